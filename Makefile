@@ -1,0 +1,75 @@
+# Two commands do everything on a plain Debian 12 with Python 3.11 (venv), git, gcc and make:
+#   make demo     sets up, sweeps the example on the emulated cluster, shows the table
+#   make test     sets up, checks the code, runs every test
+
+PYTHON ?= python3
+# More arguments for pytest: make test PYTEST_ARGS="-k journal"
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+SWEEP := outputs/oscillator
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test soak lint format clean system-packages
+# A recipe that is interrupted leaves no stamp behind.
+.DELETE_ON_ERROR:
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/package.stamp ## sweep examples/oscillator on the emulated cluster and show the table
+	$(BIN)/hpcsweep submit examples/oscillator/manifest.json --cluster emulated --wait
+	$(BIN)/hpcsweep collect $(SWEEP)
+	$(BIN)/hpcsweep collect $(SWEEP) --format csv --output $(SWEEP).csv
+	@echo
+	@echo "The table:            $(SWEEP).csv"
+	@echo "The run directories:  $(SWEEP)/runs/log_*"
+
+test: $(VENV)/dev.stamp system-packages lint ## check the code and run every test
+	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+soak: $(VENV)/dev.stamp system-packages ## run the tests with full figures, then the benchmarks (long)
+	$(BIN)/pytest -n 2 --dist loadgroup --soak --timeout 7200 $(PYTEST_ARGS)
+	@set -e; for script in $(wildcard benchmarks/*.py); do \
+		echo "$$script"; \
+		$(BIN)/python "$$script"; \
+	done
+
+lint: $(VENV)/dev.stamp ## check style, types and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.stamp ## put the code into its standard form
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean: ## remove the virtual environment and the caches; results in outputs/ stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+		.import_linter_cache
+	find . -path ./outputs -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# -- set-up: each stamp is made once, and again when pyproject.toml changes ------------------------
+
+system-packages:
+	@$(PYTHON) tests/support/packages.py
+
+$(VENV)/venv.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is older than 3.11. Name a newer one: make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) makes no virtual environments here: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/package.stamp: pyproject.toml $(VENV)/venv.stamp
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+# pip knows --group since 25.1.
+$(VENV)/dev.stamp: pyproject.toml $(VENV)/venv.stamp
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $(VENV)/package.stamp $@

@@ -1,0 +1,228 @@
+"""Ingest: journals into rows, against a plain load of the same rows that are there already.
+
+    python benchmarks/ingest.py [RECORDS]
+
+A tenth of a million records by default. Every case has two, its `begin` and its `end`, and one row.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import measuring
+import psycopg
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from hpcsweep import sources
+from hpcsweep.directory import SweepDirectory
+from hpcsweep.files import json_bytes, make_directory, write_new
+from hpcsweep.indexset import IndexSet
+from hpcsweep.ingest import Ingest
+from hpcsweep.journal import VERSION, encode, journal_name
+from hpcsweep.manifest import frozen
+from hpcsweep.manifest.frozen import FrozenManifest, Target
+from hpcsweep.plan import Layout, Plan, make_parts
+from hpcsweep.sources import ParameterSource
+from hpcsweep.store import SweepStore, schema
+from tests.support.postgres import PrivatePostgres, why_not
+
+RECORDS = 100_000
+ROUNDS = 3
+TARGET = 4.0
+CHUNK = 1000
+# Rows of the plain load that are held in memory at once.
+ROWS_AT_ONCE = 10_000
+TABLES = (schema.cases, schema.places)
+# Seconds of the processor and of the clock.
+Cost = tuple[float, float]
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def main(arguments: list[str]) -> None:
+    """Measure and print."""
+    cases = int(arguments[0] if arguments else RECORDS) // 2 // CHUNK * CHUNK
+    with tempfile.TemporaryDirectory(prefix="hpcsweep-bench-") as temporary:
+        root = Path(temporary)
+        sweep = _journalled(root, cases)
+        print(f"{measuring.machine()}; {2 * cases:,} records, {cases:,} rows; best of {ROUNDS}")
+        rows = [_sqlite(root, sweep, cases)]
+        if why_not():
+            print(why_not())
+        else:
+            with PrivatePostgres() as server:
+                rows.append(_postgresql(server, root, sweep, cases))
+    measuring.show(
+        "Ingest into an empty store",
+        ("what", "ours", "plain", "processor time: ours/plain", "clock: ours/plain", "budget"),
+        rows,
+    )
+
+
+def _journalled(root: Path, cases: int) -> SweepDirectory:
+    """A sweep of so many cases, whose tasks all ended."""
+    source = sources.grid(
+        omega=[i / 10 for i in range(cases // CHUNK)],
+        dt=[1e-5 * (i + 1) for i in range(CHUNK // 10)],
+        order=list(range(10)),
+    )
+    sweep = SweepDirectory.create(root / "sweep", "sweep")
+    manifest = frozen.sealed(
+        FrozenManifest(
+            name="sweep",
+            root=str(root),
+            target=Target(file="target.py", function="run"),
+            source=source.to_frozen_dict(),
+            runs="none",
+        )
+    )
+    frozen.write(sweep.path, manifest, source)
+    plan = Plan(
+        submission=1,
+        manifest=manifest.fingerprint,
+        indices=IndexSet.all(cases),
+        chunk_size=CHUNK,
+        parts=make_parts(cases // CHUNK, max_array_size=1001, throttle=0),
+        layout=Layout(runs="none"),
+    )
+    make_directory(sweep.submission_dir(1))
+    cluster = {"kind": "slurm", "name": "nowhere", "state_dir": ""}
+    document = plan.to_json() | {"cluster": cluster, "worker": {}}
+    write_new(sweep.submission_dir(1) / "plan.json", json_bytes(document))
+    for chunk in range(cases // CHUNK):
+        token = f"{chunk:016x}"
+        path = sweep.journal_dir(1) / journal_name(chunk, 0, token)
+        make_directory(path.parent)
+        path.write_bytes(b"".join(_lines(manifest, source, chunk, token)))
+    return sweep
+
+
+def _lines(
+    manifest: FrozenManifest, source: ParameterSource, chunk: int, token: str
+) -> Iterator[bytes]:
+    """What a task writes about its cases."""
+    moment = "2026-11-20T12:00:00.000+00:00"
+    common = {"v": VERSION, "manifest": manifest.fingerprint, "attempt": [0, 1, 0, token]}
+    for index in range(chunk * CHUNK, (chunk + 1) * CHUNK):
+        case = {"chunk": chunk, "index": index, "case_id": source[index].case_id}
+        yield encode({"kind": "begin", **common, **case, "started": moment})
+        outcome = {
+            "status": "complete", "metrics": {"energy": index / 7, "steps": index},
+            "started": moment, "ended": moment, "wall_seconds": 1.25, "cpu_seconds": 1.0,
+            "max_rss_bytes": 2**25, "code_digest": "0" * 16,
+        }  # fmt: skip
+        ids = {"word": 2, "host": "n1", "job_id": str(chunk)}
+        yield encode({"kind": "end", **common, **case, **ids, **outcome})
+
+
+def _ingest(sweep: SweepDirectory, location: Path | str, processor: Callable[[], float]) -> Cost:
+    store = SweepStore(location, sweep.key)
+    store.create(sweep.name, sweep.newest_manifest())
+    ingest = Ingest(sweep, store)
+    return _cost(ingest.run, processor)
+
+
+def _cost(action: Callable[[], object], processor: Callable[[], float]) -> Cost:
+    used, begun = processor(), time.perf_counter()
+    action()
+    return processor() - used, time.perf_counter() - begun
+
+
+def _row(what: str, cases: int, costs: list[tuple[Cost, Cost]]) -> tuple[str, ...]:
+    """The table's row; of each figure the best round, which other work disturbed least."""
+    ours, plain = (tuple(map(min, zip(*side, strict=True))) for side in zip(*costs, strict=True))
+    rates = [f"{cases / cost[1]:,.0f} rows/s" for cost in (ours, plain)]
+    ratios = [f"{mine / theirs:.1f}" for mine, theirs in zip(ours, plain, strict=True)]
+    return (what, *rates, *ratios, f"{TARGET:g}")
+
+
+# --- SQLite --------------------------------------------------------------------------------------
+
+
+def _sqlite(root: Path, sweep: SweepDirectory, cases: int) -> tuple[str, ...]:
+    costs = []
+    for _ in range(ROUNDS):
+        ours, theirs = root / "ours.sqlite3", root / "theirs.sqlite3"
+        mine = _ingest(sweep, ours, time.process_time)
+        SweepStore(theirs, sweep.key).create(sweep.name, sweep.newest_manifest())
+        costs.append((mine, _executemany(ours, theirs)))
+        ours.unlink()
+        theirs.unlink()
+    return _row("SQLite, against `executemany` in one transaction", cases, costs)
+
+
+def _executemany(filled: Path, empty: Path) -> Cost:
+    total = (0.0, 0.0)
+    with closing(sqlite3.connect(filled)) as source, closing(sqlite3.connect(empty)) as target:
+        for table in TABLES:
+            names = [column.name for column in table.columns]
+            found = source.execute(f"SELECT {', '.join(names)} FROM {table.name}")  # noqa: S608
+            marks = ", ".join("?" * len(names))
+            insert = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608
+            while some := found.fetchmany(ROWS_AT_ONCE):
+
+                def load(some: list[Any] = some, insert: str = insert) -> None:
+                    target.executemany(insert, some)
+
+                total = _plus(total, _cost(load, time.process_time))
+        return _plus(total, _cost(target.commit, time.process_time))
+
+
+def _plus(left: Cost, right: Cost) -> Cost:
+    return left[0] + right[0], left[1] + right[1]
+
+
+# --- PostgreSQL ----------------------------------------------------------------------------------
+
+
+def _postgresql(
+    server: PrivatePostgres, root: Path, sweep: SweepDirectory, cases: int
+) -> tuple[str, ...]:
+    def processor() -> float:
+        """Of this process and the server with all its processes, those that ended included."""
+        return time.process_time() + server.processor_seconds()
+
+    costs = []
+    for _ in range(ROUNDS):
+        ours, theirs = server.database(), server.database()
+        mine = _ingest(sweep, ours.url, processor)
+        SweepStore(theirs.url, sweep.key).create(sweep.name, sweep.newest_manifest())
+        costs.append((mine, _copy(ours.url, theirs.url, processor)))
+        for place in (ours, theirs):
+            server.drop(place)
+    shutil.rmtree(root / "sweep")
+    return _row("PostgreSQL, against `COPY` in one transaction", cases, costs)
+
+
+def _copy(filled: str, empty: str, processor: Callable[[], float]) -> Cost:
+    total = (0.0, 0.0)
+    with psycopg.connect(filled) as source, psycopg.connect(empty) as target:
+        for table in TABLES:
+            names = ", ".join(column.name for column in table.columns)
+            with source.cursor(f"all_{table.name}") as found:
+                found.execute(f"SELECT {names} FROM {table.name}".encode())  # noqa: S608
+                found.itersize = ROWS_AT_ONCE
+                rows = iter(found)
+                while some := list(islice(rows, ROWS_AT_ONCE)):
+
+                    def load(some: list[Any] = some, names: str = names) -> None:
+                        statement = f"COPY {table.name} ({names}) FROM STDIN".encode()  # noqa: B023
+                        with target.cursor() as cursor, cursor.copy(statement) as copy:
+                            for row in some:
+                                copy.write_row(row)
+
+                    total = _plus(total, _cost(load, processor))
+        return _plus(total, _cost(target.commit, processor))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

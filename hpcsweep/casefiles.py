@@ -1,0 +1,29 @@
+"""One file of every case, streamed in index order, wherever the layout keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from hpcsweep.directory import SweepDirectory
+from hpcsweep.errors import InputError
+from hpcsweep.ingest import fresh_store
+from hpcsweep.logbook.runfiles import RunFiles
+from hpcsweep.rundirs import run_files
+
+
+def case_files(sweep: SweepDirectory, name: str) -> Iterator[tuple[int, RunFiles]]:
+    """Index and files of every case that has a file called `name`.
+
+    *Raises* InputError for a name that is no place inside a run directory.
+    """
+    if not name or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise InputError(
+            f"{name!r} is no place inside a run directory",
+            next_step="Name a file as it lies there: artifacts/metrics.json",
+        )
+    with fresh_store(sweep) as store:
+        for row in store.rows():
+            files = run_files(sweep, row)
+            if files is not None and files.has(name):
+                yield row["idx"], files

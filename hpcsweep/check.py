@@ -1,0 +1,107 @@
+"""`python -m hpcsweep.check ANSWER SWEEP FINGERPRINT INDEX…`: what would die in a task dies here.
+
+Run by `submit` in a fresh interpreter, behind the setup lines, before anything is sent. Writes one
+JSON object to the file descriptor ANSWER: case ids by index and the digest of the code, or the
+problem; standard output and error are the user's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import traceback
+from pathlib import Path
+
+from hpcsweep import target
+from hpcsweep.directory import SweepDirectory
+from hpcsweep.errors import HpcsweepError, TargetError
+from hpcsweep.manifest import frozen
+from hpcsweep.manifest.frozen import FrozenManifest
+
+
+def check(sweep: SweepDirectory, fingerprint: str, indices: list[int]) -> dict[str, object]:
+    """Open the frozen manifest as a task does, make some cases, import the target.
+
+    *Raises* TargetError, SweepError.
+    """
+    directory = sweep.manifest_dir(fingerprint)
+    manifest = frozen.read(directory)
+    source = frozen.open_source(directory, manifest)
+    cases = [source[index] for index in indices]
+    if manifest.target.is_command:
+        _check_program(manifest)
+    else:
+        names = {name for case in cases for name in case.params}
+        target.check_arguments(_load(manifest), names, manifest.target)
+    return {
+        "ids": {case.index: case.case_id for case in cases},
+        "code_digest": target.code_digest(manifest),
+    }
+
+
+def _load(manifest: FrozenManifest) -> target.Function:
+    try:
+        return target.load(manifest)
+    except HpcsweepError:
+        raise
+    # As in the worker's child: a module may raise anything while it is imported.
+    except BaseException as error:
+        raise TargetError(
+            f"the target cannot be imported: {_words(error)}",
+            where=_place(error, manifest),
+            next_step=f"Every task imports {manifest.target.text} with {sys.executable}: it must "
+            "work in a fresh interpreter, with the same modules and environment.",
+        ) from error
+
+
+def _words(error: BaseException) -> str:
+    try:
+        text = error.msg if isinstance(error, SyntaxError) else str(error)
+    except Exception:  # noqa: BLE001  # a user's class may break while it is printed
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _place(error: BaseException, manifest: FrozenManifest) -> str:
+    """`file:line` in the user's own code, as deep as it goes."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    own = [
+        f"{frame.filename}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).is_relative_to(manifest.root)
+        and "/site-packages/" not in frame.filename
+    ]
+    return own[-1] if own else manifest.target.text
+
+
+def _check_program(manifest: FrozenManifest) -> None:
+    program = manifest.target.argv[0]
+    if "{" in program:
+        return
+    os.chdir(manifest.root)
+    if shutil.which(program) is None:
+        raise TargetError(
+            f"there is no program {program!r} that can be run",
+            where=manifest.target.text,
+            next_step=f"Build it, make it executable (chmod +x), or check its path: relative ones "
+            f"start at {manifest.root}.",
+        )
+
+
+def main(arguments: list[str]) -> int:
+    """Check and answer. Returns the exit code."""
+    answer, sweep, fingerprint, *indices = arguments
+    found: dict[str, object]
+    try:
+        code, found = 0, check(SweepDirectory.open(Path(sweep)), fingerprint, [*map(int, indices)])
+    except HpcsweepError as error:
+        code, found = error.exit_code, {"problem": [error.what, error.where, error.next_step]}
+    os.write(int(answer), json.dumps(found).encode())
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,67 @@
+"""`doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import click
+from rich.table import Table
+
+from hpcsweep import connect, doctor
+from hpcsweep.cli import show
+from hpcsweep.cli.options import cluster_option, common, context, json_option
+from hpcsweep.directory import SweepDirectory
+from hpcsweep.doctor import Finding
+from hpcsweep.ingest import fresh_store
+
+_COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
+
+
+@click.command("doctor")
+@click.argument("sweep", metavar="[SWEEP]", required=False)
+@click.option("--node", is_flag=True, help="Look from a compute node, too: submits a small job.")
+@click.option("--here", "only_here", is_flag=True, hidden=True)
+@cluster_option
+@json_option
+@common
+def doctor_command(
+    sweep: str | None, node: bool, only_here: bool, cluster: str | None, as_json: bool,
+    **shared: Any,
+) -> None:  # fmt: skip
+    """Look at what sweeps need, here and on a compute node.
+
+    Versions, cluster, file system, quota; with a SWEEP its database, too.
+    """
+    known = context(**shared)
+    kind = cluster or known.settings.cluster
+    directory = known.sweep(sweep) if sweep else None
+    database: Callable[[], str] | None = partial(_database, directory) if directory else None
+    outputs = directory.path.parent if directory else known.outputs
+    findings = list(doctor.here(outputs, database))
+    if not only_here:
+        findings += doctor.cluster(kind, known.settings)
+    if node:
+        arguments = [str(directory.path)] if directory else [f"--outputs={outputs.resolve()}"]
+        opened = connect.choose(kind, known.settings)
+        findings += doctor.on_node(opened, arguments, outputs)
+    if as_json:
+        click.echo(doctor.to_json(findings))
+    else:
+        _show(findings)
+    if any(finding.state == "problem" for finding in findings) and not only_here:
+        raise click.exceptions.Exit(1)
+
+
+def _database(sweep: SweepDirectory) -> str:
+    with fresh_store(sweep) as store:
+        return f"{store.dialect} of {sweep.name}: {sum(store.counts().values())} cases"
+
+
+def _show(findings: list[Finding]) -> None:
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    for finding in findings:
+        colour = _COLOURS[finding.state]
+        table.add_row(finding.host, finding.what, f"[{colour}]{finding.state}[/]", finding.text)
+    show.console().print(table)

@@ -1,0 +1,291 @@
+"""`hpcsweep`: every command parses, calls one verb and prints; errors become exit codes here."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hpcsweep import connect, figure, formats
+from hpcsweep.cancel import cancel
+from hpcsweep.casefiles import case_files
+from hpcsweep.caselogs import case_logs
+from hpcsweep.cli import show
+from hpcsweep.cli.options import (
+    Context,
+    common,
+    context,
+    json_option,
+    manifest_argument,
+    sweep_argument,
+    words,
+)
+from hpcsweep.collect import Columns, Row, Selection, collect
+from hpcsweep.errors import HpcsweepError, SweepError
+from hpcsweep.ids import slug
+from hpcsweep.ingest import fresh_store
+from hpcsweep.records import Status
+from hpcsweep.redact import redact
+from hpcsweep.runone import debug_one, index_of, run_one
+from hpcsweep.scaffold import scaffold
+from hpcsweep.status import status
+from hpcsweep.unpack import unpack
+
+# As a user meets them; --help lists them in this order.
+ORDER = ("init", "validate", "plan", "run", "submit", "status", "logs", "collect", "plot", "files",
+         "unpack", "retry", "cancel", "ingest", "doctor")  # fmt: skip
+
+
+class Cli(click.Group):
+    """Turns the library's errors into messages and exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands, everyday ones first."""
+        names = super().list_commands(ctx)
+        return [*(name for name in ORDER if name in names), *(n for n in names if n not in ORDER)]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; an error of ours is told, never traced."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # the same bytes in every locale
+                stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+        try:
+            return super().invoke(ctx)
+        except HpcsweepError as error:
+            self._tell(ctx, error)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # click's own: a reader that has enough
+                raise
+            what = error.strerror or str(error)
+            next_step = "Check its permissions, the disk and its quota."
+            self._tell(ctx, SweepError(what, where=str(error.filename or ""), next_step=next_step))
+
+    def _tell(self, ctx: click.Context, error: HpcsweepError) -> None:
+        click.echo(f"hpcsweep: {redact(str(error))}", err=True)
+        ctx.exit(error.exit_code)
+
+
+@click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="hpcsweep", message="%(prog)s %(version)s")
+def main() -> None:
+    """Parameter sweeps as Slurm job arrays: one manifest in, one table out.
+
+    A SWEEP is its directory, its name under outputs/, or its manifest.
+    """
+
+
+@main.command()
+@manifest_argument
+@common
+def validate(manifest: Path, **shared: Any) -> None:
+    """Check a manifest and tell all of its mistakes."""
+    found, source = context(**shared).manifest(manifest)
+    click.echo(f"{manifest}: {found.name}, {source.n_cases} cases, target {found.target.text}")
+
+
+@main.command("status")
+@sweep_argument
+@json_option
+@common
+def status_command(sweep: str, as_json: bool, **shared: Any) -> None:
+    """Show what is known of a sweep's cases."""
+    here = context(**shared)
+    directory = here.sweep(sweep)
+    found = status(directory, connect.recorded(directory, here.settings), here.settings)
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=2))
+    else:
+        show.summary(found)
+
+
+@main.command("collect")
+@sweep_argument
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "jsonl", "parquet"]),
+    help="Default: a table on the screen, or what the suffix of --output says.",
+)  # fmt: skip
+@click.option("--where", metavar="CONDITION", help="Only rows for which this holds: 'energy < 1'.")
+@click.option("--status", "statuses", metavar="STATUS[,…]", help="Only rows of these statuses.")
+@click.option("--columns", metavar="NAME[,…]", help="These columns, in this order.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
+@common
+def collect_command(
+    sweep: str, form: str | None, output: Path | None, where: str | None,
+    statuses: str | None, columns: str | None, **shared: Any,
+) -> None:  # fmt: skip
+    """Print one row per case, in index order.
+
+    First brings the store up to date, and asks the cluster about silent tasks.
+    """
+    here = context(**shared)
+    directory = here.sweep(sweep)
+    selection = Selection(where=where, status=words(statuses), columns=words(columns))
+    chosen = form or (output.suffix.lstrip(".") if output else "table")
+
+    def take(found: Columns, rows: Iterator[Row]) -> None:
+        match chosen:
+            case "parquet" if output is not None:
+                formats.write_parquet(found, rows, output)
+            case "parquet":
+                raise click.UsageError("--format parquet needs --output")
+            case "jsonl":
+                formats.write(formats.jsonl_lines(found, rows), output, sys.stdout)
+            case "table" if output is None:
+                show.table(found, rows)
+            case _:
+                formats.write(formats.csv_lines(found, rows), output, sys.stdout)
+
+    cluster = connect.recorded(directory, here.settings)
+    collect(directory, cluster, here.settings, take, selection)
+    if output is not None:
+        click.echo(f"written: {output}", err=True)
+
+
+@main.command("cancel")
+@sweep_argument
+@common
+def cancel_command(sweep: str, **shared: Any) -> None:
+    """Cancel what a sweep has on its cluster; results stay."""
+    here = context(**shared)
+    directory = here.sweep(sweep)
+    job_ids = cancel(directory, connect.recorded(directory, here.settings), here.settings, _say)
+    click.echo(f"cancelled: {', '.join(job_ids)}" if job_ids else "nothing to cancel")
+
+
+@main.command()
+@sweep_argument
+@click.argument("case", metavar="CASE")
+@common
+def logs(sweep: str, case: str, **shared: Any) -> None:
+    """Print what a case logged and printed.
+
+    CASE is its index, or the beginning of its case id.
+    """
+    found = case_logs(context(**shared).sweep(sweep), case)
+    click.echo(f"case {found.case_id}, index {found.index}: {found.state}")
+    for where, text in found.texts:
+        click.echo(f"==> {where}")
+        click.echo(text, nl=False)
+
+
+@main.command()
+@manifest_argument
+@click.option("--index", type=int, help="Which case (0-based).")
+@click.option("--case", "case_id", metavar="ID", help="Which case, by the start of its case id.")
+@click.option("--pdb", "debug", is_flag=True, help="In this process; an exception opens pdb.")
+@common
+def run(manifest: Path, index: int | None, case_id: str | None, debug: bool, **shared: Any) -> None:
+    """Run one case here, with the seed that it has on the cluster.
+
+    It gets a run directory of its own; journal and store are not touched.
+    """
+    here: Context = context(**shared)
+    if (index is None) == (case_id is None):
+        raise click.UsageError("give --index or --case")
+    found, source = here.manifest(manifest)
+    number = index_of(source, case_id) if case_id is not None else index or 0
+    verb = debug_one if debug else run_one
+    case, outcome, path = verb(found, source, number, here.outputs)
+    click.echo(f"case {case.case_id}, index {case.index}: {outcome.status.value}")
+    click.echo(json.dumps(outcome.metrics, indent=2))
+    if outcome.error:
+        click.echo(outcome.error.get("traceback") or outcome.error["message"], err=True)
+    click.echo(f"run directory: {path}")
+    if outcome.status is not Status.COMPLETE:
+        raise click.exceptions.Exit(1)
+
+
+@main.command("files")
+@sweep_argument
+@click.argument("name", metavar="FILE")
+@click.option("--paths", is_flag=True, help="Print where they lie instead of what they hold.")
+@common
+def files_command(sweep: str, name: str, paths: bool, **shared: Any) -> None:
+    """Print one file of every case, in index order.
+
+    FILE is a path in the run directory, such as artifacts/metrics.json.
+    """
+    for _, files in case_files(context(**shared).sweep(sweep), name):
+        if paths:
+            click.echo(files.path(name) or f"{files.label}/{name}")
+        else:
+            data = files.read(name) or b""
+            # The next document begins on a line of its own, for jq and its friends.
+            click.echo(data, nl=not data.endswith(b"\n"))
+
+
+@main.command("plot")
+@sweep_argument
+@click.option("--x", required=True, metavar="COLUMN", help="What is drawn to the right.")
+@click.option("--y", required=True, metavar="COLUMN", help="What is drawn upwards, a number.")
+@click.option("--by", metavar="COLUMN", help="A line for each of its values.")
+@click.option("--log", "logs_of", metavar="AXIS[,…]", help="Logarithmic axes: x, y or x,y.")
+@click.option("--where", metavar="CONDITION", help="Only rows for which this holds: 'omega < 3'.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="The file.")
+@common
+def plot_command(
+    sweep: str, x: str, y: str, by: str | None, logs_of: str | None, where: str | None,
+    output: Path | None, **shared: Any,
+) -> None:  # fmt: skip
+    """Draw one column over another, of the complete cases.
+
+    The file is Y-over-X.png in the sweep's directory unless --output names one: png, pdf or svg.
+    Several cases at one point are drawn as their mean and a band of one standard deviation.
+    """
+    here = context(**shared)
+    directory = here.sweep(sweep)
+    if not set(words(logs_of)) <= {"x", "y"}:
+        raise click.UsageError("--log takes x, y or x,y")
+    axes = figure.Axes(x=x, y=y, by=by, log=words(logs_of), title=directory.name)
+    path = output or directory.path / f"{slug(y, 60)}-over-{slug(x, 60)}.png"
+    selection = Selection(where=where, status=(Status.COMPLETE,), columns=axes.columns)
+
+    def take(_: Columns, rows: Iterator[Row]) -> None:
+        figure.draw(rows, axes, path)
+
+    collect(directory, connect.recorded(directory, here.settings), here.settings, take, selection)
+    click.echo(f"written: {path}")
+
+
+@main.command("unpack")
+@sweep_argument
+@click.option("--case", "case", metavar="CASE", help="Only this one: its index or its case id.")
+@common
+def unpack_command(sweep: str, case: str | None, **shared: Any) -> None:
+    """Make run directories of packed runs.
+
+    The packs stay, and every command reads them as they are; this is for other programs.
+    """
+    for path in unpack(context(**shared).sweep(sweep), case):
+        click.echo(path)
+
+
+@main.command()
+@sweep_argument
+@click.option("--rebuild", is_flag=True, help="Forget the store and read all journals again.")
+@common
+def ingest(sweep: str, rebuild: bool, **shared: Any) -> None:
+    """Bring the store up to date with the journals."""
+    directory = context(**shared).sweep(sweep)
+    with fresh_store(directory, rebuild=rebuild) as store:
+        total, torn = sum(store.counts().values()), store.torn()
+    click.echo(f"{directory.name}: {total} cases in the store, {torn} damaged lines passed over")
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path), default=".")
+def init(directory: Path) -> None:
+    """Write a manifest and a target to begin with."""
+    for path in scaffold(directory):
+        click.echo(f"written: {path}")
+    click.echo(f"Next: hpcsweep plan {directory / 'manifest.yaml'}")
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

@@ -1,0 +1,92 @@
+"""Options that several commands share, and what they mean together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hpcsweep import settings as settings_module
+from hpcsweep.directory import SweepDirectory
+from hpcsweep.locate import locate
+from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.manifest.user import load_manifest
+from hpcsweep.settings import Profile, Settings, parse_set
+from hpcsweep.sources import ParameterSource
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """Settings, profile and `--set` of one call, merged once."""
+
+    settings: Settings
+    profile: Profile
+    sets: dict[str, Any]
+
+    @property
+    def outputs(self) -> Path:
+        """The directory that holds the sweep directories."""
+        return Path(self.settings.outputs)
+
+    def manifest(self, path: Path) -> tuple[FrozenManifest, ParameterSource]:
+        """The manifest as it will be frozen."""
+        return load_manifest(path, overrides=self.sets, profile=self.profile)
+
+    def sweep_path(self, manifest: FrozenManifest) -> Path:
+        """Where the sweep of a manifest is, or will be."""
+        return self.outputs / manifest.name
+
+    def sweep(self, text: str) -> SweepDirectory:
+        """The sweep that a SWEEP argument means."""
+        return locate(text, self.outputs)
+
+
+def common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command --profile, --set and --outputs."""
+    for option in (
+        click.option(
+            "--outputs", metavar="DIR", help="Where sweep directories are (default: outputs)."
+        ),
+        click.option(
+            "--set",
+            "sets",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Override a manifest key (slurm.time=01:00:00) or settings.KEY. Repeatable.",
+        ),
+        click.option(
+            "--profile", metavar="NAME", help="A profile of ~/.config/hpcsweep/config.yaml."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def context(profile: str | None, sets: tuple[str, ...], outputs: str | None) -> Context:
+    """Merge what `common` gave. *Raises* InputError."""
+    values = dict(map(parse_set, sets))
+    if outputs is not None:
+        values["settings.outputs"] = outputs
+    settings, found = settings_module.load(profile, values, os.environ)
+    return Context(settings=settings, profile=found, sets=values)
+
+
+manifest_argument = click.argument(
+    "manifest", type=click.Path(path_type=Path, readable=False), metavar="MANIFEST"
+)
+sweep_argument = click.argument("sweep", metavar="SWEEP")
+cluster_option = click.option(
+    "--cluster",
+    type=click.Choice(["auto", "slurm", "emulated"]),
+    help="Which cluster (default: auto, which is Slurm where sbatch is on PATH).",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def words(text: str | None) -> tuple[str, ...]:
+    """The words of a list with commas."""
+    return tuple(word.strip() for word in (text or "").split(",") if word.strip())

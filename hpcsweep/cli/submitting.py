@@ -1,0 +1,199 @@
+"""`submit` and `plan`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hpcsweep import connect
+from hpcsweep.cli import show
+from hpcsweep.cli.options import (
+    Context,
+    cluster_option,
+    common,
+    context,
+    manifest_argument,
+    sweep_argument,
+)
+from hpcsweep.cluster.slurm import Slurm
+from hpcsweep.directory import MARKER, SweepDirectory
+from hpcsweep.errors import Incomplete
+from hpcsweep.files import token
+from hpcsweep.indexset import IndexSet
+from hpcsweep.missing import RERUNS, Missing, Wanted
+from hpcsweep.plan import MAX_ARRAY_SIZE, Plan
+from hpcsweep.progress import counts_line, progress_bar
+from hpcsweep.status import Summary, wait
+from hpcsweep.submit import (
+    Submitted,
+    Wish,
+    check,
+    look,
+    make_plan,
+    sbatch_for,
+    script_for,
+    submit,
+)
+from hpcsweep.unstarted import newest
+
+script_option = click.option("--script", is_flag=True, help="Print the exact sbatch text.")
+
+
+@click.command("plan")
+@manifest_argument
+@script_option
+@common
+def plan_command(manifest: Path, script: bool, **shared: Any) -> None:
+    """Show what a submit would send."""
+    here = context(**shared)
+    found, source = here.manifest(manifest)
+    wish = Wish(manifest=found, source=source, path=here.sweep_path(found))
+    _show_plan(here, wish, None, MAX_ARRAY_SIZE, script=script)
+
+
+@click.command("submit")
+@manifest_argument
+@cluster_option
+@click.option("--wait", "waits", is_flag=True, help="Wait until nothing more will happen.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and send nothing.")
+@click.option("--throttle", type=click.IntRange(min=0), default=0, metavar="N",
+              help="At most N array tasks at once.")  # fmt: skip
+@click.option("--rerun", type=click.Choice(RERUNS), help="Compute these again, too.")
+@click.option("--allow-mixed", is_flag=True, help="Allow another target or seed under this name.")
+@script_option
+@common
+def submit_command(
+    manifest: Path, cluster: str | None, waits: bool, dry_run: bool, throttle: int,
+    rerun: str | None, allow_mixed: bool, script: bool, **shared: Any,
+) -> None:  # fmt: skip
+    """Send what is missing of a sweep to the cluster.
+
+    A finished sweep sends nothing. With --wait the exit code is 0 only when every case is complete.
+    """
+    if script and not dry_run:
+        raise click.UsageError("--script needs --dry-run (or use `hpcsweep plan --script`)")
+    here = context(**shared)
+    found, source = here.manifest(manifest)
+    wish = Wish(
+        manifest=found, source=source, path=here.sweep_path(found), throttle=throttle,
+        rerun=rerun, allow_mixed=allow_mixed,
+    )  # fmt: skip
+    opened = connect.choose(cluster or here.settings.cluster, here.settings)
+    if dry_run:
+        digest = check(wish)
+        limit = opened.limits().max_array_size
+        _show_plan(here, wish, opened, limit, script=script, code_digest=digest)
+        return
+    done = _submit(here, wish, opened)
+    if waits:
+        _wait(here, wish, opened, done)
+
+
+@click.command("retry")
+@sweep_argument
+@click.option("--wait", "waits", is_flag=True, help="Wait until nothing more will happen.")
+@click.option("--throttle", type=click.IntRange(min=0), default=0, metavar="N",
+              help="At most N array tasks at once.")  # fmt: skip
+@common
+def retry_command(sweep: str, waits: bool, throttle: int, **shared: Any) -> None:
+    """Send what failed or is missing, as it was submitted.
+
+    As `submit --rerun failed` does, with the manifest that the sweep keeps.
+    """
+    here = context(**shared)
+    directory = here.sweep(sweep)
+    wanted = newest(directory)
+    wish = Wish(
+        manifest=wanted.manifest, source=wanted.source, path=directory.path, throttle=throttle,
+        rerun="failed",
+    )  # fmt: skip
+    opened = connect.again(directory, here.settings)
+    done = _submit(here, wish, opened)
+    if waits:
+        _wait(here, wish, opened, done)
+
+
+def _submit(here: Context, wish: Wish, cluster: Slurm) -> Submitted:
+    done = submit(wish, cluster, here.settings, lambda text: click.echo(text, err=True))
+    missing, sweep = done.missing, done.sweep
+    if done.plan is None:
+        if missing.held:
+            click.echo(f"{sweep.name}: nothing to submit, {missing.held.count} cases are under way")
+        else:
+            left = f", {missing.failed.count} failed (--rerun failed)" if missing.failed else ""
+            click.echo(f"{sweep.name}: nothing to submit, {missing.complete.count} complete{left}")
+    else:
+        jobs = ", ".join(done.job_ids)
+        click.echo(
+            f"{sweep.name}: submission {done.plan.submission}, {done.plan.indices.count} cases in "
+            f"{done.plan.chunks} array tasks, job {jobs} on the {cluster.kind} cluster"
+        )
+    if missing.stale and wish.rerun is None:
+        some = ", ".join(map(str, list(missing.stale)[:10]))
+        click.echo(
+            f"{missing.stale.count} complete cases were computed with other code (indices {some}"
+            f"{' …' if missing.stale.count > 10 else ''}); --rerun stale computes them again"
+        )
+    return done
+
+
+def _wait(here: Context, wish: Wish, cluster: Slurm, done: Submitted) -> None:
+    """Wait; send once what was in doubtful hands when this command began."""
+    summary = _watch(here, cluster, done)
+    if not summary.is_complete and done.plan is None and done.missing.held:
+        done = _submit(here, wish, cluster)
+        summary = _watch(here, cluster, done)
+    if not summary.is_complete:
+        raise Incomplete(
+            f"not every case is complete: {counts_line(summary)}",
+            where=summary.path,
+            next_step=f"`hpcsweep logs {summary.name} INDEX` says why; `hpcsweep submit` sends "
+            f"what was interrupted, `hpcsweep retry {summary.name}` also what failed.",
+        )
+    click.echo(f"{summary.name}: {counts_line(summary)}")
+
+
+def _watch(here: Context, cluster: Slurm, done: Submitted) -> Summary:
+    try:
+        with progress_bar() as update:
+            return wait(done.sweep, cluster, here.settings, update)
+    except KeyboardInterrupt:
+        click.echo(
+            f"\nNo longer waiting; what was submitted goes on. `hpcsweep status {done.sweep.name}` "
+            f"shows it, `hpcsweep cancel {done.sweep.name}` ends it.",
+            err=True,
+        )
+        raise click.exceptions.Exit(130) from None  # as a shell says it: 128 + SIGINT
+
+
+def _show_plan(
+    here: Context, wish: Wish, cluster: Slurm | None, max_array_size: int, *, script: bool,
+    code_digest: str = "",
+) -> None:  # fmt: skip
+    sweep = SweepDirectory.open(wish.path) if (wish.path / MARKER).is_file() else None
+    missing = Missing(indices=IndexSet.all(wish.source.n_cases))
+    if sweep is not None and sweep.submissions():
+        wanted = Wanted(sweep=sweep, manifest=wish.manifest, source=wish.source)
+        missing = look(wanted, cluster, here.settings, wish.rerun, code_digest)
+    if not missing.indices:
+        click.echo(
+            f"nothing to submit: {missing.complete.count} complete, {missing.failed.count} failed, "
+            f"{missing.held.count} under way"
+        )
+        return
+    plan = make_plan(wish, sweep, missing, max_array_size)
+    if script:
+        _show_script(wish, sweep, plan)
+    else:
+        show.plan(plan, wish.manifest, wish.source, missing.held.count, missing.complete.count)
+
+
+def _show_script(wish: Wish, sweep: SweepDirectory | None, plan: Plan) -> None:
+    key = sweep.key if sweep else token()
+    for part in plan.parts:
+        argv = sbatch_for(wish.path, key, wish.manifest, plan, part)
+        click.echo(f"# {shlex.join(argv)}")
+    click.echo(script_for(wish.manifest, wish.path, plan.submission), nl=False)

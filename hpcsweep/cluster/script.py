@@ -1,0 +1,77 @@
+"""The batch script of a submission, from the template that a site may override."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+from hpcsweep.cluster.slurm import warning_seconds
+from hpcsweep.cluster.text import time_limit_seconds
+from hpcsweep.errors import InputError
+from hpcsweep.manifest.frozen import SetupLine
+
+TEMPLATE = "array.sbatch.j2"
+# DESIGN invariant 20: a directive's value can be no second directive and no shell text.
+_VALUE = re.compile(r"[A-Za-z0-9_.,:=@%+/\[\]-]*\Z")
+# A backslash in `--output` switches its patterns off (22.05), so all tasks would write one file.
+_NO_PATH = re.compile(r"[\x00-\x1f\x7f\\]")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Script:
+    """What the template is given."""
+
+    sweep_name: str
+    # sbatch's long options of the manifest.
+    options: Mapping[str, str]
+    setup: tuple[SetupLine, ...]
+    # Absolute path of the interpreter that has hpcsweep.
+    python: str
+    sweep_dir: str
+    submission: int
+
+    def render(self) -> str:
+        """The script's text.
+
+        *Raises* InputError for a directive that is not one line of words, and for a path that
+        Slurm would not understand.
+        """
+        for option, value in self.options.items():
+            if not re.fullmatch(r"[a-z][a-z-]*", option) or not _VALUE.match(value):
+                raise InputError(f"slurm: {option}: {value!r} cannot be written as a directive")
+        if _NO_PATH.search(self.sweep_dir):
+            raise InputError(
+                f"{self.sweep_dir!r} has a backslash or a control character",
+                next_step="Choose another --outputs directory.",
+            )
+        environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(template_directory()),
+            undefined=jinja2.StrictUndefined,
+            autoescape=False,  # noqa: S701  # shell text, quoted by the filter below
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+        )
+        environment.filters["shell"] = shlex.quote
+        limit = self.options.get("time")
+        return environment.get_template(TEMPLATE).render(
+            sweep_name=self.sweep_name,
+            options=dict(sorted(self.options.items())),
+            setup=self.setup,
+            python=self.python,
+            sweep_dir=self.sweep_dir,
+            submission=self.submission,
+            warning_seconds=warning_seconds(time_limit_seconds(limit) if limit else None),
+        )
+
+
+def template_directory() -> Path:
+    """Where the templates lie: in the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "slurm_templates"
+    return installed if installed.is_dir() else package.parent / "slurm_templates"

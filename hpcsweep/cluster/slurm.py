@@ -1,0 +1,164 @@
+"""A Slurm, real or emulated: the same programs, found on another PATH."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hpcsweep.cluster import process, text
+from hpcsweep.cluster.process import Answer
+from hpcsweep.errors import ClusterError, ClusterUnavailable
+
+# Said by every program when the controller or the accounting cannot be reached.
+_UNREACHABLE = (
+    "Unable to contact slurm controller",
+    "Connection refused",
+    "Connection timed out",
+    "Socket timed out",
+    "Transport endpoint",
+    "Resource temporarily unavailable",
+    "Zero Bytes were transmitted",
+    "Problem talking to the database",
+    "Unable to contact slurm database",
+)
+# Arrays named in one query; 16 digits each stay far below the kernel's limit on an argument.
+IDS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What the controller says of itself."""
+
+    cluster_name: str
+    # One more than the largest array task id.
+    max_array_size: int
+    # Seconds between TERM and KILL.
+    kill_wait_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slurm:
+    """The programs of one cluster. Every method *raises* ClusterUnavailable when it cannot ask."""
+
+    # "slurm" or "emulated".
+    kind: str
+    # Seconds that one query may take.
+    timeout_s: float
+    # Seconds that one sbatch may take: it retries a full controller for 120 s by itself (22.05).
+    sbatch_timeout_s: float
+    # Environment on top of our own.
+    environment: Mapping[str, str] = field(default_factory=dict)
+    # State directory of an emulated one; "" for a real one.
+    state_dir: str = ""
+
+    @property
+    def address(self) -> str:
+        """What leads to it from here, without asking: by another one it may be another cluster."""
+        environment = process.clean_environment(self.environment, frozenset())
+        program = shutil.which("squeue", path=environment.get("PATH"))
+        return f"{self.kind} {program} {process.pointed_at(environment)}"
+
+    def limits(self) -> Limits:
+        """Name and limits of the cluster."""
+        values = text.config_values(self._query(text.show_config()).stdout)
+        name = values.get("ClusterName")
+        if not name:
+            raise ClusterUnavailable("scontrol show config names no cluster")
+        return Limits(
+            cluster_name=name,
+            max_array_size=int(values.get("MaxArraySize") or 1001),
+            kill_wait_s=text.seconds(values.get("KillWait", "")) or 30.0,
+        )
+
+    def submit(self, argv: Sequence[str], directives: Iterable[str]) -> str:
+        """Hand in one part by its `text.sbatch` argv. Returns the array's job id.
+
+        *Raises* ClusterUnavailable when it is not known whether the array was accepted,
+        ClusterError when it was refused.
+        """
+        answer = self._ask(argv, self.sbatch_timeout_s, frozenset(directives))
+        if answer.returncode != 0:
+            if answer.returncode < 0 or _is_unreachable(answer):  # by a signal: after what?
+                raise ClusterUnavailable(f"sbatch: {answer.said}")
+            raise ClusterError(
+                f"sbatch refused the array: {answer.said}",
+                next_step="Change `slurm:` in the manifest, or --set slurm.OPTION=…; nothing was "
+                "submitted.",
+            )
+        return text.job_id(answer.stdout)
+
+    def elements(self, job_ids: Sequence[str]) -> dict[text.Element, str]:
+        """The state of every element that the controller still knows."""
+        found: dict[text.Element, str] = {}
+        for some in _batches(job_ids):
+            answer = self._ask(text.squeue(some), self.timeout_s)
+            # One unknown id is an error to squeue, several are none at all.
+            if answer.returncode != 0 and text.FORGOTTEN not in answer.stderr:
+                raise ClusterUnavailable(f"squeue: {answer.said}")
+            found |= text.elements(answer.stdout)
+        return found
+
+    def accounting(self, job_ids: Sequence[str]) -> list[text.Row] | None:
+        """The accounting's rows about these arrays; None where the site keeps no accounting."""
+        rows = []
+        for some in _batches(job_ids):
+            answer = self._ask(text.sacct(some), self.timeout_s)
+            if text.NO_ACCOUNTING in answer.stderr:
+                return None
+            rows.extend(text.accounting(self._good(answer, "sacct").stdout))
+        return rows
+
+    def find(self, name: str, since: str) -> str | None:
+        """The job id of an array by its unique name; None when queue and accounting lack it."""
+        found = text.jobs_by_name(self._query(text.squeue_by_name([name])).stdout)
+        if name not in found:
+            answer = self._ask(text.sacct_by_name([name], since), self.timeout_s)
+            if text.NO_ACCOUNTING not in answer.stderr:
+                found = text.jobs_by_name(self._good(answer, "sacct").stdout)
+        return found.get(name)
+
+    def cancel(self, targets: Sequence[str]) -> None:
+        """Cancel arrays or elements. *Safe to repeat*: an ended one is no error."""
+        for some in _batches(targets):
+            answer = self._ask(text.scancel(some), self.timeout_s)
+            if answer.returncode != 0:
+                if _is_unreachable(answer):
+                    raise ClusterUnavailable(f"scancel: {answer.said}")
+                raise ClusterError(f"scancel: {answer.said}")
+
+    def _query(self, argv: Sequence[str]) -> Answer:
+        return self._good(self._ask(argv, self.timeout_s), argv[0])
+
+    def _good(self, answer: Answer, program: str) -> Answer:
+        if answer.returncode != 0:
+            raise ClusterUnavailable(f"{program}: {answer.said}", next_step="Try again later.")
+        return answer
+
+    def _ask(
+        self, argv: Sequence[str], timeout_s: float, directives: frozenset[str] = frozenset()
+    ) -> Answer:
+        environment = process.clean_environment(self.environment, directives)
+        # subprocess looks programs up on *our* PATH; the emulated ones are on theirs.
+        program = shutil.which(argv[0], path=environment.get("PATH"))
+        return process.ask([program or argv[0], *argv[1:]], environment, timeout_s)
+
+
+def _is_unreachable(answer: Answer) -> bool:
+    return any(words in answer.stderr for words in _UNREACHABLE)
+
+
+def _batches(items: Sequence[str]) -> Iterable[Sequence[str]]:
+    # An empty list would be no filter at all to squeue and sacct: everything.
+    return [items[i : i + IDS_AT_ONCE] for i in range(0, len(items), IDS_AT_ONCE)]
+
+
+def warning_seconds(time_limit_s: int | None) -> int:
+    """How long before the time limit the worker is told: a twentieth, 5 to 120 seconds.
+
+    Slurm checks on a 30 s tick and may send it up to 60 s earlier.
+    """
+    if time_limit_s is None:
+        return 60
+    return min(120, max(5, math.ceil(time_limit_s / 20)))

@@ -1,0 +1,198 @@
+"""Slurm in text: argument lists out, printed answers in. Pure functions, no process, no file.
+
+The forms are those of Slurm 22.05.8, see `tests/data/slurm-transcripts`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from hpcsweep.errors import ClusterUnavailable
+from hpcsweep.records import Part
+
+# One array task of a job: (array job id, array task id).
+Element = tuple[str, int]
+
+# What squeue and scontrol say of an id that the controller has forgotten (after MinJobAge).
+FORGOTTEN = "Invalid job id specified"
+# sacct, where a site keeps no accounting.
+NO_ACCOUNTING = "accounting storage is disabled"
+
+
+def sbatch(script: str, part: Part, *, job_name: str, output: str, directory: str) -> list[str]:
+    """Hand in one part. What differs between parts is on the command line, which wins.
+
+    `directory` is where the script starts.
+    """
+    throttle = f"%{part.throttle}" if part.throttle else ""
+    return [
+        "sbatch",
+        "--parsable",
+        f"--job-name={job_name}",
+        f"--array=0-{part.chunks - 1}{throttle}",
+        f"--output={output}",
+        f"--chdir={directory}",
+        script,
+        str(part.number),
+    ]
+
+
+def output_pattern(log_dir: str, part: Part) -> str:
+    """Where Slurm writes the output of an array task: `<array job id>_<array task id>.log`.
+
+    `%j` would be the element's own id, which for one element of each array equals `%A` and so is
+    no name to rely on. A percent sign in a path is doubled.
+    """
+    return f"{log_dir.replace('%', '%%')}/{part.number}.%A_%a.log"
+
+
+def job_id(stdout: str) -> str:
+    """The array's job id from `sbatch --parsable`: `1234`, or `1234;cluster`.
+
+    *Raises* ClusterUnavailable for anything else: sbatch succeeded, so there may be an array.
+    """
+    lines = stdout.strip().splitlines()
+    # A site's job_submit plugin may print lines of its own before the id.
+    match = re.fullmatch(r"(\d+)(;\S+)?", lines[-1].strip()) if lines else None
+    if match is None:
+        raise ClusterUnavailable(f"sbatch answered {stdout!r:.200}, which holds no job id")
+    return match[1]
+
+
+def squeue(job_ids: Iterable[str]) -> list[str]:
+    """Ask for every element of these arrays, a line each, those that just ended included."""
+    # `-r`, since a collapsed array is cut at 31 characters; `%T` in full, `%K` the element.
+    return ["squeue", "-h", "-r", "-t", "all", "-o", "%F|%K|%T", "-j", ",".join(job_ids)]
+
+
+def squeue_by_name(names: Iterable[str]) -> list[str]:
+    """Ask which of these job names the controller knows."""
+    return ["squeue", "-h", "-t", "all", "-o", "%F|%j", "--name", ",".join(names)]
+
+
+def elements(stdout: str) -> dict[Element, str]:
+    """The state of each element from `squeue`."""
+    found = {}
+    for line in stdout.splitlines():
+        base, task, state = (*line.split("|"), "", "")[:3]
+        if base.isdigit() and task.isdigit():
+            found[base, int(task)] = state
+    return found
+
+
+def jobs_by_name(stdout: str) -> dict[str, str]:
+    """Job id by job name, from `squeue_by_name` and `sacct_by_name`."""
+    found = {}
+    for line in stdout.splitlines():
+        base, _, name = line.partition("|")
+        number = base.partition("_")[0]
+        if number.isdigit() and name:
+            found[name] = number
+    return found
+
+
+_SACCT = ["sacct", "-X", "-n", "-P"]
+_SACCT_FIELDS = "JobID,JobName,State,End"
+
+
+def sacct(job_ids: Iterable[str]) -> list[str]:
+    """Ask the accounting for these arrays. By base id: an element query misses rows."""
+    return [*_SACCT, "-o", _SACCT_FIELDS, "-j", ",".join(job_ids)]
+
+
+def sacct_by_name(names: Iterable[str], since: str) -> list[str]:
+    """Ask the accounting which of these job names it knows, from a local time on."""
+    return [*_SACCT, "-o", "JobID,JobName", "--name", ",".join(names), "-S", since]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the accounting."""
+
+    job_id: str
+    # Array task ids; a cancelled pending array keeps one row for all its elements for ever.
+    tasks: tuple[int, ...]
+    state: str
+    # Whether state and end can be believed.
+    is_final: bool
+
+
+def accounting(stdout: str) -> list[Row]:
+    """The rows about array elements from `sacct`.
+
+    A row called `allocation` is a phantom of the first seconds, whatever its state says. A row
+    whose End is Unknown is not over, even where its state is: it is being replayed after the
+    database was away.
+    """
+    rows = []
+    for line in stdout.splitlines():
+        # A job's name may hold `|`: the state and the end are the last two fields.
+        fields = line.split("|")
+        base, _, tasks = fields[0].partition("_")
+        if len(fields) < 4 or not base.isdigit() or not tasks:
+            continue
+        name, state, end = "|".join(fields[1:-2]), fields[-2], fields[-1]
+        is_final = name != "allocation" and end not in ("", "Unknown", "None")
+        rows.append(Row(base, tuple(expand(tasks)), state, is_final))
+    return rows
+
+
+def expand(tasks: str) -> Iterable[int]:
+    """The array task ids of `7` or `[1,3,5-9:2%4]`; none of a display that was cut."""
+    if tasks.isdigit():
+        return (int(tasks),)
+    if not (tasks.startswith("[") and tasks.endswith("]")):
+        return ()
+    numbers: list[int] = []
+    for piece in tasks[1:-1].partition("%")[0].split(","):
+        match = re.fullmatch(r"(\d+)(?:-(\d+)(?::(\d+))?)?", piece)
+        if match is None:
+            return ()
+        first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
+        numbers.extend(range(first, last + 1, step))
+    return numbers
+
+
+def scancel(targets: Sequence[str]) -> list[str]:
+    """Cancel whole arrays or elements (`123`, `123_4`)."""
+    return ["scancel", *targets]
+
+
+def show_config() -> list[str]:
+    """Ask for the controller's configuration."""
+    return ["scontrol", "show", "config"]
+
+
+def config_values(stdout: str) -> dict[str, str]:
+    """`Key = value` lines of `scontrol show config`."""
+    values = {}
+    for line in stdout.splitlines():
+        key, equals, value = line.partition("=")
+        if equals:
+            values[key.strip()] = value.strip()
+    return values
+
+
+def seconds(value: str) -> float | None:
+    """`KillWait` and its like: `30 sec`; None for anything else."""
+    match = re.match(r"(\d+) sec", value)
+    return float(match[1]) if match else None
+
+
+def time_limit_seconds(text: str) -> int | None:
+    """Seconds of a `--time`: minutes, m:s, h:m:s, d-h, d-h:m, d-h:m:s; None for no limit."""
+    days, dash, rest = text.rpartition("-")
+    try:
+        fields = [int(field) for field in rest.split(":")]
+        whole_days = int(days) if dash else 0
+    except ValueError:
+        return None
+    if dash:
+        hours, minutes, secs = (*fields, 0, 0)[:3]
+    elif len(fields) == 3:
+        hours, minutes, secs = fields
+    else:
+        hours, (minutes, secs) = 0, (*fields, 0)[:2]
+    return ((whole_days * 24 + hours) * 60 + minutes) * 60 + secs or None

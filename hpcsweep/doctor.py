@@ -1,0 +1,152 @@
+"""Doctor: what a sweep needs, looked at here and, on request, on a compute node."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import shutil
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hpcsweep import connect
+from hpcsweep.cluster import process
+from hpcsweep.cluster.slurm import Slurm
+from hpcsweep.errors import ClusterUnavailable, HpcsweepError
+from hpcsweep.files import make_directory, remove_tree, token
+from hpcsweep.settings import Settings
+from hpcsweep.store.filesystem import filesystem_type, is_local
+
+PACKAGES = ("numpy", "sqlalchemy", "pydantic", "click", "rich", "jinja2", "pyyaml", "psycopg")
+# Free space below these is worth a word.
+FEW_BYTES = 2**30
+FEW_FILES = 10_000
+# Seconds that a job on a compute node may take to answer, waiting in the queue included.
+NODE_TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    # Where it was looked at: a host's name.
+    host: str
+    what: str
+    # "ok", "warning" or "problem".
+    state: str
+    text: str
+
+
+def here(outputs: Path, database: Callable[[], str] | None) -> Iterator[Finding]:
+    """Look at what any host can: versions, file system, quota, database."""
+    yield _found("versions", "ok", _versions())
+    yield _file_system(outputs)
+    yield from _quota(outputs)
+    if database is not None:
+        try:
+            yield _found("database", "ok", database())
+        except HpcsweepError as error:
+            yield _found("database", "problem", str(error))
+
+
+def cluster(kind: str, settings: Settings) -> Iterator[Finding]:
+    """Look at the cluster and its limits."""
+    try:
+        opened = connect.choose(kind, settings)
+        limits = opened.limits()
+    except HpcsweepError as error:
+        yield _found("cluster", "problem", str(error))
+        return
+    text = (
+        f"{opened.kind} {limits.cluster_name}, array task ids up to {limits.max_array_size - 1}, "
+        f"{limits.kill_wait_s:g} s from TERM to KILL"
+    )
+    yield _found("cluster", "ok", text)
+
+
+def on_node(opened: Slurm, arguments: list[str], outputs: Path) -> list[Finding]:
+    """Look at the same from a compute node, by a small job.
+
+    *Raises* ClusterError; ClusterUnavailable when no answer came in time.
+    *Writes* a temporary directory in `outputs`, which the node must see.
+    """
+    folder = make_directory(outputs.resolve() / f".doctor.{token()}")
+    try:
+        answer = folder / "answer.json"
+        command = [sys.executable, "-m", "hpcsweep", "doctor", "--here", "--json", *arguments]
+        text = f"#!/bin/bash\n{shlex.join(command)} > {shlex.quote(str(answer))}.part\n"
+        text += f"mv {shlex.quote(str(answer))}.part {shlex.quote(str(answer))}\n"
+        (folder / "job.sh").write_text(text)
+        argv = ["sbatch", "--parsable", "--job-name=hpcsweep-doctor", f"--output={folder}/job.log"]
+        job_id = opened.submit([*argv, str(folder / "job.sh")], ())
+        deadline = time.monotonic() + NODE_TIMEOUT_S
+        while answer.name not in os.listdir(folder):  # noqa: PTH208  # listing defeats NFS caches
+            if time.monotonic() > deadline:
+                opened.cancel([job_id])
+                raise ClusterUnavailable(f"job {job_id} did not answer in {NODE_TIMEOUT_S:g} s")
+            time.sleep(0.5)
+        return [Finding(**found) for found in json.loads(answer.read_bytes())]
+    finally:
+        remove_tree(folder)
+
+
+def to_json(findings: list[Finding]) -> str:
+    """The document of `doctor --json`."""
+    return json.dumps([asdict(finding) for finding in findings], indent=2)
+
+
+def _found(what: str, state: str, text: str) -> Finding:
+    return Finding(host=os.uname().nodename, what=what, state=state, text=text)
+
+
+def _versions() -> str:
+    found = [f"hpcsweep {importlib.metadata.version('hpcsweep')}"]
+    found += [f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}"]
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ", ".join(found)
+
+
+def _file_system(outputs: Path) -> Finding:
+    path = _existing(outputs)
+    kind = filesystem_type(path) or "unknown"
+    state = os.statvfs(path)
+    free_bytes, free_files = state.f_bavail * state.f_frsize, state.f_favail
+    # Some file systems count no files: 0 of 0.
+    files = f", {free_files:,} files" if state.f_files else ""
+    text = f"{path} is on {kind}, {free_bytes / 2**30:.1f} GiB{files} free"
+    if not is_local(path):
+        text += "; shared between hosts, so tasks leave a SQLite store to commands"
+    few = free_bytes < FEW_BYTES or (state.f_files and free_files < FEW_FILES)
+    return _found("file system", "warning" if few else "ok", text)
+
+
+def _quota(outputs: Path) -> Iterator[Finding]:
+    """What `lfs quota` or `quota` says, where a site has them."""
+    path = _existing(outputs)
+    kind = filesystem_type(path)
+    argv = ["quota", "-w"] if kind != "lustre" else ["lfs", "quota", "-hq", str(path)]
+    if shutil.which(argv[0]) is None:
+        return
+    try:
+        answer = process.ask(argv, os.environ, 20.0)
+    except HpcsweepError as error:
+        yield _found("quota", "warning", str(error))
+        return
+    yield _found("quota", "ok", " | ".join(answer.stdout.split("\n")).strip(" |") or "none")
+
+
+def _existing(path: Path) -> Path:
+    resolved = path.resolve()
+    while not resolved.exists():
+        resolved = resolved.parent
+    return resolved

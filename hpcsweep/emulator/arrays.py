@@ -1,0 +1,132 @@
+"""Array syntax: what --array takes, how task ids are shown, and `J`, `J_3`, `J_[1-4]`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hpcsweep.errors import InputError
+
+# Slurm 22.05: one more is refused ("Pathname of a file, directory or other parameter too long").
+MAX_ARRAY_STRING = 4096
+# %a, and the array task id in general, of what is no element of an array.
+NO_TASK = 4294967294
+# SLURM_BITSTR_LEN's default, and the width of squeue's buffer when the variable is not set.
+DEFAULT_BITSTR_LEN = 64
+_JOB_ID_WIDTH = 31
+
+_INTEGER = re.compile(r"\s*[+-]?\d+")
+# The highest MaxArraySize that Slurm takes: every id that was ever accepted is below it.
+ANY_ID = 4_000_001
+
+
+def _integer(text: str) -> tuple[int, str]:
+    """Like strtol(3): the leading integer, 0 when there is none, and what follows."""
+    match = _INTEGER.match(text)
+    if match is None:
+        return 0, text
+    rest = text[match.end() :]
+    return int(match.group()), rest.removeprefix("]")
+
+
+def _token(text: str, limit: int) -> range:
+    """One comma-separated part: `3`, `1-9`, `1-9:2`, each with an optional `%N`."""
+    first, rest = _integer(text.removeprefix("["))
+    last, step = first, 1
+    if rest.startswith("-"):
+        last, rest = _integer(rest[1:])
+        if rest.startswith(":"):
+            step, rest = _integer(rest[1:])
+            if not 0 < step < limit:
+                raise InputError("Invalid job array specification", where=text)
+    if (rest and not rest.startswith("%")) or first < 0 or last < first or last >= limit:
+        raise InputError("Invalid job array specification", where=text)
+    return range(first, last + 1, step)
+
+
+def parse_array(text: str, limit: int) -> list[int]:
+    """Sorted task ids of an --array value; empty where Slurm makes a plain job of it.
+
+    `limit` is MaxArraySize: every id must be below it. *Raises* InputError.
+    """
+    ids: set[int] = set()
+    for part in text.split(","):
+        if part:
+            ids.update(_token(part, min(limit, ANY_ID)))
+    return sorted(ids)
+
+
+def parse_throttle(text: str) -> int:
+    """The `%N` of an --array value; 0 where there is none that Slurm accepts."""
+    _, percent, rest = text.partition("%")
+    return max(0, _integer(rest)[0]) if percent else 0
+
+
+def format_ids(ids: Iterable[int]) -> str:
+    """`1,3-5` for sorted ids."""
+    parts: list[str] = []
+    first = last = -2
+    for number in ids:
+        if number == last + 1:
+            last = number
+            continue
+        if first >= 0:
+            parts.append(f"{first}-{last}" if last > first else f"{first}")
+        first = last = number
+    if first >= 0:
+        parts.append(f"{first}-{last}" if last > first else f"{first}")
+    return ",".join(parts)
+
+
+def cut_ids(text: str, bitstr_len: int = DEFAULT_BITSTR_LEN) -> str:
+    """The ids as Slurm shows them with SLURM_BITSTR_LEN (0: whole)."""
+    if bitstr_len <= 0 or len(text) <= bitstr_len - 3:
+        return text
+    return text[: bitstr_len - 4] + "..."
+
+
+def array_job_id(base: int, tasks: str, throttle: int, bitstr_len: int | None) -> str:
+    """squeue's %i of an array remainder.
+
+    `bitstr_len` is SLURM_BITSTR_LEN where the reader set it. Without it the text is cut at 31
+    characters and has no closing bracket.
+    """
+    length = DEFAULT_BITSTR_LEN if bitstr_len is None else bitstr_len
+    limit = f"%{throttle}" if throttle else ""
+    text = f"{base}_[{cut_ids(tasks, length)}{limit}]"
+    return text[:_JOB_ID_WIDTH] if bitstr_len is None else text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selector:
+    """What the user named: a job or whole array, or some elements of an array."""
+
+    job: int
+    # None: all of it. Empty: nothing (`J_`).
+    tasks: tuple[int, ...] | None = None
+    # As typed, for messages.
+    text: str
+
+
+_SELECTOR = re.compile(r"(\d+)(_(\[.*\]|\d+)?)?")
+
+
+def parse_selector(text: str) -> Selector | None:
+    """A job id as scancel and scontrol take it; None when it is not one."""
+    match = _SELECTOR.fullmatch(text)
+    if match is None:
+        return None
+    job = int(match[1])
+    if match[2] is None:
+        return Selector(job=job, text=text)
+    try:
+        tasks = parse_array(match[3] or "", ANY_ID)
+    except InputError:
+        return None
+    return Selector(job=job, tasks=tuple(tasks), text=text)
+
+
+def split_selectors(text: str) -> list[str]:
+    """Split a comma-separated list, but not inside brackets."""
+    return [part for part in re.split(r",(?![^\[]*\])", text) if part]

@@ -1,0 +1,137 @@
+"""The programs' side of the socket: ask, and start the scheduler where none answers."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.emulator import names
+from hpcsweep.errors import ClusterUnavailable
+
+# Bytes of an AF_UNIX address, less the final NUL (Linux; the BSDs have 103).
+_ADDRESS_BYTES = 103
+_START_S = 30.0
+_TRIES = 5
+
+
+def connect(state_dir: Path) -> socket.socket:
+    """A connection to the scheduler. *Raises* OSError where none listens."""
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    path = os.path.join(state_dir, names.SOCKET)
+    try:
+        if len(os.fsencode(path)) <= _ADDRESS_BYTES:
+            link.connect(path)
+            return link
+        directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            link.connect(f"/proc/self/fd/{directory}/{names.SOCKET}")
+        finally:
+            os.close(directory)
+    except OSError:
+        link.close()
+        raise
+    return link
+
+
+def _exchange(state_dir: Path, question: bytes) -> dict[str, Any]:
+    with connect(state_dir) as link:
+        link.sendall(question)
+        link.shutdown(socket.SHUT_WR)
+        parts = []
+        while part := link.recv(1 << 20):
+            parts.append(part)
+    said = b"".join(parts)
+    if not said.endswith(b"\n"):
+        raise ConnectionResetError("the scheduler died before it answered")
+    answer: dict[str, Any] = json.loads(said)
+    return answer
+
+
+def ask(state_dir: Path, question: dict[str, Any], *, start: bool = True) -> dict[str, Any]:
+    """The scheduler's answer; a scheduler is started where none lives, unless `start` is false.
+
+    A question whose answer got lost is asked again: all are harmless twice, and a submission
+    carries a token. *Raises* ClusterUnavailable.
+    """
+    line = json.dumps(question).encode()
+    problem: OSError | None = None
+    for _ in range(_TRIES):
+        try:
+            return _exchange(state_dir, line)
+        except OSError as error:
+            problem = error
+        if not start:
+            break
+        start_scheduler(state_dir)
+    raise ClusterUnavailable(
+        "the emulated scheduler does not answer",
+        where=str(state_dir),
+        next_step=f"Its own words are in {os.path.join(state_dir, names.LOG)}.",
+    ) from problem
+
+
+def start_scheduler(state_dir: Path) -> None:
+    """Start a scheduler unless one listens by now; others that want one wait here meanwhile."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    try:
+        lock = os.open(os.path.join(state_dir, names.START_LOCK), flags, 0o600)
+    except OSError as error:
+        raise ClusterUnavailable(
+            f"there is no emulated cluster here: {error.strerror}", where=str(state_dir)
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            connect(state_dir).close()
+        except OSError:
+            _spawn(state_dir)
+    finally:
+        os.close(lock)
+
+
+def _spawn(state_dir: Path) -> None:
+    # Only a program that starts a scheduler needs these, and each costs all others milliseconds.
+    import select  # noqa: PLC0415
+    import subprocess  # noqa: PLC0415
+
+    program = os.path.join(os.path.dirname(__file__), "program.py")
+    listen, tell = os.pipe()
+    argv = [sys.executable, "-I", "-S", program, str(state_dir), "scheduler", str(tell)]
+    # SLURM_* of a job that calls us would mark the scheduler as one of that job's processes.
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
+    with open(os.path.join(state_dir, names.LOG), "ab") as log, os.fdopen(listen, "rb") as ready:
+        try:
+            started = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=clean,
+                pass_fds=(tell,),
+                start_new_session=True,
+            )
+        finally:
+            os.close(tell)
+        started.wait()
+        # Ready, or an end of file where it could not start or another one was quicker.
+        select.select([ready], [], [], _START_S)
+
+
+def is_locked(state_dir: Path) -> bool:
+    """Whether a scheduler lives, also one that does not listen any more."""
+    try:
+        lock = os.open(os.path.join(state_dir, names.LOCK), os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False

@@ -1,0 +1,349 @@
+"""What the programs ask of the scheduler, verb by verb: plain JSON in, plain JSON out."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from hpcsweep import files
+from hpcsweep.emulator import arrays, dependencies, launch, names
+from hpcsweep.emulator.controller import Controller
+from hpcsweep.emulator.jobs import Job, Request
+from hpcsweep.errors import ClusterError, ClusterUnavailable, HpcsweepError, InputError
+
+# Slurm 22.05's limits, exact: one byte more is refused.
+_MAX_SCRIPT = 4_194_304
+_MAX_NAME = 1024
+
+INVALID_JOB = "Invalid job id specified"
+ALREADY_OVER = "Job/step already completing or completed"
+_TOO_LONG = "Pathname of a file, directory or other parameter too long"
+_NO_NODE = "Requested node configuration is not available"
+
+
+def _refused(message: str, detail: str = "") -> ClusterError:
+    """Slurm's word for no; `detail` is the line that sbatch prints before it."""
+    return ClusterError(message, where=detail)
+
+
+def answer(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
+    """The answer to one program's question."""
+    verb = VERBS.get(asked["do"])
+    if verb is None:
+        return {"error": f"unknown request {asked['do']!r}"}
+    try:
+        return verb(controller, asked)
+    except HpcsweepError as no:  # a transient one makes sbatch try again for two minutes
+        return {"error": no.what, "detail": no.where, "again": no.transient}
+
+
+# -- sbatch ----------------------------------------------------------------------------------
+
+
+def submit(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
+    """Queue a job or an array. *Safe to repeat* with the same token."""
+    wanted = asked["request"]
+    for known in controller.requests.values():
+        if known.token == wanted["token"]:
+            return {"job": known.id}
+    ids = _check(controller, asked)
+    partition = controller.settings.partition(wanted["partition"])
+    if partition is None:
+        raise _refused("Invalid partition name specified")
+    limit = wanted["time_limit"]
+    wanted |= {
+        "id": controller.new_id(),
+        "submitted": time.time(),
+        "partition": partition.name,
+        "account": wanted["account"] or controller.settings.account,
+        "time_limit": partition.default_time or partition.max_time if limit is None else limit,
+        "array": wanted["array"] if ids else "",
+        "arguments": tuple(wanted["arguments"]),
+    }
+    if wanted["mem_mb"] < 0:  # --mem=0: all of a node
+        wanted["mem_mb"] = controller.settings.mem_mb
+    request = Request(**wanted)
+    kept = files.make_directory(launch.submission_dir(controller.state_dir, request.id))
+    script = asked["script"].encode(errors="surrogateescape")
+    files.write_new(kept / "script", script, mode=0o700)
+    files.write_new(kept / "environment", files.json_bytes(asked["environment"]))
+    controller.add(request, ids, held=asked["hold"], begin=asked["begin"])
+    return {"job": request.id}
+
+
+def _check(controller: Controller, asked: dict[str, Any]) -> list[int]:
+    """The array's task ids of a request that can be accepted. *Raises* ClusterError."""
+    settings, wanted = controller.settings, asked["request"]
+    lengths = [(wanted["array"], arrays.MAX_ARRAY_STRING), (wanted["name"], _MAX_NAME)]
+    lengths.append((asked["script"], _MAX_SCRIPT))
+    if any(len(text.encode(errors="surrogateescape")) > limit for text, limit in lengths):
+        raise _refused(_TOO_LONG)
+    partition = settings.partition(wanted["partition"])
+    if partition is None:
+        detail = f"invalid partition specified: {wanted['partition']}"
+        raise _refused("Invalid partition name specified", detail=detail)
+    if partition.state == "INACTIVE":
+        raise _refused("Required partition not available (inactive or drain)")
+    try:
+        ids = arrays.parse_array(wanted["array"], settings.max_array_size)
+        dependencies.parse(wanted["dependency"])
+    except InputError as error:
+        raise _refused(error.what) from error
+    if controller.count() + max(1, len(ids)) > settings.max_job_count:
+        raise ClusterUnavailable("Resource temporarily unavailable")
+    cpus = max(1, wanted["cpus_per_task"]) * max(1, wanted["ntasks"])
+    memory = wanted["mem_mb"] * (cpus if wanted["mem_per_cpu"] else 1)
+    if wanted["ntasks"] > 1 and cpus > settings.cpus:
+        raise _refused("hpcsweep emulator: a job on more than one node is not emulated")
+    if cpus > settings.cpus or memory > settings.mem_mb:
+        what = "CPU count per node" if cpus > settings.cpus else "Memory specification"
+        if not asked["hold"]:
+            controller.new_id()  # Slurm notices it after it has given the job an id
+            raise _refused(_NO_NODE, detail=f"{what} can not be satisfied")
+    return ids
+
+
+# -- squeue and scontrol show ------------------------------------------------------------------
+
+
+def queue(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
+    """The jobs in memory, all or those of some ids (elements are found by their array)."""
+    jobs = list(controller.jobs.values())
+    if asked.get("ids") is not None:
+        ids = set(asked["ids"])
+        jobs = [job for job in jobs if job.id in ids or job.request.id in ids]
+    return {"jobs": [view(controller, job) for job in jobs], "now": time.time()}
+
+
+def view(controller: Controller, job: Job) -> dict[str, Any]:
+    """All that the programs show of a job."""
+    stdout, stderr = launch.output_paths(job)
+    return job.request.to_json() | {
+        "base": job.request.id,
+        "id": job.id,
+        "task": job.task,
+        "tasks": arrays.format_ids(job.waiting),
+        "throttle": job.throttle,
+        "state": job.state,
+        "reason": job.reason,
+        "priority": job.priority,
+        "restart": job.restart,
+        "submitted": job.submitted,
+        "begin": job.begin,
+        "started": job.started,
+        "ended": job.ended,
+        "node": job.node,
+        "exit_code": job.exit_code,
+        "exit_signal": job.exit_signal,
+        "dependency": dependencies.state(job, controller.jobs)[1],
+        "cpus": job.request.cpus,
+        "stdout": stdout,
+        "stderr": stderr,
+    }
+
+
+def cluster(controller: Controller, _: dict[str, Any]) -> dict[str, Any]:
+    """The configuration and the nodes."""
+    pool, settings = controller.pool, controller.settings
+    nodes = [
+        {
+            "name": node.name,
+            "state": pool.state(node.name),
+            "reason": node.down,
+            "free_cpus": node.free_cpus,
+            "free_mem_mb": node.free_mem_mb,
+        }
+        for node in pool.nodes.values()
+    ]
+    return {
+        "config": settings.to_json(),
+        "nodes": nodes,
+        "booted": controller.timers.started,
+        "busy": controller.is_busy,
+        "next_id": controller.last_id + 1,
+        "conf": str(controller.state_dir / names.SLURM_CONF),
+        "now": time.time(),
+    }
+
+
+# -- scancel and scontrol ----------------------------------------------------------------------
+
+# A record of the queue and, of an array's remainder, the elements that are meant.
+Target = tuple[Job, set[int]]
+
+
+def targets(controller: Controller, job_id: int, tasks: list[int] | None) -> list[Target]:
+    """The records that `J` or `J_[1-3]` means; a raw id of an element means that element."""
+    found: list[Target] = []
+    for job in controller.jobs.values():
+        if tasks is None and job_id in (job.request.id, job.id):
+            found.append((job, set(job.waiting)))
+        elif tasks is not None and job.request.id == job_id:
+            if job.task in tasks:
+                found.append((job, set()))
+            elif chosen := set(tasks).intersection(job.waiting):
+                found.append((job, chosen))
+    return found
+
+
+def cancel(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
+    """End or signal one target; `transitional` makes scancel ask again, as in Slurm."""
+    found = targets(controller, asked["job"], asked["tasks"])
+    living = [(job, tasks) for job, tasks in found if not job.is_final]
+    if not living:
+        raise _refused(ALREADY_OVER if found else INVALID_JOB)
+    number = asked["signal"]
+    if number not in (None, signal.SIGKILL):
+        return _signal(controller, living, number, asked)
+    for job, tasks in living:
+        if job.state != "PENDING":
+            controller.kill(job, "CANCELLED", "None", by=asked["uid"])
+        elif tasks == set(job.waiting):
+            controller.cancel_waiting(job, by=asked["uid"])
+        else:
+            controller.drop(job, tasks)
+    controller.log.sync()
+    return {}
+
+
+def _signal(
+    controller: Controller, living: list[Target], number: int, asked: dict[str, Any]
+) -> dict[str, Any]:
+    for job, _ in living:
+        if job.state == "RUNNING" and asked["batch"]:
+            controller.signal_shell(job, number)
+        elif job.state == "RUNNING" and asked["full"]:
+            controller.signal_all(job, number)
+        # Without -b or -f a signal goes to srun's steps, and there are none.
+    pending = [job for job, _ in living if job.state == "PENDING"]
+    arrays_waiting = {one.request.id for one in controller.live.values() if one.is_remainder}
+    if pending or any(job.request.id in arrays_waiting for job, _ in living):
+        shown = _shown(pending[0] if pending else living[0][0])
+        return {"transitional": True, "shown": shown, "scale": controller.settings.time_scale}
+    return {}
+
+
+def _shown(job: Job) -> str:
+    """The job as scancel's messages name it."""
+    if job.task is not None:
+        return f"{job.request.id}_{job.task}"
+    if not job.waiting:
+        return str(job.id)
+    limit = f"%{job.throttle}" if job.throttle else ""
+    return f"{job.id}_[{arrays.format_ids(job.waiting)}{limit}]"
+
+
+def matching(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
+    """Records that are not over and pass scancel's filters."""
+    found = []
+    for job in controller.live.values():
+        mine = {
+            "name": job.request.name,
+            "user": job.request.user,
+            "partition": job.request.partition,
+            "account": job.request.account,
+            "state": job.state,
+        }
+        if all(mine[key] in values for key, values in asked["filters"].items()):
+            tasks = [job.task] if job.task is not None else list(job.waiting) or None
+            found.append({"job": job.request.id, "id": job.id, "tasks": tasks})
+    return {"found": found}
+
+
+def change(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
+    """hold, uhold, release, requeue or throttle for one target; per record what went wrong."""
+    found = targets(controller, asked["job"], asked["tasks"])
+    if not found:
+        raise _refused(INVALID_JOB)
+    action = CHANGES[asked["change"]]
+    results = []
+    for job, tasks in found:
+        shown = [job.task] if job.task is not None else list(job.waiting)
+        chosen = [job]
+        if tasks != set(job.waiting) and asked["change"] in _SPLITTING:
+            shown = sorted(tasks)
+            chosen = [controller.split(job, task) for task in shown]
+        errors = [action(controller, one, asked) for one in chosen]
+        results.append({"tasks": shown, "error": errors[0], "array": bool(job.request.array)})
+    controller.is_dirty = True
+    controller.log.sync()
+    return {"results": results}
+
+
+def _hold(controller: Controller, job: Job, asked: dict[str, Any]) -> str:
+    if job.is_final:
+        return "Job has already finished"
+    by_admin = asked["change"] == "hold" and asked["uid"] == 0
+    job.held = "JobHeldAdmin" if by_admin else "JobHeldUser"
+    job.reason, job.priority = job.held, 0
+    controller.record(job)
+    return ""
+
+
+def _release(controller: Controller, job: Job, _: dict[str, Any]) -> str:
+    if job.is_final:
+        return "Job has already finished"
+    if job.held:
+        job.held, job.reason = "", "None"
+        job.priority = controller.next_priority()
+        controller.record(job)
+    return ""
+
+
+def _requeue(controller: Controller, job: Job, _: dict[str, Any]) -> str:
+    if job.state == "PENDING":
+        return "Job is pending execution"
+    if not job.request.requeue:
+        return "Requested operation is presently disabled"
+    if job.state == "COMPLETING":
+        return "Requested operation is presently disabled"
+    if job.is_final:
+        controller.run_again(job)
+    else:
+        controller.kill(job, "REQUEUED", "None", " DUE TO JOB REQUEUE")
+    return ""
+
+
+def _throttle(controller: Controller, job: Job, asked: dict[str, Any]) -> str:
+    if not job.is_final:
+        job.throttle = asked["value"]
+        controller.record(job)
+    return "Job has already finished" if job.is_final else ""
+
+
+def update_node(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
+    """A node goes down or comes back."""
+    for name in asked["nodes"]:
+        if name not in controller.pool.nodes:
+            raise _refused("Invalid node name specified")
+        controller.node_down(name, asked["down"])
+    controller.log.sync()
+    return {}
+
+
+def ping(_: Controller, __: dict[str, Any]) -> dict[str, Any]:
+    """It lives."""
+    return {}
+
+
+# These concern some elements of an array and not the rest of it.
+_SPLITTING = ("hold", "uhold", "release")
+CHANGES: dict[str, Callable[[Controller, Job, dict[str, Any]], str]] = {
+    "hold": _hold,
+    "uhold": _hold,
+    "release": _release,
+    "requeue": _requeue,
+    "throttle": _throttle,
+}
+VERBS: dict[str, Callable[[Controller, dict[str, Any]], dict[str, Any]]] = {
+    "ping": ping,
+    "submit": submit,
+    "queue": queue,
+    "cluster": cluster,
+    "cancel": cancel,
+    "matching": matching,
+    "change": change,
+    "update_node": update_node,
+}

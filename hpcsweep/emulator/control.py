@@ -1,0 +1,122 @@
+"""Making, starting and stopping an emulated cluster."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from hpcsweep import files
+from hpcsweep.emulator import client, config, names
+from hpcsweep.emulator.config import EmulatorConfig
+from hpcsweep.errors import ClusterError, ClusterUnavailable
+
+_STOP_S = 10.0
+_CONF = """\
+# An emulated cluster: the programs are in {bin}.
+# Real Slurm programs that are pointed here stop at the next line, on purpose.
+ClusterName={cluster}
+EmulatedByHpcsweep=yes
+"""
+
+
+def default_state_dir() -> Path:
+    """The user's own emulated cluster: `$XDG_STATE_HOME/hpcsweep/emulator`."""
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(state) / "hpcsweep" / "emulator"
+
+
+def ensure(state_dir: Path, settings: EmulatorConfig | None = None) -> dict[str, str]:
+    """Make the emulated cluster of that directory if need be, start it, say how to reach it.
+
+    Without `settings` an existing cluster keeps its own and a new one gets the defaults.
+    Returns the variables to set, see `environment`. *Safe to repeat*, also at the same time.
+    *Raises* ClusterError when other settings are asked of a cluster that has jobs,
+    ClusterUnavailable when the scheduler does not start. *Writes* the state directory.
+    """
+    state_dir = Path(os.path.abspath(state_dir))
+    files.make_directory(state_dir)
+    os.chmod(state_dir, files.PRIVATE_DIRECTORY)
+    _configure(state_dir, settings)
+    _write_programs(state_dir)
+    client.ask(state_dir, {"do": "ping"})
+    return environment(state_dir)
+
+
+def _configure(state_dir: Path, settings: EmulatorConfig | None) -> None:
+    path = state_dir / names.CONFIG
+    if path.exists():
+        now = config.load(state_dir)
+        if settings is None or settings == now:
+            return
+        if is_running(state_dir):
+            if client.ask(state_dir, {"do": "cluster"}, start=False)["busy"]:
+                raise ClusterError(
+                    "the emulated cluster has jobs and cannot change its configuration",
+                    where=str(path),
+                    next_step="Wait for its jobs, cancel them, or use another state directory.",
+                )
+            stop(state_dir)
+    settings = settings or EmulatorConfig()
+    files.replace(path, files.json_bytes(settings.to_json()))
+    text = _CONF.format(bin=state_dir / names.BIN, cluster=settings.cluster_name)
+    files.replace(state_dir / names.SLURM_CONF, text.encode())
+
+
+def _write_programs(state_dir: Path) -> None:
+    """Small shell scripts: a `#!` line cannot hold a path with spaces or of any length."""
+    directory = files.make_directory(state_dir / names.BIN)
+    program = Path(__file__).with_name("program.py")
+    for name in (*names.PROGRAMS, *names.REFUSED):
+        command = shlex.join([sys.executable, "-I", "-S", str(program), str(state_dir), name])
+        text = f'#!/bin/sh\nexec {command} "$@"\n'.encode()
+        path = directory / name
+        if not path.exists() or path.read_bytes() != text:
+            files.replace(path, text, mode=0o700)
+
+
+def environment(state_dir: Path, base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Variables that make programs, by name, reach this cluster and no other.
+
+    PATH has the cluster's programs first; SLURM_CONF names the cluster instead of a real one.
+    `base` is the environment to change, by default our own.
+    """
+    state_dir = Path(os.path.abspath(state_dir))
+    base = os.environ if base is None else base
+    own = str(state_dir / names.BIN)
+    rest = [part for part in base.get("PATH", os.defpath).split(os.pathsep) if part != own]
+    return {
+        "PATH": os.pathsep.join([own, *rest]),
+        "SLURM_CONF": str(state_dir / names.SLURM_CONF),
+    }
+
+
+def is_running(state_dir: Path) -> bool:
+    """Whether a scheduler listens there."""
+    try:
+        client.connect(state_dir).close()
+    except OSError:
+        return False
+    return True
+
+
+def stop(state_dir: Path) -> None:
+    """End the scheduler as by a power cut: what runs is killed, and is NODE_FAIL after a restart.
+
+    *Safe to repeat.* *Raises* ClusterUnavailable when it does not end.
+    """
+    if not is_running(state_dir):
+        return
+    client.ask(state_dir, {"do": "stop"}, start=False)
+    deadline = time.monotonic() + _STOP_S
+    while client.is_locked(state_dir):
+        if time.monotonic() > deadline:
+            raise ClusterUnavailable(
+                "the emulated scheduler does not end",
+                where=str(state_dir),
+                next_step=f"Its process id is in {state_dir / names.PID}.",
+            )
+        time.sleep(0.01)

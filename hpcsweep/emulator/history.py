@@ -1,0 +1,51 @@
+"""Old jobs leave the event log: what keeps it small over months."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from hpcsweep import files
+from hpcsweep.emulator import arrays, events, names
+from hpcsweep.emulator.config import EmulatorConfig
+from hpcsweep.emulator.jobs import Book
+
+_DAY_S = 86400.0
+# Bytes under which rewriting the log is not worth it.
+_SMALL = 1 << 20
+
+
+def compact(book: Book, settings: EmulatorConfig) -> None:
+    """Write the log anew without what ended long ago; before the scheduler opens it.
+
+    *Writes* the event log in the current directory.
+    """
+    path = Path(names.EVENTS)
+    if not path.exists() or os.path.getsize(path) < _SMALL:
+        return
+    before = time.time() - settings.history_days * _DAY_S
+    keep = {job.request.id for job, _ in book.runs.values() if not job.ended or job.ended > before}
+    for base in [base for base in book.requests if base not in keep]:
+        del book.requests[base]
+    book.jobs = {key: job for key, job in book.jobs.items() if job.request.id in keep}
+    book.runs = {key: run for key, run in book.runs.items() if run[0].request.id in keep}
+    files.replace(path, b"".join(events.line(event) for event in _events(book)))
+
+
+def _events(book: Book) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"e": "start", "last_id": book.last_id, "boot_id": book.boot_id},
+        *({"e": "node", "name": name, "down": why} for name, why in book.nodes.items()),
+        *({"e": "request", "request": one.to_json()} for one in book.requests.values()),
+    ]
+    # A remainder comes before the elements that left it; ids rise in that order too.
+    runs = sorted(book.runs.values(), key=lambda run: (run[0].request.id, not run[0].is_remainder))
+    for job, at in runs:
+        found.append(job.event(at))
+        if job.is_remainder:
+            all_ids = arrays.parse_array(job.request.array, arrays.ANY_ID)
+            if gone := sorted(set(all_ids).difference(job.waiting)):
+                found.append({"e": "drop", "id": job.id, "tasks": arrays.format_ids(gone)})
+    return found

@@ -1,0 +1,206 @@
+"""The nouns of the emulated cluster: requests, jobs, their states, and the book of all of them."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpcsweep.emulator import arrays
+
+FIRST_PRIORITY = 4294901759
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What one sbatch asked for; shared by all elements of an array."""
+
+    # The job id that sbatch printed; an array's base id.
+    id: int
+    # 16 hex digits: an sbatch that asks again after a lost answer gets the same job.
+    token: str
+    submitted: float
+    name: str
+    user: str
+    uid: int
+    gid: int
+    partition: str
+    # Empty where none was asked for.
+    account: str = ""
+    qos: str = "normal"
+    comment: str = ""
+    # Path of the script; empty for --wrap and standard input.
+    command: str = ""
+    arguments: tuple[str, ...] = ()
+    submit_dir: str = "/"
+    submit_host: str = ""
+    work_dir: str = "/"
+    # Patterns as given; an empty stderr goes where stdout goes.
+    stdout: str = ""
+    stderr: str = ""
+    append: bool = False
+    umask: int = 0o022
+    # The value of --array; empty for a plain job.
+    array: str = ""
+    # Minutes; 0 means no limit.
+    time_limit: int = 0
+    mem_mb: int = 0
+    mem_per_cpu: bool = False
+    # 0 where not given.
+    cpus_per_task: int = 0
+    ntasks: int = 0
+    requeue: bool = True
+    # Number of --signal, 0 for none; seconds before the limit; to the batch shell only.
+    signal: int = 0
+    signal_lead: int = 60
+    signal_batch: bool = False
+    dependency: str = ""
+    nice: int = 0
+    submit_line: str = ""
+
+    @property
+    def cpus(self) -> int:
+        """CPUs of one element."""
+        return max(1, self.cpus_per_task) * max(1, self.ntasks)
+
+    @property
+    def memory(self) -> int:
+        """Megabytes that one element takes from its node."""
+        return self.mem_mb * self.cpus if self.mem_per_cpu else self.mem_mb
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values of all fields."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(kw_only=True, slots=True)
+class Job:
+    """One record of the queue: a plain job, an element of an array, or an array's remainder.
+
+    As in Slurm an array is one record until an element starts; that element is split off under a
+    new id, and the last one keeps the array's base id.
+    """
+
+    id: int
+    request: Request
+    # Array task id of a split-off element.
+    task: int | None = None
+    # Task ids of an array's remainder, ascending; empty for everything else.
+    waiting: deque[int] = field(default_factory=deque)
+    throttle: int = 0
+    state: str = "PENDING"
+    reason: str = "None"
+    # JobHeldUser or JobHeldAdmin; empty when not held.
+    held: str = ""
+    priority: int = 0
+    restart: int = 0
+    # Seconds since the epoch; 0 where it has not happened.
+    submitted: float = 0
+    begin: float = 0
+    started: float = 0
+    ended: float = 0
+    node: str = ""
+    # Process id of the batch shell (also its session) and its start in clock ticks after boot.
+    pid: int = 0
+    birth: int = 0
+    # The state that it will have when its processes are gone; empty while nothing ends it.
+    ending: str = ""
+    exit_code: int = 0
+    exit_signal: int = 0
+    batch_state: str = ""
+    batch_code: int = 0
+    batch_signal: int = 0
+    batch_ended: float = 0
+    cancelled_by: int = -1
+    # The last reason for waiting; what sacct calls Reason.
+    waited_for: str = "None"
+
+    @property
+    def is_remainder(self) -> bool:
+        """Whether this record stands for the elements of an array that never started."""
+        return bool(self.request.array) and self.task is None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether this run is over."""
+        return self.state not in ("PENDING", "RUNNING", "COMPLETING")
+
+    @property
+    def elements(self) -> int:
+        """How many jobs the record counts for."""
+        return max(1, len(self.waiting))
+
+    def event(self, now: float) -> dict[str, Any]:
+        """The record for the event log: fields that differ from a new job's."""
+        values: dict[str, Any] = {"e": "job", "at": round(now, 3), "request": self.request.id}
+        for name, default in _LOGGED.items():
+            value = getattr(self, name)
+            if value != default:
+                values[name] = round(value, 3) if isinstance(value, float) else value
+        return values
+
+
+_LOGGED: dict[str, Any] = {
+    one.name: None if one.name == "id" else one.default
+    for one in dataclasses.fields(Job)
+    if one.name not in ("request", "waiting")
+}
+
+
+class Book:
+    """All jobs that an event log tells of; the scheduler recovers from it and sacct reads it."""
+
+    def __init__(self) -> None:
+        self.requests: dict[int, Request] = {}
+        # The current run of every job, by job id.
+        self.jobs: dict[int, Job] = {}
+        # Every run with the time of its last event, by (job id, restart count); only Slurm's
+        # accounting remembers earlier runs.
+        self.runs: dict[tuple[int, int], tuple[Job, float]] = {}
+        # Nodes that are not up, with the reason.
+        self.nodes: dict[str, str] = {}
+        self.last_id = 0
+        # Of the machine when the last scheduler started.
+        self.boot_id = ""
+
+    def apply(self, event: dict[str, Any]) -> None:
+        """Take one event of the log into account."""
+        kind = event["e"]
+        if kind == "request":
+            request = Request(
+                **event["request"] | {"arguments": tuple(event["request"]["arguments"])}
+            )
+            self.requests[request.id] = request
+            self.last_id = max(self.last_id, request.id)
+        elif kind == "job":
+            self._apply_job(event)
+        elif kind == "drop":
+            dropped = set(arrays.parse_array(event["tasks"], arrays.ANY_ID))
+            job = self.jobs[event["id"]]
+            job.waiting = deque(task for task in job.waiting if task not in dropped)
+        elif kind == "node":
+            self.nodes.pop(event["name"], None)
+            if event["down"]:
+                self.nodes[event["name"]] = event["down"]
+        elif kind == "start":
+            self.last_id = max(self.last_id, event["last_id"])
+            self.boot_id = event["boot_id"]
+
+    def _apply_job(self, event: dict[str, Any]) -> None:
+        request = self.requests[event["request"]]
+        values = {name: event[name] for name in _LOGGED if name in event}
+        job = Job(request=request, **values)
+        before = self.jobs.get(job.id)
+        if job.is_remainder:
+            ids = arrays.parse_array(request.array, arrays.ANY_ID) if before is None else ()
+            job.waiting = before.waiting if before else deque(ids)
+        elif job.task is not None and (before is None or before.is_remainder):
+            remainder = self.jobs.get(request.id)
+            if remainder is not None and remainder.is_remainder:
+                with contextlib.suppress(ValueError):
+                    remainder.waiting.remove(job.task)
+        self.jobs[job.id] = job
+        self.runs[job.id, job.restart] = (job, event["at"])
+        self.last_id = max(self.last_id, job.id)

@@ -1,0 +1,58 @@
+"""The names in a state directory. Apart, because the programs start faster without the rest."""
+
+from __future__ import annotations
+
+CONFIG = "config.json"
+SOCKET = "socket"
+PID = "scheduler.pid"
+# Held (flock) by the one scheduler of the directory for as long as it lives.
+LOCK = "scheduler.lock"
+# Held (flock) by the program that is starting a scheduler, so that the others wait for it.
+START_LOCK = "start.lock"
+LOG = "scheduler.log"
+EVENTS = "events.jsonl"
+# Holds `<base job id>/script` and `<base job id>/environment`.
+SUBMISSIONS = "submissions"
+SPOOL = "spool"
+BIN = "bin"
+# SLURM_CONF of every emulated job names this file: with SLURM_JOB_ID it marks their processes.
+SLURM_CONF = "slurm.conf"
+
+# The release whose words and exit codes are emulated.
+VERSION = "22.05.8"
+# Programs that exist here, and Slurm's others, which refuse: the real ones must not be reached
+# from a shell that has the emulated cluster first on its PATH.
+PROGRAMS = ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo")
+REFUSED = (
+    *("srun", "salloc", "sacctmgr", "sattach", "sbcast", "sdiag"),
+    *("sprio", "sreport", "sshare", "sstat", "strigger"),
+)
+
+# Every state that Slurm 22.05 knows, with squeue's short form; the emulator itself uses
+# PENDING, RUNNING, COMPLETING and the final ones up to TIMEOUT.
+SHORT_STATES = {
+    "PENDING": "PD",
+    "RUNNING": "R",
+    "COMPLETING": "CG",
+    "COMPLETED": "CD",
+    "FAILED": "F",
+    "CANCELLED": "CA",
+    "NODE_FAIL": "NF",
+    "REQUEUED": "RQ",
+    "TIMEOUT": "TO",
+    "SUSPENDED": "S",
+    "PREEMPTED": "PR",
+    "BOOT_FAIL": "BF",
+    "DEADLINE": "DL",
+    "OUT_OF_MEMORY": "OOM",
+    "CONFIGURING": "CF",
+    "RESIZING": "RS",
+    "RESV_DEL_HOLD": "RD",
+    "REQUEUE_FED": "RF",
+    "REQUEUE_HOLD": "RH",
+    "REVOKED": "RV",
+    "SIGNALING": "SI",
+    "SPECIAL_EXIT": "SE",
+    "STAGE_OUT": "SO",
+    "STOPPED": "ST",
+}

@@ -1,0 +1,175 @@
+"""Command lines as getopt_long(3) reads them, with its words, and Slurm's own refusals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from typing import NoReturn
+
+from hpcsweep.emulator import names
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Option:
+    """One option of a program."""
+
+    name: str
+    short: str = ""
+    # "": no value, ":": a value, "::": a value only as --name=value or -xvalue.
+    value: str = ""
+    # The option that it is another name of.
+    means: str = ""
+    is_emulated: bool = True
+
+
+def table(text: str) -> dict[str, Option]:
+    """Options from words `name,short:` or `name>meaning,short:`; `!` before those that the
+    emulator refuses by name.
+
+    Order counts: getopt lists the possibilities of an ambiguous option in it.
+    """
+    found = {}
+    for word in text.split():
+        bare = word.removeprefix("!")
+        names, _, short = bare.rstrip(":").partition(",")
+        name, _, means = names.partition(">")
+        found[name] = Option(
+            name=name,
+            short=short,
+            means=means or name,
+            value=bare[len(bare.rstrip(":")) :],
+            is_emulated=bare == word,
+        )
+    return found
+
+
+class Getopt:
+    """A command line reader for one program."""
+
+    def __init__(
+        self, program: str, options: dict[str, Option], *, exit_code: int = 1, hint: bool = True
+    ) -> None:
+        """`hint`: whether a mistake is followed by the line that tells of --help."""
+        self.program = program
+        self._options = options
+        self._short = {one.short: one for one in options.values() if one.short}
+        self._exit_code = exit_code
+        self._hint = hint
+
+    def fail(self, message: str) -> NoReturn:
+        """What getopt says, then where help is."""
+        say(f"{self.program}: {message}")
+        if self._hint:
+            say(f'Try "{self.program} --help" for more information')
+        raise SystemExit(self._exit_code)
+
+    def read(
+        self, argv: list[str], *, operands_last: bool = False
+    ) -> tuple[list[tuple[str, str]], list[str]]:
+        """Options in order (those without a value have ""), and the operands.
+
+        `operands_last`: the first operand ends the options, as in sbatch.
+        """
+        found: list[tuple[str, str]] = []
+        operands: list[str] = []
+        rest = list(argv)
+        while rest:
+            word = rest.pop(0)
+            if word == "--":
+                return found, [*operands, *rest]
+            if word.startswith("--"):
+                found.append(self._long(word[2:], rest))
+            elif word.startswith("-") and word != "-":
+                self._shorts(word[1:], rest, found)
+            elif operands_last:
+                return found, [word, *rest]
+            else:
+                operands.append(word)
+        return found, operands
+
+    def _long(self, word: str, rest: list[str]) -> tuple[str, str]:
+        name, equals, value = word.partition("=")
+        option = self._options.get(name) or self._abbreviated(name)
+        if equals and not option.value:
+            self.fail(f"option '--{option.name}' doesn't allow an argument")
+        if option.value == ":" and not equals:
+            if not rest:
+                self.fail(f"option '--{option.name}' requires an argument")
+            value = rest.pop(0)
+        return self._known(option, value)
+
+    def _abbreviated(self, name: str) -> Option:
+        fitting = [one for one in self._options.values() if one.name.startswith(name)]
+        if not fitting:
+            self.fail(f"unrecognized option '--{name}'")
+        if len(fitting) > 1:
+            possible = " ".join(f"'--{one.name}'" for one in fitting)
+            self.fail(f"option '--{name}' is ambiguous; possibilities: {possible}")
+        return fitting[0]
+
+    def _shorts(self, letters: str, rest: list[str], found: list[tuple[str, str]]) -> None:
+        while letters:
+            letter, letters = letters[0], letters[1:]
+            option = self._short.get(letter)
+            if option is None:
+                self.fail(f"invalid option -- '{letter}'")
+            if not option.value:
+                found.append(self._known(option, ""))
+                continue
+            if option.value == ":" and not letters:
+                if not rest:
+                    self.fail(f"option requires an argument -- '{letter}'")
+                letters = rest.pop(0)
+            found.append(self._known(option, letters))
+            return
+
+    def _known(self, option: Option, value: str) -> tuple[str, str]:
+        if not option.is_emulated:
+            not_emulated(self.program, f"option --{option.name}")
+        return option.means, value
+
+
+def say(text: str) -> None:
+    """One line on standard error."""
+    print(text, file=sys.stderr)
+
+
+def error(program: str, text: str, code: int = 1) -> NoReturn:
+    """`PROGRAM: error: TEXT`, and the end."""
+    say(f"{program}: error: {text}")
+    raise SystemExit(code)
+
+
+def not_emulated(program: str, what: str) -> NoReturn:
+    """Real Slurm knows it, the emulator does not: refused by name, never ignored."""
+    error(program, f"hpcsweep emulator: {what} is not emulated")
+
+
+def refuse_variables(program: str, *variables: str) -> None:
+    """Refuse environment variables that the real program would obey."""
+    for name in variables:
+        if name in os.environ:
+            not_emulated(program, f"variable {name}")
+
+
+def version() -> int:
+    """What every program says to --version."""
+    print(f"slurm-wlm {names.VERSION}")
+    return 0
+
+
+# The names that Slurm knows.
+_SIGNALS = (
+    *("HUP", "INT", "QUIT", "ABRT", "KILL", "ALRM", "TERM", "USR1", "USR2"),
+    *("URG", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "XCPU"),
+)
+
+
+def signal_number(text: str) -> int:
+    """The signal of a name (with or without SIG) or a number; 0 when it is neither."""
+    if text.isdigit():
+        return int(text) if 0 < int(text) < 128 else 0
+    name = text.upper().removeprefix("SIG")
+    return int(signal.Signals[f"SIG{name}"]) if name in _SIGNALS else 0

@@ -1,0 +1,107 @@
+"""The processes of a job: finding them and signalling them.
+
+A job's processes are the batch shell's session and every descendant of its members: a child that
+makes a session of its own is still a descendant, and one whose parent died is still in the session.
+A process that escapes both survives, as with Slurm's proctrack/linuxproc. Only the death of a whole
+node (`marked`) goes further and reads environments. Without /proc the process group must do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROC = Path("/proc")
+HAS_PROC = (_PROC / "self" / "stat").exists()
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One line of the process table."""
+
+    pid: int
+    parent: int
+    session: int
+    # Clock ticks from boot to its start: with the pid it names a process for ever.
+    birth: int
+
+
+def look(pid: int) -> Process | None:
+    """The living process of that id; None when there is none or it is a zombie."""
+    try:
+        text = (_PROC / str(pid) / "stat").read_bytes()
+    except OSError:
+        return None
+    # The command name may hold spaces and parentheses; the fields after the last one are plain.
+    words = text[text.rindex(b")") + 2 :].split()
+    if words[0] in (b"Z", b"X"):
+        return None
+    return Process(pid, int(words[1]), int(words[3]), int(words[19]))
+
+
+def _table() -> list[Process]:
+    """All living processes but ourselves: no scheduler is part of a job, whoever started it."""
+    pids = {int(name) for name in os.listdir(_PROC) if name.isdigit()} - {os.getpid()}
+    return [one for pid in pids if (one := look(pid))]
+
+
+def of_job(pid: int, birth: int) -> list[Process]:
+    """The processes of the job whose batch shell is or was `pid`, the shell first."""
+    if not pid:
+        return []
+    if not HAS_PROC:
+        return [group] if is_alive(group := Process(-pid, 0, pid, birth)) else []
+    table = [one for one in _table() if one.birth >= birth]
+    if any(one.pid == pid and one.birth != birth for one in table):
+        return []  # the process id belongs to somebody else by now
+    found = {one.pid for one in table if one.session == pid}
+    while more := {one.pid for one in table if one.parent in found} - found:
+        found |= more
+    return sorted((one for one in table if one.pid in found), key=lambda one: one.pid != pid)
+
+
+def is_alive(process: Process) -> bool:
+    """Whether that very process still runs."""
+    if HAS_PROC:
+        seen = look(process.pid)
+        return seen is not None and seen.birth == process.birth
+    try:
+        os.kill(process.pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+def marked(marks: Iterable[bytes]) -> list[Process]:
+    """The processes whose environment holds all of `marks`, each `NAME=value`."""
+    if not HAS_PROC:
+        return []
+    wanted = {mark + b"\0" for mark in marks}
+    found = []
+    for name in os.listdir(_PROC):
+        if name.isdigit() and int(name) != os.getpid():
+            with contextlib.suppress(OSError):  # another user's, or gone
+                text = b"\0" + (_PROC / name / "environ").read_bytes()
+                if all(b"\0" + mark in text for mark in wanted) and (seen := look(int(name))):
+                    found.append(seen)
+    return found
+
+
+def send(members: Iterable[Process], *signals: int) -> None:
+    """Send each signal in turn to each process that is still there."""
+    alive = [one.pid for one in members if is_alive(one)]
+    for number in signals:
+        for pid in alive:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+
+
+def boot_id() -> str:
+    """Names this boot of the machine: process ids from before it mean nothing."""
+    try:
+        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""

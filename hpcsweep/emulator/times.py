@@ -1,0 +1,83 @@
+"""Times, durations and sizes as Slurm writes them."""
+
+from __future__ import annotations
+
+import re
+import time
+
+_DAY = 86400
+
+
+def stamp(when: float, missing: str) -> str:
+    """`2026-11-20T13:35:58`, local time; `missing` for what has not happened."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(when)) if when else missing
+
+
+def elapsed_short(seconds: float) -> str:
+    """squeue's: `0:05`, `1:02:03`, `1-02:03:04`."""
+    days, hours, minutes, rest = _split(seconds)
+    if days:
+        return f"{days}-{hours:02}:{minutes:02}:{rest:02}"
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def elapsed_long(seconds: float) -> str:
+    """sacct's and scontrol's: `00:00:05`, `1-02:03:04`."""
+    days, hours, minutes, rest = _split(seconds)
+    return (f"{days}-" if days else "") + f"{hours:02}:{minutes:02}:{rest:02}"
+
+
+def _split(seconds: float) -> tuple[int, int, int, int]:
+    whole = max(0, int(seconds))
+    return whole // _DAY, whole // 3600 % 24, whole // 60 % 60, whole % 60
+
+
+_LIMIT = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
+
+
+def parse_minutes(text: str) -> int | None:
+    """A --time value in minutes, rounded up; 0 is no limit, None is no time.
+
+    Forms: M, M:S, H:M:S, D-H, D-H:M, D-H:M:S.
+    """
+    if text.lower() in ("unlimited", "infinite") or re.fullmatch(r"-\d+", text):
+        return 0  # Slurm 22.05 takes -5 for no limit at all
+    match = _LIMIT.fullmatch(text)
+    if match is None:
+        return None
+    days, *numbers = (int(part) if part else None for part in match.groups())
+    first, second, third = numbers
+    if days is not None:
+        hours, minutes, seconds = first or 0, second or 0, third or 0
+    elif third is not None:
+        hours, minutes, seconds = first or 0, second or 0, third
+    else:
+        hours, minutes, seconds = 0, first or 0, second or 0
+    total = ((days or 0) * 24 + hours) * 3600 + minutes * 60 + seconds
+    return -(-total // 60)
+
+
+_SIZE = re.compile(r"(\d+)([kmgt]?)b?", re.IGNORECASE)
+
+
+def parse_megabytes(text: str) -> int | None:
+    """A --mem value in megabytes, kilobytes rounded up; None is no size."""
+    match = _SIZE.fullmatch(text)
+    if match is None or (text[-1] in "bB" and not match[2]):
+        return None
+    number = int(match[1])
+    return {
+        "k": -(-number // 1024),
+        "": number,
+        "m": number,
+        "g": number << 10,
+        "t": number << 20,
+    }[match[2].lower()]
+
+
+def show_megabytes(megabytes: int) -> str:
+    """`100M`, `1G`, `1T`; 0 stays `0`."""
+    for unit, size in (("T", 1 << 20), ("G", 1 << 10)):
+        if megabytes and megabytes % size == 0:
+            return f"{megabytes // size}{unit}"
+    return f"{megabytes}M" if megabytes else "0"

@@ -1,0 +1,132 @@
+"""Every error that hpcsweep raises, drawn as one tree; each branch has its exit code.
+
+    HpcsweepError                          1
+    ├── InputError (ValueError)            3   what the user wrote
+    │   ├── IdentityError                      a value that cannot be part of a case's identity
+    │   ├── SourceError                        a parameter source or distribution
+    │   ├── ManifestError                      a manifest; carries every mistake found in it
+    │   └── ExtraMissing (RuntimeError)        a library that this call needs is not installed
+    ├── TargetError                        4   the target or a setup line would die in every task
+    ├── SweepError                         5   the sweep directory
+    │   ├── SweepBusy                          another submit is at work in it
+    │   ├── JournalError                       a journal cannot be opened, read or written
+    │   ├── RunExists                          a run directory is already there
+    │   └── RunMissing (FileNotFoundError)     a run, or a file of one, is not there
+    ├── ClusterError                       6   the cluster refused, or is not the recorded one
+    │   └── ClusterUnavailable             7   the cluster could not be asked (transient)
+    ├── StoreError                         8   the database
+    └── Incomplete                         9   --wait ended and not every case is complete
+
+2 is click's own code for a wrong command line. Exit codes are used by `cli` and by the
+programs `hpcsweep.worker` and `hpcsweep.ingest` only: the library never exits.
+"""
+
+
+class HpcsweepError(Exception):
+    """Base of all: *what* happened, *where* (file, line, key) and *what next*.
+
+    `transient` says that the same call may succeed later.
+    """
+
+    exit_code = 1
+    transient = False
+
+    def __init__(self, what: str, *, where: str = "", next_step: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{text}\n  {self.next_step}" if self.next_step else text
+
+
+class InputError(HpcsweepError, ValueError):
+    """What the user wrote cannot be used."""
+
+    exit_code = 3
+
+
+class IdentityError(InputError):
+    """A value that cannot be part of a case's identity, with the path of the culprit."""
+
+
+class SourceError(InputError):
+    """A parameter source or distribution that cannot be made."""
+
+
+class ManifestError(InputError):
+    """A manifest with mistakes; `mistakes` lists one line for each."""
+
+    def __init__(
+        self, what: str, *, where: str = "", next_step: str = "", mistakes: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(what, where=where, next_step=next_step)
+        self.mistakes = mistakes
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *(f"  - {mistake}" for mistake in self.mistakes)])
+
+
+class ExtraMissing(InputError, RuntimeError):
+    """A library that hpcsweep can do without, and this call cannot, is not installed."""
+
+
+class TargetError(HpcsweepError):
+    """The target or a setup line would die in every task."""
+
+    exit_code = 4
+
+
+class SweepError(HpcsweepError):
+    """The sweep directory is not usable as asked."""
+
+    exit_code = 5
+
+
+class SweepBusy(SweepError):
+    """Another submit is at work in the sweep directory."""
+
+    transient = True
+
+
+class JournalError(SweepError):
+    """A journal cannot be opened, read or written."""
+
+
+class RunExists(SweepError, FileExistsError):
+    """A run directory of this name is already there."""
+
+
+class RunMissing(SweepError, FileNotFoundError):
+    """A run, or a file of one, is not there."""
+
+
+class ClusterError(HpcsweepError):
+    """The cluster refused, or it is not the one on record."""
+
+    exit_code = 6
+
+
+class ClusterUnavailable(ClusterError):
+    """The cluster could not be asked: nothing is known, which is not an answer."""
+
+    exit_code = 7
+    transient = True
+
+
+class StoreError(HpcsweepError):
+    """The database could not be read or written.
+
+    `damaged` says that making it again from the journals is the remedy.
+    """
+
+    exit_code = 8
+    damaged = False
+
+
+class Incomplete(HpcsweepError):
+    """Waiting ended and not every case is complete."""
+
+    exit_code = 9

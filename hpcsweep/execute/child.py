@@ -1,0 +1,322 @@
+"""What runs in a slot's child: the user's function, case after case, or one command."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from hpcsweep import target
+from hpcsweep.errors import InputError
+from hpcsweep.logbook import Logbook
+from hpcsweep.logbook.values import writable
+from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.records import ParamCase, Reason
+
+if TYPE_CHECKING:
+    from hpcsweep.logbook.spool import SpoolPlace
+
+# The child's own exit code when it cannot even report; a shell uses 126 and 127 in this way.
+EXIT_BROKEN = 125
+EXIT_CANNOT_EXECUTE = 126
+EXIT_NOT_FOUND = 127
+# Characters of a traceback that are kept, from its end.
+TRACEBACK_MAX = 20_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One case to run, as the worker sends it to its child."""
+
+    index: int
+    params: dict[str, Any]
+    case_id: str
+    replicate: int
+    tags: tuple[str, ...]
+    # 128 bits.
+    seed: int
+    run_id: str
+    # The attempt's own directory; None with `runs: none`.
+    run_dir: str | None
+    # What the attempts of the case leave each other.
+    checkpoints: str
+    # A `Spool`, where the run will be packed.
+    spool: dict[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The form on the pipe."""
+        return asdict(self)
+
+    @property
+    def case(self) -> ParamCase:
+        """The case as a target may ask for it."""
+        return ParamCase(
+            index=self.index,
+            params=self.params,
+            case_id=self.case_id,
+            tags=tuple(self.tags),
+            replicate=self.replicate,
+        )
+
+
+def die_with_worker(lifeline: int) -> None:
+    """Have the kernel kill this process group when the worker is gone, however it went.
+
+    Where a cluster does not track processes by cgroup, a case would outlive its killed worker and
+    run beside its own second attempt. `lifeline` is a pipe that only the worker holds open for
+    writing and never writes to: its hang-up becomes the signal.
+    """
+    if not hasattr(fcntl, "F_SETSIG"):  # not on macOS
+        return
+    os.set_inheritable(lifeline, True)  # the notice belongs to the open file: a command keeps it
+    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC)
+
+
+def serve(manifest: FrozenManifest, requests: int, replies: int) -> None:
+    """Run cases until the worker closes its end; never returns to the worker's code."""
+    function: Callable[..., Any] | None = None
+    broken: BaseException | None = None
+    streams, me = (os.dup(1), os.dup(2)), os.getpid()
+    with os.fdopen(requests, "rb") as lines:
+        for line in lines:
+            request = Request(**json.loads(line))
+            spool = request.spool
+            otherwise = (spool["out"], spool["err"]) if spool else streams
+            _capture(request.run_dir, otherwise)
+            _reset_peak_memory()
+            reply: dict[str, Any]
+            reply = {"reason": None, "error": None, "metrics": {}, "returned": False}
+            os.chdir(manifest.root)  # where a command starts, too; the last case may have left it
+            if function is None and broken is None:
+                try:
+                    function = target.load(manifest)
+                    # At once: a case that crashes can say it no more.
+                    _send(replies, {"code_digest": target.code_digest(manifest)})
+                # The one catch of everything: what a user's module or function raises is an
+                # outcome of its case, whatever it is.
+                except BaseException as error:  # noqa: BLE001
+                    broken = error
+            reply |= _run(function, request) if function else _failure(broken)
+            if os.getpid() != me:  # a fork of the user's that came back out of the target
+                os._exit(0)
+            _flush()
+            reply["cpu_total"] = _cpu_seconds()
+            reply["max_rss_bytes"] = _peak_memory()
+            _send(replies, reply)
+    os._exit(0)
+
+
+def call_target(function: Callable[..., Any], request: Request, log: Logbook) -> None:
+    """Call the target as every case does; what it returns ends up in `log.metrics`.
+
+    *Raises* whatever the target raises, InputError for what cannot be metrics.
+    """
+    given: Mapping[str, Callable[[], Any]] = {
+        "params": lambda: request.params,
+        "log": lambda: log,
+        "seed": lambda: request.seed,
+        "case": lambda: request.case,
+        "rng": lambda: _generator(request.seed),
+        "checkpoint": lambda: log.checkpoint,
+    }
+    result = target.call(function, request.params, given)
+    log.merge_metrics(_reported(result), "the returned dict")
+
+
+def _run(function: Callable[..., Any], request: Request) -> dict[str, Any]:
+    log = logbook(request)
+    try:
+        call_target(function, request, log)
+    except SystemExit as error:
+        if error.code in (None, 0):
+            return {"metrics": log.metrics}
+        return _exit(error) | {"metrics": log.metrics}
+    except BaseException as error:  # noqa: BLE001  # as above
+        return _failure(error) | {"metrics": log.metrics}
+    return {"metrics": log.metrics, "returned": True} | told_failed(log)
+
+
+def logbook(request: Request) -> Logbook:
+    """The Logbook of a case."""
+    place: Path | SpoolPlace | None = Path(request.run_dir) if request.run_dir else None
+    if request.spool:
+        from hpcsweep.logbook.spool import Spool, SpoolPlace  # noqa: PLC0415  # other runs do without
+
+        place = SpoolPlace(Spool(**request.spool), request.run_id)
+    return Logbook.attached(
+        request.run_id,
+        place,
+        params=request.params,
+        checkpoints=Path(request.checkpoints),
+    )
+
+
+def told_failed(log: Logbook) -> dict[str, Any]:
+    """The reply's part about a target that said itself that it failed."""
+    if log.told_failed is None:
+        return {}
+    error = {"type": "MarkedFailed", "message": writable(log.told_failed[:TRACEBACK_MAX])}
+    return {"reason": Reason.ERROR.value, "error": error}
+
+
+def _reported(result: Any) -> Mapping[str, Any]:
+    if result is None:
+        return {}
+    if not isinstance(result, Mapping):
+        raise InputError(
+            f"the target returned {type(result).__name__}, not a dict of metrics",
+            next_step="Return a dict by metric name, or nothing.",
+        )
+    return result
+
+
+def _generator(seed: int) -> Any:
+    import numpy  # noqa: PLC0415  # only for those who ask for `rng` (invariant 17)
+
+    return numpy.random.default_rng(seed)
+
+
+def _exit(error: SystemExit) -> dict[str, Any]:
+    code = error.code if isinstance(error.code, int) else 1
+    message = f"the target called sys.exit({error.code!r})"
+    return {
+        "reason": Reason.EXIT_CODE.value,
+        "error": {"type": "SystemExit", "message": message, "exit_code": code},
+    }
+
+
+def _failure(error: BaseException | None) -> dict[str, Any]:
+    if error is None:
+        return {}
+    trace = _without_ours(error.__traceback__)
+    try:
+        message = str(error)
+        text = "".join(traceback.format_exception(type(error), error, trace))
+    except Exception:  # noqa: BLE001  # a user's class may break while it is printed
+        message, text = "(its message cannot be printed)", ""
+    with contextlib.suppress(OSError, ValueError):  # a target may have closed it
+        sys.stderr.write(text)
+    return {
+        "reason": Reason.ERROR.value,
+        "error": {
+            "type": type(error).__name__,
+            "message": writable(message[:TRACEBACK_MAX]),
+            "traceback": writable(text[-TRACEBACK_MAX:]),
+        },
+    }
+
+
+def _without_ours(trace: TracebackType | None) -> TracebackType | None:
+    """The part of a traceback that is the user's."""
+    ours = str(Path(__file__).parent.parent)
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith((ours, "<frozen")):
+        trace = trace.tb_next
+    return trace
+
+
+def execute(manifest: FrozenManifest, request: Request) -> None:
+    """Become the command of one case. Returns only when it cannot: the caller exits."""
+    places = {
+        "run_dir": request.run_dir or "",
+        "seed": str(request.seed),
+        "case_id": request.case_id,
+        "index": str(request.index),
+        "params_json": json.dumps(request.params, ensure_ascii=False),
+    }
+    argv = target.command_line(manifest.target, request.params, places)
+    environment = os.environ | {
+        "HPCSWEEP_RUN_DIR": places["run_dir"],
+        "HPCSWEEP_CASE_ID": request.case_id,
+        "HPCSWEEP_INDEX": places["index"],
+        "HPCSWEEP_SEED": places["seed"],
+        "HPCSWEEP_CHECKPOINTS": request.checkpoints,
+    }
+    _capture(request.run_dir, (1, 2))
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python; a program expects them
+        signal.signal(ignored, signal.SIG_DFL)
+    try:
+        os.chdir(manifest.root)
+        os.execvpe(argv[0], argv, environment)
+    except FileNotFoundError as error:
+        _complain(f"{error.filename or argv[0]}: {error.strerror}")
+        os._exit(EXIT_NOT_FOUND)
+    except OSError as error:
+        _complain(f"{argv[0]}: {error.strerror}")
+        os._exit(EXIT_CANNOT_EXECUTE)
+    except ValueError as error:  # an argument with a NUL, which would end it there
+        _complain(f"an argument cannot be given to a program: {error}")
+        os._exit(EXIT_CANNOT_EXECUTE)
+
+
+def _complain(message: str) -> None:
+    os.write(2, f"hpcsweep: {message}\n".encode(errors="backslashreplace"))
+
+
+def _capture(run_dir: str | None, otherwise: tuple[int, int]) -> None:
+    """Send standard output and error into the run directory, or where the task's own go."""
+    _flush()
+    for number, name in ((1, "stdout.txt"), (2, "stderr.txt")):
+        if run_dir is None:
+            os.dup2(otherwise[number - 1], number)
+            continue
+        path = f"{run_dir}/{name}"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    _reopen()
+
+
+def _reopen() -> None:
+    """Python's own streams, where an earlier case closed them or put others in their place."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, f"__{name}__")
+        if stream.closed:
+            stream = open(number, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115
+            setattr(sys, f"__{name}__", stream)
+        setattr(sys, name, stream)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # a target may have closed it
+            stream.flush()
+
+
+def _cpu_seconds() -> float:
+    total = 0.0
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        usage = resource.getrusage(who)
+        total += usage.ru_utime + usage.ru_stime
+    return total
+
+
+def _reset_peak_memory() -> None:
+    # proc(5): 5 resets the peak resident set size; without it the peak is the process's so far.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_memory() -> int:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _send(descriptor: int, reply: dict[str, Any]) -> None:
+    view = memoryview(json.dumps(reply).encode() + b"\n")
+    while view:
+        view = view[os.write(descriptor, view) :]

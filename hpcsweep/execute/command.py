@@ -1,0 +1,83 @@
+"""A command's case: a run directory even where none is kept, and metrics from `metrics.json`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.errors import InputError
+from hpcsweep.execute.child import Request
+from hpcsweep.execute.slot import Ended, Slot
+from hpcsweep.files import make_directory, remove_tree, token
+from hpcsweep.logbook.values import Metrics
+from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.records import Reason
+
+# Bytes of a command's standard error that are kept as its error's text, from its end.
+TAIL_MAX = 4000
+
+
+def execute(manifest: FrozenManifest, slot: Slot, request: Request) -> Ended:
+    """Run one case in a slot; a command's report is taken over from its run directory."""
+    if not manifest.target.is_command:
+        return slot.run(request)
+    if request.run_dir is not None:
+        return _with_report(slot.run(request), Path(request.run_dir))
+    temporary = Path(os.environ.get("TMPDIR") or "/tmp") / f"hpcsweep-{token()}"  # noqa: S108
+    make_directory(temporary)
+    try:
+        ended = slot.run(replace(request, run_dir=str(temporary)))
+        return _with_report(ended, temporary)
+    finally:
+        with contextlib.suppress(OSError):  # a program may take its own files' permissions away
+            remove_tree(temporary)
+
+
+def _with_report(ended: Ended, path: Path) -> Ended:
+    try:
+        metrics = _metrics(path)
+    except InputError as error:
+        if ended.reason is not None:
+            return ended
+        return replace(
+            ended,
+            reason=Reason.ERROR,
+            error={"type": "MetricsError", "message": str(error)},
+        )
+    if ended.error is not None and ended.reason is not None:
+        tail = _tail(path / "stderr.txt")
+        if tail:
+            ended = replace(ended, error=ended.error | {"stderr": tail})
+    return replace(ended, metrics=metrics)
+
+
+def _metrics(path: Path) -> dict[str, Any]:
+    """What the command left in `metrics.json`. *Raises* InputError when it is not a JSON object."""
+    try:
+        text = (path / "metrics.json").read_bytes()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise InputError(f"metrics.json cannot be read: {error.strerror}") from error
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"metrics.json is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise InputError("metrics.json holds no object of metrics by name")
+    metrics = Metrics()
+    metrics.merge(found, "metrics.json")
+    return metrics.values
+
+
+def _tail(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - TAIL_MAX))
+            return stream.read().decode(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,221 @@
+"""The seam to the file system: atomic writes, exclusive creates, durable directories."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.errors import SweepError
+
+# Directories are private by default (DESIGN invariant 22). `share: group` is a choice made once
+# for a sweep and recorded; the set-group-id bit then keeps the group on what is created below.
+PRIVATE_DIRECTORY = 0o700
+PRIVATE_FILE = 0o600
+# What next, where a file that is never rewritten is gone or is not as it was.
+RESTORE = "Restore the file, or move the sweep directory away and submit the manifest again."
+# ENOSPC and EDQUOT pause a sweep instead of failing its cases (invariant 12).
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def token() -> str:
+    """16 random hex digits: names one task start, one command, one temporary file."""
+    return os.urandom(8).hex()
+
+
+def make_directory(path: Path) -> Path:
+    """Make `path` and its missing parents, private to the user. *Safe to repeat.*"""
+    try:
+        return _make_directory(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def _make_directory(path: Path) -> Path:
+    try:
+        os.mkdir(path, PRIVATE_DIRECTORY)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+    except FileNotFoundError:
+        _make_directory(path.parent)
+        # Another process may make the same directory at the same time.
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, PRIVATE_DIRECTORY)
+    return path
+
+
+def fsync_directory(path: Path) -> None:
+    """Make the names in `path` durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_new(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
+    """Write a file that must not exist yet, whole and durable or not at all.
+
+    *Raises* FileExistsError when `path` exists. *Writes* `path`; a kill leaves at most a
+    temporary file beside it, whose name begins with a dot.
+    """
+    temporary = _write_temporary(path, data, mode)
+    try:
+        os.link(temporary, path)  # link(2) refuses an existing name, which rename(2) does not
+    except FileExistsError:
+        # Over NFS an answer may be lost and the request be sent again: then the name is ours.
+        if os.stat(temporary).st_nlink < 2:
+            raise
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        os.unlink(temporary)
+    fsync_directory(path.parent)
+
+
+def replace(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
+    """Write a derived file: readers see the old one or the new one. *Safe to repeat.*"""
+    os.replace(_write_temporary(path, data, mode), path)
+
+
+def _write_temporary(path: Path, data: bytes, mode: int) -> Path:
+    temporary = path.with_name(f".{path.name}.{token()}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise unwritable(path, error) from error
+    return temporary
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write `data` with as few write(2) calls as the kernel allows: one, for a regular file."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def json_bytes(value: Any) -> bytes:
+    """A JSON document for people and programs: sorted keys, two spaces, no NaN."""
+    return (
+        json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    ).encode()
+
+
+def read_json(path: Path) -> Any:
+    """The JSON document in `path`.
+
+    *Raises* SweepError when it is missing, unreadable or not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        what = "there is no such file"
+        raise SweepError(what, where=str(path), next_step=RESTORE) from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except ValueError as error:
+        what = f"is damaged, it is not JSON: {error}"
+        raise SweepError(what, where=str(path), next_step=RESTORE) from error
+
+
+def inside(root: Path, relative: str) -> Path:
+    """`root/relative`, refused when it would leave `root` (DESIGN invariant 20)."""
+    path = root / relative
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise SweepError(f"{relative!r} would leave the directory", where=str(root))
+    return path
+
+
+def names(path: Path) -> list[str]:
+    """The names in a directory, sorted; empty when there is none.
+
+    Listing, not probing: an NFS client may deny a file that another node made for as long as its
+    negative look-up is cached, while a listing shows it (facts: 30 to 60 s with default mounts).
+    """
+    try:
+        return sorted(os.listdir(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+# What flock(2) says where a file system has no locks, or its lock daemon is away.
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
+
+
+def try_lock(descriptor: int) -> bool | None:
+    """Lock an open file for this process; the kernel lets go when it dies.
+
+    False when another process has it, None where the file system has no locks.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return None
+    return True
+
+
+@contextlib.contextmanager
+def removed_on_error(path: Path, unless: object = None) -> Iterator[None]:
+    """Remove `path` again when the block fails, it was not there before, and `unless` is false.
+
+    Parents that were made for it go with it, unless somebody else uses them by now.
+    """
+    made = [one for one in (path, *path.parents) if not os.path.lexists(one)]
+    try:
+        yield
+    except BaseException:
+        if path in made and not unless:
+            with contextlib.suppress(OSError, ValueError):  # it must not hide what went wrong
+                remove_tree(path)
+                for parent in made[1:]:
+                    parent.rmdir()
+        raise
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory and all below it, links themselves rather than what they name."""
+    if not path.is_dir() or path.is_symlink():
+        path.unlink(missing_ok=True)
+        return
+    for entry in os.scandir(path):
+        remove_tree(Path(entry.path))
+    path.rmdir()
+
+
+def unreadable(path: Path, error: OSError) -> SweepError:
+    """The error for a file or directory that is there and cannot be read."""
+    return SweepError(
+        f"cannot be read: {error.strerror}",
+        where=str(path),
+        next_step="Check its permissions: a sweep belongs to the user who submitted it.",
+    )
+
+
+def unwritable(path: Path, error: OSError) -> SweepError:
+    """The error for a file or directory that cannot be made or written."""
+    problem = SweepError(
+        f"cannot be written: {error.strerror}",
+        where=str(path),
+        next_step="Check permissions, disk and quota, or choose another --outputs directory.",
+    )
+    problem.errno = error.errno  # type: ignore[attr-defined]  # the worker tells a full disk by it
+    return problem

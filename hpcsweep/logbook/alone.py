@@ -1,0 +1,251 @@
+"""A run that no sweep looks after: its claim, its metadata, its signals, its signs of life."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import resource
+import signal
+import traceback
+import weakref
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from hpcsweep.errors import RunExists, SweepError
+from hpcsweep.files import PRIVATE_DIRECTORY, make_directory, names, remove_tree, token, unwritable
+from hpcsweep.logbook.life import BEATS, ENDS, this_process
+from hpcsweep.logbook.parameters import write_params
+from hpcsweep.logbook.place import checked
+from hpcsweep.logbook.values import json_document, json_value
+
+if TYPE_CHECKING:
+    from hpcsweep.logbook.logbook import Logbook
+
+# What ends a run as interrupted: scancel and time limits, and what `sbatch --signal` may send.
+TOLD_TO_END = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+# How often a claim tries to take the place of a run that others overwrite, too.
+CLAIMS_MAX = 100
+# Characters of a traceback that are kept, from its end.
+TRACEBACK_MAX = 20_000
+_MADE_BY_RUNS = {"metadata.json", "params.yaml", "params.json", "log.txt"}
+
+# What was there before, by the signals that are taken over.
+_handled: dict[int, Any] = {}
+
+
+def run_path(base_dir: Path, run_id: str) -> Path:
+    """The directory of a run. *Raises* InputError for an id that is no name."""
+    checked(run_id)
+    return base_dir / checked(f"log_{run_id}")
+
+
+def claim(base_dir: Path, run_id: str, *, overwrite: bool) -> Path:
+    """Make the directory of a run; of several that try at the same time, one gets it.
+
+    *Raises* RunExists. With `overwrite` the earlier run is removed.
+    """
+    path = run_path(base_dir, run_id)
+    for _ in range(CLAIMS_MAX):
+        try:
+            path.mkdir(PRIVATE_DIRECTORY)
+        except FileNotFoundError:
+            make_directory(path.parent)
+        except FileExistsError as error:
+            if not overwrite:
+                raise RunExists(
+                    "there is such a run already",
+                    where=str(path),
+                    next_step="Choose another run id, or overwrite=True, which removes it.",
+                ) from error
+            _remove(path)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        else:
+            return path
+    raise RunExists("others make this run all the time", where=str(path))
+
+
+def _remove(path: Path) -> None:
+    found = set(names(path))
+    if not path.is_dir() or (found and not found & _MADE_BY_RUNS):
+        raise SweepError(
+            "is not a run directory, so it is not overwritten",
+            where=str(path),
+            next_step="Move it away, or choose another run id.",
+        )
+    aside = path.with_name(f".{token()}")
+    try:
+        path.rename(aside)
+    except FileNotFoundError:  # somebody else did it
+        return
+    except OSError as error:
+        raise unwritable(path, error) from error
+    remove_tree(aside)
+
+
+def now() -> str:
+    """This moment, UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def begin(log: Logbook, params: Mapping[str, Any] | None, *, preallocate: bool) -> Alone:
+    """Write what is known of a run at its start. *Writes* params, metadata and the log."""
+    if preallocate:
+        for path in (log.datadir, log.plotdir, log.artifactsdir):
+            make_directory(path)
+    return Alone(log, params)
+
+
+class Alone:
+    """What becomes of one run of this process."""
+
+    def __init__(self, log: Logbook, params: Mapping[str, Any] | None) -> None:
+        self._log = weakref.ref(log)
+        self.path = log.path
+        self._pid = os.getpid()
+        self._ended = False
+        self._cpu = _cpu_seconds()
+        lines = ["Logbook initialized"]
+        if params is not None:
+            lost: dict[str, str] = {}
+            write_params(log.place, json_value(params, "params", lost), "yaml")
+            if params:
+                lines.insert(0, "Saved params (yaml) in params.yaml")
+            lines += [f"{where} is {value}, written as null" for where, value in lost.items()]
+        metadata = this_process() | {
+            "run_id": log.run_id, "status": "initialized", "start_time": now(),
+        }  # fmt: skip
+        log.place.write("metadata.json", json_document(metadata))
+        log.notes(lines)
+        _listen()
+        BEATS.look_after(self)
+
+    def said(self, status: str | None) -> None:
+        """What the program itself wrote as the status."""
+        self._ended = status in ENDS
+
+    def status(self) -> str:
+        """What `metadata.json` says."""
+        return str(_read(self.path / "metadata.json").get("status", "unknown"))
+
+    def end(
+        self, status: str, line: str, reason: str | None = None,
+        error: BaseException | None = None, *, lock: bool = True,
+    ) -> None:  # fmt: skip
+        """Say what became of the run. *Safe to repeat*: the last word counts."""
+        log = self._log()
+        if log is None:
+            return
+        fields = {
+            "status": status,
+            "end_time": now(),
+            "runtime_sec": round(log.elapsed, 6),
+            "cpu_seconds": round(_cpu_seconds() - self._cpu, 6),
+            "max_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "failure_reason": reason,
+            "error": None if error is None else _described(error),
+        }
+        log.place.merge("metadata.json", fields, lock=lock)
+        self._ended = True
+        log.notes([line])
+        self._over()
+        if log.callback is not None:
+            log.callback(log)
+
+    def left(self, error: BaseException | None) -> None:
+        """The end of a `with` block, by itself or by an exception."""
+        if os.getpid() != self._pid:  # a fork that leaves the block is not the run
+            return
+        if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
+            if not self._ended:
+                self.end("complete", "Marked complete")
+        elif isinstance(error, KeyboardInterrupt):
+            self.end("interrupted", "Interrupted by SIGINT", "SIGINT")
+        else:
+            if isinstance(error, SystemExit):
+                reason = f"sys.exit({error.code!r})"
+            else:
+                reason = _described(error)["message"] or f"{type(error).__name__}: "
+            self.end("failed", f"Marked failed: {reason}", reason, error)
+
+    def told(self, name: str) -> None:
+        """A signal ends the process. Without a lock: the process itself may hold it."""
+        if os.getpid() == self._pid:
+            self.end("interrupted", f"Interrupted by {name}", name, lock=False)
+
+    def _over(self) -> None:
+        BEATS.runs.discard(self)
+        if not BEATS.runs:
+            _listen_no_more()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _described(error: BaseException) -> dict[str, str]:
+    try:
+        message, text = str(error), "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001  # a user's class may break while it is printed
+        message, text = "(its message cannot be printed)", ""
+    found = {"type": type(error).__name__, "message": message, "traceback": text[-TRACEBACK_MAX:]}
+    return {name: json_value(value, name) for name, value in found.items()}
+
+
+def _cpu_seconds() -> float:
+    total = 0.0
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        usage = resource.getrusage(who)
+        total += usage.ru_utime + usage.ru_stime
+    return total
+
+
+# --- signals -------------------------------------------------------------------------------------
+
+
+def _listen() -> None:
+    """Take over the signals that would end this process silently; a handler of the user's stays."""
+    if _handled:
+        return
+    try:
+        for number in TOLD_TO_END:
+            before = signal.signal(number, _told)
+            if before is signal.SIG_DFL:
+                _handled[number] = before
+            else:
+                signal.signal(number, before)
+    except ValueError:  # only the main thread may
+        _handled.clear()
+
+
+def _listen_no_more() -> None:
+    try:
+        for number, before in _handled.items():
+            now_there = signal.signal(number, before)
+            if now_there is not _told:  # the user's, who came later
+                signal.signal(number, now_there)
+    except ValueError:  # another thread ended the last run; the next end in the main thread does it
+        return
+    _handled.clear()
+
+
+def _told(number: int, _frame: FrameType | None) -> None:
+    name = signal.Signals(number).name
+    for run in list(BEATS.runs):
+        if isinstance(run, Alone):
+            run.told(name)
+    # As if nobody had listened: who waits for this process sees the signal that ended it.
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+os.register_at_fork(after_in_child=_listen_no_more)
+atexit.register(BEATS.stop)

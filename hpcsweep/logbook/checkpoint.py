@@ -1,0 +1,123 @@
+"""Checkpoints: the state of a run, saved whole or not at all, found again by its next attempt."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.errors import InputError, SweepError
+from hpcsweep.files import fsync_directory, make_directory, replace, token, unwritable
+from hpcsweep.logbook.place import checked
+from hpcsweep.logbook.values import json_document, json_value
+
+# The member of an archive of arrays that holds everything else.
+_REST = "rest.json"
+
+
+class Checkpoint:
+    """`log.checkpoint`, or the argument `checkpoint` of a target.
+
+        state = checkpoint.load() or {"step": 0, "x": x0}
+        ...
+        checkpoint.save({"step": step, "x": x})
+
+    A state is a dict of JSON values and numpy arrays. Programs that write files of their own take
+    `checkpoint.path("state.h5")` to read and `with checkpoint.writing("state.h5") as path:` to
+    write.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def save(self, state: Mapping[str, Any], name: str = "state") -> None:
+        """Keep a state in place of the earlier one, on the disk when this returns.
+
+        *Raises* InputError for what is neither an array nor JSON, SweepError when it cannot be
+        written; then the earlier state is as it was. *Writes* `<name>.checkpoint`.
+        """
+        numpy = sys.modules.get("numpy")
+        arrays = {
+            key: value for key, value in state.items()
+            if numpy is not None and isinstance(value, numpy.ndarray)
+        }  # fmt: skip
+        rest = {key: value for key, value in state.items() if key not in arrays}
+        data = json_document(json_value(rest, "state"))
+        if arrays:
+            from hpcsweep.logbook.libraries import save_arrays  # noqa: PLC0415  # needs numpy
+
+            stream = io.BytesIO()
+            save_arrays(stream, arrays, compressed=False, more={_REST: data})
+            data = stream.getvalue()
+        path = self.path(f"{name}.checkpoint")
+        make_directory(path.parent)
+        replace(path, data)
+
+    def load(self, name: str = "state") -> dict[str, Any] | None:
+        """The state that was saved last; None where there is none.
+
+        *Raises* SweepError for a damaged one.
+        """
+        path = self.path(f"{name}.checkpoint")
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        found: dict[str, Any]
+        try:
+            if not data.startswith(b"PK"):
+                found = json.loads(data)
+                return found
+            from hpcsweep.logbook.libraries import load_arrays  # noqa: PLC0415  # needs numpy
+
+            arrays, more = load_arrays(io.BytesIO(data))
+            found = json.loads(more[_REST])
+            return found | arrays
+        except (ValueError, KeyError, OSError) as error:
+            raise SweepError(
+                f"is damaged: {error}",
+                where=str(path),
+                next_step="Remove it to begin the run anew.",
+            ) from error
+
+    def path(self, name: str) -> Path:
+        """Where a file of this name lies, or would. *Raises* InputError outside the directory."""
+        return self.directory / checked(name)
+
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """A path to write to, which becomes `name` when the block ends without an exception."""
+        path = self.path(name)
+        make_directory(path.parent)
+        temporary = path.with_name(f".{token()}{path.suffix}")
+        try:
+            yield temporary
+            _install(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove all that was saved: the next attempt begins anew."""
+        for found in sorted(self.directory.rglob("*"), reverse=True):
+            found.rmdir() if found.is_dir() and not found.is_symlink() else found.unlink()
+
+
+def _install(temporary: Path, path: Path) -> None:
+    """Make a file that somebody wrote durable, and give it its place."""
+    try:
+        descriptor = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.replace(path)
+        fsync_directory(path.parent)
+    except FileNotFoundError as error:
+        raise InputError(f"nothing was written to the path that becomes {path}") from error
+    except OSError as error:
+        raise unwritable(path, error) from error

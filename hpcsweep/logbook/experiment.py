@@ -1,0 +1,255 @@
+"""`Experiment`: runs of one name, one per set of params, with an index over all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpcsweep import ids
+from hpcsweep.errors import ExtraMissing, InputError, RunExists, SweepError
+from hpcsweep.files import make_directory, names, token
+from hpcsweep.logbook.alone import run_path
+from hpcsweep.logbook.index import Index, Mark, Row, columns, value_of
+from hpcsweep.logbook.life import ENDS, state, this_process
+from hpcsweep.logbook.logbook import Logbook
+from hpcsweep.logbook.parameters import read_params
+from hpcsweep.logbook.place import Folder, checked
+from hpcsweep.logbook.run import read_metadata
+from hpcsweep.logbook.values import json_value
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METRICS = "artifacts/metrics.json"
+# A readable id of more bytes is cut, and the hash added.
+READABLE_MAX = 180
+# How long to wait for the params of a run that another process is just making.
+MAKING_S = 2.0
+# How often a run that failed is tried to be taken over.
+TAKES_MAX = 100
+
+
+class Experiment:
+    """`<base_dir>/<name>/` with `runs/log_<run id>/` and `index.csv`."""
+
+    def __init__(self, name: str, base_dir: str | os.PathLike[str] = "outputs") -> None:
+        self.name = str(name)
+        self.exp_dir = Path(base_dir) / checked(self.name)
+        self.runs_dir = make_directory(self.exp_dir / "runs")
+        self._index = Index(self.exp_dir)
+        self._index.adopt(self._found)
+
+    @property
+    def index_file(self) -> Path:
+        """The index: derived, so it can be deleted."""
+        return self._index.file
+
+    # --- adding runs -----------------------------------------------------------------------------
+
+    def add(self, /, skip_existing: bool = False, **params: Any) -> Logbook | None:
+        """Begin the run of these params; None if it is there and `skip_existing` is true.
+
+        A run that failed or was killed begins again: what it left goes to `runs/.attempts`.
+        *Raises* RunExists for one that is complete or under way.
+        """
+        return self.add_params(params, skip_existing=skip_existing)
+
+    def add_params(
+        self, params: Mapping[str, Any], *, skip_existing: bool = False
+    ) -> Logbook | None:
+        """As `add`, for params of any name."""
+        lost: dict[str, str] = {}
+        plain = json_value(params, "params", lost)
+        for where, value in lost.items():
+            raise InputError(f"{value} names no run", where=where, next_step="Use None.")
+        text = ids.canonical(plain)
+        readable = self._readable(plain)
+        hashed = f"{readable[:READABLE_MAX]}-{ids.case_id_of(text)}"
+        for run_id in [readable, hashed] if len(readable.encode()) <= READABLE_MAX else [hashed]:
+            path = run_path(self.runs_dir, run_id)
+            for _ in range(TAKES_MAX):
+                try:
+                    return self._begin(run_id, plain)
+                except RunExists as error:
+                    known = self._params_of(path)
+                    if known is not None and _canonical(known) != text:
+                        break  # the readable id is that of other params
+                    if state(read_metadata(path), path) in ("complete", "running"):
+                        if skip_existing:
+                            return None
+                        raise _exists(path) from error
+                    self._set_aside(path)
+        raise SweepError(
+            "two sets of params have the same hash, or others take this run all the time",
+            where=str(path),
+        )
+
+    def _begin(self, run_id: str, params: dict[str, Any]) -> Logbook:
+        log = Logbook(run_id, self.runs_dir, params, preallocate=True, callback=self.record)
+        log.checkpoints = self.exp_dir / "checkpoints" / run_id
+        self._index.mark(
+            {
+                "run_id": run_id,
+                "dir": self._relative(log.path),
+                "params": params,
+                "status": "initialized",
+                "process": this_process(),
+            }
+        )
+        return log
+
+    def _readable(self, params: Mapping[str, Any]) -> str:
+        pieces = [self.name, *(f"{name}_{_short(params[name])}" for name in sorted(params))]
+        return re.sub(r"[^\w.=+,:@()\[\]{}'\"-]", "_", "_".join(pieces))
+
+    def _params_of(self, path: Path) -> dict[str, Any] | None:
+        """The params of a run; None where its maker died before it wrote them."""
+
+        deadline = time.monotonic() + MAKING_S
+        while not any((path / f"params.{ext}").exists() for ext in ("yaml", "json")):
+            if time.monotonic() > deadline or state(read_metadata(path), path) != "running":
+                return None
+            time.sleep(0.005)
+        return read_params(Folder(path).read)
+
+    def _set_aside(self, path: Path) -> None:
+        kept = make_directory(self.runs_dir / ".attempts")
+        try:
+            path.rename(kept / f"{path.name}.{token()}")
+        except FileNotFoundError:  # somebody else did it
+            return
+
+    # --- the index -------------------------------------------------------------------------------
+
+    def record(self, log: Logbook, metrics_file: str = METRICS) -> None:
+        """Note in the index what is known of a run now; its end does this by itself."""
+        self._index.mark(self._mark(log.path, metrics_file))
+        self._index.refresh_sometimes()
+
+    def refresh(self) -> Path:
+        """Make `index.csv` again from all marks, and return it."""
+        self._index.refresh()
+        return self.index_file
+
+    def _mark(self, path: Path, metrics_file: str) -> Mark:
+        metadata = read_metadata(path) or {}
+        metrics, metrics_status, problem = _metrics(path, metrics_file)
+        status = str(metadata.get("status", "unknown"))
+        if status not in ENDS and metrics_status != "complete":
+            status = metrics_status
+        return {
+            "run_id": path.relative_to(self.runs_dir).as_posix().removeprefix("log_"),
+            "dir": self._relative(path),
+            "params": dict(read_params(Folder(path).read)),
+            "status": status,
+            "metrics": metrics,
+            "metrics_status": metrics_status,
+            "failure_reason": metadata.get("failure_reason"),
+            "error_reason": problem,
+        }
+
+    def _found(self) -> Iterator[Mark]:
+        """What the run directories themselves say."""
+        for name in names(self.runs_dir):
+            if name.startswith("log_") and read_metadata(self.runs_dir / name) is not None:
+                yield self._mark(self.runs_dir / name, METRICS)
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self.exp_dir).as_posix()
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row per run, with the types that params and metrics had. Needs pandas."""
+        self._index.adopt(self._found)
+        rows = self._index.rows()
+        if self._index.exists:
+            self._index.refresh()
+        frame: pd.DataFrame = frame_of(rows)
+        return frame
+
+    def select(self, **filters: Any) -> pd.DataFrame:
+        """The rows in which each of these columns has this value; None means that it is missing.
+
+        *Raises* KeyError for an unknown column.
+        """
+        frame = self.to_dataframe()
+        for name, value in filters.items():
+            if name not in frame.columns:
+                raise KeyError(name)
+            wanted = frame[name].isna() if value is None else frame[name] == value
+            frame = frame[wanted.fillna(False).astype(bool)]
+        return frame
+
+    def __repr__(self) -> str:
+        return f"Experiment({self.name!r}, {str(self.exp_dir.parent)!r})"
+
+
+def _short(value: Any) -> str:
+    return f"{value + 0.0:.5g}" if isinstance(value, float) else str(value)  # -0.0 is 0
+
+
+def _canonical(params: Mapping[str, Any]) -> str | None:
+    try:
+        return ids.canonical(params)
+    except InputError:  # of another program
+        return None
+
+
+def _exists(path: Path) -> RunExists:
+    return RunExists(
+        "the run of these params is there already, complete or under way",
+        where=str(path),
+        next_step="add(skip_existing=True, …) gives None for it.",
+    )
+
+
+def _metrics(path: Path, name: str) -> tuple[dict[str, Any] | None, str, str | None]:
+    """The metrics of a run, their own state, and what is wrong with them."""
+    text = Folder(path).read(name)
+    if text is None:
+        return None, "missing", None
+    try:
+        found = json_value(json.loads(text), name)
+    except ValueError as error:
+        return None, "error", f"{name} is not JSON: {error}"
+    if not isinstance(found, dict):
+        return None, "error", f"{name} holds no object of metrics by name"
+    return found, "complete", None
+
+
+def frame_of(rows: list[Row]) -> Any:
+    """Rows of an index as a frame. *Raises* ExtraMissing without pandas."""
+    pandas = _pandas()
+    data = {
+        title: _column([value_of(row, part, name) for row in rows], pandas)
+        for title, part, name in columns(rows)
+    }
+    return pandas.DataFrame(data if rows else {})
+
+
+def _pandas() -> Any:
+    try:
+        import pandas as pd  # noqa: PLC0415  # only for those who want frames
+    except ImportError as error:
+        raise ExtraMissing(
+            "pandas is not installed", next_step="Install it: pip install 'hpcsweep[pandas]'"
+        ) from error
+    return pd
+
+
+def _column(values: list[Any], pandas: Any) -> Any:
+    """A column of its values' own type; missing ones do not make ints floats."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int} and None in values:
+        return pandas.array(values, dtype="Int64")
+    if kinds == {bool} and None in values:
+        return pandas.array(values, dtype="boolean")
+    if kinds <= {int, float} and kinds:
+        return pandas.Series(values)
+    return pandas.Series(values, dtype=None if kinds == {bool} else object)

@@ -1,0 +1,123 @@
+"""The names that a Logbook's methods once had: `save_json`, `category=`, `current_status()`."""
+
+from __future__ import annotations
+
+import builtins
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpcsweep.files import make_directory
+from hpcsweep.logbook.values import ESCAPED, json_document, json_value
+
+if TYPE_CHECKING:
+    from hpcsweep.logbook.place import Place
+
+
+class FormerNames:
+    """They are on every Logbook; `category` is a directory of the run to write into."""
+
+    _place: Place
+
+    @property
+    @abstractmethod
+    def status(self) -> str:
+        """As Logbook says."""
+
+    @abstractmethod
+    def note(self, message: object, level: int | str = 20) -> None:
+        """As Logbook says."""
+
+    @abstractmethod
+    def _saved(self, what: str, name: str, where: str) -> None:
+        """As Logbook says."""
+
+    def log(self, message: object, level: int | str = 20) -> None:
+        """Add a line to `log.txt`."""
+        self.note(message, level)
+
+    def current_status(self) -> str:
+        """What `status` is."""
+        return self.status
+
+    def save_params(self, params: Mapping[str, Any], preferred: str = "yaml") -> None:
+        """Write the params, in place of those that are there."""
+        from hpcsweep.logbook.parameters import write_params  # noqa: PLC0415  # few tasks want it
+
+        write_params(self._place, json_value(params, "params"), preferred)
+        self._saved(f"params ({preferred})", "", f"params.{preferred}")
+
+    def save_numpy(
+        self, name: str, array: Any, *, compressed: bool = True, category: str | None = None
+    ) -> None:
+        """Write `data/<name>.npz` with the array as its member `data`."""
+        self._save_npz("array", name, {"data": array}, category, compressed=compressed)
+
+    def save_arrays(
+        self, name: str, /, compressed: bool = True, category: str | None = None, **arrays: Any
+    ) -> None:
+        """Write `data/<name>.npz`, one member per keyword."""
+        self._save_npz("arrays", name, arrays, category, compressed=compressed)
+
+    def _save_npz(
+        self, what: str, name: str, arrays: dict[str, Any], category: str | None, *,
+        compressed: bool,
+    ) -> None:  # fmt: skip
+        from hpcsweep.logbook.libraries import save_arrays  # noqa: PLC0415  # needs numpy
+
+        where = f"{category or 'data'}/{name}.npz"
+        with self._place.writing(where) as stream:
+            save_arrays(stream, arrays, compressed=compressed)
+        self._saved(what, name, where)
+
+    def save_plot(
+        self, name: str, fig: Any = None, dpi: float = 200, formats: Sequence[str] = ("png",),
+        category: str | None = None,
+    ) -> None:  # fmt: skip
+        """Write `plots/<name>.<format>`: `fig`, or matplotlib's current figure."""
+        from hpcsweep.logbook.libraries import save_figure  # noqa: PLC0415  # needs matplotlib
+
+        where = category or "plots"
+        save_figure(self._place.writing, f"{where}/{name}", fig, dpi, formats)
+        self.note(f"Saved plot {name} ({'/'.join(formats)}) in {where}")
+
+    def save_json(self, name: str, data: Any, category: str | None = None) -> None:
+        """Write `artifacts/<name>.json`."""
+        self._save("JSON", name, ".json", json_document(json_value(data, name)), category)
+
+    def save_text(self, name: str, content: str, category: str | None = None) -> None:
+        """Write `artifacts/<name>.txt`."""
+        self._save("text", name, ".txt", str(content).encode(errors=ESCAPED), category)
+
+    def save_pickle(
+        self, name: str, obj: Any, protocol: int = -1, category: str | None = None
+    ) -> None:
+        """Write `artifacts/<name>.pkl`."""
+        import pickle  # noqa: PLC0415  # few tasks want it; nothing is loaded
+
+        self._save("pickle", name, ".pkl", pickle.dumps(obj, protocol), category)
+
+    def save_bytes(self, name: str, data: builtins.bytes, category: str | None = None) -> None:
+        """Write `artifacts/<name>` as it is."""
+        self._save("bytes", name, "", data, category)
+
+    def _save(
+        self, what: str, name: str, suffix: str, data: builtins.bytes, category: str | None
+    ) -> None:
+        where = f"{category or 'artifacts'}/{name}{suffix}"
+        self._place.write(where, data)
+        self._saved(what, name, where)
+
+    def artifact_path(self, *parts: str, create: bool = True) -> Path:
+        """A path inside the run directory; `create` makes its parents."""
+        name = "/".join(parts)
+        return self._place.path(name) if create else self._place.path(".").parent / name
+
+    def exists(self, relative: str) -> bool:
+        """Whether there is such a file or directory in the run directory."""
+        return self._place.path(relative).exists()
+
+    def _target_dir(self, category: str | None, fallback: Path) -> Path:
+        """The directory of a category, which is made; of none, the usual one."""
+        return fallback if category is None else make_directory(self._place.path(category))

@@ -1,0 +1,219 @@
+"""`index.csv`: one row per run, made from marks that every process appends to a file of its own."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import csv
+import fcntl
+import io
+import json
+import os
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.files import names, token
+from hpcsweep.journal import decode, encode
+from hpcsweep.logbook.life import state
+from hpcsweep.logbook.place import Folder, put
+from hpcsweep.logbook.run import read_metadata
+
+# The index is made again at most once in so many seconds, and for less than 5 % of the time.
+REFRESH_S = 2.0
+SHARE_MAX = 0.05
+_MARKS = ".index"
+# Columns that are there when a run has something in them.
+_REASONS = ("error_reason", "failure_reason")
+
+Mark = dict[str, Any]
+Row = dict[str, Any]
+
+_indexes: weakref.WeakSet[Index] = weakref.WeakSet()
+
+
+class Index:
+    """The index of the runs in one directory.
+
+    A mark says what is known of a run: `run_id, at, dir, params, status`, at its end also
+    `metrics, metrics_status` and reasons. Of two marks about one run the later one counts.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.file = directory / "index.csv"
+        self._directory = directory
+        self._place = Folder(directory)
+        # The name of this process's marks, and whose it is.
+        self._mine = ("", 0)
+        self._marks: dict[str, Mark] = {}
+        self._offsets: dict[str, int] = {}
+        self._refreshed = -REFRESH_S
+        self._cost = 0.0
+        _indexes.add(self)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there are marks."""
+        return (self._directory / _MARKS).is_dir()
+
+    def mark(self, found: Mark) -> None:
+        """Note what is known of a run now."""
+        if self._mine[1] != os.getpid():
+            self._mine = (f"{_MARKS}/{token()}.jsonl", os.getpid())
+        self._place.append(self._mine[0], encode({"at": time.time_ns(), **found}))
+        # So that the end of the process makes the index again, whoever holds the experiment.
+        _unwritten.add(self)
+
+    def rows(self) -> list[Row]:
+        """One row per run that is there, in the order in which they were added."""
+        self._learn()
+        there = set(names(self._directory / "runs"))
+        marks = [one for one in self._marks.values() if one["dir"].split("/")[1] in there]
+        return [self._row(one) for one in sorted(marks, key=lambda one: int(one["added"]))]
+
+    def _row(self, mark: Mark) -> Row:
+        if mark["status"] != "initialized":
+            return mark
+        # Since then it has gone on, was killed, or its last mark was.
+        path = self._directory / mark["dir"]
+        now = state(read_metadata(path), path)
+        return mark if now == "running" else mark | {"status": now}
+
+    def _learn(self) -> None:
+        """Read what was marked since the last time."""
+        for name in names(self._directory / _MARKS):
+            if not name.endswith(".jsonl"):
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                for mark in self._new_of(name):
+                    known = self._marks.get(mark["run_id"])
+                    if known is None or known["at"] <= mark["at"]:
+                        added = known["added"] if known else mark["at"]
+                        self._marks[mark["run_id"]] = mark | {"added": added}
+
+    def _new_of(self, name: str) -> Iterator[Mark]:
+        offset = self._offsets.get(name, 0)
+        with (self._directory / _MARKS / name).open("rb") as stream:
+            stream.seek(offset)
+            for line in stream:
+                if not line.endswith(b"\n"):
+                    break
+                offset += len(line)
+                mark = decode(line[:-1])
+                if mark is not None:  # a torn line: its process was killed
+                    yield mark
+        self._offsets[name] = offset
+
+    def refresh_sometimes(self) -> None:
+        """Make `index.csv` again, unless that was just done or somebody else does it."""
+        wait = max(REFRESH_S, self._cost / SHARE_MAX)
+        if time.monotonic() - self._refreshed >= wait:
+            self.refresh(wait=False)
+
+    def refresh_if_behind(self) -> None:
+        """Make `index.csv` again if somebody marked something since."""
+        marks = self._directory / _MARKS
+        newest = max([(marks / one).stat().st_mtime_ns for one in names(marks)], default=0)
+        if self in _unwritten or not self.file.exists() or newest > self.file.stat().st_mtime_ns:
+            self.refresh()
+
+    def refresh(self, *, wait: bool = True) -> None:
+        """Make `index.csv` again. *Safe to repeat.*"""
+        if not self.exists:
+            return
+        begun = time.monotonic()
+        with self._alone(wait=wait) as alone:
+            if alone:
+                # Before the marks are read: what is marked meanwhile is written next time.
+                _unwritten.discard(self)
+                put(str(self.file), table(self.rows()))
+        self._refreshed = time.monotonic()
+        self._cost = self._refreshed - begun
+
+    @contextlib.contextmanager
+    def _alone(self, *, wait: bool) -> Iterator[bool]:
+        """Whether nobody else makes the index: an older one must not come after a newer one."""
+        path = self._place.path(f"{_MARKS}/lock")
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+                return
+            except OSError:  # no locks here: then the last one counts
+                pass
+            yield True
+        finally:
+            os.close(descriptor)
+
+    def adopt(self, marks: Callable[[], Iterable[Mark]]) -> None:
+        """Begin with marks of the runs that are there already, of a program that left none."""
+        if self.exists or not any(
+            one.startswith("log_") for one in names(self._directory / "runs")
+        ):
+            return
+        for mark in marks():
+            self.mark(mark)
+
+
+_unwritten: set[Index] = set()
+
+
+@atexit.register
+def _at_exit() -> None:
+    for index in list(_unwritten | set(_indexes)):
+        with contextlib.suppress(OSError, RuntimeError):  # the directory may be gone by now
+            index.refresh_if_behind()
+
+
+# --- the table -----------------------------------------------------------------------------------
+
+
+def columns(rows: Iterable[Row]) -> list[tuple[str, str, str]]:
+    """Title, part of a row, and name there, of each column: the union over all rows.
+
+    A param called like a column of ours, or a metric called like a param, gets its part before it.
+    """
+    params: set[str] = set()
+    metrics: set[str] = set()
+    reasons: set[str] = set()
+    for row in rows:
+        params |= row["params"].keys()
+        metrics |= (row.get("metrics") or {}).keys()
+        reasons |= {name for name in _REASONS if row.get(name)}
+    ours = ["status", "metrics_status", *sorted(reasons)]
+    taken = {"run_id", "status", "metrics_status", *_REASONS}
+    found = [("run_id", "", "run_id")]
+    for name in sorted(params):
+        title = f"param.{name}" if name in taken else name
+        taken.add(title)
+        found.append((title, "params", name))
+    found += [(name, "", name) for name in ours]
+    for name in sorted(metrics):
+        title = f"metric.{name}" if name in taken else name
+        taken.add(title)
+        found.append((title, "metrics", name))
+    return found
+
+
+def value_of(row: Row, part: str, name: str) -> Any:
+    """What a row holds in a column; None where it has nothing."""
+    return (row.get(part) or {}).get(name) if part else row.get(name)
+
+
+def table(rows: list[Row]) -> bytes:
+    """The rows as CSV."""
+    found = columns(rows)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([title for title, _, _ in found])
+    for row in rows:
+        writer.writerow([_cell(value_of(row, part, name)) for _, part, name in found])
+    return text.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value

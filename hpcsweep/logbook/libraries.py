@@ -1,0 +1,156 @@
+"""What a Logbook writes with libraries that a task starts without: imported when first used."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import logging
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from hpcsweep.errors import ExtraMissing, InputError
+from hpcsweep.logbook.values import json_value
+
+if TYPE_CHECKING:
+    from hpcsweep.logbook.logbook import Logbook
+
+Writing = Callable[[str], AbstractContextManager[BinaryIO]]
+
+
+def missing(library: str, extra: str) -> ExtraMissing:
+    """The error for a library that is not installed."""
+    return ExtraMissing(
+        f"{library} is not installed",
+        next_step=f"Install it: pip install 'hpcsweep[{extra}]'",
+    )
+
+
+# --- arrays --------------------------------------------------------------------------------------
+
+
+def save_array(stream: BinaryIO, array: Any) -> None:
+    """Write one array as .npy. *Raises* InputError for Python objects, which only pickle holds."""
+    import numpy as np  # noqa: PLC0415  # the worker starts without numpy (invariant 17)
+
+    try:
+        np.lib.format.write_array(stream, np.asanyarray(array), allow_pickle=False)
+    except ValueError as error:
+        raise InputError(
+            f"an array cannot be saved: {error}",
+            next_step="Give numbers or text of one type, or split it: log.arrays(name, a=…, b=…).",
+        ) from error
+
+
+def save_arrays(
+    stream: BinaryIO,
+    arrays: Mapping[str, Any],
+    *,
+    compressed: bool,
+    more: Mapping[str, bytes] | None = None,
+) -> None:
+    """Write arrays as .npz, whatever their names are; `more` adds members as they are."""
+    how = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+    with zipfile.ZipFile(stream, "w", how, allowZip64=True) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                save_array(member, array)  # type: ignore[arg-type]  # a stream for writing
+        for name, data in (more or {}).items():
+            archive.writestr(name, data)
+
+
+def load_arrays(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The arrays of an .npz and its other members."""
+    import numpy as np  # noqa: PLC0415  # only for those who read arrays
+
+    arrays: dict[str, Any] = {}
+    more: dict[str, bytes] = {}
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            for name in archive.namelist():
+                if name.endswith(".npy"):
+                    with archive.open(name) as member:
+                        found = np.lib.format.read_array(member, allow_pickle=False)
+                        arrays[name.removesuffix(".npy")] = found
+                else:
+                    more[name] = archive.read(name)
+    except zipfile.BadZipFile as error:
+        raise ValueError(str(error)) from error
+    return arrays, more
+
+
+# --- figures and tables --------------------------------------------------------------------------
+
+
+def save_figure(writing: Writing, name: str, fig: Any, dpi: float, formats: Sequence[str]) -> None:
+    """Write a matplotlib figure in each of the formats. *Raises* ExtraMissing."""
+    figure = fig if fig is not None else _pyplot().gcf()
+    if isinstance(formats, str):
+        raise InputError(f"formats={formats!r}: give a list, such as [{formats!r}]")
+    for suffix in formats:
+        with writing(f"{name}.{suffix}") as stream:
+            try:
+                figure.savefig(stream, dpi=dpi, bbox_inches="tight", format=suffix)
+            except ValueError as error:
+                raise InputError(f"the figure cannot be saved: {error}", where=name) from error
+
+
+def close_figure(fig: Any) -> None:
+    """Let go of a figure, or of the current one."""
+    pyplot = _pyplot()
+    pyplot.close(fig if fig is not None else pyplot.gcf())
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib.pyplot as plt  # noqa: PLC0415  # few want figures
+    except ImportError as error:
+        raise missing("matplotlib", "plot") from error
+    return plt
+
+
+def save_frame(writing: Writing, name: str, frame: Any) -> str:
+    """Write a pandas frame, as Parquet where pyarrow is, else as CSV. Returns the file's name."""
+    if not hasattr(frame, "to_csv"):
+        raise InputError(f"a {type(frame).__name__} is no pandas frame", where=name)
+    try:
+        import pyarrow  # noqa: F401, PLC0415  # few want tables
+    except ImportError:
+        with writing(f"{name}.csv") as stream:
+            frame.to_csv(stream, index=False)
+        return f"{name}.csv"
+    with writing(f"{name}.parquet") as stream:
+        frame.to_parquet(stream, engine="pyarrow")
+    return f"{name}.parquet"
+
+
+def step_row(name: str, step: float, value: Any) -> bytes:
+    """One row of the table of stepped metrics. *Raises* InputError for what is no one value."""
+    plain = json_value(value, name), json_value(step, "step")
+    if any(isinstance(one, dict | list) for one in plain):
+        raise InputError(f"metric {name!r} at step {step!r} is no single value: {value!r:.80}")
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow([name, plain[1], plain[0]])
+    return line.getvalue().encode()
+
+
+# --- logging -------------------------------------------------------------------------------------
+
+
+class _Handler(logging.Handler):
+    def __init__(self, log: Logbook) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(RecursionError):
+            self._log.note(self.format(record), record.levelno)
+
+
+def logger(log: Logbook) -> logging.Logger:
+    """A logger of one run: not among those that `logging` keeps for ever."""
+    made = logging.Logger(f"hpcsweep.logbook.{log.run_id}", logging.INFO)  # noqa: LOG001
+    made.addHandler(_Handler(log))
+    return made

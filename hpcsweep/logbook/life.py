@@ -1,0 +1,159 @@
+"""Whether the process of a run is alive: told by host, boot, process and signs of life."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from hpcsweep.records import Status
+
+# Seconds between two signs of life: the time of `metadata.json` is set anew.
+BEAT_S = 30.0
+# Without a sign for so many seconds a process on another host counts as dead.
+SILENT_S = 600.0
+# A directory without metadata is being made, or so long after that its maker died.
+CLAIM_S = 10.0
+# The statuses of a run that is over.
+ENDS = ("complete", "failed", "interrupted")
+
+
+class Living(Protocol):
+    """A run of this process."""
+
+    path: Path
+
+    def __hash__(self) -> int: ...
+
+
+@cache
+def _of_process(pid: int) -> dict[str, Any]:
+    found = {
+        "host": os.uname().nodename,
+        "pid": pid,
+        "pid_started": _started(pid),
+        "boot_id": _boot_id(),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def this_process() -> dict[str, Any]:
+    """What names this process among all that ever were, as far as this system tells."""
+    return dict(_of_process(os.getpid()))
+
+
+def is_alive(metadata: Mapping[str, Any], path: Path) -> bool | None:
+    """Whether the process that wrote this `metadata.json` at `path` lives; None: cannot tell."""
+    pid = metadata.get("pid")
+    here = this_process()
+    if pid is not None and metadata.get("host") == here["host"]:
+        if metadata.get("boot_id") != here.get("boot_id"):
+            return False
+        if not _exists(pid):
+            return False
+        return bool(metadata.get("pid_started") == _started(pid))
+    if pid is None:
+        return None
+    try:
+        silent = time.time() - path.stat().st_mtime
+    except OSError:
+        return None
+    return silent < SILENT_S
+
+
+def state(metadata: Mapping[str, Any] | None, path: Path) -> str:
+    """What became of the run in `path`: a status, which `unknown` says that nobody can tell.
+
+    A run that never ended is `running` or, when its process is gone, `interrupted`.
+    """
+    status = (metadata or {}).get("status")
+    if status != "initialized" and metadata:
+        return str(status) if status in ENDS else Status.UNKNOWN.value
+    alive = is_alive(metadata or {}, path / "metadata.json")
+    if alive is None:
+        alive = _silent(path) < (SILENT_S if metadata else CLAIM_S)
+    return Status.RUNNING.value if alive else Status.INTERRUPTED.value
+
+
+def _silent(path: Path) -> float:
+    """Seconds since anything was written to the log or the metadata of a run."""
+    last = 0.0
+    for name in ("log.txt", "metadata.json", ""):
+        with contextlib.suppress(OSError):
+            last = max(last, (path / name).stat().st_mtime)
+    return time.time() - last
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in ticks since boot: tells it from a later one of the same id."""
+    try:
+        # proc(5): the 22nd field; the 2nd is a name in parentheses, which may hold anything.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return None
+
+
+def _boot_id() -> str | None:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+
+
+class Beats:
+    """One thread of this process gives a sign of life for each of its runs; none without runs."""
+
+    def __init__(self) -> None:
+        # Those that have not ended and that somebody still holds.
+        self.runs: weakref.WeakSet[Living] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        os.register_at_fork(after_in_child=self._reset)
+
+    def _reset(self) -> None:
+        """A forked child is another process: the runs are its parent's."""
+        self.runs.clear()
+        self._thread, self._lock, self._stop = None, threading.Lock(), threading.Event()
+
+    def look_after(self, run: Living) -> None:
+        """Begin to beat for a run."""
+        with self._lock:
+            self.runs.add(run)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._beat, name="hpcsweep", daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread: the process ends."""
+        self._stop.set()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(BEAT_S):
+            with self._lock:
+                paths = [run.path / "metadata.json" for run in self.runs]
+                if not paths:
+                    self._thread = None
+                    return
+            for path in paths:
+                with contextlib.suppress(OSError):  # removed, or the disk is away
+                    os.utime(path)
+
+
+BEATS = Beats()

@@ -1,0 +1,374 @@
+"""Packs: the runs of one task start in one tar, each appended whole, found again by one seek."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from hpcsweep.errors import SweepError
+from hpcsweep.files import PRIVATE_FILE, make_directory, names, unreadable, unwritable, write_all
+from hpcsweep.logbook.runfiles import in_memory, no_file
+from hpcsweep.logbook.tar import BLOCK, END, Member, first_of, header, member, members, padded
+
+# Bytes that are copied, and that are read of a pack, at once.
+COPY_BYTES = 1 << 20
+METADATA = "metadata.json"
+_ONCE = frozenset({"params.yaml", METADATA})
+
+
+class Stream(Protocol):
+    """Gives bytes until there are no more."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a packed run lies: as `end` records and the store say it, in their `run_dir`."""
+
+    pack: str
+    # Bytes.
+    offset: int
+    length: int
+
+    def __str__(self) -> str:
+        return f"{self.pack}#{self.offset}+{self.length}"
+
+    @classmethod
+    def parse(cls, run_dir: str) -> Place | None:
+        """The place in a `run_dir`; None for that of a plain directory."""
+        pack, mark, numbers = run_dir.rpartition("#")
+        offset, plus, length = numbers.partition("+")
+        if not (mark and plus and pack.endswith(".tar") and (offset + length).isdecimal()):
+            return None
+        return cls(pack, int(offset), int(length))
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+class PackWriter:
+    """The only writer of one pack. *Writes* `path`, and `….idx` beside it, when first used."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptors: tuple[int, int] | None = None
+        self._end = 0
+
+    def append(self, run_id: str, rank: str, pieces: Iterable[bytes | Stream]) -> Place:
+        """Add a run: members as bytes, and streams that hold whole members.
+
+        *Raises* SweepError when it cannot be written; then the pack is as it was.
+        """
+        try:
+            pack, index = self._descriptors or self._opened()
+            try:
+                length = 0
+                for data in _joined(pieces):
+                    write_all(pack, data)
+                    length += len(data)
+            except BaseException:
+                os.ftruncate(pack, self._end)
+                raise
+            place = Place(self.path.name, self._end, length)
+            self._end += length
+            write_all(index, f"{place.offset} {length} {rank} {run_id}\n".encode())
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+        return place
+
+    def _opened(self) -> tuple[int, int]:
+        make_directory(self.path.parent)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        pack = os.open(self.path, flags, PRIVATE_FILE)
+        index = os.open(self.path.with_suffix(".idx"), flags, PRIVATE_FILE)
+        self._descriptors = pack, index
+        return pack, index
+
+    def sync(self) -> None:
+        """Make all runs durable: before the journal says where they are."""
+        if self._descriptors:
+            try:
+                os.fsync(self._descriptors[0])
+            except OSError as error:
+                raise unwritable(self.path, error) from error
+
+    def close(self) -> None:
+        """End the archive as tar wants it, and make it durable."""
+        if self._descriptors is None:
+            return
+        pack, index = self._descriptors
+        self._descriptors = None
+        try:
+            write_all(pack, END)
+            os.fsync(pack)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+        finally:
+            os.close(pack)
+            os.close(index)
+
+
+def _joined(pieces: Iterable[bytes | Stream]) -> Iterator[bytes]:
+    """The bytes of all pieces: small ones in one write(2), large ones a bounded amount at once."""
+    waiting: list[bytes] = []
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            waiting.append(piece)
+            continue
+        while data := piece.read(COPY_BYTES):
+            yield b"".join([*waiting, data])
+            waiting = []
+    if waiting:
+        yield b"".join(waiting)
+
+
+def rank_of(metadata: dict[str, Any]) -> str:
+    """Of two attempts at one case, the one with the greater rank has the run (invariant 7)."""
+    generation, submission, restart, token = metadata["attempt"]
+    complete = int(metadata["status"] == "complete")
+    return f"{generation:06d}.{complete}.{submission:06d}.{restart:06d}.{token or '-'}"
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class PackedFiles:
+    """The files of a packed run."""
+
+    run_id: str
+    pack: Path
+    offset: int
+    length: int
+    rank: str = ""
+    # The bytes of the run, where they were read already.
+    data: bytes | None = None
+    _members: dict[str, Member] | None = None
+
+    @property
+    def label(self) -> str:
+        """Where they are, for people."""
+        return f"{self.pack}#log_{self.run_id}"
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a file; None where there is none."""
+        # A pack has these once in each run; all of many runs are read for them.
+        if self.data is not None and not self._members and name in _ONCE:
+            data = first_of(self.data, f"log_{self.run_id}/{name}")
+            if data is not None:
+                return data
+        found = self._found().get(name)
+        return None if found is None else self._bytes(found.content, found.size)
+
+    def open(self, name: str) -> BinaryIO:
+        """A file to read from. *Raises* RunMissing where there is none."""
+        data = self.read(name)
+        if data is None:
+            raise no_file(name, self.label)
+        return in_memory(data)
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file."""
+        return name in self._found()
+
+    def names(self) -> list[str]:
+        """The names of all files, sorted."""
+        return sorted(self._found())
+
+    def path(self, name: str) -> Path | None:  # noqa: ARG002  # as RunFiles
+        """None: a packed file is no file by itself."""
+        return None
+
+    def _found(self) -> dict[str, Member]:
+        if self._members is None:
+            if self.data is None and self.length <= COPY_BYTES:
+                self.data = self._bytes(0, self.length)
+            prefix = len(f"log_{self.run_id}/")
+            found = members(self._bytes, 0, self.length)
+            self._members = {one.name[prefix:]: one for one in found}
+        return self._members
+
+    def _bytes(self, offset: int, size: int) -> bytes:
+        if self.data is not None:
+            return self.data[offset : offset + size]
+        try:
+            with self.pack.open("rb") as stream:
+                stream.seek(self.offset + offset)
+                return stream.read(size)
+        except OSError as error:
+            raise unreadable(self.pack, error) from error
+
+
+class Packs:
+    """All packs of a sweep."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @cached_property
+    def _runs(self) -> dict[str, PackedFiles]:
+        """The best attempt of every run, from the indexes beside the packs."""
+        best: dict[str, PackedFiles] = {}
+        for name in names(self._root):
+            if name.endswith(".tar"):
+                for run in runs_of(self._root / name):
+                    known = best.get(run.run_id)
+                    if known is None or known.rank < run.rank:
+                        best[run.run_id] = run
+        return best
+
+    def ids(self) -> Iterable[str]:
+        """The ids of all packed runs."""
+        return self._runs.keys()
+
+    def find(self, run_id: str) -> PackedFiles | None:
+        """The files of a run; None where there is no such run."""
+        return self._runs.get(run_id)
+
+    def one_pass(self) -> Iterator[PackedFiles]:
+        """All runs, pack by pack, each pack read once from its start to its end."""
+        by_pack: dict[Path, list[PackedFiles]] = {}
+        for run in self._runs.values():
+            by_pack.setdefault(run.pack, []).append(run)
+        for pack, runs in by_pack.items():
+            runs.sort(key=lambda run: run.offset)
+            try:
+                with pack.open("rb", buffering=COPY_BYTES) as stream:
+                    at = 0
+                    for run in runs:
+                        if run.length > COPY_BYTES:
+                            yield run
+                            continue
+                        if run.offset != at:
+                            stream.seek(run.offset)
+                        data, at = stream.read(run.length), run.offset + run.length
+                        yield PackedFiles(run.run_id, pack, run.offset, run.length, run.rank, data)
+            except OSError as error:
+                raise unreadable(pack, error) from error
+
+
+def runs_of(pack: Path) -> Iterator[PackedFiles]:
+    """The whole runs in a pack: what its index names, then what the pack itself holds beyond."""
+    size, end = _size(pack), 0
+    try:
+        lines = pack.with_suffix(".idx").read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        lines = []
+    except OSError as error:
+        raise unreadable(pack, error) from error
+    for line in lines:
+        try:
+            offset, length, rank, run_id = line.decode().split(" ", 3)
+            run = PackedFiles(run_id, pack, int(offset), int(length), rank)
+        except ValueError:  # a full disk cut it: the pack tells the rest
+            break
+        if run.offset != end or run.offset + run.length > size:
+            break
+        end = run.offset + run.length
+        yield run
+    if size - end >= BLOCK and size - end != len(END):
+        yield from _walked(pack, end, size)
+
+
+def _size(pack: Path) -> int:
+    try:
+        return pack.stat().st_size
+    except OSError as error:
+        raise unreadable(pack, error) from error
+
+
+def _walked(pack: Path, start: int, size: int) -> Iterator[PackedFiles]:
+    """Runs by their members: each ends with its metadata, so a cut one is none."""
+    with pack.open("rb") as stream:
+
+        def read(offset: int, count: int) -> bytes:
+            stream.seek(offset)
+            return stream.read(count)
+
+        begin = start
+        for found in members(read, start, size):
+            folder, _, name = found.name.partition("/")
+            if name != METADATA:
+                continue
+            try:
+                rank = rank_of(json.loads(read(found.content, found.size)))
+            except (ValueError, KeyError, TypeError):
+                rank = ""
+            run_id = folder.removeprefix("log_")
+            yield PackedFiles(run_id, pack, begin, found.end - begin, rank)
+            begin = found.end
+
+
+def packed(root: Path, run_dir: str) -> PackedFiles | None:
+    """The run at a place that a record names, below the sweep; None where it is not there."""
+    place = Place.parse(run_dir)
+    if place is None:
+        return None
+    pack = root / place.pack
+    try:
+        with pack.open("rb") as stream:
+            stream.seek(place.offset)
+            data = stream.read(min(place.length, COPY_BYTES))
+    except OSError:
+        return None
+    first = next(members(lambda offset, size: data[offset : offset + size], 0, len(data)), None)
+    if first is None or len(data) < min(place.length, COPY_BYTES):
+        return None
+    run_id = first.name.partition("/")[0].removeprefix("log_")
+    whole = data if len(data) == place.length else None
+    return PackedFiles(run_id, pack, place.offset, place.length, data=whole)
+
+
+# --- members -------------------------------------------------------------------------------------
+
+
+def file_members(run_id: str, folder: Path, skip: frozenset[str]) -> Iterator[bytes | Stream]:
+    """The files below a directory as members, but for those at names that are skipped."""
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if name in skip or path.name.startswith(".") or not path.is_file():
+            continue
+        with path.open("rb") as stream:
+            found = os.fstat(stream.fileno())
+            yield header(f"log_{run_id}/{name}", found.st_size, found.st_mtime)
+            yield _Exactly(stream, found.st_size)
+            yield b"\0" * (padded(found.st_size) - found.st_size)
+
+
+class _Exactly:
+    """So many bytes of a stream, filled up if the file became shorter meanwhile."""
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        self._stream, self._left = stream, size
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(min(size, self._left))
+        if not data and self._left:
+            data = b"\0" * min(size, self._left)
+        self._left -= len(data)
+        return data
+
+
+def run_member(run_id: str, name: str, data: bytes) -> bytes:
+    """A file of a run as a member."""
+    return member(f"log_{run_id}/{name}", data)
+
+
+def unpacked(run: PackedFiles, target: Path) -> None:
+    """Restore a run as a plain directory. *Raises* SweepError when `target` is there."""
+    from hpcsweep.logbook.place import Folder  # noqa: PLC0415  # no writing of ours reads packs
+
+    if target.exists():
+        raise SweepError("is there already", where=str(target))
+    aside = target.with_name(f".{target.name}.unpacking")
+    folder = Folder(aside)
+    for name in run.names():
+        folder.write(name, run.read(name) or b"")
+    aside.rename(target)

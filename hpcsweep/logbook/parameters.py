@@ -1,0 +1,124 @@
+"""The params of a run: read as a mapping, saved by a call."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from hpcsweep.errors import InputError
+from hpcsweep.logbook.place import Place
+from hpcsweep.logbook.values import json_document, json_value
+from hpcsweep.logbook.yamlwrite import params_yaml
+
+_FORMATS = ("yaml", "json")
+# One line of ours: a plain key or one in JSON's quotes, then a value that is JSON.
+_LINE = re.compile(r'([A-Za-z_][A-Za-z0-9_.-]*|"(?:[^"\\]|\\.)*"): (.+)\Z')
+_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+
+
+class Parameters(Mapping[str, Any]):
+    """`log.params`: a mapping that can be called."""
+
+    def __init__(
+        self, place: Place, fixed: Mapping[str, Any] | None, saved: Callable[[str, str, str], None]
+    ) -> None:
+        self._place = place
+        # Those of a case, which its manifest fixed.
+        self._fixed = fixed
+        self._saved = saved
+
+    def __call__(
+        self, more: Mapping[str, Any] | None = None, /, ext: Any = "yaml", **params: Any
+    ) -> None:
+        """Save params over the known ones: `log.params(omega=1.0)`.
+
+        `ext` is the format, yaml or json. A param that is called `ext` goes into a dict:
+        `log.params({"ext": 1})`. *Raises* InputError; then nothing is changed.
+        """
+        if ext not in _FORMATS:
+            raise InputError(
+                f"ext={ext!r} is no format of params: yaml or json",
+                next_step='A param that is called ext: log.params({"ext": …}).',
+            )
+        if self._fixed is not None:
+            raise InputError(
+                "the params of a case are those of its manifest",
+                next_step="Keep what comes up while it runs with log.meta(name=value).",
+            )
+        given = json_value({**(more or {}), **params}, "params")
+        write_params(self._place, dict(self) | given, ext)
+        self._saved(f"params ({ext})", "", f"params.{ext}")
+
+    def _known(self) -> Mapping[str, Any]:
+        return self._fixed if self._fixed is not None else read_params(self._place.read)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._known()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known())
+
+    def __len__(self) -> int:
+        return len(self._known())
+
+    def __repr__(self) -> str:
+        return repr(dict(self._known()))
+
+
+def write_params(place: Place, params: Mapping[str, Any], ext: str) -> None:
+    """Write params that are JSON values. *Writes* `params.<ext>`."""
+    place.write(f"params.{ext}", params_yaml(params) if ext == "yaml" else json_document(params))
+
+
+def read_params(read: Callable[[str], bytes | None]) -> dict[str, Any]:
+    """The params of a run: of `params.yaml`, else of `params.json`, else none.
+
+    `read` gives a file of the run by its name. *Raises* InputError for a damaged file.
+    """
+    text = read("params.yaml")
+    if text is not None:
+        return parse_yaml(text)
+    text = read("params.json")
+    if text is None:
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"is not JSON: {error}", where="params.json") from error
+    if not isinstance(found, dict):
+        raise InputError("holds no object of params by name", where="params.json")
+    return found
+
+
+def parse_yaml(data: bytes) -> dict[str, Any]:
+    """The mapping in a `params.yaml`; what we wrote is read fast, what others wrote by YAML."""
+    text = data.decode()
+    names, values = [], []
+    for line in text.split("\n"):
+        if not line:
+            continue
+        parts = _LINE.match(line)
+        if parts is None or parts[1].lower() in _WORDS:
+            return _by_yaml(text)
+        names.append(parts[1] if parts[1].startswith('"') else f'"{parts[1]}"')
+        values.append(parts[2])
+    try:  # two documents are read faster than many
+        names, found = json.loads(f"[{','.join(names)}]"), json.loads(f"[{','.join(values)}]")
+    except ValueError:
+        return _by_yaml(text)
+    params = dict(zip(names, found, strict=False))
+    # Else a name is there twice, or a value was none by itself: YAML says what it is.
+    return params if len(params) == len(found) == len(names) else _by_yaml(text)
+
+
+def _by_yaml(text: str) -> dict[str, Any]:
+    from hpcsweep.yamltext import document  # noqa: PLC0415  # loads a parser of YAML
+
+    found = document(text, "params.yaml").value
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise InputError("holds no mapping of params by name", where="params.yaml")
+    return found

@@ -1,0 +1,197 @@
+"""`LogReader`: one run as it was left, plain or packed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.errors import InputError, RunMissing, SweepError
+from hpcsweep.logbook.life import state
+from hpcsweep.logbook.parameters import read_params
+from hpcsweep.logbook.runfiles import FolderFiles, RunFiles
+
+
+class LogReader:
+    """One run: its metadata, params, metrics, arrays and files.
+
+    *Raises* RunMissing where there is no such directory, InputError for one that is no run.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | RunFiles) -> None:
+        if isinstance(path, str | os.PathLike):
+            folder = Path(path)
+            if not folder.is_dir():
+                raise RunMissing("there is no such run directory", where=str(folder))
+            if not (folder / "metadata.json").is_file():
+                raise InputError("is no run directory: it has no metadata.json", where=str(folder))
+            self.files: RunFiles = FolderFiles(folder)
+        else:
+            self.files = path
+
+    @property
+    def run_id(self) -> str:
+        """The name of the run."""
+        return self.files.run_id
+
+    @property
+    def path(self) -> Path:
+        """The run directory. *Raises* RunMissing for a packed run, which has none."""
+        if isinstance(self.files, FolderFiles):
+            return self.files.root
+        raise RunMissing(
+            "a packed run has no directory of its own",
+            where=self.files.label,
+            next_step="Read it here, or make directories of packs: hpcsweep unpack SWEEP",
+        )
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What `metadata.json` says. *Raises* SweepError for a damaged one."""
+        return self._document("metadata.json")
+
+    @property
+    def status(self) -> str:
+        """complete, failed, interrupted, running; unknown where nobody can tell."""
+        if isinstance(self.files, FolderFiles):
+            return state(self._intact("metadata.json"), self.files.root)
+        return str(self.meta.get("status", "unknown"))
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The params; none where the run has none."""
+        return read_params(self.files.read)
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The metrics in `artifacts/metrics.json`; none where the run reported none."""
+        return self._document("artifacts/metrics.json")
+
+    @property
+    def steps(self) -> list[tuple[str, float, Any]]:
+        """Stepped metrics: name, step and value, in the order in which they were reported."""
+        text = self.files.read("artifacts/metrics_steps.csv") or b""
+        # A last line without its end was being written when the run was killed.
+        whole = text[: text.rfind(b"\n") + 1].decode()
+        return [
+            (row["name"], _number(row["step"]), _number(row["value"]))
+            for row in csv.DictReader(whole.splitlines())
+        ]
+
+    @property
+    def arrays(self) -> list[str]:
+        """Names for `load_array`: `x` of `data/x.npy`, `bundle:key` for each key of an .npz."""
+        found = []
+        for name in self._below("data"):
+            if name.endswith(".npy"):
+                found.append(name.removesuffix(".npy"))
+            elif name.endswith(".npz"):
+                bundle = name.removesuffix(".npz")
+                found += [f"{bundle}:{key}" for key in self._keys(f"data/{name}")]
+        return sorted(found)
+
+    @property
+    def artifacts(self) -> list[str]:
+        """Names of all files below `artifacts/`."""
+        return self._below("artifacts")
+
+    @property
+    def plots(self) -> list[str]:
+        """Names of all files below `plots/`."""
+        return self._below("plots")
+
+    def load_array(self, name: str) -> Any:
+        """One array by a name of `arrays`.
+
+        *Raises* RunMissing where there is no such file, KeyError where a bundle lacks the key,
+        InputError for a damaged one, and for one of Python objects: nothing is unpickled.
+        """
+        import numpy as np  # noqa: PLC0415  # only for those who read arrays
+
+        names = set(self.files.names())
+        member, key = f"data/{name}.npy", ""
+        if member not in names:
+            bundles = [name[:i] for i, sign in enumerate(name) if sign == ":"]
+            there = [bundle for bundle in bundles if f"data/{bundle}.npz" in names]
+            if not there:
+                raise RunMissing(f"there is no array {name!r}", where=self.files.label)
+            member, key = f"data/{there[-1]}.npz", name[len(there[-1]) + 1 :]
+        try:
+            with self.files.open(member) as stream:
+                if not key:
+                    return np.lib.format.read_array(stream, allow_pickle=False)
+                with zipfile.ZipFile(stream) as archive, archive.open(f"{key}.npy") as inner:
+                    return np.lib.format.read_array(inner, allow_pickle=False)
+        except (ValueError, zipfile.BadZipFile) as error:
+            where = f"{self.files.label}/{member}"
+            raise InputError(f"cannot be read: {error}", where=where) from error
+
+    def load_json(self, name: str) -> Any:
+        """The value in `artifacts/<name>.json`, by its name with or without the suffix; {} if
+        there is none."""
+        text = self.files.read(f"artifacts/{name.removesuffix('.json')}.json")
+        return {} if text is None else self._parsed(text, f"artifacts/{name}")
+
+    def read(self, name: str) -> bytes:
+        """The content of any file of the run. *Raises* RunMissing."""
+        with self.files.open(name) as stream:
+            return stream.read()
+
+    def __repr__(self) -> str:
+        return f"<LogReader {self.run_id!r}>"
+
+    def __str__(self) -> str:
+        params = ", ".join(f"{name}={value}" for name, value in self.params.items())
+        meta = self._intact("metadata.json") or {}
+        lines = [
+            repr(self),
+            f"  params: {params or '(missing)'}",
+            f"  meta: status={meta.get('status', 'unknown')}",
+        ]
+        for title in ("arrays", "artifacts", "plots"):
+            items = getattr(self, title)
+            if items:
+                lines += [f"  {title}:", *(f"    - {item}" for item in items)]
+        return "\n".join(lines)
+
+    def _below(self, directory: str) -> list[str]:
+        prefix = f"{directory}/"
+        return [name[len(prefix) :] for name in self.files.names() if name.startswith(prefix)]
+
+    def _keys(self, name: str) -> list[str]:
+        try:
+            with self.files.open(name) as stream, zipfile.ZipFile(stream) as archive:
+                return [one.removesuffix(".npy") for one in archive.namelist()]
+        except zipfile.BadZipFile:
+            return []
+
+    def _document(self, name: str) -> dict[str, Any]:
+        text = self.files.read(name)
+        found = {} if text is None else self._parsed(text, name)
+        if not isinstance(found, dict):
+            raise SweepError("holds no JSON object", where=f"{self.files.label}/{name}")
+        return found
+
+    def _intact(self, name: str) -> dict[str, Any] | None:
+        try:
+            return self._document(name)
+        except SweepError:
+            return None
+
+    def _parsed(self, text: bytes, name: str) -> Any:
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise SweepError(
+                f"is damaged, it is not JSON: {error}", where=f"{self.files.label}/{name}"
+            ) from error
+
+
+def _number(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text or None

@@ -1,0 +1,152 @@
+"""The life of a run directory: begun under the attempt's own name, published by one rename."""
+
+from __future__ import annotations
+
+import errno
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.files import make_directory
+from hpcsweep.journal import attempt_json, outcome_json
+from hpcsweep.logbook.place import put
+from hpcsweep.logbook.values import json_document
+from hpcsweep.logbook.yamlwrite import params_yaml
+from hpcsweep.plan import attempt_dir
+from hpcsweep.records import Attempt, Outcome, ParamCase, Status
+
+# How often an attempt tries to take a place for which others try, too.
+RENAMES_MAX = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """What a run directory says of itself, in `metadata.json`."""
+
+    run_id: str
+    case: ParamCase
+    attempt: Attempt
+    # 0-based, in the attempt's submission.
+    chunk: int
+    # Fingerprint of the frozen manifest.
+    manifest: str
+    # 128 bits.
+    seed: int
+    host: str
+
+    def metadata(self) -> dict[str, Any]:
+        """The part of `metadata.json` that is known from the start."""
+        return {
+            "run_id": self.run_id,
+            "case_id": self.case.case_id,
+            "index": self.case.index,
+            "replicate": self.case.replicate,
+            "tags": list(self.case.tags),
+            "attempt": attempt_json(self.attempt),
+            "generation": self.attempt.generation,
+            "token": self.attempt.token,
+            "chunk": self.chunk,
+            "manifest": self.manifest,
+            "seed": f"{self.seed:032x}",
+            "host": self.host,
+        }
+
+
+def begin(path: Path, run: Run, started: str) -> None:
+    """Make the attempt's directory. *Writes* `params.yaml`, `metadata.json`."""
+    make_directory(path)
+    put(f"{path}/params.yaml", params_yaml(run.case.params))
+    metadata = run.metadata() | {"status": "initialized", "start_time": started}
+    put(f"{path}/metadata.json", json_document(metadata))
+
+
+def finish(path: Path, run: Run, outcome: Outcome) -> None:
+    """Write what became of the attempt, `metadata.json` last. *Safe to repeat.*"""
+    for name in ("stdout.txt", "stderr.txt"):
+        if (path / name).exists() and not (path / name).stat().st_size:
+            (path / name).unlink()
+    if outcome.metrics:
+        put(f"{path}/artifacts/metrics.json", json_document(outcome.metrics))
+    metadata = final_metadata(run, outcome, read_metadata(path) or {})
+    put(f"{path}/metadata.json", json_document(metadata))
+
+
+def final_metadata(run: Run, outcome: Outcome, known: dict[str, Any]) -> dict[str, Any]:
+    """The `metadata.json` of a run that is over; what the target added to the known one stays."""
+    left = outcome_json(outcome)
+    left.pop("metrics", None)
+    metadata = known | run.metadata()
+    metadata |= {
+        "status": outcome.status.value,
+        "start_time": outcome.started,
+        "end_time": outcome.ended,
+        "runtime_sec": outcome.wall_seconds,
+        "outcome": left,
+    }
+    if outcome.error:
+        metadata["failure_reason"] = outcome.error.get("message", "")
+    return metadata
+
+
+def publish(sweep: Path, source: Path, final: Path, run: Run, status: Status) -> bool:
+    """Give the attempt's directory its place; False when another attempt keeps that place.
+
+    A rename onto a directory that is not empty fails, so of two attempts one wins. An attempt of
+    a higher generation, or a complete one over one that is not, first moves the other back.
+    """
+    make_directory(final.parent)
+    for _ in range(RENAMES_MAX):
+        if _moved(source, final):
+            return True
+        other = read_metadata(final)
+        if other is None:  # moved back just now; or damaged, and then it keeps its place
+            continue
+        if not _outranks(run.attempt, status, other):
+            return False
+        _moved(final, sweep / attempt_dir(run.case.case_id, other["token"]))
+    return False
+
+
+def _moved(source: Path, target: Path) -> bool:
+    """Whether `source` is no more where it was; False where `target` is taken.
+
+    It may be gone already: another start publishes what it finds complete, and another attempt
+    moves back what it outranks.
+    """
+    try:
+        source.rename(target)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        # ENOTDIR: a file or a link, which is not ours to follow or to remove.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        return False
+    return True
+
+
+def _outranks(mine: Attempt, status: Status, other: dict[str, Any]) -> bool:
+    theirs = other["generation"], other["status"] == Status.COMPLETE.value, other["attempt"][1:]
+    ours = mine.generation, status is Status.COMPLETE, attempt_json(mine)[1:]
+    return ours > theirs
+
+
+def read_metadata(path: Path) -> dict[str, Any] | None:
+    """The `metadata.json` of a run directory; None where there is none that can be read."""
+    try:
+        value: dict[str, Any] = json.loads((path / "metadata.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def read_metrics(path: Path) -> dict[str, Any] | None:
+    """The metrics of a finished run directory; None where they were damaged."""
+    try:
+        value: dict[str, Any] = json.loads((path / "artifacts" / "metrics.json").read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        return None
+    return value

@@ -1,0 +1,241 @@
+"""The spool: where a case writes whose run directory will be packed, or thrown away if it is good.
+
+Four nameless files in the node's own TMPDIR, made once for a slot and emptied between cases: its
+output, its log, and its files as members of a tar. A child writes, the worker reads, and what a
+child wrote before it was killed is there. A directory is made when user code asks for a path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from hpcsweep.files import PRIVATE_DIRECTORY, PRIVATE_FILE, remove_tree, token, write_all
+from hpcsweep.logbook.packs import METADATA, Stream, file_members
+from hpcsweep.logbook.place import Folder, checked, merged_json
+from hpcsweep.logbook.run import Run, final_metadata
+from hpcsweep.logbook.tar import Member, member, members
+from hpcsweep.logbook.values import json_document
+from hpcsweep.logbook.yamlwrite import params_yaml
+from hpcsweep.records import Outcome
+
+METRICS = "artifacts/metrics.json"
+# Files that the worker writes about a case; what the case wrote at their names is merged or old.
+_OURS = frozenset({"params.yaml", METADATA, METRICS})
+# What these files of a run are called, by the descriptor that they come from.
+_STREAMS = {"log": "log.txt", "out": "stdout.txt", "err": "stderr.txt"}
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """The descriptors, which children inherit, and the directory that may be made."""
+
+    # Standard output and error of a case.
+    out: int
+    err: int
+    # Its log.
+    log: int
+    # Its files.
+    members: int
+    # Where a case that asks for paths writes instead.
+    directory: str
+
+    @classmethod
+    def make(cls, temporary: str) -> Spool:
+        """A spool of this process, in a directory of the node's own."""
+        directory = f"{temporary}/hpcsweep-{token()}"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND
+
+        def nameless() -> int:
+            descriptor = os.open(directory, flags, PRIVATE_FILE)
+            os.unlink(directory)  # noqa: PTH108  # beside the open above
+            return descriptor
+
+        return cls(nameless(), nameless(), nameless(), nameless(), directory)
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in a request to a child."""
+        return asdict(self)
+
+    def made_directory(self) -> str:
+        """The directory, made: a command gets one."""
+        Path(self.directory).mkdir(PRIVATE_DIRECTORY, exist_ok=True)
+        return self.directory
+
+    def clear(self) -> None:
+        """Make ready for the next case."""
+        for descriptor in (self.out, self.err, self.log, self.members):
+            if os.fstat(descriptor).st_size:
+                os.ftruncate(descriptor, 0)
+        self._remove()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for descriptor in (self.out, self.err, self.log, self.members):
+            os.close(descriptor)
+        self._remove()
+
+    def _remove(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            remove_tree(Path(self.directory))
+
+    # --- what a case left ------------------------------------------------------------------------
+
+    def metadata(self, run: Run, outcome: Outcome) -> dict[str, Any]:
+        """What the run says of itself, with what the target added by `log.meta`."""
+        known = merged_json(self._place(run).read(METADATA), {})
+        return final_metadata(run, outcome, known)
+
+    def pieces(self, run: Run, outcome: Outcome) -> Iterator[bytes | Stream]:
+        """The run as members of a tar; its metadata last, so that a cut run has none."""
+        prefix = f"log_{run.run_id}/"
+        yield member(f"{prefix}params.yaml", params_yaml(run.case.params))
+        for name, data in self._streams():
+            yield member(prefix + name, data)
+        for found in self._last_members(prefix):
+            yield _Range(self.members, found.start, found.end)
+        directory = Path(self.directory)
+        if directory.is_dir():
+            yield from file_members(run.run_id, directory, _OURS)
+        if outcome.metrics:
+            yield member(prefix + METRICS, json_document(outcome.metrics))
+        metadata = self.metadata(run, outcome)
+        yield member(prefix + METADATA, json_document(metadata))
+
+    def restore(self, run: Run, outcome: Outcome, path: Path) -> None:
+        """The run as a plain directory. *Writes* `path`, its metadata last."""
+        folder = Folder(path)
+        folder.write("params.yaml", params_yaml(run.case.params))
+        for name, data in self._streams():
+            folder.write(name, data)
+        prefix = f"log_{run.run_id}/"
+        for found in self._last_members(prefix):
+            with folder.writing(found.name[len(prefix) :]) as stream:
+                _copy(_Range(self.members, found.content, found.content + found.size), stream)
+        directory = Path(self.directory)
+        for source in sorted(directory.rglob("*")):
+            name = source.relative_to(directory).as_posix()
+            if name not in _OURS and source.is_file():
+                with source.open("rb") as content, folder.writing(name) as stream:
+                    _copy(content, stream)
+        if outcome.metrics:
+            folder.write(METRICS, json_document(outcome.metrics))
+        folder.write(METADATA, json_document(self.metadata(run, outcome)))
+
+    def _streams(self) -> Iterator[tuple[str, bytes]]:
+        for which, name in _STREAMS.items():
+            descriptor = getattr(self, which)
+            size = os.fstat(descriptor).st_size
+            if size:
+                yield name, os.pread(descriptor, size, 0)
+
+    def _last_members(self, prefix: str) -> list[Member]:
+        """The files of the case: of several writes of one name the last, torn ones left out."""
+        last = {found.name: found for found in whole_members(self.members)}
+        return [found for name, found in last.items() if name[len(prefix) :] not in _OURS]
+
+    def _place(self, run: Run) -> SpoolPlace:
+        return SpoolPlace(self, run.run_id, looks_only=True)
+
+
+def whole_members(descriptor: int) -> Iterator[Member]:
+    """The members in an open tar."""
+
+    def read(offset: int, size: int) -> bytes:
+        return os.pread(descriptor, size, offset)
+
+    return members(read, 0, os.fstat(descriptor).st_size)
+
+
+class SpoolPlace:
+    """The place of a case in its child, see `Place`; a Folder from the moment a path is wanted."""
+
+    def __init__(self, spool: Spool, run_id: str, *, looks_only: bool = False) -> None:
+        self._spool = spool
+        self._prefix = f"log_{run_id}/"
+        there = looks_only and Path(spool.directory).is_dir()
+        self._folder = Folder(Path(spool.directory)) if there else None
+
+    def write(self, name: str, data: bytes) -> None:
+        """Keep a file, in place of one of the same name."""
+        if self._folder:
+            self._folder.write(name, data)
+        else:
+            write_all(self._spool.members, member(self._prefix + checked(name), data))
+
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator[BinaryIO]:
+        """A stream whose content becomes the file when the block ends without an exception."""
+        checked(name)
+        if self._folder:
+            with self._folder.writing(name) as stream:
+                yield stream
+            return
+        buffer = io.BytesIO()
+        yield buffer
+        self.write(name, buffer.getvalue())
+
+    def append(self, name: str, data: bytes) -> None:
+        """Add to the end of a file."""
+        if name == "log.txt" and not self._folder:
+            write_all(self._spool.log, data)
+        else:
+            self._made().append(name, data)
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a file; None where there is none."""
+        if self._folder and (data := self._folder.read(name)) is not None:
+            return data
+        wanted, data = self._prefix + checked(name), None
+        for found in whole_members(self._spool.members):
+            if found.name == wanted:
+                data = os.pread(self._spool.members, found.size, found.content)
+        return data
+
+    def merge(self, name: str, fields: Mapping[str, Any], *, lock: bool = True) -> dict[str, Any]:
+        """Set members of a JSON object, drop those that are None; the object as it is then."""
+        if self._folder:
+            return self._folder.merge(name, fields, lock=lock)
+        merged = merged_json(self.read(name), fields)
+        self.write(name, json_document(merged))
+        return merged
+
+    def path(self, name: str) -> Path:
+        """Where user code may write a file itself; what was written before is there, too."""
+        return self._made().path(name)
+
+    def _made(self) -> Folder:
+        if self._folder is None:
+            folder = Folder(Path(self._spool.made_directory()))
+            for found in whole_members(self._spool.members):
+                data = os.pread(self._spool.members, found.size, found.content)
+                folder.write(found.name[len(self._prefix) :], data)
+            folder.append(
+                "log.txt", os.pread(self._spool.log, os.fstat(self._spool.log).st_size, 0)
+            )
+            for descriptor in (self._spool.members, self._spool.log):
+                os.ftruncate(descriptor, 0)
+            self._folder = folder
+        return self._folder
+
+
+class _Range:
+    """Bytes of an open file, from one offset to another."""
+
+    def __init__(self, descriptor: int, start: int, end: int) -> None:
+        self._descriptor, self._offset, self._end = descriptor, start, end
+
+    def read(self, size: int, /) -> bytes:
+        data = os.pread(self._descriptor, min(size, self._end - self._offset), self._offset)
+        self._offset += len(data)
+        return data
+
+
+def _copy(source: Stream, target: BinaryIO) -> None:
+    while data := source.read(1 << 20):
+        target.write(data)

@@ -1,0 +1,156 @@
+"""The tar format (POSIX ustar, with a pax header for long names): members written and found."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+BLOCK = 512
+# What ends an archive; programs do without it, and it is written when a pack is closed.
+END = b"\0" * (2 * BLOCK)
+_PAX = b"x"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file in a tar."""
+
+    name: str
+    # Bytes from the start of what was read: of its header, of its content, and of what follows.
+    start: int
+    content: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        """The first byte behind it."""
+        return self.content + padded(self.size)
+
+
+def padded(size: int) -> int:
+    """The size in whole blocks."""
+    return -(-size // BLOCK) * BLOCK
+
+
+def member(name: str, data: bytes, mtime: float = 0.0) -> bytes:
+    """A whole member."""
+    return header(name, len(data), mtime) + data + b"\0" * (padded(len(data)) - len(data))
+
+
+def header(name: str, size: int, mtime: float = 0.0) -> bytes:
+    """What stands before the content of a member, which then has to be padded."""
+    encoded = name.encode(errors="surrogateescape")
+    prefix, fits = _split(encoded)
+    if not fits or size >= 8**11:
+        records = _record("path", encoded) + _record("size", str(size).encode())
+        before = _header(b"", b"pax", len(records), mtime, _PAX)
+        before += records + b"\0" * (padded(len(records)) - len(records))
+        return before + _header(b"", encoded[-100:], size if size < 8**11 else 0, mtime, b"0")
+    return _header(prefix, encoded[len(prefix) + bool(prefix) :], size, mtime, b"0")
+
+
+def _split(name: bytes) -> tuple[bytes, bool]:
+    """What of a name goes into the prefix, and whether it fits: 155 bytes, a slash, 100 bytes."""
+    if len(name) <= 100:
+        return b"", True
+    slash = name.find(b"/", len(name) - 101)
+    if slash < 0 or slash > 155:
+        return b"", False
+    return name[:slash], True
+
+
+def _record(key: str, value: bytes) -> bytes:
+    """A record of a pax header: its own length in decimal, the key, the value."""
+    rest = b" %s=%s\n" % (key.encode(), value)
+    length = len(rest) + 1
+    while len(str(length)) + len(rest) != length:
+        length = len(str(length)) + len(rest)
+    return b"%d%s" % (length, rest)
+
+
+def _header(prefix: bytes, name: bytes, size: int, mtime: float, kind: bytes) -> bytes:
+    fields = b"".join(
+        [
+            name.ljust(100, b"\0"),
+            b"0000600\0" + b"0000000\0" * 2,
+            b"%011o\0%011o\0" % (size, max(0, int(mtime))),
+            b" " * 8,
+            kind,
+            b"\0" * 100,
+            b"ustar\00000",
+            b"\0" * 80,
+            prefix.ljust(155, b"\0"),
+        ]
+    ).ljust(BLOCK, b"\0")
+    return fields[:148] + b"%06o\0 " % sum(fields) + fields[156:]
+
+
+def members(read: Callable[[int, int], bytes], start: int, end: int) -> Iterator[Member]:
+    """The whole members between two offsets; what is cut or damaged ends it.
+
+    `read(offset, size)` gives bytes, fewer at the end.
+    """
+    offset, long_name, long_size = start, None, None
+    begin = start
+    while offset + BLOCK <= end:
+        block = read(offset, BLOCK)
+        found = _parsed(block)
+        if found is None:
+            return
+        name, size, kind = found
+        content = offset + BLOCK
+        if kind == _PAX:
+            with contextlib.suppress(ValueError):
+                long_name, long_size = _pax(read(content, size))
+            offset = content + padded(size)
+            continue
+        size = size if long_size is None else long_size
+        if content + size > end:
+            return
+        yield Member(long_name or name, begin, content, size)
+        offset = begin = content + padded(size)
+        long_name = long_size = None
+
+
+def first_of(data: bytes, name: str) -> bytes | None:
+    """The content of the first member of a name in bytes that are known to be whole members.
+
+    Quick: checksums are not made again. None where it is not among them, or has a long name.
+    """
+    wanted, offset = name.encode() + b"\0", 0
+    if len(wanted) > 100:
+        return None
+    while offset < len(data):
+        size = int(data[offset + 124 : offset + 135], 8)
+        if data.startswith(wanted, offset):
+            return data[offset + BLOCK : offset + BLOCK + size]
+        offset += BLOCK + padded(size)
+    return None
+
+
+def _parsed(block: bytes) -> tuple[str, int, bytes] | None:
+    """Name, size and kind in a header; None for what is none."""
+    if len(block) < BLOCK or block[257:262] != b"ustar":
+        return None
+    try:
+        checksum, size = int(block[148:154], 8), int(block[124:135], 8)
+    except ValueError:
+        return None
+    if checksum != sum(block) - sum(block[148:156]) + 8 * 32:
+        return None
+    name, prefix = block[:100].rstrip(b"\0"), block[345:500].rstrip(b"\0")
+    return os.fsdecode(prefix + b"/" + name if prefix else name), size, block[156:157]
+
+
+def _pax(records: bytes) -> tuple[str | None, int | None]:
+    found = {}
+    while records:
+        length, _, _ = records.partition(b" ")
+        record, records = records[: int(length)], records[int(length) :]
+        key, _, value = record[len(length) + 1 : -1].partition(b"=")
+        found[key] = value
+    size = found.get(b"size")
+    path = found.get(b"path")
+    return (None if path is None else os.fsdecode(path)), None if size is None else int(size)

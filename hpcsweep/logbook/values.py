@@ -1,0 +1,144 @@
+"""What a target reports, as JSON: numpy values, tuples, paths and enums become plain ones."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from enum import Enum
+from json.encoder import encode_basestring
+from pathlib import PurePath
+from typing import Any
+
+from hpcsweep.errors import InputError
+from hpcsweep.ids import LARGEST_INT_BITS, member
+
+# What is done with text that UTF-8 cannot hold.
+ESCAPED = "backslashreplace"
+
+
+class Metrics:
+    """Metrics by name, and who reported each first."""
+
+    def __init__(self) -> None:
+        # JSON values.
+        self.values: dict[str, Any] = {}
+        self._origins: dict[str, str] = {}
+
+    def merge(self, metrics: Mapping[str, Any], origin: str) -> dict[str, str]:
+        """Take metrics over. *Raises* InputError when one has another value already.
+
+        Returns where numbers were not finite, which are null now, and what they were.
+        """
+        lost: dict[str, str] = {}
+        found = json_value(metrics, origin, lost)
+        for name, value in found.items():
+            known = self.values.get(name, value)
+            if type(known) is not type(value) or known != value:
+                raise InputError(
+                    f"metric {name!r} is {known!r:.80} by {self._origins[name]} "
+                    f"and {value!r:.80} by {origin}",
+                    next_step="Report each metric once, or the same value everywhere.",
+                )
+        for name in found:
+            self._origins.setdefault(name, origin)
+        self.values.update(found)
+        return lost
+
+    def forget(self, origin: str) -> None:
+        """Drop what one origin reported."""
+        for name in [name for name, known in self._origins.items() if known == origin]:
+            del self._origins[name], self.values[name]
+
+
+def json_value(value: Any, where: str, lost: dict[str, str] | None = None) -> Any:
+    """The JSON form of what a target reports: numpy values as Python's, NaN and infinities null.
+
+    `where` names the value in messages; `lost` gets the places of what became null.
+    *Raises* InputError for what JSON cannot hold.
+    """
+    if isinstance(value, Enum):  # before str and int: many an Enum is one of them, too
+        return json_value(value.value, where, lost)
+    if value is None or isinstance(value, bool | int | str | float):
+        return _scalar(value, where, lost)
+    if isinstance(value, Mapping):
+        return _object(value, where, lost)
+    if isinstance(value, list | tuple):
+        return [json_value(item, f"{where}[{i}]", lost) for i, item in enumerate(value)]
+    if isinstance(value, PurePath):
+        return writable(str(value))
+    numpy = sys.modules.get("numpy")  # a numpy value exists only where numpy is loaded
+    if numpy is not None and isinstance(value, numpy.generic | numpy.ndarray):
+        plain = value.tolist()
+        if not isinstance(plain, numpy.generic):  # a longdouble stays what it is
+            return json_value(plain, where, lost)
+    raise InputError(f"a {type(value).__name__} is not a JSON value: {value!r:.80}", where=where)
+
+
+def _scalar(value: Any, where: str, lost: dict[str, str] | None) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return writable(value)
+    if isinstance(value, int):
+        if value.bit_length() > LARGEST_INT_BITS:
+            raise InputError(f"an int of {value.bit_length()} bits is too large", where=where)
+        return int(value)
+    if math.isfinite(value):
+        return float(value)
+    if lost is not None:
+        lost[where] = repr(float(value))
+    return None
+
+
+def _object(value: Mapping[Any, Any], where: str, lost: dict[str, str] | None) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, item in value.items():
+        name = _name(key, where)
+        if name in found:
+            raise InputError(f"two keys of one object are {name!r} in JSON", where=where)
+        found[name] = json_value(item, member(where, name), lost)
+    return found
+
+
+def _name(name: Any, where: str) -> str:
+    if isinstance(name, str):
+        return writable(name)
+    if name is None or isinstance(name, bool | int | float):
+        return json.dumps(name)
+    raise InputError(f"a JSON object's keys are strings, one is {name!r:.80}", where=where)
+
+
+def writable(text: str) -> str:
+    """The text as a plain string that UTF-8 can hold: lone surrogates, as in the name of a file
+    that is not UTF-8, are written as their escapes."""
+    return text.encode(errors=ESCAPED).decode()
+
+
+def json_document(value: Any) -> bytes:
+    """A JSON file for people and for jq: two spaces, sorted keys.
+
+    As `json.dumps(value, indent=2, sort_keys=True)`, which leaves the fast encoder for a slow one.
+    """
+    return (_pretty(value, "\n") + "\n").encode()
+
+
+_compact = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _pretty(value: Any, newline: str) -> str:
+    kind = type(value)
+    if kind is str:
+        return encode_basestring(value)
+    if kind is int or (kind is float and math.isfinite(value)):
+        return repr(value)
+    inner = newline + "  "
+    if kind is dict and value:
+        members = [
+            f"{encode_basestring(name)}: {_pretty(value[name], inner)}" for name in sorted(value)
+        ]
+        return f"{{{inner}{f',{inner}'.join(members)}{newline}}}"
+    if kind is list and value:
+        return f"[{inner}{f',{inner}'.join([_pretty(item, inner) for item in value])}{newline}]"
+    return _compact(value)

@@ -1,0 +1,73 @@
+"""`params.yaml`, written so that every YAML reader, 1.1 or 1.2, gets the same values."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+# A key that no YAML version reads as anything but this string.
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
+_NOT_PLAIN = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+# Characters that JSON leaves as they are and YAML readers refuse, or take for the end of a line.
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+# A longer key must be marked as one: YAML readers do not look further for the colon.
+_LONGEST_KEY = 1000
+
+
+def params_yaml(params: Mapping[str, Any]) -> bytes:
+    """The params as a YAML mapping, one line each, keys sorted, nested values in flow style."""
+    if not params:
+        return b"{}\n"
+    return "".join(_line(_key(name), _value(params[name])) for name in sorted(params)).encode()
+
+
+def _line(key: str, value: str) -> str:
+    return f"{key}: {value}\n" if len(key) <= _LONGEST_KEY else f"? {key}\n: {value}\n"
+
+
+def _key(name: str) -> str:
+    plain = _PLAIN_KEY.match(name) and name.lower() not in _NOT_PLAIN
+    return name if plain else _string(name)
+
+
+def _string(text: str) -> str:
+    quoted = json.dumps(text, ensure_ascii=False)
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
+
+
+def _value(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+        case float():
+            return _float(value)
+        case str():
+            return _string(value)
+        case Mapping():
+            return "{" + ", ".join(_member(_string(k), _value(v)) for k, v in value.items()) + "}"
+        case _:
+            return "[" + ", ".join(map(_value, value)) + "]"
+
+
+def _member(key: str, value: str) -> str:
+    return f"{key}: {value}" if len(key) <= _LONGEST_KEY else f"? {key} : {value}"
+
+
+def _float(value: float) -> str:
+    if not math.isfinite(value):
+        return {math.inf: ".inf", -math.inf: "-.inf"}.get(value, ".nan")
+    text = repr(value)
+    # YAML 1.1 wants a point in the mantissa and a sign in the exponent: 1e-05 is a string to it.
+    mantissa, letter, exponent = text.partition("e")
+    if letter and "." not in mantissa:
+        mantissa += ".0"
+    if letter and exponent[0] not in "+-":
+        exponent = "+" + exponent
+    return mantissa + letter + exponent

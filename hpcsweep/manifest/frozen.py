@@ -1,0 +1,252 @@
+"""The frozen manifest: the resolved copy in the sweep directory, never changed once written.
+
+    manifests/<fingerprint>/sweep.json    this record
+                            cases.jsonl   explicit cases only, with its offset index
+                            cases.idx
+
+Standard library only: the worker reads it. A changed manifest is a new directory beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hpcsweep import files, ids, sources
+from hpcsweep.errors import SweepError
+from hpcsweep.records import Resources
+from hpcsweep.sources.manual import CASES_FILE
+
+FORMAT = 1
+FILE_NAME = "sweep.json"
+_RESTORE = "Restore the directory, or remove it and submit the manifest again."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetupLine:
+    """One trusted line of shell that runs before the worker."""
+
+    # Without a line break.
+    text: str
+    # Where the user wrote it: "manifest.yaml:12", without directories.
+    where: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """What runs a case: a Python function, of a file or of a module, or a command."""
+
+    # A .py file relative to `FrozenManifest.root`; None for a module or a command.
+    file: str | None = None
+    # The dotted name of an importable module; None for a file or a command.
+    module: str | None = None
+    # Qualified name in the file or module, e.g. "simulate" or "Model.step"; None for a command.
+    function: str | None = None
+    # The command; empty exactly where there is a function. Elements hold placeholders: {omega},
+    # {run_dir}, {seed}, {case_id}, {index}, {params_json}; {{ and }} are literal braces.
+    argv: tuple[str, ...] = ()
+
+    @property
+    def is_command(self) -> bool:
+        """Whether the target is a command and not a Python function."""
+        return self.function is None
+
+    @property
+    def text(self) -> str:
+        """The target as the user wrote it; a command quoted as a shell would want it."""
+        return (
+            shlex.join(self.argv)
+            if self.is_command
+            else f"{self.file or self.module}:{self.function}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrozenManifest:
+    """All that a sweep has to know, merged once from manifest, profile and command line."""
+
+    # A slug: letters, digits, "._-", at most 64 characters.
+    name: str
+    # Absolute directory of the user's manifest: relative paths of the target start here.
+    root: str
+    # What runs a case.
+    target: Target
+    # The parameter source without replicates, as its `to_frozen_dict()` gave it.
+    source: dict[str, Any]
+    # Count of repetitions of every case, >= 1.
+    replicates: int = 1
+    # Any integer; every case derives its own seed from it.
+    seed: int = 0
+    # In the order in which they run.
+    setup: tuple[SetupLine, ...] = ()
+    # sbatch's long options without the dashes; an option without a value has "".
+    resources: Resources = field(default_factory=Resources)
+    # Cases per array task, >= 1; None lets the plan choose.
+    chunk: int | None = None
+    # "sqlite" for the store in the sweep directory.
+    store: str = "sqlite"
+    # Which cases keep a run directory: "auto", "all" or "none".
+    runs: str = "auto"
+    # Seconds after which one case is ended, > 0; None for no limit but the job's own.
+    case_timeout_s: float | None = None
+    # "private" (directories 0700) or "group".
+    share: str = "private"
+    # SHA-256 in hex of `cases.jsonl`; None where the source needs no such file.
+    cases_sha256: str | None = None
+    # 16 hex digits over all of the above; "" until `sealed`.
+    fingerprint: str = ""
+
+
+def to_json(manifest: FrozenManifest) -> dict[str, Any]:
+    """The document in `sweep.json`."""
+    target = manifest.target
+    return {
+        "format": FORMAT,
+        "name": manifest.name,
+        "root": manifest.root,
+        "target": (
+            {"argv": list(target.argv)}
+            if target.is_command
+            else {"file": target.file, "module": target.module, "function": target.function}
+        ),
+        "source": manifest.source,
+        "replicates": manifest.replicates,
+        "seed": manifest.seed,
+        "setup": [{"text": line.text, "where": line.where} for line in manifest.setup],
+        "slurm": dict(manifest.resources.options),
+        "chunk": manifest.chunk,
+        "store": manifest.store,
+        "runs": manifest.runs,
+        "case_timeout_s": manifest.case_timeout_s,
+        "share": manifest.share,
+        "cases_sha256": manifest.cases_sha256,
+        "fingerprint": manifest.fingerprint,
+    }
+
+
+def from_json(document: Mapping[str, Any], where: str = FILE_NAME) -> FrozenManifest:
+    """The manifest in a `sweep.json`. *Raises* SweepError for another format or a missing key."""
+    if document.get("format") != FORMAT:
+        raise SweepError(
+            f"has format {document.get('format')}, this program reads {FORMAT}",
+            where=where,
+            next_step="Use the hpcsweep that wrote it, or a newer one.",
+        )
+    try:
+        target = dict(document["target"])
+        return FrozenManifest(
+            name=document["name"],
+            root=document["root"],
+            target=Target(**(target | {"argv": tuple(target.get("argv", ()))})),
+            source=document["source"],
+            replicates=document["replicates"],
+            seed=document["seed"],
+            setup=tuple(SetupLine(**line) for line in document["setup"]),
+            resources=Resources(options=dict(document["slurm"])),
+            chunk=document["chunk"],
+            store=document["store"],
+            runs=document["runs"],
+            case_timeout_s=document["case_timeout_s"],
+            share=document["share"],
+            cases_sha256=document["cases_sha256"],
+            fingerprint=document["fingerprint"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise SweepError(f"is damaged: {error!r}", where=where, next_step=_RESTORE) from error
+
+
+def sealed(manifest: FrozenManifest) -> FrozenManifest:
+    """The same manifest with the fingerprint of its content."""
+    return replace(manifest, fingerprint=_fingerprint(to_json(manifest)))
+
+
+def _fingerprint(document: Mapping[str, Any]) -> str:
+    content = {key: value for key, value in document.items() if key != "fingerprint"}
+    # The text, not the values: 1 and 1.0 are one value, but the function gets what was written.
+    return ids.fingerprint(files.json_bytes(content).decode())
+
+
+def read(directory: Path) -> FrozenManifest:
+    """The frozen manifest in `manifests/<fingerprint>`, checked against the directory's name.
+
+    Its cost does not depend on the count of cases: see `check_cases` for their file.
+    *Raises* SweepError.
+    """
+    path = directory / FILE_NAME
+    document = files.read_json(path)
+    if not isinstance(document, dict):
+        raise SweepError("is damaged: no JSON object", where=str(path), next_step=_RESTORE)
+    manifest = from_json(document, str(path))
+    found = _fingerprint(document)
+    if not found == manifest.fingerprint == directory.name:
+        raise SweepError(
+            f"was changed: its content has the fingerprint {found}",
+            where=str(path),
+            next_step=_RESTORE,
+        )
+    return manifest
+
+
+def check_cases(directory: Path, manifest: FrozenManifest) -> None:
+    """Read the file of explicit cases, if there is one, and compare its digest.
+
+    *Raises* SweepError when it is missing or was changed.
+    """
+    path = directory / CASES_FILE
+    if manifest.cases_sha256 is None:
+        return
+    try:
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise SweepError(
+            f"cannot be read: {error.strerror}", where=str(path), next_step=_RESTORE
+        ) from error
+    if found != manifest.cases_sha256:
+        raise SweepError("was changed", where=str(path), next_step=_RESTORE)
+
+
+def write(sweep_dir: Path, manifest: FrozenManifest, source: sources.ParameterSource) -> Path:
+    """Write `manifests/<fingerprint>/`, whole and durable, read it back, and give its path.
+
+    *Raises* SweepError, also when it was damaged since an earlier time. *Writes* a temporary
+    sibling, whose name begins with a dot, and renames it. *Safe to repeat*, by several at once.
+    """
+    parent = files.make_directory(sweep_dir / "manifests")
+    directory = parent / manifest.fingerprint
+    if directory.name not in files.names(parent):
+        temporary = parent / f".{directory.name}.{files.token()}"
+        with files.removed_on_error(temporary):
+            files.make_directory(temporary)
+            for name, data in source.frozen_files().items():
+                files.write_new(temporary / name, data)
+            files.write_new(temporary / FILE_NAME, files.json_bytes(to_json(manifest)))
+            _rename(temporary, directory)
+    read(directory)
+    check_cases(directory, manifest)
+    return directory
+
+
+def _rename(temporary: Path, directory: Path) -> None:
+    try:
+        temporary.rename(directory)
+    except OSError as error:
+        # Another process may have frozen the same manifest meanwhile: ENOTEMPTY or EEXIST.
+        if not directory.is_dir():
+            raise SweepError(
+                f"cannot be written: {error.strerror}",
+                where=str(directory),
+                next_step="Check the permissions, the disk and its quota.",
+            ) from error
+        files.remove_tree(temporary)
+    files.fsync_directory(directory.parent)
+
+
+def open_source(directory: Path, manifest: FrozenManifest) -> sources.ParameterSource:
+    """The cases of a frozen manifest, with its replicates; none of them is made."""
+    source = sources.source_from_manifest_dict(manifest.source, directory)
+    return sources.replicated(source, manifest.replicates)

@@ -1,0 +1,73 @@
+"""Manifest, profile and command line merged into one mapping that knows where each value is from.
+
+The manifest is below the profile, which is for the cluster at hand, and that below `--set`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hpcsweep.manifest.mistakes import Mistakes, Where
+from hpcsweep.settings import Profile
+from hpcsweep.yamltext import Document
+
+
+class Layers:
+    """The merged keys of a manifest. `where` gives `file:line`, or `--set key`."""
+
+    def __init__(self, document: Document, profile: Mapping[str, Any]) -> None:
+        self._document = document
+        self.value: dict[str, Any] = dict(document.value)
+        # Where what is not (or not at this place) in the document comes from.
+        self._origins: dict[Where, str] = {}
+        self._add_profile(profile)
+
+    def where(self, path: Where) -> str:
+        """Where the value at `path`, or its nearest parent, was written."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self._origins:
+                return self._origins[path[:length]]
+        return self._document.where(path)
+
+    def _add_profile(self, profile: Mapping[str, Any]) -> None:
+        def where(path: Where) -> str:
+            return profile.where(path) if isinstance(profile, Profile) else "profile"
+
+        options = self.value.get("slurm", {})
+        if profile.get("slurm") and isinstance(options, dict):
+            self.value["slurm"] = options | dict(profile["slurm"])
+            self._origins |= {("slurm", key): where(("slurm", key)) for key in profile["slurm"]}
+        lines = self.value.get("setup", [])
+        if profile.get("setup") and isinstance(lines, list):
+            first = list(profile["setup"])
+            origins = [where(("setup", i)) for i in range(len(first))]
+            origins += [self._document.where(("setup", i)) for i in range(len(lines))]
+            self.value["setup"] = first + lines
+            self._origins |= {("setup", i): origin for i, origin in enumerate(origins)}
+        if "store" in profile:
+            self.value["store"] = profile["store"]
+            self._origins["store",] = where(("store",))
+
+    def override(self, overrides: Mapping[str, Any], mistakes: Mistakes) -> None:
+        """Put the values of `--set` over all. Keys of the settings are not for the manifest."""
+        for key, value in overrides.items():
+            path = tuple(key.split("."))
+            if path[0] == "settings":
+                continue
+            inner = self.value
+            for depth, step in enumerate(path[:-1], start=1):
+                below = inner.get(step, {})
+                if step not in inner:
+                    self._origins[path[:depth]] = f"--set {key}"
+                if not isinstance(below, dict):
+                    self._origins[path] = f"--set {key}"
+                    mistakes.add(path, f"{step!r} holds no keys", "Set it as a whole.")
+                    break
+                # A copy: the document keeps what was written.
+                inner[step] = inner = dict(below)
+            else:
+                inner[path[-1]] = value
+                for place in [p for p in self._origins if p[: len(path)] == path]:
+                    del self._origins[place]
+                self._origins[path] = f"--set {key}"

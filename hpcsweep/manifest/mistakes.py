@@ -1,0 +1,94 @@
+"""All mistakes of a manifest, collected and told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.errors import ManifestError
+from hpcsweep.yamltext import nearest
+
+# A path of keys and 0-based positions in the user's file.
+Where = tuple[str | int, ...]
+
+# Beyond this many, people read no further.
+SHOWN_MAX = 50
+_TEXT_MAX = 60
+
+
+class Mistakes:
+    """What is wrong so far; `where` gives `file:line` of a path."""
+
+    def __init__(self, where: Callable[[Where], str]) -> None:
+        self._where = where
+        # By text, since several checks may stumble over the same thing: file and line.
+        self._found: dict[str, tuple[str, int]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are so many that no more are taken."""
+        return len(self._found) > SHOWN_MAX
+
+    def where(self, path: Where) -> str:
+        """`file:line` of a path."""
+        return self._where(path)
+
+    def add(self, path: Where, what: str, next_step: str = "") -> None:
+        """One more: `file:line: key: what. What next.`"""
+        if self.is_full:
+            return
+        place = self._where(path)
+        file, _, line = place.rpartition(":")
+        key = f"{key_text(path)}: " if path else ""
+        text = f"{place}: {key}{what}." + (f" {next_step}" if next_step else "")
+        self._found[text] = (file, int(line)) if line.isdigit() else (place, 0)
+
+    def unknown_key(self, path: Where, known: Iterable[str]) -> None:
+        """A key that nothing is called, with the nearest one that is."""
+        known = sorted(known)
+        meant = nearest(str(path[-1]), known)
+        self.add(
+            path,
+            "unknown key",
+            f"Did you mean {meant!r}?" if meant else f"Known are {', '.join(known)}.",
+        )
+
+    def error(self, path: Path) -> ManifestError:
+        """The error that tells them all, in the order of the lines."""
+        count = f"more than {SHOWN_MAX}" if self.is_full else str(len(self._found))
+        return ManifestError(
+            f"{count} mistake{'' if count == '1' else 's'} in the manifest",
+            where=str(path),
+            mistakes=tuple(sorted(self._found, key=self._found.__getitem__)[:SHOWN_MAX]),
+        )
+
+
+def key_text(path: Where) -> str:
+    """`setup[1]`, `slurm.time`: a path as people write it."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return text.removeprefix(".")
+
+
+def described(value: Any) -> str:
+    """A wrong value in words."""
+    if value is None:
+        return "empty"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return f"the number {value!r:.{_TEXT_MAX}}"
+    if isinstance(value, str):
+        return f"the text {shown(value)}"
+    kinds: dict[type, str] = {list: "a list", dict: "a mapping"}
+    return kinds.get(type(value), f"a {type(value).__name__}")
+
+
+def shown(text: str) -> str:
+    """A text in quotes, cut when it is long; of a URL, which may hold a password, no more."""
+    if "://" in text:
+        return "that is a URL"
+    return repr(text if len(text) <= _TEXT_MAX else text[: _TEXT_MAX - 3] + "...")

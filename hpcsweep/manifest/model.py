@@ -1,0 +1,227 @@
+"""The keys of a manifest, and what is wrong with their values in words.
+
+pydantic finds unknown and missing keys and goes on after a mistake; the sentences are ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, NoReturn
+from urllib.parse import SplitResult, parse_qs, urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic_core import PydanticCustomError
+
+from hpcsweep import ids
+from hpcsweep.manifest import slurm_options
+from hpcsweep.manifest.mistakes import Mistakes, described
+from hpcsweep.manifest.passwords import holds_password
+
+_SLUG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+_CLOCK = re.compile(r"(\d{1,4}):([0-5]\d):([0-5]\d)")
+# The file in the sweep directory, or the name of an environment variable.
+_STORE = re.compile(r"sqlite|[A-Z][A-Z0-9_]*")
+_SECRETS = {"password", "passwd", "sslpassword"}
+# What a shell reads as the end of a line, and what ends a text in C.
+_LINE_BREAKS = re.compile(r"[\n\r\0]")
+
+
+def _refuse(what: str, next_step: str = "") -> NoReturn:
+    raise PydanticCustomError("manifest", "{what}", {"what": what, "next_step": next_step})
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str):
+        _refuse(f"is {described(value)}, not a text", "Quote it.")
+    if not _SLUG.fullmatch(value):
+        _refuse(
+            f"is {described(value)}, which cannot name a directory and jobs",
+            "Use up to 64 letters, digits, '.', '_' and '-', the first no '.' or '-'.",
+        )
+    return value
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        _refuse(f"is {described(value)}, not a whole number")
+    if value.bit_length() > ids.LARGEST_INT_BITS:
+        _refuse(f"has more than {ids.LARGEST_INT_BITS} bits")
+    return value
+
+
+def _count(value: Any) -> int:
+    if _whole(value) < 1:
+        _refuse(f"is {value}", "It must be 1 or more.")
+    return int(value)
+
+
+def _chunk(value: Any) -> int | None:
+    if value == "auto":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        _refuse(f"is {described(value)}", "Write auto, or how many cases a task runs: 1 or more.")
+    return value
+
+
+def _timeout(value: Any) -> float:
+    hint = "Write seconds above 0, or HH:MM:SS."
+    clock = _CLOCK.fullmatch(value) if isinstance(value, str) else None
+    if clock:
+        hours, minutes, seconds = map(int, clock.groups())
+        value = 3600 * hours + 60 * minutes + seconds
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        _refuse(f"is {described(value)}, not a time", hint)
+    if not 0 < value < math.inf:
+        _refuse(f"is {value} seconds", hint)
+    return float(value)
+
+
+def _store(value: Any) -> str:
+    text = value if isinstance(value, str) else ""
+    url, options = _split(text)
+    # A variable in a password's place is none here: nobody would fill it in.
+    if holds_password(text) or url.password is not None or _SECRETS & options.keys():
+        _refuse(
+            "holds a password, which would be written into files that stay",
+            "Use a service file, a password file or the name of an environment variable.",
+        )
+    is_database = url.scheme in ("postgresql", "postgresql+psycopg") and "://" in text
+    if not is_database and not _STORE.fullmatch(text):
+        # What it is stays unsaid: it may be a secret in a form that we do not know.
+        _refuse(
+            "is no store",
+            "Write sqlite, postgresql:///?service=NAME, postgresql://user@host/database, or the "
+            "NAME of an environment variable that holds such a URL.",
+        )
+    return text
+
+
+def _split(text: str) -> tuple[SplitResult, dict[str, list[str]]]:
+    """A URL and its query; empty where there is none."""
+    try:
+        url = urlsplit(text if text.isprintable() and " " not in text else "")
+        url.port  # noqa: B018  # raises for what is no number, which may be a password
+        return url, parse_qs(url.query, keep_blank_values=True)
+    except ValueError:
+        return urlsplit(""), {}
+
+
+def _runs(value: Any) -> str:
+    return _one_of("auto", "all", "packed", "failed", "none")(value)
+
+
+def _one_of(*words: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in words:
+            meant = difflib.get_close_matches(str(value), words, n=1)
+            hint = f"Did you mean {meant[0]!r}?" if meant else f"Write {' or '.join(words)}."
+            _refuse(f"is {described(value)}", hint)
+        return str(value)
+
+    return check
+
+
+def _setup_line(value: Any) -> str:
+    if not isinstance(value, str):
+        _refuse(f"is {described(value)}, not a line of shell", "Quote it.")
+    if not value.strip():
+        _refuse("is an empty line", "Remove it.")
+    if _LINE_BREAKS.search(value):
+        _refuse("has more than one line", "Give each line an element of its own.")
+    return value
+
+
+def _a_list(value: Any) -> Any:
+    if not isinstance(value, list):
+        _refuse(f"is {described(value)}, not a list", "Write one element per line: - module load …")
+    return value
+
+
+def _options(value: Any) -> dict[str, bool | int | str]:
+    if not isinstance(value, dict):
+        _refuse(f"is {described(value)}, not a mapping", "Write `option: value` below it.")
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_count)]
+
+
+class UserManifest(BaseModel):
+    """The keys that a manifest may have; target_spec and source_spec look into theirs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, BeforeValidator(_name)]
+    # `file.py:function` or `package.module:function`; exactly one of target and command.
+    target: Any = None
+    command: Any = None
+    source: Any
+    replicates: Count = 1
+    seed: Annotated[int, BeforeValidator(_whole)] = 0
+    setup: Annotated[
+        list[Annotated[str, BeforeValidator(_setup_line)]], BeforeValidator(_a_list)
+    ] = []
+    slurm: Annotated[dict[str, bool | int | str], BeforeValidator(_options)] = {}
+    # Count of CPUs of one case: another name of slurm's cpus-per-task.
+    cpus_per_case: Count | None = None
+    # None (written "auto") lets the plan choose.
+    chunk: Annotated[int | None, BeforeValidator(_chunk)] = None
+    store: Annotated[str, BeforeValidator(_store)] = "sqlite"
+    runs: Annotated[Literal["auto", "all", "packed", "failed", "none"], BeforeValidator(_runs)] = (
+        "auto"
+    )
+    # Seconds.
+    case_timeout: Annotated[float | None, BeforeValidator(_timeout)] = None
+    share: Annotated[Literal["private", "group"], BeforeValidator(_one_of("private", "group"))] = (
+        "private"
+    )
+
+
+def validate(raw: dict[str, Any], mistakes: Mistakes) -> UserManifest | None:
+    """The manifest of these keys; None when there are mistakes."""
+    options = raw.get("slurm")
+    if isinstance(options, dict):
+        _check_options(options, raw.get("cpus_per_case"), mistakes)
+        raw = {key: value for key, value in raw.items() if key != "slurm"}
+    try:
+        model = UserManifest.model_validate(raw)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False):
+            _translate(problem["type"], problem["loc"], problem.get("ctx", {}), mistakes)
+        return None
+    return model.model_copy(update={"slurm": options or {}})
+
+
+def _translate(
+    kind: str, path: tuple[str | int, ...], context: dict[str, Any], mistakes: Mistakes
+) -> None:
+    if kind == "extra_forbidden":
+        mistakes.unknown_key(path, UserManifest.model_fields)
+    elif kind == "missing":
+        mistakes.add((), f"the key {path[-1]!r} is missing", _MISSING.get(str(path[-1]), ""))
+    else:
+        mistakes.add(path, context.get("what", kind), context.get("next_step", ""))
+
+
+_MISSING = {
+    "name": "Write, for example, name: oscillator.",
+    "source": "Write, for example, source: {grid: {omega: [1.0, 2.0]}}.",
+}
+
+
+def _check_options(options: dict[str, Any], cpus_per_case: Any, mistakes: Mistakes) -> None:
+    for name, value in options.items():
+        problem = slurm_options.name_problem(name) or slurm_options.value_problem(name, value)
+        if problem:
+            mistakes.add(("slurm", name), *problem)
+    cpus = options.get("cpus-per-task", cpus_per_case)
+    if cpus_per_case is not None and str(cpus) != str(cpus_per_case):
+        mistakes.add(
+            ("cpus_per_case",),
+            f"is {cpus_per_case}, but slurm.cpus-per-task is {cpus} "
+            f"({mistakes.where(('slurm', 'cpus-per-task'))})",
+            "Keep one of them.",
+        )

@@ -1,0 +1,174 @@
+"""The `target:` or `command:` of a manifest, as far as it can be checked without running it."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from hpcsweep.manifest.frozen import Target
+from hpcsweep.manifest.mistakes import Mistakes, Where, described, shown
+from hpcsweep.yamltext import nearest
+
+# What a command can ask for besides its parameters.
+PLACEHOLDERS = ("run_dir", "seed", "case_id", "index", "params_json")
+
+_EXAMPLES = "Write file.py:function or package.module:function."
+_PIECE = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|(?P<stray>[{}])")
+_PLAIN = re.compile(r"[^\s:!.\[\]\"']+")
+
+
+def read(
+    raw: dict[str, Any], root: Path, parameters: dict[str, Where] | None, mistakes: Mistakes
+) -> Target | None:
+    """The target of the manifest; None with mistakes added.
+
+    `parameters` has the path of each parameter's name; None where the source is not known.
+    """
+    keys = [key for key in ("target", "command") if key in raw]
+    if len(keys) != 1:
+        if keys:
+            mistakes.add(("command",), "there is a target, too", "Keep one of them.")
+        else:
+            mistakes.add(
+                (),
+                "the key 'target' (or 'command') is missing",
+                "Write target: file.py:function, or command: [program, argument].",
+            )
+        return None
+    if keys == ["target"]:
+        return _function(raw["target"], root, mistakes)
+    return _command(raw["command"], parameters, mistakes)
+
+
+def _function(raw: Any, root: Path, mistakes: Mistakes) -> Target | None:
+    problem = _function_problem(raw, root)
+    if problem:
+        mistakes.add(("target",), *problem)
+        return None
+    place, _, function = raw.rpartition(":")
+    if place.endswith(".py"):
+        return Target(file=place, function=function)
+    return Target(module=place, function=function)
+
+
+def _function_problem(raw: Any, root: Path) -> tuple[str, str] | None:
+    if not isinstance(raw, str):
+        return f"is {described(raw)}, not a text", _EXAMPLES
+    place, colon, function = raw.rpartition(":")
+    if not colon or not place or "://" in raw:  # of a URL no part is shown
+        return f"{shown(raw)} names no function", _EXAMPLES
+    if not _is_dotted_name(function):
+        return f"{shown(function)} is not the name of a function", _EXAMPLES
+    if not place.endswith(".py"):
+        if _is_dotted_name(place):
+            return None
+        return f"{shown(place)} is neither a .py file nor the name of a module", _EXAMPLES
+    if PurePosixPath(place).is_absolute() or place.startswith("~") or "\0" in place:
+        return (
+            f"{shown(place)} is not a path relative to the manifest",
+            "Give the path from the manifest's directory to the file.",
+        )
+    try:
+        exists = (root / place).is_file()
+    except OSError as error:
+        return f"{shown(place)} cannot be looked at: {error.strerror}", ""
+    return (
+        None if exists else (f"there is no file {shown(place)} in {root}", _neighbour(root / place))
+    )
+
+
+def _neighbour(path: Path) -> str:
+    """A hint at a file of nearly the same name."""
+    if not path.parent.is_dir():
+        return "Its directory is missing, too."
+    meant = nearest(path.name, (entry.name for entry in path.parent.glob("*.py")))
+    return f"Did you mean {meant!r}?" if meant else "The path starts at the manifest's directory."
+
+
+def _is_dotted_name(text: str) -> bool:
+    return all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split("."))
+
+
+def _command(raw: Any, parameters: dict[str, Where] | None, mistakes: Mistakes) -> Target | None:
+    if isinstance(raw, str):
+        mistakes.add(
+            ("command",),
+            "is one text; no shell splits it, so that no value can become shell code",
+            "Write a list: [program, argument, …]; for a shell, [sh, script.sh, …].",
+        )
+        return None
+    if not isinstance(raw, list) or not raw:
+        what = "is an empty list" if raw == [] else f"is {described(raw)}, not a list"
+        mistakes.add(("command",), what, "Write a list: [program, argument, …].")
+        return None
+    used: set[str] = set()
+    all_known = True
+    for position, element in enumerate(raw):
+        problem = _element_problem(element, is_program=position == 0)
+        if problem:
+            mistakes.add(("command", position), *problem)
+            all_known = False
+        else:
+            used |= _placeholders(element, position, parameters, mistakes)
+    if parameters is not None and all_known:
+        _check_parameters(parameters, used, mistakes)
+    return Target(argv=tuple(raw)) if all_known else None
+
+
+def _element_problem(element: Any, *, is_program: bool) -> tuple[str, str] | None:
+    if isinstance(element, dict) and len(element) == 1 and list(element.values()) == [None]:
+        # What YAML makes of an unquoted {omega}.
+        return "is a mapping, not a text", f'Quote it: "{{{next(iter(element))}}}".'
+    if not isinstance(element, str):
+        quote = f' Quote it: "{element}".' if isinstance(element, (int, float)) else ""
+        return f"is {described(element)}, not a text", quote.strip()
+    if "\0" in element or (is_program and not element):
+        return "cannot be an argument of a program", ""
+    return None
+
+
+def _placeholders(
+    element: str, position: int, parameters: dict[str, Where] | None, mistakes: Mistakes
+) -> set[str]:
+    """The names in an element of a command; what is wrong with them is added."""
+    names = set()
+    for piece in _PIECE.finditer(element):
+        if piece["stray"]:
+            mistakes.add(
+                ("command", position),
+                f"the brace {piece['stray']} in {shown(element)} has no partner",
+                "Write {{ and }} for braces that the program is to see.",
+            )
+        elif piece["name"] is not None:
+            names.add(piece["name"])
+    known = (*(parameters or ()), *PLACEHOLDERS)
+    for name in sorted(names.difference(known)):
+        if not _PLAIN.fullmatch(name):
+            mistakes.add(
+                ("command", position),
+                f"nothing fills a placeholder of {shown(element)}",
+                "Placeholders are plain names; write {{ and }} for literal braces.",
+            )
+        elif parameters is not None:
+            meant = nearest(name, known)
+            hint = f"Did you mean {{{meant}}}?" if meant else f"Known are {', '.join(known)}."
+            mistakes.add(("command", position), f"nothing fills {{{name}}}", hint)
+    return names
+
+
+def _check_parameters(parameters: dict[str, Where], used: set[str], mistakes: Mistakes) -> None:
+    for name, path in parameters.items():
+        if name in PLACEHOLDERS:
+            mistakes.add(
+                path,
+                f"a command has {{{name}}} for something else",
+                f"Rename the parameter; reserved are {', '.join(PLACEHOLDERS)}.",
+            )
+        elif name not in used and "params_json" not in used:
+            mistakes.add(
+                path,
+                "the command does not use this parameter",
+                f"Put {{{name}}} into the command, or {{params_json}} for all, or remove it.",
+            )

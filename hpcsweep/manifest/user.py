@@ -1,0 +1,127 @@
+"""The manifest that people write, read and checked: all of its mistakes are told at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from hpcsweep import yamltext
+from hpcsweep.errors import ManifestError
+from hpcsweep.manifest import model, source_spec, target_spec
+from hpcsweep.manifest.frozen import FrozenManifest, SetupLine, Target, sealed
+from hpcsweep.manifest.layers import Layers
+from hpcsweep.manifest.mistakes import Mistakes
+from hpcsweep.manifest.passwords import refuse_passwords
+from hpcsweep.manifest.slurm_options import option_text
+from hpcsweep.records import Resources
+from hpcsweep.sources import ParameterSource, replicated
+from hpcsweep.sources.manual import CASES_FILE
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def load_manifest(
+    path: Path,
+    *,
+    overrides: Mapping[str, Any] = _NOTHING,
+    profile: Mapping[str, Any] = _NOTHING,
+) -> tuple[FrozenManifest, ParameterSource]:
+    """The manifest in `path` as it will be frozen, and its cases with their replicates.
+
+    `profile` (its slurm, setup and store) lies over the file, `overrides` (dotted keys of `--set`)
+    over both. Whether the target can be imported is not checked here.
+    *Raises* ManifestError whose `mistakes` are all that is wrong, each with file and line.
+    """
+    return resolve(yamltext.load(path), path, overrides, profile)
+
+
+def resolve(
+    document: yamltext.Document,
+    path: Path,
+    overrides: Mapping[str, Any] = _NOTHING,
+    profile: Mapping[str, Any] = _NOTHING,
+) -> tuple[FrozenManifest, ParameterSource]:
+    """As `load_manifest`, for what was read, or written in Python; `path` is where it stands."""
+    if not isinstance(document.value, dict):
+        raise ManifestError(
+            "is empty" if document.value is None else "is not a mapping of keys to values",
+            where=str(path),
+            next_step="`hpcsweep init` writes a manifest to begin with.",
+        )
+    layers = Layers(document, profile)
+    mistakes = Mistakes(layers.where)
+    layers.override(overrides, mistakes)
+    raw = layers.value
+    root = path.parent.resolve()
+
+    refuse_passwords(raw, mistakes)
+    fields = model.validate(raw, mistakes)
+    spec = source_spec.Spec()
+    if "source" in raw:
+        spec = source_spec.build(raw["source"], mistakes, root)
+    target = target_spec.read(raw, root, spec.parameters, mistakes)
+    if mistakes or fields is None or spec.source is None or target is None:
+        raise mistakes.error(path)
+
+    setup = _setup_lines(fields.setup, layers)
+    try:
+        manifest = _freeze(fields, root, target, setup, spec.source)
+    except UnicodeEncodeError as error:  # from the command line, or in the name of a directory
+        text = ascii(error.object[error.start : error.end])
+        raise ManifestError(
+            f"{text} in it, or in its path, is not UTF-8",
+            where=str(path),
+            next_step="Rename or rewrite it, or use a UTF-8 locale: LC_ALL=C.UTF-8.",
+        ) from error
+    return manifest, replicated(spec.source, manifest.replicates)
+
+
+def _setup_lines(texts: list[str], layers: Layers) -> tuple[SetupLine, ...]:
+    # Without directories: the manifest may be copied, and the line is what people look for.
+    places = [Path(layers.where(("setup", position))).name for position in range(len(texts))]
+    return tuple(
+        SetupLine(
+            text=text,
+            where=place if places.count(place) == 1 else f"{place} setup[{position}]",
+        )
+        for position, (text, place) in enumerate(zip(texts, places, strict=True))
+    )
+
+
+def _freeze(
+    fields: model.UserManifest,
+    root: Path,
+    target: Target,
+    setup: tuple[SetupLine, ...],
+    source: ParameterSource,
+) -> FrozenManifest:
+    cases = source.frozen_files().get(CASES_FILE)
+    return sealed(
+        FrozenManifest(
+            name=fields.name,
+            root=str(root),
+            target=target,
+            source=source.to_frozen_dict(),
+            replicates=fields.replicates,
+            seed=fields.seed,
+            setup=setup,
+            resources=_resources(fields),
+            chunk=fields.chunk,
+            store=fields.store,
+            runs=fields.runs,
+            case_timeout_s=fields.case_timeout,
+            share=fields.share,
+            cases_sha256=None if cases is None else hashlib.sha256(cases).hexdigest(),
+        )
+    )
+
+
+def _resources(fields: model.UserManifest) -> Resources:
+    texts = {name: option_text(value) for name, value in fields.slurm.items()}
+    options = {name: text for name, text in texts.items() if text is not None}
+    if fields.cpus_per_case is not None:
+        options["cpus-per-task"] = str(fields.cpus_per_case)
+    return Resources(options=options)

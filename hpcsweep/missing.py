@@ -1,0 +1,99 @@
+"""What a submit would send: neither complete nor failed, and nowhere in the cluster's hands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hpcsweep.directory import SweepDirectory
+from hpcsweep.growth import in_newest_order
+from hpcsweep.indexset import IndexSet
+from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.records import Status
+from hpcsweep.sources import ParameterSource
+from hpcsweep.store import SweepStore
+from hpcsweep.verdicts import View
+
+RERUNS = ("stale", "failed", "all")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Missing:
+    """The indices of a manifest, by what a submit does with them."""
+
+    # To be submitted.
+    indices: IndexSet
+    # Not complete, but in array tasks that the cluster holds, or may hold.
+    held: IndexSet = IndexSet()
+    complete: IndexSet = IndexSet()
+    failed: IndexSet = IndexSet()
+    # Complete, but computed by code with another digest than today's.
+    stale: IndexSet = IndexSet()
+    # Of the submission to come.
+    generation: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """The manifest whose cases are wanted, which may be newer than the store's order."""
+
+    sweep: SweepDirectory
+    manifest: FrozenManifest
+    # With replicates.
+    source: ParameterSource
+
+    def here(self, fingerprint: str, indices: IndexSet) -> IndexSet:
+        """Indices of one of the sweep's manifests, as indices of this one."""
+        return in_newest_order(self.sweep, fingerprint, indices, self.manifest, self.source)
+
+
+def held_indices(wanted: Wanted, view: View) -> IndexSet:
+    """The indices in array tasks that are not known to be over."""
+    by_manifest: dict[str, list[tuple[int, int]]] = {}
+    for plan, chunk in view.open_chunks:
+        by_manifest.setdefault(plan.manifest, []).extend(plan.chunk(chunk).ranges)
+    found = IndexSet()
+    for fingerprint, ranges in by_manifest.items():
+        found |= wanted.here(fingerprint, IndexSet(ranges))
+    return found
+
+
+def outdated(wanted: Wanted, store: SweepStore) -> IndexSet:
+    """Indices that were submitted to be computed again, and are known by an older result only."""
+    found, order = IndexSet(), wanted.sweep.newest_manifest()
+    for number in wanted.sweep.submissions():
+        plan, _ = wanted.sweep.plan(number)
+        if plan.generation > 0:
+            older = store.indices(below_generation=plan.generation)
+            asked = wanted.here(plan.manifest, plan.indices)
+            found |= asked & wanted.here(order, older)
+    return found
+
+
+def highest_generation(sweep: SweepDirectory, store: SweepStore) -> int:
+    """Of any attempt that is known, and of any submission, whether it was ever handed in."""
+    plans = (sweep.plan(number)[0] for number in sweep.submissions())
+    return max([store.max_generation(), *(plan.generation for plan in plans)])
+
+
+def what_is_missing(
+    wanted: Wanted, store: SweepStore, view: View, rerun: str | None, code_digest: str
+) -> Missing:
+    """Sort the indices of the wanted manifest by what is known of their cases."""
+    order = wanted.sweep.newest_manifest()
+    old = outdated(wanted, store)
+    complete = wanted.here(order, store.indices([Status.COMPLETE.value])) - old
+    failed = wanted.here(order, store.indices([Status.FAILED.value])) - old
+    fresh = store.indices([Status.COMPLETE.value], code_digest=code_digest)
+    stale = complete - wanted.here(order, fresh)
+    held = held_indices(wanted, view)
+    again = {"stale": stale, "failed": failed, "all": complete | failed, None: IndexSet()}[rerun]
+    every = IndexSet.all(wanted.source.n_cases)
+    rest = every - complete - failed
+    return Missing(
+        indices=(rest | again) - held,
+        held=held & (rest | again),
+        complete=complete,
+        failed=failed,
+        stale=stale,
+        generation=highest_generation(wanted.sweep, store) + bool(again - held),
+    )

@@ -1,0 +1,202 @@
+"""The plan of a submission: which indices, in which chunks, in which arrays. Pure data.
+
+`--dry-run` prints exactly it, `submit` consumes it, and every task reads it again.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.errors import InputError, SweepError
+from hpcsweep.files import RESTORE, read_json
+from hpcsweep.indexset import IndexSet
+from hpcsweep.records import Part
+
+FORMAT = 1
+# `chunk: auto` makes at most this many tasks: Slurm's default MaxArraySize is 1001.
+AUTO_TASKS = 1000
+# Slurm's own default, used until the cluster's limit is read.
+MAX_ARRAY_SIZE = 1001
+# `runs: auto` keeps every run in a directory of its own up to here, and packs them above.
+ALL_RUNS_MAX = 10_000
+# A directory of run directories is split above this count of cases ...
+FLAT_RUNS_MAX = 1000
+# ... into leaves that hold this many on average, by the first hex digits of the case id; the
+# spread of a hash keeps each leaf below 1,000.
+LEAF_RUNS_MEAN = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """Where a submission keeps run directories."""
+
+    # "all", "packed", "failed" or "none".
+    runs: str
+    # Count of leading hex digits of the case id that make the shard; 0 is flat.
+    shard_digits: int = 0
+
+    def run_dir(self, case_id: str, run_id: str) -> str:
+        """The published run directory, relative to the sweep directory."""
+        digits = case_id[: self.shard_digits]
+        shard = "".join(digits[i : i + 2] + "/" for i in range(0, len(digits), 2))
+        return f"runs/{shard}log_{run_id}"
+
+    @classmethod
+    def choose(cls, runs: str, n_cases: int, previous: Layout | None) -> Layout:
+        """The layout of a new submission: the previous one's, unless the sweep outgrew it.
+
+        Keeping it keeps one place per case over all submissions.
+        """
+        if runs == "auto":
+            runs = "all" if n_cases <= ALL_RUNS_MAX else "packed"
+        digits = 0
+        if n_cases > FLAT_RUNS_MAX:
+            digits = max(1, math.ceil(math.log(n_cases / LEAF_RUNS_MEAN, 16)))
+        if previous and previous.runs == runs:
+            digits = max(digits, previous.shard_digits)
+        return cls(runs=runs, shard_digits=digits)
+
+
+# Where the packs are, relative to the sweep directory.
+PACKS = "runs/packs"
+
+
+def attempt_dir(case_id: str, token: str) -> str:
+    """An attempt's own directory, relative to the sweep directory."""
+    return f"runs/.attempts/{case_id}.{token}"
+
+
+def checkpoint_dir(case_id: str) -> str:
+    """What the attempts of a case leave each other, relative to the sweep directory."""
+    return f"checkpoints/{case_id}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What one submission runs, and how its tasks find it."""
+
+    # 1-based number of the submission.
+    submission: int
+    # Fingerprint of the frozen manifest whose indices these are.
+    manifest: str
+    # 0-based positions in that manifest's source, in rank order.
+    indices: IndexSet
+    # Count of cases that one task runs, one after the other.
+    chunk_size: int
+    parts: tuple[Part, ...]
+    layout: Layout
+    # Highest generation of the cases; raised by `--rerun`.
+    generation: int = 0
+
+    @property
+    def chunks(self) -> int:
+        """Count of chunks, which is the count of array tasks."""
+        return -(-self.indices.count // self.chunk_size)
+
+    def chunk(self, number: int) -> IndexSet:
+        """The indices of one chunk. *Raises* SweepError outside `0..chunks-1`."""
+        if not 0 <= number < self.chunks:
+            raise SweepError(
+                f"chunk {number} is not one of the {self.chunks} of submission {self.submission}",
+                next_step="The array was started with other bounds than were submitted.",
+            )
+        start = number * self.chunk_size
+        return self.indices.slice(start, min(start + self.chunk_size, self.indices.count))
+
+    def part(self, number: int) -> Part:
+        """One part by its number. *Raises* SweepError when there is none."""
+        if not 0 <= number < len(self.parts):
+            raise SweepError(f"submission {self.submission} has no part {number}")
+        return self.parts[number]
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in `plan.json`."""
+        return {
+            "format": FORMAT,
+            "submission": self.submission,
+            "manifest": self.manifest,
+            "indices": self.indices.to_json(),
+            "chunk_size": self.chunk_size,
+            "parts": [
+                {
+                    "number": part.number,
+                    "first_chunk": part.first_chunk,
+                    "chunks": part.chunks,
+                    "throttle": part.throttle,
+                }
+                for part in self.parts
+            ],
+            "layout": {"runs": self.layout.runs, "shard_digits": self.layout.shard_digits},
+            "generation": self.generation,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any], where: str) -> Plan:
+        """The plan in a `plan.json`. *Raises* KeyError, TypeError, ValueError for a damaged one.
+
+        *Raises* SweepError for one of a newer format.
+        """
+        if value["format"] != FORMAT:
+            raise SweepError(
+                f"has format {value['format']}, this program reads {FORMAT}",
+                where=where,
+                next_step="Use the hpcsweep that wrote it, or a newer one.",
+            )
+        return cls(
+            submission=value["submission"],
+            manifest=value["manifest"],
+            indices=IndexSet.from_json(value["indices"]),
+            chunk_size=value["chunk_size"],
+            parts=tuple(Part(**part) for part in value["parts"]),
+            layout=Layout(**value["layout"]),
+            generation=value["generation"],
+        )
+
+
+def read_plan(path: Path) -> tuple[Plan, dict[str, Any]]:
+    """The plan in a submission's `plan.json`, and the whole document around it."""
+    document = read_json(path)
+    try:
+        plan = Plan.from_json(document, str(path))
+        known = {"cluster", "worker"} <= document.keys()
+    except (KeyError, TypeError, ValueError) as error:
+        raise SweepError(f"is damaged: {error!r}", where=str(path), next_step=RESTORE) from error
+    if not known:
+        raise SweepError("is damaged: keys are missing", where=str(path), next_step=RESTORE)
+    return plan, document
+
+
+def chunk_size_for(count: int, chunk: int | None) -> int:
+    """Cases per chunk: as given, or enough for at most `AUTO_TASKS` tasks."""
+    return chunk or max(1, -(-count // AUTO_TASKS))
+
+
+def make_parts(chunks: int, *, max_array_size: int, throttle: int) -> tuple[Part, ...]:
+    """The arrays for `chunks` tasks, each below the cluster's limit on the array *index*.
+
+    A throttle is divided over the parts; the first ones get what does not divide.
+    """
+    # MaxArraySize caps the index: 1001 allows 0-1000, one more than anyone needs here.
+    largest = max(1, max_array_size - 1)
+    count = -(-chunks // largest)
+    if 0 < throttle < count:
+        raise InputError(
+            f"a throttle of {throttle} cannot be divided over {count} arrays",
+            next_step=f"Give --throttle {count} or more, or a larger `chunk:`.",
+        )
+    parts = []
+    for number in range(count):
+        first = number * largest
+        share = throttle // count + (number < throttle % count) if throttle else 0
+        parts.append(
+            Part(
+                number=number,
+                first_chunk=first,
+                chunks=min(largest, chunks - first),
+                throttle=share,
+            )
+        )
+    return tuple(parts)

@@ -1,0 +1,131 @@
+"""Before anything is sent: the manifest read back and the target imported as a task will do it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+from hpcsweep.directory import SweepDirectory
+from hpcsweep.errors import HpcsweepError, SweepError, TargetError
+from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.sources import ParameterSource
+
+# Indices that are compared, spread over the source.
+SAMPLES = 12
+# Seconds; an import from a cold network file system may take minutes.
+TIMEOUT_S = 600.0
+# What the script answers when a setup line failed: this, where the line is, its exit code.
+_SETUP_FAILED = "setup"
+
+
+def preflight(sweep: SweepDirectory, manifest: FrozenManifest, source: ParameterSource) -> str:
+    """Check a frozen manifest in a fresh interpreter. Returns the digest of the user's code.
+
+    *Raises* TargetError for the target or a setup line, SweepError when the frozen manifest does
+    not give the same cases.
+    """
+    last = source.n_cases - 1
+    indices = sorted({last * k // (SAMPLES - 1) for k in range(SAMPLES)})
+    # Files, not pipes: whatever the user's code prints, closes or leaves running in the
+    # background, the answer is what was written for us, and there is no end to wait for.
+    with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as output:
+        check = [sys.executable, "-P", "-m", "hpcsweep.check"]
+        check += [str(answer.fileno()), str(sweep.path), manifest.fingerprint, *map(str, indices)]
+        returncode = _run(manifest, check, answer.fileno(), output.fileno())
+        answer.seek(0)
+        output.seek(0)
+        told = answer.read().decode(errors="replace")
+        printed = output.read().decode(errors="replace").splitlines()
+    found = _understood(manifest, told, [line for line in printed if line.strip()], returncode)
+    for index in indices:
+        case_id = source[index].case_id
+        if found["ids"][str(index)] != case_id:
+            raise SweepError(
+                f"index {index} is case {case_id} here and {found['ids'][str(index)]} read back "
+                "from the frozen manifest",
+                where=str(sweep.manifest_dir(manifest.fingerprint)),
+                next_step="Please report this with the manifest.",
+            )
+    digest: str = found["code_digest"]
+    return digest
+
+
+def _run(manifest: FrozenManifest, check: list[str], answer: int, output: int) -> int:
+    """Run the setup lines and the check to their end, and end whatever they leave behind."""
+    argv = ["/bin/bash", "-c", _script(manifest, check, answer)] if manifest.setup else check
+    process = subprocess.Popen(
+        argv,
+        cwd=manifest.root,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        pass_fds=[answer],
+        process_group=0,
+    )
+    try:
+        return process.wait(TIMEOUT_S)
+    except subprocess.TimeoutExpired as error:
+        what = "the setup lines and the import" if manifest.setup else "the import"
+        raise TargetError(
+            f"{what} of the target did not end within {TIMEOUT_S:g} s",
+            where=manifest.target.text,
+            next_step="Every task would hang in the same way: try it by hand.",
+        ) from error
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _script(manifest: FrozenManifest, check: list[str], answer: int) -> str:
+    """The setup lines as the batch script runs them, then the check in the worker's place."""
+    lines = [f'trap \'printf "{_SETUP_FAILED} %s %d" "$hpcsweep_line" $? >&{answer}\' EXIT']
+    lines.append("set -e")
+    for line in manifest.setup:
+        lines += [f"hpcsweep_line={shlex.quote(line.where)}", line.text]
+    lines += ["set +e", "trap - EXIT", f"exec {shlex.join(check)}"]
+    return "\n".join(lines)
+
+
+def _understood(
+    manifest: FrozenManifest, told: str, printed: list[str], returncode: int
+) -> dict[str, Any]:
+    """What the check found. *Raises* what it, or a setup line, complained about."""
+    if told.startswith(_SETUP_FAILED):
+        raise _setup_failed(manifest, told, printed)
+    try:
+        found: dict[str, Any] = json.loads(told)
+    except ValueError as error:
+        how = f"exit code {returncode}"
+        if returncode < 0:
+            how = signal.Signals(-returncode).name
+        said = f": {printed[-1]}" if printed else ""
+        raise TargetError(
+            f"the check of the target ended with {how} before it could answer{said}",
+            where=manifest.target.text,
+            next_step="Importing the target, or a line of `setup:`, ends the process: every task "
+            "would end in the same way.",
+        ) from error
+    if "problem" in found:
+        what, where, next_step = found["problem"]
+        kind = SweepError if returncode == SweepError.exit_code else TargetError
+        raise kind(what, where=where, next_step=next_step)
+    return found
+
+
+def _setup_failed(manifest: FrozenManifest, told: str, printed: list[str]) -> HpcsweepError:
+    where, _, code = told.removeprefix(f"{_SETUP_FAILED} ").rpartition(" ")
+    text = next((line.text for line in manifest.setup if line.where == where), "")
+    said = f": {printed[-1]}" if printed else ""
+    return TargetError(
+        f"the setup line `{text}` ended with exit code {code}{said}",
+        where=where,
+        next_step="It would fail in every task: put it right, or take it out of `setup:`.",
+    )

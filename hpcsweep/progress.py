@@ -1,0 +1,56 @@
+"""Progress for people: a bar on a terminal, a line whenever the counts change elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from hpcsweep.records import Status
+from hpcsweep.status import Summary
+
+
+def counts_line(summary: Summary) -> str:
+    """The counts in one line: `4 complete, 1 failed, 1 pending of 6`."""
+    counts = ((summary.counts.get(status, 0), status) for status in Status)
+    parts = [f"{number} {status.value}" for number, status in counts if number]
+    return f"{', '.join(parts) or 'nothing'} of {summary.n_cases}"
+
+
+@contextmanager
+def progress_bar(*, show: bool = True) -> Iterator[Callable[[Summary], None]]:
+    """A function to be called with every look; it shows, on standard error, what changed."""
+    console = Console(stderr=True, highlight=False)
+    if not show:
+        yield lambda _: None
+    elif not console.is_terminal:
+        yield _lines()
+    else:
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"),
+                   TimeElapsedColumn())  # fmt: skip
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task("", total=None)
+
+            def update(found: Summary) -> None:
+                done = sum(found.counts.get(status, 0) for status in Status if status.is_final)
+                text = counts_line(found)
+                bar.update(task, total=found.n_cases, completed=done, description=text)
+
+            yield update
+
+
+def _lines() -> Callable[[Summary], None]:
+    last = ""
+
+    def update(found: Summary) -> None:
+        nonlocal last
+        text = counts_line(found)
+        if text != last:
+            last = text
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+
+    return update

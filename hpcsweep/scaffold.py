@@ -1,0 +1,63 @@
+"""`hpcsweep init`: a manifest and a target to begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hpcsweep.errors import SweepError
+from hpcsweep.ids import slug
+
+MANIFEST = """\
+# What to run, for which parameters, and what each task asks of Slurm.
+name: {name}
+target: simulate.py:simulate
+source:
+  grid:
+    omega: [1.0, 2.0, 3.0]
+    dt: [1e-2, 1e-3]
+seed: 42
+slurm:
+  time: "00:10:00"
+  mem: 1G
+"""
+
+TARGET = '''\
+"""The target: called once for every case, with its parameters by name."""
+
+
+def simulate(omega, dt, log, rng):
+    """Return metrics as a dict; `log` writes files into the run directory."""
+    x, v = 1.0, rng.normal(0.0, 0.1)
+    for _ in range(1000):
+        v -= omega**2 * x * dt
+        x += v * dt
+    log.info(f"done with omega={omega}, dt={dt}")
+    return {"energy": 0.5 * (v**2 + (omega * x) ** 2)}
+'''
+
+
+def scaffold(directory: Path) -> list[Path]:
+    """Write `manifest.yaml` and `simulate.py` into a directory. Returns their paths.
+
+    *Raises* SweepError when one of them is there already, or cannot be written.
+    """
+    name = slug(directory.resolve().name, 64)
+    files = {"manifest.yaml": MANIFEST.format(name=name), "simulate.py": TARGET}
+    for file in files:
+        if (directory / file).exists():
+            raise SweepError(
+                "is there already",
+                where=str(directory / file),
+                next_step="Name another directory: `hpcsweep init DIRECTORY`.",
+            )
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for file, text in files.items():
+            (directory / file).write_text(text)
+    except OSError as error:
+        raise SweepError(
+            f"cannot be written: {error.strerror}",
+            where=str(directory),
+            next_step="Name another directory: `hpcsweep init DIRECTORY`.",
+        ) from error
+    return [directory / file for file in files]

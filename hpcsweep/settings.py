@@ -1,0 +1,257 @@
+"""Settings: how hpcsweep behaves here, merged once at the edge and then handed on as an argument.
+
+Each layer wins over the one before it:
+
+    the defaults below
+    `settings:` of ~/.config/hpcsweep/config.yaml (XDG_CONFIG_HOME is honoured)
+    `settings:` and `cluster:` of the chosen profile in that file
+    the environment, HPCSWEEP_<KEY>
+    the command line, --set settings.<key>=<value>
+
+A profile also holds what differs between clusters in a manifest: `slurm`, `setup`, `store`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpcsweep.errors import InputError
+
+if TYPE_CHECKING:
+    from hpcsweep.yamltext import Document
+
+CLUSTERS = ("auto", "slurm", "emulated")
+ENVIRONMENT_PREFIX = "HPCSWEEP_"
+_PROFILE_KEYS = {"cluster": str, "slurm": dict, "setup": list, "store": str, "settings": dict}
+_KIND_NAMES = {str: "a text", dict: "a mapping", list: "a list"}
+_DOTTED = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """All settings; those that end in `_s` are seconds, fractions allowed."""
+
+    # At least this long between two queries of a sweep to its cluster, over all processes; >= 0.
+    query_interval_s: float = 60.0
+    # Between the two directory scans (and the two squeue answers without the element) that must
+    # agree before a case counts as lost; >= 0.
+    grace_s: float = 60.0
+    # After an intent, how long an unanswered part is left alone before it may be sent again; >= 0.
+    # The default is above the 120 s for which a refused sbatch itself goes on trying.
+    unanswered_s: float = 150.0
+    # At least this long between two ingests that a running task starts; >= 0.
+    ingest_interval_s: float = 60.0
+    # The ingest of a task is ended after this; > 0. The journal keeps what it did not get to.
+    ingest_deadline_s: float = 60.0
+    # From TERM to KILL for the child of a task that must end; > 0. It must fit into the cluster's
+    # KillWait (Slurm's default: 30 s), with time left to write what is known.
+    term_grace_s: float = 10.0
+    # One Slurm command, except sbatch; > 0.
+    command_timeout_s: float = 60.0
+    # One sbatch; > 0. It retries by itself for up to 120 s.
+    sbatch_timeout_s: float = 180.0
+    # The directory that holds the sweep directories, relative to the working directory.
+    outputs: str = "outputs"
+    # "slurm", "emulated", or "auto": Slurm where sbatch is on PATH.
+    cluster: str = "auto"
+
+
+_POSITIVE = ("ingest_deadline_s", "term_grace_s", "command_timeout_s", "sbatch_timeout_s")
+KEYS = tuple(field.name for field in fields(Settings))
+
+
+class Profile(dict[str, Any]):
+    """The keys of a profile; `where` gives `file:line` of one of them."""
+
+    def __init__(
+        self, values: Mapping[str, Any], where: Callable[[tuple[str | int, ...]], str]
+    ) -> None:
+        super().__init__(values)
+        self.where = where
+
+
+def load(
+    profile: str | None, sets: Mapping[str, Any], environ: Mapping[str, str]
+) -> tuple[Settings, Profile]:
+    """The settings, and what the profile says about manifests (empty without one).
+
+    `sets` has the dotted keys of the command line; those that are not `settings.…` are left to the
+    manifest. *Raises* InputError with the file and line, the variable or the `--set`.
+    """
+    document = _config(environ)
+    chosen = _profile(document, profile, _config_path(environ))
+    result = _merge(Settings(), document, ("settings",))
+    if document is not None and profile is not None:
+        path = ("profiles", profile)
+        result = _merge(result, document, (*path, "settings"))
+        if "cluster" in chosen:
+            result = _put(result, "cluster", chosen["cluster"], document.where((*path, "cluster")))
+    result = _from_environment(result, environ)
+    for key, value in sets.items():
+        section, _, name = key.partition(".")
+        if section == "settings":
+            result = _put(result, name, value, f"--set {key}")
+    return result, chosen
+
+
+def parse_set(text: str) -> tuple[str, Any]:
+    """The key and the value of `--set a.b=value`, typed as a YAML scalar, or a list in brackets.
+
+    *Raises* InputError.
+    """
+    from hpcsweep.yamltext import document, scalar  # noqa: PLC0415  # yaml: submitting side only
+
+    key, equals, value = text.partition("=")
+    where = f"--set {key}"
+    if not equals or not _DOTTED.fullmatch(key):
+        raise InputError(
+            "is not KEY=VALUE", where=f"--set {text}" if not equals else where,
+            next_step="Write, for example, --set slurm.time=01:00:00.",
+        )  # fmt: skip
+    if value.startswith(("[", "{", '"', "'")):
+        return key, document(value, where).value
+    try:
+        return key, scalar(value)
+    except ValueError as error:
+        raise InputError(str(error), where=where) from error
+
+
+def _config_path(environ: Mapping[str, str]) -> Path:
+    # The specification of XDG_CONFIG_HOME has relative paths ignored.
+    home = environ.get("XDG_CONFIG_HOME", "")
+    base = Path(home) if home.startswith("/") else Path(environ.get("HOME", "/")) / ".config"
+    return base / "hpcsweep" / "config.yaml"
+
+
+def _config(environ: Mapping[str, str]) -> Document | None:
+    from hpcsweep.yamltext import load as load_file  # noqa: PLC0415  # yaml: submitting side only
+
+    path = _config_path(environ)
+    try:
+        if not path.exists():
+            return None
+    except OSError as error:
+        raise InputError(f"cannot be looked at: {error.strerror}", where=str(path)) from error
+    document = load_file(path)
+    if document.value is None:
+        return None
+    _mapping(document, ())
+    _check_keys(document, (), ("settings", "profiles"))
+    return document
+
+
+def _profile(document: Document | None, name: str | None, file: Path) -> Profile:
+    profiles = _mapping(document, ("profiles",)) if document is not None else {}
+    if name is None or document is None or name not in profiles:
+        if name is None:
+            return Profile({}, lambda _: "")
+        listed = ", ".join(sorted(profiles)) or "none"
+        raise InputError(
+            f"there is no profile {name!r}",
+            where=document.where(("profiles",)) if document is not None else str(file),
+            next_step=f"Known profiles: {listed}. They are made in this file under `profiles:`.",
+        )
+    path = ("profiles", name)
+    values = _mapping(document, path)
+    _check_keys(document, path, _PROFILE_KEYS)
+    for key, value in values.items():
+        if not isinstance(value, _PROFILE_KEYS[key]):
+            raise InputError(
+                f"{key}: is not {_KIND_NAMES[_PROFILE_KEYS[key]]}",
+                where=document.where((*path, key)),
+            )
+    kept = {key: value for key, value in values.items() if key != "settings"}
+    return Profile(kept, lambda inner: document.where((*path, *inner)))
+
+
+def _mapping(document: Document, path: tuple[str, ...]) -> dict[str, Any]:
+    """The mapping at `path`; empty where there is none."""
+    value = document.value
+    for key in path:
+        value = {} if value.get(key) is None else value[key]
+    if not isinstance(value, dict):
+        raise InputError(
+            f"{path[-1] if path else 'the file'}: holds no keys",
+            where=document.where(path),
+            next_step="Write `key: value` below it.",
+        )
+    return value
+
+
+def _check_keys(document: Document, path: tuple[str, ...], known: Iterable[str]) -> None:
+    for key in _mapping(document, path):
+        if key not in known:
+            raise _unknown(key, known, document.where((*path, key)))
+
+
+def _merge(settings: Settings, document: Document | None, path: tuple[str, ...]) -> Settings:
+    if document is None:
+        return settings
+    for key, value in _mapping(document, path).items():
+        settings = _put(settings, key, value, document.where((*path, key)))
+    return settings
+
+
+def _from_environment(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    from hpcsweep.yamltext import nearest, scalar  # noqa: PLC0415  # yaml: submitting side only
+
+    for variable in sorted(environ):
+        if not variable.startswith(ENVIRONMENT_PREFIX):
+            continue
+        key = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if key in KEYS:
+            text = environ[variable]
+            try:
+                value = text if key in ("outputs", "cluster") else scalar(text)
+            except ValueError as error:
+                raise InputError(str(error), where=variable) from error
+            settings = _put(settings, key, value, variable)
+        elif nearest(key, KEYS, cutoff=0.85):  # other variables may have our prefix
+            raise _unknown(key, KEYS, variable)
+    return settings
+
+
+def _put(settings: Settings, key: str, value: Any, where: str) -> Settings:
+    if key not in KEYS:
+        raise _unknown(key, KEYS, where)
+    if key == "cluster" and value not in CLUSTERS:
+        raise InputError(
+            f"cluster: {value!r} is no kind of cluster",
+            where=where,
+            next_step=f"Known are {', '.join(CLUSTERS)}.",
+        )
+    if key == "outputs" and not (isinstance(value, str) and value and "\0" not in value):
+        raise InputError("outputs: is not the path of a directory", where=where)
+    if key.endswith("_s"):
+        value = _seconds(key, value, where)
+    return replace(settings, **{key: value})
+
+
+def _seconds(key: str, value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise InputError(
+            f"{key}: {value!r} is not a number of seconds",
+            where=where,
+            next_step="Write, e.g., 60.",
+        )
+    if value < 0 or (value == 0 and key in _POSITIVE):
+        least = "above 0" if key in _POSITIVE else "0 or more"
+        raise InputError(f"{key}: {value} seconds are too few", where=where,
+                         next_step=f"It must be {least}.")  # fmt: skip
+    return float(value)
+
+
+def _unknown(key: str, known: Iterable[str], where: str) -> InputError:
+    from hpcsweep.yamltext import nearest  # noqa: PLC0415  # yaml: submitting side only
+
+    meant = nearest(key, known)
+    return InputError(
+        f"{key}: unknown key",
+        where=where,
+        next_step=f"Did you mean {meant!r}?" if meant else f"Known are {', '.join(known)}.",
+    )

@@ -1,0 +1,318 @@
+"""What every parameter source promises, and the checks that they share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from operator import index as exact_index
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
+
+from hpcsweep import ids
+from hpcsweep.errors import IdentityError, SourceError
+from hpcsweep.records import ParamCase
+
+if TYPE_CHECKING:
+    from hpcsweep.indexset import IndexSet
+    from hpcsweep.sources.caselines import CaseLines
+    from hpcsweep.sources.vectors import Array
+
+# A target asks for these by name, so no parameter can have one of them.
+RESERVED_NAMES = frozenset({"params", "log", "rng", "seed", "case", "checkpoint"})
+
+
+class ParameterSource(ABC):
+    """An immutable, lazy sequence of cases.
+
+    `source[i]` is pure and gives fresh params each time; cases from the end have negative
+    indices. No operation but iteration costs more for a longer source. What takes a source and
+    gives another makes a view: no case is made for it.
+    """
+
+    @property
+    @abstractmethod
+    def n_cases(self) -> int:
+        """Count of cases, exact at any size; `len()` cannot give more than `sys.maxsize`."""
+
+    @property
+    @abstractmethod
+    def names(self) -> frozenset[str]:
+        """The names of the parameters that a case can have."""
+
+    @property
+    def can_find(self) -> bool:
+        """Whether `find` works; where it does not, iterate."""
+        return False
+
+    @property
+    def is_distinct(self) -> bool:
+        """Whether no two cases can be the same."""
+        return False
+
+    @property
+    def replicates(self) -> int:
+        """Count of repetitions that a case can have; more than 1 below replicates only."""
+        return 1
+
+    @abstractmethod
+    def to_manifest_dict(self) -> dict[str, Any]:
+        """The source as plain JSON, with every case in it or the rule that makes them."""
+
+    @abstractmethod
+    def _params(self, index: int) -> dict[str, Any]:
+        """Fresh params of the case at an index of `0 .. n_cases-1`."""
+
+    def _tags(self, index: int) -> tuple[str, ...]:  # where a case has none
+        """The labels of the case at an index of `0 .. n_cases-1`."""
+        return ()
+
+    def _case(self, index: int) -> ParamCase:
+        """The case at an index of `0 .. n_cases-1`."""
+        params = self._params(index)
+        return ParamCase(
+            index=index, params=params, case_id=ids.case_id(params), tags=self._tags(index)
+        )
+
+    def find(self, params: Mapping[str, Any], replicate: int = 0) -> int | None:
+        """The first index of these params, or None where the source does not have them.
+
+        *Raises* SourceError where `can_find` is False, IdentityError as `ids.canonical` does.
+        """
+        raise SourceError(
+            f"a {type(self).__name__} cannot look params up",
+            where="source.find",
+            next_step="Iterate over the source and compare case ids.",
+        )
+
+    # --- frozen -------------------------------------------------------------------------------
+
+    def freeze(self, lines: CaseLines) -> dict[str, Any]:  # for explicit cases
+        """The manifest dict, short: explicit cases are added to `lines` and stand there alone."""
+        return self.to_manifest_dict()
+
+    def frozen_files(self) -> dict[str, bytes]:
+        """The files, by name, that belong beside `to_frozen_dict()` in a frozen manifest."""
+        lines = _new_lines()
+        self.freeze(lines)
+        return lines.files()
+
+    def to_frozen_dict(self) -> dict[str, Any]:
+        """The manifest dict, short: what is long stands in `frozen_files()`."""
+        return self.freeze(_new_lines())
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return self.n_cases
+
+    def __bool__(self) -> bool:
+        return self.n_cases > 0
+
+    def __iter__(self) -> Iterator[ParamCase]:
+        return (self._case(index) for index in range(self.n_cases))
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> ParamCase: ...
+    @overload
+    def __getitem__(self, index: slice) -> ParameterSource: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> ParamCase | ParameterSource:
+        if isinstance(index, slice):
+            from hpcsweep.sources.views import sliced  # noqa: PLC0415  # for those who slice
+
+            return sliced(self, index)
+        return self._case(self._position(index))
+
+    def params(self, index: SupportsIndex) -> dict[str, Any]:
+        """The params of `source[index]`, without the cost of its case id."""
+        return self._params(self._position(index))
+
+    def tags(self, index: SupportsIndex) -> tuple[str, ...]:
+        """The tags of `source[index]`."""
+        return self._tags(self._position(index))
+
+    def columns(self, start: int = 0, stop: int | None = None) -> dict[str, Array]:
+        """The params of the cases `start .. stop-1` as numpy arrays by name.
+
+        To the last bit what single reads give: float64, int64 and bool where every value of the
+        parameter is of that type, objects otherwise. *Raises* SourceError where not every case
+        has the same parameters, IndexError outside the source.
+        """
+        stop = self.n_cases if stop is None else stop
+        if not 0 <= start <= stop <= self.n_cases:
+            raise IndexError(
+                f"cases {start}..{stop} are not inside 0..{self.n_cases}: "
+                f"the source has {self.n_cases} cases"
+            )
+        return self._columns(start, stop)
+
+    def _columns(self, start: int, stop: int) -> dict[str, Array]:
+        """`columns` of a range inside the source; from single reads where there is no better."""
+        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+
+        rows = [self._params(index) for index in range(start, stop)]
+        for index, row in enumerate(rows, start):
+            if row.keys() != self.names:
+                raise SourceError(
+                    f"case {index} has not the parameters that other cases have",
+                    where="source.columns",
+                    next_step="Read the cases one by one: source[i].",
+                )
+        names = ids.in_order(self.names)
+        return {name: vectors.column_of([row[name] for row in rows]) for name in names}
+
+    def _position(self, index: SupportsIndex) -> int:
+        position, count = exact_index(index), self.n_cases
+        if not -count <= position < count:
+            raise IndexError(
+                f"index {position} is outside 0..{count - 1} "
+                f"(or {-count}..-1 from the end): the source has {count} cases"
+            )
+        return position % count
+
+    # --- other sources from this one ----------------------------------------------------------
+
+    def __mul__(self, other: ParameterSource) -> ParameterSource:
+        """Every case of this source with every case of `other`, which varies faster."""
+        if not isinstance(other, ParameterSource):
+            return NotImplemented
+        from hpcsweep.sources.compose import ProductSource  # noqa: PLC0415  # for those who use it
+
+        return ProductSource([self, other])
+
+    def __add__(self, other: ParameterSource) -> ParameterSource:
+        """The cases of this source, then those of `other`; a case may occur in both."""
+        if not isinstance(other, ParameterSource):
+            return NotImplemented
+        from hpcsweep.sources.compose import ConcatSource  # noqa: PLC0415  # for those who use it
+
+        return ConcatSource([self, other])
+
+    def take(self, indices: IndexSet | Iterable[int]) -> ParameterSource:
+        """The cases of these indices, in ascending order. *Raises* SourceError."""
+        from hpcsweep.sources.views import TakeSource, index_set  # noqa: PLC0415  # likewise
+
+        return TakeSource(self, index_set(indices))
+
+    def with_params(self, /, **values: Any) -> ParameterSource:
+        """Every case with these parameters, too. *Raises* SourceError, IdentityError."""
+        from hpcsweep.sources.views import FixedSource  # noqa: PLC0415  # likewise
+
+        return FixedSource(self, values)
+
+    def shuffle(self, seed: int) -> ParameterSource:
+        """The same cases in an order without order: the first n of them are a fair sample."""
+        from hpcsweep.sources.views import ShuffleSource  # noqa: PLC0415  # likewise
+
+        return ShuffleSource(self, seed)
+
+    def repeat(self, replicates: int) -> ParameterSource:
+        """Each case `replicates` times, with a seed of its own each time."""
+        from hpcsweep.sources.replicate import replicated  # noqa: PLC0415  # it imports this module
+
+        return replicated(self, replicates)
+
+    def derive(self, function: str) -> ParameterSource:
+        """The params that `function`, given as "module:function", makes of every case's."""
+        from hpcsweep.sources.imported import DerivedSource  # noqa: PLC0415  # for those who use it
+
+        return DerivedSource(self, function)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.n_cases} cases>"
+
+
+def _new_lines() -> CaseLines:
+    from hpcsweep.sources.caselines import CaseLines  # noqa: PLC0415  # no task freezes
+
+    return CaseLines()
+
+
+def moved(case: ParamCase, index: int) -> ParamCase:
+    """The same case at another index."""
+    return ParamCase(
+        index=index,
+        params=case.params,
+        case_id=case.case_id,
+        tags=case.tags,
+        replicate=case.replicate,
+    )
+
+
+def fresh(value: Any) -> Any:
+    """A copy of a plain value; scalars are immutable and stay as they are."""
+    if isinstance(value, dict):
+        return {key: fresh(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [fresh(item) for item in value]
+    return value
+
+
+def check_names(names: Iterable[Any], where: str) -> None:
+    """*Raises* SourceError or IdentityError for a name that no parameter can have."""
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise SourceError(
+                f"{ids.shown(name)} is not a parameter name",
+                where=where,
+                next_step="Name parameters with non-empty text.",
+            )
+        ids.plain(name, where)  # refuses what cannot be written as UTF-8
+        if name in RESERVED_NAMES:
+            raise SourceError(
+                f"no parameter can be called {name!r}: a target that has an argument of "
+                "this name is given something else",
+                where=where,
+                next_step=f"Rename it; reserved are {', '.join(sorted(RESERVED_NAMES))}.",
+            )
+
+
+def checked_keys(
+    found: Any, required: Iterable[str], optional: Iterable[str], where: str
+) -> Mapping[str, Any]:
+    """`found`, if it is a mapping with these keys. *Raises* SourceError."""
+    if not isinstance(found, Mapping):
+        raise SourceError(
+            f"it is a {type(found).__name__}", where=where, next_step="Give a mapping."
+        )
+    required = tuple(required)
+    known = (*required, *optional)
+    for key in found:
+        if key not in known:
+            raise SourceError(
+                f"unknown key {ids.shown(key)}", where=where, next_step=nearest(key, known, "key")
+            )
+    for key in required:
+        if key not in found:
+            raise SourceError(
+                f"the key {key!r} is missing",
+                where=where,
+                next_step=f"Needed are {', '.join(required)}.",
+            )
+    return found
+
+
+def nearest(name: Any, known: Iterable[str], noun: str) -> str:
+    """The sentence that helps somebody who wrote an unknown name."""
+    # Only on the way to an error: a worker has no use for difflib and pays for each import.
+    from difflib import get_close_matches  # noqa: PLC0415
+
+    known = list(known)
+    close = get_close_matches(str(name), known, n=1)
+    start = f"Did you mean {close[0]!r}? " if close else ""
+    return f"{start}Known {noun}s: {', '.join(known)}."
+
+
+def whole_number(value: Any, where: str, at_least: int | None = None) -> int:
+    """`value` as a Python int. *Raises* SourceError for anything else, a bool included."""
+    try:
+        number = ids.plain(value, where)
+    except IdentityError as error:
+        raise SourceError(error.what, where=where, next_step="Give an integer.") from error
+    if type(number) is not int:
+        raise SourceError(
+            f"{ids.shown(value)} is not an integer", where=where, next_step="Give an integer."
+        )
+    if at_least is not None and number < at_least:
+        raise SourceError(
+            f"{number} is too small", where=where, next_step=f"Give {at_least} or more."
+        )
+    return number

@@ -1,0 +1,306 @@
+"""Sources made of several: product, concatenation, side by side."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from hpcsweep import ids
+from hpcsweep.errors import SourceError
+from hpcsweep.records import ParamCase
+from hpcsweep.sources.base import ParameterSource, moved
+
+if TYPE_CHECKING:
+    from hpcsweep.sources.caselines import CaseLines
+    from hpcsweep.sources.vectors import Array
+
+
+class Composed(ParameterSource):
+    """What the sources made of several share."""
+
+    def __init__(self, sources: Sequence[ParameterSource], where: str) -> None:
+        self._sources = tuple(_checked(sources, where))
+
+    @property
+    def sources(self) -> tuple[ParameterSource, ...]:
+        """The parts, in the given order."""
+        return self._sources
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset().union(*(source.names for source in self._sources))
+
+    def to_manifest_dict(self) -> dict[str, Any]:
+        return self._described(lambda source: source.to_manifest_dict())
+
+    def freeze(self, lines: CaseLines) -> dict[str, Any]:
+        return self._described(lambda source: source.freeze(lines))
+
+    def _described(self, describe: Callable[[ParameterSource], dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "type": type(self).__name__,
+            "sources": [describe(source) for source in self._sources],
+            "total_cases": self.n_cases,
+        }
+
+
+class _Joined(Composed):
+    """Each case is put together from one case of every part; no name is in two parts."""
+
+    def __init__(self, sources: Sequence[ParameterSource], where: str) -> None:
+        super().__init__(sources, where)
+        seen: dict[str, int] = {}
+        for position, source in enumerate(self._sources):
+            for name in ids.in_order(source.names):
+                first = seen.setdefault(name, position)
+                if first != position:
+                    raise SourceError(
+                        f"the parameter {name!r} is in the sources {first} and {position}",
+                        where=where,
+                        next_step="Rename it in one of them, or leave it out there.",
+                    )
+            if source.replicates > 1:
+                raise SourceError(
+                    f"the source {position} has replicates",
+                    where=where,
+                    next_step="Join first, then repeat: (a * b).repeat(n).",
+                )
+
+    @abstractmethod
+    def _places(self, index: int) -> Iterator[tuple[ParameterSource, int]]:
+        """Each part, and the index of its case."""
+
+    def _params(self, index: int) -> dict[str, Any]:
+        params: dict[str, Any] = {}
+        for source, position in self._places(index):
+            params.update(source.params(position))
+        return params
+
+    def _tags(self, index: int) -> tuple[str, ...]:
+        return tuple(tag for source, at in self._places(index) for tag in source.tags(at))
+
+    def _of_part(self, params: Mapping[str, Any], source: ParameterSource) -> dict[str, Any]:
+        return {name: value for name, value in params.items() if name in source.names}
+
+
+class ProductSource(_Joined):
+    """Every combination of a case of each part; the last part varies fastest.
+
+    *Raises* SourceError where two parts have a parameter of the same name.
+    """
+
+    def __init__(self, sources: Sequence[ParameterSource]) -> None:
+        super().__init__(_flat(sources, ProductSource), "product")
+        self._n_cases = math.prod(source.n_cases for source in self._sources)
+        # How many indices lie between two cases of each part.
+        lengths = [source.n_cases for source in self._sources[:0:-1]]
+        self._strides = [*accumulate(lengths, int.__mul__, initial=1)][::-1]
+
+    @property
+    def n_cases(self) -> int:
+        return self._n_cases
+
+    @property
+    def can_find(self) -> bool:
+        return all(source.can_find for source in self._sources)
+
+    @property
+    def is_distinct(self) -> bool:
+        return all(source.is_distinct for source in self._sources)
+
+    def find(self, params: Mapping[str, Any], replicate: int = 0) -> int | None:
+        if not self.can_find:
+            return super().find(params, replicate)
+        if replicate != 0 or not params.keys() <= self.names:
+            return None
+        index = 0
+        for source, stride in zip(self._sources, self._strides, strict=True):
+            position = source.find(self._of_part(params, source))
+            if position is None:
+                return None
+            index += position * stride
+        return index
+
+    def _places(self, index: int) -> Iterator[tuple[ParameterSource, int]]:
+        for source, stride in zip(self._sources, self._strides, strict=True):
+            position, index = divmod(index, stride)
+            yield source, position
+
+    def _columns(self, start: int, stop: int) -> dict[str, Array]:
+        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+
+        result: dict[str, Array] = {}
+        for source, stride in zip(self._sources, self._strides, strict=True):
+            # The cases of the part that are passed, counted on over its end.
+            first, last = start // stride, -(-stop // stride)
+            positions = vectors.stretched(start - first * stride, stop - start, stride)
+            count = source.n_cases
+            if last - first >= count:
+                inner = source.columns()
+                positions = (positions + first % count) % count
+            else:
+                begin = first % count
+                pieces = [source.columns(begin, min(count, begin + last - first))]
+                if begin + last - first > count:
+                    pieces.append(source.columns(0, begin + last - first - count))
+                inner = vectors.joined(pieces)
+            result |= vectors.rows(inner, positions)
+        return result
+
+
+class ZipSource(_Joined):
+    """Case i of every part together; all parts are equally long.
+
+    *Raises* SourceError where they are not, or have a parameter of the same name.
+    """
+
+    def __init__(self, sources: Sequence[ParameterSource]) -> None:
+        super().__init__(sources, "zip")
+        counts = [source.n_cases for source in self._sources]
+        if len(set(counts)) > 1:
+            raise SourceError(
+                f"the sources have {', '.join(map(str, counts))} cases",
+                where="zip",
+                next_step="Make them equally long, e.g. by a slice: source[:n].",
+            )
+
+    @property
+    def n_cases(self) -> int:
+        return self._sources[0].n_cases
+
+    @property
+    def can_find(self) -> bool:
+        return self._finder is not None
+
+    @property
+    def is_distinct(self) -> bool:
+        return any(source.is_distinct for source in self._sources)
+
+    def find(self, params: Mapping[str, Any], replicate: int = 0) -> int | None:
+        finder = self._finder
+        if finder is None:
+            return super().find(params, replicate)
+        if replicate != 0 or not params.keys() <= self.names:
+            return None
+        position = finder.find(self._of_part(params, finder))
+        # What the other parts have there decides.
+        if position is None or ids.canonical(self._params(position)) != ids.canonical(params):
+            return None
+        return position
+
+    @property
+    def _finder(self) -> ParameterSource | None:
+        """A part that has each of its cases once, and can tell where."""
+        found = (source for source in self._sources if source.can_find and source.is_distinct)
+        return next(found, None)
+
+    def _places(self, index: int) -> Iterator[tuple[ParameterSource, int]]:
+        return ((source, index) for source in self._sources)
+
+    def _columns(self, start: int, stop: int) -> dict[str, Array]:
+        result: dict[str, Array] = {}
+        for source in self._sources:
+            result |= source.columns(start, stop)
+        return result
+
+
+class ConcatSource(Composed):
+    """The cases of each part, one part after another; a case may occur in several."""
+
+    def __init__(self, sources: Sequence[ParameterSource]) -> None:
+        super().__init__(_flat(sources, ConcatSource), "concat")
+        # Index of the first case of each part, and the count of all at the end.
+        self._firsts = [*accumulate((source.n_cases for source in self._sources), initial=0)]
+
+    @property
+    def n_cases(self) -> int:
+        return self._firsts[-1]
+
+    @property
+    def can_find(self) -> bool:
+        return all(source.can_find for source in self._sources)
+
+    @property
+    def replicates(self) -> int:
+        return max(source.replicates for source in self._sources)
+
+    def find(self, params: Mapping[str, Any], replicate: int = 0) -> int | None:
+        if not self.can_find:
+            return super().find(params, replicate)
+        for first, source in zip(self._firsts, self._sources, strict=False):
+            position = source.find(params, replicate)
+            if position is not None:
+                return first + position
+        return None
+
+    def __iter__(self) -> Iterator[ParamCase]:
+        for first, source in zip(self._firsts, self._sources, strict=False):
+            for case in source:
+                yield moved(case, first + case.index)
+
+    def _case(self, index: int) -> ParamCase:
+        source, position = self._place(index)
+        return moved(source[position], index)
+
+    def _params(self, index: int) -> dict[str, Any]:
+        source, position = self._place(index)
+        return source.params(position)
+
+    def _tags(self, index: int) -> tuple[str, ...]:
+        source, position = self._place(index)
+        return source.tags(position)
+
+    def _place(self, index: int) -> tuple[ParameterSource, int]:
+        part = bisect_right(self._firsts, index) - 1
+        return self._sources[part], index - self._firsts[part]
+
+    def _columns(self, start: int, stop: int) -> dict[str, Array]:
+        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+
+        pieces = []
+        for first, source in zip(self._firsts, self._sources, strict=False):
+            begin, end = (min(max(at - first, 0), source.n_cases) for at in (start, stop))
+            if source.names == self.names:
+                # Also of a part that is not touched, for the type of its columns.
+                pieces.append(source.columns(begin, end))
+            elif begin < end:
+                raise SourceError(
+                    "not every part has the same parameters",
+                    where="source.columns",
+                    next_step="Read the columns of each part, or the cases one by one.",
+                )
+        return vectors.joined(pieces)
+
+
+def zip_(*sources: ParameterSource) -> ZipSource:
+    """Case i of every source together: `zip_(grid(x=[1, 2]), grid(y=[3, 4]))` has 2 cases."""
+    return ZipSource(sources)
+
+
+def _checked(sources: Any, where: str) -> Sequence[ParameterSource]:
+    if not isinstance(sources, (list, tuple)) or not sources:
+        raise SourceError(
+            f"{ids.shown(sources)} is not a list of sources",
+            where=where,
+            next_step="Give at least one source.",
+        )
+    for source in sources:
+        if not isinstance(source, ParameterSource):
+            raise SourceError(
+                f"{ids.shown(source)} is not a source",
+                where=where,
+                next_step="Use grid, random, manual and so on.",
+            )
+    return sources
+
+
+def _flat(sources: Sequence[ParameterSource], kind: type[Composed]) -> list[ParameterSource]:
+    """The sources, those of the same kind taken apart: a * b * c is one product of three."""
+    found: list[ParameterSource] = []
+    for source in _checked(sources, "sources"):
+        found += source.sources if type(source) is kind else [source]
+    return found

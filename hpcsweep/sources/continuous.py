@@ -1,0 +1,245 @@
+"""Distributions that need exp or the normal quantile, by the project's own arithmetic."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from hpcsweep.errors import SourceError
+from hpcsweep.sources import elementary
+from hpcsweep.sources.base import whole_number
+from hpcsweep.sources.distributions import K_BITS, Distribution, check_ascending, number
+
+if TYPE_CHECKING:
+    from hpcsweep.sources.vectors import Array
+
+# The quantile of the largest k is 8.21.
+_FARTHEST = 8.3
+# exp of it is a normal float, with room for rounding.
+_LARGEST_LOG = 700.0
+# A window of a normal distribution with less probability than this has no exact quantiles.
+_LEAST_PROBABILITY = 1e-290
+
+
+@dataclass(frozen=True)
+class Normal(Distribution):
+    """mean + std * z, z the normal quantile of the middle of u's step."""
+
+    mean: float
+    std: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", number(self.mean, "normal.mean"))
+        object.__setattr__(self, "std", _spread(self.std, "normal.std"))
+        if not math.isfinite(abs(self.mean) + _FARTHEST * self.std):
+            raise SourceError(
+                "its tails are beyond the largest float",
+                where="normal",
+                next_step="Give a smaller mean or std.",
+            )
+
+    def at(self, k: int) -> float:
+        return self.mean + self.std * elementary.normal_quantile(*_middle(k))
+
+    def column(self, k: Array) -> Array:
+        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+
+        return vectors.normal(self.mean, self.std, k)
+
+
+@dataclass(frozen=True)
+class TruncatedNormal(Distribution):
+    """A normal distribution inside `[low, high)`; None is no bound."""
+
+    mean: float
+    std: float
+    low: float | None = None
+    high: float | None = None
+    window: elementary.Normal = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        where = "truncnormal"
+        object.__setattr__(self, "mean", number(self.mean, f"{where}.mean"))
+        object.__setattr__(self, "std", _spread(self.std, f"{where}.std"))
+        bounds: list[Fraction | None] = []
+        for name in ("low", "high"):
+            bound = getattr(self, name)
+            if bound is not None:
+                object.__setattr__(self, name, bound := number(bound, f"{where}.{name}"))
+                bound = (Fraction(bound) - Fraction(self.mean)) / Fraction(self.std)
+            bounds.append(bound)
+        if self.low is not None and self.high is not None:
+            check_ascending(self.low, self.high, where)
+        window = elementary.normal_between(*bounds)
+        if window.between < _LEAST_PROBABILITY:
+            raise SourceError(
+                f"hardly a number of mean {self.mean!r} and std {self.std!r} is "
+                f"from {self.low!r} to {self.high!r}",
+                where=where,
+                next_step="Move the bounds towards the mean, or use uniform.",
+            )
+        object.__setattr__(self, "window", window)
+
+    def at(self, k: int) -> float:
+        below, above = _middle(k)
+        z = elementary.normal_quantile(
+            self.window.below + self.window.between * below,
+            self.window.above + self.window.between * above,
+        )
+        value = self.mean + self.std * z
+        if self.high is not None and value >= self.high:
+            value = math.nextafter(self.high, -math.inf)
+        return self.low if self.low is not None and value < self.low else value
+
+    def column(self, k: Array) -> Array:
+        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+
+        return vectors.truncated_normal(self.mean, self.std, (self.low, self.high), self.window, k)
+
+
+@dataclass(frozen=True)
+class LogNormal(Distribution):
+    """exp of a normal number; `mean` and `std` are those of the logarithm."""
+
+    mean: float
+    std: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", number(self.mean, "lognormal.mean"))
+        object.__setattr__(self, "std", _spread(self.std, "lognormal.std"))
+        if abs(self.mean) + _FARTHEST * self.std > _LARGEST_LOG:
+            raise SourceError(
+                f"exp of mean {self.mean!r} and std {self.std!r} is beyond the floats",
+                where="lognormal",
+                next_step="mean and std are those of the logarithm; give smaller ones.",
+            )
+
+    def at(self, k: int) -> float:
+        z = elementary.normal_quantile(*_middle(k))
+        return elementary.exp_times(self.mean + self.std * z, 0.5, 1)
+
+    def column(self, k: Array) -> Array:
+        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+
+        return vectors.log_normal(self.mean, self.std, k)
+
+
+@dataclass(frozen=True)
+class LogUniform(Distribution):
+    """low * exp(u * log(high / low)): `low` can be drawn, `high` cannot.
+
+    Its relative error is below (log(high / low) + 4) * 2**-53.
+    """
+
+    low: float
+    high: float
+    # log(high / low), correctly rounded.
+    width: float = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            value = number(getattr(self, name), f"loguniform.{name}")
+            _check_positive(value, f"loguniform.{name}")
+            object.__setattr__(self, name, value)
+        check_ascending(self.low, self.high, "loguniform")
+        ratio = Fraction(self.high) / Fraction(self.low)
+        object.__setattr__(self, "width", elementary.log_of(ratio))
+
+    def at(self, k: int) -> float:
+        value = elementary.exp_times(self.width * (k * 2.0**-K_BITS), *math.frexp(self.low))
+        if value >= self.high:
+            return math.nextafter(self.high, 0)
+        return max(value, self.low)
+
+    def column(self, k: Array) -> Array:
+        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+
+        return vectors.log_uniform(self.low, self.high, self.width, k)
+
+
+@dataclass(frozen=True)
+class LogUniformInt(Distribution):
+    """The integers from `low` to `high`, both included: floor of loguniform(low, high + 1).
+
+    So the probability of i is log((i + 1) / i) / log((high + 1) / low), also at the ends.
+    """
+
+    low: int
+    high: int
+    width: float = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            value = whole_number(getattr(self, name), f"loguniform_int.{name}")
+            _check_positive(value, f"loguniform_int.{name}")
+            object.__setattr__(self, name, value)
+        if self.low > self.high:
+            raise SourceError(
+                f"low {self.low} is above high {self.high}",
+                where="loguniform_int",
+                next_step="Give two integers in ascending order.",
+            )
+        if self.high >= 2**K_BITS:
+            raise SourceError(
+                f"high {self.high} is not below 2**{K_BITS}: most integers could never be drawn",
+                where="loguniform_int",
+                next_step="Give a smaller one, or loguniform and round in the target.",
+            )
+        object.__setattr__(self, "width", elementary.log_of(Fraction(self.high + 1, self.low)))
+
+    def at(self, k: int) -> int:
+        value = elementary.exp_times(self.width * (k * 2.0**-K_BITS), *math.frexp(self.low))
+        return max(self.low, min(int(value), self.high))
+
+    def column(self, k: Array) -> Array:
+        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+
+        return vectors.log_uniform_int(self.low, self.high, self.width, k)
+
+
+def normal(mean: float = 0.0, std: float = 1.0) -> Normal:
+    """A normally distributed float."""
+    return Normal(mean, std)
+
+
+def truncnormal(
+    mean: float, std: float, low: float | None = None, high: float | None = None
+) -> TruncatedNormal:
+    """A normally distributed float of `[low, high)`; `mean` and `std` are those without bounds."""
+    return TruncatedNormal(mean, std, low, high)
+
+
+def lognormal(mean: float = 0.0, std: float = 1.0) -> LogNormal:
+    """A float whose logarithm is normally distributed with this mean and std."""
+    return LogNormal(mean, std)
+
+
+def loguniform(low: float, high: float) -> LogUniform:
+    """A float of `[low, high)` whose logarithm is uniformly distributed."""
+    return LogUniform(low, high)
+
+
+def loguniform_int(low: int, high: int) -> LogUniformInt:
+    """An integer from `low` to `high`, both included, the logarithm uniformly distributed."""
+    return LogUniformInt(low, high)
+
+
+def _middle(k: int) -> tuple[float, float]:
+    """(k + 1/2) * 2**-53, and 1 less it; the smaller of the two is exact."""
+    odd = 2 * k + 1
+    return odd * 2.0**-54, (2**54 - odd) * 2.0**-54
+
+
+def _spread(value: float, where: str) -> float:
+    spread = number(value, where)
+    _check_positive(spread, where)
+    return spread
+
+
+def _check_positive(value: float, where: str) -> None:
+    if value <= 0:
+        raise SourceError(
+            f"{value!r} is not above 0", where=where, next_step="Give a number above 0."
+        )

@@ -1,0 +1,262 @@
+"""Space-filling designs, any point of them on its own: Sobol, Halton, Latin hypercube.
+
+All points of a design belong together: another parameter, or another count in a Latin hypercube,
+makes another design. Every dimension gives the 53 bits from which a distribution draws.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+from hpcsweep import ids
+from hpcsweep.errors import SourceError
+from hpcsweep.sources.base import ParameterSource, checked_keys, nearest, whole_number
+from hpcsweep.sources.discrete import Constant
+from hpcsweep.sources.distributions import K_BITS
+from hpcsweep.sources.permutation import Permutation
+from hpcsweep.sources.philox import schedule, word
+from hpcsweep.sources.random import checked_space
+from hpcsweep.sources.sobol_numbers import POLYNOMIALS
+
+_WORD_BITS = 64
+# Primes for the dimensions of Halton's sequence.
+_SIEVE = 320
+
+
+class _Bits:
+    """A stream of random numbers of one dimension."""
+
+    def __init__(self, key: int) -> None:
+        self._keys = schedule(key)
+        self._position = 0
+
+    def below(self, count: int) -> int:
+        """A number of `0 .. count-1`, for a count far below 2**64."""
+        found = word(self._keys, self._position) * count >> _WORD_BITS
+        self._position += 1
+        return found
+
+
+class Design(ABC):
+    """Points of the unit cube, as k of each dimension: u = k * 2**-53."""
+
+    def __init__(self, dimensions: int, count: int, seed: int) -> None:
+        self._keys = [self._key(seed, dimension) for dimension in range(dimensions)]
+        self._count = count
+
+    @abstractmethod
+    def point(self, index: int) -> list[int]:
+        """The k of each dimension at a point."""
+
+    def _key(self, seed: int, dimension: int) -> int:
+        text = f"hpcsweep design 1\n{type(self).__name__}\n{seed:x}\n{dimension}"
+        return int.from_bytes(blake2b(text.encode(), digest_size=16).digest())
+
+
+class Sobol(Design):
+    """Sobol's sequence in Gray-code order, with a random linear matrix scramble and a shift.
+
+    J. Matousek, "On the L2-discrepancy for anchored boxes", J. Complexity 14 (1998). The first 2**m
+    points are a net for every m.
+    """
+
+    most_dimensions = len(POLYNOMIALS) + 1
+    most_points = 2**K_BITS
+
+    def __init__(self, dimensions: int, count: int, seed: int) -> None:
+        super().__init__(dimensions, count, seed)
+        self._directions = []
+        self._shifts = []
+        for dimension, key in enumerate(self._keys):
+            bits = _Bits(key)
+            self._directions.append(_scrambled(_directions(dimension), bits))
+            self._shifts.append(bits.below(2**K_BITS))
+
+    def point(self, index: int) -> list[int]:
+        code = index ^ index >> 1
+        found = self._shifts.copy()
+        place = 0
+        while code:
+            if code & 1:
+                for dimension, directions in enumerate(self._directions):
+                    found[dimension] ^= directions[place]
+            code >>= 1
+            place += 1
+        return found
+
+
+def _directions(dimension: int) -> list[int]:
+    """The direction numbers of a dimension, as integers of 53 bits."""
+    if dimension == 0:
+        return [1 << (K_BITS - 1 - place) for place in range(K_BITS)]
+    polynomial, initial = POLYNOMIALS[dimension - 1]
+    degree = len(initial)
+    numbers = [m << (K_BITS - 1 - place) for place, m in enumerate(initial)]
+    for place in range(degree, K_BITS):
+        number = numbers[place - degree] ^ numbers[place - degree] >> degree
+        for back in range(1, degree):
+            if polynomial >> (degree - back) & 1:
+                number ^= numbers[place - back]
+        numbers.append(number)
+    return numbers
+
+
+def _scrambled(directions: list[int], bits: _Bits) -> list[int]:
+    """The numbers times a random lower triangular matrix over GF(2) with ones on its diagonal."""
+    # Row r, the r-th bit from above, looks at the bits above it and at its own.
+    rows = [
+        bits.below(1 << row) << (K_BITS - row) | 1 << (K_BITS - 1 - row) for row in range(K_BITS)
+    ]
+    found = []
+    for number in directions:
+        mixed = 0
+        for row in rows:
+            mixed = mixed << 1 | (number & row).bit_count() & 1
+        found.append(mixed)
+    return found
+
+
+class Halton(Design):
+    """Halton's sequence, each digit of each base by a random permutation of its own.
+
+    A. B. Owen, "A randomized Halton algorithm in R" (2017), arXiv:1706.02808.
+    """
+
+    most_dimensions = 64
+    most_points = 2**K_BITS
+
+    def __init__(self, dimensions: int, count: int, seed: int) -> None:
+        super().__init__(dimensions, count, seed)
+        primes = [n for n in range(2, _SIEVE) if all(n % p for p in range(2, int(n**0.5) + 1))]
+        self._bases = primes[:dimensions]
+        self._digits = [
+            [_permuted(base, bits) for _ in range(_places(base))]
+            for base, bits in zip(self._bases, map(_Bits, self._keys), strict=True)
+        ]
+
+    def point(self, index: int) -> list[int]:
+        found = []
+        for base, digits in zip(self._bases, self._digits, strict=True):
+            rest, value = index, 0
+            for permutation in digits:
+                rest, digit = divmod(rest, base)
+                value = value * base + permutation[digit]
+            found.append((value << K_BITS) // base ** len(digits))
+        return found
+
+
+def _places(base: int) -> int:
+    """How many digits 53 bits have in this base."""
+    places = 1
+    while base**places < 2**K_BITS:
+        places += 1
+    return places
+
+
+def _permuted(count: int, bits: _Bits) -> list[int]:
+    """0 .. count-1 in random order (Fisher and Yates)."""
+    order = list(range(count))
+    for last in range(count - 1, 0, -1):
+        other = bits.below(last + 1)
+        order[last], order[other] = order[other], order[last]
+    return order
+
+
+class LatinHypercube(Design):
+    """One point in each of `count` equal slices of every dimension, anywhere in its slice.
+
+    M. D. McKay, R. J. Beckman and W. J. Conover, Technometrics 21 (1979).
+    """
+
+    most_dimensions = 100_000
+    most_points = 2**K_BITS
+
+    def __init__(self, dimensions: int, count: int, seed: int) -> None:
+        super().__init__(dimensions, count, seed)
+        self._orders = [Permutation(count, key.to_bytes(16)) for key in self._keys]
+        self._streams = [schedule(key) for key in self._keys]
+
+    def point(self, index: int) -> list[int]:
+        return [
+            (order.at(index) << K_BITS | word(keys, index) >> (_WORD_BITS - K_BITS)) // self._count
+            for order, keys in zip(self._orders, self._streams, strict=True)
+        ]
+
+
+METHODS: dict[str, type[Sobol | Halton | LatinHypercube]] = {
+    "sobol": Sobol,
+    "halton": Halton,
+    "latin_hypercube": LatinHypercube,
+}
+
+
+class DesignSource(ParameterSource):
+    """The points of a design over a space; constants take no dimension. *Raises* SourceError."""
+
+    def __init__(self, method: str, space: Mapping[str, Any], n_trials: int, seed: int) -> None:
+        if not isinstance(method, str) or method not in METHODS:
+            raise SourceError(
+                f"unknown method {ids.shown(method)}",
+                where="design.method",
+                next_step=nearest(method, METHODS, "method"),
+            )
+        self._method = method
+        self._space = checked_space(space)
+        self._n_trials = whole_number(n_trials, "n_trials", at_least=1)
+        self._seed = whole_number(seed, "seed")
+        kind = METHODS[method]
+        self._drawn = [name for name, rule in self._space.items() if type(rule) is not Constant]
+        for found, most, what in (
+            (len(self._drawn), kind.most_dimensions, "parameters"),
+            (self._n_trials, kind.most_points, "points"),
+        ):
+            if found > most:
+                raise SourceError(
+                    f"{found} {what}; the method {method} has {most} at most",
+                    where="design",
+                    next_step="Use fewer, or latin_hypercube or random.",
+                )
+        self._design = kind(len(self._drawn), self._n_trials, self._seed)
+
+    @classmethod
+    def from_manifest_dict(cls, value: Any, where: str = "source") -> DesignSource:
+        """The source that `to_manifest_dict` described. *Raises* SourceError."""
+        required = ("type", "method", "space", "n_trials", "seed")
+        found = checked_keys(value, required, ("total_cases",), where)
+        return cls(found["method"], found["space"], found["n_trials"], found["seed"])
+
+    def to_manifest_dict(self) -> dict[str, Any]:
+        return {
+            "type": "DesignSource",
+            "method": self._method,
+            "space": {name: rule.to_manifest_dict() for name, rule in self._space.items()},
+            "n_trials": self._n_trials,
+            "seed": self._seed,
+            "total_cases": self._n_trials,
+        }
+
+    @property
+    def n_cases(self) -> int:
+        return self._n_trials
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self._space)
+
+    def _params(self, index: int) -> dict[str, Any]:
+        draws = dict(zip(self._drawn, self._design.point(index), strict=True))
+        return {name: rule.at(draws.get(name, 0)) for name, rule in self._space.items()}
+
+    def _tags(self, index: int) -> tuple[str, ...]:
+        return (f"trial_{index}",)
+
+
+def design(method: str, space: Mapping[str, Any], n_trials: int, seed: int) -> DesignSource:
+    """Points that fill a space evenly: `design("sobol", {"x": uniform(0, 1)}, 1024, seed=1)`.
+
+    Methods: sobol (best where the count is a power of two), halton, latin_hypercube.
+    """
+    return DesignSource(method, space, n_trials, seed)

@@ -1,0 +1,270 @@
+"""The grid: every combination of the values on its axes."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from hpcsweep import ids
+from hpcsweep.errors import SourceError
+from hpcsweep.records import ParamCase
+from hpcsweep.sources.base import ParameterSource, check_names, checked_keys, fresh
+
+if TYPE_CHECKING:
+    from hpcsweep.sources.ranges import Range
+    from hpcsweep.sources.vectors import Array
+
+# All values of a list are written into the manifest.
+LONGEST_AXIS = 10_000_000
+# A Python range beyond this is written as its rule.
+_LONGEST_WRITTEN_RANGE = 10_000
+
+
+class GridSource(ParameterSource):
+    """The product of the axes: names in canonical order, the last one varies fastest.
+
+    Without axes it is the one case `{}`. *Raises* SourceError for an axis that is not a list of
+    different values, IdentityError for a value without canonical form.
+    """
+
+    def __init__(self, /, **axes: Any) -> None:
+        check_names(axes, "grid")
+        self._axes = {name: _axis(name, axes[name]) for name in ids.in_order(axes)}
+        # Innermost first, as an index is taken apart; tuples, as every case reads all of them.
+        inside_out = [*reversed(self._axes.items())]
+        self._digits = [(name, axis.count, axis.values) for name, axis in inside_out]
+        self._members = [axis.members for _, axis in inside_out]
+        self._blank: dict[str, Any] = dict.fromkeys(self._axes)
+        self._nested = [name for name, axis in inside_out if axis.is_nested]
+        self._n_cases = math.prod(axis.count for axis in self._axes.values())
+
+    @classmethod
+    def from_axes(cls, axes: Mapping[str, Any]) -> GridSource:
+        """The grid of axes by name."""
+        check_names(axes, "grid")
+        return cls(**axes)
+
+    @classmethod
+    def from_manifest_dict(cls, value: Any, where: str = "source") -> GridSource:
+        """The grid that `to_manifest_dict` described. *Raises* SourceError."""
+        found = checked_keys(value, ("type", "spec"), ("total_cases",), where)
+        if not isinstance(found["spec"], Mapping):
+            raise SourceError(
+                f"it is a {type(found['spec']).__name__}",
+                where=f"{where}.spec",
+                next_step="Give a mapping of parameter names to lists of values.",
+            )
+        return cls.from_axes(found["spec"])
+
+    def to_manifest_dict(self) -> dict[str, Any]:
+        return {
+            "type": "GridSource",
+            "spec": {name: axis.written() for name, axis in self._axes.items()},
+            "total_cases": self._n_cases,
+        }
+
+    @property
+    def n_cases(self) -> int:
+        return self._n_cases
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self._axes)
+
+    @property
+    def can_find(self) -> bool:
+        return True
+
+    @property
+    def is_distinct(self) -> bool:
+        return True
+
+    def find(self, params: Mapping[str, Any], replicate: int = 0) -> int | None:
+        if replicate != 0 or params.keys() != self._axes.keys():
+            return None
+        index = 0
+        for name, axis in self._axes.items():
+            position = axis.find(ids.plain(params[name], ids.member("params", name)))
+            if position is None:
+                return None
+            index = index * axis.count + position
+        return index
+
+    def _params(self, index: int) -> dict[str, Any]:
+        params = self._blank.copy()
+        for name, count, values in self._digits:
+            index, position = divmod(index, count)
+            params[name] = values[position]
+        for name in self._nested:
+            params[name] = fresh(params[name])
+        return params
+
+    def _case(self, index: int) -> ParamCase:
+        params = self._blank.copy()
+        rest, members = index, []
+        for (name, count, values), texts in zip(self._digits, self._members, strict=True):
+            rest, position = divmod(rest, count)
+            params[name] = values[position]
+            members.append(texts[position])
+        for name in self._nested:
+            params[name] = fresh(params[name])
+        members.reverse()
+        case_id = ids.case_id_of(f"{{{','.join(members)}}}")
+        return ParamCase(index=index, params=params, case_id=case_id)
+
+    def _columns(self, start: int, stop: int) -> dict[str, Array]:
+        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+
+        lengths = [axis.count for axis in self._axes.values()]
+        places = vectors.spread(start, stop - start, lengths)
+        return {
+            name: axis.column(positions)
+            for (name, axis), positions in zip(self._axes.items(), places, strict=True)
+        }
+
+
+class _Axis:
+    """The values of one parameter, and each one's member in the canonical text of a case."""
+
+    __slots__ = ("_positions", "count", "is_nested", "label", "members", "name", "values")
+
+    values: Sequence[Any]
+    members: Sequence[str]
+
+    def __init__(self, name: str, values: list[Any]) -> None:
+        self.name = name
+        self.label = f"{ids.canonical(name)}:"
+        self.values = values
+        self._positions = _distinct(self.label, name, values)
+        self.members = list(self._positions)
+        self.count = len(values)
+        self.is_nested = any(isinstance(value, (dict, list)) for value in values)
+
+    def find(self, value: Any) -> int | None:
+        """The position of a plain value."""
+        return self._positions.get(self.label + ids.canonical(value))
+
+    def written(self) -> Any:
+        """The axis in a manifest dict."""
+        return fresh(self.values)
+
+    def column(self, positions: Array) -> Array:
+        """The values at the positions."""
+        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+
+        return vectors.taken(self.values, positions)
+
+
+class _LazyAxis(_Axis):
+    """An axis by a rule."""
+
+    __slots__ = ("_range",)
+
+    def __init__(self, name: str, values: Range) -> None:
+        self.name = name
+        self.label = f"{ids.canonical(name)}:"
+        self.values = self._range = values
+        self.members = _Members(self)
+        self.count = len(values)
+        self.is_nested = False
+
+    def find(self, value: Any) -> int | None:
+        return self._range.find(value)
+
+    def written(self) -> Any:
+        return fresh(dict(self._range.spec))
+
+    def column(self, positions: Array) -> Array:
+        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+
+        return vectors.of_axis(self._range, positions)
+
+
+class _Members(Sequence[str]):
+    """The members of a lazy axis, each made when it is read."""
+
+    def __init__(self, axis: _LazyAxis) -> None:
+        self._axis = axis
+
+    def __len__(self) -> int:
+        return self._axis.count
+
+    def __getitem__(self, position: Any) -> Any:
+        return self._axis.label + ids.canonical(self._axis.values[position])
+
+
+def grid(**axes: Any) -> GridSource:
+    """Every combination of the values: `grid(omega=[1.0, 2.0], dt=[1e-3])`."""
+    return GridSource(**axes)
+
+
+def _axis(name: str, values: Any) -> _Axis:
+    """One axis. *Raises* SourceError, IdentityError."""
+    where = ids.member("grid", name)
+    lazy = _as_range(values, where)
+    if lazy is not None:
+        return _LazyAxis(name, lazy)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(values, numpy.ndarray):
+        if values.ndim != 1 or not (values.dtype.kind in "biu" or values.dtype == numpy.float64):
+            _refuse(
+                f"an array of {values.dtype} with {values.ndim} dimensions is not an axis",
+                where,
+                "Give a list, or an array of float64, integers or bools with one dimension.",
+            )
+        values = values.tolist()
+    if not isinstance(values, (list, tuple, range)):
+        _refuse(
+            f"{ids.shown(values)} is a {type(values).__name__}, not a list of values",
+            where,
+            "Write a list, also for one value: [value].",
+        )
+    if not values:
+        _refuse("the list is empty", where, "Give it a value, or leave the parameter out.")
+    if len(values) > LONGEST_AXIS:
+        _refuse(
+            f"{len(values)} values; a list can have {LONGEST_AXIS}",
+            where,
+            "Write a rule, like {linspace: [0, 1, 1000]}, or split it into two parameters.",
+        )
+    return _Axis(name, [ids.plain(value, f"{where}[{i}]") for i, value in enumerate(values)])
+
+
+def _as_range(values: Any, where: str) -> Range | None:
+    """The axis by a rule that `values` is, or describes; None for a list."""
+    long = isinstance(values, range) and values[_LONGEST_WRITTEN_RANGE:]
+    ranges = sys.modules.get("hpcsweep.sources.ranges")
+    made = ranges is not None and isinstance(values, ranges.Range)
+    if not (made or long or isinstance(values, Mapping)):
+        return None
+    # Only where a rule stands: it needs decimal arithmetic.
+    from hpcsweep.sources.ranges import Range, from_spec, whole_range  # noqa: PLC0415
+
+    if isinstance(values, Range):
+        if values.spec:
+            return values
+        _refuse("a range without a rule", where, "Use linspace, arange, logspace or range.")
+    if isinstance(values, range):
+        return whole_range(values.start, values.stop, values.step, where=where)
+    return from_spec(values, where)
+
+
+def _distinct(label: str, name: str, values: list[Any]) -> dict[str, int]:
+    """The position of each value by its member. *Raises* SourceError for duplicates."""
+    positions: dict[str, int] = {}
+    for position, value in enumerate(values):
+        first = positions.setdefault(label + ids.canonical(value), position)
+        if first != position:
+            _refuse(
+                f"the values at {first} and {position} are the same: "
+                f"{ids.shown(values[first])} and {ids.shown(value)}",
+                ids.member("grid", name),
+                "Leave one of them out; repetitions of a case are `replicates`.",
+            )
+    return positions
+
+
+def _refuse(what: str, where: str, next_step: str) -> NoReturn:
+    raise SourceError(what, where=where, next_step=next_step)

@@ -1,0 +1,276 @@
+"""Axes by a rule: decimal-exact, and no value is made before it is read.
+
+    {linspace: [0, 1, 11]}      11 values from 0 to 1, both included
+    {arange: [0, 1, 0.1]}       from 0 in steps of 0.1, below 1
+    {logspace: [-3, 0, 4]}      10**-3 … 10**0; a fourth number is another base
+    {range: [0, 1000]}          integers as Python's range: start, stop, step
+
+A float stands for the decimal that is written, so 0.3 is 0.3 whatever the steps add up to.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Context, Decimal
+from fractions import Fraction
+from typing import Any, overload
+
+from hpcsweep import ids
+from hpcsweep.errors import IdentityError, SourceError
+from hpcsweep.sources.base import nearest, whole_number
+
+# So that sums of positions stay within 64 bits.
+_LONGEST = 2**62
+# Digits of the logarithms and powers of a logspace; a float has 17.
+_DIGITS = 60
+
+
+class Range(Sequence[Any]):
+    """Different numbers in ascending or descending order; `spec` is how a manifest says it."""
+
+    spec: Mapping[str, list[Any]]
+
+    @abstractmethod
+    def at(self, position: int) -> Any:
+        """The value at a position of `0 .. count-1`."""
+
+    @abstractmethod
+    def find(self, value: Any) -> int | None:
+        """The position of a plain value; None where it is none of them."""
+
+    @overload
+    def __getitem__(self, position: int) -> Any: ...
+    @overload
+    def __getitem__(self, position: slice) -> Sequence[Any]: ...
+    def __getitem__(self, position: int | slice) -> Any:
+        if isinstance(position, slice):
+            return [self.at(i) for i in range(len(self))[position]]
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"position {position} is outside 0..{len(self) - 1}")
+        return self.at(position % len(self))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Range) and self.spec == other.spec
+
+    def __hash__(self) -> int:
+        return hash(repr(self.spec))
+
+    def __repr__(self) -> str:
+        return f"<{ids.shown(dict(self.spec))}: {len(self)} values>"
+
+
+class LinearRange(Range):
+    """start + i * step, computed exactly and rounded once; ints where `whole`."""
+
+    def __init__(
+        self, start: Fraction, step: Fraction, count: int, *, whole: bool, where: str
+    ) -> None:
+        if count > _LONGEST:
+            raise _refused(f"{count} values are too many", where, "Give a larger step.")
+        denominator = math.lcm(start.denominator, step.denominator)
+        # Numerators over one denominator: a value is one division, which rounds once.
+        self.first = start.numerator * (denominator // start.denominator)
+        self.step = step.numerator * (denominator // step.denominator)
+        self.denominator = denominator
+        self.whole = whole
+        self._count = count
+        self.spec = {}
+        last = start + (count - 1) * step
+        largest = max(abs(start), abs(last))
+        if not whole and largest > Fraction(math.nextafter(math.inf, 0)):
+            raise _refused("its values are beyond the largest float", where, "Give smaller ones.")
+        # Numbers farther apart than floats are there cannot become the same float.
+        if not whole and count > 1 and abs(step) <= Fraction(math.ulp(float(largest))):
+            raise _refused(
+                f"steps of {float(step)!r} are smaller than floats of this size can tell apart",
+                where,
+                "Give a larger step.",
+            )
+
+    def __len__(self) -> int:
+        return self._count
+
+    def at(self, position: int) -> Any:
+        value = self.first + self.step * position
+        return value // self.denominator if self.whole else value / self.denominator
+
+    def exactly(self, position: int) -> Fraction:
+        """The value before it is rounded."""
+        return Fraction(self.first + self.step * position, self.denominator)
+
+    def find(self, value: Any) -> int | None:
+        if type(value) not in (int, float):
+            return None
+        if self._count == 1 or not self.step:
+            return 0 if value == self.at(0) else None
+        offset = Fraction(value) * self.denominator - self.first
+        guess = round(offset / self.step)
+        near = range(max(0, guess - 1), min(self._count, guess + 2))
+        return next((i for i in near if self.at(i) == value), None)
+
+
+class LogRange(Range):
+    """base**e for the exponents of a linear range; exact where e is an integer."""
+
+    def __init__(self, exponents: LinearRange, base: Fraction) -> None:
+        self._exponents = exponents
+        self._base = base
+        self._context = Context(prec=_DIGITS)
+        self._log = self._context.ln(self._decimal(base.numerator, base.denominator))
+        self.spec = {}
+
+    def __len__(self) -> int:
+        return len(self._exponents)
+
+    def at(self, position: int) -> float:
+        exponent = self._exponents.exactly(position)
+        if exponent.denominator == 1:
+            return float(self._base**exponent.numerator)
+        # exp and ln of decimal numbers are correctly rounded, so the same on every machine.
+        power = self._decimal(exponent.numerator, exponent.denominator)
+        return float(self._context.exp(self._context.multiply(power, self._log)))
+
+    def find(self, value: Any) -> int | None:
+        if type(value) not in (int, float) or value <= 0:
+            return None
+        rising = len(self) == 1 or self.at(0) < self.at(1)
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            found = self.at(middle)
+            if found == value:
+                return middle
+            if (found < value) == rising:
+                low = middle + 1
+            else:
+                high = middle
+        return None
+
+    def _decimal(self, numerator: int, denominator: int) -> Decimal:
+        return self._context.divide(Decimal(numerator), Decimal(denominator))
+
+
+def linspace(start: float, stop: float, num: int, where: str = "linspace") -> Range:
+    """`num` values from `start` to `stop`, both included, evenly spaced."""
+    made = _evenly(start, stop, num, where)
+    return _said(made, linspace=[start, stop, len(made)])
+
+
+def _evenly(start: float, stop: float, num: int, where: str) -> LinearRange:
+    count = whole_number(num, f"{where}[2]", at_least=1)
+    first, last = _exact(start, f"{where}[0]"), _exact(stop, f"{where}[1]")
+    if count > 1 and first == last:
+        raise _refused(f"{count} values from {start!r} to itself", where, "Give another end.")
+    step = (last - first) / (count - 1) if count > 1 else Fraction(0)
+    return LinearRange(first, step, count, whole=False, where=where)
+
+
+def arange(start: float, stop: float, step: float, where: str = "arange") -> Range:
+    """start, start + step … before `stop`; ints where all three are."""
+    first, end, by = (_exact(value, f"{where}[{i}]") for i, value in enumerate((start, stop, step)))
+    count = 0 if by == 0 else math.ceil((end - first) / by)
+    if count < 1:
+        raise _refused(
+            f"steps of {step!r} from {start!r} never come near {stop!r}",
+            where,
+            "Write start, stop and step; the stop is left out.",
+        )
+    whole = all(type(ids.plain(value)) is int for value in (start, stop, step))
+    made = LinearRange(first, by, count, whole=whole, where=where)
+    return _said(made, arange=[start, stop, step])
+
+
+def logspace(
+    start: float, stop: float, num: int, base: float = 10, where: str = "logspace"
+) -> Range:
+    """`num` powers of `base`, the exponents evenly spaced from `start` to `stop`."""
+    exact = _exact(base, f"{where}[3]")
+    if exact <= 0 or exact == 1:
+        raise _refused(f"the base {base!r}", f"{where}[3]", "Give one above 0 that is not 1.")
+    exponents = _evenly(start, stop, num, where)
+    log = abs(math.log(exact))
+    # 2**-1022 … 2**1023, and neighbours that differ by more than floats do, with room for rounding.
+    if max(abs(_exact(end, where)) for end in (start, stop)) * log > 708:
+        raise _refused("its values are beyond the floats", where, "Give smaller exponents.")
+    if len(exponents) > 1 and abs(exponents.step / exponents.denominator) * log < 2**-50:
+        raise _refused("its values are too close to be told apart", where, "Give fewer values.")
+    said = [start, stop, len(exponents)]
+    spec = said if exact == 10 else [*said, base]
+    return _said(LogRange(exponents, exact), logspace=spec)
+
+
+def whole_range(*arguments: int, where: str = "range") -> Range:
+    """The integers of Python's `range(*arguments)`."""
+    numbers = [whole_number(value, f"{where}[{i}]") for i, value in enumerate(arguments)]
+    try:
+        found = range(*numbers)
+    except (TypeError, ValueError) as error:
+        raise _refused(
+            f"{ids.shown(numbers)}: {error}", where, "Write [stop], [start, stop] or with a step."
+        ) from error
+    count = max(0, -((found.start - found.stop) // found.step))
+    if not count:
+        raise _refused("it is empty", where, "Give it a value, or leave the parameter out.")
+    made = LinearRange(Fraction(found.start), Fraction(found.step), count, whole=True, where=where)
+    return _said(made, range=[found.start, found.stop, found.step])
+
+
+RULES: dict[str, Callable[..., Range]] = {
+    "linspace": linspace,
+    "arange": arange,
+    "logspace": logspace,
+    "range": whole_range,
+}
+_EXAMPLES = {
+    "linspace": "[0, 1, 11]",
+    "arange": "[0, 1, 0.1]",
+    "logspace": "[-3, 0, 4]",
+    "range": "[0, 100]",
+}
+
+
+def from_spec(value: Mapping[str, Any], where: str) -> Range:
+    """The axis that a mapping like `{linspace: [0, 1, 11]}` describes. *Raises* SourceError."""
+    name = next(iter(value), None)
+    if len(value) != 1 or not isinstance(name, str) or name not in RULES:
+        raise _refused(
+            f"{ids.shown(dict(value))} is a dict, not a list of values",
+            where,
+            f"Write a list, or one rule: {{linspace: [0, 1, 11]}}. {nearest(name, RULES, 'rule')}",
+        )
+    arguments = value[name]
+    if isinstance(arguments, (list, tuple)):
+        wanted = {"linspace": (3,), "arange": (3,), "logspace": (3, 4), "range": (1, 2, 3)}[name]
+        if len(arguments) in wanted:
+            return RULES[name](*arguments, where=f"{where}.{name}")
+    raise _refused(
+        f"{ids.shown(arguments)} is not what {name} takes",
+        f"{where}.{name}",
+        f"Write it like {{{name}: {_EXAMPLES[name]}}}.",
+    )
+
+
+def as_written(value: float) -> Fraction:
+    """The decimal that a number is written as: the shortest that reads back as it."""
+    return Fraction(repr(value))
+
+
+def _exact(value: Any, where: str) -> Fraction:
+    try:
+        number = ids.plain(value, where)
+    except IdentityError as error:
+        raise _refused(error.what, where, "Give a finite number.") from error
+    if type(number) not in (int, float):
+        raise _refused(f"{ids.shown(value)} is not a number", where, "Give an int or a float.")
+    return as_written(number)
+
+
+def _said(made: Range, **spec: list[Any]) -> Range:
+    made.spec = ids.plain(spec)
+    return made
+
+
+def _refused(what: str, where: str, next_step: str) -> SourceError:
+    return SourceError(what, where=where, next_step=next_step)

@@ -1,0 +1,111 @@
+"""Replicates: every case of a source several times, with a seed of its own each time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from hpcsweep import ids
+from hpcsweep.errors import SourceError
+from hpcsweep.records import ParamCase
+from hpcsweep.sources.base import ParameterSource, fresh, whole_number
+
+if TYPE_CHECKING:
+    from hpcsweep.sources.caselines import CaseLines
+    from hpcsweep.sources.vectors import Array
+
+
+class ReplicatedSource(ParameterSource):
+    """Each case of `source` `replicates` times; the replicate varies fastest.
+
+    *Raises* SourceError.
+    """
+
+    def __init__(self, source: ParameterSource, replicates: int) -> None:
+        if source.replicates > 1:
+            raise SourceError(
+                "the source has replicates already",
+                where="replicates",
+                next_step="Say it once, with the product of both.",
+            )
+        self._source = source
+        self._replicates = whole_number(replicates, "replicates", at_least=1)
+
+    def to_manifest_dict(self) -> dict[str, Any]:
+        return self._wrapped(self._source.to_manifest_dict())
+
+    def freeze(self, lines: CaseLines) -> dict[str, Any]:
+        return self._wrapped(self._source.freeze(lines))
+
+    @property
+    def n_cases(self) -> int:
+        return self._source.n_cases * self._replicates
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self._source.names
+
+    @property
+    def can_find(self) -> bool:
+        return self._source.can_find
+
+    @property
+    def is_distinct(self) -> bool:
+        return self._source.is_distinct
+
+    @property
+    def replicates(self) -> int:
+        return self._replicates
+
+    def find(self, params: Mapping[str, Any], replicate: int = 0) -> int | None:
+        if not 0 <= replicate < self._replicates:
+            return None
+        index = self._source.find(params)
+        return None if index is None else index * self._replicates + replicate
+
+    def __iter__(self) -> Iterator[ParamCase]:
+        # Over the inner iterator: a source of cases in a file reads it in one go.
+        for case in self._source:
+            for replicate in range(self._replicates):
+                yield self._replica(case, replicate)
+
+    def _case(self, index: int) -> ParamCase:
+        inner, replicate = divmod(index, self._replicates)
+        return self._replica(self._source[inner], replicate)
+
+    def _params(self, index: int) -> dict[str, Any]:
+        return self._source.params(index // self._replicates)
+
+    def _tags(self, index: int) -> tuple[str, ...]:
+        return self._source.tags(index // self._replicates)
+
+    def _columns(self, start: int, stop: int) -> dict[str, Array]:
+        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+
+        first = start // self._replicates
+        inner = self._source.columns(first, -(-stop // self._replicates))
+        skip = start - first * self._replicates
+        return vectors.rows(inner, vectors.counted(skip, stop - start) // self._replicates)
+
+    def _replica(self, case: ParamCase, replicate: int) -> ParamCase:
+        return ParamCase(
+            index=case.index * self._replicates + replicate,
+            params=fresh(case.params),
+            case_id=ids.case_id(case.params, replicate) if replicate else case.case_id,
+            tags=case.tags,
+            replicate=replicate,
+        )
+
+    def _wrapped(self, inner: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "type": "ReplicatedSource",
+            "source": inner,
+            "replicates": self._replicates,
+            "total_cases": self.n_cases,
+        }
+
+
+def replicated(source: ParameterSource, replicates: int) -> ParameterSource:
+    """`source` with replicates; itself where there is only one of each. *Raises* SourceError."""
+    wrapped = ReplicatedSource(source, replicates)
+    return source if replicates == 1 else wrapped

@@ -1,0 +1,134 @@
+"""Replicates and named random streams: plans of seeds, and the streams below one seed."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+from hpcsweep import ids
+from hpcsweep.errors import SourceError
+from hpcsweep.sources.base import checked_keys, whole_number
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+
+@dataclass(frozen=True)
+class SeedBundle:
+    """The random streams of one replicate: as many as there are names, all independent.
+
+    A bundle with params, as every case has, has other streams than one without.
+    """
+
+    # Any integer.
+    root_seed: int
+    # None is 0: the same streams, the same fingerprint.
+    replicate_index: int | None = None
+    # Of the case whose streams these are; "" where all cases share them.
+    case_id: str = ""
+    seed: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        replicate = 0 if self.replicate_index is None else self.replicate_index
+        object.__setattr__(self, "root_seed", whole_number(self.root_seed, "seeds.root_seed"))
+        object.__setattr__(
+            self, "replicate_index", whole_number(replicate, "seeds.replicate_index", at_least=0)
+        )
+        object.__setattr__(
+            self, "seed", ids.case_seed(self.root_seed, self.case_id, self.replicate_index or 0)
+        )
+
+    @classmethod
+    def for_preprocessing(cls, base: int) -> SeedBundle:
+        """The streams of what is done once for all replicates."""
+        return cls(SeedBundle(base).derive("preprocessing"))
+
+    @classmethod
+    def from_dict(cls, value: Any) -> SeedBundle:
+        """The bundle that `to_dict` described. *Raises* SourceError."""
+        found = checked_keys(value, ("root_seed",), ("replicate_index", "case_id"), "seeds")
+        return cls(found["root_seed"], found.get("replicate_index"), found.get("case_id", ""))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The bundle as plain JSON."""
+        named = {"case_id": self.case_id} if self.case_id else {}
+        return {"root_seed": self.root_seed, "replicate_index": self.replicate_index, **named}
+
+    def derive(self, name: str) -> int:
+        """128 bits for the stream of this name."""
+        return stream_seed(self.seed, name)
+
+    def rng(self, name: str = "default") -> random.Random:
+        """A generator of Python's, at the start of the stream of this name."""
+        return random.Random(self.derive(name))  # noqa: S311  # a simulation's
+
+    def numpy(self, name: str = "default") -> Generator:
+        """A generator of numpy's, at the start of the stream of this name."""
+        import numpy as np  # noqa: PLC0415  # only for those who ask for it (invariant 17)
+
+        return np.random.default_rng(self.derive(name))
+
+    @property
+    def numpy_seed(self) -> int:
+        """The seed of the default stream: 128 bits, for numpy.random.SeedSequence."""
+        return self.derive("default")
+
+    def fingerprint(self) -> str:
+        """16 hex digits that tell bundles with different streams apart."""
+        return ids.fingerprint(self.to_dict())
+
+
+@dataclass(frozen=True)
+class SeedPlan:
+    """Replicates of one base seed: a sequence of bundles."""
+
+    # Any integer.
+    base_seed: int
+    # >= 1.
+    replicates: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base_seed", whole_number(self.base_seed, "seeds.base"))
+        object.__setattr__(
+            self, "replicates", whole_number(self.replicates, "seeds.replicates", at_least=1)
+        )
+
+    @classmethod
+    def from_manifest_dict(cls, value: Mapping[str, Any]) -> SeedPlan:
+        """The plan that `to_manifest_dict` described. *Raises* SourceError."""
+        found = checked_keys(value, ("type", "base", "replicates"), (), "seeds")
+        if found["type"] != "SeedPlan":
+            raise SourceError(
+                f"unknown type {ids.shown(found['type'])}",
+                where="seeds.type",
+                next_step="It is SeedPlan.",
+            )
+        return cls(found["base"], found["replicates"])
+
+    def to_manifest_dict(self) -> dict[str, Any]:
+        """The plan as plain JSON."""
+        return {"type": "SeedPlan", "base": self.base_seed, "replicates": self.replicates}
+
+    def __len__(self) -> int:
+        return self.replicates
+
+    def __iter__(self) -> Iterator[SeedBundle]:
+        return (SeedBundle(self.base_seed, replicate) for replicate in range(self.replicates))
+
+    def __getitem__(self, replicate: SupportsIndex) -> SeedBundle:
+        position = range(self.replicates)[replicate]
+        return SeedBundle(self.base_seed, position)
+
+
+def seeds(base: int, replicates: int = 1) -> SeedPlan:
+    """The seeds of `replicates` repetitions: `for bundle in seeds(42, 5): bundle.rng("noise")`."""
+    return SeedPlan(base, replicates)
+
+
+def stream_seed(seed: int, name: str) -> int:
+    """128 bits for a named stream below a seed. *Raises* IdentityError for a name without UTF-8."""
+    text = f"hpcsweep stream 1\n{seed:x}\n{ids.plain(name, 'name')}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest())

@@ -1,0 +1,242 @@
+"""Cases in a table: a CSV, JSON Lines or Parquet file.
+
+A file is read once, from beginning to end and never whole, into lines of JSON in a temporary file
+with the offset of each: a case costs one seek. The frozen manifest has those lines, so a task
+reads what was there when the sweep was submitted.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import os
+import re
+import tempfile
+import weakref
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from hpcsweep import ids
+from hpcsweep.errors import IdentityError, SourceError
+from hpcsweep.sources.base import ParameterSource, check_names, checked_keys
+from hpcsweep.sources.caselines import line_of
+from hpcsweep.sources.manual import checked_tags, frozen_cases
+
+if TYPE_CHECKING:
+    from hpcsweep.sources.caselines import CaseLines
+
+# Numbers as Python writes them; "001" is none of them, and stays text.
+_INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)", re.ASCII)
+_FLOAT = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][+-]?[0-9]+)?", re.ASCII)
+_WORDS = {"": None, "true": True, "True": True, "false": False, "False": False}
+_NO_NUMBERS = ("nan", "inf", "-inf", "+inf", "infinity", "-infinity", "+infinity")
+
+
+class TableSource(ParameterSource):
+    """The rows of a file, each a case; columns are parameters.
+
+    In CSV a cell that is written like a number, true or false is one, an empty one is None, all
+    else is text. *Raises* SourceError for a file that cannot be read or has two equal rows,
+    IdentityError for a value without canonical form, both with the row.
+    """
+
+    def __init__(self, file: str | Path, tags: Sequence[str] | None = None) -> None:
+        self._file = Path(file)
+        self._own_tags = checked_tags(tags)
+        rows = _reader(self._file)(self._file)
+        # Without a name, and gone with the object.
+        self._lines: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        weakref.finalize(self, self._lines.close)
+        self._offsets = array("Q", [0])
+        self._names = self._copied(rows)
+        if not self.n_cases:
+            raise SourceError("it has no cases", where=str(file), next_step="Give it a row.")
+
+    @classmethod
+    def from_manifest_dict(cls, value: Any, where: str = "source") -> TableSource:
+        """The source that `to_manifest_dict` described. *Raises* SourceError."""
+        found = checked_keys(value, ("type", "file"), ("tags", "total_cases"), where)
+        if not isinstance(found["file"], str) or not found["file"]:
+            raise SourceError(
+                f"{ids.shown(found['file'])} is not the name of a file",
+                where=f"{where}.file",
+                next_step="Write its path, relative to the manifest.",
+            )
+        return cls(found["file"], found.get("tags"))
+
+    def _copied(self, rows: Iterator[tuple[str, Any]]) -> frozenset[str]:
+        """Write the rows down; the names in them."""
+        names: set[str] = set()
+        seen: dict[bytes, int] = {}
+        end = 0
+        for index, (where, row) in enumerate(rows):
+            params = _checked(row, where)
+            names.update(params)
+            digest = hashlib.blake2b(ids.canonical(params).encode(), digest_size=16).digest()
+            first = seen.setdefault(digest, index)
+            if first != index:
+                raise SourceError(
+                    f"the cases at {first} and {index} are the same: {ids.shown(params)}",
+                    where=where,
+                    next_step="Leave one of them out; repetitions of a case are `replicates`.",
+                )
+            end += self._lines.write(line_of(params))
+            self._offsets.append(end)
+        self._lines.flush()
+        return frozenset(names)
+
+    def to_manifest_dict(self) -> dict[str, Any]:
+        return {
+            "type": "TableSource",
+            # The program that reads this may stand elsewhere.
+            "file": str(self._file.resolve()),
+            "tags": list(self._own_tags),
+            "total_cases": self.n_cases,
+        }
+
+    def freeze(self, lines: CaseLines) -> dict[str, Any]:
+        first = lines.add(self._line(index) for index in range(self.n_cases))
+        return frozen_cases(self._own_tags, self._names, first, self.n_cases)
+
+    @property
+    def n_cases(self) -> int:
+        return len(self._offsets) - 1
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self._names
+
+    @property
+    def is_distinct(self) -> bool:
+        return True
+
+    def _params(self, index: int) -> dict[str, Any]:
+        params: dict[str, Any] = json.loads(self._line(index))
+        return params
+
+    def _tags(self, index: int) -> tuple[str, ...]:
+        return (*self._own_tags, f"manual_{index}")
+
+    def _line(self, index: int) -> bytes:
+        start, stop = self._offsets[index], self._offsets[index + 1]
+        # Without the file's one position, which threads would share.
+        return os.pread(self._lines.fileno(), stop - start, start)
+
+
+def table(file: str | Path, tags: Sequence[str] | None = None) -> TableSource:
+    """The rows of a .csv, .jsonl or .parquet file: `table("cases.csv")`."""
+    return TableSource(file, tags)
+
+
+def _reader(path: Path) -> Any:
+    readers = {".csv": _csv, ".jsonl": _jsonl, ".ndjson": _jsonl, ".parquet": _parquet}
+    if path.suffix.lower() not in readers:
+        raise SourceError(
+            f"a table in a {path.suffix or 'file without ending'!r}",
+            where=str(path),
+            next_step=f"Known are {', '.join(readers)}.",
+        )
+    return readers[path.suffix.lower()]
+
+
+def _csv(path: Path) -> Iterator[tuple[str, Any]]:
+    try:
+        # As the csv module wants it: line ends inside quotes stay what they are.
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = csv.reader(stream, strict=True)
+            header = next(rows, [])
+            if len(set(header)) != len(header):
+                raise SourceError(
+                    "two columns have the same name", where=f"{path}:1", next_step="Rename one."
+                )
+            for row in rows:
+                where = f"{path}:{rows.line_num}"
+                if len(row) != len(header):
+                    if not row:  # an empty line
+                        continue
+                    raise SourceError(
+                        f"{len(row)} cells under {len(header)} columns",
+                        where=where,
+                        next_step="Quote cells that hold a comma.",
+                    )
+                yield where, {k: _cell(v, where) for k, v in zip(header, row, strict=True)}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise _unreadable(path, error) from error
+
+
+def _cell(text: str, where: str) -> Any:
+    if text in _WORDS:
+        return _WORDS[text]
+    if text.strip().lower() in _NO_NUMBERS:
+        raise SourceError(
+            f"{text!r} has no JSON form", where=where, next_step="Use a number, or leave it empty."
+        )
+    if _INTEGER.fullmatch(text) and len(text) < 600:
+        return int(text)
+    if _FLOAT.fullmatch(text) and math.isfinite(number := float(text)):
+        return number
+    return text
+
+
+def _jsonl(path: Path) -> Iterator[tuple[str, Any]]:
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            for number, line in enumerate(stream, 1):
+                if not line.strip():
+                    continue
+                where = f"{path}:{number}"
+                try:
+                    yield where, json.loads(line)
+                except ValueError as error:
+                    raise SourceError(
+                        f"not JSON: {error}", where=where, next_step="One object per line."
+                    ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
+    try:
+        import pyarrow  # noqa: PLC0415  # an extra, for those who have such files
+        from pyarrow import parquet  # noqa: PLC0415  # the same
+    except ImportError as error:
+        raise SourceError(
+            "Parquet needs pyarrow, which is not installed",
+            where=str(path),
+            next_step='pip install "hpcsweep[parquet]"',
+        ) from error
+    try:
+        with parquet.ParquetFile(path) as file:
+            index = 0
+            for batch in file.iter_batches():
+                for row in batch.to_pylist():
+                    yield f"{path}: row {index}", row
+                    index += 1
+    except (OSError, pyarrow.ArrowException) as error:
+        raise _unreadable(path, error) from error
+
+
+def _checked(row: Any, where: str) -> dict[str, Any]:
+    if not isinstance(row, Mapping):
+        raise SourceError(
+            f"{ids.shown(row)} is a {type(row).__name__}",
+            where=where,
+            next_step="Give an object by parameter name.",
+        )
+    check_names(row, where)
+    try:
+        params: dict[str, Any] = ids.plain(row, "row")
+    except IdentityError as error:
+        raise SourceError(
+            f"{error.where}: {error.what}", where=where, next_step=error.next_step
+        ) from error
+    return params
+
+
+def _unreadable(path: Path, error: Exception) -> SourceError:
+    what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return SourceError(f"cannot be read: {what}", where=str(path), next_step="Check the file.")

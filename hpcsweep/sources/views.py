@@ -1,0 +1,290 @@
+"""Other looks at one source: a slice, some indices, more parameters, another order."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from hpcsweep import ids
+from hpcsweep.errors import InputError, SourceError
+from hpcsweep.indexset import IndexSet
+from hpcsweep.records import ParamCase
+from hpcsweep.sources.base import ParameterSource, check_names, fresh, moved, whole_number
+from hpcsweep.sources.permutation import Permutation
+
+if TYPE_CHECKING:
+    from hpcsweep.sources.caselines import CaseLines
+    from hpcsweep.sources.vectors import Array
+
+
+class View(ParameterSource):
+    """Cases of another source at other indices."""
+
+    def __init__(self, source: ParameterSource) -> None:
+        self._source = source
+
+    @abstractmethod
+    def _there(self, index: int) -> int:
+        """The index in the source of the case that has `index` here."""
+
+    @abstractmethod
+    def _here(self, index: int) -> int | None:
+        """The index here of the case that has `index` in the source, if it is here."""
+
+    @abstractmethod
+    def _rule(self) -> dict[str, Any]:
+        """The keys of the manifest dict that say which cases these are."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self._source.names
+
+    @property
+    def can_find(self) -> bool:
+        # Of two equal cases the source finds the first, and the second may be the one here.
+        return self._source.can_find and self._source.is_distinct
+
+    @property
+    def is_distinct(self) -> bool:
+        return self._source.is_distinct
+
+    @property
+    def replicates(self) -> int:
+        return self._source.replicates
+
+    def find(self, params: Mapping[str, Any], replicate: int = 0) -> int | None:
+        if not self.can_find:
+            return super().find(params, replicate)
+        index = self._source.find(params, replicate)
+        return None if index is None else self._here(index)
+
+    def to_manifest_dict(self) -> dict[str, Any]:
+        return self._described(self._source.to_manifest_dict())
+
+    def freeze(self, lines: CaseLines) -> dict[str, Any]:
+        return self._described(self._source.freeze(lines))
+
+    def _described(self, inner: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "type": type(self).__name__,
+            "source": inner,
+            **self._rule(),
+            "total_cases": self.n_cases,
+        }
+
+    def _case(self, index: int) -> ParamCase:
+        return moved(self._source[self._there(index)], index)
+
+    def _params(self, index: int) -> dict[str, Any]:
+        return self._source.params(self._there(index))
+
+    def _tags(self, index: int) -> tuple[str, ...]:
+        return self._source.tags(self._there(index))
+
+    def _columns(self, start: int, stop: int) -> dict[str, Array]:
+        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+
+        # Of an empty range, for the types; then runs of cases that are neighbours in the source.
+        pieces = [self._source.columns(0, 0)]
+        pieces += [self._source.columns(*run) for run in self._runs(start, stop)]
+        return vectors.joined(pieces)
+
+    def _runs(self, start: int, stop: int) -> list[tuple[int, int]]:
+        runs: list[tuple[int, int]] = []
+        for there in map(self._there, range(start, stop)):
+            if runs and runs[-1][1] == there:
+                runs[-1] = (runs[-1][0], there + 1)
+            else:
+                runs.append((there, there + 1))
+        return runs
+
+
+class SliceSource(View):
+    """The cases first, first + step, … of a source, `count` of them; what `source[a:b:c]` gives.
+
+    *Raises* SourceError.
+    """
+
+    def __init__(self, source: ParameterSource, first: int, step: int, count: int) -> None:
+        super().__init__(source)
+        self._first = whole_number(first, "slice.first", at_least=0)
+        self._step = whole_number(step, "slice.step")
+        self._count = whole_number(count, "slice.count", at_least=0)
+        last = self._first + (self._count - 1) * self._step
+        inside = self._step and last >= 0 and max(self._first, last) < source.n_cases
+        if self._count and not inside:
+            raise SourceError(
+                f"{self._count} cases in steps of {self._step} from {self._first} are not inside "
+                f"the source, which has {source.n_cases}",
+                where="slice",
+                next_step="Give indices of 0 up to the count of cases.",
+            )
+
+    @property
+    def n_cases(self) -> int:
+        return self._count
+
+    def _rule(self) -> dict[str, Any]:
+        return {"first": self._first, "step": self._step, "count": self._count}
+
+    def _there(self, index: int) -> int:
+        return self._first + index * self._step
+
+    def _here(self, index: int) -> int | None:
+        position, rest = divmod(index - self._first, self._step) if self._count else (0, 1)
+        return position if rest == 0 and 0 <= position < self._count else None
+
+    def _runs(self, start: int, stop: int) -> list[tuple[int, int]]:
+        if self._step == 1:
+            return [(self._first + start, self._first + stop)]
+        return super()._runs(start, stop)
+
+
+class TakeSource(View):
+    """The cases of a set of indices, in ascending order. *Raises* SourceError."""
+
+    def __init__(self, source: ParameterSource, indices: IndexSet) -> None:
+        super().__init__(source)
+        if not indices or indices.ranges[-1][1] > source.n_cases:
+            raise SourceError(
+                f"the indices {ids.shown(str(indices))} are not all of a source of "
+                f"{source.n_cases} cases",
+                where="take.indices",
+                next_step="Write them like 0-9,12, below the count of cases.",
+            )
+        self._indices = indices
+
+    @property
+    def n_cases(self) -> int:
+        return self._indices.count
+
+    def _rule(self) -> dict[str, Any]:
+        return {"indices": str(self._indices)}
+
+    def _there(self, index: int) -> int:
+        return self._indices.select(index)
+
+    def _here(self, index: int) -> int | None:
+        return self._indices.rank(index) if index in self._indices else None
+
+    def _runs(self, start: int, stop: int) -> list[tuple[int, int]]:
+        return list(self._indices.slice(start, stop).ranges)
+
+
+class ShuffleSource(View):
+    """The same cases, in an order that a key makes: a permutation, computed per index."""
+
+    def __init__(self, source: ParameterSource, seed: int) -> None:
+        super().__init__(source)
+        self._seed = whole_number(seed, "shuffle.seed")
+        text = f"hpcsweep shuffle 1\n{self._seed:x}"
+        self._permutation = Permutation(
+            source.n_cases, hashlib.blake2b(text.encode(), digest_size=32).digest()
+        )
+
+    @property
+    def n_cases(self) -> int:
+        return self._source.n_cases
+
+    def _rule(self) -> dict[str, Any]:
+        return {"seed": self._seed}
+
+    def _there(self, index: int) -> int:
+        return self._permutation.at(index)
+
+    def _here(self, index: int) -> int | None:
+        return self._permutation.index_of(index)
+
+
+class FixedSource(View):
+    """Every case of a source with the same further parameters. *Raises* SourceError."""
+
+    def __init__(self, source: ParameterSource, params: Mapping[str, Any]) -> None:
+        super().__init__(source)
+        if not isinstance(params, Mapping) or not params:
+            raise SourceError(
+                f"{ids.shown(params)} is not a mapping of names to values",
+                where="fixed",
+                next_step="Give at least one parameter.",
+            )
+        check_names(params, "fixed")
+        clash = next((name for name in ids.in_order(params) if name in source.names), None)
+        if clash is not None:
+            raise SourceError(
+                f"the source has the parameter {clash!r} already",
+                where="fixed",
+                next_step="Leave it out in one of the two places.",
+            )
+        self._fixed: dict[str, Any] = {
+            name: ids.plain(params[name], ids.member("fixed", name))
+            for name in ids.in_order(params)
+        }
+
+    @property
+    def n_cases(self) -> int:
+        return self._source.n_cases
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self._source.names.union(self._fixed)
+
+    def find(self, params: Mapping[str, Any], replicate: int = 0) -> int | None:
+        mine = {name: params[name] for name in self._fixed if name in params}
+        if ids.canonical(mine) != ids.canonical(self._fixed):
+            return None
+        rest = {name: value for name, value in params.items() if name not in self._fixed}
+        return super().find(rest, replicate)
+
+    def _rule(self) -> dict[str, Any]:
+        return {"params": fresh(self._fixed)}
+
+    def _there(self, index: int) -> int:
+        return index
+
+    def _here(self, index: int) -> int | None:
+        return index
+
+    def _case(self, index: int) -> ParamCase:
+        case = self._source[index]
+        params = self._params(index)
+        return ParamCase(
+            index=index,
+            params=params,
+            case_id=ids.case_id(params, case.replicate),
+            tags=case.tags,
+            replicate=case.replicate,
+        )
+
+    def _params(self, index: int) -> dict[str, Any]:
+        params: dict[str, Any] = fresh(self._fixed)
+        return self._source.params(index) | params
+
+    def _columns(self, start: int, stop: int) -> dict[str, Array]:
+        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+
+        fixed = {name: vectors.repeated(value, stop - start) for name, value in self._fixed.items()}
+        return self._source.columns(start, stop) | fixed
+
+
+def sliced(source: ParameterSource, wanted: slice) -> SliceSource:
+    """`source[wanted]`, with Python's rules for slices. *Raises* as they do."""
+    start, stop, step = wanted.indices(source.n_cases)
+    count = max(0, -((start - stop) // step))
+    # An empty one begins anywhere.
+    return SliceSource(source, start if count else 0, step, count)
+
+
+def index_set(indices: IndexSet | Iterable[int] | str | int) -> IndexSet:
+    """The indices as a set. *Raises* SourceError."""
+    try:
+        if isinstance(indices, (str, int)):
+            return IndexSet.parse(str(indices))
+        return indices if isinstance(indices, IndexSet) else IndexSet.of(indices)
+    except (InputError, TypeError) as error:
+        raise SourceError(
+            f"{ids.shown(indices)} are no indices: {error}",
+            where="take.indices",
+            next_step="Write them like 0-9,12, or give a list of integers.",
+        ) from error

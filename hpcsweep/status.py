@@ -1,0 +1,143 @@
+"""Status: what is known of every index of a sweep, and how old that knowledge is."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hpcsweep.cluster.slurm import Slurm
+from hpcsweep.directory import SweepDirectory
+from hpcsweep.ingest import fresh_store
+from hpcsweep.missing import Wanted, outdated
+from hpcsweep.records import Status
+from hpcsweep.settings import Settings
+from hpcsweep.store import SweepStore
+from hpcsweep.unstarted import newest, not_begun, unstarted
+from hpcsweep.verdicts import View, observe
+
+# Seconds between two looks of `wait`: ten times as long as a look takes, but at least the first
+# and at most the second; on the emulated cluster, which is nobody else's, at most the third.
+LOOK_S = (0.3, 30.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """A sweep's state in numbers. Counts are of indices."""
+
+    name: str
+    path: str
+    manifest: str
+    n_cases: int
+    counts: dict[Status, int]
+    # Of failed and interrupted ones.
+    reasons: dict[str, int]
+    # Part of `pending` that a submit would send.
+    unsubmitted: int
+    # Count of array tasks that are over or not, by Slurm's state; those that left the queue and
+    # are not yet judged as "gone".
+    tasks: dict[str, int]
+    # Seconds since the cluster last answered; None when it never did or need not be asked.
+    asked_s_ago: float | None
+    # Why it did not answer the last time.
+    problem: str | None
+    # Count of damaged journal lines that were passed over.
+    torn: int
+    submissions: int
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every case is complete."""
+        return self.counts.get(Status.COMPLETE, 0) == self.n_cases
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return not self.tasks
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `status --json`."""
+        return {
+            "name": self.name,
+            "path": self.path,
+            "manifest": self.manifest,
+            "cases": self.n_cases,
+            "counts": {status.value: self.counts.get(status, 0) for status in Status},
+            "reasons": self.reasons,
+            "unsubmitted": self.unsubmitted,
+            "tasks": self.tasks,
+            "cluster": {"asked_s_ago": self.asked_s_ago, "problem": self.problem},
+            "torn_lines": self.torn,
+            "submissions": self.submissions,
+            "complete": self.is_complete,
+        }
+
+
+def status(sweep: SweepDirectory, cluster: Slurm | None, settings: Settings) -> Summary:
+    """Bring the store up to date, ask the cluster if that is due, and count.
+
+    *Writes* the store, verdicts, `cluster.json`. *Safe to repeat.* Only new bytes are read.
+    *Raises* SweepError, StoreError; a cluster that does not answer is part of the answer.
+    """
+    wanted = newest(sweep)
+    with fresh_store(sweep) as store:
+        view = observe(sweep, store, cluster, settings)
+        return summarise(wanted, store, view)
+
+
+def summarise(wanted: Wanted, store: SweepStore, view: View) -> Summary:
+    """Count what store and view say."""
+    counts: Counter[Status] = Counter()
+    reasons: Counter[str] = Counter()
+    for (known, reason), number in store.counts().items():
+        counts[Status(known)] += number
+        if reason:
+            reasons[reason] += number
+    old = outdated(wanted, store)
+    for known_status in Status if old else ():
+        counts[known_status] -= (store.indices([known_status.value]) & old).count
+    rest = unstarted(wanted, store, view, not_begun(wanted, store) | old)
+    counts[Status.PENDING] += rest.queued.count + rest.unsubmitted.count
+    counts[Status.UNKNOWN] += rest.unknown.count
+    for why, indices in rest.interrupted.items():
+        counts[why.status] += indices.count
+        reasons[why.value] += indices.count
+    tasks: Counter[str] = Counter()
+    for plan, chunk in view.open_chunks:
+        known_state = view.alive.get((plan.submission, chunk))
+        tasks[known_state or ("gone" if view.asked else "sent")] += 1
+    return Summary(
+        name=wanted.manifest.name,
+        path=str(wanted.sweep.path),
+        manifest=wanted.manifest.fingerprint,
+        n_cases=wanted.source.n_cases,
+        counts=dict(counts),
+        reasons=dict(reasons),
+        unsubmitted=rest.unsubmitted.count,
+        tasks=dict(tasks),
+        asked_s_ago=time.time() - view.asked if view.asked else None,
+        problem=view.problem,
+        torn=store.torn(),
+        submissions=len(wanted.sweep.submissions()),
+    )
+
+
+def wait(
+    sweep: SweepDirectory,
+    cluster: Slurm | None,
+    settings: Settings,
+    show: Callable[[Summary], None] = lambda _: None,
+) -> Summary:
+    """Look again and again until nothing more will happen by itself; `show` gets every look."""
+    shortest, longest, longest_emulated = LOOK_S
+    if cluster is not None and cluster.kind == "emulated":
+        longest = longest_emulated
+    while True:
+        begun = time.monotonic()
+        summary = status(sweep, cluster, settings)
+        show(summary)
+        if summary.is_settled:
+            return summary
+        time.sleep(min(longest, max(shortest, 10 * (time.monotonic() - begun))))

@@ -1,0 +1,5 @@
+"""The store: SQL tables that index a sweep's journals, and can be made again from them."""
+
+from hpcsweep.store.store import SweepStore
+
+__all__ = ["SweepStore"]

@@ -1,0 +1,77 @@
+"""Where a store is: a SQLite file, or a PostgreSQL database that a URL names.
+
+A manifest says it without a password: `sqlite`, a URL (with a service file or a password file for
+the rest), or the name of an environment variable that holds the URL when it is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from hpcsweep.errors import StoreError
+
+SQLITE = "sqlite"
+DRIVER = "postgresql+psycopg"
+# libpq's names of what a URL's query may hold and nobody may read.
+SECRETS = ("password", "passwd", "sslpassword")
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
+
+
+def locate_store(store: str, sqlite: Path) -> Path | URL:
+    """What the `store:` of a manifest means here and now; `sqlite` is the file of that store.
+
+    *Raises* StoreError for a variable that is not set, or holds no URL of PostgreSQL.
+    """
+    if store == SQLITE:
+        return sqlite
+    if not _VARIABLE.fullmatch(store):
+        return parse_url(store, "store")
+    text = os.environ.get(store, "")
+    if not text:
+        raise StoreError(
+            "the environment variable is not set, which holds the URL of the store",
+            where=store,
+            next_step="Set it here, and for the tasks in your login files or a line of `setup:`.",
+        )
+    return parse_url(text, store)
+
+
+def parse_url(text: str, where: str) -> URL:
+    """The URL of a PostgreSQL database. *Raises* StoreError, which never shows the text."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        url = None
+    # An `@` in the host is the rest of a password with an `@` in it.
+    if url is None or "@" in (url.host or ""):
+        raise StoreError(
+            "is not the URL of a database",
+            where=where,
+            next_step="Write postgresql://user@host:port/database or postgresql:///?service=NAME; "
+            "in a user or password `@`, `:`, `/`, `?` and `%` are %40, %3A, %2F, %3F and %25.",
+        )
+    if url.drivername not in ("postgresql", DRIVER):
+        raise StoreError(
+            "names another kind of database",
+            where=where,
+            next_step=f"Write a URL that begins with postgresql:// or {DRIVER}://.",
+        )
+    return url.set(drivername=DRIVER)
+
+
+def shown(location: Path | URL) -> str:
+    """The location as people may read it: no password, nor where one is."""
+    if isinstance(location, Path):
+        return str(location)
+    public = location.set(drivername="postgresql").difference_update_query(SECRETS)
+    # `set` cannot take a password away.
+    without = URL.create(
+        public.drivername, public.username, None, public.host, public.port, public.database,
+        public.query,
+    )  # fmt: skip
+    return without.render_as_string(hide_password=True)

@@ -1,0 +1,249 @@
+"""How a batch gets into the tables: staged in bulk, then merged by the database itself.
+
+Every statement takes its rows in the order of their keys, and every merge the tables in the same
+order: merges that run at once wait for each other, but never in a circle.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    Row,
+    Table,
+    and_,
+    bindparam,
+    func,
+    literal,
+    select,
+    true,
+    tuple_,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from hpcsweep.errors import StoreError
+from hpcsweep.ids import canonical
+from hpcsweep.store import schema
+
+Values = dict[str, Any]
+
+# What the database derives itself is not in a row.
+CASE_COLUMNS = [c.name for c in schema.cases.columns if c.name not in ("sweep", "attempt")]
+ATTEMPT = ("generation", "submission", "restart", "token")
+
+
+def insert_into(connection: Connection, table: Table) -> Any:
+    """An insert that knows `ON CONFLICT`."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    return insert(table)
+
+
+def insert_missing(
+    connection: Connection, sweep: str, table: Table, names: list[str], rows: list[Values]
+) -> bool:
+    """Insert the rows whose keys are new. Returns whether there was one that is not.
+
+    `names` begin with the key, which is different in all rows.
+    """
+    if not rows:
+        return False
+    if connection.dialect.name == "sqlite":
+        values = [(sweep, *row) for row in sorted(map(itemgetter(*names), rows))]
+        marks = ", ".join("?" * (1 + len(names)))
+        # As text and tuples: SQLAlchemy's own form of many rows costs more than SQLite itself.
+        done = connection.exec_driver_sql(
+            f"INSERT INTO {table.name} (sweep, {', '.join(names)}) VALUES ({marks}) "  # noqa: S608
+            "ON CONFLICT DO NOTHING",
+            values,
+        )
+    else:
+        staged = _stage(connection, table, names, rows)
+        keys = [staged.c[column.name] for column in table.primary_key if column.name != "sweep"]
+        source = select(literal(sweep), *staged.c).order_by(*keys)
+        insert = insert_into(connection, table).from_select(["sweep", *names], source)
+        done = connection.execute(insert.on_conflict_do_nothing())
+    return done.rowcount < len(rows)
+
+
+def merge_cases(
+    connection: Connection, sweep: str, rows: list[Values], attempts: list[Values], where: str
+) -> None:
+    """Merge rows of different cases; `attempts` are all of those that have several among them.
+
+    *Raises* StoreError when a case id has other params than the row that has it.
+    """
+    several = list(attempts)
+    if insert_missing(connection, sweep, schema.cases, CASE_COLUMNS, rows):
+        staged = _staged(schema.cases, CASE_COLUMNS)
+        if connection.dialect.name == "sqlite":
+            _stage(connection, schema.cases, CASE_COLUMNS, rows)
+        # Other merges of the same cases are over: what is found now stays until the commit.
+        known = _known(connection, sweep, staged)
+        for row in known:
+            _refuse_collision(row, where)
+            several += _different_attempts(row)
+        if any(row.wins for row in known):
+            _replace_lower(connection, sweep, staged)
+    _count_attempts(connection, sweep, several)
+
+
+def merge_tasks(
+    connection: Connection, sweep: str, rows: Iterable[Values], rank: str, names: Iterable[str]
+) -> None:
+    """Merge what one kind of record says of array tasks: `names`, in the order of `rank`."""
+    table = schema.tasks
+    values = sorted(rows, key=itemgetter("submission", "chunk", rank))
+    if not values:
+        return
+    insert = insert_into(connection, table)
+    statement = insert.on_conflict_do_update(
+        index_elements=list(table.primary_key),
+        set_={name: insert.excluded[name] for name in (*names, rank)},
+        where=insert.excluded[rank] > table.c[rank],
+    )
+    connection.execute(statement, [row | {"sweep": sweep} for row in values])
+
+
+def advance(
+    connection: Connection, sweep: str, journals: Iterable[tuple[str, int, int, int]]
+) -> None:
+    """Note how far journals were read, each piece if the one before it is known.
+
+    Where another process was faster, or the store was cleared meanwhile, nothing is noted: bytes
+    that are read twice do no harm, bytes that are passed over would.
+    """
+    table = schema.journals
+    pieces = sorted(journals)
+    first = [
+        {"sweep": sweep, "path": path, "position": end, "torn": torn}
+        for path, start, end, torn in pieces
+        if start == 0
+    ]
+    if first:
+        connection.execute(insert_into(connection, table).on_conflict_do_nothing(), first)
+    further = [
+        {"journal": path, "start": start, "end": end, "more": torn}
+        for path, start, end, torn in pieces
+        if start > 0
+    ]
+    if further:
+        statement = (
+            table.update()
+            .where(table.c.sweep == sweep, table.c.path == bindparam("journal"))
+            .where(table.c.position == bindparam("start"))
+            .values(position=bindparam("end"), torn=table.c.torn + bindparam("more"))
+        )
+        connection.execute(statement, further)
+
+
+def _staged(table: Table, names: list[str]) -> Table:
+    """The table of one transaction alone into which rows go before they are merged."""
+    return Table(
+        f"staged_{table.name}",
+        MetaData(),
+        *(Column(name, table.c[name].type) for name in names),
+        prefixes=["TEMPORARY"],
+        postgresql_on_commit="DROP",
+    )
+
+
+def _stage(connection: Connection, table: Table, names: list[str], rows: list[Values]) -> Table:
+    """Put the rows into `_staged`."""
+    staged = _staged(table, names)
+    staged.create(connection, checkfirst=False)
+    values = map(itemgetter(*names), rows)
+    if connection.dialect.name == "postgresql":
+        cursor: Any = connection.connection.cursor()
+        with cursor.copy(f"COPY {staged.name} FROM STDIN") as copy:
+            for row in values:
+                copy.write_row(row)
+    else:
+        marks = ", ".join("?" * len(names))
+        insert = f"INSERT INTO {staged.name} VALUES ({marks})"  # noqa: S608  # names of ours
+        connection.exec_driver_sql(insert, list(values))
+    return staged
+
+
+def _known(connection: Connection, sweep: str, staged: Table) -> list[Row[Any]]:
+    """The cases for which the table has another record than the staged one."""
+    cases = schema.cases.c
+    mine = and_(cases.sweep == sweep, cases.case_id == staged.c.case_id)
+    columns = [column for name in ATTEMPT for column in (cases[name], _other(staged, name))]
+    query = (
+        select(cases.case_id, cases.params, _other(staged, "params"), *columns)
+        .add_columns((staged.c.rank > cases.rank).label("wins"))
+        .join_from(staged, schema.cases, mine)
+        .where(staged.c.rank != cases.rank)
+        .order_by(staged.c.case_id)
+        .with_for_update(of=schema.cases)
+    )
+    return list(connection.execute(query))
+
+
+def _other(staged: Table, name: str) -> Any:
+    return staged.c[name].label(f"other_{name}")
+
+
+def _replace_lower(connection: Connection, sweep: str, staged: Table) -> None:
+    table = schema.cases
+    source = select(literal(sweep), *staged.c).where(true()).order_by(staged.c.case_id)
+    insert = insert_into(connection, table).from_select(["sweep", *CASE_COLUMNS], source)
+    connection.execute(
+        insert.on_conflict_do_update(
+            index_elements=list(table.primary_key),
+            set_={name: insert.excluded[name] for name in CASE_COLUMNS if name != "case_id"},
+            where=insert.excluded.rank > table.c.rank,
+        )
+    )
+
+
+def _refuse_collision(row: Row[Any], where: str) -> None:
+    if not _same_params(row.params, row.other_params):
+        raise StoreError(
+            f"two cases share the id {row.case_id}: {row.params:.200} and {row.other_params:.200}",
+            where=where,
+            next_step="Please report this: 64 bits of SHA-256 collided.",
+        )
+
+
+def _different_attempts(row: Row[Any]) -> list[Values]:
+    """The attempts of a row and of the staged one, unless it is the same one."""
+    own, other = (
+        {"case_id": row.case_id} | {name: getattr(row, prefix + name) for name in ATTEMPT}
+        for prefix in ("", "other_")
+    )
+    return [] if own == other else [own, other]
+
+
+def _count_attempts(connection: Connection, sweep: str, several: list[Values]) -> None:
+    """Note attempts of cases that have several, and renumber those that are rows."""
+    insert_missing(connection, sweep, schema.attempts, ["case_id", *ATTEMPT], several)
+    cases, table = schema.cases.c, schema.attempts.c
+    not_later = tuple_(*(table[name] for name in ATTEMPT)) <= tuple_(
+        *(cases[name] for name in ATTEMPT)
+    )
+    number = (
+        select(func.count())
+        .select_from(schema.attempts)
+        .where(table.sweep == cases.sweep, table.case_id == cases.case_id, not_later)
+        .scalar_subquery()
+    )
+    statement = (
+        schema.cases.update()
+        .where(cases.sweep == sweep, cases.case_id == bindparam("case"))
+        .values(attempt=number)
+    )
+    changed = sorted({row["case_id"] for row in several})
+    if changed:
+        connection.execute(statement, [{"case": case_id} for case_id in changed])
+
+
+def _same_params(left: str, right: str) -> bool:
+    # 1 and 1.0 are written differently and are one value.
+    return left == right or canonical(json.loads(left)) == canonical(json.loads(right))

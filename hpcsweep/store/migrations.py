@@ -1,0 +1,169 @@
+"""Schema versions: tables are made, or brought up to date step by step, by commands alone.
+
+A step and the record of it are one transaction. Released steps are never changed; each begins
+with what the version before it had, so it names tables and columns itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection, inspect, select, text
+
+from hpcsweep.errors import StoreError
+from hpcsweep.store import schema
+
+# Of the advisory lock under which tables are made: any number that nobody else takes.
+LOCK = 0x68706373776565
+PROGRAM = "hpcsweep"
+
+
+def is_ready(connection: Connection, where: str) -> bool:
+    """Whether the tables are there and of this version; False when they have to be made.
+
+    *Raises* StoreError for a newer version; whatever the database says of a table that was changed.
+    """
+    found = _version(connection, where)
+    if found is not None and found > schema.VERSION:
+        raise _newer(connection, found, where)
+    if found != schema.VERSION:
+        return False
+    for table in schema.metadata.tables.values():
+        connection.execute(select(table).limit(0))
+    return True
+
+
+def prepare(connection: Connection, where: str) -> None:
+    """Make the tables, or bring older ones up to date. *Safe to repeat*, by several at once.
+
+    *Raises* StoreError for tables of a newer version, or of another program.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+    if is_ready(connection, where):
+        return
+    found = _version(connection, where)
+    if found is None:
+        _refuse_foreign(connection, where)
+        schema.metadata.create_all(connection)
+        connection.execute(schema.meta.insert(), {"name": "program", "value": PROGRAM})
+        connection.execute(schema.meta.insert(), {"name": "schema_version", "value": ""})
+    else:
+        for version in range(found, schema.VERSION):
+            STEPS[version](connection)
+    connection.execute(
+        schema.meta.update()
+        .where(schema.meta.c.name == "schema_version")
+        .values(value=str(schema.VERSION))
+    )
+
+
+def drop(connection: Connection, where: str) -> None:
+    """Remove the tables, whatever became of them. *Raises* StoreError unless they are ours."""
+    if _meta(connection, "program") != PROGRAM:
+        raise _foreign("are not marked as hpcsweep's", where)
+    schema.metadata.drop_all(connection)
+
+
+def _version(connection: Connection, where: str) -> int | None:
+    found = _meta(connection, "schema_version")
+    if found is None:
+        return None
+    if not found.isdigit() or int(found) == 0:
+        problem = StoreError(
+            f"its schema version is {found!r}, which was written by hand",
+            where=where,
+            next_step="Run `hpcsweep ingest SWEEP --rebuild`.",
+        )
+        problem.damaged = True
+        raise problem
+    return int(found)
+
+
+def _meta(connection: Connection, name: str) -> str | None:
+    if not inspect(connection).has_table(schema.meta.name):
+        return None
+    query = select(schema.meta.c.value).where(schema.meta.c.name == name)
+    found: str | None = connection.scalar(query)
+    return found
+
+
+def _newer(connection: Connection, found: int, where: str) -> StoreError:
+    problem = StoreError(
+        f"has schema version {found}, this program knows {schema.VERSION}",
+        where=where,
+        next_step="Use the newer hpcsweep that made it.",
+    )
+    if connection.dialect.name == "sqlite":  # a file of this sweep alone
+        problem.damaged = True
+        problem.next_step += " Or `hpcsweep ingest SWEEP --rebuild` makes it again for this one."
+    return problem
+
+
+def _refuse_foreign(connection: Connection, where: str) -> None:
+    inspector = inspect(connection)
+    taken = sorted(name for name in schema.metadata.tables if inspector.has_table(name))
+    if taken:
+        raise _foreign(f"{', '.join(taken)} are another program's", where)
+
+
+def _foreign(what: str, where: str) -> StoreError:
+    return StoreError(
+        f"its tables {what}",
+        where=where,
+        next_step="Give hpcsweep a database of its own, or a schema: "
+        "ALTER ROLE … IN DATABASE … SET search_path = …",
+    )
+
+
+# --- the steps, by the version that each begins with ----------------------------------------------
+
+_TEXTS_1 = {
+    "meta": ("name", "value"),
+    "cases": (
+        "sweep", "case_id", "rank", "status", "reason", "params", "tags", "metrics", "error",
+        "seed", "token", "started", "ended", "host", "job_id", "run_dir", "code_digest",
+    ),
+    "places": ("sweep", "case_id"),
+    "tasks": (
+        "sweep", "start_rank", "host", "job_id", "time", "verdict_rank", "status", "reason",
+    ),
+    "journals": ("sweep", "path"),
+    "sweeps": ("sweep", "name", "manifest"),
+}  # fmt: skip
+_LONG_1 = ("params", "tags", "metrics", "error")
+
+
+def _from_1(connection: Connection) -> None:
+    """Attempts are counted, tasks and submissions known; PostgreSQL compares byte by byte."""
+    run = connection.exec_driver_sql
+    word = "VARCHAR"
+    if connection.dialect.name == "postgresql":
+        word = 'VARCHAR COLLATE "C"'
+        for table, columns in _TEXTS_1.items():
+            kinds = {name: "TEXT" if name in _LONG_1 else "VARCHAR" for name in columns}
+            changes = (f'ALTER {name} TYPE {kind} COLLATE "C"' for name, kind in kinds.items())
+            run(f"ALTER TABLE {table} {', '.join(changes)}")
+    run("ALTER TABLE cases ADD COLUMN task_id INTEGER")
+    run("ALTER TABLE cases ADD COLUMN attempt INTEGER DEFAULT '1' NOT NULL")
+    if connection.dialect.name == "postgresql":
+        schema.add_jsonb(connection, "params")
+        schema.add_jsonb(connection, "metrics")
+    run(
+        f"CREATE TABLE attempts (sweep {word} NOT NULL, case_id {word} NOT NULL, "
+        "generation INTEGER NOT NULL, submission INTEGER NOT NULL, restart INTEGER NOT NULL, "
+        f"token {word} NOT NULL, "
+        "PRIMARY KEY (sweep, case_id, generation, submission, restart, token))"
+    )
+    run(
+        f"CREATE TABLE submissions (sweep {word} NOT NULL, submission INTEGER NOT NULL, "
+        f"manifest {word} NOT NULL, generation INTEGER NOT NULL, cases BIGINT NOT NULL, "
+        f"chunks INTEGER NOT NULL, time {word}, cluster {word}, code_digest {word}, "
+        "PRIMARY KEY (sweep, submission))"
+    )
+    run("INSERT INTO meta (name, value) VALUES ('program', 'hpcsweep')")
+    # The journals are read again from their beginning: they know of attempts that no row tells of.
+    run("DELETE FROM journals")
+
+
+STEPS: dict[int, Callable[[Connection], None]] = {1: _from_1}

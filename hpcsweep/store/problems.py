@@ -1,0 +1,145 @@
+"""What a database complains about, as a sentence with the cause and the remedy."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sqlalchemy.exc import DBAPIError
+
+from hpcsweep.errors import StoreError
+from hpcsweep.redact import redact
+
+_SAFE = "Results are safe in the journals"
+_AGAIN = "run `hpcsweep ingest SWEEP`."
+_REBUILD = f"{_SAFE}: run `hpcsweep ingest SWEEP --rebuild`."
+_ELSEWHERE = "choose --outputs on another file system, or PostgreSQL as the store"
+
+
+@dataclass(frozen=True, slots=True)
+class _Cause:
+    # In words; empty for the database's own.
+    what: str
+    # What to do before ingesting again; empty where waiting helps.
+    remedy: str = ""
+    # Whether the same may work a moment later.
+    transient: bool = False
+    # Whether making the store again is the remedy.
+    damaged: bool = False
+
+
+# By the beginning of SQLite's name of the error (facts measured on ENOLCK, ENOSYS, full quotas).
+_SQLITE = {
+    "SQLITE_BUSY": _Cause(
+        "another process kept it locked for a minute, or the file system's lock daemon does not "
+        "answer",
+        f"wait; if nothing else uses it, {_ELSEWHERE}",
+        transient=True,
+    ),
+    "SQLITE_IOERR_LOCK": _Cause("this file system has no working locks", _ELSEWHERE),
+    "SQLITE_CANTOPEN": _Cause(
+        "it cannot be opened: permissions, or no file can be made here any more (a quota of files)",
+        "check both",
+        transient=True,
+    ),
+    "SQLITE_FULL": _Cause("the disk or quota is full", "make room", transient=True),
+    "SQLITE_IOERR": _Cause("the file system reports an error", "check disk and quota"),
+    "SQLITE_READONLY": _Cause("it is read-only", "give yourself write permission"),
+    "SQLITE_PERM": _Cause("permission denied", "give yourself write permission"),
+    "SQLITE_CORRUPT": _Cause("it is damaged", damaged=True),
+    "SQLITE_NOTADB": _Cause("it is not a SQLite database", damaged=True),
+}
+_SQLITE_CHANGED = re.compile(r"no such (table|column)|has no column named|ON CONFLICT clause does")
+
+# By SQLSTATE, whole or its class; what is not here is told in the server's own words.
+_POSTGRESQL = {
+    "08": _Cause("the connection broke", transient=True),
+    "25006": _Cause("it is read-only", "name the primary server, or ask who runs it"),
+    "25P03": _Cause("the transaction stood still for too long", transient=True),
+    "28": _Cause("it refuses this user or password", "check service file, .pgpass and variable"),
+    "40": _Cause("other transactions were in the way", transient=True),
+    "42501": _Cause("this user may not do that", "have the owner of the database grant it"),
+    "42P01": _Cause("a table is missing", damaged=True),
+    "42P07": _Cause("something else has that name", "rename or remove it"),
+    "42": _Cause("the tables were changed", damaged=True),
+    "53100": _Cause("its disk is full", "have room made there"),
+    "53300": _Cause("it has no connection free", "wait, or ask for more", transient=True),
+    "53": _Cause("it is short of something", "wait, or ask who runs it", transient=True),
+    "55P03": _Cause("other transactions were in the way", transient=True),
+    "57014": _Cause("a statement took more than its time", "ask who runs it", transient=True),
+    "57P": _Cause("it is shutting down or starting", transient=True),
+    "58": _Cause("its disk reports an error", "ask who runs it"),
+}
+
+# What is said about a connection that was not made comes without a SQLSTATE.
+_PASSWORD = "check .pgpass (mode 0600), PGPASSFILE, the service file or the variable"  # noqa: S105
+_REFUSED = (
+    (
+        r"(password|SASL) authentication|no password supplied|auth failed|no such user|role .* not",
+        _Cause("it refuses this user or password", _PASSWORD),
+    ),
+    (
+        r"database .* does not exist|no such database",
+        _Cause("there is no such database", "correct its name, or create it"),
+    ),
+    (
+        r"definition of service|service file",
+        _Cause(
+            "the service is not known here",
+            "write it into ~/.pg_service.conf, or name its file in PGSERVICEFILE (for the tasks, "
+            "too)",
+        ),
+    ),
+    (r"pg_hba\.conf", _Cause("it takes no connections from this host", "ask who runs it")),
+    (
+        r"could not translate host name|Name or service not known",
+        _Cause("its host is not known here", "correct the name of the host"),
+    ),
+    (
+        r"connection option|invalid \w+ value|missing \"=\"|URI",
+        _Cause("its URL has a mistake", "correct it"),
+    ),
+    (
+        r"too many (clients|connections)|connection slots|no more connections",
+        _POSTGRESQL["53300"],
+    ),
+)
+_SILENT = _Cause("it cannot be reached", "see that it runs and can be reached", transient=True)
+
+
+def explain(error: Exception, where: str) -> StoreError:
+    """The error of a database in our words, without any password."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    primary = getattr(getattr(original, "diag", None), "message_primary", None)
+    said = " ".join(redact(primary or str(original)).split())
+    cause = _cause(original, said)
+    what = f"{cause.what} ({said})" if cause.what else said
+    next_step = f"{_SAFE}: {cause.remedy}{', then ' if cause.remedy else ''}{_AGAIN}"
+    problem = StoreError(
+        f"the store cannot be used: {what}",
+        where=where,
+        next_step=_REBUILD if cause.damaged else next_step,
+    )
+    problem.transient = cause.transient
+    problem.damaged = cause.damaged
+    return problem
+
+
+def _cause(original: BaseException | None, said: str) -> _Cause:
+    name = getattr(original, "sqlite_errorname", None)
+    if name is not None:
+        if _SQLITE_CHANGED.search(said):
+            return _Cause("the table was changed", damaged=True)
+        return next((cause for key, cause in _SQLITE.items() if name.startswith(key)), _Cause(""))
+    state = getattr(original, "sqlstate", None)
+    if state is not None:
+        for length in (5, 3, 2):
+            if state[:length] in _POSTGRESQL:
+                return _POSTGRESQL[state[:length]]
+        return _Cause("")
+    for pattern, cause in _REFUSED:
+        if re.search(pattern, said):
+            return cause
+    # Else what the libraries themselves say, e.g. of a value that has no form in SQL.
+    kinds = {f"{kind.__module__}.{kind.__name__}" for kind in type(original).__mro__}
+    return _SILENT if kinds & {"psycopg.OperationalError", "psycopg.InterfaceError"} else _Cause("")

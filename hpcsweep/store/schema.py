@@ -1,0 +1,191 @@
+"""The tables, in one place, for SQLite and PostgreSQL.
+
+Params and metrics are exact JSON text: JSONB would make `1e16` an int and put keys into another
+order. PostgreSQL has them as `params_jsonb` and `metrics_jsonb`, too, for queries only. `rank` is
+the merge order of `journal.rank`: of two records about one case the greater one is the row.
+
+A change here is a new VERSION, a step in `migrations`, and a file in tests/data/schema.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    cast,
+    event,
+    func,
+    literal_column,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+VERSION = 2
+
+metadata = MetaData()
+
+# Compared byte by byte, as SQLite and Python do: in a language's order ranks would be no ranks.
+_WORD = String().with_variant(String(collation="C"), "postgresql")
+_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+
+# The schema's version, and whose tables these are.
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", _WORD, primary_key=True),
+    Column("value", _WORD, nullable=False),
+)
+
+# What is known of each case that any attempt began.
+cases = Table(
+    "cases",
+    metadata,
+    Column("sweep", _WORD, primary_key=True),
+    Column("case_id", _WORD, primary_key=True),
+    Column("rank", _WORD, nullable=False),
+    Column("status", _WORD, nullable=False),
+    Column("reason", _WORD),
+    Column("params", _TEXT, nullable=False),
+    Column("tags", _TEXT, nullable=False),
+    Column("metrics", _TEXT, nullable=False),
+    Column("error", _TEXT),
+    # 32 hex digits.
+    Column("seed", _WORD, nullable=False),
+    Column("replicate", Integer, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("submission", Integer, nullable=False),
+    Column("chunk", Integer, nullable=False),
+    Column("restart", Integer, nullable=False),
+    Column("token", _WORD, nullable=False),
+    # UTC, ISO 8601.
+    Column("started", _WORD),
+    Column("ended", _WORD),
+    Column("wall_seconds", Float),
+    Column("cpu_seconds", Float),
+    Column("max_rss_bytes", BigInteger),
+    Column("host", _WORD),
+    Column("job_id", _WORD),
+    Column("run_dir", _WORD),
+    Column("code_digest", _WORD),
+    # Slurm's SLURM_ARRAY_TASK_ID.
+    Column("task_id", Integer),
+    # 1-based number of the attempt among those of the case that are known.
+    Column("attempt", Integer, nullable=False, server_default="1"),
+    Index("cases_by_status", "sweep", "status"),
+)
+
+
+def add_jsonb(connection: Connection, name: str) -> None:
+    """Add the JSONB form of a column of JSON text to `cases`, on PostgreSQL.
+
+    What JSONB refuses stays NULL there: the character NUL, and halves of surrogate pairs.
+    """
+    connection.exec_driver_sql(
+        f"ALTER TABLE cases ADD COLUMN {name}_jsonb JSONB GENERATED ALWAYS AS ("
+        f"CASE WHEN strpos({name}, E'\\\\u0000') = 0 AND strpos({name}, E'\\\\ud') = 0 "
+        f"THEN {name}::jsonb END) STORED"
+    )
+
+
+@event.listens_for(cases, "after_create")
+def _add_jsonb(_table: Table, connection: Connection, **_: Any) -> None:
+    if connection.dialect.name == "postgresql":
+        add_jsonb(connection, "params")
+        add_jsonb(connection, "metrics")
+
+
+def document(name: str) -> Any:
+    """`params` or `metrics` as JSONB, for conditions on PostgreSQL.
+
+    Where JSONB refuses a character, it is replaced: the values beside it can still be compared.
+    """
+    refused, replacement = r"\\u(0000|d[0-9a-f]{3})", r"\\ufffd"
+    cleaned = func.regexp_replace(cases.c[name], refused, replacement, "g")
+    return func.coalesce(literal_column(f"cases.{name}_jsonb", JSONB), cast(cleaned, JSONB))
+
+
+# All attempts of those cases that had several.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("sweep", _WORD, primary_key=True),
+    Column("case_id", _WORD, primary_key=True),
+    Column("generation", Integer, primary_key=True),
+    Column("submission", Integer, primary_key=True),
+    Column("restart", Integer, primary_key=True),
+    Column("token", _WORD, primary_key=True),
+)
+
+# Where each case stands in the newest manifest. Several indices may share a case.
+places = Table(
+    "places",
+    metadata,
+    Column("sweep", _WORD, primary_key=True),
+    Column("idx", BigInteger, primary_key=True),
+    Column("case_id", _WORD, nullable=False),
+    Index("places_by_case", "sweep", "case_id"),
+)
+
+# Array tasks, one row per chunk: its last start, and the scheduler's word on it when it is over.
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("sweep", _WORD, primary_key=True),
+    Column("submission", Integer, primary_key=True),
+    Column("chunk", Integer, primary_key=True),
+    # Order of starts: restart count and token; "" while no start is known.
+    Column("start_rank", _WORD, nullable=False),
+    Column("host", _WORD),
+    Column("job_id", _WORD),
+    Column("time", _WORD),
+    # Order of verdicts: restart count, time and checksum; "" while there is none.
+    Column("verdict_rank", _WORD, nullable=False),
+    Column("status", _WORD),
+    Column("reason", _WORD),
+)
+
+# How far each journal was read.
+journals = Table(
+    "journals",
+    metadata,
+    Column("sweep", _WORD, primary_key=True),
+    Column("path", _WORD, primary_key=True),
+    # Byte offset of the first byte not yet ingested.
+    Column("position", BigInteger, nullable=False),
+    # Count of damaged lines passed over.
+    Column("torn", Integer, nullable=False),
+)
+
+# The sweeps of this database, each with the manifest whose indices `places` holds.
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("sweep", _WORD, primary_key=True),
+    Column("name", _WORD, nullable=False),
+    Column("manifest", _WORD, nullable=False),
+)
+
+# What was handed to a cluster, and when.
+submissions = Table(
+    "submissions",
+    metadata,
+    Column("sweep", _WORD, primary_key=True),
+    Column("submission", Integer, primary_key=True),
+    Column("manifest", _WORD, nullable=False),
+    Column("generation", Integer, nullable=False),
+    # Counts.
+    Column("cases", BigInteger, nullable=False),
+    Column("chunks", Integer, nullable=False),
+    Column("time", _WORD),
+    Column("cluster", _WORD),
+    Column("code_digest", _WORD),
+)

@@ -1,0 +1,329 @@
+"""`SweepStore`: the index of one sweep's outcomes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Select, and_, func, or_, select
+
+from hpcsweep.errors import StoreError
+from hpcsweep.files import PRIVATE_FILE
+from hpcsweep.indexset import IndexSet
+from hpcsweep.records import Reason, Status
+from hpcsweep.store import merging, migrations, schema
+from hpcsweep.store.engine import Database
+from hpcsweep.store.location import parse_url
+
+Row = dict[str, Any]
+
+CASE_ID_DIGITS = 16
+# Rows that are read in one transaction, and held in memory.
+ROWS_AT_ONCE = 5000
+# Variables of one query; older builds of SQLite allow 999.
+PATHS_AT_ONCE = 500
+
+
+@dataclass(kw_only=True, slots=True)
+class Batch:
+    """Rows to be merged in one transaction, and how far the journals were read for them."""
+
+    # Fingerprint of the manifest whose indices `places` are.
+    manifest: str
+    # One for each case: the highest record of it.
+    cases: list[Row] = field(default_factory=list)
+    # All attempts of the cases that have several here: case id, generation, submission, restart
+    # and token.
+    attempts: list[Row] = field(default_factory=list)
+    # One for each index.
+    places: list[Row] = field(default_factory=list)
+    starts: list[Row] = field(default_factory=list)
+    verdicts: list[Row] = field(default_factory=list)
+    # (path, first byte, end, count of torn lines) of each piece of a journal, in their order.
+    journals: list[tuple[str, int, int, int]] = field(default_factory=list)
+
+
+class SweepStore:
+    """The index of one sweep, in a SQLite file or a PostgreSQL database. The contract:
+
+    * Any number of processes, on SQLite of one host, use it at once; sweeps that share a database
+      do not see each other.
+    * Every method is one transaction, all of it or nothing, on a connection of its own; while a
+      PostgreSQL is away it is tried again for `patience_s` seconds. `rows` alone is a transaction
+      for each page: of a row that is changed meanwhile it gives the old or the new form, once.
+    * `merge` is idempotent and commutative: batches may come twice, in any order, from several
+      processes, and the rows are those of one batch with everything. Of two records about a case
+      the one with the higher rank is its row; its attempt number counts all that are known.
+    * A journal's position grows over bytes that were merged, and over no others.
+    * Params and metrics come back as the text that they were.
+    * Rows are removed by `reorder` (places alone) and `clear`, and by nothing else.
+    * Tables are made and changed by `create` and `clear` alone, never by a task's methods.
+    * Nothing here is the truth: a store that is lost is made again from the journals.
+
+    Every method *raises* StoreError: the cause, the remedy, and no password.
+    """
+
+    def __init__(self, location: Path | URL | str, sweep: str, patience_s: float | None = None):
+        """`location` is a file, or the URL of a PostgreSQL database."""
+        self._location = parse_url(location, "store") if isinstance(location, str) else location
+        self._database = Database(self._location, patience_s)
+        # The sweep's key: several sweeps may share a database.
+        self._sweep = sweep
+
+    @property
+    def where(self) -> str:
+        """The file or the URL, without a password."""
+        return self._database.where
+
+    @property
+    def dialect(self) -> str:
+        """SQLAlchemy's name of the kind of database."""
+        return self._database.dialect
+
+    def exists(self) -> bool:
+        """Whether the tables are there, of this version, and know the sweep.
+
+        *Raises* StoreError for those of a newer version.
+        """
+        if isinstance(self._location, Path) and not self._location.exists():
+            return False
+
+        def knows(connection: Connection) -> bool:
+            ready = migrations.is_ready(connection, self.where)
+            return ready and connection.scalar(self._manifest_query()) is not None
+
+        return self._database.read(knows)
+
+    def create(self, name: str, manifest: str) -> None:
+        """Make the tables and the sweep's row where they are missing. *Safe to repeat.*
+
+        Tables of an older version are brought up to date.
+        """
+
+        def make(connection: Connection) -> None:
+            migrations.prepare(connection, self.where)
+            row = {"sweep": self._sweep, "name": name, "manifest": manifest}
+            insert = merging.insert_into(connection, schema.sweeps)
+            connection.execute(insert.on_conflict_do_nothing(), row)
+
+        if not self.exists():
+            if isinstance(self._location, Path):  # SQLite's own would be for all to read
+                with contextlib.suppress(OSError):  # which it will tell
+                    os.close(os.open(self._location, os.O_WRONLY | os.O_CREAT, PRIVATE_FILE))
+            self._database.write(make)
+
+    def manifest(self) -> str | None:
+        """The fingerprint of the manifest whose indices the store holds."""
+
+        found = self._all(self._manifest_query())
+        return found[0].manifest if found else None
+
+    def merge(self, batch: Batch) -> bool:
+        """Merge a batch. *Safe to repeat.*
+
+        False, and nothing done, when the store holds another manifest's index order by now.
+        *Raises* StoreError also when a case id has other params than the row that has it.
+        """
+
+        def work(connection: Connection) -> bool:
+            # Shared, so that merges run at once, but none while the order changes.
+            order = self._manifest_query().with_for_update(read=True)
+            if connection.scalar(order) != batch.manifest:
+                return False
+            merging.merge_cases(connection, self._sweep, batch.cases, batch.attempts, self.where)
+            names = ["idx", "case_id"]
+            merging.insert_missing(connection, self._sweep, schema.places, names, batch.places)
+            started, judged = ("host", "job_id", "time"), ("status", "reason")
+            merging.merge_tasks(connection, self._sweep, batch.starts, "start_rank", started)
+            merging.merge_tasks(connection, self._sweep, batch.verdicts, "verdict_rank", judged)
+            merging.advance(connection, self._sweep, batch.journals)
+            return True
+
+        return self._database.write(work)
+
+    def clear(self) -> None:
+        """Forget all of this sweep; the next ingest reads its journals from the start.
+
+        Tables that were damaged or changed are removed whole: `create` makes them again, and
+        every other sweep among them is ingested again by its next command.
+        """
+
+        def forget(connection: Connection) -> None:
+            connection.execute(self._manifest_query().with_for_update())
+            for table in reversed(schema.metadata.sorted_tables):
+                if table is not schema.meta and table is not schema.sweeps:
+                    connection.execute(table.delete().where(table.c.sweep == self._sweep))
+
+        try:
+            if self.exists():
+                self._database.write(forget)
+        except StoreError as error:
+            if not error.damaged:
+                raise
+            self._remove()
+
+    def _remove(self) -> None:
+        if isinstance(self._location, Path):
+            # The rollback journal goes first, or SQLite would apply it to the new file.
+            for name in (f"{self._location.name}-journal", self._location.name):
+                self._location.with_name(name).unlink(missing_ok=True)
+        else:
+            self._database.write(lambda connection: migrations.drop(connection, self.where))
+
+    def note_submissions(self, rows: Sequence[Row]) -> None:
+        """Keep what is known of submissions: the columns of `submissions` but the sweep."""
+        values = [row | {"sweep": self._sweep} for row in rows]
+
+        def note(connection: Connection) -> None:
+            insert = merging.insert_into(connection, schema.submissions)
+            connection.execute(insert.on_conflict_do_nothing(), values)
+
+        if values:
+            self._database.write(note)
+
+    def submissions(self) -> list[int]:
+        """The numbers of the submissions that are known, oldest first."""
+        table = schema.submissions.c
+        query = select(table.submission).where(table.sweep == self._sweep)
+        return [row.submission for row in self._all(query.order_by(table.submission))]
+
+    def positions(self, paths: Iterable[str] | None = None) -> dict[str, int]:
+        """The byte offset up to which journals were ingested: all of them, or at least these."""
+        table = schema.journals.c
+        query = select(table.path, table.position).where(table.sweep == self._sweep)
+        some = None if paths is None else list(paths)
+        if some is not None and len(some) <= PATHS_AT_ONCE:
+            query = query.where(table.path.in_(some))
+        return {row.path: row.position for row in self._all(query)}
+
+    def torn(self) -> int:
+        """Count of damaged journal lines that were passed over."""
+        table = schema.journals.c
+        query = select(func.sum(table.torn)).where(table.sweep == self._sweep)
+        return int(self._all(query)[0][0] or 0)
+
+    def counts(self) -> dict[tuple[str, str | None], int]:
+        """Count of indices by (status, reason), of those that any attempt began."""
+        kind = (schema.cases.c.status, schema.cases.c.reason)
+        query = self._joined().with_only_columns(*kind, func.count()).group_by(*kind)
+        return {(row[0], row[1]): row[2] for row in self._all(query)}
+
+    def indices(
+        self,
+        statuses: Iterable[str] | None = None,
+        *,
+        below_generation: int | None = None,
+        **equal: Any,
+    ) -> IndexSet:
+        """The indices whose case has one of these statuses (and these values), as ranges."""
+        cases, places = schema.cases, schema.places
+        inner = self._joined().with_only_columns(
+            places.c.idx,
+            (places.c.idx - func.row_number().over(order_by=places.c.idx)).label("island"),
+        )
+        if statuses is not None:
+            inner = inner.where(cases.c.status.in_(list(statuses)))
+        if below_generation is not None:
+            inner = inner.where(cases.c.generation < below_generation)
+        for name, value in equal.items():
+            inner = inner.where(cases.c[name] == value)
+        sub = inner.subquery()
+        query = select(func.min(sub.c.idx), func.max(sub.c.idx)).group_by(sub.c.island)
+        return IndexSet((low, high + 1) for low, high in self._all(query))
+
+    def rows(self, *, where: Any = None, batch: int = ROWS_AT_ONCE) -> Iterator[Row]:
+        """The rows of all cases that any attempt began, in index order, with their `idx`.
+
+        A transaction for each `batch` of them: whoever takes them slowly keeps no writer waiting.
+        """
+        query = self._joined().order_by(schema.places.c.idx).limit(batch)
+        if where is not None:
+            query = query.where(where)
+        last = -1
+        while True:
+            found = self._mappings(query.where(schema.places.c.idx > last))
+            yield from found
+            if len(found) < batch:
+                return
+            last = found[-1]["idx"]
+
+    def max_generation(self) -> int:
+        """The highest generation of any attempt that is known."""
+        table = schema.cases.c
+        query = select(func.max(table.generation)).where(table.sweep == self._sweep)
+        return int(self._all(query)[0][0] or 0)
+
+    def silent(self, submission: int) -> list[Row]:
+        """The rows of a submission's attempts that began and did not end by their own word."""
+        table = schema.cases.c
+        mine = table.submission == submission
+        unended = or_(
+            table.status == Status.RUNNING.value,
+            and_(table.status == Status.INTERRUPTED.value, table.reason == Reason.TERMINATED.value),
+        )
+        return list(self.rows(where=and_(mine, unended)))
+
+    def find(self, case: str) -> list[Row]:
+        """The rows of a case by its index, or by the start of its case id."""
+        table = schema.cases.c
+        rows = []
+        if case.isdigit() and len(case) < CASE_ID_DIGITS:
+            rows = list(self.rows(where=schema.places.c.idx == int(case)))
+        return rows or list(self.rows(where=table.case_id.startswith(case, autoescape=True)))
+
+    def tasks(self) -> list[Row]:
+        """What is known of each array task."""
+        return self._mappings(select(schema.tasks).where(schema.tasks.c.sweep == self._sweep))
+
+    def reorder(
+        self, known: str | None, manifest: str, place: Callable[[Row], int | None] | None
+    ) -> bool:
+        """Take over the index order of another manifest, all at once.
+
+        `place` gives the index of a row of case id, params and replicate; None says that the
+        order is the same. False, and nothing done, when the store's manifest is not `known`.
+        """
+        table = schema.sweeps
+
+        def work(connection: Connection) -> bool:
+            if connection.scalar(self._manifest_query().with_for_update()) != known:
+                return False
+            if place is not None:
+                self._replace_places(connection, place)
+            mine = table.update().where(table.c.sweep == self._sweep)
+            connection.execute(mine.values(manifest=manifest))
+            return True
+
+        return self._database.write(work)
+
+    def _replace_places(self, connection: Connection, place: Callable[[Row], int | None]) -> None:
+        cases, table = schema.cases.c, schema.places
+        query = select(cases.case_id, cases.params, cases.replicate).where(
+            cases.sweep == self._sweep
+        )
+        found = [(place(dict(row)), row["case_id"]) for row in connection.execute(query).mappings()]
+        connection.execute(table.delete().where(table.c.sweep == self._sweep))
+        rows = [{"idx": index, "case_id": case} for index, case in found if index is not None]
+        merging.insert_missing(connection, self._sweep, table, ["idx", "case_id"], rows)
+
+    def _manifest_query(self) -> Select[Any]:
+        return select(schema.sweeps.c.manifest).where(schema.sweeps.c.sweep == self._sweep)
+
+    def _joined(self) -> Select[Any]:
+        cases, places = schema.cases, schema.places
+        matches = and_(cases.c.sweep == places.c.sweep, cases.c.case_id == places.c.case_id)
+        return (
+            select(places.c.idx, cases)
+            .join_from(places, cases, matches)
+            .where(places.c.sweep == self._sweep)
+        )
+
+    def _all(self, query: Select[Any]) -> Sequence[Any]:
+        return self._database.read(lambda connection: connection.execute(query).all())
+
+    def _mappings(self, query: Select[Any]) -> list[Row]:
+        return [dict(row._mapping) for row in self._all(query)]  # noqa: SLF001  # its public name

@@ -1,0 +1,297 @@
+"""Submit: freeze, check, plan, write, and hand one array per part to the cluster.
+
+The order of the writes is what makes a kill at any moment harmless (DESIGN invariant 8): plan and
+script, then an intent with a unique job name, then sbatch, then the job id, each a new file.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hpcsweep import connect
+from hpcsweep.cluster import text
+from hpcsweep.cluster.script import Script
+from hpcsweep.cluster.slurm import Limits, Slurm
+from hpcsweep.directory import SweepDirectory
+from hpcsweep.errors import ClusterError, ClusterUnavailable
+from hpcsweep.files import (
+    fsync_directory,
+    json_bytes,
+    make_directory,
+    names,
+    remove_tree,
+    removed_on_error,
+    token,
+    write_new,
+)
+from hpcsweep.growth import refuse_mixing, reorders
+from hpcsweep.indexset import IndexSet
+from hpcsweep.ingest import fresh_store
+from hpcsweep.manifest import frozen
+from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.missing import Missing, Wanted, what_is_missing
+from hpcsweep.plan import Layout, Plan, chunk_size_for, make_parts
+from hpcsweep.preflight import preflight
+from hpcsweep.records import Part
+from hpcsweep.settings import Settings
+from hpcsweep.sources import ParameterSource
+from hpcsweep.store.filesystem import is_local
+from hpcsweep.store.location import SQLITE
+from hpcsweep.unanswered import job_name, resolve_unanswered
+from hpcsweep.verdicts import observe
+
+SCRIPT_NAME = "array.sbatch"
+# A task writes a beat at least this often, seconds.
+BEAT_S = 60.0
+# Share of KillWait in which a task's child may end by itself before it is killed; the rest is for
+# writing what is known.
+TERM_SHARE = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """What the user wants submitted, and how."""
+
+    manifest: FrozenManifest
+    # With replicates.
+    source: ParameterSource
+    # The sweep directory, which may not exist yet.
+    path: Path
+    # Highest count of array tasks at once; 0 for no throttle.
+    throttle: int = 0
+    # None, "stale", "failed" or "all".
+    rerun: str | None = None
+    # Whether another target or seed under the same name is fine.
+    allow_mixed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Submitted:
+    """What a submit did."""
+
+    sweep: SweepDirectory
+    missing: Missing
+    # None when there was nothing to submit.
+    plan: Plan | None = None
+    # By part.
+    job_ids: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Act:
+    """One submit under its lock."""
+
+    wish: Wish
+    sweep: SweepDirectory
+    cluster: Slurm
+    limits: Limits
+    settings: Settings
+    # Of the user's code as the fresh interpreter saw it.
+    code_digest: str
+    say: Callable[[str], None]
+
+
+def submit(
+    wish: Wish, cluster: Slurm, settings: Settings, say: Callable[[str], None] = lambda _: None
+) -> Submitted:
+    """Submit what is missing. *Safe to repeat*: what is finished or under way is not sent again.
+
+    *Raises* every branch of `errors`. *Writes* the sweep directory; on an error before anything
+    can have been accepted it leaves nothing that was not there before.
+    """
+    limits = cluster.limits()
+    doubt = _Doubt()
+    with removed_on_error(wish.path, unless=doubt):
+        sweep = SweepDirectory.create(wish.path, wish.manifest.name)
+        with sweep.submitting():
+            if not wish.allow_mixed:
+                refuse_mixing(sweep, wish.manifest)
+            _clean(sweep)
+            directory = sweep.manifest_dir(wish.manifest.fingerprint)
+            with removed_on_error(directory, unless=doubt):
+                frozen.write(sweep.path, wish.manifest, wish.source)
+                digest = preflight(sweep, wish.manifest, wish.source)
+                act = _Act(wish, sweep, cluster, limits, settings, digest, say)
+                return _submit_missing(act, doubt)
+
+
+class _Doubt:
+    """True from the moment at which the cluster may have accepted something."""
+
+    def __init__(self) -> None:
+        self.is_raised = False
+
+    def __bool__(self) -> bool:
+        return self.is_raised
+
+
+def check(wish: Wish) -> str:
+    """Check all that a submit checks of manifest and target, and leave nothing behind.
+
+    Returns the digest of the user's code. *Raises* TargetError, SweepError.
+    """
+    with tempfile.TemporaryDirectory(prefix="hpcsweep-") as temporary:
+        sweep = SweepDirectory.create(Path(temporary) / "sweep", wish.manifest.name)
+        frozen.write(sweep.path, wish.manifest, wish.source)
+        return preflight(sweep, wish.manifest, wish.source)
+
+
+def look(
+    wanted: Wanted, cluster: Slurm | None, settings: Settings, rerun: str | None, code_digest: str
+) -> Missing:
+    """What is missing of a manifest, from journals and cluster. *Writes* the store, verdicts."""
+    with fresh_store(wanted.sweep) as store:
+        view = observe(wanted.sweep, store, cluster, settings)
+        return what_is_missing(wanted, store, view, rerun, code_digest)
+
+
+def make_plan(
+    wish: Wish, sweep: SweepDirectory | None, missing: Missing, max_array_size: int
+) -> Plan:
+    """The plan for what is missing. Pure, but for reading the sweep's earlier plans."""
+    numbers = sweep.submissions() if sweep else []
+    previous = sweep.plan(numbers[-1])[0].layout if sweep and numbers else None
+    count = missing.indices.count
+    chunk_size = chunk_size_for(count, wish.manifest.chunk)
+    chunks = -(-count // chunk_size)
+    return Plan(
+        submission=(numbers[-1] if numbers else 0) + 1,
+        manifest=wish.manifest.fingerprint,
+        indices=missing.indices,
+        chunk_size=chunk_size,
+        parts=make_parts(chunks, max_array_size=max_array_size, throttle=wish.throttle),
+        layout=Layout.choose(wish.manifest.runs, wish.source.n_cases, previous),
+        generation=missing.generation,
+    )
+
+
+def script_for(manifest: FrozenManifest, path: Path, submission: int) -> str:
+    """The exact text of the batch script."""
+    return Script(
+        sweep_name=manifest.name,
+        options=manifest.resources.options,
+        setup=manifest.setup,
+        python=sys.executable,
+        sweep_dir=str(path.resolve()),
+        submission=submission,
+    ).render()
+
+
+def sbatch_for(
+    sweep: Path, key: str, manifest: FrozenManifest, plan: Plan, part: Part
+) -> list[str]:
+    """The exact sbatch command of one part."""
+    logs = sweep.resolve() / "logs" / f"{plan.submission:04d}"
+    script = sweep.resolve() / "submissions" / f"{plan.submission:04d}" / SCRIPT_NAME
+    return text.sbatch(
+        str(script),
+        part,
+        job_name=job_name(manifest.name, key, plan.submission, part.number),
+        output=text.output_pattern(str(logs), part),
+        directory=manifest.root,  # where the setup lines were tried
+    )
+
+
+def _submit_missing(act: _Act, doubt: _Doubt) -> Submitted:
+    wish, sweep = act.wish, act.sweep
+    every = IndexSet.all(wish.source.n_cases)
+    missing = Missing(indices=every)
+    if sweep.submissions():
+        resolve_unanswered(sweep, act.cluster, act.settings, act.say)
+        wanted = Wanted(sweep=sweep, manifest=wish.manifest, source=wish.source)
+        missing = look(wanted, act.cluster, act.settings, wish.rerun, act.code_digest)
+    if not missing.indices and not reorders(sweep, wish.manifest):
+        return Submitted(sweep=sweep, missing=missing)
+    plan = make_plan(wish, sweep, missing, act.limits.max_array_size)
+    folder = sweep.submission_dir(plan.submission)
+    with (
+        removed_on_error(sweep.log_dir(plan.submission), unless=doubt),
+        removed_on_error(sweep.journal_dir(plan.submission), unless=doubt),
+        removed_on_error(folder, unless=doubt),
+    ):
+        _write_submission(act, plan, folder)
+        with fresh_store(sweep):  # making the store is a command's work, never a task's
+            pass
+        job_ids = [_hand_in(act, plan, part, doubt) for part in plan.parts]
+    if not plan.parts:  # it says in which order the cases are from now on, and nothing else
+        return Submitted(sweep=sweep, missing=missing)
+    return Submitted(sweep=sweep, missing=missing, plan=plan, job_ids=job_ids)
+
+
+def _clean(sweep: SweepDirectory) -> None:
+    """Remove what a killed submit had only begun to write."""
+    for parent in (sweep.path / "submissions", sweep.path / "manifests"):
+        for name in names(parent):
+            if name.startswith("."):
+                remove_tree(parent / name)
+
+
+def _write_submission(act: _Act, plan: Plan, folder: Path) -> None:
+    """Write plan and script, whole and durable, under a name that appears at once."""
+    sweep = act.sweep
+    shared_file = act.wish.manifest.store == SQLITE and not is_local(sweep.path)
+    document = plan.to_json() | {
+        "cluster": connect.describe(act.cluster, act.limits.cluster_name),
+        "code_digest": act.code_digest,
+        "python": sys.executable,
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "worker": {
+            "beat_s": BEAT_S,
+            # On a network file system no task writes a SQLite store (invariant 23).
+            "ingest": not shared_file,
+            "ingest_interval_s": act.settings.ingest_interval_s,
+            "ingest_deadline_s": act.settings.ingest_deadline_s,
+            "term_grace_s": min(act.settings.term_grace_s, act.limits.kill_wait_s * TERM_SHARE),
+        },
+    }
+    # Slurm would fail a task whose output directory is missing without a word (0:53).
+    make_directory(sweep.log_dir(plan.submission))
+    make_directory(sweep.journal_dir(plan.submission))
+    make_directory(sweep.path / "runs" / ".attempts")
+    make_directory(folder.parent)
+    temporary = folder.with_name(f".{folder.name}.{token()}")
+    make_directory(temporary)
+    script = script_for(act.wish.manifest, sweep.path, plan.submission)
+    write_new(temporary / SCRIPT_NAME, script.encode())
+    write_new(temporary / "plan.json", json_bytes(document))
+    temporary.rename(folder)
+    fsync_directory(folder.parent)
+
+
+def _hand_in(act: _Act, plan: Plan, part: Part, doubt: _Doubt) -> str:
+    sweep = act.sweep
+    argv = sbatch_for(sweep.path, sweep.key, act.wish.manifest, plan, part)
+    name = job_name(sweep.name, sweep.key, plan.submission, part.number)
+    _fact(sweep, plan, part, "intent", {"job_name": name, "time": time.time()})
+    was_in_doubt = bool(doubt)
+    doubt.is_raised = True
+    try:
+        job_id = act.cluster.submit(argv, act.wish.manifest.resources.options)
+    except ClusterUnavailable as error:
+        error.next_step = (
+            "It is not known whether the array was accepted. Run the same command again: it finds "
+            "out first, and sends nothing twice."
+        )
+        raise
+    except ClusterError as error:
+        doubt.is_raised = was_in_doubt
+        if was_in_doubt:
+            _fact(sweep, plan, part, "void", {"why": "refused", "time": time.time()})
+            error.next_step = (
+                f"Parts before number {part.number} of submission {plan.submission} were accepted. "
+                "Put this right and run the same command again: it sends the rest."
+            )
+        raise
+    _fact(sweep, plan, part, "job", {"job_id": job_id, "time": time.time()})
+    return job_id
+
+
+def _fact(sweep: SweepDirectory, plan: Plan, part: Part, what: str, fact: dict[str, Any]) -> None:
+    write_new(sweep.part_file(plan.submission, part.number, what), json_bytes(fact))

@@ -1,0 +1,254 @@
+"""`Sweep`: the Python door. The same verbs as the command line, in a notebook or a script."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpcsweep import connect, locate
+from hpcsweep import settings as settings_module
+from hpcsweep.cancel import cancel
+from hpcsweep.caselogs import case_logs
+from hpcsweep.cluster.slurm import Slurm
+from hpcsweep.collect import Columns, Row, Selection, collect
+from hpcsweep.directory import SweepDirectory
+from hpcsweep.errors import Incomplete, InputError
+from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.manifest.user import load_manifest, resolve
+from hpcsweep.progress import counts_line, progress_bar
+from hpcsweep.sources import ParameterSource
+from hpcsweep.status import Summary, status, wait
+from hpcsweep.submit import Submitted, Wish, submit
+from hpcsweep.unstarted import newest
+from hpcsweep.yamltext import Document
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Sweep:
+    """A sweep by name: made from a source and a target, from a manifest, or found again.
+
+    Making one touches nothing; `submit` does. Every method *raises* the errors of `errors`.
+
+    >>> import hpcsweep as hs
+    >>> sweep = hs.Sweep("doc", hs.grid(x=[1, 2]), target="math:sqrt")
+    >>> sweep.n_cases
+    2
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        source: ParameterSource | None = None,
+        *,
+        manifest: str | Path | None = None,
+        root: str | Path = ".",
+        cluster: str | None = None,
+        profile: str | None = None,
+        sets: Mapping[str, Any] | None = None,
+        **keys: Any,
+    ) -> None:
+        """Describe a sweep by `name`, `source` and the keys of a manifest, or by a `manifest`.
+
+        The keys are target or command, replicates, seed, setup, slurm, chunk and so on; `target`
+        may be a function. `root` is what relative paths of the target start from. `sets` are the
+        dotted keys of `--set`. With a name alone it is the sweep that was submitted before.
+        """
+        values = dict(sets or {})
+        self._settings, found = settings_module.load(profile, values, os.environ)
+        self._cluster = cluster
+        self._submitted: SweepDirectory | None = None
+        if manifest is not None:
+            path = Path(manifest)
+            self._described = _Described(*load_manifest(path, overrides=values, profile=found))
+        elif source is None and not keys:
+            self._submitted = locate.locate(name or "", Path(self._settings.outputs))
+            known = newest(self._submitted)
+            self._described = _Described(known.manifest, known.source)
+        else:
+            document = _document(name, source, keys, Path(root))
+            self._described = _Described(*resolve(document, Path(root) / "-", values, found))
+        self.name = self._described.manifest.name
+
+    @property
+    def n_cases(self) -> int:
+        """Count of cases with replicates."""
+        return self._described.source.n_cases
+
+    @property
+    def path(self) -> Path:
+        """The sweep directory, which may not exist yet."""
+        if self._submitted is not None:
+            return self._submitted.path
+        return Path(self._settings.outputs) / self.name
+
+    def submit(
+        self, *, throttle: int = 0, rerun: str | None = None, allow_mixed: bool = False
+    ) -> Submitted:
+        """Send what is missing; see `hpcsweep submit`. *Safe to repeat.*"""
+        described = self._described
+        cluster = self._sent_to()
+        wish = Wish(
+            manifest=described.manifest,
+            source=described.source,
+            path=self.path,
+            throttle=throttle,
+            rerun=rerun,
+            allow_mixed=allow_mixed,
+        )
+        done = submit(wish, cluster, self._settings)
+        self._submitted = done.sweep
+        return done
+
+    def retry(self) -> Submitted:
+        """Send what is missing and what failed."""
+        return self.submit(rerun="failed")
+
+    def status(self) -> Summary:
+        """What is known of the sweep's cases."""
+        return status(self._directory, self._asked, self._settings)
+
+    def wait(
+        self, *, progress: bool = False, on_change: Callable[[Summary], None] | None = None
+    ) -> Summary:
+        """Wait until nothing more will happen by itself. *Raises* Incomplete.
+
+        `progress` shows a bar; `on_change` is called with every look.
+        """
+        with progress_bar(show=progress) as update:
+
+            def show(summary: Summary) -> None:
+                update(summary)
+                if on_change is not None:
+                    on_change(summary)
+
+            summary = wait(self._directory, self._asked, self._settings, show)
+        if not summary.is_complete:
+            raise Incomplete(
+                f"not every case is complete: {counts_line(summary)}",
+                where=summary.path,
+                next_step="status() says why; submit() sends what was interrupted, retry() also "
+                "what failed.",
+            )
+        return summary
+
+    def cancel(self) -> list[str]:
+        """Cancel what the sweep has on its cluster. Returns the job ids."""
+        return cancel(self._directory, self._asked, self._settings)
+
+    def logs(self, case: int | str) -> str:
+        """What a case logged and printed, by index or case id."""
+        found = case_logs(self._directory, str(case))
+        texts = [f"==> {where}\n{text}" for where, text in found.texts]
+        return f"case {found.case_id}, index {found.index}: {found.state}\n" + "".join(texts)
+
+    def cases(self) -> Iterator[Row]:
+        """One dict per index, in index order: params, metrics and what is known."""
+        return iter(self.query())
+
+    def query(
+        self, where: str | None = None, *, status: Sequence[str] = (), columns: Sequence[str] = ()
+    ) -> list[Row]:
+        """The rows for which `where` holds, e.g. `"energy < 1 and omega == 2"`."""
+        selection = Selection(where=where, status=tuple(status), columns=tuple(columns))
+        names, rows = self._collected(selection)
+        return [{name: row[name] for name in names.names if name in row} for row in rows]
+
+    def to_dataframe(
+        self, where: str | None = None, *, status: Sequence[str] = (), columns: Sequence[str] = ()
+    ) -> pd.DataFrame:
+        """The rows as a pandas DataFrame, in index order. Needs pandas."""
+        try:
+            import pandas as pd  # noqa: PLC0415  # an extra, and slow to import
+        except ImportError as error:
+            raise InputError(
+                "to_dataframe needs pandas", next_step="pip install 'hpcsweep[pandas]'"
+            ) from error
+        selection = Selection(where=where, status=tuple(status), columns=tuple(columns))
+        names, rows = self._collected(selection)
+        return pd.DataFrame.from_records(rows, columns=names.names)
+
+    def _collected(self, selection: Selection) -> tuple[Columns, list[Row]]:
+        found: list[tuple[Columns, list[Row]]] = []
+        collect(
+            self._directory,
+            self._asked,
+            self._settings,
+            lambda columns, rows: found.append((columns, list(rows))),
+            selection,
+        )
+        return found[0]
+
+    def _sent_to(self) -> Slurm:
+        """The cluster that was named, or that the sweep is on already."""
+        named = self._cluster or self._settings.cluster
+        if named == "auto" and self._submitted is not None:
+            return connect.again(self._submitted, self._settings)
+        return connect.choose(named, self._settings)
+
+    @property
+    def _directory(self) -> SweepDirectory:
+        if self._submitted is None:
+            self._submitted = SweepDirectory.open(self.path)
+        return self._submitted
+
+    @property
+    def _asked(self) -> Slurm | None:
+        return connect.recorded(self._directory, self._settings)
+
+    def __repr__(self) -> str:
+        return f"<Sweep {self.name!r} in {self.path}>"
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    manifest: FrozenManifest
+    source: ParameterSource
+
+
+class _Written(Document):
+    """A manifest that was written in Python: mistakes are named by their keys, not by lines."""
+
+    def where(self, path: tuple[str | int, ...] = ()) -> str:  # noqa: ARG002  # the file's form
+        """What was called."""
+        return self.name
+
+
+def _document(
+    name: str | None, source: ParameterSource | None, keys: Mapping[str, Any], root: Path
+) -> Document:
+    values: dict[str, Any] = {} if name is None else {"name": name}
+    values |= {} if source is None else {"source": source.to_manifest_dict()}
+    values |= keys
+    if "target" in keys:
+        values["target"] = _target_text(keys["target"], root)
+    return _Written(value=values, name=f"Sweep({name!r})", line=lambda _: 0)
+
+
+def _target_text(target: str | Callable[..., Any], root: Path) -> str:
+    """The text of a target: a function becomes `file.py:name` or `module:name`."""
+    if isinstance(target, str):
+        return target
+    name, module = getattr(target, "__qualname__", ""), getattr(target, "__module__", "")
+    if not name or "<" in name:
+        raise InputError(
+            f"{target!r} has no name that a task could import",
+            where="target",
+            next_step="Define it with def at the top of a file.",
+        )
+    if module != "__main__":
+        return f"{module}:{name}"
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    if file is None or not inspect.isfunction(target):
+        raise InputError(
+            f"{name} was defined in a notebook or at a prompt, where no task can import it",
+            where="target",
+            next_step="Put it into a file beside the notebook and name it: target='file.py:name'.",
+        )
+    return f"{os.path.relpath(Path(file).resolve(), root.resolve())}:{name}"

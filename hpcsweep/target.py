@@ -1,0 +1,243 @@
+"""The user's target: found, checked, called with what it asks for by name, and digested.
+
+Standard library only. Nothing here runs in the worker itself: its children import user code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from hpcsweep.errors import TargetError
+from hpcsweep.manifest.frozen import FrozenManifest, Target
+
+Function = Callable[..., Any]
+
+# Modules of Python and of ours are no user's code, even where the manifest lies above a checkout
+# of ours. Told by the path under which they were imported: `realpath` would look up every
+# directory above every one of them, once for each task (invariant 17).
+_NO_USERS_CODE = tuple(
+    os.path.join(os.path.dirname(file), "")  # noqa: PTH118, PTH120
+    for file in (os.__file__, __file__)
+)
+
+# What a function may ask for by name besides its parameters.
+GIVEN = ("params", "log", "rng", "seed", "case", "checkpoint")
+
+
+def load(manifest: FrozenManifest) -> Function:
+    """Import the target's function, as every child of a worker does.
+
+    *Raises* TargetError for what cannot be a target, with the reason; what the user's own module
+    raises while it is imported passes through.
+    """
+    target = manifest.target
+    found: Any = _module(target, Path(manifest.root))
+    for name in (target.function or "").split("."):
+        found = getattr(found, name, None)
+        if found is None:
+            raise TargetError(
+                f"there is no {target.function!r} in it",
+                where=target.text,
+                next_step="Check the name after the colon of `target:`.",
+            )
+    _refuse_unusable(found, target)
+    function: Function = found
+    return function
+
+
+def _module(target: Target, root: Path) -> ModuleType:
+    if target.file is None:
+        _search_first(root)
+        return importlib.import_module(target.module or "")
+    path = (root / target.file).resolve()
+    # As a script would find its neighbours; and so that a process pool can import it by name.
+    _search_first(path.parent)
+    name = path.stem
+    loaded = sys.modules.get(name)
+    if loaded is not None and getattr(loaded, "__file__", None) == str(path):
+        return loaded
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise TargetError("is not a Python file", where=str(path))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _search_first(directory: Path) -> None:
+    if str(directory) not in sys.path:
+        sys.path.insert(0, str(directory))
+
+
+def _refuse_unusable(found: Any, target: Target) -> None:
+    what = None
+    if inspect.isclass(found):
+        what = "a class; name a function that makes and uses it"
+    elif not callable(found):
+        what = f"{type(found).__name__}, not a function; check the name after the colon"
+    elif inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found):
+        what = "a coroutine; wrap it in a function that calls asyncio.run"
+    elif inspect.isgeneratorfunction(found):
+        what = "a generator; return a dict of metrics instead"
+    elif getattr(found, "__name__", "") == "<lambda>":
+        what = "a lambda; give it a name with def, so that an error can say where it was"
+    if what:
+        raise TargetError(f"the target is {what}", where=target.text)
+
+
+def check_arguments(function: Function, names: Iterable[str], target: Target) -> None:
+    """Refuse a function that the source's parameters do not fit.
+
+    *Raises* TargetError naming the arguments that nothing fills and the parameters that no
+    argument takes.
+    """
+    try:
+        signature = inspect.signature(function)
+    except ValueError as error:
+        raise TargetError(f"its arguments are not known: {error}", where=target.text) from error
+    parameters = set(names)
+    arguments = signature.parameters.values()
+    by_name = {p.name for p in arguments if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in arguments) or by_name & {"params", "case"}
+    by_position = {
+        p.name
+        for p in arguments
+        if p.kind is p.POSITIONAL_ONLY and (p.default is p.empty or p.name in parameters)
+    }
+    unfilled = sorted(
+        p.name
+        for p in arguments
+        if p.default is p.empty and p.name in by_name - parameters - set(GIVEN)
+    )
+    unused = [] if takes_all else sorted(parameters - by_name - by_position)
+    problems = []
+    if by_position:
+        them = ", ".join(sorted(by_position))
+        problems.append(f"it takes {them} by position only, and is called by name: remove the /")
+    if unfilled:
+        problems.append(f"nothing fills its argument {', '.join(unfilled)}")
+    if unused:
+        problems.append(f"it does not take the parameter {', '.join(unused)}")
+    if problems:
+        raise TargetError(
+            "; ".join(problems),
+            where=target.text,
+            next_step=f"A function may ask for parameters by name, for {', '.join(GIVEN)}, "
+            "or for the rest with **rest.",
+        )
+
+
+def call(function: Function, params: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+    """Call the target with what it asks for by name.
+
+    `given` maps each of `GIVEN` to a function that makes it: numpy is imported for `rng` alone.
+    """
+    arguments: dict[str, Any] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            arguments |= {k: v for k, v in params.items() if k not in arguments}
+        elif name in given:
+            arguments[name] = given[name]()
+        elif name in params:
+            arguments[name] = params[name]
+    return function(**arguments)
+
+
+def command_line(
+    target: Target, params: Mapping[str, Any], places: Mapping[str, str]
+) -> tuple[str, ...]:
+    """The argv of a case: each element's placeholders filled, nothing ever a shell's text.
+
+    `places` holds what is not a parameter: run_dir, seed, case_id, index, params_json.
+    """
+    values = {name: argument_text(value) for name, value in params.items()} | dict(places)
+    return tuple(_fill(element, values) for element in target.argv)
+
+
+def argument_text(value: Any) -> str:
+    """A parameter as one command argument: a string as it is, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _fill(element: str, values: Mapping[str, str]) -> str:
+    # `str.format` would also follow attributes and indices; this knows names and {{ }} only.
+    filled, rest = "", element
+    while rest:
+        brace = min((i for i in (rest.find("{"), rest.find("}")) if i >= 0), default=len(rest))
+        filled, rest = filled + rest[:brace], rest[brace:]
+        if rest[:2] in ("{{", "}}"):
+            filled, rest = filled + rest[0], rest[2:]
+        elif rest.startswith("{"):
+            name, _, rest = rest[1:].partition("}")
+            filled += values[name]
+        else:
+            filled, rest = filled + rest[:1], rest[1:]
+    return filled
+
+
+def code_digest(manifest: FrozenManifest) -> str:
+    """16 hex digits over the user's code as it is here and now.
+
+    For a function: every module file below the manifest's directory that is loaded, installed
+    packages apart. For a command: every file that argv names.
+    """
+    root = Path(manifest.root)
+    if manifest.target.is_command:
+        files = _named_files(manifest.target.argv, root)
+    else:
+        files = _module_files(root)
+    digest = hashlib.sha256(b"hpcsweep code 1")
+    for relative, path in sorted(files.items()):
+        digest.update(relative.encode() + b"\0" + _content_digest(path))
+    return digest.hexdigest()[:16]
+
+
+def _content_digest(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").digest()
+    except OSError:  # a program that may be run and not read
+        return b""
+
+
+def _named_files(argv: Iterable[str], root: Path) -> dict[str, Path]:
+    paths = {element: root / element for element in argv if "{" not in element}
+    return {element: path for element, path in paths.items() if _is_file(path)}
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a script as an argument is too long for the name of a file
+        return False
+
+
+def _module_files(root: Path) -> dict[str, Path]:
+    files = {}
+    prefix = os.path.join(os.path.realpath(root), "")  # noqa: PTH118  # one string per module
+    installed = os.path.join(os.path.realpath(sys.prefix), "")  # noqa: PTH118
+    for module in list(sys.modules.values()):
+        name = getattr(module, "__file__", None)
+        if not isinstance(name, str) or name.startswith(_NO_USERS_CODE):
+            continue
+        path = os.path.realpath(name)
+        # A virtual environment may lie in the project's own directory.
+        below = path.startswith(prefix) and not path.startswith(installed)
+        if below and "/site-packages/" not in path:
+            files[path.removeprefix(prefix)] = Path(path)
+    return files

@@ -1,0 +1,390 @@
+"""What became of array tasks that say nothing: the cluster is asked, seldom, and its word noted.
+
+"Could not ask" is not an answer (DESIGN invariant 10): a query that failed leaves the last known
+state with its age. A task is lost only by a terminal word and two scans of its journals a grace
+apart that show no end.
+
+`cluster.json` in the sweep directory keeps what was last heard, for all processes: it is derived,
+replaced whole, and may be removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.cluster.slurm import Slurm
+from hpcsweep.cluster.states import Life, meaning
+from hpcsweep.cluster.text import Element
+from hpcsweep.directory import SweepDirectory
+from hpcsweep.errors import ClusterError
+from hpcsweep.files import PRIVATE_FILE, json_bytes, replace, token, try_lock, unwritable
+from hpcsweep.ingest import Ingest
+from hpcsweep.journal import VERSION, JournalWriter
+from hpcsweep.plan import Plan
+from hpcsweep.records import Part, Reason, Status, Word
+from hpcsweep.settings import Settings
+from hpcsweep.store import SweepStore
+
+FILE = "cluster.json"
+# What is remembered of each element: its state while it is there; since when it is not; the first
+# and last answer without it; the accounting's final word; why the queue said that it ended; when
+# its end was certain first.
+_BY_ELEMENT = ("alive", "absent", "scans", "over", "hints", "words")
+Chunk = tuple[int, int]  # (submission, chunk)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SentPart:
+    """One part that was, or may have been, handed to the cluster."""
+
+    plan: Plan
+    part: Part
+    # The array's job id; None while sbatch's answer is not known.
+    job_id: str | None
+    # Seconds of the epoch at which we cancelled it; None when we did not.
+    cancelled: float | None
+    # What its submission recorded of its cluster: kind, name, state_dir.
+    cluster: dict[str, str]
+    # Chunks whose end nobody has reported yet.
+    open_chunks: tuple[int, ...]
+
+    def element(self, chunk: int) -> Element:
+        """Slurm's name of a chunk's array task."""
+        return self.job_id or "", chunk - self.part.first_chunk
+
+
+@dataclass(kw_only=True, slots=True)
+class View:
+    """What is known of a sweep's array tasks, and how old that knowledge is."""
+
+    # Parts with open chunks.
+    parts: list[SentPart] = field(default_factory=list)
+    # The state in Slurm's own word, by chunk, of tasks that were there when last asked.
+    alive: dict[Chunk, str] = field(default_factory=dict)
+    # Seconds of the epoch of the last answer; None when there was none.
+    asked: float | None = None
+    # Why the last question was not answered.
+    problem: str | None = None
+
+    @property
+    def open_chunks(self) -> Iterator[tuple[Plan, int]]:
+        """Chunks that the cluster holds, or may hold."""
+        for sent in self.parts:
+            for chunk in sent.open_chunks:
+                yield sent.plan, chunk
+
+
+def sent_parts(sweep: SweepDirectory, store: SweepStore) -> list[SentPart]:
+    """The parts with open chunks, oldest submission first."""
+    closed = {(t["submission"], t["chunk"]) for t in store.tasks() if _is_closed(t)}
+    found = []
+    for number in sweep.submissions():
+        plan, document = sweep.plan(number)
+        facts = sweep.part_facts(number)
+        for part in plan.parts:
+            chunks = range(part.first_chunk, part.first_chunk + part.chunks)
+            still = tuple(chunk for chunk in chunks if (number, chunk) not in closed)
+            known = facts.get(part.number, {})
+            # Without an intent it was never handed in: its submit was killed before.
+            if not still or "void" in known or "intent" not in known:
+                continue
+            job, cancel = known.get("job"), known.get("cancel")
+            found.append(
+                SentPart(
+                    plan=plan,
+                    part=part,
+                    job_id=job["job_id"] if job else None,
+                    cancelled=cancel["time"] if cancel else None,
+                    cluster=document["cluster"],
+                    open_chunks=still,
+                )
+            )
+    return found
+
+
+def _is_closed(task: dict[str, Any]) -> bool:
+    # A finished task can be requeued by hand: a start after the verdict opens it again.
+    verdict, start = task["verdict_rank"], task["start_rank"]
+    return bool(verdict) and verdict[:6] >= start[:6]
+
+
+def observe(
+    sweep: SweepDirectory, store: SweepStore, cluster: Slurm | None, settings: Settings
+) -> View:
+    """Find out about silent tasks, journal what is certain, and tell what is known.
+
+    `store` must have been brought up to date just before: that is one scan of the journals.
+    Without a cluster nobody is asked. *Writes* `cluster.json`; a journal of its own when there is
+    a verdict. *Safe to repeat.* Never raises because a cluster did not answer.
+    """
+    parts = sent_parts(sweep, store)
+    with _memory(sweep) as memory:
+        if memory is None or cluster is None:
+            return _view(parts, memory or _read(sweep.path / FILE))
+        hurry = 2.0 if cluster.kind == "emulated" else float("inf")
+        now = time.time()
+        waited = now - memory.get("tried", 0.0)
+        due = not 0 <= waited < min(settings.query_interval_s, hurry)
+        asking = _those_on(cluster, parts, memory, now, due=due)
+        if due and asking:
+            _ask(memory, asking, cluster, now)
+        grace_s = min(settings.grace_s, hurry)
+        verdicts = _verdicts(memory, asking, grace_s, now)
+        _forget_closed(memory, parts)
+        if verdicts:
+            _journal(sweep, store, verdicts)
+            parts = sent_parts(sweep, store)
+        return _view(parts, memory)
+
+
+def _those_on(
+    cluster: Slurm, parts: list[SentPart], memory: dict[str, Any], now: float, *, due: bool
+) -> list[SentPart]:
+    """The parts that were handed to this cluster: of others the ids mean nothing here.
+
+    Each host asks for the cluster's name once; it is kept with what else was heard.
+    """
+    place = cluster.kind, cluster.state_dir
+    sent_off = [sent for sent in parts if sent.job_id]
+    mine = [s for s in sent_off if (s.cluster["kind"], s.cluster["state_dir"]) == place]
+    names = memory.setdefault("names", {})
+    here = f"{os.uname().nodename} {cluster.address}"
+    if mine and due and here not in names:
+        try:
+            names[here] = cluster.limits().cluster_name
+        except ClusterError as error:
+            memory["tried"], memory["problem"] = now, error.what
+    name = names.get(here)
+    others = sorted({sent.cluster["name"] for sent in mine} - {name})
+    if name and others:
+        memory["problem"] = f"this is the cluster {name}, the tasks are on {', '.join(others)}"
+    return [sent for sent in mine if sent.cluster["name"] == name]
+
+
+# --- memory between calls -----------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _memory(sweep: SweepDirectory) -> Iterator[dict[str, Any] | None]:
+    """What was heard so far, for changing; None when another process is asking just now."""
+    path = sweep.path / FILE
+    lock = path.with_name(".cluster.lock")
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
+    except OSError as error:
+        raise unwritable(lock, error) from error
+    try:
+        if try_lock(descriptor) is False:
+            yield None
+            return
+        memory = _read(path)
+        before = json.dumps(memory, sort_keys=True)
+        yield memory
+        if json.dumps(memory, sort_keys=True) != before:
+            replace(path, json_bytes(memory))
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        memory = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    is_ours = isinstance(memory, dict) and all(
+        isinstance(memory.get(kind, {}), dict) for kind in (*_BY_ELEMENT, "names")
+    )
+    return memory if is_ours else {}
+
+
+def _key(element: Element) -> str:
+    return f"{element[0]}_{element[1]}"
+
+
+def _forget_closed(memory: dict[str, Any], parts: list[SentPart]) -> None:
+    """Keep what was heard of tasks that are still open, so that the file stays small."""
+    still = {_key(sent.element(chunk)) for sent in parts for chunk in sent.open_chunks}
+    for kind in _BY_ELEMENT:
+        memory[kind] = {key: v for key, v in memory.get(kind, {}).items() if key in still}
+
+
+# --- asking ---------------------------------------------------------------------------------------
+
+
+def _ask(memory: dict[str, Any], parts: list[SentPart], cluster: Slurm, now: float) -> None:
+    """One question: the queue, or when it lacks some tasks, next time the accounting."""
+    memory["tried"] = now
+    job_ids = [sent.job_id for sent in parts if sent.job_id]
+    absent: dict[str, float] = memory.setdefault("absent", {})
+    over: dict[str, str] = memory.setdefault("over", {})
+    try:
+        if memory.get("last") == "squeue" and any(key not in over for key in absent):
+            memory["last"] = "sacct"
+            _hear_accounting(over, absent, cluster, job_ids)
+        else:
+            memory["last"] = "squeue"
+            _hear_queue(memory, parts, cluster.elements(job_ids), now)
+    except ClusterError as error:
+        memory["problem"] = error.what
+        return
+    memory["problem"] = None
+    memory["asked"] = now
+
+
+def _hear_queue(
+    memory: dict[str, Any], parts: list[SentPart], states: dict[Element, str], now: float
+) -> None:
+    absent, over = memory["absent"], memory["over"]
+    alive: dict[str, str] = {}
+    seen_absent: dict[str, list[float]] = memory.setdefault("scans", {})
+    hints: dict[str, str] = memory.setdefault("hints", {})
+    for sent in parts:
+        for chunk in sent.open_chunks:
+            element = sent.element(chunk)
+            key, state = _key(element), states.get(element)
+            life, _, reason = meaning(state or "")
+            if state is not None and life is not Life.OVER:
+                alive[key] = state
+                for known in (absent, over, seen_absent, hints):
+                    known.pop(key, None)
+                continue
+            absent.setdefault(key, now)
+            seen_absent[key] = [seen_absent.get(key, [now])[0], now]
+            # Finished elements stay visible for MinJobAge: without accounting that is all there
+            # is to say why. It is not yet a terminal word.
+            if reason and reason is not Reason.LOST:
+                hints[key] = reason.value
+    memory["alive"] = alive
+
+
+def _hear_accounting(
+    over: dict[str, str], absent: dict[str, float], cluster: Slurm, job_ids: list[str]
+) -> None:
+    for row in cluster.accounting(job_ids) or ():
+        life, _, reason = meaning(row.state)
+        if not row.is_final or life is not Life.OVER or reason is None:
+            continue
+        for task in row.tasks:
+            key = _key((row.job_id, task))
+            if key in absent:
+                over[key] = reason.value
+
+
+# --- judging --------------------------------------------------------------------------------------
+
+
+def _verdicts(
+    memory: dict[str, Any], parts: list[SentPart], grace_s: float, now: float
+) -> dict[Chunk, Reason]:
+    """The chunks whose tasks are certainly over, and why; their journals were scanned just now."""
+    found: dict[Chunk, Reason] = {}
+    words: dict[str, float] = memory.setdefault("words", {})
+    for sent in parts:
+        for chunk in sent.open_chunks:
+            key = _key(sent.element(chunk))
+            reason = _terminal_word(memory, sent, key, grace_s)
+            if reason is None:
+                words.pop(key, None)
+                continue
+            # The first scan of the journals with a terminal word, and one a grace later.
+            first = words.setdefault(key, now)
+            if first < now and now - first >= grace_s:
+                found[sent.plan.submission, chunk] = reason
+    return found
+
+
+def _terminal_word(
+    memory: dict[str, Any], sent: SentPart, key: str, grace_s: float
+) -> Reason | None:
+    absent = memory.get("absent", {}).get(key)
+    if absent is None:
+        return None
+    if sent.cancelled is not None and absent >= sent.cancelled:
+        return Reason.CANCELLED
+    if key in memory.get("over", {}):
+        return Reason(memory["over"][key])
+    first, last = memory.get("scans", {}).get(key, (0.0, 0.0))
+    if first < last and last - first >= grace_s:
+        return Reason(memory.get("hints", {}).get(key, Reason.LOST.value))
+    return None
+
+
+def _journal(sweep: SweepDirectory, store: SweepStore, verdicts: dict[Chunk, Reason]) -> None:
+    """Write the verdicts into a journal of this command, and ingest it."""
+    starts = {(t["submission"], t["chunk"]): t["start_rank"] for t in store.tasks()}
+    manifest = sweep.newest_manifest()
+    by_submission: dict[int, dict[int, Reason]] = {}
+    for (submission, chunk), reason in verdicts.items():
+        by_submission.setdefault(submission, {})[chunk] = reason
+    moment = datetime.now(UTC).isoformat(timespec="milliseconds")
+    for submission, chunks in sorted(by_submission.items()):
+        relative = f"{submission:04d}/commands/{token()}.jsonl"
+        writer = JournalWriter(sweep.journal_root / relative)
+        for row in store.silent(submission):
+            why = chunks.get(row["chunk"])
+            if why and (row["status"] == Status.RUNNING.value or why is not Reason.LOST):
+                writer.append(_case_end(row, why, manifest, moment))
+        for chunk, reason in chunks.items():
+            restart = int(starts.get((submission, chunk), "")[:6] or 0)
+            writer.append(
+                {
+                    "kind": "end",
+                    "v": VERSION,
+                    "manifest": manifest,
+                    "attempt": [0, submission, restart, ""],
+                    "chunk": chunk,
+                    "word": Word.SCHEDULER.value,
+                    "status": reason.status.value,
+                    "reason": reason.value,
+                    "time": moment,
+                }
+            )
+        writer.close()
+        Ingest(sweep, store).run([relative])
+
+
+def _case_end(row: dict[str, Any], reason: Reason, manifest: str, moment: str) -> dict[str, Any]:
+    """The scheduler's word on a case that was running, or was told to end, in a dead task."""
+    known = {
+        name: row[name]
+        for name in (
+            "started", "wall_seconds", "cpu_seconds", "max_rss_bytes", "run_dir", "code_digest",
+            "host", "job_id",
+        )
+        if row[name] is not None
+    }  # fmt: skip
+    message = f"its array task is over ({reason.value}) and its worker left no other word"
+    return {
+        "kind": "end",
+        "v": VERSION,
+        "manifest": manifest,
+        "attempt": [row["generation"], row["submission"], row["restart"], row["token"]],
+        "chunk": row["chunk"],
+        "index": row["idx"],
+        "case_id": row["case_id"],
+        "word": Word.SCHEDULER.value,
+        "status": reason.status.value,
+        "reason": reason.value,
+        "error": {"type": reason.value, "message": message},
+        "metrics": json.loads(row["metrics"]) or None,
+        "ended": row["ended"] or moment,
+    } | known
+
+
+def _view(parts: list[SentPart], memory: dict[str, Any]) -> View:
+    states = memory.get("alive", {})
+    alive = {}
+    for sent in parts:
+        for chunk in sent.open_chunks:
+            key = _key(sent.element(chunk))
+            if key in states:
+                alive[sent.plan.submission, chunk] = states[key]
+    return View(parts=parts, alive=alive, asked=memory.get("asked"), problem=memory.get("problem"))

@@ -1,0 +1,183 @@
+"""`--where "energy < 1 and omega == 2"`: parsed, checked, and made an SQL expression.
+
+Nothing of the text is ever pasted into SQL: names must be columns of the table, values are bound.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Numeric,
+    String,
+    Text,
+    and_,
+    case,
+    cast,
+    false,
+    func,
+    literal,
+    not_,
+    or_,
+    true,
+)
+from sqlalchemy.dialects.postgresql import JSONB, array
+
+from hpcsweep.errors import InputError
+from hpcsweep.store import schema
+
+_COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+_SWAPPED: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Lt: ast.Gt, ast.LtE: ast.GtE, ast.Gt: ast.Lt, ast.GtE: ast.LtE,
+}  # fmt: skip
+_FORM = "Compare columns with values, joined by and, or, not: energy < 1 and omega == 2"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Where a column of the table comes from: a column of SQL, or a value inside params/metrics."""
+
+    # A name of the cases table, "idx", "params" or "metrics".
+    column: str
+    # The keys down to the value; empty for a column of SQL.
+    path: tuple[str, ...] = ()
+
+
+def parse(text: str, fields: Mapping[str, Field], dialect: str) -> ColumnElement[bool]:
+    """The condition as SQL. *Raises* InputError for what does not parse or names no column."""
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError) as error:
+        what = f"{text!r} does not parse: {error}"
+        raise InputError(what, where="--where", next_step=_FORM) from error
+    return _Reader(text, fields, dialect).condition(tree.body)
+
+
+class _Reader:
+    def __init__(self, text: str, fields: Mapping[str, Field], dialect: str) -> None:
+        self._text = text
+        self._fields = fields
+        self._dialect = dialect
+
+    def condition(self, node: ast.expr) -> ColumnElement[bool]:
+        match node:
+            case ast.BoolOp(op=ast.And(), values=values):
+                return and_(*map(self.condition, values))
+            case ast.BoolOp(op=ast.Or(), values=values):
+                return or_(*map(self.condition, values))
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return not_(func.coalesce(self.condition(operand), false()))
+            case ast.Compare(left=left, ops=ops, comparators=rest):
+                sides = [left, *rest]
+                pairs = zip(sides[:-1], ops, sides[1:], strict=True)
+                return and_(*(self._compare(a, op, b) for a, op, b in pairs))
+        raise self._refused(node)
+
+    def _compare(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> ColumnElement[bool]:
+        if isinstance(op, ast.In | ast.NotIn) and isinstance(right, ast.List | ast.Tuple):
+            field = self._field(left)
+            found = or_(*(self._test(field, ast.Eq, self._value(item)) for item in right.elts))
+            return found if isinstance(op, ast.In) else not_(func.coalesce(found, false()))
+        if type(op) not in _COMPARE:
+            raise self._refused(left)
+        if self._is_name(left):
+            return self._test(self._field(left), type(op), self._value(right))
+        return self._test(self._field(right), _SWAPPED.get(type(op), type(op)), self._value(left))
+
+    def _test(self, field: Field, op: type[ast.cmpop], value: Any) -> ColumnElement[bool]:
+        compare = _COMPARE[op]
+        if not field.path:
+            table = schema.places if field.column == "idx" else schema.cases
+            column = table.c[field.column]
+            if value is None:
+                return column.is_(None) if op is ast.Eq else column.is_not(None)
+            # As below; a database would compare the kinds, or refuse to.
+            if isinstance(column.type, String) != isinstance(value, str):
+                return and_(column.is_not(None), true() if op is ast.NotEq else false())
+            found: ColumnElement[bool] = compare(column, literal(value))
+            return found
+        kind, extracted = self._extracted(field, value)
+        if value is None:
+            return kind if op is ast.Eq else not_(kind)
+        tested: ColumnElement[bool] = and_(kind, compare(extracted, literal(value)))
+        # Another kind of value is not equal: 1 != "1".
+        return or_(not_(kind), tested) if op is ast.NotEq else tested
+
+    def _extracted(self, field: Field, value: Any) -> tuple[ColumnElement[bool], Any]:
+        """Whether the value in JSON is of the same kind as `value`, and itself."""
+        if self._dialect == "postgresql":
+            return _in_jsonb(field, value)
+        column = schema.cases.c[field.column]
+        path = "$" + "".join(f".{_quoted(key)}" for key in field.path)
+        found = func.json_type(column, path)
+        extracted: Any = func.json_extract(column, path)
+        match value:
+            case None:
+                return func.coalesce(found, "null") == "null", extracted
+            case bool():
+                return found.in_(["true", "false"]), extracted
+            case int() | float():
+                return found.in_(["integer", "real"]), extracted
+            case _:
+                return found == "text", extracted
+
+    def _is_name(self, node: ast.expr) -> bool:
+        return isinstance(node, ast.Name | ast.Attribute)
+
+    def _field(self, node: ast.expr) -> Field:
+        if not self._is_name(node):
+            raise self._refused(node)
+        name = ast.unparse(node)
+        if name not in self._fields:
+            raise InputError(
+                f"{name!r} is no column", where="--where",
+                next_step=f"Columns: {', '.join(self._fields)}.",
+            )  # fmt: skip
+        return self._fields[name]
+
+    def _value(self, node: ast.expr) -> Any:
+        try:
+            value = ast.literal_eval(node)
+        except (ValueError, TypeError, SyntaxError) as error:
+            raise self._refused(node) from error
+        if not isinstance(value, bool | int | float | str | None):
+            raise self._refused(node)
+        return value
+
+    def _refused(self, node: ast.expr) -> InputError:
+        part = ast.get_source_segment(self._text, node) or self._text
+        return InputError(f"{part!r} is no comparison", where="--where", next_step=_FORM)
+
+
+def _in_jsonb(field: Field, value: Any) -> tuple[ColumnElement[bool], Any]:
+    """The same on PostgreSQL, where a value of another kind must not reach a cast."""
+    path = array(field.path, type_=Text)
+    document = schema.document(field.column)
+    found = func.jsonb_typeof(document.op("#>", return_type=JSONB())(path))
+    text = document.op("#>>", return_type=Text())(path)
+    match value:
+        case None:
+            return func.coalesce(found, "null") == "null", text
+        case bool():
+            return found == "boolean", case((found == "boolean", cast(text, Boolean)))
+        case int() | float():
+            return found == "number", case((found == "number", cast(text, Numeric)))
+        case _:
+            return found == "string", text.collate("C")
+
+
+def _quoted(key: str) -> str:
+    return '"' + key.replace('"', '\\"') + '"'

@@ -1,0 +1,32 @@
+"""`python -m hpcsweep.worker SWEEP SUBMISSION PART`: what a script of an array runs.
+
+With `--setup-failed WHERE EXIT_CODE` it only records that a setup line failed.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from hpcsweep.directory import SweepDirectory
+from hpcsweep.errors import HpcsweepError
+from hpcsweep.worker.task import Start, Task
+
+
+def main(arguments: list[str]) -> int:
+    """Run one array task. Returns the exit code."""
+    sweep, submission, part, *rest = arguments
+    start = Start.from_environment(os.environ)
+    task = Task(SweepDirectory.open(Path(sweep)), int(submission), int(part), start)
+    if rest:
+        _, where, exit_code = rest
+        task.fail_setup(where, int(exit_code))
+        return int(exit_code)
+    return task.run()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except HpcsweepError as error:
+        print(f"hpcsweep: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,81 @@
+"""Runs that are packed, or kept only when they fail: what a task does with a case's spool."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.files import names
+from hpcsweep.logbook.packs import PackedFiles, PackWriter, Place, rank_of, runs_of
+from hpcsweep.logbook.reader import LogReader
+from hpcsweep.logbook.run import Run
+from hpcsweep.logbook.spool import Spool
+from hpcsweep.plan import PACKS
+from hpcsweep.records import Outcome, Status
+
+
+class Spooled:
+    """The spool of a task's slot and, where runs are packed, the pack of this start.
+
+    *Writes* `runs/packs/<chunk>.<token>.tar` with the first case that ends.
+    """
+
+    def __init__(self, sweep: Path, chunk: int, token: str, *, packs: bool) -> None:
+        self.spool = Spool.make(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108
+        self._root = sweep / PACKS
+        self._pack = PackWriter(self._root / f"{chunk}.{token}.tar") if packs else None
+
+    def earlier(self, chunk: int) -> dict[str, PackedFiles]:
+        """The runs in the packs of earlier starts of a chunk, by their run ids."""
+        best: dict[str, PackedFiles] = {}
+        for name in names(self._root):
+            if name.startswith(f"{chunk}.") and name.endswith(".tar"):
+                for run in runs_of(self._root / name):
+                    if run.run_id not in best or best[run.run_id].rank < run.rank:
+                        best[run.run_id] = run
+        return best
+
+    def keep(self, run: Run, outcome: Outcome, path: Path, run_dir: str) -> Outcome:
+        """Put what a case left where it belongs; the outcome says where that is.
+
+        `path` is the attempt's own directory, for one that failed; `run_dir` where it will be.
+        *Raises* SweepError when it cannot be written.
+        """
+        try:
+            if self._pack is not None:
+                rank = rank_of(run.metadata() | {"status": outcome.status.value})
+                place = self._pack.append(run.run_id, rank, self.spool.pieces(run, outcome))
+                return replace(outcome, run_dir=f"{PACKS}/{place}")
+            if outcome.status is Status.COMPLETE:
+                return outcome
+            outcome = replace(outcome, run_dir=run_dir)
+            self.spool.restore(run, outcome, path)
+            return outcome
+        finally:
+            self.spool.clear()
+
+    def sync(self) -> None:
+        """Make what was packed durable, before the journal says where it is."""
+        if self._pack is not None:
+            self._pack.sync()
+
+    def close(self) -> None:
+        """The task ends."""
+        if self._pack is not None:
+            self._pack.close()
+        self.spool.close()
+
+
+def found_in(run: PackedFiles) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Metadata and metrics of a packed run; its outcome names its place.
+
+    *Raises* SweepError for damaged ones.
+    """
+    reader = LogReader(run)
+    metadata = reader.meta
+    if "outcome" in metadata:
+        place = Place(f"{PACKS}/{run.pack.name}", run.offset, run.length)
+        metadata["outcome"] |= {"run_dir": str(place)}
+    return metadata, reader.metrics

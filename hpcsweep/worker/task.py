@@ -1,0 +1,348 @@
+"""One array task: finds its chunk, runs its cases, journals every outcome (DESIGN section 2)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpcsweep.directory import SweepDirectory
+from hpcsweep.errors import SweepError
+from hpcsweep.execute import cpus
+from hpcsweep.execute.case import Place, make_run, now, run_case
+from hpcsweep.execute.signals import Signals
+from hpcsweep.execute.slot import Slot
+from hpcsweep.files import names, token
+from hpcsweep.journal import (
+    VERSION,
+    JournalWriter,
+    Record,
+    attempt_json,
+    attempt_of,
+    journal_name,
+    journals_of_chunk,
+    outcome_json,
+    outcome_of,
+    read,
+)
+from hpcsweep.logbook import run as rundir
+from hpcsweep.manifest import frozen
+from hpcsweep.plan import attempt_dir, checkpoint_dir
+from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status, Word
+from hpcsweep.worker.ingester import Ingester
+
+if TYPE_CHECKING:
+    from hpcsweep.worker.spooled import Spooled
+
+# The worker's exit code when it was told to end: EX_TEMPFAIL, there is more to do.
+EXIT_TOLD = 75
+# Outcomes are made durable in batches: after this many records, or this many seconds.
+SYNC_RECORDS = 100
+SYNC_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Start:
+    """Which task start this is, from the environment that Slurm gave it."""
+
+    array_task_id: int
+    restart: int
+    # Slurm's ids as text: of the array, and of this element.
+    array_job_id: str
+    job_id: str
+    cluster: str
+    node: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Start:
+        """*Raises* SweepError outside an array task."""
+        try:
+            array_task_id = int(environment["SLURM_ARRAY_TASK_ID"])
+        except (KeyError, ValueError) as error:
+            raise SweepError(
+                "SLURM_ARRAY_TASK_ID is not set",
+                next_step="The worker is started by the array's script; to run one case here, "
+                "use `hpcsweep run MANIFEST --index I`.",
+            ) from error
+        return cls(
+            array_task_id=array_task_id,
+            # Slurm sets it from the first restart on (22.05).
+            restart=int(environment.get("SLURM_RESTART_COUNT") or 0),
+            array_job_id=environment.get("SLURM_ARRAY_JOB_ID", ""),
+            job_id=environment.get("SLURM_JOB_ID", ""),
+            cluster=environment.get("SLURM_CLUSTER_NAME", ""),
+            node=environment.get("SLURMD_NODENAME") or os.uname().nodename,
+        )
+
+
+class Task:
+    """Everything that one start of an array task does."""
+
+    def __init__(self, sweep: SweepDirectory, submission: int, part: int, start: Start) -> None:
+        self._sweep = sweep
+        self._plan, document = sweep.plan(submission)
+        self._rules: dict[str, Any] = document["worker"]
+        self._start = start
+        self._chunk = self._plan.part(part).first_chunk + start.array_task_id
+        if start.array_task_id >= self._plan.part(part).chunks:
+            raise SweepError(
+                f"element {start.array_task_id} is beyond part {part} of submission {submission}"
+            )
+        self._indices = self._plan.chunk(self._chunk)
+        directory = sweep.manifest_dir(self._plan.manifest)
+        self._manifest = frozen.read(directory)
+        self._source = frozen.open_source(directory, self._manifest)
+        last = self._indices.select(self._indices.count - 1)
+        if last >= self._source.n_cases:
+            raise SweepError(
+                f"the plan names index {last}, the manifest has {self._source.n_cases} cases",
+                where=str(directory),
+            )
+        self._attempt = Attempt(
+            generation=self._plan.generation,
+            submission=submission,
+            restart=start.restart,
+            token=token(),
+        )
+        self._settled = self._earlier_outcomes()
+        self._spooled: Spooled | None = None
+        # Metadata and metrics of runs that earlier starts of the chunk packed, by their run ids.
+        self._packed: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+        if self._plan.layout.runs in ("packed", "failed"):
+            self._open_spool(first=not journals_of_chunk(self._journals, self._chunk))
+        self._leftovers = self._leftover_attempts()
+        self._seen: set[str] = set()
+        name = journal_name(self._chunk, start.restart, self._attempt.token)
+        self._journal = JournalWriter(sweep.journal_dir(submission) / name)
+        self._unsynced, self._synced = 0, time.monotonic()
+        self._write("task", **self._task_fields())
+
+    def run(self) -> int:
+        """Run what is missing of the chunk. Returns the process's exit code."""
+        cpus_per_case = self._manifest.resources.cpus_per_case
+        cpus.limit_threads(os.environ, cpus_per_case)
+        cpus.limit_affinity(os.environ, cpus_per_case)
+        signals = Signals()
+        slot = Slot(
+            self._manifest,
+            signals,
+            term_grace_s=self._rules["term_grace_s"],
+            beat_s=self._rules["beat_s"],
+            beat=self._beat,
+        )
+        ingester = Ingester(self._sweep.path, self._journal_relative, self._rules)
+        for index in self._indices:
+            if signals.told:
+                break
+            if index not in self._settled:
+                self._case(self._source[index], slot)
+                self._sync_sometimes(ingester)
+        slot.close()
+        if self._spooled is not None:
+            self._spooled.close()
+        if signals.told:
+            self._journal.close()
+            ingester.kill()
+            return EXIT_TOLD
+        self._end_task()
+        ingester.last(signals)
+        return 0
+
+    def fail_setup(self, where: str, exit_code: int) -> None:
+        """Record that a setup line failed, so that no case of the chunk could be run."""
+        message = f"the setup line at {where} ended with exit code {exit_code}"
+        error = {"type": "SetupError", "message": message, "where": where}
+        for index in self._indices:
+            if index not in self._settled:
+                case = self._source[index]
+                outcome = Outcome(
+                    status=Status.FAILED, reason=Reason.SETUP, error=error, ended=now()
+                )
+                self._end(case, outcome, self._attempt)
+        self._end_task()
+        Ingester(self._sweep.path, self._journal_relative, self._rules).last(Signals())
+
+    def _end_task(self) -> None:
+        """Say that every case of the chunk has ended, so that nobody asks the cluster about it."""
+        word, status = Word.WORKER.value, Status.COMPLETE.value
+        self._write("end", word=word, status=status, reason=None, time=now())
+        self._journal.close()
+
+    # --- one case ------------------------------------------------------------------------------
+
+    def _case(self, case: ParamCase, slot: Slot) -> None:
+        run = make_run(self._manifest, case, self._attempt, self._chunk, self._start.node)
+        keeps = self._plan.layout.runs == "all"
+        run_dir = self._plan.layout.run_dir(case.case_id, run.run_id)
+        final = self._sweep.path / run_dir
+        if self._published_before(case, final if keeps else None, run.run_id):
+            return
+        started = now()
+        self._write("begin", case, self._attempt, started=started)
+        path = self._sweep.path / attempt_dir(case.case_id, self._attempt.token)
+        checkpoints = self._sweep.path / checkpoint_dir(case.case_id)
+        place = Place(None, None, checkpoints)
+        if keeps:
+            place = Place(path, run_dir, checkpoints)
+        elif self._spooled is not None:
+            place = Place(None, None, checkpoints, self._spooled.spool)
+        outcome = run_case(self._manifest, slot, run, started, place)
+        if self._spooled is not None:
+            outcome = self._spooled.keep(run, outcome, path, run_dir)
+        if outcome.run_dir == run_dir:
+            rundir.publish(self._sweep.path, path, final, run, outcome.status)
+        self._end(case, outcome, self._attempt)
+        if outcome.status is Status.COMPLETE:
+            self._seen.add(case.case_id)
+
+    def _published_before(self, case: ParamCase, final: Path | None, run_id: str) -> bool:
+        """Whether this case has a complete run of this generation; journals what it finds."""
+        if final is None:
+            if case.case_id in self._seen:
+                self._write("same", case, self._attempt)
+                return True
+            found = self._packed.get(run_id)
+            return found is not None and self._adopted(case, *found)
+        for left in self._leftovers.get(case.case_id, ()):
+            self._publish_leftover(case, left, final)
+        return self._adopted(case, rundir.read_metadata(final), rundir.read_metrics(final))
+
+    def _adopted(
+        self, case: ParamCase, metadata: dict[str, Any] | None, metrics: dict[str, Any] | None
+    ) -> bool:
+        """Whether a run that another start left counts for this case; journals it then."""
+        if metadata is None or metrics is None or not self._counts(metadata):
+            return False
+        other_index = metadata["index"] != case.index
+        if metadata["manifest"] == self._plan.manifest and other_index:
+            self._write("same", case, self._attempt)
+        else:
+            outcome = outcome_of({"kind": "end", **metadata["outcome"]})
+            outcome = replace(outcome, metrics=metrics)
+            self._end(case, outcome, attempt_of(metadata), found=metadata)
+        self._seen.add(case.case_id)
+        return True
+
+    def _counts(self, metadata: dict[str, Any]) -> bool:
+        complete = metadata.get("status") == Status.COMPLETE.value and "outcome" in metadata
+        return complete and metadata.get("generation") == self._plan.generation
+
+    def _publish_leftover(self, case: ParamCase, left: Path, final: Path) -> None:
+        """Publish an attempt whose worker was killed between finishing and publishing it."""
+        metadata = rundir.read_metadata(left)
+        if metadata is None or not self._counts(metadata):
+            return
+        attempt = attempt_of(metadata)
+        run = make_run(self._manifest, case, attempt, metadata["chunk"], metadata["host"])
+        rundir.publish(self._sweep.path, left, final, run, Status.COMPLETE)
+
+    def _open_spool(self, *, first: bool) -> None:
+        from hpcsweep.worker.spooled import Spooled, found_in  # noqa: PLC0415  # few tasks want it
+
+        packs = self._plan.layout.runs == "packed"
+        token = self._attempt.token
+        self._spooled = Spooled(self._sweep.path, self._chunk, token, packs=packs)
+        if packs and not first:
+            earlier = self._spooled.earlier(self._chunk)
+            self._packed = {run_id: found_in(run) for run_id, run in earlier.items()}
+
+    def _leftover_attempts(self) -> dict[str, list[Path]]:
+        root = self._sweep.path / "runs" / ".attempts"
+        found: dict[str, list[Path]] = {}
+        if self._plan.layout.runs == "all":
+            for name in names(root):
+                found.setdefault(name.partition(".")[0], []).append(root / name)
+        return found
+
+    # --- the journal ---------------------------------------------------------------------------
+
+    @property
+    def _journals(self) -> Path:
+        return self._sweep.journal_dir(self._attempt.submission)
+
+    @property
+    def _journal_relative(self) -> str:
+        return str(self._journal.path.relative_to(self._sweep.journal_root))
+
+    def _earlier_outcomes(self) -> set[int]:
+        """Indices that earlier starts of this chunk call complete, or failed by their own word."""
+        settled = set()
+        for path in journals_of_chunk(self._journals, self._chunk):
+            for reading in read(path):
+                settled |= {record["index"] for record in reading.records if _settles(record)}
+        return settled
+
+    def _task_fields(self) -> dict[str, Any]:
+        return {
+            "time": now(),
+            "host": os.uname().nodename,
+            "node": self._start.node,
+            "pid": os.getpid(),
+            "cluster": self._start.cluster,
+            "array_job_id": self._start.array_job_id,
+            "array_task_id": self._start.array_task_id,
+            "job_id": self._start.job_id,
+        }
+
+    def _end(
+        self,
+        case: ParamCase,
+        outcome: Outcome,
+        attempt: Attempt,
+        found: dict[str, Any] | None = None,
+    ) -> None:
+        """Journal an outcome; `found` is the metadata of another start's run directory."""
+        told = outcome.reason is Reason.TERMINATED
+        word = (Word.TERMINATED if told else Word.WORKER).value
+        fields: Record = {"word": word} | outcome_json(outcome)
+        if found is None:
+            fields |= {"host": self._start.node, "job_id": self._start.job_id}
+        else:
+            fields |= {"host": found["host"]}
+        chunk = found["chunk"] if found else None
+        self._write("end", case, attempt, chunk=chunk, **fields)
+
+    def _write(
+        self,
+        kind: str,
+        case: ParamCase | None = None,
+        attempt: Attempt | None = None,
+        chunk: int | None = None,
+        **fields: Any,
+    ) -> None:
+        record: Record = {
+            "kind": kind,
+            "v": VERSION,
+            "manifest": self._plan.manifest,
+            "attempt": attempt_json(attempt or self._attempt),
+            "chunk": self._chunk if chunk is None else chunk,
+        }
+        if case is not None:
+            record |= {"index": case.index, "case_id": case.case_id}
+        self._journal.append(record | fields)
+        self._unsynced += 1
+
+    def _beat(self) -> None:
+        """Say that the task lives; a long case keeps no outcome before it from being durable."""
+        self._write("beat", time=now())
+        self._journal.sync()
+        self._unsynced, self._synced = 0, time.monotonic()
+
+    def _sync_sometimes(self, ingester: Ingester) -> None:
+        now = time.monotonic()
+        if self._unsynced >= SYNC_RECORDS or now - self._synced >= SYNC_S:
+            if self._spooled is not None:
+                self._spooled.sync()
+            self._journal.sync()
+            self._unsynced, self._synced = 0, now
+            ingester.now_and_then(now)
+
+
+def _settles(record: Record) -> bool:
+    finished = record["kind"] == "end" and "index" in record
+    definite = record.get("word", Word.WORKER.value) == Word.WORKER.value
+    kinds = (Status.COMPLETE.value, Status.FAILED.value)
+    return (finished and definite and record["status"] in kinds) or record["kind"] == "same"

@@ -1,0 +1,398 @@
+"""What people write, YAML or JSON, as plain values that know their file and line.
+
+YAML follows the core schema of YAML 1.2, not PyYAML's own 1.1: `1e-3` is a number, `on` a text and
+`1:30` no sexagesimal. The package that reads YAML is imported here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hpcsweep.errors import ManifestError
+
+# A manifest of a million explicit cases is about this large; beyond it, it is another file.
+FILE_BYTES_MAX = 64 * 1024 * 1024
+# How many values all aliases of a YAML file may stand for ("billion laughs").
+ALIASED_VALUES_MAX = 1_000_000
+# Lists in lists; far above what people write, far below Python's own limit of recursion.
+DEPTH_MAX = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """The value of a file, and where its parts are."""
+
+    # None for an empty file.
+    value: Any
+    # How the file is called in messages.
+    name: str
+    # The 1-based line of the value at a path of keys and 0-based positions.
+    line: Callable[[tuple[str | int, ...]], int] = field(repr=False)
+
+    def where(self, path: tuple[str | int, ...] = ()) -> str:
+        """`file:line` of the key or element at `path`, or of its nearest parent in the file."""
+        return f"{self.name}:{self.line(path)}"
+
+
+def load(path: Path) -> Document:
+    """The YAML (`.yaml`, `.yml`) or JSON (`.json`) file at `path`.
+
+    *Raises* ManifestError with file and line for whatever is wrong with it.
+    """
+    text = _read(path)
+    if path.suffix not in (".json", ".yaml", ".yml"):
+        what = f"has the suffix {path.suffix!r}" if path.suffix else "has no suffix"
+        next_step = "Name it *.yaml, *.yml or *.json: the suffix says how it is read."
+        raise ManifestError(what, where=str(path), next_step=next_step)
+    return json_document(text, str(path)) if path.suffix == ".json" else document(text, str(path))
+
+
+def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The known word that looks most like `word`; `cutoff` from 0 (any) to 1 (the same)."""
+    matches = difflib.get_close_matches(word, sorted(known), n=1, cutoff=cutoff)
+    return matches[0] if matches else None
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        kind = {FileNotFoundError: "there is no such file", IsADirectoryError: "is a directory"}
+        what = kind.get(type(error), f"cannot be read: {error.strerror}")
+        next_step = "Name a file that you may read; `hpcsweep init` writes a manifest."
+        raise ManifestError(what, where=str(path), next_step=next_step) from error
+    if len(data) > FILE_BYTES_MAX:
+        raise ManifestError(f"is larger than {FILE_BYTES_MAX // 2**20} MiB", where=str(path))
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        where = f"{path}:{line}"
+        raise ManifestError("is not UTF-8", where=where, next_step="Save it as UTF-8.") from error
+
+
+# The C parser reads ten times faster; both give the same events.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+# Python converts no longer decimal integers, by default.
+_DIGITS_MAX = 4300
+_INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+# Tags that say no more than the form of the value does; all others are refused.
+_TAGS = {
+    yaml.ScalarEvent: "tag:yaml.org,2002:str",
+    yaml.SequenceStartEvent: "tag:yaml.org,2002:seq",
+    yaml.MappingStartEvent: "tag:yaml.org,2002:map",
+}
+_WORDS = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+
+
+def scalar(text: str) -> Any:
+    """The value of an unquoted YAML 1.2 scalar. *Raises* ValueError for too large a number."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        if len(text) > _DIGITS_MAX:
+            raise ValueError(f"an integer of more than {_DIGITS_MAX} digits")
+        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+    if _FLOAT.fullmatch(text):
+        return _finite(text)
+    if _SPECIAL.fullmatch(text):
+        return float(text.replace(".", "", 1))
+    return text
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is beyond the largest number of 64 bits, 1.8e308")
+    return number
+
+
+def document(text: str, name: str) -> Document:
+    """The one YAML document in `text`. *Raises* ManifestError with `name` and the line."""
+    odd = yaml.reader.Reader.NON_PRINTABLE.search(text)
+    if odd:
+        where = _at(name, text, odd.start())
+        raise ManifestError(f"holds the control character {odd.group()!r}", where=where)
+    try:
+        root = _Reader(name).read(yaml.parse(text, Loader=_Loader))
+    except yaml.MarkedYAMLError as error:
+        raise _syntax_error(name, text, error) from error
+    try:
+        value = _plain(root)
+    except RecursionError as error:  # lists of aliases of lists of aliases
+        raise _too_deep(name) from error
+    _check(value, text, name)
+    return Document(value=value, name=name, line=lambda path: _yaml_line(root, path))
+
+
+@dataclass(slots=True)
+class _Node:
+    """A value as it stands in the file."""
+
+    line: int
+    # A scalar, a list of nodes, or a dict of (line of the key, node).
+    value: Any
+    # Count of values in it, aliases expanded; a text counts once per 100 characters.
+    size: int = 1
+    # In a mapping that is being read, between a key and its value: the key and its line.
+    key: tuple[str, int] | None = None
+
+
+class _Reader:
+    """Makes nodes of PyYAML's events; its own composer recurses in C until the process dies."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._open: list[_Node] = []
+        self._anchors: dict[str, _Node] = {}
+        self._aliased = 0
+        self._root: _Node | None = None
+
+    def read(self, events: Iterable[Any]) -> _Node:
+        """The root; a node of None for an empty file."""
+        for event in events:
+            line = event.start_mark.line + 1
+            if isinstance(event, yaml.CollectionEndEvent):
+                closed = self._open.pop()
+                if self._open:
+                    self._open[-1].size += closed.size
+            elif isinstance(event, yaml.NodeEvent):
+                self._arrive(event, line)
+            elif isinstance(event, yaml.DocumentStartEvent) and self._root is not None:
+                raise self._error("a second document begins here", line, "Keep one document.")
+        return self._root or _Node(1, None)
+
+    def _arrive(self, event: Any, line: int) -> None:
+        parent = self._open[-1] if self._open else None
+        if parent is not None and isinstance(parent.value, dict) and parent.key is None:
+            parent.key = (self._key(event, line, parent.value), line)
+            return
+        node = self._new(event, line)
+        if parent is None:
+            self._root = node
+        elif parent.key is None:
+            parent.value.append(node)
+        else:
+            key, key_line = parent.key
+            parent.value[key] = (key_line, node)
+            parent.key = None
+        if isinstance(event, yaml.CollectionStartEvent):
+            self._open.append(node)
+            if len(self._open) > DEPTH_MAX:  # libyaml takes 18 s for 100,000 brackets
+                raise _too_deep(f"{self._name}:{line}")
+        elif parent is not None:
+            parent.size += node.size
+
+    def _new(self, event: Any, line: int) -> _Node:
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(str(event.anchor), line)
+        if event.tag not in (None, _TAGS[type(event)]):
+            what = f"the tag {event.tag} is not known"
+            raise self._error(what, line, "Remove it; a text can be quoted.")
+        if isinstance(event, yaml.ScalarEvent):
+            node = _Node(line, self._scalar(event, line), 1 + len(event.value) // 100)
+        else:
+            node = _Node(line, {} if isinstance(event, yaml.MappingStartEvent) else [])
+        if event.anchor:
+            self._anchors[event.anchor] = node
+        return node
+
+    def _scalar(self, event: Any, line: int) -> Any:
+        if not event.implicit[0]:  # quoted, a block, or tagged as a text
+            return event.value
+        try:
+            return scalar(event.value)
+        except ValueError as error:
+            raise self._error(str(error), line) from error
+
+    def _key(self, event: Any, line: int, mapping: dict[str, tuple[int, _Node]]) -> str:
+        if not isinstance(event, yaml.ScalarEvent):
+            raise self._error("a key is a list, a mapping or an alias", line, "Write a text.")
+        key = self._scalar(event, line)
+        if not isinstance(key, str):
+            what = f"the key {event.value} is not a text"
+            raise self._error(what, line, f'Quote it: "{event.value}".')
+        if key == "<<" and event.implicit[0]:
+            raise self._error("YAML 1.2 has no merge key <<", line, "Write the keys out.")
+        if key in mapping:
+            first = mapping[key][0]
+            what = f"the key {key!r} is there twice (first in line {first})"
+            raise self._error(what, line, "Keep one.")
+        return key
+
+    def _alias(self, anchor: str, line: int) -> _Node:
+        node = self._anchors.get(anchor)
+        if node is None:
+            raise self._error(f"the alias *{anchor} has no anchor &{anchor} before it", line)
+        if any(node is outer for outer in self._open):
+            raise self._error(f"the value of &{anchor} contains itself", line)
+        self._aliased += node.size
+        if self._aliased > ALIASED_VALUES_MAX:
+            what = f"the aliases stand for more than {ALIASED_VALUES_MAX:,} values"
+            raise self._error(what, line, "Write out what is meant.")
+        return node
+
+    def _error(self, what: str, line: int, next_step: str = "") -> ManifestError:
+        return ManifestError(what, where=f"{self._name}:{line}", next_step=next_step)
+
+
+def _plain(node: _Node) -> Any:
+    """The value of a node; every alias gets a copy of its own."""
+    if isinstance(node.value, dict):
+        return {key: _plain(part) for key, (_, part) in node.value.items()}
+    if isinstance(node.value, list):
+        return [_plain(part) for part in node.value]
+    return node.value
+
+
+def _yaml_line(node: _Node, path: tuple[str | int, ...]) -> int:
+    line = node.line
+    for step in path:
+        parts = node.value
+        if isinstance(parts, dict) and step in parts:
+            line, node = parts[step]
+        elif isinstance(parts, list) and isinstance(step, int) and 0 <= step < len(parts):
+            node = parts[step]
+            line = node.line
+        else:
+            break
+    return line
+
+
+def _syntax_error(name: str, text: str, error: yaml.MarkedYAMLError) -> ManifestError:
+    mark = error.problem_mark
+    where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+    line = "".join(text.splitlines()[mark.line : mark.line + 1]) if mark else ""
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        what, next_step = "a tab is used as indentation", "YAML wants spaces."
+    else:
+        context = f" ({error.context})" if error.context else ""
+        what = f"is not YAML: {error.problem}{context}"
+        next_step = "Look at this line and the one before it: indentation, quotes, brackets."
+    return ManifestError(what, where=where, next_step=next_step)
+
+
+_NO_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)')
+_SURROGATE = re.compile(r"\\[uU](0000)?[dD][89a-fA-F]")
+_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+def json_document(text: str, name: str) -> Document:
+    """The JSON document in `text`. *Raises* ManifestError with `name` and the line."""
+    if not text.strip():
+        return document("", name)
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_pairs, parse_constant=_finite, parse_float=_finite
+        )
+    except json.JSONDecodeError as error:
+        raise ManifestError(
+            f"is not JSON: {error.msg}",
+            where=f"{name}:{error.lineno}:{error.colno}",
+            next_step="Look at this line and the one before it: commas, quotes, brackets.",
+        ) from error
+    except RecursionError as error:
+        raise _too_deep(name) from error
+    except ValueError as error:
+        raise _fault(text, name) from error
+    _check(value, text, name)
+    return Document(value=value, name=name, line=lambda path: _json_line(text, path))
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) != len(pairs):
+        raise ValueError("a key is there twice")
+    return mapping
+
+
+def _fault(text: str, name: str) -> ManifestError:
+    """What our hooks refused, which do not learn where they are."""
+    for token in _NO_NUMBER.finditer(text):
+        if token.group(1):
+            where = _at(name, text, token.start())
+            return ManifestError(f"{token.group()} is not a JSON number", where=where)
+    try:
+        document(text.replace("\t", " "), name)  # JSON is YAML, but for tabs
+    except ManifestError as error:
+        return error
+    return ManifestError("has a key twice or too large a number", where=name)
+
+
+def _json_line(text: str, path: tuple[str | int, ...]) -> int:
+    """The line of the key or element at `path`; the values before it are parsed and forgotten."""
+    decoder = json.JSONDecoder()
+    at = shown = _skip(text, 0)
+    for step in path:
+        found = _part(decoder, text, at, step)
+        if found is None:
+            break
+        shown, at = found
+    return text.count("\n", 0, shown) + 1
+
+
+def _part(decoder: json.JSONDecoder, text: str, at: int, step: str | int) -> tuple[int, int] | None:
+    """Offsets of the key (or element) `step` and of its value, in the list or object at `at`."""
+    if text[at] != ("{" if isinstance(step, str) else "["):
+        return None
+    position = 0
+    at = _skip(text, at + 1)
+    while text[at] not in "]}":
+        start, name = at, position
+        if isinstance(step, str):
+            name, at = decoder.raw_decode(text, at)
+            at = _skip(text, _skip(text, at) + 1)  # over the colon
+        if name == step:
+            return start, at
+        at = _skip(text, decoder.raw_decode(text, at)[1])
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+        position += 1
+    return None
+
+
+def _skip(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    return match.end() if match else at
+
+
+def _check(value: Any, text: str, name: str) -> None:
+    """*Raises* ManifestError for what is too deep, or cannot be written as UTF-8 again."""
+    if _SURROGATE.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False, check_circular=False).encode()
+        except UnicodeEncodeError as error:
+            raise ManifestError("has half a surrogate pair, \\ud800…", where=name) from error
+    level = [[value]]
+    for _ in range(DEPTH_MAX + 1):
+        parts = [part for parts in level for part in parts]
+        level = [part for part in parts if isinstance(part, list)]
+        level += [list(part.values()) for part in parts if isinstance(part, dict)]
+        if not level:
+            return
+    raise _too_deep(name)
+
+
+def _too_deep(where: str) -> ManifestError:
+    return ManifestError(f"has lists or mappings nested more than {DEPTH_MAX} deep", where=where)
+
+
+def _at(name: str, text: str, offset: int) -> str:
+    return f"{name}:{text.count(chr(10), 0, offset) + 1}"

@@ -1,0 +1,131 @@
+"""A clean environment for every test, the private Slurm, and the size of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.support.fixtures import MakeSlurm, Scale, require_slurm
+from tests.support.slurm_cluster import PrivateSlurm
+from tests.support.slurm_config import SlurmOptions
+
+# What a user, a site or a surrounding job may have set, and what decides what programs print.
+FOREIGN_PREFIXES = (
+    "HPCSWEEP_",
+    "SLURM",
+    "SBATCH_",
+    "SQUEUE_",
+    "SACCT_",
+    "SCANCEL_",
+    "SINFO_",
+    "SCONTROL_",
+    "SRUN_",
+    "PG",
+    "XDG_",
+)
+FOREIGN_NAMES = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES")
+SHARED_SLURM = pytest.StashKey[PrivateSlurm]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--soak`."""
+    parser.addoption(
+        "--soak", action="store_true", help="run the full figures, and the tests marked soak"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Hypothesis search longer with `--soak`, and never fail for want of speed."""
+    settings.register_profile(
+        "here",
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+        max_examples=2_000 if config.getoption("--soak") else 100,
+    )
+    settings.load_profile("here")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark whatever uses the private Slurm, keep it on one worker, leave out the soak tests."""
+    for item in items:
+        if {"slurm", "private_slurm"}.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slurm)
+        if item.get_closest_marker("slurm"):
+            item.add_marker(pytest.mark.xdist_group("slurm"))
+    if not config.getoption("--soak"):
+        left_out = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """After a failed test, add what the shared Slurm said last and empty its queue."""
+    report = yield
+    shared = item.config.stash.get(SHARED_SLURM, None)
+    if shared and call.when == "call" and report.failed and item.get_closest_marker("slurm"):
+        report.sections.append(("daemons of the private Slurm", shared.report()))
+        # A cluster that cannot be asked any more must not hide why the test failed.
+        with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
+            if "slurmctld" in shared.pids():
+                shared.drain()
+    return report
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hide what this machine and its user have set; a home and a short TMPDIR for each test."""
+    tmp_path_factory.getbasetemp()  # made on first use, so not below the TMPDIR of one test
+    home = Path(tempfile.mkdtemp(prefix="ht-", dir="/tmp"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(FOREIGN_PREFIXES) or name in FOREIGN_NAMES:
+                patch.delenv(name)
+        patch.setenv("HOME", str(home))
+        for kind in ("CONFIG", "CACHE", "DATA", "STATE"):
+            patch.setenv(f"XDG_{kind}_HOME", str(home / kind.lower()))
+        (home / "tmp").mkdir()
+        patch.setenv("TMPDIR", str(home / "tmp"))
+        patch.setattr(tempfile, "tempdir", None)  # where it remembers an earlier TMPDIR
+        yield
+    shutil.rmtree(home, ignore_errors=True)  # a child that outlives its test may still write
+
+
+@pytest.fixture
+def scale(request: pytest.FixtureRequest) -> Scale:
+    """`scale(usual, full)` is the first figure, or the second one with `--soak`."""
+    return lambda usual, full: full if request.config.getoption("--soak") else usual
+
+
+@pytest.fixture(scope="session")
+def slurm(request: pytest.FixtureRequest) -> Iterator[PrivateSlurm]:
+    """A real Slurm, shared by all tests of this run that do not disrupt it."""
+    require_slurm()
+    with PrivateSlurm() as cluster:
+        request.config.stash[SHARED_SLURM] = cluster
+        yield cluster
+        del request.config.stash[SHARED_SLURM]
+
+
+@pytest.fixture
+def private_slurm() -> Iterator[MakeSlurm]:
+    """`private_slurm(kill_wait=2, …)` starts a real Slurm for this test alone: see SlurmOptions."""
+    require_slurm()
+    with contextlib.ExitStack() as started:
+
+        def make(**options: object) -> PrivateSlurm:
+            cluster = PrivateSlurm(SlurmOptions(**options))  # type: ignore[arg-type]
+            return started.enter_context(cluster)
+
+        yield make

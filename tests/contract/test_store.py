@@ -1,0 +1,399 @@
+"""The contract of `SweepStore`, on every database that may be behind it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from hpcsweep.errors import StoreError
+from hpcsweep.indexset import IndexSet
+from hpcsweep.store import SweepStore
+from tests.support.backends import Backend, backend
+from tests.support.postgres import database, postgres
+from tests.support.rows import MANIFEST, batch, better, case
+
+__all__ = ["backend", "database", "postgres"]
+
+MakeStore = Callable[..., SweepStore]
+
+
+@pytest.fixture
+def make_store(backend: Backend) -> MakeStore:
+    """`make_store(sweep="k")` opens the one database of this test for a sweep."""
+
+    def make(sweep: str = "k") -> SweepStore:
+        return backend.store(sweep)
+
+    return make
+
+
+@pytest.fixture
+def store(make_store: MakeStore) -> SweepStore:
+    found = make_store()
+    found.create("s", MANIFEST)
+    return found
+
+
+def rows(store: SweepStore) -> list[dict[str, Any]]:
+    return list(store.rows())
+
+
+@pytest.fixture
+def statements() -> Iterator[list[str]]:
+    """Every statement that any engine executes."""
+    seen: list[str] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        seen.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield seen
+    event.remove(Engine, "before_cursor_execute", note)
+
+
+# --- the tables ----------------------------------------------------------------------------------
+
+
+def test_a_store_is_not_there_until_it_is_created(make_store: MakeStore) -> None:
+    store = make_store()
+    assert not store.exists()
+    store.create("s", MANIFEST)
+    store.create("s", "another, which is not taken over")
+    assert store.exists()
+    assert store.manifest() == MANIFEST
+    assert (rows(store), store.positions(), store.tasks()) == ([], {}, [])
+
+
+def test_only_commands_make_tables(store: SweepStore, statements: list[str]) -> None:
+    store.merge(batch(case(1), journals=[("j", 0, 10, 1)]))
+    store.merge(batch(better(case(1)), journals=[("j", 10, 20, 0)]))
+    for read in (store.positions, store.counts, store.indices, store.tasks, store.torn,
+                 store.max_generation, store.manifest, store.exists):  # fmt: skip
+        read()
+    list(store.rows())
+    store.find("1")
+    ddl = ("CREATE", "ALTER", "DROP")
+    made = [text for text in statements if text.strip().upper().startswith(ddl)]
+    assert [text for text in made if "TEMPORARY" not in text and "temp." not in text] == []
+    assert len(statements) > 10
+
+
+def test_sweeps_do_not_see_each_other(make_store: MakeStore) -> None:
+    first, second = make_store("k"), make_store("l")
+    first.create("s", MANIFEST)
+    assert not second.exists()
+    second.create("t", MANIFEST)
+    first.merge(batch(case(1), journals=[("j", 0, 10, 1)]))
+    second.merge(batch(case(1, params='{"x": "other"}', status="complete")))
+    assert [row["status"] for row in first.rows()] == ["running"]
+    assert [row["status"] for row in second.rows()] == ["complete"]
+    assert (first.positions(), second.positions()) == ({"j": 10}, {})
+    first.clear()
+    assert rows(first) == []
+    assert len(rows(second)) == 1
+
+
+def test_clear_forgets_everything_of_a_sweep(store: SweepStore) -> None:
+    start = {"submission": 1, "chunk": 0, "start_rank": "000000.a", "host": "n", "job_id": "1",
+             "time": "t", "verdict_rank": "", "status": None, "reason": None}  # fmt: skip
+    store.merge(batch(case(1), journals=[("j", 0, 10, 3)], starts=[start]))
+    store.clear()
+    assert (rows(store), store.positions(), store.tasks(), store.torn()) == ([], {}, [], 0)
+    assert store.max_generation() == 0
+    store.create("s", MANIFEST)
+    assert store.merge(batch(case(1)))
+
+
+# --- merging -------------------------------------------------------------------------------------
+
+
+def test_the_higher_record_is_the_row(store: SweepStore) -> None:
+    low, high = case(1), better(case(1), status="complete", metrics='{"a":1}', host="n2")
+    for order in ((low, high), (high, low), (high, high, low)):
+        store.clear()
+        store.create("s", MANIFEST)
+        for row in order:
+            assert store.merge(batch(row))
+        (found,) = rows(store)
+        assert {name: found[name] for name in high} == high
+        assert found["idx"] == 1
+
+
+def test_batches_commute_and_may_come_twice(make_store: MakeStore) -> None:
+    """Any order of batches, each any number of times: the rows of one batch with everything."""
+    source = random.Random(1)
+    versions = [
+        better(case(number), by, status=status, metrics=json.dumps({"by": by}), submission=by + 1)
+        for number in range(4)
+        for by, status in enumerate(("running", "failed", "complete"))
+    ]
+    starts = [
+        {"submission": 1, "chunk": chunk, "start_rank": f"{restart:06d}.a", "host": f"n{restart}",
+         "job_id": "1", "time": f"t{restart}", "verdict_rank": "", "status": None, "reason": None}
+        for chunk in range(2) for restart in range(3)
+    ]  # fmt: skip
+    verdicts = [
+        {"submission": 1, "chunk": chunk, "start_rank": "", "host": None, "job_id": None,
+         "time": None, "verdict_rank": f"{restart:06d}.t.c", "status": "interrupted",
+         "reason": reason}
+        for chunk in range(2) for restart, reason in enumerate(("lost", "timeout"))
+    ]  # fmt: skip
+    pieces = [batch(row) for row in versions]
+    pieces += [batch(starts=[row]) for row in starts]
+    pieces += [batch(verdicts=[row]) for row in verdicts]
+    found = set()
+    for round_number in range(4):
+        store = make_store(f"sweep{round_number}")
+        store.create("s", MANIFEST)
+        order = pieces * (round_number % 2 + 1)
+        source.shuffle(order)
+        for piece in order:
+            assert store.merge(piece)
+        own = [
+            {name: value for name, value in row.items() if name != "sweep"}
+            for row in (*store.rows(), *sorted(store.tasks(), key=lambda task: task["chunk"]))
+        ]
+        found.add(json.dumps(own, sort_keys=True))
+    assert len(found) == 1
+    by_chunk = {task["chunk"]: task for task in store.tasks()}
+    assert (by_chunk[0]["host"], by_chunk[0]["time"], by_chunk[0]["reason"]) == (
+        "n2", "t2", "timeout",
+    )  # fmt: skip
+
+
+def test_params_and_metrics_come_back_as_they_were(store: SweepStore) -> None:
+    texts = [
+        '{"b":1e16,"a":1.0}',
+        '{"a":"\\u0000\\ud800"}',
+        '{"é😀":"\\n"}',
+        '{"n":123456789012345678901}',
+    ]
+    for number, text in enumerate(texts):
+        store.merge(batch(case(number, params=text, metrics=text, error=text)))
+    assert [row["params"] for row in store.rows()] == texts
+    assert [row["metrics"] for row in store.rows()] == texts
+    assert [row["error"] for row in store.rows()] == texts
+
+
+def test_a_batch_of_another_order_is_not_merged(store: SweepStore) -> None:
+    assert not store.merge(batch(case(1), manifest="0" * 16, journals=[("j", 0, 10, 0)]))
+    assert (rows(store), store.positions()) == ([], {})
+
+
+def test_a_batch_is_merged_whole_or_not_at_all(store: SweepStore) -> None:
+    store.merge(batch(case(2)))
+    collision = better(case(2), params='{"x": 3}')
+    with pytest.raises(StoreError, match="two cases share the id 0000000000000002"):
+        store.merge(batch(case(1), collision, journals=[("j", 0, 10, 0)]))
+    assert [row["idx"] for row in store.rows()] == [2]
+    assert store.positions() == {}
+
+
+def test_the_same_params_may_be_written_differently(store: SweepStore) -> None:
+    store.merge(batch(case(1, params='{"x": 1, "y": 2}')))
+    assert store.merge(batch(better(case(1), params='{"y":2.0,"x":1.0}')))
+
+
+def test_a_large_batch(store: SweepStore) -> None:
+    many = [case(number, status="complete") for number in range(3000)]
+    store.merge(batch(*many))
+    store.merge(batch(*(better(row) for row in many[::2])))
+    assert store.counts() == {("complete", None): 3000}
+    assert store.max_generation() == 1
+
+
+# --- positions -----------------------------------------------------------------------------------
+
+
+def test_positions_grow_over_what_was_merged(store: SweepStore) -> None:
+    store.merge(batch(journals=[("a", 0, 10, 1), ("b", 0, 5, 0), ("a", 10, 30, 2)]))
+    assert store.positions() == {"a": 30, "b": 5}
+    assert store.positions(["a", "none"]) == {"a": 30}
+    assert store.torn() == 3
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_processes_that_read_the_same_bytes(store: SweepStore, order: tuple[int, ...]) -> None:
+    """Each damaged line is counted once, and no byte is passed over."""
+    pieces = [("a", 0, 10, 1), ("a", 0, 30, 3), ("a", 10, 30, 2)]
+    for number in order:
+        store.merge(batch(journals=[pieces[number]]))
+    position = store.positions()["a"]
+    assert (position, store.torn()) in ((10, 1), (30, 3))
+    store.merge(batch(journals=[("a", position, 30, 3 - store.torn())] if position < 30 else []))
+    assert (store.positions(), store.torn()) == ({"a": 30}, 3)
+
+
+def test_a_store_that_was_cleared_meanwhile_is_read_from_the_start(store: SweepStore) -> None:
+    """A task read further while a command rebuilt: its position would pass over the beginning."""
+    store.merge(batch(case(1), journals=[("a", 0, 10, 0)]))
+    store.clear()
+    store.create("s", MANIFEST)
+    store.merge(batch(case(2), journals=[("a", 10, 30, 0)]))
+    assert store.positions() == {}
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def test_rows_come_in_the_order_of_indices(store: SweepStore) -> None:
+    numbers = [5, 300, 2, 17, 4]
+    for number in numbers:
+        store.merge(batch(case(number)))
+    for size in (1, 2, 5, 100):
+        assert [row["idx"] for row in store.rows(batch=size)] == sorted(numbers)
+
+
+def test_a_slow_reader_keeps_nobody_waiting(store: SweepStore, make_store: MakeStore) -> None:
+    """`collect | less` must not stop the tasks' results on their way into the store."""
+    store.merge(batch(*(case(number) for number in range(10))))
+    reading = store.rows(batch=2)
+    next(reading)
+    assert make_store().merge(batch(better(case(9), status="complete"), case(11)))
+    rest = list(reading)
+    assert [row["idx"] for row in rest] == [*range(1, 10), 11]
+    assert rest[8]["status"] == "complete"
+
+
+def test_a_case_at_several_indices(store: SweepStore) -> None:
+    row = case(1, status="complete")
+    places = [{"idx": index, "case_id": row["case_id"]} for index in (1, 4, 9)]
+    store.merge(batch(row, places=places))
+    assert [found["idx"] for found in store.rows()] == [1, 4, 9]
+    assert store.counts() == {("complete", None): 3}
+    assert store.indices() == IndexSet.of([1, 4, 9])
+
+
+def test_indices_as_ranges(store: SweepStore) -> None:
+    kinds = ["complete", "complete", "failed", "complete", "running", "running", "complete"]
+    for number, status in enumerate(kinds):
+        digest = "new" if number % 2 else "old"
+        store.merge(batch(case(number, status=status, code_digest=digest)))
+    assert store.indices() == IndexSet.all(7)
+    assert store.indices(["complete"]).to_json() == [[0, 2], [3, 4], [6, 7]]
+    assert store.indices(["running", "failed"]).to_json() == [[2, 3], [4, 6]]
+    assert store.indices(["complete"], code_digest="new") == IndexSet.of([1, 3])
+    assert store.indices([]) == IndexSet()
+    assert store.counts() == {("complete", None): 4, ("failed", None): 1, ("running", None): 2}
+
+
+def test_large_indices(store: SweepStore) -> None:
+    row = case(1)
+    store.merge(batch(row, places=[{"idx": 10**12, "case_id": row["case_id"]}]))
+    assert store.indices() == IndexSet.of([10**12])
+
+
+def test_a_case_is_found_by_its_index_or_its_id(store: SweepStore) -> None:
+    for number in (0x12, 0x120, 3):
+        store.merge(batch(case(number)))
+    assert [row["idx"] for row in store.find("3")] == [3]
+    assert [row["idx"] for row in store.find("0000000000000012")] == [0x12]
+    assert [row["idx"] for row in store.find("00000000000001")] == [0x120]
+    assert [row["idx"] for row in store.find("0000000000")] == [3, 0x12, 0x120]
+    for text in ("99", "%", "_", "", "x'; DROP TABLE cases; --"):
+        assert [row["idx"] for row in store.find(text)] == ([3, 0x12, 0x120] if not text else [])
+
+
+def test_silent_attempts(store: SweepStore) -> None:
+    kinds = [("running", None), ("interrupted", "terminated"), ("interrupted", "lost"),
+             ("complete", None), ("failed", "error")]  # fmt: skip
+    for number, (status, reason) in enumerate(kinds):
+        store.merge(batch(case(number, status=status, reason=reason)))
+    store.merge(batch(case(9, submission=2)))
+    assert [row["idx"] for row in store.silent(1)] == [0, 1]
+    assert [row["idx"] for row in store.silent(2)] == [9]
+
+
+# --- another order -------------------------------------------------------------------------------
+
+
+def test_the_order_of_another_manifest(store: SweepStore) -> None:
+    store.merge(batch(*(case(number) for number in range(4))))
+
+    def reversed_without_2(row: dict[str, Any]) -> int | None:
+        number = int(row["case_id"], 16)
+        assert json.loads(row["params"]) == {"x": number}
+        return None if number == 2 else 10 - number
+
+    assert store.reorder(MANIFEST, "0" * 16, reversed_without_2)
+    assert [(row["idx"], row["case_id"][-1]) for row in store.rows()] == [
+        (7, "3"), (9, "1"), (10, "0"),
+    ]  # fmt: skip
+    assert store.manifest() == "0" * 16
+    assert not store.merge(batch(case(5)))
+    assert store.reorder("0" * 16, MANIFEST, lambda row: int(row["case_id"], 16))
+    assert store.indices() == IndexSet.all(4)  # the one that had no place was not forgotten
+
+
+def test_of_two_that_reorder_one_begins_again(store: SweepStore) -> None:
+    assert store.reorder(MANIFEST, "1" * 16, None)
+    assert not store.reorder(MANIFEST, "2" * 16, None)
+    assert store.manifest() == "1" * 16
+
+
+def test_the_same_order_under_another_name(store: SweepStore) -> None:
+    row = case(1)
+    store.merge(batch(row, places=[{"idx": i, "case_id": row["case_id"]} for i in (1, 7)]))
+    store.reorder(MANIFEST, "1" * 16, None)
+    assert store.indices() == IndexSet.of([1, 7])
+
+
+def test_a_reorder_that_fails_changes_nothing(store: SweepStore) -> None:
+    store.merge(batch(case(1)))
+    with pytest.raises(KeyError):
+        store.reorder(MANIFEST, "1" * 16, lambda row: row["nothing"])
+    assert (store.manifest(), store.indices()) == (MANIFEST, IndexSet.of([1]))
+
+
+# --- many at once --------------------------------------------------------------------------------
+
+WRITER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from hpcsweep.store import SweepStore
+from tests.support.rows import batch, better, case
+number = int(sys.argv[3])
+sys.stdin.read()
+for n in range(10):
+    store = SweepStore(Path(sys.argv[2]), "k")
+    known = store.positions().get(f"j{number}", 0)  # as an ingest does: it reads, then it writes
+    rows = [case(100 * number + n), better(case(7), 10 * number + n, status="complete")]
+    assert store.merge(batch(*rows, journals=[(f"j{number}", known, known + 1, 1)]))
+"""
+
+
+def test_writers_of_sqlite_at_once_lose_nothing(tmp_path: Path) -> None:
+    """With a deferred BEGIN most of them would be refused at once, whatever the timeout says."""
+    store = SweepStore(tmp_path / "store.sqlite3", "k")
+    store.create("s", MANIFEST)
+    root, count = str(Path(__file__).parents[2]), 8
+    argv = [sys.executable, "-c", WRITER, root, str(tmp_path / "store.sqlite3")]
+    started = [
+        subprocess.Popen(
+            [*argv, str(number)], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for number in range(1, count + 1)
+    ]
+    for process in started:
+        assert process.stdin
+        process.stdin.close()
+        process.stdin = None
+    for process in started:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    wanted = {100 * number + n for number in range(1, count + 1) for n in range(10)} | {7}
+    assert {row["idx"] for row in store.rows()} == wanted
+    assert store.positions() == {f"j{number}": 10 for number in range(1, count + 1)}
+    assert store.torn() == 10 * count
+    (seven,) = store.find("7")
+    assert seven["generation"] == 10 * count + 9

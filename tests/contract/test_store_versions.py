@@ -1,0 +1,131 @@
+"""Every released schema is upgraded, and ends as the present one is made."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpcsweep.store import SweepStore, schema
+from hpcsweep.store.migrations import STEPS
+from hpcsweep.store.store import Batch
+from tests.support.backends import Backend, backend
+from tests.support.postgres import PrivatePostgres, database, postgres
+
+__all__ = ["backend", "database", "postgres"]
+
+DATA = Path(__file__).parents[1] / "data" / "schema"
+RELEASED = range(1, schema.VERSION)
+# Of the sweep in the files.
+KEY, MANIFEST = "5eed5eed5eed5eed", "bbe45db1bac55b0d"
+
+
+def load(backend: Backend, version: int) -> SweepStore:
+    """A store of an old version with six cases."""
+    kind = "sqlite" if backend.is_file else "postgresql"
+    backend.script((DATA / f"v{version}.{kind}.sql").read_text())
+    return backend.store(KEY)
+
+
+def shape(backend: Backend) -> list[Any]:
+    """Tables, columns and indices, in the database's own words."""
+    if backend.direct is not None:
+        columns = backend.raw(
+            "SELECT table_name, ordinal_position, column_name, data_type, is_nullable, "
+            "column_default, collation_name, generation_expression "
+            "FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2"
+        )
+        return columns + backend.raw(
+            "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"
+        )
+    found: list[Any] = []
+    with closing(sqlite3.connect(str(backend.location))) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        for (table,) in sorted(tables):
+            found += [table, *connection.execute(f"PRAGMA table_info({table})")]
+            for row in sorted(connection.execute(f"PRAGMA index_list({table})")):
+                found += [row[1:], *connection.execute(f"PRAGMA index_info({row[1]})")]
+    return found
+
+
+def test_each_version_has_its_step_and_its_files() -> None:
+    assert sorted(STEPS) == list(RELEASED)
+    kinds = ("postgresql", "sqlite")
+    assert sorted(path.name for path in DATA.iterdir()) == [
+        f"v{version}.{kind}.sql" for version in RELEASED for kind in kinds
+    ]
+
+
+@pytest.mark.parametrize("version", RELEASED)
+def test_upgraded_is_as_made(
+    backend: Backend, version: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    load(backend, version).create("s", MANIFEST)
+    upgraded, values = shape(backend), backend.raw("SELECT * FROM meta ORDER BY name")
+
+    if backend.direct is None:
+        fresh = Backend("sqlite", tmp_path / "fresh.sqlite3")
+    else:
+        server: PrivatePostgres = request.getfixturevalue("postgres")
+        place = server.database()
+        request.addfinalizer(lambda: server.drop(place))
+        fresh = Backend("postgresql", place.url, place)
+    fresh.store(KEY).create("s", MANIFEST)
+    assert upgraded == shape(fresh)
+    assert values == fresh.raw("SELECT * FROM meta ORDER BY name")
+
+
+@pytest.mark.parametrize("version", RELEASED)
+def test_nothing_is_lost(backend: Backend, version: int) -> None:
+    store = load(backend, version)
+    names = "case_id, rank, status, params, metrics, error, wall_seconds, seed"
+    query = f"SELECT {names} FROM cases ORDER BY case_id"  # noqa: S608  # names of ours
+    before = backend.raw(query)
+    assert not store.exists()
+
+    store.create("s", MANIFEST)
+
+    assert backend.raw(query) == before
+    assert len(before) == 6
+    found = list(store.rows())
+    assert [(row["idx"], row["attempt"], row["task_id"]) for row in found] == [
+        (index, 1, None) for index in range(6)
+    ]
+    assert found[1]["params"] == '{"x":1,"y":"é\\u0000"}'
+    assert found[1]["metrics"] == (
+        '{"big":1000000000000000000000000000000,"f":1e+16,"nul":"\\u0000"}'
+    )
+    assert store.counts() == {
+        ("complete", None): 4, ("failed", "error"): 1, ("running", None): 1,
+    }  # fmt: skip
+    # Journals are read again: they know of attempts that the old tables had no place for.
+    assert store.positions() == {}
+    assert store.merge(Batch(manifest=MANIFEST, journals=[("j", 0, 5, 0)]))
+
+
+def test_an_upgrade_that_fails_leaves_the_old_version(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = load(backend, 1)
+    before = shape(backend)
+
+    class PowerCutError(Exception):
+        """Comes when the step is done, and its record is not."""
+
+    step = STEPS[1]
+
+    def broken(connection: Any) -> None:
+        step(connection)
+        raise PowerCutError
+
+    monkeypatch.setitem(STEPS, 1, broken)
+    with pytest.raises(PowerCutError):
+        store.create("s", MANIFEST)
+    assert shape(backend) == before
+    assert backend.raw("SELECT name, value FROM meta") == [("schema_version", "1")]
+    monkeypatch.undo()
+    store.create("s", MANIFEST)
+    assert len(list(store.rows())) == 6

@@ -1,0 +1,100 @@
+"""Conditions mean the same on every database; and the same bytes of CSV come from each."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from hpcsweep.store import SweepStore
+from hpcsweep.store.store import Batch
+from hpcsweep.where import Field, parse
+from tests.support.backends import Backend, backend
+from tests.support.postgres import database, postgres
+
+__all__ = ["backend", "database", "postgres"]
+
+MANIFEST = "1111111111111111"
+# A value of each kind, and those that a database may take for each other.
+VALUES: list[Any] = [
+    0, 1, 1.0, 1.5, -2, 1e16, 10**18, 1e300, True, False, None, "1", "", "a", "B", "b", "ä", "true",
+    [1], {"y": 1}, "NUL \0",
+]  # fmt: skip
+FIELDS = {
+    "x": Field("params", ("x",)),
+    "n.a": Field("metrics", ("n", "a")),
+    "odd": Field("metrics", ("o'd $.d",)),
+    "absent": Field("metrics", ("absent",)),
+    "index": Field("idx"),
+    "status": Field("status"),
+    "host": Field("host"),
+    "wall_seconds": Field("wall_seconds"),
+}
+CONDITIONS: list[tuple[str, list[int]]] = [
+    ("x == 1", [1, 2]),
+    ("x == 1.0", [1, 2]),
+    ("x != 1", [0, *range(3, 21)]),
+    ("x < 1.5", [0, 1, 2, 4]),
+    ("1 < x <= 1e16", [3, 5]),
+    ("x > 100000000000000000", [6, 7]),
+    ("x == True", [8]),
+    ("x != True", [i for i in range(21) if i != 8]),
+    ("x == None", [10]),
+    ("x != None", [i for i in range(21) if i != 10]),
+    ("x == '1'", [11]),
+    ("x < 'a'", [11, 12, 14, 20]),
+    ("x >= 'b'", [15, 16, 17]),
+    ("x in [0, 'ä', False]", [0, 9, 16]),
+    ("x not in [0, 'ä', False]", [i for i in range(21) if i not in (0, 9, 16)]),
+    ("not x == 1", [0, *range(3, 21)]),
+    ("n.a == 7 and x == 1", [1]),
+    ("n.a == 20", [20]),
+    ("odd == 'q'", [3]),
+    ("absent == None", list(range(21))),
+    ("absent == 1 or index == 4", [4]),
+    ("index < 3 and not index == 1", [0, 2]),
+    ("status == 'failed'", [5]),
+    ("host == None", [6]),
+    ("host != None and index < 8", [0, 1, 2, 3, 4, 5, 7]),
+    ("host < 'n2'", [i for i in range(21) if i not in (6, 9)]),
+    ("host == 1", []),
+    ("host != 1", [i for i in range(21) if i != 6]),
+    ("wall_seconds > 19.5", [20]),
+    ("wall_seconds == 'x'", []),
+]
+
+
+@pytest.fixture
+def store(backend: Backend) -> SweepStore:
+    """One case for each value."""
+    found = backend.store()
+    found.create("s", MANIFEST)
+    made = Batch(manifest=MANIFEST)
+    for index, value in enumerate(VALUES):
+        metrics = {"n": {"a": 7 if index == 1 else index}} | (
+            {"o'd $.d": "q"} if index == 3 else {}
+        )
+        made.cases.append(
+            {
+                "case_id": f"{index:016x}", "rank": "r", "reason": None, "tags": "[]",
+                "params": json.dumps({"x": value}, ensure_ascii=False), "error": None,
+                "metrics": json.dumps(metrics), "status": "failed" if index == 5 else "complete",
+                "seed": "0", "replicate": 0, "generation": 0, "submission": 1, "chunk": 0,
+                "restart": 0, "token": "a", "started": None, "ended": None,
+                "wall_seconds": float(index), "cpu_seconds": None, "max_rss_bytes": None,
+                "host": {6: None, 9: "n3"}.get(index, "n1"), "job_id": None, "run_dir": None,
+                "code_digest": None, "task_id": None,
+            }
+        )  # fmt: skip
+        made.places.append({"idx": index, "case_id": f"{index:016x}"})
+    assert found.merge(made)
+    return found
+
+
+def test_conditions_mean_the_same_everywhere(store: SweepStore) -> None:
+    found = {
+        text: [row["idx"] for row in store.rows(where=parse(text, FIELDS, store.dialect))]
+        for text, _ in CONDITIONS
+    }
+    assert found == dict(CONDITIONS)

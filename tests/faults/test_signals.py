@@ -1,0 +1,114 @@
+"""Array tasks that are told to end: what is complete stays, the rest is interrupted and goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.support.clusters import Cluster, started_emulated
+from tests.support.project import TARGET, Project, check_whole
+
+# A case that does not end when it is told to: its worker must kill it to be in time itself.
+STUBBORN = TARGET.replace(
+    "def run(x):",
+    "def run(x):\n    import signal\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+)
+
+
+def reasons(project: Project) -> dict[int, str | None]:
+    """Why each case that was begun is not complete, as the store has it."""
+    return {index: row["reason"] for index, row in project.rows().items()}
+
+
+def submitted(project: Project, submission: int) -> list[Any]:
+    """The ranges of indices of a submission."""
+    path = project.sweep / "submissions" / f"{submission:04d}" / "plan.json"
+    found: list[Any] = json.loads(path.read_bytes())["indices"]
+    return found
+
+
+def test_a_cancelled_element(cluster: Cluster, tmp_path: Path) -> None:
+    project = Project(cluster, tmp_path, 6, chunk=3, target=STUBBORN)
+    project.hold(1, 4)
+    project.submit()
+    project.wait_begun(1, 4)
+
+    cluster.run("scancel", f"{project.job()}_0")
+    cluster.wait_for(project.job(), 0, "CANCELLED")
+
+    project.cli("ingest", project.name)  # does not ask the cluster
+    assert reasons(project) == {0: None, 1: "terminated", 3: None, 4: None}
+    project.wait_status(lambda seen: seen["reasons"] == {"cancelled": 2}, "the scheduler's verdict")
+    assert reasons(project) == {0: None, 1: "cancelled", 3: None, 4: None}
+    assert {row["index"]: row["status"] for row in project.collect()} == {
+        0: "complete",
+        1: "interrupted",
+        2: "interrupted",
+        3: "complete",
+        4: "running",
+        5: "pending",
+    }
+
+    project.release(1, 4)
+    project.submit("--wait")
+
+    assert submitted(project, 2) == [[1, 3]]
+    assert project.executions() == {0: 1, 1: 2, 2: 1, 3: 1, 4: 1, 5: 1}
+    check_whole(project, 6)
+
+
+def test_an_element_that_is_told_to_end(cluster: Cluster, tmp_path: Path) -> None:
+    project = Project(cluster, tmp_path, 3, chunk=3)
+    project.hold(1)
+    project.submit()
+    project.wait_begun(1)
+
+    cluster.run("scancel", "--signal=USR2", "--batch", f"{project.job()}_0")
+    cluster.wait_over(project.job())
+
+    project.release(1)
+    project.submit("--wait")
+    assert submitted(project, 2) == [[1, 3]]
+    assert project.executions() == {0: 1, 1: 2, 2: 1}
+    check_whole(project, 3)
+
+
+def test_the_time_limit(tmp_path: Path) -> None:
+    """The case does not end when it is told to, so the task is still there at its limit."""
+    with started_emulated(time_scale=0.1) as cluster:
+        limit = {"time": "00:01:00", "mem": "100M"}
+        project = Project(cluster, tmp_path, 3, chunk=3, target=STUBBORN, slurm=limit)
+        project.hold(1)
+        project.submit()
+        project.wait_begun(1)
+
+        cluster.wait_for(project.job(), 0, "TIMEOUT")
+        project.cli("ingest", project.name)
+        assert reasons(project) == {0: None, 1: "terminated"}
+        project.wait_status(lambda seen: seen["reasons"] == {"timeout": 2}, "the verdict")
+
+        project.release(1)
+        project.submit("--wait", "--set", "slurm.time=01:00:00")
+        assert submitted(project, 2) == [[1, 3]]
+        assert project.executions() == {0: 1, 1: 2, 2: 1}
+        check_whole(project, 3)
+
+
+def test_a_requeued_element_goes_on(cluster: Cluster, tmp_path: Path) -> None:
+    project = Project(cluster, tmp_path, 6, chunk=3)
+    project.hold(1, 4)
+    project.submit()
+    project.wait_begun(1, 4)
+
+    cluster.run("scontrol", "requeue", f"{project.job()}_0")
+    project.wait_begun(1, times=2)
+    project.release(1, 4)
+    project.submit("--wait")
+
+    check_whole(project, 6)
+    assert [path.name for path in (project.sweep / "submissions").iterdir()] == ["0001"]
+    assert project.executions() == {0: 1, 1: 2, 2: 1, 3: 1, 4: 1, 5: 1}
+    assert {index: row["restart"] for index, row in project.rows().items()} == {
+        0: 0, 1: 1, 2: 1, 3: 0, 4: 0, 5: 0,
+    }  # fmt: skip

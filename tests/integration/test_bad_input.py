@@ -1,0 +1,850 @@
+"""Bad input as a user meets it: one clear message, its exit code, and nothing half-made left.
+
+Nearly all of it calls the command line in this process; what needs a process of its own (rights,
+signals, pipes, locales) starts one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hpcsweep.records import ParamCase
+from hpcsweep.sources import GridSource
+from tests.support import clusters
+from tests.support import here as here_module
+from tests.support.clusters import HPCSWEEP, EmulatedCluster
+from tests.support.here import GOOD, Here, holds, picture
+from tests.support.project import Project
+from tests.support.slurm_cluster import PrivateSlurm
+from tests.support.wait import wait_until
+
+cluster = clusters.cluster
+emulated = clusters.emulated
+here = here_module.here
+there = here_module.there
+
+USAGE, INPUT, TARGET, SWEEP, REFUSED, UNANSWERED, STORE, INCOMPLETE = 2, 3, 4, 5, 6, 7, 8, 9
+FINE_TARGET = here_module.TARGET
+
+
+# --- the manifest ---------------------------------------------------------------------------------
+
+MANIFESTS: dict[str, tuple[str, bytes, tuple[str, ...]]] = {
+    "empty yaml": ("a.yaml", b"", ("a.yaml: is empty", "hpcsweep init")),
+    "empty json": ("a.json", b"", ("a.json: is empty",)),
+    "a list": ("a.yaml", b"- 1\n", ("is not a mapping",)),
+    "binary yaml": ("a.yaml", b"\x7fELF\xff\xfe\x00\x01", ("a.yaml:1: is not UTF-8", "Save it")),
+    "binary json": ("a.json", b"\x7fELF\x00\x00\x01", ("a.json:1:1: is not JSON",)),
+    "a program": ("a.out", b"#!/bin/sh\n", ("has the suffix '.out'", "*.yaml")),
+    "broken yaml": (
+        "a.yaml",
+        b"name: s\nsource: [1,\ntarget: t.py:f\n",
+        ("a.yaml:4:1: is not YAML", "Look at this line"),
+    ),
+    "broken json": ("a.json", b'{"name": "s",\n "source": }', ("a.json:2:12: is not JSON",)),
+    "a key twice": ("a.yaml", GOOD.encode() + b"name: t\n", ("a.yaml:4:", "twice", "line 1")),
+    "unknown key": ("a.yaml", GOOD.encode() + b"slrum: {}\n", ("a.yaml:4: slrum", "'slurm'")),
+    "unknown key, json": (
+        "a.json",
+        b'{"name": "s", "target": "t.py:f",\n"source": {"grid": {"x": [1]}},\n"sede": 1}',
+        ("a.json:3: sede", "'seed'"),
+    ),
+    "many mistakes": (
+        "a.yaml",
+        GOOD.encode() + b"seed: one\nchunk: 0\nreplicates: -1\nslurm: {mem: lots, partion: x}\n",
+        (
+            "5 mistakes",
+            "a.yaml:4: seed",
+            "a.yaml:5: chunk",
+            "a.yaml:6: replicates",
+            "a.yaml:7: slurm.mem",
+            "'partition'",
+        ),
+    ),
+    "no such target": (
+        "a.yaml",
+        GOOD.replace("t.py", "tt.py").encode(),
+        ("a.yaml:2: target", "there is no file 'tt.py'", "'t.py'"),
+    ),
+    "no function": ("a.yaml", GOOD.replace(":f", "").encode(), ("a.yaml:2", "names no function")),
+}
+COMMANDS = "name: s\nsource: {{grid: {{x: [1]}}}}\ncommand: {}\n"
+for text, words in {
+    '["true"]': ("a.yaml:2: source.grid.x", "does not use this parameter", "{x}"),
+    '["true", "{x}", "{y}"]': ("a.yaml:3: command[2]: nothing fills {y}", "run_dir"),
+    '["true", "{x}", "{seed_}"]': ("nothing fills {seed_}", "{seed}"),
+    '["true", "{x"]': ("a.yaml:3", "has no partner", "{{"),
+    '["true", {x}]': ("a.yaml:3", 'Quote it: "{x}"'),
+    "true {x}": ("a.yaml:3: command: is one text", "Write a list"),
+    "[]": ("a.yaml:3: command: is an empty list",),
+}.items():
+    MANIFESTS[f"command {text}"] = ("a.yaml", COMMANDS.format(text).encode(), words)
+# Nothing that is set in `slurm:` can be a second directive or shell text.
+for value in ("a\nb", "a b", "a;b", "a\u2028#SBATCH", "$(x)", "`x`", "'", '"', "", "a\\", "é"):
+    MANIFESTS[f"partition {value!r}"] = (
+        "a.yaml",
+        (GOOD + f"slurm: {{partition: {json.dumps(value)}}}\n").encode(),
+        ("a.yaml:4: slurm.partition: is the text", "Allowed are"),
+    )
+for option in ("array", "job-name", "output", "wrap", "export", "chdir", "parsable", "requeue",
+               "signal", "open-mode", "uid", "clusters", "dependency"):  # fmt: skip
+    MANIFESTS[f"slurm: {option}"] = (
+        "a.yaml",
+        (GOOD + f"slurm: {{{option}: x}}\n").encode(),
+        (f"a.yaml:4: slurm.{option}: cannot be set", "Remove it"),
+    )
+for name in ("a/b", "..", ".", "/abs", "a b", "-x", "a\nb", "x" * 65, "a\u202eb", ""):
+    MANIFESTS[f"name {name[:9]!r}"] = (
+        "a.yaml",
+        GOOD.replace("name: s", f"name: {json.dumps(name)}").encode(),
+        ("a.yaml:1: name: is the text", "Use up to 64 letters"),
+    )
+
+
+@pytest.mark.parametrize("case", MANIFESTS)
+def test_a_manifest_that_cannot_be_used(here: Here, case: str) -> None:
+    file, content, words = MANIFESTS[case]
+    here.write(file, content)
+    message = here.refuses(INPUT, "submit", file)
+    holds(message, *words)
+    assert here.refuses(INPUT, "validate", file) == message
+    assert here.refuses(INPUT, "plan", file) == message
+    assert here.refuses(INPUT, "run", file, "--index", "0") == message
+
+
+@pytest.mark.parametrize("command", [("validate",), ("plan",), ("submit",), ("run", "--index=0")])
+def test_a_manifest_that_is_not_there_or_no_file(here: Here, command: tuple[str, ...]) -> None:
+    verb, *options = command
+    holds(here.refuses(INPUT, verb, "b.yaml", *options), "b.yaml: there is no such file", "init")
+    holds(here.refuses(INPUT, verb, ".", *options), ".: is a directory", "Name a file")
+
+
+# --- the command line -----------------------------------------------------------------------------
+
+CALLS: dict[str, tuple[int, list[str], tuple[str, ...]]] = {
+    "unknown manifest key": (
+        INPUT, ["submit", "m.yaml", "--set", "slrum.time=1"], ("--set slrum.time", "'slurm'"),
+    ),
+    "wrong value": (
+        INPUT, ["submit", "m.yaml", "--set", "slurm.time=soon"],
+        ("--set slurm.time: slurm.time", "HH:MM:SS"),
+    ),
+    "unknown setting": (
+        INPUT, ["submit", "m.yaml", "--set", "settings.grace=1"],
+        ("--set settings.grace", "'grace_s'"),
+    ),
+    "no value": (INPUT, ["submit", "m.yaml", "--set", "slurm.time"], ("is not KEY=VALUE",)),
+    "no profiles": (
+        INPUT, ["submit", "m.yaml", "--profile", "big"],
+        ("hpcsweep/config.yaml: there is no profile 'big'", "Known profiles: none"),
+    ),
+    "no outputs": (INPUT, ["submit", "m.yaml", "--outputs", ""], ("outputs",)),
+    "throttle": (USAGE, ["submit", "m.yaml", "--throttle", "-1"], ("--throttle", "x>=0")),
+    "throttle in words": (USAGE, ["submit", "m.yaml", "--throttle", "few"], ("--throttle",)),
+    "cluster": (USAGE, ["submit", "m.yaml", "--cluster", "pbs"], ("--cluster", "'emulated'")),
+    "index too high": (INPUT, ["run", "m.yaml", "--index", "2"], ("index 2", "0..1", "plan")),
+    "index in words": (USAGE, ["run", "m.yaml", "--index", "x"], ("--index",)),
+    "no index": (USAGE, ["run", "m.yaml"], ("--index",)),
+    "no command": (USAGE, ["sbumit", "m.yaml"], ("No such command",)),
+    "no manifest": (USAGE, ["submit"], ("MANIFEST",)),
+    "unknown sweep": (SWEEP, ["status", "t"], ("there is no sweep 't'", "No sweep was submitted")),
+    "not submitted": (SWEEP, ["collect", "m.yaml"], ("there is no sweep 's'",)),
+    "no sweep": (SWEEP, ["cancel", "."], (".: is not a sweep directory", "hpcsweep submit")),
+    "no suffix": (INPUT, ["logs", "program", "0"], ("program: has no suffix",)),
+    "empty sweep": (SWEEP, ["ingest", ""], ("is not a sweep directory",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CALLS)
+def test_a_call_that_means_nothing(here: Here, case: str) -> None:
+    here.write("program", "x")
+    code, arguments, words = CALLS[case]
+    holds(here.refuses(code, *arguments), *words)
+
+
+def test_a_setting_of_the_environment_names_its_variable(here: Here) -> None:
+    here.patch.setenv("HPCSWEEP_GRACE_S", "long")
+    holds(here.refuses(INPUT, "submit", "m.yaml"), "HPCSWEEP_GRACE_S: grace_s: 'long'")
+
+
+def test_known_profiles_are_named(here: Here) -> None:
+    here.write("c/hpcsweep/config.yaml", "profiles:\n  small: {}\n")
+    here.patch.setenv("XDG_CONFIG_HOME", str(here.path / "c"))
+    message = here.refuses(INPUT, "submit", "m.yaml", "--profile", "big")
+    holds(message, "config.yaml:1: there is no profile 'big'", "small")
+
+
+# --- the target -----------------------------------------------------------------------------------
+
+TARGETS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "syntax": ("\ndef f(x:\n", ("t.py:2", "SyntaxError", "was never closed")),
+    "encoding": ("# coding: nope\n", ("t.py:", "SyntaxError", "nope")),
+    "missing module": ("import nope\n", ("t.py:1", "No module named 'nope'", "fresh interpreter")),
+    "missing name": ("\nfrom os import nope\n", ("t.py:2", "cannot import name 'nope'")),
+    "raises": ("\n\nraise RuntimeError('boom')\n", ("t.py:3", "RuntimeError: boom")),
+    "raises below": ("import other\n", ("other.py:1", "ZeroDivisionError")),
+    "sys.exit": ("import sys\nsys.exit(3)\n", ("t.py:2", "SystemExit: 3")),
+    "interrupt": ("raise KeyboardInterrupt\n", ("t.py:1", "KeyboardInterrupt")),
+    "cannot be printed": (
+        "class E(Exception):\n    def __str__(self):\n        raise ValueError\nraise E\n",
+        ("t.py:4", "cannot be imported: E"),
+    ),
+    "os._exit": ("import os\nos._exit(0)\n", ("t.py:f", "exit code 0 before it could answer")),
+    "crash": ("import os\nos.kill(os.getpid(), 11)\n", ("t.py:f", "SIGSEGV", "every task")),
+    "says why": (
+        "import os\nos.write(1, b'no licence')\nos.abort()\n",
+        ("SIGABRT", "answer: no licence"),
+    ),
+    "no function": ("def g(x): pass\n", ("t.py:f", "there is no 'f'", "after the colon")),
+    "a class": ("class f: pass\n", ("is a class", "name a function")),
+    "a coroutine": ("async def f(x): pass\n", ("is a coroutine", "asyncio.run")),
+    "a generator": ("def f(x): yield x\n", ("is a generator", "return a dict")),
+    "a lambda": ("f = lambda x: {}\n", ("is a lambda", "def")),
+    "a number": ("f = 3\n", ("is int, not a function",)),
+    "unfilled": ("def f(x, y, *, z): pass\n", ("nothing fills its argument y, z", "by name")),
+    "by position": (
+        "def f(x, /, y=1): pass\n",
+        ("takes x by position only", "remove the /"),
+    ),
+    "not taken": ("def f(): pass\n", ("does not take the parameter x", "**rest")),
+}
+
+
+@pytest.mark.parametrize("case", TARGETS)
+def test_a_target_that_would_die_in_every_task(here: Here, case: str) -> None:
+    text, words = TARGETS[case]
+    here.write("t.py", text)
+    here.write("other.py", "1 / 0\n")
+    holds(here.refuses(TARGET, "submit", "m.yaml"), *words)
+    assert not (here.path / "outputs").exists()
+
+
+def test_a_module_that_is_not_there(here: Here) -> None:
+    here.write("m.yaml", GOOD.replace("t.py:f", "no.such:f"))
+    message = here.refuses(TARGET, "submit", "m.yaml", "--dry-run")
+    holds(message, "no.such:f: the target cannot be imported", "No module named 'no'")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "print('garbage')\nimport os\nos.write(1, b'{}\\nnot json')\n",
+        "import sys\nsys.stdout.close()\nsys.stderr.close()\n",
+        "import atexit, os\natexit.register(lambda: print('late'))\n",
+        "import atexit, os\natexit.register(os.abort)\n",
+        "import subprocess\nsubprocess.Popen(['sleep', '1000'])\n",
+    ],
+)
+def test_whatever_a_target_prints_or_leaves_behind_is_no_answer(here: Here, text: str) -> None:
+    here.write("t.py", text + FINE_TARGET)
+    result = here.cli("submit", "m.yaml", "--dry-run")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert not (here.path / "outputs").exists()
+
+
+def test_cases_that_are_read_back_otherwise_are_not_sent(here: Here) -> None:
+    """As by two machines that do not agree about the canonical form."""
+    made = GridSource.__getitem__
+
+    def otherwise(source: GridSource, index: int) -> ParamCase:
+        return replace(made(source, index), case_id="0123456789abcdef")
+
+    here.patch.setattr(GridSource, "__getitem__", otherwise)
+    message = here.refuses(SWEEP, "submit", "m.yaml")
+    holds(message, "manifests/", "index 0 is case 0123456789abcdef here and", "read back")
+    assert not (here.path / "outputs").exists()
+
+
+def test_a_target_is_imported_where_and_as_a_task_does_it(here: Here) -> None:
+    """From the manifest's directory; no file of the user's hides a module of the library."""
+    here.write("sub/m.yaml", GOOD + "setup: ['test -e factor']\n")
+    here.write("sub/factor", "3")
+    here.write("sub/t.py", "N = int(open('factor').read())\ndef f(x):\n    return {'y': N * x}\n")
+    for library in ("signal", "queue", "types", "hpcsweep"):
+        here.write(f"{library}.py", "1 / 0\n")
+        here.write(f"sub/{library}.py", "1 / 0\n")
+    result = here.cli("submit", "sub/m.yaml", "--wait")
+    assert result.exit_code == 0, result.output
+    rows = here.cli("collect", "s", "--format", "csv", "--columns", "y").stdout
+    assert rows == "y\n3\n6\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "content", "mode"),
+    [
+        ("no-such-program", None, 0),
+        ("./no-such-program", None, 0),
+        ("./program.sh", "#!/bin/sh\n", 0o600),
+        ("./folder", None, 0),
+    ],
+)
+def test_a_program_that_cannot_be_run(
+    here: Here, program: str, content: str | None, mode: int
+) -> None:
+    (here.path / "folder").mkdir()
+    if content is not None:
+        here.write(program, content).chmod(mode)
+    here.write("m.yaml", COMMANDS.format(f'["{program}", "{{x}}"]'))
+    message = here.refuses(TARGET, "submit", "m.yaml")
+    holds(message, f"there is no program '{program}'", "chmod +x", str(here.path))
+
+
+# --- setup lines ----------------------------------------------------------------------------------
+
+SETUPS: dict[str, tuple[str, ...]] = {
+    "module load nope": ("exit code 127", "command not found"),
+    "false": ("exit code 1",),
+    "echo why >&2; (exit 4)": ("exit code 4: why",),
+    "exit 3": ("exit code 3",),
+    "exit 0": ("exit code 0",),
+    "cd /nonexistent": ("exit code 1", "No such file"),
+    "echo 'unbalanced": ("exit code 2", "unexpected EOF"),
+    "if true": ("exit code 2", "syntax error"),
+    "set -u; echo $NOPE": ("exit code 1", "unbound variable"),
+    "exec 2>/dev/null; false": ("exit code 1",),
+}
+
+
+@pytest.mark.parametrize("line", SETUPS)
+def test_a_setup_line_that_fails_is_named(here: Here, line: str) -> None:
+    lines = json.dumps(["true", line, "true"])
+    here.write("m.yaml", f"{GOOD}setup:\n  - 'true'\n  - {json.dumps(line)}\n  - 'true'\n")
+    message = here.refuses(TARGET, "submit", "m.yaml")
+    holds(message, f"m.yaml:6: the setup line `{line}` ended with", *SETUPS[line], "setup:")
+    # The same from the command line, which has no line.
+    message = here.refuses(TARGET, "submit", "m.yaml", "--set", f"setup={lines}")
+    holds(message, f"--set setup setup[1]: the setup line `{line}` ended with")
+
+
+@pytest.mark.parametrize("line", ["exec true", "kill -9 $$", "trap - EXIT; false"])
+def test_a_setup_line_that_ends_the_shell_itself(here: Here, line: str) -> None:
+    here.write("m.yaml", f"{GOOD}setup: [{json.dumps(line)}]\n")
+    holds(here.refuses(TARGET, "submit", "m.yaml"), "before it could answer", "a line of `setup:`")
+
+
+def test_a_setup_line_that_leaves_a_process_behind_holds_nobody_up(here: Here) -> None:
+    here.write("m.yaml", f"{GOOD}setup: ['sleep 1000 & echo $! >child']\n")
+    assert here.cli("submit", "m.yaml", "--dry-run").exit_code == 0
+    child = Path(f"/proc/{(here.path / 'child').read_text().strip()}")
+    wait_until(lambda: not child.exists(), 10, "the end of the process left behind")
+
+
+def test_an_import_or_a_setup_line_that_hangs_is_ended(here: Here) -> None:
+    here.patch.setattr("hpcsweep.preflight.TIMEOUT_S", 2.0)
+    here.write("m.yaml", f"{GOOD}setup: ['echo $$ >shell; sleep 1000']\n")
+    message = here.refuses(TARGET, "submit", "m.yaml")
+    holds(message, "t.py:f", "did not end within 2 s", "try it by hand")
+    shell = Path(f"/proc/{(here.path / 'shell').read_text().strip()}")
+    assert not shell.exists()
+
+
+def test_a_setup_line_that_fails_in_the_job_only(there: Here) -> None:
+    line = 'test -z "$SLURM_JOB_ID" || { echo no licence here; exit 5; }'
+    there.write("m.yaml", f"{GOOD}chunk: 2\nsetup:\n  - 'true'\n  - {json.dumps(line)}\n")
+    where = "the setup line at m.yaml:7 ended with exit code 5"
+    result = there.cli("submit", "m.yaml", "--wait", code=INCOMPLETE)
+    assert "2 failed of 2" in result.stderr
+    assert json.loads(there.does("status", "s", "--json"))["reasons"] == {"setup": 2}
+    assert [(row["status"], row["reason"], row["error"]) for row in there.rows()] == [
+        ("failed", "setup", where)
+    ] * 2
+    holds(there.does("logs", "s", "1"), where, "no licence here")
+    assert not list(there.sweep.glob("runs/log_*"))
+
+
+# --- what is in the way ---------------------------------------------------------------------------
+
+
+def test_a_file_a_directory_or_another_sweep_in_the_way(here: Here) -> None:
+    here.write("outputs/s", "mine")
+    holds(here.refuses(SWEEP, "submit", "m.yaml"), "outputs/s: is in the way", "another name")
+    (here.path / "outputs/s").unlink()
+    here.write("outputs/s/thesis.tex", "mine")
+    holds(here.refuses(SWEEP, "submit", "m.yaml"), "outputs/s: is in the way", "another name")
+    shutil.rmtree(here.path / "outputs/s")
+    marker = {"format": 1, "name": "other", "key": "0123456789abcdef"}
+    here.write("outputs/s/sweep.json", json.dumps(marker))
+    holds(here.refuses(SWEEP, "submit", "m.yaml"), "belongs to the sweep 'other', not 's'")
+    here.write("file", "")
+    holds(here.refuses(SWEEP, "submit", "m.yaml", "--outputs", "file"), "file/s: cannot be written")
+
+
+def test_another_target_or_seed_under_the_same_name(here: Here) -> None:
+    here.does("submit", "m.yaml", "--wait")
+    here.write("m.yaml", GOOD + "seed: 5\n")
+    message = here.refuses(SWEEP, "submit", "m.yaml")
+    holds(message, "the seed was 0 and is 5", "would be mixed", "--allow-mixed")
+    here.write("u.py", FINE_TARGET)
+    here.write("m.yaml", GOOD.replace("t.py", "u.py"))
+    holds(here.refuses(SWEEP, "submit", "m.yaml"), "the target was `t.py:f` and is `u.py:f`")
+
+
+def test_a_directory_with_the_name_of_the_sweep_does_not_hide_it(here: Here) -> None:
+    here.does("submit", "m.yaml", "--wait")
+    (here.path / "s").mkdir()
+    here.does("status", "s")
+    holds(here.refuses(SWEEP, "status", "t"), "there is no sweep 't'", "Sweeps here: s.")
+
+
+# --- the cluster ----------------------------------------------------------------------------------
+
+
+def test_no_sbatch_on_path(here: Here) -> None:
+    here.patch.delenv("HPCSWEEP_CLUSTER")
+    here.patch.setenv("PATH", str(here.path))
+    message = here.refuses(REFUSED, "submit", "m.yaml")
+    holds(message, "there is no sbatch on PATH", "--cluster emulated")
+    message = here.refuses(REFUSED, "submit", "m.yaml", "--cluster", "slurm")
+    holds(message, "on PATH", "--cluster emulated")
+
+
+def test_an_array_that_is_refused(there: Here) -> None:
+    nowhere = ("--set", "slurm.partition=nope")
+    message = there.refuses(REFUSED, "submit", "m.yaml", *nowhere)
+    holds(message, "sbatch refused the array", "nvalid partition", "nothing was submitted")
+    assert not (there.path / "outputs").exists()
+    # And when there is a sweep already, whose cases are to be computed again.
+    there.does("submit", "m.yaml", "--wait")
+    message = there.refuses(REFUSED, "submit", "m.yaml", "--rerun", "all", *nowhere)
+    assert "sbatch refused the array" in message
+    key = json.loads((there.sweep / "sweep.json").read_bytes())["key"]
+    assert len(there.cluster.arrays(f"s.{key[:8]}.")) == 1
+
+
+@pytest.fixture
+def sbatch(here: Here, emulated: EmulatedCluster) -> Callable[[str], None]:
+    """`sbatch(shell text)` puts it before the emulated one, `$real`, for the cluster `slurm`."""
+    found = emulated.env()
+    real = shutil.which("sbatch", path=found["PATH"])
+    folder = here.path / "bin"
+    folder.mkdir()
+    here.patch.setenv("PATH", f"{folder}:{found['PATH']}")
+    here.patch.setenv("HPCSWEEP_CLUSTER", "slurm")
+    here.patch.setenv("HPCSWEEP_SBATCH_TIMEOUT_S", "2")
+    here.patch.setenv("HPCSWEEP_UNANSWERED_S", "2")
+
+    def write(text: str) -> None:
+        path = here.write("bin/sbatch", f"#!/bin/bash\nreal={real}\n{text}\n")
+        path.chmod(0o700)
+
+    return write
+
+
+COUNTING = """\
+from pathlib import Path
+
+def f(x):
+    with (Path(__file__).parent / "executions").open("a") as stream:
+        stream.write(f"{x}\\n")
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('"$real" "$@"; exec sleep 1000', ("did not answer within 2 s",)),
+        ("exec sleep 1000", ("did not answer within 2 s",)),
+        ('"$real" "$@" >/dev/null; echo welcome', ("sbatch answered 'welcome", "no job id")),
+        ('"$real" "$@" >/dev/null; kill -9 $$', ("sbatch: exit code -9",)),
+        (
+            'echo "sbatch: error: Socket timed out on send/recv operation" >&2; exit 1',
+            ("Socket timed out",),
+        ),
+    ],
+)
+def test_an_sbatch_that_leaves_in_doubt(
+    here: Here, sbatch: Callable[[str], None], text: str, words: tuple[str, ...]
+) -> None:
+    here.write("t.py", COUNTING)
+    sbatch(text)
+    result = here.cli("submit", "m.yaml")
+    assert result.exit_code == UNANSWERED, result.output
+    holds(result.stderr, *words, "It is not known whether", "the same command again")
+    # What a task may need by now is there, and the next submit finds out.
+    assert (here.path / "outputs/s/submissions/0001/part-0000.intent.json").exists()
+    assert here.cli("status", "s").exit_code == 0
+    sbatch('exec "$real" "$@"')
+    result = here.cli("submit", "m.yaml", "--wait")
+    assert result.exit_code == 0, result.output
+    assert sorted((here.path / "executions").read_text().split()) == ["1", "2"]
+
+
+def test_an_sbatch_that_refuses_in_its_own_words(here: Here, sbatch: Callable[[str], None]) -> None:
+    sbatch('echo "Ask the help desk for an account." >&2; exit 1')
+    holds(here.refuses(REFUSED, "submit", "m.yaml"), "refused", "Ask the help desk")
+    here.write("bin/sbatch", b"\x7fELF garbage").chmod(0o700)
+    holds(here.refuses(REFUSED, "submit", "m.yaml"), "bin/sbatch cannot be run", "PATH")
+
+
+def test_a_second_array_that_is_refused(here: Here, sbatch: Callable[[str], None]) -> None:
+    """The first one is at work: its files stay, and the message says what became of it."""
+    here.write("t.py", COUNTING)
+    here.write("m.yaml", GOOD.replace("[1, 2]", str(list(range(1001)))) + "chunk: 1\nruns: none\n")
+    sbatch('case "$*" in *" 1") echo "too many" >&2; exit 1;; esac; exec "$real" --hold "$@"')
+    result = here.cli("submit", "m.yaml")
+    assert result.exit_code == REFUSED, result.output
+    holds(result.stderr, "refused the array: too many", "Parts before number 1", "sends the rest")
+    assert "nothing was submitted" not in result.stderr
+    assert here.cli("cancel", "s").exit_code == 0
+
+
+def test_a_controller_that_is_dead(
+    slurm: PrivateSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = Here.settle(clusters.RealCluster(slurm), tmp_path, monkeypatch)
+    user.write("m.yaml", f"{GOOD}slurm: {{hold: true}}\n")
+    user.write("n.yaml", GOOD.replace("name: s", "name: n"))
+    user.does("submit", "m.yaml")
+    # The same cluster as before, at a port at which nobody listens.
+    lines = (slurm.directory / "slurm.conf").read_text().splitlines()
+    lines = [one for one in lines if not one.startswith("SlurmctldPort=")]
+    dead = user.write("dead.conf", "\n".join([*lines, "SlurmctldPort=1", "MessageTimeout=2", ""]))
+    with monkeypatch.context() as patch:
+        patch.setenv("SLURM_CONF", str(dead))
+        for arguments in (["submit", "n.yaml"], ["submit", "m.yaml"], ["cancel", "s"]):
+            message = user.refuses(UNANSWERED, *arguments)
+            holds(message, "Unable to contact slurm controller")
+        # Reading tells what is known, and that it could not ask.
+        found = json.loads(user.does("status", "s", "--json"))
+        holds(found["cluster"]["problem"], "Unable to contact slurm controller")
+        assert "could not be asked" in user.does("status", "s")
+        assert {row["status"] for row in user.rows()} <= {"pending", "unknown"}
+    assert not (tmp_path / "outputs/n").exists()
+    user.does("cancel", "s")
+
+
+# --- a damaged sweep directory --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def finished(emulated: EmulatedCluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a finished sweep `s` of two cases, only to be copied."""
+    path = tmp_path_factory.mktemp("finished")
+    (path / "m.yaml").write_text(GOOD.replace("[1, 2]", '["ü€", "b"]'), encoding="utf-8")
+    (path / "t.py").write_text(FINE_TARGET)
+    done = subprocess.run(
+        [HPCSWEEP, "submit", "m.yaml", "--wait"],
+        cwd=path, env=emulated.env(PYTHONDONTWRITEBYTECODE="1"), capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@pytest.fixture
+def sweep(here: Here, finished: Path) -> Path:
+    """The directory of a finished sweep in the user's directory."""
+    shutil.copytree(finished, here.path, dirs_exist_ok=True)
+    return here.path / "outputs/s"
+
+
+READING = (["status", "s"], ["collect", "s"], ["logs", "s", "0"], ["ingest", "s", "--rebuild"])
+FILES: dict[str, tuple[str, Callable[[str], str] | None, tuple[str, ...]]] = {
+    "a changed manifest": (
+        "manifests/*/sweep.json", lambda text: text.replace('"seed": 0', '"seed": 1'),
+        ("was changed", "Restore"),
+    ),
+    "a manifest of a newer format": (
+        "manifests/*/sweep.json", lambda text: text.replace('"format": 1', '"format": 2'),
+        ("has format 2, this program reads 1", "newer"),
+    ),
+    "a manifest that is none": ("manifests/*/sweep.json", lambda _: "x", ("is damaged", "Restore")),
+    "no manifest": ("manifests/*/sweep.json", None, ("there is no such file", "Restore")),
+    "a plan of a newer format": (
+        "submissions/0001/plan.json", lambda text: text.replace('"format": 1', '"format": 2'),
+        ("has format 2, this program reads 1", "newer"),
+    ),
+    "a plan that is none": ("submissions/0001/plan.json", lambda _: "[]", ("is damaged",)),
+    "a plan without parts": (
+        "submissions/0001/plan.json", lambda text: text.replace('"parts"', '"arts"'),
+        ("is damaged", "parts"),
+    ),
+    "a plan without a cluster": (
+        "submissions/0001/plan.json", lambda text: text.replace('"cluster"', '"luster"'),
+        ("is damaged",),
+    ),
+    "a plan with odd indices": (
+        "submissions/0001/plan.json", lambda text: text.replace('"indices"', '"indices": 7, "j"'),
+        ("is damaged", "7"),
+    ),
+    "no plan": ("submissions/0001/plan.json", None, ("there is no such file", "Restore")),
+    "a marker that is none": ("sweep.json", lambda _: "{", ("is damaged", "Restore")),
+    "a marker without a key": ("sweep.json", lambda _: '{"format": 1}', ("is damaged",)),
+    "a marker of a newer format": ("sweep.json", lambda _: '{"format": 2}', ("has format 2",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_file_of_the_sweep_that_was_changed_by_hand(here: Here, sweep: Path, case: str) -> None:
+    pattern, change, words = FILES[case]
+    (path,) = sweep.glob(pattern)
+    if change is None:
+        path.unlink()
+    else:
+        assert change(path.read_text()) != path.read_text()
+        path.write_text(change(path.read_text()))
+    for command in (*READING, ["submit", "m.yaml"]):
+        holds(here.refuses(SWEEP, *command), path.name, *words)
+
+
+def test_a_store_that_is_damaged_and_made_again(here: Here, sweep: Path) -> None:
+    rows = here.cli("collect", "s", "--format", "csv").stdout
+    store = sweep / "store.sqlite3"
+    whole = store.read_bytes()
+    for content in (b"garbage" * 999, whole[:3000], whole[:5000] + b"\xff" * 5000):
+        store.write_bytes(content)
+        for command in (["status", "s"], ["collect", "s"], ["submit", "m.yaml"]):
+            message = here.refuses(STORE, *command)
+            holds(message, "store.sqlite3", "hpcsweep ingest", "--rebuild", "safe in the journals")
+        assert here.cli("ingest", "s", "--rebuild").exit_code == 0
+        assert here.cli("collect", "s", "--format", "csv").stdout == rows
+    store.unlink()
+    store.mkdir()
+    holds(here.refuses(STORE, "status", "s"), "store.sqlite3", "cannot be opened")
+
+
+def test_a_store_of_a_newer_program(here: Here, sweep: Path) -> None:
+    with sqlite3.connect(sweep / "store.sqlite3") as connection:
+        connection.execute("UPDATE meta SET value = '99' WHERE name = 'schema_version'")
+    connection.close()
+    holds(here.refuses(STORE, "status", "s"), "99", "newer hpcsweep")
+
+
+def test_what_is_derived_may_hold_anything(here: Here, sweep: Path) -> None:
+    for name in ("cluster.json", "submit.lock", ".cluster.lock"):
+        for content in ("", "[]", "{", '{"alive": 3}', "\0\xff"):
+            (sweep / name).write_text(content)
+            for command in (["status", "s"], ["submit", "m.yaml"], ["cancel", "s"]):
+                assert here.cli(*command).exit_code == 0, (name, content, command)
+    here.write("outputs/s/journal/0001/stray", "x")
+    here.write("outputs/s/journal/0001/0/9.0.0123456789abcdef.jsonl", "not a record\n")
+    assert "1 damaged journal lines were passed over" in here.cli("status", "s").stdout
+
+
+SELECTIONS: dict[str, tuple[int, list[str], tuple[str, ...]]] = {
+    "a case that is none": (INPUT, ["logs", "s", "7"], ("'7'", "0..1")),
+    "a case id that is none": (INPUT, ["logs", "s", "zz"], ("'zz'",)),
+    "no directory": (SWEEP, ["collect", "s", "--output", "no/x.csv"], ("no/x.csv: cannot be",)),
+    "a directory": (USAGE, ["collect", "s", "--output", "."], ("is a directory",)),
+    "a format": (USAGE, ["collect", "s", "--format", "xlsx"], ("'csv'",)),
+    "a column": (INPUT, ["collect", "s", "--columns", "yy"], ("yy",)),
+    "a condition": (INPUT, ["collect", "s", "--where", "y <"], ("y <",)),
+    "code": (INPUT, ["collect", "s", "--where", "__import__('os')"], ("--where",)),
+    "a status": (INPUT, ["collect", "s", "--status", "done"], ("done", "complete")),
+    "a rerun": (USAGE, ["submit", "m.yaml", "--rerun", "some"], ("'failed'",)),
+}
+
+
+@pytest.mark.parametrize("case", SELECTIONS)
+def test_a_question_that_means_nothing(here: Here, sweep: Path, case: str) -> None:
+    code, arguments, words = SELECTIONS[case]
+    holds(here.refuses(code, *arguments), *words)
+    assert sweep.exists()
+
+
+def test_values_with_markup_are_shown_as_they_are(here: Here) -> None:
+    here.write("m.yaml", GOOD.replace("[1, 2]", r'["[/red]", "\e[1m", "\u202Ea"]'))
+    here.does("submit", "m.yaml", "--wait")
+    table = here.does("collect", "s")
+    holds(table, "[/red]", r"\x1b[1m", r"\u202ea")
+    assert "\x1b" not in table
+
+
+# --- rights, space --------------------------------------------------------------------------------
+
+# Root may do anything: these capabilities away, its own files are as closed to it as a user's.
+LOW = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+
+CLOSED: dict[str, tuple[str, int, int, list[str], tuple[str, ...]]] = {
+    "no new sweep": (".", 0o500, SWEEP, ["submit", "n.yaml"], ("outputs/n: cannot be written",)),
+    "outputs closed": (".", 0, SWEEP, ["status", "s"], ("cannot be read: Permission denied",)),
+    "sweep closed": ("s", 0, SWEEP, ["collect", "s"], ("cannot be read: Permission denied",)),
+    "no new submission": (
+        "s/submissions", 0o500, SWEEP, ["submit", "m.yaml", "--rerun", "all"],
+        ("s/submissions", "cannot be written: Permission denied"),
+    ),
+    "journal closed": ("s/journal/0001", 0, SWEEP, ["status", "s"], ("s/journal/0001: cannot be",)),
+    "plan closed": ("s/submissions/0001/plan.json", 0, SWEEP, ["status", "s"], ("plan.json: can",)),
+    "lock closed": ("s/submit.lock", 0, SWEEP, ["submit", "m.yaml"], ("submit.lock: cannot be",)),
+    "store closed": ("s/store.sqlite3", 0, STORE, ["status", "s"], ("cannot be opened",)),
+    "store read-only": (
+        "s/store.sqlite3", 0o400, STORE, ["ingest", "s", "--rebuild"], ("it is read-only",),
+    ),
+    "manifest closed": ("../m.yaml", 0, INPUT, ["validate", "m.yaml"], ("m.yaml: cannot be read",)),
+    "target closed": ("../t.py", 0, TARGET, ["submit", "n.yaml"], ("Permission denied",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CLOSED)
+def test_without_permission(here: Here, sweep: Path, emulated: EmulatedCluster, case: str) -> None:
+    name, mode, code, arguments, words = CLOSED[case]
+    here.write("n.yaml", GOOD.replace("name: s", "name: n"))
+    path = sweep.parent / name
+    before, old = picture(sweep.parent), path.stat().st_mode
+    path.chmod(mode)
+    try:
+        done = subprocess.run(
+            [*LOW, HPCSWEEP, *arguments], env=emulated.env(PYTHONDONTWRITEBYTECODE="1"),
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    finally:
+        path.chmod(stat.S_IMODE(old))
+    assert done.returncode == code, done.stdout + done.stderr
+    holds(done.stderr, "hpcsweep: ", *words)
+    assert "Traceback" not in done.stderr
+    assert picture(sweep.parent) == before
+
+
+@pytest.fixture
+def small_disk(here: Here) -> Iterator[Callable[[str], Path]]:
+    """`small_disk(options)` makes `outputs` a file system of a few kilobytes."""
+    path = here.path / "outputs"
+    mounted = False
+
+    def mount(options: str) -> Path:
+        nonlocal mounted
+        unmount()
+        path.mkdir(exist_ok=True)
+        command = ["mount", "-t", "tmpfs", "-o", f"{options},mode=700", "tmpfs", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
+        mounted = True
+        return path
+
+    def unmount() -> None:
+        nonlocal mounted
+        if mounted:
+            subprocess.run(["umount", "-l", str(path)], check=True)
+            mounted = False
+
+    yield mount
+    unmount()
+
+
+def test_a_full_disk_at_each_step_of_a_submit(
+    here: Here, small_disk: Callable[[str], Path]
+) -> None:
+    said = set()
+    for options in ("size=4k", "size=8k", "size=12k", "size=16k", "size=32k", "nr_inodes=12"):
+        path = small_disk(options)
+        result = here.cli("submit", "m.yaml")
+        assert result.exit_code in (SWEEP, STORE), (options, result.output)
+        holds(result.stderr, f"{path}/s/")
+        assert "No space left" in result.stderr or "the disk or quota is full" in result.stderr
+        assert picture(path) == {}, options
+        said.add(result.stderr.split(": ")[1].rpartition("/")[2])
+    assert {"submit.lock", "sweep.json", "plan.json", "store.sqlite3"} <= said, said
+
+
+# --- signals, pipes, locales ----------------------------------------------------------------------
+
+PATIENT = """\
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+def run(x):
+    while not (HERE / "go").exists():
+        time.sleep(0.02)
+"""
+
+
+def test_an_interrupt_ends_the_waiting_and_not_the_sweep(
+    emulated: EmulatedCluster, tmp_path: Path
+) -> None:
+    project = Project(emulated, tmp_path, 1, target=PATIENT)
+    with project.start("submit", "manifest.json", "--wait") as process:
+        assert process.stderr is not None
+        assert "of 1" in process.stderr.readline()  # it waits
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    holds(err, "what was submitted goes on", "hpcsweep status sweep", "hpcsweep cancel sweep")
+    assert "Traceback" not in err
+    (tmp_path / "go").touch()
+    project.submit("--wait")
+    assert project.status()["submissions"] == 1
+
+
+def test_an_interrupt_before_anything_is_sent_leaves_nothing(
+    emulated: EmulatedCluster, tmp_path: Path
+) -> None:
+    text = "open('importing', 'w').close()\nimport time\ntime.sleep(1000)\ndef run(x): pass\n"
+    project = Project(emulated, tmp_path, 1, target=text)
+    with project.start("submit", "manifest.json") as process:
+        wait_until((tmp_path / "importing").exists, 30, "the import of the target")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode in (1, 130), err
+    assert "Traceback" not in err
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["collect", "s"], ["collect", "s", "--format", "csv"], ["collect", "s", "--format", "jsonl"],
+     ["status", "s"], ["plan", "n.yaml", "--script"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_reader_that_has_gone(
+    here: Here, sweep: Path, emulated: EmulatedCluster, arguments: list[str]
+) -> None:
+    here.write("n.yaml", GOOD.replace("name: s", "name: n"))
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [HPCSWEEP, *arguments], env=emulated.env(), stdout=writer, stderr=subprocess.PIPE,
+            text=True, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (1, ""), sweep
+
+
+LOCALES = (
+    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "latin-1"},
+)
+
+
+@pytest.mark.parametrize("locale", LOCALES, ids=["C", "latin-1"])
+def test_every_locale_gives_the_same_bytes(
+    here: Here, sweep: Path, emulated: EmulatedCluster, locale: dict[str, str]
+) -> None:
+    here.write("n.yaml", GOOD.replace("name: s", "name: n").replace("[1, 2]", "[ü, €]"))
+    for arguments in (
+        ["collect", "s"],
+        ["collect", "s", "--format", "csv"],
+        ["submit", "n.yaml", "--dry-run"],
+    ):
+        known = here.cli(*arguments)
+        found = subprocess.run(
+            [HPCSWEEP, *arguments], env=emulated.env(**locale), capture_output=True, check=False
+        )
+        assert (found.returncode, found.stdout, found.stderr) == (0, known.stdout_bytes, b""), sweep
+
+
+def test_a_path_that_the_locale_cannot_say(here: Here, emulated: EmulatedCluster) -> None:
+    here.write("ü/m.yaml", GOOD)
+    here.write("ü/t.py", FINE_TARGET)
+    done = subprocess.run(
+        [HPCSWEEP, "submit", "ü/m.yaml"], env=emulated.env(**LOCALES[0]), capture_output=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == INPUT, done.stderr
+    holds(done.stderr.decode(), "m.yaml: ", "is not UTF-8", "LC_ALL=C.UTF-8")
+    assert not (here.path / "outputs").exists()

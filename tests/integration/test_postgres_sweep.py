@@ -1,0 +1,159 @@
+"""A sweep whose store is PostgreSQL: who may write it, and how a sweep comes to another store."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpcsweep import ingest
+from hpcsweep.cluster.slurm import Limits, Slurm
+from hpcsweep.manifest.user import load_manifest
+from hpcsweep.settings import Settings
+from hpcsweep.sources import grid
+from hpcsweep.submit import Submitted, Wish, submit
+from tests.support.postgres import Place, database, postgres
+from tests.support.sweeps import MadeSweep
+
+__all__ = ["database", "postgres"]
+
+pytestmark = pytest.mark.postgres
+
+
+class Nowhere(Slurm):
+    """A cluster that accepts every array and runs none."""
+
+    def limits(self) -> Limits:
+        return Limits(cluster_name="nowhere", max_array_size=1001, kill_wait_s=30.0)
+
+    def submit(self, argv: Sequence[str], directives: object) -> str:  # noqa: ARG002  # any array
+        return "1"
+
+
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sweep directory is on a network file system."""
+    for module in ("submit", "ingest", "store.engine"):
+        monkeypatch.setattr(f"hpcsweep.{module}.is_local", lambda _: False)
+
+
+def submitted(root: Path, store: str, count: int = 3) -> Submitted:
+    """A submission of a small sweep."""
+    (root / "target.py").write_text("def run(x):\n    return {'y': x}\n")
+    values = {"name": "s", "target": "target.py:run", "store": store}
+    values |= {"source": {"grid": {"x": list(range(count))}}}  # type: ignore[dict-item]
+    (root / "manifest.json").write_text(json.dumps(values))
+    manifest, source = load_manifest(root / "manifest.json")
+    wish = Wish(manifest=manifest, source=source, path=root / "outputs" / "s")
+    return submit(wish, Nowhere(kind="slurm", timeout_s=60, sbatch_timeout_s=60), Settings())
+
+
+def rules(done: Submitted) -> dict[str, Any]:
+    """What the submission tells its workers."""
+    found: dict[str, Any] = done.sweep.plan(1)[1]["worker"]
+    return found
+
+
+@pytest.mark.usefixtures("shared")
+def test_on_a_network_file_system_tasks_write_postgresql_alone(
+    database: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWEEP_DATABASE", database.url)
+    for name, store in (("file", "sqlite"), ("server", "SWEEP_DATABASE")):
+        (tmp_path / name).mkdir()
+        done = submitted(tmp_path / name, store)
+        assert rules(done)["ingest"] == (store != "sqlite")
+        assert (done.sweep.path / ingest.STORE_NAME).exists() == (store == "sqlite")
+
+
+@pytest.mark.usefixtures("shared")
+def test_a_tasks_own_ingest(
+    database: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWEEP_DATABASE", database.url)
+    monkeypatch.setattr("signal.setitimer", lambda *_: None)  # it would end the test run
+    counts = {}
+    for name, store in (("file", "sqlite"), ("server", "SWEEP_DATABASE")):
+        (tmp_path / name).mkdir()
+        made = MadeSweep(tmp_path / name, grid(x=[1, 2]), store=store)
+        made.plan(chunk_size=2)
+        with ingest.fresh_store(made.directory):
+            pass
+        made.run()
+        (journal,) = ingest.all_journals(made.directory.journal_root)
+        arguments = [str(made.path), f"--journal={journal}", "--deadline=60"]
+        assert ingest.main(arguments) == 0
+        if store != "sqlite":
+            query = "SELECT count(*) FROM places p JOIN cases c USING (sweep, case_id)"
+            assert database.execute(query) == [(2,)]
+        else:
+            counts[store] = ingest.SweepStore(
+                made.path / ingest.STORE_NAME, made.directory.key
+            ).counts()
+    assert counts == {"sqlite": {}}
+
+
+def test_a_task_makes_no_tables(
+    database: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWEEP_DATABASE", database.url)
+    made = MadeSweep(tmp_path, grid(x=[1, 2]), store="SWEEP_DATABASE")
+    made.plan(chunk_size=2)
+    made.run()
+    (journal,) = ingest.all_journals(made.directory.journal_root)
+    argv = [sys.executable, "-m", "hpcsweep.ingest", str(made.path), f"--journal={journal}"]
+    done = subprocess.run(
+        [*argv, "--deadline=60"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    query = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'"
+    assert database.execute(query) == [(0,)]
+    # A later command makes them, and has everything.
+    with ingest.fresh_store(made.directory) as store:
+        assert len(list(store.rows())) == 2
+
+
+def test_a_task_that_cannot_reach_it_says_so_and_keeps_its_journal(
+    database: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWEEP_DATABASE", database.url)
+    made = MadeSweep(tmp_path, grid(x=[1, 2]), store="SWEEP_DATABASE")
+    made.plan(chunk_size=2, ingest=True, ingest_deadline_s=1.0)
+    with ingest.fresh_store(made.directory):
+        pass
+    monkeypatch.setenv("SWEEP_DATABASE", database.url.replace(database.password, "wrong-canary"))
+    said = made.run().stderr
+    assert "it refuses this user or password" in said
+    assert "Results are safe in the journals" in said
+    assert "canary" not in said
+    monkeypatch.setenv("SWEEP_DATABASE", database.url)
+    with ingest.fresh_store(made.directory) as store:
+        assert store.counts() == {("complete", None): 2}
+
+
+def test_a_sweep_moves_to_another_store_with_its_next_submission(
+    database: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWEEP_DATABASE", database.url)
+    made = MadeSweep(tmp_path, grid(x=[1, 2]), store="sqlite")
+    made.plan(chunk_size=2)
+    made.run()
+    with ingest.fresh_store(made.directory) as store:
+        before = [row | {"idx": None} for row in store.rows()]
+    made.freeze(grid(x=[0, 1, 2]), store="SWEEP_DATABASE")
+    made.plan(chunk_size=3)
+    with ingest.fresh_store(made.directory) as store:
+        assert store.dialect == "postgresql"
+        after = list(store.rows())
+    assert [row["idx"] for row in after] == [1, 2]
+    assert [row | {"idx": None} for row in after] == before
+    # And what a rebuild makes is the same again.
+    database.execute("UPDATE cases SET metrics = '{}'")
+    with ingest.fresh_store(made.directory, rebuild=True) as store:
+        assert list(store.rows()) == after
+        assert store.submissions() == [1, 2]

@@ -1,0 +1,137 @@
+"""The README does what it says: its blocks are run in their order, in a copy of the repository."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hpcsweep import scaffold
+from tests.support import clusters
+from tests.support.clusters import Cluster
+
+REPOSITORY = Path(__file__).parents[2]
+README = (REPOSITORY / "README.md").read_text()
+COMMAND_S = 120
+
+emulated = clusters.emulated
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """What a user of the README has: the repository without what grows in it."""
+    grown = shutil.ignore_patterns(".*", "outputs", "build", "dist", "__pycache__", "*.egg-info")
+    return Path(shutil.copytree(REPOSITORY, tmp_path / "copy", ignore=grown))
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """Language and content of all fenced blocks."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def commands(block: str) -> Iterator[tuple[str, list[str]]]:
+    """Each command of a console block with the lines that are shown below it."""
+    for piece in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        command, *shown = piece.splitlines()
+        yield command, shown
+
+
+def looks_like(shown: list[str], printed: str) -> bool:
+    """Whether the printed lines are the shown ones.
+
+    `…` stands for anything in its line and, alone, for any lines; a decimal fraction for any
+    other; the width of gaps is no matter.
+    """
+    lines = [" ".join(line.split()) for line in printed.splitlines()]
+    pattern = "".join(_pattern(" ".join(line.split())) for line in shown)
+    return bool(re.fullmatch(pattern, "".join(f"{line}\n" for line in lines if line)))
+
+
+def _pattern(line: str) -> str:
+    if line == "…":
+        return r"(?:.*\n)*"
+    pieces = re.split(r"(…|\d+\.\d+)", line)
+    for number in range(1, len(pieces), 2):
+        pieces[number] = ".*" if pieces[number] == "…" else r"\d+(?:\.\d+)?(?:e[+-]\d+)?"
+    pieces[::2] = map(re.escape, pieces[::2])
+    return "".join(pieces) + "\n"
+
+
+def run(*argv: str | Path, cwd: Path, env: dict[str, str]) -> str:
+    done = subprocess.run(
+        argv, cwd=cwd, env=env, capture_output=True, text=True, timeout=COMMAND_S, check=False
+    )
+    assert done.returncode == 0, f"{argv}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def test_it_begins_with_the_two_commands() -> None:
+    first = next(content for language, content in blocks(README) if language == "console")
+    assert [command for command, _ in commands(first)] == ["make demo", "make test"]
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "lint", "soak"])
+def test_the_targets_of_make_exist(target: str, copy: Path) -> None:
+    assert f"make {target}" in README
+    run("make", "-n", target, cwd=copy, env=dict(os.environ))
+
+
+def test_what_is_shown_is_what_happens(emulated: Cluster, copy: Path) -> None:
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{emulated.env()['PATH']}"
+    env = emulated.env() | {"PATH": programs}
+    ran = 0
+    for language, content in blocks(README):
+        if language == "python" and content.startswith("import hpcsweep"):
+            printed = run(sys.executable, "-c", content, cwd=copy, env=env)
+            assert "'omega': 2.0, 'energy'" in printed
+        if language != "console":
+            continue
+        for command, shown in commands(content):
+            if command.startswith("make "):
+                continue
+            printed = run("bash", "-c", command, cwd=copy, env=env)
+            assert not shown or looks_like(shown, printed), f"$ {command}\n{printed}"
+            ran += 1
+    assert ran >= 10
+
+
+def test_the_files_that_are_shown_are_those_of_init() -> None:
+    shown = [content for _, content in blocks(README)]
+    assert scaffold.MANIFEST.format(name="demo") in shown
+    assert scaffold.TARGET in shown
+
+
+def test_make_demo(emulated: Cluster, copy: Path) -> None:
+    # The installation that runs this test stands in for one that the copy would have to make.
+    venv = copy / "venv"
+    venv.mkdir()
+    (venv / "bin").symlink_to(Path(sys.executable).parent)
+    for stamp in ("venv.stamp", "package.stamp"):
+        (venv / stamp).touch()
+    printed = run("make", "demo", f"VENV={venv}", cwd=copy, env=emulated.env())
+    assert "pip install" not in printed
+    assert "6 complete of 6" in printed
+    assert len((copy / "outputs" / "oscillator.csv").read_text().splitlines()) == 1 + 6
+    assert len(list((copy / "outputs" / "oscillator" / "runs").glob("log_*"))) == 6
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "same"),
+    [
+        (["a  b"], "a b \n", True),
+        (["a …"], "a b c\n", True),
+        (["a", "…", "c"], "a\nb\nb\nc\n", True),
+        (["a", "c"], "a\nb\nc\n", False),
+        (["a"], "a\nb\n", False),
+        (["x 1.5 y"], "x 2.25e-07 y\n", True),
+        (["x 1.5"], "x y\n", False),
+    ],
+)
+def test_how_output_is_compared(shown: list[str], printed: str, *, same: bool) -> None:
+    assert looks_like(shown, printed) is same

@@ -1,0 +1,98 @@
+"""The wheel, in a virtual environment with nothing else: what a user gets from an index."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import hpcsweep
+
+REPOSITORY = Path(__file__).parents[2]
+# One of the parallel test processes builds and installs it, once.
+pytestmark = pytest.mark.xdist_group("wheel")
+# Building and installing fetch packages from the index.
+INSTALL_S = 240
+CLI_S = 120
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    out = tmp_path_factory.mktemp("dist")
+    call(sys.executable, "-m", "build", "--wheel", "--outdir", out, REPOSITORY, timeout=INSTALL_S)
+    (found,) = out.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def venv(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment in which the wheel, with what it needs, was installed."""
+    directory = tmp_path_factory.mktemp("clean") / "venv"
+    call(sys.executable, "-m", "venv", directory)
+    call(directory / "bin" / "pip", "install", "--quiet", wheel, timeout=INSTALL_S)
+    return directory
+
+
+@pytest.fixture
+def project(venv: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy of the example; the emulated cluster that is started for it ends with the test."""
+    yield Path(shutil.copytree(REPOSITORY / "examples" / "oscillator", tmp_path / "oscillator"))
+    stop = "from hpcsweep import emulator; emulator.stop(emulator.default_state_dir())"
+    call(venv / "bin" / "python", "-c", stop)
+
+
+def call(*argv: str | Path, cwd: Path | None = None, timeout: float = CLI_S) -> str:
+    """What a program prints that succeeds."""
+    # A checkout on the path would stand in for what the wheel lacks.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        argv, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+    )
+    assert done.returncode == 0, f"{argv}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def test_it_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.partition("/")[0] for name in names} == {
+        "hpcsweep",
+        f"hpcsweep-{hpcsweep.__version__}.dist-info",
+    }
+    templates = {path.name for path in (REPOSITORY / "slurm_templates").iterdir()}
+    assert templates <= {name.removeprefix("hpcsweep/slurm_templates/") for name in names}
+    assert "hpcsweep/py.typed" in names
+    modules = {
+        str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "hpcsweep").rglob("*.py")
+    }
+    assert modules == {name for name in names if name.endswith(".py")}
+
+
+def test_it_brings_the_command(venv: Path, tmp_path: Path) -> None:
+    said = call(venv / "bin" / "hpcsweep", "--version", cwd=tmp_path)
+    assert said == f"hpcsweep {hpcsweep.__version__}\n"
+    tell = "import hpcsweep; print(hpcsweep.__file__)"
+    assert call(venv / "bin" / "python", "-c", tell, cwd=tmp_path).startswith(f"{venv}/")
+
+
+def test_it_finds_its_template(venv: Path, project: Path) -> None:
+    script = call(venv / "bin" / "hpcsweep", "plan", "manifest.yaml", "--script", cwd=project)
+    assert "\n#SBATCH --time=00:05:00\n" in script
+    assert f"exec {venv}/bin/python" in script
+
+
+def test_it_runs_the_example(venv: Path, project: Path) -> None:
+    program = venv / "bin" / "hpcsweep"
+    submit = (program, "submit", "manifest.yaml", "--cluster", "emulated")
+    assert "6 of 6" in call(*submit, "--dry-run", cwd=project)
+    assert not (project / "outputs").exists()
+    call(*submit, "--wait", cwd=project)
+    rows = call(program, "collect", "oscillator", "--format", "csv", cwd=project).splitlines()
+    assert len(rows) == 1 + 6
+    assert all(",complete," in row for row in rows[1:])

@@ -1,0 +1,124 @@
+"""The store against a model: a dict for each table, with the higher rank in it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpcsweep.indexset import IndexSet
+from hpcsweep.store import SweepStore
+from hpcsweep.store.store import Batch
+from tests.support.rows import MANIFEST, case
+
+# Local, and without a disk to wait for.
+MEMORY = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
+STATUSES = ("complete", "failed", "running")
+
+
+@dataclass
+class Model:
+    """What a store must hold."""
+
+    cases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    places: dict[int, str] = field(default_factory=dict)
+    tasks: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    def merge(self, batch: Batch) -> None:
+        for row in batch.cases:
+            known = self.cases.get(row["case_id"])
+            if known is None or row["rank"] > known["rank"]:
+                self.cases[row["case_id"]] = row
+        for place in batch.places:
+            self.places.setdefault(place["idx"], place["case_id"])
+        for row, rank, names in (
+            *((row, "start_rank", ("host", "job_id", "time")) for row in batch.starts),
+            *((row, "verdict_rank", ("status", "reason")) for row in batch.verdicts),
+        ):
+            empty = dict.fromkeys(("host", "job_id", "time", "status", "reason"))
+            known = self.tasks.setdefault(
+                row["chunk"], empty | {"start_rank": "", "verdict_rank": ""}
+            )
+            if row[rank] > known[rank]:
+                known.update({name: row[name] for name in (*names, rank)})
+
+    def rows(self) -> list[tuple[int, dict[str, Any]]]:
+        return [(index, self.cases[self.places[index]]) for index in sorted(self.places)]
+
+
+# --- batches -------------------------------------------------------------------------------------
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> Batch:
+    rows = []
+    # Each case once: an ingest keeps the best record of a batch.
+    for number in draw(st.lists(st.integers(0, 5), max_size=4, unique=True)):
+        by = draw(st.integers(0, 3))
+        status = STATUSES[(number + by) % 3]
+        base = case(number)
+        rank = f"{by:06d}{base['rank'][6:]}"
+        metrics = json.dumps({"by": by})
+        rows.append(base | {"rank": rank, "generation": by, "status": status, "metrics": metrics})
+    places = [
+        {"idx": index, "case_id": row["case_id"]}
+        for row in rows
+        for index in draw(
+            st.lists(st.sampled_from([0, 10, 20]), min_size=1, max_size=2, unique=True).map(
+                lambda tens, row=row: [ten + int(row["case_id"], 16) for ten in tens]
+            )
+        )
+    ]
+    task = {"submission": 1, "job_id": "1", "host": None, "time": None, "status": None,
+            "reason": None, "start_rank": "", "verdict_rank": ""}  # fmt: skip
+    ranks = draw(st.lists(st.tuples(st.booleans(), st.integers(0, 1), st.integers(0, 3))))
+    starts = [
+        task | {"chunk": chunk, "start_rank": f"{n:06d}.a", "host": f"n{n}", "time": f"t{n}"}
+        for is_start, chunk, n in ranks if is_start
+    ]  # fmt: skip
+    verdicts = [
+        task | {"chunk": chunk, "job_id": None, "verdict_rank": f"{n:06d}.t.c",
+                "status": "interrupted", "reason": f"r{n}"}
+        for is_start, chunk, n in ranks if not is_start
+    ]  # fmt: skip
+    return Batch(manifest=MANIFEST, cases=rows, places=places, starts=starts, verdicts=verdicts)
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[SweepStore]:
+    with tempfile.TemporaryDirectory(prefix="hs-", dir=MEMORY) as directory:
+        yield SweepStore(Path(directory) / "store.sqlite3", "k")
+
+
+@settings(max_examples=settings().max_examples * 2 // 5)
+@given(st.lists(batches(), max_size=8), st.integers(1, 4))
+def test_the_store_is_its_model(store: SweepStore, found: list[Batch], page: int) -> None:
+    store.clear()
+    store.create("s", MANIFEST)
+    model = Model()
+    for batch in [*found, *found[::2]]:  # some of them twice
+        assert store.merge(batch)
+        model.merge(batch)
+    rows = list(store.rows(batch=page))
+    assert [row["idx"] for row in rows] == [index for index, _ in model.rows()]
+    for row, (_, known) in zip(rows, model.rows(), strict=True):
+        assert {name: row[name] for name in known} == known
+    counts = Counter((row["status"], row["reason"]) for _, row in model.rows())
+    assert store.counts() == dict(counts)
+    for status in STATUSES:
+        wanted = IndexSet.of(i for i, row in model.rows() if row["status"] == status)
+        assert store.indices([status]) == wanted
+    assert store.indices() == IndexSet.of(model.places)
+    assert store.max_generation() == max((r["generation"] for r in model.cases.values()), default=0)
+    tasks = {task["chunk"]: task for task in store.tasks()}
+    assert tasks.keys() == model.tasks.keys()
+    for chunk, known in model.tasks.items():
+        assert {name: tasks[chunk][name] for name in known} == known

@@ -1,0 +1,191 @@
+"""The two clusters that the end-to-end tests run on, asked in the same words.
+
+`cluster` is a fixture with two values: the emulated Slurm and a real one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.emulated import Emulated
+from tests.support.slurm_cluster import PrivateSlurm
+from tests.support.wait import wait_until
+
+HPCSWEEP = str(Path(sys.executable).with_name("hpcsweep"))
+# So short that a test need not wait, so long that a loaded machine cannot break them.
+QUICK = {
+    "HPCSWEEP_GRACE_S": "1",
+    "HPCSWEEP_QUERY_INTERVAL_S": "0.5",
+    "HPCSWEEP_UNANSWERED_S": "3",
+}
+WAIT_S = 60.0
+
+
+class Cluster(ABC):
+    """A cluster that a test submits to. `kind` is what `--cluster` says."""
+
+    kind: str
+
+    @abstractmethod
+    def env(self, **more: str) -> dict[str, str]:
+        """A whole environment in which hpcsweep and Slurm's programs find this cluster."""
+
+    @abstractmethod
+    def kill_controller(self) -> None:
+        """SIGKILL whatever schedules; the jobs that run are left alone."""
+
+    @abstractmethod
+    def revive_controller(self) -> None:
+        """Start another one with the state that the killed one left. *Safe to repeat.*"""
+
+    def run(self, *argv: str, check: bool = True) -> str:
+        """What one of Slurm's programs prints."""
+        done = subprocess.run(
+            argv, env=self.env(), capture_output=True, text=True, timeout=WAIT_S, check=False
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{argv} ended with {done.returncode}: {done.stderr}")
+        return done.stdout
+
+    def arrays(self, name: str) -> list[str]:
+        """The job ids of all arrays whose job name begins with `name`, finished ones too."""
+        rows = self.run("squeue", "-h", "-t", "all", "-o", "%F|%j").splitlines()
+        fields = [row.partition("|") for row in rows]
+        return sorted({job for job, _, found in fields if found.startswith(name)}, key=int)
+
+    def states(self, job: str) -> dict[int, str]:
+        """The state of each element of an array; of one that is long over nothing is left."""
+        argv = ("squeue", "-h", "-r", "-t", "all", "-j", job, "-o", "%K %T")
+        rows = self.run(*argv, check=False).splitlines()
+        return {int(task): state for task, state in map(str.split, rows)}
+
+    def wait_for(self, job: str, element: int, *states: str) -> None:
+        """Wait until an element is in one of these states."""
+        wait_until(
+            lambda: (seen := self.states(job)).get(element) in states or str(seen),
+            WAIT_S,
+            f"element {element} of job {job} is {' or '.join(states)}",
+        )
+
+    def wait_over(self, job: str) -> None:
+        """Wait until no element of an array can do anything any more."""
+        alive = {"PENDING", "RUNNING", "COMPLETING", "CONFIGURING"}
+        wait_until(
+            lambda: alive.isdisjoint((seen := self.states(job)).values()) or str(seen),
+            WAIT_S,
+            f"the end of job {job}",
+        )
+
+
+class EmulatedCluster(Cluster):
+    """The emulated Slurm in a directory of its own: what `--cluster emulated` finds there."""
+
+    kind = "emulated"
+
+    def __init__(self, state_home: Path, **knobs: object) -> None:
+        (state_home / "hpcsweep").mkdir(parents=True)
+        self._state_home = state_home
+        self.emulated = Emulated(state_home / "hpcsweep" / "emulator", **knobs)
+
+    def env(self, **more: str) -> dict[str, str]:
+        """Also for `hpcsweep`, which takes nothing but the place of the state from it."""
+        own = {"XDG_STATE_HOME": str(self._state_home), "HPCSWEEP_CLUSTER": self.kind}
+        return self.emulated.env(**QUICK | own | more)
+
+    def kill_controller(self) -> None:
+        """The next program starts another one, which requeues what ran."""
+        self.emulated.kill_scheduler()
+
+    def revive_controller(self) -> None:
+        """Any question starts it."""
+        self.run("squeue")
+
+
+class RealCluster(Cluster):
+    """A private real Slurm."""
+
+    kind = "slurm"
+
+    def __init__(self, slurm: PrivateSlurm) -> None:
+        self.slurm = slurm
+
+    def env(self, **more: str) -> dict[str, str]:
+        """As a user's on a login node."""
+        return self.slurm.env(**QUICK | {"HPCSWEEP_CLUSTER": self.kind} | more)
+
+    def kill_controller(self) -> None:
+        """Jobs go on without it, once it has saved that they run.
+
+        It saves a change within 5 s (22.05); one that dies before knows nothing of a job that it
+        started, and its successor leaves that job running for SlurmdTimeout.
+        """
+        state, asked = self.slurm.directory / "state" / "job_state", time.time()
+        wait_until(
+            lambda: (state.exists() and state.stat().st_mtime > asked) or time.time() > asked + 8,
+            WAIT_S,
+            "slurmctld saving its state",
+        )
+        self.slurm.kill_controller()
+
+    def revive_controller(self) -> None:
+        """Also waits until it answers."""
+        if "slurmctld" not in self.slurm.pids():
+            self.slurm.start_controller()
+        self.slurm.wait_ready()
+
+
+BOTH = ("emulated", pytest.param("slurm", marks=pytest.mark.slurm))
+
+
+@pytest.fixture(scope="session")
+def emulated() -> Iterator[EmulatedCluster]:
+    """An emulated cluster of four nodes, shared by all tests that do not disrupt it."""
+    with started_emulated() as made:
+        yield made
+
+
+@pytest.fixture(params=BOTH)
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    """Each of the two clusters in turn, shared: not to be disrupted."""
+    if request.param == "emulated":
+        found: EmulatedCluster = request.getfixturevalue("emulated")
+        return found
+    return RealCluster(request.getfixturevalue("slurm"))
+
+
+@pytest.fixture
+def own_emulated() -> Iterator[EmulatedCluster]:
+    """An emulated cluster for one test alone."""
+    with started_emulated() as made:
+        yield made
+
+
+@pytest.fixture(params=BOTH)
+def own_cluster(request: pytest.FixtureRequest) -> Cluster:
+    """Each of the two clusters in turn, for one test alone."""
+    if request.param == "emulated":
+        found: EmulatedCluster = request.getfixturevalue("own_emulated")
+        return found
+    return RealCluster(request.getfixturevalue("private_slurm")(kill_wait=2))
+
+
+@contextlib.contextmanager
+def started_emulated(**knobs: object) -> Iterator[EmulatedCluster]:
+    """An emulated cluster of four nodes, up; the arguments are those of `EmulatorConfig`."""
+    home = Path(tempfile.mkdtemp(prefix="he-", dir="/tmp"))
+    try:
+        made = EmulatedCluster(home, **{"kill_wait_s": 5.0} | knobs)
+        with made.emulated:
+            yield made
+    finally:
+        shutil.rmtree(home, ignore_errors=True)

@@ -1,0 +1,109 @@
+"""An emulated cluster for a test: started in a directory, asked through its programs, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from hpcsweep import emulator
+from tests.support.wait import wait_until
+
+QUICK: dict[str, Any] = {"kill_wait_s": 1.0, "requeue_delay_s": 0.05, "idle_exit_s": 60.0}
+
+
+class Emulated:
+    """One emulated cluster; ended with all its jobs at the end of a `with` block."""
+
+    def __init__(self, directory: Path, **knobs: Any) -> None:
+        self.directory = directory
+        self.work = directory.with_name(f"{directory.name}-work")
+        self.work.mkdir()
+        self.settings = emulator.EmulatorConfig(**QUICK | knobs)
+
+    def __enter__(self) -> Self:
+        emulator.ensure(self.directory, self.settings)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # A scheduler that a test killed has left its jobs: only its successor knows them.
+        with contextlib.suppress(FileNotFoundError):
+            emulator.ensure(self.directory)
+            emulator.stop(self.directory)
+
+    @property
+    def scheduler(self) -> int:
+        """The scheduler's process id."""
+        return int((self.directory / "scheduler.pid").read_text())
+
+    def kill_scheduler(self) -> None:
+        """kill -9, and wait until its locks are free."""
+        os.kill(self.scheduler, signal.SIGKILL)
+        wait_until(
+            lambda: not emulator.is_running(self.directory), 10, "the scheduler's end", poll_s=0.01
+        )
+
+    def env(self, **more: str) -> dict[str, str]:
+        """The environment for a program that shall reach this cluster."""
+        return {**os.environ, **emulator.environment(self.directory), **more}
+
+    def run(self, *argv: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a program that is found on PATH."""
+        return subprocess.run(
+            argv,
+            input=stdin,
+            cwd=self.work,
+            env=self.env(**more),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def out(self, *argv: str, **more: str) -> str:
+        """What a program prints that succeeds and says nothing on standard error."""
+        done = self.run(*argv, **more)
+        assert (done.returncode, done.stderr) == (0, ""), (argv, done)
+        return done.stdout
+
+    def submit(self, *argv: str, **more: str) -> int:
+        """The job id of an sbatch."""
+        return int(self.out("sbatch", "--parsable", *argv, **more))
+
+    def rows(self, job: int, fields: str = "%i %T") -> list[str]:
+        """One line for each element of the queue, finished ones too."""
+        return self.out("squeue", "-h", "-r", "-t", "all", "-j", str(job), "-o", fields).split(
+            "\n"
+        )[:-1]
+
+    def states(self, job: int) -> dict[str, str]:
+        """The state of each element."""
+        return dict(row.split(" ", 1) for row in self.rows(job))
+
+    def wait_for(self, job: int, *states: str) -> dict[str, str]:
+        """Wait until every element is in one of the states."""
+
+        def reached() -> dict[str, str] | str:
+            seen = self.states(job)
+            return seen if seen and set(seen.values()) <= set(states) else str(seen)
+
+        return wait_until(reached, 20, f"job {job} in {states}", poll_s=0.02)
+
+    def wait_file(self, name: str, text: str = "") -> str:
+        """The content of a file in the working directory, once it holds `text`."""
+        path = self.work / name
+
+        def there() -> str | bool:
+            return path.exists() and text in path.read_text() and path.stat().st_size > 0
+
+        wait_until(there, 20, f"{path} with {text!r}", poll_s=0.02)
+        return path.read_text()

@@ -1,0 +1,24 @@
+"""What the fixtures of tests/conftest.py are made of, for the tests that name their types."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.slurm_cluster import PrivateSlurm, why_not
+
+# `scale(usual, full)`: the figure for this run.
+Scale = Callable[[int, int], int]
+# `private_slurm(kill_wait=2)`: a started cluster; the arguments are those of SlurmOptions.
+MakeSlurm = Callable[..., PrivateSlurm]
+
+
+def require_slurm() -> None:
+    """Skip where no private Slurm can be started; in CI that is a failure."""
+    reason = why_not()
+    if reason and os.environ.get("CI", "") in ("true", "1"):
+        pytest.fail(f"in CI no test is skipped for want of Slurm; this one {reason}")
+    if reason:
+        pytest.skip(reason)

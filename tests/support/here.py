@@ -1,0 +1,119 @@
+"""A user in a directory: files, and the command line called in this process, which is quick."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hpcsweep import status
+from hpcsweep.cli import main
+from tests.support.clusters import Cluster, EmulatedCluster
+
+GOOD = "name: s\ntarget: t.py:f\nsource: {grid: {x: [1, 2]}}\n"
+TARGET = "def f(x):\n    return {'y': 2 * x}\n"
+# What commands keep of what they learned: it may change whatever else happens.
+DERIVED = {"store.sqlite3", "store.sqlite3-journal", "cluster.json", ".cluster.lock", "submit.lock"}
+
+Picture = dict[str, tuple[int, bytes]]
+
+
+def picture(path: Path) -> Picture | None:
+    """All below a directory with modes and contents, but for what is derived; None without it."""
+    if not path.exists():
+        return None
+    found = (one for one in sorted(path.rglob("*")) if one.name not in DERIVED)
+    return {
+        str(one.relative_to(path)): (
+            one.lstat().st_mode,
+            one.read_bytes() if one.is_file() else b"",
+        )
+        for one in found
+    }
+
+
+def holds(message: str, *words: str) -> None:
+    """Fail unless a message has all of these words."""
+    assert [word for word in words if word not in message] == [], message
+
+
+@dataclass(frozen=True)
+class Here:
+    """A user's directory, in which this process is, with a cluster at hand."""
+
+    path: Path
+    patch: pytest.MonkeyPatch
+    cluster: Cluster
+
+    @classmethod
+    def settle(cls, cluster: Cluster, path: Path, patch: pytest.MonkeyPatch) -> Here:
+        """Go to `path`, which gets a good manifest `m.yaml` of a sweep `s`, and a target `t.py`."""
+        patch.chdir(path)
+        for name, value in cluster.env().items():
+            # The programs of the emulated cluster are not on a user's PATH.
+            if name != "PATH" and os.environ.get(name) != value:
+                patch.setenv(name, value)
+        # A wait that looks often: these sweeps take a tenth of a second.
+        patch.setattr(status, "LOOK_S", (0.1,) * len(status.LOOK_S))
+        found = cls(path, patch, cluster)
+        found.write("m.yaml", GOOD)
+        found.write("t.py", TARGET)
+        return found
+
+    @property
+    def sweep(self) -> Path:
+        """The directory of the sweep `s`."""
+        return self.path / "outputs/s"
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        """A file of the user's."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def cli(self, *arguments: str, code: int | None = None) -> Result:
+        """Call the command line; whatever happens, there is no traceback."""
+        result = CliRunner().invoke(main, arguments)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert code is None or result.exit_code == code, f"{arguments}: {result.output}"
+        return result
+
+    def does(self, *arguments: str) -> str:
+        """What a call prints that must succeed."""
+        return self.cli(*arguments, code=0).stdout
+
+    def refuses(self, code: int, *arguments: str) -> str:
+        """The message of a call that must fail with `code` and leave `outputs` as it was."""
+        before = picture(self.path / "outputs")
+        result = self.cli(*arguments, code=code)
+        said = f"{arguments}: {result.output}"
+        assert result.stdout == "", said
+        assert picture(self.path / "outputs") == before, said
+        if code != 2:  # click's own form for a wrong command line
+            assert result.stderr.startswith("hpcsweep: "), said
+            assert result.stderr.count("hpcsweep: ") == 1, said
+        return result.stderr
+
+    def rows(self, name: str = "s") -> list[dict[str, Any]]:
+        """The rows of `collect --format jsonl`."""
+        text = self.does("collect", name, "--format", "jsonl")
+        return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def here(emulated: EmulatedCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Here:
+    """A user with the emulated cluster."""
+    return Here.settle(emulated, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def there(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Here:
+    """A user with each of the two clusters in turn."""
+    return Here.settle(cluster, tmp_path, monkeypatch)

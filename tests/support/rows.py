@@ -1,0 +1,41 @@
+"""Rows for a store, made by hand."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hpcsweep.store import schema
+from hpcsweep.store.store import Batch
+
+MANIFEST = "f" * 16
+
+
+def case(number: int, **fields: Any) -> dict[str, Any]:
+    """A row of `cases`; columns that are not named have some value."""
+    defaults: dict[str, Any] = {
+        column.name: None if column.nullable else 0 for column in schema.cases.columns
+    }
+    words = {
+        "case_id": f"{number:016x}",
+        "rank": f"000000.0.000001.000000.{'a' * 16}.0.{number:08x}",
+        "status": "running",
+        "params": json.dumps({"x": number}),
+        "tags": "[]",
+        "metrics": "{}",
+        "seed": f"{number:032x}",
+        "submission": 1,
+        "token": "a" * 16,
+    }
+    own = defaults | words | fields
+    return {name: value for name, value in own.items() if name not in ("sweep", "attempt")}
+
+
+def better(row: dict[str, Any], by: int = 1, **fields: Any) -> dict[str, Any]:
+    """The same case by a higher record."""
+    return row | {"rank": f"{by:06d}{row['rank'][6:]}", "generation": by} | fields
+
+
+def batch(*rows: dict[str, Any], **fields: Any) -> Batch:
+    places = [{"idx": int(row["case_id"], 16), "case_id": row["case_id"]} for row in rows]
+    return Batch(**({"manifest": MANIFEST, "cases": list(rows), "places": places} | fields))

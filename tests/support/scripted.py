@@ -1,0 +1,139 @@
+"""A Slurm that says what it is told to, and a sweep that is looked at when a test says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from hpcsweep import verdicts
+from hpcsweep.cluster.slurm import Limits
+from hpcsweep.cluster.text import Row
+from hpcsweep.collect import Columns, collect
+from hpcsweep.errors import ClusterUnavailable
+from hpcsweep.ingest import fresh_store
+from hpcsweep.journal import JournalWriter
+from hpcsweep.settings import Settings
+from hpcsweep.sources import grid
+from hpcsweep.verdicts import View, observe
+from tests.support.sweeps import MadeSweep
+
+INTERVAL_S, GRACE_S = 60.0, 60.0
+SETTINGS = Settings(query_interval_s=INTERVAL_S, grace_s=GRACE_S)
+
+
+@dataclass
+class Scripted:
+    """A Slurm that says what it is told to; every question is counted."""
+
+    kind: str = "slurm"
+    name: str = "test"
+    state_dir: str = ""
+    address: str = "here"
+    # State by array task id of job 100; an element that is not in it is not in the queue.
+    queue: dict[int, str] = field(default_factory=dict)
+    # (task, state, is final); None for a site without accounting.
+    rows: list[tuple[int, str, bool]] | None = None
+    down: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    def limits(self) -> Limits:
+        self._answer("config")
+        return Limits(cluster_name=self.name, max_array_size=1001, kill_wait_s=30.0)
+
+    def elements(self, job_ids: list[str]) -> Mapping[tuple[str, int], str]:
+        self._answer("squeue")
+        return {("100", task): state for task, state in self.queue.items() if "100" in job_ids}
+
+    def accounting(self, job_ids: list[str]) -> list[Row] | None:
+        self._answer("sacct")
+        if self.rows is None:
+            return None
+        return [Row(job_ids[0], (task,), state, final) for task, state, final in self.rows]
+
+    def _answer(self, question: str) -> None:
+        self.asked.append(question)
+        if self.down:
+            raise ClusterUnavailable(f"{question}: Unable to contact slurm controller")
+
+
+class World:
+    """A sweep of two tasks of two cases each, its cluster, and the time."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1_000_000.0
+        clock = SimpleNamespace(time=lambda: self.now)
+        monkeypatch.setattr(verdicts, "time", clock)
+        self.made = MadeSweep(root, grid(x=[0, 1, 2, 3]))
+        self.made.plan(chunk_size=2)
+        self.made.handed_in()
+        self.cluster = Scripted(queue={0: "PENDING", 1: "PENDING"})
+
+    def look(self, after_s: float = 0.0, cluster: Any = ...) -> View:
+        """What `status` sees some seconds later."""
+        self.now += after_s
+        asking = self.cluster if cluster is ... else cluster
+        with fresh_store(self.made.directory) as store:
+            return observe(self.made.directory, store, asking, SETTINGS)  # type: ignore[arg-type]
+
+    def begin(self, chunk: int, *indices: int, restart: int = 0, token: str = "a" * 16) -> None:
+        """A task start that began these cases and says no more."""
+        common = {"v": 1, "manifest": self.made.manifest.fingerprint,
+                  "attempt": [0, 1, restart, token], "chunk": chunk}  # fmt: skip
+        name = f"0001/0/{chunk}.{restart}.{token}.jsonl"
+        writer = JournalWriter(self.made.directory.journal_root / name)
+        writer.append(
+            common | {"kind": "task", "time": "t", "node": "n1", "job_id": "100", "array_job_id":
+                      "100"}
+        )  # fmt: skip
+        for index in indices:
+            case_id = self.made.source[index].case_id
+            record = common | {"kind": "begin", "index": index, "case_id": case_id}
+            writer.append(record | {"started": "t"})
+        writer.close()
+
+    def terminated(self, chunk: int, index: int) -> None:
+        """The word of a worker that was told to end and cannot know why."""
+        record = {"kind": "end", "v": 1, "manifest": self.made.manifest.fingerprint,
+                  "attempt": [0, 1, 0, "a" * 16], "chunk": chunk, "index": index,
+                  "case_id": self.made.source[index].case_id, "word": 0, "status": "interrupted",
+                  "reason": "terminated", "wall_seconds": 2.5}  # fmt: skip
+        writer = JournalWriter(self.made.directory.journal_root / f"0001/0/{chunk}.0.b.jsonl")
+        writer.append(record)
+        writer.close()
+
+    def tasks(self) -> dict[int, str]:
+        """The reason of the verdict on each chunk that has one."""
+        with fresh_store(self.made.directory) as store:
+            return {task["chunk"]: task["reason"] for task in store.tasks() if task["status"]}
+
+    def cases(self) -> dict[int, tuple[str, str | None]]:
+        """Status and reason of each index, as `collect` tells them."""
+        found: dict[int, tuple[str, str | None]] = {}
+
+        def take(_: Columns, rows: Iterator[dict[str, Any]]) -> None:
+            found.update({row["index"]: (row["status"], row.get("reason")) for row in rows})
+
+        collect(self.made.directory, None, SETTINGS, take)
+        return found
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.made.path / verdicts.FILE).read_text())
+        return found
+
+    def vanish(self, *tasks: int) -> None:
+        """These elements leave the queue."""
+        for task in tasks:
+            self.cluster.queue.pop(task)
+
+    def verdict_after(self, looks: int) -> dict[int, str]:
+        """The verdicts after so many further looks, each an interval later."""
+        for _ in range(looks):
+            self.look(INTERVAL_S)
+        return self.tasks()

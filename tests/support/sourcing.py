@@ -1,0 +1,32 @@
+"""What tests of parameter sources share: golden values, refusals, the form that a worker reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hpcsweep.errors import HpcsweepError, SourceError
+from hpcsweep.sources import ParameterSource, source_from_manifest_dict
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "data/golden/sources.json").read_text("utf-8"))
+
+
+def refused(make: Callable[[], object], *words: str) -> HpcsweepError:
+    """The error of `make`, which must be a SourceError with all these words in its text."""
+    with pytest.raises(SourceError) as caught:
+        make()
+    for piece in words:
+        assert piece in str(caught.value)
+    assert caught.value.where
+    assert caught.value.next_step
+    return caught.value
+
+
+def frozen(source: ParameterSource, directory: Path) -> ParameterSource:
+    """The source as a worker gets it."""
+    for name, data in source.frozen_files().items():
+        (directory / name).write_bytes(data)
+    return source_from_manifest_dict(json.loads(json.dumps(source.to_frozen_dict())), directory)

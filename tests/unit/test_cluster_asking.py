@@ -1,0 +1,178 @@
+"""Asking a Slurm: what is certain, what is not, and what never becomes a question."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpcsweep.cluster import process, text
+from hpcsweep.cluster.process import ask, clean_environment
+from hpcsweep.cluster.slurm import IDS_AT_ONCE, Slurm
+from hpcsweep.errors import ClusterError, ClusterUnavailable
+from hpcsweep.records import Part
+from tests.support.transcripts import found, one
+
+
+@pytest.fixture
+def argvs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The command lines of all questions; each is answered with nothing."""
+    asked: list[list[str]] = []
+
+    def answer(argv: list[str], *_: object) -> process.Answer:
+        asked.append([Path(argv[0]).name, *argv[1:]])
+        return process.Answer(0, "", "")
+
+    monkeypatch.setattr(process, "ask", answer)
+    return asked
+
+
+SLURM = Slurm(kind="slurm", timeout_s=5.0, sbatch_timeout_s=5.0)
+
+
+def test_an_empty_list_of_jobs_asks_nothing(argvs: list[list[str]]) -> None:
+    """`squeue -j ""` and `sacct -j ""` are no filter at all: everything (04-queries.txt)."""
+    assert SLURM.elements([]) == {}
+    assert SLURM.accounting([]) == []
+    SLURM.cancel([])
+    assert argvs == []
+
+
+@given(st.integers(0, 2 * IDS_AT_ONCE + 1))
+def test_no_question_is_without_its_jobs(count: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        asked: list[str] = []
+
+        def answer(argv: list[str], *_: object) -> process.Answer:
+            asked.extend(argv[argv.index("-j") + 1].split(","))
+            return process.Answer(0, "", "")
+
+        patch.setattr(process, "ask", answer)
+        job_ids = [str(number) for number in range(count)]
+        SLURM.elements(job_ids)
+        assert asked == job_ids
+        SLURM.accounting(job_ids)
+        assert asked == 2 * job_ids
+
+
+@pytest.mark.parametrize(
+    ("stderr", "rc"),
+    [
+        ("slurm_load_jobs error: Unable to contact slurm controller (connect failure)", 1),
+        ("slurm_load_jobs error: Socket timed out on send/recv operation", 1),
+        ("squeue: error: something new", 1),
+        ("", 127),
+    ],
+)
+def test_a_queue_that_cannot_be_asked_is_no_answer(
+    monkeypatch: pytest.MonkeyPatch, stderr: str, rc: int
+) -> None:
+    monkeypatch.setattr(process, "ask", lambda *_: process.Answer(rc, "", stderr))
+    with pytest.raises(ClusterUnavailable):
+        SLURM.elements(["5"])
+    with pytest.raises(ClusterUnavailable):
+        SLURM.accounting(["5"])
+    with pytest.raises(ClusterUnavailable):
+        SLURM.find("name", "now")
+    with pytest.raises(ClusterUnavailable):
+        SLURM.limits()
+
+
+def test_a_forgotten_job_has_no_elements(monkeypatch: pytest.MonkeyPatch) -> None:
+    single, several = found("04-queries", r"^squeue (-h )?-j (99999999|2168,2169)$")
+    for block in (single, several):
+        answer = process.Answer(block.rc, block.text, "\n".join(block.err))
+        monkeypatch.setattr(process, "ask", lambda *_, answer=answer: answer)
+        assert SLURM.elements(["99999999"]) == {}
+    assert (single.rc, several.rc) == (1, 0)
+
+
+def test_accounting_that_is_away_and_none_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    away = one("04-dbd-down", r"^sacct -n -X -j 2395_1$")
+    none = one("04-acct-none-minjobage", r"^sacct -n -P -X -j 16823")
+    answer = process.Answer(away.rc, away.text, "\n".join(away.err))
+    monkeypatch.setattr(process, "ask", lambda *_: answer)
+    with pytest.raises(ClusterUnavailable, match="Connection refused"):
+        SLURM.accounting(["5"])
+    answer = process.Answer(none.rc, none.text, "\n".join(none.err))
+    assert SLURM.accounting(["5"]) is None
+
+
+@pytest.mark.parametrize(
+    ("stderr", "error"),
+    [
+        ("sbatch: error: Batch job submission failed: Invalid partition name", ClusterError),
+        ("sbatch: error: Batch job submission failed: Invalid job array spec", ClusterError),
+        (
+            "sbatch: error: Batch job submission failed: Unable to contact slurm controller",
+            ClusterUnavailable,
+        ),
+        (
+            "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
+            ClusterUnavailable,
+        ),
+        (
+            "sbatch: error: Batch job submission failed: Zero Bytes were transmitted or received",
+            ClusterUnavailable,
+        ),
+    ],
+)
+def test_a_refusal_is_certain_and_a_silence_is_not(
+    monkeypatch: pytest.MonkeyPatch, stderr: str, error: type[ClusterError]
+) -> None:
+    monkeypatch.setattr(process, "ask", lambda *_: process.Answer(1, "", stderr))
+    with pytest.raises(ClusterError, match="sbatch") as caught:
+        SLURM.submit(["sbatch"], [])
+    assert type(caught.value) is error
+    assert stderr.removeprefix("sbatch: error: ") in str(caught.value)
+
+
+def test_programs_that_are_not_there_or_do_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ClusterError, match="no squeue on PATH") as caught:
+        SLURM.elements(["5"])
+    assert not caught.value.transient
+    with pytest.raises(ClusterUnavailable, match=r"did not answer within 0\.01 s"):
+        ask(["/bin/sleep", "10"], {}, 0.01)
+
+
+def test_an_answer_that_is_not_utf8() -> None:
+    answer = ask(["/bin/sh", "-c", "printf '5|1|RUN\\377'; printf 'a\\n\\nb' >&2; exit 3"], {}, 10)
+    assert (answer.returncode, answer.stdout, answer.said) == (3, "5|1|RUN�", "a; b")
+
+
+def test_what_would_change_an_answer_is_kept_from_the_programs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("SQUEUE_FORMAT", "SACCT_FORMAT", "SBATCH_ARRAY_INX", "SLURM_JOB_ID",
+                 "SLURM_RESTART_COUNT", "SLURM_TIME_FORMAT"):  # fmt: skip
+        monkeypatch.setenv(name, "x")
+    for name in ("SLURM_CONF", "SBATCH_ACCOUNT", "SBATCH_PARTITION", "HOME", "LC_ALL"):
+        monkeypatch.setenv(name, "kept")
+    seen = clean_environment({"EXTRA": "1"}, frozenset({"partition"}))
+    theirs = {name for name in seen if name.startswith(("SLURM", "SBATCH", "SQUEUE", "SACCT"))}
+    assert theirs == {"SLURM_CONF", "SBATCH_ACCOUNT", "SLURM_BITSTR_LEN"}
+    assert (seen["EXTRA"], seen["HOME"], seen["SLURM_BITSTR_LEN"]) == ("1", "kept", "0")
+
+
+def test_every_question_is_one_line_of_shell_free_words() -> None:
+    part = Part(number=0, first_chunk=0, chunks=3, throttle=2)
+    argvs = [
+        text.sbatch("a;b", part, job_name="x $(y)", output="o", directory="d e"),
+        text.squeue(["1", "2"]),
+        text.squeue_by_name(["n"]),
+        text.sacct(["1"]),
+        text.sacct_by_name(["n"], "2026-01-01T00:00:00"),
+        text.scancel(["1", "2_3"]),
+        text.show_config(),
+    ]
+    for argv in argvs:
+        assert shlex.split(shlex.join(argv)) == argv
+    assert argvs[1][-1] == "1,2"
+    assert "-r" in argvs[1]
+    assert {"-X", "-n", "-P"} <= set(argvs[3])

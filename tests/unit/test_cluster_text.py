@@ -1,0 +1,319 @@
+"""Slurm in text: what we ask, and what we read in transcripts of a real 22.05.8."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from hpcsweep.cluster import text
+from hpcsweep.cluster.slurm import warning_seconds
+from hpcsweep.cluster.text import Row
+from hpcsweep.errors import ClusterError
+from hpcsweep.records import Part
+from tests.support.transcripts import TRANSCRIPTS, Block, found, one
+
+
+def asked(block: Block) -> str:
+    """An answer of `squeue -o '%i|%A|%T…'` in the columns of our own question."""
+    rows = (line.split("|") for line in block.out)
+    pairs = ((*element.partition("_")[::2], state) for element, _, state, *_ in rows)
+    return "".join(f"{base}|{task}|{state}\n" for base, task, state in pairs)
+
+
+# --- sbatch --------------------------------------------------------------------------------------
+
+
+def test_every_answer_of_sbatch_parsable_is_read() -> None:
+    answers = found("01-sbatch-basic", r"^sbatch --parsable") + found(
+        "01-sbatch-array-syntax", r"^sbatch --parsable"
+    )
+    accepted = [block for block in answers if block.out]
+    assert len(accepted) > 20
+    for block in accepted:
+        assert text.job_id(block.text) == re.match(r"\d+", block.out[0])[0]  # type: ignore[index]
+    assert text.job_id(one("01-sbatch-basic", "--parsable -M test").text) == "2171"
+
+
+@pytest.mark.parametrize(
+    "stdout",
+    ["", "\n", "Submitted batch job 2168\n", "abc", "12 34", ";test", "2171;", "0x10", "²", "-5"],
+)
+def test_what_is_no_job_id_is_refused(stdout: str) -> None:
+    with pytest.raises(ClusterError, match="holds no job id"):
+        text.job_id(stdout)
+
+
+def test_a_sites_own_words_before_the_job_id() -> None:
+    assert text.job_id("Your fair share is low.\n\n2169;test\n") == "2169"
+
+
+@pytest.mark.parametrize(
+    ("part", "array"),
+    [
+        (Part(number=0, first_chunk=0, chunks=1), "0-0"),
+        (Part(number=3, first_chunk=3000, chunks=1000, throttle=7), "0-999%7"),
+    ],
+)
+def test_an_array_has_dense_ids(part: Part, array: str) -> None:
+    argv = text.sbatch(
+        "/s s/a.sbatch", part, job_name="n", output="/o%%/0.%A_%a.log", directory="/d"
+    )
+    assert f"--array={array}" in argv
+    assert argv[0:2] == ["sbatch", "--parsable"]
+    assert argv[-2:] == ["/s s/a.sbatch", str(part.number)]
+
+
+def test_the_output_of_each_task_has_a_file_of_its_own() -> None:
+    part = Part(number=2, first_chunk=0, chunks=5)
+    assert text.output_pattern("/a b/100%", part) == "/a b/100%%/2.%A_%a.log"
+
+
+# --- squeue --------------------------------------------------------------------------------------
+
+
+def test_elements_of_a_running_array() -> None:
+    """Collapsed by default; `-r` has a line for each, also of those that just ended."""
+    block = one("03-states-a", r"^squeue -h -r -t all .* -j 2417")
+    assert text.elements(asked(block)) == {
+        ("2417", 1): "CANCELLED",
+        ("2417", 4): "PENDING",
+        ("2417", 7): "PENDING",
+        ("2417", 9): "PENDING",
+        ("2417", 3): "RUNNING",
+        ("2417", 2): "RUNNING",
+        ("2417", 0): "RUNNING",
+    }
+
+
+def test_columns_as_we_ask_for_them() -> None:
+    block = one("03-exitcodes-misc", r"^squeue -h -r -j 16864 -o '%i\|%A\|%F\|%K\|%T'")
+    rows = ["|".join(line.split("|")[2:]) for line in block.out]
+    elements = text.elements("\n".join(rows))
+    assert len(elements) == len(block.out) > 0
+    assert {base for base, _ in elements} == {"16864"}
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_a_collapsed_array_gives_no_element(number: int) -> None:
+    """What a squeue without -r shows must never pass for an element, whole or cut at 31."""
+    block = found("03-states-a", r"^squeue -h -o .* -j 2417")[number]
+    assert all("[" not in str(element) for element in text.elements(asked(block)))
+    cut = "2250|0,2,4,6,8,10,12,14,16,18,|PENDING\n2247|[10276,11206,12816,12925,1|PENDING\n"
+    assert text.elements(cut) == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "|||",
+        "2417",
+        "2417|N/A|RUNNING",
+        "CLUSTER: test",
+        "             JOBID PARTITION",
+        "slurm_load_jobs error: Invalid job id specified",
+        "2417|-1|RUNNING",
+        "24 17|1|RUNNING",
+    ],
+)
+def test_other_lines_of_squeue_are_passed_over(line: str) -> None:
+    assert text.elements(f"{line}\n5|7|RUNNING\n") == {("5", 7): "RUNNING"}
+
+
+def test_an_element_without_a_state_is_there() -> None:
+    assert text.elements("5|7\n5|8|\n") == {("5", 7): "", ("5", 8): ""}
+
+
+# --- sacct ---------------------------------------------------------------------------------------
+
+WANTED = ("jobid", "jobname", "state", "end")
+
+
+def test_rows_of_an_array() -> None:
+    block = one("03-states-a2", r"^sacct -P .* -j 2395,2415,2424,2426")
+    block.out = [line for line in block.out if line.count("|") == 13]  # the last one was cut
+    rows = text.accounting(block.column(*WANTED))
+    steps = [row for row in rows if "." in str(row.tasks)]
+    assert steps == []
+    by_task = {(row.job_id, task): row for row in rows for task in row.tasks}
+    assert {by_task["2395", task].state for task in range(20)} == {"COMPLETED", "FAILED"}
+    assert all(by_task["2395", task].is_final for task in range(20))
+    # Those that were cancelled while they waited keep one row for ever.
+    assert {key[1] for key in by_task if key[0] == "2424"} == {0, 1, 3, 4}
+    assert by_task["2424", 3].state == "CANCELLED by 0"
+    assert "2415" not in {row.job_id for row in rows}, "no array element"
+
+
+def test_a_bracketed_row_with_its_throttle() -> None:
+    pending, cancelled = found("03-states-a", r"^sacct -P -o jobid,.* -j 2417")[:2]
+    for block, final in ((pending, False), (cancelled, True)):
+        rows = {row.tasks: row for row in text.accounting(block.column(*WANTED))}
+        assert rows[4, 7, 9].is_final is final
+    assert rows[4, 7, 9] == Row("2417", (4, 7, 9), "CANCELLED by 0", True)
+    assert rows[(1,)].is_final
+
+
+def test_phantom_rows_are_never_final() -> None:
+    lines = (TRANSCRIPTS / "04-lag.txt").read_text().splitlines()
+    phantoms = re.findall(r"(\d+)\|\d+\|(allocation)\|(\w+)\|", "\n".join(lines))
+    assert {state for _, _, state in phantoms} == {"PENDING", "COMPLETED"}
+    for base, name, state in phantoms:
+        # As seen, and as it would look with the suffix of an element.
+        for element in (base, f"{base}_0"):
+            answer = f"{element}|{name}|{state}|2026-11-20T13:40:00\n"
+            assert not any(row.is_final for row in text.accounting(answer))
+    real = re.findall(r"(\d+_0)\|\d+\|(wrap)\|(COMPLETED)\|", "\n".join(lines))
+    for element, name, state in real:
+        (row,) = text.accounting(f"{element}|{name}|{state}|2026-11-20T13:40:00\n")
+        assert row.is_final
+
+
+def test_a_row_without_its_end_is_not_final() -> None:
+    """While slurmdbd replays what it missed, states are terminal and wrong."""
+    lines = (TRANSCRIPTS / "04-dbd-down.txt").read_text().splitlines()
+    (replayed,) = [line.split()[1:] for line in lines if "Unknown 16773_1" in line]
+    for row in replayed:
+        element, state, _, _, end = row.split("|")
+        (read,) = text.accounting(f"{element}|wrap|{state}|{end}\n")
+        assert (read.state, read.is_final) == (state, False)
+    block = one("04-dbd-down", r"^sacct -n -P -j 16773 -o jobid")
+    settled = [row for row in text.accounting(block.column(*WANTED)) if row.is_final]
+    assert [row.tasks for row in settled if row.tasks] == [(0,), (1,), (2,), (3,)]
+
+
+@pytest.mark.parametrize("end", ["Unknown", "None", ""])
+def test_ends_that_are_none(end: str) -> None:
+    (row,) = text.accounting(f"5_1|n|COMPLETED|{end}\n")
+    assert not row.is_final
+
+
+def test_a_requeued_element_keeps_its_word() -> None:
+    """REQUEUED can stay for ever (a cancel during the requeue); it ends one start, not the task."""
+    block = one("02-requeue-sacct", r"^sacct -P -X -o .* -j 2429")
+    rows = {row.tasks: row.state for row in text.accounting(block.column(*WANTED))}
+    assert rows == {
+        (2,): "REQUEUED",
+        (3,): "CANCELLED by 0",
+        (0,): "CANCELLED by 0",
+        (1,): "CANCELLED by 0",
+    }
+
+
+def test_a_job_name_with_a_line_break_spoofs_nothing() -> None:
+    block = one("02-env", r"^sacct -X -P -o jobid,jobname,state")
+    assert "x=1 JobState=FAKE" in block.text
+    assert text.accounting(block.text) == []
+    (row,) = text.accounting("2333|nl\nx=1 JobState=FAKE|COMPLETED|e\n7_0|n|FAILED|e\n")
+    assert row == Row("7", (0,), "FAILED", True)
+
+
+def test_a_job_name_may_hold_the_separator() -> None:
+    (row,) = text.accounting("7_3|a|b|COMPLETED|c|FAILED|2026-11-20T13:40:00\n")
+    assert row == Row("7", (3,), "FAILED", True)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "|||", "7_1|n|FAILED", "2395_3.batch|batch|FAILED|e", "2395|n|FAILED|e", "x_1|n|FAILED|e",
+     "JobID|JobName|State|End", "_1|n|FAILED|e"],
+)  # fmt: skip
+def test_rows_about_no_element(line: str) -> None:
+    assert [row for row in text.accounting(line) if row.tasks] == []
+
+
+@pytest.mark.parametrize(
+    ("tasks", "numbers"),
+    [
+        ("7", [7]),
+        ("[7]", [7]),
+        ("[0-3]", [0, 1, 2, 3]),
+        ("[4,7,9%3]", [4, 7, 9]),
+        ("[1,3,5-7,20-30:5%2]", [1, 3, 5, 6, 7, 20, 25, 30]),
+        ("[0-15%4]", list(range(16))),
+        # Cut at 31 characters, or by a narrow column: nothing, rather than something wrong.
+        ("[10276,11206,12816,12925,1", []),
+        ("[4,7,9+", []),
+        ("[10-20", []),
+        ("[1,...]", []),
+        ("[]", []),
+        ("", []),
+        ("[1-]", []),
+        ("-1", []),
+        ("[a]", []),
+        ("1,2", []),
+    ],
+)
+def test_task_lists(tasks: str, numbers: list[int]) -> None:
+    assert list(text.expand(tasks)) == numbers
+
+
+def test_every_array_string_that_squeue_showed_is_expanded() -> None:
+    """What `squeue %i` showed of the arrays of 01-sbatch-array-syntax.txt, and `-r` as well."""
+    shown = re.findall(
+        r"squeue %i: \d+_(\[\S+\])", (TRANSCRIPTS / "01-sbatch-array-syntax.txt").read_text()
+    )
+    assert len(shown) > 20
+    for tasks in shown:
+        numbers = list(text.expand(tasks))
+        assert numbers == sorted(set(numbers)) != [], tasks
+
+
+# --- names ---------------------------------------------------------------------------------------
+
+
+def test_a_job_by_its_name() -> None:
+    queue = "2417|other\n2418|s.0a1b2c3d.1.0\n"
+    assert text.jobs_by_name(queue) == {"other": "2417", "s.0a1b2c3d.1.0": "2418"}
+    rows = "2418_[0-9%3]|s.0a1b2c3d.1.0\n2418_3|s.0a1b2c3d.1.0\n2333|nl\nx=1|y\n2339|ok.sh\n"
+    assert text.jobs_by_name(rows) == {"s.0a1b2c3d.1.0": "2418", "nl": "2333", "ok.sh": "2339"}
+
+
+# --- configuration and times ---------------------------------------------------------------------
+
+
+def test_the_configuration() -> None:
+    values = text.config_values(one("06-limits", "scontrol show config").text)
+    assert values["MaxArraySize"] == "1001"
+    assert text.seconds(values["KillWait"]) == 5.0
+    assert text.seconds(one("04-acct-none-minjobage", "MinJobAge").out[0].split("= ")[1]) == 2.0
+    assert values["AccountingStorageEnforce"]
+
+
+@pytest.mark.parametrize("value", ["", "(null)", "INFINITE", "five sec", "sec"])
+def test_what_is_no_count_of_seconds(value: str) -> None:
+    assert text.seconds(value) is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "seconds"),
+    [
+        ("5", 300),
+        ("1:30", 90),
+        ("00:30", 30),
+        ("00:00:10", 10),
+        ("1:02:03", 3723),
+        ("02:00:00", 7200),
+        ("1-0", 86_400),
+        ("1-2", 93_600),
+        ("1-2:3", 93_780),
+        ("1-2:3:4", 93_784),
+        ("7-00:00:00", 604_800),
+        ("0", None),
+        ("-1", None),
+        ("UNLIMITED", None),
+        ("INFINITE", None),
+        ("", None),
+        ("5m", None),
+    ],
+)
+def test_time_limits(limit: str, seconds: int | None) -> None:
+    assert text.time_limit_seconds(limit) == seconds
+
+
+@pytest.mark.parametrize(
+    ("limit", "warning"),
+    [(None, 60), (10, 5), (60, 5), (100, 5), (101, 6), (1800, 90), (2400, 120), (10**6, 120)],
+)
+def test_the_warning_comes_before_the_limit(limit: int | None, warning: int) -> None:
+    assert warning_seconds(limit) == warning

@@ -1,0 +1,225 @@
+"""Collect: one row for every index, in order, of what the store and the source know."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpcsweep import formats
+from hpcsweep.collect import Columns, Selection, collect, flatten
+from hpcsweep.errors import InputError, SweepError
+from hpcsweep.ingest import Ingest, fresh_store
+from hpcsweep.settings import Settings
+from hpcsweep.sources import grid, manual
+from hpcsweep.store import SweepStore
+from tests.support.sweeps import MadeSweep
+
+PYTHON = """\
+def run(x, n=None, log=None):
+    if x == 2:
+        raise ValueError("no good")
+    return {"y": {"deep": x / 2, "list": [x]}, "x": "a metric", "host": "taken", f"only{x}": x}
+"""
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> MadeSweep:
+    """Cases 0 to 5; the last two are in a task that never started."""
+    source = manual([{"x": 0}, {"x": 1, "n": {"m": 1.5}}, *({"x": i} for i in (2, 3, 4, 5))])
+    made = MadeSweep(tmp_path_factory.mktemp("collect"), source, python=PYTHON)
+    made.plan(chunk_size=2)
+    made.handed_in()
+    for task in (0, 1):
+        made.run(task)
+    return made
+
+
+@pytest.fixture
+def made(template: MadeSweep, tmp_path: Path) -> MadeSweep:
+    return template.copy(tmp_path)
+
+
+def table(made: MadeSweep, **selection: Any) -> tuple[Columns, list[dict[str, Any]]]:
+    found: list[Any] = []
+    collect(
+        made.directory,
+        None,
+        Settings(),
+        lambda columns, rows: found.extend((columns, list(rows))),
+        Selection(**selection),
+    )
+    columns, rows = found
+    return columns, rows
+
+
+def test_a_row_for_every_index_in_order(made: MadeSweep) -> None:
+    _, rows = table(made)
+    assert [row["index"] for row in rows] == list(range(6))
+    assert [row["status"] for row in rows] == [
+        "complete", "complete", "failed", "complete", "pending", "pending",
+    ]  # fmt: skip
+    assert rows[2]["reason"] == "error"
+    assert rows[2]["error"] == "no good"
+    assert [row["case_id"] for row in rows] == [case.case_id for case in made.source]
+
+
+def test_nested_values_have_dotted_columns(made: MadeSweep) -> None:
+    columns, rows = table(made)
+    assert rows[1]["n.m"] == 1.5
+    assert "n.m" not in rows[0]
+    assert (rows[3]["y.deep"], rows[3]["y.list"]) == (1.5, [3])
+    assert flatten({"a": {"b": {}, "c": {"d": []}}, "e": None}) == {
+        ("a", "b"): {}, ("a", "c", "d"): [], ("e",): None,
+    }  # fmt: skip
+    assert len(columns.names) == len(set(columns.names))
+
+
+def test_names_that_are_taken_are_told_apart(made: MadeSweep) -> None:
+    """The param x, the metric x; the column host and the metric host."""
+    _, rows = table(made)
+    assert (rows[1]["x"], rows[1]["metric.x"]) == (1, "a metric")
+    assert (rows[1]["host"], rows[1]["metric.host"]) == ("n1", "taken")
+
+
+def test_a_row_has_what_its_case_has(made: MadeSweep) -> None:
+    columns, rows = table(made)
+    assert {"only0", "only1", "only3"} < set(columns.names)
+    assert [sorted(name for name in row if name.startswith("only")) for row in rows] == [
+        ["only0"], ["only1"], [], ["only3"], [], [],
+    ]  # fmt: skip
+    assert "started" not in rows[5]
+    assert rows[5]["x"] == 5
+
+
+def test_selections(made: MadeSweep) -> None:
+    _, rows = table(made, status=("failed", "pending"))
+    assert [row["index"] for row in rows] == [2, 4, 5]
+    columns, _ = table(made, columns=("x", "index"))
+    assert columns.names == ["x", "index"]
+    with pytest.raises(InputError, match="'nosuch' is no column"):
+        table(made, columns=("nosuch",))
+    with pytest.raises(InputError, match="'done' is no status"):
+        table(made, status=("done",))
+
+
+# --- while the sweep runs ------------------------------------------------------------------------
+
+
+def test_a_case_that_is_begun_meanwhile_has_one_row(
+    made: MadeSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look for unstarted cases and the reading of rows, a task ingests its own."""
+    real, calls = SweepStore.rows, []
+
+    def rows(self: SweepStore, **how: Any) -> Iterator[dict[str, Any]]:
+        calls.append(how)
+        if len(calls) == 2:  # the first is for the columns
+            made.run(2)
+            Ingest(made.directory, self).run()
+        return real(self, **how)
+
+    monkeypatch.setattr(SweepStore, "rows", rows)
+    columns, found = table(made)
+    assert len(calls) == 2
+    assert [row["index"] for row in found] == list(range(6))
+    assert found[4]["status"] == "complete"
+    # Its metric has no column yet: the next collect knows it.
+    assert "only4" not in columns.names
+    assert "only4" not in found[4]
+    assert "only4" in table(made)[0].names
+
+
+def test_a_slow_taker_keeps_no_task_from_ingesting(made: MadeSweep) -> None:
+    made.run(2)
+
+    def take(_: Columns, rows: Iterator[dict[str, Any]]) -> None:
+        next(rows)
+        store = SweepStore(made.path / "store.sqlite3", made.directory.key)
+        made.run(0, restart=1)
+        assert Ingest(made.directory, store).run().records > 0
+        assert len(list(rows)) == 5
+
+    collect(made.directory, None, Settings(), take)
+
+
+# --- as text -------------------------------------------------------------------------------------
+
+
+def csv_text(columns: Columns, rows: list[dict[str, Any]]) -> str:
+    return "".join(formats.csv_lines(columns, rows))
+
+
+def test_csv_goes_through_a_reader(made: MadeSweep) -> None:
+    columns, rows = table(made)
+    text = csv_text(columns, rows)
+    assert "\r" not in text
+    read = list(csv.DictReader(io.StringIO(text)))
+    assert [row["index"] for row in read] == list("012345")
+    for row, known in zip(read, rows, strict=True):
+        assert {name: value for name, value in row.items() if value} == {
+            name: value if isinstance(value, str) else json.dumps(value)
+            for name, value in known.items()
+            if value != ""
+        }
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""),
+        (1e-05, "1e-05"),
+        (0.1, "0.1"),
+        (1.0, "1.0"),
+        (2**70, str(2**70)),
+        (True, "true"),
+        ("é", "é"),
+        ([1, "ä"], '[1, "ä"]'),
+        ({"a": None}, '{"a": null}'),
+    ],
+)
+def test_a_cell(value: Any, text: str) -> None:
+    assert formats.cell(value) == text
+
+
+def test_odd_text_stays_one_cell() -> None:
+    names = ["a", "b"]
+    columns = Columns(params={}, metrics={}, kinds=dict.fromkeys(names, "str"), names=names)
+    rows = [{"a": 'x,"y"\nz', "b": "\r"}, {"b": "é;\t"}]
+    read = list(csv.reader(io.StringIO(csv_text(columns, rows), newline="")))
+    assert read == [["a", "b"], ['x,"y"\nz', "\r"], ["", "é;\t"]]
+
+
+def test_json_lines(made: MadeSweep) -> None:
+    columns, rows = table(made)
+    lines = list(formats.jsonl_lines(columns, rows))
+    assert [json.loads(line) for line in lines] == rows
+    assert all(line.endswith("\n") and line.count("\n") == 1 for line in lines)
+
+
+def test_a_file_appears_whole(tmp_path: Path) -> None:
+    def lines() -> Iterator[str]:
+        yield "one\n"
+        assert list(tmp_path.glob("out.csv")) == []
+        yield "two\n"
+
+    formats.write(lines(), tmp_path / "out.csv", io.StringIO())
+    assert (tmp_path / "out.csv").read_text() == "one\ntwo\n"
+    with pytest.raises(SweepError, match="cannot be written: No such file"):
+        formats.write(["x"], tmp_path / "none" / "out.csv", io.StringIO())
+    assert [one.name for one in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_a_table_of_nothing_has_its_header(tmp_path: Path) -> None:
+    made = MadeSweep(tmp_path, grid(x=[1]))
+    made.plan()
+    with fresh_store(made.directory):
+        pass
+    columns, rows = table(made)
+    assert [(row["index"], row["status"], row["x"]) for row in rows] == [(0, "pending", 1)]
+    assert csv_text(columns, []).startswith("index,case_id,replicate,status,reason,x,seed")

@@ -1,0 +1,223 @@
+"""Commands: any program, its arguments as they are, and what it leaves as its result."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpcsweep.journal import Record
+from hpcsweep.sources import manual
+from tests.support.sweeps import MadeSweep
+
+ODD = ["", " ", "a b", "it's", '"', "$(touch canary)", "`x`", "-rf", "--", "*", "~", "{y}", "\\",
+       "a\nb", "\t", "é😀\u202e", "#", ";", "&", "|", "%s", "=", "\x7f"]  # fmt: skip
+
+SHOW = """\
+import json, os, sys
+env = {n: os.environ[n] for n in os.environ if n.startswith("HPCSWEEP_")}
+with open(os.environ["HPCSWEEP_RUN_DIR"] + "/metrics.json", "w") as f:
+    json.dump({"argv": sys.argv[1:], "cwd": os.getcwd(), "env": env}, f)
+"""
+
+
+def one(
+    root: Path, argv: list[str], *, runs: str = "all", **fields: Any
+) -> tuple[MadeSweep, Record]:
+    """The outcome of a sweep's only case."""
+    made = MadeSweep(root, manual([{"x": 1}]), argv=argv, **fields)
+    made.plan(runs=runs)
+    made.run()
+    return made, made.ends()[0]
+
+
+def sh(root: Path, script: str, **how: Any) -> Record:
+    """The outcome of a shell script; `$D` is its run directory."""
+    root.mkdir(exist_ok=True)
+    quoted = script.replace("{", "{{").replace("}", "}}")
+    return one(root, ["/bin/sh", "-c", f"D=$0; {quoted}", "{run_dir}"], **how)[1]
+
+
+# --- arguments -----------------------------------------------------------------------------------
+
+
+def test_every_value_arrives_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "show.py").write_text(SHOW)
+    made = MadeSweep(
+        tmp_path,
+        manual([{"x": value} for value in ODD]),
+        argv=[sys.executable, "show.py", "{x}", "--x={x}", "{{x}}", "{index}"],
+    )
+    made.plan()
+    made.run()
+    ends = made.ends()
+    assert len(ends) == len(ODD)
+    for index, value in enumerate(ODD):
+        argv = ends[index]["metrics"]["argv"]
+        assert argv == [value, f"--x={value}", "{x}", str(index)]
+    assert not (tmp_path / "canary").exists()
+
+
+def test_what_a_program_is_told(tmp_path: Path) -> None:
+    (tmp_path / "show.py").write_text(SHOW)
+    made, end = one(
+        tmp_path, [sys.executable, "show.py", "{run_dir}", "{seed}", "{case_id}", "{params_json}"]
+    )
+    found = end["metrics"]
+    run_dir, seed, case_id, params = found["argv"]
+    assert (case_id, json.loads(params)) == (made.source[0].case_id, {"x": 1})
+    assert found["cwd"] == str(tmp_path)
+    told = {name: found["env"][f"HPCSWEEP_{name}"] for name in ("RUN_DIR", "CASE_ID", "SEED")}
+    assert told == {"RUN_DIR": run_dir, "CASE_ID": case_id, "SEED": seed}
+    assert int(seed) < 2**128
+    assert "runs/.attempts/" in run_dir  # the attempt's own, until it is published
+    assert (made.run_dir(0) / "metrics.json").exists()
+
+
+def test_an_argument_with_nul_is_the_cases_own_failure(tmp_path: Path) -> None:
+    made = MadeSweep(tmp_path, manual([{"x": "a\0b"}, {"x": "ok"}]), argv=["/bin/echo", "{x}"])
+    made.plan()
+    made.run()
+    assert [end["status"] for end in made.ends().values()] == ["failed", "complete"]
+
+
+# --- how it ends ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "reason", "words"),
+    [
+        ("exit 0", None, ""),
+        ("exit 3", "exit_code", "exit code 3"),
+        ("exit 255", "exit_code", "exit code 255"),
+        ("kill -SEGV $$", "signal", "SIGSEGV"),
+        ("kill -KILL $$", "signal", "SIGKILL"),
+        ("kill -40 $$", "signal", "signal 40"),
+        ("echo lost >&2; echo the end >&2; exit 1", "exit_code", "exit code 1"),
+    ],
+)
+def test_how_a_command_ends(tmp_path: Path, script: str, reason: str | None, words: str) -> None:
+    end = sh(tmp_path, script)
+    assert (end["status"], end.get("reason")) == ("failed" if reason else "complete", reason)
+    assert words in end.get("error", {}).get("message", "")
+    if "the end" in script:
+        assert end["error"]["stderr"] == "lost\nthe end\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "code", "words"),
+    [
+        ("./nosuch", 127, "No such file"),
+        ("nosuchprogram", 127, "No such file"),
+        ("./data", 126, "Permission denied"),
+        ("./format", 126, "Exec format error"),
+        ("./interpreter", 127, "No such file"),
+        (".", 126, "Permission denied"),
+    ],
+)
+def test_a_program_that_cannot_be_run(tmp_path: Path, program: str, code: int, words: str) -> None:
+    (tmp_path / "data").write_text("not a program")
+    for name, text in (("format", "\x7fnot a program"), ("interpreter", "#!/nonexistent\n")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    _, end = one(tmp_path, [program, "{x}"])
+    assert (end["status"], end["reason"]) == ("failed", "exit_code")
+    assert f"exit code {code}" in end["error"]["message"]
+    assert words in end["error"]["stderr"]
+    assert program in end["error"]["stderr"]
+
+
+def test_a_broken_pipe_ends_a_program_as_it_does_in_a_shell(tmp_path: Path) -> None:
+    """Python ignores SIGPIPE; its children must not."""
+    end = sh(tmp_path, "yes | head -n 1; exit 0")
+    assert end["status"] == "complete"
+    end = sh(tmp_path / "b", "kill -PIPE $$")
+    assert "SIGPIPE" in end["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [("sleep 600", "case_timeout"), ("trap 'exit 0' TERM; sleep 600 & wait", "case_timeout"),
+     ("trap '' TERM; sleep 600", "case_timeout")],
+)  # fmt: skip
+def test_a_command_beyond_its_time(tmp_path: Path, script: str, reason: str) -> None:
+    """Also one that takes TERM for a reason to end with 0: it was not done."""
+    made = MadeSweep(
+        tmp_path, manual([{"x": 1}]), argv=["/bin/sh", "-c", script], case_timeout_s=0.3
+    )
+    made.plan(term_grace_s=0.3)
+    made.run()
+    assert made.ends()[0]["reason"] == reason
+
+
+# --- metrics.json --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "metrics"),
+    [
+        (None, {}),
+        ("{}", {}),
+        (
+            '{"a": 1, "b": [1.5, null], "c": {"d": "é"}}',
+            {"a": 1, "b": [1.5, None], "c": {"d": "é"}},
+        ),
+        ('{"a": NaN, "b": -Infinity}', {"a": None, "b": None}),
+        ('{"s": "\\ud800"}', {"s": "\\ud800"}),
+    ],
+)
+@pytest.mark.parametrize("runs", ["all", "none"])
+def test_metrics_of_a_command(
+    tmp_path: Path, content: str | None, metrics: dict[str, Any], runs: str
+) -> None:
+    (tmp_path / "m").write_text(content or "")
+    end = sh(tmp_path, "cp m $D/metrics.json" if content else "true", runs=runs)
+    assert (end["status"], end.get("metrics", {})) == ("complete", metrics)
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("printf '{' > $D/metrics.json", "is not JSON"),
+        ("printf '\\377' > $D/metrics.json", "is not JSON"),
+        ("printf '[1]' > $D/metrics.json", "no object of metrics"),
+        (": > $D/metrics.json", "is not JSON"),
+        ("mkdir $D/metrics.json", "cannot be read: Is a directory"),
+        ("ln -s metrics.json $D/metrics.json", "cannot be read: Too many levels"),
+        ("head -c 100000 /dev/zero | tr '\\0' '[' > $D/metrics.json", "is not JSON"),
+    ],
+)
+def test_metrics_that_cannot_be_read(tmp_path: Path, script: str, words: str) -> None:
+    end = sh(tmp_path, script)
+    assert (end["status"], end["reason"]) == ("failed", "error")
+    assert words in end["error"]["message"]
+
+
+def test_a_failure_is_not_hidden_by_its_metrics(tmp_path: Path) -> None:
+    end = sh(tmp_path, "printf '{' > $D/metrics.json; exit 4")
+    assert (end["reason"], end["error"]["message"]) == (
+        "exit_code", "its process ended with exit code 4",
+    )  # fmt: skip
+    end = sh(tmp_path / "b", "printf '{\"a\": 1}' > $D/metrics.json; exit 4")
+    assert (end["reason"], end["metrics"]) == ("exit_code", {"a": 1})
+
+
+def test_the_error_text_is_only_the_end_of_a_long_one(tmp_path: Path) -> None:
+    end = sh(tmp_path, "yes abcdefghi | head -n 100000 >&2; echo END >&2; exit 1")
+    assert end["error"]["stderr"].endswith("END\n")
+    assert len(end["error"]["stderr"]) <= 4000
+
+
+def test_without_run_directories_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "t").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "t"))
+    end = sh(tmp_path, "mkdir $D/sub; echo x > $D/sub/file; echo '{\"d\": 1}' > $D/metrics.json",
+             runs="none")  # fmt: skip
+    assert (end["metrics"], "run_dir" in end) == ({"d": 1}, False)
+    assert list((tmp_path / "t").iterdir()) == []
+    assert not (tmp_path / "s" / "runs").exists()

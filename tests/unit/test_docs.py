@@ -1,0 +1,239 @@
+"""The pages in docs/ say what the code does: every name of one is in the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from hpcsweep import errors, journal, settings, target, yamltext
+from hpcsweep.cli import main
+from hpcsweep.cluster import states
+from hpcsweep.manifest import slurm_options, target_spec
+from hpcsweep.manifest.model import UserManifest
+from hpcsweep.manifest.user import load_manifest
+from hpcsweep.records import Outcome, Reason, Status
+from hpcsweep.settings import Profile, Settings
+from hpcsweep.sources import RESERVED_NAMES
+from tests.support import rooms
+
+REPOSITORY = Path(__file__).parents[2]
+DOCS = REPOSITORY / "docs"
+PAGES = [REPOSITORY / "README.md", *sorted(DOCS.glob("*.md"))]
+MADE_BY_COMMON = {"--profile", "--set", "--outputs"}
+COMMANDS = [command for command in main.commands.values() if not command.hidden]
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text()
+
+
+def rows(text: str, *titles: str) -> list[list[str]]:
+    """The cells of the table that has these titles."""
+    head = f"| {' | '.join(titles)} |\n"
+    assert text.count(head) == 1, head
+    found = []
+    for line in text.partition(head)[2].splitlines()[1:]:
+        if not line.startswith("|"):
+            break
+        found.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
+    return found
+
+
+def plain(cell: str) -> str:
+    """A cell without its backquotes."""
+    return cell.replace("`", "")
+
+
+# --- all pages -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text())
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("path", [REPOSITORY / "README.md", DOCS / "cli.md"])
+def test_exit_codes_are_those_of_the_error_tree(path: Path) -> None:
+    text = path.read_text()
+    branches = {"HpcsweepError": 1}
+    for name, value in vars(errors).items():
+        if isinstance(value, type) and "exit_code" in vars(value):
+            branches[name] = value.exit_code
+    told = {plain(error): int(code) for code, error, _ in rows(text, "code", "error", "when")}
+    assert {name: code for name, code in told.items() if name} == branches
+
+
+# --- design.md -----------------------------------------------------------------------------------
+
+
+def test_what_comments_refer_to_is_there() -> None:
+    text = "\n".join(path.read_text() for path in (REPOSITORY / "hpcsweep").rglob("*.py"))
+    mentions = re.findall(r"invariants? (\d+)(?: (?:and|to) (\d+))?", text)
+    invariants = {number for pair in mentions for number in pair if number}
+    told = set(re.findall(r"^(\d+)\. ", page("design.md"), re.MULTILINE))
+    assert invariants <= told
+    sections = set(re.findall(r"DESIGN section (\d+)", text))
+    assert sections <= set(re.findall(r"^## (\d+)\. ", page("design.md"), re.MULTILINE))
+    assert invariants
+    assert sections
+
+
+# --- rooms.md ------------------------------------------------------------------------------------
+
+
+def test_the_rooms_are_drawn_as_they_are_checked() -> None:
+    _, made, _ = rooms.parts(rooms.PAGE.read_text())
+    assert made == rooms.drawn(), "run: python -m tests.support.rooms"
+
+
+# --- states.md -----------------------------------------------------------------------------------
+
+
+def test_every_status_is_explained() -> None:
+    told = rows(page("states.md"), "status", "meaning", "what `submit` does with it")
+    assert [plain(row[0]) for row in told] == [status.value for status in Status]
+
+
+def test_every_reason_is_explained() -> None:
+    told = [(plain(row[0]), plain(row[1])) for row in
+            rows(page("states.md"), "reason", "status", "meaning")]  # fmt: skip
+    assert told == [(reason.value, reason.status.value) for reason in Reason]
+
+
+def test_every_state_of_slurm_is_listed() -> None:
+    told = rows(page("states.md"), "Slurm's state", "the task", "its cases", "reason")
+    assert [list(map(plain, row)) for row in told] == [
+        [state, life.value, status.value, reason.value if reason else ""]
+        for state, (life, status, reason) in states.TABLE.items()
+    ]
+
+
+# --- journal.md ----------------------------------------------------------------------------------
+
+
+def test_every_kind_of_record_is_explained() -> None:
+    told = rows(page("journal.md"), "kind", "written when")
+    assert {plain(row[0]) for row in told} == journal.KINDS
+
+
+def test_the_records_that_are_shown_are_whole() -> None:
+    shown = re.findall(r"^[0-9a-f]{8} \{.*$", page("journal.md"), re.MULTILINE)
+    records = [journal.decode(line.encode()) for line in shown]
+    assert [record and record["kind"] for record in records] == ["task", "begin", "end", "end"]
+
+
+def test_every_field_of_a_record_is_explained() -> None:
+    everything: dict[str, Any] = {field.name: "1" for field in dataclasses.fields(Outcome)}
+    whole = Outcome(**everything | {"status": Status.FAILED, "reason": Reason.ERROR})
+    shown = re.findall(r"^[0-9a-f]{8} \{.*$", page("journal.md"), re.MULTILINE)
+    used = set(journal.outcome_json(whole))
+    used |= {key for line in shown for key in journal.decode(line.encode()) or {}} - {"crc"}
+    cells = [row[0] for row in rows(page("journal.md"), "field", "in", "meaning")]
+    assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == used
+
+
+def test_the_name_of_a_journal_is_as_shown() -> None:
+    assert journal.journal_name(17, 1, "0b7e6a51f3c2d948") in page("journal.md")
+
+
+# --- manifest.md ---------------------------------------------------------------------------------
+
+
+def test_every_key_of_a_manifest_is_explained() -> None:
+    told = rows(page("manifest.md"), "key", "value", "if it is missing")
+    assert [plain(row[0]) for row in told] == list(UserManifest.model_fields)
+
+
+def test_every_placeholder_and_every_argument_is_explained() -> None:
+    text = page("manifest.md")
+    placeholders = [plain(row[0]).strip("{}") for row in
+                    rows(text, "placeholder", "what it becomes")]  # fmt: skip
+    assert set(placeholders) == {"a parameter's name", *target_spec.PLACEHOLDERS}
+    arguments = {plain(row[0]) for row in rows(text, "argument", "what it gets")}
+    assert arguments == {"a parameter's name", "**rest", *target.GIVEN}
+
+
+def test_names_and_options_that_are_refused_are_listed() -> None:
+    text = page("manifest.md")
+    _, _, after = text.partition("No\nparameter can be called")
+    assert set(re.findall(r"`(\w+)`", after.partition(".")[0])) == RESERVED_NAMES
+    _, _, after = text.partition("therefore refuses:")
+    assert set(re.findall(r"`([a-z-]+)`", after.partition(".")[0])) == set(slurm_options.REFUSED)
+
+
+def test_every_setting_is_explained_with_its_default() -> None:
+    told = {plain(key): plain(default) for key, default, _ in
+            rows(page("manifest.md"), "key", "default", "meaning")}  # fmt: skip
+    defaults = dataclasses.asdict(Settings())
+    assert told == {
+        key: f"{value:g}" if isinstance(value, float) else value for key, value in defaults.items()
+    }
+
+
+def yaml_blocks(text: str) -> list[str]:
+    return re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    "block", [block for path in PAGES for block in yaml_blocks(path.read_text())]
+)
+def test_what_is_shown_is_read(block: str, tmp_path: Path) -> None:
+    value = yamltext.document(block, "block").value
+    if "profiles" in value:
+        home = tmp_path / "hpcsweep"
+        home.mkdir()
+        (home / "config.yaml").write_text(block)
+        for profile in value["profiles"]:
+            _, found = settings.load(profile, {}, {"XDG_CONFIG_HOME": str(tmp_path)})
+            assert isinstance(found, Profile)
+        return
+    if "target" in value:
+        (tmp_path / value["target"].partition(":")[0]).touch()
+    (tmp_path / "manifest.yaml").write_text(block)
+    manifest, source = load_manifest(tmp_path / "manifest.yaml")
+    assert manifest.name == value["name"]
+    assert source.n_cases > 1
+
+
+# --- cli.md --------------------------------------------------------------------------------------
+
+
+def sections() -> dict[str, str]:
+    """The section of every command by the words after `###`."""
+    pieces = re.split(r"^(?:### `(.*)`|## .*)\n", page("cli.md"), flags=re.MULTILINE)
+    return {head: body for head, body in zip(pieces[1::2], pieces[2::2], strict=True) if head}
+
+
+def usage(command: click.Command) -> str:
+    context = click.Context(command, info_name=command.name)
+    return " ".join([command.name or "", *command.collect_usage_pieces(context)[1:]])
+
+
+def test_every_command_has_its_section() -> None:
+    assert set(sections()) == {usage(command) for command in COMMANDS}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_option_of_a_command_is_explained(command: click.Command) -> None:
+    section = sections()[usage(command)]
+    own = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
+    names = {name for option in own for name in option.opts}
+    assert set(re.findall(r"--[a-z][a-z-]*", section)) == names - MADE_BY_COMMON
+    for option in own:
+        if isinstance(option.type, click.Choice):
+            assert f"{option.opts[0]} {'|'.join(option.type.choices)}`" in section.replace("\\", "")
+
+
+def test_the_common_options_are_explained_once() -> None:
+    before = page("cli.md").partition("\n## ")[0]
+    assert set(re.findall(r"--[a-z][a-z-]*", before)) == MADE_BY_COMMON | {"--help", "--version"}
+    for command in COMMANDS:
+        names = {name for option in command.params for name in option.opts}
+        assert names >= MADE_BY_COMMON or command.name == "init"

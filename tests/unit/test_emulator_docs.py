@@ -1,0 +1,92 @@
+"""docs/emulator.md says what the programs know: no more, no less."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hpcsweep import emulator
+from hpcsweep.emulator import (
+    commands,
+    options,
+    sacct_cli,
+    sacct_rows,
+    sbatch_options,
+    scancel_cli,
+    scontrol_cli,
+    sinfo_cli,
+    squeue_cli,
+)
+
+TEXT = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text()
+TABLES = {
+    "sbatch": sbatch_options.TABLE,
+    "squeue": squeue_cli.TABLE,
+    "sacct": sacct_cli.TABLE,
+    "scancel": scancel_cli.TABLE,
+    "scontrol": scontrol_cli.TABLE,
+    "sinfo": sinfo_cli.TABLE,
+}
+
+
+def section(program: str) -> str:
+    """The part of the page on one program."""
+    return TEXT.partition(f"\n## {program}\n")[2].partition("\n## ")[0].strip()
+
+
+def listed(program: str, kind: str) -> str:
+    """The paragraphs of that part that begin with `kind` or belong to it."""
+    found = re.findall(rf"(?:^|\n\n|\. ){kind}: (.*?)(?:\n\n|\Z)", section(program), re.DOTALL)
+    return " ".join(found)
+
+
+@pytest.mark.parametrize("program", sorted(TABLES))
+def test_options(program: str) -> None:
+    table: dict[str, options.Option] = TABLES[program]
+    known = {f"--{one.name}" for one in table.values() if one.is_emulated}
+    paragraphs = (
+        section(program).split("\n|")[0] if program == "sbatch" else listed(program, "Options")
+    )
+    named = set(re.findall(r"`(--[a-z0-9-]+)`", paragraphs))
+    assert named == known
+
+
+@pytest.mark.parametrize(
+    ("program", "variables"),
+    [
+        ("sbatch", set(sbatch_options.VARIABLES)),
+        ("squeue", {*squeue_cli.VARIABLES, "SLURM_BITSTR_LEN"}),
+    ],
+)
+def test_variables(program: str, variables: set[str]) -> None:
+    text = listed(program, "Variables").partition("(")[0]
+    assert set(re.findall(r"`([A-Z_0-9]+)`", text)) == variables
+
+
+def test_fields() -> None:
+    squeue = {f"%{letter}" for letter in squeue_cli.FIELDS if letter}
+    named = listed("squeue", "Fields").partition(", with")[0]
+    assert set(re.findall(r"`(%\w)`", named)) == squeue
+    sinfo = {f"%{letter}" for letter in sinfo_cli.FIELDS}
+    assert set(re.findall(r"`(%\w)`", section("sinfo"))) == sinfo
+    sacct = {sacct_rows.KNOWN[name] for name in sacct_rows.FIELDS}
+    assert set(re.findall(r"`([A-Za-z]+)`", listed("sacct", "Fields"))) == sacct
+
+
+def test_commands_and_knobs() -> None:
+    for name in (*scontrol_cli.CHANGES, "requeue", "ping", "update jobid", "update nodename"):
+        assert f"`{name}" in section("scontrol")
+    assert set(commands.CHANGES) == {*scontrol_cli.CHANGES.values(), "requeue", "throttle"}
+    for name in emulator.EmulatorConfig().to_json():
+        assert f"`{name}`" in TEXT
+
+
+def test_every_file_is_on_the_page() -> None:
+    directory = Path(emulator.__file__).parent
+    table = TEXT.partition("| file of")[2].partition("\n\n")[0]
+    for path in directory.glob("*.py"):
+        name = path.stem
+        if name not in ("__init__", "names", "refusal"):
+            assert f"`{name}`" in table or name.endswith("_cli")

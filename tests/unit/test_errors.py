@@ -1,0 +1,89 @@
+"""The tree of errors is the one that is drawn, and each says what, where and what next."""
+
+from __future__ import annotations
+
+import pickle
+import re
+
+import pytest
+
+from hpcsweep import errors
+from hpcsweep.errors import HpcsweepError, InputError, ManifestError, RunExists
+
+CLASSES = {
+    name: value
+    for name, value in vars(errors).items()
+    if isinstance(value, type) and issubclass(value, Exception)
+}
+
+
+def drawn() -> dict[str, tuple[str | None, str | None, int | None]]:
+    """Parent, second base and exit code of each class in the drawing."""
+    tree: dict[str, tuple[str | None, str | None, int | None]] = {}
+    above: list[tuple[int, str]] = []
+    for line in (errors.__doc__ or "").splitlines():
+        match = re.match(r"([ │├└─]*)([A-Z]\w+)(?: \((\w+)\))?\s*(\d+)?(?:\s|$)", line)
+        if not line.startswith("    ") or not match:
+            continue
+        depth, name, second, code = len(match[1]), match[2], match[3], match[4]
+        above = [pair for pair in above if pair[0] < depth]
+        tree[name] = (above[-1][1] if above else None, second, int(code) if code else None)
+        above.append((depth, name))
+    return tree
+
+
+def test_every_error_is_drawn() -> None:
+    assert drawn().keys() == CLASSES.keys()
+    assert len(CLASSES) > 10
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_an_error_stands_where_it_is_drawn(name: str) -> None:
+    parent, second, code = drawn()[name]
+    error = CLASSES[name]
+    assert error.__bases__[0].__name__ == (parent or "Exception")
+    assert second is None or second in {base.__name__ for base in error.__bases__}
+    inherited = error.__bases__[0].exit_code if parent else None
+    assert error.exit_code == (code if code is not None else inherited)
+
+
+def test_each_branch_has_an_exit_code_of_its_own() -> None:
+    """0 is success, 1 an error of no branch, 2 click's, 75 the worker's when it is told to end."""
+    codes = [code for _, _, code in drawn().values() if code is not None]
+    assert len(set(codes)) == len(codes)
+    assert set(codes).isdisjoint({0, 2, 75})
+    assert max(codes) < 64
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_an_error_says_what_where_and_what_next(name: str) -> None:
+    error = CLASSES[name]("it broke", where="m.yaml:3", next_step="Mend it.")
+    assert str(error) == "m.yaml:3: it broke\n  Mend it."
+    assert str(CLASSES[name]("it broke")) == "it broke"
+    assert (error.what, error.where, error.next_step) == ("it broke", "m.yaml:3", "Mend it.")
+    assert isinstance(error, HpcsweepError)
+
+
+def test_a_manifest_error_lists_every_mistake() -> None:
+    error = ManifestError("2 mistakes", where="m.yaml", mistakes=("a: no", "b: no"))
+    assert str(error) == "m.yaml: 2 mistakes\n  - a: no\n  - b: no"
+
+
+def test_errors_are_also_the_usual_python_ones() -> None:
+    with pytest.raises(ValueError, match="x"):
+        raise InputError("x")
+    with pytest.raises(FileExistsError):
+        raise RunExists("x")
+
+
+def test_only_what_may_pass_by_itself_is_transient() -> None:
+    transient = {name for name, error in CLASSES.items() if error.transient}
+    assert transient == {"SweepBusy", "ClusterUnavailable"}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_an_error_survives_a_process_boundary(name: str) -> None:
+    """As a process pool in a user's notebook would hand it on."""
+    error = pickle.loads(pickle.dumps(CLASSES[name]("w", where="x", next_step="y")))  # noqa: S301
+    assert type(error) is CLASSES[name]
+    assert str(error) == "x: w\n  y"

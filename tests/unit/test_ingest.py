@@ -1,0 +1,391 @@
+"""Ingest: journals into the store: new bytes only, by any number at once, again from nothing."""
+
+from __future__ import annotations
+
+import builtins
+import io
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from hpcsweep import ingest
+from hpcsweep.errors import JournalError, StoreError
+from hpcsweep.indexset import IndexSet
+from hpcsweep.ingest import STORE_NAME, Ingest, fresh_store
+from hpcsweep.journal import JournalWriter
+from hpcsweep.sources import grid, randint, random
+from hpcsweep.store import SweepStore
+from tests.support.sweeps import MadeSweep
+
+Dump = dict[str, list[tuple[Any, ...]]]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> MadeSweep:
+    """A sweep of three tasks, all of which have run: one case fails."""
+    python = "def run(x): return {'y': 10 // x}\n"
+    root = tmp_path_factory.mktemp("ingest")
+    found = MadeSweep(root, grid(x=[0, 1, 2, 3, 4]), python=python)
+    found.plan(chunk_size=2)
+    for task in range(3):
+        found.run(task)
+    return found
+
+
+@pytest.fixture
+def made(template: MadeSweep, tmp_path: Path) -> MadeSweep:
+    """A copy of it."""
+    return template.copy(tmp_path)
+
+
+def brought_up_to_date(made: MadeSweep, *, rebuild: bool = False) -> Dump:
+    """What the store holds after a command."""
+    with fresh_store(made.directory, rebuild=rebuild):
+        pass
+    return dump(made.path / STORE_NAME)
+
+
+def dump(path: Path) -> Dump:
+    with closing(sqlite3.connect(path)) as connection:
+        names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        return {
+            name: sorted(connection.execute(f"SELECT * FROM {name}"), key=repr)  # noqa: S608
+            for (name,) in names.fetchall()
+        }
+
+
+def program(made: MadeSweep, journal: str = "", deadline: str = "60") -> subprocess.Popen[str]:
+    """`python -m hpcsweep.ingest`, as a worker starts it."""
+    argv = [sys.executable, "-m", "hpcsweep.ingest", str(made.path), f"--journal={journal}"]
+    return subprocess.Popen(
+        [*argv, f"--deadline={deadline}"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def journals(made: MadeSweep) -> list[str]:
+    return list(ingest.all_journals(made.directory.journal_root))
+
+
+# --- the same rows, whatever happened to the store -----------------------------------------------
+
+
+def test_what_the_journals_say(made: MadeSweep) -> None:
+    with fresh_store(made.directory) as store:
+        rows = list(store.rows())
+        assert [(row["idx"], row["status"]) for row in rows] == [
+            (0, "failed"), (1, "complete"), (2, "complete"), (3, "complete"), (4, "complete"),
+        ]  # fmt: skip
+        assert [row["metrics"] for row in rows[1:]] == ['{"y":10}', '{"y":5}', '{"y":3}', '{"y":2}']
+        assert {(task["chunk"], task["status"]) for task in store.tasks()} == {
+            (0, "complete"), (1, "complete"), (2, "complete"),
+        }  # fmt: skip
+
+
+def test_a_store_is_made_again_from_the_journals(made: MadeSweep) -> None:
+    before = brought_up_to_date(made)
+    assert brought_up_to_date(made, rebuild=True) == before
+    (made.path / STORE_NAME).unlink()
+    assert brought_up_to_date(made) == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"x", b"not a database" * 1000, b"SQLite format 3\0" + b"\xff" * 8000]
+)
+def test_a_damaged_store_is_made_again(made: MadeSweep, content: bytes) -> None:
+    before = brought_up_to_date(made)
+    path = made.path / STORE_NAME
+    path.write_bytes(content)
+    # What a killed writer of the old file left would be applied to the new one.
+    path.with_name(f"{STORE_NAME}-journal").write_bytes(b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" * 100)
+    if len(content) > 100:  # less than a header is an empty database
+        with pytest.raises(StoreError, match="ingest SWEEP --rebuild"):
+            brought_up_to_date(made)
+    assert brought_up_to_date(made, rebuild=True) == before
+
+
+def test_a_rebuild_leaves_a_locked_store_alone(
+    made: MadeSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought_up_to_date(made)
+    monkeypatch.setattr("hpcsweep.store.engine.SQLITE_TIMEOUT_S", 0.1)
+    path = made.path / STORE_NAME
+    inode = path.stat().st_ino
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError, match="locked"):
+            brought_up_to_date(made, rebuild=True)
+    assert path.stat().st_ino == inode
+
+
+def test_a_case_at_two_indices_has_two_places(tmp_path: Path) -> None:
+    """Also when both ran at the same time, one after the other in one journal or in several."""
+    made = MadeSweep(tmp_path, random({"x": randint(0, 3)}, 8, seed=1))
+    made.plan(chunk_size=4, runs="none")  # so that the second task knows nothing of the first
+    for task in (0, 1):
+        made.run(task)
+    before = brought_up_to_date(made)
+    with fresh_store(made.directory) as store:
+        assert store.indices() == IndexSet.all(8)
+    assert brought_up_to_date(made, rebuild=True) == before
+
+
+# --- only new bytes ------------------------------------------------------------------------------
+
+
+def test_a_second_ingest_reads_nothing(made: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    brought_up_to_date(made)
+    opened: list[str] = []
+    real = io.open
+
+    def noted(file: Any, *args: Any, **kwargs: Any) -> Any:
+        opened.append(os.fspath(file) if not isinstance(file, int) else "")
+        return real(file, *args, **kwargs)
+
+    monkeypatch.setattr(io, "open", noted)  # what pathlib uses
+    monkeypatch.setattr(builtins, "open", noted)
+    with fresh_store(made.directory) as store:
+        assert Ingest(made.directory, store).run().records == 0
+    assert [path for path in opened if path.endswith(".jsonl")] == []
+    known = set(journals(made))
+    made.run(0, restart=1)
+    (new,) = set(journals(made)) - known
+    with fresh_store(made.directory):
+        pass
+    read = {path for path in opened if path.endswith(".jsonl")}
+    assert read == {str(made.directory.journal_root / new)}
+
+
+def test_a_journal_that_grows_is_read_from_where_it_was(made: MadeSweep) -> None:
+    brought_up_to_date(made)
+    name = journals(made)[0]
+    path = made.directory.journal_root / name
+    size = path.stat().st_size
+    with path.open("r+b") as stream:  # nothing before the position is looked at again
+        stream.write(b"?" * size)
+        stream.write(b"torn\n")
+    with fresh_store(made.directory) as store:
+        assert store.positions()[name] == size + 5
+        assert store.torn() == 1
+        assert len(list(store.rows())) == 5
+
+
+def test_a_journal_that_became_shorter_is_left_alone(made: MadeSweep) -> None:
+    """Somebody restored an older copy: what was read stays."""
+    before = brought_up_to_date(made)
+    path = made.directory.journal_root / journals(made)[0]
+    path.write_bytes(path.read_bytes()[:100])
+    assert brought_up_to_date(made) == before
+
+
+# --- many at once --------------------------------------------------------------------------------
+
+
+def test_several_ingest_at_once(made: MadeSweep) -> None:
+    expected = brought_up_to_date(made)
+    (made.path / STORE_NAME).unlink()
+    SweepStore(made.path / STORE_NAME, made.directory.key).create("s", made.manifest.fingerprint)
+    started = [program(made, name) for name in journals(made) * 2]
+    for process in started:
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+    assert brought_up_to_date(made) == expected
+
+
+def test_an_older_ingest_does_not_turn_the_order_back(tmp_path: Path) -> None:
+    made = MadeSweep(tmp_path, grid(x=[5, 6]))
+    made.plan()
+    made.run()
+    with fresh_store(made.directory) as store:
+        older = Ingest(made.directory, store)
+        made.freeze(grid(x=[1, 2, 6, 7]))
+        made.plan()
+        made.run(submission=2)
+        Ingest(made.directory, store).run()
+        assert store.indices() == IndexSet.of([0, 1, 2, 3])
+        after = dump(made.path / STORE_NAME)
+        assert older.run().records == 0
+        assert dump(made.path / STORE_NAME) == after
+        assert store.manifest() == made.manifest.fingerprint
+    assert brought_up_to_date(made) == brought_up_to_date(made, rebuild=True)
+
+
+def test_what_is_merged_while_another_takes_over_the_order_has_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its look at the store and its writing, another process merged a case."""
+    made = MadeSweep(tmp_path, grid(x=[5, 6, 7]))
+    made.plan(chunk_size=1)
+    for task in (0, 1):
+        made.run(task)
+    brought_up_to_date(made)
+    made.run(2)
+    store = SweepStore(made.path / STORE_NAME, made.directory.key)
+    older = Ingest(made.directory, store)
+    made.freeze(grid(x=[7, 6, 5, 4]))
+    made.plan()
+    real = SweepStore.reorder
+
+    def late(self: SweepStore, known: Any, manifest: str, place: Any) -> bool:
+        with monkeypatch.context() as patch:
+            patch.setattr(made.directory.__class__, "newest_manifest", lambda _: known)
+            patch.setattr(SweepStore, "reorder", real)
+            older.run()  # merges in the order of the older manifest
+        return real(self, known, manifest, place)
+
+    monkeypatch.setattr(SweepStore, "reorder", late)
+    Ingest(made.directory, store).run()
+    assert store.indices() == IndexSet.of([0, 1, 2])
+
+
+# --- what a task may and may not do --------------------------------------------------------------
+
+
+def test_a_task_ingests_its_own_journal(tmp_path: Path) -> None:
+    made = MadeSweep(tmp_path, grid(x=[1, 2]))
+    made.plan(chunk_size=1, ingest=True)
+    brought_up_to_date(made)
+    made.run(0)
+    with closing(sqlite3.connect(made.path / STORE_NAME)) as connection:
+        assert connection.execute("SELECT status FROM cases").fetchall() == [("complete",)]
+
+
+def test_a_task_makes_no_store(tmp_path: Path) -> None:
+    made = MadeSweep(tmp_path, grid(x=[1, 2]))
+    made.plan(chunk_size=1, ingest=True)
+    made.run(0)
+    assert not (made.path / STORE_NAME).exists()
+    (made.path / STORE_NAME).touch()  # an empty file is an empty database
+    made.run(1)
+    assert dump(made.path / STORE_NAME) == {}
+    assert made.ends().keys() == {0, 1}
+
+
+def test_a_task_makes_no_tables(made: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    brought_up_to_date(made)
+    made.run(0, restart=1)
+    statements: list[str] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement.upper())
+
+    event.listen(Engine, "before_cursor_execute", note)
+    monkeypatch.setattr(ingest.signal, "setitimer", lambda *_: None)
+    for name in journals(made):
+        assert ingest.main([str(made.path), f"--journal={name}", "--deadline=60"]) == 0
+    event.remove(Engine, "before_cursor_execute", note)
+    assert any("INSERT" in text for text in statements)
+    ddl = [text for text in statements if text.lstrip().startswith(("CREATE", "ALTER", "DROP"))]
+    assert [text for text in ddl if "TEMP" not in text] == []
+
+
+def test_a_store_that_does_not_answer_costs_a_task_its_deadline_at_most(made: MadeSweep) -> None:
+    brought_up_to_date(made)
+    made.run(0, restart=1)
+    with closing(sqlite3.connect(made.path / STORE_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with program(made, journals(made)[-1], deadline="0.5") as process:
+            assert process.wait(30) != 0
+    brought_up_to_date(made)
+
+
+@pytest.mark.parametrize("damage", [b"no database" * 100, None])
+def test_a_store_that_is_broken_costs_no_case(tmp_path: Path, damage: bytes | None) -> None:
+    made = MadeSweep(tmp_path, grid(x=[1]))
+    made.plan(ingest=True)
+    if damage is None:
+        (made.path / STORE_NAME).mkdir()
+    else:
+        (made.path / STORE_NAME).write_bytes(damage)
+    made.run()
+    assert made.ends()[0]["status"] == "complete"
+
+
+# --- where SQLite may not be written by many -----------------------------------------------------
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch, made: MadeSweep) -> MadeSweep:
+    """The sweep directory lies on a network file system."""
+
+    def is_local(path: Path) -> bool:
+        return not Path(path).is_relative_to(made.path)
+
+    monkeypatch.setattr(ingest, "is_local", is_local)
+    monkeypatch.setattr("hpcsweep.store.engine.is_local", is_local)
+    return made
+
+
+def test_a_command_publishes_a_copy(network: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    real = sqlite3.connect
+
+    def connect(path: Any, *args: Any, **kwargs: Any) -> Any:
+        opened.append(os.fspath(path))
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(sqlite3.dbapi2, "connect", connect)
+    with fresh_store(network.directory) as store:
+        assert len(list(store.rows())) == 5
+    shared = network.path / STORE_NAME
+    assert str(shared) not in opened != []
+    first, inode = dump(shared), shared.stat().st_ino
+    network.run(0, restart=1)
+    with fresh_store(network.directory) as store:
+        assert len(store.positions()) == 4
+    assert shared.stat().st_ino != inode  # replaced, never written
+    assert dump(shared) != first
+    assert [one.name for one in network.path.iterdir() if STORE_NAME in one.name] == [STORE_NAME]
+    assert not any(Path(os.environ["TMPDIR"]).iterdir())
+
+
+def test_nothing_new_is_nothing_published(network: MadeSweep) -> None:
+    brought_up_to_date(network)
+    inode = (network.path / STORE_NAME).stat().st_ino
+    brought_up_to_date(network)
+    assert (network.path / STORE_NAME).stat().st_ino == inode
+
+
+def test_a_rebuild_there(network: MadeSweep) -> None:
+    before = brought_up_to_date(network)
+    (network.path / STORE_NAME).write_bytes(b"no database" * 100)
+    with pytest.raises(StoreError, match="not a SQLite database"):
+        brought_up_to_date(network)
+    assert brought_up_to_date(network, rebuild=True) == before
+
+
+def test_a_task_writes_nothing_there(network: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    brought_up_to_date(network)
+    network.run(0, restart=1)
+    before = (network.path / STORE_NAME).read_bytes()
+    monkeypatch.setattr(ingest.signal, "setitimer", lambda *_: None)
+    arguments = [str(network.path), f"--journal={journals(network)[-1]}", "--deadline=60"]
+    assert ingest.main(arguments) == 0
+    assert (network.path / STORE_NAME).read_bytes() == before
+
+
+# --- journals that do not fit --------------------------------------------------------------------
+
+
+def test_a_journal_of_another_program(made: MadeSweep) -> None:
+    record = {"kind": "begin", "v": 1, "manifest": made.manifest.fingerprint,
+              "attempt": [0, 1, 0, "a" * 16], "chunk": 0, "index": 1,
+              "case_id": "0" * 16, "started": "t"}  # fmt: skip
+    writer = JournalWriter(made.directory.journal_root / "0001" / "0" / "9.0.x.jsonl")
+    writer.append(record)
+    writer.close()
+    with pytest.raises(JournalError, match="says that index 1 is case 0000000000000000"):
+        brought_up_to_date(made)
+
+
+def test_a_journal_that_disappears(made: MadeSweep) -> None:
+    before = brought_up_to_date(made)
+    shutil.rmtree(made.directory.journal_root / "0001" / "0")
+    assert brought_up_to_date(made) == before

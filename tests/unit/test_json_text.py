@@ -1,0 +1,41 @@
+"""The text of params and metrics in the store is the text that `json` writes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpcsweep import rows
+
+plain = st.text(st.characters(exclude_categories=("Cs",)))
+values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | plain,
+    lambda inner: st.lists(inner) | st.dictionaries(plain, inner),
+)  # fmt: skip
+
+
+@given(value=values)
+def test_it_is_exact(value: Any) -> None:
+    expected = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    assert rows.json_text(value) == expected
+
+
+def test_without_the_c_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json.encoder, "c_make_encoder", None)
+    encode = rows._encoder()  # noqa: SLF001  # made once, when the module is imported
+    assert encode({"a": [1.0, "ä"]}) == '{"a":[1.0,"ä"]}'
+
+
+def test_what_utf_8_cannot_hold_is_escaped() -> None:
+    assert rows.json_text({"\ud800": "ä"}) == '{"\\ud800":"\\u00e4"}'
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": [-float("inf")]}])
+def test_what_json_has_not_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        rows.json_text(value)

@@ -1,0 +1,37 @@
+"""The rooms of the house: imports point downwards, and a task starts light."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+HEAVY = {"click", "jinja2", "numpy", "pydantic", "rich", "sqlalchemy", "yaml"}
+# What a task has loaded before any user code.
+LIGHT = ["hpcsweep", "hpcsweep.worker.task", "hpcsweep.target", "hpcsweep.manifest.frozen"]
+
+
+def test_the_contracts_of_pyproject_are_kept() -> None:
+    command = [str(Path(sysconfig.get_path("scripts")) / "lint-imports"), "--no-cache"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_folder_of_the_package_is_seen_by_the_contracts() -> None:
+    # One without __init__.py is no part of the import graph, so no contract would hold for it.
+    folders = {path.parent for path in (REPOSITORY / "hpcsweep").rglob("*.py")}
+    assert [str(one) for one in sorted(folders) if not (one / "__init__.py").exists()] == []
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_loads_nothing_heavy(module: str) -> None:
+    script = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd="/", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert HEAVY.intersection(done.stdout.split()) == set()

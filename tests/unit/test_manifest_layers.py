@@ -1,0 +1,224 @@
+"""Passwords, profiles, `--set`, and files that hold no manifest."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hpcsweep import settings
+from hpcsweep.errors import ManifestError
+from hpcsweep.manifest.frozen import SetupLine
+from hpcsweep.manifest.user import load_manifest
+from tests.support.manifests import FULL, GOOD, Load, Write, load, mistakes, write
+
+__all__ = ["load", "mistakes", "write"]  # fixtures are found by their names
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "store: postgresql://me:hunter2!@db/x",
+        "store: postgresql+psycopg://me@db/x?sslmode=on&password=hunter2!",
+        "setup: ['export PG=postgresql://me:hunter2!@db/x']",
+        "slurm: {comment: 'postgresql://me:hunter2!@db/x'}",
+        "slurm: {partition: ['postgresql://me:hunter2!@db/x']}",
+        "seed: postgresql://me:hunter2!@db/x",
+        "runs: postgresql://me:hunter2!@db/x",
+        "share: postgresql://:hunter2!@db/x",
+        "case_timeout: postgresql://me:a/hunter2!@db/x",
+        "chunk: 'postgresql://me:a@b:hunter2!@db/x'",
+    ],
+)
+def test_a_password_is_refused_and_never_printed(write: Write, written: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        load_manifest(write(f"{GOOD}{written}\n"))
+    assert "password" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert "a/h" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: postgresql://me:hunter2!@db/x\ntarget: osc.py:f\nsource: {grid: {a: [1]}}\n",
+        "name: x\ntarget: 'postgresql://me:hunter2!@db/x:f'\nsource: {grid: {a: [1]}}\n",
+        "name: x\ncommand: [sim, '-d=postgresql://me:hunter2!@db/{a}']\nsource: {grid: {a: [1]}}\n",
+        "name: x\ncommand: [sim, 'postgresql://me:hunter2!@db/{b.c}{']\nsource: {grid: {a: [1]}}\n",
+        "name: x\ntarget: osc.py:f\nsource: {grid: {a: ['postgresql://me:hunter2!@db/x']}}\n",
+        "name: x\ntarget: osc.py:f\nsource: {grid: {a: 'postgresql://me:hunter2!@db/x'}}\n",
+        "name: x\ntarget: osc.py:f\nsource: {manual: ['postgresql://me:hunter2!@db/x']}\n",
+        "name: x\ntarget: osc.py:f\nsource: 'postgresql://me:hunter2!@db/x'\n",
+    ],
+)
+def test_a_password_anywhere_is_refused_and_never_printed(write: Write, text: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        load_manifest(write(text))
+    assert "holds a URL with a password" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "export PG=postgresql://me:$PGPASSWORD@db/x",
+        "export PG=postgresql://me:${PGPASSWORD}@db/x",
+        "export PG=postgresql:///?service=sweep",
+        "export PG=postgresql://me@db/x",
+        "pip install http://host:8080/simple/x@1.2",
+        "curl https://host/a:b",
+        "git clone git@host:me/x",
+    ],
+)
+def test_what_only_looks_like_a_password_is_fine(load: Load, line: str) -> None:
+    assert load(f"{GOOD}setup: ['{line}']\n").setup[0].text == line
+
+
+def test_profile_over_file_and_command_line_over_both(write: Write, tmp_path: Path) -> None:
+    config = tmp_path / "conf" / "hpcsweep" / "config.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text(
+        "profiles:\n  big:\n    slurm:\n      partition: long\n      time: 20\n      qos: low\n"
+        "    setup:\n      - module load first\n"
+    )
+    environ = {"XDG_CONFIG_HOME": str(config.parents[1])}
+    _, profile = settings.load("big", {}, environ)
+    path = write(
+        f"{GOOD}slurm: {{partition: short, mem: 1G, time: 10}}\nsetup: [module load second]\n"
+    )
+    overrides = {"slurm.time": 30, "seed": 7, "source.grid.dt": [0.5], "settings.grace_s": 1}
+    manifest, source = load_manifest(path, overrides=overrides, profile=profile)
+    assert manifest.resources.options == {
+        "partition": "long",
+        "mem": "1G",
+        "time": "30",
+        "qos": "low",
+    }
+    assert manifest.setup == (
+        SetupLine(text="module load first", where="config.yaml:8"),
+        SetupLine(text="module load second", where="m.yaml:5"),
+    )
+    assert manifest.seed == 7
+    assert source[0].params == {"dt": 0.5, "omega": 1.0}
+
+
+def test_a_plain_mapping_is_a_profile_too(write: Write) -> None:
+    manifest, _ = load_manifest(write(GOOD), profile={"slurm": {"qos": "low"}, "setup": ["true"]})
+    assert manifest.resources.options == {"qos": "low"}
+    assert manifest.setup == (SetupLine(text="true", where="profile"),)
+
+
+def test_setup_lines_of_the_command_line_replace_all(write: Write) -> None:
+    manifest, _ = load_manifest(
+        write(f"{GOOD}setup: [a, b]\n"), profile={"setup": ["c"]}, overrides={"setup": ["d"]}
+    )
+    assert manifest.setup == (SetupLine(text="d", where="--set setup"),)
+
+
+def test_mistakes_name_the_layer_that_they_are_from(
+    mistakes: Callable[..., list[str]],
+) -> None:
+    def where(path: tuple[str | int, ...]) -> str:
+        return f"config.yaml:{len(path)}"
+
+    profile = settings.Profile({"slurm": {"tiem": 1}, "setup": [3], "store": "x"}, where)
+    found = mistakes(
+        f"{GOOD}setup: ['']\nslurm: {{mem: x}}\n",
+        profile=profile,
+        overrides={"sede": 1, "seed": "x", "slurm.qos": "a b", "name.x": 1, "slurm.mem": "y"},
+    )
+    assert sorted(": ".join(mistake.split(": ")[:2]) for mistake in found) == [
+        "--set name.x: name.x",
+        "--set sede: sede",
+        "--set seed: seed",
+        "--set slurm.mem: slurm.mem",
+        "--set slurm.qos: slurm.qos",
+        "config.yaml:1: store",
+        "config.yaml:2: setup[0]",
+        "config.yaml:2: slurm.tiem",
+        "m.yaml:4: setup[1]",
+    ]
+
+
+def test_overrides_can_make_what_the_file_has_not(write: Write) -> None:
+    path = write("name: x\ntarget: osc.py:f\n")
+    manifest, source = load_manifest(path, overrides={"source.grid.a": [1, 2], "slurm.mem": 1})
+    assert len(source) == 2
+    assert manifest.resources.options == {"mem": "1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is empty"),
+        ("# x\n", "is empty"),
+        ("- a\n", "is not a mapping"),
+        ("x\n", "is not a map"),
+    ],
+)
+def test_files_that_hold_no_manifest(write: Write, text: str, words: str) -> None:
+    path = write(text)
+    with pytest.raises(ManifestError, match=words) as caught:
+        load_manifest(path)
+    assert caught.value.where == str(path)
+    assert "hpcsweep init" in caught.value.next_step
+
+
+def test_what_is_missing_is_named(mistakes: Callable[..., list[str]]) -> None:
+    found = mistakes("seed: 1\n")
+    assert [mistake.split(". ")[0] for mistake in found] == [
+        "m.yaml:1: the key 'name' is missing",
+        "m.yaml:1: the key 'source' is missing",
+        "m.yaml:1: the key 'target' (or 'command') is missing",
+    ]
+
+
+def test_text_that_is_not_utf_8_is_refused(write: Write, tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="is not UTF-8"):
+        load_manifest(write(GOOD), overrides={"setup": ["\udcff"]})
+    directory = tmp_path / "\udcff"
+    directory.mkdir()
+    path = write(GOOD.replace("osc.py", "pack")).rename(directory / "m.yaml")
+    with pytest.raises(ManifestError, match="is not UTF-8"):
+        load_manifest(path)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="there is no such file"):
+        load_manifest(tmp_path / "no.yaml")
+    with pytest.raises(ManifestError, match="is a directory"):
+        load_manifest(tmp_path)
+
+
+def test_the_fingerprint_is_of_what_will_run(load: Load) -> None:
+    base = load(GOOD).fingerprint
+    assert load(f"# a comment\n{GOOD}chunk: auto\n").fingerprint == base
+    changed = [
+        load(GOOD.replace("1e-3", "2e-3")),
+        load(GOOD.replace("1.0, 2.0", "1, 2")),  # the same ids, but the function gets ints
+        load(GOOD.replace("simulate", "simulated")),
+        load(f"{GOOD}seed: 1\n"),
+        load(f"{GOOD}replicates: 2\n"),
+        load(f"{GOOD}slurm: {{mem: 1G}}\n"),
+        load(f"{GOOD}setup: ['true']\n"),
+        load("name: x\ntarget: osc.py:f\nsource: {manual: [{a: 1}]}\n"),
+        load("name: x\ntarget: osc.py:f\nsource: {manual: [{a: 2}]}\n"),
+    ]
+    assert len({manifest.fingerprint for manifest in changed} | {base}) == len(changed) + 1
+
+
+def test_no_text_makes_a_traceback(write: Write) -> None:
+    """Manifests with a piece replaced by something else are fine or end in a ManifestError."""
+    chance = random.Random(1)
+    pieces = FULL.split()
+    odd = ["", "{}", "[]", "~", "-1", "1e999", ".nan", "{a: b}", "[[1]]", "'x'", "true", "\0", "&a"]
+    refused = 0
+    for _ in range(300):
+        path = write(FULL.replace(chance.choice(pieces), chance.choice(odd), 1))
+        try:
+            load_manifest(path)
+        except ManifestError:
+            refused += 1
+    assert 100 < refused < 300

@@ -1,0 +1,184 @@
+"""Targets, commands, Slurm options: what is refused, and how it is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.manifests import GOOD, load, mistakes, write
+
+__all__ = ["load", "mistakes", "write"]  # fixtures are found by their names
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("partiton: x", "slurm.partiton: unknown sbatch option. Did you mean 'partition'?"),
+        ("tiem: 1", "slurm.tiem: unknown sbatch option. Did you mean 'time'?"),
+        ("cpus_per_task: 1", "slurm.cpus_per_task: is not the name of an sbatch option. Did you"),
+        ("--time: 1", "slurm.--time: is not the name of an sbatch option. Did you mean 'time'?"),
+        ("p: x", "slurm.p: is not the name of an sbatch option. Write a long option"),
+        ("'': x", "slurm.: is not the name"),
+        ('"a\\n#SBATCH --wrap": x', "slurm.a\n#SBATCH --wrap: is not the name"),
+        ("array: 1-3", "slurm.array: cannot be set: hpcsweep sets it itself."),
+        ("job-name: x", "slurm.job-name: cannot be set"),
+        ("output: x", "slurm.output: cannot be set"),
+        ("error: x", "slurm.error: cannot be set"),
+        ("parsable: true", "slurm.parsable: cannot be set"),
+        ("signal: x", "slurm.signal: cannot be set"),
+        ("requeue: true", "slurm.requeue: cannot be set"),
+        ("no-requeue: true", "slurm.no-requeue: cannot be set"),
+        ("open-mode: append", "slurm.open-mode: cannot be set"),
+        ("wrap: x", "slurm.wrap: cannot be set"),
+        ("export: ALL", "slurm.export: cannot be set"),
+        ("chdir: /", "slurm.chdir: cannot be set"),
+        ("dependency: x", "slurm.dependency: cannot be set"),
+        ("test-only: true", "slurm.test-only: cannot be set"),
+        ("clusters: x", "slurm.clusters: cannot be set"),
+        # sbatch takes any unambiguous beginning for the option itself.
+        ("outp: x", "slurm.outp: is an abbreviated sbatch option. Write its full name."),
+        ("partit: x", "slurm.partit: is an abbreviated sbatch option."),
+        ("time: 30m", "slurm.time: is the text '30m', not a time."),
+        ("time: 1:2:3:4", "slurm.time: is the text '1:2:3:4', not a time."),
+        ("time: 1-0-0", "slurm.time: is the text '1-0-0', not a time."),
+        ("time: 1.5", "slurm.time: is the number 1.5, not a time."),
+        ("time: true", "slurm.time: is true, not a time."),
+        ("time: -5", "slurm.time: is the text '-5', not a time."),
+        ("mem: 1.5G", "slurm.mem: is the text '1.5G', not an amount of memory."),
+        ("mem: 500B", "slurm.mem: is the text '500B', not an amount of memory."),
+        ("cpus-per-task: 0", "slurm.cpus-per-task: is the text '0', not a count of CPUs."),
+        ("cpus-per-task: x", "slurm.cpus-per-task: is the text 'x', not a count of CPUs."),
+        ("qos:", "slurm.qos: is empty, not a value for sbatch."),
+        ("qos: [a]", "slurm.qos: is a list, not a value for sbatch."),
+        ("nice: 1.5", "slurm.nice: is the number 1.5, not a value for sbatch."),
+        ("comment: a b", "slurm.comment: is the text 'a b', not a value for sbatch."),
+        ('comment: "a\\nb"', "slurm.comment: is the text 'a\\nb', not a value for sbatch."),
+        ('comment: "$(id)"', "slurm.comment: is the text '$(id)', not a value for sbatch."),
+        ('comment: ""', "slurm.comment: is the text '', not a value for sbatch."),
+        (f"comment: {'x' * 1025}", "slurm.comment: is the text"),
+    ],
+)
+def test_slurm_options_that_are_refused(
+    mistakes: Callable[..., list[str]], option: str, expected: str
+) -> None:
+    (found,) = mistakes(f"{GOOD}slurm:\n  {option}\n")
+    assert found.startswith(f"m.yaml:5: {expected}")
+
+
+def test_cpus_per_case_and_cpus_per_task_must_agree(mistakes: Callable[..., list[str]]) -> None:
+    (found,) = mistakes(f"{GOOD}cpus_per_case: 4\nslurm:\n  cpus-per-task: 2\n")
+    assert found.startswith("m.yaml:4: cpus_per_case: is 4, but slurm.cpus-per-task is 2 (")
+    assert found.endswith("m.yaml:6). Keep one of them.")
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("target: 3", "target: is the number 3, not a text."),
+        ("target: osc.py", "target: 'osc.py' names no function. Write file.py:function"),
+        ("target: :f", "target: ':f' names no function."),
+        ("target: 'osc.py:'", "target: '' is not the name of a function."),
+        ("target: osc.py:<lambda>", "target: '<lambda>' is not the name of a function."),
+        ("target: osc.py:class", "target: 'class' is not the name of a function."),
+        ("target: osc.py:f()", "target: 'f()' is not the name of a function."),
+        (
+            "target: pack-mod:f",
+            "target: 'pack-mod' is neither a .py file nor the name of a module.",
+        ),
+        ("target: sub/osc:f", "target: 'sub/osc' is neither a .py file"),
+        ("target: /tmp/osc.py:f", "target: '/tmp/osc.py' is not a path relative to the manifest."),
+        ("target: ~/osc.py:f", "target: '~/osc.py' is not a path relative to the manifest."),
+        ("target: ocs.py:f", "target: there is no file 'ocs.py' in"),
+        ("target: no/osc.py:f", "target: there is no file 'no/osc.py' in"),
+        (f"target: {'x' * 300}.py:f", "target: 'xxxxx"),
+        ("target: osc.py:f\ncommand: [x]", "command: there is a target, too. Keep one of them."),
+        ("command: ./sim", "command: is one text; no shell splits it"),
+        ("command: []", "command: is an empty list."),
+        ("command:", "command: is empty, not a list."),
+        ("command: {a: b}", "command: is a mapping, not a list."),
+        (
+            'command: [sim, 3, "{params_json}"]',
+            'command[1]: is the number 3, not a text. Quote it: "3".',
+        ),
+        (
+            "command: [sim, '{dt}', {omega}]",
+            'command[2]: is a mapping, not a text. Quote it: "{omega}".',
+        ),
+        ('command: ["", "{params_json}"]', "command[0]: cannot be an argument of a program."),
+        (
+            'command: [sim, "{params_json}", "a\\0b"]',
+            "command[2]: cannot be an argument of a program.",
+        ),
+        (
+            "command: [sim, '{params_json}', '{omgea}']",
+            "command[2]: nothing fills {omgea}. Did you mean {omega}?",
+        ),
+        (
+            "command: [sim, '{params_json}', '{x}']",
+            "command[2]: nothing fills {x}. Known are omega, dt, run_dir, seed,",
+        ),
+        (
+            "command: [sim, '{params_json}', '{omega:.3f}']",
+            "command[2]: nothing fills a placeholder of '{omega:.3f}'. Placeholders are plain",
+        ),
+        (
+            "command: [sim, '{params_json}', '{}']",
+            "command[2]: nothing fills a placeholder of '{}'.",
+        ),
+        (
+            "command: [sim, '{params_json}', '{omega.real}']",
+            "command[2]: nothing fills a placeholder",
+        ),
+        (
+            "command: [sim, '{params_json}', 'a{b']",
+            "command[2]: the brace { in 'a{b' has no partner.",
+        ),
+        (
+            "command: [sim, '{params_json}', 'a}b']",
+            "command[2]: the brace } in 'a}b' has no partner.",
+        ),
+        (
+            "command: [sim, '{params_json}', '{{}']",
+            "command[2]: the brace } in '{{}' has no partner.",
+        ),
+    ],
+)
+def test_targets_that_are_refused(
+    mistakes: Callable[..., list[str]], written: str, expected: str
+) -> None:
+    (found,) = mistakes(GOOD.replace("target: osc.py:simulate", written))
+    line = 3 if "\n" in written else 2
+    assert found.startswith(f"m.yaml:{line}: {expected}")
+
+
+def test_a_missing_file_is_hinted_at(mistakes: Callable[..., list[str]]) -> None:
+    (found,) = mistakes(GOOD.replace("osc.py", "ocs.py"))
+    assert found.endswith("Did you mean 'osc.py'?")
+    (found,) = mistakes(GOOD.replace("osc.py", "no/osc.py"))
+    assert found.endswith("Its directory is missing, too.")
+
+
+def test_parameters_that_a_command_does_not_use(mistakes: Callable[..., list[str]]) -> None:
+    found = mistakes(
+        "name: x\ncommand: [sim, '{a}']\nsource:\n  manual:\n"
+        "    - {a: 1}\n    - {a: 2, b: 1}\n    - {b: 2,\n       c: 3}\n"
+    )
+    assert [mistake.split(" Put")[0] for mistake in found] == [
+        "m.yaml:6: source.manual[1].b: the command does not use this parameter.",
+        "m.yaml:8: source.manual[2].c: the command does not use this parameter.",
+    ]
+    (found_index,) = mistakes("name: x\ncommand: [s, '{index}']\nsource: {grid: {index: [1]}}\n")
+    assert "source.grid.index: a command has {index} for something else." in found_index
+
+
+def test_a_command_is_checked_although_a_value_of_the_source_is_wrong(
+    mistakes: Callable[..., list[str]],
+) -> None:
+    found = mistakes("name: x\ncommand: [sim, '{aa}']\nsource: {grid: {ab: [], c: [1]}}\n")
+    assert [mistake.split(": ")[1] for mistake in found] == [
+        "command[1]",
+        "source.grid.ab",
+        "source.grid.ab",
+        "source.grid.c",
+    ]

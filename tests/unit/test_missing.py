@@ -1,0 +1,121 @@
+"""What a submit would send: what is missing, and nothing that anybody may still be running."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hpcsweep.indexset import IndexSet
+from hpcsweep.ingest import fresh_store
+from hpcsweep.journal import JournalWriter
+from hpcsweep.missing import Missing, Wanted, what_is_missing
+from hpcsweep.sources import grid
+from hpcsweep.unstarted import newest
+from hpcsweep.verdicts import View, sent_parts
+from tests.support.sweeps import MadeSweep
+
+OLD, NEW = "0" * 16, "1" * 16
+
+
+def journal(made: MadeSweep, submission: int, generation: int, **ends: str) -> None:
+    """What a task left: by index ("i3"), status or "status: reason", and the code's digest."""
+    common = {"v": 1, "manifest": made.directory.newest_manifest(), "chunk": 0,
+              "attempt": [generation, submission, 0, "a" * 16]}  # fmt: skip
+    writer = JournalWriter(
+        made.directory.journal_root / f"{submission:04d}" / "0" / f"0.0.{submission}.jsonl"
+    )
+    for name, said in ends.items():
+        index = int(name[1:])
+        status, _, digest = said.partition(" ")
+        about = {"index": index, "case_id": made.source[index].case_id}
+        if status == "begun":
+            writer.append(common | about | {"kind": "begin"})
+            continue
+        reason = {"failed": "error", "interrupted": "lost"}.get(status)
+        writer.append(
+            common | about | {"kind": "end", "word": 2, "status": status, "reason": reason,
+                              "code_digest": digest or NEW}
+        )  # fmt: skip
+    writer.close()
+
+
+def missing(made: MadeSweep, rerun: str | None = None, wanted: Wanted | None = None) -> Missing:
+    """Of a cluster that holds every part that has a job and no end."""
+    with fresh_store(made.directory) as store:
+        view = View(parts=sent_parts(made.directory, store))
+        return what_is_missing(wanted or newest(made.directory), store, view, rerun, NEW)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> MadeSweep:
+    """One submission that is over, of which every kind of end was left."""
+    found = MadeSweep(tmp_path, grid(x=list(range(8))))
+    found.plan(IndexSet.all(7))
+    journal(found, 1, 0, i0="complete", i1=f"complete {OLD}", i2="failed", i3="interrupted",
+            i4="begun")  # fmt: skip
+    return found
+
+
+def test_neither_complete_nor_failed(made: MadeSweep) -> None:
+    found = missing(made)
+    assert found.indices == IndexSet.of([3, 4, 5, 6, 7])
+    assert found.complete == IndexSet.of([0, 1])
+    assert found.failed == IndexSet.of([2])
+    assert found.stale == IndexSet.of([1])
+    assert (found.held, found.generation) == (IndexSet(), 0)
+
+
+@pytest.mark.parametrize(("rerun", "again"), [("failed", [2]), ("stale", [1]), ("all", [0, 1, 2])])
+def test_a_rerun_raises_the_generation(made: MadeSweep, rerun: str, again: list[int]) -> None:
+    found = missing(made, rerun)
+    assert found.indices == IndexSet.of([*again, 3, 4, 5, 6, 7])
+    assert found.generation == 1
+
+
+def test_a_rerun_of_nothing_raises_nothing(made: MadeSweep) -> None:
+    journal(made, 2, 0, i1="complete", i2="complete")
+    made.plan(IndexSet.all(3))
+    assert missing(made, "failed").generation == 0
+    journal(made, 3, 1, i1="complete")
+    made.plan(IndexSet.all(3), generation=1)
+    assert missing(made, "stale").generation == 1
+
+
+def test_what_the_cluster_holds_is_not_sent_again(made: MadeSweep) -> None:
+    made.handed_in()
+    found = missing(made)
+    assert found.indices == IndexSet.of([7])
+    assert found.held == IndexSet.of([3, 4, 5, 6])
+    again = missing(made, "all")
+    assert again.indices == IndexSet.of([7])
+    assert again.held == IndexSet.all(7)
+    assert again.generation == 0
+
+
+def test_nor_is_a_part_without_an_answer(made: MadeSweep) -> None:
+    made.fact("intent", job_name="n", time=0.0)
+    assert missing(made).indices == IndexSet.of([7])
+    made.fact("void", why="refused", time=0.0)
+    assert missing(made).indices == IndexSet.of([3, 4, 5, 6, 7])
+
+
+def test_a_finished_sweep_misses_nothing(made: MadeSweep) -> None:
+    journal(made, 2, 1, **{f"i{index}": "complete" for index in range(8)})
+    made.plan(generation=1)
+    found = missing(made)
+    assert (found.indices, found.complete) == (IndexSet(), IndexSet.all(8))
+
+
+def test_a_manifest_that_grew(made: MadeSweep) -> None:
+    """What is finished and still in the source stays; what is new is missing."""
+    made.freeze(grid(x=[9, 0, 3, 2, 7, 8]))
+    wanted = Wanted(sweep=made.directory, manifest=made.manifest, source=made.source)
+    found = missing(made, wanted=wanted)
+    assert found.complete == IndexSet.of([1])  # x = 0; x = 1 is not in it any more
+    assert found.failed == IndexSet.of([3])  # x = 2
+    assert found.indices == IndexSet.of([0, 2, 4, 5])
+    made.handed_in()
+    found = missing(made, wanted=wanted)
+    assert found.held == IndexSet.of([2])  # x = 3
+    assert found.indices == IndexSet.of([0, 4, 5])

@@ -1,0 +1,193 @@
+"""Publishing: of all attempts at a case one has its place, and none of them loses a file."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpcsweep.logbook import run as rundir
+from hpcsweep.logbook.run import Run
+from hpcsweep.plan import attempt_dir
+from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status
+
+CASE = ParamCase(index=0, params={"x": 1}, case_id="0123456789abcdef")
+FAILED = Outcome(status=Status.FAILED, reason=Reason.ERROR, error={"message": "no"})
+COMPLETE = Outcome(status=Status.COMPLETE, metrics={"a": 1})
+
+PUBLISHER = """
+import sys
+from pathlib import Path
+from hpcsweep.logbook import run as rundir
+from hpcsweep.records import Status
+sys.path.insert(0, sys.argv[1])
+from tests.unit.test_publish import make_run
+sweep, rounds, number = Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+sys.stdin.read()
+for n in range(rounds):
+    run = make_run(restart=number, token=f"{number:016x}")
+    home = sweep / str(n)
+    source = home / f"runs/.attempts/{run.case.case_id}.{run.attempt.token}"
+    rundir.publish(home, source, home / "runs/log_x", run, Status.COMPLETE)
+"""
+
+
+def make_run(*, generation: int = 0, submission: int = 1, restart: int = 0, token: str) -> Run:
+    attempt = Attempt(generation=generation, submission=submission, restart=restart, token=token)
+    return Run(
+        run_id="x", case=CASE, attempt=attempt, chunk=0, manifest="f" * 16, seed=1, host="n1"
+    )
+
+
+def finished(sweep: Path, run: Run, outcome: Outcome) -> Path:
+    """An attempt's directory, complete but for its place."""
+    path = sweep / attempt_dir(CASE.case_id, run.attempt.token)
+    rundir.begin(path, run, "2026-01-01")
+    (path / "own.txt").write_text(run.attempt.token)
+    rundir.finish(path, run, outcome)
+    return path
+
+
+def tokens(sweep: Path) -> tuple[str, set[str]]:
+    """Of the published attempt, and of those that lie in their own places."""
+    final = sweep / "runs/log_x"
+    published = json.loads((final / "metadata.json").read_bytes())["token"]
+    assert (final / "own.txt").read_text() == published
+    others = set()
+    for path in (sweep / "runs/.attempts").iterdir():
+        assert (path / "own.txt").read_text() == path.name.partition(".")[2]
+        others.add(path.name.partition(".")[2])
+    return published, others
+
+
+# In ascending order: each takes the place of all before it, and gives way to none of them.
+RANKED: list[tuple[dict[str, Any], Outcome]] = [
+    ({"token": "a" * 16}, FAILED),
+    ({"token": "b" * 16}, FAILED),
+    ({"token": "0" * 16, "restart": 1}, FAILED),
+    ({"token": "1" * 16, "submission": 2}, FAILED),
+    ({"token": "c" * 16}, COMPLETE),
+    ({"token": "d" * 16}, COMPLETE),
+    ({"token": "2" * 16, "restart": 1}, COMPLETE),
+    ({"token": "3" * 16, "submission": 2}, COMPLETE),
+    ({"token": "4" * 16, "generation": 1}, FAILED),
+    ({"token": "5" * 16, "generation": 1}, COMPLETE),
+]
+
+
+@pytest.mark.parametrize(("low", "high"), [*itertools.combinations(range(len(RANKED)), 2)])
+def test_the_higher_attempt_has_the_place(tmp_path: Path, low: int, high: int) -> None:
+    for number, order in enumerate(((low, high), (high, low))):
+        sweep = tmp_path / str(number)
+        for which in order:
+            fields, outcome = RANKED[which]
+            run = make_run(**fields)
+            source = finished(sweep, run, outcome)
+            won = rundir.publish(sweep, source, sweep / "runs/log_x", run, outcome.status)
+            assert won is (which == high or order[0] == which)
+        assert tokens(sweep) == (RANKED[high][0]["token"], {RANKED[low][0]["token"]})
+
+
+def test_an_attempt_that_somebody_else_published(tmp_path: Path) -> None:
+    """Another start found it complete and gave it its place a moment earlier."""
+    run = make_run(token="a" * 16)
+    source = finished(tmp_path, run, COMPLETE)
+    final = tmp_path / "runs/log_x"
+    assert rundir.publish(tmp_path, source, final, run, Status.COMPLETE)
+    assert rundir.publish(tmp_path, source, final, run, Status.COMPLETE)
+    assert tokens(tmp_path) == ("a" * 16, set())
+
+
+def test_a_place_that_is_left_while_it_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A third attempt moves the one that has the place back, and is not quick enough itself."""
+    final = tmp_path / "runs/log_x"
+    lower = make_run(token="a" * 16)
+    rundir.publish(tmp_path, finished(tmp_path, lower, COMPLETE), final, lower, Status.COMPLETE)
+    real = rundir.read_metadata
+
+    def late(path: Path) -> dict[str, Any] | None:
+        monkeypatch.setattr(rundir, "read_metadata", real)
+        path.rename(tmp_path / attempt_dir(CASE.case_id, "a" * 16))
+        return real(path)
+
+    higher = make_run(token="b" * 16)
+    source = finished(tmp_path, higher, COMPLETE)
+    monkeypatch.setattr(rundir, "read_metadata", late)
+    assert rundir.publish(tmp_path, source, final, higher, Status.COMPLETE)
+    assert tokens(tmp_path) == ("b" * 16, {"a" * 16})
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{"])
+def test_a_directory_that_says_nothing_keeps_its_place(tmp_path: Path, content: str | None) -> None:
+    final = tmp_path / "runs/log_x"
+    final.mkdir(parents=True)
+    (final / "own.txt").write_text("somebody's")
+    if content is not None:
+        (final / "metadata.json").write_text(content)
+    run = make_run(token="a" * 16, generation=9)
+    source = finished(tmp_path, run, COMPLETE)
+    assert not rundir.publish(tmp_path, source, final, run, Status.COMPLETE)
+    assert (final / "own.txt").read_text() == "somebody's"
+    assert (source / "own.txt").exists()
+
+
+def test_an_empty_directory_is_no_attempt(tmp_path: Path) -> None:
+    final = tmp_path / "runs/log_x"
+    final.mkdir(parents=True)
+    run = make_run(token="a" * 16)
+    source = finished(tmp_path, run, COMPLETE)
+    assert rundir.publish(tmp_path, source, final, run, Status.COMPLETE)
+
+
+def test_eight_at_once(tmp_path: Path) -> None:
+    """The highest ends up in the place; each of the others with all of its files in its own."""
+    rounds, processes = 15, 8
+    for n in range(rounds):
+        for number in range(processes):
+            finished(tmp_path / str(n), make_run(restart=number, token=f"{number:016x}"), COMPLETE)
+    root = str(Path(__file__).parents[2])
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", PUBLISHER, root, str(tmp_path), str(rounds), str(number)],
+            stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for number in range(processes)
+    ]  # fmt: skip
+    for process in started:  # all of them wait for the end of their input
+        assert process.stdin
+        process.stdin.close()
+        process.stdin = None
+    for process in started:
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+    for n in range(rounds):
+        highest, *others = (f"{number:016x}" for number in reversed(range(processes)))
+        assert tokens(tmp_path / str(n)) == (highest, set(others)), n
+
+
+def test_what_a_run_directory_says_of_itself(tmp_path: Path) -> None:
+    run = make_run(token="a" * 16, generation=2)
+    path = finished(tmp_path, run, COMPLETE)
+    found = rundir.read_metadata(path)
+    assert found is not None
+    said = {"run_id": "x", "case_id": CASE.case_id, "index": 0, "generation": 2, "status":
+            "complete", "token": "a" * 16, "seed": f"{1:032x}", "start_time": None}  # fmt: skip
+    assert {name: found.get(name) for name in said} == said
+    assert rundir.read_metrics(path) == {"a": 1}
+    failed = finished(tmp_path, make_run(token="b" * 16), FAILED)
+    assert (rundir.read_metadata(failed) or {})["failure_reason"] == "no"
+    assert rundir.read_metrics(failed) == {}
+
+
+def test_a_begun_run_is_not_complete(tmp_path: Path) -> None:
+    run = make_run(token="a" * 16)
+    rundir.begin(tmp_path / "a", run, "2026-01-01")
+    assert (rundir.read_metadata(tmp_path / "a") or {})["status"] == "initialized"
+    assert rundir.read_metadata(tmp_path / "none") is None

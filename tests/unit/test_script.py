@@ -1,0 +1,278 @@
+"""The batch script: what it says, and what never becomes a part of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpcsweep.cluster.script import Script, template_directory
+from hpcsweep.errors import InputError
+from hpcsweep.manifest.frozen import FrozenManifest, SetupLine, Target, sealed
+from hpcsweep.records import Resources
+from hpcsweep.sources import manual
+from hpcsweep.submit import script_for
+from tests.support.wait import wait_until
+
+HOSTILE = [
+    "plain",
+    "with space",
+    "it's",
+    'quo"te',
+    "$(touch canary)",
+    "`touch canary`",
+    "${HOME}",
+    "a;touch canary",
+    "a&&touch canary",
+    "%j%A",
+    "*?[x]",
+    "~",
+    "-option",
+    "#SBATCH --mem=1",
+    "{{ 7*7 }}",
+    "{% raw %}",
+    "ünïcödé",
+    "!bang",
+]
+
+
+def render(**fields: Any) -> str:
+    values: dict[str, Any] = {
+        "sweep_name": "s",
+        "options": {},
+        "setup": (),
+        "python": "/usr/bin/python3",
+        "sweep_dir": "/scratch/s",
+        "submission": 1,
+    }
+    return Script(**(values | fields)).render()
+
+
+def lines(*texts: str) -> tuple[SetupLine, ...]:
+    return tuple(
+        SetupLine(text=text, where=f"m.yaml:{number}") for number, text in enumerate(texts)
+    )
+
+
+def check_syntax(script: str) -> None:
+    done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), script
+
+
+class Recorder:
+    """A program in the place of Python that writes down how it was called."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.path = directory / "py thon$(x)"
+        self.calls = directory / "calls"
+        self.path.write_text(
+            f"#!{sys.executable}\nimport json, os, sys\n"
+            f"with open({str(self.calls)!r}, 'a') as f:\n"
+            "    f.write(json.dumps([sys.argv[1:], os.environ.get('MARK'), os.getpid()]) + '\\n')\n"
+        )
+        self.path.chmod(self.path.stat().st_mode | stat.S_IXUSR)
+
+    def run(self, script: str, *, part: str = "3") -> tuple[int, list[Any], int]:
+        """Exit code of the script, what the program was called with, and the script's pid."""
+        path = self.directory / "script"
+        path.write_text(script)
+        process = subprocess.Popen(
+            ["bash", str(path), part], cwd=self.directory, stderr=subprocess.PIPE, text=True
+        )
+        process.communicate(timeout=30)
+        called = self.calls.read_text().splitlines() if self.calls.exists() else []
+        return process.returncode, [json.loads(line) for line in called], process.pid
+
+
+# --- what it says --------------------------------------------------------------------------------
+
+
+def test_every_script_can_be_requeued_and_warned() -> None:
+    script = render(options={"time": "00:30:00", "exclusive": "", "mem": "2G"})
+    directives = [line for line in script.splitlines() if line.startswith("#SBATCH")]
+    assert directives == [
+        "#SBATCH --requeue",
+        "#SBATCH --open-mode=append",
+        "#SBATCH --signal=B:USR2@90",
+        "#SBATCH --exclusive",
+        "#SBATCH --mem=2G",
+        "#SBATCH --time=00:30:00",
+    ]
+
+
+def test_directives_come_before_any_command() -> None:
+    """sbatch reads them up to the first line that is a command (22.05)."""
+    script = render(options={"mem": "2G"}, setup=lines("echo #SBATCH --mem=9G"))
+    body = script.splitlines()
+    assert body[0] == "#!/bin/bash"
+    first = next(n for n, line in enumerate(body) if line and not line.startswith("#"))
+    assert all(not line.startswith("#SBATCH") for line in body[first:])
+
+
+def test_the_worker_takes_the_place_of_the_shell(tmp_path: Path) -> None:
+    """So that TERM and USR2, sent to the batch shell, reach it."""
+    recorder = Recorder(tmp_path)
+    code, calls, pid = recorder.run(render(python=str(recorder.path), submission=7))
+    assert code == 0
+    ((argv, _, worker),) = calls
+    assert argv[-5:] == ["-m", "hpcsweep.worker", "/scratch/s", "7", "3"]
+    assert worker == pid
+
+
+def test_setup_lines_stand_as_they_were_written() -> None:
+    texts = ["module load gcc/12 # {{ not ours }}", "  export A='b  c'", 'X="$(date)"; {% x %}']
+    script = render(setup=lines(*texts))
+    for text in texts:
+        assert f"\n{text}\n" in script
+    check_syntax(script)
+
+
+def test_setup_lines_run_before_the_worker(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    script = render(python=str(recorder.path), setup=lines("MARK=1", "export MARK=$((MARK+1))"))
+    code, ((_, mark, _),), _ = recorder.run(script)
+    assert (code, mark) == (0, "2")
+
+
+@pytest.mark.parametrize(
+    ("text", "exit_code"),
+    [
+        ("false", 1),
+        ("exit 7", 7),
+        ("nosuchprogram", 127),
+        ("true | false", 1),
+        ("cd /nonexistent", 1),
+        ("set -u; echo $UNSET", 1),
+        ("f() { return 9; }; f", 9),
+        ("sh -c 'kill -SEGV $$'", 139),
+    ],
+)
+def test_a_setup_line_that_fails_is_told_to_the_worker(
+    tmp_path: Path, text: str, exit_code: int
+) -> None:
+    recorder = Recorder(tmp_path)
+    script = render(python=str(recorder.path), setup=lines("MARK=1", text, "touch later"))
+    _, calls, _ = recorder.run(script)
+    ((argv, _, _),) = calls
+    assert argv[-4:] == ["3", "--setup-failed", "m.yaml:1", str(exit_code)]
+    assert not (tmp_path / "later").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_signal_during_setup_is_no_failure_of_it(tmp_path: Path, number: signal.Signals) -> None:
+    """A task that is cancelled while it loads modules is interrupted; none of its cases failed."""
+    recorder = Recorder(tmp_path)
+    path = tmp_path / "script"
+    path.write_text(
+        render(
+            python=str(recorder.path),
+            setup=lines("touch begun", "while [ ! -e over ]; do sleep 0.05; done", "touch later"),
+        )
+    )
+    with subprocess.Popen(["bash", str(path), "0"], cwd=tmp_path) as process:
+        wait_until((tmp_path / "begun").exists, 20, "the setup began")
+        process.send_signal(number)
+        (tmp_path / "over").touch()
+        assert process.wait(20) == 75
+    assert not recorder.calls.exists()
+    assert not (tmp_path / "later").exists()
+
+
+# --- what never becomes a part of it -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_path_stays_one_word(tmp_path: Path, name: str) -> None:
+    recorder = Recorder(tmp_path)
+    script = render(
+        python=str(recorder.path), sweep_dir=f"/scratch/{name}", setup=lines("true", "exit 4")
+    )
+    check_syntax(script)
+    _, ((argv, _, _),), _ = recorder.run(script)
+    assert argv[argv.index("hpcsweep.worker") + 1] == f"/scratch/{name}"
+    assert not (tmp_path / "canary").exists()
+
+
+@pytest.mark.parametrize("where", HOSTILE)
+def test_the_place_of_a_setup_line_stays_one_word(tmp_path: Path, where: str) -> None:
+    recorder = Recorder(tmp_path)
+    setup = (SetupLine(text="exit 4", where=where),)
+    _, ((argv, _, _),), _ = recorder.run(render(python=str(recorder.path), setup=setup))
+    assert argv[-2:] == [where, "4"]
+    assert not (tmp_path / "canary").exists()
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\rb", "a\\b", "a\0b", "a\x1bb", "\n#SBATCH --mem=1"])
+def test_a_path_that_slurm_would_not_understand_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="backslash or a control character"):
+        render(sweep_dir=f"/scratch/{name}")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["a b", "1G\n#SBATCH --uid=0", "$(x)", "`x`", "a;b", "a'b", 'a"b', "a#b", "a\tb", "ä", "a\\b",
+     "2G\n", "\n"],
+)  # fmt: skip
+def test_a_directive_is_one_word(value: str) -> None:
+    with pytest.raises(InputError, match="cannot be written as a directive"):
+        render(options={"mem": value})
+
+
+@pytest.mark.parametrize("option", ["Mem", "mem=1", "mem\n", "-mem", "mem 2", "", "a;b"])
+def test_the_name_of_a_directive_is_one_too(option: str) -> None:
+    with pytest.raises(InputError, match="cannot be written as a directive"):
+        render(options={option: "1"})
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20))
+def test_no_value_makes_another_directive(value: str) -> None:
+    try:
+        script = render(options={"comment": value})
+    except InputError:
+        return
+    assert len([line for line in script.splitlines() if "SBATCH" in line]) == 4
+    assert shlex.split(f"--comment={value}") == [f"--comment={value}"]
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30))
+def test_parameters_never_reach_the_script(text: str) -> None:
+    """They stand in the frozen manifest alone: other ones make the same script."""
+
+    def script(value: str) -> str:
+        source = manual([{"x": value, "y": [value]}])
+        manifest = FrozenManifest(
+            name="s",
+            root="/home/me",
+            target=Target(argv=("prog", "{x}", value.replace("{", "").replace("}", ""))),
+            source=source.to_manifest_dict(),
+            setup=lines("module load gcc"),
+            resources=Resources(options={"mem": "1G"}),
+        )
+        return script_for(sealed(manifest), Path("/scratch/s"), 1)
+
+    assert script(text) == script("plain")
+
+
+def test_the_rendered_scripts_are_bash() -> None:
+    for options in ({}, {"time": "1", "exclusive": ""}):
+        for setup in ((), lines("a", "b 'c'")):
+            check_syntax(render(options=options, setup=setup))
+
+
+def test_the_template_is_found_and_nothing_in_it_is_undefined() -> None:
+    assert (template_directory() / "array.sbatch.j2").is_file()
+    script = render(setup=lines("x"))
+    assert "{{" not in script
+    assert "{%" not in script
+    assert os.linesep * 3 not in script

@@ -1,0 +1,266 @@
+"""The shape of the code: what a reader may rely on without reading all of it.
+
+Each rule is a function from a file to the places that break it; the lists below are the only
+exceptions. Every rule is tried on text that breaks it, so that none of them sleeps.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+PACKAGE = sorted(REPOSITORY.glob("hpcsweep/**/*.py"))
+TESTS = sorted(path for path in REPOSITORY.glob("tests/**/*.py") if "data" not in path.parts)
+SUPPORT = [path for path in TESTS if "support" in path.parts]
+
+LINES_OF_A_FILE = 400
+LINES_OF_A_FUNCTION = 70
+# The seams that start processes: Slurm's programs, the cases of a task, the emulated Slurm, and
+# the fresh interpreter that tries a target before anything is sent.
+STARTS_PROCESSES = (
+    *("cluster/process.py", "execute/", "worker/", "emulator/", "preflight.py"),
+    # A user's own program, by `log.subprocess`.
+    "logbook/programs.py",
+)
+# Settings are merged once, at the two doors; a task reads what Slurm tells it; a child process
+# inherits the rest.
+READS_ENVIRONMENT = (
+    *("settings.py", "cli/options.py", "sweep.py", "execute/", "worker/", "emulator/"),
+    # A store's URL may be in no file at all.
+    *("cluster/process.py", "runone.py", "doctor.py", "store/location.py"),
+)
+# Where the user's code runs: whatever it raises is its outcome, not a failure of ours.
+CATCHES_ALL = ("execute/child.py", "check.py", "runone.py", "sources/imported.py",
+               "logbook/alone.py")  # fmt: skip
+SLEEPS = ("tests/support/wait.py",)
+
+# os functions that make a process or become another program.
+PROCESS_CALLS = ("fork", "forkpty", "system", "popen", "exec", "posix_spawn", "spawn")
+
+Tree = ast.Module
+Rule = Callable[[Tree], Iterator[int]]
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def long_functions(tree: Tree) -> Iterator[int]:
+    """Functions of more than LINES_OF_A_FUNCTION lines, the docstring not counted."""
+    for node in _functions(tree):
+        doc = node.body[0] if ast.get_docstring(node) else None
+        doc_lines = (doc.end_lineno or 0) - doc.lineno + 1 if doc else 0
+        if (node.end_lineno or 0) - node.lineno + 1 - doc_lines > LINES_OF_A_FUNCTION:
+            yield node.lineno
+
+
+def process_starts(tree: Tree) -> Iterator[int]:
+    """Imports and calls that start a process."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [name.name for name in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        else:
+            continue
+        if {name.partition(".")[0] for name in names} & {"subprocess", "multiprocessing"}:
+            yield node.lineno
+    for name, line in _attributes(tree, "os"):
+        if name.startswith(PROCESS_CALLS):
+            yield line
+
+
+def environment_reads(tree: Tree) -> Iterator[int]:
+    """Uses of this process's environment."""
+    for name, line in _attributes(tree, "os"):
+        if name in ("environ", "environb", "getenv", "putenv"):
+            yield line
+
+
+def catch_alls(tree: Tree) -> Iterator[int]:
+    """Handlers of everything that do not end by raising it again."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ExceptHandler):
+            continue
+        kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+        names = {kind.id for kind in kinds if isinstance(kind, ast.Name)}
+        last = node.body[-1]
+        again = isinstance(last, ast.Raise) and last.exc is None
+        if (node.type is None or names & {"Exception", "BaseException"}) and not again:
+            yield node.lineno
+
+
+def sleeps(tree: Tree) -> Iterator[int]:
+    """Calls of time.sleep."""
+    yield from (line for name, line in _attributes(tree, "time") if name == "sleep")
+
+
+def silent(tree: Tree) -> Iterator[int]:
+    """Public classes and functions without a docstring; an override speaks through its base."""
+    return _silent(tree, _documented_methods())
+
+
+def plain_fields(tree: Tree, text: str) -> Iterator[int]:
+    """Fields of dataclasses without a comment above them."""
+    lines = text.splitlines()
+    for owner in ast.walk(tree):
+        if isinstance(owner, ast.ClassDef) and any(map(_makes_dataclass, owner.decorator_list)):
+            for node in owner.body:
+                above = lines[node.lineno - 2].strip()
+                if isinstance(node, ast.AnnAssign) and not above.startswith("#"):
+                    yield node.lineno
+
+
+def test_files_are_short() -> None:
+    # A file of tests is a table that grows by a case for every mistake that was ever made.
+    lengths = {_name(path): len(path.read_text().splitlines()) for path in PACKAGE + SUPPORT}
+    assert {name: lines for name, lines in lengths.items() if lines > LINES_OF_A_FILE} == {}
+
+
+def test_functions_are_short() -> None:
+    assert _broken(long_functions, PACKAGE + TESTS) == []
+
+
+def test_processes_start_in_the_seams_only() -> None:
+    assert _broken(process_starts, PACKAGE, STARTS_PROCESSES) == []
+
+
+def test_the_environment_is_read_in_few_places() -> None:
+    assert _broken(environment_reads, PACKAGE, READS_ENVIRONMENT) == []
+
+
+def test_everything_is_caught_in_one_place_only() -> None:
+    assert _broken(catch_alls, PACKAGE, CATCHES_ALL) == []
+
+
+def test_tests_wait_instead_of_sleeping() -> None:
+    assert _broken(sleeps, TESTS, SLEEPS) == []
+
+
+def test_what_is_public_says_what_it_is() -> None:
+    assert _broken(silent, PACKAGE) == []
+
+
+def test_each_field_of_a_record_has_its_comment() -> None:
+    text = (REPOSITORY / "hpcsweep/records.py").read_text()
+    assert list(plain_fields(ast.parse(text), text)) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        (long_functions, "def f():\n" + "    x = 1\n" * LINES_OF_A_FUNCTION),
+        (process_starts, "import subprocess"),
+        (process_starts, "from subprocess import run"),
+        (process_starts, "import os; os.posix_spawn('a', [], {})"),
+        (environment_reads, "import os; os.environ['A']"),
+        (environment_reads, "from os import environ"),
+        (catch_alls, "try: f()\nexcept Exception: pass"),
+        (catch_alls, "try: f()\nexcept (ValueError, BaseException) as e: raise X from e"),
+        (catch_alls, "try: f()\nexcept: pass"),
+        (sleeps, "import time; time.sleep(1)"),
+        (sleeps, "from time import sleep"),
+        (silent, "def f(): pass"),
+        (silent, "class A:\n    def f(self): pass\n    'A'"),
+    ],
+)
+def test_a_rule_sees_what_breaks_it(rule: Rule, text: str) -> None:
+    assert list(rule(ast.parse(text)))
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        (long_functions, "def f():\n    '''" + "a\n" * 99 + "'''\n    x = 1"),
+        (catch_alls, "try: f()\nexcept BaseException:\n    g()\n    raise"),
+        (silent, "def _f(): pass\nclass A:\n    'A.'\n    def __len__(self): pass"),
+        (silent, "class A:\n    'A.'\n    def f(self): 'F.'\nclass B(A):\n    'B.'\n    f = A.f"),
+    ],
+)
+def test_a_rule_lets_the_rest_pass(rule: Rule, text: str) -> None:
+    assert list(rule(ast.parse(text))) == []
+
+
+def test_a_field_without_a_comment_is_seen() -> None:
+    text = "@dataclass(frozen=True)\nclass A:\n    # Count of a.\n    a: int\n    b: int\n"
+    assert list(plain_fields(ast.parse(text), text)) == [5]
+
+
+def _broken(rule: Rule, paths: list[Path], allowed: tuple[str, ...] = ()) -> list[str]:
+    return [
+        f"{_name(path)}:{line}"
+        for path in paths
+        if not _name(path).removeprefix("hpcsweep/").startswith(allowed or ("\0",))
+        for line in rule(_parsed(path))
+    ]
+
+
+@cache
+def _parsed(path: Path) -> Tree:
+    return ast.parse(path.read_text())
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(REPOSITORY))
+
+
+def _functions(tree: Tree) -> Iterator[Function]:
+    return (node for node in ast.walk(tree) if isinstance(node, Function))
+
+
+def _attributes(tree: Tree, module: str) -> Iterator[tuple[str, int]]:
+    """What is used of a module: `os.x` and `from os import x`, with the line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.value.id == module:
+                yield node.attr, node.lineno
+        elif isinstance(node, ast.ImportFrom) and node.module == module:
+            yield from ((name.name, node.lineno) for name in node.names)
+
+
+def _makes_dataclass(decorator: ast.expr) -> bool:
+    return "dataclass" in ast.unparse(decorator)
+
+
+def _silent(
+    tree: Tree | ast.ClassDef,
+    documented: dict[str, set[str]],
+    inherited: frozenset[str] = frozenset(),
+) -> Iterator[int]:
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            if not ast.get_docstring(node):
+                yield node.lineno
+            bases = {ast.unparse(base).rpartition(".")[2].partition("[")[0] for base in node.bases}
+            names = frozenset().union(*(documented.get(base, set()) for base in bases))
+            yield from _silent(node, documented, names)
+        if isinstance(node, Function) and not node.name.startswith("_"):
+            marks = {ast.unparse(one).rpartition(".")[2] for one in node.decorator_list}
+            spoken = ast.get_docstring(node) or node.name in inherited
+            if not spoken and not marks & {"overload", "setter"}:
+                yield node.lineno
+
+
+@cache
+def _documented_methods() -> dict[str, set[str]]:
+    """Names of the methods with a docstring by class, over the whole package.
+
+    With what its bases document, however far up.
+    """
+    classes = [
+        node
+        for path in PACKAGE
+        for node in ast.walk(_parsed(path))
+        if isinstance(node, ast.ClassDef)
+    ]
+    found: dict[str, set[str]] = {}
+    for node in classes:
+        methods = [one for one in node.body if isinstance(one, Function)]
+        found[node.name] = {one.name for one in methods if ast.get_docstring(one)}
+    for _ in range(3):  # no deeper than this
+        for node in classes:
+            for base in map(ast.unparse, node.bases):
+                found[node.name] |= found.get(base, set())
+    return found

@@ -1,0 +1,91 @@
+"""Skimming a journal leaves out what its records say twice, and nothing else."""
+
+from __future__ import annotations
+
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpcsweep.journal import VERSION, Reading, encode, read
+
+ATTEMPTS = [[0, 1, 0, "a" * 16], [0, 1, 1, "b" * 16]]
+
+
+def record(kind: str, index: int, attempt: int) -> dict[str, Any]:
+    """As a worker writes it."""
+    common = {"kind": kind, "v": VERSION, "manifest": "f" * 16, "attempt": ATTEMPTS[attempt]}
+    common |= {"chunk": 0, "index": index, "case_id": f"{index:016x}"}
+    if kind == "begin":
+        return common | {"started": "t"}
+    return common | {"word": 2, "status": "complete", "host": '"started":'}
+
+
+lines = st.one_of(
+    st.builds(record, st.sampled_from(["begin", "end"]), st.integers(0, 12), st.integers(0, 1)),
+    st.just({"kind": "beat", "v": VERSION}),
+).map(encode)
+# Torn, empty, of a later format, in another order of keys, and cut off.
+odd = st.sampled_from(
+    [
+        encode(record("end", 1, 0))[:-9] + b"\n",
+        encode(record("begin", 1, 0))[:-9] + b"\n",
+        encode(dict(reversed(record("begin", 1, 0).items()))),
+        encode(record("end", 1, 0) | {"v": VERSION + 1}),
+        b"\n",
+        b"00000000 {}\n",
+        encode([1]),  # type: ignore[arg-type]
+    ]
+)
+
+
+def only(data: bytes, *, skim: bool) -> Reading:
+    """The one piece that is read of a small journal."""
+    with tempfile.NamedTemporaryFile() as file:
+        Path(file.name).write_bytes(data)
+        found = list(read(Path(file.name), skim=skim))
+    return found[0] if found else Reading()
+
+
+@given(st.lists(st.one_of(lines, lines, odd), max_size=12))
+def test_a_begin_is_left_out_only_before_its_end(pieces: list[bytes]) -> None:
+    whole, skimmed = (only(b"".join(pieces), skim=skim) for skim in (False, True))
+    expected = []
+    for this, following in pairwise([*whole.records, {}]):
+        same = all(
+            this.get(name) == following.get(name)
+            for name in ("v", "manifest", "attempt", "chunk", "index", "case_id")
+        )
+        if not (this["kind"] == "begin" and following.get("kind") == "end" and same):
+            expected.append(this)
+    # What lies between the two keeps the begin, which does no harm.
+    assert [one for one in skimmed.records if one not in expected] == [
+        one for one in skimmed.records if one["kind"] == "begin" and one not in expected
+    ]
+    assert [one for one in skimmed.records if one in expected] == expected
+    assert len(skimmed.records) + skimmed.superseded == len(whole.records)
+    assert (skimmed.torn, skimmed.offset) == (whole.torn, whole.offset)
+
+
+def test_the_begin_of_a_torn_end_stays() -> None:
+    begin, end = encode(record("begin", 1, 0)), encode(record("end", 1, 0))
+    assert [r["kind"] for r in only(begin + end, skim=True).records] == ["end"]
+    assert only(begin + end, skim=True).superseded == 1
+    torn = end[:-4] + b"!" + end[-3:]
+    assert [r["kind"] for r in only(begin + torn, skim=True).records] == ["begin"]
+    assert [r["kind"] for r in only(begin + end[:-1], skim=True).records] == ["begin"]
+    another = encode(record("end", 1, 1))
+    assert [r["kind"] for r in only(begin + another, skim=True).records] == ["begin", "end"]
+    longer = encode(record("end", 11, 0))
+    assert [r["kind"] for r in only(begin + longer, skim=True).records] == ["begin", "end"]
+
+
+def test_a_torn_begin_is_counted() -> None:
+    begin, end = encode(record("begin", 1, 0)), encode(record("end", 1, 0))
+    torn = begin[:30] + b"7" + begin[31:]
+    assert torn != begin
+    found = only(torn + end, skim=True)
+    assert ([r["kind"] for r in found.records], found.torn) == (["end"], 1)

@@ -1,0 +1,86 @@
+"""Slurm's states: a table for all of them, and nothing concluded from any other word."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpcsweep.cluster.states import TABLE, Life, meaning
+from hpcsweep.records import Reason, Status
+from tests.support.transcripts import TRANSCRIPTS
+
+# slurm.h of 22.05, enum job_states, and the flags that job_state_string prints.
+BASE_STATES = [
+    "PENDING", "RUNNING", "SUSPENDED", "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL",
+    "PREEMPTED", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY",
+]  # fmt: skip
+FLAGS = [
+    "LAUNCH_FAILED", "UPDATE_DB", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESIZING",
+    "CONFIGURING", "COMPLETING", "STOPPED", "RECONFIG_FAIL", "POWER_UP_NODE", "REVOKED",
+    "REQUEUE_FED", "RESV_DEL_HOLD", "SIGNALING", "STAGE_OUT",
+]  # fmt: skip
+
+
+def named_by_squeue() -> list[str]:
+    """The states that squeue lists when it is asked for one that does not exist."""
+    text = (TRANSCRIPTS / "04-queries.txt").read_text()
+    (line,) = [line for line in text.splitlines() if "Valid job states include" in line]
+    return line.rpartition(": ")[2].split(",")
+
+
+@pytest.mark.parametrize("state", [*BASE_STATES, *FLAGS])
+def test_every_state_has_a_meaning(state: str) -> None:
+    assert meaning(state)[0] is not Life.UNKNOWN
+
+
+def test_every_state_that_squeue_names_has_a_meaning() -> None:
+    *states, _cut = named_by_squeue()  # the transcript ends in the middle of one
+    assert len(states) > 12
+    assert {state for state in states if meaning(state)[0] is Life.UNKNOWN} == set()
+
+
+@pytest.mark.parametrize("state", TABLE)
+def test_a_meaning_agrees_with_itself(state: str) -> None:
+    life, status, reason = TABLE[state]
+    if life is Life.ALIVE:
+        assert (status in (Status.PENDING, Status.RUNNING), reason) == (True, None)
+    else:
+        assert life is Life.OVER
+        assert reason is not None
+        assert status is reason.status
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("CANCELLED by 1000", Reason.CANCELLED),
+        ("CANCELLED", Reason.CANCELLED),
+        ("TIMEOUT", Reason.TIMEOUT),
+        ("DEADLINE", Reason.TIMEOUT),
+        ("NODE_FAIL", Reason.NODE_FAIL),
+        ("BOOT_FAIL", Reason.NODE_FAIL),
+        ("PREEMPTED", Reason.PREEMPTED),
+        ("OUT_OF_MEMORY", Reason.OUT_OF_MEMORY),
+        # The worker would have said what it knew: a task that ended says nothing about its cases.
+        ("COMPLETED", Reason.LOST),
+        ("FAILED", Reason.LOST),
+    ],
+)
+def test_why_a_task_is_over(text: str, reason: Reason) -> None:
+    assert meaning(text) == (Life.OVER, reason.status, reason)
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "completed", "CANCELLED+", "COMPLETE", "RUNNING|x", "N/A", "None", "1", "??"]
+)
+def test_nothing_is_concluded_from_another_word(text: str) -> None:
+    assert meaning(text) == (Life.UNKNOWN, Status.UNKNOWN, None)
+
+
+@given(st.text())
+def test_any_text_has_a_meaning(text: str) -> None:
+    life, status, _ = meaning(text)
+    assert (life is Life.UNKNOWN) == (status is Status.UNKNOWN)
+    if not any(text.split(maxsplit=1)[:1] == [state] for state in TABLE):
+        assert life is Life.UNKNOWN

@@ -1,0 +1,157 @@
+"""Status: every index counted once, and the age of what is known."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from hpcsweep import status as module
+from hpcsweep.cluster.slurm import Limits
+from hpcsweep.errors import ClusterUnavailable
+from hpcsweep.indexset import IndexSet
+from hpcsweep.records import Status
+from hpcsweep.settings import Settings
+from hpcsweep.sources import grid, randint, random
+from hpcsweep.status import Summary, status, wait
+from tests.support.sweeps import MadeSweep
+
+SETTINGS = Settings(query_interval_s=0.0, grace_s=0.0)
+
+
+class Queue:
+    """A Slurm with these elements of job 100 in its queue; None when it cannot be asked."""
+
+    kind, state_dir, address = "slurm", "", "here"
+
+    def __init__(self, states: dict[int, str] | None) -> None:
+        self.states = states
+
+    def limits(self) -> Limits:
+        self._ask()
+        return Limits(cluster_name="test", max_array_size=1001, kill_wait_s=30.0)
+
+    def elements(self, _: Any) -> dict[tuple[str, int], str]:
+        return {("100", task): state for task, state in self._ask().items()}
+
+    def accounting(self, _: Any) -> None:
+        self._ask()
+
+    def _ask(self) -> dict[int, str]:
+        if self.states is None:
+            raise ClusterUnavailable("no answer")
+        return self.states
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> MadeSweep:
+    """Five tasks of two cases: the first one has run; one of its cases failed."""
+    python = "def run(x): return {'y': 1 / x}\n"
+    found = MadeSweep(tmp_path, grid(x=list(range(12))), python=python)
+    found.plan(IndexSet.all(10), chunk_size=2)
+    found.handed_in()
+    found.run(0)
+    return found
+
+
+def look(made: MadeSweep, states: dict[int, str] | None) -> Summary:
+    return status(made.directory, Queue(states), SETTINGS)  # type: ignore[arg-type]
+
+
+def test_every_index_is_counted_once(made: MadeSweep) -> None:
+    summary = look(made, {1: "RUNNING", 2: "PENDING", 3: "PENDING", 4: "PENDING"})
+    assert sum(summary.counts.values()) == summary.n_cases == 12
+    assert {name: n for name, n in summary.counts.items() if n} == {
+        Status.COMPLETE: 1, Status.FAILED: 1, Status.PENDING: 10,
+    }  # fmt: skip
+    assert summary.reasons == {"error": 1}
+    assert summary.unsubmitted == 2
+    assert summary.tasks == {"RUNNING": 1, "PENDING": 3}
+    assert (summary.is_complete, summary.is_settled) == (False, False)
+
+
+def test_what_is_gone_is_not_settled_until_it_is_judged(made: MadeSweep) -> None:
+    first = look(made, {1: "RUNNING"})
+    assert first.tasks == {"RUNNING": 1, "gone": 3}
+    for _ in range(4):
+        last = look(made, {1: "RUNNING"})
+    assert last.tasks == {"RUNNING": 1}
+    assert last.counts[Status.INTERRUPTED] == 6
+    assert last.reasons == {"error": 1, "lost": 6}
+    assert sum(last.counts.values()) == 12
+
+
+def test_a_cluster_that_was_never_reached(made: MadeSweep) -> None:
+    summary = look(made, None)
+    assert summary.counts[Status.UNKNOWN] == 8
+    assert summary.counts[Status.PENDING] == 2
+    assert summary.tasks == {"sent": 4}
+    assert (summary.asked_s_ago, summary.problem) == (None, "no answer")
+
+
+def test_a_cluster_that_does_not_answer_any_more(made: MadeSweep) -> None:
+    look(made, dict.fromkeys(range(1, 5), "PENDING"))
+    summary = look(made, None)
+    assert summary.counts[Status.PENDING] == 10  # the last that was heard
+    assert summary.asked_s_ago is not None
+    assert summary.problem == "no answer"
+
+
+def test_a_complete_sweep(made: MadeSweep) -> None:
+    (made.root / "target.py").write_text("def run(x): return {}\n")
+    made.plan(IndexSet.of([0, 10, 11]), generation=1)
+    made.handed_in(2, job_id="101")
+    for task in range(1, 5):
+        made.run(task)
+    made.run(submission=2)
+    summary = look(made, {})
+    assert (summary.is_complete, summary.is_settled, summary.tasks) == (True, True, {})
+    assert summary.submissions == 2
+
+
+def test_two_indices_of_one_case_count_twice(tmp_path: Path) -> None:
+    made = MadeSweep(tmp_path, random({"x": randint(0, 3)}, 8, seed=1))
+    made.plan()
+    made.handed_in()
+    made.run()
+    assert look(made, {}).counts[Status.COMPLETE] == 8
+
+
+def test_damaged_lines_are_told(made: MadeSweep) -> None:
+    (journal,) = made.directory.journal_dir(1).rglob("*.jsonl")
+    with journal.open("ab") as stream:
+        stream.write(b"torn\nand another\n")
+    assert look(made, {}).torn == 2
+
+
+def test_the_document(made: MadeSweep) -> None:
+    document = json.loads(json.dumps(look(made, {1: "RUNNING"}).to_json()))
+    assert document["counts"].keys() == {one.value for one in Status}
+    assert sum(document["counts"].values()) == document["cases"] == 12
+    assert (document["name"], document["complete"], document["submissions"]) == ("s", False, 1)
+    assert document["cluster"].keys() == {"asked_s_ago", "problem"}
+
+
+def test_wait_looks_until_nothing_more_will_happen(
+    made: MadeSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: Iterator[int] = iter(range(1, 5))
+    queue = Queue(dict.fromkeys(range(1, 5), "RUNNING"))
+
+    def sleep(seconds: float) -> None:
+        assert module.LOOK_S[0] <= seconds <= module.LOOK_S[1]
+        task = next(steps)
+        made.run(task)
+        del (queue.states or {})[task]
+
+    clock = SimpleNamespace(sleep=sleep, monotonic=time.monotonic, time=time.time)
+    monkeypatch.setattr(module, "time", clock)
+    seen: list[int] = []
+    found = wait(made.directory, queue, SETTINGS, lambda s: seen.append(sum(s.tasks.values())))  # type: ignore[arg-type]
+    assert seen == [4, 3, 2, 1, 0]
+    assert found.counts[Status.COMPLETE] == 9

@@ -1,0 +1,383 @@
+"""Verdicts: what is concluded from a cluster's words, and above all what is not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hpcsweep import verdicts
+from hpcsweep.errors import SweepError
+from hpcsweep.ingest import fresh_store
+from tests.support.scripted import INTERVAL_S, Scripted, World
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(tmp_path, monkeypatch)
+
+
+# --- what is alive, and what could not be asked --------------------------------------------------
+
+
+def test_states_are_told_in_slurms_words(world: World) -> None:
+    world.cluster.queue = {0: "RUNNING", 1: "COMPLETING"}
+    view = world.look()
+    assert view.alive == {(1, 0): "RUNNING", (1, 1): "COMPLETING"}
+    assert (view.asked, view.problem) == (world.now, None)
+
+
+def test_an_unknown_state_is_alive(world: World) -> None:
+    world.cluster.queue = {0: "TELEPORTING", 1: ""}
+    assert world.verdict_after(5) == {}
+    assert world.look().alive == {(1, 0): "TELEPORTING", (1, 1): ""}
+
+
+def test_no_answer_changes_nothing(world: World) -> None:
+    world.cluster.queue = {0: "RUNNING"}  # the other one left
+    first = world.look()
+    world.cluster.down = True
+    for number in range(1, 10):
+        view = world.look(INTERVAL_S)
+        assert view.alive == first.alive
+        assert view.asked == first.asked == world.now - number * INTERVAL_S  # and keeps its age
+        assert "Unable to contact" in (view.problem or "")
+    assert world.tasks() == {}
+    world.cluster.down = False
+    assert world.look(INTERVAL_S).problem is None
+
+
+def test_without_a_cluster_nothing_is_known_anew(world: World) -> None:
+    first = world.look()
+    view = world.look(10 * INTERVAL_S, cluster=None)
+    assert (view.alive, view.asked) == (first.alive, first.asked)
+    assert {chunk for _, chunk in view.open_chunks} == {0, 1}
+
+
+def test_never_asked_is_unknown_and_not_pending(world: World) -> None:
+    world.cluster.down = True
+    view = world.look()
+    assert (view.asked, view.alive) == (None, {})
+    assert view.problem
+    assert {status for status, _ in world.cases().values()} == {"unknown"}
+
+
+# --- lost ----------------------------------------------------------------------------------------
+
+
+def test_absent_once_is_not_lost(world: World) -> None:
+    world.begin(1, 2)
+    world.look()
+    world.vanish(1)
+    assert world.verdict_after(1) == {}
+    assert world.cases()[2] == ("running", None)
+
+
+def test_absent_twice_a_grace_apart_is_lost_after_two_scans(world: World) -> None:
+    """Without accounting: absent, (sacct), absent again, and a scan of the journals later."""
+    world.begin(1, 2)
+    world.look()
+    world.vanish(1)
+    seen = [world.verdict_after(1) for _ in range(5)]
+    assert seen[:3] == [{}, {}, {}]
+    assert seen[-1] == {1: "lost"}
+    assert world.cluster.asked[2:5] == ["squeue", "sacct", "squeue"]
+    assert world.cases() == {
+        0: ("pending", None),
+        1: ("pending", None),
+        2: ("interrupted", "lost"),
+        3: ("interrupted", "lost"),
+    }
+
+
+def test_two_looks_within_the_grace_prove_nothing(world: World) -> None:
+    world.look()
+    world.vanish(1)
+    for _ in range(30):
+        world.look(1.0)
+    assert world.tasks() == {}
+
+
+def test_a_worker_that_speaks_up_meanwhile_is_believed(world: World) -> None:
+    """Its journal came late over a network file system."""
+    world.look()
+    world.vanish(1)
+    world.verdict_after(3)
+    world.made.run(1)
+    assert world.verdict_after(5)[1] is None  # the worker's own end of the task
+    assert world.cases()[2] == ("complete", None)
+
+
+def test_what_a_worker_says_after_its_verdict_counts(world: World) -> None:
+    world.look()
+    world.vanish(1)
+    assert world.verdict_after(6) == {1: "lost"}
+    world.made.run(1)
+    assert world.cases()[3] == ("complete", None)
+
+
+def test_a_task_that_is_there_again_is_not_lost(world: World) -> None:
+    world.look()
+    for _ in range(4):
+        world.vanish(1)
+        assert world.verdict_after(2) == {}
+        world.cluster.queue[1] = "PENDING"
+        assert world.verdict_after(2) == {}
+
+
+# --- why -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ("TIMEOUT", "timeout"),
+        ("PREEMPTED", "preempted"),
+        ("NODE_FAIL", "node_fail"),
+        ("OUT_OF_MEMORY", "out_of_memory"),
+        ("CANCELLED by 1000", "cancelled"),
+        ("FAILED", "lost"),
+        ("COMPLETED", "lost"),
+    ],
+)
+def test_a_final_row_of_the_accounting_says_why(world: World, state: str, reason: str) -> None:
+    world.begin(1, 2)
+    world.look()
+    world.vanish(1)
+    world.cluster.rows = [(0, "RUNNING", False), (1, state, True)]
+    assert world.verdict_after(2) == {}  # absent; then the row: but the journals want a grace
+    assert world.verdict_after(1) == {1: reason}
+    assert world.cases()[2][1] == reason
+    status = "failed" if state == "OUT_OF_MEMORY" else "interrupted"
+    assert {world.cases()[2][0], world.cases()[3][0]} == {status}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [(1, "COMPLETED", False), (1, "FAILED", False), (1, "REQUEUED", True), (1, "NEW_STATE", True)],
+)
+def test_rows_that_are_no_last_word(world: World, row: tuple[int, str, bool]) -> None:
+    """Phantoms, rows that are being replayed, a requeue, and words that nobody knows."""
+    world.look()
+    world.vanish(1)
+    world.cluster.rows = [row]
+    assert world.verdict_after(3) == {}
+    assert world.memory["over"] == {}
+
+
+def test_a_row_about_a_task_that_is_in_the_queue_is_an_older_start(world: World) -> None:
+    """A requeued task: the accounting still tells how its last start ended."""
+    world.cluster.rows = [(0, "NODE_FAIL", True), (1, "NODE_FAIL", True)]
+    world.look()
+    world.vanish(1)
+    world.verdict_after(1)
+    world.cluster.queue[1] = "PENDING"
+    assert world.verdict_after(6) == {}
+
+
+def test_nor_is_it_kept_for_later(world: World) -> None:
+    world.cluster.rows = [(0, "NODE_FAIL", True)]
+    world.look()
+    world.vanish(1)
+    world.look(INTERVAL_S)
+    world.look(INTERVAL_S)
+    assert world.cluster.asked[-1] == "sacct"
+    world.vanish(0)
+    world.cluster.rows = []
+    assert world.verdict_after(6) == {0: "lost", 1: "lost"}
+
+
+def test_our_own_cancel_is_known(world: World) -> None:
+    world.begin(1, 2)
+    world.look()
+    world.made.fact("cancel", time=world.now + 1)
+    world.vanish(0, 1)
+    assert world.verdict_after(1) == {}
+    assert world.verdict_after(1) == {0: "cancelled", 1: "cancelled"}
+    assert world.cases()[2] == ("interrupted", "cancelled")
+
+
+def test_a_cancel_does_not_explain_what_ended_before(world: World) -> None:
+    world.look()
+    world.vanish(1)
+    world.look(INTERVAL_S)
+    world.made.fact("cancel", time=world.now + 1)
+    assert world.verdict_after(6)[1] == "lost"
+
+
+def test_what_the_queue_says_of_an_ended_task_is_a_hint(world: World) -> None:
+    """Within MinJobAge, where a site keeps no accounting."""
+    world.look()
+    world.cluster.queue[1] = "PREEMPTED"
+    assert world.verdict_after(2) == {}
+    assert world.verdict_after(4) == {1: "preempted"}
+
+
+def test_a_hint_is_forgotten_when_the_task_comes_back(world: World) -> None:
+    world.look()
+    world.cluster.queue[1] = "PREEMPTED"
+    world.look(INTERVAL_S)
+    world.cluster.queue[1] = "RUNNING"
+    world.verdict_after(2)
+    world.vanish(1)
+    assert world.verdict_after(6) == {1: "lost"}
+
+
+def test_terminated_is_refined(world: World) -> None:
+    world.begin(1, 2)
+    world.terminated(1, 2)
+    world.look()
+    assert world.cases()[2] == ("interrupted", "terminated")
+    world.vanish(1)
+    world.cluster.rows = [(1, "TIMEOUT", True)]
+    world.verdict_after(4)
+    assert world.cases()[2] == ("interrupted", "timeout")
+    with fresh_store(world.made.directory) as store:
+        (row,) = store.rows()
+    assert (row["wall_seconds"], row["token"]) == (2.5, "a" * 16)  # what the worker knew stays
+
+
+def test_lost_refines_nothing(world: World) -> None:
+    world.begin(1, 2)
+    world.terminated(1, 2)
+    world.look()
+    world.vanish(1)
+    assert world.verdict_after(6) == {1: "lost"}
+    assert world.cases()[2] == ("interrupted", "terminated")
+
+
+# --- requeue -------------------------------------------------------------------------------------
+
+
+def test_a_start_after_the_verdict_opens_the_task_again(world: World) -> None:
+    world.begin(1, 2)
+    world.look()
+    world.vanish(1)
+    assert world.verdict_after(6) == {1: "lost"}
+    world.begin(1, 2, restart=1, token="c" * 16)
+    world.cluster.queue[1] = "RUNNING"
+    view = world.look(INTERVAL_S)
+    assert {chunk for _, chunk in view.open_chunks} == {0, 1}
+    assert view.alive[1, 1] == "RUNNING"
+    assert world.cases()[2] == ("running", None)
+
+
+# --- how often, and whom -------------------------------------------------------------------------
+
+
+def test_one_question_in_an_interval(world: World) -> None:
+    for _ in range(100):
+        world.look(1.0)
+    assert world.cluster.asked == ["config", "squeue", "squeue"]
+
+
+def test_nor_more_when_nobody_answers(world: World) -> None:
+    world.cluster.down = True
+    for _ in range(100):
+        world.look(1.0)
+    assert world.cluster.asked == ["config", "config"]
+
+
+def test_several_processes_share_the_interval(world: World) -> None:
+    world.look()
+    again = World.__new__(World)
+    again.__dict__.update(world.__dict__)
+    again.cluster = Scripted(queue=world.cluster.queue)
+    view = again.look(INTERVAL_S / 2)
+    assert again.cluster.asked == []
+    assert view.alive == world.look().alive != {}
+
+
+def test_while_one_asks_the_others_see_what_is_known(world: World) -> None:
+    """Another process holds the lock: it is in the middle of a question."""
+    first = world.look()
+    script = (
+        "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX);"
+        "print('locked', flush=True); sys.stdin.read()"
+    )
+    argv = [sys.executable, "-c", script, str(world.made.path / ".cluster.lock")]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "locked\n"
+        asked = list(world.cluster.asked)
+        view = world.look(10 * INTERVAL_S)
+        assert (view.alive, world.cluster.asked) == (first.alive, asked)
+        assert holder.stdin
+        holder.stdin.close()
+
+
+@pytest.mark.parametrize("back_s", [1.0, 1e6])
+def test_a_clock_that_went_back_does_not_stop_the_questions(world: World, back_s: float) -> None:
+    world.look()
+    asked = len(world.cluster.asked)
+    world.look(-back_s)
+    assert len(world.cluster.asked) == asked + 1
+
+
+def test_the_cluster_of_another_name_is_not_asked(world: World) -> None:
+    """Its job 100 is somebody else's."""
+    world.cluster.name = "other"
+    view = world.look()
+    assert world.cluster.asked == ["config"]
+    assert (view.alive, view.asked) == ({}, None)
+    assert view.problem == "this is the cluster other, the tasks are on test"
+    assert world.verdict_after(6) == {}
+
+
+def test_nor_is_one_of_another_kind(world: World) -> None:
+    world.cluster.kind = "emulated"
+    assert world.look().alive == {}
+    assert world.cluster.asked == []
+
+
+def test_a_finished_sweep_asks_nobody(world: World) -> None:
+    for task in (0, 1):
+        world.made.run(task)
+    world.look()
+    assert world.cluster.asked == []
+
+
+def test_parts_without_a_job_are_nobodys_to_ask_about(world: World) -> None:
+    world.made.plan(chunk_size=4)  # never handed in
+    world.made.plan(chunk_size=4)
+    world.made.fact("intent", 3, job_name="n", time=0.0)  # no answer yet: held all the same
+    view = world.look()
+    assert sorted((plan.submission, chunk) for plan, chunk in view.open_chunks) == [
+        (1, 0), (1, 1), (3, 0),
+    ]  # fmt: skip
+    assert view.alive.keys() == {(1, 0), (1, 1)}
+    world.made.fact("void", 3, why="refused", time=0.0)
+    assert {plan.submission for plan, _ in world.look().open_chunks} == {1}
+
+
+# --- the memory ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff"])
+def test_a_damaged_memory_is_forgotten(world: World, content: bytes) -> None:
+    world.look()
+    (world.made.path / verdicts.FILE).write_bytes(content)
+    assert world.look(INTERVAL_S).alive == {(1, 0): "PENDING", (1, 1): "PENDING"}
+
+
+def test_the_memory_holds_open_tasks_only(world: World) -> None:
+    world.look()
+    world.vanish(0, 1)
+    world.look(INTERVAL_S)
+    world.made.run(0)
+    world.look(INTERVAL_S)
+    for kind in ("absent", "scans", "alive", "over", "hints", "words"):
+        assert set(world.memory.get(kind, {})) <= {"100_1"}, kind
+
+
+def test_a_sweep_that_cannot_be_written_says_so(world: World) -> None:
+    world.look()
+    lock = world.made.path / ".cluster.lock"
+    lock.unlink()
+    lock.mkdir()  # root may write anywhere, but not into a directory as if it were a file
+    with pytest.raises(SweepError, match="cannot be written") as caught:
+        world.look()
+    assert os.fspath(lock) == caught.value.where
