@@ -258,9 +258,13 @@ def test_a_password_is_in_no_accounting_record(
     said = watched(project.start("submit", "manifest.json", "--wait"), place.password)
     assert "2 complete" in said
     told = cluster.run("scontrol", "show", "job", project.job())
+
+    def recorded() -> bool | str:
+        lines = cluster.run("sacct", "-n", "-P", "-j", project.job(), "-o", "SubmitLine")
+        return "sbatch" in lines or repr(lines)
+
+    # Accounting knows the tasks first, and how they were submitted a little later (Slurm 22.05).
+    wait_until(recorded, 60, "the submit line in accounting")
     accounting = cluster.run("sacct", "-P", "-j", project.job(), "-o", "ALL")
-    submit_line = cluster.run("sacct", "-n", "-P", "-j", project.job(), "-o", "SubmitLine")
-    assert "sbatch" in submit_line
-    assert "sbatch" in accounting
     assert place.password not in told + accounting + said
     assert holding(project.root, place.password) == []
