@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,6 +119,7 @@ class Slot:
         outward = os.pipe() if persistent else (-1, -1)
         pid = os.fork()
         if pid == 0:
+            stderr = os.dup(2)
             try:
                 os.setpgid(0, 0)
                 default_in_child()
@@ -129,6 +131,8 @@ class Slot:
                     child.serve(self._manifest, inward[0], outward[1])
                 else:
                     child.execute(self._manifest, request)
+            except BaseException:  # noqa: BLE001  # of the child itself: told in the task's output
+                os.write(stderr, traceback.format_exc().encode(errors="backslashreplace"))
             finally:
                 os._exit(child.EXIT_BROKEN)
         if persistent:

@@ -349,6 +349,23 @@ def test_a_module_that_cannot_be_imported_on_the_node(tmp_path: Path) -> None:
         assert "target.py" in end["error"]["traceback"]
 
 
+def test_what_breaks_the_child_itself_is_told(tmp_path: Path) -> None:
+    """Here it can open no file for the second case's output, and the task's own says so."""
+    python = """\
+import resource
+def run(x):
+    if x == 0: resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+"""
+    made = MadeSweep(tmp_path, grid(x=[0, 1, 2]), python=python)
+    made.plan()
+    with made.start() as process:
+        _, said = process.communicate(timeout=60)
+    ends = made.ends()
+    assert [ends[index]["status"] for index in range(3)] == ["complete", "failed", "complete"]
+    assert "125" in ends[1]["error"]["message"]
+    assert "Too many open files" in said
+
+
 # --- limits ---
 
 
