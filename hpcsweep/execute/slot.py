@@ -131,10 +131,11 @@ class Slot:
                     child.serve(self._manifest, inward[0], outward[1])
                 else:
                     child.execute(self._manifest, request)
-            except BaseException:  # noqa: BLE001  # of the child itself: told in the task's output
-                os.write(stderr, traceback.format_exc().encode(errors="backslashreplace"))
-            finally:
-                os._exit(child.EXIT_BROKEN)
+            finally:  # it broke by itself: the task's output says how
+                try:
+                    os.write(stderr, traceback.format_exc().encode(errors="backslashreplace"))
+                finally:
+                    os._exit(child.EXIT_BROKEN)
         if persistent:
             os.close(inward[0])
             os.close(outward[1])
