@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Generator, Iterator
@@ -51,6 +52,8 @@ def pytest_configure(config: pytest.Config) -> None:
         max_examples=2_000 if config.getoption("--soak") else 100,
     )
     settings.load_profile("here")
+    # A shell gives what it starts in the background an ignored SIGINT, and so would every test.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
