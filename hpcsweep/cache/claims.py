@@ -9,6 +9,7 @@ are paths that are no more, so it can publish nothing.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import random
@@ -24,6 +25,10 @@ from hpcsweep.logbook.life import BEATS, is_alive, this_process
 OWNER = "metadata.json"
 # Seconds between two looks at another's claim: the first, and the longest.
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.01, 1.0
+
+
+# What rename(2) says of a directory that has something in it; which one, the system chooses.
+_TAKEN = frozenset({errno.ENOTEMPTY, errno.EEXIST})
 
 
 class ClaimLost(Exception):
@@ -95,10 +100,9 @@ def _take_free(place: Path, own: str) -> Claim | None:
         _sign(aside / own)
         os.rename(aside, place)  # onto an empty directory, too: of an owner killed in its release
     except OSError as error:
-        taken = place.is_dir() and aside.is_dir()
         with contextlib.suppress(OSError):
             remove_tree(aside)
-        if taken:
+        if error.errno in _TAKEN:
             return None
         raise unwritable(place, error) from error
     return _beating(Claim(place, own))

@@ -145,9 +145,7 @@ class Store(Generic[R]):
         LOG.info("%s: registered %s", case.id, entry.result_file)
         return self._indexed([entry])[0]
 
-    def patch(
-        self, params: Params | None = None, hash: str | None = None, **custom_data: Any
-    ) -> R:
+    def patch(self, params: Params | None = None, hash: str | None = None, **custom_data: Any) -> R:
         """Note something beside a result: each key is set, or removed where it is None."""
         case_id = self._named(params, hash)
         entry = self._shelf.entry(case_id)
