@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -12,20 +11,11 @@ from sqlalchemy import Column, Table
 from hpcsweep import ids
 from hpcsweep.cache.models import RESERVED
 from hpcsweep.errors import InputError, StoreError
+from hpcsweep.results.shelf import Case
 from hpcsweep.yamltext import nearest
 
 # What JSON can hold of a column's type: the others are taken as they are.
 _CHECKED = (bool, int, float, str)
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """Params that a model takes, checked."""
-
-    # The case id of the params without those that are None.
-    id: str
-    # Plain, as the runner gets them.
-    params: dict[str, Any]
 
 
 class Columns:

@@ -16,12 +16,12 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from hpcsweep import ids
 from hpcsweep.cache import sweeping
-from hpcsweep.cache.columns import Case, Columns
-from hpcsweep.cache.maker import Maker, Runner
+from hpcsweep.cache.columns import Columns
 from hpcsweep.cache.models import Base, patched
-from hpcsweep.cache.shelf import Entry, Shelf, checked_id
 from hpcsweep.cache.table import IDS_AT_ONCE, ROWS_AT_ONCE, CacheTable
 from hpcsweep.errors import InputError, ResultMissing
+from hpcsweep.results.maker import Maker, Runner
+from hpcsweep.results.shelf import Case, Entry, Shelf, checked_id
 from hpcsweep.sources import ParameterSource
 from hpcsweep.store.location import locate_store
 
@@ -102,7 +102,11 @@ class Store(Generic[R]):
     def retrieve(self, params: Params) -> R | None:
         """The record of these params, or None. A record whose file is gone does not count."""
         case = self._columns.case(params)
-        return self._found([case]).get(case.id)
+        found = self._found([case]).get(case.id)
+        if found is not None:
+            return found
+        entry = self._make.found(case)  # of a process that could not reach the database
+        return None if entry is None else self._indexed([entry])[0]
 
     def run_or_retrieve(self, params: Params, **custom_data: Any) -> R:
         """The record of these params, made if there is none. `custom_data` is for a new one.

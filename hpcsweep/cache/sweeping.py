@@ -8,10 +8,9 @@ from concurrent.futures import Executor, as_completed
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from hpcsweep.cache.columns import Case
-from hpcsweep.cache.maker import Maker
-from hpcsweep.cache.shelf import Entry
 from hpcsweep.errors import CasesFailed, InputError
+from hpcsweep.results.maker import Maker
+from hpcsweep.results.shelf import Case, Entry
 from hpcsweep.sources import ParameterSource
 
 T = TypeVar("T")

@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Optional
 
@@ -17,7 +18,7 @@ import hpcsweep as hs
 from hpcsweep import Base, Mapped, Store, expand_grid, mapped_column
 from hpcsweep.errors import CasesFailed, InputError, ResultMissing, StoreError
 from tests.support.backends import Backend, direct_backend
-from tests.support.caching import Calls, MakeStore, make_store, simulate, url_of
+from tests.support.caching import Calls, MakeStore, SimResult, make_store, simulate, url_of
 from tests.support.postgres import database, postgres
 
 __all__ = ["database", "direct_backend", "make_store", "postgres"]
@@ -185,9 +186,10 @@ def test_the_table_is_an_index(make_store: MakeStore, direct_backend: Backend) -
     store = make_store(calls)
     before = [vars_of(record) for record in store.sweep([some(n, label="x") for n in range(5)])]
     direct_backend.raw("DELETE FROM results")
-    assert store.retrieve(some(3, label="x")) is None
-    assert store.run_or_retrieve(some(3, label="x")).n == 3
-    assert len(store.list()) == 1
+    assert store.list() == []
+    assert store.retrieve(some(3, label="x")).n == 3
+    assert store.run_or_retrieve(some(4, label="x")).n == 4
+    assert len(store.list()) == 2
     assert store.rebuild() == 5
     assert [vars_of(record) for record in store.list()] == before
     assert len(calls) == 5
@@ -587,20 +589,23 @@ def test_a_log_that_tells(make_store: MakeStore, caplog: pytest.LogCaptureFixtur
     assert [line.split(": ")[1].split()[0] for line in said] == ["made", "found", "deleted"]
 
 
-def test_a_database_that_is_away(make_store: MakeStore, direct_backend: Backend) -> None:
+def test_a_database_that_is_away(tmp_path: Path) -> None:
     """The result is there when the database is again."""
-    if not direct_backend.is_file:
-        pytest.skip("the server is everybody's")
-    calls = Calls()
-    store = make_store(calls)
-    path = Path(str(direct_backend.location))
-    with sqlite3.connect(path) as connection:
+    calls, path = Calls(), tmp_path / "x.sqlite3"
+
+    def store() -> Store[SimResult]:
+        return Store(calls, SimResult, tmp_path / "results", ".txt", f"sqlite:///{path}")
+
+    made = store()
+    with closing(sqlite3.connect(path)) as connection:
         connection.execute("DROP TABLE results")
     with pytest.raises(StoreError, match=r"rebuild\(\)"):
-        store.run(some())
-    again = make_store(calls)
-    assert again.run_or_retrieve(some()).n == 1
+        made.run(some())
+    assert store().run_or_retrieve(some()).n == 1
     path.unlink()
-    fresh = make_store(calls)
-    assert fresh.run_or_retrieve(some()).n == 1
+    found = store().retrieve(some())
+    assert found is not None
+    assert len(store().list()) == 1
+    # The first one's connection is to a file that is no more.
+    assert made.retrieve(some()) is not None
     assert len(calls) == 1

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from hpcsweep.cache import claims
-from hpcsweep.cache.claims import Claim, ClaimLost
-from hpcsweep.cache.columns import Case
-from hpcsweep.cache.shelf import Entry, Shelf
+from hpcsweep.results import claims
+from hpcsweep.results.claims import Claim, ClaimLost
+from hpcsweep.results.shelf import Case, Entry, Shelf
 
 LOG = logging.getLogger("hpcsweep")
 

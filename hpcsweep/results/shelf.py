@@ -21,7 +21,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.cache.claims import Claim, ClaimLost
 from hpcsweep.errors import InputError, ResultMissing, SweepError
 from hpcsweep.files import (
     json_bytes,
@@ -33,6 +32,7 @@ from hpcsweep.files import (
     unwritable,
 )
 from hpcsweep.logbook.life import SILENT_S
+from hpcsweep.results.claims import Claim, ClaimLost
 
 LOG = logging.getLogger("hpcsweep")
 
@@ -40,6 +40,16 @@ VERSION = 1
 _ID = re.compile(r"[0-9a-f]{16}")
 # Of a name that numpy.save and its like add to what they are given.
 _ADDED = (".npy", ".npz")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Checked params, and what names their result."""
+
+    # The case id of the params.
+    id: str
+    # Plain, as the runner gets them.
+    params: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
