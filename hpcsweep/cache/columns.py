@@ -64,7 +64,7 @@ class Columns:
                 )
         for name, value in given.items():
             self._value(name, value)
-        return Case(ids.case_id(given), plain)
+        return Case(ids.case_id_of(ids.canonical_of_plain(given)), plain)
 
     def values(self, case: Case) -> dict[str, Any]:
         """The params as values of the table's columns."""

@@ -10,15 +10,15 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import URL, Connection, select
-from sqlalchemy.orm import Session
-from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy import URL
+from sqlalchemy.orm import class_mapper
+from sqlalchemy.orm.attributes import instance_dict, instance_state
 
 from hpcsweep import ids
 from hpcsweep.cache import sweeping
 from hpcsweep.cache.columns import Columns
 from hpcsweep.cache.models import Base, patched
-from hpcsweep.cache.table import IDS_AT_ONCE, ROWS_AT_ONCE, CacheTable
+from hpcsweep.cache.table import ROWS_AT_ONCE, CacheTable, Values
 from hpcsweep.errors import InputError, ResultMissing
 from hpcsweep.results.maker import Maker, Runner
 from hpcsweep.results.shelf import Case, Entry, Shelf, checked_id
@@ -80,6 +80,7 @@ class Store(Generic[R]):
                 next_step="Give a class that inherits from hpcsweep.Base.",
             )
         self._model = result_cls
+        self._instances = class_mapper(result_cls).class_manager
         self._columns = Columns(result_cls.__table__)
         self._shelf = Shelf(Path(results_dir), file_suffix)
         self._make = Maker(runner, self._shelf)
@@ -102,7 +103,7 @@ class Store(Generic[R]):
     def retrieve(self, params: Params) -> R | None:
         """The record of these params, or None. A record whose file is gone does not count."""
         case = self._columns.case(params)
-        found = self._found([case]).get(case.id)
+        found = self._found({case.id: case}).get(case.id)
         if found is not None:
             return found
         entry = self._make.found(case)  # of a process that could not reach the database
@@ -114,7 +115,7 @@ class Store(Generic[R]):
         *Raises* whatever the runner raises, ResultMissing when it wrote nothing, InputError.
         """
         case, noted = self._columns.case(params), _noted(custom_data)
-        found = self._found([case]).get(case.id)
+        found = self._found({case.id: case}).get(case.id)
         return found or self._indexed([self._make(case, noted)])[0]
 
     def run(self, params: Params, **custom_data: Any) -> R:
@@ -188,19 +189,9 @@ class Store(Generic[R]):
 
     def list(self, where: Params | None = None) -> builtins.list[R]:
         """The records, oldest first; `where` gives values that columns must have."""
-        query = select(self._model).order_by(self._model.created_at, self._model.id)
-        wanted = dict(where or {})
-        names = [*self._columns.table.columns.keys()]
-        for name, value in wanted.items():
-            if name not in names:
-                raise InputError(
-                    f"there is no column {name}",
-                    where=self._columns.table.name,
-                    next_step=f"There are {', '.join(names)}.",
-                )
-            query = query.where(getattr(self._model, name) == ids.plain(value, name))
-        with_file = self._read(lambda session: [*session.scalars(query)])
-        return [record for record in with_file if self._is_there(record)]
+        wanted: dict[str, Any] = ids.plain(where or {}, "where")
+        records = map(self._record, self._table.matching(wanted))
+        return [record for record in records if self._is_there(record)]
 
     def sweep(
         self,
@@ -216,7 +207,7 @@ class Store(Generic[R]):
         """
         cases = [self._columns.case(each) for each in sweeping.expanded(params)]
         distinct = {case.id: case for case in cases}
-        records = self._found(list(distinct.values()))
+        records = self._found(distinct)
         missing = [case for case in distinct.values() if case.id not in records]
         LOG.info("%d of %d are there, %d to make", len(records), len(distinct), len(missing))
         failures: dict[str, BaseException] = {}
@@ -271,46 +262,29 @@ class Store(Generic[R]):
         """Put entries into the table; their records, as it has them."""
         rows = [self._row(entry) for entry in entries]
         self._table.upsert(rows)
-        known = {record.id: record for record in self._with_ids([row["id"] for row in rows])}
+        known = {row["id"]: row for row in self._table.with_ids([row["id"] for row in rows])}
         # What somebody deleted in between was made nevertheless.
-        return [known.get(row["id"]) or self._opened(self._model(**row)) for row in rows]
+        return [self._record(known.get(row["id"]) or row) for row in rows]
 
-    def _with_ids(self, case_ids: Sequence[str]) -> builtins.list[R]:
-        model = self._model
-
-        def read(session: Session) -> builtins.list[R]:
-            records: builtins.list[R] = []
-            for start in range(0, len(case_ids), IDS_AT_ONCE):
-                some = case_ids[start : start + IDS_AT_ONCE]
-                is_one = model.id == some[0] if len(some) == 1 else model.id.in_(some)
-                records += session.scalars(select(model).where(is_one))
-            return records
-
-        return self._read(read)
-
-    def _found(self, cases: Sequence[Case]) -> dict[str, R]:
-        """The records that are there, by id."""
+    def _found(self, cases: Mapping[str, Case]) -> dict[str, R]:
+        """The records of cases that are there; all by id."""
         found: dict[str, R] = {}
-        by_id = {case.id: case for case in cases}
-        for record in self._with_ids(list(by_id)):
-            self._columns.check_same(by_id[record.id], record, self._table.where)
+        for record in map(self._record, self._table.with_ids(list(cases))):
+            self._columns.check_same(cases[record.id], record, self._table.where)
             if self._is_there(record):
                 LOG.info("%s: found", record.id)
                 found[record.id] = record
         return found
 
-    def _read(self, work: Callable[[Session], builtins.list[R]]) -> builtins.list[R]:
-        def read(connection: Connection) -> builtins.list[R]:
-            with Session(connection, expire_on_commit=False) as session:
-                records = work(session)
-                session.expunge_all()
-            return records
-
-        return [self._opened(record) for record in self._table.read(read)]
-
-    def _opened(self, record: R) -> R:
-        path = self._shelf.openable(record.result_file)
-        set_committed_value(record, "result_file", str(path))
+    def _record(self, row: Values) -> R:
+        """The object of a row, as a session that was closed would leave it."""
+        record = self._instances.new_instance()
+        values = instance_dict(record)
+        values |= row
+        values["result_file"] = self._shelf.openable(row["result_file"])
+        # What sqlalchemy.orm.make_transient_to_detached does for an object with all its columns.
+        key = self._instances.mapper.identity_key_from_primary_key((row["id"],))
+        instance_state(record).key = key
         return record
 
     def _is_there(self, record: R) -> bool:

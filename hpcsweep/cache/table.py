@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    bindparam,
     inspect,
     select,
     text,
@@ -32,6 +33,7 @@ from hpcsweep.store import merging, migrations, schema
 from hpcsweep.store.engine import Database
 
 T = TypeVar("T")
+Values = dict[str, Any]
 VERSION = 1
 # Variables of one query; older builds of SQLite allow 999.
 IDS_AT_ONCE = 900
@@ -59,6 +61,11 @@ class CacheTable:
         self._table = table
         self._results_dir = results_dir
         self._database = Database(location, keeps=True)
+        self._names = list(table.columns.keys())
+        # Made once: SQLAlchemy needs longer for a query than SQLite for its answer.
+        key = table.columns.id
+        self._one = select(table).where(key == bindparam("key"))
+        self._some = select(table).where(key.in_(bindparam("key", expanding=True)))
 
     @property
     def where(self) -> str:
@@ -88,6 +95,35 @@ class CacheTable:
         """What `work` returns, after its commit; it must be safe to repeat."""
         with self._told():
             return self._database.write(work)
+
+    def with_ids(self, ids: Sequence[str]) -> list[Values]:
+        """The rows of those of the ids that have one, in any order."""
+
+        def work(connection: Connection) -> list[Values]:
+            found: list[Values] = []
+            for start in range(0, len(ids), IDS_AT_ONCE):
+                some = ids[start : start + IDS_AT_ONCE]
+                query, key = (self._one, some[0]) if len(some) == 1 else (self._some, some)
+                rows = connection.execute(query, {"key": key})
+                found += [dict(zip(self._names, row, strict=True)) for row in rows]
+            return found
+
+        return self.read(work)
+
+    def matching(self, values: Mapping[str, Any]) -> list[Values]:
+        """The rows with these values in their columns, oldest first. *Raises* InputError."""
+        columns = self._table.columns
+        query = select(self._table).order_by(columns.created_at, columns.id)
+        for name, value in values.items():
+            if name not in columns:
+                raise InputError(
+                    f"there is no column {name}",
+                    where=self._table.name,
+                    next_step=f"There are {', '.join(columns.keys())}.",
+                )
+            query = query.where(columns[name] == value)
+        rows = self.read(lambda connection: connection.execute(query).all())
+        return [dict(zip(self._names, row, strict=True)) for row in rows]
 
     def upsert(self, rows: Sequence[dict[str, Any]]) -> None:
         """Insert rows, or replace older ones of the same ids."""

@@ -111,7 +111,8 @@ class Shelf:
                 f"file_suffix={suffix!r} would leave the results directory",
                 next_step='Give the end of a file name, e.g. ".npy".',
             )
-        self.path = Path(os.path.abspath(path))
+        self._text = os.path.abspath(path)
+        self.path = Path(self._text)
         self.suffix = suffix
 
     def make(self) -> None:
@@ -133,14 +134,13 @@ class Shelf:
 
     # --- results ------------------------------------------------------------------------------
 
-    def openable(self, result_file: str) -> Path:
+    def openable(self, result_file: str) -> str:
         """The path of a result. *Raises* InputError for one that leaves the directory by `..`."""
-        path = Path(os.path.normpath(self.path / result_file))
-        if not os.path.isabs(result_file) and not path.is_relative_to(self.path):
+        if not result_file.startswith("/") and ".." in result_file.split("/"):
             raise InputError(
                 f"{result_file!r} would leave the results directory", where=str(self.path)
             )
-        return path
+        return os.path.join(self._text, result_file)
 
     def has(self, result_file: str) -> bool:
         """Whether a result is there and not empty."""
@@ -173,7 +173,7 @@ class Shelf:
 
     def remove_result(self, result_file: str) -> bool:
         """Remove a result that lies in the directory. False for any other, which stays."""
-        path = self.openable(result_file)
+        path = Path(self.openable(result_file))
         if not path.parent.resolve().is_relative_to(self.path.resolve()):
             return False
         try:

@@ -437,7 +437,8 @@ def test_e22_two_models_on_one_table(
 def test_e23_more_cases_than_a_query_has_variables(make_store: MakeStore) -> None:
     store = make_store()
     store.sweep([some(n) for n in range(20)])
-    found = store._found([store._columns.case(some(n)) for n in range(70_000)])  # noqa: SLF001
+    cases = [store._columns.case(some(n)) for n in range(70_000)]  # noqa: SLF001
+    found = store._found({case.id: case for case in cases})  # noqa: SLF001
     assert len(found) == 20
 
 
