@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hpcsweep.cache import Base, Mapped, Store, expand_grid, mapped_column
     from hpcsweep.errors import (
+        CasesFailed,
         ClusterError,
         ClusterUnavailable,
         ExtraMissing,
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
         InputError,
         JournalError,
         ManifestError,
+        ResultMissing,
         RunExists,
         RunMissing,
         SourceError,
@@ -80,6 +83,8 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Base",
+    "CasesFailed",
     "Choice",
     "ClusterError",
     "ClusterUnavailable",
@@ -104,17 +109,20 @@ __all__ = [
     "Logbook",
     "ManifestError",
     "ManualSource",
+    "Mapped",
     "Normal",
     "ParamCase",
     "ParameterSource",
     "QUniform",
     "RandInt",
     "RandomSource",
+    "ResultMissing",
     "RunExists",
     "RunMissing",
     "SeedBundle",
     "SeedPlan",
     "SourceError",
+    "Store",
     "StoreError",
     "Summary",
     "Sweep",
@@ -132,6 +140,7 @@ __all__ = [
     "custom",
     "custom_source",
     "design",
+    "expand_grid",
     "grid",
     "linspace",
     "lognormal",
@@ -139,6 +148,7 @@ __all__ = [
     "loguniform",
     "loguniform_int",
     "manual",
+    "mapped_column",
     "normal",
     "quniform",
     "randint",
@@ -154,6 +164,7 @@ __all__ = [
 
 # Every other public name is an error.
 _HOMES = {
+    **dict.fromkeys(("Base", "Mapped", "Store", "expand_grid", "mapped_column"), "hpcsweep.cache"),
     "Experiment": "hpcsweep.logbook.experiment",
     "ExperimentReader": "hpcsweep.logbook.experiment_reader",
     "LogReader": "hpcsweep.logbook.reader",

@@ -7,6 +7,7 @@
     │   ├── ManifestError                      a manifest; carries every mistake found in it
     │   └── ExtraMissing (RuntimeError)        a library that this call needs is not installed
     ├── TargetError                        4   the target or a setup line would die in every task
+    │   └── ResultMissing (RuntimeError)       a runner of the cache that left no result
     ├── SweepError                         5   the sweep directory
     │   ├── SweepBusy                          another submit is at work in it
     │   ├── JournalError                       a journal cannot be opened, read or written
@@ -16,6 +17,7 @@
     │   └── ClusterUnavailable             7   the cluster could not be asked (transient)
     ├── StoreError                         8   the database
     └── Incomplete                         9   --wait ended and not every case is complete
+        └── CasesFailed                        some cases of the cache's sweep; carries them
 
 2 is click's own code for a wrong command line. Exit codes are used by `cli` and by the
 programs `hpcsweep.worker` and `hpcsweep.ingest` only: the library never exits.
@@ -79,6 +81,10 @@ class TargetError(HpcsweepError):
     exit_code = 4
 
 
+class ResultMissing(TargetError, RuntimeError):
+    """A runner ended without a result, or with an empty one."""
+
+
 class SweepError(HpcsweepError):
     """The sweep directory is not usable as asked."""
 
@@ -130,3 +136,24 @@ class Incomplete(HpcsweepError):
     """Waiting ended and not every case is complete."""
 
     exit_code = 9
+
+
+class CasesFailed(Incomplete):
+    """Some cases of a sweep through the cache failed; the others are kept.
+
+    `records` has the record of each case in the order of the input, None where it failed;
+    `failures` the exception by position. They are the causes of this one, as a group.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        next_step: str = "",
+        records: tuple[object, ...] = (),
+        failures: dict[int, BaseException] | None = None,
+    ) -> None:
+        super().__init__(what, where=where, next_step=next_step)
+        self.records = records
+        self.failures = failures or {}

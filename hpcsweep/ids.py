@@ -49,6 +49,11 @@ def canonical(value: Any, where: str = "params") -> str:
     return _text(_plain(value, where, ()))
 
 
+def canonical_of_plain(value: Any) -> str:
+    """The canonical text of what `plain` gave."""
+    return _text(value)
+
+
 def case_id(params: Mapping[str, Any], replicate: int = 0) -> str:
     """16 hex digits that name the params, and the replicate from 1 on.
 

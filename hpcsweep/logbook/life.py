@@ -103,8 +103,10 @@ def _exists(pid: int) -> bool:
 def _started(pid: int) -> str | None:
     """When a process started, in ticks since boot: tells it from a later one of the same id."""
     try:
-        # proc(5): the 22nd field; the 2nd is a name in parentheses, which may hold anything.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        # proc(5): the 22nd field; the 2nd is a name in parentheses, which may hold anything. One
+        # that is dead and whose parent has not asked for its end is there still: its 3rd says so.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if fields[0] in "ZXx" else fields[19]
     except (OSError, IndexError):
         return None
 

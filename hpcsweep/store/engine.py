@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from hpcsweep.errors import StoreError
@@ -53,17 +54,22 @@ _READING = {"hpcsweep_reading": True}
 class Database:
     """Transactions in one database, each on a connection of its own.
 
+    With `keeps` the connections of a SQLite file are kept for the next one, and a commit waits for
+    no disk: for a file of its own whose rows can be made again one by one.
+
     `work` may be called several times: while PostgreSQL cannot be reached, has no connection free
     or broke a transaction off, it is tried again for `patience_s` seconds. So it must be safe to
     repeat, also when the answer to its commit was lost. *Raises* StoreError, whose text and chain
     hold no password.
     """
 
-    def __init__(self, location: Path | URL, patience_s: float | None = None) -> None:
+    def __init__(
+        self, location: Path | URL, patience_s: float | None = None, *, keeps: bool = False
+    ) -> None:
         # As people may read it.
         self.where = shown(location)
         self._patience_s = PATIENCE_S if patience_s is None else patience_s
-        self._engine = _open(location)
+        self._engine = _open(location, keeps=keeps)
         self._reader = self._engine.execution_options(**_READING)
         self._failures = (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error)
 
@@ -99,11 +105,13 @@ class Database:
             longest = min(2 * longest, LONGEST_PAUSE_S)
 
 
-def _open(location: Path | URL) -> Engine:
-    return _open_sqlite(location) if isinstance(location, Path) else _open_postgresql(location)
+def _open(location: Path | URL, *, keeps: bool) -> Engine:
+    if isinstance(location, Path):
+        return _open_sqlite(location, keeps=keeps)
+    return _open_postgresql(location)
 
 
-def _open_sqlite(path: Path) -> Engine:
+def _open_sqlite(path: Path, *, keeps: bool) -> Engine:
     """An engine for one SQLite file.
 
     Every transaction begins IMMEDIATE: one that reads first and writes later is refused at once
@@ -111,19 +119,29 @@ def _open_sqlite(path: Path) -> Engine:
     """
     engine = create_engine(
         URL.create("sqlite", database=str(path)),  # in a text, `?` would end the path
-        poolclass=NullPool,
+        # Of threads there may be any number, and none waits for another's connection.
+        **({"max_overflow": -1} if keeps else {"poolclass": NullPool}),
         connect_args={"timeout": SQLITE_TIMEOUT_S},
     )
     # WAL needs all processes on one host; a rollback journal works wherever locks do.
-    mode = "DELETE" if is_local(path.parent) else "PERSIST"
+    mode = ("WAL" if keeps else "DELETE") if is_local(path.parent) else "PERSIST"
 
     @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: Any) -> None:
+    def _configure(connection: Any, record: Any) -> None:
+        record.info["made"] = os.getpid(), _inode(path)
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA journal_mode={mode}")
-        cursor.execute("PRAGMA synchronous=FULL")
+        # A WAL that is synced at its checkpoints alone loses no more than its last rows.
+        level = "NORMAL" if cursor.fetchone() == ("wal",) else "FULL"
+        cursor.execute(f"PRAGMA synchronous={level}")
         cursor.close()
+
+    @event.listens_for(engine, "checkout")
+    def _check(_connection: Any, record: Any, _proxy: Any) -> None:
+        # Not to be used behind a fork, nor when the file was removed or another moved there.
+        if record.info["made"] != (os.getpid(), _inode(path)):
+            raise DisconnectionError
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -131,6 +149,13 @@ def _open_sqlite(path: Path) -> Engine:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 def _open_postgresql(url: URL) -> Engine:

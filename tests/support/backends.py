@@ -76,6 +76,16 @@ class Backend:
 @pytest.fixture(params=KINDS)
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
     """Each kind of database in turn, empty."""
+    return _empty(request, tmp_path)
+
+
+@pytest.fixture(params=KINDS[:2])
+def direct_backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    """A file, and a PostgreSQL without PgBouncer, empty."""
+    return _empty(request, tmp_path)
+
+
+def _empty(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
     if request.param == "sqlite":
         return Backend("sqlite", tmp_path / "store.sqlite3")
     server: PrivatePostgres = request.getfixturevalue("postgres")

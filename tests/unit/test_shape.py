@@ -36,7 +36,7 @@ READS_ENVIRONMENT = (
 )
 # Where the user's code runs: whatever it raises is its outcome, not a failure of ours.
 CATCHES_ALL = ("execute/child.py", "check.py", "runone.py", "sources/imported.py",
-               "logbook/alone.py")  # fmt: skip
+               "logbook/alone.py", "cache/sweeping.py")  # fmt: skip
 SLEEPS = ("tests/support/wait.py",)
 
 # os functions that make a process or become another program.

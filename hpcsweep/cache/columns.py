@@ -1,0 +1,135 @@
+"""The parameters of a model: which params it takes, their id, and their values in its table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import Column, Table
+
+from hpcsweep import ids
+from hpcsweep.cache.models import RESERVED
+from hpcsweep.errors import InputError, StoreError
+from hpcsweep.results.shelf import Case
+from hpcsweep.yamltext import nearest
+
+# What JSON can hold of a column's type: the others are taken as they are.
+_CHECKED = (bool, int, float, str)
+
+
+class Columns:
+    """The columns of a model that are parameters. Pickles without the model."""
+
+    def __init__(self, table: Table) -> None:
+        """*Raises* InputError for a table that lacks a column of `Base`."""
+        missing = [name for name in RESERVED if name not in table.columns]
+        if missing:
+            raise InputError(
+                f"the model has no column {', '.join(missing)}",
+                where=table.name,
+                next_step="Let it inherit from hpcsweep.Base.",
+            )
+        self.table = table
+        self._columns: dict[str, Column[Any]] = {
+            name: column for name, column in table.columns.items() if name not in RESERVED
+        }
+        self._required = [
+            name
+            for name, column in self._columns.items()
+            if not column.nullable and column.default is None and column.server_default is None
+        ]
+
+    def case(self, params: Mapping[str, Any]) -> Case:
+        """Check params and name them. A parameter that is None is the same as one left out.
+
+        *Raises* InputError (IdentityError for values without an exact form) with the culprit.
+        """
+        if not isinstance(params, Mapping):
+            raise InputError(
+                f"params are a {type(params).__name__}, not a dict",
+                where=self.table.name,
+                next_step="Give a dict by parameter.",
+            )
+        plain: dict[str, Any] = ids.plain(params)
+        given = {name: value for name, value in plain.items() if value is not None}
+        for name in plain:
+            self._refuse_unknown(name)
+        for name in self._required:
+            if name not in given:
+                raise InputError(
+                    f"the parameter {name} is missing",
+                    where=self.table.name,
+                    next_step="Give it, or let the model's column be Optional or have a default.",
+                )
+        for name, value in given.items():
+            self._value(name, value)
+        return Case(ids.case_id_of(ids.canonical_of_plain(given)), plain)
+
+    def values(self, case: Case) -> dict[str, Any]:
+        """The params as values of the table's columns."""
+        return {
+            name: self._value(name, value)
+            for name, value in case.params.items()
+            if value is not None
+        }
+
+    def check_same(self, case: Case, found: Any, where: str) -> None:
+        """*Raises* StoreError when a record with the id of a case has other params."""
+        for name in self._columns:
+            value, stored = case.params.get(name), getattr(found, name)
+            if value == stored and type(value) is type(stored):
+                continue
+            if value is None and self._columns[name].default is not None:
+                continue
+            if ids.canonical(value) != ids.canonical(stored):
+                raise StoreError(
+                    f"the record {case.id} has {name} = {stored!r}, these params {value!r}: "
+                    "the table was changed by hand, or two sets of params have one id",
+                    where=where,
+                    next_step="Correct the row; Store.rebuild() makes the table again.",
+                )
+
+    def _refuse_unknown(self, name: str) -> None:
+        if name in self._columns:
+            return
+        if name in RESERVED:
+            what = f"{name} is filled by the cache and cannot be a parameter"
+            next_step = "Leave it out: the params alone name a record."
+        else:
+            what = f"the model has no column for the parameter {name}"
+            meant = nearest(name, self._columns)
+            next_step = (
+                f"Did you mean {meant}?" if meant else f"Add it to {self.table.name}'s model."
+            )
+        raise InputError(what, where=self.table.name, next_step=next_step)
+
+    def _value(self, name: str, value: Any) -> Any:
+        """A plain value as the column's Python type, exactly. *Raises* InputError."""
+        try:
+            kind = self._columns[name].type.python_type
+        except NotImplementedError:  # a type that does not say
+            return value
+        if issubclass(kind, Enum):
+            return _member(kind, value, name, self.table.name)
+        if kind not in _CHECKED or type(value) is kind:
+            return value
+        number = type(value) in (int, float) and kind in (int, float)
+        if number and (kind is float or value.is_integer()) and kind(value) == value:
+            return kind(value)
+        raise InputError(
+            f"the column {name} holds {kind.__name__}, and {ids.shown(value)} is none",
+            where=self.table.name,
+            next_step="Give such a value, or change the model.",
+        )
+
+
+def _member(kind: type[Enum], value: Any, name: str, where: str) -> Enum:
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise InputError(
+            f"the column {name} holds {kind.__name__}, and {ids.shown(value)} is none",
+            where=where,
+            next_step=f"Give one of {', '.join(repr(one.value) for one in kind)}.",
+        ) from error

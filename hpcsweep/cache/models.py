@@ -1,0 +1,116 @@
+"""`Base`: what the record of a result has besides the parameters that its model names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import JSON, Dialect, MetaData, String, Table
+from sqlalchemy import DateTime as SqlDateTime
+from sqlalchemy.exc import ArgumentError, InvalidRequestError
+from sqlalchemy.orm import Mapped, mapped_column, registry
+from sqlalchemy.types import TypeDecorator
+
+from hpcsweep import ids
+from hpcsweep.errors import InputError
+
+# Columns that the cache fills itself: no parameter can have one of these names.
+RESERVED = ("id", "result_file", "created_at", "custom_data")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment with its zone; SQLite keeps it without, in UTC."""
+
+    impl = SqlDateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        """PostgreSQL keeps the zone."""
+        return dialect.type_descriptor(SqlDateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """In UTC."""
+        if value is None:
+            return None
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """With UTC as its zone."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+class Base:
+    """What every model of results inherits. Its other columns are the parameters.
+
+    >>> from hpcsweep import Base, Mapped
+    >>> class Example(Base):
+    ...     __tablename__ = "example"
+    ...     n: Mapped[int]
+    >>> Example(n=1).n
+    1
+    """
+
+    # The case id of the params: 16 hex digits.
+    id: Mapped[str] = mapped_column(String(16), primary_key=True, sort_order=1000)
+    # Opens from any working directory; in the table it is relative to the results directory.
+    result_file: Mapped[str] = mapped_column(sort_order=1001)
+    # When the result was made, with its zone, UTC.
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, sort_order=1002)
+    # What was noted beside the result; plain JSON.
+    custom_data: Mapped[dict[str, Any]] = mapped_column(JSON, sort_order=1003)
+
+    __tablename__: str
+    __table__: Table
+
+    if TYPE_CHECKING:  # a model gets it from its mapping
+
+        def __init__(self, **columns: Any) -> None: ...
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Map the model. Each has a registry of its own: a notebook's cell may run again."""
+        super().__init_subclass__(**options)
+        if cls.__dict__.get("__abstract__"):
+            return
+        if not isinstance(getattr(cls, "__tablename__", None), str):
+            raise InputError(
+                "the model has no table",
+                where=cls.__qualname__,
+                next_step='Write __tablename__ = "results" into the class.',
+            )
+        known = {dict: JSON, dict[str, Any]: JSON, list: JSON, datetime: UtcDateTime}
+        try:
+            registry(metadata=MetaData(), type_annotation_map=known).mapped(cls)
+        except (ArgumentError, InvalidRequestError, NameError) as error:
+            raise InputError(
+                f"the model cannot be mapped to a table: {error}",
+                where=cls.__qualname__,
+                next_step="Write each parameter as `name: Mapped[type]`.",
+            ) from error
+
+    def apply_patch(self, patch: Mapping[str, Any]) -> None:
+        """Set attributes of this object; None leaves one as it is.
+
+        `custom_data` is patched itself, as `patched` says. Nothing is stored: `Store.patch` does.
+        """
+        for name, value in patch.items():
+            if name == "custom_data":
+                self.custom_data = patched(self.custom_data, value)
+            elif value is not None:
+                setattr(self, name, value)
+
+    def __repr__(self) -> str:
+        columns = self.__table__.columns.keys()
+        shown = (f"{name}={getattr(self, name)!r}" for name in columns if name not in RESERVED[1:])
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def patched(known: Mapping[str, Any], patch: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Custom data after a patch: an empty one clears it, None removes a key, else it is set."""
+    if not patch:
+        return dict(known) if patch is None else {}
+    found = dict(known) | ids.plain(patch, "custom_data")
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,147 @@
+"""Many cases: what a sweep is over, who makes what is missing, and what becomes of failures."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, as_completed
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from hpcsweep.errors import CasesFailed, InputError
+from hpcsweep.results.maker import Maker
+from hpcsweep.results.shelf import Case, Entry
+from hpcsweep.sources import ParameterSource
+
+T = TypeVar("T")
+# Failures that are told by name.
+SHOWN = 5
+
+
+def now() -> datetime:
+    """This moment, UTC."""
+    return datetime.now(UTC)
+
+
+def expand_grid(grid: Mapping[str, Iterable[Any]]) -> Iterator[dict[str, Any]]:
+    """All combinations of a grid's values; the keys in their order, the last one fastest.
+
+    >>> from hpcsweep import expand_grid
+    >>> list(expand_grid({"n": [1, 2], "dt": [0.5]}))
+    [{'n': 1, 'dt': 0.5}, {'n': 2, 'dt': 0.5}]
+    """
+    axes = {name: _axis(name, values) for name, values in grid.items()}
+    for values in itertools.product(*axes.values()):
+        yield dict(zip(axes, values, strict=True))
+
+
+def expanded(
+    params: ParameterSource | Mapping[str, Iterable[Any]] | Iterable[Mapping[str, Any]],
+) -> Iterator[Mapping[str, Any]]:
+    """The params of a sweep, one after the other. *Raises* InputError."""
+    if isinstance(params, ParameterSource):
+        if params.replicates > 1:
+            raise InputError(
+                "the source has replicates, and a cache has one record for the same params",
+                next_step="Make the replicate a parameter, e.g. grid(seed=range(3), …).",
+            )
+        return (case.params for case in params)
+    if isinstance(params, Mapping):
+        return expand_grid(params)
+    if isinstance(params, (str, bytes)) or not isinstance(params, Iterable):
+        raise InputError(
+            f"a sweep is not over a {type(params).__name__}",
+            next_step="Give a dict of lists, a parameter source, or a list of dicts.",
+        )
+    return iter(params)
+
+
+def made(
+    make: Maker,
+    cases: Sequence[Case],
+    custom_data: dict[str, Any],
+    executor: Executor | None,
+    failures: dict[str, BaseException],
+) -> Iterator[Entry]:
+    """The entries of cases, as they are made; `failures` gets the exceptions of the others."""
+    if executor is None:
+        return _here(make, cases, custom_data, failures)
+    return _there(make, cases, custom_data, executor, failures)
+
+
+def _here(
+    make: Maker,
+    cases: Sequence[Case],
+    custom_data: dict[str, Any],
+    failures: dict[str, BaseException],
+) -> Iterator[Entry]:
+    # What another process makes just now is left for the end: so two sweeps share the work.
+    later: list[Case] = []
+    for attempt, waiting in ((make.now, cases), (make, later)):
+        for case in waiting:
+            try:
+                entry = attempt(case, custom_data)
+            except Exception as error:  # noqa: BLE001  # the user's runner's; told when all are done
+                failures[case.id] = error
+                continue
+            if entry is None:
+                later.append(case)
+            else:
+                yield entry
+
+
+def _there(
+    make: Maker,
+    cases: Sequence[Case],
+    custom_data: dict[str, Any],
+    executor: Executor,
+    failures: dict[str, BaseException],
+) -> Iterator[Entry]:
+    futures = {executor.submit(make, case, custom_data): case for case in cases}
+    try:
+        for future in as_completed(futures):
+            error = future.exception()
+            if error is None:
+                yield future.result()
+            else:
+                failures[futures[future].id] = error
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def failed(
+    cases: Sequence[Case],
+    records: Mapping[str, object],
+    failures: Mapping[str, BaseException],
+    where: str,
+) -> CasesFailed:
+    """The error of a sweep, caused by those of its cases."""
+    some = [f"{type(e).__name__}: {e}"[:200] for e in list(failures.values())[:SHOWN]]
+    problem = CasesFailed(
+        f"{len(failures)} of {len({case.id for case in cases})} cases failed: {'; '.join(some)}"
+        f"{' …' if len(failures) > SHOWN else ''}",
+        where=where,
+        next_step="The others are kept: `records` of this error has them, `failures` the rest.",
+        records=tuple(records.get(case.id) for case in cases),
+        failures={at: failures[case.id] for at, case in enumerate(cases) if case.id in failures},
+    )
+    problem.__cause__ = BaseExceptionGroup("the failed cases", list(failures.values()))
+    return problem
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of at most `size` items each."""
+    rest = iter(items)
+    while some := list(itertools.islice(rest, size)):
+        yield some
+
+
+def _axis(name: str, values: Iterable[Any]) -> list[Any]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise InputError(
+            f"{name} is {values!r:.60}, not a list of values",
+            where="grid",
+            next_step=f"Write [{values!r:.40}].",
+        )
+    return list(values)

@@ -1,0 +1,249 @@
+"""The table of a model: an index of the entries, made and brought up to date under a lock."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    URL,
+    Column,
+    Connection,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    bindparam,
+    inspect,
+    select,
+    text,
+)
+from sqlalchemy.engine.interfaces import ReflectedColumn
+from sqlalchemy.schema import CreateColumn
+from sqlalchemy.types import TypeDecorator
+
+from hpcsweep.cache.models import RESERVED
+from hpcsweep.errors import InputError, StoreError
+from hpcsweep.files import PRIVATE_FILE, make_directory
+from hpcsweep.store import merging, migrations, schema
+from hpcsweep.store.engine import Database
+
+T = TypeVar("T")
+Values = dict[str, Any]
+VERSION = 1
+# Variables of one query; older builds of SQLite allow 999.
+IDS_AT_ONCE = 900
+ROWS_AT_ONCE = 500
+
+_versions = Table(
+    "hpcsweep_caches",
+    MetaData(),
+    Column("name", String, primary_key=True),
+    Column("version", Integer, nullable=False),
+)
+
+
+class CacheTable:
+    """The rows of one model in one database. Every method *raises* StoreError."""
+
+    def __init__(self, location: Path | URL, table: Table, results_dir: Path) -> None:
+        if table.name in schema.metadata.tables or table.name == _versions.name:
+            raise InputError(
+                f"the table {table.name} is one of hpcsweep's own",
+                where="__tablename__",
+                next_step="Choose another name.",
+            )
+        self._location = location
+        self._table = table
+        self._results_dir = results_dir
+        self._database = Database(location, keeps=True)
+        self._names = list(table.columns.keys())
+        # Made once: SQLAlchemy needs longer for a query than SQLite for its answer.
+        key = table.columns.id
+        self._one = select(table).where(key == bindparam("key"))
+        self._some = select(table).where(key.in_(bindparam("key", expanding=True)))
+
+    @property
+    def where(self) -> str:
+        """The database and the table, without a password."""
+        return f"{self._database.where}, table {self._table.name}"
+
+    def make(self) -> None:
+        """Make the table, or add the model's new nullable columns. *Safe to repeat.*
+
+        *Raises* StoreError with the difference for a table that is another one's.
+        """
+        exists = not isinstance(self._location, Path) or self._location.exists()
+        if exists and self.read(self._is_ready):
+            return
+        if isinstance(self._location, Path):  # SQLite's own would be for all to read
+            make_directory(self._location.parent)
+            with contextlib.suppress(OSError):  # which SQLite will tell
+                os.close(os.open(self._location, os.O_WRONLY | os.O_CREAT, PRIVATE_FILE))
+        self.write(self._prepare)
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns; it changes nothing."""
+        with self._told():
+            return self._database.read(work)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns, after its commit; it must be safe to repeat."""
+        with self._told():
+            return self._database.write(work)
+
+    def with_ids(self, ids: Sequence[str]) -> list[Values]:
+        """The rows of those of the ids that have one, in any order."""
+
+        def work(connection: Connection) -> list[Values]:
+            found: list[Values] = []
+            for start in range(0, len(ids), IDS_AT_ONCE):
+                some = ids[start : start + IDS_AT_ONCE]
+                query, key = (self._one, some[0]) if len(some) == 1 else (self._some, some)
+                rows = connection.execute(query, {"key": key})
+                found += [dict(zip(self._names, row, strict=True)) for row in rows]
+            return found
+
+        return self.read(work)
+
+    def matching(self, values: Mapping[str, Any]) -> list[Values]:
+        """The rows with these values in their columns, oldest first. *Raises* InputError."""
+        columns = self._table.columns
+        query = select(self._table).order_by(columns.created_at, columns.id)
+        for name, value in values.items():
+            if name not in columns:
+                raise InputError(
+                    f"there is no column {name}",
+                    where=self._table.name,
+                    next_step=f"There are {', '.join(columns.keys())}.",
+                )
+            query = query.where(columns[name] == value)
+        rows = self.read(lambda connection: connection.execute(query).all())
+        return [dict(zip(self._names, row, strict=True)) for row in rows]
+
+    def upsert(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Insert rows, or replace older ones of the same ids."""
+        columns = self._table.columns
+
+        def work(connection: Connection) -> None:
+            for row in rows:
+                insert = merging.insert_into(connection, self._table)
+                newer = insert.on_conflict_do_update(
+                    index_elements=[columns.id],
+                    set_={name: insert.excluded[name] for name in row if name != "id"},
+                    where=columns.created_at <= insert.excluded.created_at,
+                )
+                connection.execute(newer, row)
+
+        self.write(work)
+
+    def replace_all(self, rows: Iterable[dict[str, Any]]) -> int:
+        """Make the table anew, in one transaction. Returns the count of rows."""
+        known = list(rows)
+
+        def work(connection: Connection) -> None:
+            connection.execute(self._table.delete())
+            for start in range(0, len(known), ROWS_AT_ONCE):
+                connection.execute(self._table.insert(), known[start : start + ROWS_AT_ONCE])
+
+        self.write(work)
+        return len(known)
+
+    def delete(self, id_: str) -> bool:
+        """Remove a row; False when there is none."""
+        query = self._table.delete().where(self._table.columns.id == id_)
+        return bool(self.write(lambda connection: connection.execute(query).rowcount))
+
+    # --- making it ------------------------------------------------------------------------------
+
+    def _is_ready(self, connection: Connection) -> bool:
+        inspector = inspect(connection)
+        if not inspector.has_table(_versions.name) or not inspector.has_table(self._table.name):
+            return False
+        query = select(_versions.columns.version).where(_versions.columns.name == self._table.name)
+        version = connection.scalar(query)
+        if version is not None and version > VERSION:
+            raise StoreError(
+                f"was made by a newer hpcsweep (version {version}; this one knows {VERSION})",
+                where=self.where,
+                next_step="Use the newer one, or another db_url and Store.rebuild().",
+            )
+        return version == VERSION and not self._lacking(connection)
+
+    def _prepare(self, connection: Connection) -> None:
+        if connection.dialect.name == "postgresql":
+            key = text("SELECT pg_advisory_xact_lock(:key)")
+            connection.execute(key, {"key": migrations.LOCK})
+        if self._is_ready(connection):
+            return
+        _versions.create(connection, checkfirst=True)
+        if inspect(connection).has_table(self._table.name):
+            for column in self._lacking(connection):
+                clause = CreateColumn(column).compile(dialect=connection.dialect)
+                name = connection.dialect.identifier_preparer.format_table(self._table)
+                connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {clause}")
+        else:
+            self._table.create(connection)
+        row = {"name": self._table.name, "version": VERSION}
+        insert = merging.insert_into(connection, _versions)
+        connection.execute(insert.on_conflict_do_nothing(), row)
+
+    def _lacking(self, connection: Connection) -> list[Column[Any]]:
+        """The model's columns that can be added. *Raises* StoreError for any other difference."""
+        found = {one["name"]: one for one in inspect(connection).get_columns(self._table.name)}
+        lacking = [c for name, c in self._table.columns.items() if name not in found]
+        differences = [
+            f"it has no column {c.name}, which may not be empty" for c in lacking if not c.nullable
+        ]
+        for name, one in found.items():
+            differences += _difference(one, self._table.columns.get(name))
+        if differences:
+            raise StoreError(
+                f"is another table than the model describes: {'; '.join(differences)}",
+                where=self.where,
+                next_step="Change the model, or give it another __tablename__ or db_url.",
+            )
+        return lacking
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreError as error:
+            if error.where == self._database.where:  # the engine's, which speaks of sweeps
+                error.where = self.where
+                error.next_step = (
+                    f"The results are safe in {self._results_dir}. When the database works again, "
+                    "go on; Store.rebuild() makes the table anew."
+                )
+            raise
+
+
+def _difference(found: ReflectedColumn, column: Column[Any] | None) -> list[str]:
+    name = found["name"]
+    if column is None:
+        may_be_empty = found["nullable"] or found.get("default") is not None
+        return [] if may_be_empty else [f"the model has no column {name}, which may not be empty"]
+    if column.nullable and not found["nullable"] and name not in RESERVED:
+        return [f"{name} may be empty in the model only"]
+    kinds = [_kind(one) for one in (found["type"], column.type)]
+    if None in kinds or kinds[0] == kinds[1]:
+        return []
+    return [f"{name} holds {kinds[0]}, in the model {kinds[1]}"]
+
+
+def _kind(sql_type: Any) -> str | None:
+    """The name of a type's Python type; None for one that does not say."""
+    if isinstance(sql_type, TypeDecorator):
+        sql_type = sql_type.impl_instance
+    try:
+        kind: type = sql_type.python_type
+    except NotImplementedError:
+        return None
+    if issubclass(kind, Enum):  # text in the table
+        return None
+    return {"list": "dict"}.get(kind.__name__, kind.__name__)

@@ -1,0 +1,148 @@
+"""Claims: of all threads, processes and hosts that want the same result, one makes it.
+
+A claim on an id is the directory `.claims/<id>/<token>/`, made aside and renamed into place: that
+fails while another one is there. The token names the owner. Whoever takes over from an owner that
+is gone renames `<token>` to one of its own, which one alone can; all that the old owner still has
+are paths that are no more, so it can publish nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.files import PRIVATE_DIRECTORY, names, remove_tree, token, unwritable
+from hpcsweep.logbook.life import BEATS, is_alive, this_process
+
+# What an owner says of itself, and touches as a sign of life.
+OWNER = "metadata.json"
+# Seconds between two looks at another's claim: the first, and the longest.
+FIRST_LOOK_S, LONGEST_LOOK_S = 0.01, 1.0
+
+
+# What rename(2) says of a directory that has something in it; which one, the system chooses.
+_TAKEN = frozenset({errno.ENOTEMPTY, errno.EEXIST})
+
+
+class ClaimLost(Exception):
+    """The claim was taken over: somebody took its owner for dead."""
+
+
+class Claim:
+    """The right to make one result, and the directory to make it in."""
+
+    def __init__(self, place: Path, own: str) -> None:
+        self._place = place
+        self._own = own
+        # The owner's directory; gone when the claim is.
+        self.path = place / own
+
+    def publish(self, made: Path, final: Path) -> None:
+        """Move a file of the claim's directory to where it is looked for, over an older one.
+
+        *Raises* ClaimLost when the claim is another's by now.
+        """
+        try:
+            os.replace(made, final)
+        except FileNotFoundError as error:
+            if not self.path.exists():
+                raise ClaimLost(str(self.path)) from error
+            raise unwritable(final, error) from error
+        except OSError as error:
+            raise unwritable(final, error) from error
+
+    def release(self) -> None:
+        """Give the claim up; its directory goes with it. *Safe to repeat.*"""
+        BEATS.runs.discard(self)
+        gone = self._place.with_name(f".gone.{self._own}")
+        with contextlib.suppress(FileNotFoundError):  # taken over, or released before
+            os.rename(self.path, gone)
+            with contextlib.suppress(OSError):  # the next one's may be there already
+                self._place.rmdir()
+        if gone.exists():
+            with contextlib.suppress(OSError):
+                remove_tree(gone)
+
+
+def take(root: Path, name: str) -> Claim | None:
+    """The claim on `name`, or None while a living owner has it. *Writes* below `root`."""
+    place, own = root / name, token()
+    owners = names(place)
+    if not owners:
+        return _take_free(place, own)
+    with contextlib.suppress(FileNotFoundError):  # it was released meanwhile
+        if _is_gone(place / owners[0]):
+            return _take_over(place, owners[0], own)
+    return None
+
+
+def attempts() -> Iterator[None]:
+    """One attempt at a claim after the other, with pauses that grow, each of another length."""
+    pause = FIRST_LOOK_S
+    while True:
+        yield
+        time.sleep(random.uniform(pause / 2, pause))  # noqa: S311  # no secret
+        pause = min(2 * pause, LONGEST_LOOK_S)
+
+
+def _take_free(place: Path, own: str) -> Claim | None:
+    aside = place.with_name(f".new.{own}")
+    try:
+        os.mkdir(aside, PRIVATE_DIRECTORY)
+        os.mkdir(aside / own, PRIVATE_DIRECTORY)
+        _sign(aside / own)
+        os.rename(aside, place)  # onto an empty directory, too: of an owner killed in its release
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            remove_tree(aside)
+        if error.errno in _TAKEN:
+            return None
+        raise unwritable(place, error) from error
+    return _beating(Claim(place, own))
+
+
+def _take_over(place: Path, owner: str, own: str) -> Claim | None:
+    try:
+        os.rename(place / owner, place / own)
+    except FileNotFoundError:  # by another, who was faster
+        return None
+    except OSError as error:
+        raise unwritable(place, error) from error
+    claim = Claim(place, own)
+    try:
+        _sign(claim.path)
+        for name in names(claim.path):
+            if name != OWNER:
+                remove_tree(claim.path / name)
+    except FileNotFoundError:
+        if claim.path.exists():
+            raise
+        return None  # a third one read the dead owner's name in it
+    return _beating(claim)
+
+
+def _beating(claim: Claim) -> Claim:
+    BEATS.look_after(claim)
+    return claim
+
+
+def _sign(path: Path) -> None:
+    temporary = path / f".{OWNER}"
+    temporary.write_bytes(json.dumps(this_process()).encode())
+    os.replace(temporary, path / OWNER)
+
+
+def _is_gone(path: Path) -> bool:
+    """Whether the owner of a claim's directory is no more. *Raises* FileNotFoundError."""
+    try:
+        owner: dict[str, Any] = json.loads((path / OWNER).read_bytes())
+    except ValueError:  # a power cut
+        owner = {"pid": 0}
+    return is_alive(owner, path / OWNER) is False

@@ -1,0 +1,81 @@
+"""Making one result: under a claim, by the user's runner, published by renames.
+
+It needs no database and no model, so it runs in a thread, another process or another host's.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from hpcsweep.results import claims
+from hpcsweep.results.claims import Claim, ClaimLost
+from hpcsweep.results.shelf import Case, Entry, Shelf
+
+LOG = logging.getLogger("hpcsweep")
+
+Runner = Callable[[dict[str, Any]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """What makes results. Pickles with its runner."""
+
+    # Called with the params, `id` and `result_file`.
+    runner: Runner
+    shelf: Shelf
+
+    def __call__(self, case: Case, custom_data: dict[str, Any], *, anew: bool = False) -> Entry:
+        """The entry of a case, made if need be; waits for whoever is making it.
+
+        `anew` makes it in any case. *Raises* whatever the runner raises, ResultMissing, SweepError.
+        *Writes* the result and its entry.
+        """
+        for _ in claims.attempts():
+            found = self.now(case, custom_data, anew=anew)
+            if found is not None:
+                return found
+        raise AssertionError  # attempts do not end
+
+    def now(self, case: Case, custom_data: dict[str, Any], *, anew: bool = False) -> Entry | None:
+        """As a call; None, and nothing done, while somebody else is making it."""
+        claim = claims.take(self.shelf.claims, case.id)
+        if claim is None:
+            return None
+        try:
+            entry = None if anew else self.found(case)
+            return entry or self._made(case, custom_data, claim)
+        except ClaimLost:
+            LOG.warning("%s: taken for dead, another process made it", case.id)
+            return None
+        finally:
+            claim.release()
+
+    def found(self, case: Case) -> Entry | None:
+        """The entry of a case whose result is there."""
+        entry = self.shelf.entry(case.id)
+        return entry if entry and self.shelf.has(entry.result_file) else None
+
+    def _made(self, case: Case, custom_data: dict[str, Any], claim: Claim) -> Entry:
+        shelf, before = self.shelf, self.shelf.entry(case.id)
+        asked = claim.path / f"{case.id}{shelf.suffix}"
+        begun = time.monotonic()
+        self.runner({**case.params, "id": case.id, "result_file": str(asked)})
+        elapsed = round(time.monotonic() - begun, 4)
+        name = shelf.publish(claim, asked)
+        entry = Entry(
+            id=case.id,
+            params=case.params,
+            result_file=name,
+            created_at=datetime.now(UTC),
+            custom_data={"elapsed_seconds": elapsed} | custom_data,
+        )
+        shelf.write(entry, claim)
+        if before and before.result_file != name:
+            shelf.remove_result(before.result_file)
+        LOG.info("%s: made in %s s, %s", case.id, elapsed, name)
+        return entry

@@ -1,0 +1,247 @@
+"""The results directory: result files, and for each an entry that says what it is.
+
+    results/<id><suffix>                    the results, in the user's own format
+            .journal/<2 digits>/<id>.json   an entry for each: the truth; the table is its index
+            .claims/<id>/<token>/           who makes a result just now, and what is there of it
+
+Every write is a rename: a kill leaves the old or the new.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.errors import InputError, ResultMissing, SweepError
+from hpcsweep.files import (
+    json_bytes,
+    make_directory,
+    names,
+    remove_tree,
+    replace,
+    unreadable,
+    unwritable,
+)
+from hpcsweep.logbook.life import SILENT_S
+from hpcsweep.results.claims import Claim, ClaimLost
+
+LOG = logging.getLogger("hpcsweep")
+
+VERSION = 1
+_ID = re.compile(r"[0-9a-f]{16}")
+# Of a name that numpy.save and its like add to what they are given.
+_ADDED = (".npy", ".npz")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Checked params, and what names their result."""
+
+    # The case id of the params.
+    id: str
+    # Plain, as the runner gets them.
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """What is known of one result."""
+
+    id: str
+    # Plain, as the runner got them.
+    params: dict[str, Any]
+    # Relative to the results directory; absolute for a registered one outside.
+    result_file: str
+    # With its zone.
+    created_at: datetime
+    # Plain.
+    custom_data: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of its file."""
+        return {
+            "v": VERSION,
+            "id": self.id,
+            "params": self.params,
+            "result_file": self.result_file,
+            "created_at": self.created_at.isoformat(),
+            "custom_data": self.custom_data,
+        }
+
+    @classmethod
+    def of_json(cls, value: dict[str, Any]) -> Entry:
+        """*Raises* KeyError, TypeError, ValueError for what is no entry of this version."""
+        if value["v"] != VERSION:
+            raise ValueError(f"version {value['v']}")
+        return cls(
+            id=checked_id(value["id"]),
+            params=dict(value["params"]),
+            result_file=str(value["result_file"]),
+            created_at=datetime.fromisoformat(value["created_at"]),
+            custom_data=dict(value["custom_data"]),
+        )
+
+
+def checked_id(text: str) -> str:
+    """An id that names a record, and no other file. *Raises* InputError."""
+    if isinstance(text, str) and _ID.fullmatch(text):
+        return text
+    raise InputError(
+        f"{text!r:.80} is not the id of a record",
+        next_step="Give the 16 hex digits of a record's `id`, or the params.",
+    )
+
+
+class Shelf:
+    """The files of one cache. Pickles as its path."""
+
+    def __init__(self, path: Path, suffix: str) -> None:
+        """*Raises* InputError for a suffix that would leave the directory."""
+        if not isinstance(suffix, str) or {"/", "\0"} & set(suffix) or len(suffix) > 100:
+            raise InputError(
+                f"file_suffix={suffix!r} would leave the results directory",
+                next_step='Give the end of a file name, e.g. ".npy".',
+            )
+        self._text = os.path.abspath(path)
+        self.path = Path(self._text)
+        self.suffix = suffix
+
+    def make(self) -> None:
+        """Make the directory and what it needs. *Safe to repeat.*"""
+        make_directory(self.claims)
+        make_directory(self._journal)
+
+    @property
+    def claims(self) -> Path:
+        """Where claims are made."""
+        return self.path / ".claims"
+
+    @property
+    def _journal(self) -> Path:
+        return self.path / ".journal"
+
+    def _entry_file(self, id_: str) -> Path:
+        return self._journal / id_[:2] / f"{id_}.json"
+
+    # --- results ------------------------------------------------------------------------------
+
+    def openable(self, result_file: str) -> str:
+        """The path of a result. *Raises* InputError for one that leaves the directory by `..`."""
+        if not result_file.startswith("/") and ".." in result_file.split("/"):
+            raise InputError(
+                f"{result_file!r} would leave the results directory", where=str(self.path)
+            )
+        return os.path.join(self._text, result_file)
+
+    def has(self, result_file: str) -> bool:
+        """Whether a result is there and not empty."""
+        try:
+            return os.stat(self.openable(result_file)).st_size > 0
+        except OSError:
+            return False
+
+    def shortened(self, path: Path) -> str:
+        """How a result is named in an entry: relative, if it is in the directory."""
+        found = Path(os.path.abspath(path))
+        return str(found.relative_to(self.path) if found.is_relative_to(self.path) else found)
+
+    def publish(self, claim: Claim, asked: Path) -> str:
+        """Move what a runner wrote to its place. Returns the result's name.
+
+        *Raises* ResultMissing when it wrote nothing, or an empty file; ClaimLost.
+        """
+        choices = [asked, *(asked.with_name(asked.name + added) for added in _ADDED)]
+        made = next((path for path in choices if path.is_file()), None)
+        if made is None or made.stat().st_size == 0:
+            what = "wrote no file" if made is None else "left an empty file"
+            raise ResultMissing(
+                f'the runner {what} at params["result_file"]',
+                where=str(asked),
+                next_step="Let it write its result there; nothing was recorded.",
+            )
+        claim.publish(made, self.path / made.name)
+        return made.name
+
+    def remove_result(self, result_file: str) -> bool:
+        """Remove a result that lies in the directory. False for any other, which stays."""
+        path = Path(self.openable(result_file))
+        if not path.parent.resolve().is_relative_to(self.path.resolve()):
+            return False
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        return True
+
+    # --- entries ------------------------------------------------------------------------------
+
+    def entry(self, id_: str) -> Entry | None:
+        """The entry of an id; None where there is none, or none that can be understood."""
+        path = self._entry_file(id_)
+        # Listed, not probed: an NFS client may deny for a while what another host has made.
+        if path.name not in names(path.parent):
+            return None
+        return _read(path)
+
+    def write(self, entry: Entry, claim: Claim | None = None) -> None:
+        """Write an entry over an older one, durably. *Raises* ClaimLost."""
+        path, data = self._entry_file(entry.id), json_bytes(entry.to_json())
+        make_directory(path.parent)
+        if claim is None:
+            replace(path, data)
+            return
+        made = claim.path / path.name
+        try:
+            replace(made, data)
+        except SweepError as error:
+            if not claim.path.exists():
+                raise ClaimLost(str(claim.path)) from error
+            raise
+        claim.publish(made, path)
+
+    def remove(self, id_: str) -> bool:
+        """Remove an entry; False when there is none."""
+        try:
+            self._entry_file(id_).unlink()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise unwritable(self._entry_file(id_), error) from error
+        return True
+
+    def entries(self) -> Iterator[Entry]:
+        """All entries."""
+        for folder in names(self._journal):
+            for name in names(self._journal / folder):
+                found = None if name.startswith(".") else _read(self._journal / folder / name)
+                if found is not None:
+                    yield found
+
+    def clean(self) -> None:
+        """Remove what killed processes left of claims that they were making or giving up."""
+        for name in names(self.claims):
+            path = self.claims / name
+            with contextlib.suppress(OSError):  # its maker lives and has moved it
+                if name.startswith(".") and time.time() - path.stat().st_mtime > SILENT_S:
+                    remove_tree(path)
+
+
+def _read(path: Path) -> Entry | None:
+    try:
+        return Entry.of_json(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except (KeyError, TypeError, ValueError) as error:
+        LOG.warning("passed over %s, which is no entry: %r", path, error)
+        return None

@@ -1,0 +1,85 @@
+"""A sweep through the cache whose misses a Dask cluster, or any Executor, makes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hpcsweep.errors import CasesFailed, InputError
+from tests.support.backends import direct_backend
+from tests.support.caching import Calls, MakeStore, make_store
+from tests.support.postgres import database, postgres
+
+__all__ = ["database", "direct_backend", "make_store", "postgres"]
+
+# Model and runner in the script itself, as in a notebook (E13).
+SCRIPT = """\
+import os
+import numpy as np
+from dask.distributed import Client, LocalCluster
+from hpcsweep import Base, CasesFailed, Mapped, Store
+
+class SimResult(Base):
+    __tablename__ = "results"
+    n: Mapped[int]
+    dt: Mapped[float]
+
+def my_sim(params):
+    if params["n"] == 13:
+        raise ValueError("bad luck")
+    np.save(params["result_file"], np.full(params["n"], os.getpid()))
+
+if __name__ == "__main__":
+    store = Store(my_sim, SimResult, "results", ".npy", "sqlite:///runs.sqlite3")
+    grid = {"n": [50, 100], "dt": [0.01, 0.005]}
+    small = dict(n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1")
+    with LocalCluster(**small) as cluster:
+        with Client(cluster) as client:
+            records = store.sweep(grid, client=client, note="x")
+            wanted = [(50, 0.01), (50, 0.005), (100, 0.01), (100, 0.005)]
+            assert [(r.n, r.dt) for r in records] == wanted
+            pids = {int(np.load(r.result_file)[0]) for r in records}
+            assert os.getpid() not in pids, pids
+            assert {r.custom_data["note"] for r in records} == {"x"}
+            again = store.sweep(grid, client=client)
+            assert [r.created_at for r in again] == [r.created_at for r in records]
+            try:
+                store.sweep([{"n": n, "dt": 1.0} for n in (1, 13, 2)], client=client)
+            except CasesFailed as error:
+                print(error.what)
+                assert isinstance(error.failures[1], ValueError)
+                assert [r and r.n for r in error.records] == [1, None, 2]
+    print(len(store.list()))
+"""
+
+
+def test_a_dask_cluster_with_everything_in_main(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "script.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "1 of 3 cases failed: ValueError: bad luck\n6\n"
+
+
+def test_any_executor(make_store: MakeStore) -> None:
+    calls = Calls()
+    store = make_store(calls)
+    grid = {"n": list(range(12)), "steps": [1], "dt": [0.5]}
+    with ThreadPoolExecutor(4) as pool:
+        assert [record.n for record in store.sweep(grid, pool)] == list(range(12))
+        bad = {"n": 1, "steps": 1, "dt": 1.0, "label": "fails"}
+        with pytest.raises(CasesFailed, match="1 of 2 cases failed"):
+            store.sweep([bad, bad | {"label": "good"}], client=pool)
+    assert len(calls) == 14
+    with pytest.raises(InputError, match="client is a str"):
+        store.sweep(grid, client="tcp://127.0.0.1:8786")
