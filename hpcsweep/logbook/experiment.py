@@ -37,8 +37,12 @@ TAKES_MAX = 100
 class Experiment:
     """`<base_dir>/<name>/` with `runs/log_<run id>/` and `index.csv`."""
 
-    def __init__(self, name: str, base_dir: str | os.PathLike[str] = "outputs") -> None:
+    def __init__(
+        self, name: str, base_dir: str | os.PathLike[str] = "outputs", *, capture: bool = False
+    ) -> None:
         self.name = str(name)
+        # Whether runs keep what is printed.
+        self.capture = capture
         self.exp_dir = Path(base_dir) / checked(self.name)
         self.runs_dir = make_directory(self.exp_dir / "runs")
         self._index = Index(self.exp_dir)
@@ -90,7 +94,10 @@ class Experiment:
         )
 
     def _begin(self, run_id: str, params: dict[str, Any]) -> Logbook:
-        log = Logbook(run_id, self.runs_dir, params, preallocate=True, callback=self.record)
+        log = Logbook(
+            run_id, self.runs_dir, params,
+            preallocate=True, callback=self.record, capture=self.capture,
+        )  # fmt: skip
         log.checkpoints = self.exp_dir / "checkpoints" / run_id
         self._index.mark(
             {

@@ -157,6 +157,11 @@ class PackedFiles:
         """Where they are, for people."""
         return f"{self.pack}#log_{self.run_id}"
 
+    @property
+    def home(self) -> Path:
+        """The pack that holds them."""
+        return self.pack
+
     def read(self, name: str) -> bytes | None:
         """The content of a file; None where there is none."""
         # A pack has these once in each run; all of many runs are read for them.

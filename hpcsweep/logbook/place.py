@@ -194,7 +194,7 @@ def checked(name: str) -> str:
 def content(path: str) -> bytes | None:
     """The bytes of a file; None where there is none. *Raises* SweepError when it is unreadable."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe has no end
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

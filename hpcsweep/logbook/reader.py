@@ -12,6 +12,7 @@ from typing import Any
 from hpcsweep.errors import InputError, RunMissing, SweepError
 from hpcsweep.logbook.life import state
 from hpcsweep.logbook.parameters import read_params
+from hpcsweep.logbook.place import checked, content
 from hpcsweep.logbook.runfiles import FolderFiles, RunFiles
 
 
@@ -69,6 +70,19 @@ class LogReader:
     def metrics(self) -> dict[str, Any]:
         """The metrics in `artifacts/metrics.json`; none where the run reported none."""
         return self._document("artifacts/metrics.json")
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Which code, host, Python and packages made it; nothing where that was not kept.
+
+        The metadata names the file, below the nearest directory around the run that has it.
+        """
+        named = self.meta.get("provenance")
+        for above in self.files.home.absolute().parents if isinstance(named, str) else ():
+            text = content(f"{above}/{checked(str(named))}")
+            if text is not None:
+                return dict(self._parsed(text, str(named)))
+        return {}
 
     @property
     def steps(self) -> list[tuple[str, float, Any]]:

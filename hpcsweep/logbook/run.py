@@ -10,14 +10,16 @@ from typing import Any
 
 from hpcsweep.files import make_directory
 from hpcsweep.journal import attempt_json, outcome_json
-from hpcsweep.logbook.place import put
+from hpcsweep.logbook.place import Folder, put
 from hpcsweep.logbook.values import json_document
 from hpcsweep.logbook.yamlwrite import params_yaml
-from hpcsweep.plan import attempt_dir
+from hpcsweep.plan import attempt_dir, provenance_of
 from hpcsweep.records import Attempt, Outcome, ParamCase, Status
 
 # How often an attempt tries to take a place for which others try, too.
 RENAMES_MAX = 100
+# What the metadata of every attempt has.
+_RANKED = {"generation", "status", "attempt", "token"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +36,8 @@ class Run:
     # 128 bits.
     seed: int
     host: str
+    # Where its provenance is; with its submission if it is None.
+    provenance: str | None = None
 
     def metadata(self) -> dict[str, Any]:
         """The part of `metadata.json` that is known from the start."""
@@ -50,6 +54,7 @@ class Run:
             "manifest": self.manifest,
             "seed": f"{self.seed:032x}",
             "host": self.host,
+            "provenance": self.provenance or provenance_of(self.attempt.submission),
         }
 
 
@@ -67,7 +72,8 @@ def finish(path: Path, run: Run, outcome: Outcome) -> None:
         if (path / name).exists() and not (path / name).stat().st_size:
             (path / name).unlink()
     if outcome.metrics:
-        put(f"{path}/artifacts/metrics.json", json_document(outcome.metrics))
+        # The target may have put a link at `artifacts`.
+        Folder(path).write("artifacts/metrics.json", json_document(outcome.metrics))
     metadata = final_metadata(run, outcome, read_metadata(path) or {})
     put(f"{path}/metadata.json", json_document(metadata))
 
@@ -100,7 +106,8 @@ def publish(sweep: Path, source: Path, final: Path, run: Run, status: Status) ->
         if _moved(source, final):
             return True
         other = read_metadata(final)
-        if other is None:  # moved back just now; or damaged, and then it keeps its place
+        # Moved back just now; or no attempt of ours, and then it keeps its place.
+        if other is None or not other.keys() >= _RANKED:
             continue
         if not _outranks(run.attempt, status, other):
             return False
