@@ -100,7 +100,7 @@ def run_case(manifest: FrozenManifest, slot: Slot, run: Run, started: str, place
         try:
             rundir.finish(place.path, run, outcome)
         except (OSError, SweepError) as error:
-            return _spoiled(outcome, error)
+            return spoiled(outcome, error)
     return outcome
 
 
@@ -111,7 +111,7 @@ def redacted(error: dict[str, Any]) -> dict[str, Any]:
     return {key: redact(text) if isinstance(text, str) else text for key, text in error.items()}
 
 
-def _spoiled(outcome: Outcome, error: OSError | SweepError) -> Outcome:
+def spoiled(outcome: Outcome, error: OSError | SweepError) -> Outcome:
     """The outcome of a case that removed or damaged its own run directory.
 
     *Raises* the error again when it is the disk that is full.

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Protocol
 
 from hpcsweep.errors import SweepError
 from hpcsweep.files import PRIVATE_FILE, make_directory, names, unreadable, unwritable, write_all
+from hpcsweep.logbook.place import is_temporary
 from hpcsweep.logbook.runfiles import in_memory, no_file
 from hpcsweep.logbook.tar import BLOCK, END, Member, first_of, header, member, members, padded
 
@@ -338,7 +339,7 @@ def file_members(run_id: str, folder: Path, skip: frozenset[str]) -> Iterator[by
     """The files below a directory as members, but for those at names that are skipped."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if name in skip or path.name.startswith(".") or not path.is_file():
+        if name in skip or is_temporary(path.name) or not path.is_file():
             continue
         with path.open("rb") as stream:
             found = os.fstat(stream.fileno())

@@ -240,6 +240,11 @@ def put(path: str, data: bytes) -> None:
         raise unwritable(Path(path), error) from error
 
 
+def is_temporary(name: str) -> bool:
+    """Whether a file's name is one that `_temporary` gives: other hidden files are the user's."""
+    return name.startswith(".") and name[1:].replace(".", "", 1).isdecimal()
+
+
 def _temporary(path: str) -> tuple[int, str]:
     """A new file beside `path`, and its name: no other thread, process or earlier kill has it."""
     directory = path[: path.rindex("/") + 1]

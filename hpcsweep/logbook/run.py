@@ -101,6 +101,9 @@ def publish(sweep: Path, source: Path, final: Path, run: Run, status: Status) ->
     A rename onto a directory that is not empty fails, so of two attempts one wins. An attempt of
     a higher generation, or a complete one over one that is not, first moves the other back.
     """
+    # An attempt's directory is in the place or in its own, never in neither. So if a third one
+    # takes the place between the look at the other and its move, the other is in its own again,
+    # the move meets a directory that is not empty, and fails: nothing is moved under a wrong name.
     make_directory(final.parent)
     for _ in range(RENAMES_MAX):
         if _moved(source, final):

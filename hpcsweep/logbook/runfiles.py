@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 
 from hpcsweep.errors import RunMissing
 from hpcsweep.files import inside
-from hpcsweep.logbook.place import checked, content
+from hpcsweep.logbook.place import checked, content, is_temporary
 
 
 class RunFiles(Protocol):
@@ -80,7 +80,7 @@ class FolderFiles:
 
     def _below(self, directory: str, prefix: str) -> Iterator[str]:
         for entry in os.scandir(directory):
-            if entry.name.startswith("."):
+            if is_temporary(entry.name):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 yield from self._below(entry.path, f"{prefix}{entry.name}/")
