@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ from typing import Any
 from hpcsweep.errors import HpcsweepError, RunMissing, SweepError
 from hpcsweep.files import names, read_json
 from hpcsweep.logbook.index import Index, table
-from hpcsweep.logbook.packs import Packs
+from hpcsweep.logbook.packs import PackedFiles, Packs
 from hpcsweep.logbook.reader import LogReader
-from hpcsweep.logbook.runfiles import FolderFiles, RunFiles
+from hpcsweep.logbook.runfiles import FolderFiles
 from hpcsweep.plan import Layout
 
 _SHARD = re.compile(r"[0-9a-f]{1,2}\Z")
@@ -66,7 +66,7 @@ class ExperimentReader:
             raise KeyError(which)
         return LogReader(files)
 
-    def _files(self, run_id: str) -> RunFiles | None:
+    def _files(self, run_id: str) -> FolderFiles | PackedFiles | None:
         found = _CASE_ID.search(run_id)
         for digits in self._shard_digits if found else [0]:
             layout = Layout(runs="all", shard_digits=digits)
@@ -121,7 +121,7 @@ class ExperimentReader:
             plain.add(path.name)
             yield LogReader(FolderFiles(path))
         for files in self._packs.one_pass():
-            if f"log_{files.run_id}" not in plain:
+            if not plain or f"log_{files.run_id}" not in plain:
                 yield LogReader(files)
 
     # --- the index -------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ _DIGITS = re.compile(r"(\d+)")
 
 def _or_nothing(run: LogReader, what: str) -> dict[str, Any]:
     try:
-        found: Mapping[str, Any] = getattr(run, what)
+        found: dict[str, Any] = getattr(run, what)
     except HpcsweepError:
         return {}
-    return dict(found)
+    return found

@@ -11,9 +11,12 @@ from typing import Any
 
 from hpcsweep.errors import InputError, RunMissing, SweepError
 from hpcsweep.logbook.life import state
+from hpcsweep.logbook.packs import PackedFiles
 from hpcsweep.logbook.parameters import read_params
 from hpcsweep.logbook.place import checked, content
 from hpcsweep.logbook.runfiles import FolderFiles, RunFiles
+
+_FILES = (FolderFiles, PackedFiles)
 
 
 class LogReader:
@@ -22,16 +25,16 @@ class LogReader:
     *Raises* RunMissing where there is no such directory, InputError for one that is no run.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | RunFiles) -> None:
-        if isinstance(path, str | os.PathLike):
+    def __init__(self, path: str | os.PathLike[str] | FolderFiles | PackedFiles) -> None:
+        if isinstance(path, _FILES):  # asked first: it is quick, and asked for every run of many
+            self.files: RunFiles = path
+        else:
             folder = Path(path)
             if not folder.is_dir():
                 raise RunMissing("there is no such run directory", where=str(folder))
             if not (folder / "metadata.json").is_file():
                 raise InputError("is no run directory: it has no metadata.json", where=str(folder))
-            self.files: RunFiles = FolderFiles(folder)
-        else:
-            self.files = path
+            self.files = FolderFiles(folder)
 
     @property
     def run_id(self) -> str:
