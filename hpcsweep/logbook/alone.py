@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import resource
@@ -178,7 +179,18 @@ class Alone:
             self._capture.end()
         if os.getpid() != self._pid:  # a fork that leaves the block is not the run
             return
-        if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
+        if error is None:
+            if not self._ended:
+                self.end("complete", "Marked complete")
+            return
+        try:
+            self._raised(error)
+        except SweepError as problem:  # a full disk must not hide what went wrong
+            error.add_note(f"And what became of the run could not be noted: {problem}")
+
+    def _raised(self, error: BaseException) -> None:
+        """The end of a `with` block by an exception."""
+        if isinstance(error, SystemExit) and error.code in (None, 0):
             if not self._ended:
                 self.end("complete", "Marked complete")
         elif isinstance(error, KeyboardInterrupt):
@@ -259,8 +271,9 @@ def _listen_no_more() -> None:
 def _told(number: int, _frame: FrameType | None) -> None:
     name = signal.Signals(number).name
     for run in list(BEATS.runs):
-        if isinstance(run, Alone):
-            run.told(name)
+        with contextlib.suppress(SweepError):  # a full disk: who reads it sees a killed process
+            if isinstance(run, Alone):
+                run.told(name)
     # As if nobody had listened: who waits for this process sees the signal that ended it.
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 from collections.abc import Iterator
@@ -128,15 +129,13 @@ class ExperimentReader:
 
     def index(self) -> Iterator[dict[str, str]]:
         """The rows of `index.csv`, brought up to date; of a sweep without one, made of its runs."""
-        index = Index(self.path)
-        if index.exists:
-            index.refresh()
+        Index(self.path).refresh()
         if self.index_file.exists():
             with self.index_file.open(encoding="utf-8", newline="") as stream:
                 yield from csv.DictReader(stream)
             return
         rows = self._rows()
-        yield from csv.DictReader(table(rows).decode().splitlines())
+        yield from csv.DictReader(io.StringIO(table(rows).decode(), newline=""))
 
     def to_dataframe(self) -> Any:
         """One row per run: id, params, status, metrics. Needs pandas."""
@@ -160,6 +159,7 @@ class ExperimentReader:
         return f"<ExperimentReader {self.path.name!r}>"
 
     def __str__(self) -> str:
+        Index(self.path).refresh()
         fields = "(missing)"
         if self.index_file.exists():
             with self.index_file.open(encoding="utf-8", newline="") as stream:

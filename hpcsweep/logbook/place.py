@@ -72,8 +72,9 @@ class Folder:
     def writing(self, name: str) -> Iterator[BinaryIO]:
         """As `Place` says."""
         target = self._inside(name)
-        descriptor, temporary = _temporary(target)
+        temporary = ""
         try:
+            descriptor, temporary = _temporary(target)
             with os.fdopen(descriptor, "wb") as stream:
                 yield stream
             os.rename(temporary, target)
@@ -102,7 +103,10 @@ class Folder:
 
     def merge(self, name: str, fields: Mapping[str, Any], *, lock: bool = True) -> dict[str, Any]:
         """As `Place` says; of several processes at once, none loses what another set."""
-        descriptor = os.open(self._prefix, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            descriptor = os.open(self._prefix, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:  # somebody removed it
+            raise unwritable(self.root, error) from error
         try:
             if lock:
                 with contextlib.suppress(OSError):  # NFS locks no directory: then without

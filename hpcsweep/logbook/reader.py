@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import zipfile
@@ -16,6 +17,8 @@ from hpcsweep.logbook.parameters import read_params
 from hpcsweep.logbook.place import checked, content
 from hpcsweep.logbook.runfiles import FolderFiles, RunFiles
 
+# Name, step and value of a stepped metric.
+STEP_FIELDS = 3
 _FILES = (FolderFiles, PackedFiles)
 
 
@@ -93,10 +96,10 @@ class LogReader:
         text = self.files.read("artifacts/metrics_steps.csv") or b""
         # A last line without its end was being written when the run was killed.
         whole = text[: text.rfind(b"\n") + 1].decode()
-        return [
-            (row["name"], _number(row["step"]), _number(row["value"]))
-            for row in csv.DictReader(whole.splitlines())
-        ]
+        rows = csv.reader(io.StringIO(whole, newline=""))
+        # A row that a full disk cut is one with the next.
+        found = [row for row in rows if len(row) == STEP_FIELDS][1:]
+        return [(name, _number(step), _number(value)) for name, step, value in found]
 
     @property
     def arrays(self) -> list[str]:
