@@ -142,6 +142,18 @@ def _outranks(mine: Attempt, status: Status, other: dict[str, Any]) -> bool:
     return ours > theirs
 
 
+def read_both(path: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Metadata and metrics of one attempt, though another may take the place between the looks."""
+    for _ in range(RENAMES_MAX):
+        metadata = read_metadata(path)
+        if metadata is None:
+            break
+        metrics = read_metrics(path)
+        if read_metadata(path) == metadata:
+            return metadata, metrics
+    return None, None
+
+
 def read_metadata(path: Path) -> dict[str, Any] | None:
     """The `metadata.json` of a run directory; None where there is none that can be read."""
     try:

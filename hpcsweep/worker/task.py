@@ -211,7 +211,7 @@ class Task:
             return found is not None and self._adopted(case, *found)
         for left in self._leftovers.get(case.case_id, ()):
             self._publish_leftover(case, left, final)
-        return self._adopted(case, rundir.read_metadata(final), rundir.read_metrics(final))
+        return self._adopted(case, *rundir.read_both(final))
 
     def _adopted(
         self, case: ParamCase, metadata: dict[str, Any] | None, metrics: dict[str, Any] | None

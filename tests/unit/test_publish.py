@@ -273,6 +273,28 @@ def test_three_attempts_in_any_order_of_steps(
         assert tokens(sweep) == (first, every - {first}), seed
 
 
+def test_metadata_and_metrics_are_of_one_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another attempt takes the place between the looks at the two files."""
+    final = tmp_path / "runs/log_x"
+    lower, higher = make_run(token="a" * 16), make_run(token="b" * 16, generation=1)
+    rundir.publish(tmp_path, finished(tmp_path, lower, COMPLETE), final, lower, Status.COMPLETE)
+    source = finished(tmp_path, higher, Outcome(status=Status.COMPLETE, metrics={"a": 2}))
+    real = rundir.read_metrics
+
+    def late(path: Path) -> dict[str, Any] | None:
+        monkeypatch.setattr(rundir, "read_metrics", real)
+        rundir.publish(tmp_path, source, final, higher, Status.COMPLETE)
+        return real(path)
+
+    monkeypatch.setattr(rundir, "read_metrics", late)
+    metadata, metrics = rundir.read_both(final)
+    assert metadata is not None
+    assert (metadata["token"], metrics) == ("b" * 16, {"a": 2})
+    assert rundir.read_both(tmp_path / "none") == (None, None)
+
+
 def test_what_a_run_directory_says_of_itself(tmp_path: Path) -> None:
     run = make_run(token="a" * 16, generation=2)
     path = finished(tmp_path, run, COMPLETE)
