@@ -16,6 +16,7 @@ import pytest
 import hpcsweep.provenance
 from hpcsweep import ExperimentReader, Logbook, LogReader
 from hpcsweep.provenance import keep, packages, packages_digest, provenance
+from hpcsweep.runone import run_one
 from hpcsweep.sources import grid
 from tests.support import clusters
 from tests.support.clusters import Cluster
@@ -225,3 +226,11 @@ def test_a_task_says_its_own(tmp_path: Path) -> None:
     assert first["python"] == second["python"] == sys.version.split()[0]
     assert first["packages"] == packages_digest(packages())
     assert second["packages"] == packages_digest(sorted([*packages(), "newer 2.0"]))
+
+
+def test_a_single_run_here_has_one(tmp_path: Path) -> None:
+    made = MadeSweep(tmp_path, grid(x=[1, 2]), python=TARGET)
+    _, outcome, path = run_one(made.manifest, made.source, 0, tmp_path / "outputs")
+    assert outcome.metrics == {"y": 1}
+    found = LogReader(path).provenance
+    assert (found["host"], found["git"]) == (os.uname().nodename, None)
