@@ -7,6 +7,8 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
+from math import isclose
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,8 @@ METRICS = "artifacts/metrics.json"
 READABLE_MAX = 180
 # How long to wait for the params of a run that another process is just making.
 MAKING_S = 2.0
+# Floats that differ by less than this part are one value to who selects.
+ROUNDING = 1e-12
 # How often a run that failed is tried to be taken over.
 TAKES_MAX = 100
 
@@ -183,14 +187,14 @@ class Experiment:
     def select(self, **filters: Any) -> pd.DataFrame:
         """The rows in which each of these columns has this value; None means that it is missing.
 
+        A float is matched up to rounding: 0.3 finds what 0.1 + 0.2 gave.
         *Raises* KeyError for an unknown column.
         """
         frame = self.to_dataframe()
         for name, value in filters.items():
             if name not in frame.columns:
                 raise KeyError(name)
-            wanted = frame[name].isna() if value is None else frame[name] == value
-            frame = frame[wanted.fillna(False).astype(bool)]
+            frame = frame[_matches(frame[name], value).fillna(False).astype(bool)]
         return frame
 
     def __repr__(self) -> str:
@@ -248,6 +252,16 @@ def _pandas() -> Any:
             "pandas is not installed", next_step="Install it: pip install 'hpcsweep[pandas]'"
         ) from error
     return pd
+
+
+def _matches(column: Any, value: Any) -> Any:
+    if value is None:
+        return column.isna()
+    if isinstance(value, float):
+        return column.map(
+            lambda one: isinstance(one, Real) and isclose(one, value, rel_tol=ROUNDING)
+        )
+    return column == value
 
 
 def _column(values: list[Any], pandas: Any) -> Any:

@@ -263,6 +263,7 @@ def test_n19_types_survive_the_table(exp: Experiment) -> None:
     assert {name: row[name] for name in given} == given
     assert len(exp.select(a="001")) == 1
     assert len(exp.select(c=0.30000000000000004)) == 1
+    assert len(exp.select(c=0.3)) == 1
 
 
 def test_n20_readers_read_what_there_is(tmp_path: Path) -> None:
