@@ -1,8 +1,8 @@
 """`python -m hpcsweep.check ANSWER SWEEP FINGERPRINT INDEX…`: what would die in a task dies here.
 
 Run by `submit` in a fresh interpreter, behind the setup lines, before anything is sent. Writes one
-JSON object to the file descriptor ANSWER: case ids by index and the digest of the code, or the
-problem; standard output and error are the user's.
+JSON object to the file descriptor ANSWER: case ids by index, the digest of the code and the
+packages, or the problem; standard output and error are the user's.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import HpcsweepError, TargetError
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.provenance import packages
 
 
 def check(sweep: SweepDirectory, fingerprint: str, indices: list[int]) -> dict[str, object]:
@@ -26,6 +27,7 @@ def check(sweep: SweepDirectory, fingerprint: str, indices: list[int]) -> dict[s
 
     *Raises* TargetError, SweepError.
     """
+    installed = packages()  # as a task finds them: the target may change its path
     directory = sweep.manifest_dir(fingerprint)
     manifest = frozen.read(directory)
     source = frozen.open_source(directory, manifest)
@@ -38,6 +40,7 @@ def check(sweep: SweepDirectory, fingerprint: str, indices: list[int]) -> dict[s
     return {
         "ids": {case.index: case.case_id for case in cases},
         "code_digest": target.code_digest(manifest),
+        "packages": installed,
     }
 
 

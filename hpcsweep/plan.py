@@ -60,6 +60,8 @@ class Layout:
         return cls(runs=runs, shard_digits=digits)
 
 
+# What a submission's runs go back to: a file of the submission.
+PROVENANCE = "provenance.json"
 # Where the packs are, relative to the sweep directory.
 PACKS = "runs/packs"
 
@@ -72,6 +74,11 @@ def attempt_dir(case_id: str, token: str) -> str:
 def checkpoint_dir(case_id: str) -> str:
     """What the attempts of a case leave each other, relative to the sweep directory."""
     return f"checkpoints/{case_id}"
+
+
+def provenance_of(submission: int) -> str:
+    """What the runs of a submission go back to, relative to the sweep directory."""
+    return f"submissions/{submission:04d}/{PROVENANCE}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

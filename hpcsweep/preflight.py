@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from typing import Any
 
 from hpcsweep.directory import SweepDirectory
@@ -25,8 +26,18 @@ TIMEOUT_S = 600.0
 _SETUP_FAILED = "setup"
 
 
-def preflight(sweep: SweepDirectory, manifest: FrozenManifest, source: ParameterSource) -> str:
-    """Check a frozen manifest in a fresh interpreter. Returns the digest of the user's code.
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the fresh interpreter found."""
+
+    # 16 hex digits over the user's code.
+    code_digest: str
+    # As `provenance.packages` names them.
+    packages: list[str]
+
+
+def preflight(sweep: SweepDirectory, manifest: FrozenManifest, source: ParameterSource) -> Checked:
+    """Check a frozen manifest in a fresh interpreter, behind its setup lines.
 
     *Raises* TargetError for the target or a setup line, SweepError when the frozen manifest does
     not give the same cases.
@@ -53,8 +64,7 @@ def preflight(sweep: SweepDirectory, manifest: FrozenManifest, source: Parameter
                 where=str(sweep.manifest_dir(manifest.fingerprint)),
                 next_step="Please report this with the manifest.",
             )
-    digest: str = found["code_digest"]
-    return digest
+    return Checked(found["code_digest"], found["packages"])
 
 
 def _run(manifest: FrozenManifest, check: list[str], answer: int, output: int) -> int:

@@ -9,6 +9,9 @@ from hpcsweep.logbook.runfiles import FolderFiles, RunFiles
 from hpcsweep.plan import attempt_dir
 from hpcsweep.store.store import Row
 
+# It may be published, or moved back, between a look at one place and one at the other.
+LOOKS = 2
+
 
 def run_files(sweep: SweepDirectory, row: Row) -> RunFiles | None:
     """The files of the attempt that a row tells of; None where none are kept.
@@ -20,9 +23,13 @@ def run_files(sweep: SweepDirectory, row: Row) -> RunFiles | None:
         found = packed(sweep.path, str(run_dir))
         if found is not None:
             return found
-        published = sweep.path / str(run_dir)
-        metadata = read_metadata(published)
-        if metadata is not None and metadata.get("token") == row["token"]:
-            return FolderFiles(published)
     own = sweep.path / attempt_dir(row["case_id"], row["token"])
-    return FolderFiles(own) if own.is_dir() else None
+    for _ in range(LOOKS):
+        if run_dir:
+            published = sweep.path / str(run_dir)
+            metadata = read_metadata(published)
+            if metadata is not None and metadata.get("token") == row["token"]:
+                return FolderFiles(published)
+        if own.is_dir():
+            return FolderFiles(own)
+    return None

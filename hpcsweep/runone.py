@@ -6,18 +6,20 @@ import os
 import pdb
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 from hpcsweep import target
 from hpcsweep.errors import InputError
 from hpcsweep.execute import cpus
-from hpcsweep.execute.case import Place, make_request, make_run, now, run_case
+from hpcsweep.execute.case import Place, make_request, make_run, now, redacted, run_case
 from hpcsweep.execute.child import call_target, logbook
 from hpcsweep.execute.signals import Signals
 from hpcsweep.execute.slot import Slot
-from hpcsweep.files import token
+from hpcsweep.files import make_directory, token
 from hpcsweep.logbook import run as rundir
 from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.provenance import keep
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status
 from hpcsweep.sources import ParameterSource
 
@@ -69,7 +71,7 @@ def debug_one(
         status=reason.status if reason else Status.COMPLETE,
         reason=reason,
         metrics=log.metrics,
-        error=error,
+        error=None if error is None else redacted(error),
         started=started,
         ended=now(),
         run_dir=place.run_dir,
@@ -91,6 +93,7 @@ def _prepared(
     cpus.limit_threads(os.environ, manifest.resources.cpus_per_case)
     # Those of earlier runs here, never the sweep's: this run is apart.
     checkpoints = path.with_name("checkpoints") / case.case_id
+    run = replace(run, provenance=keep(make_directory(path.parent), Path(manifest.root)))
     return run, path, Place(path, str(path), checkpoints)
 
 

@@ -37,8 +37,9 @@ from hpcsweep.ingest import fresh_store
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.missing import Missing, Wanted, what_is_missing
-from hpcsweep.plan import Layout, Plan, chunk_size_for, make_parts
-from hpcsweep.preflight import preflight
+from hpcsweep.plan import PROVENANCE, Layout, Plan, chunk_size_for, make_parts
+from hpcsweep.preflight import Checked, preflight
+from hpcsweep.provenance import provenance
 from hpcsweep.records import Part
 from hpcsweep.settings import Settings
 from hpcsweep.sources import ParameterSource
@@ -93,8 +94,8 @@ class _Act:
     cluster: Slurm
     limits: Limits
     settings: Settings
-    # Of the user's code as the fresh interpreter saw it.
-    code_digest: str
+    # The user's code and the packages as the fresh interpreter saw them.
+    checked: Checked
     say: Callable[[str], None]
 
 
@@ -117,8 +118,8 @@ def submit(
             directory = sweep.manifest_dir(wish.manifest.fingerprint)
             with removed_on_error(directory, unless=doubt):
                 frozen.write(sweep.path, wish.manifest, wish.source)
-                digest = preflight(sweep, wish.manifest, wish.source)
-                act = _Act(wish, sweep, cluster, limits, settings, digest, say)
+                checked = preflight(sweep, wish.manifest, wish.source)
+                act = _Act(wish, sweep, cluster, limits, settings, checked, say)
                 return _submit_missing(act, doubt)
 
 
@@ -140,7 +141,7 @@ def check(wish: Wish) -> str:
     with tempfile.TemporaryDirectory(prefix="hpcsweep-") as temporary:
         sweep = SweepDirectory.create(Path(temporary) / "sweep", wish.manifest.name)
         frozen.write(sweep.path, wish.manifest, wish.source)
-        return preflight(sweep, wish.manifest, wish.source)
+        return preflight(sweep, wish.manifest, wish.source).code_digest
 
 
 def look(
@@ -206,7 +207,7 @@ def _submit_missing(act: _Act, doubt: _Doubt) -> Submitted:
     if sweep.submissions():
         resolve_unanswered(sweep, act.cluster, act.settings, act.say)
         wanted = Wanted(sweep=sweep, manifest=wish.manifest, source=wish.source)
-        missing = look(wanted, act.cluster, act.settings, wish.rerun, act.code_digest)
+        missing = look(wanted, act.cluster, act.settings, wish.rerun, act.checked.code_digest)
     if not missing.indices and not reorders(sweep, wish.manifest):
         return Submitted(sweep=sweep, missing=missing)
     plan = make_plan(wish, sweep, missing, act.limits.max_array_size)
@@ -239,7 +240,7 @@ def _write_submission(act: _Act, plan: Plan, folder: Path) -> None:
     shared_file = act.wish.manifest.store == SQLITE and not is_local(sweep.path)
     document = plan.to_json() | {
         "cluster": connect.describe(act.cluster, act.limits.cluster_name),
-        "code_digest": act.code_digest,
+        "code_digest": act.checked.code_digest,
         "python": sys.executable,
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "worker": {
@@ -261,6 +262,8 @@ def _write_submission(act: _Act, plan: Plan, folder: Path) -> None:
     script = script_for(act.wish.manifest, sweep.path, plan.submission)
     write_new(temporary / SCRIPT_NAME, script.encode())
     write_new(temporary / "plan.json", json_bytes(document))
+    origin = provenance(Path(act.wish.manifest.root), act.checked.packages)
+    write_new(temporary / PROVENANCE, json_bytes(origin))
     temporary.rename(folder)
     fsync_directory(folder.parent)
 

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpcsweep import ids
 from hpcsweep.errors import SweepError
@@ -87,7 +87,7 @@ def run_case(manifest: FrozenManifest, slot: Slot, run: Run, started: str, place
         status=ended.reason.status if ended.reason else Status.COMPLETE,
         reason=ended.reason,
         metrics=ended.metrics,
-        error=ended.error,
+        error=None if ended.error is None else redacted(ended.error),
         started=started,
         ended=now(),
         wall_seconds=round(time.monotonic() - clock, 6),
@@ -100,11 +100,18 @@ def run_case(manifest: FrozenManifest, slot: Slot, run: Run, started: str, place
         try:
             rundir.finish(place.path, run, outcome)
         except (OSError, SweepError) as error:
-            return _spoiled(outcome, error)
+            return spoiled(outcome, error)
     return outcome
 
 
-def _spoiled(outcome: Outcome, error: OSError | SweepError) -> Outcome:
+def redacted(error: dict[str, Any]) -> dict[str, Any]:
+    """An error without passwords: an exception may name the URL of a database (invariant 21)."""
+    from hpcsweep.redact import redact  # noqa: PLC0415  # a case that goes well does without
+
+    return {key: redact(text) if isinstance(text, str) else text for key, text in error.items()}
+
+
+def spoiled(outcome: Outcome, error: OSError | SweepError) -> Outcome:
     """The outcome of a case that removed or damaged its own run directory.
 
     *Raises* the error again when it is the disk that is full.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import resource
@@ -17,10 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsweep.errors import RunExists, SweepError
 from hpcsweep.files import PRIVATE_DIRECTORY, make_directory, names, remove_tree, token, unwritable
+from hpcsweep.logbook.capture import Capture, flush
 from hpcsweep.logbook.life import BEATS, ENDS, this_process
 from hpcsweep.logbook.parameters import write_params
 from hpcsweep.logbook.place import checked
 from hpcsweep.logbook.values import json_document, json_value
+from hpcsweep.provenance import keep, of_this_process
+from hpcsweep.redact import redact
 
 if TYPE_CHECKING:
     from hpcsweep.logbook.logbook import Logbook
@@ -49,6 +53,7 @@ def claim(base_dir: Path, run_id: str, *, overwrite: bool) -> Path:
     *Raises* RunExists. With `overwrite` the earlier run is removed.
     """
     path = run_path(base_dir, run_id)
+    of_this_process()  # git may take its time; nobody sees a run before it is whole
     for _ in range(CLAIMS_MAX):
         try:
             path.mkdir(PRIVATE_DIRECTORY)
@@ -92,22 +97,28 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def begin(log: Logbook, params: Mapping[str, Any] | None, *, preallocate: bool) -> Alone:
+def begin(
+    log: Logbook, base: Path, params: Mapping[str, Any] | None, *, preallocate: bool, capture: bool
+) -> Alone:
     """Write what is known of a run at its start. *Writes* params, metadata and the log."""
     if preallocate:
         for path in (log.datadir, log.plotdir, log.artifactsdir):
             make_directory(path)
-    return Alone(log, params)
+    return Alone(log, keep(base), params, Capture(log.path) if capture else None)
 
 
 class Alone:
     """What becomes of one run of this process."""
 
-    def __init__(self, log: Logbook, params: Mapping[str, Any] | None) -> None:
+    def __init__(
+        self, log: Logbook, provenance: str, params: Mapping[str, Any] | None,
+        capture: Capture | None,
+    ) -> None:  # fmt: skip
         self._log = weakref.ref(log)
         self.path = log.path
         self._pid = os.getpid()
         self._ended = False
+        self._capture = capture
         self._cpu = _cpu_seconds()
         lines = ["Logbook initialized"]
         if params is not None:
@@ -118,6 +129,7 @@ class Alone:
             lines += [f"{where} is {value}, written as null" for where, value in lost.items()]
         metadata = this_process() | {
             "run_id": log.run_id, "status": "initialized", "start_time": now(),
+            "provenance": provenance,
         }  # fmt: skip
         log.place.write("metadata.json", json_document(metadata))
         log.notes(lines)
@@ -146,21 +158,39 @@ class Alone:
             "runtime_sec": round(log.elapsed, 6),
             "cpu_seconds": round(_cpu_seconds() - self._cpu, 6),
             "max_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            "failure_reason": reason,
+            "failure_reason": None if reason is None else redact(reason),
             "error": None if error is None else _described(error),
         }
         log.place.merge("metadata.json", fields, lock=lock)
         self._ended = True
-        log.notes([line])
+        log.notes([redact(line)])
         self._over()
         if log.callback is not None:
             log.callback(log)
 
+    def entered(self) -> None:
+        """The begin of a `with` block."""
+        if self._capture is not None:
+            self._capture.begin()
+
     def left(self, error: BaseException | None) -> None:
         """The end of a `with` block, by itself or by an exception."""
+        if self._capture is not None:
+            self._capture.end()
         if os.getpid() != self._pid:  # a fork that leaves the block is not the run
             return
-        if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
+        if error is None:
+            if not self._ended:
+                self.end("complete", "Marked complete")
+            return
+        try:
+            self._raised(error)
+        except SweepError as problem:  # a full disk must not hide what went wrong
+            error.add_note(f"And what became of the run could not be noted: {problem}")
+
+    def _raised(self, error: BaseException) -> None:
+        """The end of a `with` block by an exception."""
+        if isinstance(error, SystemExit) and error.code in (None, 0):
             if not self._ended:
                 self.end("complete", "Marked complete")
         elif isinstance(error, KeyboardInterrupt):
@@ -175,6 +205,7 @@ class Alone:
     def told(self, name: str) -> None:
         """A signal ends the process. Without a lock: the process itself may hold it."""
         if os.getpid() == self._pid:
+            flush()
             self.end("interrupted", f"Interrupted by {name}", name, lock=False)
 
     def _over(self) -> None:
@@ -197,7 +228,7 @@ def _described(error: BaseException) -> dict[str, str]:
     except Exception:  # noqa: BLE001  # a user's class may break while it is printed
         message, text = "(its message cannot be printed)", ""
     found = {"type": type(error).__name__, "message": message, "traceback": text[-TRACEBACK_MAX:]}
-    return {name: json_value(value, name) for name, value in found.items()}
+    return {name: json_value(redact(value), name) for name, value in found.items()}
 
 
 def _cpu_seconds() -> float:
@@ -240,8 +271,9 @@ def _listen_no_more() -> None:
 def _told(number: int, _frame: FrameType | None) -> None:
     name = signal.Signals(number).name
     for run in list(BEATS.runs):
-        if isinstance(run, Alone):
-            run.told(name)
+        with contextlib.suppress(SweepError):  # a full disk: who reads it sees a killed process
+            if isinstance(run, Alone):
+                run.told(name)
     # As if nobody had listened: who waits for this process sees the signal that ended it.
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

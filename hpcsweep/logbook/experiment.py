@@ -7,6 +7,8 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
+from math import isclose
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,8 @@ METRICS = "artifacts/metrics.json"
 READABLE_MAX = 180
 # How long to wait for the params of a run that another process is just making.
 MAKING_S = 2.0
+# Floats that differ by less than this part are one value to who selects.
+ROUNDING = 1e-12
 # How often a run that failed is tried to be taken over.
 TAKES_MAX = 100
 
@@ -37,8 +41,12 @@ TAKES_MAX = 100
 class Experiment:
     """`<base_dir>/<name>/` with `runs/log_<run id>/` and `index.csv`."""
 
-    def __init__(self, name: str, base_dir: str | os.PathLike[str] = "outputs") -> None:
+    def __init__(
+        self, name: str, base_dir: str | os.PathLike[str] = "outputs", *, capture: bool = False
+    ) -> None:
         self.name = str(name)
+        # Whether runs keep what is printed.
+        self.capture = capture
         self.exp_dir = Path(base_dir) / checked(self.name)
         self.runs_dir = make_directory(self.exp_dir / "runs")
         self._index = Index(self.exp_dir)
@@ -90,7 +98,10 @@ class Experiment:
         )
 
     def _begin(self, run_id: str, params: dict[str, Any]) -> Logbook:
-        log = Logbook(run_id, self.runs_dir, params, preallocate=True, callback=self.record)
+        log = Logbook(
+            run_id, self.runs_dir, params,
+            preallocate=True, callback=self.record, capture=self.capture,
+        )  # fmt: skip
         log.checkpoints = self.exp_dir / "checkpoints" / run_id
         self._index.mark(
             {
@@ -176,14 +187,14 @@ class Experiment:
     def select(self, **filters: Any) -> pd.DataFrame:
         """The rows in which each of these columns has this value; None means that it is missing.
 
+        A float is matched up to rounding: 0.3 finds what 0.1 + 0.2 gave.
         *Raises* KeyError for an unknown column.
         """
         frame = self.to_dataframe()
         for name, value in filters.items():
             if name not in frame.columns:
                 raise KeyError(name)
-            wanted = frame[name].isna() if value is None else frame[name] == value
-            frame = frame[wanted.fillna(False).astype(bool)]
+            frame = frame[_matches(frame[name], value).fillna(False).astype(bool)]
         return frame
 
     def __repr__(self) -> str:
@@ -241,6 +252,16 @@ def _pandas() -> Any:
             "pandas is not installed", next_step="Install it: pip install 'hpcsweep[pandas]'"
         ) from error
     return pd
+
+
+def _matches(column: Any, value: Any) -> Any:
+    if value is None:
+        return column.isna()
+    if isinstance(value, float):
+        return column.map(
+            lambda one: isinstance(one, Real) and isclose(one, value, rel_tol=ROUNDING)
+        )
+    return column == value
 
 
 def _column(values: list[Any], pandas: Any) -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from typing import Any
 from hpcsweep.errors import HpcsweepError, RunMissing, SweepError
 from hpcsweep.files import names, read_json
 from hpcsweep.logbook.index import Index, table
-from hpcsweep.logbook.packs import Packs
+from hpcsweep.logbook.packs import PackedFiles, Packs
 from hpcsweep.logbook.reader import LogReader
-from hpcsweep.logbook.runfiles import FolderFiles, RunFiles
+from hpcsweep.logbook.runfiles import FolderFiles
 from hpcsweep.plan import Layout
 
 _SHARD = re.compile(r"[0-9a-f]{1,2}\Z")
@@ -66,7 +67,7 @@ class ExperimentReader:
             raise KeyError(which)
         return LogReader(files)
 
-    def _files(self, run_id: str) -> RunFiles | None:
+    def _files(self, run_id: str) -> FolderFiles | PackedFiles | None:
         found = _CASE_ID.search(run_id)
         for digits in self._shard_digits if found else [0]:
             layout = Layout(runs="all", shard_digits=digits)
@@ -121,22 +122,20 @@ class ExperimentReader:
             plain.add(path.name)
             yield LogReader(FolderFiles(path))
         for files in self._packs.one_pass():
-            if f"log_{files.run_id}" not in plain:
+            if not plain or f"log_{files.run_id}" not in plain:
                 yield LogReader(files)
 
     # --- the index -------------------------------------------------------------------------------
 
     def index(self) -> Iterator[dict[str, str]]:
         """The rows of `index.csv`, brought up to date; of a sweep without one, made of its runs."""
-        index = Index(self.path)
-        if index.exists:
-            index.refresh()
+        Index(self.path).refresh()
         if self.index_file.exists():
             with self.index_file.open(encoding="utf-8", newline="") as stream:
                 yield from csv.DictReader(stream)
             return
         rows = self._rows()
-        yield from csv.DictReader(table(rows).decode().splitlines())
+        yield from csv.DictReader(io.StringIO(table(rows).decode(), newline=""))
 
     def to_dataframe(self) -> Any:
         """One row per run: id, params, status, metrics. Needs pandas."""
@@ -160,6 +159,7 @@ class ExperimentReader:
         return f"<ExperimentReader {self.path.name!r}>"
 
     def __str__(self) -> str:
+        Index(self.path).refresh()
         fields = "(missing)"
         if self.index_file.exists():
             with self.index_file.open(encoding="utf-8", newline="") as stream:
@@ -204,7 +204,7 @@ _DIGITS = re.compile(r"(\d+)")
 
 def _or_nothing(run: LogReader, what: str) -> dict[str, Any]:
     try:
-        found: Mapping[str, Any] = getattr(run, what)
+        found: dict[str, Any] = getattr(run, what)
     except HpcsweepError:
         return {}
-    return dict(found)
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import json
 import logging
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -131,8 +132,9 @@ def step_row(name: str, step: float, value: Any) -> bytes:
     plain = json_value(value, name), json_value(step, "step")
     if any(isinstance(one, dict | list) for one in plain):
         raise InputError(f"metric {name!r} at step {step!r} is no single value: {value!r:.80}")
+    words = [json.dumps(one) if isinstance(one, bool) else one for one in plain]
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow([name, plain[1], plain[0]])
+    csv.writer(line, lineterminator="\n").writerow([name, words[1], words[0]])
     return line.getvalue().encode()
 
 

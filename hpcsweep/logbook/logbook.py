@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from hpcsweep.errors import InputError
 from hpcsweep.logbook.former import FormerNames
 from hpcsweep.logbook.place import Folder, Nowhere, Place
-from hpcsweep.logbook.values import ESCAPED, Metrics, json_document, json_value
+from hpcsweep.logbook.values import ESCAPED, Metrics, json_document, json_value, log_line
 
 if TYPE_CHECKING:
     import logging
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from hpcsweep.logbook.parameters import Parameters
     from hpcsweep.logbook.programs import Completed
 
-# The levels of `logging`, which a task does without.
-_LEVELS = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
 INFO = 20
 # Who reported a metric, in messages.
 BY_JSON = 'log.json("metrics")'
@@ -41,7 +38,8 @@ class Logbook(FormerNames):
     Standalone it makes its directory below `base_dir` and says in `metadata.json` what becomes of
     the run. A task gives its target one over the attempt's directory: see `attached`.
     *Raises* RunExists when the run is there and `overwrite` is false; of several processes that
-    make one run, one wins. `overwrite` removes the earlier run.
+    make one run, one wins. `overwrite` removes the earlier run. With `capture` what is printed
+    in the `with` block goes to `stdout.txt` and `stderr.txt`, in a task it always does.
     """
 
     # Called with the Logbook at the end of a run that stands alone.
@@ -64,14 +62,16 @@ class Logbook(FormerNames):
         overwrite: bool = False,
         preallocate: bool = False,
         callback: Callable[[Self], object] | None = None,
+        capture: bool = False,
     ) -> None:
         # A task does without all that belongs to a run alone.
         from hpcsweep.logbook.alone import begin, claim  # noqa: PLC0415
 
-        path = claim(Path(base_dir), str(run_id), overwrite=overwrite)
+        base = Path(base_dir)
+        path = claim(base, str(run_id), overwrite=overwrite)
         self._settle(str(run_id), Folder(path), path)
         self.callback = callback
-        self._alone = begin(self, params, preallocate=preallocate)
+        self._alone = begin(self, base, params, preallocate=preallocate, capture=capture)
 
     @classmethod
     def attached(
@@ -355,6 +355,8 @@ class Logbook(FormerNames):
             self._alone.end("failed", f"Marked failed: {reason}", str(reason), sys.exc_info()[1])
 
     def __enter__(self) -> Self:
+        if self._alone is not None:
+            self._alone.entered()
         return self
 
     def __exit__(
@@ -386,15 +388,3 @@ class Logbook(FormerNames):
         lines = log_line(" ".join(filter(None, ["Saved", what, name, "in", where])), INFO)
         lines += "".join(log_line(note, "WARNING") for note in notes)
         self._place.append("log.txt", lines.encode(errors=ESCAPED))
-
-
-def log_line(message: object, level: int | str) -> str:
-    """A line of a log, UTC; further lines of the message are indented."""
-    word = _LEVELS.get(level, f"Level {level}") if isinstance(level, int) else level
-    text = "\n    ".join(str(message).splitlines())
-    return f"[{_moment(int(time.time()))}] {word} {text}\n"
-
-
-@lru_cache(maxsize=1)
-def _moment(second: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))

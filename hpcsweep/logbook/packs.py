@@ -7,11 +7,13 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from hpcsweep.errors import SweepError
 from hpcsweep.files import PRIVATE_FILE, make_directory, names, unreadable, unwritable, write_all
+from hpcsweep.logbook.place import is_temporary
 from hpcsweep.logbook.runfiles import in_memory, no_file
 from hpcsweep.logbook.tar import BLOCK, END, Member, first_of, header, member, members, padded
 
@@ -157,6 +159,11 @@ class PackedFiles:
         """Where they are, for people."""
         return f"{self.pack}#log_{self.run_id}"
 
+    @property
+    def home(self) -> Path:
+        """The pack that holds them."""
+        return self.pack
+
     def read(self, name: str) -> bytes | None:
         """The content of a file; None where there is none."""
         # A pack has these once in each run; all of many runs are read for them.
@@ -213,15 +220,15 @@ class Packs:
         self._root = root
 
     @cached_property
-    def _runs(self) -> dict[str, PackedFiles]:
-        """The best attempt of every run, from the indexes beside the packs."""
-        best: dict[str, PackedFiles] = {}
+    def _runs(self) -> dict[str, tuple[str, _Found]]:
+        """Pack and place of the best attempt of every run, from the indexes beside the packs."""
+        best: dict[str, tuple[str, _Found]] = {}
         for name in names(self._root):
             if name.endswith(".tar"):
-                for run in runs_of(self._root / name):
-                    known = best.get(run.run_id)
-                    if known is None or known.rank < run.rank:
-                        best[run.run_id] = run
+                for run in _found_in(self._root / name):
+                    known = best.get(run[0])
+                    if known is None or known[1][3] < run[3]:
+                        best[run[0]] = name, run
         return best
 
     def ids(self) -> Iterable[str]:
@@ -230,49 +237,65 @@ class Packs:
 
     def find(self, run_id: str) -> PackedFiles | None:
         """The files of a run; None where there is no such run."""
-        return self._runs.get(run_id)
+        name, found = self._runs.get(run_id, ("", None))
+        return None if found is None else _files(self._root / name, found)
 
     def one_pass(self) -> Iterator[PackedFiles]:
         """All runs, pack by pack, each pack read once from its start to its end."""
-        by_pack: dict[Path, list[PackedFiles]] = {}
-        for run in self._runs.values():
-            by_pack.setdefault(run.pack, []).append(run)
-        for pack, runs in by_pack.items():
-            runs.sort(key=lambda run: run.offset)
+        by_pack: dict[str, list[_Found]] = {}
+        for name, run in self._runs.values():
+            by_pack.setdefault(name, []).append(run)
+        for name, runs in by_pack.items():
+            pack = self._root / name
+            runs.sort(key=itemgetter(1))
             try:
                 with pack.open("rb", buffering=COPY_BYTES) as stream:
                     at = 0
                     for run in runs:
-                        if run.length > COPY_BYTES:
-                            yield run
+                        run_id, offset, length, rank = run
+                        if length > COPY_BYTES:
+                            yield _files(pack, run)
                             continue
-                        if run.offset != at:
-                            stream.seek(run.offset)
-                        data, at = stream.read(run.length), run.offset + run.length
-                        yield PackedFiles(run.run_id, pack, run.offset, run.length, run.rank, data)
+                        if offset != at:
+                            stream.seek(offset)
+                        data, at = stream.read(length), offset + length
+                        yield PackedFiles(run_id, pack, offset, length, rank, data)
             except OSError as error:
                 raise unreadable(pack, error) from error
 
 
+# A run in a pack: its id, offset, length and rank. As a tuple, because there may be millions.
+_Found = tuple[str, int, int, str]
+
+
+def _files(pack: Path, found: _Found) -> PackedFiles:
+    run_id, offset, length, rank = found
+    return PackedFiles(run_id, pack, offset, length, rank)
+
+
 def runs_of(pack: Path) -> Iterator[PackedFiles]:
     """The whole runs in a pack: what its index names, then what the pack itself holds beyond."""
+    return (_files(pack, found) for found in _found_in(pack))
+
+
+def _found_in(pack: Path) -> Iterator[_Found]:
     size, end = _size(pack), 0
     try:
-        lines = pack.with_suffix(".idx").read_bytes().split(b"\n")[:-1]
+        lines = pack.with_suffix(".idx").read_text("utf-8", "replace").split("\n")[:-1]
     except FileNotFoundError:
         lines = []
     except OSError as error:
         raise unreadable(pack, error) from error
     for line in lines:
         try:
-            offset, length, rank, run_id = line.decode().split(" ", 3)
-            run = PackedFiles(run_id, pack, int(offset), int(length), rank)
+            first, second, rank, run_id = line.split(" ", 3)
+            offset, length = int(first), int(second)
         except ValueError:  # a full disk cut it: the pack tells the rest
             break
-        if run.offset != end or run.offset + run.length > size:
+        if offset != end or offset + length > size:
             break
-        end = run.offset + run.length
-        yield run
+        end = offset + length
+        yield run_id, offset, length, rank
     if size - end >= BLOCK and size - end != len(END):
         yield from _walked(pack, end, size)
 
@@ -284,7 +307,7 @@ def _size(pack: Path) -> int:
         raise unreadable(pack, error) from error
 
 
-def _walked(pack: Path, start: int, size: int) -> Iterator[PackedFiles]:
+def _walked(pack: Path, start: int, size: int) -> Iterator[_Found]:
     """Runs by their members: each ends with its metadata, so a cut one is none."""
     with pack.open("rb") as stream:
 
@@ -302,7 +325,7 @@ def _walked(pack: Path, start: int, size: int) -> Iterator[PackedFiles]:
             except (ValueError, KeyError, TypeError):
                 rank = ""
             run_id = folder.removeprefix("log_")
-            yield PackedFiles(run_id, pack, begin, found.end - begin, rank)
+            yield run_id, begin, found.end - begin, rank
             begin = found.end
 
 
@@ -333,7 +356,7 @@ def file_members(run_id: str, folder: Path, skip: frozenset[str]) -> Iterator[by
     """The files below a directory as members, but for those at names that are skipped."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if name in skip or path.name.startswith(".") or not path.is_file():
+        if name in skip or is_temporary(path.name) or not path.is_file():
             continue
         with path.open("rb") as stream:
             found = os.fstat(stream.fileno())

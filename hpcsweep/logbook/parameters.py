@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from hpcsweep.errors import InputError
@@ -13,8 +14,9 @@ from hpcsweep.logbook.values import json_document, json_value
 from hpcsweep.logbook.yamlwrite import params_yaml
 
 _FORMATS = ("yaml", "json")
-# One line of ours: a plain key or one in JSON's quotes, then a value that is JSON.
-_LINE = re.compile(r'([A-Za-z_][A-Za-z0-9_.-]*|"(?:[^"\\]|\\.)*"): (.+)\Z')
+# The lines of ours: a plain key or one in JSON's quotes, then a value that is JSON.
+_LINES = re.compile(r'^([A-Za-z_][A-Za-z0-9_.-]*|"(?:[^"\\\n]|\\.)*"): (.+)$', re.MULTILINE)
+_decode = json.JSONDecoder().raw_decode
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
 
@@ -95,22 +97,28 @@ def read_params(read: Callable[[str], bytes | None]) -> dict[str, Any]:
 def parse_yaml(data: bytes) -> dict[str, Any]:
     """The mapping in a `params.yaml`; what we wrote is read fast, what others wrote by YAML."""
     text = data.decode()
-    names, values = [], []
-    for line in text.split("\n"):
-        if not line:
-            continue
-        parts = _LINE.match(line)
-        if parts is None or parts[1].lower() in _WORDS:
-            return _by_yaml(text)
-        names.append(parts[1] if parts[1].startswith('"') else f'"{parts[1]}"')
-        values.append(parts[2])
-    try:  # two documents are read faster than many
-        names, found = json.loads(f"[{','.join(names)}]"), json.loads(f"[{','.join(values)}]")
+    lines = _LINES.findall(text)
+    if len(lines) != text.count("\n") or not text.endswith("\n"):
+        return _by_yaml(text)
+    # One document of all names and values: a call for each of them takes most of the time.
+    together = f"[{','.join([f'{_in_json(name)},{value}' for name, value in lines])}]"
+    try:
+        found, end = _decode(together)
     except ValueError:
         return _by_yaml(text)
-    params = dict(zip(names, found, strict=False))
+    pairs = iter(found)
+    params = dict(zip(pairs, pairs, strict=False))
     # Else a name is there twice, or a value was none by itself: YAML says what it is.
-    return params if len(params) == len(found) == len(names) else _by_yaml(text)
+    whole = end == len(together) and len(found) == 2 * len(lines) == 2 * len(params)
+    return params if whole else _by_yaml(text)
+
+
+@lru_cache(maxsize=1000)
+def _in_json(name: str) -> str:
+    """A name as JSON; nothing, which is none, for what YAML takes for another value."""
+    if name.startswith('"'):
+        return name
+    return "" if name.lower() in _WORDS else f'"{name}"'
 
 
 def _by_yaml(text: str) -> dict[str, Any]:

@@ -72,8 +72,9 @@ class Folder:
     def writing(self, name: str) -> Iterator[BinaryIO]:
         """As `Place` says."""
         target = self._inside(name)
-        descriptor, temporary = _temporary(target)
+        temporary = ""
         try:
+            descriptor, temporary = _temporary(target)
             with os.fdopen(descriptor, "wb") as stream:
                 yield stream
             os.rename(temporary, target)
@@ -102,7 +103,10 @@ class Folder:
 
     def merge(self, name: str, fields: Mapping[str, Any], *, lock: bool = True) -> dict[str, Any]:
         """As `Place` says; of several processes at once, none loses what another set."""
-        descriptor = os.open(self._prefix, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            descriptor = os.open(self._prefix, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:  # somebody removed it
+            raise unwritable(self.root, error) from error
         try:
             if lock:
                 with contextlib.suppress(OSError):  # NFS locks no directory: then without
@@ -194,7 +198,7 @@ def checked(name: str) -> str:
 def content(path: str) -> bytes | None:
     """The bytes of a file; None where there is none. *Raises* SweepError when it is unreadable."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe has no end
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -238,6 +242,11 @@ def put(path: str, data: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise unwritable(Path(path), error) from error
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file's name is one that `_temporary` gives: other hidden files are the user's."""
+    return name.startswith(".") and name[1:].replace(".", "", 1).isdecimal()
 
 
 def _temporary(path: str) -> tuple[int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import zipfile
@@ -11,8 +12,14 @@ from typing import Any
 
 from hpcsweep.errors import InputError, RunMissing, SweepError
 from hpcsweep.logbook.life import state
+from hpcsweep.logbook.packs import PackedFiles
 from hpcsweep.logbook.parameters import read_params
+from hpcsweep.logbook.place import checked, content
 from hpcsweep.logbook.runfiles import FolderFiles, RunFiles
+
+# Name, step and value of a stepped metric.
+STEP_FIELDS = 3
+_FILES = (FolderFiles, PackedFiles)
 
 
 class LogReader:
@@ -21,16 +28,16 @@ class LogReader:
     *Raises* RunMissing where there is no such directory, InputError for one that is no run.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | RunFiles) -> None:
-        if isinstance(path, str | os.PathLike):
+    def __init__(self, path: str | os.PathLike[str] | FolderFiles | PackedFiles) -> None:
+        if isinstance(path, _FILES):  # asked first: it is quick, and asked for every run of many
+            self.files: RunFiles = path
+        else:
             folder = Path(path)
             if not folder.is_dir():
                 raise RunMissing("there is no such run directory", where=str(folder))
             if not (folder / "metadata.json").is_file():
                 raise InputError("is no run directory: it has no metadata.json", where=str(folder))
-            self.files: RunFiles = FolderFiles(folder)
-        else:
-            self.files = path
+            self.files = FolderFiles(folder)
 
     @property
     def run_id(self) -> str:
@@ -71,15 +78,28 @@ class LogReader:
         return self._document("artifacts/metrics.json")
 
     @property
+    def provenance(self) -> dict[str, Any]:
+        """Which code, host, Python and packages made it; nothing where that was not kept.
+
+        The metadata names the file, below the nearest directory around the run that has it.
+        """
+        named = self.meta.get("provenance")
+        for above in self.files.home.absolute().parents if isinstance(named, str) else ():
+            text = content(f"{above}/{checked(str(named))}")
+            if text is not None:
+                return dict(self._parsed(text, str(named)))
+        return {}
+
+    @property
     def steps(self) -> list[tuple[str, float, Any]]:
         """Stepped metrics: name, step and value, in the order in which they were reported."""
         text = self.files.read("artifacts/metrics_steps.csv") or b""
         # A last line without its end was being written when the run was killed.
         whole = text[: text.rfind(b"\n") + 1].decode()
-        return [
-            (row["name"], _number(row["step"]), _number(row["value"]))
-            for row in csv.DictReader(whole.splitlines())
-        ]
+        rows = csv.reader(io.StringIO(whole, newline=""))
+        # A row that a full disk cut is one with the next.
+        found = [row for row in rows if len(row) == STEP_FIELDS][1:]
+        return [(name, _number(step), _number(value)) for name, step, value in found]
 
     @property
     def arrays(self) -> list[str]:

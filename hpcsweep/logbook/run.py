@@ -10,14 +10,16 @@ from typing import Any
 
 from hpcsweep.files import make_directory
 from hpcsweep.journal import attempt_json, outcome_json
-from hpcsweep.logbook.place import put
+from hpcsweep.logbook.place import Folder, put
 from hpcsweep.logbook.values import json_document
 from hpcsweep.logbook.yamlwrite import params_yaml
-from hpcsweep.plan import attempt_dir
+from hpcsweep.plan import attempt_dir, provenance_of
 from hpcsweep.records import Attempt, Outcome, ParamCase, Status
 
 # How often an attempt tries to take a place for which others try, too.
 RENAMES_MAX = 100
+# What the metadata of every attempt has.
+_RANKED = {"generation", "status", "attempt", "token"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +36,8 @@ class Run:
     # 128 bits.
     seed: int
     host: str
+    # Where its provenance is; with its submission if it is None.
+    provenance: str | None = None
 
     def metadata(self) -> dict[str, Any]:
         """The part of `metadata.json` that is known from the start."""
@@ -50,6 +54,7 @@ class Run:
             "manifest": self.manifest,
             "seed": f"{self.seed:032x}",
             "host": self.host,
+            "provenance": self.provenance or provenance_of(self.attempt.submission),
         }
 
 
@@ -67,7 +72,8 @@ def finish(path: Path, run: Run, outcome: Outcome) -> None:
         if (path / name).exists() and not (path / name).stat().st_size:
             (path / name).unlink()
     if outcome.metrics:
-        put(f"{path}/artifacts/metrics.json", json_document(outcome.metrics))
+        # The target may have put a link at `artifacts`.
+        Folder(path).write("artifacts/metrics.json", json_document(outcome.metrics))
     metadata = final_metadata(run, outcome, read_metadata(path) or {})
     put(f"{path}/metadata.json", json_document(metadata))
 
@@ -95,12 +101,16 @@ def publish(sweep: Path, source: Path, final: Path, run: Run, status: Status) ->
     A rename onto a directory that is not empty fails, so of two attempts one wins. An attempt of
     a higher generation, or a complete one over one that is not, first moves the other back.
     """
+    # An attempt's directory is in the place or in its own, never in neither. So if a third one
+    # takes the place between the look at the other and its move, the other is in its own again,
+    # the move meets a directory that is not empty, and fails: nothing is moved under a wrong name.
     make_directory(final.parent)
     for _ in range(RENAMES_MAX):
         if _moved(source, final):
             return True
         other = read_metadata(final)
-        if other is None:  # moved back just now; or damaged, and then it keeps its place
+        # Moved back just now; or no attempt of ours, and then it keeps its place.
+        if other is None or not other.keys() >= _RANKED:
             continue
         if not _outranks(run.attempt, status, other):
             return False
@@ -130,6 +140,18 @@ def _outranks(mine: Attempt, status: Status, other: dict[str, Any]) -> bool:
     theirs = other["generation"], other["status"] == Status.COMPLETE.value, other["attempt"][1:]
     ours = mine.generation, status is Status.COMPLETE, attempt_json(mine)[1:]
     return ours > theirs
+
+
+def read_both(path: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Metadata and metrics of one attempt, though another may take the place between the looks."""
+    for _ in range(RENAMES_MAX):
+        metadata = read_metadata(path)
+        if metadata is None:
+            break
+        metrics = read_metrics(path)
+        if read_metadata(path) == metadata:
+            return metadata, metrics
+    return None, None
 
 
 def read_metadata(path: Path) -> dict[str, Any] | None:

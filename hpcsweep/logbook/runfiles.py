@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 
 from hpcsweep.errors import RunMissing
 from hpcsweep.files import inside
-from hpcsweep.logbook.place import checked, content
+from hpcsweep.logbook.place import checked, content, is_temporary
 
 
 class RunFiles(Protocol):
@@ -21,6 +21,10 @@ class RunFiles(Protocol):
     @property
     def label(self) -> str:
         """Where they are, for people."""
+
+    @property
+    def home(self) -> Path:
+        """The directory or the pack that holds them."""
 
     def read(self, name: str) -> bytes | None:
         """The content of a file; None where there is none."""
@@ -50,6 +54,11 @@ class FolderFiles:
         """As `RunFiles` says."""
         return str(self.root)
 
+    @property
+    def home(self) -> Path:
+        """As `RunFiles` says."""
+        return self.root
+
     def read(self, name: str) -> bytes | None:
         """As `RunFiles` says."""
         return content(f"{self.root}/{checked(name)}")
@@ -71,11 +80,11 @@ class FolderFiles:
 
     def _below(self, directory: str, prefix: str) -> Iterator[str]:
         for entry in os.scandir(directory):
-            if entry.name.startswith("."):
+            if is_temporary(entry.name):
                 continue
-            if entry.is_dir():
+            if entry.is_dir(follow_symlinks=False):
                 yield from self._below(entry.path, f"{prefix}{entry.name}/")
-            else:
+            elif Path(entry.path).is_file():
                 yield prefix + entry.name
 
     def path(self, name: str) -> Path | None:

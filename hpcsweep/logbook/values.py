@@ -1,12 +1,17 @@
-"""What a target reports, as JSON: numpy values, tuples, paths and enums become plain ones."""
+"""What a target reports, as JSON: numpy values, tuples, paths and enums become plain ones.
+
+And what it says, as lines of a log.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import sys
+import time
 from collections.abc import Mapping
 from enum import Enum
+from functools import lru_cache
 from json.encoder import encode_basestring
 from pathlib import PurePath
 from typing import Any
@@ -16,6 +21,8 @@ from hpcsweep.ids import LARGEST_INT_BITS, member
 
 # What is done with text that UTF-8 cannot hold.
 ESCAPED = "backslashreplace"
+# The levels of `logging`, which a task does without.
+_LEVELS = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
 
 
 class Metrics:
@@ -142,3 +149,18 @@ def _pretty(value: Any, newline: str) -> str:
     if kind is list and value:
         return f"[{inner}{f',{inner}'.join([_pretty(item, inner) for item in value])}{newline}]"
     return _compact(value)
+
+
+# --- lines of a log -------------------------------------------------------------------------------
+
+
+def log_line(message: object, level: int | str) -> str:
+    """A line of a log, UTC; further lines of the message are indented."""
+    word = _LEVELS.get(level, f"Level {level}") if isinstance(level, int) else level
+    text = "\n    ".join(str(message).splitlines())
+    return f"[{_moment(int(time.time()))}] {word} {text}\n"
+
+
+@lru_cache(maxsize=1)
+def _moment(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))

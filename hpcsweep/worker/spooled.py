@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hpcsweep.errors import SweepError
+from hpcsweep.execute.case import spoiled
 from hpcsweep.files import names
 from hpcsweep.logbook.packs import PackedFiles, PackWriter, Place, rank_of, runs_of
 from hpcsweep.logbook.reader import LogReader
@@ -41,20 +43,24 @@ class Spooled:
         """Put what a case left where it belongs; the outcome says where that is.
 
         `path` is the attempt's own directory, for one that failed; `run_dir` where it will be.
-        *Raises* SweepError when it cannot be written.
+        *Raises* SweepError when the disk is full.
         """
         try:
-            if self._pack is not None:
-                rank = rank_of(run.metadata() | {"status": outcome.status.value})
-                place = self._pack.append(run.run_id, rank, self.spool.pieces(run, outcome))
-                return replace(outcome, run_dir=f"{PACKS}/{place}")
-            if outcome.status is Status.COMPLETE:
-                return outcome
-            outcome = replace(outcome, run_dir=run_dir)
-            self.spool.restore(run, outcome, path)
-            return outcome
+            return self._kept(run, outcome, path, run_dir)
+        except (OSError, SweepError) as error:  # of the case's own files, unless the disk is full
+            return spoiled(outcome, error)
         finally:
             self.spool.clear()
+
+    def _kept(self, run: Run, outcome: Outcome, path: Path, run_dir: str) -> Outcome:
+        if self._pack is not None:
+            rank = rank_of(run.metadata() | {"status": outcome.status.value})
+            place = self._pack.append(run.run_id, rank, self.spool.pieces(run, outcome))
+            return replace(outcome, run_dir=f"{PACKS}/{place}")
+        if outcome.status is not Status.COMPLETE:
+            outcome = replace(outcome, run_dir=run_dir)
+            self.spool.restore(run, outcome, path)
+        return outcome
 
     def sync(self) -> None:
         """Make what was packed durable, before the journal says where it is."""

@@ -31,6 +31,7 @@ from hpcsweep.journal import (
 from hpcsweep.logbook import run as rundir
 from hpcsweep.manifest import frozen
 from hpcsweep.plan import attempt_dir, checkpoint_dir
+from hpcsweep.provenance import packages, packages_digest, python_version
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status, Word
 from hpcsweep.worker.ingester import Ingester
 
@@ -192,8 +193,10 @@ class Task:
         outcome = run_case(self._manifest, slot, run, started, place)
         if self._spooled is not None:
             outcome = self._spooled.keep(run, outcome, path, run_dir)
-        if outcome.run_dir == run_dir:
-            rundir.publish(self._sweep.path, path, final, run, outcome.status)
+        kept = outcome.run_dir == run_dir
+        if kept and not rundir.publish(self._sweep.path, path, final, run, outcome.status):
+            own = attempt_dir(case.case_id, self._attempt.token)
+            outcome = replace(outcome, run_dir=own)
         self._end(case, outcome, self._attempt)
         if outcome.status is Status.COMPLETE:
             self._seen.add(case.case_id)
@@ -208,7 +211,7 @@ class Task:
             return found is not None and self._adopted(case, *found)
         for left in self._leftovers.get(case.case_id, ()):
             self._publish_leftover(case, left, final)
-        return self._adopted(case, rundir.read_metadata(final), rundir.read_metrics(final))
+        return self._adopted(case, *rundir.read_both(final))
 
     def _adopted(
         self, case: ParamCase, metadata: dict[str, Any] | None, metrics: dict[str, Any] | None
@@ -281,6 +284,8 @@ class Task:
             "host": os.uname().nodename,
             "node": self._start.node,
             "pid": os.getpid(),
+            "python": python_version(),
+            "packages": packages_digest(packages()),
             "cluster": self._start.cluster,
             "array_job_id": self._start.array_job_id,
             "array_task_id": self._start.array_task_id,

@@ -77,6 +77,7 @@ class MadeSweep:
         *,
         chunk_size: int = 100,
         runs: str = "all",
+        shard_digits: int = 0,
         generation: int = 0,
         max_array_size: int = 1001,
         cluster: Mapping[str, str] = {"kind": "slurm", "name": "test", "state_dir": ""},
@@ -93,7 +94,7 @@ class MadeSweep:
             indices=indices,
             chunk_size=chunk_size,
             parts=make_parts(chunks, max_array_size=max_array_size, throttle=0),
-            layout=Layout(runs=runs),
+            layout=Layout(runs=runs, shard_digits=shard_digits),
             generation=generation,
         )
         document = plan.to_json() | {"cluster": dict(cluster), "worker": RULES | rules}

@@ -281,7 +281,10 @@ def test_types_survive(exp: Experiment) -> None:
         if not isinstance(value, list):
             assert len(exp.select(**{name: value})) == 1, name
     assert len(exp.select(a=1)) == 0
-    assert len(exp.select(c=0.3)) == 0
+    assert len(exp.select(c=0.3)) == 1
+    assert len(exp.select(c=0.3000001)) == 0
+    assert len(exp.select(g=1e20)) == 1
+    assert len(exp.select(b=0.0)) == len(exp.select(a=1.0)) == 0
     with pytest.raises(KeyError):
         exp.select(nothing=1)
 

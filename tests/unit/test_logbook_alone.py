@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import multiprocessing
 import os
 import re
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ import pytest
 import yaml
 from matplotlib import pyplot as plt
 
-from hpcsweep import Logbook
+from hpcsweep import Logbook, LogReader
 from hpcsweep.errors import InputError, RunExists, SweepError
 from hpcsweep.files import names
 from hpcsweep.logbook.life import SILENT_S, Beats, is_alive
@@ -377,7 +379,7 @@ def test_overwriting_leaves_nothing_of_the_earlier_run(tmp_path: Path) -> None:
     log.array("stale", [1])
     log.mark_failed("bad")
     log = Logbook("a", tmp_path, {"new": 1}, overwrite=True)
-    assert names(tmp_path) == ["log_a"]
+    assert [name for name in names(tmp_path) if not name.startswith(".provenance.")] == ["log_a"]
     assert not (log.path / "data").exists()
     assert dict(log.params) == {"new": 1}
     assert not {"end_time", "failure_reason", "error"} & meta(log.path).keys()
@@ -508,6 +510,36 @@ def test_metrics_with_steps_are_a_table(tmp_path: Path) -> None:
         log.metric("loss", [1, 2], step=4)
 
 
+def test_steps_come_back_as_they_were_given(tmp_path: Path) -> None:
+    log = Logbook("a", tmp_path)
+    given = [
+        ("loss", 0, 0.1), ("loss", 1.5, 1e-300), ("n", 2, 3), ("ok", 3, True), ("odd,\nname", 4, 1),
+        ("line\u2028end", 5, 2), ("none", 6, None), ("word", 7, "fine"),
+    ]  # fmt: skip
+    for name, step, value in given:
+        log.metric(name, value, step=step)
+    assert LogReader(log.path).steps == given
+    log.metric("nan", math.nan, step=8)
+    given.append(("nan", 8, None))
+    with (log.path / "artifacts" / "metrics_steps.csv").open("a") as stream:
+        stream.write("loss,9,0.")  # a kill, or a disk that was full for a moment
+    assert LogReader(log.path).steps == given
+    log.metric("loss", 1, step=10)
+    log.metric("loss", 1, step=11)
+    assert LogReader(log.path).steps == [*given, ("loss", 11, 1)]
+
+
+def test_what_a_run_used_is_noted(tmp_path: Path) -> None:
+    with Logbook("a", tmp_path) as log:
+        until = time.process_time() + 0.05
+        while time.process_time() < until:
+            pass
+    found = meta(log.path)
+    assert found["runtime_sec"] >= 0.05
+    assert 0.05 <= found["cpu_seconds"] < 60
+    assert found["max_rss_bytes"] > 2**20
+
+
 def test_a_program_writes_into_the_run(tmp_path: Path) -> None:
     log = Logbook("a", tmp_path)
     script = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(int(sys.argv[1]))"
@@ -539,6 +571,14 @@ def test_figures_and_frames(tmp_path: Path) -> None:
     assert pd.read_parquet(log.datadir / "table.parquet").equals(frame)
     with pytest.raises(InputError, match="no pandas frame"):
         log.dataframe("table", [1])
+
+
+def test_without_pyarrow_a_frame_is_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Logbook("a", tmp_path)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    log.dataframe("table", pd.DataFrame({"a": [1], "b": ["x,y"]}))
+    assert (log.datadir / "table.csv").read_text() == 'a,b\n1,"x,y"\n'
+    assert "Saved dataframe table in data/table.csv" in log.log_path.read_text()
 
 
 def test_without_matplotlib_it_says_how_to_get_it(

@@ -111,7 +111,7 @@ def test_a_pack_that_is_cut_anywhere_is_readable_up_to_there(
     cut = tmp_path / "cut.tar"
     if indexed:
         shutil.copy(whole.with_suffix(".idx"), cut.with_suffix(".idx"))
-    for size in range(0, len(data), scale(97, 7)):
+    for size in range(0, len(data), scale(97, 1)):
         cut.write_bytes(data[:size])
         found = [run.run_id for run in runs_of(cut)]
         expected = [f"x={n}" for n, one in enumerate(places) if one.offset + one.length <= size]
@@ -241,6 +241,24 @@ def test_readers_see_no_difference(made: MadeSweep, runs: str) -> None:
     texts = dict(logs.texts)
     assert any("logged 1" in text for text in texts.values())
     assert not [name for name in names(Path(os.environ["TMPDIR"])) if "hpcsweep" in name]
+
+
+@pytest.mark.parametrize("digits", [1, 3])
+@pytest.mark.parametrize("runs", ["all", "packed"])
+def test_runs_in_shards(made: MadeSweep, runs: str, digits: int) -> None:
+    made.plan(runs=runs, shard_digits=digits)
+    made.run()
+    check_reader(ExperimentReader(made.path), made)
+    if runs == "packed":
+        assert len(list(unpack(made.directory))) == 4
+        shutil.rmtree(made.path / "runs" / "packs")
+    check_reader(ExperimentReader(made.path), made)
+    run_id = made.run_dir(0).name
+    shards = "/".join(["?" * 2] * (digits // 2) + ["?"] * (digits % 2))
+    (found,) = made.path.glob(f"runs/{shards}/{run_id}")
+    assert made.source[0].case_id.startswith("".join(found.parts[-1 - (digits + 1) // 2 : -1]))
+    with ExperimentReader(made.path)[run_id.removeprefix("log_")].files.open("log.txt") as stream:
+        assert b"logged 0" in stream.read()
 
 
 def test_packed_runs_become_directories(made: MadeSweep) -> None:

@@ -64,7 +64,7 @@ def run(program: str) -> None:
 
 def check_runs() -> None:
     outputs = Path("outputs")
-    assert sorted(path.name for path in outputs.iterdir()) == RUNS
+    assert sorted(path.name for path in outputs.glob("log_*")) == RUNS
     # jq '.E' outputs/log_*/artifacts/final_metrics.json
     found = [
         json.loads(path.read_text()) for path in outputs.glob("*/artifacts/final_metrics.json")
@@ -151,7 +151,7 @@ print(complete[["omega", "dt", "final_energy"]])
 
 def test_experiment(capsys: pytest.CaptureFixture[str]) -> None:
     run(EXPERIMENT)
-    assert sorted(path.name for path in Path("outputs/oscillator_sweep/runs").iterdir()) == [
+    assert sorted(path.name for path in Path("outputs/oscillator_sweep/runs").glob("log_*")) == [
         "log_oscillator_sweep_dt_0.001_omega_1_steps_10000",
         "log_oscillator_sweep_dt_0.001_omega_2_steps_10000",
         "log_oscillator_sweep_dt_0.001_omega_3_steps_5000",

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from hpcsweep.logbook import run as rundir
 from hpcsweep.logbook.run import Run
 from hpcsweep.plan import attempt_dir
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status
+from tests.support.fixtures import Scale
 
 CASE = ParamCase(index=0, params={"x": 1}, case_id="0123456789abcdef")
 FAILED = Outcome(status=Status.FAILED, reason=Reason.ERROR, error={"message": "no"})
@@ -124,7 +129,9 @@ def test_a_place_that_is_left_while_it_is_looked_at(
     assert tokens(tmp_path) == ("b" * 16, {"a" * 16})
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", "{"])
+@pytest.mark.parametrize(
+    "content", [None, "", "[]", "{", "{}", '{"generation": 0, "status": "complete"}']
+)
 def test_a_directory_that_says_nothing_keeps_its_place(tmp_path: Path, content: str | None) -> None:
     final = tmp_path / "runs/log_x"
     final.mkdir(parents=True)
@@ -170,6 +177,122 @@ def test_eight_at_once(tmp_path: Path) -> None:
     for n in range(rounds):
         highest, *others = (f"{number:016x}" for number in reversed(range(processes)))
         assert tokens(tmp_path / str(n)) == (highest, set(others)), n
+
+
+class Turns:
+    """Threads that do their steps one at a time, in an order that a seed decides."""
+
+    def __init__(self, seed: int, works: list[Callable[[], object]]) -> None:
+        self._random = random.Random(seed)
+        self._changed = threading.Condition()
+        self._ready: set[int] = set()
+        self._running = len(works)
+        self._threads = [threading.Thread(target=self._do, args=(work,)) for work in works]
+        self.errors: list[Exception] = []
+
+    def _do(self, work: Callable[[], object]) -> None:
+        try:
+            self.step()
+            work()
+        except Exception as error:  # noqa: BLE001  # the test tells it
+            self.errors.append(error)
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    def step(self) -> None:
+        """Wait for this thread's next turn."""
+        me = threading.get_ident()
+        with self._changed:
+            self._running -= 1
+            self._ready.add(me)
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: me not in self._ready)
+
+    def run(self) -> None:
+        """Give turns until all is done."""
+        for thread in self._threads:
+            thread.start()
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._running)
+                if not self._ready:
+                    break
+                self._ready.remove(self._random.choice(sorted(self._ready)))
+                self._running += 1
+                self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+
+# Two attempts of one generation, one of a newer one; who publishes them, the worker of each, and
+# the next start of the first one's chunk, which found it complete.
+RACES = [
+    ((RANKED[4], RANKED[6], RANKED[8]), 2),
+    ((RANKED[4], RANKED[6], RANKED[9]), 2),
+    ((RANKED[0], RANKED[4], RANKED[9]), 2),
+    ((RANKED[6], RANKED[0], RANKED[4]), 0),
+]
+
+
+@pytest.mark.parametrize(("attempts", "highest"), RACES)
+def test_three_attempts_in_any_order_of_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scale: Scale,
+    attempts: tuple[tuple[dict[str, Any], Outcome], ...], highest: int,
+) -> None:  # fmt: skip
+    """Every rename and every look is a step, and between any two of them others may do theirs."""
+    rename, look = Path.rename, rundir.read_metadata
+    for seed in range(scale(150, 5000)):
+        sweep = tmp_path / str(seed)
+        works: list[Callable[[], object]] = []
+        for fields, outcome in (*attempts, attempts[0]):
+            run = make_run(**fields)
+            source = sweep / attempt_dir(CASE.case_id, run.attempt.token)
+            if not source.exists():
+                finished(sweep, run, outcome)
+            publish = (sweep, source, sweep / "runs/log_x", run, outcome.status)
+            works.append(partial(rundir.publish, *publish))
+        turns = Turns(seed, works)
+
+        def renamed(path: Path, target: Path, turns: Turns = turns) -> Path:
+            turns.step()
+            return rename(path, target)
+
+        def looked(path: Path, turns: Turns = turns) -> dict[str, Any] | None:
+            turns.step()
+            return look(path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "rename", renamed)
+            patch.setattr(rundir, "read_metadata", looked)
+            turns.run()
+        assert turns.errors == []
+        every = {fields["token"] for fields, _ in attempts}
+        first = attempts[highest][0]["token"]
+        assert tokens(sweep) == (first, every - {first}), seed
+
+
+def test_metadata_and_metrics_are_of_one_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another attempt takes the place between the looks at the two files."""
+    final = tmp_path / "runs/log_x"
+    lower, higher = make_run(token="a" * 16), make_run(token="b" * 16, generation=1)
+    rundir.publish(tmp_path, finished(tmp_path, lower, COMPLETE), final, lower, Status.COMPLETE)
+    source = finished(tmp_path, higher, Outcome(status=Status.COMPLETE, metrics={"a": 2}))
+    real = rundir.read_metrics
+
+    def late(path: Path) -> dict[str, Any] | None:
+        monkeypatch.setattr(rundir, "read_metrics", real)
+        rundir.publish(tmp_path, source, final, higher, Status.COMPLETE)
+        return real(path)
+
+    monkeypatch.setattr(rundir, "read_metrics", late)
+    metadata, metrics = rundir.read_both(final)
+    assert metadata is not None
+    assert (metadata["token"], metrics) == ("b" * 16, {"a": 2})
+    assert rundir.read_both(tmp_path / "none") == (None, None)
 
 
 def test_what_a_run_directory_says_of_itself(tmp_path: Path) -> None:

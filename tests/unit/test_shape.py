@@ -26,6 +26,8 @@ STARTS_PROCESSES = (
     *("cluster/process.py", "execute/", "worker/", "emulator/", "preflight.py"),
     # A user's own program, by `log.subprocess`.
     "logbook/programs.py",
+    # Git is asked which code it is, once per submission.
+    "provenance.py",
 )
 # Settings are merged once, at the two doors; a task reads what Slurm tells it; a child process
 # inherits the rest.

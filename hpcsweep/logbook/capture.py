@@ -1,0 +1,111 @@
+"""What this process prints, and what the programs that it starts print, into a run directory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.errors import InputError
+from hpcsweep.files import PRIVATE_FILE, unwritable
+
+_STREAMS = {1: "stdout", 2: "stderr"}
+# The runs of this process that capture, the inner one last. Output has one place at a time.
+_open: list[Capture] = []
+
+
+class Capture:
+    """Standard output and error of the whole process, from `begin` to `end`.
+
+    File descriptors are turned round, so that programs and libraries are caught, too. *Writes*
+    `stdout.txt` and `stderr.txt`; an empty one goes again.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        # Who turned the streams round.
+        self.thread, self._pid = threading.get_ident(), os.getpid()
+        # What was there before, by descriptor: a copy of it (None: it was closed), and Python's.
+        self._before: dict[int, tuple[int | None, Any]] = {}
+
+    def begin(self) -> None:
+        """Turn the streams round. *Raises* InputError when another thread did, SweepError."""
+        if self in _open:
+            return
+        self.thread, self._pid = threading.get_ident(), os.getpid()
+        if any(other.thread != self.thread for other in _open):
+            raise InputError(
+                "another thread's run captures the output of this process",
+                where=str(self._directory),
+                next_step="capture=True is for one run at a time: runs side by side need processes "
+                "of their own.",
+            )
+        _open.append(self)
+        try:
+            for number, name in _STREAMS.items():
+                self._turn(number, name, self._directory / f"{name}.txt")
+        except OSError as error:
+            self.end()
+            raise unwritable(self._directory, error) from error
+
+    def _turn(self, number: int, name: str, path: Path) -> None:
+        stream = getattr(sys, name)
+        _flush(stream)
+        try:
+            before = os.dup(number)
+        except OSError:  # a daemon has closed it
+            before = None
+        self._before[number] = before, stream
+        target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, PRIVATE_FILE)
+        if target == number:
+            os.set_inheritable(target, True)
+        else:
+            os.dup2(target, number)
+            os.close(target)
+        if not _writes_to(stream, number):  # in a notebook, say
+            own = open(number, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+            setattr(sys, name, own)
+
+    def end(self) -> None:
+        """Turn them back. *Safe to repeat.*"""
+        if self not in _open:
+            return
+        _open.remove(self)
+        for number, (before, stream) in self._before.items():
+            name = _STREAMS[number]
+            _flush(getattr(sys, name))
+            if before is None:
+                with contextlib.suppress(OSError):  # it was never opened
+                    os.close(number)
+            else:
+                os.dup2(before, number)
+                os.close(before)
+            setattr(sys, name, stream)
+            path = self._directory / f"{name}.txt"
+            with contextlib.suppress(OSError):  # the program removed it
+                if os.getpid() == self._pid and not path.stat().st_size:
+                    path.unlink()
+        self._before.clear()
+
+
+def flush() -> None:
+    """Write out what Python holds back: the process ends without a chance to do so."""
+    if _open:
+        for name in _STREAMS.values():
+            _flush(getattr(sys, name))
+
+
+def _writes_to(stream: Any, number: int) -> bool:
+    try:
+        return bool(stream.fileno() == number)
+    except (OSError, ValueError, AttributeError):  # none, closed, or no file
+        return False
+
+
+def _flush(stream: Any) -> None:
+    # RuntimeError: a signal came in the middle of a print.
+    with contextlib.suppress(OSError, ValueError, AttributeError, RuntimeError):
+        stream.flush()

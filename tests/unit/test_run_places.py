@@ -1,0 +1,245 @@
+"""Where the files of a case are, whatever the case or somebody else put there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpcsweep import ExperimentReader, Logbook, LogReader
+from hpcsweep.caselogs import case_logs
+from hpcsweep.execute.case import make_run
+from hpcsweep.files import names
+from hpcsweep.ingest import fresh_store
+from hpcsweep.logbook.packs import runs_of
+from hpcsweep.logbook.run import read_metadata
+from hpcsweep.logbook.spool import SpoolPlace
+from hpcsweep.plan import attempt_dir
+from hpcsweep.records import Attempt, Outcome, Reason, Status
+from hpcsweep.rundirs import run_files
+from hpcsweep.sources import grid
+from hpcsweep.unpack import unpack
+from hpcsweep.worker.spooled import Spooled
+from tests.support.sweeps import MadeSweep
+
+NOTES = "def run(x, log):\n    log.text('note', f'of {x}')\n    return {'y': x}\n"
+
+
+def note(made: MadeSweep) -> bytes | None:
+    """What the row of the first case says that it wrote."""
+    with fresh_store(made.directory) as store:
+        files = run_files(made.directory, next(iter(store.rows())))
+    return None if files is None else files.read("artifacts/note.txt")
+
+
+def row_dir(made: MadeSweep) -> str:
+    with fresh_store(made.directory) as store:
+        return str(next(iter(store.rows()))["run_dir"])
+
+
+# --- the row names the place ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [None, "{}", '{"status": "complete"}', "[]", "{"])
+def test_a_place_that_is_taken_is_not_named(tmp_path: Path, content: str | None) -> None:
+    made = MadeSweep(tmp_path, grid(x=[1]), python=NOTES)
+    made.plan()
+    made.run_dir(0).mkdir(parents=True)
+    (made.run_dir(0) / "precious").touch()
+    if content is not None:
+        (made.run_dir(0) / "metadata.json").write_text(content)
+    made.run()
+    token = made.ends()[0]["attempt"][3]
+    own = attempt_dir(made.source[0].case_id, token)
+    assert made.ends()[0]["run_dir"] == row_dir(made) == own
+    assert note(made) == b"of 1"
+    assert "log.txt" in "".join(where for where, _ in case_logs(made.directory, "0").texts)
+    assert names(made.run_dir(0)) == sorted(
+        {"precious"} | ({"metadata.json"} if content else set())
+    )
+
+
+def test_a_row_whose_place_another_attempt_has(tmp_path: Path) -> None:
+    """It was published, then a later attempt moved it back and has not been journalled yet."""
+    made = MadeSweep(tmp_path, grid(x=[1]), python=NOTES)
+    made.plan()
+    made.run()
+    token = made.ends()[0]["attempt"][3]
+    own = made.path / attempt_dir(made.source[0].case_id, token)
+    shutil.copytree(made.run_dir(0), own)
+    later = read_metadata(made.run_dir(0)) or {}
+    (made.run_dir(0) / "metadata.json").write_text(json.dumps(later | {"token": "f" * 16}))
+    (made.run_dir(0) / "artifacts" / "note.txt").write_text("of another attempt")
+    assert note(made) == b"of 1"
+
+
+def test_a_row_that_is_moved_while_it_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was in its own directory, and is published between the looks at the two places."""
+    made = MadeSweep(tmp_path, grid(x=[1]), python=NOTES)
+    made.plan()
+    made.run()
+    aside = tmp_path / "aside"
+    made.run_dir(0).rename(aside)
+
+    def late(path: Path) -> object:
+        found = read_metadata(path)
+        if aside.exists():
+            aside.rename(made.run_dir(0))
+        return found
+
+    monkeypatch.setattr("hpcsweep.rundirs.read_metadata", late)
+    assert note(made) == b"of 1"
+
+
+# --- what a program puts into its run directory --------------------------------------------------
+
+ODD = """\
+import os, shutil
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+def run(what, log):
+    log.text("note", what)
+    path = log.path
+    if what == "links":
+        (path / "loop").symlink_to(".")
+        (path / "loop2").symlink_to(".")
+        (path / "self").symlink_to("self")
+        (path / "gone").symlink_to("/no/such/file")
+        (path / "up").symlink_to("..")
+    elif what == "pipe":
+        os.mkfifo(path / "pipe")
+        (path / "stderr.txt").unlink(missing_ok=True)
+        os.mkfifo(path / "stderr.txt")
+    elif what == "own":
+        (path / "a b").mkdir()
+        (path / "a b" / "é.dat").write_bytes(b"own")
+        (path / ".zarray").write_text("mine")
+        (path / f".{os.getpid()}.7").write_text("what a kill leaves of ours")
+    elif what == "outside":
+        shutil.rmtree(path / "artifacts")
+        (path / "artifacts").symlink_to(HERE / "outside")
+    elif what == "metadata":
+        (path / "metadata.json").unlink(missing_ok=True)
+        (path / "metadata.json").mkdir()
+        (path / "metadata.json" / "x").touch()
+    elif what == "params":
+        (path / "params.yaml").unlink(missing_ok=True)
+        (path / "params.yaml").write_text("what: forged")
+    elif what == "removed":
+        shutil.rmtree(path)
+    return {"size": len(what)}
+"""
+KINDS = ["links", "metadata", "outside", "own", "params", "pipe", "plain", "removed"]
+
+
+@pytest.mark.parametrize("runs", ["all", "packed", "failed"])
+def test_a_program_may_put_its_own_files_into_its_run_directory(tmp_path: Path, runs: str) -> None:
+    (tmp_path / "outside").mkdir()
+    made = MadeSweep(tmp_path, grid(what=KINDS), python=ODD)
+    made.plan(runs=runs)
+    made.run()
+    ends = {KINDS[index]: end for index, end in made.ends().items()}
+    assert set(ends) == set(KINDS)
+    # Only who takes the place of what the worker writes itself fails, and nobody else with him.
+    bad = {"all": {"metadata", "outside"}, "packed": {"metadata"}, "failed": set()}[runs]
+    assert {what for what, end in ends.items() if end["status"] != "complete"} == bad
+    assert all("run directory is spoiled" in ends[what]["error"]["message"] for what in bad)
+    assert list((tmp_path / "outside").iterdir()) == []
+    if runs != "failed":
+        check_files(made, set(KINDS) - bad)
+    if runs == "packed":
+        assert len(list(unpack(made.directory))) == len(KINDS) - len(bad)
+        assert (made.run_dir(KINDS.index("own")) / ".zarray").read_text() == "mine"
+
+
+def check_files(made: MadeSweep, kinds: set[str]) -> None:
+    reader = ExperimentReader(made.path)
+    found = {run.run_id.removeprefix("what=").partition("-")[0]: run for run in reader}
+    assert found.keys() == kinds
+    ours = {
+        "artifacts/metrics.json", "artifacts/note.txt", "log.txt", "metadata.json", "params.yaml",
+    }  # fmt: skip
+    for what in ("links", "params", "pipe", "plain"):
+        assert set(found[what].files.names()) == ours
+        assert found[what].metrics == {"size": len(what)}
+    assert set(found["own"].files.names()) == ours | {"a b/é.dat", ".zarray"}
+    assert found["own"].read("a b/é.dat") == b"own"
+    for index in range(len(KINDS)):
+        logs = case_logs(made.directory, str(index))
+        assert (logs.index, dict(logs.texts) is not None) == (index, True)
+
+
+def test_a_file_that_cannot_be_read_costs_its_case_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = MadeSweep(tmp_path, grid(x=[0, 1]))
+    attempt = Attempt(generation=0, submission=1, restart=0, token="a" * 16)
+    run = make_run(made.manifest, made.source[0], attempt, 0, "n1")
+    spooled = Spooled(made.path, 0, attempt.token, packs=True)
+    path = SpoolPlace(spooled.spool, run.run_id).path("secret.txt")
+    path.write_text("x")
+    real = Path.open
+
+    def refused(path: Path, *how: Any, **more: Any) -> Any:
+        if path.name == "secret.txt":
+            raise PermissionError(13, "Permission denied")
+        return real(path, *how, **more)
+
+    complete = Outcome(status=Status.COMPLETE, metrics={"y": 1})
+    with monkeypatch.context() as patch:  # root may read everything
+        patch.setattr(Path, "open", refused)
+        kept = spooled.keep(run, complete, tmp_path / "attempt", "runs/log_x")
+    assert (kept.status, kept.reason, kept.run_dir) == (Status.FAILED, Reason.ERROR, None)
+    kept = spooled.keep(run, complete, tmp_path / "attempt", "runs/log_x")
+    spooled.close()
+    (found,) = runs_of(next((made.path / "runs" / "packs").glob("*.tar")))
+    assert kept.run_dir == f"runs/packs/{found.pack.name}#0+{found.length}"
+
+
+# --- passwords -----------------------------------------------------------------------------------
+
+TELLS = """URL = "postgresql://me:" + "sesame" + "@db/x"
+
+def run(how, log):
+    if how == "raise":
+        raise RuntimeError(f"cannot connect to {URL}")
+    if how == "cause":
+        raise KeyError("x") from RuntimeError(URL)
+    log.mark_failed(f"cannot connect to {URL}")
+"""
+
+
+@pytest.mark.parametrize("runs", ["all", "packed"])
+def test_no_password_of_an_exception_is_kept(tmp_path: Path, runs: str) -> None:
+    made = MadeSweep(tmp_path, grid(how=["raise", "cause", "mark"]), python=TELLS)
+    made.plan(runs=runs)
+    made.run()
+    ends = made.ends()
+    assert all("postgresql://me:***@db/x" in json.dumps(end["error"]) for end in ends.values())
+    with fresh_store(made.directory):
+        pass
+    for path in made.path.rglob("*"):
+        # What the program prints is its own: a traceback goes to its standard error.
+        if path.is_file() and path.name != "stderr.txt" and path.suffix != ".tar":
+            assert b"sesame" not in path.read_bytes(), path
+    for run in ExperimentReader(made.path):
+        assert b"sesame" not in run.read("metadata.json")
+
+
+def test_nor_by_a_run_that_stands_alone(tmp_path: Path) -> None:
+    url = "postgresql://me:sesame@db/x"
+    with pytest.raises(RuntimeError), Logbook("a", tmp_path) as log:
+        raise RuntimeError(url)
+    Logbook("b", tmp_path).mark_failed(url)
+    for path in tmp_path.rglob("*.*"):
+        if path.is_file() and not path.name.startswith(".provenance"):
+            assert b"sesame" not in path.read_bytes(), path
+    assert "postgresql://me:***@db/x" in LogReader(log.path).meta["failure_reason"]
