@@ -21,10 +21,11 @@ from hpcsweep.errors import InputError
 from hpcsweep.logbook import Logbook
 from hpcsweep.logbook.values import writable
 from hpcsweep.manifest.frozen import FrozenManifest
-from hpcsweep.records import ParamCase, Reason
+from hpcsweep.records import Reason
 
 if TYPE_CHECKING:
     from hpcsweep.logbook.spool import SpoolPlace
+    from hpcsweep.sources.seedplan import SeededCase
 
 # The child's own exit code when it cannot even report; a shell uses 126 and 127 in this way.
 EXIT_BROKEN = 125
@@ -58,14 +59,17 @@ class Request:
         return asdict(self)
 
     @property
-    def case(self) -> ParamCase:
+    def case(self) -> SeededCase:
         """The case as a target may ask for it."""
-        return ParamCase(
+        from hpcsweep.sources.seedplan import SeededCase  # noqa: PLC0415  # for those who ask
+
+        return SeededCase(
             index=self.index,
             params=self.params,
             case_id=self.case_id,
             tags=tuple(self.tags),
             replicate=self.replicate,
+            seed=self.seed,
         )
 
 
