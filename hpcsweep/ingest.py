@@ -27,6 +27,7 @@ from hpcsweep.errors import HpcsweepError, JournalError, StoreError, SweepError
 from hpcsweep.files import token
 from hpcsweep.journal import Reading, Record, all_journals, rank, read
 from hpcsweep.manifest import frozen
+from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Status
 from hpcsweep.rows import attempt_row, json_tags, json_text, start_row, submission_row, verdict_row
 from hpcsweep.sources import ParameterSource
@@ -107,7 +108,7 @@ class Ingest:
             return
         rows.cases = [self._case_row(record) for record in gathered.best.values()]
         for manifest, seen in gathered.seen.items():
-            if self._manifest(manifest).orders_like(self._newest):
+            if self._manifest(manifest).frozen.orders_like(self._newest.frozen):
                 rows.places += [{"idx": index, "case_id": case} for index, case in seen.items()]
                 continue
             for index, case_id in seen.items():
@@ -160,7 +161,7 @@ class Ingest:
             "tags": json_tags(case.tags),
             "metrics": json_text(get("metrics") or {}),
             "error": json_text(record["error"]) if get("error") else None,
-            "seed": f"{ids.case_seed(manifest.seed, case.case_id, case.replicate):032x}",
+            "seed": f"{ids.case_seed(manifest.frozen.seed, case.case_id, case.replicate):032x}",
             "replicate": case.replicate,
             "generation": generation,
             "submission": submission,
@@ -224,7 +225,8 @@ class Ingest:
                 self._newest, self._moved = self._manifest(newest), None
             if known == newest:
                 return
-            alike = known is not None and self._manifest(known).orders_like(self._newest)
+            mine = self._newest.frozen
+            alike = known is not None and self._manifest(known).frozen.orders_like(mine)
             done = self._store.reorder(known, newest, None if alike else place)
 
 
@@ -252,26 +254,18 @@ class _Gathered:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Manifest:
-    fingerprint: str
-    seed: int
-    document: dict[str, Any]
-    replicates: int
+    frozen: FrozenManifest
     source: ParameterSource
 
     @classmethod
     def open(cls, sweep: SweepDirectory, fingerprint: str) -> _Manifest:
         directory = sweep.manifest_dir(fingerprint)
         manifest = frozen.read(directory)
-        return cls(
-            fingerprint=fingerprint,
-            seed=manifest.seed,
-            document=manifest.source | {"cases": manifest.cases_sha256},
-            replicates=manifest.replicates,
-            source=frozen.open_source(directory, manifest),
-        )
+        return cls(frozen=manifest, source=frozen.open_source(directory, manifest))
 
-    def orders_like(self, other: _Manifest) -> bool:
-        return (self.document, self.replicates) == (other.document, other.replicates)
+    @property
+    def fingerprint(self) -> str:
+        return self.frozen.fingerprint
 
 
 # --- opening the store --------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from hpcsweep.files import (
     token,
     write_new,
 )
-from hpcsweep.growth import refuse_mixing, reorders
+from hpcsweep.growth import Difference, difference, refuse_mixing, reorders
 from hpcsweep.indexset import IndexSet
 from hpcsweep.ingest import fresh_store
 from hpcsweep.manifest import frozen
@@ -82,6 +82,8 @@ class Submitted:
     plan: Plan | None = None
     # By part.
     job_ids: list[str] = field(default_factory=list)
+    # From the cases of the submission before; None where they are the same.
+    difference: Difference | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +115,16 @@ def submit(
         with sweep.submitting():
             if not wish.allow_mixed:
                 refuse_mixing(sweep, wish.manifest)
+            changed = difference(sweep, wish.manifest, wish.source)
+            if changed is not None:
+                say(str(changed))
             _clean(sweep)
             directory = sweep.manifest_dir(wish.manifest.fingerprint)
             with removed_on_error(directory, unless=doubt):
                 frozen.write(sweep.path, wish.manifest, wish.source)
                 digest = preflight(sweep, wish.manifest, wish.source)
                 act = _Act(wish, sweep, cluster, limits, settings, digest, say)
-                return _submit_missing(act, doubt)
+                return replace(_submit_missing(act, doubt), difference=changed)
 
 
 class _Doubt:
