@@ -231,8 +231,7 @@ def write(sweep_dir: Path, manifest: FrozenManifest, source: sources.ParameterSo
         temporary = parent / f".{directory.name}.{files.token()}"
         with files.removed_on_error(temporary):
             files.make_directory(temporary)
-            for name, data in source.frozen_files().items():
-                files.write_new(temporary / name, data)
+            source.write_frozen(temporary)
             files.write_new(temporary / FILE_NAME, files.json_bytes(to_json(manifest)))
             _rename(temporary, directory)
     read(directory)

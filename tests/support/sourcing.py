@@ -48,6 +48,5 @@ def refused(make: Callable[[], object], *words: str) -> HpcsweepError:
 
 def frozen(source: ParameterSource, directory: Path) -> ParameterSource:
     """The source as a worker gets it."""
-    for name, data in source.frozen_files().items():
-        (directory / name).write_bytes(data)
+    source.write_frozen(directory)
     return source_from_manifest_dict(json.loads(json.dumps(source.to_frozen_dict())), directory)
