@@ -53,6 +53,18 @@ def source_from_manifest_dict(
     return source
 
 
+def needs_user_code(value: Any) -> bool:
+    """Whether making this source runs code of the user's."""
+    if not isinstance(value, Mapping):
+        return False
+    if value.get("type") in ("CustomDistribution", "CustomSource", "DerivedSource"):
+        return True
+    space = value.get("space", {})
+    return any(map(needs_user_code, (value.get("source"), *value.get("sources", ())))) or any(
+        map(needs_user_code, space.values() if isinstance(space, Mapping) else ())
+    )
+
+
 def _grid(value: Mapping[str, Any], directory: Path | None, where: str) -> ParameterSource:
     return GridSource.from_manifest_dict(value, where)
 

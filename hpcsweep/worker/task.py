@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import SweepError
 from hpcsweep.execute import cpus
 from hpcsweep.execute.case import Place, make_run, now, run_case
+from hpcsweep.execute.cases import Cases, NewSlot
 from hpcsweep.execute.signals import Signals
 from hpcsweep.execute.slot import Slot
 from hpcsweep.files import names, token
@@ -94,11 +96,11 @@ class Task:
         self._indices = self._plan.chunk(self._chunk)
         directory = sweep.manifest_dir(self._plan.manifest)
         self._manifest = frozen.read(directory)
-        self._source = frozen.open_source(directory, self._manifest)
+        self._cases = Cases(directory, self._manifest)
         last = self._indices.select(self._indices.count - 1)
-        if last >= self._source.n_cases:
+        if last >= self._cases.count:
             raise SweepError(
-                f"the plan names index {last}, the manifest has {self._source.n_cases} cases",
+                f"the plan names index {last}, the manifest has {self._cases.count} cases",
                 where=str(directory),
             )
         self._attempt = Attempt(
@@ -126,21 +128,20 @@ class Task:
         cpus.limit_threads(os.environ, cpus_per_case)
         cpus.limit_affinity(os.environ, cpus_per_case)
         signals = Signals()
-        slot = Slot(
-            self._manifest,
-            signals,
-            term_grace_s=self._rules["term_grace_s"],
-            beat_s=self._rules["beat_s"],
-            beat=self._beat,
-        )
+        new_slot = self._new_slot(signals)
+        slot = new_slot()
+        self._cases.use(new_slot)
         ingester = Ingester(self._sweep.path, self._journal_relative, self._rules)
         for index in self._indices:
             if signals.told:
                 break
             if index not in self._settled:
-                self._case(self._source[index], slot)
+                case = self._cases.made(index)
+                if case is not None:
+                    self._case(case, slot)
                 self._sync_sometimes(ingester)
         slot.close()
+        self._cases.close()
         if self._spooled is not None:
             self._spooled.close()
         if signals.told:
@@ -155,20 +156,40 @@ class Task:
         """Record that a setup line failed, so that no case of the chunk could be run."""
         message = f"the setup line at {where} ended with exit code {exit_code}"
         error = {"type": "SetupError", "message": message, "where": where}
+        signals = Signals()
+        self._cases.use(self._new_slot(signals))
         for index in self._indices:
-            if index not in self._settled:
-                case = self._source[index]
+            case = None if index in self._settled else self._cases.made(index)
+            if case is not None:
                 outcome = Outcome(
                     status=Status.FAILED, reason=Reason.SETUP, error=error, ended=now()
                 )
                 self._end(case, outcome, self._attempt)
-        self._end_task()
-        Ingester(self._sweep.path, self._journal_relative, self._rules).last(Signals())
+        self._cases.close()
+        self._end_task(Reason.SETUP)
+        Ingester(self._sweep.path, self._journal_relative, self._rules).last(signals)
 
-    def _end_task(self) -> None:
-        """Say that every case of the chunk has ended, so that nobody asks the cluster about it."""
-        word, status = Word.WORKER.value, Status.COMPLETE.value
-        self._write("end", word=word, status=status, reason=None, time=now())
+    def _new_slot(self, signals: Signals) -> NewSlot:
+        return partial(
+            Slot,
+            self._manifest,
+            signals,
+            term_grace_s=self._rules["term_grace_s"],
+            beat_s=self._rules["beat_s"],
+            beat=self._beat,
+        )
+
+    def _end_task(self, why: Reason | None = None) -> None:
+        """Say that every case of the chunk has ended, so that nobody asks the cluster about it.
+
+        What the user's code could not make has not begun: the chunk says why, `why` at first.
+        """
+        fields: Record = {"status": Status.COMPLETE.value, "reason": None}
+        unmade = self._cases.unmade
+        if unmade is not None and unmade.reason is not None:
+            reason = why or unmade.reason
+            fields = {"status": reason.status.value, "reason": reason.value, "error": unmade.error}
+        self._write("end", word=Word.WORKER.value, **fields, time=now())
         self._journal.close()
 
     # --- one case ------------------------------------------------------------------------------
