@@ -20,7 +20,7 @@ from hpcsweep.cluster import text
 from hpcsweep.cluster.script import Script
 from hpcsweep.cluster.slurm import Limits, Slurm
 from hpcsweep.directory import SweepDirectory
-from hpcsweep.errors import ClusterError, ClusterUnavailable
+from hpcsweep.errors import ClusterError, ClusterUnavailable, SweepError
 from hpcsweep.files import (
     fsync_directory,
     json_bytes,
@@ -34,6 +34,7 @@ from hpcsweep.files import (
 from hpcsweep.growth import Difference, difference, refuse_mixing, reorders
 from hpcsweep.indexset import IndexSet
 from hpcsweep.ingest import fresh_store
+from hpcsweep.journal import RANKED_MAX
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.missing import Missing, Wanted, what_is_missing
@@ -166,8 +167,15 @@ def make_plan(
     count = missing.indices.count
     chunk_size = chunk_size_for(count, wish.manifest.chunk)
     chunks = -(-count // chunk_size)
+    number = (numbers[-1] if numbers else 0) + 1
+    if max(number, missing.generation) > RANKED_MAX:
+        raise SweepError(
+            f"has {RANKED_MAX} submissions, and can have no more",
+            where=str(wish.path),
+            next_step="Give the manifest another name.",
+        )
     return Plan(
-        submission=(numbers[-1] if numbers else 0) + 1,
+        submission=number,
         manifest=wish.manifest.fingerprint,
         indices=missing.indices,
         chunk_size=chunk_size,

@@ -19,6 +19,7 @@ from hpcsweep.execute.signals import Signals
 from hpcsweep.execute.slot import Slot
 from hpcsweep.files import names, token
 from hpcsweep.journal import (
+    RANKED_MAX,
     VERSION,
     JournalWriter,
     Record,
@@ -69,10 +70,16 @@ class Start:
                 next_step="The worker is started by the array's script; to run one case here, "
                 "use `hpcsweep run MANIFEST --index I`.",
             ) from error
+        # Slurm sets it from the first restart on (22.05).
+        restart = int(environment.get("SLURM_RESTART_COUNT") or 0)
+        if restart > RANKED_MAX:
+            raise SweepError(
+                f"Slurm has started this task {restart} times; {RANKED_MAX} is the most",
+                next_step="Cancel the array and submit again.",
+            )
         return cls(
             array_task_id=array_task_id,
-            # Slurm sets it from the first restart on (22.05).
-            restart=int(environment.get("SLURM_RESTART_COUNT") or 0),
+            restart=restart,
             array_job_id=environment.get("SLURM_ARRAY_JOB_ID", ""),
             job_id=environment.get("SLURM_JOB_ID", ""),
             cluster=environment.get("SLURM_CLUSTER_NAME", ""),
