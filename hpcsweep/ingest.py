@@ -34,6 +34,7 @@ from hpcsweep.sources import ParameterSource
 from hpcsweep.store import SweepStore
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.location import locate_store
+from hpcsweep.store.merging import shared_id
 from hpcsweep.store.store import Batch
 
 STORE_NAME = "store.sqlite3"
@@ -107,6 +108,7 @@ class Ingest:
         if not rows.journals:
             return
         rows.cases = [self._case_row(record) for record in gathered.best.values()]
+        self._refuse_collisions(gathered)
         for manifest, seen in gathered.seen.items():
             if self._manifest(manifest).frozen.orders_like(self._newest.frozen):
                 rows.places += [{"idx": index, "case_id": case} for index, case in seen.items()]
@@ -139,6 +141,20 @@ class Ingest:
                     gathered.best[record["case_id"]] = record
                 if best is not None and best["attempt"] != record["attempt"]:
                     gathered.rows.attempts += map(attempt_row, (best, record))
+
+    def _refuse_collisions(self, gathered: _Gathered) -> None:
+        """Of two indices with one case id only one makes a row: both must be the same case."""
+        for manifest, seen in gathered.seen.items():
+            for index, case_id in seen.items():
+                best = gathered.best.get(case_id)
+                if best is None or (best["index"] == index and best["manifest"] == manifest):
+                    continue
+                one = self._manifest(manifest).source[index]
+                other = self._manifest(best["manifest"]).source[best["index"]]
+                if ids.canonical(one.params) != ids.canonical(other.params):
+                    raise shared_id(
+                        case_id, json_text(one.params), json_text(other.params), self._store.where
+                    )
 
     def _case_row(self, record: Record) -> dict[str, Any]:
         manifest = self._manifest(record["manifest"])

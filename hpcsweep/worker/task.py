@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpcsweep import ids
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import SweepError
 from hpcsweep.execute import cpus
@@ -123,7 +124,8 @@ class Task:
         if self._plan.layout.runs in ("packed", "failed"):
             self._open_spool(first=not journals_of_chunk(self._journals, self._chunk))
         self._leftovers = self._leftover_attempts()
-        self._seen: set[str] = set()
+        # By the ids of complete cases, a digest of their params: two cases might share an id.
+        self._seen: dict[str, str] = {}
         name = journal_name(self._chunk, start.restart, self._attempt.token)
         self._journal = JournalWriter(sweep.journal_dir(submission) / name)
         self._unsynced, self._synced = 0, time.monotonic()
@@ -224,12 +226,13 @@ class Task:
             rundir.publish(self._sweep.path, path, final, run, outcome.status)
         self._end(case, outcome, self._attempt)
         if outcome.status is Status.COMPLETE:
-            self._seen.add(case.case_id)
+            self._seen[case.case_id] = ids.fingerprint(case.params)
 
     def _published_before(self, case: ParamCase, final: Path | None, run_id: str) -> bool:
         """Whether this case has a complete run of this generation; journals what it finds."""
         if final is None:
-            if case.case_id in self._seen:
+            seen = self._seen.get(case.case_id)
+            if seen is not None and seen == ids.fingerprint(case.params):
                 self._write("same", case, self._attempt)
                 return True
             found = self._packed.get(run_id)
@@ -251,7 +254,7 @@ class Task:
             outcome = outcome_of({"kind": "end", **metadata["outcome"]})
             outcome = replace(outcome, metrics=metrics)
             self._end(case, outcome, attempt_of(metadata), found=metadata)
-        self._seen.add(case.case_id)
+        self._seen[case.case_id] = ids.fingerprint(case.params)
         return True
 
     def _counts(self, metadata: dict[str, Any]) -> bool:
