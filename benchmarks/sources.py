@@ -261,8 +261,7 @@ def _files(count: int = 1_000_000) -> None:
     with tempfile.TemporaryDirectory(prefix="hpcsweep-bench-") as temporary:
         directory = Path(temporary)
         source = manual([{"i": i, "x": i / 7, "label": f"case {i}"} for i in range(count)])
-        for name, data in source.frozen_files().items():
-            (directory / name).write_bytes(data)
+        source.write_frozen(directory)
         described = source.to_frozen_dict()
         del source
         (read,) = measuring.medians(

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from hpcsweep.directory import SweepDirectory
-from hpcsweep.errors import InputError
+from hpcsweep.errors import InputError, SourceError
 from hpcsweep.files import names
 from hpcsweep.ingest import fresh_store
 from hpcsweep.logbook.runfiles import RunFiles
@@ -74,12 +74,12 @@ def _unstarted(sweep: SweepDirectory, case: str) -> CaseLogs:
         if plan.manifest == wanted.manifest.fingerprint and index in plan.indices:
             paths = _task_logs(sweep, plan, plan.indices.rank(index) // plan.chunk_size)
             break
-    return CaseLogs(
-        index=index,
-        case_id=wanted.source[index].case_id,
-        state="no attempt has begun",
-        texts=_texts(paths),
-    )
+    case_id, state = "unknown", "no attempt has begun"
+    try:
+        case_id = wanted.source[index].case_id
+    except SourceError as error:  # the user's own code cannot make it
+        state = f"{state}: {error}"
+    return CaseLogs(index=index, case_id=case_id, state=state, texts=_texts(paths))
 
 
 def _own_texts(files: RunFiles | None) -> Iterator[tuple[str, str]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from hpcsweep.cluster.slurm import Slurm
 from hpcsweep.directory import SweepDirectory
-from hpcsweep.errors import InputError
+from hpcsweep.errors import InputError, SourceError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.ingest import fresh_store
 from hpcsweep.missing import Wanted
@@ -107,7 +108,8 @@ def _columns(wanted: Wanted, store: SweepStore, rest: Unstarted, selection: Sele
         _learn(params, json.loads(row["params"]))
         _learn(metrics, json.loads(row["metrics"]))
     for index in rest.some:
-        _learn(params, wanted.source[index].params)
+        with suppress(SourceError):  # as for its row
+            _learn(params, wanted.source[index].params)
     # Sorted, so that the order is that of no machine, database or moment.
     kinds = dict(FIRST)
     param_columns = _name(params, "param.", kinds)
@@ -225,9 +227,14 @@ def _unstarted_rows(wanted: Wanted, rest: Unstarted, columns: Columns) -> Iterat
     ]
     kinds += [(indices, why.status, why) for why, indices in rest.interrupted.items()]
     for index in rest.some:
-        case = wanted.source[index]
         status, reason = next((s, r) for indices, s, r in kinds if index in indices)
-        row: Row = {"index": index, "case_id": case.case_id, "replicate": case.replicate}
-        row |= {"status": status.value} | ({"reason": reason.value} if reason else {})
+        row: Row = {"index": index, "status": status.value}
+        row |= {"reason": reason.value} if reason else {}
+        try:
+            case = wanted.source[index]
+        except SourceError as error:  # the user's own code cannot make it
+            yield row | {"error": str(error)}
+            continue
+        row |= {"case_id": case.case_id, "replicate": case.replicate}
         row |= {columns.params[keys]: value for keys, value in flatten(case.params).items()}
         yield row

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from hpcsweep.errors import SweepError
 
@@ -77,6 +77,23 @@ def write_new(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
     finally:
         os.unlink(temporary)
     fsync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def writing_new(path: Path, *, mode: int = PRIVATE_FILE) -> Iterator[IO[bytes]]:
+    """A file that must not exist yet, to be written in pieces; durable when the block ends.
+
+    For a directory that gets its own name when it is whole: a kill leaves a part of the file, and
+    its name is for the caller to make durable. *Raises* SweepError. *Writes* `path`.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def replace(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hpcsweep import ids
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import SweepError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.sources import ParameterSource
+from hpcsweep.sources.overlap import Lattice, is_same, moved, shared
+
+# Cases that are compared one by one, where both sides are not grids.
+COUNTED_MAX = 1_000_000
+# Cases that are looked up one by one in another order: minutes.
+LOOKED_UP_MAX = 50_000_000
 
 
 def refuse_mixing(sweep: SweepDirectory, new: FrozenManifest) -> None:
@@ -32,32 +43,168 @@ def refuse_mixing(sweep: SweepDirectory, new: FrozenManifest) -> None:
         )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AxisChange:
+    """What became of one axis of a grid."""
+
+    name: str
+    # Counts of its values; 0 for an axis that is not there.
+    old: int
+    new: int
+    # How many values both have; None where that was not counted.
+    kept: int | None
+
+    def __str__(self) -> str:
+        if not self.old:
+            return f"{self.name}: is new, {_values(self.new)}"
+        if not self.new:
+            return f"{self.name}: is gone"
+        if self.kept is None:
+            return f"{self.name}: {_values(self.old)} before, {self.new} now"
+        if self.kept == self.old == self.new:
+            return f"{self.name}: its {_values(self.new)} in another order"
+        return f"{self.name}: {_changes(self.new - self.kept, self.old - self.kept, self.kept)}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """How the cases of a manifest differ from those of the last submission's."""
+
+    # Fingerprint of the last submission's.
+    since: str
+    # Counts of different cases.
+    old: int
+    new: int
+    # How many cases both have; None where that was not counted.
+    kept: int | None
+    # Those that changed, where both are grids.
+    axes: tuple[AxisChange, ...] = ()
+    # Counts of replicates.
+    replicates: tuple[int, int] = (1, 1)
+
+    @property
+    def added(self) -> int | None:
+        """Count of cases that are new."""
+        return None if self.kept is None else self.new - self.kept
+
+    @property
+    def removed(self) -> int | None:
+        """Count of cases that are no longer in it. Their results stay."""
+        return None if self.kept is None else self.old - self.kept
+
+    def __str__(self) -> str:
+        """A line on the cases, and one for each axis that changed."""
+        if self.kept is None:
+            changes = (
+                f"{self.old} cases before, {self.new} now; how many of them are the same was not "
+                f"counted, as they are no grid and more than {COUNTED_MAX}"
+            )
+        else:
+            changes = _changes(self.new - self.kept, self.old - self.kept, self.kept)
+        lines = [f"other cases than in the last submission: {changes}"]
+        lines += [f"  axis {axis}" for axis in self.axes]
+        before, now = self.replicates
+        if before != now:
+            lines.append(f"  replicates: {before} before, {now} now")
+        return "\n".join(lines)
+
+
+def _values(count: int) -> str:
+    return f"{count} value{'' if count == 1 else 's'}"
+
+
+def _changes(added: int, removed: int, kept: int) -> str:
+    return f"{added} added, {removed} removed, {kept} kept"
+
+
+def difference(
+    sweep: SweepDirectory, manifest: FrozenManifest, source: ParameterSource
+) -> Difference | None:
+    """How a manifest's cases differ from those of the sweep's last submission; None if not at all.
+
+    Immediate for grids of any size; else it costs a pass over both, up to `COUNTED_MAX` cases.
+    """
+    if not sweep.submissions():
+        return None
+    directory = sweep.manifest_dir(sweep.newest_manifest())
+    old = frozen.read(directory)
+    if old.orders_like(manifest):
+        return None
+    before = frozen.open_source(directory, old)
+    one, other = Lattice.of(before), Lattice.of(source)
+    if one is None or other is None:
+        return _counted(old.fingerprint, before, source)
+    axes = tuple(_axis_changes(one, other))
+    factors = [min(one.replicates, other.replicates), *(axis.kept for axis in axes)]
+    known = [factor for factor in factors if factor is not None]
+    kept = math.prod(known) if known == factors or 0 in known else None
+    return Difference(
+        since=old.fingerprint,
+        old=before.n_cases,
+        new=source.n_cases,
+        kept=kept,
+        axes=tuple(axis for axis in axes if _has_changed(axis, one, other)),
+        replicates=(one.replicates, other.replicates),
+    )
+
+
+def _axis_changes(one: Lattice, other: Lattice) -> Iterator[AxisChange]:
+    for name in ids.in_order(one.axes.keys() | other.axes.keys()):
+        mine, theirs = one.axes.get(name), other.axes.get(name)
+        yield AxisChange(
+            name=name,
+            old=mine.count if mine else 0,
+            new=theirs.count if theirs else 0,
+            # Without an axis, or with another one, no case is the same.
+            kept=shared(mine, theirs) if mine and theirs else 0,
+        )
+
+
+def _has_changed(axis: AxisChange, one: Lattice, other: Lattice) -> bool:
+    return (
+        axis.kept != axis.old
+        or axis.kept != axis.new
+        or (not is_same(one.axes[axis.name], other.axes[axis.name]))
+    )
+
+
+def _counted(since: str, before: ParameterSource, source: ParameterSource) -> Difference:
+    """The difference by a stream of ids."""
+    if max(before.n_cases, source.n_cases) > COUNTED_MAX:
+        return Difference(since=since, old=before.n_cases, new=source.n_cases, kept=None)
+    old, new = ({int(case.case_id, 16) for case in cases} for cases in (before, source))
+    return Difference(since=since, old=len(old), new=len(new), kept=len(old & new))
+
+
 def remap(indices: IndexSet, old: ParameterSource, new: ParameterSource) -> IndexSet:
     """The indices in `new` of the cases that have these indices in `old`.
 
-    A case that `new` lacks is left out. Costs a look-up per index where `new` can find, else one
-    pass over it.
+    A case that `new` lacks is left out. Of grids it costs a step for each piece of the indices
+    that stays together; else a look-up per index where `new` can find, or one pass over it.
+    *Raises* SweepError where that would take hours.
     """
+    one, other = Lattice.of(old), Lattice.of(new)
+    found = moved(indices, one, other) if one and other else None
+    if found is not None:
+        return found
+    if (count := indices.count if new.can_find else new.n_cases) > LOOKED_UP_MAX:
+        raise SweepError(
+            f"{count} cases would have to be looked up one by one to find the earlier ones again",
+            where="source",
+            next_step="Give the grown sweep another name; or add values at the end of the first "
+            "axis of a grid, which moves no case.",
+        )
     cases = (old[index] for index in indices)
     if new.can_find:
-        found = (new.find(case.params, case.replicate) for case in cases)
-        return IndexSet.of(index for index in found if index is not None)
+        places = (new.find(case.params, case.replicate) for case in cases)
+        return IndexSet.of(index for index in places if index is not None)
     wanted = {case.case_id for case in cases}
     return IndexSet.of(case.index for case in new if case.case_id in wanted)
 
 
-def same_order(old: FrozenManifest, new: FrozenManifest) -> bool:
-    """Whether both manifests give every case the same index."""
-
-    def order(manifest: FrozenManifest) -> tuple[object, ...]:
-        return manifest.source, manifest.replicates, manifest.cases_sha256
-
-    return order(old) == order(new)
-
-
 def reorders(sweep: SweepDirectory, new: FrozenManifest) -> bool:
     """Whether a manifest gives cases other indices than the last submission's."""
-    return not same_order(frozen.read(sweep.manifest_dir(sweep.newest_manifest())), new)
+    return not frozen.read(sweep.manifest_dir(sweep.newest_manifest())).orders_like(new)
 
 
 def in_newest_order(
@@ -69,6 +216,6 @@ def in_newest_order(
         return indices
     directory = sweep.manifest_dir(fingerprint)
     old = frozen.read(directory)
-    if same_order(old, new):
+    if old.orders_like(new):
         return indices
     return remap(indices, frozen.open_source(directory, old), source)

@@ -27,12 +27,14 @@ from hpcsweep.errors import HpcsweepError, JournalError, StoreError, SweepError
 from hpcsweep.files import token
 from hpcsweep.journal import Reading, Record, all_journals, rank, read
 from hpcsweep.manifest import frozen
+from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Status
 from hpcsweep.rows import attempt_row, json_tags, json_text, start_row, submission_row, verdict_row
 from hpcsweep.sources import ParameterSource
 from hpcsweep.store import SweepStore
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.location import locate_store
+from hpcsweep.store.merging import shared_id
 from hpcsweep.store.store import Batch
 
 STORE_NAME = "store.sqlite3"
@@ -106,8 +108,9 @@ class Ingest:
         if not rows.journals:
             return
         rows.cases = [self._case_row(record) for record in gathered.best.values()]
+        self._refuse_collisions(gathered)
         for manifest, seen in gathered.seen.items():
-            if self._manifest(manifest).orders_like(self._newest):
+            if self._manifest(manifest).frozen.orders_like(self._newest.frozen):
                 rows.places += [{"idx": index, "case_id": case} for index, case in seen.items()]
                 continue
             for index, case_id in seen.items():
@@ -139,6 +142,20 @@ class Ingest:
                 if best is not None and best["attempt"] != record["attempt"]:
                     gathered.rows.attempts += map(attempt_row, (best, record))
 
+    def _refuse_collisions(self, gathered: _Gathered) -> None:
+        """Of two indices with one case id only one makes a row: both must be the same case."""
+        for manifest, seen in gathered.seen.items():
+            for index, case_id in seen.items():
+                best = gathered.best.get(case_id)
+                if best is None or (best["index"] == index and best["manifest"] == manifest):
+                    continue
+                one = self._manifest(manifest).source[index]
+                other = self._manifest(best["manifest"]).source[best["index"]]
+                if ids.canonical(one.params) != ids.canonical(other.params):
+                    raise shared_id(
+                        case_id, json_text(one.params), json_text(other.params), self._store.where
+                    )
+
     def _case_row(self, record: Record) -> dict[str, Any]:
         manifest = self._manifest(record["manifest"])
         case = manifest.source[record["index"]]
@@ -160,7 +177,7 @@ class Ingest:
             "tags": json_tags(case.tags),
             "metrics": json_text(get("metrics") or {}),
             "error": json_text(record["error"]) if get("error") else None,
-            "seed": f"{ids.case_seed(manifest.seed, case.case_id, case.replicate):032x}",
+            "seed": f"{ids.case_seed(manifest.frozen.seed, case.case_id, case.replicate):032x}",
             "replicate": case.replicate,
             "generation": generation,
             "submission": submission,
@@ -224,7 +241,8 @@ class Ingest:
                 self._newest, self._moved = self._manifest(newest), None
             if known == newest:
                 return
-            alike = known is not None and self._manifest(known).orders_like(self._newest)
+            mine = self._newest.frozen
+            alike = known is not None and self._manifest(known).frozen.orders_like(mine)
             done = self._store.reorder(known, newest, None if alike else place)
 
 
@@ -252,26 +270,18 @@ class _Gathered:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Manifest:
-    fingerprint: str
-    seed: int
-    document: dict[str, Any]
-    replicates: int
+    frozen: FrozenManifest
     source: ParameterSource
 
     @classmethod
     def open(cls, sweep: SweepDirectory, fingerprint: str) -> _Manifest:
         directory = sweep.manifest_dir(fingerprint)
         manifest = frozen.read(directory)
-        return cls(
-            fingerprint=fingerprint,
-            seed=manifest.seed,
-            document=manifest.source | {"cases": manifest.cases_sha256},
-            replicates=manifest.replicates,
-            source=frozen.open_source(directory, manifest),
-        )
+        return cls(frozen=manifest, source=frozen.open_source(directory, manifest))
 
-    def orders_like(self, other: _Manifest) -> bool:
-        return (self.document, self.replicates) == (other.document, other.replicates)
+    @property
+    def fingerprint(self) -> str:
+        return self.frozen.fingerprint
 
 
 # --- opening the store --------------------------------------------------------------------------

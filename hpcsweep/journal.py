@@ -267,6 +267,11 @@ def outcome_of(record: Record) -> Outcome:
     )
 
 
+# The greatest generation, submission and restart count of an attempt: the fields of a rank have six
+# digits, and a seventh would sort before them. What would pass it is refused before it begins.
+RANKED_MAX = 999_999
+
+
 def rank(record: Record) -> str:
     """The merge order of `begin` and `end` records as one string: of two, the greater one wins.
 

@@ -20,6 +20,8 @@ FORMAT = 1
 AUTO_TASKS = 1000
 # Slurm's own default, used until the cluster's limit is read.
 MAX_ARRAY_SIZE = 1001
+# Each part is an sbatch of its own, with files of its own: more than this is a chunk too small.
+PARTS_MAX = 10_000
 # `runs: auto` keeps every run in a directory of its own up to here, and packs them above.
 ALL_RUNS_MAX = 10_000
 # A directory of run directories is split above this count of cases ...
@@ -184,11 +186,19 @@ def chunk_size_for(count: int, chunk: int | None) -> int:
 def make_parts(chunks: int, *, max_array_size: int, throttle: int) -> tuple[Part, ...]:
     """The arrays for `chunks` tasks, each below the cluster's limit on the array *index*.
 
-    A throttle is divided over the parts; the first ones get what does not divide.
+    A throttle is divided over the parts; the first ones get what does not divide. *Raises*
+    InputError for a throttle below their count, or more than `PARTS_MAX` of them.
     """
     # MaxArraySize caps the index: 1001 allows 0-1000, one more than anyone needs here.
     largest = max(1, max_array_size - 1)
     count = -(-chunks // largest)
+    if count > PARTS_MAX:
+        raise InputError(
+            f"{chunks} array tasks would need {count} arrays of at most {largest}; a submission "
+            f"can have {PARTS_MAX}",
+            where="chunk",
+            next_step=f"Make `chunk:` at least {-(-count // PARTS_MAX)} times as large, or auto.",
+        )
     if 0 < throttle < count:
         raise InputError(
             f"a throttle of {throttle} cannot be divided over {count} arrays",

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from hpcsweep.cluster import text
 from hpcsweep.cluster.script import Script
 from hpcsweep.cluster.slurm import Limits, Slurm
 from hpcsweep.directory import SweepDirectory
-from hpcsweep.errors import ClusterError, ClusterUnavailable
+from hpcsweep.errors import ClusterError, ClusterUnavailable, SweepError
 from hpcsweep.files import (
     fsync_directory,
     json_bytes,
@@ -31,9 +31,10 @@ from hpcsweep.files import (
     token,
     write_new,
 )
-from hpcsweep.growth import refuse_mixing, reorders
+from hpcsweep.growth import Difference, difference, refuse_mixing, reorders
 from hpcsweep.indexset import IndexSet
 from hpcsweep.ingest import fresh_store
+from hpcsweep.journal import RANKED_MAX
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.missing import Missing, Wanted, what_is_missing
@@ -83,6 +84,8 @@ class Submitted:
     plan: Plan | None = None
     # By part.
     job_ids: list[str] = field(default_factory=list)
+    # From the cases of the submission before; None where they are the same.
+    difference: Difference | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +117,16 @@ def submit(
         with sweep.submitting():
             if not wish.allow_mixed:
                 refuse_mixing(sweep, wish.manifest)
+            changed = difference(sweep, wish.manifest, wish.source)
+            if changed is not None:
+                say(str(changed))
             _clean(sweep)
             directory = sweep.manifest_dir(wish.manifest.fingerprint)
             with removed_on_error(directory, unless=doubt):
                 frozen.write(sweep.path, wish.manifest, wish.source)
                 checked = preflight(sweep, wish.manifest, wish.source)
                 act = _Act(wish, sweep, cluster, limits, settings, checked, say)
-                return _submit_missing(act, doubt)
+                return replace(_submit_missing(act, doubt), difference=changed)
 
 
 class _Doubt:
@@ -162,8 +168,15 @@ def make_plan(
     count = missing.indices.count
     chunk_size = chunk_size_for(count, wish.manifest.chunk)
     chunks = -(-count // chunk_size)
+    number = (numbers[-1] if numbers else 0) + 1
+    if max(number, missing.generation) > RANKED_MAX:
+        raise SweepError(
+            f"has {RANKED_MAX} submissions, and can have no more",
+            where=str(wish.path),
+            next_step="Give the manifest another name.",
+        )
     return Plan(
-        submission=(numbers[-1] if numbers else 0) + 1,
+        submission=number,
         manifest=wish.manifest.fingerprint,
         indices=missing.indices,
         chunk_size=chunk_size,

@@ -22,6 +22,7 @@ from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.user import load_manifest, resolve
 from hpcsweep.progress import counts_line, progress_bar
 from hpcsweep.sources import ParameterSource
+from hpcsweep.sources.seedplan import SeededCase
 from hpcsweep.status import Summary, status, wait
 from hpcsweep.submit import Submitted, Wish, submit
 from hpcsweep.unstarted import newest
@@ -80,6 +81,10 @@ class Sweep:
     def n_cases(self) -> int:
         """Count of cases with replicates."""
         return self._described.source.n_cases
+
+    def case(self, index: int) -> SeededCase:
+        """A case as its target gets it: `sweep.case(3).stream("noise")`. *Raises* IndexError."""
+        return SeededCase.of(self._described.source[index], self._described.manifest.seed)
 
     @property
     def path(self) -> Path:

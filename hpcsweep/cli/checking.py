@@ -1,7 +1,8 @@
-"""`doctor`."""
+"""`doctor` and `schema`."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ from hpcsweep.cli.options import cluster_option, common, context, json_option
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.doctor import Finding
 from hpcsweep.ingest import fresh_store
+from hpcsweep.manifest.model import json_schema
 
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
@@ -52,6 +54,15 @@ def doctor_command(
         _show(findings)
     if any(finding.state == "problem" for finding in findings) and not only_here:
         raise click.exceptions.Exit(1)
+
+
+@click.command("schema")
+def schema_command() -> None:
+    """Print the JSON Schema of a manifest, for an editor.
+
+    It completes keys and marks mistakes while you write: `hpcsweep schema > schema.json`.
+    """
+    click.echo(json.dumps(json_schema(), indent=2))
 
 
 def _database(sweep: SweepDirectory) -> str:

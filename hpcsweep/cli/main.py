@@ -38,8 +38,8 @@ from hpcsweep.status import status
 from hpcsweep.unpack import unpack
 
 # As a user meets them; --help lists them in this order.
-ORDER = ("init", "validate", "plan", "run", "submit", "status", "logs", "collect", "plot", "files",
-         "unpack", "retry", "cancel", "ingest", "doctor")  # fmt: skip
+ORDER = ("init", "schema", "validate", "plan", "run", "submit", "status", "logs", "collect", "plot",
+         "files", "unpack", "retry", "cancel", "ingest", "doctor")  # fmt: skip
 
 
 class Cli(click.Group):

@@ -22,6 +22,7 @@ from hpcsweep.cluster.slurm import Slurm
 from hpcsweep.directory import MARKER, SweepDirectory
 from hpcsweep.errors import Incomplete
 from hpcsweep.files import token
+from hpcsweep.growth import difference
 from hpcsweep.indexset import IndexSet
 from hpcsweep.missing import RERUNS, Missing, Wanted
 from hpcsweep.plan import MAX_ARRAY_SIZE, Plan
@@ -176,6 +177,9 @@ def _show_plan(
     sweep = SweepDirectory.open(wish.path) if (wish.path / MARKER).is_file() else None
     missing = Missing(indices=IndexSet.all(wish.source.n_cases))
     if sweep is not None and sweep.submissions():
+        changed = difference(sweep, wish.manifest, wish.source)
+        if changed is not None:
+            click.echo(changed)
         wanted = Wanted(sweep=sweep, manifest=wish.manifest, source=wish.source)
         missing = look(wanted, cluster, here.settings, wish.rerun, code_digest)
     if not missing.indices:

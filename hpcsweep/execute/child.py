@@ -20,11 +20,14 @@ from hpcsweep import target
 from hpcsweep.errors import InputError
 from hpcsweep.logbook import Logbook
 from hpcsweep.logbook.values import writable
+from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
-from hpcsweep.records import ParamCase, Reason
+from hpcsweep.records import Reason
 
 if TYPE_CHECKING:
     from hpcsweep.logbook.spool import SpoolPlace
+    from hpcsweep.sources import ParameterSource
+    from hpcsweep.sources.seedplan import SeededCase
 
 # The child's own exit code when it cannot even report; a shell uses 126 and 127 in this way.
 EXIT_BROKEN = 125
@@ -58,15 +61,29 @@ class Request:
         return asdict(self)
 
     @property
-    def case(self) -> ParamCase:
+    def case(self) -> SeededCase:
         """The case as a target may ask for it."""
-        return ParamCase(
+        from hpcsweep.sources.seedplan import SeededCase  # noqa: PLC0415  # for those who ask
+
+        return SeededCase(
             index=self.index,
             params=self.params,
             case_id=self.case_id,
             tags=tuple(self.tags),
             replicate=self.replicate,
+            seed=self.seed,
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """The index of a case that the user's code has to make."""
+
+    index: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The form on the pipe."""
+        return asdict(self)
 
 
 def die_with_worker(lifeline: int) -> None:
@@ -116,6 +133,36 @@ def serve(manifest: FrozenManifest, requests: int, replies: int) -> None:
             reply["max_rss_bytes"] = _peak_memory()
             _send(replies, reply)
     os._exit(0)
+
+
+def serve_cases(directory: Path, manifest: FrozenManifest, requests: int, replies: int) -> None:
+    """Make cases of a frozen manifest that needs the user's code; never returns.
+
+    A reply holds the case in the place of metrics.
+    """
+    source: ParameterSource | None = None
+    broken: dict[str, Any] | None = None
+    with os.fdopen(requests, "rb") as lines:
+        for line in lines:
+            reply: dict[str, Any] = {"reason": None, "error": None, "metrics": {}, "returned": True}
+            try:
+                if source is None and broken is None:
+                    source = _opened(directory, manifest)
+                if source is not None:
+                    reply["metrics"] = asdict(source[json.loads(line)["index"]])
+            # As in `serve`: whatever the user's code raises.
+            except BaseException as error:  # noqa: BLE001
+                reply |= _described(error)
+                broken = None if source else reply
+            reply |= broken or {}
+            _flush()
+            _send(replies, reply | {"cpu_total": _cpu_seconds(), "max_rss_bytes": _peak_memory()})
+    os._exit(0)
+
+
+def _opened(directory: Path, manifest: FrozenManifest) -> ParameterSource:
+    os.chdir(manifest.root)
+    return frozen.open_source(directory, manifest)
 
 
 def call_target(function: Callable[..., Any], request: Request, log: Logbook) -> None:
@@ -200,14 +247,19 @@ def _exit(error: SystemExit) -> dict[str, Any]:
 def _failure(error: BaseException | None) -> dict[str, Any]:
     if error is None:
         return {}
+    reply = _described(error)
+    with contextlib.suppress(OSError, ValueError):  # a target may have closed it
+        sys.stderr.write(reply["error"]["traceback"])
+    return reply
+
+
+def _described(error: BaseException) -> dict[str, Any]:
     trace = _without_ours(error.__traceback__)
     try:
         message = str(error)
         text = "".join(traceback.format_exception(type(error), error, trace))
     except Exception:  # noqa: BLE001  # a user's class may break while it is printed
         message, text = "(its message cannot be printed)", ""
-    with contextlib.suppress(OSError, ValueError):  # a target may have closed it
-        sys.stderr.write(text)
     return {
         "reason": Reason.ERROR.value,
         "error": {

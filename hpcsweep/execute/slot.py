@@ -23,6 +23,8 @@ from hpcsweep.execute.signals import Signals, default_in_child
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Reason
 
+# The worker's ends of all pipes: a child that kept one would hide the worker's end from another.
+_OURS: set[int] = set()
 # Slurm's TERM reaches the child and the worker at the same time, in either order: a child that
 # died of one of these waits this many seconds for the worker's own.
 TOLD_TOO_S = 1.0
@@ -39,6 +41,10 @@ class Ended:
     cpu_seconds: float | None = None
     max_rss_bytes: int | None = None
     code_digest: str | None = None
+
+
+# What a persistent child does with the manifest, requests and replies; it never returns.
+Serve = Callable[[FrozenManifest, int, int], None]
 
 
 @dataclass(slots=True)
@@ -66,7 +72,9 @@ class Slot:
         term_grace_s: float,
         beat_s: float,
         beat: Callable[[], None],
+        serve: Serve | None = None,
     ) -> None:
+        """`serve` is what a persistent child does, if not to run a function's cases."""
         self._manifest = manifest
         self._signals = signals
         self._term_grace_s = term_grace_s
@@ -75,12 +83,13 @@ class Slot:
         self._process: _Process | None = None
         self._oom_kills = _oom_kills()
         # A command's files do not change while a task runs them: one digest for all its cases.
-        command = manifest.target.is_command
-        self._command_digest = target.code_digest(manifest) if command else None
+        self._serve = serve or (None if manifest.target.is_command else child.serve)
+        self._command_digest = None if self._serve else target.code_digest(manifest)
         # Nothing is ever written to it: its end tells every child that the worker is gone.
         self._lifeline = os.pipe()
+        _OURS.add(self._lifeline[1])
 
-    def run(self, request: child.Request) -> Ended:
+    def run(self, request: child.Request | child.Wanted) -> Ended:
         """Run one case to its end, its time limit, or the worker's."""
         if self._process is not None and os.waitpid(self._process.pid, os.WNOHANG) != (0, 0):
             self._forget(self._process)  # by what an earlier case left behind in it
@@ -113,30 +122,30 @@ class Slot:
             self._signals.wait((), 0.2)
         _kill(process.pid, signal.SIGKILL)  # what the user's code left behind in its group
 
-    def _start(self, request: child.Request) -> _Process:
-        persistent = not self._manifest.target.is_command
-        inward = os.pipe() if persistent else (-1, -1)
-        outward = os.pipe() if persistent else (-1, -1)
+    def _start(self, request: child.Request | child.Wanted) -> _Process:
+        inward = os.pipe() if self._serve else (-1, -1)
+        outward = os.pipe() if self._serve else (-1, -1)
+        if self._serve:
+            _OURS.update((inward[1], outward[0]))
         pid = os.fork()
         if pid == 0:
             stderr = os.dup(2)
             try:
                 os.setpgid(0, 0)
                 default_in_child()
-                os.close(self._lifeline[1])
+                for descriptor in _OURS:
+                    os.close(descriptor)
                 child.die_with_worker(self._lifeline[0])
-                if persistent:
-                    os.close(inward[1])
-                    os.close(outward[0])
-                    child.serve(self._manifest, inward[0], outward[1])
-                else:
+                if self._serve:
+                    self._serve(self._manifest, inward[0], outward[1])
+                elif isinstance(request, child.Request):
                     child.execute(self._manifest, request)
             finally:  # it broke by itself: the task's output says how
                 try:
                     os.write(stderr, traceback.format_exc().encode(errors="backslashreplace"))
                 finally:
                     os._exit(child.EXIT_BROKEN)
-        if persistent:
+        if self._serve:
             os.close(inward[0])
             os.close(outward[1])
         return _Process(
@@ -247,15 +256,21 @@ class Slot:
         if number:
             return _problem(Reason.SIGNAL, f"died of {_signal_name(number)}")
         code = os.waitstatus_to_exitcode(status)
-        if self._manifest.target.is_command and code == 0:
+        if self._serve is None and code == 0:
             return None
         return _problem(Reason.EXIT_CODE, f"its process ended with exit code {code}")
 
     def _forget(self, process: _Process) -> None:
         for descriptor in (process.requests, process.replies):
             if descriptor >= 0:
-                os.close(descriptor)  # the child's loop ends with its requests
+                _close(descriptor)  # the child's loop ends with its requests
         self._process = None
+
+
+def _close(descriptor: int) -> None:
+    """Close one of the worker's ends."""
+    _OURS.discard(descriptor)
+    os.close(descriptor)
 
 
 def _problem(reason: Reason, message: str) -> dict[str, Any]:
@@ -273,7 +288,7 @@ def _listen(process: _Process) -> None:
     heard = os.read(process.replies, 1 << 16)
     process.unread += heard
     if not heard:  # a target closed all that it found open: all there is to wait for is its end
-        os.close(process.replies)
+        _close(process.replies)
         process.replies = -1
 
 
@@ -288,7 +303,7 @@ def _reply(process: _Process) -> dict[str, Any] | None:
     return None
 
 
-def _send(descriptor: int, request: child.Request) -> None:
+def _send(descriptor: int, request: child.Request | child.Wanted) -> None:
     view = memoryview(json.dumps(request.to_json()).encode() + b"\n")
     while view:
         view = view[os.write(descriptor, view) :]

@@ -100,6 +100,15 @@ class FrozenManifest:
     # 16 hex digits over all of the above; "" until `sealed`.
     fingerprint: str = ""
 
+    def orders_like(self, other: FrozenManifest) -> bool:
+        """Whether both give every case the same index, as far as can be told without the cases."""
+        return self.fingerprint == other.fingerprint or (
+            self.replicates == other.replicates
+            and self.cases_sha256 == other.cases_sha256
+            # 1 and 1.0 are one value of a case, 1 and True are two; to Python all three are equal.
+            and ids.canonical(self.source) == ids.canonical(other.source)
+        )
+
 
 def to_json(manifest: FrozenManifest) -> dict[str, Any]:
     """The document in `sweep.json`."""
@@ -222,8 +231,7 @@ def write(sweep_dir: Path, manifest: FrozenManifest, source: sources.ParameterSo
         temporary = parent / f".{directory.name}.{files.token()}"
         with files.removed_on_error(temporary):
             files.make_directory(temporary)
-            for name, data in source.frozen_files().items():
-                files.write_new(temporary / name, data)
+            source.write_frozen(temporary)
             files.write_new(temporary / FILE_NAME, files.json_bytes(to_json(manifest)))
             _rename(temporary, directory)
     read(directory)

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, NoReturn
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from hpcsweep import ids
-from hpcsweep.manifest import slurm_options
+from hpcsweep.manifest import slurm_options, source_schema
 from hpcsweep.manifest.mistakes import Mistakes, described
 from hpcsweep.manifest.passwords import holds_password
 
@@ -25,6 +25,13 @@ _CLOCK = re.compile(r"(\d{1,4}):([0-5]\d):([0-5]\d)")
 # The file in the sweep directory, or the name of an environment variable.
 _STORE = re.compile(r"sqlite|[A-Z][A-Z0-9_]*")
 _SECRETS = {"password", "passwd", "sslpassword"}
+_LINE_SCHEMA = {"type": "string", "pattern": r"^[^\n\r\0]*[^\s\0][^\n\r\0]*$"}
+_TIMEOUT_SCHEMA = {
+    "anyOf": [
+        {"type": "number", "exclusiveMinimum": 0},
+        {"type": "string", "pattern": f"^{_CLOCK.pattern}$"},
+    ]
+}
 # What a shell reads as the end of a line, and what ends a text in C.
 _LINE_BREAKS = re.compile(r"[\n\r\0]")
 
@@ -146,7 +153,14 @@ def _options(value: Any) -> dict[str, bool | int | str]:
     return value
 
 
-Count = Annotated[int, BeforeValidator(_count)]
+Count = Annotated[int, BeforeValidator(_count), WithJsonSchema({"type": "integer", "minimum": 1})]
+_Runs = Literal["auto", "all", "packed", "failed", "none"]
+_Share = Literal["private", "group"]
+
+
+def _key(description: str, **schema: Any) -> Any:
+    """What `hpcsweep schema` says of a key; `schema` where the type of the value does not."""
+    return Field(description=description, json_schema_extra=schema or None)
 
 
 class UserManifest(BaseModel):
@@ -154,30 +168,103 @@ class UserManifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Annotated[str, BeforeValidator(_name)]
-    # `file.py:function` or `package.module:function`; exactly one of target and command.
-    target: Any = None
-    command: Any = None
-    source: Any
-    replicates: Count = 1
-    seed: Annotated[int, BeforeValidator(_whole)] = 0
+    name: Annotated[
+        str,
+        BeforeValidator(_name),
+        _key("Names the sweep and its directory.", pattern=f"^{_SLUG.pattern}$"),
+    ]
+    # Exactly one of target and command.
+    target: Annotated[
+        Any,
+        _key(
+            "A Python function: file.py:function, relative to the manifest, or module:function.",
+            type="string",
+            pattern=r"^(?!.*://).+:[^:]+$",
+        ),
+    ] = None
+    command: Annotated[
+        Any,
+        _key(
+            "A program and its arguments, one element each; {omega} becomes the parameter's value.",
+            type="array",
+            items={"type": "string"},
+            minItems=1,
+        ),
+    ] = None
+    source: Annotated[Any, _key("The cases.")]
+    replicates: Annotated[
+        Count, _key("How often each case is run, each time with a seed of its own.")
+    ] = 1
+    seed: Annotated[
+        int, BeforeValidator(_whole), _key("Every case derives its own seed from it.")
+    ] = 0
     setup: Annotated[
-        list[Annotated[str, BeforeValidator(_setup_line)]], BeforeValidator(_a_list)
+        list[Annotated[str, BeforeValidator(_setup_line), WithJsonSchema(_LINE_SCHEMA)]],
+        BeforeValidator(_a_list),
+        _key("Trusted lines of shell, run in order under `set -e` before the worker."),
     ] = []
-    slurm: Annotated[dict[str, bool | int | str], BeforeValidator(_options)] = {}
-    # Count of CPUs of one case: another name of slurm's cpus-per-task.
-    cpus_per_case: Count | None = None
+    slurm: Annotated[
+        dict[str, bool | int | str],
+        BeforeValidator(_options),
+        WithJsonSchema(slurm_options.SCHEMA),
+        _key("sbatch's own long options without the dashes."),
+    ] = {}
+    cpus_per_case: Annotated[
+        Count | None,
+        WithJsonSchema({"type": "integer", "minimum": 1}),
+        _key("Another name of slurm's cpus-per-task."),
+    ] = None
     # None (written "auto") lets the plan choose.
-    chunk: Annotated[int | None, BeforeValidator(_chunk)] = None
-    store: Annotated[str, BeforeValidator(_store)] = "sqlite"
-    runs: Annotated[Literal["auto", "all", "packed", "failed", "none"], BeforeValidator(_runs)] = (
-        "auto"
-    )
+    chunk: Annotated[
+        int | None,
+        BeforeValidator(_chunk),
+        WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}]}),
+        _key("How many cases an array task runs one after the other, or auto."),
+    ] = None
+    store: Annotated[
+        str,
+        BeforeValidator(_store),
+        _key(
+            "sqlite, a PostgreSQL URL without a password, or the name of an environment variable.",
+            anyOf=[
+                {"pattern": f"^({_STORE.pattern})$"},
+                {"pattern": r"^postgresql(\+psycopg)?://(?![^/]*:[^/@]*@)"},
+            ],
+        ),
+    ] = "sqlite"
+    runs: Annotated[
+        _Runs, BeforeValidator(_runs), _key("Which cases keep a run directory, and how.")
+    ] = "auto"
     # Seconds.
-    case_timeout: Annotated[float | None, BeforeValidator(_timeout)] = None
-    share: Annotated[Literal["private", "group"], BeforeValidator(_one_of("private", "group"))] = (
-        "private"
-    )
+    case_timeout: Annotated[
+        float | None,
+        BeforeValidator(_timeout),
+        WithJsonSchema(_TIMEOUT_SCHEMA),
+        _key("Seconds, or HH:MM:SS, after which one case is ended."),
+    ] = None
+    share: Annotated[
+        _Share,
+        BeforeValidator(_one_of("private", "group")),
+        _key("Who may read the sweep directory."),
+    ] = "private"
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a manifest, for editors. It lets through what only the loader can see."""
+    schema = UserManifest.model_json_schema()
+    for key in schema["properties"].values():
+        key.pop("title", None)
+        if key.get("default", 0) is None:
+            del key["default"]
+    schema["properties"]["source"]["$ref"] = "#/$defs/Source"
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "hpcsweep manifest",
+        "description": "What to run, for which parameters, and what each task asks of Slurm.",
+        "oneOf": [{"required": ["target"]}, {"required": ["command"]}],
+        "$defs": source_schema.definitions(),
+    }
 
 
 def validate(raw: dict[str, Any], mistakes: Mistakes) -> UserManifest | None:

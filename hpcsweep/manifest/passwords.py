@@ -8,8 +8,27 @@ from typing import Any
 
 from hpcsweep.manifest.mistakes import Mistakes, Where
 
+# What a service hands out instead of a password: with a beginning that says whose it is, or long.
+_AS_USER = re.compile(
+    r"://(?P<password>(gh[opsu]_|github_pat_|glpat-|hf_)[\w-]+"
+    r"|(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{24,})@"
+)
 _USERINFO = re.compile(r"://[^\s:/?#@]*:(?P<password>\S+)@")
-_QUERY = re.compile(r"[?&](password|passwd|sslpassword)=(?P<password>[^&\s]+)")
+_QUERY = re.compile(
+    r"[?&](password|passwd|sslpassword|(access_|private_|api_|auth_)?token|api_?key|secret)="
+    r"(?P<password>[^&\s\"']+)",
+    re.IGNORECASE,
+)
+# In a line of shell, or an argument: PGPASSWORD=…, --api-key …, Authorization: Bearer ….
+_NAME = r"(pass(word|wd|phrase)|secret|token|api[_-]?key|access[_-]?key)"
+_GIVEN = re.compile(
+    rf"(?:(?<![\w-])(\w*{_NAME}|MYSQL_PWD)=|(?<![\w-])--[\w-]*{_NAME}[= ]\s*"
+    r"|Authorization:\s*\w+\s+)"
+    r"[\"']?(?P<password>[^\s;&|\"']*)",
+    re.IGNORECASE,
+)
+# Substituted later, a path, a switch: no secret.
+_HARMLESS = re.compile(r"[$`{<~/.]|(true|false|yes|no|on|off|[0-9]{1,6})?$", re.IGNORECASE)
 
 
 def holds_password(text: str) -> bool:
@@ -18,7 +37,7 @@ def holds_password(text: str) -> bool:
         return False
     return any(
         _is_secret(found["password"])
-        for pattern in (_USERINFO, _QUERY)
+        for pattern in (_USERINFO, _AS_USER, _QUERY)
         for found in pattern.finditer(text)
     )
 
@@ -29,13 +48,25 @@ def _is_secret(text: str) -> bool:
     return not text.startswith(("$", "{")) and not (slash and port.isdigit())
 
 
+def gives_secret(text: str) -> bool:
+    """Whether a line of shell, or an argument of a command, holds a secret as it is."""
+    return any(not _HARMLESS.match(found["password"]) for found in _GIVEN.finditer(text))
+
+
 def refuse_passwords(value: Any, mistakes: Mistakes) -> None:
     """Add a mistake for every text with a password in it, except the store, which has its own."""
     for path, text in _texts(value):
-        if path != ("store",) and holds_password(text):
+        if path[:1] in (("setup",), ("command",)) and gives_secret(text):
             mistakes.add(
                 path,
-                "holds a URL with a password, which would be written into files that stay",
+                "holds what looks like a secret, which would be written into files that stay",
+                "Read it where it is used: export PGPASSWORD=$(cat ~/.secret), from a file that "
+                "only you can read; or use a password file.",
+            )
+        elif path != ("store",) and holds_password(text):
+            mistakes.add(
+                path,
+                "holds a URL with a password or token, which would be written into files that stay",
                 "Use a service file, a password file or an environment variable.",
             )
 

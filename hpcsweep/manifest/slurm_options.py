@@ -52,8 +52,10 @@ _KNOWN = frozenset(
 )
 _NAME = re.compile(r"[a-z][a-z-]*[a-z]")
 _VALUE = re.compile(r"[A-Za-z0-9_.,:=@%+/-]{1,1024}")
-_TIME = re.compile(r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}|UNLIMITED|INFINITE", re.IGNORECASE)
-_MEMORY = re.compile(r"\d+([KMGT]B?)?", re.IGNORECASE)
+# Without flags, which a JSON Schema does not have.
+_WORDS = "|".join("".join(f"[{c}{c.lower()}]" for c in word) for word in ("UNLIMITED", "INFINITE"))
+_TIME = re.compile(rf"[0-9]+(:[0-9]+){{0,2}}|[0-9]+-[0-9]+(:[0-9]+){{0,2}}|{_WORDS}")
+_MEMORY = re.compile(r"[0-9]+([KMGTkmgt][Bb]?)?")
 _COUNT = re.compile(r"0*[1-9][0-9]{0,8}")
 _FORMS = {
     "time": (_TIME, "a time", "Write minutes, HH:MM:SS or D-HH:MM:SS."),
@@ -63,6 +65,26 @@ _FORMS = {
         (_MEMORY, "an amount of memory", "Write whole megabytes, or a unit: 500M, 2G, 1T."),
     ),
     "cpus-per-task": (_COUNT, "a count of CPUs", "Write 1 or more."),
+}
+
+_ANY_OPTION = {"type": ["boolean", "integer", "string"], "pattern": f"^{_VALUE.pattern}$"}
+# For editors: every option that is known, none that is refused, and a site's own.
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        **{
+            name: {
+                "type": ["integer", "string"],
+                "description": f"{noun}. {next_step}",
+                "pattern": f"^({form.pattern})$",
+            }
+            for name, (form, noun, next_step) in _FORMS.items()
+        },
+        **dict.fromkeys(sorted(_KNOWN.difference(_FORMS)), _ANY_OPTION),
+        **dict.fromkeys(REFUSED, False),
+    },
+    "patternProperties": {f"^{_NAME.pattern}$": True},
+    "additionalProperties": False,
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +17,6 @@ from hpcsweep.manifest.passwords import refuse_passwords
 from hpcsweep.manifest.slurm_options import option_text
 from hpcsweep.records import Resources
 from hpcsweep.sources import ParameterSource, replicated
-from hpcsweep.sources.manual import CASES_FILE
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -98,13 +96,13 @@ def _freeze(
     setup: tuple[SetupLine, ...],
     source: ParameterSource,
 ) -> FrozenManifest:
-    cases = source.frozen_files().get(CASES_FILE)
+    described, cases_sha256 = source.frozen()
     return sealed(
         FrozenManifest(
             name=fields.name,
             root=str(root),
             target=target,
-            source=source.to_frozen_dict(),
+            source=described,
             replicates=fields.replicates,
             seed=fields.seed,
             setup=setup,
@@ -114,7 +112,7 @@ def _freeze(
             runs=fields.runs,
             case_timeout_s=fields.case_timeout,
             share=fields.share,
-            cases_sha256=None if cases is None else hashlib.sha256(cases).hexdigest(),
+            cases_sha256=cases_sha256,
         )
     )
 

@@ -12,6 +12,8 @@ from hpcsweep.errors import IdentityError, SourceError
 from hpcsweep.records import ParamCase
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hpcsweep.indexset import IndexSet
     from hpcsweep.sources.caselines import CaseLines
     from hpcsweep.sources.vectors import Array
@@ -89,15 +91,25 @@ class ParameterSource(ABC):
         """The manifest dict, short: explicit cases are added to `lines` and stand there alone."""
         return self.to_manifest_dict()
 
-    def frozen_files(self) -> dict[str, bytes]:
-        """The files, by name, that belong beside `to_frozen_dict()` in a frozen manifest."""
-        lines = _new_lines()
-        self.freeze(lines)
-        return lines.files()
-
     def to_frozen_dict(self) -> dict[str, Any]:
-        """The manifest dict, short: what is long stands in `frozen_files()`."""
-        return self.freeze(_new_lines())
+        """The manifest dict, short: what is long stands in the files of `write_frozen`."""
+        return self.frozen()[0]
+
+    def frozen(self) -> tuple[dict[str, Any], str | None]:
+        """The short manifest dict, and the SHA-256 of the file of explicit cases, if there is one.
+
+        Explicit cases are gone through once, none is kept.
+        """
+        lines = _new_lines()
+        return self.freeze(lines), lines.sha256
+
+    def write_frozen(self, directory: Path) -> None:
+        """Write the files that belong beside `to_frozen_dict()`, durable, if there are any.
+
+        *Raises* SweepError, also where they are there already.
+        """
+        with _new_lines(directory) as lines:
+            self.freeze(lines)
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -220,10 +232,10 @@ class ParameterSource(ABC):
         return f"<{type(self).__name__} of {self.n_cases} cases>"
 
 
-def _new_lines() -> CaseLines:
+def _new_lines(directory: Path | None = None) -> CaseLines:
     from hpcsweep.sources.caselines import CaseLines  # noqa: PLC0415  # no task freezes
 
-    return CaseLines()
+    return CaseLines(directory)
 
 
 def moved(case: ParamCase, index: int) -> ParamCase:

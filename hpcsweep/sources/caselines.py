@@ -1,12 +1,16 @@
-"""The file of explicit cases in a frozen manifest, while it is written."""
+"""The file of explicit cases in a frozen manifest, written line by line and never held whole."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from array import array
 from collections.abc import Iterable
-from itertools import accumulate
-from typing import Any
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from hpcsweep.files import writing_new
 
 # One compact JSON object per line.
 CASES_FILE = "cases.jsonl"
@@ -16,26 +20,58 @@ OFFSET_BYTES = 8
 
 
 class CaseLines:
-    """Lines of several sources, one after another: a source has those from its first on."""
+    """Lines of several sources, one after another: a source has those from its first on.
 
-    def __init__(self) -> None:
-        self._lines: list[bytes] = []
+    In a `directory` they are written as they come, to two files that are whole and durable at the
+    end of the `with` block, which *raises* SweepError; where there is no line, none is made.
+    Without a directory they are only counted and digested.
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._directory = directory
+        self._digest = hashlib.sha256()
+        self._count = 0
+        # Bytes of all lines.
+        self._end = 0
+        self._open = ExitStack()
+        self._files: tuple[IO[bytes], IO[bytes]] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    @property
+    def sha256(self) -> str | None:
+        """In hex, of the lines so far; None where there is none."""
+        return self._digest.hexdigest() if self._count else None
 
     def add(self, lines: Iterable[bytes]) -> int:
-        """Put lines of `line_of` at the end; the number of the first of them."""
-        first = len(self._lines)
-        self._lines += lines
+        """Put lines of `line_of` at the end; the number of the first."""
+        first = self._count
+        for line in lines:
+            if self._directory is not None:
+                self._write(self._directory, line)
+            self._digest.update(line)
+            self._count += 1
+            self._end += len(line)
         return first
 
-    def files(self) -> dict[str, bytes]:
-        """The two files, by name; none where there is no line."""
-        if not self._lines:
-            return {}
-        offsets = array("Q", accumulate(map(len, self._lines), initial=0))
-        return {
-            CASES_FILE: b"".join(self._lines),
-            OFFSETS_FILE: b"".join(at.to_bytes(OFFSET_BYTES, "little") for at in offsets),
-        }
+    def _write(self, directory: Path, line: bytes) -> None:
+        if self._files is None:
+            paths = (directory / CASES_FILE, directory / OFFSETS_FILE)
+            cases, offsets = (self._open.enter_context(writing_new(path)) for path in paths)
+            self._files = cases, offsets
+            offsets.write(bytes(OFFSET_BYTES))
+        cases, offsets = self._files
+        cases.write(line)
+        offsets.write((self._end + len(line)).to_bytes(OFFSET_BYTES, "little"))
 
 
 def line_of(params: dict[str, Any]) -> bytes:

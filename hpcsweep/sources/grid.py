@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hpcsweep import ids
@@ -70,6 +71,11 @@ class GridSource(ParameterSource):
         return self._n_cases
 
     @property
+    def axes(self) -> Mapping[str, Axis]:
+        """The axes by name, the last varies fastest."""
+        return MappingProxyType(self._axes)
+
+    @property
     def names(self) -> frozenset[str]:
         return frozenset(self._axes)
 
@@ -125,7 +131,7 @@ class GridSource(ParameterSource):
         }
 
 
-class _Axis:
+class Axis:
     """The values of one parameter, and each one's member in the canonical text of a case."""
 
     __slots__ = ("_positions", "count", "is_nested", "label", "members", "name", "values")
@@ -157,7 +163,7 @@ class _Axis:
         return vectors.taken(self.values, positions)
 
 
-class _LazyAxis(_Axis):
+class _LazyAxis(Axis):
     """An axis by a rule."""
 
     __slots__ = ("_range",)
@@ -200,7 +206,7 @@ def grid(**axes: Any) -> GridSource:
     return GridSource(**axes)
 
 
-def _axis(name: str, values: Any) -> _Axis:
+def _axis(name: str, values: Any) -> Axis:
     """One axis. *Raises* SourceError, IdentityError."""
     where = ids.member("grid", name)
     lazy = _as_range(values, where)
@@ -229,7 +235,7 @@ def _axis(name: str, values: Any) -> _Axis:
             where,
             "Write a rule, like {linspace: [0, 1, 1000]}, or split it into two parameters.",
         )
-    return _Axis(name, [ids.plain(value, f"{where}[{i}]") for i, value in enumerate(values)])
+    return Axis(name, [ids.plain(value, f"{where}[{i}]") for i, value in enumerate(values)])
 
 
 def _as_range(values: Any, where: str) -> Range | None:

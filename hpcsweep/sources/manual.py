@@ -107,9 +107,7 @@ class FileCases(ParameterSource):
         }
 
     def freeze(self, lines: CaseLines) -> dict[str, Any]:
-        start, *_, stop = self._offsets(0, self._n_cases + 1)
-        whole = _read(self._path, start, stop - start)
-        first = lines.add(whole.splitlines(keepends=True))
+        first = lines.add(self._lines())
         return frozen_cases(self._own_tags, self._names, first, self._n_cases)
 
     @property
@@ -125,18 +123,19 @@ class FileCases(ParameterSource):
         return True
 
     def __iter__(self) -> Iterator[ParamCase]:
+        for index, line in enumerate(self._lines()):
+            params = self._parsed(index, line)
+            yield ParamCase(
+                index=index, params=params, case_id=ids.case_id(params), tags=self._tags(index)
+            )
+
+    def _lines(self) -> Iterator[bytes]:
         start = self._offsets(0, 1)[0]
         try:
             with self._path.open("rb") as lines:
                 lines.seek(start)
-                for index in range(self._n_cases):
-                    params = self._parsed(index, lines.readline())
-                    yield ParamCase(
-                        index=index,
-                        params=params,
-                        case_id=ids.case_id(params),
-                        tags=self._tags(index),
-                    )
+                for _ in range(self._n_cases):
+                    yield lines.readline()
         except OSError as error:
             raise _unreadable(self._path, error) from error
 

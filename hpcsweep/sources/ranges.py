@@ -115,19 +115,19 @@ class LogRange(Range):
     """base**e for the exponents of a linear range; exact where e is an integer."""
 
     def __init__(self, exponents: LinearRange, base: Fraction) -> None:
-        self._exponents = exponents
-        self._base = base
+        self.exponents = exponents
+        self.base = base
         self._context = Context(prec=_DIGITS)
         self._log = self._context.ln(self._decimal(base.numerator, base.denominator))
         self.spec = {}
 
     def __len__(self) -> int:
-        return len(self._exponents)
+        return len(self.exponents)
 
     def at(self, position: int) -> float:
-        exponent = self._exponents.exactly(position)
+        exponent = self.exponents.exactly(position)
         if exponent.denominator == 1:
-            return float(self._base**exponent.numerator)
+            return float(self.base**exponent.numerator)
         # exp and ln of decimal numbers are correctly rounded, so the same on every machine.
         power = self._decimal(exponent.numerator, exponent.denominator)
         return float(self._context.exp(self._context.multiply(power, self._log)))

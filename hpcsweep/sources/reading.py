@@ -32,15 +32,15 @@ def source_from_manifest_dict(
         raise SourceError(
             f"it is a {type(value).__name__}",
             where=where,
-            next_step=f"Give a mapping with a type: {', '.join(_READERS)}.",
+            next_step=f"Give a mapping with a type: {', '.join(READERS)}.",
         )
     kind = value.get("type")
-    reader = _READERS.get(kind) if isinstance(kind, str) else None
+    reader = READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
         raise SourceError(
             f"unknown type of source {ids.shown(kind)}",
             where=f"{where}.type",
-            next_step=nearest(kind, _READERS, "type"),
+            next_step=nearest(kind, READERS, "type"),
         )
     source = reader(value, directory, where)
     total = value.get("total_cases", source.n_cases)
@@ -51,6 +51,18 @@ def source_from_manifest_dict(
             next_step="Correct it, or leave it out.",
         )
     return source
+
+
+def needs_user_code(value: Any) -> bool:
+    """Whether making this source runs code of the user's."""
+    if not isinstance(value, Mapping):
+        return False
+    if value.get("type") in ("CustomDistribution", "CustomSource", "DerivedSource"):
+        return True
+    space = value.get("space", {})
+    return any(map(needs_user_code, (value.get("source"), *value.get("sources", ())))) or any(
+        map(needs_user_code, space.values() if isinstance(space, Mapping) else ())
+    )
 
 
 def _grid(value: Mapping[str, Any], directory: Path | None, where: str) -> ParameterSource:
@@ -144,7 +156,8 @@ def _custom(value: Mapping[str, Any], directory: Path | None, where: str) -> Par
     return CustomSource(found["reference"], found.get("arguments"), found.get("path"))
 
 
-_READERS: dict[str, Callable[[Mapping[str, Any], Path | None, str], ParameterSource]] = {
+# By the type in a manifest dict.
+READERS: dict[str, Callable[[Mapping[str, Any], Path | None, str], ParameterSource]] = {
     "GridSource": _grid,
     "ManualSource": _manual,
     "RandomSource": _random,

@@ -31,6 +31,11 @@ class ReplicatedSource(ParameterSource):
         self._source = source
         self._replicates = whole_number(replicates, "replicates", at_least=1)
 
+    @property
+    def source(self) -> ParameterSource:
+        """What is repeated."""
+        return self._source
+
     def to_manifest_dict(self) -> dict[str, Any]:
         return self._wrapped(self._source.to_manifest_dict())
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
+from hpcsweep.records import ParamCase
 from hpcsweep.sources.base import checked_keys, whole_number
 
 if TYPE_CHECKING:
@@ -67,9 +68,7 @@ class SeedBundle:
 
     def numpy(self, name: str = "default") -> Generator:
         """A generator of numpy's, at the start of the stream of this name."""
-        import numpy as np  # noqa: PLC0415  # only for those who ask for it (invariant 17)
-
-        return np.random.default_rng(self.derive(name))
+        return _generator(self.derive(name))
 
     @property
     def numpy_seed(self) -> int:
@@ -128,7 +127,40 @@ def seeds(base: int, replicates: int = 1) -> SeedPlan:
     return SeedPlan(base, replicates)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeededCase(ParamCase):
+    """A case of a sweep, as its target gets it: with its seed, and the streams below that."""
+
+    # 128 bits, from the sweep's seed, the case id and the replicate.
+    seed: int
+
+    @classmethod
+    def of(cls, case: ParamCase, sweep_seed: int) -> SeededCase:
+        """A case of a sweep with this seed."""
+        return cls(
+            index=case.index,
+            params=case.params,
+            case_id=case.case_id,
+            tags=case.tags,
+            replicate=case.replicate,
+            seed=ids.case_seed(sweep_seed, case.case_id, case.replicate),
+        )
+
+    def stream(self, name: str) -> Generator:
+        """A generator of numpy's, at the start of the case's stream of this name.
+
+        The same in every attempt, whatever other streams there are; none of them is `rng`.
+        """
+        return _generator(stream_seed(self.seed, name))
+
+
 def stream_seed(seed: int, name: str) -> int:
     """128 bits for a named stream below a seed. *Raises* IdentityError for a name without UTF-8."""
     text = f"hpcsweep stream 1\n{seed:x}\n{ids.plain(name, 'name')}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest())
+
+
+def _generator(seed: int) -> Generator:
+    import numpy as np  # noqa: PLC0415  # only for those who ask for it (invariant 17)
+
+    return np.random.default_rng(seed)

@@ -25,6 +25,11 @@ class View(ParameterSource):
     def __init__(self, source: ParameterSource) -> None:
         self._source = source
 
+    @property
+    def source(self) -> ParameterSource:
+        """What is looked at."""
+        return self._source
+
     @abstractmethod
     def _there(self, index: int) -> int:
         """The index in the source of the case that has `index` here."""
@@ -229,6 +234,11 @@ class FixedSource(View):
     @property
     def names(self) -> frozenset[str]:
         return self._source.names.union(self._fixed)
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """The further parameters."""
+        return dict(self._fixed)
 
     def find(self, params: Mapping[str, Any], replicate: int = 0) -> int | None:
         mine = {name: params[name] for name in self._fixed if name in params}

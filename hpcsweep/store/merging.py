@@ -205,11 +205,16 @@ def _replace_lower(connection: Connection, sweep: str, staged: Table) -> None:
 
 def _refuse_collision(row: Row[Any], where: str) -> None:
     if not _same_params(row.params, row.other_params):
-        raise StoreError(
-            f"two cases share the id {row.case_id}: {row.params:.200} and {row.other_params:.200}",
-            where=where,
-            next_step="Please report this: 64 bits of SHA-256 collided.",
-        )
+        raise shared_id(row.case_id, row.params, row.other_params, where)
+
+
+def shared_id(case_id: str, params: str, others: str, where: str) -> StoreError:
+    """The error for two cases with one id; params as JSON text."""
+    return StoreError(
+        f"two cases share the id {case_id}: {params:.200} and {others:.200}",
+        where=where,
+        next_step="Please report this: 64 bits of SHA-256 collided.",
+    )
 
 
 def _different_attempts(row: Row[Any]) -> list[Values]:

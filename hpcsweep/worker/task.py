@@ -6,17 +6,21 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpcsweep import ids
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import SweepError
 from hpcsweep.execute import cpus
 from hpcsweep.execute.case import Place, make_run, now, run_case
+from hpcsweep.execute.cases import Cases, NewSlot
 from hpcsweep.execute.signals import Signals
 from hpcsweep.execute.slot import Slot
 from hpcsweep.files import names, token
 from hpcsweep.journal import (
+    RANKED_MAX,
     VERSION,
     JournalWriter,
     Record,
@@ -68,10 +72,16 @@ class Start:
                 next_step="The worker is started by the array's script; to run one case here, "
                 "use `hpcsweep run MANIFEST --index I`.",
             ) from error
+        # Slurm sets it from the first restart on (22.05).
+        restart = int(environment.get("SLURM_RESTART_COUNT") or 0)
+        if restart > RANKED_MAX:
+            raise SweepError(
+                f"Slurm has started this task {restart} times; {RANKED_MAX} is the most",
+                next_step="Cancel the array and submit again.",
+            )
         return cls(
             array_task_id=array_task_id,
-            # Slurm sets it from the first restart on (22.05).
-            restart=int(environment.get("SLURM_RESTART_COUNT") or 0),
+            restart=restart,
             array_job_id=environment.get("SLURM_ARRAY_JOB_ID", ""),
             job_id=environment.get("SLURM_JOB_ID", ""),
             cluster=environment.get("SLURM_CLUSTER_NAME", ""),
@@ -95,11 +105,11 @@ class Task:
         self._indices = self._plan.chunk(self._chunk)
         directory = sweep.manifest_dir(self._plan.manifest)
         self._manifest = frozen.read(directory)
-        self._source = frozen.open_source(directory, self._manifest)
+        self._cases = Cases(directory, self._manifest)
         last = self._indices.select(self._indices.count - 1)
-        if last >= self._source.n_cases:
+        if last >= self._cases.count:
             raise SweepError(
-                f"the plan names index {last}, the manifest has {self._source.n_cases} cases",
+                f"the plan names index {last}, the manifest has {self._cases.count} cases",
                 where=str(directory),
             )
         self._attempt = Attempt(
@@ -115,7 +125,8 @@ class Task:
         if self._plan.layout.runs in ("packed", "failed"):
             self._open_spool(first=not journals_of_chunk(self._journals, self._chunk))
         self._leftovers = self._leftover_attempts()
-        self._seen: set[str] = set()
+        # By the ids of complete cases, a digest of their params: two cases might share an id.
+        self._seen: dict[str, str] = {}
         name = journal_name(self._chunk, start.restart, self._attempt.token)
         self._journal = JournalWriter(sweep.journal_dir(submission) / name)
         self._unsynced, self._synced = 0, time.monotonic()
@@ -127,21 +138,20 @@ class Task:
         cpus.limit_threads(os.environ, cpus_per_case)
         cpus.limit_affinity(os.environ, cpus_per_case)
         signals = Signals()
-        slot = Slot(
-            self._manifest,
-            signals,
-            term_grace_s=self._rules["term_grace_s"],
-            beat_s=self._rules["beat_s"],
-            beat=self._beat,
-        )
+        new_slot = self._new_slot(signals)
+        slot = new_slot()
+        self._cases.use(new_slot)
         ingester = Ingester(self._sweep.path, self._journal_relative, self._rules)
         for index in self._indices:
             if signals.told:
                 break
             if index not in self._settled:
-                self._case(self._source[index], slot)
+                case = self._cases.made(index)
+                if case is not None:
+                    self._case(case, slot)
                 self._sync_sometimes(ingester)
         slot.close()
+        self._cases.close()
         if self._spooled is not None:
             self._spooled.close()
         if signals.told:
@@ -156,20 +166,40 @@ class Task:
         """Record that a setup line failed, so that no case of the chunk could be run."""
         message = f"the setup line at {where} ended with exit code {exit_code}"
         error = {"type": "SetupError", "message": message, "where": where}
+        signals = Signals()
+        self._cases.use(self._new_slot(signals))
         for index in self._indices:
-            if index not in self._settled:
-                case = self._source[index]
+            case = None if index in self._settled else self._cases.made(index)
+            if case is not None:
                 outcome = Outcome(
                     status=Status.FAILED, reason=Reason.SETUP, error=error, ended=now()
                 )
                 self._end(case, outcome, self._attempt)
-        self._end_task()
-        Ingester(self._sweep.path, self._journal_relative, self._rules).last(Signals())
+        self._cases.close()
+        self._end_task(Reason.SETUP)
+        Ingester(self._sweep.path, self._journal_relative, self._rules).last(signals)
 
-    def _end_task(self) -> None:
-        """Say that every case of the chunk has ended, so that nobody asks the cluster about it."""
-        word, status = Word.WORKER.value, Status.COMPLETE.value
-        self._write("end", word=word, status=status, reason=None, time=now())
+    def _new_slot(self, signals: Signals) -> NewSlot:
+        return partial(
+            Slot,
+            self._manifest,
+            signals,
+            term_grace_s=self._rules["term_grace_s"],
+            beat_s=self._rules["beat_s"],
+            beat=self._beat,
+        )
+
+    def _end_task(self, why: Reason | None = None) -> None:
+        """Say that every case of the chunk has ended, so that nobody asks the cluster about it.
+
+        What the user's code could not make has not begun: the chunk says why, `why` at first.
+        """
+        fields: Record = {"status": Status.COMPLETE.value, "reason": None}
+        unmade = self._cases.unmade
+        if unmade is not None and unmade.reason is not None:
+            reason = why or unmade.reason
+            fields = {"status": reason.status.value, "reason": reason.value, "error": unmade.error}
+        self._write("end", word=Word.WORKER.value, **fields, time=now())
         self._journal.close()
 
     # --- one case ------------------------------------------------------------------------------
@@ -199,12 +229,13 @@ class Task:
             outcome = replace(outcome, run_dir=own)
         self._end(case, outcome, self._attempt)
         if outcome.status is Status.COMPLETE:
-            self._seen.add(case.case_id)
+            self._seen[case.case_id] = ids.fingerprint(case.params)
 
     def _published_before(self, case: ParamCase, final: Path | None, run_id: str) -> bool:
         """Whether this case has a complete run of this generation; journals what it finds."""
         if final is None:
-            if case.case_id in self._seen:
+            seen = self._seen.get(case.case_id)
+            if seen is not None and seen == ids.fingerprint(case.params):
                 self._write("same", case, self._attempt)
                 return True
             found = self._packed.get(run_id)
@@ -226,7 +257,7 @@ class Task:
             outcome = outcome_of({"kind": "end", **metadata["outcome"]})
             outcome = replace(outcome, metrics=metrics)
             self._end(case, outcome, attempt_of(metadata), found=metadata)
-        self._seen.add(case.case_id)
+        self._seen[case.case_id] = ids.fingerprint(case.params)
         return True
 
     def _counts(self, metadata: dict[str, Any]) -> bool:

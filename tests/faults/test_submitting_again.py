@@ -79,7 +79,14 @@ def test_a_grown_grid_keeps_what_is_finished(emulated: EmulatedCluster, tmp_path
     old = {row["x"]: row["case_id"] for row in project.collect()}
 
     project.write(source={"grid": {"x": [0, 1, 2, 3, 5]}}, chunk=3)
-    project.submit("--wait")
+    # The difference is shown before anything is sent, and by what only looks.
+    changed = [
+        "other cases than in the last submission: 2 added, 0 removed, 3 kept",
+        "  axis x: 2 added, 0 removed, 3 kept",
+    ]
+    assert project.cli("plan", "manifest.json").stdout.splitlines()[:2] == changed
+    assert project.submit("--dry-run").stdout.splitlines()[:2] == changed
+    assert project.submit("--wait").stderr.splitlines()[:2] == changed
 
     assert indices(project, 2) == [[0, 1], [2, 3]]
     assert project.executions() == {0: 1, 1: 1, 2: 1, 3: 1, 5: 1}

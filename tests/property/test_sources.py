@@ -175,8 +175,7 @@ def test_what_can_find_finds(source: ParameterSource) -> None:
 @given(sources)
 def test_frozen_and_read_again(source: ParameterSource) -> None:
     with tempfile.TemporaryDirectory() as name:
-        for file, data in source.frozen_files().items():
-            Path(name, file).write_bytes(data)
+        source.write_frozen(Path(name))
         described = json.loads(json.dumps(source.to_frozen_dict()))
         assert list(source_from_manifest_dict(described, Path(name))) == list(source)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,25 @@ from hpcsweep.errors import HpcsweepError, SourceError
 from hpcsweep.sources import ParameterSource, source_from_manifest_dict
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data/golden/sources.json").read_text("utf-8"))
+
+# Named by references, as a user's own would be.
+OWN_CASES = [{"a": 1}, {"a": 2}]
+
+
+@dataclass
+class Square:
+    """A distribution of a user's own."""
+
+    low: float
+
+    def ppf(self, u: float) -> float:
+        """The inverse of its distribution function."""
+        return self.low + u * u
+
+
+def same(params: dict[str, Any]) -> dict[str, Any]:
+    """A function for `derive`."""
+    return params
 
 
 def refused(make: Callable[[], object], *words: str) -> HpcsweepError:
@@ -27,6 +48,5 @@ def refused(make: Callable[[], object], *words: str) -> HpcsweepError:
 
 def frozen(source: ParameterSource, directory: Path) -> ParameterSource:
     """The source as a worker gets it."""
-    for name, data in source.frozen_files().items():
-        (directory / name).write_bytes(data)
+    source.write_frozen(directory)
     return source_from_manifest_dict(json.loads(json.dumps(source.to_frozen_dict())), directory)

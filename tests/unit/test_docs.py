@@ -236,4 +236,4 @@ def test_the_common_options_are_explained_once() -> None:
     assert set(re.findall(r"--[a-z][a-z-]*", before)) == MADE_BY_COMMON | {"--help", "--version"}
     for command in COMMANDS:
         names = {name for option in command.params for name in option.opts}
-        assert names >= MADE_BY_COMMON or command.name == "init"
+        assert names >= MADE_BY_COMMON or command.name in {"init", "schema"}

@@ -10,11 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcsweep.errors import SweepError
-from hpcsweep.growth import in_newest_order, refuse_mixing, remap, same_order
+from hpcsweep.growth import Difference, difference, in_newest_order, refuse_mixing, remap
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.frozen import SetupLine, Target
 from hpcsweep.records import Resources
-from hpcsweep.sources import grid, manual, randint, random, replicated
+from hpcsweep.sources import (
+    ParameterSource,
+    arange,
+    grid,
+    linspace,
+    logspace,
+    manual,
+    randint,
+    random,
+    replicated,
+    uniform,
+)
+from hpcsweep.sources.overlap import Lattice, shared
 from tests.support.sweeps import MadeSweep
 
 axes = st.lists(st.integers(0, 12), min_size=1, max_size=8, unique=True)
@@ -61,6 +73,8 @@ def test_from_one_kind_of_source_to_another() -> None:
         ({"replicates": 2}, False),
         ({"source": grid(x=[1, 2, 3])}, False),
         ({"source": grid(x=[2, 1])}, False),
+        ({"source": grid(x=[1.0, 2])}, True),
+        ({"source": grid(x=[True, 2])}, False),
     ],
 )
 def test_what_keeps_the_order(tmp_path: Path, changes: dict[str, Any], same: bool) -> None:
@@ -69,7 +83,7 @@ def test_what_keeps_the_order(tmp_path: Path, changes: dict[str, Any], same: boo
     old = made.manifest
     changes = dict(changes)
     made.freeze(changes.pop("source", grid(x=[1, 2])), **changes)
-    assert same_order(old, made.manifest) is same
+    assert old.orders_like(made.manifest) is same
     found = in_newest_order(
         made.directory, old.fingerprint, IndexSet.of([1]), made.manifest, made.source
     )
@@ -92,3 +106,142 @@ def test_another_target_or_seed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SweepError, match=r"the target was `target.py:run` and is `./sim") as caught:
         refuse_mixing(made.directory, made.manifest)
     assert "--allow-mixed" in caught.value.next_step
+
+
+# --- what a change changes -----------------------------------------------------------------------
+
+
+def told(
+    tmp_path: Path, before: ParameterSource, after: ParameterSource, **more: Any
+) -> Difference:
+    made = MadeSweep(tmp_path, before)
+    made.plan()
+    made.freeze(after, **more)
+    found = difference(made.directory, made.manifest, made.source)
+    assert found is not None
+    return found
+
+
+def counted(before: ParameterSource, after: ParameterSource) -> tuple[int, int, int]:
+    """Cases added, removed and kept, by their ids."""
+    old, new = ({case.case_id for case in cases} for cases in (before, after))
+    return len(new - old), len(old - new), len(old & new)
+
+
+def test_what_did_not_change(tmp_path: Path) -> None:
+    made = MadeSweep(tmp_path, grid(x=[1, 2]))
+    assert difference(made.directory, made.manifest, made.source) is None
+    made.plan()
+    made.freeze(grid(x=[1, 2]), chunk=7)
+    assert difference(made.directory, made.manifest, made.source) is None
+
+
+def test_axes_that_changed(tmp_path: Path) -> None:
+    before = grid(same=[1, 2, 3], more=[1, 2], other=["a", "b", "c"], turned=[1, 2])
+    after = grid(same=[1, 2, 3], more=[1, 2, 3.5], other=["c", "d"], turned=[2, 1])
+    found = told(tmp_path, before, after)
+    assert (found.added, found.removed, found.kept) == counted(before, after)
+    assert str(found).splitlines() == [
+        "other cases than in the last submission: 24 added, 24 removed, 12 kept",
+        "  axis more: 1 added, 0 removed, 2 kept",
+        "  axis other: 1 added, 2 removed, 1 kept",
+        "  axis turned: its 2 values in another order",
+    ]
+
+
+def test_axes_that_came_and_went(tmp_path: Path) -> None:
+    found = told(tmp_path, grid(x=[1, 2], y=[0]), grid(x=[1, 2], z=[0, 1]))
+    assert (found.added, found.removed, found.kept) == (4, 2, 0)
+    assert str(found).splitlines()[1:] == ["  axis y: is gone", "  axis z: is new, 2 values"]
+
+
+def test_replicates_that_were_added(tmp_path: Path) -> None:
+    found = told(tmp_path, grid(x=[1, 2]), grid(x=[2, 3]), replicates=3)
+    assert (found.added, found.removed, found.kept) == (5, 1, 1)
+    assert "replicates: 1 before, 3 now" in str(found)
+
+
+def test_a_grid_of_a_thousand_million_cases(tmp_path: Path) -> None:
+    """Neither the difference nor the new indices cost anything that grows with the cases."""
+    wide = {"a": range(1000), "b": range(1000), "c": range(1000)}
+    before, after = grid(**wide), grid(**wide | {"a": range(1003)})
+    made = MadeSweep(tmp_path, before)
+    made.plan(chunk_size=1_000_000)
+    made.freeze(after)
+    found = difference(made.directory, made.manifest, made.source)
+    assert found is not None
+    assert (found.added, found.removed, found.kept) == (3_000_000, 0, 10**9)
+    every = IndexSet.all(10**9)
+    assert made.directory.newest_manifest() != made.manifest.fingerprint
+    assert remap(every, before, after) == every
+    # In the other direction, and with values that lie in front, the old cases lie apart.
+    shifted = grid(**wide | {"a": range(-5, 1000)})
+    assert remap(every, before, shifted) == IndexSet([(5 * 10**6, 5 * 10**6 + 10**9)])
+    assert remap(IndexSet.all(1_003_000_000), after, before) == every
+    inner = remap(every, before, grid(**wide | {"b": range(0, 1000, 2)}))
+    assert inner.count == 500_000_000
+    assert inner.ranges[0] == (0, 500_000_000)
+
+
+def test_one_axis_of_a_thousand_million_values(tmp_path: Path) -> None:
+    found = told(tmp_path, grid(x=linspace(0, 1, 10**9 + 1)), grid(x=linspace(0, 2, 2 * 10**9 + 1)))
+    assert (found.added, found.removed, found.kept) == (10**9, 0, 10**9 + 1)
+    assert "axis x: 1000000000 added, 0 removed, 1000000001 kept" in str(found)
+
+
+def test_what_would_take_hours_is_refused() -> None:
+    steps = {"y": range(10**6), "z": range(100)}
+    with pytest.raises(SweepError, match="would have to be looked up one by one") as caught:
+        remap(IndexSet.all(10**8), grid(**steps), grid(**steps | {"z": range(0, 100, 3)}))
+    assert "another name" in caught.value.next_step
+
+
+def test_other_sources_by_a_stream_of_ids(tmp_path: Path) -> None:
+    before = random({"x": randint(0, 4), "y": randint(0, 4)}, 10, seed=3)
+    after = random({"x": randint(0, 4), "y": randint(0, 4)}, 30, seed=3)
+    found = told(tmp_path, before, after)
+    assert (found.added, found.removed, found.kept) == counted(before, after)
+    assert found.axes == ()
+    assert found.old < before.n_cases or found.new < after.n_cases  # different cases are counted
+
+
+def test_too_many_for_a_stream_are_not_counted(tmp_path: Path) -> None:
+    space = {"x": uniform(0, 1)}
+    found = told(tmp_path, random(space, 10**9, seed=3), random(space, 2 * 10**9, seed=3))
+    assert (found.added, found.removed, found.kept) == (None, None, None)
+    assert "1000000000 cases before, 2000000000 now" in str(found)
+
+
+numbers = st.sampled_from([0, 1, 2, 3, 0.5, 1.5, -1, 0.1, 0.25, 0.3])
+lists = st.lists(numbers, min_size=1, max_size=5, unique=True)
+rules = st.one_of(
+    st.builds(linspace, numbers, st.sampled_from([4, 5, 7.5]), st.integers(2, 9)),
+    st.builds(arange, numbers, st.sampled_from([4, 5]), st.sampled_from([1, 2, 0.5, 0.1, 0.3])),
+    st.builds(logspace, numbers, st.sampled_from([4, 5]), st.integers(2, 9)),
+    st.builds(range, st.integers(-3, 3), st.integers(4, 12), st.integers(1, 3)),
+    st.builds(range, st.integers(4, 12), st.integers(-3, 3), st.integers(-3, -1)),
+)
+values = st.one_of(lists, rules)
+
+
+@given(st.lists(values, min_size=2, max_size=2), st.lists(values, min_size=2, max_size=2),
+       st.tuples(st.integers(1, 2), st.integers(1, 3)), st.booleans(), st.data())  # fmt: skip
+def test_the_algebra_of_axes_counts_what_ids_count(
+    old: list[Any], new: list[Any], times: tuple[int, int], shuffled: bool, data: st.DataObject
+) -> None:
+    before = grid(a=old[0]) * grid(b=old[1]).with_params(c="c")
+    after = grid(a=new[0], b=new[1], c=["c", "d"])
+    after = after.shuffle(3) if shuffled else after
+    one, other = replicated(before, times[0]), replicated(after, times[1])
+    found = [Lattice.of(one), Lattice.of(other)]
+    assert None not in found
+    kept = min(times)
+    for name in ("a", "b", "c"):
+        both = shared(*(lattice.axes[name] for lattice in found if lattice))
+        assert both is not None
+        kept *= both
+    _, _, by_ids = counted(one, other)
+    assert kept == by_ids
+    indices = IndexSet.of(data.draw(st.lists(st.integers(0, one.n_cases - 1), max_size=10)))
+    ids = {one[index].case_id for index in indices}
+    assert remap(indices, one, other) == IndexSet.of(c.index for c in other if c.case_id in ids)

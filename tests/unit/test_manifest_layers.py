@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,6 +76,77 @@ def test_a_password_anywhere_is_refused_and_never_printed(write: Write, text: st
 )
 def test_what_only_looks_like_a_password_is_fine(load: Load, line: str) -> None:
     assert load(f"{GOOD}setup: ['{line}']\n").setup[0].text == line
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "export PGPASSWORD=hunter2!",
+        "PGPASSWORD='hunter2!' ./prepare",
+        'module load x; export HF_TOKEN="hunter2!"',
+        "export AWS_SECRET_ACCESS_KEY=hunter2!",
+        "export WANDB_API_KEY=hunter2!",
+        "MYSQL_PWD=hunter2! mysqldump db",
+        "login --password hunter2!",
+        "login --api-key=hunter2!",
+        "curl -H 'Authorization: Bearer hunter2!' https://host/x",
+        "curl https://host/x?token=hunter2!",
+        "curl 'https://host/x?a=b&access_token=hunter2!'",
+        "pip install git+https://ghp_hunter2@github.com/me/x",
+        "git clone https://a1b2c3d4e5f6hunter2a1b2c3d4@host/x",
+        "git clone https://oauth2:hunter2!@host/x",
+    ],
+)
+@pytest.mark.parametrize("place", ["manifest", "profile", "command"])
+def test_a_secret_in_a_line_of_shell_is_refused_and_never_printed(
+    write: Write, tmp_path: Path, line: str, place: str
+) -> None:
+    text = json.dumps(line)
+    profile: Any = {}
+    if place == "profile":
+        config = tmp_path / "conf" / "hpcsweep" / "config.yaml"
+        config.parent.mkdir(parents=True)
+        config.write_text(f"profiles:\n  big:\n    setup:\n      - module load x\n      - {text}\n")
+        _, profile = settings.load("big", {}, {"XDG_CONFIG_HOME": str(config.parents[1])})
+        path, where = write(GOOD), "config.yaml:5: setup[1]"
+    elif place == "command":
+        path = write(
+            "name: x\nsource: {grid: {a: [1]}}\ncommand:\n- sh\n- -c\n- '{a}'\n- " + text + "\n"
+        )
+        where = "m.yaml:7: command[3]"
+    else:
+        path = write(f"{GOOD}setup:\n- module load x\n- {text}\n")
+        where = f"m.yaml:{GOOD.count(chr(10)) + 3}: setup[1]"
+    with pytest.raises(ManifestError) as caught:
+        load_manifest(path, profile=profile)
+    (mistake,) = caught.value.mistakes
+    assert where in mistake
+    assert "would be written into files that stay" in mistake
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "export PGPASSWORD=$(cat ~/.secret)",
+        "export PGPASSWORD=$SECRET",
+        'export PGPASSWORD="$SECRET"',
+        "export PGPASSWORD=`cat x`",
+        "export PGPASSWORD=",
+        "export PGPASSFILE=~/.pgpass",
+        "export TOKEN_FILE=secret.txt",
+        "export TOKENIZERS_PARALLELISM=false",
+        "export MAX_TOKENS=4096 && run --max-token 512",
+        "export API_KEY=/run/secrets/key",
+        "run --token=$TOKEN",
+        "run --password-file x",
+        "git clone https://me@host/some/long/path/0123456789abcdef0123",
+        "git clone ssh://git@github.com/me/x",
+        'curl -H "Authorization: Bearer $TOKEN" https://host/?token=$TOKEN',
+    ],
+)
+def test_what_only_looks_like_a_secret_is_fine(load: Load, line: str) -> None:
+    assert load(f"{GOOD}setup: [{json.dumps(line)}]\n").setup[0].text == line
 
 
 def test_profile_over_file_and_command_line_over_both(write: Write, tmp_path: Path) -> None:

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from hpcsweep.errors import SweepError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.ingest import fresh_store
-from hpcsweep.journal import JournalWriter
+from hpcsweep.journal import RANKED_MAX, JournalWriter
 from hpcsweep.missing import Missing, Wanted, what_is_missing
 from hpcsweep.sources import grid
+from hpcsweep.submit import Wish, make_plan
 from hpcsweep.unstarted import newest
 from hpcsweep.verdicts import View, sent_parts
+from hpcsweep.worker.task import Start
 from tests.support.sweeps import MadeSweep
 
 OLD, NEW = "0" * 16, "1" * 16
@@ -119,3 +122,25 @@ def test_a_manifest_that_grew(made: MadeSweep) -> None:
     found = missing(made, wanted=wanted)
     assert found.held == IndexSet.of([2])  # x = 3
     assert found.indices == IndexSet.of([0, 4, 5])
+
+
+def test_more_submissions_than_ranks_can_tell_apart(made: MadeSweep) -> None:
+    """A seventh digit would sort before the sixth, and an older attempt win."""
+    wish = Wish(manifest=made.manifest, source=made.source, path=made.path)
+    found = Missing(indices=IndexSet.of([1]))
+    made.directory.submission_dir(1).rename(made.directory.submission_dir(RANKED_MAX - 1))
+    assert make_plan(wish, made.directory, found, 1001).submission == RANKED_MAX
+    last = made.directory.submission_dir(RANKED_MAX)
+    made.directory.submission_dir(RANKED_MAX - 1).rename(last)
+    with pytest.raises(SweepError, match="has 999999 submissions, and can have no more"):
+        make_plan(wish, made.directory, found, 1001)
+    again = Missing(indices=IndexSet.of([1]), generation=RANKED_MAX + 1)
+    with pytest.raises(SweepError, match="can have no more"):
+        make_plan(wish, None, again, 1001)
+
+
+def test_more_restarts_than_ranks_can_tell_apart() -> None:
+    environment = {"SLURM_ARRAY_TASK_ID": "0", "SLURM_RESTART_COUNT": str(RANKED_MAX)}
+    assert Start.from_environment(environment).restart == RANKED_MAX
+    with pytest.raises(SweepError, match="has started this task 1000000 times"):
+        Start.from_environment(environment | {"SLURM_RESTART_COUNT": str(RANKED_MAX + 1)})

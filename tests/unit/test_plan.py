@@ -17,6 +17,7 @@ from hpcsweep.plan import (
     ALL_RUNS_MAX,
     AUTO_TASKS,
     FLAT_RUNS_MAX,
+    PARTS_MAX,
     Layout,
     Plan,
     attempt_dir,
@@ -160,6 +161,15 @@ def test_a_damaged_plan(tmp_path: Path, text: str) -> None:
     (tmp_path / "plan.json").write_text(text)
     with pytest.raises(SweepError, match="is not JSON"):
         read_plan(tmp_path / "plan.json")
+
+
+def test_too_many_arrays_are_refused_before_one_is_made() -> None:
+    """`chunk: 1` of 10^12 cases would be written for ever."""
+    assert len(make_parts(1000 * PARTS_MAX, max_array_size=1001, throttle=0)) == PARTS_MAX
+    with pytest.raises(InputError, match=r"10{12} array tasks would need 10{9} arrays") as caught:
+        make_parts(10**12, max_array_size=1001, throttle=0)
+    assert caught.value.where == "chunk"
+    assert "at least 100000 times as large" in caught.value.next_step
 
 
 # --- run directories -----------------------------------------------------------------------------

@@ -202,8 +202,7 @@ def test_files_are_the_same_again(source: ParameterSource, tmp_path: Path) -> No
     again.mkdir()
     copy = frozen(source, again)
     assert list(copy) == list(source)
-    assert copy.frozen_files() == source.frozen_files()
-    assert copy.to_frozen_dict() == source.to_frozen_dict()
+    assert copy.frozen() == source.frozen()
 
 
 # --- replicates --------------------------------------------------------------------------------

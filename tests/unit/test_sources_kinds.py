@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import tracemalloc
@@ -217,9 +218,11 @@ def test_refused_tags(tags: Any) -> None:
 
 def test_frozen_files_of_manual_cases(tmp_path: Path) -> None:
     source = manual([{"a": 1.0, "b": [1, "é\n"]}, {"a": 2}], tags=["t"])
-    files = source.frozen_files()
-    assert files["cases.jsonl"].decode() == '{"a":1.0,"b":[1,"é\\n"]}\n{"a":2}\n'
-    assert np.frombuffer(files["cases.idx"], "<u8").tolist() == [0, 25, 33]
+    read = frozen(source, tmp_path)
+    lines = (tmp_path / "cases.jsonl").read_bytes()
+    assert lines.decode() == '{"a":1.0,"b":[1,"é\\n"]}\n{"a":2}\n'
+    assert np.fromfile(tmp_path / "cases.idx", "<u8").tolist() == [0, 25, 33]
+    assert source.frozen()[1] == hashlib.sha256(lines).hexdigest()
     assert source.to_frozen_dict() == {
         "type": "ManualSource",
         "file": "cases.jsonl",
@@ -228,7 +231,6 @@ def test_frozen_files_of_manual_cases(tmp_path: Path) -> None:
         "tags": ["t"],
         "total_cases": 2,
     }
-    read = frozen(source, tmp_path)
     assert isinstance(read, FileCases)
     assert read[1] == source[1]
     assert type(read[0].params["a"]) is float

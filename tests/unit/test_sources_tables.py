@@ -146,3 +146,10 @@ def test_values_of_parquet_without_identity(tmp_path: Path, value: Any) -> None:
     path = tmp_path / "a.parquet"
     parquet.write_table(pyarrow.table({"x": [value]}), path)
     refused(lambda: TableSource(path), "row 0", "no exact JSON form")
+
+
+def test_the_first_of_several_equal_rows_is_named(tmp_path: Path) -> None:
+    """Also behind a cell of two lines, and with more than one pair."""
+    text = 'x,y\n1,"a\nb"\n2,c\n3,d\n2,c\n1,"a\nb"\n2,c\n'
+    path = written(tmp_path / "a.csv", text)
+    refused(lambda: table(path), "a.csv:6: the cases at 1 and 3 are the same")
