@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,6 +64,19 @@ def same(first: Any, second: Any) -> bool:
     if isinstance(first, list) and isinstance(second, list):
         return len(first) == len(second) and all(map(same, first, second))
     return bool(first == second)
+
+
+# What RFC 8785 speaks of: binary64 numbers, so integers that one holds for certain.
+standard = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | floats | text,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(standard)
+def test_canonical_text_is_that_of_another_rfc_8785_library(value: Any) -> None:
+    assert ids.canonical(value).encode() == rfc8785.dumps(value)
 
 
 @given(params)

@@ -13,7 +13,8 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from hpcsweep import ids
+from hpcsweep import ids, yamltext
+from hpcsweep.logbook.yamlwrite import params_yaml
 from hpcsweep.sources import (
     RESERVED_NAMES,
     GridSource,
@@ -143,6 +144,19 @@ def test_json_round_trip(source: ParameterSource) -> None:
         [case.params for case in source]
     )
     assert list(again) == list(source)
+
+
+@given(sources)
+def test_yaml_and_json_manifests_give_the_same_cases(source: ParameterSource) -> None:
+    described = source.to_manifest_dict()
+    written = {"source": described}
+    for document in (
+        yamltext.document(params_yaml(written).decode(), "m.yaml"),
+        yamltext.json_document(json.dumps(written), "m.json"),
+    ):
+        again = source_from_manifest_dict(document.value["source"])
+        assert list(again) == list(source)
+        assert json.dumps(again.to_manifest_dict()) == json.dumps(described)
 
 
 @given(sources, st.data())
