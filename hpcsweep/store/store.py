@@ -15,6 +15,7 @@ from hpcsweep.errors import StoreError
 from hpcsweep.files import PRIVATE_FILE
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Reason, Status
+from hpcsweep.rows import Line
 from hpcsweep.store import merging, migrations, schema
 from hpcsweep.store.engine import Database
 from hpcsweep.store.location import parse_url
@@ -34,13 +35,13 @@ class Batch:
 
     # Fingerprint of the manifest whose indices `places` are.
     manifest: str
-    # One for each case: the highest record of it.
-    cases: list[Row] = field(default_factory=list)
+    # One for each case: the values of `rows.CASE_COLUMNS`, from the highest record of it.
+    cases: list[Line] = field(default_factory=list)
     # All attempts of the cases that have several here: case id, generation, submission, restart
     # and token.
     attempts: list[Row] = field(default_factory=list)
-    # One for each index.
-    places: list[Row] = field(default_factory=list)
+    # Case id by index.
+    places: dict[int, str] = field(default_factory=dict)
     starts: list[Row] = field(default_factory=list)
     verdicts: list[Row] = field(default_factory=list)
     # (path, first byte, end, count of torn lines) of each piece of a journal, in their order.
@@ -136,7 +137,8 @@ class SweepStore:
                 return False
             merging.merge_cases(connection, self._sweep, batch.cases, batch.attempts, self.where)
             names = ["idx", "case_id"]
-            merging.insert_missing(connection, self._sweep, schema.places, names, batch.places)
+            places = list(batch.places.items())
+            merging.insert_missing(connection, self._sweep, schema.places, names, places)
             started, judged = ("host", "job_id", "time"), ("status", "reason")
             merging.merge_tasks(connection, self._sweep, batch.starts, "start_rank", started)
             merging.merge_tasks(connection, self._sweep, batch.verdicts, "verdict_rank", judged)
@@ -200,11 +202,11 @@ class SweepStore:
             query = query.where(table.path.in_(some))
         return {row.path: row.position for row in self._all(query)}
 
-    def torn(self) -> int:
-        """Count of damaged journal lines that were passed over."""
+    def torn(self) -> dict[str, int]:
+        """Count of lines that were passed over, by journal, of those that have some."""
         table = schema.journals.c
-        query = select(func.sum(table.torn)).where(table.sweep == self._sweep)
-        return int(self._all(query)[0][0] or 0)
+        query = select(table.path, table.torn).where(table.sweep == self._sweep, table.torn > 0)
+        return {row.path: row.torn for row in self._all(query.order_by(table.path))}
 
     def counts(self) -> dict[tuple[str, str | None], int]:
         """Count of indices by (status, reason), of those that any attempt began."""
@@ -307,7 +309,7 @@ class SweepStore:
         )
         found = [(place(dict(row)), row["case_id"]) for row in connection.execute(query).mappings()]
         connection.execute(table.delete().where(table.c.sweep == self._sweep))
-        rows = [{"idx": index, "case_id": case} for index, case in found if index is not None]
+        rows = [(index, case) for index, case in found if index is not None]
         merging.insert_missing(connection, self._sweep, table, ["idx", "case_id"], rows)
 
     def _manifest_query(self) -> Select[Any]:
