@@ -278,8 +278,10 @@ class SweepStore:
         return rows or list(self.rows(where=table.case_id.startswith(case, autoescape=True)))
 
     def tasks(self) -> list[Row]:
-        """What is known of each array task."""
-        return self._mappings(select(schema.tasks).where(schema.tasks.c.sweep == self._sweep))
+        """What is known of each array task, in the order of submissions and chunks."""
+        table = schema.tasks.c
+        query = select(schema.tasks).where(table.sweep == self._sweep)
+        return self._mappings(query.order_by(table.submission, table.chunk))
 
     def reorder(
         self, known: str | None, manifest: str, place: Callable[[Row], int | None] | None
