@@ -21,7 +21,6 @@ from ingest import CHUNK, journalled
 ROWS = 1_000_000
 BUDGET_MB = 300
 HPCSWEEP = (sys.executable, "-m", "hpcsweep")
-# What every one of them pays for: the imports, and an empty table.
 FORMS = ("parquet", "csv", "jsonl")
 
 
@@ -37,8 +36,8 @@ def main(arguments: list[str]) -> None:
         for form in FORMS:
             output = root / f"table.{form}"
             used = _run("collect", sweep, "--output", str(output))
-            budget = BUDGET_MB if form == "parquet" else None
-            found.append(_row(f"collect, {output.stat().st_size >> 20} MB {form}", rows, used, budget))
+            what = f"collect, {output.stat().st_size >> 20} MB {form}"
+            found.append(_row(what, rows, used, BUDGET_MB if form == "parquet" else None))
         found.append(_row("status", rows, _run("status", sweep), None))
     measuring.show(
         "Commands on a sweep of so many cases", ("what", "clock", "rows/s", "peak", "budget"), found

@@ -24,7 +24,7 @@ from sqlalchemy import URL
 from hpcsweep import ids
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import HpcsweepError, JournalError, StoreError, SweepError
-from hpcsweep.files import token
+from hpcsweep.files import put_copy
 from hpcsweep.journal import Record, all_journals, decode, is_known, read
 from hpcsweep.manifest import frozen
 from hpcsweep.records import ParamCase
@@ -333,17 +333,29 @@ def fresh_store(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[Swe
         Ingest(sweep, store).run()
         yield store
         return
-    with tempfile.TemporaryDirectory(prefix="hpcsweep-") as temporary:
-        private = Path(temporary) / STORE_NAME
-        if shared.exists() and not rebuild:
-            shutil.copyfile(shared, private)
+    with contextlib.ExitStack() as stack:
+        private = _private_copy(stack, None if rebuild else shared)
         store = SweepStore(private, sweep.key)
         _ensure(sweep, store)
-        if Ingest(sweep, store).run().records or not shared.exists():
-            beside = shared.with_name(f".{STORE_NAME}.{token()}")
-            shutil.copyfile(private, beside)
-            beside.replace(shared)
+        if Ingest(sweep, store).run().records or rebuild or not shared.exists():
+            put_copy(private, shared)
         yield store
+
+
+def _private_copy(stack: contextlib.ExitStack, shared: Path | None) -> Path:
+    """Where this host's own copy of a store is, if there is one yet, until the stack is closed."""
+    try:
+        temporary = tempfile.TemporaryDirectory(prefix="hpcsweep-", ignore_cleanup_errors=True)
+        private = Path(stack.enter_context(temporary)) / STORE_NAME
+        if shared is not None and shared.exists():
+            shutil.copyfile(shared, private)
+    except OSError as error:
+        raise StoreError(
+            f"the store cannot be copied to this host: {error.strerror}",
+            where=f"{shared or STORE_NAME} -> {tempfile.gettempdir()}",
+            next_step="Make room there, or set TMPDIR to a directory that has some.",
+        ) from error
+    return private
 
 
 def _location(sweep: SweepDirectory) -> Path | URL:

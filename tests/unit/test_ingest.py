@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from hpcsweep import ingest
-from hpcsweep.errors import StoreError
+from hpcsweep.errors import StoreError, SweepError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.ingest import STORE_NAME, Ingest, fresh_store
 from hpcsweep.journal import JournalWriter
@@ -351,6 +351,55 @@ def test_nothing_new_is_nothing_published(network: MadeSweep) -> None:
     inode = (network.path / STORE_NAME).stat().st_ino
     brought_up_to_date(network)
     assert (network.path / STORE_NAME).stat().st_ino == inode
+
+
+def test_a_killed_copy_is_in_nobodys_way(network: MadeSweep) -> None:
+    brought_up_to_date(network)
+    old, new = (network.path / f".{STORE_NAME}.{name}" for name in ("old", "new"))
+    for path in (old, new):
+        path.write_bytes(b"half of a copy")
+    os.utime(old, (1e9, 1e9))
+    brought_up_to_date(network, rebuild=True)
+    assert (old.exists(), new.exists()) == (False, True)  # the one may still be written
+
+
+def test_a_copy_that_cannot_be_made(network: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = brought_up_to_date(network)
+    network.run(0, restart=1)
+    shared = (network.path / STORE_NAME).read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", full)
+        with pytest.raises(StoreError, match="cannot be copied to this host: No space left") as one:
+            brought_up_to_date(network)
+        assert "set TMPDIR" in one.value.next_step
+    with monkeypatch.context() as patch:
+        patch.setattr("hpcsweep.files.write_all", full)
+        with pytest.raises(SweepError, match=r"cannot be written: No space left"):
+            brought_up_to_date(network)
+    assert (network.path / STORE_NAME).read_bytes() == shared
+    assert [one.name for one in network.path.glob(f"*{STORE_NAME}*")] == [STORE_NAME]
+    assert not any(Path(os.environ["TMPDIR"]).iterdir())
+    assert brought_up_to_date(network) != before
+
+
+def test_a_copy_is_durable_before_it_takes_the_place(
+    network: MadeSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+
+        def noted(*arguments: Any, name: str = name, real: Any = real) -> None:
+            done.append(name)
+            real(*arguments)
+
+        monkeypatch.setattr(os, name, noted)
+    brought_up_to_date(network)
+    assert "fsync replace fsync" in " ".join(done)
 
 
 def test_a_rebuild_there(network: MadeSweep) -> None:
