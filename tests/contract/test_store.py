@@ -334,6 +334,24 @@ def test_the_order_of_another_manifest(store: SweepStore) -> None:
     assert store.indices() == IndexSet.all(4)  # the one that had no place was not forgotten
 
 
+def test_a_case_that_is_merged_while_places_are_found_has_one(
+    store: SweepStore, make_store: MakeStore
+) -> None:
+    """Finding them keeps no other writer waiting: at a million cases it takes minutes."""
+    store.merge(batch(case(1), case(2)))
+    asked = []
+
+    def place(row: dict[str, Any]) -> int:
+        asked.append(row["case_id"])
+        if len(asked) == 1:
+            assert make_store().merge(batch(case(3), better(case(2))))
+        return 10 - int(row["case_id"], 16)
+
+    assert store.reorder(MANIFEST, "1" * 16, place)
+    assert [row["idx"] for row in store.rows()] == [7, 8, 9]
+    assert [int(case_id, 16) for case_id in asked] == [1, 2, 3]
+
+
 def test_of_two_that_reorder_one_begins_again(store: SweepStore) -> None:
     assert store.reorder(MANIFEST, "1" * 16, None)
     assert not store.reorder(MANIFEST, "2" * 16, None)
