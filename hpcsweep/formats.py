@@ -17,7 +17,7 @@ from hpcsweep.errors import InputError, SweepError
 from hpcsweep.files import token
 
 # Rows of a Parquet row group, and characters of CSV, that are held in memory at once.
-ROWS_AT_ONCE = 20_000
+ROWS_AT_ONCE = 10_000
 CHARACTERS_AT_ONCE = 1 << 16
 
 
