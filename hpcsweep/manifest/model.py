@@ -113,6 +113,15 @@ def _runs(value: Any) -> str:
     return _one_of("auto", "all", "packed", "failed", "none")(value)
 
 
+def _share(value: Any) -> str:
+    if value == "group":
+        _refuse(
+            "'group' cannot be kept: tasks make every directory for their user alone",
+            "Leave it out, and share what is finished by `chmod -R g+rX outputs`.",
+        )
+    return _one_of("private")(value)
+
+
 def _one_of(*words: str) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         if value not in words:
@@ -175,9 +184,7 @@ class UserManifest(BaseModel):
     )
     # Seconds.
     case_timeout: Annotated[float | None, BeforeValidator(_timeout)] = None
-    share: Annotated[Literal["private", "group"], BeforeValidator(_one_of("private", "group"))] = (
-        "private"
-    )
+    share: Annotated[Literal["private"], BeforeValidator(_share)] = "private"
 
 
 def validate(raw: dict[str, Any], mistakes: Mistakes) -> UserManifest | None:
