@@ -57,6 +57,21 @@ def preflight(sweep: SweepDirectory, manifest: FrozenManifest, source: Parameter
     return digest
 
 
+def setup_environment(manifest: FrozenManifest) -> dict[str, str]:
+    """The environment that the setup lines leave to the worker. *Raises* TargetError."""
+    with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as output:
+        tell = ["/bin/bash", "-c", f"exec env -0 >&{answer.fileno()}"]
+        _run(manifest, tell, answer.fileno(), output.fileno())
+        answer.seek(0)
+        output.seek(0)
+        told = os.fsdecode(answer.read())
+        printed = output.read().decode(errors="replace").splitlines()
+    if told.startswith(f"{_SETUP_FAILED} "):
+        raise _setup_failed(manifest, told, [line for line in printed if line.strip()])
+    pairs = (pair.partition("=") for pair in told.split("\0") if pair)
+    return {name: value for name, _, value in pairs}
+
+
 def _run(manifest: FrozenManifest, check: list[str], answer: int, output: int) -> int:
     """Run the setup lines and the check to their end, and end whatever they leave behind."""
     argv = ["/bin/bash", "-c", _script(manifest, check, answer)] if manifest.setup else check

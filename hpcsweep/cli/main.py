@@ -33,7 +33,7 @@ from hpcsweep.ids import slug
 from hpcsweep.ingest import Ingest, fresh_store
 from hpcsweep.records import Status
 from hpcsweep.redact import redact
-from hpcsweep.runone import debug_one, index_of, run_one
+from hpcsweep.runone import behind_setup, debug_one, index_of, run_one
 from hpcsweep.scaffold import scaffold
 from hpcsweep.status import status
 from hpcsweep.unpack import unpack
@@ -194,6 +194,7 @@ def run(manifest: Path, index: int | None, case_id: str | None, debug: bool, **s
     if (index is None) == (case_id is None):
         raise click.UsageError("give --index or --case")
     found, source = here.manifest(manifest)
+    behind_setup(found)
     number = index_of(source, case_id) if case_id is not None else index or 0
     verb = debug_one if debug else run_one
     case, outcome, path = verb(found, source, number, here.outputs)
