@@ -2,7 +2,7 @@
 
     python benchmarks/ingest.py [RECORDS]
 
-A tenth of a million records by default. Every case has two, its `begin` and its `end`, and one row.
+A million records by default. Every case has two, its `begin` and its `end`, and one row.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from hpcsweep.sources import ParameterSource
 from hpcsweep.store import SweepStore, schema
 from tests.support.postgres import PrivatePostgres, why_not
 
-RECORDS = 100_000
+RECORDS = 1_000_000
 ROUNDS = 3
 TARGET = 4.0
 CHUNK = 1000
