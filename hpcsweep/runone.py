@@ -18,24 +18,8 @@ from hpcsweep.execute.slot import Slot
 from hpcsweep.files import token
 from hpcsweep.logbook import run as rundir
 from hpcsweep.manifest.frozen import FrozenManifest
-from hpcsweep.preflight import setup_environment
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status
 from hpcsweep.sources import ParameterSource
-
-# Set in the program that was started behind the setup lines.
-_BEHIND_SETUP = "_HPCSWEEP_BEHIND_SETUP"
-
-
-def behind_setup(manifest: FrozenManifest) -> None:
-    """Start this program again in the environment that the setup lines leave, as a task has it.
-
-    Again: what `module load` says of libraries and modules is read when a process starts.
-    Returns in the program that has it. *Raises* TargetError for a line that fails.
-    """
-    if os.environ.pop(_BEHIND_SETUP, "") or not manifest.setup:
-        return
-    environment = setup_environment(manifest) | {_BEHIND_SETUP: "1"}
-    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
 def run_one(

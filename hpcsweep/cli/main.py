@@ -31,9 +31,10 @@ from hpcsweep.collect import Columns, Row, Selection, collect
 from hpcsweep.errors import HpcsweepError, SweepError
 from hpcsweep.ids import slug
 from hpcsweep.ingest import Ingest, fresh_store
+from hpcsweep.preflight import behind_setup
 from hpcsweep.records import Status
 from hpcsweep.redact import redact
-from hpcsweep.runone import behind_setup, debug_one, index_of, run_one
+from hpcsweep.runone import debug_one, index_of, run_one
 from hpcsweep.scaffold import scaffold
 from hpcsweep.status import status
 from hpcsweep.unpack import unpack
