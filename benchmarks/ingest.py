@@ -2,7 +2,7 @@
 
     python benchmarks/ingest.py [RECORDS]
 
-A tenth of a million records by default. Every case has two, its `begin` and its `end`, and one row.
+A million records by default. Every case has two, its `begin` and its `end`, and one row.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from hpcsweep.sources import ParameterSource
 from hpcsweep.store import SweepStore, schema
 from tests.support.postgres import PrivatePostgres, why_not
 
-RECORDS = 100_000
+RECORDS = 1_000_000
 ROUNDS = 3
 TARGET = 4.0
 CHUNK = 1000
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> None:
     cases = int(arguments[0] if arguments else RECORDS) // 2 // CHUNK * CHUNK
     with tempfile.TemporaryDirectory(prefix="hpcsweep-bench-") as temporary:
         root = Path(temporary)
-        sweep = _journalled(root, cases)
+        sweep = journalled(root, cases)
         print(f"{measuring.machine()}; {2 * cases:,} records, {cases:,} rows; best of {ROUNDS}")
         rows = [_sqlite(root, sweep, cases)]
         if why_not():
@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> None:
     )
 
 
-def _journalled(root: Path, cases: int) -> SweepDirectory:
+def journalled(root: Path, cases: int) -> SweepDirectory:
     """A sweep of so many cases, whose tasks all ended."""
     source = sources.grid(
         omega=[i / 10 for i in range(cases // CHUNK)],
@@ -122,6 +122,8 @@ def _lines(
         }  # fmt: skip
         ids = {"word": 2, "host": "n1", "job_id": str(chunk)}
         yield encode({"kind": "end", **common, **case, **ids, **outcome})
+    over = {"chunk": chunk, "word": 2, "time": moment, "status": "complete", "reason": None}
+    yield encode({"kind": "end", **common, **over})
 
 
 def _ingest(sweep: SweepDirectory, location: Path | str, processor: Callable[[], float]) -> Cost:

@@ -1,4 +1,4 @@
-"""Journals: how fast records are written, read and ingested.
+"""Journals: how fast records are written and read; `ingest.py` measures the rest of their way.
 
 python benchmarks/journal.py
 """
@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
 from itertools import count
 from pathlib import Path
 
@@ -18,9 +16,7 @@ import measuring
 
 from hpcsweep import ids
 from hpcsweep.directory import SweepDirectory
-from hpcsweep.ingest import Ingest
-from hpcsweep.journal import VERSION, JournalWriter, Record, encode, journal_name, read
-from hpcsweep.store import SweepStore
+from hpcsweep.journal import VERSION, JournalWriter, Record, encode, read
 
 ROUNDS = 5
 CASES = 10_000
@@ -36,7 +32,6 @@ def main() -> None:
         print(f"{measuring.machine()}; median of {ROUNDS} rounds of {CASES} cases")
         _appends(Path(temporary), records)
         _reads(Path(temporary), records)
-        _ingests(Path(temporary), sweep, records)
 
 
 def _records(sweep: SweepDirectory) -> Iterator[Record]:
@@ -108,55 +103,9 @@ def _plain_json(path: Path) -> list[Record]:
         return [json.loads(line[9:]) for line in lines]
 
 
-def _ingests(directory: Path, sweep: SweepDirectory, records: list[Record]) -> None:
-    writer = JournalWriter(sweep.journal_dir(1) / journal_name(0, 0, "0" * 16))
-    for record in records:
-        writer.append(record)
-    writer.close()
-    paths = (directory / f"{number}.sqlite3" for number in count())
-    filled = next(paths)
-    _ingest(filled, sweep)
-    ours, peer = measuring.medians(
-        ROUNDS, lambda: _ingest(next(paths), sweep), lambda: _executemany(next(paths), filled)
-    )
-    _show(
-        "Ingest into an empty SQLite store",
-        CASES,
-        [("journal to rows against executemany of the same rows", ours, peer)],
-        unit="cases",
-    )
-
-
-def _ingest(path: Path, sweep: SweepDirectory) -> float:
-    store = SweepStore(path, sweep.key)
-    store.create(sweep.name, sweep.newest_manifest())
-    return measuring.seconds(Ingest(sweep, store).run)
-
-
-def _executemany(path: Path, filled: Path) -> float:
-    """The floor: the rows are there already, one transaction, no conflict, the same tables."""
-    with closing(sqlite3.connect(filled)) as source, closing(sqlite3.connect(path)) as target:
-        for (sql,) in source.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"):
-            target.execute(sql)
-        rows = {
-            table: source.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608  # two names
-            for table in ("cases", "places")
-        }
-
-        def insert() -> None:
-            for table, values in rows.items():
-                places = ",".join("?" * len(values[0]))
-                target.executemany(f"INSERT INTO {table} VALUES ({places})", values)  # noqa: S608
-            target.commit()
-
-        return measuring.seconds(insert)
-
-
-def _show(
-    title: str, number: int, rows: list[tuple[str, float, float]], unit: str = "records"
-) -> None:
+def _show(title: str, number: int, rows: list[tuple[str, float, float]]) -> None:
     texts = [
-        (what, f"{number / ours:,.0f} {unit}/s", f"{number / peer:,.0f} {unit}/s",
+        (what, f"{number / ours:,.0f} records/s", f"{number / peer:,.0f} records/s",
          f"{ours / peer:.1f}")
         for what, ours, peer in rows
     ]  # fmt: skip

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import sqlite3
@@ -27,6 +28,8 @@ PACKAGES = ("numpy", "sqlalchemy", "pydantic", "click", "rich", "jinja2", "pyyam
 # Free space below these is worth a word.
 FEW_BYTES = 2**30
 FEW_FILES = 10_000
+# Share of a quota from which on it is worth one, too.
+NEARLY_ALL = 0.9
 # Seconds that a job on a compute node may take to answer, waiting in the queue included.
 NODE_TIMEOUT_S = 600.0
 
@@ -131,18 +134,44 @@ def _file_system(outputs: Path) -> Finding:
 
 
 def _quota(outputs: Path) -> Iterator[Finding]:
-    """What `lfs quota` or `quota` says, where a site has them."""
+    """What `lfs quota` or `quota` says of bytes and files, where a site has them."""
     path = _existing(outputs)
-    kind = filesystem_type(path)
-    argv = ["quota", "-w"] if kind != "lustre" else ["lfs", "quota", "-hq", str(path)]
+    # Raw: with a column for the grace time even where there is none.
+    argv = ["quota", "--show-mntpoint", "--no-wrap", "--raw-grace"]
+    if filesystem_type(path) == "lustre":
+        argv = ["lfs", "quota", "-q", "-u", str(os.getuid()), str(path)]
     if shutil.which(argv[0]) is None:
+        yield _found("quota", "ok", f"not known: there is no `{argv[0]}` here")
         return
     try:
         answer = process.ask(argv, os.environ, 20.0)
     except HpcsweepError as error:
         yield _found("quota", "warning", str(error))
         return
-    yield _found("quota", "ok", " | ".join(answer.stdout.split("\n")).strip(" |") or "none")
+    found = [_used(match) for match in _QUOTA.finditer(answer.stdout)]
+    if not found:
+        yield _found("quota", "ok", "none" if answer.returncode == 0 else answer.stderr.strip())
+    for text, full in found:
+        yield _found("quota", "warning" if full else "ok", text)
+
+
+# A file system, then kB and files: used (`*`: too many), quota, limit, grace time. Long names wrap.
+_NUMBERS = r"\s+(\d+)\*?\s+(\d+)\s+(\d+)\s+\S+"
+_QUOTA = re.compile(rf"(\S*/\S*){_NUMBERS}{_NUMBERS}")
+
+
+def _used(match: re.Match[str]) -> tuple[str, bool]:
+    """What is used of a quota, and whether that is nearly all."""
+    kilobytes, files = (tuple(map(int, match.groups()[at : at + 3])) for at in (1, 4))
+    texts, full = [], False
+    for (used, *limits), noun, unit in ((kilobytes, "GiB", 2**20), (files, "files", 1)):
+        limit = min(filter(None, limits), default=0)
+        shown = f"{used / unit:,.1f}" if unit > 1 else f"{used:,}"
+        texts.append(
+            f"{shown} of {limit / unit:,.0f} {noun}" if limit else f"{shown} {noun} without limit"
+        )
+        full |= bool(limit) and used > NEARLY_ALL * limit
+    return f"{match[1]}: {', '.join(texts)}", full
 
 
 def _existing(path: Path) -> Path:

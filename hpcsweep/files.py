@@ -19,6 +19,9 @@ PRIVATE_DIRECTORY = 0o700
 PRIVATE_FILE = 0o600
 # What next, where a file that is never rewritten is gone or is not as it was.
 RESTORE = "Restore the file, or move the sweep directory away and submit the manifest again."
+COPY_AT_ONCE = 1 << 20
+# Seconds after which a copy that did not get to its place is a dead process's.
+LEFT_ALONE_S = 3600.0
 # ENOSPC and EDQUOT pause a sweep instead of failing its cases (invariant 12).
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -99,6 +102,35 @@ def writing_new(path: Path, *, mode: int = PRIVATE_FILE) -> Iterator[IO[bytes]]:
 def replace(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
     """Write a derived file: readers see the old one or the new one. *Safe to repeat.*"""
     os.replace(_write_temporary(path, data, mode), path)
+
+
+def put_copy(source: Path, path: Path) -> None:
+    """Put a copy of a file in the place of `path`: readers see the old one or the new one.
+
+    *Writes* `path`, durably; what a kill left of another copy is removed after an hour.
+    *Safe to repeat.*
+    """
+    temporary = path.with_name(f".{path.name}.{token()}")
+    try:
+        with source.open("rb") as stream:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
+            try:
+                while data := stream.read(COPY_AT_ONCE):
+                    write_all(descriptor, data)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise unwritable(path, error) from error
+    with contextlib.suppress(OSError):  # somebody else may be quicker
+        fsync_directory(path.parent)
+        for left in path.parent.glob(f".{path.name}.*"):
+            # Both times are the file server's own.
+            if left.stat().st_mtime < path.stat().st_mtime - LEFT_ALONE_S:
+                left.unlink()
 
 
 def _write_temporary(path: Path, data: bytes, mode: int) -> Path:

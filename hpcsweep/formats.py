@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import json
 from collections.abc import Iterable, Iterator
 from io import StringIO
@@ -16,7 +17,7 @@ from hpcsweep.errors import InputError, SweepError
 from hpcsweep.files import token
 
 # Rows of a Parquet row group, and characters of CSV, that are held in memory at once.
-ROWS_AT_ONCE = 20_000
+ROWS_AT_ONCE = 10_000
 CHARACTERS_AT_ONCE = 1 << 16
 
 
@@ -68,19 +69,31 @@ def write(lines: Iterable[str], output: Path | None, stdout: TextIO) -> None:
     if output is None:
         stdout.writelines(lines)
         return
-    temporary = output.with_name(f".{output.name}.{token()}")
+    with _whole(output) as path, path.open("w", encoding="utf-8", newline="") as stream:
+        stream.writelines(lines)
+
+
+@contextlib.contextmanager
+def _whole(output: Path) -> Iterator[Path]:
+    """Where to write what shall appear at `output`, whole. A device or pipe is not replaced."""
+    in_place = output.exists() and not output.is_file()
+    path = output if in_place else output.with_name(f".{output.name}.{token()}")
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as stream:
-            stream.writelines(lines)
-        temporary.replace(output)
+        yield path
+        if not in_place:
+            path.replace(output)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        if error.errno == errno.EPIPE:  # a reader that has enough
+            raise
         raise SweepError(
-            f"cannot be written: {error.strerror}",
+            f"cannot be written: {error.strerror or error}",
             where=str(output),
             next_step="Name a file in a directory that is there and may be written.",
         ) from error
+    finally:
+        if not in_place:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def write_parquet(columns: Columns, rows: Iterator[Row], output: Path) -> None:
@@ -98,17 +111,10 @@ def write_parquet(columns: Columns, rows: Iterator[Row], output: Path) -> None:
     types = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
     kinds = [(name, columns.kinds[name]) for name in columns.names]
     schema = pa.schema([(name, types.get(kind, pa.string())) for name, kind in kinds])
-    temporary = output.with_name(f".{output.name}.{token()}")
-    try:
-        with pq.ParquetWriter(temporary, schema) as writer:
-            while some := list(islice(rows, ROWS_AT_ONCE)):
-                values = [[_typed(row.get(name), kind) for row in some] for name, kind in kinds]
-                writer.write_table(pa.table(values, schema=schema))
-        temporary.replace(output)
-    except OSError as error:
-        raise SweepError(f"cannot be written: {error}", where=str(output)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _whole(output) as path, pq.ParquetWriter(path, schema) as writer:
+        while some := list(islice(rows, ROWS_AT_ONCE)):
+            values = [[_typed(row.get(name), kind) for row in some] for name, kind in kinds]
+            writer.write_table(pa.table(values, schema=schema))
 
 
 def _typed(value: Any, kind: str) -> Any:

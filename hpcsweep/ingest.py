@@ -24,12 +24,20 @@ from sqlalchemy import URL
 from hpcsweep import ids
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import HpcsweepError, JournalError, StoreError, SweepError
-from hpcsweep.files import token
-from hpcsweep.journal import Reading, Record, all_journals, rank, read
+from hpcsweep.files import put_copy
+from hpcsweep.journal import Record, all_journals, decode, is_known, read
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
-from hpcsweep.records import Status
-from hpcsweep.rows import attempt_row, json_tags, json_text, start_row, submission_row, verdict_row
+from hpcsweep.records import ParamCase
+from hpcsweep.rows import (
+    CASE_COLUMNS,
+    Line,
+    attempt_row,
+    case_line,
+    start_row,
+    submission_row,
+    verdict_row,
+)
 from hpcsweep.sources import ParameterSource
 from hpcsweep.store import SweepStore
 from hpcsweep.store.filesystem import is_local
@@ -39,7 +47,8 @@ from hpcsweep.store.store import Batch
 
 STORE_NAME = "store.sqlite3"
 # Records of several journals that are merged in one transaction.
-BATCH_RECORDS = 10_000
+BATCH_RECORDS = 25_000
+RANK, PARAMS = map(CASE_COLUMNS.index, ("rank", "params"))
 # Share of a task's deadline for which a database that is away is tried again.
 PATIENT_SHARE = 0.8
 
@@ -48,7 +57,7 @@ PATIENT_SHARE = 0.8
 class Ingested:
     """What one ingest found."""
 
-    # Count of records taken in, and of damaged lines passed over.
+    # Count of records taken in, and of lines passed over: damaged, or not of this sweep.
     records: int = 0
     torn: int = 0
 
@@ -87,16 +96,19 @@ class Ingest:
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_size <= at:
                     continue
+            start, torn = at, 0
             for reading in read(path, at, skim=True):
-                batch.rows.journals.append((name, at, reading.offset, reading.torn))
-                self._add(batch, reading)
-                at = reading.offset
+                misfits = self._add(batch, reading.records)
+                at, torn = reading.offset, torn + reading.torn + misfits
                 pending += len(reading.records)
-                total.records += len(reading.records) + reading.superseded
-                total.torn += reading.torn
+                total.records += len(reading.records) + reading.superseded - misfits
+                total.torn += reading.torn + misfits
                 if pending >= BATCH_RECORDS:
+                    batch.rows.journals.append((name, start, at, torn))
                     self._merge(batch)
-                    batch, pending = self._batch(), 0
+                    start, torn, batch, pending = at, 0, self._batch(), 0
+            if at > start:
+                batch.rows.journals.append((name, start, at, torn))
         self._merge(batch)
         return total
 
@@ -107,16 +119,15 @@ class Ingest:
         rows = gathered.rows
         if not rows.journals:
             return
-        rows.cases = [self._case_row(record) for record in gathered.best.values()]
-        self._refuse_collisions(gathered)
+        rows.cases = [line for line, _ in gathered.best.values()]
         for manifest, seen in gathered.seen.items():
             if self._manifest(manifest).frozen.orders_like(self._newest.frozen):
-                rows.places += [{"idx": index, "case_id": case} for index, case in seen.items()]
+                rows.places |= seen
                 continue
             for index, case_id in seen.items():
                 place = self._place(manifest, index)
                 if place is not None:
-                    rows.places.append({"idx": place, "case_id": case_id})
+                    rows.places[place] = case_id
         if not self._store.merge(rows):
             raise StoreError(
                 "another submit changed the manifest meanwhile",
@@ -124,77 +135,77 @@ class Ingest:
                 next_step="Run the command again.",
             )
 
-    def _add(self, gathered: _Gathered, reading: Reading) -> None:
-        for record in reading.records:
-            kind = record["kind"]
-            if kind == "task":
-                gathered.rows.starts.append(start_row(record))
-            elif kind == "end" and "index" not in record:
-                gathered.rows.verdicts.append(verdict_row(record))
-            elif kind in ("same", "begin", "end"):
-                # Several indices may have the same case: each of them gets its place.
-                gathered.seen[record["manifest"]][record["index"]] = record["case_id"]
-            if kind in ("begin", "end") and "index" in record:
-                record["rank"] = rank(record)
-                best = gathered.best.get(record["case_id"])
-                if best is None or record["rank"] > best["rank"]:
-                    gathered.best[record["case_id"]] = record
-                if best is not None and best["attempt"] != record["attempt"]:
-                    gathered.rows.attempts += map(attempt_row, (best, record))
+    def passed_over(self) -> Iterator[str]:
+        """Where each line is that was passed over, and why. Reads the journals that have one."""
+        for name in self._store.torn():
+            path = self._sweep.journal_root / name
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as stream:
+                for number, line in enumerate(stream, 1):
+                    record = decode(line[:-1])
+                    why = "it is damaged" if record is None else self._misfit(record)
+                    if line.endswith(b"\n") and line != b"\n" and why:
+                        yield f"{path}, line {number}: {why}"
 
-    def _refuse_collisions(self, gathered: _Gathered) -> None:
-        """Of two indices with one case id only one makes a row: both must be the same case."""
-        for manifest, seen in gathered.seen.items():
-            for index, case_id in seen.items():
-                best = gathered.best.get(case_id)
-                if best is None or (best["index"] == index and best["manifest"] == manifest):
-                    continue
-                one = self._manifest(manifest).source[index]
-                other = self._manifest(best["manifest"]).source[best["index"]]
-                if ids.canonical(one.params) != ids.canonical(other.params):
-                    raise shared_id(
-                        case_id, json_text(one.params), json_text(other.params), self._store.where
-                    )
+    def _misfit(self, record: Record) -> str:
+        """Why a record cannot be of this sweep; empty for one that can."""
+        try:
+            if is_known(record):
+                self._add_record(self._batch(), record)
+        except _MISFIT as error:
+            if isinstance(error, JournalError):
+                return str(error)
+            return f"it is not as this program writes one: {error!r}"
+        return ""
 
-    def _case_row(self, record: Record) -> dict[str, Any]:
-        manifest = self._manifest(record["manifest"])
-        case = manifest.source[record["index"]]
-        if case.case_id != record["case_id"]:
-            raise JournalError(
-                f"says that index {case.index} is case {record['case_id']}; the manifest "
-                f"{manifest.fingerprint} makes it {case.case_id}",
-                where=str(self._sweep.journal_root),
-                next_step="The journal and the manifest were made by different versions.",
-            )
-        generation, submission, restart, token = record["attempt"]
-        get = record.get
-        return {
-            "case_id": case.case_id,
-            "rank": record["rank"],
-            "status": record["status"] if record["kind"] == "end" else Status.RUNNING.value,
-            "reason": get("reason"),
-            "params": json_text(case.params),
-            "tags": json_tags(case.tags),
-            "metrics": json_text(get("metrics") or {}),
-            "error": json_text(record["error"]) if get("error") else None,
-            "seed": f"{ids.case_seed(manifest.frozen.seed, case.case_id, case.replicate):032x}",
-            "replicate": case.replicate,
-            "generation": generation,
-            "submission": submission,
-            "chunk": record["chunk"],
-            "restart": restart,
-            "token": token,
-            "started": get("started"),
-            "ended": get("ended"),
-            "wall_seconds": get("wall_seconds"),
-            "cpu_seconds": get("cpu_seconds"),
-            "max_rss_bytes": get("max_rss_bytes"),
-            "host": get("host"),
-            "job_id": get("job_id"),
-            "run_dir": get("run_dir"),
-            "code_digest": get("code_digest"),
-            "task_id": self._task_id(submission, record["chunk"]),
-        }
+    def _add(self, gathered: _Gathered, records: list[Record]) -> int:
+        """Take records in. Returns the count of those that cannot be of this sweep."""
+        misfits = 0
+        for record in records:
+            try:
+                self._add_record(gathered, record)
+            except _MISFIT:
+                misfits += 1
+        return misfits
+
+    def _add_record(self, gathered: _Gathered, record: Record) -> None:
+        """*Raises* one of _MISFIT for a record that cannot be of this sweep."""
+        if "index" in record:
+            self._add_case(gathered, record)
+        elif record["kind"] == "task":
+            gathered.rows.starts.append(start_row(record))
+        elif record["kind"] == "end":
+            gathered.rows.verdicts.append(verdict_row(record))
+
+    def _add_case(self, gathered: _Gathered, record: Record) -> None:
+        manifest, index = self._manifest(record["manifest"]), record["index"]
+        case = _case(manifest, index, record["case_id"])
+        line = None
+        if record["kind"] != "same":
+            seed = ids.case_seed(manifest.frozen.seed, case.case_id, case.replicate)
+            task_id = self._task_id(record["attempt"][1], record["chunk"])
+            line = case_line(record, case, seed, task_id)
+        # Several indices may have the same case: each of them gets its place.
+        gathered.seen[manifest.fingerprint][index] = case.case_id
+        if line is None:
+            return
+        best = gathered.best.get(case.case_id)
+        if best is None:
+            gathered.best[case.case_id] = line, record["attempt"]
+            return
+        known, attempt = best
+        if line[PARAMS] != known[PARAMS]:
+            self._refuse_collision(case.case_id, line[PARAMS], known[PARAMS])
+        if attempt != record["attempt"]:
+            gathered.rows.attempts += [
+                attempt_row(case.case_id, each) for each in (attempt, record["attempt"])
+            ]
+        if line[RANK] > known[RANK]:
+            gathered.best[case.case_id] = line, record["attempt"]
+
+    def _refuse_collision(self, case_id: str, params: str, others: str) -> None:
+        """Two indices with one case id must be the same case; their texts may differ (1, 1.0)."""
+        if ids.canonical(json.loads(params)) != ids.canonical(json.loads(others)):
+            raise shared_id(case_id, params, others, self._store.where)
 
     def _task_id(self, submission: int, chunk: int) -> int | None:
         """Slurm's SLURM_ARRAY_TASK_ID of a chunk; None for a submission whose plan is gone."""
@@ -258,18 +269,38 @@ def _no_garbage() -> Iterator[None]:
             gc.enable()
 
 
+# What a record is told by that is whole, and was not written for this sweep.
+_MISFIT = (JournalError, KeyError, TypeError)
+
+
+def _case(manifest: _Manifest, index: int, case_id: str) -> ParamCase:
+    """The case that a record speaks of."""
+    count = manifest.source.n_cases
+    if not 0 <= index < count:
+        raise JournalError(f"it has index {index} of {count} of manifest {manifest.fingerprint}")
+    case = manifest.source[index]
+    if case.case_id != case_id:
+        raise JournalError(
+            f"it says that index {index} is case {case_id}; manifest {manifest.fingerprint} "
+            f"makes it {case.case_id}"
+        )
+    return case
+
+
 @dataclass(kw_only=True, slots=True)
 class _Gathered:
-    """One batch while it is read: of all records about a case only the best is made a row."""
+    """One batch while it is read: of all records about a case only the best is kept."""
 
     rows: Batch
-    best: dict[str, Record] = field(default_factory=dict)
+    # By case id: the values of CASE_COLUMNS, and the attempt.
+    best: dict[str, tuple[Line, list[Any]]] = field(default_factory=dict)
     # Case id by fingerprint of the manifest and by index.
     seen: defaultdict[str, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Manifest:
+    fingerprint: str
     frozen: FrozenManifest
     source: ParameterSource
 
@@ -277,11 +308,11 @@ class _Manifest:
     def open(cls, sweep: SweepDirectory, fingerprint: str) -> _Manifest:
         directory = sweep.manifest_dir(fingerprint)
         manifest = frozen.read(directory)
-        return cls(frozen=manifest, source=frozen.open_source(directory, manifest))
-
-    @property
-    def fingerprint(self) -> str:
-        return self.frozen.fingerprint
+        return cls(
+            fingerprint=fingerprint,
+            frozen=manifest,
+            source=frozen.open_source(directory, manifest),
+        )
 
 
 # --- opening the store --------------------------------------------------------------------------
@@ -305,17 +336,29 @@ def fresh_store(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[Swe
         Ingest(sweep, store).run()
         yield store
         return
-    with tempfile.TemporaryDirectory(prefix="hpcsweep-") as temporary:
-        private = Path(temporary) / STORE_NAME
-        if shared.exists() and not rebuild:
-            shutil.copyfile(shared, private)
+    with contextlib.ExitStack() as stack:
+        private = _private_copy(stack, None if rebuild else shared)
         store = SweepStore(private, sweep.key)
         _ensure(sweep, store)
-        if Ingest(sweep, store).run().records or not shared.exists():
-            beside = shared.with_name(f".{STORE_NAME}.{token()}")
-            shutil.copyfile(private, beside)
-            beside.replace(shared)
+        if Ingest(sweep, store).run().records or rebuild or not shared.exists():
+            put_copy(private, shared)
         yield store
+
+
+def _private_copy(stack: contextlib.ExitStack, shared: Path | None) -> Path:
+    """Where this host's own copy of a store is, if there is one yet, until the stack is closed."""
+    try:
+        temporary = tempfile.TemporaryDirectory(prefix="hpcsweep-", ignore_cleanup_errors=True)
+        private = Path(stack.enter_context(temporary)) / STORE_NAME
+        if shared is not None and shared.exists():
+            shutil.copyfile(shared, private)
+    except OSError as error:
+        raise StoreError(
+            f"the store cannot be copied to this host: {error.strerror}",
+            where=f"{shared or STORE_NAME} -> {tempfile.gettempdir()}",
+            next_step="Make room there, or set TMPDIR to a directory that has some.",
+        ) from error
+    return private
 
 
 def _location(sweep: SweepDirectory) -> Path | URL:

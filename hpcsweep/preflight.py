@@ -24,6 +24,8 @@ SAMPLES = 12
 TIMEOUT_S = 600.0
 # What the script answers when a setup line failed: this, where the line is, its exit code.
 _SETUP_FAILED = "setup"
+# Set in the program that was started behind the setup lines.
+_BEHIND_SETUP = "_HPCSWEEP_BEHIND_SETUP"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,33 @@ def preflight(sweep: SweepDirectory, manifest: FrozenManifest, source: Parameter
                 next_step="Please report this with the manifest.",
             )
     return Checked(found["code_digest"], found["packages"])
+
+
+def behind_setup(manifest: FrozenManifest) -> None:
+    """Start this program again in the environment that the setup lines leave, as a task has it.
+
+    Again: what `module load` says of libraries and modules is read when a process starts.
+    Returns in the program that has it. *Raises* TargetError for a line that fails.
+    """
+    if os.environ.pop(_BEHIND_SETUP, "") or not manifest.setup:
+        return
+    environment = _setup_environment(manifest) | {_BEHIND_SETUP: "1"}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+
+
+def _setup_environment(manifest: FrozenManifest) -> dict[str, str]:
+    """The environment that the setup lines leave to the worker. *Raises* TargetError."""
+    with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as output:
+        tell = ["/bin/bash", "-c", f"exec env -0 >&{answer.fileno()}"]
+        _run(manifest, tell, answer.fileno(), output.fileno())
+        answer.seek(0)
+        output.seek(0)
+        told = os.fsdecode(answer.read())
+        printed = output.read().decode(errors="replace").splitlines()
+    if told.startswith(f"{_SETUP_FAILED} "):
+        raise _setup_failed(manifest, told, [line for line in printed if line.strip()])
+    pairs = (pair.partition("=") for pair in told.split("\0") if pair)
+    return {name: value for name, _, value in pairs}
 
 
 def _run(manifest: FrozenManifest, check: list[str], answer: int, output: int) -> int:

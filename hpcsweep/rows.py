@@ -1,20 +1,68 @@
-"""What the store keeps of journal records: the rows that need no source to be made."""
+"""What the store keeps of journal records: their rows."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
-from hpcsweep.journal import Record, attempt_of
+from hpcsweep.journal import Record, attempt_of, rank
 from hpcsweep.plan import Plan
+from hpcsweep.records import ParamCase, Status
+
+# Of the values of `case_line`: all of `cases` but the sweep, and what the store counts itself.
+CASE_COLUMNS = (
+    "case_id", "rank", "status", "reason", "params", "tags", "metrics", "error", "seed",
+    "replicate", "generation", "submission", "chunk", "restart", "token", "started", "ended",
+    "wall_seconds", "cpu_seconds", "max_rss_bytes", "host", "job_id", "run_dir", "code_digest",
+    "task_id",
+)  # fmt: skip
+
+Line = tuple[Any, ...]
 
 
-def attempt_row(record: Record) -> dict[str, Any]:
-    """The row of a record's attempt."""
-    return {"case_id": record["case_id"]} | asdict(attempt_of(record))
+def case_line(record: Record, case: ParamCase, seed: int, task_id: int | None) -> Line:
+    """The values of CASE_COLUMNS of a case, from its `begin` or `end` record.
+
+    No mapping, but what the database is given at last: a million of them are made.
+    """
+    generation, submission, restart, token = record["attempt"]
+    get = record.get
+    error = get("error")
+    return (
+        case.case_id,
+        rank(record),
+        record["status"] if record["kind"] == "end" else Status.RUNNING.value,
+        get("reason"),
+        json_text(case.params),
+        json_tags(case.tags),
+        json_text(get("metrics") or {}),
+        json_text(error) if error else None,
+        f"{seed:032x}",
+        case.replicate,
+        generation,
+        submission,
+        record["chunk"],
+        restart,
+        token,
+        get("started"),
+        get("ended"),
+        get("wall_seconds"),
+        get("cpu_seconds"),
+        get("max_rss_bytes"),
+        get("host"),
+        get("job_id"),
+        get("run_dir"),
+        get("code_digest"),
+        task_id,
+    )
+
+
+def attempt_row(case_id: str, attempt: list[Any]) -> dict[str, Any]:
+    """The row of one attempt of a case, as a record gives it."""
+    names = ("case_id", "generation", "submission", "restart", "token")
+    return dict(zip(names, (case_id, *attempt), strict=True))
 
 
 def start_row(record: Record) -> dict[str, Any]:

@@ -43,8 +43,8 @@ class Summary:
     asked_s_ago: float | None
     # Why it did not answer the last time.
     problem: str | None
-    # Count of damaged journal lines that were passed over.
-    torn: int
+    # Count of journal lines that were passed over, damaged or not of this sweep, by journal.
+    torn: dict[str, int]
     submissions: int
 
     @property
@@ -69,7 +69,8 @@ class Summary:
             "unsubmitted": self.unsubmitted,
             "tasks": self.tasks,
             "cluster": {"asked_s_ago": self.asked_s_ago, "problem": self.problem},
-            "torn_lines": self.torn,
+            "torn_lines": sum(self.torn.values()),
+            "torn_journals": sorted(self.torn),
             "submissions": self.submissions,
             "complete": self.is_complete,
         }

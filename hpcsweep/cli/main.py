@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ from hpcsweep.cli.options import (
 from hpcsweep.collect import Columns, Row, Selection, collect
 from hpcsweep.errors import HpcsweepError, SweepError
 from hpcsweep.ids import slug
-from hpcsweep.ingest import fresh_store
+from hpcsweep.ingest import Ingest, fresh_store
+from hpcsweep.preflight import behind_setup
 from hpcsweep.records import Status
 from hpcsweep.redact import redact
 from hpcsweep.runone import debug_one, index_of, run_one
@@ -40,6 +42,10 @@ from hpcsweep.unpack import unpack
 # As a user meets them; --help lists them in this order.
 ORDER = ("init", "schema", "validate", "plan", "run", "submit", "status", "logs", "collect", "plot",
          "files", "unpack", "retry", "cancel", "ingest", "doctor")  # fmt: skip
+
+
+# Of the journal lines that were passed over so many are named.
+LINES_TOLD = 10
 
 
 class Cli(click.Group):
@@ -189,6 +195,7 @@ def run(manifest: Path, index: int | None, case_id: str | None, debug: bool, **s
     if (index is None) == (case_id is None):
         raise click.UsageError("give --index or --case")
     found, source = here.manifest(manifest)
+    behind_setup(found)
     number = index_of(source, case_id) if case_id is not None else index or 0
     verb = debug_one if debug else run_one
     case, outcome, path = verb(found, source, number, here.outputs)
@@ -274,8 +281,13 @@ def ingest(sweep: str, rebuild: bool, **shared: Any) -> None:
     """Bring the store up to date with the journals."""
     directory = context(**shared).sweep(sweep)
     with fresh_store(directory, rebuild=rebuild) as store:
-        total, torn = sum(store.counts().values()), store.torn()
-    click.echo(f"{directory.name}: {total} cases in the store, {torn} damaged lines passed over")
+        total, torn = sum(store.counts().values()), sum(store.torn().values())
+        why = list(islice(Ingest(directory, store).passed_over(), LINES_TOLD)) if torn else []
+    click.echo(f"{directory.name}: {total} cases in the store, {torn} journal lines passed over")
+    for line in why:
+        click.echo(line, err=True)
+    if torn > len(why):
+        click.echo(f"and {torn - len(why)} more", err=True)
 
 
 @main.command()

@@ -66,7 +66,11 @@ def summary(found: Summary) -> None:
     if found.problem:
         out.print(f"[yellow]the cluster could not be asked:[/] {plain(found.problem)}")
     if found.torn:
-        out.print(f"[yellow]{found.torn} damaged journal lines were passed over[/]")
+        lines, journals = sum(found.torn.values()), len(found.torn)
+        out.print(
+            f"[yellow]{lines} journal lines were passed over, in {journals} journals:[/] "
+            f"`hpcsweep ingest {found.name}` says why"
+        )
     if found.reasons.get("lost"):
         out.print(f"What Slurm kept of lost tasks: `hpcsweep logs {found.name} INDEX`")
     if found.is_settled and not found.is_complete:

@@ -120,6 +120,15 @@ def _runs(value: Any) -> str:
     return _one_of("auto", "all", "packed", "failed", "none")(value)
 
 
+def _share(value: Any) -> str:
+    if value == "group":
+        _refuse(
+            "'group' cannot be kept: tasks make every directory for their user alone",
+            "Leave it out, and share what is finished by `chmod -R g+rX outputs`.",
+        )
+    return _one_of("private")(value)
+
+
 def _one_of(*words: str) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         if value not in words:
@@ -155,7 +164,6 @@ def _options(value: Any) -> dict[str, bool | int | str]:
 
 Count = Annotated[int, BeforeValidator(_count), WithJsonSchema({"type": "integer", "minimum": 1})]
 _Runs = Literal["auto", "all", "packed", "failed", "none"]
-_Share = Literal["private", "group"]
 
 
 def _key(description: str, **schema: Any) -> Any:
@@ -243,8 +251,8 @@ class UserManifest(BaseModel):
         _key("Seconds, or HH:MM:SS, after which one case is ended."),
     ] = None
     share: Annotated[
-        _Share,
-        BeforeValidator(_one_of("private", "group")),
+        Literal["private"],
+        BeforeValidator(_share),
         _key("Who may read the sweep directory."),
     ] = "private"
 

@@ -7,7 +7,7 @@ order: merges that run at once wait for each other, but never in a circle.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -29,12 +29,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from hpcsweep.errors import StoreError
 from hpcsweep.ids import canonical
+from hpcsweep.rows import CASE_COLUMNS, Line
 from hpcsweep.store import schema
 
 Values = dict[str, Any]
 
-# What the database derives itself is not in a row.
-CASE_COLUMNS = [c.name for c in schema.cases.columns if c.name not in ("sweep", "attempt")]
 ATTEMPT = ("generation", "submission", "restart", "token")
 
 
@@ -45,16 +44,16 @@ def insert_into(connection: Connection, table: Table) -> Any:
 
 
 def insert_missing(
-    connection: Connection, sweep: str, table: Table, names: list[str], rows: list[Values]
+    connection: Connection, sweep: str, table: Table, names: Sequence[str], rows: list[Line]
 ) -> bool:
     """Insert the rows whose keys are new. Returns whether there was one that is not.
 
-    `names` begin with the key, which is different in all rows.
+    A row has the values of `names`, which begin with the key.
     """
     if not rows:
         return False
     if connection.dialect.name == "sqlite":
-        values = [(sweep, *row) for row in sorted(map(itemgetter(*names), rows))]
+        values = [(sweep, *row) for row in sorted(rows, key=itemgetter(0))]
         marks = ", ".join("?" * (1 + len(names)))
         # As text and tuples: SQLAlchemy's own form of many rows costs more than SQLite itself.
         done = connection.exec_driver_sql(
@@ -72,9 +71,11 @@ def insert_missing(
 
 
 def merge_cases(
-    connection: Connection, sweep: str, rows: list[Values], attempts: list[Values], where: str
+    connection: Connection, sweep: str, rows: list[Line], attempts: list[Values], where: str
 ) -> None:
-    """Merge rows of different cases; `attempts` are all of those that have several among them.
+    """Merge rows of different cases, the values of CASE_COLUMNS each.
+
+    `attempts` are all of those cases that have several among them.
 
     *Raises* StoreError when a case id has other params than the row that has it.
     """
@@ -142,7 +143,7 @@ def advance(
         connection.execute(statement, further)
 
 
-def _staged(table: Table, names: list[str]) -> Table:
+def _staged(table: Table, names: Sequence[str]) -> Table:
     """The table of one transaction alone into which rows go before they are merged."""
     return Table(
         f"staged_{table.name}",
@@ -153,20 +154,19 @@ def _staged(table: Table, names: list[str]) -> Table:
     )
 
 
-def _stage(connection: Connection, table: Table, names: list[str], rows: list[Values]) -> Table:
+def _stage(connection: Connection, table: Table, names: Sequence[str], rows: list[Line]) -> Table:
     """Put the rows into `_staged`."""
     staged = _staged(table, names)
     staged.create(connection, checkfirst=False)
-    values = map(itemgetter(*names), rows)
     if connection.dialect.name == "postgresql":
         cursor: Any = connection.connection.cursor()
         with cursor.copy(f"COPY {staged.name} FROM STDIN") as copy:
-            for row in values:
+            for row in rows:
                 copy.write_row(row)
     else:
         marks = ", ".join("?" * len(names))
         insert = f"INSERT INTO {staged.name} VALUES ({marks})"  # noqa: S608  # names of ours
-        connection.exec_driver_sql(insert, list(values))
+        connection.exec_driver_sql(insert, rows)
     return staged
 
 
@@ -228,7 +228,9 @@ def _different_attempts(row: Row[Any]) -> list[Values]:
 
 def _count_attempts(connection: Connection, sweep: str, several: list[Values]) -> None:
     """Note attempts of cases that have several, and renumber those that are rows."""
-    insert_missing(connection, sweep, schema.attempts, ["case_id", *ATTEMPT], several)
+    names = ("case_id", *ATTEMPT)
+    lines = list(map(itemgetter(*names), several))
+    insert_missing(connection, sweep, schema.attempts, names, lines)
     cases, table = schema.cases.c, schema.attempts.c
     not_later = tuple_(*(table[name] for name in ATTEMPT)) <= tuple_(
         *(cases[name] for name in ATTEMPT)

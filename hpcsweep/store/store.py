@@ -15,6 +15,7 @@ from hpcsweep.errors import StoreError
 from hpcsweep.files import PRIVATE_FILE
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Reason, Status
+from hpcsweep.rows import Line
 from hpcsweep.store import merging, migrations, schema
 from hpcsweep.store.engine import Database
 from hpcsweep.store.location import parse_url
@@ -25,7 +26,7 @@ CASE_ID_DIGITS = 16
 # Rows that are read in one transaction, and held in memory.
 ROWS_AT_ONCE = 5000
 # Variables of one query; older builds of SQLite allow 999.
-PATHS_AT_ONCE = 500
+NAMES_AT_ONCE = 500
 
 
 @dataclass(kw_only=True, slots=True)
@@ -34,13 +35,13 @@ class Batch:
 
     # Fingerprint of the manifest whose indices `places` are.
     manifest: str
-    # One for each case: the highest record of it.
-    cases: list[Row] = field(default_factory=list)
+    # One for each case: the values of `rows.CASE_COLUMNS`, from the highest record of it.
+    cases: list[Line] = field(default_factory=list)
     # All attempts of the cases that have several here: case id, generation, submission, restart
     # and token.
     attempts: list[Row] = field(default_factory=list)
-    # One for each index.
-    places: list[Row] = field(default_factory=list)
+    # Case id by index.
+    places: dict[int, str] = field(default_factory=dict)
     starts: list[Row] = field(default_factory=list)
     verdicts: list[Row] = field(default_factory=list)
     # (path, first byte, end, count of torn lines) of each piece of a journal, in their order.
@@ -53,8 +54,9 @@ class SweepStore:
     * Any number of processes, on SQLite of one host, use it at once; sweeps that share a database
       do not see each other.
     * Every method is one transaction, all of it or nothing, on a connection of its own; while a
-      PostgreSQL is away it is tried again for `patience_s` seconds. `rows` alone is a transaction
-      for each page: of a row that is changed meanwhile it gives the old or the new form, once.
+      PostgreSQL is away it is tried again for `patience_s` seconds. `rows`, and what `reorder`
+      reads first, take one for each page: of a row that is changed meanwhile `rows` gives the old
+      or the new form, once.
     * `merge` is idempotent and commutative: batches may come twice, in any order, from several
       processes, and the rows are those of one batch with everything. Of two records about a case
       the one with the higher rank is its row; its attempt number counts all that are known.
@@ -136,7 +138,8 @@ class SweepStore:
                 return False
             merging.merge_cases(connection, self._sweep, batch.cases, batch.attempts, self.where)
             names = ["idx", "case_id"]
-            merging.insert_missing(connection, self._sweep, schema.places, names, batch.places)
+            places = list(batch.places.items())
+            merging.insert_missing(connection, self._sweep, schema.places, names, places)
             started, judged = ("host", "job_id", "time"), ("status", "reason")
             merging.merge_tasks(connection, self._sweep, batch.starts, "start_rank", started)
             merging.merge_tasks(connection, self._sweep, batch.verdicts, "verdict_rank", judged)
@@ -196,15 +199,15 @@ class SweepStore:
         table = schema.journals.c
         query = select(table.path, table.position).where(table.sweep == self._sweep)
         some = None if paths is None else list(paths)
-        if some is not None and len(some) <= PATHS_AT_ONCE:
+        if some is not None and len(some) <= NAMES_AT_ONCE:
             query = query.where(table.path.in_(some))
         return {row.path: row.position for row in self._all(query)}
 
-    def torn(self) -> int:
-        """Count of damaged journal lines that were passed over."""
+    def torn(self) -> dict[str, int]:
+        """Count of lines that were passed over, by journal, of those that have some."""
         table = schema.journals.c
-        query = select(func.sum(table.torn)).where(table.sweep == self._sweep)
-        return int(self._all(query)[0][0] or 0)
+        query = select(table.path, table.torn).where(table.sweep == self._sweep, table.torn > 0)
+        return {row.path: row.torn for row in self._all(query.order_by(table.path))}
 
     def counts(self) -> dict[tuple[str, str | None], int]:
         """Count of indices by (status, reason), of those that any attempt began."""
@@ -276,8 +279,10 @@ class SweepStore:
         return rows or list(self.rows(where=table.case_id.startswith(case, autoescape=True)))
 
     def tasks(self) -> list[Row]:
-        """What is known of each array task."""
-        return self._mappings(select(schema.tasks).where(schema.tasks.c.sweep == self._sweep))
+        """What is known of each array task, in the order of submissions and chunks."""
+        table = schema.tasks.c
+        query = select(schema.tasks).where(table.sweep == self._sweep)
+        return self._mappings(query.order_by(table.submission, table.chunk))
 
     def reorder(
         self, known: str | None, manifest: str, place: Callable[[Row], int | None] | None
@@ -285,29 +290,53 @@ class SweepStore:
         """Take over the index order of another manifest, all at once.
 
         `place` gives the index of a row of case id, params and replicate; None says that the
-        order is the same. False, and nothing done, when the store's manifest is not `known`.
+        order is the same. It may take its time: nobody is kept waiting but for cases that are
+        merged meanwhile. False, and nothing done, when the store's manifest is not `known`.
         """
-        table = schema.sweeps
+        places: dict[str, int | None] = {}
+        if place is not None:
+            places = {row["case_id"]: place(row) for row in self._identities()}
 
         def work(connection: Connection) -> bool:
             if connection.scalar(self._manifest_query().with_for_update()) != known:
                 return False
             if place is not None:
-                self._replace_places(connection, place)
+                self._replace_places(connection, places, place)
+            table = schema.sweeps
             mine = table.update().where(table.c.sweep == self._sweep)
             connection.execute(mine.values(manifest=manifest))
             return True
 
         return self._database.write(work)
 
-    def _replace_places(self, connection: Connection, place: Callable[[Row], int | None]) -> None:
+    def _identity(self) -> Select[Any]:
+        cases = schema.cases.c
+        columns = (cases.case_id, cases.params, cases.replicate)
+        return select(*columns).where(cases.sweep == self._sweep).order_by(cases.case_id)
+
+    def _identities(self) -> Iterator[Row]:
+        """What names each case; a transaction for each page."""
+        found = self._mappings(self._identity().limit(ROWS_AT_ONCE))
+        while found:
+            yield from found
+            later = schema.cases.c.case_id > found[-1]["case_id"]
+            found = self._mappings(self._identity().where(later).limit(ROWS_AT_ONCE))
+
+    def _replace_places(
+        self,
+        connection: Connection,
+        places: dict[str, int | None],
+        place: Callable[[Row], int | None],
+    ) -> None:
         cases, table = schema.cases.c, schema.places
-        query = select(cases.case_id, cases.params, cases.replicate).where(
-            cases.sweep == self._sweep
-        )
-        found = [(place(dict(row)), row["case_id"]) for row in connection.execute(query).mappings()]
+        known = connection.scalars(select(cases.case_id).where(cases.sweep == self._sweep))
+        new = [case_id for case_id in known if case_id not in places]
+        for start in range(0, len(new), NAMES_AT_ONCE):
+            some = cases.case_id.in_(new[start : start + NAMES_AT_ONCE])
+            for row in connection.execute(self._identity().where(some)).mappings():
+                places[row["case_id"]] = place(dict(row))
         connection.execute(table.delete().where(table.c.sweep == self._sweep))
-        rows = [{"idx": index, "case_id": case} for index, case in found if index is not None]
+        rows = [(index, case) for case, index in places.items() if index is not None]
         merging.insert_missing(connection, self._sweep, table, ["idx", "case_id"], rows)
 
     def _manifest_query(self) -> Select[Any]:

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 
 from hpcsweep.store import SweepStore
-from hpcsweep.store.store import Batch
 from hpcsweep.where import Field, parse
 from tests.support.backends import Backend, backend
 from tests.support.postgres import database, postgres
+from tests.support.rows import MANIFEST, batch
 
 __all__ = ["backend", "database", "postgres"]
 
-MANIFEST = "1111111111111111"
 # A value of each kind, and those that a database may take for each other.
 VALUES: list[Any] = [
     0, 1, 1.0, 1.5, -2, 1e16, 10**18, 1e300, True, False, None, "1", "", "a", "B", "b", "ä", "true",
@@ -70,12 +69,12 @@ def store(backend: Backend) -> SweepStore:
     """One case for each value."""
     found = backend.store()
     found.create("s", MANIFEST)
-    made = Batch(manifest=MANIFEST)
+    rows: list[dict[str, Any]] = []
     for index, value in enumerate(VALUES):
         metrics = {"n": {"a": 7 if index == 1 else index}} | (
             {"o'd $.d": "q"} if index == 3 else {}
         )
-        made.cases.append(
+        rows.append(
             {
                 "case_id": f"{index:016x}", "rank": "r", "reason": None, "tags": "[]",
                 "params": json.dumps({"x": value}, ensure_ascii=False), "error": None,
@@ -87,8 +86,7 @@ def store(backend: Backend) -> SweepStore:
                 "code_digest": None, "task_id": None,
             }
         )  # fmt: skip
-        made.places.append({"idx": index, "case_id": f"{index:016x}"})
-    assert found.merge(made)
+    assert found.merge(batch(*rows))
     return found
 
 

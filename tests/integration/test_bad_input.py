@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from hpcsweep.journal import decode, encode
 from hpcsweep.records import ParamCase
 from hpcsweep.sources import GridSource
 from tests.support import clusters
@@ -621,6 +622,20 @@ def test_a_store_of_a_newer_program(here: Here, sweep: Path) -> None:
     holds(here.refuses(STORE, "status", "s"), "99", "newer hpcsweep")
 
 
+def test_a_record_of_another_sweep_is_named(here: Here, sweep: Path) -> None:
+    journal = min(sweep.glob("journal/*/*/*.jsonl"))
+    records = map(decode, journal.read_bytes().splitlines())
+    (record, *_) = (found for found in records if found and found["kind"] == "begin")
+    del record["crc"]
+    with journal.open("ab") as stream:
+        stream.write(encode(record | {"index": 7}) + b"half of a line\n")
+    holds(here.does("status", "s"), "2 journal lines were passed over, in 1 journals")
+    told = here.cli("ingest", "s", code=0).output
+    holds(told, "2 cases in the store, 2 journal lines passed over", f"{journal.name}, line")
+    holds(told, "it has index 7 of 2 of", "it is damaged")
+    assert json.loads(here.does("status", "s", "--json"))["torn_lines"] == 2
+
+
 def test_what_is_derived_may_hold_anything(here: Here, sweep: Path) -> None:
     for name in ("cluster.json", "submit.lock", ".cluster.lock"):
         for content in ("", "[]", "{", '{"alive": 3}', "\0\xff"):
@@ -629,7 +644,7 @@ def test_what_is_derived_may_hold_anything(here: Here, sweep: Path) -> None:
                 assert here.cli(*command).exit_code == 0, (name, content, command)
     here.write("outputs/s/journal/0001/stray", "x")
     here.write("outputs/s/journal/0001/0/9.0.0123456789abcdef.jsonl", "not a record\n")
-    assert "1 damaged journal lines were passed over" in here.cli("status", "s").stdout
+    assert "1 journal lines were passed over" in here.cli("status", "s").stdout
 
 
 SELECTIONS: dict[str, tuple[int, list[str], tuple[str, ...]]] = {

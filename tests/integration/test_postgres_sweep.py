@@ -123,7 +123,7 @@ def test_a_task_that_cannot_reach_it_says_so_and_keeps_its_journal(
 ) -> None:
     monkeypatch.setenv("SWEEP_DATABASE", database.url)
     made = MadeSweep(tmp_path, grid(x=[1, 2]), store="SWEEP_DATABASE")
-    made.plan(chunk_size=2, ingest=True, ingest_deadline_s=1.0)
+    made.plan(chunk_size=2, ingest=True)
     with ingest.fresh_store(made.directory):
         pass
     monkeypatch.setenv("SWEEP_DATABASE", database.url.replace(database.password, "wrong-canary"))

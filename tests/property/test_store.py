@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpcsweep.indexset import IndexSet
+from hpcsweep.rows import CASE_COLUMNS
 from hpcsweep.store import SweepStore
 from hpcsweep.store.store import Batch
-from tests.support.rows import MANIFEST, case
+from tests.support.rows import MANIFEST, batch, case
 
 # Local, and without a disk to wait for.
 MEMORY = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
@@ -33,12 +34,12 @@ class Model:
     tasks: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def merge(self, batch: Batch) -> None:
-        for row in batch.cases:
+        for line in batch.cases:
+            row = dict(zip(CASE_COLUMNS, line, strict=True))
             known = self.cases.get(row["case_id"])
             if known is None or row["rank"] > known["rank"]:
                 self.cases[row["case_id"]] = row
-        for place in batch.places:
-            self.places.setdefault(place["idx"], place["case_id"])
+        self.places = batch.places | self.places
         for row, rank, names in (
             *((row, "start_rank", ("host", "job_id", "time")) for row in batch.starts),
             *((row, "verdict_rank", ("status", "reason")) for row in batch.verdicts),
@@ -68,15 +69,15 @@ def batches(draw: st.DrawFn) -> Batch:
         rank = f"{by:06d}{base['rank'][6:]}"
         metrics = json.dumps({"by": by})
         rows.append(base | {"rank": rank, "generation": by, "status": status, "metrics": metrics})
-    places = [
-        {"idx": index, "case_id": row["case_id"]}
+    places = {
+        index: row["case_id"]
         for row in rows
         for index in draw(
             st.lists(st.sampled_from([0, 10, 20]), min_size=1, max_size=2, unique=True).map(
                 lambda tens, row=row: [ten + int(row["case_id"], 16) for ten in tens]
             )
         )
-    ]
+    }
     task = {"submission": 1, "job_id": "1", "host": None, "time": None, "status": None,
             "reason": None, "start_rank": "", "verdict_rank": ""}  # fmt: skip
     ranks = draw(st.lists(st.tuples(st.booleans(), st.integers(0, 1), st.integers(0, 3))))
@@ -89,7 +90,7 @@ def batches(draw: st.DrawFn) -> Batch:
                 "status": "interrupted", "reason": f"r{n}"}
         for is_start, chunk, n in ranks if not is_start
     ]  # fmt: skip
-    return Batch(manifest=MANIFEST, cases=rows, places=places, starts=starts, verdicts=verdicts)
+    return batch(*rows, places=places, starts=starts, verdicts=verdicts)
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +105,9 @@ def test_the_store_is_its_model(store: SweepStore, found: list[Batch], page: int
     store.clear()
     store.create("s", MANIFEST)
     model = Model()
-    for batch in [*found, *found[::2]]:  # some of them twice
-        assert store.merge(batch)
-        model.merge(batch)
+    for made in [*found, *found[::2]]:  # some of them twice
+        assert store.merge(made)
+        model.merge(made)
     rows = list(store.rows(batch=page))
     assert [row["idx"] for row in rows] == [index for index, _ in model.rows()]
     for row, (_, known) in zip(rows, model.rows(), strict=True):

@@ -36,7 +36,7 @@ chunk: 7
 store: sqlite
 runs: none
 case_timeout: 1.5
-share: group
+share: private
 """
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from operator import itemgetter
 from typing import Any
 
+from hpcsweep.rows import CASE_COLUMNS
 from hpcsweep.store import schema
 from hpcsweep.store.store import Batch
 
@@ -37,5 +39,7 @@ def better(row: dict[str, Any], by: int = 1, **fields: Any) -> dict[str, Any]:
 
 
 def batch(*rows: dict[str, Any], **fields: Any) -> Batch:
-    places = [{"idx": int(row["case_id"], 16), "case_id": row["case_id"]} for row in rows]
-    return Batch(**({"manifest": MANIFEST, "cases": list(rows), "places": places} | fields))
+    """These rows of `cases`, each at the index that is its case id, unless `fields` say more."""
+    places = {int(row["case_id"], 16): row["case_id"] for row in rows}
+    lines = list(map(itemgetter(*CASE_COLUMNS), rows))
+    return Batch(**({"manifest": MANIFEST, "cases": lines, "places": places} | fields))

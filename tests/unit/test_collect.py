@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,19 @@ def test_a_file_appears_whole(tmp_path: Path) -> None:
     with pytest.raises(SweepError, match="cannot be written: No such file"):
         formats.write(["x"], tmp_path / "none" / "out.csv", io.StringIO())
     assert [one.name for one in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_what_is_no_file_is_written_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        formats.write(["one\n"], pipe, io.StringIO())
+        assert os.read(reader, 100) == b"one\n"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    assert [one.name for one in tmp_path.iterdir()] == ["pipe.csv"]
 
 
 def test_a_table_of_nothing_has_its_header(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from hpcsweep import ingest
-from hpcsweep.errors import JournalError, StoreError
+from hpcsweep.errors import StoreError, SweepError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.ingest import STORE_NAME, Ingest, fresh_store
 from hpcsweep.journal import JournalWriter
@@ -173,7 +173,7 @@ def test_a_journal_that_grows_is_read_from_where_it_was(made: MadeSweep) -> None
         stream.write(b"torn\n")
     with fresh_store(made.directory) as store:
         assert store.positions()[name] == size + 5
-        assert store.torn() == 1
+        assert store.torn() == {name: 1}
         assert len(list(store.rows())) == 5
 
 
@@ -353,6 +353,55 @@ def test_nothing_new_is_nothing_published(network: MadeSweep) -> None:
     assert (network.path / STORE_NAME).stat().st_ino == inode
 
 
+def test_a_killed_copy_is_in_nobodys_way(network: MadeSweep) -> None:
+    brought_up_to_date(network)
+    old, new = (network.path / f".{STORE_NAME}.{name}" for name in ("old", "new"))
+    for path in (old, new):
+        path.write_bytes(b"half of a copy")
+    os.utime(old, (1e9, 1e9))
+    brought_up_to_date(network, rebuild=True)
+    assert (old.exists(), new.exists()) == (False, True)  # the one may still be written
+
+
+def test_a_copy_that_cannot_be_made(network: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = brought_up_to_date(network)
+    network.run(0, restart=1)
+    shared = (network.path / STORE_NAME).read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", full)
+        with pytest.raises(StoreError, match="cannot be copied to this host: No space left") as one:
+            brought_up_to_date(network)
+        assert "set TMPDIR" in one.value.next_step
+    with monkeypatch.context() as patch:
+        patch.setattr("hpcsweep.files.write_all", full)
+        with pytest.raises(SweepError, match=r"cannot be written: No space left"):
+            brought_up_to_date(network)
+    assert (network.path / STORE_NAME).read_bytes() == shared
+    assert [one.name for one in network.path.glob(f"*{STORE_NAME}*")] == [STORE_NAME]
+    assert not any(Path(os.environ["TMPDIR"]).iterdir())
+    assert brought_up_to_date(network) != before
+
+
+def test_a_copy_is_durable_before_it_takes_the_place(
+    network: MadeSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+
+        def noted(*arguments: Any, name: str = name, real: Any = real) -> None:
+            done.append(name)
+            real(*arguments)
+
+        monkeypatch.setattr(os, name, noted)
+    brought_up_to_date(network)
+    assert "fsync replace fsync" in " ".join(done)
+
+
 def test_a_rebuild_there(network: MadeSweep) -> None:
     before = brought_up_to_date(network)
     (network.path / STORE_NAME).write_bytes(b"no database" * 100)
@@ -374,15 +423,40 @@ def test_a_task_writes_nothing_there(network: MadeSweep, monkeypatch: pytest.Mon
 # --- journals that do not fit --------------------------------------------------------------------
 
 
-def test_a_journal_of_another_program(made: MadeSweep) -> None:
-    record = {"kind": "begin", "v": 1, "manifest": made.manifest.fingerprint,
-              "attempt": [0, 1, 0, "a" * 16], "chunk": 0, "index": 1,
-              "case_id": "0" * 16, "started": "t"}  # fmt: skip
-    writer = JournalWriter(made.directory.journal_root / "0001" / "0" / "9.0.x.jsonl")
-    writer.append(record)
+# What a journal may hold that is whole, and cannot be of this sweep; and what is said of it.
+MISFITS: dict[str, tuple[dict[str, Any], str]] = {
+    "another case": ({"case_id": "0" * 16}, "it says that index 1 is case 0000000000000000"),
+    "no such index": ({"index": 5}, "it has index 5 of 5"),
+    "an index below 0": ({"index": -1}, "it has index -1 of 5"),
+    "an index that is none": ({"index": None}, "it is not as this program writes one: TypeError("),
+}
+
+
+@pytest.mark.parametrize("kind", ["begin", "end", "same"])
+@pytest.mark.parametrize("which", MISFITS)
+def test_a_record_that_does_not_fit_costs_itself_alone(
+    made: MadeSweep, which: str, kind: str
+) -> None:
+    changed, said = MISFITS[which]
+    before = brought_up_to_date(made)
+    record = {"kind": kind, "v": 1, "manifest": made.manifest.fingerprint, "status": "complete",
+              "attempt": [7, 1, 0, "a" * 16], "chunk": 0, "index": 1, "word": 2,
+              "case_id": made.source[1].case_id, "started": "t"}  # fmt: skip
+    name = "0001/0/9.0.x.jsonl"
+    writer = JournalWriter(made.directory.journal_root / name)
+    writer.append(record | changed)
+    # What comes after it is taken in.
+    writer.append({**record, "kind": "end", "metrics": {"y": "after"}})
     writer.close()
-    with pytest.raises(JournalError, match="says that index 1 is case 0000000000000000"):
-        brought_up_to_date(made)
+    for rebuild in (False, True):
+        with fresh_store(made.directory, rebuild=rebuild) as store:
+            assert store.torn() == {name: 1}
+            assert [row["metrics"] for row in store.rows()][1] == '{"y":"after"}'
+            assert store.indices() == IndexSet.all(5)
+            (why,) = Ingest(made.directory, store).passed_over()
+        assert why.startswith(f"{made.directory.journal_root / name}, line 1: {said}")
+    (made.directory.journal_root / name).unlink()
+    assert brought_up_to_date(made, rebuild=True) == before
 
 
 def test_a_journal_that_disappears(made: MadeSweep) -> None:

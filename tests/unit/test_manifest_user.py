@@ -50,7 +50,7 @@ def test_every_key_arrives_in_the_frozen_manifest(write: Write, tmp_path: Path) 
         store="sqlite",
         runs="none",
         case_timeout_s=1.5,
-        share="group",
+        share="private",
         fingerprint=manifest.fingerprint,
     )
     assert len(source) == 18
@@ -228,6 +228,7 @@ def test_the_error_counts_and_lists_them(write: Write) -> None:
         ("store: 'postgresql://me:@db/x'", "store: holds a password, which"),
         ("store: 'postgresql:///x?password=$PASSWORD'", "store: holds a password, which"),
         ("store: 'postgresql:///x?sslpassword='", "store: holds a password, which"),
+        ("share: group", "share: 'group' cannot be kept"),
         ("runs: al", "runs: is the text 'al'. Did you mean 'all'?"),
         ("runs:", "runs: is empty. Did you mean 'none'?"),
         ("share: public", "share: is the text 'public'."),

@@ -15,6 +15,7 @@ from hpcsweep import status as module
 from hpcsweep.cluster.slurm import Limits
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.indexset import IndexSet
+from hpcsweep.journal import encode
 from hpcsweep.records import Status
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid, randint, random
@@ -122,11 +123,25 @@ def test_two_indices_of_one_case_count_twice(tmp_path: Path) -> None:
     assert look(made, {}).counts[Status.COMPLETE] == 8
 
 
+def test_a_second_look_reads_no_old_bytes(made: MadeSweep) -> None:
+    before = look(made, {})
+    (journal,) = made.directory.journal_dir(1).rglob("*.jsonl")
+    (record,) = (found for found in made.records("end") if found.get("index") == 1)
+    # Were they read again, this would win over all that is known.
+    forged = encode(record | {"attempt": [9, 1, 0, "f" * 16], "status": "failed", "word": 2})
+    size = journal.stat().st_size
+    journal.write_bytes(forged + b"\n" * (size - len(forged)))
+    assert journal.stat().st_size == size
+    assert look(made, {}).counts == before.counts
+    made.directory.path.joinpath("store.sqlite3").unlink()
+    assert look(made, {}).counts != before.counts
+
+
 def test_damaged_lines_are_told(made: MadeSweep) -> None:
     (journal,) = made.directory.journal_dir(1).rglob("*.jsonl")
     with journal.open("ab") as stream:
         stream.write(b"torn\nand another\n")
-    assert look(made, {}).torn == 2
+    assert list(look(made, {}).torn.values()) == [2]
 
 
 def test_the_document(made: MadeSweep) -> None:
