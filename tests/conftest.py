@@ -91,6 +91,7 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     """Hide what this machine and its user have set; a home and a short TMPDIR for each test."""
     tmp_path_factory.getbasetemp()  # made on first use, so not below the TMPDIR of one test
     home = Path(tempfile.mkdtemp(prefix="ht-", dir="/tmp"))
+    before = dict(os.environ)
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(FOREIGN_PREFIXES) or name in FOREIGN_NAMES:
@@ -102,6 +103,9 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         patch.setenv("TMPDIR", str(home / "tmp"))
         patch.setattr(tempfile, "tempdir", None)  # where it remembers an earlier TMPDIR
         yield
+    # What a test had run here may have set more: thread variables, by a case that ran in place.
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
     shutil.rmtree(home, ignore_errors=True)  # a child that outlives its test may still write
 
 

@@ -155,7 +155,7 @@ def test_the_dict_of_every_kind_of_source(source: ParameterSource, tmp_path: Pat
     "keys",
     [
         {"chunk": "auto"},
-        {"chunk": 5, "replicates": 3, "seed": -1, "cpus_per_case": 2, "share": "group"},
+        {"chunk": 5, "replicates": 3, "seed": -1, "cpus_per_case": 2, "share": "private"},
         {"case_timeout": 0.5},
         {"case_timeout": "01:00:00"},
         {"store": "HPCSWEEP_DB"},
