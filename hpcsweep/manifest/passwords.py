@@ -56,7 +56,8 @@ def gives_secret(text: str) -> bool:
 def refuse_passwords(value: Any, mistakes: Mistakes) -> None:
     """Add a mistake for every text with a password in it, except the store, which has its own."""
     for path, text in _texts(value):
-        if path[:1] in (("setup",), ("command",)) and gives_secret(text):
+        before = _before(path, value)  # --password, and what follows it
+        if path[:1] in (("setup",), ("command",)) and gives_secret(f"{before}{text}"):
             mistakes.add(
                 path,
                 "holds what looks like a secret, which would be written into files that stay",
@@ -69,6 +70,14 @@ def refuse_passwords(value: Any, mistakes: Mistakes) -> None:
                 "holds a URL with a password or token, which would be written into files that stay",
                 "Use a service file, a password file or an environment variable.",
             )
+
+
+def _before(path: Where, value: Any) -> str:
+    """The option of a command that an argument belongs to, with a space behind it."""
+    if len(path) != 2 or path[0] != "command" or not isinstance(path[1], int) or not path[1]:
+        return ""
+    option = value["command"][path[1] - 1]
+    return f"{option} " if isinstance(option, str) and option.startswith("--") else ""
 
 
 def _texts(value: Any) -> Iterator[tuple[Where, str]]:

@@ -115,7 +115,7 @@ def told(
     tmp_path: Path, before: ParameterSource, after: ParameterSource, **more: Any
 ) -> Difference:
     made = MadeSweep(tmp_path, before)
-    made.plan(chunk_size=10**6)
+    made.plan(chunk_size=1_000_000)
     made.freeze(after, **more)
     found = difference(made.directory, made.manifest, made.source)
     assert found is not None

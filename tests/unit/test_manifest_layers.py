@@ -149,6 +149,30 @@ def test_what_only_looks_like_a_secret_is_fine(load: Load, line: str) -> None:
     assert load(f"{GOOD}setup: [{json.dumps(line)}]\n").setup[0].text == line
 
 
+@pytest.mark.parametrize(
+    ("argv", "place"),
+    [
+        (["sim", "--password", "hunter2!", "{a}"], "command[2]"),
+        (["sim", "{a}", "--api-key=hunter2!"], "command[2]"),
+        (["sim", "--password", "{a}"], None),
+        (["sim", "--password", "$SECRET", "{a}"], None),
+        (["sim", "--tokens", "hunter2!", "{a}"], None),
+    ],
+)
+def test_a_secret_among_the_arguments_of_a_command(
+    write: Write, argv: list[str], place: str | None
+) -> None:
+    path = write(f"name: x\nsource: {{grid: {{a: [1]}}}}\ncommand: {json.dumps(argv)}\n")
+    if place is None:
+        load_manifest(path)
+        return
+    with pytest.raises(ManifestError) as caught:
+        load_manifest(path)
+    (mistake,) = caught.value.mistakes
+    assert f"{place}: holds what looks like a secret" in mistake
+    assert "hunter2" not in mistake
+
+
 def test_profile_over_file_and_command_line_over_both(write: Write, tmp_path: Path) -> None:
     config = tmp_path / "conf" / "hpcsweep" / "config.yaml"
     config.parent.mkdir(parents=True)
