@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hpcsweep.errors import InputError
@@ -15,6 +16,9 @@ NO_TASK = 4294967294
 # SLURM_BITSTR_LEN's default, and the width of squeue's buffer when the variable is not set.
 DEFAULT_BITSTR_LEN = 64
 _JOB_ID_WIDTH = 31
+
+# Last id less the first one, above which a step is shown as such (22.05).
+_LONG = 10
 
 _INTEGER = re.compile(r"\s*[+-]?\d+")
 # The highest MaxArraySize that Slurm takes: every id that was ever accepted is below it.
@@ -77,6 +81,15 @@ def format_ids(ids: Iterable[int]) -> str:
     if first >= 0:
         parts.append(f"{first}-{last}" if last > first else f"{first}")
     return ",".join(parts)
+
+
+def format_tasks(ids: Sequence[int]) -> str:
+    """Task ids as Slurm shows an array's: `0-12:2` where a long one has one step, else as usual."""
+    if len(ids) > 2 and ids[-1] - ids[0] > _LONG and ids[1] != ids[0] + 1:
+        step = ids[1] - ids[0]
+        if all(after - before == step for before, after in itertools.pairwise(ids)):
+            return f"{ids[0]}-{ids[-1]}:{step}"
+    return format_ids(ids)
 
 
 def cut_ids(text: str, bitstr_len: int = DEFAULT_BITSTR_LEN) -> str:

@@ -15,7 +15,7 @@ from collections import Counter, deque
 from pathlib import Path
 
 from hpcsweep import files
-from hpcsweep.emulator import arrays, config, dependencies, launch, names, processes
+from hpcsweep.emulator import arrays, associations, config, dependencies, launch, names, processes
 from hpcsweep.emulator.events import EventLog
 from hpcsweep.emulator.jobs import FIRST_PRIORITY, Book, Job, Request
 from hpcsweep.emulator.pool import Pool
@@ -34,7 +34,7 @@ class Controller:
         self.log = EventLog(state_dir / names.EVENTS)
         self.jobs = book.jobs
         self.requests = book.requests
-        self.last_id = book.last_id
+        self.last_id = max(book.last_id, settings.first_job_id - 1)
         self.pool = Pool(settings)
         for name, reason in book.nodes.items():
             if name in self.pool.nodes:
@@ -160,7 +160,10 @@ class Controller:
         blocked: set[str] = set()
         pending = [job for job in self.live.values() if job.state == "PENDING"]
         for job in sorted(pending, key=lambda one: (-one.priority, one.id)):
-            self._set_reason(job, self._start_some(job, blocked))
+            reason = self._start_some(job, blocked)
+            self._set_reason(job, reason)
+            if reason == "DependencyNeverSatisfied" and job.request.kill_on_invalid_dep:
+                self.cancel_waiting(job, by=-1)
 
     def _start_some(self, job: Job, blocked: set[str]) -> str:
         """Start the job, or as many of its elements as can; why the rest waits."""
@@ -171,14 +174,18 @@ class Controller:
                 return "Priority"
             if job.throttle and self._running[job.request.id] >= job.throttle:
                 return "JobArrayTaskLimit"
+            if limit := associations.obstacle(self.settings, job, self.occupying):
+                return limit
             node = self.pool.find(job.request)
             if not node:
                 blocked.add(partition)
                 return "Resources"
             is_last = len(job.waiting) <= 1
-            self._start(self.split(job, job.waiting[0]) if job.is_remainder else job, node)
+            task = dependencies.ready_task(job, self.jobs)
+            self._start(self.split(job, task) if job.is_remainder else job, node)
             if is_last:
                 break
+            obstacle = self._dependency(job)
         return obstacle or "None"
 
     @staticmethod
@@ -193,19 +200,25 @@ class Controller:
         request = job.request
         if job.held:
             return job.held
-        state, _ = dependencies.state(job, self.jobs)
-        if state != dependencies.FULFILLED:
-            return "DependencyNeverSatisfied" if state == dependencies.FAILED else "Dependency"
+        if waits := self._dependency(job):
+            return waits
         if job.begin > time.time():
             return "BeginTime"
-        if request.cpus > self.settings.cpus or request.memory > self.settings.mem_mb:
-            return "BadConstraints"
-        partition = self.settings.partition(request.partition)
+        return self.pool.misfit(request) or self._partition_obstacle(job)
+
+    def _partition_obstacle(self, job: Job) -> str:
+        partition = self.settings.partition(job.request.partition)
         if partition is None or partition.state != "UP":
             return "PartitionDown"
-        if partition.max_time and not 0 < request.time_limit <= partition.max_time:
+        if partition.max_time and not 0 < job.time_limit <= partition.max_time:
             return "PartitionTimeLimit"
         return ""
+
+    def _dependency(self, job: Job) -> str:
+        state, _ = dependencies.state(job, self.jobs)
+        if state == dependencies.FULFILLED:
+            return ""
+        return "DependencyNeverSatisfied" if state == dependencies.FAILED else "Dependency"
 
     def _start(self, job: Job, node: str) -> None:
         self.occupy(job, node)
@@ -220,7 +233,7 @@ class Controller:
         self._started[started.pid] = (job, started)
         self.record(job)
         launch.go(started)
-        self._set_limit(job)
+        self.set_limit(job)
 
     def occupy(self, job: Job, node: str) -> None:
         """Give the job its place on the node."""
@@ -228,19 +241,25 @@ class Controller:
         self.pool.take(node, job.request)
         self._running[job.request.id] += 1
 
-    def _set_limit(self, job: Job) -> None:
-        minutes, timers = job.request.time_limit, self.timers
-        if not minutes:
+    @property
+    def occupying(self) -> list[Job]:
+        """The jobs that have a place on a node."""
+        return [job for job in self.live.values() if job.state != "PENDING"]
+
+    def set_limit(self, job: Job) -> None:
+        """Remember when the job's time is over, and when to warn it."""
+        minutes, timers = job.time_limit, self.timers
+        if not minutes or job.state != "RUNNING":
             return
         scale = self.settings.time_scale
         limit = job.started + minutes * 60 * scale
-        timers.at(timers.on_tick(limit), lambda: self._out_of_time(job))
+        timers.at(timers.on_tick(limit), lambda: self._out_of_time(job, minutes))
         if job.request.signal:
             lead = max(job.started, limit - job.request.signal_lead * scale)
             timers.at(timers.on_tick(lead), lambda: self._warn(job))
 
-    def _out_of_time(self, job: Job) -> None:
-        if job.state == "RUNNING":
+    def _out_of_time(self, job: Job, minutes: int) -> None:
+        if job.state == "RUNNING" and job.time_limit == minutes:
             self.kill(job, "TIMEOUT", "TimeLimit", " DUE TO TIME LIMIT")
 
     def _warn(self, job: Job) -> None:
@@ -338,9 +357,11 @@ class Controller:
             request=job.request,
             task=job.task,
             throttle=job.throttle,
-            reason="BeginTime",
+            held=job.held,
+            reason=job.held or "BeginTime",
             waited_for="BeginTime",
-            priority=FIRST_PRIORITY - job.request.id - job.request.nice,
+            priority=0 if job.held else FIRST_PRIORITY - job.request.id - job.request.nice,
+            new_limit=job.new_limit,
             restart=job.restart + 1,
             submitted=now,
             begin=now + self.settings.requeue_delay_s,

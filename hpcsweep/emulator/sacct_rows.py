@@ -92,7 +92,7 @@ def _job_id(job: Job) -> str:
     if not job.is_remainder:
         return str(base)
     limit = f"%{job.throttle}" if job.throttle else ""
-    return f"{base}_[{arrays.format_ids(job.waiting)}{limit}]"
+    return f"{base}_[{arrays.format_tasks(job.waiting)}{limit}]"
 
 
 def _eligible(job: Job) -> float:
@@ -120,7 +120,8 @@ def job_row(job: Job, settings: EmulatorConfig) -> Row:
         "allocnodes": "1" if allocated else "0",
         "alloctres": f"billing={cpus},cpu={cpus},node=1" if allocated else "",
         "cluster": settings.cluster_name,
-        "comment": request.comment,
+        # Kept only with AccountingStoreFlags=job_comment.
+        "comment": "",
         "derivedexitcode": "0:0",
         "eligible": times.stamp(_eligible(job), "Unknown"),
         "exitcode": _exit_code(job.exit_code, job.exit_signal),
@@ -141,8 +142,8 @@ def job_row(job: Job, settings: EmulatorConfig) -> Row:
         "state": _state(job),
         "submit": times.stamp(job.submitted, "Unknown"),
         "submitline": request.submit_line,
-        "timelimit": _limit(request.time_limit),
-        "timelimitraw": str(request.time_limit or "UNLIMITED"),
+        "timelimit": _limit(job.time_limit),
+        "timelimitraw": str(job.time_limit or "UNLIMITED"),
         "uid": str(request.uid),
         "user": request.user,
         "workdir": request.work_dir,

@@ -78,7 +78,8 @@ def test_fields() -> None:
 def test_commands_and_knobs() -> None:
     for name in (*scontrol_cli.CHANGES, "requeue", "ping", "update jobid", "update nodename"):
         assert f"`{name}" in section("scontrol")
-    assert set(commands.CHANGES) == {*scontrol_cli.CHANGES.values(), "requeue", "throttle"}
+    updates = {"requeue", "requeuehold", "throttle", "timelimit"}
+    assert set(commands.CHANGES) == {*scontrol_cli.CHANGES.values(), *updates}
     for name in emulator.EmulatorConfig().to_json():
         assert f"`{name}`" in TEXT
 

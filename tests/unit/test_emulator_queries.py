@@ -208,7 +208,7 @@ def test_partitions_and_nodes(cluster: Emulated) -> None:
 
 def test_a_long_array_is_cut(tmp_path: Path) -> None:
     with Emulated(tmp_path / "long") as cluster:
-        ids = ",".join(str(number) for number in range(0, 400, 3))
+        ids = ",".join(str(number) for number in [*range(0, 400, 3), 401])
         job = cluster.submit("-H", f"--array={ids}", "--wrap", "true")
         assert cluster.out("squeue", "-h", "-o", "%i") == f"{job}_[{ids}"[:31] + "\n"
         whole = cluster.out("squeue", "-h", "-o", "%i", SLURM_BITSTR_LEN="0")
