@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from typing import Any
 
 from hpcsweep.directory import SweepDirectory
@@ -25,8 +26,15 @@ TIMEOUT_S = 600.0
 _SETUP_FAILED = "setup"
 
 
-def preflight(sweep: SweepDirectory, manifest: FrozenManifest, source: ParameterSource) -> str:
+def preflight(
+    sweep: SweepDirectory,
+    manifest: FrozenManifest,
+    source: ParameterSource,
+    environment: Mapping[str, str],
+) -> str:
     """Check a frozen manifest in a fresh interpreter. Returns the digest of the user's code.
+
+    `environment`: what the cluster's programs get on top of ours.
 
     *Raises* TargetError for the target or a setup line, SweepError when the frozen manifest does
     not give the same cases.
@@ -38,7 +46,7 @@ def preflight(sweep: SweepDirectory, manifest: FrozenManifest, source: Parameter
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as output:
         check = [sys.executable, "-P", "-m", "hpcsweep.check"]
         check += [str(answer.fileno()), str(sweep.path), manifest.fingerprint, *map(str, indices)]
-        returncode = _run(manifest, check, answer.fileno(), output.fileno())
+        returncode = _run(manifest, check, environment, (answer.fileno(), output.fileno()))
         answer.seek(0)
         output.seek(0)
         told = answer.read().decode(errors="replace")
@@ -57,12 +65,17 @@ def preflight(sweep: SweepDirectory, manifest: FrozenManifest, source: Parameter
     return digest
 
 
-def _run(manifest: FrozenManifest, check: list[str], answer: int, output: int) -> int:
+def _run(
+    manifest: FrozenManifest, check: list[str], environment: Mapping[str, str],
+    files: tuple[int, int],
+) -> int:  # fmt: skip
     """Run the setup lines and the check to their end, and end whatever they leave behind."""
+    answer, output = files
     argv = ["/bin/bash", "-c", _script(manifest, check, answer)] if manifest.setup else check
     process = subprocess.Popen(
         argv,
         cwd=manifest.root,
+        env=os.environ | environment,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,

@@ -106,6 +106,7 @@ def submit(
     *Raises* every branch of `errors`. *Writes* the sweep directory; on an error before anything
     can have been accepted it leaves nothing that was not there before.
     """
+    connect.prepare(cluster, wish.manifest.resources.options)
     limits = cluster.limits()
     doubt = _Doubt()
     with removed_on_error(wish.path, unless=doubt):
@@ -117,7 +118,7 @@ def submit(
             directory = sweep.manifest_dir(wish.manifest.fingerprint)
             with removed_on_error(directory, unless=doubt):
                 frozen.write(sweep.path, wish.manifest, wish.source)
-                digest = preflight(sweep, wish.manifest, wish.source)
+                digest = preflight(sweep, wish.manifest, wish.source, cluster.environment)
                 act = _Act(wish, sweep, cluster, limits, settings, digest, say)
                 return _submit_missing(act, doubt)
 
@@ -132,7 +133,7 @@ class _Doubt:
         return self.is_raised
 
 
-def check(wish: Wish) -> str:
+def check(wish: Wish, cluster: Slurm) -> str:
     """Check all that a submit checks of manifest and target, and leave nothing behind.
 
     Returns the digest of the user's code. *Raises* TargetError, SweepError.
@@ -140,7 +141,7 @@ def check(wish: Wish) -> str:
     with tempfile.TemporaryDirectory(prefix="hpcsweep-") as temporary:
         sweep = SweepDirectory.create(Path(temporary) / "sweep", wish.manifest.name)
         frozen.write(sweep.path, wish.manifest, wish.source)
-        return preflight(sweep, wish.manifest, wish.source)
+        return preflight(sweep, wish.manifest, wish.source, cluster.environment)
 
 
 def look(

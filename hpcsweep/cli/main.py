@@ -39,7 +39,7 @@ from hpcsweep.unpack import unpack
 
 # As a user meets them; --help lists them in this order.
 ORDER = ("init", "validate", "plan", "run", "submit", "status", "logs", "collect", "plot", "files",
-         "unpack", "retry", "cancel", "ingest", "doctor")  # fmt: skip
+         "unpack", "retry", "cancel", "ingest", "doctor", "emulator")  # fmt: skip
 
 
 class Cli(click.Group):

@@ -83,7 +83,7 @@ def submit_command(
     )  # fmt: skip
     opened = connect.choose(cluster or here.settings.cluster, here.settings)
     if dry_run:
-        digest = check(wish)
+        digest = check(wish, opened)
         limit = opened.limits().max_array_size
         _show_plan(here, wish, opened, limit, script=script, code_digest=digest)
         return

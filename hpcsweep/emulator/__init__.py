@@ -6,21 +6,32 @@ through the programs, as with a real cluster.
 
 from __future__ import annotations
 
-from hpcsweep.emulator.config import EmulatorConfig, Partition
+from hpcsweep.emulator.config import EmulatorConfig, Partition, Qos, from_json, load
 from hpcsweep.emulator.control import (
     default_state_dir,
+    describe,
     ensure,
     environment,
+    exists,
     is_running,
+    run,
     stop,
 )
+from hpcsweep.emulator.widening import widen
 
 __all__ = [
     "EmulatorConfig",
     "Partition",
+    "Qos",
     "default_state_dir",
+    "describe",
     "ensure",
     "environment",
+    "exists",
+    "from_json",
     "is_running",
+    "load",
+    "run",
     "stop",
+    "widen",
 ]

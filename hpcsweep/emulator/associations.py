@@ -19,9 +19,10 @@ _POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and
 def check_names(settings: EmulatorConfig, wanted: dict[str, Any]) -> None:
     """Where accounts or QOS are configured, others are refused. *Raises* ClusterError."""
     account = wanted["account"] or settings.account
-    if settings.accounts and account not in settings.accounts:
+    if settings.strict and settings.accounts and account not in settings.accounts:
         raise ClusterError("Invalid account or account/partition combination specified")
-    if settings.qos and (wanted["qos"] or settings.default_qos) not in _by_name(settings):
+    qos = wanted["qos"] or settings.default_qos
+    if settings.strict and settings.qos and qos not in _by_name(settings):
         raise ClusterError("Invalid qos specification")
 
 

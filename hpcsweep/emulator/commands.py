@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from hpcsweep.emulator import arrays, dependencies, launch, names
+from hpcsweep.emulator import arrays, config, dependencies, launch, names
 from hpcsweep.emulator.admission import refused, submit
 from hpcsweep.emulator.controller import Controller
 from hpcsweep.emulator.jobs import REQUEUED_HELD, Job
@@ -88,6 +89,7 @@ def cluster(controller: Controller, _: dict[str, Any]) -> dict[str, Any]:
         "nodes": nodes,
         "booted": controller.timers.started,
         "busy": controller.is_busy,
+        "states": dict(Counter(job.state for job in controller.jobs.values())),
         "next_id": controller.last_id + 1,
         "conf": str(controller.state_dir / names.SLURM_CONF),
         "now": time.time(),
@@ -261,6 +263,14 @@ def update_node(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]
     return {}
 
 
+def reconfigure(controller: Controller, _: dict[str, Any]) -> dict[str, Any]:
+    """Read the configuration again; nodes only grow, and jobs go on."""
+    controller.settings = config.load(controller.state_dir)
+    controller.pool.grow(controller.settings)
+    controller.is_dirty = True
+    return {}
+
+
 def ping(_: Controller, __: dict[str, Any]) -> dict[str, Any]:
     """It lives."""
     return {}
@@ -286,4 +296,5 @@ VERBS: dict[str, Callable[[Controller, dict[str, Any]], dict[str, Any]]] = {
     "matching": matching,
     "change": change,
     "update_node": update_node,
+    "reconfigure": reconfigure,
 }

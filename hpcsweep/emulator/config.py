@@ -48,6 +48,8 @@ class EmulatorConfig:
     """How an emulated cluster looks and behaves. Defaults are Slurm's own where it has one."""
 
     cluster_name: str = "emulated"
+    # Whether nothing is made on demand, and accounts and QOS that are not listed are refused.
+    strict: bool = False
     # Nodes are n1, n2, ...; each has `cpus` CPUs and `mem_mb` megabytes for --mem.
     nodes: int = 4
     cpus: int = 4
@@ -56,7 +58,7 @@ class EmulatorConfig:
     partitions: tuple[Partition, ...] = (Partition(name="main"),)
     # Of a job that names none; empty for a user without association.
     account: str = ""
-    # Those that exist; where there are none, every name is taken (AccountingStorageEnforce=none).
+    # Those that exist; with `strict`, and where there are some, others are refused.
     accounts: tuple[str, ...] = ()
     # The same for QOS; the first one is the default.
     qos: tuple[Qos, ...] = ()

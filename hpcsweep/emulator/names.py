@@ -22,6 +22,8 @@ SLURM_CONF = "slurm.conf"
 VERSION = "22.05.8"
 # Programs that exist here, and Slurm's others, which refuse: the real ones must not be reached
 # from a shell that has the emulated cluster first on its PATH.
+# What stands in for the shell function of environment modules: it says what it would load.
+MODULE = "module"
 PROGRAMS = ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo")
 REFUSED = (
     *("srun", "salloc", "sacctmgr", "sattach", "sbcast", "sdiag"),

@@ -31,6 +31,18 @@ class Pool:
             for name in settings.node_names
         }
 
+    def grow(self, settings: EmulatorConfig) -> None:
+        """Larger and more nodes, as the new configuration has them."""
+        old, self._settings = self._settings, settings
+        more = Counter(gres_counts(settings.gres))
+        more.subtract(gres_counts(old.gres))
+        for node in self.nodes.values():
+            node.free_cpus += settings.cpus - old.cpus
+            node.free_mem_mb += settings.mem_mb - old.mem_mb
+            node.free_gres.update(more)
+        fresh = Pool(settings).nodes
+        self.nodes |= {name: node for name, node in fresh.items() if name not in self.nodes}
+
     def find(self, request: Request) -> str:
         """The first node that has room; empty when none has."""
         for node in self.nodes.values():

@@ -32,7 +32,7 @@ STARTS_PROCESSES = (
 READS_ENVIRONMENT = (
     *("settings.py", "cli/options.py", "sweep.py", "execute/", "worker/", "emulator/"),
     # A store's URL may be in no file at all.
-    *("cluster/process.py", "runone.py", "doctor.py", "store/location.py"),
+    *("cluster/process.py", "preflight.py", "runone.py", "doctor.py", "store/location.py"),
 )
 # Where the user's code runs: whatever it raises is its outcome, not a failure of ours.
 CATCHES_ALL = ("execute/child.py", "check.py", "runone.py", "sources/imported.py",
