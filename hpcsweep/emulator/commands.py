@@ -8,7 +8,16 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from hpcsweep.emulator import arrays, config, dependencies, launch, names
+from hpcsweep.emulator import (
+    arrays,
+    config,
+    dependencies,
+    launch,
+    names,
+    recovery,
+    steps,
+    timelimit,
+)
 from hpcsweep.emulator.admission import refused, submit
 from hpcsweep.emulator.controller import Controller
 from hpcsweep.emulator.jobs import REQUEUED_HELD, Job
@@ -144,7 +153,8 @@ def _signal(
             controller.signal_shell(job, number)
         elif job.state == "RUNNING" and asked["full"]:
             controller.signal_all(job, number)
-        # Without -b or -f a signal goes to srun's steps, and there are none.
+        elif job.state == "RUNNING":
+            steps.send(controller, job, number)
     pending = [job for job, _ in living if job.state == "PENDING"]
     arrays_waiting = {one.request.id for one in controller.live.values() if one.is_remainder}
     if pending or any(job.request.id in arrays_waiting for job, _ in living):
@@ -248,7 +258,7 @@ def _throttle(controller: Controller, job: Job, asked: dict[str, Any]) -> str:
 def _limit(controller: Controller, job: Job, asked: dict[str, Any]) -> str:
     if not job.is_final:
         job.new_limit = asked["value"]
-        controller.set_limit(job)
+        timelimit.set_limit(controller, job)
         controller.record(job)
     return "Job has already finished" if job.is_final else ""
 
@@ -258,7 +268,7 @@ def update_node(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]
     for name in asked["nodes"]:
         if name not in controller.pool.nodes:
             raise refused("Invalid node name specified")
-        controller.node_down(name, asked["down"])
+        recovery.node_down(controller, name, asked["down"])
     controller.log.sync()
     return {}
 
@@ -297,4 +307,6 @@ VERBS: dict[str, Callable[[Controller, dict[str, Any]], dict[str, Any]]] = {
     "change": change,
     "update_node": update_node,
     "reconfigure": reconfigure,
+    "step_begin": steps.begin,
+    "step_end": steps.end,
 }

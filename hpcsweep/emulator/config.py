@@ -115,6 +115,11 @@ class EmulatorConfig:
             return self.partitions[0]
         return next((one for one in self.partitions if one.name == name), None)
 
+    def tier(self, name: str) -> int:
+        """The PriorityTier of a partition."""
+        found = self.partition(name)
+        return found.priority_tier if found else 1
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, for `from_json`."""
         return dataclasses.asdict(self)

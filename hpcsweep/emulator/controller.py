@@ -15,7 +15,18 @@ from collections import Counter, deque
 from pathlib import Path
 
 from hpcsweep import files
-from hpcsweep.emulator import arrays, associations, config, dependencies, launch, names, processes
+from hpcsweep.emulator import (
+    arrays,
+    associations,
+    config,
+    dependencies,
+    launch,
+    memory,
+    names,
+    preemption,
+    processes,
+    timelimit,
+)
 from hpcsweep.emulator.events import EventLog
 from hpcsweep.emulator.jobs import FIRST_PRIORITY, Book, Job, Request
 from hpcsweep.emulator.pool import Pool
@@ -51,6 +62,10 @@ class Controller:
         # Elements that occupy a node, by base id: what a throttle limits.
         self._running: Counter[int] = Counter()
         self._released = 0
+        # The srun processes of running jobs and the count of their steps; who is to be preempted.
+        self.sruns: dict[int, list[processes.Process]] = {}
+        self.steps_begun: dict[int, int] = {}
+        self.preempting: set[int] = set()
 
     # -- jobs in and out -------------------------------------------------------------------
 
@@ -159,7 +174,10 @@ class Controller:
         self.is_dirty = False
         blocked: set[str] = set()
         pending = [job for job in self.live.values() if job.state == "PENDING"]
-        for job in sorted(pending, key=lambda one: (-one.priority, one.id)):
+        tier = self.settings.tier
+        for job in sorted(
+            pending, key=lambda one: (-tier(one.request.partition), -one.priority, one.id)
+        ):
             reason = self._start_some(job, blocked)
             self._set_reason(job, reason)
             if reason == "DependencyNeverSatisfied" and job.request.kill_on_invalid_dep:
@@ -179,6 +197,7 @@ class Controller:
             node = self.pool.find(job.request)
             if not node:
                 blocked.add(partition)
+                preemption.make_room(self, job)
                 return "Resources"
             is_last = len(job.waiting) <= 1
             task = dependencies.ready_task(job, self.jobs)
@@ -233,7 +252,8 @@ class Controller:
         self._started[started.pid] = (job, started)
         self.record(job)
         launch.go(started)
-        self.set_limit(job)
+        timelimit.set_limit(self, job)
+        memory.watch(self, job)
 
     def occupy(self, job: Job, node: str) -> None:
         """Give the job its place on the node."""
@@ -245,27 +265,6 @@ class Controller:
     def occupying(self) -> list[Job]:
         """The jobs that have a place on a node."""
         return [job for job in self.live.values() if job.state != "PENDING"]
-
-    def set_limit(self, job: Job) -> None:
-        """Remember when the job's time is over, and when to warn it."""
-        minutes, timers = job.time_limit, self.timers
-        if not minutes or job.state != "RUNNING":
-            return
-        scale = self.settings.time_scale
-        limit = job.started + minutes * 60 * scale
-        timers.at(timers.on_tick(limit), lambda: self._out_of_time(job, minutes))
-        if job.request.signal:
-            lead = max(job.started, limit - job.request.signal_lead * scale)
-            timers.at(timers.on_tick(lead), lambda: self._warn(job))
-
-    def _out_of_time(self, job: Job, minutes: int) -> None:
-        if job.state == "RUNNING" and job.time_limit == minutes:
-            self.kill(job, "TIMEOUT", "TimeLimit", " DUE TO TIME LIMIT")
-
-    def _warn(self, job: Job) -> None:
-        """--signal: without `B:` it goes to srun's steps only, and there are none."""
-        if job.state == "RUNNING" and job.request.signal_batch:
-            self.signal_shell(job, signal.SIGCONT, job.request.signal)
 
     # -- ending ----------------------------------------------------------------------------
 
@@ -292,13 +291,14 @@ class Controller:
         launch.write_message(job, f"*** JOB {job.id} ON {job.node} CANCELLED AT {when}{words} ***")
         self._doomed[job.id] = processes.of_job(job.pid, job.birth)
         processes.send(self._doomed[job.id], signal.SIGCONT, signal.SIGTERM)
-        self.timers.at(job.ended + self.settings.kill_wait_s, lambda: self._kill_rest(job))
+        self.timers.at(job.ended + self.settings.kill_wait_s, lambda: self.kill_rest(job))
 
     def _remaining(self, job: Job) -> list[processes.Process]:
         old = [one for one in self._doomed.get(job.id, []) if processes.is_alive(one)]
         return list(dict.fromkeys([*old, *processes.of_job(job.pid, job.birth)]))
 
-    def _kill_rest(self, job: Job) -> None:
+    def kill_rest(self, job: Job) -> None:
+        """KILL what a job that is being ended still has."""
         if job.state == "COMPLETING":
             processes.send(self._remaining(job), signal.SIGKILL)
 
@@ -316,8 +316,16 @@ class Controller:
             code, number = 0, launch.OUTPUT_SIGNAL
         job.batch_code, job.batch_signal, job.batch_ended = code, number, time.time()
         job.batch_state = "CANCELLED" if number else "FAILED" if code else "COMPLETED"
+        if job.oom:
+            job.batch_state, job.batch_code, job.batch_signal = (
+                "OUT_OF_MEMORY",
+                0,
+                memory.OOM_SIGNAL,
+            )
         if job.state == "COMPLETING":
             self._finish_when_gone(job)
+        elif job.oom:
+            self.over(job, "OUT_OF_MEMORY", "OutOfMemory", 0, memory.OOM_SIGNAL)
         elif number:
             self.over(job, "FAILED", "JobLaunchFailure", 0, number)
         elif code:
@@ -336,6 +344,9 @@ class Controller:
         self.pool.give_back(job.node, job.request)
         self._running[job.request.id] -= 1
         self._doomed.pop(job.id, None)
+        self.sruns.pop(job.id, None)
+        self.steps_begun.pop(job.id, None)
+        self.preempting.discard(job.id)
         job.state, job.reason, job.ending = state, reason, ""
         job.exit_code, job.exit_signal = code, number
         job.ended = job.ended or time.time()
@@ -344,7 +355,11 @@ class Controller:
             files.remove_tree(launch.spool_dir(self.state_dir, job))
         del self.live[job.id]
         self.is_dirty = True
-        if state == "REQUEUED" or (state == "NODE_FAIL" and job.request.requeue):
+        if (
+            state == "REQUEUED"
+            or (state == "NODE_FAIL" and job.request.requeue)
+            or (state == "PREEMPTED" and preemption.runs_again(self, job))
+        ):
             self.run_again(job)
         else:
             self.forget_later(job)
@@ -370,15 +385,3 @@ class Controller:
         self.record(again)
         self.wake_at(again.begin)
         self.is_dirty = True
-
-    def node_down(self, name: str, reason: str) -> None:
-        """A node fails, or is back for an empty reason."""
-        self.pool.nodes[name].down = reason
-        self.log.append({"e": "node", "name": name, "down": reason})
-        self.is_dirty = True
-        if not reason:
-            return
-        words = " DUE TO NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS"
-        for job in [one for one in self.live.values() if one.node == name]:
-            self.kill(job, "NODE_FAIL", "NodeDown", words)
-            self._kill_rest(job)

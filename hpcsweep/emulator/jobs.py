@@ -131,6 +131,8 @@ class Job:
     batch_code: int = 0
     batch_signal: int = 0
     batch_ended: float = 0
+    # Whether the kernel killed a process of it for want of memory.
+    oom: bool = False
     cancelled_by: int = -1
     # Minutes, where it was changed after the submission; -1 where not.
     new_limit: int = -1
@@ -184,6 +186,8 @@ class Book:
         # Every run with the time of its last event, by (job id, restart count); only Slurm's
         # accounting remembers earlier runs.
         self.runs: dict[tuple[int, int], tuple[Job, float]] = {}
+        # The steps of every run, by their numbers.
+        self.steps: dict[tuple[int, int], dict[int, dict[str, Any]]] = {}
         # Nodes that are not up, with the reason.
         self.nodes: dict[str, str] = {}
         self.last_id = 0
@@ -205,6 +209,9 @@ class Book:
             dropped = set(arrays.parse_array(event["tasks"], arrays.ANY_ID))
             job = self.jobs[event["id"]]
             job.waiting = deque(task for task in job.waiting if task not in dropped)
+        elif kind == "step":
+            steps = self.steps.setdefault((event["id"], event["restart"]), {})
+            steps.setdefault(event["step"], {"started": event["at"]}).update(event)
         elif kind == "node":
             self.nodes.pop(event["name"], None)
             if event["down"]:

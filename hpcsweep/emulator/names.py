@@ -24,9 +24,9 @@ VERSION = "22.05.8"
 # from a shell that has the emulated cluster first on its PATH.
 # What stands in for the shell function of environment modules: it says what it would load.
 MODULE = "module"
-PROGRAMS = ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo")
+PROGRAMS = ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo", "srun", "sacctmgr")
 REFUSED = (
-    *("srun", "salloc", "sacctmgr", "sattach", "sbcast", "sdiag"),
+    *("salloc", "sattach", "sbcast", "sdiag"),
     *("sprio", "sreport", "sshare", "sstat", "strigger"),
 )
 

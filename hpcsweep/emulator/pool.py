@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from hpcsweep.emulator.config import EmulatorConfig
-from hpcsweep.emulator.jobs import Request, gres_counts
+from hpcsweep.emulator.jobs import Job, Request, gres_counts
 
 
 @dataclass(slots=True)
@@ -65,6 +65,19 @@ class Pool:
             return "PartitionConfig"
         is_large = request.cpus > settings.cpus or request.memory > settings.mem_mb
         return "BadConstraints" if is_large else ""
+
+    def would_fit(self, name: str, request: Request, leaving: list[Job]) -> bool:
+        """Whether a node would have room if those jobs were gone."""
+        node = self.nodes[name]
+        gone = [job.request for job in leaving]
+        gres = Counter(node.free_gres)
+        for one in gone:
+            gres.update(gres_counts(one.gres))
+        return (
+            node.free_cpus + sum(one.cpus for one in gone) >= request.cpus
+            and node.free_mem_mb + sum(one.memory for one in gone) >= request.memory
+            and all(gres[key] >= count for key, count in gres_counts(request.gres).items())
+        )
 
     def take(self, name: str, request: Request) -> None:
         """Give a node's CPUs and memory to a job; a node that is no more has none."""

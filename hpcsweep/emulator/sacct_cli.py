@@ -9,7 +9,15 @@ from typing import Any
 
 from hpcsweep.emulator import client, config, events, names, options
 from hpcsweep.emulator.jobs import Book, Job
-from hpcsweep.emulator.sacct_rows import FIELDS, KNOWN, Row, job_row, phantom_rows, step_row
+from hpcsweep.emulator.sacct_rows import (
+    FIELDS,
+    KNOWN,
+    Row,
+    job_row,
+    phantom_rows,
+    srun_row,
+    step_row,
+)
 from hpcsweep.errors import ClusterUnavailable
 
 TABLE = options.table(
@@ -80,9 +88,11 @@ def _rows(state_dir: Path, wanted: dict[str, str]) -> list[Row]:
     for job in sorted(runs, key=_order):
         if job.state == "PENDING" and job.held and not job.restart:
             continue  # a held job has no row
-        rows.append(job_row(job, settings))
+        steps = book.steps.get((job.id, job.restart), {})
+        rows.append(job_row(job, settings, steps))
         if job.started:
             rows.append(step_row(job))
+        rows += [srun_row(job, step) for step in steps.values()]
     if settings.phantom_rows:
         rows += phantom_rows(book, late)
     return [row for row in rows if "allocations" not in wanted or not row["step"]]

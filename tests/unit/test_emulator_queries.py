@@ -152,7 +152,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
             "srun hostname",
             1,
             "",
-            "srun: error: hpcsweep emulator: the program srun is not emulated\n",
+            "srun: error: hpcsweep emulator: srun outside of a job is not emulated\n",
         ),
         ("sinfo", 0, SINFO, ""),
         ("sinfo -h -o '%P %a %D %T %C'", 0, "main* up 4 idle 0/16/0/16\n", ""),
