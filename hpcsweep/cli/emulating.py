@@ -111,3 +111,43 @@ def _place(directory: Path | None) -> Path:
             next_step="Name a new or empty directory.",
         )
     return found
+
+
+@emulator_group.command("fault")
+@click.argument("kind", metavar="KIND")
+@click.option("--job", metavar="JOB", help="Which running job, or element: 12 or 12_3.")
+@click.option("--for", "seconds", type=click.FloatRange(min=0), help="Seconds that it lasts.")
+@click.option("--rate", type=click.FloatRange(0, 1),
+              help="From now on, this share of all chances instead of at once.")  # fmt: skip
+@click.option("--seed", type=int, default=0, help="Decides which ones, with --rate (default: 0).")
+@directory_option
+def fault(
+    kind: str, job: str | None, seconds: float | None, rate: float | None, seed: int,
+    directory: Path | None,
+) -> None:  # fmt: skip
+    """Order a fault: at once, or with --rate from now on; `clear` ends all.
+
+    KIND: node_fail, preempt, out_of_memory, duplicate_start of a job; refuse and submit_timeout of
+    an sbatch; controller_down, controller_slow, accounting_down, accounting_late.
+    """
+    place = _place(directory)
+    emulator.ensure(place)
+    if kind == "clear":
+        emulator.order_faults(place, (), seed=0)
+        click.echo("no faults are ordered")
+        return
+    lasting: dict[str, Any] = {} if seconds is None else {"seconds": seconds}
+    if rate is not None:
+        others = [one for one in emulator.load(place).faults if one.kind != kind]
+        ordered = emulator.Fault(kind=kind, rate=rate, **lasting)
+        emulator.order_faults(place, (*others, ordered), seed=seed)
+        click.echo(f"{kind}: {rate:.1%} of all chances, seed {seed}")
+        return
+    base, _, task = (job or "0").partition("_")
+    if not base.isdigit() or (task and not task.isdigit()):
+        raise InputError(f"not a job: {job}", next_step="Write 12, or 12_3 for one element.")
+    number = int(task) if task else None
+    struck = emulator.order_fault(place, kind, job=int(base), task=number, **lasting)
+    if not struck:
+        raise ClusterError(f"no such job runs: {job or 'name one with --job'}", where=str(place))
+    click.echo(f"{kind}: done" if job is None else f"{kind}: {struck} of job {job}")

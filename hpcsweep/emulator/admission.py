@@ -32,6 +32,8 @@ def submit(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
     for known in controller.requests.values():
         if known.token == wanted["token"]:
             return {"job": known.id}
+    if not asked["test_only"] and controller.faults.refused(wanted["name"]):
+        raise refused(associations.POLICY, detail="AssocMaxSubmitJobLimit")
     ids = _check(controller, asked)
     partition = settings.partition(wanted["partition"])
     if partition is None:
@@ -57,6 +59,8 @@ def submit(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
     files.write_new(kept / "script", script, mode=0o700)
     files.write_new(kept / "environment", files.json_bytes(asked["environment"]))
     controller.add(request, ids, held=asked["hold"], begin=asked["begin"])
+    if controller.faults.submitted(request.name):
+        raise refused("Socket timed out on send/recv operation")
     return {"job": request.id}
 
 

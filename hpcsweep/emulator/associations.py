@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hpcsweep.emulator.controller import Controller
     from hpcsweep.emulator.jobs import Job, Request
 
-_POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
+POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
 
 
 def check_names(settings: EmulatorConfig, wanted: dict[str, Any]) -> None:
@@ -37,11 +37,11 @@ def check_submit(controller: Controller, wanted: dict[str, Any], elements: int) 
     if qos is not None and qos.max_submit_per_user:
         mine = count(lambda one: one.qos == qos.name and one.uid == wanted["uid"])
         if mine + elements > qos.max_submit_per_user:
-            raise ClusterError(_POLICY, where="QOSMaxSubmitJobPerUserLimit")
+            raise ClusterError(POLICY, where="QOSMaxSubmitJobPerUserLimit")
     if settings.max_submit_jobs:
         mine = count(lambda one: one.uid == wanted["uid"])
         if mine + elements > settings.max_submit_jobs:
-            raise ClusterError(_POLICY, where="AssocMaxSubmitJobLimit")
+            raise ClusterError(POLICY, where="AssocMaxSubmitJobLimit")
 
 
 def obstacle(settings: EmulatorConfig, job: Job, running: list[Job]) -> str:

@@ -12,6 +12,7 @@ from hpcsweep.emulator import (
     arrays,
     config,
     dependencies,
+    faults,
     launch,
     names,
     recovery,
@@ -23,17 +24,24 @@ from hpcsweep.emulator.controller import Controller
 from hpcsweep.emulator.jobs import REQUEUED_HELD, Job
 from hpcsweep.errors import HpcsweepError
 
+# What people ask of the emulator itself, whatever its Slurm suffers.
+_UNFAILING = ("alive", "fault", "reconfigure")
+
 INVALID_JOB = "Invalid job id specified"
 ALREADY_OVER = "Job/step already completing or completed"
 
 
 def answer(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
     """The answer to one program's question."""
+    service = controller.faults
+    if asked["do"] not in _UNFAILING and service.away("controller_down"):
+        return {"away": True}
     verb = VERBS.get(asked["do"])
     if verb is None:
         return {"error": f"unknown request {asked['do']!r}"}
+    slow = service.away("controller_slow")
     try:
-        return verb(controller, asked)
+        return verb(controller, asked) | ({"delay": slow.delay_s} if slow else {})
     except HpcsweepError as no:  # a transient one makes sbatch try again for two minutes
         return {"error": no.what, "detail": no.where, "again": no.transient}
 
@@ -281,9 +289,13 @@ def reconfigure(controller: Controller, _: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def ping(_: Controller, __: dict[str, Any]) -> dict[str, Any]:
-    """It lives."""
-    return {}
+def ping(controller: Controller, _: dict[str, Any]) -> dict[str, Any]:
+    """It lives; how accounting is."""
+    late = controller.faults.away("accounting_late")
+    return {
+        "accounting_down": controller.faults.away("accounting_down") is not None,
+        "accounting_late_s": late.seconds if late else 0,
+    }
 
 
 # These concern some elements of an array and not the rest of it.
@@ -307,6 +319,8 @@ VERBS: dict[str, Callable[[Controller, dict[str, Any]], dict[str, Any]]] = {
     "change": change,
     "update_node": update_node,
     "reconfigure": reconfigure,
+    "alive": ping,
+    "fault": faults.order,
     "step_begin": steps.begin,
     "step_end": steps.end,
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.emulator import names
+from hpcsweep.emulator.chance import Fault
 from hpcsweep.errors import InputError
 
 
@@ -87,6 +88,11 @@ class EmulatorConfig:
     # Seconds until accounting knows what happened; with phantom rows as Slurm shows them meanwhile.
     acct_lag_s: float = 0.0
     phantom_rows: bool = False
+    # Faults on order, and what decides them with the names of jobs; what the regular expression
+    # `faults_ignore` finds in a name does not count.
+    faults: tuple[Fault, ...] = ()
+    seed: int = 0
+    faults_ignore: str = ""
     # Seconds without jobs and requests after which the scheduler ends.
     idle_exit_s: float = 300.0
     # Days that accounting remembers a finished job.
@@ -138,9 +144,13 @@ def from_json(values: dict[str, Any], *, where: str) -> EmulatorConfig:
             next_step=f"The keys are: {', '.join(sorted(known))}.",
         )
     values = dict(values)
-    kinds: dict[str, type[Partition | Qos]] = {"partitions": Partition, "qos": Qos}
+    kinds: dict[str, type[Partition | Qos | Fault]] = {
+        "partitions": Partition,
+        "qos": Qos,
+        "faults": Fault,
+    }
     try:
-        for name in ("partitions", "qos", "accounts", "features"):
+        for name in ("partitions", "qos", "faults", "accounts", "features"):
             if name in values:
                 make = kinds.get(name)
                 values[name] = tuple(make(**one) if make else one for one in values[name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 import shutil
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep import files
-from hpcsweep.emulator import client, config, names
+from hpcsweep.emulator import client, config, events, names
+from hpcsweep.emulator.chance import OF_JOBS, OF_SERVICES, Fault
 from hpcsweep.emulator.config import EmulatorConfig
-from hpcsweep.errors import ClusterError, ClusterUnavailable
+from hpcsweep.errors import ClusterError, ClusterUnavailable, InputError
 
 _STOP_S = 10.0
 _MODULE = b"""\
@@ -49,7 +51,7 @@ def ensure(state_dir: Path, settings: EmulatorConfig | None = None) -> dict[str,
     os.chmod(state_dir, files.PRIVATE_DIRECTORY)
     _configure(state_dir, settings)
     _write_programs(state_dir)
-    client.ask(state_dir, {"do": "ping"})
+    client.ask(state_dir, {"do": "alive"})
     return environment(state_dir)
 
 
@@ -120,6 +122,41 @@ def describe(state_dir: Path) -> dict[str, Any]:
         found["nodes"] = {one["name"]: f"{one['state']}, {size}" for one in answer["nodes"]}
         found["jobs"] = answer["states"]
     return found
+
+
+def order_faults(
+    state_dir: Path, faults: tuple[Fault, ...], *, seed: int, ignore: str = ""
+) -> None:
+    """Put these faults in the place of the configured ones; none ends those that last.
+
+    `ignore`: a regular expression for what does not count in job names. *Writes* the configuration.
+    """
+    now = config.load(state_dir)
+    new = dataclasses.replace(now, faults=faults, seed=seed, faults_ignore=ignore)
+    files.replace(state_dir / names.CONFIG, files.json_bytes(new.to_json()))
+    client.ask(state_dir, {"do": "reconfigure"})
+    if not faults:
+        client.ask(state_dir, {"do": "fault", "kind": "clear"})
+
+
+def order_fault(state_dir: Path, kind: str, **fields: Any) -> int:
+    """Let a fault happen now, to the running `job` (and its `task`), or for `seconds`.
+
+    Returns how many it struck. *Raises* InputError for a kind that cannot be had at once.
+    """
+    if kind not in (*OF_JOBS, *OF_SERVICES, "clear"):
+        raise InputError(
+            f"cannot be ordered at once: {kind}",
+            next_step=f"At once: {', '.join((*OF_JOBS, *OF_SERVICES))}; others in `faults`.",
+        )
+    question = {"do": "fault", "kind": kind, "job": 0, "task": None}
+    return int(client.ask(state_dir, question | fields)["struck"])
+
+
+def faults_since(state_dir: Path, moment: float) -> list[dict[str, Any]]:
+    """What faults on order did from that moment (seconds since the epoch) on, oldest first."""
+    found = events.read(state_dir / names.EVENTS)
+    return [one for one in found if one["e"] == "fault" and one["at"] >= moment]
 
 
 def run(state_dir: Path, command: list[str]) -> int:

@@ -20,6 +20,7 @@ from hpcsweep.emulator import (
     associations,
     config,
     dependencies,
+    faults,
     launch,
     memory,
     names,
@@ -66,6 +67,7 @@ class Controller:
         self.sruns: dict[int, list[processes.Process]] = {}
         self.steps_begun: dict[int, int] = {}
         self.preempting: set[int] = set()
+        self.faults = faults.Faults(self)
 
     # -- jobs in and out -------------------------------------------------------------------
 
@@ -254,6 +256,17 @@ class Controller:
         launch.go(started)
         timelimit.set_limit(self, job)
         memory.watch(self, job)
+        self.faults.started(job)
+
+    def start_again_beside(self, job: Job) -> None:
+        """The job's script runs once more at the same time, as after a node that was only thought
+        dead; nobody waits for it."""
+        try:
+            second = launch.start(job, self.settings, self.state_dir)
+        except OSError:
+            return
+        launch.go(second)
+        second.channel.close()
 
     def occupy(self, job: Job, node: str) -> None:
         """Give the job its place on the node."""
