@@ -35,6 +35,8 @@ from hpcsweep.emulator.timers import Timers
 
 # Seconds between two looks at what a killed job's shell left behind; only until KillWait.
 _LEFTOVERS_S = 0.1
+# Seconds from a decision to its signals: a job that requeues itself shall see that it was done.
+_DELIVERY_S = 0.2
 
 
 class Controller:
@@ -259,8 +261,7 @@ class Controller:
         self.faults.started(job)
 
     def start_again_beside(self, job: Job) -> None:
-        """The job's script runs once more at the same time, as after a node that was only thought
-        dead; nobody waits for it."""
+        """Run the script a second time beside the first, as on a node that was thought dead."""
         try:
             second = launch.start(job, self.settings, self.state_dir)
         except OSError:
@@ -302,9 +303,13 @@ class Controller:
         self.record(job)
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(job.ended))
         launch.write_message(job, f"*** JOB {job.id} ON {job.node} CANCELLED AT {when}{words} ***")
-        self._doomed[job.id] = processes.of_job(job.pid, job.birth)
-        processes.send(self._doomed[job.id], signal.SIGCONT, signal.SIGTERM)
+        self.timers.at(job.ended + _DELIVERY_S, lambda: self._terminate(job))
         self.timers.at(job.ended + self.settings.kill_wait_s, lambda: self.kill_rest(job))
+
+    def _terminate(self, job: Job) -> None:
+        if job.state == "COMPLETING":
+            self._doomed[job.id] = processes.of_job(job.pid, job.birth)
+            processes.send(self._doomed[job.id], signal.SIGCONT, signal.SIGTERM)
 
     def _remaining(self, job: Job) -> list[processes.Process]:
         old = [one for one in self._doomed.get(job.id, []) if processes.is_alive(one)]
@@ -329,12 +334,7 @@ class Controller:
             code, number = 0, launch.OUTPUT_SIGNAL
         job.batch_code, job.batch_signal, job.batch_ended = code, number, time.time()
         job.batch_state = "CANCELLED" if number else "FAILED" if code else "COMPLETED"
-        if job.oom:
-            job.batch_state, job.batch_code, job.batch_signal = (
-                "OUT_OF_MEMORY",
-                0,
-                memory.OOM_SIGNAL,
-            )
+        memory.mark(job)
         if job.state == "COMPLETING":
             self._finish_when_gone(job)
         elif job.oom:

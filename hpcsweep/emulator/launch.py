@@ -123,6 +123,8 @@ def environment(
     if request.mem_mb:
         name = "SLURM_MEM_PER_CPU" if request.mem_per_cpu else "SLURM_MEM_PER_NODE"
         values[name] = str(request.mem_mb)
+    if request.append:
+        values["SLURM_OPEN_MODE"] = "a"
     if job.restart:
         values["SLURM_RESTART_COUNT"] = str(job.restart)
     if job.task is not None:

@@ -54,3 +54,10 @@ def overrun(controller: Controller, job: Job) -> None:
     controller.record(job)
     processes.send([largest], signal.SIGKILL)
     launch.write_message(job, _WORDS.format(job.id))
+
+
+def mark(job: Job) -> None:
+    """The batch step of a job in which the kernel killed something is OUT_OF_MEMORY, however it
+    ended."""
+    if job.oom:
+        job.batch_state, job.batch_code, job.batch_signal = "OUT_OF_MEMORY", 0, OOM_SIGNAL
