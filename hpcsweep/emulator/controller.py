@@ -263,7 +263,7 @@ class Controller:
     def start_again_beside(self, job: Job) -> None:
         """Run the script a second time beside the first, as on a node that was thought dead."""
         try:
-            second = launch.start(job, self.settings, self.state_dir)
+            second = launch.start(job, self.settings, self.state_dir, beside=True)
         except OSError:
             return
         launch.go(second)

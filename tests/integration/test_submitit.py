@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +47,10 @@ def square(number: int) -> int:
     return number * number
 
 
+def pause(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
 class Counting(submitit.helpers.Checkpointable):
     """Counts to a number and goes on counting where it was when it was interrupted."""
 
@@ -61,7 +65,7 @@ class Counting(submitit.helpers.Checkpointable):
             Path(place).write_text(str(self.count))
             if self.starts > 1:
                 self.count = until
-            time.sleep(0.1)
+            pause(0.1)
         return self.starts, self.count
 
 
@@ -81,7 +85,7 @@ def test_a_map_of_fifty_jobs(executor: submitit.SlurmExecutor) -> None:
 
 
 def test_cancel(executor: submitit.SlurmExecutor) -> None:
-    job = executor.submit(time.sleep, 600)
+    job = executor.submit(pause, 600.0)
     wait_until(lambda: job.watcher.get_state(job.job_id, "force") == "RUNNING" or None, WAIT_S,
                "it runs")  # fmt: skip
     job.cancel()
