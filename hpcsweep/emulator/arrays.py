@@ -54,11 +54,10 @@ def parse_array(text: str, limit: int) -> list[int]:
 
     `limit` is MaxArraySize: every id must be below it. *Raises* InputError.
     """
-    ids: set[int] = set()
-    for part in text.split(","):
-        if part:
-            ids.update(_token(part, min(limit, ANY_ID)))
-    return sorted(ids)
+    found = [_token(part, min(limit, ANY_ID)) for part in text.split(",") if part]
+    if len(found) == 1:
+        return list(found[0])
+    return sorted(set().union(*found))
 
 
 def parse_throttle(text: str) -> int:
@@ -85,6 +84,8 @@ def format_ids(ids: Iterable[int]) -> str:
 
 def format_tasks(ids: Sequence[int]) -> str:
     """Task ids as Slurm shows an array's: `0-12:2` where a long one has one step, else as usual."""
+    if len(ids) > 1 and ids[-1] - ids[0] == len(ids) - 1:  # however many: no look at each
+        return f"{ids[0]}-{ids[-1]}"
     if len(ids) > 2 and ids[-1] - ids[0] > _LONG and ids[1] != ids[0] + 1:
         step = ids[1] - ids[0]
         if all(after - before == step for before, after in itertools.pairwise(ids)):

@@ -16,10 +16,10 @@ pytestmark = pytest.mark.timeout(7200)
 
 
 def test_a_sweep_under_faults_is_complete(tmp_path: Path, scale: Scale) -> None:
-    cases = scale(500, 10_000)
+    cases, chunk = scale(500, 10_000), scale(5, 25)
     (tmp_path / "target.py").write_text("def square(x):\n    return {'y': x * x}\n")
     (tmp_path / "m.yaml").write_text(
-        "name: storm\ntarget: target.py:square\nchunk: 5\nruns: none\n"
+        f"name: storm\ntarget: target.py:square\nchunk: {chunk}\nruns: none\n"
         f"source:\n  grid: {{x: {{range: [0, {cases}, 1]}}}}\n"
     )
 
