@@ -29,6 +29,15 @@ def choose(kind: str, settings: Settings) -> Slurm:
     return _open(kind, str(emulator.default_state_dir()), settings)
 
 
+def prepare(cluster: Slurm, options: Mapping[str, str]) -> None:
+    """Make on an emulated cluster what these sbatch options name, unless it is a strict one.
+
+    *Writes* its configuration. *Safe to repeat.*
+    """
+    if cluster.kind == "emulated":
+        emulator.widen(Path(cluster.state_dir), options)
+
+
 def recorded(sweep: SweepDirectory, settings: Settings) -> Slurm | None:
     """The cluster of the sweep's last submission; None when it cannot be asked from here."""
     _, document = sweep.plan(sweep.submissions()[-1])

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,8 +39,15 @@ class Checked:
     packages: list[str]
 
 
-def preflight(sweep: SweepDirectory, manifest: FrozenManifest, source: ParameterSource) -> Checked:
+def preflight(
+    sweep: SweepDirectory,
+    manifest: FrozenManifest,
+    source: ParameterSource,
+    environment: Mapping[str, str],
+) -> Checked:
     """Check a frozen manifest in a fresh interpreter, behind its setup lines.
+
+    `environment`: what the cluster's programs get on top of ours.
 
     *Raises* TargetError for the target or a setup line, SweepError when the frozen manifest does
     not give the same cases.
@@ -51,7 +59,7 @@ def preflight(sweep: SweepDirectory, manifest: FrozenManifest, source: Parameter
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as output:
         check = [sys.executable, "-P", "-m", "hpcsweep.check"]
         check += [str(answer.fileno()), str(sweep.path), manifest.fingerprint, *map(str, indices)]
-        returncode = _run(manifest, check, answer.fileno(), output.fileno())
+        returncode = _run(manifest, check, environment, (answer.fileno(), output.fileno()))
         answer.seek(0)
         output.seek(0)
         told = answer.read().decode(errors="replace")
@@ -85,7 +93,7 @@ def _setup_environment(manifest: FrozenManifest) -> dict[str, str]:
     """The environment that the setup lines leave to the worker. *Raises* TargetError."""
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as output:
         tell = ["/bin/bash", "-c", f"exec env -0 >&{answer.fileno()}"]
-        _run(manifest, tell, answer.fileno(), output.fileno())
+        _run(manifest, tell, {}, (answer.fileno(), output.fileno()))
         answer.seek(0)
         output.seek(0)
         told = os.fsdecode(answer.read())
@@ -96,12 +104,17 @@ def _setup_environment(manifest: FrozenManifest) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def _run(manifest: FrozenManifest, check: list[str], answer: int, output: int) -> int:
+def _run(
+    manifest: FrozenManifest, check: list[str], environment: Mapping[str, str],
+    files: tuple[int, int],
+) -> int:  # fmt: skip
     """Run the setup lines and the check to their end, and end whatever they leave behind."""
+    answer, output = files
     argv = ["/bin/bash", "-c", _script(manifest, check, answer)] if manifest.setup else check
     process = subprocess.Popen(
         argv,
         cwd=manifest.root,
+        env=os.environ | environment,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,

@@ -110,6 +110,7 @@ def submit(
     *Raises* every branch of `errors`. *Writes* the sweep directory; on an error before anything
     can have been accepted it leaves nothing that was not there before.
     """
+    connect.prepare(cluster, wish.manifest.resources.options)
     limits = cluster.limits()
     doubt = _Doubt()
     with removed_on_error(wish.path, unless=doubt):
@@ -124,7 +125,7 @@ def submit(
             directory = sweep.manifest_dir(wish.manifest.fingerprint)
             with removed_on_error(directory, unless=doubt):
                 frozen.write(sweep.path, wish.manifest, wish.source)
-                checked = preflight(sweep, wish.manifest, wish.source)
+                checked = preflight(sweep, wish.manifest, wish.source, cluster.environment)
                 act = _Act(wish, sweep, cluster, limits, settings, checked, say)
                 return replace(_submit_missing(act, doubt), difference=changed)
 
@@ -139,7 +140,7 @@ class _Doubt:
         return self.is_raised
 
 
-def check(wish: Wish) -> str:
+def check(wish: Wish, cluster: Slurm) -> str:
     """Check all that a submit checks of manifest and target, and leave nothing behind.
 
     Returns the digest of the user's code. *Raises* TargetError, SweepError.
@@ -147,7 +148,8 @@ def check(wish: Wish) -> str:
     with tempfile.TemporaryDirectory(prefix="hpcsweep-") as temporary:
         sweep = SweepDirectory.create(Path(temporary) / "sweep", wish.manifest.name)
         frozen.write(sweep.path, wish.manifest, wish.source)
-        return preflight(sweep, wish.manifest, wish.source).code_digest
+        checked = preflight(sweep, wish.manifest, wish.source, cluster.environment)
+        return checked.code_digest
 
 
 def look(

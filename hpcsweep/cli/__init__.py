@@ -1,10 +1,12 @@
 """The command line: parse, call one verb, print, exit code."""
 
 from hpcsweep.cli.checking import doctor_command, schema_command
+from hpcsweep.cli.emulating import emulator_group
 from hpcsweep.cli.main import main
 from hpcsweep.cli.submitting import plan_command, retry_command, submit_command
 
-for command in (doctor_command, plan_command, retry_command, schema_command, submit_command):
+for command in (doctor_command, emulator_group, plan_command, retry_command, schema_command,
+                submit_command):  # fmt: skip
     main.add_command(command)
 
 __all__ = ["main"]

@@ -41,7 +41,7 @@ from hpcsweep.unpack import unpack
 
 # As a user meets them; --help lists them in this order.
 ORDER = ("init", "schema", "validate", "plan", "run", "submit", "status", "logs", "collect", "plot",
-         "files", "unpack", "retry", "cancel", "ingest", "doctor")  # fmt: skip
+         "files", "unpack", "retry", "cancel", "ingest", "doctor", "emulator")  # fmt: skip
 
 
 # Of the journal lines that were passed over so many are named.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from hpcsweep import connect
+from hpcsweep import chaos, connect
 from hpcsweep.cli import show
 from hpcsweep.cli.options import (
     Context,
@@ -64,11 +65,13 @@ def plan_command(manifest: Path, script: bool, **shared: Any) -> None:
               help="At most N array tasks at once.")  # fmt: skip
 @click.option("--rerun", type=click.Choice(RERUNS), help="Compute these again, too.")
 @click.option("--allow-mixed", is_flag=True, help="Allow another target or seed under this name.")
+@click.option("--chaos", "chaos_seed", type=int, metavar="SEED",
+              help="Run it to its end under faults on order (emulated cluster).")  # fmt: skip
 @script_option
 @common
 def submit_command(
     manifest: Path, cluster: str | None, waits: bool, dry_run: bool, throttle: int,
-    rerun: str | None, allow_mixed: bool, script: bool, **shared: Any,
+    rerun: str | None, allow_mixed: bool, chaos_seed: int | None, script: bool, **shared: Any,
 ) -> None:  # fmt: skip
     """Send what is missing of a sweep to the cluster.
 
@@ -84,13 +87,30 @@ def submit_command(
     )  # fmt: skip
     opened = connect.choose(cluster or here.settings.cluster, here.settings)
     if dry_run:
-        digest = check(wish)
+        digest = check(wish, opened)
         limit = opened.limits().max_array_size
         _show_plan(here, wish, opened, limit, script=script, code_digest=digest)
+        return
+    if chaos_seed is not None:
+        _chaos(here, wish, opened, chaos_seed)
         return
     done = _submit(here, wish, opened)
     if waits:
         _wait(here, wish, opened, done)
+
+
+def _chaos(here: Context, wish: Wish, cluster: Slurm, seed: int) -> None:
+    """Run under faults on order, and tell what they did; whatever is not complete is an error."""
+    say = partial(click.echo, err=True)
+    report = chaos.run(wish, cluster, here.settings, seed, say)
+    for line in report.lines():
+        click.echo(line)
+    if not report.summary.is_complete:
+        raise Incomplete(
+            f"not every case is complete: {counts_line(report.summary)}",
+            where=report.summary.path,
+            next_step=f"`hpcsweep logs {report.summary.name} INDEX` says why.",
+        )
 
 
 @click.command("retry")

@@ -6,21 +6,41 @@ through the programs, as with a real cluster.
 
 from __future__ import annotations
 
-from hpcsweep.emulator.config import EmulatorConfig, Partition
+from hpcsweep.emulator.chance import KINDS, Fault
+from hpcsweep.emulator.config import EmulatorConfig, Partition, Qos, from_json, load
 from hpcsweep.emulator.control import (
     default_state_dir,
+    describe,
     ensure,
     environment,
+    exists,
+    faults_since,
     is_running,
+    order_fault,
+    order_faults,
+    run,
     stop,
 )
+from hpcsweep.emulator.widening import widen
 
 __all__ = [
+    "KINDS",
     "EmulatorConfig",
+    "Fault",
     "Partition",
+    "Qos",
     "default_state_dir",
+    "describe",
     "ensure",
     "environment",
+    "exists",
+    "faults_since",
+    "from_json",
     "is_running",
+    "load",
+    "order_fault",
+    "order_faults",
+    "run",
     "stop",
+    "widen",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hpcsweep.errors import InputError
@@ -15,6 +16,9 @@ NO_TASK = 4294967294
 # SLURM_BITSTR_LEN's default, and the width of squeue's buffer when the variable is not set.
 DEFAULT_BITSTR_LEN = 64
 _JOB_ID_WIDTH = 31
+
+# Last id less the first one, above which a step is shown as such (22.05).
+_LONG = 10
 
 _INTEGER = re.compile(r"\s*[+-]?\d+")
 # The highest MaxArraySize that Slurm takes: every id that was ever accepted is below it.
@@ -50,11 +54,10 @@ def parse_array(text: str, limit: int) -> list[int]:
 
     `limit` is MaxArraySize: every id must be below it. *Raises* InputError.
     """
-    ids: set[int] = set()
-    for part in text.split(","):
-        if part:
-            ids.update(_token(part, min(limit, ANY_ID)))
-    return sorted(ids)
+    found = [_token(part, min(limit, ANY_ID)) for part in text.split(",") if part]
+    if len(found) == 1:
+        return list(found[0])
+    return sorted(set().union(*found))
 
 
 def parse_throttle(text: str) -> int:
@@ -77,6 +80,17 @@ def format_ids(ids: Iterable[int]) -> str:
     if first >= 0:
         parts.append(f"{first}-{last}" if last > first else f"{first}")
     return ",".join(parts)
+
+
+def format_tasks(ids: Sequence[int]) -> str:
+    """Task ids as Slurm shows an array's: `0-12:2` where a long one has one step, else as usual."""
+    if len(ids) > 1 and ids[-1] - ids[0] == len(ids) - 1:  # however many: no look at each
+        return f"{ids[0]}-{ids[-1]}"
+    if len(ids) > 2 and ids[-1] - ids[0] > _LONG and ids[1] != ids[0] + 1:
+        step = ids[1] - ids[0]
+        if all(after - before == step for before, after in itertools.pairwise(ids)):
+            return f"{ids[0]}-{ids[-1]}:{step}"
+    return format_ids(ids)
 
 
 def cut_ids(text: str, bitstr_len: int = DEFAULT_BITSTR_LEN) -> str:

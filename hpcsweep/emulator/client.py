@@ -49,6 +49,12 @@ def _exchange(state_dir: Path, question: bytes) -> dict[str, Any]:
     if not said.endswith(b"\n"):
         raise ConnectionResetError("the scheduler died before it answered")
     answer: dict[str, Any] = json.loads(said)
+    if answer.get("away"):  # a fault on order; a real one is tried for 9 s
+        raise ClusterUnavailable("the emulated controller is away", where=str(state_dir))
+    if "delay" in answer:
+        import time  # noqa: PLC0415
+
+        time.sleep(answer["delay"])
     return answer
 
 

@@ -4,105 +4,46 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from hpcsweep import files
-from hpcsweep.emulator import arrays, dependencies, launch, names
+from hpcsweep.emulator import (
+    arrays,
+    config,
+    dependencies,
+    faults,
+    launch,
+    names,
+    recovery,
+    steps,
+    timelimit,
+)
+from hpcsweep.emulator.admission import refused, submit
 from hpcsweep.emulator.controller import Controller
-from hpcsweep.emulator.jobs import Job, Request
-from hpcsweep.errors import ClusterError, ClusterUnavailable, HpcsweepError, InputError
+from hpcsweep.emulator.jobs import REQUEUED_HELD, Job
+from hpcsweep.errors import HpcsweepError
 
-# Slurm 22.05's limits, exact: one byte more is refused.
-_MAX_SCRIPT = 4_194_304
-_MAX_NAME = 1024
+# What people ask of the emulator itself, whatever its Slurm suffers.
+_UNFAILING = ("alive", "fault", "reconfigure")
 
 INVALID_JOB = "Invalid job id specified"
 ALREADY_OVER = "Job/step already completing or completed"
-_TOO_LONG = "Pathname of a file, directory or other parameter too long"
-_NO_NODE = "Requested node configuration is not available"
-
-
-def _refused(message: str, detail: str = "") -> ClusterError:
-    """Slurm's word for no; `detail` is the line that sbatch prints before it."""
-    return ClusterError(message, where=detail)
 
 
 def answer(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
     """The answer to one program's question."""
+    service = controller.faults
+    if asked["do"] not in _UNFAILING and service.away("controller_down"):
+        return {"away": True}
     verb = VERBS.get(asked["do"])
     if verb is None:
         return {"error": f"unknown request {asked['do']!r}"}
+    slow = service.away("controller_slow")
     try:
-        return verb(controller, asked)
+        return verb(controller, asked) | ({"delay": slow.delay_s} if slow else {})
     except HpcsweepError as no:  # a transient one makes sbatch try again for two minutes
         return {"error": no.what, "detail": no.where, "again": no.transient}
-
-
-# -- sbatch ----------------------------------------------------------------------------------
-
-
-def submit(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
-    """Queue a job or an array. *Safe to repeat* with the same token."""
-    wanted = asked["request"]
-    for known in controller.requests.values():
-        if known.token == wanted["token"]:
-            return {"job": known.id}
-    ids = _check(controller, asked)
-    partition = controller.settings.partition(wanted["partition"])
-    if partition is None:
-        raise _refused("Invalid partition name specified")
-    limit = wanted["time_limit"]
-    wanted |= {
-        "id": controller.new_id(),
-        "submitted": time.time(),
-        "partition": partition.name,
-        "account": wanted["account"] or controller.settings.account,
-        "time_limit": partition.default_time or partition.max_time if limit is None else limit,
-        "array": wanted["array"] if ids else "",
-        "arguments": tuple(wanted["arguments"]),
-    }
-    if wanted["mem_mb"] < 0:  # --mem=0: all of a node
-        wanted["mem_mb"] = controller.settings.mem_mb
-    request = Request(**wanted)
-    kept = files.make_directory(launch.submission_dir(controller.state_dir, request.id))
-    script = asked["script"].encode(errors="surrogateescape")
-    files.write_new(kept / "script", script, mode=0o700)
-    files.write_new(kept / "environment", files.json_bytes(asked["environment"]))
-    controller.add(request, ids, held=asked["hold"], begin=asked["begin"])
-    return {"job": request.id}
-
-
-def _check(controller: Controller, asked: dict[str, Any]) -> list[int]:
-    """The array's task ids of a request that can be accepted. *Raises* ClusterError."""
-    settings, wanted = controller.settings, asked["request"]
-    lengths = [(wanted["array"], arrays.MAX_ARRAY_STRING), (wanted["name"], _MAX_NAME)]
-    lengths.append((asked["script"], _MAX_SCRIPT))
-    if any(len(text.encode(errors="surrogateescape")) > limit for text, limit in lengths):
-        raise _refused(_TOO_LONG)
-    partition = settings.partition(wanted["partition"])
-    if partition is None:
-        detail = f"invalid partition specified: {wanted['partition']}"
-        raise _refused("Invalid partition name specified", detail=detail)
-    if partition.state == "INACTIVE":
-        raise _refused("Required partition not available (inactive or drain)")
-    try:
-        ids = arrays.parse_array(wanted["array"], settings.max_array_size)
-        dependencies.parse(wanted["dependency"])
-    except InputError as error:
-        raise _refused(error.what) from error
-    if controller.count() + max(1, len(ids)) > settings.max_job_count:
-        raise ClusterUnavailable("Resource temporarily unavailable")
-    cpus = max(1, wanted["cpus_per_task"]) * max(1, wanted["ntasks"])
-    memory = wanted["mem_mb"] * (cpus if wanted["mem_per_cpu"] else 1)
-    if wanted["ntasks"] > 1 and cpus > settings.cpus:
-        raise _refused("hpcsweep emulator: a job on more than one node is not emulated")
-    if cpus > settings.cpus or memory > settings.mem_mb:
-        what = "CPU count per node" if cpus > settings.cpus else "Memory specification"
-        if not asked["hold"]:
-            controller.new_id()  # Slurm notices it after it has given the job an id
-            raise _refused(_NO_NODE, detail=f"{what} can not be satisfied")
-    return ids
 
 
 # -- squeue and scontrol show ------------------------------------------------------------------
@@ -124,8 +65,9 @@ def view(controller: Controller, job: Job) -> dict[str, Any]:
         "base": job.request.id,
         "id": job.id,
         "task": job.task,
-        "tasks": arrays.format_ids(job.waiting),
+        "tasks": arrays.format_tasks(job.waiting),
         "throttle": job.throttle,
+        "time_limit": job.time_limit,
         "state": job.state,
         "reason": job.reason,
         "priority": job.priority,
@@ -135,8 +77,10 @@ def view(controller: Controller, job: Job) -> dict[str, Any]:
         "started": job.started,
         "ended": job.ended,
         "node": job.node,
-        "exit_code": job.exit_code,
-        "exit_signal": job.exit_signal,
+        # What was ended from outside shows the batch shell's own end here, and 0:0 in sacct.
+        "exit_code": job.exit_code or (job.batch_code if job.is_final else 0),
+        "exit_signal": job.exit_signal or (job.batch_signal if job.is_final else 0),
+        "allocated_mb": job.request.memory or controller.settings.mem_mb,
         "dependency": dependencies.state(job, controller.jobs)[1],
         "cpus": job.request.cpus,
         "stdout": stdout,
@@ -162,6 +106,7 @@ def cluster(controller: Controller, _: dict[str, Any]) -> dict[str, Any]:
         "nodes": nodes,
         "booted": controller.timers.started,
         "busy": controller.is_busy,
+        "states": dict(Counter(job.state for job in controller.jobs.values())),
         "next_id": controller.last_id + 1,
         "conf": str(controller.state_dir / names.SLURM_CONF),
         "now": time.time(),
@@ -193,7 +138,7 @@ def cancel(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
     found = targets(controller, asked["job"], asked["tasks"])
     living = [(job, tasks) for job, tasks in found if not job.is_final]
     if not living:
-        raise _refused(ALREADY_OVER if found else INVALID_JOB)
+        raise refused(ALREADY_OVER if found else INVALID_JOB)
     number = asked["signal"]
     if number not in (None, signal.SIGKILL):
         return _signal(controller, living, number, asked)
@@ -216,7 +161,8 @@ def _signal(
             controller.signal_shell(job, number)
         elif job.state == "RUNNING" and asked["full"]:
             controller.signal_all(job, number)
-        # Without -b or -f a signal goes to srun's steps, and there are none.
+        elif job.state == "RUNNING":
+            steps.send(controller, job, number)
     pending = [job for job, _ in living if job.state == "PENDING"]
     arrays_waiting = {one.request.id for one in controller.live.values() if one.is_remainder}
     if pending or any(job.request.id in arrays_waiting for job, _ in living):
@@ -232,7 +178,7 @@ def _shown(job: Job) -> str:
     if not job.waiting:
         return str(job.id)
     limit = f"%{job.throttle}" if job.throttle else ""
-    return f"{job.id}_[{arrays.format_ids(job.waiting)}{limit}]"
+    return f"{job.id}_[{arrays.format_tasks(job.waiting)}{limit}]"
 
 
 def matching(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
@@ -256,7 +202,7 @@ def change(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
     """hold, uhold, release, requeue or throttle for one target; per record what went wrong."""
     found = targets(controller, asked["job"], asked["tasks"])
     if not found:
-        raise _refused(INVALID_JOB)
+        raise refused(INVALID_JOB)
     action = CHANGES[asked["change"]]
     results = []
     for job, tasks in found:
@@ -292,14 +238,18 @@ def _release(controller: Controller, job: Job, _: dict[str, Any]) -> str:
     return ""
 
 
-def _requeue(controller: Controller, job: Job, _: dict[str, Any]) -> str:
+def _requeue(controller: Controller, job: Job, asked: dict[str, Any]) -> str:
     if job.state == "PENDING":
         return "Job is pending execution"
     if not job.request.requeue:
         return "Requested operation is presently disabled"
     if job.state == "COMPLETING":
         return "Requested operation is presently disabled"
+    if asked["change"] == "requeuehold":
+        job.held = REQUEUED_HELD
     if job.is_final:
+        job.state = "REQUEUED"  # what accounting says of the run that was over
+        controller.record(job)
         controller.run_again(job)
     else:
         controller.kill(job, "REQUEUED", "None", " DUE TO JOB REQUEUE")
@@ -313,19 +263,39 @@ def _throttle(controller: Controller, job: Job, asked: dict[str, Any]) -> str:
     return "Job has already finished" if job.is_final else ""
 
 
+def _limit(controller: Controller, job: Job, asked: dict[str, Any]) -> str:
+    if not job.is_final:
+        job.new_limit = asked["value"]
+        timelimit.set_limit(controller, job)
+        controller.record(job)
+    return "Job has already finished" if job.is_final else ""
+
+
 def update_node(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
     """A node goes down or comes back."""
     for name in asked["nodes"]:
         if name not in controller.pool.nodes:
-            raise _refused("Invalid node name specified")
-        controller.node_down(name, asked["down"])
+            raise refused("Invalid node name specified")
+        recovery.node_down(controller, name, asked["down"])
     controller.log.sync()
     return {}
 
 
-def ping(_: Controller, __: dict[str, Any]) -> dict[str, Any]:
-    """It lives."""
+def reconfigure(controller: Controller, _: dict[str, Any]) -> dict[str, Any]:
+    """Read the configuration again; nodes only grow, and jobs go on."""
+    controller.settings = config.load(controller.state_dir)
+    controller.pool.grow(controller.settings)
+    controller.is_dirty = True
     return {}
+
+
+def ping(controller: Controller, _: dict[str, Any]) -> dict[str, Any]:
+    """It lives; how accounting is."""
+    late = controller.faults.away("accounting_late")
+    return {
+        "accounting_down": controller.faults.away("accounting_down") is not None,
+        "accounting_late_s": late.seconds if late else 0,
+    }
 
 
 # These concern some elements of an array and not the rest of it.
@@ -335,7 +305,9 @@ CHANGES: dict[str, Callable[[Controller, Job, dict[str, Any]], str]] = {
     "uhold": _hold,
     "release": _release,
     "requeue": _requeue,
+    "requeuehold": _requeue,
     "throttle": _throttle,
+    "timelimit": _limit,
 }
 VERBS: dict[str, Callable[[Controller, dict[str, Any]], dict[str, Any]]] = {
     "ping": ping,
@@ -346,4 +318,9 @@ VERBS: dict[str, Callable[[Controller, dict[str, Any]], dict[str, Any]]] = {
     "matching": matching,
     "change": change,
     "update_node": update_node,
+    "reconfigure": reconfigure,
+    "alive": ping,
+    "fault": faults.order,
+    "step_begin": steps.begin,
+    "step_end": steps.end,
 }

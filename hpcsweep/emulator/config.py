@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.emulator import names
+from hpcsweep.emulator.chance import Fault
 from hpcsweep.errors import InputError
 
 
@@ -23,6 +24,24 @@ class Partition:
     max_time: int = 0
     # Minutes for a job without --time; 0 means the maximum.
     default_time: int = 0
+    # A job that finds no room takes it from jobs of partitions with a lower tier, ...
+    priority_tier: int = 1
+    # ... which are what this says: OFF (left alone), REQUEUE or CANCEL, ...
+    preempt_mode: str = "OFF"
+    # ... so many seconds later; with `preempt_send_user_signal` their --signal is sent at once.
+    grace_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Qos:
+    """A quality of service; 0 is no limit."""
+
+    name: str
+    priority: int = 0
+    max_submit_per_user: int = 0
+    max_jobs_per_user: int = 0
+    # Minutes.
+    max_wall: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +49,8 @@ class EmulatorConfig:
     """How an emulated cluster looks and behaves. Defaults are Slurm's own where it has one."""
 
     cluster_name: str = "emulated"
+    # Whether nothing is made on demand, and accounts and QOS that are not listed are refused.
+    strict: bool = False
     # Nodes are n1, n2, ...; each has `cpus` CPUs and `mem_mb` megabytes for --mem.
     nodes: int = 4
     cpus: int = 4
@@ -38,9 +59,23 @@ class EmulatorConfig:
     partitions: tuple[Partition, ...] = (Partition(name="main"),)
     # Of a job that names none; empty for a user without association.
     account: str = ""
+    # Those that exist; with `strict`, and where there are some, others are refused.
+    accounts: tuple[str, ...] = ()
+    # The same for QOS; the first one is the default.
+    qos: tuple[Qos, ...] = ()
+    # What every node has: names for --constraint, and `gpu:4,shard:8` for --gres.
+    features: tuple[str, ...] = ()
+    gres: str = ""
+    # Jobs (array elements) of one user, submitted and running; 0 is no limit.
+    max_submit_jobs: int = 0
+    max_jobs: int = 0
+    preempt_send_user_signal: bool = False
+    # Seconds between two looks at the memory of jobs with --mem; 0 lets them use what they like.
+    mem_poll_s: float = 1.0
     # Highest array index plus one, and highest count of jobs (array elements) in memory.
     max_array_size: int = 1001
     max_job_count: int = 10000
+    first_job_id: int = 1
     # Seconds: from CONT and TERM to KILL; how long a finished job stays in `squeue -t all`.
     kill_wait_s: float = 30.0
     min_job_age_s: float = 300.0
@@ -53,6 +88,11 @@ class EmulatorConfig:
     # Seconds until accounting knows what happened; with phantom rows as Slurm shows them meanwhile.
     acct_lag_s: float = 0.0
     phantom_rows: bool = False
+    # Faults on order, and what decides them with the names of jobs; what the regular expression
+    # `faults_ignore` finds in a name does not count.
+    faults: tuple[Fault, ...] = ()
+    seed: int = 0
+    faults_ignore: str = ""
     # Seconds without jobs and requests after which the scheduler ends.
     idle_exit_s: float = 300.0
     # Days that accounting remembers a finished job.
@@ -61,9 +101,14 @@ class EmulatorConfig:
     def __post_init__(self) -> None:
         if not self.partitions:
             raise InputError("an emulated cluster needs a partition", where="partitions")
-        for name in ("nodes", "cpus", "mem_mb", "max_array_size", "max_job_count"):
+        for name in ("nodes", "cpus", "mem_mb", "max_array_size", "max_job_count", "first_job_id"):
             if getattr(self, name) < 1:
                 raise InputError("must be 1 or more", where=name)
+
+    @property
+    def default_qos(self) -> str:
+        """The QOS of a job that names none."""
+        return self.qos[0].name if self.qos else "normal"
 
     @property
     def node_names(self) -> tuple[str, ...]:
@@ -75,6 +120,11 @@ class EmulatorConfig:
         if not name:
             return self.partitions[0]
         return next((one for one in self.partitions if one.name == name), None)
+
+    def tier(self, name: str) -> int:
+        """The PriorityTier of a partition."""
+        found = self.partition(name)
+        return found.priority_tier if found else 1
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, for `from_json`."""
@@ -93,11 +143,20 @@ def from_json(values: dict[str, Any], *, where: str) -> EmulatorConfig:
             where=where,
             next_step=f"The keys are: {', '.join(sorted(known))}.",
         )
+    values = dict(values)
+    kinds: dict[str, type[Partition | Qos | Fault]] = {
+        "partitions": Partition,
+        "qos": Qos,
+        "faults": Fault,
+    }
     try:
-        partitions = tuple(Partition(**one) for one in values.get("partitions", [{"name": "main"}]))
+        for name in ("partitions", "qos", "faults", "accounts", "features"):
+            if name in values:
+                make = kinds.get(name)
+                values[name] = tuple(make(**one) if make else one for one in values[name])
+        return EmulatorConfig(**values)
     except TypeError as error:
-        raise InputError(f"a partition is wrong: {error}", where=where) from error
-    return EmulatorConfig(**(values | {"partitions": partitions}))
+        raise InputError(f"a value has the wrong shape: {error}", where=where) from error
 
 
 def load(state_dir: Path) -> EmulatorConfig:

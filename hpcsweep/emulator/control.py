@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hpcsweep import files
-from hpcsweep.emulator import client, config, names
+from hpcsweep.emulator import client, config, events, names
+from hpcsweep.emulator.chance import OF_JOBS, OF_SERVICES, Fault
 from hpcsweep.emulator.config import EmulatorConfig
-from hpcsweep.errors import ClusterError, ClusterUnavailable
+from hpcsweep.errors import ClusterError, ClusterUnavailable, InputError
 
 _STOP_S = 10.0
+_MODULE = b"""\
+#!/bin/sh
+echo "hpcsweep emulator: module $*: nothing is loaded here" >&2
+"""
 _CONF = """\
 # An emulated cluster: the programs are in {bin}.
 # Real Slurm programs that are pointed here stop at the next line, on purpose.
@@ -42,7 +51,7 @@ def ensure(state_dir: Path, settings: EmulatorConfig | None = None) -> dict[str,
     os.chmod(state_dir, files.PRIVATE_DIRECTORY)
     _configure(state_dir, settings)
     _write_programs(state_dir)
-    client.ask(state_dir, {"do": "ping"})
+    client.ask(state_dir, {"do": "alive"})
     return environment(state_dir)
 
 
@@ -74,8 +83,13 @@ def _write_programs(state_dir: Path) -> None:
         command = shlex.join([sys.executable, "-I", "-S", str(program), str(state_dir), name])
         text = f'#!/bin/sh\nexec {command} "$@"\n'.encode()
         path = directory / name
-        if not path.exists() or path.read_bytes() != text:
-            files.replace(path, text, mode=0o700)
+        _write_program(path, text)
+    _write_program(directory / names.MODULE, _MODULE)
+
+
+def _write_program(path: Path, text: bytes) -> None:
+    if not path.exists() or path.read_bytes() != text:
+        files.replace(path, text, mode=0o700)
 
 
 def environment(state_dir: Path, base: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -92,6 +106,67 @@ def environment(state_dir: Path, base: Mapping[str, str] | None = None) -> dict[
         "PATH": os.pathsep.join([own, *rest]),
         "SLURM_CONF": str(state_dir / names.SLURM_CONF),
     }
+
+
+def exists(state_dir: Path) -> bool:
+    """Whether an emulated cluster was ever made there."""
+    return (state_dir / names.CONFIG).exists()
+
+
+def describe(state_dir: Path) -> dict[str, Any]:
+    """Whether it runs, its nodes and how many jobs are in which state. Starts nothing."""
+    found: dict[str, Any] = {"directory": str(state_dir), "running": is_running(state_dir)}
+    if found["running"]:
+        answer = client.ask(state_dir, {"do": "cluster"}, start=False)
+        size = f"{answer['config']['cpus']} CPUs, {answer['config']['mem_mb']} MB"
+        found["nodes"] = {one["name"]: f"{one['state']}, {size}" for one in answer["nodes"]}
+        found["jobs"] = answer["states"]
+    return found
+
+
+def order_faults(
+    state_dir: Path, faults: tuple[Fault, ...], *, seed: int, ignore: str = ""
+) -> None:
+    """Put these faults in the place of the configured ones; none ends those that last.
+
+    `ignore`: a regular expression for what does not count in job names. *Writes* the configuration.
+    """
+    now = config.load(state_dir)
+    new = dataclasses.replace(now, faults=faults, seed=seed, faults_ignore=ignore)
+    files.replace(state_dir / names.CONFIG, files.json_bytes(new.to_json()))
+    client.ask(state_dir, {"do": "reconfigure"})
+    if not faults:
+        client.ask(state_dir, {"do": "fault", "kind": "clear"})
+
+
+def order_fault(state_dir: Path, kind: str, **fields: Any) -> int:
+    """Let a fault happen now, to the running `job` (and its `task`), or for `seconds`.
+
+    Returns how many it struck. *Raises* InputError for a kind that cannot be had at once.
+    """
+    if kind not in (*OF_JOBS, *OF_SERVICES, "clear"):
+        raise InputError(
+            f"cannot be ordered at once: {kind}",
+            next_step=f"At once: {', '.join((*OF_JOBS, *OF_SERVICES))}; others in `faults`.",
+        )
+    question = {"do": "fault", "kind": kind, "job": 0, "task": None}
+    return int(client.ask(state_dir, question | fields)["struck"])
+
+
+def faults_since(state_dir: Path, moment: float) -> list[dict[str, Any]]:
+    """What faults on order did from that moment (seconds since the epoch) on, oldest first."""
+    found = events.read(state_dir / names.EVENTS)
+    return [one for one in found if one["e"] == "fault" and one["at"] >= moment]
+
+
+def run(state_dir: Path, command: list[str]) -> int:
+    """Run a command, or the user's shell, where Slurm is this cluster; its exit code."""
+    environment_there = os.environ | environment(state_dir)
+    argv = command or [os.environ.get("SHELL") or "/bin/sh"]
+    program = shutil.which(argv[0], path=environment_there["PATH"])
+    if program is None:
+        raise ClusterError(f"there is no program {argv[0]}", where=environment_there["PATH"])
+    return subprocess.run([program, *argv[1:]], env=environment_there, check=False).returncode
 
 
 def is_running(state_dir: Path) -> bool:

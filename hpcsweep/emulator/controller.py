@@ -15,7 +15,19 @@ from collections import Counter, deque
 from pathlib import Path
 
 from hpcsweep import files
-from hpcsweep.emulator import arrays, config, dependencies, launch, names, processes
+from hpcsweep.emulator import (
+    arrays,
+    associations,
+    config,
+    dependencies,
+    faults,
+    launch,
+    memory,
+    names,
+    preemption,
+    processes,
+    timelimit,
+)
 from hpcsweep.emulator.events import EventLog
 from hpcsweep.emulator.jobs import FIRST_PRIORITY, Book, Job, Request
 from hpcsweep.emulator.pool import Pool
@@ -23,6 +35,8 @@ from hpcsweep.emulator.timers import Timers
 
 # Seconds between two looks at what a killed job's shell left behind; only until KillWait.
 _LEFTOVERS_S = 0.1
+# Seconds from a decision to its signals: a job that requeues itself shall see that it was done.
+_DELIVERY_S = 0.2
 
 
 class Controller:
@@ -34,7 +48,7 @@ class Controller:
         self.log = EventLog(state_dir / names.EVENTS)
         self.jobs = book.jobs
         self.requests = book.requests
-        self.last_id = book.last_id
+        self.last_id = max(book.last_id, settings.first_job_id - 1)
         self.pool = Pool(settings)
         for name, reason in book.nodes.items():
             if name in self.pool.nodes:
@@ -51,6 +65,11 @@ class Controller:
         # Elements that occupy a node, by base id: what a throttle limits.
         self._running: Counter[int] = Counter()
         self._released = 0
+        # The srun processes of running jobs and the count of their steps; who is to be preempted.
+        self.sruns: dict[int, list[processes.Process]] = {}
+        self.steps_begun: dict[int, int] = {}
+        self.preempting: set[int] = set()
+        self.faults = faults.Faults(self)
 
     # -- jobs in and out -------------------------------------------------------------------
 
@@ -159,8 +178,14 @@ class Controller:
         self.is_dirty = False
         blocked: set[str] = set()
         pending = [job for job in self.live.values() if job.state == "PENDING"]
-        for job in sorted(pending, key=lambda one: (-one.priority, one.id)):
-            self._set_reason(job, self._start_some(job, blocked))
+        tier = self.settings.tier
+        for job in sorted(
+            pending, key=lambda one: (-tier(one.request.partition), -one.priority, one.id)
+        ):
+            reason = self._start_some(job, blocked)
+            self._set_reason(job, reason)
+            if reason == "DependencyNeverSatisfied" and job.request.kill_on_invalid_dep:
+                self.cancel_waiting(job, by=-1)
 
     def _start_some(self, job: Job, blocked: set[str]) -> str:
         """Start the job, or as many of its elements as can; why the rest waits."""
@@ -171,14 +196,19 @@ class Controller:
                 return "Priority"
             if job.throttle and self._running[job.request.id] >= job.throttle:
                 return "JobArrayTaskLimit"
+            if limit := associations.obstacle(self.settings, job, self.occupying):
+                return limit
             node = self.pool.find(job.request)
             if not node:
                 blocked.add(partition)
+                preemption.make_room(self, job)
                 return "Resources"
             is_last = len(job.waiting) <= 1
-            self._start(self.split(job, job.waiting[0]) if job.is_remainder else job, node)
+            task = dependencies.ready_task(job, self.jobs)
+            self._start(self.split(job, task) if job.is_remainder else job, node)
             if is_last:
                 break
+            obstacle = self._dependency(job)
         return obstacle or "None"
 
     @staticmethod
@@ -193,19 +223,25 @@ class Controller:
         request = job.request
         if job.held:
             return job.held
-        state, _ = dependencies.state(job, self.jobs)
-        if state != dependencies.FULFILLED:
-            return "DependencyNeverSatisfied" if state == dependencies.FAILED else "Dependency"
+        if waits := self._dependency(job):
+            return waits
         if job.begin > time.time():
             return "BeginTime"
-        if request.cpus > self.settings.cpus or request.memory > self.settings.mem_mb:
-            return "BadConstraints"
-        partition = self.settings.partition(request.partition)
+        return self.pool.misfit(request) or self._partition_obstacle(job)
+
+    def _partition_obstacle(self, job: Job) -> str:
+        partition = self.settings.partition(job.request.partition)
         if partition is None or partition.state != "UP":
             return "PartitionDown"
-        if partition.max_time and not 0 < request.time_limit <= partition.max_time:
+        if partition.max_time and not 0 < job.time_limit <= partition.max_time:
             return "PartitionTimeLimit"
         return ""
+
+    def _dependency(self, job: Job) -> str:
+        state, _ = dependencies.state(job, self.jobs)
+        if state == dependencies.FULFILLED:
+            return ""
+        return "DependencyNeverSatisfied" if state == dependencies.FAILED else "Dependency"
 
     def _start(self, job: Job, node: str) -> None:
         self.occupy(job, node)
@@ -220,7 +256,18 @@ class Controller:
         self._started[started.pid] = (job, started)
         self.record(job)
         launch.go(started)
-        self._set_limit(job)
+        timelimit.set_limit(self, job)
+        memory.watch(self, job)
+        self.faults.started(job)
+
+    def start_again_beside(self, job: Job) -> None:
+        """Run the script a second time beside the first, as on a node that was thought dead."""
+        try:
+            second = launch.start(job, self.settings, self.state_dir, beside=True)
+        except OSError:
+            return
+        launch.go(second)
+        second.channel.close()
 
     def occupy(self, job: Job, node: str) -> None:
         """Give the job its place on the node."""
@@ -228,25 +275,10 @@ class Controller:
         self.pool.take(node, job.request)
         self._running[job.request.id] += 1
 
-    def _set_limit(self, job: Job) -> None:
-        minutes, timers = job.request.time_limit, self.timers
-        if not minutes:
-            return
-        scale = self.settings.time_scale
-        limit = job.started + minutes * 60 * scale
-        timers.at(timers.on_tick(limit), lambda: self._out_of_time(job))
-        if job.request.signal:
-            lead = max(job.started, limit - job.request.signal_lead * scale)
-            timers.at(timers.on_tick(lead), lambda: self._warn(job))
-
-    def _out_of_time(self, job: Job) -> None:
-        if job.state == "RUNNING":
-            self.kill(job, "TIMEOUT", "TimeLimit", " DUE TO TIME LIMIT")
-
-    def _warn(self, job: Job) -> None:
-        """--signal: without `B:` it goes to srun's steps only, and there are none."""
-        if job.state == "RUNNING" and job.request.signal_batch:
-            self.signal_shell(job, signal.SIGCONT, job.request.signal)
+    @property
+    def occupying(self) -> list[Job]:
+        """The jobs that have a place on a node."""
+        return [job for job in self.live.values() if job.state != "PENDING"]
 
     # -- ending ----------------------------------------------------------------------------
 
@@ -271,15 +303,20 @@ class Controller:
         self.record(job)
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(job.ended))
         launch.write_message(job, f"*** JOB {job.id} ON {job.node} CANCELLED AT {when}{words} ***")
-        self._doomed[job.id] = processes.of_job(job.pid, job.birth)
-        processes.send(self._doomed[job.id], signal.SIGCONT, signal.SIGTERM)
-        self.timers.at(job.ended + self.settings.kill_wait_s, lambda: self._kill_rest(job))
+        self.timers.at(job.ended + _DELIVERY_S, lambda: self._terminate(job))
+        self.timers.at(job.ended + self.settings.kill_wait_s, lambda: self.kill_rest(job))
+
+    def _terminate(self, job: Job) -> None:
+        if job.state == "COMPLETING":
+            self._doomed[job.id] = processes.of_job(job.pid, job.birth)
+            processes.send(self._doomed[job.id], signal.SIGCONT, signal.SIGTERM)
 
     def _remaining(self, job: Job) -> list[processes.Process]:
         old = [one for one in self._doomed.get(job.id, []) if processes.is_alive(one)]
         return list(dict.fromkeys([*old, *processes.of_job(job.pid, job.birth)]))
 
-    def _kill_rest(self, job: Job) -> None:
+    def kill_rest(self, job: Job) -> None:
+        """KILL what a job that is being ended still has."""
         if job.state == "COMPLETING":
             processes.send(self._remaining(job), signal.SIGKILL)
 
@@ -297,8 +334,11 @@ class Controller:
             code, number = 0, launch.OUTPUT_SIGNAL
         job.batch_code, job.batch_signal, job.batch_ended = code, number, time.time()
         job.batch_state = "CANCELLED" if number else "FAILED" if code else "COMPLETED"
+        memory.mark(job)
         if job.state == "COMPLETING":
             self._finish_when_gone(job)
+        elif job.oom:
+            self.over(job, "OUT_OF_MEMORY", "OutOfMemory", 0, memory.OOM_SIGNAL)
         elif number:
             self.over(job, "FAILED", "JobLaunchFailure", 0, number)
         elif code:
@@ -317,6 +357,9 @@ class Controller:
         self.pool.give_back(job.node, job.request)
         self._running[job.request.id] -= 1
         self._doomed.pop(job.id, None)
+        self.sruns.pop(job.id, None)
+        self.steps_begun.pop(job.id, None)
+        self.preempting.discard(job.id)
         job.state, job.reason, job.ending = state, reason, ""
         job.exit_code, job.exit_signal = code, number
         job.ended = job.ended or time.time()
@@ -325,7 +368,11 @@ class Controller:
             files.remove_tree(launch.spool_dir(self.state_dir, job))
         del self.live[job.id]
         self.is_dirty = True
-        if state == "REQUEUED" or (state == "NODE_FAIL" and job.request.requeue):
+        if (
+            state == "REQUEUED"
+            or (state == "NODE_FAIL" and job.request.requeue)
+            or (state == "PREEMPTED" and preemption.runs_again(self, job))
+        ):
             self.run_again(job)
         else:
             self.forget_later(job)
@@ -338,9 +385,11 @@ class Controller:
             request=job.request,
             task=job.task,
             throttle=job.throttle,
-            reason="BeginTime",
+            held=job.held,
+            reason=job.held or "BeginTime",
             waited_for="BeginTime",
-            priority=FIRST_PRIORITY - job.request.id - job.request.nice,
+            priority=0 if job.held else FIRST_PRIORITY - job.request.id - job.request.nice,
+            new_limit=job.new_limit,
             restart=job.restart + 1,
             submitted=now,
             begin=now + self.settings.requeue_delay_s,
@@ -349,15 +398,3 @@ class Controller:
         self.record(again)
         self.wake_at(again.begin)
         self.is_dirty = True
-
-    def node_down(self, name: str, reason: str) -> None:
-        """A node fails, or is back for an empty reason."""
-        self.pool.nodes[name].down = reason
-        self.log.append({"e": "node", "name": name, "down": reason})
-        self.is_dirty = True
-        if not reason:
-            return
-        words = " DUE TO NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS"
-        for job in [one for one in self.live.values() if one.node == name]:
-            self.kill(job, "NODE_FAIL", "NodeDown", words)
-            self._kill_rest(job)

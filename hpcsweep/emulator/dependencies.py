@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from hpcsweep.emulator.jobs import Job
 from hpcsweep.errors import InputError
 
-KINDS = ("after", "afterany", "afterok", "afternotok")
+KINDS = ("after", "afterany", "afterok", "afternotok", "aftercorr")
 # Real, and refused by name.
-NOT_EMULATED = ("aftercorr", "afterburstbuffer", "expand")
+NOT_EMULATED = ("afterburstbuffer", "expand")
 
 UNFULFILLED, FULFILLED, FAILED = "unfulfilled", "fulfilled", "failed"
 
@@ -74,18 +74,48 @@ def state_of(one: Dependency, job: Job, jobs: Mapping[int, Job]) -> str:
             if same and not other.is_final:
                 return UNFULFILLED
         return FULFILLED
+    if one.kind == "aftercorr" and job.request.array:
+        tasks = job.waiting if job.task is None else [job.task]
+        return _best([_corresponding(one, task, jobs) for task in tasks])
     targets = _targets(one, jobs.values())
     if one.kind == "after":
         waits = any(target.state == "PENDING" for target in targets)
         return UNFULFILLED if waits else FULFILLED
     good = [target.state == "COMPLETED" for target in targets if target.is_final]
-    if one.kind == "afterok" and not all(good):
+    if one.kind in ("afterok", "aftercorr") and not all(good):
         return FAILED
     if len(good) < len(targets):
         return UNFULFILLED
     if one.kind == "afternotok" and targets and all(good):
         return FAILED
     return FULFILLED
+
+
+def _best(states: list[str]) -> str:
+    """Of an array's elements: one that may start is enough, and one that may do so later."""
+    return next((one for one in (FULFILLED, UNFULFILLED) if one in states), FAILED)
+
+
+def _corresponding(one: Dependency, task: int, jobs: Mapping[int, Job]) -> str:
+    """aftercorr: the element of the same task id in the other array; none such never ends well."""
+    others = [other for other in jobs.values() if other.request.id == one.job]
+    for other in others:
+        if other.task == task or task in other.waiting:
+            if not other.is_final:
+                return UNFULFILLED
+            return FULFILLED if other.state == "COMPLETED" else FAILED
+    return FAILED if others else FULFILLED
+
+
+def ready_task(job: Job, jobs: Mapping[int, Job]) -> int:
+    """The first waiting element that may start; -1 where no element waits."""
+    if "aftercorr" not in job.request.dependency:
+        return job.waiting[0] if job.waiting else -1
+    conditions = [one for one in parse(job.request.dependency)[0] if one.kind == "aftercorr"]
+    for task in job.waiting:
+        if all(_corresponding(one, task, jobs) == FULFILLED for one in conditions):
+            return task
+    return -1
 
 
 def state(job: Job, jobs: Mapping[int, Job]) -> tuple[str, str]:

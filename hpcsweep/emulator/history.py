@@ -40,6 +40,9 @@ def _events(book: Book) -> list[dict[str, Any]]:
         *({"e": "node", "name": name, "down": why} for name, why in book.nodes.items()),
         *({"e": "request", "request": one.to_json()} for one in book.requests.values()),
     ]
+    for (job_id, _), steps in book.steps.items():
+        if job_id in book.jobs:
+            found += [{"at": step["started"]} | step for step in steps.values()]
     # A remainder comes before the elements that left it; ids rise in that order too.
     runs = sorted(book.runs.values(), key=lambda run: (run[0].request.id, not run[0].is_remainder))
     for job, at in runs:

@@ -11,6 +11,16 @@ from typing import Any
 from hpcsweep.emulator import arrays
 
 FIRST_PRIORITY = 4294901759
+REQUEUED_HELD = "job requeued in held state"
+
+
+def gres_counts(text: str) -> dict[str, int]:
+    """`gpu:2,shard` or `gpu:tesla:2` as counts by name."""
+    counts = {}
+    for part in filter(None, text.split(",")):
+        name, *rest = part.split(":")
+        counts[name] = int(rest[-1]) if rest and rest[-1].isdigit() else 1
+    return counts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +69,14 @@ class Request:
     dependency: str = ""
     nice: int = 0
     submit_line: str = ""
+    # Count of --nodes, and the one node of --nodelist.
+    nodes: int = 1
+    nodelist: str = ""
+    constraint: str = ""
+    # `gpu:2,shard:1` on its node.
+    gres: str = ""
+    wckey: str = ""
+    kill_on_invalid_dep: bool = False
 
     @property
     def cpus(self) -> int:
@@ -92,7 +110,7 @@ class Job:
     throttle: int = 0
     state: str = "PENDING"
     reason: str = "None"
-    # JobHeldUser or JobHeldAdmin; empty when not held.
+    # JobHeldUser, JobHeldAdmin or REQUEUED_HELD; empty when not held.
     held: str = ""
     priority: int = 0
     restart: int = 0
@@ -113,7 +131,11 @@ class Job:
     batch_code: int = 0
     batch_signal: int = 0
     batch_ended: float = 0
+    # Whether the kernel killed a process of it for want of memory.
+    oom: bool = False
     cancelled_by: int = -1
+    # Minutes, where it was changed after the submission; -1 where not.
+    new_limit: int = -1
     # The last reason for waiting; what sacct calls Reason.
     waited_for: str = "None"
 
@@ -121,6 +143,11 @@ class Job:
     def is_remainder(self) -> bool:
         """Whether this record stands for the elements of an array that never started."""
         return bool(self.request.array) and self.task is None
+
+    @property
+    def time_limit(self) -> int:
+        """Minutes; 0 means no limit."""
+        return self.request.time_limit if self.new_limit < 0 else self.new_limit
 
     @property
     def is_final(self) -> bool:
@@ -159,6 +186,8 @@ class Book:
         # Every run with the time of its last event, by (job id, restart count); only Slurm's
         # accounting remembers earlier runs.
         self.runs: dict[tuple[int, int], tuple[Job, float]] = {}
+        # The steps of every run, by their numbers.
+        self.steps: dict[tuple[int, int], dict[int, dict[str, Any]]] = {}
         # Nodes that are not up, with the reason.
         self.nodes: dict[str, str] = {}
         self.last_id = 0
@@ -180,6 +209,9 @@ class Book:
             dropped = set(arrays.parse_array(event["tasks"], arrays.ANY_ID))
             job = self.jobs[event["id"]]
             job.waiting = deque(task for task in job.waiting if task not in dropped)
+        elif kind == "step":
+            steps = self.steps.setdefault((event["id"], event["restart"]), {})
+            steps.setdefault(event["step"], {"started": event["at"]}).update(event)
         elif kind == "node":
             self.nodes.pop(event["name"], None)
             if event["down"]:

@@ -123,6 +123,8 @@ def environment(
     if request.mem_mb:
         name = "SLURM_MEM_PER_CPU" if request.mem_per_cpu else "SLURM_MEM_PER_NODE"
         values[name] = str(request.mem_mb)
+    if request.append:
+        values["SLURM_OPEN_MODE"] = "a"
     if job.restart:
         values["SLURM_RESTART_COUNT"] = str(job.restart)
     if job.task is not None:
@@ -150,8 +152,12 @@ def _array_shape(array: str) -> tuple[int, int, int, int]:
     return len(ids), ids[0], ids[-1], steps.pop() if len(steps) == 1 else 1
 
 
-def start(job: Job, settings: config.EmulatorConfig, state_dir: Path) -> Started:
+def start(
+    job: Job, settings: config.EmulatorConfig, state_dir: Path, *, beside: bool = False
+) -> Started:
     """Fork the batch shell of `job` on its node; it does nothing before `go`.
+
+    `beside`: while the job runs already.
 
     *Writes* the script's copy in the node's spool directory. *Raises* OSError.
     """
@@ -159,9 +165,10 @@ def start(job: Job, settings: config.EmulatorConfig, state_dir: Path) -> Started
     spool = spool_dir(state_dir, job)
     spool.mkdir(parents=True, exist_ok=True, mode=files.PRIVATE_DIRECTORY)
     script = spool / "slurm_script"
-    script.unlink(missing_ok=True)  # one of an earlier run may still be executing
-    script.write_bytes((kept / "script").read_bytes())
-    script.chmod(0o700)
+    if not beside:
+        script.unlink(missing_ok=True)  # one of an earlier run may still be executing
+        script.write_bytes((kept / "script").read_bytes())
+        script.chmod(0o700)
     submitted = json.loads((kept / "environment").read_bytes())
     values = environment(job, settings, state_dir, submitted)
     ours, theirs = socket.socketpair()

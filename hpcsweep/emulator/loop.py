@@ -25,6 +25,8 @@ _LOOK_S = 30.0
 # Seconds that a scheduler may take to end, and between two looks whether it has.
 _ENDING_S = 10.0
 _POLL_S = 0.02
+# The same while the controller is away on order: nothing else is done then.
+_AWAY_S = 0.1
 
 
 class _Connection:
@@ -90,10 +92,11 @@ class Loop:
         """Work until told to stop, until nobody needs it, or until the directory is gone."""
         controller = self._controller
         while not self._stopping and os.path.exists(names.SOCKET):
-            controller.reap()
-            controller.timers.run()
-            if controller.is_dirty:
-                controller.schedule()
+            if controller.faults.away("controller_down") is None:
+                controller.reap()
+                controller.timers.run()
+                if controller.is_dirty:
+                    controller.schedule()
             if self._is_idle() and not self._waiting_programs():
                 return
             for key, _ in self._selector.select(self._patience()):
@@ -108,6 +111,8 @@ class Loop:
     def _patience(self) -> float:
         """Seconds to sleep at most."""
         due = [_LOOK_S]
+        if self._controller.faults.away("controller_down"):
+            return _AWAY_S
         if (next_due := self._controller.timers.next_due()) is not None:
             due.append(next_due - time.time())
         if not self._is_needed():

@@ -22,9 +22,11 @@ SLURM_CONF = "slurm.conf"
 VERSION = "22.05.8"
 # Programs that exist here, and Slurm's others, which refuse: the real ones must not be reached
 # from a shell that has the emulated cluster first on its PATH.
-PROGRAMS = ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo")
+# What stands in for the shell function of environment modules: it says what it would load.
+MODULE = "module"
+PROGRAMS = ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo", "srun", "sacctmgr")
 REFUSED = (
-    *("srun", "salloc", "sacctmgr", "sattach", "sbcast", "sdiag"),
+    *("salloc", "sattach", "sbcast", "sdiag"),
     *("sprio", "sreport", "sshare", "sstat", "strigger"),
 )
 

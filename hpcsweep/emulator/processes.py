@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 HAS_PROC = (_PROC / "self" / "stat").exists()
 
 
@@ -61,6 +62,32 @@ def of_job(pid: int, birth: int) -> list[Process]:
     while more := {one.pid for one in table if one.parent in found} - found:
         found |= more
     return sorted((one for one in table if one.pid in found), key=lambda one: one.pid != pid)
+
+
+def below(parent: Process) -> list[Process]:
+    """All descendants of a process."""
+    table = _table()
+    found: set[int] = set()
+    while more := {one.pid for one in table if one.parent in found | {parent.pid}} - found:
+        found |= more
+    return [one for one in table if one.pid in found]
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has in use, pages that it shares counted whole."""
+    try:
+        return int((_PROC / str(pid) / "statm").read_bytes().split()[1]) * _PAGE
+    except (OSError, IndexError):
+        return 0
+
+
+def proportional(pid: int) -> int:
+    """The same with each shared page divided by those who share it; dearer to find out."""
+    try:
+        text = (_PROC / str(pid) / "smaps_rollup").read_text()
+    except OSError:
+        return resident(pid)
+    return sum(int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("Pss:"))
 
 
 def is_alive(process: Process) -> bool:

@@ -56,3 +56,21 @@ def _kill(controller: Controller, job: Job) -> None:
         if time.monotonic() > deadline:
             return  # in an uninterruptible sleep: a real node could not kill it either
         time.sleep(_POLL_S)
+
+
+def node_down(controller: Controller, name: str, reason: str) -> None:
+    """A node fails, and its jobs with it; for an empty reason it is back."""
+    controller.pool.nodes[name].down = reason
+    controller.log.append({"e": "node", "name": name, "down": reason})
+    controller.is_dirty = True
+    if not reason:
+        return
+    for job in [one for one in controller.live.values() if one.node == name]:
+        fail_node_of(controller, job)
+
+
+def fail_node_of(controller: Controller, job: Job) -> None:
+    """End one job as its node's failure does: at once."""
+    words = " DUE TO NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS"
+    controller.kill(job, "NODE_FAIL", "NodeDown", words)
+    controller.kill_rest(job)

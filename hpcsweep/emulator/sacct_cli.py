@@ -9,7 +9,15 @@ from typing import Any
 
 from hpcsweep.emulator import client, config, events, names, options
 from hpcsweep.emulator.jobs import Book, Job
-from hpcsweep.emulator.sacct_rows import FIELDS, KNOWN, Row, job_row, phantom_rows, step_row
+from hpcsweep.emulator.sacct_rows import (
+    FIELDS,
+    KNOWN,
+    Row,
+    job_row,
+    phantom_rows,
+    srun_row,
+    step_row,
+)
 from hpcsweep.errors import ClusterUnavailable
 
 TABLE = options.table(
@@ -23,6 +31,12 @@ TABLE = options.table(
     "!whole-hetjob:: !associations,x: !json !yaml"
 )
 _DEFAULT = "jobid,jobname,partition,account,alloccpus,state,exitcode"
+_OPENING = "slurm_persist_conn_open_without_init"
+_REFUSED = (
+    f"{_OPENING}: failed to open persistent connection to host:localhost:6819: Connection refused",
+    "Sending PersistInit msg: Connection refused",
+    "Problem talking to the database: Connection refused",
+)
 _BRIEF = "jobid,state,exitcode"
 
 
@@ -36,10 +50,16 @@ def main(state_dir: Path, argv: list[str]) -> int:
     columns = _columns(wanted.get("format") or (_BRIEF if "brief" in wanted else _DEFAULT))
     jobs = [_selector(one) for value in _all(found, "jobs") for one in _words(value)]
     try:  # a dead scheduler's jobs are over only when a new one has seen it
-        client.ask(state_dir, {"do": "ping"})
+        answer = client.ask(state_dir, {"do": "ping"})
     except ClusterUnavailable as error:
-        options.error("sacct", str(error))
-    rows = _rows(state_dir, wanted)
+        if not (state_dir / names.EVENTS).exists():
+            options.error("sacct", str(error))
+        answer = {}  # a dead controller is no obstacle: accounting knows what it knew
+    if answer.get("accounting_down"):
+        for line in _REFUSED:
+            options.say(f"sacct: error: {line}")
+        return 1
+    rows = _rows(state_dir, wanted, answer.get("accounting_late_s", 0))
     rows = [row for row in rows if _is_wanted(row, wanted, jobs)]
     _show(rows, columns, wanted)
     return 0
@@ -68,10 +88,10 @@ def _selector(text: str) -> tuple[int, int | None, str]:
     return int(match[1]), int(match[2]) if match[2] else None, match[3] or ""
 
 
-def _rows(state_dir: Path, wanted: dict[str, str]) -> list[Row]:
+def _rows(state_dir: Path, wanted: dict[str, str], late_s: float) -> list[Row]:
     """Every row that accounting knows of by now, in Slurm's order."""
     settings = config.load(state_dir)
-    book, late = _read(state_dir, time.time() - settings.acct_lag_s)
+    book, late = _read(state_dir, time.time() - max(late_s, settings.acct_lag_s))
     runs = [job for job, _ in book.runs.values()]
     last = {job.id: job.restart for job in runs}
     if "duplicates" not in wanted:
@@ -80,9 +100,11 @@ def _rows(state_dir: Path, wanted: dict[str, str]) -> list[Row]:
     for job in sorted(runs, key=_order):
         if job.state == "PENDING" and job.held and not job.restart:
             continue  # a held job has no row
-        rows.append(job_row(job, settings))
+        steps = book.steps.get((job.id, job.restart), {})
+        rows.append(job_row(job, settings, steps))
         if job.started:
             rows.append(step_row(job))
+        rows += [srun_row(job, step) for step in steps.values()]
     if settings.phantom_rows:
         rows += phantom_rows(book, late)
     return [row for row in rows if "allocations" not in wanted or not row["step"]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from hpcsweep.emulator import arrays, times, who
@@ -11,6 +13,7 @@ from hpcsweep.emulator.jobs import Book, Job
 
 # id, base, task, step, state, ended, eligible; `shown` has the texts by field, `job` the job's.
 Row = dict[str, Any]
+_NO_STEPS: Mapping[int, dict[str, Any]] = MappingProxyType({})
 
 # The fields of 22.05.8.
 _ALL = """
@@ -92,7 +95,7 @@ def _job_id(job: Job) -> str:
     if not job.is_remainder:
         return str(base)
     limit = f"%{job.throttle}" if job.throttle else ""
-    return f"{base}_[{arrays.format_ids(job.waiting)}{limit}]"
+    return f"{base}_[{arrays.format_tasks(job.waiting)}{limit}]"
 
 
 def _eligible(job: Job) -> float:
@@ -110,7 +113,9 @@ def _times(started: float, ended: float) -> dict[str, str]:
     }
 
 
-def job_row(job: Job, settings: EmulatorConfig) -> Row:
+def job_row(
+    job: Job, settings: EmulatorConfig, steps: Mapping[int, dict[str, Any]] = _NO_STEPS
+) -> Row:
     """The row of a job, an element, or an array's remainder."""
     request, cpus = job.request, str(job.request.cpus)
     allocated = bool(job.node)
@@ -120,8 +125,9 @@ def job_row(job: Job, settings: EmulatorConfig) -> Row:
         "allocnodes": "1" if allocated else "0",
         "alloctres": f"billing={cpus},cpu={cpus},node=1" if allocated else "",
         "cluster": settings.cluster_name,
-        "comment": request.comment,
-        "derivedexitcode": "0:0",
+        # Kept only with AccountingStoreFlags=job_comment.
+        "comment": "",
+        "derivedexitcode": f"{max((one.get('code', 0) for one in steps.values()), default=0)}:0",
         "eligible": times.stamp(_eligible(job), "Unknown"),
         "exitcode": _exit_code(job.exit_code, job.exit_signal),
         "group": who.group_name(request.gid),
@@ -141,8 +147,8 @@ def job_row(job: Job, settings: EmulatorConfig) -> Row:
         "state": _state(job),
         "submit": times.stamp(job.submitted, "Unknown"),
         "submitline": request.submit_line,
-        "timelimit": _limit(request.time_limit),
-        "timelimitraw": str(request.time_limit or "UNLIMITED"),
+        "timelimit": _limit(job.time_limit),
+        "timelimitraw": str(job.time_limit or "UNLIMITED"),
         "uid": str(request.uid),
         "user": request.user,
         "workdir": request.work_dir,
@@ -189,6 +195,30 @@ def step_row(job: Job) -> Row:
     whole = {"jobname": job.request.name, "partition": job.request.partition}
     whole |= {"user": job.request.user, "uid": str(job.request.uid), "account": job.request.account}
     return _row(job, "batch", shown, whole)
+
+
+def srun_row(job: Job, step: dict[str, Any]) -> Row:
+    """The row of a step that srun made."""
+    found = step_row(job)
+    ended = step.get("ended") or (job.ended if job.is_final else 0)
+    state = "RUNNING"
+    if "ended" in step:
+        state = "CANCELLED" if step["signal"] else "FAILED" if step["code"] else "COMPLETED"
+    elif job.is_final:
+        state = "CANCELLED"
+    started = times.stamp(step["started"], "Unknown")
+    shown = found["shown"] | _times(step["started"], ended)
+    shown |= {
+        "jobid": f"{_job_id(job)}.{step['step']}",
+        "jobidraw": f"{job.id}.{step['step']}",
+        "jobname": step["name"],
+        "ntasks": str(step["ntasks"]),
+        "state": state,
+        "exitcode": _exit_code(step.get("code", 0), step.get("signal", 0)),
+        "submit": started,
+        "eligible": started,
+    }
+    return _row(job, str(step["step"]), shown, found["job"])
 
 
 def _row(job: Job, step: str, shown: dict[str, str], whole: dict[str, str]) -> Row:

@@ -10,11 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.emulator import client, config, dependencies, options, who
+from hpcsweep.emulator import client, config, dependencies, options, times, who
 from hpcsweep.emulator import sbatch_options as given
 from hpcsweep.errors import ClusterUnavailable, InputError
 
 _FAILED = "Batch job submission failed: "
+_GRES = "Invalid generic resource (gres) specification"
 _UNREACHABLE = "Unable to contact slurm controller (connect failure)"
 # Slurm 22.05 asks 16 times where the cluster is full, a second more apart each time.
 _RETRIES = 15
@@ -34,6 +35,12 @@ def main(state_dir: Path, argv: list[str]) -> int:
     question["request"]["arguments"] = operands[1:]
     question["script"] = script
     answer = _submit(state_dir, question)
+    if "test-only" in wanted:
+        options.say(
+            f"sbatch: Job {answer['job']} to start at {times.stamp(time.time(), '')} using "
+            f"{answer['cpus']} processors on nodes n1 in partition {answer['partition']}"
+        )
+        return 0
     _announce(wanted, answer["job"])
     return 0
 
@@ -110,7 +117,7 @@ def _question(wanted: given.Layer, default_name: str, argv: list[str]) -> dict[s
         "gid": os.getgid(),
         "partition": wanted.get("partition", ""),
         "account": wanted.get("account", ""),
-        "qos": wanted.get("qos", "normal"),
+        "qos": wanted.get("qos", ""),
         "comment": wanted.get("comment", ""),
         "submit_dir": here,
         "submit_host": who.host_name(),
@@ -128,6 +135,12 @@ def _question(wanted: given.Layer, default_name: str, argv: list[str]) -> dict[s
         "requeue": "no-requeue" not in wanted,
         "dependency": wanted.get("dependency", ""),
         "nice": _nice(wanted),
+        "nodes": given.nodes(wanted),
+        "nodelist": wanted.get("nodelist", ""),
+        "constraint": wanted.get("constraint", ""),
+        "gres": given.gres(wanted),
+        "wckey": wanted.get("wckey", ""),
+        "kill_on_invalid_dep": wanted.get("kill-on-invalid-dep", "").lower() == "yes",
         "submit_line": shlex.join(["sbatch", *argv]),
     }
     return {
@@ -135,6 +148,7 @@ def _question(wanted: given.Layer, default_name: str, argv: list[str]) -> dict[s
         "request": request | warning,
         "hold": "hold" in wanted,
         "begin": begin,
+        "test_only": "test-only" in wanted,
         "environment": _exported(wanted.get("export")),
     }
 
@@ -207,7 +221,7 @@ def _submit(state_dir: Path, question: dict[str, Any]) -> dict[str, Any]:
             answer = client.ask(state_dir, question)
         except ClusterUnavailable:
             given.refuse(_FAILED + _UNREACHABLE)
-        if not answer.get("again") or attempt == _RETRIES:
+        if not answer.get("again") or attempt == _RETRIES or question["test_only"]:
             break
         if attempt == 0:
             options.say(
@@ -217,6 +231,11 @@ def _submit(state_dir: Path, question: dict[str, Any]) -> dict[str, Any]:
     if "error" in answer:
         if answer["detail"]:
             options.say(f"sbatch: error: {answer['detail']}")
+        if question["test_only"]:
+            options.say(f"allocation failure: {answer['error']}")
+            raise SystemExit(1)
+        if answer["error"] == _GRES:  # the one that the client says itself
+            given.refuse(_GRES)
         given.refuse(_FAILED + answer["error"])
     return answer
 

@@ -17,14 +17,14 @@ TABLE = options.table(
     "dependency,d: !distribution,m: error,e: !exclude,x: !exclusive:: export: !export-file: "
     "!extra-node-info,B: !get-user-env:: !gid: !gpu-bind: !gpu-freq: gpus,G: gpus-per-node: "
     "gpus-per-socket: gpus-per-task: gres: !gres-flags: !help,h !hint: hold,H ignore-pbs !input,i: "
-    "job-name,J: !kill-on-invalid-dep: licenses,L: !mail-type: !mail-user: !mcs-label: mem: "
+    "job-name,J: kill-on-invalid-dep: licenses,L: mail-type: mail-user: !mcs-label: mem: "
     "!mem-bind: mem-per-cpu: mem-per-gpu: !mincpus: !network: nice:: !no-kill,k:: no-requeue "
-    "!nodefile,F: !nodelist,w: nodes,N: ntasks,n: !ntasks-per-core: !ntasks-per-gpu: "
+    "!nodefile,F: nodelist,w: nodes,N: ntasks,n: !ntasks-per-core: !ntasks-per-gpu: "
     "!ntasks-per-node: !ntasks-per-socket: !ntasks-per-tres: open-mode: output,o: !overcommit,O "
     "!oversubscribe,s parsable partition,p: !power: !prefer: !priority: !profile: !propagate:: "
     "qos,q: quiet,Q !reboot requeue reservation: signal: !sockets-per-node: !spread-job !switches: "
-    "!tasks-per-node: !test-only !thread-spec: !threads-per-core: time,t: !time-min: !tmp: !uid: "
-    "!use-min-nodes !verbose,v version,V !usage !wait,W !wait-all-nodes: !wckey: wrap:"
+    "!tasks-per-node: test-only !thread-spec: !threads-per-core: time,t: !time-min: !tmp: !uid: "
+    "!use-min-nodes !verbose,v version,V !usage !wait,W !wait-all-nodes: wckey: wrap:"
 )
 # The input environment variables of 22.05.8, as options; SBATCH_COMMENT, for one, does nothing.
 VARIABLES = {
@@ -52,19 +52,22 @@ VARIABLES = {
     "SBATCH_RESERVATION": "reservation",
     "SBATCH_SIGNAL": "signal",
     "SBATCH_TIMELIMIT": "time",
+    "SBATCH_WCKEY": "wckey",
 }
 REFUSED_VARIABLES = (
     *("ACCTG_FREQ", "BATCH", "BURST_BUFFER", "CLUSTER_CONSTRAINT", "CONTAINER", "CORE_SPEC"),
     *("CPU_FREQ_REQ", "DEBUG", "DELAY_BOOT", "DISTRIBUTION", "EXCLUSIVE", "GET_USER_ENV"),
     *("GPU_BIND", "GPU_FREQ", "HINT", "INPUT", "MEM_BIND", "NETWORK", "NO_KILL", "OVERCOMMIT"),
     *("POWER", "PROFILE", "REQ_SWITCH", "SPREAD_JOB", "THREADS_PER_CORE", "THREAD_SPEC"),
-    *("USE_MIN_NODES", "WAIT", "WAIT_ALL_NODES", "WCKEY"),
+    *("USE_MIN_NODES", "WAIT", "WAIT_ALL_NODES"),
 )
 _MEMORY = ("mem", "mem-per-cpu", "mem-per-gpu")
-_GRES = ("gres", "gpus", "gpus-per-node", "gpus-per-socket", "gpus-per-task", "mem-per-gpu")
-# What a cluster without any of these says.
+_MAIL = frozenset({
+    *("NONE", "BEGIN", "END", "FAIL", "REQUEUE", "ALL", "INVALID_DEPEND", "STAGE_OUT"),
+    *("TIME_LIMIT", "TIME_LIMIT_90", "TIME_LIMIT_80", "TIME_LIMIT_50", "ARRAY_TASKS"),
+})  # fmt: skip
+# What a cluster without any of these says: no emulated one has them.
 _NOT_THERE = {
-    "constraint": "Invalid feature specification",
     "reservation": "Requested reservation is invalid",
     "licenses": "Invalid license specification",
 }
@@ -141,14 +144,45 @@ def merge(command: Layer, environment: Layer, script: Layer) -> Layer:
 
 
 def check_absent(layer: Layer) -> None:
-    """Refuse what the emulated cluster has none of, in the words of a real one that has none."""
-    if any(name in layer for name in _GRES):
-        refuse("Invalid generic resource (gres) specification")
+    """Refuse what no emulated cluster has, in the words of a real one that has none."""
     for name, message in _NOT_THERE.items():
         if layer.get(name):
             refuse(f"Batch job submission failed: {message}")
-    if layer.get("nodes", "1") not in ("1", "1-1"):
-        options.not_emulated("sbatch", f"option --nodes={layer['nodes']}")
+    mail = set(layer.get("mail-type", "NONE").upper().split(","))
+    if not mail <= _MAIL:
+        _invalid("mail-type")
+    if layer.get("kill-on-invalid-dep", "no").lower() not in ("yes", "no"):
+        _invalid("kill-on-invalid-dep")
+
+
+def nodes(layer: Layer) -> int:
+    """--nodes, the lower number of a range."""
+    text = layer.get("nodes", "1")
+    match = re.fullmatch(r"(\d+)(?:-\d+)?", text)
+    if match is None or int(match[1]) < 1:
+        refuse(f"invalid node count `{text}'", 255)
+    return int(match[1])
+
+
+def gres(layer: Layer) -> str:
+    """--gres and --gpus* as `gpu:2,shard:1` for the one node of the job."""
+    counts: dict[str, int] = {}
+    asked = [part.removeprefix("gres/") for part in layer.get("gres", "").split(",") if part]
+    tasks = count(layer, "ntasks") or 1
+    for name in ("gpus", "gpus-per-node", "gpus-per-socket", "gpus-per-task"):
+        if name in layer:
+            number = layer[name].rpartition(":")[2]
+            if not number.isdigit():
+                refuse("Invalid generic resource (gres) specification")
+            asked.append(f"gpu:{int(number) * (tasks if name == 'gpus-per-task' else 1)}")
+    if "mem-per-gpu" in layer and not asked:
+        refuse("Invalid generic resource (gres) specification")
+    for part in asked:
+        match = re.fullmatch(r"([\w.-]+)(?::[A-Za-z][\w.-]*)?(?::(\d+))?", part)
+        if match is None:
+            refuse("Invalid generic resource (gres) specification")
+        counts[match[1]] = counts.get(match[1], 0) + int(match[2] or 1)
+    return ",".join(f"{name}:{number}" for name, number in counts.items() if number)
 
 
 def _invalid(name: str) -> NoReturn:

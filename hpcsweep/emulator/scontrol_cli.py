@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.emulator import arrays, client, options, scontrol_show, who
+from hpcsweep.emulator import arrays, client, options, scontrol_show, times, who
 from hpcsweep.errors import ClusterUnavailable
 
 TABLE = options.table(
@@ -21,7 +21,7 @@ _NOT_EMULATED = (
     *("abort", "all", "cancel_reboot", "cluster", "completing", "create"),
     *("delete", "details", "errnumstr", "fsdampeningfactor", "help", "hide"),
     *("listpids", "notify", "oneliner", "pidinfo", "quiet", "reboot"),
-    *("reconfigure", "requeuehold", "resume", "schedloglevel", "setdebug", "setdebugflags"),
+    *("reconfigure", "resume", "schedloglevel", "setdebug", "setdebugflags"),
     *("shutdown", "suspend", "takeover", "top", "token", "verbose"),
     *("wait_job", "write"),
 )
@@ -46,7 +46,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     try:
         if verb == "show":
             return _show(state_dir, rest, one_line="oneliner" in wanted)
-        if verb in CHANGES or verb == "requeue":
+        if verb in CHANGES or verb in ("requeue", "requeuehold"):
             return _change(state_dir, verb, rest)
         if verb == "update":
             return _update(state_dir, rest)
@@ -167,7 +167,7 @@ def _report(text: str, results: list[dict[str, Any]], change: str) -> int:
         grouped.setdefault(one["error"], []).extend(one["tasks"])
     base = text.partition("_")[0]
     for error in sorted(grouped, key=lambda one: min(grouped[one])):
-        tasks = arrays.format_ids(sorted(grouped[error]))
+        tasks = arrays.format_tasks(sorted(grouped[error]))
         options.say(f"{base}_{tasks}: {error or 'No error'}")
     return 1
 
@@ -192,11 +192,20 @@ def _update(state_dir: Path, words: list[str]) -> int:
 
 def _update_job(state_dir: Path, pairs: dict[str, tuple[str, str]]) -> int:
     for key, (word, _) in pairs.items():
-        if key not in ("jobid", "arraytaskthrottle"):
+        if key not in ("jobid", "arraytaskthrottle", "timelimit"):
             options.not_emulated("scontrol", f"update of a job with {word.partition('=')[0]}")
-    value = pairs.get("arraytaskthrottle", ("", "0"))[1]
-    how = {"change": "throttle", "value": int(value) if value.isdigit() else 0}
-    return _change_one(state_dir, pairs["jobid"][1], how)
+    code = 0
+    if "arraytaskthrottle" in pairs:
+        value = pairs["arraytaskthrottle"][1]
+        how = {"change": "throttle", "value": int(value) if value.isdigit() else 0}
+        code = _change_one(state_dir, pairs["jobid"][1], how)
+    if "timelimit" in pairs:
+        minutes = times.parse_minutes(pairs["timelimit"][1])
+        if minutes is None:
+            options.error("scontrol", "Invalid TimeLimit value")
+        how = {"change": "timelimit", "value": minutes}
+        code = _change_one(state_dir, pairs["jobid"][1], how) or code
+    return code
 
 
 def _update_node(state_dir: Path, pairs: dict[str, tuple[str, str]]) -> int:

@@ -30,7 +30,7 @@ def show_config(answer: dict[str, Any]) -> None:
         "ClusterName": config["cluster_name"],
         "DefMemPerNode": "UNLIMITED",
         "EnforcePartLimits": "NO",
-        "FirstJobId": "1",
+        "FirstJobId": str(config["first_job_id"]),
         "JobAcctGatherType": "jobacct_gather/linux",
         "JobFileAppend": "0",
         "JobRequeue": "1",
@@ -116,9 +116,9 @@ def show_nodes(answer: dict[str, Any], name: str, one_line: bool) -> int:
         lines = [
             f"NodeName={one['name']} Arch={os.uname().machine} CoresPerSocket=1 ",
             f"CPUAlloc={used} CPUEfctv={cpus} CPUTot={cpus} CPULoad=0.00",
-            "AvailableFeatures=(null)",
-            "ActiveFeatures=(null)",
-            "Gres=(null)",
+            f"AvailableFeatures={','.join(config['features']) or '(null)'}",
+            f"ActiveFeatures={','.join(config['features']) or '(null)'}",
+            f"Gres={config['gres'] or '(null)'}",
             f"NodeAddr=127.0.0.1 NodeHostName={who.host_name()} Version={names.VERSION}",
             f"OS={os.uname().sysname} {os.uname().release} ",
             f"RealMemory={memory} AllocMem={memory - one['free_mem_mb']} Sockets={cpus} Boards=1",
@@ -150,7 +150,6 @@ def show_job(view: dict[str, Any], one_line: bool) -> None:
     looked = times.stamp(started or view["submitted"], "Unknown")
     exit_code = f"{view['exit_code']}:{view['exit_signal']}"
     limit = _minutes(view["time_limit"], "UNLIMITED")
-    memory = f"mem={view['mem_mb']}M," if view["mem_mb"] else ""
     per = "MinMemoryCPU" if view["mem_per_cpu"] else "MinMemoryNode"
     lines = [
         f"JobId={view['id']} {_array_part(view)}JobName={view['name']}",
@@ -176,20 +175,20 @@ def show_job(view: dict[str, Any], one_line: bool) -> None:
         ),
         f"SuspendTime=None SecsPreSuspend=0 LastSchedEval={looked} Scheduler=Main",
         f"Partition={view['partition']} AllocNode:Sid={view['submit_host']}:0",
-        "ReqNodeList=(null) ExcNodeList=(null)",
+        f"ReqNodeList={view['nodelist'] or '(null)'} ExcNodeList=(null)",
         f"NodeList={view['node']}",
         *([f"BatchHost={view['node']}"] if view["node"] else []),
         (
-            f"NumNodes=1 NumCPUs={view['cpus']} NumTasks={max(1, view['ntasks'])} "
+            f"NumNodes={view['nodes']} NumCPUs={view['cpus']} NumTasks={max(1, view['ntasks'])} "
             f"CPUs/Task={max(1, view['cpus_per_task'])} ReqB:S:C:T=0:0:*:*"
         ),
-        f"TRES=cpu={view['cpus']},{memory}node=1,billing={view['cpus']}",
+        f"TRES=cpu={view['cpus']},mem={view['allocated_mb']}M,node=1,billing={view['cpus']}",
         "Socks/Node=* NtasksPerN:B:S:C=0:0:*:* CoreSpec=*",
         (
             f"MinCPUsNode={max(1, view['cpus_per_task'])} "
             f"{per}={times.show_megabytes(view['mem_mb'])} MinTmpDiskNode=0"
         ),
-        "Features=(null) DelayBoot=00:00:00",
+        f"Features={view['constraint'] or '(null)'} DelayBoot=00:00:00",
         "OverSubscribe=OK Contiguous=0 Licenses=(null) Network=(null)",
         f"Command={' '.join([view['command'] or '(null)', *view['arguments']])}",
         f"WorkDir={view['work_dir']}",
@@ -197,6 +196,7 @@ def show_job(view: dict[str, Any], one_line: bool) -> None:
         f"StdErr={view['stderr']}",
         "StdIn=/dev/null",
         f"StdOut={view['stdout']}",
+        *([f"TresPerNode=gres:{view['gres']}"] if view["gres"] else []),
         "Power=",
         "",
     ]

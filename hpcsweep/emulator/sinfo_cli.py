@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,24 +41,29 @@ def main(state_dir: Path, argv: list[str]) -> int:
         return 1
     if "noheader" not in wanted:
         print(_line(form, lambda letter: FIELDS[letter][0]))
-    for group in _groups(answer, wanted.get("partition", "")):
+    # Nodes of different states share a row unless the row shows the state.
+    apart = set(re.findall(r"%\.?\d*([tT])", form))
+    states = [(state,) for state in _ORDER] if apart else [_ORDER]
+    for group in _groups(answer, wanted.get("partition", ""), states):
         print(_line(form, functools.partial(_text, group)))
     return 0
 
 
-def _groups(answer: dict[str, Any], partition: str) -> list[Group]:
+def _groups(
+    answer: dict[str, Any], partition: str, states: Sequence[tuple[str, ...]]
+) -> list[Group]:
     groups: list[Group] = []
     for number, one in enumerate(answer["config"]["partitions"]):
         if partition and one["name"] not in partition.split(","):
             continue
-        for state in _ORDER:
-            nodes = [node for node in answer["nodes"] if node["state"] == state]
+        for some in states:
+            nodes = [node for node in answer["nodes"] if node["state"] in some]
             if nodes:
                 groups.append(
                     {
                         "partition": one,
                         "is_default": number == 0,
-                        "state": state,
+                        "state": some[0],
                         "nodes": nodes,
                         "config": answer["config"],
                     }
@@ -83,10 +88,10 @@ def _text(group: Group, letter: str) -> str:
 
 def _cpus(group: Group) -> str:
     total = group["config"]["cpus"] * len(group["nodes"])
-    free = sum(node["free_cpus"] for node in group["nodes"])
-    if group["state"] == "down":
-        return f"0/0/{total}/{total}"
-    return f"{total - free}/{free}/0/{total}"
+    up = [node for node in group["nodes"] if node["state"] != "down"]
+    free = sum(node["free_cpus"] for node in up)
+    there = group["config"]["cpus"] * len(up)
+    return f"{there - free}/{free}/{total - there}/{total}"
 
 
 def _limit(group: Group) -> str:

@@ -131,7 +131,7 @@ def _selected(view: View, selectors: list[arrays.Selector]) -> View | None:
             if view["task"] in one.tasks:
                 return view
             chosen |= _tasks(view).intersection(one.tasks)
-    return view | {"tasks": arrays.format_ids(sorted(chosen))} if chosen else None
+    return view | {"tasks": arrays.format_tasks(sorted(chosen))} if chosen else None
 
 
 def _tasks(view: View) -> set[int]:
@@ -196,7 +196,7 @@ def _combined(views: list[View]) -> list[View]:
             shown.append(view)
             continue
         reasons = [*rest["reason"].split(","), view["reason"]]
-        rest["tasks"] = arrays.format_ids(sorted(_tasks(rest) | {view["task"]}))
+        rest["tasks"] = arrays.format_tasks(sorted(_tasks(rest) | {view["task"]}))
         rest["reason"] = ",".join(dict.fromkeys(reasons))
         rest["throttle"] = 0
     return shown
@@ -296,7 +296,7 @@ FIELDS: dict[str, tuple[str, Callable[[View, float], str]]] = {
     "a": ("ACCOUNT", _of("account")),
     "A": ("JOBID", _of("id")),
     "C": ("CPUS", _of("cpus")),
-    "D": ("NODES", lambda *_: "1"),
+    "D": ("NODES", _of("nodes")),
     "e": ("END_TIME", lambda view, _: _end(view)),
     "E": ("DEPENDENCY", _of("dependency")),
     "F": ("ARRAY_JOB_ID", _of("base")),

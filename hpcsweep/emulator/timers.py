@@ -15,9 +15,9 @@ class Timers:
         self.started = time.time()
         self._tick_s = tick_s
         self._count = 0
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._heap: list[tuple[float, int, Callable[[], object]]] = []
 
-    def at(self, when: float, action: Callable[[], None]) -> None:
+    def at(self, when: float, action: Callable[[], object]) -> None:
         """Do `action` at that time."""
         self._count += 1
         heapq.heappush(self._heap, (when, self._count, action))

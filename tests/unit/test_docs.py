@@ -25,7 +25,16 @@ REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
 PAGES = [REPOSITORY / "README.md", *sorted(DOCS.glob("*.md"))]
 MADE_BY_COMMON = {"--profile", "--set", "--outputs"}
-COMMANDS = [command for command in main.commands.values() if not command.hidden]
+GROUPS = [command for command in main.commands.values() if isinstance(command, click.Group)]
+IN_GROUPS = {
+    id(command): f"{group.name} {command.name}"
+    for group in GROUPS
+    for command in group.commands.values()
+}
+COMMANDS = [
+    *(one for one in main.commands.values() if not one.hidden and one not in GROUPS),
+    *(command for group in GROUPS for command in group.commands.values()),
+]
 
 
 def page(name: str) -> str:
@@ -213,7 +222,8 @@ def sections() -> dict[str, str]:
 
 def usage(command: click.Command) -> str:
     context = click.Context(command, info_name=command.name)
-    return " ".join([command.name or "", *command.collect_usage_pieces(context)[1:]])
+    name = IN_GROUPS.get(id(command), command.name or "")
+    return " ".join([name, *command.collect_usage_pieces(context)[1:]])
 
 
 def test_every_command_has_its_section() -> None:
@@ -236,4 +246,5 @@ def test_the_common_options_are_explained_once() -> None:
     assert set(re.findall(r"--[a-z][a-z-]*", before)) == MADE_BY_COMMON | {"--help", "--version"}
     for command in COMMANDS:
         names = {name for option in command.params for name in option.opts}
-        assert names >= MADE_BY_COMMON or command.name in {"init", "schema"}
+        own = command.name in {"init", "schema"} or id(command) in IN_GROUPS
+        assert names >= MADE_BY_COMMON or own

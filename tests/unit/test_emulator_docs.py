@@ -13,11 +13,13 @@ from hpcsweep.emulator import (
     options,
     sacct_cli,
     sacct_rows,
+    sacctmgr_cli,
     sbatch_options,
     scancel_cli,
     scontrol_cli,
     sinfo_cli,
     squeue_cli,
+    srun_cli,
 )
 
 TEXT = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text()
@@ -28,6 +30,8 @@ TABLES = {
     "scancel": scancel_cli.TABLE,
     "scontrol": scontrol_cli.TABLE,
     "sinfo": sinfo_cli.TABLE,
+    "srun": srun_cli.TABLE,
+    "sacctmgr": sacctmgr_cli.TABLE,
 }
 
 
@@ -75,10 +79,16 @@ def test_fields() -> None:
     assert set(re.findall(r"`([A-Za-z]+)`", listed("sacct", "Fields"))) == sacct
 
 
+def test_fields_of_sacctmgr() -> None:
+    named = re.findall(r"`([A-Za-z]+)`", listed("sacctmgr", "Fields"))
+    assert {name.lower() for name in named} == set(sacctmgr_cli.FIELDS)
+
+
 def test_commands_and_knobs() -> None:
     for name in (*scontrol_cli.CHANGES, "requeue", "ping", "update jobid", "update nodename"):
         assert f"`{name}" in section("scontrol")
-    assert set(commands.CHANGES) == {*scontrol_cli.CHANGES.values(), "requeue", "throttle"}
+    updates = {"requeue", "requeuehold", "throttle", "timelimit"}
+    assert set(commands.CHANGES) == {*scontrol_cli.CHANGES.values(), *updates}
     for name in emulator.EmulatorConfig().to_json():
         assert f"`{name}`" in TEXT
 

@@ -152,7 +152,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
             "srun hostname",
             1,
             "",
-            "srun: error: hpcsweep emulator: the program srun is not emulated\n",
+            "srun: error: hpcsweep emulator: srun outside of a job is not emulated\n",
         ),
         ("sinfo", 0, SINFO, ""),
         ("sinfo -h -o '%P %a %D %T %C'", 0, "main* up 4 idle 0/16/0/16\n", ""),
@@ -208,7 +208,7 @@ def test_partitions_and_nodes(cluster: Emulated) -> None:
 
 def test_a_long_array_is_cut(tmp_path: Path) -> None:
     with Emulated(tmp_path / "long") as cluster:
-        ids = ",".join(str(number) for number in range(0, 400, 3))
+        ids = ",".join(str(number) for number in [*range(0, 400, 3), 401])
         job = cluster.submit("-H", f"--array={ids}", "--wrap", "true")
         assert cluster.out("squeue", "-h", "-o", "%i") == f"{job}_[{ids}"[:31] + "\n"
         whole = cluster.out("squeue", "-h", "-o", "%i", SLURM_BITSTR_LEN="0")

@@ -1,0 +1,158 @@
+"""Chaos: a sweep run to its end on an emulated Slurm that fails on order, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hpcsweep import emulator
+from hpcsweep.cluster.slurm import Slurm
+from hpcsweep.directory import SweepDirectory
+from hpcsweep.emulator import Fault
+from hpcsweep.errors import ClusterError, ClusterUnavailable, SweepError
+from hpcsweep.indexset import IndexSet
+from hpcsweep.settings import Settings
+from hpcsweep.status import Summary, wait
+from hpcsweep.submit import Wish, submit
+
+# Nodes that fail, jobs that make room for others, tasks that start twice, a controller that is
+# away twice, answers of sbatch that get lost.
+MIXTURE = (
+    Fault(kind="node_fail", rate=0.02),
+    Fault(kind="preempt", rate=0.02),
+    Fault(kind="duplicate_start", rate=0.01),
+    Fault(kind="controller_down", rate=1.0, seconds=10.0, within_s=8.0, times=2),
+    Fault(kind="submit_timeout", rate=0.3),
+)
+# The part of a job name that differs from one sweep directory to the next: the same faults strike
+# the same tasks of the same manifest in every one of them.
+KEY = r"\.[0-9a-f]{8}(?=\.\d+\.\d+$)"
+# Submits until the rest counts as lost, and seconds between two that were refused.
+_ROUNDS = 20
+_PAUSE_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Struck:
+    """One fault that was ordered and happened."""
+
+    kind: str
+    # Of the array task; None for what befell no task.
+    job: str | None
+    # Indices of the cases that the task had, as text; empty for none.
+    cases: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What happened to which case, and whether anything was lost."""
+
+    seed: int
+    struck: list[Struck]
+    # Submits that were made, also those that got no answer.
+    submits: int
+    summary: Summary
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        kinds = Counter(one.kind for one in self.struck)
+        told = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "no fault struck"
+        yield f"chaos with seed {self.seed}: {told}; {self.submits} submits"
+        for one in self.struck:
+            where = f"job {one.job}" if one.job else "the cluster"
+            cases = f"cases {one.cases}" if one.cases else ""
+            yield f"  {one.kind:<16} {where:<14} {cases}".rstrip()
+        missing = self.summary.n_cases - sum(
+            count for status, count in self.summary.counts.items() if status.value in _ENDED
+        )
+        yield "nothing was lost" if not missing else f"LOST: {missing} cases have no outcome"
+
+
+_ENDED = ("complete", "failed")
+
+
+def run(
+    wish: Wish,
+    cluster: Slurm,
+    settings: Settings,
+    seed: int,
+    say: Callable[[str], None],
+) -> Report:
+    """Submit under faults, again and again, until every case has an outcome.
+
+    The faults end with it. *Raises* ClusterError for another cluster than an emulated one.
+    """
+    if cluster.kind != "emulated":
+        raise ClusterError(
+            "faults on order are the emulated cluster's only",
+            next_step="Use --cluster emulated with --chaos.",
+        )
+    state_dir, begun = Path(cluster.state_dir), time.time()
+    emulator.order_faults(state_dir, MIXTURE, seed=seed, ignore=KEY)
+    try:
+        submits, summary = _until_done(wish, cluster, settings, say)
+    finally:
+        emulator.order_faults(state_dir, (), seed=0)
+    sweep = SweepDirectory.open(wish.path)
+    tasks = dict(_tasks(sweep))
+    struck = [_told(fault, tasks) for fault in emulator.faults_since(state_dir, begun)]
+    return Report(seed=seed, struck=struck, submits=submits, summary=summary)
+
+
+def _until_done(
+    wish: Wish, cluster: Slurm, settings: Settings, say: Callable[[str], None]
+) -> tuple[int, Summary]:
+    summary: Summary | None = None
+    for number in range(1, _ROUNDS + 1):
+        try:
+            done = submit(wish, cluster, settings, say)
+            # Only what this run leaves behind is sent again: never what was complete before it.
+            wish = replace(wish, rerun=None)
+            summary = wait(done.sweep, cluster, settings)
+        except (ClusterUnavailable, ClusterError) as problem:
+            say(f"submit {number}: {problem.what}")
+            time.sleep(_PAUSE_S)
+            continue
+        ended = sum(summary.counts.get(one, 0) for one in summary.counts if one.value in _ENDED)
+        if ended == summary.n_cases:
+            break
+        say(f"submit {number}: {summary.n_cases - ended} cases are to be sent again")
+    if summary is None:
+        raise SweepError(
+            f"{_ROUNDS} submits got no answer",
+            where=str(wish.path),
+            next_step="Try another seed, or without --chaos first.",
+        )
+    return number, summary
+
+
+def _tasks(sweep: SweepDirectory) -> Iterator[tuple[tuple[int, int], IndexSet]]:
+    """The indices of every array task that was ever submitted, by job id and task id."""
+    for number in sweep.submissions():
+        plan, _ = sweep.plan(number)
+        facts = sweep.part_facts(number)
+        for part in plan.parts:
+            job = facts.get(part.number, {}).get("job")
+            for task in range(part.chunks if job else 0):
+                yield (int((job or {})["job_id"]), task), plan.chunk(part.first_chunk + task)
+
+
+def _told(fault: dict[str, Any], tasks: dict[tuple[int, int], IndexSet]) -> Struck:
+    if "job" not in fault:
+        return Struck(kind=fault["kind"], job=None, cases="")
+    key = (fault["job"], fault["task"])
+    indices = tasks.get(key)
+    task = "" if fault["task"] is None else f"_{fault['task']}"
+    cases = "" if indices is None else _shown(indices)
+    return Struck(kind=fault["kind"], job=f"{fault['job']}{task}", cases=cases)
+
+
+def _shown(indices: IndexSet) -> str:
+    found = list(indices)
+    if len(found) > 1 and found[-1] - found[0] == len(found) - 1:
+        return f"{found[0]}-{found[-1]}"
+    return ",".join(map(str, found))

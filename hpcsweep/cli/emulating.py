@@ -1,0 +1,153 @@
+"""`emulator`: make, start, look at, enter and end emulated clusters."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hpcsweep import emulator, yamltext
+from hpcsweep.cli.options import json_option
+from hpcsweep.errors import ClusterError, InputError
+
+directory_option = click.option(
+    "--dir", "directory", type=click.Path(path_type=Path, file_okay=False),
+    help="Its state directory (default: your own emulated cluster). Each is another cluster.",
+)  # fmt: skip
+
+
+@click.group("emulator")
+def emulator_group() -> None:
+    """A Slurm on this machine, in a directory: for tests and laptops."""
+
+
+@emulator_group.command("start")
+@click.option("--nodes", type=click.IntRange(min=1), help="Count of nodes (default: 4).")
+@click.option("--cpus", type=click.IntRange(min=1), help="CPUs of each node (default: 4).")
+@click.option("--mem", type=click.IntRange(min=1), metavar="MB",
+              help="Memory of each node (default: 4000).")  # fmt: skip
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="All knobs, as YAML or JSON; nothing else is then made on demand.")  # fmt: skip
+@directory_option
+def start(
+    nodes: int | None, cpus: int | None, mem: int | None, config: Path | None,
+    directory: Path | None,
+) -> None:  # fmt: skip
+    """Make the cluster if need be, and start it. Safe to repeat."""
+    place = _place(directory)
+    sizes = {"nodes": nodes, "cpus": cpus, "mem_mb": mem}
+    given: dict[str, Any] = {key: value for key, value in sizes.items() if value is not None}
+    settings = None
+    if config is not None:
+        values = yamltext.load(config).value
+        if not isinstance(values, dict):
+            raise InputError("must be a mapping of knobs", where=str(config))
+        settings = emulator.from_json({"strict": True} | values | given, where=str(config))
+    elif given:
+        known = emulator.load(place) if emulator.exists(place) else emulator.EmulatorConfig()
+        settings = dataclasses.replace(known, **given)
+    emulator.ensure(place, settings)
+    now = emulator.load(place)
+    click.echo(f"{now.cluster_name} is up: {now.nodes} nodes of {now.cpus} CPUs, {place}")
+    there = "" if directory is None else f" --dir {shlex.quote(str(directory))}"
+    click.echo(f'Next: eval "$(hpcsweep emulator env{there})"')
+
+
+@emulator_group.command("stop")
+@directory_option
+def stop(directory: Path | None) -> None:
+    """End the scheduler as a power cut does: what runs is requeued at the next start."""
+    place = _place(directory)
+    was_running = emulator.is_running(place)
+    emulator.stop(place)
+    click.echo("stopped" if was_running else "it was not running")
+
+
+@emulator_group.command("status")
+@json_option
+@directory_option
+def status(as_json: bool, directory: Path | None) -> None:
+    """Show whether it runs and what it does; never starts it."""
+    found = emulator.describe(_place(directory))
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    click.echo(f"{found['directory']}: {'up' if found['running'] else 'down'}")
+    for key in ("nodes", "jobs", "faults"):
+        for name, text in found.get(key, {}).items():
+            click.echo(f"  {name:<12} {text}")
+
+
+@emulator_group.command("env")
+@directory_option
+def env(directory: Path | None) -> None:
+    """Print what `eval` makes of a shell: the emulated programs come first on PATH."""
+    place = _place(directory)
+    emulator.ensure(place)
+    for name, value in emulator.environment(place).items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
+@emulator_group.command("shell")
+@click.argument("command", nargs=-1)
+@directory_option
+def shell(command: tuple[str, ...], directory: Path | None) -> None:
+    """Open a shell, or run COMMAND, where Slurm is the emulated one."""
+    place = _place(directory)
+    emulator.ensure(place)
+    raise click.exceptions.Exit(emulator.run(place, list(command)))
+
+
+def _place(directory: Path | None) -> Path:
+    found = emulator.default_state_dir() if directory is None else directory.absolute()
+    if found.is_dir() and not emulator.exists(found) and any(found.iterdir()):
+        raise ClusterError(
+            "this directory holds something else",
+            where=str(found),
+            next_step="Name a new or empty directory.",
+        )
+    return found
+
+
+@emulator_group.command("fault")
+@click.argument("kind", metavar="KIND")
+@click.option("--job", metavar="JOB", help="Which running job, or element: 12 or 12_3.")
+@click.option("--for", "seconds", type=click.FloatRange(min=0), help="Seconds that it lasts.")
+@click.option("--rate", type=click.FloatRange(0, 1),
+              help="From now on, this share of all chances instead of at once.")  # fmt: skip
+@click.option("--seed", type=int, default=0, help="Decides which ones, with --rate (default: 0).")
+@directory_option
+def fault(
+    kind: str, job: str | None, seconds: float | None, rate: float | None, seed: int,
+    directory: Path | None,
+) -> None:  # fmt: skip
+    """Order a fault: at once, or with --rate from now on; `clear` ends all.
+
+    KIND: node_fail, preempt, out_of_memory, duplicate_start of a job; refuse and submit_timeout of
+    an sbatch; controller_down, controller_slow, accounting_down, accounting_late.
+    """
+    place = _place(directory)
+    emulator.ensure(place)
+    if kind == "clear":
+        emulator.order_faults(place, (), seed=0)
+        click.echo("no faults are ordered")
+        return
+    lasting: dict[str, Any] = {} if seconds is None else {"seconds": seconds}
+    if rate is not None:
+        others = [one for one in emulator.load(place).faults if one.kind != kind]
+        ordered = emulator.Fault(kind=kind, rate=rate, **lasting)
+        emulator.order_faults(place, (*others, ordered), seed=seed)
+        click.echo(f"{kind}: {rate:.1%} of all chances, seed {seed}")
+        return
+    base, _, task = (job or "0").partition("_")
+    if not base.isdigit() or (task and not task.isdigit()):
+        raise InputError(f"not a job: {job}", next_step="Write 12, or 12_3 for one element.")
+    number = int(task) if task else None
+    struck = emulator.order_fault(place, kind, job=int(base), task=number, **lasting)
+    if not struck:
+        raise ClusterError(f"no such job runs: {job or 'name one with --job'}", where=str(place))
+    click.echo(f"{kind}: done" if job is None else f"{kind}: {struck} of job {job}")

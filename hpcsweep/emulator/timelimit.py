@@ -1,0 +1,30 @@
+"""--time and --signal: when a job is warned, and when it is ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hpcsweep.emulator import steps
+from hpcsweep.emulator.jobs import Job
+
+if TYPE_CHECKING:
+    from hpcsweep.emulator.controller import Controller
+
+
+def set_limit(controller: Controller, job: Job) -> None:
+    """Remember when the job's time is over, and when to warn it."""
+    minutes, timers, run = job.time_limit, controller.timers, job.restart
+    if not minutes or job.state != "RUNNING":
+        return
+
+    def end() -> None:
+        # Neither another run of the job nor one whose limit was changed meanwhile.
+        if job.state == "RUNNING" and (job.time_limit, job.restart) == (minutes, run):
+            controller.kill(job, "TIMEOUT", "TimeLimit", " DUE TO TIME LIMIT")
+
+    scale = controller.settings.time_scale
+    limit = job.started + minutes * 60 * scale
+    timers.at(timers.on_tick(limit), end)
+    if job.request.signal:
+        lead = max(job.started, limit - job.request.signal_lead * scale)
+        timers.at(timers.on_tick(lead), lambda: steps.warn(controller, job))

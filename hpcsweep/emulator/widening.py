@@ -1,0 +1,75 @@
+"""What a manifest's sbatch options name and an emulated cluster has not: it is made."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hpcsweep import files
+from hpcsweep.emulator import client, config, names, times
+from hpcsweep.emulator.config import EmulatorConfig, Partition, Qos
+from hpcsweep.emulator.jobs import gres_counts
+
+
+def widen(state_dir: Path, wanted: Mapping[str, str]) -> None:
+    """Make the partition, account, QOS, features, gres and node size that `wanted` names.
+
+    `wanted` are sbatch's long options. A cluster with `strict` stays as it is. Jobs go on.
+    *Safe to repeat.* *Writes* the configuration. *Raises* ClusterUnavailable.
+    """
+    now = config.load(state_dir)
+    new = widened(now, wanted)
+    if now.strict or new == now:
+        return
+    files.replace(state_dir / names.CONFIG, files.json_bytes(new.to_json()))
+    client.ask(state_dir, {"do": "reconfigure"})
+
+
+def widened(now: EmulatorConfig, wanted: Mapping[str, str]) -> EmulatorConfig:
+    """The configuration that takes a job with these options. Never less than before."""
+    cpus = _number(wanted, "cpus-per-task") * _number(wanted, "ntasks")
+    memory = times.parse_megabytes(wanted.get("mem", "0")) or 0
+    memory = max(memory, (times.parse_megabytes(wanted.get("mem-per-cpu", "0")) or 0) * cpus)
+    names_wanted = _words(wanted.get("partition", ""))
+    new = [Partition(name=name) for name in names_wanted if now.partition(name) is None]
+    qos = list(now.qos)
+    for name in _words(wanted.get("qos", "")):
+        if name not in {one.name for one in now.qos}:
+            qos = [*(qos or [Qos(name="normal")]), Qos(name=name)]
+    accounts = [*now.accounts, *_words(wanted.get("account", ""))]
+    features = [*now.features, *re.findall(r"[\w.-]+", wanted.get("constraint", ""))]
+    changes: dict[str, Any] = {
+        "cpus": max(now.cpus, cpus),
+        "mem_mb": max(now.mem_mb, memory),
+        "partitions": (*now.partitions, *new),
+        "qos": tuple(dict.fromkeys(qos)),
+        "accounts": tuple(dict.fromkeys(accounts)),
+        "features": tuple(dict.fromkeys(features)),
+        "gres": _more_gres(now.gres, wanted),
+    }
+    return dataclasses.replace(now, **changes)
+
+
+def _number(wanted: Mapping[str, str], name: str) -> int:
+    text = wanted.get(name, "1")
+    return max(1, int(text)) if text.isdigit() else 1
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in text.split(",") if word]
+
+
+def _more_gres(now: str, wanted: Mapping[str, str]) -> str:
+    counts = gres_counts(now)
+    asked = gres_counts(wanted.get("gres", "").replace("gres/", ""))
+    for name in ("gpus", "gpus-per-node", "gpus-per-socket", "gpus-per-task"):
+        if name in wanted:
+            number = wanted[name].rpartition(":")[2]
+            tasks = _number(wanted, "ntasks") if name == "gpus-per-task" else 1
+            asked["gpu"] = max(asked.get("gpu", 0), int(number) * tasks if number.isdigit() else 1)
+    for name, count in asked.items():
+        counts[name] = max(count, counts.get(name, 0))
+    return ",".join(f"{name}:{count}" for name, count in counts.items())

@@ -1,0 +1,243 @@
+"""Contract cases: shell commands with the answers of a real Slurm 22.05.8, run on any cluster.
+
+A file of cases is text; cases are separated by empty lines. `$ COMMAND` is run by bash in a
+directory of the case's own, `@ WORD ...` waits, other lines are what the command must answer:
+standard output, then standard error with `! ` before each line, then `[N]` unless the exit code is
+0. `~` stands for an empty line. The job ids that sbatch prints become `J1`, `J2`, ..., which later
+commands have as `$J1`.
+
+`python -m tests.support.contract FILE...` writes the answers anew from a private real Slurm.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.emulator import Partition
+from tests.support.slurm_cluster import PrivateSlurm
+from tests.support.slurm_config import SlurmOptions
+from tests.support.wait import WaitTimeout, wait_until
+
+CASES = Path(__file__).parents[1] / "data" / "slurm-contract"
+PRELUDE = Path(__file__).with_name("contract.sh")
+# Cases at once: most of their time is waiting, and programs share two cores.
+_AT_ONCE = 10
+_WAIT_S = 150.0
+# Job ids so large that no other number of an answer looks like one.
+FIRST_JOB_ID = 7_000_000
+# The same cluster twice, as far as answers go.
+EMULATED: dict[str, Any] = {
+    "first_job_id": FIRST_JOB_ID,
+    "max_array_size": 1001,
+    "max_job_count": 200_000,
+    "min_job_age_s": 600.0,
+    "kill_wait_s": 5.0,
+    "requeue_delay_s": 4.0,
+    "time_scale": 0.05,
+    "partitions": (
+        Partition(name="main"),
+        Partition(name="short", max_time=5, default_time=3),
+        Partition(name="dead", state="DOWN"),
+        Partition(name="inact", state="INACTIVE"),
+    ),
+}
+REAL = SlurmOptions(
+    min_job_age=600,
+    max_array_size=1001,
+    extra=(
+        f"FirstJobId={FIRST_JOB_ID}",
+        "PartitionName=short Nodes=n[1-4] MaxTime=5 DefaultTime=3 State=UP",
+        "PartitionName=dead Nodes=n[1-4] State=DOWN",
+        "PartitionName=inact Nodes=n[1-4] State=INACTIVE",
+    ),
+)
+
+
+@dataclass(kw_only=True)
+class Case:
+    """Some commands, each with what it answers."""
+
+    name: str
+    # The file that holds it.
+    path: Path
+    comments: list[str] = field(default_factory=list)
+    steps: list[tuple[str, list[str]]] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """As it stands in its file, without comments."""
+        return _join(self.steps)
+
+
+def _join(steps: Iterable[tuple[str, list[str]]]) -> str:
+    return "".join("\n".join([command, *answer]) + "\n" for command, answer in steps)
+
+
+def read(path: Path) -> list[Case]:
+    """The cases of one file."""
+    found: list[Case] = []
+    for paragraph in re.split(r"\n\n+", path.read_text().strip("\n")):
+        case = Case(name="", path=path)
+        for line in paragraph.split("\n"):
+            if line.startswith(("$ ", "@ ")):
+                case.steps.append((line, []))
+            elif line.startswith("# ") and not case.steps:
+                case.comments.append(line)
+            else:
+                case.steps[-1][1].append(line)
+        if case.steps:
+            case.name = f"{path.stem}: {case.steps[0][0][2:]}"[:70]
+        found.append(case)
+    return found
+
+
+def read_all() -> list[Case]:
+    """All cases with commands, each with a name of its own."""
+    cases = [case for path in sorted(CASES.glob("*.txt")) for case in read(path) if case.steps]
+    seen: dict[str, int] = {}
+    for case in cases:
+        seen[case.name] = seen.get(case.name, 0) + 1
+        if seen[case.name] > 1:
+            case.name += f" ({seen[case.name]})"
+    return cases
+
+
+class Runner:
+    """Runs cases on one cluster.
+
+    `environment` leads to the cluster; `directory` is where cases work.
+    """
+
+    def __init__(self, environment: Mapping[str, str], directory: Path) -> None:
+        keep = ("PATH", "SLURM_CONF", "HOME", "TMPDIR")
+        self._environment = {name: environment[name] for name in keep if name in environment}
+        self._environment |= {"LC_ALL": "C.UTF-8", "BASH_ENV": str(PRELUDE)}
+        self._directory = directory
+
+    def run_all(self, cases: list[Case]) -> dict[str, str]:
+        """What each case answers, by its name; the slow ones are begun first."""
+        order = sorted(cases, key=lambda case: "@ slow" not in dict(case.steps))
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            answers = list(pool.map(self.run, order))
+        return {case.name: answer for case, answer in zip(order, answers, strict=True)}
+
+    def run(self, case: Case) -> str:
+        """The case with the answers of this cluster."""
+        place = self._directory / f"case{abs(hash(case.name)):x}"
+        place.mkdir()
+        jobs: dict[str, str] = {}
+        answers = []
+        for command, _ in case.steps:
+            if command.startswith("@ "):
+                answers.append((command, self._wait(command.split()[1:], jobs)))
+                continue
+            answers.append((command, self._run(command[2:], place, jobs)))
+        if jobs:
+            self._program("scancel", *jobs.values())
+        return _join(answers)
+
+    def _run(self, command: str, place: Path, jobs: dict[str, str]) -> list[str]:
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=place,
+            env=self._environment | jobs,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_WAIT_S,
+            check=False,
+        )
+        if "sbatch" in command:
+            pattern = r"^(?:Submitted batch job )?(\d{7,})(?:;\w+| on cluster \w+)?$"
+            for job in re.findall(pattern, done.stdout, re.MULTILINE):
+                jobs[f"J{len(jobs) + 1}"] = job
+        errors = [f"! {line}" for line in done.stderr.splitlines()]
+        lines = [line or "~" for line in done.stdout.splitlines()] + errors
+        if done.returncode:
+            lines.append(f"[{done.returncode}]")
+        return [self._plain(line, place, jobs) for line in lines]
+
+    @staticmethod
+    def _plain(line: str, place: Path, jobs: dict[str, str]) -> str:
+        """Without what differs from run to run."""
+        line = line.replace(str(place), "DIR").replace(
+            os.uname().nodename.partition(".")[0], "HOST"
+        )
+        for name, job in jobs.items():
+            line = re.sub(rf"(?<!\d){job}(?!\d)", name, line)
+        line = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", "TIME", line)
+        line = re.sub(r"\bn[1-4]\b", "NODE", line)
+        line = re.sub(rf"\bby {os.getuid()}\b", "by UID", line)
+        return re.sub(rf"(?<![a-zA-Z/]){getpass.getuser()}(?![a-zA-Z])", "USER", line)
+
+    def _program(self, *argv: str) -> str:
+        return subprocess.run(
+            argv,
+            env=self._environment | {"BASH_ENV": "/dev/null"},
+            capture_output=True,
+            text=True,
+            timeout=_WAIT_S,
+            check=False,
+        ).stdout
+
+    def _wait(self, words: list[str], jobs: dict[str, str]) -> list[str]:
+        """`ended J1`: all of it is over, and the accounting knows; `J1 STATE...`: that state."""
+        what, *states = words
+        if what == "slow":
+            return []
+        job = jobs.get(states[0] if what == "ended" else what, "0")
+        looks = (lambda: self._is_settled(job)) if what == "ended" else None
+        try:
+            wait_until(looks or (lambda: self._is_in(job, states)), _WAIT_S, "", poll_s=0.5)
+        except WaitTimeout as late:
+            return [f"! {late}"]
+        return []
+
+    def _is_in(self, job: str, states: list[str]) -> bool | str:
+        argv = ("squeue", "-h", "-r", "-t", "all", "-j", job, "-o", "%T")
+        seen = set(self._program(*argv).split())
+        return (bool(seen) and seen <= set(states)) or str(seen)
+
+    def _is_settled(self, job: str) -> bool | str:
+        seen = self._program("squeue", "-h", "-t", "all", "-j", job, "-o", "%T").split()
+        if not seen or {"PENDING", "RUNNING", "COMPLETING"} & set(seen):
+            return str(seen)
+        argv = ("sacct", "-nP", "-j", job, "-o", "JobName,State,End")
+        rows = self._program(*argv).splitlines()
+        if not rows or any(row.startswith("allocation|") or "Unknown" in row for row in rows):
+            return str(rows)
+        return not any("|RUNNING|" in row or "|PENDING|" in row for row in rows) or str(rows)
+
+
+def _record(paths: list[Path]) -> None:
+    """Write the answers of a real Slurm into the files."""
+    files = {path.resolve(): read(path) for path in paths}
+    cases = [case for some in files.values() for case in some if case.steps]
+    for number, case in enumerate(cases):
+        case.name = str(number)
+    started = time.monotonic()
+    with PrivateSlurm(REAL) as cluster:
+        place = cluster.directory / "cases"
+        place.mkdir(mode=0o755)
+        answers = Runner(cluster.env(), place).run_all(cases)
+    for path, some in files.items():
+        parts = [
+            "\n".join([*case.comments, answers.get(case.name, "")]).strip("\n") for case in some
+        ]
+        path.write_text("\n\n".join(parts) + "\n")
+    sys.stderr.write(f"{len(cases)} cases in {time.monotonic() - started:.0f} s\n")
+
+
+if __name__ == "__main__":
+    _record([Path(name) for name in sys.argv[1:]] or sorted(CASES.glob("*.txt")))

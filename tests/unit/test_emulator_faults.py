@@ -1,0 +1,149 @@
+"""Faults on order: a pure decision, and what each kind does."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hpcsweep import emulator
+from hpcsweep.emulator import Fault, client
+from hpcsweep.emulator.chance import OF_JOBS, Plan, unit
+from hpcsweep.errors import InputError
+from tests.support.clusters import HPCSWEEP
+from tests.support.emulated import Emulated
+from tests.support.wait import wait_until
+
+UNREACHABLE = "Unable to contact slurm controller (connect failure)"
+
+
+def test_a_decision_depends_on_its_arguments_alone() -> None:
+    assert unit(7, "sweep", 3, 0, "node_fail") == 0.44771530591553865
+    args = [(7, "a", 3, 0, "k"), (8, "a", 3, 0, "k"), (7, "b", 3, 0, "k"), (7, "a", 4, 0, "k"),
+            (7, "a", 3, 1, "k"), (7, "a", 3, 0, "l")]  # fmt: skip
+    assert len({unit(*one) for one in args}) == len(args)
+    share = sum(unit(1, "n", task, 0, "preempt") < 0.02 for task in range(20_000)) / 20_000
+    assert 0.017 < share < 0.023
+
+
+def test_what_is_ignored_in_a_name_changes_nothing() -> None:
+    faults = tuple(Fault(kind=kind, rate=0.3) for kind in OF_JOBS)
+    plan = Plan(seed=1, faults=faults, ignore=r"\.[0-9a-f]{8}")
+    one, two = (
+        [plan.strikes(OF_JOBS, f"s.{key}.1.0", task, 0) for task in range(50)]
+        for key in ("0123abcd", "fedc9876")
+    )
+    assert one == two
+    other = Plan(seed=1, faults=faults)
+    assert one != [other.strikes(OF_JOBS, "s.0123abcd.1.0", task, 0) for task in range(50)]
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(InputError, match="unknown fault 'fire'"):
+        Fault(kind="fire", rate=1.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [("node_fail", "NODE_FAIL"), ("preempt", "PREEMPTED"), ("out_of_memory", "OUT_OF_MEMORY")],
+)
+def test_jobs_are_struck_as_the_seed_says(tmp_path: Path, kind: str, state: str) -> None:
+    fault = Fault(kind=kind, rate=0.5, within_s=0.2)
+    struck = {task for task in range(8) if unit(3, "named", task, 0, kind) < 0.5}
+    with Emulated(tmp_path / "c", faults=(fault,), seed=3) as cluster:
+        job = cluster.submit(
+            "-J", "named", "--no-requeue", "--array=0-7", "-o", "out", "--wrap", "exec sleep 1.5"
+        )
+        cluster.wait_for(job, "COMPLETED", state)
+        seen = {int(name.partition("_")[2]) for name, one in cluster.states(job).items()
+                if one == state}  # fmt: skip
+        assert seen == struck
+        noted = emulator.faults_since(cluster.directory, 0)
+        assert {one["task"] for one in noted} == struck
+        assert {one["kind"] for one in noted} == {kind}
+
+
+def test_a_duplicate_start_runs_the_script_twice_at_once(tmp_path: Path) -> None:
+    fault = Fault(kind="duplicate_start", rate=1.0, within_s=0.0)
+    with Emulated(tmp_path / "c", faults=(fault,)) as cluster:
+        script = "echo $$ >> starts; sleep 1"
+        job = cluster.submit("-o", "/dev/null", "--wrap", script)
+        wait_until(lambda: len((cluster.work / "starts").read_text().split()) == 2
+                   if (cluster.work / "starts").exists() else None, 10, "two starts")  # fmt: skip
+        cluster.wait_for(job, "COMPLETED")
+        assert cluster.rows(job, "%T") == ["COMPLETED"]
+
+
+def test_an_sbatch_is_refused_or_accepted_without_an_answer(tmp_path: Path) -> None:
+    with Emulated(tmp_path / "c", faults=(Fault(kind="refuse", rate=1.0),)) as cluster:
+        done = cluster.run("sbatch", "--wrap", "true")
+        assert (done.returncode, "Job violates accounting/QOS policy" in done.stderr) == (1, True)
+        assert cluster.out("squeue", "-h") == ""
+        emulator.order_faults(cluster.directory, (Fault(kind="submit_timeout", rate=1.0),), seed=0)
+        done = cluster.run("sbatch", "-H", "--wrap", "true")
+        assert done.stderr == (
+            "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n"
+        )
+        assert len(cluster.out("squeue", "-h").splitlines()) == 1
+
+
+def test_a_dead_controller_answers_nobody_and_notices_later(tmp_path: Path) -> None:
+    with Emulated(tmp_path / "c") as cluster:
+        job = cluster.submit("-o", "out", "--wrap", "echo up; sleep 0.2")
+        cluster.wait_file("out", "up")
+        emulator.order_fault(cluster.directory, "controller_down", seconds=60.0)
+        for argv, code in (
+            (("squeue",), 1), (("sbatch", "--wrap", "true"), 1), (("scancel", str(job)), 8),
+            (("sinfo",), 1), (("scontrol", "show", "job"), 1),
+        ):  # fmt: skip
+            done = cluster.run(*argv)
+            assert (done.returncode, UNREACHABLE in done.stderr) == (code, True), argv
+        assert cluster.out("sacct", "-nPX", "-o", "State") == "RUNNING\n"
+        emulator.order_fault(cluster.directory, "clear")
+        cluster.wait_for(job, "COMPLETED")
+
+
+def test_a_dead_and_a_late_accounting_and_a_slow_controller(tmp_path: Path) -> None:
+    with Emulated(tmp_path / "c") as cluster:
+        cluster.wait_for(cluster.submit("-o", "out", "--wrap", "true"), "COMPLETED")
+        emulator.order_fault(cluster.directory, "accounting_down", seconds=60.0)
+        done = cluster.run("sacct")
+        assert (done.returncode, done.stderr.count("Connection refused")) == (1, 3)
+        emulator.order_fault(cluster.directory, "clear")
+        emulator.order_fault(cluster.directory, "accounting_late", seconds=3600.0)
+        assert cluster.out("sacct", "-nPX") == ""
+        emulator.order_fault(cluster.directory, "clear")
+        assert cluster.out("sacct", "-nPX") != ""
+        emulator.order_fault(cluster.directory, "controller_slow", seconds=60.0, delay_s=0.5)
+        assert client.ask(cluster.directory, {"do": "queue", "ids": None})["delay"] == 0.5
+
+
+def test_faults_end_with_the_configuration(tmp_path: Path) -> None:
+    with Emulated(tmp_path / "c", faults=(Fault(kind="node_fail", rate=1.0),)) as cluster:
+        emulator.order_faults(cluster.directory, (), seed=0)
+        job = cluster.submit("-o", "out", "--wrap", "sleep 0.3")
+        cluster.wait_for(job, "COMPLETED")
+        assert emulator.load(cluster.directory).faults == ()
+
+
+def test_the_command_orders_them(tmp_path: Path) -> None:
+    with Emulated(tmp_path / "c") as cluster:
+
+        def fault(*argv: str) -> subprocess.CompletedProcess[str]:
+            place = str(cluster.directory)
+            return cluster.run(HPCSWEEP, "emulator", "fault", *argv, "--dir", place)
+
+        job = cluster.submit("--no-requeue", "--array=0-1", "-o", "out%a", "--wrap", "sleep 60")
+        cluster.wait_for(job, "RUNNING")
+        assert fault("node_fail", "--job", f"{job}_1").returncode == 0
+        wait_until(
+            lambda: cluster.states(job)[f"{job}_1"] == "NODE_FAIL", 10, "the end of element 1"
+        )
+        assert cluster.states(job)[f"{job}_0"] == "RUNNING"
+        assert fault("preempt", "--job", "99").returncode == 6
+        assert fault("fire", "--job", "99").returncode == 3
+        assert fault("refuse", "--rate", "1", "--seed", "5").returncode == 0
+        assert cluster.run("sbatch", "--wrap", "true").returncode == 1
+        assert fault("clear").returncode == 0
+        assert cluster.run("sbatch", "-H", "--wrap", "true").returncode == 0
