@@ -86,9 +86,8 @@ def keep(base: Path, directory: Path | None = None) -> str:
     `<base>/.provenance.<digest>.json`, once for all that are equal. *Raises* SweepError.
     """
     name, data = of_this_process(directory)
-    path = base / name
-    if not path.exists():
-        replace(path, data)
+    if not os.path.exists(f"{base}/{name}"):  # noqa: PTH110  # once per run: as quick as it gets
+        replace(base / name, data)
     return name
 
 

@@ -152,18 +152,20 @@ class Alone:
         log = self._log()
         if log is None:
             return
+        if reason is not None:
+            line, reason = redact(line), redact(reason)
         fields = {
             "status": status,
             "end_time": now(),
             "runtime_sec": round(log.elapsed, 6),
             "cpu_seconds": round(_cpu_seconds() - self._cpu, 6),
             "max_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            "failure_reason": None if reason is None else redact(reason),
+            "failure_reason": reason,
             "error": None if error is None else _described(error),
         }
         log.place.merge("metadata.json", fields, lock=lock)
         self._ended = True
-        log.notes([redact(line)])
+        log.notes([line])
         self._over()
         if log.callback is not None:
             log.callback(log)
