@@ -125,15 +125,20 @@ def _trivial(cluster: Emulated, tasks: int) -> None:
 
 
 def _until_done(env: dict[str, str], tasks: int) -> float:
-    """Seconds from sbatch to an empty queue."""
+    """Seconds from sbatch until the queue has none of them."""
 
     def ask(*argv: str) -> str:
         return subprocess.run(argv, env=env, capture_output=True, text=True, check=True).stdout
 
     begun = time.perf_counter()
     script = ("--parsable", "-o", "/dev/null", "--wrap", "true")
-    ask("/usr/bin/env", "sbatch", f"--array=0-{tasks - 1}", *script)
-    wait_until(lambda: not ask("/usr/bin/env", "squeue", "-h") or None, 1200, "the end", poll_s=1.0)
+    job = ask("/usr/bin/env", "sbatch", f"--array=0-{tasks - 1}", *script).strip()
+    wait_until(
+        lambda: not ask("/usr/bin/env", "squeue", "-h", "-j", job) or None,
+        1200,
+        "the end",
+        poll_s=1.0,
+    )
     return time.perf_counter() - begun
 
 

@@ -304,7 +304,7 @@ def test_a_program_that_cannot_be_run(
 # --- setup lines ----------------------------------------------------------------------------------
 
 SETUPS: dict[str, tuple[str, ...]] = {
-    "module load nope": ("exit code 127", "command not found"),
+    "modul load nope": ("exit code 127", "command not found"),
     "false": ("exit code 1",),
     "echo why >&2; (exit 4)": ("exit code 4: why",),
     "exit 3": ("exit code 3",),
@@ -411,9 +411,10 @@ def test_no_sbatch_on_path(here: Here) -> None:
 
 
 def test_an_array_that_is_refused(there: Here) -> None:
-    nowhere = ("--set", "slurm.partition=nope")
+    # Of no emulated cluster either: a partition would be made there.
+    nowhere = ("--set", "slurm.licenses=nope")
     message = there.refuses(REFUSED, "submit", "m.yaml", *nowhere)
-    holds(message, "sbatch refused the array", "nvalid partition", "nothing was submitted")
+    holds(message, "sbatch refused the array", "nvalid license", "nothing was submitted")
     assert not (there.path / "outputs").exists()
     # And when there is a sweep already, whose cases are to be computed again.
     there.does("submit", "m.yaml", "--wait")
