@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -131,9 +132,16 @@ def _open_sqlite(path: Path, *, keeps: bool) -> Engine:
         record.info["made"] = os.getpid(), _inode(path)
         connection.isolation_level = None
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA journal_mode={mode}")
+        try:
+            found = cursor.execute(f"PRAGMA journal_mode={mode}").fetchone()
+        except sqlite3.OperationalError:
+            # The mode cannot change while another uses the file, and nobody waits for it: this
+            # connection goes on in the mode that the file has.
+            if mode != "WAL":
+                raise
+            found = None
         # A WAL that is synced at its checkpoints alone loses no more than its last rows.
-        level = "NORMAL" if cursor.fetchone() == ("wal",) else "FULL"
+        level = "NORMAL" if found == ("wal",) else "FULL"
         cursor.execute(f"PRAGMA synchronous={level}")
         cursor.close()
 

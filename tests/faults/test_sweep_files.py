@@ -35,6 +35,7 @@ def test_what_a_task_may_read_is_never_rewritten(emulated: EmulatedCluster, tmp_
     project.wait_begun(1)
     unchanged()
     project.cli("cancel", project.name)
+    emulated.wait_over(project.job())
     unchanged()
     project.release(1)
     project.submit("--wait")

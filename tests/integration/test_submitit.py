@@ -109,5 +109,8 @@ def test_a_checkpointable_job_goes_on_where_it_was(
         job._interrupt(timeout=False)  # noqa: SLF001  # submitit's own way to try it
     assert job.result() == (2, 100_000)
     argv = ("sacct", "-nPXD", "-j", job.job_id, "-o", "State")
-    assert cluster.out(*argv) == "REQUEUED\nCOMPLETED\n"
+    # The result is there a moment before the job ends.
+    wait_until(
+        lambda: (seen := cluster.out(*argv)) == "REQUEUED\nCOMPLETED\n" or seen, WAIT_S, "its end"
+    )
     assert f"this job is {how}" in (job.stderr() or "") + (job.stdout() or "")
