@@ -232,12 +232,15 @@ def _document(
     values |= {} if source is None else {"source": source.to_manifest_dict()}
     values |= keys
     if "target" in keys:
-        values["target"] = _target_text(keys["target"], root)
+        values["target"] = target_text(keys["target"], root)
     return _Written(value=values, name=f"Sweep({name!r})", line=lambda _: 0)
 
 
-def _target_text(target: str | Callable[..., Any], root: Path) -> str:
-    """The text of a target: a function becomes `file.py:name` or `module:name`."""
+def target_text(target: str | Callable[..., Any], root: Path) -> str:
+    """The text of a target: a function becomes `file.py:name` or `module:name`.
+
+    *Raises* InputError for one that no task could import.
+    """
     if isinstance(target, str):
         return target
     name, module = getattr(target, "__qualname__", ""), getattr(target, "__module__", "")

@@ -52,19 +52,19 @@ class Columns:
                 next_step="Give a dict by parameter.",
             )
         plain: dict[str, Any] = ids.plain(params)
-        given = {name: value for name, value in plain.items() if value is not None}
         for name in plain:
             self._refuse_unknown(name)
         for name in self._required:
-            if name not in given:
+            if plain.get(name) is None:
                 raise InputError(
                     f"the parameter {name} is missing",
                     where=self.table.name,
                     next_step="Give it, or let the model's column be Optional or have a default.",
                 )
-        for name, value in given.items():
-            self._value(name, value)
-        return Case(ids.case_id_of(ids.canonical_of_plain(given)), plain)
+        for name, value in plain.items():
+            if value is not None:
+                self._value(name, value)
+        return Case.of(plain)
 
     def values(self, case: Case) -> dict[str, Any]:
         """The params as values of the table's columns."""

@@ -197,12 +197,14 @@ class Store(Generic[R]):
         self,
         params: ParameterSource | Mapping[str, Iterable[Any]] | Iterable[Params],
         client: Any = None,
+        cluster: str | None = None,
         **custom_data: Any,
     ) -> builtins.list[R]:
         """The records of many params, in their order; what is missing is made.
 
         `params` is a grid dict (all combinations, in the order of its keys), a parameter source,
-        or dicts one by one. `client` makes what is missing: a Dask client or any Executor.
+        or dicts one by one. What is missing makes this process; or `client`, a Dask client or any
+        Executor; or `cluster`, "slurm" or "emulated", as a sweep of its own that is waited for.
         *Raises* CasesFailed, when all others are made; it has the records of those.
         """
         cases = [self._columns.case(each) for each in sweeping.expanded(params)]
@@ -211,7 +213,13 @@ class Store(Generic[R]):
         missing = [case for case in distinct.values() if case.id not in records]
         LOG.info("%d of %d are there, %d to make", len(records), len(distinct), len(missing))
         failures: dict[str, BaseException] = {}
-        done = sweeping.made(self._make, missing, _noted(custom_data), _executor(client), failures)
+        noted = _noted(custom_data)
+        if cluster is None:
+            done = sweeping.made(self._make, missing, noted, _executor(client), failures)
+        elif client is None:
+            done = sweeping.made_on(cluster, self._make, missing, noted, failures)
+        else:
+            raise InputError("name a client or a cluster, not both", where="sweep")
         for entries in sweeping.batched(done, ROWS_AT_ONCE):
             records |= {record.id: record for record in self._indexed(entries)}
         if failures:
@@ -223,10 +231,11 @@ class Store(Generic[R]):
         function: Callable[[R], T],
         params: ParameterSource | Mapping[str, Iterable[Any]] | Iterable[Params],
         client: Any = None,
+        cluster: str | None = None,
         **custom_data: Any,
     ) -> Iterator[T]:
         """`function` of each record of a sweep, in its order."""
-        return map(function, self.sweep(params, client, **custom_data))
+        return map(function, self.sweep(params, client, cluster, **custom_data))
 
     def rebuild(self) -> int:
         """Make the table again from the entries of `results_dir`. Returns the count of records.

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, as_completed
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
-from hpcsweep.errors import CasesFailed, InputError
+from hpcsweep import ids
+from hpcsweep.errors import CasesFailed, Incomplete, InputError, TargetError
 from hpcsweep.results.maker import Maker
 from hpcsweep.results.shelf import Case, Entry
-from hpcsweep.sources import ParameterSource
+from hpcsweep.sources import ParameterSource, manual
 
 T = TypeVar("T")
 # Failures that are told by name.
@@ -108,6 +113,51 @@ def _there(
     finally:
         for future in futures:
             future.cancel()
+
+
+def made_on(
+    cluster: str,
+    make: Maker,
+    cases: Sequence[Case],
+    custom_data: dict[str, Any],
+    failures: dict[str, BaseException],
+) -> Iterator[Entry]:
+    """As `made`, by a sweep on a cluster, whose cases each make one result.
+
+    *Raises* whatever a submit does. The same cases are the same sweep, also after a failure.
+    """
+    if not cases:
+        return
+    # Here, because it brings all that a submit needs.
+    from hpcsweep.sweep import Sweep, target_text  # noqa: PLC0415
+
+    here, shelf = Path.cwd(), make.shelf
+    runner = target_text(make.runner, here)
+    noted = json.dumps(custom_data).replace("{", "{{").replace("}", "}}")
+    command = [sys.executable, "-P", "-m", "hpcsweep.results", runner, str(shelf.path)]
+    sweep = Sweep(
+        f"cache-{ids.fingerprint(sorted(case.id for case in cases))}",
+        manual([case.params for case in cases]),
+        command=[*(word.replace("{", "{{").replace("}", "}}") for word in command),
+                 shelf.suffix, noted, "{params_json}"],
+        cluster=cluster,
+        root=here,
+        runs="failed",
+    )  # fmt: skip
+    # All of them: what an earlier one completed is missing again, or it would not be here.
+    sweep.submit(rerun="all")
+    with contextlib.suppress(Incomplete):
+        sweep.wait()
+    for at, case in enumerate(cases):
+        entry = make.found(case)
+        if entry is not None:
+            yield entry
+        else:
+            failures[case.id] = TargetError(
+                f"the case {case.id} made no result on the {cluster} cluster",
+                where=str(sweep.path),
+                next_step=f"`hpcsweep logs {sweep.name} {at}` says why.",
+            )
 
 
 def failed(

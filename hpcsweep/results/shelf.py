@@ -21,6 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from hpcsweep import ids
 from hpcsweep.errors import InputError, ResultMissing, SweepError
 from hpcsweep.files import (
     json_bytes,
@@ -50,6 +51,12 @@ class Case:
     id: str
     # Plain, as the runner gets them.
     params: dict[str, Any]
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> Case:
+        """The case of plain params. One that is None is the same as one left out."""
+        given = {name: value for name, value in plain.items() if value is not None}
+        return cls(ids.case_id_of(ids.canonical_of_plain(given)), plain)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

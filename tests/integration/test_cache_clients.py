@@ -12,9 +12,10 @@ import pytest
 from hpcsweep.errors import CasesFailed, InputError
 from tests.support.backends import direct_backend
 from tests.support.caching import Calls, MakeStore, make_store
+from tests.support.clusters import EmulatedCluster, emulated
 from tests.support.postgres import database, postgres
 
-__all__ = ["database", "direct_backend", "make_store", "postgres"]
+__all__ = ["database", "direct_backend", "emulated", "make_store", "postgres"]
 
 # Model and runner in the script itself, as in a notebook (E13).
 SCRIPT = """\
@@ -69,6 +70,65 @@ def test_a_dask_cluster_with_everything_in_main(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "1 of 3 cases failed: ValueError: bad luck\n6\n"
+
+
+ON_A_CLUSTER = """\
+from pathlib import Path
+from hpcsweep import CasesFailed
+from sims import store
+
+grid = {"n": [1, 2, 3], "label": [None, "{x}"]}
+records = store.sweep(grid, cluster="emulated", note="{y}")
+assert [(r.n, r.label) for r in records] == [(n, x) for n in (1, 2, 3) for x in (None, "{x}")]
+print([Path(r.result_file).read_text() for r in records])
+assert {r.custom_data["note"] for r in records} == {"{y}"}
+again = store.sweep(grid, cluster="emulated")
+assert [r.created_at for r in again] == [r.created_at for r in records]
+Path(records[0].result_file).unlink()  # as if it had never been
+assert store.sweep(grid, cluster="emulated")[0].created_at > records[0].created_at
+try:
+    store.sweep({"n": [12, 13, 14]}, cluster="emulated")
+except CasesFailed as error:
+    print(error.what[:32], sorted(error.failures))
+assert store.run_or_retrieve({"n": 14}).custom_data.keys() == {"elapsed_seconds"}
+"""
+SIMS = """\
+import os
+from pathlib import Path
+from hpcsweep import Base, Mapped, Store
+
+class Result(Base):
+    __tablename__ = "results"
+    n: Mapped[int]
+    label: Mapped[str | None]
+
+def simulate(params):
+    if params["n"] == 13:
+        raise ValueError("bad luck")
+    job = os.environ.get("SLURM_JOB_ID", "none")
+    Path(params["result_file"]).write_text(f"{params['n']} {params.get('label')} {job != 'none'}")
+
+store = Store(simulate, Result, "results", ".txt", "sqlite:///runs.sqlite3")
+"""
+
+
+def test_a_cluster_makes_what_is_missing(emulated: EmulatedCluster, tmp_path: Path) -> None:
+    """The misses are a sweep, whose cases each make one result; a notebook finds them all."""
+    (tmp_path / "sims.py").write_text(SIMS)
+    (tmp_path / "script.py").write_text(ON_A_CLUSTER)
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env=emulated.env(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=250,
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert eval(first) == [f"{n} {x} True" for n in (1, 2, 3) for x in (None, "{x}")]  # noqa: S307
+    assert second == "1 of 3 cases failed: TargetError [1]"
 
 
 def test_any_executor(make_store: MakeStore) -> None:
