@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,16 +25,23 @@ DIFFERENCES = {
     "arrays: sbatch -H --array=0-998:2 ok.sh (2)": "squeue -r lacks the last element",
     "arrays: sbatch -H --array=0-3 ok.sh (2)": "squeue -j J_[1-2] shows the waiting array as J_0",
 }
-KINDS = (
-    pytest.param("emulated", marks=pytest.mark.xdist_group("contract")),
-    pytest.param("slurm", marks=pytest.mark.slurm),
-)
+# What a real Slurm is asked again in every run; the rest with --soak. It is what answers at once.
+EVERY_TIME = ("steps", "submit")
 
 
-def _wanted(request: pytest.FixtureRequest) -> list[contract.Case]:
+def _pairs() -> Iterator[Any]:
+    """Every case on each kind."""
+    for name in CASES:
+        yield pytest.param(name, "emulated", marks=pytest.mark.xdist_group("contract"))
+        soak = () if name.startswith(EVERY_TIME) else (pytest.mark.soak,)
+        yield pytest.param(name, "slurm", marks=(pytest.mark.slurm, *soak))
+
+
+def _wanted(request: pytest.FixtureRequest, kind: str) -> list[contract.Case]:
     """The cases that this run looks at."""
-    names = {item.callspec.params.get("name") for item in request.session.items
-             if isinstance(item, pytest.Function) and hasattr(item, "callspec")}  # fmt: skip
+    wanted = [item.callspec.params for item in request.session.items
+              if isinstance(item, pytest.Function) and hasattr(item, "callspec")]  # fmt: skip
+    names = {params.get("name") for params in wanted if params.get("kind") == kind}
     return [case for name, case in CASES.items() if name in names]
 
 
@@ -44,7 +52,7 @@ def emulated_answers(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]
         Path(place).chmod(0o755)
         with Emulated(Path(place) / "cluster", **contract.EMULATED) as cluster:
             runner = contract.Runner(cluster.env(), cluster.work)
-            yield runner.run_all(_wanted(request))
+            yield runner.run_all(_wanted(request, "emulated"))
 
 
 @pytest.fixture(scope="session")
@@ -54,11 +62,10 @@ def slurm_answers(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     with PrivateSlurm(contract.REAL) as cluster:
         place = cluster.directory / "cases"
         place.mkdir()
-        yield contract.Runner(cluster.env(), place).run_all(_wanted(request))
+        yield contract.Runner(cluster.env(), place).run_all(_wanted(request, "slurm"))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "kind"), [*_pairs()])
 def test_answers_as_recorded(request: pytest.FixtureRequest, name: str, kind: str) -> None:
     case = CASES[name]
     if os.getuid() and "JobHeldAdmin" in case.text:
