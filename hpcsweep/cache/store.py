@@ -7,6 +7,8 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -143,7 +145,7 @@ class Store(Generic[R]):
             id=case.id,
             params=case.params,
             result_file=self._shelf.shortened(path),
-            created_at=sweeping.now(),
+            created_at=datetime.now(UTC),
             custom_data=_noted(custom_data),
         )
         self._shelf.write(entry)
@@ -156,13 +158,7 @@ class Store(Generic[R]):
         entry = self._shelf.entry(case_id)
         if entry is None:
             raise InputError("there is no such record", where=case_id, next_step="Run it first.")
-        changed = Entry(
-            id=entry.id,
-            params=entry.params,
-            result_file=entry.result_file,
-            created_at=entry.created_at,
-            custom_data=patched(entry.custom_data, custom_data),
-        )
+        changed = replace(entry, custom_data=patched(entry.custom_data, custom_data))
         self._shelf.write(changed)
         return self._indexed([changed])[0]
 

@@ -8,7 +8,6 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, as_completed
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,11 +20,6 @@ from hpcsweep.sources import ParameterSource, manual
 T = TypeVar("T")
 # Failures that are told by name.
 SHOWN = 5
-
-
-def now() -> datetime:
-    """This moment, UTC."""
-    return datetime.now(UTC)
 
 
 def expand_grid(grid: Mapping[str, Iterable[Any]]) -> Iterator[dict[str, Any]]:
@@ -133,17 +127,17 @@ def made_on(
 
     here, shelf = Path.cwd(), make.shelf
     runner = target_text(make.runner, here)
-    noted = json.dumps(custom_data).replace("{", "{{").replace("}", "}}")
-    command = [sys.executable, "-P", "-m", "hpcsweep.results", runner, str(shelf.path)]
+    program = [sys.executable, "-P", "-m", "hpcsweep.results"]
+    told = [*program, runner, str(shelf.path), shelf.suffix, json.dumps(custom_data)]
     sweep = Sweep(
         f"cache-{ids.fingerprint(sorted(case.id for case in cases))}",
         manual([case.params for case in cases]),
-        command=[*(word.replace("{", "{{").replace("}", "}}") for word in command),
-                 shelf.suffix, noted, "{params_json}"],
+        # What stands in braces is a placeholder, unless they are doubled.
+        command=[*(word.replace("{", "{{").replace("}", "}}") for word in told), "{params_json}"],
         cluster=cluster,
         root=here,
         runs="failed",
-    )  # fmt: skip
+    )
     # All of them: what an earlier one completed is missing again, or it would not be here.
     sweep.submit(rerun="all")
     with contextlib.suppress(Incomplete):

@@ -47,8 +47,10 @@ class Maker:
         if claim is None:
             return None
         try:
-            entry = None if anew else self.found(case)
-            return entry or self._made(case, custom_data, claim)
+            before = self.shelf.entry(case.id)
+            if before and not anew and self.shelf.has(before.result_file):
+                return before
+            return self._made(case, custom_data, claim, before)
         except ClaimLost:
             LOG.warning("%s: taken for dead, another process made it", case.id)
             return None
@@ -60,8 +62,10 @@ class Maker:
         entry = self.shelf.entry(case.id)
         return entry if entry and self.shelf.has(entry.result_file) else None
 
-    def _made(self, case: Case, custom_data: dict[str, Any], claim: Claim) -> Entry:
-        shelf, before = self.shelf, self.shelf.entry(case.id)
+    def _made(
+        self, case: Case, custom_data: dict[str, Any], claim: Claim, before: Entry | None
+    ) -> Entry:
+        shelf = self.shelf
         asked = claim.path / f"{case.id}{shelf.suffix}"
         begun = time.monotonic()
         self.runner({**case.params, "id": case.id, "result_file": str(asked)})
