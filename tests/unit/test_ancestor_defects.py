@@ -21,19 +21,11 @@ import yaml
 
 from hpcsweep import Experiment, ExperimentReader, Logbook, LogReader
 from hpcsweep.errors import HpcsweepError
+from tests.support.experiments import added, exp
+
+__all__ = ["exp"]
 
 FORK = multiprocessing.get_context("fork")
-
-
-@pytest.fixture
-def exp(tmp_path: Path) -> Experiment:
-    return Experiment("e", tmp_path)
-
-
-def added(exp: Experiment, **params: Any) -> Logbook:
-    log = exp.add(**params)
-    assert log is not None
-    return log
 
 
 def ended(exp: Experiment, metrics: dict[str, Any] | None = None, **params: Any) -> Logbook:

@@ -16,25 +16,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpcsweep import Experiment, Logbook
+from hpcsweep import Experiment
 from hpcsweep.errors import IdentityError, InputError, RunExists
 from hpcsweep.files import names
 from hpcsweep.logbook.index import Index
+from tests.support.experiments import added, exp
 from tests.support.fixtures import Scale
 from tests.support.wait import wait_until
 
+__all__ = ["exp"]
+
 FORK = multiprocessing.get_context("fork")
-
-
-@pytest.fixture
-def exp(tmp_path: Path) -> Experiment:
-    return Experiment("e", tmp_path)
-
-
-def added(exp: Experiment, **params: Any) -> Logbook:
-    log = exp.add(**params)
-    assert log is not None
-    return log
 
 
 def table(exp: Experiment) -> list[dict[str, str]]:
