@@ -382,7 +382,7 @@ def test_a_file_a_directory_or_another_sweep_in_the_way(here: Here) -> None:
 
 
 def test_another_target_or_seed_under_the_same_name(here: Here) -> None:
-    here.does("submit", "m.yaml", "--wait")
+    here.finishes()
     here.write("m.yaml", GOOD + "seed: 5\n")
     message = here.refuses(SWEEP, "submit", "m.yaml")
     holds(message, "the seed was 0 and is 5", "would be mixed", "--allow-mixed")
@@ -392,7 +392,7 @@ def test_another_target_or_seed_under_the_same_name(here: Here) -> None:
 
 
 def test_a_directory_with_the_name_of_the_sweep_does_not_hide_it(here: Here) -> None:
-    here.does("submit", "m.yaml", "--wait")
+    here.finishes()
     (here.path / "s").mkdir()
     here.does("status", "s")
     holds(here.refuses(SWEEP, "status", "t"), "there is no sweep 't'", "Sweeps here: s.")
@@ -417,7 +417,7 @@ def test_an_array_that_is_refused(there: Here) -> None:
     holds(message, "sbatch refused the array", "nvalid license", "nothing was submitted")
     assert not (there.path / "outputs").exists()
     # And when there is a sweep already, whose cases are to be computed again.
-    there.does("submit", "m.yaml", "--wait")
+    there.finishes()
     message = there.refuses(REFUSED, "submit", "m.yaml", "--rerun", "all", *nowhere)
     assert "sbatch refused the array" in message
     key = json.loads((there.sweep / "sweep.json").read_bytes())["key"]

@@ -128,6 +128,7 @@ def test_a_logbook_writes_inside_its_run_directory_only(here: Here) -> None:
     here.cli("submit", "m.yaml", "--wait", code=9)
     assert {row["status"] for row in here.rows()} == {"failed"}
     assert list(here.path.rglob("x")) == []
+    here.tasks_end()
     for name in ("../../sweep.json", "/etc/passwd", ""):
         holds(here.refuses(3, "files", "s", name), "is no place inside a run directory")
 
