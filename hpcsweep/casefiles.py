@@ -15,15 +15,24 @@ from hpcsweep.rundirs import run_files
 def case_files(sweep: SweepDirectory, name: str) -> Iterator[tuple[int, RunFiles]]:
     """Index and files of every case that has a file called `name`.
 
-    *Raises* InputError for a name that is no place inside a run directory.
+    *Raises* InputError for a name that is no place inside a run directory, or that no case has.
     """
     if not name or Path(name).is_absolute() or ".." in Path(name).parts:
         raise InputError(
             f"{name!r} is no place inside a run directory",
             next_step="Name a file as it lies there: artifacts/metrics.json",
         )
+    found = 0
     with fresh_store(sweep) as store:
         for row in store.rows():
             files = run_files(sweep, row)
             if files is not None and files.has(name):
+                found += 1
                 yield row["idx"], files
+    if not found:
+        raise InputError(
+            f"no case that was begun has a file {name}",
+            where=str(sweep.path),
+            next_step="Name one file, without * or ?: `hpcsweep files SWEEP metadata.json --paths` "
+            "shows where runs lie.",
+        )

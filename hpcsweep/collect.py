@@ -157,7 +157,7 @@ def _name(found: dict[Keys, str], prefix: str, taken: dict[str, str]) -> dict[Ke
     columns = {}
     for keys in sorted(found):
         name = ".".join(keys)
-        if name in taken or name in LAST:
+        while name in taken or name in LAST:
             name = prefix + name
         columns[keys] = name
         taken[name] = found[keys] or "json"

@@ -10,6 +10,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from hpcsweep.errors import ExtraMissing, InputError
+from hpcsweep.files import whole
 
 # Told apart by people who see colours differently, and in grey: Okabe and Ito (2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
@@ -73,10 +74,11 @@ def _sorted(values: Iterable[Any]) -> list[Any]:
 
 
 def draw(rows: Iterable[Mapping[str, Any]], axes: Axes, path: Path) -> None:
-    """Draw a figure. *Writes* `path`, whose suffix says its format.
+    """Draw a figure. *Writes* `path`, whole; its suffix says the format.
 
     Several cases at one point are drawn as their mean and a band of one standard deviation.
-    *Raises* ExtraMissing without matplotlib, InputError for what cannot be drawn.
+    *Raises* ExtraMissing without matplotlib, InputError for what cannot be drawn,
+    SweepError where the file cannot be written.
     """
     if path.suffix not in FORMATS:
         raise InputError(f"{path} is no {', '.join(FORMATS)}", where="--output")
@@ -92,10 +94,8 @@ def draw(rows: Iterable[Mapping[str, Any]], axes: Axes, path: Path) -> None:
     plane = figure.add_subplot()
     _lines(figure, plane, found, axes)
     _dress(plane, found, axes)
-    try:
-        figure.savefig(path, dpi=200)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", where=str(path)) from error
+    with whole(path) as place:
+        figure.savefig(place, dpi=200, format=path.suffix[1:])
 
 
 def _lines(figure: Any, plane: Any, found: dict[Any, Line], axes: Axes) -> None:

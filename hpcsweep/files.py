@@ -133,6 +133,32 @@ def put_copy(source: Path, path: Path) -> None:
                 left.unlink()
 
 
+@contextlib.contextmanager
+def whole(output: Path) -> Iterator[Path]:
+    """Where to write what shall appear at `output`, whole. A device or pipe is not replaced.
+
+    For what a user asked for: its mode is the umask's. *Raises* SweepError. *Writes* `output`.
+    """
+    in_place = output.exists() and not output.is_file()
+    path = output if in_place else output.with_name(f".{output.name}.{token()}")
+    try:
+        yield path
+        if not in_place:
+            path.replace(output)
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # a reader that has enough
+            raise
+        raise SweepError(
+            f"cannot be written: {error.strerror or error}",
+            where=str(output),
+            next_step="Name a file in a directory that is there and may be written.",
+        ) from error
+    finally:
+        if not in_place:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
 def _write_temporary(path: Path, data: bytes, mode: int) -> Path:
     temporary = path.with_name(f".{path.name}.{token()}")
     try:

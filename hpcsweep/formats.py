@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import errno
 import json
 from collections.abc import Iterable, Iterator
 from io import StringIO
@@ -13,8 +11,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from hpcsweep.collect import Columns, Row
-from hpcsweep.errors import InputError, SweepError
-from hpcsweep.files import token
+from hpcsweep.errors import ExtraMissing
+from hpcsweep.files import whole
 
 # Rows of a Parquet row group, and characters of CSV, that are held in memory at once.
 ROWS_AT_ONCE = 10_000
@@ -69,53 +67,35 @@ def write(lines: Iterable[str], output: Path | None, stdout: TextIO) -> None:
     if output is None:
         stdout.writelines(lines)
         return
-    with _whole(output) as path, path.open("w", encoding="utf-8", newline="") as stream:
+    with whole(output) as path, path.open("w", encoding="utf-8", newline="") as stream:
         stream.writelines(lines)
-
-
-@contextlib.contextmanager
-def _whole(output: Path) -> Iterator[Path]:
-    """Where to write what shall appear at `output`, whole. A device or pipe is not replaced."""
-    in_place = output.exists() and not output.is_file()
-    path = output if in_place else output.with_name(f".{output.name}.{token()}")
-    try:
-        yield path
-        if not in_place:
-            path.replace(output)
-    except OSError as error:
-        if error.errno == errno.EPIPE:  # a reader that has enough
-            raise
-        raise SweepError(
-            f"cannot be written: {error.strerror or error}",
-            where=str(output),
-            next_step="Name a file in a directory that is there and may be written.",
-        ) from error
-    finally:
-        if not in_place:
-            with contextlib.suppress(OSError):
-                path.unlink()
 
 
 def write_parquet(columns: Columns, rows: Iterator[Row], output: Path) -> None:
     """Write a Parquet file, which appears whole, a row group at a time.
 
-    *Raises* InputError without pyarrow, SweepError when the file cannot be written.
+    *Raises* ExtraMissing without pyarrow, SweepError when the file cannot be written.
     """
     try:
         import pyarrow as pa  # noqa: PLC0415  # an extra, and slow to import
         import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError as error:
-        raise InputError(
-            "Parquet needs pyarrow", next_step="pip install 'hpcsweep[parquet]'"
+        raise ExtraMissing(
+            "Parquet needs pyarrow", next_step="Install it: pip install 'hpcsweep[parquet]'"
         ) from error
     types = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
     kinds = [(name, columns.kinds[name]) for name in columns.names]
     schema = pa.schema([(name, types.get(kind, pa.string())) for name, kind in kinds])
-    with _whole(output) as path, pq.ParquetWriter(path, schema) as writer:
+    with whole(output) as path, pq.ParquetWriter(path, schema) as writer:
         while some := list(islice(rows, ROWS_AT_ONCE)):
             values = [[_typed(row.get(name), kind) for row in some] for name, kind in kinds]
             writer.write_table(pa.table(values, schema=schema))
 
 
 def _typed(value: Any, kind: str) -> Any:
-    return json.dumps(value, ensure_ascii=False) if kind == "json" and value is not None else value
+    match kind:
+        case "json" if value is not None:
+            return json.dumps(value, ensure_ascii=False)
+        case "float" if value is not None:
+            return float(value)  # pyarrow refuses an int that is no float
+    return value

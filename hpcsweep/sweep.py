@@ -17,7 +17,7 @@ from hpcsweep.caselogs import case_logs
 from hpcsweep.cluster.slurm import Slurm
 from hpcsweep.collect import Columns, Row, Selection, collect
 from hpcsweep.directory import SweepDirectory
-from hpcsweep.errors import Incomplete, InputError
+from hpcsweep.errors import ExtraMissing, Incomplete, InputError
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.user import load_manifest, resolve
 from hpcsweep.progress import counts_line, progress_bar
@@ -161,8 +161,7 @@ class Sweep:
         self, where: str | None = None, *, status: Sequence[str] = (), columns: Sequence[str] = ()
     ) -> list[Row]:
         """The rows for which `where` holds, e.g. `"energy < 1 and omega == 2"`."""
-        selection = Selection(where=where, status=tuple(status), columns=tuple(columns))
-        names, rows = self._collected(selection)
+        names, rows = self._collected(where, status, columns)
         return [{name: row[name] for name in names.names if name in row} for row in rows]
 
     def to_dataframe(
@@ -172,14 +171,16 @@ class Sweep:
         try:
             import pandas as pd  # noqa: PLC0415  # an extra, and slow to import
         except ImportError as error:
-            raise InputError(
-                "to_dataframe needs pandas", next_step="pip install 'hpcsweep[pandas]'"
+            raise ExtraMissing(
+                "to_dataframe needs pandas", next_step="Install it: pip install 'hpcsweep[pandas]'"
             ) from error
-        selection = Selection(where=where, status=tuple(status), columns=tuple(columns))
-        names, rows = self._collected(selection)
+        names, rows = self._collected(where, status, columns)
         return pd.DataFrame.from_records(rows, columns=names.names)
 
-    def _collected(self, selection: Selection) -> tuple[Columns, list[Row]]:
+    def _collected(
+        self, where: str | None, status: Sequence[str], columns: Sequence[str]
+    ) -> tuple[Columns, list[Row]]:
+        selection = Selection(where=where, status=_words(status), columns=_words(columns))
         found: list[tuple[Columns, list[Row]]] = []
         collect(
             self._directory,
@@ -234,6 +235,11 @@ def _document(
     if "target" in keys:
         values["target"] = target_text(keys["target"], root)
     return _Written(value=values, name=f"Sweep({name!r})", line=lambda _: 0)
+
+
+def _words(given: Sequence[str]) -> tuple[str, ...]:
+    """One word alone is meant as a list of it, not of its letters."""
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def target_text(target: str | Callable[..., Any], root: Path) -> str:

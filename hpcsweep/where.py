@@ -6,9 +6,13 @@ Nothing of the text is ever pasted into SQL: names must be columns of the table,
 from __future__ import annotations
 
 import ast
+import keyword
 import operator
+import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
@@ -29,6 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, array
 
+from hpcsweep import ids
 from hpcsweep.errors import InputError
 from hpcsweep.store import schema
 
@@ -43,7 +48,16 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 _SWAPPED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.Gt, ast.LtE: ast.GtE, ast.Gt: ast.Lt, ast.GtE: ast.LtE,
 }  # fmt: skip
-_FORM = "Compare columns with values, joined by and, or, not: energy < 1 and omega == 2"
+_FORM = (
+    "Compare columns with values, joined by and, or, not: energy < 1 and omega == 2. A column "
+    "with other characters than letters, digits, _ and . stands in `backticks`."
+)
+# Texts, columns in backticks, and dotted words.
+_TOKEN = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?P<quoted>[^`]+)`|[^\W\d][\w.]*""")
+# What a condition itself is made of.
+_WORDS = frozenset({"and", "or", "not", "in", "is", "None", "True", "False"})
+# Numbers beyond are compared as floats, as both databases have them then.
+_LARGEST_INT = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +72,48 @@ class Field:
 
 def parse(text: str, fields: Mapping[str, Field], dialect: str) -> ColumnElement[bool]:
     """The condition as SQL. *Raises* InputError for what does not parse or names no column."""
+    names: dict[str, str] = {}
+    spelled = _spelled(text.strip(), fields, names)
     try:
-        tree = ast.parse(text.strip(), mode="eval")
-    except (SyntaxError, ValueError) as error:
-        what = f"{text!r} does not parse: {error}"
+        tree = ast.parse(spelled, mode="eval")
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        what = f"{ids.shown(text)} does not parse: {getattr(error, 'msg', None) or error}"
         raise InputError(what, where="--where", next_step=_FORM) from error
-    return _Reader(text, fields, dialect).condition(tree.body)
+    return _Reader(spelled, fields, names, dialect).condition(tree.body)
+
+
+def _spelled(text: str, fields: Mapping[str, Field], names: dict[str, str]) -> str:
+    """The text with a name of Python's in the place of each column that has none, as `names` says.
+
+    Those are columns in backticks; and words like `lambda` and the micro sign, which Python takes
+    for something else, where a column is called so.
+    """
+
+    def replaced(found: re.Match[str]) -> str:
+        name = found["quoted"] or found[0]
+        if found["quoted"] is None and (name not in fields or _is_read_as_it_is(name)):
+            return found[0]
+        stand_in = f"_column_{len(names)}"
+        names[stand_in] = name
+        return stand_in
+
+    return _TOKEN.sub(replaced, text)
+
+
+def _is_read_as_it_is(name: str) -> bool:
+    if name in _WORDS or unicodedata.normalize("NFKC", name) != name:
+        return name in _WORDS
+    return not any(map(keyword.iskeyword, name.split(".")))
 
 
 class _Reader:
-    def __init__(self, text: str, fields: Mapping[str, Field], dialect: str) -> None:
+    def __init__(
+        self, text: str, fields: Mapping[str, Field], names: Mapping[str, str], dialect: str
+    ) -> None:
         self._text = text
         self._fields = fields
+        # What stands in for a column, see `_spelled`.
+        self._names = names
         self._dialect = dialect
 
     def condition(self, node: ast.expr) -> ColumnElement[bool]:
@@ -141,6 +185,7 @@ class _Reader:
         if not self._is_name(node):
             raise self._refused(node)
         name = ast.unparse(node)
+        name = self._names.get(name, name)
         if name not in self._fields:
             raise InputError(
                 f"{name!r} is no column", where="--where",
@@ -155,10 +200,14 @@ class _Reader:
             raise self._refused(node) from error
         if not isinstance(value, bool | int | float | str | None):
             raise self._refused(node)
+        if type(value) is int and not -_LARGEST_INT <= value < _LARGEST_INT:
+            return float(Decimal(value))  # infinite, where it is beyond the floats
         return value
 
     def _refused(self, node: ast.expr) -> InputError:
         part = ast.get_source_segment(self._text, node) or self._text
+        for stand_in, name in self._names.items():
+            part = part.replace(stand_in, name)
         return InputError(f"{part!r} is no comparison", where="--where", next_step=_FORM)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import json
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -62,15 +64,19 @@ class Cli(click.Group):
             if isinstance(stream, io.TextIOWrapper):  # the same bytes in every locale
                 stream.reconfigure(encoding="utf-8", errors="backslashreplace")
         try:
-            return super().invoke(ctx)
+            found = super().invoke(ctx)
+            sys.stdout.flush()
         except HpcsweepError as error:
             self._tell(ctx, error)
         except OSError as error:
-            if error.errno == errno.EPIPE:  # click's own: a reader that has enough
-                raise
+            if error.errno == errno.EPIPE:  # a reader that has enough, like `head`
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                ctx.exit(128 + signal.SIGPIPE)
             what = error.strerror or str(error)
             next_step = "Check its permissions, the disk and its quota."
             self._tell(ctx, SweepError(what, where=str(error.filename or ""), next_step=next_step))
+        else:
+            return found
 
     def _tell(self, ctx: click.Context, error: HpcsweepError) -> None:
         click.echo(f"hpcsweep: {redact(str(error))}", err=True)
@@ -132,7 +138,9 @@ def collect_command(
     here = context(**shared)
     directory = here.sweep(sweep)
     selection = Selection(where=where, status=words(statuses), columns=words(columns))
-    chosen = form or (output.suffix.lstrip(".") if output else "table")
+    chosen = form or _form_of(output)
+    if output is not None and chosen == "table":
+        raise click.UsageError("--format table is for the screen; a file is csv, jsonl or parquet")
 
     def take(found: Columns, rows: Iterator[Row]) -> None:
         match chosen:
@@ -142,15 +150,26 @@ def collect_command(
                 raise click.UsageError("--format parquet needs --output")
             case "jsonl":
                 formats.write(formats.jsonl_lines(found, rows), output, sys.stdout)
-            case "table" if output is None:
+            case "table":
                 show.table(found, rows)
-            case _:
+            case "csv":
                 formats.write(formats.csv_lines(found, rows), output, sys.stdout)
 
     cluster = connect.recorded(directory, here.settings)
     collect(directory, cluster, here.settings, take, selection)
     if output is not None:
         click.echo(f"written: {output}", err=True)
+
+
+def _form_of(output: Path | None) -> str:
+    """What is written where no --format is given."""
+    if output is None:
+        return "table"
+    suffix = output.suffix.lower().lstrip(".") or "csv"
+    if suffix not in ("csv", "jsonl", "parquet"):
+        raise click.UsageError(f"no format is known for {output.name}: name it .csv, .jsonl or "
+                               ".parquet, or give --format")  # fmt: skip
+    return suffix
 
 
 @main.command("cancel")

@@ -29,6 +29,10 @@ FIELDS = {
     "status": Field("status"),
     "host": Field("host"),
     "wall_seconds": Field("wall_seconds"),
+    "lambda": Field("wall_seconds"),
+    "run.class": Field("wall_seconds"),
+    "µ": Field("wall_seconds"),
+    "a b-c": Field("wall_seconds"),
 }
 CONDITIONS: list[tuple[str, list[int]]] = [
     ("x == 1", [1, 2]),
@@ -61,6 +65,19 @@ CONDITIONS: list[tuple[str, list[int]]] = [
     ("host != 1", [i for i in range(21) if i != 6]),
     ("wall_seconds > 19.5", [20]),
     ("wall_seconds == 'x'", []),
+    # Beyond 64 bits.
+    ("x < 99999999999999999999 and x > -99999999999999999999", [0, 1, 2, 3, 4, 5, 6]),
+    ("x > 99999999999999999999", [7]),
+    (f"x < 1{'0' * 400} and x > 1", [3, 5, 6, 7]),
+    ("index > 99999999999999999999", []),
+    ("wall_seconds < 99999999999999999999 and wall_seconds > 19", [20]),
+    # Names that Python takes for something else.
+    ("lambda > 19", [20]),
+    ("not lambda <= 18 and host != 'lambda'", [19, 20]),
+    ("run.class > 19", [20]),
+    ("µ > 19", [20]),
+    ("`a b-c` > 19 and `lambda` > 18", [20]),
+    ("x == 'lambda' or x == '`a b-c`'", []),
 ]
 
 

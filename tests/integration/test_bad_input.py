@@ -654,6 +654,9 @@ SELECTIONS: dict[str, tuple[int, list[str], tuple[str, ...]]] = {
     "no directory": (SWEEP, ["collect", "s", "--output", "no/x.csv"], ("no/x.csv: cannot be",)),
     "a directory": (USAGE, ["collect", "s", "--output", "."], ("is a directory",)),
     "a format": (USAGE, ["collect", "s", "--format", "xlsx"], ("'csv'",)),
+    "a suffix": (USAGE, ["collect", "s", "--output", "a.xlsx"], ("a.xlsx", ".parquet")),
+    "a table in a file": (USAGE, ["collect", "s", "--format", "table", "--output", "a"], ("csv",)),
+    "a file that no case has": (INPUT, ["files", "s", "artifacts/*.json"], ("no case", "*.json")),
     "a column": (INPUT, ["collect", "s", "--columns", "yy"], ("yy",)),
     "a condition": (INPUT, ["collect", "s", "--where", "y <"], ("y <",)),
     "code": (INPUT, ["collect", "s", "--where", "__import__('os')"], ("--where",)),
@@ -818,6 +821,7 @@ def test_an_interrupt_before_anything_is_sent_leaves_nothing(
 def test_a_reader_that_has_gone(
     here: Here, sweep: Path, emulated: EmulatedCluster, arguments: list[str]
 ) -> None:
+    """No word, and the code that a shell tells of a program that SIGPIPE ended."""
     here.write("n.yaml", GOOD.replace("name: s", "name: n"))
     reader, writer = os.pipe()
     os.close(reader)
@@ -828,7 +832,7 @@ def test_a_reader_that_has_gone(
         )  # fmt: skip
     finally:
         os.close(writer)
-    assert (done.returncode, done.stderr) == (1, ""), sweep
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, ""), sweep
 
 
 LOCALES = (

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from hpcsweep import formats
 from hpcsweep.collect import Columns, Selection, collect, flatten
-from hpcsweep.errors import InputError, SweepError
+from hpcsweep.errors import ExtraMissing, InputError, SweepError
 from hpcsweep.ingest import Ingest, fresh_store
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid, manual
@@ -86,6 +87,17 @@ def test_names_that_are_taken_are_told_apart(made: MadeSweep) -> None:
     _, rows = table(made)
     assert (rows[1]["x"], rows[1]["metric.x"]) == (1, "a metric")
     assert (rows[1]["host"], rows[1]["metric.host"]) == ("n1", "taken")
+
+
+def test_a_dot_in_a_name_is_no_level(tmp_path: Path) -> None:
+    """Four values that would all be a.b have a column each."""
+    python = 'def run(**params):\n    return {"a": {"b": 3}, "a.b": 4}\n'
+    made = MadeSweep(tmp_path, manual([{"a": {"b": 1}, "a.b": 2}]), python=python)
+    made.plan()
+    made.handed_in()
+    made.run(0)
+    columns, (row,) = table(made)
+    assert [row[name] for name in columns.names if "a.b" in name] == [1, 2, 3, 4]
 
 
 def test_a_row_has_what_its_case_has(made: MadeSweep) -> None:
@@ -237,3 +249,28 @@ def test_a_table_of_nothing_has_its_header(tmp_path: Path) -> None:
     columns, rows = table(made)
     assert [(row["index"], row["status"], row["x"]) for row in rows] == [(0, "pending", 1)]
     assert csv_text(columns, []).startswith("index,case_id,replicate,status,reason,x,seed")
+
+
+def test_parquet_takes_ints_that_are_no_floats(tmp_path: Path) -> None:
+    """In a column of floats, where exactness ends with them."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    kinds = {"mixed": "float", "whole": "int", "big": "json"}
+    columns = Columns(params={}, metrics={}, kinds=kinds, names=list(kinds))
+    rows: list[dict[str, Any]] = [
+        {"mixed": 2**60 + 1, "whole": 2**60 + 1, "big": 2**70},
+        {"mixed": 0.5, "whole": None},
+        {},
+    ]
+    formats.write_parquet(columns, iter(rows), tmp_path / "a.parquet")
+    found = parquet.read_table(tmp_path / "a.parquet").to_pydict()
+    assert found == {
+        "mixed": [2.0**60, 0.5, None], "whole": [2**60 + 1, None, None],
+        "big": [str(2**70), None, None],
+    }  # fmt: skip
+
+
+def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    columns = Columns(params={}, metrics={}, kinds={}, names=[])
+    with pytest.raises(ExtraMissing, match=r"hpcsweep\[parquet\]"):
+        formats.write_parquet(columns, iter(()), tmp_path / "a.parquet")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import matplotlib as mpl
 import pytest
 from matplotlib.figure import Figure
 
-from hpcsweep.errors import ExtraMissing, InputError
+from hpcsweep.errors import ExtraMissing, InputError, SweepError
 from hpcsweep.figure import Axes, draw, lines
 
 ROWS: list[dict[str, Any]] = [
@@ -84,7 +86,6 @@ def test_no_state_of_matplotlib_is_changed(tmp_path: Path) -> None:
         ([{"x": 0, "y": 1}], Axes(x="x", y="y", log=("x",)), "a.png", "x has values that are not"),
         ([{"x": 1, "y": -1}], Axes(x="x", y="y", log=("y",)), "a.png", "y has values that are"),
         ([{"x": 1, "y": 1}], Axes(x="x", y="y"), "a.gif", "is no .png, .pdf, .svg"),
-        ([{"x": 1, "y": 1}], Axes(x="x", y="y"), "none/a.png", "cannot be written"),
     ],
 )
 def test_what_cannot_be_drawn(
@@ -93,6 +94,27 @@ def test_what_cannot_be_drawn(
     with pytest.raises(InputError, match=message):
         draw(rows, axes, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_figure_appears_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that cannot be written leaves the one that is there."""
+    path = tmp_path / "a.png"
+    path.write_text("the one before")
+
+    def full(_: Figure, place: Path, **_options: Any) -> None:
+        place.write_text("half of")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Figure, "savefig", full)
+        with pytest.raises(SweepError, match="No space left"):
+            draw([{"x": 1, "y": 1}], Axes(x="x", y="y"), path)
+    assert [one.name for one in tmp_path.iterdir()] == ["a.png"]
+    assert path.read_text() == "the one before"
+    draw([{"x": 1, "y": 1}], Axes(x="x", y="y"), path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(SweepError, match="cannot be written"):
+        draw([{"x": 1, "y": 1}], Axes(x="x", y="y"), tmp_path / "none" / "a.png")
 
 
 def test_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
