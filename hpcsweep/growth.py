@@ -13,12 +13,11 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.sources import ParameterSource
-from hpcsweep.sources.overlap import Lattice, is_same, moved, shared
+from hpcsweep.sources.overlap import Lattice, Rule, is_same, shared
+from hpcsweep.sources.places import LOOKED_UP_MAX
 
 # Cases that are compared one by one, where both sides are not grids.
 COUNTED_MAX = 1_000_000
-# Cases that are looked up one by one in another order: minutes.
-LOOKED_UP_MAX = 50_000_000
 
 
 def refuse_mixing(sweep: SweepDirectory, new: FrozenManifest) -> None:
@@ -97,7 +96,7 @@ class Difference:
         if self.kept is None:
             changes = (
                 f"{self.old} cases before, {self.new} now; how many of them are the same was not "
-                f"counted, as they are no grid and more than {COUNTED_MAX}"
+                f"counted, as only one by one could tell, and they are more than {COUNTED_MAX}"
             )
         else:
             changes = _changes(self.new - self.kept, self.old - self.kept, self.kept)
@@ -132,12 +131,17 @@ def difference(
         return None
     before = frozen.open_source(directory, old)
     one, other = Lattice.of(before), Lattice.of(source)
-    if one is None or other is None:
+    if one is None or other is None or not one.is_comparable(other):
+        return _counted(old.fingerprint, before, source)
+    # Trials may repeat a case, so they are compared as such only where there are too many.
+    if not one.is_distinct and max(before.n_cases, source.n_cases) <= COUNTED_MAX:
         return _counted(old.fingerprint, before, source)
     axes = tuple(_axis_changes(one, other))
     factors = [min(one.replicates, other.replicates), *(axis.kept for axis in axes)]
     known = [factor for factor in factors if factor is not None]
     kept = math.prod(known) if known == factors or 0 in known else None
+    if one.derived != other.derived:
+        kept = 0
     return Difference(
         since=old.fingerprint,
         old=before.n_cases,
@@ -183,8 +187,8 @@ def remap(indices: IndexSet, old: ParameterSource, new: ParameterSource) -> Inde
     that stays together; else a look-up per index where `new` can find, or one pass over it.
     *Raises* SweepError where that would take hours.
     """
-    one, other = Lattice.of(old), Lattice.of(new)
-    found = moved(indices, one, other) if one and other else None
+    rule = Rule.of(Lattice.of(old), Lattice.of(new))
+    found = None if rule is None else rule.moved(indices)
     if found is not None:
         return found
     if (count := indices.count if new.can_find else new.n_cases) > LOOKED_UP_MAX:

@@ -39,6 +39,7 @@ from hpcsweep.rows import (
     verdict_row,
 )
 from hpcsweep.sources import ParameterSource
+from hpcsweep.sources.places import Places
 from hpcsweep.store import SweepStore
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.location import locate_store
@@ -70,7 +71,7 @@ class Ingest:
         self._store = store
         self._newest = _Manifest.open(sweep, sweep.newest_manifest())
         self._older: dict[str, _Manifest] = {}
-        self._moved: dict[str, int] | None = None
+        self._places = Places(self._newest.source)
         # By submission and chunk.
         self._task_ids: dict[int, dict[int, int]] = {}
 
@@ -125,7 +126,7 @@ class Ingest:
                 rows.places |= seen
                 continue
             for index, case_id in seen.items():
-                place = self._place(manifest, index)
+                place = self._places.of_index(manifest, self._manifest(manifest).source, index)
                 if place is not None:
                     rows.places[place] = case_id
         if not self._store.merge(rows):
@@ -225,23 +226,14 @@ class Ingest:
             self._older[fingerprint] = _Manifest.open(self._sweep, fingerprint)
         return self._older[fingerprint]
 
-    def _place(self, fingerprint: str, index: int) -> int | None:
-        case = self._manifest(fingerprint).source[index]
-        return self._find(case.case_id, case.params, case.replicate)
-
-    def _find(self, case_id: str, params: dict[str, Any], replicate: int) -> int | None:
-        source = self._newest.source
-        if source.can_find:
-            return source.find(params, replicate)
-        if self._moved is None:  # a stream of ids, once
-            self._moved = {case.case_id: case.index for case in source}
-        return self._moved.get(case_id)
-
     def _take_over_order(self) -> None:
         """Give the store the newest manifest's index order, if it has an older one's."""
 
         def place(row: dict[str, Any]) -> int | None:
-            return self._find(row["case_id"], json.loads(row["params"]), row["replicate"])
+            if known is not None and row["idx"] is not None:
+                return self._places.of_index(known, self._manifest(known).source, row["idx"])
+            params = json.loads(row["params"])
+            return self._places.of_case(row["case_id"], params, row["replicate"])
 
         done = False
         while not done:
@@ -249,7 +241,8 @@ class Ingest:
             # Looked up after what the store knows, so it is not older than that.
             newest = self._sweep.newest_manifest()
             if newest != self._newest.fingerprint:
-                self._newest, self._moved = self._manifest(newest), None
+                self._newest = self._manifest(newest)
+                self._places = Places(self._newest.source)
             if known == newest:
                 return
             mine = self._newest.frozen

@@ -46,7 +46,7 @@ class Sweep:
     def __init__(
         self,
         name: str | None = None,
-        source: ParameterSource | None = None,
+        source: ParameterSource | Mapping[str, Any] | None = None,
         *,
         manifest: str | Path | None = None,
         root: str | Path = ".",
@@ -58,8 +58,9 @@ class Sweep:
         """Describe a sweep by `name`, `source` and the keys of a manifest, or by a `manifest`.
 
         The keys are target or command, replicates, seed, setup, slurm, chunk and so on; `target`
-        may be a function. `root` is what relative paths of the target start from. `sets` are the
-        dotted keys of `--set`. With a name alone it is the sweep that was submitted before.
+        may be a function, and a source the mapping that a manifest has. `root` is what relative
+        paths of the target start from. `sets` are the dotted keys of `--set`. With a name alone
+        it is the sweep that was submitted before.
         """
         values = dict(sets or {})
         self._settings, found = settings_module.load(profile, values, os.environ)
@@ -227,10 +228,16 @@ class _Written(Document):
 
 
 def _document(
-    name: str | None, source: ParameterSource | None, keys: Mapping[str, Any], root: Path
+    name: str | None,
+    source: ParameterSource | Mapping[str, Any] | None,
+    keys: Mapping[str, Any],
+    root: Path,
 ) -> Document:
     values: dict[str, Any] = {} if name is None else {"name": name}
-    values |= {} if source is None else {"source": source.to_manifest_dict()}
+    if source is not None:  # what is no source is told with the manifest's other mistakes
+        values["source"] = (
+            source.to_manifest_dict() if isinstance(source, ParameterSource) else source
+        )
     values |= keys
     if "target" in keys:
         values["target"] = target_text(keys["target"], root)

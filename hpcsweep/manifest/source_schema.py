@@ -186,6 +186,7 @@ _TYPED: dict[str, tuple[dict[str, Schema], Iterable[str]]] = {
     "ShuffleSource": (_INNER | {"seed": _WHOLE}, ()),
     "SliceSource": (_INNER | {"first": _WHOLE, "step": _WHOLE, "count": _COUNT}, ()),
     "TakeSource": (_INNER | {"indices": _INDICES}, ()),
+    "ReplicatedSource": (_INNER | {"replicates": _COUNT}, ()),
 }
 
 

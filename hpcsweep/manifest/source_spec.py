@@ -82,9 +82,7 @@ def build(raw: Any, mistakes: Mistakes, root: Path | None = None) -> Spec:
     """
     spec = _Builder(mistakes, root).build(raw, ("source",))
     source = spec.source
-    if source is not None and source.replicates > 1:
-        mistakes.add(("source",), *_REPLICATES)
-    elif source is not None and not source:
+    if source is not None and not source:
         mistakes.add(("source",), "has no cases", "A slice of a source may be empty; check it.")
     else:
         return spec
@@ -100,9 +98,6 @@ class _Builder:
         """The source that is written at `where`."""
         if not isinstance(raw, dict):
             self.mistakes.add(where, f"is {described(raw)}, not a mapping", _HINT)
-            return Spec()
-        if raw.get("type") == "ReplicatedSource":
-            self.mistakes.add((*where, "type"), *_REPLICATES)
             return Spec()
         if "type" in raw:
             return self._plain(
@@ -200,7 +195,6 @@ def _derived(source: ParameterSource, value: Any, root: Path | None) -> Paramete
     return DerivedSource(source, value, None if root is None else str(root))
 
 
-_REPLICATES = ("replicates are no source here", "Write replicates: beside it.")
 _HINT = "Write one of grid, random, design, manual, table, product and so on below it."
 _JOINED: dict[str, Callable[[list[ParameterSource]], ParameterSource]] = {
     "product": ProductSource,

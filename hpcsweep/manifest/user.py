@@ -60,6 +60,9 @@ def resolve(
     spec = source_spec.Spec()
     if "source" in raw:
         spec = source_spec.build(raw["source"], mistakes, root)
+    if spec.source is not None and spec.source.replicates > 1 and fields and fields.replicates > 1:
+        again = ("the source has replicates already", "Say it once, with the product of both.")
+        mistakes.add(("replicates",), *again)
     target = target_spec.read(raw, root, spec.parameters, mistakes)
     if mistakes or fields is None or spec.source is None or target is None:
         raise mistakes.error(path)

@@ -243,6 +243,11 @@ class DesignSource(ParameterSource):
         return self._n_trials
 
     @property
+    def keeps_points(self) -> bool:
+        """Whether a longer design of the same seed begins with these points."""
+        return self._method != "latin_hypercube"
+
+    @property
     def names(self) -> frozenset[str]:
         return frozenset(self._space)
 

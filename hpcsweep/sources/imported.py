@@ -227,6 +227,16 @@ class DerivedSource(ParameterSource):
         return self._source.n_cases
 
     @property
+    def source(self) -> ParameterSource:
+        """What the function is given."""
+        return self._source
+
+    @property
+    def reference(self) -> str:
+        """The function, as "module:function"."""
+        return self._reference
+
+    @property
     def names(self) -> frozenset[str]:
         """Those of the first case: a function may give every case others."""
         return self._names

@@ -1,20 +1,25 @@
 """What two grids have in common, by the algebra of their axes: no case is made.
 
 A grid here is any source whose cases are all combinations of the values on some axes: a grid,
-products of grids, with further fixed parameters, shuffled, with replicates.
+products of grids, with further fixed parameters, derived, shuffled, with replicates. The trials of
+random draws are an axis, too, and so are the points of a design that stay when it grows.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from hpcsweep import ids
 from hpcsweep.indexset import IndexSet
 from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.compose import ProductSource
+from hpcsweep.sources.designs import DesignSource
 from hpcsweep.sources.grid import Axis, GridSource
+from hpcsweep.sources.imported import DerivedSource
+from hpcsweep.sources.random import RandomSource
 from hpcsweep.sources.ranges import LinearRange, LogRange, Range
 from hpcsweep.sources.replicate import ReplicatedSource
 from hpcsweep.sources.views import FixedSource, ShuffleSource
@@ -34,6 +39,10 @@ class Lattice:
     replicates: int = 1
     # Whether an index is made of the positions on the axes.
     in_order: bool = True
+    # Whether no two cases can be the same: two trials can.
+    is_distinct: bool = True
+    # References of the functions that make the params; a case id hashes them.
+    derived: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, source: ParameterSource) -> Lattice | None:
@@ -41,31 +50,53 @@ class Lattice:
         match source:
             case GridSource():
                 return cls(axes=dict(source.axes))
-            case ReplicatedSource():
-                inner = cls.of(source.source)
-                if inner is not None:
-                    return replace(inner, replicates=source.replicates)
+            case RandomSource() | DesignSource(keeps_points=True):
+                return cls._of_trials(source)
+            case ProductSource():
+                return cls._joined([cls.of(part) for part in source.sources])
             case FixedSource():
                 fixed = {name: Axis(name, [value]) for name, value in source.fixed.items()}
                 return cls._joined([cls.of(source.source), cls(axes=fixed)])
-            case ShuffleSource():
+            case ReplicatedSource() | ShuffleSource() | DerivedSource():
                 inner = cls.of(source.source)
-                if inner is not None:
-                    return replace(inner, in_order=False)
-            case ProductSource():
-                return cls._joined([cls.of(part) for part in source.sources])
+                return None if inner is None else inner.inside(source)
         return None
+
+    def inside(self, source: ReplicatedSource | ShuffleSource | DerivedSource) -> Lattice:
+        """The axes of a source around one with these."""
+        match source:
+            case ReplicatedSource():
+                return replace(self, replicates=source.replicates)
+            case ShuffleSource():
+                return replace(self, in_order=False)
+            case DerivedSource():
+                return replace(self, derived=(*self.derived, source.reference))
+
+    @classmethod
+    def _of_trials(cls, source: RandomSource | DesignSource) -> Lattice:
+        """One axis, whose name says by which rule trial i is made."""
+        counts = ("n_trials", "total_cases")
+        rule = {k: v for k, v in source.to_manifest_dict().items() if k not in counts}
+        trials = GridSource.from_axes({f"trials {ids.fingerprint(rule)}": range(source.n_cases)})
+        return cls(axes=dict(trials.axes), is_distinct=False)
 
     @classmethod
     def _joined(cls, parts: Iterable[Lattice | None]) -> Lattice | None:
         axes: dict[str, Axis] = {}
-        in_order = True
+        in_order = is_distinct = True
         for part in parts:
-            if part is None or part.replicates > 1:
+            if part is None or part.replicates > 1 or part.derived:
                 return None
             axes |= part.axes
             in_order = in_order and part.in_order
-        return cls(axes=axes, in_order=in_order)
+            is_distinct = is_distinct and part.is_distinct
+        return cls(axes=axes, in_order=in_order, is_distinct=is_distinct)
+
+    def is_comparable(self, other: Lattice) -> bool:
+        """Whether axes say which cases are the same; those of trials only where they are alike."""
+        if self.is_distinct and other.is_distinct:
+            return True
+        return self.axes.keys() == other.axes.keys()
 
 
 def is_same(one: Axis, other: Axis) -> bool:
@@ -87,30 +118,51 @@ def shared(one: Axis, other: Axis) -> int | None:
     return sum(many.find(value) is not None for value in few.values)
 
 
-def moved(indices: IndexSet, old: Lattice, new: Lattice) -> IndexSet | None:
-    """Indices of `old` as indices of `new`, those that it lacks left out; None where no rule tells.
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which index of one grid is which of another.
 
-    Costs a step for each piece that stays together, of which there are at most `RUNS_MAX`.
+    It costs a step for each piece that stays together, of which there are at most `RUNS_MAX`.
     """
-    if not (old.in_order and new.in_order and list(old.axes) == list(new.axes)):
-        return None
-    levels = []
-    for one, other in zip(old.axes.values(), new.axes.values(), strict=True):
-        runs = _runs(one, other)
-        if runs is None:
+
+    # From the slowest axis to the fastest; none where no case is kept.
+    levels: Sequence[_Level]
+
+    @classmethod
+    def of(cls, old: Lattice | None, new: Lattice | None) -> Rule | None:
+        """None where there is no rule, or none that is quickly made."""
+        if old is None or new is None or not old.is_comparable(new):
             return None
-        levels.append(_Level(runs, one.count, other.count))
-    if not all(level.runs for level in levels):
-        return IndexSet()
-    kept = min(old.replicates, new.replicates)
-    levels.append(_Level([(0, 0, kept)], old.replicates, new.replicates))
-    found = []
-    for start, stop in indices.ranges:
-        for piece in _pieces(_collapsed(levels), start, stop, 0):
-            found.append(piece)
-            if len(found) > RUNS_MAX:
+        if old.derived != new.derived or old.axes.keys() != new.axes.keys():
+            return cls(())
+        if not (old.in_order and new.in_order and list(old.axes) == list(new.axes)):
+            return None
+        levels = []
+        for one, other in zip(old.axes.values(), new.axes.values(), strict=True):
+            runs = _runs(one, other)
+            if runs is None:
                 return None
-    return IndexSet(found)
+            levels.append(_Level(runs, one.count, other.count))
+        if not all(level.runs for level in levels):
+            return cls(())
+        kept = min(old.replicates, new.replicates)
+        levels.append(_Level([(0, 0, kept)], old.replicates, new.replicates))
+        return cls(_collapsed(levels))
+
+    def moved(self, indices: IndexSet) -> IndexSet | None:
+        """Old indices as new ones; None where they would lie too far apart."""
+        found = []
+        for start, stop in indices.ranges if self.levels else ():
+            for piece in _pieces(self.levels, start, stop, 0):
+                found.append(piece)
+                if len(found) > RUNS_MAX:
+                    return None
+        return IndexSet(found)
+
+    def place(self, index: int) -> int | None:
+        """The new index of an old one, if its case is kept."""
+        pieces = _pieces(self.levels, index, index + 1, 0) if self.levels else iter(())
+        return next((start for start, _ in pieces), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +196,9 @@ def _collapsed(levels: list[_Level]) -> list[_Level]:
     return found[::-1]
 
 
-def _pieces(levels: list[_Level], start: int, stop: int, base: int) -> Iterator[tuple[int, int]]:
+def _pieces(
+    levels: Sequence[_Level], start: int, stop: int, base: int
+) -> Iterator[tuple[int, int]]:
     """The ranges in the new grid of `start .. stop-1`, which lie below one position above."""
     level, *below = levels
     old, new = level.old_stride, level.new_stride

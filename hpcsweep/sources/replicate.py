@@ -112,5 +112,5 @@ class ReplicatedSource(ParameterSource):
 
 def replicated(source: ParameterSource, replicates: int) -> ParameterSource:
     """`source` with replicates; itself where there is only one of each. *Raises* SourceError."""
-    wrapped = ReplicatedSource(source, replicates)
-    return source if replicates == 1 else wrapped
+    times = whole_number(replicates, "replicates", at_least=1)
+    return source if times == 1 else ReplicatedSource(source, times)

@@ -289,9 +289,10 @@ class SweepStore:
     ) -> bool:
         """Take over the index order of another manifest, all at once.
 
-        `place` gives the index of a row of case id, params and replicate; None says that the
-        order is the same. It may take its time: nobody is kept waiting but for cases that are
-        merged meanwhile. False, and nothing done, when the store's manifest is not `known`.
+        `place` gives the index of a row of case id, params, replicate and idx, its index so far;
+        None says that the order is the same. It may take its time: nobody is kept waiting but
+        for cases that are merged meanwhile. False, and nothing done, when the store's manifest is
+        not `known`.
         """
         places: dict[str, int | None] = {}
         if place is not None:
@@ -311,7 +312,10 @@ class SweepStore:
 
     def _identity(self) -> Select[Any]:
         cases = schema.cases.c
-        columns = (cases.case_id, cases.params, cases.replicate)
+        places = schema.places.c
+        mine = and_(places.sweep == self._sweep, places.case_id == cases.case_id)
+        index = select(func.min(places.idx)).where(mine).scalar_subquery().label("idx")
+        columns = (cases.case_id, cases.params, cases.replicate, index)
         return select(*columns).where(cases.sweep == self._sweep).order_by(cases.case_id)
 
     def _identities(self) -> Iterator[Row]:

@@ -322,6 +322,7 @@ def test_the_order_of_another_manifest(store: SweepStore) -> None:
     def reversed_without_2(row: dict[str, Any]) -> int | None:
         number = int(row["case_id"], 16)
         assert json.loads(row["params"]) == {"x": number}
+        assert row["idx"] == number
         return None if number == 2 else 10 - number
 
     assert store.reorder(MANIFEST, "0" * 16, reversed_without_2)
@@ -330,8 +331,16 @@ def test_the_order_of_another_manifest(store: SweepStore) -> None:
     ]  # fmt: skip
     assert store.manifest() == "0" * 16
     assert not store.merge(batch(case(5)))
-    assert store.reorder("0" * 16, MANIFEST, lambda row: int(row["case_id"], 16))
+    before = {}
+
+    def back(row: dict[str, Any]) -> int:
+        number = int(row["case_id"], 16)
+        before[number] = row["idx"]
+        return number
+
+    assert store.reorder("0" * 16, MANIFEST, back)
     assert store.indices() == IndexSet.all(4)  # the one that had no place was not forgotten
+    assert before == {0: 10, 1: 9, 2: None, 3: 7}
 
 
 def test_a_case_that_is_merged_while_places_are_found_has_one(

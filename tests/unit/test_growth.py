@@ -17,6 +17,7 @@ from hpcsweep.records import Resources
 from hpcsweep.sources import (
     ParameterSource,
     arange,
+    design,
     grid,
     linspace,
     logspace,
@@ -27,6 +28,7 @@ from hpcsweep.sources import (
     uniform,
 )
 from hpcsweep.sources.overlap import Lattice, shared
+from hpcsweep.sources.places import Places
 from tests.support.sweeps import MadeSweep
 
 axes = st.lists(st.integers(0, 12), min_size=1, max_size=8, unique=True)
@@ -183,6 +185,13 @@ def test_a_grid_of_a_thousand_million_cases(tmp_path: Path) -> None:
     assert inner.ranges[0] == (0, 500_000_000)
 
 
+def test_an_axis_that_came_to_a_thousand_million_cases() -> None:
+    """No case of the one is a case of the other: none is looked up."""
+    before = grid(a=range(10**5), b=range(10**4))
+    assert remap(IndexSet.all(10**9), before, before.with_params(c=1)) == IndexSet()
+    assert remap(IndexSet.all(10**9), before.with_params(c=1), before) == IndexSet()
+
+
 def test_one_axis_of_a_thousand_million_values(tmp_path: Path) -> None:
     found = told(tmp_path, grid(x=linspace(0, 1, 10**9 + 1)), grid(x=linspace(0, 2, 2 * 10**9 + 1)))
     assert (found.added, found.removed, found.kept) == (10**9, 0, 10**9 + 1)
@@ -207,9 +216,81 @@ def test_other_sources_by_a_stream_of_ids(tmp_path: Path) -> None:
 
 def test_too_many_for_a_stream_are_not_counted(tmp_path: Path) -> None:
     space = {"x": uniform(0, 1)}
-    found = told(tmp_path, random(space, 10**9, seed=3), random(space, 2 * 10**9, seed=3))
+    found = told(tmp_path, random(space, 10**9, seed=3), random(space, 2 * 10**9, seed=4))
     assert (found.added, found.removed, found.kept) == (None, None, None)
     assert "1000000000 cases before, 2000000000 now" in str(found)
+
+
+def grown(n_trials: int) -> list[ParameterSource]:
+    """Sources whose trials stay what they are when there are more of them."""
+    space = {"x": uniform(0, 1), "n": randint(0, 3)}
+    drawn = random(space, n_trials, seed=3)
+    return [
+        drawn,
+        design("sobol", space, n_trials, seed=3),
+        design("halton", space, n_trials, seed=3).with_params(y=1),
+        grid(a=[1, 2]) * drawn,
+        (drawn * grid(a=range(100))).derive("copy:copy"),
+    ]
+
+
+@pytest.mark.parametrize("kind", range(5))
+def test_a_thousand_million_trials_that_become_more(tmp_path: Path, kind: int) -> None:
+    """Nothing is looked up, neither by a submit nor by an ingest."""
+    few, many = grown(10**9)[kind], grown(3 * 10**9)[kind]
+    found = told(tmp_path, few, many)
+    assert (found.added, found.removed, found.kept) == (2 * few.n_cases, 0, few.n_cases)
+    every = IndexSet.all(few.n_cases)
+    places = Places(many)
+    assert remap(every, few, many).count == few.n_cases
+    for index in (0, 7, few.n_cases - 1):
+        (place,) = remap(IndexSet.of([index]), few, many)
+        assert many[place].case_id == few[index].case_id
+        assert places.of_index("few", few, index) == place
+    fewer = Places(few)
+    assert fewer.of_index("many", many, many.n_cases - 1) is None
+    assert remap(IndexSet.of([many.n_cases - 1]), many, few) == IndexSet()
+
+
+def test_a_latin_hypercube_keeps_no_point(tmp_path: Path) -> None:
+    one, other = (design("latin_hypercube", {"x": uniform(0, 1)}, n, seed=3) for n in (10, 20))
+    assert told(tmp_path, one, other).kept == 0
+    assert remap(IndexSet.all(10), one, other) == IndexSet()
+
+
+def test_derived_parameters_of_a_thousand_million_cases(tmp_path: Path) -> None:
+    """A case id hashes what the function is given, and the function's name."""
+    one, other = (grid(x=range(n), y=range(100)).derive("copy:copy") for n in (10**7, 10**7 + 5))
+    found = told(tmp_path, one, other)
+    assert (found.added, found.removed, found.kept) == (500, 0, 10**9)
+    assert remap(IndexSet.all(10**9), one, other) == IndexSet.all(10**9)
+    another = grid(x=range(10**7), y=range(100)).derive("copy:deepcopy")
+    wider = grid(x=range(10**7), y=range(100), z=[1]).derive("copy:copy")
+    assert remap(IndexSet.all(10**9), one, wider) == IndexSet()
+    (tmp_path / "another").mkdir()
+    found = told(tmp_path / "another", one, another)
+    assert (found.added, found.removed, found.kept) == (10**9, 10**9, 0)
+    assert remap(IndexSet.all(10**9), one, another) == IndexSet()
+    assert Places(another).of_index("one", one, 5) is None
+
+
+def test_cases_at_the_end_are_found_by_their_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that are added to a table: no other row is read."""
+    old = manual([{"x": i} for i in range(5)])
+    new = manual([{"x": i} for i in range(7)])
+    places = Places(new)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(new), "__iter__", None)
+        assert [places.of_index("old", old, index) for index in range(5)] == list(range(5))
+    turned = Places(manual([{"x": i} for i in (4, 3, 2, 1)]))
+    assert [turned.of_index("old", old, index) for index in range(5)] == [None, 3, 2, 1, 0]
+
+
+def test_a_case_that_only_a_day_would_find_has_no_place() -> None:
+    case = random({"x": uniform(0, 1)}, 1, seed=8)[0]
+    for n_trials, found in ((10**12, None), (1, 0)):
+        places = Places(random({"x": uniform(0, 1)}, n_trials, seed=8))
+        assert places.of_case(case.case_id, case.params, 0) == found
 
 
 numbers = st.sampled_from([0, 1, 2, 3, 0.5, 1.5, -1, 0.1, 0.25, 0.3])

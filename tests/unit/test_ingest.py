@@ -21,7 +21,7 @@ from hpcsweep.errors import StoreError, SweepError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.ingest import STORE_NAME, Ingest, fresh_store
 from hpcsweep.journal import JournalWriter
-from hpcsweep.sources import grid, randint, random
+from hpcsweep.sources import grid, randint, random, uniform
 from hpcsweep.store import SweepStore
 from tests.support.sweeps import MadeSweep
 
@@ -243,6 +243,21 @@ def test_what_is_merged_while_another_takes_over_the_order_has_its_place(
     monkeypatch.setattr(SweepStore, "reorder", late)
     Ingest(made.directory, store).run()
     assert store.indices() == IndexSet.of([0, 1, 2])
+
+
+def test_a_random_search_that_grows_keeps_what_is_known(tmp_path: Path) -> None:
+    """A thousand million trials before, more afterwards: none of them is looked for."""
+    space = {"x": uniform(0, 1)}
+    made = MadeSweep(tmp_path, random(space, 10**9, seed=1))
+    made.plan(indices=IndexSet.of([0, 5]), chunk_size=1)
+    for task in (0, 1):
+        made.run(task)
+    brought_up_to_date(made)
+    made.freeze(random(space, 2 * 10**9, seed=1))
+    made.plan(indices=IndexSet.of([7]))
+    store = SweepStore(made.path / STORE_NAME, made.directory.key)
+    Ingest(made.directory, store).run()
+    assert store.indices() == IndexSet.of([0, 5])
 
 
 # --- what a task may and may not do --------------------------------------------------------------

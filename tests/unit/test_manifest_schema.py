@@ -92,7 +92,7 @@ def test_it_knows_every_form_of_a_source() -> None:
     assert set(short) == {*source_spec.FORMS, *source_spec.MODIFIERS}
     assert all(key["description"] for key in short.values())
     kinds = {one["properties"]["type"]["const"] for one in found["TypedSource"]["anyOf"]}
-    assert kinds == set(reading.READERS) - {"ReplicatedSource"}
+    assert kinds == set(reading.READERS)
     drawn = {one["properties"]["type"]["const"] for one in found["Distribution"]["anyOf"][1:]}
     assert drawn == set(HOMES)
     assert {key for one in found["Axis"]["anyOf"][1:] for key in one["required"]} == set(
@@ -138,6 +138,8 @@ def test_the_examples_are_found() -> None:
         hs.zip_(hs.grid(a=[1, 2]), hs.grid(b=[3, 4])),
         GRID.with_params(z=1),
         GRID.shuffle(7),
+        GRID.repeat(3),
+        GRID.repeat(2) + GRID,
         GRID[2:9:3],
         GRID.take([0, 3, 4]),
         hs.custom_source("tests.support.sourcing:OWN_CASES"),
@@ -241,7 +243,7 @@ MISTAKES: dict[str, dict[str, Any]] = {
     "a reference without a name": {"source": {"custom": {"reference": "module"}}},
     "indices in words": {"source": {"grid": {"x": [1, 2]}, "take": "first"}},
     "an unknown type": {"source": {"type": "ListSource", "spec": {}}},
-    "replicates as a source": {
+    "replicates of nothing": {
         "source": {"type": "ReplicatedSource", "source": {}, "replicates": 2}
     },
     "a product of names": {"source": {"product": ["a", "b"]}},

@@ -71,10 +71,7 @@ RANDOM_MISTAKES = """
             ["4: source.type: unknown type of source 'GirdSource'. Did you mean 'GridSource'?"],
         ),
         ("\n  type: GridSource", ["3: source: the key 'spec' is missing."]),
-        (
-            "\n  type: ReplicatedSource",
-            ["4: source.type: replicates are no source here. Write replicates: beside it."],
-        ),
+        ("\n  type: ReplicatedSource", ["3: source: the key 'source' is missing."]),
         (
             "\n  type: ManualSource\n  file: cases.jsonl\n  total_cases: 1",
             ["5: source.file: cases in a file belong to a frozen manifest."],
@@ -179,9 +176,9 @@ RANDOM_MISTAKES = """
         (
             (
                 "\n  type: ConcatSource\n  sources: [{type: ReplicatedSource, replicates: 2, "
-                "source: {type: GridSource, spec: {a: [1]}}}]"
+                "source: {type: GridSource, spec: {a: [1]}}}]\nreplicates: 3"
             ),
-            ["3: source: replicates are no source here."],
+            ["6: replicates: the source has replicates already."],
         ),
         (
             (
@@ -218,6 +215,10 @@ FORMS = {
     ),
     "{concat: [{grid: {a: [1]}}, {grid: {a: [2]}}]}": "{grid: {a: [1, 2]}}",
     "{zip: [{grid: {a: [1, 2]}}, {grid: {b: [3, 4]}}]}": "{manual: [{a: 1, b: 3}, {a: 2, b: 4}]}",
+    (
+        "{type: ConcatSource, sources: [{type: GridSource, spec: {a: [1]}}, {type: "
+        "ReplicatedSource, replicates: 1, source: {type: GridSource, spec: {a: [2]}}}]}"
+    ): "{grid: {a: [1, 2]}}",
     "{grid: {a: [1, 2]}, fixed: {b: 3}}": "{grid: {a: [1, 2], b: [3]}}",
     "{grid: {a: [1, 2, 3, 4]}, take: '0,2-3'}": "{grid: {a: [1, 3, 4]}}",
     "{table: cases.csv}": "{manual: [{a: 1, b: x}, {a: 2, b: y}]}",
