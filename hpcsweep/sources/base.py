@@ -42,12 +42,7 @@ class ParameterSource(ABC):
 
     @property
     def can_find(self) -> bool:
-        """Whether `find` works; where it does not, iterate."""
-        return False
-
-    @property
-    def is_distinct(self) -> bool:
-        """Whether no two cases can be the same."""
+        """Whether `find` is immediate; where it is not, it goes through the cases."""
         return False
 
     @property
@@ -77,13 +72,22 @@ class ParameterSource(ABC):
     def find(self, params: Mapping[str, Any], replicate: int = 0) -> int | None:
         """The first index of these params, or None where the source does not have them.
 
-        *Raises* SourceError where `can_find` is False, IdentityError as `ids.canonical` does.
+        Immediate where `can_find`. *Raises* SourceError, and IdentityError as `ids.canonical` does.
         """
-        raise SourceError(
-            f"a {type(self).__name__} cannot look params up",
-            where="source.find",
-            next_step="Iterate over the source and compare case ids.",
-        )
+        if not isinstance(params, Mapping):
+            raise SourceError(
+                f"{ids.shown(params)} is a {type(params).__name__}",
+                where="source.find",
+                next_step="Give a dict of parameters.",
+            )
+        return next(self.find_all(ids.plain(params), replicate), None)
+
+    def find_all(self, params: Mapping[str, Any], replicate: int) -> Iterator[int]:
+        """Every index of these plain params, in ascending order."""
+        wanted = ids.canonical_of_plain(params)
+        for case in self:
+            if case.replicate == replicate and ids.canonical(case.params) == wanted:
+                yield case.index
 
     # --- frozen -------------------------------------------------------------------------------
 

@@ -6,7 +6,8 @@ import math
 from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, product
+from operator import mul
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep import ids
@@ -108,22 +109,12 @@ class ProductSource(_Joined):
     def can_find(self) -> bool:
         return all(source.can_find for source in self._sources)
 
-    @property
-    def is_distinct(self) -> bool:
-        return all(source.is_distinct for source in self._sources)
-
-    def find(self, params: Mapping[str, Any], replicate: int = 0) -> int | None:
-        if not self.can_find:
-            return super().find(params, replicate)
+    def find_all(self, params: Mapping[str, Any], replicate: int) -> Iterator[int]:
         if replicate != 0 or not params.keys() <= self.names:
-            return None
-        index = 0
-        for source, stride in zip(self._sources, self._strides, strict=True):
-            position = source.find(self._of_part(params, source))
-            if position is None:
-                return None
-            index += position * stride
-        return index
+            return
+        found = (source.find_all(self._of_part(params, source), 0) for source in self._sources)
+        for positions in product(*found):
+            yield sum(map(mul, positions, self._strides))
 
     def _places(self, index: int) -> Iterator[tuple[ParameterSource, int]]:
         for source, stride in zip(self._sources, self._strides, strict=True):
@@ -174,29 +165,17 @@ class ZipSource(_Joined):
 
     @property
     def can_find(self) -> bool:
-        return self._finder is not None
+        return any(source.can_find for source in self._sources)
 
-    @property
-    def is_distinct(self) -> bool:
-        return any(source.is_distinct for source in self._sources)
-
-    def find(self, params: Mapping[str, Any], replicate: int = 0) -> int | None:
-        finder = self._finder
-        if finder is None:
-            return super().find(params, replicate)
+    def find_all(self, params: Mapping[str, Any], replicate: int) -> Iterator[int]:
         if replicate != 0 or not params.keys() <= self.names:
-            return None
-        position = finder.find(self._of_part(params, finder))
-        # What the other parts have there decides.
-        if position is None or ids.canonical(self._params(position)) != ids.canonical(params):
-            return None
-        return position
-
-    @property
-    def _finder(self) -> ParameterSource | None:
-        """A part that has each of its cases once, and can tell where."""
-        found = (source for source in self._sources if source.can_find and source.is_distinct)
-        return next(found, None)
+            return
+        quick = next((one for one in self._sources if one.can_find), self._sources[0])
+        wanted = ids.canonical_of_plain(params)
+        for position in quick.find_all(self._of_part(params, quick), 0):
+            # What the other parts have there decides.
+            if ids.canonical(self._params(position)) == wanted:
+                yield position
 
     def _places(self, index: int) -> Iterator[tuple[ParameterSource, int]]:
         return ((source, index) for source in self._sources)
@@ -228,14 +207,10 @@ class ConcatSource(Composed):
     def replicates(self) -> int:
         return max(source.replicates for source in self._sources)
 
-    def find(self, params: Mapping[str, Any], replicate: int = 0) -> int | None:
-        if not self.can_find:
-            return super().find(params, replicate)
+    def find_all(self, params: Mapping[str, Any], replicate: int) -> Iterator[int]:
         for first, source in zip(self._firsts, self._sources, strict=False):
-            position = source.find(params, replicate)
-            if position is not None:
-                return first + position
-        return None
+            for position in source.find_all(params, replicate):
+                yield first + position
 
     def __iter__(self) -> Iterator[ParamCase]:
         for first, source in zip(self._firsts, self._sources, strict=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -83,20 +83,16 @@ class GridSource(ParameterSource):
     def can_find(self) -> bool:
         return True
 
-    @property
-    def is_distinct(self) -> bool:
-        return True
-
-    def find(self, params: Mapping[str, Any], replicate: int = 0) -> int | None:
+    def find_all(self, params: Mapping[str, Any], replicate: int) -> Iterator[int]:
         if replicate != 0 or params.keys() != self._axes.keys():
-            return None
+            return
         index = 0
         for name, axis in self._axes.items():
-            position = axis.find(ids.plain(params[name], ids.member("params", name)))
+            position = axis.find(params[name])
             if position is None:
-                return None
+                return
             index = index * axis.count + position
-        return index
+        yield index
 
     def _params(self, index: int) -> dict[str, Any]:
         params = self._blank.copy()

@@ -60,10 +60,6 @@ class ManualSource(ParameterSource):
     def names(self) -> frozenset[str]:
         return self._names
 
-    @property
-    def is_distinct(self) -> bool:
-        return True
-
     def _params(self, index: int) -> dict[str, Any]:
         found: dict[str, Any] = fresh(self._cases[index])
         return found
@@ -117,10 +113,6 @@ class FileCases(ParameterSource):
     @property
     def names(self) -> frozenset[str]:
         return self._names
-
-    @property
-    def is_distinct(self) -> bool:
-        return True
 
     def __iter__(self) -> Iterator[ParamCase]:
         for index, line in enumerate(self._lines()):

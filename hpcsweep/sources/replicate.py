@@ -55,18 +55,13 @@ class ReplicatedSource(ParameterSource):
         return self._source.can_find
 
     @property
-    def is_distinct(self) -> bool:
-        return self._source.is_distinct
-
-    @property
     def replicates(self) -> int:
         return self._replicates
 
-    def find(self, params: Mapping[str, Any], replicate: int = 0) -> int | None:
-        if not 0 <= replicate < self._replicates:
-            return None
-        index = self._source.find(params)
-        return None if index is None else index * self._replicates + replicate
+    def find_all(self, params: Mapping[str, Any], replicate: int) -> Iterator[int]:
+        if 0 <= replicate < self._replicates:
+            for index in self._source.find_all(params, 0):
+                yield index * self._replicates + replicate
 
     def __iter__(self) -> Iterator[ParamCase]:
         # Over the inner iterator: a source of cases in a file reads it in one go.

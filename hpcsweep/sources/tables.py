@@ -124,10 +124,6 @@ class TableSource(ParameterSource):
     def names(self) -> frozenset[str]:
         return self._names
 
-    @property
-    def is_distinct(self) -> bool:
-        return True
-
     def _params(self, index: int) -> dict[str, Any]:
         params: dict[str, Any] = json.loads(self._line(index))
         return params

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep import ids
@@ -48,22 +48,15 @@ class View(ParameterSource):
 
     @property
     def can_find(self) -> bool:
-        # Of two equal cases the source finds the first, and the second may be the one here.
-        return self._source.can_find and self._source.is_distinct
-
-    @property
-    def is_distinct(self) -> bool:
-        return self._source.is_distinct
+        return self._source.can_find
 
     @property
     def replicates(self) -> int:
         return self._source.replicates
 
-    def find(self, params: Mapping[str, Any], replicate: int = 0) -> int | None:
-        if not self.can_find:
-            return super().find(params, replicate)
-        index = self._source.find(params, replicate)
-        return None if index is None else self._here(index)
+    def find_all(self, params: Mapping[str, Any], replicate: int) -> Iterator[int]:
+        here = map(self._here, self._source.find_all(params, replicate))
+        return iter(sorted(index for index in here if index is not None))
 
     def to_manifest_dict(self) -> dict[str, Any]:
         return self._described(self._source.to_manifest_dict())
@@ -240,12 +233,12 @@ class FixedSource(View):
         """The further parameters."""
         return dict(self._fixed)
 
-    def find(self, params: Mapping[str, Any], replicate: int = 0) -> int | None:
+    def find_all(self, params: Mapping[str, Any], replicate: int) -> Iterator[int]:
         mine = {name: params[name] for name in self._fixed if name in params}
         if ids.canonical(mine) != ids.canonical(self._fixed):
-            return None
+            return iter(())
         rest = {name: value for name, value in params.items() if name not in self._fixed}
-        return super().find(rest, replicate)
+        return self._source.find_all(rest, replicate)
 
     def _rule(self) -> dict[str, Any]:
         return {"params": fresh(self._fixed)}

@@ -119,9 +119,12 @@ def test_concatenation_allows_duplicates() -> None:
     assert params(source) == [{"x": 1}, {"x": 2}, {"x": 2}, {"x": 3}]
     assert source[1].case_id == source[2].case_id
     assert source.find({"x": 2}) == 1
-    assert not source.is_distinct
-    # The second one is in the slice, the first is found: so the slice does not look.
-    assert not source[2:].can_find
+    # The second one is in the slice, the first is not.
+    assert source[2:].find({"x": 2}) == 0
+    assert source[:0:-1].find({"x": 2}) == 1
+    assert source[3:].find({"x": 2}) is None
+    assert list(source.find_all({"x": 2}, 0)) == [1, 2]
+    assert source.shuffle(1)[1:].can_find
 
 
 def test_concatenation_finds_replicates() -> None:
@@ -143,10 +146,10 @@ def test_zip() -> None:
     assert source.find({"x": 2}) is None
 
 
-def test_zip_finds_by_a_part_without_duplicates() -> None:
+def test_zip_finds_among_duplicates() -> None:
     twice = grid(y=[1]) + grid(y=[1])
     assert zip_(twice, grid(x=[1, 2])).find({"y": 1, "x": 2}) == 1
-    assert not zip_(twice, manual([{"x": 1}, {"x": 2}])).can_find
+    assert zip_(twice, manual([{"x": 1}, {"x": 2}])).find({"y": 1, "x": 2}) == 1
 
 
 def test_zip_wants_equal_lengths() -> None:
