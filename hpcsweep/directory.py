@@ -13,11 +13,13 @@ from typing import Any
 
 from hpcsweep.errors import SweepBusy, SweepError
 from hpcsweep.files import (
-    PRIVATE_FILE,
+    GROUP_DIRECTORY,
     RESTORE,
     json_bytes,
     make_directory,
     names,
+    open_file,
+    open_to_group,
     read_json,
     token,
     try_lock,
@@ -40,6 +42,8 @@ class SweepDirectory:
     name: str
     # 16 hex digits: names the sweep in a store and in job names; survives a move of the directory.
     key: str
+    # "private" or "group", for ever.
+    share: str = "private"
 
     @classmethod
     def open(cls, path: Path) -> SweepDirectory:
@@ -64,16 +68,21 @@ class SweepDirectory:
                     where=str(marker),
                     next_step="Use the hpcsweep that wrote it, or a newer one.",
                 )
-            return cls(path.resolve(), value["name"], value["key"])
+            share = value.get("share", "private")
+            found = cls(path.resolve(), value["name"], value["key"], share)
         except (KeyError, TypeError) as error:
             what = f"is damaged: {error!r}"
             raise SweepError(what, where=str(marker), next_step=RESTORE) from error
+        if found.share == "group":
+            open_to_group(found.path)
+        return found
 
     @classmethod
-    def create(cls, path: Path, name: str) -> SweepDirectory:
+    def create(cls, path: Path, name: str, share: str = "private") -> SweepDirectory:
         """Make a sweep directory, or open the one of this name. *Safe to repeat.*
 
-        *Raises* SweepError when the directory is something else. *Writes* `sweep.json`.
+        `share` is the manifest's. *Raises* SweepError when the directory is something else.
+        *Writes* `sweep.json`.
         """
         # What a create leaves behind that was killed while it wrote the marker is in nobody's way.
         found = {name for name in names(path) if not name.startswith(f".{MARKER}.")}
@@ -83,9 +92,10 @@ class SweepDirectory:
                 where=str(path),
                 next_step="Move it, or choose another name or --outputs directory.",
             )
-        make_directory(path)
-        if MARKER not in names(path):
+        if MARKER not in found:
+            _make(path, share)
             marker = {"format": FORMAT, "name": name, "key": token()}
+            marker |= {"share": share} if share != "private" else {}
             with contextlib.suppress(FileExistsError):
                 write_new(path / MARKER, json_bytes(marker))
         sweep = cls.open(path)
@@ -94,6 +104,13 @@ class SweepDirectory:
                 f"belongs to the sweep {sweep.name!r}, not {name!r}",
                 where=str(path),
                 next_step="Give the manifest another name, or choose another --outputs directory.",
+            )
+        if sweep.share != share:
+            raise SweepError(
+                f"was made with share: {sweep.share}, and the manifest says {share}",
+                where=str(path),
+                next_step=f"Write share: {sweep.share}, or give the manifest another name; `chmod "
+                "-R g+rX` opens to the group what is finished, `chmod -R g-rwx` closes it.",
             )
         return sweep
 
@@ -164,7 +181,7 @@ class SweepDirectory:
         """
         path = self.path / "submit.lock"
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
+            descriptor = open_file(path, os.O_RDWR)
         except OSError as error:
             raise unwritable(path, error) from error
         try:
@@ -205,3 +222,18 @@ def _holder(data: bytes) -> dict[str, Any] | None:
         return holder if {"host", "pid"} <= holder.keys() else None
     except (ValueError, AttributeError):
         return None
+
+
+def _make(path: Path, share: str) -> None:
+    """Make the directory of a new sweep; with `share: group`, what is above it, too."""
+    made = [one for one in (path, *path.parents) if not one.exists()]
+    make_directory(path)
+    if share != "group":
+        return
+    for one in (path, path.resolve()):  # as it is written, and as it is opened
+        open_to_group(one)
+    try:
+        for one in {path, *made}:
+            one.chmod(GROUP_DIRECTORY)
+    except OSError as error:
+        raise unwritable(path, error) from error

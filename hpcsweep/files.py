@@ -13,10 +13,14 @@ from typing import IO, Any
 
 from hpcsweep.errors import SweepError
 
-# Directories are private by default (DESIGN invariant 22). `share: group` is a choice made once
-# for a sweep and recorded; the set-group-id bit then keeps the group on what is created below.
+# Directories are private by default (DESIGN invariant 22).
 PRIVATE_DIRECTORY = 0o700
 PRIVATE_FILE = 0o600
+# With `share: group` the group may read; its bit keeps the group on what is created below.
+GROUP_DIRECTORY = 0o2750
+GROUP_FILE = 0o640
+# The sweep directories that are so, as this process knows; each ends with "/".
+_open_to_group: set[str] = set()
 # What next, where a file that is never rewritten is gone or is not as it was.
 RESTORE = "Restore the file, or move the sweep directory away and submit the manifest again."
 COPY_AT_ONCE = 1 << 20
@@ -31,6 +35,36 @@ def token() -> str:
     return os.urandom(8).hex()
 
 
+def open_to_group(directory: Path) -> None:
+    """From now on, what this process makes below a directory can be read by the group."""
+    _open_to_group.add(f"{directory}/")
+
+
+def _is_open(path: str | Path) -> bool:
+    return bool(_open_to_group) and f"{path}/".startswith(tuple(_open_to_group))
+
+
+def mkdir(path: str | Path) -> None:
+    """Make one directory, private or as open as its sweep is, whatever the umask.
+
+    *Raises* OSError.
+    """
+    os.mkdir(path, PRIVATE_DIRECTORY)
+    if _is_open(path):
+        os.chmod(path, GROUP_DIRECTORY)
+
+
+def open_file(path: str | Path, flags: int, mode: int = PRIVATE_FILE) -> int:
+    """The descriptor of a file that may have to be made, private or as open as its sweep is.
+
+    *Raises* OSError.
+    """
+    descriptor = os.open(path, flags | os.O_CREAT, mode)
+    if _is_open(path):
+        os.fchmod(descriptor, mode | GROUP_FILE)
+    return descriptor
+
+
 def make_directory(path: Path) -> Path:
     """Make `path` and its missing parents, private to the user. *Safe to repeat.*"""
     try:
@@ -41,7 +75,7 @@ def make_directory(path: Path) -> Path:
 
 def _make_directory(path: Path) -> Path:
     try:
-        os.mkdir(path, PRIVATE_DIRECTORY)
+        mkdir(path)
     except FileExistsError:
         if not path.is_dir():
             raise
@@ -49,7 +83,7 @@ def _make_directory(path: Path) -> Path:
         _make_directory(path.parent)
         # Another process may make the same directory at the same time.
         with contextlib.suppress(FileExistsError):
-            os.mkdir(path, PRIVATE_DIRECTORY)
+            mkdir(path)
     return path
 
 
@@ -83,14 +117,14 @@ def write_new(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
 
 
 @contextlib.contextmanager
-def writing_new(path: Path, *, mode: int = PRIVATE_FILE) -> Iterator[IO[bytes]]:
+def writing_new(path: Path) -> Iterator[IO[bytes]]:
     """A file that must not exist yet, to be written in pieces; durable when the block ends.
 
     For a directory that gets its own name when it is whole: a kill leaves a part of the file, and
     its name is for the caller to make durable. *Raises* SweepError. *Writes* `path`.
     """
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        descriptor = open_file(path, os.O_WRONLY | os.O_EXCL)
         with os.fdopen(descriptor, "wb") as stream:
             yield stream
             stream.flush()
@@ -113,7 +147,7 @@ def put_copy(source: Path, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{token()}")
     try:
         with source.open("rb") as stream:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
+            descriptor = open_file(temporary, os.O_WRONLY | os.O_EXCL)
             try:
                 while data := stream.read(COPY_AT_ONCE):
                     write_all(descriptor, data)
@@ -162,7 +196,7 @@ def whole(output: Path) -> Iterator[Path]:
 def _write_temporary(path: Path, data: bytes, mode: int) -> Path:
     temporary = path.with_name(f".{path.name}.{token()}")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        descriptor = open_file(temporary, os.O_WRONLY | os.O_EXCL, mode)
         try:
             write_all(descriptor, data)
             os.fsync(descriptor)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import JournalError
-from hpcsweep.files import FULL, PRIVATE_FILE, make_directory, names
+from hpcsweep.files import FULL, make_directory, names, open_file
 from hpcsweep.records import Attempt, Outcome, Reason, Status, Word
 
 VERSION = 1
@@ -84,7 +84,7 @@ class JournalWriter:
         make_directory(path.parent)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
         try:
-            self._descriptor = os.open(path, flags, PRIVATE_FILE)
+            self._descriptor = open_file(path, flags)
         except OSError as error:
             raise JournalError(f"cannot be made: {error.strerror}", where=str(path)) from error
         self.path = path

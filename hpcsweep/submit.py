@@ -114,7 +114,7 @@ def submit(
     limits = cluster.limits()
     doubt = _Doubt()
     with removed_on_error(wish.path, unless=doubt):
-        sweep = SweepDirectory.create(wish.path, wish.manifest.name)
+        sweep = SweepDirectory.create(wish.path, wish.manifest.name, wish.manifest.share)
         with sweep.submitting():
             if not wish.allow_mixed:
                 refuse_mixing(sweep, wish.manifest)

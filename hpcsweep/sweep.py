@@ -168,7 +168,10 @@ class Sweep:
     def to_dataframe(
         self, where: str | None = None, *, status: Sequence[str] = (), columns: Sequence[str] = ()
     ) -> pd.DataFrame:
-        """The rows as a pandas DataFrame, in index order. Needs pandas."""
+        """The rows as a pandas DataFrame, in index order. Needs pandas.
+
+        Where a case lacks an int, the column is of pandas' own Int64: ints stay exact.
+        """
         try:
             import pandas as pd  # noqa: PLC0415  # an extra, and slow to import
         except ImportError as error:
@@ -176,7 +179,12 @@ class Sweep:
                 "to_dataframe needs pandas", next_step="Install it: pip install 'hpcsweep[pandas]'"
             ) from error
         names, rows = self._collected(where, status, columns)
-        return pd.DataFrame.from_records(rows, columns=names.names)
+        frame = pd.DataFrame.from_records(rows, columns=names.names)
+        for name in names.names:
+            dtype = {"int": "Int64", "bool": "boolean"}.get(names.kinds[name])
+            if dtype and frame[name].isna().any():
+                frame[name] = pd.Series([row.get(name) for row in rows], dtype=dtype)
+        return frame
 
     def _collected(
         self, where: str | None, status: Sequence[str], columns: Sequence[str]
@@ -246,7 +254,7 @@ def _document(
 
 def _words(given: Sequence[str]) -> tuple[str, ...]:
     """One word alone is meant as a list of it, not of its letters."""
-    return (given,) if isinstance(given, str) else tuple(given)
+    return (given,) if isinstance(given, str) else tuple(dict.fromkeys(given))
 
 
 def target_text(target: str | Callable[..., Any], root: Path) -> str:

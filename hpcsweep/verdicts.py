@@ -25,7 +25,7 @@ from hpcsweep.cluster.states import Life, meaning
 from hpcsweep.cluster.text import Element
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import ClusterError
-from hpcsweep.files import PRIVATE_FILE, json_bytes, replace, token, try_lock, unwritable
+from hpcsweep.files import json_bytes, open_file, replace, token, try_lock, unwritable
 from hpcsweep.ingest import Ingest
 from hpcsweep.journal import VERSION, JournalWriter
 from hpcsweep.plan import Plan
@@ -178,7 +178,7 @@ def _memory(sweep: SweepDirectory) -> Iterator[dict[str, Any] | None]:
     path = sweep.path / FILE
     lock = path.with_name(".cluster.lock")
     try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
+        descriptor = open_file(lock, os.O_RDWR)
     except OSError as error:
         raise unwritable(lock, error) from error
     try:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsweep import target
 from hpcsweep.errors import InputError
+from hpcsweep.files import open_file
 from hpcsweep.logbook import Logbook
 from hpcsweep.logbook.values import writable
 from hpcsweep.manifest import frozen
@@ -324,7 +325,7 @@ def _capture(run_dir: str | None, otherwise: tuple[int, int]) -> None:
             os.dup2(otherwise[number - 1], number)
             continue
         path = f"{run_dir}/{name}"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        descriptor = open_file(path, os.O_WRONLY | os.O_APPEND)
         os.dup2(descriptor, number)
         os.close(descriptor)
     _reopen()

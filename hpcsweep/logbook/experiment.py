@@ -267,7 +267,7 @@ def _matches(column: Any, value: Any) -> Any:
 def _column(values: list[Any], pandas: Any) -> Any:
     """A column of its values' own type; missing ones do not make ints floats."""
     kinds = {type(value) for value in values if value is not None}
-    if kinds == {int} and None in values:
+    if kinds == {int} and None in values and all(abs(one or 0) < 2**63 for one in values):
         return pandas.array(values, dtype="Int64")
     if kinds == {bool} and None in values:
         return pandas.array(values, dtype="boolean")

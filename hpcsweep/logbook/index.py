@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.files import names, token
+from hpcsweep.files import names, open_file, token
 from hpcsweep.journal import decode, encode
 from hpcsweep.logbook.life import state
 from hpcsweep.logbook.place import Folder, put
@@ -136,7 +136,7 @@ class Index:
     def _alone(self, *, wait: bool) -> Iterator[bool]:
         """Whether nobody else makes the index: an older one must not come after a newer one."""
         path = self._place.path(f"{_MARKS}/lock")
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        descriptor = open_file(path, os.O_WRONLY)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from hpcsweep.errors import SweepError
-from hpcsweep.files import PRIVATE_FILE, make_directory, names, unreadable, unwritable, write_all
+from hpcsweep.files import make_directory, names, open_file, unreadable, unwritable, write_all
 from hpcsweep.logbook.place import is_temporary
 from hpcsweep.logbook.runfiles import in_memory, no_file
 from hpcsweep.logbook.tar import BLOCK, END, Member, first_of, header, member, members, padded
@@ -88,8 +88,8 @@ class PackWriter:
     def _opened(self) -> tuple[int, int]:
         make_directory(self.path.parent)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        pack = os.open(self.path, flags, PRIVATE_FILE)
-        index = os.open(self.path.with_suffix(".idx"), flags, PRIVATE_FILE)
+        pack = open_file(self.path, flags)
+        index = open_file(self.path.with_suffix(".idx"), flags)
         self._descriptors = pack, index
         return pack, index
 

@@ -14,10 +14,10 @@ from typing import Any, BinaryIO, NoReturn, Protocol
 
 from hpcsweep.errors import InputError, SweepError
 from hpcsweep.files import (
-    PRIVATE_DIRECTORY,
-    PRIVATE_FILE,
     inside,
     make_directory,
+    mkdir,
+    open_file,
     unreadable,
     unwritable,
     write_all,
@@ -130,7 +130,7 @@ class Folder:
         directory = name.rpartition("/")[0]
         if directory not in self._made:
             try:  # the usual case: one directory, and a new one leads nowhere else
-                os.mkdir(self._prefix + directory.partition("/")[0], PRIVATE_DIRECTORY)
+                mkdir(self._prefix + directory.partition("/")[0])
                 made = True
             except OSError:
                 inside(self.root, directory)
@@ -260,7 +260,7 @@ def _temporary(path: str) -> tuple[int, str]:
 
 def _open(path: str, flags: int) -> int:
     try:
-        return os.open(path, flags, PRIVATE_FILE)
+        return open_file(path, flags)
     except FileNotFoundError:  # its directory is gone, or was never made
         make_directory(Path(path).parent)
-        return os.open(path, flags, PRIVATE_FILE)
+        return open_file(path, flags)

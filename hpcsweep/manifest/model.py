@@ -121,12 +121,7 @@ def _runs(value: Any) -> str:
 
 
 def _share(value: Any) -> str:
-    if value == "group":
-        _refuse(
-            "'group' cannot be kept: tasks make every directory for their user alone",
-            "Leave it out, and share what is finished by `chmod -R g+rX outputs`.",
-        )
-    return _one_of("private")(value)
+    return _one_of("private", "group")(value)
 
 
 def _one_of(*words: str) -> Callable[[Any], str]:
@@ -251,9 +246,9 @@ class UserManifest(BaseModel):
         _key("Seconds, or HH:MM:SS, after which one case is ended."),
     ] = None
     share: Annotated[
-        Literal["private"],
+        Literal["private", "group"],
         BeforeValidator(_share),
-        _key("Who may read the sweep directory."),
+        _key("Who may read the sweep directory: its user alone, or the user's group."),
     ] = "private"
 
 

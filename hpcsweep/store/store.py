@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Select, and_, func, or_, select
 
 from hpcsweep.errors import StoreError
-from hpcsweep.files import PRIVATE_FILE
+from hpcsweep.files import open_file
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Reason, Status
 from hpcsweep.rows import Line
@@ -115,7 +115,7 @@ class SweepStore:
         if not self.exists():
             if isinstance(self._location, Path):  # SQLite's own would be for all to read
                 with contextlib.suppress(OSError):  # which it will tell
-                    os.close(os.open(self._location, os.O_WRONLY | os.O_CREAT, PRIVATE_FILE))
+                    os.close(open_file(self._location, os.O_WRONLY))
             self._database.write(make)
 
     def manifest(self) -> str | None:

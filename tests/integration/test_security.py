@@ -300,6 +300,39 @@ def test_nobody_else_may_enter_the_directory_of_a_single_run(here: Here) -> None
     check_private(here.path / "outputs", 0)
 
 
+@pytest.mark.parametrize("umask", [0o000, 0o077], ids=oct, indirect=True)
+@pytest.mark.parametrize("runs", ["all", "packed"])
+@pytest.mark.usefixtures("umask")
+def test_the_group_may_read_where_the_manifest_says_so(here: Here, runs: str) -> None:
+    """All that we make, whatever the umask; nobody may write, and others may not even look."""
+    here.write("t.py", WRITING)
+    here.write("m.yaml", f"{GOOD}share: group\nruns: {runs}\n")
+    here.does("submit", "m.yaml", "--wait")
+    here.does("submit", "m.yaml", "--rerun", "all", "--wait")
+    here.does("collect", "s")
+    here.does("ingest", "s", "--rebuild")
+    outputs = here.path / "outputs"
+    own = {"own", "log"}  # a target's own files, and Slurm's: as the umask says
+    for path in (outputs, *outputs.rglob("*")):
+        mode = stat.S_IMODE(path.lstat().st_mode)
+        if path.is_dir():
+            assert mode == 0o2750, f"{path}: {oct(mode)}"
+        elif path.name not in own and path.suffix != ".log":
+            assert mode == 0o640, f"{path}: {oct(mode)}"
+    # Another sweep of the same process is for its user alone.
+    here.write("m.yaml", GOOD.replace("name: s", "name: other"))
+    here.does("submit", "m.yaml", "--wait")
+    assert stat.S_IMODE((outputs / "other").stat().st_mode) & 0o777 == 0o700
+    assert stat.S_IMODE((outputs / "other/sweep.json").stat().st_mode) == 0o600
+
+
+def test_who_may_read_is_settled_when_a_sweep_is_made(here: Here) -> None:
+    here.does("submit", "m.yaml", "--wait")
+    here.write("m.yaml", f"{GOOD}share: group\n")
+    told = here.refuses(5, "submit", "m.yaml")
+    holds(told, "outputs/s: was made with share: private", "chmod -R g+rX")
+
+
 def check_private(outputs: Path, umask: int) -> None:
     """Fail where somebody else may enter a directory, or could use a file of ours if he came."""
     found = {path: path.lstat().st_mode for path in (outputs, *outputs.rglob("*"))}

@@ -20,6 +20,7 @@ from hpcsweep.ingest import Ingest, fresh_store
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid, manual
 from hpcsweep.store import SweepStore
+from hpcsweep.sweep import Sweep
 from tests.support.sweeps import MadeSweep
 
 PYTHON = """\
@@ -274,3 +275,12 @@ def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     columns = Columns(params={}, metrics={}, kinds={}, names=[])
     with pytest.raises(ExtraMissing, match=r"hpcsweep\[parquet\]"):
         formats.write_parquet(columns, iter(()), tmp_path / "a.parquet")
+
+
+def test_a_frame_keeps_ints_where_a_case_has_none(
+    made: MadeSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sweep, "_asked", None)  # no cluster
+    frame = Sweep(str(made.path)).to_dataframe(columns=["index", "only1", "only1", "y.deep"])
+    assert [str(kind) for kind in frame.dtypes] == ["int64", "Int64", "float64"]
+    assert frame["only1"].dropna().tolist() == [1]

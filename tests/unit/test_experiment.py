@@ -146,6 +146,13 @@ def test_a_failed_run_begins_again(exp: Experiment) -> None:
     assert (kept / "data" / "stale.npy").exists()
 
 
+def test_a_frame_takes_numbers_of_any_size(exp: Experiment) -> None:
+    for x, metrics in enumerate(({"y": 2**70}, {})):
+        with exp.add(x=x) as log:
+            log.json("metrics", metrics)
+    assert exp.to_dataframe()["y"].tolist() == [2**70, None]
+
+
 KILLED = """
 import sys, time
 from hpcsweep import Experiment

@@ -228,7 +228,7 @@ def test_the_error_counts_and_lists_them(write: Write) -> None:
         ("store: 'postgresql://me:@db/x'", "store: holds a password, which"),
         ("store: 'postgresql:///x?password=$PASSWORD'", "store: holds a password, which"),
         ("store: 'postgresql:///x?sslpassword='", "store: holds a password, which"),
-        ("share: group", "share: 'group' cannot be kept"),
+        ("share: everybody", "share: "),
         ("runs: al", "runs: is the text 'al'. Did you mean 'all'?"),
         ("runs:", "runs: is empty. Did you mean 'none'?"),
         ("share: public", "share: is the text 'public'."),
