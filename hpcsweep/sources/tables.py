@@ -163,6 +163,13 @@ def _csv(path: Path) -> Iterator[tuple[str, Any]]:
                 raise SourceError(
                     "two columns have the same name", where=f"{path}:1", next_step="Rename one."
                 )
+            for name in header:
+                if name != name.strip():
+                    raise SourceError(
+                        f"the name {ids.shown(name)} has a space beside it",
+                        where=f"{path}:1",
+                        next_step="Remove it: in CSV a space belongs to the cell.",
+                    )
             for row in rows:
                 where = f"{path}:{rows.line_num}"
                 if len(row) != len(header):
@@ -181,15 +188,21 @@ def _csv(path: Path) -> Iterator[tuple[str, Any]]:
 def _cell(text: str, where: str) -> Any:
     if text in _WORDS:
         return _WORDS[text]
-    if text.strip().lower() in _NO_NUMBERS:
+    bare = text.strip()
+    number = float(bare) if _FLOAT.fullmatch(bare) else None
+    if bare.lower() in _NO_NUMBERS or (number is not None and not math.isfinite(number)):
         raise SourceError(
             f"{text!r} has no JSON form", where=where, next_step="Use a number, or leave it empty."
         )
+    if text != bare and (number is not None or bare in _WORDS or _INTEGER.fullmatch(bare)):
+        raise SourceError(
+            f"{text!r} has a space beside it, so it would be text",
+            where=where,
+            next_step="Remove the space: in CSV it belongs to the cell.",
+        )
     if _INTEGER.fullmatch(text) and len(text) < 600:
         return int(text)
-    if _FLOAT.fullmatch(text) and math.isfinite(number := float(text)):
-        return number
-    return text
+    return text if number is None else number
 
 
 def _jsonl(path: Path) -> Iterator[tuple[str, Any]]:
@@ -200,13 +213,23 @@ def _jsonl(path: Path) -> Iterator[tuple[str, Any]]:
                     continue
                 where = f"{path}:{number}"
                 try:
-                    yield where, json.loads(line)
+                    yield where, json.loads(line, object_pairs_hook=_once)
                 except ValueError as error:
                     raise SourceError(
                         f"not JSON: {error}", where=where, next_step="One object per line."
                     ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON. *Raises* ValueError for a key that is there twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {ids.shown(twice)} is there twice")
+    return found
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
@@ -221,6 +244,13 @@ def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
         ) from error
     try:
         with parquet.ParquetFile(path) as file:
+            for field in file.schema_arrow:
+                if field.type in (pyarrow.float16(), pyarrow.float32()):
+                    raise SourceError(
+                        f"the column {field.name!r} is of {field.type}: 0.1 there is no 0.1",
+                        where=str(path),
+                        next_step="Write it as float64, of the numbers that are meant.",
+                    )
             index = 0
             for batch in file.iter_batches():
                 for row in batch.to_pylist():

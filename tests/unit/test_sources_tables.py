@@ -118,6 +118,11 @@ def test_tables_are_read_by_seek(tmp_path: Path) -> None:
         ("a.csv", "x,y\n1,2\n1\n", "a.csv:3: 1 cells under 2 columns"),
         ("a.csv", "x,y\n1,2\n3,4\n1.0,2\n", "the cases at 0 and 2 are the same"),
         ("a.csv", "x\nnan\n", "'nan' has no JSON form"),
+        ("a.csv", "x\n1\n1e400\n", "a.csv:3: '1e400' has no JSON form"),
+        ("a.csv", "x,y\n1, 2\n", "a.csv:2: ' 2' has a space beside it"),
+        ("a.csv", "x,y\na, true\n", "' true' has a space beside it"),
+        ("a.csv", "x, y\n1,2\n", "a.csv:1: the name ' y' has a space beside it"),
+        ("a.jsonl", '{"x": 1}\n{"y": {"x": 1, "x": 2}}\n', "a.jsonl:2: not JSON: the key 'x' is"),
         ("a.csv", "x\n-Inf\n", "'-Inf' has no JSON form"),
         ("a.csv", "seed\n1\n", "'seed'"),
         ("a.csv", "x,\n1,2\n", "is not a parameter name"),
@@ -146,6 +151,15 @@ def test_values_of_parquet_without_identity(tmp_path: Path, value: Any) -> None:
     path = tmp_path / "a.parquet"
     parquet.write_table(pyarrow.table({"x": [value]}), path)
     refused(lambda: TableSource(path), "row 0", "no exact JSON form")
+
+
+@pytest.mark.parametrize("kind", [pyarrow.float16(), pyarrow.float32()], ids=str)
+def test_short_floats_of_parquet(tmp_path: Path, kind: pyarrow.DataType) -> None:
+    """As numpy's: nobody can tell whether 0.1 or 0.10000000149011612 is meant."""
+    path = tmp_path / "a.parquet"
+    column = pyarrow.array([0.5], pyarrow.float64()).cast(pyarrow.float32()).cast(kind)
+    parquet.write_table(pyarrow.table({"x": column}), path)
+    refused(lambda: table(path), "'x'", "float64")
 
 
 def test_the_first_of_several_equal_rows_is_named(tmp_path: Path) -> None:
