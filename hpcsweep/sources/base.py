@@ -62,11 +62,24 @@ class ParameterSource(ABC):
         """The labels of the case at an index of `0 .. n_cases-1`."""
         return ()
 
+    @property
+    def is_derived(self) -> bool:
+        """Whether a function of the user's makes params, so that case ids hash what it is given."""
+        return False
+
+    def identity(self, index: int) -> dict[str, Any]:
+        """What the id of the case at an index of `0 .. n_cases-1` hashes, besides the replicate.
+
+        The params; where `is_derived`, a dict with the key "params", which no parameter can have.
+        """
+        return self._params(index)
+
     def _case(self, index: int) -> ParamCase:
         """The case at an index of `0 .. n_cases-1`."""
         params = self._params(index)
+        identity = self.identity(index) if self.is_derived else params
         return ParamCase(
-            index=index, params=params, case_id=ids.case_id(params), tags=self._tags(index)
+            index=index, params=params, case_id=ids.case_id(identity), tags=self._tags(index)
         )
 
     def find(self, params: Mapping[str, Any], replicate: int = 0) -> int | None:

@@ -35,6 +35,10 @@ class Composed(ParameterSource):
     def names(self) -> frozenset[str]:
         return frozenset().union(*(source.names for source in self._sources))
 
+    @property
+    def is_derived(self) -> bool:
+        return any(source.is_derived for source in self._sources)
+
     def to_manifest_dict(self) -> dict[str, Any]:
         return self._described(lambda source: source.to_manifest_dict())
 
@@ -80,6 +84,19 @@ class _Joined(Composed):
         for source, position in self._places(index):
             params.update(source.params(position))
         return params
+
+    def identity(self, index: int) -> dict[str, Any]:
+        if not self.is_derived:
+            return self._params(index)
+        plain: dict[str, Any] = {}
+        derived = []
+        for source, position in self._places(index):
+            if source.is_derived:
+                derived.append(source.identity(position))
+            else:
+                plain |= source.params(position)
+        # Sorted: a * b and b * a have the same cases.
+        return {"params": [plain, *sorted(derived, key=ids.canonical)]}
 
     def _tags(self, index: int) -> tuple[str, ...]:
         return tuple(tag for source, at in self._places(index) for tag in source.tags(at))
@@ -220,6 +237,10 @@ class ConcatSource(Composed):
     def _case(self, index: int) -> ParamCase:
         source, position = self._place(index)
         return moved(source[position], index)
+
+    def identity(self, index: int) -> dict[str, Any]:
+        source, position = self._place(index)
+        return source.identity(position)
 
     def _params(self, index: int) -> dict[str, Any]:
         source, position = self._place(index)

@@ -242,6 +242,13 @@ class DerivedSource(ParameterSource):
         return self._names
 
     @property
+    def is_derived(self) -> bool:
+        return True
+
+    def identity(self, index: int) -> dict[str, Any]:
+        return {"derive": self._reference, "params": self._source.identity(index)}
+
+    @property
     def replicates(self) -> int:
         return self._source.replicates
 
@@ -262,12 +269,10 @@ class DerivedSource(ParameterSource):
 
     def _case(self, index: int) -> ParamCase:
         case = self._source[index]
-        # No parameter can be called params, so no other case has this canonical form.
-        identity = {"derive": self._reference, "params": case.params}
         return ParamCase(
             index=index,
             params=self._derived(case.params, index),
-            case_id=ids.case_id(identity, case.replicate),
+            case_id=ids.case_id(self.identity(index), case.replicate),
             tags=case.tags,
             replicate=case.replicate,
         )

@@ -55,6 +55,13 @@ class ReplicatedSource(ParameterSource):
         return self._source.can_find
 
     @property
+    def is_derived(self) -> bool:
+        return self._source.is_derived
+
+    def identity(self, index: int) -> dict[str, Any]:
+        return self._source.identity(index // self._replicates)
+
+    @property
     def replicates(self) -> int:
         return self._replicates
 
@@ -88,10 +95,15 @@ class ReplicatedSource(ParameterSource):
         return vectors.rows(inner, vectors.counted(skip, stop - start) // self._replicates)
 
     def _replica(self, case: ParamCase, replicate: int) -> ParamCase:
+        case_id = case.case_id
+        if replicate:
+            derived = self._source.is_derived
+            identity = self._source.identity(case.index) if derived else case.params
+            case_id = ids.case_id(identity, replicate)
         return ParamCase(
             index=case.index * self._replicates + replicate,
             params=fresh(case.params),
-            case_id=ids.case_id(case.params, replicate) if replicate else case.case_id,
+            case_id=case_id,
             tags=case.tags,
             replicate=replicate,
         )

@@ -51,6 +51,13 @@ class View(ParameterSource):
         return self._source.can_find
 
     @property
+    def is_derived(self) -> bool:
+        return self._source.is_derived
+
+    def identity(self, index: int) -> dict[str, Any]:
+        return self._source.identity(self._there(index))
+
+    @property
     def replicates(self) -> int:
         return self._source.replicates
 
@@ -252,12 +259,21 @@ class FixedSource(View):
     def _case(self, index: int) -> ParamCase:
         case = self._source[index]
         params = self._params(index)
+        identity = self.identity(index) if self.is_derived else params
         return ParamCase(
             index=index,
             params=params,
-            case_id=ids.case_id(params, case.replicate),
+            case_id=ids.case_id(identity, case.replicate),
             tags=case.tags,
             replicate=case.replicate,
+        )
+
+    def identity(self, index: int) -> dict[str, Any]:
+        inner = self._source.identity(index)
+        return (
+            {"fixed": fresh(self._fixed), "params": inner}
+            if self.is_derived
+            else inner | self._fixed
         )
 
     def _params(self, index: int) -> dict[str, Any]:

@@ -16,12 +16,14 @@ import pytest
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError
 from hpcsweep.sources import (
+    ParameterSource,
     custom,
     custom_source,
     grid,
     random,
     source_from_manifest_dict,
     uniform,
+    zip_,
 )
 from hpcsweep.sources.distributions import distribution
 from tests.support.sourcing import refused
@@ -29,6 +31,9 @@ from tests.support.sourcing import refused
 MODULE = """\
 def double(params):
     return {**params, "y": 2 * params["x"]}
+
+def keep(params):
+    return params
 
 def spoil(params):
     params["x"].append(1)
@@ -120,6 +125,31 @@ def test_derived_params() -> None:
     assert source.params(2) == {"x": 2.5, "y": 5.0}
     assert source.columns()["y"].tolist() == [2, 2, 5.0, 5.0]
     assert source.names == {"x", "y"}
+
+
+@pytest.mark.usefixtures("users")
+def test_what_a_function_makes_is_in_no_case_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it stands: another result of the same function is the same case."""
+    derived = grid(x=[1, 2]).derive("users_rules:double")
+    made: list[Callable[[], ParameterSource]] = [
+        lambda: derived,
+        lambda: derived.repeat(3),
+        lambda: derived.with_params(z=1).shuffle(3),
+        lambda: (derived * grid(a=[1, 2]) * grid(b=[3])).repeat(2),
+        lambda: grid(a=[1, 2], b=[3]) * derived,
+        lambda: zip_(grid(a=[1, 2]), derived)[::-1],
+        lambda: (derived + grid(x=[1, 2])).repeat(2).take([0, 3, 5]),
+        lambda: derived.derive("users_rules:keep"),
+    ]
+    before = [[case.case_id for case in make()] for make in made]
+    for found in before:
+        assert len(set(found)) == len(found)
+    assert set(before[3][::2]) == set(before[4])  # the order of a product is no part of a case
+    module = sys.modules["users_rules"]
+    monkeypatch.setattr(module, "double", lambda params: params | {"y": "changed"})
+    derived = grid(x=[1, 2]).derive("users_rules:double")
+    assert [[case.case_id for case in make()] for make in made] == before
+    assert derived[0].params["y"] == "changed"
 
 
 @pytest.mark.usefixtures("users")
