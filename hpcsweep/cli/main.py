@@ -186,13 +186,19 @@ def cancel_command(sweep: str, **shared: Any) -> None:
 @main.command()
 @sweep_argument
 @click.argument("case", metavar="CASE")
+@json_option
 @common
-def logs(sweep: str, case: str, **shared: Any) -> None:
+def logs(sweep: str, case: str, as_json: bool, **shared: Any) -> None:
     """Print what a case logged and printed.
 
     CASE is its index, or the beginning of its case id.
     """
     found = case_logs(context(**shared).sweep(sweep), case)
+    if as_json:
+        texts = [{"where": where, "text": text} for where, text in found.texts]
+        known = {"index": found.index, "case_id": found.case_id, "state": found.state}
+        click.echo(json.dumps(known | {"texts": texts}, indent=2))
+        return
     click.echo(f"case {found.case_id}, index {found.index}: {found.state}")
     for where, text in found.texts:
         click.echo(f"==> {where}")

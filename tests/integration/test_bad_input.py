@@ -361,6 +361,9 @@ def test_a_setup_line_that_fails_in_the_job_only(there: Here) -> None:
         ("failed", "setup", where)
     ] * 2
     holds(there.does("logs", "s", "1"), where, "no licence here")
+    document = json.loads(there.does("logs", "s", "1", "--json"))
+    assert document["index"] == 1
+    assert any("no licence here" in one["text"] for one in document["texts"])
     assert not list(there.sweep.glob("runs/log_*"))
 
 
