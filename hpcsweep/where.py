@@ -6,6 +6,7 @@ Nothing of the text is ever pasted into SQL: names must be columns of the table,
 from __future__ import annotations
 
 import ast
+import json
 import keyword
 import operator
 import re
@@ -29,6 +30,7 @@ from sqlalchemy import (
     literal,
     not_,
     or_,
+    select,
     true,
 )
 from sqlalchemy.dialects.postgresql import JSONB, array
@@ -165,9 +167,11 @@ class _Reader:
         if self._dialect == "postgresql":
             return _in_jsonb(field, value)
         column = schema.cases.c[field.column]
-        path = "$" + "".join(f".{_quoted(key)}" for key in field.path)
-        found = func.json_type(column, path)
-        extracted: Any = func.json_extract(column, path)
+        if any(json.dumps(key, ensure_ascii=False) != f'"{key}"' for key in field.path):
+            found, extracted = (_member(column, field.path, what) for what in ("type", "value"))
+        else:
+            path = "$" + "".join(f'."{key}"' for key in field.path)
+            found, extracted = func.json_type(column, path), func.json_extract(column, path)
         match value:
             case None:
                 return func.coalesce(found, "null") == "null", extracted
@@ -228,5 +232,10 @@ def _in_jsonb(field: Field, value: Any) -> tuple[ColumnElement[bool], Any]:
             return found == "string", text.collate("C")
 
 
-def _quoted(key: str) -> str:
-    return '"' + key.replace('"', '\\"') + '"'
+def _member(document: Any, path: tuple[str, ...], what: str) -> Any:
+    """Type or value below these keys; SQLite's own paths name none that JSON escapes."""
+    *above, last = path
+    if above:
+        document = _member(document, tuple(above), "value")
+    member = func.json_each(document).table_valued("key", "value", "type")
+    return select(member.c[what]).where(member.c.key == last).scalar_subquery()

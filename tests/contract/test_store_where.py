@@ -24,6 +24,7 @@ FIELDS = {
     "x": Field("params", ("x",)),
     "n.a": Field("metrics", ("n", "a")),
     "odd": Field("metrics", ("o'd $.d",)),
+    "quoted": Field("metrics", ("deep", 'a"b', "c\\d\n")),
     "absent": Field("metrics", ("absent",)),
     "index": Field("idx"),
     "status": Field("status"),
@@ -65,6 +66,10 @@ CONDITIONS: list[tuple[str, list[int]]] = [
     ("host != 1", [i for i in range(21) if i != 6]),
     ("wall_seconds > 19.5", [20]),
     ("wall_seconds == 'x'", []),
+    ("quoted == 1.5", [3]),
+    ("quoted > 1 and quoted != 'x'", [3]),
+    ("quoted == '1.5'", []),
+    ("quoted == None and index < 5", [0, 1, 2, 4]),
     # Beyond 64 bits.
     ("x < 99999999999999999999 and x > -99999999999999999999", [0, 1, 2, 3, 4, 5, 6]),
     ("x > 99999999999999999999", [7]),
@@ -89,7 +94,7 @@ def store(backend: Backend) -> SweepStore:
     rows: list[dict[str, Any]] = []
     for index, value in enumerate(VALUES):
         metrics = {"n": {"a": 7 if index == 1 else index}} | (
-            {"o'd $.d": "q"} if index == 3 else {}
+            {"o'd $.d": "q", "deep": {'a"b': {"c\\d\n": 1.5}}} if index == 3 else {}
         )
         rows.append(
             {
