@@ -10,13 +10,13 @@ import resource
 import signal
 import traceback
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from hpcsweep.errors import RunExists, SweepError
+from hpcsweep.errors import InputError, RunExists, SweepError
 from hpcsweep.files import PRIVATE_DIRECTORY, make_directory, names, remove_tree, token, unwritable
 from hpcsweep.logbook.capture import Capture, flush
 from hpcsweep.logbook.life import BEATS, ENDS, this_process
@@ -47,11 +47,37 @@ def run_path(base_dir: Path, run_id: str) -> Path:
     return base_dir / checked(f"log_{run_id}")
 
 
-def claim(base_dir: Path, run_id: str, *, overwrite: bool) -> Path:
-    """Make the directory of a run; of several that try at the same time, one gets it.
+def given_params(params: Mapping[str, Any] | None, lost: dict[str, str]) -> dict[str, Any] | None:
+    """The params as JSON values, before anything is made for the run; see `json_value`."""
+    if params is None:
+        return None
+    if not isinstance(params, Mapping):
+        raise InputError(
+            f"a {type(params).__name__} is no set of params",
+            where="params",
+            next_step='Give a dict of values by name: params={"omega": 1.0}.',
+        )
+    found: dict[str, Any] = json_value(params, "params", lost)
+    return found
 
-    *Raises* RunExists. With `overwrite` the earlier run is removed.
+
+@contextlib.contextmanager
+def claimed(base_dir: Path, run_id: str, *, overwrite: bool) -> Iterator[Path]:
+    """The directory of a run, made; removed again if the block cannot begin the run.
+
+    Of several that try at the same time, one gets it. *Raises* RunExists. With `overwrite` the
+    earlier run is removed.
     """
+    path = _claim(base_dir, run_id, overwrite=overwrite)
+    try:
+        yield path
+    except BaseException:
+        with contextlib.suppress(OSError):  # it must not hide what went wrong
+            remove_tree(path)
+        raise
+
+
+def _claim(base_dir: Path, run_id: str, *, overwrite: bool) -> Path:
     path = run_path(base_dir, run_id)
     of_this_process()  # git may take its time; nobody sees a run before it is whole
     for _ in range(CLAIMS_MAX):
@@ -104,35 +130,31 @@ def begin(
     if preallocate:
         for path in (log.datadir, log.plotdir, log.artifactsdir):
             make_directory(path)
-    return Alone(log, keep(base), params, Capture(log.path) if capture else None)
+    provenance = keep(base)
+    lines = ["Logbook initialized"]
+    if params is not None:
+        write_params(log.place, params, "yaml")
+        if params:
+            lines.insert(0, "Saved params (yaml) in params.yaml")
+    metadata = this_process() | {
+        "run_id": log.run_id, "status": "initialized", "start_time": now(),
+        "provenance": provenance,
+    }  # fmt: skip
+    log.place.write("metadata.json", json_document(metadata))
+    log.notes(lines)
+    return Alone(log, Capture(log.path) if capture else None)
 
 
 class Alone:
     """What becomes of one run of this process."""
 
-    def __init__(
-        self, log: Logbook, provenance: str, params: Mapping[str, Any] | None,
-        capture: Capture | None,
-    ) -> None:  # fmt: skip
+    def __init__(self, log: Logbook, capture: Capture | None) -> None:
         self._log = weakref.ref(log)
         self.path = log.path
         self._pid = os.getpid()
         self._ended = False
         self._capture = capture
         self._cpu = _cpu_seconds()
-        lines = ["Logbook initialized"]
-        if params is not None:
-            lost: dict[str, str] = {}
-            write_params(log.place, json_value(params, "params", lost), "yaml")
-            if params:
-                lines.insert(0, "Saved params (yaml) in params.yaml")
-            lines += [f"{where} is {value}, written as null" for where, value in lost.items()]
-        metadata = this_process() | {
-            "run_id": log.run_id, "status": "initialized", "start_time": now(),
-            "provenance": provenance,
-        }  # fmt: skip
-        log.place.write("metadata.json", json_document(metadata))
-        log.notes(lines)
         _listen()
         BEATS.look_after(self)
 
@@ -160,10 +182,13 @@ class Alone:
             "runtime_sec": round(log.elapsed, 6),
             "cpu_seconds": round(_cpu_seconds() - self._cpu, 6),
             "max_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            "failure_reason": reason,
-            "error": None if error is None else _described(error),
         }
-        log.place.merge("metadata.json", fields, lock=lock)
+        if reason is not None:
+            fields["failure_reason"] = reason
+        if error is not None:
+            fields["error"] = _described(error)
+        # Of an earlier word nothing stays.
+        log.place.merge("metadata.json", fields, drop=("failure_reason", "error"), lock=lock)
         self._ended = True
         log.notes([line])
         self._over()

@@ -41,6 +41,8 @@ class Checkpoint:
         *Raises* InputError for what is neither an array nor JSON, SweepError when it cannot be
         written; then the earlier state is as it was. *Writes* `<name>.checkpoint`.
         """
+        if not isinstance(state, Mapping):
+            raise InputError(f"a state is a dict, not a {type(state).__name__}")
         numpy = sys.modules.get("numpy")
         arrays = {
             key: value for key, value in state.items()
@@ -57,6 +59,7 @@ class Checkpoint:
         path = self.path(f"{name}.checkpoint")
         make_directory(path.parent)
         replace(path, data)
+        fsync_directory(path.parent)
 
     def load(self, name: str = "state") -> dict[str, Any] | None:
         """The state that was saved last; None where there is none.

@@ -30,7 +30,13 @@ class FormerNames:
         """As Logbook says."""
 
     @abstractmethod
-    def _saved(self, what: str, name: str, where: str) -> None:
+    def json(self, name: str, data: Any) -> None:
+        """As Logbook says."""
+
+    @abstractmethod
+    def _saved(
+        self, what: str, name: str, where: str, lost: Mapping[str, str] | None = None
+    ) -> None:
         """As Logbook says."""
 
     def log(self, message: object, level: int | str = 20) -> None:
@@ -45,8 +51,9 @@ class FormerNames:
         """Write the params, in place of those that are there."""
         from hpcsweep.logbook.parameters import write_params  # noqa: PLC0415  # few tasks want it
 
-        write_params(self._place, json_value(params, "params"), preferred)
-        self._saved(f"params ({preferred})", "", f"params.{preferred}")
+        lost: dict[str, str] = {}
+        write_params(self._place, json_value(params, "params", lost), preferred)
+        self._saved(f"params ({preferred})", "", f"params.{preferred}", lost)
 
     def save_numpy(
         self, name: str, array: Any, *, compressed: bool = True, category: str | None = None
@@ -84,7 +91,13 @@ class FormerNames:
 
     def save_json(self, name: str, data: Any, category: str | None = None) -> None:
         """Write `artifacts/<name>.json`."""
-        self._save("JSON", name, ".json", json_document(json_value(data, name)), category)
+        if category is None:
+            self.json(name, data)
+            return
+        lost: dict[str, str] = {}
+        where = f"{category}/{name}.json"
+        self._place.write(where, json_document(json_value(data, name, lost)))
+        self._saved("JSON", name, where, lost)
 
     def save_text(self, name: str, content: str, category: str | None = None) -> None:
         """Write `artifacts/<name>.txt`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -180,12 +180,12 @@ class SpoolPlace:
         yield buffer
         self.write(name, buffer.getvalue())
 
-    def append(self, name: str, data: bytes) -> None:
-        """Add to the end of a file."""
+    def append(self, name: str, data: bytes, *, head: bytes = b"") -> None:
+        """Add to the end of a file, which begins with `head`."""
         if name == "log.txt" and not self._folder:
             write_all(self._spool.log, data)
         else:
-            self._made().append(name, data)
+            self._made().append(name, data, head=head)
 
     def read(self, name: str) -> bytes | None:
         """The content of a file; None where there is none."""
@@ -197,11 +197,14 @@ class SpoolPlace:
                 data = os.pread(self._spool.members, found.size, found.content)
         return data
 
-    def merge(self, name: str, fields: Mapping[str, Any], *, lock: bool = True) -> dict[str, Any]:
-        """Set members of a JSON object, drop those that are None; the object as it is then."""
+    def merge(
+        self, name: str, fields: Mapping[str, Any], *, drop: Collection[str] = (),
+        lock: bool = True,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Set members of a JSON object instead of those to drop; the object as it is then."""
         if self._folder:
-            return self._folder.merge(name, fields, lock=lock)
-        merged = merged_json(self.read(name), fields)
+            return self._folder.merge(name, fields, drop=drop, lock=lock)
+        merged = merged_json(self.read(name), fields, drop)
         self.write(name, json_document(merged))
         return merged
 

@@ -60,7 +60,8 @@ class Metrics:
 
 
 def json_value(value: Any, where: str, lost: dict[str, str] | None = None) -> Any:
-    """The JSON form of what a target reports: numpy values as Python's, NaN and infinities null.
+    """The JSON form of what a target reports: numpy values as Python's, dates as ISO 8601 writes
+    them, NaN and infinities null.
 
     `where` names the value in messages; `lost` gets the places of what became null.
     *Raises* InputError for what JSON cannot hold.
@@ -75,7 +76,12 @@ def json_value(value: Any, where: str, lost: dict[str, str] | None = None) -> An
         return [json_value(item, f"{where}[{i}]", lost) for i, item in enumerate(value)]
     if isinstance(value, PurePath):
         return writable(str(value))
-    numpy = sys.modules.get("numpy")  # a numpy value exists only where numpy is loaded
+    # A value of theirs exists only where these are loaded.
+    numpy, datetime = sys.modules.get("numpy"), sys.modules.get("datetime")
+    if datetime is not None and isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if numpy is not None and isinstance(value, numpy.datetime64):
+        return str(value)
     if numpy is not None and isinstance(value, numpy.generic | numpy.ndarray):
         plain = value.tolist()
         if not isinstance(plain, numpy.generic):  # a longdouble stays what it is
@@ -115,6 +121,11 @@ def _name(name: Any, where: str) -> str:
     if name is None or isinstance(name, bool | int | float):
         return json.dumps(name)
     raise InputError(f"a JSON object's keys are strings, one is {name!r:.80}", where=where)
+
+
+def losses(lost: Mapping[str, str]) -> list[str]:
+    """What to say of numbers that became null, by their places as `json_value` gives them."""
+    return [f"{where} is {given}, written as null" for where, given in lost.items()]
 
 
 def writable(text: str) -> str:
