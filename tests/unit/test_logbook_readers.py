@@ -119,7 +119,7 @@ def test_runs_by_id_and_by_number(exp: Experiment) -> None:
     for wrong, error in ((3, IndexError), (-1, IndexError), ("none", KeyError), (1.5, TypeError)):
         with pytest.raises(error):
             reader[wrong]  # type: ignore[index]
-    for outside in ("../e", "..", "x/../../../e"):
+    for outside in ("../e", "..", "x/../../../e", "x" * 5000, "\0"):
         with pytest.raises(KeyError):
             reader[outside]
 
