@@ -236,8 +236,7 @@ class Alone:
             self.end("interrupted", f"Interrupted by {name}", name, lock=False)
 
     def _over(self) -> None:
-        BEATS.runs.discard(self)
-        if not BEATS.runs:
+        if BEATS.forget(self):
             _listen_no_more()
 
 
@@ -297,7 +296,7 @@ def _listen_no_more() -> None:
 
 def _told(number: int, _frame: FrameType | None) -> None:
     name = signal.Signals(number).name
-    for run in list(BEATS.runs):
+    for run in BEATS.all():
         with contextlib.suppress(SweepError):  # a full disk: who reads it sees a killed process
             if isinstance(run, Alone):
                 run.told(name)

@@ -728,5 +728,32 @@ def test_a_run_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     beats, run = Beats(), Run()
     beats.look_after(run)
     wait_until(lambda: (tmp_path / "metadata.json").stat().st_mtime > 0, 30, "a beat")
-    beats.runs.discard(run)
+    beats.forget(run)
     wait_until(lambda: threading.active_count() <= threads, 30, "the end of the thread")
+
+
+def test_a_run_that_ends_meanwhile_does_not_end_the_beats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpcsweep.logbook.life.BEAT_S", 0.01)
+    looked, forgotten = threading.Event(), threading.Event()
+
+    class Run:
+        @property
+        def path(self) -> Path:
+            looked.set()
+            forgotten.wait(0.2)  # it takes its time, so that another one can end
+            return tmp_path
+
+    beats, runs = Beats(), [Run() for _ in range(3)]
+    for run in runs:
+        beats.look_after(run)
+    assert looked.wait(30)
+    assert not beats.forget(runs[0])
+    forgotten.set()
+    (tmp_path / "metadata.json").touch()
+    os.utime(tmp_path / "metadata.json", (0, 0))
+    wait_until(lambda: (tmp_path / "metadata.json").stat().st_mtime > 0, 30, "a beat")
+    assert not beats.forget(runs[1])
+    assert beats.forget(runs[2])
+    wait_until(lambda: beats._thread is None, 30, "the end of the thread")  # noqa: SLF001

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcsweep import ExperimentReader
+from hpcsweep import Experiment, ExperimentReader
 from hpcsweep.caselogs import case_logs
 from hpcsweep.errors import InputError, RunMissing, SweepError
 from hpcsweep.files import names
@@ -224,6 +225,13 @@ def check_reader(reader: ExperimentReader, made: MadeSweep) -> None:
     assert "bad" in runs[2].meta["failure_reason"]
     assert reader.params == {run.run_id: run.params for run in runs.values()}
     assert set(reader.to_dataframe()["x"]) == {0, 1, 2, 3}
+    # A sweep is an experiment, too.
+    found = Experiment(made.path.name, made.path.parent).select(status="complete")
+    assert (found["x"].tolist(), found["z"].tolist()) == ([0, 1], [0, 2])
+    rows = {row["run_id"]: row["status"] for row in reader.index()}
+    assert rows == {run.run_id: run.status for run in runs.values()}
+    with (made.path / "index.csv").open(newline="") as stream:
+        assert {row["run_id"]: row["status"] for row in csv.DictReader(stream)} == rows
     assert made.source.n_cases == len(reader)
 
 
