@@ -47,7 +47,8 @@ class Experiment:
         # Whether runs keep what is printed.
         self.capture = capture
         # The program may change its directory.
-        self.exp_dir = Path(base_dir).absolute() / checked(self.name)
+        self.base_dir = Path(base_dir).absolute()
+        self.exp_dir = self.base_dir / checked(self.name)
         self.runs_dir = make_directory(self.exp_dir / "runs")
         self._index = Index(self.exp_dir)
 
@@ -202,7 +203,7 @@ class Experiment:
         return frame
 
     def __repr__(self) -> str:
-        return f"Experiment({self.name!r}, {str(self.exp_dir.parent)!r})"
+        return f"Experiment({self.name!r}, {str(self.base_dir)!r})"
 
 
 def _short(value: Any) -> str:

@@ -33,7 +33,7 @@ class ExperimentReader:
                 where=str(self.path),
                 next_step="Name the directory of an Experiment or of a sweep.",
             )
-        self.index_file = self.path / "index.csv"
+        self.index_path = self.path / "index.csv"
         self._runs = Runs(self.path)
 
     # --- one run ---------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ class ExperimentReader:
         titles = next(csv.reader(io.StringIO(Index(self.path).text(), newline="")), [])
         lines = [
             repr(self),
-            f"Index file: {self.index_file.name} with {len(self)} entries",
+            f"Index file: {self.index_path.name} with {len(self)} entries",
             f"Fields: {', '.join(titles) or '(missing)'}",
             f"Runs directory: {self.runs_path.name} with {len(self)} runs",
         ]

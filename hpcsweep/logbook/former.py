@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep.files import make_directory
+from hpcsweep.logbook.place import checked
 from hpcsweep.logbook.values import ESCAPED, json_document, json_value
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ class FormerNames:
     """They are on every Logbook; `category` is a directory of the run to write into."""
 
     _place: Place
+
+    @property
+    @abstractmethod
+    def path(self) -> Path:
+        """As Logbook says."""
 
     @property
     @abstractmethod
@@ -99,9 +105,9 @@ class FormerNames:
         self._place.write(where, json_document(json_value(data, name, lost)))
         self._saved("JSON", name, where, lost)
 
-    def save_text(self, name: str, content: str, category: str | None = None) -> None:
+    def save_text(self, name: str, text: str, category: str | None = None) -> None:
         """Write `artifacts/<name>.txt`."""
-        self._save("text", name, ".txt", str(content).encode(errors=ESCAPED), category)
+        self._save("text", name, ".txt", str(text).encode(errors=ESCAPED), category)
 
     def save_pickle(
         self, name: str, obj: Any, protocol: int = -1, category: str | None = None
@@ -124,12 +130,12 @@ class FormerNames:
 
     def artifact_path(self, *parts: str, create: bool = True) -> Path:
         """A path inside the run directory; `create` makes its parents."""
-        name = "/".join(parts)
-        return self._place.path(name) if create else self._place.path(".").parent / name
+        name = "/".join(map(str, parts))
+        return self._place.path(name) if create else self.path / checked(name)
 
     def exists(self, relative: str) -> bool:
         """Whether there is such a file or directory in the run directory."""
-        return self._place.path(relative).exists()
+        return (self.path / checked(str(relative))).exists()
 
     def _target_dir(self, category: str | None, fallback: Path) -> Path:
         """The directory of a category, which is made; of none, the usual one."""

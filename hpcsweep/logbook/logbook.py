@@ -146,21 +146,21 @@ class Logbook(FormerNames):
 
     # --- the log ---------------------------------------------------------------------------------
 
-    def info(self, message: object) -> None:
+    def info(self, msg: object) -> None:
         """Add a line to `log.txt`."""
-        self.note(message, "INFO")
+        self.note(msg, "INFO")
 
-    def debug(self, message: object) -> None:
+    def debug(self, msg: object) -> None:
         """Add a line to `log.txt`."""
-        self.note(message, "DEBUG")
+        self.note(msg, "DEBUG")
 
-    def warning(self, message: object) -> None:
+    def warning(self, msg: object) -> None:
         """Add a line to `log.txt`."""
-        self.note(message, "WARNING")
+        self.note(msg, "WARNING")
 
-    def error(self, message: object) -> None:
+    def error(self, msg: object) -> None:
         """Add a line to `log.txt`."""
-        self.note(message, "ERROR")
+        self.note(msg, "ERROR")
 
     def note(self, message: object, level: int | str = INFO) -> None:
         """Add a line `[time] LEVEL message` to `log.txt`, UTC; further lines are indented."""

@@ -114,6 +114,7 @@ def test_runs_by_id_and_by_number(exp: Experiment) -> None:
     assert reader.meta["e_x_2"]["status"] == "complete"
     assert reader.metrics["e_x_2"] == {"y": 4}
     assert "e_x_2" in reader
+    assert reader.index_path == exp.index_file
     assert [row["y"] for row in reader.index()] == ["2", "4", "20"]
     assert reader.to_dataframe()["y"].tolist() == [2, 4, 20]
     for wrong, error in ((3, IndexError), (-1, IndexError), ("none", KeyError), (1.5, TypeError)):
