@@ -10,6 +10,7 @@ import os
 import time
 import weakref
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,14 @@ class Index:
         _unwritten.add(self)
 
     def rows(self) -> list[Row]:
-        """One row per run that is there: those that left no mark, then as they were added."""
+        """One row per run that is there, as they were added; by their ids where none has a mark."""
         self._learn()
         there = set(names(self._directory / "runs"))
-        marks = [one for one in self._marks.values() if one["dir"].split("/")[1] in there]
-        marked = [self._row(one) for one in sorted(marks, key=lambda one: int(one["added"]))]
+        marks = self._marks.values()
+        marked = [self._row(one) for one in marks if one["dir"].split("/")[1] in there]
         known = {row["run_id"] for row in marked}
-        return [row_of(run) for run in Runs(self._directory).readers(known)] + marked
+        rows = [row_of(run) for run in Runs(self._directory).readers(known)]
+        return sorted([*rows, *marked], key=_added) if marked else rows
 
     def _row(self, mark: Mark) -> Row:
         if mark["status"] != "initialized":
@@ -200,20 +202,30 @@ def _at_exit() -> None:
 # --- the table -----------------------------------------------------------------------------------
 
 
+def _added(row: Row) -> int:
+    """When a run was added, in nanoseconds; one without a mark when it began, as far as it says."""
+    if "added" in row:
+        return int(row["added"])
+    with contextlib.suppress(TypeError, ValueError):
+        return int(datetime.fromisoformat(row["start_time"]).timestamp() * 1e9)
+    return 0
+
+
 def row_of(run: LogReader) -> Row:
     """What a run itself says."""
     try:
         metrics, metrics_status, problem = metrics_of(run.files.read(METRICS), METRICS)
     except SweepError as error:
         metrics, metrics_status, problem = None, "error", str(error)
-    status = run.status
+    status, meta = run.status, or_nothing(run, "meta")
     return {
         "run_id": run.run_id,
         "params": or_nothing(run, "params"),
         "status": "initialized" if status == "running" else status,
         "metrics": metrics,
         "metrics_status": metrics_status,
-        "failure_reason": or_nothing(run, "meta").get("failure_reason"),
+        "failure_reason": meta.get("failure_reason"),
+        "start_time": meta.get("start_time"),
         "error_reason": problem,
     }
 
