@@ -22,6 +22,7 @@ from hpcsweep.logbook.capture import Capture, flush
 from hpcsweep.logbook.life import BEATS, ENDS, this_process
 from hpcsweep.logbook.parameters import write_params
 from hpcsweep.logbook.place import checked
+from hpcsweep.logbook.run import retire
 from hpcsweep.logbook.values import json_document, json_value
 from hpcsweep.provenance import keep, of_this_process
 from hpcsweep.redact import redact
@@ -190,6 +191,8 @@ class Alone:
         # Of an earlier word nothing stays.
         log.place.merge("metadata.json", fields, drop=("failure_reason", "error"), lock=lock)
         self._ended = True
+        if status == "complete":
+            retire(log.checkpoint.directory)
         log.notes([line])
         self._over()
         if log.callback is not None:

@@ -237,6 +237,8 @@ def test_checkpoints_survive(exp: Experiment) -> None:
     log.mark_failed("bad")
     assert added(exp, x=1).checkpoint.load() == {"step": 3}
     assert (exp.exp_dir / "checkpoints" / "e_x_1" / "state.checkpoint").exists()
+    added(exp, x=2).mark_complete()  # without one
+    assert names(exp.exp_dir / "checkpoints") == ["e_x_1"]
 
 
 def test_one_of_many_processes_gets_a_run(exp: Experiment, scale: Scale) -> None:

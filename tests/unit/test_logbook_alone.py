@@ -716,6 +716,16 @@ def test_a_checkpoint_survives_attempts(tmp_path: Path) -> None:
         log.checkpoint.path("../x")
 
 
+def test_who_overwrites_a_complete_run_begins_anew(tmp_path: Path) -> None:
+    for version in range(3):
+        log = Logbook("a", tmp_path, overwrite=True)
+        assert log.checkpoint.load() is None
+        log.checkpoint.save({"version": version})
+        log.mark_complete()
+    kept = tmp_path / "checkpoints" / ".a.complete" / "state.checkpoint"
+    assert json.loads(kept.read_text()) == {"version": 2}
+
+
 def test_a_run_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hpcsweep.logbook.life.BEAT_S", 0.01)
 

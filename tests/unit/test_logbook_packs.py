@@ -243,7 +243,7 @@ def test_readers_see_no_difference(made: MadeSweep, runs: str) -> None:
     assert (made.path / "runs" / "packs").exists() == (runs == "packed")
     check_reader(ExperimentReader(made.path), made)
     assert names(made.path / "checkpoints") == sorted(
-        made.source[index].case_id for index in (0, 1)
+        f".{made.source[index].case_id}.complete" for index in (0, 1)
     )
     logs = case_logs(made.directory, "1")
     texts = dict(logs.texts)
