@@ -19,7 +19,7 @@ from hpcsweep.files import PRIVATE_DIRECTORY, PRIVATE_FILE, remove_tree, token, 
 from hpcsweep.logbook.packs import METADATA, Stream, file_members
 from hpcsweep.logbook.place import Folder, checked, merged_json
 from hpcsweep.logbook.run import Run, final_metadata
-from hpcsweep.logbook.tar import Member, member, members
+from hpcsweep.logbook.tar import Member, header, member, members, padded
 from hpcsweep.logbook.values import json_document
 from hpcsweep.logbook.yamlwrite import params_yaml
 from hpcsweep.records import Outcome
@@ -95,8 +95,10 @@ class Spool:
         """The run as members of a tar; its metadata last, so that a cut run has none."""
         prefix = f"log_{run.run_id}/"
         yield member(f"{prefix}params.yaml", params_yaml(run.case.params))
-        for name, data in self._streams():
-            yield member(prefix + name, data)
+        for name, descriptor, size in self._streams():  # a case may print more than memory holds
+            yield header(prefix + name, size)
+            yield _Range(descriptor, 0, size)
+            yield b"\0" * (padded(size) - size)
         for found in self._last_members(prefix):
             yield _Range(self.members, found.start, found.end)
         directory = Path(self.directory)
@@ -111,8 +113,9 @@ class Spool:
         """The run as a plain directory. *Writes* `path`, its metadata last."""
         folder = Folder(path)
         folder.write("params.yaml", params_yaml(run.case.params))
-        for name, data in self._streams():
-            folder.write(name, data)
+        for name, descriptor, size in self._streams():
+            with folder.writing(name) as stream:
+                _copy(_Range(descriptor, 0, size), stream)
         prefix = f"log_{run.run_id}/"
         for found in self._last_members(prefix):
             with folder.writing(found.name[len(prefix) :]) as stream:
@@ -127,12 +130,13 @@ class Spool:
             folder.write(METRICS, json_document(outcome.metrics))
         folder.write(METADATA, json_document(self.metadata(run, outcome)))
 
-    def _streams(self) -> Iterator[tuple[str, bytes]]:
+    def _streams(self) -> Iterator[tuple[str, int, int]]:
+        """Name, descriptor and size of each stream that holds something."""
         for which, name in _STREAMS.items():
             descriptor = getattr(self, which)
             size = os.fstat(descriptor).st_size
             if size:
-                yield name, os.pread(descriptor, size, 0)
+                yield name, descriptor, size
 
     def _last_members(self, prefix: str) -> list[Member]:
         """The files of the case: of several writes of one name the last, torn ones left out."""
