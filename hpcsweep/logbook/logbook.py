@@ -71,6 +71,7 @@ class Logbook(FormerNames):
         with claimed(base, str(run_id), overwrite=overwrite) as path:
             self._settle(str(run_id), Folder(path), path)
             self.callback = callback
+            self._metrics.process = None  # forks share one file
             self._alone = begin(self, base, given, preallocate=preallocate, capture=capture)
             self._lost(lost)
 

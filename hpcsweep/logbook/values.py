@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -29,6 +30,8 @@ class Metrics:
     """Metrics by name, and who reported each first."""
 
     def __init__(self) -> None:
+        # Of whom forks may report: None is everybody. A case's go to its worker by its own process.
+        self.process: int | None = os.getpid()
         # JSON values.
         self.values: dict[str, Any] = {}
         self._origins: dict[str, str] = {}
@@ -40,6 +43,11 @@ class Metrics:
         """
         lost: dict[str, str] = {}
         found = json_value(metrics, origin, lost)
+        if self.process not in (None, os.getpid()):
+            raise InputError(
+                f"{origin}: a case's metrics are reported by the process that runs it",
+                next_step="Hand them to that process, as multiprocessing's pools do by `return`.",
+            )
         for name, value in found.items():
             known = self.values.get(name, value)
             if type(known) is not type(value) or known != value:

@@ -111,6 +111,27 @@ def test_a_checkpoint_survives_the_attempt(
     assert (tmp_path / "begun").read_text().split() == ["0", "5", "0"]
 
 
+FORKS = """
+import os
+
+def run(x, log):
+    if not os.fork():
+        try:
+            log.metric("y", x)
+        except ValueError as error:
+            print(error, flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+def test_metrics_of_forks_are_not_lost_in_silence(tmp_path: Path) -> None:
+    made = MadeSweep(tmp_path, grid(x=[7]), python=FORKS)
+    made.plan()
+    made.run()
+    assert "reported by the process that runs it" in (made.run_dir(0) / "stdout.txt").read_text()
+
+
 def test_a_command_finds_the_place_of_its_checkpoints(tmp_path: Path) -> None:
     script = 'mkdir -p "$HPCSWEEP_CHECKPOINTS" && echo 1 > "$HPCSWEEP_CHECKPOINTS/state"'
     made = MadeSweep(tmp_path, grid(x=[7]), argv=["sh", "-c", script, "sh", "{x}"])
