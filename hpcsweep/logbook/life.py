@@ -51,15 +51,15 @@ def this_process() -> dict[str, Any]:
 def is_alive(metadata: Mapping[str, Any], path: Path) -> bool | None:
     """Whether the process that wrote this `metadata.json` at `path` lives; None: cannot tell."""
     pid = metadata.get("pid")
+    if not isinstance(pid, int):  # of another program, or damaged
+        return None
     here = this_process()
-    if pid is not None and metadata.get("host") == here["host"]:
+    if metadata.get("host") == here["host"]:
         if metadata.get("boot_id") != here.get("boot_id"):
             return False
         if not _exists(pid):
             return False
         return bool(metadata.get("pid_started") == _started(pid))
-    if pid is None:
-        return None
     try:
         silent = time.time() - path.stat().st_mtime
     except OSError:
@@ -93,7 +93,7 @@ def _silent(path: Path) -> float:
 def _exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

@@ -135,6 +135,17 @@ def test_one_damaged_run_spoils_no_other(exp: Experiment) -> None:
     assert "- e_x_10: complete" in str(reader)
 
 
+@pytest.mark.parametrize("pid", ["12", 10**30, None, [1]])
+def test_a_process_that_is_none_is_not_alive(exp: Experiment, pid: object) -> None:
+    path = exp.runs_dir / "log_e_x_2" / "metadata.json"
+    found = json.loads(path.read_text()) | {"status": "initialized", "pid": pid}
+    path.write_text(json.dumps(found))
+    os.utime(path, (0, 0))
+    os.utime(path.with_name("log.txt"), (0, 0))
+    os.utime(path.parent, (0, 0))
+    assert ExperimentReader(exp.exp_dir)["e_x_2"].status == "interrupted"
+
+
 def test_a_run_by_its_id_looks_at_no_other(
     exp: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
