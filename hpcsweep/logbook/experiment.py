@@ -152,8 +152,12 @@ class Experiment:
 
     def record(self, log: Logbook, metrics_file: str = METRICS) -> None:
         """Note in the index what is known of a run now; its end does this by itself."""
-        self._index.mark(self._mark(log.path, metrics_file))
-        self._index.refresh_sometimes()
+        mark = self._mark(log.path, metrics_file)
+        self._index.mark(mark)
+        if mark["status"] == "interrupted":  # a signal ends the process without its last steps
+            self._index.refresh(wait=False)
+        else:
+            self._index.refresh_sometimes()
 
     def refresh(self) -> Path:
         """Make `index.csv` again from all marks, and return it."""

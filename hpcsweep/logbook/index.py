@@ -22,6 +22,7 @@ from hpcsweep.logbook.life import state
 from hpcsweep.logbook.place import Folder, content, put
 from hpcsweep.logbook.reader import LogReader
 from hpcsweep.logbook.run import read_metadata
+from hpcsweep.logbook.runfiles import FolderFiles
 from hpcsweep.logbook.runs import Runs
 from hpcsweep.logbook.values import json_value
 
@@ -86,8 +87,9 @@ class Index:
             return mark
         # Since then it has gone on, was killed, or its last mark was.
         path = self._directory / mark["dir"]
-        now = state(read_metadata(path), path)
-        return mark if now == "running" else mark | {"status": now}
+        if state(read_metadata(path), path) == "running":
+            return mark
+        return mark | row_of(LogReader(FolderFiles(path, mark["run_id"])))
 
     def _learn(self) -> None:
         """Read what was marked since the last time."""

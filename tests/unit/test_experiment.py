@@ -157,7 +157,9 @@ def test_a_failed_run_begins_again(exp: Experiment) -> None:
 KILLED = """
 import sys, time
 from hpcsweep import Experiment
-log = Experiment("e", sys.argv[1]).add(x=1)
+exp = Experiment("e", sys.argv[1])
+exp.add(x=0).mark_complete()
+log = exp.add(x=1)
 log.json("metrics", {"y": 1})
 print("ready", flush=True)
 time.sleep(60)
@@ -172,10 +174,14 @@ def test_a_run_that_was_ended_has_its_row_and_begins_again(
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
-        assert exp.to_dataframe()["status"].tolist() == ["initialized"]
+        assert exp.to_dataframe()["status"].tolist() == ["complete", "initialized"]
         assert exp.add(x=1, skip_existing=True) is None
         process.send_signal(number)
-    assert exp.to_dataframe()["status"].tolist() == ["interrupted"]
+    if number == signal.SIGTERM:
+        assert ",interrupted," in exp.index_file.read_text()
+    frame = exp.to_dataframe()
+    assert frame["status"].tolist() == ["complete", "interrupted"]
+    assert frame["y"].tolist()[1] == 1
     assert exp.add(x=1, skip_existing=True) is not None
 
 
