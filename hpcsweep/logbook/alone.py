@@ -233,7 +233,7 @@ class Alone:
             self.end("failed", f"Marked failed: {reason}", reason, error)
 
     def told(self, name: str) -> None:
-        """A signal ends the process. Without a lock: the process itself may hold it."""
+        """A signal ends the process. It does not insist on the lock, which it may hold itself."""
         if os.getpid() == self._pid:
             flush()
             self.end("interrupted", f"Interrupted by {name}", name, lock=False)

@@ -6,13 +6,13 @@ import contextlib
 import io
 import json
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import InputError, SweepError
 from hpcsweep.files import fsync_directory, make_directory, replace, token, unwritable
+from hpcsweep.ids import loaded_numpy
 from hpcsweep.logbook.place import checked
 from hpcsweep.logbook.values import json_document, json_value
 
@@ -43,7 +43,7 @@ class Checkpoint:
         """
         if not isinstance(state, Mapping):
             raise InputError(f"a state is a dict, not a {type(state).__name__}")
-        numpy = sys.modules.get("numpy")
+        numpy = loaded_numpy()
         arrays = {
             key: value for key, value in state.items()
             if numpy is not None and isinstance(value, numpy.ndarray)

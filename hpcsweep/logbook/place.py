@@ -7,6 +7,7 @@ import fcntl
 import itertools
 import json
 import os
+import time
 from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +27,8 @@ from hpcsweep.logbook.values import json_document
 
 # What file systems allow for one name.
 NAME_BYTES_MAX = 255
+# Seconds that who was told to end waits for others who write the same file.
+SIGNALLED_S = 0.5
 _count = itertools.count()
 
 
@@ -125,9 +128,11 @@ class Folder:
         except OSError as error:  # somebody removed it
             raise unwritable(self.root, error) from error
         try:
-            if lock:
-                with contextlib.suppress(OSError):  # NFS locks no directory: then without
+            with contextlib.suppress(OSError):  # NFS locks no directory: then without
+                if lock:
                     fcntl.flock(descriptor, fcntl.LOCK_EX)
+                else:
+                    _try_lock(descriptor)
             yield
         finally:
             os.close(descriptor)
@@ -213,6 +218,18 @@ def checked(name: str) -> str:
         if len(part.encode()) > NAME_BYTES_MAX:
             raise InputError(f"the name {part[:40]!r}… is longer than {NAME_BYTES_MAX} bytes")
     return "/".join(parts)
+
+
+def _try_lock(descriptor: int) -> None:
+    """Lock a file unless somebody keeps it for long: the caller itself, before a signal came."""
+    deadline = time.monotonic() + SIGNALLED_S
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(0.005)
 
 
 def content(path: str) -> bytes | None:

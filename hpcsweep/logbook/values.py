@@ -18,7 +18,7 @@ from pathlib import PurePath
 from typing import Any
 
 from hpcsweep.errors import InputError
-from hpcsweep.ids import LARGEST_INT_BITS, member
+from hpcsweep.ids import LARGEST_INT_BITS, loaded_numpy, member
 
 # What is done with text that UTF-8 cannot hold.
 ESCAPED = "backslashreplace"
@@ -74,18 +74,26 @@ def json_value(value: Any, where: str, lost: dict[str, str] | None = None) -> An
     `where` names the value in messages; `lost` gets the places of what became null.
     *Raises* InputError for what JSON cannot hold.
     """
+    try:
+        return _json_value(value, where, lost)
+    except RecursionError as error:
+        what = "is nested too deeply for JSON, or holds itself"
+        raise InputError(what, where=where) from error
+
+
+def _json_value(value: Any, where: str, lost: dict[str, str] | None) -> Any:
     if isinstance(value, Enum):  # before str and int: many an Enum is one of them, too
-        return json_value(value.value, where, lost)
+        return _json_value(value.value, where, lost)
     if value is None or isinstance(value, bool | int | str | float):
         return _scalar(value, where, lost)
     if isinstance(value, Mapping):
         return _object(value, where, lost)
     if isinstance(value, list | tuple):
-        return [json_value(item, f"{where}[{i}]", lost) for i, item in enumerate(value)]
+        return [_json_value(item, f"{where}[{i}]", lost) for i, item in enumerate(value)]
     if isinstance(value, PurePath):
         return writable(str(value))
     # A value of theirs exists only where these are loaded.
-    numpy, datetime = sys.modules.get("numpy"), sys.modules.get("datetime")
+    numpy, datetime = loaded_numpy(), sys.modules.get("datetime")
     if datetime is not None and isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     if numpy is not None and isinstance(value, numpy.datetime64):
@@ -93,7 +101,7 @@ def json_value(value: Any, where: str, lost: dict[str, str] | None = None) -> An
     if numpy is not None and isinstance(value, numpy.generic | numpy.ndarray):
         plain = value.tolist()
         if not isinstance(plain, numpy.generic):  # a longdouble stays what it is
-            return json_value(plain, where, lost)
+            return _json_value(plain, where, lost)
     raise InputError(f"a {type(value).__name__} is not a JSON value: {value!r:.80}", where=where)
 
 
@@ -119,7 +127,7 @@ def _object(value: Mapping[Any, Any], where: str, lost: dict[str, str] | None) -
         name = _name(key, where)
         if name in found:
             raise InputError(f"two keys of one object are {name!r} in JSON", where=where)
-        found[name] = json_value(item, member(where, name), lost)
+        found[name] = _json_value(item, member(where, name), lost)
     return found
 
 
@@ -147,7 +155,10 @@ def json_document(value: Any) -> bytes:
 
     As `json.dumps(value, indent=2, sort_keys=True)`, which leaves the fast encoder for a slow one.
     """
-    return (_pretty(value, "\n") + "\n").encode()
+    try:
+        return (_pretty(value, "\n") + "\n").encode()
+    except RecursionError as error:
+        raise InputError("a value is nested too deeply for JSON") from error
 
 
 _compact = json.JSONEncoder(ensure_ascii=False).encode

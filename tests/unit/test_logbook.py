@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 import threading
 from datetime import UTC, date, datetime
 from enum import Enum, IntEnum
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,9 +20,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcsweep import yamltext
+from hpcsweep import grid, ids, yamltext
 from hpcsweep.errors import InputError, SweepError
 from hpcsweep.logbook import Logbook
+from hpcsweep.logbook.checkpoint import Checkpoint
 from hpcsweep.logbook.values import json_document, json_value
 from hpcsweep.logbook.yamlwrite import params_yaml
 
@@ -139,6 +143,33 @@ def test_threads_do_not_mix_their_lines(log: Logbook) -> None:
 
 
 # --- metrics -------------------------------------------------------------------------------------
+
+
+def test_what_holds_itself_is_no_json(log: Logbook) -> None:
+    cycle: list[Any] = []
+    cycle.append({"x": cycle})
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (cycle, deep):
+        with pytest.raises(InputError, match="holds itself"):
+            log.json("x", value)
+    assert not (path_of(log) / "artifacts").exists()
+
+
+def test_while_a_thread_imports_numpy_no_value_is_one_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    beginning = ModuleType("numpy")
+    beginning.__spec__ = ModuleSpec("numpy", None)
+    monkeypatch.setattr(beginning.__spec__, "_initializing", True, raising=False)
+    monkeypatch.setitem(sys.modules, "numpy", beginning)
+    with pytest.raises(InputError):
+        json_value(object(), "x")
+    with pytest.raises(InputError):
+        ids.plain(object(), "x")
+    Checkpoint(tmp_path).save({"x": 1})
+    assert len(grid(x=[1, 2])) == 2
 
 
 def test_metrics_are_a_union(log: Logbook) -> None:

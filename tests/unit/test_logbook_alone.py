@@ -256,6 +256,38 @@ def test_a_signal_ends_a_run_as_interrupted(tmp_path: Path, number: signal.Signa
     assert json.loads((tmp_path / "log_a/artifacts/metrics.json").read_text()) == {"half": 1}
 
 
+BUSY = """
+import sys, threading, time
+from hpcsweep import Logbook
+# What ends the process takes its time, too, so that the thread goes on.
+log = Logbook("a", sys.argv[1], callback=lambda log: time.sleep(1))
+real = log.place.read
+
+def slow(name):
+    found = real(name)
+    print("ready", flush=True)
+    time.sleep(0.2)
+    return found
+
+log.place.read = slow
+thread = threading.Thread(target=log.meta, kwargs={"k": 1})
+thread.start()
+thread.join()
+time.sleep(60)
+"""
+
+
+def test_no_thread_takes_the_last_word_back(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", BUSY, str(tmp_path)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == -signal.SIGTERM
+    found = meta(tmp_path / "log_a")
+    assert (found["status"], found["failure_reason"], found["k"]) == ("interrupted", "SIGTERM", 1)
+
+
 def test_a_handler_of_the_users_stays(tmp_path: Path) -> None:
     before = "signal.signal(signal.SIGUSR1, lambda *_: os._exit(7))"
     with started(tmp_path, before) as process:
