@@ -141,7 +141,8 @@ class Experiment:
         """Move a run that is over out of the way, unless it began again meanwhile."""
         kept = make_directory(self.runs_dir / ".attempts")
         with self._index.alone():
-            if state(read_metadata(path), path) in _IN_PLACE or not path.exists():
+            # Looked at first: what is there now stays there until this lets others move it.
+            if not path.exists() or state(read_metadata(path), path) in _IN_PLACE:
                 return
             try:
                 path.rename(kept / f"{path.name}.{token()}")
