@@ -203,6 +203,21 @@ def test_a_run_that_began_again_meanwhile_is_left_alone(
     assert exp.to_dataframe()["status"].tolist() == ["complete"]
 
 
+def test_a_run_that_is_being_made_is_left_alone(
+    exp: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = exp.runs_dir / "log_e_x_1"
+
+    def meanwhile_made(*_: object) -> str:
+        path.mkdir()
+        return "interrupted"  # as of the metadata that was not there yet
+
+    monkeypatch.setattr("hpcsweep.logbook.experiment.state", meanwhile_made)
+    exp._set_aside(path)  # noqa: SLF001
+    path.mkdir(exist_ok=True)
+    assert names(exp.runs_dir / ".attempts") == []
+
+
 def test_one_of_many_processes_begins_a_run_again(exp: Experiment, scale: Scale) -> None:
     rounds, barrier = scale(20, 200), FORK.Barrier(4)
     for x in range(rounds):
