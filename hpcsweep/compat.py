@@ -5,6 +5,7 @@ Programs written for them run with only the import changed. New ones say `from h
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,9 +31,10 @@ class Logbook(_Logbook):
     def __init__(
         self,
         run_id: object,
-        base_dir: str = "outputs",
+        base_dir: str | os.PathLike[str] = "outputs",
         params: Mapping[str, Any] | None = None,
         overwrite: bool = False,
+        preallocate: bool = True,  # noqa: ARG002  # they were always made
     ) -> None:
         super().__init__(run_id, base_dir, params, overwrite, preallocate=True)
 

@@ -124,11 +124,8 @@ def _lines(figure: Any, plane: Any, found: dict[Any, Line], axes: Axes) -> None:
         bar.set_label(axes.by, fontsize=13)
         bar.outline.set_visible(False)
     elif axes.by:
-        beside = len(found) > 4
-        plane.legend(
-            frameon=False, fontsize=12, loc="center left" if beside else "best",
-            bbox_to_anchor=(1.0, 0.5) if beside else None,
-        )  # fmt: skip
+        # Beside the lines: inside, it would lie on some of them.
+        plane.legend(frameon=False, fontsize=12, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _scale(found: dict[Any, Line]) -> Any:
@@ -141,13 +138,14 @@ def _scale(found: dict[Any, Line]) -> Any:
 def _dress(plane: Any, found: dict[Any, Line], axes: Axes) -> None:
     for which, name in (("x", axes.x), ("y", axes.y)):
         if which in axes.log:
-            values = chain(*found.values()) if which == "x" else _all_of(found)
+            values = list(chain(*found.values()) if which == "x" else _all_of(found))
             if any(isinstance(value, str) or value <= 0 for value in values):
                 raise InputError(
                     f"{name} has values that are not above 0, which no logarithm has",
                     where="--log",
                 )
             getattr(plane, f"set_{which}scale")("log")
+            _label_decades(getattr(plane, f"{which}axis"), max(values) / min(values))
     plane.set_xlabel(axes.x, fontsize=14)
     plane.set_ylabel(axes.y, fontsize=14)
     if axes.title:
@@ -158,6 +156,18 @@ def _dress(plane: Any, found: dict[Any, Line], axes: Axes) -> None:
     for side in ("top", "right"):
         plane.spines[side].set_visible(False)
     plane.margins(x=0.03)
+
+
+def _label_decades(axis: Any, ratio: float) -> None:
+    """Label less than two decades with numbers, 1, 2 and 5 of each, rather than powers of ten."""
+    from matplotlib import ticker  # noqa: PLC0415  # only those who draw need it
+
+    if ratio >= 100:
+        return
+    few = ticker.LogLocator(subs=(1.0, 2.0, 5.0)) if ratio >= 5 else ticker.AutoLocator()
+    axis.set_major_locator(few)
+    axis.set_minor_locator(ticker.NullLocator())
+    axis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
 
 
 def _all_of(found: dict[Any, Line]) -> Iterator[float]:

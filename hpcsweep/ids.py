@@ -162,10 +162,20 @@ def _plain(value: Any, where: str, above: tuple[int, ...]) -> Any:
     return value
 
 
+def loaded_numpy() -> Any:
+    """The module numpy where it is loaded, which is where a value can be one of its own; or None.
+
+    Not while another thread is importing it.
+    """
+    numpy = sys.modules.get("numpy")
+    beginning = getattr(getattr(numpy, "__spec__", None), "_initializing", False)
+    return None if beginning else numpy
+
+
 def _plain_other(value: Any, where: str, above: tuple[int, ...]) -> Any:  # noqa: RET503  # NoReturn
     if isinstance(value, Enum):  # before str and int: many an Enum is one of them, too
         return _plain(value.value, where, above)
-    numpy = sys.modules.get("numpy")
+    numpy = loaded_numpy()
     if numpy is not None and isinstance(value, (numpy.generic, numpy.ndarray)):
         return _plain_numpy(value, where, numpy)
     if isinstance(value, PurePath):

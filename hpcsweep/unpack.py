@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hpcsweep.directory import SweepDirectory
-from hpcsweep.errors import InputError
+from hpcsweep.errors import InputError, SweepError
 from hpcsweep.files import make_directory
 from hpcsweep.ingest import fresh_store
-from hpcsweep.logbook.packs import PackedFiles, unpacked
+from hpcsweep.logbook.packs import PackedFiles
+from hpcsweep.logbook.place import Folder
 from hpcsweep.rundirs import run_files
 
 
@@ -41,3 +42,16 @@ def unpack(sweep: SweepDirectory, case: str | None = None) -> Iterator[Path]:
             where=str(sweep.path),
             next_step="Runs are packed where the manifest says `runs: packed`.",
         )
+
+
+def unpacked(run: PackedFiles, target: Path) -> None:
+    """Restore a run as a plain directory. *Raises* SweepError when `target` is there."""
+    if target.exists():
+        raise SweepError("is there already", where=str(target))
+    aside = target.with_name(f".{target.name}.unpacking")
+    folder = Folder(aside)
+    for name in run.names():
+        with folder.writing(name) as stream:
+            for piece in run.pieces(name):
+                stream.write(piece)
+    aside.rename(target)

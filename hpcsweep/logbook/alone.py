@@ -10,18 +10,19 @@ import resource
 import signal
 import traceback
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from hpcsweep.errors import RunExists, SweepError
+from hpcsweep.errors import InputError, RunExists, SweepError
 from hpcsweep.files import PRIVATE_DIRECTORY, make_directory, names, remove_tree, token, unwritable
 from hpcsweep.logbook.capture import Capture, flush
 from hpcsweep.logbook.life import BEATS, ENDS, this_process
 from hpcsweep.logbook.parameters import write_params
 from hpcsweep.logbook.place import checked
+from hpcsweep.logbook.run import retire
 from hpcsweep.logbook.values import json_document, json_value
 from hpcsweep.provenance import keep, of_this_process
 from hpcsweep.redact import redact
@@ -47,11 +48,37 @@ def run_path(base_dir: Path, run_id: str) -> Path:
     return base_dir / checked(f"log_{run_id}")
 
 
-def claim(base_dir: Path, run_id: str, *, overwrite: bool) -> Path:
-    """Make the directory of a run; of several that try at the same time, one gets it.
+def given_params(params: Mapping[str, Any] | None, lost: dict[str, str]) -> dict[str, Any] | None:
+    """The params as JSON values, before anything is made for the run; see `json_value`."""
+    if params is None:
+        return None
+    if not isinstance(params, Mapping):
+        raise InputError(
+            f"a {type(params).__name__} is no set of params",
+            where="params",
+            next_step='Give a dict of values by name: params={"omega": 1.0}.',
+        )
+    found: dict[str, Any] = json_value(params, "params", lost)
+    return found
 
-    *Raises* RunExists. With `overwrite` the earlier run is removed.
+
+@contextlib.contextmanager
+def claimed(base_dir: Path, run_id: str, *, overwrite: bool) -> Iterator[Path]:
+    """The directory of a run, made; removed again if the block cannot begin the run.
+
+    Of several that try at the same time, one gets it. *Raises* RunExists. With `overwrite` the
+    earlier run is removed.
     """
+    path = _claim(base_dir, run_id, overwrite=overwrite)
+    try:
+        yield path
+    except BaseException:
+        with contextlib.suppress(OSError):  # it must not hide what went wrong
+            remove_tree(path)
+        raise
+
+
+def _claim(base_dir: Path, run_id: str, *, overwrite: bool) -> Path:
     path = run_path(base_dir, run_id)
     of_this_process()  # git may take its time; nobody sees a run before it is whole
     for _ in range(CLAIMS_MAX):
@@ -104,35 +131,31 @@ def begin(
     if preallocate:
         for path in (log.datadir, log.plotdir, log.artifactsdir):
             make_directory(path)
-    return Alone(log, keep(base), params, Capture(log.path) if capture else None)
+    provenance = keep(base)
+    lines = ["Logbook initialized"]
+    if params is not None:
+        write_params(log.place, params, "yaml")
+        if params:
+            lines.insert(0, "Saved params (yaml) in params.yaml")
+    metadata = this_process() | {
+        "run_id": log.run_id, "status": "initialized", "start_time": now(),
+        "provenance": provenance,
+    }  # fmt: skip
+    log.place.write("metadata.json", json_document(metadata))
+    log.notes(lines)
+    return Alone(log, Capture(log.path) if capture else None)
 
 
 class Alone:
     """What becomes of one run of this process."""
 
-    def __init__(
-        self, log: Logbook, provenance: str, params: Mapping[str, Any] | None,
-        capture: Capture | None,
-    ) -> None:  # fmt: skip
+    def __init__(self, log: Logbook, capture: Capture | None) -> None:
         self._log = weakref.ref(log)
         self.path = log.path
         self._pid = os.getpid()
         self._ended = False
         self._capture = capture
         self._cpu = _cpu_seconds()
-        lines = ["Logbook initialized"]
-        if params is not None:
-            lost: dict[str, str] = {}
-            write_params(log.place, json_value(params, "params", lost), "yaml")
-            if params:
-                lines.insert(0, "Saved params (yaml) in params.yaml")
-            lines += [f"{where} is {value}, written as null" for where, value in lost.items()]
-        metadata = this_process() | {
-            "run_id": log.run_id, "status": "initialized", "start_time": now(),
-            "provenance": provenance,
-        }  # fmt: skip
-        log.place.write("metadata.json", json_document(metadata))
-        log.notes(lines)
         _listen()
         BEATS.look_after(self)
 
@@ -160,11 +183,16 @@ class Alone:
             "runtime_sec": round(log.elapsed, 6),
             "cpu_seconds": round(_cpu_seconds() - self._cpu, 6),
             "max_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            "failure_reason": reason,
-            "error": None if error is None else _described(error),
         }
-        log.place.merge("metadata.json", fields, lock=lock)
+        if reason is not None:
+            fields["failure_reason"] = reason
+        if error is not None:
+            fields["error"] = _described(error)
+        # Of an earlier word nothing stays.
+        log.place.merge("metadata.json", fields, drop=("failure_reason", "error"), lock=lock)
         self._ended = True
+        if status == "complete":
+            retire(log.checkpoint.directory)
         log.notes([line])
         self._over()
         if log.callback is not None:
@@ -205,14 +233,13 @@ class Alone:
             self.end("failed", f"Marked failed: {reason}", reason, error)
 
     def told(self, name: str) -> None:
-        """A signal ends the process. Without a lock: the process itself may hold it."""
+        """A signal ends the process. It does not insist on the lock, which it may hold itself."""
         if os.getpid() == self._pid:
             flush()
             self.end("interrupted", f"Interrupted by {name}", name, lock=False)
 
     def _over(self) -> None:
-        BEATS.runs.discard(self)
-        if not BEATS.runs:
+        if BEATS.forget(self):
             _listen_no_more()
 
 
@@ -272,7 +299,7 @@ def _listen_no_more() -> None:
 
 def _told(number: int, _frame: FrameType | None) -> None:
     name = signal.Signals(number).name
-    for run in list(BEATS.runs):
+    for run in BEATS.all():
         with contextlib.suppress(SweepError):  # a full disk: who reads it sees a killed process
             if isinstance(run, Alone):
                 run.told(name)

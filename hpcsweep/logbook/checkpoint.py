@@ -6,13 +6,13 @@ import contextlib
 import io
 import json
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import InputError, SweepError
 from hpcsweep.files import fsync_directory, make_directory, replace, token, unwritable
+from hpcsweep.ids import loaded_numpy
 from hpcsweep.logbook.place import checked
 from hpcsweep.logbook.values import json_document, json_value
 
@@ -41,7 +41,9 @@ class Checkpoint:
         *Raises* InputError for what is neither an array nor JSON, SweepError when it cannot be
         written; then the earlier state is as it was. *Writes* `<name>.checkpoint`.
         """
-        numpy = sys.modules.get("numpy")
+        if not isinstance(state, Mapping):
+            raise InputError(f"a state is a dict, not a {type(state).__name__}")
+        numpy = loaded_numpy()
         arrays = {
             key: value for key, value in state.items()
             if numpy is not None and isinstance(value, numpy.ndarray)
@@ -57,6 +59,7 @@ class Checkpoint:
         path = self.path(f"{name}.checkpoint")
         make_directory(path.parent)
         replace(path, data)
+        fsync_directory(path.parent)
 
     def load(self, name: str = "state") -> dict[str, Any] | None:
         """The state that was saved last; None where there is none.

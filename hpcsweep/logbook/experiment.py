@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import isclose
 from numbers import Real
 from pathlib import Path
@@ -14,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsweep import ids
 from hpcsweep.errors import ExtraMissing, InputError, RunExists, SweepError
-from hpcsweep.files import make_directory, names, token
+from hpcsweep.files import make_directory, token, unwritable
 from hpcsweep.logbook.alone import run_path
-from hpcsweep.logbook.index import Index, Mark, Row, columns, value_of
+from hpcsweep.logbook.index import METRICS, Index, Mark, Row, columns, metrics_of, value_of
 from hpcsweep.logbook.life import ENDS, state, this_process
 from hpcsweep.logbook.logbook import Logbook
-from hpcsweep.logbook.parameters import read_params
+from hpcsweep.logbook.parameters import PARAMS, read_params
 from hpcsweep.logbook.place import Folder, checked
 from hpcsweep.logbook.run import read_metadata
 from hpcsweep.logbook.values import json_value
@@ -27,13 +25,14 @@ from hpcsweep.logbook.values import json_value
 if TYPE_CHECKING:
     import pandas as pd
 
-METRICS = "artifacts/metrics.json"
 # A readable id of more bytes is cut, and the hash added.
 READABLE_MAX = 180
 # How long to wait for the params of a run that another process is just making.
 MAKING_S = 2.0
 # Floats that differ by less than this part are one value to who selects.
 ROUNDING = 1e-12
+# What a run is that is not begun again.
+_IN_PLACE = ("complete", "running")
 # How often a run that failed is tried to be taken over.
 TAKES_MAX = 100
 
@@ -47,10 +46,11 @@ class Experiment:
         self.name = str(name)
         # Whether runs keep what is printed.
         self.capture = capture
-        self.exp_dir = Path(base_dir) / checked(self.name)
+        # The program may change its directory.
+        self.base_dir = Path(base_dir).absolute()
+        self.exp_dir = self.base_dir / checked(self.name)
         self.runs_dir = make_directory(self.exp_dir / "runs")
         self._index = Index(self.exp_dir)
-        self._index.adopt(self._found)
 
     @property
     def index_file(self) -> Path:
@@ -77,7 +77,8 @@ class Experiment:
             raise InputError(f"{value} names no run", where=where, next_step="Use None.")
         text = ids.canonical(plain)
         readable = self._readable(plain)
-        hashed = f"{readable[:READABLE_MAX]}-{ids.case_id_of(text)}"
+        short = readable.encode()[:READABLE_MAX].decode(errors="ignore")
+        hashed = f"{short}-{ids.case_id_of(text)}"
         for run_id in [readable, hashed] if len(readable.encode()) <= READABLE_MAX else [hashed]:
             path = run_path(self.runs_dir, run_id)
             for _ in range(TAKES_MAX):
@@ -87,7 +88,7 @@ class Experiment:
                     known = self._params_of(path)
                     if known is not None and _canonical(known) != text:
                         break  # the readable id is that of other params
-                    if state(read_metadata(path), path) in ("complete", "running"):
+                    if state(read_metadata(path), path) in _IN_PLACE:
                         if skip_existing:
                             return None
                         raise _exists(path) from error
@@ -116,31 +117,48 @@ class Experiment:
 
     def _readable(self, params: Mapping[str, Any]) -> str:
         pieces = [self.name, *(f"{name}_{_short(params[name])}" for name in sorted(params))]
-        return re.sub(r"[^\w.=+,:@()\[\]{}'\"-]", "_", "_".join(pieces))
+        return "".join(
+            sign if sign.isprintable() and sign != "/" else "_" for sign in "_".join(pieces)
+        )
 
     def _params_of(self, path: Path) -> dict[str, Any] | None:
         """The params of a run; None where its maker died before it wrote them."""
 
-        deadline = time.monotonic() + MAKING_S
-        while not any((path / f"params.{ext}").exists() for ext in ("yaml", "json")):
+        deadline, folder = time.monotonic() + MAKING_S, Folder(path)
+        while True:
+            # Others may take it away at any time, and a run without params has {}.
+            texts = {name: folder.read(name) for name in PARAMS}
+            if any(text is not None for text in texts.values()):
+                try:
+                    return read_params(texts.get)
+                except InputError:  # of another program
+                    return {}
             if time.monotonic() > deadline or state(read_metadata(path), path) != "running":
                 return None
             time.sleep(0.005)
-        return read_params(Folder(path).read)
 
     def _set_aside(self, path: Path) -> None:
+        """Move a run that is over out of the way, unless it began again meanwhile."""
         kept = make_directory(self.runs_dir / ".attempts")
-        try:
-            path.rename(kept / f"{path.name}.{token()}")
-        except FileNotFoundError:  # somebody else did it
-            return
+        with self._index.alone():
+            # Looked at first: what is there now stays there until this lets others move it.
+            if not path.exists() or state(read_metadata(path), path) in _IN_PLACE:
+                return
+            try:
+                path.rename(kept / f"{path.name}.{token()}")
+            except OSError as error:
+                raise unwritable(path, error) from error
 
     # --- the index -------------------------------------------------------------------------------
 
     def record(self, log: Logbook, metrics_file: str = METRICS) -> None:
         """Note in the index what is known of a run now; its end does this by itself."""
-        self._index.mark(self._mark(log.path, metrics_file))
-        self._index.refresh_sometimes()
+        mark = self._mark(log.path, metrics_file)
+        self._index.mark(mark)
+        if mark["status"] == "interrupted":  # a signal ends the process without its last steps
+            self._index.refresh(wait=False)
+        else:
+            self._index.refresh_sometimes()
 
     def refresh(self) -> Path:
         """Make `index.csv` again from all marks, and return it."""
@@ -149,7 +167,8 @@ class Experiment:
 
     def _mark(self, path: Path, metrics_file: str) -> Mark:
         metadata = read_metadata(path) or {}
-        metrics, metrics_status, problem = _metrics(path, metrics_file)
+        text = Folder(path).read(metrics_file)
+        metrics, metrics_status, problem = metrics_of(text, metrics_file)
         status = str(metadata.get("status", "unknown"))
         if status not in ENDS and metrics_status != "complete":
             status = metrics_status
@@ -164,12 +183,6 @@ class Experiment:
             "error_reason": problem,
         }
 
-    def _found(self) -> Iterator[Mark]:
-        """What the run directories themselves say."""
-        for name in names(self.runs_dir):
-            if name.startswith("log_") and read_metadata(self.runs_dir / name) is not None:
-                yield self._mark(self.runs_dir / name, METRICS)
-
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.exp_dir).as_posix()
 
@@ -177,14 +190,10 @@ class Experiment:
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row per run, with the types that params and metrics had. Needs pandas."""
-        self._index.adopt(self._found)
-        rows = self._index.rows()
-        if self._index.exists:
-            self._index.refresh()
-        frame: pd.DataFrame = frame_of(rows)
+        frame: pd.DataFrame = frame_of(self._index.read())
         return frame
 
-    def select(self, **filters: Any) -> pd.DataFrame:
+    def select(self, /, **filters: Any) -> pd.DataFrame:
         """The rows in which each of these columns has this value; None means that it is missing.
 
         A float is matched up to rounding: 0.3 finds what 0.1 + 0.2 gave.
@@ -194,15 +203,18 @@ class Experiment:
         for name, value in filters.items():
             if name not in frame.columns:
                 raise KeyError(name)
-            frame = frame[_matches(frame[name], value).fillna(False).astype(bool)]
+            wanted = _matches(frame[name], json_value(value, name))
+            frame = frame[wanted.fillna(False).astype(bool)]
         return frame
 
     def __repr__(self) -> str:
-        return f"Experiment({self.name!r}, {str(self.exp_dir.parent)!r})"
+        return f"Experiment({self.name!r}, {str(self.base_dir)!r})"
 
 
 def _short(value: Any) -> str:
-    return f"{value + 0.0:.5g}" if isinstance(value, float) else str(value)  # -0.0 is 0
+    if isinstance(value, float):
+        return f"{value + 0.0:.5g}"  # -0.0 is 0
+    return str(value).replace("/", "_").replace(" ", "_")
 
 
 def _canonical(params: Mapping[str, Any]) -> str | None:
@@ -218,20 +230,6 @@ def _exists(path: Path) -> RunExists:
         where=str(path),
         next_step="add(skip_existing=True, …) gives None for it.",
     )
-
-
-def _metrics(path: Path, name: str) -> tuple[dict[str, Any] | None, str, str | None]:
-    """The metrics of a run, their own state, and what is wrong with them."""
-    text = Folder(path).read(name)
-    if text is None:
-        return None, "missing", None
-    try:
-        found = json_value(json.loads(text), name)
-    except ValueError as error:
-        return None, "error", f"{name} is not JSON: {error}"
-    if not isinstance(found, dict):
-        return None, "error", f"{name} holds no object of metrics by name"
-    return found, "complete", None
 
 
 def frame_of(rows: list[Row]) -> Any:
@@ -261,13 +259,17 @@ def _matches(column: Any, value: Any) -> Any:
         return column.map(
             lambda one: isinstance(one, Real) and isclose(one, value, rel_tol=ROUNDING)
         )
+    if isinstance(value, list | dict):
+        return column.map(lambda one: one == value)
     return column == value
 
 
 def _column(values: list[Any], pandas: Any) -> Any:
     """A column of its values' own type; missing ones do not make ints floats."""
     kinds = {type(value) for value in values if value is not None}
-    if kinds == {int} and None in values and all(abs(one or 0) < 2**63 for one in values):
+    if any(isinstance(value, int) and value.bit_length() > 63 for value in values):
+        return pandas.Series(values, dtype=object)
+    if kinds == {int} and None in values:
         return pandas.array(values, dtype="Int64")
     if kinds == {bool} and None in values:
         return pandas.array(values, dtype="boolean")

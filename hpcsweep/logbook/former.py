@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep.files import make_directory
+from hpcsweep.logbook.place import checked
 from hpcsweep.logbook.values import ESCAPED, json_document, json_value
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ class FormerNames:
 
     @property
     @abstractmethod
+    def path(self) -> Path:
+        """As Logbook says."""
+
+    @property
+    @abstractmethod
     def status(self) -> str:
         """As Logbook says."""
 
@@ -30,7 +36,13 @@ class FormerNames:
         """As Logbook says."""
 
     @abstractmethod
-    def _saved(self, what: str, name: str, where: str) -> None:
+    def json(self, name: str, data: Any) -> None:
+        """As Logbook says."""
+
+    @abstractmethod
+    def _saved(
+        self, what: str, name: str, where: str, lost: Mapping[str, str] | None = None
+    ) -> None:
         """As Logbook says."""
 
     def log(self, message: object, level: int | str = 20) -> None:
@@ -45,8 +57,9 @@ class FormerNames:
         """Write the params, in place of those that are there."""
         from hpcsweep.logbook.parameters import write_params  # noqa: PLC0415  # few tasks want it
 
-        write_params(self._place, json_value(params, "params"), preferred)
-        self._saved(f"params ({preferred})", "", f"params.{preferred}")
+        lost: dict[str, str] = {}
+        write_params(self._place, json_value(params, "params", lost), preferred)
+        self._saved(f"params ({preferred})", "", f"params.{preferred}", lost)
 
     def save_numpy(
         self, name: str, array: Any, *, compressed: bool = True, category: str | None = None
@@ -84,11 +97,17 @@ class FormerNames:
 
     def save_json(self, name: str, data: Any, category: str | None = None) -> None:
         """Write `artifacts/<name>.json`."""
-        self._save("JSON", name, ".json", json_document(json_value(data, name)), category)
+        if category is None:
+            self.json(name, data)
+            return
+        lost: dict[str, str] = {}
+        where = f"{category}/{name}.json"
+        self._place.write(where, json_document(json_value(data, name, lost)))
+        self._saved("JSON", name, where, lost)
 
-    def save_text(self, name: str, content: str, category: str | None = None) -> None:
+    def save_text(self, name: str, text: str, category: str | None = None) -> None:
         """Write `artifacts/<name>.txt`."""
-        self._save("text", name, ".txt", str(content).encode(errors=ESCAPED), category)
+        self._save("text", name, ".txt", str(text).encode(errors=ESCAPED), category)
 
     def save_pickle(
         self, name: str, obj: Any, protocol: int = -1, category: str | None = None
@@ -111,12 +130,12 @@ class FormerNames:
 
     def artifact_path(self, *parts: str, create: bool = True) -> Path:
         """A path inside the run directory; `create` makes its parents."""
-        name = "/".join(parts)
-        return self._place.path(name) if create else self._place.path(".").parent / name
+        name = "/".join(map(str, parts))
+        return self._place.path(name) if create else self.path / checked(name)
 
     def exists(self, relative: str) -> bool:
         """Whether there is such a file or directory in the run directory."""
-        return self._place.path(relative).exists()
+        return (self.path / checked(str(relative))).exists()
 
     def _target_dir(self, category: str | None, fallback: Path) -> Path:
         """The directory of a category, which is made; of none, the usual one."""

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import csv
 import fcntl
-import io
 import json
 import os
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.files import names, open_file, token
+from hpcsweep.errors import HpcsweepError, SweepError
+from hpcsweep.files import names, open_file, token, unwritable
 from hpcsweep.journal import decode, encode
+from hpcsweep.logbook.libraries import csv_line
 from hpcsweep.logbook.life import state
-from hpcsweep.logbook.place import Folder, put
+from hpcsweep.logbook.place import Folder, content, put
+from hpcsweep.logbook.reader import LogReader
 from hpcsweep.logbook.run import read_metadata
+from hpcsweep.logbook.runfiles import FolderFiles
+from hpcsweep.logbook.runs import Runs
+from hpcsweep.logbook.values import json_value
 
 # The index is made again at most once in so many seconds, and for less than 5 % of the time.
 REFRESH_S = 2.0
 SHARE_MAX = 0.05
 _MARKS = ".index"
+METRICS = "artifacts/metrics.json"
 # Columns that are there when a run has something in them.
 _REASONS = ("error_reason", "failure_reason")
 
@@ -67,19 +73,23 @@ class Index:
         _unwritten.add(self)
 
     def rows(self) -> list[Row]:
-        """One row per run that is there, in the order in which they were added."""
+        """One row per run that is there, as they were added; by their ids where none has a mark."""
         self._learn()
         there = set(names(self._directory / "runs"))
-        marks = [one for one in self._marks.values() if one["dir"].split("/")[1] in there]
-        return [self._row(one) for one in sorted(marks, key=lambda one: int(one["added"]))]
+        marks = self._marks.values()
+        marked = [self._row(one) for one in marks if one["dir"].split("/")[1] in there]
+        known = {row["run_id"] for row in marked}
+        rows = [row_of(run) for run in Runs(self._directory).readers(known)]
+        return sorted([*rows, *marked], key=_added) if marked else rows
 
     def _row(self, mark: Mark) -> Row:
         if mark["status"] != "initialized":
             return mark
         # Since then it has gone on, was killed, or its last mark was.
         path = self._directory / mark["dir"]
-        now = state(read_metadata(path), path)
-        return mark if now == "running" else mark | {"status": now}
+        if state(read_metadata(path), path) == "running":
+            return mark
+        return mark | row_of(LogReader(FolderFiles(path, mark["run_id"])))
 
     def _learn(self) -> None:
         """Read what was marked since the last time."""
@@ -115,28 +125,58 @@ class Index:
     def refresh_if_behind(self) -> None:
         """Make `index.csv` again if somebody marked something since."""
         marks = self._directory / _MARKS
+        if not self.exists:
+            return
         newest = max([(marks / one).stat().st_mtime_ns for one in names(marks)], default=0)
         if self in _unwritten or not self.file.exists() or newest > self.file.stat().st_mtime_ns:
             self.refresh()
 
-    def refresh(self, *, wait: bool = True) -> None:
-        """Make `index.csv` again. *Safe to repeat.*"""
-        if not self.exists:
-            return
+    def refresh(self, *, wait: bool = True) -> list[Row]:
+        """Make `index.csv` again; the rows in it. *Safe to repeat.* *Raises* SweepError."""
+        rows: list[Row] = []
+        if not (self.exists or names(self._directory / "runs")):
+            return rows
         begun = time.monotonic()
-        with self._alone(wait=wait) as alone:
+        with self.alone(wait=wait) as alone:
             if alone:
                 # Before the marks are read: what is marked meanwhile is written next time.
                 _unwritten.discard(self)
-                put(str(self.file), table(self.rows()))
+                rows = self.rows()
+                put(str(self.file), table(rows))
         self._refreshed = time.monotonic()
         self._cost = self._refreshed - begun
+        return rows
+
+    def read(self) -> list[Row]:
+        """All rows, also for who may not write; else `index.csv` is made of them."""
+        if not self.is_foreign:
+            with contextlib.suppress(SweepError):  # somebody else's directory, or a full disk
+                return self.refresh()
+        return self.rows()
+
+    def text(self) -> str:
+        """As `read`, as CSV; that of another program is given as it is."""
+        if self.is_foreign:
+            return (content(str(self.file)) or b"").decode(errors="replace")
+        rows = self.read()
+        return table(rows).decode() if rows else ""
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether another program made `index.csv`."""
+        return self.file.exists() and not self.exists
 
     @contextlib.contextmanager
-    def _alone(self, *, wait: bool) -> Iterator[bool]:
-        """Whether nobody else makes the index: an older one must not come after a newer one."""
+    def alone(self, *, wait: bool = True) -> Iterator[bool]:
+        """Whether nobody else makes the index: an older one must not come after a newer one.
+
+        *Raises* SweepError where nothing can be written.
+        """
         path = self._place.path(f"{_MARKS}/lock")
-        descriptor = open_file(path, os.O_WRONLY)
+        try:
+            descriptor = open_file(path, os.O_WRONLY)
+        except OSError as error:
+            raise unwritable(path, error) from error
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -149,15 +189,6 @@ class Index:
         finally:
             os.close(descriptor)
 
-    def adopt(self, marks: Callable[[], Iterable[Mark]]) -> None:
-        """Begin with marks of the runs that are there already, of a program that left none."""
-        if self.exists or not any(
-            one.startswith("log_") for one in names(self._directory / "runs")
-        ):
-            return
-        for mark in marks():
-            self.mark(mark)
-
 
 _unwritten: set[Index] = set()
 
@@ -165,11 +196,62 @@ _unwritten: set[Index] = set()
 @atexit.register
 def _at_exit() -> None:
     for index in list(_unwritten | set(_indexes)):
-        with contextlib.suppress(OSError, RuntimeError):  # the directory may be gone by now
+        # The directory may be gone by now, or the disk full.
+        with contextlib.suppress(OSError, RuntimeError, SweepError):
             index.refresh_if_behind()
 
 
 # --- the table -----------------------------------------------------------------------------------
+
+
+def _added(row: Row) -> int:
+    """When a run was added, in nanoseconds; one without a mark when it began, as far as it says."""
+    if "added" in row:
+        return int(row["added"])
+    with contextlib.suppress(TypeError, ValueError):
+        return int(datetime.fromisoformat(row["start_time"]).timestamp() * 1e9)
+    return 0
+
+
+def row_of(run: LogReader) -> Row:
+    """What a run itself says."""
+    try:
+        metrics, metrics_status, problem = metrics_of(run.files.read(METRICS), METRICS)
+    except SweepError as error:
+        metrics, metrics_status, problem = None, "error", str(error)
+    status, meta = run.status, or_nothing(run, "meta")
+    return {
+        "run_id": run.run_id,
+        "params": or_nothing(run, "params"),
+        "status": "initialized" if status == "running" else status,
+        "metrics": metrics,
+        "metrics_status": metrics_status,
+        "failure_reason": meta.get("failure_reason"),
+        "start_time": meta.get("start_time"),
+        "error_reason": problem,
+    }
+
+
+def metrics_of(text: bytes | None, name: str) -> tuple[dict[str, Any] | None, str, str | None]:
+    """The metrics in a file of this name, their own state, and what is wrong with them."""
+    if text is None:
+        return None, "missing", None
+    try:
+        found = json_value(json.loads(text), name)
+    except ValueError as error:
+        return None, "error", f"{name} is not JSON: {error}"
+    if not isinstance(found, dict):
+        return None, "error", f"{name} holds no object of metrics by name"
+    return found, "complete", None
+
+
+def or_nothing(run: LogReader, what: str) -> dict[str, Any]:
+    """One of the mappings of a run; {} for a damaged one."""
+    try:
+        found: dict[str, Any] = getattr(run, what)
+    except HpcsweepError:
+        return {}
+    return found
 
 
 def columns(rows: Iterable[Row]) -> list[tuple[str, str, str]]:
@@ -207,12 +289,11 @@ def value_of(row: Row, part: str, name: str) -> Any:
 def table(rows: list[Row]) -> bytes:
     """The rows as CSV."""
     found = columns(rows)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([title for title, _, _ in found])
-    for row in rows:
-        writer.writerow([_cell(value_of(row, part, name)) for _, part, name in found])
-    return text.getvalue().encode()
+    lines = [csv_line([title for title, _, _ in found])]
+    lines += [
+        csv_line([_cell(value_of(row, part, name)) for _, part, name in found]) for row in rows
+    ]
+    return "".join(lines).encode()
 
 
 def _cell(value: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import json
 import logging
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,6 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hpcsweep.errors import ExtraMissing, InputError
-from hpcsweep.logbook.values import json_value
 
 if TYPE_CHECKING:
     from hpcsweep.logbook.logbook import Logbook
@@ -88,6 +86,8 @@ def load_arrays(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, bytes]]:
 def save_figure(writing: Writing, name: str, fig: Any, dpi: float, formats: Sequence[str]) -> None:
     """Write a matplotlib figure in each of the formats. *Raises* ExtraMissing."""
     figure = fig if fig is not None else _pyplot().gcf()
+    if not hasattr(figure, "savefig"):
+        raise InputError(f"a {type(figure).__name__} is no matplotlib figure", where=name)
     if isinstance(formats, str):
         raise InputError(f"formats={formats!r}: give a list, such as [{formats!r}]")
     for suffix in formats:
@@ -116,26 +116,32 @@ def save_frame(writing: Writing, name: str, frame: Any) -> str:
     """Write a pandas frame, as Parquet where pyarrow is, else as CSV. Returns the file's name."""
     if not hasattr(frame, "to_csv"):
         raise InputError(f"a {type(frame).__name__} is no pandas frame", where=name)
+    import pandas  # noqa: PLC0415  # the frame is one of its own
+
     try:
         import pyarrow  # noqa: F401, PLC0415  # few want tables
     except ImportError:
         with writing(f"{name}.csv") as stream:
-            frame.to_csv(stream, index=False)
+            # As Parquet keeps it: numbers from 0 on are no part of the table.
+            frame.to_csv(stream, index=not isinstance(frame.index, pandas.RangeIndex))
         return f"{name}.csv"
     with writing(f"{name}.parquet") as stream:
-        frame.to_parquet(stream, engine="pyarrow")
+        try:
+            frame.to_parquet(stream, engine="pyarrow")
+        except (ValueError, TypeError) as error:  # pyarrow's own are of these
+            raise InputError(
+                f"Parquet cannot hold this frame: {error}",
+                where=name,
+                next_step="Give each column values of one type and a name that is text.",
+            ) from error
     return f"{name}.parquet"
 
 
-def step_row(name: str, step: float, value: Any) -> bytes:
-    """One row of the table of stepped metrics. *Raises* InputError for what is no one value."""
-    plain = json_value(value, name), json_value(step, "step")
-    if any(isinstance(one, dict | list) for one in plain):
-        raise InputError(f"metric {name!r} at step {step!r} is no single value: {value!r:.80}")
-    words = [json.dumps(one) if isinstance(one, bool) else one for one in plain]
+def csv_line(values: Sequence[Any]) -> str:
+    """A line of CSV that ends with LF. A lone CR is quoted, too: readers take it for an end."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow([name, words[1], words[0]])
-    return line.getvalue().encode()
+    csv.writer(line).writerow(values)
+    return line.getvalue()[:-2] + "\n"
 
 
 # --- logging -------------------------------------------------------------------------------------
@@ -148,7 +154,7 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(RecursionError):
-            self._log.note(self.format(record), record.levelno)
+            self._log.notes([self.format(record)], record.levelno, heard=True)
 
 
 def logger(log: Logbook) -> logging.Logger:
@@ -156,3 +162,16 @@ def logger(log: Logbook) -> logging.Logger:
     made = logging.Logger(f"hpcsweep.logbook.{log.run_id}", logging.INFO)  # noqa: LOG001
     made.addHandler(_Handler(log))
     return made
+
+
+def tell(made: logging.Logger, messages: Sequence[object], level: int | str) -> None:
+    """Give messages that are in the log already to the handlers that the program added."""
+    number = level if isinstance(level, int) else logging.getLevelNamesMapping().get(level, 0)
+    others = [one for one in made.handlers if not isinstance(one, _Handler)]
+    if not others or not made.isEnabledFor(number):
+        return
+    for message in messages:
+        record = made.makeRecord(made.name, number, "", 0, str(message), (), None)
+        for handler in others:
+            if number >= handler.level:
+                handler.handle(record)

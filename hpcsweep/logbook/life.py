@@ -51,15 +51,15 @@ def this_process() -> dict[str, Any]:
 def is_alive(metadata: Mapping[str, Any], path: Path) -> bool | None:
     """Whether the process that wrote this `metadata.json` at `path` lives; None: cannot tell."""
     pid = metadata.get("pid")
+    if not isinstance(pid, int):  # of another program, or damaged
+        return None
     here = this_process()
-    if pid is not None and metadata.get("host") == here["host"]:
+    if metadata.get("host") == here["host"]:
         if metadata.get("boot_id") != here.get("boot_id"):
             return False
         if not _exists(pid):
             return False
         return bool(metadata.get("pid_started") == _started(pid))
-    if pid is None:
-        return None
     try:
         silent = time.time() - path.stat().st_mtime
     except OSError:
@@ -93,7 +93,7 @@ def _silent(path: Path) -> float:
 def _exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True
@@ -124,7 +124,8 @@ class Beats:
     def __init__(self) -> None:
         # Those that have not ended and that somebody still holds.
         self.runs: weakref.WeakSet[Living] = weakref.WeakSet()
-        self._lock = threading.Lock()
+        # A signal may come while its own thread holds it.
+        self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         os.register_at_fork(after_in_child=self._reset)
@@ -132,7 +133,7 @@ class Beats:
     def _reset(self) -> None:
         """A forked child is another process: the runs are its parent's."""
         self.runs.clear()
-        self._thread, self._lock, self._stop = None, threading.Lock(), threading.Event()
+        self._thread, self._lock, self._stop = None, threading.RLock(), threading.Event()
 
     def look_after(self, run: Living) -> None:
         """Begin to beat for a run."""
@@ -141,6 +142,17 @@ class Beats:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._beat, name="hpcsweep", daemon=True)
                 self._thread.start()
+
+    def forget(self, run: Living) -> bool:
+        """End to beat for a run; whether it was the last."""
+        with self._lock:
+            self.runs.discard(run)
+            return not self.runs
+
+    def all(self) -> list[Living]:
+        """All runs of this process."""
+        with self._lock:
+            return list(self.runs)
 
     def stop(self) -> None:
         """End the thread: the process ends."""

@@ -7,15 +7,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from hpcsweep.errors import InputError
 from hpcsweep.logbook.former import FormerNames
 from hpcsweep.logbook.place import Folder, Nowhere, Place
-from hpcsweep.logbook.values import ESCAPED, Metrics, json_document, json_value, log_line
+from hpcsweep.logbook.values import ESCAPED, Metrics, json_document, json_value, log_line, losses
 
 if TYPE_CHECKING:
     import logging
@@ -24,12 +22,11 @@ if TYPE_CHECKING:
     from hpcsweep.logbook.checkpoint import Checkpoint
     from hpcsweep.logbook.parameters import Parameters
     from hpcsweep.logbook.programs import Completed
+    from hpcsweep.logbook.steps import Steps
 
 INFO = 20
 # Who reported a metric, in messages.
 BY_JSON = 'log.json("metrics")'
-STEPS = "artifacts/metrics_steps.csv"
-STEPS_HEAD = b"name,step,value\n"
 
 
 class Logbook(FormerNames):
@@ -53,6 +50,7 @@ class Logbook(FormerNames):
     # Those that a manifest fixed.
     _case_params: dict[str, Any] | None
     _logger: logging.Logger | None
+    _steps: Steps | None
 
     def __init__(
         self,
@@ -65,13 +63,17 @@ class Logbook(FormerNames):
         capture: bool = False,
     ) -> None:
         # A task does without all that belongs to a run alone.
-        from hpcsweep.logbook.alone import begin, claim  # noqa: PLC0415
+        from hpcsweep.logbook.alone import begin, claimed, given_params  # noqa: PLC0415
 
-        base = Path(base_dir)
-        path = claim(base, str(run_id), overwrite=overwrite)
-        self._settle(str(run_id), Folder(path), path)
-        self.callback = callback
-        self._alone = begin(self, base, params, preallocate=preallocate, capture=capture)
+        lost: dict[str, str] = {}
+        given = given_params(params, lost)
+        base = Path(base_dir).absolute()  # the program may go elsewhere
+        with claimed(base, str(run_id), overwrite=overwrite) as path:
+            self._settle(str(run_id), Folder(path), path)
+            self.callback = callback
+            self._metrics.process = None  # forks share one file
+            self._alone = begin(self, base, given, preallocate=preallocate, capture=capture)
+            self._lost(lost)
 
     @classmethod
     def attached(
@@ -103,7 +105,7 @@ class Logbook(FormerNames):
         self._place = place
         self._path = path
         self._metrics = Metrics()
-        self._has_steps = False
+        self._steps = None
         self._start_time = time.monotonic()
         self._alone = None
         self._case_params = None
@@ -145,29 +147,25 @@ class Logbook(FormerNames):
 
     # --- the log ---------------------------------------------------------------------------------
 
-    def info(self, message: object) -> None:
+    def info(self, msg: object) -> None:
         """Add a line to `log.txt`."""
-        self.note(message, "INFO")
+        self.note(msg, "INFO")
 
-    def debug(self, message: object) -> None:
+    def debug(self, msg: object) -> None:
         """Add a line to `log.txt`."""
-        self.note(message, "DEBUG")
+        self.note(msg, "DEBUG")
 
-    def warning(self, message: object) -> None:
+    def warning(self, msg: object) -> None:
         """Add a line to `log.txt`."""
-        self.note(message, "WARNING")
+        self.note(msg, "WARNING")
 
-    def error(self, message: object) -> None:
+    def error(self, msg: object) -> None:
         """Add a line to `log.txt`."""
-        self.note(message, "ERROR")
+        self.note(msg, "ERROR")
 
     def note(self, message: object, level: int | str = INFO) -> None:
         """Add a line `[time] LEVEL message` to `log.txt`, UTC; further lines are indented."""
-        line = log_line(message, level)
-        if isinstance(self._place, Nowhere):
-            sys.stdout.write(line)
-        else:
-            self._place.append("log.txt", line.encode(errors=ESCAPED))
+        self.notes([message], level)
 
     @property
     def logger(self) -> logging.Logger:
@@ -182,7 +180,9 @@ class Logbook(FormerNames):
 
     def meta(self, **fields: Any) -> None:
         """Set fields of `metadata.json`."""
-        merged = self._place.merge("metadata.json", json_value(fields, "metadata"))
+        lost: dict[str, str] = {}
+        merged = self._place.merge("metadata.json", json_value(fields, "metadata", lost))
+        self._lost(lost)
         if self._alone is not None:
             self._alone.said(merged.get("status"))
 
@@ -220,17 +220,18 @@ class Logbook(FormerNames):
         What JSON cannot hold of numbers (NaN, infinities) becomes null, and the log says so.
         """
         lost: dict[str, str] = {}
+        value = json_value(data, name, lost)
         if name == "metrics":
-            if not isinstance(data, Mapping):
+            if not isinstance(value, dict):
                 raise InputError("log.json('metrics', …) takes a dict of metrics by name")
             self._metrics.forget(BY_JSON)
-            self.merge_metrics(data, BY_JSON)
+            self._metrics.merge(value, BY_JSON)
+            value = self.metrics  # those of `metric`, too
             if isinstance(self._place, Nowhere):
+                self._lost(lost)
                 return
-        value = json_value(data, name, lost)
         self._place.write(f"artifacts/{name}.json", json_document(value))
-        notes = [f"{where} is {given}, written as null" for where, given in lost.items()]
-        self._saved("JSON", name, f"artifacts/{name}.json", notes)
+        self._saved("JSON", name, f"artifacts/{name}.json", lost)
 
     def text(self, name: str, content: str) -> None:
         """Write `artifacts/<name>.txt`."""
@@ -239,6 +240,8 @@ class Logbook(FormerNames):
 
     def bytes(self, name: str, data: builtins.bytes) -> None:
         """Write `artifacts/<name>` as it is."""
+        if not isinstance(data, builtins.bytes | bytearray | memoryview):
+            raise InputError(f"a {type(data).__name__} is no bytes", where=name)
         self._place.write(f"artifacts/{name}", data)
         self._saved("bytes", name, f"artifacts/{name}")
 
@@ -253,7 +256,7 @@ class Logbook(FormerNames):
         """Write `data/<name>.npy`. *Raises* InputError for an array of Python objects."""
         from hpcsweep.logbook.libraries import save_array  # noqa: PLC0415  # needs numpy
 
-        with self._writing(f"data/{name}.npy") as stream:
+        with self._place.writing(f"data/{name}.npy") as stream:
             save_array(stream, array)
         self._saved("array", name, f"data/{name}.npy")
 
@@ -266,7 +269,7 @@ class Logbook(FormerNames):
 
         if not isinstance(compressed, bool):
             arrays, compressed = {"compressed": compressed, **arrays}, True
-        with self._writing(f"data/{name}.npz") as stream:
+        with self._place.writing(f"data/{name}.npz") as stream:
             save_arrays(stream, arrays, compressed=compressed)
         self._saved("arrays", name, f"data/{name}.npz")
 
@@ -276,7 +279,7 @@ class Logbook(FormerNames):
         """Write `plots/<name>.<format>`: `fig`, or matplotlib's current figure."""
         from hpcsweep.logbook.libraries import save_figure  # noqa: PLC0415  # needs matplotlib
 
-        save_figure(self._writing, f"plots/{name}", fig, dpi, formats)
+        save_figure(self._place.writing, f"plots/{name}", fig, dpi, formats)
         self.note(f"Saved plot {name} ({'/'.join(formats)}) in plots")
 
     def figure(
@@ -292,7 +295,7 @@ class Logbook(FormerNames):
         """Write a pandas frame: `data/<name>.parquet` where pyarrow is, else `data/<name>.csv`."""
         from hpcsweep.logbook.libraries import save_frame  # noqa: PLC0415  # needs pandas
 
-        self._saved("dataframe", name, save_frame(self._writing, f"data/{name}", frame))
+        self._saved("dataframe", name, save_frame(self._place.writing, f"data/{name}", frame))
 
     def subprocess(
         self, argv: Sequence[str | os.PathLike[str]], *, name: str | None = None,
@@ -320,25 +323,23 @@ class Logbook(FormerNames):
         With a step it is a row of the table `artifacts/metrics_steps.csv` instead, and no metric
         of the run: a run has one value of a metric.
         """
+        if not isinstance(name, str):
+            raise InputError(f"a metric's name is text, not a {type(name).__name__}")
         if step is None:
             self.merge_metrics({name: value}, "log.metric")
-            if self._alone is not None:
-                self._place.write("artifacts/metrics.json", json_document(self.metrics))
+            if self._alone is not None:  # threads and forks report into one file
+                found = json_value({name: value}, "log.metric")
+                self._place.merge("artifacts/metrics.json", found)
             return
-        from hpcsweep.logbook.libraries import step_row  # noqa: PLC0415  # few tasks want it
+        if self._steps is None:
+            from hpcsweep.logbook.steps import Steps  # noqa: PLC0415  # few tasks want it
 
-        row = step_row(name, step, value)
-        if not self._has_steps:
-            self._has_steps = True
-            row = row if self._place.read(STEPS) else STEPS_HEAD + row
-        self._place.append(STEPS, row)
+            self._steps = Steps()
+        self._steps.add(self, name, step, value)
 
     def merge_metrics(self, metrics: Mapping[str, Any], origin: str) -> None:
         """Take over metrics that came another way. *Raises* InputError when a value differs."""
-        lost = self._metrics.merge(metrics, origin)
-        if origin != BY_JSON:  # `json` says it of all that it writes
-            for where, given in lost.items():
-                self.warning(f"{where} is {given}, kept as null")
+        self._lost(self._metrics.merge(metrics, origin))
 
     # --- the end ---------------------------------------------------------------------------------
 
@@ -359,12 +360,7 @@ class Logbook(FormerNames):
             self._alone.entered()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if self._alone is not None:
             self._alone.left(error)
 
@@ -375,16 +371,26 @@ class Logbook(FormerNames):
         """Where the files go."""
         return self._place
 
-    def notes(self, messages: Sequence[object]) -> None:
-        """Add several lines to `log.txt` at once."""
-        lines = "".join(log_line(message, INFO) for message in messages)
-        self._place.append("log.txt", lines.encode(errors=ESCAPED))
+    def notes(
+        self, messages: Sequence[object], level: int | str = INFO, *, heard: bool = False
+    ) -> None:
+        """Add several lines to `log.txt`; handlers of the program have not heard them yet."""
+        lines = "".join(log_line(message, level) for message in messages)
+        if isinstance(self._place, Nowhere):
+            sys.stdout.write(lines)
+        else:
+            self._place.append("log.txt", lines.encode(errors=ESCAPED))
+        if self._logger is not None and not heard:
+            from hpcsweep.logbook.libraries import tell  # noqa: PLC0415  # few tasks want it
 
-    def _writing(self, name: str) -> AbstractContextManager[BinaryIO]:
-        return self._place.writing(name)
+            tell(self._logger, messages, level)
 
-    def _saved(self, what: str, name: str, where: str, notes: Sequence[str] = ()) -> None:
-        """Log what was saved; `notes` are warnings about it."""
-        lines = log_line(" ".join(filter(None, ["Saved", what, name, "in", where])), INFO)
-        lines += "".join(log_line(note, "WARNING") for note in notes)
-        self._place.append("log.txt", lines.encode(errors=ESCAPED))
+    def _saved(self, what: str, name: str, where: str, lost: Any = None) -> None:
+        """Log what was saved, and which numbers became null."""
+        self.note(" ".join(filter(None, ["Saved", what, name, "in", where])))
+        self._lost(lost or {})
+
+    def _lost(self, lost: Mapping[str, str]) -> None:
+        """Log which numbers became null."""
+        for note in losses(lost):
+            self.note(note, "WARNING")

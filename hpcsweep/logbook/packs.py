@@ -11,7 +11,6 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from hpcsweep.errors import SweepError
 from hpcsweep.files import make_directory, names, open_file, unreadable, unwritable, write_all
 from hpcsweep.logbook.place import is_temporary
 from hpcsweep.logbook.runfiles import in_memory, no_file
@@ -188,6 +187,12 @@ class PackedFiles:
     def names(self) -> list[str]:
         """The names of all files, sorted."""
         return sorted(self._found())
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """The content of a file that is there, a bounded amount at once."""
+        found = self._found()[name]
+        for at in range(0, found.size, COPY_BYTES):
+            yield self._bytes(found.content + at, min(COPY_BYTES, found.size - at))
 
     def path(self, name: str) -> Path | None:  # noqa: ARG002  # as RunFiles
         """None: a packed file is no file by itself."""
@@ -382,16 +387,3 @@ class _Exactly:
 def run_member(run_id: str, name: str, data: bytes) -> bytes:
     """A file of a run as a member."""
     return member(f"log_{run_id}/{name}", data)
-
-
-def unpacked(run: PackedFiles, target: Path) -> None:
-    """Restore a run as a plain directory. *Raises* SweepError when `target` is there."""
-    from hpcsweep.logbook.place import Folder  # noqa: PLC0415  # no writing of ours reads packs
-
-    if target.exists():
-        raise SweepError("is there already", where=str(target))
-    aside = target.with_name(f".{target.name}.unpacking")
-    folder = Folder(aside)
-    for name in run.names():
-        folder.write(name, run.read(name) or b"")
-    aside.rename(target)

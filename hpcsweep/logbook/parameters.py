@@ -14,6 +14,8 @@ from hpcsweep.logbook.values import json_document, json_value
 from hpcsweep.logbook.yamlwrite import params_yaml
 
 _FORMATS = ("yaml", "json")
+# Where they are; the first that is there counts.
+PARAMS = ("params.yaml", "params.json")
 # The lines of ours: a plain key or one in JSON's quotes, then a value that is JSON.
 _LINES = re.compile(r'^([A-Za-z_][A-Za-z0-9_.-]*|"(?:[^"\\\n]|\\.)*"): (.+)$', re.MULTILINE)
 _decode = json.JSONDecoder().raw_decode
@@ -24,7 +26,7 @@ class Parameters(Mapping[str, Any]):
     """`log.params`: a mapping that can be called."""
 
     def __init__(
-        self, place: Place, fixed: Mapping[str, Any] | None, saved: Callable[[str, str, str], None]
+        self, place: Place, fixed: Mapping[str, Any] | None, saved: Callable[..., None]
     ) -> None:
         self._place = place
         # Those of a case, which its manifest fixed.
@@ -49,9 +51,10 @@ class Parameters(Mapping[str, Any]):
                 "the params of a case are those of its manifest",
                 next_step="Keep what comes up while it runs with log.meta(name=value).",
             )
-        given = json_value({**(more or {}), **params}, "params")
+        lost: dict[str, str] = {}
+        given = json_value({**(more or {}), **params}, "params", lost)
         write_params(self._place, dict(self) | given, ext)
-        self._saved(f"params ({ext})", "", f"params.{ext}")
+        self._saved(f"params ({ext})", "", f"params.{ext}", lost)
 
     def _known(self) -> Mapping[str, Any]:
         return self._fixed if self._fixed is not None else read_params(self._place.read)
@@ -96,7 +99,10 @@ def read_params(read: Callable[[str], bytes | None]) -> dict[str, Any]:
 
 def parse_yaml(data: bytes) -> dict[str, Any]:
     """The mapping in a `params.yaml`; what we wrote is read fast, what others wrote by YAML."""
-    text = data.decode()
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"is not UTF-8: {error}", where="params.yaml") from error
     lines = _LINES.findall(text)
     if len(lines) != text.count("\n") or not text.endswith("\n"):
         return _by_yaml(text)

@@ -7,7 +7,8 @@ import fcntl
 import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, Protocol
@@ -26,6 +27,8 @@ from hpcsweep.logbook.values import json_document
 
 # What file systems allow for one name.
 NAME_BYTES_MAX = 255
+# Seconds that who was told to end waits for others who write the same file.
+SIGNALLED_S = 0.5
 _count = itertools.count()
 
 
@@ -42,14 +45,17 @@ class Place(Protocol):
     def writing(self, name: str) -> contextlib.AbstractContextManager[BinaryIO]:
         """A stream whose content becomes the file when the block ends without an exception."""
 
-    def append(self, name: str, data: bytes) -> None:
-        """Add to the end of a file."""
+    def append(self, name: str, data: bytes, *, head: bytes = b"") -> None:
+        """Add to the end of a file, which begins with `head`."""
 
     def read(self, name: str) -> bytes | None:
         """The content of a file; None where there is none."""
 
-    def merge(self, name: str, fields: Mapping[str, Any], *, lock: bool = True) -> dict[str, Any]:
-        """Set members of a JSON object, drop those that are None; the object as it is then."""
+    def merge(
+        self, name: str, fields: Mapping[str, Any], *, drop: Collection[str] = (),
+        lock: bool = True,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Set members of a JSON object instead of those to drop; the object as it is then."""
 
     def path(self, name: str) -> Path:
         """Where user code may write a file itself; its parents are made."""
@@ -85,15 +91,18 @@ class Folder:
                 raise unwritable(Path(target), error) from error
             raise
 
-    def append(self, name: str, data: bytes) -> None:
-        """As `Place` says."""
+    def append(self, name: str, data: bytes, *, head: bytes = b"") -> None:
+        """As `Place` says; of several at once that give the head, one writes it."""
         path = self._inside(name)
         try:
-            descriptor = _open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW)
-            try:
-                write_all(descriptor, data)
-            finally:
-                os.close(descriptor)
+            with self._locked() if head else contextlib.nullcontext():
+                descriptor = _open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW)
+                try:
+                    if head and not os.fstat(descriptor).st_size:
+                        data = head + data
+                    write_all(descriptor, data)
+                finally:
+                    os.close(descriptor)
         except OSError as error:
             raise unwritable(Path(path), error) from error
 
@@ -101,21 +110,32 @@ class Folder:
         """As `Place` says."""
         return content(self._prefix + checked(name))
 
-    def merge(self, name: str, fields: Mapping[str, Any], *, lock: bool = True) -> dict[str, Any]:
-        """As `Place` says; of several processes at once, none loses what another set."""
+    def merge(
+        self, name: str, fields: Mapping[str, Any], *, drop: Collection[str] = (),
+        lock: bool = True,
+    ) -> dict[str, Any]:  # fmt: skip
+        """As `Place` says; of several threads or processes, none loses what another set."""
+        with self._locked(lock=lock):
+            merged = merged_json(self.read(name), fields, drop)
+            self.write(name, json_document(merged))
+        return merged
+
+    @contextlib.contextmanager
+    def _locked(self, *, lock: bool = True) -> Iterator[None]:
+        """Nobody else at the same time. *Raises* SweepError where the directory is gone."""
         try:
             descriptor = os.open(self._prefix, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:  # somebody removed it
             raise unwritable(self.root, error) from error
         try:
-            if lock:
-                with contextlib.suppress(OSError):  # NFS locks no directory: then without
+            with contextlib.suppress(OSError):  # NFS locks no directory: then without
+                if lock:
                     fcntl.flock(descriptor, fcntl.LOCK_EX)
-            merged = merged_json(self.read(name), fields)
-            self.write(name, json_document(merged))
+                else:
+                    _try_lock(descriptor)
+            yield
         finally:
             os.close(descriptor)
-        return merged
 
     def path(self, name: str) -> Path:
         """As `Place` says."""
@@ -152,7 +172,7 @@ class Nowhere:
         """*Raises* InputError."""
         self._refuse()
 
-    def append(self, name: str, data: bytes) -> None:  # noqa: ARG002  # as `Place`
+    def append(self, name: str, data: bytes, *, head: bytes = b"") -> None:  # noqa: ARG002
         """*Raises* InputError."""
         self._refuse()
 
@@ -160,7 +180,10 @@ class Nowhere:
         """There is nothing."""
         return None
 
-    def merge(self, name: str, fields: Mapping[str, Any], *, lock: bool = True) -> dict[str, Any]:  # noqa: ARG002
+    def merge(
+        self, name: str, fields: Mapping[str, Any], *, drop: Collection[str] = (),  # noqa: ARG002
+        lock: bool = True,  # noqa: ARG002
+    ) -> dict[str, Any]:  # fmt: skip
         """*Raises* InputError."""
         self._refuse()
 
@@ -183,7 +206,9 @@ def checked(name: str) -> str:
     if not name.isprintable():  # a newline would also break the log
         raise InputError(f"{name!r} is no name for a file: it has unprintable characters")
     parts = [part for part in name.split("/") if part not in ("", ".")]
-    if name.startswith("/") or not parts or ".." in parts:
+    if not parts:
+        raise InputError(f"{name!r} is no name for a file")
+    if name.startswith("/") or ".." in parts:
         raise SweepError(
             f"{name!r} would leave the directory",
             where="the run",
@@ -193,6 +218,18 @@ def checked(name: str) -> str:
         if len(part.encode()) > NAME_BYTES_MAX:
             raise InputError(f"the name {part[:40]!r}… is longer than {NAME_BYTES_MAX} bytes")
     return "/".join(parts)
+
+
+def _try_lock(descriptor: int) -> None:
+    """Lock a file unless somebody keeps it for long: the caller itself, before a signal came."""
+    deadline = time.monotonic() + SIGNALLED_S
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(0.005)
 
 
 def content(path: str) -> bytes | None:
@@ -214,14 +251,16 @@ def content(path: str) -> bytes | None:
     return b"".join(pieces)
 
 
-def merged_json(text: bytes | None, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON object with members set, and those dropped that are None."""
+def merged_json(
+    text: bytes | None, fields: Mapping[str, Any], drop: Collection[str] = ()
+) -> dict[str, Any]:
+    """A JSON object with members set instead of those that are to drop."""
     try:
         known = json.loads(text) if text else {}
     except ValueError:
         known = {}
-    merged = {**(known if isinstance(known, dict) else {}), **fields}
-    return {name: value for name, value in merged.items() if value is not None}
+    kept = known if isinstance(known, dict) else {}
+    return {name: value for name, value in kept.items() if name not in drop} | dict(fields)
 
 
 def put(path: str, data: bytes) -> None:

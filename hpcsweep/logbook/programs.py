@@ -41,7 +41,7 @@ def run_program(
                 words, stdout=stdout, stderr=stderr, check=False, text=True,
                 **{"stdin": subprocess.DEVNULL, **options},
             )  # fmt: skip
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{words[0]} cannot be run: {error}") from error
     log.note(f"Ran {label}: exit code {done.returncode} after {time.monotonic() - begun:.3f} s")
     if check and done.returncode:

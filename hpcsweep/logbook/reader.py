@@ -16,6 +16,7 @@ from hpcsweep.logbook.packs import PackedFiles
 from hpcsweep.logbook.parameters import read_params
 from hpcsweep.logbook.place import checked, content
 from hpcsweep.logbook.runfiles import FolderFiles, RunFiles
+from hpcsweep.logbook.steps import STEPS
 
 # Name, step and value of a stepped metric.
 STEP_FIELDS = 3
@@ -65,7 +66,7 @@ class LogReader:
         """complete, failed, interrupted, running; unknown where nobody can tell."""
         if isinstance(self.files, FolderFiles):
             return state(self._intact("metadata.json"), self.files.root)
-        return str(self.meta.get("status", "unknown"))
+        return str((self._intact("metadata.json") or {}).get("status", "unknown"))
 
     @property
     def params(self) -> dict[str, Any]:
@@ -93,9 +94,9 @@ class LogReader:
     @property
     def steps(self) -> list[tuple[str, float, Any]]:
         """Stepped metrics: name, step and value, in the order in which they were reported."""
-        text = self.files.read("artifacts/metrics_steps.csv") or b""
+        text = self.files.read(STEPS) or b""
         # A last line without its end was being written when the run was killed.
-        whole = text[: text.rfind(b"\n") + 1].decode()
+        whole = text[: text.rfind(b"\n") + 1].decode(errors="replace")
         rows = csv.reader(io.StringIO(whole, newline=""))
         # A row that a full disk cut is one with the next.
         found = [row for row in rows if len(row) == STEP_FIELDS][1:]

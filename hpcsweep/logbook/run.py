@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.files import make_directory
+from hpcsweep.files import make_directory, remove_tree
 from hpcsweep.journal import attempt_json, outcome_json
 from hpcsweep.logbook.place import Folder, put
 from hpcsweep.logbook.values import json_document
@@ -116,6 +117,19 @@ def publish(sweep: Path, source: Path, final: Path, run: Run, status: Status) ->
             return False
         _moved(final, sweep / attempt_dir(run.case.case_id, other["token"]))
     return False
+
+
+def retire(checkpoints: Path) -> None:
+    """Move what the attempts of a complete run left each other aside: the next one begins anew.
+
+    *Writes* `.<name>.complete` beside it. *Safe to repeat.*
+    """
+    kept = checkpoints.with_name(f".{checkpoints.name}.complete")
+    with contextlib.suppress(OSError):  # as a rule there is none, and it is no reason to fail
+        if _moved(checkpoints, kept):
+            return
+        remove_tree(kept)
+        _moved(checkpoints, kept)
 
 
 def _moved(source: Path, target: Path) -> bool:

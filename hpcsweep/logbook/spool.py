@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,7 +19,7 @@ from hpcsweep.files import PRIVATE_DIRECTORY, PRIVATE_FILE, remove_tree, token, 
 from hpcsweep.logbook.packs import METADATA, Stream, file_members
 from hpcsweep.logbook.place import Folder, checked, merged_json
 from hpcsweep.logbook.run import Run, final_metadata
-from hpcsweep.logbook.tar import Member, member, members
+from hpcsweep.logbook.tar import Member, header, member, members, padded
 from hpcsweep.logbook.values import json_document
 from hpcsweep.logbook.yamlwrite import params_yaml
 from hpcsweep.records import Outcome
@@ -95,8 +95,10 @@ class Spool:
         """The run as members of a tar; its metadata last, so that a cut run has none."""
         prefix = f"log_{run.run_id}/"
         yield member(f"{prefix}params.yaml", params_yaml(run.case.params))
-        for name, data in self._streams():
-            yield member(prefix + name, data)
+        for name, descriptor, size in self._streams():  # a case may print more than memory holds
+            yield header(prefix + name, size)
+            yield _Range(descriptor, 0, size)
+            yield b"\0" * (padded(size) - size)
         for found in self._last_members(prefix):
             yield _Range(self.members, found.start, found.end)
         directory = Path(self.directory)
@@ -111,8 +113,9 @@ class Spool:
         """The run as a plain directory. *Writes* `path`, its metadata last."""
         folder = Folder(path)
         folder.write("params.yaml", params_yaml(run.case.params))
-        for name, data in self._streams():
-            folder.write(name, data)
+        for name, descriptor, size in self._streams():
+            with folder.writing(name) as stream:
+                _copy(_Range(descriptor, 0, size), stream)
         prefix = f"log_{run.run_id}/"
         for found in self._last_members(prefix):
             with folder.writing(found.name[len(prefix) :]) as stream:
@@ -127,12 +130,13 @@ class Spool:
             folder.write(METRICS, json_document(outcome.metrics))
         folder.write(METADATA, json_document(self.metadata(run, outcome)))
 
-    def _streams(self) -> Iterator[tuple[str, bytes]]:
+    def _streams(self) -> Iterator[tuple[str, int, int]]:
+        """Name, descriptor and size of each stream that holds something."""
         for which, name in _STREAMS.items():
             descriptor = getattr(self, which)
             size = os.fstat(descriptor).st_size
             if size:
-                yield name, os.pread(descriptor, size, 0)
+                yield name, descriptor, size
 
     def _last_members(self, prefix: str) -> list[Member]:
         """The files of the case: of several writes of one name the last, torn ones left out."""
@@ -180,12 +184,12 @@ class SpoolPlace:
         yield buffer
         self.write(name, buffer.getvalue())
 
-    def append(self, name: str, data: bytes) -> None:
-        """Add to the end of a file."""
+    def append(self, name: str, data: bytes, *, head: bytes = b"") -> None:
+        """Add to the end of a file, which begins with `head`."""
         if name == "log.txt" and not self._folder:
             write_all(self._spool.log, data)
         else:
-            self._made().append(name, data)
+            self._made().append(name, data, head=head)
 
     def read(self, name: str) -> bytes | None:
         """The content of a file; None where there is none."""
@@ -197,11 +201,14 @@ class SpoolPlace:
                 data = os.pread(self._spool.members, found.size, found.content)
         return data
 
-    def merge(self, name: str, fields: Mapping[str, Any], *, lock: bool = True) -> dict[str, Any]:
-        """Set members of a JSON object, drop those that are None; the object as it is then."""
+    def merge(
+        self, name: str, fields: Mapping[str, Any], *, drop: Collection[str] = (),
+        lock: bool = True,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Set members of a JSON object instead of those to drop; the object as it is then."""
         if self._folder:
-            return self._folder.merge(name, fields, lock=lock)
-        merged = merged_json(self.read(name), fields)
+            return self._folder.merge(name, fields, drop=drop, lock=lock)
+        merged = merged_json(self.read(name), fields, drop)
         self.write(name, json_document(merged))
         return merged
 

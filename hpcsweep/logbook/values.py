@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from pathlib import PurePath
 from typing import Any
 
 from hpcsweep.errors import InputError
-from hpcsweep.ids import LARGEST_INT_BITS, member
+from hpcsweep.ids import LARGEST_INT_BITS, loaded_numpy, member
 
 # What is done with text that UTF-8 cannot hold.
 ESCAPED = "backslashreplace"
@@ -29,6 +30,8 @@ class Metrics:
     """Metrics by name, and who reported each first."""
 
     def __init__(self) -> None:
+        # Of whom forks may report: None is everybody. A case's go to its worker by its own process.
+        self.process: int | None = os.getpid()
         # JSON values.
         self.values: dict[str, Any] = {}
         self._origins: dict[str, str] = {}
@@ -40,6 +43,11 @@ class Metrics:
         """
         lost: dict[str, str] = {}
         found = json_value(metrics, origin, lost)
+        if self.process not in (None, os.getpid()):
+            raise InputError(
+                f"{origin}: a case's metrics are reported by the process that runs it",
+                next_step="Hand them to that process, as multiprocessing's pools do by `return`.",
+            )
         for name, value in found.items():
             known = self.values.get(name, value)
             if type(known) is not type(value) or known != value:
@@ -60,26 +68,40 @@ class Metrics:
 
 
 def json_value(value: Any, where: str, lost: dict[str, str] | None = None) -> Any:
-    """The JSON form of what a target reports: numpy values as Python's, NaN and infinities null.
+    """The JSON form of what a target reports: numpy values as Python's, dates as ISO 8601 writes
+    them, NaN and infinities null.
 
     `where` names the value in messages; `lost` gets the places of what became null.
     *Raises* InputError for what JSON cannot hold.
     """
+    try:
+        return _json_value(value, where, lost)
+    except RecursionError as error:
+        what = "is nested too deeply for JSON, or holds itself"
+        raise InputError(what, where=where) from error
+
+
+def _json_value(value: Any, where: str, lost: dict[str, str] | None) -> Any:
     if isinstance(value, Enum):  # before str and int: many an Enum is one of them, too
-        return json_value(value.value, where, lost)
+        return _json_value(value.value, where, lost)
     if value is None or isinstance(value, bool | int | str | float):
         return _scalar(value, where, lost)
     if isinstance(value, Mapping):
         return _object(value, where, lost)
     if isinstance(value, list | tuple):
-        return [json_value(item, f"{where}[{i}]", lost) for i, item in enumerate(value)]
+        return [_json_value(item, f"{where}[{i}]", lost) for i, item in enumerate(value)]
     if isinstance(value, PurePath):
         return writable(str(value))
-    numpy = sys.modules.get("numpy")  # a numpy value exists only where numpy is loaded
+    # A value of theirs exists only where these are loaded.
+    numpy, datetime = loaded_numpy(), sys.modules.get("datetime")
+    if datetime is not None and isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if numpy is not None and isinstance(value, numpy.datetime64):
+        return str(value)
     if numpy is not None and isinstance(value, numpy.generic | numpy.ndarray):
         plain = value.tolist()
         if not isinstance(plain, numpy.generic):  # a longdouble stays what it is
-            return json_value(plain, where, lost)
+            return _json_value(plain, where, lost)
     raise InputError(f"a {type(value).__name__} is not a JSON value: {value!r:.80}", where=where)
 
 
@@ -105,7 +127,7 @@ def _object(value: Mapping[Any, Any], where: str, lost: dict[str, str] | None) -
         name = _name(key, where)
         if name in found:
             raise InputError(f"two keys of one object are {name!r} in JSON", where=where)
-        found[name] = json_value(item, member(where, name), lost)
+        found[name] = _json_value(item, member(where, name), lost)
     return found
 
 
@@ -115,6 +137,11 @@ def _name(name: Any, where: str) -> str:
     if name is None or isinstance(name, bool | int | float):
         return json.dumps(name)
     raise InputError(f"a JSON object's keys are strings, one is {name!r:.80}", where=where)
+
+
+def losses(lost: Mapping[str, str]) -> list[str]:
+    """What to say of numbers that became null, by their places as `json_value` gives them."""
+    return [f"{where} is {given}, written as null" for where, given in lost.items()]
 
 
 def writable(text: str) -> str:
@@ -128,7 +155,10 @@ def json_document(value: Any) -> bytes:
 
     As `json.dumps(value, indent=2, sort_keys=True)`, which leaves the fast encoder for a slow one.
     """
-    return (_pretty(value, "\n") + "\n").encode()
+    try:
+        return (_pretty(value, "\n") + "\n").encode()
+    except RecursionError as error:
+        raise InputError("a value is nested too deeply for JSON") from error
 
 
 _compact = json.JSONEncoder(ensure_ascii=False).encode

@@ -60,7 +60,7 @@ class Claim:
 
     def release(self) -> None:
         """Give the claim up; its directory goes with it. *Safe to repeat.*"""
-        BEATS.runs.discard(self)
+        BEATS.forget(self)
         gone = self._place.with_name(f".gone.{self._own}")
         with contextlib.suppress(FileNotFoundError):  # taken over, or released before
             os.rename(self.path, gone)

@@ -208,7 +208,7 @@ def _axis(name: str, values: Any) -> Axis:
     lazy = _as_range(values, where)
     if lazy is not None:
         return _LazyAxis(name, lazy)
-    numpy = sys.modules.get("numpy")
+    numpy = ids.loaded_numpy()
     if numpy is not None and isinstance(values, numpy.ndarray):
         if values.ndim != 1 or not (values.dtype.kind in "biu" or values.dtype == numpy.float64):
             _refuse(

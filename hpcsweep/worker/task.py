@@ -227,6 +227,8 @@ class Task:
         if kept and not rundir.publish(self._sweep.path, path, final, run, outcome.status):
             own = attempt_dir(case.case_id, self._attempt.token)
             outcome = replace(outcome, run_dir=own)
+        if outcome.status is Status.COMPLETE:
+            rundir.retire(checkpoints)
         self._end(case, outcome, self._attempt)
         if outcome.status is Status.COMPLETE:
             self._seen[case.case_id] = ids.fingerprint(case.params)

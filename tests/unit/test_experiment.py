@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
 import multiprocessing
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpcsweep import Experiment
+from hpcsweep import Experiment, ExperimentReader, Logbook
 from hpcsweep.errors import IdentityError, InputError, RunExists
 from hpcsweep.files import names
 from hpcsweep.logbook.index import Index
@@ -41,6 +42,12 @@ def test_ids_are_readable(exp: Experiment) -> None:
     log = added(exp, omega=1.0, dt=1e-3, steps=10_000, method="velocity verlet", path="a/b")
     assert log.run_id == "e_dt_0.001_method_velocity_verlet_omega_1_path_a_b_steps_10000"
     assert log.path == exp.runs_dir / f"log_{log.run_id}"
+    # All that a file's name can hold stays, as it was with the ancestor.
+    assert added(exp, glob="a*?", by="σ ~ 1", line="a\nb").run_id == "e_by_σ_~_1_glob_a*?_line_a_b"
+
+
+def test_the_name_of_an_experiment_begins_its_ids(tmp_path: Path) -> None:
+    assert added(Experiment("my sweep", tmp_path), x=1).run_id == "my sweep_x_1"
 
 
 @pytest.mark.parametrize(
@@ -75,9 +82,10 @@ def test_equal_params_are_one_run(exp: Experiment) -> None:
 
 
 def test_long_values_have_an_id(exp: Experiment) -> None:
-    one, two = added(exp, x="a" * 300), added(exp, x="a" * 301)
-    assert one.run_id != two.run_id
-    assert len(one.path.name) < 255
+    for letter in "aσ😀":
+        one, two = added(exp, x=letter * 300), added(exp, x=letter * 301)
+        assert one.run_id != two.run_id
+        assert len(one.path.name.encode()) < 255
 
 
 def test_params_of_any_name(exp: Experiment) -> None:
@@ -156,7 +164,9 @@ def test_a_frame_takes_numbers_of_any_size(exp: Experiment) -> None:
 KILLED = """
 import sys, time
 from hpcsweep import Experiment
-log = Experiment("e", sys.argv[1]).add(x=1)
+exp = Experiment("e", sys.argv[1])
+exp.add(x=0).mark_complete()
+log = exp.add(x=1)
 log.json("metrics", {"y": 1})
 print("ready", flush=True)
 time.sleep(60)
@@ -171,11 +181,75 @@ def test_a_run_that_was_ended_has_its_row_and_begins_again(
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
-        assert exp.to_dataframe()["status"].tolist() == ["initialized"]
+        assert exp.to_dataframe()["status"].tolist() == ["complete", "initialized"]
         assert exp.add(x=1, skip_existing=True) is None
         process.send_signal(number)
-    assert exp.to_dataframe()["status"].tolist() == ["interrupted"]
+    if number == signal.SIGTERM:
+        assert ",interrupted," in exp.index_file.read_text()
+    frame = exp.to_dataframe()
+    assert frame["status"].tolist() == ["complete", "interrupted"]
+    assert frame["y"].tolist()[1] == 1
     assert exp.add(x=1, skip_existing=True) is not None
+
+
+def test_a_run_that_began_again_meanwhile_is_left_alone(
+    exp: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added(exp, x=1).mark_failed("bad")
+    theirs = []
+    real = exp._set_aside  # noqa: SLF001  # between a look at a run and its move
+
+    def somebody_is_quicker(path: Path) -> None:
+        if not theirs:
+            theirs.append(added(Experiment("e", tmp_path), x=1))
+        real(path)
+
+    monkeypatch.setattr(exp, "_set_aside", somebody_is_quicker)
+    assert exp.add(x=1, skip_existing=True) is None
+    theirs[0].mark_complete()
+    assert exp.to_dataframe()["status"].tolist() == ["complete"]
+
+
+def test_a_run_that_is_being_made_is_left_alone(
+    exp: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = exp.runs_dir / "log_e_x_1"
+
+    def meanwhile_made(*_: object) -> str:
+        path.mkdir()
+        return "interrupted"  # as of the metadata that was not there yet
+
+    monkeypatch.setattr("hpcsweep.logbook.experiment.state", meanwhile_made)
+    exp._set_aside(path)  # noqa: SLF001
+    path.mkdir(exist_ok=True)
+    assert names(exp.runs_dir / ".attempts") == []
+
+
+def test_one_of_many_processes_begins_a_run_again(exp: Experiment, scale: Scale) -> None:
+    rounds, barrier = scale(20, 200), FORK.Barrier(4)
+    for x in range(rounds):
+        added(exp, x=x).mark_failed("bad")
+    won = exp.exp_dir / "won"
+
+    def add() -> None:
+        for x in range(rounds):
+            barrier.wait(60)
+            log = exp.add(skip_existing=True, x=x)
+            if log is not None:
+                with won.open("a") as stream:
+                    stream.write(f"{x}\n")
+                log.mark_complete()
+
+    processes = [FORK.Process(target=add) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert sorted(map(int, won.read_text().split())) == list(range(rounds))
+    frame = exp.to_dataframe()
+    assert sorted(frame["run_id"]) == sorted(f"e_x_{x}" for x in range(rounds))
+    assert set(frame["status"]) == {"complete"}
 
 
 def test_a_directory_whose_maker_died_at_once_is_taken(exp: Experiment) -> None:
@@ -191,6 +265,8 @@ def test_checkpoints_survive(exp: Experiment) -> None:
     log.mark_failed("bad")
     assert added(exp, x=1).checkpoint.load() == {"step": 3}
     assert (exp.exp_dir / "checkpoints" / "e_x_1" / "state.checkpoint").exists()
+    added(exp, x=2).mark_complete()  # without one
+    assert names(exp.exp_dir / "checkpoints") == ["e_x_1"]
 
 
 def test_one_of_many_processes_gets_a_run(exp: Experiment, scale: Scale) -> None:
@@ -284,8 +360,58 @@ def test_types_survive(exp: Experiment) -> None:
     assert len(exp.select(c=0.3000001)) == 0
     assert len(exp.select(g=1e20)) == 1
     assert len(exp.select(b=0.0)) == len(exp.select(a=1.0)) == 0
+    assert len(exp.select(e=(1, 2))) == len(exp.select(e=np.array([1, 2]))) == 1
+    assert len(exp.select(e=[1, 3])) == 0
     with pytest.raises(KeyError):
         exp.select(nothing=1)
+
+
+def test_what_a_table_holds_comes_back_as_it_was(exp: Experiment) -> None:
+    given = {"cr": "a\rb", "lf": "a\n", "quote": 'a"b,', "large": 2**70, "self": 1}
+    log = added(exp, **given)
+    log.mark_complete()
+    added(exp, x=1).mark_complete()
+    (row, _) = table(exp)
+    assert {name: row[name] for name in given} == {name: str(one) for name, one in given.items()}
+    frame = exp.to_dataframe()
+    assert {name: frame[name].tolist()[0] for name in given} == given
+    assert len(exp.select(large=2**70)) == len(exp.select(self=1)) == 1
+
+
+def test_an_experiment_that_may_not_be_written_is_read(
+    exp: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added(exp, x=1).mark_complete()
+    refused: list[str] = []
+    real = os.open
+
+    def may_not(path: str, flags: int, *rest: int, **options: Any) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR) and str(path).startswith(str(exp.exp_dir)):
+            refused.append(str(path))
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path, flags, *rest, **options)
+
+    monkeypatch.setattr(os, "open", may_not)
+    reader = ExperimentReader(exp.exp_dir)
+    assert [row["x"] for row in reader.index()] == ["1"]
+    assert "Fields: run_id, x, status" in str(reader)
+    assert Experiment("e", exp.exp_dir.parent).to_dataframe()["x"].tolist() == [1]
+    assert refused
+
+
+def test_the_program_may_change_its_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exp = Experiment("e")
+    log = added(exp, x=1)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    log.json("metrics", {"y": 1})
+    log.mark_complete()
+    added(exp, x=2).mark_complete()
+    assert names(tmp_path / "elsewhere") == []
+    assert exp.to_dataframe()["status"].tolist() == ["complete", "complete"]
 
 
 def test_no_runs_are_an_empty_frame(exp: Experiment) -> None:
@@ -304,6 +430,20 @@ def test_runs_that_were_there_before_are_taken_over(tmp_path: Path) -> None:
     assert [(row["x"], row["status"]) for row in table(exp)] == [
         ("1", "complete"), ("2", "complete"),
     ]  # fmt: skip
+
+
+def test_runs_without_marks_have_rows(exp: Experiment) -> None:
+    added(exp, x=2).mark_complete()
+    with Logbook("by hand", exp.runs_dir, params={"x": 1}) as log:
+        log.metric("y", 3)
+    damaged = Logbook("damaged", exp.runs_dir)
+    (damaged.path / "params.yaml").write_bytes(b"\xff")
+    damaged.mark_failed("bad")
+    rows = {row["run_id"]: (row["x"], row["status"], row["y"]) for row in table(exp)}
+    assert rows == {
+        "by hand": ("1", "complete", "3"), "damaged": ("", "failed", ""),
+        "e_x_2": ("2", "complete", ""),
+    }  # fmt: skip
 
 
 def test_rows_of_removed_runs_go(exp: Experiment) -> None:
@@ -326,7 +466,7 @@ def test_the_index_is_not_made_again_for_every_mark(
 ) -> None:
     made = []
     real = Index.refresh
-    monkeypatch.setattr(Index, "refresh", lambda *a, **k: (made.append(1), real(*a, **k)))
+    monkeypatch.setattr(Index, "refresh", lambda *a, **k: (made.append(1), real(*a, **k))[1])
     for x in range(20):
         added(exp, x=x).mark_complete()
     assert len(made) <= 2

@@ -59,6 +59,27 @@ def test_a_figure_says_what_it_shows(tmp_path: Path, drawn: list[Figure], suffix
     assert len(plane.collections) == 2  # the bands
 
 
+def test_no_legend_lies_on_the_lines(tmp_path: Path, drawn: list[Figure]) -> None:
+    draw(ROWS, Axes(x="x", y="y", by="k"), tmp_path / "a.png")
+    (plane,) = drawn[0].axes
+    legend = plane.get_legend()
+    assert legend is not None
+    assert legend.get_window_extent().x0 >= plane.get_window_extent().x1
+
+
+@pytest.mark.parametrize(("last", "label"), [(30, "20"), (3, "2.5"), (1.2, "1.1")])
+def test_few_decades_have_numbers(
+    tmp_path: Path, drawn: list[Figure], last: float, label: str
+) -> None:
+    rows = [{"x": 1, "y": 1}, {"x": 2, "y": last}]
+    draw(rows, Axes(x="x", y="y", log=("y",)), tmp_path / "a.png")
+    low, high = drawn[0].axes[0].get_ylim()
+    labels = drawn[0].axes[0].get_yticklabels()
+    shown = [one.get_text() for one in labels if low <= one.get_position()[1] <= high]
+    assert {"1", label} <= set(shown)
+    assert [float(one) for one in shown] == sorted({float(one) for one in shown})
+
+
 def test_many_lines_have_a_scale_of_colours(tmp_path: Path, drawn: list[Figure]) -> None:
     rows = [{"x": x, "y": x * k, "k": k} for x in (1, 2) for k in range(12)]
     draw(rows, Axes(x="x", y="y", by="k"), tmp_path / "a.png")

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 import threading
+from datetime import UTC, date, datetime
 from enum import Enum, IntEnum
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,9 +20,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcsweep import yamltext
+from hpcsweep import grid, ids, yamltext
 from hpcsweep.errors import InputError, SweepError
 from hpcsweep.logbook import Logbook
+from hpcsweep.logbook.checkpoint import Checkpoint
 from hpcsweep.logbook.values import json_document, json_value
 from hpcsweep.logbook.yamlwrite import params_yaml
 
@@ -140,6 +145,33 @@ def test_threads_do_not_mix_their_lines(log: Logbook) -> None:
 # --- metrics -------------------------------------------------------------------------------------
 
 
+def test_what_holds_itself_is_no_json(log: Logbook) -> None:
+    cycle: list[Any] = []
+    cycle.append({"x": cycle})
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (cycle, deep):
+        with pytest.raises(InputError, match="holds itself"):
+            log.json("x", value)
+    assert not (path_of(log) / "artifacts").exists()
+
+
+def test_while_a_thread_imports_numpy_no_value_is_one_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    beginning = ModuleType("numpy")
+    beginning.__spec__ = ModuleSpec("numpy", None)
+    monkeypatch.setattr(beginning.__spec__, "_initializing", True, raising=False)
+    monkeypatch.setitem(sys.modules, "numpy", beginning)
+    with pytest.raises(InputError):
+        json_value(object(), "x")
+    with pytest.raises(InputError):
+        ids.plain(object(), "x")
+    Checkpoint(tmp_path).save({"x": 1})
+    assert len(grid(x=[1, 2])) == 2
+
+
 def test_metrics_are_a_union(log: Logbook) -> None:
     log.metric("a", 1)
     log.json("metrics", {"a": 1, "b": np.float64(0.5)})
@@ -207,6 +239,9 @@ class Level(IntEnum):
         ((1, (2, 3)), [1, [2, 3]]),
         ({"a": {"b": ()}}, {"a": {"b": []}}),
         (Path("/a/b"), "/a/b"),
+        (date(2026, 1, 31), "2026-01-31"),
+        (datetime(2026, 1, 31, 12, tzinfo=UTC), "2026-01-31T12:00:00+00:00"),
+        (np.datetime64("2026-01-31T12:00", "ns"), "2026-01-31T12:00:00.000000000"),
         (Level.LOW, 2),
         (Colour.RED, 1),
         ({3: 1, None: 2, "a": 3}, {"3": 1, "null": 2, "a": 3}),
@@ -228,7 +263,6 @@ def test_what_json_can_hold(value: Any, plain: Any) -> None:
         ({"a": [0, {"b": 1j}]}, "x.a[1].b"),
         (b"bytes", "x"),
         ([object()], "x[0]"),
-        (np.datetime64("2026-01-01"), "x"),
         pytest.param(1 << 20_000, "x", id="a large int"),
         ({"a": {(3,): 1}}, "x.a"),
         ({"a": {3: 1, "3": 2}}, "x.a"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import logging
 import math
@@ -79,6 +81,27 @@ def test_files_keys_and_lines(tmp_path: Path) -> None:
         "Saved bytes raw.bin in artifacts/raw.bin",
         "Marked complete",
     ]
+
+
+@pytest.mark.parametrize("params", [{"x": object()}, [1], "omega"])
+def test_a_run_that_cannot_begin_is_not_there(tmp_path: Path, params: Any) -> None:
+    with pytest.raises(InputError):
+        Logbook("a", tmp_path, params=params)
+    assert Logbook("a", tmp_path, params={"x": 1}).params["x"] == 1
+
+
+def test_nor_is_one_for_which_the_disk_was_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(SweepError, match="No space"):
+            Logbook("a", tmp_path)
+    assert names(tmp_path) == []
+    Logbook("a", tmp_path)
 
 
 def test_directories_are_made_at_once_on_request(tmp_path: Path) -> None:
@@ -231,6 +254,38 @@ def test_a_signal_ends_a_run_as_interrupted(tmp_path: Path, number: signal.Signa
     found = meta(tmp_path / "log_a")
     assert (found["status"], found["failure_reason"]) == ("interrupted", number.name)
     assert json.loads((tmp_path / "log_a/artifacts/metrics.json").read_text()) == {"half": 1}
+
+
+BUSY = """
+import sys, threading, time
+from hpcsweep import Logbook
+# What ends the process takes its time, too, so that the thread goes on.
+log = Logbook("a", sys.argv[1], callback=lambda log: time.sleep(1))
+real = log.place.read
+
+def slow(name):
+    found = real(name)
+    print("ready", flush=True)
+    time.sleep(0.2)
+    return found
+
+log.place.read = slow
+thread = threading.Thread(target=log.meta, kwargs={"k": 1})
+thread.start()
+thread.join()
+time.sleep(60)
+"""
+
+
+def test_no_thread_takes_the_last_word_back(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", BUSY, str(tmp_path)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == -signal.SIGTERM
+    found = meta(tmp_path / "log_a")
+    assert (found["status"], found["failure_reason"], found["k"]) == ("interrupted", "SIGTERM", 1)
 
 
 def test_a_handler_of_the_users_stays(tmp_path: Path) -> None:
@@ -510,11 +565,82 @@ def test_metrics_with_steps_are_a_table(tmp_path: Path) -> None:
         log.metric("loss", [1, 2], step=4)
 
 
+def test_threads_and_forks_report_into_one_file(tmp_path: Path, scale: Scale) -> None:
+    for number in range(scale(20, 200)):
+        log = Logbook(str(number), tmp_path)
+        barrier = threading.Barrier(4)
+
+        def report(who: int, log: Logbook = log, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            log.metric("m", who, step=who)
+            log.metric(f"m{who}", who)
+
+        child = FORK.Process(target=log.metric, args=("child", 5))
+        child.start()
+        threads = [threading.Thread(target=report, args=(who,)) for who in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        child.join()
+        run = LogReader(log.path)
+        assert sorted(run.steps) == [("m", who, who) for who in range(4)]
+        assert run.metrics == {"child": 5, "m0": 0, "m1": 1, "m2": 2, "m3": 3}
+
+
+def test_metrics_are_those_of_both_ways(tmp_path: Path) -> None:
+    log = Logbook("a", tmp_path)
+    log.metric("before", 1)
+    log.json("metrics", {"energy": 2})
+    assert LogReader(log.path).metrics == {"before": 1, "energy": 2}
+    log.metric("after", 3)
+    log.save_json("metrics", {"energy": 4})
+    assert LogReader(log.path).metrics == {"before": 1, "energy": 4, "after": 3}
+
+
+def test_no_number_becomes_null_in_silence(tmp_path: Path) -> None:
+    log = Logbook("a", tmp_path, params={"a": math.nan})
+    log.params(b=math.inf)
+    log.save_params({"c": math.nan})
+    log.save_json("d", {"d": math.nan})
+    log.save_json("e", {"e": math.nan}, category="other")
+    log.json("metrics", {"f": math.nan})
+    log.metric("g", math.nan)
+    log.meta(h=math.nan, i=None)
+    for step in range(3):
+        log.metric("j", math.nan, step=step)
+    told = re.findall(r"WARNING (\S+) is (?:nan|inf)", log.log_path.read_text())
+    wanted = ["params.a", "params.b", "params.c", "d.d", "e.e", "metrics.f", "log.metric.g"]
+    assert told == [*wanted, "metadata.h", "j"]
+    found = meta(log.path)
+    assert found["h"] is found["i"] is None
+    assert LogReader(log.path).metrics == {"f": None, "g": None}
+    assert LogReader(log.path).steps == [("j", step, None) for step in range(3)]
+
+
+def test_handlers_of_the_program_hear_what_is_logged(tmp_path: Path) -> None:
+    log = Logbook("a", tmp_path)
+    heard = io.StringIO()
+    log.logger.addHandler(logging.StreamHandler(heard))
+    log.info("to both")
+    log.logger.info("by %s", "logger")
+    log.debug("below INFO")
+    log.json("x", 1)
+    assert heard.getvalue().splitlines() == [
+        "to both", "by logger", "Saved JSON x in artifacts/x.json"
+    ]  # fmt: skip
+    lines = log.log_path.read_text().splitlines()
+    assert [line.partition("] ")[2] for line in lines[1:]] == [
+        "INFO to both", "INFO by logger", "DEBUG below INFO",
+        "INFO Saved JSON x in artifacts/x.json",
+    ]  # fmt: skip
+
+
 def test_steps_come_back_as_they_were_given(tmp_path: Path) -> None:
     log = Logbook("a", tmp_path)
     given = [
         ("loss", 0, 0.1), ("loss", 1.5, 1e-300), ("n", 2, 3), ("ok", 3, True), ("odd,\nname", 4, 1),
-        ("line\u2028end", 5, 2), ("none", 6, None), ("word", 7, "fine"),
+        ("line\u2028end", 5, 2), ("a\rb", 5, 2), ("none", 6, None), ("word", 7, "fine"),
     ]  # fmt: skip
     for name, step, value in given:
         log.metric(name, value, step=step)
@@ -571,6 +697,11 @@ def test_figures_and_frames(tmp_path: Path) -> None:
     assert pd.read_parquet(log.datadir / "table.parquet").equals(frame)
     with pytest.raises(InputError, match="no pandas frame"):
         log.dataframe("table", [1])
+    with pytest.raises(InputError, match="Parquet cannot"):
+        log.dataframe("table", pd.DataFrame({"a": [1, "x"]}))
+    with pytest.raises(InputError, match="no matplotlib figure"):
+        log.plot("line", 3)
+    assert pd.read_parquet(log.datadir / "table.parquet").equals(frame)
 
 
 def test_without_pyarrow_a_frame_is_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -579,6 +710,8 @@ def test_without_pyarrow_a_frame_is_csv(tmp_path: Path, monkeypatch: pytest.Monk
     log.dataframe("table", pd.DataFrame({"a": [1], "b": ["x,y"]}))
     assert (log.datadir / "table.csv").read_text() == 'a,b\n1,"x,y"\n'
     assert "Saved dataframe table in data/table.csv" in log.log_path.read_text()
+    log.dataframe("table", pd.DataFrame({"a": [1]}, index=pd.Index([0.5], name="t")))
+    assert (log.datadir / "table.csv").read_text() == "t,a\n0.5,1\n"
 
 
 def test_without_matplotlib_it_says_how_to_get_it(
@@ -615,6 +748,16 @@ def test_a_checkpoint_survives_attempts(tmp_path: Path) -> None:
         log.checkpoint.path("../x")
 
 
+def test_who_overwrites_a_complete_run_begins_anew(tmp_path: Path) -> None:
+    for version in range(3):
+        log = Logbook("a", tmp_path, overwrite=True)
+        assert log.checkpoint.load() is None
+        log.checkpoint.save({"version": version})
+        log.mark_complete()
+    kept = tmp_path / "checkpoints" / ".a.complete" / "state.checkpoint"
+    assert json.loads(kept.read_text()) == {"version": 2}
+
+
 def test_a_run_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hpcsweep.logbook.life.BEAT_S", 0.01)
 
@@ -627,5 +770,32 @@ def test_a_run_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     beats, run = Beats(), Run()
     beats.look_after(run)
     wait_until(lambda: (tmp_path / "metadata.json").stat().st_mtime > 0, 30, "a beat")
-    beats.runs.discard(run)
+    beats.forget(run)
     wait_until(lambda: threading.active_count() <= threads, 30, "the end of the thread")
+
+
+def test_a_run_that_ends_meanwhile_does_not_end_the_beats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpcsweep.logbook.life.BEAT_S", 0.01)
+    looked, forgotten = threading.Event(), threading.Event()
+
+    class Run:
+        @property
+        def path(self) -> Path:
+            looked.set()
+            forgotten.wait(0.2)  # it takes its time, so that another one can end
+            return tmp_path
+
+    beats, runs = Beats(), [Run() for _ in range(3)]
+    for run in runs:
+        beats.look_after(run)
+    assert looked.wait(30)
+    assert not beats.forget(runs[0])
+    forgotten.set()
+    (tmp_path / "metadata.json").touch()
+    os.utime(tmp_path / "metadata.json", (0, 0))
+    wait_until(lambda: (tmp_path / "metadata.json").stat().st_mtime > 0, 30, "a beat")
+    assert not beats.forget(runs[1])
+    assert beats.forget(runs[2])
+    wait_until(lambda: beats._thread is None, 30, "the end of the thread")  # noqa: SLF001

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -17,15 +18,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcsweep import ExperimentReader
+from hpcsweep import Experiment, ExperimentReader
 from hpcsweep.caselogs import case_logs
 from hpcsweep.errors import InputError, RunMissing, SweepError
 from hpcsweep.files import names
-from hpcsweep.logbook.packs import PackWriter, Place, packed, run_member, runs_of, unpacked
+from hpcsweep.logbook.packs import (
+    COPY_BYTES,
+    PackedFiles,
+    PackWriter,
+    Place,
+    packed,
+    run_member,
+    runs_of,
+)
 from hpcsweep.logbook.reader import LogReader
+from hpcsweep.logbook.run import Run
+from hpcsweep.logbook.spool import Spool
 from hpcsweep.logbook.tar import header, member, members
+from hpcsweep.records import Attempt, Outcome, ParamCase, Status
 from hpcsweep.sources import grid
-from hpcsweep.unpack import unpack
+from hpcsweep.unpack import unpack, unpacked
 from tests.support.fixtures import Scale
 from tests.support.sweeps import MadeSweep
 from tests.support.wait import wait_until
@@ -224,6 +236,13 @@ def check_reader(reader: ExperimentReader, made: MadeSweep) -> None:
     assert "bad" in runs[2].meta["failure_reason"]
     assert reader.params == {run.run_id: run.params for run in runs.values()}
     assert set(reader.to_dataframe()["x"]) == {0, 1, 2, 3}
+    # A sweep is an experiment, too.
+    found = Experiment(made.path.name, made.path.parent).select(status="complete")
+    assert (found["x"].tolist(), found["z"].tolist()) == ([0, 1], [0, 2])
+    rows = {row["run_id"]: row["status"] for row in reader.index()}
+    assert rows == {run.run_id: run.status for run in runs.values()}
+    with (made.path / "index.csv").open(newline="") as stream:
+        assert {row["run_id"]: row["status"] for row in csv.DictReader(stream)} == rows
     assert made.source.n_cases == len(reader)
 
 
@@ -235,7 +254,7 @@ def test_readers_see_no_difference(made: MadeSweep, runs: str) -> None:
     assert (made.path / "runs" / "packs").exists() == (runs == "packed")
     check_reader(ExperimentReader(made.path), made)
     assert names(made.path / "checkpoints") == sorted(
-        made.source[index].case_id for index in (0, 1)
+        f".{made.source[index].case_id}.complete" for index in (0, 1)
     )
     logs = case_logs(made.directory, "1")
     texts = dict(logs.texts)
@@ -371,10 +390,35 @@ def test_a_task_that_is_ended_goes_on_in_another_pack(
 
 
 def test_a_large_file_goes_through_in_pieces(tmp_path: Path) -> None:
-    python = "def run(x, log):\n    log.bytes('big', bytes(5_000_000) + b'end')\n"
+    python = (
+        "def run(x, log):\n    log.bytes('big', bytes(5_000_000) + b'end')\n"
+        "    print('y' * 3_000_000)\n"
+    )
     made = MadeSweep(tmp_path, grid(x=[0]), python=python)
     made.plan(runs="packed")
     made.run()
     (run,) = ExperimentReader(made.path)
     assert run.read("artifacts/big") == bytes(5_000_000) + b"end"
     assert np.frombuffer(run.read("artifacts/big"), np.uint8).size == 5_000_003
+    (restored,) = unpack(made.directory)
+    assert (restored / "artifacts" / "big").read_bytes() == bytes(5_000_000) + b"end"
+    assert (restored / "stdout.txt").read_text() == "y" * 3_000_000 + "\n"
+    assert isinstance(run.files, PackedFiles)
+    assert max(map(len, run.files.pieces("artifacts/big"))) <= COPY_BYTES
+
+
+def test_what_a_case_printed_is_never_held_whole(tmp_path: Path) -> None:
+    spool = Spool.make(str(tmp_path))
+    os.write(spool.out, bytes(3 * COPY_BYTES))
+    case = ParamCase(index=0, params={}, case_id="0" * 16)
+    attempt = Attempt(generation=0, submission=1, restart=0, token="a" * 16)
+    run = Run(run_id="x", case=case, attempt=attempt, chunk=0, manifest="f", seed=1, host="n")
+    outcome = Outcome(status=Status.COMPLETE)
+    pieces = list(spool.pieces(run, outcome))
+    assert max(len(piece) for piece in pieces if isinstance(piece, bytes)) < COPY_BYTES
+    PackWriter(tmp_path / "0.a.tar").append("x", "", pieces)
+    (found,) = runs_of(tmp_path / "0.a.tar")
+    assert found.read("stdout.txt") == bytes(3 * COPY_BYTES)
+    spool.restore(run, outcome, tmp_path / "plain")
+    assert (tmp_path / "plain" / "stdout.txt").read_bytes() == bytes(3 * COPY_BYTES)
+    spool.close()

@@ -94,7 +94,7 @@ def test_parameter_sweeps_with_the_names_of_0_1(home: str) -> None:
 def test_all_names_of_0_1() -> None:
     from hpcsweep.compat import Logbook  # noqa: PLC0415  # as the page does
 
-    log = Logbook("a", params={"omega": 1.0}, overwrite=True)
+    log = Logbook("a", params={"omega": 1.0}, overwrite=True, preallocate=False)
     assert log.current_status() == "initialized"
     assert log.elapsed() >= 0
     assert float(log.elapsed) >= 0
@@ -103,12 +103,17 @@ def test_all_names_of_0_1() -> None:
     log.log("hello")
     log.save_arrays("b", category="extra", x=[1])
     log.save_json("c", {"y": 1}, category="diagnostics")
-    log.save_text("d", "text")
+    log.save_text(name="d", text="text")
+    log.info(msg="keywords are theirs, too")
     log.save_bytes("e.bin", b"\0", category="raw")
     log.save_pickle("f", [1])
     log.artifact_path("deep", "g.txt").write_text("g")
     assert log.exists("deep/g.txt")
+    assert log.exists("deep")
     assert not log.exists("deep/none.txt")
+    assert not log.exists("nowhere/none.txt")
+    assert log.artifact_path("nowhere", "h.txt", create=False) == log.path / "nowhere" / "h.txt"
+    assert not (log.path / "nowhere").exists()
     log.mark_complete()
     files = {str(one.relative_to(log.path)) for one in log.path.rglob("*") if one.is_file()}
     assert files == {

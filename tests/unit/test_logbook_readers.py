@@ -114,12 +114,13 @@ def test_runs_by_id_and_by_number(exp: Experiment) -> None:
     assert reader.meta["e_x_2"]["status"] == "complete"
     assert reader.metrics["e_x_2"] == {"y": 4}
     assert "e_x_2" in reader
+    assert reader.index_path == exp.index_file
     assert [row["y"] for row in reader.index()] == ["2", "4", "20"]
     assert reader.to_dataframe()["y"].tolist() == [2, 4, 20]
     for wrong, error in ((3, IndexError), (-1, IndexError), ("none", KeyError), (1.5, TypeError)):
         with pytest.raises(error):
             reader[wrong]  # type: ignore[index]
-    for outside in ("../e", "..", "x/../../../e"):
+    for outside in ("../e", "..", "x/../../../e", "x" * 5000, "\0"):
         with pytest.raises(KeyError):
             reader[outside]
 
@@ -132,6 +133,17 @@ def test_one_damaged_run_spoils_no_other(exp: Experiment) -> None:
     assert reader.meta["e_x_1"]["status"] == "complete"
     assert "- e_x_2: unknown" in str(reader)
     assert "- e_x_10: complete" in str(reader)
+
+
+@pytest.mark.parametrize("pid", ["12", 10**30, None, [1]])
+def test_a_process_that_is_none_is_not_alive(exp: Experiment, pid: object) -> None:
+    path = exp.runs_dir / "log_e_x_2" / "metadata.json"
+    found = json.loads(path.read_text()) | {"status": "initialized", "pid": pid}
+    path.write_text(json.dumps(found))
+    os.utime(path, (0, 0))
+    os.utime(path.with_name("log.txt"), (0, 0))
+    os.utime(path.parent, (0, 0))
+    assert ExperimentReader(exp.exp_dir)["e_x_2"].status == "interrupted"
 
 
 def test_a_run_by_its_id_looks_at_no_other(

@@ -103,8 +103,33 @@ def test_a_checkpoint_survives_the_attempt(
     made.run(restart=1)
     assert (tmp_path / "begun").read_text().split() == ["0", "5"]
     case_id = made.source[0].case_id
-    saved = made.path / "checkpoints" / case_id / "state.checkpoint"
+    saved = made.path / "checkpoints" / f".{case_id}.complete" / "state.checkpoint"
     assert json.loads(saved.read_text()) == {"step": 10}
+    # It is complete: who asks for it once more wants the answer of the code as it is by now.
+    made.plan(runs=runs, generation=1)
+    made.run(submission=2)
+    assert (tmp_path / "begun").read_text().split() == ["0", "5", "0"]
+
+
+FORKS = """
+import os
+
+def run(x, log):
+    if not os.fork():
+        try:
+            log.metric("y", x)
+        except ValueError as error:
+            print(error, flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+def test_metrics_of_forks_are_not_lost_in_silence(tmp_path: Path) -> None:
+    made = MadeSweep(tmp_path, grid(x=[7]), python=FORKS)
+    made.plan()
+    made.run()
+    assert "reported by the process that runs it" in (made.run_dir(0) / "stdout.txt").read_text()
 
 
 def test_a_command_finds_the_place_of_its_checkpoints(tmp_path: Path) -> None:
@@ -114,4 +139,5 @@ def test_a_command_finds_the_place_of_its_checkpoints(tmp_path: Path) -> None:
     made.run()
     found: dict[str, Any] = made.ends()[0]
     assert found["status"] == "complete"
-    assert (made.path / "checkpoints" / made.source[0].case_id / "state").read_text() == "1\n"
+    kept = made.path / "checkpoints" / f".{made.source[0].case_id}.complete"
+    assert (kept / "state").read_text() == "1\n"

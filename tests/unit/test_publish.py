@@ -9,12 +9,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hpcsweep import ExperimentReader
 from hpcsweep.logbook import run as rundir
 from hpcsweep.logbook.run import Run
 from hpcsweep.plan import attempt_dir
@@ -96,6 +98,43 @@ def test_the_higher_attempt_has_the_place(tmp_path: Path, low: int, high: int) -
             won = rundir.publish(sweep, source, sweep / "runs/log_x", run, outcome.status)
             assert won is (which == high or order[0] == which)
         assert tokens(sweep) == (RANKED[high][0]["token"], {RANKED[low][0]["token"]})
+
+
+def test_a_kill_between_two_renames_hides_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = f"x=1-{CASE.case_id}"
+    final = tmp_path / "runs" / f"log_{run_id}"
+    for fields, outcome in (RANKED[0], RANKED[4]):
+        run = replace(make_run(**fields), run_id=run_id)
+        source = finished(tmp_path, run, outcome)
+        if outcome is FAILED:
+            assert rundir.publish(tmp_path, source, final, run, outcome.status)
+    begun = attempt_dir(CASE.case_id, "f" * 16)
+    rundir.begin(tmp_path / begun, replace(make_run(token="f" * 16), run_id=run_id), "2026-01-01")
+    real, renamed = Path.rename, []
+
+    def killed_after_the_first(self: Path, target: Path) -> Path:
+        if renamed:
+            raise KeyboardInterrupt
+        moved = real(self, target)
+        renamed.append(target)
+        return moved
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed_after_the_first)
+        with pytest.raises(KeyboardInterrupt):
+            rundir.publish(tmp_path, source, final, run, Status.COMPLETE)
+    assert renamed
+    assert not final.exists()
+    reader = ExperimentReader(tmp_path)
+    assert reader.ids == [run_id]
+    assert reader[run_id].meta["token"] == "c" * 16
+    assert reader.params == {run_id: {"x": 1}}
+    assert [row["status"] for row in reader.index()] == ["complete"]
+    # Its place is what counts once it has one again.
+    rundir.publish(tmp_path, source, final, run, Status.COMPLETE)
+    assert [one.files.home for one in ExperimentReader(tmp_path)] == [final]
 
 
 def test_an_attempt_that_somebody_else_published(tmp_path: Path) -> None:

@@ -27,6 +27,10 @@ CANARY = "hunter2"
         ("PGPASSWORD=hunter2 psql", "PGPASSWORD=*** psql"),
         ("{'password': 'hunter2', 'port': 1}", "{'password': ***, 'port': 1}"),
         ('{"password": "hunter2"}', '{"password": ***}'),
+        ('+API_KEY = "hunter2"', "+API_KEY = ***"),
+        ("AWS_SECRET_ACCESS_KEY=hunter2 sbatch", "AWS_SECRET_ACCESS_KEY=*** sbatch"),
+        ("{'client_secret': 'hunter2'}", "{'client_secret': ***}"),
+        ("export GITHUB_TOKEN=hunter2", "export GITHUB_TOKEN=***"),
     ],
 )  # fmt: skip
 def test_passwords_are_hidden(text: str, expected: str) -> None:
@@ -41,6 +45,7 @@ def test_passwords_are_hidden(text: str, expected: str) -> None:
         "postgresql:///?service=sweeps",
         "https://example.org:8080/path",
         'FATAL: password authentication failed for user "me"',
+        "token=0123 of a task, eos_token = '</s>', key = 3, secrets = [1]",
         "check .pgpass (mode 0600), PGPASSFILE=/home/me/pgpass",
         "",
     ],

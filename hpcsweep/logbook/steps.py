@@ -1,0 +1,40 @@
+"""Metrics with steps: a table beside the metrics of a run, one row for each that is reported."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from hpcsweep.errors import InputError
+from hpcsweep.logbook.libraries import csv_line
+from hpcsweep.logbook.values import json_value
+
+if TYPE_CHECKING:
+    from hpcsweep.logbook.logbook import Logbook
+
+STEPS = "artifacts/metrics_steps.csv"
+_HEAD = b"name,step,value\n"
+
+
+class Steps:
+    """The stepped metrics of one Logbook."""
+
+    def __init__(self) -> None:
+        # Whether the table has its head.
+        self._begun = False
+        # Metrics that were no finite numbers.
+        self._lost: set[str] = set()
+
+    def add(self, log: Logbook, name: str, step: float, value: Any) -> None:
+        """Add a row. *Raises* InputError for what is no single value."""
+        lost: dict[str, str] = {}
+        plain = json_value(value, name, lost), json_value(step, "step")
+        if any(isinstance(one, dict | list) for one in plain):
+            raise InputError(f"metric {name!r} at step {step!r} is no single value: {value!r:.80}")
+        words = [json.dumps(one) if isinstance(one, bool) else one for one in plain]
+        row = csv_line([name, words[1], words[0]]).encode()
+        log.place.append(STEPS, row, head=b"" if self._begun else _HEAD)
+        self._begun = True
+        if lost and name not in self._lost:  # what diverged once goes on so
+            self._lost.add(name)
+            log.note(f"{name} is {lost[name]} at step {step}, written as null", "WARNING")
