@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep import emulator
-from hpcsweep.cluster.slurm import Slurm
+from hpcsweep.cluster.seam import Cluster
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.emulator import Fault
 from hpcsweep.errors import ClusterError, ClusterUnavailable, SweepError
@@ -77,7 +77,7 @@ _ENDED = ("complete", "failed")
 
 def run(
     wish: Wish,
-    cluster: Slurm,
+    cluster: Cluster,
     settings: Settings,
     seed: int,
     say: Callable[[str], None],
@@ -104,7 +104,7 @@ def run(
 
 
 def _until_done(
-    wish: Wish, cluster: Slurm, settings: Settings, say: Callable[[str], None]
+    wish: Wish, cluster: Cluster, settings: Settings, say: Callable[[str], None]
 ) -> tuple[int, Summary]:
     summary: Summary | None = None
     for number in range(1, _ROUNDS + 1):

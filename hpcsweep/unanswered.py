@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep import connect
-from hpcsweep.cluster.slurm import Slurm
+from hpcsweep.cluster.seam import Cluster
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.files import json_bytes, names, write_new
 from hpcsweep.ids import slug
@@ -24,7 +24,7 @@ def job_name(name: str, key: str, submission: int, part: int) -> str:
 
 
 def resolve_unanswered(
-    sweep: SweepDirectory, cluster: Slurm, settings: Settings, say: Callable[[str], None]
+    sweep: SweepDirectory, cluster: Cluster, settings: Settings, say: Callable[[str], None]
 ) -> None:
     """Find out what became of every part with an intent and no job id.
 
@@ -52,7 +52,7 @@ def resolve_unanswered(
 
 
 def _found_out(
-    sweep: SweepDirectory, number: int, part: Part, intent: dict[str, Any], cluster: Slurm,
+    sweep: SweepDirectory, number: int, part: Part, intent: dict[str, Any], cluster: Cluster,
     settings: Settings, say: Callable[[str], None],
 ) -> tuple[str, dict[str, Any]]:  # fmt: skip
     """The name and content of the file that answers an intent."""

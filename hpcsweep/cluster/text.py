@@ -17,6 +17,8 @@ Element = tuple[str, int]
 
 # What squeue and scontrol say of an id that the controller has forgotten (after MinJobAge).
 FORGOTTEN = "Invalid job id specified"
+# squeue's task id of a job that is no array: submitit hands a single chunk in as such.
+NO_ARRAY = "N/A"
 # sacct, where a site keeps no accounting.
 NO_ACCOUNTING = "accounting storage is disabled"
 
@@ -73,12 +75,12 @@ def squeue_by_name(names: Iterable[str]) -> list[str]:
 
 
 def elements(stdout: str) -> dict[Element, str]:
-    """The state of each element from `squeue`."""
+    """The state of each element from `squeue`; a job that is no array is its element 0."""
     found = {}
     for line in stdout.splitlines():
         base, task, state = (*line.split("|"), "", "")[:3]
-        if base.isdigit() and task.isdigit():
-            found[base, int(task)] = state
+        if base.isdigit() and (task.isdigit() or task == NO_ARRAY):
+            found[base, 0 if task == NO_ARRAY else int(task)] = state
     return found
 
 
@@ -120,7 +122,7 @@ class Row:
 
 
 def accounting(stdout: str) -> list[Row]:
-    """The rows about array elements from `sacct`.
+    """The rows about array elements from `sacct`; a job that is no array is its element 0.
 
     A row called `allocation` is a phantom of the first seconds, whatever its state says. A row
     whose End is Unknown is not over, even where its state is: it is being replayed after the
@@ -130,12 +132,13 @@ def accounting(stdout: str) -> list[Row]:
     for line in stdout.splitlines():
         # A job's name may hold `|`: the state and the end are the last two fields.
         fields = line.split("|")
-        base, _, tasks = fields[0].partition("_")
-        if len(fields) < 4 or not base.isdigit() or not tasks:
+        base, is_array, tasks = fields[0].partition("_")
+        if len(fields) < 4 or not base.isdigit():
             continue
         name, state, end = "|".join(fields[1:-2]), fields[-2], fields[-1]
         is_final = name != "allocation" and end not in ("", "Unknown", "None")
-        rows.append(Row(base, tuple(expand(tasks)), state, is_final))
+        elements = tuple(expand(tasks)) if is_array else (0,)
+        rows.append(Row(base, elements, state, is_final))
     return rows
 
 
