@@ -38,6 +38,10 @@ KILL_WAIT_S = 30.0
 class SlurmBySubmitit(Slurm):
     """A Slurm whose arrays submitit hands in."""
 
+    @property
+    def _alone(self) -> bool:
+        return True
+
     def ready(self, options: Mapping[str, str], throttle: int) -> list[str]:
         """Refuse what would mean something else to submitit. *Raises* InputError."""
         return _ready(self, options, throttle, self.timeout_s)

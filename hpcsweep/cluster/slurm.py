@@ -45,6 +45,11 @@ class Slurm:
     state_dir: str = ""
 
     @property
+    def _alone(self) -> bool:
+        """Whether a single chunk is handed in as a job that is no array."""
+        return False
+
+    @property
     def address(self) -> str:
         """What leads to it from here, without asking: by another one it may be another cluster."""
         environment = process.clean_environment(self.environment, frozenset())
@@ -100,7 +105,7 @@ class Slurm:
             # One unknown id is an error to squeue, several are none at all.
             if answer.returncode != 0 and text.FORGOTTEN not in answer.stderr:
                 raise ClusterUnavailable(f"squeue: {answer.said}")
-            found |= text.elements(answer.stdout)
+            found |= text.elements(answer.stdout, alone=self._alone)
         return found
 
     def accounting(self, job_ids: Sequence[str]) -> list[text.Row] | None:
@@ -110,7 +115,8 @@ class Slurm:
             answer = self._ask(text.sacct(some), self.timeout_s)
             if text.NO_ACCOUNTING in answer.stderr:
                 return None
-            rows.extend(text.accounting(self._good(answer, "sacct").stdout))
+            stdout = self._good(answer, "sacct").stdout
+            rows.extend(text.accounting(stdout, alone=self._alone))
         return rows
 
     def find(self, name: str, since: str) -> str | None:

@@ -74,13 +74,15 @@ def squeue_by_name(names: Iterable[str]) -> list[str]:
     return ["squeue", "-h", "-t", "all", "-o", "%F|%j", "--name", ",".join(names)]
 
 
-def elements(stdout: str) -> dict[Element, str]:
-    """The state of each element from `squeue`; a job that is no array is its element 0."""
+def elements(stdout: str, *, alone: bool = False) -> dict[Element, str]:
+    """The state of each element from `squeue`; with `alone`, a job that is no array is one."""
     found = {}
     for line in stdout.splitlines():
         base, task, state = (*line.split("|"), "", "")[:3]
-        if base.isdigit() and (task.isdigit() or task == NO_ARRAY):
-            found[base, 0 if task == NO_ARRAY else int(task)] = state
+        if alone and task == NO_ARRAY:
+            task = "0"
+        if base.isdigit() and task.isdigit():
+            found[base, int(task)] = state
     return found
 
 
@@ -121,8 +123,8 @@ class Row:
     is_final: bool
 
 
-def accounting(stdout: str) -> list[Row]:
-    """The rows about array elements from `sacct`; a job that is no array is its element 0.
+def accounting(stdout: str, *, alone: bool = False) -> list[Row]:
+    """The rows about array elements from `sacct`; with `alone`, a job that is no array is one.
 
     A row called `allocation` is a phantom of the first seconds, whatever its state says. A row
     whose End is Unknown is not over, even where its state is: it is being replayed after the
@@ -132,13 +134,14 @@ def accounting(stdout: str) -> list[Row]:
     for line in stdout.splitlines():
         # A job's name may hold `|`: the state and the end are the last two fields.
         fields = line.split("|")
-        base, is_array, tasks = fields[0].partition("_")
-        if len(fields) < 4 or not base.isdigit():
+        base, _, tasks = fields[0].partition("_")
+        if alone and fields[0] == base:
+            tasks = "0"
+        if len(fields) < 4 or not base.isdigit() or not tasks:
             continue
         name, state, end = "|".join(fields[1:-2]), fields[-2], fields[-1]
         is_final = name != "allocation" and end not in ("", "Unknown", "None")
-        elements = tuple(expand(tasks)) if is_array else (0,)
-        rows.append(Row(base, elements, state, is_final))
+        rows.append(Row(base, tuple(expand(tasks)), state, is_final))
     return rows
 
 

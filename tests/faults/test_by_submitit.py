@@ -12,7 +12,7 @@ import pytest
 from tests.faults.killing import Point, kill_at, struck
 from tests.support.clusters import Cluster, EmulatedCluster
 from tests.support.project import TARGET, Project, check_whole
-from tests.support.submitting import SlurmBySubmitit, WithoutSlurm, tray
+from tests.support.submitting import PLUGIN, SlurmBySubmitit, WithoutSlurm, tray
 from tests.support.wait import wait_until
 
 WAIT_S = 60.0
@@ -91,6 +91,7 @@ def test_a_submit_returns_and_a_cancel_ends_what_it_left(
     check_whole(project, 2)
 
 
+@pytest.mark.soak
 def test_slots_are_kept_where_nobody_queues(local: WithoutSlurm, tmp_path: Path) -> None:
     project = Project(local, tmp_path, 4, target=CROWDED)
     project.submit("--wait", "--throttle", "1")
@@ -104,7 +105,9 @@ def test_slots_are_kept_where_nobody_queues(local: WithoutSlurm, tmp_path: Path)
         # submitit's process dies after all jobs were accepted, before their ids are kept.
         (Point(event="os.link", matching="*/jobs.json", program="*cluster.executor submit*"), 7),
         # submit dies after that, before it notes the job id.
-        (Point(event="os.link", matching="*.job.json"), -signal.SIGKILL),
+        pytest.param(
+            Point(event="os.link", matching="*.job.json"), -signal.SIGKILL, marks=pytest.mark.soak
+        ),
     ],
     ids=["before the ids", "before the job id"],
 )
@@ -126,6 +129,7 @@ def test_what_was_accepted_is_found_again(
     assert {row["status"] for row in project.collect()} == {"complete"}
 
 
+@pytest.mark.soak
 def test_jobs_that_died_without_a_word_are_sent_again(local: WithoutSlurm, tmp_path: Path) -> None:
     project = Project(local, tmp_path, 2)
     project.hold(0, 1)
@@ -158,6 +162,7 @@ def test_a_sweep_on_slurm(cluster: Cluster, tmp_path: Path) -> None:
     assert "nothing to submit" in project.submit().stdout
 
 
+@pytest.mark.soak
 def test_a_cancel_on_slurm(cluster: Cluster, tmp_path: Path) -> None:
     project = Project(SlurmBySubmitit(cluster), tmp_path, 1)
     project.hold(0)
@@ -171,6 +176,7 @@ def test_a_cancel_on_slurm(cluster: Cluster, tmp_path: Path) -> None:
     check_whole(project, 1)
 
 
+@pytest.mark.soak
 def test_an_array_that_slurm_took_is_found_by_its_name(
     emulated: EmulatedCluster, tmp_path: Path
 ) -> None:
@@ -182,10 +188,10 @@ def test_an_array_that_slurm_took_is_found_by_its_name(
     assert project.executions() == {0: 1, 1: 1}
 
 
-@pytest.mark.parametrize("how", ["told before its limit", "preempted"])
-def test_a_chunk_goes_on_where_it_was(
-    emulated: EmulatedCluster, tmp_path: Path, how: str
-) -> None:
+@pytest.mark.parametrize(
+    "how", ["told before its limit", pytest.param("preempted", marks=pytest.mark.soak)]
+)
+def test_a_chunk_goes_on_where_it_was(emulated: EmulatedCluster, tmp_path: Path, how: str) -> None:
     project = Project(SlurmBySubmitit(emulated), tmp_path, 6, chunk=3)
     project.hold(1, 4)
     project.submit()
@@ -224,6 +230,7 @@ def test_a_sweep_on_the_scheduler_of_a_plugin(plugin: WithoutSlurm, tmp_path: Pa
     assert restarts(project, 0) == ["0", "1"]
 
 
+@pytest.mark.soak
 def test_a_cancel_on_the_scheduler_of_a_plugin(plugin: WithoutSlurm, tmp_path: Path) -> None:
     project = Project(plugin, tmp_path, 3, slurm={"time": 10})
     project.hold(0, 1, 2)
@@ -237,13 +244,15 @@ def test_a_cancel_on_the_scheduler_of_a_plugin(plugin: WithoutSlurm, tmp_path: P
     check_whole(project, 3)
 
 
+@pytest.mark.soak
 def test_what_only_the_scheduler_knows_is_asked_of_the_user(
     plugin: WithoutSlurm, tmp_path: Path
 ) -> None:
     project = Project(plugin, tmp_path, 1, slurm={"time": 10})
     point = Point(event="os.link", matching="*/jobs.json", program="*cluster.executor submit*")
-    project.submit(code=7, **kill_at([point], tmp_path / "marks") | {
-        "PYTHONPATH": os.pathsep.join([kill_at([], tmp_path)["PYTHONPATH"], plugin.env()["PYTHONPATH"]])})  # fmt: skip
+    killing = kill_at([point], tmp_path / "marks")
+    path = os.pathsep.join([killing["PYTHONPATH"], str(PLUGIN)])
+    project.submit(code=7, **killing | {"PYTHONPATH": path})
     wait_until(lambda: bool(project.executions()), WAIT_S, "the job has run")
 
     said = project.submit(code=6).stderr
@@ -259,32 +268,35 @@ def test_what_only_the_scheduler_knows_is_asked_of_the_user(
 
 
 @pytest.mark.parametrize(
-    ("kind", "keys", "options", "code", "words"),
+    ("kind", "keys", "code", "words"),
     [
-        ("submitit:", {}, (), 3, ["'submitit:' is no kind of cluster", "submitit:EXECUTOR"]),
-        ("submitit:Local", {}, (), 3, ["'submitit:Local' is no kind of cluster"]),
-        ("submitit:abacus", {}, (), 6, ["no executor 'abacus'", "local, slurm", "plugins"]),
-        ("submitit:debug", {}, (), 6, ["no executor 'debug' that runs jobs by itself"]),
-        ("submitit:tray", {"slurm": {"time": 5, "qos": "high"}}, (), 3,
+        ("submitit:", {}, 3, ["'submitit:' is no kind of cluster", "submitit:EXECUTOR"]),
+        ("submitit:abacus", {}, 6, ["no executor 'abacus'", "local, slurm", "plugins"]),
+        ("submitit:debug", {}, 6, ["no executor 'debug' that runs jobs by itself"]),
+        ("submitit:tray", {"slurm": {"time": 5, "qos": "high"}}, 3,
          ["slurm: qos", "'tray' has no parameter for 'high'", "Remove it"]),
-        ("submitit:tray", {"slurm": {"time": 5}}, ("--throttle", "2"), 3,
-         ["--throttle", "'tray' has no array_parallelism", "Leave it out"]),
-        ("submitit:tray", {"slurm": {}}, (), 3, ["slurm: time", "is missing", "slurm.time="]),
-        ("submitit:local", {"chunk": 1}, (), 3,
+        ("submitit:tray", {"slurm": {}}, 3, ["slurm: time", "is missing", "slurm.time="]),
+        ("submitit:local", {"chunk": 1}, 3,
          ["chunk", "65 array tasks are more than the 64", "`chunk: 2`"]),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said_in_a_sentence(
-    tmp_path: Path, kind: str, keys: dict[str, object], options: tuple[str, ...], code: int,
-    words: list[str],
-) -> None:  # fmt: skip
-    with tray(tmp_path) as plugin:
-        project = Project(plugin, tmp_path, 65, **keys)
-        for more in ((), ("--dry-run",)):
-            said = project.submit("--cluster", kind, *options, *more, code=code).stderr
-            assert all(word in said for word in words), said
-            assert len(said.splitlines()) <= 3, said
-        assert not project.sweep.exists(), "nothing is left behind"
+    tmp_path: Path, kind: str, keys: dict[str, object], code: int, words: list[str]
+) -> None:
+    environment = {"PYTHONPATH": str(PLUGIN), "TRAY": str(tmp_path)}
+    project = Project(WithoutSlurm(kind, tmp_path, **environment), tmp_path, 65, **keys)
+    said = project.submit(code=code).stderr
+    assert all(word in said for word in words), said
+    assert len(said.splitlines()) <= 3, said
+    assert not project.sweep.exists(), "nothing is left behind"
+    assert project.submit("--dry-run", code=code).stderr == said
+
+
+def test_a_throttle_that_an_executor_does_not_know(tmp_path: Path) -> None:
+    environment = {"PYTHONPATH": str(PLUGIN), "TRAY": str(tmp_path)}
+    cluster = WithoutSlurm("submitit:tray", tmp_path, **environment)
+    said = Project(cluster, tmp_path, 2).submit("--throttle", "2", code=3).stderr
+    assert "--throttle: submitit's executor 'tray' has no array_parallelism" in said
 
 
 def test_what_slurm_would_take_and_submitit_would_not(

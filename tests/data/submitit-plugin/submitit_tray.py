@@ -1,7 +1,8 @@
-"""A plugin of submitit for a scheduler that is no Slurm: a tray of jobs, two of which run at a time.
+"""A plugin of submitit for a scheduler that is no Slurm: a tray of jobs, two of them at work.
 
-`python -m submitit_tray` is the scheduler. It takes jobs out of the directory `$TRAY` and keeps their
-states there in words of its own; a job that was told to end is put back when its exit code is 75.
+`python -m submitit_tray` is the scheduler. It takes jobs out of the directory `$TRAY` and keeps
+their states there; THROUGH is a word of its own. A job that was told to end is put back when its
+exit code is 75, unless it was cancelled.
 """
 
 import itertools
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 from submitit.core import core, job_environment, utils
 
@@ -31,7 +33,7 @@ def put(path: Path, text: str) -> None:
 
 
 class TrayWatcher(core.InfoWatcher):
-    def get_state(self, job_id: str, mode: str = "standard") -> str:
+    def get_state(self, job_id: str, mode: str = "standard") -> str:  # noqa: ARG002
         state = place() / f"{job_id}.state"
         return state.read_text() if state.exists() else "UNKNOWN"
 
@@ -42,12 +44,19 @@ class TrayWatcher(core.InfoWatcher):
 class TrayJob(core.Job):
     watcher = TrayWatcher()
 
-    def cancel(self, check: bool = True) -> None:
+    def cancel(self, check: bool = True) -> None:  # noqa: ARG002
         put(place() / f"{self.job_id}.cancel", "")
 
 
 class TrayJobEnvironment(job_environment.JobEnvironment):
-    _env = {"job_id": "TRAY_JOB"}
+    _env: ClassVar[dict[str, str]] = {
+        "job_id": "TRAY_JOB",
+        "num_tasks": "TRAY_NONE",
+        "num_nodes": "TRAY_NONE",
+        "node": "TRAY_NONE",
+        "global_rank": "TRAY_NONE",
+        "local_rank": "TRAY_NONE",
+    }
 
 
 class TrayExecutor(core.PicklingExecutor):
@@ -94,38 +103,53 @@ def start(job: Path) -> subprocess.Popen[bytes]:
     environment = os.environ | {"SUBMITIT_EXECUTOR": "tray", "TRAY_JOB": job.stem}
     put(job.with_suffix(".state"), "RUNNING")
     with paths.stdout.open("ab") as out, paths.stderr.open("ab") as err:
-        return subprocess.Popen(shlex.split(order["command"]), env=environment, stdout=out, stderr=err)
+        return subprocess.Popen(
+            shlex.split(order["command"]), env=environment, stdout=out, stderr=err
+        )
+
+
+Running = dict[Path, subprocess.Popen[bytes]]
+
+
+def hear(running: Running) -> None:
+    """Cancel and preempt."""
+    for cancelled in place().glob("*.cancel"):
+        job = cancelled.with_suffix(".job")
+        if job in running:
+            running[job].send_signal(signal.SIGTERM)
+        elif job.exists():
+            put(job.with_suffix(".state"), "THROUGH")
+            job.unlink()
+            cancelled.unlink()
+    for preempted in place().glob("*.preempt"):
+        running[preempted.with_suffix(".job")].send_signal(signal.SIGTERM)
+        preempted.unlink()
+
+
+def reap(running: Running) -> None:
+    """Note what has ended, and put back what is to start again."""
+    for job, process in list(running.items()):
+        if process.poll() is not None:
+            del running[job]
+            cancelled = job.with_suffix(".cancel")
+            again = process.returncode == AGAIN and not cancelled.exists()
+            put(job.with_suffix(".state"), "PENDING" if again else "THROUGH")
+            cancelled.unlink(missing_ok=True)
+            if not again:
+                job.unlink()
 
 
 def serve() -> None:
-    running: dict[Path, subprocess.Popen[bytes]] = {}
+    running: Running = {}
     while not (place() / "stop").exists():
-        for cancelled in place().glob("*.cancel"):
-            job = cancelled.with_suffix(".job")
-            if job in running:
-                running[job].send_signal(signal.SIGTERM)
-            elif job.exists():
-                put(job.with_suffix(".state"), "THROUGH")
-                job.unlink()
-                cancelled.unlink()
-        for preempted in place().glob("*.preempt"):
-            running[preempted.with_suffix(".job")].send_signal(signal.SIGTERM)
-            preempted.unlink()
-        for job, process in list(running.items()):
-            if process.poll() is not None:
-                del running[job]
-                cancelled = job.with_suffix(".cancel")
-                again = process.returncode == AGAIN and not cancelled.exists()
-                put(job.with_suffix(".state"), "PENDING" if again else "THROUGH")
-                cancelled.unlink(missing_ok=True)
-                if not again:
-                    job.unlink()
-        for job in sorted(place().glob("*.job"))[:AT_ONCE]:
+        hear(running)
+        reap(running)
+        for job in sorted(place().glob("*.job")):
             if job not in running and len(running) < AT_ONCE:
                 running[job] = start(job)
         time.sleep(0.05)
     for process in running.values():
-        process.kill()
+        process.terminate()
 
 
 if __name__ == "__main__":
