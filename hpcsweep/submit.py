@@ -141,12 +141,13 @@ class _Doubt:
         return self.is_raised
 
 
-def check(wish: Wish, cluster: Cluster) -> str:
+def check(wish: Wish, cluster: Cluster, say: Callable[[str], None] = lambda _: None) -> str:
     """Check all that a submit checks of manifest and target, and leave nothing behind.
 
     Returns the digest of the user's code. *Raises* TargetError, SweepError, InputError.
     """
-    cluster.ready(wish.manifest.resources.options, wish.throttle)
+    for note in cluster.ready(wish.manifest.resources.options, wish.throttle):
+        say(note)
     with tempfile.TemporaryDirectory(prefix="hpcsweep-") as temporary:
         sweep = SweepDirectory.create(Path(temporary) / "sweep", wish.manifest.name)
         frozen.write(sweep.path, wish.manifest, wish.source)

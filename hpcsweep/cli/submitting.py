@@ -87,7 +87,7 @@ def submit_command(
     )  # fmt: skip
     opened = connect.choose(cluster or here.settings.cluster, here.settings, wish.path)
     if dry_run:
-        digest = check(wish, opened)
+        digest = check(wish, opened, partial(click.echo, err=True))
         _show_plan(here, wish, opened, opened.limits(), script=script, code_digest=digest)
         return
     if chaos_seed is not None:
