@@ -21,7 +21,7 @@ from hpcsweep.cli.options import (
 )
 from hpcsweep.cluster.seam import Cluster, Limits
 from hpcsweep.directory import MARKER, SweepDirectory
-from hpcsweep.errors import Incomplete
+from hpcsweep.errors import Incomplete, SweepError
 from hpcsweep.files import token
 from hpcsweep.growth import difference
 from hpcsweep.indexset import IndexSet
@@ -104,6 +104,12 @@ def _chaos(here: Context, wish: Wish, cluster: Cluster, seed: int) -> None:
     report = chaos.run(wish, cluster, here.settings, seed, say)
     for line in report.lines():
         click.echo(line)
+    if not report.accepted.is_once:
+        raise SweepError(
+            report.accepted.line(),
+            where=report.summary.path,
+            next_step="Keep this directory: it shows a defect of hpcsweep.",
+        )
     if not report.summary.is_complete:
         raise Incomplete(
             f"not every case is complete: {counts_line(report.summary)}",
