@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ SUFFIX = ".submitit"
 PAUSE_S = 0.2
 # What a scheduler of a plugin's leaves between TERM and KILL is not known; Slurm's default.
 KILL_WAIT_S = 30.0
+# Folders named in one question, which is one argument: 128 kB at most (Linux).
+FOLDERS_AT_ONCE = 25
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,12 +113,10 @@ class BySubmitit:
 
     def elements(self, job_ids: Sequence[str]) -> dict[Element, str]:
         """The state of every element as the executor tells it, in Slurm's words."""
-        if not job_ids:
-            return {}
-        found = self._ask("states", {"folders": self._folders(job_ids)})["states"]
         return {
             (job_id, int(element)): state
-            for job_id, states in found.items()
+            for folders in self._folders(job_ids)
+            for job_id, states in self._ask("states", {"folders": folders})["states"].items()
             for element, state in states.items()
         }
 
@@ -146,8 +146,8 @@ class BySubmitit:
 
     def cancel(self, targets: Sequence[str]) -> None:
         """Cancel arrays; of this host, wait until they have ended."""
-        if targets:
-            self._ask("cancel", {"folders": self._folders(targets)})
+        for folders in self._folders(targets):
+            self._ask("cancel", {"folders": folders})
 
     @property
     def _is_local(self) -> bool:
@@ -157,8 +157,11 @@ class BySubmitit:
         number, part = _place(job_id)
         return Path(self.sweep) / "logs" / f"{number:04d}" / f"{part}{SUFFIX}"
 
-    def _folders(self, job_ids: Sequence[str]) -> dict[str, str]:
-        return {job_id: str(self._folder(job_id)) for job_id in job_ids}
+    def _folders(self, job_ids: Sequence[str]) -> Iterator[dict[str, str]]:
+        """The folders of some arrays at a time."""
+        for first in range(0, len(job_ids), FOLDERS_AT_ONCE):
+            some = job_ids[first : first + FOLDERS_AT_ONCE]
+            yield {job_id: str(self._folder(job_id)) for job_id in some}
 
     def _ask(self, verb: str, request: Mapping[str, Any]) -> dict[str, Any]:
         environment = process.clean_environment({}, frozenset())

@@ -272,7 +272,7 @@ def test_what_only_the_scheduler_knows_is_asked_of_the_user(
         ("submitit:debug", {}, 6, ["no executor 'debug' that runs jobs by itself"]),
         ("submitit:tray", {"slurm": {"time": 5, "qos": "high"}}, 3,
          ["slurm: qos", "'tray' has no parameter for 'high'", "Remove it"]),
-        ("submitit:tray", {"slurm": {}}, 3, ["slurm: time", "is missing", "slurm.time="]),
+        ("submitit:tray", {"slurm": {}}, 3, ["slurm: time", "missing or no limit", "slurm.time="]),
         ("submitit:local", {"chunk": 1}, 3,
          ["chunk", "65 array tasks are more than the 64", "`chunk: 2`"]),
     ],
