@@ -32,7 +32,8 @@ def resolve_unanswered(
     controller answers, queue and accounting lack it, no task of it left a journal, and the time
     is over in which an sbatch may still succeed. Waits for that time. One that went to another
     cluster stays as it is.
-    *Raises* ClusterUnavailable when it cannot ask. *Writes* a `job` or a `void` file.
+    *Raises* ClusterUnavailable when it cannot ask, ClusterError with what to do where only the user
+    can find out. *Writes* a `job` or a `void` file.
     """
     for number in sweep.submissions():
         plan, document = sweep.plan(number)

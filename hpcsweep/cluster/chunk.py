@@ -115,12 +115,17 @@ class Chunk(Checkpointable):
 
     def _slot(self) -> int | None:
         """Wait for a free slot. Returns the descriptor that holds it."""
+        told = False
         while self.slots:
             for path in self.slots:
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
                 if try_lock(descriptor) is not False:  # None: there are no locks here
                     return descriptor
                 os.close(descriptor)
+            if not told:
+                sys.stdout.write(f"hpcsweep: waiting for one of {len(self.slots)} slots\n")
+                sys.stdout.flush()
+                told = True
             time.sleep(LOOK_S)
         return None
 

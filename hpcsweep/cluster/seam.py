@@ -109,7 +109,10 @@ class Cluster(Protocol):
         ...
 
     def find(self, name: str, since: str) -> str | None:
-        """The job id of an array by its unique name; None when it is nowhere."""
+        """The job id of an array by its unique name; None when it is nowhere.
+
+        *Raises* ClusterError where nothing but the scheduler's own programs could tell.
+        """
         ...
 
     def cancel(self, targets: Sequence[str]) -> None:

@@ -20,19 +20,6 @@ WAIT_S = 60.0
 BREAKABLE = TARGET.replace(
     "    return {", "    assert not (HERE / f'break.{x}').exists(), 'broken'\n    return {"
 )
-# Cases that are at work at the same time say so.
-CROWDED = TARGET.replace(
-    "    return {",
-    """\
-    here = HERE / f"here.{x}"
-    here.touch()
-    for _ in range(20):
-        with (HERE / "crowd").open("a") as stream:
-            stream.write(f"{len(list(HERE.glob('here.*')))}\\\\n")
-        time.sleep(0.02)
-    here.unlink()
-    return {""".replace("\\\\n", "\\n"),
-)
 
 
 @pytest.fixture
@@ -59,7 +46,7 @@ def test_a_sweep_on_this_host(local: WithoutSlurm, tmp_path: Path) -> None:
     assert done.stderr.count("left out of") == 1
     statuses = {row["index"]: row["status"] for row in project.collect()}
     assert statuses == {0: "complete", 1: "complete", 2: "failed", 3: "complete"}
-    assert (project.sweep / "logs" / "0001" / ".slot-0").exists(), "chunks wait for their turn"
+    assert (project.sweep / "logs" / ".slot-0").exists(), "chunks wait for their turn"
     logs = project.cli("logs", project.name, "2").stdout
     assert "broken" in logs
     assert "_0_log.out\nsubmitit INFO" in logs, "submitit's own log is shown too"
@@ -94,10 +81,20 @@ def test_a_submit_returns_and_a_cancel_ends_what_it_left(
 
 @pytest.mark.soak
 def test_slots_are_kept_where_nobody_queues(local: WithoutSlurm, tmp_path: Path) -> None:
-    project = Project(local, tmp_path, 4, target=CROWDED)
-    project.submit("--wait", "--throttle", "1")
+    project = Project(local, tmp_path, 4, slurm={"cpus-per-task": 1})
+    project.hold(0, 1, 2, 3)
+    project.submit("--throttle", "1")
+    waiting = "hpcsweep: waiting for one of 1 slots"
+    wait_until(
+        lambda: (seen := submitit_logs(project).count(waiting)) == 3 or str(seen),
+        WAIT_S,
+        "three chunks that wait for the fourth",
+    )
+    wait_until(lambda: bool(project.executions()), WAIT_S, "a case begun")
+    assert project.executions().total() == 1
+    project.release(0, 1, 2, 3)
+    project.submit("--wait")
     check_whole(project, 4)
-    assert set((tmp_path / "crowd").read_text().split()) == {"1"}
 
 
 @pytest.mark.parametrize(
@@ -307,6 +304,12 @@ def test_what_slurm_would_take_and_submitit_would_not(
     assert "refused" in said
     assert "invalid partition" in said
     assert not project.sweep.exists(), "nothing is left behind"
+
+
+def submitit_logs(project: Project) -> str:
+    """What the callables of the first submission printed."""
+    logs = (project.sweep / "logs" / "0001" / "0.submitit").glob("*_0_log.out")
+    return "".join(path.read_text() for path in logs)
 
 
 def restarts(project: Project, chunk: int) -> list[str]:
