@@ -72,6 +72,8 @@ def cluster(kind: str, settings: Settings, outputs: Path) -> Iterator[Finding]:
         f"{opened.kind} {limits.cluster_name}, array task ids up to {limits.max_array_size - 1}, "
         f"{limits.kill_wait_s:g} s from TERM to KILL"
     )
+    if limits.max_tasks is not None:
+        text = f"{opened.kind} {limits.cluster_name}, {limits.max_tasks} array tasks at most"
     yield _found("cluster", "ok", text)
 
 

@@ -39,6 +39,7 @@ def plugin(tmp_path: Path) -> Iterator[WithoutSlurm]:
 def test_a_sweep_on_this_host(local: WithoutSlurm, tmp_path: Path) -> None:
     project = Project(local, tmp_path, 4, target=BREAKABLE, setup=["export LINE=1"])
     (tmp_path / "break.2").touch()
+    (tmp_path / "argparse.py").write_text("raise ImportError('not the standard library')")
 
     done = project.submit("--wait", code=9)
 
