@@ -202,8 +202,8 @@ def submit(
         Chunk(**callable_, element=element, chunk=first_chunk + element, slots=slots)
         for element in range(wanted.chunks)
     ]
-    # submitit starts its jobs where it is itself, with that directory first on Python's path: no file
-    # of the user's like argparse.py must be there.
+    # submitit starts its jobs where it is itself, and that is first on Python's path: no file of
+    # the user's like argparse.py must be there.
     os.chdir(place)
     with _apart(place / LOG):
         opened = prepared(executor, place, wanted)
