@@ -80,7 +80,7 @@ def worker_argv(sweep: SweepDirectory, python: str) -> list[str]:
     """The command that the sweep's script ends with, with another interpreter."""
     script = (sweep.submission_dir(1) / SCRIPT_NAME).read_text()
     *_, last = (line for line in script.splitlines() if line.startswith("exec "))
-    _, _, *arguments = shlex.split(last.replace('"$hpcsweep_part"', "0"))
+    _, _, *arguments = shlex.split(last.replace('"${hpcsweep_task[@]}"', "0"))
     return [python, *arguments]
 
 

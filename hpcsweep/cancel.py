@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from hpcsweep import connect
-from hpcsweep.cluster.slurm import Slurm
+from hpcsweep.cluster.seam import Cluster
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.files import json_bytes, write_new
@@ -18,7 +18,7 @@ from hpcsweep.verdicts import sent_parts
 
 def cancel(
     sweep: SweepDirectory,
-    cluster: Slurm | None,
+    cluster: Cluster | None,
     settings: Settings,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from hpcsweep.cluster import bysubmitit
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import InputError, SourceError
 from hpcsweep.files import names
@@ -103,3 +104,4 @@ def _task_logs(sweep: SweepDirectory, plan: Plan, chunk: int) -> Iterator[Path]:
             for name in names(directory):
                 if name.startswith(f"{part.number}.") and name.endswith(f"_{task}.log"):
                     yield directory / name
+            yield from bysubmitit.logs(directory, part.number, task)

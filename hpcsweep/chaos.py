@@ -5,16 +5,20 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from hpcsweep import emulator
-from hpcsweep.cluster.slurm import Slurm
+from hpcsweep.cluster.seam import Cluster
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.emulator import Fault
 from hpcsweep.errors import ClusterError, ClusterUnavailable, SweepError
 from hpcsweep.indexset import IndexSet
+from hpcsweep.ingest import fresh_store
+from hpcsweep.journal import Record, all_journals, rank, read
+from hpcsweep.records import Status
 from hpcsweep.settings import Settings
 from hpcsweep.status import Summary, wait
 from hpcsweep.submit import Wish, submit
@@ -34,6 +38,8 @@ KEY = r"\.[0-9a-f]{8}(?=\.\d+\.\d+$)"
 # Submits until the rest counts as lost, and seconds between two that were refused.
 _ROUNDS = 20
 _PAUSE_S = 1.0
+# Between the end of a case and its record, at most: seconds.
+_LATE_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +54,31 @@ class Struck:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    """What the journals themselves say of a sweep, beside its store. Ids are of cases."""
+
+    # Cases of which the store shows another attempt than the best of the journals.
+    wrong: frozenset[str]
+    # Cases that a start began although a record that it had to know called them complete.
+    again: frozenset[str]
+    # Cases that several starts computed, at the same time or after an interruption: no harm.
+    repeated: int
+
+    @property
+    def is_once(self) -> bool:
+        """Whether each case was accepted once."""
+        return not self.wrong and not self.again
+
+    def line(self) -> str:
+        """For people."""
+        if self.is_once:
+            return f"each case accepted once, {self.repeated} of them begun more than once"
+        kinds = (("not as journalled", self.wrong), ("computed again", self.again))
+        names = (f"{what}: {', '.join(sorted(ids)[:5])} ({len(ids)})" for what, ids in kinds if ids)
+        return f"ACCEPTED WRONGLY: {'; '.join(names)}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
     """What happened to which case, and whether anything was lost."""
 
@@ -56,6 +87,7 @@ class Report:
     # Submits that were made, also those that got no answer.
     submits: int
     summary: Summary
+    accepted: Accepted
 
     def lines(self) -> Iterator[str]:
         """For people."""
@@ -70,6 +102,7 @@ class Report:
             count for status, count in self.summary.counts.items() if status.value in _ENDED
         )
         yield "nothing was lost" if not missing else f"LOST: {missing} cases have no outcome"
+        yield self.accepted.line()
 
 
 _ENDED = ("complete", "failed")
@@ -77,7 +110,7 @@ _ENDED = ("complete", "failed")
 
 def run(
     wish: Wish,
-    cluster: Slurm,
+    cluster: Cluster,
     settings: Settings,
     seed: int,
     say: Callable[[str], None],
@@ -100,11 +133,13 @@ def run(
     sweep = SweepDirectory.open(wish.path)
     tasks = dict(_tasks(sweep))
     struck = [_told(fault, tasks) for fault in emulator.faults_since(state_dir, begun)]
-    return Report(seed=seed, struck=struck, submits=submits, summary=summary)
+    return Report(
+        seed=seed, struck=struck, submits=submits, summary=summary, accepted=accepted(sweep)
+    )
 
 
 def _until_done(
-    wish: Wish, cluster: Slurm, settings: Settings, say: Callable[[str], None]
+    wish: Wish, cluster: Cluster, settings: Settings, say: Callable[[str], None]
 ) -> tuple[int, Summary]:
     summary: Summary | None = None
     for number in range(1, _ROUNDS + 1):
@@ -156,3 +191,71 @@ def _shown(indices: IndexSet) -> str:
     if len(found) > 1 and found[-1] - found[0] == len(found) - 1:
         return f"{found[0]}-{found[-1]}"
     return ",".join(map(str, found))
+
+
+# --- what the journals say ------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Case:
+    """The records about one case, in all journals."""
+
+    best: str = ""
+    # (submission, restart, seconds of the epoch) of each start that began it, and of each end
+    # that calls it complete.
+    begun: list[tuple[int, int, float]] = field(default_factory=list)
+    complete: list[tuple[int, int, float]] = field(default_factory=list)
+
+    def is_computed_again(self, sent: dict[int, float]) -> bool:
+        """Whether a start began it that had to know of an end.
+
+        A task knows the journals of its chunk when it starts, and a submission all of them when it
+        is made. Two starts with one restart count run at the same time: a duplicate.
+        """
+        for submission, restart, started in self.begun:
+            for before, earlier, ended in self.complete:
+                is_requeued = before == submission and earlier < restart
+                known = started if is_requeued else sent[submission]
+                if (is_requeued or before < submission) and ended < known - _LATE_S:
+                    return True
+        return False
+
+
+def accepted(sweep: SweepDirectory) -> Accepted:
+    """Hold the store against all journals: each case accepted once. *Writes* the store."""
+    cases: dict[tuple[int, str], _Case] = {}
+    for name in all_journals(sweep.journal_root):
+        started = 0.0
+        for reading in read(sweep.journal_root / name):
+            for record in reading.records:
+                if record["kind"] == "task":
+                    started = _seconds(record["time"])
+                elif record["kind"] in ("begin", "end") and "index" in record:
+                    key = record["attempt"][0], record["case_id"]
+                    _note(cases.setdefault(key, _Case()), record, started)
+    sent = {n: _seconds(sweep.plan(n)[1]["time"]) for n in sweep.submissions()}
+    best: dict[str, str] = {}
+    for (_, case_id), case in cases.items():
+        best[case_id] = max(best.get(case_id, ""), case.best)
+    with fresh_store(sweep) as store:
+        shown = {row["case_id"]: row["rank"] for row in store.rows()}
+    return Accepted(
+        wrong=frozenset(one for one, found in shown.items() if best.get(one) != found),
+        again=frozenset(
+            case_id for (_, case_id), case in cases.items() if case.is_computed_again(sent)
+        ),
+        repeated=sum(len(case.begun) > 1 for case in cases.values()),
+    )
+
+
+def _note(case: _Case, record: Record, started: float) -> None:
+    case.best = max(case.best, rank(record))
+    _, submission, restart, _ = record["attempt"]
+    if record["kind"] == "begin":
+        case.begun.append((submission, restart, started))
+    elif record["status"] == Status.COMPLETE.value:
+        case.complete.append((submission, restart, _seconds(record["ended"])))
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()

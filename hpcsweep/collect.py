@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from hpcsweep.cluster.slurm import Slurm
+from hpcsweep.cluster.seam import Cluster
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import InputError, SourceError
 from hpcsweep.indexset import IndexSet
@@ -60,7 +60,7 @@ class Columns:
 
 def collect(
     sweep: SweepDirectory,
-    cluster: Slurm | None,
+    cluster: Cluster | None,
     settings: Settings,
     take: Callable[[Columns, Iterator[Row]], None],
     selection: Selection | None = None,

@@ -8,17 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep import emulator
+from hpcsweep.cluster.bysubmitit import BySubmitit, SlurmBySubmitit
+from hpcsweep.cluster.seam import Cluster
 from hpcsweep.cluster.slurm import Slurm
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import ClusterError
-from hpcsweep.settings import Settings
+from hpcsweep.settings import SUBMITIT, Settings, check_cluster
+
+SLURM_BY_SUBMITIT = f"{SUBMITIT}slurm"
 
 
-def choose(kind: str, settings: Settings) -> Slurm:
-    """The cluster that the user named. *Raises* ClusterError when it is not here.
+def choose(kind: str, settings: Settings, sweep: Path) -> Cluster:
+    """The cluster that the user named, for the sweep directory that is there, or will be.
 
-    *Writes* the emulator's state directory when that is named, and starts it.
+    *Raises* ClusterError when it is not here, InputError for no kind of cluster. *Writes* the
+    emulator's state directory when that is named, and starts it.
     """
+    check_cluster(kind, "")
     if kind == "auto":
         kind = "slurm"
         if shutil.which("sbatch") is None:
@@ -26,10 +32,10 @@ def choose(kind: str, settings: Settings) -> Slurm:
                 "there is no sbatch on PATH, so this is not a Slurm cluster",
                 next_step="Run this on a login node, or use --cluster emulated to run here.",
             )
-    return _open(kind, str(emulator.default_state_dir()), settings)
+    return _open(kind, str(emulator.default_state_dir()), settings, sweep)
 
 
-def prepare(cluster: Slurm, options: Mapping[str, str]) -> None:
+def prepare(cluster: Cluster, options: Mapping[str, str]) -> None:
     """Make on an emulated cluster what these sbatch options name, unless it is a strict one.
 
     *Writes* its configuration. *Safe to repeat.*
@@ -38,18 +44,18 @@ def prepare(cluster: Slurm, options: Mapping[str, str]) -> None:
         emulator.widen(Path(cluster.state_dir), options)
 
 
-def recorded(sweep: SweepDirectory, settings: Settings) -> Slurm | None:
+def recorded(sweep: SweepDirectory, settings: Settings) -> Cluster | None:
     """The cluster of the sweep's last submission; None when it cannot be asked from here."""
     _, document = sweep.plan(sweep.submissions()[-1])
     where: dict[str, Any] = document["cluster"]
-    if where["kind"] == "slurm" and shutil.which("squeue") is None:
+    if where["kind"] in ("slurm", SLURM_BY_SUBMITIT) and shutil.which("squeue") is None:
         return None
     if where["kind"] == "emulated" and not Path(where["state_dir"]).is_dir():
         return None
-    return _open(where["kind"], where["state_dir"], settings)
+    return _open(where["kind"], where["state_dir"], settings, sweep.path)
 
 
-def again(sweep: SweepDirectory, settings: Settings) -> Slurm:
+def again(sweep: SweepDirectory, settings: Settings) -> Cluster:
     """The cluster of the sweep's last submission, to submit to again. *Raises* ClusterError."""
     found = recorded(sweep, settings)
     if found is None:
@@ -61,7 +67,7 @@ def again(sweep: SweepDirectory, settings: Settings) -> Slurm:
     return found
 
 
-def describe(cluster: Slurm, name: str) -> dict[str, str]:
+def describe(cluster: Cluster, name: str) -> dict[str, str]:
     """What a submission records of its cluster."""
     return {
         "kind": cluster.kind,
@@ -70,23 +76,23 @@ def describe(cluster: Slurm, name: str) -> dict[str, str]:
     }
 
 
-def is_same(cluster: Slurm, recorded: Mapping[str, str]) -> bool:
+def is_same(cluster: Cluster, recorded: Mapping[str, str]) -> bool:
     """Whether this is the cluster that a submission recorded. *Raises* ClusterUnavailable."""
     return describe(cluster, cluster.limits().cluster_name) == recorded
 
 
-def _open(kind: str, state_dir: str, settings: Settings) -> Slurm:
-    if kind == "emulated":
-        environment = emulator.ensure(Path(state_dir))
-        return Slurm(
-            kind=kind,
-            timeout_s=settings.command_timeout_s,
-            sbatch_timeout_s=settings.sbatch_timeout_s,
-            environment=environment,
-            state_dir=state_dir,
-        )
-    return Slurm(
+def _open(kind: str, state_dir: str, settings: Settings, sweep: Path) -> Cluster:
+    if kind.startswith(SUBMITIT) and kind != SLURM_BY_SUBMITIT:
+        return BySubmitit(
+            kind=kind, sweep=str(sweep.resolve()), timeout_s=settings.command_timeout_s,
+            submit_timeout_s=settings.sbatch_timeout_s,
+        )  # fmt: skip
+    slurm = SlurmBySubmitit if kind == SLURM_BY_SUBMITIT else Slurm
+    own = kind == "emulated"
+    return slurm(
         kind=kind,
         timeout_s=settings.command_timeout_s,
         sbatch_timeout_s=settings.sbatch_timeout_s,
+        environment=emulator.ensure(Path(state_dir)) if own else {},
+        state_dir=state_dir if own else "",
     )

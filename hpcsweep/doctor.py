@@ -18,13 +18,15 @@ from pathlib import Path
 
 from hpcsweep import connect
 from hpcsweep.cluster import process
+from hpcsweep.cluster.seam import Cluster
 from hpcsweep.cluster.slurm import Slurm
-from hpcsweep.errors import ClusterUnavailable, HpcsweepError
+from hpcsweep.errors import ClusterError, ClusterUnavailable, HpcsweepError
 from hpcsweep.files import make_directory, remove_tree, token
 from hpcsweep.settings import Settings
 from hpcsweep.store.filesystem import filesystem_type, is_local
 
-PACKAGES = ("numpy", "sqlalchemy", "pydantic", "click", "rich", "jinja2", "pyyaml", "psycopg")
+PACKAGES = ("numpy", "sqlalchemy", "pydantic", "click", "rich", "jinja2", "pyyaml", "psycopg",
+            "submitit")  # fmt: skip
 # Free space below these is worth a word.
 FEW_BYTES = 2**30
 FEW_FILES = 10_000
@@ -58,10 +60,10 @@ def here(outputs: Path, database: Callable[[], str] | None) -> Iterator[Finding]
             yield _found("database", "problem", str(error))
 
 
-def cluster(kind: str, settings: Settings) -> Iterator[Finding]:
+def cluster(kind: str, settings: Settings, outputs: Path) -> Iterator[Finding]:
     """Look at the cluster and its limits."""
     try:
-        opened = connect.choose(kind, settings)
+        opened = connect.choose(kind, settings, outputs)
         limits = opened.limits()
     except HpcsweepError as error:
         yield _found("cluster", "problem", str(error))
@@ -70,15 +72,22 @@ def cluster(kind: str, settings: Settings) -> Iterator[Finding]:
         f"{opened.kind} {limits.cluster_name}, array task ids up to {limits.max_array_size - 1}, "
         f"{limits.kill_wait_s:g} s from TERM to KILL"
     )
+    if limits.max_tasks is not None:
+        text = f"{opened.kind} {limits.cluster_name}, {limits.max_tasks} array tasks at most"
     yield _found("cluster", "ok", text)
 
 
-def on_node(opened: Slurm, arguments: list[str], outputs: Path) -> list[Finding]:
+def on_node(opened: Cluster, arguments: list[str], outputs: Path) -> list[Finding]:
     """Look at the same from a compute node, by a small job.
 
     *Raises* ClusterError; ClusterUnavailable when no answer came in time.
     *Writes* a temporary directory in `outputs`, which the node must see.
     """
+    if not isinstance(opened, Slurm):
+        raise ClusterError(
+            f"the {opened.kind} cluster has no sbatch to send a small job by",
+            next_step="Use --cluster slurm, or leave --node out.",
+        )
     folder = make_directory(outputs.resolve() / f".doctor.{token()}")
     try:
         answer = folder / "answer.json"

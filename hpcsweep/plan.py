@@ -178,9 +178,21 @@ def read_plan(path: Path) -> tuple[Plan, dict[str, Any]]:
     return plan, document
 
 
-def chunk_size_for(count: int, chunk: int | None) -> int:
-    """Cases per chunk: as given, or enough for at most `AUTO_TASKS` tasks."""
-    return chunk or max(1, -(-count // AUTO_TASKS))
+def chunk_size_for(count: int, chunk: int | None, max_tasks: int | None = None) -> int:
+    """Cases per chunk: as given, or enough for at most `AUTO_TASKS` tasks.
+
+    *Raises* InputError for a given size that makes more tasks than the cluster takes.
+    """
+    most = min(AUTO_TASKS, max_tasks or AUTO_TASKS)
+    enough = max(1, -(-count // most))
+    if chunk and max_tasks and -(-count // chunk) > max_tasks:
+        raise InputError(
+            f"{-(-count // chunk)} array tasks are more than the {max_tasks} that this cluster, "
+            "which starts all of them at once, can have",
+            where="chunk",
+            next_step=f"Write `chunk: {enough}` or more, or `chunk: auto`.",
+        )
+    return chunk or enough
 
 
 def make_parts(chunks: int, *, max_array_size: int, throttle: int) -> tuple[Part, ...]:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from hpcsweep.yamltext import Document
 
 CLUSTERS = ("auto", "slurm", "emulated")
+# `submitit:NAME` is the executor NAME of submitit, one of its own or a plugin's.
+SUBMITIT = "submitit:"
 ENVIRONMENT_PREFIX = "HPCSWEEP_"
 _PROFILE_KEYS = {"cluster": str, "slurm": dict, "setup": list, "store": str, "settings": dict}
 _KIND_NAMES = {str: "a text", dict: "a mapping", list: "a list"}
@@ -57,7 +59,7 @@ class Settings:
     sbatch_timeout_s: float = 180.0
     # The directory that holds the sweep directories, relative to the working directory.
     outputs: str = "outputs"
-    # "slurm", "emulated", or "auto": Slurm where sbatch is on PATH.
+    # "slurm", "emulated", "submitit:EXECUTOR", or "auto": Slurm where sbatch is on PATH.
     cluster: str = "auto"
 
 
@@ -219,17 +221,26 @@ def _from_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
 def _put(settings: Settings, key: str, value: Any, where: str) -> Settings:
     if key not in KEYS:
         raise _unknown(key, KEYS, where)
-    if key == "cluster" and value not in CLUSTERS:
-        raise InputError(
-            f"cluster: {value!r} is no kind of cluster",
-            where=where,
-            next_step=f"Known are {', '.join(CLUSTERS)}.",
-        )
+    if key == "cluster":
+        check_cluster(value, where)
     if key == "outputs" and not (isinstance(value, str) and value and "\0" not in value):
         raise InputError("outputs: is not the path of a directory", where=where)
     if key.endswith("_s"):
         value = _seconds(key, value, where)
     return replace(settings, **{key: value})
+
+
+def check_cluster(value: Any, where: str) -> None:
+    """*Raises* InputError for what is the name of no kind of cluster."""
+    name = value.removeprefix(SUBMITIT) if isinstance(value, str) else ""
+    if value in CLUSTERS or (name != value and re.fullmatch(r"[a-z][a-z0-9_]*", name)):
+        return
+    raise InputError(
+        f"cluster: {value!r} is no kind of cluster",
+        where=where,
+        next_step=f"Known are {', '.join(CLUSTERS)} and submitit:EXECUTOR: submitit:slurm, "
+        "submitit:local, or that of a plugin.",
+    )
 
 
 def _seconds(key: str, value: Any, where: str) -> float:

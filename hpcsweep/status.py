@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hpcsweep.cluster.slurm import Slurm
+from hpcsweep.cluster.seam import OWN, Cluster
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.ingest import fresh_store
 from hpcsweep.missing import Wanted, outdated
@@ -19,7 +19,7 @@ from hpcsweep.unstarted import newest, not_begun, unstarted
 from hpcsweep.verdicts import View, observe
 
 # Seconds between two looks of `wait`: ten times as long as a look takes, but at least the first
-# and at most the second; on the emulated cluster, which is nobody else's, at most the third.
+# and at most the second; on a cluster of the user's own, at most the third.
 LOOK_S = (0.3, 30.0, 1.0)
 
 
@@ -76,7 +76,7 @@ class Summary:
         }
 
 
-def status(sweep: SweepDirectory, cluster: Slurm | None, settings: Settings) -> Summary:
+def status(sweep: SweepDirectory, cluster: Cluster | None, settings: Settings) -> Summary:
     """Bring the store up to date, ask the cluster if that is due, and count.
 
     *Writes* the store, verdicts, `cluster.json`. *Safe to repeat.* Only new bytes are read.
@@ -127,14 +127,14 @@ def summarise(wanted: Wanted, store: SweepStore, view: View) -> Summary:
 
 def wait(
     sweep: SweepDirectory,
-    cluster: Slurm | None,
+    cluster: Cluster | None,
     settings: Settings,
     show: Callable[[Summary], None] = lambda _: None,
 ) -> Summary:
     """Look again and again until nothing more will happen by itself; `show` gets every look."""
-    shortest, longest, longest_emulated = LOOK_S
-    if cluster is not None and cluster.kind == "emulated":
-        longest = longest_emulated
+    shortest, longest, longest_own = LOOK_S
+    if cluster is not None and cluster.kind in OWN:
+        longest = longest_own
     while True:
         begun = time.monotonic()
         summary = status(sweep, cluster, settings)

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep import connect
-from hpcsweep.cluster import text
 from hpcsweep.cluster.script import Script
-from hpcsweep.cluster.slurm import Limits, Slurm
+from hpcsweep.cluster.seam import Array, Cluster, Limits
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import ClusterError, ClusterUnavailable, SweepError
 from hpcsweep.files import (
@@ -94,7 +93,7 @@ class _Act:
 
     wish: Wish
     sweep: SweepDirectory
-    cluster: Slurm
+    cluster: Cluster
     limits: Limits
     settings: Settings
     # The user's code and the packages as the fresh interpreter saw them.
@@ -103,7 +102,7 @@ class _Act:
 
 
 def submit(
-    wish: Wish, cluster: Slurm, settings: Settings, say: Callable[[str], None] = lambda _: None
+    wish: Wish, cluster: Cluster, settings: Settings, say: Callable[[str], None] = lambda _: None
 ) -> Submitted:
     """Submit what is missing. *Safe to repeat*: what is finished or under way is not sent again.
 
@@ -111,6 +110,8 @@ def submit(
     can have been accepted it leaves nothing that was not there before.
     """
     connect.prepare(cluster, wish.manifest.resources.options)
+    for note in cluster.ready(wish.manifest.resources.options, wish.throttle):
+        say(note)
     limits = cluster.limits()
     doubt = _Doubt()
     with removed_on_error(wish.path, unless=doubt):
@@ -140,11 +141,13 @@ class _Doubt:
         return self.is_raised
 
 
-def check(wish: Wish, cluster: Slurm) -> str:
+def check(wish: Wish, cluster: Cluster, say: Callable[[str], None] = lambda _: None) -> str:
     """Check all that a submit checks of manifest and target, and leave nothing behind.
 
-    Returns the digest of the user's code. *Raises* TargetError, SweepError.
+    Returns the digest of the user's code. *Raises* TargetError, SweepError, InputError.
     """
+    for note in cluster.ready(wish.manifest.resources.options, wish.throttle):
+        say(note)
     with tempfile.TemporaryDirectory(prefix="hpcsweep-") as temporary:
         sweep = SweepDirectory.create(Path(temporary) / "sweep", wish.manifest.name)
         frozen.write(sweep.path, wish.manifest, wish.source)
@@ -153,7 +156,7 @@ def check(wish: Wish, cluster: Slurm) -> str:
 
 
 def look(
-    wanted: Wanted, cluster: Slurm | None, settings: Settings, rerun: str | None, code_digest: str
+    wanted: Wanted, cluster: Cluster | None, settings: Settings, rerun: str | None, code_digest: str
 ) -> Missing:
     """What is missing of a manifest, from journals and cluster. *Writes* the store, verdicts."""
     with fresh_store(wanted.sweep) as store:
@@ -162,13 +165,14 @@ def look(
 
 
 def make_plan(
-    wish: Wish, sweep: SweepDirectory | None, missing: Missing, max_array_size: int
-) -> Plan:
+    wish: Wish, sweep: SweepDirectory | None, missing: Missing, max_array_size: int,
+    max_tasks: int | None = None,
+) -> Plan:  # fmt: skip
     """The plan for what is missing. Pure, but for reading the sweep's earlier plans."""
     numbers = sweep.submissions() if sweep else []
     previous = sweep.plan(numbers[-1])[0].layout if sweep and numbers else None
     count = missing.indices.count
-    chunk_size = chunk_size_for(count, wish.manifest.chunk)
+    chunk_size = chunk_size_for(count, wish.manifest.chunk, max_tasks)
     chunks = -(-count // chunk_size)
     number = (numbers[-1] if numbers else 0) + 1
     if max(number, missing.generation) > RANKED_MAX:
@@ -200,18 +204,17 @@ def script_for(manifest: FrozenManifest, path: Path, submission: int) -> str:
     ).render()
 
 
-def sbatch_for(
-    sweep: Path, key: str, manifest: FrozenManifest, plan: Plan, part: Part
-) -> list[str]:
-    """The exact sbatch command of one part."""
-    logs = sweep.resolve() / "logs" / f"{plan.submission:04d}"
-    script = sweep.resolve() / "submissions" / f"{plan.submission:04d}" / SCRIPT_NAME
-    return text.sbatch(
-        str(script),
-        part,
+def array_for(sweep: Path, key: str, manifest: FrozenManifest, plan: Plan, part: Part) -> Array:
+    """What one part hands in."""
+    root, number = sweep.resolve(), f"{plan.submission:04d}"
+    return Array(
+        part=part,
         job_name=job_name(manifest.name, key, plan.submission, part.number),
-        output=text.output_pattern(str(logs), part),
-        directory=manifest.root,  # where the setup lines were tried
+        script=str(root / "submissions" / number / SCRIPT_NAME),
+        logs=str(root / "logs" / number),
+        journals=str(root / "journal" / number),
+        directory=manifest.root,
+        options=manifest.resources.options,
     )
 
 
@@ -225,7 +228,7 @@ def _submit_missing(act: _Act, doubt: _Doubt) -> Submitted:
         missing = look(wanted, act.cluster, act.settings, wish.rerun, act.checked.code_digest)
     if not missing.indices and not reorders(sweep, wish.manifest):
         return Submitted(sweep=sweep, missing=missing)
-    plan = make_plan(wish, sweep, missing, act.limits.max_array_size)
+    plan = make_plan(wish, sweep, missing, act.limits.max_array_size, act.limits.max_tasks)
     folder = sweep.submission_dir(plan.submission)
     with (
         removed_on_error(sweep.log_dir(plan.submission), unless=doubt),
@@ -285,13 +288,12 @@ def _write_submission(act: _Act, plan: Plan, folder: Path) -> None:
 
 def _hand_in(act: _Act, plan: Plan, part: Part, doubt: _Doubt) -> str:
     sweep = act.sweep
-    argv = sbatch_for(sweep.path, sweep.key, act.wish.manifest, plan, part)
-    name = job_name(sweep.name, sweep.key, plan.submission, part.number)
-    _fact(sweep, plan, part, "intent", {"job_name": name, "time": time.time()})
+    array = array_for(sweep.path, sweep.key, act.wish.manifest, plan, part)
+    _fact(sweep, plan, part, "intent", {"job_name": array.job_name, "time": time.time()})
     was_in_doubt = bool(doubt)
     doubt.is_raised = True
     try:
-        job_id = act.cluster.submit(argv, act.wish.manifest.resources.options)
+        job_id = act.cluster.hand_in(array)
     except ClusterUnavailable as error:
         error.next_step = (
             "It is not known whether the array was accepted. Run the same command again: it finds "

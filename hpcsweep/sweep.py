@@ -14,7 +14,7 @@ from hpcsweep import connect, locate
 from hpcsweep import settings as settings_module
 from hpcsweep.cancel import cancel
 from hpcsweep.caselogs import case_logs
-from hpcsweep.cluster.slurm import Slurm
+from hpcsweep.cluster.seam import Cluster
 from hpcsweep.collect import Columns, Row, Selection, collect
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import ExtraMissing, Incomplete, InputError
@@ -200,12 +200,12 @@ class Sweep:
         )
         return found[0]
 
-    def _sent_to(self) -> Slurm:
+    def _sent_to(self) -> Cluster:
         """The cluster that was named, or that the sweep is on already."""
         named = self._cluster or self._settings.cluster
         if named == "auto" and self._submitted is not None:
             return connect.again(self._submitted, self._settings)
-        return connect.choose(named, self._settings)
+        return connect.choose(named, self._settings, self.path)
 
     @property
     def _directory(self) -> SweepDirectory:
@@ -214,7 +214,7 @@ class Sweep:
         return self._submitted
 
     @property
-    def _asked(self) -> Slurm | None:
+    def _asked(self) -> Cluster | None:
         return connect.recorded(self._directory, self._settings)
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep import connect
-from hpcsweep.cluster.slurm import Slurm
+from hpcsweep.cluster.seam import Cluster
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.files import json_bytes, names, write_new
 from hpcsweep.ids import slug
@@ -24,7 +24,7 @@ def job_name(name: str, key: str, submission: int, part: int) -> str:
 
 
 def resolve_unanswered(
-    sweep: SweepDirectory, cluster: Slurm, settings: Settings, say: Callable[[str], None]
+    sweep: SweepDirectory, cluster: Cluster, settings: Settings, say: Callable[[str], None]
 ) -> None:
     """Find out what became of every part with an intent and no job id.
 
@@ -32,7 +32,8 @@ def resolve_unanswered(
     controller answers, queue and accounting lack it, no task of it left a journal, and the time
     is over in which an sbatch may still succeed. Waits for that time. One that went to another
     cluster stays as it is.
-    *Raises* ClusterUnavailable when it cannot ask. *Writes* a `job` or a `void` file.
+    *Raises* ClusterUnavailable when it cannot ask, ClusterError with what to do where only the user
+    can find out. *Writes* a `job` or a `void` file.
     """
     for number in sweep.submissions():
         plan, document = sweep.plan(number)
@@ -52,7 +53,7 @@ def resolve_unanswered(
 
 
 def _found_out(
-    sweep: SweepDirectory, number: int, part: Part, intent: dict[str, Any], cluster: Slurm,
+    sweep: SweepDirectory, number: int, part: Part, intent: dict[str, Any], cluster: Cluster,
     settings: Settings, say: Callable[[str], None],
 ) -> tuple[str, dict[str, Any]]:  # fmt: skip
     """The name and content of the file that answers an intent."""

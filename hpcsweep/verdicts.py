@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.cluster.slurm import Slurm
+from hpcsweep.cluster.seam import OWN, Cluster
 from hpcsweep.cluster.states import Life, meaning
 from hpcsweep.cluster.text import Element
 from hpcsweep.directory import SweepDirectory
@@ -117,7 +117,7 @@ def _is_closed(task: dict[str, Any]) -> bool:
 
 
 def observe(
-    sweep: SweepDirectory, store: SweepStore, cluster: Slurm | None, settings: Settings
+    sweep: SweepDirectory, store: SweepStore, cluster: Cluster | None, settings: Settings
 ) -> View:
     """Find out about silent tasks, journal what is certain, and tell what is known.
 
@@ -129,7 +129,7 @@ def observe(
     with _memory(sweep) as memory:
         if memory is None or cluster is None:
             return _view(parts, memory or _read(sweep.path / FILE))
-        hurry = 2.0 if cluster.kind == "emulated" else float("inf")
+        hurry = 2.0 if cluster.kind in OWN else float("inf")
         now = time.time()
         waited = now - memory.get("tried", 0.0)
         due = not 0 <= waited < min(settings.query_interval_s, hurry)
@@ -146,7 +146,7 @@ def observe(
 
 
 def _those_on(
-    cluster: Slurm, parts: list[SentPart], memory: dict[str, Any], now: float, *, due: bool
+    cluster: Cluster, parts: list[SentPart], memory: dict[str, Any], now: float, *, due: bool
 ) -> list[SentPart]:
     """The parts that were handed to this cluster: of others the ids mean nothing here.
 
@@ -219,7 +219,7 @@ def _forget_closed(memory: dict[str, Any], parts: list[SentPart]) -> None:
 # --- asking ---------------------------------------------------------------------------------------
 
 
-def _ask(memory: dict[str, Any], parts: list[SentPart], cluster: Slurm, now: float) -> None:
+def _ask(memory: dict[str, Any], parts: list[SentPart], cluster: Cluster, now: float) -> None:
     """One question: the queue, or when it lacks some tasks, next time the accounting."""
     memory["tried"] = now
     job_ids = [sent.job_id for sent in parts if sent.job_id]
@@ -266,7 +266,7 @@ def _hear_queue(
 
 
 def _hear_accounting(
-    over: dict[str, str], absent: dict[str, float], cluster: Slurm, job_ids: list[str]
+    over: dict[str, str], absent: dict[str, float], cluster: Cluster, job_ids: list[str]
 ) -> None:
     for row in cluster.accounting(job_ids) or ():
         life, _, reason = meaning(row.state)

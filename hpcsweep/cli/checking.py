@@ -43,10 +43,10 @@ def doctor_command(
     outputs = directory.path.parent if directory else known.outputs
     findings = list(doctor.here(outputs, database))
     if not only_here:
-        findings += doctor.cluster(kind, known.settings)
+        findings += doctor.cluster(kind, known.settings, outputs)
     if node:
         arguments = [str(directory.path)] if directory else [f"--outputs={outputs.resolve()}"]
-        opened = connect.choose(kind, known.settings)
+        opened = connect.choose(kind, known.settings, outputs)
         findings += doctor.on_node(opened, arguments, outputs)
     if as_json:
         click.echo(doctor.to_json(findings))

@@ -81,7 +81,7 @@ manifest_argument = click.argument(
 sweep_argument = click.argument("sweep", metavar="SWEEP")
 cluster_option = click.option(
     "--cluster",
-    type=click.Choice(["auto", "slurm", "emulated"]),
+    metavar="auto|slurm|emulated|submitit:EXECUTOR",
     help="Which cluster (default: auto, which is Slurm where sbatch is on PATH).",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

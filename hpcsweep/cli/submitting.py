@@ -19,9 +19,9 @@ from hpcsweep.cli.options import (
     manifest_argument,
     sweep_argument,
 )
-from hpcsweep.cluster.slurm import Slurm
+from hpcsweep.cluster.seam import Cluster, Limits
 from hpcsweep.directory import MARKER, SweepDirectory
-from hpcsweep.errors import Incomplete
+from hpcsweep.errors import Incomplete, SweepError
 from hpcsweep.files import token
 from hpcsweep.growth import difference
 from hpcsweep.indexset import IndexSet
@@ -32,10 +32,10 @@ from hpcsweep.status import Summary, wait
 from hpcsweep.submit import (
     Submitted,
     Wish,
+    array_for,
     check,
     look,
     make_plan,
-    sbatch_for,
     script_for,
     submit,
 )
@@ -53,7 +53,7 @@ def plan_command(manifest: Path, script: bool, **shared: Any) -> None:
     here = context(**shared)
     found, source = here.manifest(manifest)
     wish = Wish(manifest=found, source=source, path=here.sweep_path(found))
-    _show_plan(here, wish, None, MAX_ARRAY_SIZE, script=script)
+    _show_plan(here, wish, None, None, script=script)
 
 
 @click.command("submit")
@@ -85,11 +85,10 @@ def submit_command(
         manifest=found, source=source, path=here.sweep_path(found), throttle=throttle,
         rerun=rerun, allow_mixed=allow_mixed,
     )  # fmt: skip
-    opened = connect.choose(cluster or here.settings.cluster, here.settings)
+    opened = connect.choose(cluster or here.settings.cluster, here.settings, wish.path)
     if dry_run:
-        digest = check(wish, opened)
-        limit = opened.limits().max_array_size
-        _show_plan(here, wish, opened, limit, script=script, code_digest=digest)
+        digest = check(wish, opened, partial(click.echo, err=True))
+        _show_plan(here, wish, opened, opened.limits(), script=script, code_digest=digest)
         return
     if chaos_seed is not None:
         _chaos(here, wish, opened, chaos_seed)
@@ -99,12 +98,18 @@ def submit_command(
         _wait(here, wish, opened, done)
 
 
-def _chaos(here: Context, wish: Wish, cluster: Slurm, seed: int) -> None:
+def _chaos(here: Context, wish: Wish, cluster: Cluster, seed: int) -> None:
     """Run under faults on order, and tell what they did; whatever is not complete is an error."""
     say = partial(click.echo, err=True)
     report = chaos.run(wish, cluster, here.settings, seed, say)
     for line in report.lines():
         click.echo(line)
+    if not report.accepted.is_once:
+        raise SweepError(
+            report.accepted.line(),
+            where=report.summary.path,
+            next_step="Keep this directory: it shows a defect of hpcsweep.",
+        )
     if not report.summary.is_complete:
         raise Incomplete(
             f"not every case is complete: {counts_line(report.summary)}",
@@ -137,7 +142,7 @@ def retry_command(sweep: str, waits: bool, throttle: int, **shared: Any) -> None
         _wait(here, wish, opened, done)
 
 
-def _submit(here: Context, wish: Wish, cluster: Slurm) -> Submitted:
+def _submit(here: Context, wish: Wish, cluster: Cluster) -> Submitted:
     done = submit(wish, cluster, here.settings, lambda text: click.echo(text, err=True))
     missing, sweep = done.missing, done.sweep
     if done.plan is None:
@@ -161,7 +166,7 @@ def _submit(here: Context, wish: Wish, cluster: Slurm) -> Submitted:
     return done
 
 
-def _wait(here: Context, wish: Wish, cluster: Slurm, done: Submitted) -> None:
+def _wait(here: Context, wish: Wish, cluster: Cluster, done: Submitted) -> None:
     """Wait; send once what was in doubtful hands when this command began."""
     summary = _watch(here, cluster, done)
     if not summary.is_complete and done.plan is None and done.missing.held:
@@ -177,7 +182,7 @@ def _wait(here: Context, wish: Wish, cluster: Slurm, done: Submitted) -> None:
     click.echo(f"{summary.name}: {counts_line(summary)}")
 
 
-def _watch(here: Context, cluster: Slurm, done: Submitted) -> Summary:
+def _watch(here: Context, cluster: Cluster, done: Submitted) -> Summary:
     try:
         with progress_bar() as update:
             return wait(done.sweep, cluster, here.settings, update)
@@ -191,7 +196,7 @@ def _watch(here: Context, cluster: Slurm, done: Submitted) -> Summary:
 
 
 def _show_plan(
-    here: Context, wish: Wish, cluster: Slurm | None, max_array_size: int, *, script: bool,
+    here: Context, wish: Wish, cluster: Cluster | None, limits: Limits | None, *, script: bool,
     code_digest: str = "",
 ) -> None:  # fmt: skip
     sweep = SweepDirectory.open(wish.path) if (wish.path / MARKER).is_file() else None
@@ -208,16 +213,19 @@ def _show_plan(
             f"{missing.held.count} under way"
         )
         return
-    plan = make_plan(wish, sweep, missing, max_array_size)
+    largest, most = (limits.max_array_size, limits.max_tasks) if limits else (MAX_ARRAY_SIZE, None)
+    plan = make_plan(wish, sweep, missing, largest, most)
     if script:
-        _show_script(wish, sweep, plan)
+        _show_script(wish, sweep, plan, cluster)
     else:
         show.plan(plan, wish.manifest, wish.source, missing.held.count, missing.complete.count)
 
 
-def _show_script(wish: Wish, sweep: SweepDirectory | None, plan: Plan) -> None:
+def _show_script(
+    wish: Wish, sweep: SweepDirectory | None, plan: Plan, cluster: Cluster | None
+) -> None:
     key = sweep.key if sweep else token()
     for part in plan.parts:
-        argv = sbatch_for(wish.path, key, wish.manifest, plan, part)
-        click.echo(f"# {shlex.join(argv)}")
+        array = array_for(wish.path, key, wish.manifest, plan, part)
+        click.echo(f"# {cluster.shown(array) if cluster else shlex.join(array.sbatch())}")
     click.echo(script_for(wish.manifest, wish.path, plan.submission), nl=False)

@@ -61,8 +61,10 @@ def pointed_at(environment: Mapping[str, str]) -> str:
     return " ".join(environment.get(name, "") for name in sorted(_WHICH_CLUSTER))
 
 
-def ask(argv: Sequence[str], environment: Mapping[str, str], timeout_s: float) -> Answer:
-    """Run one program to its end.
+def ask(
+    argv: Sequence[str], environment: Mapping[str, str], timeout_s: float, *, apart: bool = False
+) -> Answer:
+    """Run one program to its end; `apart` from our terminal, whose Ctrl-C it does not get then.
 
     *Raises* ClusterUnavailable when it does not answer in time, ClusterError when there is no
     such program.
@@ -77,6 +79,7 @@ def ask(argv: Sequence[str], environment: Mapping[str, str], timeout_s: float) -
             errors="replace",
             timeout=timeout_s,
             check=False,
+            start_new_session=apart,
         )
     except FileNotFoundError as error:
         raise ClusterError(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import shlex
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hpcsweep.cluster import process, text
 from hpcsweep.cluster.process import Answer
+from hpcsweep.cluster.seam import Array, Limits
 from hpcsweep.errors import ClusterError, ClusterUnavailable
 
 # Said by every program when the controller or the accounting cannot be reached.
@@ -28,17 +30,6 @@ IDS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
-    """What the controller says of itself."""
-
-    cluster_name: str
-    # One more than the largest array task id.
-    max_array_size: int
-    # Seconds between TERM and KILL.
-    kill_wait_s: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Slurm:
     """The programs of one cluster. Every method *raises* ClusterUnavailable when it cannot ask."""
 
@@ -52,6 +43,11 @@ class Slurm:
     environment: Mapping[str, str] = field(default_factory=dict)
     # State directory of an emulated one; "" for a real one.
     state_dir: str = ""
+
+    @property
+    def _alone(self) -> bool:
+        """Whether a single chunk is handed in as a job that is no array."""
+        return False
 
     @property
     def address(self) -> str:
@@ -72,15 +68,27 @@ class Slurm:
             kill_wait_s=text.seconds(values.get("KillWait", "")) or 30.0,
         )
 
+    def ready(self, options: Mapping[str, str], throttle: int) -> list[str]:  # noqa: ARG002
+        """Nothing to say: sbatch itself knows best what it takes."""
+        return []
+
+    def shown(self, array: Array) -> str:
+        """The sbatch command."""
+        return shlex.join(array.sbatch())
+
+    def hand_in(self, array: Array) -> str:
+        """Hand in one part. Returns the array's job id. *Raises* as `submit` does."""
+        return self.submit(array.sbatch(), array.options)
+
     def submit(self, argv: Sequence[str], directives: Iterable[str]) -> str:
-        """Hand in one part by its `text.sbatch` argv. Returns the array's job id.
+        """Run one sbatch. Returns the job id.
 
         *Raises* ClusterUnavailable when it is not known whether the array was accepted,
         ClusterError when it was refused.
         """
         answer = self._ask(argv, self.sbatch_timeout_s, frozenset(directives))
         if answer.returncode != 0:
-            if answer.returncode < 0 or _is_unreachable(answer):  # by a signal: after what?
+            if answer.returncode < 0 or is_unreachable(answer.stderr):  # by a signal: after what?
                 raise ClusterUnavailable(f"sbatch: {answer.said}")
             raise ClusterError(
                 f"sbatch refused the array: {answer.said}",
@@ -97,7 +105,7 @@ class Slurm:
             # One unknown id is an error to squeue, several are none at all.
             if answer.returncode != 0 and text.FORGOTTEN not in answer.stderr:
                 raise ClusterUnavailable(f"squeue: {answer.said}")
-            found |= text.elements(answer.stdout)
+            found |= text.elements(answer.stdout, alone=self._alone)
         return found
 
     def accounting(self, job_ids: Sequence[str]) -> list[text.Row] | None:
@@ -107,7 +115,8 @@ class Slurm:
             answer = self._ask(text.sacct(some), self.timeout_s)
             if text.NO_ACCOUNTING in answer.stderr:
                 return None
-            rows.extend(text.accounting(self._good(answer, "sacct").stdout))
+            stdout = self._good(answer, "sacct").stdout
+            rows.extend(text.accounting(stdout, alone=self._alone))
         return rows
 
     def find(self, name: str, since: str) -> str | None:
@@ -124,7 +133,7 @@ class Slurm:
         for some in _batches(targets):
             answer = self._ask(text.scancel(some), self.timeout_s)
             if answer.returncode != 0:
-                if _is_unreachable(answer):
+                if is_unreachable(answer.stderr):
                     raise ClusterUnavailable(f"scancel: {answer.said}")
                 raise ClusterError(f"scancel: {answer.said}")
 
@@ -145,8 +154,9 @@ class Slurm:
         return process.ask([program or argv[0], *argv[1:]], environment, timeout_s)
 
 
-def _is_unreachable(answer: Answer) -> bool:
-    return any(words in answer.stderr for words in _UNREACHABLE)
+def is_unreachable(stderr: str) -> bool:
+    """Whether a program complains that it reached nobody."""
+    return any(words in stderr for words in _UNREACHABLE)
 
 
 def _batches(items: Sequence[str]) -> Iterable[Sequence[str]]:

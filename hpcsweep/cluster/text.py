@@ -17,6 +17,8 @@ Element = tuple[str, int]
 
 # What squeue and scontrol say of an id that the controller has forgotten (after MinJobAge).
 FORGOTTEN = "Invalid job id specified"
+# squeue's task id of a job that is no array: submitit hands a single chunk in as such.
+NO_ARRAY = "N/A"
 # sacct, where a site keeps no accounting.
 NO_ACCOUNTING = "accounting storage is disabled"
 
@@ -72,11 +74,13 @@ def squeue_by_name(names: Iterable[str]) -> list[str]:
     return ["squeue", "-h", "-t", "all", "-o", "%F|%j", "--name", ",".join(names)]
 
 
-def elements(stdout: str) -> dict[Element, str]:
-    """The state of each element from `squeue`."""
+def elements(stdout: str, *, alone: bool = False) -> dict[Element, str]:
+    """The state of each element from `squeue`; with `alone`, a job that is no array is one."""
     found = {}
     for line in stdout.splitlines():
         base, task, state = (*line.split("|"), "", "")[:3]
+        if alone and task == NO_ARRAY:
+            task = "0"
         if base.isdigit() and task.isdigit():
             found[base, int(task)] = state
     return found
@@ -119,8 +123,8 @@ class Row:
     is_final: bool
 
 
-def accounting(stdout: str) -> list[Row]:
-    """The rows about array elements from `sacct`.
+def accounting(stdout: str, *, alone: bool = False) -> list[Row]:
+    """The rows about array elements from `sacct`; with `alone`, a job that is no array is one.
 
     A row called `allocation` is a phantom of the first seconds, whatever its state says. A row
     whose End is Unknown is not over, even where its state is: it is being replayed after the
@@ -131,6 +135,8 @@ def accounting(stdout: str) -> list[Row]:
         # A job's name may hold `|`: the state and the end are the last two fields.
         fields = line.split("|")
         base, _, tasks = fields[0].partition("_")
+        if alone and fields[0] == base:
+            tasks = "0"
         if len(fields) < 4 or not base.isdigit() or not tasks:
             continue
         name, state, end = "|".join(fields[1:-2]), fields[-2], fields[-1]

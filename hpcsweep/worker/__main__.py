@@ -1,8 +1,10 @@
 """`python -m hpcsweep.worker SWEEP SUBMISSION PART`: what a script of an array runs.
 
+With `--start JSON`, the fields of a `Start`, it was started by submitit, not as Slurm's array task.
 With `--setup-failed WHERE EXIT_CODE` it only records that a setup line failed.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -15,7 +17,11 @@ from hpcsweep.worker.task import Start, Task
 def main(arguments: list[str]) -> int:
     """Run one array task. Returns the exit code."""
     sweep, submission, part, *rest = arguments
-    start = Start.from_environment(os.environ)
+    if rest[:1] == ["--start"]:
+        start = Start(**json.loads(rest[1]))
+        del rest[:2]
+    else:
+        start = Start.from_environment(os.environ)
     task = Task(SweepDirectory.open(Path(sweep)), int(submission), int(part), start)
     if rest:
         _, where, exit_code = rest

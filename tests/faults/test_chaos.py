@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from hpcsweep.chaos import accepted
+from hpcsweep.journal import JournalWriter, Record
+from hpcsweep.sources import grid
 from tests.support.clusters import HPCSWEEP, started_emulated
 from tests.support.fixtures import Scale
+from tests.support.sweeps import MadeSweep
 
+MINUTE = "2026-01-01T00:00:{}.000+00:00"
 pytestmark = pytest.mark.timeout(7200)
 
 
@@ -33,6 +38,7 @@ def test_a_sweep_under_faults_is_complete(tmp_path: Path, scale: Scale) -> None:
         done = hpcsweep("submit", "m.yaml", "--cluster", "emulated", "--chaos", "7")
         assert done.returncode == 0, done.stdout + done.stderr
         assert "nothing was lost" in done.stdout.splitlines()
+        assert "\neach case accepted once, " in done.stdout
         rows = [json.loads(line) for line in
                 hpcsweep("collect", "storm", "--format", "jsonl").stdout.splitlines()]  # fmt: skip
     assert [row["index"] for row in rows] == list(range(cases))
@@ -53,3 +59,57 @@ def test_chaos_is_for_the_emulated_cluster_only(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 6
     assert "emulated cluster's only" in done.stderr
+
+
+def one_case(root: Path) -> MadeSweep:
+    """A sweep of one case, submitted at the beginning of that minute."""
+    made = MadeSweep(root, grid(x=[1]))
+    made.plan()
+    path = made.directory.submission_dir(1) / "plan.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"time": MINUTE.format("00")}))
+    return made
+
+
+def journalled(made: MadeSweep, restart: int, token: str, begun: str, ended: str) -> None:
+    """The journal of a start that computed the only case; times are seconds of one minute."""
+    writer = JournalWriter(made.directory.journal_root / f"0001/0/0.{restart}.{token}.jsonl")
+    common: Record = {"v": 1, "manifest": made.manifest.fingerprint, "chunk": 0,
+                      "attempt": [0, 1, restart, token * 16]}  # fmt: skip
+    case: Record = {"index": 0, "case_id": made.source[0].case_id}
+    writer.append(common | {"kind": "task", "time": MINUTE.format(begun), "node": "n",
+                            "job_id": "1", "array_job_id": "1"})  # fmt: skip
+    writer.append(common | case | {"kind": "begin", "started": MINUTE.format(begun)})
+    writer.append(common | case | {"kind": "end", "status": "complete", "reason": None,
+                                   "ended": MINUTE.format(ended)})  # fmt: skip
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("second", "again"),
+    [
+        ((1, "b", "20", "25"), True),  # a requeued start that had to know of the first one's end
+        ((1, "b", "08", "25"), False),  # one that began before it
+        ((0, "b", "20", "25"), False),  # a duplicate start
+    ],
+)
+def test_a_case_that_was_computed_again_is_seen(
+    tmp_path: Path, second: tuple[int, str, str, str], again: bool
+) -> None:
+    made = one_case(tmp_path)
+    journalled(made, 0, "a", "05", "10")
+    journalled(made, *second)
+    found = accepted(made.directory)
+    assert found.again == ({made.source[0].case_id} if again else set())
+    assert (found.wrong, found.repeated) == (set(), 1)
+    assert ("ACCEPTED WRONGLY: computed again" in found.line()) is again
+
+
+def test_a_store_that_shows_another_attempt_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = one_case(tmp_path)
+    journalled(made, 0, "a", "05", "10")
+    assert accepted(made.directory).is_once
+    journalled(made, 1, "b", "20", "25")
+    monkeypatch.setattr("hpcsweep.ingest.Ingest.run", lambda *_: None)  # it misses the second
+    assert accepted(made.directory).wrong == {made.source[0].case_id}

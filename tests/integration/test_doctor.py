@@ -70,7 +70,7 @@ def test_a_node_and_its_way_to_the_database(here: Here, database: Place) -> None
 
 def test_a_cluster_that_is_not_there(here: Here) -> None:
     here.patch.setenv("PATH", "/nowhere")
-    (finding,) = doctor.cluster("slurm", Settings())
+    (finding,) = doctor.cluster("slurm", Settings(), Path())
     assert (finding.what, finding.state) == ("cluster", "problem")
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from hpcsweep import ingest
-from hpcsweep.cluster.slurm import Limits, Slurm
+from hpcsweep.cluster.seam import Limits
+from hpcsweep.cluster.slurm import Slurm
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid

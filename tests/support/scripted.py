@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hpcsweep import verdicts
-from hpcsweep.cluster.slurm import Limits
+from hpcsweep.cluster.seam import Limits
 from hpcsweep.cluster.text import Row
 from hpcsweep.collect import Columns, collect
 from hpcsweep.errors import ClusterUnavailable

@@ -129,7 +129,7 @@ def test_empty_files_and_sections_are_fine(config: WriteConfig, text: str) -> No
         ("settings:\n  grace_s: .inf\n", 2, "not a number of seconds"),
         ("settings:\n  grace_s: -1\n", 2, "It must be 0 or more."),
         ("settings:\n  term_grace_s: 0\n", 2, "It must be above 0."),
-        ("settings:\n  cluster: pbs\n", 2, "Known are auto, slurm, emulated."),
+        ("settings:\n  cluster: pbs\n", 2, "Known are auto, slurm, emulated and submitit:EXECUTOR"),
         ("settings:\n  cluster: [slurm]\n", 2, "is no kind of cluster"),
         ("settings:\n  outputs: 3\n", 2, "outputs: is not the path"),
         ("settings:\n  outputs: ''\n", 2, "outputs: is not the path"),

@@ -24,6 +24,8 @@ LINES_OF_A_FUNCTION = 70
 # the fresh interpreter that tries a target before anything is sent.
 STARTS_PROCESSES = (
     *("cluster/process.py", "execute/", "worker/", "emulator/", "preflight.py"),
+    # The script of an array, where submitit starts it.
+    "cluster/chunk.py",
     # A user's own program, by `log.subprocess`.
     "logbook/programs.py",
     # Git is asked which code it is, once per submission.

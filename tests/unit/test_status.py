@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hpcsweep import status as module
-from hpcsweep.cluster.slurm import Limits
+from hpcsweep.cluster.seam import Limits
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import encode

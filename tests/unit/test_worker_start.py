@@ -13,7 +13,7 @@ import pytest
 from benchmarks import measuring
 
 LOOKUPS_MAX = 700
-HEAVY = {"click", "jinja2", "numpy", "pydantic", "rich", "sqlalchemy", "yaml"}
+HEAVY = {"click", "jinja2", "numpy", "pydantic", "rich", "sqlalchemy", "submitit", "yaml"}
 TELL_MODULES = """\
 import sys
 from pathlib import Path

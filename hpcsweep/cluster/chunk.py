@@ -1,0 +1,135 @@
+"""One chunk as submitit starts it: a checkpointable callable around the script of the array."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from submitit import JobEnvironment
+from submitit.helpers import Checkpointable, DelayedSubmission
+
+from hpcsweep.files import PRIVATE_FILE, try_lock
+from hpcsweep.journal import journals_of_chunk
+
+# The worker's exit code, and ours, when told to end: there is more to do.
+EXIT_TOLD = 75
+# Seconds between two looks for a free slot.
+LOOK_S = 0.2
+
+
+@dataclass(kw_only=True)
+class Chunk(Checkpointable):
+    """Runs the worker on one chunk, behind the setup lines, as Slurm's batch shell does.
+
+    The script ends by becoming the worker, so what is told to end here tells that process. A start
+    after a checkpoint, or after a scheduler's own requeue, is a later restart of the chunk:
+    what the worker journaled is not computed again.
+    """
+
+    # The array's script, and where it starts.
+    script: str
+    directory: str
+    # The submission's journals.
+    journals: str
+    # The array's job id; the numbers of the part, and of the chunk in the part and in the plan.
+    job_id: str | None
+    part: int
+    element: int
+    chunk: int
+    # Files of which a chunk must lock one to run, where nobody else queues; empty for none.
+    slots: tuple[str, ...] = ()
+    # Process id of the script, until it has ended.
+    _pid: int | None = field(default=None, repr=False)
+    # What SIGTERM did before.
+    _before: Any = field(default=None, repr=False)
+
+    def __call__(self) -> None:
+        """Run the chunk. Ends the process with the worker's exit code when it was told to end.
+
+        *Raises* RuntimeError when the worker could not do its work.
+        """
+        self._before = signal.signal(signal.SIGTERM, self._told)
+        slot = self._slot()
+        try:
+            code = self._run()
+        finally:
+            signal.signal(signal.SIGTERM, self._before)
+            if slot is not None:
+                os.close(slot)
+        if code == EXIT_TOLD:
+            sys.exit(code)  # without a result: whoever told it may start it again
+        if code:
+            raise RuntimeError(f"the script of chunk {self.chunk} ended with {code}")
+
+    def checkpoint(self) -> DelayedSubmission:
+        """End the worker, which writes what it knows; then this chunk again.
+
+        submitit calls it in the handler of its signal, while the chunk runs.
+        """
+        if self._pid is not None:
+            os.kill(self._pid, signal.SIGUSR2)
+            _await(self._pid)
+        return DelayedSubmission(replace(self, _pid=None, _before=None))
+
+    def _run(self) -> int:
+        argv = ["bash", self.script, str(self.part), "--start", json.dumps(self._start())]
+        with subprocess.Popen(argv, cwd=self.directory, stdin=subprocess.DEVNULL) as process:
+            self._pid = process.pid
+            try:
+                _await(process.pid)
+            finally:
+                self._pid = None
+        return process.returncode
+
+    def _start(self) -> dict[str, Any]:
+        """Which start of the chunk this is, as the worker's `Start` has it."""
+        here = JobEnvironment()
+        earlier = journals_of_chunk(Path(self.journals), self.chunk)
+        restarts = [int(path.name.split(".")[1]) for path in earlier]
+        return {
+            "array_task_id": self.element,
+            "restart": max(restarts, default=-1) + 1,
+            "array_job_id": self.job_id or here.array_job_id or here.job_id,
+            "job_id": here.job_id,
+            "cluster": f"submitit:{here.cluster}",
+            "node": here.hostname,
+        }
+
+    def _told(self, number: int, frame: FrameType | None) -> None:
+        """Pass the signal on, and do what submitit or its plugin would have done."""
+        if self._pid is None:
+            sys.exit(EXIT_TOLD)
+        os.kill(self._pid, number)
+        before: Callable[[int, FrameType | None], Any] | int | None = self._before
+        if callable(before):
+            before(number, frame)
+
+    def _slot(self) -> int | None:
+        """Wait for a free slot. Returns the descriptor that holds it."""
+        told = False
+        while self.slots:
+            for path in self.slots:
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
+                if try_lock(descriptor) is not False:  # None: there are no locks here
+                    return descriptor
+                os.close(descriptor)
+            if not told:
+                sys.stdout.write(f"hpcsweep: waiting for one of {len(self.slots)} slots\n")
+                sys.stdout.flush()
+                told = True
+            time.sleep(LOOK_S)
+        return None
+
+
+def _await(pid: int) -> None:
+    """Wait until a child has ended, without reaping it: two of these may be under way at once."""
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
