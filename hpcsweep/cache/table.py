@@ -72,14 +72,21 @@ class CacheTable:
         """The database and the table, without a password."""
         return f"{self._database.where}, table {self._table.name}"
 
-    def make(self) -> None:
+    def make(self, *, may_change: bool = True) -> None:
         """Make the table, or add the model's new nullable columns. *Safe to repeat.*
 
-        *Raises* StoreError with the difference for a table that is another one's.
+        *Raises* StoreError with the difference for a table that is another one's, and for one that
+        is not as the model describes it where nothing may be changed.
         """
         exists = not isinstance(self._location, Path) or self._location.exists()
         if exists and self.read(self._is_ready):
             return
+        if not may_change:
+            raise StoreError(
+                "is not there, or lacks a column of the model, and a task makes no table",
+                where=self.where,
+                next_step="Construct the Store once where you submit; then it is there for tasks.",
+            )
         if isinstance(self._location, Path):  # SQLite's own would be for all to read
             make_directory(self._location.parent)
             with contextlib.suppress(OSError):  # which SQLite will tell

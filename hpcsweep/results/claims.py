@@ -13,7 +13,6 @@ import errno
 import json
 import os
 import random
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,7 +71,10 @@ class Claim:
 
 
 def take(root: Path, name: str) -> Claim | None:
-    """The claim on `name`, or None while a living owner has it. *Writes* below `root`."""
+    """The claim on `name`, or None while a living owner has it. *Writes* below `root`.
+
+    It is the caller's to look after it, by `BEATS` or by touching the owner's file.
+    """
     place, own = root / name, token()
     owners = names(place)
     if not owners:
@@ -83,12 +85,11 @@ def take(root: Path, name: str) -> Claim | None:
     return None
 
 
-def attempts() -> Iterator[None]:
-    """One attempt at a claim after the other, with pauses that grow, each of another length."""
+def pauses() -> Iterator[float]:
+    """Seconds to wait before each next attempt: more and more, and never twice the same."""
     pause = FIRST_LOOK_S
     while True:
-        yield
-        time.sleep(random.uniform(pause / 2, pause))  # noqa: S311  # no secret
+        yield random.uniform(pause / 2, pause)  # noqa: S311  # no secret
         pause = min(2 * pause, LONGEST_LOOK_S)
 
 
@@ -105,7 +106,7 @@ def _take_free(place: Path, own: str) -> Claim | None:
         if error.errno in _TAKEN:
             return None
         raise unwritable(place, error) from error
-    return _beating(Claim(place, own))
+    return Claim(place, own)
 
 
 def _take_over(place: Path, owner: str, own: str) -> Claim | None:
@@ -125,11 +126,6 @@ def _take_over(place: Path, owner: str, own: str) -> Claim | None:
         if claim.path.exists():
             raise
         return None  # a third one read the dead owner's name in it
-    return _beating(claim)
-
-
-def _beating(claim: Claim) -> Claim:
-    BEATS.look_after(claim)
     return claim
 
 

@@ -3,6 +3,7 @@
     results/<id><suffix>                    the results, in the user's own format
             .journal/<2 digits>/<id>.json   an entry for each: the truth; the table is its index
             .claims/<id>/<token>/           who makes a result just now, and what is there of it
+            .new/<id>.<token>               an entry that the table may lack; empty
 
 Every write is a rename: a kill leaves the old or the new.
 """
@@ -15,7 +16,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,11 +25,13 @@ from typing import Any
 from hpcsweep import ids
 from hpcsweep.errors import InputError, ResultMissing, SweepError
 from hpcsweep.files import (
+    PRIVATE_FILE,
     json_bytes,
     make_directory,
     names,
     remove_tree,
     replace,
+    token,
     unreadable,
     unwritable,
 )
@@ -38,6 +41,7 @@ from hpcsweep.results.claims import Claim, ClaimLost
 LOG = logging.getLogger("hpcsweep")
 
 VERSION = 1
+NEW = ".new"
 _ID = re.compile(r"[0-9a-f]{16}")
 # Of a name that numpy.save and its like add to what they are given.
 _ADDED = (".npy", ".npz")
@@ -124,8 +128,8 @@ class Shelf:
 
     def make(self) -> None:
         """Make the directory and what it needs. *Safe to repeat.*"""
-        make_directory(self.claims)
-        make_directory(self._journal)
+        for path in (self.claims, self._journal, self._new):
+            make_directory(path)
 
     @property
     def claims(self) -> Path:
@@ -135,6 +139,10 @@ class Shelf:
     @property
     def _journal(self) -> Path:
         return self.path / ".journal"
+
+    @property
+    def _new(self) -> Path:
+        return self.path / NEW
 
     def _entry_file(self, id_: str) -> Path:
         return self._journal / id_[:2] / f"{id_}.json"
@@ -214,6 +222,26 @@ class Shelf:
                 raise ClaimLost(str(claim.path)) from error
             raise
         claim.publish(made, path)
+
+    def mark_new(self, id_: str) -> None:
+        """Note that the table may lack the entry of an id, before it is written."""
+        path = self._new / f"{id_}.{token()}"
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))
+        except OSError as error:
+            raise unwritable(path, error) from error
+
+    def new(self) -> Iterator[tuple[str, Entry | None]]:
+        """The marks that say so, each with its entry if that is there."""
+        for name in names(self._new):
+            yield name, _read(self._entry_file(name.partition(".")[0]))
+
+    def unmark(self, marks: Iterable[str]) -> None:
+        """Forget marks, after the table has their entries; not those of what is being made."""
+        for name in marks:
+            if not names(self.claims / name.partition(".")[0]):
+                with contextlib.suppress(OSError):  # another was faster; or it is done again
+                    os.unlink(self._new / name)
 
     def remove(self, id_: str) -> bool:
         """Remove an entry; False when there is none."""

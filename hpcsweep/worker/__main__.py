@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import HpcsweepError
+from hpcsweep.records import IN_TASK
 from hpcsweep.worker.task import Start, Task
 
 
@@ -16,6 +17,7 @@ def main(arguments: list[str]) -> int:
     """Run one array task. Returns the exit code."""
     sweep, submission, part, *rest = arguments
     start = Start.from_environment(os.environ)
+    os.environ[IN_TASK] = "1"
     task = Task(SweepDirectory.open(Path(sweep)), int(submission), int(part), start)
     if rest:
         _, where, exit_code = rest
