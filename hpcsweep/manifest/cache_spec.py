@@ -57,7 +57,7 @@ def read(
         )
     model = None
     if fields.result_cls is not None:
-        model = target_spec.function(("result_cls",), fields.result_cls, root, mistakes)
+        model = target_spec.named(("result_cls",), fields.result_cls, "Class", root, mistakes)
     return Cache(
         results_dir=fields.results_dir or RESULTS_DIR,
         file_suffix=fields.file_suffix,

@@ -14,7 +14,6 @@ from hpcsweep.yamltext import nearest
 # What a command can ask for besides its parameters.
 PLACEHOLDERS = ("run_dir", "seed", "case_id", "index", "params_json")
 
-_EXAMPLES = "Write file.py:function or package.module:function."
 _PIECE = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|(?P<stray>[{}])")
 _PLAIN = re.compile(r"[^\s:!.\[\]\"']+")
 
@@ -43,7 +42,7 @@ def read(
             )
         return None
     if keys == ["target"]:
-        return function(("target",), raw["target"], root, mistakes)
+        return named(("target",), raw["target"], "function", root, mistakes)
     return _command(raw["command"], parameters, (*PLACEHOLDERS, *more), mistakes)
 
 
@@ -53,9 +52,9 @@ def asks(target: Target, placeholder: str) -> bool:
     return placeholder in found
 
 
-def function(path: Where, raw: Any, root: Path, mistakes: Mistakes) -> Target | None:
-    """What `file.py:name` or `module:name` at `path` names; None with a mistake added."""
-    problem = _function_problem(raw, root)
+def named(path: Where, raw: Any, kind: str, root: Path, mistakes: Mistakes) -> Target | None:
+    """The function or class that a text at `path` names; None with a mistake added."""
+    problem = _problem(raw, kind, root)
     if problem:
         mistakes.add(path, *problem)
         return None
@@ -65,18 +64,19 @@ def function(path: Where, raw: Any, root: Path, mistakes: Mistakes) -> Target | 
     return Target(module=place, function=name)
 
 
-def _function_problem(raw: Any, root: Path) -> tuple[str, str] | None:
+def _problem(raw: Any, kind: str, root: Path) -> tuple[str, str] | None:
+    examples = f"Write file.py:{kind} or package.module:{kind}."
     if not isinstance(raw, str):
-        return f"is {described(raw)}, not a text", _EXAMPLES
+        return f"is {described(raw)}, not a text", examples
     place, colon, function = raw.rpartition(":")
     if not colon or not place or "://" in raw:  # of a URL no part is shown
-        return f"{shown(raw)} names no function", _EXAMPLES
+        return f"{shown(raw)} names no {kind}", examples
     if not _is_dotted_name(function):
-        return f"{shown(function)} is not the name of a function", _EXAMPLES
+        return f"{shown(function)} is not the name of a {kind}", examples
     if not place.endswith(".py"):
         if _is_dotted_name(place):
             return None
-        return f"{shown(place)} is neither a .py file nor the name of a module", _EXAMPLES
+        return f"{shown(place)} is neither a .py file nor the name of a module", examples
     if PurePosixPath(place).is_absolute() or place.startswith("~") or "\0" in place:
         return (
             f"{shown(place)} is not a path relative to the manifest",
