@@ -26,6 +26,7 @@ from hpcsweep.records import IN_TASK
 from hpcsweep.results.maker import Maker, Runner
 from hpcsweep.results.shelf import Case, Entry, Shelf, checked_id
 from hpcsweep.sources import ParameterSource
+from hpcsweep.store.bulk import no_garbage
 from hpcsweep.store.location import locate_store
 
 LOG = logging.getLogger("hpcsweep")
@@ -208,10 +209,11 @@ class Store(Generic[R]):
         Executor; or `cluster`, "slurm" or "emulated", as a sweep of its own that is waited for.
         *Raises* CasesFailed, when all others are made; it has the records of those.
         """
-        cases = [self._columns.case(each) for each in sweeping.expanded(params)]
-        distinct = {case.id: case for case in cases}
         self._take_in()
-        records = self._found(distinct)
+        with no_garbage():
+            cases = [self._columns.case(each) for each in sweeping.expanded(params)]
+            distinct = {case.id: case for case in cases}
+            records = self._found(distinct)
         missing = [case for case in distinct.values() if case.id not in records]
         LOG.info("%d of %d are there, %d to make", len(records), len(distinct), len(missing))
         failures: dict[str, BaseException] = {}
@@ -285,11 +287,10 @@ class Store(Generic[R]):
             self._mark(entries)
             return [self._record(row) for row in rows]
         try:
-            self._table.upsert(rows)
+            known = {row["id"]: row for row in self._table.upsert(rows)}
         except StoreError:
             self._mark(entries)
             raise
-        known = {row["id"]: row for row in self._table.with_ids([row["id"] for row in rows])}
         # What somebody deleted in between was made nevertheless.
         return [self._record(known.get(row["id"]) or row) for row in rows]
 
@@ -300,11 +301,14 @@ class Store(Generic[R]):
     def _found(self, cases: Mapping[str, Case]) -> dict[str, R]:
         """The records of cases that are there; all by id."""
         found: dict[str, R] = {}
-        for record in map(self._record, self._table.with_ids(list(cases))):
-            self._columns.check_same(cases[record.id], record, self._table.where)
+        where, tells = self._table.where, LOG.isEnabledFor(logging.INFO)
+        for row in self._table.with_ids(list(cases)):
+            self._columns.check_same(cases[row["id"]], row, where)
+            record = self._record(row)
             if self._is_there(record):
-                LOG.info("%s: found", record.id)
-                found[record.id] = record
+                found[row["id"]] = record
+                if tells:
+                    LOG.info("%s: found", row["id"])
         return found
 
     def _record(self, row: Values) -> R:

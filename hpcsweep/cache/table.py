@@ -13,6 +13,7 @@ from sqlalchemy import (
     URL,
     Column,
     Connection,
+    Executable,
     Integer,
     MetaData,
     String,
@@ -65,6 +66,8 @@ class CacheTable:
         # Made once: SQLAlchemy needs longer for a query than SQLite for its answer.
         key = table.columns.id
         self._one = select(table).where(key == bindparam("key"))
+        # By the names of the values.
+        self._inserts: dict[tuple[str, ...], Executable] = {}
         self._some = select(table).where(key.in_(bindparam("key", expanding=True)))
 
     @property
@@ -106,16 +109,16 @@ class CacheTable:
     def with_ids(self, ids: Sequence[str]) -> list[Values]:
         """The rows of those of the ids that have one, in any order."""
 
-        def work(connection: Connection) -> list[Values]:
-            found: list[Values] = []
-            for start in range(0, len(ids), IDS_AT_ONCE):
-                some = ids[start : start + IDS_AT_ONCE]
-                query, key = (self._one, some[0]) if len(some) == 1 else (self._some, some)
-                rows = connection.execute(query, {"key": key})
-                found += [dict(zip(self._names, row, strict=True)) for row in rows]
-            return found
+        return self.read(lambda connection: self._with_ids(connection, ids))
 
-        return self.read(work)
+    def _with_ids(self, connection: Connection, ids: Sequence[str]) -> list[Values]:
+        found: list[Values] = []
+        for start in range(0, len(ids), IDS_AT_ONCE):
+            some = ids[start : start + IDS_AT_ONCE]
+            query, key = (self._one, some[0]) if len(some) == 1 else (self._some, some)
+            rows = connection.execute(query, {"key": key})
+            found += [dict(zip(self._names, row, strict=True)) for row in rows]
+        return found
 
     def matching(self, values: Mapping[str, Any]) -> list[Values]:
         """The rows with these values in their columns, oldest first. *Raises* InputError."""
@@ -132,21 +135,26 @@ class CacheTable:
         rows = self.read(lambda connection: connection.execute(query).all())
         return [dict(zip(self._names, row, strict=True)) for row in rows]
 
-    def upsert(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Insert rows, or replace older ones of the same ids."""
-        columns = self._table.columns
+    def upsert(self, rows: Sequence[dict[str, Any]]) -> list[Values]:
+        """Insert rows, or replace older ones of the same ids. Returns them as they are then."""
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> list[Values]:
             for row in rows:
-                insert = merging.insert_into(connection, self._table)
-                newer = insert.on_conflict_do_update(
-                    index_elements=[columns.id],
-                    set_={name: insert.excluded[name] for name in row if name != "id"},
-                    where=columns.created_at <= insert.excluded.created_at,
-                )
-                connection.execute(newer, row)
+                connection.execute(self._newer(connection, tuple(row)), row)
+            return self._with_ids(connection, [row["id"] for row in rows])
 
-        self.write(work)
+        return self.write(work)
+
+    def _newer(self, connection: Connection, names: tuple[str, ...]) -> Executable:
+        if names not in self._inserts:
+            key, made = self._table.columns.id, self._table.columns.created_at
+            insert = merging.insert_into(connection, self._table)
+            self._inserts[names] = insert.on_conflict_do_update(
+                index_elements=[key],
+                set_={name: insert.excluded[name] for name in names if name != "id"},
+                where=made <= insert.excluded.created_at,
+            )
+        return self._inserts[names]
 
     def replace_all(self, rows: Iterable[dict[str, Any]]) -> int:
         """Make the table anew, in one transaction. Returns the count of rows."""

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.files import PRIVATE_DIRECTORY, names, remove_tree, token, unwritable
+from hpcsweep.files import PRIVATE_DIRECTORY, PRIVATE_FILE, names, remove_tree, token, unwritable
 from hpcsweep.logbook.life import BEATS, is_alive, this_process
 
 # What an owner says of itself, and touches as a sign of life.
@@ -43,12 +43,15 @@ class Claim:
         # The owner's directory; gone when the claim is.
         self.path = place / own
 
-    def publish(self, made: Path, final: Path) -> None:
+    def publish(self, made: Path, final: Path, *, sync: bool = False) -> None:
         """Move a file of the claim's directory to where it is looked for, over an older one.
 
-        *Raises* ClaimLost when the claim is another's by now.
+        `sync` makes what is in it durable first. *Raises* ClaimLost when the claim is another's by
+        now.
         """
         try:
+            if sync:
+                _sync(made)
             os.replace(made, final)
         except FileNotFoundError as error:
             if not self.path.exists():
@@ -61,12 +64,17 @@ class Claim:
         """Give the claim up; its directory goes with it. *Safe to repeat.*"""
         BEATS.runs.discard(self)
         gone = self._place.with_name(f".gone.{self._own}")
-        with contextlib.suppress(FileNotFoundError):  # taken over, or released before
+        try:
             os.rename(self.path, gone)
-            with contextlib.suppress(OSError):  # the next one's may be there already
-                self._place.rmdir()
-        if gone.exists():
-            with contextlib.suppress(OSError):
+        except FileNotFoundError:  # taken over, or released before
+            return
+        with contextlib.suppress(OSError):  # the next one's may be there already
+            os.rmdir(self._place)
+        with contextlib.suppress(OSError):
+            os.unlink(gone / OWNER)
+            try:
+                os.rmdir(gone)
+            except OSError:  # a runner may leave something behind
                 remove_tree(gone)
 
 
@@ -98,7 +106,7 @@ def _take_free(place: Path, own: str) -> Claim | None:
     try:
         os.mkdir(aside, PRIVATE_DIRECTORY)
         os.mkdir(aside / own, PRIVATE_DIRECTORY)
-        _sign(aside / own)
+        _write_owner(aside / own / OWNER)  # nobody sees it yet
         os.rename(aside, place)  # onto an empty directory, too: of an owner killed in its release
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -129,10 +137,26 @@ def _take_over(place: Path, owner: str, own: str) -> Claim | None:
     return claim
 
 
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _sign(path: Path) -> None:
     temporary = path / f".{OWNER}"
-    temporary.write_bytes(json.dumps(this_process()).encode())
+    _write_owner(temporary)
     os.replace(temporary, path / OWNER)
+
+
+def _write_owner(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
+    try:
+        os.write(descriptor, json.dumps(this_process()).encode())
+    finally:
+        os.close(descriptor)
 
 
 def _is_gone(path: Path) -> bool:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep import ids
-from hpcsweep.errors import InputError, ResultMissing, SweepError
+from hpcsweep.errors import InputError, ResultMissing
 from hpcsweep.files import (
     PRIVATE_FILE,
     json_bytes,
@@ -34,6 +34,7 @@ from hpcsweep.files import (
     token,
     unreadable,
     unwritable,
+    write_all,
 )
 from hpcsweep.logbook.life import SILENT_S
 from hpcsweep.results.claims import Claim, ClaimLost
@@ -151,11 +152,13 @@ class Shelf:
 
     def openable(self, result_file: str) -> str:
         """The path of a result. *Raises* InputError for one that leaves the directory by `..`."""
-        if not result_file.startswith("/") and ".." in result_file.split("/"):
+        if result_file.startswith("/"):
+            return result_file
+        if ".." in result_file and ".." in result_file.split("/"):
             raise InputError(
                 f"{result_file!r} would leave the results directory", where=str(self.path)
             )
-        return os.path.join(self._text, result_file)
+        return f"{self._text}/{result_file}"
 
     def has(self, result_file: str) -> bool:
         """Whether a result is there and not empty."""
@@ -183,7 +186,8 @@ class Shelf:
                 where=str(asked),
                 next_step="Let it write its result there; nothing was recorded.",
             )
-        claim.publish(made, self.path / made.name)
+        # What is found must be whole, also after a power cut.
+        claim.publish(made, self.path / made.name, sync=True)
         return made.name
 
     def remove_result(self, result_file: str) -> bool:
@@ -208,7 +212,10 @@ class Shelf:
         return _read(path)
 
     def write(self, entry: Entry, claim: Claim | None = None) -> None:
-        """Write an entry over an older one, durably. *Raises* ClaimLost."""
+        """Write an entry over an older one; without a claim durably. *Raises* ClaimLost.
+
+        Under one it is of a result that can be made again, should a power cut take the entry.
+        """
         path, data = self._entry_file(entry.id), json_bytes(entry.to_json())
         make_directory(path.parent)
         if claim is None:
@@ -216,11 +223,15 @@ class Shelf:
             return
         made = claim.path / path.name
         try:
-            replace(made, data)
-        except SweepError as error:
+            descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
+            try:
+                write_all(descriptor, data)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
             if not claim.path.exists():
                 raise ClaimLost(str(claim.path)) from error
-            raise
+            raise unwritable(made, error) from error
         claim.publish(made, path)
 
     def mark_new(self, id_: str) -> None:
