@@ -5,14 +5,17 @@ from __future__ import annotations
 import datetime
 import json
 import logging
+import os
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 import pytest
+from sqlalchemy import event
 
 import hpcsweep as hs
 from hpcsweep import Base, Mapped, Store, expand_grid, mapped_column
@@ -459,6 +462,49 @@ def test_e24_files_outside_stay(
     outside.write_text("")
     with pytest.raises(ResultMissing, match="is empty"):
         store.register(some(), outside)
+
+
+def test_e24_a_run_again_has_its_own_time_and_notes(make_store: MakeStore) -> None:
+    store = make_store()
+    before = store.run(some(), note="first")
+    assert store.patch(some(), more=1).custom_data.keys() == {"elapsed_seconds", "note", "more"}
+    after = store.run(some(), note="second")
+    assert after.created_at > before.created_at
+    assert after.custom_data.keys() == {"elapsed_seconds", "note"}
+
+
+def test_e25_what_is_asked_of_the_database_and_the_disk(
+    make_store: MakeStore, direct_backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One transaction for a run, one query for a look-up and for every 900 hits; one sync."""
+    store = make_store()
+    store.sweep([some(n) for n in range(2000)])
+    asked: list[str] = []
+    synced: list[int] = []
+    engine = store._table._database._engine  # noqa: SLF001
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _note(*arguments: Any) -> None:
+        asked.append(arguments[2].split()[0])
+
+    for name in ("connect", "commit"):
+        event.listen(engine, name, lambda *_, name=name: asked.append(name))
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(1), fsync(descriptor)))
+
+    def done(work: Callable[[], Any]) -> list[str]:
+        asked.clear()
+        synced.clear()
+        work()
+        return [what for what in asked if what in ("connect", "INSERT", "SELECT", "commit")]
+
+    connects = [] if direct_backend.is_file else ["connect", "SELECT"]  # its settings
+    assert done(lambda: store.run(some(5000))) == [*connects, "INSERT", "SELECT", "commit"]
+    assert len(synced) == 1
+    assert done(lambda: store.retrieve(some(5000))) == [*connects, "SELECT", "commit"]
+    hits = [some(n) for n in range(2000)]
+    assert done(lambda: store.sweep(hits)) == [*connects, *["SELECT"] * 3, "commit"]
+    assert not synced
 
 
 def test_a_registered_result_takes_the_place_of_another(
