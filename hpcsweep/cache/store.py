@@ -302,13 +302,16 @@ class Store(Generic[R]):
         """The records of cases that are there; all by id."""
         found: dict[str, R] = {}
         where, tells = self._table.where, LOG.isEnabledFor(logging.INFO)
-        for row in self._table.with_ids(list(cases)):
+
+        def look(row: Values) -> None:
             self._columns.check_same(cases[row["id"]], row, where)
             record = self._record(row)
             if self._is_there(record):
                 found[row["id"]] = record
                 if tells:
                     LOG.info("%s: found", row["id"])
+
+        self._table.with_ids(list(cases), look)
         return found
 
     def _record(self, row: Values) -> R:
