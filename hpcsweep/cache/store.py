@@ -263,6 +263,7 @@ class Store(Generic[R]):
         for some in sweeping.batched(self._shelf.new(), ROWS_AT_ONCE):
             self._table.upsert(list(self._rows(entry for _, entry in some if entry)))
             self._shelf.unmark(mark for mark, _ in some)
+            LOG.info("took in %d that were made elsewhere", len(some))
 
     def _rows(self, entries: Iterable[Entry]) -> Iterator[Values]:
         for entry in entries:

@@ -66,6 +66,8 @@ class Keeping:
             self._sign = path.with_name(claims.OWNER)
             self._ended = execute(manifest, slot, replace(request, result_file=str(path)))
             if self._ended.reason is not None:
+                if self._ended.reason is Reason.ERROR:  # because its directory is another's?
+                    claims.check_own(path.parent)
                 raise _NotMade
             if self._ended.metrics:
                 noted[METRICS] = self._ended.metrics

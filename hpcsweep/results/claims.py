@@ -1,9 +1,9 @@
 """Claims: of all threads, processes and hosts that want the same result, one makes it.
 
 A claim on an id is the directory `.claims/<id>/<token>/`, made aside and renamed into place: that
-fails while another one is there. The token names the owner. Whoever takes over from an owner that
-is gone renames `<token>` to one of its own, which one alone can; all that the old owner still has
-are paths that are no more, so it can publish nothing.
+fails while another one is there. The token names the owner. Whoever finds an owner that is gone
+moves its `<token>` away, which one alone can, and then claims as anybody does; all that the old
+owner still has are paths that are no more, so it can publish nothing.
 """
 
 from __future__ import annotations
@@ -34,6 +34,12 @@ class ClaimLost(Exception):
     """The claim was taken over: somebody took its owner for dead."""
 
 
+def check_own(path: Path) -> None:
+    """*Raises* ClaimLost when the directory of a claim is gone: then the claim is another's."""
+    if not path.exists():
+        raise ClaimLost(str(path))
+
+
 class Claim:
     """The right to make one result, and the directory to make it in."""
 
@@ -54,8 +60,7 @@ class Claim:
                 _sync(made)
             os.replace(made, final)
         except FileNotFoundError as error:
-            if not self.path.exists():
-                raise ClaimLost(str(self.path)) from error
+            check_own(self.path)
             raise unwritable(final, error) from error
         except OSError as error:
             raise unwritable(final, error) from error
@@ -85,12 +90,11 @@ def take(root: Path, name: str) -> Claim | None:
     """
     place, own = root / name, token()
     owners = names(place)
-    if not owners:
-        return _take_free(place, own)
-    with contextlib.suppress(FileNotFoundError):  # it was released meanwhile
-        if _is_gone(place / owners[0]):
-            return _take_over(place, owners[0], own)
-    return None
+    try:
+        free = not owners or (_is_gone(place / owners[0]) and _evict(place, owners[0], own))
+    except FileNotFoundError:  # it was released meanwhile
+        return None
+    return _take_free(place, own) if free else None
 
 
 def pauses() -> Iterator[float]:
@@ -107,7 +111,7 @@ def _take_free(place: Path, own: str) -> Claim | None:
         os.mkdir(aside, PRIVATE_DIRECTORY)
         os.mkdir(aside / own, PRIVATE_DIRECTORY)
         _write_owner(aside / own / OWNER)  # nobody sees it yet
-        os.rename(aside, place)  # onto an empty directory, too: of an owner killed in its release
+        os.rename(aside, place)  # onto an empty directory, too: of one who was gone, or killed
     except OSError as error:
         with contextlib.suppress(OSError):
             remove_tree(aside)
@@ -117,24 +121,21 @@ def _take_free(place: Path, own: str) -> Claim | None:
     return Claim(place, own)
 
 
-def _take_over(place: Path, owner: str, own: str) -> Claim | None:
+def _evict(place: Path, owner: str, own: str) -> bool:
+    """Move a dead owner's directory away, which one alone can; False for all others.
+
+    By its name, which no other owner ever has: nobody who looked long ago can hit a living one.
+    """
+    gone = place.with_name(f".gone.{own}")
     try:
-        os.rename(place / owner, place / own)
-    except FileNotFoundError:  # by another, who was faster
-        return None
+        os.rename(place / owner, gone)
+    except FileNotFoundError:
+        return False
     except OSError as error:
         raise unwritable(place, error) from error
-    claim = Claim(place, own)
-    try:
-        _sign(claim.path)
-        for name in names(claim.path):
-            if name != OWNER:
-                remove_tree(claim.path / name)
-    except FileNotFoundError:
-        if claim.path.exists():
-            raise
-        return None  # a third one read the dead owner's name in it
-    return claim
+    with contextlib.suppress(OSError):
+        remove_tree(gone)
+    return True
 
 
 def _sync(path: Path) -> None:
@@ -143,12 +144,6 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _sign(path: Path) -> None:
-    temporary = path / f".{OWNER}"
-    _write_owner(temporary)
-    os.replace(temporary, path / OWNER)
 
 
 def _write_owner(path: Path) -> None:
@@ -163,6 +158,6 @@ def _is_gone(path: Path) -> bool:
     """Whether the owner of a claim's directory is no more. *Raises* FileNotFoundError."""
     try:
         owner: dict[str, Any] = json.loads((path / OWNER).read_bytes())
-    except ValueError:  # a power cut
+    except ValueError:  # a power cut; whose it was is not known, so it has its time to be silent
         owner = {"pid": 0}
     return is_alive(owner, path / OWNER) is False

@@ -74,7 +74,11 @@ class Maker:
         shelf = self.shelf
         asked = claim.path / f"{case.id}{shelf.suffix}"
         begun = time.monotonic()
-        self.runner({**case.params, "id": case.id, "result_file": str(asked)})
+        try:
+            self.runner({**case.params, "id": case.id, "result_file": str(asked)})
+        except OSError:  # because its directory is another's by now?
+            claims.check_own(claim.path)
+            raise
         elapsed = round(time.monotonic() - begun, 4)
         name = shelf.publish(claim, asked)
         entry = Entry(

@@ -37,7 +37,7 @@ from hpcsweep.files import (
     write_all,
 )
 from hpcsweep.logbook.life import SILENT_S
-from hpcsweep.results.claims import Claim, ClaimLost
+from hpcsweep.results.claims import Claim, check_own
 
 LOG = logging.getLogger("hpcsweep")
 
@@ -180,6 +180,7 @@ class Shelf:
         choices = [asked, *(asked.with_name(asked.name + added) for added in _ADDED)]
         made = next((path for path in choices if path.is_file()), None)
         if made is None or made.stat().st_size == 0:
+            check_own(claim.path)
             what = "wrote no file" if made is None else "left an empty file"
             raise ResultMissing(
                 f'the runner {what} at params["result_file"]',
@@ -199,6 +200,7 @@ class Shelf:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise unwritable(path, error) from error
+        LOG.info("removed %s", path)
         return True
 
     # --- entries ------------------------------------------------------------------------------
@@ -229,8 +231,7 @@ class Shelf:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            if not claim.path.exists():
-                raise ClaimLost(str(claim.path)) from error
+            check_own(claim.path)
             raise unwritable(made, error) from error
         claim.publish(made, path)
 
