@@ -246,7 +246,9 @@ class Shelf:
     def new(self) -> Iterator[tuple[str, Entry | None]]:
         """The marks that say so, each with its entry if that is there."""
         for name in names(self._new):
-            yield name, _read(self._entry_file(name.partition(".")[0]))
+            id_ = name.partition(".")[0]
+            if _ID.fullmatch(id_):
+                yield name, _read(self._entry_file(id_))
 
     def unmark(self, marks: Iterable[str]) -> None:
         """Forget marks, after the table has their entries; not those of what is being made."""

@@ -145,6 +145,14 @@ def test_a_store_fills_its_table_where_no_db_url_is_named(near: Place) -> None:
     assert sorted(found) == [1, 2, 3]
 
 
+def test_one_case_alone_leaves_the_cache_as_it_is(near: Place) -> None:
+    near.write()
+    assert near.hpcsweep("run", "manifest.json", "--index", "0").returncode == 0
+    (result,) = near.root.glob("outputs/sims.local/log_*/result.txt")
+    assert result.read_text() == "1 0.5"
+    assert not (near.root / "results").exists()
+
+
 def test_a_table_that_cannot_be_filled_costs_no_result(near: Place) -> None:
     near.submit(db_url="sqlite:///away/runs.sqlite3")
     (near.root / "away").write_text("")

@@ -9,84 +9,22 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 
-from hpcsweep import Base, Mapped, Store
 from hpcsweep.errors import StoreError
 from hpcsweep.manifest.frozen import Cache
 from hpcsweep.records import IN_TASK
 from hpcsweep.results.claims import take
 from hpcsweep.results.maker import Maker
 from hpcsweep.results.shelf import Case, Shelf
-from hpcsweep.sources import ParameterSource, grid, manual
+from hpcsweep.sources import grid, manual
+from tests.support.keeping import calls, kept, store
 from tests.support.sweeps import MadeSweep
 from tests.support.wait import wait_until
 
 WAIT_S = 60
-
-
-class Kept(Base):
-    """The model of these sweeps."""
-
-    __tablename__ = "kept"
-    x: Mapped[int]
-    label: Mapped[Optional[str]]  # noqa: UP045  # read while it runs
-
-
-TARGET = """\
-import os, time
-from pathlib import Path
-
-HERE = Path(__file__).parent
-
-def note(x):
-    with (HERE / "calls").open("a") as stream:
-        stream.write(f"{x}\\n")
-
-def run(x, result_file):
-    note(x)
-    Path(result_file).write_text(f"result of {x}")
-    if x == 13:
-        raise ValueError("bad luck")
-    while x == 7 and not (HERE / "free").exists():
-        time.sleep(0.02)
-    return {"twice": 2 * x}
-
-def runner(whatever):
-    note(whatever["x"])
-    Path(whatever["result_file"]).write_text(f"{whatever['x']} {whatever['id']}")
-
-def nothing(x, result_file):
-    note(x)
-"""
-
-
-def kept(root: Path, source: ParameterSource, function: str = "run", **more: Any) -> MadeSweep:
-    """A sweep whose results are in `root/results`."""
-    cache = Cache(results_dir="results", file_suffix=".txt", **{"use_cache": True} | more)
-    python = TARGET + f"\n{function}, run = run, {function}\n" * (function != "run")
-    made = MadeSweep(root, source, python=python, cache=cache)
-    made.plan()
-    return made
-
-
-def store(root: Path, runner: Any = None) -> Store[Kept]:
-    """The Store of a notebook beside it."""
-
-    def noting(params: dict[str, Any]) -> None:
-        with (root / "calls").open("a") as stream:
-            stream.write(f"{params['x']}\n")
-        Path(params["result_file"]).write_text(f"result of {params['x']}")
-
-    url = f"sqlite:///{root}/kept.sqlite3"
-    return Store(runner or noting, Kept, root / "results", ".txt", url)
-
-
-def calls(root: Path) -> list[int]:
-    path = root / "calls"
-    return sorted(map(int, path.read_text().split())) if path.exists() else []
 
 
 def test_a_store_finds_what_a_task_made(tmp_path: Path) -> None:
@@ -196,9 +134,7 @@ def test_a_store_and_a_task_at_once_make_a_result_once(tmp_path: Path) -> None:
     with made.start() as process:
         wait_until(lambda: calls(tmp_path) == [7], WAIT_S, "the first case")
         mine = store(tmp_path)
-        code = (
-            "from tests.unit.test_keeping import *; store(Path(sys.argv[1])).sweep({'x': [8, 7]})"
-        )
+        code = "from tests.support.keeping import *; store(Path(sys.argv[1])).sweep({'x': [8, 7]})"
         argv = [sys.executable, "-c", code, str(tmp_path)]
         with subprocess.Popen(argv, cwd=Path(__file__).parents[2]) as other:
             wait_until(lambda: calls(tmp_path) == [7, 8], WAIT_S, "the Store, at the other case")
