@@ -62,7 +62,7 @@ def tried(load: Callable[[], T], what: str, named: Target, manifest: FrozenManif
         raise TargetError(
             f"{what} cannot be imported: {_words(error)}",
             where=_place(error, named, manifest),
-            next_step=f"Every task would fail at it: {named.text} must be importable by a fresh "
+            next_step=f"Every task would fail as well: {named.text} must work in a fresh interpreter, "
             f"{sys.executable}, with the same modules and environment.",
         ) from error
 

@@ -40,7 +40,7 @@ def play(place: Path, backend: Backend, processes: int, rounds: int, *rules: str
         check=False,
         timeout=1500,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
     lines = (place / "calls").read_text().splitlines()
     return Counter((line.split()[0], line.split()[1]) for line in lines)
 
