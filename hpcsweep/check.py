@@ -62,8 +62,8 @@ def tried(load: Callable[[], T], what: str, named: Target, manifest: FrozenManif
         raise TargetError(
             f"{what} cannot be imported: {_words(error)}",
             where=_place(error, named, manifest),
-            next_step=f"Every task would fail as well: {named.text} must work in a fresh interpreter, "
-            f"{sys.executable}, with the same modules and environment.",
+            next_step=f"Every task would fail as well: {named.text} must work in a fresh "
+            f"interpreter, {sys.executable}, with the same modules and environment.",
         ) from error
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -141,7 +142,8 @@ class CacheTable:
         """Insert rows, or replace older ones of the same ids. Returns them as they are then."""
 
         def work(connection: Connection) -> list[Values]:
-            for row in rows:
+            # In one order: two that had them in different ones would wait for each other.
+            for row in sorted(rows, key=itemgetter("id")):
                 connection.execute(self._newer(connection, tuple(row)), row)
             return list(self._with_ids(connection, [row["id"] for row in rows]))
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,3 +88,23 @@ def test_one_is_killed_in_each_round(
     assert made.keys() == wanted
     assert made.total() <= len(wanted) + rounds
     assert len(check_all_there(tmp_path, direct_backend, wanted)) <= rounds
+
+
+def test_rows_in_different_orders_do_not_wait_for_each_other(
+    direct_backend: Backend, tmp_path: Path
+) -> None:
+    """Two that put the same rows into the table, many at once, one from each end."""
+    store = crowd.cache(tmp_path, url_of(direct_backend))
+    table = store._table  # noqa: SLF001
+    store.register({"round": 0, "x": 0}, Path(__file__))
+    (row,) = table.matching({})
+    rows = [row | {"id": f"{x:016x}", "x": x} for x in range(500)]
+    together = threading.Barrier(2)
+    table._database._patience_s = 0.0  # noqa: SLF001  # a deadlock would be tried again
+
+    def put(mine: list[dict[str, Any]]) -> int:
+        together.wait(60)
+        return sum(len(table.upsert(mine)) for _ in range(5))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(put, [rows, rows[::-1]])) == [2500, 2500]

@@ -134,7 +134,8 @@ def test_a_store_and_a_task_at_once_make_a_result_once(tmp_path: Path) -> None:
     with made.start() as process:
         wait_until(lambda: calls(tmp_path) == [7], WAIT_S, "the first case")
         mine = store(tmp_path)
-        code = "from tests.support.keeping import *; store(Path(sys.argv[1])).sweep({'x': [8, 7]})"
+        code = "import sys; from tests.support.keeping import *; "
+        code += "store(Path(sys.argv[1])).sweep({'x': [8, 7]})"
         argv = [sys.executable, "-c", code, str(tmp_path)]
         with subprocess.Popen(argv, cwd=Path(__file__).parents[2]) as other:
             wait_until(lambda: calls(tmp_path) == [7, 8], WAIT_S, "the Store, at the other case")
