@@ -13,6 +13,7 @@ import importlib
 import random
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -28,8 +29,8 @@ ROWS = 1_000_000
 ROUNDS = 15
 LOOKUPS = 200
 SWEEP = 100_000
-SWEEP_ROUNDS = 3
-RUNS = 50
+SWEEP_ROUNDS = 5
+RUNS = 750
 # Variables of one query.
 CHUNK = 900
 
@@ -139,34 +140,27 @@ def _sweeps(store: Store[Cached], known: list[str], url: str) -> None:
 
 
 def _runs(directory: Path) -> None:
-    numbers, url = count(), f"sqlite:///{directory}/runs.sqlite3"
-    stores: list[tuple[str, Any]] = []
+    numbers, stores = count(), []
     ancestor = _ancestor()
     if ancestor is not None:
-        old = type(
-            "Old",
-            (ancestor.Base,),
-            {
-                "__tablename__": "old",
-                "__annotations__": {"n": ancestor.Mapped[int], "dt": ancestor.Mapped[float]},
-            },
-        )
-        stores.append(
-            ("the ancestor", ancestor.Store(_nothing, old, str(directory / "old"), ".txt", url))
-        )
-    mine = Store(_nothing, Cached, directory / "mine", ".txt", url)
-    stores.append(("Store.run", mine))
+        columns = {"n": ancestor.Mapped[int], "dt": ancestor.Mapped[float]}
+        old = type("Old", (ancestor.Base,), {"__tablename__": "old", "__annotations__": columns})
+        stores.append(("the ancestor", old, ancestor.Store))
+    stores.append(("Store.run", Cached, Store))
+    # Each in a place and a database of its own, as a user of either has it.
+    made = [
+        kind(_nothing, model, str(directory / what), ".txt", f"sqlite:///{directory}/{at}.sqlite3")
+        for at, (what, model, kind) in enumerate(stores)
+    ]
 
-    def runs(store: Any) -> Callable[[], None]:
-        return lambda: [store.run(_params(next(numbers))) for _ in range(RUNS)] and None
+    def run(store: Any) -> Callable[[], None]:
+        return lambda: store.run(_params(next(numbers))) and None
 
-    _table(
-        f"A run of a runner that does nothing; median of {ROUNDS} rounds of {RUNS}, taking turns",
-        "µs",
-        ROUNDS,
-        RUNS,
-        [(name, runs(store)) for name, store in stores],
-    )
+    named = [(what, run(store)) for (what, _, _), store in zip(stores, made, strict=True)]
+    for _, one in named:
+        one()
+    title = f"A run of a runner that does nothing; median of {RUNS} runs, taking turns"
+    _table(title, "µs", RUNS, 1, named)
 
 
 def _ancestor() -> Any:
@@ -180,13 +174,26 @@ def _ancestor() -> Any:
 def _table(
     title: str, unit: str, rounds: int, each: int, named: list[tuple[str, Callable[[], None]]]
 ) -> None:
-    actions = [lambda one=one: measuring.seconds(one) for _, one in named]
-    found = measuring.medians(rounds, *actions)
+    clock = [lambda one=one: measuring.seconds(one) for _, one in named]
+    processor = [lambda one=one: _processor(one) for _, one in named]
+    found = list(
+        zip(measuring.medians(rounds, *clock), measuring.medians(rounds, *processor), strict=True)
+    )
     rows = [
-        (what, f"{taken / each * 1e6:,.1f}", f"{taken / found[0]:.2f}")
-        for (what, _), taken in zip(named, found, strict=True)
+        (
+            what,
+            *(f"{taken / each * 1e6:,.1f}" for taken in both),
+            *(f"{taken / first:.2f}" for taken, first in zip(both, found[0], strict=True)),
+        )
+        for (what, _), both in zip(named, found, strict=True)
     ]
-    measuring.show(title, ("what", unit, "times the first"), rows)
+    measuring.show(title, ("what", unit, "processor", "times the first", "processor"), rows)
+
+
+def _processor(action: Callable[[], None]) -> float:
+    begun = time.process_time()
+    action()
+    return time.process_time() - begun
 
 
 if __name__ == "__main__":

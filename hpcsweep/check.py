@@ -12,14 +12,19 @@ import os
 import shutil
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from hpcsweep import target
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import HpcsweepError, TargetError
 from hpcsweep.manifest import frozen
-from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.manifest.frozen import FrozenManifest, Target
 from hpcsweep.provenance import packages
+
+T = TypeVar("T")
+Check = Callable[[SweepDirectory, str, list[int]], dict[str, object]]
 
 
 def check(sweep: SweepDirectory, fingerprint: str, indices: list[int]) -> dict[str, object]:
@@ -36,7 +41,9 @@ def check(sweep: SweepDirectory, fingerprint: str, indices: list[int]) -> dict[s
         _check_program(manifest)
     else:
         names = {name for case in cases for name in case.params}
-        target.check_arguments(_load(manifest), names, manifest.target)
+        cached = manifest.cache is not None
+        function = tried(lambda: target.load(manifest), "the target", manifest.target, manifest)
+        target.check_arguments(function, names, manifest.target, cached=cached)
     return {
         "ids": {case.index: case.case_id for case in cases},
         "code_digest": target.code_digest(manifest),
@@ -44,18 +51,19 @@ def check(sweep: SweepDirectory, fingerprint: str, indices: list[int]) -> dict[s
     }
 
 
-def _load(manifest: FrozenManifest) -> target.Function:
+def tried(load: Callable[[], T], what: str, named: Target, manifest: FrozenManifest) -> T:
+    """What `load` imports of the user's. *Raises* TargetError, whatever the user's code raises."""
     try:
-        return target.load(manifest)
+        return load()
     except HpcsweepError:
         raise
     # As in the worker's child: a module may raise anything while it is imported.
     except BaseException as error:
         raise TargetError(
-            f"the target cannot be imported: {_words(error)}",
-            where=_place(error, manifest),
-            next_step=f"Every task imports {manifest.target.text} with {sys.executable}: it must "
-            "work in a fresh interpreter, with the same modules and environment.",
+            f"{what} cannot be imported: {_words(error)}",
+            where=_place(error, named, manifest),
+            next_step=f"Every task would fail as well: {named.text} must work in a fresh "
+            f"interpreter, {sys.executable}, with the same modules and environment.",
         ) from error
 
 
@@ -67,7 +75,7 @@ def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _place(error: BaseException, manifest: FrozenManifest) -> str:
+def _place(error: BaseException, named: Target, manifest: FrozenManifest) -> str:
     """`file:line` in the user's own code, as deep as it goes."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
@@ -77,7 +85,7 @@ def _place(error: BaseException, manifest: FrozenManifest) -> str:
         if Path(frame.filename).is_relative_to(manifest.root)
         and "/site-packages/" not in frame.filename
     ]
-    return own[-1] if own else manifest.target.text
+    return own[-1] if own else named.text
 
 
 def _check_program(manifest: FrozenManifest) -> None:
@@ -94,7 +102,7 @@ def _check_program(manifest: FrozenManifest) -> None:
         )
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], check: Check = check) -> int:
     """Check and answer. Returns the exit code."""
     answer, sweep, fingerprint, *indices = arguments
     found: dict[str, object]

@@ -157,6 +157,8 @@ def _plain(value: Any, where: str, above: tuple[int, ...]) -> Any:
             )
     elif kind is str:
         _check_text(value, where)
+    elif kind is dict or kind is list:
+        return _plain_container(value, where, above)
     elif value is not None and kind is not bool:
         return _plain_other(value, where, above)
     return value

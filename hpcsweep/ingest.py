@@ -7,7 +7,6 @@ starts on its own journal.
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import shutil
 import signal
@@ -41,6 +40,7 @@ from hpcsweep.rows import (
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sources.places import Places
 from hpcsweep.store import SweepStore
+from hpcsweep.store.bulk import no_garbage
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.location import locate_store
 from hpcsweep.store.merging import shared_id
@@ -85,7 +85,7 @@ class Ingest:
         positions = self._store.positions(names)
         if names is None:
             names = all_journals(self._sweep.journal_root)
-        with _no_garbage():
+        with no_garbage():
             return self._read(names, positions)
 
     def _read(self, names: Iterable[str], positions: dict[str, int]) -> Ingested:
@@ -248,18 +248,6 @@ class Ingest:
             mine = self._newest.frozen
             alike = known is not None and self._manifest(known).frozen.orders_like(mine)
             done = self._store.reorder(known, newest, None if alike else place)
-
-
-@contextlib.contextmanager
-def _no_garbage() -> Iterator[None]:
-    """Records hold no cycles, so nobody need look for any: that takes a fifth of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 # What a record is told by that is whole, and was not written for this sweep.

@@ -251,6 +251,7 @@ def outcome_json(outcome: Outcome) -> Record:
         "max_rss_bytes": outcome.max_rss_bytes,
         "code_digest": outcome.code_digest,
         "run_dir": outcome.run_dir,
+        "from_cache": outcome.from_cache or None,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -270,6 +271,7 @@ def outcome_of(record: Record) -> Outcome:
         max_rss_bytes=record.get("max_rss_bytes"),
         code_digest=record.get("code_digest"),
         run_dir=record.get("run_dir"),
+        from_cache=record.get("from_cache", False),
     )
 
 

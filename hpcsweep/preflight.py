@@ -57,7 +57,10 @@ def preflight(
     # Files, not pipes: whatever the user's code prints, closes or leaves running in the
     # background, the answer is what was written for us, and there is no end to wait for.
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as output:
-        check = [sys.executable, "-P", "-m", "hpcsweep.check"]
+        # The model of a cache is another matter, and brings SQLAlchemy.
+        has_model = manifest.cache is not None and manifest.cache.result_cls is not None
+        program = "hpcsweep.cache.check" if has_model else "hpcsweep.check"
+        check = [sys.executable, "-P", "-m", program]
         check += [str(answer.fileno()), str(sweep.path), manifest.fingerprint, *map(str, indices)]
         returncode = _run(manifest, check, environment, (answer.fileno(), output.fileno()))
         answer.seek(0)

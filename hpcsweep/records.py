@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
+# The environment variable that whatever runs in an array task has.
+IN_TASK = "HPCSWEEP_IN_TASK"
+
 
 class Status(StrEnum):
     """What is known of a case. `unknown` means "could not ask": never failed, never done."""
@@ -131,6 +134,8 @@ class Outcome:
     code_digest: str | None = None
     # Relative to the sweep directory; None where no run directory is kept.
     run_dir: str | None = None
+    # Nothing was run: a cache had the result.
+    from_cache: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

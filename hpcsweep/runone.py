@@ -54,7 +54,7 @@ def debug_one(
     run, path, place = _prepared(manifest, source, index, outputs)
     started = now()
     rundir.begin(path, run, started)
-    request = make_request(run, place)
+    request = make_request(run, place, manifest)
     log = logbook(request)
     reason, error = None, None
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from hpcsweep.cluster.seam import Cluster
 from hpcsweep.collect import Columns, Row, Selection, collect
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import ExtraMissing, Incomplete, InputError
+from hpcsweep.filling import fill_table
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.user import load_manifest, resolve
 from hpcsweep.progress import counts_line, progress_bar
@@ -198,6 +200,9 @@ class Sweep:
             lambda columns, rows: found.append((columns, list(rows))),
             selection,
         )
+        told = fill_table(self._directory)
+        if told:
+            warnings.warn(told, stacklevel=3)
         return found[0]
 
     def _sent_to(self) -> Cluster:

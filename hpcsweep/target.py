@@ -21,6 +21,7 @@ from hpcsweep.errors import TargetError
 from hpcsweep.manifest.frozen import FrozenManifest, Target
 
 Function = Callable[..., Any]
+_EITHER = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 # Modules of Python and of ours are no user's code, even where the manifest lies above a checkout
 # of ours. Told by the path under which they were imported: `realpath` would look up every
@@ -40,19 +41,23 @@ def load(manifest: FrozenManifest) -> Function:
     *Raises* TargetError for what cannot be a target, with the reason; what the user's own module
     raises while it is imported passes through.
     """
-    target = manifest.target
-    found: Any = _module(target, Path(manifest.root))
+    function: Function = find(manifest.target, Path(manifest.root))
+    _refuse_unusable(function, manifest.target)
+    return function
+
+
+def find(target: Target, root: Path) -> Any:
+    """Import what a target names, whatever it is. *Raises* as `load`."""
+    found: Any = _module(target, root)
     for name in (target.function or "").split("."):
         found = getattr(found, name, None)
         if found is None:
             raise TargetError(
                 f"there is no {target.function!r} in it",
                 where=target.text,
-                next_step="Check the name after the colon of `target:`.",
+                next_step="Check the name after the colon.",
             )
-    _refuse_unusable(found, target)
-    function: Function = found
-    return function
+    return found
 
 
 def _module(target: Target, root: Path) -> ModuleType:
@@ -100,11 +105,13 @@ def _refuse_unusable(found: Any, target: Target) -> None:
         raise TargetError(f"the target is {what}", where=target.text)
 
 
-def check_arguments(function: Function, names: Iterable[str], target: Target) -> None:
+def check_arguments(
+    function: Function, names: Iterable[str], target: Target, *, cached: bool = False
+) -> None:
     """Refuse a function that the source's parameters do not fit.
 
-    *Raises* TargetError naming the arguments that nothing fills and the parameters that no
-    argument takes.
+    `cached`: it has to write a result, too. *Raises* TargetError naming the arguments that nothing
+    fills and the parameters that no argument takes.
     """
     try:
         signature = inspect.signature(function)
@@ -112,6 +119,11 @@ def check_arguments(function: Function, names: Iterable[str], target: Target) ->
         raise TargetError(f"its arguments are not known: {error}", where=target.text) from error
     parameters = set(names)
     arguments = signature.parameters.values()
+    if cached:
+        if is_runner(function, parameters):
+            return
+        _check_takes_result_file(signature, target)
+        parameters.add("result_file")
     by_name = {p.name for p in arguments if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     takes_all = any(p.kind is p.VAR_KEYWORD for p in arguments) or by_name & {"params", "case"}
     by_position = {
@@ -140,6 +152,28 @@ def check_arguments(function: Function, names: Iterable[str], target: Target) ->
             next_step=f"A function may ask for parameters by name, for {', '.join(GIVEN)}, "
             "or for the rest with **rest.",
         )
+
+
+def is_runner(function: Function, names: Iterable[str]) -> bool:
+    """Whether a function is one that a `Store` calls: with all params, whatever it calls them."""
+    arguments = list(inspect.signature(function).parameters.values())
+    named = {*names, *GIVEN, "result_file"}
+    return (
+        len(arguments) == 1
+        and arguments[0].kind in (inspect.Parameter.POSITIONAL_ONLY, _EITHER)
+        and (arguments[0].name == "params" or arguments[0].name not in named)
+    )
+
+
+def _check_takes_result_file(signature: inspect.Signature, target: Target) -> None:
+    takes_rest = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    if takes_rest or not {"params", "result_file"}.isdisjoint(signature.parameters):
+        return
+    raise TargetError(
+        "it takes no result_file, where a cache takes the result from",
+        where=target.text,
+        next_step="Add an argument result_file, a path, and write the result there.",
+    )
 
 
 def call(function: Function, params: Mapping[str, Any], given: Mapping[str, Any]) -> Any:

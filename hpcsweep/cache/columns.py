@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy import Column, Table
 
@@ -34,6 +34,7 @@ class Columns:
         self._columns: dict[str, Column[Any]] = {
             name: column for name, column in table.columns.items() if name not in RESERVED
         }
+        self._kinds = {name: _kind(column) for name, column in self._columns.items()}
         self._required = [
             name
             for name, column in self._columns.items()
@@ -45,15 +46,15 @@ class Columns:
 
         *Raises* InputError (IdentityError for values without an exact form) with the culprit.
         """
-        if not isinstance(params, Mapping):
+        if type(params) is not dict and not isinstance(params, Mapping):
             raise InputError(
                 f"params are a {type(params).__name__}, not a dict",
                 where=self.table.name,
                 next_step="Give a dict by parameter.",
             )
         plain: dict[str, Any] = ids.plain(params)
-        for name in plain:
-            self._refuse_unknown(name)
+        if not plain.keys() <= self._kinds.keys():
+            self._refuse_unknown(plain)
         for name in self._required:
             if plain.get(name) is None:
                 raise InputError(
@@ -74,10 +75,11 @@ class Columns:
             if value is not None
         }
 
-    def check_same(self, case: Case, found: Any, where: str) -> None:
-        """*Raises* StoreError when a record with the id of a case has other params."""
+    def check_same(self, case: Case, row: Mapping[str, Any], where: str) -> None:
+        """*Raises* StoreError when a row with the id of a case has other params."""
+        params = case.params
         for name in self._columns:
-            value, stored = case.params.get(name), getattr(found, name)
+            value, stored = params.get(name), row[name]
             if value == stored and type(value) is type(stored):
                 continue
             if value is None and self._columns[name].default is not None:
@@ -90,9 +92,8 @@ class Columns:
                     next_step="Correct the row; Store.rebuild() makes the table again.",
                 )
 
-    def _refuse_unknown(self, name: str) -> None:
-        if name in self._columns:
-            return
+    def _refuse_unknown(self, names: Iterable[str]) -> NoReturn:
+        name = next(name for name in names if name not in self._columns)
         if name in RESERVED:
             what = f"{name} is filled by the cache and cannot be a parameter"
             next_step = "Leave it out: the params alone name a record."
@@ -106,13 +107,12 @@ class Columns:
 
     def _value(self, name: str, value: Any) -> Any:
         """A plain value as the column's Python type, exactly. *Raises* InputError."""
-        try:
-            kind = self._columns[name].type.python_type
-        except NotImplementedError:  # a type that does not say
+        kind = self._kinds[name]
+        if type(value) is kind or kind is None:
             return value
         if issubclass(kind, Enum):
             return _member(kind, value, name, self.table.name)
-        if kind not in _CHECKED or type(value) is kind:
+        if kind not in _CHECKED:
             return value
         number = type(value) in (int, float) and kind in (int, float)
         if number and (kind is float or value.is_integer()) and kind(value) == value:
@@ -122,6 +122,13 @@ class Columns:
             where=self.table.name,
             next_step="Give such a value, or change the model.",
         )
+
+
+def _kind(column: Column[Any]) -> type | None:
+    try:
+        return column.type.python_type
+    except NotImplementedError:  # a type that does not say
+        return None
 
 
 def _member(kind: type[Enum], value: Any, name: str, where: str) -> Enum:

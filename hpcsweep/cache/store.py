@@ -21,10 +21,12 @@ from hpcsweep.cache import sweeping
 from hpcsweep.cache.columns import Columns
 from hpcsweep.cache.models import Base, patched
 from hpcsweep.cache.table import ROWS_AT_ONCE, CacheTable, Values
-from hpcsweep.errors import InputError, ResultMissing
+from hpcsweep.errors import InputError, ResultMissing, StoreError
+from hpcsweep.records import IN_TASK
 from hpcsweep.results.maker import Maker, Runner
 from hpcsweep.results.shelf import Case, Entry, Shelf, checked_id
 from hpcsweep.sources import ParameterSource
+from hpcsweep.store.bulk import no_garbage
 from hpcsweep.store.location import locate_store
 
 LOG = logging.getLogger("hpcsweep")
@@ -72,7 +74,7 @@ class Store(Generic[R]):
 
         `db_url` is `sqlite:///FILE`, a URL of PostgreSQL, or the name of an environment variable
         that holds one. *Raises* InputError, StoreError. *Writes* the directory, and the model's
-        table where it is missing.
+        table where it is missing; a task only reads the table.
         """
         if not callable(runner):
             raise InputError(f"runner is a {type(runner).__name__}, not a function")
@@ -87,8 +89,11 @@ class Store(Generic[R]):
         self._shelf = Shelf(Path(results_dir), file_suffix)
         self._make = Maker(runner, self._shelf)
         self._table = CacheTable(_location(db_url), result_cls.__table__, self._shelf.path)
+        # There it is other processes' to write: see `_indexed`.
+        self._in_task = IN_TASK in os.environ
         self._shelf.make()
-        self._table.make()
+        self._table.make(may_change=not self._in_task)
+        self._take_in()
 
     @property
     def results_dir(self) -> Path:
@@ -185,6 +190,7 @@ class Store(Generic[R]):
 
     def list(self, where: Params | None = None) -> builtins.list[R]:
         """The records, oldest first; `where` gives values that columns must have."""
+        self._take_in()
         wanted: dict[str, Any] = ids.plain(where or {}, "where")
         records = map(self._record, self._table.matching(wanted))
         return [record for record in records if self._is_there(record)]
@@ -203,9 +209,11 @@ class Store(Generic[R]):
         Executor; or `cluster`, "slurm" or "emulated", as a sweep of its own that is waited for.
         *Raises* CasesFailed, when all others are made; it has the records of those.
         """
-        cases = [self._columns.case(each) for each in sweeping.expanded(params)]
-        distinct = {case.id: case for case in cases}
-        records = self._found(distinct)
+        self._take_in()
+        with no_garbage():
+            cases = [self._columns.case(each) for each in sweeping.expanded(params)]
+            distinct = {case.id: case for case in cases}
+            records = self._found(distinct)
         missing = [case for case in distinct.values() if case.id not in records]
         LOG.info("%d of %d are there, %d to make", len(records), len(distinct), len(missing))
         failures: dict[str, BaseException] = {}
@@ -239,13 +247,7 @@ class Store(Generic[R]):
         Entries that the model has no columns for are left out, with a warning.
         """
         self._shelf.clean()
-        rows = []
-        for entry in self._shelf.entries():
-            try:
-                rows.append(self._row(entry))
-            except InputError as error:
-                LOG.warning("left out %s: %s", entry.id, error.what)
-        return self._table.replace_all(rows)
+        return self._table.replace_all(self._rows(self._shelf.entries()))
 
     # --- between entries, rows and records --------------------------------------------------------
 
@@ -253,6 +255,22 @@ class Store(Generic[R]):
         if (params is None) == (case_id is None):
             raise InputError("say which record: give its params, or its id")
         return checked_id(case_id) if params is None else self._columns.case(params).id  # type: ignore[arg-type]
+
+    def _take_in(self) -> None:
+        """Put into the table what tasks have made, or others while the database was away."""
+        if self._in_task:
+            return
+        for some in sweeping.batched(self._shelf.new(), ROWS_AT_ONCE):
+            self._table.upsert(list(self._rows(entry for _, entry in some if entry)))
+            self._shelf.unmark(mark for mark, _ in some)
+            LOG.info("took in %d that were made elsewhere", len(some))
+
+    def _rows(self, entries: Iterable[Entry]) -> Iterator[Values]:
+        for entry in entries:
+            try:
+                yield self._row(entry)
+            except InputError as error:
+                LOG.warning("left out %s: %s", entry.id, error.what)
 
     def _row(self, entry: Entry) -> dict[str, Any]:
         values = self._columns.values(self._columns.case(entry.params))
@@ -266,19 +284,35 @@ class Store(Generic[R]):
     def _indexed(self, entries: Sequence[Entry]) -> builtins.list[R]:
         """Put entries into the table; their records, as it has them."""
         rows = [self._row(entry) for entry in entries]
-        self._table.upsert(rows)
-        known = {row["id"]: row for row in self._table.with_ids([row["id"] for row in rows])}
+        if self._in_task:  # ten thousand of them would; and SQLite may lie on a network file system
+            self._mark(entries)
+            return [self._record(row) for row in rows]
+        try:
+            known = {row["id"]: row for row in self._table.upsert(rows)}
+        except StoreError:
+            self._mark(entries)
+            raise
         # What somebody deleted in between was made nevertheless.
         return [self._record(known.get(row["id"]) or row) for row in rows]
+
+    def _mark(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            self._shelf.mark_new(entry.id)
 
     def _found(self, cases: Mapping[str, Case]) -> dict[str, R]:
         """The records of cases that are there; all by id."""
         found: dict[str, R] = {}
-        for record in map(self._record, self._table.with_ids(list(cases))):
-            self._columns.check_same(cases[record.id], record, self._table.where)
+        where, tells = self._table.where, LOG.isEnabledFor(logging.INFO)
+
+        def look(row: Values) -> None:
+            self._columns.check_same(cases[row["id"]], row, where)
+            record = self._record(row)
             if self._is_there(record):
-                LOG.info("%s: found", record.id)
-                found[record.id] = record
+                found[row["id"]] = record
+                if tells:
+                    LOG.info("%s: found", row["id"])
+
+        self._table.with_ids(list(cases), look)
         return found
 
     def _record(self, row: Values) -> R:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, as_completed
 from pathlib import Path
@@ -127,13 +125,14 @@ def made_on(
 
     here, shelf = Path.cwd(), make.shelf
     runner = target_text(make.runner, here)
-    program = [sys.executable, "-P", "-m", "hpcsweep.results"]
-    told = [*program, runner, str(shelf.path), shelf.suffix, json.dumps(custom_data)]
     sweep = Sweep(
-        f"cache-{ids.fingerprint(sorted(case.id for case in cases))}",
+        f"cache-{ids.fingerprint([runner, str(shelf.path), *sorted(case.id for case in cases)])}",
         manual([case.params for case in cases]),
-        # What stands in braces is a placeholder, unless they are doubled.
-        command=[*(word.replace("{", "{{").replace("}", "}}") for word in told), "{params_json}"],
+        target=runner,
+        results_dir=str(shelf.path),
+        file_suffix=shelf.suffix,
+        use_cache=True,
+        custom_data=custom_data,
         cluster=cluster,
         root=here,
         runs="failed",

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from sqlalchemy import (
     URL,
     Column,
     Connection,
+    Executable,
     Integer,
     MetaData,
     String,
@@ -65,6 +67,8 @@ class CacheTable:
         # Made once: SQLAlchemy needs longer for a query than SQLite for its answer.
         key = table.columns.id
         self._one = select(table).where(key == bindparam("key"))
+        # By the names of the values.
+        self._inserts: dict[tuple[str, ...], Executable] = {}
         self._some = select(table).where(key.in_(bindparam("key", expanding=True)))
 
     @property
@@ -72,14 +76,21 @@ class CacheTable:
         """The database and the table, without a password."""
         return f"{self._database.where}, table {self._table.name}"
 
-    def make(self) -> None:
+    def make(self, *, may_change: bool = True) -> None:
         """Make the table, or add the model's new nullable columns. *Safe to repeat.*
 
-        *Raises* StoreError with the difference for a table that is another one's.
+        *Raises* StoreError with the difference for a table that is another one's, and for one that
+        is not as the model describes it where nothing may be changed.
         """
         exists = not isinstance(self._location, Path) or self._location.exists()
         if exists and self.read(self._is_ready):
             return
+        if not may_change:
+            raise StoreError(
+                "is not there, or lacks a column of the model, and a task makes no table",
+                where=self.where,
+                next_step="Construct the Store once where you submit; then it is there for tasks.",
+            )
         if isinstance(self._location, Path):  # SQLite's own would be for all to read
             make_directory(self._location.parent)
             with contextlib.suppress(OSError):  # which SQLite will tell
@@ -96,19 +107,21 @@ class CacheTable:
         with self._told():
             return self._database.write(work)
 
-    def with_ids(self, ids: Sequence[str]) -> list[Values]:
-        """The rows of those of the ids that have one, in any order."""
+    def with_ids(self, ids: Sequence[str], make: Callable[[Values], T]) -> list[T]:
+        """What `make` makes of the rows of those of the ids that have one, in any order.
 
-        def work(connection: Connection) -> list[Values]:
-            found: list[Values] = []
-            for start in range(0, len(ids), IDS_AT_ONCE):
-                some = ids[start : start + IDS_AT_ONCE]
-                query, key = (self._one, some[0]) if len(some) == 1 else (self._some, some)
-                rows = connection.execute(query, {"key": key})
-                found += [dict(zip(self._names, row, strict=True)) for row in rows]
-            return found
+        At once: a hundred thousand rows would have left the processor's caches before.
+        """
 
-        return self.read(work)
+        return self.read(lambda connection: [*map(make, self._with_ids(connection, ids))])
+
+    def _with_ids(self, connection: Connection, ids: Sequence[str]) -> Iterator[Values]:
+        names = self._names
+        for start in range(0, len(ids), IDS_AT_ONCE):
+            some = ids[start : start + IDS_AT_ONCE]
+            query, key = (self._one, some[0]) if len(some) == 1 else (self._some, some)
+            for row in connection.execute(query, {"key": key}):
+                yield dict(zip(names, row, strict=True))
 
     def matching(self, values: Mapping[str, Any]) -> list[Values]:
         """The rows with these values in their columns, oldest first. *Raises* InputError."""
@@ -125,21 +138,27 @@ class CacheTable:
         rows = self.read(lambda connection: connection.execute(query).all())
         return [dict(zip(self._names, row, strict=True)) for row in rows]
 
-    def upsert(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Insert rows, or replace older ones of the same ids."""
-        columns = self._table.columns
+    def upsert(self, rows: Sequence[dict[str, Any]]) -> list[Values]:
+        """Insert rows, or replace older ones of the same ids. Returns them as they are then."""
 
-        def work(connection: Connection) -> None:
-            for row in rows:
-                insert = merging.insert_into(connection, self._table)
-                newer = insert.on_conflict_do_update(
-                    index_elements=[columns.id],
-                    set_={name: insert.excluded[name] for name in row if name != "id"},
-                    where=columns.created_at <= insert.excluded.created_at,
-                )
-                connection.execute(newer, row)
+        def work(connection: Connection) -> list[Values]:
+            # In one order: two that had them in different ones would wait for each other.
+            for row in sorted(rows, key=itemgetter("id")):
+                connection.execute(self._newer(connection, tuple(row)), row)
+            return list(self._with_ids(connection, [row["id"] for row in rows]))
 
-        self.write(work)
+        return self.write(work)
+
+    def _newer(self, connection: Connection, names: tuple[str, ...]) -> Executable:
+        if names not in self._inserts:
+            key, made = self._table.columns.id, self._table.columns.created_at
+            insert = merging.insert_into(connection, self._table)
+            self._inserts[names] = insert.on_conflict_do_update(
+                index_elements=[key],
+                set_={name: insert.excluded[name] for name in names if name != "id"},
+                where=made <= insert.excluded.created_at,
+            )
+        return self._inserts[names]
 
     def replace_all(self, rows: Iterable[dict[str, Any]]) -> int:
         """Make the table anew, in one transaction. Returns the count of rows."""

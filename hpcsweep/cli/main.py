@@ -30,7 +30,9 @@ from hpcsweep.cli.options import (
     words,
 )
 from hpcsweep.collect import Columns, Row, Selection, collect
+from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import HpcsweepError, SweepError
+from hpcsweep.filling import fill_table
 from hpcsweep.ids import slug
 from hpcsweep.ingest import Ingest, fresh_store
 from hpcsweep.preflight import behind_setup
@@ -157,6 +159,7 @@ def collect_command(
 
     cluster = connect.recorded(directory, here.settings)
     collect(directory, cluster, here.settings, take, selection)
+    _fill(directory)
     if output is not None:
         click.echo(f"written: {output}", err=True)
 
@@ -308,11 +311,19 @@ def ingest(sweep: str, rebuild: bool, **shared: Any) -> None:
     with fresh_store(directory, rebuild=rebuild) as store:
         total, torn = sum(store.counts().values()), sum(store.torn().values())
         why = list(islice(Ingest(directory, store).passed_over(), LINES_TOLD)) if torn else []
+    _fill(directory)
     click.echo(f"{directory.name}: {total} cases in the store, {torn} journal lines passed over")
     for line in why:
         click.echo(line, err=True)
     if torn > len(why):
         click.echo(f"and {torn - len(why)} more", err=True)
+
+
+def _fill(directory: SweepDirectory) -> None:
+    """Fill the table of the sweep's cache; the results are safe if that cannot be."""
+    told = fill_table(directory)
+    if told:
+        click.echo(told, err=True)
 
 
 @main.command()

@@ -20,6 +20,7 @@ from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status
 
 if TYPE_CHECKING:
+    from hpcsweep.execute.keeping import Keeping
     from hpcsweep.logbook.spool import Spool
 
 
@@ -55,12 +56,14 @@ class Place:
     checkpoints: Path
     # Where a case writes that has no directory, but whose files are kept.
     spool: Spool | None = None
+    # Where its result is kept by its params; None in a sweep without a cache.
+    keeping: Keeping | None = None
 
 
-def make_request(run: Run, place: Place, *, command: bool = False) -> Request:
+def make_request(run: Run, place: Place, manifest: FrozenManifest) -> Request:
     """What a child is told of a case; a command always gets a directory if files are kept."""
     spool, path = place.spool, None if place.path is None else str(place.path)
-    if spool is not None and command:
+    if spool is not None and manifest.target.is_command:
         path, spool = spool.made_directory(), None
     return Request(
         index=run.case.index,
@@ -73,16 +76,25 @@ def make_request(run: Run, place: Place, *, command: bool = False) -> Request:
         run_dir=path,
         checkpoints=str(place.checkpoints),
         spool=None if spool is None else spool.to_json(),
+        # In a task a claim has it.
+        result_file=f"{path}/result{manifest.cache.file_suffix}" if manifest.cache else None,
     )
 
 
-def run_case(manifest: FrozenManifest, slot: Slot, run: Run, started: str, place: Place) -> Outcome:
-    """Run one case in a slot. *Writes* the attempt's directory, if it has one."""
+def run_case(
+    manifest: FrozenManifest,
+    slot: Slot,
+    run: Run,
+    started: str,
+    place: Place,
+) -> Outcome:
+    """Run one case in a slot. *Writes* the attempt's directory, if it has one, and its result."""
     clock = time.monotonic()
     if place.path is not None:
         rundir.begin(place.path, run, started)
-    request = make_request(run, place, command=manifest.target.is_command)
-    ended = execute(manifest, slot, request)
+    request = make_request(run, place, manifest)
+    run_in = place.keeping.execute if place.keeping else execute
+    ended = run_in(manifest, slot, request)
     outcome = Outcome(
         status=ended.reason.status if ended.reason else Status.COMPLETE,
         reason=ended.reason,
@@ -95,6 +107,7 @@ def run_case(manifest: FrozenManifest, slot: Slot, run: Run, started: str, place
         max_rss_bytes=ended.max_rss_bytes,
         code_digest=ended.code_digest,
         run_dir=place.run_dir,
+        from_cache=ended.from_cache,
     )
     if place.path is not None:
         try:

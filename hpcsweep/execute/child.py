@@ -56,6 +56,8 @@ class Request:
     checkpoints: str
     # A `Spool`, where the run will be packed.
     spool: dict[str, Any] | None = None
+    # Where a case writes its result that is kept in a cache.
+    result_file: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The form on the pipe."""
@@ -179,8 +181,24 @@ def call_target(function: Callable[..., Any], request: Request, log: Logbook) ->
         "rng": lambda: _generator(request.seed),
         "checkpoint": lambda: log.checkpoint,
     }
-    result = target.call(function, request.params, given)
+    result = _called(function, request, given)
     log.merge_metrics(_reported(result), "the returned dict")
+
+
+def _called(
+    function: Callable[..., Any], request: Request, given: Mapping[str, Callable[[], Any]]
+) -> Any:
+    if request.result_file is None:
+        return target.call(function, request.params, given)
+    from hpcsweep.results.shelf import Case  # noqa: PLC0415  # other sweeps do without
+
+    # As the runner of a `Store` gets them, so that one function can be both.
+    path = {"result_file": request.result_file}
+    params = request.params | {"id": Case.of(request.params).id} | path
+    if target.is_runner(function, request.params):
+        return function(params)
+    given = dict(given) | {"params": lambda: params}
+    return target.call(function, request.params | path, given)
 
 
 def _run(function: Callable[..., Any], request: Request) -> dict[str, Any]:
@@ -288,6 +306,8 @@ def execute(manifest: FrozenManifest, request: Request) -> None:
         "index": str(request.index),
         "params_json": json.dumps(request.params, ensure_ascii=False),
     }
+    if request.result_file is not None:
+        places["result_file"] = request.result_file
     argv = target.command_line(manifest.target, request.params, places)
     environment = os.environ | {
         "HPCSWEEP_RUN_DIR": places["run_dir"],

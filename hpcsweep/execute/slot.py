@@ -41,6 +41,8 @@ class Ended:
     cpu_seconds: float | None = None
     max_rss_bytes: int | None = None
     code_digest: str | None = None
+    # Nothing was run: a cache had the result.
+    from_cache: bool = False
 
 
 # What a persistent child does with the manifest, requests and replies; it never returns.

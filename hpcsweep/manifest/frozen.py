@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,28 @@ class Target:
         )
 
 
+# What a cache fills beside the params: no parameter can have one of these names.
+CACHE_FILLS = ("id", "result_file", "created_at", "custom_data")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cache:
+    """Where results are kept by their params, for a `Store` and for other sweeps."""
+
+    # Relative to `FrozenManifest.root`, or absolute.
+    results_dir: str
+    # The end of every result's name.
+    file_suffix: str = ".h5"
+    # The model of the table; None where there are only the files.
+    result_cls: Target | None = None
+    # What has the table: as `Store` takes it, relative to root; None leaves the table to the Store.
+    db_url: str | None = None
+    # Whether a result that is there is taken, or made anew.
+    use_cache: bool = False
+    # Plain; noted beside each result.
+    custom_data: dict[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrozenManifest:
     """All that a sweep has to know, merged once from manifest, profile and command line."""
@@ -97,6 +119,8 @@ class FrozenManifest:
     share: str = "private"
     # SHA-256 in hex of `cases.jsonl`; None where the source needs no such file.
     cases_sha256: str | None = None
+    # None for a sweep whose results are its own.
+    cache: Cache | None = None
     # 16 hex digits over all of the above; "" until `sealed`.
     fingerprint: str = ""
 
@@ -112,16 +136,11 @@ class FrozenManifest:
 
 def to_json(manifest: FrozenManifest) -> dict[str, Any]:
     """The document in `sweep.json`."""
-    target = manifest.target
-    return {
+    document = {
         "format": FORMAT,
         "name": manifest.name,
         "root": manifest.root,
-        "target": (
-            {"argv": list(target.argv)}
-            if target.is_command
-            else {"file": target.file, "module": target.module, "function": target.function}
-        ),
+        "target": _target_json(manifest.target),
         "source": manifest.source,
         "replicates": manifest.replicates,
         "seed": manifest.seed,
@@ -135,6 +154,26 @@ def to_json(manifest: FrozenManifest) -> dict[str, Any]:
         "cases_sha256": manifest.cases_sha256,
         "fingerprint": manifest.fingerprint,
     }
+    cache = manifest.cache
+    if cache is not None:  # else as it was before there was one: fingerprints stay
+        model = None if cache.result_cls is None else _target_json(cache.result_cls)
+        document["cache"] = asdict(cache) | {"result_cls": model}
+    return document
+
+
+def _target_json(target: Target) -> dict[str, Any]:
+    if target.is_command:
+        return {"argv": list(target.argv)}
+    return {"file": target.file, "module": target.module, "function": target.function}
+
+
+def _target_of(document: dict[str, Any]) -> Target:
+    return Target(**(document | {"argv": tuple(document.get("argv", ()))}))
+
+
+def _cache_of(document: dict[str, Any]) -> Cache:
+    model = document["result_cls"]
+    return Cache(**(document | {"result_cls": None if model is None else _target_of(model)}))
 
 
 def from_json(document: Mapping[str, Any], where: str = FILE_NAME) -> FrozenManifest:
@@ -146,11 +185,10 @@ def from_json(document: Mapping[str, Any], where: str = FILE_NAME) -> FrozenMani
             next_step="Use the hpcsweep that wrote it, or a newer one.",
         )
     try:
-        target = dict(document["target"])
         return FrozenManifest(
             name=document["name"],
             root=document["root"],
-            target=Target(**(target | {"argv": tuple(target.get("argv", ()))})),
+            target=_target_of(dict(document["target"])),
             source=document["source"],
             replicates=document["replicates"],
             seed=document["seed"],
@@ -162,6 +200,7 @@ def from_json(document: Mapping[str, Any], where: str = FILE_NAME) -> FrozenMani
             case_timeout_s=document["case_timeout_s"],
             share=document["share"],
             cases_sha256=document["cases_sha256"],
+            cache=_cache_of(dict(document["cache"])) if "cache" in document else None,
             fingerprint=document["fingerprint"],
         )
     except (KeyError, TypeError, ValueError) as error:

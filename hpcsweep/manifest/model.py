@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import PydanticCustomError
 
 from hpcsweep import ids
+from hpcsweep.errors import IdentityError
 from hpcsweep.manifest import slurm_options, source_schema
 from hpcsweep.manifest.mistakes import Mistakes, described
 from hpcsweep.manifest.passwords import holds_password
@@ -24,6 +25,8 @@ _SLUG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _CLOCK = re.compile(r"(\d{1,4}):([0-5]\d):([0-5]\d)")
 # The file in the sweep directory, or the name of an environment variable.
 _STORE = re.compile(r"sqlite|[A-Z][A-Z0-9_]*")
+_DB_URL = re.compile(r"sqlite:///(?!:memory:$)[^\n\0]+|[A-Z][A-Z0-9_]*")
+_POSTGRESQL_SCHEMA = r"^postgresql(\+psycopg)?://(?![^/]*:[^/@]*@)"
 _SECRETS = {"password", "passwd", "sslpassword"}
 _LINE_SCHEMA = {"type": "string", "pattern": r"^[^\n\r\0]*[^\s\0][^\n\r\0]*$"}
 _TIMEOUT_SCHEMA = {
@@ -87,6 +90,14 @@ def _timeout(value: Any) -> float:
 
 
 def _store(value: Any) -> str:
+    return _database(value, _STORE, "is no store", "Write sqlite, ")
+
+
+def _db_url(value: Any) -> str:
+    return _database(value, _DB_URL, "names no database", "Write sqlite:///FILE, ")
+
+
+def _database(value: Any, others: re.Pattern[str], what: str, hint: str) -> str:
     text = value if isinstance(value, str) else ""
     url, options = _split(text)
     # A variable in a password's place is none here: nobody would fill it in.
@@ -96,11 +107,11 @@ def _store(value: Any) -> str:
             "Use a service file, a password file or the name of an environment variable.",
         )
     is_database = url.scheme in ("postgresql", "postgresql+psycopg") and "://" in text
-    if not is_database and not _STORE.fullmatch(text):
+    if not is_database and not others.fullmatch(text):
         # What it is stays unsaid: it may be a secret in a form that we do not know.
         _refuse(
-            "is no store",
-            "Write sqlite, postgresql:///?service=NAME, postgresql://user@host/database, or the "
+            what,
+            f"{hint}postgresql:///?service=NAME, postgresql://user@host/database, or the "
             "NAME of an environment variable that holds such a URL.",
         )
     return text
@@ -133,6 +144,33 @@ def _one_of(*words: str) -> Callable[[Any], str]:
         return str(value)
 
     return check
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip() or _LINE_BREAKS.search(value):
+        _refuse(f"is {described(value)}, not a line of text")
+    return value
+
+
+def _suffix(value: Any) -> str:
+    if not isinstance(value, str) or {"/", "\0"} & set(value) or len(value) > 100:
+        _refuse(f"is {described(value)}, not the end of a file's name", "Write, for example, .npy.")
+    return value
+
+
+def _yes_or_no(value: Any) -> bool:
+    if not isinstance(value, bool):
+        _refuse(f"is {described(value)}", "Write true or false.")
+    return value
+
+
+def _noted(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        _refuse(f"is {described(value)}, not a mapping", "Write `name: value` below it.")
+    try:
+        return ids.plain(value, "custom_data")  # type: ignore[no-any-return]
+    except IdentityError as error:
+        _refuse(error.what)
 
 
 def _setup_line(value: Any) -> str:
@@ -231,7 +269,7 @@ class UserManifest(BaseModel):
             "sqlite, a PostgreSQL URL without a password, or the name of an environment variable.",
             anyOf=[
                 {"pattern": f"^({_STORE.pattern})$"},
-                {"pattern": r"^postgresql(\+psycopg)?://(?![^/]*:[^/@]*@)"},
+                {"pattern": _POSTGRESQL_SCHEMA},
             ],
         ),
     ] = "sqlite"
@@ -250,6 +288,46 @@ class UserManifest(BaseModel):
         BeforeValidator(_share),
         _key("Who may read the sweep directory: its user alone, or the user's group."),
     ] = "private"
+    # Of a cache, see cache_spec.
+    result_cls: Annotated[
+        Any,
+        _key(
+            "The model of a Store: file.py:Class, relative to the manifest, or module:Class.",
+            type="string",
+            pattern=r"^(?!.*://).+:[^:]+$",
+        ),
+    ] = None
+    results_dir: Annotated[
+        str | None,
+        BeforeValidator(_text),
+        WithJsonSchema(_LINE_SCHEMA),
+        _key("Where a Store has its results, relative to the manifest."),
+    ] = None
+    file_suffix: Annotated[
+        str,
+        BeforeValidator(_suffix),
+        WithJsonSchema({"type": "string", "maxLength": 100, "pattern": r"^[^/\0]*$"}),
+        _key("How the names of results end."),
+    ] = ".h5"
+    db_url: Annotated[
+        str | None,
+        BeforeValidator(_db_url),
+        WithJsonSchema(
+            {
+                "type": "string",
+                "anyOf": [{"pattern": f"^({_DB_URL.pattern})$"}, {"pattern": _POSTGRESQL_SCHEMA}],
+            }
+        ),
+        _key("The database of the Store, without a password; it has the table of results."),
+    ] = None
+    use_cache: Annotated[
+        bool,
+        BeforeValidator(_yes_or_no),
+        _key("Whether a result that is there is taken, or made anew.", type="boolean"),
+    ] = False
+    custom_data: Annotated[
+        dict[str, Any], BeforeValidator(_noted), _key("Noted beside each result.")
+    ] = {}
 
 
 def json_schema() -> dict[str, Any]:

@@ -54,7 +54,7 @@ def gives_secret(text: str) -> bool:
 
 
 def refuse_passwords(value: Any, mistakes: Mistakes) -> None:
-    """Add a mistake for every text with a password in it, except the store, which has its own."""
+    """Add a mistake for every text with a password in it, but databases, which have their own."""
     for path, text in _texts(value):
         before = _before(path, value)  # --password, and what follows it
         if path[:1] in (("setup",), ("command",)) and gives_secret(f"{before}{text}"):
@@ -64,7 +64,7 @@ def refuse_passwords(value: Any, mistakes: Mistakes) -> None:
                 "Read it where it is used: export PGPASSWORD=$(cat ~/.secret), from a file that "
                 "only you can read; or use a password file.",
             )
-        elif path != ("store",) and holds_password(text):
+        elif path not in (("store",), ("db_url",)) and holds_password(text):
             mistakes.add(
                 path,
                 "holds a URL with a password or token, which would be written into files that stay",

@@ -14,17 +14,21 @@ from hpcsweep.yamltext import nearest
 # What a command can ask for besides its parameters.
 PLACEHOLDERS = ("run_dir", "seed", "case_id", "index", "params_json")
 
-_EXAMPLES = "Write file.py:function or package.module:function."
 _PIECE = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|(?P<stray>[{}])")
 _PLAIN = re.compile(r"[^\s:!.\[\]\"']+")
 
 
 def read(
-    raw: dict[str, Any], root: Path, parameters: dict[str, Where] | None, mistakes: Mistakes
+    raw: dict[str, Any],
+    root: Path,
+    parameters: dict[str, Where] | None,
+    mistakes: Mistakes,
+    more: tuple[str, ...] = (),
 ) -> Target | None:
     """The target of the manifest; None with mistakes added.
 
-    `parameters` has the path of each parameter's name; None where the source is not known.
+    `parameters` has the path of each parameter's name; None where the source is not known. `more`
+    are placeholders beside those that every command has.
     """
     keys = [key for key in ("target", "command") if key in raw]
     if len(keys) != 1:
@@ -38,33 +42,41 @@ def read(
             )
         return None
     if keys == ["target"]:
-        return _function(raw["target"], root, mistakes)
-    return _command(raw["command"], parameters, mistakes)
+        return named(("target",), raw["target"], "function", root, mistakes)
+    return _command(raw["command"], parameters, (*PLACEHOLDERS, *more), mistakes)
 
 
-def _function(raw: Any, root: Path, mistakes: Mistakes) -> Target | None:
-    problem = _function_problem(raw, root)
+def asks(target: Target, placeholder: str) -> bool:
+    """Whether a command has this placeholder."""
+    found = (piece["name"] for element in target.argv for piece in _PIECE.finditer(element))
+    return placeholder in found
+
+
+def named(path: Where, raw: Any, kind: str, root: Path, mistakes: Mistakes) -> Target | None:
+    """The function or class that a text at `path` names; None with a mistake added."""
+    problem = _problem(raw, kind, root)
     if problem:
-        mistakes.add(("target",), *problem)
+        mistakes.add(path, *problem)
         return None
-    place, _, function = raw.rpartition(":")
+    place, _, name = raw.rpartition(":")
     if place.endswith(".py"):
-        return Target(file=place, function=function)
-    return Target(module=place, function=function)
+        return Target(file=place, function=name)
+    return Target(module=place, function=name)
 
 
-def _function_problem(raw: Any, root: Path) -> tuple[str, str] | None:
+def _problem(raw: Any, kind: str, root: Path) -> tuple[str, str] | None:
+    examples = f"Write file.py:{kind} or package.module:{kind}."
     if not isinstance(raw, str):
-        return f"is {described(raw)}, not a text", _EXAMPLES
+        return f"is {described(raw)}, not a text", examples
     place, colon, function = raw.rpartition(":")
     if not colon or not place or "://" in raw:  # of a URL no part is shown
-        return f"{shown(raw)} names no function", _EXAMPLES
+        return f"{shown(raw)} names no {kind}", examples
     if not _is_dotted_name(function):
-        return f"{shown(function)} is not the name of a function", _EXAMPLES
+        return f"{shown(function)} is not the name of a {kind}", examples
     if not place.endswith(".py"):
         if _is_dotted_name(place):
             return None
-        return f"{shown(place)} is neither a .py file nor the name of a module", _EXAMPLES
+        return f"{shown(place)} is neither a .py file nor the name of a module", examples
     if PurePosixPath(place).is_absolute() or place.startswith("~") or "\0" in place:
         return (
             f"{shown(place)} is not a path relative to the manifest",
@@ -91,7 +103,12 @@ def _is_dotted_name(text: str) -> bool:
     return all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split("."))
 
 
-def _command(raw: Any, parameters: dict[str, Where] | None, mistakes: Mistakes) -> Target | None:
+def _command(
+    raw: Any,
+    parameters: dict[str, Where] | None,
+    given: tuple[str, ...],
+    mistakes: Mistakes,
+) -> Target | None:
     if isinstance(raw, str):
         mistakes.add(
             ("command",),
@@ -111,9 +128,9 @@ def _command(raw: Any, parameters: dict[str, Where] | None, mistakes: Mistakes) 
             mistakes.add(("command", position), *problem)
             all_known = False
         else:
-            used |= _placeholders(element, position, parameters, mistakes)
+            used |= _placeholders(element, position, parameters, given, mistakes)
     if parameters is not None and all_known:
-        _check_parameters(parameters, used, mistakes)
+        _check_parameters(parameters, used, given, mistakes)
     return Target(argv=tuple(raw)) if all_known else None
 
 
@@ -130,7 +147,11 @@ def _element_problem(element: Any, *, is_program: bool) -> tuple[str, str] | Non
 
 
 def _placeholders(
-    element: str, position: int, parameters: dict[str, Where] | None, mistakes: Mistakes
+    element: str,
+    position: int,
+    parameters: dict[str, Where] | None,
+    given: tuple[str, ...],
+    mistakes: Mistakes,
 ) -> set[str]:
     """The names in an element of a command; what is wrong with them is added."""
     names = set()
@@ -143,7 +164,7 @@ def _placeholders(
             )
         elif piece["name"] is not None:
             names.add(piece["name"])
-    known = (*(parameters or ()), *PLACEHOLDERS)
+    known = (*(parameters or ()), *given)
     for name in sorted(names.difference(known)):
         if not _PLAIN.fullmatch(name):
             mistakes.add(
@@ -158,13 +179,15 @@ def _placeholders(
     return names
 
 
-def _check_parameters(parameters: dict[str, Where], used: set[str], mistakes: Mistakes) -> None:
+def _check_parameters(
+    parameters: dict[str, Where], used: set[str], given: tuple[str, ...], mistakes: Mistakes
+) -> None:
     for name, path in parameters.items():
-        if name in PLACEHOLDERS:
+        if name in given:
             mistakes.add(
                 path,
                 f"a command has {{{name}}} for something else",
-                f"Rename the parameter; reserved are {', '.join(PLACEHOLDERS)}.",
+                f"Rename the parameter; reserved are {', '.join(given)}.",
             )
         elif name not in used and "params_json" not in used:
             mistakes.add(

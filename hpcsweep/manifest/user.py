@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from hpcsweep import yamltext
 from hpcsweep.errors import ManifestError
-from hpcsweep.manifest import model, source_spec, target_spec
+from hpcsweep.manifest import cache_spec, model, source_spec, target_spec
 from hpcsweep.manifest.frozen import FrozenManifest, SetupLine, Target, sealed
 from hpcsweep.manifest.layers import Layers
 from hpcsweep.manifest.mistakes import Mistakes
@@ -63,13 +64,19 @@ def resolve(
     if spec.source is not None and spec.source.replicates > 1 and fields and fields.replicates > 1:
         again = ("the source has replicates already", "Say it once, with the product of both.")
         mistakes.add(("replicates",), *again)
-    target = target_spec.read(raw, root, spec.parameters, mistakes)
+    # A command has one placeholder more where a cache takes its result.
+    more = ("result_file",) if cache_spec.is_wanted(raw) else ()
+    target = target_spec.read(raw, root, spec.parameters, mistakes, more)
+    cache = None
+    if fields is not None:
+        cache = cache_spec.read(fields, root, spec, target, mistakes)
     if mistakes or fields is None or spec.source is None or target is None:
         raise mistakes.error(path)
 
     setup = _setup_lines(fields.setup, layers)
     try:
         manifest = _freeze(fields, root, target, setup, spec.source)
+        manifest = sealed(replace(manifest, cache=cache))
     except UnicodeEncodeError as error:  # from the command line, or in the name of a directory
         text = ascii(error.object[error.start : error.end])
         raise ManifestError(
@@ -100,23 +107,21 @@ def _freeze(
     source: ParameterSource,
 ) -> FrozenManifest:
     described, cases_sha256 = source.frozen()
-    return sealed(
-        FrozenManifest(
-            name=fields.name,
-            root=str(root),
-            target=target,
-            source=described,
-            replicates=fields.replicates,
-            seed=fields.seed,
-            setup=setup,
-            resources=_resources(fields),
-            chunk=fields.chunk,
-            store=fields.store,
-            runs=fields.runs,
-            case_timeout_s=fields.case_timeout,
-            share=fields.share,
-            cases_sha256=cases_sha256,
-        )
+    return FrozenManifest(
+        name=fields.name,
+        root=str(root),
+        target=target,
+        source=described,
+        replicates=fields.replicates,
+        seed=fields.seed,
+        setup=setup,
+        resources=_resources(fields),
+        chunk=fields.chunk,
+        store=fields.store,
+        runs=fields.runs,
+        case_timeout_s=fields.case_timeout,
+        share=fields.share,
+        cases_sha256=cases_sha256,
     )
 
 

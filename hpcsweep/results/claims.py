@@ -1,9 +1,9 @@
 """Claims: of all threads, processes and hosts that want the same result, one makes it.
 
 A claim on an id is the directory `.claims/<id>/<token>/`, made aside and renamed into place: that
-fails while another one is there. The token names the owner. Whoever takes over from an owner that
-is gone renames `<token>` to one of its own, which one alone can; all that the old owner still has
-are paths that are no more, so it can publish nothing.
+fails while another one is there. The token names the owner. Whoever finds an owner that is gone
+moves its `<token>` away, which one alone can, and then claims as anybody does; all that the old
+owner still has are paths that are no more, so it can publish nothing.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ import errno
 import json
 import os
 import random
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.files import PRIVATE_DIRECTORY, names, remove_tree, token, unwritable
+from hpcsweep.files import PRIVATE_DIRECTORY, PRIVATE_FILE, names, remove_tree, token, unwritable
 from hpcsweep.logbook.life import BEATS, is_alive, this_process
 
 # What an owner says of itself, and touches as a sign of life.
@@ -35,6 +34,12 @@ class ClaimLost(Exception):
     """The claim was taken over: somebody took its owner for dead."""
 
 
+def check_own(path: Path) -> None:
+    """*Raises* ClaimLost when the directory of a claim is gone: then the claim is another's."""
+    if not path.exists():
+        raise ClaimLost(str(path))
+
+
 class Claim:
     """The right to make one result, and the directory to make it in."""
 
@@ -44,16 +49,18 @@ class Claim:
         # The owner's directory; gone when the claim is.
         self.path = place / own
 
-    def publish(self, made: Path, final: Path) -> None:
+    def publish(self, made: Path, final: Path, *, sync: bool = False) -> None:
         """Move a file of the claim's directory to where it is looked for, over an older one.
 
-        *Raises* ClaimLost when the claim is another's by now.
+        `sync` makes what is in it durable first. *Raises* ClaimLost when the claim is another's by
+        now.
         """
         try:
+            if sync:
+                _sync(made)
             os.replace(made, final)
         except FileNotFoundError as error:
-            if not self.path.exists():
-                raise ClaimLost(str(self.path)) from error
+            check_own(self.path)
             raise unwritable(final, error) from error
         except OSError as error:
             raise unwritable(final, error) from error
@@ -62,33 +69,39 @@ class Claim:
         """Give the claim up; its directory goes with it. *Safe to repeat.*"""
         BEATS.forget(self)
         gone = self._place.with_name(f".gone.{self._own}")
-        with contextlib.suppress(FileNotFoundError):  # taken over, or released before
+        try:
             os.rename(self.path, gone)
-            with contextlib.suppress(OSError):  # the next one's may be there already
-                self._place.rmdir()
-        if gone.exists():
-            with contextlib.suppress(OSError):
+        except FileNotFoundError:  # taken over, or released before
+            return
+        with contextlib.suppress(OSError):  # the next one's may be there already
+            os.rmdir(self._place)
+        with contextlib.suppress(OSError):
+            os.unlink(gone / OWNER)
+            try:
+                os.rmdir(gone)
+            except OSError:  # a runner may leave something behind
                 remove_tree(gone)
 
 
 def take(root: Path, name: str) -> Claim | None:
-    """The claim on `name`, or None while a living owner has it. *Writes* below `root`."""
+    """The claim on `name`, or None while a living owner has it. *Writes* below `root`.
+
+    It is the caller's to look after it, by `BEATS` or by touching the owner's file.
+    """
     place, own = root / name, token()
     owners = names(place)
-    if not owners:
-        return _take_free(place, own)
-    with contextlib.suppress(FileNotFoundError):  # it was released meanwhile
-        if _is_gone(place / owners[0]):
-            return _take_over(place, owners[0], own)
-    return None
+    try:
+        free = not owners or (_is_gone(place / owners[0]) and _evict(place, owners[0], own))
+    except FileNotFoundError:  # it was released meanwhile
+        return None
+    return _take_free(place, own) if free else None
 
 
-def attempts() -> Iterator[None]:
-    """One attempt at a claim after the other, with pauses that grow, each of another length."""
+def pauses() -> Iterator[float]:
+    """Seconds to wait before each next attempt: more and more, and never twice the same."""
     pause = FIRST_LOOK_S
     while True:
-        yield
-        time.sleep(random.uniform(pause / 2, pause))  # noqa: S311  # no secret
+        yield random.uniform(pause / 2, pause)  # noqa: S311  # no secret
         pause = min(2 * pause, LONGEST_LOOK_S)
 
 
@@ -97,52 +110,54 @@ def _take_free(place: Path, own: str) -> Claim | None:
     try:
         os.mkdir(aside, PRIVATE_DIRECTORY)
         os.mkdir(aside / own, PRIVATE_DIRECTORY)
-        _sign(aside / own)
-        os.rename(aside, place)  # onto an empty directory, too: of an owner killed in its release
+        _write_owner(aside / own / OWNER)  # nobody sees it yet
+        os.rename(aside, place)  # onto an empty directory, too: of one who was gone, or killed
     except OSError as error:
         with contextlib.suppress(OSError):
             remove_tree(aside)
         if error.errno in _TAKEN:
             return None
         raise unwritable(place, error) from error
-    return _beating(Claim(place, own))
+    return Claim(place, own)
 
 
-def _take_over(place: Path, owner: str, own: str) -> Claim | None:
+def _evict(place: Path, owner: str, own: str) -> bool:
+    """Move a dead owner's directory away, which one alone can; False for all others.
+
+    By its name, which no other owner ever has: nobody who looked long ago can hit a living one.
+    """
+    gone = place.with_name(f".gone.{own}")
     try:
-        os.rename(place / owner, place / own)
-    except FileNotFoundError:  # by another, who was faster
-        return None
+        os.rename(place / owner, gone)
+    except FileNotFoundError:
+        return False
     except OSError as error:
         raise unwritable(place, error) from error
-    claim = Claim(place, own)
+    with contextlib.suppress(OSError):
+        remove_tree(gone)
+    return True
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        _sign(claim.path)
-        for name in names(claim.path):
-            if name != OWNER:
-                remove_tree(claim.path / name)
-    except FileNotFoundError:
-        if claim.path.exists():
-            raise
-        return None  # a third one read the dead owner's name in it
-    return _beating(claim)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
-def _beating(claim: Claim) -> Claim:
-    BEATS.look_after(claim)
-    return claim
-
-
-def _sign(path: Path) -> None:
-    temporary = path / f".{OWNER}"
-    temporary.write_bytes(json.dumps(this_process()).encode())
-    os.replace(temporary, path / OWNER)
+def _write_owner(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
+    try:
+        os.write(descriptor, json.dumps(this_process()).encode())
+    finally:
+        os.close(descriptor)
 
 
 def _is_gone(path: Path) -> bool:
     """Whether the owner of a claim's directory is no more. *Raises* FileNotFoundError."""
     try:
         owner: dict[str, Any] = json.loads((path / OWNER).read_bytes())
-    except ValueError:  # a power cut
+    except ValueError:  # a power cut; whose it was is not known, so it has its time to be silent
         owner = {"pid": 0}
     return is_alive(owner, path / OWNER) is False

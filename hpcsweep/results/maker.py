@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from hpcsweep.logbook.life import BEATS
 from hpcsweep.results import claims
 from hpcsweep.results.claims import Claim, ClaimLost
 from hpcsweep.results.shelf import Case, Entry, Shelf
@@ -28,6 +29,8 @@ class Maker:
     # Called with the params, `id` and `result_file`.
     runner: Runner
     shelf: Shelf
+    # In a task, which beats by itself, and leaves the table to others.
+    in_task: bool = False
 
     def __call__(self, case: Case, custom_data: dict[str, Any], *, anew: bool = False) -> Entry:
         """The entry of a case, made if need be; waits for whoever is making it.
@@ -35,11 +38,12 @@ class Maker:
         `anew` makes it in any case. *Raises* whatever the runner raises, ResultMissing, SweepError.
         *Writes* the result and its entry.
         """
-        for _ in claims.attempts():
+        for pause_s in claims.pauses():
             found = self.now(case, custom_data, anew=anew)
             if found is not None:
                 return found
-        raise AssertionError  # attempts do not end
+            time.sleep(pause_s)
+        raise AssertionError  # pauses do not end
 
     def now(self, case: Case, custom_data: dict[str, Any], *, anew: bool = False) -> Entry | None:
         """As a call; None, and nothing done, while somebody else is making it."""
@@ -47,6 +51,8 @@ class Maker:
         if claim is None:
             return None
         try:
+            if not self.in_task:
+                BEATS.look_after(claim)
             before = self.shelf.entry(case.id)
             if before and not anew and self.shelf.has(before.result_file):
                 return before
@@ -68,7 +74,11 @@ class Maker:
         shelf = self.shelf
         asked = claim.path / f"{case.id}{shelf.suffix}"
         begun = time.monotonic()
-        self.runner({**case.params, "id": case.id, "result_file": str(asked)})
+        try:
+            self.runner({**case.params, "id": case.id, "result_file": str(asked)})
+        except OSError:  # because its directory is another's by now?
+            claims.check_own(claim.path)
+            raise
         elapsed = round(time.monotonic() - begun, 4)
         name = shelf.publish(claim, asked)
         entry = Entry(
@@ -78,6 +88,8 @@ class Maker:
             created_at=datetime.now(UTC),
             custom_data={"elapsed_seconds": elapsed} | custom_data,
         )
+        if self.in_task:
+            shelf.mark_new(entry.id)
         shelf.write(entry, claim)
         if before and before.result_file != name:
             shelf.remove_result(before.result_file)

@@ -3,6 +3,7 @@
     results/<id><suffix>                    the results, in the user's own format
             .journal/<2 digits>/<id>.json   an entry for each: the truth; the table is its index
             .claims/<id>/<token>/           who makes a result just now, and what is there of it
+            .new/<id>.<token>               an entry that the table may lack; empty
 
 Every write is a rename: a kill leaves the old or the new.
 """
@@ -15,29 +16,33 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from hpcsweep import ids
-from hpcsweep.errors import InputError, ResultMissing, SweepError
+from hpcsweep.errors import InputError, ResultMissing
 from hpcsweep.files import (
+    PRIVATE_FILE,
     json_bytes,
     make_directory,
     names,
     remove_tree,
     replace,
+    token,
     unreadable,
     unwritable,
+    write_all,
 )
 from hpcsweep.logbook.life import SILENT_S
-from hpcsweep.results.claims import Claim, ClaimLost
+from hpcsweep.results.claims import Claim, check_own
 
 LOG = logging.getLogger("hpcsweep")
 
 VERSION = 1
+NEW = ".new"
 _ID = re.compile(r"[0-9a-f]{16}")
 # Of a name that numpy.save and its like add to what they are given.
 _ADDED = (".npy", ".npz")
@@ -124,8 +129,8 @@ class Shelf:
 
     def make(self) -> None:
         """Make the directory and what it needs. *Safe to repeat.*"""
-        make_directory(self.claims)
-        make_directory(self._journal)
+        for path in (self.claims, self._journal, self._new):
+            make_directory(path)
 
     @property
     def claims(self) -> Path:
@@ -136,6 +141,10 @@ class Shelf:
     def _journal(self) -> Path:
         return self.path / ".journal"
 
+    @property
+    def _new(self) -> Path:
+        return self.path / NEW
+
     def _entry_file(self, id_: str) -> Path:
         return self._journal / id_[:2] / f"{id_}.json"
 
@@ -143,11 +152,13 @@ class Shelf:
 
     def openable(self, result_file: str) -> str:
         """The path of a result. *Raises* InputError for one that leaves the directory by `..`."""
-        if not result_file.startswith("/") and ".." in result_file.split("/"):
+        if result_file.startswith("/"):
+            return result_file
+        if ".." in result_file and ".." in result_file.split("/"):
             raise InputError(
                 f"{result_file!r} would leave the results directory", where=str(self.path)
             )
-        return os.path.join(self._text, result_file)
+        return f"{self._text}/{result_file}"
 
     def has(self, result_file: str) -> bool:
         """Whether a result is there and not empty."""
@@ -169,13 +180,15 @@ class Shelf:
         choices = [asked, *(asked.with_name(asked.name + added) for added in _ADDED)]
         made = next((path for path in choices if path.is_file()), None)
         if made is None or made.stat().st_size == 0:
+            check_own(claim.path)
             what = "wrote no file" if made is None else "left an empty file"
             raise ResultMissing(
                 f'the runner {what} at params["result_file"]',
                 where=str(asked),
                 next_step="Let it write its result there; nothing was recorded.",
             )
-        claim.publish(made, self.path / made.name)
+        # What is found must be whole, also after a power cut.
+        claim.publish(made, self.path / made.name, sync=True)
         return made.name
 
     def remove_result(self, result_file: str) -> bool:
@@ -187,6 +200,7 @@ class Shelf:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise unwritable(path, error) from error
+        LOG.info("removed %s", path)
         return True
 
     # --- entries ------------------------------------------------------------------------------
@@ -200,7 +214,10 @@ class Shelf:
         return _read(path)
 
     def write(self, entry: Entry, claim: Claim | None = None) -> None:
-        """Write an entry over an older one, durably. *Raises* ClaimLost."""
+        """Write an entry over an older one; without a claim durably. *Raises* ClaimLost.
+
+        Under one it is of a result that can be made again, should a power cut take the entry.
+        """
         path, data = self._entry_file(entry.id), json_bytes(entry.to_json())
         make_directory(path.parent)
         if claim is None:
@@ -208,12 +225,37 @@ class Shelf:
             return
         made = claim.path / path.name
         try:
-            replace(made, data)
-        except SweepError as error:
-            if not claim.path.exists():
-                raise ClaimLost(str(claim.path)) from error
-            raise
+            descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
+            try:
+                write_all(descriptor, data)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            check_own(claim.path)
+            raise unwritable(made, error) from error
         claim.publish(made, path)
+
+    def mark_new(self, id_: str) -> None:
+        """Note that the table may lack the entry of an id, before it is written."""
+        path = self._new / f"{id_}.{token()}"
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))
+        except OSError as error:
+            raise unwritable(path, error) from error
+
+    def new(self) -> Iterator[tuple[str, Entry | None]]:
+        """The marks that say so, each with its entry if that is there."""
+        for name in names(self._new):
+            id_ = name.partition(".")[0]
+            if _ID.fullmatch(id_):
+                yield name, _read(self._entry_file(id_))
+
+    def unmark(self, marks: Iterable[str]) -> None:
+        """Forget marks, after the table has their entries; not those of what is being made."""
+        for name in marks:
+            if not names(self.claims / name.partition(".")[0]):
+                with contextlib.suppress(OSError):  # another was faster; or it is done again
+                    os.unlink(self._new / name)
 
     def remove(self, id_: str) -> bool:
         """Remove an entry; False when there is none."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import HpcsweepError
+from hpcsweep.records import IN_TASK
 from hpcsweep.worker.task import Start, Task
 
 
@@ -22,6 +23,7 @@ def main(arguments: list[str]) -> int:
         del rest[:2]
     else:
         start = Start.from_environment(os.environ)
+    os.environ[IN_TASK] = "1"
     task = Task(SweepDirectory.open(Path(sweep)), int(submission), int(part), start)
     if rest:
         _, where, exit_code = rest

@@ -40,6 +40,8 @@ from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status, Word
 from hpcsweep.worker.ingester import Ingester
 
 if TYPE_CHECKING:
+    from hpcsweep.execute.keeping import Keeping
+    from hpcsweep.manifest.frozen import Cache
     from hpcsweep.worker.spooled import Spooled
 
 # The worker's exit code when it was told to end: EX_TEMPFAIL, there is more to do.
@@ -120,6 +122,7 @@ class Task:
         )
         self._settled = self._earlier_outcomes()
         self._spooled: Spooled | None = None
+        self._keeping: Keeping | None = None
         # Metadata and metrics of runs that earlier starts of the chunk packed, by their run ids.
         self._packed: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
         if self._plan.layout.runs in ("packed", "failed"):
@@ -141,6 +144,8 @@ class Task:
         new_slot = self._new_slot(signals)
         slot = new_slot()
         self._cases.use(new_slot)
+        if self._manifest.cache is not None:
+            self._keep_results(self._manifest.cache, signals)
         ingester = Ingester(self._sweep.path, self._journal_relative, self._rules)
         for index in self._indices:
             if signals.told:
@@ -161,6 +166,12 @@ class Task:
         self._end_task()
         ingester.last(signals)
         return 0
+
+    def _keep_results(self, cache: Cache, signals: Signals) -> None:
+        from hpcsweep.execute.keeping import Keeping  # noqa: PLC0415  # few tasks want it
+
+        root, beat_s = Path(self._manifest.root), self._rules["beat_s"]
+        self._keeping = Keeping(cache, root, signals, self._beat, beat_s)
 
     def fail_setup(self, where: str, exit_code: int) -> None:
         """Record that a setup line failed, so that no case of the chunk could be run."""
@@ -220,6 +231,7 @@ class Task:
             place = Place(path, run_dir, checkpoints)
         elif self._spooled is not None:
             place = Place(None, None, checkpoints, self._spooled.spool)
+        place = replace(place, keeping=self._keeping)
         outcome = run_case(self._manifest, slot, run, started, place)
         if self._spooled is not None:
             outcome = self._spooled.keep(run, outcome, path, run_dir)
@@ -365,6 +377,8 @@ class Task:
 
     def _beat(self) -> None:
         """Say that the task lives; a long case keeps no outcome before it from being durable."""
+        if self._keeping is not None:
+            self._keeping.beat()
         self._write("beat", time=now())
         self._journal.sync()
         self._unsynced, self._synced = 0, time.monotonic()

@@ -5,18 +5,25 @@ from __future__ import annotations
 import datetime
 import json
 import logging
+import os
+import re
 import shutil
 import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 import pytest
+from sqlalchemy import event
 
 import hpcsweep as hs
 from hpcsweep import Base, Mapped, Store, expand_grid, mapped_column
 from hpcsweep.errors import CasesFailed, InputError, ResultMissing, StoreError
+from hpcsweep.results.shelf import Shelf
 from tests.support.backends import Backend, direct_backend
 from tests.support.caching import Calls, MakeStore, SimResult, make_store, simulate, url_of
 from tests.support.postgres import database, postgres
@@ -461,6 +468,49 @@ def test_e24_files_outside_stay(
         store.register(some(), outside)
 
 
+def test_e24_a_run_again_has_its_own_time_and_notes(make_store: MakeStore) -> None:
+    store = make_store()
+    before = store.run(some(), note="first")
+    assert store.patch(some(), more=1).custom_data.keys() == {"elapsed_seconds", "note", "more"}
+    after = store.run(some(), note="second")
+    assert after.created_at > before.created_at
+    assert after.custom_data.keys() == {"elapsed_seconds", "note"}
+
+
+def test_e25_what_is_asked_of_the_database_and_the_disk(
+    make_store: MakeStore, direct_backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One transaction for a run, one query for a look-up and for every 900 hits; one sync."""
+    store = make_store()
+    store.sweep([some(n) for n in range(2000)])
+    asked: list[str] = []
+    synced: list[int] = []
+    engine = store._table._database._engine  # noqa: SLF001
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _note(*arguments: Any) -> None:
+        asked.append(arguments[2].split()[0])
+
+    for name in ("connect", "commit"):
+        event.listen(engine, name, lambda *_, name=name: asked.append(name))
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(1), fsync(descriptor)))
+
+    def done(work: Callable[[], Any]) -> list[str]:
+        asked.clear()
+        synced.clear()
+        work()
+        return [what for what in asked if what in ("connect", "INSERT", "SELECT", "commit")]
+
+    connects = [] if direct_backend.is_file else ["connect", "SELECT"]  # its settings
+    assert done(lambda: store.run(some(5000))) == [*connects, "INSERT", "SELECT", "commit"]
+    assert len(synced) == 1
+    assert done(lambda: store.retrieve(some(5000))) == [*connects, "SELECT", "commit"]
+    hits = [some(n) for n in range(2000)]
+    assert done(lambda: store.sweep(hits)) == [*connects, *["SELECT"] * 3, "commit"]
+    assert not synced
+
+
 def test_a_registered_result_takes_the_place_of_another(
     make_store: MakeStore, tmp_path: Path
 ) -> None:
@@ -581,13 +631,40 @@ def test_a_model_may_be_defined_again(make_store: MakeStore) -> None:
 
 
 def test_a_log_that_tells(make_store: MakeStore, caplog: pytest.LogCaptureFixture) -> None:
+    """Hits, runs, what came from elsewhere, and what became of files."""
     caplog.set_level(logging.INFO, "hpcsweep")
     store = make_store()
+    record = store.run_or_retrieve(some())
     store.run_or_retrieve(some())
-    store.run_or_retrieve(some())
+    Shelf(store.results_dir, "").mark_new(record.id)
+    store.list()
+    store.register(some(2), record.result_file)
     store.delete(some(), remove_file=True)
-    said = [record.getMessage() for record in caplog.records]
-    assert [line.split(": ")[1].split()[0] for line in said] == ["made", "found", "deleted"]
+    said = [line.getMessage() for line in caplog.records]
+    path = record.result_file
+    assert re.fullmatch(rf"{record.id}: made in [\d.]+ s, {record.id}.json", said[0])
+    assert said[1:3] == [f"{record.id}: found", "took in 1 that were made elsewhere"]
+    assert [line.split(": ")[-1].split()[0] for line in said[3:4]] == ["registered"]
+    assert said[4:] == [f"removed {path}", f"{record.id}: deleted"]
+
+
+def test_the_log_is_silent_by_default(tmp_path: Path) -> None:
+    code = """if True:
+        from pathlib import Path
+        from hpcsweep import Base, Mapped, Store
+        class Kept(Base):
+            __tablename__ = "kept"
+            x: Mapped[int]
+        def run(params):
+            Path(params["result_file"]).write_text("x")
+        store = Store(run, Kept, "results", ".txt", "sqlite:///x.sqlite3")
+        Path(store.run({"x": 1}).result_file).unlink()
+        assert store.retrieve({"x": 1}) is None  # which is a warning
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_database_that_is_away(tmp_path: Path) -> None:

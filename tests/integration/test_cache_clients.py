@@ -17,7 +17,7 @@ from tests.support.postgres import database, postgres
 
 __all__ = ["database", "direct_backend", "emulated", "make_store", "postgres"]
 
-# Model and runner in the script itself, as in a notebook (E13).
+# Model and runner in the script itself, as in a notebook.
 SCRIPT = """\
 import os
 import numpy as np
@@ -58,7 +58,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_dask_cluster_with_everything_in_main(tmp_path: Path) -> None:
+def test_e13_a_dask_cluster_with_everything_in_main(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "script.py"],

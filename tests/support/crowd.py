@@ -96,14 +96,21 @@ def first_caller(place: Path, at: int) -> int:
 
 
 def main(argv: list[str]) -> None:
-    """Play rounds: PLACE URL PROCESSES ROUNDS PARAMS same|disjoint kill|spare."""
+    """Play rounds: PLACE URL PROCESSES ROUNDS PARAMS same|disjoint kill|spare.
+
+    Who was killed is started again at the end of the round, as its user would do.
+    """
     place, url, processes, rounds, params = Path(argv[0]), argv[1], *map(int, argv[2:5])
     for at in range(rounds):
         todo = [cases(at, n, params, same=argv[5] == "same") for n in range(processes)]
-        codes = sorted(play(place, url, todo, kills=argv[6] == "kill"))
-        wanted = [-signal.SIGKILL, *[0] * (processes - 1)] if argv[6] == "kill" else [0] * processes
-        if codes != wanted:
-            sys.exit(f"round {at}: exit codes {codes}")
+        kills = argv[6] == "kill"
+        codes = play(place, url, todo, kills=kills)
+        killed = [mine for mine, code in zip(todo, codes, strict=True) if code == -signal.SIGKILL]
+        again = play(place, url, killed, kills=False)
+        if any(code not in (0, -signal.SIGKILL) for code in codes) or any(again):
+            sys.exit(f"round {at}: exit codes {codes}, then {again}")
+        if len(killed) != kills:
+            sys.exit(f"round {at}: {len(killed)} were killed")
 
 
 if __name__ == "__main__":

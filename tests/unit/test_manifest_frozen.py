@@ -17,7 +17,7 @@ import pytest
 from hpcsweep import files
 from hpcsweep.errors import SweepError
 from hpcsweep.manifest import frozen
-from hpcsweep.manifest.frozen import FrozenManifest, SetupLine, Target, sealed
+from hpcsweep.manifest.frozen import Cache, FrozenManifest, SetupLine, Target, sealed
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.records import Resources
 from hpcsweep.sources import ParameterSource, grid
@@ -67,6 +67,9 @@ def test_every_field_has_a_comment() -> None:
         make(),
         make(target=Target(module="pack.mod", function="A.b")),
         make(target=Target(argv=("./sim", "{a}", "")), chunk=None, case_timeout_s=None),
+        make(
+            cache=Cache(results_dir="r", result_cls=FUNCTION, db_url="PG", custom_data={"a": [1]})
+        ),
         sealed(FrozenManifest(name="x", root="/", target=FUNCTION, source={})),
     ],
 )
@@ -104,6 +107,7 @@ def test_the_fingerprint_changes_with_every_field() -> None:
         {"case_timeout_s": None},
         {"share": "private"},
         {"cases_sha256": "0" * 64},
+        {"cache": Cache(results_dir="r")},
     ]
     assert {next(iter(change)) for change in changes} | {"fingerprint"} == {
         field.name for field in dataclasses.fields(FrozenManifest)

@@ -30,6 +30,8 @@ STARTS_PROCESSES = (
     "logbook/programs.py",
     # Git is asked which code it is, once per submission.
     "provenance.py",
+    # The table of a cache is filled by a program that may import the user's model.
+    "filling.py",
 )
 # Settings are merged once, at the two doors; a task reads what Slurm tells it; a child process
 # inherits the rest.
@@ -37,6 +39,8 @@ READS_ENVIRONMENT = (
     *("settings.py", "cli/options.py", "sweep.py", "execute/", "worker/", "emulator/"),
     # A store's URL may be in no file at all.
     *("cluster/process.py", "preflight.py", "runone.py", "doctor.py", "store/location.py"),
+    # In a task a cache writes no table.
+    "cache/store.py",
 )
 # Where the user's code runs: whatever it raises is its outcome, not a failure of ours.
 CATCHES_ALL = ("execute/child.py", "check.py", "runone.py", "sources/imported.py",
