@@ -77,6 +77,8 @@ def json_value(value: Any, where: str, lost: dict[str, str] | None = None) -> An
     try:
         return _json_value(value, where, lost)
     except RecursionError as error:
+        if not isinstance(value, Mapping | list | tuple):
+            raise  # it was the caller who went too deep
         what = "is nested too deeply for JSON, or holds itself"
         raise InputError(what, where=where) from error
 

@@ -103,7 +103,7 @@ def test_how_a_case_ends(every_end: MadeSweep, what: str) -> None:
     end = every_end.ends()[index_of(every_end, what)]
     assert (end["status"], end.get("reason")) == (status, reason)
     error = end.get("error") or {}
-    assert error.get("type") == kind
+    assert error.get("type") == kind, error
     assert words in error.get("message", "")
     run_dir = every_end.path / end["run_dir"]
     found = metadata(run_dir)
