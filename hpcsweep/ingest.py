@@ -43,8 +43,7 @@ from hpcsweep.store import SweepStore
 from hpcsweep.store.bulk import no_garbage
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.location import locate_store
-from hpcsweep.store.merging import shared_id
-from hpcsweep.store.store import Batch
+from hpcsweep.store.merging import Batch, shared_id
 
 STORE_NAME = "store.sqlite3"
 # Records of several journals that are merged in one transaction.
@@ -72,6 +71,8 @@ class Ingest:
         self._newest = _Manifest.open(sweep, sweep.newest_manifest())
         self._older: dict[str, _Manifest] = {}
         self._places = Places(self._newest.source)
+        # Whether no journal had been read before.
+        self._is_first = False
         # By submission and chunk.
         self._task_ids: dict[int, dict[int, int]] = {}
 
@@ -83,6 +84,7 @@ class Ingest:
         self._take_over_order()
         names: Iterable[str] | None = None if journals is None else list(journals)
         positions = self._store.positions(names)
+        self._is_first = names is None and not positions
         if names is None:
             names = all_journals(self._sweep.journal_root)
         with no_garbage():
@@ -114,7 +116,7 @@ class Ingest:
         return total
 
     def _batch(self) -> _Gathered:
-        return _Gathered(rows=Batch(manifest=self._newest.fingerprint))
+        return _Gathered(rows=Batch(manifest=self._newest.fingerprint, is_first=self._is_first))
 
     def _merge(self, gathered: _Gathered) -> None:
         rows = gathered.rows

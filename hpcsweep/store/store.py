@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ from hpcsweep.errors import StoreError
 from hpcsweep.files import open_file
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Reason, Status
-from hpcsweep.rows import Line
 from hpcsweep.store import merging, migrations, schema
 from hpcsweep.store.engine import Database
 from hpcsweep.store.location import parse_url
+from hpcsweep.store.merging import Batch
 
 Row = dict[str, Any]
 
@@ -27,25 +26,6 @@ CASE_ID_DIGITS = 16
 ROWS_AT_ONCE = 5000
 # Variables of one query; older builds of SQLite allow 999.
 NAMES_AT_ONCE = 500
-
-
-@dataclass(kw_only=True, slots=True)
-class Batch:
-    """Rows to be merged in one transaction, and how far the journals were read for them."""
-
-    # Fingerprint of the manifest whose indices `places` are.
-    manifest: str
-    # One for each case: the values of `rows.CASE_COLUMNS`, from the highest record of it.
-    cases: list[Line] = field(default_factory=list)
-    # All attempts of the cases that have several here: case id, generation, submission, restart
-    # and token.
-    attempts: list[Row] = field(default_factory=list)
-    # Case id by index.
-    places: dict[int, str] = field(default_factory=dict)
-    starts: list[Row] = field(default_factory=list)
-    verdicts: list[Row] = field(default_factory=list)
-    # (path, first byte, end, count of torn lines) of each piece of a journal, in their order.
-    journals: list[tuple[str, int, int, int]] = field(default_factory=list)
 
 
 class SweepStore:
@@ -136,10 +116,8 @@ class SweepStore:
             order = self._manifest_query().with_for_update(read=True)
             if connection.scalar(order) != batch.manifest:
                 return False
-            merging.merge_cases(connection, self._sweep, batch.cases, batch.attempts, self.where)
-            names = ["idx", "case_id"]
-            places = list(batch.places.items())
-            merging.insert_missing(connection, self._sweep, schema.places, names, places)
+            merging.merge_cases(connection, self._sweep, batch, self.where)
+            merging.merge_places(connection, self._sweep, batch)
             started, judged = ("host", "job_id", "time"), ("status", "reason")
             merging.merge_tasks(connection, self._sweep, batch.starts, "start_rank", started)
             merging.merge_tasks(connection, self._sweep, batch.verdicts, "verdict_rank", judged)

@@ -25,6 +25,9 @@ __all__ = ["backend", "database", "postgres"]
 
 MakeStore = Callable[..., SweepStore]
 
+# Whether a first ingest says that all rows should be new: that is a hint, not a promise.
+BULK = pytest.mark.parametrize("is_first", [False, True])
+
 
 @pytest.fixture
 def make_store(backend: Backend) -> MakeStore:
@@ -116,19 +119,21 @@ def test_clear_forgets_everything_of_a_sweep(store: SweepStore) -> None:
 # --- merging -------------------------------------------------------------------------------------
 
 
-def test_the_higher_record_is_the_row(store: SweepStore) -> None:
+@BULK
+def test_the_higher_record_is_the_row(store: SweepStore, is_first: bool) -> None:
     low, high = case(1), better(case(1), status="complete", metrics='{"a":1}', host="n2")
     for order in ((low, high), (high, low), (high, high, low)):
         store.clear()
         store.create("s", MANIFEST)
         for row in order:
-            assert store.merge(batch(row))
+            assert store.merge(batch(row, is_first=is_first))
         (found,) = rows(store)
         assert {name: found[name] for name in high} == high
         assert found["idx"] == 1
 
 
-def test_batches_commute_and_may_come_twice(make_store: MakeStore) -> None:
+@BULK
+def test_batches_commute_and_may_come_twice(make_store: MakeStore, is_first: bool) -> None:
     """Any order of batches, each any number of times: the rows of one batch with everything."""
     source = random.Random(1)
     versions = [
@@ -147,7 +152,7 @@ def test_batches_commute_and_may_come_twice(make_store: MakeStore) -> None:
          "reason": reason}
         for chunk in range(2) for restart, reason in enumerate(("lost", "timeout"))
     ]  # fmt: skip
-    pieces = [batch(row) for row in versions]
+    pieces = [batch(row, is_first=is_first) for row in versions]
     pieces += [batch(starts=[row]) for row in starts]
     pieces += [batch(verdicts=[row]) for row in verdicts]
     found = set()
@@ -170,7 +175,8 @@ def test_batches_commute_and_may_come_twice(make_store: MakeStore) -> None:
     )  # fmt: skip
 
 
-def test_params_and_metrics_come_back_as_they_were(store: SweepStore) -> None:
+@BULK
+def test_params_and_metrics_come_back_as_they_were(store: SweepStore, is_first: bool) -> None:
     texts = [
         '{"b":1e16,"a":1.0}',
         '{"a":"\\u0000\\ud800"}',
@@ -178,7 +184,8 @@ def test_params_and_metrics_come_back_as_they_were(store: SweepStore) -> None:
         '{"n":123456789012345678901}',
     ]
     for number, text in enumerate(texts):
-        store.merge(batch(case(number, params=text, metrics=text, error=text)))
+        row = case(number, params=text, metrics=text, error=text)
+        store.merge(batch(row, is_first=is_first))
     assert [row["params"] for row in store.rows()] == texts
     assert [row["metrics"] for row in store.rows()] == texts
     assert [row["error"] for row in store.rows()] == texts
@@ -189,11 +196,12 @@ def test_a_batch_of_another_order_is_not_merged(store: SweepStore) -> None:
     assert (rows(store), store.positions()) == ([], {})
 
 
-def test_a_batch_is_merged_whole_or_not_at_all(store: SweepStore) -> None:
+@BULK
+def test_a_batch_is_merged_whole_or_not_at_all(store: SweepStore, is_first: bool) -> None:
     store.merge(batch(case(2)))
     collision = better(case(2), params='{"x": 3}')
     with pytest.raises(StoreError, match="two cases share the id 0000000000000002"):
-        store.merge(batch(case(1), collision, journals=[("j", 0, 10, 0)]))
+        store.merge(batch(case(1), collision, journals=[("j", 0, 10, 0)], is_first=is_first))
     assert [row["idx"] for row in store.rows()] == [2]
     assert store.positions() == {}
 
@@ -203,10 +211,11 @@ def test_the_same_params_may_be_written_differently(store: SweepStore) -> None:
     assert store.merge(batch(better(case(1), params='{"y":2.0,"x":1.0}')))
 
 
-def test_a_large_batch(store: SweepStore) -> None:
+@BULK
+def test_a_large_batch(store: SweepStore, is_first: bool) -> None:
     many = [case(number, status="complete") for number in range(3000)]
-    store.merge(batch(*many))
-    store.merge(batch(*(better(row) for row in many[::2])))
+    store.merge(batch(*many, is_first=is_first))
+    store.merge(batch(*(better(row) for row in many[::2]), is_first=is_first))
     assert store.counts() == {("complete", None): 3000}
     assert store.max_generation() == 1
 

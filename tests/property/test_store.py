@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hpcsweep.indexset import IndexSet
 from hpcsweep.rows import CASE_COLUMNS
 from hpcsweep.store import SweepStore
-from hpcsweep.store.store import Batch
+from hpcsweep.store.merging import Batch
 from tests.support.rows import MANIFEST, batch, case
 
 # Local, and without a disk to wait for.

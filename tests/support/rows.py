@@ -8,7 +8,7 @@ from typing import Any
 
 from hpcsweep.rows import CASE_COLUMNS
 from hpcsweep.store import schema
-from hpcsweep.store.store import Batch
+from hpcsweep.store.merging import Batch
 
 MANIFEST = "f" * 16
 
