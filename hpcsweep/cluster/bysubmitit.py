@@ -46,7 +46,7 @@ class SlurmBySubmitit(Slurm):
 
     def ready(self, options: Mapping[str, str], throttle: int) -> list[str]:
         """Refuse what would mean something else to submitit. *Raises* InputError."""
-        return _ready(self, options, throttle, self.timeout_s)
+        return _ready(self, options, throttle)
 
     def shown(self, array: Array) -> str:
         """What submitit is told."""
@@ -98,7 +98,7 @@ class BySubmitit:
 
     def ready(self, options: Mapping[str, str], throttle: int) -> list[str]:
         """Say what the executor makes of the options. *Raises* InputError."""
-        return _ready(self, options, throttle, self.timeout_s)
+        return _ready(self, options, throttle)
 
     def shown(self, array: Array) -> str:
         """What submitit is told."""
@@ -188,12 +188,12 @@ def _place(job_name: str) -> tuple[int, int]:
 
 
 def _ready(
-    cluster: SlurmBySubmitit | BySubmitit, options: Mapping[str, str], throttle: int,
-    timeout_s: float,
-) -> list[str]:  # fmt: skip
+    cluster: SlurmBySubmitit | BySubmitit, options: Mapping[str, str], throttle: int
+) -> list[str]:
     request = {"order": {"options": dict(options), "throttle": throttle}}
     environment = process.clean_environment(cluster.environment, frozenset(options))
-    notes: list[str] = _answer("ready", cluster.kind, request, environment, timeout_s)["notes"]
+    answer = _answer("ready", cluster.kind, request, environment, cluster.timeout_s)
+    notes: list[str] = answer["notes"]
     return notes
 
 

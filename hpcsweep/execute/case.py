@@ -81,13 +81,7 @@ def make_request(run: Run, place: Place, manifest: FrozenManifest) -> Request:
     )
 
 
-def run_case(
-    manifest: FrozenManifest,
-    slot: Slot,
-    run: Run,
-    started: str,
-    place: Place,
-) -> Outcome:
+def run_case(manifest: FrozenManifest, slot: Slot, run: Run, started: str, place: Place) -> Outcome:
     """Run one case in a slot. *Writes* the attempt's directory, if it has one, and its result."""
     clock = time.monotonic()
     if place.path is not None:
