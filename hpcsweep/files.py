@@ -216,6 +216,15 @@ def write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+def write_plain(path: Path, data: bytes) -> None:
+    """Write a private file that nobody else sees yet; it is not durable. *Raises* OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
+    try:
+        write_all(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
 def json_bytes(value: Any) -> bytes:
     """A JSON document for people and programs: sorted keys, two spaces, no NaN."""
     return (

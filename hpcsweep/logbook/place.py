@@ -19,6 +19,7 @@ from hpcsweep.files import (
     make_directory,
     mkdir,
     open_file,
+    try_lock,
     unreadable,
     unwritable,
     write_all,
@@ -132,7 +133,7 @@ class Folder:
                 if lock:
                     fcntl.flock(descriptor, fcntl.LOCK_EX)
                 else:
-                    _try_lock(descriptor)
+                    _lock_soon(descriptor)
             yield
         finally:
             os.close(descriptor)
@@ -220,16 +221,11 @@ def checked(name: str) -> str:
     return "/".join(parts)
 
 
-def _try_lock(descriptor: int) -> None:
+def _lock_soon(descriptor: int) -> None:
     """Lock a file unless somebody keeps it for long: the caller itself, before a signal came."""
     deadline = time.monotonic() + SIGNALLED_S
-    while True:
-        try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return None
-            time.sleep(0.005)
+    while try_lock(descriptor) is False and time.monotonic() <= deadline:
+        time.sleep(0.005)
 
 
 def content(path: str) -> bytes | None:

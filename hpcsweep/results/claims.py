@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.files import PRIVATE_DIRECTORY, PRIVATE_FILE, names, remove_tree, token, unwritable
+from hpcsweep.files import PRIVATE_DIRECTORY, names, remove_tree, token, unwritable, write_plain
 from hpcsweep.logbook.life import BEATS, is_alive, this_process
 
 # What an owner says of itself, and touches as a sign of life.
@@ -110,7 +110,7 @@ def _take_free(place: Path, own: str) -> Claim | None:
     try:
         os.mkdir(aside, PRIVATE_DIRECTORY)
         os.mkdir(aside / own, PRIVATE_DIRECTORY)
-        _write_owner(aside / own / OWNER)  # nobody sees it yet
+        write_plain(aside / own / OWNER, json.dumps(this_process()).encode())  # nobody sees it yet
         os.rename(aside, place)  # onto an empty directory, too: of one who was gone, or killed
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -142,14 +142,6 @@ def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _write_owner(path: Path) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
-    try:
-        os.write(descriptor, json.dumps(this_process()).encode())
     finally:
         os.close(descriptor)
 

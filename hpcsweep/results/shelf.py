@@ -34,7 +34,7 @@ from hpcsweep.files import (
     token,
     unreadable,
     unwritable,
-    write_all,
+    write_plain,
 )
 from hpcsweep.logbook.life import SILENT_S
 from hpcsweep.results.claims import Claim, check_own
@@ -225,11 +225,7 @@ class Shelf:
             return
         made = claim.path / path.name
         try:
-            descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
-            try:
-                write_all(descriptor, data)
-            finally:
-                os.close(descriptor)
+            write_plain(made, data)
         except OSError as error:
             check_own(claim.path)
             raise unwritable(made, error) from error
