@@ -1,8 +1,8 @@
 """The primitive polynomials and initial direction numbers of Sobol's sequence, for 64 dimensions.
 
 S. Joe and F. Y. Kuo, "Constructing Sobol sequences with better two-dimensional projections", SIAM
-J. Sci. Comput. 30 (2008): the first rows of their table `new-joe-kuo-6.21201` (published with a
-3-clause BSD licence, copyright 2008 F. Y. Kuo and S. Joe), as scipy.stats.qmc uses it, too.
+J. Sci. Comput. 30 (2008): the first rows of their table `new-joe-kuo-6.21201`, as scipy.stats.qmc
+uses it, too. Their licence, BSD-3-Clause, is in `sobol_numbers.LICENSE`.
 """
 
 from __future__ import annotations
