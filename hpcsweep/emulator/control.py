@@ -24,6 +24,16 @@ _MODULE = b"""\
 #!/bin/sh
 echo "hpcsweep emulator: module $*: nothing is loaded here" >&2
 """
+# Runs program.py in the same process.
+_PROGRAM = """\
+import sys
+sys.argv[1:1] = {words!r}
+__file__ = {program!r}
+with open(__file__, "rb") as stream:
+    exec(compile(stream.read(), __file__, "exec"))
+"""
+# Bytes of a `#!` line that the kernel reads (Linux before 5.1; newer ones read 255).
+_LONGEST_LINE = 127
 _CONF = """\
 # An emulated cluster: the programs are in {bin}.
 # Real Slurm programs that are pointed here stop at the next line, on purpose.
@@ -76,15 +86,26 @@ def _configure(state_dir: Path, settings: EmulatorConfig | None) -> None:
 
 
 def _write_programs(state_dir: Path) -> None:
-    """Small shell scripts: a `#!` line cannot hold a path with spaces or of any length."""
+    """The programs of `bin/`, each a few lines of Python."""
     directory = files.make_directory(state_dir / names.BIN)
     program = Path(__file__).with_name("program.py")
     for name in (*names.PROGRAMS, *names.REFUSED):
-        command = shlex.join([sys.executable, "-I", "-S", str(program), str(state_dir), name])
-        text = f'#!/bin/sh\nexec {command} "$@"\n'.encode()
-        path = directory / name
-        _write_program(path, text)
+        text = _PROGRAM.format(words=[str(state_dir), name], program=str(program))
+        _write_program(directory / name, (_first_line(sys.executable) + text).encode())
     _write_program(directory / names.MODULE, _MODULE)
+
+
+def _first_line(python: str) -> str:
+    """What makes the kernel run a text as a Python program, in the environment that it was given.
+
+    A shell would not do: dash drops the variables that it cannot spell, such as
+    BASH_FUNC_module%% of an exported function. bash keeps them, and with `-p` reads no $BASH_ENV.
+    """
+    line = f"#!{python} -IS"
+    if len(os.fsencode(line)) <= _LONGEST_LINE and len(line.split()) == 2:
+        return f"{line}\n"
+    shell = f"{found} -p" if (found := shutil.which("bash")) else "/bin/sh"
+    return f"#!{shell}\n'''exec' {shlex.quote(python)} -IS \"$0\" \"$@\"\n' '''\n"
 
 
 def _write_program(path: Path, text: bytes) -> None:

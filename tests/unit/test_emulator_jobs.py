@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -320,3 +321,23 @@ def test_signals_of_the_scheduler_are_not_inherited(cluster: Emulated) -> None:
     for number in (signal.SIGPIPE, signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
         assert not ignored & 1 << (number - 1)
     wait_until(lambda: cluster.states(job) == {str(job): "COMPLETED"}, 10, "its end")
+
+
+@pytest.mark.parametrize("place", ["plain", "with a space", "long" * 40])
+def test_names_that_a_shell_cannot_spell_reach_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    if place != "plain":  # a `#!` line cannot name such an interpreter
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "python").symlink_to(sys.executable)
+        monkeypatch.setattr(sys, "executable", str(tmp_path / place / "python"))
+    with Emulated(tmp_path / "c") as cluster:
+        text = "#!/bin/bash\nmodule load gcc\nsrun bash -c 'module twice; env | grep -F odd.name'\n"
+        (cluster.work / "job").write_text(text)
+        odd = {"BASH_FUNC_module%%": '() { echo "module $*"; }', "odd.name": "1"}
+        job = cluster.submit("-o", "out", "job", BASH_ENV="/nonexistent", **odd)
+        cluster.wait_for(job, "COMPLETED")
+        seen = cluster.wait_file("out", "odd").splitlines()
+        assert [line for line in seen if "nonexistent" not in line] == [
+            "module load gcc", "module twice", "odd.name=1"
+        ]  # fmt: skip
