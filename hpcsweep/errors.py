@@ -5,13 +5,13 @@
     │   ├── IdentityError                      a value that cannot be part of a case's identity
     │   ├── SourceError                        a parameter source or distribution
     │   ├── ManifestError                      a manifest; carries every mistake found in it
-    │   └── ExtraMissing (RuntimeError)        a library that this call needs is not installed
+    │   └── ExtraMissing (RuntimeError, ImportError)        a library that a call needs is absent
     ├── TargetError                        4   the target or a setup line would die in every task
-    │   └── ResultMissing (RuntimeError)       a runner of the cache that left no result
+    │   └── ResultMissing (RuntimeError, FileNotFoundError) no result where the cache needs one
     ├── SweepError                         5   the sweep directory
     │   ├── SweepBusy                          another submit is at work in it
     │   ├── JournalError                       a journal cannot be opened, read or written
-    │   ├── RunExists                          a run directory is already there
+    │   ├── RunExists (FileExistsError)        a run directory is already there
     │   └── RunMissing (FileNotFoundError)     a run, or a file of one, is not there
     ├── ClusterError                       6   the cluster refused, or is not the recorded one
     │   └── ClusterUnavailable             7   the cluster could not be asked (transient)
@@ -71,7 +71,7 @@ class ManifestError(InputError):
         return "\n".join([super().__str__(), *(f"  - {mistake}" for mistake in self.mistakes)])
 
 
-class ExtraMissing(InputError, RuntimeError):
+class ExtraMissing(InputError, RuntimeError, ImportError):
     """A library that hpcsweep can do without, and this call cannot, is not installed."""
 
 
@@ -81,8 +81,8 @@ class TargetError(HpcsweepError):
     exit_code = 4
 
 
-class ResultMissing(TargetError, RuntimeError):
-    """A runner ended without a result, or with an empty one."""
+class ResultMissing(TargetError, RuntimeError, FileNotFoundError):
+    """A runner ended without a result, or the file to register is not there; or it is empty."""
 
 
 class SweepError(HpcsweepError):

@@ -26,18 +26,17 @@ class SeedBundle:
 
     # Any integer.
     root_seed: int
-    # None is 0: the same streams, the same fingerprint.
-    replicate_index: int | None = None
+    # None, for what is of no replicate, is 0: the same streams, the same fingerprint, equal.
+    replicate_index: int | None = field(default=None, compare=False)
     # Of the case whose streams these are; "" where all cases share them.
     case_id: str = ""
-    seed: int = field(init=False, compare=False, repr=False)
+    seed: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        replicate = 0 if self.replicate_index is None else self.replicate_index
         object.__setattr__(self, "root_seed", whole_number(self.root_seed, "seeds.root_seed"))
-        object.__setattr__(
-            self, "replicate_index", whole_number(replicate, "seeds.replicate_index", at_least=0)
-        )
+        if self.replicate_index is not None:
+            replicate = whole_number(self.replicate_index, "seeds.replicate_index", at_least=0)
+            object.__setattr__(self, "replicate_index", replicate)
         object.__setattr__(
             self, "seed", ids.case_seed(self.root_seed, self.case_id, self.replicate_index or 0)
         )
@@ -77,7 +76,7 @@ class SeedBundle:
 
     def fingerprint(self) -> str:
         """16 hex digits that tell bundles with different streams apart."""
-        return ids.fingerprint(self.to_dict())
+        return ids.fingerprint(self.to_dict() | {"replicate_index": self.replicate_index or 0})
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from hpcsweep import Experiment, ExperimentReader, Logbook, LogReader
-from hpcsweep.errors import HpcsweepError
+from hpcsweep.errors import ExtraMissing, HpcsweepError
 from tests.support.experiments import added, exp
 
 __all__ = ["exp"]
@@ -361,3 +361,32 @@ def test_n27_a_run_by_its_id_touches_no_other(
 def test_every_defect_has_its_test() -> None:
     here = Path(__file__).read_text()
     assert [n for n in range(1, 28) if f"def test_n{n}_" not in here] == []
+
+
+def test_a_built_in_that_programs_expect_is_raised(tmp_path: Path) -> None:
+    """Programs written for the ancestors catch Python's own exceptions by these names."""
+    log = Logbook("a", tmp_path)
+    log.arrays("both", x=np.zeros(1))
+    runs = Experiment("e", tmp_path)
+    runs.add(x=1)
+    (tmp_path / "log_none").mkdir()
+    calls: dict[Any, type[Exception]] = {
+        lambda: Logbook("a", tmp_path): FileExistsError,
+        lambda: runs.add(x=1): FileExistsError,
+        lambda: log.params(ext="toml"): ValueError,
+        lambda: LogReader(tmp_path / "absent"): FileNotFoundError,
+        lambda: LogReader(tmp_path / "log_none"): ValueError,
+        lambda: LogReader(log.path).load_array("absent"): FileNotFoundError,
+        lambda: LogReader(log.path).load_array("both:y"): KeyError,
+        lambda: ExperimentReader(tmp_path / "log_none"): FileNotFoundError,
+        lambda: ExperimentReader(runs.exp_dir)["absent"]: KeyError,
+        lambda: ExperimentReader(runs.exp_dir)[7]: IndexError,
+        lambda: ExperimentReader(runs.exp_dir)[1.5]: TypeError,  # type: ignore[call-overload]
+        lambda: runs.select(absent=1): KeyError,
+    }
+    for call, expected in calls.items():
+        with pytest.raises(expected):
+            call()
+    # matplotlib and pandas that are not installed: RuntimeError and ImportError.
+    assert issubclass(ExtraMissing, RuntimeError)
+    assert issubclass(ExtraMissing, ImportError)

@@ -17,17 +17,18 @@ CLASSES = {
 }
 
 
-def drawn() -> dict[str, tuple[str | None, str | None, int | None]]:
-    """Parent, second base and exit code of each class in the drawing."""
-    tree: dict[str, tuple[str | None, str | None, int | None]] = {}
+def drawn() -> dict[str, tuple[str | None, list[str], int | None]]:
+    """Parent, further bases and exit code of each class in the drawing."""
+    tree: dict[str, tuple[str | None, list[str], int | None]] = {}
     above: list[tuple[int, str]] = []
     for line in (errors.__doc__ or "").splitlines():
-        match = re.match(r"([ │├└─]*)([A-Z]\w+)(?: \((\w+)\))?\s*(\d+)?(?:\s|$)", line)
+        match = re.match(r"([ │├└─]*)([A-Z]\w+)(?: \(([\w, ]+)\))?\s*(\d+)?(?:\s|$)", line)
         if not line.startswith("    ") or not match:
             continue
-        depth, name, second, code = len(match[1]), match[2], match[3], match[4]
+        depth, name, code = len(match[1]), match[2], match[4]
+        further = match[3].split(", ") if match[3] else []
         above = [pair for pair in above if pair[0] < depth]
-        tree[name] = (above[-1][1] if above else None, second, int(code) if code else None)
+        tree[name] = (above[-1][1] if above else None, further, int(code) if code else None)
         above.append((depth, name))
     return tree
 
@@ -39,10 +40,9 @@ def test_every_error_is_drawn() -> None:
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_an_error_stands_where_it_is_drawn(name: str) -> None:
-    parent, second, code = drawn()[name]
+    parent, further, code = drawn()[name]
     error = CLASSES[name]
-    assert error.__bases__[0].__name__ == (parent or "Exception")
-    assert second is None or second in {base.__name__ for base in error.__bases__}
+    assert [base.__name__ for base in error.__bases__] == [parent or "Exception", *further]
     inherited = error.__bases__[0].exit_code if parent else None
     assert error.exit_code == (code if code is not None else inherited)
 

@@ -70,6 +70,16 @@ def test_preprocessing_has_streams_of_its_own() -> None:
     assert once.derive("x") not in {bundle.derive("x") for bundle in seeds(42, 100)}
 
 
+def test_no_replicate_is_kept_as_none_and_has_the_streams_of_the_first() -> None:
+    once = SeedBundle.for_preprocessing(42)
+    assert once.replicate_index is None
+    assert SeedBundle.from_dict(once.to_dict()).replicate_index is None
+    first = SeedBundle(once.root_seed, 0)
+    assert (once, hash(once), once.fingerprint()) == (first, hash(first), first.fingerprint())
+    assert once.derive("x") == first.derive("x")
+    assert once != SeedBundle(once.root_seed, 1)
+
+
 @pytest.mark.parametrize("one", GOLDEN["seeds"], ids=str)
 def test_golden_streams(one: dict[str, Any]) -> None:
     bundle = SeedBundle(one["root_seed"], one["replicate_index"], one["case_id"])
