@@ -95,7 +95,7 @@ def write_parquet(columns: Columns, rows: Iterator[Row], output: Path) -> None:
 def _typed(value: Any, kind: str) -> Any:
     match kind:
         case "json" if value is not None:
-            return json.dumps(value, ensure_ascii=False)
+            return cell(value)  # as in CSV: a text without quotes beside numbers
         case "float" if value is not None:
             return float(value)  # pyarrow refuses an int that is no float
     return value

@@ -81,6 +81,9 @@ class ParamCase:
     tags: tuple[str, ...] = ()
     # 0-based repetition of the same params; 0 where there are no replicates.
     replicate: int = 0
+    # The params that a table writes otherwise than JSON does, in its own characters: what a
+    # command gets. No part of the identity: 1e-3 and 0.001 are one value.
+    written: dict[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)

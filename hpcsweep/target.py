@@ -193,13 +193,18 @@ def call(function: Function, params: Mapping[str, Any], given: Mapping[str, Any]
 
 
 def command_line(
-    target: Target, params: Mapping[str, Any], places: Mapping[str, str]
+    target: Target,
+    params: Mapping[str, Any],
+    places: Mapping[str, str],
+    written: Mapping[str, str],
 ) -> tuple[str, ...]:
     """The argv of a case: each element's placeholders filled, nothing ever a shell's text.
 
-    `places` holds what is not a parameter: run_dir, seed, case_id, index, params_json.
+    `places` holds what is not a parameter: run_dir, seed, case_id, index, params_json. `written`
+    are the params that a table has in characters of its own.
     """
-    values = {name: argument_text(value) for name, value in params.items()} | dict(places)
+    values = {name: argument_text(value) for name, value in params.items()}
+    values |= {**written, **places}
     return tuple(_fill(element, values) for element in target.argv)
 
 

@@ -71,6 +71,7 @@ def make_request(run: Run, place: Place, manifest: FrozenManifest) -> Request:
         case_id=run.case.case_id,
         replicate=run.case.replicate,
         tags=run.case.tags,
+        written=run.case.written,
         seed=run.seed,
         run_id=run.run_id,
         run_dir=path,

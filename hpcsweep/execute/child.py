@@ -50,6 +50,8 @@ class Request:
     # 128 bits.
     seed: int
     run_id: str
+    # As in the case.
+    written: dict[str, str]
     # The attempt's own directory; None with `runs: none`.
     run_dir: str | None
     # What the attempts of the case leave each other.
@@ -75,6 +77,7 @@ class Request:
             tags=tuple(self.tags),
             replicate=self.replicate,
             seed=self.seed,
+            written=self.written,
         )
 
 
@@ -308,7 +311,7 @@ def execute(manifest: FrozenManifest, request: Request) -> None:
     }
     if request.result_file is not None:
         places["result_file"] = request.result_file
-    argv = target.command_line(manifest.target, request.params, places)
+    argv = target.command_line(manifest.target, request.params, places, request.written)
     environment = os.environ | {
         "HPCSWEEP_RUN_DIR": places["run_dir"],
         "HPCSWEEP_CASE_ID": request.case_id,

@@ -62,6 +62,10 @@ class ParameterSource(ABC):
         """The labels of the case at an index of `0 .. n_cases-1`."""
         return ()
 
+    def _written(self, index: int) -> dict[str, str]:  # where no table is
+        """`ParamCase.written` of the case at an index of `0 .. n_cases-1`."""
+        return {}
+
     @property
     def is_derived(self) -> bool:
         """Whether a function of the user's makes params, so that case ids hash what it is given."""
@@ -79,7 +83,11 @@ class ParameterSource(ABC):
         params = self._params(index)
         identity = self.identity(index) if self.is_derived else params
         return ParamCase(
-            index=index, params=params, case_id=ids.case_id(identity), tags=self._tags(index)
+            index=index,
+            params=params,
+            case_id=ids.case_id(identity),
+            tags=self._tags(index),
+            written=self._written(index),
         )
 
     def find(self, params: Mapping[str, Any], replicate: int = 0) -> int | None:
@@ -157,6 +165,10 @@ class ParameterSource(ABC):
     def tags(self, index: SupportsIndex) -> tuple[str, ...]:
         """The tags of `source[index]`."""
         return self._tags(self._position(index))
+
+    def written(self, index: SupportsIndex) -> dict[str, str]:
+        """The params of `source[index]` that a table writes otherwise than JSON, as they stand."""
+        return self._written(self._position(index))
 
     def columns(self, start: int = 0, stop: int | None = None) -> dict[str, Array]:
         """The params of the cases `start .. stop-1` as numpy arrays by name.
@@ -263,6 +275,7 @@ def moved(case: ParamCase, index: int) -> ParamCase:
         case_id=case.case_id,
         tags=case.tags,
         replicate=case.replicate,
+        written=case.written,
     )
 
 

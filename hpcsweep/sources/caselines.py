@@ -12,7 +12,7 @@ from typing import IO, Any, Self
 
 from hpcsweep.files import writing_new
 
-# One compact JSON object per line.
+# One compact JSON object per line; see `line_of`.
 CASES_FILE = "cases.jsonl"
 # Byte offset of each line, and of the end: little-endian unsigned 64-bit integers.
 OFFSETS_FILE = "cases.idx"
@@ -74,7 +74,18 @@ class CaseLines:
         offsets.write((self._end + len(line)).to_bytes(OFFSET_BYTES, "little"))
 
 
-def line_of(params: dict[str, Any]) -> bytes:
-    """The line of plain params."""
-    text = json.dumps(params, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+def line_of(params: dict[str, Any], written: dict[str, str] | None = None) -> bytes:
+    """The line of plain params; with what a table wrote otherwise, if anything: a list of both."""
+    found = [params, written] if written else params
+    text = json.dumps(found, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.encode() + b"\n"
+
+
+def parsed(line: bytes) -> tuple[dict[str, Any], dict[str, str]]:
+    """The params of a line, and what a table wrote otherwise. *Raises* ValueError."""
+    match json.loads(line):
+        case dict() as params:
+            return params, {}
+        case [dict() as params, dict() as written]:
+            return params, written
+    raise ValueError("it is not an object")

@@ -101,6 +101,12 @@ class _Joined(Composed):
     def _tags(self, index: int) -> tuple[str, ...]:
         return tuple(tag for source, at in self._places(index) for tag in source.tags(at))
 
+    def _written(self, index: int) -> dict[str, str]:
+        written: dict[str, str] = {}
+        for source, position in self._places(index):
+            written.update(source.written(position))
+        return written
+
     def _of_part(self, params: Mapping[str, Any], source: ParameterSource) -> dict[str, Any]:
         return {name: value for name, value in params.items() if name in source.names}
 
@@ -249,6 +255,10 @@ class ConcatSource(Composed):
     def _tags(self, index: int) -> tuple[str, ...]:
         source, position = self._place(index)
         return source.tags(position)
+
+    def _written(self, index: int) -> dict[str, str]:
+        source, position = self._place(index)
+        return source.written(position)
 
     def _place(self, index: int) -> tuple[ParameterSource, int]:
         part = bisect_right(self._firsts, index) - 1

@@ -269,12 +269,14 @@ class DerivedSource(ParameterSource):
 
     def _case(self, index: int) -> ParamCase:
         case = self._source[index]
+        params = self._derived(case.params, index)
         return ParamCase(
             index=index,
-            params=self._derived(case.params, index),
+            params=params,
             case_id=ids.case_id(self.identity(index), case.replicate),
             tags=case.tags,
             replicate=case.replicate,
+            written=_kept(case, params),
         )
 
     def _params(self, index: int) -> dict[str, Any]:
@@ -283,12 +285,24 @@ class DerivedSource(ParameterSource):
     def _tags(self, index: int) -> tuple[str, ...]:
         return self._source.tags(index)
 
+    def _written(self, index: int) -> dict[str, str]:
+        return self._case(index).written
+
     def _derived(self, params: dict[str, Any], index: int) -> dict[str, Any]:
         where = f"{self._reference} of case {index}"
         # A copy: the function may change what it is given.
         copy = ids.plain(params)
         found = _called(lambda: self._function(copy), self._path, where, "derive")
         return _checked(found, where)
+
+
+def _kept(case: ParamCase, params: Mapping[str, Any]) -> dict[str, str]:
+    """What a table wrote of the params that the user's function left as they were."""
+    return {
+        name: text
+        for name, text in case.written.items()
+        if name in params and ids.canonical(params[name]) == ids.canonical(case.params[name])
+    }
 
 
 def custom(reference: str, **arguments: Any) -> CustomDistribution:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,13 @@ from hpcsweep import ids
 from hpcsweep.errors import SourceError, SweepError
 from hpcsweep.records import ParamCase
 from hpcsweep.sources.base import ParameterSource, check_names, checked_keys, fresh, whole_number
-from hpcsweep.sources.caselines import CASES_FILE, OFFSET_BYTES, OFFSETS_FILE, line_of
+from hpcsweep.sources.caselines import (
+    CASES_FILE,
+    OFFSET_BYTES,
+    OFFSETS_FILE,
+    line_of,
+    parsed,
+)
 
 if TYPE_CHECKING:
     from hpcsweep.sources.caselines import CaseLines
@@ -77,7 +82,7 @@ class FileCases(ParameterSource):
 
     def __init__(self, directory: Path, frozen: Mapping[str, Any], where: str = "source") -> None:
         found = checked_keys(
-            frozen, ("type", "file", "names", "total_cases"), ("tags", "first"), where
+            frozen, ("type", "file", "names", "total_cases"), ("tags", "first", "written"), where
         )
         if found["file"] != CASES_FILE:
             raise SourceError(
@@ -92,6 +97,8 @@ class FileCases(ParameterSource):
         # Line of the first case: the file can hold the cases of several sources.
         self._first = whole_number(found.get("first", 0), f"{where}.first", at_least=0)
         self._n_cases = whole_number(found["total_cases"], f"{where}.total_cases", at_least=1)
+        # Whether lines hold what a table wrote, too: those of older sweeps do not.
+        self._has_written = found.get("written") is True
         self._check_sizes()
 
     def to_manifest_dict(self) -> dict[str, Any]:
@@ -104,7 +111,9 @@ class FileCases(ParameterSource):
 
     def freeze(self, lines: CaseLines) -> dict[str, Any]:
         first = lines.add(self._lines())
-        return frozen_cases(self._own_tags, self._names, first, self._n_cases)
+        return frozen_cases(
+            self._own_tags, self._names, first, self._n_cases, written=self._has_written
+        )
 
     @property
     def n_cases(self) -> int:
@@ -116,9 +125,13 @@ class FileCases(ParameterSource):
 
     def __iter__(self) -> Iterator[ParamCase]:
         for index, line in enumerate(self._lines()):
-            params = self._parsed(index, line)
+            params, written = self._parsed(index, line)
             yield ParamCase(
-                index=index, params=params, case_id=ids.case_id(params), tags=self._tags(index)
+                index=index,
+                params=params,
+                case_id=ids.case_id(params),
+                tags=self._tags(index),
+                written=written,
             )
 
     def _lines(self) -> Iterator[bytes]:
@@ -132,6 +145,12 @@ class FileCases(ParameterSource):
             raise _unreadable(self._path, error) from error
 
     def _params(self, index: int) -> dict[str, Any]:
+        return self._line(index)[0]
+
+    def _written(self, index: int) -> dict[str, str]:
+        return self._line(index)[1] if self._has_written else {}
+
+    def _line(self, index: int) -> tuple[dict[str, Any], dict[str, str]]:
         start, stop = self._offsets(index, 2)
         if start >= stop:
             raise _damaged(self._offsets_path, f"case {index} ends before it begins")
@@ -148,14 +167,11 @@ class FileCases(ParameterSource):
             for at in range(0, len(data), OFFSET_BYTES)
         ]
 
-    def _parsed(self, index: int, line: bytes) -> dict[str, Any]:
+    def _parsed(self, index: int, line: bytes) -> tuple[dict[str, Any], dict[str, str]]:
         try:
-            params = json.loads(line)
+            return parsed(line)
         except ValueError as error:
-            raise _damaged(self._path, f"case {index} is not JSON: {error}") from error
-        if not isinstance(params, dict):
-            raise _damaged(self._path, f"case {index} is not an object")
-        return params
+            raise _damaged(self._path, f"case {index} cannot be read: {error}") from error
 
     def _check_sizes(self) -> None:
         """The offsets are whole and end where the lines do."""
@@ -174,10 +190,13 @@ def manual(cases: Sequence[Mapping[str, Any]], tags: Sequence[str] | None = None
 
 
 def frozen_cases(
-    tags: tuple[str, ...], names: frozenset[str], first: int, n_cases: int
+    tags: tuple[str, ...], names: frozenset[str], first: int, n_cases: int, *, written: bool = False
 ) -> dict[str, Any]:
-    """The frozen dict of cases that are the lines from `first` on."""
-    return {
+    """The frozen dict of cases that are the lines from `first` on.
+
+    `written`: some have what a table wrote. Others are described as ever, so fingerprints stay.
+    """
+    described = {
         "type": "ManualSource",
         "file": CASES_FILE,
         "first": first,
@@ -185,6 +204,7 @@ def frozen_cases(
         "tags": list(tags),
         "total_cases": n_cases,
     }
+    return described | {"written": True} if written else described
 
 
 def _distinct(cases: Any) -> list[dict[str, Any]]:

@@ -86,6 +86,9 @@ class ReplicatedSource(ParameterSource):
     def _tags(self, index: int) -> tuple[str, ...]:
         return self._source.tags(index // self._replicates)
 
+    def _written(self, index: int) -> dict[str, str]:
+        return self._source.written(index // self._replicates)
+
     def _columns(self, start: int, stop: int) -> dict[str, Array]:
         from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
 
@@ -106,6 +109,7 @@ class ReplicatedSource(ParameterSource):
             case_id=case_id,
             tags=case.tags,
             replicate=replicate,
+            written=case.written,
         )
 
     def _wrapped(self, inner: dict[str, Any]) -> dict[str, Any]:

@@ -142,6 +142,7 @@ class SeededCase(ParamCase):
             case_id=case.case_id,
             tags=case.tags,
             replicate=case.replicate,
+            written=case.written,
             seed=ids.case_seed(sweep_seed, case.case_id, case.replicate),
         )
 

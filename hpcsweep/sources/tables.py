@@ -1,6 +1,6 @@
 """Cases in a table: a CSV, JSON Lines or Parquet file.
 
-A file is read once, from beginning to end and never whole, into lines of JSON in a temporary file
+A file is read from beginning to end and never whole, into lines of JSON in a temporary file
 with the offset of each: a case costs one seek. The frozen manifest has those lines, so a task
 reads what was there when the sweep was submitted.
 """
@@ -10,38 +10,34 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import math
 import os
-import re
 import tempfile
 import weakref
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError, SourceError
+from hpcsweep.sources import cells
 from hpcsweep.sources.base import ParameterSource, check_names, checked_keys
-from hpcsweep.sources.caselines import line_of
+from hpcsweep.sources.caselines import line_of, parsed
 from hpcsweep.sources.manual import checked_tags, frozen_cases
 
 if TYPE_CHECKING:
     from hpcsweep.sources.caselines import CaseLines
 
-# Numbers as Python writes them; "001" is none of them, and stays text.
-_INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)", re.ASCII)
-_FLOAT = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][+-]?[0-9]+)?", re.ASCII)
-_WORDS = {"": None, "true": True, "True": True, "false": False, "False": False}
-_NO_NUMBERS = ("nan", "inf", "-inf", "+inf", "infinity", "-infinity", "+infinity")
+# Where a row stands, itself, and what the file has in other characters than JSON.
+_Row = tuple[str, Any, dict[str, str]]
 
 
 class TableSource(ParameterSource):
     """The rows of a file, each a case; columns are parameters.
 
-    In CSV a cell that is written like a number, true or false is one, an empty one is None, all
-    else is text. *Raises* SourceError for a file that cannot be read or has two equal rows,
+    In CSV all cells of a column have one type, see `cells`; a command gets them as they are
+    written. *Raises* SourceError for a file that cannot be read or has two equal rows,
     IdentityError for a value without canonical form, both with the row.
     """
 
@@ -53,6 +49,8 @@ class TableSource(ParameterSource):
         self._lines: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         weakref.finalize(self, self._lines.close)
         self._offsets = array("Q", [0])
+        # Whether a line has what the file writes otherwise.
+        self._has_written = False
         self._names = self._copied(rows)
         if not self.n_cases:
             raise SourceError("it has no cases", where=str(file), next_step="Give it a row.")
@@ -69,18 +67,19 @@ class TableSource(ParameterSource):
             )
         return cls(found["file"], found.get("tags"))
 
-    def _copied(self, rows: Iterator[tuple[str, Any]]) -> frozenset[str]:
+    def _copied(self, rows: Iterator[_Row]) -> frozenset[str]:
         """Write the rows down; the names in them."""
         names: set[str] = set()
         # 8 bytes a row: those of a million rows are no burden.
         hashes = array("Q")
         end = 0
-        for where, row in rows:
+        for where, row, written in rows:
             params = _checked(row, where)
             names.update(params)
             digest = hashlib.blake2b(ids.canonical(params).encode(), digest_size=8).digest()
             hashes.append(int.from_bytes(digest))
-            end += self._lines.write(line_of(params))
+            end += self._lines.write(line_of(params, written))
+            self._has_written |= bool(written)
             self._offsets.append(end)
         self._lines.flush()
         self._refuse_equal(hashes)
@@ -99,7 +98,7 @@ class TableSource(ParameterSource):
             rows = _reader(self._file)(self._file)
             raise SourceError(
                 f"the cases at {first} and {index} are the same: {ids.shown(self._params(index))}",
-                where=next(islice((where for where, _ in rows), index, None), str(self._file)),
+                where=next(islice((where for where, _, _ in rows), index, None), str(self._file)),
                 next_step="Leave one of them out; repetitions of a case are `replicates`.",
             )
 
@@ -114,7 +113,9 @@ class TableSource(ParameterSource):
 
     def freeze(self, lines: CaseLines) -> dict[str, Any]:
         first = lines.add(self._line(index) for index in range(self.n_cases))
-        return frozen_cases(self._own_tags, self._names, first, self.n_cases)
+        return frozen_cases(
+            self._own_tags, self._names, first, self.n_cases, written=self._has_written
+        )
 
     @property
     def n_cases(self) -> int:
@@ -125,8 +126,10 @@ class TableSource(ParameterSource):
         return self._names
 
     def _params(self, index: int) -> dict[str, Any]:
-        params: dict[str, Any] = json.loads(self._line(index))
-        return params
+        return parsed(self._line(index))[0]
+
+    def _written(self, index: int) -> dict[str, str]:
+        return parsed(self._line(index))[1] if self._has_written else {}
 
     def _tags(self, index: int) -> tuple[str, ...]:
         return (*self._own_tags, f"manual_{index}")
@@ -153,59 +156,75 @@ def _reader(path: Path) -> Any:
     return readers[path.suffix.lower()]
 
 
-def _csv(path: Path) -> Iterator[tuple[str, Any]]:
+def _csv(path: Path) -> Iterator[_Row]:
     try:
         # As the csv module wants it: line ends inside quotes stay what they are.
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = csv.reader(stream, strict=True)
-            header = next(rows, [])
-            if len(set(header)) != len(header):
-                raise SourceError(
-                    "two columns have the same name", where=f"{path}:1", next_step="Rename one."
-                )
-            for name in header:
-                if name != name.strip():
-                    raise SourceError(
-                        f"the name {ids.shown(name)} has a space beside it",
-                        where=f"{path}:1",
-                        next_step="Remove it: in CSV a space belongs to the cell.",
-                    )
-            for row in rows:
-                where = f"{path}:{rows.line_num}"
-                if len(row) != len(header):
-                    if not row:  # an empty line
-                        continue
-                    raise SourceError(
-                        f"{len(row)} cells under {len(header)} columns",
-                        where=where,
-                        next_step="Quote cells that hold a comma.",
-                    )
-                yield where, {k: _cell(v, where) for k, v in zip(header, row, strict=True)}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            header = _header(stream, path)
+            types = cells.kinds((row for _, row in _rows(stream, path)), len(header))
+            stream.seek(0)
+            for where, row in _rows(stream, path):
+                found = {
+                    name: cells.value(text, kind, where)
+                    for name, text, kind in zip(header, row, types, strict=True)
+                }
+                written = {
+                    name: text
+                    for (name, value), text in zip(found.items(), row, strict=True)
+                    if cells.is_written_otherwise(text, value)
+                }
+                yield where, found, written
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            f"is not UTF-8: {error.reason}",
+            where=str(path),
+            next_step="Save it as UTF-8; spreadsheets call that 'CSV UTF-8'.",
+        ) from error
+    except (OSError, csv.Error) as error:
         raise _unreadable(path, error) from error
 
 
-def _cell(text: str, where: str) -> Any:
-    if text in _WORDS:
-        return _WORDS[text]
-    bare = text.strip()
-    number = float(bare) if _FLOAT.fullmatch(bare) else None
-    if bare.lower() in _NO_NUMBERS or (number is not None and not math.isfinite(number)):
+def _header(stream: TextIO, path: Path) -> list[str]:
+    """The names of the columns. *Raises* SourceError for what cannot be names."""
+    header = next(csv.reader(stream, strict=True), [])
+    stream.seek(0)
+    if len(set(header)) != len(header):
         raise SourceError(
-            f"{text!r} has no JSON form", where=where, next_step="Use a number, or leave it empty."
+            "two columns have the same name", where=f"{path}:1", next_step="Rename one."
         )
-    if text != bare and (number is not None or bare in _WORDS or _INTEGER.fullmatch(bare)):
+    for name in header:
+        if name != name.strip():
+            raise SourceError(
+                f"the name {ids.shown(name)} has a space beside it",
+                where=f"{path}:1",
+                next_step="Remove it: in CSV a space belongs to the cell.",
+            )
+    if len(header) == 1 and (found := {";", "\t"}.intersection(header[0])):
         raise SourceError(
-            f"{text!r} has a space beside it, so it would be text",
-            where=where,
-            next_step="Remove the space: in CSV it belongs to the cell.",
+            f"the columns are separated by {found.pop()!r}",
+            where=f"{path}:1",
+            next_step="Save it with commas between the cells.",
         )
-    if _INTEGER.fullmatch(text) and len(text) < 600:
-        return int(text)
-    return text if number is None else number
+    return header
 
 
-def _jsonl(path: Path) -> Iterator[tuple[str, Any]]:
+def _rows(stream: TextIO, path: Path) -> Iterator[tuple[str, list[str]]]:
+    """The rows below the header, each as long as that. *Raises* SourceError."""
+    rows = csv.reader(stream, strict=True)
+    columns = len(next(rows, []))
+    for row in rows:
+        where = f"{path}:{rows.line_num}"
+        if len(row) == columns:
+            yield where, row
+        elif row:  # else an empty line
+            raise SourceError(
+                f"{len(row)} cells under {columns} columns",
+                where=where,
+                next_step="Quote cells that hold a comma.",
+            )
+
+
+def _jsonl(path: Path) -> Iterator[_Row]:
     try:
         with path.open(encoding="utf-8-sig") as stream:
             for number, line in enumerate(stream, 1):
@@ -213,7 +232,7 @@ def _jsonl(path: Path) -> Iterator[tuple[str, Any]]:
                     continue
                 where = f"{path}:{number}"
                 try:
-                    yield where, json.loads(line, object_pairs_hook=_once)
+                    yield where, json.loads(line, object_pairs_hook=_once), {}
                 except ValueError as error:
                     raise SourceError(
                         f"not JSON: {error}", where=where, next_step="One object per line."
@@ -232,7 +251,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
+def _parquet(path: Path) -> Iterator[_Row]:
     try:
         import pyarrow  # noqa: PLC0415  # an extra, for those who have such files
         from pyarrow import parquet  # noqa: PLC0415  # the same
@@ -254,7 +273,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
             index = 0
             for batch in file.iter_batches():
                 for row in batch.to_pylist():
-                    yield f"{path}: row {index}", row
+                    yield f"{path}: row {index}", row, {}
                     index += 1
     except (OSError, pyarrow.ArrowException) as error:
         raise _unreadable(path, error) from error

@@ -88,6 +88,9 @@ class View(ParameterSource):
     def _tags(self, index: int) -> tuple[str, ...]:
         return self._source.tags(self._there(index))
 
+    def _written(self, index: int) -> dict[str, str]:
+        return self._source.written(self._there(index))
+
     def _columns(self, start: int, stop: int) -> dict[str, Array]:
         from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
 
@@ -266,6 +269,7 @@ class FixedSource(View):
             case_id=ids.case_id(identity, case.replicate),
             tags=case.tags,
             replicate=case.replicate,
+            written=case.written,
         )
 
     def identity(self, index: int) -> dict[str, Any]:

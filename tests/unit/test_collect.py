@@ -255,11 +255,11 @@ def test_a_table_of_nothing_has_its_header(tmp_path: Path) -> None:
 def test_parquet_takes_ints_that_are_no_floats(tmp_path: Path) -> None:
     """In a column of floats, where exactness ends with them."""
     parquet = pytest.importorskip("pyarrow.parquet")
-    kinds = {"mixed": "float", "whole": "int", "big": "json"}
+    kinds = {"mixed": "float", "whole": "int", "big": "json", "label": "json"}
     columns = Columns(params={}, metrics={}, kinds=kinds, names=list(kinds))
     rows: list[dict[str, Any]] = [
-        {"mixed": 2**60 + 1, "whole": 2**60 + 1, "big": 2**70},
-        {"mixed": 0.5, "whole": None},
+        {"mixed": 2**60 + 1, "whole": 2**60 + 1, "big": 2**70, "label": "a"},
+        {"mixed": 0.5, "whole": None, "label": 1},
         {},
     ]
     formats.write_parquet(columns, iter(rows), tmp_path / "a.parquet")
@@ -267,6 +267,7 @@ def test_parquet_takes_ints_that_are_no_floats(tmp_path: Path) -> None:
     assert found == {
         "mixed": [2.0**60, 0.5, None], "whole": [2**60 + 1, None, None],
         "big": [str(2**70), None, None],
+        "label": ["a", "1", None],  # as in CSV: without quotes
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hpcsweep.journal import Record
-from hpcsweep.sources import manual
+from hpcsweep.sources import DerivedSource, ParameterSource, manual, table
 from tests.support.sweeps import MadeSweep
 
 ODD = ["", " ", "a b", "it's", '"', "$(touch canary)", "`x`", "-rf", "--", "*", "~", "{y}", "\\",
@@ -58,6 +58,27 @@ def test_every_value_arrives_as_it_is(tmp_path: Path) -> None:
     for index, value in enumerate(ODD):
         argv = ends[index]["metrics"]["argv"]
         assert argv == [value, f"--x={value}", "{x}", str(index)]
+
+
+@pytest.mark.parametrize("derive", [False, True])
+def test_a_command_gets_the_characters_of_a_table(tmp_path: Path, *, derive: bool) -> None:
+    """Also where the user's code makes the cases, in a process of its own."""
+    (tmp_path / "show.py").write_text(SHOW)
+    (tmp_path / "users_same.py").write_text("def same(params):\n    return params\n")
+    (tmp_path / "cases.csv").write_bytes(
+        b"\xef\xbb\xbfs,x,on,n\r\nS1,0.10,TRUE,1\r\n1E5,1E5,FALSE,\r\n"
+    )
+    source: ParameterSource = table(tmp_path / "cases.csv")
+    if derive:
+        source = DerivedSource(source, "users_same:same", str(tmp_path))
+    argv = [sys.executable, "show.py", "{s}", "{x}", "{on}", "{n}", "{params_json}"]
+    made = MadeSweep(tmp_path, source, argv=argv)
+    made.plan()
+    made.run()
+    assert [made.ends()[index]["metrics"]["argv"] for index in (0, 1)] == [
+        ["S1", "0.10", "TRUE", "1", '{"s": "S1", "x": 0.1, "on": true, "n": 1}'],
+        ["1E5", "1E5", "FALSE", "", '{"s": "1E5", "x": 100000.0, "on": false, "n": null}'],
+    ]
     assert not (tmp_path / "canary").exists()
 
 

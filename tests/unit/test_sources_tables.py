@@ -12,8 +12,17 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from hpcsweep import ids
-from hpcsweep.sources import FileCases, TableSource, grid, source_from_manifest_dict, table
+from hpcsweep import ids, target
+from hpcsweep.manifest.frozen import Target
+from hpcsweep.sources import (
+    FileCases,
+    ParameterSource,
+    TableSource,
+    grid,
+    source_from_manifest_dict,
+    table,
+    zip_,
+)
 from tests.support.sourcing import frozen, refused
 
 CSV = """\
@@ -25,10 +34,10 @@ c",False,x
 1e5,0,é,yes,1.
 """
 ROWS = [
-    {"x": 1.5, "n": 1, "text": "001", "flag": True, "nothing": None},
-    {"x": -0.001, "n": -20, "text": "a,b\nc", "flag": False, "nothing": "x"},
+    {"x": 1.5, "n": 1, "text": "001", "flag": "true", "nothing": None},
+    {"x": -0.001, "n": -20, "text": "a,b\nc", "flag": "False", "nothing": "x"},
     {"x": 0.5, "n": 3, "text": "1_000", "flag": "TRUE", "nothing": "0x10"},
-    {"x": 100000.0, "n": 0, "text": "é", "flag": "yes", "nothing": 1.0},
+    {"x": 100000.0, "n": 0, "text": "é", "flag": "yes", "nothing": "1."},
 ]
 
 
@@ -49,6 +58,92 @@ def test_csv_of_a_spreadsheet(tmp_path: Path) -> None:
     path = tmp_path / "cases.csv"
     path.write_bytes(b"\xef\xbb\xbfx,y\r\n1,2\r\n\r\n3,4\r\n")
     assert [case.params for case in table(path)] == [{"x": 1, "y": 2}, {"x": 3, "y": 4}]
+
+
+COLUMNS: list[tuple[list[str], list[Any]]] = [
+    (["1E5", "S2", "3"], ["1E5", "S2", "3"]),  # names of samples
+    (["1E5", "2.50", "3"], [100000.0, 2.5, 3.0]),
+    (["000", "100"], ["000", "100"]),
+    (["1", "+2", "-0"], [1, 2, 0]),
+    (["TRUE", "FALSE"], [True, False]),
+    (["true", "False", ""], [True, False, None]),
+    (["TRUE", "1"], ["TRUE", "1"]),
+    (["0.5", "NA", "nan", "NULL", "#N/A", ""], [0.5, None, None, None, None, None]),
+    (["1", "NaN"], [1, None]),
+    (["TRUE", "NA"], [True, None]),
+    (["NA", "DE", "", "#N/A"], ["NA", "DE", None, None]),  # Namibia, Germany
+    (["NA", "N/A"], [None, None]),
+    (["inf", "sup"], ["inf", "sup"]),
+    (["0x10", "1"], ["0x10", "1"]),
+    (["1.5D-03", "1"], ["1.5D-03", "1"]),
+    (["a ", " 1"], ["a ", " 1"]),
+    (["9" * 601, "1"], ["9" * 601, "1"]),
+]
+
+
+@pytest.mark.parametrize(("texts", "values"), COLUMNS, ids=[" ".join(a)[:30] for a, _ in COLUMNS])
+def test_a_column_has_one_type(tmp_path: Path, texts: list[str], values: list[Any]) -> None:
+    """Told by all of its cells, not by each; and a command gets each cell as it is written."""
+    rows = "".join(f"{number},{text}\n" for number, text in enumerate(texts))
+    source = table(written(tmp_path / "cases.csv", f"i,x\n{rows}"))
+    assert json.dumps([case.params["x"] for case in source]) == json.dumps(values)
+    command = Target(argv=("{x}",))
+    directory = tmp_path / "frozen"
+    directory.mkdir()
+    for one in (source, frozen(source, directory)):
+        got = [target.command_line(command, case.params, {}, case.written) for case in one]
+        assert got == [(text,) for text in texts]
+
+
+def test_sources_of_tables_keep_what_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through each kind of view and composition, and back from the frozen manifest."""
+    code = "def halved(params):\n    return params if params['x'] > 1 else {'x': params['x'] / 2}\n"
+    written(tmp_path / "users_halves.py", code)
+    monkeypatch.syspath_prepend(tmp_path)
+    rows = table(written(tmp_path / "cases.csv", "x\n0.10\n1E5\n"))
+    pair = table(written(tmp_path / "pair.csv", "y\n+1\n2\n"))
+    wanted = [{"x": "0.10"}, {"x": "1E5"}]
+    sources: dict[str, tuple[ParameterSource, list[dict[str, str]]]] = {
+        "slice": (rows[::-1], wanted[::-1]),
+        "take": (rows.take([1]), wanted[1:]),
+        "shuffle": (rows.shuffle(7).shuffle(7), wanted),
+        "fixed": (rows.with_params(k=1), wanted),
+        "repeat": (rows.repeat(2), [wanted[0], wanted[0], wanted[1], wanted[1]]),
+        "concat": (rows + grid(k=[1]), [*wanted, {}]),
+        "zip": (zip_(rows, pair), [{"x": "0.10", "y": "+1"}, {"x": "1E5"}]),
+        "product": (grid(k=[1.5]) * pair * rows[:1], [{"y": "+1", "x": "0.10"}, {"x": "0.10"}]),
+        "derive": (rows.derive("users_halves:halved"), [{}, wanted[1]]),
+    }
+    for name, (source, expected) in sources.items():
+        directory = tmp_path / name
+        directory.mkdir()
+        for one in (source, frozen(source, directory)):
+            found = [case.written for case in one]
+            assert sorted(found, key=str) == sorted(expected, key=str), name
+            assert found == [one[index].written for index in range(len(one))], name
+            assert found == [one.written(index) for index in range(len(one))], name
+
+
+def test_tables_in_json_spelling_are_frozen_as_ever(tmp_path: Path) -> None:
+    """Their sweeps keep fingerprints; and cases frozen without what is written can be read."""
+    source = table(written(tmp_path / "cases.csv", "x,s\n1,a\n2,b\n"))
+    described = source.to_frozen_dict()
+    assert described == {
+        "type": "ManualSource", "file": "cases.jsonl", "first": 0, "names": ["s", "x"],
+        "tags": [], "total_cases": 2,
+    }  # fmt: skip
+    source.write_frozen(tmp_path)
+    assert (tmp_path / "cases.jsonl").read_bytes() == b'{"x":1,"s":"a"}\n{"x":2,"s":"b"}\n'
+    assert [case.written for case in source_from_manifest_dict(described, tmp_path)] == [{}, {}]
+
+
+def test_the_spelling_is_no_identity(tmp_path: Path) -> None:
+    first = table(written(tmp_path / "a.csv", "x\n0.1\n"))
+    other = table(written(tmp_path / "b.csv", "x\n0.10\n"))
+    assert first[0].case_id == other[0].case_id
+    assert first.frozen()[1] != other.frozen()[1]  # yet the program gets something else
 
 
 def test_jsonl(tmp_path: Path) -> None:
@@ -117,7 +212,13 @@ def test_tables_are_read_by_seek(tmp_path: Path) -> None:
         ("a.csv", "x,x\n1,2\n", "two columns have the same name"),
         ("a.csv", "x,y\n1,2\n1\n", "a.csv:3: 1 cells under 2 columns"),
         ("a.csv", "x,y\n1,2\n3,4\n1.0,2\n", "the cases at 0 and 2 are the same"),
-        ("a.csv", "x\nnan\n", "'nan' has no JSON form"),
+        ("a.csv", "x\n1\ninf\n", "a.csv:3: 'inf' has no JSON form"),
+        ("a.csv", "x\n1\n#DIV/0!\n", "a.csv:3: #DIV/0! is the error of a formula"),
+        ("a.csv", "x\n0.5\n9007199254740993\n", "a.csv:3: '9007199254740993' has more digits"),
+        ("a.csv", "x\n1e-400\n", "a.csv:2: '1e-400' is too small for a float"),
+        ("a.csv", "x,y\n1,\n2, \n", "a.csv:3: ' ' has a space beside it"),
+        ("a.csv", "x;y\n1;2\n", "the columns are separated by ';'"),
+        ("a.csv", "x\ty\n1\t2\n", "the columns are separated by '\\t'"),
         ("a.csv", "x\n1\n1e400\n", "a.csv:3: '1e400' has no JSON form"),
         ("a.csv", "x,y\n1, 2\n", "a.csv:2: ' 2' has a space beside it"),
         ("a.csv", "x,y\na, true\n", "' true' has a space beside it"),
@@ -143,7 +244,7 @@ def test_unreadable_tables(tmp_path: Path) -> None:
     for name in ("a.csv", "a.jsonl", "a.parquet"):
         refused(lambda name=name: table(tmp_path / name), "cannot be read")  # type: ignore[misc]
     (tmp_path / "b.csv").write_bytes(b"x\n\xff\n")
-    refused(lambda: table(tmp_path / "b.csv"), "cannot be read")
+    refused(lambda: table(tmp_path / "b.csv"), "is not UTF-8", "CSV UTF-8")
 
 
 @pytest.mark.parametrize("value", [datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC), b"bytes"])
