@@ -52,6 +52,10 @@ def pytest_configure(config: pytest.Config) -> None:
         max_examples=2_000 if config.getoption("--soak") else 100,
     )
     settings.load_profile("here")
+    # Users have none of Python's variables: unbuffered output hid that last words were lost, and
+    # a start without compiled files is not theirs. What a test sets itself comes later.
+    for name in [name for name in os.environ if name.startswith("PYTHON")]:
+        del os.environ[name]
     # A shell gives what it starts in the background an ignored SIGINT, and so would every test.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

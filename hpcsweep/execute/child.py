@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsweep import target
 from hpcsweep.errors import InputError
-from hpcsweep.files import open_file
+from hpcsweep.execute import streams
 from hpcsweep.logbook import Logbook
 from hpcsweep.logbook.values import writable
 from hpcsweep.manifest import frozen
@@ -111,13 +111,14 @@ def serve(manifest: FrozenManifest, requests: int, replies: int) -> None:
     """Run cases until the worker closes its end; never returns to the worker's code."""
     function: Callable[..., Any] | None = None
     broken: BaseException | None = None
-    streams, me = (os.dup(1), os.dup(2)), os.getpid()
+    task_output, me = (os.dup(1), os.dup(2)), os.getpid()
     with os.fdopen(requests, "rb") as lines:
         for line in lines:
             request = Request(**json.loads(line))
             spool = request.spool
-            otherwise = (spool["out"], spool["err"]) if spool else streams
-            _capture(request.run_dir, otherwise)
+            otherwise = (spool["out"], spool["err"]) if spool else task_output
+            streams.capture(request.run_dir, otherwise)
+            streams.reopen()
             _reset_peak_memory()
             reply: dict[str, Any]
             reply = {"reason": None, "error": None, "metrics": {}, "returned": False}
@@ -134,7 +135,7 @@ def serve(manifest: FrozenManifest, requests: int, replies: int) -> None:
             reply |= _run(function, request) if function else _failure(broken)
             if os.getpid() != me:  # a fork of the user's that came back out of the target
                 os._exit(0)
-            _flush()
+            streams.flush()
             reply["cpu_total"] = _cpu_seconds()
             reply["max_rss_bytes"] = _peak_memory()
             _send(replies, reply)
@@ -161,7 +162,7 @@ def serve_cases(directory: Path, manifest: FrozenManifest, requests: int, replie
                 reply |= _described(error)
                 broken = None if source else reply
             reply |= broken or {}
-            _flush()
+            streams.flush()
             _send(replies, reply | {"cpu_total": _cpu_seconds(), "max_rss_bytes": _peak_memory()})
     os._exit(0)
 
@@ -319,7 +320,7 @@ def execute(manifest: FrozenManifest, request: Request) -> None:
         "HPCSWEEP_SEED": places["seed"],
         "HPCSWEEP_CHECKPOINTS": request.checkpoints,
     }
-    _capture(request.run_dir, (1, 2))
+    streams.capture(request.run_dir, (1, 2))
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python; a program expects them
         signal.signal(ignored, signal.SIG_DFL)
     try:
@@ -338,36 +339,6 @@ def execute(manifest: FrozenManifest, request: Request) -> None:
 
 def _complain(message: str) -> None:
     os.write(2, f"hpcsweep: {message}\n".encode(errors="backslashreplace"))
-
-
-def _capture(run_dir: str | None, otherwise: tuple[int, int]) -> None:
-    """Send standard output and error into the run directory, or where the task's own go."""
-    _flush()
-    for number, name in ((1, "stdout.txt"), (2, "stderr.txt")):
-        if run_dir is None:
-            os.dup2(otherwise[number - 1], number)
-            continue
-        path = f"{run_dir}/{name}"
-        descriptor = open_file(path, os.O_WRONLY | os.O_APPEND)
-        os.dup2(descriptor, number)
-        os.close(descriptor)
-    _reopen()
-
-
-def _reopen() -> None:
-    """Python's own streams, where an earlier case closed them or put others in their place."""
-    for number, name in ((1, "stdout"), (2, "stderr")):
-        stream = getattr(sys, f"__{name}__")
-        if stream.closed:
-            stream = open(number, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115
-            setattr(sys, f"__{name}__", stream)
-        setattr(sys, name, stream)
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # a target may have closed it
-            stream.flush()
 
 
 def _cpu_seconds() -> float:

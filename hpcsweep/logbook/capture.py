@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import threading
@@ -30,6 +31,8 @@ class Capture:
         self.thread, self._pid = threading.get_ident(), os.getpid()
         # What was there before, by descriptor: a copy of it (None: it was closed), and Python's.
         self._before: dict[int, tuple[int | None, Any]] = {}
+        # Python's that held whole blocks back until now.
+        self._by_line: list[Any] = []
 
     def begin(self) -> None:
         """Turn the streams round. *Raises* InputError when another thread did, SweepError."""
@@ -65,9 +68,17 @@ class Capture:
         else:
             os.dup2(target, number)
             os.close(target)
-        if not _writes_to(stream, number):  # in a notebook, say
+        if _writes_to(stream, number):
+            self._write_by_line(stream)
+        else:  # in a notebook, say
             own = open(number, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
             setattr(sys, name, own)
+
+    def _write_by_line(self, stream: Any) -> None:
+        """Hold no complete line back: what was printed before a crash is kept."""
+        if isinstance(stream, io.TextIOWrapper) and not stream.line_buffering:
+            stream.reconfigure(line_buffering=True)
+            self._by_line.append(stream)
 
     def end(self) -> None:
         """Turn them back. *Safe to repeat.*"""
@@ -89,6 +100,10 @@ class Capture:
                 if os.getpid() == self._pid and not path.stat().st_size:
                     path.unlink()
         self._before.clear()
+        for stream in self._by_line:
+            with contextlib.suppress(ValueError):  # closed meanwhile
+                stream.reconfigure(line_buffering=False)
+        self._by_line.clear()
 
 
 def flush() -> None:

@@ -36,9 +36,7 @@ def ran(tmp_path: Path, body: str, code: int = 0) -> tuple[str, str]:
     """What a program that does this prints itself."""
     root = str(Path(__file__).parents[2])
     argv = [sys.executable, "-c", PROGRAM.format(root=root, body=body), str(tmp_path)]
-    # Python keeps back what it prints into a file, as it does by default.
-    environment = os.environ | {"PYTHONUNBUFFERED": ""}
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
     return done.stdout, done.stderr
 
@@ -48,9 +46,8 @@ def kept(path: Path) -> dict[str, str]:
 
 
 def both(what: str) -> dict[str, str]:
-    # What Python printed comes when the block ends.
     return {
-        "stdout.txt": f"write\nshell\nprint {what}\n",
+        "stdout.txt": f"print {what}\nwrite\nshell\n",
         "stderr.txt": f"error {what}\nshell error\n",
     }
 
@@ -93,6 +90,22 @@ def test_a_signal_loses_nothing(tmp_path: Path) -> None:
     )  # fmt: skip
     ran(tmp_path, body, code=-signal.SIGTERM)
     assert kept(tmp_path / "log_a") == both("a")
+
+
+@pytest.mark.parametrize("end", ["os._exit(9)", "os.kill(os.getpid(), 9)"])
+def test_a_crash_keeps_every_line_that_was_printed(tmp_path: Path, end: str) -> None:
+    body = f"with Logbook('a', base, capture=True): print('last words'); {end}"
+    ran(tmp_path, body, code=9 if "_exit" in end else -signal.SIGKILL)
+    assert kept(tmp_path / "log_a")["stdout.txt"] == "last words\n"
+
+
+def test_how_a_program_prints_is_changed_for_the_block_alone(tmp_path: Path) -> None:
+    body = (
+        "before = sys.stdout.line_buffering\n"
+        "with Logbook('a', base, capture=True): inside = sys.stdout.line_buffering\n"
+        "assert (before, inside, sys.stdout.line_buffering) == (False, True, False)"
+    )
+    ran(tmp_path, body)
 
 
 def test_a_fork_that_leaves_the_block_prints_elsewhere(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from hpcsweep.journal import Record
+from hpcsweep.logbook.experiment_reader import ExperimentReader
 from hpcsweep.records import Resources
 from hpcsweep.sources import grid, manual
 from tests.support.sweeps import MadeSweep
@@ -162,6 +163,40 @@ def test_the_journal_of_a_task(every_end: MadeSweep) -> None:
     assert (last["kind"], last["status"], "index" in last) == ("end", "complete", False)
     assert {r["manifest"] for r in records} == {every_end.manifest.fingerprint}
     assert {tuple(r["attempt"]) for r in records} == {(0, 1, 0, task["attempt"][3])}
+
+
+LAST_WORDS = """\
+import ctypes, os, signal, sys
+early = sys.stdout
+
+def run(how, end):
+    if how == "print": print("last words")
+    if how == "many": print("last", "words")
+    if how == "early": early.write("last words\\n")
+    if how == "bytes": sys.stdout.buffer.write(b"last words"); print()
+    if how == "error": print("last words", file=sys.stderr)
+    if end == "exit": os._exit(3)
+    if end == "kill": os.kill(os.getpid(), signal.SIGKILL)
+    if end == "segfault": ctypes.string_at(0)
+"""
+
+
+@pytest.mark.parametrize("runs", ["all", "packed", "none"])
+def test_the_last_words_of_a_crashing_case(tmp_path: Path, runs: str) -> None:
+    hows = ["print", "many", "early", "bytes", "error"]
+    source = grid(how=hows, end=["exit", "kill", "segfault", "return"])
+    made = MadeSweep(tmp_path, source, python=LAST_WORDS)
+    made.plan(runs=runs)
+    done = made.run()
+    ends = made.ends()
+    if runs == "none":  # into the task's own output
+        assert (done.stdout + done.stderr).count("last words\n") == source.n_cases
+        return
+    readers = {reader.meta["index"]: reader for reader in ExperimentReader(made.path)}
+    for case in made.source:
+        name = "stderr.txt" if case.params["how"] == "error" else "stdout.txt"
+        assert readers[case.index].read(name) == b"last words\n", case.params
+        assert (ends[case.index]["status"] == "complete") == (case.params["end"] == "return")
 
 
 # --- what user code does to its surroundings -----------------------------------------------------
