@@ -31,6 +31,8 @@ SUBMITIT = "submitit:"
 ENVIRONMENT_PREFIX = "HPCSWEEP_"
 _PROFILE_KEYS = {"cluster": str, "slurm": dict, "setup": list, "store": str, "settings": dict}
 _KIND_NAMES = {str: "a text", dict: "a mapping", list: "a list"}
+# The form of a long option of sbatch.
+OPTION_NAME = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")
 _DOTTED = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
@@ -61,6 +63,8 @@ class Settings:
     outputs: str = "outputs"
     # "slurm", "emulated", "submitit:EXECUTOR", or "auto": Slurm where sbatch is on PATH.
     cluster: str = "auto"
+    # Long options that plugins of the cluster add to sbatch: `slurm:` may have them, too.
+    plugin_options: tuple[str, ...] = ()
 
 
 _POSITIVE = ("ingest_deadline_s", "term_grace_s", "command_timeout_s", "sbatch_timeout_s")
@@ -209,7 +213,7 @@ def _from_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
         if key in KEYS:
             text = environ[variable]
             try:
-                value = text if key in ("outputs", "cluster") else scalar(text)
+                value = scalar(text) if key.endswith("_s") else text
             except ValueError as error:
                 raise InputError(str(error), where=variable) from error
             settings = _put(settings, key, value, variable)
@@ -225,6 +229,8 @@ def _put(settings: Settings, key: str, value: Any, where: str) -> Settings:
         check_cluster(value, where)
     if key == "outputs" and not (isinstance(value, str) and value and "\0" not in value):
         raise InputError("outputs: is not the path of a directory", where=where)
+    if key == "plugin_options":
+        value = _options(value, where)
     if key.endswith("_s"):
         value = _seconds(key, value, where)
     return replace(settings, **{key: value})
@@ -241,6 +247,20 @@ def check_cluster(value: Any, where: str) -> None:
         next_step=f"Known are {', '.join(CLUSTERS)} and submitit:EXECUTOR: submitit:slurm, "
         "submitit:local, or that of a plugin.",
     )
+
+
+def _options(value: Any, where: str) -> tuple[str, ...]:
+    """Names of options, of a list or separated by commas. *Raises* InputError."""
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(
+        isinstance(name, str) and OPTION_NAME.fullmatch(name) for name in names
+    ):
+        raise InputError(
+            f"plugin_options: {value!r} is no list of options",
+            where=where,
+            next_step="Write them without dashes before: [container-image, x-tag].",
+        )
+    return tuple(names)
 
 
 def _seconds(key: str, value: Any, where: str) -> float:

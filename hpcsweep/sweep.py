@@ -66,18 +66,23 @@ class Sweep:
         """
         values = dict(sets or {})
         self._settings, found = settings_module.load(profile, values, os.environ)
+        plugins = self._settings.plugin_options
         self._cluster = cluster
         self._submitted: SweepDirectory | None = None
         if manifest is not None:
             path = Path(manifest)
-            self._described = _Described(*load_manifest(path, overrides=values, profile=found))
+            self._described = _Described(
+                *load_manifest(path, overrides=values, profile=found, plugin_options=plugins)
+            )
         elif source is None and not keys:
             self._submitted = locate.locate(name or "", Path(self._settings.outputs))
             known = newest(self._submitted)
             self._described = _Described(known.manifest, known.source)
         else:
             document = _document(name, source, keys, Path(root))
-            self._described = _Described(*resolve(document, Path(root) / "-", values, found))
+            self._described = _Described(
+                *resolve(document, Path(root) / "-", values, found, plugins)
+            )
         self.name = self._described.manifest.name
 
     @property

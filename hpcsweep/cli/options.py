@@ -34,7 +34,10 @@ class Context:
 
     def manifest(self, path: Path) -> tuple[FrozenManifest, ParameterSource]:
         """The manifest as it will be frozen."""
-        return load_manifest(path, overrides=self.sets, profile=self.profile)
+        plugins = self.settings.plugin_options
+        return load_manifest(
+            path, overrides=self.sets, profile=self.profile, plugin_options=plugins
+        )
 
     def sweep_path(self, manifest: FrozenManifest) -> Path:
         """Where the sweep of a manifest is, or will be."""

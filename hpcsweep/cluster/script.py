@@ -14,10 +14,12 @@ from hpcsweep.cluster.slurm import warning_seconds
 from hpcsweep.cluster.text import time_limit_seconds
 from hpcsweep.errors import InputError
 from hpcsweep.manifest.frozen import SetupLine
+from hpcsweep.manifest.slurm_options import VALUE
+from hpcsweep.settings import OPTION_NAME
 
 TEMPLATE = "array.sbatch.j2"
-# DESIGN invariant 20: a directive's value can be no second directive and no shell text.
-_VALUE = re.compile(r"[A-Za-z0-9_.,:=@%+/\[\]-]*\Z")
+# Values that stand in a directive as they are; sbatch takes all others in double quotes.
+_PLAIN = re.compile(r"[A-Za-z0-9_.,:=@%+/\[\]-]*")
 # A backslash in `--output` switches its patterns off (22.05), so all tasks would write one file.
 _NO_PATH = re.compile(r"[\x00-\x1f\x7f\\]")
 
@@ -41,9 +43,6 @@ class Script:
         *Raises* InputError for a directive that is not one line of words, and for a path that
         Slurm would not understand.
         """
-        for option, value in self.options.items():
-            if not re.fullmatch(r"[a-z][a-z-]*", option) or not _VALUE.match(value):
-                raise InputError(f"slurm: {option}: {value!r} cannot be written as a directive")
         if _NO_PATH.search(self.sweep_dir):
             raise InputError(
                 f"{self.sweep_dir!r} has a backslash or a control character",
@@ -57,7 +56,7 @@ class Script:
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
-        environment.filters["shell"] = shlex.quote
+        environment.filters |= {"shell": shlex.quote, "directive": directive}
         limit = self.options.get("time")
         return environment.get_template(TEMPLATE).render(
             sweep_name=self.sweep_name,
@@ -68,6 +67,20 @@ class Script:
             submission=self.submission,
             warning_seconds=warning_seconds(time_limit_seconds(limit) if limit else None),
         )
+
+
+def directive(option: str, value: str) -> str:
+    """`--option=value` as a line of `#SBATCH` has it; "" is an option without a value.
+
+    In double quotes sbatch (22.05) takes everything but a backslash and the quote, each behind a
+    backslash, as it is: blanks, `#`, `'`, `$`. In single quotes it sees backslashes, unlike bash.
+    *Raises* InputError for what would begin another line.
+    """
+    if not OPTION_NAME.fullmatch(option) or (value and not VALUE.fullmatch(value)):
+        raise InputError(f"slurm: {option}: {value!r} cannot be written as a directive")
+    if not _PLAIN.fullmatch(value):
+        value = '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
+    return f"--{option}={value}" if value else f"--{option}"
 
 
 def template_directory() -> Path:

@@ -114,7 +114,7 @@ def _unquote(match: re.Match[str]) -> str:
 def from_script(script: str) -> Layer:
     """The options of the #SBATCH lines, which end at the first command."""
     words: list[str] = []
-    for line in script.splitlines():
+    for line in script.split("\n"):  # no other character ends a line to sbatch
         if line.strip() and not line.lstrip().startswith("#"):
             break
         if line.startswith("#SBATCH"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hpcsweep.manifest import exclusive
 from hpcsweep.manifest.mistakes import Mistakes, Where
 from hpcsweep.settings import Profile
 from hpcsweep.yamltext import Document
@@ -36,7 +37,7 @@ class Layers:
 
         options = self.value.get("slurm", {})
         if profile.get("slurm") and isinstance(options, dict):
-            self.value["slurm"] = options | dict(profile["slurm"])
+            self.value["slurm"] = exclusive.put_over(options, profile["slurm"])
             self._origins |= {("slurm", key): where(("slurm", key)) for key in profile["slurm"]}
         lines = self.value.get("setup", [])
         if profile.get("setup") and isinstance(lines, list):
@@ -51,6 +52,12 @@ class Layers:
 
     def override(self, overrides: Mapping[str, Any], mistakes: Mistakes) -> None:
         """Put the values of `--set` over all. Keys of the settings are not for the manifest."""
+        options = self.value.get("slurm")
+        if isinstance(options, dict):
+            given = {key.removeprefix("slurm."): value for key, value in overrides.items()}
+            self.value["slurm"] = exclusive.put_over(
+                options, {key: given[key] for key in given if f"slurm.{key}" in overrides}
+            )
         for key, value in overrides.items():
             path = tuple(key.split("."))
             if path[0] == "settings":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, Literal, NoReturn
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError
-from hpcsweep.manifest import slurm_options, source_schema
+from hpcsweep.manifest import exclusive, slurm_options, source_schema
 from hpcsweep.manifest.mistakes import Mistakes, described
 from hpcsweep.manifest.passwords import holds_password
 
@@ -348,11 +348,18 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def validate(raw: dict[str, Any], mistakes: Mistakes) -> UserManifest | None:
+def validate(
+    raw: dict[str, Any], mistakes: Mistakes, plugin_options: Collection[str] = ()
+) -> UserManifest | None:
     """The manifest of these keys; None when there are mistakes."""
     options = raw.get("slurm")
     if isinstance(options, dict):
-        _check_options(options, raw.get("cpus_per_case"), mistakes)
+        for name, value in options.items():
+            problem = slurm_options.name_problem(name, plugin_options)
+            problem = problem or slurm_options.value_problem(name, value)
+            if problem:
+                mistakes.add(("slurm", name), *problem)
+        _check_together(options, raw.get("cpus_per_case"), mistakes)
         raw = {key: value for key, value in raw.items() if key != "slurm"}
     try:
         model = UserManifest.model_validate(raw)
@@ -380,11 +387,15 @@ _MISSING = {
 }
 
 
-def _check_options(options: dict[str, Any], cpus_per_case: Any, mistakes: Mistakes) -> None:
-    for name, value in options.items():
-        problem = slurm_options.name_problem(name) or slurm_options.value_problem(name, value)
-        if problem:
-            mistakes.add(("slurm", name), *problem)
+def _check_together(options: dict[str, Any], cpus_per_case: Any, mistakes: Mistakes) -> None:
+    for name, other in exclusive.clashes(options):
+        place = mistakes.where(("slurm", other))
+        mistakes.add(("slurm", name), f"excludes {other} ({place})", "Keep one of them.")
+    if cpus_per_case is not None and "cpus-per-gpu" in options:
+        place = mistakes.where(("slurm", "cpus-per-gpu"))
+        mistakes.add(
+            ("cpus_per_case",), f"excludes slurm.cpus-per-gpu ({place})", "Keep one of them."
+        )
     cpus = options.get("cpus-per-task", cpus_per_case)
     if cpus_per_case is not None and str(cpus) != str(cpus_per_case):
         mistakes.add(

@@ -1,15 +1,17 @@
 """Which of sbatch's options a manifest may set, and what their values may look like.
 
-Slurm itself knows best; refused here is only what hpcsweep sets itself, what would not survive as
-a directive, and what sbatch refuses with a message that names no line (facts of 22.05).
+Slurm itself knows best; refused here is only what hpcsweep sets itself, what no line of a script
+can hold, names that no sbatch has, and what sbatch refuses with a message that names no line.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from hpcsweep.manifest.mistakes import described, shown
+from hpcsweep.settings import OPTION_NAME
 from hpcsweep.yamltext import nearest
 
 # By name, why: hpcsweep sets them, or they change what sbatch prints or when it returns.
@@ -24,34 +26,85 @@ REFUSED = {
         "the environment of a task is hpcsweep's; use `setup:` lines",
     ),
     "dependency": "hpcsweep makes dependencies itself",
-    "clusters": "a sweep belongs to the one cluster that it was submitted to",
     **dict.fromkeys(
-        ("parsable", "test-only", "wait", "quiet", "verbose", "help", "usage", "version"),
+        ("cluster", "clusters"), "a sweep belongs to the one cluster that it was submitted to"
+    ),
+    **dict.fromkeys(
+        (
+            *("autocomplete", "parsable", "test-only", "wait", "quiet", "verbose"),
+            *("help", "usage", "version"),
+        ),
         "it changes what sbatch prints or when it returns",
     ),
     **dict.fromkeys(("uid", "gid"), "jobs run as the user who submits"),
     "ignore-pbs": "the script has no PBS directives",
+    "external": "a job without a script computes nothing",
 }
 
-# sbatch's other long options (22.05 to 24.11), to recognise a slip of the pen. A site's plugins
-# add more, so a name that looks like none of these is let through.
+# sbatch's other long options: all of `slurm_opt.c` from 22.05 to 26.05, whichever a cluster has.
 _KNOWN = frozenset(
     re.findall(
         r"\S+",
-        """account acctg-freq batch bb bbf begin cluster-constraint comment constraint container
-        container-id contiguous core-spec cores-per-socket cpu-freq cpus-per-gpu cpus-per-task
-        deadline delay-boot distribution exclude exclusive extra extra-node-info gpu-bind gpu-freq
-        gpus gpus-per-node gpus-per-socket gpus-per-task gres gres-flags hint hold
-        kill-on-invalid-dep licenses mail-type mail-user mcs-label mem mem-bind mem-per-cpu
-        mem-per-gpu mincpus network nice no-kill nodefile nodelist nodes ntasks ntasks-per-core
-        ntasks-per-gpu ntasks-per-node ntasks-per-socket overcommit oversubscribe partition power
-        prefer priority profile propagate qos reboot reservation resv-ports segment
-        sockets-per-node spread-job stepmgr switches thread-spec threads-per-core time time-min tmp
-        tres-bind tres-per-task use-min-nodes wait-all-nodes wckey""",
+        """account acctg-freq batch bb bbf begin cluster-constraint comment consolidate-segments
+        constraint container container-id container-type context contiguous core-spec
+        cores-per-socket cpu-freq cpus-per-gpu cpus-per-task deadline delay-boot distribution
+        exclude exclusive extra extra-node-info gpu-bind gpu-freq gpus gpus-per-node
+        gpus-per-socket gpus-per-task gres gres-flags hint hold kill-on-invalid-dep licenses
+        mail-type mail-user mcs-label mem mem-bind mem-per-cpu mem-per-gpu mem-update mincpus
+        network nice no-kill nodefile nodelist nodes ntasks ntasks-per-core ntasks-per-gpu
+        ntasks-per-node ntasks-per-socket ntasks-per-tres oom-kill-step overcommit oversubscribe
+        partition power prefer priority profile propagate qos reboot reservation resources
+        resv-ports segment sockets-per-node spread-job spread-segments stepmgr switches
+        tasks-per-node thread-spec threads-per-core time time-min tmp tres-bind tres-per-task
+        use-min-nodes wait-all-nodes wckey""",
     )
 )
-_NAME = re.compile(r"[a-z][a-z-]*[a-z]")
-_VALUE = re.compile(r"[A-Za-z0-9_.,:=@%+/-]{1,1024}")
+# A site's plugins add more. Those of pyxis, which many sites have; others: `plugin_options`.
+_PYXIS = frozenset(
+    re.findall(
+        r"\S+",
+        """container-entrypoint container-entrypoint-log container-env container-image
+        container-mount-home container-mounts container-name container-readonly
+        container-remap-root container-save container-workdir container-writable
+        no-container-entrypoint no-container-mount-home no-container-remap-root""",
+    )
+)
+_SHORT = {
+    "A": "account",
+    "a": "array",
+    "B": "extra-node-info",
+    "b": "begin",
+    "C": "constraint",
+    "c": "cpus-per-task",
+    "D": "chdir",
+    "d": "dependency",
+    "e": "error",
+    "F": "nodefile",
+    "G": "gpus",
+    "H": "hold",
+    "i": "input",
+    "J": "job-name",
+    "k": "no-kill",
+    "L": "licenses",
+    "M": "clusters",
+    "m": "distribution",
+    "N": "nodes",
+    "n": "ntasks",
+    "O": "overcommit",
+    "o": "output",
+    "p": "partition",
+    "q": "qos",
+    "S": "core-spec",
+    "s": "oversubscribe",
+    "t": "time",
+    "w": "nodelist",
+    "x": "exclude",
+    "W": "wait",
+}
+# Whatever a line of a script can hold: what sbatch makes of it, sbatch knows.
+VALUE = re.compile(r"[^\n\r\0]+")
+# With these sbatch prints what there is, and submits nothing.
+_QUESTIONS = frozenset({("gres", "help"), ("gres", "list"), ("hint", "help"), ("mem-bind", "help")})
 # Without flags, which a JSON Schema does not have.
 _WORDS = "|".join("".join(f"[{c}{c.lower()}]" for c in word) for word in ("UNLIMITED", "INFINITE"))
 _TIME = re.compile(rf"[0-9]+(:[0-9]+){{0,2}}|[0-9]+-[0-9]+(:[0-9]+){{0,2}}|{_WORDS}")
@@ -67,7 +120,7 @@ _FORMS = {
     "cpus-per-task": (_COUNT, "a count of CPUs", "Write 1 or more."),
 }
 
-_ANY_OPTION = {"type": ["boolean", "integer", "string"], "pattern": f"^{_VALUE.pattern}$"}
+_ANY_OPTION = {"type": ["boolean", "integer", "string"], "pattern": r"^[^\n\r\0]+$"}
 # For editors: every option that is known, none that is refused, and a site's own.
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -83,51 +136,63 @@ SCHEMA: dict[str, Any] = {
         **dict.fromkeys(sorted(_KNOWN.difference(_FORMS)), _ANY_OPTION),
         **dict.fromkeys(REFUSED, False),
     },
-    "patternProperties": {f"^{_NAME.pattern}$": True},
+    "patternProperties": {f"^{OPTION_NAME.pattern}$": True},
     "additionalProperties": False,
 }
 
 
-def name_problem(name: str) -> tuple[str, str] | None:
-    """Why an option cannot be given, and what next; None for one that can."""
+def name_problem(name: str, plugin_options: Collection[str] = ()) -> tuple[str, str] | None:
+    """Why an option cannot be given, and what next; None for one that can.
+
+    `plugin_options` are names that plugins of the site add to sbatch.
+    """
     if name in REFUSED:
         return f"cannot be set: {REFUSED[name]}", "Remove it."
-    if name in _KNOWN:
+    if name in _KNOWN or name in _PYXIS or name in plugin_options:
         return None
-    if not _NAME.fullmatch(name):
+    bare = name.lstrip("-")
+    if bare in _SHORT:
+        meant = _SHORT[bare]
         return (
-            "is not the name of an sbatch option",
-            _did_you_mean(name.lstrip("-").lower().replace("_", "-"), cutoff=0.6)
-            or "Write a long option without the dashes: partition, time, mem.",
+            f"is sbatch's short form of {meant!r}",
+            f"That cannot be set: {REFUSED[meant]}." if meant in REFUSED else f"Write {meant}.",
         )
     # sbatch takes every unambiguous beginning of an option for the option.
-    if any(option.startswith(name) for option in (*_KNOWN, *REFUSED)):
+    if name and any(option.startswith(name) for option in (*_KNOWN, *REFUSED)):
         return "is an abbreviated sbatch option", "Write its full name."
-    meant = _did_you_mean(name, cutoff=0.85)
-    return ("unknown sbatch option", meant) if meant else None
+    meant = _did_you_mean(bare.lower().replace("_", "-"))
+    if not OPTION_NAME.fullmatch(name):
+        otherwise = "Write a long option without the dashes: partition, time, mem."
+        return "is not the name of an sbatch option", meant or otherwise
+    return (
+        "unknown sbatch option",
+        meant or "If a plugin of the cluster adds it, name it in the setting plugin_options.",
+    )
 
 
-def _did_you_mean(name: str, *, cutoff: float) -> str:
-    known = sorted((*_KNOWN, *REFUSED))
+def _did_you_mean(name: str) -> str:
+    known = sorted((*_KNOWN, *_PYXIS, *REFUSED))
     swapped = [option for option in known if sorted(option) == sorted(name)]
-    meant = swapped[0] if swapped else nearest(name, known, cutoff=cutoff)
+    meant = swapped[0] if swapped else nearest(name, known)
     return f"Did you mean {meant!r}?" if meant else ""
 
 
 def value_problem(name: str, value: Any) -> tuple[str, str] | None:
     """Why a value cannot be an option's, and what next; None for one that can."""
-    form, noun, next_step = _FORMS.get(name, (_VALUE, "a value for sbatch", ""))
+    form, noun, next_step = _FORMS.get(name, (VALUE, "a value for sbatch", ""))
     if isinstance(value, bool) and name not in _FORMS:
         return None
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return f"is {described(value)}, not {noun}", next_step or "Write a text or a whole number."
     text = str(value)
-    if not _VALUE.fullmatch(text):
-        return (
-            f"is the text {shown(text)}, not {noun}",
-            next_step or "Allowed are letters, digits and _ . , : = @ % + / -",
-        )
-    return None if form.fullmatch(text) else (f"is the text {shown(text)}, not {noun}", next_step)
+    if (name, text.lower()) in _QUESTIONS:
+        return f"is {text}, at which sbatch prints an answer and submits nothing", "Ask it by hand."
+    if form.fullmatch(text):
+        return None
+    return (
+        f"is the text {shown(text)}, not {noun}",
+        next_step or "Write one line of text, not empty.",
+    )
 
 
 def option_text(value: bool | int | str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -27,14 +27,16 @@ def load_manifest(
     *,
     overrides: Mapping[str, Any] = _NOTHING,
     profile: Mapping[str, Any] = _NOTHING,
+    plugin_options: Collection[str] = (),
 ) -> tuple[FrozenManifest, ParameterSource]:
     """The manifest in `path` as it will be frozen, and its cases with their replicates.
 
     `profile` (its slurm, setup and store) lies over the file, `overrides` (dotted keys of `--set`)
-    over both. Whether the target can be imported is not checked here.
+    over both; `plugin_options` are options that the site adds to sbatch. Whether the target can be
+    imported is not checked here.
     *Raises* ManifestError whose `mistakes` are all that is wrong, each with file and line.
     """
-    return resolve(yamltext.load(path), path, overrides, profile)
+    return resolve(yamltext.load(path), path, overrides, profile, plugin_options)
 
 
 def resolve(
@@ -42,6 +44,7 @@ def resolve(
     path: Path,
     overrides: Mapping[str, Any] = _NOTHING,
     profile: Mapping[str, Any] = _NOTHING,
+    plugin_options: Collection[str] = (),
 ) -> tuple[FrozenManifest, ParameterSource]:
     """As `load_manifest`, for what was read, or written in Python; `path` is where it stands."""
     if not isinstance(document.value, dict):
@@ -57,7 +60,7 @@ def resolve(
     root = path.parent.resolve()
 
     refuse_passwords(raw, mistakes)
-    fields = model.validate(raw, mistakes)
+    fields = model.validate(raw, mistakes, plugin_options)
     spec = source_spec.Spec()
     if "source" in raw:
         spec = source_spec.build(raw["source"], mistakes, root)

@@ -182,7 +182,8 @@ def test_every_setting_is_explained_with_its_default() -> None:
             rows(page("manifest.md"), "key", "default", "meaning")}  # fmt: skip
     defaults = dataclasses.asdict(Settings())
     assert told == {
-        key: f"{value:g}" if isinstance(value, float) else value for key, value in defaults.items()
+        key: f"{value:g}" if isinstance(value, float) else value or "none"
+        for key, value in defaults.items()
     }
 
 

@@ -201,6 +201,49 @@ def test_profile_over_file_and_command_line_over_both(write: Write, tmp_path: Pa
     assert source[0].params == {"dt": 0.5, "omega": 1.0}
 
 
+@pytest.mark.parametrize(
+    ("written", "profile", "sets", "expected"),
+    [
+        ({"mem": "1G"}, {"mem-per-cpu": "2G"}, {}, {"mem-per-cpu": "2G"}),
+        ({"mem": "1G"}, {"mem-per-cpu": "2G"}, {"slurm.mem": "3G"}, {"mem": "3G"}),
+        ({"mem": "1G", "mem-per-gpu": "1G"}, {}, {"slurm.mem": "3G"}, {"mem": "3G"}),
+        ({"gpus": 2}, {"gres": "gpu:a100:1"}, {}, {"gres": "gpu:a100:1"}),
+        ({"gpus": 2}, {"gres": "tmpfs:9G"}, {}, {"gpus": "2", "gres": "tmpfs:9G"}),
+        # A disk stays where the GPUs beside it are replaced.
+        ({"gres": "gpu:1,tmpfs:9G"}, {"gpus": 2}, {}, {"gres": "tmpfs:9G", "gpus": "2"}),
+        ({"tres-per-task": "gres/gpu=1"}, {}, {"slurm.gpus": 2}, {"gpus": "2"}),
+        ({"ntasks-per-node": 4}, {"ntasks": 2}, {}, {"ntasks": "2"}),
+        ({"exclusive": True}, {"oversubscribe": True}, {}, {"oversubscribe": ""}),
+        ({"exclusive": True}, {"oversubscribe": False}, {}, {"exclusive": ""}),
+        ({"exclusive": True, "qos": "a"}, {}, {"slurm.exclusive": False}, {"qos": "a"}),
+        ({"mem": "1G"}, {}, {"slurm": {"mem-per-cpu": "1G"}}, {"mem-per-cpu": "1G"}),
+    ],
+)
+def test_a_later_layer_replaces_what_its_options_exclude(
+    write: Write,
+    written: dict[str, Any],
+    profile: dict[str, Any],
+    sets: dict[str, Any],
+    expected: dict[str, str],
+) -> None:
+    path = write(f"{GOOD}slurm: {json.dumps(written)}\n")
+    manifest, _ = load_manifest(path, overrides=sets, profile={"slurm": profile})
+    assert manifest.resources.options == expected
+
+
+def test_options_of_one_layer_that_exclude_each_other_are_told_with_it(
+    mistakes: Callable[..., list[str]],
+) -> None:
+    def where(path: tuple[str | int, ...]) -> str:
+        return f"config.yaml:{['mem', 'mem-per-cpu'].index(str(path[-1])) + 3}"
+
+    profile = settings.Profile({"slurm": {"mem": "1G", "mem-per-cpu": "2G"}}, where)
+    (found,) = mistakes(f"{GOOD}slurm: {{mem-per-gpu: 1G}}\n", profile=profile)
+    assert found.startswith("config.yaml:4: slurm.mem-per-cpu: excludes mem (config.yaml:3).")
+    (found,) = mistakes(GOOD, overrides={"slurm.gpus": 1, "slurm.gpus-per-node": 1})
+    assert found.startswith("--set slurm.gpus-per-node: slurm.gpus-per-node: excludes gpus (--set")
+
+
 def test_a_plain_mapping_is_a_profile_too(write: Write) -> None:
     manifest, _ = load_manifest(write(GOOD), profile={"slurm": {"qos": "low"}, "setup": ["true"]})
     assert manifest.resources.options == {"qos": "low"}
@@ -224,7 +267,7 @@ def test_mistakes_name_the_layer_that_they_are_from(
     found = mistakes(
         f"{GOOD}setup: ['']\nslurm: {{mem: x}}\n",
         profile=profile,
-        overrides={"sede": 1, "seed": "x", "slurm.qos": "a b", "name.x": 1, "slurm.mem": "y"},
+        overrides={"sede": 1, "seed": "x", "slurm.qos": "a\nb", "name.x": 1, "slurm.mem": "y"},
     )
     assert sorted(": ".join(mistake.split(": ")[:2]) for mistake in found) == [
         "--set name.x: name.x",

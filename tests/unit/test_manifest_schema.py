@@ -164,7 +164,14 @@ def test_the_dict_of_every_kind_of_source(source: ParameterSource, tmp_path: Pat
         {"store": "postgresql+psycopg:///?service=sweeps"},
         {"store": "postgresql://me@host/db"},
         {"slurm": {"time": "1-12:00:00", "mem": "2g", "exclusive": True, "cpus-per-task": "4"}},
-        {"slurm": {"time": 30, "time-min": "unlimited", "gres": "gpu:2", "our-site-plugin": "x"}},
+        {
+            "slurm": {
+                "time": 30,
+                "time-min": "unlimited",
+                "gres": "gpu:2",
+                "container-image": "a b|c",
+            }
+        },
         {"setup": ["module load gcc", "  source venv/bin/activate"]},
         {"target": None, "command": ["./sim", "{x}"]},
         {"target": "package.module:Class.method"},

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+import yaml
 
-from tests.support.manifests import GOOD, load, mistakes, write
+from hpcsweep import settings
+from hpcsweep.errors import InputError
+from hpcsweep.manifest.user import load_manifest
+from tests.support.manifests import GOOD, Load, Write, load, mistakes, write
 
 __all__ = ["load", "mistakes", "write"]  # fixtures are found by their names
 
@@ -18,7 +24,7 @@ __all__ = ["load", "mistakes", "write"]  # fixtures are found by their names
         ("tiem: 1", "slurm.tiem: unknown sbatch option. Did you mean 'time'?"),
         ("cpus_per_task: 1", "slurm.cpus_per_task: is not the name of an sbatch option. Did you"),
         ("--time: 1", "slurm.--time: is not the name of an sbatch option. Did you mean 'time'?"),
-        ("p: x", "slurm.p: is not the name of an sbatch option. Write a long option"),
+        ("p: x", "slurm.p: is sbatch's short form of 'partition'. Write partition."),
         ("'': x", "slurm.: is not the name"),
         ('"a\\n#SBATCH --wrap": x', "slurm.a\n#SBATCH --wrap: is not the name"),
         ("array: 1-3", "slurm.array: cannot be set: hpcsweep sets it itself."),
@@ -52,11 +58,14 @@ __all__ = ["load", "mistakes", "write"]  # fixtures are found by their names
         ("qos:", "slurm.qos: is empty, not a value for sbatch."),
         ("qos: [a]", "slurm.qos: is a list, not a value for sbatch."),
         ("nice: 1.5", "slurm.nice: is the number 1.5, not a value for sbatch."),
-        ("comment: a b", "slurm.comment: is the text 'a b', not a value for sbatch."),
         ('comment: "a\\nb"', "slurm.comment: is the text 'a\\nb', not a value for sbatch."),
-        ('comment: "$(id)"', "slurm.comment: is the text '$(id)', not a value for sbatch."),
+        ('comment: "a\\rb"', "slurm.comment: is the text 'a\\rb', not a value for sbatch."),
+        ('comment: "a\\0b"', "slurm.comment: is the text"),
+        (
+            "gres: help",
+            "slurm.gres: is help, at which sbatch prints an answer and submits nothing.",
+        ),
         ('comment: ""', "slurm.comment: is the text '', not a value for sbatch."),
-        (f"comment: {'x' * 1025}", "slurm.comment: is the text"),
     ],
 )
 def test_slurm_options_that_are_refused(
@@ -64,6 +73,92 @@ def test_slurm_options_that_are_refused(
 ) -> None:
     (found,) = mistakes(f"{GOOD}slurm:\n  {option}\n")
     assert found.startswith(f"m.yaml:5: {expected}")
+
+
+VALUES = [
+    "exclude: node[01-04]", "nodelist: gpu[1,3-5]", "constraint: haswell|broadwell",
+    "constraint: intel&gpu", "constraint: '[rack1|rack2]'", "constraint: (skylake|icelake)&ib",
+    "constraint: '[rack1*2&rack2*4]'", "licenses: 'matlab@lmd:1,comsol@lmd:2'",
+    "prefer: a100|h100", "comment: benchmark of 2026", "comment: 'it''s \"50%\" of #3'",
+    "distribution: block:cyclic,Pack", "gres: gpu:a100:1,tmpfs:100G", "comment: $(id) `id` \\",
+    "comment: Größe", "nice: -5", "switches: 2@00:10:00", "begin: now+1hour", "hint: nomultithread",
+    "mail-type: 'BEGIN,END'", "gpu-freq: 'medium,memory=high'", "cpus-per-task: 4",
+    "oom-kill-step: 1", "container-image: nvcr.io#nvidia/pytorch:24.01-py3", "exclusive: user",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("option", VALUES)
+def test_slurm_options_that_are_taken_as_they_are(load: Load, option: str) -> None:
+    name, _, _ = option.partition(":")
+    wanted = yaml.safe_load(option)[name]
+    assert load(f"{GOOD}slurm:\n  {option}\n").resources.options == {name: str(wanted)}
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("partitoin: x", "slurm.partitoin: unknown sbatch option. Did you mean 'partition'?"),
+        ("energy-tag: x", "slurm.energy-tag: unknown sbatch option. If a plugin"),
+        ("foo: x", "slurm.foo: unknown sbatch option."),
+        ("p: x", "slurm.p: is sbatch's short form of 'partition'. Write partition."),
+        ('"-c": 4', "slurm.-c: is sbatch's short form of 'cpus-per-task'. Write cpus-per-task."),
+        ("a: 0-3", "slurm.a: is sbatch's short form of 'array'. That cannot be set"),
+        ("cpus_per_task: 4", "slurm.cpus_per_task: is not the name of an sbatch option. Did you"),
+        ("cpu-per-task: 4", "slurm.cpu-per-task: unknown sbatch option. Did you mean 'cpus-per-"),
+        ('"--time": 4', "slurm.--time: is not the name of an sbatch option. Did you mean 'time'?"),
+        ("Mem: 1G", "slurm.Mem: is not the name of an sbatch option. Did you mean 'mem'?"),
+        ("part: x", "slurm.part: is an abbreviated sbatch option. Write its full name."),
+        ("x11: true", "slurm.x11: unknown sbatch option."),  # of srun and salloc
+    ],
+)
+def test_invented_options_are_mistakes(
+    mistakes: Callable[..., list[str]], option: str, words: str
+) -> None:
+    (found,) = mistakes(f"{GOOD}slurm:\n  {option}\n")
+    assert found.startswith(f"m.yaml:5: {words}")
+
+
+def test_a_site_names_the_options_of_its_plugins(write: Write) -> None:
+    path = write(f"{GOOD}slurm: {{energy-tag: x}}\n")
+    for names in (["energy-tag"], "a-b,energy-tag"):
+        found, _ = settings.load(None, {"settings.plugin_options": names}, {})
+        manifest, _ = load_manifest(path, plugin_options=found.plugin_options)
+        assert manifest.resources.options == {"energy-tag": "x"}
+    with pytest.raises(InputError, match="is no list of options"):
+        settings.load(None, {"settings.plugin_options": ["--x"]}, {})
+
+
+@pytest.mark.parametrize(
+    ("options", "place", "words"),
+    [
+        ("mem: 1G\n  mem-per-cpu: 1G", 6, "slurm.mem-per-cpu: excludes mem (m.yaml:5). Keep one"),
+        ("mem-per-gpu: 1G\n  mem: 1G", 6, "slurm.mem: excludes mem-per-gpu (m.yaml:5)."),
+        ("gpus: 1\n  gres: 'lscratch:1,gpu:2'", 6, "slurm.gres: excludes gpus (m.yaml:5)."),
+        ("gpus-per-node: 1\n  gpus-per-task: 1", 6, "slurm.gpus-per-task: excludes gpus-per-n"),
+        ("ntasks: 4\n  ntasks-per-node: 4", 6, "slurm.ntasks-per-node: excludes ntasks (m.yaml:5)"),
+        ("exclusive: true\n  oversubscribe: true", 6, "slurm.oversubscribe: excludes exclusive"),
+        ("cpus-per-gpu: 2\ncpus_per_case: 2", 6, "cpus_per_case: excludes slurm.cpus-per-gpu"),
+    ],
+)
+def test_options_that_exclude_each_other(
+    mistakes: Callable[..., list[str]], options: str, place: int, words: str
+) -> None:
+    (found,) = mistakes(f"{GOOD}slurm:\n  {options}\n")
+    assert found.startswith(f"m.yaml:{place}: {words}")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"gpus": 1, "gres": "tmpfs:100G"},
+        {"exclusive": False, "oversubscribe": True},
+        {"ntasks": 4, "ntasks-per-core": 1},
+        {"gpus": 1, "tres-per-task": "cpu=2"},
+    ],
+    ids=str,
+)
+def test_options_that_go_together(load: Load, options: dict[str, Any]) -> None:
+    assert load(f"{GOOD}slurm: {json.dumps(options)}\n").resources.options
 
 
 def test_cpus_per_case_and_cpus_per_task_must_agree(mistakes: Callable[..., list[str]]) -> None:

@@ -97,8 +97,6 @@ def test_json_and_yaml_are_the_same_but_for_lines(write: Callable[..., Path]) ->
         ("slurm: {time: 1-12}", "resources", Resources(options={"time": "1-12"})),
         ("slurm: {mem: 500}", "resources", Resources(options={"mem": "500"})),
         ("slurm: {gres: 'gpu:a100:2'}", "resources", Resources(options={"gres": "gpu:a100:2"})),
-        # A site's plugin adds options that look like none of sbatch's own.
-        ("slurm: {energy-tag: x}", "resources", Resources(options={"energy-tag": "x"})),
         (
             "slurm: {cpus-per-task: 4}\ncpus_per_case: 4",
             "resources",

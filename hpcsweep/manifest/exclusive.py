@@ -1,0 +1,60 @@
+"""Options of sbatch that exclude each other: the upper of two layers wins, in one it is a slip."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+# Each says the same thing in another way. sbatch refuses two of them (facts of 22.05 and 26.05), or
+# takes the one for a bound of the other, which nobody means who overrides a profile.
+_GROUPS = (
+    ("mem", "mem-per-cpu", "mem-per-gpu"),
+    ("gpus", "gpus-per-node", "gpus-per-socket", "gpus-per-task", "gres", "tres-per-task"),
+    ("ntasks", "ntasks-per-node", "tasks-per-node", "ntasks-per-gpu", "ntasks-per-tres"),
+    ("cpus-per-task", "cpus-per-gpu"),
+    ("core-spec", "thread-spec"),
+    ("exclusive", "oversubscribe"),
+    ("nodelist", "nodefile"),
+)
+_GROUP_OF = {name: group for group in _GROUPS for name in group}
+# Generic resources that are GPUs: `gpu`, `gpu:a100:2`, `gres/gpu=1`.
+_GPU = re.compile(r"(gres[/:])?gpu\b")
+
+
+def put_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of two layers as one: `above` wins, also over what its options exclude."""
+    result = dict(below)
+    for name in _members(above):
+        for other in _excluded(name, result):
+            replaced = result.pop(other)
+            if other == "gres" and (rest := _without_gpus(replaced)):
+                result[other] = rest
+    return result | dict(above)
+
+
+def clashes(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Pairs of options that exclude each other, each after the one that it excludes."""
+    seen: dict[tuple[str, ...], str] = {}
+    for name in _members(options):
+        first = seen.setdefault(_GROUP_OF[name], name)
+        if first != name:
+            yield name, first
+
+
+def _members(options: Mapping[str, Any]) -> Iterator[str]:
+    """The options that exclude others. One that is switched off, or gres without GPUs, does not."""
+    for name, value in options.items():
+        if name not in _GROUP_OF or value is False:
+            continue
+        if name not in ("gres", "tres-per-task") or any(map(_GPU.match, str(value).split(","))):
+            yield name
+
+
+def _excluded(name: str, options: Mapping[str, Any]) -> list[str]:
+    return [one for one in _members(options) if one != name and one in _GROUP_OF[name]]
+
+
+def _without_gpus(value: Any) -> str:
+    """What a value of gres asks for besides GPUs: a disk, a licence."""
+    return ",".join(part for part in str(value).split(",") if not _GPU.match(part))
