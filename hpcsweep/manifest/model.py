@@ -354,11 +354,7 @@ def validate(
     """The manifest of these keys; None when there are mistakes."""
     options = raw.get("slurm")
     if isinstance(options, dict):
-        for name, value in options.items():
-            problem = slurm_options.name_problem(name, plugin_options)
-            problem = problem or slurm_options.value_problem(name, value)
-            if problem:
-                mistakes.add(("slurm", name), *problem)
+        _check_options(options, plugin_options, mistakes)
         _check_together(options, raw.get("cpus_per_case"), mistakes)
         raw = {key: value for key, value in raw.items() if key != "slurm"}
     try:
@@ -385,6 +381,16 @@ _MISSING = {
     "name": "Write, for example, name: oscillator.",
     "source": "Write, for example, source: {grid: {omega: [1.0, 2.0]}}.",
 }
+
+
+def _check_options(
+    options: dict[str, Any], plugin_options: Collection[str], mistakes: Mistakes
+) -> None:
+    for name, value in options.items():
+        problem = slurm_options.name_problem(name, plugin_options)
+        problem = problem or slurm_options.value_problem(name, value)
+        if problem:
+            mistakes.add(("slurm", name), *problem)
 
 
 def _check_together(options: dict[str, Any], cpus_per_case: Any, mistakes: Mistakes) -> None:
