@@ -31,8 +31,6 @@ SUBMITIT = "submitit:"
 ENVIRONMENT_PREFIX = "HPCSWEEP_"
 _PROFILE_KEYS = {"cluster": str, "slurm": dict, "setup": list, "store": str, "settings": dict}
 _KIND_NAMES = {str: "a text", dict: "a mapping", list: "a list"}
-# The form of a long option of sbatch.
-OPTION_NAME = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")
 _DOTTED = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
@@ -253,7 +251,7 @@ def _options(value: Any, where: str) -> tuple[str, ...]:
     """Names of options, of a list or separated by commas. *Raises* InputError."""
     names = value.split(",") if isinstance(value, str) else value
     if not isinstance(names, list) or not all(
-        isinstance(name, str) and OPTION_NAME.fullmatch(name) for name in names
+        isinstance(name, str) and re.fullmatch("[a-z][a-z0-9-]+", name) for name in names
     ):
         raise InputError(
             f"plugin_options: {value!r} is no list of options",

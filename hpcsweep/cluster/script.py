@@ -13,9 +13,7 @@ import jinja2
 from hpcsweep.cluster.slurm import warning_seconds
 from hpcsweep.cluster.text import time_limit_seconds
 from hpcsweep.errors import InputError
-from hpcsweep.manifest.frozen import SetupLine
-from hpcsweep.manifest.slurm_options import VALUE
-from hpcsweep.settings import OPTION_NAME
+from hpcsweep.manifest.frozen import OPTION_NAME, OPTION_VALUE, SetupLine
 
 TEMPLATE = "array.sbatch.j2"
 # Values that stand in a directive as they are; sbatch takes all others in double quotes.
@@ -76,7 +74,7 @@ def directive(option: str, value: str) -> str:
     backslash, as it is: blanks, `#`, `'`, `$`. In single quotes it sees backslashes, unlike bash.
     *Raises* InputError for what would begin another line.
     """
-    if not OPTION_NAME.fullmatch(option) or (value and not VALUE.fullmatch(value)):
+    if not OPTION_NAME.fullmatch(option) or (value and not OPTION_VALUE.fullmatch(value)):
         raise InputError(f"slurm: {option}: {value!r} cannot be written as a directive")
     if not _PLAIN.fullmatch(value):
         value = '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'

@@ -10,6 +10,7 @@ Standard library only: the worker reads it. A changed manifest is a new director
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -20,6 +21,11 @@ from hpcsweep import files, ids, sources
 from hpcsweep.errors import SweepError
 from hpcsweep.records import Resources
 from hpcsweep.sources.manual import CASES_FILE
+
+# A long option of sbatch and its value: whatever one line of a script can hold, for what sbatch
+# makes of it, sbatch knows.
+OPTION_NAME = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")
+OPTION_VALUE = re.compile(r"[^\n\r\0]+")
 
 FORMAT = 1
 FILE_NAME = "sweep.json"

@@ -10,8 +10,8 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+from hpcsweep.manifest.frozen import OPTION_NAME, OPTION_VALUE
 from hpcsweep.manifest.mistakes import described, shown
-from hpcsweep.settings import OPTION_NAME
 from hpcsweep.yamltext import nearest
 
 # By name, why: hpcsweep sets them, or they change what sbatch prints or when it returns.
@@ -101,8 +101,6 @@ _SHORT = {
     "x": "exclude",
     "W": "wait",
 }
-# Whatever a line of a script can hold: what sbatch makes of it, sbatch knows.
-VALUE = re.compile(r"[^\n\r\0]+")
 # With these sbatch prints what there is, and submits nothing.
 _QUESTIONS = frozenset({("gres", "help"), ("gres", "list"), ("hint", "help"), ("mem-bind", "help")})
 # Without flags, which a JSON Schema does not have.
@@ -120,7 +118,7 @@ _FORMS = {
     "cpus-per-task": (_COUNT, "a count of CPUs", "Write 1 or more."),
 }
 
-_ANY_OPTION = {"type": ["boolean", "integer", "string"], "pattern": r"^[^\n\r\0]+$"}
+_ANY_OPTION = {"type": ["boolean", "integer", "string"], "pattern": f"^{OPTION_VALUE.pattern}$"}
 # For editors: every option that is known, none that is refused, and a site's own.
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -179,7 +177,7 @@ def _did_you_mean(name: str) -> str:
 
 def value_problem(name: str, value: Any) -> tuple[str, str] | None:
     """Why a value cannot be an option's, and what next; None for one that can."""
-    form, noun, next_step = _FORMS.get(name, (VALUE, "a value for sbatch", ""))
+    form, noun, next_step = _FORMS.get(name, (OPTION_VALUE, "a value for sbatch", ""))
     if isinstance(value, bool) and name not in _FORMS:
         return None
     if isinstance(value, bool) or not isinstance(value, (str, int)):
