@@ -293,7 +293,7 @@ def _hand_in(act: _Act, plan: Plan, part: Part, doubt: _Doubt) -> str:
     was_in_doubt = bool(doubt)
     doubt.is_raised = True
     try:
-        job_id = act.cluster.hand_in(array)
+        job_id = act.cluster.hand_in(array, act.say)
     except ClusterUnavailable as error:
         error.next_step = (
             "It is not known whether the array was accepted. Run the same command again: it finds "
@@ -302,12 +302,14 @@ def _hand_in(act: _Act, plan: Plan, part: Part, doubt: _Doubt) -> str:
         raise
     except ClusterError as error:
         doubt.is_raised = was_in_doubt
+        told = "Nothing was submitted."
         if was_in_doubt:
             _fact(sweep, plan, part, "void", {"why": "refused", "time": time.time()})
-            error.next_step = (
-                f"Parts before number {part.number} of submission {plan.submission} were accepted. "
-                "Put this right and run the same command again: it sends the rest."
+            told = (
+                f"Parts before number {part.number} of submission {plan.submission} were accepted; "
+                "the same command sends the rest."
             )
+        error.next_step = f"{error.next_step} {told}"
         raise
     _fact(sweep, plan, part, "job", {"job_id": job_id, "time": time.time()})
     return job_id

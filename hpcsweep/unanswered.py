@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from hpcsweep import connect
+from hpcsweep.cluster import text
 from hpcsweep.cluster.seam import Cluster
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.files import json_bytes, names, write_new
@@ -57,8 +57,7 @@ def _found_out(
     settings: Settings, say: Callable[[str], None],
 ) -> tuple[str, dict[str, Any]]:  # fmt: skip
     """The name and content of the file that answers an intent."""
-    # sacct takes local time; a minute earlier, for clocks that differ.
-    since = datetime.fromtimestamp(intent["time"] - 60).strftime("%Y-%m-%dT%H:%M:%S")  # noqa: DTZ006
+    since = text.local_time(intent["time"])
     told = False
     while True:
         job_id = cluster.find(intent["job_name"], since) or _job_id_in_journal(sweep, number, part)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from hpcsweep import errors
 from hpcsweep.cluster import localjobs, process
 from hpcsweep.cluster.seam import Array, Limits
-from hpcsweep.cluster.slurm import Slurm, is_unreachable
+from hpcsweep.cluster.slurm import Slurm, is_unreachable, waits
 from hpcsweep.cluster.text import Element, Row
 from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.files import names, read_json
@@ -52,10 +52,10 @@ class SlurmBySubmitit(Slurm):
         """What submitit is told."""
         return _shown(self.kind, array)
 
-    def hand_in(self, array: Array) -> str:
-        """Hand in one part. Returns the job id of Slurm's array."""
+    def _send(self, array: Array, say: Callable[[str], None]) -> str:
         environment = process.clean_environment(self.environment, frozenset(array.options))
-        answer = _submitted(self.kind, array, None, environment, self.sbatch_timeout_s)
+        request = _submission(self.kind, array, None)
+        answer = _answer("submit", request, environment, self.sbatch_timeout_s, waits(say))
         return str(answer["ids"][0]).partition("_")[0]
 
 
@@ -104,11 +104,11 @@ class BySubmitit:
         """What submitit is told."""
         return _shown(self.kind, array)
 
-    def hand_in(self, array: Array) -> str:
+    def hand_in(self, array: Array, say: Callable[[str], None]) -> str:  # noqa: ARG002
         """Hand in one part. Returns its name, which is its job id here."""
         environment = process.clean_environment({}, frozenset())
         timeout_s = self.submit_timeout_s + PAUSE_S * array.part.chunks
-        _submitted(self.kind, array, array.job_name, environment, timeout_s)
+        _answer("submit", _submission(self.kind, array, array.job_name), environment, timeout_s)
         return array.job_name
 
     def elements(self, job_ids: Sequence[str]) -> dict[Element, str]:
@@ -165,7 +165,8 @@ class BySubmitit:
 
     def _ask(self, verb: str, request: Mapping[str, Any]) -> dict[str, Any]:
         environment = process.clean_environment({}, frozenset())
-        return _answer(verb, self.kind, request, environment, self.timeout_s)
+        asked = {"executor": _executor(self.kind), **request}
+        return _answer(verb, asked, environment, self.timeout_s)
 
 
 def logs(directory: Path, part: int, element: int) -> list[Path]:
@@ -190,9 +191,10 @@ def _place(job_name: str) -> tuple[int, int]:
 def _ready(
     cluster: SlurmBySubmitit | BySubmitit, options: Mapping[str, str], throttle: int
 ) -> list[str]:
-    request = {"order": {"options": dict(options), "throttle": throttle}}
+    order = {"options": dict(options), "throttle": throttle}
+    request = {"executor": _executor(cluster.kind), "order": order}
     environment = process.clean_environment(cluster.environment, frozenset(options))
-    answer = _answer("ready", cluster.kind, request, environment, cluster.timeout_s)
+    answer = _answer("ready", request, environment, cluster.timeout_s)
     notes: list[str] = answer["notes"]
     return notes
 
@@ -205,16 +207,16 @@ def _shown(kind: str, array: Array) -> str:
     )
 
 
-def _submitted(
-    kind: str, array: Array, job_id: str | None, environment: Mapping[str, str], timeout_s: float
-) -> dict[str, Any]:
+def _submission(kind: str, array: Array, job_id: str | None) -> dict[str, Any]:
+    """What `executor` is asked to hand in. *Raises* ClusterError for an impossible folder."""
     folder = f"{array.logs}/{array.part.number}{SUFFIX}"
     if "%" in folder:
         raise ClusterError(
             f"{folder!r} has a percent sign, which submitit takes for a pattern",
             next_step="Choose another --outputs directory.",
         )
-    request = {
+    return {
+        "executor": _executor(kind),
         "folder": folder,
         "first_chunk": array.part.first_chunk,
         "order": {
@@ -231,21 +233,19 @@ def _submitted(
             "part": array.part.number,
         },
     }
-    return _answer("submit", kind, request, environment, timeout_s)
 
 
 def _answer(
-    verb: str, kind: str, request: Mapping[str, Any], environment: Mapping[str, str],
-    timeout_s: float,
+    verb: str, request: Mapping[str, Any], environment: Mapping[str, str], timeout_s: float,
+    hear: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:  # fmt: skip
     """What `executor` answers. *Raises* what it raised, ClusterUnavailable when it broke off."""
-    asked = json.dumps({"executor": _executor(kind), **request})
-    argv = [sys.executable, "-P", "-m", "hpcsweep.cluster.executor", verb, asked]
-    answer = process.ask(argv, environment, timeout_s, apart=True)
+    argv = [sys.executable, "-P", "-m", "hpcsweep.cluster.executor", verb, json.dumps(request)]
+    answer = process.ask(argv, environment, timeout_s, hear, apart=True)
     lines = answer.stdout.splitlines()
     if answer.returncode != 0 or not lines:
         said = (answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"])[-1]
-        raise ClusterUnavailable(f"{kind}: {said}")
+        raise ClusterUnavailable(f"submitit:{request['executor']}: {said}")
     found: dict[str, Any] = json.loads(lines[-1])
     if "error" in found:
         error: type[errors.HpcsweepError] = getattr(errors, found.pop("error"))

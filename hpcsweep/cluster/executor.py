@@ -24,7 +24,8 @@ from submitit.core import plugins, utils
 from hpcsweep.cluster import localjobs
 from hpcsweep.cluster.bysubmitit import IDS
 from hpcsweep.cluster.chunk import Chunk
-from hpcsweep.cluster.slurm import warning_seconds
+from hpcsweep.cluster.process import Answer
+from hpcsweep.cluster.slurm import failed, warning_seconds
 from hpcsweep.cluster.states import Life, meaning
 from hpcsweep.cluster.text import time_limit_seconds
 from hpcsweep.errors import ClusterError, HpcsweepError, InputError
@@ -210,17 +211,24 @@ def submit(
         try:
             jobs = opened.submit_array(chunks)
         except utils.FailedJobError as error:
-            # The program that submits said no; that is certain where no job was taken before.
             if not str(error) or any(place.glob("*_submitted.pkl")):
                 raise
-            raise ClusterError(
-                f"the array was refused: {error}",
-                next_step="Change `slurm:` in the manifest, or --set slurm.OPTION=…; nothing was "
-                "submitted.",
-            ) from error
+            raise _failed(executor, error) from error
     ids = [str(job.job_id) for job in jobs]
     write_new(place / IDS, json_bytes(ids))
     return {"ids": ids}
+
+
+def _failed(executor: str, error: utils.FailedJobError) -> ClusterError:
+    """What it means that the program which submits failed, before any job was taken."""
+    if executor == "slurm":
+        code = getattr(error.__cause__, "returncode", -1)
+        return failed(Answer(code, "", str(error)))
+    # Of other schedulers no list of refusals is known: submitit's own word is taken.
+    return ClusterError(
+        f"the array was refused: {error}",
+        next_step="Change `slurm:` in the manifest, or --set slurm.OPTION=….",
+    )
 
 
 def states(executor: str, folders: dict[str, str]) -> dict[str, Any]:

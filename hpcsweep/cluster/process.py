@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import selectors
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hpcsweep.errors import ClusterError, ClusterUnavailable
@@ -20,6 +24,12 @@ _WHICH_CLUSTER = frozenset({"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CONF_SERVER"}
 
 
 _PREFIX = re.compile(r"s[a-z]+: (error|fatal): ")
+# Of a complaint so many characters are told: the last ones, where the reason is.
+_TOLD = 500
+# Seconds of silence after which whoever waits is told of it.
+QUIET_S = 2.5
+# Seconds between two looks whether a program has ended whose pipes something else holds open.
+_LOOK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +44,13 @@ class Answer:
     def said(self) -> str:
         """Its complaint in one line, without the `program: error:` of each of its lines."""
         lines = [_PREFIX.sub("", line.strip()) for line in self.stderr.splitlines() if line.strip()]
-        return "; ".join(lines)[:500] or f"exit code {self.returncode}"
+        text = "; ".join(lines)
+        if len(text) > _TOLD:
+            text = f"… {text[-_TOLD:]}"
+        if self.returncode < 0:  # negative for a signal
+            end = f"ended by {signal.Signals(-self.returncode).name}"
+            return f"{end}: {text}" if text else end
+        return text or f"exit code {self.returncode}"
 
 
 def clean_environment(extra: Mapping[str, str], directives: frozenset[str]) -> dict[str, str]:
@@ -62,24 +78,29 @@ def pointed_at(environment: Mapping[str, str]) -> str:
 
 
 def ask(
-    argv: Sequence[str], environment: Mapping[str, str], timeout_s: float, *, apart: bool = False
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    timeout_s: float,
+    hear: Callable[[str], None] = lambda _: None,
+    *,
+    apart: bool = False,
 ) -> Answer:
     """Run one program to its end; `apart` from our terminal, whose Ctrl-C it does not get then.
 
+    `hear` gets each line of its complaints at once, and an empty one after `QUIET_S` without its
+    end. One that does not end is killed with all that it started.
     *Raises* ClusterUnavailable when it does not answer in time, ClusterError when there is no
     such program.
     """
     try:
-        done = subprocess.run(
+        running = subprocess.Popen(
             argv,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_s,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             start_new_session=apart,
+            process_group=None if apart else 0,
         )
     except FileNotFoundError as error:
         raise ClusterError(
@@ -91,10 +112,59 @@ def ask(
             f"{argv[0]} cannot be run: {error.strerror}",
             next_step="Look at this file: it is the first of its name on PATH.",
         ) from error
+    try:
+        return _heard(running, timeout_s, hear)
     except subprocess.TimeoutExpired as error:
         raise ClusterUnavailable(
             f"{argv[0]} did not answer within {timeout_s:g} s",
             next_step="Try again later; the settings command_timeout_s and sbatch_timeout_s are "
             "how long to wait.",
         ) from error
-    return Answer(done.returncode, done.stdout, done.stderr)
+    finally:
+        _end(running)
+
+
+def _heard(
+    running: subprocess.Popen[bytes], timeout_s: float, hear: Callable[[str], None]
+) -> Answer:
+    """What a program printed, once it has ended. *Raises* TimeoutExpired."""
+    begun = time.monotonic()
+    is_told = False
+    out, err = bytearray(), bytearray()
+    with selectors.DefaultSelector() as pipes:
+        for pipe, text in ((running.stdout, out), (running.stderr, err)):
+            if pipe is not None:
+                pipes.register(pipe, selectors.EVENT_READ, text)
+        heard = 0
+        while pipes.get_map():
+            waited = time.monotonic() - begun
+            if waited >= timeout_s:
+                raise subprocess.TimeoutExpired(running.args, timeout_s)
+            if waited >= QUIET_S and not is_told:
+                is_told = True
+                hear("")
+            has_ended = running.poll() is not None
+            ready = pipes.select(_LOOK_S)
+            for key, _ in ready:
+                data = os.read(key.fd, 65536)
+                key.data.extend(data)
+                if not data:
+                    pipes.unregister(key.fileobj)
+            while (end := err.find(b"\n", heard)) >= 0:
+                hear(err[heard:end].decode(errors="replace"))
+                heard = end + 1
+            if has_ended and not ready:  # what a wrapper left in the background holds them open
+                break
+    running.wait(max(0.0, timeout_s - (time.monotonic() - begun)))
+    return Answer(running.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+
+
+def _end(running: subprocess.Popen[bytes]) -> None:
+    """Leave nothing of a program that was given up: a wrapper's sbatch would go on by itself."""
+    if running.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+    for pipe in (running.stdout, running.stderr):
+        if pipe is not None:
+            pipe.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -92,8 +92,8 @@ class Cluster(Protocol):
         """How the array would be handed in, for people."""
         ...
 
-    def hand_in(self, array: Array) -> str:
-        """Hand in one part. Returns the array's job id.
+    def hand_in(self, array: Array, say: Callable[[str], None]) -> str:
+        """Hand in one part, and `say` what that waits for. Returns the array's job id.
 
         *Raises* ClusterUnavailable when it is not known whether the array was accepted,
         ClusterError when it was refused.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import shlex
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hpcsweep.cluster import process, text
+from hpcsweep.cluster import process, refusals, text
 from hpcsweep.cluster.process import Answer
+from hpcsweep.cluster.refusals import Verdict
 from hpcsweep.cluster.seam import Array, Limits
 from hpcsweep.errors import ClusterError, ClusterUnavailable
 
@@ -76,25 +78,41 @@ class Slurm:
         """The sbatch command."""
         return shlex.join(array.sbatch())
 
-    def hand_in(self, array: Array) -> str:
-        """Hand in one part. Returns the array's job id. *Raises* as `submit` does."""
-        return self.submit(array.sbatch(), array.options)
+    def hand_in(self, array: Array, say: Callable[[str], None]) -> str:
+        """Hand in one part. Returns the array's job id. *Raises* as `submit` does.
 
-    def submit(self, argv: Sequence[str], directives: Iterable[str]) -> str:
-        """Run one sbatch. Returns the job id.
+        Where the answer says nothing for certain, the array is asked for by its name at once.
+        """
+        begun = time.time()
+        try:
+            return self._send(array, say)
+        except ClusterUnavailable as doubt:
+            try:
+                job_id = self.find(array.job_name, text.local_time(begun))
+            except ClusterUnavailable:
+                raise doubt from None
+            if job_id is not None:
+                say(f"{doubt.what}; the array was found by its name: job {job_id}.")
+                return job_id
+            if refusals.verdict(doubt.what) is Verdict.UNSPECIFIED:
+                raise _refused(doubt.what) from None
+            raise
+
+    def _send(self, array: Array, say: Callable[[str], None]) -> str:
+        return self.submit(array.sbatch(), array.options, say)
+
+    def submit(
+        self, argv: Sequence[str], directives: Iterable[str],
+        say: Callable[[str], None] = lambda _: None,
+    ) -> str:  # fmt: skip
+        """Run one sbatch. Returns the job id; `say` hears for what it waits.
 
         *Raises* ClusterUnavailable when it is not known whether the array was accepted,
         ClusterError when it was refused.
         """
-        answer = self._ask(argv, self.sbatch_timeout_s, frozenset(directives))
+        answer = self._ask(argv, self.sbatch_timeout_s, frozenset(directives), waits(say))
         if answer.returncode != 0:
-            if answer.returncode < 0 or is_unreachable(answer.stderr):  # by a signal: after what?
-                raise ClusterUnavailable(f"sbatch: {answer.said}")
-            raise ClusterError(
-                f"sbatch refused the array: {answer.said}",
-                next_step="Change `slurm:` in the manifest, or --set slurm.OPTION=…; nothing was "
-                "submitted.",
-            )
+            raise failed(answer)
         return text.job_id(answer.stdout)
 
     def elements(self, job_ids: Sequence[str]) -> dict[text.Element, str]:
@@ -146,12 +164,41 @@ class Slurm:
         return answer
 
     def _ask(
-        self, argv: Sequence[str], timeout_s: float, directives: frozenset[str] = frozenset()
-    ) -> Answer:
+        self, argv: Sequence[str], timeout_s: float, directives: frozenset[str] = frozenset(),
+        hear: Callable[[str], None] = lambda _: None,
+    ) -> Answer:  # fmt: skip
         environment = process.clean_environment(self.environment, directives)
         # subprocess looks programs up on *our* PATH; the emulated ones are on theirs.
         program = shutil.which(argv[0], path=environment.get("PATH"))
-        return process.ask([program or argv[0], *argv[1:]], environment, timeout_s)
+        return process.ask([program or argv[0], *argv[1:]], environment, timeout_s, hear)
+
+
+def failed(answer: Answer) -> ClusterError:
+    """The error of an sbatch that failed: the array was refused, or nobody knows."""
+    # A signal may have come after the controller took the job.
+    if answer.returncode > 0 and refusals.verdict(answer.stderr) is Verdict.REFUSED:
+        return _refused(answer.said)
+    return ClusterUnavailable(f"sbatch: {answer.said}")
+
+
+def _refused(said: str) -> ClusterError:
+    return ClusterError(
+        f"sbatch refused the array: {said.removeprefix('sbatch: ')}",
+        next_step=refusals.next_step(said)
+        or "Change `slurm:` in the manifest, or --set slurm.OPTION=….",
+    )
+
+
+def waits(say: Callable[[str], None]) -> Callable[[str], None]:
+    """What hears an sbatch, and says what it waits for."""
+
+    def hear(line: str) -> None:
+        if not line:
+            say("sbatch has not answered yet; it asks a busy or full cluster for 2 minutes.")
+        elif refusals.is_waiting(line):
+            say(f"sbatch waits, 2 minutes at most: {refusals.plain(line)}")
+
+    return hear
 
 
 def is_unreachable(stderr: str) -> bool:

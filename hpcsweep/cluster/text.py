@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.records import Part
@@ -50,17 +51,23 @@ def output_pattern(log_dir: str, part: Part) -> str:
     return f"{log_dir.replace('%', '%%')}/{part.number}.%A_%a.log"
 
 
-def job_id(stdout: str) -> str:
-    """The array's job id from `sbatch --parsable`: `1234`, or `1234;cluster`.
+# Colours and titles that a site's wrapper may print around its lines.
+_TERMINAL = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
+_JOB_ID = re.compile(r"(\d+)(?:;\S+)?|Submitted batch job (\d+)(?: on cluster \S+)?", re.ASCII)
 
-    *Raises* ClusterUnavailable for anything else: sbatch succeeded, so there may be an array.
+
+def job_id(stdout: str) -> str:
+    """The array's job id from sbatch: the one line that is `N`, `N;cluster` or its sentence.
+
+    A site's wrapper may print a banner around it and drop --parsable. *Raises* ClusterUnavailable
+    for none and for several: sbatch succeeded, so there may be an array.
     """
-    lines = stdout.strip().splitlines()
-    # A site's job_submit plugin may print lines of its own before the id.
-    match = re.fullmatch(r"(\d+)(;\S+)?", lines[-1].strip()) if lines else None
-    if match is None:
-        raise ClusterUnavailable(f"sbatch answered {stdout!r:.200}, which holds no job id")
-    return match[1]
+    lines = (_TERMINAL.sub("", line).strip() for line in stdout.splitlines())
+    found = {match[1] or match[2] for line in lines if (match := _JOB_ID.fullmatch(line))}
+    if len(found) != 1:
+        what = "holds no job id" if not found else f"holds {len(found)} numbers"
+        raise ClusterUnavailable(f"sbatch answered {stdout!r:.200}, which {what}")
+    return found.pop()
 
 
 def squeue(job_ids: Iterable[str]) -> list[str]:
@@ -185,6 +192,11 @@ def seconds(value: str) -> float | None:
     """`KillWait` and its like: `30 sec`; None for anything else."""
     match = re.match(r"(\d+) sec", value)
     return float(match[1]) if match else None
+
+
+def local_time(epoch_s: float) -> str:
+    """A moment as sacct's -S takes it, a minute earlier, for clocks that differ."""
+    return datetime.fromtimestamp(epoch_s - 60).strftime("%Y-%m-%dT%H:%M:%S")  # noqa: DTZ006
 
 
 def time_limit_seconds(text: str) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -417,7 +418,7 @@ def test_an_array_that_is_refused(there: Here) -> None:
     # Of no emulated cluster either: a partition would be made there.
     nowhere = ("--set", "slurm.licenses=nope")
     message = there.refuses(REFUSED, "submit", "m.yaml", *nowhere)
-    holds(message, "sbatch refused the array", "nvalid license", "nothing was submitted")
+    holds(message, "sbatch refused the array", "nvalid license", "Nothing was submitted")
     assert not (there.path / "outputs").exists()
     # And when there is a sweep already, whose cases are to be computed again.
     there.finishes()
@@ -455,17 +456,52 @@ def f(x):
 """
 
 
+# What sbatch may say after the controller took the job: Slurm's own errors of the wire, and words
+# that nobody has written down.
+LOST = (
+    "sbatch: error: Batch job submission failed: Message receive failure",
+    "sbatch: error: Batch job submission failed: Unspecified error",
+    "the wrapper broke",
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f'"$real" "$@" >/dev/null; echo {shlex.quote(said)} >&2; exit 1' for said in LOST),
+        '"$real" "$@"; exec sleep 1000',
+        '"$real" "$@"; (sleep 1000 >&2) & wait',
+        '"$real" "$@" >/dev/null; kill -9 $$',
+        '"$real" "$@" >/dev/null; echo welcome',
+        '"$real" "$@"; echo 2026',
+    ],
+)
+def test_an_array_that_was_accepted_without_saying_so(
+    here: Here, sbatch: Callable[[str], None], text: str
+) -> None:
+    """It is found under its name at once, and never sent again."""
+    here.write("t.py", COUNTING)
+    sbatch(f"echo >>{here.path}/calls; {text}")
+    result = here.cli("submit", "m.yaml", code=0)
+    holds(result.stderr, "found by its name: job ")
+    assert json.loads((here.sweep / "submissions/0001/part-0000.job.json").read_bytes())["job_id"]
+    here.finishes()
+    assert sorted((here.path / "executions").read_text().split()) == ["1", "2"]
+    assert (here.path / "calls").read_text() == "\n"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('"$real" "$@"; exec sleep 1000', ("did not answer within 2 s",)),
         ("exec sleep 1000", ("did not answer within 2 s",)),
-        ('"$real" "$@" >/dev/null; echo welcome', ("sbatch answered 'welcome", "no job id")),
-        ('"$real" "$@" >/dev/null; kill -9 $$', ("sbatch: exit code -9",)),
+        ("echo 'You have 12 GB left'", ("sbatch answered 'You have", "no job id")),
+        ("kill -9 $$", ("sbatch: ended by SIGKILL",)),
         (
             'echo "sbatch: error: Socket timed out on send/recv operation" >&2; exit 1',
             ("Socket timed out",),
         ),
+        ('echo "Ask the help desk for an account." >&2; exit 1', ("Ask the help desk",)),
+        ("exit 3", ("exit code 3",)),
     ],
 )
 def test_an_sbatch_that_leaves_in_doubt(
@@ -485,22 +521,52 @@ def test_an_sbatch_that_leaves_in_doubt(
     assert sorted((here.path / "executions").read_text().split()) == ["1", "2"]
 
 
-def test_an_sbatch_that_refuses_in_its_own_words(here: Here, sbatch: Callable[[str], None]) -> None:
-    sbatch('echo "Ask the help desk for an account." >&2; exit 1')
-    holds(here.refuses(REFUSED, "submit", "m.yaml"), "refused", "Ask the help desk")
+def test_an_sbatch_that_cannot_be_run(here: Here, sbatch: Callable[[str], None]) -> None:
+    sbatch("")
     here.write("bin/sbatch", b"\x7fELF garbage").chmod(0o700)
     holds(here.refuses(REFUSED, "submit", "m.yaml"), "bin/sbatch cannot be run", "PATH")
+
+
+def test_a_site_that_gives_no_code_for_its_no(here: Here, sbatch: Callable[[str], None]) -> None:
+    """As job_submit.lua does; the queue lacks the array, so nothing is left in doubt."""
+    sbatch(
+        'echo "sbatch: error: You must name an account." >&2;'
+        'echo "sbatch: error: Batch job submission failed: Unspecified error" >&2; exit 1'
+    )
+    message = here.refuses(REFUSED, "submit", "m.yaml")
+    holds(message, "refused the array: You must name an account.", "Nothing was submitted")
+
+
+# What wrappers of sites print around the job id (TACC's checks, a colour, a line end of DOS).
+BANNERS = (
+    (
+        'echo "--- Welcome to Machine3 ---"; echo "--> Quota: 12 of 100 OK"; args=(); for one; do '
+        '[ "$one" = --parsable ] || args+=("$one"); done; exec "$real" "${args[@]}"'
+    ),
+    'printf "\\033[32m"; "$real" "$@" | tr -d "\\n"; printf "\\033[0m\\r\\n"; echo done',
+)
+
+
+@pytest.mark.parametrize("text", BANNERS, ids=["banner", "colour"])
+def test_a_job_id_in_a_sites_own_words(
+    here: Here, sbatch: Callable[[str], None], text: str
+) -> None:
+    sbatch(f"echo >>{here.path}/calls; {text}")
+    result = here.cli("submit", "m.yaml", "--wait", code=0)
+    assert "found by its name" not in result.stderr
+    assert (here.path / "calls").read_text() == "\n"
 
 
 def test_a_second_array_that_is_refused(here: Here, sbatch: Callable[[str], None]) -> None:
     """The first one is at work: its files stay, and the message says what became of it."""
     here.write("t.py", COUNTING)
     here.write("m.yaml", GOOD.replace("[1, 2]", str(list(range(1001)))) + "chunk: 1\nruns: none\n")
-    sbatch('case "$*" in *" 1") echo "too many" >&2; exit 1;; esac; exec "$real" --hold "$@"')
+    many = "sbatch: error: Batch job submission failed: Invalid job array specification"
+    sbatch(f'case "$*" in *" 1") echo "{many}" >&2; exit 1;; esac; exec "$real" --hold "$@"')
     result = here.cli("submit", "m.yaml")
     assert result.exit_code == REFUSED, result.output
-    holds(result.stderr, "refused the array: too many", "Parts before number 1", "sends the rest")
-    assert "nothing was submitted" not in result.stderr
+    holds(result.stderr, "refused the array: Batch job", "Parts before number 1", "sends the rest")
+    assert "Nothing was submitted" not in result.stderr
     assert here.cli("cancel", "s").exit_code == 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from hpcsweep.cluster.slurm import IDS_AT_ONCE, Slurm
 from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.records import Part
 from tests.support.transcripts import found, one
+from tests.support.wait import wait_until
 
 
 @pytest.fixture
@@ -102,32 +104,26 @@ def test_accounting_that_is_away_and_none_at_all(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("stderr", "error"),
+    ("stderr", "rc", "error"),
     [
-        ("sbatch: error: Batch job submission failed: Invalid partition name", ClusterError),
-        ("sbatch: error: Batch job submission failed: Invalid job array spec", ClusterError),
-        (
-            "sbatch: error: Batch job submission failed: Unable to contact slurm controller",
-            ClusterUnavailable,
-        ),
-        (
-            "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
-            ClusterUnavailable,
-        ),
-        (
-            "sbatch: error: Batch job submission failed: Zero Bytes were transmitted or received",
-            ClusterUnavailable,
-        ),
+        ("Batch job submission failed: Invalid partition name specified", 1, ClusterError),
+        ("Batch job submission failed: Invalid job array specification", 1, ClusterError),
+        # The same words before a signal say what was, not what is.
+        ("Batch job submission failed: Invalid qos specification", -9, ClusterUnavailable),
+        ("Batch job submission failed: Invalid partition name", 1, ClusterUnavailable),
+        ("Batch job submission failed: Unspecified error", 1, ClusterUnavailable),
+        ("Batch job submission failed: Zero Bytes were transmitted", 1, ClusterUnavailable),
     ],
 )
 def test_a_refusal_is_certain_and_a_silence_is_not(
-    monkeypatch: pytest.MonkeyPatch, stderr: str, error: type[ClusterError]
+    monkeypatch: pytest.MonkeyPatch, stderr: str, rc: int, error: type[ClusterError]
 ) -> None:
-    monkeypatch.setattr(process, "ask", lambda *_: process.Answer(1, "", stderr))
+    answer = process.Answer(rc, "", f"sbatch: error: {stderr}\n")
+    monkeypatch.setattr(process, "ask", lambda *_: answer)
     with pytest.raises(ClusterError, match="sbatch") as caught:
         SLURM.submit(["sbatch"], [])
     assert type(caught.value) is error
-    assert stderr.removeprefix("sbatch: error: ") in str(caught.value)
+    assert stderr in str(caught.value)
 
 
 def test_programs_that_are_not_there_or_do_not_answer(
@@ -176,3 +172,58 @@ def test_every_question_is_one_line_of_shell_free_words() -> None:
     assert argvs[1][-1] == "1,2"
     assert "-r" in argvs[1]
     assert {"-X", "-n", "-P"} <= set(argvs[3])
+
+
+# --- how a program is run ------------------------------------------------------------------------
+
+
+def test_complaints_are_heard_while_the_program_runs(tmp_path: Path) -> None:
+    heard: list[str] = []
+    go = tmp_path / "go"
+
+    def hear(line: str) -> None:
+        heard.append(line)
+        go.touch()
+
+    script = f"echo waiting >&2; until [ -e {go} ]; do sleep 0.02; done; printf 'the end' >&2"
+    answer = ask(["/bin/sh", "-c", script], {"PATH": "/bin:/usr/bin"}, 30, hear)
+    assert (heard, answer.stderr) == (["waiting"], "waiting\nthe end")
+
+
+def test_a_long_silence_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "QUIET_S", 0.1)
+    heard: list[str] = []
+    ask(["/bin/sh", "-c", "sleep 0.5; echo a >&2"], {"PATH": "/bin:/usr/bin"}, 30, heard.append)
+    assert heard == ["", "a"]
+
+
+def test_what_is_given_up_leaves_nothing_that_goes_on(tmp_path: Path) -> None:
+    """A wrapper's sbatch would hand the array in after all, when nobody expects it any more."""
+    script = f"(echo $$ >{tmp_path}/pid; sleep 1000; echo sent >{tmp_path}/sent) & wait"
+    with pytest.raises(ClusterUnavailable):
+        ask(["/bin/sh", "-c", script], {"PATH": "/bin:/usr/bin"}, 0.5)
+    group = int((tmp_path / "pid").read_text())
+    wait_until(lambda: not members(group) or str(members(group)), 10, "the end of all of them")
+
+
+def members(group: int) -> list[str]:
+    """The living processes of a process group."""
+    found = subprocess.run(
+        ["ps", "-eo", "pgid=,stat=,pid="], capture_output=True, text=True, check=True
+    ).stdout
+    rows = (line.split() for line in found.splitlines())
+    return [pid for pgid, state, pid in rows if int(pgid) == group and "Z" not in state]
+
+
+def test_what_a_wrapper_leaves_in_the_background_is_not_waited_for() -> None:
+    script = "(sleep 1000 &) ; echo 17; echo no >&2"
+    answer = ask(["/bin/sh", "-c", script], {"PATH": "/bin:/usr/bin"}, 60)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "17\n", "no\n")
+
+
+def test_of_a_long_complaint_the_end_is_told() -> None:
+    lines = [f"sbatch: error: banner {number}" for number in range(100)]
+    said = process.Answer(1, "", "\n".join([*lines, "sbatch: error: the reason"])).said
+    assert said.startswith("… ")
+    assert said.endswith("; the reason")
+    assert len(said) < 510

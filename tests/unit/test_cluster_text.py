@@ -9,7 +9,7 @@ import pytest
 from hpcsweep.cluster import text
 from hpcsweep.cluster.slurm import warning_seconds
 from hpcsweep.cluster.text import Row
-from hpcsweep.errors import ClusterError
+from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.records import Part
 from tests.support.transcripts import TRANSCRIPTS, Block, found, one
 
@@ -37,15 +37,30 @@ def test_every_answer_of_sbatch_parsable_is_read() -> None:
 
 @pytest.mark.parametrize(
     "stdout",
-    ["", "\n", "Submitted batch job 2168\n", "abc", "12 34", ";test", "2171;", "0x10", "²", "-5"],
-)
+    ["", "\n", "abc", "12 34", ";test", "2171;", "0x10", "²", "-5", "5 on cluster test",
+     "Submitted batch job", "Submitted batch job 5 at noon", "job 5", "5\n6\n", "5\n5;a\n6\n",
+     "Submitted batch job 5\n2026\n"],
+)  # fmt: skip
 def test_what_is_no_job_id_is_refused(stdout: str) -> None:
-    with pytest.raises(ClusterError, match="holds no job id"):
+    with pytest.raises(ClusterUnavailable, match="holds"):
         text.job_id(stdout)
 
 
-def test_a_sites_own_words_before_the_job_id() -> None:
-    assert text.job_id("Your fair share is low.\n\n2169;test\n") == "2169"
+@pytest.mark.parametrize(
+    "stdout",
+    [
+        "Your fair share is low.\n\n2169;test\n",
+        "2169\nGood luck.\n",
+        "Submitted batch job 2169\n",
+        "--> Quota: 12 of 100 OK\nSubmitted batch job 2169 on cluster test\n--> done\n",
+        "  2169  \r\n",
+        "\x1b[1;32m2169\x1b[0m\n",
+        "\x1b]0;login4\x07\x1b[KSubmitted batch job 2169\r\n",
+        "2169\nSubmitted batch job 2169\n",
+    ],
+)
+def test_a_sites_own_words_around_the_job_id(stdout: str) -> None:
+    assert text.job_id(stdout) == "2169"
 
 
 @pytest.mark.parametrize(
