@@ -108,9 +108,9 @@ def on_node(opened: Cluster, arguments: list[str], outputs: Path) -> list[Findin
         remove_tree(folder)
 
 
-def to_json(findings: list[Finding]) -> str:
+def to_json(findings: list[Finding]) -> list[dict[str, str]]:
     """The document of `doctor --json`."""
-    return json.dumps([asdict(finding) for finding in findings], indent=2)
+    return [asdict(finding) for finding in findings]
 
 
 def _found(what: str, state: str, text: str) -> Finding:

@@ -11,6 +11,7 @@ from typing import Any
 
 from hpcsweep.errors import ExtraMissing, InputError
 from hpcsweep.files import whole
+from hpcsweep.screen import one_line
 
 # Told apart by people who see colours differently, and in grey: Okabe and Ito (2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
@@ -106,7 +107,7 @@ def _lines(figure: Any, plane: Any, found: dict[Any, Line], axes: Axes) -> None:
         few = len(line) <= POINTS_MAX and not scale
         marker = MARKERS[place % len(MARKERS)] if few else ""
         means = [fmean(values) for values in line.values()]
-        label = f"{axes.by} = {_text(by)}" if axes.by and not scale else None
+        label = _shown(f"{axes.by} = {_text(by)}") if axes.by and not scale else None
         plane.plot(
             list(line), means, color=colour, marker=marker, markersize=6, linewidth=1.8,
             markeredgecolor="white", markeredgewidth=0.6, label=label,
@@ -121,7 +122,7 @@ def _lines(figure: Any, plane: Any, found: dict[Any, Line], axes: Axes) -> None:
             plane.fill_between(list(line), low, high, color=colour, alpha=0.18, linewidth=0)
     if scale:
         bar = figure.colorbar(scale, ax=plane, pad=0.02)
-        bar.set_label(axes.by, fontsize=13)
+        bar.set_label(_shown(axes.by or ""), fontsize=13)
         bar.outline.set_visible(False)
     elif axes.by:
         # Beside the lines: inside, it would lie on some of them.
@@ -146,10 +147,10 @@ def _dress(plane: Any, found: dict[Any, Line], axes: Axes) -> None:
                 )
             getattr(plane, f"set_{which}scale")("log")
             _label_decades(getattr(plane, f"{which}axis"), max(values) / min(values))
-    plane.set_xlabel(axes.x, fontsize=14)
-    plane.set_ylabel(axes.y, fontsize=14)
+    plane.set_xlabel(_shown(axes.x), fontsize=14)
+    plane.set_ylabel(_shown(axes.y), fontsize=14)
     if axes.title:
-        plane.set_title(axes.title, fontsize=15, loc="left", pad=10)
+        plane.set_title(_shown(axes.title), fontsize=15, loc="left", pad=10)
     plane.tick_params(labelsize=12)
     plane.grid(visible=True, color="0.85", linewidth=0.8)
     plane.set_axisbelow(True)
@@ -173,6 +174,11 @@ def _label_decades(axis: Any, ratio: float) -> None:
 def _all_of(found: dict[Any, Line]) -> Iterator[float]:
     for line in found.values():
         yield from chain(*line.values())
+
+
+def _shown(text: str) -> str:
+    """A text as it is: no formula between two dollars, and what no font has written out."""
+    return one_line(text).replace("$", r"\$")
 
 
 def _text(value: Any) -> str:

@@ -7,10 +7,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Column
 
 from hpcsweep.records import Status
 from hpcsweep.status import Summary
+
+# Characters of the bar: at least, and at most.
+BAR_WIDTHS = (10, 40)
 
 
 def counts_line(summary: Summary) -> str:
@@ -21,25 +32,37 @@ def counts_line(summary: Summary) -> str:
 
 
 @contextmanager
-def progress_bar(*, show: bool = True) -> Iterator[Callable[[Summary], None]]:
+def progress_bar(
+    console: Console | None = None, *, show: bool = True
+) -> Iterator[Callable[[Summary], None]]:
     """A function to be called with every look; it shows, on standard error, what changed."""
-    console = Console(stderr=True, highlight=False)
+    console = console or Console(stderr=True, highlight=False)
     if not show:
         yield lambda _: None
     elif not console.is_terminal:
         yield _lines()
     else:
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"),
-                   TimeElapsedColumn())  # fmt: skip
-        with Progress(*columns, console=console) as bar:
+        with Progress(console=console) as bar:
             task = bar.add_task("", total=None)
 
             def update(found: Summary) -> None:
                 done = sum(found.counts.get(status, 0) for status in Status if status.is_final)
                 text = counts_line(found)
+                # Looked at every time: people change the size of their windows.
+                bar.columns = _columns(text, f"{done}/{found.n_cases}", console.width)
                 bar.update(task, total=found.n_cases, completed=done, description=text)
 
             yield update
+
+
+def _columns(text: str, done: str, width: int) -> tuple[ProgressColumn, ...]:
+    """The counts whole, and wrapped if need be; beside them a bar if there is room for one."""
+    elapsed = TimeElapsedColumn(table_column=Column(no_wrap=True))
+    room = width - len(f"{done} {text} 00:00:00 ")
+    if room < min(BAR_WIDTHS):
+        return TextColumn("{task.description}", table_column=Column(overflow="fold")), elapsed
+    bar = BarColumn(bar_width=min(room, max(BAR_WIDTHS)))
+    return bar, MofNCompleteColumn(), TextColumn("{task.description}"), elapsed
 
 
 def _lines() -> Callable[[Summary], None]:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import click
-from rich.table import Table
 
 from hpcsweep import connect, doctor
 from hpcsweep.cli import show
 from hpcsweep.cli.options import cluster_option, common, context, json_option
 from hpcsweep.directory import SweepDirectory
-from hpcsweep.doctor import Finding
 from hpcsweep.ingest import fresh_store
 from hpcsweep.manifest.model import json_schema
 
@@ -49,9 +46,11 @@ def doctor_command(
         opened = connect.choose(kind, known.settings, outputs)
         findings += doctor.on_node(opened, arguments, outputs)
     if as_json:
-        click.echo(doctor.to_json(findings))
+        show.document(doctor.to_json(findings))
     else:
-        _show(findings)
+        show.facts([
+            (one.host, one.what, (one.state, _COLOURS[one.state]), one.text) for one in findings
+        ])  # fmt: skip
     if any(finding.state == "problem" for finding in findings) and not only_here:
         raise click.exceptions.Exit(1)
 
@@ -62,17 +61,9 @@ def schema_command() -> None:
 
     It completes keys and marks mistakes while you write: `hpcsweep schema > schema.json`.
     """
-    click.echo(json.dumps(json_schema(), indent=2))
+    show.document(json_schema())
 
 
 def _database(sweep: SweepDirectory) -> str:
     with fresh_store(sweep) as store:
         return f"{store.dialect} of {sweep.name}: {sum(store.counts().values())} cases"
-
-
-def _show(findings: list[Finding]) -> None:
-    table = Table(box=None, show_header=False, padding=(0, 2))
-    for finding in findings:
-        colour = _COLOURS[finding.state]
-        table.add_row(finding.host, finding.what, f"[{colour}]{finding.state}[/]", finding.text)
-    show.console().print(table)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from hpcsweep import emulator, yamltext
+from hpcsweep.cli import show, streams
 from hpcsweep.cli.options import json_option
 from hpcsweep.errors import ClusterError, InputError
 
@@ -74,7 +74,7 @@ def status(as_json: bool, directory: Path | None) -> None:
     """Show whether it runs and what it does; never starts it."""
     found = emulator.describe(_place(directory))
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        show.document(found)
         return
     click.echo(f"{found['directory']}: {'up' if found['running'] else 'down'}")
     for key in ("nodes", "jobs", "faults"):
@@ -89,7 +89,7 @@ def env(directory: Path | None) -> None:
     place = _place(directory)
     emulator.ensure(place)
     for name, value in emulator.environment(place).items():
-        click.echo(f"export {name}={shlex.quote(value)}")
+        click.echo(f"export {name}={shlex.quote(value)}", file=streams.document())
 
 
 @emulator_group.command("shell")

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import io
 import json
-import os
-import signal
-import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -19,7 +14,8 @@ from hpcsweep import connect, figure, formats
 from hpcsweep.cancel import cancel
 from hpcsweep.casefiles import case_files
 from hpcsweep.caselogs import case_logs
-from hpcsweep.cli import show
+from hpcsweep.cli import show, streams
+from hpcsweep.cli.group import Cli
 from hpcsweep.cli.options import (
     Context,
     common,
@@ -31,61 +27,23 @@ from hpcsweep.cli.options import (
 )
 from hpcsweep.collect import Columns, Row, Selection, collect
 from hpcsweep.directory import SweepDirectory
-from hpcsweep.errors import HpcsweepError, SweepError
 from hpcsweep.filling import fill_table
 from hpcsweep.ids import slug
 from hpcsweep.ingest import Ingest, fresh_store
 from hpcsweep.preflight import behind_setup
 from hpcsweep.records import Status
-from hpcsweep.redact import redact
 from hpcsweep.runone import debug_one, index_of, run_one
 from hpcsweep.scaffold import scaffold
 from hpcsweep.status import status
 from hpcsweep.unpack import unpack
 
-# As a user meets them; --help lists them in this order.
-ORDER = ("init", "schema", "validate", "plan", "run", "submit", "status", "logs", "collect", "plot",
-         "files", "unpack", "retry", "cancel", "ingest", "doctor", "emulator")  # fmt: skip
-
-
 # Of the journal lines that were passed over so many are named.
 LINES_TOLD = 10
 
 
-class Cli(click.Group):
-    """Turns the library's errors into messages and exit codes."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of all commands, everyday ones first."""
-        names = super().list_commands(ctx)
-        return [*(name for name in ORDER if name in names), *(n for n in names if n not in ORDER)]
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; an error of ours is told, never traced."""
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):  # the same bytes in every locale
-                stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-        try:
-            found = super().invoke(ctx)
-            sys.stdout.flush()
-        except HpcsweepError as error:
-            self._tell(ctx, error)
-        except OSError as error:
-            if error.errno == errno.EPIPE:  # a reader that has enough, like `head`
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                ctx.exit(128 + signal.SIGPIPE)
-            what = error.strerror or str(error)
-            next_step = "Check its permissions, the disk and its quota."
-            self._tell(ctx, SweepError(what, where=str(error.filename or ""), next_step=next_step))
-        else:
-            return found
-
-    def _tell(self, ctx: click.Context, error: HpcsweepError) -> None:
-        click.echo(f"hpcsweep: {redact(str(error))}", err=True)
-        ctx.exit(error.exit_code)
-
-
-@click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"]})
+# color: click leaves what is printed to `streams`, which shows escape sequences instead of
+# taking them out.
+@click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"], "color": True})
 @click.version_option(package_name="hpcsweep", message="%(prog)s %(version)s")
 def main() -> None:
     """Parameter sweeps as Slurm job arrays: one manifest in, one table out.
@@ -113,7 +71,7 @@ def status_command(sweep: str, as_json: bool, **shared: Any) -> None:
     directory = here.sweep(sweep)
     found = status(directory, connect.recorded(directory, here.settings), here.settings)
     if as_json:
-        click.echo(json.dumps(found.to_json(), indent=2))
+        show.document(found.to_json())
     else:
         show.summary(found)
 
@@ -151,11 +109,11 @@ def collect_command(
             case "parquet":
                 raise click.UsageError("--format parquet needs --output")
             case "jsonl":
-                formats.write(formats.jsonl_lines(found, rows), output, sys.stdout)
+                formats.write(formats.jsonl_lines(found, rows), output, streams.document())
             case "table":
                 show.table(found, rows)
             case "csv":
-                formats.write(formats.csv_lines(found, rows), output, sys.stdout)
+                formats.write(formats.csv_lines(found, rows), output, streams.document())
 
     cluster = connect.recorded(directory, here.settings)
     collect(directory, cluster, here.settings, take, selection)
@@ -200,7 +158,7 @@ def logs(sweep: str, case: str, as_json: bool, **shared: Any) -> None:
     if as_json:
         texts = [{"where": where, "text": text} for where, text in found.texts]
         known = {"index": found.index, "case_id": found.case_id, "state": found.state}
-        click.echo(json.dumps(known | {"texts": texts}, indent=2))
+        show.document(known | {"texts": texts})
         return
     click.echo(f"case {found.case_id}, index {found.index}: {found.state}")
     for where, text in found.texts:
@@ -248,11 +206,11 @@ def files_command(sweep: str, name: str, paths: bool, **shared: Any) -> None:
     """
     for _, files in case_files(context(**shared).sweep(sweep), name):
         if paths:
-            click.echo(files.path(name) or f"{files.label}/{name}")
+            click.echo(files.path(name) or f"{files.label}/{name}", file=streams.document())
         else:
             data = files.read(name) or b""
             # The next document begins on a line of its own, for jq and its friends.
-            click.echo(data, nl=not data.endswith(b"\n"))
+            streams.write_bytes(data if data.endswith(b"\n") else data + b"\n")
 
 
 @main.command("plot")
@@ -298,7 +256,7 @@ def unpack_command(sweep: str, case: str | None, **shared: Any) -> None:
     The packs stay, and every command reads them as they are; this is for other programs.
     """
     for path in unpack(context(**shared).sweep(sweep), case):
-        click.echo(path)
+        click.echo(path, file=streams.document())
 
 
 @main.command()

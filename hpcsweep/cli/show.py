@@ -5,19 +5,21 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
-from itertools import islice
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice, zip_longest
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
+from hpcsweep.cli import streams, tables
 from hpcsweep.cluster.text import time_limit_seconds
 from hpcsweep.collect import Columns, Row
 from hpcsweep.formats import cell
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.plan import Plan
 from hpcsweep.records import ParamCase, Reason, Status
+from hpcsweep.screen import visible
 from hpcsweep.sources import ParameterSource
 from hpcsweep.status import Summary
 
@@ -28,6 +30,16 @@ QUIET = frozenset(
     {"seed", "started", "ended", "cpu_seconds", "max_rss_bytes", "host", "job_id", "run_dir",
      "code_digest", "error", "case_id"}
 )  # fmt: skip
+# Of these it leaves out what is empty in all rows,
+OFTEN_EMPTY = ("replicate", "reason")
+# these have a place before all others,
+WEIGHTIEST = ("index", "status", "reason")
+# and these may be cut.
+FREE_TEXT = frozenset({"error"})
+# Characters of a case's params in a plan.
+PARAMS_CHARACTERS = 200
+# Where there is no terminal nothing is wrapped, cut or left out.
+ANY_WIDTH = 1_000_000
 _COLOURS = {
     Status.COMPLETE: "green",
     Status.FAILED: "red",
@@ -45,44 +57,59 @@ class _Console(Console):
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where to print; wide enough for a table when nobody looks at a terminal."""
-    made = _Console(stderr=stderr, highlight=False, soft_wrap=False)
-    return made if made.is_terminal else _Console(stderr=stderr, highlight=False, width=160)
+    """Where to print; as wide as it takes when nobody looks at a terminal."""
+    stream = streams.beneath(sys.stderr if stderr else sys.stdout)
+    made = _Console(file=stream, highlight=False)
+    return made if made.is_terminal else _Console(file=stream, highlight=False, width=ANY_WIDTH)
 
 
-def plain(text: str) -> str:
-    """A text that we did not write: no markup in it, and nothing that commands a terminal."""
-    return escape("".join(one if one.isprintable() else ascii(one)[1:-1] for one in text))
+def say(*parts: str | tables.Styled) -> None:
+    """Print a line of texts, some of them with a style; the terminal wraps it."""
+    styled = [(part, "") if isinstance(part, str) else part for part in parts]
+    _print(Text.assemble(*((visible(text), style) for text, style in styled)))
+
+
+def document(value: object) -> None:
+    """Print one JSON document."""
+    streams.document().write(json.dumps(value, indent=2) + "\n")
+
+
+def facts(rows: Sequence[Sequence[str | tables.Styled]]) -> None:
+    """Print rows whose last cell is a text."""
+    styled = [[(one, "") if isinstance(one, str) else one for one in row] for row in rows]
+    _print(*tables.facts(styled, console().width))
+
+
+def _print(*lines: Text) -> None:
+    out = console()
+    for line in lines:
+        out.print(line, soft_wrap=True)  # neither wrapped nor cropped
 
 
 def summary(found: Summary) -> None:
     """Print a status for people."""
-    out = console()
-    out.print(f"[bold]{found.name}[/bold]  {plain(found.path)}")
-    table = Table(box=None, show_header=False, padding=(0, 2))
-    for status in Status:
-        number = found.counts.get(status, 0)
-        if number:
-            table.add_row(
-                f"[{_COLOURS[status]}]{status.value}[/]", str(number), _why(found, status)
-            )
-    out.print(table)
+    say((found.name, "bold"), f"  {found.path}")
+    facts([
+        ((status.value, _COLOURS[status]), str(number), _why(found, status))
+        for status in Status
+        if (number := found.counts.get(status, 0))
+    ])  # fmt: skip
     if found.tasks:
         states = ", ".join(f"{number} {state}" for state, number in sorted(found.tasks.items()))
         age = f", asked {found.asked_s_ago:.0f} s ago" if found.asked_s_ago is not None else ""
-        out.print(f"array tasks: {states}{age}")
+        say(f"array tasks: {states}{age}")
     if found.problem:
-        out.print(f"[yellow]the cluster could not be asked:[/] {plain(found.problem)}")
+        say(("the cluster could not be asked:", "yellow"), f" {found.problem}")
     if found.torn:
         lines, journals = sum(found.torn.values()), len(found.torn)
-        out.print(
-            f"[yellow]{lines} journal lines were passed over, in {journals} journals:[/] "
-            f"`hpcsweep ingest {found.name}` says why"
+        say(
+            (f"{lines} journal lines were passed over, in {journals} journals:", "yellow"),
+            f" `hpcsweep ingest {found.name}` says why",
         )
     if found.reasons.get("lost"):
-        out.print(f"What Slurm kept of lost tasks: `hpcsweep logs {found.name} INDEX`")
+        say(f"What Slurm kept of lost tasks: `hpcsweep logs {found.name} INDEX`")
     if found.is_settled and not found.is_complete:
-        out.print(f"Nothing is under way. {_next_step(found)}")
+        say(f"Nothing is under way. {_next_step(found)}")
 
 
 def _next_step(found: Summary) -> str:
@@ -109,25 +136,23 @@ def plan(
     found: Plan, manifest: FrozenManifest, source: ParameterSource, held: int, complete: int
 ) -> None:
     """Print a plan for people."""
-    out = console()
-    table = Table(box=None, show_header=False, padding=(0, 2))
     count = found.indices.count
-    table.add_row(
-        "cases", f"{count} of {source.n_cases}" + (f" ({complete} complete)" if complete else "")
-    )
-    if held:
-        table.add_row("under way", f"{held}, left alone")
-    table.add_row("first", plain(_case(source[found.indices.select(0)])))
-    table.add_row("last", plain(_case(source[found.indices.select(count - 1)])))
+    known = f" ({complete} complete)" if complete else ""
     auto = " (chunk: auto, at most 1,000 tasks)" if manifest.chunk is None else ""
-    table.add_row("chunks", f"{found.chunks} array tasks{_each(found)}{auto}")
     arrays = (f"0-{p.chunks - 1}" + (f"%{p.throttle}" if p.throttle else "") for p in found.parts)
-    table.add_row("arrays", f"{len(found.parts)}: {', '.join(islice(arrays, 5))}")
-    table.add_row("core-hours", _core_hours(found, manifest))
     files, inodes = _files(found)
-    table.add_row("files", f"about {files}, {inodes} inodes with directories")
-    table.add_row("runs", found.layout.runs)
-    out.print(table)
+    rows = [
+        ("cases", f"{count} of {source.n_cases}{known}"),
+        ("under way", f"{held}, left alone" if held else ""),
+        ("first", _case(source[found.indices.select(0)])),
+        ("last", _case(source[found.indices.select(count - 1)])),
+        ("chunks", f"{found.chunks} array tasks{_each(found)}{auto}"),
+        ("arrays", f"{len(found.parts)}: {', '.join(islice(arrays, 5))}"),
+        ("core-hours", _core_hours(found, manifest)),
+        ("files", f"about {files}, {inodes} inodes with directories"),
+        ("runs", found.layout.runs),
+    ]
+    facts([row for row in rows if row[1]])
 
 
 def _each(found: Plan) -> str:
@@ -137,7 +162,16 @@ def _each(found: Plan) -> str:
 
 
 def _case(case: ParamCase) -> str:
-    return f"index {case.index}, {case.case_id}: {json.dumps(case.params, ensure_ascii=False):.200}"
+    """A case with as many of its params, each whole, as one looks at."""
+    shown: dict[str, object] = {}
+    for name, value in case.params.items():
+        more = shown | {name: value}
+        if len(json.dumps(more, ensure_ascii=False)) > PARAMS_CHARACTERS:
+            break
+        shown = more
+    text = f"index {case.index}, {case.case_id}: {json.dumps(shown, ensure_ascii=False)}"
+    left = len(case.params) - len(shown)
+    return f"{text} and {left} more params" if left else text
 
 
 def _core_hours(found: Plan, manifest: FrozenManifest) -> str:
@@ -160,24 +194,38 @@ def _files(found: Plan) -> tuple[int, int]:
 
 def table(columns: Columns, rows: Iterator[Row]) -> None:
     """Print a table of rows, the columns that people look at unless they named theirs."""
-    shown = columns.names
-    if shown == list(columns.kinds):
-        shown = [name for name in shown if name not in QUIET]
     taken = list(islice(rows, TABLE_ROWS + 1))
-    if "replicate" in shown and not any(row.get("replicate") for row in taken):
-        shown = [name for name in shown if name != "replicate"]
-    if "reason" in shown and not any(row.get("reason") for row in taken):
-        shown = [name for name in shown if name != "reason"]
-    made = Table(box=None, padding=(0, 2))
-    for name in shown:
-        made.add_column(plain(name), justify="left" if columns.kinds[name] == "str" else "right")
-    for row in taken[:TABLE_ROWS]:
-        made.add_row(*(plain(_short(row.get(name))) for name in shown))
-    out = console()
-    out.print(made)
+    shown = columns.names
+    given = shown != list(columns.kinds)
+    if not given:
+        shown = [name for name in shown if name not in QUIET]
+        for name in OFTEN_EMPTY:
+            if not any(row.get(name) for row in taken):
+                shown.remove(name)
+    made = {
+        name: tables.cleaned(tables.Column(
+            name=name, cells=[_short(row.get(name)) for row in taken[:TABLE_ROWS]],
+            right=columns.kinds[name] != "str", may_be_cut=name in FREE_TEXT,
+        ))
+        for name in shown
+    }  # fmt: skip
+    width = console().width
+    order = shown if given else _by_weight(columns, shown)
+    fitting = tables.fitting([made[name] for name in order], width)
+    _print(*tables.lines([one for one in made.values() if one in fitting], width))
+    left_out = [one.name for one in made.values() if one not in fitting]
+    if left_out:
+        say(f"not shown for width: {', '.join(left_out)}; --columns or --format csv has them")
     more = len(taken) - TABLE_ROWS + sum(1 for _ in rows)
     if more > 0:
-        out.print(f"… and {more} more rows: --format csv has them all.")
+        say(f"… and {more} more rows: --format csv has them all.")
+
+
+def _by_weight(columns: Columns, shown: list[str]) -> list[str]:
+    """Columns in the order in which they get a place: params and metrics turn by turn."""
+    turns = chain(*zip_longest(columns.params.values(), columns.metrics.values()))
+    weighty = [name for name in (*WEIGHTIEST, *turns) if name in shown]
+    return weighty + [name for name in shown if name not in weighty]
 
 
 def _short(value: object) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from hpcsweep import chaos, connect
-from hpcsweep.cli import show
+from hpcsweep.cli import show, streams
 from hpcsweep.cli.options import (
     Context,
     cluster_option,
@@ -184,7 +184,7 @@ def _wait(here: Context, wish: Wish, cluster: Cluster, done: Submitted) -> None:
 
 def _watch(here: Context, cluster: Cluster, done: Submitted) -> Summary:
     try:
-        with progress_bar() as update:
+        with progress_bar(show.console(stderr=True)) as update:
             return wait(done.sweep, cluster, here.settings, update)
     except KeyboardInterrupt:
         click.echo(
@@ -224,8 +224,8 @@ def _show_plan(
 def _show_script(
     wish: Wish, sweep: SweepDirectory | None, plan: Plan, cluster: Cluster | None
 ) -> None:
-    key = sweep.key if sweep else token()
+    out, key = streams.document(), sweep.key if sweep else token()
     for part in plan.parts:
         array = array_for(wish.path, key, wish.manifest, plan, part)
-        click.echo(f"# {cluster.shown(array) if cluster else shlex.join(array.sbatch())}")
-    click.echo(script_for(wish.manifest, wish.path, plan.submission), nl=False)
+        out.write(f"# {cluster.shown(array) if cluster else shlex.join(array.sbatch())}\n")
+    out.write(script_for(wish.manifest, wish.path, plan.submission))

@@ -1,0 +1,77 @@
+"""Tables on a terminal: whole or by name, at any width."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from hpcsweep.cli.tables import Column, cleaned, facts, fitting, lines
+
+NUMBERS = Column(name="energy", cells=["6.30402e-06", "1.2608e-05"], right=True)
+STATUS = Column(name="status", cells=["complete", "failed"])
+ERROR = Column(
+    name="error", cells=["", "a message that goes on for quite a while"], may_be_cut=True
+)
+
+
+def shown(columns: list[Column], width: int) -> list[str]:
+    return [line.plain for line in lines(fitting(columns, width), width)]
+
+
+@pytest.mark.parametrize(
+    ("width", "table"),
+    [
+        (80, ["     energy  status    error",
+              "6.30402e-06  complete",
+              " 1.2608e-05  failed    a message that goes on for quite a while"]),
+        (50, ["     energy  status    error",
+              "6.30402e-06  complete",
+              " 1.2608e-05  failed    a message that goes on for…"]),
+        (40, ["     energy  status", "6.30402e-06  complete", " 1.2608e-05  failed"]),
+        (20, ["     energy", "6.30402e-06", " 1.2608e-05"]),
+        (5, ["     energy", "6.30402e-06", " 1.2608e-05"]),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_left_out_whole(width: int, table: list[str]) -> None:
+    assert shown([NUMBERS, STATUS, ERROR], width) == table
+
+
+def test_a_narrow_column_has_the_place_of_a_wide_one() -> None:
+    wide = Column(name="sequence", cells=["G" * 60])
+    chosen = fitting([STATUS, wide, Column(name="n", cells=["12"])], 40)
+    assert [one.name for one in chosen] == ["status", "n"]
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+
+
+@given(st.lists(st.tuples(texts, st.lists(texts, min_size=2, max_size=2), st.booleans()),
+                min_size=1, max_size=6), st.integers(1, 130))  # fmt: skip
+def test_no_line_is_wider_than_the_terminal(
+    made: list[tuple[str, list[str], bool]], width: int
+) -> None:
+    columns = [cleaned(Column(name=name, cells=cells, may_be_cut=cut)) for name, cells, cut in made]
+    chosen = fitting(columns, width)
+    printed = [line.plain for line in lines(chosen, width)]
+    if len(chosen) > 1:
+        assert max(map(cell_len, printed)) <= width
+    for at, line in enumerate(printed[1:]):
+        for column in chosen:
+            if not column.may_be_cut:
+                assert column.cells[at].rstrip() in line
+    assert all(cell.isprintable() or "\\" not in ascii(cell) for line in printed for cell in line
+               if ord(cell) < 0xA0)  # fmt: skip
+
+
+def test_facts_wrap_at_words_and_cut_nothing() -> None:
+    path = "/a/path/that/is/longer/than/any/terminal/of/its/time/and/is/to/be/copied"
+    rows = [[("host", ""), ("ok", "green"), (f"see {path} for\nmore of it", "")]]
+    assert [line.plain for line in facts(rows, 40)] == [
+        "host  ok  see", f"          {path}", "          for", "          more of it",
+    ]  # fmt: skip
+    assert [line.plain for line in facts(rows, 25)] == [
+        "host  ok", "    see", f"    {path}", "    for", "    more of it",
+    ]  # fmt: skip
+    assert list(facts([], 40)) == []
