@@ -10,8 +10,10 @@ from hpcsweep.cluster.seam import Cluster
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.files import json_bytes, write_new
+from hpcsweep.importing import refuse_while_importing
 from hpcsweep.ingest import fresh_store
 from hpcsweep.settings import Settings
+from hpcsweep.turns import submitting
 from hpcsweep.unanswered import resolve_unanswered
 from hpcsweep.verdicts import sent_parts
 
@@ -28,13 +30,14 @@ def cancel(
     *Writes* a `cancel` file for each part, after the cluster took the order: a kill in between
     leaves the accounting's own word. *Safe to repeat.*
     """
+    refuse_while_importing("cancel")
     if cluster is None:
         raise ClusterUnavailable(
             "the cluster of this sweep cannot be reached from here",
             where=str(sweep.path),
             next_step="Cancel on a host of that cluster.",
         )
-    with sweep.submitting():
+    with submitting(sweep, say):
         resolve_unanswered(sweep, cluster, settings, say)
         with fresh_store(sweep) as store:
             parts = [sent for sent in sent_parts(sweep, store) if sent.job_id]

@@ -1,36 +1,34 @@
-"""The sweep directory: what lies where (DESIGN section 4), and who may change it."""
+"""The sweep directory: what lies where (DESIGN section 4)."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.errors import SweepBusy, SweepError
+from hpcsweep.errors import SweepError
 from hpcsweep.files import (
     GROUP_DIRECTORY,
     RESTORE,
+    Made,
     json_bytes,
-    make_directory,
     names,
-    open_file,
     open_to_group,
     read_json,
     token,
-    try_lock,
     unreadable,
     unwritable,
-    write_new,
 )
 from hpcsweep.plan import Plan, read_plan
 
 FORMAT = 1
 MARKER = "sweep.json"
+# Whose turn it is to change the sweep.
+CLAIMS = ".claims"
+# What may be left where a first submit could not begin: commands that looked at it made it.
+_LEFT = {CLAIMS, "store.sqlite3", "store.sqlite3-journal", "cluster.json", ".cluster.lock"}
 _PART_FILE = re.compile(r"part-(\d+)\.(intent|job|void|cancel)\.json")
 
 
@@ -78,26 +76,20 @@ class SweepDirectory:
         return found
 
     @classmethod
-    def create(cls, path: Path, name: str, share: str = "private") -> SweepDirectory:
+    def create(
+        cls, path: Path, name: str, share: str = "private", made: Made | None = None
+    ) -> SweepDirectory:
         """Make a sweep directory, or open the one of this name. *Safe to repeat.*
 
-        `share` is the manifest's. *Raises* SweepError when the directory is something else.
-        *Writes* `sweep.json`.
+        `share` is the manifest's; `made` notes what this call made. *Raises* SweepError when the
+        directory is something else. *Writes* `sweep.json`.
         """
-        # What a create leaves behind that was killed while it wrote the marker is in nobody's way.
-        found = {name for name in names(path) if not name.startswith(f".{MARKER}.")}
-        if path.exists() and MARKER not in found and (found or not path.is_dir()):
-            raise SweepError(
-                "is in the way: it is not a sweep directory",
-                where=str(path),
-                next_step="Move it, or choose another name or --outputs directory.",
-            )
-        if MARKER not in found:
-            _make(path, share)
+        made = made or Made()
+        if not make_place(path, share, made):
             marker = {"format": FORMAT, "name": name, "key": token()}
             marker |= {"share": share} if share != "private" else {}
             with contextlib.suppress(FileExistsError):
-                write_new(path / MARKER, json_bytes(marker))
+                made.file(path / MARKER, json_bytes(marker))
         sweep = cls.open(path)
         if sweep.name != name:
             raise SweepError(
@@ -171,69 +163,31 @@ class SweepDirectory:
                 facts.setdefault(int(match[1]), {})[match[2]] = read_json(folder / name)
         return facts
 
-    @contextlib.contextmanager
-    def submitting(self) -> Iterator[None]:
-        """Be the only submit or cancel at work in this sweep.
 
-        The kernel lets go of the lock when its holder dies, so a dead one's place is free at
-        once. Where locks may not reach other hosts, the holder's name in the file decides.
-        *Raises* SweepBusy.
-        """
-        path = self.path / "submit.lock"
+def make_place(path: Path, share: str, made: Made) -> bool:
+    """Make the directory of a sweep where there is none. Returns whether it is a sweep's already.
+
+    With `share: group` what had to be made above it is open to the group, too. `made` notes what
+    this call made. *Raises* SweepError when something else is there.
+    """
+    # What a create leaves behind that was killed while it wrote the marker is in nobody's way.
+    found = {name for name in names(path) if not name.startswith(f".{MARKER}.")}
+    if MARKER in found:
+        return True
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    if not missing and (found - _LEFT or not path.is_dir()):
+        raise SweepError(
+            "is in the way: it is not a sweep directory",
+            where=str(path),
+            next_step="Move it, or choose another name or --outputs directory.",
+        )
+    made.directory(path)
+    if share == "group":
+        for one in (path, path.resolve()):  # as it is written, and as it is opened
+            open_to_group(one)
         try:
-            descriptor = open_file(path, os.O_RDWR)
+            for one in {path, *missing}:
+                one.chmod(GROUP_DIRECTORY)
         except OSError as error:
             raise unwritable(path, error) from error
-        try:
-            self._lock(descriptor, path)
-            try:
-                yield
-            finally:
-                os.ftruncate(descriptor, 0)
-        finally:
-            os.close(descriptor)
-
-    def _lock(self, descriptor: int, path: Path) -> None:
-        host = os.uname().nodename
-        locked = try_lock(descriptor)
-        holder = _holder(os.pread(descriptor, 4096, 0))
-        # A lock that we got although another host's name is in it: that host died, or the file
-        # system keeps locks to one host (Lustre localflock, NFS nolock). We cannot tell which.
-        elsewhere = holder is not None and holder["host"] != host
-        # Without any locks, a holder of this host counts for as long as its process is there.
-        alive = locked is None and holder is not None and Path(f"/proc/{holder['pid']}").exists()
-        if locked is False or elsewhere or alive:
-            who = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
-            raise SweepBusy(
-                f"{who} is submitting or cancelling in this sweep",
-                where=str(self.path),
-                next_step=f"Wait for it to end; if it is surely dead, remove {path}.",
-            )
-        try:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps({"host": host, "pid": os.getpid()}).encode(), 0)
-        except OSError as error:
-            raise unwritable(path, error) from error
-
-
-def _holder(data: bytes) -> dict[str, Any] | None:
-    try:
-        holder: dict[str, Any] = json.loads(data)
-        return holder if {"host", "pid"} <= holder.keys() else None
-    except (ValueError, AttributeError):
-        return None
-
-
-def _make(path: Path, share: str) -> None:
-    """Make the directory of a new sweep; with `share: group`, what is above it, too."""
-    made = [one for one in (path, *path.parents) if not one.exists()]
-    make_directory(path)
-    if share != "group":
-        return
-    for one in (path, path.resolve()):  # as it is written, and as it is opened
-        open_to_group(one)
-    try:
-        for one in {path, *made}:
-            one.chmod(GROUP_DIRECTORY)
-    except OSError as error:
-        raise unwritable(path, error) from error
+    return False

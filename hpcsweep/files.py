@@ -68,23 +68,25 @@ def open_file(path: str | Path, flags: int, mode: int = PRIVATE_FILE) -> int:
 def make_directory(path: Path) -> Path:
     """Make `path` and its missing parents, private to the user. *Safe to repeat.*"""
     try:
-        return _make_directory(path)
+        _make_directory(path)
     except OSError as error:
         raise unwritable(path, error) from error
+    return path
 
 
-def _make_directory(path: Path) -> Path:
+def _make_directory(path: Path) -> list[Path]:
+    """The directories that this call made, of those that are there now."""
     try:
         mkdir(path)
     except FileExistsError:
         if not path.is_dir():
             raise
+        return []
     except FileNotFoundError:
-        _make_directory(path.parent)
+        made = _make_directory(path.parent)
         # Another process may make the same directory at the same time.
-        with contextlib.suppress(FileExistsError):
-            mkdir(path)
-    return path
+        return made + _make_directory(path)
+    return [path]
 
 
 def fsync_directory(path: Path) -> None:
@@ -291,21 +293,70 @@ def try_lock(descriptor: int) -> bool | None:
     return True
 
 
-@contextlib.contextmanager
-def removed_on_error(path: Path, unless: object = None) -> Iterator[None]:
-    """Remove `path` again when the block fails, it was not there before, and `unless` is false.
+class Made:
+    """What this process made by acts that fail where there is something, to take back just that."""
 
-    Parents that were made for it go with it, unless somebody else uses them by now.
-    """
-    made = [one for one in (path, *path.parents) if not os.path.lexists(one)]
+    def __init__(self) -> None:
+        self._paths: list[Path] = []
+
+    def directory(self, path: Path) -> Path:
+        """Make `path` and its missing parents. *Safe to repeat.* *Raises* SweepError."""
+        try:
+            self._paths += _make_directory(path)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        return path
+
+    def file(self, path: Path, data: bytes) -> None:
+        """Write a file that must not exist yet, see `write_new`. *Raises* FileExistsError."""
+        write_new(path, data)
+        self.note(path)
+
+    def note(self, path: Path) -> None:
+        """Note what this process has just made, and nobody else can have made."""
+        self._paths.append(path)
+
+    @contextlib.contextmanager
+    def whole(self, path: Path) -> Iterator[Path]:
+        """Where to fill a directory that appears at `path` whole. *Raises* FileExistsError.
+
+        A kill leaves a sibling whose name begins with a dot.
+        """
+        temporary = path.with_name(f".{path.name}.{token()}")
+        try:
+            mkdir(temporary)
+            yield temporary
+            filled = [path / name for name in names(temporary)]
+            # Fails where there is something: ENOTEMPTY or EEXIST, the system chooses.
+            os.rename(temporary, path)
+        except BaseException as error:
+            with contextlib.suppress(OSError):  # it must not hide what went wrong
+                remove_tree(temporary)
+            if isinstance(error, OSError):
+                if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
+                    raise FileExistsError(errno.EEXIST, "File exists", str(path)) from error
+                raise unwritable(path, error) from error
+            raise
+        self._paths += [path, *filled]
+        fsync_directory(path.parent)
+
+    def take_back(self) -> None:
+        """Remove it, latest first; directories that hold anything else stay."""
+        while self._paths:
+            path = self._paths.pop()
+            with contextlib.suppress(OSError):  # it must not hide what went wrong
+                os.rmdir(path) if path.is_dir() else os.unlink(path)
+
+
+@contextlib.contextmanager
+def taken_back(unless: object = None) -> Iterator[Made]:
+    """Take back what was made, when the block fails and `unless` is false by then."""
+    made = Made()
     try:
-        yield
+        yield made
     except BaseException:
-        if path in made and not unless:
-            with contextlib.suppress(OSError, ValueError):  # it must not hide what went wrong
-                remove_tree(path)
-                for parent in made[1:]:
-                    parent.rmdir()
+        if not unless:
+            made.take_back()
         raise
 
 

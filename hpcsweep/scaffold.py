@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hpcsweep.errors import SweepError
+from hpcsweep.files import taken_back
 from hpcsweep.ids import slug
 
 MANIFEST = """\
@@ -43,21 +44,20 @@ def scaffold(directory: Path) -> list[Path]:
     """
     name = slug(directory.resolve().name, 64)
     files = {"manifest.yaml": MANIFEST.format(name=name), "simulate.py": TARGET}
-    for file in files:
-        if (directory / file).exists():
-            raise SweepError(
-                "is there already",
-                where=str(directory / file),
-                next_step="Name another directory: `hpcsweep init DIRECTORY`.",
-            )
+    next_step = "Name another directory: `hpcsweep init DIRECTORY`."
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for file, text in files.items():
-            (directory / file).write_text(text)
+        with taken_back() as made:
+            for file, text in files.items():
+                with (directory / file).open("x") as stream:
+                    made.note(directory / file)
+                    stream.write(text)
+    except FileExistsError as error:
+        raise SweepError(
+            "is there already", where=str(error.filename), next_step=next_step
+        ) from error
     except OSError as error:
         raise SweepError(
-            f"cannot be written: {error.strerror}",
-            where=str(directory),
-            next_step="Name another directory: `hpcsweep init DIRECTORY`.",
+            f"cannot be written: {error.strerror}", where=str(directory), next_step=next_step
         ) from error
     return [directory / file for file in files]

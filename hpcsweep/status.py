@@ -10,6 +10,7 @@ from typing import Any
 
 from hpcsweep.cluster.seam import OWN, Cluster
 from hpcsweep.directory import SweepDirectory
+from hpcsweep.importing import refuse_while_importing
 from hpcsweep.ingest import fresh_store
 from hpcsweep.missing import Wanted, outdated
 from hpcsweep.records import Status
@@ -132,6 +133,7 @@ def wait(
     show: Callable[[Summary], None] = lambda _: None,
 ) -> Summary:
     """Look again and again until nothing more will happen by itself; `show` gets every look."""
+    refuse_while_importing("wait")
     shortest, longest, longest_own = LOOK_S
     if cluster is not None and cluster.kind in OWN:
         longest = longest_own

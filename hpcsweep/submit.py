@@ -6,6 +6,7 @@ script, then an intent with a unique job name, then sbatch, then the job id, eac
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
 import time
@@ -20,19 +21,11 @@ from hpcsweep.cluster.script import Script
 from hpcsweep.cluster.seam import Array, Cluster, Limits
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import ClusterError, ClusterUnavailable, SweepError
-from hpcsweep.files import (
-    fsync_directory,
-    json_bytes,
-    make_directory,
-    names,
-    remove_tree,
-    removed_on_error,
-    token,
-    write_new,
-)
+from hpcsweep.files import Made, json_bytes, names, remove_tree, write_new
 from hpcsweep.growth import Difference, difference, refuse_mixing, reorders
+from hpcsweep.importing import refuse_while_importing
 from hpcsweep.indexset import IndexSet
-from hpcsweep.ingest import fresh_store
+from hpcsweep.ingest import STORE_NAME, fresh_store
 from hpcsweep.journal import RANKED_MAX
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
@@ -45,6 +38,7 @@ from hpcsweep.settings import Settings
 from hpcsweep.sources import ParameterSource
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.location import SQLITE
+from hpcsweep.turns import Turn, changing
 from hpcsweep.unanswered import job_name, resolve_unanswered
 from hpcsweep.verdicts import observe
 
@@ -99,6 +93,10 @@ class _Act:
     # The user's code and the packages as the fresh interpreter saw them.
     checked: Checked
     say: Callable[[str], None]
+    turn: Turn
+    # What is taken back after an error, unless there is doubt.
+    made: Made
+    doubt: _Doubt
 
 
 def submit(
@@ -109,26 +107,25 @@ def submit(
     *Raises* every branch of `errors`. *Writes* the sweep directory; on an error before anything
     can have been accepted it leaves nothing that was not there before.
     """
+    refuse_while_importing("submit")
     connect.prepare(cluster, wish.manifest.resources.options)
     for note in cluster.ready(wish.manifest.resources.options, wish.throttle):
         say(note)
     limits = cluster.limits()
     doubt = _Doubt()
-    with removed_on_error(wish.path, unless=doubt):
-        sweep = SweepDirectory.create(wish.path, wish.manifest.name, wish.manifest.share)
-        with sweep.submitting():
-            if not wish.allow_mixed:
-                refuse_mixing(sweep, wish.manifest)
-            changed = difference(sweep, wish.manifest, wish.source)
-            if changed is not None:
-                say(str(changed))
-            _clean(sweep)
-            directory = sweep.manifest_dir(wish.manifest.fingerprint)
-            with removed_on_error(directory, unless=doubt):
-                frozen.write(sweep.path, wish.manifest, wish.source)
-                checked = preflight(sweep, wish.manifest, wish.source, cluster.environment)
-                act = _Act(wish, sweep, cluster, limits, settings, checked, say)
-                return replace(_submit_missing(act, doubt), difference=changed)
+    manifest, source = wish.manifest, wish.source
+    mine = changing(wish.path, manifest.name, manifest.share, doubt, say)
+    with mine as (sweep, turn, made):
+        if not wish.allow_mixed:
+            refuse_mixing(sweep, manifest)
+        changed = difference(sweep, manifest, source)
+        if changed is not None:
+            say(str(changed))
+        _clean(sweep)
+        frozen.write(sweep.path, manifest, source, made)
+        checked = preflight(sweep, manifest, source, cluster.environment)
+        act = _Act(wish, sweep, cluster, limits, settings, checked, say, turn, made, doubt)
+        return replace(_submit_missing(act), difference=changed)
 
 
 class _Doubt:
@@ -218,7 +215,7 @@ def array_for(sweep: Path, key: str, manifest: FrozenManifest, plan: Plan, part:
     )
 
 
-def _submit_missing(act: _Act, doubt: _Doubt) -> Submitted:
+def _submit_missing(act: _Act) -> Submitted:
     wish, sweep = act.wish, act.sweep
     every = IndexSet.all(wish.source.n_cases)
     missing = Missing(indices=every)
@@ -229,16 +226,8 @@ def _submit_missing(act: _Act, doubt: _Doubt) -> Submitted:
     if not missing.indices and not reorders(sweep, wish.manifest):
         return Submitted(sweep=sweep, missing=missing)
     plan = make_plan(wish, sweep, missing, act.limits.max_array_size, act.limits.max_tasks)
-    folder = sweep.submission_dir(plan.submission)
-    with (
-        removed_on_error(sweep.log_dir(plan.submission), unless=doubt),
-        removed_on_error(sweep.journal_dir(plan.submission), unless=doubt),
-        removed_on_error(folder, unless=doubt),
-    ):
-        _write_submission(act, plan, folder)
-        with fresh_store(sweep):  # making the store is a command's work, never a task's
-            pass
-        job_ids = [_hand_in(act, plan, part, doubt) for part in plan.parts]
+    _write_submission(act, plan)
+    job_ids = [_hand_in(act, plan, part) for part in plan.parts]
     if not plan.parts:  # it says in which order the cases are from now on, and nothing else
         return Submitted(sweep=sweep, missing=missing)
     return Submitted(sweep=sweep, missing=missing, plan=plan, job_ids=job_ids)
@@ -252,9 +241,9 @@ def _clean(sweep: SweepDirectory) -> None:
                 remove_tree(parent / name)
 
 
-def _write_submission(act: _Act, plan: Plan, folder: Path) -> None:
+def _write_submission(act: _Act, plan: Plan) -> None:
     """Write plan and script, whole and durable, under a name that appears at once."""
-    sweep = act.sweep
+    sweep, made = act.sweep, act.made
     shared_file = act.wish.manifest.store == SQLITE and not is_local(sweep.path)
     document = plan.to_json() | {
         "cluster": connect.describe(act.cluster, act.limits.cluster_name),
@@ -271,25 +260,32 @@ def _write_submission(act: _Act, plan: Plan, folder: Path) -> None:
         },
     }
     # Slurm would fail a task whose output directory is missing without a word (0:53).
-    make_directory(sweep.log_dir(plan.submission))
-    make_directory(sweep.journal_dir(plan.submission))
-    make_directory(sweep.path / "runs" / ".attempts")
-    make_directory(folder.parent)
-    temporary = folder.with_name(f".{folder.name}.{token()}")
-    make_directory(temporary)
-    script = script_for(act.wish.manifest, sweep.path, plan.submission)
-    write_new(temporary / SCRIPT_NAME, script.encode())
-    write_new(temporary / "plan.json", json_bytes(document))
-    origin = provenance(Path(act.wish.manifest.root), act.checked.packages)
-    write_new(temporary / PROVENANCE, json_bytes(origin))
-    temporary.rename(folder)
-    fsync_directory(folder.parent)
+    made.directory(sweep.log_dir(plan.submission))
+    made.directory(sweep.journal_dir(plan.submission))
+    made.directory(sweep.path / "runs" / ".attempts")
+    folder = sweep.submission_dir(plan.submission)
+    made.directory(folder.parent)
+    with made.whole(folder) as temporary:
+        script = script_for(act.wish.manifest, sweep.path, plan.submission)
+        write_new(temporary / SCRIPT_NAME, script.encode())
+        write_new(temporary / "plan.json", json_bytes(document))
+        origin = provenance(Path(act.wish.manifest.root), act.checked.packages)
+        write_new(temporary / PROVENANCE, json_bytes(origin))
+    if shared_file:
+        return
+    if act.wish.manifest.store == SQLITE:
+        with contextlib.suppress(FileExistsError):
+            made.file(sweep.path / STORE_NAME, b"")
+    with fresh_store(sweep):  # making the store is a command's work, never a task's
+        pass
 
 
-def _hand_in(act: _Act, plan: Plan, part: Part, doubt: _Doubt) -> str:
-    sweep = act.sweep
+def _hand_in(act: _Act, plan: Plan, part: Part) -> str:
+    sweep, doubt = act.sweep, act.doubt
     array = array_for(sweep.path, sweep.key, act.wish.manifest, plan, part)
-    _fact(sweep, plan, part, "intent", {"job_name": array.job_name, "time": time.time()})
+    act.turn.check()
+    intent = {"job_name": array.job_name, "time": time.time()}
+    act.made.file(sweep.part_file(plan.submission, part.number, "intent"), json_bytes(intent))
     was_in_doubt = bool(doubt)
     doubt.is_raised = True
     try:

@@ -20,6 +20,7 @@ from hpcsweep.collect import Columns, Row, Selection, collect
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import ExtraMissing, Incomplete, InputError
 from hpcsweep.filling import fill_table
+from hpcsweep.importing import refuse_while_importing
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.user import load_manifest, resolve
 from hpcsweep.progress import counts_line, progress_bar
@@ -105,6 +106,7 @@ class Sweep:
         self, *, throttle: int = 0, rerun: str | None = None, allow_mixed: bool = False
     ) -> Submitted:
         """Send what is missing; see `hpcsweep submit`. *Safe to repeat.*"""
+        refuse_while_importing("submit")  # before a cluster is looked for, or started
         described = self._described
         cluster = self._sent_to()
         wish = Wish(

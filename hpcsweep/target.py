@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from hpcsweep.errors import TargetError
+from hpcsweep.importing import importing
 from hpcsweep.manifest.frozen import FrozenManifest, Target
 
 Function = Callable[..., Any]
@@ -63,7 +64,8 @@ def find(target: Target, root: Path) -> Any:
 def _module(target: Target, root: Path) -> ModuleType:
     if target.file is None:
         _search_first(root)
-        return importlib.import_module(target.module or "")
+        with importing(target.module or ""):
+            return importlib.import_module(target.module or "")
     path = (root / target.file).resolve()
     # As a script would find its neighbours; and so that a process pool can import it by name.
     _search_first(path.parent)
@@ -77,7 +79,8 @@ def _module(target: Target, root: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with importing(target.file):
+            spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise

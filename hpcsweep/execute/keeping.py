@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hpcsweep import claims
 from hpcsweep.errors import HpcsweepError
 from hpcsweep.execute.child import Request
 from hpcsweep.execute.command import execute
@@ -22,7 +23,6 @@ from hpcsweep.execute.slot import Ended, Slot
 from hpcsweep.files import FULL
 from hpcsweep.manifest.frozen import Cache, FrozenManifest
 from hpcsweep.records import Reason
-from hpcsweep.results import claims
 from hpcsweep.results.maker import Maker
 from hpcsweep.results.shelf import Case, Entry, Shelf
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsweep.errors import InputError, RunExists, SweepError
 from hpcsweep.files import PRIVATE_DIRECTORY, make_directory, names, remove_tree, token, unwritable
+from hpcsweep.life import BEATS, ENDS, this_process
 from hpcsweep.logbook.capture import Capture, flush
-from hpcsweep.logbook.life import BEATS, ENDS, this_process
 from hpcsweep.logbook.parameters import write_params
 from hpcsweep.logbook.place import checked
 from hpcsweep.logbook.run import retire

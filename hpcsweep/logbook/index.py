@@ -17,8 +17,8 @@ from typing import Any
 from hpcsweep.errors import HpcsweepError, SweepError
 from hpcsweep.files import names, open_file, token, unwritable
 from hpcsweep.journal import decode, encode
+from hpcsweep.life import state
 from hpcsweep.logbook.libraries import csv_line
-from hpcsweep.logbook.life import state
 from hpcsweep.logbook.place import Folder, content, put
 from hpcsweep.logbook.reader import LogReader
 from hpcsweep.logbook.run import read_metadata

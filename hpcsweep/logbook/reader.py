@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import InputError, RunMissing, SweepError
-from hpcsweep.logbook.life import state
+from hpcsweep.life import state
 from hpcsweep.logbook.packs import PackedFiles
 from hpcsweep.logbook.parameters import read_params
 from hpcsweep.logbook.place import checked, content

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.files import names, read_json
-from hpcsweep.logbook.life import ENDS
+from hpcsweep.life import ENDS
 from hpcsweep.logbook.packs import PackedFiles, Packs, rank_of
 from hpcsweep.logbook.reader import LogReader
 from hpcsweep.logbook.run import read_metadata

@@ -9,6 +9,7 @@ Standard library only: the worker reads it. A changed manifest is a new director
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import shlex
@@ -264,39 +265,27 @@ def check_cases(directory: Path, manifest: FrozenManifest) -> None:
         raise SweepError("was changed", where=str(path), next_step=_RESTORE)
 
 
-def write(sweep_dir: Path, manifest: FrozenManifest, source: sources.ParameterSource) -> Path:
+def write(
+    sweep_dir: Path, manifest: FrozenManifest, source: sources.ParameterSource,
+    made: files.Made | None = None,
+) -> Path:  # fmt: skip
     """Write `manifests/<fingerprint>/`, whole and durable, read it back, and give its path.
 
+    `made` notes what this call made.
     *Raises* SweepError, also when it was damaged since an earlier time. *Writes* a temporary
     sibling, whose name begins with a dot, and renames it. *Safe to repeat*, by several at once.
     """
-    parent = files.make_directory(sweep_dir / "manifests")
+    made = made or files.Made()
+    parent = made.directory(sweep_dir / "manifests")
     directory = parent / manifest.fingerprint
     if directory.name not in files.names(parent):
-        temporary = parent / f".{directory.name}.{files.token()}"
-        with files.removed_on_error(temporary):
-            files.make_directory(temporary)
+        # Another process may freeze the same manifest meanwhile.
+        with contextlib.suppress(FileExistsError), made.whole(directory) as temporary:
             source.write_frozen(temporary)
             files.write_new(temporary / FILE_NAME, files.json_bytes(to_json(manifest)))
-            _rename(temporary, directory)
     read(directory)
     check_cases(directory, manifest)
     return directory
-
-
-def _rename(temporary: Path, directory: Path) -> None:
-    try:
-        temporary.rename(directory)
-    except OSError as error:
-        # Another process may have frozen the same manifest meanwhile: ENOTEMPTY or EEXIST.
-        if not directory.is_dir():
-            raise SweepError(
-                f"cannot be written: {error.strerror}",
-                where=str(directory),
-                next_step="Check the permissions, the disk and its quota.",
-            ) from error
-        files.remove_tree(temporary)
-    files.fsync_directory(directory.parent)
 
 
 def open_source(directory: Path, manifest: FrozenManifest) -> sources.ParameterSource:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from hpcsweep.logbook.life import BEATS
-from hpcsweep.results import claims
-from hpcsweep.results.claims import Claim, ClaimLost
+from hpcsweep import claims
+from hpcsweep.claims import Claim, ClaimLost
+from hpcsweep.life import BEATS
 from hpcsweep.results.shelf import Case, Entry, Shelf
 
 LOG = logging.getLogger("hpcsweep")

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep import ids
+from hpcsweep.claims import Claim, check_own
 from hpcsweep.errors import InputError, ResultMissing
 from hpcsweep.files import (
     PRIVATE_FILE,
@@ -36,8 +37,7 @@ from hpcsweep.files import (
     unwritable,
     write_plain,
 )
-from hpcsweep.logbook.life import SILENT_S
-from hpcsweep.results.claims import Claim, check_own
+from hpcsweep.life import SILENT_S
 
 LOG = logging.getLogger("hpcsweep")
 

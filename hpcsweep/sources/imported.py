@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError, SourceError
+from hpcsweep.importing import importing
 from hpcsweep.records import ParamCase
 from hpcsweep.sources.base import ParameterSource, check_names
 from hpcsweep.sources.distributions import K_BITS, Distribution
@@ -69,7 +70,7 @@ def imported(reference: Any, path: Any, where: str) -> tuple[Any, str | None]:
 
 
 def _module(name: str, path: str | None) -> ModuleType:
-    with _first_on_path(path):
+    with _first_on_path(path), importing(name):
         return importlib.import_module(name)
 
 

@@ -67,7 +67,7 @@ def test_the_place_of_a_dead_submit_is_free(emulated: EmulatedCluster, tmp_path:
     project = Project(emulated, tmp_path / "project", 1)
     point = Point(event="os.rename", matching="* */submissions/*")
     project.submit(code=-signal.SIGKILL, **kill_at([point], tmp_path / "marks"))
-    assert json.loads((project.sweep / "submit.lock").read_bytes())["pid"]
+    assert list(project.sweep.glob(".claims/submit/*/metadata.json"))
     project.submit("--wait")
     check_whole(project, 1)
 

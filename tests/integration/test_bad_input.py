@@ -707,7 +707,7 @@ def test_a_record_of_another_sweep_is_named(here: Here, sweep: Path) -> None:
 
 
 def test_what_is_derived_may_hold_anything(here: Here, sweep: Path) -> None:
-    for name in ("cluster.json", "submit.lock", ".cluster.lock"):
+    for name in ("cluster.json", ".cluster.lock"):
         for content in ("", "[]", "{", '{"alive": 3}', "\0\xff"):
             (sweep / name).write_text(content)
             for command in (["status", "s"], ["submit", "m.yaml"], ["cancel", "s"]):
@@ -764,7 +764,7 @@ CLOSED: dict[str, tuple[str, int, int, list[str], tuple[str, ...]]] = {
     ),
     "journal closed": ("s/journal/0001", 0, SWEEP, ["status", "s"], ("s/journal/0001: cannot be",)),
     "plan closed": ("s/submissions/0001/plan.json", 0, SWEEP, ["status", "s"], ("plan.json: can",)),
-    "lock closed": ("s/submit.lock", 0, SWEEP, ["submit", "m.yaml"], ("submit.lock: cannot be",)),
+    "claims closed": ("s/.claims", 0, SWEEP, ["submit", "m.yaml"], (".claims/submit: cannot be",)),
     "store closed": ("s/store.sqlite3", 0, STORE, ["status", "s"], ("cannot be opened",)),
     "store read-only": (
         "s/store.sqlite3", 0o400, STORE, ["ingest", "s", "--rebuild"], ("it is read-only",),
@@ -825,7 +825,16 @@ def test_a_full_disk_at_each_step_of_a_submit(
     here: Here, small_disk: Callable[[str], Path]
 ) -> None:
     said = set()
-    for options in ("size=4k", "size=8k", "size=12k", "size=16k", "size=32k", "nr_inodes=12"):
+    sizes = (
+        "nr_inodes=4",
+        "size=4k",
+        "size=8k",
+        "size=12k",
+        "size=16k",
+        "size=32k",
+        "nr_inodes=12",
+    )
+    for options in sizes:
         path = small_disk(options)
         result = here.cli("submit", "m.yaml")
         assert result.exit_code in (SWEEP, STORE), (options, result.output)
@@ -833,7 +842,7 @@ def test_a_full_disk_at_each_step_of_a_submit(
         assert "No space left" in result.stderr or "the disk or quota is full" in result.stderr
         assert picture(path) == {}, options
         said.add(result.stderr.split(": ")[1].rpartition("/")[2])
-    assert {"submit.lock", "sweep.json", "plan.json", "store.sqlite3"} <= said, said
+    assert {"submit", "sweep.json", "plan.json", "store.sqlite3"} <= said, said
 
 
 # --- signals, pipes, locales ----------------------------------------------------------------------

@@ -18,7 +18,7 @@ from tests.support.clusters import Cluster, EmulatedCluster
 GOOD = "name: s\ntarget: t.py:f\nsource: {grid: {x: [1, 2]}}\n"
 TARGET = "def f(x):\n    return {'y': 2 * x}\n"
 # What commands keep of what they learned: it may change whatever else happens.
-DERIVED = {"store.sqlite3", "store.sqlite3-journal", "cluster.json", ".cluster.lock", "submit.lock"}
+DERIVED = {"store.sqlite3", "store.sqlite3-journal", "cluster.json", ".cluster.lock", ".claims"}
 
 Picture = dict[str, tuple[int, bytes]]
 

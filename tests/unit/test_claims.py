@@ -15,10 +15,9 @@ from typing import Any
 
 import pytest
 
-from hpcsweep.logbook import life
-from hpcsweep.logbook.life import SILENT_S, this_process
-from hpcsweep.results import claims
-from hpcsweep.results.claims import OWNER, Claim, ClaimLost, take
+from hpcsweep import claims, life
+from hpcsweep.claims import OWNER, Claim, ClaimLost, take
+from hpcsweep.life import SILENT_S, this_process
 from hpcsweep.results.maker import Maker
 from hpcsweep.results.shelf import Case, Shelf
 from tests.support.fixtures import Scale

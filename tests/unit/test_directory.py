@@ -1,10 +1,7 @@
-"""The sweep directory: opened, made once, and changed by one submit at a time."""
+"""The sweep directory: opened, and made once."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,32 +10,9 @@ import pytest
 
 from hpcsweep import files
 from hpcsweep.directory import MARKER, SweepDirectory
-from hpcsweep.errors import SweepBusy, SweepError
+from hpcsweep.errors import SweepError
 from hpcsweep.sources import grid
 from tests.support.sweeps import MadeSweep
-
-HOLD = """
-import sys
-from pathlib import Path
-from hpcsweep.directory import SweepDirectory
-with SweepDirectory.open(Path(sys.argv[1])).submitting():
-    print("in", flush=True)
-    sys.stdin.read()
-"""
-
-
-def hold(path: Path) -> subprocess.Popen[str]:
-    """A process that is submitting, until its input ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout
-    assert process.stdout.readline() == "in\n"
-    return process
-
 
 # --- made once -----------------------------------------------------------------------------------
 
@@ -78,6 +52,12 @@ def test_something_else_in_the_way(tmp_path: Path, what: str) -> None:
 
 def test_an_empty_directory_is_taken(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
+    assert SweepDirectory.create(tmp_path / "s", "s").name == "s"
+
+
+def test_what_a_first_submit_left_that_could_not_begin_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / "s" / ".claims").mkdir(parents=True)
+    (tmp_path / "s" / "cluster.json").write_text("{}")
     assert SweepDirectory.create(tmp_path / "s", "s").name == "s"
 
 
@@ -169,54 +149,3 @@ def test_facts_about_parts(tmp_path: Path) -> None:
     assert facts[0]["job"]["job_id"] == "7"
     with pytest.raises(FileExistsError):  # never rewritten: what is learned later is a new file
         made.fact("job", job_id="8", time=0.0)
-
-
-# --- one submit at a time ------------------------------------------------------------------------
-
-
-def test_of_two_submits_the_second_refuses(tmp_path: Path) -> None:
-    sweep = SweepDirectory.create(tmp_path / "s", "s")
-    with hold(sweep.path) as first:
-        with pytest.raises(SweepBusy, match=f"process {first.pid} on {os.uname().nodename}"):
-            sweep.submitting().__enter__()
-        assert first.stdin
-        first.stdin.close()
-    with sweep.submitting():
-        pass
-
-
-def test_the_place_of_a_dead_one_is_taken_over(tmp_path: Path) -> None:
-    sweep = SweepDirectory.create(tmp_path / "s", "s")
-    with hold(sweep.path) as first:
-        first.send_signal(signal.SIGKILL)
-    assert json.loads((sweep.path / "submit.lock").read_text())["pid"] == first.pid
-    with sweep.submitting():
-        assert json.loads((sweep.path / "submit.lock").read_text())["pid"] == os.getpid()
-    assert (sweep.path / "submit.lock").read_text() == ""
-
-
-def test_the_place_is_given_back_after_an_error(tmp_path: Path) -> None:
-    sweep = SweepDirectory.create(tmp_path / "s", "s")
-    with pytest.raises(KeyError), sweep.submitting():
-        raise KeyError
-    with sweep.submitting():
-        pass
-
-
-def test_the_name_of_another_host_counts_where_its_lock_does_not_reach(tmp_path: Path) -> None:
-    """Lustre's localflock and NFS without locks keep a lock to one host."""
-    sweep = SweepDirectory.create(tmp_path / "s", "s")
-    lock = sweep.path / "submit.lock"
-    lock.write_text('{"host": "login2", "pid": 7}')
-    with pytest.raises(SweepBusy, match="process 7 on login2") as caught:
-        sweep.submitting().__enter__()
-    assert f"remove {lock}" in caught.value.next_step
-    assert lock.read_text()  # not ours to empty
-
-
-@pytest.mark.parametrize("content", ["", "{", "null", "[]", '{"pid": 1}', "\0\0"])
-def test_a_lock_file_without_a_name_is_free(tmp_path: Path, content: str) -> None:
-    sweep = SweepDirectory.create(tmp_path / "s", "s")
-    (sweep.path / "submit.lock").write_text(content)
-    with sweep.submitting():
-        pass

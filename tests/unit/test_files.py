@@ -275,8 +275,8 @@ def interrupted(_: Path) -> None:
 
 def test_what_a_failed_block_made_is_removed_again(tmp_path: Path) -> None:
     def block(path: Path, *, doubt: bool = False) -> None:
-        with pytest.raises(KeyboardInterrupt), files.removed_on_error(path, unless=doubt):
-            interrupted(files.make_directory(path / "x"))
+        with pytest.raises(KeyboardInterrupt), files.taken_back(unless=doubt) as made:
+            interrupted(made.directory(path / "x"))
 
     block(tmp_path / "deep" / "new")
     assert files.names(tmp_path) == []
@@ -284,9 +284,37 @@ def test_what_a_failed_block_made_is_removed_again(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     block(tmp_path / "old")
     assert files.names(tmp_path) == ["doubted", "old"]
-    with files.removed_on_error(tmp_path / "good"):
-        files.make_directory(tmp_path / "good")
+    assert files.names(tmp_path / "old") == []
+    with files.taken_back() as made:
+        made.directory(tmp_path / "good")
     assert (tmp_path / "good").exists()
+
+
+def test_what_another_made_is_not_taken_back(tmp_path: Path) -> None:
+    """Not what was there, nor what came to be in what this process made."""
+    made = files.Made()
+    (tmp_path / "theirs").mkdir()
+    made.directory(tmp_path / "theirs")
+    (tmp_path / "file").write_text("theirs")
+    with pytest.raises(FileExistsError):
+        made.file(tmp_path / "file", b"ours")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "theirs").touch()
+    with pytest.raises(FileExistsError), made.whole(tmp_path / "taken") as aside:
+        (aside / "ours").touch()
+    made.directory(tmp_path / "ours" / "empty")
+    (tmp_path / "ours" / "theirs").touch()
+    with made.whole(tmp_path / "whole") as aside:
+        (aside / "ours").touch()
+    assert files.names(tmp_path / "whole") == ["ours"]
+    (tmp_path / "whole" / "theirs").touch()
+
+    made.take_back()
+
+    assert files.names(tmp_path) == ["file", "ours", "taken", "theirs", "whole"]
+    assert (tmp_path / "file").read_text() == "theirs"
+    for name in ("ours", "taken", "whole"):
+        assert files.names(tmp_path / name) == ["theirs"]
 
 
 def test_tokens_are_names_that_are_not_met_again() -> None:

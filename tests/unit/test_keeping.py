@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from hpcsweep.claims import take
 from hpcsweep.errors import StoreError
 from hpcsweep.manifest.frozen import Cache
 from hpcsweep.records import IN_TASK
-from hpcsweep.results.claims import take
 from hpcsweep.results.maker import Maker
 from hpcsweep.results.shelf import Case, Shelf
 from hpcsweep.sources import grid, manual

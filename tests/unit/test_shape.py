@@ -41,6 +41,8 @@ READS_ENVIRONMENT = (
     *("cluster/process.py", "preflight.py", "runone.py", "doctor.py", "store/location.py"),
     # In a task a cache writes no table.
     "cache/store.py",
+    # What is started while a user's module is imported.
+    "importing.py",
 )
 # Where the user's code runs: whatever it raises is its outcome, not a failure of ours.
 CATCHES_ALL = ("execute/child.py", "check.py", "runone.py", "sources/imported.py",

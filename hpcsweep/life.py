@@ -67,6 +67,21 @@ def is_alive(metadata: Mapping[str, Any], path: Path) -> bool | None:
     return silent < SILENT_S
 
 
+def is_running(process: Mapping[str, Any]) -> bool | None:
+    """Whether a process of this kernel runs, by its id and start; None for one of another.
+
+    `process` is what `this_process` gave there, with its `pid_namespace`: hosts and containers
+    may share a name.
+    """
+    here = this_process() | {"pid_namespace": pid_namespace()}
+    pid = process.get("pid")
+    # A booted kernel has an id of its own, whatever host it calls itself.
+    place = ("boot_id", "pid_namespace") if "boot_id" in here else ("host",)
+    if not isinstance(pid, int) or any(process.get(key) != here.get(key) for key in place):
+        return None
+    return _exists(pid) and process.get("pid_started") == _started(pid)
+
+
 def state(metadata: Mapping[str, Any] | None, path: Path) -> str:
     """What became of the run in `path`: a status, which `unknown` says that nobody can tell.
 
@@ -108,6 +123,14 @@ def _started(pid: int) -> str | None:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return None if fields[0] in "ZXx" else fields[19]
     except (OSError, IndexError):
+        return None
+
+
+def pid_namespace() -> str | None:
+    """In which name space the process ids of this process mean something."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
         return None
 
 

@@ -1,9 +1,10 @@
-"""Claims: of all threads, processes and hosts that want the same result, one makes it.
+"""Claims: of all threads, processes and hosts that want to do the same thing, one does it.
 
-A claim on an id is the directory `.claims/<id>/<token>/`, made aside and renamed into place: that
-fails while another one is there. The token names the owner. Whoever finds an owner that is gone
-moves its `<token>` away, which one alone can, and then claims as anybody does; all that the old
-owner still has are paths that are no more, so it can publish nothing.
+A claim on a name is the directory `.claims/<name>/<token>/`, made aside and renamed into place:
+that fails while another one is there, also on file systems without flock(2). The token names the
+owner. Whoever finds an owner that is gone moves its `<token>` away, which one alone can, and then
+claims as anybody does; all that the old owner still has are paths that are no more, so it can
+publish nothing.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import errno
 import json
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from hpcsweep.files import PRIVATE_DIRECTORY, names, remove_tree, token, unwritable, write_plain
-from hpcsweep.logbook.life import BEATS, is_alive, this_process
+from hpcsweep.life import BEATS, is_alive, pid_namespace, this_process
 
 # What an owner says of itself, and touches as a sign of life.
 OWNER = "metadata.json"
@@ -41,7 +42,7 @@ def check_own(path: Path) -> None:
 
 
 class Claim:
-    """The right to make one result, and the directory to make it in."""
+    """The right to do one thing, and the directory to do it in."""
 
     def __init__(self, place: Path, own: str) -> None:
         self._place = place
@@ -83,15 +84,38 @@ class Claim:
                 remove_tree(gone)
 
 
-def take(root: Path, name: str) -> Claim | None:
-    """The claim on `name`, or None while a living owner has it. *Writes* below `root`.
+def owner_of(path: Path) -> dict[str, Any]:
+    """What the owner of a claim's directory says of itself; nothing where a power cut took it.
 
-    It is the caller's to look after it, by `BEATS` or by touching the owner's file.
+    *Raises* FileNotFoundError when the claim is gone.
+    """
+    try:
+        owner = json.loads((path / OWNER).read_bytes())
+    except ValueError:
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+def is_silent(path: Path) -> bool:
+    """Whether the owner of a claim's directory is dead, or on another host and silent for long.
+
+    By the clocks of both hosts: an owner that it wrongs can publish nothing. *Raises*
+    FileNotFoundError.
+    """
+    # Whose it was may be unknown: then it has its time to be silent, too.
+    return is_alive(owner_of(path) or {"pid": 0}, path / OWNER) is False
+
+
+def take(root: Path, name: str, is_gone: Callable[[Path], bool] = is_silent) -> Claim | None:
+    """The claim on `name`, or None while another has it. *Writes* below `root`, which is there.
+
+    `is_gone` judges the owner of the claim's directory that it gets. The claim is the caller's to
+    look after, by `BEATS` or by touching the owner's file.
     """
     place, own = root / name, token()
     owners = names(place)
     try:
-        free = not owners or (_is_gone(place / owners[0]) and _evict(place, owners[0], own))
+        free = not owners or (is_gone(place / owners[0]) and _evict(place, owners[0], own))
     except FileNotFoundError:  # it was released meanwhile
         return None
     return _take_free(place, own) if free else None
@@ -110,7 +134,8 @@ def _take_free(place: Path, own: str) -> Claim | None:
     try:
         os.mkdir(aside, PRIVATE_DIRECTORY)
         os.mkdir(aside / own, PRIVATE_DIRECTORY)
-        write_plain(aside / own / OWNER, json.dumps(this_process()).encode())  # nobody sees it yet
+        owner = this_process() | {"pid_namespace": pid_namespace()}
+        write_plain(aside / own / OWNER, json.dumps(owner).encode())  # nobody sees it yet
         os.rename(aside, place)  # onto an empty directory, too: of one who was gone, or killed
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -144,12 +169,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _is_gone(path: Path) -> bool:
-    """Whether the owner of a claim's directory is no more. *Raises* FileNotFoundError."""
-    try:
-        owner: dict[str, Any] = json.loads((path / OWNER).read_bytes())
-    except ValueError:  # a power cut; whose it was is not known, so it has its time to be silent
-        owner = {"pid": 0}
-    return is_alive(owner, path / OWNER) is False

@@ -1,0 +1,67 @@
+"""While a user's module is imported it must not submit: what imports it next would do so again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from types import FrameType
+
+from hpcsweep.errors import TargetError
+from hpcsweep.records import IN_TASK
+
+# The environment variable that says which module is being imported, for child processes, too.
+IMPORTING = "HPCSWEEP_IMPORTING"
+
+
+@contextlib.contextmanager
+def importing(what: str) -> Iterator[None]:
+    """Say that a user's module is being imported, as a target or a source of cases."""
+    before = os.environ.get(IMPORTING)
+    os.environ[IMPORTING] = what
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(IMPORTING, None)
+        else:
+            os.environ[IMPORTING] = before
+
+
+def refuse_while_importing(verb: str) -> None:
+    """*Raises* TargetError where a module calls a verb of ours whenever somebody imports it."""
+    bodies = list(_module_bodies())
+    where = bodies[0][1] if bodies else ""
+    what = os.environ.get(IMPORTING) or (where if _imports_again(bodies) else "")
+    if what:
+        raise TargetError(
+            f"{verb} was called while {what} is imported: every check and every task imports it, "
+            "and would do the same again",
+            where=where,
+            next_step='Put the calls below `if __name__ == "__main__":`, where they happen only '
+            "when the file is run as a program.",
+        )
+
+
+def _imports_again(bodies: list[tuple[str, str]]) -> bool:
+    """Whether this is a process of a pool, which imports its parent's modules with no word of ours.
+
+    One of a task's, or that multiprocessing has begun to make ("spawn"), or has made.
+    """
+    pool = sys.modules.get("multiprocessing.process")
+    return (
+        IN_TASK in os.environ
+        or any(name == "__mp_main__" for name, _ in bodies)
+        or (pool is not None and pool.parent_process() is not None)
+    )
+
+
+def _module_bodies() -> Iterator[tuple[str, str]]:
+    """Name and `file:line` of modules on the stack that are imported, not run; innermost first."""
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001  # its public name
+    while frame is not None:
+        name = frame.f_globals.get("__name__")
+        if frame.f_code.co_name == "<module>" and name != "__main__":
+            yield str(name), f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        frame = frame.f_back
