@@ -161,11 +161,20 @@ def put_copy(source: Path, path: Path) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise unwritable(path, error) from error
-    with contextlib.suppress(OSError):  # somebody else may be quicker
+    with contextlib.suppress(OSError):  # it is there
         fsync_directory(path.parent)
-        for left in path.parent.glob(f".{path.name}.*"):
+    remove_left(path)
+
+
+def remove_left(path: Path) -> None:
+    """Remove what kills left of writes to `path`, an hour before it became what it is now."""
+    with contextlib.suppress(OSError, SweepError):  # somebody else may be quicker
+        for name in names(path.parent):
+            left = path.parent / name
             # Both times are the file server's own.
-            if left.stat().st_mtime < path.stat().st_mtime - LEFT_ALONE_S:
+            if name.startswith(f".{path.name}.") and (
+                left.stat().st_mtime < path.stat().st_mtime - LEFT_ALONE_S
+            ):
                 left.unlink()
 
 

@@ -1,4 +1,4 @@
-"""A run that no sweep looks after: its claim, its metadata, its signals, its signs of life."""
+"""A run that no sweep looks after: what becomes of it, its signals, its signs of life."""
 
 from __future__ import annotations
 
@@ -10,21 +10,16 @@ import resource
 import signal
 import traceback
 import weakref
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from hpcsweep.errors import InputError, RunExists, SweepError
-from hpcsweep.files import PRIVATE_DIRECTORY, make_directory, names, remove_tree, token, unwritable
-from hpcsweep.life import BEATS, ENDS, this_process
+from hpcsweep.errors import SweepError
+from hpcsweep.life import BEATS, ENDS
 from hpcsweep.logbook.capture import Capture, flush
-from hpcsweep.logbook.parameters import write_params
-from hpcsweep.logbook.place import checked
+from hpcsweep.logbook.making import now
 from hpcsweep.logbook.run import retire
-from hpcsweep.logbook.values import json_document, json_value
-from hpcsweep.provenance import keep, of_this_process
+from hpcsweep.logbook.values import json_value
 from hpcsweep.redact import redact
 
 if TYPE_CHECKING:
@@ -32,118 +27,11 @@ if TYPE_CHECKING:
 
 # What ends a run as interrupted: scancel and time limits, and what `sbatch --signal` may send.
 TOLD_TO_END = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-# How often a claim tries to take the place of a run that others overwrite, too.
-CLAIMS_MAX = 100
 # Characters of a traceback that are kept, from its end.
 TRACEBACK_MAX = 20_000
-_MADE_BY_RUNS = {"metadata.json", "params.yaml", "params.json", "log.txt"}
 
 # What was there before, by the signals that are taken over.
 _handled: dict[int, Any] = {}
-
-
-def run_path(base_dir: Path, run_id: str) -> Path:
-    """The directory of a run. *Raises* InputError for an id that is no name."""
-    checked(run_id)
-    return base_dir / checked(f"log_{run_id}")
-
-
-def given_params(params: Mapping[str, Any] | None, lost: dict[str, str]) -> dict[str, Any] | None:
-    """The params as JSON values, before anything is made for the run; see `json_value`."""
-    if params is None:
-        return None
-    if not isinstance(params, Mapping):
-        raise InputError(
-            f"a {type(params).__name__} is no set of params",
-            where="params",
-            next_step='Give a dict of values by name: params={"omega": 1.0}.',
-        )
-    found: dict[str, Any] = json_value(params, "params", lost)
-    return found
-
-
-@contextlib.contextmanager
-def claimed(base_dir: Path, run_id: str, *, overwrite: bool) -> Iterator[Path]:
-    """The directory of a run, made; removed again if the block cannot begin the run.
-
-    Of several that try at the same time, one gets it. *Raises* RunExists. With `overwrite` the
-    earlier run is removed.
-    """
-    path = _claim(base_dir, run_id, overwrite=overwrite)
-    try:
-        yield path
-    except BaseException:
-        with contextlib.suppress(OSError):  # it must not hide what went wrong
-            remove_tree(path)
-        raise
-
-
-def _claim(base_dir: Path, run_id: str, *, overwrite: bool) -> Path:
-    path = run_path(base_dir, run_id)
-    of_this_process()  # git may take its time; nobody sees a run before it is whole
-    for _ in range(CLAIMS_MAX):
-        try:
-            path.mkdir(PRIVATE_DIRECTORY)
-        except FileNotFoundError:
-            make_directory(path.parent)
-        except FileExistsError as error:
-            if not overwrite:
-                raise RunExists(
-                    "there is such a run already",
-                    where=str(path),
-                    next_step="Choose another run id, or overwrite=True, which removes it.",
-                ) from error
-            _remove(path)
-        except OSError as error:
-            raise unwritable(path, error) from error
-        else:
-            return path
-    raise RunExists("others make this run all the time", where=str(path))
-
-
-def _remove(path: Path) -> None:
-    found = set(names(path))
-    if not path.is_dir() or (found and not found & _MADE_BY_RUNS):
-        raise SweepError(
-            "is not a run directory, so it is not overwritten",
-            where=str(path),
-            next_step="Move it away, or choose another run id.",
-        )
-    aside = path.with_name(f".{token()}")
-    try:
-        path.rename(aside)
-    except FileNotFoundError:  # somebody else did it
-        return
-    except OSError as error:
-        raise unwritable(path, error) from error
-    remove_tree(aside)
-
-
-def now() -> str:
-    """This moment, UTC."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def begin(
-    log: Logbook, base: Path, params: Mapping[str, Any] | None, *, preallocate: bool, capture: bool
-) -> Alone:
-    """Write what is known of a run at its start. *Writes* params, metadata and the log."""
-    if preallocate:
-        for path in (log.datadir, log.plotdir, log.artifactsdir):
-            make_directory(path)
-    provenance = keep(base)
-    lines = ["Logbook initialized"]
-    if params is not None:
-        write_params(log.place, params, "yaml")
-        if params:
-            lines.insert(0, "Saved params (yaml) in params.yaml")
-    metadata = this_process() | {
-        "run_id": log.run_id, "status": "initialized", "start_time": now(),
-        "provenance": provenance,
-    }  # fmt: skip
-    log.place.write("metadata.json", json_document(metadata))
-    log.notes(lines)
-    return Alone(log, Capture(log.path) if capture else None)
 
 
 class Alone:

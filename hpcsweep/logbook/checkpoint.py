@@ -11,13 +11,26 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import InputError, SweepError
-from hpcsweep.files import fsync_directory, make_directory, replace, token, unwritable
+from hpcsweep.files import (
+    fsync_directory,
+    make_directory,
+    remove_left,
+    remove_tree,
+    replace,
+    token,
+    unwritable,
+)
 from hpcsweep.ids import loaded_numpy
 from hpcsweep.logbook.place import checked
 from hpcsweep.logbook.values import json_document, json_value
 
 # The member of an archive of arrays that holds everything else.
 _REST = "rest.json"
+
+
+def beside(run: Path, run_id: str) -> Path:
+    """Where the attempts of a run that stands alone leave each other something."""
+    return run.parent / "checkpoints" / run_id
 
 
 class Checkpoint:
@@ -60,6 +73,7 @@ class Checkpoint:
         make_directory(path.parent)
         replace(path, data)
         fsync_directory(path.parent)
+        remove_left(path)
 
     def load(self, name: str = "state") -> dict[str, Any] | None:
         """The state that was saved last; None where there is none.
@@ -97,17 +111,25 @@ class Checkpoint:
         """A path to write to, which becomes `name` when the block ends without an exception."""
         path = self.path(name)
         make_directory(path.parent)
-        temporary = path.with_name(f".{token()}{path.suffix}")
+        temporary = path.with_name(f".{path.name}.{token()}{path.suffix}")
         try:
             yield temporary
             _install(temporary, path)
+            remove_left(path)
         finally:
             temporary.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove all that was saved: the next attempt begins anew."""
-        for found in sorted(self.directory.rglob("*"), reverse=True):
-            found.rmdir() if found.is_dir() and not found.is_symlink() else found.unlink()
+        """Remove all that was saved, at one moment: the next attempt begins anew."""
+        gone = self.directory.with_name(f".{self.directory.name}.cleared")
+        try:
+            remove_tree(gone)  # a kill may have left it
+            if self.directory.exists():
+                self.directory.rename(gone)
+                make_directory(self.directory)  # a program may write there itself
+                remove_tree(gone)
+        except OSError as error:
+            raise unwritable(self.directory, error) from error
 
 
 def _install(temporary: Path, path: Path) -> None:

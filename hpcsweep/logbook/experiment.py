@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 from math import isclose
 from numbers import Real
@@ -14,12 +13,12 @@ from hpcsweep import ids
 from hpcsweep.errors import ExtraMissing, InputError, RunExists, SweepError
 from hpcsweep.files import make_directory, token, unwritable
 from hpcsweep.life import ENDS, state, this_process
-from hpcsweep.logbook.alone import run_path
 from hpcsweep.logbook.index import METRICS, Index, Mark, Row, columns, metrics_of, value_of
 from hpcsweep.logbook.logbook import Logbook
+from hpcsweep.logbook.making import run_path
 from hpcsweep.logbook.parameters import PARAMS, read_params
 from hpcsweep.logbook.place import Folder, checked
-from hpcsweep.logbook.run import read_metadata
+from hpcsweep.logbook.run import read_metadata, retire
 from hpcsweep.logbook.values import json_value
 
 if TYPE_CHECKING:
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 # A readable id of more bytes is cut, and the hash added.
 READABLE_MAX = 180
-# How long to wait for the params of a run that another process is just making.
-MAKING_S = 2.0
 # Floats that differ by less than this part are one value to who selects.
 ROUNDING = 1e-12
 # What a run is that is not begun again.
@@ -88,7 +85,10 @@ class Experiment:
                     known = self._params_of(path)
                     if known is not None and _canonical(known) != text:
                         break  # the readable id is that of other params
-                    if state(read_metadata(path), path) in _IN_PLACE:
+                    found = state(read_metadata(path), path)
+                    if found == "complete":  # a kill may have come before its own end did
+                        retire(self._checkpoints(run_id))
+                    if found in _IN_PLACE:
                         if skip_existing:
                             return None
                         raise _exists(path) from error
@@ -103,7 +103,7 @@ class Experiment:
             run_id, self.runs_dir, params,
             preallocate=True, callback=self.record, capture=self.capture,
         )  # fmt: skip
-        log.checkpoints = self.exp_dir / "checkpoints" / run_id
+        log.checkpoints = self._checkpoints(run_id)
         self._index.mark(
             {
                 "run_id": run_id,
@@ -115,6 +115,9 @@ class Experiment:
         )
         return log
 
+    def _checkpoints(self, run_id: str) -> Path:
+        return self.exp_dir / "checkpoints" / run_id
+
     def _readable(self, params: Mapping[str, Any]) -> str:
         pieces = [self.name, *(f"{name}_{_short(params[name])}" for name in sorted(params))]
         return "".join(
@@ -122,20 +125,15 @@ class Experiment:
         )
 
     def _params_of(self, path: Path) -> dict[str, Any] | None:
-        """The params of a run; None where its maker died before it wrote them."""
-
-        deadline, folder = time.monotonic() + MAKING_S, Folder(path)
-        while True:
-            # Others may take it away at any time, and a run without params has {}.
-            texts = {name: folder.read(name) for name in PARAMS}
-            if any(text is not None for text in texts.values()):
-                try:
-                    return read_params(texts.get)
-                except InputError:  # of another program
-                    return {}
-            if time.monotonic() > deadline or state(read_metadata(path), path) != "running":
-                return None
-            time.sleep(0.005)
+        """The params of a run; None where somebody took it away, or it has none."""
+        folder = Folder(path)
+        texts = {name: folder.read(name) for name in PARAMS}
+        if not any(text is not None for text in texts.values()):
+            return None
+        try:
+            return read_params(texts.get)
+        except InputError:  # of another program
+            return {}
 
     def _set_aside(self, path: Path) -> None:
         """Move a run that is over out of the way, unless it began again meanwhile."""

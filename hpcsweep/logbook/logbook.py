@@ -63,17 +63,16 @@ class Logbook(FormerNames):
         capture: bool = False,
     ) -> None:
         # A task does without all that belongs to a run alone.
-        from hpcsweep.logbook.alone import begin, claimed, given_params  # noqa: PLC0415
+        from hpcsweep.logbook.alone import Alone  # noqa: PLC0415
+        from hpcsweep.logbook.capture import Capture  # noqa: PLC0415
+        from hpcsweep.logbook.making import make_run  # noqa: PLC0415
 
-        lost: dict[str, str] = {}
-        given = given_params(params, lost)
         base = Path(base_dir).absolute()  # the program may go elsewhere
-        with claimed(base, str(run_id), overwrite=overwrite) as path:
-            self._settle(str(run_id), Folder(path), path)
-            self.callback = callback
-            self._metrics.process = None  # forks share one file
-            self._alone = begin(self, base, given, preallocate=preallocate, capture=capture)
-            self._lost(lost)
+        path = make_run(base, str(run_id), params, overwrite=overwrite, preallocate=preallocate)
+        self._settle(str(run_id), Folder(path), path)
+        self.callback = callback
+        self._metrics.process = None  # forks share one file
+        self._alone = Alone(self, Capture(path) if capture else None)
 
     @classmethod
     def attached(
@@ -208,9 +207,9 @@ class Logbook(FormerNames):
     @property
     def checkpoint(self) -> Checkpoint:
         """What survives the attempts of a run: see `Checkpoint`."""
-        from hpcsweep.logbook.checkpoint import Checkpoint  # noqa: PLC0415  # few tasks want it
+        from hpcsweep.logbook.checkpoint import Checkpoint, beside  # noqa: PLC0415  # few want it
 
-        return Checkpoint(self.checkpoints or self.path.parent / "checkpoints" / self.run_id)
+        return Checkpoint(self.checkpoints or beside(self.path, self.run_id))
 
     # --- files -----------------------------------------------------------------------------------
 

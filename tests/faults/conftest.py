@@ -1,5 +1,17 @@
-"""The clusters, for all tests of faults."""
+"""The clusters, and which of many kills are tried today, for all tests of faults."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
 
 from tests.support.clusters import cluster, emulated, own_cluster, own_emulated
 
-__all__ = ["cluster", "emulated", "own_cluster", "own_emulated"]
+__all__ = ["cluster", "emulated", "own_cluster", "own_emulated", "turn"]
+
+
+@pytest.fixture
+def turn() -> int:
+    """Another number each day: of every k-th kill, other ones are tried."""
+    return datetime.datetime.now(datetime.UTC).date().toordinal()

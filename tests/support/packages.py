@@ -18,7 +18,7 @@ from pathlib import Path
 
 PACKAGES = (
     *("slurm-wlm", "slurmdbd", "munge", "mariadb-server"),
-    *("postgresql", "pgbouncer", "strace"),
+    *("postgresql", "pgbouncer", "strace", "gcc", "libc6-dev"),
 )
 # Debian's maintainer scripts ask this program whether they may start a service; 101 is "no".
 POLICY = Path("/usr/sbin/policy-rc.d")

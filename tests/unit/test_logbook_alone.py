@@ -10,6 +10,7 @@ import math
 import multiprocessing
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -438,6 +439,31 @@ def test_overwriting_leaves_nothing_of_the_earlier_run(tmp_path: Path) -> None:
     assert not (log.path / "data").exists()
     assert dict(log.params) == {"new": 1}
     assert not {"end_time", "failure_reason", "error"} & meta(log.path).keys()
+
+
+def test_a_directory_without_any_file_is_overwritten(tmp_path: Path) -> None:
+    """What earlier versions left when they were killed at their first write."""
+    left = tmp_path / "log_a"
+    (left / "data").mkdir(parents=True)
+    (left / ".4711.0").touch()
+    with pytest.raises(RunExists):
+        Logbook("a", tmp_path)
+    assert Logbook("a", tmp_path, {"x": 1}, overwrite=True).path == left
+    assert names(left) == ["log.txt", "metadata.json", "params.yaml"]
+
+
+def test_who_cannot_be_begun_leaves_the_run_that_it_was_to_overwrite(tmp_path: Path) -> None:
+    Logbook("a", tmp_path, {"old": 1}).mark_complete()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(SweepError, match="cannot be written: File too large"):
+            Logbook("a", tmp_path, {"new": 1}, overwrite=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    run = LogReader(tmp_path / "log_a")
+    assert (run.status, run.params) == ("complete", {"old": 1})
+    assert [name for name in names(tmp_path) if not name.startswith(".provenance.")] == ["log_a"]
 
 
 def test_only_a_run_is_overwritten(tmp_path: Path) -> None:

@@ -1,0 +1,183 @@
+"""A run that stands alone is made aside, whole, and then given its place by one rename.
+
+    <base_dir>/.aside/<token>/      a run that is being made, or an overwritten one that goes
+
+So a kill at any moment leaves the place as it was, or a run that has begun.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.errors import InputError, RunExists, SweepError
+from hpcsweep.files import make_directory, mkdir, names, remove_tree, token, unwritable
+from hpcsweep.life import state, this_process
+from hpcsweep.logbook.checkpoint import beside
+from hpcsweep.logbook.parameters import write_params
+from hpcsweep.logbook.place import Folder, checked
+from hpcsweep.logbook.run import read_metadata, retire
+from hpcsweep.logbook.runfiles import FolderFiles
+from hpcsweep.logbook.values import json_document, json_value, log_line, losses
+from hpcsweep.provenance import keep, of_this_process
+
+_ASIDE = ".aside"
+# How often a run tries to take a place that others take or remove, too.
+TRIES_MAX = 100
+_MADE_BY_RUNS = frozenset({"metadata.json", "params.yaml", "params.json", "log.txt"})
+# What rename(2) says of a place that is not free; which one, the system chooses.
+_TAKEN = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR})
+
+
+def run_path(base: Path, run_id: str) -> Path:
+    """The directory of a run. *Raises* InputError for an id that is no name."""
+    checked(run_id)
+    return base / checked(f"log_{run_id}")
+
+
+def given_params(params: Mapping[str, Any] | None, lost: dict[str, str]) -> dict[str, Any] | None:
+    """The params as JSON values, before anything is made for the run; see `json_value`."""
+    if params is None:
+        return None
+    if not isinstance(params, Mapping):
+        raise InputError(
+            f"a {type(params).__name__} is no set of params",
+            where="params",
+            next_step='Give a dict of values by name: params={"omega": 1.0}.',
+        )
+    found: dict[str, Any] = json_value(params, "params", lost)
+    return found
+
+
+def make_run(
+    base: Path, run_id: str, params: Mapping[str, Any] | None, *,
+    overwrite: bool, preallocate: bool,
+) -> Path:  # fmt: skip
+    """Make the directory of a run of this process, whole; of several that try, one gets it.
+
+    *Raises* RunExists, SweepError; then the place is as it was. With `overwrite` an earlier run
+    is removed, after the new one was made. *Writes* params, metadata and the log.
+    """
+    lost: dict[str, str] = {}
+    given = given_params(params, lost)
+    path = run_path(base, run_id)
+    if not overwrite and os.path.lexists(path):
+        raise _exists(path)
+    of_this_process()  # git may take its time; what is made aside shall not be taken for left
+    make_directory(path.parent)
+    aside = base / _ASIDE
+    _clean(aside)
+    made = aside / token()
+    try:
+        _fill(base, made, run_id, given, lost)
+        for name in ("data", "plots", "artifacts") if preallocate else ():
+            make_directory(made / name)
+        _put(made, path, run_id, aside, overwrite=overwrite)
+    except BaseException:
+        with contextlib.suppress(OSError):  # it must not hide what went wrong
+            remove_tree(made)
+        raise
+    finally:
+        with contextlib.suppress(OSError):  # as long as others are at work in it
+            aside.rmdir()
+    return path
+
+
+def _fill(
+    base: Path, made: Path, run_id: str, params: Mapping[str, Any] | None, lost: dict[str, str]
+) -> None:
+    _make_aside(made)
+    place = Folder(made)
+    metadata = this_process() | {
+        "run_id": run_id, "status": "initialized", "start_time": now(), "provenance": keep(base),
+    }  # fmt: skip
+    # First, since it says whose the directory is.
+    place.write("metadata.json", json_document(metadata))
+    lines = ["Logbook initialized"]
+    if params is not None:
+        write_params(place, params, "yaml")
+        if params:
+            lines.insert(0, "Saved params (yaml) in params.yaml")
+    log = [log_line(line, "INFO") for line in lines]
+    log += [log_line(line, "WARNING") for line in losses(lost)]
+    place.append("log.txt", "".join(log).encode())
+
+
+def _make_aside(made: Path) -> None:
+    for _ in range(TRIES_MAX):
+        try:
+            mkdir(made)
+        except FileNotFoundError:  # the first one; or another, the last one, removed it just now
+            make_directory(made.parent)
+        except OSError as error:
+            raise unwritable(made, error) from error
+        else:
+            return
+    raise SweepError("is removed by others all the time", where=str(made.parent))
+
+
+def _put(made: Path, path: Path, run_id: str, aside: Path, *, overwrite: bool) -> None:
+    """Give a run its place."""
+    for _ in range(TRIES_MAX):
+        try:
+            made.rename(path)
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                raise unwritable(path, error) from error
+            if not overwrite:
+                raise _exists(path) from error
+            _remove(path, run_id, aside)
+        else:
+            return
+    raise RunExists("others make this run all the time", where=str(path))
+
+
+def _exists(path: Path) -> RunExists:
+    return RunExists(
+        "there is such a run already",
+        where=str(path),
+        next_step="Choose another run id, or overwrite=True, which removes it.",
+    )
+
+
+def _remove(path: Path, run_id: str, aside: Path) -> None:
+    # Where there is no file at all, as after a kill of an earlier version, nothing can be lost.
+    mine = path.is_dir() and (
+        _MADE_BY_RUNS.intersection(names(path)) or not FolderFiles(path).names()
+    )
+    if not mine:
+        raise SweepError(
+            "is not a run directory, so it is not overwritten",
+            where=str(path),
+            next_step="Move it away, or choose another run id.",
+        )
+    if (read_metadata(path) or {}).get("status") == "complete":
+        retire(beside(path, run_id))  # a kill may have come before its own end did
+    gone = aside / token()
+    try:
+        path.rename(gone)
+    except FileNotFoundError:  # somebody else did it
+        return
+    except OSError as error:
+        raise unwritable(path, error) from error
+    with contextlib.suppress(OSError):  # the next one does it
+        remove_tree(gone)
+
+
+def _clean(aside: Path) -> None:
+    """Remove what processes that are no more were making or removing."""
+    for name in names(aside):
+        left = aside / name
+        if state(read_metadata(left), left) != "running":
+            with contextlib.suppress(OSError):  # another removes it just now
+                remove_tree(left)
+
+
+def now() -> str:
+    """This moment, UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

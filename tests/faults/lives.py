@@ -1,0 +1,126 @@
+"""`python -m tests.faults.lives NAME BASE STEP TURN`: kills a life at its calls, each in a fork.
+
+A life is something that a program does with the library, more than once if need be. This program
+has everything loaded and is under the shim; for each call of the life it forks once for the life
+that is killed there and once for the same life again, which is not. Prints one JSON line.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import shutil
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from tests.faults.injecting import Call, Fault, calls_in
+
+
+class Life(Protocol):
+    """What is killed. Each method is called in a process of its own, with a fresh directory."""
+
+    def prepare(self, base: Path) -> None:
+        """Make what the life finds."""
+
+    def live(self, base: Path) -> None:
+        """Do it; as far as a killed one came, it is to be done again."""
+
+    def look(self, base: Path) -> None:
+        """Check what a reader sees right after the kill. *Raises* AssertionError."""
+
+    def check(self, base: Path) -> None:
+        """Check what is there after the second life. *Raises* AssertionError."""
+
+
+@dataclass(slots=True)
+class Row:
+    """What became of one life."""
+
+    name: str
+    calls: int
+    tried: int = 0
+    fired: int = 0
+    recovered: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def in_fork(at: int, function: Callable[[Path], None], base: Path, told: Path) -> int:
+    """The wait status of a fork that does something; its traceback goes to `told`."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            ctypes.CDLL(None).fault_at(at)
+            function(base)
+            code = 0
+        except BaseException:  # noqa: BLE001  # it ends here, whatever it was
+            told.write_text(traceback.format_exc())
+        finally:
+            os._exit(code)
+    return os.waitpid(pid, 0)[1]
+
+
+def recorded(life: Life, base: Path, log: Path) -> list[Call]:
+    """The calls of a life that is not killed."""
+    base.mkdir()
+    told = log.with_name("told")
+    assert in_fork(0, life.prepare, base, told) == 0, told.read_text()
+    before = len(calls_in(log))
+    assert in_fork(0, life.live, base, told) == 0, told.read_text()
+    found = calls_in(log)[before:]
+    assert in_fork(0, life.check, base, told) == 0, told.read_text()
+    # Of the life itself, which a child of its own may follow.
+    return [call for call in found if call.pid == found[0].pid]
+
+
+def killed(life: Life, room: Path, step: int, turn: int) -> Row:
+    """Kill a life at each `step`-th of its calls."""
+    name = type(life).__name__
+    calls = recorded(life, room / "whole", room / "log")
+    row = Row(name, len(calls))
+    told = room / "told"
+    for at in range(1 + turn % step, len(calls) + 1, step):
+        base = room / "base"
+        shutil.rmtree(base, ignore_errors=True)
+        base.mkdir()
+        row.tried += 1
+        assert in_fork(0, life.prepare, base, told) == 0
+        status = in_fork(at, life.live, base, told)
+        where = f"{name}, killed at {at}: {calls[at - 1].name} {calls[at - 1].path}"
+        if status != 9:  # another order of calls, or an end before
+            row.problems.append(f"{where}: not struck, status {status}")
+            continue
+        row.fired += 1
+        for step_of in (life.look, life.live, life.check):
+            if in_fork(0, step_of, base, told):
+                row.problems.append(f"{where}: {step_of.__name__}\n{told.read_text()[-1500:]}")
+                break
+        else:
+            row.recovered += 1
+    return row
+
+
+def environment(room: Path) -> dict[str, str]:
+    """What this program needs around it to kill lives in `room`."""
+    fault = Fault(roots=(room / "whole", room / "base"), role="forked")
+    found = fault.variables(room / "log")
+    del found["FAULT_MARK"]  # one kill for each fork
+    return found
+
+
+def main(name: str, room: str, step: str, turn: str) -> None:
+    """Print the row of one life."""
+    module, _, attribute = name.partition(":")
+    life: Life = getattr(importlib.import_module(module), attribute)()
+    row = killed(life, Path(room), int(step), int(turn))
+    sys.stdout.write(json.dumps(asdict(row)) + "\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

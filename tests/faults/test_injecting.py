@@ -1,0 +1,87 @@
+"""The tool that kills sees what the kernel sees, and does what it is told."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.injecting import CHANGES, Fault, calls_in, some_of
+
+PROGRAM = """
+import os, shutil, sqlite3, sys
+os.chdir(sys.argv[1])
+os.mkdir("d")
+with open("d/a", "w") as stream:
+    stream.write("x" * 100)
+    stream.flush()
+    os.fsync(stream.fileno())
+os.link("d/a", "d/b")
+os.replace("d/b", "d/c")
+os.utime("d/c")
+os.chmod("d/c", 0o600)
+shutil.copyfile("d/c", "d/e")
+connection = sqlite3.connect("d/s.sqlite3")
+connection.execute("CREATE TABLE t (x)")
+connection.close()
+os.system("echo x > d/shell")
+shutil.rmtree("d")
+"""
+# What the kernel calls them.
+SYSTEM_CALLS = {
+    "mkdir": "mkdir", "rmdir": "rmdir", "unlink": "unlink", "unlinkat": "unlink",
+    "rename": "rename", "link": "link", "linkat": "link", "chmod": "chmod", "fsync": "fsync",
+    "fdatasync": "fsync", "utimensat": "utime",
+}  # fmt: skip
+
+
+def run(place: Path, fault: Fault, log: Path, *before: str) -> int:
+    argv = [*before, sys.executable, "-c", PROGRAM, str(place)]
+    env = os.environ | fault.variables(log)
+    return subprocess.run(argv, env=env, capture_output=True, check=False).returncode
+
+
+def test_it_sees_what_strace_sees(tmp_path: Path) -> None:
+    place, log, trace = tmp_path / "place", tmp_path / "log", tmp_path / "trace"
+    place.mkdir()
+    names = ",".join(SYSTEM_CALLS)
+    strace = ["strace", "-f", "-y", "-qq", "-e", f"trace={names}", "-o", str(trace)]
+    assert run(place, Fault(roots=(place,)), log, *strace) == 0
+    found = sorted(call.name for call in calls_in(log) if call.name in SYSTEM_CALLS.values())
+    lines = [line.split(maxsplit=1)[1] for line in trace.read_text().splitlines()]
+    # Its own log lies elsewhere; what is relative is so to the place.
+    seen = sorted(
+        SYSTEM_CALLS[line.partition("(")[0]] for line in lines
+        if line.partition("(")[0] in SYSTEM_CALLS and "/tmp/shim" not in line
+    )  # fmt: skip
+    assert found == seen
+    assert {"create", "write"} <= {call.name for call in calls_in(log)} <= set(CHANGES)
+
+
+def test_a_kill_is_before_the_call_and_one_of_one_process(tmp_path: Path) -> None:
+    place, log = tmp_path / "place", tmp_path / "log"
+    place.mkdir()
+    assert run(place, Fault(roots=(place,), at=2), log) == -9
+    assert [(call.number, call.name) for call in calls_in(log)] == [(2, "create")]
+    assert list((place / "d").iterdir()) == []
+    (place / "d").rmdir()
+    assert run(place, Fault(roots=(place,), at=2), log) == 0  # once and for all
+
+
+def test_an_error_is_the_call_s_own(tmp_path: Path) -> None:
+    place, log = tmp_path / "place", tmp_path / "log"
+    place.mkdir()
+    fault = Fault(roots=(place,), calls=["write"], at=1, on=True, error="ENOSPC")
+    assert run(place, fault, log) == 1
+    assert (place / "d" / "a").read_bytes() == b""
+    assert {call.name for call in calls_in(log)} == {"write"}
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(1, 5), (7, 3), (100, 10), (10, 10)])
+def test_some_are_spread_and_turn(count: int, wanted: int) -> None:
+    tried = [some_of(count, wanted, turn) for turn in range(count)]
+    assert {one for some in tried for one in some} == set(range(1, count + 1))
+    assert all(1 <= len(some) <= wanted for some in tried)
