@@ -12,7 +12,7 @@ from hpcsweep.cluster.bysubmitit import BySubmitit, SlurmBySubmitit
 from hpcsweep.cluster.seam import Cluster
 from hpcsweep.cluster.slurm import Slurm
 from hpcsweep.directory import SweepDirectory
-from hpcsweep.errors import ClusterError
+from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.settings import SUBMITIT, Settings, check_cluster
 
 SLURM_BY_SUBMITIT = f"{SUBMITIT}slurm"
@@ -77,8 +77,20 @@ def describe(cluster: Cluster, name: str) -> dict[str, str]:
 
 
 def is_same(cluster: Cluster, recorded: Mapping[str, str]) -> bool:
-    """Whether this is the cluster that a submission recorded. *Raises* ClusterUnavailable."""
-    return describe(cluster, cluster.limits().cluster_name) == recorded
+    """Whether this is the cluster that a submission recorded. *Raises* ClusterUnavailable.
+
+    One that did not tell its name then is any of its kind.
+    """
+    limits = cluster.limits()
+    if not recorded["name"]:
+        return describe(cluster, "") == recorded
+    if not limits.cluster_name:
+        raise ClusterUnavailable(
+            f"it is not known whether this is the cluster {recorded['name']}",
+            where=" ".join(limits.notes),
+            next_step="Try again where scontrol shows its configuration.",
+        )
+    return describe(cluster, limits.cluster_name) == recorded
 
 
 def _open(kind: str, state_dir: str, settings: Settings, sweep: Path) -> Cluster:

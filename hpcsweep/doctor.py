@@ -68,13 +68,17 @@ def cluster(kind: str, settings: Settings, outputs: Path) -> Iterator[Finding]:
     except HpcsweepError as error:
         yield _found("cluster", "problem", str(error))
         return
+    arrays = f"array task ids up to {limits.max_array_size - 1}"
+    if limits.max_array_size == 0:
+        arrays = "no job arrays"
     text = (
-        f"{opened.kind} {limits.cluster_name}, array task ids up to {limits.max_array_size - 1}, "
-        f"{limits.kill_wait_s:g} s from TERM to KILL"
+        f"{opened.kind} {limits.cluster_name}, {arrays}, {limits.kill_wait_s:g} s from TERM to KILL"
     )
     if limits.max_tasks is not None:
         text = f"{opened.kind} {limits.cluster_name}, {limits.max_tasks} array tasks at most"
     yield _found("cluster", "ok", text)
+    for note in limits.notes:
+        yield _found("cluster", "warning", note)
 
 
 def on_node(opened: Cluster, arguments: list[str], outputs: Path) -> list[Finding]:

@@ -16,8 +16,10 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Part
 
 FORMAT = 1
-# `chunk: auto` makes at most this many tasks: Slurm's default MaxArraySize is 1001.
+# `chunk: auto` makes at most this many tasks: Slurm's default MaxArraySize is 1001. Where that is
+# smaller, it makes no more than fit into one array, but for tiny ones: then up to FEW_TASKS.
 AUTO_TASKS = 1000
+FEW_TASKS = 100
 # Slurm's own default, used until the cluster's limit is read.
 MAX_ARRAY_SIZE = 1001
 # Each part is an sbatch of its own, with files of its own: more than this is a chunk too small.
@@ -136,6 +138,7 @@ class Plan:
                     "chunks": part.chunks,
                     "throttle": part.throttle,
                 }
+                | ({} if part.is_array else {"is_array": False})
                 for part in self.parts
             ],
             "layout": {"runs": self.layout.runs, "shard_digits": self.layout.shard_digits},
@@ -178,12 +181,15 @@ def read_plan(path: Path) -> tuple[Plan, dict[str, Any]]:
     return plan, document
 
 
-def chunk_size_for(count: int, chunk: int | None, max_tasks: int | None = None) -> int:
-    """Cases per chunk: as given, or enough for at most `AUTO_TASKS` tasks.
+def chunk_size_for(
+    count: int, chunk: int | None, max_tasks: int | None = None,
+    max_array_size: int = MAX_ARRAY_SIZE,
+) -> int:  # fmt: skip
+    """Cases per chunk: as given, or enough for at most `AUTO_TASKS` tasks, of one array if it can.
 
     *Raises* InputError for a given size that makes more tasks than the cluster takes.
     """
-    most = min(AUTO_TASKS, max_tasks or AUTO_TASKS)
+    most = min(AUTO_TASKS, max_tasks or AUTO_TASKS, max(FEW_TASKS, _largest(max_array_size)))
     enough = max(1, -(-count // most))
     if chunk and max_tasks and -(-count // chunk) > max_tasks:
         raise InputError(
@@ -198,20 +204,28 @@ def chunk_size_for(count: int, chunk: int | None, max_tasks: int | None = None) 
 def make_parts(chunks: int, *, max_array_size: int, throttle: int) -> tuple[Part, ...]:
     """The arrays for `chunks` tasks, each below the cluster's limit on the array *index*.
 
-    A throttle is divided over the parts; the first ones get what does not divide. *Raises*
-    InputError for a throttle below their count, or more than `PARTS_MAX` of them.
+    Without arrays (MaxArraySize 0) each task is a job of its own. A throttle is divided over the
+    parts; the first ones get what does not divide. *Raises* InputError for a throttle below their
+    count, or more than `PARTS_MAX` of them.
     """
-    # MaxArraySize caps the index: 1001 allows 0-1000, one more than anyone needs here.
-    largest = max(1, max_array_size - 1)
+    largest = _largest(max_array_size)
+    has_arrays = max_array_size > 0
     count = -(-chunks // largest)
     if count > PARTS_MAX:
         raise InputError(
-            f"{chunks} array tasks would need {count} arrays of at most {largest}; a submission "
-            f"can have {PARTS_MAX}",
+            f"{chunks} array tasks would need {count} arrays of at most {largest} (MaxArraySize "
+            f"{max_array_size}); a submission can have {PARTS_MAX}",
             where="chunk",
             next_step=f"Make `chunk:` at least {-(-count // PARTS_MAX)} times as large, or auto.",
         )
     if 0 < throttle < count:
+        if not has_arrays:
+            raise InputError(
+                "job arrays are switched off on this cluster (MaxArraySize 0), and single jobs "
+                "have no throttle",
+                where="--throttle",
+                next_step=f"Leave it out, or make `chunk:` larger: {chunks} jobs would be sent.",
+            )
         raise InputError(
             f"a throttle of {throttle} cannot be divided over {count} arrays",
             next_step=f"Give --throttle {count} or more, or a larger `chunk:`.",
@@ -226,6 +240,12 @@ def make_parts(chunks: int, *, max_array_size: int, throttle: int) -> tuple[Part
                 first_chunk=first,
                 chunks=min(largest, chunks - first),
                 throttle=share,
+                is_array=has_arrays,
             )
         )
     return tuple(parts)
+
+
+def _largest(max_array_size: int) -> int:
+    """Tasks of one array. MaxArraySize caps the index: 1001 allows 0-1000, one task more."""
+    return max(1, max_array_size - 1, min(max_array_size, 2))

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
+# The argument of a worker whose part is no array: it runs the part's one chunk.
+ALONE = "--alone"
 # The environment variable that whatever runs in an array task has.
 IN_TASK = "HPCSWEEP_IN_TASK"
 
@@ -153,6 +155,8 @@ class Part:
     chunks: int
     # Highest number of elements that run at once; 0 means no throttle.
     throttle: int = 0
+    # Whether it is an array; one of a single chunk is a plain job where a cluster has no arrays.
+    is_array: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

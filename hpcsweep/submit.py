@@ -112,6 +112,8 @@ def submit(
     for note in cluster.ready(wish.manifest.resources.options, wish.throttle):
         say(note)
     limits = cluster.limits()
+    for note in limits.notes:
+        say(note)
     doubt = _Doubt()
     manifest, source = wish.manifest, wish.source
     mine = changing(wish.path, manifest.name, manifest.share, doubt, say)
@@ -169,7 +171,7 @@ def make_plan(
     numbers = sweep.submissions() if sweep else []
     previous = sweep.plan(numbers[-1])[0].layout if sweep and numbers else None
     count = missing.indices.count
-    chunk_size = chunk_size_for(count, wish.manifest.chunk, max_tasks)
+    chunk_size = chunk_size_for(count, wish.manifest.chunk, max_tasks, max_array_size)
     chunks = -(-count // chunk_size)
     number = (numbers[-1] if numbers else 0) + 1
     if max(number, missing.generation) > RANKED_MAX:

@@ -150,23 +150,29 @@ def _those_on(
 ) -> list[SentPart]:
     """The parts that were handed to this cluster: of others the ids mean nothing here.
 
-    Each host asks for the cluster's name once; it is kept with what else was heard.
+    Each host asks for the cluster's name once; it is kept with what else was heard. Where the
+    submission did not learn the name, its kind must do.
     """
     place = cluster.kind, cluster.state_dir
     sent_off = [sent for sent in parts if sent.job_id]
     mine = [s for s in sent_off if (s.cluster["kind"], s.cluster["state_dir"]) == place]
     names = memory.setdefault("names", {})
     here = f"{os.uname().nodename} {cluster.address}"
-    if mine and due and here not in names:
+    recorded = {sent.cluster["name"] for sent in mine} - {""}
+    if recorded and due and here not in names:
         try:
-            names[here] = cluster.limits().cluster_name
+            limits = cluster.limits()
+            if limits.cluster_name:
+                names[here] = limits.cluster_name
+            else:
+                memory["tried"], memory["problem"] = now, " ".join(limits.notes)
         except ClusterError as error:
             memory["tried"], memory["problem"] = now, error.what
     name = names.get(here)
-    others = sorted({sent.cluster["name"] for sent in mine} - {name})
+    others = sorted(recorded - {name})
     if name and others:
         memory["problem"] = f"this is the cluster {name}, the tasks are on {', '.join(others)}"
-    return [sent for sent in mine if sent.cluster["name"] == name]
+    return [sent for sent in mine if sent.cluster["name"] in (name, "")]
 
 
 # --- memory between calls -----------------------------------------------------------------------

@@ -139,7 +139,6 @@ def plan(
     count = found.indices.count
     known = f" ({complete} complete)" if complete else ""
     auto = " (chunk: auto, at most 1,000 tasks)" if manifest.chunk is None else ""
-    arrays = (f"0-{p.chunks - 1}" + (f"%{p.throttle}" if p.throttle else "") for p in found.parts)
     files, inodes = _files(found)
     rows = [
         ("cases", f"{count} of {source.n_cases}{known}"),
@@ -147,12 +146,19 @@ def plan(
         ("first", _case(source[found.indices.select(0)])),
         ("last", _case(source[found.indices.select(count - 1)])),
         ("chunks", f"{found.chunks} array tasks{_each(found)}{auto}"),
-        ("arrays", f"{len(found.parts)}: {', '.join(islice(arrays, 5))}"),
+        ("arrays", _arrays(found)),
         ("core-hours", _core_hours(found, manifest)),
         ("files", f"about {files}, {inodes} inodes with directories"),
         ("runs", found.layout.runs),
     ]
     facts([row for row in rows if row[1]])
+
+
+def _arrays(found: Plan) -> str:
+    if not all(part.is_array for part in found.parts):
+        return f"none: {len(found.parts)} single jobs"
+    arrays = (f"0-{p.chunks - 1}" + (f"%{p.throttle}" if p.throttle else "") for p in found.parts)
+    return f"{len(found.parts)}: {', '.join(islice(arrays, 5))}"
 
 
 def _each(found: Plan) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from hpcsweep import errors
 from hpcsweep.cluster import localjobs, process
 from hpcsweep.cluster.seam import Array, Limits
-from hpcsweep.cluster.slurm import Slurm, is_unreachable, waits
+from hpcsweep.cluster.slurm import KILL_WAIT_S, Slurm, is_unreachable, waits
 from hpcsweep.cluster.text import Element, Row
 from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.files import names, read_json
@@ -30,8 +30,6 @@ IDS = "jobs.json"
 SUFFIX = ".submitit"
 # submitit waits between two jobs that it hands in one by one, seconds.
 PAUSE_S = 0.2
-# What a scheduler of a plugin's leaves between TERM and KILL is not known; Slurm's default.
-KILL_WAIT_S = 30.0
 # Folders named in one question, which is one argument: 128 kB at most (Linux).
 FOLDERS_AT_ONCE = 25
 
@@ -39,10 +37,6 @@ FOLDERS_AT_ONCE = 25
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlurmBySubmitit(Slurm):
     """A Slurm whose arrays submitit hands in."""
-
-    @property
-    def _alone(self) -> bool:
-        return True
 
     def ready(self, options: Mapping[str, str], throttle: int) -> list[str]:
         """Refuse what would mean something else to submitit. *Raises* InputError."""

@@ -17,13 +17,16 @@ OWN = ("emulated", "submitit:local")
 class Limits:
     """What a cluster says of itself."""
 
+    # Empty where it does not tell.
     cluster_name: str
-    # One more than the largest array task id.
+    # One more than the largest array task id; 0 where it has no arrays.
     max_array_size: int
     # Seconds between TERM and KILL.
     kill_wait_s: float
     # Array tasks that a submission may have; None where the cluster queues any number.
     max_tasks: int | None = None
+    # What is assumed because it does not tell, for people.
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,6 +14,7 @@ from hpcsweep.cluster.process import Answer
 from hpcsweep.cluster.refusals import Verdict
 from hpcsweep.cluster.seam import Array, Limits
 from hpcsweep.errors import ClusterError, ClusterUnavailable
+from hpcsweep.plan import MAX_ARRAY_SIZE
 
 # Said by every program when the controller or the accounting cannot be reached.
 _UNREACHABLE = (
@@ -27,6 +28,8 @@ _UNREACHABLE = (
     "Problem talking to the database",
     "Unable to contact slurm database",
 )
+# Slurm's default seconds between TERM and KILL.
+KILL_WAIT_S = 30.0
 # Arrays named in one query; 16 digits each stay far below the kernel's limit on an argument.
 IDS_AT_ONCE = 1000
 
@@ -47,11 +50,6 @@ class Slurm:
     state_dir: str = ""
 
     @property
-    def _alone(self) -> bool:
-        """Whether a single chunk is handed in as a job that is no array."""
-        return False
-
-    @property
     def address(self) -> str:
         """What leads to it from here, without asking: by another one it may be another cluster."""
         environment = process.clean_environment(self.environment, frozenset())
@@ -59,16 +57,37 @@ class Slurm:
         return f"{self.kind} {program} {process.pointed_at(environment)}"
 
     def limits(self) -> Limits:
-        """Name and limits of the cluster."""
-        values = text.config_values(self._query(text.show_config()).stdout)
-        name = values.get("ClusterName")
-        if not name:
-            raise ClusterUnavailable("scontrol show config names no cluster")
+        """Name and limits of the cluster; Slurm's defaults where scontrol is not for users."""
+        values, why = self._configuration()
+        size, kill_wait_s = values.get("MaxArraySize", ""), text.seconds(values.get("KillWait", ""))
+        notes = []
+        if "ClusterName" not in values or not size.isdecimal():
+            notes.append(
+                f"The cluster does not tell its limits ({why or 'scontrol names none'}): assumed "
+                f"are Slurm's defaults, MaxArraySize {MAX_ARRAY_SIZE}, KillWait {KILL_WAIT_S:g} s."
+            )
+        elif int(size) == 0:
+            notes.append("The cluster has no job arrays (MaxArraySize 0): each task is a job.")
         return Limits(
-            cluster_name=name,
-            max_array_size=int(values.get("MaxArraySize") or 1001),
-            kill_wait_s=text.seconds(values.get("KillWait", "")) or 30.0,
+            cluster_name=values.get("ClusterName", ""),
+            max_array_size=int(size) if size.isdecimal() else MAX_ARRAY_SIZE,
+            kill_wait_s=KILL_WAIT_S if kill_wait_s is None else kill_wait_s,
+            notes=tuple(notes),
         )
+
+    def _configuration(self) -> tuple[dict[str, str], str]:
+        """What scontrol shows, and why it shows nothing. *Raises* ClusterUnavailable."""
+        try:
+            answer = self._ask(text.show_config(), self.timeout_s)
+        except ClusterUnavailable:
+            raise
+        except ClusterError as error:  # there is none here, or not for us
+            return {}, error.what
+        if answer.returncode == 0:
+            return text.config_values(answer.stdout), ""
+        if answer.returncode < 0 or is_unreachable(answer.stderr):
+            raise ClusterUnavailable(f"scontrol: {answer.said}", next_step="Try again later.")
+        return {}, f"scontrol: {answer.said}"
 
     def ready(self, options: Mapping[str, str], throttle: int) -> list[str]:  # noqa: ARG002
         """Nothing to say: sbatch itself knows best what it takes."""
@@ -123,7 +142,7 @@ class Slurm:
             # One unknown id is an error to squeue, several are none at all.
             if answer.returncode != 0 and text.FORGOTTEN not in answer.stderr:
                 raise ClusterUnavailable(f"squeue: {answer.said}")
-            found |= text.elements(answer.stdout, alone=self._alone)
+            found |= text.elements(answer.stdout)
         return found
 
     def accounting(self, job_ids: Sequence[str]) -> list[text.Row] | None:
@@ -133,8 +152,7 @@ class Slurm:
             answer = self._ask(text.sacct(some), self.timeout_s)
             if text.NO_ACCOUNTING in answer.stderr:
                 return None
-            stdout = self._good(answer, "sacct").stdout
-            rows.extend(text.accounting(stdout, alone=self._alone))
+            rows.extend(text.accounting(self._good(answer, "sacct").stdout))
         return rows
 
     def find(self, name: str, since: str) -> str | None:

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hpcsweep.errors import ClusterUnavailable
-from hpcsweep.records import Part
+from hpcsweep.records import ALONE, Part
 
 # One array task of a job: (array job id, array task id).
 Element = tuple[str, int]
 
 # What squeue and scontrol say of an id that the controller has forgotten (after MinJobAge).
 FORGOTTEN = "Invalid job id specified"
-# squeue's task id of a job that is no array: submitit hands a single chunk in as such.
+# squeue's task id of a job that is no array. It is element 0 to us: of our own job ids only a
+# single chunk is handed in as such, by submitit or where a cluster has no arrays.
 NO_ARRAY = "N/A"
 # sacct, where a site keeps no accounting.
 NO_ACCOUNTING = "accounting storage is disabled"
@@ -34,11 +35,12 @@ def sbatch(script: str, part: Part, *, job_name: str, output: str, directory: st
         "sbatch",
         "--parsable",
         f"--job-name={job_name}",
-        f"--array=0-{part.chunks - 1}{throttle}",
+        *([f"--array=0-{part.chunks - 1}{throttle}"] if part.is_array else ()),
         f"--output={output}",
         f"--chdir={directory}",
         script,
         str(part.number),
+        *(() if part.is_array else [ALONE]),
     ]
 
 
@@ -46,9 +48,11 @@ def output_pattern(log_dir: str, part: Part) -> str:
     """Where Slurm writes the output of an array task: `<array job id>_<array task id>.log`.
 
     `%j` would be the element's own id, which for one element of each array equals `%A` and so is
-    no name to rely on. A percent sign in a path is doubled.
+    no name to rely on. A percent sign in a path is doubled. Of a job that is no array `%a` is
+    4294967294 (22.05), and it is element 0 to us.
     """
-    return f"{log_dir.replace('%', '%%')}/{part.number}.%A_%a.log"
+    task = "%a" if part.is_array else "0"
+    return f"{log_dir.replace('%', '%%')}/{part.number}.%A_{task}.log"
 
 
 # Colours and titles that a site's wrapper may print around its lines.
@@ -81,12 +85,12 @@ def squeue_by_name(names: Iterable[str]) -> list[str]:
     return ["squeue", "-h", "-t", "all", "-o", "%F|%j", "--name", ",".join(names)]
 
 
-def elements(stdout: str, *, alone: bool = False) -> dict[Element, str]:
-    """The state of each element from `squeue`; with `alone`, a job that is no array is one."""
+def elements(stdout: str) -> dict[Element, str]:
+    """The state of each element from `squeue`."""
     found = {}
     for line in stdout.splitlines():
         base, task, state = (*line.split("|"), "", "")[:3]
-        if alone and task == NO_ARRAY:
+        if task == NO_ARRAY:
             task = "0"
         if base.isdigit() and task.isdigit():
             found[base, int(task)] = state
@@ -130,8 +134,8 @@ class Row:
     is_final: bool
 
 
-def accounting(stdout: str, *, alone: bool = False) -> list[Row]:
-    """The rows about array elements from `sacct`; with `alone`, a job that is no array is one.
+def accounting(stdout: str) -> list[Row]:
+    """The rows about array elements from `sacct`, and about jobs that are no array.
 
     A row called `allocation` is a phantom of the first seconds, whatever its state says. A row
     whose End is Unknown is not over, even where its state is: it is being replayed after the
@@ -141,8 +145,8 @@ def accounting(stdout: str, *, alone: bool = False) -> list[Row]:
     for line in stdout.splitlines():
         # A job's name may hold `|`: the state and the end are the last two fields.
         fields = line.split("|")
-        base, _, tasks = fields[0].partition("_")
-        if alone and fields[0] == base:
+        base, array, tasks = fields[0].partition("_")
+        if not array:
             tasks = "0"
         if len(fields) < 4 or not base.isdigit() or not tasks:
             continue

@@ -1,6 +1,7 @@
 """`python -m hpcsweep.worker SWEEP SUBMISSION PART`: what a script of an array runs.
 
-With `--start JSON`, the fields of a `Start`, it was started by submitit, not as Slurm's array task.
+With `--start JSON`, the fields of a `Start`, it was started by submitit, not as Slurm's array task;
+with `--alone` it is a job that is no array.
 With `--setup-failed WHERE EXIT_CODE` it only records that a setup line failed.
 """
 
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import HpcsweepError
-from hpcsweep.records import IN_TASK
+from hpcsweep.records import ALONE, IN_TASK
 from hpcsweep.worker.task import Start, Task
 
 
@@ -21,6 +22,9 @@ def main(arguments: list[str]) -> int:
     if rest[:1] == ["--start"]:
         start = Start(**json.loads(rest[1]))
         del rest[:2]
+    elif rest[:1] == [ALONE]:
+        start = Start.from_environment(os.environ, alone=True)
+        del rest[0]
     else:
         start = Start.from_environment(os.environ)
     os.environ[IN_TASK] = "1"

@@ -64,10 +64,11 @@ class Start:
     node: str
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Start:
-        """*Raises* SweepError outside an array task."""
+    def from_environment(cls, environment: Mapping[str, str], *, alone: bool = False) -> Start:
+        """Of an array task, or with `alone` of a plain job. *Raises* SweepError outside of one."""
+        job_id = environment.get("SLURM_JOB_ID", "")
         try:
-            array_task_id = int(environment["SLURM_ARRAY_TASK_ID"])
+            array_task_id = 0 if alone else int(environment["SLURM_ARRAY_TASK_ID"])
         except (KeyError, ValueError) as error:
             raise SweepError(
                 "SLURM_ARRAY_TASK_ID is not set",
@@ -84,8 +85,8 @@ class Start:
         return cls(
             array_task_id=array_task_id,
             restart=restart,
-            array_job_id=environment.get("SLURM_ARRAY_JOB_ID", ""),
-            job_id=environment.get("SLURM_JOB_ID", ""),
+            array_job_id=job_id if alone else environment.get("SLURM_ARRAY_JOB_ID", ""),
+            job_id=job_id,
             cluster=environment.get("SLURM_CLUSTER_NAME", ""),
             node=environment.get("SLURMD_NODENAME") or os.uname().nodename,
         )

@@ -41,9 +41,12 @@ def test_every_wanted_index_is_in_one_task(
     for number, part in enumerate(plan.parts):
         assert part.number == number
         argv = text.sbatch("s", part, job_name="n", output="o", directory="d")
-        (array,) = [one.removeprefix("--array=") for one in argv if one.startswith("--array=")]
-        elements = list(text.expand(f"[{array}]"))
-        assert max(elements) < max(limit, 2)
+        arrays = [one.removeprefix("--array=") for one in argv if one.startswith("--array=")]
+        elements = [int(one) for array in arrays for one in text.expand(f"[{array}]")]
+        if limit == 0:
+            assert (elements, argv[-1], part.chunks) == ([], "--alone", 1)
+            elements = [0]
+        assert max(elements) < max(limit, 1)
         for element in elements:
             planned += plan.chunk(part.first_chunk + element)
     assert planned == list(indices)  # each once, and in the order of ranks
@@ -56,7 +59,7 @@ def test_no_more_run_at_once_than_the_throttle_says(
     try:
         plan = make(indices, chunk, limit, throttle)
     except InputError:
-        assert 0 < throttle < len(make(indices, chunk, limit, 0).parts)
+        assert limit == 0 or 0 < throttle < len(make(indices, chunk, limit, 0).parts)
         return
     shares = [part.throttle for part in plan.parts]
     assert sum(shares) == throttle

@@ -241,6 +241,8 @@ class PrivateSlurm:
         _write(self.directory / "munge.key", secrets.token_bytes(128))
         text = slurm_conf(self.directory, self.options, self._ports)
         (self.directory / "slurm.conf").write_text(text)
+        if self.options.job_submit:
+            (self.directory / "job_submit.lua").write_text(self.options.job_submit)
         text = slurmdbd_conf(self.directory, self._ports)
         _write(self.directory / "slurmdbd.conf", text.encode())
 

@@ -34,6 +34,8 @@ class SlurmOptions:
     nodes: int = 4
     cpus: int = 4
     memory_mb: int = 4000
+    # The text of a job_submit.lua: what the site says to each job, and whether it takes it.
+    job_submit: str = ""
     # Further lines of slurm.conf; of a key that is given twice the later value counts.
     extra: tuple[str, ...] = ()
 
@@ -95,6 +97,7 @@ def slurm_conf(directory: Path, options: SlurmOptions, ports: Ports) -> str:
         f"SlurmdTimeout={options.slurmd_timeout}",
         "JobAcctGatherType=jobacct_gather/linux",
         *_accounting_lines(directory, options, ports),
+        *(["JobSubmitPlugins=lua"] if options.job_submit else []),
         *options.extra,
         f"NodeName={nodes} {address} CPUs={options.cpus} RealMemory={options.memory_mb}",
         f"PartitionName=main Nodes={nodes} Default=YES MaxTime=INFINITE State=UP",

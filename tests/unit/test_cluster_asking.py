@@ -79,8 +79,60 @@ def test_a_queue_that_cannot_be_asked_is_no_answer(
         SLURM.accounting(["5"])
     with pytest.raises(ClusterUnavailable):
         SLURM.find("name", "now")
+
+
+@pytest.mark.parametrize(
+    ("rc", "stderr"),
+    [
+        (1, "slurm_load_ctl_conf error: Unable to contact slurm controller (connect failure)"),
+        (1, "slurm_load_ctl_conf error: Socket timed out on send/recv operation"),
+        (-9, ""),
+    ],
+)
+def test_limits_that_cannot_be_asked_now_are_not_assumed(
+    monkeypatch: pytest.MonkeyPatch, rc: int, stderr: str
+) -> None:
+    monkeypatch.setattr(process, "ask", lambda *_: process.Answer(rc, "", stderr))
     with pytest.raises(ClusterUnavailable):
         SLURM.limits()
+
+
+@pytest.mark.parametrize(
+    ("rc", "stdout", "stderr"),
+    [
+        (1, "", "scontrol: error: Access/permission denied"),
+        (1, "scontrol is for administrators", ""),
+        (126, "", "bash: /usr/bin/scontrol: Permission denied"),
+        (0, "", ""),
+        (0, "MaxArraySize = many\nKillWait = long\n", ""),
+    ],
+)
+def test_a_cluster_that_does_not_tell_gets_slurms_defaults_with_a_note(
+    monkeypatch: pytest.MonkeyPatch, rc: int, stdout: str, stderr: str
+) -> None:
+    monkeypatch.setattr(process, "ask", lambda *_: process.Answer(rc, stdout, stderr))
+    found = SLURM.limits()
+    assert (found.cluster_name, found.max_array_size, found.kill_wait_s) == ("", 1001, 30.0)
+    (note,) = found.notes
+    assert "MaxArraySize 1001" in note
+    assert stderr.rpartition(": ")[2] in note
+
+
+def test_a_cluster_without_scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (note,) = SLURM.limits().notes
+    assert "there is no scontrol on PATH" in note
+
+
+@pytest.mark.parametrize(("value", "size", "notes"), [("0", 0, 1), ("1", 1, 0), ("2", 2, 0)])
+def test_arrays_that_are_off_or_tiny(
+    monkeypatch: pytest.MonkeyPatch, value: str, size: int, notes: int
+) -> None:
+    stdout = f"ClusterName = c\nMaxArraySize            = {value}\nKillWait = 0 sec\n"
+    monkeypatch.setattr(process, "ask", lambda *_: process.Answer(0, stdout, ""))
+    found = SLURM.limits()
+    assert (found.cluster_name, found.max_array_size, found.kill_wait_s) == ("c", size, 0.0)
+    assert len(found.notes) == notes
 
 
 def test_a_forgotten_job_has_no_elements(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,7 +124,6 @@ def test_a_collapsed_array_gives_no_element(number: int) -> None:
         "",
         "|||",
         "2417",
-        "2417|N/A|RUNNING",
         "CLUSTER: test",
         "             JOBID PARTITION",
         "slurm_load_jobs error: Invalid job id specified",
@@ -157,7 +156,7 @@ def test_rows_of_an_array() -> None:
     # Those that were cancelled while they waited keep one row for ever.
     assert {key[1] for key in by_task if key[0] == "2424"} == {0, 1, 3, 4}
     assert by_task["2424", 3].state == "CANCELLED by 0"
-    assert "2415" not in {row.job_id for row in rows}, "no array element"
+    assert {row.tasks for row in rows if row.job_id == "2415"} == {(0,)}, "no array: element 0"
 
 
 def test_a_bracketed_row_with_its_throttle() -> None:
@@ -218,7 +217,7 @@ def test_a_requeued_element_keeps_its_word() -> None:
 def test_a_job_name_with_a_line_break_spoofs_nothing() -> None:
     block = one("02-env", r"^sacct -X -P -o jobid,jobname,state")
     assert "x=1 JobState=FAKE" in block.text
-    assert text.accounting(block.text) == []
+    assert {row.tasks for row in text.accounting(block.text)} <= {(0,)}
     (row,) = text.accounting("2333|nl\nx=1 JobState=FAKE|COMPLETED|e\n7_0|n|FAILED|e\n")
     assert row == Row("7", (0,), "FAILED", True)
 
@@ -230,8 +229,8 @@ def test_a_job_name_may_hold_the_separator() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["", "|||", "7_1|n|FAILED", "2395_3.batch|batch|FAILED|e", "2395|n|FAILED|e", "x_1|n|FAILED|e",
-     "JobID|JobName|State|End", "_1|n|FAILED|e"],
+    ["", "|||", "7_1|n|FAILED", "2395_3.batch|batch|FAILED|e", "2395.batch|batch|FAILED|e",
+     "x_1|n|FAILED|e",     "JobID|JobName|State|End", "_1|n|FAILED|e"],
 )  # fmt: skip
 def test_rows_about_no_element(line: str) -> None:
     assert [row for row in text.accounting(line) if row.tasks] == []

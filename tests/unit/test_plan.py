@@ -52,7 +52,8 @@ def make_plan(indices: IndexSet, chunk_size: int, max_array_size: int = 1001) ->
         (1000, 1001, [1000]),
         (1001, 1001, [1000, 1]),
         (2500, 1001, [1000, 1000, 500]),
-        (5, 2, [1, 1, 1, 1, 1]),
+        (5, 3, [2, 2, 1]),
+        (5, 2, [2, 2, 1]),
         (5, 1, [1, 1, 1, 1, 1]),
         (3, 100_001, [3]),
     ],
@@ -61,7 +62,29 @@ def test_no_element_is_above_the_clusters_limit(chunks: int, limit: int, sizes: 
     """MaxArraySize caps the index of an element, so it is one more than the largest."""
     parts = make_parts(chunks, max_array_size=limit, throttle=0)
     assert [part.chunks for part in parts] == sizes
-    assert all(part.chunks - 1 < max(limit, 2) for part in parts)
+    assert all(part.chunks - 1 < limit and part.is_array for part in parts)
+
+
+def test_without_arrays_each_task_is_a_job() -> None:
+    parts = make_parts(3, max_array_size=0, throttle=0)
+    assert [(part.first_chunk, part.chunks, part.is_array) for part in parts] == [
+        (0, 1, False), (1, 1, False), (2, 1, False),
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="switched off"):
+        make_parts(3, max_array_size=0, throttle=2)
+    plan = make_plan(IndexSet.all(3), 1, max_array_size=0)
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json())), "x") == plan
+    # What an older program reads is written as ever.
+    assert "is_array" not in json.dumps(make_plan(IndexSet.all(3), 1).to_json())
+
+
+@pytest.mark.parametrize(
+    ("limit", "tasks"),
+    [(0, 100), (1, 100), (2, 100), (101, 100), (301, 300), (1001, 1000), (100_001, 1000)],
+)
+def test_chunk_auto_fits_into_one_array_unless_that_is_tiny(limit: int, tasks: int) -> None:
+    size = chunk_size_for(100_000, None, max_array_size=limit)
+    assert -(-100_000 // size) <= tasks < -(-100_000 // (size - 1))
 
 
 @pytest.mark.parametrize(
