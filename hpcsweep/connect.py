@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,7 +51,8 @@ def recorded(sweep: SweepDirectory, settings: Settings) -> Cluster | None:
     where: dict[str, Any] = document["cluster"]
     if where["kind"] in ("slurm", SLURM_BY_SUBMITIT) and shutil.which("squeue") is None:
         return None
-    if where["kind"] == "emulated" and not Path(where["state_dir"]).is_dir():
+    # Another user's emulated cluster, or one that is gone.
+    if where["kind"] == "emulated" and not os.access(where["state_dir"], os.W_OK):
         return None
     return _open(where["kind"], where["state_dir"], settings, sweep.path)
 

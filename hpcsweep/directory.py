@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,11 @@ class SweepDirectory:
     def manifest_dir(self, fingerprint: str) -> Path:
         """Where one version of the frozen manifest lies."""
         return self.path / "manifests" / fingerprint
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether this user may write here: not on a read-only mount, or in another's sweep."""
+        return os.access(self.path, os.W_OK)
 
     @property
     def journal_root(self) -> Path:

@@ -22,6 +22,8 @@ def fill_table(sweep: SweepDirectory) -> str:
     cache = manifest.cache
     if cache is None or cache.result_cls is None or cache.db_url is None:
         return ""
+    if not sweep.is_writable:  # a reader of the sweep; its owner's next command does it
+        return ""
     if not names(Path(manifest.root) / cache.results_dir / NEW):
         return ""
     argv = [sys.executable, "-P", "-m", "hpcsweep.cache.fill", str(sweep.path.resolve())]

@@ -10,6 +10,7 @@ import contextlib
 import json
 import shutil
 import signal
+import sqlite3
 import sys
 import tempfile
 from collections import defaultdict
@@ -307,9 +308,14 @@ def fresh_store(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[Swe
 
     On a file system that is not surely local nobody writes the shared file: a private copy is
     brought up to date, takes the file's place by a rename, and is the one that is read
-    (DESIGN invariant 23). *Raises* StoreError, JournalError.
+    (DESIGN invariant 23). Where this user may not write at all, that copy is for this command
+    alone. *Raises* StoreError, JournalError.
     """
     shared = sweep.path / STORE_NAME
+    if not sweep.is_writable:
+        with _own_store(sweep, shared) as store:
+            yield store
+        return
     location = _location(sweep)
     if location != shared or is_local(sweep.path):
         store = SweepStore(location, sweep.key)
@@ -325,6 +331,33 @@ def fresh_store(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[Swe
         _ensure(sweep, store)
         if Ingest(sweep, store).run().records or rebuild or not shared.exists():
             put_copy(private, shared)
+        yield store
+
+
+@contextlib.contextmanager
+def _own_store(sweep: SweepDirectory, shared: Path) -> Iterator[SweepStore]:
+    """A store of this command's own: the shared one as it is, brought up to date; or a new one.
+
+    Also of a sweep whose store is in PostgreSQL, where a reader of its files may have no account.
+    """
+    with contextlib.ExitStack() as stack:
+        private = _private_copy(stack, None)
+        # Its owner may write it just now, or have died at it: the journals have all of it anyway.
+        with (
+            contextlib.suppress(sqlite3.Error),
+            contextlib.closing(sqlite3.connect(f"{shared.as_uri()}?mode=ro", uri=True)) as theirs,
+            contextlib.closing(sqlite3.connect(private)) as mine,
+        ):
+            theirs.backup(mine)
+        store = SweepStore(private, sweep.key)
+        try:
+            _ensure(sweep, store)
+        except StoreError as error:
+            if not error.damaged:
+                raise
+            store.clear()
+            _ensure(sweep, store)
+        Ingest(sweep, store).run()
         yield store
 
 

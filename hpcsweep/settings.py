@@ -14,6 +14,7 @@ A profile also holds what differs between clusters in a manifest: `slurm`, `setu
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -123,6 +124,13 @@ def parse_set(text: str) -> tuple[str, Any]:
         return key, scalar(value)
     except ValueError as error:
         raise InputError(str(error), where=where) from error
+
+
+def state_home(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where this user's hpcsweep may keep what it learned: `$XDG_STATE_HOME/hpcsweep`."""
+    home = environ.get("XDG_STATE_HOME", "")
+    base = Path(home) if home.startswith("/") else Path(environ.get("HOME", "/")) / ".local/state"
+    return base / "hpcsweep"
 
 
 def _config_path(environ: Mapping[str, str]) -> Path:

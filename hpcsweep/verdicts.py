@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,13 +25,21 @@ from hpcsweep.cluster.seam import OWN, Cluster
 from hpcsweep.cluster.states import Life, meaning
 from hpcsweep.cluster.text import Element
 from hpcsweep.directory import SweepDirectory
-from hpcsweep.errors import ClusterError
-from hpcsweep.files import json_bytes, open_file, replace, token, try_lock, unwritable
+from hpcsweep.errors import ClusterError, SweepError
+from hpcsweep.files import (
+    json_bytes,
+    make_directory,
+    open_file,
+    replace,
+    token,
+    try_lock,
+    unwritable,
+)
 from hpcsweep.ingest import Ingest
 from hpcsweep.journal import VERSION, JournalWriter
 from hpcsweep.plan import Plan
 from hpcsweep.records import Part, Reason, Status, Word
-from hpcsweep.settings import Settings
+from hpcsweep.settings import Settings, state_home
 from hpcsweep.store import SweepStore
 
 FILE = "cluster.json"
@@ -180,9 +189,19 @@ def _those_on(
 
 @contextlib.contextmanager
 def _memory(sweep: SweepDirectory) -> Iterator[dict[str, Any] | None]:
-    """What was heard so far, for changing; None when another process is asking just now."""
-    path = sweep.path / FILE
-    lock = path.with_name(".cluster.lock")
+    """What was heard so far, for changing; None when another process is asking just now.
+
+    Where this user may not write it is kept in their own place, and what the owner heard is known.
+    """
+    place = sweep.path
+    if not sweep.is_writable:
+        place = state_home() / "asked" / sweep.key
+        try:
+            make_directory(place)
+        except SweepError:  # no home, as some accounts have: then it is not kept
+            yield _read(sweep.path / FILE)
+            return
+    path, lock = place / FILE, place / ".cluster.lock"
     try:
         descriptor = open_file(lock, os.O_RDWR)
     except OSError as error:
@@ -191,7 +210,7 @@ def _memory(sweep: SweepDirectory) -> Iterator[dict[str, Any] | None]:
         if try_lock(descriptor) is False:
             yield None
             return
-        memory = _read(path)
+        memory = max(map(_read, (path, sweep.path / FILE)), key=lambda known: known.get("tried", 0))
         before = json.dumps(memory, sort_keys=True)
         yield memory
         if json.dumps(memory, sort_keys=True) != before:
@@ -205,8 +224,10 @@ def _read(path: Path) -> dict[str, Any]:
         memory = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
-    is_ours = isinstance(memory, dict) and all(
-        isinstance(memory.get(kind, {}), dict) for kind in (*_BY_ELEMENT, "names")
+    is_ours = (
+        isinstance(memory, dict)
+        and all(isinstance(memory.get(kind, {}), dict) for kind in (*_BY_ELEMENT, "names"))
+        and all(isinstance(memory.get(kind, 0), int | float) for kind in ("tried", "asked"))
     )
     return memory if is_ours else {}
 
@@ -324,37 +345,50 @@ def _terminal_word(
 
 
 def _journal(sweep: SweepDirectory, store: SweepStore, verdicts: dict[Chunk, Reason]) -> None:
-    """Write the verdicts into a journal of this command, and ingest it."""
+    """Write the verdicts into a journal of this command, and ingest it.
+
+    Where this user may not write, it is read once and not kept.
+    """
     starts = {(t["submission"], t["chunk"]): t["start_rank"] for t in store.tasks()}
     manifest = sweep.newest_manifest()
     by_submission: dict[int, dict[int, Reason]] = {}
     for (submission, chunk), reason in verdicts.items():
         by_submission.setdefault(submission, {})[chunk] = reason
     moment = datetime.now(UTC).isoformat(timespec="milliseconds")
-    for submission, chunks in sorted(by_submission.items()):
-        relative = f"{submission:04d}/commands/{token()}.jsonl"
-        writer = JournalWriter(sweep.journal_root / relative)
-        for row in store.silent(submission):
-            why = chunks.get(row["chunk"])
-            if why and (row["status"] == Status.RUNNING.value or why is not Reason.LOST):
-                writer.append(_case_end(row, why, manifest, moment))
-        for chunk, reason in chunks.items():
-            restart = int(starts.get((submission, chunk), "")[:6] or 0)
-            writer.append(
-                {
-                    "kind": "end",
-                    "v": VERSION,
-                    "manifest": manifest,
-                    "attempt": [0, submission, restart, ""],
-                    "chunk": chunk,
-                    "word": Word.SCHEDULER.value,
-                    "status": reason.status.value,
-                    "reason": reason.value,
-                    "time": moment,
-                }
-            )
-        writer.close()
-        Ingest(sweep, store).run([relative])
+    with tempfile.TemporaryDirectory(prefix="hpcsweep-") as unkept:
+        root = sweep.journal_root if sweep.is_writable else Path(unkept)
+        for submission, chunks in sorted(by_submission.items()):
+            relative = f"{submission:04d}/commands/{token()}.jsonl"
+            writer = JournalWriter(root / relative)
+            for row in store.silent(submission):
+                why = chunks.get(row["chunk"])
+                if why and (row["status"] == Status.RUNNING.value or why is not Reason.LOST):
+                    writer.append(_case_end(row, why, manifest, moment))
+            for chunk, reason in chunks.items():
+                restart = int(starts.get((submission, chunk), "")[:6] or 0)
+                writer.append(
+                    _task_end([0, submission, restart, ""], chunk, reason, manifest, moment)
+                )
+            writer.close()
+            # A path that is absolute stays so below the sweep's journals.
+            Ingest(sweep, store).run([relative if sweep.is_writable else str(root / relative)])
+
+
+def _task_end(
+    attempt: list[Any], chunk: int, reason: Reason, manifest: str, moment: str
+) -> dict[str, Any]:
+    """The scheduler's word on an array task."""
+    return {
+        "kind": "end",
+        "v": VERSION,
+        "manifest": manifest,
+        "attempt": attempt,
+        "chunk": chunk,
+        "word": Word.SCHEDULER.value,
+        "status": reason.status.value,
+        "reason": reason.value,
+        "time": moment,
+    }
 
 
 def _case_end(row: dict[str, Any], reason: Reason, manifest: str, moment: str) -> dict[str, Any]:

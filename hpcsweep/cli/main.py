@@ -27,6 +27,7 @@ from hpcsweep.cli.options import (
 )
 from hpcsweep.collect import Columns, Row, Selection, collect
 from hpcsweep.directory import SweepDirectory
+from hpcsweep.errors import SweepError
 from hpcsweep.filling import fill_table
 from hpcsweep.ids import slug
 from hpcsweep.ingest import Ingest, fresh_store
@@ -266,6 +267,12 @@ def unpack_command(sweep: str, case: str | None, **shared: Any) -> None:
 def ingest(sweep: str, rebuild: bool, **shared: Any) -> None:
     """Bring the store up to date with the journals."""
     directory = context(**shared).sweep(sweep)
+    if not directory.is_writable:
+        raise SweepError(
+            "you may not write here, so its store stays as it is",
+            where=str(directory.path),
+            next_step="Nothing is needed: what only reads makes an index for itself.",
+        )
     with fresh_store(directory, rebuild=rebuild) as store:
         total, torn = sum(store.counts().values()), sum(store.torn().values())
         why = list(islice(Ingest(directory, store).passed_over(), LINES_TOLD)) if torn else []
