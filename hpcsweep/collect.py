@@ -64,10 +64,11 @@ def collect(
     settings: Settings,
     take: Callable[[Columns, Iterator[Row]], None],
     selection: Selection | None = None,
-) -> None:
+) -> dict[str, int]:
     """Bring the store up to date and give `take` the columns and a stream of rows.
 
-    A row holds values by column; one that a case does not have is not in it.
+    A row holds values by column; one that a case does not have is not in it. Returns the count of
+    journal lines that were passed over, by journal.
     *Raises* InputError for a selection of what is not there, SweepError, StoreError.
     *Safe to repeat.*
     """
@@ -85,6 +86,7 @@ def collect(
         rest = unstarted(wanted, store, view, not_begun(wanted, store))
         columns = _columns(wanted, store, rest, selected)
         take(columns, _selected(wanted, store, rest, columns, selected))
+        return store.torn()
 
 
 def flatten(value: Mapping[str, Any], above: Keys = ()) -> dict[Keys, Any]:

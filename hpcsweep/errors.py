@@ -11,6 +11,7 @@
     ├── SweepError                         5   the sweep directory
     │   ├── SweepBusy                          another submit is at work in it
     │   ├── JournalError                       a journal cannot be opened, read or written
+    │   ├── Damaged                            a file of the sweep is gone, or not as it was written
     │   ├── RunExists (FileExistsError)        a run directory is already there
     │   └── RunMissing (FileNotFoundError)     a run, or a file of one, is not there
     ├── ClusterError                       6   the cluster refused, or is not the recorded one
@@ -99,6 +100,10 @@ class SweepBusy(SweepError):
 
 class JournalError(SweepError):
     """A journal cannot be opened, read or written."""
+
+
+class Damaged(SweepError):
+    """A file of the sweep is gone, or is not as it was written."""
 
 
 class RunExists(SweepError, FileExistsError):

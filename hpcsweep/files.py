@@ -7,11 +7,12 @@ import errno
 import fcntl
 import json
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
-from hpcsweep.errors import SweepError
+from hpcsweep.errors import Damaged, SweepError
 
 # Directories are private by default (DESIGN invariant 22).
 PRIVATE_DIRECTORY = 0o700
@@ -24,6 +25,8 @@ _open_to_group: set[str] = set()
 # What next, where a file that is never rewritten is gone or is not as it was.
 RESTORE = "Restore the file, or move the sweep directory away and submit the manifest again."
 COPY_AT_ONCE = 1 << 20
+# Bytes of a JSON document: what is larger was not written by this program, or cannot be used.
+DOCUMENT_MAX = 1 << 28
 # Seconds after which a copy that did not get to its place is a dead process's.
 LEFT_ALONE_S = 3600.0
 # ENOSPC and EDQUOT pause a sweep instead of failing its cases (invariant 12).
@@ -243,21 +246,54 @@ def json_bytes(value: Any) -> bytes:
     ).encode()
 
 
+def open_regular(path: str | Path) -> BinaryIO:
+    """A regular file to read from: nothing waits here for a pipe's writer, or reads a device.
+
+    *Raises* OSError.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NONBLOCK)
+
+    stream = open(path, "rb", opener=opener)  # noqa: SIM115  # the caller closes it
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return stream
+
+
+def read_regular(path: str | Path, limit: int) -> bytes:
+    """The content of a regular file of at most `limit` bytes. *Raises* OSError."""
+    with open_regular(path) as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"it has more than {limit} bytes", str(path))
+    return data
+
+
+def parse_json(data: str | bytes) -> Any:
+    """A JSON value. *Raises* ValueError for whatever is none, too deep a nesting included."""
+    try:
+        return json.loads(data)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
 def read_json(path: Path) -> Any:
     """The JSON document in `path`.
 
-    *Raises* SweepError when it is missing, unreadable or not JSON.
+    *Raises* Damaged when it is missing or not JSON, SweepError when it cannot be read.
     """
     try:
-        return json.loads(path.read_bytes())
+        return parse_json(read_regular(path, DOCUMENT_MAX))
     except FileNotFoundError as error:
         what = "there is no such file"
-        raise SweepError(what, where=str(path), next_step=RESTORE) from error
+        raise Damaged(what, where=str(path), next_step=RESTORE) from error
     except OSError as error:
         raise unreadable(path, error) from error
     except ValueError as error:
         what = f"is damaged, it is not JSON: {error}"
-        raise SweepError(what, where=str(path), next_step=RESTORE) from error
+        raise Damaged(what, where=str(path), next_step=RESTORE) from error
 
 
 def inside(root: Path, relative: str) -> Path:

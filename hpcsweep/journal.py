@@ -9,13 +9,14 @@ A record is one line, `crc32 JSON\\n`, written by one write(2). Kinds:
     beat    the task lives
 
 Every record says its kind, format version, sweep fingerprint (`manifest`), attempt and chunk, and
-those about a case its index and case id.
+those about a case its index and case id: `recordcheck` has the table.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from binascii import crc32
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,12 +24,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from hpcsweep import recordcheck
 from hpcsweep.errors import JournalError
-from hpcsweep.files import FULL, make_directory, names, open_file
+from hpcsweep.files import FULL, make_directory, names, open_file, open_regular
 from hpcsweep.records import Attempt, Outcome, Reason, Status, Word
 
-VERSION = 1
-KINDS = frozenset({"task", "begin", "end", "same", "beat"})
+VERSION, KINDS, RANKED_MAX = recordcheck.VERSION, recordcheck.KINDS, recordcheck.RANKED_MAX
 # Journals of one submission are spread over directories of this many chunks, so that none has
 # more than a few thousand entries even when every task starts several times.
 CHUNKS_PER_DIRECTORY = 500
@@ -48,20 +49,33 @@ def encode(record: Record) -> bytes:
 
 
 def decode(line: bytes) -> Record | None:
-    """The record of a line without its newline, with its checksum as `crc`; None for a torn one."""
-    return _decoded(line[:9], line[9:])
+    """The object of a line without its newline, with its checksum as `crc`; None for a torn one."""
+    found = _decoded(line[:9], line[9:])
+    return None if isinstance(found, str) else found
 
 
-def _decoded(head: bytes, payload: bytes) -> Record | None:
+def examined(line: bytes) -> Record | str:
+    """The record of a line without its newline, or why there is none."""
+    return _examined(line[:9], line[9:])
+
+
+def _examined(head: bytes, payload: bytes) -> Record | str:
+    found = _decoded(head, payload)
+    return found if isinstance(found, str) else recordcheck.fault(found) or found
+
+
+def _decoded(head: bytes, payload: bytes) -> Record | str:
     if not _is_intact(head, payload):
-        return None
+        return "it is damaged: its checksum is not that of its text"
     try:
         text = payload.decode()
         record, end = _parse(text)
-    except ValueError:
-        return None
+    except ValueError as error:
+        return f"it is not JSON that this program can read: {error}"
+    except RecursionError:
+        return "it is nested too deeply"
     if end != len(text) or type(record) is not dict:
-        return None
+        return "it is not one JSON object"
     record["crc"] = head[:8].decode()
     return record
 
@@ -132,7 +146,7 @@ class Reading:
     records: list[Record] = field(default_factory=list)
     # Byte offset of the first byte not yet read.
     offset: int = 0
-    # Count of complete lines that were damaged and passed over.
+    # Count of complete lines that were passed over.
     torn: int = 0
     # Count of `begin` records that were left out because their `end` is here.
     superseded: int = 0
@@ -141,30 +155,50 @@ class Reading:
 # Bytes of a journal that are held in memory at once. Few: their records then stay in the
 # processor's cache until they are rows, which takes a quarter off the time of an ingest.
 READ_AT_ONCE = 1 << 16
+# Bytes of a line. PostgreSQL's JSONB takes no more, and memory should not.
+LINE_MAX = 1 << 28
 
 
 def read(path: Path, offset: int = 0, *, skim: bool = False) -> Iterator[Reading]:
     """The records from byte `offset` on, a bounded amount of bytes at a time.
 
-    Records of a kind or version that this program does not know are passed over. A line without
-    its newline may be in the middle of being written: it is left for the next time. To `skim` is
-    to leave out each `begin` that is followed by its `end`, which says the same and more.
-    *Raises* JournalError when the file cannot be read; a missing file has no records.
+    What is no record that this program can take in is passed over and counted: damaged, of a wrong
+    shape, of a newer kind or version. A line without its newline may be in the middle of being
+    written: it is left for the next time. To `skim` is to leave out each `begin` that is followed
+    by its `end`, which says the same and more. *Raises* JournalError when the file cannot be read;
+    a missing file has no records.
+    """
+    lines: list[bytes] = []
+    size = 0
+    for line, length in whole_lines(path, offset):
+        lines.append(line)
+        size += length
+        if size >= READ_AT_ONCE:
+            offset += size
+            yield _reading(lines, offset, skim=skim)
+            lines, size = [], 0
+    if lines:
+        yield _reading(lines, offset + size, skim=skim)
+
+
+def whole_lines(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int]]:
+    """Each line that has its newline, and its count of bytes; of one above LINE_MAX the beginning.
+
+    *Raises* JournalError as `read`.
     """
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             stream.seek(offset)
-            while lines := stream.readlines(READ_AT_ONCE):
+            while line := stream.readline(LINE_MAX):
+                size, end = len(line), line
+                while len(end) == LINE_MAX and not end.endswith(b"\n"):
+                    end = stream.readline(LINE_MAX)
+                    size += len(end)
                 # Then this is the end for now: the rest of the line may come while the caller is
                 # busy, and would look like a line of its own.
-                unfinished = not lines[-1].endswith(b"\n")
-                if unfinished:
-                    lines.pop()
-                if lines:
-                    offset += sum(map(len, lines))
-                    yield _reading(lines, offset, skim=skim)
-                if unfinished:
+                if not end.endswith(b"\n"):
                     return
+                yield line, size
     except FileNotFoundError:
         return
     except OSError as error:
@@ -174,25 +208,21 @@ def read(path: Path, offset: int = 0, *, skim: bool = False) -> Iterator[Reading
 def _reading(lines: list[bytes], offset: int, *, skim: bool) -> Reading:
     records: list[Record] = []
     torn = superseded = 0
-    end = b""  # the line before, going backwards, when it is an intact end
+    end = b""  # the line before, going backwards, when it is a good end
     for line in reversed(lines):
         if skim and end and _is_begin_of(line, end):
             superseded += 1
             end = b""
             continue
-        record = _decoded(line[:9], line[9:-1])
-        end = line if record is not None else b""
-        if record is None:
+        found = _examined(line[:9], line[9:-1])
+        if isinstance(found, str):
             torn += line != b"\n"
-        elif is_known(record):
-            records.append(record)
+            end = b""
+        else:
+            records.append(found)
+            end = line
     records.reverse()
     return Reading(records=records, offset=offset, torn=torn, superseded=superseded)
-
-
-def is_known(record: Record) -> bool:
-    """Whether this program knows the kind and version of a record; others are passed over."""
-    return record.get("v") == VERSION and record.get("kind") in KINDS
 
 
 def _is_begin_of(line: bytes, end: bytes) -> bool:
@@ -210,8 +240,12 @@ def _is_begin_of(line: bytes, end: bytes) -> bool:
 def journals_of_chunk(directory: Path, chunk: int) -> list[Path]:
     """The journals of all starts of one chunk, oldest restart first."""
     shard = directory / str(chunk // CHUNKS_PER_DIRECTORY)
-    mine = [name for name in names(shard) if name.startswith(f"{chunk}.")]
-    return [shard / name for name in sorted(mine, key=lambda name: int(name.split(".")[1]))]
+    mine = [match for match in map(_OF_TASK.fullmatch, names(shard)) if match]
+    mine = [match for match in mine if match[1] == str(chunk)]
+    return [shard / match[0] for match in sorted(mine, key=lambda match: int(match[2]))]
+
+
+_OF_TASK = re.compile(r"([0-9]{1,10})\.([0-9]{1,6})\.[^.]+\.jsonl", re.ASCII)
 
 
 def all_journals(root: Path) -> Iterator[str]:
@@ -219,8 +253,9 @@ def all_journals(root: Path) -> Iterator[str]:
     for submission in names(root):
         for shard in names(root / submission):
             for name in names(root / submission / shard):
-                if name.endswith(".jsonl"):
-                    yield f"{submission}/{shard}/{name}"
+                relative = f"{submission}/{shard}/{name}"
+                if name.endswith(".jsonl") and relative.isascii():  # as ours are, and any store's
+                    yield relative
 
 
 # --- records -----------------------------------------------------------------------------------
@@ -275,11 +310,6 @@ def outcome_of(record: Record) -> Outcome:
     )
 
 
-# The greatest generation, submission and restart count of an attempt: the fields of a rank have six
-# digits, and a seventh would sort before them. What would pass it is refused before it begins.
-RANKED_MAX = 999_999
-
-
 def rank(record: Record) -> str:
     """The merge order of `begin` and `end` records as one string: of two, the greater one wins.
 
@@ -292,7 +322,8 @@ def rank(record: Record) -> str:
         complete, word = 0, 0
     else:
         complete = int(record["status"] == _COMPLETE)
-        word = 1 + record.get("word", _WORKER)
+        said = record.get("word")
+        word = 1 + (_WORKER if said is None else said)
     return f"{generation}.{complete}.{attempt}.{word}.{record['crc']}"
 
 

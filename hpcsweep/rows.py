@@ -93,7 +93,7 @@ def verdict_row(record: Record) -> dict[str, Any]:
         "time": None,
         "verdict_rank": f"{attempt.restart:06d}.{record['time']}.{record['crc']}",
         "status": record["status"],
-        "reason": record["reason"],
+        "reason": record.get("reason"),
     }
 
 

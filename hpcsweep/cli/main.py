@@ -29,8 +29,9 @@ from hpcsweep.collect import Columns, Row, Selection, collect
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import SweepError
 from hpcsweep.filling import fill_table
+from hpcsweep.gather import passed_over
 from hpcsweep.ids import slug
-from hpcsweep.ingest import Ingest, fresh_store
+from hpcsweep.ingest import fresh_store
 from hpcsweep.preflight import behind_setup
 from hpcsweep.records import Status
 from hpcsweep.runone import debug_one, index_of, run_one
@@ -75,6 +76,7 @@ def status_command(sweep: str, as_json: bool, **shared: Any) -> None:
         show.document(found.to_json())
     else:
         show.summary(found)
+    _tell_passed_over(directory, found.torn)
 
 
 @main.command("collect")
@@ -117,8 +119,9 @@ def collect_command(
                 formats.write(formats.csv_lines(found, rows), output, streams.document())
 
     cluster = connect.recorded(directory, here.settings)
-    collect(directory, cluster, here.settings, take, selection)
+    torn = collect(directory, cluster, here.settings, take, selection)
     _fill(directory)
+    _tell_passed_over(directory, torn)
     if output is not None:
         click.echo(f"written: {output}", err=True)
 
@@ -274,14 +277,21 @@ def ingest(sweep: str, rebuild: bool, **shared: Any) -> None:
             next_step="Nothing is needed: what only reads makes an index for itself.",
         )
     with fresh_store(directory, rebuild=rebuild) as store:
-        total, torn = sum(store.counts().values()), sum(store.torn().values())
-        why = list(islice(Ingest(directory, store).passed_over(), LINES_TOLD)) if torn else []
+        total, torn = sum(store.counts().values()), store.torn()
     _fill(directory)
-    click.echo(f"{directory.name}: {total} cases in the store, {torn} journal lines passed over")
+    count = sum(torn.values())
+    click.echo(f"{directory.name}: {total} cases in the store, {count} journal lines passed over")
+    _tell_passed_over(directory, torn)
+
+
+def _tell_passed_over(directory: SweepDirectory, torn: dict[str, int]) -> None:
+    """Name some of the journal lines that were passed over, and why."""
+    why = list(islice(passed_over(directory, torn), LINES_TOLD))
     for line in why:
-        click.echo(line, err=True)
-    if torn > len(why):
-        click.echo(f"and {torn - len(why)} more", err=True)
+        click.echo(f"passed over: {line}", err=True)
+    more = sum(torn.values()) - len(why)
+    if more > 0:
+        click.echo(f"passed over: {more} more journal lines", err=True)
 
 
 def _fill(directory: SweepDirectory) -> None:

@@ -102,10 +102,7 @@ def summary(found: Summary) -> None:
         say(("the cluster could not be asked:", "yellow"), f" {found.problem}")
     if found.torn:
         lines, journals = sum(found.torn.values()), len(found.torn)
-        say(
-            (f"{lines} journal lines were passed over, in {journals} journals:", "yellow"),
-            f" `hpcsweep ingest {found.name}` says why",
-        )
+        say((f"{lines} journal lines were passed over, in {journals} journals", "yellow"))
     if found.reasons.get("lost"):
         say(f"What Slurm kept of lost tasks: `hpcsweep logs {found.name} INDEX`")
     if found.is_settled and not found.is_complete:

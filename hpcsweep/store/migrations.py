@@ -89,15 +89,14 @@ def _meta(connection: Connection, name: str) -> str | None:
 
 
 def _newer(connection: Connection, found: int, where: str) -> StoreError:
-    problem = StoreError(
+    next_step = "Use the newer hpcsweep that made it."
+    if connection.dialect.name == "sqlite":  # a file of this sweep alone
+        next_step += " Or move the file away: this one makes its own from the journals."
+    return StoreError(
         f"has schema version {found}, this program knows {schema.VERSION}",
         where=where,
-        next_step="Use the newer hpcsweep that made it.",
+        next_step=next_step,
     )
-    if connection.dialect.name == "sqlite":  # a file of this sweep alone
-        problem.damaged = True
-        problem.next_step += " Or `hpcsweep ingest SWEEP --rebuild` makes it again for this one."
-    return problem
 
 
 def _refuse_foreign(connection: Connection, where: str) -> None:

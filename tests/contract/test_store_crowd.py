@@ -23,6 +23,7 @@ __all__ = ["backend", "database", "own_postgres", "postgres"]
 PROCESSES = 32
 CASES_PER_CHUNK = 5
 CROWD_S = 280.0
+TIME = "2026-01-01T00:00:00.000+00:00"
 # Forks, so that 32 interpreters need not start; the last one's start opens the gate.
 CROWD = """\
 import os, sys
@@ -66,12 +67,12 @@ def ended(made: MadeSweep, chunks: int) -> None:
     made.plan(chunk_size=CASES_PER_CHUNK, max_array_size=100_000)
     for chunk in range(chunks):
         common: Record = {"v": VERSION, "manifest": made.manifest.fingerprint, "chunk": chunk}
-        common |= {"attempt": [0, 1, 0, f"{chunk:016x}"], "time": "t"}
+        common |= {"attempt": [0, 1, 0, f"{chunk:016x}"], "time": TIME}
         ids = {"host": "h", "node": f"n{chunk % 7}", "job_id": str(100 + chunk)}
         records: list[Record] = [{"kind": "task", **common, **ids}]
         for index in range(chunk * CASES_PER_CHUNK, (chunk + 1) * CASES_PER_CHUNK):
             case = {"index": index, "case_id": made.source[index].case_id}
-            records.append({"kind": "begin", **common, **case, "started": "t"})
+            records.append({"kind": "begin", **common, **case, "started": TIME})
             outcome = {"word": 2, "status": "complete", "metrics": {"y": index / 7}}
             records.append({"kind": "end", **common, **case, **outcome, "host": ids["node"]})
         records.append({"kind": "end", **common, "word": 2, "status": "complete", "reason": None})

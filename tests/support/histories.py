@@ -57,7 +57,7 @@ def make_world(root: Path, *, duplicates: bool) -> World:
     manifests = []
     for number, source in enumerate((first, second)):
         made.freeze(source, setup=(), chunk=number + 1)
-        made.plan(IndexSet.all(1))
+        made.plan(IndexSet.all(2), chunk_size=1, generation=1)
         cases = [(case.case_id, case.params) for case in source]
         manifests.append((made.manifest.fingerprint, cases))
     store = SweepStore(made.path / STORE_NAME, made.directory.key)

@@ -62,6 +62,9 @@ class Scripted:
             raise ClusterUnavailable(f"{question}: Unable to contact slurm controller")
 
 
+TIME = "2026-01-01T00:00:00.000+00:00"
+
+
 class World:
     """A sweep of two tasks of two cases each, its cluster, and the time."""
 
@@ -88,13 +91,13 @@ class World:
         name = f"0001/0/{chunk}.{restart}.{token}.jsonl"
         writer = JournalWriter(self.made.directory.journal_root / name)
         writer.append(
-            common | {"kind": "task", "time": "t", "node": "n1", "job_id": "100", "array_job_id":
+            common | {"kind": "task", "time": TIME, "node": "n1", "job_id": "100", "array_job_id":
                       "100"}
         )  # fmt: skip
         for index in indices:
             case_id = self.made.source[index].case_id
             record = common | {"kind": "begin", "index": index, "case_id": case_id}
-            writer.append(record | {"started": "t"})
+            writer.append(record | {"started": TIME})
         writer.close()
 
     def terminated(self, chunk: int, index: int) -> None:

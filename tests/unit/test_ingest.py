@@ -18,6 +18,7 @@ from sqlalchemy import Engine, event
 
 from hpcsweep import ingest
 from hpcsweep.errors import StoreError, SweepError
+from hpcsweep.gather import passed_over
 from hpcsweep.indexset import IndexSet
 from hpcsweep.ingest import STORE_NAME, Ingest, fresh_store
 from hpcsweep.journal import JournalWriter
@@ -442,8 +443,15 @@ def test_a_task_writes_nothing_there(network: MadeSweep, monkeypatch: pytest.Mon
 MISFITS: dict[str, tuple[dict[str, Any], str]] = {
     "another case": ({"case_id": "0" * 16}, "it says that index 1 is case 0000000000000000"),
     "no such index": ({"index": 5}, "it has index 5 of 5"),
-    "an index below 0": ({"index": -1}, "it has index -1 of 5"),
-    "an index that is none": ({"index": None}, "it is not as this program writes one: TypeError("),
+    "an index below 0": ({"index": -1}, "its index is -1, not an integer from 0 to"),
+    "an index that is none": ({"index": None}, "its index is None, not an integer"),
+    "a chunk beyond its plan": ({"chunk": 3}, "it has chunk 3 of the 3 of submission 1"),
+    "a generation beyond its plan": (
+        {"attempt": [8, 1, 0, "a" * 16]},
+        "it has generation 8, submission 1 has 7",
+    ),
+    "a manifest that is gone": ({"manifest": "0" * 16}, "its manifest 0000000000000000 is gone"),
+    "a newer version": ({"v": 2}, "it has the version 2, this program reads 1"),
 }
 
 
@@ -453,10 +461,12 @@ def test_a_record_that_does_not_fit_costs_itself_alone(
     made: MadeSweep, which: str, kind: str
 ) -> None:
     changed, said = MISFITS[which]
+    plan = made.directory.submission_dir(1) / "plan.json"
+    plan.write_text(plan.read_text().replace('"generation": 0', '"generation": 7'))
     before = brought_up_to_date(made)
     record = {"kind": kind, "v": 1, "manifest": made.manifest.fingerprint, "status": "complete",
               "attempt": [7, 1, 0, "a" * 16], "chunk": 0, "index": 1, "word": 2,
-              "case_id": made.source[1].case_id, "started": "t"}  # fmt: skip
+              "case_id": made.source[1].case_id, "started": "2026-01-01"}  # fmt: skip
     name = "0001/0/9.0.x.jsonl"
     writer = JournalWriter(made.directory.journal_root / name)
     writer.append(record | changed)
@@ -468,8 +478,9 @@ def test_a_record_that_does_not_fit_costs_itself_alone(
             assert store.torn() == {name: 1}
             assert [row["metrics"] for row in store.rows()][1] == '{"y":"after"}'
             assert store.indices() == IndexSet.all(5)
-            (why,) = Ingest(made.directory, store).passed_over()
-        assert why.startswith(f"{made.directory.journal_root / name}, line 1: {said}")
+            (why,) = passed_over(made.directory, store.torn())
+        path = made.directory.journal_root / name
+        assert why.startswith(f"{path}, line 1 at byte 0: {said}")
     (made.directory.journal_root / name).unlink()
     assert brought_up_to_date(made, rebuild=True) == before
 

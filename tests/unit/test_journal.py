@@ -33,9 +33,11 @@ from hpcsweep.journal import (
 )
 from hpcsweep.records import Attempt, Outcome, Reason, Status
 
+COMMON = {"manifest": "f" * 16, "attempt": [0, 1, 0, "a" * 16], "chunk": 0}
+
 
 def beat(number: int, **more: Any) -> Record:
-    return {"kind": "beat", "v": 1, "n": number} | more
+    return {"kind": "beat", "v": 1, "n": number} | COMMON | more
 
 
 def write(path: Path, *records: Record) -> None:
@@ -204,12 +206,33 @@ def test_a_changed_byte_is_seen(position: int, change: int) -> None:
     assert decode(bytes(line)) is None
 
 
-def test_what_this_program_does_not_know_is_passed_over(tmp_path: Path) -> None:
-    known = [beat(1), {"kind": "end", "v": 1, "n": 2}]
+def test_what_this_program_does_not_know_is_passed_over_and_counted(tmp_path: Path) -> None:
+    end = {"kind": "end", "v": 1, "n": 2, "status": "complete", "time": "2026-01-01"} | COMMON
     unknown = [beat(3) | {"v": 2}, beat(4) | {"kind": "checkpoint"}, {"n": 5}, {"v": 1, "n": 6}]
-    write(tmp_path / "a", known[0], *unknown, known[1])
+    write(tmp_path / "a", beat(1), *unknown, end)
     (reading,) = read(tmp_path / "a")
-    assert ([r["n"] for r in reading.records], reading.torn) == ([1, 2], 0)
+    assert ([r["n"] for r in reading.records], reading.torn) == ([1, 2], 4)
+
+
+def test_a_line_without_end_costs_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "LINE_MAX", 1000)
+    path = tmp_path / "a"
+    long = encode(beat(2, text="x" * 5000))
+    path.write_bytes(encode(beat(1)) + long + encode(beat(3)) + long[:2000])
+    (reading,) = read(path)
+    assert ([r["n"] for r in reading.records], reading.torn) == ([1, 3], 1)
+    assert reading.offset == path.stat().st_size - 2000
+    assert max(len(line) for line, _ in journal.whole_lines(path)) <= 1000
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for name in ("pipe", "device"):
+        with pytest.raises(JournalError, match="no regular file"):
+            list(read(tmp_path / name))
 
 
 def test_only_new_bytes_are_read(tmp_path: Path) -> None:
@@ -279,6 +302,7 @@ def test_a_journal_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_journals_of_a_chunk_in_the_order_of_its_starts(tmp_path: Path) -> None:
+    write(tmp_path / "0" / "1.x.t.jsonl")  # not ours
     names = [journal_name(chunk, restart, "t") for chunk in (1, 10, 11) for restart in (0, 2, 10)]
     for name in reversed(names):
         write(tmp_path / name)
@@ -296,7 +320,8 @@ def test_a_directory_holds_few_journals() -> None:
 
 def test_all_journals_and_nothing_else(tmp_path: Path) -> None:
     wanted = ["0001/0/0.0.a.jsonl", "0001/0/1.0.b.jsonl", "0001/commands/c.jsonl", "0002/1/d.jsonl"]
-    for name in (*wanted, "0001/0/.0.0.a.jsonl.swp", "0001/0/notes.txt"):
+    foreign = ["0001/0/.0.0.a.jsonl.swp", "0001/0/notes.txt", os.fsdecode(b"0001/0/\xff.jsonl")]
+    for name in (*wanted, *foreign):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
     assert list(all_journals(tmp_path)) == wanted

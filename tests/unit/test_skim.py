@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hpcsweep.journal import VERSION, Reading, encode, read
 
+TIME = "2026-01-01T00:00:00.000+00:00"
 ATTEMPTS = [[0, 1, 0, "a" * 16], [0, 1, 1, "b" * 16]]
 
 
@@ -20,13 +21,13 @@ def record(kind: str, index: int, attempt: int) -> dict[str, Any]:
     common = {"kind": kind, "v": VERSION, "manifest": "f" * 16, "attempt": ATTEMPTS[attempt]}
     common |= {"chunk": 0, "index": index, "case_id": f"{index:016x}"}
     if kind == "begin":
-        return common | {"started": "t"}
+        return common | {"started": TIME}
     return common | {"word": 2, "status": "complete", "host": '"started":'}
 
 
 lines = st.one_of(
     st.builds(record, st.sampled_from(["begin", "end"]), st.integers(0, 12), st.integers(0, 1)),
-    st.just({"kind": "beat", "v": VERSION}),
+    st.builds(lambda number: record("same", number, 0) | {"kind": "beat"}, st.just(0)),
 ).map(encode)
 # Torn, empty, of a later format, in another order of keys, and cut off.
 odd = st.sampled_from(
@@ -37,6 +38,8 @@ odd = st.sampled_from(
         encode(record("end", 1, 0) | {"v": VERSION + 1}),
         b"\n",
         b"00000000 {}\n",
+        # Of a wrong shape: a begin before it is not superseded.
+        encode(record("end", 1, 0) | {"wall_seconds": "1"}),
         encode([1]),  # type: ignore[arg-type]
     ]
 )

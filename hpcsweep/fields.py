@@ -1,0 +1,153 @@
+"""What the fields of a document must hold, as tables: for what was read and may be damaged.
+
+A check never raises, whatever JSON it is given. Standard library only: a task uses it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+INT32_MAX, INT64_MAX = 2**31 - 1, 2**63 - 1
+# Levels of lists and objects in a value: far from where Python's own recursion ends.
+NESTED_MAX = 500
+# Characters of a wrong value that a message shows.
+SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One kind of value."""
+
+    # What is expected, with its article.
+    words: str
+    # Whether a value is as expected.
+    holds: Callable[[Any], bool]
+
+
+Fields = Mapping[str, Field]
+
+
+def misfit(document: Any, required: Fields, optional: Fields = {}) -> str:  # noqa: B006  # never changed
+    """What is wrong with the first field that is; empty where none is.
+
+    An optional field may be null, too; fields that are in no table may hold anything.
+    """
+    if type(document) is not dict:
+        return f"it is {shown(document)}, not an object"
+    for name, field in required.items():
+        if name not in document:
+            return f"it has no {name}"
+        if not field.holds(document[name]):
+            return _wrong(name, document[name], field)
+    for name, field in optional.items():
+        value = document.get(name)
+        if value is not None and not field.holds(value):
+            return _wrong(name, value, field)
+    return ""
+
+
+def _wrong(name: str, value: Any, field: Field) -> str:
+    return f"its {name} is {shown(value)}, not {field.words}"
+
+
+def shown(value: Any) -> str:
+    """The beginning of a value, in ASCII; its cost does not grow with the value."""
+    if isinstance(value, dict | list):
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    if isinstance(value, int) and value.bit_length() > 64:
+        return f"an integer of {value.bit_length()} bits"
+    found = ascii(value[:SHOWN] if isinstance(value, str) else value)
+    return found if len(found) <= SHOWN else f"{found[:SHOWN]}…"
+
+
+# --- kinds of values -----------------------------------------------------------------------------
+
+
+def whole(low: int = 0, high: int = INT64_MAX) -> Field:
+    """An integer between two others; true and false are none."""
+    return Field(
+        f"an integer from {low} to {high}",
+        lambda value: type(value) is int and low <= value <= high,
+    )
+
+
+def matching(pattern: str, words: str) -> Field:
+    """A text of this form, all of it."""
+    match = re.compile(pattern, re.ASCII).fullmatch
+    return Field(words, lambda value: type(value) is str and match(value) is not None)
+
+
+def one_of(choices: Iterable[str]) -> Field:
+    """One of some words."""
+    known = frozenset(str(choice) for choice in choices)
+    return Field(
+        f"one of {', '.join(sorted(known))}", lambda value: type(value) is str and value in known
+    )
+
+
+def _is_text(value: Any) -> bool:
+    if type(value) is not str or "\0" in value:
+        return False
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
+
+
+def _is_moment(value: Any) -> bool:
+    if type(value) is not str or not value.isascii():
+        return False
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_number(value: Any) -> bool:
+    if type(value) is int:
+        return -INT64_MAX <= value <= INT64_MAX
+    return type(value) is float and math.isfinite(value)
+
+
+def _is_inside(value: Any) -> bool:
+    return _is_text(value) and not value.startswith("/") and ".." not in value.split("/")
+
+
+def is_json(value: Any) -> bool:
+    """Whether a value is JSON that every reader takes: finite numbers, not nested too deeply."""
+    level = [value]
+    for _ in range(NESTED_MAX):
+        below: list[Any] = []
+        for one in level:
+            kind = type(one)
+            if kind is dict:
+                below += one.values()
+            elif kind is list:
+                below += one
+            elif kind is float and not math.isfinite(one):
+                return False
+        if not below:
+            return True
+        level = below
+    return False
+
+
+_JSON_WORDS = f"an object of finite JSON values, at most {NESTED_MAX} levels deep"
+# Neither NUL, which PostgreSQL refuses, nor half of a surrogate pair, which UTF-8 cannot hold.
+TEXT = Field("a text", _is_text)
+HEX16 = matching("[0-9a-f]{16}", "16 hex digits")
+MOMENT = Field("a time, ISO 8601", _is_moment)
+NUMBER = Field("a finite number", _is_number)
+TRUTH = Field("true or false", lambda value: type(value) is bool)
+INSIDE = Field("a place below the sweep directory", _is_inside)
+LIST = Field("a list", lambda value: type(value) is list)
+OBJECT = Field(_JSON_WORDS, lambda value: type(value) is dict and is_json(value))

@@ -1,0 +1,94 @@
+"""What a journal record must hold before anything is made of it: one total validator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hpcsweep.fields import (
+    HEX16,
+    INSIDE,
+    INT32_MAX,
+    MOMENT,
+    NUMBER,
+    OBJECT,
+    TEXT,
+    TRUTH,
+    Field,
+    Fields,
+    misfit,
+    one_of,
+    shown,
+    whole,
+)
+from hpcsweep.records import Reason, Status, Word
+
+VERSION = 1
+# The greatest generation, submission and restart count of an attempt: the fields of a rank have six
+# digits, and a seventh would sort before them. What would pass it is refused before it begins.
+RANKED_MAX = 999_999
+_COUNT = whole(0, RANKED_MAX)
+_TOKEN_DIGITS = frozenset("0123456789abcdef")
+_ATTEMPT_FIELDS = 4
+_TOKEN_MAX = 16
+
+
+def _is_attempt(value: Any) -> bool:
+    if type(value) is not list or len(value) != _ATTEMPT_FIELDS:
+        return False
+    *counts, token = value
+    return (
+        all(map(_COUNT.holds, counts))
+        and type(token) is str
+        and len(token) <= _TOKEN_MAX
+        and _TOKEN_DIGITS.issuperset(token)
+    )
+
+
+def _is_error(value: Any) -> bool:
+    return OBJECT.holds(value) and isinstance(value.get("message", ""), str)
+
+
+_COMMON: Fields = {
+    "manifest": HEX16,
+    "attempt": Field("generation, submission, restart count and token", _is_attempt),
+    "chunk": whole(0, INT32_MAX),
+}
+_ABOUT: Fields = {"index": whole(), "case_id": HEX16}
+_OVER: Fields = {"status": one_of([status for status in Status if status.is_final])}
+_WORDS: Fields = {"word": whole(min(Word), max(Word)), "reason": one_of(Reason)}
+_LEFT: Fields = {
+    "metrics": OBJECT,
+    "error": Field("an object whose message is a text", _is_error),
+    "started": MOMENT,
+    "ended": MOMENT,
+    "wall_seconds": NUMBER,
+    "cpu_seconds": NUMBER,
+    "max_rss_bytes": whole(),
+    "host": TEXT,
+    "job_id": TEXT,
+    "run_dir": INSIDE,
+    "code_digest": TEXT,
+    "from_cache": TRUTH,
+}
+# By kind: what must be there, and what may be.
+_KINDS: dict[str, tuple[Fields, Fields]] = {
+    "task": ({**_COMMON, "node": TEXT, "job_id": TEXT, "time": MOMENT}, {}),
+    "begin": ({**_COMMON, **_ABOUT}, _LEFT),
+    "end": ({**_COMMON, **_ABOUT, **_OVER}, {**_WORDS, **_LEFT}),
+    "same": ({**_COMMON, **_ABOUT}, {}),
+    "beat": (_COMMON, {}),
+}
+KINDS = frozenset(_KINDS)
+# An `end` without an index is the word on a whole array task.
+_TASK_END: tuple[Fields, Fields] = ({**_COMMON, **_OVER, "time": MOMENT}, _WORDS)
+
+
+def fault(record: dict[str, Any]) -> str:
+    """Why this program cannot take a record in; empty for one that it can."""
+    kind, version = record.get("kind"), record.get("v")
+    if type(version) is not int or version != VERSION:
+        return f"it has the version {shown(version)}, this program reads {VERSION}"
+    if type(kind) is not str or kind not in _KINDS:
+        return f"it is of the kind {shown(kind)}, which this program does not know"
+    fields = _TASK_END if kind == "end" and "index" not in record else _KINDS[kind]
+    return misfit(record, *fields)

@@ -1,0 +1,89 @@
+"""What a record must hold: the table, tried field by field."""
+
+from __future__ import annotations
+
+from binascii import crc32
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpcsweep.journal import KINDS, examined
+from hpcsweep.recordcheck import VERSION, fault
+from tests.support.damage import odd_values, text_of
+
+COMMON = {"v": VERSION, "manifest": "f" * 16, "attempt": [0, 1, 0, "a" * 16], "chunk": 0}
+CASE = COMMON | {"index": 0, "case_id": "0" * 16}
+TIME = "2026-01-01T00:00:00.000+00:00"
+GOOD: dict[str, dict[str, Any]] = {
+    "task": COMMON | {"kind": "task", "node": "n1", "job_id": "7", "time": TIME},
+    "begin": CASE | {"kind": "begin", "started": TIME, "host": "n1"},
+    "end": CASE | {"kind": "end", "word": 2, "status": "failed", "reason": "error", "ended": TIME,
+                   "metrics": {"y": [1, None]}, "error": {"message": "no"}, "wall_seconds": 1,
+                   "run_dir": "runs/log_x", "max_rss_bytes": 1, "from_cache": True},
+    "same": CASE | {"kind": "same"},
+    "beat": COMMON | {"kind": "beat", "time": TIME},
+    "end of a task": COMMON | {"kind": "end", "status": "complete", "reason": None, "time": TIME},
+}  # fmt: skip
+# A record of GOOD, what is changed, and what is said.
+WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
+    "a short attempt": ("end", {"attempt": [0, 1]}, "its attempt is a list of 2, not generation"),
+    "a token that is a path": ("end", {"attempt": [0, 1, 0, "../../x"]}, "its attempt"),
+    "a large attempt": ("end", {"attempt": [0, 1, 10**6, "a"]}, "its attempt"),
+    "a bool as a number": ("end", {"chunk": True}, "its chunk is True, not an integer"),
+    "a huge chunk": ("end", {"chunk": 10**30}, "its chunk is an integer of 100 bits, not"),
+    "an index beyond int64": ("begin", {"index": 2**63}, "its index is 9223372036854775808, not"),
+    "a list as kind": ("end", {"kind": ["end"]}, "of the kind a list of 1, which this program"),
+    "a newer kind": ("end", {"kind": "checkpoint"}, "of the kind 'checkpoint', which this program"),
+    "a newer version": ("end", {"v": 2}, "it has the version 2, this program reads 1"),
+    "a list as job id": ("task", {"job_id": ["7"]}, "its job_id is a list of 1, not a text"),
+    "NUL": ("task", {"node": "n\0"}, "its node is 'n\\x00', not a text"),
+    "half a surrogate pair": ("end", {"host": "\ud800"}, "its host is '\\ud800', not a text"),
+    "a manifest that is a path": ("end", {"manifest": "../x"}, "its manifest is '../x', not 16"),
+    "a place outside": ("end", {"run_dir": "../../etc"}, "its run_dir is '../../etc', not a place"),
+    "an absolute place": ("end", {"run_dir": "/etc"}, "its run_dir is '/etc', not a place"),
+    "an unknown status": ("end", {"status": "done"}, "its status is 'done', not one of complete,"),
+    "a running end": ("end", {"status": "running"}, "its status is 'running', not one of"),
+    "an unknown reason": ("end", {"reason": "moon"}, "its reason is 'moon', not one of"),
+    "another word": ("end", {"word": 3}, "its word is 3, not an integer from 0 to 2"),
+    "a date beyond range": ("end", {"ended": "99999-01-01T00:00:00"}, "its ended is '99999-01"),
+    "no date": ("begin", {"started": 5}, "its started is 5, not a time"),
+    "seconds as text": ("end", {"wall_seconds": "1"}, "its wall_seconds is '1', not a finite"),
+    "an error whose message is none": ("end", {"error": {"message": 1}}, "its error is an object"),
+    "metrics that are a list": ("end", {"metrics": [1]}, "its metrics is a list of 1, not an"),
+    "NaN": ("end", {"metrics": {"y": float("nan")}}, "its metrics is an object of 1, not an"),
+    "infinite seconds": ("end", {"cpu_seconds": float("inf")}, "its cpu_seconds is inf, not a"),
+    "1e999": ("end", {"metrics": {"y": "@1e999@"}}, "its metrics is an object of 1, not an"),
+    "5,000 levels": ("end", {"metrics": {"y": "@deep@"}}, "it is nested too deeply"),
+    "5,000 digits": ("end", {"metrics": {"y": "@long@"}}, "it is not JSON that this program can"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("which", GOOD)
+def test_what_is_written_is_taken(which: str) -> None:
+    assert fault(GOOD[which]) == ""
+    assert {one["kind"] for one in GOOD.values()} == KINDS
+
+
+@pytest.mark.parametrize("which", WRONG)
+def test_what_is_wrong_is_named(which: str) -> None:
+    record, changed, said = WRONG[which]
+    payload = text_of(GOOD[record] | changed)
+    found = examined(b"%08x %s" % (crc32(payload), payload))
+    assert isinstance(found, str)
+    assert said in found
+
+
+@pytest.mark.parametrize("which", GOOD)
+def test_every_field_that_must_be_there(which: str) -> None:
+    good = GOOD[which]
+    for name in ("manifest", "attempt", "chunk", "case_id", "node", "status"):
+        if name in good:
+            without = {key: value for key, value in good.items() if key != name}
+            assert fault(without) == f"it has no {name}"
+
+
+@given(st.dictionaries(st.sampled_from([*GOOD["end"], "kind", "v"]), odd_values))
+def test_no_value_troubles_the_check(changed: dict[str, Any]) -> None:
+    assert isinstance(fault(GOOD["end"] | changed), str)
