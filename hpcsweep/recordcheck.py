@@ -15,6 +15,7 @@ from hpcsweep.fields import (
     TRUTH,
     Field,
     Fields,
+    form,
     misfit,
     one_of,
     shown,
@@ -35,9 +36,12 @@ _TOKEN_MAX = 16
 def _is_attempt(value: Any) -> bool:
     if type(value) is not list or len(value) != _ATTEMPT_FIELDS:
         return False
-    *counts, token = value
+    generation, submission, restart, token = value
+    holds = _COUNT.holds
     return (
-        all(map(_COUNT.holds, counts))
+        holds(generation)
+        and holds(submission)
+        and holds(restart)
         and type(token) is str
         and len(token) <= _TOKEN_MAX
         and _TOKEN_DIGITS.issuperset(token)
@@ -70,17 +74,16 @@ _LEFT: Fields = {
     "code_digest": TEXT,
     "from_cache": TRUTH,
 }
-# By kind: what must be there, and what may be.
-_KINDS: dict[str, tuple[Fields, Fields]] = {
-    "task": ({**_COMMON, "node": TEXT, "job_id": TEXT, "time": MOMENT}, {}),
-    "begin": ({**_COMMON, **_ABOUT}, _LEFT),
-    "end": ({**_COMMON, **_ABOUT, **_OVER}, {**_WORDS, **_LEFT}),
-    "same": ({**_COMMON, **_ABOUT}, {}),
-    "beat": (_COMMON, {}),
+_KINDS = {
+    "task": form({**_COMMON, "node": TEXT, "job_id": TEXT, "time": MOMENT}),
+    "begin": form({**_COMMON, **_ABOUT}, _LEFT),
+    "end": form({**_COMMON, **_ABOUT, **_OVER}, {**_WORDS, **_LEFT}),
+    "same": form({**_COMMON, **_ABOUT}),
+    "beat": form(_COMMON),
 }
 KINDS = frozenset(_KINDS)
 # An `end` without an index is the word on a whole array task.
-_TASK_END: tuple[Fields, Fields] = ({**_COMMON, **_OVER, "time": MOMENT}, _WORDS)
+_TASK_END = form({**_COMMON, **_OVER, "time": MOMENT}, _WORDS)
 
 
 def fault(record: dict[str, Any]) -> str:
@@ -90,5 +93,5 @@ def fault(record: dict[str, Any]) -> str:
         return f"it has the version {shown(version)}, this program reads {VERSION}"
     if type(kind) is not str or kind not in _KINDS:
         return f"it is of the kind {shown(kind)}, which this program does not know"
-    fields = _TASK_END if kind == "end" and "index" not in record else _KINDS[kind]
-    return misfit(record, *fields)
+    is_on_task = kind == "end" and "index" not in record
+    return misfit(record, _TASK_END if is_on_task else _KINDS[kind])
