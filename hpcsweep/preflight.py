@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hpcsweep.cluster.script import setup_script
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import HpcsweepError, SweepError, TargetError
 from hpcsweep.manifest.frozen import FrozenManifest
@@ -23,7 +24,8 @@ from hpcsweep.sources import ParameterSource
 SAMPLES = 12
 # Seconds; an import from a cold network file system may take minutes.
 TIMEOUT_S = 600.0
-# What the script answers when a setup line failed: this, where the line is, its exit code.
+# What the script answers when a setup line failed: this, where the line is, its exit code, and the
+# place inside a file that it sourced, each ended by NUL.
 _SETUP_FAILED = "setup"
 # Set in the program that was started behind the setup lines.
 _BEHIND_SETUP = "_HPCSWEEP_BEHIND_SETUP"
@@ -101,7 +103,7 @@ def _setup_environment(manifest: FrozenManifest) -> dict[str, str]:
         output.seek(0)
         told = os.fsdecode(answer.read())
         printed = output.read().decode(errors="replace").splitlines()
-    if told.startswith(f"{_SETUP_FAILED} "):
+    if told.startswith(f"{_SETUP_FAILED}\0"):
         raise _setup_failed(manifest, told, [line for line in printed if line.strip()])
     pairs = (pair.partition("=") for pair in told.split("\0") if pair)
     return {name: value for name, _, value in pairs}
@@ -113,17 +115,20 @@ def _run(
 ) -> int:  # fmt: skip
     """Run the setup lines and the check to their end, and end whatever they leave behind."""
     answer, output = files
-    argv = ["/bin/bash", "-c", _script(manifest, check, answer)] if manifest.setup else check
-    process = subprocess.Popen(
-        argv,
-        cwd=manifest.root,
-        env=os.environ | environment,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        pass_fds=[answer],
-        process_group=0,
-    )
+    with tempfile.TemporaryFile() as script:
+        script.write(_script(manifest, check, answer).encode())
+        script.seek(0)
+        process = subprocess.Popen(
+            # A file, as the batch script is: `bash -c` tells less of a line that exits.
+            ["/bin/bash", f"/dev/fd/{script.fileno()}"],
+            cwd=manifest.root,
+            env=os.environ | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=[answer, script.fileno()],
+            process_group=0,
+        )
     try:
         return process.wait(TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
@@ -141,19 +146,17 @@ def _run(
 
 def _script(manifest: FrozenManifest, check: list[str], answer: int) -> str:
     """The setup lines as the batch script runs them, then the check in the worker's place."""
-    lines = [f'trap \'printf "{_SETUP_FAILED} %s %d" "$hpcsweep_line" $? >&{answer}\' EXIT']
-    lines.append("set -e")
-    for line in manifest.setup:
-        lines += [f"hpcsweep_line={shlex.quote(line.where)}", line.text]
-    lines += ["set +e", "trap - EXIT", f"exec {shlex.join(check)}"]
-    return "\n".join(lines)
+    told = '"$hpcsweep_line" "$hpcsweep_exit" "$hpcsweep_place"'
+    failed = f"printf '{_SETUP_FAILED}\\0%s\\0%s\\0%s' {told} >&{answer}; builtin exit 1"
+    setup = setup_script(manifest.setup, failed) if manifest.setup else ""
+    return f"{setup}exec {shlex.join(check)}\n"
 
 
 def _understood(
     manifest: FrozenManifest, told: str, printed: list[str], returncode: int
 ) -> dict[str, Any]:
     """What the check found. *Raises* what it, or a setup line, complained about."""
-    if told.startswith(_SETUP_FAILED):
+    if told.startswith(f"{_SETUP_FAILED}\0"):
         raise _setup_failed(manifest, told, printed)
     try:
         found: dict[str, Any] = json.loads(told)
@@ -176,11 +179,12 @@ def _understood(
 
 
 def _setup_failed(manifest: FrozenManifest, told: str, printed: list[str]) -> HpcsweepError:
-    where, _, code = told.removeprefix(f"{_SETUP_FAILED} ").rpartition(" ")
+    _, where, code, place = told.split("\0")
     text = next((line.text for line in manifest.setup if line.where == where), "")
+    inside = f" at {place}" if place else ""
     said = f": {printed[-1]}" if printed else ""
     return TargetError(
-        f"the setup line `{text}` ended with exit code {code}{said}",
+        f"the setup line `{text}` ended with exit code {code}{inside}{said}",
         where=where,
         next_step="It would fail in every task: put it right, or take it out of `setup:`.",
     )

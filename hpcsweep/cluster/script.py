@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,25 +46,64 @@ class Script:
                 f"{self.sweep_dir!r} has a backslash or a control character",
                 next_step="Choose another --outputs directory.",
             )
-        environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(template_directory()),
-            undefined=jinja2.StrictUndefined,
-            autoescape=False,  # noqa: S701  # shell text, quoted by the filter below
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-        )
-        environment.filters |= {"shell": shlex.quote, "directive": directive}
         limit = self.options.get("time")
-        return environment.get_template(TEMPLATE).render(
-            sweep_name=self.sweep_name,
-            options=dict(sorted(self.options.items())),
-            setup=self.setup,
-            python=self.python,
-            sweep_dir=self.sweep_dir,
-            submission=self.submission,
-            warning_seconds=warning_seconds(time_limit_seconds(limit) if limit else None),
+        return (
+            _environment()
+            .get_template(TEMPLATE)
+            .render(
+                sweep_name=self.sweep_name,
+                options=dict(sorted(self.options.items())),
+                setup=self.setup,
+                python=self.python,
+                sweep_dir=self.sweep_dir,
+                submission=self.submission,
+                warning_seconds=warning_seconds(time_limit_seconds(limit) if limit else None),
+            )
         )
+
+
+def setup_script(setup: Iterable[SetupLine], failed: str) -> str:
+    """The setup lines as the batch script has them; `failed` is done when one has failed.
+
+    That has $hpcsweep_line, $hpcsweep_exit and $hpcsweep_place, see `setup.sh.j2`.
+    """
+    text: str = _environment().get_template("setup.sh.j2").module.guarded(setup, failed)  # type: ignore[attr-defined]
+    return text
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(template_directory()),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701  # shell text, quoted by the filter below
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"shell": shlex.quote, "directive": directive}
+    environment.filters |= {"hides": hides, "evals": evals}
+    return environment
+
+
+def hides(line: str) -> bool:
+    """Whether a line succeeds whatever its only substitution does: `export X=$(…)`, `eval $(…)`."""
+    declares = re.match(r"\s*((export|declare|typeset|readonly)\s[^#$`]*=|eval\s)", line)
+    anyhow = re.search(r'[)`]"?\s*\|\|', line)
+    return bool(declares) and not anyhow and _substitutions(line) == 1
+
+
+def evals(line: str) -> bool:
+    """Whether a line does nothing but evaluate what a substitution gives."""
+    return bool(re.fullmatch(r'\s*eval\s+"?(\$\(.*\)|`.*`)"?\s*', line))
+
+
+def _substitutions(line: str) -> int:
+    """Count of command substitutions that are in no other."""
+    depth, count = 0, line.count("`") // 2
+    for piece in re.findall(r"\$\(|[()]", line):
+        count += piece == "$(" and not depth
+        depth += -1 if piece == ")" else 1
+    return count
 
 
 def directive(option: str, value: str) -> str:

@@ -242,7 +242,7 @@ class UserManifest(BaseModel):
     setup: Annotated[
         list[Annotated[str, BeforeValidator(_setup_line), WithJsonSchema(_LINE_SCHEMA)]],
         BeforeValidator(_a_list),
-        _key("Trusted lines of shell, run in order under `set -e` before the worker."),
+        _key("Trusted lines of shell, run in order before the worker."),
     ] = []
     slurm: Annotated[
         dict[str, bool | int | str],

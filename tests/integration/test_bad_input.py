@@ -315,6 +315,9 @@ SETUPS: dict[str, tuple[str, ...]] = {
     "if true": ("exit code 2", "syntax error"),
     "set -u; echo $NOPE": ("exit code 1", "unbound variable"),
     "exec 2>/dev/null; false": ("exit code 1",),
+    "trap - EXIT; false": ("exit code 1",),
+    "export X=$(false)": ("exit code 1",),
+    "source ./no.sh": ("exit code 1", "No such file"),
 }
 
 
@@ -329,7 +332,21 @@ def test_a_setup_line_that_fails_is_named(here: Here, line: str) -> None:
     holds(message, f"--set setup setup[1]: the setup line `{line}` ended with")
 
 
-@pytest.mark.parametrize("line", ["exec true", "kill -9 $$", "trap - EXIT; false"])
+def test_a_line_inside_a_sourced_file_is_named(there: Here) -> None:
+    """By the check, and by the task where it fails there alone; an innocent file is none."""
+    there.write("site.sh", "export A=1\n[ -f /etc/nothing ] && . /etc/nothing\n")
+    there.write("bad.sh", "# ours\nexit 5\n")
+    text = f"{GOOD}chunk: 2\nsetup: [source ./site.sh, source ./bad.sh]\n"
+    there.write("m.yaml", text)
+    message = there.refuses(TARGET, "submit", "m.yaml")
+    holds(message, "`source ./bad.sh` ended with exit code 5 at ./bad.sh:2")
+    there.write("bad.sh", '[ -z "$SLURM_JOB_ID" ] || exit 6\n')
+    there.cli("submit", "m.yaml", "--wait", code=INCOMPLETE)
+    found = there.does("logs", "s", "0")
+    assert "(./bad.sh:1) ended with exit code 6" in found
+
+
+@pytest.mark.parametrize("line", ["exec true", "kill -9 $$"])
 def test_a_setup_line_that_ends_the_shell_itself(here: Here, line: str) -> None:
     here.write("m.yaml", f"{GOOD}setup: [{json.dumps(line)}]\n")
     holds(here.refuses(TARGET, "submit", "m.yaml"), "before it could answer", "a line of `setup:`")
