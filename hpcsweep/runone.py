@@ -12,8 +12,8 @@ from pathlib import Path
 from hpcsweep import target
 from hpcsweep.errors import InputError
 from hpcsweep.execute import cpus
+from hpcsweep.execute.calling import call_target, logbook
 from hpcsweep.execute.case import Place, make_request, make_run, now, redacted, run_case
-from hpcsweep.execute.child import call_target, logbook
 from hpcsweep.execute.signals import Signals
 from hpcsweep.execute.slot import Slot
 from hpcsweep.files import make_directory, token

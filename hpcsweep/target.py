@@ -13,6 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -185,14 +186,26 @@ def call(function: Function, params: Mapping[str, Any], given: Mapping[str, Any]
     `given` maps each of `GIVEN` to a function that makes it: numpy is imported for `rng` alone.
     """
     arguments: dict[str, Any] = {}
-    for name, parameter in inspect.signature(function).parameters.items():
-        if parameter.kind is parameter.VAR_KEYWORD:
+    for name, takes_rest in _arguments(function):
+        if takes_rest:
             arguments |= {k: v for k, v in params.items() if k not in arguments}
         elif name in given:
             arguments[name] = given[name]()
         elif name in params:
             arguments[name] = params[name]
     return function(**arguments)
+
+
+def asks_for(function: Function) -> frozenset[str]:
+    """Which of `GIVEN` a function asks for by name. *Raises* ValueError where that is not known."""
+    return frozenset(name for name, _ in _arguments(function)) & frozenset(GIVEN)
+
+
+@lru_cache(maxsize=1)  # there is one target: each case would look anew
+def _arguments(function: Function) -> list[tuple[str, bool]]:
+    """Names of the arguments, and whether it is the one that takes all others."""
+    parameters = inspect.signature(function).parameters.values()
+    return [(one.name, one.kind is one.VAR_KEYWORD) for one in parameters]
 
 
 def command_line(
@@ -270,7 +283,13 @@ def _is_file(path: Path) -> bool:
 
 
 def _module_files(root: Path) -> dict[str, Path]:
-    files = {}
+    prefix = os.path.join(os.path.realpath(root), "")  # noqa: PTH118
+    return {path.removeprefix(prefix): Path(path) for path in user_modules(root)}
+
+
+def user_modules(root: Path) -> dict[str, ModuleType]:
+    """The modules below a directory that are loaded, by their files; installed packages apart."""
+    found = {}
     prefix = os.path.join(os.path.realpath(root), "")  # noqa: PTH118  # one string per module
     installed = os.path.join(os.path.realpath(sys.prefix), "")  # noqa: PTH118
     for module in list(sys.modules.values()):
@@ -281,5 +300,5 @@ def _module_files(root: Path) -> dict[str, Path]:
         # A virtual environment may lie in the project's own directory.
         below = path.startswith(prefix) and not path.startswith(installed)
         if below and "/site-packages/" not in path:
-            files[path.removeprefix(prefix)] = Path(path)
-    return files
+            found[path] = module
+    return found

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsweep import ids
 from hpcsweep.errors import SweepError
-from hpcsweep.execute.child import Request
 from hpcsweep.execute.command import execute
+from hpcsweep.execute.messages import Request
 from hpcsweep.execute.slot import Slot
 from hpcsweep.files import FULL
 from hpcsweep.logbook import run as rundir

@@ -6,24 +6,29 @@ process costs the case that it was to make.
 
 from __future__ import annotations
 
+import os
 import sys
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from hpcsweep.execute import child
-from hpcsweep.execute.slot import Ended, Serve, Slot
+from hpcsweep.execute import streams
+from hpcsweep.execute.calling import NOTHING, Answer, described
+from hpcsweep.execute.child import Work
+from hpcsweep.execute.messages import Wanted
+from hpcsweep.execute.slot import Ended, Slot
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import ParamCase, Reason
+from hpcsweep.sources import ParameterSource
 from hpcsweep.sources.reading import needs_user_code
 
 
 class NewSlot(Protocol):
     """Makes a slot of the task."""
 
-    def __call__(self, *, serve: Serve | None = None) -> Slot:
-        """A slot whose child does what `serve` says."""
+    def __call__(self, *, work: Work | None = None) -> Slot:
+        """A slot whose child does this work."""
 
 
 class Cases:
@@ -36,13 +41,13 @@ class Cases:
         self._source = None
         if not needs_user_code(manifest.source):
             self._source = frozen.open_source(directory, manifest)
-        self._serve = partial(child.serve_cases, directory)
+        self._work = Making(directory, manifest)
         self._slot: Slot | None = None
 
     def use(self, new_slot: NewSlot) -> None:
         """Make cases in such a slot, if any needs one."""
         if self._source is None:
-            self._slot = new_slot(serve=self._serve)
+            self._slot = new_slot(work=self._work)
 
     def made(self, index: int) -> ParamCase | None:
         """The case of an index; None where it cannot be made, which is told and noted."""
@@ -50,7 +55,7 @@ class Cases:
             return self._source[index]
         if self._slot is None:
             return None
-        ended = self._slot.run(child.Wanted(index=index))
+        ended = self._slot.run(Wanted(index=index))
         if ended.reason is None:
             return ParamCase(**ended.metrics | {"tags": tuple(ended.metrics["tags"])})
         if ended.reason is not Reason.TERMINATED:
@@ -63,3 +68,34 @@ class Cases:
         """End the child, if there is one."""
         if self._slot is not None:
             self._slot.close()
+
+
+class Making:
+    """The work of a child that makes cases; an answer holds the case in the place of metrics."""
+
+    def __init__(self, directory: Path, manifest: FrozenManifest) -> None:
+        self.root = Path(manifest.root)
+        self._directory, self._manifest = directory, manifest
+        self._source: ParameterSource | None = None
+        self._broken: Answer = {}
+
+    def load(self, _request: dict[str, Any]) -> dict[str, Any]:
+        """Open the source, which imports the user's code. As `Work` says."""
+        streams.reopen()
+        try:
+            os.chdir(self.root)
+            self._source = frozen.open_source(self._directory, self._manifest)
+        # As in `Calls.load`.
+        except BaseException as error:  # noqa: BLE001
+            self._broken = described(error)
+        return {}
+
+    def run(self, request: dict[str, Any]) -> Answer:
+        """Make a case. As `Work` says."""
+        if self._source is None:
+            return NOTHING | self._broken
+        os.chdir(self.root)
+        try:
+            return NOTHING | {"metrics": asdict(self._source[request["index"]]), "returned": True}
+        except BaseException as error:  # noqa: BLE001
+            return NOTHING | described(error)

@@ -1,95 +1,85 @@
-"""What runs in a slot's child: the user's function, case after case, or one command."""
+"""The child of a slot: imports the user's code once, then forks a process for each case.
+
+So every case begins with what the import left, whichever cases ran before it. A command needs no
+import: its child becomes it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import json
 import os
 import resource
+import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, NoReturn, Protocol
 
 from hpcsweep import target
 from hpcsweep.errors import InputError
 from hpcsweep.execute import streams
-from hpcsweep.logbook import Logbook
-from hpcsweep.logbook.values import writable
-from hpcsweep.manifest import frozen
+from hpcsweep.execute.calling import NOTHING, Answer, described
+from hpcsweep.execute.messages import ANSWER_MAX, Request, tell
+from hpcsweep.execute.signals import TOLD_TO_END
+from hpcsweep.execute.state import Chance, OpenFiles, finish, obstacles, only_own_endings
+from hpcsweep.files import PRIVATE_FILE, names, token, write_all
 from hpcsweep.manifest.frozen import FrozenManifest
-from hpcsweep.records import Reason
-
-if TYPE_CHECKING:
-    from hpcsweep.logbook.spool import SpoolPlace
-    from hpcsweep.sources import ParameterSource
-    from hpcsweep.sources.seedplan import SeededCase
 
 # The child's own exit code when it cannot even report; a shell uses 126 and 127 in this way.
 EXIT_BROKEN = 125
 EXIT_CANNOT_EXECUTE = 126
 EXIT_NOT_FOUND = 127
-# Characters of a traceback that are kept, from its end.
-TRACEBACK_MAX = 20_000
+DESCRIPTORS = Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
-    """One case to run, as the worker sends it to its child."""
+class Work(Protocol):
+    """What a persistent child does for the worker."""
 
-    index: int
-    params: dict[str, Any]
-    case_id: str
-    replicate: int
-    tags: tuple[str, ...]
-    # 128 bits.
-    seed: int
-    run_id: str
-    # As in the case.
-    written: dict[str, str]
-    # The attempt's own directory; None with `runs: none`.
-    run_dir: str | None
-    # What the attempts of the case leave each other.
-    checkpoints: str
-    # A `Spool`, where the run will be packed.
-    spool: dict[str, Any] | None = None
-    # Where a case writes its result that is kept in a cache.
-    result_file: str | None = None
+    # Below it is the user's code.
+    root: Path
 
-    def to_json(self) -> dict[str, Any]:
-        """The form on the pipe."""
-        return asdict(self)
+    def load(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Import the user's code, for a first request; what the worker is to know of it.
 
-    @property
-    def case(self) -> SeededCase:
-        """The case as a target may ask for it."""
-        from hpcsweep.sources.seedplan import SeededCase  # noqa: PLC0415  # for those who ask
+        Never raises: what the import raised is the answer of every case.
+        """
 
-        return SeededCase(
-            index=self.index,
-            params=self.params,
-            case_id=self.case_id,
-            tags=tuple(self.tags),
-            replicate=self.replicate,
-            seed=self.seed,
-            written=self.written,
-        )
+    def run(self, request: dict[str, Any]) -> Answer:
+        """Do what is requested, in the process that is the case's own."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
-    """The index of a case that the user's code has to make."""
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The child's ends of what it shares with its worker."""
 
-    index: int
+    # Pipes.
+    requests: int
+    replies: int
+    # Its hang-up says that the worker is gone.
+    lifeline: int
+    # What each message begins with.
+    token: bytes
+    # The task's own standard error.
+    complaints: int
+    # A file that holds the process of the case that runs, if it has one of its own.
+    slate: int
 
-    def to_json(self) -> dict[str, Any]:
-        """The form on the pipe."""
-        return asdict(self)
+
+def close_workers_own(kept: set[int]) -> None:
+    """Close in a forked child what the worker has opened: its journal, its pipes, its locks.
+
+    All of that would close with an exec, and what the job's script had opened would not.
+    """
+    for name in names(DESCRIPTORS):
+        descriptor = int(name)
+        with contextlib.suppress(OSError):  # the directory itself
+            if descriptor not in kept and not os.get_inheritable(descriptor):
+                os.close(descriptor)
 
 
 def die_with_worker(lifeline: int) -> None:
@@ -101,204 +91,205 @@ def die_with_worker(lifeline: int) -> None:
     """
     if not hasattr(fcntl, "F_SETSIG"):  # not on macOS
         return
-    os.set_inheritable(lifeline, True)  # the notice belongs to the open file: a command keeps it
     fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpid())
     fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC)
 
 
-def serve(manifest: FrozenManifest, requests: int, replies: int) -> None:
-    """Run cases until the worker closes its end; never returns to the worker's code."""
-    function: Callable[..., Any] | None = None
-    broken: BaseException | None = None
-    task_output, me = (os.dup(1), os.dup(2)), os.getpid()
-    with os.fdopen(requests, "rb") as lines:
+def serve(work: Work, ends: Ends) -> NoReturn:
+    """Run cases until the worker closes its end."""
+    how: _Forks | _Stays | None = None
+    with os.fdopen(ends.requests, "rb", closefd=False) as lines:
         for line in lines:
-            request = Request(**json.loads(line))
-            spool = request.spool
-            otherwise = (spool["out"], spool["err"]) if spool else task_output
-            streams.capture(request.run_dir, otherwise)
-            streams.reopen()
-            _reset_peak_memory()
-            reply: dict[str, Any]
-            reply = {"reason": None, "error": None, "metrics": {}, "returned": False}
-            os.chdir(manifest.root)  # where a command starts, too; the last case may have left it
-            if function is None and broken is None:
-                try:
-                    function = target.load(manifest)
-                    # At once: a case that crashes can say it no more.
-                    _send(replies, {"code_digest": target.code_digest(manifest)})
-                # The one catch of everything: what a user's module or function raises is an
-                # outcome of its case, whatever it is.
-                except BaseException as error:  # noqa: BLE001
-                    broken = error
-            reply |= _run(function, request) if function else _failure(broken)
+            request = json.loads(line)
+            if how is None:
+                chance = Chance()
+                tell(ends.replies, ends.token, work.load(request))
+                chance.settle()
+                why = obstacles()
+                how = _Stays(ends, chance, why, work.root) if why else _Forks(ends, chance)
+            how.run(work, request)
+    os._exit(0)
+
+
+# --- a process for each case ------------------------------------------------------------------
+
+
+# What a user, a shell or Slurm sends to all processes of a job.
+_SENT = (
+    *TOLD_TO_END,
+    *(signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGXCPU),
+)
+
+
+class _Forks:
+    """Each case in a fork of its own."""
+
+    def __init__(self, ends: Ends, chance: Chance) -> None:
+        self._ends, self._chance = ends, chance
+        # Slurm's TERM reaches every process of a job: this one stays, and tells how its case ended.
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SENT)
+        # Ignored, the kernel would not keep how a case ended.
+        self._on_child = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        mine = {ends.requests, ends.replies, ends.lifeline, ends.complaints, ends.slate}
+        self._files = OpenFiles(mine)
+        streams.flush()
+        gc.freeze()  # a collection in a case must not touch, and so copy, what the import left
+
+    def run(self, work: Work, request: dict[str, Any]) -> None:
+        """Run a case and tell how its process ended."""
+        answer = nameless()
+        lifeline = _another(self._ends.lifeline)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._be_the_case(work, request, answer, lifeline)
+            with contextlib.suppress(OSError):  # it did so itself
+                os.setpgid(pid, pid)
+            os.pwrite(self._ends.slate, b"%20d" % pid, 0)
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)  # what it left behind
+            _, status, usage = os.wait4(pid, 0)
+            os.pwrite(self._ends.slate, b"%20s" % b"", 0)
+            said = {
+                "status": status,
+                "cpu_seconds": usage.ru_utime + usage.ru_stime,
+                "max_rss_bytes": usage.ru_maxrss * 1024,
+            }
+            told = os.pread(answer, min(os.fstat(answer).st_size, ANSWER_MAX), 0)
+        finally:
+            os.close(answer)
+            if lifeline is not None:
+                os.close(lifeline)
+        tell(self._ends.replies, self._ends.token, said, told)
+
+    def _be_the_case(
+        self, work: Work, request: dict[str, Any], answer: int, lifeline: int | None
+    ) -> NoReturn:
+        me, parent = os.getpid(), os.getppid()
+        try:
+            os.setpgid(0, 0)
+            if lifeline is not None:
+                die_with_worker(lifeline)  # as long as the parent holds it
+                if select.select([lifeline], [], [], 0)[0]:
+                    os._exit(EXIT_BROKEN)
+            for descriptor in (self._ends.requests, self._ends.replies, self._ends.slate):
+                os.close(descriptor)
+            if lifeline is not None:
+                # There is /proc: nothing that the case writes to by mistake is its answer.
+                os.close(answer)
+            self._files.make_own()
+            self._chance.fork()
+            only_own_endings()
+            if self._on_child not in (None, signal.SIG_DFL):
+                signal.signal(signal.SIGCHLD, self._on_child)
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+            told = work.run(request)
             if os.getpid() != me:  # a fork of the user's that came back out of the target
                 os._exit(0)
-            streams.flush()
-            reply["cpu_total"] = _cpu_seconds()
-            reply["max_rss_bytes"] = _peak_memory()
-            _send(replies, reply)
-    os._exit(0)
+            finish()
+            if lifeline is not None:
+                with contextlib.suppress(OSError):
+                    os.close(0)  # the case may have used up all others
+                answer = os.open(f"/proc/{parent}/fd/{answer}", os.O_WRONLY)
+            write_all(answer, _encoded(told))
+            os._exit(0)
+        finally:  # it broke by itself: the task's output says how
+            broken(self._ends.complaints)
 
 
-def serve_cases(directory: Path, manifest: FrozenManifest, requests: int, replies: int) -> None:
-    """Make cases of a frozen manifest that needs the user's code; never returns.
-
-    A reply holds the case in the place of metrics.
-    """
-    source: ParameterSource | None = None
-    broken: dict[str, Any] | None = None
-    with os.fdopen(requests, "rb") as lines:
-        for line in lines:
-            reply: dict[str, Any] = {"reason": None, "error": None, "metrics": {}, "returned": True}
-            try:
-                if source is None and broken is None:
-                    source = _opened(directory, manifest)
-                if source is not None:
-                    reply["metrics"] = asdict(source[json.loads(line)["index"]])
-            # As in `serve`: whatever the user's code raises.
-            except BaseException as error:  # noqa: BLE001
-                reply |= _described(error)
-                broken = None if source else reply
-            reply |= broken or {}
-            streams.flush()
-            _send(replies, reply | {"cpu_total": _cpu_seconds(), "max_rss_bytes": _peak_memory()})
-    os._exit(0)
-
-
-def _opened(directory: Path, manifest: FrozenManifest) -> ParameterSource:
-    os.chdir(manifest.root)
-    return frozen.open_source(directory, manifest)
-
-
-def call_target(function: Callable[..., Any], request: Request, log: Logbook) -> None:
-    """Call the target as every case does; what it returns ends up in `log.metrics`.
-
-    *Raises* whatever the target raises, InputError for what cannot be metrics.
-    """
-    given: Mapping[str, Callable[[], Any]] = {
-        "params": lambda: request.params,
-        "log": lambda: log,
-        "seed": lambda: request.seed,
-        "case": lambda: request.case,
-        "rng": lambda: _generator(request.seed),
-        "checkpoint": lambda: log.checkpoint,
-    }
-    result = _called(function, request, given)
-    log.merge_metrics(_reported(result), "the returned dict")
-
-
-def _called(
-    function: Callable[..., Any], request: Request, given: Mapping[str, Callable[[], Any]]
-) -> Any:
-    if request.result_file is None:
-        return target.call(function, request.params, given)
-    from hpcsweep.results.shelf import Case  # noqa: PLC0415  # other sweeps do without
-
-    # As the runner of a `Store` gets them, so that one function can be both.
-    path = {"result_file": request.result_file}
-    params = request.params | {"id": Case.of(request.params).id} | path
-    if target.is_runner(function, request.params):
-        return function(params)
-    given = dict(given) | {"params": lambda: params}
-    return target.call(function, request.params | path, given)
-
-
-def _run(function: Callable[..., Any], request: Request) -> dict[str, Any]:
-    log = logbook(request)
+def broken(complaints: int) -> NoReturn:
+    """End with a traceback in the task's output."""
     try:
-        call_target(function, request, log)
-    except SystemExit as error:
-        if error.code in (None, 0):
-            return {"metrics": log.metrics}
-        return _exit(error) | {"metrics": log.metrics}
-    except BaseException as error:  # noqa: BLE001  # as above
-        return _failure(error) | {"metrics": log.metrics}
-    return {"metrics": log.metrics, "returned": True} | told_failed(log)
+        os.write(complaints, traceback.format_exc().encode(errors="backslashreplace"))
+    finally:
+        os._exit(EXIT_BROKEN)
 
 
-def logbook(request: Request) -> Logbook:
-    """The Logbook of a case."""
-    place: Path | SpoolPlace | None = Path(request.run_dir) if request.run_dir else None
-    if request.spool:
-        from hpcsweep.logbook.spool import Spool, SpoolPlace  # noqa: PLC0415  # other runs do without
+def nameless() -> int:
+    """A new file without a name."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("hpcsweep")
+    path = f"{os.environ.get('TMPDIR') or '/tmp'}/hpcsweep-{token()}"  # noqa: S108
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
+    os.unlink(path)  # noqa: PTH108  # beside the open above
+    return descriptor
 
-        place = SpoolPlace(Spool(**request.spool), request.run_id)
-    return Logbook.attached(
-        request.run_id,
-        place,
-        params=request.params,
-        checkpoints=Path(request.checkpoints),
+
+def _another(lifeline: int) -> int | None:
+    """The pipe opened once more, so that it has another owner; None where that cannot be."""
+    try:
+        return os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+
+
+def _encoded(told: Answer) -> bytes:
+    text = json.dumps(told).encode()
+    if len(text) <= ANSWER_MAX:
+        return text
+    error = InputError(
+        f"its metrics have {len(text)} bytes; {ANSWER_MAX} are the most",
+        next_step="Write such data into a file of the run, as `log.json` does.",
     )
+    return json.dumps(NOTHING | described(error)).encode()
 
 
-def told_failed(log: Logbook) -> dict[str, Any]:
-    """The reply's part about a target that said itself that it failed."""
-    if log.told_failed is None:
-        return {}
-    error = {"type": "MarkedFailed", "message": writable(log.told_failed[:TRACEBACK_MAX])}
-    return {"reason": Reason.ERROR.value, "error": error}
+# --- all cases in this process ----------------------------------------------------------------
 
 
-def _reported(result: Any) -> Mapping[str, Any]:
-    if result is None:
-        return {}
-    if not isinstance(result, Mapping):
-        raise InputError(
-            f"the target returned {type(result).__name__}, not a dict of metrics",
-            next_step="Return a dict by metric name, or nothing.",
-        )
-    return result
+class _Stays:
+    """All cases in the child itself, which cannot be forked: what can be is restored."""
+
+    def __init__(self, ends: Ends, chance: Chance, why: list[str], root: Path) -> None:
+        from hpcsweep.execute.restoring import Restoring  # noqa: PLC0415  # few targets need it
+
+        os.close(ends.slate)
+        self._ends, self._me = ends, os.getpid()
+        self._restoring = Restoring(chance, why, root, ends.complaints)
+
+    def run(self, work: Work, request: dict[str, Any]) -> None:
+        """Run a case and tell what it used."""
+        self._restoring.restore()
+        _reset_peak_memory()
+        before = _cpu_seconds()
+        told = work.run(request)
+        if os.getpid() != self._me:
+            os._exit(0)
+        streams.flush()
+        said = {
+            "status": None,
+            "cpu_seconds": _cpu_seconds() - before,
+            "max_rss_bytes": _peak_memory(),
+        }
+        tell(self._ends.replies, self._ends.token, said, _encoded(told))
+        self._restoring.note()
 
 
-def _generator(seed: int) -> Any:
-    import numpy  # noqa: PLC0415  # only for those who ask for `rng` (invariant 17)
-
-    return numpy.random.default_rng(seed)
-
-
-def _exit(error: SystemExit) -> dict[str, Any]:
-    code = error.code if isinstance(error.code, int) else 1
-    message = f"the target called sys.exit({error.code!r})"
-    return {
-        "reason": Reason.EXIT_CODE.value,
-        "error": {"type": "SystemExit", "message": message, "exit_code": code},
-    }
+def _cpu_seconds() -> float:
+    total = 0.0
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        usage = resource.getrusage(who)
+        total += usage.ru_utime + usage.ru_stime
+    return total
 
 
-def _failure(error: BaseException | None) -> dict[str, Any]:
-    if error is None:
-        return {}
-    reply = _described(error)
-    with contextlib.suppress(OSError, ValueError):  # a target may have closed it
-        sys.stderr.write(reply["error"]["traceback"])
-    return reply
+def _reset_peak_memory() -> None:
+    # proc(5): 5 resets the peak resident set size; without it the peak is the process's so far.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
-def _described(error: BaseException) -> dict[str, Any]:
-    trace = _without_ours(error.__traceback__)
-    try:
-        message = str(error)
-        text = "".join(traceback.format_exception(type(error), error, trace))
-    except Exception:  # noqa: BLE001  # a user's class may break while it is printed
-        message, text = "(its message cannot be printed)", ""
-    return {
-        "reason": Reason.ERROR.value,
-        "error": {
-            "type": type(error).__name__,
-            "message": writable(message[:TRACEBACK_MAX]),
-            "traceback": writable(text[-TRACEBACK_MAX:]),
-        },
-    }
+def _peak_memory() -> int:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _without_ours(trace: TracebackType | None) -> TracebackType | None:
-    """The part of a traceback that is the user's."""
-    ours = str(Path(__file__).parent.parent)
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith((ours, "<frozen")):
-        trace = trace.tb_next
-    return trace
+# --- a command --------------------------------------------------------------------------------
 
 
 def execute(manifest: FrozenManifest, request: Request) -> None:
@@ -339,31 +330,3 @@ def execute(manifest: FrozenManifest, request: Request) -> None:
 
 def _complain(message: str) -> None:
     os.write(2, f"hpcsweep: {message}\n".encode(errors="backslashreplace"))
-
-
-def _cpu_seconds() -> float:
-    total = 0.0
-    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
-        usage = resource.getrusage(who)
-        total += usage.ru_utime + usage.ru_stime
-    return total
-
-
-def _reset_peak_memory() -> None:
-    # proc(5): 5 resets the peak resident set size; without it the peak is the process's so far.
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak_memory() -> int:
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def _send(descriptor: int, reply: dict[str, Any]) -> None:
-    view = memoryview(json.dumps(reply).encode() + b"\n")
-    while view:
-        view = view[os.write(descriptor, view) :]

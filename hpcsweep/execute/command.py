@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import InputError
-from hpcsweep.execute.child import Request
+from hpcsweep.execute.messages import Request
 from hpcsweep.execute.slot import Ended, Slot
 from hpcsweep.files import make_directory, remove_tree, token
 from hpcsweep.logbook.values import Metrics

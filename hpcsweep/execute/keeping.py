@@ -16,8 +16,8 @@ from typing import Any
 
 from hpcsweep import claims
 from hpcsweep.errors import HpcsweepError
-from hpcsweep.execute.child import Request
 from hpcsweep.execute.command import execute
+from hpcsweep.execute.messages import Request
 from hpcsweep.execute.signals import Signals
 from hpcsweep.execute.slot import Ended, Slot
 from hpcsweep.files import FULL

@@ -1,30 +1,38 @@
 """The slot: the place for one case at a time, and the child process that runs it.
 
-One persistent child runs a function's cases, replaced after a crash or a timeout; a command has a
-child per case. A crash costs the case that crashed and nothing else (DESIGN invariant 18).
+A function's child imports it once and forks a process for each case; a command has a child per
+case. A crash costs the case that crashed and nothing else (DESIGN invariant 18).
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import errno
 import os
 import signal
 import time
-import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hpcsweep import target
-from hpcsweep.execute import child
+from hpcsweep.execute.calling import Calls
+from hpcsweep.execute.child import (
+    Ends,
+    Work,
+    broken,
+    close_workers_own,
+    die_with_worker,
+    execute,
+    nameless,
+    serve,
+)
+from hpcsweep.execute.messages import Garbled, Listener, Request, Wanted, send, understood
 from hpcsweep.execute.signals import Signals, default_in_child
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Reason
 
-# The worker's ends of all pipes: a child that kept one would hide the worker's end from another.
-_OURS: set[int] = set()
 # Slurm's TERM reaches the child and the worker at the same time, in either order: a child that
 # died of one of these waits this many seconds for the worker's own.
 TOLD_TOO_S = 1.0
@@ -45,22 +53,71 @@ class Ended:
     from_cache: bool = False
 
 
-# What a persistent child does with the manifest, requests and replies; it never returns.
-Serve = Callable[[FrozenManifest, int, int], None]
-
-
 @dataclass(slots=True)
 class _Process:
     pid: int
+    # A file where the child notes the process that it has forked for its case, the head of its own
+    # group: it is needed only where a case is made to end.
+    slate: int
     # Descriptors: requests to the child, replies from it; -1 for a command.
-    requests: int
-    replies: int
-    # Seconds of CPU that the child had used when its last case ended.
-    cpu_before: float = 0.0
+    requests: int = -1
+    replies: int = -1
+    listener: Listener = field(default_factory=Listener)
     # Of the user's code, as the child said when it had imported it.
     code_digest: str | None = None
-    # Bytes of replies that were read and not yet understood.
-    unread: bytes = b""
+    # What the case answered, and what the child knows of its end.
+    answer: bytes = b""
+    end: dict[str, Any] | None = None
+    is_garbled: bool = False
+    # The heads of groups that were told to end.
+    told: set[int] = field(default_factory=set)
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """The process groups of the child and of its case, by their heads."""
+        noted = os.pread(self.slate, 20, 0).strip()
+        return (int(noted), self.pid) if noted.isdigit() else (self.pid,)
+
+    def expect(self) -> None:
+        """Another case begins."""
+        self.answer, self.end = b"", None
+        self.told.clear()
+
+    def tell_to_end(self, *, kill: bool) -> None:
+        """TERM the case once, or kill it; the child that has forked it stays."""
+        group = self.groups[0]
+        if kill:
+            _kill(group, signal.SIGKILL)
+        elif group not in self.told:
+            self.told.add(group)
+            _kill(group, signal.SIGTERM)
+
+    def listen(self) -> None:
+        """Take over what the child has said."""
+        heard = os.read(self.replies, 1 << 20)
+        self.listener.hear(heard)
+        if not heard:  # a target closed all that it found: all there is to wait for is its end
+            os.close(self.replies)
+            self.replies = -1
+        try:
+            while said := self.listener.next():
+                self._take(*said)
+        except Garbled:
+            self.is_garbled = True
+
+    def listen_to_the_end(self) -> None:
+        """Take over what the child said before it died."""
+        if self.replies >= 0:
+            os.set_blocking(self.replies, False)
+        with contextlib.suppress(BlockingIOError):
+            while self.replies >= 0:
+                self.listen()
+
+    def _take(self, said: dict[str, Any], answer: bytes) -> None:
+        if "status" in said:
+            self.end, self.answer = said, answer
+        else:
+            self.code_digest = said.get("code_digest")
 
 
 class Slot:
@@ -74,39 +131,47 @@ class Slot:
         term_grace_s: float,
         beat_s: float,
         beat: Callable[[], None],
-        serve: Serve | None = None,
+        work: Work | None = None,
+        shared: Iterable[int] = (),
     ) -> None:
-        """`serve` is what a persistent child does, if not to run a function's cases."""
+        """`work` is what a persistent child does, if not to run a function's cases.
+
+        `shared`: descriptors of the worker that a case writes to; it has no other.
+        """
         self._manifest = manifest
         self._signals = signals
         self._term_grace_s = term_grace_s
         self._beat_s = beat_s
         self._beat = beat
+        self._shared = frozenset(shared)
         self._process: _Process | None = None
         self._oom_kills = _oom_kills()
+        self._work = work or (None if manifest.target.is_command else Calls(manifest))
         # A command's files do not change while a task runs them: one digest for all its cases.
-        self._serve = serve or (None if manifest.target.is_command else child.serve)
-        self._command_digest = None if self._serve else target.code_digest(manifest)
+        self._command_digest = None if self._work else target.code_digest(manifest)
         # Nothing is ever written to it: its end tells every child that the worker is gone.
         self._lifeline = os.pipe()
-        _OURS.add(self._lifeline[1])
 
-    def run(self, request: child.Request | child.Wanted) -> Ended:
+    def run(self, request: Request | Wanted) -> Ended:
         """Run one case to its end, its time limit, or the worker's."""
         if self._process is not None and os.waitpid(self._process.pid, os.WNOHANG) != (0, 0):
             self._forget(self._process)  # by what an earlier case left behind in it
-        if self._process is None:
-            self._process = self._start(request)
-        if self._process.requests >= 0:
+        try:
+            process = self._process = self._process or self._start(request)
+        except OSError as error:
+            return Ended(**_unstarted(error))
+        process.expect()
+        if process.requests >= 0:
             # It may have died between two cases; the wait below says how.
             with contextlib.suppress(BrokenPipeError):
-                _send(self._process.requests, request)
-        return self._wait(self._process)
+                send(process.requests, request)
+        return self._wait(process)
 
     def kill(self) -> None:
         """End the child and its case at once."""
         if self._process is not None:
-            _kill(self._process.pid, signal.SIGKILL)
+            for group in self._process.groups:
+                _kill(group, signal.SIGKILL)
             self.close()
 
     def close(self) -> None:
@@ -124,38 +189,49 @@ class Slot:
             self._signals.wait((), 0.2)
         _kill(process.pid, signal.SIGKILL)  # what the user's code left behind in its group
 
-    def _start(self, request: child.Request | child.Wanted) -> _Process:
-        inward = os.pipe() if self._serve else (-1, -1)
-        outward = os.pipe() if self._serve else (-1, -1)
-        if self._serve:
-            _OURS.update((inward[1], outward[0]))
-        pid = os.fork()
+    def _start(self, request: Request | Wanted) -> _Process:
+        """*Raises* OSError."""
+        pipes: list[int] = []
+        listener = Listener()
+        try:
+            pipes.append(nameless())
+            if self._work:
+                pipes += os.pipe()
+                pipes += os.pipe()
+            pid = os.fork()
+        except OSError:
+            for descriptor in pipes:
+                os.close(descriptor)
+            raise
         if pid == 0:
-            stderr = os.dup(2)
-            try:
-                os.setpgid(0, 0)
-                default_in_child()
-                for descriptor in _OURS:
-                    os.close(descriptor)
-                child.die_with_worker(self._lifeline[0])
-                if self._serve:
-                    self._serve(self._manifest, inward[0], outward[1])
-                elif isinstance(request, child.Request):
-                    child.execute(self._manifest, request)
-            finally:  # it broke by itself: the task's output says how
-                try:
-                    os.write(stderr, traceback.format_exc().encode(errors="backslashreplace"))
-                finally:
-                    os._exit(child.EXIT_BROKEN)
-        if self._serve:
-            os.close(inward[0])
-            os.close(outward[1])
-        return _Process(
-            pid=pid,
-            requests=inward[1],
-            replies=outward[0],
-            code_digest=self._command_digest,
-        )
+            self._be_child(request, pipes, listener.token)
+        process = _Process(pid, pipes[0], listener=listener, code_digest=self._command_digest)
+        if self._work:
+            _, theirs, process.requests, process.replies, their_other = pipes
+            os.close(theirs)
+            os.close(their_other)
+        return process
+
+    def _be_child(self, request: Request | Wanted, pipes: list[int], token: bytes) -> NoReturn:
+        complaints = os.dup(2)
+        try:
+            os.setpgid(0, 0)
+            default_in_child()
+            lifeline = self._lifeline[0]
+            close_workers_own({0, 1, 2, complaints, lifeline, *pipes} | self._shared)
+            die_with_worker(lifeline)
+            if self._work:
+                slate, requests, mine, others, replies = pipes
+                os.close(mine)
+                os.close(others)
+                ends = Ends(requests, replies, lifeline, token, complaints, slate)
+                serve(self._work, ends)
+            # The notice belongs to the open file: the command keeps it.
+            os.set_inheritable(lifeline, True)
+            if isinstance(request, Request):
+                execute(self._manifest, request)
+        finally:
+            broken(complaints)
 
     def _wait(self, process: _Process) -> Ended:
         limit_s = self._manifest.case_timeout_s
@@ -165,70 +241,65 @@ class Slot:
         while True:
             now = time.monotonic()
             timed_out = timed_out or (limit_s is not None and now - begun >= limit_s)
-            if (timed_out or self._signals.told) and kill_at is None:
-                kill_at = now + self._term_grace_s
-                _kill(process.pid, signal.SIGTERM)
-            if kill_at is not None and now >= kill_at:
-                _kill(process.pid, signal.SIGKILL)
             waits = [self._beat_s]
-            if kill_at is not None:
+            if timed_out or self._signals.told:
+                kill_at = kill_at or now + self._term_grace_s
+                process.tell_to_end(kill=now >= kill_at)
                 waits.append(max(0.05, kill_at - now))
             elif limit_s is not None:
                 waits.append(max(0.0, begun + limit_s - now))
-            reply = self._hear(process, min(waits))
-            if reply is not None:
-                if kill_at is not None:  # its TERM must not arrive in the middle of another case
-                    self.kill()
-                return self._replied(process, reply, timed_out=timed_out)
+            self._hear(process, min(waits))
+            if process.is_garbled:
+                self.kill()
+                return Ended(reason=Reason.ERROR, error=GARBLED, code_digest=process.code_digest)
+            if process.end is not None:
+                if kill_at is not None and process.end["status"] is None:
+                    self.kill()  # its TERM must not arrive in the middle of another case
+                return self._ended(process, process.end, timed_out=timed_out)
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
             if pid:
                 return self._died(process, status, usage, timed_out=timed_out)
             if time.monotonic() - now >= self._beat_s:
                 self._beat()
 
-    def _hear(self, process: _Process, timeout_s: float) -> dict[str, Any] | None:
+    def _hear(self, process: _Process, timeout_s: float) -> None:
         replies = [process.replies] if process.replies >= 0 else []
         if self._signals.wait(replies, timeout_s):
-            _listen(process)
-        return _reply(process)
-
-    def _replied(self, process: _Process, reply: dict[str, Any], *, timed_out: bool) -> Ended:
-        cpu_total = reply.pop("cpu_total")
-        reason = reply.pop("reason")
-        cpu, process.cpu_before = cpu_total - process.cpu_before, cpu_total
-        stopped = self._stopped(timed_out=timed_out)
-        # Told to end, a target may well exit with 0 or raise; one that returned was done.
-        if stopped and not reply.pop("returned"):
-            reason, reply["error"] = stopped["type"], stopped
-        reply.pop("returned", None)
-        return Ended(
-            reason=Reason(reason) if reason else None,
-            cpu_seconds=cpu,
-            code_digest=process.code_digest,
-            **reply,
-        )
+            process.listen()
 
     def _died(self, process: _Process, status: int, usage: Any, *, timed_out: bool) -> Ended:
-        if process.replies >= 0:
-            os.set_blocking(process.replies, False)
-            try:
-                while more := os.read(process.replies, 1 << 16):
-                    process.unread += more
-            except BlockingIOError:
-                pass
+        """How the case ended whose child is gone."""
+        process.listen_to_the_end()
+        for group in process.groups:
+            _kill(group, signal.SIGKILL)  # what the user's code left behind
         self._forget(process)
-        _kill(process.pid, signal.SIGKILL)  # what the user's code left behind in its group
-        reply = _reply(process)
-        if reply is not None:  # it answered, then died: the case itself is complete
-            return self._replied(process, reply, timed_out=timed_out)
-        error = self._judge(status, timed_out=timed_out)
-        return Ended(
-            reason=Reason(error["type"]) if error else None,
-            error=error,
-            cpu_seconds=usage.ru_utime + usage.ru_stime - process.cpu_before,
-            max_rss_bytes=usage.ru_maxrss * 1024,
+        end = process.end or {
+            "status": status,
+            "cpu_seconds": usage.ru_utime + usage.ru_stime,
+            "max_rss_bytes": usage.ru_maxrss * 1024,
+        }
+        return self._ended(process, end, timed_out=timed_out)
+
+    def _ended(self, process: _Process, end: dict[str, Any], *, timed_out: bool) -> Ended:
+        used = Ended(
+            cpu_seconds=end["cpu_seconds"],
+            max_rss_bytes=end["max_rss_bytes"],
             code_digest=process.code_digest,
         )
+        try:
+            answer = understood(process.answer)
+        except Garbled:
+            return replace(used, reason=Reason.ERROR, error=GARBLED)
+        if answer is None:
+            error = self._judge(end["status"], timed_out=timed_out)
+            return replace(used, reason=Reason(error["type"]) if error else None, error=error)
+        # It answered, however its process ended then.
+        stopped = self._stopped(timed_out=timed_out)
+        # Told to end, a target may well exit with 0 or raise; one that returned was done.
+        if stopped and not answer["returned"]:
+            answer |= {"reason": Reason(stopped["type"]), "error": stopped}
+        del answer["returned"]
+        return replace(used, **answer)
 
     def _stopped(self, *, timed_out: bool) -> dict[str, Any] | None:
         """Why we made a case end; None when we did not."""
@@ -258,25 +329,35 @@ class Slot:
         if number:
             return _problem(Reason.SIGNAL, f"died of {_signal_name(number)}")
         code = os.waitstatus_to_exitcode(status)
-        if self._serve is None and code == 0:
+        if self._work is None and code == 0:
             return None
         return _problem(Reason.EXIT_CODE, f"its process ended with exit code {code}")
 
     def _forget(self, process: _Process) -> None:
-        for descriptor in (process.requests, process.replies):
+        for descriptor in (process.requests, process.replies, process.slate):
             if descriptor >= 0:
-                _close(descriptor)  # the child's loop ends with its requests
+                os.close(descriptor)  # the child's loop ends with its requests
         self._process = None
-
-
-def _close(descriptor: int) -> None:
-    """Close one of the worker's ends."""
-    _OURS.discard(descriptor)
-    os.close(descriptor)
 
 
 def _problem(reason: Reason, message: str) -> dict[str, Any]:
     return {"type": reason.value, "message": message}
+
+
+GARBLED = {
+    "type": "GarbledAnswer",
+    "message": "its answer is damaged: something wrote to a descriptor that was not its own",
+}
+
+
+def _unstarted(error: OSError) -> dict[str, Any]:
+    """Reason and error of a case for which there is no process."""
+    short = error.errno == errno.ENOMEM
+    what = f"no process could be started for it: {error.strerror}"
+    return {
+        "reason": Reason.OUT_OF_MEMORY if short else Reason.ERROR,
+        "error": {"type": type(error).__name__, "message": what},
+    }
 
 
 def _signal_name(number: int) -> str:
@@ -284,31 +365,6 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # a real-time signal between the first and the last has none
         return f"signal {number}"
-
-
-def _listen(process: _Process) -> None:
-    heard = os.read(process.replies, 1 << 16)
-    process.unread += heard
-    if not heard:  # a target closed all that it found open: all there is to wait for is its end
-        _close(process.replies)
-        process.replies = -1
-
-
-def _reply(process: _Process) -> dict[str, Any] | None:
-    """The child's answer about its case, once it is here; what it says before is noted."""
-    while b"\n" in process.unread:
-        line, _, process.unread = process.unread.partition(b"\n")
-        message: dict[str, Any] = json.loads(line)
-        if "reason" in message:
-            return message
-        process.code_digest = message["code_digest"]
-    return None
-
-
-def _send(descriptor: int, request: child.Request | child.Wanted) -> None:
-    view = memoryview(json.dumps(request.to_json()).encode() + b"\n")
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 def _kill(pid: int, number: signal.Signals) -> None:

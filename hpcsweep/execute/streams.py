@@ -27,7 +27,6 @@ class _Through(io.FileIO):
 
 def capture(run_dir: str | None, otherwise: tuple[int, int]) -> None:
     """Send standard output and error into the run directory, or where `otherwise` says."""
-    flush()
     for number, name in _NAMES.items():
         if run_dir is None:
             os.dup2(otherwise[number - 1], number)

@@ -44,7 +44,7 @@ class Logbook(FormerNames):
     # Why the target itself called its case failed; None if it did not.
     told_failed: str | None
     # Where the attempts of a run leave each other something; beside the run if it is None.
-    checkpoints: Path | None
+    checkpoints: Path | str | None
     # What a run that no worker looks after says of itself.
     _alone: Alone | None
     # Those that a manifest fixed.
@@ -81,7 +81,7 @@ class Logbook(FormerNames):
         place: Path | Place | None,
         *,
         params: Mapping[str, Any] | None = None,
-        checkpoints: Path | None = None,
+        checkpoints: Path | str | None = None,
     ) -> Self:
         """The Logbook of a case; a worker says what becomes of the run.
 
@@ -209,7 +209,7 @@ class Logbook(FormerNames):
         """What survives the attempts of a run: see `Checkpoint`."""
         from hpcsweep.logbook.checkpoint import Checkpoint, beside  # noqa: PLC0415  # few want it
 
-        return Checkpoint(self.checkpoints or beside(self.path, self.run_id))
+        return Checkpoint(Path(self.checkpoints or beside(self.path, self.run_id)))
 
     # --- files -----------------------------------------------------------------------------------
 

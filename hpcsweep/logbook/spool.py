@@ -58,6 +58,11 @@ class Spool:
 
         return cls(nameless(), nameless(), nameless(), nameless(), directory)
 
+    @property
+    def descriptors(self) -> tuple[int, int, int, int]:
+        """All four."""
+        return self.out, self.err, self.log, self.members
+
     def to_json(self) -> dict[str, Any]:
         """The form in a request to a child."""
         return asdict(self)
@@ -69,14 +74,14 @@ class Spool:
 
     def clear(self) -> None:
         """Make ready for the next case."""
-        for descriptor in (self.out, self.err, self.log, self.members):
+        for descriptor in self.descriptors:
             if os.fstat(descriptor).st_size:
                 os.ftruncate(descriptor, 0)
         self._remove()
 
     def close(self) -> None:
         """Let go of everything."""
-        for descriptor in (self.out, self.err, self.log, self.members):
+        for descriptor in self.descriptors:
             os.close(descriptor)
         self._remove()
 
@@ -90,6 +95,13 @@ class Spool:
         """What the run says of itself, with what the target added by `log.meta`."""
         known = merged_json(self._place(run).read(METADATA), {})
         return final_metadata(run, outcome, known)
+
+    def is_whole(self) -> bool:
+        """Whether its members are what a Logbook wrote, and nothing between or behind them."""
+        end = 0
+        for found in whole_members(self.members):
+            end = found.content + padded(found.size)
+        return end == os.fstat(self.members).st_size
 
     def pieces(self, run: Run, outcome: Outcome) -> Iterator[bytes | Stream]:
         """The run as members of a tar; its metadata last, so that a cut run has none."""

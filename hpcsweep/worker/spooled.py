@@ -53,6 +53,8 @@ class Spooled:
             self.spool.clear()
 
     def _kept(self, run: Run, outcome: Outcome, path: Path, run_dir: str) -> Outcome:
+        if outcome.status is Status.COMPLETE and not self.spool.is_whole():
+            raise SweepError("something wrote to a descriptor of its files that was not its own")
         if self._pack is not None:
             rank = rank_of(run.metadata() | {"status": outcome.status.value})
             place = self._pack.append(run.run_id, rank, self.spool.pieces(run, outcome))

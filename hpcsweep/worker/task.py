@@ -199,6 +199,7 @@ class Task:
             term_grace_s=self._rules["term_grace_s"],
             beat_s=self._rules["beat_s"],
             beat=self._beat,
+            shared=() if self._spooled is None else self._spooled.spool.descriptors,
         )
 
     def _end_task(self, why: Reason | None = None) -> None:

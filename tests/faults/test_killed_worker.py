@@ -52,7 +52,8 @@ KILLS_ITS_WORKER = TARGET.replace(
     if x == {CHUNK * len(STEPS) + 1} and os.environ.get("SLURM_RESTART_COUNT", "0") == "0":
         try:
             (HERE / "killed").touch(exist_ok=False)
-            os.kill(os.getppid(), signal.SIGKILL)
+            child = Path(f"/proc/{{os.getppid()}}/stat").read_text()
+            os.kill(int(child.rpartition(")")[2].split()[1]), signal.SIGKILL)
         except FileExistsError:
             pass
     return""",

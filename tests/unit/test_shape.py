@@ -45,7 +45,8 @@ READS_ENVIRONMENT = (
     "importing.py",
 )
 # Where the user's code runs: whatever it raises is its outcome, not a failure of ours.
-CATCHES_ALL = ("execute/child.py", "check.py", "runone.py", "sources/imported.py",
+CATCHES_ALL = ("execute/calling.py", "execute/cases.py", "execute/restoring.py",
+               "execute/state.py", "check.py", "runone.py", "sources/imported.py",
                "logbook/alone.py", "cache/sweeping.py")  # fmt: skip
 SLEEPS = ("tests/support/wait.py",)
 

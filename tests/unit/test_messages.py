@@ -1,0 +1,102 @@
+"""What a child says arrives as it was said, or is known to be damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpcsweep.execute import messages
+from hpcsweep.execute.messages import ANSWER_MAX, Garbled, Listener, tell, understood
+from hpcsweep.records import Reason
+
+SAID = {"status": 0, "cpu_seconds": 0.5}
+ANSWER = json.dumps({"reason": "error", "error": None, "metrics": {"y": 1}, "returned": True})
+
+
+def said(token: bytes) -> bytes:
+    """The bytes of one message."""
+    inward, outward = os.pipe()
+    try:
+        tell(outward, token, SAID, ANSWER.encode())
+        return os.read(inward, 1 << 16)
+    finally:
+        os.close(inward)
+        os.close(outward)
+
+
+def heard(listener: Listener) -> list[tuple[dict[str, Any], bytes]]:
+    found = []
+    while one := listener.next():
+        found.append(one)
+    return found
+
+
+@given(st.lists(st.integers(0, 200), max_size=8))
+def test_messages_arrive_in_whatever_pieces(cuts: list[int]) -> None:
+    listener = Listener()
+    data = said(listener.token) * 2
+    found = []
+    for begin, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(data)], strict=True):
+        listener.hear(data[begin:end])
+        found += heard(listener)
+    assert found == [(SAID, ANSWER.encode())] * 2
+
+
+@given(st.binary(min_size=1, max_size=60), st.integers(0, 150))
+def test_what_something_else_wrote_is_known(garbage: bytes, at: int) -> None:
+    """Nothing false is heard: what was whole before, then an end or an exception."""
+    listener = Listener()
+    data = said(listener.token)
+    at = min(at, len(data))
+    listener.hear(data + data[:at] + garbage + data[at:])
+    try:
+        found = heard(listener)
+    except Garbled:
+        return
+    assert found == [(SAID, ANSWER.encode())] * len(found)
+
+
+def test_a_length_beyond_all_measure_is_not_waited_for() -> None:
+    listener = Listener()
+    listener.hear(listener.token + (2 * ANSWER_MAX + 1).to_bytes(8))
+    with pytest.raises(Garbled):
+        listener.next()
+
+
+def test_another_childs_token_is_none() -> None:
+    listener = Listener()
+    listener.hear(said(Listener().token))
+    with pytest.raises(Garbled):
+        listener.next()
+
+
+@given(
+    st.one_of(st.binary(max_size=50), st.recursive(st.none(), st.lists).map(repr).map(str.encode))
+)
+def test_no_answer_of_a_case_breaks_the_worker(answer: bytes) -> None:
+    with contextlib.suppress(Garbled):
+        assert understood(answer) is None or answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"[]", b"{}", b"[" * 100_000, ANSWER.replace("error", "nosuch", 1).encode(),
+     ANSWER.replace("{\"y\": 1}", "[1]").encode(), ANSWER.replace("null", "3").encode(),
+     ANSWER.replace("true", "3").encode()],
+)  # fmt: skip
+def test_an_answer_of_a_wrong_shape(answer: bytes) -> None:
+    with pytest.raises(Garbled):
+        understood(answer)
+
+
+def test_a_right_answer() -> None:
+    found = understood(ANSWER.encode())
+    assert found == json.loads(ANSWER) | {"reason": Reason.ERROR}
+    assert understood(b"") is None
+    assert messages.ANSWER_MAX >= 100_000_000
