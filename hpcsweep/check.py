@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from hpcsweep import target
+from hpcsweep import executable, target
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import HpcsweepError, TargetError
 from hpcsweep.manifest import frozen
@@ -100,6 +100,9 @@ def _check_program(manifest: FrozenManifest) -> None:
             next_step=f"Build it, make it executable (chmod +x), or check its path: relative ones "
             f"start at {manifest.root}.",
         )
+    why = executable.named_problem(manifest.target.argv)
+    if why is not None:
+        raise TargetError(why[0], where=manifest.target.text, next_step=why[1])
 
 
 def main(arguments: list[str], check: Check = check) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -12,8 +13,10 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from hpcsweep import executable
 from hpcsweep.cluster.script import setup_script
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import HpcsweepError, SweepError, TargetError
@@ -27,6 +30,8 @@ TIMEOUT_S = 600.0
 # What the script answers when a setup line failed: this, where the line is, its exit code, and the
 # place inside a file that it sourced, each ended by NUL.
 _SETUP_FAILED = "setup"
+# A file that a line sources, where it is written as it is.
+_SOURCED = re.compile(r"""\s*(source|\.)\s+["']?(?P<file>[^\s"';&|()`*?]+)""")
 # Set in the program that was started behind the setup lines.
 _BEHIND_SETUP = "_HPCSWEEP_BEHIND_SETUP"
 
@@ -54,6 +59,7 @@ def preflight(
     *Raises* TargetError for the target or a setup line, SweepError when the frozen manifest does
     not give the same cases.
     """
+    _refuse_windows_files(manifest)
     last = source.n_cases - 1
     indices = sorted({last * k // (SAMPLES - 1) for k in range(SAMPLES)})
     # Files, not pipes: whatever the user's code prints, closes or leaves running in the
@@ -80,6 +86,18 @@ def preflight(
                 next_step="Please report this with the manifest.",
             )
     return Checked(found["code_digest"], found["packages"])
+
+
+def _refuse_windows_files(manifest: FrozenManifest) -> None:
+    """*Raises* TargetError for a file that a setup line sources: `export A=1` would add a CR."""
+    for line in manifest.setup:
+        found = _SOURCED.match(line.text)
+        if found is None:
+            continue
+        path = Path(os.path.expandvars(found["file"])).expanduser()
+        why = executable.line_ends(manifest.root / path, "bash")
+        if why is not None:
+            raise TargetError(why[0], where=line.where, next_step=why[1])
 
 
 def behind_setup(manifest: FrozenManifest) -> None:

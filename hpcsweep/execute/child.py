@@ -16,6 +16,7 @@ import select
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -317,15 +318,21 @@ def execute(manifest: FrozenManifest, request: Request) -> None:
     try:
         os.chdir(manifest.root)
         os.execvpe(argv[0], argv, environment)
-    except FileNotFoundError as error:
-        _complain(f"{error.filename or argv[0]}: {error.strerror}")
-        os._exit(EXIT_NOT_FOUND)
     except OSError as error:
-        _complain(f"{argv[0]}: {error.strerror}")
-        os._exit(EXIT_CANNOT_EXECUTE)
+        _complain(f"{error.filename or argv[0]}: {error.strerror}{_why(argv)}")
+        missing = isinstance(error, FileNotFoundError)
+        os._exit(EXIT_NOT_FOUND if missing else EXIT_CANNOT_EXECUTE)
     except ValueError as error:  # an argument with a NUL, which would end it there
         _complain(f"an argument cannot be given to a program: {error}")
         os._exit(EXIT_CANNOT_EXECUTE)
+
+
+def _why(argv: Sequence[str]) -> str:
+    """More than `execve` says of a program that is there."""
+    from hpcsweep import executable  # noqa: PLC0415  # for those that cannot be started
+
+    why = executable.named_problem(argv)
+    return "" if why is None else f": {why[0]}. {why[1]}"
 
 
 def _complain(message: str) -> None:

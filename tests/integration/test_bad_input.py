@@ -302,6 +302,27 @@ def test_a_program_that_cannot_be_run(
     holds(message, f"there is no program '{program}'", "chmod +x", str(here.path))
 
 
+def test_a_program_of_windows(here: Here) -> None:
+    """Manifest, setup lines and table may have Windows line ends; a program cannot."""
+    here.write("run.sh", "#!/bin/bash\r\necho $1\r\n").chmod(0o700)
+    text = "name: s\nsource: {table: t.csv}\ncommand: [./run.sh, '{x}']\nsetup:\n  - export A=1\n"
+    here.write("t.csv", "x\r\n1\r\n")
+    here.write("m.yaml", text.replace("\n", "\r\n"))
+    message = here.refuses(TARGET, "submit", "m.yaml")
+    holds(message, "run.sh has Windows line ends", "'/bin/bash\\r'", "dos2unix")
+    assert not (here.path / "outputs" / "s").exists()
+    here.write("run.sh", "#!/bin/bash\necho $1\n")
+    assert here.cli("submit", "m.yaml", "--dry-run").exit_code == 0
+
+
+def test_a_file_of_windows_that_a_setup_line_sources(here: Here) -> None:
+    """It would not fail: A would be 1 and a carriage return."""
+    here.write("site.sh", "export A=1\r\n")
+    here.write("m.yaml", f"{GOOD}setup: ['true', source site.sh]\n")
+    message = here.refuses(TARGET, "submit", "m.yaml")
+    holds(message, "setup[1]", "site.sh has Windows line ends", "dos2unix")
+
+
 # --- setup lines ----------------------------------------------------------------------------------
 
 SETUPS: dict[str, tuple[str, ...]] = {

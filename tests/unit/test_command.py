@@ -41,6 +41,17 @@ def sh(root: Path, script: str, **how: Any) -> Record:
     return one(root, ["/bin/sh", "-c", f"D=$0; {quoted}", "{run_dir}"], **how)[1]
 
 
+def test_a_program_that_only_the_case_names(tmp_path: Path) -> None:
+    """Nobody could look at it before; the kernel would say that it is not there."""
+    program = tmp_path / "run.sh"
+    program.write_bytes(b"#!/bin/bash\r\ntrue\r\n")
+    program.chmod(0o700)
+    made = MadeSweep(tmp_path, manual([{"x": str(program)}]), argv=["{x}"])
+    made.plan()
+    made.run()
+    assert "has Windows line ends" in made.ends()[0]["error"]["stderr"]
+
+
 # --- arguments -----------------------------------------------------------------------------------
 
 

@@ -1,0 +1,173 @@
+"""Whether the kernel can start a file, told from its first bytes without starting it.
+
+`execve` says "No such file or directory" of a program that is there and whose interpreter is not,
+and nothing of the carriage return that Windows left at the end of its first line.
+"""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+# What the kernel reads of a file to see what it is (5.1 and newer), and levels of interpreters.
+_HEAD_BYTES = 256
+_LEVELS = 5
+# Of a script, to see its line ends.
+_SCRIPT_BYTES = 1 << 16
+_SHELLS = ("sh", "bash", "dash", "ash", "ksh", "zsh")
+_UNIX_ENDS = "Save it with Unix line ends: dos2unix, or sed -i 's/\\r$//'."
+_BUILD = "Build it here, for the machines that it is to run on."
+# Machine, class and byte order of an ELF file stand at the same place in all of them.
+_ELF = b"\x7fELF"
+_ELF_SAME = (slice(4, 6), slice(18, 20))
+_PT_INTERP = 3
+_FOREIGN = {
+    b"MZ": "Windows",
+    b"\xcf\xfa\xed\xfe": "macOS",
+    b"\xce\xfa\xed\xfe": "macOS",
+    b"\xca\xfe\xba\xbe": "macOS",
+}
+# Where the kernel is told to run files of other kinds, by an emulator of another machine.
+_BINFMT = Path("/proc/sys/fs/binfmt_misc")
+
+
+def problem(path: Path, level: int = 0) -> tuple[str, str] | None:
+    """Why an executable file cannot be started, and what next; None for one that seems fine.
+
+    Names are looked up on PATH and relative ones from here, as `execve` and `env` do. What cannot
+    be read is taken for fine: it may be run nevertheless.
+    """
+    head = _head(path)
+    if head is None:
+        return None
+    if head.startswith(b"#!"):
+        return _script_problem(path, head[2:], level)
+    if head.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        what = "begins with a byte order mark, behind which the kernel sees no #!"
+        return f"{path} {what}", "Save it as UTF-8 without one."
+    if head.startswith(_ELF):
+        return _elf_problem(path, head)
+    if _runs_others():
+        return None
+    for magic, system in _FOREIGN.items():
+        if head.startswith(magic):
+            return f"{path} is a program for {system}", _BUILD
+    what = "is empty" if not head else "begins with no #! and is no program"
+    return f"{path} {what}", "Write its interpreter into its first line: #!/bin/bash."
+
+
+def named_problem(argv: Sequence[str]) -> tuple[str, str] | None:
+    """As `problem`, for a command: of its program, and of a script that is given to a shell."""
+    found = shutil.which(argv[0])
+    why = None if found is None else problem(Path(found))
+    if why is None and len(argv) > 1 and Path(argv[0]).name in _SHELLS:
+        return line_ends(Path(argv[1]), argv[0])
+    return why
+
+
+def _head(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(_HEAD_BYTES)
+    except (OSError, ValueError):
+        return None
+
+
+def _script_problem(path: Path, rest: bytes, level: int) -> tuple[str, str] | None:
+    line, end, _ = rest.partition(b"\n")
+    if not end and len(rest) == _HEAD_BYTES - 2:
+        what = f"has a first line of more than {_HEAD_BYTES} bytes, which the kernel does not read"
+        return f"{path} {what}", "Shorten it, or name a link to the interpreter."
+    text = line.decode(errors="replace")
+    if text.endswith("\r"):
+        what = f"has Windows line ends: the kernel looks for the interpreter {text.strip(' ')!r}"
+        return f"{path} {what}", _UNIX_ENDS
+    name, _, argument = text.strip(" \t").partition(" ")
+    if not name:
+        return f"{path} has an empty #! line", "Write its interpreter: #!/bin/bash."
+    interpreter = Path(name)
+    if not _can_be_run(interpreter):
+        what = f"names the interpreter {name}, which is not there"
+        return f"{path} {what}", "Correct its first line, e.g. #!/usr/bin/env python3."
+    if interpreter.name == "env":
+        return _env_problem(path, argument.strip(" \t"))
+    if interpreter.name in _SHELLS:
+        return line_ends(path, name)
+    return problem(interpreter, level + 1) if level < _LEVELS else None
+
+
+def _env_problem(path: Path, argument: str) -> tuple[str, str] | None:
+    """What `env` looks for on PATH: the whole rest of the line, but with -S its first word."""
+    words = argument.split()
+    if words and words[0].startswith("-S"):
+        words[0] = words[0].removeprefix("-S")
+        words = [word for word in words if word and "=" not in word and word[0] != "-"]
+        argument = words[0] if words else ""
+    if not argument or argument.startswith("-") or "=" in argument:
+        return None
+    if shutil.which(argument) is not None:
+        name = Path(argument).name
+        return line_ends(path, name) if name in _SHELLS else None
+    what = f"names the interpreter {argument!r}, which is not on PATH"
+    split = "Write #!/usr/bin/env -S for an interpreter with arguments." if " " in argument else ""
+    return f"{path} {what}", split or "Correct its first line, or load it in `setup:`."
+
+
+def line_ends(path: Path, shell: str) -> tuple[str, str] | None:
+    """Why a script is none to a shell, which takes a CR at the end of a line for text."""
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(_SCRIPT_BYTES)
+    except (OSError, ValueError):
+        return None
+    if 2 * data.count(b"\r\n") <= data.count(b"\n") or b"\0" in data:
+        return None
+    return f"{path} has Windows line ends, which {shell} takes for text", _UNIX_ENDS
+
+
+def _can_be_run(path: Path) -> bool:
+    return shutil.which(path if path.is_absolute() else f"./{path}") is not None
+
+
+def _elf_problem(path: Path, head: bytes) -> tuple[str, str] | None:
+    """The machine of a binary is that of this interpreter, and its loader is there."""
+    own = _head(Path(sys.executable)) or b""
+    if not own.startswith(_ELF) or _runs_others():
+        return None
+    if any(head[part] != own[part] for part in _ELF_SAME):
+        # 32 bits of the same make run on most.
+        if own[4] == 2 and head[4] == 1 and head[5] == own[5]:
+            return None
+        return f"{path} is a program for another kind of machine", _BUILD
+    loader = _loader(path, head)
+    if loader is None or loader.exists():
+        return None
+    return f"{path} needs the loader {loader}, which is not there", _BUILD
+
+
+def _loader(path: Path, head: bytes) -> Path | None:
+    """The program that loads a dynamic 64-bit ELF binary; None where it needs, or shows, none."""
+    order = "<" if head[5] == 1 else ">"
+    try:
+        (at,) = struct.unpack_from(f"{order}Q", head, 32)
+        size, count = struct.unpack_from(f"{order}HH", head, 54)
+        with path.open("rb") as stream:
+            for number in range(count if head[4] == 2 else 0):
+                stream.seek(at + number * size)
+                kind, _, offset, _, _, length = struct.unpack(f"{order}IIQQQQ", stream.read(40))
+                if kind == _PT_INTERP:
+                    stream.seek(offset)
+                    return Path(stream.read(min(length, 4096)).rstrip(b"\0").decode())
+    except (OSError, ValueError, struct.error):
+        return None
+    return None
+
+
+def _runs_others() -> bool:
+    try:
+        return any(entry.name not in ("register", "status") for entry in _BINFMT.iterdir())
+    except OSError:
+        return False
