@@ -35,20 +35,20 @@ def check(sweep: SweepDirectory, fingerprint: str, indices: list[int]) -> dict[s
     installed = packages()  # as a task finds them: the target may change its path
     directory = sweep.manifest_dir(fingerprint)
     manifest = frozen.read(directory)
-    source = frozen.open_source(directory, manifest)
-    cases = [source[index] for index in indices]
+    function = None
     if manifest.target.is_command:
         _check_program(manifest)
     else:
+        function = tried(lambda: target.load(manifest), "the target", manifest.target, manifest)
+    # Before the cases are made: the process that runs a case imports no module that makes them.
+    code = {"code_digest": target.code_digest(manifest), "code_files": target.code_files(manifest)}
+    source = frozen.open_source(directory, manifest)
+    cases = [source[index] for index in indices]
+    if function is not None:
         names = {name for case in cases for name in case.params}
         cached = manifest.cache is not None
-        function = tried(lambda: target.load(manifest), "the target", manifest.target, manifest)
         target.check_arguments(function, names, manifest.target, cached=cached)
-    return {
-        "ids": {case.index: case.case_id for case in cases},
-        "code_digest": target.code_digest(manifest),
-        "packages": installed,
-    }
+    return code | {"ids": {case.index: case.case_id for case in cases}, "packages": installed}
 
 
 def tried(load: Callable[[], T], what: str, named: Target, manifest: FrozenManifest) -> T:

@@ -13,7 +13,7 @@ from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import InputError, SourceError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.ingest import fresh_store
-from hpcsweep.missing import Wanted
+from hpcsweep.missing import Wanted, code_here, from_other_code
 from hpcsweep.records import Reason, Status
 from hpcsweep.settings import Settings
 from hpcsweep.store import SweepStore
@@ -58,17 +58,26 @@ class Columns:
     names: list[str]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Collected:
+    """What is to be said of a sweep beside its rows, whatever was selected."""
+
+    # Count of journal lines that were passed over, by journal.
+    torn: dict[str, int]
+    # Count of complete cases that come from other code, see `status.Summary`.
+    other_code: int
+
+
 def collect(
     sweep: SweepDirectory,
     cluster: Cluster | None,
     settings: Settings,
     take: Callable[[Columns, Iterator[Row]], None],
     selection: Selection | None = None,
-) -> dict[str, int]:
+) -> Collected:
     """Bring the store up to date and give `take` the columns and a stream of rows.
 
-    A row holds values by column; one that a case does not have is not in it. Returns the count of
-    journal lines that were passed over, by journal.
+    A row holds values by column; one that a case does not have is not in it.
     *Raises* InputError for a selection of what is not there, SweepError, StoreError.
     *Safe to repeat.*
     """
@@ -86,7 +95,8 @@ def collect(
         rest = unstarted(wanted, store, view, not_begun(wanted, store))
         columns = _columns(wanted, store, rest, selected)
         take(columns, _selected(wanted, store, rest, columns, selected))
-        return store.torn()
+        other = from_other_code(wanted, store, code_here(wanted)).count
+        return Collected(torn=store.torn(), other_code=other)
 
 
 def flatten(value: Mapping[str, Any], above: Keys = ()) -> dict[Keys, Any]:

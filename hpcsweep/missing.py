@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.growth import in_newest_order
 from hpcsweep.indexset import IndexSet
+from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Status
 from hpcsweep.sources import ParameterSource
 from hpcsweep.store import SweepStore
+from hpcsweep.target import digest_without_import
 from hpcsweep.verdicts import View
 
 RERUNS = ("stale", "failed", "all")
@@ -26,7 +28,7 @@ class Missing:
     held: IndexSet = IndexSet()
     complete: IndexSet = IndexSet()
     failed: IndexSet = IndexSet()
-    # Complete, but computed by code with another digest than today's.
+    # Complete, but computed by code with another digest than today's; none where that is not known.
     stale: IndexSet = IndexSet()
     # Of the submission to come.
     generation: int = 0
@@ -75,16 +77,37 @@ def highest_generation(sweep: SweepDirectory, store: SweepStore) -> int:
     return max([store.max_generation(), *(plan.generation for plan in plans)])
 
 
+def code_here(wanted: Wanted) -> str | None:
+    """The digest of the user's code as it is here and now, told without importing it.
+
+    Where that cannot be told, as in an archive, the last submission's. None for another target.
+    """
+    sweep = wanted.sweep
+    plan, document = sweep.plan(sweep.submissions()[-1])
+    if frozen.read(sweep.manifest_dir(plan.manifest)).target != wanted.manifest.target:
+        return None
+    found = digest_without_import(wanted.manifest, document.get("code_files"))
+    return found or document.get("code_digest")
+
+
+def from_other_code(wanted: Wanted, store: SweepStore, code_digest: str | None) -> IndexSet:
+    """The indices that are complete, and were computed by code with another digest."""
+    if code_digest is None:
+        return IndexSet()
+    complete = [Status.COMPLETE.value]
+    found = store.indices(complete) - store.indices(complete, code_digest=code_digest)
+    return wanted.here(wanted.sweep.newest_manifest(), found) - outdated(wanted, store)
+
+
 def what_is_missing(
-    wanted: Wanted, store: SweepStore, view: View, rerun: str | None, code_digest: str
+    wanted: Wanted, store: SweepStore, view: View, rerun: str | None, code_digest: str | None
 ) -> Missing:
     """Sort the indices of the wanted manifest by what is known of their cases."""
     order = wanted.sweep.newest_manifest()
     old = outdated(wanted, store)
     complete = wanted.here(order, store.indices([Status.COMPLETE.value])) - old
     failed = wanted.here(order, store.indices([Status.FAILED.value])) - old
-    fresh = store.indices([Status.COMPLETE.value], code_digest=code_digest)
-    stale = complete - wanted.here(order, fresh)
+    stale = from_other_code(wanted, store, code_digest)
     held = held_indices(wanted, view)
     again = {"stale": stale, "failed": failed, "all": complete | failed, None: IndexSet()}[rerun]
     every = IndexSet.all(wanted.source.n_cases)

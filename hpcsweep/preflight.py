@@ -42,6 +42,8 @@ class Checked:
 
     # 16 hex digits over the user's code.
     code_digest: str
+    # Which files that is, relative to the manifest's directory.
+    code_files: list[str]
     # As `provenance.packages` names them.
     packages: list[str]
 
@@ -85,7 +87,7 @@ def preflight(
                 where=str(sweep.manifest_dir(manifest.fingerprint)),
                 next_step="Please report this with the manifest.",
             )
-    return Checked(found["code_digest"], found["packages"])
+    return Checked(found["code_digest"], found["code_files"], found["packages"])
 
 
 def _refuse_windows_files(manifest: FrozenManifest) -> None:

@@ -12,7 +12,7 @@ from hpcsweep.cluster.seam import OWN, Cluster
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.importing import refuse_while_importing
 from hpcsweep.ingest import fresh_store
-from hpcsweep.missing import Wanted, outdated
+from hpcsweep.missing import Wanted, code_here, from_other_code, outdated
 from hpcsweep.records import Status
 from hpcsweep.settings import Settings
 from hpcsweep.store import SweepStore
@@ -47,6 +47,9 @@ class Summary:
     # Count of journal lines that were passed over, damaged or not of this sweep, by journal.
     torn: dict[str, int]
     submissions: int
+    # Part of `complete` that was computed by other code than is here now, or, where that cannot be
+    # told, than was submitted last.
+    other_code: int = 0
 
     @property
     def is_complete(self) -> bool:
@@ -73,6 +76,7 @@ class Summary:
             "torn_lines": sum(self.torn.values()),
             "torn_journals": sorted(self.torn),
             "submissions": self.submissions,
+            "other_code": self.other_code,
             "complete": self.is_complete,
         }
 
@@ -123,6 +127,7 @@ def summarise(wanted: Wanted, store: SweepStore, view: View) -> Summary:
         problem=view.problem,
         torn=store.torn(),
         submissions=len(wanted.sweep.submissions()),
+        other_code=from_other_code(wanted, store, code_here(wanted)).count,
     )
 
 

@@ -155,7 +155,11 @@ def check(wish: Wish, cluster: Cluster, say: Callable[[str], None] = lambda _: N
 
 
 def look(
-    wanted: Wanted, cluster: Cluster | None, settings: Settings, rerun: str | None, code_digest: str
+    wanted: Wanted,
+    cluster: Cluster | None,
+    settings: Settings,
+    rerun: str | None,
+    code_digest: str | None,
 ) -> Missing:
     """What is missing of a manifest, from journals and cluster. *Writes* the store, verdicts."""
     with fresh_store(wanted.sweep) as store:
@@ -250,6 +254,7 @@ def _write_submission(act: _Act, plan: Plan) -> None:
     document = plan.to_json() | {
         "cluster": connect.describe(act.cluster, act.limits.cluster_name),
         "code_digest": act.checked.code_digest,
+        "code_files": act.checked.code_files,
         "python": sys.executable,
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "worker": {

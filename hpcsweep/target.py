@@ -246,19 +246,41 @@ def _fill(element: str, values: Mapping[str, str]) -> str:
 
 
 def code_digest(manifest: FrozenManifest) -> str:
-    """16 hex digits over the user's code as it is here and now.
+    """16 hex digits over the user's code as it is here and now, see `code_files`."""
+    return _digest(Path(manifest.root), code_files(manifest))
 
-    For a function: every module file below the manifest's directory that is loaded, installed
-    packages apart. For a command: every file that argv names.
+
+def code_files(manifest: FrozenManifest) -> list[str]:
+    """The files that are the user's code, relative to the manifest's directory.
+
+    For a function: every module file below it that is loaded, installed packages apart. For a
+    command: every file that argv names.
     """
     root = Path(manifest.root)
     if manifest.target.is_command:
-        files = _named_files(manifest.target.argv, root)
-    else:
-        files = _module_files(root)
+        return sorted(_named_files(manifest.target.argv, root))
+    return sorted(_module_files(root))
+
+
+def digest_without_import(manifest: FrozenManifest, known: list[str] | None) -> str | None:
+    """What `code_digest` gives, if the code is still these files; None where that cannot be told.
+
+    Another module comes to be imported by a change in one of them, so a change is always seen.
+    """
+    root = Path(manifest.root)
+    names = code_files(manifest) if manifest.target.is_command else known
+    if names is None or not os.access(root, os.R_OK | os.X_OK):  # elsewhere, or somebody else's
+        return None
+    paths = [root / name for name in names]
+    if any(path.exists() and not os.access(path, os.R_OK) for path in paths):
+        return None
+    return _digest(root, names)
+
+
+def _digest(root: Path, names: Iterable[str]) -> str:
     digest = hashlib.sha256(b"hpcsweep code 1")
-    for relative, path in sorted(files.items()):
-        digest.update(relative.encode() + b"\0" + _content_digest(path))
+    for relative in sorted(names):
+        digest.update(relative.encode() + b"\0" + _content_digest(root / relative))
     return digest.hexdigest()[:16]
 
 
@@ -270,9 +292,8 @@ def _content_digest(path: Path) -> bytes:
         return b""
 
 
-def _named_files(argv: Iterable[str], root: Path) -> dict[str, Path]:
-    paths = {element: root / element for element in argv if "{" not in element}
-    return {element: path for element, path in paths.items() if _is_file(path)}
+def _named_files(argv: Iterable[str], root: Path) -> set[str]:
+    return {one for one in argv if "{" not in one and _is_file(root / one)}
 
 
 def _is_file(path: Path) -> bool:
@@ -282,9 +303,9 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _module_files(root: Path) -> dict[str, Path]:
+def _module_files(root: Path) -> set[str]:
     prefix = os.path.join(os.path.realpath(root), "")  # noqa: PTH118
-    return {path.removeprefix(prefix): Path(path) for path in user_modules(root)}
+    return {path.removeprefix(prefix) for path in user_modules(root)}
 
 
 def user_modules(root: Path) -> dict[str, ModuleType]:

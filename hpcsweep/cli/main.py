@@ -119,9 +119,11 @@ def collect_command(
                 formats.write(formats.csv_lines(found, rows), output, streams.document())
 
     cluster = connect.recorded(directory, here.settings)
-    torn = collect(directory, cluster, here.settings, take, selection)
+    done = collect(directory, cluster, here.settings, take, selection)
+    if done.other_code:
+        click.echo(show.other_code(directory.name, done.other_code), err=chosen != "table")
     _fill(directory)
-    _tell_passed_over(directory, torn)
+    _tell_passed_over(directory, done.torn)
     if output is not None:
         click.echo(f"written: {output}", err=True)
 

@@ -103,10 +103,20 @@ def summary(found: Summary) -> None:
     if found.torn:
         lines, journals = sum(found.torn.values()), len(found.torn)
         say((f"{lines} journal lines were passed over, in {journals} journals", "yellow"))
+    if found.other_code:
+        say((other_code(found.name, found.other_code), "yellow"))
     if found.reasons.get("lost"):
         say(f"What Slurm kept of lost tasks: `hpcsweep logs {found.name} INDEX`")
     if found.is_settled and not found.is_complete:
         say(f"Nothing is under way. {_next_step(found)}")
+
+
+def other_code(name: str, count: int) -> str:
+    """A line on results that are not of the code as it is now."""
+    return (
+        f"{count} complete cases of {name} were computed with other code than is there now: "
+        "`hpcsweep submit --rerun stale` with the manifest computes them again"
+    )
 
 
 def _next_step(found: Summary) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from hpcsweep.errors import Incomplete, SweepError
 from hpcsweep.files import token
 from hpcsweep.growth import difference
 from hpcsweep.indexset import IndexSet
-from hpcsweep.missing import RERUNS, Missing, Wanted
+from hpcsweep.missing import RERUNS, Missing, Wanted, code_here
 from hpcsweep.plan import MAX_ARRAY_SIZE, Plan
 from hpcsweep.progress import counts_line, progress_bar
 from hpcsweep.status import Summary, wait
@@ -40,6 +41,9 @@ from hpcsweep.submit import (
     submit,
 )
 from hpcsweep.unstarted import newest
+
+# Of cases that were computed with other code so many are named.
+INDICES_TOLD = 10
 
 script_option = click.option("--script", is_flag=True, help="Print the exact sbatch text.")
 
@@ -158,12 +162,17 @@ def _submit(here: Context, wish: Wish, cluster: Cluster) -> Submitted:
             f"{done.plan.chunks} array tasks, job {jobs} on the {cluster.kind} cluster"
         )
     if missing.stale and wish.rerun is None:
-        some = ", ".join(map(str, list(missing.stale)[:10]))
-        click.echo(
-            f"{missing.stale.count} complete cases were computed with other code (indices {some}"
-            f"{' …' if missing.stale.count > 10 else ''}); --rerun stale computes them again"
-        )
+        click.echo(_other_code(missing, wish))
     return done
+
+
+def _other_code(missing: Missing, wish: Wish) -> str:
+    """Whose results are not of the code as it is now, and what becomes of them."""
+    count = missing.stale.count
+    some = ", ".join(map(str, islice(missing.stale, INDICES_TOLD)))
+    more = " …" if count > INDICES_TOLD else ""
+    what = f"{count} complete cases were computed with other code (indices {some}{more})"
+    return f"{what}; --rerun stale computes them again" if wish.rerun is None else what
 
 
 def _wait(here: Context, wish: Wish, cluster: Cluster, done: Submitted) -> None:
@@ -197,7 +206,7 @@ def _watch(here: Context, cluster: Cluster, done: Submitted) -> Summary:
 
 def _show_plan(
     here: Context, wish: Wish, cluster: Cluster | None, limits: Limits | None, *, script: bool,
-    code_digest: str = "",
+    code_digest: str | None = None,
 ) -> None:  # fmt: skip
     sweep = SweepDirectory.open(wish.path) if (wish.path / MARKER).is_file() else None
     missing = Missing(indices=IndexSet.all(wish.source.n_cases))
@@ -206,7 +215,10 @@ def _show_plan(
         if changed is not None:
             click.echo(changed)
         wanted = Wanted(sweep=sweep, manifest=wish.manifest, source=wish.source)
-        missing = look(wanted, cluster, here.settings, wish.rerun, code_digest)
+        digest = code_digest or code_here(wanted)
+        missing = look(wanted, cluster, here.settings, wish.rerun, digest)
+    if missing.stale:
+        click.echo(_other_code(missing, wish), err=script)
     if not missing.indices:
         click.echo(
             f"nothing to submit: {missing.complete.count} complete, {missing.failed.count} failed, "

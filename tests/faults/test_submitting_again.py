@@ -135,20 +135,45 @@ def test_another_target_or_seed_is_allowed_when_told(
     check_whole(project, 2)
 
 
+def told_of_other_code(project: Project) -> dict[str, tuple[int, int]]:
+    """How often each command says that results come from other code, and of how many."""
+    asked = {
+        "plan": ("plan", "manifest.json"),
+        "dry run": ("submit", "manifest.json", "--dry-run"),
+        "status": ("status", project.name),
+        "table": ("collect", project.name),
+        "csv": ("collect", project.name, "--format", "csv"),
+    }
+    told = {}
+    for what, command in asked.items():
+        done = project.cli(*command)
+        lines = [one for one in (done.stdout + done.stderr).splitlines() if "other code" in one]
+        told[what] = len(lines), sum(int(line.split()[0]) for line in lines)
+        if what == "csv":
+            assert "other code" not in done.stdout
+    counted = project.status()["other_code"]
+    return told | {"--json": (min(counted, 1), counted)}
+
+
 def test_changed_code_makes_complete_cases_stale(emulated: EmulatedCluster, tmp_path: Path) -> None:
     project = Project(emulated, tmp_path, 3, chunk=2)
     project.submit("--wait")
     code = {row["code_digest"] for row in project.rows().values()}
+    assert all(part == (0, 0) for part in told_of_other_code(project).values())
     (tmp_path / "target.py").write_text(TARGET.replace("x * x", "x ** 2"))
 
+    # Whatever is asked says so, before anything is sent.
+    assert all(part == (1, 3) for part in told_of_other_code(project).values())
     done = project.submit("--wait")
     assert "3 complete cases were computed with other code (indices 0, 1, 2)" in done.stdout
     assert submissions(project) == ["0001"]
 
     project.write(source={"grid": {"x": [0, 1, 2, 3]}})
     project.submit("--wait")
+    assert all(part == (1, 3) for part in told_of_other_code(project).values())
     done = project.submit("--wait", "--rerun", "stale")
     assert "other code" not in done.stdout
+    assert all(part == (0, 0) for part in told_of_other_code(project).values())
     assert indices(project, 3) == [[0, 3]]
     check_whole(project, 4)
     rows = project.rows()
@@ -156,6 +181,17 @@ def test_changed_code_makes_complete_cases_stale(emulated: EmulatedCluster, tmp_
     assert code.isdisjoint(row["code_digest"] for row in rows.values())
     assert len({row["code_digest"] for row in rows.values()}) == 1
     assert project.executions() == {0: 2, 1: 2, 2: 2, 3: 1}
+
+
+def test_the_module_that_makes_the_cases_is_not_the_targets_code(
+    emulated: EmulatedCluster, tmp_path: Path
+) -> None:
+    """It is imported where a target is checked, and not where a case runs."""
+    source = {"custom": {"reference": "cases:CASES"}}
+    project = Project(emulated, tmp_path, 0, source=source)
+    (tmp_path / "cases.py").write_text('CASES = [{"x": 1}, {"x": 2}]\n')
+    project.submit("--wait")
+    assert project.status()["other_code"] == 0
 
 
 def test_cancel_then_submit(cluster: Cluster, tmp_path: Path) -> None:
