@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from hpcsweep.cache.table import ROWS_AT_ONCE, CacheTable, Values
 from hpcsweep.errors import InputError, ResultMissing, StoreError
 from hpcsweep.records import IN_TASK
 from hpcsweep.results.maker import Maker, Runner
+from hpcsweep.results.marks import Marks, made_with
 from hpcsweep.results.shelf import Case, Entry, Shelf, checked_id
 from hpcsweep.sources import ParameterSource
 from hpcsweep.store.bulk import no_garbage
@@ -87,10 +89,11 @@ class Store(Generic[R]):
         self._instances = class_mapper(result_cls).class_manager
         self._columns = Columns(result_cls.__table__)
         self._shelf = Shelf(Path(results_dir), file_suffix)
-        self._make = Maker(runner, self._shelf)
+        self._marks = Marks(self._shelf)
         self._table = CacheTable(_location(db_url), result_cls.__table__, self._shelf.path)
         # There it is other processes' to write: see `_indexed`.
         self._in_task = IN_TASK in os.environ
+        self._make = Maker(runner, self._shelf, leaves_rows=self._in_task)
         self._shelf.make()
         self._table.make(may_change=not self._in_task)
         self._take_in()
@@ -153,9 +156,10 @@ class Store(Generic[R]):
             created_at=datetime.now(UTC),
             custom_data=_noted(custom_data),
         )
-        self._shelf.write(entry)
-        LOG.info("%s: registered %s", case.id, entry.result_file)
-        return self._indexed([entry])[0]
+        with self._changing(case.id):
+            self._shelf.write(entry)
+            LOG.info("%s: registered %s", case.id, entry.result_file)
+            return self._indexed([entry])[0]
 
     def patch(self, params: Params | None = None, hash: str | None = None, **custom_data: Any) -> R:
         """Note something beside a result: each key is set, or removed where it is None."""
@@ -164,8 +168,9 @@ class Store(Generic[R]):
         if entry is None:
             raise InputError("there is no such record", where=case_id, next_step="Run it first.")
         changed = replace(entry, custom_data=patched(entry.custom_data, custom_data))
-        self._shelf.write(changed)
-        return self._indexed([changed])[0]
+        with self._changing(case_id):
+            self._shelf.write(changed)
+            return self._indexed([changed])[0]
 
     def delete(
         self,
@@ -175,14 +180,18 @@ class Store(Generic[R]):
     ) -> bool:
         """Forget a record, by its params or its id. False when there was none.
 
-        `remove_file` removes the result, too, if it lies in `results_dir`.
+        `remove_file` removes the result, too, if it lies in `results_dir`. What a kill leaves of
+        this, the next look at the cache ends.
         """
         case_id = self._named(params, hash)
+        self._take_in()
         entry = self._shelf.entry(case_id)
-        there = self._shelf.remove(case_id)
-        there = self._table.delete(case_id) or there
-        if entry and remove_file and not self._shelf.remove_result(entry.result_file):
-            LOG.warning("%s is not in %s and stays", entry.result_file, self._shelf.path)
+        result = entry.result_file if entry and remove_file else ""
+        with self._changing(case_id, result):
+            there = self._shelf.remove(case_id)
+            there = self._table.delete(case_id) or there
+            if result and not self._shelf.remove_result(result):
+                LOG.warning("%s is not in %s and stays", result, self._shelf.path)
         LOG.info("%s: %s", case_id, "deleted" if there else "not there")
         return there
 
@@ -260,10 +269,32 @@ class Store(Generic[R]):
         """Put into the table what tasks have made, or others while the database was away."""
         if self._in_task:
             return
-        for some in sweeping.batched(self._shelf.new(), ROWS_AT_ONCE):
-            self._table.upsert(list(self._rows(entry for _, entry in some if entry)))
-            self._shelf.unmark(mark for mark, _ in some)
+        for some in sweeping.batched(self._marks.found(), ROWS_AT_ONCE):
+            self._table.upsert(list(self._rows(mark.entry for mark in some if mark.entry)))
+            for case_id in {mark.id for mark in some if not mark.entry}:
+                self._drop(case_id)
+            self._marks.settle(some)
             LOG.info("took in %d that were made elsewhere", len(some))
+
+    def _drop(self, case_id: str) -> None:
+        """Remove a row whose entry is gone."""
+        self._table.delete(case_id)
+        entry = self._shelf.entry(case_id)
+        if entry is not None:  # which another process wrote meanwhile, and its row
+            self._table.upsert(list(self._rows([entry])))
+
+    @contextlib.contextmanager
+    def _changing(self, case_id: str, result: str = "") -> Iterator[None]:
+        """Change entry and row of a record; a kill, or a database that is away, leaves a mark."""
+        mark = self._marks.add(case_id, result=result, mine=not self._in_task)
+        try:
+            yield
+        except BaseException:
+            self._marks.add(case_id, result=result)
+            raise
+        finally:
+            if not self._in_task:
+                self._marks.remove([mark])
 
     def _rows(self, entries: Iterable[Entry]) -> Iterator[Values]:
         for entry in entries:
@@ -285,19 +316,17 @@ class Store(Generic[R]):
         """Put entries into the table; their records, as it has them."""
         rows = [self._row(entry) for entry in entries]
         if self._in_task:  # ten thousand of them would; and SQLite may lie on a network file system
-            self._mark(entries)
             return [self._record(row) for row in rows]
         try:
             known = {row["id"]: row for row in self._table.upsert(rows)}
         except StoreError:
-            self._mark(entries)
+            for entry in entries:
+                self._marks.add(entry.id)
             raise
+        finally:
+            self._marks.remove(f"{entry.id}.{made_with(entry)}" for entry in entries)
         # What somebody deleted in between was made nevertheless.
         return [self._record(known.get(row["id"]) or row) for row in rows]
-
-    def _mark(self, entries: Iterable[Entry]) -> None:
-        for entry in entries:
-            self._shelf.mark_new(entry.id)
 
     def _found(self, cases: Mapping[str, Case]) -> dict[str, R]:
         """The records of cases that are there; all by id."""

@@ -73,7 +73,7 @@ class Keeping:
                 noted[METRICS] = self._ended.metrics
 
         self._ended = None
-        make = Maker(run, self._shelf, in_task=True)
+        make = Maker(run, self._shelf, in_task=True, leaves_rows=True)
         try:
             entry = self._awaited(make, Case.of(request.params), noted)
         except _NotMade:

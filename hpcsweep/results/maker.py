@@ -15,6 +15,7 @@ from typing import Any
 from hpcsweep import claims
 from hpcsweep.claims import Claim, ClaimLost
 from hpcsweep.life import BEATS
+from hpcsweep.results.marks import Marks, made_with
 from hpcsweep.results.shelf import Case, Entry, Shelf
 
 LOG = logging.getLogger("hpcsweep")
@@ -29,8 +30,10 @@ class Maker:
     # Called with the params, `id` and `result_file`.
     runner: Runner
     shelf: Shelf
-    # In a task, which beats by itself, and leaves the table to others.
+    # For a worker, which beats by itself.
     in_task: bool = False
+    # Whether the table is left to others, as it is in a task.
+    leaves_rows: bool = False
 
     def __call__(self, case: Case, custom_data: dict[str, Any], *, anew: bool = False) -> Entry:
         """The entry of a case, made if need be; waits for whoever is making it.
@@ -88,10 +91,11 @@ class Maker:
             created_at=datetime.now(UTC),
             custom_data={"elapsed_seconds": elapsed} | custom_data,
         )
-        if self.in_task:
-            shelf.mark_new(entry.id)
+        old = before.result_file if before and before.result_file != name else ""
+        marks = Marks(shelf)
+        marks.add(entry.id, made_with(entry), result=old, mine=not self.leaves_rows)
         shelf.write(entry, claim)
-        if before and before.result_file != name:
-            shelf.remove_result(before.result_file)
+        if old:
+            shelf.remove_result(old)
         LOG.info("%s: made in %s s, %s", case.id, elapsed, name)
         return entry

@@ -3,7 +3,7 @@
     results/<id><suffix>                    the results, in the user's own format
             .journal/<2 digits>/<id>.json   an entry for each: the truth; the table is its index
             .claims/<id>/<token>/           who makes a result just now, and what is there of it
-            .new/<id>.<token>               an entry that the table may lack; empty
+            .new/<id>.<token>               the table may not be as the entry says: see marks.py
 
 Every write is a rename: a kill leaves the old or the new.
 """
@@ -16,7 +16,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,13 +26,11 @@ from hpcsweep import ids
 from hpcsweep.claims import Claim, check_own
 from hpcsweep.errors import InputError, ResultMissing
 from hpcsweep.files import (
-    PRIVATE_FILE,
     json_bytes,
     make_directory,
     names,
     remove_tree,
     replace,
-    token,
     unreadable,
     unwritable,
     write_plain,
@@ -43,7 +41,7 @@ LOG = logging.getLogger("hpcsweep")
 
 VERSION = 1
 NEW = ".new"
-_ID = re.compile(r"[0-9a-f]{16}")
+ID = re.compile(r"[0-9a-f]{16}")
 # Of a name that numpy.save and its like add to what they are given.
 _ADDED = (".npy", ".npz")
 
@@ -105,7 +103,7 @@ class Entry:
 
 def checked_id(text: str) -> str:
     """An id that names a record, and no other file. *Raises* InputError."""
-    if isinstance(text, str) and _ID.fullmatch(text):
+    if isinstance(text, str) and ID.fullmatch(text):
         return text
     raise InputError(
         f"{text!r:.80} is not the id of a record",
@@ -129,7 +127,7 @@ class Shelf:
 
     def make(self) -> None:
         """Make the directory and what it needs. *Safe to repeat.*"""
-        for path in (self.claims, self._journal, self._new):
+        for path in (self.claims, self._journal, self.new):
             make_directory(path)
 
     @property
@@ -142,7 +140,8 @@ class Shelf:
         return self.path / ".journal"
 
     @property
-    def _new(self) -> Path:
+    def new(self) -> Path:
+        """Where marks are."""
         return self.path / NEW
 
     def _entry_file(self, id_: str) -> Path:
@@ -213,6 +212,10 @@ class Shelf:
             return None
         return _read(path)
 
+    def probed(self, id_: str) -> Entry | None:
+        """As `entry`, by one look: enough for who was told of it by a mark."""
+        return _read(self._entry_file(id_))
+
     def write(self, entry: Entry, claim: Claim | None = None) -> None:
         """Write an entry over an older one; without a claim durably. *Raises* ClaimLost.
 
@@ -230,28 +233,6 @@ class Shelf:
             check_own(claim.path)
             raise unwritable(made, error) from error
         claim.publish(made, path)
-
-    def mark_new(self, id_: str) -> None:
-        """Note that the table may lack the entry of an id, before it is written."""
-        path = self._new / f"{id_}.{token()}"
-        try:
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))
-        except OSError as error:
-            raise unwritable(path, error) from error
-
-    def new(self) -> Iterator[tuple[str, Entry | None]]:
-        """The marks that say so, each with its entry if that is there."""
-        for name in names(self._new):
-            id_ = name.partition(".")[0]
-            if _ID.fullmatch(id_):
-                yield name, _read(self._entry_file(id_))
-
-    def unmark(self, marks: Iterable[str]) -> None:
-        """Forget marks, after the table has their entries; not those of what is being made."""
-        for name in marks:
-            if not names(self.claims / name.partition(".")[0]):
-                with contextlib.suppress(OSError):  # another was faster; or it is done again
-                    os.unlink(self._new / name)
 
     def remove(self, id_: str) -> bool:
         """Remove an entry; False when there is none."""

@@ -23,6 +23,7 @@ from sqlalchemy import event
 import hpcsweep as hs
 from hpcsweep import Base, Mapped, Store, expand_grid, mapped_column
 from hpcsweep.errors import CasesFailed, InputError, ResultMissing, StoreError
+from hpcsweep.results.marks import Marks
 from hpcsweep.results.shelf import Shelf
 from tests.support.backends import Backend, direct_backend
 from tests.support.caching import Calls, MakeStore, SimResult, make_store, simulate, url_of
@@ -637,7 +638,7 @@ def test_a_log_that_tells(make_store: MakeStore, caplog: pytest.LogCaptureFixtur
     store = make_store()
     record = store.run_or_retrieve(some())
     store.run_or_retrieve(some())
-    Shelf(store.results_dir, "").mark_new(record.id)
+    Marks(Shelf(store.results_dir, "")).add(record.id)
     store.list()
     store.register(some(2), record.result_file)
     store.delete(some(), remove_file=True)

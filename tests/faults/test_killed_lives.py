@@ -14,15 +14,17 @@ from tests.faults.lives import environment
 from tests.support.fixtures import Scale
 
 ROOT = Path(__file__).parents[2]
-LOGBOOK = "tests.faults.logbook_lives"
-
-
-@pytest.mark.parametrize(
-    "life",
-    [f"{LOGBOOK}:{one}" for one in (
+LIVES = [
+    *(f"tests.faults.logbook_lives:{name}" for name in (
         "Begun", "Overwriting", "Failing", "Added", "Saved", "Completed",
-    )],
-)  # fmt: skip
+    )),
+    *(f"tests.faults.cache_lives:{name}" for name in (
+        "Deleted", "Forgotten", "Made", "Registered", "Swept", "Rebuilt",
+    )),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("life", LIVES)
 def test_a_life_killed_at_each_call_is_lived_again(
     tmp_path: Path, life: str, scale: Scale, turn: int
 ) -> None:

@@ -18,6 +18,7 @@ from hpcsweep.errors import StoreError
 from hpcsweep.manifest.frozen import Cache
 from hpcsweep.records import IN_TASK
 from hpcsweep.results.maker import Maker
+from hpcsweep.results.marks import Marks
 from hpcsweep.results.shelf import Case, Shelf
 from hpcsweep.sources import grid, manual
 from tests.support.keeping import calls, kept, store
@@ -192,11 +193,11 @@ def test_a_mark_stays_until_its_entry_is_written(tmp_path: Path) -> None:
     wanted = Case.of({"x": 1})
 
     def run(params: dict[str, Any]) -> None:
-        shelf.mark_new(wanted.id)
+        Marks(shelf).add(wanted.id)
         assert store(tmp_path).list()[0].created_at == before.created_at
         Path(params["result_file"]).write_text("new")
 
-    Maker(run, shelf)(wanted, {}, anew=True)
+    Maker(run, shelf, leaves_rows=True)(wanted, {}, anew=True)
     assert store(tmp_path).list()[0].created_at > before.created_at
     assert list((tmp_path / "results" / ".new").iterdir()) == []
 
