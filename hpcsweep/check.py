@@ -19,6 +19,7 @@ from typing import TypeVar
 from hpcsweep import executable, target
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import HpcsweepError, TargetError
+from hpcsweep.importing import missing_module_advice
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest, Target
 from hpcsweep.provenance import packages
@@ -63,7 +64,8 @@ def tried(load: Callable[[], T], what: str, named: Target, manifest: FrozenManif
             f"{what} cannot be imported: {_words(error)}",
             where=_place(error, named, manifest),
             next_step=f"Every task would fail as well: {named.text} must work in a fresh "
-            f"interpreter, {sys.executable}, with the same modules and environment.",
+            f"interpreter, {sys.executable}, with the same modules and environment."
+            f"{missing_module_advice(error)}",
         ) from error
 
 

@@ -44,6 +44,32 @@ def refuse_while_importing(verb: str) -> None:
         )
 
 
+def missing_module_advice(error: BaseException) -> str:
+    """What to do about a module that is missing here, behind a space; empty for other errors."""
+    if not isinstance(error, ModuleNotFoundError):
+        return ""
+    missing = f"{error.name!r}" if error.name else "it"
+    other = _activated_python()
+    into = other or "PYTHON"
+    whose = "which `setup:` or your shell activated" if other else "PYTHON of the environment"
+    return (
+        f" The target is run by {sys.executable}, the interpreter that hpcsweep is installed in; "
+        f"`setup:` does not change that. Where another environment has {missing} ({whose}), "
+        f"install hpcsweep into it, `{into} -m pip install hpcsweep`, and submit with "
+        f"`{into} -m hpcsweep`; or install {missing} here, "
+        f"`{sys.executable} -m pip install …`."
+    )
+
+
+def _activated_python() -> str | None:
+    """The interpreter of an activated environment, where it is another than this one."""
+    for name in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        prefix = os.environ.get(name)
+        if prefix and os.path.realpath(prefix) != os.path.realpath(sys.prefix):
+            return f"{prefix}/bin/python"
+    return None
+
+
 def _imports_again(bodies: list[tuple[str, str]]) -> bool:
     """Whether this is a process of a pool, which imports its parent's modules with no word of ours.
 

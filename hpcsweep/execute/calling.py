@@ -193,6 +193,8 @@ def described(error: BaseException) -> Answer:
         text = "".join(traceback.format_exception(type(error), error, trace))
     except Exception:  # noqa: BLE001  # a user's class may break while it is printed
         message, text = "(its message cannot be printed)", ""
+    if isinstance(error, ModuleNotFoundError):
+        message += f" (in {sys.executable}, which runs the target whatever `setup:` activates)"
     return {
         "reason": Reason.ERROR.value,
         "error": {

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError, SourceError
-from hpcsweep.importing import importing
+from hpcsweep.importing import importing, missing_module_advice
 from hpcsweep.records import ParamCase
 from hpcsweep.sources.base import ParameterSource, check_names
 from hpcsweep.sources.distributions import K_BITS, Distribution
@@ -64,7 +64,7 @@ def imported(reference: Any, path: Any, where: str) -> tuple[Any, str | None]:
             f"{reference} cannot be imported: {type(error).__name__}: {error}",
             where=where,
             next_step="It must be importable in a fresh interpreter, on the submit host and the "
-            "nodes: install it, or put it beside the manifest.",
+            "nodes: install it, or put it beside the manifest." + missing_module_advice(error),
         ) from error
     return found, _directory(module)
 
