@@ -58,7 +58,7 @@ def test_a_module_of_an_environment_that_setup_activates(
 
 def test_a_module_that_only_the_case_imports(project: Path, emulated: EmulatedCluster) -> None:
     (project / "t.py").write_text("def f(x):\n    import mypackage\n")
-    said(project, emulated, "run", "m.yaml", code=1)
+    said(project, emulated, "run", "m.yaml", "--index", "0", code=1)
     (found,) = project.glob("outputs/s.local/log_*/metadata.json")
     assert f"in {sys.executable}, which runs the target" in found.read_text()
 
