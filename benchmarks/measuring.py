@@ -40,7 +40,7 @@ class Nowhere(Slurm):
         """Those of a Slurm that nobody configured."""
         return Limits(cluster_name="nowhere", max_array_size=1001, kill_wait_s=30.0)
 
-    def submit(self, argv: Sequence[str], directives: object) -> str:  # noqa: ARG002  # any array
+    def submit(self, argv: Sequence[str], directives: object, say: object = None) -> str:  # noqa: ARG002  # any array
         """Accept."""
         return "1"
 

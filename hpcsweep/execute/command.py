@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,15 @@ from typing import Any
 from hpcsweep.errors import InputError
 from hpcsweep.execute.messages import Request
 from hpcsweep.execute.slot import Ended, Slot
-from hpcsweep.files import make_directory, remove_tree, token
-from hpcsweep.logbook.values import Metrics
+from hpcsweep.files import (
+    DOCUMENT_MAX,
+    make_directory,
+    open_regular,
+    read_regular,
+    remove_tree,
+    token,
+)
+from hpcsweep.logbook.values import Metrics, losses
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Reason
 
@@ -26,20 +33,20 @@ def execute(manifest: FrozenManifest, slot: Slot, request: Request) -> Ended:
     if not manifest.target.is_command:
         return slot.run(request)
     if request.run_dir is not None:
-        return _with_report(slot.run(request), Path(request.run_dir))
+        return _with_report(slot.run(request), Path(request.run_dir), request.index)
     temporary = Path(os.environ.get("TMPDIR") or "/tmp") / f"hpcsweep-{token()}"  # noqa: S108
     make_directory(temporary)
     try:
         ended = slot.run(replace(request, run_dir=str(temporary)))
-        return _with_report(ended, temporary)
+        return _with_report(ended, temporary, request.index)
     finally:
         with contextlib.suppress(OSError):  # a program may take its own files' permissions away
             remove_tree(temporary)
 
 
-def _with_report(ended: Ended, path: Path) -> Ended:
+def _with_report(ended: Ended, path: Path, index: int) -> Ended:
     try:
-        metrics = _metrics(path)
+        metrics = _metrics(path, index)
     except InputError as error:
         if ended.reason is not None:
             return ended
@@ -55,29 +62,27 @@ def _with_report(ended: Ended, path: Path) -> Ended:
     return replace(ended, metrics=metrics)
 
 
-def _metrics(path: Path) -> dict[str, Any]:
+def _metrics(path: Path, index: int) -> dict[str, Any]:
     """What the command left in `metrics.json`. *Raises* InputError when it is not a JSON object."""
     try:
-        text = (path / "metrics.json").read_bytes()
+        text = read_regular(path / "metrics.json", DOCUMENT_MAX)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise InputError(f"metrics.json cannot be read: {error.strerror}") from error
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"metrics.json is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise InputError("metrics.json holds no object of metrics by name")
+    from hpcsweep.execute.report import parsed  # noqa: PLC0415  # functions leave none
+
+    found = parsed(text, "metrics.json")
     metrics = Metrics()
-    metrics.merge(found, "metrics.json")
+    for loss in losses(metrics.merge(found, "metrics.json")):
+        sys.stderr.write(f"hpcsweep: index {index}: {loss}\n")
     return metrics.values
 
 
 def _tail(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            stream.seek(max(0, path.stat().st_size - TAIL_MAX))
-            return stream.read().decode(errors="replace")
+        with open_regular(path) as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL_MAX))
+            return stream.read(TAIL_MAX).decode(errors="replace")
     except OSError:
         return ""

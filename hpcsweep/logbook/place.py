@@ -19,6 +19,7 @@ from hpcsweep.files import (
     make_directory,
     mkdir,
     open_file,
+    open_regular,
     try_lock,
     unreadable,
     unwritable,
@@ -231,20 +232,12 @@ def _lock_soon(descriptor: int) -> None:
 def content(path: str) -> bytes | None:
     """The bytes of a file; None where there is none. *Raises* SweepError when it is unreadable."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe has no end
+        with open_regular(path) as stream:
+            return stream.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise unreadable(Path(path), error) from error
-    try:
-        pieces = []
-        while piece := os.read(descriptor, os.fstat(descriptor).st_size + 1):
-            pieces.append(piece)
-    except OSError as error:
-        raise unreadable(Path(path), error) from error
-    finally:
-        os.close(descriptor)
-    return b"".join(pieces)
 
 
 def merged_json(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.files import make_directory, remove_tree
+from hpcsweep.files import DOCUMENT_MAX, make_directory, parse_json, read_regular, remove_tree
 from hpcsweep.journal import attempt_json, outcome_json
 from hpcsweep.logbook.place import Folder, put
 from hpcsweep.logbook.values import json_document
@@ -171,7 +170,7 @@ def read_both(path: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]
 def read_metadata(path: Path) -> dict[str, Any] | None:
     """The `metadata.json` of a run directory; None where there is none that can be read."""
     try:
-        value: dict[str, Any] = json.loads((path / "metadata.json").read_bytes())
+        value: dict[str, Any] = parse_json(read_regular(path / "metadata.json", DOCUMENT_MAX))
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
@@ -180,9 +179,10 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
 def read_metrics(path: Path) -> dict[str, Any] | None:
     """The metrics of a finished run directory; None where they were damaged."""
     try:
-        value: dict[str, Any] = json.loads((path / "artifacts" / "metrics.json").read_bytes())
+        name = path / "artifacts" / "metrics.json"
+        value: dict[str, Any] = parse_json(read_regular(name, DOCUMENT_MAX))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError):
         return None
-    return value
+    return value if isinstance(value, dict) else None

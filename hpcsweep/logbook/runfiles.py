@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from hpcsweep.errors import RunMissing
-from hpcsweep.files import inside
+from hpcsweep.files import inside, open_regular, unreadable
 from hpcsweep.logbook.place import checked, content, is_temporary
 
 
@@ -66,9 +66,11 @@ class FolderFiles:
     def open(self, name: str) -> BinaryIO:
         """As `RunFiles` says."""
         try:
-            return (self.root / checked(name)).open("rb")
+            return open_regular(self.root / checked(name))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise no_file(name, self.label) from error
+        except OSError as error:
+            raise unreadable(self.root / name, error) from error
 
     def has(self, name: str) -> bool:
         """As `RunFiles` says."""

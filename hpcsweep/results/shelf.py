@@ -11,7 +11,6 @@ Every write is a rename: a kill leaves the old or the new.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import re
@@ -26,9 +25,12 @@ from hpcsweep import ids
 from hpcsweep.claims import Claim, check_own
 from hpcsweep.errors import InputError, ResultMissing
 from hpcsweep.files import (
+    DOCUMENT_MAX,
     json_bytes,
     make_directory,
     names,
+    parse_json,
+    read_regular,
     remove_tree,
     replace,
     unreadable,
@@ -263,7 +265,7 @@ class Shelf:
 
 def _read(path: Path) -> Entry | None:
     try:
-        return Entry.of_json(json.loads(path.read_bytes()))
+        return Entry.of_json(parse_json(read_regular(path, DOCUMENT_MAX)))
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -36,6 +36,7 @@ from hpcsweep.logbook import run as rundir
 from hpcsweep.manifest import frozen
 from hpcsweep.plan import attempt_dir, checkpoint_dir
 from hpcsweep.provenance import packages, packages_digest, python_version
+from hpcsweep.recordcheck import fault
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status, Word
 from hpcsweep.worker.ingester import Ingester
 
@@ -277,8 +278,15 @@ class Task:
         return True
 
     def _counts(self, metadata: dict[str, Any]) -> bool:
-        complete = metadata.get("status") == Status.COMPLETE.value and "outcome" in metadata
-        return complete and metadata.get("generation") == self._plan.generation
+        """Whether a run is complete, of this generation, and says so as a record would."""
+        outcome = metadata.get("outcome")
+        complete = metadata.get("status") == Status.COMPLETE.value
+        if not complete or metadata.get("generation") != self._plan.generation:
+            return False
+        if not isinstance(outcome, dict):
+            return False
+        said = {name: metadata.get(name) for name in _SAID}
+        return not fault(outcome | said | {"kind": "end", "v": VERSION})
 
     def _publish_leftover(self, case: ParamCase, left: Path, final: Path) -> None:
         """Publish an attempt whose worker was killed between finishing and publishing it."""
@@ -393,6 +401,10 @@ class Task:
             self._journal.sync()
             self._unsynced, self._synced = 0, now
             ingester.now_and_then(now)
+
+
+# What metadata have in common with an `end` record.
+_SAID = ("manifest", "attempt", "chunk", "index", "case_id", "host")
 
 
 def _settles(record: Record) -> bool:

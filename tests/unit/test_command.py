@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hpcsweep.files import DOCUMENT_MAX
 from hpcsweep.journal import Record
+from hpcsweep.logbook.experiment_reader import ExperimentReader
 from hpcsweep.sources import DerivedSource, ParameterSource, manual, table
+from tests.support.here import holds
 from tests.support.sweeps import MadeSweep
 
 ODD = ["", " ", "a b", "it's", '"', "$(touch canary)", "`x`", "-rf", "--", "*", "~", "{y}", "\\",
@@ -226,6 +230,118 @@ def test_metrics_that_cannot_be_read(tmp_path: Path, script: str, words: str) ->
     end = sh(tmp_path, script)
     assert (end["status"], end["reason"]) == ("failed", "error")
     assert words in end["error"]["message"]
+
+
+OTHER_NUMBERS = {
+    "nan": None, "NaN": None, "-nan": None, "nan(ind)": None, "-nan(0x8000)": None, "1.#QNAN": None,
+    "inf": None, "-inf": None, "+Infinity": None, "INF": None, "1.#INF00": None,
+    ".5": 0.5, "5.": 5.0, "+1": 1, "-.5E+2": -50.0, "007": 7, "-0.": -0.0, "1E5": 1e5,
+    "[+1,nan]": [1, None], "1e999": None,
+}  # fmt: skip
+
+
+def test_numbers_as_other_languages_print_them(tmp_path: Path) -> None:
+    script = 'printf \'{{"y": %s, "text": "nan, .5"}}\' "$1" > $2/metrics.json'
+    source = manual([{"x": number} for number in OTHER_NUMBERS])
+    made = MadeSweep(tmp_path, source, argv=["/bin/sh", "-c", script, "sh", "{x}", "{run_dir}"])
+    made.plan()
+    said = made.run().stderr
+    found = {made.source[i].params["x"]: end["metrics"] for i, end in made.ends().items()}
+    assert {number: metrics["y"] for number, metrics in found.items()} == OTHER_NUMBERS
+    assert {metrics["text"] for metrics in found.values()} == {"nan, .5"}
+    assert "hpcsweep: index 0: metrics.json.y is nan, written as null" in said
+
+
+@pytest.mark.parametrize(
+    "content", [b'\xef\xbb\xbf{"y": 1}', b'{"y": 1}\r\n', b'\r\n{\r\n"y"\t: +1\r\n}\r\n']
+)
+def test_a_byte_order_mark_and_line_ends(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "m").write_bytes(content)
+    assert sh(tmp_path, "cp m $D/metrics.json")["metrics"] == {"y": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"y": 1.5D-03}',
+         ["'1.5D-03' is no number", "line 1, column 7", "Print 1.5e-03", "E for D"]),
+        ('{"y":\n -2d0}', ["'-2d0'", "line 2, column 2", "Print -2e0"]),
+        ('{"y": 0,5}', ["'0,5' is no number", "line 1, column 7", "Print 0.5", "LC_ALL=C"]),
+        ('{"x": nan,\n"y": -1,25, "z": 1}', ["'-1,25'", "line 2, column 6", "Print -1.25"]),
+        ('{"y": ****}', ["'****' is no number", "G0"]),
+        ('{"y": True}', ["Print true"]),
+        ("{'y': 1}", ["line 1, column 2", "double quotes"]),
+        ('{"x": nan, "y": 1 "z": 2}', ["line 1, column 19", 'at \'"z": 2}\'']),
+        ('{"y": 1', ["at its end", "line 1, column 8"]),
+        ('{"y": 1}'.encode("utf-16"), ["UTF-16", "UTF-8"]),
+        ('{"y": 1}'.encode("utf-16-le"), ["UTF-16", "UTF-8"]),
+        (b'{"y": "\xe9"}', ["byte 7 is 0xe9"]),
+    ],
+)  # fmt: skip
+def test_what_is_no_number_is_shown_with_its_place(
+    tmp_path: Path, content: str | bytes, words: list[str]
+) -> None:
+    (tmp_path / "m").write_bytes(content if isinstance(content, bytes) else content.encode())
+    end = sh(tmp_path, "cp m $D/metrics.json")
+    assert (end["status"], end["reason"]) == ("failed", "error")
+    holds(end["error"]["message"], *words)
+
+
+# --- what a program leaves that is no file -------------------------------------------------------
+
+LEFT = {
+    "mkfifo {}": "it is no regular file",
+    "ln -s /dev/zero {}": "it is no regular file",
+    "ln -s /proc/self/fd/0 {}": "",
+    "truncate -s 300M {}": f"it has more than {DOCUMENT_MAX} bytes",
+    "python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' {}": "",
+}
+
+
+@pytest.mark.parametrize("what", LEFT)
+@pytest.mark.parametrize("runs", ["all", "none", "packed"])
+def test_metrics_that_are_no_file_cost_their_case(tmp_path: Path, what: str, runs: str) -> None:
+    end = sh(tmp_path, f"cd $D; rm -f metrics.json; {what.format('metrics.json')}", runs=runs)
+    assert (end["status"], end["reason"]) == ("failed", "error")
+    assert f"metrics.json cannot be read: {LEFT[what]}" in end["error"]["message"]
+
+
+@pytest.mark.parametrize("name", ["metadata.json", "stderr.txt", "params.yaml", "artifacts"])
+def test_a_pipe_in_the_place_of_a_file_of_ours(tmp_path: Path, name: str) -> None:
+    """The case behind it is run, and a reader does not wait for the pipe."""
+    script = (
+        f"cd $0; test $1 = 2 || {{{{ rm -f {name}; mkfifo {name}; }}}}; "
+        "echo '{{\"y\": 1}}' > metrics.json; exit $1"
+    )
+    made = MadeSweep(tmp_path, manual([{"x": 1}, {"x": 0}, {"x": 2}]),
+                     argv=["/bin/sh", "-c", script, "{run_dir}", "{x}"])  # fmt: skip
+    made.plan()
+    made.run()
+    ends = made.ends()
+    assert [end["reason"] for end in (ends[0], ends[2])] == ["exit_code"] * 2
+    assert ends[1]["status"] == ("failed" if name == "artifacts" else "complete")
+    for reader in ExperimentReader(made.path):
+        assert reader.meta["status"] in ("failed", "complete")
+        for kept in reader.files.names():
+            reader.files.read(kept)
+
+
+def test_another_starts_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """Nor is what it says believed that no worker wrote."""
+    made = MadeSweep(tmp_path, manual([{"x": 1}, {"x": 2}, {"x": 3}]), argv=["/bin/true", "{x}"])
+    made.plan()
+    made.run()
+    for journal in made.directory.journal_dir(1).rglob("*.jsonl"):
+        journal.unlink()
+    (made.run_dir(0) / "metadata.json").unlink()
+    os.mkfifo(made.run_dir(0) / "metadata.json")
+    path = made.run_dir(1) / "metadata.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"attempt": [0, 1]}))
+    made.run(restart=1)
+    ends = made.ends()
+    assert [end["status"] for end in ends.values()] == ["complete"] * 3
+    # The third was not run again.
+    assert [ends[index]["attempt"][2] for index in range(3)] == [1, 1, 0]
 
 
 def test_a_failure_is_not_hidden_by_its_metrics(tmp_path: Path) -> None:

@@ -291,6 +291,16 @@ def test_metrics_of_numpy_and_large_ones(surroundings: MadeSweep) -> None:
     assert len(ended(surroundings, "large")["metrics"]["x"]) == 1_000_000
 
 
+def test_a_metric_of_fifty_megabytes(tmp_path: Path) -> None:
+    python = "def run(x): return {'x': 'y' * (50_000_000 if x == 0 else 200_000_000)}\n"
+    made = MadeSweep(tmp_path, grid(x=[0, 1]), python=python)
+    made.plan(runs="none")
+    made.run()
+    first, second = made.ends()[0], made.ends()[1]
+    assert len(first["metrics"]["x"]) == 50_000_000
+    assert "metrics have 2000000" in second["error"]["message"]
+
+
 def test_what_a_target_is_given(surroundings: MadeSweep) -> None:
     case = surroundings.source[index_of(surroundings, "given")]
     end = ended(surroundings, "given")

@@ -1,0 +1,139 @@
+"""The metrics that a program leaves: JSON, with the numbers that C, Fortran and awk print.
+
+Taken beyond JSON are `nan` and `inf` in every spelling, `.5`, `5.`, `+1`, `007` and a byte order
+mark. What is no number is refused with its text, its place and what to print instead.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_right
+from typing import Any
+
+from hpcsweep.errors import InputError
+
+# A string, or what stands between JSON's marks: a number, a word.
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s,:\[\]{}"]+', re.DOTALL)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+# As printf writes them, and what Microsoft's and AIX's write: -nan, nan(ind), 1.#QNAN, NaNQ.
+_NAN = re.compile(r"[+-]?(nan[qs]?(\(\w*\))?|1\.#(qnan|snan|ind)0*)", re.IGNORECASE)
+_INFINITY = re.compile(r"([+-]?)(inf(inity)?|1\.#inf0*)", re.IGNORECASE)
+_FORTRAN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))[dq]([+-]?\d+)", re.IGNORECASE)
+_WORDS = frozenset({"true", "false", "null"})
+# Characters of a text that a message shows.
+_SHOWN = 40
+_INSTEAD = (
+    "Print numbers as 1.5e-3 with a point, true, false or null, and text in double quotes, "
+    'as in {"energy": 1.5e-3}.'
+)
+
+
+def parsed(data: bytes, name: str) -> dict[str, Any]:
+    """The metrics in a document. *Raises* InputError for what is no JSON object."""
+    text = _decoded(data, name)
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = _lenient(text, name)
+    except RecursionError as error:
+        raise InputError(f"{name} is not JSON: it is nested too deeply") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{name} holds no object of metrics by name", next_step=_INSTEAD)
+    return found
+
+
+def _decoded(data: bytes, name: str) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:4]:
+        raise InputError(
+            f"{name} is not JSON in UTF-8: it looks like UTF-16",
+            next_step="Write it as UTF-8; PowerShell does with `-Encoding utf8`.",
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{name} is not JSON in UTF-8: byte {error.start} is 0x{data[error.start]:02x}",
+            next_step="Write it as UTF-8, or plain ASCII.",
+        ) from error
+
+
+def _lenient(text: str, name: str) -> Any:
+    pieces: list[str] = []
+    # Where each piece that is not as it was begins, in what is parsed and in what was written.
+    starts, origins = [0], [0]
+    done = length = 0
+    for token in _TOKEN.finditer(text):
+        word = token[0]
+        plain = word if word.startswith('"') or word in _WORDS else _number(word)
+        if plain is None:
+            raise _refused(text, token.start(), word, name)
+        if plain != word:
+            pieces += [text[done : token.start()], plain]
+            length += token.start() - done + len(plain)
+            done = token.end()
+            starts.append(length)
+            origins.append(done)
+    pieces.append(text[done:])
+    try:
+        return json.loads("".join(pieces))
+    except json.JSONDecodeError as error:
+        piece = bisect_right(starts, error.pos) - 1
+        at = min(len(text), origins[piece] + error.pos - starts[piece])
+        raise _misplaced(text, at, error.msg, name) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name} is not JSON: {error}", next_step=_INSTEAD) from error
+
+
+def _number(word: str) -> str | None:
+    """The number as JSON writes it; None for what is none."""
+    if _NAN.fullmatch(word):
+        return "NaN"
+    if infinity := _INFINITY.fullmatch(word):
+        return "-Infinity" if infinity[1] == "-" else "Infinity"
+    if not _NUMBER.fullmatch(word):
+        return None
+    mantissa, mark, exponent = word.lower().lstrip("+").partition("e")
+    minus = "-" if mantissa.startswith("-") else ""
+    whole, point, fraction = mantissa.lstrip("-").partition(".")
+    whole = whole.lstrip("0") or "0"
+    return minus + whole + (point and f".{fraction or 0}") + mark + exponent
+
+
+def _refused(text: str, at: int, word: str, name: str) -> InputError:
+    instead = _INSTEAD
+    if number := _FORTRAN.fullmatch(word):
+        plain = _number(f"{number[1]}E{number[2]}")
+        instead = f"Print {plain}: in Fortran with an ES or G format, which writes E for D."
+    elif word in ("True", "False", "None"):
+        plain = {"True": "true", "False": "false", "None": "null"}[word]
+        instead = f"Print {plain}, as Python's `json.dump` does."
+    elif set(word) == {"*"}:
+        instead = "Fortran prints stars for a number that its format is too narrow for: use G0."
+    what = "is no number" if word[0] in "+-.*0123456789" else "is no value of JSON"
+    where = _place(text, at)
+    return InputError(f"{name} is not JSON: {_shown(word)} {what} ({where})", next_step=instead)
+
+
+def _misplaced(text: str, at: int, message: str, name: str) -> InputError:
+    for comma in re.finditer(r"[+-]?\d+,\d+", text):
+        if comma.start() <= at <= comma.end() + 1:
+            what = f"{_shown(comma[0])} is no number"
+            point = comma[0].replace(",", ".")
+            return InputError(
+                f"{name} is not JSON: {what} ({_place(text, comma.start())})",
+                next_step=f"Print {point}: with a decimal point, as programs do with LC_ALL=C.",
+            )
+    rest = text[at : at + _SHOWN]
+    seen = f"at {_shown(rest)}" if rest.strip() else "at its end"
+    what = f"{message} {seen}"
+    return InputError(f"{name} is not JSON: {what} ({_place(text, at)})", next_step=_INSTEAD)
+
+
+def _place(text: str, at: int) -> str:
+    before = text[:at]
+    return f"line {before.count(chr(10)) + 1}, column {at - before.rfind(chr(10))}"
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
