@@ -15,7 +15,7 @@ from hpcsweep.ingest import fresh_store
 from hpcsweep.settings import Settings
 from hpcsweep.turns import submitting
 from hpcsweep.unanswered import resolve_unanswered
-from hpcsweep.verdicts import sent_parts
+from hpcsweep.verdicts import observe, sent_parts
 
 
 def cancel(
@@ -55,4 +55,8 @@ def cancel(
             path = sweep.part_file(sent.plan.submission, sent.part.number, "cancel")
             if sent.cancelled is None:
                 write_new(path, json_bytes({"time": time.time()}))
+        if job_ids:
+            # Heard now, it is certain a grace from now, and need not first be asked by others.
+            with fresh_store(sweep) as store:
+                observe(sweep, store, cluster, settings, at_once=True)
     return job_ids

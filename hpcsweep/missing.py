@@ -9,6 +9,7 @@ from hpcsweep.growth import in_newest_order
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.queued import Queued, queued_otherwise
 from hpcsweep.records import Status
 from hpcsweep.sources import ParameterSource
 from hpcsweep.store import SweepStore
@@ -32,6 +33,12 @@ class Missing:
     stale: IndexSet = IndexSet()
     # Of the submission to come.
     generation: int = 0
+    # Array tasks that wait, and that a submit of the manifest would send otherwise.
+    queued: Queued | None = None
+    # Part of `held`: in tasks that were cancelled and are not yet known to be over.
+    cancelled: IndexSet = IndexSet()
+    # Seconds of the epoch before which it cannot be certain that they are.
+    certain_from: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,11 +55,15 @@ class Wanted:
         return in_newest_order(self.sweep, fingerprint, indices, self.manifest, self.source)
 
 
-def held_indices(wanted: Wanted, view: View) -> IndexSet:
+def held_indices(wanted: Wanted, view: View, *, cancelled_only: bool = False) -> IndexSet:
     """The indices in array tasks that are not known to be over."""
     by_manifest: dict[str, list[tuple[int, int]]] = {}
-    for plan, chunk in view.open_chunks:
-        by_manifest.setdefault(plan.manifest, []).extend(plan.chunk(chunk).ranges)
+    for sent in view.parts:
+        if sent.cancelled is None and cancelled_only:
+            continue
+        for chunk in sent.open_chunks:
+            pairs = sent.plan.chunk(chunk).ranges
+            by_manifest.setdefault(sent.plan.manifest, []).extend(pairs)
     found = IndexSet()
     for fingerprint, ranges in by_manifest.items():
         found |= wanted.here(fingerprint, IndexSet(ranges))
@@ -119,4 +130,7 @@ def what_is_missing(
         failed=failed,
         stale=stale,
         generation=highest_generation(wanted.sweep, store) + bool(again - held),
+        queued=queued_otherwise(wanted.sweep, wanted.manifest, store, view),
+        cancelled=held_indices(wanted, view, cancelled_only=True) & (rest | again),
+        certain_from=view.certain_from,
     )

@@ -33,6 +33,7 @@ from hpcsweep.missing import Missing, Wanted, what_is_missing
 from hpcsweep.plan import PROVENANCE, Layout, Plan, chunk_size_for, make_parts
 from hpcsweep.preflight import Checked, preflight
 from hpcsweep.provenance import provenance
+from hpcsweep.queued import take_out
 from hpcsweep.records import Part
 from hpcsweep.settings import Settings
 from hpcsweep.sources import ParameterSource
@@ -65,6 +66,8 @@ class Wish:
     rerun: str | None = None
     # Whether another target or seed under the same name is fine.
     allow_mixed: bool = False
+    # Whether queued tasks that this manifest would send otherwise are cancelled and sent anew.
+    replace: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -228,7 +231,13 @@ def _submit_missing(act: _Act) -> Submitted:
     if sweep.submissions():
         resolve_unanswered(sweep, act.cluster, act.settings, act.say)
         wanted = Wanted(sweep=sweep, manifest=wish.manifest, source=wish.source)
-        missing = look(wanted, act.cluster, act.settings, wish.rerun, act.checked.code_digest)
+        digest = act.checked.code_digest
+        missing = look(wanted, act.cluster, act.settings, wish.rerun, digest)
+        if wish.replace and missing.queued is not None:
+            with fresh_store(sweep) as store:
+                count = take_out(missing.queued, sweep, store, act.cluster)
+            act.say(f"{count} queued array tasks were cancelled, to be sent anew.")
+            missing = look(wanted, act.cluster, act.settings, wish.rerun, digest)
     if not missing.indices and not reorders(sweep, wish.manifest):
         return Submitted(sweep=sweep, missing=missing)
     plan = make_plan(wish, sweep, missing, act.limits.max_array_size, act.limits.max_tasks)

@@ -103,8 +103,9 @@ class Sweep:
         return Path(self._settings.outputs) / self.name
 
     def submit(
-        self, *, throttle: int = 0, rerun: str | None = None, allow_mixed: bool = False
-    ) -> Submitted:
+        self, *, throttle: int = 0, rerun: str | None = None, allow_mixed: bool = False,
+        replace: bool = False,
+    ) -> Submitted:  # fmt: skip
         """Send what is missing; see `hpcsweep submit`. *Safe to repeat.*"""
         refuse_while_importing("submit")  # before a cluster is looked for, or started
         described = self._described
@@ -116,6 +117,7 @@ class Sweep:
             throttle=throttle,
             rerun=rerun,
             allow_mixed=allow_mixed,
+            replace=replace,
         )
         done = submit(wish, cluster, self._settings)
         self._submitted = done.sweep

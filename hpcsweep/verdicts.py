@@ -82,6 +82,9 @@ class View:
     asked: float | None = None
     # Why the last question was not answered.
     problem: str | None = None
+    # Seconds of the epoch before which it cannot be certain that all tasks are over that were
+    # cancelled; None when none is in doubt.
+    certain_from: float | None = None
 
     @property
     def open_chunks(self) -> Iterator[tuple[Plan, int]]:
@@ -126,12 +129,14 @@ def _is_closed(task: dict[str, Any]) -> bool:
 
 
 def observe(
-    sweep: SweepDirectory, store: SweepStore, cluster: Cluster | None, settings: Settings
-) -> View:
+    sweep: SweepDirectory, store: SweepStore, cluster: Cluster | None, settings: Settings,
+    *, at_once: bool = False,
+) -> View:  # fmt: skip
     """Find out about silent tasks, journal what is certain, and tell what is known.
 
     `store` must have been brought up to date just before: that is one scan of the journals.
-    Without a cluster nobody is asked. *Writes* `cluster.json`; a journal of its own when there is
+    Without a cluster nobody is asked; `at_once`, the queue is asked however lately it was.
+    *Writes* `cluster.json`; a journal of its own when there is
     a verdict. *Safe to repeat.* Never raises because a cluster did not answer.
     """
     parts = sent_parts(sweep, store)
@@ -141,7 +146,9 @@ def observe(
         hurry = 2.0 if cluster.kind in OWN else float("inf")
         now = time.time()
         waited = now - memory.get("tried", 0.0)
-        due = not 0 <= waited < min(settings.query_interval_s, hurry)
+        due = at_once or not 0 <= waited < min(settings.query_interval_s, hurry)
+        if at_once:
+            memory["last"] = ""
         asking = _those_on(cluster, parts, memory, now, due=due)
         if due and asking:
             _ask(memory, asking, cluster, now)
@@ -149,9 +156,12 @@ def observe(
         verdicts = _verdicts(memory, asking, grace_s, now)
         _forget_closed(memory, parts)
         if verdicts:
-            _journal(sweep, store, verdicts)
+            journal_verdicts(sweep, store, verdicts)
             parts = sent_parts(sweep, store)
-        return _view(parts, memory)
+        next_s = max(now, memory.get("tried", 0.0) + min(settings.query_interval_s, hurry))
+        view = _view(parts, memory)
+        view.certain_from = _certain_from(parts, memory, next_s, grace_s)
+        return view
 
 
 def _those_on(
@@ -328,6 +338,20 @@ def _verdicts(
     return found
 
 
+def _certain_from(
+    parts: list[SentPart], memory: dict[str, Any], next_s: float, grace_s: float
+) -> float | None:
+    """When the tasks that were cancelled can be known to be over: a grace after it is heard."""
+    words = memory.get("words", {})
+    heard = [
+        words.get(_key(sent.element(chunk)), next_s)
+        for sent in parts
+        for chunk in sent.open_chunks
+        if sent.cancelled is not None
+    ]
+    return max(heard) + grace_s if heard else None
+
+
 def _terminal_word(
     memory: dict[str, Any], sent: SentPart, key: str, grace_s: float
 ) -> Reason | None:
@@ -344,8 +368,10 @@ def _terminal_word(
     return None
 
 
-def _journal(sweep: SweepDirectory, store: SweepStore, verdicts: dict[Chunk, Reason]) -> None:
-    """Write the verdicts into a journal of this command, and ingest it.
+def journal_verdicts(
+    sweep: SweepDirectory, store: SweepStore, verdicts: dict[Chunk, Reason]
+) -> None:
+    """Write what is certain of these tasks into a journal of this command, and ingest it.
 
     Where this user may not write, it is read once and not kept.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from datetime import datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -69,13 +70,19 @@ def plan_command(manifest: Path, script: bool, **shared: Any) -> None:
               help="At most N array tasks at once.")  # fmt: skip
 @click.option("--rerun", type=click.Choice(RERUNS), help="Compute these again, too.")
 @click.option("--allow-mixed", is_flag=True, help="Allow another target or seed under this name.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Cancel and send anew what waits in the queue with other options.",
+)
 @click.option("--chaos", "chaos_seed", type=int, metavar="SEED",
               help="Run it to its end under faults on order (emulated cluster).")  # fmt: skip
 @script_option
 @common
 def submit_command(
     manifest: Path, cluster: str | None, waits: bool, dry_run: bool, throttle: int,
-    rerun: str | None, allow_mixed: bool, chaos_seed: int | None, script: bool, **shared: Any,
+    rerun: str | None, allow_mixed: bool, replace: bool, chaos_seed: int | None, script: bool,
+    **shared: Any,
 ) -> None:  # fmt: skip
     """Send what is missing of a sweep to the cluster.
 
@@ -87,7 +94,7 @@ def submit_command(
     found, source = here.manifest(manifest)
     wish = Wish(
         manifest=found, source=source, path=here.sweep_path(found), throttle=throttle,
-        rerun=rerun, allow_mixed=allow_mixed,
+        rerun=rerun, allow_mixed=allow_mixed, replace=replace,
     )  # fmt: skip
     opened = connect.choose(cluster or here.settings.cluster, here.settings, wish.path)
     if dry_run:
@@ -152,6 +159,7 @@ def _submit(here: Context, wish: Wish, cluster: Cluster) -> Submitted:
     if done.plan is None:
         if missing.held:
             click.echo(f"{sweep.name}: nothing to submit, {missing.held.count} cases are under way")
+            _tell_cancelled(missing)
         else:
             left = f", {missing.failed.count} failed (--rerun failed)" if missing.failed else ""
             click.echo(f"{sweep.name}: nothing to submit, {missing.complete.count} complete{left}")
@@ -161,9 +169,28 @@ def _submit(here: Context, wish: Wish, cluster: Cluster) -> Submitted:
             f"{sweep.name}: submission {done.plan.submission}, {done.plan.indices.count} cases in "
             f"{done.plan.chunks} array tasks, job {jobs} on the {cluster.kind} cluster"
         )
+    if not wish.replace:
+        _tell_queued(missing, wish)
     if missing.stale and wish.rerun is None:
         click.echo(_other_code(missing, wish))
     return done
+
+
+def _tell_cancelled(missing: Missing) -> None:
+    if missing.cancelled and missing.certain_from is not None:
+        when = datetime.fromtimestamp(missing.certain_from).strftime("%H:%M:%S")  # noqa: DTZ006  # as a clock on the wall says it
+        click.echo(
+            f"{missing.cancelled.count} of them are in array tasks that were cancelled: that these "
+            f"are over can be certain from {when} on. Submit again then, or --wait for it."
+        )
+
+
+def _tell_queued(missing: Missing, wish: Wish, *, err: bool = False) -> None:
+    if missing.queued is not None:
+        next_step = "--replace cancels them and sends their cases anew"
+        if wish.replace:
+            next_step = "they are cancelled, and their cases sent anew"
+        click.echo(f"{missing.queued}; {next_step}", err=err)
 
 
 def _other_code(missing: Missing, wish: Wish) -> str:
@@ -178,7 +205,8 @@ def _other_code(missing: Missing, wish: Wish) -> str:
 def _wait(here: Context, wish: Wish, cluster: Cluster, done: Submitted) -> None:
     """Wait; send once what was in doubtful hands when this command began."""
     summary = _watch(here, cluster, done)
-    if not summary.is_complete and done.plan is None and done.missing.held:
+    held = done.missing.held if done.plan is None else done.missing.cancelled
+    if not summary.is_complete and held:
         done = _submit(here, wish, cluster)
         summary = _watch(here, cluster, done)
     if not summary.is_complete:
@@ -217,6 +245,7 @@ def _show_plan(
         wanted = Wanted(sweep=sweep, manifest=wish.manifest, source=wish.source)
         digest = code_digest or code_here(wanted)
         missing = look(wanted, cluster, here.settings, wish.rerun, digest)
+    _tell_queued(missing, wish, err=script)
     if missing.stale:
         click.echo(_other_code(missing, wish), err=script)
     if not missing.indices:

@@ -143,6 +143,9 @@ class BySubmitit:
         for folders in self._folders(targets):
             self._ask("cancel", {"folders": folders})
 
+    def cancel_waiting(self, job_ids: Sequence[str]) -> None:
+        """Nothing: an executor does not say which of its tasks wait; those of this host begin."""
+
     @property
     def _is_local(self) -> bool:
         return _executor(self.kind) == "local"

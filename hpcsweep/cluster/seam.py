@@ -121,3 +121,7 @@ class Cluster(Protocol):
     def cancel(self, targets: Sequence[str]) -> None:
         """Cancel arrays. *Safe to repeat*: an ended one is no error."""
         ...
+
+    def cancel_waiting(self, job_ids: Sequence[str]) -> None:
+        """Cancel what has not begun of arrays; what runs goes on. *Safe to repeat.*"""
+        ...

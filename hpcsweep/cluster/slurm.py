@@ -166,8 +166,15 @@ class Slurm:
 
     def cancel(self, targets: Sequence[str]) -> None:
         """Cancel arrays or elements. *Safe to repeat*: an ended one is no error."""
+        self._cancel(targets, waiting_only=False)
+
+    def cancel_waiting(self, job_ids: Sequence[str]) -> None:
+        """Cancel those elements of arrays that wait in the queue. *Safe to repeat.*"""
+        self._cancel(job_ids, waiting_only=True)
+
+    def _cancel(self, targets: Sequence[str], *, waiting_only: bool) -> None:
         for some in _batches(targets):
-            answer = self._ask(text.scancel(some), self.timeout_s)
+            answer = self._ask(text.scancel(some, waiting_only=waiting_only), self.timeout_s)
             if answer.returncode != 0:
                 if is_unreachable(answer.stderr):
                     raise ClusterUnavailable(f"scancel: {answer.said}")

@@ -172,9 +172,9 @@ def expand(tasks: str) -> Iterable[int]:
     return numbers
 
 
-def scancel(targets: Sequence[str]) -> list[str]:
+def scancel(targets: Sequence[str], *, waiting_only: bool = False) -> list[str]:
     """Cancel whole arrays or elements (`123`, `123_4`)."""
-    return ["scancel", *targets]
+    return ["scancel", *(["--state=PENDING"] if waiting_only else []), *targets]
 
 
 def show_config() -> list[str]:

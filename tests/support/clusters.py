@@ -64,10 +64,13 @@ class Cluster(ABC):
         return sorted({job for job, _, found in fields if found.startswith(name)}, key=int)
 
     def states(self, job: str) -> dict[int, str]:
-        """The state of each element of an array; of one that is long over nothing is left."""
+        """The state of each element of an array; of one that is long over nothing is left.
+
+        Elements that were cancelled before they began are one row without an id (22.05).
+        """
         argv = ("squeue", "-h", "-r", "-t", "all", "-j", job, "-o", "%K %T")
         rows = self.run(*argv, check=False).splitlines()
-        return {int(task): state for task, state in map(str.split, rows)}
+        return {int(task): state for task, state in map(str.split, rows) if task.isdecimal()}
 
     def wait_for(self, job: str, element: int, *states: str) -> None:
         """Wait until an element is in one of these states."""

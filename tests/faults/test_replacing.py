@@ -1,0 +1,134 @@
+"""`submit --replace`: what waits with other options is cancelled and sent anew, what runs stays."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.killing import Point, kill_at, struck
+from tests.support.clusters import Cluster, EmulatedCluster
+from tests.support.project import Project, check_whole
+
+OLD, NEW = {"time": "02:00:00", "mem": "100M"}, {"time": "00:10:00", "mem": "100M"}
+TOLD = "3 queued array tasks of submission 1 were sent with other options"
+CHANGE = "(time 02:00:00 -> 00:10:00)"
+
+
+def waiting(cluster: Cluster, root: Path) -> Project:
+    """A sweep of which one task runs, three wait, and whose manifest asks for less time now."""
+    project = Project(cluster, root, 4, chunk=1, slurm=OLD)
+    project.hold(0)
+    project.submit("--throttle", "1")
+    project.wait_begun(0)
+    project.write(slurm=NEW)
+    return project
+
+
+def indices(project: Project, submission: int) -> Any:
+    """The indices of a submission."""
+    path = project.sweep / "submissions" / f"{submission:04d}" / "plan.json"
+    return json.loads(path.read_bytes())["indices"]
+
+
+def test_what_waits_is_sent_anew(cluster: Cluster, tmp_path: Path) -> None:
+    project = waiting(cluster, tmp_path)
+
+    # It is said by what looks, by what sends nothing, and how to replace it.
+    for command in (("plan",), ("submit", "--dry-run"), ("submit",)):
+        done = project.cli(command[0], "manifest.json", *command[1:])
+        assert f"{TOLD} {CHANGE}; --replace cancels them and sends their cases anew" in done.stdout
+    assert "nothing to submit, 4 cases are under way" in done.stdout
+
+    done = project.submit("--replace")
+
+    assert "3 queued array tasks were cancelled, to be sent anew" in done.stderr
+    assert "other options" not in done.stdout
+    assert indices(project, 2) == [[1, 4]]
+    assert project.cluster.states(project.job())[0] == "RUNNING"
+    assert "nothing to submit" in project.submit("--replace").stdout
+    project.release(0)
+    project.submit("--wait")
+    check_whole(project, 4)
+    assert project.executions() == dict.fromkeys(range(4), 1)
+    assert not (project.sweep / "submissions" / "0003").exists()
+
+
+def test_from_python(emulated: EmulatedCluster, tmp_path: Path) -> None:
+    project = waiting(emulated, tmp_path)
+    script = (
+        'import hpcsweep as hs; sweep = hs.Sweep(manifest="manifest.json")\n'
+        "print(sweep.submit().missing.queued.n_tasks)\n"
+        "done = sweep.submit(replace=True)\n"
+        "print(done.plan.indices.count, done.missing.queued)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=emulated.env(), capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.split() == ["3", "3", "None"], done.stderr
+    project.release(0)
+
+
+@pytest.mark.parametrize(
+    ("point", "arrays"),
+    [
+        (Point(event="subprocess.Popen", matching="*/scancel *"), 1),
+        (Point(event="open", matching="*/commands/*"), 1),
+        (Point(event="os.rename", matching="* */submissions/0002*"), 1),
+        (Point(event="os.link", matching="*0002/part-0000.job.json"), 2),
+    ],
+    ids=["before the order", "before it is noted", "before the submission", "before the job id"],
+)
+def test_a_kill_at_any_step(
+    emulated: EmulatedCluster, tmp_path: Path, point: Point, arrays: int
+) -> None:
+    project = waiting(emulated, tmp_path / "project")
+    marks = tmp_path / "marks"
+    project.submit("--replace", code=-signal.SIGKILL, **kill_at([point], marks))
+    assert struck(marks) == [0]
+    assert len(emulated.arrays(project.job_names)) == arrays
+
+    project.submit("--replace")
+    project.release(0)
+    project.submit("--wait")
+
+    check_whole(project, 4)
+    assert project.executions() == dict.fromkeys(range(4), 1)
+    assert len(emulated.arrays(project.job_names)) == 2
+
+
+def test_the_same_options_replace_nothing(emulated: EmulatedCluster, tmp_path: Path) -> None:
+    project = waiting(emulated, tmp_path)
+    project.write(slurm=OLD)
+    done = project.submit("--replace")
+    assert "nothing to submit, 4 cases are under way" in done.stdout
+    assert "other options" not in done.stdout
+    project.release(0)
+
+
+def test_after_a_cancel_it_says_until_when(emulated: EmulatedCluster, tmp_path: Path) -> None:
+    project = waiting(emulated, tmp_path)
+    # The first task is told to end, and does; of all four the end is certain a grace later.
+    project.release(0)
+    project.cli("cancel", project.name)
+    slow = {"HPCSWEEP_GRACE_S": "3600"}
+    before = time.time()
+    done = project.submit(**slow)
+    assert "cases are under way" in done.stdout
+    (line,) = [one for one in done.stdout.splitlines() if "were cancelled" in one]
+    assert "can be certain from" in line
+    # On a cluster of one's own nobody is kept waiting for longer than two seconds.
+    moment = time.strftime("%H:%M", time.localtime(before + 2))
+    assert moment in line or time.strftime("%H:%M", time.localtime(before + 6)) in line
+
+    done = project.submit("--wait")
+
+    check_whole(project, 4)
+    assert "submission 2" in done.stdout
