@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from hpcsweep.manifest import command_secrets
 from hpcsweep.manifest.mistakes import Mistakes, Where
 
 # What a service hands out instead of a password: with a beginning that says whose it is, or long.
@@ -20,12 +21,20 @@ _QUERY = re.compile(
     re.IGNORECASE,
 )
 # In a line of shell, or an argument: PGPASSWORD=…, --api-key …, Authorization: Bearer ….
-_NAME = r"(pass(word|wd|phrase)|secret|token|api[_-]?key|access[_-]?key)"
+_NAME = r"(pass(word|wd|phrase|code)|secret|token|(api|access|secret)[_-]?key)"
+# Shorter names as whole words: BYPASS is none, `apptainer exec --pwd` and `--pass 2` are none.
 _GIVEN = re.compile(
-    rf"(?:(?<![\w-])(\w*{_NAME}|MYSQL_PWD)=|(?<![\w-])--[\w-]*{_NAME}[= ]\s*"
-    r"|Authorization:\s*\w+\s+)"
+    rf"(?:(?<![\w-])(\w*{_NAME}|(\w*_)?(pass|pwd|pw)|\w+_pat)="
+    rf"|(?<![\w-])--([\w-]*{_NAME}|[\w-]+-pass|pw|oauth2-bearer)[= ]\s*"
+    r"|(Authorization|PRIVATE-TOKEN|X-[\w-]*(token|key)):\s*(\w+\s+)?"
+    r"|\bconfigure\s+set\s+\S*(secret|token)\S*\s+)"
     r"[\"']?(?P<password>[^\s;&|\"']*)",
     re.IGNORECASE,
+)
+# What services hand out can be told by its beginning, wherever it stands.
+_HANDED_OUT = re.compile(
+    r"(?<![\w-])((gh[opsu]_|npm_|hf_|sk-(proj-)?)[A-Za-z0-9]{20,}|(github_pat_|dckr_pat_)[\w-]{20,}"
+    r"|(glpat-|xox[abp]-)[\w-]{16,}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.)|-----BEGIN [A-Z ]*PRIVATE KEY-"
 )
 # Substituted later, a path, a switch: no secret.
 _HARMLESS = re.compile(r"[$`{<~/.]|(true|false|yes|no|on|off|[0-9]{1,6})?$", re.IGNORECASE)
@@ -50,14 +59,20 @@ def _is_secret(text: str) -> bool:
 
 def gives_secret(text: str) -> bool:
     """Whether a line of shell, or an argument of a command, holds a secret as it is."""
-    return any(not _HARMLESS.match(found["password"]) for found in _GIVEN.finditer(text))
+    return (
+        any(not _HARMLESS.match(found["password"]) for found in _GIVEN.finditer(text))
+        or _HANDED_OUT.search(text) is not None
+        or command_secrets.in_line(text)
+    )
 
 
 def refuse_passwords(value: Any, mistakes: Mistakes) -> None:
     """Add a mistake for every text with a password in it, but databases, which have their own."""
+    guilty = set(_guilty_argument(value))
     for path, text in _texts(value):
         before = _before(path, value)  # --password, and what follows it
-        if path[:1] in (("setup",), ("command",)) and gives_secret(f"{before}{text}"):
+        is_shell = path[:1] in (("setup",), ("command",), ("slurm",))
+        if path in guilty or (is_shell and gives_secret(f"{before}{text}")):
             mistakes.add(
                 path,
                 "holds what looks like a secret, which would be written into files that stay",
@@ -70,6 +85,15 @@ def refuse_passwords(value: Any, mistakes: Mistakes) -> None:
                 "holds a URL with a password or token, which would be written into files that stay",
                 "Use a service file, a password file or an environment variable.",
             )
+
+
+def _guilty_argument(value: Any) -> Iterator[Where]:
+    """The argument of the command that is a secret by the option before it, or in it."""
+    words = value.get("command") if isinstance(value, dict) else None
+    if isinstance(words, list) and all(isinstance(word, str) for word in words):
+        position = command_secrets.in_words(words)
+        if position is not None:
+            yield ("command", position)
 
 
 def _before(path: Where, value: Any) -> str:
