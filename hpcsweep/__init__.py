@@ -6,9 +6,11 @@ task needs few of them (DESIGN invariant 17).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+# As in `program`: what is imported here may be hidden by a file of the user's.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from hpcsweep.cache import Base, Mapped, Store, expand_grid, mapped_column
     from hpcsweep.errors import (
         CasesFailed,

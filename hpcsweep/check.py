@@ -1,4 +1,4 @@
-"""`python -m hpcsweep.check ANSWER SWEEP FINGERPRINT INDEX…`: what would die in a task dies here.
+"""`hpcsweep.check ANSWER SWEEP FINGERPRINT INDEX…`, a program: what would die in a task dies here.
 
 Run by `submit` in a fresh interpreter, behind the setup lines, before anything is sent. Writes one
 JSON object to the file descriptor ANSWER: case ids by index, the digest of the code and the
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from hpcsweep import executable, target
+from hpcsweep import executable, shadows, target
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import HpcsweepError, TargetError
 from hpcsweep.importing import missing_module_advice
@@ -61,7 +61,7 @@ def tried(load: Callable[[], T], what: str, named: Target, manifest: FrozenManif
     # As in the worker's child: a module may raise anything while it is imported.
     except BaseException as error:
         raise TargetError(
-            f"{what} cannot be imported: {_words(error)}",
+            f"{what} cannot be imported: {shadows.culprit(error) or _words(error)}",
             where=_place(error, named, manifest),
             next_step=f"Every task would fail as well: {named.text} must work in a fresh "
             f"interpreter, {sys.executable}, with the same modules and environment."
@@ -117,7 +117,3 @@ def main(arguments: list[str], check: Check = check) -> int:
         code, found = error.exit_code, {"problem": [error.what, error.where, error.next_step]}
     os.write(int(answer), json.dumps(found).encode())
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -21,7 +21,7 @@
         └── CasesFailed                        some cases of the cache's sweep; carries them
 
 2 is click's own code for a wrong command line. Exit codes are used by `cli` and by the
-programs `hpcsweep.worker` and `hpcsweep.ingest` only: the library never exits.
+programs that `program` runs only: the library never exits.
 """
 
 

@@ -26,7 +26,14 @@ def fill_table(sweep: SweepDirectory) -> str:
         return ""
     if not names(Path(manifest.root) / cache.results_dir / NEW):
         return ""
-    argv = [sys.executable, "-P", "-m", "hpcsweep.cache.fill", str(sweep.path.resolve())]
+    argv = [
+        sys.executable,
+        "-P",
+        "-m",
+        "hpcsweep.program",
+        "hpcsweep.cache.fill",
+        str(sweep.path.resolve()),
+    ]
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     told = done.stderr.decode(errors="replace").strip()
     if done.returncode and not told:

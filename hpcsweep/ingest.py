@@ -1,7 +1,7 @@
 """Journals into the store: only new bytes, as often as anyone likes, by any number at once.
 
-Also a program, `python -m hpcsweep.ingest SWEEP --journal=PATH --deadline=S`: what a worker
-starts on its own journal.
+Also a program, `python -m hpcsweep.program hpcsweep.ingest SWEEP --journal=PATH --deadline=S`: what
+a worker starts on its own journal.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import shutil
 import signal
 import sqlite3
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from typing import Any
 from sqlalchemy import URL
 
 from hpcsweep.directory import SweepDirectory
-from hpcsweep.errors import Damaged, HpcsweepError, StoreError
+from hpcsweep.errors import Damaged, StoreError
 from hpcsweep.files import put_copy
 from hpcsweep.gather import Gathered, Gatherer
 from hpcsweep.journal import all_journals, read
@@ -263,11 +262,3 @@ def main(arguments: list[str]) -> int:
     if store.exists():
         Ingest(sweep, store).run([journal.removeprefix("--journal=")])
     return 0
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except HpcsweepError as problem:
-        print(f"hpcsweep: {problem}", file=sys.stderr)
-        sys.exit(problem.exit_code)

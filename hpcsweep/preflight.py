@@ -70,7 +70,7 @@ def preflight(
         # The model of a cache is another matter, and brings SQLAlchemy.
         has_model = manifest.cache is not None and manifest.cache.result_cls is not None
         program = "hpcsweep.cache.check" if has_model else "hpcsweep.check"
-        check = [sys.executable, "-P", "-m", program]
+        check = [sys.executable, "-P", "-m", "hpcsweep.program", program]
         check += [str(answer.fileno()), str(sweep.path), manifest.fingerprint, *map(str, indices)]
         returncode = _run(manifest, check, environment, (answer.fileno(), output.fileno()))
         answer.seek(0)

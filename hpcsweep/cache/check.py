@@ -1,4 +1,4 @@
-"""`python -m hpcsweep.cache.check ANSWER SWEEP FINGERPRINT INDEX…`: a check of the model as well.
+"""`hpcsweep.cache.check ANSWER SWEEP FINGERPRINT INDEX…`, a program: a check of the model as well.
 
 What `hpcsweep.check` is for other sweeps.
 """
@@ -6,7 +6,6 @@ What `hpcsweep.check` is for other sweeps.
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from hpcsweep import check, target
@@ -61,5 +60,6 @@ def model_of(manifest: FrozenManifest) -> type[Base]:
     return model
 
 
-if __name__ == "__main__":
-    sys.exit(check.main(sys.argv[1:], check_with_model))
+def main(arguments: list[str]) -> int:
+    """Check and answer. Returns the exit code."""
+    return check.main(arguments, check_with_model)

@@ -1,16 +1,15 @@
-"""`python -m hpcsweep.cache.fill SWEEP`: the table of a sweep's cache, with what its tasks made."""
+"""`hpcsweep.cache.fill SWEEP`, a program: the table of a sweep's cache, with what tasks made."""
 
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 from typing import Any
 
 from hpcsweep.cache.check import model_of
 from hpcsweep.cache.store import Store
 from hpcsweep.directory import SweepDirectory
-from hpcsweep.errors import HpcsweepError, InputError
+from hpcsweep.errors import InputError
 from hpcsweep.manifest import frozen
 
 
@@ -30,10 +29,8 @@ def _refuse(params: dict[str, Any]) -> None:
     raise InputError("nothing is made here", where=str(params["id"]))
 
 
-if __name__ == "__main__":
+def main(arguments: list[str]) -> int:
+    """Fill the table of one sweep. Returns the exit code."""
     logging.basicConfig(format="hpcsweep: %(message)s")
-    try:
-        fill(SweepDirectory.open(Path(sys.argv[1])))
-    except HpcsweepError as problem:
-        print(f"hpcsweep: {problem}", file=sys.stderr)
-        sys.exit(problem.exit_code)
+    fill(SweepDirectory.open(Path(arguments[0])))
+    return 0

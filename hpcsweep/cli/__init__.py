@@ -1,5 +1,10 @@
 """The command line: parse, call one verb, print, exit code."""
 
+# ruff: noqa: E402  # the first import of a library may fail, and what that means is told
+from hpcsweep import program
+
+program.begin()
+
 from hpcsweep.cli.checking import doctor_command, schema_command
 from hpcsweep.cli.emulating import emulator_group
 from hpcsweep.cli.main import main

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
+from hpcsweep import shadows
 from hpcsweep.cli import streams
-from hpcsweep.errors import HpcsweepError, SweepError
+from hpcsweep.errors import ExtraMissing, HpcsweepError, SweepError
 from hpcsweep.redact import redact
 
 # As a user meets them; --help lists them in this order.
@@ -46,21 +47,21 @@ class Cli(click.Group):
 
 def _tell(error: HpcsweepError | OSError) -> int:
     """Say what is wrong. Returns the exit code."""
-    if isinstance(error, OSError) and error.errno == errno.EPIPE:
-        streams.discard(sys.stdout)  # a reader that has enough, like `head`
-        return 128 + signal.SIGPIPE
-    known = error if isinstance(error, HpcsweepError) else _understood(error)
-    click.echo(f"hpcsweep: {redact(str(known))}", err=True)
-    return known.exit_code
+    if isinstance(error, OSError) and not isinstance(error, HpcsweepError):
+        if error.filename == streams.STANDARD_OUTPUT:
+            streams.discard(sys.stdout)
+            if error.errno == errno.EPIPE:  # a reader that has enough, like `head`
+                return 128 + signal.SIGPIPE
+        error = _understood(error)
+    # A library may be installed and hidden.
+    hidden = shadows.culprit(error.__cause__) if isinstance(error, ExtraMissing) else None
+    click.echo(f"hpcsweep: {redact(hidden or str(error))}", err=True)
+    return error.exit_code
 
 
 def _understood(error: OSError) -> HpcsweepError:
-    what = error.strerror or str(error)
-    try:
-        sys.stdout.flush()
-    except OSError:  # what is left of the output cannot be written: that was it
-        streams.discard(sys.stdout)
+    what, where = error.strerror or str(error), str(error.filename or "")
+    if where == streams.STANDARD_OUTPUT:
         next_step = "What was to be shown is not whole; what the command did stays done."
-        return HpcsweepError(what, where="standard output", next_step=next_step)
-    next_step = "Check its permissions, the disk and its quota."
-    return SweepError(what, where=str(error.filename or ""), next_step=next_step)
+        return HpcsweepError(what, where=where, next_step=next_step)
+    return SweepError(what, where=where, next_step="Check its permissions, the disk and its quota.")

@@ -53,12 +53,12 @@ _COLOURS = {
 class _Console(Console):
     def on_broken_pipe(self) -> None:
         """Leave it to the command line: rich would end the program here."""
-        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE), streams.STANDARD_OUTPUT)
 
 
 def console(*, stderr: bool = False) -> Console:
     """Where to print; as wide as it takes when nobody looks at a terminal."""
-    stream = streams.beneath(sys.stderr if stderr else sys.stdout)
+    stream = streams.bare(sys.stderr if stderr else sys.stdout)
     made = _Console(file=stream, highlight=False)
     return made if made.is_terminal else _Console(file=stream, highlight=False, width=ANY_WIDTH)
 

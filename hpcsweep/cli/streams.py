@@ -15,15 +15,36 @@ from typing import TextIO
 
 from hpcsweep.screen import visible
 
+# What an OSError has for a file when standard output took no more.
+STANDARD_OUTPUT = "standard output"
 
-class _Clean(io.TextIOWrapper):
-    """A stream of messages over the buffer of another one, which stays open."""
+
+class _Bare(io.TextIOWrapper):
+    """A second stream over the buffer of another one, which stays open: the same in any locale."""
 
     def __init__(self, beneath: TextIO) -> None:
+        # write_through: what is written to any of them keeps its place.
         super().__init__(
             beneath.buffer, encoding="utf-8", errors="backslashreplace", write_through=True
         )
-        self.beneath = beneath
+
+    def write(self, text: str) -> int:
+        """Write a text. *Raises* OSError with the name of the stream."""
+        with _named():
+            return super().write(text)
+
+    def flush(self) -> None:
+        """Write what is buffered. *Raises* OSError with the name of the stream."""
+        with _named():
+            super().flush()
+
+
+class _Clean(_Bare):
+    """A stream of messages. `bare` is another one over the same buffer, for what is none."""
+
+    def __init__(self, beneath: TextIO) -> None:
+        super().__init__(beneath)
+        self.bare = _Bare(beneath)
 
     def write(self, text: str) -> int:
         """Write what is visible of a text."""
@@ -45,32 +66,36 @@ class _Heedless(_Clean):
 
 
 @contextlib.contextmanager
+def _named() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, STANDARD_OUTPUT) from error
+
+
+@contextlib.contextmanager
 def clean() -> Iterator[None]:
-    """Let all that is printed be clean, and the same bytes in every locale."""
+    """Let all that is printed be clean."""
     before = sys.stdout, sys.stderr
-    for stream in before:
-        if isinstance(stream, io.TextIOWrapper):
-            # write_through: what is written to either of the two streams keeps its place.
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace", write_through=True)
-    sys.stdout, sys.stderr = made = _Clean(sys.stdout), _Heedless(sys.stderr)
+    out, err = _Clean(sys.stdout), _Heedless(sys.stderr)
+    sys.stdout, sys.stderr = out, err
     try:
         yield
     finally:
         sys.stdout, sys.stderr = before
-        for stream in made:
-            # Not closed, which would close what lies beneath.
+        for stream in (out, out.bare, err, err.bare):
             with contextlib.suppress(OSError):
-                stream.detach()
+                stream.detach()  # to be closed would close what lies beneath
 
 
-def beneath(stream: TextIO) -> TextIO:
-    """The stream itself: for rich, whose own escape sequences are wanted."""
-    return stream.beneath if isinstance(stream, _Clean) else stream
+def bare(stream: TextIO) -> TextIO:
+    """The stream as it is: for rich, whose own escape sequences are wanted."""
+    return stream.bare if isinstance(stream, _Clean) else stream
 
 
 def document() -> TextIO:
     """Where a document is written: as it is to a file or a pipe, clean to a terminal."""
-    return sys.stdout if sys.stdout.isatty() else beneath(sys.stdout)
+    return sys.stdout if sys.stdout.isatty() else bare(sys.stdout)
 
 
 def write_bytes(data: bytes) -> None:
@@ -79,8 +104,8 @@ def write_bytes(data: bytes) -> None:
     if out is sys.stdout:
         out.write(data.decode(errors="backslashreplace"))
     else:
-        out.flush()
-        out.buffer.write(data)
+        with _named():
+            out.buffer.write(data)
 
 
 def discard(stream: TextIO) -> None:

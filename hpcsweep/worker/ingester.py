@@ -17,13 +17,14 @@ from hpcsweep.execute.signals import Signals
 
 
 class Ingester:
-    """Starts `python -m hpcsweep.ingest` on one journal, one at a time."""
+    """Starts `hpcsweep.ingest` on one journal, one at a time."""
 
     def __init__(self, sweep: Path, journal: str, rules: dict[str, Any]) -> None:
         self._argv = [
             sys.executable,
             "-P",
             "-m",
+            "hpcsweep.program",
             "hpcsweep.ingest",
             str(sweep),
             f"--journal={journal}",

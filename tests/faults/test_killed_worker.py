@@ -13,7 +13,7 @@ from tests.support.clusters import Cluster
 from tests.support.project import TARGET, Project, check_whole
 
 WORKER = "*-m hpcsweep.worker *"
-INGEST = "*-m hpcsweep.ingest *"
+INGEST = "*-m hpcsweep.program hpcsweep.ingest *"
 # The directory of an attempt itself, and the mode that it gets.
 ATTEMPT = f"*/.attempts/{16 * '?'}.{16 * '?'} {0o700}"
 CHUNK = 3

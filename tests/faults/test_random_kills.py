@@ -34,7 +34,9 @@ def points(chance: random.Random) -> list[Point]:
     found = [chosen(chance, submit, "*/hpcsweep submit *", task="")]
     for task in map(str, range(TASKS)):
         found.append(chosen(chance, WORKER_EVENTS, "*-m hpcsweep.worker *", task))
-        found.append(chosen(chance, {"open": 400, "sql": 40}, "*-m hpcsweep.ingest *", task))
+        found.append(
+            chosen(chance, {"open": 400, "sql": 40}, "*-m hpcsweep.program hpcsweep.ingest *", task)
+        )
     return found
 
 

@@ -107,7 +107,14 @@ def test_a_task_makes_no_tables(
     made.plan(chunk_size=2)
     made.run()
     (journal,) = ingest.all_journals(made.directory.journal_root)
-    argv = [sys.executable, "-m", "hpcsweep.ingest", str(made.path), f"--journal={journal}"]
+    argv = [
+        sys.executable,
+        "-m",
+        "hpcsweep.program",
+        "hpcsweep.ingest",
+        str(made.path),
+        f"--journal={journal}",
+    ]
     done = subprocess.run(
         [*argv, "--deadline=60"], capture_output=True, text=True, timeout=60, check=False
     )

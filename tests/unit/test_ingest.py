@@ -64,8 +64,15 @@ def dump(path: Path) -> Dump:
 
 
 def program(made: MadeSweep, journal: str = "", deadline: str = "60") -> subprocess.Popen[str]:
-    """`python -m hpcsweep.ingest`, as a worker starts it."""
-    argv = [sys.executable, "-m", "hpcsweep.ingest", str(made.path), f"--journal={journal}"]
+    """`hpcsweep.ingest`, as a worker starts it."""
+    argv = [
+        sys.executable,
+        "-m",
+        "hpcsweep.program",
+        "hpcsweep.ingest",
+        str(made.path),
+        f"--journal={journal}",
+    ]
     return subprocess.Popen(
         [*argv, f"--deadline={deadline}"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -39,6 +39,8 @@ READS_ENVIRONMENT = (
     *("settings.py", "cli/options.py", "sweep.py", "execute/", "worker/", "emulator/"),
     # A store's URL may be in no file at all.
     *("cluster/process.py", "preflight.py", "runone.py", "doctor.py", "store/location.py"),
+    # What PYTHONPATH says is a reason for a file to be found first.
+    "shadows.py",
     # In a task a cache writes no table.
     "cache/store.py",
     # What is started while a user's module is imported.

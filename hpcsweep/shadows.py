@@ -1,0 +1,131 @@
+"""A file of the user's that is imported in place of a module that we need.
+
+`token.py` beside a target, `click.py` on PYTHONPATH, another `numpy` in the user's site-packages.
+Uses nothing but `os` and `sys`: any other module may be the one that is hidden.
+"""
+
+import os
+import sys
+
+from hpcsweep.screen import one_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType, ModuleType
+
+# Characters of an error's message that are repeated.
+MESSAGE_CHARACTERS = 200
+
+
+def culprit(error: BaseException | None) -> str | None:
+    """Which file hides which module, and what to do, in one line; None for any other error."""
+    if not isinstance(error, Exception):
+        return None
+    for one in _chain(error):
+        for file in _suspects(one):
+            found = _hidden_by(file)
+            if found is not None:
+                entry, hidden = found
+                said = f"{type(one).__name__}: {one}".partition("\n")[0][:MESSAGE_CHARACTERS]
+                text = f"{file} is imported in place of {hidden} ({said}): {_remedy(entry)}"
+                return one_line(text)
+    return None
+
+
+def _chain(error: BaseException | None) -> "Iterator[BaseException]":
+    """An error and what it was raised from, or while."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _suspects(error: BaseException) -> "Iterator[str]":
+    """Files that an error points to, the most telling first."""
+    if isinstance(error, SyntaxError) and error.filename:
+        yield error.filename
+    if isinstance(error, ImportError):
+        if error.path:
+            yield error.path
+        yield from _file(sys.modules.get((error.name or "").partition(".")[0]))
+    if isinstance(error, AttributeError) and isinstance(error.obj, type(sys)):
+        yield from _file(error.obj)
+    frames = []
+    trace = error.__traceback__
+    while trace is not None:
+        frames.append(trace.tb_frame)
+        trace = trace.tb_next
+    for frame in reversed(frames):
+        yield frame.f_code.co_filename
+    if frames:
+        yield from _at_work(frames[-1])
+    # A module in C does not say what it wanted to import from.
+    if type(error) is ImportError and not error.name:
+        for module in reversed(list(sys.modules.values())):
+            yield from _file(module)
+
+
+def _at_work(frame: "FrameType") -> "Iterator[str]":
+    """Files of the modules that a piece of code works with, or took something from by name."""
+    for value in list(frame.f_globals.values()):
+        if isinstance(value, type(sys)):
+            yield from _file(value)
+        elif isinstance(name := getattr(value, "__module__", None), str):
+            yield from _file(sys.modules.get(name))
+
+
+def _file(module: "ModuleType | None") -> "Iterator[str]":
+    found = getattr(module, "__file__", None)
+    if isinstance(found, str):
+        yield found
+
+
+def _hidden_by(file: str) -> tuple[str, str] | None:
+    """The entry of the path by which a file was found, and the file of the same name after it."""
+    path = [os.path.abspath(entry) for entry in sys.path]
+    for number, entry in enumerate(path):
+        if not file.startswith(os.path.join(entry, "")) or _is_installation(entry):
+            continue
+        name = os.path.relpath(file, entry).partition(os.sep)[0].partition(".")[0]
+        others = (_module(later, name) for later in path[number + 1 :] if later != entry)
+        hidden = next(filter(None, others), "")
+        if not hidden and name in sys.stdlib_module_names:  # one of another operating system
+            hidden = f"Python's own {name}"
+        if hidden and _module(entry, name):
+            return entry, hidden
+    return None
+
+
+def _is_installation(entry: str) -> bool:
+    """Whether an entry of the path is where Python, or what it has installed, lies."""
+    inside = any(entry.startswith(os.path.join(one, "")) for one in (sys.prefix, sys.base_prefix))
+    return inside and entry not in _python_path()
+
+
+def _module(entry: str, name: str) -> str:
+    """The file of a module in a directory, empty if there is none."""
+    package = os.path.join(entry, name, "__init__.py")
+    if os.path.exists(package):
+        return package
+    try:
+        names = os.listdir(entry)
+    except OSError:  # a zip archive, or nothing
+        return ""
+    files = (one for one in names if one.partition(".")[0] == name and one.endswith((".py", ".so")))
+    found = next(files, "")
+    return found and os.path.join(entry, found)
+
+
+def _python_path() -> list[str]:
+    entries = os.environ.get("PYTHONPATH")
+    return [os.path.abspath(entry) for entry in entries.split(os.pathsep)] if entries else []
+
+
+def _remedy(entry: str) -> str:
+    if entry in _python_path():
+        return f"rename it, or take {entry} off PYTHONPATH"
+    if entry == getattr(sys.modules.get("site"), "USER_SITE", None):
+        return "uninstall it there, or set PYTHONNOUSERSITE=1"
+    return "rename it"

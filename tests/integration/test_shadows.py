@@ -1,0 +1,103 @@
+"""A file of the user's that hides a module of Python's or of a library: named, in one line."""
+
+from __future__ import annotations
+
+import os
+import site
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hpcsweep import shadows
+from tests.support.clusters import HPCSWEEP, emulated
+from tests.support.here import Here, here, holds
+
+__all__ = ["emulated", "here"]
+
+# What may be hidden, and what the user's file holds.
+HIDING = {
+    "click.py": "", "yaml.py": "raise ValueError('a\\nb')\n", "sqlalchemy/__init__.py": "x = 1\n",
+    "json.py": "def f(:\n", "token.py": "", "math.py": "pi = 3\n", "threading.py": "",
+    "msvcrt.py": "",
+}  # fmt: skip
+
+
+def said_by(*argv: str, cwd: Path, **more: str) -> str:
+    """The one line of a program that cannot begin."""
+    env = dict(os.environ) | more
+    done = subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("name", HIDING)
+def test_on_pythonpath(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "mine" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(HIDING[name])
+    # `status` of nothing: it needs all of them.
+    said = said_by(HPCSWEEP, "status", cwd=tmp_path, PYTHONPATH=f"{tmp_path}/mine")
+    module = path.parent.name if path.stem == "__init__" else path.stem
+    holds(said, f"hpcsweep: {path} is imported in place of ", module, f"{tmp_path}/mine off PYTHON")
+
+
+@pytest.mark.parametrize("name", ["click.py", "signal.py"])
+def test_in_the_directory_where_one_is(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("")
+    said = said_by(sys.executable, "-m", "hpcsweep", "status", cwd=tmp_path)
+    holds(said, f"hpcsweep: {tmp_path / name} is imported in place of ", ": rename it\n")
+
+
+@pytest.mark.parametrize("name", ["json.py", "signal.py"])
+def test_from_a_task(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("")
+    argv = (sys.executable, "-P", "-m", "hpcsweep.worker", "outputs/s", "1", "0")
+    said = said_by(*argv, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    holds(said, f"hpcsweep: {tmp_path / name} is imported in place of ", "off PYTHONPATH")
+
+
+def test_beside_a_target(here: Here) -> None:
+    """In C, `from secrets import randbits` does not say from where."""
+    here.write("t.py", "import numpy.random\ndef f(x): pass\n")
+    hiding = here.write("secrets.py", "")
+    said = here.refuses(4, "submit", "m.yaml")
+    holds(said, "t.py:1: the target cannot be imported", f"{hiding} is imported in place of ")
+    hiding.unlink()
+    here.does("submit", "m.yaml", "--wait")
+
+
+def test_in_place_of_an_extra(here: Here) -> None:
+    here.does("submit", "m.yaml", "--wait")
+    hiding = here.write("matplotlib.py", "")
+    env = here.cluster.env() | {"PYTHONPATH": str(here.path)}
+    argv = [HPCSWEEP, "plot", "s", "--x", "x", "--y", "y"]
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    holds(done.stderr, f"hpcsweep: {hiding} is imported in place of ", "off PYTHONPATH")
+    assert "pip install" not in done.stderr
+
+
+def test_in_the_users_own_site_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "click.py").write_text("")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.setattr(site, "USER_SITE", str(tmp_path))
+    error = ImportError("cannot import name 'group'", name="click", path=f"{tmp_path}/click.py")
+    holds(shadows.culprit(error) or "", f"{tmp_path}/click.py is ", "PYTHONNOUSERSITE=1")
+
+
+def test_other_errors_are_no_matter_of_names(tmp_path: Path) -> None:
+    """A module that hides nothing, and one that hides one of ours but has no part in it."""
+    (tmp_path / "mine.py").write_text("import nowhere\n")
+    (tmp_path / "numpy.py").write_text("")
+    script = "import sys; from hpcsweep import program; program.begin(); import numpy, mine"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script], env=dict(os.environ) | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    holds(done.stderr, "Traceback", f'File "{tmp_path}/mine.py"', "No module named 'nowhere'")
+    assert shadows.culprit(None) is None
+    assert shadows.culprit(KeyboardInterrupt()) is None
+    assert shadows.culprit(ValueError("a")) is None
