@@ -80,15 +80,19 @@ def make_directory(path: Path) -> Path:
 def _make_directory(path: Path) -> list[Path]:
     """The directories that this call made, of those that are there now."""
     try:
+        return _make_one(path)
+    except FileNotFoundError:
+        # Once more and not again: /proc says this of a directory whose parent is there, too.
+        return _make_directory(path.parent) + _make_one(path)
+
+
+def _make_one(path: Path) -> list[Path]:
+    try:
         mkdir(path)
-    except FileExistsError:
+    except FileExistsError:  # another process may make the same directory at the same time
         if not path.is_dir():
             raise
         return []
-    except FileNotFoundError:
-        made = _make_directory(path.parent)
-        # Another process may make the same directory at the same time.
-        return made + _make_directory(path)
     return [path]
 
 
