@@ -9,13 +9,16 @@ from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import InputError
 from hpcsweep.ingest import fresh_store
 from hpcsweep.logbook.runfiles import RunFiles
-from hpcsweep.rundirs import run_files
+from hpcsweep.rundirs import Account, has_file, kept_files
 
 
-def case_files(sweep: SweepDirectory, name: str) -> Iterator[tuple[int, RunFiles]]:
+def case_files(
+    sweep: SweepDirectory, name: str, account: Account
+) -> Iterator[tuple[int, RunFiles]]:
     """Index and files of every case that has a file called `name`.
 
-    *Raises* InputError for a name that is no place inside a run directory, or that no case has.
+    `account` gets the complete cases whose files are gone or damaged. *Raises* InputError for a
+    name that is no place inside a run directory, or that no case has.
     """
     if not name or Path(name).is_absolute() or ".." in Path(name).parts:
         raise InputError(
@@ -25,11 +28,14 @@ def case_files(sweep: SweepDirectory, name: str) -> Iterator[tuple[int, RunFiles
     found = 0
     with fresh_store(sweep) as store:
         for row in store.rows():
-            files = run_files(sweep, row)
-            if files is not None and files.has(name):
+            files = None
+            with account.noting(row):
+                kept = kept_files(sweep, row)
+                files = kept if kept and has_file(kept, row, name) else None
+            if files is not None:
                 found += 1
                 yield row["idx"], files
-    if not found:
+    if not found and not account.lost:
         raise InputError(
             f"no case that was begun has a file {name}",
             where=str(sweep.path),

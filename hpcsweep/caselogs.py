@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from hpcsweep.files import names
 from hpcsweep.ingest import fresh_store
 from hpcsweep.logbook.runfiles import RunFiles
 from hpcsweep.plan import Plan
-from hpcsweep.rundirs import run_files
+from hpcsweep.rundirs import Account, kept_files
 from hpcsweep.store.store import Row
 from hpcsweep.unstarted import newest
 
@@ -32,6 +32,8 @@ class CaseLogs:
     state: str
     # Where each is and what it holds; those that are not empty, Slurm's last.
     texts: Iterable[tuple[str, str]]
+    # Whether its own files are gone or damaged.
+    files: Account = field(default_factory=Account)
 
 
 def case_logs(sweep: SweepDirectory, case: str) -> CaseLogs:
@@ -50,11 +52,15 @@ def _started(sweep: SweepDirectory, row: Row) -> CaseLogs:
     plan, _ = sweep.plan(row["submission"])
     paths = _task_logs(sweep, plan, row["chunk"])
     message = json.loads(row["error"]).get("message") if row["error"] else None
+    account, own = Account(), list[tuple[str, str]]()
+    with account.noting(row):
+        own += _own_texts(kept_files(sweep, row))
     return CaseLogs(
         index=row["idx"],
         case_id=row["case_id"],
         state=": ".join(word for word in (row["status"], row["reason"], message) if word),
-        texts=chain(_own_texts(run_files(sweep, row)), _texts(paths)),
+        texts=chain(own, _texts(paths)),
+        files=account,
     )
 
 

@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -48,16 +48,21 @@ class Finding:
     text: str
 
 
-def here(outputs: Path, database: Callable[[], str] | None) -> Iterator[Finding]:
-    """Look at what any host can: versions, file system, quota, database."""
+# Says whether something is well, and what it is.
+Look = Callable[[], tuple[bool, str]]
+
+
+def here(outputs: Path, looks: Mapping[str, Look]) -> Iterator[Finding]:
+    """Look at what any host can: versions, file system, quota, and a sweep's own `looks`."""
     yield _found("versions", "ok", _versions())
     yield _file_system(outputs)
     yield from _quota(outputs)
-    if database is not None:
+    for what, look in looks.items():
         try:
-            yield _found("database", "ok", database())
+            is_well, text = look()
         except HpcsweepError as error:
-            yield _found("database", "problem", str(error))
+            is_well, text = False, str(error)
+        yield _found(what, "ok" if is_well else "problem", text)
 
 
 def cluster(kind: str, settings: Settings, outputs: Path) -> Iterator[Finding]:

@@ -6,37 +6,37 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hpcsweep.directory import SweepDirectory
-from hpcsweep.errors import InputError, SweepError
-from hpcsweep.files import make_directory
+from hpcsweep.errors import Damaged, InputError, SweepError
+from hpcsweep.files import make_directory, remove_tree
 from hpcsweep.ingest import fresh_store
-from hpcsweep.logbook.packs import PackedFiles
+from hpcsweep.logbook.packs import PackedFiles, Place
 from hpcsweep.logbook.place import Folder
-from hpcsweep.rundirs import run_files
+from hpcsweep.rundirs import Account, kept_files
+from hpcsweep.store.store import Row
 
 
-def unpack(sweep: SweepDirectory, case: str | None = None) -> Iterator[Path]:
+def unpack(sweep: SweepDirectory, account: Account, case: str | None = None) -> Iterator[Path]:
     """Restore one case, by its index or the start of its case id, or all; the packs stay.
 
-    Gives the directories; those that are there already are left alone. *Safe to repeat.*
-    *Raises* InputError when no case is meant, or one that is not packed. *Writes* `runs/…/log_…/`.
+    Gives the directories; those that are there already are left alone. `account` gets the cases
+    whose files are gone or damaged. *Safe to repeat.* *Raises* InputError when no case is meant, or
+    one that is not packed. *Writes* `runs/…/log_…/`.
     """
-    found = False
+    is_packed = False
     with fresh_store(sweep) as store:
         rows = store.rows() if case is None else store.find(case)
         if case is not None and len({row["case_id"] for row in rows}) > 1:
             raise InputError(f"{case!r} begins several case ids", next_step="Give more digits.")
         for row in rows:
-            files = run_files(sweep, row)
-            if not isinstance(files, PackedFiles):
+            if Place.parse(row["run_dir"] or "") is None:
                 continue
-            found = True
-            plan, _ = sweep.plan(row["submission"])
-            target = sweep.path / plan.layout.run_dir(row["case_id"], files.run_id)
-            if not target.exists():
-                make_directory(target.parent)
-                unpacked(files, target)
+            is_packed = True
+            target = None
+            with account.noting(row):
+                target = _restored(sweep, row)
+            if target is not None:
                 yield target
-    if not found:
+    if not is_packed:
         raise InputError(
             "nothing is packed" if case is None else f"no case {case!r} is packed",
             where=str(sweep.path),
@@ -44,14 +44,35 @@ def unpack(sweep: SweepDirectory, case: str | None = None) -> Iterator[Path]:
         )
 
 
+def _restored(sweep: SweepDirectory, row: Row) -> Path | None:
+    """The run directory, made of a packed run; None where it is there already, or nothing is."""
+    files = kept_files(sweep, row)
+    if not isinstance(files, PackedFiles):  # unpacked before, and the pack was removed
+        return None
+    plan, _ = sweep.plan(row["submission"])
+    target = sweep.path / plan.layout.run_dir(row["case_id"], files.run_id)
+    if target.exists():
+        return None
+    make_directory(target.parent)
+    unpacked(files, target)
+    return target
+
+
 def unpacked(run: PackedFiles, target: Path) -> None:
-    """Restore a run as a plain directory. *Raises* SweepError when `target` is there."""
+    """Restore a run as a plain directory, whole or not at all.
+
+    *Raises* SweepError when `target` is there, Damaged.
+    """
     if target.exists():
         raise SweepError("is there already", where=str(target))
     aside = target.with_name(f".{target.name}.unpacking")
     folder = Folder(aside)
-    for name in run.names():
-        with folder.writing(name) as stream:
-            for piece in run.pieces(name):
-                stream.write(piece)
+    try:
+        for name in run.names():
+            with folder.writing(name) as stream:
+                for piece in run.pieces(name):
+                    stream.write(piece)
+    except Damaged:
+        remove_tree(aside)
+        raise
     aside.rename(target)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,8 @@ from hpcsweep.cli.options import cluster_option, common, context, json_option
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.ingest import fresh_store
 from hpcsweep.manifest.model import json_schema
+from hpcsweep.records import Status
+from hpcsweep.rundirs import Account, check_files
 
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
@@ -31,14 +32,17 @@ def doctor_command(
 ) -> None:  # fmt: skip
     """Look at what sweeps need, here and on a compute node.
 
-    Versions, cluster, file system, quota; with a SWEEP its database, too.
+    Versions, cluster, file system, quota; with a SWEEP its database, and whether the files of every
+    complete case are there and can be read.
     """
     known = context(**shared)
     kind = cluster or known.settings.cluster
     directory = known.sweep(sweep) if sweep else None
-    database: Callable[[], str] | None = partial(_database, directory) if directory else None
+    looks: dict[str, doctor.Look] = {"database": partial(_database, directory)} if directory else {}
+    if directory and not only_here:
+        looks["files"] = partial(_files, directory)
     outputs = directory.path.parent if directory else known.outputs
-    findings = list(doctor.here(outputs, database))
+    findings = list(doctor.here(outputs, looks))
     if not only_here:
         findings += doctor.cluster(kind, known.settings, outputs)
     if node:
@@ -64,6 +68,19 @@ def schema_command() -> None:
     show.document(json_schema())
 
 
-def _database(sweep: SweepDirectory) -> str:
+def _database(sweep: SweepDirectory) -> tuple[bool, str]:
     with fresh_store(sweep) as store:
-        return f"{store.dialect} of {sweep.name}: {sum(store.counts().values())} cases"
+        return True, f"{store.dialect} of {sweep.name}: {sum(store.counts().values())} cases"
+
+
+def _files(sweep: SweepDirectory) -> tuple[bool, str]:
+    account, kept = Account(), 0
+    with fresh_store(sweep) as store:
+        for row in store.rows():
+            if row["status"] == Status.COMPLETE.value and row["run_dir"]:
+                kept += 1
+                with account.noting(row):
+                    check_files(sweep, row)
+    if account.lost:
+        return False, "\n".join([f"of {kept} complete cases {account}:", *account.named])
+    return True, f"{kept} complete cases have theirs" if kept else "no complete case has any kept"

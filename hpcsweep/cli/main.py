@@ -34,6 +34,7 @@ from hpcsweep.ids import slug
 from hpcsweep.ingest import fresh_store
 from hpcsweep.preflight import behind_setup
 from hpcsweep.records import Status
+from hpcsweep.rundirs import Account
 from hpcsweep.runone import debug_one, index_of, run_one
 from hpcsweep.scaffold import scaffold
 from hpcsweep.status import status
@@ -165,11 +166,12 @@ def logs(sweep: str, case: str, as_json: bool, **shared: Any) -> None:
         texts = [{"where": where, "text": text} for where, text in found.texts]
         known = {"index": found.index, "case_id": found.case_id, "state": found.state}
         show.document(known | {"texts": texts})
-        return
-    click.echo(f"case {found.case_id}, index {found.index}: {found.state}")
-    for where, text in found.texts:
-        click.echo(f"==> {where}")
-        click.echo(text, nl=False)
+    else:
+        click.echo(f"case {found.case_id}, index {found.index}: {found.state}")
+        for where, text in found.texts:
+            click.echo(f"==> {where}")
+            click.echo(text, nl=False)
+    _tell_lost(found.files)
 
 
 @main.command()
@@ -210,13 +212,15 @@ def files_command(sweep: str, name: str, paths: bool, **shared: Any) -> None:
 
     FILE is a path in the run directory, such as artifacts/metrics.json.
     """
-    for _, files in case_files(context(**shared).sweep(sweep), name):
+    account = Account()
+    for _, files in case_files(context(**shared).sweep(sweep), name, account):
         if paths:
             click.echo(files.path(name) or f"{files.label}/{name}", file=streams.document())
         else:
             data = files.read(name) or b""
             # The next document begins on a line of its own, for jq and its friends.
             streams.write_bytes(data if data.endswith(b"\n") else data + b"\n")
+    _tell_lost(account)
 
 
 @main.command("plot")
@@ -261,8 +265,19 @@ def unpack_command(sweep: str, case: str | None, **shared: Any) -> None:
 
     The packs stay, and every command reads them as they are; this is for other programs.
     """
-    for path in unpack(context(**shared).sweep(sweep), case):
+    account = Account()
+    for path in unpack(context(**shared).sweep(sweep), account, case):
         click.echo(path, file=streams.document())
+    _tell_lost(account)
+
+
+def _tell_lost(account: Account) -> None:
+    """Name the cases whose files are gone or damaged; then the command ends with 1."""
+    for line in account.named:
+        click.echo(line, err=True)
+    if account.lost:
+        click.echo(f"files of complete cases: {account}", err=True)
+        raise click.exceptions.Exit(1)
 
 
 @main.command()

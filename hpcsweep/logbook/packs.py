@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +11,19 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from hpcsweep.files import make_directory, names, open_file, unreadable, unwritable, write_all
+from hpcsweep.errors import Damaged
+from hpcsweep.files import (
+    DOCUMENT_MAX,
+    make_directory,
+    names,
+    open_file,
+    open_regular,
+    parse_json,
+    read_regular,
+    unreadable,
+    unwritable,
+    write_all,
+)
 from hpcsweep.logbook.place import is_temporary
 from hpcsweep.logbook.runfiles import in_memory, no_file
 from hpcsweep.logbook.tar import BLOCK, END, Member, first_of, header, member, members, padded
@@ -44,11 +56,12 @@ class Place:
     @classmethod
     def parse(cls, run_dir: str) -> Place | None:
         """The place in a `run_dir`; None for that of a plain directory."""
-        pack, mark, numbers = run_dir.rpartition("#")
-        offset, plus, length = numbers.partition("+")
-        if not (mark and plus and pack.endswith(".tar") and (offset + length).isdecimal()):
-            return None
-        return cls(pack, int(offset), int(length))
+        match = _PLACE.fullmatch(run_dir)
+        return None if match is None else cls(match[1], int(match[2]), int(match[3]))
+
+
+# Numbers that a file can have; of more digits none is a place.
+_PLACE = re.compile(r"(.+\.tar)#([0-9]{1,18})\+([0-9]{1,18})", re.ASCII | re.DOTALL)
 
 
 # --- writing -------------------------------------------------------------------------------------
@@ -199,23 +212,49 @@ class PackedFiles:
         return None
 
     def _found(self) -> dict[str, Member]:
+        """The members by name. *Raises* Damaged unless they are all of the run."""
         if self._members is None:
             if self.data is None and self.length <= COPY_BYTES:
-                self.data = self._bytes(0, self.length)
-            prefix = len(f"log_{self.run_id}/")
-            found = members(self._bytes, 0, self.length)
-            self._members = {one.name[prefix:]: one for one in found}
+                self.data = self._there(0, self.length)
+            prefix, last, found = f"log_{self.run_id}/", None, {}
+            for one in members(self._there, 0, self.length):
+                if not one.name.startswith(prefix):
+                    break
+                last = found[one.name[len(prefix) :]] = one
+            end = last.end if last else 0
+            if end != self.length:
+                raise damaged(self.pack, self.offset + end)
+            if last and last.size:  # only headers were read; the padding is nobody's loss
+                self._bytes(last.content + last.size - 1, 1)
+            self._members = found
         return self._members
 
     def _bytes(self, offset: int, size: int) -> bytes:
+        """*Raises* Damaged where the pack ends before them."""
+        data = self._there(offset, size)
+        if len(data) < size:
+            raise damaged(self.pack, self.offset + offset + len(data))
+        return data
+
+    def _there(self, offset: int, size: int) -> bytes:
+        """So many bytes, or fewer where the pack ends."""
         if self.data is not None:
             return self.data[offset : offset + size]
         try:
-            with self.pack.open("rb") as stream:
+            with open_regular(self.pack) as stream:
                 stream.seek(self.offset + offset)
                 return stream.read(size)
         except OSError as error:
             raise unreadable(self.pack, error) from error
+
+
+def damaged(pack: Path, offset: int) -> Damaged:
+    """The error for a pack that is not as it was written."""
+    return Damaged(
+        f"is damaged at byte {offset}",
+        where=str(pack),
+        next_step="Restore the pack from a backup; its other runs can be read.",
+    )
 
 
 class Packs:
@@ -254,7 +293,7 @@ class Packs:
             pack = self._root / name
             runs.sort(key=itemgetter(1))
             try:
-                with pack.open("rb", buffering=COPY_BYTES) as stream:
+                with open_regular(pack) as stream:
                     at = 0
                     for run in runs:
                         run_id, offset, length, rank = run
@@ -286,23 +325,27 @@ def runs_of(pack: Path) -> Iterator[PackedFiles]:
 def _found_in(pack: Path) -> Iterator[_Found]:
     size, end = _size(pack), 0
     try:
-        lines = pack.with_suffix(".idx").read_text("utf-8", "replace").split("\n")[:-1]
+        text = read_regular(pack.with_suffix(".idx"), DOCUMENT_MAX).decode("utf-8", "replace")
+        lines = text.split("\n")[:-1]
     except FileNotFoundError:
         lines = []
     except OSError as error:
         raise unreadable(pack, error) from error
     for line in lines:
-        try:
-            first, second, rank, run_id = line.split(" ", 3)
-            offset, length = int(first), int(second)
-        except ValueError:  # a full disk cut it: the pack tells the rest
+        match = _INDEX_LINE.fullmatch(line)
+        if match is None:  # a full disk cut it: the pack tells the rest
             break
-        if offset != end or offset + length > size:
+        offset, length = int(match[1]), int(match[2])
+        if offset != end or not 0 < length <= size - offset:
             break
         end = offset + length
-        yield run_id, offset, length, rank
+        yield match[4], offset, length, match[3]
     if size - end >= BLOCK and size - end != len(END):
         yield from _walked(pack, end, size)
+
+
+# Offset, length, rank and run id, as `PackWriter` writes them.
+_INDEX_LINE = re.compile(r"([0-9]{1,18}) ([0-9]{1,18}) (\S*) (.+)", re.ASCII)
 
 
 def _size(pack: Path) -> int:
@@ -314,7 +357,7 @@ def _size(pack: Path) -> int:
 
 def _walked(pack: Path, start: int, size: int) -> Iterator[_Found]:
     """Runs by their members: each ends with its metadata, so a cut one is none."""
-    with pack.open("rb") as stream:
+    with open_regular(pack) as stream:
 
         def read(offset: int, count: int) -> bytes:
             stream.seek(offset)
@@ -326,7 +369,7 @@ def _walked(pack: Path, start: int, size: int) -> Iterator[_Found]:
             if name != METADATA:
                 continue
             try:
-                rank = rank_of(json.loads(read(found.content, found.size)))
+                rank = rank_of(parse_json(read(found.content, min(found.size, DOCUMENT_MAX))))
             except (ValueError, KeyError, TypeError):
                 rank = ""
             run_id = folder.removeprefix("log_")
@@ -334,24 +377,31 @@ def _walked(pack: Path, start: int, size: int) -> Iterator[_Found]:
             begin = found.end
 
 
-def packed(root: Path, run_dir: str) -> PackedFiles | None:
-    """The run at a place that a record names, below the sweep; None where it is not there."""
-    place = Place.parse(run_dir)
-    if place is None:
-        return None
+def packed(root: Path, place: Place) -> PackedFiles | None:
+    """The run at a place that a record names, below the sweep; None where there is no such pack.
+
+    *Raises* Damaged where the pack has no run there, SweepError where it cannot be read.
+    """
     pack = root / place.pack
+    data = None
     try:
-        with pack.open("rb") as stream:
-            stream.seek(place.offset)
-            data = stream.read(min(place.length, COPY_BYTES))
-    except OSError:
+        with open_regular(pack) as stream:
+
+            def read(offset: int, size: int) -> bytes:
+                stream.seek(place.offset + offset)
+                return stream.read(size)
+
+            first = next(members(read, 0, place.length), None)
+            if place.length <= COPY_BYTES:
+                data = read(0, place.length)
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    first = next(members(lambda offset, size: data[offset : offset + size], 0, len(data)), None)
-    if first is None or len(data) < min(place.length, COPY_BYTES):
-        return None
+    except OSError as error:
+        raise unreadable(pack, error) from error
+    if first is None:
+        raise damaged(pack, place.offset)
     run_id = first.name.partition("/")[0].removeprefix("log_")
-    whole = data if len(data) == place.length else None
-    return PackedFiles(run_id, pack, place.offset, place.length, data=whole)
+    return PackedFiles(run_id, pack, place.offset, place.length, data=data)
 
 
 # --- members -------------------------------------------------------------------------------------

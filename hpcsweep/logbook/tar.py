@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ BLOCK = 512
 # What ends an archive; programs do without it, and it is written when a pack is closed.
 END = b"\0" * (2 * BLOCK)
 _PAX = b"x"
+# Bytes of a pax header: it holds one name and one size.
+PAX_MAX = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +91,22 @@ def _header(prefix: bytes, name: bytes, size: int, mtime: float, kind: bytes) ->
 def members(read: Callable[[int, int], bytes], start: int, end: int) -> Iterator[Member]:
     """The whole members between two offsets; what is cut or damaged ends it.
 
-    `read(offset, size)` gives bytes, fewer at the end.
+    `read(offset, size)` gives bytes, fewer at the end. Where nothing is damaged, the last member
+    ends at `end`, or the archive's end follows it.
     """
     offset, long_name, long_size = start, None, None
     begin = start
     while offset + BLOCK <= end:
-        block = read(offset, BLOCK)
-        found = _parsed(block)
+        found = _parsed(read(offset, BLOCK))
         if found is None:
             return
         name, size, kind = found
         content = offset + BLOCK
         if kind == _PAX:
-            with contextlib.suppress(ValueError):
-                long_name, long_size = _pax(read(content, size))
+            records = _pax(read(content, size)) if size <= PAX_MAX else None
+            if records is None:
+                return
+            long_name, long_size = records
             offset = content + padded(size)
             continue
         size = size if long_size is None else long_size
@@ -115,42 +118,61 @@ def members(read: Callable[[int, int], bytes], start: int, end: int) -> Iterator
 
 
 def first_of(data: bytes, name: str) -> bytes | None:
-    """The content of the first member of a name in bytes that are known to be whole members.
+    """The content of the first member of a name in bytes that should be whole members.
 
-    Quick: checksums are not made again. None where it is not among them, or has a long name.
+    Quick: checksums are not made again. None where it is not among them, has a long name, or is
+    behind something damaged.
     """
     wanted, offset = name.encode() + b"\0", 0
     if len(wanted) > 100:
         return None
-    while offset < len(data):
-        size = int(data[offset + 124 : offset + 135], 8)
+    while offset + BLOCK <= len(data):
+        size = _octal(data[offset + 124 : offset + 135])
+        if size is None:
+            return None
         if data.startswith(wanted, offset):
-            return data[offset + BLOCK : offset + BLOCK + size]
+            content = data[offset + BLOCK : offset + BLOCK + size]
+            return content if len(content) == size else None
         offset += BLOCK + padded(size)
     return None
+
+
+def _octal(field: bytes) -> int | None:
+    """The number in a field, of digits alone; int() would take a sign, too, and never end."""
+    return int(field, 8) if _OCTAL.issuperset(field) and field else None
+
+
+_OCTAL = frozenset(b"01234567")
 
 
 def _parsed(block: bytes) -> tuple[str, int, bytes] | None:
     """Name, size and kind in a header; None for what is none."""
     if len(block) < BLOCK or block[257:262] != b"ustar":
         return None
-    try:
-        checksum, size = int(block[148:154], 8), int(block[124:135], 8)
-    except ValueError:
-        return None
-    if checksum != sum(block) - sum(block[148:156]) + 8 * 32:
+    checksum, size = _octal(block[148:154]), _octal(block[124:135])
+    if size is None or checksum != sum(block) - sum(block[148:156]) + 8 * 32:
         return None
     name, prefix = block[:100].rstrip(b"\0"), block[345:500].rstrip(b"\0")
     return os.fsdecode(prefix + b"/" + name if prefix else name), size, block[156:157]
 
 
-def _pax(records: bytes) -> tuple[str | None, int | None]:
+def _pax(records: bytes) -> tuple[str | None, int | None] | None:
+    """Name and size in a pax header; None for a damaged one."""
     found = {}
     while records:
-        length, _, _ = records.partition(b" ")
-        record, records = records[: int(length)], records[int(length) :]
-        key, _, value = record[len(length) + 1 : -1].partition(b"=")
+        digits, _, _ = records.partition(b" ")
+        length = int(digits) if digits.isdigit() and len(digits) < _DIGITS_MAX else 0
+        record = records[:length]
+        if length <= len(digits) + 1 or len(record) < length or not record.endswith(b"\n"):
+            return None
+        key, _, value = record[len(digits) + 1 : -1].partition(b"=")
         found[key] = value
-    size = found.get(b"size")
-    path = found.get(b"path")
+        records = records[length:]
+    path, size = found.get(b"path"), found.get(b"size")
+    if size is not None and not (size.isdigit() and len(size) < _DIGITS_MAX):
+        return None
     return (None if path is None else os.fsdecode(path)), None if size is None else int(size)
+
+
+# Of a number that can be a size.
+_DIGITS_MAX = 20

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from hpcsweep import Experiment, ExperimentReader
 from hpcsweep.caselogs import case_logs
-from hpcsweep.errors import InputError, RunMissing, SweepError
+from hpcsweep.errors import Damaged, InputError, RunMissing, SweepError
 from hpcsweep.files import names
 from hpcsweep.logbook.packs import (
     COPY_BYTES,
@@ -36,6 +36,7 @@ from hpcsweep.logbook.run import Run
 from hpcsweep.logbook.spool import Spool
 from hpcsweep.logbook.tar import header, member, members
 from hpcsweep.records import Attempt, Outcome, ParamCase, Status
+from hpcsweep.rundirs import Account
 from hpcsweep.sources import grid
 from hpcsweep.unpack import unpack, unpacked
 from tests.support.fixtures import Scale
@@ -99,7 +100,7 @@ def test_a_pack_is_a_tar(tmp_path: Path) -> None:
 
 def test_a_run_by_one_seek(tmp_path: Path) -> None:
     places = filled(tmp_path / "0.a.tar")
-    run = packed(tmp_path, str(places[1]))
+    run = packed(tmp_path, places[1])
     assert run is not None
     assert run.run_id == "x=1"
     assert run.names() == ["data/x.bin", "e", "metadata.json", "params.yaml"]
@@ -108,9 +109,19 @@ def test_a_run_by_one_seek(tmp_path: Path) -> None:
     assert run.read("none") is None
     with pytest.raises(RunMissing):
         run.open("none")
-    assert packed(tmp_path, "runs/log_x=1") is None
-    assert packed(tmp_path, "0.b.tar#0+512") is None
-    assert packed(tmp_path, f"{places[1]}0") is None
+    assert packed(tmp_path, Place("0.b.tar", 0, 512)) is None
+    beyond = Place.parse(f"{places[1]}0")
+    assert beyond is not None
+    with pytest.raises(Damaged, match="is damaged at byte"):
+        LogReader(packed(tmp_path, beyond) or run).files.names()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["runs/log_x=1", "a.tar#-1+5", "a.tar#1+", "a.tar#\u00b2+1", f"a.tar#1+{'9' * 5000}", "#1+1"],
+)
+def test_what_is_no_place(text: str) -> None:
+    assert Place.parse(text) is None
 
 
 @pytest.mark.parametrize("indexed", [True, False])
@@ -172,7 +183,7 @@ def test_a_full_disk_leaves_the_pack_as_it_was(
 
 def test_unpacking(tmp_path: Path) -> None:
     places = filled(tmp_path / "0.a.tar")
-    run = packed(tmp_path, str(places[0]))
+    run = packed(tmp_path, places[0])
     assert run is not None
     unpacked(run, tmp_path / "log_x=0")
     assert LogReader(tmp_path / "log_x=0").files.names() == run.names()
@@ -269,7 +280,7 @@ def test_runs_in_shards(made: MadeSweep, runs: str, digits: int) -> None:
     made.run()
     check_reader(ExperimentReader(made.path), made)
     if runs == "packed":
-        assert len(list(unpack(made.directory))) == 4
+        assert len(list(unpack(made.directory, Account()))) == 4
         shutil.rmtree(made.path / "runs" / "packs")
     check_reader(ExperimentReader(made.path), made)
     run_id = made.run_dir(0).name
@@ -283,10 +294,10 @@ def test_runs_in_shards(made: MadeSweep, runs: str, digits: int) -> None:
 def test_packed_runs_become_directories(made: MadeSweep) -> None:
     made.plan(runs="packed")
     made.run()
-    (one,) = unpack(made.directory, "1")
+    (one,) = unpack(made.directory, Account(), "1")
     assert one == made.run_dir(1)
-    assert len(list(unpack(made.directory))) == 3
-    assert list(unpack(made.directory)) == []
+    assert len(list(unpack(made.directory, Account()))) == 3
+    assert list(unpack(made.directory, Account())) == []
     shutil.rmtree(made.path / "runs" / "packs")
     check_reader(ExperimentReader(made.path), made)
 
@@ -295,14 +306,14 @@ def test_nothing_packed_is_told(made: MadeSweep) -> None:
     made.plan(runs="all")
     made.run()
     with pytest.raises(InputError, match="nothing is packed"):
-        list(unpack(made.directory))
+        list(unpack(made.directory, Account()))
 
 
 def test_the_journal_says_where_a_run_is(made: MadeSweep) -> None:
     made.plan(runs="packed")
     made.run()
     for index, end in made.ends().items():
-        run = packed(made.path, end["run_dir"])
+        run = packed(made.path, Place.parse(end["run_dir"]) or Place("none", 0, 0))
         assert run is not None
         assert LogReader(run).params == {"x": index}
 
@@ -400,7 +411,7 @@ def test_a_large_file_goes_through_in_pieces(tmp_path: Path) -> None:
     (run,) = ExperimentReader(made.path)
     assert run.read("artifacts/big") == bytes(5_000_000) + b"end"
     assert np.frombuffer(run.read("artifacts/big"), np.uint8).size == 5_000_003
-    (restored,) = unpack(made.directory)
+    (restored,) = unpack(made.directory, Account())
     assert (restored / "artifacts" / "big").read_bytes() == bytes(5_000_000) + b"end"
     assert (restored / "stdout.txt").read_text() == "y" * 3_000_000 + "\n"
     assert isinstance(run.files, PackedFiles)

@@ -19,7 +19,7 @@ from hpcsweep.logbook.run import read_metadata
 from hpcsweep.logbook.spool import SpoolPlace
 from hpcsweep.plan import attempt_dir
 from hpcsweep.records import Attempt, Outcome, Reason, Status
-from hpcsweep.rundirs import run_files
+from hpcsweep.rundirs import Account, run_files
 from hpcsweep.sources import grid
 from hpcsweep.unpack import unpack
 from hpcsweep.worker.spooled import Spooled
@@ -156,7 +156,7 @@ def test_a_program_may_put_its_own_files_into_its_run_directory(tmp_path: Path, 
     if runs != "failed":
         check_files(made, set(KINDS) - bad)
     if runs == "packed":
-        assert len(list(unpack(made.directory))) == len(KINDS) - len(bad)
+        assert len(list(unpack(made.directory, Account()))) == len(KINDS) - len(bad)
         assert (made.run_dir(KINDS.index("own")) / ".zarray").read_text() == "mine"
 
 
