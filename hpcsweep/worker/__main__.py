@@ -10,4 +10,4 @@ import sys
 from hpcsweep import program
 
 if __name__ == "__main__":
-    sys.exit(program.run("hpcsweep.worker.start", sys.argv[1:]))
+    sys.exit(program.run("hpcsweep.worker.task", sys.argv[1:]))

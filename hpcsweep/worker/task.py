@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Mapping
@@ -37,7 +38,16 @@ from hpcsweep.manifest import frozen
 from hpcsweep.plan import attempt_dir, checkpoint_dir
 from hpcsweep.provenance import packages, packages_digest, python_version
 from hpcsweep.recordcheck import fault
-from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status, Word
+from hpcsweep.records import (
+    ALONE,
+    IN_TASK,
+    Attempt,
+    Outcome,
+    ParamCase,
+    Reason,
+    Status,
+    Word,
+)
 from hpcsweep.worker.ingester import Ingester
 
 if TYPE_CHECKING:
@@ -412,3 +422,23 @@ def _settles(record: Record) -> bool:
     definite = record.get("word", Word.WORKER.value) == Word.WORKER.value
     kinds = (Status.COMPLETE.value, Status.FAILED.value)
     return (finished and definite and record["status"] in kinds) or record["kind"] == "same"
+
+
+def main(arguments: list[str]) -> int:
+    """Run one array task. Returns the exit code."""
+    sweep, submission, part, *rest = arguments
+    if rest[:1] == ["--start"]:
+        start = Start(**json.loads(rest[1]))
+        del rest[:2]
+    elif rest[:1] == [ALONE]:
+        start = Start.from_environment(os.environ, alone=True)
+        del rest[0]
+    else:
+        start = Start.from_environment(os.environ)
+    os.environ[IN_TASK] = "1"
+    task = Task(SweepDirectory.open(Path(sweep)), int(submission), int(part), start)
+    if rest:
+        _, where, exit_code = rest
+        task.fail_setup(where, int(exit_code))
+        return int(exit_code)
+    return task.run()

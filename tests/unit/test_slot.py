@@ -362,7 +362,7 @@ COUNTING = """
 import os, sys
 reads, real = [], os.read
 os.read = lambda *a: (reads.append(a), real(*a))[1]
-from hpcsweep.worker.start import main
+from hpcsweep.worker.task import main
 main(sys.argv[1:])
 print(len(reads))
 """

@@ -106,7 +106,7 @@ COUNTING = """
 import os, sys
 synced, real = [], os.fsync
 os.fsync = lambda descriptor: (synced.append(descriptor), real(descriptor))[1]
-from hpcsweep.worker.start import main
+from hpcsweep.worker.task import main
 main(sys.argv[1:])
 print(len(synced))
 """
