@@ -65,7 +65,18 @@ def named_problem(argv: Sequence[str]) -> tuple[str, str] | None:
     why = None if found is None else problem(Path(found))
     if why is None and len(argv) > 1 and Path(argv[0]).name in _SHELLS:
         return line_ends(Path(argv[1]), argv[0])
-    return why
+    # Behind srun, mpirun, a container: its interpreter may be where we cannot look.
+    others = (Path(word) for word in argv[1:] if "/" in word and why is None)
+    return why or next(filter(None, map(_first_line_of_windows, others)), None)
+
+
+def _first_line_of_windows(path: Path) -> tuple[str, str] | None:
+    line, _, _ = (_head(path) or b"").partition(b"\n")
+    if not line.startswith(b"#!") or not line.endswith(b"\r"):
+        return None
+    interpreter = line[2:].decode(errors="replace").strip(" ")
+    what = f"has Windows line ends: the kernel looks for the interpreter {interpreter!r}"
+    return f"{path} {what}", _UNIX_ENDS
 
 
 def _head(path: Path) -> bytes | None:
@@ -81,11 +92,9 @@ def _script_problem(path: Path, rest: bytes, level: int) -> tuple[str, str] | No
     if not end and len(rest) == _HEAD_BYTES - 2:
         what = f"has a first line of more than {_HEAD_BYTES} bytes, which the kernel does not read"
         return f"{path} {what}", "Shorten it, or name a link to the interpreter."
-    text = line.decode(errors="replace")
-    if text.endswith("\r"):
-        what = f"has Windows line ends: the kernel looks for the interpreter {text.strip(' ')!r}"
-        return f"{path} {what}", _UNIX_ENDS
-    name, _, argument = text.strip(" \t").partition(" ")
+    if line.endswith(b"\r"):
+        return _first_line_of_windows(path)
+    name, _, argument = line.decode(errors="replace").strip(" \t").partition(" ")
     if not name:
         return f"{path} has an empty #! line", "Write its interpreter: #!/bin/bash."
     interpreter = Path(name)

@@ -107,6 +107,7 @@ def load(
 def parse_set(text: str) -> tuple[str, Any]:
     """The key and the value of `--set a.b=value`, typed as a YAML scalar, or a list in brackets.
 
+    An option of `slurm` reaches sbatch as it is written, also `00123` and `[rack1|rack2]`.
     *Raises* InputError.
     """
     from hpcsweep.yamltext import document, scalar  # noqa: PLC0415  # yaml: submitting side only
@@ -118,12 +119,16 @@ def parse_set(text: str) -> tuple[str, Any]:
             "is not KEY=VALUE", where=f"--set {text}" if not equals else where,
             next_step="Write, for example, --set slurm.time=01:00:00.",
         )  # fmt: skip
-    if value.startswith(("[", "{", '"', "'")):
+    is_option = key.startswith("slurm.")
+    if value.startswith(('"', "'") if is_option else ("[", "{", '"', "'")):
         return key, document(value, where).value
     try:
-        return key, scalar(value)
+        found = scalar(value)
     except ValueError as error:
         raise InputError(str(error), where=where) from error
+    if is_option and not isinstance(found, bool) and str(found) != value:
+        return key, value
+    return key, found
 
 
 def state_home(environ: Mapping[str, str] = os.environ) -> Path:

@@ -10,7 +10,6 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
-from enum import IntFlag
 from typing import Any
 
 from hpcsweep.errors import SourceError
@@ -32,43 +31,34 @@ _FAILED = frozenset({"#DIV/0!", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"}
 _NO_SPACE = "Remove the space: in CSV it belongs to the cell."
 
 
-class Kind(IntFlag):
-    """What the cells of a column have been so far; of several kinds, all of them."""
-
-    # Empty cells, and words for it.
-    NOTHING = 0
-    BOOLEAN = 1
-    INTEGER = 2
-    FLOAT = 4
-    NUMBER = INTEGER | FLOAT
-    TEXT = 8
+# What the cells of a column have been so far, of several kinds all of them. No enum: its operators
+# cost as much as all the rest of reading a cell.
+NOTHING, BOOLEAN, INTEGER, FLOAT, TEXT = 0, 1, 2, 4, 8
+# The kinds of a column of one type; all others are texts.
+_TYPES = (NOTHING, BOOLEAN, INTEGER, FLOAT, INTEGER | FLOAT)
 
 
-def kinds(rows: Iterable[Sequence[str]], columns: int) -> list[Kind]:
+def kinds(rows: Iterable[Sequence[str]], columns: int) -> list[int]:
     """The kind of each column, of all rows; none of them is kept."""
-    found = [Kind.NOTHING] * columns
+    found = [NOTHING] * columns
     for row in rows:
         for position, text in enumerate(row):
-            if not found[position] & Kind.TEXT:
+            if found[position] < TEXT:
                 found[position] |= _kind(text.strip())
-    return [kind if kind in _TYPES else Kind.TEXT for kind in found]
+    return [kind if kind in _TYPES else TEXT for kind in found]
 
 
-def _kind(bare: str) -> Kind:
-    if bare in _NOTHING or bare in _MISSING:
-        return Kind.NOTHING
-    if bare in _BOOLEANS:
-        return Kind.BOOLEAN
+def _kind(bare: str) -> int:
     if _INTEGER.fullmatch(bare):
-        return Kind.INTEGER
-    return Kind.FLOAT if _FLOAT.fullmatch(bare) or _BEYOND.fullmatch(bare) else Kind.TEXT
+        return INTEGER
+    if bare in _NOTHING or bare in _MISSING:
+        return NOTHING
+    if bare in _BOOLEANS:
+        return BOOLEAN
+    return FLOAT if _FLOAT.fullmatch(bare) or _BEYOND.fullmatch(bare) else TEXT
 
 
-# The kinds of a column of one type; all others are texts.
-_TYPES = (Kind.NOTHING, Kind.BOOLEAN, Kind.INTEGER, Kind.FLOAT, Kind.NUMBER)
-
-
-def value(text: str, kind: Kind, where: str) -> Any:
+def value(text: str, kind: int, where: str) -> Any:
     """The value of a cell in a column of this kind. *Raises* SourceError for what has none."""
     if text in _FAILED:
         raise SourceError(
@@ -78,7 +68,7 @@ def value(text: str, kind: Kind, where: str) -> Any:
         )
     if text in _NOTHING:
         return None
-    if kind is Kind.TEXT:
+    if kind == TEXT:
         return text
     if text != text.strip():
         raise SourceError(
@@ -86,19 +76,22 @@ def value(text: str, kind: Kind, where: str) -> Any:
         )
     if text in _MISSING:
         return None
-    if _kind(text) & ~kind:
+    try:
+        if kind == BOOLEAN:
+            return _BOOLEANS[text]
+        number = int(text) if kind == INTEGER else float(text)
+    except (KeyError, ValueError) as error:
         raise SourceError(
             f"{text!r} was not there a moment ago",
             where=where,
             next_step="The file is being written: try again when it is finished.",
-        )
-    if kind is Kind.BOOLEAN:
-        return _BOOLEANS[text]
-    return int(text) if kind is Kind.INTEGER else _float(text, where)
+        ) from error
+    if kind != INTEGER:
+        _check_float(text, number, where)
+    return number
 
 
-def _float(text: str, where: str) -> float:
-    number = float(text)
+def _check_float(text: str, number: float, where: str) -> None:
     problem = ""
     if not math.isfinite(number):
         problem = "has no JSON form"
@@ -110,7 +103,6 @@ def _float(text: str, where: str) -> float:
         raise SourceError(
             f"{text!r} {problem}", where=where, next_step="Use a number, or leave it empty."
         )
-    return number
 
 
 def is_written_otherwise(text: str, value: Any) -> bool:

@@ -124,6 +124,15 @@ def test_a_script_that_a_shell_is_given(tmp_path: Path) -> None:
     assert executable.named_problem(["bash", "-c", "echo\r\n"]) is None
 
 
+def test_a_script_behind_another_program(tmp_path: Path) -> None:
+    script = tmp_path / "run.sh"
+    script.write_bytes(b"#!/bin/bash\r\ntrue\r\n")
+    argv = ["env", "srun", "-n1", str(script)]
+    assert "Windows line ends" in (executable.named_problem(argv) or ("",))[0]
+    script.write_bytes(b"#!/in/the/container\ntrue\n")
+    assert executable.named_problem(argv) is None
+
+
 def test_what_cannot_be_read_is_fine(tmp_path: Path) -> None:
     assert executable.problem(tmp_path) is None
     assert executable.problem(tmp_path / "nope") is None

@@ -193,6 +193,10 @@ def test_mistakes_on_the_command_line_name_the_key() -> None:
     [
         ("slurm.time=01:00:00", "slurm.time", "01:00:00"),
         ("slurm.cpus-per-task=4", "slurm.cpus-per-task", 4),
+        ("slurm.account=00123", "slurm.account", "00123"),
+        ("slurm.comment=1e3", "slurm.comment", "1e3"),
+        ("slurm.constraint=[rack1|rack2]", "slurm.constraint", "[rack1|rack2]"),
+        ("slurm.comment='a: b'", "slurm.comment", "a: b"),
         ("settings.grace_s=1e-1", "settings.grace_s", 0.1),
         ("seed=017", "seed", 17),
         ("chunk=auto", "chunk", "auto"),
