@@ -138,6 +138,9 @@ def _take_free(place: Path, own: str) -> Claim | None:
         write_plain(aside / own / OWNER, json.dumps(owner).encode())  # nobody sees it yet
         os.rename(aside, place)  # onto an empty directory, too: of one who was gone, or killed
     except OSError as error:
+        # Over NFS an answer may be lost and the request be sent again: then the name is ours.
+        if own in names(place):
+            return Claim(place, own)
         with contextlib.suppress(OSError):
             remove_tree(aside)
         if error.errno in _TAKEN:

@@ -18,18 +18,21 @@ from tests.support.project import CLI_S, Project, check_arrays
 # Loaded once and forked, so that they start together: each calls the command line when the gate
 # opens. Prints the exit code and the words of each.
 RACE = """
-import contextlib, io, json, os, sys
+import json, os, sys, tempfile
 from hpcsweep.cli import main
 
 def racer(gate, answer):
     gate.read(1)
-    out, code = io.StringIO(), 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-        try:
-            main(["submit", "manifest.json"], standalone_mode=True)
-        except SystemExit as end:
-            code = end.code or 0
-    os.write(answer, (json.dumps([code, out.getvalue()]) + "\\n").encode())
+    out, code = tempfile.TemporaryFile(), 1
+    os.dup2(out.fileno(), 1)
+    os.dup2(out.fileno(), 2)
+    try:
+        main(["submit", "manifest.json"], standalone_mode=True)
+    except SystemExit as end:
+        code = end.code or 0
+    sys.stdout.flush()
+    out.seek(0)
+    os.write(answer, (json.dumps([code, out.read().decode()]) + "\\n").encode())
 
 count = int(sys.argv[1])
 gate, opener = os.pipe()

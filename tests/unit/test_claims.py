@@ -136,6 +136,25 @@ def test_of_many_one_gets_it(tmp_path: Path, scale: Scale, change: Change | None
         assert list(root.glob("[0-9a-f]*/*")) == [found[0].path]
 
 
+def test_a_rename_whose_answer_was_lost_is_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An NFS client that hears nothing asks again, and is told that there is no such name."""
+    rename = os.rename
+
+    def twice(source: Path, target: Path) -> None:
+        rename(source, target)
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", twice)
+        claim = take(tmp_path, ID)
+    assert claim is not None
+    assert take(tmp_path, ID) is None
+    claim.release()
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("writes_on", [False, True])
 def test_who_was_asleep_takes_the_others_result(tmp_path: Path, *, writes_on: bool) -> None:
     """Its own is thrown away, though it was finished; what it still writes goes nowhere."""
