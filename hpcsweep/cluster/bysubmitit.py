@@ -237,11 +237,13 @@ def _answer(
     hear: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:  # fmt: skip
     """What `executor` answers. *Raises* what it raised, ClusterUnavailable when it broke off."""
-    argv = [sys.executable, "-P", "-m", "hpcsweep.cluster.executor", verb, json.dumps(request)]
+    program = ["hpcsweep.program", "hpcsweep.cluster.executor"]
+    argv = [sys.executable, "-P", "-m", *program, verb, json.dumps(request)]
     answer = process.ask(argv, environment, timeout_s, hear, apart=True)
     lines = answer.stdout.splitlines()
     if answer.returncode != 0 or not lines:
         said = (answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"])[-1]
+        said = said.removeprefix("hpcsweep: ")
         raise ClusterUnavailable(f"submitit:{request['executor']}: {said}")
     found: dict[str, Any] = json.loads(lines[-1])
     if "error" in found:

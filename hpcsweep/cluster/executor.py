@@ -1,4 +1,4 @@
-"""`python -m hpcsweep.cluster.executor VERB REQUEST`: submitit, in a process of its own.
+"""`hpcsweep.cluster.executor VERB REQUEST`, a program: submitit, in a process of its own.
 
 submitit reads the environment, starts processes that inherit ours, prints, and remembers every job
 that it has seen. Here it does so in a process that ends; the answer is its last line, a document of
@@ -307,15 +307,13 @@ def _apart(log: Path) -> Iterator[None]:
 VERBS = {verb.__name__: verb for verb in (ready, submit, states, cancel, limits)}
 
 
-def main(verb: str, request: str) -> None:
-    """Do one verb and print its answer."""
+def main(arguments: list[str]) -> int:
+    """Do one verb and print its answer. Returns the exit code."""
+    verb, request = arguments
     try:
         answer = VERBS[verb](**json.loads(request))
     except HpcsweepError as error:
         kind, told = type(error).__name__, {"where": error.where, "next_step": error.next_step}
         answer = {"error": kind, "what": error.what, **told}
     sys.stdout.write(f"\n{json.dumps(answer)}\n")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    return 0

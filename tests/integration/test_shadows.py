@@ -79,6 +79,13 @@ def test_in_place_of_an_extra(here: Here) -> None:
     assert "pip install" not in done.stderr
 
 
+def test_in_place_of_submitit(here: Here) -> None:
+    hiding = here.write("mine/submitit.py", "")
+    here.patch.setenv("PYTHONPATH", str(hiding.parent))
+    said = here.cli("submit", "m.yaml", "--cluster", "submitit:local", code=7).stderr
+    holds(said, f"submitit:local: {hiding} is imported in place of ", "off PYTHONPATH")
+
+
 def test_in_the_users_own_site_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "click.py").write_text("")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
