@@ -102,11 +102,16 @@ def code_here(wanted: Wanted) -> str | None:
 
 
 def from_other_code(wanted: Wanted, store: SweepStore, code_digest: str | None) -> IndexSet:
-    """The indices that are complete, and were computed by code with another digest."""
+    """The indices that are complete, and were computed by code with another digest.
+
+    Of what a cache had nothing was run, and no digest is known.
+    """
     if code_digest is None:
         return IndexSet()
     complete = [Status.COMPLETE.value]
-    found = store.indices(complete) - store.indices(complete, code_digest=code_digest)
+    found = store.indices(complete)
+    for digest in (code_digest, None):
+        found -= store.indices(complete, code_digest=digest)
     return wanted.here(wanted.sweep.newest_manifest(), found) - outdated(wanted, store)
 
 

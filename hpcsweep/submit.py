@@ -234,6 +234,7 @@ def _submit_missing(act: _Act) -> Submitted:
         digest = act.checked.code_digest
         missing = look(wanted, act.cluster, act.settings, wish.rerun, digest)
         if wish.replace and missing.queued is not None:
+            act.turn.check()
             with fresh_store(sweep) as store:
                 count = take_out(missing.queued, sweep, store, act.cluster)
             act.say(f"{count} queued array tasks were cancelled, to be sent anew.")

@@ -110,7 +110,8 @@ def _is_gone(sweep: Path, say: Say, path: Path) -> bool:
     """Whether the owner of a claim is dead. *Raises* SweepBusy, FileNotFoundError."""
     owner = claims.owner_of(path)
     runs = is_running(owner)
-    who = f"process {owner['pid']} on {owner['host']}" if owner else "another process"
+    known = {"pid", "host"} <= owner.keys()
+    who = f"process {owner['pid']} on {owner['host']}" if known else "another process"
     if runs is None:
         sign = _sign(path)
         say(f"{who} is, or was, submitting or cancelling in this sweep. Watching it for a sign of "

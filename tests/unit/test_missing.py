@@ -38,7 +38,7 @@ def journal(made: MadeSweep, submission: int, generation: int, **ends: str) -> N
         reason = {"failed": "error", "interrupted": "lost"}.get(status)
         writer.append(
             common | about | {"kind": "end", "word": 2, "status": status, "reason": reason,
-                              "code_digest": digest or NEW}
+                              "code_digest": None if digest == "none" else digest or NEW}
         )  # fmt: skip
     writer.close()
 
@@ -101,6 +101,15 @@ def test_nor_is_a_part_without_an_answer(made: MadeSweep) -> None:
     assert missing(made).indices == IndexSet.of([7])
     made.fact("void", why="refused", time=0.0)
     assert missing(made).indices == IndexSet.of([3, 4, 5, 6, 7])
+
+
+def test_a_result_of_unknown_code_is_not_said_to_be_of_other_code(made: MadeSweep) -> None:
+    """A cache had it, so nothing was run."""
+    journal(made, 2, 0, i3="complete none")
+    made.plan(IndexSet.all(8))
+    found = missing(made)
+    assert found.complete == IndexSet.of([0, 1, 3])
+    assert found.stale == IndexSet.of([1])
 
 
 def test_a_finished_sweep_misses_nothing(made: MadeSweep) -> None:
