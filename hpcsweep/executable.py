@@ -79,10 +79,13 @@ def _first_line_of_windows(path: Path) -> tuple[str, str] | None:
     return f"{path} {what}", _UNIX_ENDS
 
 
-def _head(path: Path) -> bytes | None:
+def _head(path: Path, count: int = _HEAD_BYTES) -> bytes | None:
+    """The first bytes of a regular file; a FIFO would have us wait, a device give without end."""
     try:
+        if not path.is_file():
+            return None
         with path.open("rb") as stream:
-            return stream.read(_HEAD_BYTES)
+            return stream.read(count)
     except (OSError, ValueError):
         return None
 
@@ -127,11 +130,7 @@ def _env_problem(path: Path, argument: str) -> tuple[str, str] | None:
 
 def line_ends(path: Path, shell: str) -> tuple[str, str] | None:
     """Why a script is none to a shell, which takes a CR at the end of a line for text."""
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(_SCRIPT_BYTES)
-    except (OSError, ValueError):
-        return None
+    data = _head(path, _SCRIPT_BYTES) or b""
     if 2 * data.count(b"\r\n") <= data.count(b"\n") or b"\0" in data:
         return None
     return f"{path} has Windows line ends, which {shell} takes for text", _UNIX_ENDS

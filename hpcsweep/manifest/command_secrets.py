@@ -121,9 +121,7 @@ def _in_arguments(options: _Options, words: Sequence[str], first: int) -> int | 
             return None
         for value, place in _values(options, word, position):
             given = value if place == position else "".join(words[place : place + 1])
-            _, found, secret = (
-                given.rpartition(options.after) if options.after else ("", "x", given)
-            )
+            _, found, secret = given.partition(options.after) if options.after else ("", "x", given)
             if found and not _REFERENCE.match(secret):
                 return place
     return None

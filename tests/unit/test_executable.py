@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -137,3 +138,5 @@ def test_what_cannot_be_read_is_fine(tmp_path: Path) -> None:
     assert executable.problem(tmp_path) is None
     assert executable.problem(tmp_path / "nope") is None
     assert executable.problem(Path("a\0b")) is None
+    os.mkfifo(tmp_path / "fifo")  # nobody writes to it: whoever read it would wait
+    assert executable.named_problem(["sh", str(tmp_path / "fifo"), "/dev/zero"]) is None
