@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from typing import Any
 
 from hpcsweep import files
-from hpcsweep.emulator import arrays, associations, dependencies, launch
+from hpcsweep.emulator import arrays, associations, dependencies, hostlist, launch
 from hpcsweep.emulator.config import EmulatorConfig
 from hpcsweep.emulator.controller import Controller
 from hpcsweep.emulator.jobs import Request, gres_counts
@@ -40,7 +41,7 @@ def submit(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
         raise refused("Invalid partition name specified")
     limit = wanted["time_limit"]
     wanted |= {
-        "id": controller.new_id(),
+        "id": 0,
         "submitted": time.time(),
         "partition": partition.name,
         "account": wanted["account"] or settings.account,
@@ -52,8 +53,11 @@ def submit(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
     if wanted["mem_mb"] < 0:  # --mem=0: all of a node
         wanted["mem_mb"] = settings.mem_mb
     request = Request(**wanted)
+    _check_size(controller, asked, request)
+    request = dataclasses.replace(request, id=controller.new_id())
     if asked["test_only"]:
-        return {"job": request.id, "cpus": request.cpus, "partition": partition.name}
+        found = {"job": request.id, "cpus": request.cpus, "partition": partition.name}
+        return found | {"nodes": hostlist.fold(controller.pool.place(request)) or "n1"}
     kept = files.make_directory(launch.submission_dir(controller.state_dir, request.id))
     script = asked["script"].encode(errors="surrogateescape")
     files.write_new(kept / "script", script, mode=0o700)
@@ -86,7 +90,6 @@ def _check(controller: Controller, asked: dict[str, Any]) -> list[int]:
     if controller.count() + max(1, len(ids)) > settings.max_job_count:
         raise ClusterUnavailable("Resource temporarily unavailable")
     associations.check_submit(controller, wanted, max(1, len(ids)))
-    _check_size(controller, asked)
     return ids
 
 
@@ -94,28 +97,34 @@ def _check_names(settings: EmulatorConfig, wanted: dict[str, Any]) -> None:
     """Features, nodes, accounts and QOS that are named must be there."""
     if not set(re.findall(r"[^&|()\[\]*,\s]+", wanted["constraint"])) <= set(settings.features):
         raise refused("Invalid feature specification")
-    if wanted["nodelist"] and wanted["nodelist"] not in settings.node_names:
-        raise refused("Invalid node name specified")
+    for name in ("nodelist", "exclude"):
+        try:
+            nodes = hostlist.expand(wanted[name])
+        except ValueError:
+            nodes = [wanted[name]]
+        if not set(nodes) <= set(settings.node_names):
+            raise refused("Invalid node name specified")
     if not set(gres_counts(wanted["gres"])) <= set(gres_counts(settings.gres)):
         raise refused("Invalid generic resource (gres) specification")
     associations.check_names(settings, wanted)
 
 
-def _check_size(controller: Controller, asked: dict[str, Any]) -> None:
-    """One job, one node; what is too large for the whole cluster waits for ever."""
-    settings, wanted = controller.settings, asked["request"]
-    cpus = max(1, wanted["cpus_per_task"]) * max(1, wanted["ntasks"])
-    memory = wanted["mem_mb"] * (cpus if wanted["mem_per_cpu"] else 1)
-    if wanted["nodes"] > settings.nodes or cpus > settings.nodes * settings.cpus:
-        return
-    if wanted["nodes"] > 1 or (wanted["ntasks"] > 1 and cpus > settings.cpus):
-        raise refused("hpcsweep emulator: a job on more than one node is not emulated")
-    there = gres_counts(settings.gres)
-    short = any(count > there[name] for name, count in gres_counts(wanted["gres"]).items())
-    if not (short or cpus > settings.cpus or memory > settings.mem_mb) or asked["hold"]:
+def _check_size(controller: Controller, asked: dict[str, Any], request: Request) -> None:
+    """What no set of nodes could take is refused; what is too large for all of them waits."""
+    settings = controller.settings
+    misfit = controller.pool.misfit(request)
+    if misfit != "BadConstraints" or asked["hold"]:
         return
     controller.new_id()  # Slurm notices it after it has given the job an id
-    detail = "" if short else "Memory specification can not be satisfied"
-    if cpus > settings.cpus:
-        detail = "CPU count per node can not be satisfied"
-    raise refused(_NO_NODE, detail="" if asked["test_only"] else detail)
+    there = gres_counts(settings.gres)
+    detail = "" if asked["test_only"] else "Memory specification can not be satisfied"
+    cpus = request.cpus_of_task * max(1, request.ntasks_per_node)
+    if request.max_nodes == 1:
+        cpus = request.cpus
+    if any(count > there[name] for name, count in gres_counts(request.gres).items()):
+        detail = ""
+    elif cpus > settings.cpus:
+        detail = "" if asked["test_only"] else "CPU count per node can not be satisfied"
+    elif request.memory_of(cpus) <= settings.mem_mb:
+        detail = ""
+    raise refused(_NO_NODE, detail=detail)

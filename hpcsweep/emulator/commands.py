@@ -9,15 +9,17 @@ from collections.abc import Callable
 from typing import Any
 
 from hpcsweep.emulator import (
+    allocations,
     arrays,
     config,
     dependencies,
     faults,
+    hostlist,
     launch,
     names,
     recovery,
     steps,
-    timelimit,
+    updates,
 )
 from hpcsweep.emulator.admission import refused, submit
 from hpcsweep.emulator.controller import Controller
@@ -76,16 +78,28 @@ def view(controller: Controller, job: Job) -> dict[str, Any]:
         "begin": job.begin,
         "started": job.started,
         "ended": job.ended,
-        "node": job.node,
+        "suspended": job.suspended,
+        "run_time": job.run_time(time.time()),
+        "node": job.node_list,
+        "batch_host": job.node if job.node and not job.request.client else "",
+        "places": job.places,
+        **{name: _folded(getattr(job.request, name)) for name in ("nodelist", "exclude")},
+        "nodes": len(job.places) or controller.pool.nodes_for(job.request),
         # What was ended from outside shows the batch shell's own end here, and 0:0 in sacct.
         "exit_code": job.exit_code or (job.batch_code if job.is_final else 0),
         "exit_signal": job.exit_signal or (job.batch_signal if job.is_final else 0),
-        "allocated_mb": job.request.memory or controller.settings.mem_mb,
+        "allocated_mb": job.request.memory_of(job.cpus) or controller.settings.mem_mb,
         "dependency": dependencies.state(job, controller.jobs)[1],
-        "cpus": job.request.cpus,
+        "cpus": job.cpus,
+        "tasks_asked": job.request.tasks,
         "stdout": stdout,
         "stderr": stderr,
     }
+
+
+def _folded(text: str) -> str:
+    """A list of nodes as Slurm shows it, however it was given."""
+    return hostlist.fold(hostlist.expand(text))
 
 
 def cluster(controller: Controller, _: dict[str, Any]) -> dict[str, Any]:
@@ -96,6 +110,7 @@ def cluster(controller: Controller, _: dict[str, Any]) -> dict[str, Any]:
             "name": node.name,
             "state": pool.state(node.name),
             "reason": node.down,
+            "since": node.since,
             "free_cpus": node.free_cpus,
             "free_mem_mb": node.free_mem_mb,
         }
@@ -190,6 +205,8 @@ def matching(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
             "user": job.request.user,
             "partition": job.request.partition,
             "account": job.request.account,
+            "qos": job.request.qos,
+            "wckey": job.request.wckey,
             "state": job.state,
         }
         if all(mine[key] in values for key, values in asked["filters"].items()):
@@ -263,14 +280,6 @@ def _throttle(controller: Controller, job: Job, asked: dict[str, Any]) -> str:
     return "Job has already finished" if job.is_final else ""
 
 
-def _limit(controller: Controller, job: Job, asked: dict[str, Any]) -> str:
-    if not job.is_final:
-        job.new_limit = asked["value"]
-        timelimit.set_limit(controller, job)
-        controller.record(job)
-    return "Job has already finished" if job.is_final else ""
-
-
 def update_node(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
     """A node goes down or comes back."""
     for name in asked["nodes"]:
@@ -307,7 +316,10 @@ CHANGES: dict[str, Callable[[Controller, Job, dict[str, Any]], str]] = {
     "requeue": _requeue,
     "requeuehold": _requeue,
     "throttle": _throttle,
-    "timelimit": _limit,
+    "suspend": updates.suspend,
+    "resume": updates.resume,
+    "top": updates.top,
+    "update": updates.update,
 }
 VERBS: dict[str, Callable[[Controller, dict[str, Any]], dict[str, Any]]] = {
     "ping": ping,
@@ -321,6 +333,10 @@ VERBS: dict[str, Callable[[Controller, dict[str, Any]], dict[str, Any]]] = {
     "reconfigure": reconfigure,
     "alive": ping,
     "fault": faults.order,
+    "allocation": allocations.look,
+    "allocation_end": allocations.end,
+    "script": updates.script,
+    "steps": steps.running,
     "step_begin": steps.begin,
     "step_end": steps.end,
 }

@@ -79,6 +79,9 @@ class EmulatorConfig:
     # Seconds: from CONT and TERM to KILL; how long a finished job stays in `squeue -t all`.
     kill_wait_s: float = 30.0
     min_job_age_s: float = 300.0
+    # Seconds from a submission to the earliest start: what comes right after sbatch may rely on it
+    # that a real Slurm is no quicker (22.05: 0.1 to 0.9 s).
+    start_delay_s: float = 0.25
     # Seconds from a requeue to the next start. Slurm: 121, or 1 + cred_expire.
     requeue_delay_s: float = 2.0
     # One second of --time and of --signal's lead takes this many seconds.

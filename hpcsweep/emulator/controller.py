@@ -16,6 +16,7 @@ from pathlib import Path
 
 from hpcsweep import files
 from hpcsweep.emulator import (
+    allocations,
     arrays,
     associations,
     config,
@@ -31,6 +32,7 @@ from hpcsweep.emulator import (
 from hpcsweep.emulator.events import EventLog
 from hpcsweep.emulator.jobs import FIRST_PRIORITY, Book, Job, Request
 from hpcsweep.emulator.pool import Pool
+from hpcsweep.emulator.steps import Steps
 from hpcsweep.emulator.timers import Timers
 
 # Seconds between two looks at what a killed job's shell left behind; only until KillWait.
@@ -65,9 +67,8 @@ class Controller:
         # Elements that occupy a node, by base id: what a throttle limits.
         self._running: Counter[int] = Counter()
         self._released = 0
-        # The srun processes of running jobs and the count of their steps; who is to be preempted.
-        self.sruns: dict[int, list[processes.Process]] = {}
-        self.steps_begun: dict[int, int] = {}
+        # The steps of running jobs; who is to be preempted.
+        self.steps = Steps()
         self.preempting: set[int] = set()
         self.faults = faults.Faults(self)
 
@@ -90,7 +91,12 @@ class Controller:
     def next_priority(self) -> int:
         """Behind everything that was queued so far, as after Slurm's release."""
         self._released += 1
-        return FIRST_PRIORITY - self.last_id - self._released
+        return FIRST_PRIORITY - (self.last_id - self.settings.first_job_id) - self._released
+
+    def usual_priority(self, request: Request) -> int:
+        """First come, first served, unless --priority or --nice says otherwise."""
+        place = request.id - self.settings.first_job_id
+        return request.priority or FIRST_PRIORITY - place - request.nice
 
     def add(self, request: Request, ids: list[int], *, held: bool, begin: float) -> Job:
         """Queue what an sbatch asked for. *Writes* the event log, durably."""
@@ -101,7 +107,7 @@ class Controller:
             throttle=arrays.parse_throttle(request.array),
             held="JobHeldUser" if held else "",
             reason="JobHeldUser" if held else "None",
-            priority=0 if held else FIRST_PRIORITY - request.id - request.nice,
+            priority=0 if held else self.usual_priority(request),
             submitted=request.submitted,
             begin=begin,
         )
@@ -111,6 +117,7 @@ class Controller:
         self.requests[request.id] = request
         self._insert(job)
         self.wake_at(begin)
+        self.wake_at(request.submitted + self.settings.start_delay_s)
         self.is_dirty = True
         return job
 
@@ -118,6 +125,15 @@ class Controller:
         if job.id not in self.jobs:
             self._records[job.request.id] += 1
         self.jobs[job.id] = self.live[job.id] = job
+
+    def replace_request(self, request: Request) -> None:
+        """Other options for a job and all of its elements. *Writes* the event log."""
+        self.requests[request.id] = request
+        self.log.append({"e": "request", "request": request.to_json()})
+        for job in self.jobs.values():
+            if job.request.id == request.id:
+                job.request = request
+                self.record(job)
 
     def record(self, job: Job) -> None:
         """*Writes* the job's state to the event log."""
@@ -198,14 +214,14 @@ class Controller:
                 return "JobArrayTaskLimit"
             if limit := associations.obstacle(self.settings, job, self.occupying):
                 return limit
-            node = self.pool.find(job.request)
-            if not node:
+            places = self.pool.place(job.request)
+            if not places:
                 blocked.add(partition)
                 preemption.make_room(self, job)
                 return "Resources"
             is_last = len(job.waiting) <= 1
             task = dependencies.ready_task(job, self.jobs)
-            self._start(self.split(job, task) if job.is_remainder else job, node)
+            self._start(self.split(job, task) if job.is_remainder else job, places)
             if is_last:
                 break
             obstacle = self._dependency(job)
@@ -227,6 +243,8 @@ class Controller:
             return waits
         if job.begin > time.time():
             return "BeginTime"
+        if job.submitted + self.settings.start_delay_s > time.time():
+            return "None"
         return self.pool.misfit(request) or self._partition_obstacle(job)
 
     def _partition_obstacle(self, job: Job) -> str:
@@ -243,10 +261,14 @@ class Controller:
             return ""
         return "DependencyNeverSatisfied" if state == dependencies.FAILED else "Dependency"
 
-    def _start(self, job: Job, node: str) -> None:
-        self.occupy(job, node)
+    def _start(self, job: Job, places: dict[str, int]) -> None:
+        job.node, job.places = next(iter(places)), places
+        self.occupy(job)
         job.state, job.reason = "RUNNING", "None"
         job.started, job.ended = time.time(), 0
+        if job.request.client:
+            allocations.begin(self, job)
+            return
         try:
             started = launch.start(job, self.settings, self.state_dir)
         except OSError:
@@ -269,10 +291,9 @@ class Controller:
         launch.go(second)
         second.channel.close()
 
-    def occupy(self, job: Job, node: str) -> None:
-        """Give the job its place on the node."""
-        job.node = node
-        self.pool.take(node, job.request)
+    def occupy(self, job: Job) -> None:
+        """Take the job's places on its nodes."""
+        self.pool.take(job)
         self._running[job.request.id] += 1
 
     @property
@@ -289,14 +310,21 @@ class Controller:
 
     def signal_all(self, job: Job, *signals: int) -> None:
         """Send signals to every process of the job."""
-        processes.send(processes.of_job(job.pid, job.birth), *signals)
+        processes.send(self.members(job), *signals)
+
+    @staticmethod
+    def members(job: Job) -> list[processes.Process]:
+        """The processes of a job; of an allocation what its client started."""
+        if job.request.client:
+            return processes.below(processes.Process(job.pid, 0, 0, job.birth))
+        return processes.of_job(job.pid, job.birth)
 
     def kill(self, job: Job, state: str, reason: str, words: str = "", by: int = -1) -> None:
         """End a running job: CONT and TERM to all of it now, KILL after KillWait."""
         if job.state == "COMPLETING" and state == "CANCELLED" and job.ending == "REQUEUED":
             job.ending, job.cancelled_by = state, by
             self.record(job)
-        if job.state != "RUNNING":
+        if job.state not in ("RUNNING", "SUSPENDED"):
             return
         job.state, job.ending, job.reason, job.cancelled_by = "COMPLETING", state, reason, by
         job.ended = time.time()
@@ -308,12 +336,14 @@ class Controller:
 
     def _terminate(self, job: Job) -> None:
         if job.state == "COMPLETING":
-            self._doomed[job.id] = processes.of_job(job.pid, job.birth)
+            self._doomed[job.id] = self.members(job)
             processes.send(self._doomed[job.id], signal.SIGCONT, signal.SIGTERM)
+            if job.request.client:  # no batch shell whose end would say so
+                self._finish_when_gone(job)
 
     def _remaining(self, job: Job) -> list[processes.Process]:
         old = [one for one in self._doomed.get(job.id, []) if processes.is_alive(one)]
-        return list(dict.fromkeys([*old, *processes.of_job(job.pid, job.birth)]))
+        return list(dict.fromkeys([*old, *self.members(job)]))
 
     def kill_rest(self, job: Job) -> None:
         """KILL what a job that is being ended still has."""
@@ -323,9 +353,11 @@ class Controller:
     def reap(self) -> None:
         """Take note of the batch shells that ended."""
         with contextlib.suppress(ChildProcessError):
-            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            while (ended := os.wait4(-1, os.WNOHANG))[0]:
                 if ended[0] in self._started:
-                    self._shell_ended(*self._started.pop(ended[0]), ended[1])
+                    job, started = self._started.pop(ended[0])
+                    self.steps.count_usage(job, ended[2].ru_utime, ended[2].ru_stime)
+                    self._shell_ended(job, started, ended[1])
 
     def _shell_ended(self, job: Job, started: launch.Started, status: int) -> None:
         code = os.waitstatus_to_exitcode(status)
@@ -354,11 +386,10 @@ class Controller:
 
     def over(self, job: Job, state: str, reason: str, code: int, number: int) -> None:
         """The run is over: give its place back and remember how it ended."""
-        self.pool.give_back(job.node, job.request)
+        self.pool.give_back(job)
         self._running[job.request.id] -= 1
         self._doomed.pop(job.id, None)
-        self.sruns.pop(job.id, None)
-        self.steps_begun.pop(job.id, None)
+        self.steps.forget(job.id)
         self.preempting.discard(job.id)
         job.state, job.reason, job.ending = state, reason, ""
         job.exit_code, job.exit_signal = code, number
@@ -388,7 +419,7 @@ class Controller:
             held=job.held,
             reason=job.held or "BeginTime",
             waited_for="BeginTime",
-            priority=0 if job.held else FIRST_PRIORITY - job.request.id - job.request.nice,
+            priority=0 if job.held else self.usual_priority(job.request),
             new_limit=job.new_limit,
             restart=job.restart + 1,
             submitted=now,

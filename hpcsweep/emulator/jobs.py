@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpcsweep.emulator import arrays
+from hpcsweep.emulator import arrays, hostlist
 
 FIRST_PRIORITY = 4294901759
 REQUEUED_HELD = "job requeued in held state"
@@ -25,7 +25,7 @@ def gres_counts(text: str) -> dict[str, int]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What one sbatch asked for; shared by all elements of an array."""
+    """What one sbatch (salloc, srun) asked for; shared by all elements of an array."""
 
     # The job id that sbatch printed; an array's base id.
     id: int
@@ -68,25 +68,49 @@ class Request:
     signal_batch: bool = False
     dependency: str = ""
     nice: int = 0
+    # Of --priority; 0 where not given.
+    priority: int = 0
     submit_line: str = ""
-    # Count of --nodes, and the one node of --nodelist.
+    # Nodes at least, and at most (0: as many as it takes); which ones it must have, and must not.
     nodes: int = 1
+    max_nodes: int = 0
     nodelist: str = ""
+    exclude: str = ""
+    # 0 where not given.
+    ntasks_per_node: int = 0
+    # All of each node.
+    exclusive: bool = False
+    # Only shown.
+    oversubscribe: bool = False
+    # Standard input; empty for none.
+    stdin: str = ""
+    # Of an allocation without a script: the program that asked for it, and its process id.
+    client: str = ""
+    client_pid: int = 0
     constraint: str = ""
-    # `gpu:2,shard:1` on its node.
+    # `gpu:2,shard:1` on each node.
     gres: str = ""
     wckey: str = ""
     kill_on_invalid_dep: bool = False
 
     @property
-    def cpus(self) -> int:
-        """CPUs of one element."""
-        return max(1, self.cpus_per_task) * max(1, self.ntasks)
+    def cpus_of_task(self) -> int:
+        """CPUs of one task."""
+        return max(1, self.cpus_per_task)
 
     @property
-    def memory(self) -> int:
-        """Megabytes that one element takes from its node."""
-        return self.mem_mb * self.cpus if self.mem_per_cpu else self.mem_mb
+    def tasks(self) -> int:
+        """Tasks of one element: one for each node where nothing else is said."""
+        return self.ntasks or self.nodes * max(1, self.ntasks_per_node)
+
+    @property
+    def cpus(self) -> int:
+        """CPUs that one element asks for."""
+        return self.cpus_of_task * self.tasks
+
+    def memory_of(self, cpus: int) -> int:
+        """Megabytes that one element takes from a node of which it has so many CPUs."""
+        return self.mem_mb * cpus if self.mem_per_cpu else self.mem_mb
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values of all fields."""
@@ -119,7 +143,12 @@ class Job:
     begin: float = 0
     started: float = 0
     ended: float = 0
+    # Since when it is suspended (0: it is not), and for how many seconds it was before.
+    suspended: float = 0
+    suspended_s: float = 0
+    # The node of the batch shell, and the CPUs that it has on each of its nodes.
     node: str = ""
+    places: dict[str, int] = field(default_factory=dict)
     # Process id of the batch shell (also its session) and its start in clock ticks after boot.
     pid: int = 0
     birth: int = 0
@@ -131,6 +160,9 @@ class Job:
     batch_code: int = 0
     batch_signal: int = 0
     batch_ended: float = 0
+    # Seconds of processor time that the batch script used, without its steps.
+    user_s: float = 0
+    system_s: float = 0
     # Whether the kernel killed a process of it for want of memory.
     oom: bool = False
     cancelled_by: int = -1
@@ -150,9 +182,25 @@ class Job:
         return self.request.time_limit if self.new_limit < 0 else self.new_limit
 
     @property
+    def node_list(self) -> str:
+        """Its nodes as Slurm writes them; empty before it starts."""
+        return hostlist.fold(self.places) if self.places else self.node
+
+    @property
+    def cpus(self) -> int:
+        """The CPUs that it has, or asks for."""
+        return sum(self.places.values()) or self.request.cpus
+
+    @property
     def is_final(self) -> bool:
         """Whether this run is over."""
-        return self.state not in ("PENDING", "RUNNING", "COMPLETING")
+        return self.state not in ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING")
+
+    def run_time(self, now: float) -> float:
+        """Seconds that it has run, those in which it was suspended not counted."""
+        if not self.started:
+            return 0
+        return (self.ended or self.suspended or now) - self.started - self.suspended_s
 
     @property
     def elements(self) -> int:
@@ -170,7 +218,7 @@ class Job:
 
 
 _LOGGED: dict[str, Any] = {
-    one.name: None if one.name == "id" else one.default
+    one.name: None if one.name == "id" else {} if one.name == "places" else one.default
     for one in dataclasses.fields(Job)
     if one.name not in ("request", "waiting")
 }

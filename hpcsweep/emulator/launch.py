@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from hpcsweep import files
-from hpcsweep.emulator import arrays, config, names, processes, who
+from hpcsweep.emulator import arrays, config, names, patterns, processes, who
 from hpcsweep.emulator.jobs import Job
+from hpcsweep.emulator.pool import spread
 
 # Exit code and signal of a job whose output file cannot be opened (Slurm 22.05: 0:53).
 OUTPUT_SIGNAL = 53
@@ -44,9 +45,6 @@ def spool_dir(state_dir: Path, job: Job) -> Path:
     return state_dir / names.SPOOL / job.node / f"job{job.id:05d}"
 
 
-_PATTERN = re.compile(r"%(\d*)([AajJnNstuxj%])")
-
-
 def output_path(job: Job, pattern: str) -> str:
     """A file name pattern of --output or --error, filled in; absolute."""
     request = job.request
@@ -54,24 +52,20 @@ def output_path(job: Job, pattern: str) -> str:
         return os.devnull
     if "\\" in pattern:  # sbatch(1): a backslash switches the replacement symbols off
         return os.path.join(request.work_dir, re.sub(r"\\(.)", r"\1", pattern))
-    numbers = {
-        "A": request.id,
-        "a": arrays.NO_TASK if job.task is None else job.task,
-        "j": job.id,
-        "J": job.id,
-        "n": 0,
-        "t": 0,
+    symbols = {
+        "A": str(request.id),
+        "a": str(arrays.NO_TASK if job.task is None else job.task),
+        "j": str(job.id),
+        "J": str(job.id),
+        "n": "0",
+        "t": "0",
+        # The machine's name and not the node's; the step of a batch script is `batch`.
+        "N": who.host_name(),
+        "s": "batch",
+        "u": request.user,
+        "x": request.name,
     }
-    # %N is the machine's name and not the node's; %s of the batch step is `batch`.
-    words = {"N": who.host_name(), "s": "batch", "u": request.user, "x": request.name, "%": "%"}
-
-    def fill(match: re.Match[str]) -> str:
-        symbol = match[2]
-        if symbol in words:
-            return words[symbol]
-        return str(numbers[symbol]).zfill(int(match[1] or 0))
-
-    return os.path.join(request.work_dir, _PATTERN.sub(fill, pattern))
+    return os.path.join(request.work_dir, patterns.fill(pattern, symbols))
 
 
 def output_paths(job: Job) -> tuple[str, str]:
@@ -86,21 +80,21 @@ def environment(
 ) -> dict[str, str]:
     """The job's environment: the submitted one, then Slurm's variables over it."""
     request = job.request
-    node, cpus, identity = job.node, str(request.cpus), str(job.id)
-    constant = (
-        "ENVIRONMENT=BATCH SLURM_GTIDS=0 SLURM_JOB_NUM_NODES=1 SLURM_LOCALID=0 SLURM_NNODES=1"
-    )
-    constant += " SLURM_NODEID=0 SLURM_PRIO_PROCESS=0 SLURM_PROCID=0 SLURM_NODE_ALIASES=(null)"
+    node, identity, nodes = job.node, str(job.id), job.node_list
+    cpus = str(job.places[node])
+    constant = "ENVIRONMENT=BATCH SLURM_GTIDS=0 SLURM_LOCALID=0 SLURM_NODEID=0 SLURM_PRIO_PROCESS=0"
+    constant += " SLURM_PROCID=0 SLURM_NODE_ALIASES=(null)"
     constant += " SLURM_TOPOLOGY_ADDR_PATTERN=node"
     values = dict(word.split("=") for word in constant.split())
-    for name in ("HOSTNAME", "SLURMD_NODENAME", "SLURM_JOB_NODELIST", "SLURM_NODELIST"):
-        values[name] = node
+    values |= dict.fromkeys(("HOSTNAME", "SLURMD_NODENAME"), node)
+    values |= dict.fromkeys(("SLURM_JOB_NODELIST", "SLURM_NODELIST"), nodes)
+    values |= dict.fromkeys(("SLURM_JOB_NUM_NODES", "SLURM_NNODES"), str(len(job.places)))
     values |= {
         "SLURM_CLUSTER_NAME": settings.cluster_name,
         "SLURM_CONF": str(state_dir / names.SLURM_CONF),
         "SLURM_CPUS_ON_NODE": cpus,
         "SLURM_JOBID": identity,
-        "SLURM_JOB_CPUS_PER_NODE": cpus,
+        "SLURM_JOB_CPUS_PER_NODE": patterns.per_node(job.places.values()),
         "SLURM_JOB_GID": str(request.gid),
         "SLURM_JOB_ID": identity,
         "SLURM_JOB_NAME": request.name,
@@ -110,7 +104,7 @@ def environment(
         "SLURM_JOB_USER": request.user,
         "SLURM_SUBMIT_DIR": request.submit_dir,
         "SLURM_SUBMIT_HOST": request.submit_host,
-        "SLURM_TASKS_PER_NODE": str(max(1, request.ntasks)),
+        "SLURM_TASKS_PER_NODE": patterns.per_node(_tasks(job)),
         "SLURM_TOPOLOGY_ADDR": node,
         "SLURM_WORKING_CLUSTER": f"{settings.cluster_name}:{who.host_name()}:0:9728:109",
     }
@@ -118,8 +112,10 @@ def environment(
         values["SLURM_JOB_ACCOUNT"] = request.account
     if request.cpus_per_task or "SLURM_CPUS_PER_TASK" in submitted:
         values["SLURM_CPUS_PER_TASK"] = str(max(1, request.cpus_per_task))
-    if request.ntasks:
-        values["SLURM_NTASKS"] = values["SLURM_NPROCS"] = str(request.ntasks)
+    if request.ntasks or request.ntasks_per_node:
+        values["SLURM_NTASKS"] = values["SLURM_NPROCS"] = str(request.tasks)
+    if request.ntasks_per_node:
+        values["SLURM_NTASKS_PER_NODE"] = str(request.ntasks_per_node)
     if request.mem_mb:
         name = "SLURM_MEM_PER_CPU" if request.mem_per_cpu else "SLURM_MEM_PER_NODE"
         values[name] = str(request.mem_mb)
@@ -130,6 +126,14 @@ def environment(
     if job.task is not None:
         values |= _array_environment(job)
     return {"TMPDIR": "/tmp"} | submitted | values  # noqa: S108  # what slurmstepd sets
+
+
+def _tasks(job: Job) -> list[int]:
+    """The tasks of each node; a node that the job has for itself holds as many as fit."""
+    room = {name: cpus // job.request.cpus_of_task for name, cpus in job.places.items()}
+    if job.request.exclusive and not (job.request.ntasks or job.request.ntasks_per_node):
+        return list(room.values())
+    return list(spread(job.request.tasks, room).values())
 
 
 def _array_environment(job: Job) -> dict[str, str]:
@@ -238,7 +242,8 @@ def _open_output(job: Job) -> bool:
     # O_APPEND in both modes, so that the messages about a kill land at the end.
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if job.request.append else os.O_TRUNC)
     try:
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        stdin = output_path(job, job.request.stdin) if job.request.stdin else os.devnull
+        os.dup2(os.open(stdin, os.O_RDONLY), 0)
         os.dup2(os.open(stdout, flags, 0o666), 1)
         os.dup2(1 if stderr == stdout else os.open(stderr, flags, 0o666), 2)
     except OSError:

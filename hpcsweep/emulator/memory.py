@@ -29,24 +29,30 @@ def watch(controller: Controller, job: Job) -> None:
 
     def look() -> None:
         if job.state == "RUNNING" and job.restart == run:
-            if _used(job) > job.request.memory * _MEGABYTE:
+            if _used(controller, job) > _limit(job):
                 overrun(controller, job)
             watch(controller, job)
 
     controller.timers.at(time.time() + settings.mem_poll_s, look)
 
 
-def _used(job: Job) -> int:
+def _limit(job: Job) -> int:
+    """Bytes that the job may use, on all of its nodes."""
+    return sum(job.request.memory_of(cpus) for cpus in job.places.values()) * _MEGABYTE
+
+
+def _used(controller: Controller, job: Job) -> int:
     """Bytes: the resident ones first, which are cheap to read, then with shared pages divided."""
-    members = processes.of_job(job.pid, job.birth)
-    limit = job.request.memory * _MEGABYTE
+    members = controller.members(job)
     used = sum(processes.resident(one.pid) for one in members)
-    return used if used <= limit else sum(processes.proportional(one.pid) for one in members)
+    if used <= _limit(job):
+        return used
+    return sum(processes.proportional(one.pid) for one in members)
 
 
 def overrun(controller: Controller, job: Job) -> None:
     """Kill the largest process of the job, as the kernel does in a cgroup; the rest goes on."""
-    members = processes.of_job(job.pid, job.birth)
+    members = controller.members(job)
     if job.state != "RUNNING" or not members:
         return
     largest = max(members, key=lambda one: processes.resident(one.pid))

@@ -24,11 +24,11 @@ VERSION = "22.05.8"
 # from a shell that has the emulated cluster first on its PATH.
 # What stands in for the shell function of environment modules: it says what it would load.
 MODULE = "module"
-PROGRAMS = ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo", "srun", "sacctmgr")
-REFUSED = (
-    *("salloc", "sattach", "sbcast", "sdiag"),
-    *("sprio", "sreport", "sshare", "sstat", "strigger"),
+PROGRAMS = (
+    *("sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo", "srun", "sacctmgr"),
+    *("salloc", "sstat", "sprio", "sshare", "sreport", "sdiag"),
 )
+REFUSED = ("sattach", "sbcast", "strigger")
 
 # Every state that Slurm 22.05 knows, with squeue's short form; the emulator itself uses
 # PENDING, RUNNING, COMPLETING and the final ones up to TIMEOUT.
@@ -57,4 +57,9 @@ SHORT_STATES = {
     "SPECIAL_EXIT": "SE",
     "STAGE_OUT": "SO",
     "STOPPED": "ST",
+}
+# Those in which a job is over.
+FINAL_STATES = frozenset(SHORT_STATES) - {
+    *("PENDING", "RUNNING", "COMPLETING", "SUSPENDED", "CONFIGURING", "RESIZING"),
+    *("REQUEUED", "SIGNALING", "STAGE_OUT", "STOPPED"),
 }

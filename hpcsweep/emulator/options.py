@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -131,6 +132,11 @@ class Getopt:
         return option.means, value
 
 
+def program() -> str:
+    """The name by which this program was called: `program.py STATE_DIR NAME ARGUMENT...`."""
+    return sys.argv[2]
+
+
 def say(text: str) -> None:
     """One line on standard error."""
     print(text, file=sys.stderr)
@@ -138,8 +144,13 @@ def say(text: str) -> None:
 
 def error(program: str, text: str, code: int = 1) -> NoReturn:
     """`PROGRAM: error: TEXT`, and the end."""
-    say(f"{program}: error: {text}")
+    error_line(program, text)
     raise SystemExit(code)
+
+
+def error_line(program: str, text: str) -> None:
+    """`PROGRAM: error: TEXT`."""
+    say(f"{program}: error: {text}")
 
 
 def not_emulated(program: str, what: str) -> NoReturn:
@@ -152,6 +163,39 @@ def refuse_variables(program: str, *variables: str) -> None:
     for name in variables:
         if name in os.environ:
             not_emulated(program, f"variable {name}")
+
+
+def help_text(program: str, operands: str, table: dict[str, Option]) -> int:
+    """What --help says: the usage, then each option that is emulated, in its spellings."""
+    print(f"Usage: {program} [OPTIONS...] {operands}".rstrip() + "\n")
+    for one in table.values():
+        if one.is_emulated:
+            short = f"-{one.short}, " if one.short else "    "
+            value = {"": "", ":": "=VALUE", "::": "[=VALUE]"}[one.value]
+            print(f"  {short}--{one.name}{value}")
+    print("\nAn emulated Slurm: what each option means is in sbatch(1) and its siblings, and")
+    print("what is emulated of it in hpcsweep's documentation, docs/emulator.md.")
+    return 0
+
+
+def usage(program: str, operands: str, table: dict[str, Option]) -> int:
+    """What --usage says."""
+    names = " ".join(f"[--{one.name}]" for one in table.values() if one.is_emulated)
+    print(f"Usage: {program} {names} {operands}".rstrip())
+    return 0
+
+
+def about(program: str, operands: str, table: dict[str, Option], wanted: Container[str]) -> bool:
+    """Answer --version, --help and --usage, which end every program; whether one was given."""
+    if "version" in wanted:
+        version()
+    elif "help" in wanted:
+        help_text(program, operands, table)
+    elif "usage" in wanted:
+        usage(program, operands, table)
+    else:
+        return False
+    return True
 
 
 def version() -> int:

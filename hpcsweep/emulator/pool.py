@@ -1,10 +1,11 @@
-"""The nodes: what is free on them and which one takes a job."""
+"""The nodes: what is free on them, and which ones take a job."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from hpcsweep.emulator import hostlist
 from hpcsweep.emulator.config import EmulatorConfig
 from hpcsweep.emulator.jobs import Job, Request, gres_counts
 
@@ -19,6 +20,16 @@ class Node:
     free_gres: Counter[str]
     # Why it takes no jobs; empty while it is up.
     down: str = ""
+    # Since when, in seconds since the epoch.
+    since: float = 0
+
+
+def fresh(settings: EmulatorConfig) -> dict[str, Node]:
+    """The nodes of a cluster that is empty."""
+    return {
+        name: Node(name, settings.cpus, settings.mem_mb, Counter(gres_counts(settings.gres)))
+        for name in settings.node_names
+    }
 
 
 class Pool:
@@ -26,10 +37,7 @@ class Pool:
 
     def __init__(self, settings: EmulatorConfig) -> None:
         self._settings = settings
-        self.nodes = {
-            name: Node(name, settings.cpus, settings.mem_mb, Counter(gres_counts(settings.gres)))
-            for name in settings.node_names
-        }
+        self.nodes = fresh(settings)
 
     def grow(self, settings: EmulatorConfig) -> None:
         """Larger and more nodes, as the new configuration has them."""
@@ -40,58 +48,46 @@ class Pool:
             node.free_cpus += settings.cpus - old.cpus
             node.free_mem_mb += settings.mem_mb - old.mem_mb
             node.free_gres.update(more)
-        fresh = Pool(settings).nodes
-        self.nodes |= {name: node for name, node in fresh.items() if name not in self.nodes}
+        self.nodes = fresh(settings) | self.nodes
 
-    def find(self, request: Request) -> str:
-        """The first node that has room; empty when none has."""
-        for node in self.nodes.values():
-            if (
-                not node.down
-                and request.nodelist in ("", node.name)
-                and all(node.free_gres[name] >= n for name, n in gres_counts(request.gres).items())
-                and node.free_cpus >= request.cpus
-                and node.free_mem_mb >= request.memory
-            ):
-                return node.name
-        return ""
+    def place(self, request: Request) -> dict[str, int]:
+        """The nodes that have room for a job, with the CPUs it gets on each; empty where none have.
+
+        The first single node that takes all of it, or else the fewest, the emptiest first.
+        """
+        return _place(request, self.nodes, self._settings.cpus)
+
+    def nodes_for(self, request: Request) -> int:
+        """How many nodes a job will have at least."""
+        wanted = len(hostlist.expand(request.nodelist))
+        return max(request.nodes, wanted, -(-request.cpus // self._settings.cpus))
 
     def misfit(self, request: Request) -> str:
-        """Why no node could ever take such a job; empty where one could."""
+        """Why not even the empty cluster could take such a job; empty where it could."""
         settings = self._settings
         if request.nodes > settings.nodes:
             return "PartitionNodeLimit"
         if request.cpus > settings.nodes * settings.cpus:
             return "PartitionConfig"
-        is_large = request.cpus > settings.cpus or request.memory > settings.mem_mb
-        return "BadConstraints" if is_large else ""
+        return "" if _place(request, fresh(settings), settings.cpus) else "BadConstraints"
 
-    def would_fit(self, name: str, request: Request, leaving: list[Job]) -> bool:
-        """Whether a node would have room if those jobs were gone."""
-        node = self.nodes[name]
-        gone = [job.request for job in leaving]
-        gres = Counter(node.free_gres)
-        for one in gone:
-            gres.update(gres_counts(one.gres))
-        return (
-            node.free_cpus + sum(one.cpus for one in gone) >= request.cpus
-            and node.free_mem_mb + sum(one.memory for one in gone) >= request.memory
-            and all(gres[key] >= count for key, count in gres_counts(request.gres).items())
-        )
+    def place_without(self, request: Request, leaving: list[Job]) -> dict[str, int]:
+        """Where the job would have room if those jobs were gone."""
+        nodes = {
+            name: replace(node, free_gres=Counter(node.free_gres))
+            for name, node in self.nodes.items()
+        }
+        for job in leaving:
+            _change(nodes, job, -1)
+        return _place(request, nodes, self._settings.cpus)
 
-    def take(self, name: str, request: Request) -> None:
-        """Give a node's CPUs and memory to a job; a node that is no more has none."""
-        if node := self.nodes.get(name):
-            node.free_cpus -= request.cpus
-            node.free_gres.subtract(gres_counts(request.gres))
-            node.free_mem_mb -= request.memory
+    def take(self, job: Job) -> None:
+        """Give CPUs, memory and gres of its places to a job."""
+        _change(self.nodes, job, 1)
 
-    def give_back(self, name: str, request: Request) -> None:
-        """The job on that node is over."""
-        if node := self.nodes.get(name):
-            node.free_cpus += request.cpus
-            node.free_gres.update(gres_counts(request.gres))
-            node.free_mem_mb += request.memory
+    def give_back(self, job: Job) -> None:
+        """The job is over."""
+        _change(self.nodes, job, -1)
 
     def state(self, name: str) -> str:
         """The node's state in sinfo's words."""
@@ -101,3 +97,69 @@ class Pool:
         if node.free_cpus == self._settings.cpus:
             return "idle"
         return "mixed" if node.free_cpus else "allocated"
+
+
+def _change(nodes: dict[str, Node], job: Job, sign: int) -> None:
+    """Take (1) or give back (-1) what a job has; a node that is no more has nothing."""
+    gres = gres_counts(job.request.gres)
+    for name, cpus in job.places.items():
+        if node := nodes.get(name):
+            node.free_cpus -= sign * cpus
+            node.free_mem_mb -= sign * job.request.memory_of(cpus)
+            for key, count in gres.items():
+                node.free_gres[key] -= sign * count
+
+
+def _room(node: Node, request: Request, all_cpus: int) -> int:
+    """How many tasks of the job fit on the node now."""
+    if node.down or (request.exclusive and node.free_cpus < all_cpus):
+        return 0
+    if any(node.free_gres[name] < count for name, count in gres_counts(request.gres).items()):
+        return 0
+    tasks = node.free_cpus // request.cpus_of_task
+    if request.mem_per_cpu and request.mem_mb:
+        tasks = min(tasks, node.free_mem_mb // (request.mem_mb * request.cpus_of_task))
+    elif request.mem_mb > node.free_mem_mb:
+        return 0
+    return min(tasks, request.ntasks_per_node or tasks)
+
+
+def _place(request: Request, nodes: dict[str, Node], all_cpus: int) -> dict[str, int]:
+    excluded, wanted = hostlist.expand(request.exclude), hostlist.expand(request.nodelist)
+    room = {
+        name: tasks
+        for name, node in nodes.items()
+        if name not in excluded and (tasks := _room(node, request, all_cpus))
+    }
+    if not set(wanted) <= set(room):
+        return {}
+    most = min(request.max_nodes or len(room), len(room))
+    for count in range(max(1, request.nodes, len(wanted)), most + 1):
+        chosen = _choose(room, wanted, count, request.tasks)
+        if sum(chosen.values()) >= request.tasks:
+            shares = spread(max(request.tasks, count), chosen)
+            cpus = {name: tasks * request.cpus_of_task for name, tasks in shares.items()}
+            return dict.fromkeys(cpus, all_cpus) if request.exclusive else cpus
+    return {}
+
+
+def _choose(room: dict[str, int], wanted: list[str], count: int, tasks: int) -> dict[str, int]:
+    """So many nodes, in their order, with the tasks that each can take."""
+    others = [name for name in room if name not in wanted]
+    if count == 1 and not wanted:
+        others.sort(key=lambda name: room[name] < tasks)
+    elif count > 1:
+        others.sort(key=lambda name: -min(room[name], tasks))
+    chosen = {*wanted, *others[: count - len(wanted)]}
+    return {name: tasks for name, tasks in room.items() if name in chosen}
+
+
+def spread(tasks: int, room: dict[str, int]) -> dict[str, int]:
+    """Tasks over nodes: one for each, and the first ones are filled (Slurm's `block`)."""
+    left = tasks - len(room)
+    shares = {}
+    for name, most in room.items():
+        more = max(0, min(most - 1, left))
+        shares[name] = 1 + more
+        left -= more
+    return shares

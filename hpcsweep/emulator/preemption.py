@@ -16,15 +16,13 @@ WORDS = " DUE TO PREEMPTION"
 
 
 def make_room(controller: Controller, job: Job) -> None:
-    """Preempt what a waiting job needs on the first node where that helps; youngest jobs first."""
-    for name, node in controller.pool.nodes.items():
-        if node.down or job.request.nodelist not in ("", name):
-            continue
-        there = [one for one in controller.occupying if one.node == name]
-        leaving = [one for one in there if _leaves(controller, one)]
+    """Preempt what a waiting job needs, on as few nodes as help; youngest jobs first."""
+    leaving = [one for one in controller.occupying if _leaves(controller, one)]
+    for nodes in [*([name] for name in controller.pool.nodes), list(controller.pool.nodes)]:
+        there = [one for one in controller.occupying if set(one.places) & set(nodes)]
         victims = sorted(_victims(controller, job, there), key=lambda one: -one.started)
         chosen: list[Job] = []
-        while not controller.pool.would_fit(name, job.request, [*leaving, *chosen]):
+        while not controller.pool.place_without(job.request, [*leaving, *chosen]):
             if not victims:
                 break
             chosen.append(victims.pop(0))

@@ -90,6 +90,16 @@ def proportional(pid: int) -> int:
     return sum(int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("Pss:"))
 
 
+def cpu_ticks(pid: int) -> int:
+    """Processor time of a process, in clock ticks."""
+    try:
+        text = (_PROC / str(pid) / "stat").read_bytes()
+    except OSError:
+        return 0
+    words = text[text.rindex(b")") + 2 :].split()
+    return int(words[11]) + int(words[12])
+
+
 def is_alive(process: Process) -> bool:
     """Whether that very process still runs."""
     if HAS_PROC:

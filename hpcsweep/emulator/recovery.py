@@ -24,7 +24,8 @@ def recover(controller: Controller, *, is_same_boot: bool) -> None:
     for job in [one for one in controller.live.values() if one.state != "PENDING"]:
         if is_same_boot:
             _kill(controller, job)
-        controller.occupy(job, job.node)
+        job.places = job.places or {job.node: job.request.cpus}  # an older version's log
+        controller.occupy(job)
         job.ended = job.ended or now
         job.batch_state = job.batch_state or "CANCELLED"
         # Where it was being ended already, that word stands.
@@ -51,7 +52,7 @@ def _kill(controller: Controller, job: Job) -> None:
     conf = os.fsencode(controller.state_dir / names.SLURM_CONF)
     marks = (b"SLURM_CONF=" + conf, b"SLURM_JOB_ID=%d" % job.id)
     deadline = time.monotonic() + _KILL_S
-    while members := [*processes.of_job(job.pid, job.birth), *processes.marked(marks)]:
+    while members := [*controller.members(job), *processes.marked(marks)]:
         processes.send(members, signal.SIGKILL)
         if time.monotonic() > deadline:
             return  # in an uninterruptible sleep: a real node could not kill it either
@@ -60,12 +61,13 @@ def _kill(controller: Controller, job: Job) -> None:
 
 def node_down(controller: Controller, name: str, reason: str) -> None:
     """A node fails, and its jobs with it; for an empty reason it is back."""
-    controller.pool.nodes[name].down = reason
-    controller.log.append({"e": "node", "name": name, "down": reason})
+    node, since = controller.pool.nodes[name], time.time() if reason else 0
+    node.down, node.since = reason, since
+    controller.log.append({"e": "node", "name": name, "down": reason, "since": since})
     controller.is_dirty = True
     if not reason:
         return
-    for job in [one for one in controller.live.values() if one.node == name]:
+    for job in [one for one in controller.live.values() if name in one.places]:
         fail_node_of(controller, job)
 
 

@@ -7,37 +7,38 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.emulator import client, config, events, names, options
-from hpcsweep.emulator.jobs import Book, Job
-from hpcsweep.emulator.sacct_rows import (
-    FIELDS,
-    KNOWN,
-    Row,
-    job_row,
-    phantom_rows,
-    srun_row,
-    step_row,
+from hpcsweep.emulator import (
+    client,
+    config,
+    events,
+    hostlist,
+    names,
+    options,
+    sacct_fields,
+    tabular,
+    times,
 )
+from hpcsweep.emulator.jobs import Book, Job
+from hpcsweep.emulator.sacct_fields import BRIEF, DEFAULT, KNOWN, LONG, WIDTHS
+from hpcsweep.emulator.sacct_rows import Row, job_row, phantom_rows, srun_row, step_row
 from hpcsweep.errors import ClusterUnavailable
 
 TABLE = options.table(
-    "allusers,a accounts,A: allocations,X brief,b !batch-script,B !completion,c "
-    "!constraints,C: delimiter: duplicates,D !federation !helpformat,e !help-fields "
-    "endtime,E: !env-vars !file,f: !flags,F: !gid,g: !group,g: !help,h !local name: "
-    "!nnodes,i: !ncpus,I: jobs,j: !timelimit-min,k: !timelimit-max,K: !long,l !allclusters,L "
-    "!cluster,M: !clusters,M: !nodelist,N: !noconvert !units: noheader,n fields>format,o: "
-    "format,o: parsable,p parsable2,P !qos,q: partition,r: !reason,R: state,s: starttime,S: "
-    "!truncate,T !uid,u: !use-local-uid,U !usage user,u: !verbose,v version,V !wckeys,W: "
+    "allusers,a accounts,A: allocations,X brief,b batch-script,B completion,c "
+    "!constraints,C: delimiter: duplicates,D !federation helpformat,e help-fields>helpformat "
+    "endtime,E: env-vars !file,f: !flags,F: gid,g: group>gid,g: help,h local name: "
+    "nnodes,i: ncpus,I: jobs,j: !timelimit-min,k: !timelimit-max,K: long,l allclusters,L "
+    "cluster>clusters,M: clusters,M: nodelist,N: noconvert units: noheader,n fields>format,o: "
+    "format,o: parsable,p parsable2,P qos,q: partition,r: reason: state,s: starttime,S: "
+    "truncate,T uid>user,u: use-local-uid,U usage user,u: verbose,v version,V wckeys,W: "
     "!whole-hetjob:: !associations,x: !json !yaml"
 )
-_DEFAULT = "jobid,jobname,partition,account,alloccpus,state,exitcode"
 _OPENING = "slurm_persist_conn_open_without_init"
 _REFUSED = (
     f"{_OPENING}: failed to open persistent connection to host:localhost:6819: Connection refused",
     "Sending PersistInit msg: Connection refused",
     "Problem talking to the database: Connection refused",
 )
-_BRIEF = "jobid,state,exitcode"
 
 
 def main(state_dir: Path, argv: list[str]) -> int:
@@ -45,9 +46,16 @@ def main(state_dir: Path, argv: list[str]) -> int:
     options.refuse_variables("sacct", "SLURM_TIME_FORMAT")
     found, _ = options.Getopt("sacct", TABLE, hint=False).read(argv)
     wanted = dict(found)
-    if "version" in wanted:
-        return options.version()
-    columns = _columns(wanted.get("format") or (_BRIEF if "brief" in wanted else _DEFAULT))
+    if options.about("sacct", "", TABLE, wanted):
+        return 0
+    if "helpformat" in wanted:
+        return sacct_fields.show()
+    if "completion" in wanted:
+        options.say("Slurm job completion is disabled")
+        return 1
+    _check_units(wanted.get("units"))
+    default = LONG if "long" in wanted else BRIEF if "brief" in wanted else DEFAULT
+    columns = _columns(wanted.get("format") or ",".join(default.replace(",", " ").split()))
     jobs = [_selector(one) for value in _all(found, "jobs") for one in _words(value)]
     try:  # a dead scheduler's jobs are over only when a new one has seen it
         answer = client.ask(state_dir, {"do": "ping"})
@@ -60,9 +68,34 @@ def main(state_dir: Path, argv: list[str]) -> int:
             options.say(f"sacct: error: {line}")
         return 1
     rows = _rows(state_dir, wanted, answer.get("accounting_late_s", 0))
+    named = _words(wanted.get("clusters", "all"))
+    if not {"all", "-1", config.load(state_dir).cluster_name} & set(named):
+        rows = []  # another cluster, of which this accounting knows nothing
     rows = [row for row in rows if _is_wanted(row, wanted, jobs)]
+    if kept := {"batch-script", "env-vars"} & set(wanted):
+        _show_kept(rows, is_script="batch-script" in kept)
+        return 0
     _show(rows, columns, wanted)
     return 0
+
+
+def _check_units(unit: str | None) -> None:
+    if unit is not None and (len(unit) != 1 or unit not in "KMGTP"):
+        options.error_line("sacct", f"Invalid unit type '{unit}'. Possible options are 'KMGTP'")
+        options.say("sacct: fatal: Invalid unit type")
+        raise SystemExit(1)
+
+
+def _show_kept(rows: list[Row], *, is_script: bool) -> None:
+    """Scripts and environments, of which accounting has none unless it was told to keep them."""
+    what = (
+        "Batch Script for {}"
+        if is_script
+        else ("Environment used for {} (must be batch to display)")
+    )
+    for row in rows:
+        if not row["step"]:
+            print(what.format(row["shown"]["jobid"]) + "\n" + "-" * 80 + "\nNONE\n")
 
 
 def _all(found: list[tuple[str, str]], name: str) -> list[str]:
@@ -102,7 +135,7 @@ def _rows(state_dir: Path, wanted: dict[str, str], late_s: float) -> list[Row]:
             continue  # a held job has no row
         steps = book.steps.get((job.id, job.restart), {})
         rows.append(job_row(job, settings, steps))
-        if job.started:
+        if job.started and not job.request.client:
             rows.append(step_row(job))
         rows += [srun_row(job, step) for step in steps.values()]
     if settings.phantom_rows:
@@ -130,16 +163,39 @@ def _order(job: Job) -> tuple[Any, ...]:
 def _is_wanted(row: Row, wanted: dict[str, str], jobs: list[tuple[int, int | None, str]]) -> bool:
     if jobs and not any(_fits(row, *one) for one in jobs):
         return False
-    for option, key in (("name", "jobname"), ("partition", "partition"), ("accounts", "account")):
-        if wanted.get(option) and row["job"][key] not in wanted[option].split(","):
+    for option, key in _FILTERS:
+        if wanted.get(option) and row["job"].get(key, "") not in wanted[option].split(","):
             return False
     if wanted.get("user") and not {row["job"]["user"], row["job"]["uid"]} & set(
         wanted["user"].split(",")
     ):
         return False
+    if wanted.get("nodelist") and not set(_nodes(row["job"]["nodelist"])) & set(
+        _nodes(wanted["nodelist"])
+    ):
+        return False
     if wanted.get("state") and not _has_state(row, wanted["state"]):
         return False
     return (bool(jobs) and "starttime" not in wanted) or _is_in_window(row, wanted)
+
+
+_FILTERS = (
+    ("name", "jobname"),
+    ("partition", "partition"),
+    ("accounts", "account"),
+    ("qos", "qos"),
+    ("nnodes", "nnodes"),
+    ("ncpus", "ncpus"),
+    ("wckeys", "wckey"),
+    ("gid", "gid"),
+)
+
+
+def _nodes(text: str) -> list[str]:
+    try:
+        return hostlist.expand(text)
+    except ValueError:
+        return [text]
 
 
 def _fits(row: Row, job: int, task: int | None, step: str) -> bool:
@@ -162,30 +218,44 @@ def _has_state(row: Row, text: str) -> bool:
     return row["state"].partition(" ")[0] in states
 
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
-
 def _is_in_window(row: Row, wanted: dict[str, str]) -> bool:
-    """Whether the job could have run in the time asked for, by default today."""
-    today = time.mktime((*time.localtime()[:3], 0, 0, 0, 0, 0, -1))
-    since = _moment(wanted["starttime"]) if wanted.get("starttime") else today
-    until = _moment(wanted["endtime"]) if wanted.get("endtime") else time.time() + 1
-    is_open = not row["ended"] or row["ended"] >= since
-    return bool(row["eligible"]) and row["eligible"] <= until and is_open
+    """Whether the job was in the time asked for, by default today, and in the state then.
+
+    With --state and no --endtime the time is the moment of --starttime, by default now (22.05.8).
+    """
+    now = time.time()
+    since = _midnight()
+    if wanted.get("starttime"):
+        since = _moment(wanted["starttime"])
+    elif wanted.get("state"):
+        since = now
+    until = now + 1
+    if wanted.get("endtime"):
+        until = _moment(wanted["endtime"])
+    elif wanted.get("state"):
+        until = since
+    if not row["eligible"] or row["eligible"] > until:
+        return False
+    if wanted.get("state"):
+        state = row["state"].partition(" ")[0]
+        if state == "PENDING":
+            return not row["started"] or bool(row["started"] >= since)
+        if state != "RUNNING":
+            return bool(since <= row["ended"] <= until)
+        return bool(row["started"] <= until)
+    return not row["ended"] or bool(row["ended"] >= since)
+
+
+def _midnight() -> float:
+    return time.mktime((*time.localtime()[:3], 0, 0, 0, 0, 0, -1))
 
 
 def _moment(text: str) -> float:
-    if match := re.fullmatch(r"now(?:-(\d+)([a-z]*))?", text):
-        unit = _UNITS.get((match[2] or "s")[0])
-        if unit:
-            return time.time() - int(match[1] or 0) * unit
-    for form in ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"):
-        try:
-            return time.mktime(time.strptime(text, form))
-        except ValueError:
-            continue
-    options.say(f"sacct: error: slurm_parse_time: invalid time {text}")
-    raise SystemExit(1)
+    found = times.moment(text, time.time())
+    if found is None:
+        options.say(f"Invalid time specification (pos=0): {text}")
+        return time.time()
+    return found
 
 
 # -- how they are shown ------------------------------------------------------------------------
@@ -197,37 +267,26 @@ def _columns(text: str) -> list[tuple[str, int]]:
     for word in _words(text):
         name, _, width = word.partition("%")
         key = name.strip().lower()
+        if key == "all":
+            found += list(WIDTHS.items())
+            continue
         if key not in KNOWN:
             options.error("sacct", f'Invalid field requested: "{name}"')
-        if key not in FIELDS:
-            options.not_emulated("sacct", f"field {KNOWN[key]}")
-        found.append((key, int(width) if width else FIELDS[key]))
+        found.append((key, int(width) if width else WIDTHS[key]))
     return found
 
 
+def _text(row: Row, key: str, unit: str) -> str:
+    text = str(row["shown"].get(key, ""))
+    return times.size_in(text, unit) if unit and key in _SIZES else text
+
+
+# What --units converts.
+_SIZES = ("reqmem", "maxrss", "averss", "maxvmsize", "avevmsize")
+
+
 def _show(rows: list[Row], columns: list[tuple[str, int]], wanted: dict[str, str]) -> None:
-    ends = "parsable" in wanted
-    delimiter = wanted.get("delimiter", "|")
-    lines = []
-    table = [[row["shown"].get(key, "") for key, _ in columns] for row in rows]
-    if "noheader" not in wanted:
-        heads = [KNOWN[key] for key, _ in columns]
-        if not ends and "parsable2" not in wanted:
-            heads = [name[: abs(width)] for name, (_, width) in zip(heads, columns, strict=True)]
-        table.insert(0, heads)
-    if ends or "parsable2" in wanted:
-        lines = [delimiter.join(cells) + (delimiter if ends else "") for cells in table]
-    else:
-        widths = [width for _, width in columns]
-        lines = ["".join(map(_fitted, cells, widths)) for cells in table]
-        if "noheader" not in wanted:
-            lines.insert(1, "".join("-" * abs(width) + " " for width in widths))
-    text = "".join(line + "\n" for line in lines)
-    print(text, end="")
-
-
-def _fitted(text: str, width: int) -> str:
-    size = abs(width)
-    if len(text) > size:
-        text = text[: size - 1] + "+"
-    return (text.ljust(size) if width < 0 else text.rjust(size)) + " "
+    unit = "M" if "noconvert" in wanted else wanted.get("units", "")
+    table = [[_text(row, key, unit) for key, _ in columns] for row in rows]
+    heads = [(KNOWN[key], width) for key, width in columns]
+    tabular.show(heads, table, wanted, delimiter=wanted.get("delimiter", "|"))

@@ -7,72 +7,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from hpcsweep.emulator import arrays, times, who
+from hpcsweep.emulator import arrays, hostlist, times, who
 from hpcsweep.emulator.config import EmulatorConfig
 from hpcsweep.emulator.jobs import Book, Job
 
 # id, base, task, step, state, ended, eligible; `shown` has the texts by field, `job` the job's.
 Row = dict[str, Any]
 _NO_STEPS: Mapping[int, dict[str, Any]] = MappingProxyType({})
-
-# The fields of 22.05.8.
-_ALL = """
-Account AdminComment AllocCPUS AllocNodes AllocTRES AssocID AveCPU AveCPUFreq AveDiskRead
-AveDiskWrite AvePages AveRSS AveVMSize BlockID Cluster Comment Constraints ConsumedEnergy
-ConsumedEnergyRaw Container CPUTime CPUTimeRAW DBIndex DerivedExitCode Elapsed ElapsedRaw Eligible
-End ExitCode Flags GID Group JobID JobIDRaw JobName Layout MaxDiskRead MaxDiskReadNode
-MaxDiskReadTask MaxDiskWrite MaxDiskWriteNode MaxDiskWriteTask MaxPages MaxPagesNode MaxPagesTask
-MaxRSS MaxRSSNode MaxRSSTask MaxVMSize MaxVMSizeNode MaxVMSizeTask McsLabel MinCPU MinCPUNode
-MinCPUTask NCPUS NNodes NodeList NTasks Partition Priority QOS QOSRAW Reason ReqCPUFreq
-ReqCPUFreqGov ReqCPUFreqMax ReqCPUFreqMin ReqCPUS ReqMem ReqNodes ReqTRES Reservation ReservationId
-Reserved ResvCPU ResvCPURAW Start State Submit SubmitLine Suspended SystemComment SystemCPU
-Timelimit TimelimitRaw TotalCPU TRESUsageInAve TRESUsageInMax TRESUsageInMaxNode
-TRESUsageInMaxTask TRESUsageInMin TRESUsageInMinNode TRESUsageInMinTask TRESUsageInTot
-TRESUsageOutAve TRESUsageOutMax TRESUsageOutMaxNode TRESUsageOutMaxTask TRESUsageOutMin
-TRESUsageOutMinNode TRESUsageOutMinTask TRESUsageOutTot UID User UserCPU WCKey WCKeyID WorkDir
-"""
-KNOWN = {name.lower(): name for name in _ALL.split()}
-
-# Those that are emulated, with their widths; negative: padded on the right.
-FIELDS = {
-    "account": 10,
-    "alloccpus": 10,
-    "allocnodes": 10,
-    "alloctres": 10,
-    "cluster": 10,
-    "comment": 14,
-    "derivedexitcode": 15,
-    "elapsed": 10,
-    "elapsedraw": 10,
-    "eligible": 19,
-    "end": 19,
-    "exitcode": 8,
-    "group": 9,
-    "jobid": -12,
-    "jobidraw": -12,
-    "jobname": 10,
-    "maxrss": 10,
-    "ncpus": 10,
-    "nnodes": 8,
-    "nodelist": 15,
-    "ntasks": 8,
-    "partition": 10,
-    "priority": 10,
-    "qos": 10,
-    "reason": 22,
-    "reqcpus": 8,
-    "reqmem": 10,
-    "reqnodes": 8,
-    "start": 19,
-    "state": 10,
-    "submit": 19,
-    "submitline": 20,
-    "timelimit": 10,
-    "timelimitraw": 10,
-    "uid": 6,
-    "user": 9,
-    "workdir": 20,
-}
 
 
 def _exit_code(code: int, number: int) -> str:
@@ -103,27 +44,73 @@ def _eligible(job: Job) -> float:
     return 0 if job.held and not job.started else job.begin or job.submitted
 
 
-def _times(started: float, ended: float) -> dict[str, str]:
-    seconds = (ended or time.time()) - started if started else 0
+def _times(started: float, ended: float, cpus: int, pause: float = 0) -> dict[str, str]:
+    """`pause`: the seconds in which it was suspended."""
+    seconds = int((ended or time.time()) - started - pause) if started else 0
     return {
         "start": times.stamp(started, "Unknown"),
         "end": times.stamp(ended, "Unknown"),
         "elapsed": times.elapsed_long(seconds),
-        "elapsedraw": str(int(seconds)),
+        "elapsedraw": str(seconds),
+        "suspended": times.elapsed_long(pause),
+        "cputime": times.elapsed_long(seconds * cpus),
+        "cputimeraw": str(seconds * cpus),
     }
+
+
+def _used(user_s: float, system_s: float) -> dict[str, str]:
+    """The processor time that was really used."""
+    return {
+        "usercpu": times.cpu_time(user_s),
+        "systemcpu": times.cpu_time(system_s),
+        "totalcpu": times.cpu_time(user_s + system_s),
+    }
+
+
+def _reserved(job: Job) -> dict[str, str]:
+    """How long it waited, since it might have started."""
+    until = job.started or (time.time() if job.state == "PENDING" else 0)
+    seconds = max(0, int(until) - int(_eligible(job))) if until and _eligible(job) else 0
+    cpus = job.request.cpus
+    return {
+        "reserved": times.elapsed_long(seconds),
+        "resvcpu": times.elapsed_long(seconds * cpus),
+        "resvcpuraw": str(seconds * cpus),
+    }
+
+
+# What the emulator does not measure, as a Slurm without plugins for it shows it.
+_FREQUENCIES = ("reqcpufreq", "reqcpufreqgov", "reqcpufreqmax", "reqcpufreqmin")
+_UNMEASURED = {"consumedenergy": "0", "consumedenergyraw": "0", "avecpufreq": "0"}
+_TRES = dict.fromkeys(
+    ("tresusageinave", "tresusageintot", "tresusageoutave", "tresusageouttot"), "energy=0"
+)
 
 
 def job_row(
     job: Job, settings: EmulatorConfig, steps: Mapping[int, dict[str, Any]] = _NO_STEPS
 ) -> Row:
     """The row of a job, an element, or an array's remainder."""
-    request, cpus = job.request, str(job.request.cpus)
+    request, cpus = job.request, str(job.cpus)
     allocated = bool(job.node)
+    nodes = str(len(job.places) or 1)
+    memory = request.memory_of(request.cpus) if request.mem_per_cpu else request.mem_mb
+    memory = (memory or settings.mem_mb) * (1 if request.mem_per_cpu else int(nodes))
+    user_s = job.user_s + sum(one.get("user_s", 0) for one in steps.values())
+    system_s = job.system_s + sum(one.get("system_s", 0) for one in steps.values())
     shown = {
         "account": request.account,
-        "alloccpus": cpus if allocated else "0",
-        "allocnodes": "1" if allocated else "0",
-        "alloctres": f"billing={cpus},cpu={cpus},node=1" if allocated else "",
+        # Of a job that waits what it asks for; AllocTRES is empty until it starts.
+        "alloccpus": cpus,
+        "allocnodes": nodes if allocated else "0",
+        "alloctres": f"billing={cpus},cpu={cpus},node={nodes}" if allocated else "",
+        "reqtres": f"billing={cpus},cpu={cpus},mem={times.size(memory)},node={nodes}",
+        "flags": "SchedMain,StartRecieved" if allocated else "StartRecieved",
+        "gid": str(request.gid),
+        "dbindex": str(job.id),
+        "associd": "2",
+        "qosraw": "1",
+        "wckeyid": "0",
         "cluster": settings.cluster_name,
         # Kept only with AccountingStoreFlags=job_comment.
         "comment": "",
@@ -134,16 +121,16 @@ def job_row(
         "jobid": _job_id(job),
         "jobidraw": str(job.id),
         "jobname": request.name,
-        "ncpus": cpus if allocated else "0",
-        "nnodes": "1",
-        "nodelist": job.node or "None assigned",
+        "ncpus": cpus,
+        "nnodes": nodes,
+        "nodelist": job.node_list or "None assigned",
         "partition": request.partition,
         "priority": str(job.priority),
         "qos": request.qos,
         "reason": job.waited_for,
-        "reqcpus": cpus,
-        "reqmem": _size(request.memory or settings.mem_mb),
-        "reqnodes": "1",
+        "reqcpus": str(request.cpus),
+        "reqmem": times.size(memory),
+        "reqnodes": nodes,
         "state": _state(job),
         "submit": times.stamp(job.submitted, "Unknown"),
         "submitline": request.submit_line,
@@ -153,15 +140,16 @@ def job_row(
         "user": request.user,
         "workdir": request.work_dir,
     }
-    shown |= _times(job.started, job.ended)
+    shown |= dict.fromkeys(_FREQUENCIES, "Unknown") | _reserved(job)
+    shown |= {"consumedenergy": "0", "consumedenergyraw": "0"}
+    shown |= _times(job.started, job.suspended or job.ended, job.cpus, job.suspended_s)
+    shown |= _used(user_s, system_s)
+    if job.suspended:
+        shown["end"] = "Unknown"
     if job.is_final and not job.started:
         # Cancelled while waiting: `None`, but a job that was held had no row before its end.
         shown["start"] = shown["end"] if job.held else "None"
     return _row(job, "", shown, shown)
-
-
-def _size(megabytes: int) -> str:
-    return f"{megabytes // 1024}G" if megabytes % 1024 == 0 else f"{megabytes}M"
 
 
 def _limit(minutes: int) -> str:
@@ -170,31 +158,46 @@ def _limit(minutes: int) -> str:
 
 def step_row(job: Job) -> Row:
     """The row of the batch step."""
-    cpus = str(job.request.cpus)
+    cpus = job.places.get(job.node, job.request.cpus)
     is_over = bool(job.batch_state)
     exit_code = _exit_code(job.batch_code, job.batch_signal)
-    shown = {
+    shown = _step(cpus, [job.node], job.started) | {
         "account": job.request.account,
-        "alloccpus": cpus,
-        "allocnodes": "1",
-        "alloctres": f"cpu={cpus},mem=0,node=1",
         "exitcode": "" if job.state == "NODE_FAIL" else exit_code,
         "jobid": f"{_job_id(job)}.batch",
         "jobidraw": f"{job.id}.batch",
         "jobname": "batch",
-        "ncpus": cpus,
-        "nnodes": "1",
-        "nodelist": job.node,
+        "layout": "Unknown",
         "ntasks": "1",
-        "reqcpus": cpus,
         "state": job.batch_state or "RUNNING",
-        "submit": times.stamp(job.started, "Unknown"),
-        "eligible": times.stamp(job.started, "Unknown"),
     }
-    shown |= _times(job.started, (job.batch_ended or job.ended) if is_over else 0)
+    shown |= dict.fromkeys(_FREQUENCIES, "0")
+    shown |= _times(job.started, (job.batch_ended or job.ended) if is_over else 0, cpus)
+    shown |= _used(job.user_s, job.system_s) | (_TRES if is_over else {})
     whole = {"jobname": job.request.name, "partition": job.request.partition}
     whole |= {"user": job.request.user, "uid": str(job.request.uid), "account": job.request.account}
+    whole |= {"qos": job.request.qos, "nodelist": job.node_list}
+    whole |= {"nnodes": str(len(job.places) or 1), "ncpus": str(job.cpus)}
     return _row(job, "batch", shown, whole)
+
+
+def _step(cpus: int, nodes: list[str], started: float) -> dict[str, str]:
+    """What the rows of all kinds of steps have."""
+    count = str(len(nodes))
+    when = times.stamp(started, "Unknown")
+    return {
+        "alloccpus": str(cpus),
+        "allocnodes": count,
+        "alloctres": f"cpu={cpus},mem=0,node={count}",
+        "associd": "2",
+        "ncpus": str(cpus),
+        "nnodes": count,
+        "nodelist": hostlist.fold(nodes),
+        "reqcpus": str(cpus),
+        "reqnodes": count,
+        "submit": when,
+        "eligible": when,
+    } | _UNMEASURED
 
 
 def srun_row(job: Job, step: dict[str, Any]) -> Row:
@@ -206,17 +209,21 @@ def srun_row(job: Job, step: dict[str, Any]) -> Row:
         state = "CANCELLED" if step["signal"] else "FAILED" if step["code"] else "COMPLETED"
     elif job.is_final:
         state = "CANCELLED"
-    started = times.stamp(step["started"], "Unknown")
-    shown = found["shown"] | _times(step["started"], ended)
+    cpus = step.get("cpus", job.cpus)
+    shown = _step(cpus, step.get("nodes", [job.node]), step["started"])
+    shown |= _times(step["started"], ended, cpus)
+    shown |= _used(step.get("user_s", 0), step.get("system_s", 0)) | (_TRES if ended else {})
+    shown |= dict.fromkeys(_FREQUENCIES, "Unknown")
     shown |= {
+        "account": job.request.account,
         "jobid": f"{_job_id(job)}.{step['step']}",
         "jobidraw": f"{job.id}.{step['step']}",
         "jobname": step["name"],
+        "layout": "Cyclic",
         "ntasks": str(step["ntasks"]),
         "state": state,
         "exitcode": _exit_code(step.get("code", 0), step.get("signal", 0)),
-        "submit": started,
-        "eligible": started,
+        "submitline": step.get("line", ""),
     }
     return _row(job, str(step["step"]), shown, found["job"])
 
@@ -228,6 +235,7 @@ def _row(job: Job, step: str, shown: dict[str, str], whole: dict[str, str]) -> R
         "task": job.task,
         "step": step,
         "state": shown["state"],
+        "started": job.started,
         "ended": job.ended,
         "eligible": _eligible(job),
         "shown": shown,
@@ -262,13 +270,16 @@ def phantom_rows(book: Book, late: list[dict[str, Any]]) -> list[Row]:
             "derivedexitcode": "0:0",
             "reason": "None",
             "reqmem": "16?",
-            "nodelist": job.node,
+            "nodelist": job.node_list,
+            "nnodes": "1",
+            "ncpus": str(job.cpus),
+            "qos": job.request.qos,
             "partition": job.request.partition,
             "user": job.request.user,
             "uid": str(job.request.uid),
             "account": job.request.account,
             "allocnodes": "1",
-            "alloccpus": str(job.request.cpus),
+            "alloccpus": str(job.cpus),
         }
         rows.append(_row(job, "", shown, shown))
         rows.append(batch)

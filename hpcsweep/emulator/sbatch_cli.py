@@ -3,46 +3,36 @@
 from __future__ import annotations
 
 import os
-import re
-import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
-from hpcsweep.emulator import client, config, dependencies, options, times, who
+from hpcsweep.emulator import asking, client, config, names, options
 from hpcsweep.emulator import sbatch_options as given
-from hpcsweep.errors import ClusterUnavailable, InputError
+from hpcsweep.errors import ClusterUnavailable
 
-_FAILED = "Batch job submission failed: "
-_GRES = "Invalid generic resource (gres) specification"
-_UNREACHABLE = "Unable to contact slurm controller (connect failure)"
-# Slurm 22.05 asks 16 times where the cluster is full, a second more apart each time.
-_RETRIES = 15
+# Seconds between two looks of --wait: at first, and in the end.
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.05, 1.0
 
 
 def main(state_dir: Path, argv: list[str]) -> int:
     """Submit a script."""
     command, operands = given.from_words(argv)
-    if "version" in command:
-        return options.version()
+    if options.about("sbatch", "script [args...]", given.TABLE, command):
+        return 0
     script, name, path = _read_script(command, operands)
     environment = given.from_environment(os.environ)
     wanted = given.merge(command, environment, given.from_script(script))
     _check_cluster(state_dir, wanted.get("clusters", ""))
-    question = _question(wanted, name, argv)
-    question["request"]["command"] = path
-    question["request"]["arguments"] = operands[1:]
-    question["script"] = script
-    answer = _submit(state_dir, question)
+    question = asking.question(wanted, name, " ".join(["sbatch", *argv]))
+    question["request"] |= {"command": path, "arguments": operands[1:]}
+    question |= {"script": script, "environment": asking.exported(wanted.get("export"))}
+    answer = asking.submit(state_dir, question, asking.BATCH)
     if "test-only" in wanted:
-        options.say(
-            f"sbatch: Job {answer['job']} to start at {times.stamp(time.time(), '')} using "
-            f"{answer['cpus']} processors on nodes n1 in partition {answer['partition']}"
-        )
+        asking.say_when(answer)
         return 0
     _announce(wanted, answer["job"])
-    return 0
+    return _wait(state_dir, answer["job"]) if "wait" in wanted else 0
 
 
 # -- the script ------------------------------------------------------------------------------
@@ -96,112 +86,6 @@ def _checked(data: bytes) -> str:
     return data.decode(errors="surrogateescape")
 
 
-# -- the question ----------------------------------------------------------------------------
-
-
-def _question(wanted: given.Layer, default_name: str, argv: list[str]) -> dict[str, Any]:
-    """All that the scheduler needs to know, but for the script."""
-    time_limit = given.minutes(wanted)
-    mem_mb, mem_per_cpu = given.memory(wanted)
-    warning, append, begin = given.warning(wanted), given.appends(wanted), given.begin(wanted)
-    given.check_absent(wanted)
-    _check_dependency(wanted.get("dependency", ""))
-    here = _here()
-    umask = os.umask(0)
-    os.umask(umask)
-    request = {
-        "token": os.urandom(8).hex(),
-        "name": wanted.get("job-name", default_name),
-        "user": who.user_name(os.getuid()),
-        "uid": os.getuid(),
-        "gid": os.getgid(),
-        "partition": wanted.get("partition", ""),
-        "account": wanted.get("account", ""),
-        "qos": wanted.get("qos", ""),
-        "comment": wanted.get("comment", ""),
-        "submit_dir": here,
-        "submit_host": who.host_name(),
-        "work_dir": os.path.normpath(os.path.join(here, wanted.get("chdir", "."))),
-        "stdout": wanted.get("output", ""),
-        "stderr": wanted.get("error", ""),
-        "append": append,
-        "umask": umask,
-        "array": wanted.get("array", ""),
-        "time_limit": time_limit,
-        "mem_mb": mem_mb,
-        "mem_per_cpu": mem_per_cpu,
-        "cpus_per_task": given.count(wanted, "cpus-per-task"),
-        "ntasks": given.count(wanted, "ntasks"),
-        "requeue": "no-requeue" not in wanted,
-        "dependency": wanted.get("dependency", ""),
-        "nice": _nice(wanted),
-        "nodes": given.nodes(wanted),
-        "nodelist": wanted.get("nodelist", ""),
-        "constraint": wanted.get("constraint", ""),
-        "gres": given.gres(wanted),
-        "wckey": wanted.get("wckey", ""),
-        "kill_on_invalid_dep": wanted.get("kill-on-invalid-dep", "").lower() == "yes",
-        "submit_line": shlex.join(["sbatch", *argv]),
-    }
-    return {
-        "do": "submit",
-        "request": request | warning,
-        "hold": "hold" in wanted,
-        "begin": begin,
-        "test_only": "test-only" in wanted,
-        "environment": _exported(wanted.get("export")),
-    }
-
-
-def _here() -> str:
-    try:
-        return os.getcwd()
-    except FileNotFoundError:
-        given.refuse("getcwd failed: No such file or directory")
-
-
-def _nice(wanted: given.Layer) -> int:
-    """--nice alone is 100; Slurm 22.05 takes any text for 0."""
-    if "nice" not in wanted:
-        return 0
-    match = re.match(r"-?\d+", wanted["nice"])
-    return int(match[0]) if match else 0 if wanted["nice"] else 100
-
-
-def _check_dependency(text: str) -> None:
-    for kind in dependencies.NOT_EMULATED:
-        if re.search(rf"(^|[,?]){kind}:", text):
-            options.not_emulated("sbatch", f"option --dependency={kind}")
-    try:
-        dependencies.parse(text)
-    except InputError:
-        given.refuse(f"{_FAILED}Job dependency problem")
-
-
-# A comma inside double quotes is part of the value, and the quotes stay: as in 22.05.8.
-_EXPORT = re.compile(r'(?:"[^"]*"|[^,"])+')
-
-
-def _exported(option: str | None) -> dict[str, str]:
-    """The environment that the job gets, before Slurm's own variables."""
-    everything = dict(os.environ)
-    if option is None or option.upper() == "ALL":
-        return everything
-    slurm = {key: value for key, value in everything.items() if key.startswith("SLURM_")}
-    found = who.login_environment(os.getuid()) | {"PATH": everything.get("PATH", os.defpath)}
-    parts = _EXPORT.findall(option)
-    if any(part.upper() == "ALL" for part in parts):
-        found |= everything
-    found |= slurm
-    for part in parts:
-        name, equals, value = part.partition("=")
-        if equals:
-            found[name] = value
-        elif name in everything:
-            found[name] = everything[name]
-    return found | {"SLURM_EXPORT_ENV": option, "SLURM_GET_USER_ENV": "1"}
-
-
 # -- the answer ------------------------------------------------------------------------------
 
 
@@ -215,31 +99,6 @@ def _check_cluster(state_dir: Path, wanted: str) -> None:
         )
 
 
-def _submit(state_dir: Path, question: dict[str, Any]) -> dict[str, Any]:
-    for attempt in range(_RETRIES + 1):
-        try:
-            answer = client.ask(state_dir, question)
-        except ClusterUnavailable:
-            given.refuse(_FAILED + _UNREACHABLE)
-        if not answer.get("again") or attempt == _RETRIES or question["test_only"]:
-            break
-        if attempt == 0:
-            options.say(
-                "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying"
-            )
-        time.sleep(attempt + 1)
-    if "error" in answer:
-        if answer["detail"]:
-            options.say(f"sbatch: error: {answer['detail']}")
-        if question["test_only"]:
-            options.say(f"allocation failure: {answer['error']}")
-            raise SystemExit(1)
-        if answer["error"] == _GRES:  # the one that the client says itself
-            given.refuse(_GRES)
-        given.refuse(_FAILED + answer["error"])
-    return answer
-
-
 def _announce(wanted: given.Layer, job: int) -> None:
     if "quiet" in wanted:
         return
@@ -248,3 +107,20 @@ def _announce(wanted: given.Layer, job: int) -> None:
         print(f"{job};{cluster}" if cluster else job)
     else:
         print(f"Submitted batch job {job}" + (f" on cluster {cluster}" if cluster else ""))
+
+
+def _wait(state_dir: Path, job: int) -> int:
+    """--wait: until all of it is over; the highest exit code, 1 for what a signal ended."""
+    sys.stdout.flush()
+    pause, codes = _FIRST_PAUSE_S, {0: 0}
+    while True:
+        try:
+            views = client.ask(state_dir, {"do": "queue", "ids": [job]})["jobs"]
+        except ClusterUnavailable:
+            views = [{"state": "PENDING"}]
+        over = [one for one in views if one["state"] in names.FINAL_STATES]
+        codes |= {one["id"]: 1 if one["exit_signal"] else one["exit_code"] for one in over}
+        if len(over) == len(views):  # what is over is forgotten some time later
+            return max(codes.values())
+        time.sleep(pause)
+        pause = min(pause * 1.5, _LAST_PAUSE_S)

@@ -11,20 +11,20 @@ from hpcsweep.emulator import options, times
 
 # All long options of 22.05.8 in getopt's order; `!` are refused by name.
 TABLE = options.table(
-    "account,A: !acctg-freq: array,a: !batch: begin,b: !bb: !bbf: !cluster-constraint: chdir,D: "
-    "!cluster: clusters,M: comment: !container: !context: !contiguous constraint,C: !core-spec,S: "
-    "!cores-per-socket: !cpu-freq: !cpus-per-gpu: cpus-per-task,c: !deadline: !delay-boot: "
-    "dependency,d: !distribution,m: error,e: !exclude,x: !exclusive:: export: !export-file: "
-    "!extra-node-info,B: !get-user-env:: !gid: !gpu-bind: !gpu-freq: gpus,G: gpus-per-node: "
-    "gpus-per-socket: gpus-per-task: gres: !gres-flags: !help,h !hint: hold,H ignore-pbs !input,i: "
-    "job-name,J: kill-on-invalid-dep: licenses,L: mail-type: mail-user: !mcs-label: mem: "
-    "!mem-bind: mem-per-cpu: mem-per-gpu: !mincpus: !network: nice:: !no-kill,k:: no-requeue "
-    "!nodefile,F: nodelist,w: nodes,N: ntasks,n: !ntasks-per-core: !ntasks-per-gpu: "
-    "!ntasks-per-node: !ntasks-per-socket: !ntasks-per-tres: open-mode: output,o: !overcommit,O "
-    "!oversubscribe,s parsable partition,p: !power: !prefer: !priority: !profile: !propagate:: "
-    "qos,q: quiet,Q !reboot requeue reservation: signal: !sockets-per-node: !spread-job !switches: "
-    "!tasks-per-node: test-only !thread-spec: !threads-per-core: time,t: !time-min: !tmp: !uid: "
-    "!use-min-nodes !verbose,v version,V !usage !wait,W !wait-all-nodes: wckey: wrap:"
+    "account,A: acctg-freq: array,a: !batch: begin,b: !bb: !bbf: !cluster-constraint: chdir,D: "
+    "!cluster: clusters,M: comment: !container: !context: contiguous constraint,C: core-spec,S: "
+    "cores-per-socket: cpu-freq: !cpus-per-gpu: cpus-per-task,c: !deadline: delay-boot: "
+    "dependency,d: distribution,m: error,e: exclude,x: exclusive:: export: !export-file: "
+    "extra-node-info,B: get-user-env:: !gid: gpu-bind: gpu-freq: gpus,G: gpus-per-node: "
+    "gpus-per-socket: gpus-per-task: gres: gres-flags: help,h hint: hold,H ignore-pbs input,i: "
+    "job-name,J: kill-on-invalid-dep: licenses,L: mail-type: mail-user: mcs-label: mem: "
+    "mem-bind: mem-per-cpu: mem-per-gpu: !mincpus: network: nice:: no-kill,k:: no-requeue "
+    "!nodefile,F: nodelist,w: nodes,N: ntasks,n: ntasks-per-core: !ntasks-per-gpu: "
+    "ntasks-per-node: ntasks-per-socket: !ntasks-per-tres: open-mode: output,o: !overcommit,O "
+    "oversubscribe,s parsable partition,p: power: !prefer: priority: profile: propagate:: "
+    "qos,q: quiet,Q reboot requeue reservation: signal: sockets-per-node: spread-job switches: "
+    "tasks-per-node>ntasks-per-node: test-only thread-spec: threads-per-core: time,t: time-min: "
+    "!tmp: !uid: use-min-nodes verbose,v version,V usage wait,W wait-all-nodes: wckey: wrap:"
 )
 # The input environment variables of 22.05.8, as options; SBATCH_COMMENT, for one, does nothing.
 VARIABLES = {
@@ -51,16 +51,13 @@ VARIABLES = {
     "SBATCH_REQUEUE": "requeue",
     "SBATCH_RESERVATION": "reservation",
     "SBATCH_SIGNAL": "signal",
+    "SBATCH_EXCLUSIVE": "exclusive",
+    "SBATCH_INPUT": "input",
+    "SBATCH_WAIT": "wait",
     "SBATCH_TIMELIMIT": "time",
     "SBATCH_WCKEY": "wckey",
 }
-REFUSED_VARIABLES = (
-    *("ACCTG_FREQ", "BATCH", "BURST_BUFFER", "CLUSTER_CONSTRAINT", "CONTAINER", "CORE_SPEC"),
-    *("CPU_FREQ_REQ", "DEBUG", "DELAY_BOOT", "DISTRIBUTION", "EXCLUSIVE", "GET_USER_ENV"),
-    *("GPU_BIND", "GPU_FREQ", "HINT", "INPUT", "MEM_BIND", "NETWORK", "NO_KILL", "OVERCOMMIT"),
-    *("POWER", "PROFILE", "REQ_SWITCH", "SPREAD_JOB", "THREADS_PER_CORE", "THREAD_SPEC"),
-    *("USE_MIN_NODES", "WAIT", "WAIT_ALL_NODES"),
-)
+REFUSED_VARIABLES = (*("BATCH", "BURST_BUFFER", "CLUSTER_CONSTRAINT", "CONTAINER", "OVERCOMMIT"),)
 _MEMORY = ("mem", "mem-per-cpu", "mem-per-gpu")
 _MAIL = frozenset({
     *("NONE", "BEGIN", "END", "FAIL", "REQUEUE", "ALL", "INVALID_DEPEND", "STAGE_OUT"),
@@ -77,21 +74,26 @@ Layer = dict[str, str]
 
 
 def refuse(text: str, code: int = 1) -> NoReturn:
-    """`sbatch: error: TEXT`, and the end."""
-    options.error("sbatch", text, code)
+    """`PROGRAM: error: TEXT`, and the end."""
+    options.error(options.program(), text, code)
 
 
 def from_words(words: list[str]) -> tuple[Layer, list[str]]:
     """The options of a command line, the last one of each kind, and script with arguments."""
     reader = options.Getopt("sbatch", TABLE, exit_code=255)
     found, operands = reader.read(words, operands_last=True)
+    return layer_of(found), operands
+
+
+def layer_of(found: list[tuple[str, str]]) -> Layer:
+    """The last option of each kind."""
     layer: Layer = {}
     for name, value in found:
         if name in ("requeue", "no-requeue"):
             layer.pop("requeue", None)
             layer.pop("no-requeue", None)
         layer[name] = value
-    return layer, operands
+    return layer
 
 
 def from_environment(environ: Mapping[str, str]) -> Layer:
@@ -132,7 +134,8 @@ def merge(command: Layer, environment: Layer, script: Layer) -> Layer:
     for layer in (script, environment, command):
         if sum(name in layer for name in _MEMORY) > 1:
             options.say(
-                "sbatch: fatal: --mem, --mem-per-cpu, and --mem-per-gpu are mutually exclusive."
+                f"{options.program()}: fatal: --mem, --mem-per-cpu, and --mem-per-gpu are mutually "
+                "exclusive."
             )
             raise SystemExit(1)
         for group in (_MEMORY, ("requeue", "no-requeue")):
@@ -155,17 +158,27 @@ def check_absent(layer: Layer) -> None:
         _invalid("kill-on-invalid-dep")
 
 
-def nodes(layer: Layer) -> int:
-    """--nodes, the lower number of a range."""
-    text = layer.get("nodes", "1")
-    match = re.fullmatch(r"(\d+)(?:-\d+)?", text)
+def nodes(layer: Layer) -> tuple[int, int]:
+    """--nodes: at least, and at most (0: as many as it takes)."""
+    tasks, per_node = count(layer, "ntasks"), count(layer, "ntasks-per-node")
+    text = layer.get("nodes")
+    if text is None:
+        return (-(-tasks // per_node) if tasks and per_node else 1), 0
+    match = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
     if match is None or int(match[1]) < 1:
         refuse(f"invalid node count `{text}'", 255)
-    return int(match[1])
+    least = int(match[1])
+    if 0 < tasks < least:
+        options.say(
+            f"{options.program()}: Warning: can't run {tasks} processes on {least} nodes, "
+            f"setting nnodes to {tasks}"
+        )
+        least = tasks
+    return least, max(least, int(match[2] or match[1]))
 
 
-def gres(layer: Layer) -> str:
-    """--gres and --gpus* as `gpu:2,shard:1` for the one node of the job."""
+def gres(layer: Layer, number_of_nodes: int) -> str:
+    """--gres and --gpus* as `gpu:2,shard:1` for each node of the job."""
     counts: dict[str, int] = {}
     asked = [part.removeprefix("gres/") for part in layer.get("gres", "").split(",") if part]
     tasks = count(layer, "ntasks") or 1
@@ -174,7 +187,8 @@ def gres(layer: Layer) -> str:
             number = layer[name].rpartition(":")[2]
             if not number.isdigit():
                 refuse("Invalid generic resource (gres) specification")
-            asked.append(f"gpu:{int(number) * (tasks if name == 'gpus-per-task' else 1)}")
+            total = int(number) * {"gpus": 1, "gpus-per-task": tasks}.get(name, number_of_nodes)
+            asked.append(f"gpu:{-(-total // number_of_nodes)}")
     if "mem-per-gpu" in layer and not asked:
         refuse("Invalid generic resource (gres) specification")
     for part in asked:
@@ -245,22 +259,13 @@ def appends(layer: Layer) -> bool:
     return mode[:1].lower() == "a"
 
 
-_UNITS = {"": 1, "seconds": 1, "minutes": 60, "hours": 3600, "days": 86400, "weeks": 604800}
-
-
 def begin(layer: Layer) -> float:
     """--begin as seconds since the epoch; 0 for at once."""
     text = layer.get("begin", "now")
     if text == "now":
         return 0
-    if match := re.fullmatch(r"now\+(\d+)([a-z]*)", text):
-        unit = [name for name in _UNITS if name.startswith(match[2])] if match[2] else [""]
-        if unit:
-            return time.time() + int(match[1]) * _UNITS[unit[0]]
-    for form in ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"):
-        try:
-            return time.mktime(time.strptime(text, form))
-        except ValueError:
-            continue
-    options.say(f"Invalid time specification (pos=0): {text}")
-    _invalid("begin")
+    found = times.moment(text, time.time())
+    if found is None:
+        options.say(f"Invalid time specification (pos=0): {text}")
+        _invalid("begin")
+    return found

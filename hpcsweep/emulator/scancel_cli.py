@@ -12,11 +12,12 @@ from hpcsweep.emulator import arrays, client, names, options, who
 from hpcsweep.errors import ClusterUnavailable
 
 TABLE = options.table(
-    "account,A: batch,b !ctld full,f !help !hurry,H !interactive,i !cluster,M: !clusters,M: "
-    "jobname>name,n: me name,n: !nodelist,w: partition,p: !qos,q: quiet,Q !reservation,R: "
-    "!sibling: signal,s: state,t: !usage user,u: verbose,v version,V !wckey:"
+    "account,A: batch,b ctld full,f help hurry,H !interactive,i !cluster,M: !clusters,M: "
+    "jobname>name,n: me name,n: !nodelist,w: partition,p: qos,q: quiet,Q !reservation,R: "
+    "!sibling: signal,s: state,t: usage user,u: verbose,v version,V wckey:"
 )
-_FILTERS = {"name": "name", "partition": "partition", "account": "account", "state": "state"}
+_FILTERS = {"name": "name", "partition": "partition", "account": "account",
+            "state": "state", "qos": "qos", "wckey": "wckey"}  # fmt: skip
 _INVALID_JOB = "Invalid job id specified"
 _ALREADY_OVER = "Job/step already completing or completed"
 _NOT_NOW = "Job can not be altered now, try again later"
@@ -32,8 +33,8 @@ def main(state_dir: Path, argv: list[str]) -> int:
     """Cancel or signal jobs."""
     found, operands = options.Getopt("scancel", TABLE).read(argv)
     wanted = dict(found)
-    if "version" in wanted:
-        return options.version()
+    if options.about("scancel", "[JOB...]", TABLE, wanted):
+        return 0
     filters = _filters(wanted)
     number = _signal(wanted)
     selectors = _selectors(operands)
@@ -41,6 +42,8 @@ def main(state_dir: Path, argv: list[str]) -> int:
         options.error("scancel", "No job identification provided")
     if filters:
         selectors = _matching(state_dir, filters, selectors)
+        if not selectors and "verbose" in wanted:
+            _say_none(wanted)
     code = 0
     for one in selectors:
         if one.tasks == ():
@@ -58,16 +61,28 @@ def main(state_dir: Path, argv: list[str]) -> int:
     return code
 
 
+# The filters as 22.05.8 lists them where no job passes.
+_WORDS = {"account": "account", "name": "job_name", "partition": "partition", "qos": "qos",
+          "state": "state", "user": "user_name", "wckey": "wckey"}  # fmt: skip
+
+
+def _say_none(wanted: dict[str, str]) -> None:
+    given = (f"{word}={wanted[name]} " for name, word in _WORDS.items() if wanted.get(name))
+    text = f"No active jobs match ALL job filters, including: {''.join(given)}"
+    options.error_line("scancel", text)
+
+
 def _filters(wanted: dict[str, str]) -> dict[str, list[str]]:
-    filters = {key: wanted[name].split(",") for name, key in _FILTERS.items() if wanted.get(name)}
+    # One value each: Slurm 22.05 takes `-n a,b` for a name with a comma.
+    filters = {key: [wanted[name]] for name, key in _FILTERS.items() if wanted.get(name)}
     if "state" in filters:
         long_names = {short: name for name, short in names.SHORT_STATES.items()}
-        filters["state"] = [long_names.get(one.upper(), one.upper()) for one in filters["state"]]
-        for given, one in zip(wanted["state"].split(","), filters["state"], strict=True):
-            if one not in ("PENDING", "RUNNING", "SUSPENDED"):
-                options.say(f"Invalid job state specified: {given}")
-                options.say("Valid job states are PENDING, RUNNING, and SUSPENDED")
-                raise SystemExit(1)
+        state = wanted["state"].upper()
+        filters["state"] = [long_names.get(state, state)]
+        if filters["state"][0] not in ("PENDING", "RUNNING", "SUSPENDED"):
+            options.say(f"Invalid job state specified: {wanted['state']}")
+            options.say("Valid job states are PENDING, RUNNING, and SUSPENDED")
+            raise SystemExit(1)
     if "me" in wanted:
         filters["user"] = [who.user_name(os.getuid())]
     elif wanted.get("user"):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import Any
 
 from hpcsweep.emulator import arrays, hostlist, names, times, who
+from hpcsweep.emulator.squeue_fields import shared
 
 
 def _print(lines: list[str], one_line: bool) -> None:
@@ -17,7 +17,7 @@ def _print(lines: list[str], one_line: bool) -> None:
         print("\n   ".join(lines) + "\n")
 
 
-def show_config(answer: dict[str, Any]) -> None:
+def show_config(answer: dict[str, Any]) -> int:
     """`scontrol show config`; keys whose value is not the emulator's to say are left out."""
     config = answer["config"]
     values = {
@@ -66,6 +66,7 @@ def show_config(answer: dict[str, Any]) -> None:
     for key, value in values.items():
         print(f"{key:<23} = {value}")
     print(f"\nSlurmctld(primary) at {who.host_name()} is UP")
+    return 0
 
 
 def show_partitions(answer: dict[str, Any], name: str, one_line: bool) -> int:
@@ -119,31 +120,42 @@ def show_nodes(answer: dict[str, Any], name: str, one_line: bool) -> int:
             f"AvailableFeatures={','.join(config['features']) or '(null)'}",
             f"ActiveFeatures={','.join(config['features']) or '(null)'}",
             f"Gres={config['gres'] or '(null)'}",
-            f"NodeAddr=127.0.0.1 NodeHostName={who.host_name()} Version={names.VERSION}",
-            f"OS={os.uname().sysname} {os.uname().release} ",
-            f"RealMemory={memory} AllocMem={memory - one['free_mem_mb']} Sockets={cpus} Boards=1",
+            f"NodeAddr=127.0.0.1 NodeHostName={who.host_name()} Port=0 Version={names.VERSION}",
+            f"OS={os.uname().sysname} {os.uname().release} {os.uname().version} ",
+            (
+                f"RealMemory={memory} AllocMem={memory - one['free_mem_mb']} "
+                f"FreeMem={one['free_mem_mb']} Sockets={cpus} Boards=1"
+            ),
             (
                 f"State={one['state'].upper()} ThreadsPerCore=1 TmpDisk=0 Weight=1 Owner=N/A "
                 "MCS_label=N/A"
             ),
             f"Partitions={partitions} ",
             f"BootTime={booted} SlurmdStartTime={booted}",
+            f"LastBusyTime={booted}",
             f"CfgTRES=cpu={cpus},mem={memory}M,billing={cpus}",
             f"AllocTRES={f'cpu={used}' if used else ''}",
+            "CapWatts=n/a",
+            "CurrentWatts=0 AveWatts=0",
+            "ExtSensorsJoules=n/s ExtSensorsWatts=0 ExtSensorsTemp=n/s",
         ]
         if one["reason"]:
-            lines.append(f"Reason={one['reason']}")
+            when = times.stamp(one["since"], "Unknown")
+            lines.append(f"Reason={one['reason']} [{who.user_name(0)}@{when}]")
         _print(lines, one_line)
     if not chosen:
         print(f"Node {name} not found")
     return 0 if chosen else 1
 
 
-def show_job(view: dict[str, Any], one_line: bool) -> None:
+def show_job(view: dict[str, Any], one_line: bool, details: bool = False) -> None:
     """One record of `scontrol show job`."""
     uid, gid = view["uid"], view["gid"]
     started = view["started"]
-    run = (view["ended"] or time.time()) - started if started else 0
+    run = view["run_time"]
+    paused = view["suspended"]
+    before = int(paused - started) if paused else 0
+    nodes = max(1, view["nodes"])
     eligible = "Unknown" if view["reason"].startswith("JobHeld") else None
     eligible = eligible or times.stamp(view["begin"] or view["submitted"], "Unknown")
     expected = started + view["time_limit"] * 60 if started and view["time_limit"] else 0
@@ -163,9 +175,10 @@ def show_job(view: dict[str, Any], one_line: bool) -> None:
             f"Dependency={view['dependency'] or '(null)'}"
         ),
         (
-            f"Requeue={int(view['requeue'])} Restarts={view['restart']} BatchFlag=1 Reboot=0 "
-            f"ExitCode={exit_code}"
+            f"Requeue={int(view['requeue'])} Restarts={view['restart']} "
+            f"BatchFlag={int(not view['client'])} Reboot=0 ExitCode={exit_code}"
         ),
+        *(["DerivedExitCode=0:0"] if details else []),
         f"RunTime={times.elapsed_long(run)} TimeLimit={limit} TimeMin=N/A",
         f"SubmitTime={times.stamp(view['submitted'], 'Unknown')} EligibleTime={eligible}",
         f"AccrueTime={eligible}",
@@ -173,32 +186,85 @@ def show_job(view: dict[str, Any], one_line: bool) -> None:
             f"StartTime={times.stamp(started or view['begin'], 'Unknown')} "
             f"EndTime={times.stamp(view['ended'] or expected, 'Unknown')} Deadline=N/A"
         ),
-        f"SuspendTime=None SecsPreSuspend=0 LastSchedEval={looked} Scheduler=Main",
-        f"Partition={view['partition']} AllocNode:Sid={view['submit_host']}:0",
-        f"ReqNodeList={view['nodelist'] or '(null)'} ExcNodeList=(null)",
-        f"NodeList={view['node']}",
-        *([f"BatchHost={view['node']}"] if view["node"] else []),
         (
-            f"NumNodes={view['nodes']} NumCPUs={view['cpus']} NumTasks={max(1, view['ntasks'])} "
+            f"SuspendTime={times.stamp(paused, 'None')} SecsPreSuspend={before} "
+            f"LastSchedEval={looked} Scheduler=Main"
+        ),
+        f"Partition={view['partition']} AllocNode:Sid={view['submit_host']}:0",
+        f"ReqNodeList={view['nodelist'] or '(null)'} ExcNodeList={view['exclude'] or '(null)'}",
+        f"NodeList={view['node']}",
+        *([f"BatchHost={view['batch_host']}"] if view["batch_host"] else []),
+        (
+            f"NumNodes={_nodes(view)} NumCPUs={view['cpus']} NumTasks={view['tasks_asked']} "
             f"CPUs/Task={max(1, view['cpus_per_task'])} ReqB:S:C:T=0:0:*:*"
         ),
-        f"TRES=cpu={view['cpus']},mem={view['allocated_mb']}M,node=1,billing={view['cpus']}",
-        "Socks/Node=* NtasksPerN:B:S:C=0:0:*:* CoreSpec=*",
+        f"TRES=cpu={view['cpus']},{_memory(view)}node={nodes},billing={view['cpus']}",
+        f"Socks/Node=* NtasksPerN:B:S:C={view['ntasks_per_node']}:0:*:* CoreSpec=*",
+        *(_places(view) if details and view["places"] else []),
         (
             f"MinCPUsNode={max(1, view['cpus_per_task'])} "
             f"{per}={times.show_megabytes(view['mem_mb'])} MinTmpDiskNode=0"
         ),
         f"Features={view['constraint'] or '(null)'} DelayBoot=00:00:00",
-        "OverSubscribe=OK Contiguous=0 Licenses=(null) Network=(null)",
+        (f"OverSubscribe={shared(view)} Contiguous=0 Licenses=(null) Network=(null)"),
         f"Command={' '.join([view['command'] or '(null)', *view['arguments']])}",
         f"WorkDir={view['work_dir']}",
         *([f"Comment={view['comment']} "] if view["comment"] else []),
         f"StdErr={view['stderr']}",
-        "StdIn=/dev/null",
+        f"StdIn={view['stdin'] or '/dev/null'}",
         f"StdOut={view['stdout']}",
         *([f"TresPerNode=gres:{view['gres']}"] if view["gres"] else []),
         "Power=",
         "",
+    ]
+    _print(lines, one_line)
+
+
+def _nodes(view: dict[str, Any]) -> str:
+    """NumNodes: while it waits, the range that was asked for where there is one."""
+    if view["max_nodes"] and not view["places"] and view["state"] == "PENDING":
+        return f"{view['nodes']}-{view['max_nodes']}"
+    return str(view["nodes"])
+
+
+def _memory(view: dict[str, Any]) -> str:
+    """Of a job that runs only what it asked for; of one that waits all of a node."""
+    if view["places"] and not view["mem_mb"]:
+        return ""
+    return f"mem={times.size(view['allocated_mb'])},"
+
+
+def _places(view: dict[str, Any]) -> list[str]:
+    """--details: the CPUs on each node; nodes that are alike share a line."""
+    alike: dict[int, list[str]] = {}
+    for name, cpus in view["places"].items():
+        alike.setdefault(cpus, []).append(name)
+    lines = ["JOB_GRES=(null)"]
+    for cpus, names_alike in alike.items():
+        ids = f"0-{cpus - 1}" if cpus > 1 else "0"
+        memory = view["mem_mb"] * (cpus if view["mem_per_cpu"] else 1)
+        lines.append(f"  Nodes={hostlist.fold(names_alike)} CPU_IDs={ids} Mem={memory} GRES=")
+    return lines
+
+
+def show_step(found: dict[str, Any], one_line: bool) -> None:
+    """One record of `scontrol show step`."""
+    is_batch = found["step"] == "batch"
+    srun = "(null):0" if is_batch else f"{who.host_name()}:{found['pid']}"
+    lines = [
+        (
+            f"StepId={found['job']}.{found['step']} UserId={found['uid']} "
+            f"StartTime={times.stamp(found['started'], 'Unknown')} TimeLimit=UNLIMITED"
+        ),
+        f"State=RUNNING Partition={found['partition']} NodeList={found['nodes']}",
+        (
+            f"Nodes={found['node_count']} CPUs={0 if is_batch else found['cpus']} "
+            f"Tasks={found['ntasks']} Name={found['name']} Network=(null)"
+        ),
+        "TRES=(null)" if is_batch else f"TRES=cpu={found['cpus']},mem=0,node={found['node_count']}",
+        "ResvPorts=(null)",
+        "CPUFreqReq=Default" + ("" if is_batch else " Dist=Cyclic"),
+        f"SrunHost:Pid={srun}",
     ]
     _print(lines, one_line)
 

@@ -10,63 +10,70 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.emulator import arrays, client, options, times
+from hpcsweep.emulator import arrays, client, config, hostlist, options, times
 from hpcsweep.emulator.names import SHORT_STATES
+from hpcsweep.emulator.squeue_fields import FIELDS, Column, View, columns, fitted
 from hpcsweep.errors import ClusterUnavailable
 
 TABLE = options.table(
-    "accounts,A: all,a array,r !array-unique !Format,O: format,o: !federation !help !hide "
-    "!iterate,i: jobs,j: !local long,l !licenses,L: !cluster,M: !clusters,M: me name,n: "
-    "!noconvert !node !nodes !nodelist,w: noheader,h partitions,p: !priority,P !qos,q: "
-    "!reservation,R: !sib !sibling !sort,S: !start states,t: !steps,s: !usage users>user,u: "
-    "user,u: !verbose,v version,V !json !yaml"
+    "accounts,A: all,a array,r array-unique Format,O: format,o: federation help hide "
+    "!iterate,i: jobs,j: local long,l licenses,L: !cluster,M: !clusters,M: me name,n: "
+    "noconvert node>nodelist nodes>nodelist nodelist,w: noheader,h partitions,p: priority,P qos,q: "
+    "reservation,R: sib sibling sort,S: start states,t: steps,s:: usage users>user,u: "
+    "user,u: verbose,v version,V json !yaml"
 )
 _DEFAULT = "%.18i %.9P %.8j %.8u %.2t %.10M %.6D %R"
 _LONG = "%.18i %.9P %.8j %.8u %.8T %.10M %.9l %.6D %R"
+_START = "%.18i %.9P %.8j %.8u %.2t %.19S %.6D %20Y %R"
 VARIABLES = {
     "SQUEUE_ACCOUNT": "accounts",
     "SQUEUE_ALL": "all",
     "SQUEUE_ARRAY": "array",
     "SQUEUE_FORMAT": "format",
+    "SQUEUE_FORMAT2": "Format",
+    "SQUEUE_QOS": "qos",
+    "SQUEUE_SORT": "sort",
     "SQUEUE_NAMES": "name",
     "SQUEUE_PARTITION": "partitions",
     "SQUEUE_STATES": "states",
     "SQUEUE_USERS": "user",
 }
-REFUSED_VARIABLES = ("SQUEUE_FORMAT2", "SQUEUE_SORT", "SQUEUE_QOS", "SLURM_TIME_FORMAT")
-_DEFAULT_STATES = frozenset({"PENDING", "RUNNING", "COMPLETING"})
-# Slurm shows why instead of where for these.
-_SHOWS_REASON = frozenset({"PENDING", "TIMEOUT", "FAILED", "OUT_OF_MEMORY", "DEADLINE"})
+REFUSED_VARIABLES = ("SLURM_TIME_FORMAT",)
+_DEFAULT_STATES = frozenset({"PENDING", "RUNNING", "SUSPENDED", "COMPLETING"})
 # Slurm's order of states, which is its numbering; what completes comes first.
 _ORDER = {
     name: number
     for number, name in enumerate(
         (
-            *("COMPLETING", "PENDING", "RUNNING", "COMPLETED"),
+            *("COMPLETING", "PENDING", "RUNNING", "SUSPENDED", "COMPLETED"),
             *("CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL"),
         )
     )
 }
-
-View = dict[str, Any]
 
 
 def main(state_dir: Path, argv: list[str]) -> int:
     """Print the queue."""
     wanted = {name: os.environ[key] for key, name in VARIABLES.items() if key in os.environ}
     options.refuse_variables("squeue", *REFUSED_VARIABLES)
-    found, _ = options.Getopt("squeue", TABLE).read(argv)
+    found, _ = options.Getopt("squeue", TABLE).read(_steps_apart(argv))
     wanted |= dict(found)
-    if "version" in wanted:
-        return options.version()
-    states = _states(wanted.get("states", ""))
+    if options.about("squeue", "", TABLE, wanted):
+        return 0
+    states = frozenset({"PENDING"}) if "start" in wanted else _states(wanted.get("states", ""))
     selectors = _selectors(wanted.get("jobs", ""))
     try:
-        ids = [one.job for one in selectors] if "jobs" in wanted else None
+        if "steps" in wanted:
+            return _show_steps(state_dir, wanted, selectors)
+        ids = [one.job for one in selectors] if "jobs" in wanted and "json" not in wanted else None
         answer = client.ask(state_dir, {"do": "queue", "ids": ids})
     except ClusterUnavailable:
         options.say("slurm_load_jobs error: Unable to contact slurm controller (connect failure)")
         return 1
+    if "json" in wanted:  # of all jobs, whatever else was asked (22.05.8)
+        from hpcsweep.emulator import squeue_json  # noqa: PLC0415  # few want it
+
+        return squeue_json.show(answer["jobs"], config.load(state_dir).cluster_name)
     views = answer["jobs"]
     if not views and len(selectors) == 1:
         options.say("slurm_load_jobs error: Invalid job id specified")
@@ -78,8 +85,19 @@ def main(state_dir: Path, argv: list[str]) -> int:
         views = _combined(views)
     if selectors:
         views = [part for view in views if (part := _selected(view, selectors))]
-    _show(views, wanted, answer["now"])
+    _show(_sorted(views, wanted, answer["now"]), _columns(wanted), wanted, answer["now"])
     return 0
+
+
+def _steps_apart(argv: list[str]) -> list[str]:
+    """`-s JOB.STEP` and `-s` alone are both taken: the next word is its value if it names steps."""
+    words: list[str] = []
+    for word in argv:
+        if words and words[-1] in ("-s", "--steps", "--step") and re.fullmatch(r"[\d.,_]+", word):
+            words[-1] = f"--steps={word}"
+        else:
+            words.append(word)
+    return words
 
 
 # -- which jobs ------------------------------------------------------------------------------
@@ -147,14 +165,20 @@ def _filtered(
             ("name", "name"),
             ("partitions", "partition"),
             ("accounts", "account"),
+            ("qos", "qos"),
+            ("licenses", "licenses"),
+            ("reservation", "reservation"),
         )
         if wanted.get(option)
     }
     users = {str(os.getuid())} if "me" in wanted else _users(wanted.get("user", ""))
+    nodes = set(hostlist.expand(wanted.get("nodelist", "")))
     for view in views:
         if states is not None and view["state"] not in states:
             continue
-        if any(view[key] not in values for key, values in filters.items()):
+        if any(view.get(key) not in values for key, values in filters.items()):
+            continue
+        if nodes and not nodes & set(view["places"]):
             continue
         if users is None or str(view["uid"]) in users:
             yield view
@@ -174,7 +198,8 @@ def _users(text: str) -> set[str] | None:
 
 
 def _rank(view: View) -> tuple[Any, ...]:
-    return view["partition"], _ORDER.get(view["state"], 99), -view["priority"], view["id"]
+    """Slurm's P,t,-p; of equals the newest first."""
+    return view["partition"], _ORDER.get(view["state"], 99), -view["priority"], -view["id"]
 
 
 def _expanded(view: View) -> Iterator[View]:
@@ -202,125 +227,72 @@ def _combined(views: list[View]) -> list[View]:
     return shown
 
 
+def _sorted(views: list[View], wanted: dict[str, str], now: float) -> list[View]:
+    """In the order of --sort: field letters, each with a minus where it falls."""
+    text = wanted.get("sort", "S,i" if "start" in wanted else "")
+    for word in reversed([word for word in text.split(",") if word]):
+        letter = word.lstrip("+-")
+        if letter not in FIELDS:
+            options.error("squeue", f"Invalid sort specification: {word}")
+        views = sorted(views, key=_sort_key(letter, now), reverse=word.startswith("-"))
+    return views
+
+
+def _sort_key(letter: str, now: float) -> Callable[[View], Any]:
+    """What a field is compared by: numbers as such, states in Slurm's order, else its text."""
+    if letter in "tT":
+        return lambda view: _ORDER.get(view["state"], 99)
+    if letter == "i":
+        return lambda view: (view["base"], -1 if view["task"] is None else view["task"])
+    key = {"A": "id", "M": "run_time", "S": "started", "V": "submitted", "l": "time_limit",
+           "C": "cpus", "D": "nodes", "p": "priority", "Q": "priority", "m": "mem_mb",
+           "e": "ended", "y": "nice", "U": "uid"}.get(letter)  # fmt: skip
+    if key:
+        return lambda view: view[key]
+    return lambda view: FIELDS[letter][1](view, now)
+
+
 # -- what of them ----------------------------------------------------------------------------
 
 
-def _show(views: list[View], wanted: dict[str, str], now: float) -> None:
-    default = _LONG if "long" in wanted else _DEFAULT
-    parts = _parts(wanted.get("format", default))
+def _show(views: list[View], columns: list[Column], wanted: dict[str, str], now: float) -> None:
     if "noheader" not in wanted:
         if "long" in wanted:
             print(time.strftime("%a %b %d %H:%M:%S %Y"))
-        print("".join(text + _fitted(FIELDS[field][0], width) for text, width, field in parts))
+        print("".join(one.text + fitted(one.heading, one.width) for one in columns))
     lines = (
-        "".join(text + _fitted(FIELDS[field][1](view, now), width) for text, width, field in parts)
+        "".join(one.text + fitted(one.value(view, now), one.width) for one in columns)
         for view in views
     )
     if text := "\n".join(lines):
         print(text)
 
 
-def _parts(form: str) -> list[tuple[str, str, str]]:
-    """Text, width and letter of each field; text after the last one has an empty letter."""
-    found = []
-    end = 0
-    for match in re.finditer(r"%(\.?\d*)(.)", form):
-        if match[2] not in FIELDS:
-            options.not_emulated("squeue", f"format field %{match[2]}")
-        found.append((form[end : match.start()], match[1], match[2]))
-        end = match.end()
-    return [*found, (form[end:], "", "")]
+def _columns(wanted: dict[str, str]) -> list[Column]:
+    if "Format" in wanted:
+        from hpcsweep.emulator import squeue_names  # noqa: PLC0415  # few want it
+
+        return squeue_names.columns(wanted["Format"])
+    default = _START if "start" in wanted else _LONG if "long" in wanted else _DEFAULT
+    return columns(wanted.get("format", default))
 
 
-def _fitted(text: str, width: str) -> str:
-    """Cut and padded: `.8` to the right, `8` to the left, nothing as it is."""
-    size = int(width.removeprefix(".") or 0)
-    if not size:
-        return text
-    return text[:size].rjust(size) if width.startswith(".") else text[:size].ljust(size)
-
-
-def _bitstr_len() -> int | None:
-    text = os.environ.get("SLURM_BITSTR_LEN", "")
-    return int(text) if text.isdigit() else None
-
-
-def _job_id(view: View) -> str:
-    if view["task"] is not None:
-        return f"{view['base']}_{view['task']}"
-    if view["tasks"]:
-        return arrays.array_job_id(view["base"], view["tasks"], view["throttle"], _bitstr_len())
-    return str(view["id"])
-
-
-def _task_id(view: View) -> str:
-    if view["task"] is not None:
-        return str(view["task"])
-    if not view["tasks"]:
-        return "N/A"
-    length = _bitstr_len()
-    shown = arrays.cut_ids(view["tasks"], arrays.DEFAULT_BITSTR_LEN if length is None else length)
-    return shown + (f"%{view['throttle']}" if view["throttle"] else "")
-
-
-def _where(view: View) -> str:
-    return f"({view['reason']})" if view["state"] in _SHOWS_REASON else str(view["node"])
-
-
-def _used(view: View, now: float) -> str:
-    if not view["started"]:
-        return "0:00"
-    return times.elapsed_short((view["ended"] or now) - view["started"])
-
-
-def _limit(view: View, left_of: float | None = None) -> str:
-    if not view["time_limit"]:
-        return "UNLIMITED"
-    seconds = view["time_limit"] * 60
-    if left_of is not None and view["started"]:
-        seconds -= (view["ended"] or left_of) - view["started"]
-    return times.elapsed_short(seconds)
-
-
-def _end(view: View) -> str:
-    expected = view["started"] + view["time_limit"] * 60 if view["time_limit"] else 0
-    return times.stamp(view["ended"] or (expected if view["started"] else 0), "N/A")
-
-
-def _of(key: str, missing: str = "(null)") -> Callable[[View, float], str]:
-    return lambda view, _: str(view[key]) if view[key] != "" else missing
-
-
-FIELDS: dict[str, tuple[str, Callable[[View, float], str]]] = {
-    "": ("", lambda *_: ""),
-    "a": ("ACCOUNT", _of("account")),
-    "A": ("JOBID", _of("id")),
-    "C": ("CPUS", _of("cpus")),
-    "D": ("NODES", _of("nodes")),
-    "e": ("END_TIME", lambda view, _: _end(view)),
-    "E": ("DEPENDENCY", _of("dependency")),
-    "F": ("ARRAY_JOB_ID", _of("base")),
-    "i": ("JOBID", lambda view, _: _job_id(view)),
-    "j": ("NAME", _of("name", "")),
-    "k": ("COMMENT", _of("comment")),
-    "K": ("ARRAY_TASK_ID", lambda view, _: _task_id(view)),
-    "l": ("TIME_LIMIT", lambda view, _: _limit(view)),
-    "L": ("TIME_LEFT", _limit),
-    "m": ("MIN_MEMORY", lambda view, _: times.show_megabytes(view["mem_mb"])),
-    "M": ("TIME", _used),
-    "N": ("NODELIST", _of("node", "")),
-    "o": ("COMMAND", _of("command")),
-    "P": ("PARTITION", _of("partition")),
-    "q": ("QOS", _of("qos")),
-    "Q": ("PRIORITY", _of("priority")),
-    "r": ("REASON", _of("reason")),
-    "R": ("NODELIST(REASON)", lambda view, _: _where(view)),
-    "S": ("START_TIME", lambda view, _: times.stamp(view["started"] or view["begin"], "N/A")),
-    "t": ("ST", lambda view, _: SHORT_STATES[view["state"]]),
-    "T": ("STATE", _of("state")),
-    "u": ("USER", _of("user")),
-    "U": ("UID", _of("uid")),
-    "V": ("SUBMIT_TIME", lambda view, _: times.stamp(view["submitted"], "N/A")),
-    "y": ("NICE", _of("nice")),
-    "Z": ("WORK_DIR", _of("work_dir")),
-}
+def _show_steps(state_dir: Path, wanted: dict[str, str], selectors: list[arrays.Selector]) -> int:
+    """--steps: those that run, of all jobs, of --jobs, or the ones that are named."""
+    named = [word for word in wanted["steps"].split(",") if word]
+    answer = client.ask(state_dir, {"do": "steps", "ids": None})
+    if "noheader" not in wanted:
+        if "long" in wanted:
+            print(time.strftime("%a %b %d %H:%M:%S %Y"))
+        print("         STEPID     NAME PARTITION     USER      TIME NODELIST")
+    jobs = {str(one.job) for one in selectors}
+    for one in sorted(answer["steps"], key=lambda one: (one["job"], one["step"])):
+        identity = f"{one['job']}.{one['step']}"
+        if (jobs and one["job"].partition("_")[0] not in jobs) or (
+            named and identity not in named and one["job"] not in named
+        ):
+            continue
+        used = times.elapsed_short(answer["now"] - one["started"])
+        cells = (identity[:15], one["name"][:8], one["partition"][:9], one["user"][:8], used)
+        print("{:>15} {:>8} {:>9} {:>8} {:>9}".format(*cells), one["nodes"])
+    return 0

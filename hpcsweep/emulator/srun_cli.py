@@ -1,43 +1,61 @@
-"""srun: a step inside a job, all of its tasks on the job's node."""
+"""srun: a step inside a job, or a job of its own."""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.emulator import client, options
+from hpcsweep.emulator import allocating, client, options, srun_tasks
+from hpcsweep.emulator import sbatch_options as given
 from hpcsweep.errors import ClusterUnavailable
 
 TABLE = options.table(
-    "!account,A: !array,a: chdir,D: !constraint,C: !cpu-bind: cpus-per-task,c: !dependency,d: "
-    "error,e: !exact !exclusive:: !export: !gres: !help,h !immediate,I:: !input,i: job-name,J: "
-    "!jobid: !kill-on-bad-exit,K:: !label,l !mem: !mpi: !multi-prog !no-allocate,Z !nodelist,w: "
-    "nodes,N: ntasks,n: !ntasks-per-node: output,o: !overlap !partition,p: !pty !qos,q: !quiet,Q "
-    "!signal: !time,t: unbuffered,u !verbose,v version,V !wait,W: !wckey:"
+    allocating.OPTIONS
+    + "!array,a: !bcast:: compress:: cpu-bind: !disable-status,X epilog: error,e: "
+    "exact export: input,i: !interactive jobid: kill-on-bad-exit,K:: label,l mpi: multi-prog "
+    "!no-allocate,Z open-mode: output,o: !overcommit,O overlap preserve-env,E prolog: propagate:: "
+    "pty !relative,r: !resv-ports:: task-epilog: task-prolog: test-only unbuffered,u wait,W:"
 )
-_FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
+# Seconds between two tries of a step that waits for others; Slurm's grow as well.
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.05, 1.0
 
 
 def main(state_dir: Path, argv: list[str]) -> int:
     """Run a command as the tasks of a step; the highest exit code of them."""
     found, command = options.Getopt("srun", TABLE, exit_code=255).read(argv, operands_last=True)
-    wanted = dict(found)
-    if "version" in wanted:
-        return options.version()
+    wanted = given.layer_of(found)
+    if options.about("srun", "executable [args...]", TABLE, wanted):
+        return 0
     if not command:
         options.say("srun: fatal: No command given to execute.")
         return 1
-    job = os.environ.get("SLURM_JOB_ID", "")
-    if not job.isdigit():
-        options.not_emulated("srun", "srun outside of a job")
-    tasks = _count(wanted, int(os.environ.get("SLURM_NTASKS", "1")))
-    question = {"do": "step_begin", "job": int(job), "pid": os.getpid(), "ntasks": tasks}
+    if "pty" in wanted and not sys.stdin.isatty():
+        options.say("srun: error: ioctl(TIOCGWINSZ): Inappropriate ioctl for device")
+        options.error_line("srun", "Not using a pseudo-terminal, disregarding --pty option")
+    step = srun_tasks.Step(command=command, wanted=wanted, line=" ".join(["srun", *argv]))
+    job = wanted.get("jobid", os.environ.get("SLURM_JOB_ID", ""))
+    if job.isdigit():
+        if "jobid" in wanted and job != os.environ.get("SLURM_JOB_ID"):
+            answer = client.ask(state_dir, {"do": "allocation", "job": int(job)})
+            os.environ.update(answer.get("environment", {}))
+        return _in_job(state_dir, int(job), step)
     name = wanted.get("job-name", os.path.basename(command[0]))
+    with allocating.allocated(state_dir, wanted, name, "srun", argv) as allocation:
+        os.environ.update(allocation.environment)
+        code = _in_job(state_dir, allocation.job, step)
+        if allocation.give_back(code, 0) == "CANCELLED":
+            options.say(f"srun: Force Terminated JobId={allocation.job}")
+    return code
+
+
+def _in_job(state_dir: Path, job: int, step: srun_tasks.Step) -> int:
+    """Begin a step, run it, and tell its end."""
+    question = _question(job, step)
     try:
-        step = client.ask(state_dir, question | {"name": name})
+        answer = _begin(state_dir, question)
     except ClusterUnavailable:
         options.say(
             f"srun: error: Unable to confirm allocation for job {job}: "
@@ -45,98 +63,86 @@ def main(state_dir: Path, argv: list[str]) -> int:
         )
         options.say(f"srun: Check SLURM_JOB_ID environment variable. Expired or invalid job {job}")
         return 1
-    if "error" in step:
-        options.error("srun", f"Unable to create step for job {job}: {step['error']}")
-    pids = [_start(command, wanted, step, task, tasks) for task in range(tasks)]
-    code, number = _wait(pids, step["node"])
-    ended = {"do": "step_end", "job": int(job), "step": step["step"], "code": code}
+    if "error" in answer:
+        options.error("srun", f"Unable to create step for job {job}: {answer['error']}")
+    code, number = srun_tasks.run(step, answer, job)
+    used = os.times()
+    ended = {"do": "step_end", "job": job, "step": answer["step"], "code": code, "signal": number}
+    ended |= {"user_s": used.children_user, "system_s": used.children_system}
     try:
-        client.ask(state_dir, ended | {"signal": number})
+        client.ask(state_dir, ended)
     except ClusterUnavailable:
-        options.say("srun: error: the end of the step could not be told")
+        options.error_line("srun", "the end of the step could not be told")
     return code or (128 + number if number else 0)
 
 
-def _count(wanted: dict[str, str], default: int) -> int:
-    text = wanted.get("ntasks", str(default))
-    if not text.isdigit() or int(text) < 1:
-        options.error("srun", f'Invalid numeric value "{text}" for --ntasks.')
-    if wanted.get("nodes", "1") not in ("1", "1-1"):
-        options.not_emulated("srun", f"option --nodes={wanted['nodes']}")
-    return int(text)
+def _begin(state_dir: Path, question: dict[str, Any]) -> dict[str, Any]:
+    """The step; where others have its CPUs, once they are done."""
+    pause, job = _FIRST_PAUSE_S, question["job"]
+    answer = client.ask(state_dir, question)
+    if not answer.get("busy"):
+        return answer
+    options.say(
+        f"srun: Job {job} step creation temporarily disabled, retrying (Requested nodes are busy)"
+    )
+    while answer.get("busy"):
+        time.sleep(pause)
+        pause = min(pause * 1.5, _LAST_PAUSE_S)
+        answer = client.ask(state_dir, question)
+    options.say(f"srun: Step created for job {job}")
+    return answer
 
 
-def _start(
-    command: list[str], wanted: dict[str, str], step: dict[str, Any], task: int, tasks: int
-) -> int:
-    """Fork one task; its process id."""
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        node, number = step["node"], str(step["step"])
-        values: dict[str, Any] = {"PROCID": task, "LOCALID": task, "NTASKS": tasks, "NPROCS": tasks}
-        values |= {"STEPID": number, "STEP_ID": number, "STEP_NODELIST": node}
-        values |= {"STEP_NUM_NODES": 1, "STEP_NUM_TASKS": tasks, "STEP_TASKS_PER_NODE": tasks}
-        values |= {"TASK_PID": os.getpid()}
-        if "cpus-per-task" in wanted:
-            values["CPUS_PER_TASK"] = wanted["cpus-per-task"]
-        environment = os.environ | {f"SLURM_{key}": str(value) for key, value in values.items()}
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        if "chdir" in wanted:
-            os.chdir(wanted["chdir"])
-        _open(wanted, task, step)
-        os.execvpe(command[0], command, environment)
-    except OSError as error:
-        options.say(f"slurmstepd: error: execve(): {command[0]}: {error.strerror}")
-        os._exit(2)
-    finally:
-        os._exit(1)
+def _question(job: int, step: srun_tasks.Step) -> dict[str, Any]:
+    wanted, name = step.wanted, os.path.basename(step.command[0])
+    per_node = given.count(wanted, "ntasks-per-node")
+    nodes, tasks = _size(wanted, per_node)
+    if per_node and tasks > nodes * per_node:
+        options.say(
+            f"srun: Warning: can't honor --ntasks-per-node set to {per_node} which doesn't match "
+            f"the requested tasks {tasks} with the number of requested nodes {nodes}. "
+            "Ignoring --ntasks-per-node."
+        )
+        per_node = 0
+    return {
+        "do": "step_begin",
+        "job": job,
+        "pid": os.getpid(),
+        "name": wanted.get("job-name", name),
+        "line": step.line,
+        "nodes": nodes,
+        "ntasks": tasks,
+        "ntasks_per_node": per_node,
+        "cpus_per_task": given.count(wanted, "cpus-per-task") or _variable("SRUN_CPUS_PER_TASK", 1),
+        # Inside a job --exclusive means --exact, as srun(1) says.
+        "exact": bool({"exact", "exclusive", "cpus-per-task"} & set(wanted)),
+        "overlap": "overlap" in wanted,
+        "overcommit": False,
+        "nodelist": wanted.get("nodelist", ""),
+        "exclude": wanted.get("exclude", ""),
+    }
 
 
-def _open(wanted: dict[str, str], task: int, step: dict[str, Any]) -> None:
-    """--output and --error, with the patterns of a step."""
-    job = os.environ["SLURM_JOB_ID"]
-    array = os.environ.get("SLURM_ARRAY_JOB_ID", job)
-    symbols = {
-        "A": array, "a": os.environ.get("SLURM_ARRAY_TASK_ID", "4294967294"), "j": job,
-        "J": f"{job}.{step['step']}", "s": str(step["step"]), "t": str(task), "n": str(task),
-        "N": step["node"], "x": os.environ.get("SLURM_JOB_NAME", ""), "%": "%",
-        "u": os.environ.get("SLURM_JOB_USER", ""),
-    }  # fmt: skip
-    append = os.environ.get("SLURM_OPEN_MODE", "").startswith("a")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if append else os.O_TRUNC)
-    for name, numbers in (("output", (1, 2)), ("error", (2,))):
-        if name in wanted:
-            path = "".join(
-                symbols.get(part[0], f"%{part[0]}") + part[1:] if index and part else part
-                for index, part in enumerate(wanted[name].replace("%%", "%\0").split("%"))
-            ).replace("%\0", "%")
-            descriptor = os.open(path, flags, 0o666)
-            for number in numbers:
-                os.dup2(descriptor, number)
+def _size(wanted: given.Layer, per_node: int) -> tuple[int, int]:
+    """Nodes and tasks of the step: as asked, or those of the job."""
+    nodes = _nodes(wanted)
+    tasks = given.count(wanted, "ntasks") or _variable("SLURM_NTASKS", 0)
+    tasks = tasks or nodes * max(1, per_node)
+    if tasks < nodes:
+        options.say(
+            f"srun: Warning: can't run {tasks} processes on {nodes} nodes, "
+            f"setting nnodes to {tasks}"
+        )
+        nodes = tasks
+    return nodes, tasks
 
 
-def _wait(pids: list[int], node: str) -> tuple[int, int]:
-    """The highest exit code, and the highest signal that ended a task."""
+def _nodes(wanted: given.Layer) -> int:
+    if "nodes" in wanted:
+        return given.nodes({"nodes": wanted["nodes"]})[0]
+    return _variable("SLURM_NNODES", 1)
 
-    def forward(number: int, _: object) -> None:
-        for pid in left:
-            os.kill(pid, number)
 
-    left = list(pids)
-    for number in _FORWARDED:
-        signal.signal(number, forward)
-    worst_code = worst_signal = 0
-    while left:
-        pid, status = os.wait()
-        task = pids.index(pid)
-        left.remove(pid)
-        code = os.waitstatus_to_exitcode(status)
-        if code > 0:
-            options.say(f"srun: error: {node}: task {task}: Exited with exit code {code}")
-        elif code < 0:
-            options.say(f"srun: error: {node}: task {task}: {signal.strsignal(-code)}")
-        worst_code, worst_signal = max(worst_code, code), max(worst_signal, -code)
-    sys.stderr.flush()
-    return worst_code, worst_signal
+def _variable(name: str, default: int) -> int:
+    text = os.environ.get(name, "")
+    return int(text) if text.isdigit() and int(text) else default

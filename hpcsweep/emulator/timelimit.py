@@ -16,14 +16,15 @@ def set_limit(controller: Controller, job: Job) -> None:
     minutes, timers, run = job.time_limit, controller.timers, job.restart
     if not minutes or job.state != "RUNNING":
         return
+    scale, paused = controller.settings.time_scale, job.suspended_s
 
     def end() -> None:
-        # Neither another run of the job nor one whose limit was changed meanwhile.
-        if job.state == "RUNNING" and (job.time_limit, job.restart) == (minutes, run):
+        # Neither another run of the job, nor one that was suspended or got another limit meanwhile.
+        is_same = (job.time_limit, job.restart, job.suspended_s) == (minutes, run, paused)
+        if job.state == "RUNNING" and is_same:
             controller.kill(job, "TIMEOUT", "TimeLimit", " DUE TO TIME LIMIT")
 
-    scale = controller.settings.time_scale
-    limit = job.started + minutes * 60 * scale
+    limit = job.started + paused + minutes * 60 * scale
     timers.at(timers.on_tick(limit), end)
     if job.request.signal:
         lead = max(job.started, limit - job.request.signal_lead * scale)

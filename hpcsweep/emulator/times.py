@@ -81,3 +81,66 @@ def show_megabytes(megabytes: int) -> str:
         if megabytes and megabytes % size == 0:
             return f"{megabytes // size}{unit}"
     return f"{megabytes}M" if megabytes else "0"
+
+
+def size(megabytes: float) -> str:
+    """Accounting's `100M` and `2G`: the largest unit that leaves nothing over."""
+    whole = int(megabytes)
+    return f"{whole // 1024}G" if whole % 1024 == 0 else f"{whole}M"
+
+
+def cpu_time(seconds: float) -> str:
+    """Accounting's processor time: `00:00:00`, `01:02.345`, `01:02:03`, `1-02:03:04`."""
+    whole, milliseconds = divmod(int(seconds * 1000), 1000)
+    if whole < 3600 and milliseconds:
+        return f"{whole // 60:02}:{whole % 60:02}.{milliseconds:03}"
+    return elapsed_long(whole)
+
+
+def size_in(text: str, unit: str) -> str:
+    """A size such as `100M` in another unit: `0.10G`, `102400K`."""
+    units = "KMGTP"
+    if not text or text[-1] not in units:
+        return text
+    value = int(text[:-1]) * 1024.0 ** (units.index(text[-1]) - units.index(unit))
+    return f"{int(value)}{unit}" if value == int(value) else f"{value:.2f}{unit}"
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_DATES = ("%Y-%m-%d", "%m/%d/%y", "%m/%d", "%m%d%y")
+_CLOCKS = ("", "T%H:%M", "T%H:%M:%S", "-%H:%M", "-%H:%M:%S")
+_HOURS = {"midnight": "00:00", "noon": "12:00", "teatime": "16:00", "fika": "15:00"}
+
+
+def moment(text: str, now: float) -> float | None:
+    """A point in time as Slurm's options take it; None for what is none.
+
+    `now-2days`, `2026-11-29[T12:00[:00]]`, `11/29[/26]`, `112926`, `12:00`, `today`, `noon`.
+    """
+    if match := re.fullmatch(r"now(?:([+-])(\d+)([a-z]*))?", text):
+        size = _UNITS.get((match[3] or "s")[0])
+        if size is None:
+            return None
+        return now + int(match[2] or 0) * size * (-1 if match[1] == "-" else 1)
+    today = time.strftime("%Y-%m-%d", time.localtime(now))
+    if text in ("today", "tomorrow"):
+        later = 0 if text == "today" else _DAY
+        return time.mktime(time.strptime(today, "%Y-%m-%d")) + later
+    text = _HOURS.get(text, text)
+    for day in _DATES:
+        for clock in _CLOCKS:
+            if found := _read(text, day + clock, now):
+                return found
+    return _read(f"{today}T{text}", "%Y-%m-%dT%H:%M", now) or _read(
+        f"{today}T{text}", "%Y-%m-%dT%H:%M:%S", now
+    )
+
+
+def _read(text: str, form: str, now: float) -> float | None:
+    """A time of that form; without a year the current one."""
+    if "%y" not in form and "%Y" not in form:
+        text, form = f"{time.localtime(now).tm_year} {text}", f"%Y {form}"
+    try:
+        return time.mktime(time.strptime(text, form))
+    except ValueError:
+        return None

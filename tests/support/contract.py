@@ -37,6 +37,9 @@ _WAIT_S = 150.0
 FIRST_JOB_ID = 7_000_000
 # The same cluster twice, as far as answers go.
 EMULATED: dict[str, Any] = {
+    # Whom slurmdbd knows from the start, and who runs the daemons.
+    "account": getpass.getuser(),
+    "accounts": (getpass.getuser(),),
     "first_job_id": FIRST_JOB_ID,
     "max_array_size": 1001,
     "max_job_count": 200_000,

@@ -13,7 +13,12 @@ from typing import Any, Self
 from hpcsweep import emulator
 from tests.support.wait import wait_until
 
-QUICK: dict[str, Any] = {"kill_wait_s": 1.0, "requeue_delay_s": 0.05, "idle_exit_s": 60.0}
+QUICK: dict[str, Any] = {
+    "kill_wait_s": 1.0,
+    "requeue_delay_s": 0.05,
+    "start_delay_s": 0.0,
+    "idle_exit_s": 60.0,
+}
 
 
 class Emulated:

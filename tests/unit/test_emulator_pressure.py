@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
 from pathlib import Path
 
@@ -110,8 +111,8 @@ def test_limits_of_accounts_and_qos(tmp_path: Path) -> None:
         wait_until(lambda: cluster.rows(long, "%r") == why, 10, "why the long one waits")
         shown = cluster.out("sacctmgr", "-nP", "show", "qos", "format=name,maxsubmitpu,maxwall")
         assert shown == "normal|3|\none||\nquick||00:05:00\n"
-        shown = cluster.out("sacctmgr", "-nP", "show", "assoc", "format=account,maxsubmit")
-        assert shown == "physics|8\n"
+        shown = cluster.out("sacctmgr", "-nP", "show", "assoc", "format=account,user,maxsubmit")
+        assert shown == f"physics||8\nphysics|{getpass.getuser()}|8\n"
 
 
 def test_a_node_that_fails_takes_its_steps_along(tmp_path: Path) -> None:

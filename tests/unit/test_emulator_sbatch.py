@@ -85,15 +85,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
         ("--array=" + "1," * 2048 + "1", 1, TOO_LONG),
         ("-J " + "x" * 1025, 1, TOO_LONG),
         (
-            "--exclusive",
+            "--overcommit",
             1,
-            "sbatch: error: hpcsweep emulator: option --exclusive is not emulated\n",
-        ),
-        ("--wait", 1, "sbatch: error: hpcsweep emulator: option --wait is not emulated\n"),
-        (
-            "-N 2",
-            1,
-            FAILED + "hpcsweep emulator: a job on more than one node is not emulated\n",
+            "sbatch: error: hpcsweep emulator: option --overcommit is not emulated\n",
         ),
     ],
 )
@@ -106,8 +100,8 @@ def test_a_job_is_kept_or_refused_whatever_directive_asks(cluster: Emulated) -> 
     script = "#!/bin/sh\n#SBATCH --bogus\ntrue\n"
     done = cluster.run("sbatch", stdin=script)
     assert (done.returncode, done.stderr) == (255, "sbatch: unrecognized option '--bogus'\n" + TRY)
-    done = cluster.run("sbatch", "ok.sh", SBATCH_PROFILE="x")
-    expected = "sbatch: error: hpcsweep emulator: variable SBATCH_PROFILE is not emulated\n"
+    done = cluster.run("sbatch", "ok.sh", SBATCH_CONTAINER="x")
+    expected = "sbatch: error: hpcsweep emulator: variable SBATCH_CONTAINER is not emulated\n"
     assert (done.returncode, done.stderr) == (1, expected)
 
 

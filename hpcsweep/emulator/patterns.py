@@ -1,0 +1,29 @@
+"""Texts of jobs and steps: patterns of file names, counts of nodes."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Mapping
+
+_PATTERN = re.compile(r"%(\d*)([AajJnNstux%])")
+# Those that zeros are put before: `%4a`.
+_NUMBERS = "AajJnt"
+
+
+def fill(pattern: str, symbols: Mapping[str, str]) -> str:
+    """The pattern of --output and its like with its symbols in place; others stay as they are."""
+
+    def text(match: re.Match[str]) -> str:
+        width, symbol = match[1], match[2]
+        if symbol == "%":
+            return "%"
+        return symbols[symbol].zfill(int(width or 0)) if symbol in _NUMBERS else symbols[symbol]
+
+    return _PATTERN.sub(text, pattern)
+
+
+def per_node(counts: Iterable[int]) -> str:
+    """`2(x3),1`: counts of nodes as Slurm writes them."""
+    groups = [(count, len(list(some))) for count, some in itertools.groupby(counts)]
+    return ",".join(f"{count}(x{times})" if times > 1 else str(count) for count, times in groups)
