@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import shutil
 import time
@@ -53,8 +54,7 @@ class Slurm:
     def address(self) -> str:
         """What leads to it from here, without asking: by another one it may be another cluster."""
         environment = process.clean_environment(self.environment, frozenset())
-        program = shutil.which("squeue", path=environment.get("PATH"))
-        return f"{self.kind} {program} {process.pointed_at(environment)}"
+        return f"{self.kind} {self._program('squeue')} {process.pointed_at(environment)}"
 
     def limits(self) -> Limits:
         """Name and limits of the cluster; Slurm's defaults where scontrol is not for users."""
@@ -82,6 +82,8 @@ class Slurm:
         except ClusterUnavailable:
             raise
         except ClusterError as error:  # there is none here, or not for us
+            if self._program("sbatch") is None:
+                raise
             return {}, error.what
         if answer.returncode == 0:
             return text.config_values(answer.stdout), ""
@@ -194,8 +196,12 @@ class Slurm:
     ) -> Answer:  # fmt: skip
         environment = process.clean_environment(self.environment, directives)
         # subprocess looks programs up on *our* PATH; the emulated ones are on theirs.
-        program = shutil.which(argv[0], path=environment.get("PATH"))
-        return process.ask([program or argv[0], *argv[1:]], environment, timeout_s, hear)
+        program = self._program(argv[0]) or argv[0]
+        return process.ask([program, *argv[1:]], environment, timeout_s, hear)
+
+    def _program(self, name: str) -> str | None:
+        """Where one of the cluster's programs is; None where it is not."""
+        return shutil.which(name, path={**os.environ, **self.environment}.get("PATH"))
 
 
 def failed(answer: Answer) -> ClusterError:

@@ -120,6 +120,9 @@ def test_a_cluster_that_does_not_tell_gets_slurms_defaults_with_a_note(
 
 def test_a_cluster_without_scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ClusterError, match="no scontrol on PATH"):
+        SLURM.limits()  # no Slurm at all
+    (tmp_path / "sbatch").touch(mode=0o755)
     (note,) = SLURM.limits().notes
     assert "there is no scontrol on PATH" in note
 
