@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hpcsweep.directory import SweepDirectory
@@ -9,6 +10,7 @@ from hpcsweep.growth import in_newest_order
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.plan import Plan
 from hpcsweep.queued import Queued, queued_otherwise
 from hpcsweep.records import Status
 from hpcsweep.sources import ParameterSource
@@ -55,15 +57,11 @@ class Wanted:
         return in_newest_order(self.sweep, fingerprint, indices, self.manifest, self.source)
 
 
-def held_indices(wanted: Wanted, view: View, *, cancelled_only: bool = False) -> IndexSet:
-    """The indices in array tasks that are not known to be over."""
+def indices_in(wanted: Wanted, chunks: Iterable[tuple[Plan, int]]) -> IndexSet:
+    """The indices of these chunks, as indices of the wanted manifest."""
     by_manifest: dict[str, list[tuple[int, int]]] = {}
-    for sent in view.parts:
-        if sent.cancelled is None and cancelled_only:
-            continue
-        for chunk in sent.open_chunks:
-            pairs = sent.plan.chunk(chunk).ranges
-            by_manifest.setdefault(sent.plan.manifest, []).extend(pairs)
+    for plan, chunk in chunks:
+        by_manifest.setdefault(plan.manifest, []).extend(plan.chunk(chunk).ranges)
     found = IndexSet()
     for fingerprint, ranges in by_manifest.items():
         found |= wanted.here(fingerprint, IndexSet(ranges))
@@ -124,7 +122,7 @@ def what_is_missing(
     complete = wanted.here(order, store.indices([Status.COMPLETE.value])) - old
     failed = wanted.here(order, store.indices([Status.FAILED.value])) - old
     stale = from_other_code(wanted, store, code_digest)
-    held = held_indices(wanted, view)
+    held = indices_in(wanted, view.open_chunks)
     again = {"stale": stale, "failed": failed, "all": complete | failed, None: IndexSet()}[rerun]
     every = IndexSet.all(wanted.source.n_cases)
     rest = every - complete - failed
@@ -136,6 +134,6 @@ def what_is_missing(
         stale=stale,
         generation=highest_generation(wanted.sweep, store) + bool(again - held),
         queued=queued_otherwise(wanted.sweep, wanted.manifest, store, view),
-        cancelled=held_indices(wanted, view, cancelled_only=True) & (rest | again),
+        cancelled=indices_in(wanted, view.cancelled_chunks) & (rest | again),
         certain_from=view.certain_from,
     )

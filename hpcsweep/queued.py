@@ -122,7 +122,7 @@ def _settled(
     """The states of these arrays' elements when none of the chunks' tasks waits any more."""
     end = time.monotonic() + SETTLE_S
     while True:
-        states = cluster.elements(job_ids)
+        states = {one: said.state for one, said in cluster.elements(job_ids).items()}
         elements = [sent.element(chunk) for sent, chunks in parts for chunk in chunks]
         if not any(one in states and _waits(states[one]) for one in elements):
             return states

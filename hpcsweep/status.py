@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from hpcsweep.cluster.reasons import meaning, passes
 from hpcsweep.cluster.seam import OWN, Cluster
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.importing import refuse_while_importing
@@ -37,9 +38,10 @@ class Summary:
     reasons: dict[str, int]
     # Part of `pending` that a submit would send.
     unsubmitted: int
-    # Count of array tasks that are over or not, by Slurm's state; those that left the queue and
-    # are not yet judged as "gone".
+    # Array tasks that are not known to be over, by Slurm's state or what `View.tasks` says.
     tasks: dict[str, int]
+    # Of those that wait: their count by the queue's reason.
+    waiting: dict[str, int]
     # Seconds since the cluster last answered; None when it never did or need not be asked.
     asked_s_ago: float | None
     # Why it did not answer the last time.
@@ -57,6 +59,15 @@ class Summary:
         return self.counts.get(Status.COMPLETE, 0) == self.n_cases
 
     @property
+    def stuck(self) -> list[str]:
+        """A sentence for each of the queue's reasons that do not pass by themselves."""
+        return [
+            f"{number} waiting ({reason}): {meaning(reason) or 'so says the queue'}"
+            for reason, number in sorted(self.waiting.items())
+            if not passes(reason)
+        ]
+
+    @property
     def is_settled(self) -> bool:
         """Whether nothing more will happen by itself."""
         return not self.tasks
@@ -72,6 +83,14 @@ class Summary:
             "reasons": self.reasons,
             "unsubmitted": self.unsubmitted,
             "tasks": self.tasks,
+            "waiting": {
+                reason: {
+                    "tasks": number,
+                    "starts_by_itself": passes(reason),
+                    "meaning": meaning(reason) or None,
+                }
+                for reason, number in self.waiting.items()
+            },
             "cluster": {"asked_s_ago": self.asked_s_ago, "problem": self.problem},
             "torn_lines": sum(self.torn.values()),
             "torn_journals": sorted(self.torn),
@@ -110,10 +129,6 @@ def summarise(wanted: Wanted, store: SweepStore, view: View) -> Summary:
     for why, indices in rest.interrupted.items():
         counts[why.status] += indices.count
         reasons[why.value] += indices.count
-    tasks: Counter[str] = Counter()
-    for plan, chunk in view.open_chunks:
-        known_state = view.alive.get((plan.submission, chunk))
-        tasks[known_state or ("gone" if view.asked else "sent")] += 1
     return Summary(
         name=wanted.manifest.name,
         path=str(wanted.sweep.path),
@@ -122,7 +137,8 @@ def summarise(wanted: Wanted, store: SweepStore, view: View) -> Summary:
         counts=dict(counts),
         reasons=dict(reasons),
         unsubmitted=rest.unsubmitted.count,
-        tasks=dict(tasks),
+        tasks=dict(Counter(view.tasks())),
+        waiting=dict(Counter(view.waiting.values())),
         asked_s_ago=time.time() - view.asked if view.asked else None,
         problem=view.problem,
         torn=store.torn(),

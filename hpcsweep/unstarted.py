@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest import frozen
-from hpcsweep.missing import Wanted, held_indices
+from hpcsweep.missing import Wanted, indices_in
 from hpcsweep.records import Reason
 from hpcsweep.store import SweepStore
 from hpcsweep.verdicts import View
@@ -19,7 +19,7 @@ class Unstarted:
 
     # In array tasks that wait, or run and have not come to them.
     queued: IndexSet
-    # As `queued`, but the cluster could never be asked.
+    # As `queued`, but nobody could be asked since they were submitted.
     unknown: IndexSet
     # In array tasks that are over, by reason.
     interrupted: dict[Reason, IndexSet]
@@ -53,8 +53,9 @@ def unstarted(wanted: Wanted, store: SweepStore, view: View, rest: IndexSet) -> 
     nothing = IndexSet()
     if not rest:
         return Unstarted(queued=rest, unknown=rest, interrupted={}, unsubmitted=rest)
-    queued = rest & held_indices(wanted, view)
-    never_asked = view.asked is None and view.problem is not None
+    unknown = rest & indices_in(wanted, view.unknown_chunks)
+    rest -= unknown
+    queued = rest & indices_in(wanted, view.open_chunks)
     rest -= queued
     interrupted: dict[Reason, IndexSet] = {}
     over: dict[tuple[int, Reason], list[int]] = {}
@@ -71,8 +72,8 @@ def unstarted(wanted: Wanted, store: SweepStore, view: View, rest: IndexSet) -> 
             interrupted[why] = interrupted.get(why, nothing) | indices
             rest -= indices
     return Unstarted(
-        queued=nothing if never_asked else queued,
-        unknown=queued if never_asked else nothing,
+        queued=queued,
+        unknown=unknown,
         interrupted=interrupted,
         unsubmitted=rest,
     )

@@ -15,15 +15,16 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hpcsweep.cluster.reasons import NONE
 from hpcsweep.cluster.seam import OWN, Cluster
 from hpcsweep.cluster.states import Life, meaning
-from hpcsweep.cluster.text import Element
+from hpcsweep.cluster.text import Element, Queued
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import ClusterError, SweepError
 from hpcsweep.files import (
@@ -43,10 +44,13 @@ from hpcsweep.settings import Settings, state_home
 from hpcsweep.store import SweepStore
 
 FILE = "cluster.json"
-# What is remembered of each element: its state while it is there; since when it is not; the first
-# and last answer without it; the accounting's final word; why the queue said that it ended; when
-# its end was certain first.
-_BY_ELEMENT = ("alive", "absent", "scans", "over", "hints", "words")
+# What is remembered of each element: its state while it is there, and why it waits; since when it
+# is not; the first and last answer without it; the accounting's final word; why the queue said
+# that it ended; when its end was certain first.
+_BY_ELEMENT = ("alive", "waiting", "absent", "scans", "over", "hints", "words")
+# And of the last question to the queue that was answered, and of the last one that was not: the
+# arrays that it was about. What was submitted later says nothing by its absence.
+_JOBS = ("heard", "missed")
 Chunk = tuple[int, int]  # (submission, chunk)
 
 
@@ -76,8 +80,14 @@ class View:
 
     # Parts with open chunks.
     parts: list[SentPart] = field(default_factory=list)
-    # The state in Slurm's own word, by chunk, of tasks that were there when last asked.
+    # The state in Slurm's own word, by chunk, of tasks that were there when last asked; and what
+    # those wait for that wait, in the queue's words.
     alive: dict[Chunk, str] = field(default_factory=dict)
+    waiting: dict[Chunk, str] = field(default_factory=dict)
+    # Job ids of the arrays about which the queue was asked last, and of those about which the last
+    # question was not answered.
+    heard: frozenset[str] = frozenset()
+    missed: frozenset[str] = frozenset()
     # Seconds of the epoch of the last answer; None when there was none.
     asked: float | None = None
     # Why the last question was not answered.
@@ -89,9 +99,39 @@ class View:
     @property
     def open_chunks(self) -> Iterator[tuple[Plan, int]]:
         """Chunks that the cluster holds, or may hold."""
+        return _chunks(self.parts)
+
+    @property
+    def cancelled_chunks(self) -> Iterator[tuple[Plan, int]]:
+        """Those of them that we cancelled."""
+        return _chunks(sent for sent in self.parts if sent.cancelled is not None)
+
+    @property
+    def unknown_chunks(self) -> Iterator[tuple[Plan, int]]:
+        """Those of them about which nobody could be asked since they were submitted."""
+        missed = self.missed - self.heard
+        return _chunks(s for s in self.parts if s.job_id is None or s.job_id in missed)
+
+    def tasks(self) -> Iterator[str]:
+        """The state of each open chunk's task: Slurm's own word, or one of these.
+
+        `gone` from the queue, and not yet judged; `sent` or `cancelled` since it was last asked;
+        `unanswered` when it is not known whether sbatch handed it in.
+        """
         for sent in self.parts:
+            absent = "gone" if sent.job_id in self.heard else "sent"
+            is_cancelled = sent.cancelled is not None and sent.cancelled > (self.asked or 0.0)
             for chunk in sent.open_chunks:
-                yield sent.plan, chunk
+                if sent.job_id is None:
+                    yield "unanswered"
+                elif is_cancelled:
+                    yield "cancelled"
+                else:
+                    yield self.alive.get((sent.plan.submission, chunk), absent)
+
+
+def _chunks(parts: Iterable[SentPart]) -> Iterator[tuple[Plan, int]]:
+    return ((sent.plan, chunk) for sent in parts for chunk in sent.open_chunks)
 
 
 def sent_parts(sweep: SweepDirectory, store: SweepStore) -> list[SentPart]:
@@ -179,19 +219,28 @@ def _those_on(
     here = f"{os.uname().nodename} {cluster.address}"
     recorded = {sent.cluster["name"] for sent in mine} - {""}
     if recorded and due and here not in names:
+        problem = None
         try:
             limits = cluster.limits()
-            if limits.cluster_name:
-                names[here] = limits.cluster_name
-            else:
-                memory["tried"], memory["problem"] = now, " ".join(limits.notes)
+            names |= {here: limits.cluster_name} if limits.cluster_name else {}
+            problem = None if limits.cluster_name else " ".join(limits.notes)
         except ClusterError as error:
-            memory["tried"], memory["problem"] = now, error.what
+            problem = error.what
+        if problem is not None:
+            _note_problem(memory, problem, mine)
+            memory["tried"] = now
     name = names.get(here)
-    others = sorted(recorded - {name})
+    others = [sent for sent in mine if sent.cluster["name"] not in (name, "")]
     if name and others:
-        memory["problem"] = f"this is the cluster {name}, the tasks are on {', '.join(others)}"
-    return [sent for sent in mine if sent.cluster["name"] in (name, "")]
+        told = ", ".join(sorted({sent.cluster["name"] for sent in others}))
+        _note_problem(memory, f"this is the cluster {name}, the tasks are on {told}", others)
+    return [sent for sent in mine if sent not in others]
+
+
+def _note_problem(memory: dict[str, Any], problem: str | None, parts: list[SentPart]) -> None:
+    """Keep why a question about these parts was not answered; None when it was."""
+    memory["problem"] = problem
+    memory["missed"] = [sent.job_id for sent in parts] if problem else []
 
 
 # --- memory between calls -----------------------------------------------------------------------
@@ -238,6 +287,7 @@ def _read(path: Path) -> dict[str, Any]:
         isinstance(memory, dict)
         and all(isinstance(memory.get(kind, {}), dict) for kind in (*_BY_ELEMENT, "names"))
         and all(isinstance(memory.get(kind, 0), int | float) for kind in ("tried", "asked"))
+        and all(isinstance(memory.get(kind, []), list) for kind in _JOBS)
     )
     return memory if is_ours else {}
 
@@ -269,27 +319,31 @@ def _ask(memory: dict[str, Any], parts: list[SentPart], cluster: Cluster, now: f
         else:
             memory["last"] = "squeue"
             _hear_queue(memory, parts, cluster.elements(job_ids), now)
+            memory["heard"] = job_ids
     except ClusterError as error:
-        memory["problem"] = error.what
+        _note_problem(memory, error.what, parts)
         return
-    memory["problem"] = None
+    _note_problem(memory, None, parts)
     memory["asked"] = now
 
 
 def _hear_queue(
-    memory: dict[str, Any], parts: list[SentPart], states: dict[Element, str], now: float
+    memory: dict[str, Any], parts: list[SentPart], queue: dict[Element, Queued], now: float
 ) -> None:
     absent, over = memory["absent"], memory["over"]
     alive: dict[str, str] = {}
+    waiting: dict[str, str] = {}
     seen_absent: dict[str, list[float]] = memory.setdefault("scans", {})
     hints: dict[str, str] = memory.setdefault("hints", {})
     for sent in parts:
         for chunk in sent.open_chunks:
             element = sent.element(chunk)
-            key, state = _key(element), states.get(element)
-            life, _, reason = meaning(state or "")
-            if state is not None and life is not Life.OVER:
-                alive[key] = state
+            key, said = _key(element), queue.get(element)
+            life, status, reason = meaning(said.state if said else "")
+            if said is not None and life is not Life.OVER:
+                alive[key] = said.state
+                if status is Status.PENDING and said.reason not in NONE:
+                    waiting[key] = said.reason
                 for known in (absent, over, seen_absent, hints):
                     known.pop(key, None)
                 continue
@@ -299,7 +353,7 @@ def _hear_queue(
             # is to say why. It is not yet a terminal word.
             if reason and reason is not Reason.LOST:
                 hints[key] = reason.value
-    memory["alive"] = alive
+    memory["alive"], memory["waiting"] = alive, waiting
 
 
 def _hear_accounting(
@@ -446,11 +500,16 @@ def _case_end(row: dict[str, Any], reason: Reason, manifest: str, moment: str) -
 
 
 def _view(parts: list[SentPart], memory: dict[str, Any]) -> View:
-    states = memory.get("alive", {})
-    alive = {}
-    for sent in parts:
-        for chunk in sent.open_chunks:
-            key = _key(sent.element(chunk))
-            if key in states:
-                alive[sent.plan.submission, chunk] = states[key]
-    return View(parts=parts, alive=alive, asked=memory.get("asked"), problem=memory.get("problem"))
+    view = View(parts=parts, asked=memory.get("asked"))
+    view.heard, view.missed = (frozenset(map(str, memory.get(kind, ()))) for kind in _JOBS)
+    for known, words in ((view.alive, "alive"), (view.waiting, "waiting")):
+        by_key = memory.get(words, {})
+        for sent in parts:
+            for chunk in sent.open_chunks:
+                key = _key(sent.element(chunk))
+                if key in by_key:
+                    known[sent.plan.submission, chunk] = by_key[key]
+    # What was not answered about other arrays is no problem of these.
+    if any(sent.job_id in view.missed for sent in parts):
+        view.problem = memory.get("problem")
+    return view

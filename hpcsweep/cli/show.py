@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hpcsweep.cli import streams, tables
+from hpcsweep.cluster.reasons import passes
 from hpcsweep.cluster.text import time_limit_seconds
 from hpcsweep.collect import Columns, Row
 from hpcsweep.formats import cell
@@ -98,6 +99,11 @@ def summary(found: Summary) -> None:
         states = ", ".join(f"{number} {state}" for state, number in sorted(found.tasks.items()))
         age = f", asked {found.asked_s_ago:.0f} s ago" if found.asked_s_ago is not None else ""
         say(f"array tasks: {states}{age}")
+    passing = [f"{number} {why}" for why, number in sorted(found.waiting.items()) if passes(why)]
+    if passing:
+        say(f"what they wait for: {', '.join(passing)}")
+    for sentence in found.stuck:
+        say((sentence, "yellow"))
     if found.problem:
         say(("the cluster could not be asked:", "yellow"), f" {found.problem}")
     if found.torn:

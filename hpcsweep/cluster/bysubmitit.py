@@ -19,7 +19,7 @@ from hpcsweep import errors
 from hpcsweep.cluster import localjobs, process
 from hpcsweep.cluster.seam import Array, Limits
 from hpcsweep.cluster.slurm import KILL_WAIT_S, Slurm, is_unreachable, waits
-from hpcsweep.cluster.text import Element, Row
+from hpcsweep.cluster.text import Element, Queued, Row
 from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.files import names, read_json
 from hpcsweep.plan import MAX_ARRAY_SIZE
@@ -105,10 +105,10 @@ class BySubmitit:
         _answer("submit", _submission(self.kind, array, array.job_name), environment, timeout_s)
         return array.job_name
 
-    def elements(self, job_ids: Sequence[str]) -> dict[Element, str]:
+    def elements(self, job_ids: Sequence[str]) -> dict[Element, Queued]:
         """The state of every element as the executor tells it, in Slurm's words."""
         return {
-            (job_id, int(element)): state
+            (job_id, int(element)): Queued(state)
             for folders in self._folders(job_ids)
             for job_id, states in self._ask("states", {"folders": folders})["states"].items()
             for element, state in states.items()

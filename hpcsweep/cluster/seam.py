@@ -103,8 +103,8 @@ class Cluster(Protocol):
         """
         ...
 
-    def elements(self, job_ids: Sequence[str]) -> dict[text.Element, str]:
-        """The state, in Slurm's word, of every element that is known; others are over."""
+    def elements(self, job_ids: Sequence[str]) -> dict[text.Element, text.Queued]:
+        """What is said, in Slurm's words, of every element that is known; others are over."""
         ...
 
     def accounting(self, job_ids: Sequence[str]) -> list[text.Row] | None:

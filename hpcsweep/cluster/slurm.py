@@ -136,9 +136,9 @@ class Slurm:
             raise failed(answer)
         return text.job_id(answer.stdout)
 
-    def elements(self, job_ids: Sequence[str]) -> dict[text.Element, str]:
-        """The state of every element that the controller still knows."""
-        found: dict[text.Element, str] = {}
+    def elements(self, job_ids: Sequence[str]) -> dict[text.Element, text.Queued]:
+        """What the controller says of every element that it still knows."""
+        found: dict[text.Element, text.Queued] = {}
         for some in _batches(job_ids):
             answer = self._ask(text.squeue(some), self.timeout_s)
             # One unknown id is an error to squeue, several are none at all.

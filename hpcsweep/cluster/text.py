@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.records import ALONE, Part
@@ -76,8 +77,9 @@ def job_id(stdout: str) -> str:
 
 def squeue(job_ids: Iterable[str]) -> list[str]:
     """Ask for every element of these arrays, a line each, those that just ended included."""
-    # `-r`, since a collapsed array is cut at 31 characters; `%T` in full, `%K` the element.
-    return ["squeue", "-h", "-r", "-t", "all", "-o", "%F|%K|%T", "-j", ",".join(job_ids)]
+    # `-r`, since a collapsed array is cut at 31 characters; `%T` in full, `%K` the element, and
+    # `%r` why it waits, which may hold spaces, commas and what a site writes.
+    return ["squeue", "-h", "-r", "-t", "all", "-o", "%F|%K|%T|%r", "-j", ",".join(job_ids)]
 
 
 def squeue_by_name(names: Iterable[str]) -> list[str]:
@@ -85,15 +87,24 @@ def squeue_by_name(names: Iterable[str]) -> list[str]:
     return ["squeue", "-h", "-t", "all", "-o", "%F|%j", "--name", ",".join(names)]
 
 
-def elements(stdout: str) -> dict[Element, str]:
-    """The state of each element from `squeue`."""
+class Queued(NamedTuple):
+    """What the queue says of one element."""
+
+    # In Slurm's word.
+    state: str
+    # Why it waits, in the queue's words; empty where the cluster has none.
+    reason: str = ""
+
+
+def elements(stdout: str) -> dict[Element, Queued]:
+    """What `squeue` says of each element."""
     found = {}
     for line in stdout.splitlines():
-        base, task, state = (*line.split("|"), "", "")[:3]
+        base, task, state, reason = (*line.split("|", 3), "", "", "")[:4]
         if task == NO_ARRAY:
             task = "0"
         if base.isdigit() and task.isdigit():
-            found[base, int(task)] = state
+            found[base, int(task)] = Queued(state, reason)
     return found
 
 

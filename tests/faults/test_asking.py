@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hpcsweep.settings import Settings
-from tests.support.clusters import EmulatedCluster
+from tests.support.clusters import Cluster, EmulatedCluster
 from tests.support.fronted import Fronted
 from tests.support.project import CLI_S, Project, check_whole
 
@@ -49,3 +49,42 @@ def test_what_has_ended_by_its_own_word_is_not_asked_about(
     project.status(HPCSWEEP_QUERY_INTERVAL_S="0")
     project.collect()
     assert len(front.calls(*QUERIES)) == before
+
+
+def test_why_nothing_starts_is_told(cluster: Cluster, tmp_path: Path) -> None:
+    project = Project(cluster, tmp_path, 2, chunk=1, slurm={"time": 5, "hold": True})
+    with project.start("submit", "manifest.json", "--wait") as watcher:
+        assert watcher.stderr is not None
+        lines = iter(watcher.stderr.readline, "")
+        assert "scontrol release" in next(line for line in lines if "JobHeldUser" in line)
+        seen = project.status()
+        assert seen["tasks"] == {"PENDING": 2}
+        assert seen["waiting"]["JobHeldUser"]["tasks"] == 2
+        assert not seen["waiting"]["JobHeldUser"]["starts_by_itself"]
+        assert "2 waiting (JobHeldUser): held" in project.cli("status", project.name).stdout
+        cluster.run("scontrol", "release", project.job())
+        assert watcher.wait(CLI_S) == 0
+    assert project.status()["waiting"] == {}
+
+
+def test_what_was_sent_after_the_last_question_is_not_gone(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    seldom = {"HPCSWEEP_QUERY_INTERVAL_S": "1000", "HPCSWEEP_GRACE_S": "0"}
+    if cluster.kind == "emulated":  # one's own cluster is asked every 2 s: look at it as at another
+        cluster = Fronted(cluster, tmp_path)
+    project = Project(cluster, tmp_path / "project", 2, chunk=1)
+    project.hold(*range(5))
+    project.submit(**seldom)
+    project.wait_begun(0, 1)
+    assert project.status(**seldom)["tasks"].keys() <= {"RUNNING", "PENDING"}
+    project.write(source={"grid": {"x": list(range(5))}})
+    project.submit(**seldom)
+    project.wait_begun(2, 3, 4)
+    seen = project.status(**seldom)["tasks"]
+    assert seen.pop("sent") == 3
+    assert sum(seen.values()) == 2
+    assert "gone" not in seen
+    project.release(*range(5))
+    project.submit("--wait")
+    check_whole(project, 5)

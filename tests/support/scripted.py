@@ -13,7 +13,7 @@ import pytest
 
 from hpcsweep import verdicts
 from hpcsweep.cluster.seam import Limits
-from hpcsweep.cluster.text import Row
+from hpcsweep.cluster.text import Queued, Row
 from hpcsweep.collect import Columns, collect
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.ingest import fresh_store
@@ -37,6 +37,9 @@ class Scripted:
     address: str = "here"
     # State by array task id of job 100; an element that is not in it is not in the queue.
     queue: dict[int, str] = field(default_factory=dict)
+    job_id: str = "100"
+    # What some of them wait for.
+    reasons: dict[int, str] = field(default_factory=dict)
     # (task, state, is final); None for a site without accounting.
     rows: list[tuple[int, str, bool]] | None = None
     down: bool = False
@@ -46,9 +49,13 @@ class Scripted:
         self._answer("config")
         return Limits(cluster_name=self.name, max_array_size=1001, kill_wait_s=30.0)
 
-    def elements(self, job_ids: list[str]) -> Mapping[tuple[str, int], str]:
+    def elements(self, job_ids: list[str]) -> Mapping[tuple[str, int], Queued]:
         self._answer("squeue")
-        return {("100", task): state for task, state in self.queue.items() if "100" in job_ids}
+        return {
+            (self.job_id, task): Queued(state, self.reasons.get(task, ""))
+            for task, state in self.queue.items()
+            if self.job_id in job_ids
+        }
 
     def accounting(self, job_ids: list[str]) -> list[Row] | None:
         self._answer("sacct")

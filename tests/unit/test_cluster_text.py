@@ -90,7 +90,8 @@ def test_the_output_of_each_task_has_a_file_of_its_own() -> None:
 def test_elements_of_a_running_array() -> None:
     """Collapsed by default; `-r` has a line for each, also of those that just ended."""
     block = one("03-states-a", r"^squeue -h -r -t all .* -j 2417")
-    assert text.elements(asked(block)) == {
+    states = {key: one.state for key, one in text.elements(asked(block)).items()}
+    assert states == {
         ("2417", 1): "CANCELLED",
         ("2417", 4): "PENDING",
         ("2417", 7): "PENDING",
@@ -132,11 +133,17 @@ def test_a_collapsed_array_gives_no_element(number: int) -> None:
     ],
 )
 def test_other_lines_of_squeue_are_passed_over(line: str) -> None:
-    assert text.elements(f"{line}\n5|7|RUNNING\n") == {("5", 7): "RUNNING"}
+    assert text.elements(f"{line}\n5|7|RUNNING\n") == {("5", 7): ("RUNNING", "")}
 
 
 def test_an_element_without_a_state_is_there() -> None:
-    assert text.elements("5|7\n5|8|\n") == {("5", 7): "", ("5", 8): ""}
+    assert text.elements("5|7\n5|8|\n") == {("5", 7): ("", ""), ("5", 8): ("", "")}
+
+
+def test_the_reason_is_all_that_is_left_of_the_line() -> None:
+    """It may hold what separates, and a site's own words."""
+    line = "5|7|PENDING|ReqNodeNotAvail, UnavailableNodes:n4|n5\n"
+    assert text.elements(line)["5", 7].reason == "ReqNodeNotAvail, UnavailableNodes:n4|n5"
 
 
 # --- sacct ---------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 
 from hpcsweep import status as module
 from hpcsweep.cluster.seam import Limits
+from hpcsweep.cluster.text import Queued
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import encode
@@ -37,8 +38,8 @@ class Queue:
         self._ask()
         return Limits(cluster_name="test", max_array_size=1001, kill_wait_s=30.0)
 
-    def elements(self, _: Any) -> dict[tuple[str, int], str]:
-        return {("100", task): state for task, state in self._ask().items()}
+    def elements(self, _: Any) -> dict[tuple[str, int], Queued]:
+        return {("100", task): Queued(state) for task, state in self._ask().items()}
 
     def accounting(self, _: Any) -> None:
         self._ask()

@@ -353,6 +353,84 @@ def test_parts_without_a_job_are_nobodys_to_ask_about(world: World) -> None:
     assert {plan.submission for plan, _ in world.look().open_chunks} == {1}
 
 
+# --- knowledge and the facts that it is about ----------------------------------------------------
+
+
+def handed_in(world: World, job_id: str = "101") -> None:
+    """A second submission, accepted just now."""
+    world.made.plan(chunk_size=2)
+    world.made.handed_in(2, job_id=job_id)
+
+
+def test_what_was_submitted_after_the_question_is_not_gone(world: World) -> None:
+    world.look()
+    handed_in(world)
+    assert list(world.look(1.0).tasks()) == ["PENDING", "PENDING", "sent", "sent"]
+    # Nor after the next one, which is to the accounting and says nothing of the queue.
+    world.vanish(1)
+    world.look(INTERVAL_S)
+    assert list(world.look(1.0).tasks()) == ["PENDING", "gone", "gone", "gone"]
+
+
+def test_a_question_to_the_accounting_is_none_about_the_queue(world: World) -> None:
+    world.look()
+    world.vanish(1)
+    world.look(INTERVAL_S)
+    handed_in(world)
+    world.look(INTERVAL_S)
+    assert world.cluster.asked[-1] == "sacct"
+    assert list(world.look(1.0).tasks()) == ["PENDING", "gone", "sent", "sent"]
+
+
+def test_a_question_that_failed_before_the_submission_is_no_problem_of_it(world: World) -> None:
+    world.cluster.down = True
+    world.look()
+    world.cluster.down = False
+    world.made.fact("void", why="refused", time=0.0)  # the first submission is nobody's any more
+    handed_in(world)
+    view = world.look(1.0)
+    assert (view.problem, list(view.unknown_chunks)) == (None, [])
+    assert list(view.tasks()) == ["sent", "sent"]
+
+
+def test_nobody_could_be_asked_since_the_submission(world: World) -> None:
+    world.look()
+    handed_in(world)
+    world.cluster.down = True
+    view = world.look(INTERVAL_S)
+    assert {plan.submission for plan, _ in view.unknown_chunks} == {2}
+    assert view.problem
+    world.cluster.down = False
+    assert not list(world.look(INTERVAL_S).unknown_chunks)
+
+
+def test_a_part_without_an_answer_is_not_told_as_sent(world: World) -> None:
+    world.look()
+    world.made.plan(chunk_size=4)
+    world.made.fact("intent", 2, job_name="n", time=0.0)
+    view = world.look(1.0)
+    assert list(view.tasks()) == ["PENDING", "PENDING", "unanswered"]
+    assert {plan.submission for plan, _ in view.unknown_chunks} == {2}
+
+
+def test_what_was_cancelled_after_the_question_does_not_run(world: World) -> None:
+    world.cluster.queue = {0: "RUNNING", 1: "RUNNING"}
+    world.look()
+    world.made.fact("cancel", time=world.now + 1)
+    assert list(world.look(2.0).tasks()) == ["cancelled", "cancelled"]
+
+
+# --- what tasks wait for -------------------------------------------------------------------------
+
+
+def test_the_queues_reason_is_that_of_tasks_that_wait(world: World) -> None:
+    world.cluster.queue = {0: "RUNNING", 1: "PENDING"}
+    world.cluster.reasons = {0: "JobHeldUser", 1: "Priority"}
+    assert world.look().waiting == {(1, 1): "Priority"}
+    world.cluster.reasons[1] = "None"
+    assert world.look(INTERVAL_S).waiting == {}
+
+
 # --- the memory ----------------------------------------------------------------------------------
 
 

@@ -1,0 +1,89 @@
+"""Why Slurm's queue keeps an array task waiting, and whether that passes by itself."""
+
+from __future__ import annotations
+
+import re
+
+# What is no reason: the scheduler has not looked yet, or shows none.
+NONE = frozenset({"", "None", "(null)"})
+
+# Reasons that pass by themselves, without a word. The names are those of job_state_reason.c and of
+# job_reason_string() before it, Slurm 20.11 to 26.05.
+_PASSING = frozenset({
+    "BeginTime", "BurstBufferResources", "BurstBufferStageIn", "Cleaning", "Constraints",
+    "Dependency", "FedJobLock", "JobArrayTaskLimit", "Licenses", "MaxPoweredUpNodes",
+    "MpiPortsBusy", "NvidiaImexChannels", "PowerNotAvail", "PowerReserved", "Priority", "Prolog",
+    "Resources", "SchedDefer",
+})  # fmt: skip
+
+_HELD = "it stays so until `scontrol release JOB`"
+_SITE = "until the site puts it right"
+_OPTIONS = "as it was submitted it will never start"
+_FAILED = "a start of it failed, and the queue may hold it"
+_NAMED = {
+    "AccountNotAllowed": f"the partition does not take this account: {_OPTIONS}",
+    "AccountingPolicy": f"a limit of the site: {_OPTIONS}",
+    "BadConstraints": f"no node has what `constraint` asks for: {_OPTIONS}",
+    "BlockFreeAction": _SITE,
+    "BlockMaxError": _SITE,
+    "BurstBufferOperation": _FAILED,
+    "DeadLine": f"it cannot end before its deadline: {_OPTIONS}",
+    "DependencyNeverSatisfied": f"what it depends on did not end as it should: {_OPTIONS}",
+    "FrontEndDown": _SITE,
+    "InactiveLimit": _FAILED,
+    "InvalidAccount": f"there is no such account: {_OPTIONS}",
+    "InvalidQOS": f"there is no such qos: {_OPTIONS}",
+    "JobHeldAdmin": "held by an administrator: ask the site",
+    "JobHeldUser": f"held by you, or by `hold` in `slurm:`: {_HELD}",
+    "JobHoldMaxRequeue": f"held, since it was requeued too often: {_HELD}",
+    "JobLaunchFailure": _FAILED,
+    "MaxMemPerLimit": f"it asks for more memory than the partition allows: {_OPTIONS}",
+    "NodeDown": f"a node that it needs is down {_SITE}",
+    "NonZeroExitCode": _FAILED,
+    "OutOfMemory": _FAILED,
+    "PartitionConfig": f"the partition has not so many nodes or CPUs: {_OPTIONS}",
+    "PartitionDown": f"the partition starts nothing {_SITE}",
+    "PartitionInactive": f"the partition is closed {_SITE}",
+    "PartitionNodeLimit": f"it asks for more or fewer nodes than the partition allows: {_OPTIONS}",
+    "PartitionTimeLimit": f"its `time` is above the partition's limit: {_OPTIONS}",
+    "QOSNotAllowed": f"the partition or account does not take this qos: {_OPTIONS}",
+    "RaisedSignal": _FAILED,
+    "ReqNodeNotAvail": "nodes that it needs are down, drained or reserved: until they are back",
+    "Reservation": "it waits for its reservation to begin, or for room in it",
+    "ReservationDeleted": f"its reservation was removed: {_OPTIONS}",
+    "ReservationInvalid": f"there is no such reservation: {_OPTIONS}",
+    "SystemFailure": _FAILED,
+    "TimeLimit": _FAILED,
+    # state_desc of `scontrol requeuehold` (22.05).
+    "job requeued in held state": f"requeued and held: {_HELD}",
+}
+
+_LIMIT = "a limit is reached until other jobs have ended; never, if a task alone asks for more"
+# Limits by association, account, user and QOS, in the order in which they are tried.
+_FAMILIES = (
+    (re.compile(r"(?:Assoc|QOS|)(?:Grp|Max)\w*RunMin(?:ute)?s\w*"), _LIMIT),
+    (re.compile(r"(?:Assoc|QOS)Grp\w*(?:Minutes|Wall)(?:Limit)?"),
+     "the hours of the account or qos are used up: ask the site, or name another"),
+    (re.compile(r"(?:Assoc|QOS)Max\w*(?:PerJob|PerNode)(?:Limit)?"),
+     f"a task asks for more than this limit: {_OPTIONS}"),
+    (re.compile(r"QOSMin\w+"), f"a task asks for less than this qos is for: {_OPTIONS}"),
+    (re.compile(r"(?:Assoc|QOS|)(?:Grp|Max)\w+|(?:Association|QOS)\w*(?:Limit|Threshold)"),
+     _LIMIT),
+)  # fmt: skip
+
+
+def passes(reason: str) -> bool:
+    """Whether a task that waits for this starts by itself; also where there is no reason."""
+    return reason in NONE or reason in _PASSING
+
+
+def meaning(reason: str) -> str:
+    """What keeps a task waiting that does not start by itself; empty where that is not known.
+
+    squeue adds to some what is not there: `ReqNodeNotAvail, UnavailableNodes:n4`.
+    """
+    word = reason.partition(",")[0].strip()
+    if passes(word):
+        return ""
+    known = _NAMED.get(reason) or _NAMED.get(word)
+    return known or next((text for family, text in _FAMILIES if family.fullmatch(word)), "")

@@ -1,0 +1,57 @@
+"""The queue's reasons: every one that Slurm has, and what is told of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hpcsweep.cluster.reasons import NONE, meaning, passes
+
+# Slurm 20.11 to 26.05: job_state_reason.c, and job_reason_string() before it.
+NAMES = (Path(__file__).parents[1] / "data" / "slurm-reasons.txt").read_text().split()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_reason_passes_or_is_explained(name: str) -> None:
+    assert passes(name) != bool(meaning(name))
+
+
+def test_there_are_many() -> None:
+    assert len(NAMES) > 200
+    assert set(NAMES) & NONE == {"None"}
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("JobHeldUser", "scontrol release"),
+        ("JobHeldAdmin", "administrator"),
+        ("PartitionTimeLimit", "`time` is above"),
+        ("PartitionNodeLimit", "nodes"),
+        ("DependencyNeverSatisfied", "never start"),
+        ("BadConstraints", "constraint"),
+        ("InvalidAccount", "account"),
+        ("InvalidQOS", "qos"),
+        ("ReqNodeNotAvail, UnavailableNodes:n4", "down, drained or reserved"),
+        ("Reservation", "reservation"),
+        ("job requeued in held state", "held"),
+        ("AssocGrpCpuLimit", "until other jobs have ended"),
+        ("QOSMaxJobsPerUserLimit", "until other jobs have ended"),
+        ("QOSMaxCpuPerUserLimit", "until other jobs have ended"),
+        ("QOSMaxWallDurationPerJobLimit", "never start"),
+        ("AssocMaxCpuPerJobLimit", "never start"),
+        ("AssocGrpCPUMinutesLimit", "used up"),
+        ("QOSGrpCPURunMinutesLimit", "until other jobs have ended"),
+        ("QOSMinGRES", "less than"),
+    ],
+)
+def test_what_is_told(reason: str, words: str) -> None:
+    assert not passes(reason)
+    assert words in meaning(reason)
+
+
+@pytest.mark.parametrize("reason", ["Teleporting", "held by the site, ask", "?"])
+def test_an_unknown_reason_is_shown_as_it_is(reason: str) -> None:
+    assert not passes(reason)
+    assert meaning(reason) == ""
