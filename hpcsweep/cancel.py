@@ -12,10 +12,11 @@ from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.files import json_bytes, write_new
 from hpcsweep.importing import refuse_while_importing
 from hpcsweep.ingest import fresh_store
+from hpcsweep.sent import sent_parts
 from hpcsweep.settings import Settings
 from hpcsweep.turns import submitting
 from hpcsweep.unanswered import resolve_unanswered
-from hpcsweep.verdicts import observe, sent_parts
+from hpcsweep.verdicts import observe
 
 
 def cancel(

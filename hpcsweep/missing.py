@@ -13,10 +13,10 @@ from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.plan import Plan
 from hpcsweep.queued import Queued, queued_otherwise
 from hpcsweep.records import Status
+from hpcsweep.sent import View
 from hpcsweep.sources import ParameterSource
 from hpcsweep.store import SweepStore
 from hpcsweep.target import digest_without_import
-from hpcsweep.verdicts import View
 
 RERUNS = ("stale", "failed", "all")
 

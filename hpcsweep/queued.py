@@ -16,8 +16,9 @@ from hpcsweep.ingest import Ingest
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Reason, Status
+from hpcsweep.sent import Chunk, SentPart, View
 from hpcsweep.store import SweepStore
-from hpcsweep.verdicts import Chunk, SentPart, View, journal_verdicts
+from hpcsweep.verdicts import journal_verdicts
 
 # Seconds between two questions whether what was cancelled has left the queue: the controller
 # takes elements out one by one (22.05).

@@ -15,10 +15,11 @@ from hpcsweep.importing import refuse_while_importing
 from hpcsweep.ingest import fresh_store
 from hpcsweep.missing import Wanted, code_here, from_other_code, outdated
 from hpcsweep.records import Status
+from hpcsweep.sent import View
 from hpcsweep.settings import Settings
 from hpcsweep.store import SweepStore
 from hpcsweep.unstarted import newest, not_begun, unstarted
-from hpcsweep.verdicts import View, observe
+from hpcsweep.verdicts import observe
 
 # Seconds between two looks of `wait`: ten times as long as a look takes, but at least the first
 # and at most the second; on a cluster of the user's own, at most the third.

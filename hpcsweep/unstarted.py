@@ -9,8 +9,8 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest import frozen
 from hpcsweep.missing import Wanted, indices_in
 from hpcsweep.records import Reason
+from hpcsweep.sent import View
 from hpcsweep.store import SweepStore
-from hpcsweep.verdicts import View
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shlex
 import shutil
 import time
@@ -201,7 +200,8 @@ class Slurm:
 
     def _program(self, name: str) -> str | None:
         """Where one of the cluster's programs is; None where it is not."""
-        return shutil.which(name, path={**os.environ, **self.environment}.get("PATH"))
+        environment = process.clean_environment(self.environment, frozenset())
+        return shutil.which(name, path=environment.get("PATH"))
 
 
 def failed(answer: Answer) -> ClusterError:

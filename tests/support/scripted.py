@@ -18,9 +18,10 @@ from hpcsweep.collect import Columns, collect
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.ingest import fresh_store
 from hpcsweep.journal import JournalWriter
+from hpcsweep.sent import View
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
-from hpcsweep.verdicts import View, observe
+from hpcsweep.verdicts import observe
 from tests.support.sweeps import MadeSweep
 
 INTERVAL_S, GRACE_S = 60.0, 60.0

@@ -11,10 +11,10 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.ingest import fresh_store
 from hpcsweep.journal import RANKED_MAX, JournalWriter
 from hpcsweep.missing import Missing, Wanted, what_is_missing
+from hpcsweep.sent import View, sent_parts
 from hpcsweep.sources import grid
 from hpcsweep.submit import Wish, make_plan
 from hpcsweep.unstarted import newest
-from hpcsweep.verdicts import View, sent_parts
 from hpcsweep.worker.task import Start
 from tests.support.sweeps import MadeSweep
 
