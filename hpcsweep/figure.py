@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import chain
+import textwrap
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from hpcsweep.errors import ExtraMissing, InputError
 from hpcsweep.files import whole
+from hpcsweep.points import Axes, Line, Points, is_logarithmic, points, told
 from hpcsweep.screen import one_line
 
 # Told apart by people who see colours differently, and in grey: Okabe and Ito (2008).
@@ -21,69 +21,30 @@ FORMATS = (".png", ".pdf", ".svg")
 LEGEND_MAX = 8
 # Lines of more points have no markers.
 POINTS_MAX = 30
+# Entries of a column of the legend.
+LEGEND_ROWS = 14
+# Characters of a line of the notes below a figure, and inches that it takes.
+NOTE_CHARACTERS = 100
+NOTE_LINE = 0.16
+# Inches.
+SIZE = (7.2, 4.5)
+# Characters of a text in a legend or at an axis, and texts at an axis.
+TEXT_CHARACTERS = 40
+TICKS_MAX = 40
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Axes:
-    """What is drawn: columns of the table."""
-
-    x: str
-    y: str
-    by: str | None = None
-    # Which axes are logarithmic, of "x" and "y".
-    log: tuple[str, ...] = ()
-    title: str = ""
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that are needed."""
-        return tuple(dict.fromkeys(one for one in (self.x, self.y, self.by) if one))
-
-
-# The points of one line: for each x all values of y, one per case.
-Line = dict[Any, list[float]]
-
-
-def lines(rows: Iterable[Mapping[str, Any]], axes: Axes) -> dict[Any, Line]:
-    """The points of each line, by the value of `by`; cases without a value are left out.
-
-    *Raises* InputError where nothing is left, or where y is no number.
-    """
-    found: dict[Any, Line] = {}
-    for row in rows:
-        x, y, by = row.get(axes.x), row.get(axes.y), row.get(axes.by or "")
-        if x is None or y is None or (axes.by and by is None):
-            continue
-        if isinstance(y, bool) or not isinstance(y, int | float):
-            raise InputError(f"{axes.y} is no number: {y!r:.60}", where="--y")
-        if not isinstance(x, int | float | str):
-            x = str(x)
-        by = by if isinstance(by, int | float | str) else str(by)
-        found.setdefault(by, {}).setdefault(x, []).append(float(y))
-    if not found:
-        raise InputError(
-            f"no complete case has {' and '.join(axes.columns)}",
-            next_step="`hpcsweep collect SWEEP` shows what there is.",
-        )
-    order = _sorted(found)
-    return {by: {x: found[by][x] for x in _sorted(found[by])} for by in order}
-
-
-def _sorted(values: Iterable[Any]) -> list[Any]:
-    """Numbers by size, before texts by name."""
-    return sorted(values, key=lambda one: (isinstance(one, str), one))
-
-
-def draw(rows: Iterable[Mapping[str, Any]], axes: Axes, path: Path) -> None:
+def draw(
+    rows: Iterable[Mapping[str, Any]], axes: Axes, path: Path, params: Iterable[str] = ()
+) -> list[str]:
     """Draw a figure. *Writes* `path`, whole; its suffix says the format.
 
-    Several cases at one point are drawn as their mean and a band of one standard deviation.
+    Returns the notes that stand below it: what is not drawn, and what was put together.
     *Raises* ExtraMissing without matplotlib, InputError for what cannot be drawn,
     SweepError where the file cannot be written.
     """
     if path.suffix not in FORMATS:
         raise InputError(f"{path} is no {', '.join(FORMATS)}", where="--output")
-    found = lines(rows, axes)
+    found = points(rows, axes, params)
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415  # only those who draw need it
     except ImportError as error:
@@ -91,55 +52,114 @@ def draw(rows: Iterable[Mapping[str, Any]], axes: Axes, path: Path) -> None:
             "matplotlib is not installed",
             next_step="Install it: pip install 'hpcsweep[plot]'",
         ) from error
-    figure = Figure(figsize=(7.2, 4.5), layout="constrained")
+    figure = Figure(figsize=SIZE, layout="constrained")
     plane = figure.add_subplot()
     _lines(figure, plane, found, axes)
-    _dress(plane, found, axes)
+    logarithmic = _dress(plane, found, axes)
+    notes = _notes(found, axes, logarithmic)
+    lines = [line for note in notes for line in textwrap.wrap(_shown(note), NOTE_CHARACTERS)]
+    figure.supxlabel("\n".join(lines), x=0.02, ha="left", fontsize=9, color="0.35")
+    _grow(figure, plane, len(lines))
     with whole(path) as place:
         figure.savefig(place, dpi=200, format=path.suffix[1:])
+    return notes
 
 
-def _lines(figure: Any, plane: Any, found: dict[Any, Line], axes: Axes) -> None:
-    numbers = all(isinstance(by, int | float) for by in found)
-    scale = _scale(found) if len(found) > LEGEND_MAX and numbers else None
-    for place, (by, line) in enumerate(found.items()):
-        colour = scale.to_rgba(by) if scale else COLOURS[place % len(COLOURS)]
-        few = len(line) <= POINTS_MAX and not scale
-        marker = MARKERS[place % len(MARKERS)] if few else ""
-        means = [fmean(values) for values in line.values()]
+def _notes(found: Points, axes: Axes, logarithmic: list[str]) -> list[str]:
+    total = found.drawn + found.left_out.total()
+    notes = [f"{found.drawn} of {total} cases are drawn"]
+    if found.left_out:
+        notes[0] += f"; not drawn: {told(found.left_out)}"
+    if pooled := found.named("pooled"):
+        notes.append(f"mean over cases that differ in {', '.join(pooled)}; small dots: the cases")
+    if found.has_bands:
+        notes.append("band: one standard deviation of replicates, within their range")
+    if scattered := found.named("scattered"):
+        notes.append(f"no lines: the points differ in {', '.join(scattered)}, too")
+    if len(found.lines) > len(COLOURS) * len(MARKERS) and _scale_of(found) is None:
+        notes.append(f"more than {len(COLOURS) * len(MARKERS)} lines: colours and markers repeat")
+    if logarithmic and axes.log is None:
+        notes.append(f"logarithmic: {' and '.join(logarithmic)}; --log none draws it linear")
+    return notes
+
+
+def _lines(figure: Any, plane: Any, found: Points, axes: Axes) -> None:
+    scale, places = _scale_of(found), found.places()
+    for place, (by, line) in enumerate(found.lines.items()):
         label = _shown(f"{axes.by} = {_text(by)}") if axes.by and not scale else None
-        plane.plot(
-            list(line), means, color=colour, marker=marker, markersize=6, linewidth=1.8,
-            markeredgecolor="white", markeredgewidth=0.6, label=label,
-        )  # fmt: skip
-        if any(len(values) > 1 for values in line.values()):
-            spread = [stdev(values) if len(values) > 1 else 0.0 for values in line.values()]
-            low = [mean - one for mean, one in zip(means, spread, strict=True)]
-            high = [mean + one for mean, one in zip(means, spread, strict=True)]
-            if "y" in axes.log:  # a band cannot go below what the axis shows
-                low = [one if one > 0 else min(values) for one, values in
-                       zip(low, line.values(), strict=True)]  # fmt: skip
-            plane.fill_between(list(line), low, high, color=colour, alpha=0.18, linewidth=0)
+        colour = scale.to_rgba(by) if scale else COLOURS[place % len(COLOURS)]
+        # Another pair for each of 64 lines.
+        marker = MARKERS[0 if scale else (place + place // len(COLOURS)) % len(MARKERS)]
+        _line(plane, line, places, {"color": colour, "marker": marker, "label": label})
     if scale:
         bar = figure.colorbar(scale, ax=plane, pad=0.02)
         bar.set_label(_shown(axes.by or ""), fontsize=13)
         bar.outline.set_visible(False)
     elif axes.by:
         # Beside the lines: inside, it would lie on some of them.
-        plane.legend(frameon=False, fontsize=12, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        plane.legend(
+            frameon=False, fontsize=12, loc="center left", bbox_to_anchor=(1.0, 0.5),
+            ncols=1 + (len(found.lines) - 1) // LEGEND_ROWS,
+        )  # fmt: skip
 
 
-def _scale(found: dict[Any, Line]) -> Any:
+def _grow(figure: Any, plane: Any, note_lines: int) -> None:
+    """Make room for a legend and notes that would leave none for the lines."""
+    legend = plane.get_legend()
+    beside = legend.get_window_extent().width / figure.dpi if legend else 0.0
+    labels = [one.get_window_extent().height / figure.dpi for one in plane.get_xticklabels()]
+    below = max(labels, default=0.0) + note_lines * NOTE_LINE
+    width, height = SIZE
+    figure.set_size_inches(width + max(0.0, beside - width / 3), height + max(0.0, below - 0.7))
+
+
+def _line(plane: Any, line: Line, places: dict[Any, int], look: dict[str, Any]) -> None:
+    """A line through the means; points alone where a line would tell of what is not there."""
+    xs = [places.get(x, x) for x in line.points]
+    values = [point.values for point in line.points.values()]
+    # Between texts there is nothing, nor between cases that differ in more than x.
+    joined = len(xs) > 1 and not line.scattered and not places
+    few = len(xs) <= POINTS_MAX or not joined
+    means = [fmean(some) for some in values]
+    colour = look["color"]
+    plane.plot(
+        xs, means, linestyle="-" if joined else "", linewidth=1.8, markersize=6 if few else 0,
+        markeredgecolor="white", markeredgewidth=0.6, **look,
+    )  # fmt: skip
+    if line.pooled:
+        cases = [(x, y) for x, some in zip(xs, values, strict=True) for y in some]
+        plane.plot(
+            *zip(*cases, strict=True), color=colour, marker=".", markersize=6, linestyle="",
+            alpha=0.4, zorder=1,
+        )  # fmt: skip
+    elif any(len(some) > 1 for some in values):
+        spread = [stdev(some) if len(some) > 1 else 0.0 for some in values]
+        pairs = list(zip(means, spread, values, strict=True))
+        # Not beyond what was seen: of times a standard deviation may reach below 0.
+        low = [max(mean - one, min(some)) for mean, one, some in pairs]
+        high = [min(mean + one, max(some)) for mean, one, some in pairs]
+        if joined:
+            plane.fill_between(xs, low, high, color=colour, alpha=0.18, linewidth=0)
+        else:
+            plane.vlines(xs, low, high, color=colour, alpha=0.4, linewidth=3)
+
+
+def _scale_of(found: Points) -> Any:
+    """Colours for the numbers that many lines have; None where a legend tells the lines apart."""
+    if len(found.lines) <= LEGEND_MAX or not all(isinstance(by, int | float) for by in found.lines):
+        return None
     from matplotlib.cm import ScalarMappable  # noqa: PLC0415  # only those who draw need it
-    from matplotlib.colors import Normalize  # noqa: PLC0415
+    from matplotlib.colors import LogNorm, Normalize  # noqa: PLC0415
 
-    return ScalarMappable(Normalize(min(found), max(found)), "viridis")
+    kind = LogNorm if is_logarithmic(found.lines) else Normalize
+    return ScalarMappable(kind(min(found.lines), max(found.lines)), "viridis")
 
 
-def _dress(plane: Any, found: dict[Any, Line], axes: Axes) -> None:
-    for which, name in (("x", axes.x), ("y", axes.y)):
-        if which in axes.log:
-            values = list(chain(*found.values()) if which == "x" else _all_of(found))
+def _dress(plane: Any, found: Points, axes: Axes) -> list[str]:
+    """Scales, labels and a grid. Returns which axes are logarithmic."""
+    logarithmic = []
+    for which, name, values in (("x", axes.x, found.xs()), ("y", axes.y, found.ys())):
+        if which in axes.log if axes.log is not None else is_logarithmic(values):
             if any(isinstance(value, str) or value <= 0 for value in values):
                 raise InputError(
                     f"{name} has values that are not above 0, which no logarithm has",
@@ -147,6 +167,8 @@ def _dress(plane: Any, found: dict[Any, Line], axes: Axes) -> None:
                 )
             getattr(plane, f"set_{which}scale")("log")
             _label_decades(getattr(plane, f"{which}axis"), max(values) / min(values))
+            logarithmic.append(which)
+    _name_places(plane, found.places())
     plane.set_xlabel(_shown(axes.x), fontsize=14)
     plane.set_ylabel(_shown(axes.y), fontsize=14)
     if axes.title:
@@ -157,6 +179,16 @@ def _dress(plane: Any, found: dict[Any, Line], axes: Axes) -> None:
     for side in ("top", "right"):
         plane.spines[side].set_visible(False)
     plane.margins(x=0.03)
+    return logarithmic
+
+
+def _name_places(plane: Any, places: dict[Any, int]) -> None:
+    """The texts of an axis without numbers, as many as can be read."""
+    if places:
+        some = list(places)[:: 1 + (len(places) - 1) // TICKS_MAX]
+        texts = [_shown(_text(one)) for one in some]
+        turned = 90 if sum(map(len, texts)) + 2 * len(texts) > 60 else 0
+        plane.set_xticks([places[one] for one in some], texts, rotation=turned)
 
 
 def _label_decades(axis: Any, ratio: float) -> None:
@@ -171,15 +203,12 @@ def _label_decades(axis: Any, ratio: float) -> None:
     axis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
 
 
-def _all_of(found: dict[Any, Line]) -> Iterator[float]:
-    for line in found.values():
-        yield from chain(*line.values())
-
-
 def _shown(text: str) -> str:
     """A text as it is: no formula between two dollars, and what no font has written out."""
     return one_line(text).replace("$", r"\$")
 
 
 def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """A value in a legend or at an axis; of a long text the beginning."""
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= TEXT_CHARACTERS else f"{text[: TEXT_CHARACTERS - 1]}…"

@@ -32,6 +32,7 @@ from hpcsweep.filling import fill_table
 from hpcsweep.gather import passed_over
 from hpcsweep.ids import slug
 from hpcsweep.ingest import fresh_store
+from hpcsweep.points import Axes
 from hpcsweep.preflight import behind_setup
 from hpcsweep.records import Status
 from hpcsweep.rundirs import Account
@@ -228,7 +229,7 @@ def files_command(sweep: str, name: str, paths: bool, **shared: Any) -> None:
 @click.option("--x", required=True, metavar="COLUMN", help="What is drawn to the right.")
 @click.option("--y", required=True, metavar="COLUMN", help="What is drawn upwards, a number.")
 @click.option("--by", metavar="COLUMN", help="A line for each of its values.")
-@click.option("--log", "logs_of", metavar="AXIS[,…]", help="Logarithmic axes: x, y or x,y.")
+@click.option("--log", "logs_of", metavar="AXIS[,…]", help="Logarithmic axes: x, y, x,y or none.")
 @click.option("--where", metavar="CONDITION", help="Only rows for which this holds: 'omega < 3'.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="The file.")
 @common
@@ -239,18 +240,22 @@ def plot_command(
     """Draw one column over another, of the complete cases.
 
     The file is Y-over-X.png in the sweep's directory unless --output names one: png, pdf or svg.
-    Several cases at one point are drawn as their mean and a band of one standard deviation.
+    Several cases at one point are drawn as their mean; replicates with a band of one standard
+    deviation. What is not drawn, and what a mean puts together, is said here and below the figure.
     """
     here = context(**shared)
     directory = here.sweep(sweep)
-    if not set(words(logs_of)) <= {"x", "y"}:
-        raise click.UsageError("--log takes x, y or x,y")
-    axes = figure.Axes(x=x, y=y, by=by, log=words(logs_of), title=directory.name)
+    chosen = set(words(logs_of))
+    if not (chosen <= {"x", "y"} or chosen == {"none"}):
+        raise click.UsageError("--log takes x, y, x,y or none")
+    log = words(logs_of) if chosen else None
+    axes = Axes(x=x, y=y, by=by, log=log, title=directory.name)
     path = output or directory.path / f"{slug(y, 60)}-over-{slug(x, 60)}.png"
-    selection = Selection(where=where, status=(Status.COMPLETE,), columns=axes.columns)
+    selection = Selection(where=where, columns=axes.columns)
 
-    def take(_: Columns, rows: Iterator[Row]) -> None:
-        figure.draw(rows, axes, path)
+    def take(found: Columns, rows: Iterator[Row]) -> None:
+        for note in figure.draw(rows, axes, path, found.params.values()):
+            click.echo(note, err=True)
 
     collect(directory, connect.recorded(directory, here.settings), here.settings, take, selection)
     click.echo(f"written: {path}")

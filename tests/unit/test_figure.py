@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import sys
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from hpcsweep.errors import ExtraMissing, InputError, SweepError
-from hpcsweep.figure import Axes, draw, lines
+from hpcsweep.figure import draw
+from hpcsweep.points import Axes, points
 
 ROWS: list[dict[str, Any]] = [
     {"x": x, "k": k, "y": x * k + r} for k in (2.0, 1.0) for x in (10, 2) for r in (0, 1)
@@ -21,11 +24,16 @@ ROWS: list[dict[str, Any]] = [
 
 
 def test_points_are_grouped_and_in_order() -> None:
-    found = lines([*ROWS, {"x": 5, "k": 1.0}, {"y": 1, "k": 1.0}], Axes(x="x", y="y", by="k"))
-    assert found == {1.0: {2: [2.0, 3.0], 10: [10.0, 11.0]}, 2.0: {2: [4.0, 5.0], 10: [20.0, 21.0]}}
-    assert list(found) == [1.0, 2.0]
-    assert list(found[1.0]) == [2, 10]
-    assert list(lines(ROWS, Axes(x="x", y="y"))) == ["None"]
+    found = points([*ROWS, {"x": 5, "k": 1.0}, {"y": 1, "k": 1.0}], Axes(x="x", y="y", by="k"))
+    values = {by: {x: point.values for x, point in line.points.items()}
+              for by, line in found.lines.items()}  # fmt: skip
+    assert values == {
+        1.0: {2: [2.0, 3.0], 10: [10.0, 11.0]}, 2.0: {2: [4.0, 5.0], 10: [20.0, 21.0]},
+    }  # fmt: skip
+    assert list(found.lines) == [1.0, 2.0]
+    assert list(found.lines[1.0].points) == [2, 10]
+    assert (found.drawn, found.left_out) == (8, {"without y": 1, "without x": 1})
+    assert list(points(ROWS, Axes(x="x", y="y")).lines) == [None]
 
 
 @pytest.fixture
@@ -102,7 +110,13 @@ def test_no_state_of_matplotlib_is_changed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "axes", "name", "message"),
     [
-        ([], Axes(x="x", y="y", by="k"), "a.png", "no complete case has x and y and k"),
+        (
+            [],
+            Axes(x="x", y="y", by="k"),
+            "a.png",
+            "no complete case has x and y and k: there is no",
+        ),
+        ([{"status": "failed", "x": 1}] * 2, Axes(x="x", y="y"), "a.png", "x and y: 2 failed"),
         ([{"x": 1, "y": "high"}], Axes(x="x", y="y"), "a.png", "y is no number: 'high'"),
         ([{"x": 0, "y": 1}], Axes(x="x", y="y", log=("x",)), "a.png", "x has values that are not"),
         ([{"x": 1, "y": -1}], Axes(x="x", y="y", log=("y",)), "a.png", "y has values that are"),
@@ -142,3 +156,125 @@ def test_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ExtraMissing, match=r"hpcsweep\[plot\]"):
         draw(ROWS, Axes(x="x", y="y"), tmp_path / "a.png")
+
+
+# --- what a figure must not leave unsaid ----------------------------------------------------------
+
+
+def grid(**axes: tuple[Any, ...]) -> list[dict[str, Any]]:
+    names = list(axes)
+    return [dict(zip(names, values, strict=True)) for values in product(*axes.values())]
+
+
+def test_lines_of_one_point_are_points(tmp_path: Path, drawn: list[Figure]) -> None:
+    rows = [one | {"score": one["a"] + 0.1 * one["b"]} for one in grid(a=(1, 2, 3, 4), b=(1, 2, 3))]
+    notes = draw(rows, Axes(x="a", y="b", by="score"), tmp_path / "a.png", ["a", "b"])
+    plane, _ = drawn[0].axes
+    assert len(plane.get_lines()) == 12
+    assert {line.get_marker() for line in plane.get_lines()} == {"o"}
+    assert notes == ["12 of 12 cases are drawn"]
+
+
+def test_what_a_mean_puts_together_is_named_and_has_no_band(
+    tmp_path: Path, drawn: list[Figure]
+) -> None:
+    rows = [
+        one | {"y": one["a"] * one["b"]} for one in grid(a=(1, 2, 3), b=(1, 10), replicate=(0, 1))
+    ]
+    notes = draw(rows, Axes(x="a", y="y"), tmp_path / "a.png", ["a", "b"])
+    assert notes[1:] == ["mean over cases that differ in b; small dots: the cases"]
+    plane = drawn[0].axes[0]
+    assert list(plane.collections) == []
+    mean, cases = plane.get_lines()
+    assert list(mean.get_ydata()) == [5.5, 11, 16.5]
+    assert sorted(cases.get_ydata()) == sorted(row["y"] for row in rows)
+    assert notes[1] in drawn[0].get_supxlabel()
+
+
+def test_a_band_is_of_replicates_and_within_their_range(
+    tmp_path: Path, drawn: list[Figure]
+) -> None:
+    times = (0.01, 0.02, 5.0)
+    rows = [{"a": a, "seconds": s * a, "replicate": r} for a in (1, 2) for r, s in enumerate(times)]
+    notes = draw(rows, Axes(x="a", y="seconds"), tmp_path / "a.png", ["a"])
+    assert notes[1] == "band: one standard deviation of replicates, within their range"
+    (band,) = drawn[0].axes[0].collections
+    low = min(y for path in band.get_paths() for _, y in path.vertices)
+    assert low == 0.01
+
+
+def test_cases_that_are_not_drawn_are_counted(tmp_path: Path, drawn: list[Figure]) -> None:
+    rows = [
+        {"status": "complete", "x": 1, "y": 2.0}, {"status": "failed", "x": 2, "y": 3.0},
+        {"status": "pending", "x": 3}, {"status": "complete", "x": 4},
+        {"status": "complete", "x": 5, "y": math.nan},
+        {"status": "complete", "x": 6, "y": -math.inf},
+        {"status": "complete", "x": 7, "y": 10**400},
+    ]  # fmt: skip
+    said = "1 of 7 cases are drawn; not drawn: 1 failed, 1 pending, 3 whose y is no finite number, "
+    said += "1 without y"
+    assert draw(rows, Axes(x="x", y="y"), tmp_path / "a.png") == [said]
+    assert " ".join(drawn[0].get_supxlabel().split()) == said
+
+
+def test_colours_of_decades_are_logarithmic(tmp_path: Path, drawn: list[Figure]) -> None:
+    rows = [{"x": x, "y": k, "k": 10.0**k} for x in (1, 2) for k in range(-6, 6)]
+    draw(rows, Axes(x="x", y="y", by="k"), tmp_path / "a.png")
+    _, scale = drawn[0].axes
+    assert scale.get_yscale() == "log"
+    colours = [line.get_color() for line in drawn[0].axes[0].get_lines()]
+    steps = [abs(after[1] - before[1]) for before, after in pairwise(colours)]
+    assert min(steps) > 0.02  # on a linear scale all but one are the same
+
+
+def test_axes_of_decades_are_logarithmic_unless_told_otherwise(
+    tmp_path: Path, drawn: list[Figure]
+) -> None:
+    rows = [{"x": 2**k, "y": 3.0**k} for k in range(14)]
+    notes = draw(rows, Axes(x="x", y="y"), tmp_path / "a.png")
+    assert notes[1:] == ["logarithmic: x and y; --log none draws it linear"]
+    assert draw(rows, Axes(x="x", y="y", log=("none",)), tmp_path / "b.png")[1:] == []
+    assert draw([*rows, {"x": 0, "y": -1}], Axes(x="x", y="y"), tmp_path / "c.png")[1:] == []
+    scales = [(one.axes[0].get_xscale(), one.axes[0].get_yscale()) for one in drawn]
+    assert scales == [("log", "log"), ("linear", "linear"), ("linear", "linear")]
+
+
+def test_no_line_joins_cases_that_differ_in_more(tmp_path: Path, drawn: list[Figure]) -> None:
+    rows = [{"x": x, "z": z, "n": 2 * x, "y": x} for x, z in enumerate((3, 1, 2, 5, 4))]
+    notes = draw(rows, Axes(x="x", y="y"), tmp_path / "a.png", ["x", "z", "n"])
+    assert notes[1:] == ["no lines: the points differ in z, too"]
+    assert draw(rows, Axes(x="x", y="y"), tmp_path / "b.png", ["x", "n"])[1:] == []
+    styles = [one.axes[0].get_lines()[0].get_linestyle() for one in drawn]
+    assert styles == ["None", "-"]
+
+
+def test_values_of_any_kind_have_a_place(tmp_path: Path, drawn: list[Figure]) -> None:
+    rows = [{"x": x, "y": 1.0, "by": by} for by in (None, "$a$", True, "\x1b")
+            for x in (1, "a", [1, 2], True, 2.5)]  # fmt: skip
+    notes = draw(rows, Axes(x="x", y="y", by="by"), tmp_path / "a.svg")
+    assert notes == ["15 of 20 cases are drawn; not drawn: 5 without by"]
+    plane = drawn[0].axes[0]
+    assert [text.get_text() for text in plane.get_xticklabels()] == [
+        "1",
+        "2.5",
+        "[1, 2]",
+        "a",
+        "true",
+    ]
+    assert {line.get_linestyle() for line in plane.get_lines()} == {"None"}
+    legend = plane.get_legend()
+    assert legend is not None
+    assert [one.get_text() for one in legend.get_texts()] == [
+        r"by = \x1b", r"by = \$a\$", "by = true",
+    ]  # fmt: skip
+
+
+def test_no_two_lines_look_alike(tmp_path: Path, drawn: list[Figure]) -> None:
+    def lines_of(count: int) -> list[dict[str, Any]]:
+        return [{"x": x, "y": k, "k": f"name {k}"} for x in (1, 2) for k in range(count)]
+
+    assert draw(lines_of(64), Axes(x="x", y="y", by="k"), tmp_path / "a.png")[1:] == []
+    looks = {(line.get_color(), line.get_marker()) for line in drawn[0].axes[0].get_lines()}
+    assert len(looks) == 64
+    notes = draw(lines_of(65), Axes(x="x", y="y", by="k"), tmp_path / "a.png")
+    assert notes[1] == "more than 64 lines: colours and markers repeat"

@@ -1,0 +1,200 @@
+"""What a figure shows of a table: the points of its lines, and what it does not show."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain, pairwise
+from typing import Any
+
+from hpcsweep.errors import InputError
+from hpcsweep.records import Status
+
+# Values that are all above 0 and of which the largest is so many times the smallest one have a
+# logarithmic scale: on a linear one most of them would lie on top of each other.
+DECADES = 1000.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Axes:
+    """What is drawn: columns of the table."""
+
+    x: str
+    y: str
+    by: str | None = None
+    # Which axes are logarithmic, of "x" and "y"; None: those whose values call for it.
+    log: tuple[str, ...] | None = None
+    title: str = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are needed."""
+        return tuple(dict.fromkeys(one for one in (self.x, self.y, self.by) if one))
+
+
+@dataclass(kw_only=True, slots=True)
+class Point:
+    """The cases at one x of one line."""
+
+    # The value of y of each of them.
+    values: list[float] = field(default_factory=list)
+    # The other params of the first of them as JSON texts, by column.
+    others: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True, slots=True)
+class Line:
+    """The points of one value of `by`, in the order of x."""
+
+    points: dict[Any, Point] = field(default_factory=dict)
+    # Params that differ between cases at the same point.
+    pooled: set[str] = field(default_factory=set)
+    # Params that differ from point to point, and do not rise or fall with x.
+    scattered: set[str] = field(default_factory=set)
+
+
+@dataclass(kw_only=True, slots=True)
+class Points:
+    """All that a figure shows."""
+
+    lines: dict[Any, Line]
+    drawn: int
+    # Count of cases that are not drawn, by reason.
+    left_out: Counter[str]
+
+    def named(self, kind: str) -> list[str]:
+        """The params that are `pooled`, or `scattered`, in any line."""
+        return sorted(set().union(*(getattr(line, kind) for line in self.lines.values())))
+
+    def xs(self) -> list[Any]:
+        """All values of x."""
+        return list(chain.from_iterable(line.points for line in self.lines.values()))
+
+    def places(self) -> dict[Any, int]:
+        """Where each x stands on an axis of texts, empty where all are numbers."""
+        xs = set(self.xs())
+        if not any(isinstance(x, str) for x in xs):
+            return {}
+        return {x: place for place, x in enumerate(_sorted(xs))}
+
+    def ys(self) -> list[float]:
+        """All values of y."""
+        points = chain.from_iterable(line.points.values() for line in self.lines.values())
+        return list(chain.from_iterable(point.values for point in points))
+
+    @property
+    def has_bands(self) -> bool:
+        """Whether cases at the same point differ in nothing but their replicate."""
+        return any(
+            not line.pooled and any(len(point.values) > 1 for point in line.points.values())
+            for line in self.lines.values()
+        )
+
+
+def points(rows: Iterable[Mapping[str, Any]], axes: Axes, params: Iterable[str] = ()) -> Points:
+    """The points of each line; `params` are the columns that make cases different.
+
+    *Raises* InputError where nothing can be drawn, or where y is no number.
+    """
+    others = [name for name in params if name not in axes.columns]
+    lines: dict[Any, Line] = {}
+    left_out: Counter[str] = Counter()
+    drawn = 0
+    for row in rows:
+        why = _why_not(row, axes)
+        if why:
+            left_out[why] += 1
+            continue
+        drawn += 1
+        line = lines.setdefault(_plain(row[axes.by]) if axes.by else None, Line())
+        point = line.points.setdefault(_plain(row[axes.x]), Point())
+        known = {name: json.dumps(row.get(name), sort_keys=True) for name in others}
+        if point.values:
+            line.pooled |= {name for name in others if point.others[name] != known[name]}
+        else:
+            point.others = known
+        point.values.append(float(row[axes.y]))
+    if not drawn:
+        said = told(left_out) or "there is no case"
+        raise InputError(
+            f"no complete case has {' and '.join(axes.columns)}: {said}",
+            next_step="`hpcsweep collect SWEEP` shows what there is.",
+        )
+    return Points(lines=_in_order(lines), drawn=drawn, left_out=left_out)
+
+
+def told(left_out: Counter[str]) -> str:
+    """How many cases are not drawn, and why."""
+    return ", ".join(f"{number} {why}" for why, number in sorted(left_out.items()))
+
+
+def _why_not(row: Mapping[str, Any], axes: Axes) -> str:
+    """Why a case cannot be drawn, empty if it can. *Raises* InputError."""
+    status = row.get("status", Status.COMPLETE)
+    if status != Status.COMPLETE:
+        return str(status)
+    for name in axes.columns:
+        if row.get(name) is None:
+            return f"without {name}"
+    y = row[axes.y]
+    if isinstance(y, bool) or not isinstance(y, int | float):
+        raise InputError(f"{axes.y} is no number: {y!r:.60}", where="--y")
+    for name in (axes.x, axes.y):
+        if isinstance(row[name], int | float) and not _is_finite(row[name]):
+            return f"whose {name} is no finite number"
+    return ""
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int beyond all floats
+        return False
+
+
+def _plain(value: Any) -> Any:
+    """A number or a text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return json.dumps(value, ensure_ascii=False)
+    return value
+
+
+def _in_order(lines: dict[Any, Line]) -> dict[Any, Line]:
+    """Lines by `by` and points by x."""
+    ordered = {by: lines[by] for by in _sorted(lines)}
+    for line in ordered.values():
+        line.points = {x: line.points[x] for x in _sorted(line.points)}
+        line.scattered = set(_scattered(line))
+    return ordered
+
+
+def _sorted(values: Iterable[Any]) -> list[Any]:
+    """Numbers by size, before texts by name."""
+    return sorted(values, key=lambda one: (isinstance(one, str), "" if one is None else one))
+
+
+def _scattered(line: Line) -> Iterator[str]:
+    """Params that differ between points; not those that follow from x, as derived ones do."""
+    found = list(line.points.values())
+    for name in found[0].others if found else ():
+        texts = [point.others[name] for point in found]
+        if name not in line.pooled and len(set(texts)) > 1 and not _follows(texts):
+            yield name
+
+
+def _follows(texts: list[str]) -> bool:
+    values = [json.loads(text) for text in texts]
+    if not all(isinstance(value, int | float) for value in values):
+        return False
+    steps = [after > before for before, after in pairwise(values)]
+    return len(set(values)) == len(values) and len(set(steps)) == 1
+
+
+def is_logarithmic(values: Iterable[Any]) -> bool:
+    """Whether values call for a logarithmic scale."""
+    known = list(values)
+    numbers = all(isinstance(value, int | float) and value > 0 for value in known)
+    return numbers and bool(known) and max(known) >= DECADES * min(known)
