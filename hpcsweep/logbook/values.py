@@ -20,6 +20,10 @@ from typing import Any
 from hpcsweep.errors import InputError
 from hpcsweep.ids import LARGEST_INT_BITS, loaded_numpy, member
 
+# Levels of lists and objects in what a target reports: every reader of JSON takes so many.
+LEVELS_MAX = 200
+# Characters of a place that a message shows.
+_SHOWN = 80
 # What is done with text that UTF-8 cannot hold.
 ESCAPED = "backslashreplace"
 # The levels of `logging`, which a task does without.
@@ -74,24 +78,25 @@ def json_value(value: Any, where: str, lost: dict[str, str] | None = None) -> An
     `where` names the value in messages; `lost` gets the places of what became null.
     *Raises* InputError for what JSON cannot hold.
     """
-    try:
-        return _json_value(value, where, lost)
-    except RecursionError as error:
-        if not isinstance(value, Mapping | list | tuple):
-            raise  # it was the caller who went too deep
-        what = "is nested too deeply for JSON, or holds itself"
-        raise InputError(what, where=where) from error
+    # Counted, and not left to a RecursionError: that is the target's own, and what raises it differs
+    # from one Python to the next.
+    return _json_value(value, where, lost, LEVELS_MAX)
 
 
-def _json_value(value: Any, where: str, lost: dict[str, str] | None) -> Any:
+def _json_value(value: Any, where: str, lost: dict[str, str] | None, levels: int) -> Any:
+    if not levels:
+        what = f"is nested more than {LEVELS_MAX} levels deep, or holds itself"
+        raise InputError(what, where=where[:_SHOWN])
     if isinstance(value, Enum):  # before str and int: many an Enum is one of them, too
-        return _json_value(value.value, where, lost)
+        return _json_value(value.value, where, lost, levels - 1)
     if value is None or isinstance(value, bool | int | str | float):
         return _scalar(value, where, lost)
     if isinstance(value, Mapping):
-        return _object(value, where, lost)
+        return _object(value, where, lost, levels)
     if isinstance(value, list | tuple):
-        return [_json_value(item, f"{where}[{i}]", lost) for i, item in enumerate(value)]
+        return [
+            _json_value(item, f"{where}[{i}]", lost, levels - 1) for i, item in enumerate(value)
+        ]
     if isinstance(value, PurePath):
         return writable(str(value))
     # A value of theirs exists only where these are loaded.
@@ -103,7 +108,9 @@ def _json_value(value: Any, where: str, lost: dict[str, str] | None) -> Any:
     if numpy is not None and isinstance(value, numpy.generic | numpy.ndarray):
         plain = value.tolist()
         if not isinstance(plain, numpy.generic):  # a longdouble stays what it is
-            return _json_value(plain, where, lost)
+            return _json_value(plain, where, lost, levels - 1)
+    if _is_exact(value):
+        return _scalar(_rounded(value, where), where, lost)
     raise InputError(f"a {type(value).__name__} is not a JSON value: {value!r:.80}", where=where)
 
 
@@ -123,13 +130,32 @@ def _scalar(value: Any, where: str, lost: dict[str, str] | None) -> Any:
     return None
 
 
-def _object(value: Mapping[Any, Any], where: str, lost: dict[str, str] | None) -> dict[str, Any]:
+def _is_exact(value: Any) -> bool:
+    """Whether a value is a Decimal or a Fraction."""
+    decimal, fractions = sys.modules.get("decimal"), sys.modules.get("fractions")
+    return bool(decimal and isinstance(value, decimal.Decimal)) or bool(
+        fractions and isinstance(value, fractions.Fraction)
+    )
+
+
+def _rounded(value: Any, where: str) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise InputError(f"{value!r:.80} is too large a number", where=where) from error
+    except ValueError:  # a signalling NaN
+        return math.nan
+
+
+def _object(
+    value: Mapping[Any, Any], where: str, lost: dict[str, str] | None, levels: int
+) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, item in value.items():
         name = _name(key, where)
         if name in found:
             raise InputError(f"two keys of one object are {name!r} in JSON", where=where)
-        found[name] = _json_value(item, member(where, name), lost)
+        found[name] = _json_value(item, member(where, name), lost, levels - 1)
     return found
 
 

@@ -8,7 +8,9 @@ import re
 import sys
 import threading
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from enum import Enum, IntEnum
+from fractions import Fraction
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +26,7 @@ from hpcsweep import grid, ids, yamltext
 from hpcsweep.errors import InputError, SweepError
 from hpcsweep.logbook import Logbook
 from hpcsweep.logbook.checkpoint import Checkpoint
-from hpcsweep.logbook.values import json_document, json_value
+from hpcsweep.logbook.values import LEVELS_MAX, json_document, json_value
 from hpcsweep.logbook.yamlwrite import params_yaml
 
 
@@ -333,3 +335,49 @@ def test_params_yaml_reads_well() -> None:
         'dt: 1.0e-05\nname: "on"\nomega: 1.0\n"on": [1, {"a": null}]\n'
     )
     assert params_yaml({}) == b"{}\n"
+
+
+# --- numbers that are exact, and what is too deep ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "found"),
+    [
+        (Decimal("0.1"), 0.1), (Decimal(3), 3.0), (Decimal("1E-400"), 0.0), (Fraction(1, 4), 0.25),
+        (Decimal("NaN"), None), (Decimal("sNaN"), None), (Decimal("-Infinity"), None),
+        (Decimal("1E+400"), None), ([Decimal("1.5")], [1.5]),
+    ],
+)  # fmt: skip
+def test_an_exact_number_is_a_number(log: Logbook, number: object, found: object) -> None:
+    log.metric("y", number)
+    assert log.metrics == {"y": found}
+
+
+def test_a_fraction_beyond_every_float_is_refused(log: Logbook) -> None:
+    with pytest.raises(InputError, match="too large a number"):
+        log.metric("y", Fraction(10**400, 3))
+
+
+def nested(levels: int) -> object:
+    value: object = 1
+    for level in range(levels):
+        value = [value] if level % 2 else {"a": value}
+    return value
+
+
+def test_so_many_levels_are_taken_and_one_more_is_told(log: Logbook) -> None:
+    log.metric("y", nested(LEVELS_MAX - 2))
+    assert json.loads(json.dumps(log.metrics)) == {"y": nested(LEVELS_MAX - 2)}
+    for value in (nested(LEVELS_MAX - 1), nested(100_000)):
+        with pytest.raises(InputError, match="more than 200 levels deep, or holds itself"):
+            log.metric("z", value)
+
+
+def test_a_recursion_of_the_callers_own_is_told_as_one(log: Logbook) -> None:
+
+    def down(levels: int) -> None:
+        log.metric("y", [1])
+        down(levels + 1)
+
+    with pytest.raises(RecursionError):
+        down(0)
