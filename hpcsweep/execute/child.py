@@ -23,7 +23,7 @@ from typing import Any, NoReturn, Protocol
 
 from hpcsweep import target
 from hpcsweep.errors import InputError
-from hpcsweep.execute import streams
+from hpcsweep.execute import streams, trouble
 from hpcsweep.execute.calling import NOTHING, Answer, described
 from hpcsweep.execute.messages import ANSWER_MAX, Request, tell
 from hpcsweep.execute.signals import TOLD_TO_END
@@ -139,8 +139,20 @@ class _Forks:
 
     def run(self, work: Work, request: dict[str, Any]) -> None:
         """Run a case and tell how its process ended."""
-        answer = nameless()
-        lifeline = _another(self._ends.lifeline)
+        try:
+            said, told = self._in_a_fork(work, request)
+        except OSError as error:  # no process, no memory, no descriptor is to be had
+            why = trouble.described(error)
+            why["error"]["message"] = (
+                f"no process could be started for it: {why['error']['message']}"
+            )
+            said = {"status": 0, "cpu_seconds": None, "max_rss_bytes": None}
+            told = _encoded(NOTHING | why)
+        tell(self._ends.replies, self._ends.token, said, told)
+
+    def _in_a_fork(self, work: Work, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """What is known of the end of a case's process, and its answer. *Raises* OSError."""
+        answer, lifeline = nameless(), _another(self._ends.lifeline)
         try:
             pid = os.fork()
             if pid == 0:
@@ -158,12 +170,11 @@ class _Forks:
                 "cpu_seconds": usage.ru_utime + usage.ru_stime,
                 "max_rss_bytes": usage.ru_maxrss * 1024,
             }
-            told = os.pread(answer, min(os.fstat(answer).st_size, ANSWER_MAX), 0)
+            return said, os.pread(answer, min(os.fstat(answer).st_size, ANSWER_MAX), 0)
         finally:
             os.close(answer)
             if lifeline is not None:
                 os.close(lifeline)
-        tell(self._ends.replies, self._ends.token, said, told)
 
     def _be_the_case(
         self, work: Work, request: dict[str, Any], answer: int, lifeline: int | None
@@ -186,7 +197,10 @@ class _Forks:
             if self._on_child not in (None, signal.SIG_DFL):
                 signal.signal(signal.SIGCHLD, self._on_child)
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-            told = work.run(request)
+            try:
+                told = work.run(request)
+            except OSError as error:  # of our own: the user's are answers
+                told = NOTHING | trouble.described(error)
             if os.getpid() != me:  # a fork of the user's that came back out of the target
                 os._exit(0)
             finish()
@@ -201,9 +215,13 @@ class _Forks:
 
 
 def broken(complaints: int) -> NoReturn:
-    """End with a traceback in the task's output."""
+    """End with a word in the task's output: a sentence of the system's, or where we broke."""
+    error = sys.exc_info()[1]
+    text = traceback.format_exc()
+    if isinstance(error, OSError):
+        text = f"hpcsweep: the process of a case cannot go on: {trouble.sentence(error)}\n"
     try:
-        os.write(complaints, traceback.format_exc().encode(errors="backslashreplace"))
+        os.write(complaints, text.encode(errors="backslashreplace"))
     finally:
         os._exit(EXIT_BROKEN)
 

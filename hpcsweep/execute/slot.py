@@ -7,7 +7,6 @@ case. A crash costs the case that crashed and nothing else (DESIGN invariant 18)
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hpcsweep import target
+from hpcsweep.execute import trouble
 from hpcsweep.execute.calling import Calls
 from hpcsweep.execute.child import (
     Ends,
@@ -158,14 +158,15 @@ class Slot:
             self._forget(self._process)  # by what an earlier case left behind in it
         try:
             process = self._process = self._process or self._start(request)
-        except OSError as error:
-            return Ended(**_unstarted(error))
-        process.expect()
-        if process.requests >= 0:
-            # It may have died between two cases; the wait below says how.
-            with contextlib.suppress(BrokenPipeError):
-                send(process.requests, request)
-        return self._wait(process)
+            process.expect()
+            if process.requests >= 0:
+                # It may have died between two cases; the wait below says how.
+                with contextlib.suppress(BrokenPipeError):
+                    send(process.requests, request)
+            return self._wait(process)
+        except OSError as error:  # no process is to be had, or not to be talked to
+            self.kill()
+            return Ended(**trouble.described(error))
 
     def kill(self) -> None:
         """End the child and its case at once."""
@@ -335,8 +336,9 @@ class Slot:
 
     def _forget(self, process: _Process) -> None:
         for descriptor in (process.requests, process.replies, process.slate):
-            if descriptor >= 0:
-                os.close(descriptor)  # the child's loop ends with its requests
+            with contextlib.suppress(OSError):  # it is closed even so
+                if descriptor >= 0:
+                    os.close(descriptor)  # the child's loop ends with its requests
         self._process = None
 
 
@@ -348,16 +350,6 @@ GARBLED = {
     "type": "GarbledAnswer",
     "message": "its answer is damaged: something wrote to a descriptor that was not its own",
 }
-
-
-def _unstarted(error: OSError) -> dict[str, Any]:
-    """Reason and error of a case for which there is no process."""
-    short = error.errno == errno.ENOMEM
-    what = f"no process could be started for it: {error.strerror}"
-    return {
-        "reason": Reason.OUT_OF_MEMORY if short else Reason.ERROR,
-        "error": {"type": type(error).__name__, "message": what},
-    }
 
 
 def _signal_name(number: int) -> str:

@@ -78,7 +78,7 @@ def json_value(value: Any, where: str, lost: dict[str, str] | None = None) -> An
     `where` names the value in messages; `lost` gets the places of what became null.
     *Raises* InputError for what JSON cannot hold.
     """
-    # Counted, and not left to a RecursionError: that is the target's own, and what raises it differs
+    # Counted, and not left to a RecursionError: that is the target's own, and when it comes differs
     # from one Python to the next.
     return _json_value(value, where, lost, LEVELS_MAX)
 
@@ -97,8 +97,17 @@ def _json_value(value: Any, where: str, lost: dict[str, str] | None, levels: int
         return [
             _json_value(item, f"{where}[{i}]", lost, levels - 1) for i, item in enumerate(value)
         ]
+    plain = _of_a_library(value, where)
+    if plain is value:
+        what = f"a {type(value).__name__} is not a JSON value: {value!r:.80}"
+        raise InputError(what, where=where)
+    return _json_value(plain, where, lost, levels - 1)
+
+
+def _of_a_library(value: Any, where: str) -> Any:
+    """What Python's own types say of a value of a library; the value itself for an unknown one."""
     if isinstance(value, PurePath):
-        return writable(str(value))
+        return str(value)
     # A value of theirs exists only where these are loaded.
     numpy, datetime = loaded_numpy(), sys.modules.get("datetime")
     if datetime is not None and isinstance(value, datetime.date | datetime.time):
@@ -107,11 +116,8 @@ def _json_value(value: Any, where: str, lost: dict[str, str] | None, levels: int
         return str(value)
     if numpy is not None and isinstance(value, numpy.generic | numpy.ndarray):
         plain = value.tolist()
-        if not isinstance(plain, numpy.generic):  # a longdouble stays what it is
-            return _json_value(plain, where, lost, levels - 1)
-    if _is_exact(value):
-        return _scalar(_rounded(value, where), where, lost)
-    raise InputError(f"a {type(value).__name__} is not a JSON value: {value!r:.80}", where=where)
+        return value if isinstance(plain, numpy.generic) else plain  # a longdouble stays what it is
+    return _rounded(value, where) if _is_exact(value) else value
 
 
 def _scalar(value: Any, where: str, lost: dict[str, str] | None) -> Any:

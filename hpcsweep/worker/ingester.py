@@ -56,8 +56,9 @@ class Ingester:
     def kill(self) -> None:
         """End a running one: the journal has it all, a later command ingests it."""
         if self._running():
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
+            with contextlib.suppress(OSError):
+                os.kill(self._pid, signal.SIGKILL)
+                os.waitpid(self._pid, 0)
             self._pid = 0
 
     def _start(self) -> None:
@@ -66,8 +67,9 @@ class Ingester:
             self._pid = os.posix_spawn(sys.executable, self._argv, os.environ)
 
     def _running(self) -> bool:
-        if self._pid and os.waitpid(self._pid, os.WNOHANG) != (0, 0):
-            self._pid = 0
+        with contextlib.suppress(OSError):
+            if self._pid and os.waitpid(self._pid, os.WNOHANG) != (0, 0):
+                self._pid = 0
         return self._pid != 0
 
     def _wait(self, signals: Signals) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsweep import ids
 from hpcsweep.directory import SweepDirectory
-from hpcsweep.errors import SweepError
-from hpcsweep.execute import cpus
+from hpcsweep.errors import JournalError, SweepError
+from hpcsweep.execute import cpus, trouble
 from hpcsweep.execute.case import Place, make_run, now, run_case
 from hpcsweep.execute.cases import Cases, NewSlot
 from hpcsweep.execute.signals import Signals
 from hpcsweep.execute.slot import Slot
-from hpcsweep.files import names, token
+from hpcsweep.files import names, token, unwritable
 from hpcsweep.journal import (
     RANKED_MAX,
     VERSION,
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
 
 # The worker's exit code when it was told to end: EX_TEMPFAIL, there is more to do.
 EXIT_TOLD = 75
+# EX_IOERR: its journal cannot be written. EX_OSERR: the system refuses what it cannot do without.
+EXIT_UNWRITTEN, EXIT_REFUSED = 74, 71
 # Outcomes are made durable in batches: after this many records, or this many seconds.
 SYNC_RECORDS = 100
 SYNC_S = 1.0
@@ -159,25 +162,34 @@ class Task:
         if self._manifest.cache is not None:
             self._keep_results(self._manifest.cache, signals)
         ingester = Ingester(self._sweep.path, self._journal_relative, self._rules)
+        try:
+            full = self._run_all(slot, signals, ingester)
+        finally:
+            slot.kill()
+        if signals.told:
+            self._journal.close()
+            ingester.kill()
+            return EXIT_TOLD
+        self._end_task(stopped=full)
+        ingester.last(signals)
+        return 0 if full is None else full.exit_code
+
+    def _run_all(self, slot: Slot, signals: Signals, ingester: Ingester) -> SweepError | None:
+        """Run the cases; the error that said that the disk or quota is full, which ends it."""
+        full = None
         for index in self._indices:
-            if signals.told:
+            if signals.told or full:
                 break
             if index not in self._settled:
                 case = self._cases.made(index)
                 if case is not None:
-                    self._case(case, slot)
+                    full = self._tried(case, slot)
                 self._sync_sometimes(ingester)
         slot.close()
         self._cases.close()
         if self._spooled is not None:
             self._spooled.close()
-        if signals.told:
-            self._journal.close()
-            ingester.kill()
-            return EXIT_TOLD
-        self._end_task()
-        ingester.last(signals)
-        return 0
+        return full
 
     def _keep_results(self, cache: Cache, signals: Signals) -> None:
         from hpcsweep.execute.keeping import Keeping  # noqa: PLC0415  # few tasks want it
@@ -213,20 +225,48 @@ class Task:
             shared=() if self._spooled is None else self._spooled.spool.descriptors,
         )
 
-    def _end_task(self, why: Reason | None = None) -> None:
+    def _end_task(self, why: Reason | None = None, stopped: SweepError | None = None) -> None:
         """Say that every case of the chunk has ended, so that nobody asks the cluster about it.
 
-        What the user's code could not make has not begun: the chunk says why, `why` at first.
+        What the user's code could not make has not begun: the chunk says why, `why` at first. So it
+        does of what was not begun because it was stopped.
         """
         fields: Record = {"status": Status.COMPLETE.value, "reason": None}
         unmade = self._cases.unmade
-        if unmade is not None and unmade.reason is not None:
+        if stopped is not None:
+            found = trouble.described(stopped)
+            reason = found["reason"]
+            fields = {"status": reason.status.value, "reason": reason.value}
+            fields["error"] = found["error"]
+        elif unmade is not None and unmade.reason is not None:
             reason = why or unmade.reason
             fields = {"status": reason.status.value, "reason": reason.value, "error": unmade.error}
         self._write("end", word=Word.WORKER.value, **fields, time=now())
         self._journal.close()
 
     # --- one case ------------------------------------------------------------------------------
+
+    def _tried(self, case: ParamCase, slot: Slot) -> SweepError | None:
+        """Run a case. What the system refuses its files is its outcome; returned, if it is space.
+
+        *Raises* JournalError.
+        """
+        started = now()
+        try:
+            self._case(case, slot)
+        except JournalError:
+            raise
+        except (OSError, SweepError) as error:
+            sys.stderr.write(f"hpcsweep: index {case.index}: {trouble.sentence(error)}\n")
+            why = trouble.described(error)
+            status = why["reason"].status
+            outcome = Outcome(status=status, started=started, ended=now(), **why)
+            self._end(case, outcome, self._attempt)
+            if why["reason"] is Reason.QUOTA:
+                return (
+                    error if isinstance(error, SweepError) else unwritable(self._sweep.path, error)
+                )
+        return None
 
     def _case(self, case: ParamCase, slot: Slot) -> None:
         run = make_run(self._manifest, case, self._attempt, self._chunk, self._start.node)
@@ -426,6 +466,19 @@ def _settles(record: Record) -> bool:
 
 def main(arguments: list[str]) -> int:
     """Run one array task. Returns the exit code."""
+    try:
+        return _run(arguments)
+    except JournalError as error:  # what becomes of its cases cannot be told any more
+        sys.stderr.write(f"hpcsweep: {error}\n")
+        return EXIT_UNWRITTEN
+    except SweepError:
+        raise
+    except OSError as error:
+        sys.stderr.write(f"hpcsweep: the worker cannot go on: {trouble.sentence(error)}\n")
+        return EXIT_REFUSED
+
+
+def _run(arguments: list[str]) -> int:
     sweep, submission, part, *rest = arguments
     if rest[:1] == ["--start"]:
         start = Start(**json.loads(rest[1]))
