@@ -6,6 +6,7 @@ import os
 import random
 import sqlite3
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,6 +73,8 @@ class Database:
         self._patience_s = PATIENCE_S if patience_s is None else patience_s
         self._engine = _open(location, keeps=keeps)
         self._reader = self._engine.execution_options(**_READING)
+        # Kept connections end with whoever keeps them: Python 3.13 warns of one that is collected.
+        weakref.finalize(self, _close, self._engine, os.getpid())
         self._failures = (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error)
 
     @property
@@ -104,6 +107,10 @@ class Database:
                 raise problem from cause
             time.sleep(pause)
             longest = min(2 * longest, LONGEST_PAUSE_S)
+
+
+def _close(engine: Engine, pid: int) -> None:
+    engine.dispose(close=os.getpid() == pid)  # a fork's copies are its parent's
 
 
 def _open(location: Path | URL, *, keeps: bool) -> Engine:

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, event
 
 from hpcsweep.errors import StoreError
 from hpcsweep.store import SweepStore, engine
+from hpcsweep.store.engine import Database
 from hpcsweep.store.filesystem import filesystem_type, is_local
 
 # Fields of proc(5), /proc/self/mountinfo: as on a cluster, with a local disk below a network one.
@@ -210,3 +211,18 @@ def test_a_store_of_a_newer_program(tmp_path: Path) -> None:
     for act in (SweepStore(path, "k").exists, lambda: SweepStore(path, "k").create("s", "m")):
         with pytest.raises(StoreError, match="99"):
             act()
+
+
+def test_kept_connections_end_with_their_keeper(tmp_path: Path) -> None:
+    """Not with the garbage: Python 3.13 warns of each."""
+    path = tmp_path / "kept.sqlite3"
+    database = Database(path, keeps=True)
+    database.write(lambda connection: connection.exec_driver_sql("CREATE TABLE t (x)"))
+
+    def opened() -> list[Path]:
+        links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+        return [link for link in links if str(link.readlink()).startswith(str(path))]
+
+    assert opened()
+    del database
+    assert opened() == []
