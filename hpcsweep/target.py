@@ -67,7 +67,7 @@ def _module(target: Target, root: Path) -> ModuleType:
         _search_first(root)
         with importing(target.module or ""):
             return importlib.import_module(target.module or "")
-    path = (root / target.file).resolve()
+    path = Path(_real(str(root / target.file)))
     # As a script would find its neighbours; and so that a process pool can import it by name.
     _search_first(path.parent)
     name = path.stem
@@ -303,23 +303,35 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _module_files(root: Path) -> set[str]:
-    prefix = os.path.join(os.path.realpath(root), "")  # noqa: PTH118
-    return {path.removeprefix(prefix) for path in user_modules(root)}
+def _module_files(root: Path) -> dict[str, Path]:
+    prefix = os.path.join(_real_directory(str(root)), "")  # noqa: PTH118
+    return {path.removeprefix(prefix): Path(path) for path in user_modules(root)}
 
 
 def user_modules(root: Path) -> dict[str, ModuleType]:
     """The modules below a directory that are loaded, by their files; installed packages apart."""
     found = {}
-    prefix = os.path.join(os.path.realpath(root), "")  # noqa: PTH118  # one string per module
-    installed = os.path.join(os.path.realpath(sys.prefix), "")  # noqa: PTH118
+    prefix = os.path.join(_real_directory(str(root)), "")  # noqa: PTH118  # one string per module
+    installed = os.path.join(_real_directory(sys.prefix), "")  # noqa: PTH118
     for module in list(sys.modules.values()):
         name = getattr(module, "__file__", None)
         if not isinstance(name, str) or name.startswith(_NO_USERS_CODE):
             continue
-        path = os.path.realpath(name)
+        path = _real(name)
         # A virtual environment may lie in the project's own directory.
         below = path.startswith(prefix) and not path.startswith(installed)
         if below and "/site-packages/" not in path:
             found[path] = module
     return found
+
+
+def _real(path: str) -> str:
+    """As `os.path.realpath`, with one look at the directories above all files of one directory."""
+    directory, name = os.path.split(path)
+    path = os.path.join(_real_directory(directory), name)  # noqa: PTH118
+    return os.path.realpath(path) if os.path.islink(path) else path  # noqa: PTH114
+
+
+@lru_cache(maxsize=64)
+def _real_directory(path: str) -> str:
+    return os.path.realpath(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import traceback
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep import target
 from hpcsweep.errors import InputError
 from hpcsweep.execute import streams
-from hpcsweep.execute.messages import Request
+from hpcsweep.execute.messages import ANSWER_MAX, Request
 from hpcsweep.logbook import Logbook
 from hpcsweep.logbook.values import writable
 from hpcsweep.manifest.frozen import FrozenManifest
@@ -212,3 +213,15 @@ def _without_ours(trace: TracebackType | None) -> TracebackType | None:
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith((ours, "<frozen")):
         trace = trace.tb_next
     return trace
+
+
+def encoded(told: Answer) -> bytes:
+    """An answer as the worker reads it; one that is too large says that instead."""
+    text = json.dumps(told).encode()
+    if len(text) <= ANSWER_MAX:
+        return text
+    error = InputError(
+        f"its metrics have {len(text)} bytes; {ANSWER_MAX} are the most",
+        next_step="Write such data into a file of the run, as `log.json` does.",
+    )
+    return json.dumps(NOTHING | described(error)).encode()

@@ -11,7 +11,6 @@ import fcntl
 import gc
 import json
 import os
-import resource
 import select
 import signal
 import sys
@@ -19,17 +18,19 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from hpcsweep import target
-from hpcsweep.errors import InputError
-from hpcsweep.execute import streams, trouble
-from hpcsweep.execute.calling import NOTHING, Answer, described
-from hpcsweep.execute.messages import ANSWER_MAX, Request, tell
+from hpcsweep.execute import streams
+from hpcsweep.execute.calling import NOTHING, Answer, encoded
+from hpcsweep.execute.messages import ANSWER_MAX, Request, refusal, sentence, tell
 from hpcsweep.execute.signals import TOLD_TO_END
 from hpcsweep.execute.state import Chance, OpenFiles, finish, obstacles, only_own_endings
 from hpcsweep.files import PRIVATE_FILE, names, token, write_all
 from hpcsweep.manifest.frozen import FrozenManifest
+
+if TYPE_CHECKING:
+    from hpcsweep.execute.sharing import Sharing
 
 # The child's own exit code when it cannot even report; a shell uses 126 and 127 in this way.
 EXIT_BROKEN = 125
@@ -99,7 +100,7 @@ def die_with_worker(lifeline: int) -> None:
 
 def serve(work: Work, ends: Ends) -> NoReturn:
     """Run cases until the worker closes its end."""
-    how: _Forks | _Stays | None = None
+    how: _Forks | Sharing | None = None
     with os.fdopen(ends.requests, "rb", closefd=False) as lines:
         for line in lines:
             request = json.loads(line)
@@ -108,9 +109,15 @@ def serve(work: Work, ends: Ends) -> NoReturn:
                 tell(ends.replies, ends.token, work.load(request))
                 chance.settle()
                 why = obstacles()
-                how = _Stays(ends, chance, why, work.root) if why else _Forks(ends, chance)
+                how = _shared(ends, chance, why, work.root) if why else _Forks(ends, chance)
             how.run(work, request)
     os._exit(0)
+
+
+def _shared(ends: Ends, chance: Chance, why: list[str], root: Path) -> Sharing:
+    from hpcsweep.execute.sharing import Sharing  # noqa: PLC0415  # few targets need it
+
+    return Sharing(ends, chance, why, root)
 
 
 # --- a process for each case ------------------------------------------------------------------
@@ -142,12 +149,12 @@ class _Forks:
         try:
             said, told = self._in_a_fork(work, request)
         except OSError as error:  # no process, no memory, no descriptor is to be had
-            why = trouble.described(error)
+            why = refusal(error)
             why["error"]["message"] = (
                 f"no process could be started for it: {why['error']['message']}"
             )
             said = {"status": 0, "cpu_seconds": None, "max_rss_bytes": None}
-            told = _encoded(NOTHING | why)
+            told = encoded(NOTHING | why)
         tell(self._ends.replies, self._ends.token, said, told)
 
     def _in_a_fork(self, work: Work, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
@@ -200,7 +207,7 @@ class _Forks:
             try:
                 told = work.run(request)
             except OSError as error:  # of our own: the user's are answers
-                told = NOTHING | trouble.described(error)
+                told = NOTHING | refusal(error)
             if os.getpid() != me:  # a fork of the user's that came back out of the target
                 os._exit(0)
             finish()
@@ -208,7 +215,7 @@ class _Forks:
                 with contextlib.suppress(OSError):
                     os.close(0)  # the case may have used up all others
                 answer = os.open(f"/proc/{parent}/fd/{answer}", os.O_WRONLY)
-            write_all(answer, _encoded(told))
+            write_all(answer, encoded(told))
             os._exit(0)
         finally:  # it broke by itself: the task's output says how
             broken(self._ends.complaints)
@@ -219,7 +226,7 @@ def broken(complaints: int) -> NoReturn:
     error = sys.exc_info()[1]
     text = traceback.format_exc()
     if isinstance(error, OSError):
-        text = f"hpcsweep: the process of a case cannot go on: {trouble.sentence(error)}\n"
+        text = f"hpcsweep: the process of a case cannot go on: {sentence(error)}\n"
     try:
         os.write(complaints, text.encode(errors="backslashreplace"))
     finally:
@@ -242,70 +249,6 @@ def _another(lifeline: int) -> int | None:
         return os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return None
-
-
-def _encoded(told: Answer) -> bytes:
-    text = json.dumps(told).encode()
-    if len(text) <= ANSWER_MAX:
-        return text
-    error = InputError(
-        f"its metrics have {len(text)} bytes; {ANSWER_MAX} are the most",
-        next_step="Write such data into a file of the run, as `log.json` does.",
-    )
-    return json.dumps(NOTHING | described(error)).encode()
-
-
-# --- all cases in this process ----------------------------------------------------------------
-
-
-class _Stays:
-    """All cases in the child itself, which cannot be forked: what can be is restored."""
-
-    def __init__(self, ends: Ends, chance: Chance, why: list[str], root: Path) -> None:
-        from hpcsweep.execute.restoring import Restoring  # noqa: PLC0415  # few targets need it
-
-        os.close(ends.slate)
-        self._ends, self._me = ends, os.getpid()
-        self._restoring = Restoring(chance, why, root, ends.complaints)
-
-    def run(self, work: Work, request: dict[str, Any]) -> None:
-        """Run a case and tell what it used."""
-        self._restoring.restore()
-        _reset_peak_memory()
-        before = _cpu_seconds()
-        told = work.run(request)
-        if os.getpid() != self._me:
-            os._exit(0)
-        streams.flush()
-        said = {
-            "status": None,
-            "cpu_seconds": _cpu_seconds() - before,
-            "max_rss_bytes": _peak_memory(),
-        }
-        tell(self._ends.replies, self._ends.token, said, _encoded(told))
-        self._restoring.note()
-
-
-def _cpu_seconds() -> float:
-    total = 0.0
-    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
-        usage = resource.getrusage(who)
-        total += usage.ru_utime + usage.ru_stime
-    return total
-
-
-def _reset_peak_memory() -> None:
-    # proc(5): 5 resets the peak resident set size; without it the peak is the process's so far.
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak_memory() -> int:
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 # --- a command --------------------------------------------------------------------------------

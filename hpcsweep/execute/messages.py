@@ -6,13 +6,15 @@ one line of JSON, and the case's own answer, which the case wrote and nobody has
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from binascii import crc32
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpcsweep.files import write_all
+from hpcsweep.errors import HpcsweepError
+from hpcsweep.files import FULL, write_all
 from hpcsweep.records import Reason
 
 if TYPE_CHECKING:
@@ -138,3 +140,28 @@ def understood(answer: bytes) -> dict[str, Any] | None:
     if not (plain and whole):
         raise Garbled
     return dict(found)
+
+
+# --- what the system refuses ------------------------------------------------------------------
+
+
+def refusal(error: OSError | HpcsweepError) -> dict[str, Any]:
+    """Reason and error of a case, as an `Outcome` has them.
+
+    A full disk or quota interrupts it; it burns no attempt.
+    """
+    number = getattr(error, "errno", None)
+    reason = Reason.ERROR
+    if number in FULL:
+        reason = Reason.QUOTA
+    elif number == errno.ENOMEM:
+        reason = Reason.OUT_OF_MEMORY
+    return {"reason": reason, "error": {"type": type(error).__name__, "message": sentence(error)}}
+
+
+def sentence(error: OSError | HpcsweepError) -> str:
+    """What was refused, and where, in one line."""
+    if not isinstance(error, OSError) or isinstance(error, HpcsweepError):
+        return str(error).partition("\n")[0]
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or type(error).__name__}"

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hpcsweep import target
-from hpcsweep.execute import trouble
 from hpcsweep.execute.calling import Calls
 from hpcsweep.execute.child import (
     Ends,
@@ -28,7 +27,15 @@ from hpcsweep.execute.child import (
     nameless,
     serve,
 )
-from hpcsweep.execute.messages import Garbled, Listener, Request, Wanted, send, understood
+from hpcsweep.execute.messages import (
+    Garbled,
+    Listener,
+    Request,
+    Wanted,
+    refusal,
+    send,
+    understood,
+)
 from hpcsweep.execute.signals import Signals, default_in_child
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Reason
@@ -166,7 +173,7 @@ class Slot:
             return self._wait(process)
         except OSError as error:  # no process is to be had, or not to be talked to
             self.kill()
-            return Ended(**trouble.described(error))
+            return Ended(**refusal(error))
 
     def kill(self) -> None:
         """End the child and its case at once."""

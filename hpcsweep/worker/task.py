@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep import ids
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import JournalError, SweepError
-from hpcsweep.execute import cpus, trouble
+from hpcsweep.execute import cpus
 from hpcsweep.execute.case import Place, make_run, now, run_case
 from hpcsweep.execute.cases import Cases, NewSlot
+from hpcsweep.execute.messages import refusal, sentence
 from hpcsweep.execute.signals import Signals
 from hpcsweep.execute.slot import Slot
 from hpcsweep.files import names, token, unwritable
@@ -234,7 +235,7 @@ class Task:
         fields: Record = {"status": Status.COMPLETE.value, "reason": None}
         unmade = self._cases.unmade
         if stopped is not None:
-            found = trouble.described(stopped)
+            found = refusal(stopped)
             reason = found["reason"]
             fields = {"status": reason.status.value, "reason": reason.value}
             fields["error"] = found["error"]
@@ -257,8 +258,8 @@ class Task:
         except JournalError:
             raise
         except (OSError, SweepError) as error:
-            sys.stderr.write(f"hpcsweep: index {case.index}: {trouble.sentence(error)}\n")
-            why = trouble.described(error)
+            sys.stderr.write(f"hpcsweep: index {case.index}: {sentence(error)}\n")
+            why = refusal(error)
             status = why["reason"].status
             outcome = Outcome(status=status, started=started, ended=now(), **why)
             self._end(case, outcome, self._attempt)
@@ -474,7 +475,7 @@ def main(arguments: list[str]) -> int:
     except SweepError:
         raise
     except OSError as error:
-        sys.stderr.write(f"hpcsweep: the worker cannot go on: {trouble.sentence(error)}\n")
+        sys.stderr.write(f"hpcsweep: the worker cannot go on: {sentence(error)}\n")
         return EXIT_REFUSED
 
 

@@ -126,8 +126,11 @@ def test_the_task_lives(tmp_path: Path) -> None:
         timeout=60,
     )
     kinds = [r["kind"] for r in made.records("task", "begin", "beat", "end")]
-    beats = kinds.count("beat")
-    assert kinds == ["task", "begin", "end", "begin", *["beat"] * beats, "end", "end"]
+    # The first case may beat, too: it waits for the import.
+    beats = kinds[kinds.index("end") :].count("beat")
+    assert [kind for kind in kinds if kind != "beat"] == [
+        "task", "begin", "end", "begin", "end", "end",
+    ]  # fmt: skip
     assert beats >= 1
     assert int(done.stdout) >= beats + 1
 
