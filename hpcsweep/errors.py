@@ -15,6 +15,7 @@
     │   ├── RunExists (FileExistsError)        a run directory is already there
     │   └── RunMissing (FileNotFoundError)     a run, or a file of one, is not there
     ├── ClusterError                       6   the cluster refused, or is not the recorded one
+    │   ├── PartRefused                        it refused a part, and took those before it
     │   └── ClusterUnavailable             7   the cluster could not be asked (transient)
     ├── StoreError                         8   the database
     └── Incomplete                         9   --wait ended and not every case is complete
@@ -118,6 +119,10 @@ class ClusterError(HpcsweepError):
     """The cluster refused, or it is not the one on record."""
 
     exit_code = 6
+
+
+class PartRefused(ClusterError):
+    """A part of a submission was refused; those before it were accepted and are at work."""
 
 
 class ClusterUnavailable(ClusterError):

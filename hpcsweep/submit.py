@@ -20,8 +20,8 @@ from hpcsweep import connect
 from hpcsweep.cluster.script import Script
 from hpcsweep.cluster.seam import Array, Cluster, Limits
 from hpcsweep.directory import SweepDirectory
-from hpcsweep.errors import ClusterError, ClusterUnavailable, SweepError
-from hpcsweep.files import Made, json_bytes, names, remove_tree, write_new
+from hpcsweep.errors import ClusterError, ClusterUnavailable, PartRefused, SweepError
+from hpcsweep.files import Made, json_bytes, names, remove_tree, token, write_new
 from hpcsweep.growth import Difference, difference, refuse_mixing, reorders
 from hpcsweep.importing import refuse_while_importing
 from hpcsweep.indexset import IndexSet
@@ -155,6 +155,19 @@ def check(wish: Wish, cluster: Cluster, say: Callable[[str], None] = lambda _: N
         frozen.write(sweep.path, wish.manifest, wish.source)
         checked = preflight(sweep, wish.manifest, wish.source, cluster.environment)
         return checked.code_digest
+
+
+def rehearse(wish: Wish, sweep: SweepDirectory | None, plan: Plan, cluster: Cluster) -> str:
+    """Let the cluster say whether it would take the first part, which is its largest one.
+
+    Returns why it could not be asked, empty when it would. *Raises* ClusterError when it would not.
+    """
+    key = sweep.key if sweep else token()
+    with tempfile.TemporaryDirectory(prefix="hpcsweep-") as temporary:
+        script = Path(temporary) / SCRIPT_NAME
+        script.write_text(script_for(wish.manifest, wish.path, plan.submission))
+        array = array_for(wish.path, key, wish.manifest, plan, plan.parts[0])
+        return cluster.rehearse(replace(array, script=str(script)))
 
 
 def look(
@@ -315,15 +328,15 @@ def _hand_in(act: _Act, plan: Plan, part: Part) -> str:
         raise
     except ClusterError as error:
         doubt.is_raised = was_in_doubt
-        told = "Nothing was submitted."
-        if was_in_doubt:
-            _fact(sweep, plan, part, "void", {"why": "refused", "time": time.time()})
-            told = (
-                f"Parts before number {part.number} of submission {plan.submission} were accepted; "
-                "the same command sends the rest."
-            )
-        error.next_step = f"{error.next_step} {told}"
-        raise
+        if not was_in_doubt:
+            error.next_step += " Nothing was submitted."
+            raise
+        _fact(sweep, plan, part, "void", {"why": "refused", "time": time.time()})
+        raise PartRefused(
+            error.what,
+            next_step=f"{error.next_step} Parts before number {part.number} of submission "
+            f"{plan.submission} were accepted; the same command sends the rest.",
+        ) from error
     _fact(sweep, plan, part, "job", {"job_id": job_id, "time": time.time()})
     return job_id
 

@@ -23,7 +23,7 @@ from hpcsweep.cli.options import (
 )
 from hpcsweep.cluster.seam import Cluster, Limits
 from hpcsweep.directory import MARKER, SweepDirectory
-from hpcsweep.errors import Incomplete, SweepError
+from hpcsweep.errors import Incomplete, PartRefused, SweepError
 from hpcsweep.files import token
 from hpcsweep.growth import difference
 from hpcsweep.indexset import IndexSet
@@ -38,6 +38,7 @@ from hpcsweep.submit import (
     check,
     look,
     make_plan,
+    rehearse,
     script_for,
     submit,
 )
@@ -46,6 +47,11 @@ from hpcsweep.unstarted import newest
 # Of cases that were computed with other code so many are named.
 INDICES_TOLD = 10
 
+# What `plan` says of its figures.
+NO_CLUSTER = (
+    f"any cluster, neither how large an array may be (MaxArraySize {MAX_ARRAY_SIZE} is Slurm's "
+    "default) nor about partition, time, memory and GPUs; `submit --dry-run` asks"
+)
 script_option = click.option("--script", is_flag=True, help="Print the exact sbatch text.")
 
 
@@ -98,15 +104,17 @@ def submit_command(
     )  # fmt: skip
     opened = connect.choose(cluster or here.settings.cluster, here.settings, wish.path)
     if dry_run:
+        connect.prepare(opened, found.resources.options)
         digest = check(wish, opened, partial(click.echo, err=True))
-        _show_plan(here, wish, opened, opened.limits(), script=script, code_digest=digest)
+        limits = opened.limits()
+        for note in limits.notes:
+            click.echo(note, err=True)
+        _show_plan(here, wish, opened, limits, script=script, code_digest=digest)
         return
     if chaos_seed is not None:
         _chaos(here, wish, opened, chaos_seed)
         return
-    done = _submit(here, wish, opened)
-    if waits:
-        _wait(here, wish, opened, done)
+    _send(here, wish, opened, waits=waits)
 
 
 def _chaos(here: Context, wish: Wish, cluster: Cluster, seed: int) -> None:
@@ -148,9 +156,20 @@ def retry_command(sweep: str, waits: bool, throttle: int, **shared: Any) -> None
         rerun="failed",
     )  # fmt: skip
     opened = connect.again(directory, here.settings)
-    done = _submit(here, wish, opened)
+    _send(here, wish, opened, waits=waits)
+
+
+def _send(here: Context, wish: Wish, cluster: Cluster, *, waits: bool) -> None:
+    """Submit and perhaps wait, also for what was accepted before a part was refused."""
+    try:
+        done = _submit(here, wish, cluster)
+    except PartRefused as refusal:
+        if waits:
+            click.echo(f"{refusal.what}; waiting for the parts that were accepted", err=True)
+            _watch(here, cluster, SweepDirectory.open(wish.path))
+        raise
     if waits:
-        _wait(here, wish, opened, done)
+        _wait(here, wish, cluster, done)
 
 
 def _submit(here: Context, wish: Wish, cluster: Cluster) -> Submitted:
@@ -204,11 +223,11 @@ def _other_code(missing: Missing, wish: Wish) -> str:
 
 def _wait(here: Context, wish: Wish, cluster: Cluster, done: Submitted) -> None:
     """Wait; send once what was in doubtful hands when this command began."""
-    summary = _watch(here, cluster, done)
+    summary = _watch(here, cluster, done.sweep)
     held = done.missing.held if done.plan is None else done.missing.cancelled
     if not summary.is_complete and held:
         done = _submit(here, wish, cluster)
-        summary = _watch(here, cluster, done)
+        summary = _watch(here, cluster, done.sweep)
     if not summary.is_complete:
         raise Incomplete(
             f"not every case is complete: {counts_line(summary)}",
@@ -219,14 +238,14 @@ def _wait(here: Context, wish: Wish, cluster: Cluster, done: Submitted) -> None:
     click.echo(f"{summary.name}: {counts_line(summary)}")
 
 
-def _watch(here: Context, cluster: Cluster, done: Submitted) -> Summary:
+def _watch(here: Context, cluster: Cluster, sweep: SweepDirectory) -> Summary:
     try:
         with progress_bar(show.console(stderr=True)) as update:
-            return wait(done.sweep, cluster, here.settings, update)
+            return wait(sweep, cluster, here.settings, update)
     except KeyboardInterrupt:
         click.echo(
-            f"\nNo longer waiting; what was submitted goes on. `hpcsweep status {done.sweep.name}` "
-            f"shows it, `hpcsweep cancel {done.sweep.name}` ends it.",
+            f"\nNo longer waiting; what was submitted goes on. `hpcsweep status {sweep.name}` "
+            f"shows it, `hpcsweep cancel {sweep.name}` ends it.",
             err=True,
         )
         raise click.exceptions.Exit(130) from None  # as a shell says it: 128 + SIGINT
@@ -256,10 +275,12 @@ def _show_plan(
         return
     largest, most = (limits.max_array_size, limits.max_tasks) if limits else (MAX_ARRAY_SIZE, None)
     plan = make_plan(wish, sweep, missing, largest, most)
+    unasked = rehearse(wish, sweep, plan, cluster) if cluster else NO_CLUSTER
     if script:
         _show_script(wish, sweep, plan, cluster)
     else:
         show.plan(plan, wish.manifest, wish.source, missing.held.count, missing.complete.count)
+        show.say(f"not asked: {unasked}" if unasked else "the cluster would take it")
 
 
 def _show_script(

@@ -95,6 +95,13 @@ class Cluster(Protocol):
         """How the array would be handed in, for people."""
         ...
 
+    def rehearse(self, array: Array) -> str:
+        """Let the cluster say whether it would take an array. Returns why it cannot be asked.
+
+        *Raises* ClusterError when it would not.
+        """
+        ...
+
     def hand_in(self, array: Array, say: Callable[[str], None]) -> str:
         """Hand in one part, and `say` what that waits for. Returns the array's job id.
 

@@ -28,6 +28,7 @@ _UNREACHABLE = (
     "Problem talking to the database",
     "Unable to contact slurm database",
 )
+OTHER_OPTIONS = "Change `slurm:` in the manifest, or --set slurm.OPTION=…."
 # Slurm's default seconds between TERM and KILL.
 KILL_WAIT_S = 30.0
 # Arrays named in one query; 16 digits each stay far below the kernel's limit on an argument.
@@ -97,6 +98,21 @@ class Slurm:
     def shown(self, array: Array) -> str:
         """The sbatch command."""
         return shlex.join(array.sbatch())
+
+    def rehearse(self, array: Array) -> str:
+        """Ask `sbatch --test-only`. Returns why that gave no answer; *raises* ClusterError."""
+        program, *arguments = array.sbatch()
+        argv = [program, "--test-only", *arguments]
+        answer = self._ask(argv, self.timeout_s, frozenset(array.options))
+        if answer.returncode == 0:
+            return ""
+        what = f"sbatch --test-only: {answer.said}"
+        if answer.returncode < 0 or refusals.verdict(answer.stderr) is Verdict.UNKNOWN:
+            return what
+        raise ClusterError(
+            f"the cluster would refuse the array: {what}",
+            next_step=refusals.next_step(answer.stderr) or OTHER_OPTIONS,
+        )
 
     def hand_in(self, array: Array, say: Callable[[str], None]) -> str:
         """Hand in one part. Returns the array's job id. *Raises* as `submit` does.
@@ -215,8 +231,7 @@ def failed(answer: Answer) -> ClusterError:
 def _refused(said: str) -> ClusterError:
     return ClusterError(
         f"sbatch refused the array: {said.removeprefix('sbatch: ')}",
-        next_step=refusals.next_step(said)
-        or "Change `slurm:` in the manifest, or --set slurm.OPTION=….",
+        next_step=refusals.next_step(said) or OTHER_OPTIONS,
     )
 
 

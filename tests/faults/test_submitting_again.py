@@ -227,3 +227,31 @@ def test_a_deleted_store_is_made_again(emulated: EmulatedCluster, tmp_path: Path
     project.submit()
     assert project.rows() == before
     assert submissions(project) == ["0001", "0002"]
+
+
+def test_wait_waits_for_the_parts_that_were_accepted(
+    emulated: EmulatedCluster, tmp_path: Path
+) -> None:
+    front = Fronted(emulated, tmp_path)
+    tiny = '"$real" "$@" | sed "s/^MaxArraySize .*/MaxArraySize = 2/"; exit'
+    front.before("scontrol", tiny)
+    policy = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
+    front.before("sbatch", (
+        'case "$*" in *" 1") echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2;'
+        f'echo "sbatch: error: Batch job submission failed: {policy}" >&2; exit 1;; esac'
+    ))  # fmt: skip
+    project = Project(front, tmp_path / "project", 3, chunk=1)
+
+    done = project.submit("--wait", code=6)
+
+    assert "waiting for the parts that were accepted" in done.stderr
+    assert "1 pending, 2 complete of 3" in done.stderr
+    refusal = done.stderr.rpartition("hpcsweep: ")[2]
+    assert "larger `chunk:`" in refusal
+    assert "`slurm:`" not in refusal
+    assert "Parts before number 1 of submission 1 were accepted" in refusal
+    assert project.executions() == {0: 1, 1: 1}
+    assert project.status()["tasks"] == {}, "what was refused is not told as sent"
+    front.before("sbatch", "")
+    project.submit("--wait")
+    check_whole(project, 3)

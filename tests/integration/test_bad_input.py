@@ -595,6 +595,36 @@ def test_a_job_id_in_a_sites_own_words(
     assert (here.path / "calls").read_text() == "\n"
 
 
+def test_a_dry_run_asks_the_cluster(there: Here) -> None:
+    nowhere = ("--set", "slurm.licenses=none:1")
+    message = there.refuses(REFUSED, "submit", "m.yaml", "--dry-run", *nowhere)
+    holds(message, "would refuse the array", "nvalid license", "`slurm:`")
+    assert "the cluster would take it" in there.does("submit", "m.yaml", "--dry-run")
+    holds(there.does("plan", "m.yaml"), "not asked: any cluster", "MaxArraySize 1001")
+    assert not there.sweep.exists()
+
+
+def test_a_dry_run_on_a_slurm_that_lacks_what_is_asked_for(
+    slurm: PrivateSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = Here.settle(clusters.RealCluster(slurm), tmp_path, monkeypatch)
+    for option, words in (
+        ("partition=nope", "invalid partition specified: nope"),
+        ("mem=999G", "Requested node configuration is not available"),
+        ("gpus-per-node=3", "Invalid generic resource (gres) specification"),
+        ("cpus-per-task=5", "Requested node configuration is not available"),
+    ):
+        message = user.refuses(REFUSED, "submit", "m.yaml", "--dry-run", "--set", f"slurm.{option}")
+        holds(message, "would refuse the array", words)
+
+
+def test_a_dry_run_of_which_the_cluster_says_nothing_certain(
+    here: Here, sbatch: Callable[[str], None]
+) -> None:
+    sbatch('echo "--test-only is not for this wrapper" >&2; exit 2')
+    holds(here.does("submit", "m.yaml", "--dry-run"), "not asked: ", "not for this wrapper")
+
+
 def test_a_second_array_that_is_refused(here: Here, sbatch: Callable[[str], None]) -> None:
     """The first one is at work: its files stay, and the message says what became of it."""
     here.write("t.py", COUNTING)
