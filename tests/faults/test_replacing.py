@@ -14,6 +14,7 @@ import pytest
 
 from tests.faults.killing import Point, kill_at, struck
 from tests.support.clusters import Cluster, EmulatedCluster
+from tests.support.fronted import Fronted
 from tests.support.project import Project, check_whole
 
 OLD, NEW = {"time": "02:00:00", "mem": "100M"}, {"time": "00:10:00", "mem": "100M"}
@@ -114,21 +115,27 @@ def test_the_same_options_replace_nothing(emulated: EmulatedCluster, tmp_path: P
 
 
 def test_after_a_cancel_it_says_until_when(emulated: EmulatedCluster, tmp_path: Path) -> None:
-    project = waiting(emulated, tmp_path)
-    # The first task is told to end, and does; of all four the end is certain a grace later.
-    project.release(0)
+    front = Fronted(emulated, tmp_path)  # on a cluster of one's own nobody is kept waiting
+    project = waiting(front, tmp_path / "project")
     project.cli("cancel", project.name)
-    slow = {"HPCSWEEP_GRACE_S": "3600"}
-    before = time.time()
-    done = project.submit(**slow)
+    project.release(0)
+
+    before = int(time.time())
+    done = project.submit(HPCSWEEP_GRACE_S="600")
+    after = int(time.time())
+
     assert "cases are under way" in done.stdout
     (line,) = [one for one in done.stdout.splitlines() if "were cancelled" in one]
-    assert "can be certain from" in line
-    # On a cluster of one's own nobody is kept waiting for longer than two seconds.
-    moment = time.strftime("%H:%M", time.localtime(before + 2))
-    assert moment in line or time.strftime("%H:%M", time.localtime(before + 6)) in line
+    # The queue was asked by the cancel, or is asked by now.
+    moments = [time.localtime(moment + 600) for moment in range(before - 120, after + 2)]
+    assert any(f"from {time.strftime('%H:%M:%S', one)} on" in line for one in moments), line
+    assert len(front.calls("sbatch")) == 1
 
+
+def test_after_a_cancel_one_may_wait_for_it(emulated: EmulatedCluster, tmp_path: Path) -> None:
+    project = waiting(emulated, tmp_path)
+    project.cli("cancel", project.name)
+    project.release(0)
     done = project.submit("--wait")
-
     check_whole(project, 4)
-    assert "submission 2" in done.stdout
+    assert "submission 2, 4 cases" in done.stdout
