@@ -29,8 +29,9 @@ demo: $(VENV)/package.stamp ## sweep examples/oscillator on the emulated cluster
 test: $(VENV)/dev.stamp system-packages lint ## check the code and run every test
 	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
-soak: $(VENV)/dev.stamp system-packages ## run the tests with full figures, then the benchmarks (long)
+soak: $(VENV)/dev.stamp system-packages ## run the tests with full figures, the campaign, the benchmarks (long)
 	$(BIN)/pytest -n 2 --dist loadgroup --soak --timeout 7200 $(PYTEST_ARGS)
+	$(BIN)/python -m tests.faults.campaign
 	@set -e; for script in $(wildcard benchmarks/*.py); do \
 		echo "$$script"; \
 		$(BIN)/python "$$script"; \

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from hpcsweep.errors import SweepError
-from hpcsweep.files import taken_back
+from hpcsweep.files import taken_back, write_new
 from hpcsweep.ids import slug
 
 MANIFEST = """\
@@ -40,24 +41,28 @@ def simulate(omega, dt, log, rng):
 def scaffold(directory: Path) -> list[Path]:
     """Write `manifest.yaml` and `simulate.py` into a directory. Returns their paths.
 
-    *Raises* SweepError when one of them is there already, or cannot be written.
+    What a killed call left of them stays. *Raises* SweepError when one is there already, or
+    cannot be written.
     """
     name = slug(directory.resolve().name, 64)
-    files = {"manifest.yaml": MANIFEST.format(name=name), "simulate.py": TARGET}
+    texts = {"manifest.yaml": MANIFEST.format(name=name), "simulate.py": TARGET}
+    files = {directory / file: text.encode() for file, text in texts.items()}
     next_step = "Name another directory: `hpcsweep init DIRECTORY`."
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        there = [path for path in files if os.path.lexists(path)]
+        if len(there) == len(files) or any(path.read_bytes() != files[path] for path in there):
+            raise SweepError("is there already", where=str(there[0]), next_step=next_step)
         with taken_back() as made:
-            for file, text in files.items():
-                with (directory / file).open("x") as stream:
-                    made.note(directory / file)
-                    stream.write(text)
+            for path in files.keys() - there:
+                # Readable as whatever the user's editor writes.
+                write_new(path, files[path], mode=0o666)
+                made.note(path)
     except FileExistsError as error:
-        raise SweepError(
-            "is there already", where=str(error.filename), next_step=next_step
-        ) from error
+        where = error.filename2 or error.filename
+        raise SweepError("is there already", where=str(where), next_step=next_step) from error
     except OSError as error:
         raise SweepError(
             f"cannot be written: {error.strerror}", where=str(directory), next_step=next_step
         ) from error
-    return [directory / file for file in files]
+    return list(files)

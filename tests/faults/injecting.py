@@ -119,5 +119,7 @@ def calls_in(log: Path) -> list[Call]:
 
 def some_of(count: int, wanted: int, turn: int) -> list[int]:
     """At most `wanted` of the numbers 1 … count, evenly; another `turn`, other ones."""
+    if not wanted:
+        return []
     step = max(1, -(-count // wanted))
     return list(itertools.islice(range(1 + turn % step, count + 1, step), wanted))

@@ -12,14 +12,26 @@ import importlib
 import json
 import os
 import shutil
+import subprocess
 import sys
 import traceback
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
+from tests.faults.campaign import Row
 from tests.faults.injecting import Call, Fault, calls_in
+
+ROOT = Path(__file__).parents[2]
+LIVES = [
+    *(f"tests.faults.logbook_lives:{name}" for name in (
+        "Begun", "Overwriting", "Failing", "Added", "Saved", "Completed",
+    )),
+    *(f"tests.faults.cache_lives:{name}" for name in (
+        "Deleted", "Forgotten", "Made", "Registered", "Swept", "Rebuilt",
+    )),
+]  # fmt: skip
 
 
 class Life(Protocol):
@@ -36,18 +48,6 @@ class Life(Protocol):
 
     def check(self, base: Path) -> None:
         """Check what is there after the second life. *Raises* AssertionError."""
-
-
-@dataclass(slots=True)
-class Row:
-    """What became of one life."""
-
-    name: str
-    calls: int
-    tried: int = 0
-    fired: int = 0
-    recovered: int = 0
-    problems: list[str] = field(default_factory=list)
 
 
 def in_fork(at: int, function: Callable[[Path], None], base: Path, told: Path) -> int:
@@ -112,6 +112,24 @@ def environment(room: Path) -> dict[str, str]:
     found = fault.variables(room / "log")
     del found["FAULT_MARK"]  # one kill for each fork
     return found
+
+
+def row_of(life: str, room: Path, step: int = 1, turn: int = 0) -> Row:
+    """The row of one life, by a program of its own; `life` is `module:Class`."""
+    argv = [sys.executable, "-m", "tests.faults.lives", life, str(room), str(step), str(turn)]
+    done = subprocess.run(
+        argv, cwd=ROOT, env=os.environ | environment(room),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return Row(**json.loads(done.stdout))
+
+
+def rows_of_lives(room: Path) -> Iterator[Row]:
+    """All lives, each killed at each of its calls."""
+    for life in LIVES:
+        (room / life).mkdir(parents=True)
+        yield row_of(life, room / life)
 
 
 def main(name: str, room: str, step: str, turn: str) -> None:

@@ -1,0 +1,235 @@
+"""The standing campaign: everything is killed at each of its calls, and lets errors happen to it.
+
+    python -m tests.faults.campaign [--each N] [--only WORD] [--errors N]
+
+Prints one row for each thing: how many calls it makes that change something, how many kills were
+tried and struck, after how many the same command again ended right, and how many cases were lost
+or, without need, executed twice. N kills or errors of each are tried, spread over its calls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from tests.faults.injecting import CHANGES, PROCESSES, READS, Call, Fault, calls_in, some_of
+
+KILLED = -9
+# Errors of the system, and the calls to which they happen; without calls: to all that change.
+ERRORS: dict[str, tuple[str, ...]] = {
+    "ENOSPC": ("create", "write", "mkdir", "rename", "link", "fsync", "truncate"),
+    "EDQUOT": ("create", "write", "mkdir", "fsync"),
+    "EIO": (*CHANGES, "read", "open"),
+    "EACCES": (*CHANGES, "open", "list", "stat"),
+    "ESTALE": (*CHANGES, *READS),
+    "EMFILE": ("create", "open", "list", *PROCESSES),
+    "ENOMEM": ("create", "open", "list", *PROCESSES),
+    "EAGAIN": PROCESSES,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended, and what it said."""
+
+    code: int
+    err: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """What is there after the same again."""
+
+    lost: int = 0
+    twice: int = 0
+    # What is wrong beyond that; "" if nothing is.
+    wrong: str = ""
+
+
+class Subject(Protocol):
+    """One thing that is struck."""
+
+    name: str
+    # As of `Fault`: whose calls count, and where.
+    program: str
+    role: str
+    roots: tuple[Path, ...]
+
+    def fresh(self) -> None:
+        """Make what it finds."""
+
+    def act(self, variables: dict[str, str]) -> Ended:
+        """Do it, with these variables around it."""
+
+    def again(self) -> Ended:
+        """Do the same again, without faults."""
+
+    def found(self) -> Found:
+        """Look at what is there then."""
+
+
+@dataclass(slots=True)
+class Row:
+    """What became of one subject under one kind of fault."""
+
+    name: str
+    calls: int = 0
+    tried: int = 0
+    fired: int = 0
+    # Of errors: those after which the program said so, by its exit code or in words.
+    seen: int = 0
+    recovered: int = 0
+    lost: int = 0
+    twice: int = 0
+    tracebacks: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, other: Row) -> None:
+        """Count another row's figures here, too."""
+        for one in dataclasses.fields(Row):
+            if one.name != "name":
+                setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
+
+
+class Campaign:
+    """Strikes subjects; `room` is for logs."""
+
+    def __init__(self, room: Path, turn: int = 0) -> None:
+        self._room = room
+        self._turn = turn
+        self._number = 0
+
+    def _fault(self, subject: Subject, calls: Iterable[str], **more: object) -> Fault:
+        return Fault(
+            roots=subject.roots, program=subject.program, role=subject.role,
+            calls=calls, **more,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    def _log(self) -> Path:
+        self._number += 1
+        return self._room / f"log.{self._number}"
+
+    def recorded(self, subject: Subject, calls: Iterable[str]) -> list[Call]:
+        """The calls of a subject to which nothing happens, of its process that makes most."""
+        log = self._log()
+        subject.fresh()
+        ended = subject.act(self._fault(subject, calls).variables(log))
+        assert ended.code == 0, f"{subject.name}: {ended}"
+        by_process: dict[int, list[Call]] = {}
+        for call in calls_in(log):
+            by_process.setdefault(call.pid, []).append(call)
+        return max(by_process.values(), key=len, default=[])
+
+    def kills(self, subject: Subject, wanted: int) -> Row:
+        """Kill it at so many of its calls."""
+        calls = self.recorded(subject, CHANGES)
+        row = Row(subject.name, len(calls))
+        for at in some_of(len(calls), wanted, self._turn):
+            where = f"{subject.name}, killed at {at}, {calls[at - 1].name} {calls[at - 1].path}"
+            self._strike(row, subject, where, self._fault(subject, CHANGES, at=at))
+        return row
+
+    def errors(self, subject: Subject, error: str, wanted: int) -> Row:
+        """Let so many calls fail: of each two one alone, and one with all that come after it."""
+        calls = self.recorded(subject, ERRORS[error])
+        row = Row(f"{error}: {subject.name}", len(calls))
+        for turn, at in enumerate(some_of(len(calls), wanted, self._turn)):
+            call, on = calls[at - 1], turn % 2 == 1
+            where = f"{subject.name}, {error} at {at}{'+' * on}, {call.name} {call.path}"
+            fault = self._fault(subject, ERRORS[error], at=at, error=error, on=on)
+            self._strike(row, subject, where, fault)
+        return row
+
+    def _strike(self, row: Row, subject: Subject, where: str, fault: Fault) -> None:
+        log = self._log()
+        subject.fresh()
+        row.tried += 1
+        ended = subject.act(fault.variables(log))
+        if not calls_in(log):
+            return
+        row.fired += 1
+        row.seen += bool(ended.code or ended.err)
+        second = subject.again()
+        found = subject.found()
+        row.lost += found.lost
+        row.twice += found.twice
+        torn = [said for said in (ended, second) if "Traceback" in said.err]
+        row.tracebacks += len(torn)
+        wrong = found.wrong or ("" if second.code == 0 else f"again: {second}")
+        if torn:
+            wrong += f" traceback: {torn[0].err[-1200:]}"
+        if wrong or found.lost or found.twice:
+            row.problems.append(f"{where}: ended {ended.code}; {found} {wrong}")
+        else:
+            row.recovered += 1
+
+
+def printed(title: str, rows: list[Row], *, errors: bool = False) -> str:
+    """The rows as a table of Markdown."""
+    names = ["calls", "tried", "fired"] + ["seen"] * errors
+    names += ["recovered", "lost", "twice"] + ["tracebacks"] * errors
+    lines = [f"| {title} | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    total = Row("all")
+    for row in rows:
+        total.add(row)
+    lines += [
+        f"| {row.name} | {' | '.join(str(getattr(row, name)) for name in names)} |"
+        for row in [*rows, total]
+    ]
+    return "\n".join(lines)
+
+
+def main(argv: list[str]) -> int:
+    """Run all of it and print the tables; 1 if something went wrong."""
+    from tests.faults.commands import subjects  # noqa: PLC0415  # which import this module
+    from tests.faults.lives import rows_of_lives  # noqa: PLC0415
+
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--each", type=int, default=1000, help="kills of each subject")
+    parser.add_argument("--errors", type=int, default=10, help="errors of each kind and subject")
+    parser.add_argument("--only", default="", help="subjects whose names hold this")
+    chosen = parser.parse_args(argv)
+    room = Path(tempfile.mkdtemp(prefix="campaign-", dir="/tmp"))
+    problems: list[str] = []
+
+    def told(rows: Iterator[Row]) -> list[Row]:
+        done = []
+        for row in rows:
+            sys.stderr.write(f"{time.strftime('%X')} {row}\n")
+            problems.extend(row.problems)
+            done.append(row)
+        return done
+
+    try:
+        with subjects(room / "subjects", chosen.only) as found:
+            campaign = Campaign(room)
+            killed = told(campaign.kills(one, chosen.each) for one in found)
+            if not chosen.only:
+                killed += told(rows_of_lives(room / "lives"))
+            failed = told(_by_error(campaign, found, chosen.errors))
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+    sys.stdout.write(printed("killed", killed) + "\n\n")
+    sys.stdout.write(printed("errors", failed, errors=True) + "\n")
+    sys.stdout.write("".join(f"\n{problem}\n" for problem in problems))
+    return 1 if problems else 0
+
+
+def _by_error(campaign: Campaign, found: list[Subject], wanted: int) -> Iterator[Row]:
+    for error in ERRORS if wanted else ():
+        row = Row(error)
+        for subject in found:
+            row.add(campaign.errors(subject, error, wanted))
+        yield row
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
