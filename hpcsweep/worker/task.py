@@ -318,6 +318,8 @@ class Task:
         """Whether a run that another start left counts for this case; journals it then."""
         if metadata is None or metrics is None or not self._counts(metadata):
             return False
+        # Its start may have been killed before it did so.
+        rundir.retire(self._sweep.path / checkpoint_dir(case.case_id))
         other_index = metadata["index"] != case.index
         if metadata["manifest"] == self._plan.manifest and other_index:
             self._write("same", case, self._attempt)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,33 @@ def test_an_error_is_the_call_s_own(tmp_path: Path) -> None:
     assert run(place, fault, log) == 1
     assert (place / "d" / "a").read_bytes() == b""
     assert {call.name for call in calls_in(log)} == {"write"}
+
+
+def test_clocks_locks_and_views_are_as_told(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    code = """if True:
+        import fcntl, os, sys, time
+        place = sys.argv[1]
+        open(f"{place}/{sys.argv[2]}", "w").close()
+        ends = [os.open(f"{place}/{sys.argv[2]}", os.O_RDWR) for _ in range(2)]
+        for end in ends:
+            fcntl.flock(end, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        print(int(time.time()), os.listdir(place), [os.path.exists(f"{place}/{n}") for n in "ab"])
+    """
+    said = []
+    for host in "ab":
+        fault = Fault(
+            roots=(place,), calls=(), host=host, stale_s=60, local_locks=True, clock_s=1_000_000
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(place), host], capture_output=True, text=True,
+            env=os.environ | fault.variables(tmp_path / "log"), check=True,
+        )  # fmt: skip
+        said.append(done.stdout.split(maxsplit=1))
+    assert all(int(clock) > time.time() + 999_000 for clock, _ in said)
+    assert said[0][1] == "['a'] [True, False]\n"
+    assert said[1][1] in ("['a', 'b'] [False, True]\n", "['b', 'a'] [False, True]\n")
 
 
 @pytest.mark.parametrize(("count", "wanted"), [(1, 5), (7, 3), (100, 10), (10, 10)])
