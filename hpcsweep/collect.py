@@ -15,6 +15,7 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.ingest import fresh_store
 from hpcsweep.missing import Wanted, code_here, from_other_code
 from hpcsweep.records import Reason, Status
+from hpcsweep.screen import visible
 from hpcsweep.settings import Settings
 from hpcsweep.store import SweepStore
 from hpcsweep.unstarted import Unstarted, newest, not_begun, unstarted
@@ -220,7 +221,8 @@ def _row(found: Row, columns: Columns) -> Row:
     names = ("replicate", "status", "reason", *LAST)
     row |= {name: found[name] for name in names if found[name] is not None}
     if found["error"]:
-        row["error"] = json.loads(found["error"]).get("message", "")
+        # For people, wherever the table goes: nothing in it commands the terminal it ends up on.
+        row["error"] = visible(json.loads(found["error"]).get("message", ""))
     return (
         row | _values(columns.params, found["params"]) | _values(columns.metrics, found["metrics"])
     )

@@ -251,7 +251,7 @@ def test_a_document_keeps_its_bytes_in_a_pipe(evil: Here) -> None:
         json.loads(line) for line in evil.does("collect", "s", "--format", "jsonl").splitlines()
     ]
     assert (rows[0][EVIL], rows[0][f"metric.{EVIL}"]) == (EVIL, 1.5)
-    assert rows[1]["error"].endswith(EVIL)
+    check_clean(rows[1]["error"])  # a message, not data
     assert EVIL in evil.cli("files", "s", FILE, code=0).stdout_bytes.decode()
     # What is told of it is none.
     for arguments in (["logs", "s", "1"], ["collect", "s"], ["validate", "bad.yaml"]):

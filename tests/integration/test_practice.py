@@ -1,0 +1,159 @@
+"""Inputs and situations from practice, each a small script beside the checkout, tried as they are.
+
+The folder is `../shared/cases`: `NN-name/run.sh` ends with 0 where hpcsweep behaves; those in
+`attacks/` force a fault and print what happened, which is judged here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.clusters import HPCSWEEP
+
+FOLDER = Path(__file__).parents[3] / "shared" / "cases"
+# A key that names the target's interpreter comes later; what is said until then is tried below.
+OTHER_PYTHON = "14-target-in-project-venv-tool-elsewhere"
+CASES = sorted({path.parent.name for path in FOLDER.glob("[0-9]*/run.sh")} - {OTHER_PYTHON})
+ATTACKS = FOLDER / "attacks"
+SCRIPT_S = 280
+Attack = Callable[[str], str]
+# What another issue brings; strict, so that the list is shortened with it.
+LATER = {
+    "10-tsv-and-xlsx-sheets": "other delimiters and spreadsheets are not read yet",
+    "25-conditional-and-filtered-grid": "a grid has no filter yet",
+}
+
+# strace -f waits for every process that came of the first one: also for an emulated cluster, which
+# ends minutes after its last job. This one ends with the program that it was told to run.
+STRACE = """#!/bin/bash
+PATH=${PATH#*:}
+strace -I2 "$@" & traced=$!  # else -o makes it deaf to signals
+quiet=0
+while [ $quiet -lt 4 ] && kill -0 $traced 2>/dev/null; do
+  sleep 0.25
+  children=$(cat /proc/$traced/task/$traced/children 2>/dev/null)
+  if [ "$children" ]; then quiet=0; else quiet=$((quiet + 1)); fi
+done
+kill -TERM $traced 2>/dev/null
+wait $traced
+"""
+
+pytestmark = [
+    pytest.mark.skipif(not FOLDER.is_dir(), reason=f"there is no {FOLDER}"),
+    pytest.mark.timeout(SCRIPT_S + 20),
+]
+
+
+def run(script: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script with the program under test; output and errors in one text."""
+    return subprocess.run(
+        ["bash", str(script)],
+        env=os.environ | {"HPCSWEEP": str(HPCSWEEP), "PY": sys.executable},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="backslashreplace",
+        timeout=SCRIPT_S,
+        check=False,
+    )
+
+
+def marked(name: str) -> object:
+    marks = [pytest.mark.xfail(reason=LATER[name])] if name in LATER else []
+    return pytest.param(name, marks=marks)
+
+
+@pytest.mark.parametrize("name", [marked(name) for name in CASES])
+def test_a_case_from_practice(name: str) -> None:
+    done = run(FOLDER / name / "run.sh")
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_missing_module_of_another_environment_is_explained() -> None:
+    said = run(FOLDER / OTHER_PYTHON / "run.sh").stdout
+    assert "mypackage" in said
+    assert sys.executable in said  # which interpreter runs the target
+    assert "setup" in said  # and what does not change it
+
+
+@pytest.fixture
+def attack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
+    """`attack(file)` is what a forced fault printed; never a traceback."""
+    (tmp_path / "bin").mkdir()
+    strace = tmp_path / "bin" / "strace"
+    strace.write_text(STRACE)
+    strace.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{strace.parent}:{os.environ['PATH']}")
+    yield _attack
+    for home in Path(os.environ["TMPDIR"]).glob("attack.*/home"):
+        environment = os.environ | {"HOME": str(home), "XDG_STATE_HOME": str(home / "state")}
+        stop = [HPCSWEEP, "emulator", "stop"]
+        subprocess.run(stop, env=environment, capture_output=True, check=False)
+
+
+def _attack(file: str) -> str:
+    said = run(ATTACKS / file).stdout
+    assert "Traceback" not in said, said
+    return said
+
+
+def exit_codes(said: str, pattern: str = r"rc[ =](\d+)") -> list[int]:
+    return [int(code) for code in re.findall(pattern, said)]
+
+
+def test_the_loser_of_a_race_removes_nothing(attack: Attack) -> None:
+    said = attack("01-busy-submit-deletes-winner.sh")
+    assert 0 in exit_codes(said), said
+    assert "outputs/conc/submissions/0001" in said, said
+    assert "submissions/0002" not in said, said
+    assert "conc: nothing to submit" in said, said
+
+
+def test_two_hosts_without_locks_send_one_array(attack: Attack) -> None:
+    said = attack("05-nolock-two-hosts.sh")
+    counts = re.findall(r"^ +(\d+) (\d)$", said, re.MULTILINE)
+    assert sorted(counts) == [("1", "1"), ("1", "2")], said
+    assert "2 complete of 2" in said or "nothing to submit, 2 complete" in said, said
+
+
+def test_a_stray_write_costs_at_most_its_own_case(attack: Attack) -> None:
+    said = attack("03-stray-fd-write-kills-worker-and-writes-journal.sh")
+    for index in (0, 2, 3):
+        assert re.search(rf"^ +{index} +complete", said, re.MULTILINE), said
+    journal = said[: said.rindex('"kind":')]
+    assert "garbage" not in journal, said  # the task's own output, below, may have it
+
+
+def test_a_damaged_pack_is_told(attack: Attack) -> None:
+    said = attack("04-damaged-pack-hang.sh")
+    assert not {0, 124} & set(exit_codes(said, r"^rc (\d+)")), said
+
+
+def test_a_killed_logbook_begins_again(attack: Attack) -> None:
+    assert attack("06-logbook-killed-at-first-write.sh").rstrip().endswith("complete")
+
+
+def test_a_record_of_a_wrong_shape_costs_itself(attack: Attack) -> None:
+    said = attack("07-one-misshapen-record-blocks-every-command.sh")
+    codes = exit_codes(said)
+    assert codes == [0] * 18, said
+
+
+def test_no_escape_sequence_reaches_a_reader(attack: Attack) -> None:
+    said = attack("08-terminal-escapes.sh")
+    assert "pwned" in said, said
+    assert not re.search(r"\^\[|\^G", said), said  # as `cat -v` shows them
+
+
+def test_what_a_program_leaves_behind_stops_nobody(attack: Attack) -> None:
+    said = attack("09-metrics-fifo-and-endless.sh")
+    assert 124 not in exit_codes(said), said
+    assert "Nothing is under way" in said, said
