@@ -265,7 +265,7 @@ def test_what_a_site_says_is_clean(here: Here, emulated: EmulatedCluster, tmp_pa
     here.patch.setenv("PATH", front.env()["PATH"])
     front.before("sbatch", f"printf '%s\\n' '{LINE}' 'sbatch: error: {LINE}' >&2; exit 1")
     shown = on_terminal(["submit", "m.yaml", "--cluster", "slurm"], term="dumb")
-    assert shown.code == 6, shown.text
+    assert shown.code == 7, shown.text
     check_clean(shown.text)
     assert SHOWN[:12] in shown.text
     front.before("scontrol", f'"$real" "$@" | sed "s/^ClusterName .*/ClusterName = {LINE}/"; exit')
