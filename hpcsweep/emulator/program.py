@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import os
 import signal
 import sys
 import types
@@ -16,6 +17,28 @@ def _light_package(name: str, directory: Path) -> None:
     sys.modules[name] = package
 
 
+class _Output(io.TextIOWrapper):
+    """As C prints: what a full disk does not take is lost without a word (Slurm 22.05)."""
+
+    def write(self, text: str) -> int:
+        """Write what can be written."""
+        try:
+            super().write(text)
+        except OSError:
+            self._discard()
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what can be flushed."""
+        try:
+            super().flush()
+        except OSError:
+            self._discard()
+
+    def _discard(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+
+
 def main() -> int:
     """Run one program."""
     here = Path(__file__).resolve().parent
@@ -27,9 +50,12 @@ def main() -> int:
     else:
         # Like a C program: `squeue | head` ends quietly, bytes go through as they are.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(encoding="utf-8", errors="surrogateescape")
+        for stream in ("stdout", "stderr"):
+            given = getattr(sys, stream)
+            if given is not None:  # None: closed
+                lines = given.line_buffering
+                made = _Output(given.detach(), "utf-8", "surrogateescape", line_buffering=lines)
+                setattr(sys, stream, made)
         known = importlib.import_module("hpcsweep.emulator.names").PROGRAMS
         suffix = f"{name}_cli" if name in known else "refusal"
         module = importlib.import_module(f"hpcsweep.emulator.{suffix}")

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from tests.support.clusters import HPCSWEEP, EmulatedCluster, emulated
+from tests.support.clusters import HPCSWEEP, Cluster, EmulatedCluster, cluster, emulated
 from tests.support.here import Here, here, holds
 
-__all__ = ["emulated", "here"]
+__all__ = ["cluster", "emulated", "here"]
 
 COMMANDS = ("status s", "collect s --format csv", "schema", "files s stdout.txt", "--help")
 
@@ -70,6 +70,20 @@ def test_what_is_printed_into_closed_streams_reaches_no_file(here: Here) -> None
     line = f"exec {sys.executable} -c {shlex.quote(script)} 3>seen <&- >&- 2>&-"
     subprocess.run(["bash", "-c", line], cwd=here.path, check=True)
     assert (here.path / "seen").read_text() == str([("/dev/null", True)] * 3)
+
+
+@pytest.mark.parametrize("streams", [">/dev/full", "<&- >&-"])
+def test_programs_of_slurm_lose_what_cannot_be_written(cluster: Cluster, streams: str) -> None:
+    """As recorded here from Slurm 22.05, next to the emulated one."""
+    before = set(cluster.arrays("lost"))
+    for program in ("squeue", "sinfo", "scontrol show config", "sbatch --help",
+                    "sbatch -J lost -a 0 -o /dev/null --wrap true"):  # fmt: skip
+        done = subprocess.run(
+            ["bash", "-c", f"exec {program} {streams}"], env=cluster.env(), capture_output=True,
+            text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, ""), program
+    assert len(set(cluster.arrays("lost")) - before) == 1
 
 
 @pytest.mark.parametrize(
