@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 SWEEP := outputs/oscillator
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint format clean system-packages
+.PHONY: help demo test clients soak lint format clean system-packages
 # A recipe that is interrupted leaves no stamp behind.
 .DELETE_ON_ERROR:
 
@@ -28,6 +28,10 @@ demo: $(VENV)/package.stamp ## sweep examples/oscillator on the emulated cluster
 
 test: $(VENV)/dev.stamp system-packages lint ## check the code and run every test
 	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+clients: $(VENV)/dev.stamp $(VENV)-clients/clients.stamp ## run other people's Slurm clients on the emulated cluster
+	$(BIN)/pytest tests/clients $(PYTEST_ARGS)
+	$(BIN)/python -m tests.support.idioms
 
 soak: $(VENV)/dev.stamp system-packages ## run the tests with full figures, the campaign, the benchmarks (long)
 	$(BIN)/pytest -n 2 --dist loadgroup --soak --timeout 7200 $(PYTEST_ARGS)
@@ -48,7 +52,7 @@ format: $(VENV)/dev.stamp ## put the code into its standard form
 	$(BIN)/ruff check --fix
 
 clean: ## remove the virtual environment and the caches; results in outputs/ stay
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	rm -rf $(VENV) $(VENV)-clients build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
 		.import_linter_cache
 	find . -path ./outputs -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -68,6 +72,14 @@ $(VENV)/venv.stamp:
 
 $(VENV)/package.stamp: pyproject.toml $(VENV)/venv.stamp
 	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+# Where a package cannot be had its test is skipped.
+$(VENV)-clients/clients.stamp: tests/clients/requirements.txt
+	$(PYTHON) -m venv $(VENV)-clients
+	@while read -r package; do \
+		$(VENV)-clients/bin/python -m pip install --quiet "$$package" || echo "without $$package"; \
+	done <$<
 	@touch $@
 
 # pip knows --group since 25.1.
