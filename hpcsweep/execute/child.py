@@ -101,12 +101,16 @@ def die_with_worker(lifeline: int) -> None:
 def serve(work: Work, ends: Ends) -> NoReturn:
     """Run cases until the worker closes its end."""
     how: _Forks | Sharing | None = None
+    me = os.getpid()
     with os.fdopen(ends.requests, "rb", closefd=False) as lines:
         for line in lines:
             request = json.loads(line)
             if how is None:
                 chance = Chance()
-                tell(ends.replies, ends.token, work.load(request))
+                found = work.load(request)
+                if os.getpid() != me:  # a fork of the user's that came back out of the import
+                    os._exit(0)
+                tell(ends.replies, ends.token, found)
                 chance.settle()
                 why = obstacles()
                 how = _shared(ends, chance, why, work.root) if why else _Forks(ends, chance)
@@ -168,7 +172,7 @@ class _Forks:
                 os.setpgid(pid, pid)
             os.pwrite(self._ends.slate, b"%20d" % pid, 0)
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(OSError):  # as a rule there is nothing
                 os.killpg(pid, signal.SIGKILL)  # what it left behind
             _, status, usage = os.wait4(pid, 0)
             os.pwrite(self._ends.slate, b"%20s" % b"", 0)
@@ -191,7 +195,9 @@ class _Forks:
             os.setpgid(0, 0)
             if lifeline is not None:
                 die_with_worker(lifeline)  # as long as the parent holds it
-                if select.select([lifeline], [], [], 0)[0]:
+                gone = select.poll()
+                gone.register(lifeline, 0)  # a hang-up is told always
+                if gone.poll(0):
                     os._exit(EXIT_BROKEN)
             for descriptor in (self._ends.requests, self._ends.replies, self._ends.slate):
                 os.close(descriptor)

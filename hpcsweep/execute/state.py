@@ -165,6 +165,8 @@ class Chance:
         return spec
 
     def _watch_random(self, module: Any) -> None:
+        if not hasattr(module, "_inst"):  # a file of the user's has this name
+            return
         kind, whole = module.Random, module._inst  # noqa: SLF001  # what its functions are bound to
         seed, setstate = kind.seed, kind.setstate
 
@@ -197,6 +199,8 @@ class Chance:
         self._undo.append(undo)
 
     def _watch_secrets(self, module: Any) -> None:
+        if not hasattr(module, "randbits"):
+            return
         randbits = module.randbits
 
         def noted(k: int) -> int:

@@ -107,6 +107,18 @@ def test_what_nobody_has_seeded_differs_from_case_to_case(tmp_path: Path, before
     assert len(set(draws)) == 12
 
 
+def test_a_file_of_the_users_may_have_the_name_of_a_watched_module(tmp_path: Path) -> None:
+    (tmp_path / "random.py").write_text("def random(): return 4\n")
+    (tmp_path / "secrets.py").write_text("")
+    python = "import random, secrets\ndef run(x): return {'y': random.random()}\n"
+    assert metrics(MadeSweep(tmp_path, grid(x=[1, 2]), python=python)) == [{"y": 4}] * 2
+
+
+def test_an_import_that_forks_and_comes_back_runs_no_case_twice(tmp_path: Path) -> None:
+    python = "import os\nos.fork()\ndef run(x): return {'x': x}\n"
+    assert metrics(MadeSweep(tmp_path, grid(x=[1, 2]), python=python)) == [{"x": 1}, {"x": 2}]
+
+
 def test_what_a_case_uses_is_its_own(tmp_path: Path) -> None:
     python = "def run(x):\n    if x == 0: sum(range(20_000_000)); bytearray(200_000_000)\n"
     made = MadeSweep(tmp_path, grid(x=[0, 1]), python=python)
