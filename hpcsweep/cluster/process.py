@@ -48,7 +48,9 @@ class Answer:
         if len(text) > _TOLD:
             text = f"… {text[-_TOLD:]}"
         if self.returncode < 0:  # negative for a signal
-            end = f"ended by {signal.Signals(-self.returncode).name}"
+            number = -self.returncode  # those of real time have no name in Python
+            name = next((one.name for one in signal.Signals if one == number), f"signal {number}")
+            end = f"ended by {name}"
             return f"{end}: {text}" if text else end
         return text or f"exit code {self.returncode}"
 

@@ -276,6 +276,11 @@ def test_what_a_wrapper_leaves_in_the_background_is_not_waited_for() -> None:
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "17\n", "no\n")
 
 
+@pytest.mark.parametrize(("code", "name"), [(-9, "SIGKILL"), (-40, "signal 40")])
+def test_the_signal_that_ended_a_program_is_named(code: int, name: str) -> None:
+    assert process.Answer(code, "", "a\nb\n").said == f"ended by {name}: a; b"
+
+
 def test_of_a_long_complaint_the_end_is_told() -> None:
     lines = [f"sbatch: error: banner {number}" for number in range(100)]
     said = process.Answer(1, "", "\n".join([*lines, "sbatch: error: the reason"])).said
