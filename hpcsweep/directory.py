@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.errors import SweepError
+from hpcsweep.errors import Damaged, SweepError
+from hpcsweep.fields import HEX16, NUMBER, TEXT, form, misfit, one_of, shown, whole
 from hpcsweep.files import (
     GROUP_DIRECTORY,
     RESTORE,
@@ -30,7 +31,18 @@ MARKER = "sweep.json"
 CLAIMS = ".claims"
 # What may be left where a first submit could not begin: commands that looked at it made it.
 _LEFT = {CLAIMS, "store.sqlite3", "store.sqlite3-journal", "cluster.json", ".cluster.lock"}
-_PART_FILE = re.compile(r"part-(\d+)\.(intent|job|void|cancel)\.json")
+_PART_FILE = re.compile(r"part-([0-9]{1,9})\.(intent|job|void|cancel)\.json", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
+# What such files must hold.
+_FACTS = {
+    "intent": form({"job_name": TEXT, "time": NUMBER}),
+    "job": form({"job_id": TEXT}, {"time": NUMBER}),
+    "void": form({}, {"time": NUMBER}),
+    "cancel": form({"time": NUMBER}),
+}
+_MARKER = form(
+    {"format": whole(), "name": TEXT, "key": HEX16}, {"share": one_of(("private", "group"))}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +72,17 @@ class SweepDirectory:
                 "or its manifest.",
             )
         value = read_json(marker)
-        try:
-            if value["format"] != FORMAT:
-                raise SweepError(
-                    f"has format {value['format']}, this program reads {FORMAT}",
-                    where=str(marker),
-                    next_step="Use the hpcsweep that wrote it, or a newer one.",
-                )
-            share = value.get("share", "private")
-            found = cls(path.resolve(), value["name"], value["key"], share)
-        except (KeyError, TypeError) as error:
-            what = f"is damaged: {error!r}"
-            raise SweepError(what, where=str(marker), next_step=RESTORE) from error
+        is_newer = isinstance(value, dict) and value.get("format", FORMAT) != FORMAT
+        wrong = "" if is_newer else misfit(value, _MARKER)
+        if wrong:
+            raise Damaged(f"is damaged: {wrong}", where=str(marker), next_step=RESTORE)
+        if is_newer:
+            raise SweepError(
+                f"has format {shown(value['format'])}, this program reads {FORMAT}",
+                where=str(marker),
+                next_step="Use the hpcsweep that wrote it, or a newer one.",
+            )
+        found = cls(path.resolve(), value["name"], value["key"], value.get("share") or "private")
         if found.share == "group":
             open_to_group(found.path)
         return found
@@ -135,7 +146,8 @@ class SweepDirectory:
 
     def submissions(self) -> list[int]:
         """The numbers of all submissions, oldest first."""
-        return sorted(int(name) for name in names(self.path / "submissions") if name.isdigit())
+        found = filter(_NUMBER.fullmatch, names(self.path / "submissions"))
+        return sorted(map(int, found))
 
     def plan(self, submission: int) -> tuple[Plan, dict[str, Any]]:
         """The plan of a submission and the document that holds it."""
@@ -166,7 +178,12 @@ class SweepDirectory:
         for name in names(folder):
             match = _PART_FILE.fullmatch(name)
             if match:
-                facts.setdefault(int(match[1]), {})[match[2]] = read_json(folder / name)
+                found = read_json(folder / name)
+                wrong = misfit(found, _FACTS[match[2]])
+                if wrong:
+                    where = str(folder / name)
+                    raise Damaged(f"is damaged: {wrong}", where=where, next_step=RESTORE)
+                facts.setdefault(int(match[1]), {})[match[2]] = found
         return facts
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.errors import InputError, SweepError
+from hpcsweep.errors import Damaged, InputError, SweepError
+from hpcsweep.fields import HEX16, LIST, NUMBER, OBJECT, TEXT, TRUTH, form, misfit, one_of, shown, whole
 from hpcsweep.files import RESTORE, read_json
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Part
@@ -153,7 +154,7 @@ class Plan:
         """
         if value["format"] != FORMAT:
             raise SweepError(
-                f"has format {value['format']}, this program reads {FORMAT}",
+                f"has format {shown(value['format'])}, this program reads {FORMAT}",
                 where=where,
                 next_step="Use the hpcsweep that wrote it, or a newer one.",
             )
@@ -168,17 +169,57 @@ class Plan:
         )
 
 
+# What a `plan.json` must hold, from the outside to the inside.
+_DOCUMENT = form(
+    {
+        "submission": whole(1), "manifest": HEX16, "indices": LIST, "chunk_size": whole(1),
+        "parts": LIST, "layout": OBJECT, "generation": whole(), "cluster": OBJECT, "worker": OBJECT,
+    },
+    {"time": TEXT, "code_digest": TEXT},
+)  # fmt: skip
+_PART = form(dict.fromkeys(("number", "first_chunk", "chunks", "throttle"), whole()))
+_LAYOUT = form({"runs": one_of(("all", "packed", "failed", "none")), "shard_digits": whole(0, 16)})
+_CLUSTER = form(dict.fromkeys(("kind", "name", "state_dir"), TEXT))
+_RULES = form(
+    {},
+    {"ingest": TRUTH}
+    | dict.fromkeys(("beat_s", "ingest_interval_s", "ingest_deadline_s", "term_grace_s"), NUMBER),
+)
+
+
 def read_plan(path: Path) -> tuple[Plan, dict[str, Any]]:
-    """The plan in a submission's `plan.json`, and the whole document around it."""
+    """The plan in a submission's `plan.json`, and the whole document around it.
+
+    *Raises* Damaged; SweepError for one of a newer format.
+    """
     document = read_json(path)
     try:
         plan = Plan.from_json(document, str(path))
-        known = {"cluster", "worker"} <= document.keys()
+        wrong = _wrong(document, plan)
     except (KeyError, TypeError, ValueError) as error:
-        raise SweepError(f"is damaged: {error!r}", where=str(path), next_step=RESTORE) from error
-    if not known:
-        raise SweepError("is damaged: keys are missing", where=str(path), next_step=RESTORE)
+        wrong = repr(error)
+    if wrong:
+        raise Damaged(f"is damaged: {wrong}", where=str(path), next_step=RESTORE)
     return plan, document
+
+
+def _wrong(document: dict[str, Any], plan: Plan) -> str:
+    """What is wrong with a document, or with the parts of the plan in it; empty where nothing is.
+
+    So what loops over parts and chunks is never longer than what was submitted.
+    """
+    inner = [("cluster", _CLUSTER), ("worker", _RULES), ("layout", _LAYOUT)]
+    found = [misfit(document, _DOCUMENT)]
+    found += [misfit(document.get(name), wanted) for name, wanted in inner]
+    found += [misfit(part, _PART) for part in document["parts"]]
+    first = 0
+    for number, part in enumerate(plan.parts if not any(found) else ()):
+        if (part.number, part.first_chunk) != (number, first):
+            found.append(f"part {number} does not follow the one before it")
+        first += part.chunks
+    if not any(found) and first != plan.chunks:
+        found.append(f"its parts have {first} chunks, its indices {plan.chunks}")
+    return next(filter(None, found), "")
 
 
 def chunk_size_for(

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep import files, ids, sources
-from hpcsweep.errors import SweepError
+from hpcsweep.errors import Damaged, SweepError
 from hpcsweep.records import Resources
 from hpcsweep.sources.manual import CASES_FILE
 
@@ -210,8 +210,8 @@ def from_json(document: Mapping[str, Any], where: str = FILE_NAME) -> FrozenMani
             cache=_cache_of(dict(document["cache"])) if "cache" in document else None,
             fingerprint=document["fingerprint"],
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise SweepError(f"is damaged: {error!r}", where=where, next_step=_RESTORE) from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Damaged(f"is damaged: {error!r}", where=where, next_step=_RESTORE) from error
 
 
 def sealed(manifest: FrozenManifest) -> FrozenManifest:
@@ -234,11 +234,14 @@ def read(directory: Path) -> FrozenManifest:
     path = directory / FILE_NAME
     document = files.read_json(path)
     if not isinstance(document, dict):
-        raise SweepError("is damaged: no JSON object", where=str(path), next_step=_RESTORE)
+        raise Damaged("is damaged: no JSON object", where=str(path), next_step=_RESTORE)
     manifest = from_json(document, str(path))
-    found = _fingerprint(document)
+    try:
+        found = _fingerprint(document)
+    except (RecursionError, ValueError):  # what is no JSON value was never frozen
+        found = "of nothing"
     if not found == manifest.fingerprint == directory.name:
-        raise SweepError(
+        raise Damaged(
             f"was changed: its content has the fingerprint {found}",
             where=str(path),
             next_step=_RESTORE,
@@ -262,7 +265,7 @@ def check_cases(directory: Path, manifest: FrozenManifest) -> None:
             f"cannot be read: {error.strerror}", where=str(path), next_step=_RESTORE
         ) from error
     if found != manifest.cases_sha256:
-        raise SweepError("was changed", where=str(path), next_step=_RESTORE)
+        raise Damaged("was changed", where=str(path), next_step=_RESTORE)
 
 
 def write(

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from hpcsweep.files import writing_new
+from hpcsweep.files import parse_json, writing_new
 
 # One compact JSON object per line; see `line_of`.
 CASES_FILE = "cases.jsonl"
@@ -83,7 +83,7 @@ def line_of(params: dict[str, Any], written: dict[str, str] | None = None) -> by
 
 def parsed(line: bytes) -> tuple[dict[str, Any], dict[str, str]]:
     """The params of a line, and what a table wrote otherwise. *Raises* ValueError."""
-    match json.loads(line):
+    match parse_json(line):
         case dict() as params:
             return params, {}
         case [dict() as params, dict() as written]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep import ids
-from hpcsweep.errors import SourceError, SweepError
+from hpcsweep.errors import Damaged, SourceError, SweepError
+from hpcsweep.files import open_regular
 from hpcsweep.records import ParamCase
 from hpcsweep.sources.base import ParameterSource, check_names, checked_keys, fresh, whole_number
 from hpcsweep.sources.caselines import (
@@ -137,8 +138,8 @@ class FileCases(ParameterSource):
     def _lines(self) -> Iterator[bytes]:
         start = self._offsets(0, 1)[0]
         try:
-            with self._path.open("rb") as lines:
-                lines.seek(start)
+            with open_regular(self._path) as lines:
+                lines.seek(min(start, self._end))
                 for _ in range(self._n_cases):
                     yield lines.readline()
         except OSError as error:
@@ -152,8 +153,8 @@ class FileCases(ParameterSource):
 
     def _line(self, index: int) -> tuple[dict[str, Any], dict[str, str]]:
         start, stop = self._offsets(index, 2)
-        if start >= stop:
-            raise _damaged(self._offsets_path, f"case {index} ends before it begins")
+        if not start < stop <= self._end:
+            raise _damaged(self._offsets_path, f"case {index} is from byte {start} to {stop}")
         return self._parsed(index, _read(self._path, start, stop - start))
 
     def _tags(self, index: int) -> tuple[str, ...]:
@@ -180,6 +181,8 @@ class FileCases(ParameterSource):
         if size < expected or size % OFFSET_BYTES:
             raise _damaged(self._offsets_path, f"{size} bytes where {expected} were written")
         end = int.from_bytes(_read(self._offsets_path, size - OFFSET_BYTES, OFFSET_BYTES), "little")
+        # Of the last line.
+        self._end = end
         if (found := _size(self._path)) != end:
             raise _damaged(self._path, f"{found} bytes where {end} were written")
 
@@ -253,7 +256,7 @@ def checked_tags(tags: Any, where: str = "tags") -> tuple[str, ...]:
 def _read(path: Path, offset: int, count: int) -> bytes:
     """Exactly `count` bytes from `offset`. *Raises* SweepError."""
     try:
-        with path.open("rb", buffering=0) as file:
+        with open_regular(path) as file:
             data = os.pread(file.fileno(), count, offset)
     except OSError as error:
         raise _unreadable(path, error) from error
@@ -277,8 +280,8 @@ def _unreadable(path: Path, error: OSError) -> SweepError:
     )
 
 
-def _damaged(path: Path, what: str) -> SweepError:
-    return SweepError(
+def _damaged(path: Path, what: str) -> Damaged:
+    return Damaged(
         what,
         where=str(path),
         next_step="The file was changed after it was written; restore it, or submit again.",

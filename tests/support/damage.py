@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from typing import Any
 
 from hypothesis import strategies as st
@@ -58,3 +59,35 @@ def spoiled(draw: st.DrawFn, document: Any) -> Any:
 
 def _keys(place: Any) -> st.SearchStrategy[Any]:
     return st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place)))
+
+
+# What a field of digits may become: signs, spaces and separators that int() takes, and too much.
+_DIGITS = (b"-1", b"+1", b" 1", b"0", b"00", b"1_0", b"9" * 30, b"\xb2", b"x", b"")
+
+
+@st.composite
+def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
+    """The bytes with one to three of them flipped, cut out, put in, or their numbers replaced."""
+    data = bytearray(whole)
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(data)))
+        end = min(len(data), at + draw(st.sampled_from([1, 2, 8, 100, 512, len(data)])))
+        match draw(st.integers(0, 5)):
+            case 0 if at < len(data):
+                data[at] ^= draw(st.integers(1, 255))
+            case 1:
+                del data[at:end]
+            case 2:
+                data[at:at] = draw(st.binary(max_size=20))
+            case 3:
+                data[at:at] = data[at:end]
+            case 4:
+                data[at:end] = bytes(end - at)
+            case _:
+                fields = list(re.finditer(rb"[0-9]+", bytes(data)))
+                if fields:
+                    field = draw(st.sampled_from(fields))
+                    digits = draw(st.sampled_from(_DIGITS))
+                    same = digits.rjust(field.end() - field.start(), b"0")
+                    data[field.start() : field.end()] = draw(st.sampled_from([digits, same]))
+    return bytes(data)

@@ -152,7 +152,7 @@ def test_the_number_of_cases_costs_nothing(count: int) -> None:
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     plan = make_plan(IndexSet([(0, 10**12), (10**13, 10**13 + 5)]), 10**9)
     path = tmp_path / "plan.json"
-    around = {"cluster": {"kind": "slurm"}, "worker": {"beat_s": 1}}
+    around = {"cluster": {"kind": "slurm", "name": "c", "state_dir": ""}, "worker": {"beat_s": 1}}
     path.write_bytes(json_bytes(plan.to_json() | around))
     read, document = read_plan(path)
     assert read == plan
@@ -166,7 +166,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
         ({"format": None}, "has format None"),
         ({"parts": None}, "is damaged"),
         ({"indices": [[2, 1]]}, "is damaged"),
-        ({}, "is damaged: keys are missing"),
+        ({}, "is damaged: it has no cluster"),
     ],
 )
 def test_a_plan_that_this_program_cannot_read(

@@ -1,0 +1,67 @@
+"""Whatever becomes of a file, its reader ends: with a value, or saying what is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpcsweep.errors import HpcsweepError
+from tests.support.damage import damaged, spoiled, text_of
+from tests.support.readers import Reader, make_readers, try_reader
+
+# Local, and without a disk to wait for.
+MEMORY = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
+NAMES = (
+    *("sweep.json", "plan.json", "intent", "job", "cluster.json", "manifest", "cases.jsonl"),
+    *("cases.idx", "journal", "journal alone", "metadata.json", "params.yaml"),
+    *("artifacts/metrics.json", "data/a.npy", "data/b.npz", "steps", "pack", "pack index"),
+    *("index marks", "checkpoint", "arrays", "claim", "emulator"),
+)
+
+
+@pytest.fixture(scope="module")
+def readers() -> Iterator[dict[str, Reader]]:
+    with tempfile.TemporaryDirectory(prefix="hf-", dir=MEMORY) as root:
+        yield make_readers(Path(root))
+
+
+def test_every_reader_has_its_turn(readers: dict[str, Reader]) -> None:
+    assert set(readers) == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_whole_is_read(readers: dict[str, Reader], name: str) -> None:
+    assert try_reader(readers[name], readers[name].path.read_bytes()) == ""
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=settings().max_examples // 5)
+@given(data=st.data())
+def test_a_reader_ends(readers: dict[str, Reader], name: str, data: st.DataObject) -> None:
+    reader = readers[name]
+    whole = reader.path.read_bytes()
+    if reader.is_json and data.draw(st.booleans()):
+        try_reader(reader, text_of(data.draw(spoiled(json.loads(whole)))))
+    else:
+        try_reader(reader, data.draw(damaged(whole)))
+
+
+@pytest.mark.timeout(60)  # nothing looks at the clock while it waits for a pipe's writer
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pipe_keeps_nobody_waiting(readers: dict[str, Reader], name: str) -> None:
+    path = readers[name].path
+    aside = path.rename(path.with_name("aside"))
+    os.mkfifo(path)
+    try:
+        with contextlib.suppress(HpcsweepError):
+            readers[name].read()
+    finally:
+        aside.rename(path)
