@@ -33,9 +33,11 @@ clients: $(VENV)/dev.stamp $(VENV)-clients/clients.stamp ## run other people's S
 	$(BIN)/pytest tests/clients $(PYTEST_ARGS)
 	$(BIN)/python -m tests.support.idioms
 
-soak: $(VENV)/dev.stamp system-packages ## run the tests with full figures, the campaign, the benchmarks (long)
+soak: $(VENV)/dev.stamp system-packages ## full figures, the campaign, an hour of fuzzing, the benchmarks (long)
 	$(BIN)/pytest -n 2 --dist loadgroup --soak --timeout 7200 $(PYTEST_ARGS)
 	$(BIN)/python -m tests.faults.campaign
+	-$(BIN)/python -m pip install --quiet --group fuzz
+	$(BIN)/python -m tests.fuzz --seconds 3600
 	@set -e; for script in $(wildcard benchmarks/*.py); do \
 		echo "$$script"; \
 		$(BIN)/python "$$script"; \

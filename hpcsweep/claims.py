@@ -18,11 +18,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.files import PRIVATE_DIRECTORY, names, remove_tree, token, unwritable, write_plain
+from hpcsweep.files import (
+    PRIVATE_DIRECTORY,
+    names,
+    parse_json,
+    read_regular,
+    remove_tree,
+    token,
+    unwritable,
+    write_plain,
+)
 from hpcsweep.life import BEATS, is_alive, pid_namespace, this_process
 
 # What an owner says of itself, and touches as a sign of life.
 OWNER = "metadata.json"
+# Bytes of it.
+OWNER_MAX = 1 << 16
 # Seconds between two looks at another's claim: the first, and the longest.
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.01, 1.0
 
@@ -90,8 +101,10 @@ def owner_of(path: Path) -> dict[str, Any]:
     *Raises* FileNotFoundError when the claim is gone.
     """
     try:
-        owner = json.loads((path / OWNER).read_bytes())
-    except ValueError:
+        owner = parse_json(read_regular(path / OWNER, OWNER_MAX))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError):
         return {}
     return owner if isinstance(owner, dict) else {}
 

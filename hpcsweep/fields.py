@@ -98,6 +98,14 @@ def one_of(choices: Iterable[str]) -> Field:
     )
 
 
+def by_name(field: Field) -> Field:
+    """An object all of whose values are of one kind."""
+    return Field(
+        f"an object of {field.words} by name",
+        lambda value: type(value) is dict and all(map(field.holds, value.values())),
+    )
+
+
 def _is_text(value: Any) -> bool:
     if type(value) is not str or "\0" in value:
         return False
@@ -158,6 +166,11 @@ TEXT = Field("a text", _is_text)
 HEX16 = matching("[0-9a-f]{16}", "16 hex digits")
 MOMENT = Field("a time, ISO 8601", _is_moment)
 NUMBER = Field("a finite number", _is_number)
+NUMBERS = Field(
+    "two finite numbers",
+    lambda value: type(value) is list and len(value) == 2 and all(map(_is_number, value)),
+)
+TEXTS = Field("a list of texts", lambda value: type(value) is list and all(map(_is_text, value)))
 TRUTH = Field("true or false", lambda value: type(value) is bool)
 INSIDE = Field("a place below the sweep directory", _is_inside)
 LIST = Field("a list", lambda value: type(value) is list)

@@ -11,7 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import Damaged, InputError, SweepError
-from hpcsweep.fields import HEX16, LIST, NUMBER, OBJECT, TEXT, TRUTH, form, misfit, one_of, shown, whole
+from hpcsweep.fields import (
+    HEX16,
+    LIST,
+    NUMBER,
+    OBJECT,
+    TEXT,
+    TRUTH,
+    form,
+    misfit,
+    one_of,
+    shown,
+    whole,
+)
 from hpcsweep.files import RESTORE, read_json
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Part

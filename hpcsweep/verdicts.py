@@ -26,10 +26,14 @@ from hpcsweep.cluster.states import Life, meaning
 from hpcsweep.cluster.text import Element, Queued
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import ClusterError, SweepError
+from hpcsweep.fields import NUMBER, NUMBERS, TEXT, TEXTS, by_name, form, misfit, one_of
 from hpcsweep.files import (
+    DOCUMENT_MAX,
     json_bytes,
     make_directory,
     open_file,
+    parse_json,
+    read_regular,
     replace,
     token,
     try_lock,
@@ -50,6 +54,16 @@ _BY_ELEMENT = ("alive", "waiting", "absent", "scans", "over", "hints", "words")
 # And of the last question to the queue that was answered, and of the last one that was not: the
 # arrays that it was about. What was submitted later says nothing by its absence.
 _JOBS = ("heard", "missed")
+_REASON = one_of(Reason)
+_MEMORY = form(
+    {},
+    {
+        "tried": NUMBER, "asked": NUMBER, "last": TEXT, "problem": TEXT,
+        "names": by_name(TEXT), "alive": by_name(TEXT), "waiting": by_name(TEXT),
+        "absent": by_name(NUMBER), "scans": by_name(NUMBERS), "over": by_name(_REASON),
+        "hints": by_name(_REASON), "words": by_name(NUMBER), "heard": TEXTS, "missed": TEXTS,
+    },
+)  # fmt: skip
 
 
 def observe(
@@ -164,16 +178,10 @@ def _memory(sweep: SweepDirectory) -> Iterator[dict[str, Any] | None]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        memory = json.loads(path.read_bytes())
+        memory: dict[str, Any] = parse_json(read_regular(path, DOCUMENT_MAX))
     except (OSError, ValueError):
         return {}
-    is_ours = (
-        isinstance(memory, dict)
-        and all(isinstance(memory.get(kind, {}), dict) for kind in (*_BY_ELEMENT, "names"))
-        and all(isinstance(memory.get(kind, 0), int | float) for kind in ("tried", "asked"))
-        and all(isinstance(memory.get(kind, []), list) for kind in _JOBS)
-    )
-    return memory if is_ours else {}
+    return {} if misfit(memory, _MEMORY) else memory
 
 
 def _key(element: Element) -> str:

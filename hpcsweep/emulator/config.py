@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from hpcsweep.emulator import names
 from hpcsweep.emulator.chance import Fault
 from hpcsweep.errors import InputError
+from hpcsweep.files import DOCUMENT_MAX, parse_json, read_regular
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,7 +169,7 @@ def load(state_dir: Path) -> EmulatorConfig:
     """
     path = state_dir / names.CONFIG
     try:
-        values = json.loads(path.read_bytes())
+        values = parse_json(read_regular(path, DOCUMENT_MAX))
     except (OSError, ValueError) as error:
         raise InputError(
             f"cannot be read: {error}",

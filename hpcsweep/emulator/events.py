@@ -44,13 +44,13 @@ def line(event: dict[str, Any]) -> bytes:
 def read(path: Path) -> Iterator[dict[str, Any]]:
     """The events of a log, oldest first; a torn line is left out."""
     try:
-        stream = path.open("rb")
+        stream = files.open_regular(path)
     except FileNotFoundError:
         return
     with stream:
         for text in stream:
             try:
-                event = json.loads(text)
+                event = files.parse_json(text)
             except ValueError:
                 continue
             if isinstance(event, dict):

@@ -243,7 +243,12 @@ class Book:
         self.boot_id = ""
 
     def apply(self, event: dict[str, Any]) -> None:
-        """Take one event of the log into account."""
+        """Take one event of the log into account; one that is none of ours is passed over."""
+        # What is in it was ours, unless the file was damaged: then one event is lost, not all.
+        with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
+            self._apply(event)
+
+    def _apply(self, event: dict[str, Any]) -> None:
         kind = event["e"]
         if kind == "request":
             request = Request(

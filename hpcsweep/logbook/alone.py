@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import json
 import os
 import resource
 import signal
@@ -15,6 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep.errors import SweepError
+from hpcsweep.files import DOCUMENT_MAX, parse_json, read_regular
 from hpcsweep.life import BEATS, ENDS
 from hpcsweep.logbook.capture import Capture, flush
 from hpcsweep.logbook.making import now
@@ -133,7 +133,7 @@ class Alone:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
+        found = parse_json(read_regular(path, DOCUMENT_MAX))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

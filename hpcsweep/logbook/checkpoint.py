@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.errors import InputError, SweepError
+from hpcsweep.errors import Damaged, InputError
 from hpcsweep.files import (
     fsync_directory,
     make_directory,
+    open_regular,
+    parse_json,
     remove_left,
     remove_tree,
     replace,
     token,
+    unreadable,
     unwritable,
 )
 from hpcsweep.ids import loaded_numpy
@@ -82,21 +84,21 @@ class Checkpoint:
         """
         path = self.path(f"{name}.checkpoint")
         try:
-            data = path.read_bytes()
+            with open_regular(path) as stream:
+                data = stream.read()
         except FileNotFoundError:
             return None
-        found: dict[str, Any]
+        except OSError as error:
+            raise unreadable(path, error) from error
         try:
             if not data.startswith(b"PK"):
-                found = json.loads(data)
-                return found
+                return _state(data)
             from hpcsweep.logbook.libraries import load_arrays  # noqa: PLC0415  # needs numpy
 
             arrays, more = load_arrays(io.BytesIO(data))
-            found = json.loads(more[_REST])
-            return found | arrays
-        except (ValueError, KeyError, OSError) as error:
-            raise SweepError(
+            return _state(more[_REST]) | arrays
+        except (ValueError, KeyError) as error:
+            raise Damaged(
                 f"is damaged: {error}",
                 where=str(path),
                 next_step="Remove it to begin the run anew.",
@@ -130,6 +132,14 @@ class Checkpoint:
                 remove_tree(gone)
         except OSError as error:
             raise unwritable(self.directory, error) from error
+
+
+def _state(data: bytes) -> dict[str, Any]:
+    """*Raises* ValueError for what is no JSON object."""
+    found = parse_json(data)
+    if not isinstance(found, dict):
+        raise ValueError("it holds no JSON object")  # noqa: TRY004  # of what is in a file
+    return found
 
 
 def _install(temporary: Path, path: Path) -> None:

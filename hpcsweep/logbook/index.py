@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import HpcsweepError, SweepError
-from hpcsweep.files import names, open_file, token, unwritable
+from hpcsweep.fields import OBJECT, TEXT, form, matching, misfit, whole
+from hpcsweep.files import (
+    names,
+    open_file,
+    open_regular,
+    parse_json,
+    token,
+    unwritable,
+)
 from hpcsweep.journal import decode, encode
 from hpcsweep.life import state
 from hpcsweep.logbook.libraries import csv_line
@@ -35,6 +43,11 @@ METRICS = "artifacts/metrics.json"
 _REASONS = ("error_reason", "failure_reason")
 
 Mark = dict[str, Any]
+_MARK = form(
+    {"run_id": TEXT, "at": whole(), "dir": matching("runs/.+", "a place"), "params": OBJECT,
+     "status": TEXT},
+    {"metrics": OBJECT, "metrics_status": TEXT, "failure_reason": TEXT, "error_reason": TEXT},
+)  # fmt: skip
 Row = dict[str, Any]
 
 _indexes: weakref.WeakSet[Index] = weakref.WeakSet()
@@ -96,7 +109,7 @@ class Index:
         for name in names(self._directory / _MARKS):
             if not name.endswith(".jsonl"):
                 continue
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):  # removed, or no file: runs speak for themselves
                 for mark in self._new_of(name):
                     known = self._marks.get(mark["run_id"])
                     if known is None or known["at"] <= mark["at"]:
@@ -105,14 +118,16 @@ class Index:
 
     def _new_of(self, name: str) -> Iterator[Mark]:
         offset = self._offsets.get(name, 0)
-        with (self._directory / _MARKS / name).open("rb") as stream:
+        with open_regular(self._directory / _MARKS / name) as stream:
             stream.seek(offset)
             for line in stream:
                 if not line.endswith(b"\n"):
                     break
                 offset += len(line)
                 mark = decode(line[:-1])
-                if mark is not None:  # a torn line: its process was killed
+                # A torn line: its process was killed. What is no mark is none: a run without one
+                # speaks for itself.
+                if mark is not None and not misfit(mark, _MARK):
                     yield mark
         self._offsets[name] = offset
 
@@ -237,7 +252,7 @@ def metrics_of(text: bytes | None, name: str) -> tuple[dict[str, Any] | None, st
     if text is None:
         return None, "missing", None
     try:
-        found = json_value(json.loads(text), name)
+        found = json_value(parse_json(text), name)
     except ValueError as error:
         return None, "error", f"{name} is not JSON: {error}"
     if not isinstance(found, dict):

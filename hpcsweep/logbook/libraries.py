@@ -6,8 +6,10 @@ import contextlib
 import csv
 import io
 import logging
+import struct
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -60,23 +62,38 @@ def save_arrays(
             archive.writestr(name, data)
 
 
+@contextlib.contextmanager
+def reading_arrays() -> Iterator[None]:
+    """Turn what numpy and zipfile raise for damaged bytes into ValueError.
+
+    Headers of arrays go through Python's own parser, sizes and offsets of an archive through
+    seek(2), so that is nearly everything. KeyError, for a member that is not there, stays.
+    """
+    from tokenize import TokenError  # noqa: PLC0415  # numpy reads headers of its version 1 with it
+
+    try:
+        yield
+    except (
+        *(ArithmeticError, EOFError, IndexError, MemoryError, OSError, RuntimeError, SyntaxError),
+        *(TokenError, TypeError, struct.error, zipfile.BadZipFile, zlib.error),
+    ) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
 def load_arrays(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The arrays of an .npz and its other members."""
+    """The arrays of an .npz and its other members. *Raises* ValueError for a damaged one."""
     import numpy as np  # noqa: PLC0415  # only for those who read arrays
 
     arrays: dict[str, Any] = {}
     more: dict[str, bytes] = {}
-    try:
-        with zipfile.ZipFile(stream) as archive:
-            for name in archive.namelist():
-                if name.endswith(".npy"):
-                    with archive.open(name) as member:
-                        found = np.lib.format.read_array(member, allow_pickle=False)
-                        arrays[name.removesuffix(".npy")] = found
-                else:
-                    more[name] = archive.read(name)
-    except zipfile.BadZipFile as error:
-        raise ValueError(str(error)) from error
+    with reading_arrays(), zipfile.ZipFile(stream) as archive:
+        for name in archive.namelist():
+            if name.endswith(".npy"):
+                with archive.open(name) as member:
+                    found = np.lib.format.read_array(member, allow_pickle=False)
+                    arrays[name.removesuffix(".npy")] = found
+            else:
+                more[name] = archive.read(name)
     return arrays, more
 
 

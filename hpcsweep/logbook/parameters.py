@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from hpcsweep.errors import InputError
+from hpcsweep.files import parse_json
 from hpcsweep.logbook.place import Place
 from hpcsweep.logbook.values import json_document, json_value
 from hpcsweep.logbook.yamlwrite import params_yaml
@@ -89,7 +90,7 @@ def read_params(read: Callable[[str], bytes | None]) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        found = json.loads(text)
+        found = parse_json(text)
     except ValueError as error:
         raise InputError(f"is not JSON: {error}", where="params.json") from error
     if not isinstance(found, dict):
@@ -110,7 +111,7 @@ def parse_yaml(data: bytes) -> dict[str, Any]:
     together = f"[{','.join([f'{_in_json(name)},{value}' for name, value in lines])}]"
     try:
         found, end = _decode(together)
-    except ValueError:
+    except (RecursionError, ValueError):
         return _by_yaml(text)
     pairs = iter(found)
     params = dict(zip(pairs, pairs, strict=False))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import itertools
-import json
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -20,6 +19,7 @@ from hpcsweep.files import (
     mkdir,
     open_file,
     open_regular,
+    parse_json,
     try_lock,
     unreadable,
     unwritable,
@@ -245,7 +245,7 @@ def merged_json(
 ) -> dict[str, Any]:
     """A JSON object with members set instead of those that are to drop."""
     try:
-        known = json.loads(text) if text else {}
+        known = parse_json(text) if text else {}
     except ValueError:
         known = {}
     kept = known if isinstance(known, dict) else {}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import zipfile
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.errors import InputError, RunMissing, SweepError
+from hpcsweep.errors import Damaged, InputError, RunMissing, SweepError
+from hpcsweep.files import parse_json
 from hpcsweep.life import state
+from hpcsweep.logbook.libraries import reading_arrays
 from hpcsweep.logbook.packs import PackedFiles
 from hpcsweep.logbook.parameters import read_params
 from hpcsweep.logbook.place import checked, content
@@ -141,12 +142,12 @@ class LogReader:
                 raise RunMissing(f"there is no array {name!r}", where=self.files.label)
             member, key = f"data/{there[-1]}.npz", name[len(there[-1]) + 1 :]
         try:
-            with self.files.open(member) as stream:
+            with reading_arrays(), self.files.open(member) as stream:
                 if not key:
                     return np.lib.format.read_array(stream, allow_pickle=False)
                 with zipfile.ZipFile(stream) as archive, archive.open(f"{key}.npy") as inner:
                     return np.lib.format.read_array(inner, allow_pickle=False)
-        except (ValueError, zipfile.BadZipFile) as error:
+        except ValueError as error:
             where = f"{self.files.label}/{member}"
             raise InputError(f"cannot be read: {error}", where=where) from error
 
@@ -184,16 +185,20 @@ class LogReader:
 
     def _keys(self, name: str) -> list[str]:
         try:
-            with self.files.open(name) as stream, zipfile.ZipFile(stream) as archive:
+            with (
+                reading_arrays(),
+                self.files.open(name) as stream,
+                zipfile.ZipFile(stream) as archive,
+            ):
                 return [one.removesuffix(".npy") for one in archive.namelist()]
-        except zipfile.BadZipFile:
+        except ValueError:
             return []
 
     def _document(self, name: str) -> dict[str, Any]:
         text = self.files.read(name)
         found = {} if text is None else self._parsed(text, name)
         if not isinstance(found, dict):
-            raise SweepError("holds no JSON object", where=f"{self.files.label}/{name}")
+            raise Damaged("holds no JSON object", where=f"{self.files.label}/{name}")
         return found
 
     def _intact(self, name: str) -> dict[str, Any] | None:
@@ -204,15 +209,15 @@ class LogReader:
 
     def _parsed(self, text: bytes, name: str) -> Any:
         try:
-            return json.loads(text)
+            return parse_json(text)
         except ValueError as error:
-            raise SweepError(
+            raise Damaged(
                 f"is damaged, it is not JSON: {error}", where=f"{self.files.label}/{name}"
             ) from error
 
 
 def _number(text: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         return text or None

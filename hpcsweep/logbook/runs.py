@@ -60,7 +60,7 @@ class Runs:
         found = {
             path.name.removeprefix("log_"): FolderFiles(path)
             for path in self._directories(self.root)
-            if (path / "metadata.json").exists()
+            if (path / "metadata.json").is_file()
         }
         aside = {match[1] for match in map(_ATTEMPT.match, self._attempts()) if match}
         if aside:

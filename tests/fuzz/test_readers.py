@@ -43,7 +43,7 @@ def test_what_is_whole_is_read(readers: dict[str, Reader], name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=settings().max_examples // 5)
+@settings(max_examples=settings().max_examples // 10)
 @given(data=st.data())
 def test_a_reader_ends(readers: dict[str, Reader], name: str, data: st.DataObject) -> None:
     reader = readers[name]

@@ -97,7 +97,9 @@ def _sweep_files(made: MadeSweep) -> dict[str, Reader]:
         "cases.jsonl": Reader(manifest / "cases.jsonl", cases),
         "cases.idx": Reader(manifest / "cases.idx", cases),
         "journal": Reader(journal, open_and_look),
-        "journal alone": Reader(journal, lambda: [list(read(journal, skim=s)) for s in (0, 1)]),
+        "journal alone": Reader(
+            journal, lambda: [list(read(journal, skim=s)) for s in (False, True)]
+        ),
     }
 
 
