@@ -31,7 +31,8 @@ def begin() -> None:
 
 def _tell(kind: type[BaseException], error: BaseException, trace: "TracebackType | None") -> None:
     if isinstance(error, OSError):  # a module could not be read: too many open files
-        sys.stderr.write(f"hpcsweep: {error.filename or 'Python'}: {error.strerror or error}\n")
+        what = f"{error.filename or 'Python'}: {error.strerror or error}"
+        sys.stderr.write(f"hpcsweep: {ascii(what)[1:-1]}\n")
         return
     from hpcsweep import shadows  # noqa: PLC0415  # a program that works need not look it up
 

@@ -30,13 +30,17 @@ class _Bare(io.TextIOWrapper):
 
     def write(self, text: str) -> int:
         """Write a text. *Raises* OSError with the name of the stream."""
-        with _named():
+        try:
             return super().write(text)
+        except OSError as error:
+            raise _named(error) from error
 
     def flush(self) -> None:
         """Write what is buffered. *Raises* OSError with the name of the stream."""
-        with _named():
+        try:
             super().flush()
+        except OSError as error:
+            raise _named(error) from error
 
 
 class _Clean(_Bare):
@@ -65,12 +69,8 @@ class _Heedless(_Clean):
         return len(text)
 
 
-@contextlib.contextmanager
-def _named() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, STANDARD_OUTPUT) from error
+def _named(error: OSError) -> OSError:
+    return OSError(error.errno, error.strerror, STANDARD_OUTPUT)
 
 
 @contextlib.contextmanager
@@ -104,8 +104,10 @@ def write_bytes(data: bytes) -> None:
     if out is sys.stdout:
         out.write(data.decode(errors="backslashreplace"))
     else:
-        with _named():
+        try:
             out.buffer.write(data)
+        except OSError as error:
+            raise _named(error) from error
 
 
 def discard(stream: TextIO) -> None:

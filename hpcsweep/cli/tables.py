@@ -95,9 +95,7 @@ def facts(rows: Sequence[Sequence[Styled]], width: int) -> Iterator[Text]:
     Where hardly any room is left beside the rest of the row, the text stands below it.
     """
     shown = [[(one_line(text), style) for text, style in row[:-1]] for row in rows]
-    widths = (
-        [max(cell_len(row[at][0]) for row in shown) for at in range(len(shown[0]))] if shown else []
-    )
+    widths = [max(cell_len(text) for text, _ in column) for column in zip(*shown, strict=True)]
     beside = sum(width + GAP for width in widths)
     fits = width - beside >= TEXT_MIN
     indent = beside if fits else HANGING

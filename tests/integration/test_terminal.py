@@ -110,7 +110,7 @@ def test_progress_shows_its_counts_whole(width: int) -> None:
     counts = {Status.COMPLETE: 12345, Status.FAILED: 12, Status.RUNNING: 300, Status.PENDING: 87343}
     summary = Summary(
         name="s", path="", manifest="", n_cases=100000, counts=counts, reasons={}, unsubmitted=0,
-        tasks={}, asked_s_ago=None, problem="", torn={}, submissions=1,
+        tasks={}, waiting={}, asked_s_ago=None, problem="", torn={}, submissions=1,
     )  # fmt: skip
     out = StringIO()
     console = Console(file=out, force_terminal=True, width=width, color_system=None)
