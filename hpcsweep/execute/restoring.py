@@ -172,7 +172,7 @@ class _Sum(io.RawIOBase):
 def _mark(value: Any) -> int | None:
     found = _Sum()
     try:
-        pickle.Pickler(found, protocol=4).dump(value)
+        pickle.dump(value, found, protocol=4)
     # Whatever a user's class raises there: then nothing is known of it.
     except Exception:  # noqa: BLE001
         return None
