@@ -29,7 +29,7 @@ from hpcsweep.cluster.slurm import failed, warning_seconds
 from hpcsweep.cluster.states import Life, meaning
 from hpcsweep.cluster.text import time_limit_seconds
 from hpcsweep.errors import ClusterError, HpcsweepError, InputError
-from hpcsweep.files import json_bytes, make_directory, write_new
+from hpcsweep.files import json_bytes, make_directory, remove_tree, write_new
 
 LOG = "handing-in.log"
 # submitit's local executor has no queue, so its jobs get no limit: minutes of ten years.
@@ -213,7 +213,10 @@ def submit(
         except utils.FailedJobError as error:
             if not str(error) or any(place.glob("*_submitted.pkl")):
                 raise
-            raise _failed(executor, error) from error
+            failure = _failed(executor, error)
+            if not failure.transient:  # refused: no job will ever read what lies here
+                remove_tree(place)
+            raise failure from error
     ids = [str(job.job_id) for job in jobs]
     write_new(place / IDS, json_bytes(ids))
     return {"ids": ids}
