@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -74,6 +75,21 @@ def run(*argv: str | Path, cwd: Path, env: dict[str, str]) -> str:
 def test_it_begins_with_the_two_commands() -> None:
     first = next(content for language, content in blocks(README) if language == "console")
     assert [command for command, _ in commands(first)] == ["make demo", "make test"]
+
+
+def promises() -> list[tuple[str, str, str]]:
+    """Each promise with the file and the name of the test that holds it."""
+    rows = re.findall(r"^\| (.+) \| `(\S+\.py)` `(test_\w+)` \|$", README, re.MULTILINE)
+    table = README.partition("| promise | held by |")[2].partition("\n\n")[0]
+    assert len(rows) == table.count("\n") - 1, "a promise without a test"
+    return rows
+
+
+@pytest.mark.parametrize(("promise", "file", "name"), promises())
+def test_each_promise_has_its_test(promise: str, file: str, name: str) -> None:
+    tree = ast.parse((REPOSITORY / "tests" / file).read_text())
+    names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    assert name in names, f"{promise!r} is held by nothing"
 
 
 @pytest.mark.parametrize("target", ["demo", "test", "lint", "soak"])
