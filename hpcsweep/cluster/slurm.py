@@ -28,6 +28,8 @@ _UNREACHABLE = (
     "Problem talking to the database",
     "Unable to contact slurm database",
 )
+# Said by every program of a client that has no slurm.conf and is told of none (22.05).
+_NO_CLUSTER = "Could not establish a configuration source"
 OTHER_OPTIONS = "Change `slurm:` in the manifest, or --set slurm.OPTION=…."
 # Slurm's default seconds between TERM and KILL.
 KILL_WAIT_S = 30.0
@@ -87,6 +89,11 @@ class Slurm:
             return {}, error.what
         if answer.returncode == 0:
             return text.config_values(answer.stdout), ""
+        if _NO_CLUSTER in answer.stderr:
+            raise ClusterUnavailable(
+                "Slurm's programs are here, and know of no cluster: they have no slurm.conf",
+                next_step="Log in where the cluster's own are, or use `--cluster emulated`.",
+            )
         if answer.returncode < 0 or is_unreachable(answer.stderr):
             raise ClusterUnavailable(f"scontrol: {answer.said}", next_step="Try again later.")
         return {}, f"scontrol: {answer.said}"

@@ -97,6 +97,17 @@ def test_limits_that_cannot_be_asked_now_are_not_assumed(
         SLURM.limits()
 
 
+def test_a_client_without_a_cluster_hides_no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = (
+        "scontrol: error: fetch_config: DNS SRV lookup failed\n"
+        "scontrol: fatal: Could not establish a configuration source"
+    )
+    monkeypatch.setattr(process, "ask", lambda *_: process.Answer(1, "", said))
+    with pytest.raises(ClusterUnavailable) as raised:
+        SLURM.limits()
+    assert "--cluster emulated" in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("rc", "stdout", "stderr"),
     [
