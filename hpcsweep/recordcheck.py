@@ -52,9 +52,10 @@ def _is_error(value: Any) -> bool:
     return OBJECT.holds(value) and isinstance(value.get("message", ""), str)
 
 
+ATTEMPT = Field("generation, submission, restart count and token", _is_attempt)
 _COMMON: Fields = {
     "manifest": HEX16,
-    "attempt": Field("generation, submission, restart count and token", _is_attempt),
+    "attempt": ATTEMPT,
     "chunk": whole(0, INT32_MAX),
 }
 _ABOUT: Fields = {"index": whole(), "case_id": HEX16}

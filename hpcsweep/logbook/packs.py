@@ -350,7 +350,8 @@ _INDEX_LINE = re.compile(r"([0-9]{1,18}) ([0-9]{1,18}) (\S*) (.+)", re.ASCII)
 
 def _size(pack: Path) -> int:
     try:
-        return pack.stat().st_size
+        with open_regular(pack) as stream:
+            return os.fstat(stream.fileno()).st_size
     except OSError as error:
         raise unreadable(pack, error) from error
 

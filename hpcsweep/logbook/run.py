@@ -8,18 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpcsweep.fields import TEXT, form, misfit, whole
 from hpcsweep.files import DOCUMENT_MAX, make_directory, parse_json, read_regular, remove_tree
 from hpcsweep.journal import attempt_json, outcome_json
 from hpcsweep.logbook.place import Folder, put
 from hpcsweep.logbook.values import json_document
 from hpcsweep.logbook.yamlwrite import params_yaml
 from hpcsweep.plan import attempt_dir, provenance_of
+from hpcsweep.recordcheck import ATTEMPT, RANKED_MAX
 from hpcsweep.records import Attempt, Outcome, ParamCase, Status
 
 # How often an attempt tries to take a place for which others try, too.
 RENAMES_MAX = 100
+METRICS = "artifacts/metrics.json"
 # What the metadata of every attempt has.
-_RANKED = {"generation", "status", "attempt", "token"}
+_RANKED = form({"generation": whole(0, RANKED_MAX), "status": TEXT, "attempt": ATTEMPT})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +76,7 @@ def finish(path: Path, run: Run, outcome: Outcome) -> None:
             (path / name).unlink()
     if outcome.metrics:
         # The target may have put a link at `artifacts`.
-        Folder(path).write("artifacts/metrics.json", json_document(outcome.metrics))
+        Folder(path).write(METRICS, json_document(outcome.metrics))
     metadata = final_metadata(run, outcome, read_metadata(path) or {})
     put(f"{path}/metadata.json", json_document(metadata))
 
@@ -110,11 +113,11 @@ def publish(sweep: Path, source: Path, final: Path, run: Run, status: Status) ->
             return True
         other = read_metadata(final)
         # Moved back just now; or no attempt of ours, and then it keeps its place.
-        if other is None or not other.keys() >= _RANKED:
+        if other is None or misfit(other, _RANKED):
             continue
         if not _outranks(run.attempt, status, other):
             return False
-        _moved(final, sweep / attempt_dir(run.case.case_id, other["token"]))
+        _moved(final, sweep / attempt_dir(run.case.case_id, other["attempt"][3]))
     return False
 
 
@@ -179,8 +182,7 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
 def read_metrics(path: Path) -> dict[str, Any] | None:
     """The metrics of a finished run directory; None where they were damaged."""
     try:
-        name = path / "artifacts" / "metrics.json"
-        value: dict[str, Any] = parse_json(read_regular(name, DOCUMENT_MAX))
+        value: dict[str, Any] = parse_json(read_regular(path / METRICS, DOCUMENT_MAX))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError):

@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from hpcsweep.errors import SweepError
 from hpcsweep.execute.case import spoiled
-from hpcsweep.files import names
-from hpcsweep.logbook.packs import PackedFiles, PackWriter, Place, rank_of, runs_of
-from hpcsweep.logbook.reader import LogReader
+from hpcsweep.logbook.packs import PackWriter, rank_of
 from hpcsweep.logbook.run import Run
 from hpcsweep.logbook.spool import Spool
 from hpcsweep.plan import PACKS
@@ -26,18 +23,7 @@ class Spooled:
 
     def __init__(self, sweep: Path, chunk: int, token: str, *, packs: bool) -> None:
         self.spool = Spool.make(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108
-        self._root = sweep / PACKS
-        self._pack = PackWriter(self._root / f"{chunk}.{token}.tar") if packs else None
-
-    def earlier(self, chunk: int) -> dict[str, PackedFiles]:
-        """The runs in the packs of earlier starts of a chunk, by their run ids."""
-        best: dict[str, PackedFiles] = {}
-        for name in names(self._root):
-            if name.startswith(f"{chunk}.") and name.endswith(".tar"):
-                for run in runs_of(self._root / name):
-                    if run.run_id not in best or best[run.run_id].rank < run.rank:
-                        best[run.run_id] = run
-        return best
+        self._pack = PackWriter(sweep / PACKS / f"{chunk}.{token}.tar") if packs else None
 
     def keep(self, run: Run, outcome: Outcome, path: Path, run_dir: str) -> Outcome:
         """Put what a case left where it belongs; the outcome says where that is.
@@ -74,16 +60,3 @@ class Spooled:
         if self._pack is not None:
             self._pack.close()
         self.spool.close()
-
-
-def found_in(run: PackedFiles) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Metadata and metrics of a packed run; its outcome names its place.
-
-    *Raises* SweepError for damaged ones.
-    """
-    reader = LogReader(run)
-    metadata = reader.meta
-    if "outcome" in metadata:
-        place = Place(f"{PACKS}/{run.pack.name}", run.offset, run.length)
-        metadata["outcome"] |= {"run_dir": str(place)}
-    return metadata, reader.metrics

@@ -21,7 +21,7 @@ from hpcsweep.execute.cases import Cases, NewSlot
 from hpcsweep.execute.messages import refusal, sentence
 from hpcsweep.execute.signals import Signals
 from hpcsweep.execute.slot import Slot
-from hpcsweep.files import names, token, unwritable
+from hpcsweep.files import token, unwritable
 from hpcsweep.journal import (
     RANKED_MAX,
     VERSION,
@@ -33,13 +33,11 @@ from hpcsweep.journal import (
     journals_of_chunk,
     outcome_json,
     outcome_of,
-    read,
 )
 from hpcsweep.logbook import run as rundir
 from hpcsweep.manifest import frozen
 from hpcsweep.plan import attempt_dir, checkpoint_dir
 from hpcsweep.provenance import packages, packages_digest, python_version
-from hpcsweep.recordcheck import fault
 from hpcsweep.records import (
     ALONE,
     IN_TASK,
@@ -50,6 +48,7 @@ from hpcsweep.records import (
     Status,
     Word,
 )
+from hpcsweep.worker import earlier
 from hpcsweep.worker.ingester import Ingester
 
 if TYPE_CHECKING:
@@ -136,14 +135,15 @@ class Task:
             restart=start.restart,
             token=token(),
         )
-        self._settled = self._earlier_outcomes()
+        self._settled = earlier.settled(self._journals, self._chunk)
         self._spooled: Spooled | None = None
         self._keeping: Keeping | None = None
-        # Metadata and metrics of runs that earlier starts of the chunk packed, by their run ids.
-        self._packed: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+        # Runs that earlier starts of the chunk packed, by their run ids.
+        self._packed: dict[str, earlier.Left] = {}
         if self._plan.layout.runs in ("packed", "failed"):
             self._open_spool(first=not journals_of_chunk(self._journals, self._chunk))
-        self._leftovers = self._leftover_attempts()
+        keeps = self._plan.layout.runs == "all"
+        self._leftovers = earlier.attempts(sweep.path) if keeps else {}
         # By the ids of complete cases, a digest of their params: two cases might share an id.
         self._seen: dict[str, str] = {}
         name = journal_name(self._chunk, start.restart, self._attempt.token)
@@ -307,17 +307,17 @@ class Task:
                 self._write("same", case, self._attempt)
                 return True
             found = self._packed.get(run_id)
-            return found is not None and self._adopted(case, *found)
+            return found is not None and self._adopted(case, found)
         for left in self._leftovers.get(case.case_id, ()):
             self._publish_leftover(case, left, final)
-        return self._adopted(case, *rundir.read_both(final))
+        found = earlier.in_directory(final)
+        return found is not None and self._adopted(case, found)
 
-    def _adopted(
-        self, case: ParamCase, metadata: dict[str, Any] | None, metrics: dict[str, Any] | None
-    ) -> bool:
+    def _adopted(self, case: ParamCase, left: earlier.Left) -> bool:
         """Whether a run that another start left counts for this case; journals it then."""
-        if metadata is None or metrics is None or not self._counts(metadata):
+        if not earlier.counts(left, case, self._plan.generation):
             return False
+        metadata = left.metadata
         # Its start may have been killed before it did so.
         rundir.retire(self._sweep.path / checkpoint_dir(case.case_id))
         other_index = metadata["index"] != case.index
@@ -325,48 +325,29 @@ class Task:
             self._write("same", case, self._attempt)
         else:
             outcome = outcome_of({"kind": "end", **metadata["outcome"]})
-            outcome = replace(outcome, metrics=metrics)
+            outcome = replace(outcome, metrics=left.metrics)
             self._end(case, outcome, attempt_of(metadata), found=metadata)
         self._seen[case.case_id] = ids.fingerprint(case.params)
         return True
 
-    def _counts(self, metadata: dict[str, Any]) -> bool:
-        """Whether a run is complete, of this generation, and says so as a record would."""
-        outcome = metadata.get("outcome")
-        complete = metadata.get("status") == Status.COMPLETE.value
-        if not complete or metadata.get("generation") != self._plan.generation:
-            return False
-        if not isinstance(outcome, dict):
-            return False
-        said = {name: metadata.get(name) for name in _SAID}
-        return not fault(outcome | said | {"kind": "end", "v": VERSION})
-
-    def _publish_leftover(self, case: ParamCase, left: Path, final: Path) -> None:
+    def _publish_leftover(self, case: ParamCase, path: Path, final: Path) -> None:
         """Publish an attempt whose worker was killed between finishing and publishing it."""
-        metadata = rundir.read_metadata(left)
-        if metadata is None or not self._counts(metadata):
+        left = earlier.in_directory(path)
+        if left is None or not earlier.counts(left, case, self._plan.generation):
             return
-        attempt = attempt_of(metadata)
-        run = make_run(self._manifest, case, attempt, metadata["chunk"], metadata["host"])
-        rundir.publish(self._sweep.path, left, final, run, Status.COMPLETE)
+        metadata = left.metadata
+        host = metadata.get("host") or ""
+        run = make_run(self._manifest, case, attempt_of(metadata), metadata["chunk"], host)
+        rundir.publish(self._sweep.path, path, final, run, Status.COMPLETE)
 
     def _open_spool(self, *, first: bool) -> None:
-        from hpcsweep.worker.spooled import Spooled, found_in  # noqa: PLC0415  # few tasks want it
+        from hpcsweep.worker.spooled import Spooled  # noqa: PLC0415  # few tasks want it
 
         packs = self._plan.layout.runs == "packed"
         token = self._attempt.token
         self._spooled = Spooled(self._sweep.path, self._chunk, token, packs=packs)
         if packs and not first:
-            earlier = self._spooled.earlier(self._chunk)
-            self._packed = {run_id: found_in(run) for run_id, run in earlier.items()}
-
-    def _leftover_attempts(self) -> dict[str, list[Path]]:
-        root = self._sweep.path / "runs" / ".attempts"
-        found: dict[str, list[Path]] = {}
-        if self._plan.layout.runs == "all":
-            for name in names(root):
-                found.setdefault(name.partition(".")[0], []).append(root / name)
-        return found
+            self._packed = earlier.packed(self._sweep.path, self._chunk)
 
     # --- the journal ---------------------------------------------------------------------------
 
@@ -377,14 +358,6 @@ class Task:
     @property
     def _journal_relative(self) -> str:
         return str(self._journal.path.relative_to(self._sweep.journal_root))
-
-    def _earlier_outcomes(self) -> set[int]:
-        """Indices that earlier starts of this chunk call complete, or failed by their own word."""
-        settled = set()
-        for path in journals_of_chunk(self._journals, self._chunk):
-            for reading in read(path):
-                settled |= {record["index"] for record in reading.records if _settles(record)}
-        return settled
 
     def _task_fields(self) -> dict[str, Any]:
         return {
@@ -414,7 +387,7 @@ class Task:
         if found is None:
             fields |= {"host": self._start.node, "job_id": self._start.job_id}
         else:
-            fields |= {"host": found["host"]}
+            fields |= {"host": found.get("host")}
         chunk = found["chunk"] if found else None
         self._write("end", case, attempt, chunk=chunk, **fields)
 
@@ -454,17 +427,6 @@ class Task:
             self._journal.sync()
             self._unsynced, self._synced = 0, now
             ingester.now_and_then(now)
-
-
-# What metadata have in common with an `end` record.
-_SAID = ("manifest", "attempt", "chunk", "index", "case_id", "host")
-
-
-def _settles(record: Record) -> bool:
-    finished = record["kind"] == "end" and "index" in record
-    definite = record.get("word", Word.WORKER.value) == Word.WORKER.value
-    kinds = (Status.COMPLETE.value, Status.FAILED.value)
-    return (finished and definite and record["status"] in kinds) or record["kind"] == "same"
 
 
 def main(arguments: list[str]) -> int:
