@@ -20,8 +20,9 @@ from hpcsweep.cluster import localjobs, process
 from hpcsweep.cluster.seam import Array, Limits
 from hpcsweep.cluster.slurm import KILL_WAIT_S, Slurm, is_unreachable, waits
 from hpcsweep.cluster.text import Element, Queued, Row
-from hpcsweep.errors import ClusterError, ClusterUnavailable
-from hpcsweep.files import names, read_json
+from hpcsweep.errors import ClusterError, ClusterUnavailable, Damaged
+from hpcsweep.fields import TEXTS
+from hpcsweep.files import RESTORE, names, read_json
 from hpcsweep.plan import MAX_ARRAY_SIZE
 
 # The file in a part's folder that has the ids of its jobs, by element.
@@ -173,10 +174,23 @@ class BySubmitit:
 def logs(directory: Path, part: int, element: int) -> list[Path]:
     """What submitit kept of one element; none where another cluster ran it."""
     folder = directory / f"{part}{SUFFIX}"
+    return [
+        folder / f"{job_id}_0_log.{stream}"
+        for job_id in kept_ids(folder)[element : element + 1]
+        for stream in ("out", "err")
+    ]
+
+
+def kept_ids(folder: Path) -> list[str]:
+    """submitit's ids of a part's elements; none before they are known. *Raises* SweepError."""
     if IDS not in names(folder):
         return []
-    job_id = read_json(folder / IDS)[element]
-    return [folder / f"{job_id}_0_log.{stream}" for stream in ("out", "err")]
+    found: list[str] = read_json(folder / IDS)
+    # They become parts of paths.
+    if not TEXTS.holds(found) or any("/" in one for one in found):
+        what = "is damaged: it is no list of job ids"
+        raise Damaged(what, where=str(folder / IDS), next_step=RESTORE)
+    return found
 
 
 def _executor(kind: str) -> str:

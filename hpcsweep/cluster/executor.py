@@ -22,7 +22,7 @@ import submitit
 from submitit.core import plugins, utils
 
 from hpcsweep.cluster import localjobs
-from hpcsweep.cluster.bysubmitit import IDS
+from hpcsweep.cluster.bysubmitit import IDS, kept_ids
 from hpcsweep.cluster.chunk import Chunk
 from hpcsweep.cluster.process import Answer
 from hpcsweep.cluster.slurm import failed, warning_seconds
@@ -239,7 +239,7 @@ def states(executor: str, folders: dict[str, str]) -> dict[str, Any]:
     found: dict[str, dict[int, str]] = {}
     for name, folder in folders.items():
         if executor == "local":
-            found[name] = localjobs.states(Path(folder), _ids(folder))
+            found[name] = localjobs.states(Path(folder), kept_ids(Path(folder)))
         else:
             jobs = _jobs(executor, folder)
             found[name] = {element: _state(job) for element, job in enumerate(jobs)}
@@ -269,14 +269,9 @@ def limits(executor: str) -> dict[str, Any]:
     return {}
 
 
-def _ids(folder: str) -> list[str]:
-    path = Path(folder) / IDS
-    return json.loads(path.read_bytes()) if path.exists() else []
-
-
 def _jobs(executor: str, folder: str) -> list[submitit.Job[None]]:
     made = known(executor).job_class
-    return [made(folder=folder, job_id=job_id, tasks=[0]) for job_id in _ids(folder)]
+    return [made(folder=folder, job_id=job_id, tasks=[0]) for job_id in kept_ids(Path(folder))]
 
 
 def _state(job: submitit.Job[None]) -> str:

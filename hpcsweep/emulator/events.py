@@ -42,11 +42,13 @@ def line(event: dict[str, Any]) -> bytes:
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The events of a log, oldest first; a torn line is left out."""
+    """The events of a log, oldest first; a torn line is left out. *Raises* SweepError."""
     try:
         stream = files.open_regular(path)
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise files.unreadable(path, error) from error
     with stream:
         for text in stream:
             try:

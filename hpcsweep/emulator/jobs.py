@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -222,6 +223,26 @@ _LOGGED: dict[str, Any] = {
     for one in dataclasses.fields(Job)
     if one.name not in ("request", "waiting")
 }
+# What JSON gives for the fields of a request and a job, by their types as they are written above.
+_HOLDS: dict[str, Callable[[Any], bool]] = {
+    "int": lambda value: isinstance(value, int),
+    "int | None": lambda value: value is None or isinstance(value, int),
+    "float": lambda value: isinstance(value, int | float),
+    "bool": lambda value: isinstance(value, bool),
+    "str": lambda value: isinstance(value, str),
+    "tuple[str, ...]": lambda value: all(isinstance(one, str) for one in value),
+    "dict[str, int]": lambda value: all(isinstance(one, int) for one in value.values()),
+    "deque[int]": lambda _: False,
+    "Request": lambda _: False,
+}
+
+
+def _checked(kind: type[Request | Job], values: dict[str, Any]) -> dict[str, Any]:
+    """The values. *Raises* TypeError, AttributeError for one that a field does not take."""
+    for one in dataclasses.fields(kind):
+        if one.name in values and not _HOLDS[str(one.type)](values[one.name]):
+            raise TypeError(one.name)
+    return values
 
 
 class Book:
@@ -251,9 +272,8 @@ class Book:
     def _apply(self, event: dict[str, Any]) -> None:
         kind = event["e"]
         if kind == "request":
-            request = Request(
-                **event["request"] | {"arguments": tuple(event["request"]["arguments"])}
-            )
+            asked = _checked(Request, event["request"])
+            request = Request(**asked | {"arguments": tuple(asked["arguments"])})
             self.requests[request.id] = request
             self.last_id = max(self.last_id, request.id)
         elif kind == "job":
@@ -276,7 +296,7 @@ class Book:
     def _apply_job(self, event: dict[str, Any]) -> None:
         request = self.requests[event["request"]]
         values = {name: event[name] for name in _LOGGED if name in event}
-        job = Job(request=request, **values)
+        job = Job(request=request, **_checked(Job, values))
         before = self.jobs.get(job.id)
         if job.is_remainder:
             ids = arrays.parse_array(request.array, arrays.ANY_ID) if before is None else ()

@@ -28,6 +28,9 @@ _POLL_S = 0.02
 # The same while the controller is away on order: nothing else is done then.
 _AWAY_S = 0.1
 
+# What a verb raises at values that it does not expect.
+_MISUNDERSTOOD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
 
 class _Connection:
     """One program that asks: all of its question, then all of the answer."""
@@ -165,9 +168,15 @@ class Loop:
         if not question:  # somebody looks whether we live; that shall not keep us alive
             return b"\n"
         self._last_asked = time.monotonic()
-        asked = json.loads(question)
-        self._stopping = self._stopping or asked["do"] == "stop"
-        said = {} if self._stopping else commands.answer(self._controller, asked)
+        try:
+            asked = files.parse_json(bytes(question))
+            self._stopping = self._stopping or asked["do"] == "stop"
+            said = {} if self._stopping else commands.answer(self._controller, asked)
+        except _MISUNDERSTOOD as error:  # of a program of another version
+            why = f"{type(error).__name__}: {error}"
+            print(f"a request was not understood: {why}", file=sys.stderr, flush=True)
+            said = {"error": "the scheduler does not understand the request", "detail": why,
+                    "again": False}  # fmt: skip
         return json.dumps(said).encode() + b"\n"
 
     def close(self) -> None:

@@ -142,6 +142,32 @@ def test_a_torn_line_in_the_log_is_no_harm(tmp_path: Path) -> None:
         assert cluster.states(after) == {str(after): "PENDING"}
 
 
+def test_a_request_of_an_unknown_shape_is_an_error(tmp_path: Path) -> None:
+    """A program of another version asks: it gets an answer, and the jobs stay."""
+    with Emulated(tmp_path / "state") as cluster:
+        job, scheduler = cluster.submit("-H", "--wrap", "true"), cluster.scheduler
+        for asked in ([], 7, None, {}, {"do": ["queue"]}, {"do": "queue", "ids": 3},
+                      {"do": "submit"}, {"do": "cancel", "ids": {"a": None}}, {"do": "step"},
+                      {"do": "update", "ids": [[]]}):  # fmt: skip
+            assert "error" in client.ask(cluster.directory, asked, start=False), asked
+        assert cluster.scheduler == scheduler
+        assert cluster.states(job) == {str(job): "PENDING"}
+
+
+def test_an_event_of_a_wrong_shape_is_passed_over(tmp_path: Path) -> None:
+    with Emulated(tmp_path / "state") as cluster:
+        job = cluster.submit("-H", "--wrap", "true")
+        cluster.kill_scheduler()
+        log = cluster.directory / "events.jsonl"
+        known = [json.loads(line) for line in log.read_bytes().splitlines()]
+        (last, *_) = (one for one in reversed(known) if one["e"] == "job")
+        with log.open("ab") as stream:
+            for wrong in ({"ended": "soon"}, {"places": {"n1": "x"}}, {"id": "7"}, {"held": 3}):
+                stream.write(json.dumps(last | wrong).encode() + b"\n")
+        assert cluster.states(job) == {str(job): "PENDING"}
+        cluster.submit("-H", "--wrap", "true")
+
+
 def test_one_token_is_one_job(tmp_path: Path) -> None:
     with Emulated(tmp_path / "state") as cluster:
         job = cluster.submit("-H", "--wrap", "true")

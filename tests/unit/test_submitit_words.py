@@ -9,8 +9,8 @@ import pytest
 
 from hpcsweep.cluster import localjobs, text
 from hpcsweep.cluster.bysubmitit import logs
-from hpcsweep.cluster.executor import Order, prepared
-from hpcsweep.errors import InputError
+from hpcsweep.cluster.executor import Order, prepared, states
+from hpcsweep.errors import Damaged, InputError
 from hpcsweep.plan import chunk_size_for
 
 
@@ -113,3 +113,15 @@ def test_logs_are_those_of_the_elements_job(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "jobs.json").write_text('["71", "70_2"]')
     assert [path.name for path in logs(tmp_path, 3, 1)] == ["70_2_0_log.out", "70_2_0_log.err"]
+    assert logs(tmp_path, 3, 2) == []
+
+
+@pytest.mark.parametrize("text", ["", "[", "{}", "7", "[7]", '["../x"]'])
+def test_damaged_ids_are_named(tmp_path: Path, text: str) -> None:
+    folder = tmp_path / "0.submitit"
+    folder.mkdir()
+    (folder / "jobs.json").write_text(text)
+    for look in (lambda: logs(tmp_path, 0, 0), lambda: states("local", {"0": str(folder)}),
+                 lambda: states("slurm", {"0": str(folder)})):  # fmt: skip
+        with pytest.raises(Damaged, match=r"jobs\.json"):
+            look()
