@@ -13,6 +13,7 @@ from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import InputError, SourceError
 from hpcsweep.files import names
 from hpcsweep.ingest import fresh_store
+from hpcsweep.logbook.place import content
 from hpcsweep.logbook.runfiles import RunFiles
 from hpcsweep.plan import Plan
 from hpcsweep.rundirs import Account, kept_files
@@ -98,8 +99,9 @@ def _own_texts(files: RunFiles | None) -> Iterator[tuple[str, str]]:
 
 def _texts(paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
     for path in paths:
-        if path.is_file() and path.stat().st_size:
-            yield str(path), path.read_text(encoding="utf-8", errors="replace")
+        data = content(str(path))
+        if data:
+            yield str(path), data.decode(errors="replace")
 
 
 def _task_logs(sweep: SweepDirectory, plan: Plan, chunk: int) -> Iterator[Path]:

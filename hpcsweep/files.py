@@ -9,8 +9,9 @@ import json
 import os
 import stat
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any
 
 from hpcsweep.errors import Damaged, SweepError
 
@@ -155,7 +156,7 @@ def put_copy(source: Path, path: Path) -> None:
     """
     temporary = path.with_name(f".{path.name}.{token()}")
     try:
-        with source.open("rb") as stream:
+        with open_regular(source) as stream:
             descriptor = open_file(temporary, os.O_WRONLY | os.O_EXCL)
             try:
                 while data := stream.read(COPY_AT_ONCE):
@@ -250,7 +251,7 @@ def json_bytes(value: Any) -> bytes:
     ).encode()
 
 
-def open_regular(path: str | Path) -> BinaryIO:
+def open_regular(path: str | Path) -> BufferedReader:
     """A regular file to read from: nothing waits here for a pipe's writer, or reads a device.
 
     *Raises* OSError.

@@ -18,7 +18,7 @@ from hpcsweep import claims
 from hpcsweep.claims import Claim
 from hpcsweep.directory import CLAIMS, SweepDirectory, make_place
 from hpcsweep.errors import SweepBusy, SweepError
-from hpcsweep.files import Made, make_directory, names, taken_back
+from hpcsweep.files import Made, make_directory, names, open_regular, taken_back
 from hpcsweep.life import BEAT_S, BEATS, is_running
 
 NAME = "submit"
@@ -125,9 +125,17 @@ def _is_gone(sweep: Path, say: Say, path: Path) -> bool:
 
 
 def _sign(path: Path) -> int:
-    """The last sign of life; opened for it, as an NFS client then asks its server."""
-    with (path / claims.OWNER).open("rb") as stream:
-        return os.fstat(stream.fileno()).st_mtime_ns
+    """The last sign of life; opened for it, as an NFS client then asks its server.
+
+    *Raises* FileNotFoundError.
+    """
+    try:
+        with open_regular(path / claims.OWNER) as stream:
+            return os.fstat(stream.fileno()).st_mtime_ns
+    except FileNotFoundError:
+        raise
+    except OSError:  # no file of ours: nobody gives a sign there
+        return 0
 
 
 def _busy(sweep: Path, who: str) -> SweepBusy:

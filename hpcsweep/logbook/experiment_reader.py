@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.errors import RunMissing, SweepError
+from hpcsweep.errors import Damaged, RunMissing, SweepError
 from hpcsweep.logbook.index import Index, or_nothing, row_of
 from hpcsweep.logbook.reader import LogReader
 from hpcsweep.logbook.runfiles import FolderFiles
@@ -97,7 +97,14 @@ class ExperimentReader:
 
     def index(self) -> Iterator[dict[str, str]]:
         """The rows of `index.csv`, brought up to date; that of another program as it is."""
-        yield from csv.DictReader(io.StringIO(Index(self.path).text(), newline=""))
+        text = io.StringIO(Index(self.path).text(), newline="")
+        try:
+            yield from csv.DictReader(text)
+        except csv.Error as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: csv.Error) -> Damaged:
+        return Damaged(f"cannot be read: {error}", where=str(self.index_path))
 
     def to_dataframe(self) -> Any:
         """One row per run: id, params, status, metrics. Needs pandas."""
@@ -110,7 +117,11 @@ class ExperimentReader:
         return f"<ExperimentReader {self.path.name!r}>"
 
     def __str__(self) -> str:
-        titles = next(csv.reader(io.StringIO(Index(self.path).text(), newline="")), [])
+        text = io.StringIO(Index(self.path).text(), newline="")
+        try:
+            titles = next(csv.reader(text), [])
+        except csv.Error as error:
+            raise self._damaged(error) from error
         lines = [
             repr(self),
             f"Index file: {self.index_path.name} with {len(self)} entries",

@@ -414,7 +414,7 @@ def file_members(run_id: str, folder: Path, skip: frozenset[str]) -> Iterator[by
         name = path.relative_to(folder).as_posix()
         if name in skip or is_temporary(path.name) or not path.is_file():
             continue
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             found = os.fstat(stream.fileno())
             yield header(f"log_{run_id}/{name}", found.st_size, found.st_mtime)
             yield _Exactly(stream, found.st_size)

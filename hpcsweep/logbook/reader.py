@@ -100,7 +100,11 @@ class LogReader:
         whole = text[: text.rfind(b"\n") + 1].decode(errors="replace")
         rows = csv.reader(io.StringIO(whole, newline=""))
         # A row that a full disk cut is one with the next.
-        found = [row for row in rows if len(row) == STEP_FIELDS][1:]
+        try:
+            found = [row for row in rows if len(row) == STEP_FIELDS][1:]
+        except csv.Error as error:
+            where = f"{self.files.label}/{STEPS}"
+            raise Damaged(f"cannot be read: {error}", where=where) from error
         return [(name, _number(step), _number(value)) for name, step, value in found]
 
     @property

@@ -15,16 +15,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from hpcsweep.files import PRIVATE_DIRECTORY, PRIVATE_FILE, remove_tree, token, write_all
+from hpcsweep.files import (
+    PRIVATE_DIRECTORY,
+    PRIVATE_FILE,
+    open_regular,
+    remove_tree,
+    token,
+    write_all,
+)
 from hpcsweep.logbook.packs import METADATA, Stream, file_members
 from hpcsweep.logbook.place import Folder, checked, merged_json
-from hpcsweep.logbook.run import Run, final_metadata
+from hpcsweep.logbook.run import METRICS, Run, final_metadata
 from hpcsweep.logbook.tar import Member, header, member, members, padded
 from hpcsweep.logbook.values import json_document
 from hpcsweep.logbook.yamlwrite import params_yaml
 from hpcsweep.records import Outcome
 
-METRICS = "artifacts/metrics.json"
 # Files that the worker writes about a case; what the case wrote at their names is merged or old.
 _OURS = frozenset({"params.yaml", METADATA, METRICS})
 # What these files of a run are called, by the descriptor that they come from.
@@ -136,7 +142,7 @@ class Spool:
         for source in sorted(directory.rglob("*")):
             name = source.relative_to(directory).as_posix()
             if name not in _OURS and source.is_file():
-                with source.open("rb") as content, folder.writing(name) as stream:
+                with open_regular(source) as content, folder.writing(name) as stream:
                     _copy(content, stream)
         if outcome.metrics:
             folder.write(METRICS, json_document(outcome.metrics))

@@ -258,7 +258,7 @@ def check_cases(directory: Path, manifest: FrozenManifest) -> None:
     if manifest.cases_sha256 is None:
         return
     try:
-        with path.open("rb") as stream:
+        with files.open_regular(path) as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise SweepError(

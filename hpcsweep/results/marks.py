@@ -8,15 +8,29 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from hpcsweep import claims
-from hpcsweep.files import names, token, unwritable, write_plain
+from hpcsweep.fields import OBJECT, TEXT, Field, form, misfit
+from hpcsweep.files import (
+    DOCUMENT_MAX,
+    names,
+    parse_json,
+    read_regular,
+    token,
+    unwritable,
+    write_plain,
+)
 from hpcsweep.life import is_alive, this_process
 from hpcsweep.results.shelf import ID, Entry, Shelf
+
+LOG = logging.getLogger(__name__)
+_RESULT = Field("a result", lambda value: TEXT.holds(value) and ".." not in value.split("/"))
+_MARK = form({}, {"owner": OBJECT, "result": _RESULT})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,21 +84,26 @@ class Marks:
                 said = self._read(name)
             except FileNotFoundError:  # its owner is done
                 continue
+            except OSError as error:
+                LOG.warning("passed over %s, which is no mark: %s", self._shelf.new / name, error)
+                continue
             owner = said.get("owner") or {}
             path = self._shelf.new / name
             yield Mark(
                 name=name,
                 id=id_,
-                result=said.get("result", ""),
+                result=said.get("result") or "",
                 kept=bool(owner) and is_alive(owner, path) is not False,
                 entry=self._shelf.probed(id_),
             )
 
     def _read(self, name: str) -> dict[str, Any]:
-        data = (self._shelf.new / name).read_bytes()
-        with contextlib.suppress(ValueError):  # its owner was killed before it changed anything
-            return dict(json.loads(data)) if data else {}
-        return {}
+        data = read_regular(self._shelf.new / name, DOCUMENT_MAX)
+        try:
+            said = parse_json(data or b"{}")
+        except ValueError:  # its owner was killed before it changed anything
+            return {}
+        return {} if misfit(said, _MARK) else dict(said)
 
     def settle(self, marks: Iterable[Mark]) -> None:
         """Remove marks that the table has taken in, and the results that go with them.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hpcsweep import Experiment, ExperimentReader, Logbook, LogReader
-from hpcsweep.errors import InputError, RunMissing, SweepError
+from hpcsweep.errors import Damaged, InputError, RunMissing, SweepError
 from hpcsweep.logbook.parameters import parse_yaml
 
 
@@ -178,3 +178,18 @@ def test_an_index_of_others_is_read_as_it_is(tmp_path: Path) -> None:
     reader = ExperimentReader(tmp_path)
     assert list(reader.index()) == [{"run_id": "1", "status": "complete"}]
     assert "Fields: run_id, status" in str(reader)
+    # A quote that nothing ends, and more than the csv module takes as one value.
+    (tmp_path / "index.csv").write_text('"' + "run_id,status\n" * 10_000)
+    for look in (lambda: list(reader.index()), lambda: str(reader)):
+        with pytest.raises(Damaged, match=r"index\.csv"):
+            look()
+
+
+def test_steps_with_a_quote_that_nothing_ends(tmp_path: Path) -> None:
+    with Logbook("a", tmp_path) as log:
+        log.metric("loss", 0.5, step=1)
+    (steps,) = log.path.rglob("*.csv")
+    with steps.open("a") as stream:
+        stream.write('"' + "loss,2,0.5\n" * 15_000)
+    with pytest.raises(Damaged, match=steps.name):
+        _ = LogReader(log.path).steps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import subprocess
 import sys
@@ -242,6 +243,9 @@ def test_changed_cases_are_refused(tmp_path: Path) -> None:
         frozen.write(tmp_path, manifest, source)
     path.unlink()
     with pytest.raises(SweepError, match="cannot be read"):
+        frozen.check_cases(directory, manifest)
+    os.mkfifo(path)  # nobody writes to it: whoever opened it would wait
+    with pytest.raises(SweepError, match="no regular file"):
         frozen.check_cases(directory, manifest)
 
 

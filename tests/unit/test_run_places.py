@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hpcsweep import ExperimentReader, Logbook, LogReader
 from hpcsweep.caselogs import case_logs
+from hpcsweep.errors import SweepError
 from hpcsweep.execute.case import make_run
-from hpcsweep.files import names
+from hpcsweep.files import names, open_regular
 from hpcsweep.ingest import fresh_store
+from hpcsweep.logbook import packs
 from hpcsweep.logbook.packs import runs_of
 from hpcsweep.logbook.run import read_metadata
 from hpcsweep.logbook.spool import SpoolPlace
@@ -177,6 +180,17 @@ def check_files(made: MadeSweep, kinds: set[str]) -> None:
         assert (logs.index, dict(logs.texts) is not None) == (index, True)
 
 
+def test_a_log_of_slurm_that_is_no_file_is_named(tmp_path: Path) -> None:
+    made = MadeSweep(tmp_path, grid(x=[0]))
+    made.plan()
+    made.run()
+    logs = made.directory.log_dir(1)
+    logs.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(logs / "0.100_0.log")  # nobody writes to it: whoever opened it would wait
+    with pytest.raises(SweepError, match="no regular file"):
+        list(case_logs(made.directory, "0").texts)
+
+
 def test_a_file_that_cannot_be_read_costs_its_case_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,16 +200,15 @@ def test_a_file_that_cannot_be_read_costs_its_case_alone(
     spooled = Spooled(made.path, 0, attempt.token, packs=True)
     path = SpoolPlace(spooled.spool, run.run_id).path("secret.txt")
     path.write_text("x")
-    real = Path.open
 
-    def refused(path: Path, *how: Any, **more: Any) -> Any:
+    def refused(path: Path) -> BufferedReader:
         if path.name == "secret.txt":
             raise PermissionError(13, "Permission denied")
-        return real(path, *how, **more)
+        return open_regular(path)
 
     complete = Outcome(status=Status.COMPLETE, metrics={"y": 1})
     with monkeypatch.context() as patch:  # root may read everything
-        patch.setattr(Path, "open", refused)
+        patch.setattr(packs, "open_regular", refused)
         kept = spooled.keep(run, complete, tmp_path / "attempt", "runs/log_x")
     assert (kept.status, kept.reason, kept.run_dir) == (Status.FAILED, Reason.ERROR, None)
     kept = spooled.keep(run, complete, tmp_path / "attempt", "runs/log_x")
