@@ -63,8 +63,8 @@ def led_by_coverage(readers: ModuleType, reader: Reader, corpus: Path, seconds: 
 
 def fuzz_one(name: str, seconds: float) -> None:
     """One reader, in this process."""
-    with tempfile.TemporaryDirectory(prefix="hf-") as root:
-        readers = loaded()
+    readers = loaded()
+    with tempfile.TemporaryDirectory(prefix="hf-", dir=readers.HERE) as root:
         reader = readers.make_readers(Path(root))[name]
         if importlib.util.find_spec("atheris"):
             corpus = Path(root) / "corpus"
@@ -82,8 +82,9 @@ def main() -> int:
     if arguments.only:
         fuzz_one(arguments.only, arguments.seconds)
         return 0
-    with tempfile.TemporaryDirectory(prefix="hf-") as root:
-        names = list(loaded().make_readers(Path(root)))
+    readers = loaded()
+    with tempfile.TemporaryDirectory(prefix="hf-", dir=readers.HERE) as root:
+        names = list(readers.make_readers(Path(root)))
     share = arguments.seconds / len(names)
     print(f"{len(names)} readers, {share:.0f} s each", flush=True)
     command = [sys.executable, "-m", "tests.fuzz", f"--seconds={share}", "--only"]

@@ -15,21 +15,20 @@ from hypothesis import strategies as st
 
 from hpcsweep.errors import HpcsweepError
 from tests.support.damage import damaged, spoiled, text_of
-from tests.support.readers import Reader, make_readers, try_reader
+from tests.support.readers import HERE, Reader, make_readers, try_reader
 
-# Local, and without a disk to wait for.
-MEMORY = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 NAMES = (
     *("sweep.json", "plan.json", "intent", "job", "cluster.json", "manifest", "cases.jsonl"),
     *("cases.idx", "journal", "journal alone", "metadata.json", "params.yaml"),
     *("artifacts/metrics.json", "data/a.npy", "data/b.npz", "steps", "pack", "pack index"),
     *("index marks", "checkpoint", "arrays", "claim", "emulator"),
+    *("turn", "events", "index.csv", "shelf entry", "shelf mark"),
 )
 
 
 @pytest.fixture(scope="module")
 def readers() -> Iterator[dict[str, Reader]]:
-    with tempfile.TemporaryDirectory(prefix="hf-", dir=MEMORY) as root:
+    with tempfile.TemporaryDirectory(prefix="hf-", dir=HERE) as root:
         yield make_readers(Path(root))
 
 

@@ -11,18 +11,26 @@ import json
 import resource
 import signal
 import types
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 
-from hpcsweep import Experiment, ExperimentReader
+from hpcsweep import Experiment, ExperimentReader, turns
 from hpcsweep.claims import OWNER, take
 from hpcsweep.directory import SweepDirectory
 from hpcsweep.emulator import config as emulated
+from hpcsweep.emulator import events, history
 from hpcsweep.emulator import names as emulator_names
+from hpcsweep.emulator.events import EventLog
+from hpcsweep.emulator.jobs import Book, Job, Request
 from hpcsweep.errors import HpcsweepError
+from hpcsweep.files import json_bytes
 from hpcsweep.ingest import fresh_store
 from hpcsweep.journal import read
 from hpcsweep.life import this_process
@@ -30,6 +38,8 @@ from hpcsweep.logbook.checkpoint import Checkpoint
 from hpcsweep.logbook.libraries import save_arrays
 from hpcsweep.logbook.reader import LogReader
 from hpcsweep.manifest import frozen
+from hpcsweep.results.marks import Marks
+from hpcsweep.results.shelf import Entry, Shelf
 from hpcsweep.rundirs import Account, check_files
 from hpcsweep.sources import manual
 from hpcsweep.status import status
@@ -37,6 +47,8 @@ from hpcsweep.unpack import unpack
 from tests.support.scripted import SETTINGS
 from tests.support.sweeps import MadeSweep
 
+# Where their files are: local, and without a disk to wait for.
+HERE = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 # Seconds of processor time that a reader may take for a file of a few kilobytes.
 WATCHDOG_S = 20.0
 # Bytes beyond what the process has that it may ask for.
@@ -212,7 +224,93 @@ def _other_files(root: Path) -> dict[str, Reader]:
     config.parent.mkdir()
     config.write_text(json.dumps(emulated.EmulatorConfig().to_json()))
     found["emulator"] = Reader(config, lambda: emulated.load(config.parent), is_json=True)
+    found |= {"turn": _turn(root), "events": _events(root), "index.csv": _foreign_index(root)}
     return found
+
+
+def _shelf_files(root: Path) -> dict[str, Reader]:
+    shelf = Shelf(root / "shelf", ".npy")
+    shelf.make()
+    id_, marks = "0123456789abcdef", Marks(shelf)
+    made = datetime(2026, 1, 2, tzinfo=UTC)
+    written = Entry(
+        id=id_,
+        params={"x": 1, "y": [0.5]},
+        result_file=f"{id_}.npy",
+        created_at=made,
+        custom_data={"note": "a"},
+    )
+    shelf.write(written)
+    (entry,) = shelf.path.glob(".journal/*/*.json")
+    mark = shelf.new / marks.add(id_, result=f"{id_}.npy", mine=True)
+
+    def settle() -> None:
+        marks.settle([*marks.found()])
+        list(shelf.entries())
+
+    def entries() -> None:
+        for found in shelf.entries():
+            json_bytes(found.to_json())
+        shelf.entry(id_)
+
+    return {
+        "shelf entry": Reader(entry, entries, is_json=True),
+        "shelf mark": Reader(mark, settle, is_json=True),
+    }
+
+
+def _turn(root: Path) -> Reader:
+    owner = root / "turn" / OWNER
+    owner.parent.mkdir()
+    owner.write_text(json.dumps(this_process() | {"pid_namespace": "pid:[1]"}))
+
+    def look() -> None:
+        with mock.patch.object(turns, "SILENT_S", 0.0):  # nobody's sign of life is waited for
+            turns._is_gone(root, lambda _: None, owner.parent)  # noqa: SLF001  # the claim itself stays
+
+    return Reader(owner, look, is_json=True)
+
+
+def _events(root: Path) -> Reader:
+    """The log of an emulated cluster, with an array of which one element has started."""
+    path = root / "emulated" / emulator_names.EVENTS
+    who: dict[str, Any] = {"user": "u", "uid": 1, "gid": 1, "partition": "main"}
+    request = Request(id=1, token="a" * 16, submitted=1.0, name="s", array="0-3%2", **who)
+    jobs = [
+        Job(id=1, request=request, waiting=deque(range(4)), submitted=1.0),
+        Job(id=2, request=request, task=0, state="RUNNING", places={"n1": 1}, started=2.0),
+    ]
+    log = EventLog(path)
+    log.append(
+        {"e": "start", "last_id": 0, "boot_id": "b"}, {"e": "node", "name": "n1", "down": ""}
+    )
+    log.append({"e": "request", "request": request.to_json()}, *(job.event(2.0) for job in jobs))
+    log.append({"e": "step", "id": 2, "restart": 0, "step": 0, "at": 2.5, "state": "RUNNING"})
+    log.append({"e": "drop", "id": 1, "tasks": "3"})
+    log.close()
+
+    def recall() -> None:
+        book = Book()
+        for event in events.read(path):
+            book.apply(event)
+        with mock.patch.object(history, "_SMALL", 0), contextlib.chdir(path.parent):
+            whole = path.read_bytes() if path.is_file() else b""
+            history.compact(book, emulated.EmulatorConfig())
+            if whole:
+                path.write_bytes(whole)
+        for job in book.jobs.values():
+            _ = job.cpus, job.node_list, job.time_limit, job.elements, job.run_time(3.0)
+
+    return Reader(path, recall)
+
+
+def _foreign_index(root: Path) -> Reader:
+    index = root / "foreign" / "index.csv"
+    run = index.parent / "runs" / "log_a"
+    run.mkdir(parents=True)
+    (run / "metadata.json").write_text('{"status": "complete"}')
+    index.write_text('run_id,x,status\na,1,complete\n"b ""2""",2.5,failed\n')
+    return Reader(index, lambda: _look_at_all(index.parent))
 
 
 def _arrays() -> bytes:
@@ -234,7 +332,7 @@ def make_readers(root: Path) -> dict[str, Reader]:
             (made.path / "cluster.json").write_text(json.dumps(HEARD))
             found |= _sweep_files(made)
         found |= collect(made)
-    return found | _logbook_files(root) | _other_files(root)
+    return found | _logbook_files(root) | _other_files(root) | _shelf_files(root)
 
 
 @contextlib.contextmanager
