@@ -1,6 +1,6 @@
 """The standing campaign: everything is killed at each of its calls, and lets errors happen to it.
 
-    python -m tests.faults.campaign [--each N] [--only WORD] [--errors N]
+    python -m tests.faults.campaign [--each N] [--errors N] [--only WORD[,WORD…]]
 
 Prints one row for each thing: how many calls it makes that change something, how many kills were
 tried and struck, after how many the same command again ended right, and how many cases were lost
@@ -41,6 +41,7 @@ class Ended:
     """How a program ended, and what it said."""
 
     code: int
+    out: str
     err: str
 
 
@@ -72,6 +73,9 @@ class Subject(Protocol):
     def again(self) -> Ended:
         """Do the same again, without faults."""
 
+    def left(self) -> object:
+        """What the last of these did, by what it printed and left: the same whenever it is done."""
+
     def found(self) -> Found:
         """Look at what is there then."""
 
@@ -84,8 +88,10 @@ class Row:
     calls: int = 0
     tried: int = 0
     fired: int = 0
-    # Of errors: those after which the program said so, by its exit code or in words.
-    seen: int = 0
+    # Of errors: those after which its exit code was not 0,
+    told: int = 0
+    # and those after which it was, without its work being done; after the others it was done.
+    silent: int = 0
     recovered: int = 0
     lost: int = 0
     twice: int = 0
@@ -106,6 +112,8 @@ class Campaign:
         self._room = room
         self._turn = turn
         self._number = 0
+        # What the subject leaves when nothing happens to it.
+        self._whole: object = None
 
     def _fault(self, subject: Subject, calls: Iterable[str], **more: object) -> Fault:
         return Fault(
@@ -123,6 +131,7 @@ class Campaign:
         subject.fresh()
         ended = subject.act(self._fault(subject, calls).variables(log))
         assert ended.code == 0, f"{subject.name}: {ended}"
+        self._whole = subject.left()
         by_process: dict[int, list[Call]] = {}
         for call in calls_in(log):
             by_process.setdefault(call.pid, []).append(call)
@@ -156,25 +165,27 @@ class Campaign:
         if not calls_in(log):
             return
         row.fired += 1
-        row.seen += bool(ended.code or ended.err)
+        row.told += bool(ended.code)
+        wrong = [f"traceback: {ended.err[-1200:]}"] if "Traceback" in ended.err else []
+        row.tracebacks += len(wrong)
+        if ended.code == 0 and (left := subject.left()) != self._whole:
+            row.silent += 1
+            wrong.append(f"ended with 0 and left {left}, not {self._whole}: {ended.err[-400:]}")
         second = subject.again()
+        if second.code or "Traceback" in second.err or subject.left() != self._whole:
+            wrong.append(f"again: {second}, not {self._whole}")
         found = subject.found()
         row.lost += found.lost
         row.twice += found.twice
-        torn = [said for said in (ended, second) if "Traceback" in said.err]
-        row.tracebacks += len(torn)
-        wrong = found.wrong or ("" if second.code == 0 else f"again: {second}")
-        if torn:
-            wrong += f" traceback: {torn[0].err[-1200:]}"
-        if wrong or found.lost or found.twice:
-            row.problems.append(f"{where}: ended {ended.code}; {found} {wrong}")
+        if wrong or found.wrong or found.lost or found.twice:
+            row.problems.append(f"{where}: ended {ended.code}; {found} {'; '.join(wrong)}")
         else:
             row.recovered += 1
 
 
 def printed(title: str, rows: list[Row], *, errors: bool = False) -> str:
     """The rows as a table of Markdown."""
-    names = ["calls", "tried", "fired"] + ["seen"] * errors
+    names = ["calls", "tried", "fired"] + ["told", "silent"] * errors
     names += ["recovered", "lost", "twice"] + ["tracebacks"] * errors
     lines = [f"| {title} | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     total = Row("all")
@@ -190,15 +201,19 @@ def printed(title: str, rows: list[Row], *, errors: bool = False) -> str:
 def main(argv: list[str]) -> int:
     """Run all of it and print the tables; 1 if something went wrong."""
     from tests.faults.commands import subjects  # noqa: PLC0415  # which import this module
-    from tests.faults.lives import rows_of_lives  # noqa: PLC0415
+    from tests.faults.lives import LIVES, rows_of_lives  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--each", type=int, default=1000, help="kills of each subject")
     parser.add_argument("--errors", type=int, default=10, help="errors of each kind and subject")
-    parser.add_argument("--only", default="", help="subjects whose names hold this")
+    parser.add_argument("--only", default="", help="subjects whose names hold one of these words")
     chosen = parser.parse_args(argv)
+    words = chosen.only.split(",")
     room = Path(tempfile.mkdtemp(prefix="campaign-", dir="/tmp"))
     problems: list[str] = []
+
+    def wanted(name: str) -> bool:
+        return any(word in name for word in words)
 
     def told(rows: Iterator[Row]) -> list[Row]:
         done = []
@@ -209,11 +224,10 @@ def main(argv: list[str]) -> int:
         return done
 
     try:
-        with subjects(room / "subjects", chosen.only) as found:
+        with subjects(room / "subjects", wanted) as found:
             campaign = Campaign(room)
             killed = told(campaign.kills(one, chosen.each) for one in found)
-            if not chosen.only:
-                killed += told(rows_of_lives(room / "lives"))
+            killed += told(rows_of_lives(room / "lives", filter(wanted, LIVES)))
             failed = told(_by_error(campaign, found, chosen.errors))
     finally:
         shutil.rmtree(room, ignore_errors=True)

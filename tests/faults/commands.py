@@ -8,11 +8,12 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from hpcsweep.indexset import IndexSet
+from hpcsweep.records import Status
 from hpcsweep.sources import grid
 from tests.faults.campaign import Ended, Found, Subject
 from tests.support.clusters import HPCSWEEP, EmulatedCluster, started_emulated
@@ -21,10 +22,10 @@ from tests.support.sweeps import MadeSweep
 from tests.support.wait import wait_until
 
 CASES = 4
-# Those of which one a day is struck; the others make no change, or are struck elsewhere.
+# Those of which some are struck each day; the others make no change.
 COMMANDS = (
-    *("init", "submit", "status", "collect", "unpack", "ingest", "retry", "cancel"),
-    *("emulator start", "emulator stop"),
+    *("init", "submit", "status", "collect", "logs", "files", "unpack", "ingest", "doctor"),
+    *("run", "retry", "cancel", "emulator start", "emulator stop"),
 )
 BROKEN = """\
 from pathlib import Path
@@ -57,21 +58,23 @@ def ended(process: subprocess.Popen[str]) -> Ended:
     """Wait for the end of a program."""
     with process:
         out, err = process.communicate(timeout=CLI_S)
-    return Ended(process.returncode, err or (out if process.returncode else ""))
+    return Ended(process.returncode, out, err)
 
 
 class OfProject:
     """A command in a project, which is put back from a copy each time."""
 
+    name = ""
     role = "self"
 
     def __init__(self, cluster: EmulatedCluster, room: Path, *argv: str, **more: Any) -> None:
-        self.name = " ".join(argv[:1] + tuple(one for one in argv if one == "--rebuild"))
         self.argv = argv
         self.project = Project(cluster, room / "project", CASES, chunk=2, **more)
         self.program = f"*hpcsweep {argv[0]} *"
         self.roots = (self.project.root,)
         self._copy = room / "copy"
+        # What it printed the last time.
+        self._said = ""
         self.make()
         shutil.copytree(self.project.root, self._copy, symlinks=True)
 
@@ -83,13 +86,23 @@ class OfProject:
         shutil.copytree(self._copy, self.project.root, symlinks=True)
 
     def act(self, variables: dict[str, str]) -> Ended:
-        return ended(self.project.start(*self.argv, **variables))
+        done = ended(self.project.start(*self.argv, **variables))
+        self._said = done.out
+        return done
 
     def again(self) -> Ended:
         return self.act({})
 
+    def left(self) -> object:
+        return self._said
+
     def found(self) -> Found:
         return Found()
+
+    def complete(self) -> list[int]:
+        """The squares of the complete cases, by their run directories."""
+        paths = self.project.sweep.glob("runs/**/log_*/artifacts/metrics.json")
+        return sorted(json.loads(path.read_bytes())["square"] for path in paths)
 
     def cases(self, most: int, rows: list[dict[str, Any]] | None = None) -> Found:
         """How the cases of the sweep are: all complete, executed at most so often."""
@@ -120,7 +133,11 @@ class Init(OfProject):
     def again(self) -> Ended:
         done = self.act({})
         # What is there whole is not overwritten, and said to be there.
-        return Ended(0, "") if done.code and "already" in done.err else done
+        return Ended(0, "", "") if done.code and "already" in done.err else done
+
+    def left(self) -> object:
+        # What could not be removed may lie beside it.
+        return {path.name: path.read_text() for path in self.project.root.glob("[!.]*")}
 
     def found(self) -> Found:
         done = ended(self.project.start("validate", str(next(self.project.root.rglob("*.yaml")))))
@@ -136,12 +153,26 @@ class Over(OfProject):
         for path in self.project.sweep.glob("store.sqlite3*"):
             path.unlink()
 
+    def left(self) -> object:
+        match self.argv[0]:
+            case "collect":
+                table = self.project.root / "table.csv"
+                return table.read_text() if table.exists() else None
+            case "ingest":
+                there = (self.project.sweep / "store.sqlite3").exists()
+                return self.project.rows() if there else None
+            case "unpack":
+                return self.complete()
+            case "run":  # without its run directory, which has another name each time
+                return self._said.rpartition("run directory:")[0]
+            case "doctor":  # what it looked at; of what it found some changes
+                return {line.split()[1] for line in self._said.splitlines()}
+        return self._said
+
     def found(self) -> Found:
         rows = self.project.collect()
         # `run` executes its case each time, here.
         found = self.cases(3 if self.argv[0] == "run" else 1, rows)
-        if self.argv[0] == "unpack" and (there := len(self.project.run_directories())) != CASES:
-            return dataclasses.replace(found, wrong=f"{there} run directories")
         before = {row["x"]: row for row in self._rows}
         if essential({row["x"]: row for row in rows}) != essential(before):
             return dataclasses.replace(found, wrong=f"rows {rows}")
@@ -150,6 +181,9 @@ class Over(OfProject):
 
 class Submit(OfProject):
     """`submit --wait` of a new sweep."""
+
+    def left(self) -> object:
+        return self.complete()
 
     def found(self) -> Found:
         found = self.cases(1)
@@ -164,34 +198,41 @@ class Retry(OfProject):
         self.project.submit("--wait", code=9)
         (self.project.root / "mended").touch()
 
+    def left(self) -> object:
+        return self.complete()
+
     def found(self) -> Found:
         return self.cases(2)
 
 
-class Cancel(OfProject):
-    """`cancel` of what waits; then it is sent again."""
-
-    def make(self) -> None:
-        pass
+class Waiting(OfProject):
+    """`status` of what waits, about which the cluster is asked."""
 
     def fresh(self) -> None:
         super().fresh()
         self.project.submit("--set", "slurm.begin=now+3600")
 
-    def found(self) -> Found:
+    def left(self) -> object:
+        # Of how many cases it told. A cluster that cannot be asked is an answer: they are unknown.
+        told = [line.split() for line in self._said.splitlines()]
+        return sum(int(line[1]) for line in told if line[0] in list(Status))
+
+
+class Cancel(Waiting):
+    """`cancel` of what waits."""
+
+    def left(self) -> object:
         arrays = self.project.cluster.arrays(self.project.job_names)
-        states = {state for job in arrays for state in self.project.cluster.states(job).values()}
-        wrong = "" if states <= {"CANCELLED"} else f"after the cancel: {states}"
-        return Found(wrong=wrong)
+        return {state for job in arrays for state in self.project.cluster.states(job).values()}
 
 
 class Worker:
     """A task without a cluster: its worker alone, or the children that it forks."""
 
+    name = ""
     program = "*hpcsweep.worker *"
 
     def __init__(self, room: Path, role: str, runs: str) -> None:
-        self.name = f"{'worker' if role == 'self' else 'child'}, runs: {runs}"
         self.role = role
         self._room, self._runs = room, runs
         self.roots = (room / "task" / "s",)
@@ -230,6 +271,9 @@ class Worker:
                 found[record["index"]] = record
         return found
 
+    def left(self) -> object:
+        return sorted(self._best())
+
     def found(self) -> Found:
         best = self._best()
         complete = [one for one in best.values() if one["status"] == "complete"]
@@ -253,11 +297,11 @@ class Worker:
 class Emulator:
     """`emulator start`, `emulator stop`: afterwards jobs run, or none does."""
 
+    name = ""
     role = "self"
     program = "*hpcsweep emulator *"
 
     def __init__(self, room: Path, verb: str) -> None:
-        self.name = f"emulator {verb}"
         self._verb = verb
         self._state = room / "state"
         self._directory = self._state / "hpcsweep" / "emulator"
@@ -285,22 +329,24 @@ class Emulator:
     def again(self) -> Ended:
         return self.act({})
 
-    def found(self) -> Found:
+    def left(self) -> object:
         if self._verb == "start":
             env = os.environ | {"XDG_STATE_HOME": str(self._state)}
             shell = f'eval "$({HPCSWEEP} emulator env)"; sbatch --parsable -o /dev/null --wrap true'
             done = subprocess.run(["bash", "-c", shell], env=env, capture_output=True, text=True,
                                   check=False, timeout=60)  # fmt: skip
-            return Found(wrong="" if done.stdout.strip().isdecimal() else f"sbatch: {done.stderr}")
+            return done.stdout.strip().isdecimal() or f"sbatch: {done.stderr}"
         from hpcsweep import emulator  # noqa: PLC0415  # after its state is settled
 
-        wait_until(lambda: not emulator.is_running(self._directory), 10, "its end")
+        return wait_until(lambda: not emulator.is_running(self._directory), 10, "its end")
+
+    def found(self) -> Found:
         return Found()
 
 
 @contextlib.contextmanager
-def subjects(room: Path, only: str = "") -> Iterator[list[Subject]]:
-    """All subjects, on an emulated cluster of their own."""
+def subjects(room: Path, wanted: Callable[[str], bool]) -> Iterator[list[Subject]]:
+    """The subjects whose names are wanted, on an emulated cluster of their own."""
     with started_emulated() as cluster, contextlib.ExitStack() as last:
         makers: dict[str, Any] = {
             "init": lambda at: Init(cluster, at, "init", "."),
@@ -308,6 +354,7 @@ def subjects(room: Path, only: str = "") -> Iterator[list[Subject]]:
             "plan": lambda at: Before(cluster, at, "plan", "manifest.json"),
             "submit": lambda at: Submit(cluster, at, "submit", "manifest.json", "--wait"),
             "status": lambda at: Over(cluster, at, "status", "sweep"),
+            "status, asking": lambda at: Waiting(cluster, at, "status", "sweep"),
             "collect": lambda at: Over(cluster, at, "collect", "sweep", "--output", "table.csv"),
             "logs": lambda at: Over(cluster, at, "logs", "sweep", "1"),
             "files": lambda at: Over(cluster, at, "files", "sweep", "metadata.json"),
@@ -327,8 +374,9 @@ def subjects(room: Path, only: str = "") -> Iterator[list[Subject]]:
         }
         found = []
         for number, (name, make) in enumerate(makers.items()):
-            if only in name:
+            if wanted(name):
                 found.append(make(room / str(number)))
+                found[-1].name = name
                 if isinstance(found[-1], Emulator):
                     last.callback(found[-1].fresh)
         yield found

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
@@ -125,9 +125,9 @@ def row_of(life: str, room: Path, step: int = 1, turn: int = 0) -> Row:
     return Row(**json.loads(done.stdout))
 
 
-def rows_of_lives(room: Path) -> Iterator[Row]:
-    """All lives, each killed at each of its calls."""
-    for life in LIVES:
+def rows_of_lives(room: Path, lives: Iterable[str]) -> Iterator[Row]:
+    """These lives, each killed at each of its calls."""
+    for life in lives:
         (room / life).mkdir(parents=True)
         yield row_of(life, room / life)
 

@@ -20,7 +20,7 @@ def check(row: Row) -> None:
 def test_a_struck_task_is_made_good_by_the_next(
     tmp_path: Path, name: str, turn: int, scale: Scale
 ) -> None:
-    with subjects(tmp_path / "subjects", name) as found:
+    with subjects(tmp_path / "subjects", lambda one: one.startswith(name)) as found:
         campaign = Campaign(tmp_path, turn)
         for one in found:
             row = campaign.kills(one, scale(2, 20))
@@ -35,9 +35,9 @@ def test_a_struck_command_is_made_good_by_the_same_again(
 ) -> None:
     for at in range(scale(1, len(COMMANDS))):
         name = COMMANDS[(turn + at) % len(COMMANDS)]
-        with subjects(tmp_path / name, name) as found:
+        with subjects(tmp_path / name, name.__eq__) as found:
             campaign = Campaign(tmp_path, turn)
-            row = campaign.kills(found[0], scale(2, 10))
+            row = campaign.kills(found[0], scale(1, 10))
             assert row.fired > 0  # programs that poll make other calls each time
             check(row)
             error = sorted(ERRORS)[turn % len(ERRORS)]
