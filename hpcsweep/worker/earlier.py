@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hpcsweep.errors import JournalError, SweepError
-from hpcsweep.execute.messages import sentence
 from hpcsweep.files import names
 from hpcsweep.journal import VERSION, Record, journals_of_chunk, read
 from hpcsweep.logbook import run as rundir
@@ -87,8 +86,11 @@ def _whole_runs(pack: Path) -> Iterator[PackedFiles]:
             yield run
             end = run.offset + run.length
         rest = pack.stat().st_size - end
-    except (OSError, SweepError) as error:
-        _tell(pack, sentence(error))
+    except SweepError as error:
+        _tell(pack, error.what)
+        return
+    except OSError as error:
+        _tell(pack, f"cannot be read: {error.strerror}")
         return
     if rest not in (0, len(END)):  # what a kill cut looks like damage
         _tell(pack, f"is damaged, or was cut, at byte {end}")

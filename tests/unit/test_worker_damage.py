@@ -152,21 +152,29 @@ def test_a_damaged_journal(tmp_path: Path, what: str) -> None:
 DOCUMENTS = ["fifo", "directory", "link", "", "{", "[]", '{"x": 1e999}', "[" * 5000 + "]" * 5000]
 
 
-@pytest.mark.parametrize("name", ["metadata.json", "artifacts/metrics.json"])
-@pytest.mark.parametrize("where", ["published", "leftover"])
-def test_a_damaged_run_directory(tmp_path: Path, where: str, name: str) -> None:
-    """All ways to damage a document at once: one directory for each."""
-    made = MadeSweep(tmp_path, grid(x=list(range(len(DOCUMENTS)))), python=COUNTED)
+def unjournalled(root: Path, cases: int, where: str) -> tuple[MadeSweep, list[Path]]:
+    """A task that ended, without its journal, and the directories of its cases."""
+    made = MadeSweep(root, grid(x=list(range(cases))), python=COUNTED)
     made.plan()
     made.run()
     ends = made.ends()
     for journal in made.path.glob("journal/0001/0/*.jsonl"):
         journal.unlink()
-    for index, text in enumerate(DOCUMENTS):
-        path = made.run_dir(index)
-        if where == "leftover":
-            left = f"{ends[index]['case_id']}.{ends[index]['attempt'][3]}"
-            path = path.rename(made.path / "runs" / ".attempts" / left)
+    found = [made.run_dir(index) for index in range(cases)]
+    if where == "leftover":
+        aside = made.path / "runs" / ".attempts"
+        for index, path in enumerate(found):
+            name = f"{ends[index]['case_id']}.{ends[index]['attempt'][3]}"
+            found[index] = path.rename(aside / name)
+    return made, found
+
+
+@pytest.mark.parametrize("name", ["metadata.json", "artifacts/metrics.json"])
+@pytest.mark.parametrize("where", ["published", "leftover"])
+def test_a_damaged_run_directory(tmp_path: Path, where: str, name: str) -> None:
+    """All ways to damage a document at once: one directory for each."""
+    made, paths = unjournalled(tmp_path, len(DOCUMENTS), where)
+    for path, text in zip(paths, DOCUMENTS, strict=True):
         if text in ("fifo", "directory", "link"):
             no_file(path / name, text)
         else:
@@ -187,17 +195,8 @@ WRONG = [
 
 @pytest.mark.parametrize("where", ["published", "leftover"])
 def test_metadata_of_a_wrong_shape(tmp_path: Path, where: str) -> None:
-    made = MadeSweep(tmp_path, grid(x=list(range(len(WRONG)))), python=COUNTED)
-    made.plan()
-    made.run()
-    ends = made.ends()
-    for journal in made.path.glob("journal/0001/0/*.jsonl"):
-        journal.unlink()
-    for index, fields in enumerate(WRONG):
-        path = made.run_dir(index)
-        if where == "leftover":
-            left = f"{ends[index]['case_id']}.{ends[index]['attempt'][3]}"
-            path = path.rename(made.path / "runs" / ".attempts" / left)
+    made, paths = unjournalled(tmp_path, len(WRONG), where)
+    for path, fields in zip(paths, WRONG, strict=True):
         found = json.loads((path / "metadata.json").read_bytes())
         (path / "metadata.json").write_text(json.dumps(found | fields))
     ran, said = begun_again(made)
