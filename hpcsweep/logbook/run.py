@@ -85,7 +85,7 @@ def final_metadata(run: Run, outcome: Outcome, known: dict[str, Any]) -> dict[st
     """The `metadata.json` of a run that is over; what the target added to the known one stays."""
     left = outcome_json(outcome)
     left.pop("metrics", None)
-    metadata = known | run.metadata()
+    metadata = (known if _is_writable(known) else {}) | run.metadata()
     metadata |= {
         "status": outcome.status.value,
         "start_time": outcome.started,
@@ -96,6 +96,15 @@ def final_metadata(run: Run, outcome: Outcome, known: dict[str, Any]) -> dict[st
     if outcome.error:
         metadata["failure_reason"] = outcome.error.get("message", "")
     return metadata
+
+
+def _is_writable(known: dict[str, Any]) -> bool:
+    """Whether JSON that was read can be written: half of a surrogate pair can be read alone."""
+    try:
+        json_document([[known]])  # one level more than where it goes
+    except ValueError:  # too deep a nesting, too
+        return False
+    return True
 
 
 def publish(sweep: Path, source: Path, final: Path, run: Run, status: Status) -> bool:

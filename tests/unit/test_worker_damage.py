@@ -204,3 +204,26 @@ def test_metadata_of_a_wrong_shape(tmp_path: Path, where: str) -> None:
     assert ran == {x: 2 - (x == harmless) for x in range(len(WRONG))}
     assert said.count("its metadata are damaged") == len(WRONG) - 1
     assert not (made.path / "x").exists()
+
+
+OWN = """\
+DOCUMENTS = DOCS
+
+def run(x, log):
+    log["metadata.json"].write_text(DOCUMENTS[x])
+    return {"x": x}
+"""
+UNWRITABLE = [r'{"a": "\ud800"}', r'{"\udfff": 1}', '{"a": ' + "[" * 900 + "]" * 900 + "}", "[]"]
+
+
+@pytest.mark.parametrize("runs", ["all", "packed"])
+def test_metadata_that_the_case_itself_damaged(tmp_path: Path, runs: str) -> None:
+    """JSON that can be read is not always JSON that can be written."""
+    python = OWN.replace("DOCS", repr(UNWRITABLE))
+    made = MadeSweep(tmp_path, grid(x=list(range(len(UNWRITABLE)))), python=python)
+    made.plan(runs=runs)
+    made.run()
+    ends = made.ends()
+    assert {i: end["status"] for i, end in ends.items()} == dict.fromkeys(
+        range(len(UNWRITABLE)), "complete"
+    )
