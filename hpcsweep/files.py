@@ -26,6 +26,7 @@ _open_to_group: set[str] = set()
 # What next, where a file that is never rewritten is gone or is not as it was.
 RESTORE = "Restore the file, or move the sweep directory away and submit the manifest again."
 COPY_AT_ONCE = 1 << 20
+READ_AT_ONCE = 1 << 16
 # Bytes of a JSON document: what is larger was not written by this program, or cannot be used.
 DOCUMENT_MAX = 1 << 28
 # Seconds after which a copy that did not get to its place is a dead process's.
@@ -269,11 +270,14 @@ def open_regular(path: str | Path) -> BufferedReader:
 
 def read_regular(path: str | Path, limit: int) -> bytes:
     """The content of a regular file of at most `limit` bytes. *Raises* OSError."""
+    data = bytearray()
     with open_regular(path) as stream:
-        data = stream.read(limit + 1)
-    if len(data) > limit:
-        raise OSError(errno.EFBIG, f"it has more than {limit} bytes", str(path))
-    return data
+        # In pieces: for a read of `limit` bytes Python would set so much memory aside.
+        while piece := stream.read(READ_AT_ONCE):
+            data += piece
+            if len(data) > limit:
+                raise OSError(errno.EFBIG, f"it has more than {limit} bytes", str(path))
+    return bytes(data)
 
 
 def parse_json(data: str | bytes) -> Any:

@@ -133,6 +133,8 @@ def document(text: str, name: str) -> Document:
     try:
         root = _Reader(name).read(yaml.parse(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
+        if "nesting depth" in str(error.problem):  # the own limit of a newer parser
+            raise _too_deep(name) from error
         raise _syntax_error(name, text, error) from error
     try:
         value = _plain(root)

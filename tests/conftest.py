@@ -33,6 +33,8 @@ FOREIGN_PREFIXES = (
     "XDG_",
 )
 FOREIGN_NAMES = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES")
+# What the worker and a Logbook listen to.
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
 SHARED_SLURM = pytest.StashKey[PrivateSlurm]()
 
 
@@ -96,6 +98,7 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     tmp_path_factory.getbasetemp()  # made on first use, so not below the TMPDIR of one test
     home = Path(tempfile.mkdtemp(prefix="ht-", dir="/tmp"))
     before = dict(os.environ)
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(FOREIGN_PREFIXES) or name in FOREIGN_NAMES:
@@ -107,7 +110,11 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         patch.setenv("TMPDIR", str(home / "tmp"))
         patch.setattr(tempfile, "tempdir", None)  # where it remembers an earlier TMPDIR
         yield
-    # What a test had run here may have set more: thread variables, by a case that ran in place.
+    # What a test had run here may have set more: by a case that ran in place, its signals and
+    # thread variables.
+    signal.set_wakeup_fd(-1)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
     shutil.rmtree(home, ignore_errors=True)  # a child that outlives its test may still write
