@@ -134,11 +134,13 @@ class EmulatorConfig:
         return dataclasses.asdict(self)
 
 
-def from_json(values: dict[str, Any], *, where: str) -> EmulatorConfig:
+def from_json(values: Any, *, where: str) -> EmulatorConfig:
     """The configuration that `to_json` wrote.
 
-    *Raises* InputError for a key that is not known.
+    *Raises* InputError for what it did not.
     """
+    if not isinstance(values, dict):
+        raise InputError("holds no JSON object", where=where)
     known = {field.name for field in dataclasses.fields(EmulatorConfig)}
     if unknown := sorted(set(values) - known):
         raise InputError(

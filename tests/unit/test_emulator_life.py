@@ -233,6 +233,10 @@ def test_a_configuration_that_cannot_be_used(tmp_path: Path) -> None:
     path.write_text(json.dumps({"nodez": 3}))
     with pytest.raises(InputError, match="unknown key 'nodez'"):
         emulator.ensure(path.parent)
+    for wrong in ("7", "[{}]", "null"):
+        path.write_text(wrong)
+        with pytest.raises(InputError, match="no JSON object"):
+            emulator.ensure(path.parent)
 
 
 def test_the_log_forgets_old_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
