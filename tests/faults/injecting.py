@@ -74,6 +74,7 @@ class Fault:
 
     def variables(self, log: Path) -> dict[str, str]:
         """The variables for a program and all that inherits them; `log` gets what is struck."""
+        assert not any(":" in str(root) for root in self.roots), f"no call counts in {self.roots}"
         found: dict[str, object] = {
             "LD_PRELOAD": library(),
             "FAULT_ROOTS": ":".join(str(root) for root in self.roots),

@@ -83,6 +83,7 @@ def killed(life: Life, room: Path, step: int, turn: int) -> Row:
     """Kill a life at each `step`-th of its calls."""
     name = type(life).__name__
     calls = recorded(life, room / "whole", room / "log")
+    assert calls, f"{name} makes no call that counts"
     row = Row(name, len(calls))
     told = room / "told"
     for at in range(1 + turn % step, len(calls) + 1, step):
@@ -128,8 +129,9 @@ def row_of(life: str, room: Path, step: int = 1, turn: int = 0) -> Row:
 def rows_of_lives(room: Path, lives: Iterable[str]) -> Iterator[Row]:
     """These lives, each killed at each of its calls."""
     for life in lives:
-        (room / life).mkdir(parents=True)
-        yield row_of(life, room / life)
+        place = room / life.rpartition(":")[2]
+        place.mkdir(parents=True)
+        yield row_of(life, place)
 
 
 def main(name: str, room: str, step: str, turn: str) -> None:

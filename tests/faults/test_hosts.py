@@ -22,6 +22,7 @@ import pytest
 
 from tests.faults.injecting import NETWORK, Fault, calls_in
 from tests.support.clusters import EmulatedCluster
+from tests.support.fixtures import Scale
 from tests.support.project import Project, check_arrays, check_whole
 from tests.support.wait import wait_until
 
@@ -37,9 +38,12 @@ def on_host(project: Project, name: str, log: Path, **more: Any) -> dict[str, st
     return fault.variables(log)
 
 
-def test_locks_that_do_not_see_each_other(emulated: EmulatedCluster, tmp_path: Path) -> None:
+def test_locks_that_do_not_see_each_other(
+    emulated: EmulatedCluster, tmp_path: Path, scale: Scale
+) -> None:
     project = Project(emulated, tmp_path / "project", CASES, chunk=2)
-    hosts = [on_host(project, f"h{n}", tmp_path / "log", local_locks=True) for n in range(4)]
+    count, log = scale(2, 4), tmp_path / "log"
+    hosts = [on_host(project, f"h{n}", log, local_locks=True) for n in range(count)]
     started = [project.start("submit", "manifest.json", **host) for host in hosts]
     said = [process.communicate(timeout=120) for process in started]
     codes = sorted(process.returncode for process in started)
@@ -49,7 +53,7 @@ def test_locks_that_do_not_see_each_other(emulated: EmulatedCluster, tmp_path: P
     project.submit("--wait", **hosts[0])
     started = [project.start("collect", "sweep", **host) for host in hosts]
     said = [process.communicate(timeout=120) for process in started]
-    assert [process.returncode for process in started] == [0] * 4, said
+    assert [process.returncode for process in started] == [0] * count, said
     check_whole(project, CASES)
     assert project.executions() == dict.fromkeys(range(CASES), 1)
 

@@ -14,6 +14,6 @@ from tests.support.fixtures import Scale
 def test_a_life_killed_at_each_call_is_lived_again(
     tmp_path: Path, life: str, scale: Scale, turn: int
 ) -> None:
-    row = row_of(life, tmp_path, scale(6, 1), turn)
+    row = row_of(life, tmp_path, scale(15, 1), turn)
     assert row.problems == []
     assert row.recovered == row.fired == row.tried > 0
