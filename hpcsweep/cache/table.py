@@ -93,8 +93,11 @@ class CacheTable:
             )
         if isinstance(self._location, Path):  # SQLite's own would be for all to read
             make_directory(self._location.parent)
-            with contextlib.suppress(OSError):  # which SQLite will tell
-                os.close(os.open(self._location, os.O_WRONLY | os.O_CREAT, PRIVATE_FILE))
+            with contextlib.suppress(OSError):  # what is there, or what SQLite will tell
+                # Never one that is there: to close it would take away the locks of this process's
+                # connections, and another process would delete the WAL that they go on to write.
+                new = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+                os.close(os.open(self._location, new, PRIVATE_FILE))
         self.write(self._prepare)
 
     def read(self, work: Callable[[Connection], T]) -> T:

@@ -94,8 +94,8 @@ class SweepStore:
 
         if not self.exists():
             if isinstance(self._location, Path):  # SQLite's own would be for all to read
-                with contextlib.suppress(OSError):  # which it will tell
-                    os.close(open_file(self._location, os.O_WRONLY))
+                with contextlib.suppress(OSError):  # what is there, or what it will tell
+                    os.close(open_file(self._location, os.O_WRONLY | os.O_EXCL))
             self._database.write(make)
 
     def manifest(self) -> str | None:

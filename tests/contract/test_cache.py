@@ -689,3 +689,28 @@ def test_a_database_that_is_away(tmp_path: Path) -> None:
     # The first one's connection is to a file that is no more.
     assert made.retrieve(some()) is not None
     assert len(calls) == 1
+
+
+LOOK = (
+    "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
+    "print(*c.execute(sys.argv[2])); c.close()"
+)
+
+
+def test_a_process_that_comes_and_goes_takes_no_rows_away(tmp_path: Path) -> None:
+    """Another process has made the file, and no table yet, when a Store begins.
+
+    Closing a second descriptor of it would drop the locks of the Store's connection, and who closes
+    the database then would delete the WAL that the Store goes on to write.
+    """
+    path = tmp_path / "db.sqlite3"
+    path.touch()
+
+    def looked(query: str) -> str:
+        argv = [sys.executable, "-c", LOOK, str(path), query]
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+    store = Store(simulate, SimResult, tmp_path / "results", ".txt", f"sqlite:///{path}")
+    looked("SELECT count(*) FROM sqlite_master")
+    store.run(some())
+    assert looked("SELECT count(*) FROM results") == "(1,)\n"
