@@ -24,16 +24,16 @@ import psycopg
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from hpcsweep import sources
-from hpcsweep.directory import SweepDirectory
 from hpcsweep.files import json_bytes, make_directory, write_new
 from hpcsweep.indexset import IndexSet
-from hpcsweep.ingest import Ingest
 from hpcsweep.journal import VERSION, encode, journal_name
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest, Target
-from hpcsweep.plan import Layout, Plan, make_parts
 from hpcsweep.sources import ParameterSource
 from hpcsweep.store import SweepStore, schema
+from hpcsweep.store.ingest import Ingest
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.plan import Layout, Plan, make_parts
 from tests.support.postgres import PrivatePostgres, why_not
 
 RECORDS = 1_000_000

@@ -15,8 +15,8 @@ from pathlib import Path
 import measuring
 
 from hpcsweep import ids
-from hpcsweep.directory import SweepDirectory
 from hpcsweep.journal import VERSION, JournalWriter, Record, encode, read
+from hpcsweep.sweepdir.directory import SweepDirectory
 
 ROUNDS = 5
 CASES = 10_000

@@ -26,8 +26,8 @@ from hpcsweep.logbook.packs import PackWriter, rank_of
 from hpcsweep.logbook.run import Run
 from hpcsweep.logbook.spool import Spool, SpoolPlace
 from hpcsweep.logbook.yamlwrite import params_yaml
-from hpcsweep.plan import Layout
 from hpcsweep.records import Attempt, Outcome, ParamCase, Status
+from hpcsweep.sweepdir.plan import Layout
 
 ROUNDS = 25
 RUNS = 100

@@ -15,11 +15,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from hpcsweep.cluster.slurm import Limits, Slurm
-from hpcsweep.directory import SweepDirectory
+from hpcsweep.cluster.slurm.client import Limits, Slurm
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.settings import Settings
-from hpcsweep.submit import SCRIPT_NAME, Wish, submit
+from hpcsweep.submission.submit import SCRIPT_NAME, Wish, submit
+from hpcsweep.sweepdir.directory import SweepDirectory
 
 PACKAGE = Path(__file__).resolve().parents[1] / "hpcsweep"
 REACHED = "reached"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import measuring
 
-from hpcsweep.directory import SweepDirectory
+from hpcsweep.sweepdir.directory import SweepDirectory
 
 ROUNDS = 41
 # DESIGN invariant 17, and the figure of `import hpcsweep` beside it.

@@ -73,15 +73,15 @@ if TYPE_CHECKING:
         randint,
         uniform,
     )
-    from hpcsweep.sources.grid import GridSource, grid
+    from hpcsweep.sources.grid_source import GridSource, grid
     from hpcsweep.sources.imported import CustomDistribution, CustomSource, custom, custom_source
-    from hpcsweep.sources.manual import ManualSource, manual
-    from hpcsweep.sources.random import RandomSource, random
+    from hpcsweep.sources.manual_source import ManualSource, manual
+    from hpcsweep.sources.random_source import RandomSource, random
     from hpcsweep.sources.ranges import arange, linspace, logspace
     from hpcsweep.sources.reading import source_from_manifest_dict
     from hpcsweep.sources.seedplan import SeedBundle, SeedPlan, seeds
     from hpcsweep.sources.tables import TableSource, table
-    from hpcsweep.status import Summary
+    from hpcsweep.state.status import Summary
     from hpcsweep.sweep import Sweep
 
     __version__: str
@@ -176,7 +176,7 @@ _HOMES = {
     "LogReader": "hpcsweep.logbook.reader",
     "Logbook": "hpcsweep.logbook",
     "ParamCase": "hpcsweep.records",
-    "Summary": "hpcsweep.status",
+    "Summary": "hpcsweep.state.status",
     "Sweep": "hpcsweep.sweep",
     **dict.fromkeys(
         ("Choice", "Constant", "CustomDistribution", "CustomSource", "DesignSource",

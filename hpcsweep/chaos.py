@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep import emulator
-from hpcsweep.cluster.seam import Cluster
-from hpcsweep.directory import SweepDirectory
+from hpcsweep.cluster.base import Cluster
 from hpcsweep.emulator import Fault
 from hpcsweep.errors import ClusterError, ClusterUnavailable, SweepError
 from hpcsweep.indexset import IndexSet
-from hpcsweep.ingest import fresh_store
 from hpcsweep.journal import Record, all_journals, rank, read
 from hpcsweep.records import Status
 from hpcsweep.settings import Settings
-from hpcsweep.status import Summary, wait
-from hpcsweep.submit import Wish, submit
+from hpcsweep.state.status import Summary, wait
+from hpcsweep.store.ingest import fresh_store
+from hpcsweep.submission.submit import Wish, submit
+from hpcsweep.sweepdir.directory import SweepDirectory
 
 # Nodes that fail, jobs that make room for others, tasks that start twice, a controller that is
 # away twice, answers of sbatch that get lost.

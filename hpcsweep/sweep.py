@@ -11,24 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpcsweep import connect, locate
 from hpcsweep import settings as settings_module
-from hpcsweep.cancel import cancel
-from hpcsweep.caselogs import case_logs
-from hpcsweep.cluster.seam import Cluster
-from hpcsweep.collect import Columns, Row, Selection, collect
-from hpcsweep.directory import SweepDirectory
+from hpcsweep.cache.filling import fill_table
+from hpcsweep.cluster import registry
+from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import ExtraMissing, Incomplete, InputError
-from hpcsweep.filling import fill_table
 from hpcsweep.importing import refuse_while_importing
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.user import load_manifest, resolve
-from hpcsweep.progress import counts_line, progress_bar
+from hpcsweep.runs.logs import case_logs
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sources.seedplan import SeededCase
-from hpcsweep.status import Summary, status, wait
-from hpcsweep.submit import Submitted, Wish, submit
-from hpcsweep.unstarted import newest
+from hpcsweep.state.progress import counts_line, progress_bar
+from hpcsweep.state.status import Summary, status, wait
+from hpcsweep.state.unstarted import newest
+from hpcsweep.submission.cancel import cancel
+from hpcsweep.submission.submit import Submitted, Wish, submit
+from hpcsweep.sweepdir import locate
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.tables.collect import Columns, Row, Selection, collect
 from hpcsweep.yamltext import Document
 
 if TYPE_CHECKING:
@@ -218,8 +219,8 @@ class Sweep:
         """The cluster that was named, or that the sweep is on already."""
         named = self._cluster or self._settings.cluster
         if named == "auto" and self._submitted is not None:
-            return connect.again(self._submitted, self._settings)
-        return connect.choose(named, self._settings, self.path)
+            return registry.again(self._submitted, self._settings)
+        return registry.choose(named, self._settings, self.path)
 
     @property
     def _directory(self) -> SweepDirectory:
@@ -229,7 +230,7 @@ class Sweep:
 
     @property
     def _asked(self) -> Cluster | None:
-        return connect.recorded(self._directory, self._settings)
+        return registry.recorded(self._directory, self._settings)
 
     def __repr__(self) -> str:
         return f"<Sweep {self.name!r} in {self.path}>"

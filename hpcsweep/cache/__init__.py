@@ -1,14 +1,36 @@
-"""The cache: results by their parameters, made once."""
+"""The cache: results by their parameters, made once.
 
-import logging
+`Store` works over the user's own table. Below it, `files` keeps the results as files, with the
+standard library alone: tasks use it, so this package loads its public names on first use.
+"""
 
-from sqlalchemy.orm import Mapped, mapped_column
+from __future__ import annotations
 
-from hpcsweep.cache.models import Base
-from hpcsweep.cache.store import Store
-from hpcsweep.cache.sweeping import expand_grid
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Mapped, mapped_column
+
+    from hpcsweep.cache.models import Base
+    from hpcsweep.cache.store import Store
+    from hpcsweep.cache.sweeping import expand_grid
 
 __all__ = ["Base", "Mapped", "Store", "expand_grid", "mapped_column"]
 
-# Silent unless the program that uses it says otherwise.
-logging.getLogger("hpcsweep").addHandler(logging.NullHandler())
+_HOMES = {
+    "Base": "hpcsweep.cache.models",
+    "Mapped": "sqlalchemy.orm",
+    "Store": "hpcsweep.cache.store",
+    "expand_grid": "hpcsweep.cache.sweeping",
+    "mapped_column": "sqlalchemy.orm",
+}
+
+if not TYPE_CHECKING:  # a type checker would take it for "any name will do"
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module  # noqa: PLC0415  # only for those who use a name
+
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value

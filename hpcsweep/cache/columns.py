@@ -9,9 +9,9 @@ from typing import Any, NoReturn
 from sqlalchemy import Column, Table
 
 from hpcsweep import ids
+from hpcsweep.cache.files.shelf import Case
 from hpcsweep.cache.models import RESERVED
 from hpcsweep.errors import InputError, StoreError
-from hpcsweep.results.shelf import Case
 from hpcsweep.yamltext import nearest
 
 # What JSON can hold of a column's type: the others are taken as they are.

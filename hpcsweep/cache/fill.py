@@ -6,11 +6,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.cache.check import model_of
+from hpcsweep.cache.named_model import model_of
 from hpcsweep.cache.store import Store
-from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import InputError
-from hpcsweep.manifest import frozen
+from hpcsweep.sweepdir.directory import SweepDirectory
 
 
 def fill(sweep: SweepDirectory) -> None:
@@ -18,7 +17,7 @@ def fill(sweep: SweepDirectory) -> None:
 
     *Raises* TargetError, StoreError. *Safe to repeat.*
     """
-    manifest = frozen.read(sweep.manifest_dir(sweep.newest_manifest()))
+    manifest = sweep.newest().manifest
     cache = manifest.cache
     if cache is not None and cache.db_url is not None:
         model = model_of(manifest)  # from here on in the manifest's directory

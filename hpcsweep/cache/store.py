@@ -20,13 +20,13 @@ from sqlalchemy.orm.attributes import instance_dict, instance_state
 from hpcsweep import ids
 from hpcsweep.cache import sweeping
 from hpcsweep.cache.columns import Columns
+from hpcsweep.cache.files.maker import Maker, Runner
+from hpcsweep.cache.files.marks import Marks, made_with
+from hpcsweep.cache.files.shelf import Case, Entry, Shelf, checked_id
 from hpcsweep.cache.models import Base, patched
 from hpcsweep.cache.table import ROWS_AT_ONCE, CacheTable, Values
 from hpcsweep.errors import InputError, ResultMissing, StoreError
 from hpcsweep.records import IN_TASK
-from hpcsweep.results.maker import Maker, Runner
-from hpcsweep.results.marks import Marks, made_with
-from hpcsweep.results.shelf import Case, Entry, Shelf, checked_id
 from hpcsweep.sources import ParameterSource
 from hpcsweep.store.bulk import no_garbage
 from hpcsweep.store.location import locate_store

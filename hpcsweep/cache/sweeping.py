@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hpcsweep import ids
+from hpcsweep.cache.files.maker import Maker
+from hpcsweep.cache.files.shelf import Case, Entry
 from hpcsweep.errors import CasesFailed, Incomplete, InputError, TargetError
-from hpcsweep.results.maker import Maker
-from hpcsweep.results.shelf import Case, Entry
 from hpcsweep.sources import ParameterSource, manual
 
 T = TypeVar("T")

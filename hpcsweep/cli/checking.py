@@ -7,14 +7,15 @@ from typing import Any
 
 import click
 
-from hpcsweep import connect, doctor
 from hpcsweep.cli import show
 from hpcsweep.cli.options import cluster_option, common, context, json_option
-from hpcsweep.directory import SweepDirectory
-from hpcsweep.ingest import fresh_store
+from hpcsweep.cluster import registry
 from hpcsweep.manifest.model import json_schema
 from hpcsweep.records import Status
-from hpcsweep.rundirs import Account, check_files
+from hpcsweep.runs.find import Account, check_files
+from hpcsweep.store.ingest import fresh_store
+from hpcsweep.submission import doctor
+from hpcsweep.sweepdir.directory import SweepDirectory
 
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
@@ -47,7 +48,7 @@ def doctor_command(
         findings += doctor.cluster(kind, known.settings, outputs)
     if node:
         arguments = [str(directory.path)] if directory else [f"--outputs={outputs.resolve()}"]
-        opened = connect.choose(kind, known.settings, outputs)
+        opened = registry.choose(kind, known.settings, outputs)
         findings += doctor.on_node(opened, arguments, outputs)
     if as_json:
         show.document(doctor.to_json(findings))

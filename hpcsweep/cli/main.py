@@ -10,10 +10,7 @@ from typing import Any
 
 import click
 
-from hpcsweep import connect, figure, formats
-from hpcsweep.cancel import cancel
-from hpcsweep.casefiles import case_files
-from hpcsweep.caselogs import case_logs
+from hpcsweep.cache.filling import fill_table
 from hpcsweep.cli import show, streams
 from hpcsweep.cli.group import Cli
 from hpcsweep.cli.options import (
@@ -25,21 +22,25 @@ from hpcsweep.cli.options import (
     sweep_argument,
     words,
 )
-from hpcsweep.collect import Columns, Row, Selection, collect
-from hpcsweep.directory import SweepDirectory
+from hpcsweep.cli.scaffold import scaffold
+from hpcsweep.cluster import registry
 from hpcsweep.errors import SweepError
-from hpcsweep.filling import fill_table
-from hpcsweep.gather import passed_over
 from hpcsweep.ids import slug
-from hpcsweep.ingest import fresh_store
-from hpcsweep.points import Axes
-from hpcsweep.preflight import behind_setup
 from hpcsweep.records import Status
-from hpcsweep.rundirs import Account
-from hpcsweep.runone import debug_one, index_of, run_one
-from hpcsweep.scaffold import scaffold
-from hpcsweep.status import status
-from hpcsweep.unpack import unpack
+from hpcsweep.runs.files import case_files
+from hpcsweep.runs.find import Account
+from hpcsweep.runs.logs import case_logs
+from hpcsweep.runs.unpack import unpack
+from hpcsweep.state.status import status
+from hpcsweep.store.gather import passed_over
+from hpcsweep.store.ingest import fresh_store
+from hpcsweep.submission.cancel import cancel
+from hpcsweep.submission.preflight import behind_setup
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.tables import formats, plot
+from hpcsweep.tables.collect import Columns, Row, Selection, collect
+from hpcsweep.tables.points import Axes
+from hpcsweep.worker.runone import debug_one, index_of, run_one
 
 # Of the journal lines that were passed over so many are named.
 LINES_TOLD = 10
@@ -73,7 +74,7 @@ def status_command(sweep: str, as_json: bool, **shared: Any) -> None:
     """Show what is known of a sweep's cases."""
     here = context(**shared)
     directory = here.sweep(sweep)
-    found = status(directory, connect.recorded(directory, here.settings), here.settings)
+    found = status(directory, registry.recorded(directory, here.settings), here.settings)
     if as_json:
         show.document(found.to_json())
     else:
@@ -120,7 +121,7 @@ def collect_command(
             case "csv":
                 formats.write(formats.csv_lines(found, rows), output, streams.document())
 
-    cluster = connect.recorded(directory, here.settings)
+    cluster = registry.recorded(directory, here.settings)
     done = collect(directory, cluster, here.settings, take, selection)
     if done.other_code:
         click.echo(show.other_code(directory.name, done.other_code), err=chosen != "table")
@@ -148,7 +149,7 @@ def cancel_command(sweep: str, **shared: Any) -> None:
     """Cancel what a sweep has on its cluster; results stay."""
     here = context(**shared)
     directory = here.sweep(sweep)
-    job_ids = cancel(directory, connect.recorded(directory, here.settings), here.settings, _say)
+    job_ids = cancel(directory, registry.recorded(directory, here.settings), here.settings, _say)
     click.echo(f"cancelled: {', '.join(job_ids)}" if job_ids else "nothing to cancel")
 
 
@@ -254,10 +255,10 @@ def plot_command(
     selection = Selection(where=where, columns=axes.columns)
 
     def take(found: Columns, rows: Iterator[Row]) -> None:
-        for note in figure.draw(rows, axes, path, found.params.values()):
+        for note in plot.draw(rows, axes, path, found.params.values()):
             click.echo(note, err=True)
 
-    collect(directory, connect.recorded(directory, here.settings), here.settings, take, selection)
+    collect(directory, registry.recorded(directory, here.settings), here.settings, take, selection)
     click.echo(f"written: {path}")
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import click
 
 from hpcsweep import settings as settings_module
-from hpcsweep.directory import SweepDirectory
-from hpcsweep.locate import locate
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.settings import Profile, Settings, parse_set
 from hpcsweep.sources import ParameterSource
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.locate import locate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

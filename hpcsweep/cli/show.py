@@ -13,16 +13,16 @@ from rich.console import Console
 from rich.text import Text
 
 from hpcsweep.cli import streams, tables
-from hpcsweep.cluster.reasons import passes
-from hpcsweep.cluster.text import time_limit_seconds
-from hpcsweep.collect import Columns, Row
-from hpcsweep.formats import cell
+from hpcsweep.cluster.slurm.reasons import passes
+from hpcsweep.cluster.slurm.text import time_limit_seconds
 from hpcsweep.manifest.frozen import FrozenManifest
-from hpcsweep.plan import Plan
 from hpcsweep.records import ParamCase, Reason, Status
 from hpcsweep.screen import visible
 from hpcsweep.sources import ParameterSource
-from hpcsweep.status import Summary
+from hpcsweep.state.status import Summary
+from hpcsweep.sweepdir.plan import Plan
+from hpcsweep.tables.collect import Columns, Row
+from hpcsweep.tables.formats import cell
 
 # Rows of a table on the screen; --format csv has them all.
 TABLE_ROWS = 100

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from hpcsweep import chaos, connect
+from hpcsweep import chaos
 from hpcsweep.cli import show, streams
 from hpcsweep.cli.options import (
     Context,
@@ -21,17 +21,17 @@ from hpcsweep.cli.options import (
     manifest_argument,
     sweep_argument,
 )
-from hpcsweep.cluster.seam import Cluster, Limits
-from hpcsweep.directory import MARKER, SweepDirectory
+from hpcsweep.cluster import registry
+from hpcsweep.cluster.base import Cluster, Limits
 from hpcsweep.errors import Incomplete, PartRefused, SweepError
 from hpcsweep.files import token
-from hpcsweep.growth import difference
 from hpcsweep.indexset import IndexSet
-from hpcsweep.missing import RERUNS, Missing, Wanted, code_here
-from hpcsweep.plan import MAX_ARRAY_SIZE, Plan
-from hpcsweep.progress import counts_line, progress_bar
-from hpcsweep.status import Summary, wait
-from hpcsweep.submit import (
+from hpcsweep.state.manifest_diff import difference
+from hpcsweep.state.missing import RERUNS, Missing, Wanted, code_here
+from hpcsweep.state.progress import counts_line, progress_bar
+from hpcsweep.state.status import Summary, wait
+from hpcsweep.state.unstarted import newest
+from hpcsweep.submission.submit import (
     Submitted,
     Wish,
     array_for,
@@ -42,7 +42,8 @@ from hpcsweep.submit import (
     script_for,
     submit,
 )
-from hpcsweep.unstarted import newest
+from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
+from hpcsweep.sweepdir.plan import MAX_ARRAY_SIZE, Plan
 
 # Of cases that were computed with other code so many are named.
 INDICES_TOLD = 10
@@ -102,9 +103,9 @@ def submit_command(
         manifest=found, source=source, path=here.sweep_path(found), throttle=throttle,
         rerun=rerun, allow_mixed=allow_mixed, replace=replace,
     )  # fmt: skip
-    opened = connect.choose(cluster or here.settings.cluster, here.settings, wish.path)
+    opened = registry.choose(cluster or here.settings.cluster, here.settings, wish.path)
     if dry_run:
-        connect.prepare(opened, found.resources.options)
+        registry.prepare(opened, found.resources.options)
         digest = check(wish, opened, partial(click.echo, err=True))
         limits = opened.limits()
         for note in limits.notes:
@@ -155,7 +156,7 @@ def retry_command(sweep: str, waits: bool, throttle: int, **shared: Any) -> None
         manifest=wanted.manifest, source=wanted.source, path=directory.path, throttle=throttle,
         rerun="failed",
     )  # fmt: skip
-    opened = connect.again(directory, here.settings)
+    opened = registry.again(directory, here.settings)
     _send(here, wish, opened, waits=waits)
 
 

@@ -1,5 +1,5 @@
-"""The seam to what accepts arrays: `seam` says what that is, `slurm` and `bysubmitit` are such.
+"""What accepts arrays: `base` says what that is, `registry` knows all of them.
 
-`text` is pure, `process` starts programs. `executor` is the program in which submitit runs, and
-`chunk` what it hands in.
+`slurm` speaks to Slurm's programs, real or emulated, and `submitit` to any executor of submitit.
+What to send, and what became of it, is decided above: in `submission` and `state`.
 """

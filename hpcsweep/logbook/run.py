@@ -14,9 +14,9 @@ from hpcsweep.journal import attempt_json, outcome_json
 from hpcsweep.logbook.place import Folder, put
 from hpcsweep.logbook.values import json_document
 from hpcsweep.logbook.yamlwrite import params_yaml
-from hpcsweep.plan import attempt_dir, provenance_of
 from hpcsweep.recordcheck import ATTEMPT, RANKED_MAX
 from hpcsweep.records import Attempt, Outcome, ParamCase, Status
+from hpcsweep.sweepdir.plan import attempt_dir, provenance_of
 
 # How often an attempt tries to take a place for which others try, too.
 RENAMES_MAX = 100

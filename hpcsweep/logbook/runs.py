@@ -15,7 +15,7 @@ from hpcsweep.logbook.packs import PackedFiles, Packs, rank_of
 from hpcsweep.logbook.reader import LogReader
 from hpcsweep.logbook.run import read_metadata
 from hpcsweep.logbook.runfiles import FolderFiles
-from hpcsweep.plan import Layout
+from hpcsweep.sweepdir.plan import Layout
 
 _DIGITS = re.compile(r"(\d+)")
 _SHARD = re.compile(r"[0-9a-f]{1,2}\Z")

@@ -21,7 +21,7 @@ from typing import Any
 from hpcsweep import files, ids, sources
 from hpcsweep.errors import Damaged, SweepError
 from hpcsweep.records import Resources
-from hpcsweep.sources.manual import CASES_FILE
+from hpcsweep.sources.manual_source import CASES_FILE
 
 # A long option of sbatch and its value: whatever one line of a script can hold, for what sbatch
 # makes of it, sbatch knows.

@@ -9,18 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep.sources.base import RESERVED_NAMES, ParameterSource
-from hpcsweep.sources.distributions import (
-    Choice,
-    Distribution,
-    RandInt,
-    Uniform,
-    choice,
-    randint,
-    uniform,
-)
-from hpcsweep.sources.grid import GridSource, grid
-from hpcsweep.sources.manual import FileCases, ManualSource, manual
-from hpcsweep.sources.random import RandomSource, random
 from hpcsweep.sources.reading import source_from_manifest_dict
 from hpcsweep.sources.replicate import ReplicatedSource, replicated
 
@@ -47,6 +35,16 @@ if TYPE_CHECKING:
         quniform,
         weighted_choice,
     )
+    from hpcsweep.sources.distributions import (
+        Choice,
+        Distribution,
+        RandInt,
+        Uniform,
+        choice,
+        randint,
+        uniform,
+    )
+    from hpcsweep.sources.grid_source import GridSource, grid
     from hpcsweep.sources.imported import (
         CustomDistribution,
         CustomSource,
@@ -54,6 +52,8 @@ if TYPE_CHECKING:
         custom,
         custom_source,
     )
+    from hpcsweep.sources.manual_source import FileCases, ManualSource, manual
+    from hpcsweep.sources.random_source import RandomSource, random
     from hpcsweep.sources.ranges import arange, linspace, logspace
     from hpcsweep.sources.seedplan import SeedBundle, SeedPlan, seeds
     from hpcsweep.sources.tables import TableSource, table
@@ -133,6 +133,13 @@ _HOMES = {
         "discrete",
     ),
     **dict.fromkeys(("DesignSource", "design"), "designs"),
+    **dict.fromkeys(
+        ("Choice", "Distribution", "RandInt", "Uniform", "choice", "randint", "uniform"),
+        "distributions",
+    ),
+    **dict.fromkeys(("GridSource", "grid"), "grid_source"),
+    **dict.fromkeys(("FileCases", "ManualSource", "manual"), "manual_source"),
+    **dict.fromkeys(("RandomSource", "random"), "random_source"),
     **dict.fromkeys(
         ("CustomDistribution", "CustomSource", "DerivedSource", "custom", "custom_source"),
         "imported",

@@ -8,9 +8,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from hpcsweep.errors import SourceError
-from hpcsweep.sources import elementary
 from hpcsweep.sources.base import whole_number
 from hpcsweep.sources.distributions import K_BITS, Distribution, check_ascending, number
+from hpcsweep.sources.numeric import elementary
 
 if TYPE_CHECKING:
     from hpcsweep.sources.vectors import Array

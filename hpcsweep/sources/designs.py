@@ -16,10 +16,10 @@ from hpcsweep.errors import SourceError
 from hpcsweep.sources.base import ParameterSource, checked_keys, nearest, whole_number
 from hpcsweep.sources.discrete import Constant
 from hpcsweep.sources.distributions import K_BITS
-from hpcsweep.sources.permutation import Permutation
-from hpcsweep.sources.philox import schedule, word
-from hpcsweep.sources.random import checked_space
-from hpcsweep.sources.sobol_numbers import POLYNOMIALS
+from hpcsweep.sources.numeric.permutation import Permutation
+from hpcsweep.sources.numeric.philox import schedule, word
+from hpcsweep.sources.numeric.sobol_numbers import POLYNOMIALS
+from hpcsweep.sources.random_source import checked_space
 
 _WORD_BITS = 64
 # Primes for the dimensions of Halton's sequence.

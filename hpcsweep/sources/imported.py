@@ -1,7 +1,7 @@
 """Distributions, sources and functions of the user's own, by a reference that can be imported.
 
 A reference is "module:name". Where it was made on the submit host, the directory of the module is
-kept beside it, so that a fresh interpreter finds it; `hpcsweep.check` tries that before a submit.
+kept beside it, so that a fresh interpreter finds it; `submission.check` tries that before a submit.
 """
 
 from __future__ import annotations

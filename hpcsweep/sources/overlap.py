@@ -17,9 +17,9 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.compose import ProductSource
 from hpcsweep.sources.designs import DesignSource
-from hpcsweep.sources.grid import Axis, GridSource
+from hpcsweep.sources.grid_source import Axis, GridSource
 from hpcsweep.sources.imported import DerivedSource
-from hpcsweep.sources.random import RandomSource
+from hpcsweep.sources.random_source import RandomSource
 from hpcsweep.sources.ranges import LinearRange, LogRange, Range
 from hpcsweep.sources.replicate import ReplicatedSource
 from hpcsweep.sources.views import FixedSource, ShuffleSource

@@ -10,9 +10,6 @@ from typing import Any
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.sources.base import ParameterSource, checked_keys, nearest
-from hpcsweep.sources.grid import GridSource
-from hpcsweep.sources.manual import FileCases, ManualSource
-from hpcsweep.sources.random import RandomSource
 from hpcsweep.sources.replicate import ReplicatedSource
 
 # Modules that load when a manifest names one of their sources.
@@ -66,14 +63,23 @@ def needs_user_code(value: Any) -> bool:
 
 
 def _grid(value: Mapping[str, Any], directory: Path | None, where: str) -> ParameterSource:
+    from hpcsweep.sources.grid_source import GridSource  # noqa: PLC0415  # where one is named
+
     return GridSource.from_manifest_dict(value, where)
 
 
 def _random(value: Mapping[str, Any], directory: Path | None, where: str) -> ParameterSource:
+    from hpcsweep.sources.random_source import RandomSource  # noqa: PLC0415  # where one is named
+
     return RandomSource.from_manifest_dict(value, where)
 
 
 def _manual(value: Mapping[str, Any], directory: Path | None, where: str) -> ParameterSource:
+    from hpcsweep.sources.manual_source import (  # noqa: PLC0415  # where one is named
+        FileCases,
+        ManualSource,
+    )
+
     if "file" not in value:
         return ManualSource.from_manifest_dict(value, where)
     if directory is None:

@@ -24,7 +24,7 @@ from hpcsweep.errors import IdentityError, SourceError
 from hpcsweep.sources import cells
 from hpcsweep.sources.base import ParameterSource, check_names, checked_keys
 from hpcsweep.sources.caselines import line_of, parsed
-from hpcsweep.sources.manual import checked_tags, frozen_cases
+from hpcsweep.sources.manual_source import checked_tags, frozen_cases
 
 if TYPE_CHECKING:
     from hpcsweep.sources.caselines import CaseLines

@@ -12,7 +12,7 @@ from hpcsweep.errors import InputError, SourceError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import ParamCase
 from hpcsweep.sources.base import ParameterSource, check_names, fresh, moved, whole_number
-from hpcsweep.sources.permutation import Permutation
+from hpcsweep.sources.numeric.permutation import Permutation
 
 if TYPE_CHECKING:
     from hpcsweep.sources.caselines import CaseLines

@@ -30,8 +30,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from hpcsweep.errors import StoreError
 from hpcsweep.ids import canonical
-from hpcsweep.rows import CASE_COLUMNS, Line
 from hpcsweep.store import schema
+from hpcsweep.store.rows import CASE_COLUMNS, Line
 
 Values = dict[str, Any]
 

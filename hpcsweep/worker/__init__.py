@@ -1,4 +1,5 @@
 """The worker: one process per array task, standard library only (DESIGN invariant 17).
 
-It never imports user code: `child` does, in a process forked by `slot`.
+`task` runs the cases of a chunk, each by a `slot` in a process forked from `child`, which alone
+imports user code. The worker never touches the database: ingest is another program.
 """

@@ -12,9 +12,9 @@ from hpcsweep.errors import JournalError, SweepError
 from hpcsweep.files import names
 from hpcsweep.journal import VERSION, Record, journals_of_chunk, read
 from hpcsweep.logbook import run as rundir
-from hpcsweep.plan import PACKS
 from hpcsweep.recordcheck import fault
 from hpcsweep.records import ParamCase, Status, Word
+from hpcsweep.sweepdir.plan import PACKS
 
 if TYPE_CHECKING:
     from hpcsweep.logbook.packs import PackedFiles

@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.execute.signals import Signals
+from hpcsweep.worker.signals import Signals
 
 
 class Ingester:
-    """Starts `hpcsweep.ingest` on one journal, one at a time."""
+    """Starts `hpcsweep.store.ingest` on one journal, one at a time."""
 
     def __init__(self, sweep: Path, journal: str, rules: dict[str, Any]) -> None:
         self._argv = [
@@ -25,7 +25,7 @@ class Ingester:
             "-P",
             "-m",
             "hpcsweep.program",
-            "hpcsweep.ingest",
+            "hpcsweep.store.ingest",
             str(sweep),
             f"--journal={journal}",
             f"--deadline={rules['ingest_deadline_s']}",

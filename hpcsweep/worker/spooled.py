@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from hpcsweep.errors import SweepError
-from hpcsweep.execute.case import spoiled
 from hpcsweep.logbook.packs import PackWriter, rank_of
 from hpcsweep.logbook.run import Run
 from hpcsweep.logbook.spool import Spool
-from hpcsweep.plan import PACKS
 from hpcsweep.records import Outcome, Status
+from hpcsweep.sweepdir.plan import PACKS
+from hpcsweep.worker.case import spoiled
 
 
 class Spooled:

@@ -13,14 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep import ids
-from hpcsweep.directory import SweepDirectory
 from hpcsweep.errors import JournalError, SweepError
-from hpcsweep.execute import cpus
-from hpcsweep.execute.case import Place, make_run, now, run_case
-from hpcsweep.execute.cases import Cases, NewSlot
-from hpcsweep.execute.messages import refusal, sentence
-from hpcsweep.execute.signals import Signals
-from hpcsweep.execute.slot import Slot
 from hpcsweep.files import token, unwritable
 from hpcsweep.journal import (
     RANKED_MAX,
@@ -36,7 +29,6 @@ from hpcsweep.journal import (
 )
 from hpcsweep.logbook import run as rundir
 from hpcsweep.manifest import frozen
-from hpcsweep.plan import attempt_dir, checkpoint_dir
 from hpcsweep.provenance import packages, packages_digest, python_version
 from hpcsweep.records import (
     ALONE,
@@ -48,12 +40,19 @@ from hpcsweep.records import (
     Status,
     Word,
 )
-from hpcsweep.worker import earlier
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.plan import attempt_dir, checkpoint_dir
+from hpcsweep.worker import cpus, earlier
+from hpcsweep.worker.case import Place, make_run, now, run_case
+from hpcsweep.worker.cases import Cases, NewSlot
 from hpcsweep.worker.ingester import Ingester
+from hpcsweep.worker.messages import refusal, sentence
+from hpcsweep.worker.signals import Signals
+from hpcsweep.worker.slot import Slot
 
 if TYPE_CHECKING:
-    from hpcsweep.execute.keeping import Keeping
     from hpcsweep.manifest.frozen import Cache
+    from hpcsweep.worker.keeping import Keeping
     from hpcsweep.worker.spooled import Spooled
 
 # The worker's exit code when it was told to end: EX_TEMPFAIL, there is more to do.
@@ -193,7 +192,7 @@ class Task:
         return full
 
     def _keep_results(self, cache: Cache, signals: Signals) -> None:
-        from hpcsweep.execute.keeping import Keeping  # noqa: PLC0415  # few tasks want it
+        from hpcsweep.worker.keeping import Keeping  # noqa: PLC0415  # few tasks want it
 
         root, beat_s = Path(self._manifest.root), self._rules["beat_s"]
         self._keeping = Keeping(cache, root, signals, self._beat, beat_s)

@@ -22,9 +22,9 @@ from sqlalchemy import event
 
 import hpcsweep as hs
 from hpcsweep import Base, Mapped, Store, expand_grid, mapped_column
+from hpcsweep.cache.files.marks import Marks
+from hpcsweep.cache.files.shelf import Shelf
 from hpcsweep.errors import CasesFailed, InputError, ResultMissing, StoreError
-from hpcsweep.results.marks import Marks
-from hpcsweep.results.shelf import Shelf
 from tests.support.backends import Backend, direct_backend
 from tests.support.caching import Calls, MakeStore, SimResult, make_store, simulate, url_of
 from tests.support.postgres import database, postgres

@@ -10,9 +10,9 @@ import pytest
 
 from hpcsweep import sources
 from hpcsweep.files import make_directory
-from hpcsweep.ingest import Ingest
 from hpcsweep.journal import VERSION, Record, encode, journal_name
 from hpcsweep.store import SweepStore
+from hpcsweep.store.ingest import Ingest
 from tests.support.backends import Backend, backend
 from tests.support.fixtures import Scale
 from tests.support.postgres import PrivatePostgres, database, own_postgres, postgres
@@ -28,9 +28,9 @@ TIME = "2026-01-01T00:00:00.000+00:00"
 CROWD = """\
 import os, sys
 from pathlib import Path
-from hpcsweep.directory import SweepDirectory
+from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.errors import HpcsweepError
-from hpcsweep.ingest import Ingest
+from hpcsweep.store.ingest import Ingest
 from hpcsweep.journal import all_journals
 from hpcsweep.store import SweepStore
 

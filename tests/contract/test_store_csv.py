@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from hpcsweep import sources
-from hpcsweep.collect import Columns, Row, Selection, collect
 from hpcsweep.files import make_directory
-from hpcsweep.formats import csv_lines, jsonl_lines
-from hpcsweep.ingest import fresh_store
 from hpcsweep.journal import VERSION, Record, encode
 from hpcsweep.settings import Settings
+from hpcsweep.store.ingest import fresh_store
+from hpcsweep.tables.collect import Columns, Row, Selection, collect
+from hpcsweep.tables.formats import csv_lines, jsonl_lines
 from tests.support.postgres import Place, PrivatePostgres, database, postgres
 from tests.support.sweeps import MadeSweep
 

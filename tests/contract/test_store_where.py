@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hpcsweep.store import SweepStore
-from hpcsweep.where import Field, parse
+from hpcsweep.tables.where import Field, parse
 from tests.support.backends import Backend, backend
 from tests.support.postgres import database, postgres
 from tests.support.rows import MANIFEST, batch

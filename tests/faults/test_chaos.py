@@ -111,5 +111,5 @@ def test_a_store_that_shows_another_attempt_is_seen(
     journalled(made, 0, "a", "05", "10")
     assert accepted(made.directory).is_once
     journalled(made, 1, "b", "20", "25")
-    monkeypatch.setattr("hpcsweep.ingest.Ingest.run", lambda *_: None)  # it misses the second
+    monkeypatch.setattr("hpcsweep.store.ingest.Ingest.run", lambda *_: None)  # it misses the second
     assert accepted(made.directory).wrong == {made.source[0].case_id}

@@ -13,7 +13,7 @@ from tests.support.clusters import Cluster
 from tests.support.project import TARGET, Project, check_whole
 
 WORKER = "*-m hpcsweep.worker *"
-INGEST = "*-m hpcsweep.program hpcsweep.ingest *"
+INGEST = "*-m hpcsweep.program hpcsweep.store.ingest *"
 # The directory of an attempt itself, and the mode that it gets.
 ATTEMPT = f"*/.attempts/{16 * '?'}.{16 * '?'} {0o700}"
 CHUNK = 3
@@ -34,9 +34,9 @@ STEPS = {
     "before its place": (Point(event="os.rename", matching="* */runs/log_*", nth=2), 1),
     "in its place, no end": (
         Point(event="os.rename", matching="* */runs/log_*", nth=2, after=True), 1),
-    "all ended, no ingest": (Point(event="os.posix_spawn", matching="*hpcsweep.ingest*"), 1),
+    "all ended, no ingest": (Point(event="os.posix_spawn", matching="*hpcsweep.store.ingest*"), 1),
     "ingest started": (
-        Point(event="os.posix_spawn", matching="*hpcsweep.ingest*", after=True), 1),
+        Point(event="os.posix_spawn", matching="*hpcsweep.store.ingest*", after=True), 1),
     "ingest before it opens the store": (Point(event="sqlite3.connect", program=INGEST), 1),
     "ingest in a transaction": (
         Point(event="sql", program=INGEST, matching="INSERT INTO cases *"), 1),

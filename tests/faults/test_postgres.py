@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from hpcsweep.directory import SweepDirectory
-from hpcsweep.ingest import Ingest
 from hpcsweep.store import SweepStore
+from hpcsweep.store.ingest import Ingest
+from hpcsweep.sweepdir.directory import SweepDirectory
 from tests.support.clusters import EmulatedCluster, RealCluster, emulated, own_emulated
 from tests.support.fixtures import Scale
 from tests.support.postgres import Place, PrivatePostgres, own_postgres, postgres

@@ -35,7 +35,12 @@ def points(chance: random.Random) -> list[Point]:
     for task in map(str, range(TASKS)):
         found.append(chosen(chance, WORKER_EVENTS, "*-m hpcsweep.worker *", task))
         found.append(
-            chosen(chance, {"open": 400, "sql": 40}, "*-m hpcsweep.program hpcsweep.ingest *", task)
+            chosen(
+                chance,
+                {"open": 400, "sql": 40},
+                "*-m hpcsweep.program hpcsweep.store.ingest *",
+                task,
+            )
         )
     return found
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hpcsweep import doctor
 from hpcsweep.settings import Settings
+from hpcsweep.submission import doctor
 from tests.support.clusters import EmulatedCluster, emulated
 from tests.support.here import Here, holds
 from tests.support.postgres import Place, database, postgres

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from hpcsweep import ingest
-from hpcsweep.cluster.seam import Limits
-from hpcsweep.cluster.slurm import Slurm
+from hpcsweep.cluster.base import Limits
+from hpcsweep.cluster.slurm.client import Slurm
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
-from hpcsweep.submit import Submitted, Wish, submit
+from hpcsweep.store import ingest
+from hpcsweep.submission.submit import Submitted, Wish, submit
 from tests.support.postgres import Place, database, postgres
 from tests.support.sweeps import MadeSweep
 
@@ -112,7 +112,7 @@ def test_a_task_makes_no_tables(
         sys.executable,
         "-m",
         "hpcsweep.program",
-        "hpcsweep.ingest",
+        "hpcsweep.store.ingest",
         str(made.path),
         f"--journal={journal}",
     ]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcsweep import scaffold
+from hpcsweep.cli import scaffold
 from tests.support import clusters
 from tests.support.clusters import Cluster
 

@@ -11,10 +11,10 @@ import pytest
 from rich.console import Console
 
 from hpcsweep.cli import main
-from hpcsweep.progress import progress_bar
 from hpcsweep.records import Status
 from hpcsweep.screen import one_line, visible
-from hpcsweep.status import Summary
+from hpcsweep.state.progress import progress_bar
+from hpcsweep.state.status import Summary
 from tests.support.clusters import EmulatedCluster, emulated
 from tests.support.fronted import Fronted
 from tests.support.here import Here, here, holds

@@ -21,8 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpcsweep import ids
-from hpcsweep.ingest import STORE_NAME, Ingest
 from hpcsweep.journal import rank
+from hpcsweep.store.ingest import STORE_NAME, Ingest
 from tests.support.histories import Record, World, histories, make_world
 
 # Local, and without a disk to wait for.

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpcsweep import formats
-from hpcsweep.collect import Columns, collect
 from hpcsweep.files import make_directory
-from hpcsweep.gather import passed_over
-from hpcsweep.ingest import fresh_store
 from hpcsweep.journal import Record
 from hpcsweep.sources import grid
-from hpcsweep.status import status
+from hpcsweep.state.status import status
+from hpcsweep.store.gather import passed_over
+from hpcsweep.store.ingest import fresh_store
+from hpcsweep.tables import formats
+from hpcsweep.tables.collect import Columns, collect
 from tests.support.damage import spoiled, text_of
 from tests.support.postgres import PrivatePostgres, postgres
 from tests.support.scripted import SETTINGS

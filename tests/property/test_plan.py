@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcsweep import ids
-from hpcsweep.cluster import text
+from hpcsweep.cluster.slurm import text
 from hpcsweep.errors import InputError
 from hpcsweep.files import json_bytes
 from hpcsweep.indexset import IndexSet
-from hpcsweep.plan import Layout, Plan, chunk_size_for, make_parts
+from hpcsweep.sweepdir.plan import Layout, Plan, chunk_size_for, make_parts
 
 sets = st.lists(st.integers(0, 300), max_size=60).map(IndexSet.of).filter(bool) | st.builds(
     IndexSet.all, st.integers(1, 400)

@@ -37,8 +37,8 @@ from hpcsweep.sources import (
     weighted_choice,
 )
 from hpcsweep.sources.distributions import Distribution
-from hpcsweep.sources.permutation import Permutation
-from hpcsweep.sources.philox import schedule, word
+from hpcsweep.sources.numeric.permutation import Permutation
+from hpcsweep.sources.numeric.philox import schedule, word
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5).filter(
     lambda name: name not in RESERVED_NAMES

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpcsweep.indexset import IndexSet
-from hpcsweep.rows import CASE_COLUMNS
 from hpcsweep.store import SweepStore
 from hpcsweep.store.merging import Batch
+from hpcsweep.store.rows import CASE_COLUMNS
 from tests.support.rows import MANIFEST, batch, case
 
 # Local, and without a disk to wait for.

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from hpcsweep import status
 from hpcsweep.cli import main
+from hpcsweep.state import status
 from tests.support.clusters import Cluster, EmulatedCluster
 
 GOOD = "name: s\ntarget: t.py:f\nsource: {grid: {x: [1, 2]}}\n"

@@ -10,11 +10,11 @@ from zlib import crc32
 
 from hypothesis import strategies as st
 
-from hpcsweep.directory import SweepDirectory
 from hpcsweep.indexset import IndexSet
-from hpcsweep.ingest import STORE_NAME
 from hpcsweep.sources import ParameterSource, grid, randint, random
 from hpcsweep.store import SweepStore
+from hpcsweep.store.ingest import STORE_NAME
+from hpcsweep.sweepdir.directory import SweepDirectory
 from tests.support.sweeps import MadeSweep
 
 Record = dict[str, Any]

@@ -21,9 +21,10 @@ from unittest import mock
 
 import numpy as np
 
-from hpcsweep import Experiment, ExperimentReader, turns
+from hpcsweep import Experiment, ExperimentReader
+from hpcsweep.cache.files.marks import Marks
+from hpcsweep.cache.files.shelf import Entry, Shelf
 from hpcsweep.claims import OWNER, take
-from hpcsweep.directory import SweepDirectory
 from hpcsweep.emulator import config as emulated
 from hpcsweep.emulator import events, history
 from hpcsweep.emulator import names as emulator_names
@@ -31,19 +32,19 @@ from hpcsweep.emulator.events import EventLog
 from hpcsweep.emulator.jobs import Book, Job, Request
 from hpcsweep.errors import HpcsweepError
 from hpcsweep.files import json_bytes
-from hpcsweep.ingest import fresh_store
 from hpcsweep.journal import read
 from hpcsweep.life import this_process
 from hpcsweep.logbook.checkpoint import Checkpoint
 from hpcsweep.logbook.libraries import save_arrays
 from hpcsweep.logbook.reader import LogReader
 from hpcsweep.manifest import frozen
-from hpcsweep.results.marks import Marks
-from hpcsweep.results.shelf import Entry, Shelf
-from hpcsweep.rundirs import Account, check_files
+from hpcsweep.runs.find import Account, check_files
+from hpcsweep.runs.unpack import unpack
 from hpcsweep.sources import manual
-from hpcsweep.status import status
-from hpcsweep.unpack import unpack
+from hpcsweep.state.status import status
+from hpcsweep.store.ingest import fresh_store
+from hpcsweep.submission import turns
+from hpcsweep.sweepdir.directory import SweepDirectory
 from tests.support.scripted import SETTINGS
 from tests.support.sweeps import MadeSweep
 

@@ -6,9 +6,9 @@ import json
 from operator import itemgetter
 from typing import Any
 
-from hpcsweep.rows import CASE_COLUMNS
 from hpcsweep.store import schema
 from hpcsweep.store.merging import Batch
+from hpcsweep.store.rows import CASE_COLUMNS
 
 MANIFEST = "f" * 16
 

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from hpcsweep import verdicts
-from hpcsweep.cluster.seam import Limits
-from hpcsweep.cluster.text import Queued, Row
-from hpcsweep.collect import Columns, collect
+from hpcsweep.cluster.base import Limits
+from hpcsweep.cluster.slurm.text import Queued, Row
 from hpcsweep.errors import ClusterUnavailable
-from hpcsweep.ingest import fresh_store
 from hpcsweep.journal import JournalWriter
-from hpcsweep.sent import View
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
-from hpcsweep.verdicts import observe
+from hpcsweep.state import scheduler
+from hpcsweep.state.scheduler import observe
+from hpcsweep.state.sent import View
+from hpcsweep.store.ingest import fresh_store
+from hpcsweep.tables.collect import Columns, collect
 from tests.support.sweeps import MadeSweep
 
 INTERVAL_S, GRACE_S = 60.0, 60.0
@@ -79,7 +79,7 @@ class World:
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1_000_000.0
         clock = SimpleNamespace(time=lambda: self.now)
-        monkeypatch.setattr(verdicts, "time", clock)
+        monkeypatch.setattr(scheduler, "time", clock)
         self.made = MadeSweep(root, grid(x=[0, 1, 2, 3]))
         self.made.plan(chunk_size=2)
         self.made.handed_in()
@@ -135,7 +135,7 @@ class World:
 
     @property
     def memory(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.made.path / verdicts.FILE).read_text())
+        found: dict[str, Any] = json.loads((self.made.path / scheduler.FILE).read_text())
         return found
 
     def vanish(self, *tasks: int) -> None:

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from hpcsweep import ids, sources
-from hpcsweep.directory import SweepDirectory
 from hpcsweep.files import json_bytes, make_directory, write_new
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import Record, all_journals, read
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest, Target
-from hpcsweep.plan import Layout, Plan, make_parts
 from hpcsweep.sources import ParameterSource
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.plan import Layout, Plan, make_parts
 
 TASK_S = 60.0
 RULES = {

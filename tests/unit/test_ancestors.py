@@ -15,11 +15,11 @@ import pytest
 import hpcsweep as hs
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError, SourceError
-from hpcsweep.ingest import fresh_store
 from hpcsweep.settings import Settings
 from hpcsweep.sources import source_from_manifest_dict
 from hpcsweep.sources.distributions import distribution
-from hpcsweep.status import status
+from hpcsweep.state.status import status
+from hpcsweep.store.ingest import fresh_store
 from tests.support.sweeps import MadeSweep
 
 

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from hpcsweep import claims, life
+from hpcsweep.cache.files.maker import Maker
+from hpcsweep.cache.files.shelf import Case, Shelf
 from hpcsweep.claims import OWNER, Claim, ClaimLost, take
 from hpcsweep.life import SILENT_S, this_process
-from hpcsweep.results.maker import Maker
-from hpcsweep.results.shelf import Case, Shelf
 from tests.support.fixtures import Scale
 from tests.support.wait import wait_until
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcsweep.cluster import process, text
+from hpcsweep.cluster import process
 from hpcsweep.cluster.process import ask, clean_environment
-from hpcsweep.cluster.slurm import IDS_AT_ONCE, Slurm
+from hpcsweep.cluster.slurm.client import IDS_AT_ONCE, Slurm, text
 from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.records import Part
 from tests.support.transcripts import found, one

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from hpcsweep.cluster import text
-from hpcsweep.cluster.slurm import warning_seconds
-from hpcsweep.cluster.text import Row
+from hpcsweep.cluster.slurm import text
+from hpcsweep.cluster.slurm.client import warning_seconds
+from hpcsweep.cluster.slurm.text import Row
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.records import Part
 from tests.support.transcripts import TRANSCRIPTS, Block, found, one

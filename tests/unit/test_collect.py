@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from hpcsweep import formats
-from hpcsweep.collect import Columns, Selection, collect, flatten
 from hpcsweep.errors import ExtraMissing, InputError, SweepError
-from hpcsweep.ingest import Ingest, fresh_store
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid, manual
 from hpcsweep.store import SweepStore
+from hpcsweep.store.ingest import Ingest, fresh_store
 from hpcsweep.sweep import Sweep
+from hpcsweep.tables import formats
+from hpcsweep.tables.collect import Columns, Selection, collect, flatten
 from tests.support.sweeps import MadeSweep
 
 PYTHON = """\

@@ -10,10 +10,10 @@ import pytest
 
 from hpcsweep import ids
 from hpcsweep.errors import StoreError
-from hpcsweep.growth import remap
 from hpcsweep.indexset import IndexSet
-from hpcsweep.ingest import fresh_store
 from hpcsweep.sources import grid, random, uniform
+from hpcsweep.state.manifest_diff import remap
+from hpcsweep.store.ingest import fresh_store
 from tests.support.fixtures import Scale
 from tests.support.sweeps import MadeSweep
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from hpcsweep.execute import cpus
+from hpcsweep.worker import cpus
 
 
 def test_thread_variables_are_the_cases_cpus_unless_the_user_says_otherwise() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from hpcsweep import files
-from hpcsweep.directory import MARKER, SweepDirectory
 from hpcsweep.errors import SweepError
 from hpcsweep.sources import grid
+from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 from tests.support.sweeps import MadeSweep
 
 # --- made once -----------------------------------------------------------------------------------
@@ -69,7 +69,8 @@ def test_a_create_that_was_killed_is_in_nobodys_way(tmp_path: Path) -> None:
 
 def test_several_make_it_at_once(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from hpcsweep.directory import SweepDirectory\n"
+        "import sys; from pathlib import Path\n"
+        "from hpcsweep.sweepdir.directory import SweepDirectory\n"
         "sys.stdin.read(); print(SweepDirectory.create(Path(sys.argv[1]), 's').key)"
     )
     makers = [

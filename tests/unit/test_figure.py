@@ -15,8 +15,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from hpcsweep.errors import ExtraMissing, InputError, SweepError
-from hpcsweep.figure import draw
-from hpcsweep.points import Axes, points
+from hpcsweep.tables.plot import draw
+from hpcsweep.tables.points import Axes, points
 
 ROWS: list[dict[str, Any]] = [
     {"x": x, "k": k, "y": x * k + r} for k in (2.0, 1.0) for x in (10, 2) for r in (0, 1)

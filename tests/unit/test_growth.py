@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcsweep.errors import SweepError
-from hpcsweep.growth import Difference, difference, in_newest_order, refuse_mixing, remap
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.frozen import SetupLine, Target
 from hpcsweep.records import Resources
@@ -29,6 +28,13 @@ from hpcsweep.sources import (
 )
 from hpcsweep.sources.overlap import Lattice, shared
 from hpcsweep.sources.places import Places
+from hpcsweep.state.manifest_diff import (
+    Difference,
+    difference,
+    in_newest_order,
+    refuse_mixing,
+    remap,
+)
 from tests.support.sweeps import MadeSweep
 
 axes = st.lists(st.integers(0, 12), min_size=1, max_size=8, unique=True)

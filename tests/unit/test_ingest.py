@@ -16,14 +16,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from hpcsweep import ingest
 from hpcsweep.errors import StoreError, SweepError
-from hpcsweep.gather import passed_over
 from hpcsweep.indexset import IndexSet
-from hpcsweep.ingest import STORE_NAME, Ingest, fresh_store
 from hpcsweep.journal import JournalWriter
 from hpcsweep.sources import grid, randint, random, uniform
-from hpcsweep.store import SweepStore
+from hpcsweep.store import SweepStore, ingest
+from hpcsweep.store.gather import passed_over
+from hpcsweep.store.ingest import STORE_NAME, Ingest, fresh_store
 from tests.support.sweeps import MadeSweep
 
 Dump = dict[str, list[tuple[Any, ...]]]
@@ -64,12 +63,12 @@ def dump(path: Path) -> Dump:
 
 
 def program(made: MadeSweep, journal: str = "", deadline: str = "60") -> subprocess.Popen[str]:
-    """`hpcsweep.ingest`, as a worker starts it."""
+    """`hpcsweep.store.ingest`, as a worker starts it."""
     argv = [
         sys.executable,
         "-m",
         "hpcsweep.program",
-        "hpcsweep.ingest",
+        "hpcsweep.store.ingest",
         str(made.path),
         f"--journal={journal}",
     ]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcsweep import rows
+from hpcsweep.store import rows
 
 plain = st.text(st.characters(exclude_categories=("Cs",)))
 values: st.SearchStrategy[Any] = st.recursive(

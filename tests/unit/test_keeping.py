@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
+from hpcsweep.cache.files.maker import Maker
+from hpcsweep.cache.files.marks import Marks
+from hpcsweep.cache.files.shelf import Case, Shelf
 from hpcsweep.claims import take
 from hpcsweep.errors import StoreError
 from hpcsweep.manifest.frozen import Cache
 from hpcsweep.records import IN_TASK
-from hpcsweep.results.maker import Maker
-from hpcsweep.results.marks import Marks
-from hpcsweep.results.shelf import Case, Shelf
 from hpcsweep.sources import grid, manual
 from tests.support.keeping import calls, kept, store
 from tests.support.sweeps import MadeSweep

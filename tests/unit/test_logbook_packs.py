@@ -19,7 +19,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcsweep import Experiment, ExperimentReader
-from hpcsweep.caselogs import case_logs
 from hpcsweep.errors import Damaged, InputError, RunMissing, SweepError
 from hpcsweep.files import names
 from hpcsweep.logbook.packs import (
@@ -36,9 +35,10 @@ from hpcsweep.logbook.run import Run
 from hpcsweep.logbook.spool import Spool
 from hpcsweep.logbook.tar import header, member, members
 from hpcsweep.records import Attempt, Outcome, ParamCase, Status
-from hpcsweep.rundirs import Account
+from hpcsweep.runs.find import Account
+from hpcsweep.runs.logs import case_logs
+from hpcsweep.runs.unpack import unpack, unpacked
 from hpcsweep.sources import grid
-from hpcsweep.unpack import unpack, unpacked
 from tests.support.fixtures import Scale
 from tests.support.sweeps import MadeSweep
 from tests.support.wait import wait_until

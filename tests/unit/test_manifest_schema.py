@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
 import hpcsweep as hs
-from hpcsweep import scaffold, yamltext
-from hpcsweep.cli import main
+from hpcsweep import yamltext
+from hpcsweep.cli import main, scaffold
 from hpcsweep.errors import ManifestError
 from hpcsweep.manifest import slurm_options, source_spec
 from hpcsweep.manifest.model import UserManifest, json_schema

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcsweep.execute import messages
-from hpcsweep.execute.messages import ANSWER_MAX, Garbled, Listener, tell, understood
 from hpcsweep.records import Reason
+from hpcsweep.worker import messages
+from hpcsweep.worker.messages import ANSWER_MAX, Garbled, Listener, tell, understood
 
 SAID = {"status": 0, "cpu_seconds": 0.5}
 ANSWER = json.dumps({"reason": "error", "error": None, "metrics": {"y": 1}, "returned": True})

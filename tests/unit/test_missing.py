@@ -8,13 +8,13 @@ import pytest
 
 from hpcsweep.errors import SweepError
 from hpcsweep.indexset import IndexSet
-from hpcsweep.ingest import fresh_store
 from hpcsweep.journal import RANKED_MAX, JournalWriter
-from hpcsweep.missing import Missing, Wanted, what_is_missing
-from hpcsweep.sent import View, sent_parts
 from hpcsweep.sources import grid
-from hpcsweep.submit import Wish, make_plan
-from hpcsweep.unstarted import newest
+from hpcsweep.state.missing import Missing, Wanted, what_is_missing
+from hpcsweep.state.sent import View, sent_parts
+from hpcsweep.state.unstarted import newest
+from hpcsweep.store.ingest import fresh_store
+from hpcsweep.submission.submit import Wish, make_plan
 from hpcsweep.worker.task import Start
 from tests.support.sweeps import MadeSweep
 

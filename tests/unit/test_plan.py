@@ -13,7 +13,8 @@ import pytest
 from hpcsweep.errors import InputError, SweepError
 from hpcsweep.files import json_bytes
 from hpcsweep.indexset import IndexSet
-from hpcsweep.plan import (
+from hpcsweep.records import Part
+from hpcsweep.sweepdir.plan import (
     ALL_RUNS_MAX,
     AUTO_TASKS,
     FLAT_RUNS_MAX,
@@ -25,7 +26,6 @@ from hpcsweep.plan import (
     make_parts,
     read_plan,
 )
-from hpcsweep.records import Part
 
 TOKEN = "0123456789abcdef"
 

@@ -19,8 +19,8 @@ import pytest
 from hpcsweep import ExperimentReader
 from hpcsweep.logbook import run as rundir
 from hpcsweep.logbook.run import Run
-from hpcsweep.plan import attempt_dir
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status
+from hpcsweep.sweepdir.plan import attempt_dir
 from tests.support.fixtures import Scale
 
 CASE = ParamCase(index=0, params={"x": 1}, case_id="0123456789abcdef")

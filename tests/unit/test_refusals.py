@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpcsweep.cluster.refusals import Verdict, is_waiting, next_step, verdict
+from hpcsweep.cluster.slurm.refusals import Verdict, is_waiting, next_step, verdict
 from tests.support.transcripts import TRANSCRIPTS, Block, blocks
 
 UNREACHABLE = "Unable to contact slurm controller (connect failure)"

@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 
 from hpcsweep import ExperimentReader, Logbook, LogReader
-from hpcsweep.caselogs import case_logs
 from hpcsweep.errors import SweepError
-from hpcsweep.execute.case import make_run
 from hpcsweep.files import names, open_regular
-from hpcsweep.ingest import fresh_store
 from hpcsweep.logbook import packs
 from hpcsweep.logbook.packs import runs_of
 from hpcsweep.logbook.run import read_metadata
 from hpcsweep.logbook.spool import SpoolPlace
-from hpcsweep.plan import attempt_dir
 from hpcsweep.records import Attempt, Outcome, Reason, Status
-from hpcsweep.rundirs import Account, run_files
+from hpcsweep.runs.find import Account, run_files
+from hpcsweep.runs.logs import case_logs
+from hpcsweep.runs.unpack import unpack
 from hpcsweep.sources import grid
-from hpcsweep.unpack import unpack
+from hpcsweep.store.ingest import fresh_store
+from hpcsweep.sweepdir.plan import attempt_dir
+from hpcsweep.worker.case import make_run
 from hpcsweep.worker.spooled import Spooled
 from tests.support.sweeps import MadeSweep
 
@@ -95,7 +95,7 @@ def test_a_row_that_is_moved_while_it_is_looked_for(
             aside.rename(made.run_dir(0))
         return found
 
-    monkeypatch.setattr("hpcsweep.rundirs.read_metadata", late)
+    monkeypatch.setattr("hpcsweep.runs.find.read_metadata", late)
     assert note(made) == b"of 1"
 
 

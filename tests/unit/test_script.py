@@ -15,13 +15,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hpcsweep.cluster.script import Script, template_directory
+from hpcsweep.cluster.slurm.script import Script, template_directory
 from hpcsweep.emulator import sbatch_options
 from hpcsweep.errors import InputError
 from hpcsweep.manifest.frozen import FrozenManifest, SetupLine, Target, sealed
 from hpcsweep.records import Resources
 from hpcsweep.sources import manual
-from hpcsweep.submit import script_for
+from hpcsweep.submission.submit import script_for
 from tests.support.wait import wait_until
 
 HOSTILE = [

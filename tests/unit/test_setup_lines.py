@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcsweep.cluster.script import setup_script
+from hpcsweep.cluster.slurm.script import setup_script
 from hpcsweep.manifest.frozen import SetupLine
 
 FAILED = 'printf "%s\\n" failed "$hpcsweep_line" "$hpcsweep_exit" "$hpcsweep_place"; builtin exit 0'

@@ -23,22 +23,28 @@ LINES_OF_A_FUNCTION = 70
 # The seams that start processes: Slurm's programs, the cases of a task, the emulated Slurm, and
 # the fresh interpreter that tries a target before anything is sent.
 STARTS_PROCESSES = (
-    *("cluster/process.py", "execute/", "worker/", "emulator/", "preflight.py"),
+    *("cluster/process.py", "worker/", "emulator/", "submission/preflight.py"),
     # The script of an array, where submitit starts it.
-    "cluster/chunk.py",
+    "cluster/submitit/chunk.py",
     # A user's own program, by `log.subprocess`.
     "logbook/programs.py",
     # Git is asked which code it is, once per submission.
     "provenance.py",
     # The table of a cache is filled by a program that may import the user's model.
-    "filling.py",
+    "cache/filling.py",
 )
 # Settings are merged once, at the two doors; a task reads what Slurm tells it; a child process
 # inherits the rest.
 READS_ENVIRONMENT = (
-    *("settings.py", "cli/options.py", "sweep.py", "execute/", "worker/", "emulator/"),
+    *("settings.py", "cli/options.py", "sweep.py", "worker/", "emulator/"),
     # A store's URL may be in no file at all.
-    *("cluster/process.py", "preflight.py", "runone.py", "doctor.py", "store/location.py"),
+    *(
+        "cluster/process.py",
+        "submission/preflight.py",
+        "worker/runone.py",
+        "submission/doctor.py",
+        "store/location.py",
+    ),
     # What PYTHONPATH says is a reason for a file to be found first.
     "shadows.py",
     # In a task a cache writes no table.
@@ -47,9 +53,9 @@ READS_ENVIRONMENT = (
     "importing.py",
 )
 # Where the user's code runs: whatever it raises is its outcome, not a failure of ours.
-CATCHES_ALL = ("execute/calling.py", "execute/cases.py", "execute/restoring.py",
-               "execute/state.py", "check.py", "runone.py", "sources/imported.py",
-               "logbook/alone.py", "cache/sweeping.py")  # fmt: skip
+CATCHES_ALL = ("worker/calling.py", "worker/cases.py", "worker/restoring.py",
+               "worker/state.py", "worker/runone.py", "userimport.py", "submission/check.py",
+               "sources/imported.py", "logbook/alone.py", "cache/sweeping.py")  # fmt: skip
 SLEEPS = ("tests/support/wait.py",)
 
 # os functions that make a process or become another program.

@@ -29,7 +29,7 @@ from hpcsweep.sources import (
     uniform,
     zip_,
 )
-from hpcsweep.sources.permutation import Permutation
+from hpcsweep.sources.numeric.permutation import Permutation
 from tests.support.sourcing import GOLDEN, frozen, refused
 
 HUGE = GridSource.from_axes({f"p{i:02}": range(1000) for i in range(30)})

@@ -21,7 +21,7 @@ from hpcsweep.sources import (
     uniform,
 )
 from hpcsweep.sources.designs import Halton, LatinHypercube, Sobol
-from hpcsweep.sources.sobol_numbers import POLYNOMIALS
+from hpcsweep.sources.numeric.sobol_numbers import POLYNOMIALS
 from tests.support.sourcing import GOLDEN, refused
 
 METHODS = ("sobol", "halton", "latin_hypercube")

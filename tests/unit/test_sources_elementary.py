@@ -12,7 +12,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from hpcsweep.sources import elementary, vectors
+from hpcsweep.sources import vectors
+from hpcsweep.sources.numeric import elementary
 
 RANDOM = random.Random(20)
 WIDE = [RANDOM.uniform(-700, 700) for _ in range(3000)]

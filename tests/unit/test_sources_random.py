@@ -21,8 +21,8 @@ from hpcsweep.sources import (
     uniform,
 )
 from hpcsweep.sources.distributions import HOMES, distribution
-from hpcsweep.sources.philox import block, schedule, word
-from hpcsweep.sources.random import stream_key
+from hpcsweep.sources.numeric.philox import block, schedule, word
+from hpcsweep.sources.random_source import stream_key
 from tests.support.sourcing import GOLDEN, refused
 
 LAST_K = 2**53 - 1

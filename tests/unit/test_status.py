@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from hpcsweep import status as module
-from hpcsweep.cluster.seam import Limits
-from hpcsweep.cluster.text import Queued
+from hpcsweep.cluster.base import Limits
+from hpcsweep.cluster.slurm.text import Queued
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import encode
 from hpcsweep.records import Status
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid, randint, random
-from hpcsweep.status import Summary, status, wait
+from hpcsweep.state import status as module
+from hpcsweep.state.status import Summary, status, wait
 from tests.support.sweeps import MadeSweep
 
 SETTINGS = Settings(query_interval_s=0.0, grace_s=0.0)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from hpcsweep.cluster import localjobs, text
-from hpcsweep.cluster.bysubmitit import logs
-from hpcsweep.cluster.executor import Order, prepared, states
+from hpcsweep.cluster.slurm import text
+from hpcsweep.cluster.submitit import localjobs
+from hpcsweep.cluster.submitit.client import logs
+from hpcsweep.cluster.submitit.executor import Order, prepared, states
 from hpcsweep.errors import Damaged, InputError
-from hpcsweep.plan import chunk_size_for
+from hpcsweep.sweepdir.plan import chunk_size_for
 
 
 @pytest.fixture

@@ -14,18 +14,19 @@ from typing import Any
 
 import pytest
 
-from hpcsweep import claims, turns
-from hpcsweep.directory import SweepDirectory
+from hpcsweep import claims
 from hpcsweep.errors import SweepBusy
 from hpcsweep.files import Made
 from hpcsweep.life import this_process
-from hpcsweep.turns import changing, submitting
+from hpcsweep.submission import turns
+from hpcsweep.submission.turns import changing, submitting
+from hpcsweep.sweepdir.directory import SweepDirectory
 
 HOLD = """
 import sys
 from pathlib import Path
-from hpcsweep.directory import SweepDirectory
-from hpcsweep.turns import submitting
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.submission.turns import submitting
 with submitting(SweepDirectory.open(Path(sys.argv[1]))):
     print("in", flush=True)
     sys.stdin.read()

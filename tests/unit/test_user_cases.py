@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from hpcsweep.collect import Columns, Row, collect
 from hpcsweep.files import token
-from hpcsweep.ingest import fresh_store
 from hpcsweep.records import Status
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid, random, source_from_manifest_dict
 from hpcsweep.sources.reading import needs_user_code
-from hpcsweep.status import status
+from hpcsweep.state.status import status
+from hpcsweep.store.ingest import fresh_store
+from hpcsweep.tables.collect import Columns, Row, collect
 from tests.support.sweeps import MadeSweep
 from tests.support.wait import wait_until
 

@@ -1,0 +1,40 @@
+"""The table of a sweep's cache, filled by another program: that imports the user's model."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from hpcsweep.cache.files.shelf import NEW
+from hpcsweep.files import names
+from hpcsweep.sweepdir.directory import SweepDirectory
+
+
+def fill_table(sweep: SweepDirectory) -> str:
+    """Bring the table up to date that the newest manifest names, if it names one.
+
+    Returns what went wrong, or was left out; empty when nothing was. The results are safe in any
+    case, and whoever constructs the `Store` takes them in. *Safe to repeat.*
+    """
+    manifest = sweep.newest().manifest
+    cache = manifest.cache
+    if cache is None or cache.result_cls is None or cache.db_url is None:
+        return ""
+    if not sweep.is_writable:  # a reader of the sweep; its owner's next command does it
+        return ""
+    if not names(Path(manifest.root) / cache.results_dir / NEW):
+        return ""
+    argv = [
+        sys.executable,
+        "-P",
+        "-m",
+        "hpcsweep.program",
+        "hpcsweep.cache.fill",
+        str(sweep.path.resolve()),
+    ]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    told = done.stderr.decode(errors="replace").strip()
+    if done.returncode and not told:
+        told = f"the table of {cache.result_cls.text} was not filled: exit code {done.returncode}"
+    return told

@@ -1,0 +1,275 @@
+"""A Slurm, real or emulated: the same programs, found on another PATH."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hpcsweep.cluster import process
+from hpcsweep.cluster.base import Array, Limits
+from hpcsweep.cluster.process import Answer
+from hpcsweep.cluster.slurm import refusals, text
+from hpcsweep.cluster.slurm.refusals import Verdict
+from hpcsweep.errors import ClusterError, ClusterUnavailable
+from hpcsweep.sweepdir.plan import MAX_ARRAY_SIZE
+
+# Said by every program when the controller or the accounting cannot be reached.
+_UNREACHABLE = (
+    "Unable to contact slurm controller",
+    "Connection refused",
+    "Connection timed out",
+    "Socket timed out",
+    "Transport endpoint",
+    "Resource temporarily unavailable",
+    "Zero Bytes were transmitted",
+    "Problem talking to the database",
+    "Unable to contact slurm database",
+)
+# Said by every program of a client that has no slurm.conf and is told of none (22.05).
+_NO_CLUSTER = "Could not establish a configuration source"
+OTHER_OPTIONS = "Change `slurm:` in the manifest, or --set slurm.OPTION=…."
+# Slurm's default seconds between TERM and KILL.
+KILL_WAIT_S = 30.0
+# Arrays named in one query; 16 digits each stay far below the kernel's limit on an argument.
+IDS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slurm:
+    """The programs of one cluster. Every method *raises* ClusterUnavailable when it cannot ask."""
+
+    # "slurm" or "emulated".
+    kind: str
+    # Seconds that one query may take.
+    timeout_s: float
+    # Seconds that one sbatch may take: it retries a full controller for 120 s by itself (22.05).
+    sbatch_timeout_s: float
+    # Environment on top of our own.
+    environment: Mapping[str, str] = field(default_factory=dict)
+    # State directory of an emulated one; "" for a real one.
+    state_dir: str = ""
+
+    @property
+    def address(self) -> str:
+        """What leads to it from here, without asking: by another one it may be another cluster."""
+        environment = process.clean_environment(self.environment, frozenset())
+        return f"{self.kind} {self._program('squeue')} {process.pointed_at(environment)}"
+
+    def limits(self) -> Limits:
+        """Name and limits of the cluster; Slurm's defaults where scontrol is not for users."""
+        values, why = self._configuration()
+        size, kill_wait_s = values.get("MaxArraySize", ""), text.seconds(values.get("KillWait", ""))
+        notes = []
+        if "ClusterName" not in values or not size.isdecimal():
+            notes.append(
+                f"The cluster does not tell its limits ({why or 'scontrol names none'}): assumed "
+                f"are Slurm's defaults, MaxArraySize {MAX_ARRAY_SIZE}, KillWait {KILL_WAIT_S:g} s."
+            )
+        elif int(size) == 0:
+            notes.append("The cluster has no job arrays (MaxArraySize 0): each task is a job.")
+        return Limits(
+            cluster_name=values.get("ClusterName", ""),
+            max_array_size=int(size) if size.isdecimal() else MAX_ARRAY_SIZE,
+            kill_wait_s=KILL_WAIT_S if kill_wait_s is None else kill_wait_s,
+            notes=tuple(notes),
+        )
+
+    def _configuration(self) -> tuple[dict[str, str], str]:
+        """What scontrol shows, and why it shows nothing. *Raises* ClusterUnavailable."""
+        try:
+            answer = self._ask(text.show_config(), self.timeout_s)
+        except ClusterUnavailable:
+            raise
+        except ClusterError as error:  # there is none here, or not for us
+            if self._program("sbatch") is None:
+                raise
+            return {}, error.what
+        if answer.returncode == 0:
+            return text.config_values(answer.stdout), ""
+        if _NO_CLUSTER in answer.stderr:
+            raise ClusterUnavailable(
+                "Slurm's programs are here, and know of no cluster: they have no slurm.conf",
+                next_step="Log in where the cluster's own are, or use `--cluster emulated`.",
+            )
+        if answer.returncode < 0 or is_unreachable(answer.stderr):
+            raise ClusterUnavailable(f"scontrol: {answer.said}", next_step="Try again later.")
+        return {}, f"scontrol: {answer.said}"
+
+    def ready(self, options: Mapping[str, str], throttle: int) -> list[str]:  # noqa: ARG002
+        """Nothing to say: sbatch itself knows best what it takes."""
+        return []
+
+    def shown(self, array: Array) -> str:
+        """The sbatch command."""
+        return shlex.join(array.sbatch())
+
+    def rehearse(self, array: Array) -> str:
+        """Ask `sbatch --test-only`. Returns why that gave no answer; *raises* ClusterError."""
+        program, *arguments = array.sbatch()
+        argv = [program, "--test-only", *arguments]
+        answer = self._ask(argv, self.timeout_s, frozenset(array.options))
+        if answer.returncode == 0:
+            return ""
+        what = f"sbatch --test-only: {answer.said}"
+        if answer.returncode < 0 or refusals.verdict(answer.stderr) is Verdict.UNKNOWN:
+            return what
+        raise ClusterError(
+            f"the cluster would refuse the array: {what}",
+            next_step=refusals.next_step(answer.stderr) or OTHER_OPTIONS,
+        )
+
+    def hand_in(self, array: Array, say: Callable[[str], None]) -> str:
+        """Hand in one part. Returns the array's job id. *Raises* as `submit` does.
+
+        Where the answer says nothing for certain, the array is asked for by its name at once.
+        """
+        begun = time.time()
+        try:
+            return self._send(array, say)
+        except ClusterUnavailable as doubt:
+            try:
+                job_id = self.find(array.job_name, text.local_time(begun))
+            except ClusterUnavailable:
+                raise doubt from None
+            if job_id is not None:
+                say(f"{doubt.what}; the array was found by its name: job {job_id}.")
+                return job_id
+            if refusals.verdict(doubt.what) is Verdict.UNSPECIFIED:
+                raise _refused(doubt.what) from None
+            raise
+
+    def _send(self, array: Array, say: Callable[[str], None]) -> str:
+        return self.submit(array.sbatch(), array.options, say)
+
+    def submit(
+        self, argv: Sequence[str], directives: Iterable[str],
+        say: Callable[[str], None] = lambda _: None,
+    ) -> str:  # fmt: skip
+        """Run one sbatch. Returns the job id; `say` hears for what it waits.
+
+        *Raises* ClusterUnavailable when it is not known whether the array was accepted,
+        ClusterError when it was refused.
+        """
+        answer = self._ask(argv, self.sbatch_timeout_s, frozenset(directives), waits(say))
+        if answer.returncode != 0:
+            raise failed(answer)
+        return text.job_id(answer.stdout)
+
+    def elements(self, job_ids: Sequence[str]) -> dict[text.Element, text.Queued]:
+        """What the controller says of every element that it still knows."""
+        found: dict[text.Element, text.Queued] = {}
+        for some in _batches(job_ids):
+            answer = self._ask(text.squeue(some), self.timeout_s)
+            # One unknown id is an error to squeue, several are none at all.
+            if answer.returncode != 0 and text.FORGOTTEN not in answer.stderr:
+                raise ClusterUnavailable(f"squeue: {answer.said}")
+            found |= text.elements(answer.stdout)
+        return found
+
+    def accounting(self, job_ids: Sequence[str]) -> list[text.Row] | None:
+        """The accounting's rows about these arrays; None where the site keeps no accounting."""
+        rows = []
+        for some in _batches(job_ids):
+            answer = self._ask(text.sacct(some), self.timeout_s)
+            if text.NO_ACCOUNTING in answer.stderr:
+                return None
+            rows.extend(text.accounting(self._good(answer, "sacct").stdout))
+        return rows
+
+    def find(self, name: str, since: str) -> str | None:
+        """The job id of an array by its unique name; None when queue and accounting lack it."""
+        found = text.jobs_by_name(self._query(text.squeue_by_name([name])).stdout)
+        if name not in found:
+            answer = self._ask(text.sacct_by_name([name], since), self.timeout_s)
+            if text.NO_ACCOUNTING not in answer.stderr:
+                found = text.jobs_by_name(self._good(answer, "sacct").stdout)
+        return found.get(name)
+
+    def cancel(self, targets: Sequence[str]) -> None:
+        """Cancel arrays or elements. *Safe to repeat*: an ended one is no error."""
+        self._cancel(targets, waiting_only=False)
+
+    def cancel_waiting(self, job_ids: Sequence[str]) -> None:
+        """Cancel those elements of arrays that wait in the queue. *Safe to repeat.*"""
+        self._cancel(job_ids, waiting_only=True)
+
+    def _cancel(self, targets: Sequence[str], *, waiting_only: bool) -> None:
+        for some in _batches(targets):
+            answer = self._ask(text.scancel(some, waiting_only=waiting_only), self.timeout_s)
+            if answer.returncode != 0:
+                if is_unreachable(answer.stderr):
+                    raise ClusterUnavailable(f"scancel: {answer.said}")
+                raise ClusterError(f"scancel: {answer.said}")
+
+    def _query(self, argv: Sequence[str]) -> Answer:
+        return self._good(self._ask(argv, self.timeout_s), argv[0])
+
+    def _good(self, answer: Answer, program: str) -> Answer:
+        if answer.returncode != 0:
+            raise ClusterUnavailable(f"{program}: {answer.said}", next_step="Try again later.")
+        return answer
+
+    def _ask(
+        self, argv: Sequence[str], timeout_s: float, directives: frozenset[str] = frozenset(),
+        hear: Callable[[str], None] = lambda _: None,
+    ) -> Answer:  # fmt: skip
+        environment = process.clean_environment(self.environment, directives)
+        # subprocess looks programs up on *our* PATH; the emulated ones are on theirs.
+        program = self._program(argv[0]) or argv[0]
+        return process.ask([program, *argv[1:]], environment, timeout_s, hear)
+
+    def _program(self, name: str) -> str | None:
+        """Where one of the cluster's programs is; None where it is not."""
+        environment = process.clean_environment(self.environment, frozenset())
+        return shutil.which(name, path=environment.get("PATH"))
+
+
+def failed(answer: Answer) -> ClusterError:
+    """The error of an sbatch that failed: the array was refused, or nobody knows."""
+    # A signal may have come after the controller took the job.
+    if answer.returncode > 0 and refusals.verdict(answer.stderr) is Verdict.REFUSED:
+        return _refused(answer.said)
+    return ClusterUnavailable(f"sbatch: {answer.said}")
+
+
+def _refused(said: str) -> ClusterError:
+    return ClusterError(
+        f"sbatch refused the array: {said.removeprefix('sbatch: ')}",
+        next_step=refusals.next_step(said) or OTHER_OPTIONS,
+    )
+
+
+def waits(say: Callable[[str], None]) -> Callable[[str], None]:
+    """What hears an sbatch, and says what it waits for."""
+
+    def hear(line: str) -> None:
+        if not line:
+            say("sbatch has not answered yet; it asks a busy or full cluster for 2 minutes.")
+        elif refusals.is_waiting(line):
+            say(f"sbatch waits, 2 minutes at most: {refusals.plain(line)}")
+
+    return hear
+
+
+def is_unreachable(stderr: str) -> bool:
+    """Whether a program complains that it reached nobody."""
+    return any(words in stderr for words in _UNREACHABLE)
+
+
+def _batches(items: Sequence[str]) -> Iterable[Sequence[str]]:
+    # An empty list would be no filter at all to squeue and sacct: everything.
+    return [items[i : i + IDS_AT_ONCE] for i in range(0, len(items), IDS_AT_ONCE)]
+
+
+def warning_seconds(time_limit_s: int | None) -> int:
+    """How long before the time limit the worker is told: a twentieth, 5 to 120 seconds.
+
+    Slurm checks on a 30 s tick and may send it up to 60 s earlier.
+    """
+    if time_limit_s is None:
+        return 60
+    return min(120, max(5, math.ceil(time_limit_s / 20)))

@@ -1,0 +1,273 @@
+"""submitit's executors as clusters: a Slurm, this host, or whatever its plugins know.
+
+The part's chunk table goes through submitit's public functions, in a process of its own
+(`executor`); on the other side `chunk` runs the array's script. What becomes of an array of
+`submitit:slurm` is asked of Slurm's own programs; for other executors submitit is asked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hpcsweep import errors
+from hpcsweep.cluster import process
+from hpcsweep.cluster.base import Array, Limits
+from hpcsweep.cluster.slurm.client import KILL_WAIT_S, Slurm, is_unreachable, waits
+from hpcsweep.cluster.slurm.text import Element, Queued, Row
+from hpcsweep.cluster.submitit import localjobs
+from hpcsweep.errors import ClusterError, ClusterUnavailable, Damaged
+from hpcsweep.fields import TEXTS
+from hpcsweep.files import RESTORE, names, read_json
+from hpcsweep.sweepdir.plan import MAX_ARRAY_SIZE
+
+# The file in a part's folder that has the ids of its jobs, by element.
+IDS = "jobs.json"
+# submitit's own files of a part, in the submission's directory of logs: `<part>.submitit`.
+SUFFIX = ".submitit"
+# submitit waits between two jobs that it hands in one by one, seconds.
+PAUSE_S = 0.2
+# Folders named in one question, which is one argument: 128 kB at most (Linux).
+FOLDERS_AT_ONCE = 25
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlurmBySubmitit(Slurm):
+    """A Slurm whose arrays submitit hands in."""
+
+    def ready(self, options: Mapping[str, str], throttle: int) -> list[str]:
+        """Refuse what would mean something else to submitit. *Raises* InputError."""
+        return _ready(self, options, throttle)
+
+    def shown(self, array: Array) -> str:
+        """What submitit is told."""
+        return _shown(self.kind, array)
+
+    def _send(self, array: Array, say: Callable[[str], None]) -> str:
+        environment = process.clean_environment(self.environment, frozenset(array.options))
+        request = _submission(self.kind, array, None)
+        answer = _answer("submit", request, environment, self.sbatch_timeout_s, waits(say))
+        return str(answer["ids"][0]).partition("_")[0]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BySubmitit:
+    """Any other executor of submitit, with its files in one sweep directory.
+
+    An array's job id is its unique name: submitit has ids of single jobs only, which are in the
+    part's folder.
+    """
+
+    # `submitit:` and the executor's name.
+    kind: str
+    # The sweep directory, absolute.
+    sweep: str
+    # Seconds that a question may take, and a submission beyond what submitit itself pauses.
+    timeout_s: float
+    submit_timeout_s: float
+    # No other environment than our own, and no state anywhere else.
+    environment: Mapping[str, str] = field(default_factory=dict)
+    state_dir: str = ""
+
+    @property
+    def address(self) -> str:
+        """The executor's name leads to it."""
+        return self.kind
+
+    def limits(self) -> Limits:
+        """This host's name for its own processes, else the executor's. *Raises* ClusterError."""
+        if self._is_local:
+            name, most = os.uname().nodename, localjobs.JOBS_MAX
+            return Limits(cluster_name=name, max_array_size=MAX_ARRAY_SIZE,
+                          kill_wait_s=KILL_WAIT_S, max_tasks=most)  # fmt: skip
+        self._ask("limits", {})
+        return Limits(
+            cluster_name=_executor(self.kind),
+            max_array_size=MAX_ARRAY_SIZE,
+            kill_wait_s=KILL_WAIT_S,
+        )
+
+    def ready(self, options: Mapping[str, str], throttle: int) -> list[str]:
+        """Say what the executor makes of the options. *Raises* InputError."""
+        return _ready(self, options, throttle)
+
+    def shown(self, array: Array) -> str:
+        """What submitit is told."""
+        return _shown(self.kind, array)
+
+    def rehearse(self, array: Array) -> str:  # noqa: ARG002
+        """Nobody: submitit only hands in."""
+        return f"submitit cannot ask {_executor(self.kind)!r} before it hands in"
+
+    def hand_in(self, array: Array, say: Callable[[str], None]) -> str:  # noqa: ARG002
+        """Hand in one part. Returns its name, which is its job id here."""
+        environment = process.clean_environment({}, frozenset())
+        timeout_s = self.submit_timeout_s + PAUSE_S * array.part.chunks
+        _answer("submit", _submission(self.kind, array, array.job_name), environment, timeout_s)
+        return array.job_name
+
+    def elements(self, job_ids: Sequence[str]) -> dict[Element, Queued]:
+        """The state of every element as the executor tells it, in Slurm's words."""
+        return {
+            (job_id, int(element)): Queued(state)
+            for folders in self._folders(job_ids)
+            for job_id, states in self._ask("states", {"folders": folders})["states"].items()
+            for element, state in states.items()
+        }
+
+    def accounting(self, job_ids: Sequence[str]) -> list[Row] | None:  # noqa: ARG002
+        """None: submitit knows one state of a job, which `elements` told."""
+        return None
+
+    def find(self, name: str, since: str) -> str | None:  # noqa: ARG002
+        """The array's name, when its jobs are known or, on this host, alive.
+
+        *Raises* ClusterError where only the scheduler's own programs could tell.
+        """
+        folder = self._folder(name)
+        if (folder / IDS).exists() or (self._is_local and localjobs.processes(folder)):
+            return name
+        if self._is_local:
+            return None
+        number, part = _place(name)
+        intent = f"submissions/{number:04d}/part-{part:04d}.intent.json"
+        raise ClusterError(
+            f"it is not known whether {self.kind} took part {part} of submission {number}, and "
+            "submitit cannot find it by its name",
+            where=self.sweep,
+            next_step=f"Look for jobs {name!r} with the scheduler's own programs. End those that "
+            f"are there, remove {intent}, and run the same command again.",
+        )
+
+    def cancel(self, targets: Sequence[str]) -> None:
+        """Cancel arrays; of this host, wait until they have ended."""
+        for folders in self._folders(targets):
+            self._ask("cancel", {"folders": folders})
+
+    def cancel_waiting(self, job_ids: Sequence[str]) -> None:
+        """Nothing: an executor does not say which of its tasks wait; those of this host begin."""
+
+    @property
+    def _is_local(self) -> bool:
+        return _executor(self.kind) == "local"
+
+    def _folder(self, job_id: str) -> Path:
+        number, part = _place(job_id)
+        return Path(self.sweep) / "logs" / f"{number:04d}" / f"{part}{SUFFIX}"
+
+    def _folders(self, job_ids: Sequence[str]) -> Iterator[dict[str, str]]:
+        """The folders of some arrays at a time."""
+        for first in range(0, len(job_ids), FOLDERS_AT_ONCE):
+            some = job_ids[first : first + FOLDERS_AT_ONCE]
+            yield {job_id: str(self._folder(job_id)) for job_id in some}
+
+    def _ask(self, verb: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        environment = process.clean_environment({}, frozenset())
+        asked = {"executor": _executor(self.kind), **request}
+        return _answer(verb, asked, environment, self.timeout_s)
+
+
+def logs(directory: Path, part: int, element: int) -> list[Path]:
+    """What submitit kept of one element; none where another cluster ran it."""
+    folder = directory / f"{part}{SUFFIX}"
+    return [
+        folder / f"{job_id}_0_log.{stream}"
+        for job_id in kept_ids(folder)[element : element + 1]
+        for stream in ("out", "err")
+    ]
+
+
+def kept_ids(folder: Path) -> list[str]:
+    """submitit's ids of a part's elements; none before they are known. *Raises* SweepError."""
+    if IDS not in names(folder):
+        return []
+    found: list[str] = read_json(folder / IDS)
+    # They become parts of paths.
+    if not TEXTS.holds(found) or any("/" in one for one in found):
+        what = "is damaged: it is no list of job ids"
+        raise Damaged(what, where=str(folder / IDS), next_step=RESTORE)
+    return found
+
+
+def _executor(kind: str) -> str:
+    return kind.partition(":")[2]
+
+
+def _place(job_name: str) -> tuple[int, int]:
+    """Submission and part of a part's unique name."""
+    number, part = job_name.split(".")[-2:]
+    return int(number), int(part)
+
+
+def _ready(
+    cluster: SlurmBySubmitit | BySubmitit, options: Mapping[str, str], throttle: int
+) -> list[str]:
+    order = {"options": dict(options), "throttle": throttle}
+    request = {"executor": _executor(cluster.kind), "order": order}
+    environment = process.clean_environment(cluster.environment, frozenset(options))
+    answer = _answer("ready", request, environment, cluster.timeout_s)
+    notes: list[str] = answer["notes"]
+    return notes
+
+
+def _shown(kind: str, array: Array) -> str:
+    return (
+        f"submitit.AutoExecutor({array.logs}/{array.part.number}{SUFFIX}, "
+        f"cluster={_executor(kind)!r}): {array.part.chunks} jobs {array.job_name}, each of which "
+        f"runs this script with {array.part.number}"
+    )
+
+
+def _submission(kind: str, array: Array, job_id: str | None) -> dict[str, Any]:
+    """What `executor` is asked to hand in. *Raises* ClusterError for an impossible folder."""
+    folder = f"{array.logs}/{array.part.number}{SUFFIX}"
+    if "%" in folder:
+        raise ClusterError(
+            f"{folder!r} has a percent sign, which submitit takes for a pattern",
+            next_step="Choose another --outputs directory.",
+        )
+    return {
+        "executor": _executor(kind),
+        "folder": folder,
+        "first_chunk": array.part.first_chunk,
+        "order": {
+            "options": dict(array.options),
+            "throttle": array.part.throttle,
+            "chunks": array.part.chunks,
+            "job_name": array.job_name,
+        },
+        "callable_": {
+            "script": array.script,
+            "directory": array.directory,
+            "journals": array.journals,
+            "job_id": job_id,
+            "part": array.part.number,
+        },
+    }
+
+
+def _answer(
+    verb: str, request: Mapping[str, Any], environment: Mapping[str, str], timeout_s: float,
+    hear: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:  # fmt: skip
+    """What `executor` answers. *Raises* what it raised, ClusterUnavailable when it broke off."""
+    program = ["hpcsweep.program", "hpcsweep.cluster.submitit.executor"]
+    argv = [sys.executable, "-P", "-m", *program, verb, json.dumps(request)]
+    answer = process.ask(argv, environment, timeout_s, hear, apart=True)
+    lines = answer.stdout.splitlines()
+    if answer.returncode != 0 or not lines:
+        said = (answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"])[-1]
+        said = said.removeprefix("hpcsweep: ")
+        raise ClusterUnavailable(f"submitit:{request['executor']}: {said}")
+    found: dict[str, Any] = json.loads(lines[-1])
+    if "error" in found:
+        error: type[errors.HpcsweepError] = getattr(errors, found.pop("error"))
+        if error is ClusterError and is_unreachable(found["what"]):
+            error = ClusterUnavailable
+        raise error(**found)
+    return found

@@ -1,0 +1,44 @@
+"""One file of every case, streamed in index order, wherever the layout keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from hpcsweep.errors import InputError
+from hpcsweep.logbook.runfiles import RunFiles
+from hpcsweep.runs.find import Account, has_file, kept_files
+from hpcsweep.store.ingest import fresh_store
+from hpcsweep.sweepdir.directory import SweepDirectory
+
+
+def case_files(
+    sweep: SweepDirectory, name: str, account: Account
+) -> Iterator[tuple[int, RunFiles]]:
+    """Index and files of every case that has a file called `name`.
+
+    `account` gets the complete cases whose files are gone or damaged. *Raises* InputError for a
+    name that is no place inside a run directory, or that no case has.
+    """
+    if not name or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise InputError(
+            f"{name!r} is no place inside a run directory",
+            next_step="Name a file as it lies there: artifacts/metrics.json",
+        )
+    found = 0
+    with fresh_store(sweep) as store:
+        for row in store.rows():
+            files = None
+            with account.noting(row):
+                kept = kept_files(sweep, row)
+                files = kept if kept and has_file(kept, row, name) else None
+            if files is not None:
+                found += 1
+                yield row["idx"], files
+    if not found and not account.lost:
+        raise InputError(
+            f"no case that was begun has a file {name}",
+            where=str(sweep.path),
+            next_step="Name one file, without * or ?: `hpcsweep files SWEEP metadata.json --paths` "
+            "shows where runs lie.",
+        )

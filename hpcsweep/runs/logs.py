@@ -1,0 +1,114 @@
+"""What one case printed and logged, and what Slurm kept of its array task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+from hpcsweep.cluster.submitit import client
+from hpcsweep.errors import InputError, SourceError
+from hpcsweep.files import names
+from hpcsweep.logbook.place import content
+from hpcsweep.logbook.runfiles import RunFiles
+from hpcsweep.runs.find import Account, kept_files
+from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.store import Row
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.plan import Plan
+
+FILES = ("log.txt", "stdout.txt", "stderr.txt")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaseLogs:
+    """Where to read about one case."""
+
+    index: int
+    case_id: str
+    # In words, e.g. "failed: error: no good".
+    state: str
+    # Where each is and what it holds; those that are not empty, Slurm's last.
+    texts: Iterable[tuple[str, str]]
+    # Whether its own files are gone or damaged.
+    files: Account = field(default_factory=Account)
+
+
+def case_logs(sweep: SweepDirectory, case: str) -> CaseLogs:
+    """The logs of a case, by its index or by the start of its case id.
+
+    *Raises* InputError when no case, or more than one, is meant.
+    """
+    with fresh_store(sweep) as store:
+        rows = store.find(case)
+    if len({row["case_id"] for row in rows}) > 1:
+        raise InputError(f"{case!r} begins several case ids", next_step="Give more digits.")
+    return _started(sweep, rows[0]) if rows else _unstarted(sweep, case)
+
+
+def _started(sweep: SweepDirectory, row: Row) -> CaseLogs:
+    plan, _ = sweep.plan(row["submission"])
+    paths = _task_logs(sweep, plan, row["chunk"])
+    message = json.loads(row["error"]).get("message") if row["error"] else None
+    account, own = Account(), list[tuple[str, str]]()
+    with account.noting(row):
+        own += _own_texts(kept_files(sweep, row))
+    return CaseLogs(
+        index=row["idx"],
+        case_id=row["case_id"],
+        state=": ".join(word for word in (row["status"], row["reason"], message) if word),
+        texts=chain(own, _texts(paths)),
+        files=account,
+    )
+
+
+def _unstarted(sweep: SweepDirectory, case: str) -> CaseLogs:
+    """What Slurm kept of the last array task that should have run a case."""
+    wanted = sweep.newest()
+    if not case.isdigit() or int(case) >= wanted.source.n_cases:
+        raise InputError(
+            f"no attempt of a case {case!r} has begun",
+            where=str(sweep.path),
+            next_step=f"Give an index of 0..{wanted.source.n_cases - 1}, or a case id as "
+            "`hpcsweep collect` shows them.",
+        )
+    index = int(case)
+    paths: Iterator[Path] = iter(())
+    for number in reversed(sweep.submissions()):
+        plan, _ = sweep.plan(number)
+        if plan.manifest == wanted.fingerprint and index in plan.indices:
+            paths = _task_logs(sweep, plan, plan.indices.rank(index) // plan.chunk_size)
+            break
+    case_id, state = "unknown", "no attempt has begun"
+    try:
+        case_id = wanted.source[index].case_id
+    except SourceError as error:  # the user's own code cannot make it
+        state = f"{state}: {error}"
+    return CaseLogs(index=index, case_id=case_id, state=state, texts=_texts(paths))
+
+
+def _own_texts(files: RunFiles | None) -> Iterator[tuple[str, str]]:
+    for name in FILES if files else ():
+        data = files.read(name) if files else None
+        if files and data:
+            yield f"{files.path(name) or f'{files.label}/{name}'}", data.decode(errors="replace")
+
+
+def _texts(paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
+    for path in paths:
+        data = content(str(path))
+        if data:
+            yield str(path), data.decode(errors="replace")
+
+
+def _task_logs(sweep: SweepDirectory, plan: Plan, chunk: int) -> Iterator[Path]:
+    directory = sweep.log_dir(plan.submission)
+    for part in plan.parts:
+        task = chunk - part.first_chunk
+        if 0 <= task < part.chunks:
+            for name in names(directory):
+                if name.startswith(f"{part.number}.") and name.endswith(f"_{task}.log"):
+                    yield directory / name
+            yield from client.logs(directory, part.number, task)

@@ -1,0 +1,78 @@
+"""Unpack: packed runs as plain directories, where `runs: all` would have put them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from hpcsweep.errors import Damaged, InputError, SweepError
+from hpcsweep.files import make_directory, remove_tree
+from hpcsweep.logbook.packs import PackedFiles, Place
+from hpcsweep.logbook.place import Folder
+from hpcsweep.runs.find import Account, kept_files
+from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.store import Row
+from hpcsweep.sweepdir.directory import SweepDirectory
+
+
+def unpack(sweep: SweepDirectory, account: Account, case: str | None = None) -> Iterator[Path]:
+    """Restore one case, by its index or the start of its case id, or all; the packs stay.
+
+    Gives the directories; those that are there already are left alone. `account` gets the cases
+    whose files are gone or damaged. *Safe to repeat.* *Raises* InputError when no case is meant, or
+    one that is not packed. *Writes* `runs/…/log_…/`.
+    """
+    is_packed = False
+    with fresh_store(sweep) as store:
+        rows = store.rows() if case is None else store.find(case)
+        if case is not None and len({row["case_id"] for row in rows}) > 1:
+            raise InputError(f"{case!r} begins several case ids", next_step="Give more digits.")
+        for row in rows:
+            if Place.parse(row["run_dir"] or "") is None:
+                continue
+            is_packed = True
+            target = None
+            with account.noting(row):
+                target = _restored(sweep, row)
+            if target is not None:
+                yield target
+    if not is_packed:
+        raise InputError(
+            "nothing is packed" if case is None else f"no case {case!r} is packed",
+            where=str(sweep.path),
+            next_step="Runs are packed where the manifest says `runs: packed`.",
+        )
+
+
+def _restored(sweep: SweepDirectory, row: Row) -> Path | None:
+    """The run directory, made of a packed run; None where it is there already, or nothing is."""
+    files = kept_files(sweep, row)
+    if not isinstance(files, PackedFiles):  # unpacked before, and the pack was removed
+        return None
+    plan, _ = sweep.plan(row["submission"])
+    target = sweep.path / plan.layout.run_dir(row["case_id"], files.run_id)
+    if target.exists():
+        return None
+    make_directory(target.parent)
+    unpacked(files, target)
+    return target
+
+
+def unpacked(run: PackedFiles, target: Path) -> None:
+    """Restore a run as a plain directory, whole or not at all.
+
+    *Raises* SweepError when `target` is there, Damaged.
+    """
+    if target.exists():
+        raise SweepError("is there already", where=str(target))
+    aside = target.with_name(f".{target.name}.unpacking")
+    folder = Folder(aside)
+    try:
+        for name in run.names():
+            with folder.writing(name) as stream:
+                for piece in run.pieces(name):
+                    stream.write(piece)
+    except Damaged:
+        remove_tree(aside)
+        raise
+    aside.rename(target)

@@ -1,0 +1,222 @@
+"""A changed manifest under the same name: what may change, and how indices map onto each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hpcsweep import ids
+from hpcsweep.errors import SweepError
+from hpcsweep.indexset import IndexSet
+from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.sources import ParameterSource
+from hpcsweep.sources.overlap import Lattice, Rule, is_same, shared
+from hpcsweep.sources.places import LOOKED_UP_MAX
+from hpcsweep.sweepdir.directory import SweepDirectory
+
+# Cases that are compared one by one, where both sides are not grids.
+COUNTED_MAX = 1_000_000
+
+
+def refuse_mixing(sweep: SweepDirectory, new: FrozenManifest) -> None:
+    """Refuse another target or seed: its results would stand beside those of the old one.
+
+    *Raises* SweepError.
+    """
+    if not sweep.submissions():
+        return
+    old = sweep.newest().manifest
+    changes = []
+    if old.target != new.target:
+        changes.append(f"the target was `{old.target.text}` and is `{new.target.text}`")
+    if old.seed != new.seed:
+        changes.append(f"the seed was {old.seed} and is {new.seed}")
+    if changes:
+        raise SweepError(
+            f"{' and '.join(changes)}: old and new results would be mixed",
+            where=str(sweep.path),
+            next_step="Give the manifest another name; or --allow-mixed, and --rerun all to "
+            "compute everything again.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AxisChange:
+    """What became of one axis of a grid."""
+
+    name: str
+    # Counts of its values; 0 for an axis that is not there.
+    old: int
+    new: int
+    # How many values both have; None where that was not counted.
+    kept: int | None
+
+    def __str__(self) -> str:
+        if not self.old:
+            return f"{self.name}: is new, {_values(self.new)}"
+        if not self.new:
+            return f"{self.name}: is gone"
+        if self.kept is None:
+            return f"{self.name}: {_values(self.old)} before, {self.new} now"
+        if self.kept == self.old == self.new:
+            return f"{self.name}: its {_values(self.new)} in another order"
+        return f"{self.name}: {_changes(self.new - self.kept, self.old - self.kept, self.kept)}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """How the cases of a manifest differ from those of the last submission's."""
+
+    # Fingerprint of the last submission's.
+    since: str
+    # Counts of different cases.
+    old: int
+    new: int
+    # How many cases both have; None where that was not counted.
+    kept: int | None
+    # Those that changed, where both are grids.
+    axes: tuple[AxisChange, ...] = ()
+    # Counts of replicates.
+    replicates: tuple[int, int] = (1, 1)
+
+    @property
+    def added(self) -> int | None:
+        """Count of cases that are new."""
+        return None if self.kept is None else self.new - self.kept
+
+    @property
+    def removed(self) -> int | None:
+        """Count of cases that are no longer in it. Their results stay."""
+        return None if self.kept is None else self.old - self.kept
+
+    def __str__(self) -> str:
+        """A line on the cases, and one for each axis that changed."""
+        if self.kept is None:
+            changes = (
+                f"{self.old} cases before, {self.new} now; how many of them are the same was not "
+                f"counted, as only one by one could tell, and they are more than {COUNTED_MAX}"
+            )
+        else:
+            changes = _changes(self.new - self.kept, self.old - self.kept, self.kept)
+        lines = [f"other cases than in the last submission: {changes}"]
+        lines += [f"  axis {axis}" for axis in self.axes]
+        before, now = self.replicates
+        if before != now:
+            lines.append(f"  replicates: {before} before, {now} now")
+        return "\n".join(lines)
+
+
+def _values(count: int) -> str:
+    return f"{count} value{'' if count == 1 else 's'}"
+
+
+def _changes(added: int, removed: int, kept: int) -> str:
+    return f"{added} added, {removed} removed, {kept} kept"
+
+
+def difference(
+    sweep: SweepDirectory, manifest: FrozenManifest, source: ParameterSource
+) -> Difference | None:
+    """How a manifest's cases differ from those of the sweep's last submission; None if not at all.
+
+    Immediate for grids of any size; else it costs a pass over both, up to `COUNTED_MAX` cases.
+    """
+    if not sweep.submissions():
+        return None
+    last = sweep.newest()
+    if last.manifest.orders_like(manifest):
+        return None
+    before = last.source
+    one, other = Lattice.of(before), Lattice.of(source)
+    if one is None or other is None or not one.is_comparable(other):
+        return _counted(last.fingerprint, before, source)
+    # Trials may repeat a case, so they are compared as such only where there are too many.
+    if not one.is_distinct and max(before.n_cases, source.n_cases) <= COUNTED_MAX:
+        return _counted(last.fingerprint, before, source)
+    axes = tuple(_axis_changes(one, other))
+    factors = [min(one.replicates, other.replicates), *(axis.kept for axis in axes)]
+    known = [factor for factor in factors if factor is not None]
+    kept = math.prod(known) if known == factors or 0 in known else None
+    if one.derived != other.derived:
+        kept = 0
+    return Difference(
+        since=last.fingerprint,
+        old=before.n_cases,
+        new=source.n_cases,
+        kept=kept,
+        axes=tuple(axis for axis in axes if _has_changed(axis, one, other)),
+        replicates=(one.replicates, other.replicates),
+    )
+
+
+def _axis_changes(one: Lattice, other: Lattice) -> Iterator[AxisChange]:
+    for name in ids.in_order(one.axes.keys() | other.axes.keys()):
+        mine, theirs = one.axes.get(name), other.axes.get(name)
+        yield AxisChange(
+            name=name,
+            old=mine.count if mine else 0,
+            new=theirs.count if theirs else 0,
+            # Without an axis, or with another one, no case is the same.
+            kept=shared(mine, theirs) if mine and theirs else 0,
+        )
+
+
+def _has_changed(axis: AxisChange, one: Lattice, other: Lattice) -> bool:
+    return (
+        axis.kept != axis.old
+        or axis.kept != axis.new
+        or (not is_same(one.axes[axis.name], other.axes[axis.name]))
+    )
+
+
+def _counted(since: str, before: ParameterSource, source: ParameterSource) -> Difference:
+    """The difference by a stream of ids."""
+    if max(before.n_cases, source.n_cases) > COUNTED_MAX:
+        return Difference(since=since, old=before.n_cases, new=source.n_cases, kept=None)
+    old, new = ({int(case.case_id, 16) for case in cases} for cases in (before, source))
+    return Difference(since=since, old=len(old), new=len(new), kept=len(old & new))
+
+
+def remap(indices: IndexSet, old: ParameterSource, new: ParameterSource) -> IndexSet:
+    """The indices in `new` of the cases that have these indices in `old`.
+
+    A case that `new` lacks is left out. Of grids it costs a step for each piece of the indices
+    that stays together; else a look-up per index where `new` can find, or one pass over it.
+    *Raises* SweepError where that would take hours.
+    """
+    rule = Rule.of(Lattice.of(old), Lattice.of(new))
+    found = None if rule is None else rule.moved(indices)
+    if found is not None:
+        return found
+    if (count := indices.count if new.can_find else new.n_cases) > LOOKED_UP_MAX:
+        raise SweepError(
+            f"{count} cases would have to be looked up one by one to find the earlier ones again",
+            where="source",
+            next_step="Give the grown sweep another name; or add values at the end of the first "
+            "axis of a grid, which moves no case.",
+        )
+    cases = (old[index] for index in indices)
+    if new.can_find:
+        places = (new.find(case.params, case.replicate) for case in cases)
+        return IndexSet.of(index for index in places if index is not None)
+    wanted = {case.case_id for case in cases}
+    return IndexSet.of(case.index for case in new if case.case_id in wanted)
+
+
+def reorders(sweep: SweepDirectory, new: FrozenManifest) -> bool:
+    """Whether a manifest gives cases other indices than the last submission's."""
+    return not sweep.newest().manifest.orders_like(new)
+
+
+def in_newest_order(
+    sweep: SweepDirectory, fingerprint: str, indices: IndexSet, new: FrozenManifest,
+    source: ParameterSource,
+) -> IndexSet:  # fmt: skip
+    """Indices of an older manifest of the sweep, as indices of a newer one."""
+    if fingerprint == new.fingerprint or not indices:
+        return indices
+    old = sweep.version(fingerprint)
+    if old.manifest.orders_like(new):
+        return indices
+    return remap(indices, old.source, source)

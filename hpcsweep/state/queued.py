@@ -1,0 +1,135 @@
+"""Array tasks that wait in the queue and ask for what the manifest says no more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hpcsweep.cluster import registry
+from hpcsweep.cluster.base import Cluster
+from hpcsweep.cluster.slurm.states import meaning
+from hpcsweep.cluster.slurm.text import Element
+from hpcsweep.errors import ClusterUnavailable
+from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.records import Reason, Status
+from hpcsweep.state.scheduler import journal_verdicts
+from hpcsweep.state.sent import Chunk, SentPart, View
+from hpcsweep.store import SweepStore
+from hpcsweep.store.ingest import Ingest
+from hpcsweep.sweepdir.directory import SweepDirectory
+
+# Seconds between two questions whether what was cancelled has left the queue: the controller
+# takes elements out one by one (22.05).
+LOOK_S = 0.2
+# Seconds that this may take.
+SETTLE_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Queued:
+    """Array tasks that have not begun, and were sent by a manifest that was changed since."""
+
+    # With their chunks.
+    parts: tuple[tuple[SentPart, tuple[int, ...]], ...]
+    # In words: "time 01:00:00 -> 00:10:00".
+    changes: tuple[str, ...]
+
+    @property
+    def n_tasks(self) -> int:
+        """Count of array tasks."""
+        return sum(len(chunks) for _, chunks in self.parts)
+
+    def __str__(self) -> str:
+        numbers = sorted({str(sent.plan.submission) for sent, _ in self.parts}, key=int)
+        return (
+            f"{self.n_tasks} queued array tasks of submission {', '.join(numbers)} were sent with "
+            f"other options ({'; '.join(self.changes)})"
+        )
+
+
+def queued_otherwise(
+    sweep: SweepDirectory, manifest: FrozenManifest, store: SweepStore, view: View
+) -> Queued | None:
+    """The tasks that wait and that a submit of this manifest would send otherwise; None: none."""
+    begun = {(task["submission"], task["chunk"]) for task in store.tasks() if task["start_rank"]}
+    parts, changes = [], dict[str, None]()
+    for sent in view.parts:
+        if sent.job_id is None or sent.cancelled is not None:
+            continue
+        differs = list(_changes(sweep.version(sent.plan.manifest).manifest, manifest))
+        chunks = tuple(
+            chunk
+            for chunk in sent.open_chunks
+            if (key := (sent.plan.submission, chunk)) not in begun and _waits(view.alive.get(key))
+        )
+        if differs and chunks:
+            parts.append((sent, chunks))
+            changes |= dict.fromkeys(differs)
+    return Queued(parts=tuple(parts), changes=tuple(changes)) if parts else None
+
+
+def _changes(old: FrozenManifest, new: FrozenManifest) -> Iterator[str]:
+    """What a task of the one asks for, and not one of the other; in words."""
+    before, now = old.resources.options, new.resources.options
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name):
+            yield f"{name} {before.get(name, 'not given')} -> {now.get(name, 'not given')}"
+    if [line.text for line in old.setup] != [line.text for line in new.setup]:
+        yield "other setup lines"
+    if old.chunk != new.chunk:
+        yield f"chunk {old.chunk or 'auto'} -> {new.chunk or 'auto'}"
+
+
+def _waits(state: str | None) -> bool:
+    """Whether a task may still wait; without a word of the queue, it may."""
+    return state is None or meaning(state)[1] in (Status.PENDING, Status.UNKNOWN)
+
+
+def take_out(queued: Queued, sweep: SweepDirectory, store: SweepStore, cluster: Cluster) -> int:
+    """Cancel these tasks, unless they begin just now, and note it. Returns how many it were.
+
+    A kill after the order leaves the scheduler's own word, as one of `cancel` does: the next submit
+    that hears it sends their cases.
+    *Raises* ClusterError. *Writes* a journal of this command.
+    """
+    mine = [
+        (sent, chunks) for sent, chunks in queued.parts if registry.is_same(cluster, sent.cluster)
+    ]
+    job_ids = [sent.job_id for sent, _ in mine if sent.job_id]
+    if not job_ids:
+        return 0
+    cluster.cancel_waiting(job_ids)
+    states = _settled(mine, cluster, job_ids)
+    # Whoever began before the order arrived has said so in its journal, before any user code.
+    Ingest(sweep, store).run()
+    begun = {(task["submission"], task["chunk"]) for task in store.tasks() if task["start_rank"]}
+    gone: dict[Chunk, Reason] = {}
+    for sent, chunks in mine:
+        for chunk in chunks:
+            key, state = (sent.plan.submission, chunk), states.get(sent.element(chunk))
+            is_cancelled = state is None or meaning(state)[2] is Reason.CANCELLED
+            if key not in begun and is_cancelled:
+                gone[key] = Reason.CANCELLED
+    if gone:
+        journal_verdicts(sweep, store, gone)
+    return len(gone)
+
+
+def _settled(
+    parts: list[tuple[SentPart, tuple[int, ...]]], cluster: Cluster, job_ids: list[str]
+) -> dict[Element, str]:
+    """The states of these arrays' elements when none of the chunks' tasks waits any more."""
+    end = time.monotonic() + SETTLE_S
+    while True:
+        states = {one: said.state for one, said in cluster.elements(job_ids).items()}
+        elements = [sent.element(chunk) for sent, chunks in parts for chunk in chunks]
+        if not any(one in states and _waits(states[one]) for one in elements):
+            return states
+        if time.monotonic() > end:
+            raise ClusterUnavailable(
+                "queued array tasks were cancelled, and the queue shows them still",
+                where=", ".join(job_ids),
+                next_step="Run the same command again: it sends their cases when they are gone.",
+            )
+        time.sleep(LOOK_S)

@@ -1,0 +1,407 @@
+"""What became of array tasks that say nothing: the cluster is asked, seldom, and its word noted.
+
+"Could not ask" is not an answer (DESIGN invariant 10): a query that failed leaves the last known
+state with its age. A task is lost only by a terminal word and two scans of its journals a grace
+apart that show no end.
+
+`cluster.json` in the sweep directory keeps what was last heard, for all processes: it is derived,
+replaced whole, and may be removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.cluster.base import OWN, Cluster
+from hpcsweep.cluster.slurm.reasons import NONE
+from hpcsweep.cluster.slurm.states import Life, meaning
+from hpcsweep.cluster.slurm.text import Element, Queued
+from hpcsweep.errors import ClusterError, SweepError
+from hpcsweep.fields import NUMBER, NUMBERS, TEXT, TEXTS, by_name, form, misfit, one_of
+from hpcsweep.files import (
+    DOCUMENT_MAX,
+    json_bytes,
+    make_directory,
+    open_file,
+    parse_json,
+    read_regular,
+    replace,
+    token,
+    try_lock,
+    unwritable,
+)
+from hpcsweep.journal import VERSION, JournalWriter
+from hpcsweep.records import Reason, Status, Word
+from hpcsweep.settings import Settings, state_home
+from hpcsweep.state.sent import Chunk, SentPart, View, sent_parts
+from hpcsweep.store import SweepStore
+from hpcsweep.store.ingest import Ingest
+from hpcsweep.sweepdir.directory import SweepDirectory
+
+FILE = "cluster.json"
+# What is remembered of each element: its state while it is there, and why it waits; since when it
+# is not; the first and last answer without it; the accounting's final word; why the queue said
+# that it ended; when its end was certain first.
+_BY_ELEMENT = ("alive", "waiting", "absent", "scans", "over", "hints", "words")
+# And of the last question to the queue that was answered, and of the last one that was not: the
+# arrays that it was about. What was submitted later says nothing by its absence.
+_JOBS = ("heard", "missed")
+_REASON = one_of(Reason)
+_MEMORY = form(
+    {},
+    {
+        "tried": NUMBER, "asked": NUMBER, "last": TEXT, "problem": TEXT,
+        "names": by_name(TEXT), "alive": by_name(TEXT), "waiting": by_name(TEXT),
+        "absent": by_name(NUMBER), "scans": by_name(NUMBERS), "over": by_name(_REASON),
+        "hints": by_name(_REASON), "words": by_name(NUMBER), "heard": TEXTS, "missed": TEXTS,
+    },
+)  # fmt: skip
+
+
+def observe(
+    sweep: SweepDirectory, store: SweepStore, cluster: Cluster | None, settings: Settings,
+    *, at_once: bool = False,
+) -> View:  # fmt: skip
+    """Find out about silent tasks, journal what is certain, and tell what is known.
+
+    `store` must have been brought up to date just before: that is one scan of the journals.
+    Without a cluster nobody is asked; `at_once`, the queue is asked however lately it was.
+    *Writes* `cluster.json`; a journal of its own when there is
+    a verdict. *Safe to repeat.* Never raises because a cluster did not answer.
+    """
+    parts = sent_parts(sweep, store)
+    with _memory(sweep) as memory:
+        if memory is None or cluster is None:
+            return _view(parts, memory or _read(sweep.path / FILE))
+        hurry = 2.0 if cluster.kind in OWN else float("inf")
+        now = time.time()
+        waited = now - memory.get("tried", 0.0)
+        due = at_once or not 0 <= waited < min(settings.query_interval_s, hurry)
+        if at_once:
+            memory["last"] = ""
+        asking = _those_on(cluster, parts, memory, now, due=due)
+        if due and asking:
+            _ask(memory, asking, cluster, now)
+        grace_s = min(settings.grace_s, hurry)
+        verdicts = _verdicts(memory, asking, grace_s, now)
+        _forget_closed(memory, parts)
+        if verdicts:
+            journal_verdicts(sweep, store, verdicts)
+            parts = sent_parts(sweep, store)
+        next_s = max(now, memory.get("tried", 0.0) + min(settings.query_interval_s, hurry))
+        view = _view(parts, memory)
+        view.certain_from = _certain_from(parts, memory, next_s, grace_s)
+        return view
+
+
+def _those_on(
+    cluster: Cluster, parts: list[SentPart], memory: dict[str, Any], now: float, *, due: bool
+) -> list[SentPart]:
+    """The parts that were handed to this cluster: of others the ids mean nothing here.
+
+    Each host asks for the cluster's name once; it is kept with what else was heard. Where the
+    submission did not learn the name, its kind must do.
+    """
+    place = cluster.kind, cluster.state_dir
+    sent_off = [sent for sent in parts if sent.job_id]
+    mine = [s for s in sent_off if (s.cluster["kind"], s.cluster["state_dir"]) == place]
+    names = memory.setdefault("names", {})
+    here = f"{os.uname().nodename} {cluster.address}"
+    recorded = {sent.cluster["name"] for sent in mine} - {""}
+    if recorded and due and here not in names:
+        problem = None
+        try:
+            limits = cluster.limits()
+            names |= {here: limits.cluster_name} if limits.cluster_name else {}
+            problem = None if limits.cluster_name else " ".join(limits.notes)
+        except ClusterError as error:
+            problem = error.what
+        if problem is not None:
+            _note_problem(memory, problem, mine)
+            memory["tried"] = now
+    name = names.get(here)
+    others = [sent for sent in mine if sent.cluster["name"] not in (name, "")]
+    if name and others:
+        told = ", ".join(sorted({sent.cluster["name"] for sent in others}))
+        _note_problem(memory, f"this is the cluster {name}, the tasks are on {told}", others)
+    return [sent for sent in mine if sent not in others]
+
+
+def _note_problem(memory: dict[str, Any], problem: str | None, parts: list[SentPart]) -> None:
+    """Keep why a question about these parts was not answered; None when it was."""
+    memory["problem"] = problem
+    memory["missed"] = [sent.job_id for sent in parts] if problem else []
+
+
+# --- memory between calls -----------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _memory(sweep: SweepDirectory) -> Iterator[dict[str, Any] | None]:
+    """What was heard so far, for changing; None when another process is asking just now.
+
+    Where this user may not write it is kept in their own place, and what the owner heard is known.
+    """
+    place = sweep.path
+    if not sweep.is_writable:
+        place = state_home() / "asked" / sweep.key
+        try:
+            make_directory(place)
+        except SweepError:  # no home, as some accounts have: then it is not kept
+            yield _read(sweep.path / FILE)
+            return
+    path, lock = place / FILE, place / ".cluster.lock"
+    try:
+        descriptor = open_file(lock, os.O_RDWR)
+    except OSError as error:
+        raise unwritable(lock, error) from error
+    try:
+        if try_lock(descriptor) is False:
+            yield None
+            return
+        memory = max(map(_read, (path, sweep.path / FILE)), key=lambda known: known.get("tried", 0))
+        before = json.dumps(memory, sort_keys=True)
+        yield memory
+        if json.dumps(memory, sort_keys=True) != before:
+            replace(path, json_bytes(memory))
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        memory: dict[str, Any] = parse_json(read_regular(path, DOCUMENT_MAX))
+    except (OSError, ValueError):
+        return {}
+    return {} if misfit(memory, _MEMORY) else memory
+
+
+def _key(element: Element) -> str:
+    return f"{element[0]}_{element[1]}"
+
+
+def _forget_closed(memory: dict[str, Any], parts: list[SentPart]) -> None:
+    """Keep what was heard of tasks that are still open, so that the file stays small."""
+    still = {_key(sent.element(chunk)) for sent in parts for chunk in sent.open_chunks}
+    for kind in _BY_ELEMENT:
+        memory[kind] = {key: v for key, v in memory.get(kind, {}).items() if key in still}
+
+
+# --- asking ---------------------------------------------------------------------------------------
+
+
+def _ask(memory: dict[str, Any], parts: list[SentPart], cluster: Cluster, now: float) -> None:
+    """One question: the queue, or when it lacks some tasks, next time the accounting."""
+    memory["tried"] = now
+    job_ids = [sent.job_id for sent in parts if sent.job_id]
+    absent: dict[str, float] = memory.setdefault("absent", {})
+    over: dict[str, str] = memory.setdefault("over", {})
+    try:
+        if memory.get("last") == "squeue" and any(key not in over for key in absent):
+            memory["last"] = "sacct"
+            _hear_accounting(over, absent, cluster, job_ids)
+        else:
+            memory["last"] = "squeue"
+            _hear_queue(memory, parts, cluster.elements(job_ids), now)
+            memory["heard"] = job_ids
+    except ClusterError as error:
+        _note_problem(memory, error.what, parts)
+        return
+    _note_problem(memory, None, parts)
+    memory["asked"] = now
+
+
+def _hear_queue(
+    memory: dict[str, Any], parts: list[SentPart], queue: dict[Element, Queued], now: float
+) -> None:
+    absent, over = memory["absent"], memory["over"]
+    alive: dict[str, str] = {}
+    waiting: dict[str, str] = {}
+    seen_absent: dict[str, list[float]] = memory.setdefault("scans", {})
+    hints: dict[str, str] = memory.setdefault("hints", {})
+    for sent in parts:
+        for chunk in sent.open_chunks:
+            element = sent.element(chunk)
+            key, said = _key(element), queue.get(element)
+            life, status, reason = meaning(said.state if said else "")
+            if said is not None and life is not Life.OVER:
+                alive[key] = said.state
+                if status is Status.PENDING and said.reason not in NONE:
+                    waiting[key] = said.reason
+                for known in (absent, over, seen_absent, hints):
+                    known.pop(key, None)
+                continue
+            absent.setdefault(key, now)
+            seen_absent[key] = [seen_absent.get(key, [now])[0], now]
+            # Finished elements stay visible for MinJobAge: without accounting that is all there
+            # is to say why. It is not yet a terminal word.
+            if reason and reason is not Reason.LOST:
+                hints[key] = reason.value
+    memory["alive"], memory["waiting"] = alive, waiting
+
+
+def _hear_accounting(
+    over: dict[str, str], absent: dict[str, float], cluster: Cluster, job_ids: list[str]
+) -> None:
+    for row in cluster.accounting(job_ids) or ():
+        life, _, reason = meaning(row.state)
+        if not row.is_final or life is not Life.OVER or reason is None:
+            continue
+        for task in row.tasks:
+            key = _key((row.job_id, task))
+            if key in absent:
+                over[key] = reason.value
+
+
+# --- judging --------------------------------------------------------------------------------------
+
+
+def _verdicts(
+    memory: dict[str, Any], parts: list[SentPart], grace_s: float, now: float
+) -> dict[Chunk, Reason]:
+    """The chunks whose tasks are certainly over, and why; their journals were scanned just now."""
+    found: dict[Chunk, Reason] = {}
+    words: dict[str, float] = memory.setdefault("words", {})
+    for sent in parts:
+        for chunk in sent.open_chunks:
+            key = _key(sent.element(chunk))
+            reason = _terminal_word(memory, sent, key, grace_s)
+            if reason is None:
+                words.pop(key, None)
+                continue
+            # The first scan of the journals with a terminal word, and one a grace later.
+            first = words.setdefault(key, now)
+            if first < now and now - first >= grace_s:
+                found[sent.plan.submission, chunk] = reason
+    return found
+
+
+def _certain_from(
+    parts: list[SentPart], memory: dict[str, Any], next_s: float, grace_s: float
+) -> float | None:
+    """When the tasks that were cancelled can be known to be over: a grace after it is heard."""
+    words = memory.get("words", {})
+    heard = [
+        words.get(_key(sent.element(chunk)), next_s)
+        for sent in parts
+        for chunk in sent.open_chunks
+        if sent.cancelled is not None
+    ]
+    return max(heard) + grace_s if heard else None
+
+
+def _terminal_word(
+    memory: dict[str, Any], sent: SentPart, key: str, grace_s: float
+) -> Reason | None:
+    absent = memory.get("absent", {}).get(key)
+    if absent is None:
+        return None
+    if sent.cancelled is not None and absent >= sent.cancelled:
+        return Reason.CANCELLED
+    if key in memory.get("over", {}):
+        return Reason(memory["over"][key])
+    first, last = memory.get("scans", {}).get(key, (0.0, 0.0))
+    if first < last and last - first >= grace_s:
+        return Reason(memory.get("hints", {}).get(key, Reason.LOST.value))
+    return None
+
+
+def journal_verdicts(
+    sweep: SweepDirectory, store: SweepStore, verdicts: dict[Chunk, Reason]
+) -> None:
+    """Write what is certain of these tasks into a journal of this command, and ingest it.
+
+    Where this user may not write, it is read once and not kept.
+    """
+    starts = {(t["submission"], t["chunk"]): t["start_rank"] for t in store.tasks()}
+    manifest = sweep.newest_manifest()
+    by_submission: dict[int, dict[int, Reason]] = {}
+    for (submission, chunk), reason in verdicts.items():
+        by_submission.setdefault(submission, {})[chunk] = reason
+    moment = datetime.now(UTC).isoformat(timespec="milliseconds")
+    with tempfile.TemporaryDirectory(prefix="hpcsweep-") as unkept:
+        root = sweep.journal_root if sweep.is_writable else Path(unkept)
+        for submission, chunks in sorted(by_submission.items()):
+            relative = f"{submission:04d}/commands/{token()}.jsonl"
+            writer = JournalWriter(root / relative)
+            for row in store.silent(submission):
+                why = chunks.get(row["chunk"])
+                if why and (row["status"] == Status.RUNNING.value or why is not Reason.LOST):
+                    writer.append(_case_end(row, why, manifest, moment))
+            for chunk, reason in chunks.items():
+                restart = int(starts.get((submission, chunk), "")[:6] or 0)
+                writer.append(
+                    _task_end([0, submission, restart, ""], chunk, reason, manifest, moment)
+                )
+            writer.close()
+            # A path that is absolute stays so below the sweep's journals.
+            Ingest(sweep, store).run([relative if sweep.is_writable else str(root / relative)])
+
+
+def _task_end(
+    attempt: list[Any], chunk: int, reason: Reason, manifest: str, moment: str
+) -> dict[str, Any]:
+    """The scheduler's word on an array task."""
+    return {
+        "kind": "end",
+        "v": VERSION,
+        "manifest": manifest,
+        "attempt": attempt,
+        "chunk": chunk,
+        "word": Word.SCHEDULER.value,
+        "status": reason.status.value,
+        "reason": reason.value,
+        "time": moment,
+    }
+
+
+def _case_end(row: dict[str, Any], reason: Reason, manifest: str, moment: str) -> dict[str, Any]:
+    """The scheduler's word on a case that was running, or was told to end, in a dead task."""
+    known = {
+        name: row[name]
+        for name in (
+            "started", "wall_seconds", "cpu_seconds", "max_rss_bytes", "run_dir", "code_digest",
+            "host", "job_id",
+        )
+        if row[name] is not None
+    }  # fmt: skip
+    message = f"its array task is over ({reason.value}) and its worker left no other word"
+    return {
+        "kind": "end",
+        "v": VERSION,
+        "manifest": manifest,
+        "attempt": [row["generation"], row["submission"], row["restart"], row["token"]],
+        "chunk": row["chunk"],
+        "index": row["idx"],
+        "case_id": row["case_id"],
+        "word": Word.SCHEDULER.value,
+        "status": reason.status.value,
+        "reason": reason.value,
+        "error": {"type": reason.value, "message": message},
+        "metrics": json.loads(row["metrics"]) or None,
+        "ended": row["ended"] or moment,
+    } | known
+
+
+def _view(parts: list[SentPart], memory: dict[str, Any]) -> View:
+    view = View(parts=parts, asked=memory.get("asked"))
+    view.heard, view.missed = (frozenset(map(str, memory.get(kind, ()))) for kind in _JOBS)
+    for known, words in ((view.alive, "alive"), (view.waiting, "waiting")):
+        by_key = memory.get(words, {})
+        for sent in parts:
+            for chunk in sent.open_chunks:
+                key = _key(sent.element(chunk))
+                if key in by_key:
+                    known[sent.plan.submission, chunk] = by_key[key]
+    # What was not answered about other arrays is no problem of these.
+    if any(sent.job_id in view.missed for sent in parts):
+        view.problem = memory.get("problem")
+    return view

@@ -1,0 +1,197 @@
+"""Journal records of one sweep, each held against its manifest and plan, as the rows of a batch."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpcsweep import ids
+from hpcsweep.errors import Damaged, JournalError
+from hpcsweep.files import names
+from hpcsweep.journal import Record, examined, whole_lines
+from hpcsweep.records import ParamCase
+from hpcsweep.store.merging import Batch, shared_id
+from hpcsweep.store.rows import CASE_COLUMNS, Line, attempt_row, case_line, start_row, verdict_row
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.plan import Plan
+from hpcsweep.sweepdir.version import Version
+
+RANK, PARAMS = map(CASE_COLUMNS.index, ("rank", "params"))
+
+
+@dataclass(kw_only=True, slots=True)
+class Gathered:
+    """One batch while it is read: of all records about a case only the best is kept."""
+
+    rows: Batch
+    # By case id: the values of CASE_COLUMNS, and the attempt.
+    best: dict[str, tuple[Line, list[Any]]] = field(default_factory=dict)
+    # Case id by fingerprint of the manifest and by index.
+    seen: defaultdict[str, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
+
+
+# What a record is told by that is whole, and does not fit the sweep; or whose manifest is gone.
+_MISFIT = (JournalError, Damaged)
+
+
+class Gatherer:
+    """Takes in the records of one sweep."""
+
+    def __init__(self, sweep: SweepDirectory, store: str) -> None:
+        """`store` is where the rows go, for messages."""
+        self._sweep = sweep
+        self._store = store
+        self._versions: dict[str, Version | Damaged] = {}
+        self._plans: dict[int, Plan | None] = {}
+        # By submission and chunk.
+        self._task_ids: dict[int, dict[int, int]] = {}
+
+    def version(self, fingerprint: str) -> Version:
+        """One version of the manifest. *Raises* Damaged for one that is gone or damaged."""
+        if fingerprint not in self._versions:
+            try:
+                self._versions[fingerprint] = self._opened(fingerprint)
+            except Damaged as error:
+                self._versions[fingerprint] = error
+        found = self._versions[fingerprint]
+        if isinstance(found, Damaged):
+            raise found
+        return found
+
+    def _opened(self, fingerprint: str) -> Version:
+        directory = self._sweep.manifest_dir(fingerprint)
+        # Listed, not probed: an NFS client may deny for a while what another host has just made,
+        # and then the record is for the next time.
+        if fingerprint not in names(directory.parent):
+            raise Damaged(f"its manifest {fingerprint} is gone")
+        found = self._sweep.version(fingerprint)
+        _ = found.source  # a damaged one is found out here
+        return found
+
+    def add(self, gathered: Gathered, records: Iterable[Record]) -> int:
+        """Take records in. Returns the count of those that do not fit the sweep."""
+        misfits = 0
+        for record in records:
+            try:
+                self._add(gathered, record)
+            except _MISFIT:
+                misfits += 1
+        return misfits
+
+    def _add(self, gathered: Gathered, record: Record) -> None:
+        """*Raises* one of _MISFIT."""
+        plan, kind = self._plan_of(record), record["kind"]
+        if kind == "beat":
+            return
+        if kind != "task" and "index" in record:
+            self._add_case(gathered, record)
+            return
+        submission = record["attempt"][1]
+        if plan is None and submission not in self._sweep.submissions():
+            raise JournalError(f"submission {submission} is none of this sweep")
+        if kind == "task":
+            gathered.rows.starts.append(start_row(record))
+        else:
+            gathered.rows.verdicts.append(verdict_row(record))
+
+    def _add_case(self, gathered: Gathered, record: Record) -> None:
+        version, index = self.version(record["manifest"]), record["index"]
+        case = _case(version, index, record["case_id"])
+        line = None
+        if record["kind"] != "same":
+            seed = ids.case_seed(version.manifest.seed, case.case_id, case.replicate)
+            task_id = self._task_ids[record["attempt"][1]].get(record["chunk"])
+            line = case_line(record, case, seed, task_id)
+        # Several indices may have the same case: each of them gets its place.
+        gathered.seen[version.fingerprint][index] = case.case_id
+        if line is None:
+            return
+        best = gathered.best.get(case.case_id)
+        if best is None:
+            gathered.best[case.case_id] = line, record["attempt"]
+            return
+        known, attempt = best
+        if line[PARAMS] != known[PARAMS]:
+            self._refuse_collision(case.case_id, line[PARAMS], known[PARAMS])
+        if attempt != record["attempt"]:
+            gathered.rows.attempts += [
+                attempt_row(case.case_id, each) for each in (attempt, record["attempt"])
+            ]
+        if line[RANK] > known[RANK]:
+            gathered.best[case.case_id] = line, record["attempt"]
+
+    def _refuse_collision(self, case_id: str, params: str, others: str) -> None:
+        """Two indices with one case id must be the same case; their texts may differ (1, 1.0)."""
+        if ids.canonical(json.loads(params)) != ids.canonical(json.loads(others)):
+            raise shared_id(case_id, params, others, self._store)
+
+    def _plan_of(self, record: Record) -> Plan | None:
+        """The plan of a record's submission; None where that is gone, whose results still count.
+
+        *Raises* JournalError for a generation or a chunk that the plan does not have.
+        """
+        generation, submission = record["attempt"][:2]
+        if submission not in self._plans:
+            plan = None
+            with contextlib.suppress(Damaged):
+                plan = self._sweep.plan(submission)[0]
+            self._plans[submission] = plan
+            self._task_ids[submission] = {
+                part.first_chunk + task: task
+                for part in (plan.parts if plan else ())
+                for task in range(part.chunks)
+            }
+        plan = self._plans[submission]
+        if plan is not None and record["chunk"] >= plan.chunks:
+            raise JournalError(
+                f"it has chunk {record['chunk']} of the {plan.chunks} of submission {submission}"
+            )
+        if plan is not None and generation > plan.generation:
+            raise JournalError(
+                f"it has generation {generation}, submission {submission} has {plan.generation}"
+            )
+        return plan
+
+    # --- what was passed over --------------------------------------------------------------------
+
+    def passed_over(self, journals: Iterable[str]) -> Iterator[str]:
+        """Where each line of some journals is that was passed over, and why. Reads all of them."""
+        for name in journals:
+            path, at = self._sweep.journal_root / name, 0
+            for number, (line, size) in enumerate(whole_lines(path), 1):
+                found = examined(line[:-1])
+                why = found if isinstance(found, str) else self._misfit(found)
+                if why and line != b"\n":
+                    yield f"{path}, line {number} at byte {at}: {why}"
+                at += size
+
+    def _misfit(self, record: Record) -> str:
+        """Why a record does not fit the sweep; empty for one that does."""
+        try:
+            self._add(Gathered(rows=Batch(manifest="")), record)
+        except _MISFIT as error:
+            return str(error)
+        return ""
+
+
+def passed_over(sweep: SweepDirectory, journals: Iterable[str]) -> Iterator[str]:
+    """Where each line of some journals is that was passed over, and why. Reads all of them."""
+    return Gatherer(sweep, "").passed_over(journals)
+
+
+def _case(version: Version, index: int, case_id: str) -> ParamCase:
+    """The case that a record speaks of."""
+    count = version.source.n_cases
+    if index >= count:
+        raise JournalError(f"it has index {index} of {count} of manifest {version.fingerprint}")
+    case = version.source[index]
+    if case.case_id != case_id:
+        raise JournalError(
+            f"it says that index {index} is case {case_id}; manifest {version.fingerprint} "
+            f"makes it {case.case_id}"
+        )
+    return case

@@ -1,0 +1,263 @@
+"""Journals into the store: only new bytes, as often as anyone likes, by any number at once.
+
+Also a program, which a worker starts on its own journal:
+`python -m hpcsweep.program hpcsweep.store.ingest SWEEP --journal=PATH --deadline=S`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL
+
+from hpcsweep.errors import Damaged, StoreError
+from hpcsweep.files import put_copy
+from hpcsweep.journal import all_journals, read
+from hpcsweep.sources.places import Places
+from hpcsweep.store import SweepStore
+from hpcsweep.store.bulk import no_garbage
+from hpcsweep.store.filesystem import is_local
+from hpcsweep.store.gather import Gathered, Gatherer
+from hpcsweep.store.location import locate_store
+from hpcsweep.store.merging import Batch
+from hpcsweep.store.rows import submission_row
+from hpcsweep.sweepdir.directory import SweepDirectory
+
+STORE_NAME = "store.sqlite3"
+# Records of several journals that are merged in one transaction.
+BATCH_RECORDS = 25_000
+# Share of a task's deadline for which a database that is away is tried again.
+PATIENT_SHARE = 0.8
+
+
+@dataclass(kw_only=True, slots=True)
+class Ingested:
+    """What one ingest found."""
+
+    # Count of records taken in, and of lines passed over: damaged, or not of this sweep.
+    records: int = 0
+    torn: int = 0
+
+
+class Ingest:
+    """Brings one store up to date with a sweep's journals."""
+
+    def __init__(self, sweep: SweepDirectory, store: SweepStore) -> None:
+        self._sweep = sweep
+        self._store = store
+        self._gatherer = Gatherer(sweep, store.where)
+        self._newest = self._gatherer.version(sweep.newest_manifest())
+        self._places = Places(self._newest.source)
+        # Whether no journal had been read before.
+        self._is_first = False
+
+    def run(self, journals: Iterable[str] | None = None) -> Ingested:
+        """Ingest the new bytes of these journals, or of all. *Safe to repeat.*
+
+        *Raises* StoreError, JournalError.
+        """
+        self._take_over_order()
+        names: Iterable[str] | None = None if journals is None else list(journals)
+        positions = self._store.positions(names)
+        self._is_first = names is None and not positions
+        if names is None:
+            names = all_journals(self._sweep.journal_root)
+        with no_garbage():
+            return self._read(names, positions)
+
+    def _read(self, names: Iterable[str], positions: dict[str, int]) -> Ingested:
+        total, batch, pending = Ingested(), self._batch(), 0
+        for name in names:
+            path = self._sweep.journal_root / name
+            at = positions.get(name, 0)
+            # A stat instead of an open: most journals of a long sweep are long finished.
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_size <= at:
+                    continue
+            start, torn = at, 0
+            for reading in read(path, at, skim=True):
+                misfits = self._gatherer.add(batch, reading.records)
+                at, torn = reading.offset, torn + reading.torn + misfits
+                pending += len(reading.records)
+                total.records += len(reading.records) + reading.superseded - misfits
+                total.torn += reading.torn + misfits
+                if pending >= BATCH_RECORDS:
+                    batch.rows.journals.append((name, start, at, torn))
+                    self._merge(batch)
+                    start, torn, batch, pending = at, 0, self._batch(), 0
+            if at > start:
+                batch.rows.journals.append((name, start, at, torn))
+        self._merge(batch)
+        return total
+
+    def _batch(self) -> Gathered:
+        return Gathered(rows=Batch(manifest=self._newest.fingerprint, is_first=self._is_first))
+
+    def _merge(self, gathered: Gathered) -> None:
+        rows = gathered.rows
+        if not rows.journals:
+            return
+        rows.cases = [line for line, _ in gathered.best.values()]
+        for fingerprint, seen in gathered.seen.items():
+            version = self._gatherer.version(fingerprint)
+            if version.manifest.orders_like(self._newest.manifest):
+                rows.places |= seen
+                continue
+            for index, case_id in seen.items():
+                place = self._places.of_index(fingerprint, version.source, index)
+                if place is not None:
+                    rows.places[place] = case_id
+        if not self._store.merge(rows):
+            raise StoreError(
+                "another submit changed the manifest meanwhile",
+                where=self._store.where,
+                next_step="Run the command again.",
+            )
+
+    # --- the index order of the newest manifest ---------------------------------------------------
+
+    def _take_over_order(self) -> None:
+        """Give the store the newest manifest's index order, if it has an older one's."""
+
+        def place(row: dict[str, Any]) -> int | None:
+            if older is not None and row["idx"] is not None:
+                return self._places.of_index(older.fingerprint, older.source, row["idx"])
+            params = json.loads(row["params"])
+            return self._places.of_case(row["case_id"], params, row["replicate"])
+
+        done = False
+        while not done:
+            known = self._store.manifest()
+            # Looked up after what the store knows, so it is not older than that.
+            newest = self._sweep.newest_manifest()
+            if newest != self._newest.fingerprint:
+                self._newest = self._gatherer.version(newest)
+                self._places = Places(self._newest.source)
+            if known == newest:
+                return
+            older = None
+            if known is not None:
+                with contextlib.suppress(Damaged):  # then the params say where a case is
+                    older = self._gatherer.version(known)
+            alike = older is not None and older.manifest.orders_like(self._newest.manifest)
+            done = self._store.reorder(known, newest, None if alike else place)
+
+
+# --- opening the store --------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def fresh_store(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[SweepStore]:
+    """The sweep's store with all that the journals hold by now, for a command.
+
+    On a file system that is not surely local nobody writes the shared file: a private copy is
+    brought up to date, takes the file's place by a rename, and is the one that is read
+    (DESIGN invariant 23). Where this user may not write at all, that copy is for this command
+    alone. *Raises* StoreError, JournalError.
+    """
+    shared = sweep.path / STORE_NAME
+    if not sweep.is_writable:
+        with _own_store(sweep, shared) as store:
+            yield store
+        return
+    location = _location(sweep)
+    if location != shared or is_local(sweep.path):
+        store = SweepStore(location, sweep.key)
+        if rebuild:
+            store.clear()
+        _ensure(sweep, store)
+        Ingest(sweep, store).run()
+        yield store
+        return
+    with contextlib.ExitStack() as stack:
+        private = _private_copy(stack, shared)
+        store = SweepStore(private, sweep.key)
+        if rebuild:
+            store.clear()
+        _ensure(sweep, store)
+        if Ingest(sweep, store).run().records or rebuild or not shared.exists():
+            put_copy(private, shared)
+        yield store
+
+
+@contextlib.contextmanager
+def _own_store(sweep: SweepDirectory, shared: Path) -> Iterator[SweepStore]:
+    """A store of this command's own: the shared one as it is, brought up to date; or a new one.
+
+    Also of a sweep whose store is in PostgreSQL, where a reader of its files may have no account.
+    """
+    with contextlib.ExitStack() as stack:
+        private = _private_copy(stack, None)
+        # Its owner may write it just now, or have died at it: the journals have all of it anyway.
+        with (
+            contextlib.suppress(sqlite3.Error),
+            contextlib.closing(sqlite3.connect(f"{shared.as_uri()}?mode=ro", uri=True)) as theirs,
+            contextlib.closing(sqlite3.connect(private)) as mine,
+        ):
+            theirs.backup(mine)
+        store = SweepStore(private, sweep.key)
+        try:
+            _ensure(sweep, store)
+        except StoreError as error:
+            if not error.damaged:
+                raise
+            store.clear()
+            _ensure(sweep, store)
+        Ingest(sweep, store).run()
+        yield store
+
+
+def _private_copy(stack: contextlib.ExitStack, shared: Path | None) -> Path:
+    """Where this host's own copy of a store is, if there is one yet, until the stack is closed."""
+    try:
+        temporary = tempfile.TemporaryDirectory(prefix="hpcsweep-", ignore_cleanup_errors=True)
+        private = Path(stack.enter_context(temporary)) / STORE_NAME
+        if shared is not None and shared.exists():
+            shutil.copyfile(shared, private)
+    except OSError as error:
+        raise StoreError(
+            f"the store cannot be copied to this host: {error.strerror}",
+            where=f"{shared or STORE_NAME} -> {tempfile.gettempdir()}",
+            next_step="Make room there, or set TMPDIR to a directory that has some.",
+        ) from error
+    return private
+
+
+def _location(sweep: SweepDirectory) -> Path | URL:
+    """Where the newest manifest says that the store is."""
+    manifest = sweep.newest().manifest
+    return locate_store(manifest.store, sweep.path / STORE_NAME)
+
+
+def _ensure(sweep: SweepDirectory, store: SweepStore) -> None:
+    store.create(sweep.name, sweep.newest_manifest())
+    known = set(store.submissions())
+    new = [number for number in sweep.submissions() if number not in known]
+    store.note_submissions([submission_row(*sweep.plan(number)) for number in new])
+
+
+def main(arguments: list[str]) -> int:
+    """Ingest one journal for a worker. Returns the exit code."""
+    sweep_path, journal, deadline = arguments
+    deadline_s = float(deadline.removeprefix("--deadline="))
+    # The default action of SIGALRM ends the process: the database rolls back, the journal stays.
+    signal.setitimer(signal.ITIMER_REAL, deadline_s)
+    sweep = SweepDirectory.open(Path(sweep_path))
+    location = _location(sweep)
+    if isinstance(location, Path) and not is_local(sweep.path):
+        return 0
+    # So that it can say why, too.
+    store = SweepStore(location, sweep.key, patience_s=PATIENT_SHARE * deadline_s)
+    # Tasks make no schema (invariant 25): a store that is gone is a command's to make again.
+    if store.exists():
+        Ingest(sweep, store).run([journal.removeprefix("--journal=")])
+    return 0

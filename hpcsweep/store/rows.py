@@ -1,0 +1,142 @@
+"""What the store keeps of journal records: their rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from hpcsweep.journal import Record, attempt_of, rank
+from hpcsweep.records import ParamCase, Status
+from hpcsweep.sweepdir.plan import Plan
+
+# Of the values of `case_line`: all of `cases` but the sweep, and what the store counts itself.
+CASE_COLUMNS = (
+    "case_id", "rank", "status", "reason", "params", "tags", "metrics", "error", "seed",
+    "replicate", "generation", "submission", "chunk", "restart", "token", "started", "ended",
+    "wall_seconds", "cpu_seconds", "max_rss_bytes", "host", "job_id", "run_dir", "code_digest",
+    "task_id",
+)  # fmt: skip
+
+Line = tuple[Any, ...]
+
+
+def case_line(record: Record, case: ParamCase, seed: int, task_id: int | None) -> Line:
+    """The values of CASE_COLUMNS of a case, from its `begin` or `end` record.
+
+    No mapping, but what the database is given at last: a million of them are made.
+    """
+    generation, submission, restart, token = record["attempt"]
+    get = record.get
+    error = get("error")
+    return (
+        case.case_id,
+        rank(record),
+        record["status"] if record["kind"] == "end" else Status.RUNNING.value,
+        get("reason"),
+        json_text(case.params),
+        json_tags(case.tags),
+        json_text(get("metrics") or {}),
+        json_text(error) if error else None,
+        f"{seed:032x}",
+        case.replicate,
+        generation,
+        submission,
+        record["chunk"],
+        restart,
+        token,
+        get("started"),
+        get("ended"),
+        get("wall_seconds"),
+        get("cpu_seconds"),
+        get("max_rss_bytes"),
+        get("host"),
+        get("job_id"),
+        get("run_dir"),
+        get("code_digest"),
+        task_id,
+    )
+
+
+def attempt_row(case_id: str, attempt: list[Any]) -> dict[str, Any]:
+    """The row of one attempt of a case, as a record gives it."""
+    names = ("case_id", "generation", "submission", "restart", "token")
+    return dict(zip(names, (case_id, *attempt), strict=True))
+
+
+def start_row(record: Record) -> dict[str, Any]:
+    """The row of an array task that started, from its `task` record."""
+    attempt = attempt_of(record)
+    return {
+        "submission": attempt.submission,
+        "chunk": record["chunk"],
+        "start_rank": f"{attempt.restart:06d}.{attempt.token}",
+        "host": record["node"],
+        "job_id": record["job_id"],
+        "time": record["time"],
+        "verdict_rank": "",
+        "status": None,
+        "reason": None,
+    }
+
+
+def verdict_row(record: Record) -> dict[str, Any]:
+    """The row of an array task that is over, from an `end` without an index."""
+    attempt = attempt_of(record)
+    return {
+        "submission": attempt.submission,
+        "chunk": record["chunk"],
+        "start_rank": "",
+        "host": None,
+        "job_id": None,
+        "time": None,
+        "verdict_rank": f"{attempt.restart:06d}.{record['time']}.{record['crc']}",
+        "status": record["status"],
+        "reason": record.get("reason"),
+    }
+
+
+def json_text(value: Any) -> str:
+    """A value as exact JSON text."""
+    text = _encode(value)
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # half of a surrogate pair, which no database takes as it is
+            text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return text
+
+
+def _encoder() -> Callable[[Any], str]:
+    """`JSONEncoder.encode` in half the time: that makes its inner encoder anew for every value."""
+    outer = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:  # a Python without the C form
+        return outer.encode
+    text, separators = json.encoder.encode_basestring, (outer.key_separator, outer.item_separator)
+    chunks = make(None, outer.default, text, None, *separators, False, False, False)
+    return lambda value: "".join(chunks(value, 0))
+
+
+_encode = _encoder()
+
+
+@lru_cache(maxsize=1024)
+def json_tags(tags: tuple[str, ...]) -> str:
+    """Tags as JSON text; most cases of a sweep share theirs."""
+    return json_text(list(tags))
+
+
+def submission_row(plan: Plan, document: dict[str, Any]) -> dict[str, Any]:
+    """The row of a submission, from its plan and the document around it."""
+    return {
+        "submission": plan.submission,
+        "manifest": plan.manifest,
+        "generation": plan.generation,
+        "cases": plan.indices.count,
+        "chunks": plan.chunks,
+        "time": document.get("time"),
+        "cluster": document["cluster"]["name"],
+        "code_digest": document.get("code_digest"),
+    }

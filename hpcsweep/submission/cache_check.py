@@ -1,0 +1,41 @@
+"""A program, `cache_check ANSWER SWEEP FINGERPRINT INDEX…`: `check`, and the model as well."""
+
+from __future__ import annotations
+
+from hpcsweep.cache.columns import Columns
+from hpcsweep.cache.named_model import model_of
+from hpcsweep.errors import InputError, TargetError
+from hpcsweep.manifest import frozen
+from hpcsweep.submission import check
+from hpcsweep.sweepdir.directory import SweepDirectory
+
+# Up to this many cases all of them are checked; of more, those that are asked for.
+ALL_UP_TO = 10_000
+
+
+def check_with_model(
+    sweep: SweepDirectory, fingerprint: str, indices: list[int]
+) -> dict[str, object]:
+    """As `hpcsweep.submission.check.check`, and whether the model has columns for the params.
+
+    *Raises* TargetError, SweepError.
+    """
+    found = check.check(sweep, fingerprint, indices)
+    directory = sweep.manifest_dir(fingerprint)
+    manifest = frozen.read(directory)
+    columns = Columns(model_of(manifest).__table__)
+    source = frozen.open_source(directory, manifest)
+    few = source.n_cases <= ALL_UP_TO
+    for case in source if few else map(source.__getitem__, indices):
+        try:
+            columns.case(case.params)
+        except InputError as error:
+            raise TargetError(
+                f"index {case.index}: {error.what}", where=error.where, next_step=error.next_step
+            ) from error
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    """Check and answer. Returns the exit code."""
+    return check.main(arguments, check_with_model)

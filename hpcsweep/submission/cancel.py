@@ -1,0 +1,63 @@
+"""Cancel: end what a sweep has on its cluster. What is finished stays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from hpcsweep.cluster import registry
+from hpcsweep.cluster.base import Cluster
+from hpcsweep.errors import ClusterError, ClusterUnavailable
+from hpcsweep.files import json_bytes, write_new
+from hpcsweep.importing import refuse_while_importing
+from hpcsweep.settings import Settings
+from hpcsweep.state.scheduler import observe
+from hpcsweep.state.sent import sent_parts
+from hpcsweep.store.ingest import fresh_store
+from hpcsweep.submission.reconcile import resolve_unanswered
+from hpcsweep.submission.turns import submitting
+from hpcsweep.sweepdir.directory import SweepDirectory
+
+
+def cancel(
+    sweep: SweepDirectory,
+    cluster: Cluster | None,
+    settings: Settings,
+    say: Callable[[str], None] = lambda _: None,
+) -> list[str]:
+    """Cancel every array with tasks that are not known to be over. Returns their job ids.
+
+    *Raises* ClusterUnavailable, SweepBusy; ClusterError where all are on another cluster.
+    *Writes* a `cancel` file for each part, after the cluster took the order: a kill in between
+    leaves the accounting's own word. *Safe to repeat.*
+    """
+    refuse_while_importing("cancel")
+    if cluster is None:
+        raise ClusterUnavailable(
+            "the cluster of this sweep cannot be reached from here",
+            where=str(sweep.path),
+            next_step="Cancel on a host of that cluster.",
+        )
+    with submitting(sweep, say):
+        resolve_unanswered(sweep, cluster, settings, say)
+        with fresh_store(sweep) as store:
+            parts = [sent for sent in sent_parts(sweep, store) if sent.job_id]
+        mine = [sent for sent in parts if registry.is_same(cluster, sent.cluster)]
+        if parts and not mine:
+            raise ClusterError(
+                f"its tasks are on the cluster {parts[-1].cluster['name']}, this is another one",
+                where=str(sweep.path),
+                next_step="Cancel on a host of that cluster.",
+            )
+        job_ids = [sent.job_id for sent in mine if sent.job_id]
+        if job_ids:
+            cluster.cancel(job_ids)
+        for sent in mine:
+            path = sweep.part_file(sent.plan.submission, sent.part.number, "cancel")
+            if sent.cancelled is None:
+                write_new(path, json_bytes({"time": time.time()}))
+        if job_ids:
+            # Heard now, it is certain a grace from now, and need not first be asked by others.
+            with fresh_store(sweep) as store:
+                observe(sweep, store, cluster, settings, at_once=True)
+    return job_ids

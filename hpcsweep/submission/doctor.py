@@ -1,0 +1,198 @@
+"""Doctor: what a sweep needs, looked at here and, on request, on a compute node."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shlex
+import shutil
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hpcsweep.cluster import process, registry
+from hpcsweep.cluster.base import Cluster
+from hpcsweep.cluster.slurm.client import Slurm
+from hpcsweep.errors import ClusterError, ClusterUnavailable, HpcsweepError
+from hpcsweep.files import make_directory, remove_tree, token
+from hpcsweep.settings import Settings
+from hpcsweep.store.filesystem import filesystem_type, is_local
+
+PACKAGES = ("numpy", "sqlalchemy", "pydantic", "click", "rich", "jinja2", "pyyaml", "psycopg",
+            "submitit")  # fmt: skip
+# Free space below these is worth a word.
+FEW_BYTES = 2**30
+FEW_FILES = 10_000
+# Share of a quota from which on it is worth one, too.
+NEARLY_ALL = 0.9
+# Seconds that a job on a compute node may take to answer, waiting in the queue included.
+NODE_TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    # Where it was looked at: a host's name.
+    host: str
+    what: str
+    # "ok", "warning" or "problem".
+    state: str
+    text: str
+
+
+# Says whether something is well, and what it is.
+Look = Callable[[], tuple[bool, str]]
+
+
+def here(outputs: Path, looks: Mapping[str, Look]) -> Iterator[Finding]:
+    """Look at what any host can: versions, file system, quota, and a sweep's own `looks`."""
+    yield _found("versions", "ok", _versions())
+    yield _file_system(outputs)
+    yield from _quota(outputs)
+    for what, look in looks.items():
+        try:
+            is_well, text = look()
+        except HpcsweepError as error:
+            is_well, text = False, str(error)
+        yield _found(what, "ok" if is_well else "problem", text)
+
+
+def cluster(kind: str, settings: Settings, outputs: Path) -> Iterator[Finding]:
+    """Look at the cluster and its limits."""
+    try:
+        opened = registry.choose(kind, settings, outputs)
+        limits = opened.limits()
+    except HpcsweepError as error:
+        yield _found("cluster", "problem", str(error))
+        return
+    arrays = f"array task ids up to {limits.max_array_size - 1}"
+    if limits.max_array_size == 0:
+        arrays = "no job arrays"
+    text = (
+        f"{opened.kind} {limits.cluster_name}, {arrays}, {limits.kill_wait_s:g} s from TERM to KILL"
+    )
+    if limits.max_tasks is not None:
+        text = f"{opened.kind} {limits.cluster_name}, {limits.max_tasks} array tasks at most"
+    yield _found("cluster", "ok", text)
+    for note in limits.notes:
+        yield _found("cluster", "warning", note)
+
+
+def on_node(opened: Cluster, arguments: list[str], outputs: Path) -> list[Finding]:
+    """Look at the same from a compute node, by a small job.
+
+    *Raises* ClusterError; ClusterUnavailable when no answer came in time.
+    *Writes* a temporary directory in `outputs`, which the node must see.
+    """
+    if not isinstance(opened, Slurm):
+        raise ClusterError(
+            f"the {opened.kind} cluster has no sbatch to send a small job by",
+            next_step="Use --cluster slurm, or leave --node out.",
+        )
+    folder = make_directory(outputs.resolve() / f".doctor.{token()}")
+    try:
+        answer = folder / "answer.json"
+        command = [sys.executable, "-m", "hpcsweep", "doctor", "--here", "--json", *arguments]
+        text = f"#!/bin/bash\n{shlex.join(command)} > {shlex.quote(str(answer))}.part\n"
+        text += f"mv {shlex.quote(str(answer))}.part {shlex.quote(str(answer))}\n"
+        (folder / "job.sh").write_text(text)
+        argv = ["sbatch", "--parsable", "--job-name=hpcsweep-doctor", f"--output={folder}/job.log"]
+        job_id = opened.submit([*argv, str(folder / "job.sh")], ())
+        deadline = time.monotonic() + NODE_TIMEOUT_S
+        while answer.name not in os.listdir(folder):  # noqa: PTH208  # listing defeats NFS caches
+            if time.monotonic() > deadline:
+                opened.cancel([job_id])
+                raise ClusterUnavailable(f"job {job_id} did not answer in {NODE_TIMEOUT_S:g} s")
+            time.sleep(0.5)
+        return [Finding(**found) for found in json.loads(answer.read_bytes())]
+    finally:
+        remove_tree(folder)
+
+
+def to_json(findings: list[Finding]) -> list[dict[str, str]]:
+    """The document of `doctor --json`."""
+    return [asdict(finding) for finding in findings]
+
+
+def _found(what: str, state: str, text: str) -> Finding:
+    return Finding(host=os.uname().nodename, what=what, state=state, text=text)
+
+
+def _versions() -> str:
+    found = [f"hpcsweep {importlib.metadata.version('hpcsweep')}"]
+    found += [f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}"]
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ", ".join(found)
+
+
+def _file_system(outputs: Path) -> Finding:
+    path = _existing(outputs)
+    kind = filesystem_type(path) or "unknown"
+    state = os.statvfs(path)
+    free_bytes, free_files = state.f_bavail * state.f_frsize, state.f_favail
+    # Some file systems count no files: 0 of 0.
+    files = f", {free_files:,} files" if state.f_files else ""
+    text = f"{path} is on {kind}, {free_bytes / 2**30:.1f} GiB{files} free"
+    if not is_local(path):
+        text += "; shared between hosts, so tasks leave a SQLite store to commands"
+    few = free_bytes < FEW_BYTES or (state.f_files and free_files < FEW_FILES)
+    return _found("file system", "warning" if few else "ok", text)
+
+
+def _quota(outputs: Path) -> Iterator[Finding]:
+    """What `lfs quota` or `quota` says of bytes and files, where a site has them."""
+    path = _existing(outputs)
+    # Raw: with a column for the grace time even where there is none.
+    argv = ["quota", "--show-mntpoint", "--no-wrap", "--raw-grace"]
+    if filesystem_type(path) == "lustre":
+        argv = ["lfs", "quota", "-q", "-u", str(os.getuid()), str(path)]
+    if shutil.which(argv[0]) is None:
+        yield _found("quota", "ok", f"not known: there is no `{argv[0]}` here")
+        return
+    try:
+        answer = process.ask(argv, os.environ, 20.0)
+    except HpcsweepError as error:
+        yield _found("quota", "warning", str(error))
+        return
+    found = [_used(match) for match in _QUOTA.finditer(answer.stdout)]
+    if not found:
+        yield _found("quota", "ok", "none" if answer.returncode == 0 else answer.stderr.strip())
+    for text, full in found:
+        yield _found("quota", "warning" if full else "ok", text)
+
+
+# A file system, then kB and files: used (`*`: too many), quota, limit, grace time. Long names wrap.
+_NUMBERS = r"\s+(\d+)\*?\s+(\d+)\s+(\d+)\s+\S+"
+_QUOTA = re.compile(rf"(\S*/\S*){_NUMBERS}{_NUMBERS}")
+
+
+def _used(match: re.Match[str]) -> tuple[str, bool]:
+    """What is used of a quota, and whether that is nearly all."""
+    kilobytes, files = (tuple(map(int, match.groups()[at : at + 3])) for at in (1, 4))
+    texts, full = [], False
+    for (used, *limits), noun, unit in ((kilobytes, "GiB", 2**20), (files, "files", 1)):
+        limit = min(filter(None, limits), default=0)
+        shown = f"{used / unit:,.1f}" if unit > 1 else f"{used:,}"
+        texts.append(
+            f"{shown} of {limit / unit:,.0f} {noun}" if limit else f"{shown} {noun} without limit"
+        )
+        full |= bool(limit) and used > NEARLY_ALL * limit
+    return f"{match[1]}: {', '.join(texts)}", full
+
+
+def _existing(path: Path) -> Path:
+    resolved = path.resolve()
+    while not resolved.exists():
+        resolved = resolved.parent
+    return resolved

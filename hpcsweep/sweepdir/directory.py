@@ -1,0 +1,243 @@
+"""The sweep directory: what lies where (DESIGN section 4)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.errors import Damaged, SweepError
+from hpcsweep.fields import HEX16, NUMBER, TEXT, form, misfit, one_of, shown, whole
+from hpcsweep.files import (
+    GROUP_DIRECTORY,
+    RESTORE,
+    Made,
+    json_bytes,
+    names,
+    open_to_group,
+    read_json,
+    token,
+    unreadable,
+    unwritable,
+)
+from hpcsweep.sweepdir.plan import Plan, read_plan
+from hpcsweep.sweepdir.version import Version
+
+FORMAT = 1
+MARKER = "sweep.json"
+# Whose turn it is to change the sweep.
+CLAIMS = ".claims"
+# What may be left where a first submit could not begin: commands that looked at it made it.
+_LEFT = {CLAIMS, "store.sqlite3", "store.sqlite3-journal", "cluster.json", ".cluster.lock"}
+_PART_FILE = re.compile(r"part-([0-9]{1,9})\.(intent|job|void|cancel)\.json", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
+# What such files must hold.
+_FACTS = {
+    "intent": form({"job_name": TEXT, "time": NUMBER}),
+    "job": form({"job_id": TEXT}, {"time": NUMBER}),
+    "void": form({}, {"time": NUMBER}),
+    "cancel": form({"time": NUMBER}),
+}
+_MARKER = form(
+    {"format": whole(), "name": TEXT, "key": HEX16}, {"share": one_of(("private", "group"))}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepDirectory:
+    """One sweep on disk. Makes nothing by being looked at."""
+
+    path: Path
+    name: str
+    # 16 hex digits: names the sweep in a store and in job names; survives a move of the directory.
+    key: str
+    # "private" or "group", for ever.
+    share: str = "private"
+    # What was read of what never changes: manifests by fingerprint, plans by file.
+    _versions: dict[str, Version] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
+    _plans: dict[tuple[int, ...], tuple[Plan, dict[str, Any]]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
+
+    @classmethod
+    def open(cls, path: Path) -> SweepDirectory:
+        """The sweep in `path`. *Raises* SweepError when there is none."""
+        marker = path / MARKER
+        try:
+            is_sweep = marker.is_file()
+        except OSError as error:
+            raise unreadable(path, error) from error
+        if not is_sweep:
+            raise SweepError(
+                "is not a sweep directory",
+                where=str(path),
+                next_step="Name a directory that `hpcsweep submit` made, a sweep's name, "
+                "or its manifest.",
+            )
+        value = read_json(marker)
+        is_newer = isinstance(value, dict) and value.get("format", FORMAT) != FORMAT
+        wrong = "" if is_newer else misfit(value, _MARKER)
+        if wrong:
+            raise Damaged(f"is damaged: {wrong}", where=str(marker), next_step=RESTORE)
+        if is_newer:
+            raise SweepError(
+                f"has format {shown(value['format'])}, this program reads {FORMAT}",
+                where=str(marker),
+                next_step="Use the hpcsweep that wrote it, or a newer one.",
+            )
+        found = cls(path.resolve(), value["name"], value["key"], value.get("share") or "private")
+        if found.share == "group":
+            open_to_group(found.path)
+        return found
+
+    @classmethod
+    def create(
+        cls, path: Path, name: str, share: str = "private", made: Made | None = None
+    ) -> SweepDirectory:
+        """Make a sweep directory, or open the one of this name. *Safe to repeat.*
+
+        `share` is the manifest's; `made` notes what this call made. *Raises* SweepError when the
+        directory is something else. *Writes* `sweep.json`.
+        """
+        made = made or Made()
+        if not make_place(path, share, made):
+            marker = {"format": FORMAT, "name": name, "key": token()}
+            marker |= {"share": share} if share != "private" else {}
+            with contextlib.suppress(FileExistsError):
+                made.file(path / MARKER, json_bytes(marker))
+        sweep = cls.open(path)
+        if sweep.name != name:
+            raise SweepError(
+                f"belongs to the sweep {sweep.name!r}, not {name!r}",
+                where=str(path),
+                next_step="Give the manifest another name, or choose another --outputs directory.",
+            )
+        if sweep.share != share:
+            raise SweepError(
+                f"was made with share: {sweep.share}, and the manifest says {share}",
+                where=str(path),
+                next_step=f"Write share: {sweep.share}, or give the manifest another name; `chmod "
+                "-R g+rX` opens to the group what is finished, `chmod -R g-rwx` closes it.",
+            )
+        return sweep
+
+    def manifest_dir(self, fingerprint: str) -> Path:
+        """Where one version of the frozen manifest lies."""
+        return self.path / "manifests" / fingerprint
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether this user may write here: not on a read-only mount, or in another's sweep."""
+        return os.access(self.path, os.W_OK)
+
+    @property
+    def journal_root(self) -> Path:
+        """The directory of all journals."""
+        return self.path / "journal"
+
+    def journal_dir(self, submission: int) -> Path:
+        """The journals of one submission."""
+        return self.journal_root / f"{submission:04d}"
+
+    def log_dir(self, submission: int) -> Path:
+        """Slurm's own output of one submission, a file per array task."""
+        return self.path / "logs" / f"{submission:04d}"
+
+    def submission_dir(self, submission: int) -> Path:
+        """The files of one submission."""
+        return self.path / "submissions" / f"{submission:04d}"
+
+    def submissions(self) -> list[int]:
+        """The numbers of all submissions, oldest first."""
+        found = filter(_NUMBER.fullmatch, names(self.path / "submissions"))
+        return sorted(map(int, found))
+
+    def plan(self, submission: int) -> tuple[Plan, dict[str, Any]]:
+        """The plan of a submission and the document that holds it. Read once."""
+        path = self.submission_dir(submission) / "plan.json"
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise unreadable(path, error) from error
+        # A refused submit takes its plan back, and the next one has the same number.
+        key = submission, found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+        if key not in self._plans:
+            self._plans[key] = read_plan(path)
+        return self._plans[key]
+
+    def version(self, fingerprint: str) -> Version:
+        """One version of the manifest. Read once. *Raises* Damaged."""
+        if fingerprint not in self._versions:
+            self._versions[fingerprint] = Version(self.manifest_dir(fingerprint))
+        return self._versions[fingerprint]
+
+    def newest(self) -> Version:
+        """The version whose index order holds now. *Raises* SweepError as `newest_manifest`."""
+        return self.version(self.newest_manifest())
+
+    def newest_manifest(self) -> str:
+        """The fingerprint whose index order holds now: the last submission's.
+
+        *Raises* SweepError before the first submission.
+        """
+        numbers = self.submissions()
+        if not numbers:
+            raise SweepError(
+                "nothing was submitted yet",
+                where=str(self.path),
+                next_step="Run `hpcsweep submit` with the manifest.",
+            )
+        return self.plan(numbers[-1])[0].manifest
+
+    def part_file(self, submission: int, part: int, what: str) -> Path:
+        """A file about one part: its `intent`, `job`, `void` or `cancel`."""
+        return self.submission_dir(submission) / f"part-{part:04d}.{what}.json"
+
+    def part_facts(self, submission: int) -> dict[int, dict[str, dict[str, Any]]]:
+        """What such files say, by part and then by what they are about."""
+        facts: dict[int, dict[str, dict[str, Any]]] = {}
+        folder = self.submission_dir(submission)
+        for name in names(folder):
+            match = _PART_FILE.fullmatch(name)
+            if match:
+                found = read_json(folder / name)
+                wrong = misfit(found, _FACTS[match[2]])
+                if wrong:
+                    where = str(folder / name)
+                    raise Damaged(f"is damaged: {wrong}", where=where, next_step=RESTORE)
+                facts.setdefault(int(match[1]), {})[match[2]] = found
+        return facts
+
+
+def make_place(path: Path, share: str, made: Made) -> bool:
+    """Make the directory of a sweep where there is none. Returns whether it is a sweep's already.
+
+    With `share: group` what had to be made above it is open to the group, too. `made` notes what
+    this call made. *Raises* SweepError when something else is there.
+    """
+    # What a create leaves behind that was killed while it wrote the marker is in nobody's way.
+    found = {name for name in names(path) if not name.startswith(f".{MARKER}.")}
+    if MARKER in found:
+        return True
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    if not missing and (found - _LEFT or not path.is_dir()):
+        raise SweepError(
+            "is in the way: it is not a sweep directory",
+            where=str(path),
+            next_step="Move it, or choose another name or --outputs directory.",
+        )
+    made.directory(path)
+    if share == "group":
+        for one in (path, path.resolve()):  # as it is written, and as it is opened
+            open_to_group(one)
+        try:
+            for one in {path, *missing}:
+                one.chmod(GROUP_DIRECTORY)
+        except OSError as error:
+            raise unwritable(path, error) from error
+    return False

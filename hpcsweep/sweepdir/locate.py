@@ -1,0 +1,46 @@
+"""Which sweep the user means: its directory, its name under `outputs/`, or its manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hpcsweep import yamltext
+from hpcsweep.errors import SweepError
+from hpcsweep.files import inside, names, unreadable
+from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
+
+
+def locate(text: str, outputs: Path) -> SweepDirectory:
+    """The sweep of this directory, name or manifest. *Raises* SweepError, ManifestError."""
+    path, name = Path(text), text
+    # In this order, since a project's directory or program may have the name of its sweep.
+    for one in (path, outputs / text):
+        if _is_sweep(one):
+            return SweepDirectory.open(one)
+    if path.is_dir():
+        return SweepDirectory.open(path)
+    if path.is_file():
+        name = _name_in(path)
+        if _is_sweep(inside(outputs, name)):
+            return SweepDirectory.open(outputs / name)
+    known = [one for one in names(outputs) if _is_sweep(outputs / one)]
+    raise SweepError(
+        f"there is no sweep {name!r}",
+        where=str(outputs),
+        next_step=f"Sweeps here: {', '.join(known)}." if known else "No sweep was submitted here.",
+    )
+
+
+def _is_sweep(path: Path) -> bool:
+    try:
+        return (path / MARKER).is_file()
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _name_in(manifest: Path) -> str:
+    document = yamltext.load(manifest).value
+    name = document.get("name") if isinstance(document, dict) else None
+    if not isinstance(name, str):
+        raise SweepError("names no sweep", where=str(manifest), next_step="Give it a `name:`.")
+    return name

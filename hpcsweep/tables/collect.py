@@ -1,0 +1,254 @@
+"""Collect: one row per index, in index order, from the store and the source."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from hpcsweep.cluster.base import Cluster
+from hpcsweep.errors import InputError, SourceError
+from hpcsweep.indexset import IndexSet
+from hpcsweep.records import Reason, Status
+from hpcsweep.screen import visible
+from hpcsweep.settings import Settings
+from hpcsweep.state.missing import Wanted, code_here, from_other_code
+from hpcsweep.state.scheduler import observe
+from hpcsweep.state.unstarted import Unstarted, newest, not_begun, unstarted
+from hpcsweep.store import SweepStore
+from hpcsweep.store.ingest import fresh_store
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.tables.where import Field, parse
+
+# Columns before the params and after the metrics, with the kind of their values.
+FIRST = {"index": "int", "case_id": "str", "replicate": "int", "status": "str", "reason": "str"}
+LAST = {
+    "seed": "str", "started": "str", "ended": "str", "wall_seconds": "float",
+    "cpu_seconds": "float", "max_rss_bytes": "int", "host": "str", "job_id": "str",
+    "run_dir": "str", "code_digest": "str", "error": "str",
+}  # fmt: skip
+
+Row = dict[str, Any]
+# The keys from a mapping down to a value.
+Keys = tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """Which rows and columns are wanted; all, unless something is said."""
+
+    # A condition over columns, see `where`; only cases that were begun can fulfil one.
+    where: str | None = None
+    # Values of `Status`.
+    status: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Columns:
+    """The columns of a table: where each param and metric goes, and what it holds."""
+
+    # Column by keys; a name that is taken has "param." or "metric." before it.
+    params: dict[Keys, str]
+    metrics: dict[Keys, str]
+    # "int", "float", "bool", "str" or "json" by column, all columns in order.
+    kinds: dict[str, str]
+    # The wanted ones of them, in the wanted order.
+    names: list[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Collected:
+    """What is to be said of a sweep beside its rows, whatever was selected."""
+
+    # Count of journal lines that were passed over, by journal.
+    torn: dict[str, int]
+    # Count of complete cases that come from other code, see `status.Summary`.
+    other_code: int
+
+
+def collect(
+    sweep: SweepDirectory,
+    cluster: Cluster | None,
+    settings: Settings,
+    take: Callable[[Columns, Iterator[Row]], None],
+    selection: Selection | None = None,
+) -> Collected:
+    """Bring the store up to date and give `take` the columns and a stream of rows.
+
+    A row holds values by column; one that a case does not have is not in it.
+    *Raises* InputError for a selection of what is not there, SweepError, StoreError.
+    *Safe to repeat.*
+    """
+    selected = selection or Selection()
+    for word in selected.status:
+        if word not in set(Status):
+            raise InputError(
+                f"{word!r} is no status",
+                where="--status",
+                next_step=f"Statuses: {', '.join(Status)}.",
+            )
+    wanted = newest(sweep)
+    with fresh_store(sweep) as store:
+        view = observe(sweep, store, cluster, settings)
+        rest = unstarted(wanted, store, view, not_begun(wanted, store))
+        columns = _columns(wanted, store, rest, selected)
+        take(columns, _selected(wanted, store, rest, columns, selected))
+        other = from_other_code(wanted, store, code_here(wanted)).count
+        return Collected(torn=store.torn(), other_code=other)
+
+
+def flatten(value: Mapping[str, Any], above: Keys = ()) -> dict[Keys, Any]:
+    """Nested mappings by the keys down to each value; lists stay lists."""
+    flat: dict[Keys, Any] = {}
+    for name, item in value.items():
+        if isinstance(item, Mapping) and item:
+            flat |= flatten(item, (*above, name))
+        else:
+            flat[*above, name] = item
+    return flat
+
+
+# --- columns ------------------------------------------------------------------------------------
+
+
+def _columns(wanted: Wanted, store: SweepStore, rest: Unstarted, selection: Selection) -> Columns:
+    params: dict[Keys, str] = {}
+    metrics: dict[Keys, str] = {}
+    for row in store.rows():
+        _learn(params, json.loads(row["params"]))
+        _learn(metrics, json.loads(row["metrics"]))
+    for index in rest.some:
+        with suppress(SourceError):  # as for its row
+            _learn(params, wanted.source[index].params)
+    # Sorted, so that the order is that of no machine, database or moment.
+    kinds = dict(FIRST)
+    param_columns = _name(params, "param.", kinds)
+    metric_columns = _name(metrics, "metric.", kinds)
+    kinds |= LAST
+    names = list(selection.columns) or list(kinds)
+    for name in names:
+        if name not in kinds:
+            raise InputError(
+                f"{name!r} is no column",
+                where="--columns",
+                next_step=f"Columns: {', '.join(kinds)}.",
+            )
+    return Columns(params=param_columns, metrics=metric_columns, kinds=kinds, names=names)
+
+
+def _learn(kinds: dict[Keys, str], value: Mapping[str, Any]) -> None:
+    """Note the kind of each value; of different ones the kind that holds both."""
+    for keys, item in flatten(value).items():
+        kind, known = _kind(item), kinds.get(keys, "")
+        if kind in ("", known):
+            kinds.setdefault(keys, kind)
+        elif not known:
+            kinds[keys] = kind
+        else:
+            kinds[keys] = "float" if {kind, known} == {"int", "float"} else "json"
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "bool"
+        case int():
+            return "int" if -(2**63) <= value < 2**63 else "json"
+        case float():
+            return "float"
+        case str():
+            return "str"
+    return "json"
+
+
+def _name(found: dict[Keys, str], prefix: str, taken: dict[str, str]) -> dict[Keys, str]:
+    columns = {}
+    for keys in sorted(found):
+        name = ".".join(keys)
+        while name in taken or name in LAST:
+            name = prefix + name
+        columns[keys] = name
+        taken[name] = found[keys] or "json"
+    return columns
+
+
+def fields(columns: Columns) -> dict[str, Field]:
+    """Where each column comes from, for a condition."""
+    found = {name: Field(name) for name in (*FIRST, *LAST)}
+    found["index"] = Field("idx")
+    found |= {name: Field("params", keys) for keys, name in columns.params.items()}
+    found |= {name: Field("metrics", keys) for keys, name in columns.metrics.items()}
+    return found
+
+
+# --- rows ---------------------------------------------------------------------------------------
+
+
+def _selected(
+    wanted: Wanted, store: SweepStore, rest: Unstarted, columns: Columns, selection: Selection
+) -> Iterator[Row]:
+    statuses = set(selection.status)
+    for row in _rows(wanted, store, rest, columns, selection.where):
+        if not statuses or row["status"] in statuses:
+            yield row
+
+
+def _rows(
+    wanted: Wanted, store: SweepStore, rest: Unstarted, columns: Columns, where: str | None
+) -> Iterator[Row]:
+    """Started and unstarted indices, merged in index order."""
+    condition = None if where is None else parse(where, fields(columns), store.dialect)
+    others = _unstarted_rows(wanted, rest, columns) if where is None else iter(())
+    other = next(others, None)
+    for found in store.rows(where=condition):
+        while other is not None and other["index"] <= found["idx"]:
+            if other["index"] < found["idx"]:  # else it was begun meanwhile
+                yield other
+            other = next(others, None)
+        yield _row(found, columns)
+    while other is not None:
+        yield other
+        other = next(others, None)
+
+
+def _row(found: Row, columns: Columns) -> Row:
+    row: Row = {"index": found["idx"], "case_id": found["case_id"]}
+    names = ("replicate", "status", "reason", *LAST)
+    row |= {name: found[name] for name in names if found[name] is not None}
+    if found["error"]:
+        # For people, wherever the table goes: nothing in it commands the terminal it ends up on.
+        row["error"] = visible(json.loads(found["error"]).get("message", ""))
+    return (
+        row | _values(columns.params, found["params"]) | _values(columns.metrics, found["metrics"])
+    )
+
+
+def _values(columns: Mapping[Keys, str], text: str) -> Row:
+    """What a row has for these columns; a name that came meanwhile has none yet."""
+    values = flatten(json.loads(text))
+    return {columns[keys]: value for keys, value in values.items() if keys in columns}
+
+
+def _unstarted_rows(wanted: Wanted, rest: Unstarted, columns: Columns) -> Iterator[Row]:
+    kinds: list[tuple[IndexSet, Status, Reason | None]] = [
+        (rest.queued | rest.unsubmitted, Status.PENDING, None),
+        (rest.unknown, Status.UNKNOWN, None),
+    ]
+    kinds += [(indices, why.status, why) for why, indices in rest.interrupted.items()]
+    for index in rest.some:
+        status, reason = next((s, r) for indices, s, r in kinds if index in indices)
+        row: Row = {"index": index, "status": status.value}
+        row |= {"reason": reason.value} if reason else {}
+        try:
+            case = wanted.source[index]
+        except SourceError as error:  # the user's own code cannot make it
+            yield row | {"error": str(error)}
+            continue
+        row |= {"case_id": case.case_id, "replicate": case.replicate}
+        row |= {columns.params[keys]: value for keys, value in flatten(case.params).items()}
+        yield row

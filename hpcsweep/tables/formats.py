@@ -1,0 +1,101 @@
+"""Tables as CSV, JSON lines and Parquet, streamed."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from io import StringIO
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from hpcsweep.errors import ExtraMissing
+from hpcsweep.files import whole
+from hpcsweep.tables.collect import Columns, Row
+
+# Rows of a Parquet row group, and characters of CSV, that are held in memory at once.
+ROWS_AT_ONCE = 10_000
+CHARACTERS_AT_ONCE = 1 << 16
+
+
+def csv_lines(columns: Columns, rows: Iterable[Row]) -> Iterator[str]:
+    """RFC 4180 lines with LF: numbers in their shortest exact form, nothing as nothing."""
+    buffer = StringIO()
+    # Before Python 3.13 only characters of the line's end are quoted; a CR is one to every reader.
+    writer = csv.writer(_EndingInLf(buffer), lineterminator="\r\n")
+    writer.writerow(columns.names)
+    for row in rows:
+        writer.writerow([cell(row.get(name)) for name in columns.names])
+        if buffer.tell() > CHARACTERS_AT_ONCE:
+            yield buffer.getvalue()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue()
+
+
+class _EndingInLf:
+    """Takes lines that end in CR LF, one for each write."""
+
+    def __init__(self, buffer: StringIO) -> None:
+        self._buffer = buffer
+
+    def write(self, line: str) -> None:
+        """Add a line to the buffer."""
+        self._buffer.write(line.removesuffix("\r\n") + "\n")
+
+
+def jsonl_lines(columns: Columns, rows: Iterable[Row]) -> Iterator[str]:
+    """One JSON object per line; what a case does not have is not in it."""
+    for row in rows:
+        ordered = {name: row[name] for name in columns.names if name in row}
+        yield json.dumps(ordered, ensure_ascii=False) + "\n"
+
+
+def cell(value: Any) -> str:
+    """A value as text: a string as it is, nothing as nothing, all else as JSON."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def write(lines: Iterable[str], output: Path | None, stdout: TextIO) -> None:
+    """Write lines to a file, which appears whole, or to standard output.
+
+    *Raises* SweepError when the file cannot be written.
+    """
+    if output is None:
+        stdout.writelines(lines)
+        return
+    with whole(output) as path, path.open("w", encoding="utf-8", newline="") as stream:
+        stream.writelines(lines)
+
+
+def write_parquet(columns: Columns, rows: Iterator[Row], output: Path) -> None:
+    """Write a Parquet file, which appears whole, a row group at a time.
+
+    *Raises* ExtraMissing without pyarrow, SweepError when the file cannot be written.
+    """
+    try:
+        import pyarrow as pa  # noqa: PLC0415  # an extra, and slow to import
+        import pyarrow.parquet as pq  # noqa: PLC0415
+    except ImportError as error:
+        raise ExtraMissing(
+            "Parquet needs pyarrow", next_step="Install it: pip install 'hpcsweep[parquet]'"
+        ) from error
+    types = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
+    kinds = [(name, columns.kinds[name]) for name in columns.names]
+    schema = pa.schema([(name, types.get(kind, pa.string())) for name, kind in kinds])
+    with whole(output) as path, pq.ParquetWriter(path, schema) as writer:
+        while some := list(islice(rows, ROWS_AT_ONCE)):
+            values = [[_typed(row.get(name), kind) for row in some] for name, kind in kinds]
+            writer.write_table(pa.table(values, schema=schema))
+
+
+def _typed(value: Any, kind: str) -> Any:
+    match kind:
+        case "json" if value is not None:
+            return cell(value)  # as in CSV: a text without quotes beside numbers
+        case "float" if value is not None:
+            return float(value)  # pyarrow refuses an int that is no float
+    return value

@@ -1,0 +1,54 @@
+"""Imports of the user's own, where one submits: whatever they raise is told as the user's."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from hpcsweep import shadows
+from hpcsweep.errors import HpcsweepError, TargetError
+from hpcsweep.importing import missing_module_advice
+from hpcsweep.manifest.frozen import FrozenManifest, Target
+
+T = TypeVar("T")
+
+
+def tried(load: Callable[[], T], what: str, named: Target, manifest: FrozenManifest) -> T:
+    """What `load` imports of the user's. *Raises* TargetError, whatever the user's code raises."""
+    try:
+        return load()
+    except HpcsweepError:
+        raise
+    # As in the worker's child: a module may raise anything while it is imported.
+    except BaseException as error:
+        raise TargetError(
+            f"{what} cannot be imported: {shadows.culprit(error) or _words(error)}",
+            where=_place(error, named, manifest),
+            next_step=f"Every task would fail as well: {named.text} must work in a fresh "
+            f"interpreter, {sys.executable}, with the same modules and environment."
+            f"{missing_module_advice(error)}",
+        ) from error
+
+
+def _words(error: BaseException) -> str:
+    try:
+        text = error.msg if isinstance(error, SyntaxError) else str(error)
+    except Exception:  # noqa: BLE001  # a user's class may break while it is printed
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _place(error: BaseException, named: Target, manifest: FrozenManifest) -> str:
+    """`file:line` in the user's own code, as deep as it goes."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    own = [
+        f"{frame.filename}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).is_relative_to(manifest.root)
+        and "/site-packages/" not in frame.filename
+    ]
+    return own[-1] if own else named.text

@@ -1,0 +1,227 @@
+"""Calling the target for one case, and the case's answer: metrics, or what it raised."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from hpcsweep import target
+from hpcsweep.errors import InputError
+from hpcsweep.logbook import Logbook
+from hpcsweep.logbook.values import writable
+from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.records import Reason
+from hpcsweep.worker import streams
+from hpcsweep.worker.messages import ANSWER_MAX, Request
+
+if TYPE_CHECKING:
+    from hpcsweep.logbook.spool import SpoolPlace
+
+Answer = dict[str, Any]
+Function = Callable[..., Any]
+# What a case answers that did nothing.
+NOTHING: Answer = {"reason": None, "error": None, "metrics": {}, "returned": False}
+# Characters of a traceback that are kept, from its end.
+TRACEBACK_MAX = 20_000
+
+
+class Calls:
+    """The work of a child that runs a function's cases."""
+
+    def __init__(self, manifest: FrozenManifest) -> None:
+        self.root = Path(manifest.root)
+        self._manifest = manifest
+        self._function: Function | None = None
+        self._broken: BaseException | None = None
+        # Standard output and error of the task.
+        self._output = (1, 2)
+
+    def load(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Import the target; what it prints goes to the first case. As `Work` says."""
+        self._output = os.dup(1), os.dup(2)
+        with contextlib.suppress(OSError):  # each case says so, when it tries itself
+            self._begin(request)
+        try:
+            self._function = target.load(self._manifest)
+            _prepare(self._function)
+            return {"code_digest": target.code_digest(self._manifest)}
+        # What a user's module raises is the outcome of every case, whatever it is.
+        except BaseException as error:  # noqa: BLE001
+            self._broken = error
+            return {}
+        finally:
+            streams.flush()
+            for number, descriptor in enumerate(self._output, start=1):
+                os.dup2(descriptor, number)
+
+    def run(self, request: dict[str, Any]) -> Answer:
+        """Call the target. As `Work` says."""
+        self._begin(request)
+        if self._function is None:
+            return NOTHING | (failure(self._broken) if self._broken else {})
+        return answer_of(self._function, Request(**request))
+
+    def _begin(self, request: dict[str, Any]) -> None:
+        spool = request["spool"]
+        streams.capture(request["run_dir"], (spool["out"], spool["err"]) if spool else self._output)
+        streams.reopen()
+        os.chdir(self._manifest.root)  # where a command starts, too
+
+
+def _prepare(function: Function) -> None:
+    """Import once what each case would import: what is made for those who ask for it by name."""
+    asked = target.asks_for(function)
+    if "rng" in asked:
+        import numpy.random  # noqa: PLC0415, F401
+    if "case" in asked:
+        import hpcsweep.sources.seedplan  # noqa: PLC0415, F401
+
+
+def call_target(function: Function, request: Request, log: Logbook) -> None:
+    """Call the target as every case does; what it returns ends up in `log.metrics`.
+
+    *Raises* whatever the target raises, InputError for what cannot be metrics.
+    """
+    given: Mapping[str, Callable[[], Any]] = {
+        "params": lambda: request.params,
+        "log": lambda: log,
+        "seed": lambda: request.seed,
+        "case": lambda: request.case,
+        "rng": lambda: _generator(request.seed),
+        "checkpoint": lambda: log.checkpoint,
+    }
+    result = _called(function, request, given)
+    log.merge_metrics(_reported(result), "the returned dict")
+
+
+def _called(function: Function, request: Request, given: Mapping[str, Callable[[], Any]]) -> Any:
+    if request.result_file is None:
+        return target.call(function, request.params, given)
+    from hpcsweep.cache.files.shelf import Case  # noqa: PLC0415  # other sweeps do without
+
+    # As the runner of a `Store` gets them, so that one function can be both.
+    path = {"result_file": request.result_file}
+    params = request.params | {"id": Case.of(request.params).id} | path
+    if target.is_runner(function, request.params):
+        return function(params)
+    given = dict(given) | {"params": lambda: params}
+    return target.call(function, request.params | path, given)
+
+
+def answer_of(function: Function, request: Request) -> Answer:
+    """Run a case; whatever the target raises is its answer."""
+    log = logbook(request)
+    try:
+        call_target(function, request, log)
+    except SystemExit as error:
+        found = {} if error.code in (None, 0) else _exit(error)
+    # The one catch of everything: what a user's function raises is an outcome of its case.
+    except BaseException as error:  # noqa: BLE001
+        found = failure(error)
+    else:
+        found = {"returned": True} | told_failed(log)
+    return NOTHING | found | {"metrics": log.metrics}
+
+
+def logbook(request: Request) -> Logbook:
+    """The Logbook of a case."""
+    place: Path | SpoolPlace | None = Path(request.run_dir) if request.run_dir else None
+    if request.spool:
+        from hpcsweep.logbook.spool import Spool, SpoolPlace  # noqa: PLC0415  # other runs do without
+
+        place = SpoolPlace(Spool(**request.spool), request.run_id)
+    return Logbook.attached(
+        request.run_id,
+        place,
+        params=request.params,
+        checkpoints=request.checkpoints,
+    )
+
+
+def told_failed(log: Logbook) -> dict[str, Any]:
+    """The reply's part about a target that said itself that it failed."""
+    if log.told_failed is None:
+        return {}
+    error = {"type": "MarkedFailed", "message": writable(log.told_failed[:TRACEBACK_MAX])}
+    return {"reason": Reason.ERROR.value, "error": error}
+
+
+def _reported(result: Any) -> Mapping[str, Any]:
+    if result is None:
+        return {}
+    if not isinstance(result, Mapping):
+        raise InputError(
+            f"the target returned {type(result).__name__}, not a dict of metrics",
+            next_step="Return a dict by metric name, or nothing.",
+        )
+    return result
+
+
+def _generator(seed: int) -> Any:
+    import numpy  # noqa: PLC0415  # only for those who ask for `rng` (invariant 17)
+
+    return numpy.random.default_rng(seed)
+
+
+def _exit(error: SystemExit) -> dict[str, Any]:
+    code = error.code if isinstance(error.code, int) else 1
+    message = f"the target called sys.exit({error.code!r})"
+    return {
+        "reason": Reason.EXIT_CODE.value,
+        "error": {"type": "SystemExit", "message": message, "exit_code": code},
+    }
+
+
+def failure(error: BaseException) -> Answer:
+    """The answer's part about an exception of the user's code, which is shown, too."""
+    found = described(error)
+    with contextlib.suppress(OSError, ValueError):  # a target may have closed it
+        sys.stderr.write(found["error"]["traceback"])
+    return found
+
+
+def described(error: BaseException) -> Answer:
+    """The answer's part about an exception of the user's code."""
+    trace = _without_ours(error.__traceback__)
+    try:
+        message = str(error)
+        text = "".join(traceback.format_exception(type(error), error, trace))
+    except Exception:  # noqa: BLE001  # a user's class may break while it is printed
+        message, text = "(its message cannot be printed)", ""
+    if isinstance(error, ModuleNotFoundError):
+        message += f" (in {sys.executable}, which runs the target whatever `setup:` activates)"
+    return {
+        "reason": Reason.ERROR.value,
+        "error": {
+            "type": type(error).__name__,
+            "message": writable(message[:TRACEBACK_MAX]),
+            "traceback": writable(text[-TRACEBACK_MAX:]),
+        },
+    }
+
+
+def _without_ours(trace: TracebackType | None) -> TracebackType | None:
+    """The part of a traceback that is the user's."""
+    ours = str(Path(__file__).parent.parent)
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith((ours, "<frozen")):
+        trace = trace.tb_next
+    return trace
+
+
+def encoded(told: Answer) -> bytes:
+    """An answer as the worker reads it; one that is too large says that instead."""
+    text = json.dumps(told).encode()
+    if len(text) <= ANSWER_MAX:
+        return text
+    error = InputError(
+        f"its metrics have {len(text)} bytes; {ANSWER_MAX} are the most",
+        next_step="Write such data into a file of the run, as `log.json` does.",
+    )
+    return json.dumps(NOTHING | described(error)).encode()

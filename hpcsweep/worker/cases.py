@@ -1,0 +1,101 @@
+"""The cases of a task: read here, or made by a child where that needs the user's code.
+
+The worker itself never imports it (DESIGN invariant 17): what a function of the user's does to its
+process costs the case that it was to make.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+from hpcsweep.manifest import frozen
+from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.records import ParamCase, Reason
+from hpcsweep.sources import ParameterSource
+from hpcsweep.sources.reading import needs_user_code
+from hpcsweep.worker import streams
+from hpcsweep.worker.calling import NOTHING, Answer, described
+from hpcsweep.worker.child import Work
+from hpcsweep.worker.messages import Wanted
+from hpcsweep.worker.slot import Ended, Slot
+
+
+class NewSlot(Protocol):
+    """Makes a slot of the task."""
+
+    def __call__(self, *, work: Work | None = None) -> Slot:
+        """A slot whose child does this work."""
+
+
+class Cases:
+    """The cases of a frozen manifest, by index."""
+
+    def __init__(self, directory: Path, manifest: FrozenManifest) -> None:
+        self.count: int = manifest.source["total_cases"] * manifest.replicates
+        # How the first case ended that could not be made.
+        self.unmade: Ended | None = None
+        self._source = None
+        if not needs_user_code(manifest.source):
+            self._source = frozen.open_source(directory, manifest)
+        self._work = Making(directory, manifest)
+        self._slot: Slot | None = None
+
+    def use(self, new_slot: NewSlot) -> None:
+        """Make cases in such a slot, if any needs one."""
+        if self._source is None:
+            self._slot = new_slot(work=self._work)
+
+    def made(self, index: int) -> ParamCase | None:
+        """The case of an index; None where it cannot be made, which is told and noted."""
+        if self._source is not None:
+            return self._source[index]
+        if self._slot is None:
+            return None
+        ended = self._slot.run(Wanted(index=index))
+        if ended.reason is None:
+            return ParamCase(**ended.metrics | {"tags": tuple(ended.metrics["tags"])})
+        if ended.reason is not Reason.TERMINATED:
+            self.unmade = self.unmade or ended
+            message = (ended.error or {}).get("message", ended.reason.value)
+            sys.stderr.write(f"hpcsweep: index {index} cannot be made: {message}\n")
+        return None
+
+    def close(self) -> None:
+        """End the child, if there is one."""
+        if self._slot is not None:
+            self._slot.close()
+
+
+class Making:
+    """The work of a child that makes cases; an answer holds the case in the place of metrics."""
+
+    def __init__(self, directory: Path, manifest: FrozenManifest) -> None:
+        self.root = Path(manifest.root)
+        self._directory, self._manifest = directory, manifest
+        self._source: ParameterSource | None = None
+        self._broken: Answer = {}
+
+    def load(self, _request: dict[str, Any]) -> dict[str, Any]:
+        """Open the source, which imports the user's code. As `Work` says."""
+        streams.reopen()
+        try:
+            os.chdir(self.root)
+            self._source = frozen.open_source(self._directory, self._manifest)
+        # As in `Calls.load`.
+        except BaseException as error:  # noqa: BLE001
+            self._broken = described(error)
+        return {}
+
+    def run(self, request: dict[str, Any]) -> Answer:
+        """Make a case. As `Work` says."""
+        if self._source is None:
+            return NOTHING | self._broken
+        os.chdir(self.root)
+        try:
+            return NOTHING | {"metrics": asdict(self._source[request["index"]]), "returned": True}
+        except BaseException as error:  # noqa: BLE001
+            return NOTHING | described(error)

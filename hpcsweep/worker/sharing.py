@@ -1,0 +1,66 @@
+"""All cases of a task in one process, that of a child which cannot be forked."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpcsweep.worker import streams
+from hpcsweep.worker.calling import encoded
+from hpcsweep.worker.messages import tell
+from hpcsweep.worker.restoring import Restoring
+from hpcsweep.worker.state import Chance
+
+if TYPE_CHECKING:
+    from hpcsweep.worker.child import Ends, Work
+
+
+class Sharing:
+    """All cases in the child itself, which cannot be forked: what can be is restored."""
+
+    def __init__(self, ends: Ends, chance: Chance, why: list[str], root: Path) -> None:
+        os.close(ends.slate)
+        self._ends, self._me = ends, os.getpid()
+        self._restoring = Restoring(chance, why, root, ends.complaints)
+
+    def run(self, work: Work, request: dict[str, Any]) -> None:
+        """Run a case and tell what it used."""
+        self._restoring.restore()
+        _reset_peak_memory()
+        before = _cpu_seconds()
+        told = work.run(request)
+        if os.getpid() != self._me:
+            os._exit(0)
+        streams.flush()
+        said = {
+            "status": None,
+            "cpu_seconds": _cpu_seconds() - before,
+            "max_rss_bytes": _peak_memory(),
+        }
+        tell(self._ends.replies, self._ends.token, said, encoded(told))
+        self._restoring.note()
+
+
+def _cpu_seconds() -> float:
+    total = 0.0
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        usage = resource.getrusage(who)
+        total += usage.ru_utime + usage.ru_stime
+    return total
+
+
+def _reset_peak_memory() -> None:
+    # proc(5): 5 resets the peak resident set size; without it the peak is the process's so far.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_memory() -> int:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
