@@ -34,8 +34,8 @@ if TYPE_CHECKING:
         SweepError,
         TargetError,
     )
-    from hpcsweep.logbook.experiment import Experiment
-    from hpcsweep.logbook.experiment_reader import ExperimentReader
+    from hpcsweep.logbook.experiment.reader import ExperimentReader
+    from hpcsweep.logbook.experiment.writer import Experiment
     from hpcsweep.logbook.logbook import Logbook
     from hpcsweep.logbook.reader import LogReader
     from hpcsweep.records import ParamCase
@@ -171,8 +171,8 @@ __all__ = [
 # Every other public name is an error.
 _HOMES = {
     **dict.fromkeys(("Base", "Mapped", "Store", "expand_grid", "mapped_column"), "hpcsweep.cache"),
-    "Experiment": "hpcsweep.logbook.experiment",
-    "ExperimentReader": "hpcsweep.logbook.experiment_reader",
+    "Experiment": "hpcsweep.logbook.experiment.writer",
+    "ExperimentReader": "hpcsweep.logbook.experiment.reader",
     "LogReader": "hpcsweep.logbook.reader",
     "Logbook": "hpcsweep.logbook",
     "ParamCase": "hpcsweep.records",

@@ -9,8 +9,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from hpcsweep.logbook.experiment import Experiment
-from hpcsweep.logbook.experiment_reader import ExperimentReader
+from hpcsweep.logbook.experiment.reader import ExperimentReader
+from hpcsweep.logbook.experiment.writer import Experiment
 from hpcsweep.logbook.logbook import Logbook as _Logbook
 from hpcsweep.logbook.reader import LogReader
 

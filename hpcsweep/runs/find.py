@@ -12,7 +12,7 @@ from functools import lru_cache
 from hpcsweep import ids
 from hpcsweep.errors import Damaged, RunMissing
 from hpcsweep.files import parse_json
-from hpcsweep.logbook.index import METRICS
+from hpcsweep.logbook.experiment.index import METRICS
 from hpcsweep.logbook.packs import METADATA, PackedFiles, Place, packed
 from hpcsweep.logbook.run import read_metadata
 from hpcsweep.logbook.runfiles import FolderFiles, RunFiles, no_file

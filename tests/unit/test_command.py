@@ -12,7 +12,7 @@ import pytest
 
 from hpcsweep.files import DOCUMENT_MAX
 from hpcsweep.journal import Record
-from hpcsweep.logbook.experiment_reader import ExperimentReader
+from hpcsweep.logbook.experiment.reader import ExperimentReader
 from hpcsweep.sources import DerivedSource, ParameterSource, manual, table
 from tests.support.here import holds
 from tests.support.sweeps import MadeSweep

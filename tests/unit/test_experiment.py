@@ -20,7 +20,7 @@ import pytest
 from hpcsweep import Experiment, ExperimentReader, Logbook
 from hpcsweep.errors import IdentityError, InputError, RunExists
 from hpcsweep.files import names
-from hpcsweep.logbook.index import Index
+from hpcsweep.logbook.experiment.index import Index
 from tests.support.experiments import added, exp
 from tests.support.fixtures import Scale
 from tests.support.wait import wait_until
@@ -219,7 +219,7 @@ def test_a_run_that_is_being_made_is_left_alone(
         path.mkdir()
         return "interrupted"  # as of the metadata that was not there yet
 
-    monkeypatch.setattr("hpcsweep.logbook.experiment.state", meanwhile_made)
+    monkeypatch.setattr("hpcsweep.logbook.experiment.writer.state", meanwhile_made)
     exp._set_aside(path)  # noqa: SLF001
     path.mkdir(exist_ok=True)
     assert names(exp.runs_dir / ".attempts") == []

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hpcsweep.journal import Record
-from hpcsweep.logbook.experiment_reader import ExperimentReader
+from hpcsweep.logbook.experiment.reader import ExperimentReader
 from hpcsweep.records import Resources
 from hpcsweep.sources import grid, manual
 from tests.support.sweeps import MadeSweep

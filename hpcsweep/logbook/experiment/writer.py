@@ -13,7 +13,15 @@ from hpcsweep import ids
 from hpcsweep.errors import ExtraMissing, InputError, RunExists, SweepError
 from hpcsweep.files import make_directory, token, unwritable
 from hpcsweep.life import ENDS, state, this_process
-from hpcsweep.logbook.index import METRICS, Index, Mark, Row, columns, metrics_of, value_of
+from hpcsweep.logbook.experiment.index import (
+    METRICS,
+    Index,
+    Mark,
+    Row,
+    columns,
+    metrics_of,
+    value_of,
+)
 from hpcsweep.logbook.logbook import Logbook
 from hpcsweep.logbook.making import run_path
 from hpcsweep.logbook.parameters import PARAMS, read_params

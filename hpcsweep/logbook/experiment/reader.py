@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import Damaged, RunMissing, SweepError
-from hpcsweep.logbook.index import Index, or_nothing, row_of
+from hpcsweep.logbook.experiment.index import Index, or_nothing, row_of
+from hpcsweep.logbook.experiment.runs import Runs, natural
 from hpcsweep.logbook.reader import LogReader
 from hpcsweep.logbook.runfiles import FolderFiles
-from hpcsweep.logbook.runs import Runs, natural
 
 
 class ExperimentReader:
@@ -108,7 +108,7 @@ class ExperimentReader:
 
     def to_dataframe(self) -> Any:
         """One row per run: id, params, status, metrics. Needs pandas."""
-        from hpcsweep.logbook.experiment import frame_of  # noqa: PLC0415  # only for frames
+        from hpcsweep.logbook.experiment.writer import frame_of  # noqa: PLC0415  # only for frames
 
         rows = [row_of(run) for run in self._runs.readers()]
         return frame_of(sorted(rows, key=lambda row: natural(row["run_id"])))

@@ -26,12 +26,12 @@ from hpcsweep.files import (
 )
 from hpcsweep.journal import decode, encode
 from hpcsweep.life import state
+from hpcsweep.logbook.experiment.runs import Runs
 from hpcsweep.logbook.libraries import csv_line
 from hpcsweep.logbook.place import Folder, content, put
 from hpcsweep.logbook.reader import LogReader
 from hpcsweep.logbook.run import read_metadata
 from hpcsweep.logbook.runfiles import FolderFiles
-from hpcsweep.logbook.runs import Runs
 from hpcsweep.logbook.values import json_value
 
 # The index is made again at most once in so many seconds, and for less than 5 % of the time.
