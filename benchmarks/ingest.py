@@ -30,7 +30,7 @@ from hpcsweep.journal import VERSION, encode, journal_name
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest, Target
 from hpcsweep.sources import ParameterSource
-from hpcsweep.store import SweepStore, schema
+from hpcsweep.store import SweepIndex, schema
 from hpcsweep.store.ingest import Ingest
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Layout, Plan, make_parts
@@ -127,7 +127,7 @@ def _lines(
 
 
 def _ingest(sweep: SweepDirectory, location: Path | str, processor: Callable[[], float]) -> Cost:
-    store = SweepStore(location, sweep.key)
+    store = SweepIndex(location, sweep.key)
     store.create(sweep.name, sweep.newest_manifest())
     ingest = Ingest(sweep, store)
     return _cost(ingest.run, processor)
@@ -155,7 +155,7 @@ def _sqlite(root: Path, sweep: SweepDirectory, cases: int) -> tuple[str, ...]:
     for _ in range(ROUNDS):
         ours, theirs = root / "ours.sqlite3", root / "theirs.sqlite3"
         mine = _ingest(sweep, ours, time.process_time)
-        SweepStore(theirs, sweep.key).create(sweep.name, sweep.newest_manifest())
+        SweepIndex(theirs, sweep.key).create(sweep.name, sweep.newest_manifest())
         costs.append((mine, _executemany(ours, theirs)))
         ours.unlink()
         theirs.unlink()
@@ -197,7 +197,7 @@ def _postgresql(
     for _ in range(ROUNDS):
         ours, theirs = server.database(), server.database()
         mine = _ingest(sweep, ours.url, processor)
-        SweepStore(theirs.url, sweep.key).create(sweep.name, sweep.newest_manifest())
+        SweepIndex(theirs.url, sweep.key).create(sweep.name, sweep.newest_manifest())
         costs.append((mine, _copy(ours.url, theirs.url, processor)))
         for place in (ours, theirs):
             server.drop(place)

@@ -12,7 +12,7 @@ from hpcsweep.sources import ParameterSource
 from hpcsweep.state.manifest_diff import in_newest_order
 from hpcsweep.state.queued import Queued, queued_otherwise
 from hpcsweep.state.sent import View
-from hpcsweep.store import SweepStore
+from hpcsweep.store import SweepIndex
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.target import digest_without_import
@@ -67,7 +67,7 @@ def indices_in(wanted: Wanted, chunks: Iterable[tuple[Plan, int]]) -> IndexSet:
     return found
 
 
-def outdated(wanted: Wanted, store: SweepStore) -> IndexSet:
+def outdated(wanted: Wanted, store: SweepIndex) -> IndexSet:
     """Indices that were submitted to be computed again, and are known by an older result only."""
     found, order = IndexSet(), wanted.sweep.newest_manifest()
     for number in wanted.sweep.submissions():
@@ -79,7 +79,7 @@ def outdated(wanted: Wanted, store: SweepStore) -> IndexSet:
     return found
 
 
-def highest_generation(sweep: SweepDirectory, store: SweepStore) -> int:
+def highest_generation(sweep: SweepDirectory, store: SweepIndex) -> int:
     """Of any attempt that is known, and of any submission, whether it was ever handed in."""
     plans = (sweep.plan(number)[0] for number in sweep.submissions())
     return max([store.max_generation(), *(plan.generation for plan in plans)])
@@ -98,7 +98,7 @@ def code_here(wanted: Wanted) -> str | None:
     return found or document.get("code_digest")
 
 
-def from_other_code(wanted: Wanted, store: SweepStore, code_digest: str | None) -> IndexSet:
+def from_other_code(wanted: Wanted, store: SweepIndex, code_digest: str | None) -> IndexSet:
     """The indices that are complete, and were computed by code with another digest.
 
     Of what a cache had nothing was run, and no digest is known.
@@ -113,7 +113,7 @@ def from_other_code(wanted: Wanted, store: SweepStore, code_digest: str | None) 
 
 
 def what_is_missing(
-    wanted: Wanted, store: SweepStore, view: View, rerun: str | None, code_digest: str | None
+    wanted: Wanted, store: SweepIndex, view: View, rerun: str | None, code_digest: str | None
 ) -> Missing:
     """Sort the indices of the wanted manifest by what is known of their cases."""
     order = wanted.sweep.newest_manifest()

@@ -15,7 +15,7 @@ from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Reason, Status
 from hpcsweep.state.scheduler import journal_verdicts
 from hpcsweep.state.sent import Chunk, SentPart, View
-from hpcsweep.store import SweepStore
+from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import Ingest
 from hpcsweep.sweepdir.directory import SweepDirectory
 
@@ -49,7 +49,7 @@ class Queued:
 
 
 def queued_otherwise(
-    sweep: SweepDirectory, manifest: FrozenManifest, store: SweepStore, view: View
+    sweep: SweepDirectory, manifest: FrozenManifest, store: SweepIndex, view: View
 ) -> Queued | None:
     """The tasks that wait and that a submit of this manifest would send otherwise; None: none."""
     begun = {(task["submission"], task["chunk"]) for task in store.tasks() if task["start_rank"]}
@@ -86,7 +86,7 @@ def _waits(state: str | None) -> bool:
     return state is None or meaning(state)[1] in (Status.PENDING, Status.UNKNOWN)
 
 
-def take_out(queued: Queued, sweep: SweepDirectory, store: SweepStore, cluster: Cluster) -> int:
+def take_out(queued: Queued, sweep: SweepDirectory, store: SweepIndex, cluster: Cluster) -> int:
     """Cancel these tasks, unless they begin just now, and note it. Returns how many it were.
 
     A kill after the order leaves the scheduler's own word, as one of `cancel` does: the next submit

@@ -42,7 +42,7 @@ from hpcsweep.journal import VERSION, JournalWriter
 from hpcsweep.records import Reason, Status, Word
 from hpcsweep.settings import Settings, state_home
 from hpcsweep.state.sent import Chunk, SentPart, View, sent_parts
-from hpcsweep.store import SweepStore
+from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import Ingest
 from hpcsweep.sweepdir.directory import SweepDirectory
 
@@ -67,7 +67,7 @@ _MEMORY = form(
 
 
 def observe(
-    sweep: SweepDirectory, store: SweepStore, cluster: Cluster | None, settings: Settings,
+    sweep: SweepDirectory, store: SweepIndex, cluster: Cluster | None, settings: Settings,
     *, at_once: bool = False,
 ) -> View:  # fmt: skip
     """Find out about silent tasks, journal what is certain, and tell what is known.
@@ -315,7 +315,7 @@ def _terminal_word(
 
 
 def journal_verdicts(
-    sweep: SweepDirectory, store: SweepStore, verdicts: dict[Chunk, Reason]
+    sweep: SweepDirectory, store: SweepIndex, verdicts: dict[Chunk, Reason]
 ) -> None:
     """Write what is certain of these tasks into a journal of this command, and ingest it.
 

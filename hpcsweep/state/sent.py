@@ -8,7 +8,7 @@ from typing import Any
 
 from hpcsweep.cluster.slurm.text import Element
 from hpcsweep.records import Part
-from hpcsweep.store import SweepStore
+from hpcsweep.store import SweepIndex
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan
 
@@ -95,7 +95,7 @@ def _chunks(parts: Iterable[SentPart]) -> Iterator[tuple[Plan, int]]:
     return ((sent.plan, chunk) for sent in parts for chunk in sent.open_chunks)
 
 
-def sent_parts(sweep: SweepDirectory, store: SweepStore) -> list[SentPart]:
+def sent_parts(sweep: SweepDirectory, store: SweepIndex) -> list[SentPart]:
     """The parts with open chunks, oldest submission first."""
     closed = {(t["submission"], t["chunk"]) for t in store.tasks() if _is_closed(t)}
     found = []

@@ -17,7 +17,7 @@ from hpcsweep.state.missing import Wanted, code_here, from_other_code, outdated
 from hpcsweep.state.scheduler import observe
 from hpcsweep.state.sent import View
 from hpcsweep.state.unstarted import newest, not_begun, unstarted
-from hpcsweep.store import SweepStore
+from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import fresh_store
 from hpcsweep.sweepdir.directory import SweepDirectory
 
@@ -113,7 +113,7 @@ def status(sweep: SweepDirectory, cluster: Cluster | None, settings: Settings) -
         return summarise(wanted, store, view)
 
 
-def summarise(wanted: Wanted, store: SweepStore, view: View) -> Summary:
+def summarise(wanted: Wanted, store: SweepIndex, view: View) -> Summary:
     """Count what store and view say."""
     counts: Counter[Status] = Counter()
     reasons: Counter[str] = Counter()

@@ -8,7 +8,7 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Reason
 from hpcsweep.state.missing import Wanted, indices_in
 from hpcsweep.state.sent import View
-from hpcsweep.store import SweepStore
+from hpcsweep.store import SweepIndex
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 
@@ -40,12 +40,12 @@ def newest(sweep: SweepDirectory) -> Wanted:
     return Wanted(sweep=sweep, manifest=found.manifest, source=found.source)
 
 
-def not_begun(wanted: Wanted, store: SweepStore) -> IndexSet:
+def not_begun(wanted: Wanted, store: SweepIndex) -> IndexSet:
     """The indices that no attempt began."""
     return IndexSet.all(wanted.source.n_cases) - store.indices()
 
 
-def unstarted(wanted: Wanted, store: SweepStore, view: View, rest: IndexSet) -> Unstarted:
+def unstarted(wanted: Wanted, store: SweepIndex, view: View, rest: IndexSet) -> Unstarted:
     """Sort indices that no attempt began, or none of the generation that is wanted."""
     nothing = IndexSet()
     if not rest:

@@ -23,7 +23,7 @@ from hpcsweep.errors import Damaged, StoreError
 from hpcsweep.files import put_copy
 from hpcsweep.journal import all_journals, read
 from hpcsweep.sources.places import Places
-from hpcsweep.store import SweepStore
+from hpcsweep.store import SweepIndex
 from hpcsweep.store.bulk import no_garbage
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.gather import Gathered, Gatherer
@@ -51,7 +51,7 @@ class Ingested:
 class Ingest:
     """Brings one store up to date with a sweep's journals."""
 
-    def __init__(self, sweep: SweepDirectory, store: SweepStore) -> None:
+    def __init__(self, sweep: SweepDirectory, store: SweepIndex) -> None:
         self._sweep = sweep
         self._store = store
         self._gatherer = Gatherer(sweep, store.where)
@@ -156,7 +156,7 @@ class Ingest:
 
 
 @contextlib.contextmanager
-def fresh_store(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[SweepStore]:
+def fresh_store(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[SweepIndex]:
     """The sweep's store with all that the journals hold by now, for a command.
 
     On a file system that is not surely local nobody writes the shared file: a private copy is
@@ -171,7 +171,7 @@ def fresh_store(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[Swe
         return
     location = _location(sweep)
     if location != shared or is_local(sweep.path):
-        store = SweepStore(location, sweep.key)
+        store = SweepIndex(location, sweep.key)
         if rebuild:
             store.clear()
         _ensure(sweep, store)
@@ -180,7 +180,7 @@ def fresh_store(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[Swe
         return
     with contextlib.ExitStack() as stack:
         private = _private_copy(stack, shared)
-        store = SweepStore(private, sweep.key)
+        store = SweepIndex(private, sweep.key)
         if rebuild:
             store.clear()
         _ensure(sweep, store)
@@ -190,7 +190,7 @@ def fresh_store(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[Swe
 
 
 @contextlib.contextmanager
-def _own_store(sweep: SweepDirectory, shared: Path) -> Iterator[SweepStore]:
+def _own_store(sweep: SweepDirectory, shared: Path) -> Iterator[SweepIndex]:
     """A store of this command's own: the shared one as it is, brought up to date; or a new one.
 
     Also of a sweep whose store is in PostgreSQL, where a reader of its files may have no account.
@@ -204,7 +204,7 @@ def _own_store(sweep: SweepDirectory, shared: Path) -> Iterator[SweepStore]:
             contextlib.closing(sqlite3.connect(private)) as mine,
         ):
             theirs.backup(mine)
-        store = SweepStore(private, sweep.key)
+        store = SweepIndex(private, sweep.key)
         try:
             _ensure(sweep, store)
         except StoreError as error:
@@ -238,7 +238,7 @@ def _location(sweep: SweepDirectory) -> Path | URL:
     return locate_store(manifest.store, sweep.path / STORE_NAME)
 
 
-def _ensure(sweep: SweepDirectory, store: SweepStore) -> None:
+def _ensure(sweep: SweepDirectory, store: SweepIndex) -> None:
     store.create(sweep.name, sweep.newest_manifest())
     known = set(store.submissions())
     new = [number for number in sweep.submissions() if number not in known]
@@ -256,7 +256,7 @@ def main(arguments: list[str]) -> int:
     if isinstance(location, Path) and not is_local(sweep.path):
         return 0
     # So that it can say why, too.
-    store = SweepStore(location, sweep.key, patience_s=PATIENT_SHARE * deadline_s)
+    store = SweepIndex(location, sweep.key, patience_s=PATIENT_SHARE * deadline_s)
     # Tasks make no schema (invariant 25): a store that is gone is a command's to make again.
     if store.exists():
         Ingest(sweep, store).run([journal.removeprefix("--journal=")])

@@ -1,4 +1,4 @@
-"""`SweepStore`: the index of one sweep's outcomes."""
+"""`SweepIndex`: the index of one sweep's outcomes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROWS_AT_ONCE = 5000
 NAMES_AT_ONCE = 500
 
 
-class SweepStore:
+class SweepIndex:
     """The index of one sweep, in a SQLite file or a PostgreSQL database. The contract:
 
     * Any number of processes, on SQLite of one host, use it at once; sweeps that share a database

@@ -17,7 +17,7 @@ from hpcsweep.settings import Settings
 from hpcsweep.state.missing import Wanted, code_here, from_other_code
 from hpcsweep.state.scheduler import observe
 from hpcsweep.state.unstarted import Unstarted, newest, not_begun, unstarted
-from hpcsweep.store import SweepStore
+from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import fresh_store
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.tables.where import Field, parse
@@ -114,7 +114,7 @@ def flatten(value: Mapping[str, Any], above: Keys = ()) -> dict[Keys, Any]:
 # --- columns ------------------------------------------------------------------------------------
 
 
-def _columns(wanted: Wanted, store: SweepStore, rest: Unstarted, selection: Selection) -> Columns:
+def _columns(wanted: Wanted, store: SweepIndex, rest: Unstarted, selection: Selection) -> Columns:
     params: dict[Keys, str] = {}
     metrics: dict[Keys, str] = {}
     for row in store.rows():
@@ -190,7 +190,7 @@ def fields(columns: Columns) -> dict[str, Field]:
 
 
 def _selected(
-    wanted: Wanted, store: SweepStore, rest: Unstarted, columns: Columns, selection: Selection
+    wanted: Wanted, store: SweepIndex, rest: Unstarted, columns: Columns, selection: Selection
 ) -> Iterator[Row]:
     statuses = set(selection.status)
     for row in _rows(wanted, store, rest, columns, selection.where):
@@ -199,7 +199,7 @@ def _selected(
 
 
 def _rows(
-    wanted: Wanted, store: SweepStore, rest: Unstarted, columns: Columns, where: str | None
+    wanted: Wanted, store: SweepIndex, rest: Unstarted, columns: Columns, where: str | None
 ) -> Iterator[Row]:
     """Started and unstarted indices, merged in index order."""
     condition = None if where is None else parse(where, fields(columns), store.dialect)

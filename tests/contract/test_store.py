@@ -1,4 +1,4 @@
-"""The contract of `SweepStore`, on every database that may be behind it."""
+"""The contract of `SweepIndex`, on every database that may be behind it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sqlalchemy import Engine, event
 
 from hpcsweep.errors import StoreError
 from hpcsweep.indexset import IndexSet
-from hpcsweep.store import SweepStore
+from hpcsweep.store import SweepIndex
 from tests.support.backends import Backend, backend
 from tests.support.postgres import database, postgres
 from tests.support.rows import MANIFEST, batch, better, case
 
 __all__ = ["backend", "database", "postgres"]
 
-MakeStore = Callable[..., SweepStore]
+MakeStore = Callable[..., SweepIndex]
 
 # Whether a first ingest says that all rows should be new: that is a hint, not a promise.
 BULK = pytest.mark.parametrize("is_first", [False, True])
@@ -33,20 +33,20 @@ BULK = pytest.mark.parametrize("is_first", [False, True])
 def make_store(backend: Backend) -> MakeStore:
     """`make_store(sweep="k")` opens the one database of this test for a sweep."""
 
-    def make(sweep: str = "k") -> SweepStore:
+    def make(sweep: str = "k") -> SweepIndex:
         return backend.store(sweep)
 
     return make
 
 
 @pytest.fixture
-def store(make_store: MakeStore) -> SweepStore:
+def store(make_store: MakeStore) -> SweepIndex:
     found = make_store()
     found.create("s", MANIFEST)
     return found
 
 
-def rows(store: SweepStore) -> list[dict[str, Any]]:
+def rows(store: SweepIndex) -> list[dict[str, Any]]:
     return list(store.rows())
 
 
@@ -76,7 +76,7 @@ def test_a_store_is_not_there_until_it_is_created(make_store: MakeStore) -> None
     assert (rows(store), store.positions(), store.tasks()) == ([], {}, [])
 
 
-def test_only_commands_make_tables(store: SweepStore, statements: list[str]) -> None:
+def test_only_commands_make_tables(store: SweepIndex, statements: list[str]) -> None:
     store.merge(batch(case(1), journals=[("j", 0, 10, 1)]))
     store.merge(batch(better(case(1)), journals=[("j", 10, 20, 0)]))
     for read in (store.positions, store.counts, store.indices, store.tasks, store.torn,
@@ -105,7 +105,7 @@ def test_sweeps_do_not_see_each_other(make_store: MakeStore) -> None:
     assert len(rows(second)) == 1
 
 
-def test_clear_forgets_everything_of_a_sweep(store: SweepStore) -> None:
+def test_clear_forgets_everything_of_a_sweep(store: SweepIndex) -> None:
     start = {"submission": 1, "chunk": 0, "start_rank": "000000.a", "host": "n", "job_id": "1",
              "time": "t", "verdict_rank": "", "status": None, "reason": None}  # fmt: skip
     store.merge(batch(case(1), journals=[("j", 0, 10, 3)], starts=[start]))
@@ -120,7 +120,7 @@ def test_clear_forgets_everything_of_a_sweep(store: SweepStore) -> None:
 
 
 @BULK
-def test_the_higher_record_is_the_row(store: SweepStore, is_first: bool) -> None:
+def test_the_higher_record_is_the_row(store: SweepIndex, is_first: bool) -> None:
     low, high = case(1), better(case(1), status="complete", metrics='{"a":1}', host="n2")
     for order in ((low, high), (high, low), (high, high, low)):
         store.clear()
@@ -176,7 +176,7 @@ def test_batches_commute_and_may_come_twice(make_store: MakeStore, is_first: boo
 
 
 @BULK
-def test_params_and_metrics_come_back_as_they_were(store: SweepStore, is_first: bool) -> None:
+def test_params_and_metrics_come_back_as_they_were(store: SweepIndex, is_first: bool) -> None:
     texts = [
         '{"b":1e16,"a":1.0}',
         '{"a":"\\u0000\\ud800"}',
@@ -191,13 +191,13 @@ def test_params_and_metrics_come_back_as_they_were(store: SweepStore, is_first: 
     assert [row["error"] for row in store.rows()] == texts
 
 
-def test_a_batch_of_another_order_is_not_merged(store: SweepStore) -> None:
+def test_a_batch_of_another_order_is_not_merged(store: SweepIndex) -> None:
     assert not store.merge(batch(case(1), manifest="0" * 16, journals=[("j", 0, 10, 0)]))
     assert (rows(store), store.positions()) == ([], {})
 
 
 @BULK
-def test_a_batch_is_merged_whole_or_not_at_all(store: SweepStore, is_first: bool) -> None:
+def test_a_batch_is_merged_whole_or_not_at_all(store: SweepIndex, is_first: bool) -> None:
     store.merge(batch(case(2)))
     collision = better(case(2), params='{"x": 3}')
     with pytest.raises(StoreError, match="two cases share the id 0000000000000002"):
@@ -206,13 +206,13 @@ def test_a_batch_is_merged_whole_or_not_at_all(store: SweepStore, is_first: bool
     assert store.positions() == {}
 
 
-def test_the_same_params_may_be_written_differently(store: SweepStore) -> None:
+def test_the_same_params_may_be_written_differently(store: SweepIndex) -> None:
     store.merge(batch(case(1, params='{"x": 1, "y": 2}')))
     assert store.merge(batch(better(case(1), params='{"y":2.0,"x":1.0}')))
 
 
 @BULK
-def test_a_large_batch(store: SweepStore, is_first: bool) -> None:
+def test_a_large_batch(store: SweepIndex, is_first: bool) -> None:
     many = [case(number, status="complete") for number in range(3000)]
     store.merge(batch(*many, is_first=is_first))
     store.merge(batch(*(better(row) for row in many[::2]), is_first=is_first))
@@ -223,7 +223,7 @@ def test_a_large_batch(store: SweepStore, is_first: bool) -> None:
 # --- positions -----------------------------------------------------------------------------------
 
 
-def test_positions_grow_over_what_was_merged(store: SweepStore) -> None:
+def test_positions_grow_over_what_was_merged(store: SweepIndex) -> None:
     store.merge(batch(journals=[("a", 0, 10, 1), ("b", 0, 5, 0), ("a", 10, 30, 2)]))
     assert store.positions() == {"a": 30, "b": 5}
     assert store.positions(["a", "none"]) == {"a": 30}
@@ -231,7 +231,7 @@ def test_positions_grow_over_what_was_merged(store: SweepStore) -> None:
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
-def test_processes_that_read_the_same_bytes(store: SweepStore, order: tuple[int, ...]) -> None:
+def test_processes_that_read_the_same_bytes(store: SweepIndex, order: tuple[int, ...]) -> None:
     """Each damaged line is counted once, and no byte is passed over."""
     pieces = [("a", 0, 10, 1), ("a", 0, 30, 3), ("a", 10, 30, 2)]
     for number in order:
@@ -242,7 +242,7 @@ def test_processes_that_read_the_same_bytes(store: SweepStore, order: tuple[int,
     assert (store.positions(), store.torn()) == ({"a": 30}, {"a": 3})
 
 
-def test_a_store_that_was_cleared_meanwhile_is_read_from_the_start(store: SweepStore) -> None:
+def test_a_store_that_was_cleared_meanwhile_is_read_from_the_start(store: SweepIndex) -> None:
     """A task read further while a command rebuilt: its position would pass over the beginning."""
     store.merge(batch(case(1), journals=[("a", 0, 10, 0)]))
     store.clear()
@@ -254,7 +254,7 @@ def test_a_store_that_was_cleared_meanwhile_is_read_from_the_start(store: SweepS
 # --- reading -------------------------------------------------------------------------------------
 
 
-def test_rows_come_in_the_order_of_indices(store: SweepStore) -> None:
+def test_rows_come_in_the_order_of_indices(store: SweepIndex) -> None:
     numbers = [5, 300, 2, 17, 4]
     for number in numbers:
         store.merge(batch(case(number)))
@@ -262,7 +262,7 @@ def test_rows_come_in_the_order_of_indices(store: SweepStore) -> None:
         assert [row["idx"] for row in store.rows(batch=size)] == sorted(numbers)
 
 
-def test_a_slow_reader_keeps_nobody_waiting(store: SweepStore, make_store: MakeStore) -> None:
+def test_a_slow_reader_keeps_nobody_waiting(store: SweepIndex, make_store: MakeStore) -> None:
     """`collect | less` must not stop the tasks' results on their way into the store."""
     store.merge(batch(*(case(number) for number in range(10))))
     reading = store.rows(batch=2)
@@ -273,7 +273,7 @@ def test_a_slow_reader_keeps_nobody_waiting(store: SweepStore, make_store: MakeS
     assert rest[8]["status"] == "complete"
 
 
-def test_a_case_at_several_indices(store: SweepStore) -> None:
+def test_a_case_at_several_indices(store: SweepIndex) -> None:
     row = case(1, status="complete")
     places = dict.fromkeys((1, 4, 9), row["case_id"])
     store.merge(batch(row, places=places))
@@ -282,7 +282,7 @@ def test_a_case_at_several_indices(store: SweepStore) -> None:
     assert store.indices() == IndexSet.of([1, 4, 9])
 
 
-def test_indices_as_ranges(store: SweepStore) -> None:
+def test_indices_as_ranges(store: SweepIndex) -> None:
     kinds = ["complete", "complete", "failed", "complete", "running", "running", "complete"]
     for number, status in enumerate(kinds):
         digest = "new" if number % 2 else "old"
@@ -295,13 +295,13 @@ def test_indices_as_ranges(store: SweepStore) -> None:
     assert store.counts() == {("complete", None): 4, ("failed", None): 1, ("running", None): 2}
 
 
-def test_large_indices(store: SweepStore) -> None:
+def test_large_indices(store: SweepIndex) -> None:
     row = case(1)
     store.merge(batch(row, places={10**12: row["case_id"]}))
     assert store.indices() == IndexSet.of([10**12])
 
 
-def test_a_case_is_found_by_its_index_or_its_id(store: SweepStore) -> None:
+def test_a_case_is_found_by_its_index_or_its_id(store: SweepIndex) -> None:
     for number in (0x12, 0x120, 3):
         store.merge(batch(case(number)))
     assert [row["idx"] for row in store.find("3")] == [3]
@@ -312,7 +312,7 @@ def test_a_case_is_found_by_its_index_or_its_id(store: SweepStore) -> None:
         assert [row["idx"] for row in store.find(text)] == ([3, 0x12, 0x120] if not text else [])
 
 
-def test_silent_attempts(store: SweepStore) -> None:
+def test_silent_attempts(store: SweepIndex) -> None:
     kinds = [("running", None), ("interrupted", "terminated"), ("interrupted", "lost"),
              ("complete", None), ("failed", "error")]  # fmt: skip
     for number, (status, reason) in enumerate(kinds):
@@ -325,7 +325,7 @@ def test_silent_attempts(store: SweepStore) -> None:
 # --- another order -------------------------------------------------------------------------------
 
 
-def test_the_order_of_another_manifest(store: SweepStore) -> None:
+def test_the_order_of_another_manifest(store: SweepIndex) -> None:
     store.merge(batch(*(case(number) for number in range(4))))
 
     def reversed_without_2(row: dict[str, Any]) -> int | None:
@@ -353,7 +353,7 @@ def test_the_order_of_another_manifest(store: SweepStore) -> None:
 
 
 def test_a_case_that_is_merged_while_places_are_found_has_one(
-    store: SweepStore, make_store: MakeStore
+    store: SweepIndex, make_store: MakeStore
 ) -> None:
     """Finding them keeps no other writer waiting: at a million cases it takes minutes."""
     store.merge(batch(case(1), case(2)))
@@ -370,20 +370,20 @@ def test_a_case_that_is_merged_while_places_are_found_has_one(
     assert [int(case_id, 16) for case_id in asked] == [1, 2, 3]
 
 
-def test_of_two_that_reorder_one_begins_again(store: SweepStore) -> None:
+def test_of_two_that_reorder_one_begins_again(store: SweepIndex) -> None:
     assert store.reorder(MANIFEST, "1" * 16, None)
     assert not store.reorder(MANIFEST, "2" * 16, None)
     assert store.manifest() == "1" * 16
 
 
-def test_the_same_order_under_another_name(store: SweepStore) -> None:
+def test_the_same_order_under_another_name(store: SweepIndex) -> None:
     row = case(1)
     store.merge(batch(row, places=dict.fromkeys((1, 7), row["case_id"])))
     store.reorder(MANIFEST, "1" * 16, None)
     assert store.indices() == IndexSet.of([1, 7])
 
 
-def test_a_reorder_that_fails_changes_nothing(store: SweepStore) -> None:
+def test_a_reorder_that_fails_changes_nothing(store: SweepIndex) -> None:
     store.merge(batch(case(1)))
     with pytest.raises(KeyError):
         store.reorder(MANIFEST, "1" * 16, lambda row: row["nothing"])
@@ -396,12 +396,12 @@ WRITER = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from hpcsweep.store import SweepStore
+from hpcsweep.store import SweepIndex
 from tests.support.rows import batch, better, case
 number = int(sys.argv[3])
 sys.stdin.read()
 for n in range(10):
-    store = SweepStore(Path(sys.argv[2]), "k")
+    store = SweepIndex(Path(sys.argv[2]), "k")
     known = store.positions().get(f"j{number}", 0)  # as an ingest does: it reads, then it writes
     rows = [case(100 * number + n), better(case(7), 10 * number + n, status="complete")]
     assert store.merge(batch(*rows, journals=[(f"j{number}", known, known + 1, 1)]))
@@ -410,7 +410,7 @@ for n in range(10):
 
 def test_writers_of_sqlite_at_once_lose_nothing(tmp_path: Path) -> None:
     """With a deferred BEGIN most of them would be refused at once, whatever the timeout says."""
-    store = SweepStore(tmp_path / "store.sqlite3", "k")
+    store = SweepIndex(tmp_path / "store.sqlite3", "k")
     store.create("s", MANIFEST)
     root, count = str(Path(__file__).parents[2]), 8
     argv = [sys.executable, "-c", WRITER, root, str(tmp_path / "store.sqlite3")]

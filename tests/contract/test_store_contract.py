@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hpcsweep.errors import StoreError
-from hpcsweep.store import SweepStore, schema
+from hpcsweep.store import SweepIndex, schema
 from tests.support.backends import KEY, KINDS, Backend, backend
 from tests.support.postgres import PrivatePostgres, database, postgres
 from tests.support.rows import MANIFEST, batch, case
@@ -22,7 +22,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "store.md"
 
 
 @pytest.fixture
-def store(backend: Backend) -> SweepStore:
+def store(backend: Backend) -> SweepIndex:
     """A store that is made."""
     found = backend.store()
     found.create("s", MANIFEST)
@@ -122,7 +122,7 @@ def test_many_make_it_at_once(backend: Backend) -> None:
 # --- merging -------------------------------------------------------------------------------------
 
 
-def test_rows_come_back_as_they_were(store: SweepStore) -> None:
+def test_rows_come_back_as_they_were(store: SweepIndex) -> None:
     exact = {
         "params": '{"b":1e16,"a":1e+16,"n":1.0,"m":-0.0,"big":123456789012345678901234567890}',
         "metrics": '{"z":{"y":[1,2.50,null,true]},"a":"ä\\u0000\U0001f600\\\\u0000"}',
@@ -141,7 +141,7 @@ def test_rows_come_back_as_they_were(store: SweepStore) -> None:
     assert {name: type(found[name]) for name in row} == {name: type(row[name]) for name in row}
 
 
-def test_ranks_are_compared_byte_by_byte(store: SweepStore) -> None:
+def test_ranks_are_compared_byte_by_byte(store: SweepIndex) -> None:
     # In the order of a language `a` comes before `B`, and `-` may be passed over.
     low, high = case(1, rank="000000.B", host="low"), case(1, rank="000000.a", host="high")
     for row in (low, high, low):
@@ -152,7 +152,7 @@ def test_ranks_are_compared_byte_by_byte(store: SweepStore) -> None:
     assert [row["host"] for row in store.tasks()] == ["0.a"]
 
 
-def test_attempts_are_counted(store: SweepStore) -> None:
+def test_attempts_are_counted(store: SweepIndex) -> None:
     first = attempt(1, status="interrupted", reason="terminated")
     second = attempt(1, restart=1, token="b" * 16)
     assert store.merge(batch(first))
@@ -197,7 +197,7 @@ def test_merges_at_once_lose_nothing(backend: Backend) -> None:
     assert len(backend.store().positions()) == 9
 
 
-def test_submissions_are_kept(store: SweepStore) -> None:
+def test_submissions_are_kept(store: SweepIndex) -> None:
     row = {
         "submission": 1, "manifest": MANIFEST, "generation": 0, "cases": 10**10, "chunks": 5,
         "time": None, "cluster": "x", "code_digest": None,
@@ -210,7 +210,7 @@ def test_submissions_are_kept(store: SweepStore) -> None:
 # --- tables that are not as they should be -------------------------------------------------------
 
 
-def test_a_newer_schema_is_refused(backend: Backend, store: SweepStore) -> None:
+def test_a_newer_schema_is_refused(backend: Backend, store: SweepIndex) -> None:
     backend.raw("UPDATE meta SET value = '999' WHERE name = 'schema_version'")
     expected = f"has schema version 999, this program knows {schema.VERSION}\n"
     for call in (store.exists, lambda: store.create("s", MANIFEST), store.clear):
@@ -230,7 +230,7 @@ def test_a_newer_schema_is_refused(backend: Backend, store: SweepStore) -> None:
     ],
 )
 def test_a_table_that_was_changed_is_made_again(
-    backend: Backend, store: SweepStore, change: str
+    backend: Backend, store: SweepIndex, change: str
 ) -> None:
     other = backend.store("other")
     other.create("s", MANIFEST)
@@ -262,7 +262,7 @@ def test_tables_of_another_program_are_left_alone(backend: Backend) -> None:
 # --- JSONB ---------------------------------------------------------------------------------------
 
 
-def test_postgresql_has_params_and_metrics_to_search(backend: Backend, store: SweepStore) -> None:
+def test_postgresql_has_params_and_metrics_to_search(backend: Backend, store: SweepIndex) -> None:
     if backend.is_file:
         names = [row[1] for row in backend.raw("PRAGMA table_info(cases)")]
         assert not any(name.endswith("_jsonb") for name in names)

@@ -11,7 +11,7 @@ import pytest
 from hpcsweep import sources
 from hpcsweep.files import make_directory
 from hpcsweep.journal import VERSION, Record, encode, journal_name
-from hpcsweep.store import SweepStore
+from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import Ingest
 from tests.support.backends import Backend, backend
 from tests.support.fixtures import Scale
@@ -32,7 +32,7 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.errors import HpcsweepError
 from hpcsweep.store.ingest import Ingest
 from hpcsweep.journal import all_journals
-from hpcsweep.store import SweepStore
+from hpcsweep.store import SweepIndex
 
 path, location, processes = sys.argv[1:]
 location = Path(location) if location.startswith("/") else location
@@ -50,7 +50,7 @@ for number in range(int(processes)):
         # Every other one is a command, which ingests all; the rest are tasks with a few each.
         names = list(all_journals(sweep.journal_root))
         mine = names[number :: int(processes)] if number % 2 else None
-        Ingest(sweep, SweepStore(location, sweep.key, 200.0)).run(mine)
+        Ingest(sweep, SweepIndex(location, sweep.key, 200.0)).run(mine)
     except HpcsweepError as problem:
         print(problem)
         os._exit(1)
@@ -92,7 +92,7 @@ def crowd(made: MadeSweep, location: Path | str, processes: int = PROCESSES) -> 
 
 def whole(made: MadeSweep, location: Path | str, reference: Path) -> None:
     """The store holds what one process makes of the journals alone, read to their ends."""
-    stores = [SweepStore(where, made.directory.key) for where in (location, reference)]
+    stores = [SweepIndex(where, made.directory.key) for where in (location, reference)]
     if not stores[1].exists():
         stores[1].create("s", made.manifest.fingerprint)
         Ingest(made.directory, stores[1]).run()
@@ -126,7 +126,7 @@ def test_who_finds_no_connection_free_comes_back(
     place = own_postgres.database()
     made = MadeSweep(tmp_path, sources.grid(x=list(range(CASES_PER_CHUNK * 20))), runs="none")
     ended(made, 20)
-    SweepStore(place.url, made.directory.key).create("s", made.manifest.fingerprint)
+    SweepIndex(place.url, made.directory.key).create("s", made.manifest.fingerprint)
     own_postgres.limit_connections(2)
     crowd(made, place.url, 12)
     assert "too many connections for role" in (own_postgres.directory / "log").read_text()

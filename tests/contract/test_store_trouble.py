@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from hpcsweep.errors import StoreError
-from hpcsweep.store import SweepStore
+from hpcsweep.store import SweepIndex
 from hpcsweep.store.engine import Database
 from hpcsweep.store.location import locate_store, parse_url
 from hpcsweep.store.merging import Batch
@@ -35,7 +35,7 @@ SOON = 0.3
 def refused(location: Any, patience_s: float = SOON) -> StoreError:
     """What is said when a store is to be made there; nothing of it, nor its chain, is a secret."""
     with pytest.raises(StoreError) as caught:
-        SweepStore(location, KEY, patience_s).create("s", MANIFEST)
+        SweepIndex(location, KEY, patience_s).create("s", MANIFEST)
     assert CANARY not in "".join(traceback.format_exception(caught.value))
     error: BaseException | None = caught.value
     while error is not None:  # also what `from None` only hides
@@ -109,7 +109,7 @@ def test_a_role_that_may_not(postgres: PrivatePostgres, database: Place) -> None
     assert "permission denied for schema public" in problem.what
     assert "grant" in problem.next_step
     # After the owner made the tables, tasks of another user are told the same.
-    SweepStore(database.url, KEY).create("s", MANIFEST)
+    SweepIndex(database.url, KEY).create("s", MANIFEST)
     assert "permission denied for table meta" in refused(guest.url).what
 
 
@@ -120,7 +120,7 @@ def test_a_variable_that_holds_the_url(tmp_path: Path, monkeypatch: pytest.Monke
     found = locate_store("SWEEP_DB", tmp_path)
     assert not isinstance(found, Path)
     assert (found.password, found.drivername) == (CANARY, "postgresql+psycopg")
-    assert SweepStore(found, KEY).where == "postgresql://me@h/x?a=b"
+    assert SweepIndex(found, KEY).where == "postgresql://me@h/x?a=b"
     monkeypatch.setenv("SWEEP_DB", CANARY)
     with pytest.raises(StoreError, match=r"^SWEEP_DB: is not the URL") as caught:
         locate_store("SWEEP_DB", tmp_path)
@@ -141,18 +141,18 @@ def test_without_psycopg_the_remedy_is_to_install_it(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.postgres
 def test_a_read_only_database(postgres: PrivatePostgres, database: Place) -> None:
-    SweepStore(database.url, KEY).create("s", MANIFEST)
+    SweepIndex(database.url, KEY).create("s", MANIFEST)
     postgres.sql(f"ALTER DATABASE {database.name} SET default_transaction_read_only = on")
-    store = SweepStore(database.url, KEY, SOON)
+    store = SweepIndex(database.url, KEY, SOON)
     assert store.manifest() == MANIFEST
     with pytest.raises(StoreError, match="it is read-only") as caught:
         store.clear()
     assert "Results are safe in the journals" in caught.value.next_step
 
 
-def failing(place: Place, code: str, times: int) -> SweepStore:
+def failing(place: Place, code: str, times: int) -> SweepIndex:
     """A store whose next merges of journals are broken off by the server itself."""
-    store = SweepStore(place.url, KEY, 20.0)
+    store = SweepIndex(place.url, KEY, 20.0)
     store.create("s", MANIFEST)
     place.execute("CREATE SEQUENCE calls")
     # A sequence counts on when its transaction is rolled back.
@@ -189,7 +189,7 @@ def test_what_another_try_cannot_help(database: Place, code: str, what: str) -> 
 
 @pytest.mark.postgres
 def test_a_server_that_comes_back_is_waited_for(own_postgres: PrivatePostgres) -> None:
-    store = SweepStore(own_postgres.database().url, KEY, 60.0)
+    store = SweepIndex(own_postgres.database().url, KEY, 60.0)
     store.create("s", MANIFEST)
     own_postgres.kill()
     with subprocess.Popen(["sleep", "1"]) as pause:  # while a try is going on
@@ -231,7 +231,7 @@ def test_limits_are_the_transactions_own(
 
 @pytest.mark.postgres
 def test_no_connection_outlives_its_transaction(postgres: PrivatePostgres, database: Place) -> None:
-    store = SweepStore(database.url, KEY)
+    store = SweepIndex(database.url, KEY)
     store.create("s", MANIFEST)
     assert store.merge(Batch(manifest=MANIFEST, journals=[("j", 0, 5, 0)]))
     reading = store.rows(batch=1)
@@ -242,7 +242,7 @@ def test_no_connection_outlives_its_transaction(postgres: PrivatePostgres, datab
 
 
 def test_a_url_may_set_what_is_usual_otherwise() -> None:
-    engine = SweepStore("postgresql://h/x?connect_timeout=3", KEY)
+    engine = SweepIndex("postgresql://h/x?connect_timeout=3", KEY)
     assert engine.where == "postgresql://h/x?connect_timeout=3"
 
 
@@ -259,11 +259,11 @@ ATTEMPT = """\
 import sys
 from pathlib import Path
 from hpcsweep.errors import StoreError
-from hpcsweep.store import SweepStore, engine
+from hpcsweep.store import SweepIndex, engine
 from hpcsweep.store.merging import Batch
 
 engine.SQLITE_TIMEOUT_S = 0.2
-store = SweepStore(Path(sys.argv[1]), "k" * 16)
+store = SweepIndex(Path(sys.argv[1]), "k" * 16)
 try:
     store.merge(Batch(manifest="m", journals=[("j", 0, 5, 0)]))
 except StoreError as problem:
@@ -296,7 +296,7 @@ def strace() -> None:
 )
 def test_a_file_system_in_trouble(tmp_path: Path, inject: str, what: str, remedy: str) -> None:
     path = tmp_path / "store.sqlite3"
-    SweepStore(path, "k" * 16).create("s", "m")
+    SweepIndex(path, "k" * 16).create("s", "m")
     name = inject.partition(":")[0]
     beside = ["-P", f"{path}-journal"] if name == "openat" else ["-P", str(path)]
     beside += ["-P", f"{path}-journal"] if name in ("pwrite64", "fdatasync") else []
@@ -313,7 +313,7 @@ def test_a_file_system_in_trouble(tmp_path: Path, inject: str, what: str, remedy
     assert remedy in next_step
     assert "Results are safe in the journals" in next_step
     # Nothing of it stayed.
-    assert SweepStore(path, "k" * 16).positions() == {}
+    assert SweepIndex(path, "k" * 16).positions() == {}
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_a_file_that_is_no_store_is_made_again(
     tmp_path: Path, content: bytes | None, what: str
 ) -> None:
     path = tmp_path / "store.sqlite3"
-    store = SweepStore(path, KEY)
+    store = SweepIndex(path, KEY)
     store.create("s", MANIFEST)
     if content is None:  # the first page stays
         content = path.read_bytes()[:4096] + os.urandom(20_000)
@@ -338,7 +338,7 @@ def test_a_file_that_is_no_store_is_made_again(
 def test_a_locked_file_is_not_thrown_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hpcsweep.store.engine.SQLITE_TIMEOUT_S", 0.1)
     path = tmp_path / "store.sqlite3"
-    store = SweepStore(path, KEY)
+    store = SweepIndex(path, KEY)
     store.create("s", MANIFEST)
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hpcsweep.store import SweepStore, schema
+from hpcsweep.store import SweepIndex, schema
 from hpcsweep.store.merging import Batch
 from hpcsweep.store.migrations import STEPS
 from tests.support.backends import Backend, backend
@@ -23,7 +23,7 @@ RELEASED = range(1, schema.VERSION)
 KEY, MANIFEST = "5eed5eed5eed5eed", "bbe45db1bac55b0d"
 
 
-def load(backend: Backend, version: int) -> SweepStore:
+def load(backend: Backend, version: int) -> SweepIndex:
     """A store of an old version with six cases."""
     kind = "sqlite" if backend.is_file else "postgresql"
     backend.script((DATA / f"v{version}.{kind}.sql").read_text())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hpcsweep.store import SweepStore
+from hpcsweep.store import SweepIndex
 from hpcsweep.tables.where import Field, parse
 from tests.support.backends import Backend, backend
 from tests.support.postgres import database, postgres
@@ -87,7 +87,7 @@ CONDITIONS: list[tuple[str, list[int]]] = [
 
 
 @pytest.fixture
-def store(backend: Backend) -> SweepStore:
+def store(backend: Backend) -> SweepIndex:
     """One case for each value."""
     found = backend.store()
     found.create("s", MANIFEST)
@@ -112,7 +112,7 @@ def store(backend: Backend) -> SweepStore:
     return found
 
 
-def test_conditions_mean_the_same_everywhere(store: SweepStore) -> None:
+def test_conditions_mean_the_same_everywhere(store: SweepIndex) -> None:
     found = {
         text: [row["idx"] for row in store.rows(where=parse(text, FIELDS, store.dialect))]
         for text, _ in CONDITIONS

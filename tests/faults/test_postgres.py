@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hpcsweep.store import SweepStore
+from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import Ingest
 from hpcsweep.sweepdir.directory import SweepDirectory
 from tests.support.clusters import EmulatedCluster, RealCluster, emulated, own_emulated
@@ -54,13 +54,13 @@ class Impatient(Project):
 
 def rows_of(project: Project, location: Path | str) -> list[dict[str, Any]]:
     """The rows of the project's sweep in a store."""
-    return list(SweepStore(location, SweepDirectory.open(project.sweep).key).rows())
+    return list(SweepIndex(location, SweepDirectory.open(project.sweep).key).rows())
 
 
 def from_journals(project: Project, path: Path) -> list[dict[str, Any]]:
     """The rows that the journals alone make."""
     sweep = SweepDirectory.open(project.sweep)
-    store = SweepStore(path, sweep.key)
+    store = SweepIndex(path, sweep.key)
     store.create(sweep.name, sweep.newest_manifest())
     Ingest(sweep, store).run()
     return list(store.rows())

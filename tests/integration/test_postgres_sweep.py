@@ -94,7 +94,7 @@ def test_a_tasks_own_ingest(
             query = "SELECT count(*) FROM places p JOIN cases c USING (sweep, case_id)"
             assert database.execute(query) == [(2,)]
         else:
-            counts[store] = ingest.SweepStore(
+            counts[store] = ingest.SweepIndex(
                 made.path / ingest.STORE_NAME, made.directory.key
             ).counts()
     assert counts == {"sqlite": {}}

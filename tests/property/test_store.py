@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpcsweep.indexset import IndexSet
-from hpcsweep.store import SweepStore
+from hpcsweep.store import SweepIndex
 from hpcsweep.store.merging import Batch
 from hpcsweep.store.rows import CASE_COLUMNS
 from tests.support.rows import MANIFEST, batch, case
@@ -94,14 +94,14 @@ def batches(draw: st.DrawFn) -> Batch:
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[SweepStore]:
+def store() -> Iterator[SweepIndex]:
     with tempfile.TemporaryDirectory(prefix="hs-", dir=MEMORY) as directory:
-        yield SweepStore(Path(directory) / "store.sqlite3", "k")
+        yield SweepIndex(Path(directory) / "store.sqlite3", "k")
 
 
 @settings(max_examples=settings().max_examples * 2 // 5)
 @given(st.lists(batches(), max_size=8), st.integers(1, 4))
-def test_the_store_is_its_model(store: SweepStore, found: list[Batch], page: int) -> None:
+def test_the_store_is_its_model(store: SweepIndex, found: list[Batch], page: int) -> None:
     store.clear()
     store.create("s", MANIFEST)
     model = Model()

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from sqlalchemy import Connection
 
-from hpcsweep.store import SweepStore
+from hpcsweep.store import SweepIndex
 from hpcsweep.store.engine import Database
 from hpcsweep.store.location import parse_url
 from tests.support.postgres import Place, PrivatePostgres
@@ -41,9 +41,9 @@ class Backend:
         """Whether this is SQLite."""
         return self.direct is None
 
-    def store(self, sweep: str = KEY, patience_s: float = 30.0) -> SweepStore:
+    def store(self, sweep: str = KEY, patience_s: float = 30.0) -> SweepIndex:
         """The store of a sweep in it."""
-        return SweepStore(self.location, sweep, patience_s)
+        return SweepIndex(self.location, sweep, patience_s)
 
     def ask(self, sql: str) -> Any:
         """One value, asked for on the same way as a store asks."""

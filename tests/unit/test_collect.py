@@ -16,7 +16,7 @@ import pytest
 from hpcsweep.errors import ExtraMissing, InputError, SweepError
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid, manual
-from hpcsweep.store import SweepStore
+from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import Ingest, fresh_store
 from hpcsweep.sweep import Sweep
 from hpcsweep.tables import formats
@@ -129,16 +129,16 @@ def test_a_case_that_is_begun_meanwhile_has_one_row(
     made: MadeSweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the look for unstarted cases and the reading of rows, a task ingests its own."""
-    real, calls = SweepStore.rows, []
+    real, calls = SweepIndex.rows, []
 
-    def rows(self: SweepStore, **how: Any) -> Iterator[dict[str, Any]]:
+    def rows(self: SweepIndex, **how: Any) -> Iterator[dict[str, Any]]:
         calls.append(how)
         if len(calls) == 2:  # the first is for the columns
             made.run(2)
             Ingest(made.directory, self).run()
         return real(self, **how)
 
-    monkeypatch.setattr(SweepStore, "rows", rows)
+    monkeypatch.setattr(SweepIndex, "rows", rows)
     columns, found = table(made)
     assert len(calls) == 2
     assert [row["index"] for row in found] == list(range(6))
@@ -154,7 +154,7 @@ def test_a_slow_taker_keeps_no_task_from_ingesting(made: MadeSweep) -> None:
 
     def take(_: Columns, rows: Iterator[dict[str, Any]]) -> None:
         next(rows)
-        store = SweepStore(made.path / "store.sqlite3", made.directory.key)
+        store = SweepIndex(made.path / "store.sqlite3", made.directory.key)
         made.run(0, restart=1)
         assert Ingest(made.directory, store).run().records > 0
         assert len(list(rows)) == 5

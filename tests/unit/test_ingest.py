@@ -20,7 +20,7 @@ from hpcsweep.errors import StoreError, SweepError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import JournalWriter
 from hpcsweep.sources import grid, randint, random, uniform
-from hpcsweep.store import SweepStore, ingest
+from hpcsweep.store import SweepIndex, ingest
 from hpcsweep.store.gather import passed_over
 from hpcsweep.store.ingest import STORE_NAME, Ingest, fresh_store
 from tests.support.sweeps import MadeSweep
@@ -198,7 +198,7 @@ def test_a_journal_that_became_shorter_is_left_alone(made: MadeSweep) -> None:
 def test_several_ingest_at_once(made: MadeSweep) -> None:
     expected = brought_up_to_date(made)
     (made.path / STORE_NAME).unlink()
-    SweepStore(made.path / STORE_NAME, made.directory.key).create("s", made.manifest.fingerprint)
+    SweepIndex(made.path / STORE_NAME, made.directory.key).create("s", made.manifest.fingerprint)
     started = [program(made, name) for name in journals(made) * 2]
     for process in started:
         _, err = process.communicate(timeout=60)
@@ -234,20 +234,20 @@ def test_what_is_merged_while_another_takes_over_the_order_has_its_place(
         made.run(task)
     brought_up_to_date(made)
     made.run(2)
-    store = SweepStore(made.path / STORE_NAME, made.directory.key)
+    store = SweepIndex(made.path / STORE_NAME, made.directory.key)
     older = Ingest(made.directory, store)
     made.freeze(grid(x=[7, 6, 5, 4]))
     made.plan()
-    real = SweepStore.reorder
+    real = SweepIndex.reorder
 
-    def late(self: SweepStore, known: Any, manifest: str, place: Any) -> bool:
+    def late(self: SweepIndex, known: Any, manifest: str, place: Any) -> bool:
         with monkeypatch.context() as patch:
             patch.setattr(made.directory.__class__, "newest_manifest", lambda _: known)
-            patch.setattr(SweepStore, "reorder", real)
+            patch.setattr(SweepIndex, "reorder", real)
             older.run()  # merges in the order of the older manifest
         return real(self, known, manifest, place)
 
-    monkeypatch.setattr(SweepStore, "reorder", late)
+    monkeypatch.setattr(SweepIndex, "reorder", late)
     Ingest(made.directory, store).run()
     assert store.indices() == IndexSet.of([0, 1, 2])
 
@@ -262,7 +262,7 @@ def test_a_random_search_that_grows_keeps_what_is_known(tmp_path: Path) -> None:
     brought_up_to_date(made)
     made.freeze(random(space, 2 * 10**9, seed=1))
     made.plan(indices=IndexSet.of([7]))
-    store = SweepStore(made.path / STORE_NAME, made.directory.key)
+    store = SweepIndex(made.path / STORE_NAME, made.directory.key)
     Ingest(made.directory, store).run()
     assert store.indices() == IndexSet.of([0, 5])
 

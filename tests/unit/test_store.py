@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from hpcsweep.errors import StoreError
-from hpcsweep.store import SweepStore, engine
+from hpcsweep.store import SweepIndex, engine
 from hpcsweep.store.engine import Database
 from hpcsweep.store.filesystem import filesystem_type, is_local
 
@@ -97,7 +97,7 @@ def executed() -> Any:
 
 
 def test_a_writer_locks_before_it_reads(tmp_path: Path, executed: list[str]) -> None:
-    store = SweepStore(tmp_path / "s.sqlite3", "k")
+    store = SweepIndex(tmp_path / "s.sqlite3", "k")
     store.create("s", "m")
     executed.clear()
     store.reorder("m", "n", None)
@@ -119,11 +119,11 @@ def test_never_with_a_write_ahead_log(
     """It needs all processes on one host. A file that somebody set to it is set back."""
     monkeypatch.setattr(engine, "is_local", lambda _: local)
     path = tmp_path / "s.sqlite3"
-    SweepStore(path, "k").create("s", "m")
+    SweepIndex(path, "k").create("s", "m")
     with closing(sqlite3.connect(path)) as other:
         other.execute("PRAGMA journal_mode=WAL")
     assert journal_mode(path) == "wal"
-    SweepStore(path, "k").reorder("m", "n", None)
+    SweepIndex(path, "k").reorder("m", "n", None)
     assert journal_mode(path) == "delete"
 
 
@@ -134,9 +134,9 @@ def test_never_with_a_write_ahead_log(
 def test_the_path_may_have_any_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     path = tmp_path / name / "store.sqlite3"
-    SweepStore(path, "k").create("s", "m")
+    SweepIndex(path, "k").create("s", "m")
     assert path.is_file()
-    assert SweepStore(path, "k").manifest() == "m"
+    assert SweepIndex(path, "k").manifest() == "m"
     assert [one.name for one in tmp_path.iterdir()] == [name]
 
 
@@ -146,7 +146,7 @@ def test_the_path_may_have_any_name(tmp_path: Path, name: str) -> None:
 def test_what_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite3"
     path.write_bytes(b"not a database at all" * 100)
-    store = SweepStore(path, "k")
+    store = SweepIndex(path, "k")
     for act in (store.counts, store.positions, lambda: store.create("s", "m")):
         with pytest.raises(StoreError, match="not a SQLite database") as caught:
             act()
@@ -157,16 +157,16 @@ def test_what_is_no_database(tmp_path: Path) -> None:
 
 def test_a_damaged_database(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite3"
-    SweepStore(path, "k").create("s", "m")
+    SweepIndex(path, "k").create("s", "m")
     data = bytearray(path.read_bytes())
     data[4096:] = b"\xff" * (len(data) - 4096)  # all pages but the first
     path.write_bytes(data)
     with pytest.raises(StoreError, match="damaged") as caught:
-        SweepStore(path, "k").counts()
+        SweepIndex(path, "k").counts()
     assert "--rebuild" in caught.value.next_step
-    SweepStore(path, "k").clear()  # what a rebuild begins with
-    SweepStore(path, "k").create("s", "m")
-    assert SweepStore(path, "k").counts() == {}
+    SweepIndex(path, "k").clear()  # what a rebuild begins with
+    SweepIndex(path, "k").create("s", "m")
+    assert SweepIndex(path, "k").counts() == {}
 
 
 def test_a_locked_database_is_waited_for_and_not_removed(
@@ -174,41 +174,41 @@ def test_a_locked_database_is_waited_for_and_not_removed(
 ) -> None:
     monkeypatch.setattr(engine, "SQLITE_TIMEOUT_S", 0.1)
     path = tmp_path / "s.sqlite3"
-    SweepStore(path, "k").create("s", "m")
+    SweepIndex(path, "k").create("s", "m")
     inode = path.stat().st_ino
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        store = SweepStore(path, "k")
+        store = SweepIndex(path, "k")
         for act in (lambda: store.reorder("m", "n", None), store.clear):
             with pytest.raises(StoreError, match="another process kept it locked") as caught:
                 act()
             assert caught.value.transient
     assert path.stat().st_ino == inode
-    assert SweepStore(path, "k").manifest() == "m"
+    assert SweepIndex(path, "k").manifest() == "m"
 
 
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be opened"):
-        SweepStore(tmp_path / "none" / "s.sqlite3", "k").create("s", "m")
+        SweepIndex(tmp_path / "none" / "s.sqlite3", "k").create("s", "m")
 
 
 def test_tables_that_were_removed(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite3"
-    SweepStore(path, "k").create("s", "m")
+    SweepIndex(path, "k").create("s", "m")
     with closing(sqlite3.connect(path)) as other:
         other.execute("DROP TABLE places")
     with pytest.raises(StoreError, match="was changed") as caught:
-        SweepStore(path, "k").counts()
+        SweepIndex(path, "k").counts()
     assert "--rebuild" in caught.value.next_step
 
 
 def test_a_store_of_a_newer_program(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite3"
-    SweepStore(path, "k").create("s", "m")
+    SweepIndex(path, "k").create("s", "m")
     with closing(sqlite3.connect(path)) as other:
         other.execute("UPDATE meta SET value = '99' WHERE name = 'schema_version'")
         other.commit()
-    for act in (SweepStore(path, "k").exists, lambda: SweepStore(path, "k").create("s", "m")):
+    for act in (SweepIndex(path, "k").exists, lambda: SweepIndex(path, "k").create("s", "m")):
         with pytest.raises(StoreError, match="99"):
             act()
 
