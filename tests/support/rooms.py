@@ -19,7 +19,7 @@ def floors() -> list[list[str]]:
     """The rooms of each floor, the highest floor first; those that are there."""
     with (REPOSITORY / "pyproject.toml").open("rb") as stream:
         contracts = tomllib.load(stream)["tool"]["importlinter"]["contracts"]
-    (layers,) = (one["layers"] for one in contracts if one["type"] == "layers")
+    (layers,) = (one["layers"] for one in contracts if one.get("containers") == ["hpcsweep"])
     named = [[room.strip(" ()") for room in layer.split("|")] for layer in layers]
     there = [[room for room in floor if _file(room).exists()] for floor in named]
     return [floor for floor in there if floor]
