@@ -40,7 +40,7 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.tables import formats, plot
 from hpcsweep.tables.collect import Columns, Row, Selection, collect
 from hpcsweep.tables.points import Axes
-from hpcsweep.worker.runone import debug_one, index_of, run_one
+from hpcsweep.worker.local import debug_one, index_of, run_one
 
 # Of the journal lines that were passed over so many are named.
 LINES_TOLD = 10

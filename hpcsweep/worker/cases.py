@@ -18,8 +18,8 @@ from hpcsweep.records import ParamCase, Reason
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sources.reading import needs_user_code
 from hpcsweep.worker import streams
-from hpcsweep.worker.calling import NOTHING, Answer, described
 from hpcsweep.worker.child import Work
+from hpcsweep.worker.function import NOTHING, Answer, described
 from hpcsweep.worker.messages import Wanted
 from hpcsweep.worker.slot import Ended, Slot
 

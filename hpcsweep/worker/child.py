@@ -24,13 +24,13 @@ from hpcsweep import target
 from hpcsweep.files import PRIVATE_FILE, names, token, write_all
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.worker import streams
-from hpcsweep.worker.calling import NOTHING, Answer, encoded
+from hpcsweep.worker.function import NOTHING, Answer, encoded
+from hpcsweep.worker.inherited import Chance, OpenFiles, finish, obstacles, only_own_endings
 from hpcsweep.worker.messages import ANSWER_MAX, Request, refusal, sentence, tell
 from hpcsweep.worker.signals import TOLD_TO_END
-from hpcsweep.worker.state import Chance, OpenFiles, finish, obstacles, only_own_endings
 
 if TYPE_CHECKING:
-    from hpcsweep.worker.sharing import Sharing
+    from hpcsweep.worker.inprocess import Sharing
 
 # The child's own exit code when it cannot even report; a shell uses 126 and 127 in this way.
 EXIT_BROKEN = 125
@@ -119,7 +119,7 @@ def serve(work: Work, ends: Ends) -> NoReturn:
 
 
 def _shared(ends: Ends, chance: Chance, why: list[str], root: Path) -> Sharing:
-    from hpcsweep.worker.sharing import Sharing  # noqa: PLC0415  # few targets need it
+    from hpcsweep.worker.inprocess import Sharing  # noqa: PLC0415  # few targets need it
 
     return Sharing(ends, chance, why, root)
 

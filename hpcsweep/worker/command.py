@@ -70,7 +70,7 @@ def _metrics(path: Path, index: int) -> dict[str, Any]:
         return {}
     except OSError as error:
         raise InputError(f"metrics.json cannot be read: {error.strerror}") from error
-    from hpcsweep.worker.report import parsed  # noqa: PLC0415  # functions leave none
+    from hpcsweep.worker.metricsjson import parsed  # noqa: PLC0415  # functions leave none
 
     found = parsed(text, "metrics.json")
     metrics = Metrics()

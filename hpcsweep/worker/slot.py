@@ -18,7 +18,6 @@ from typing import Any, NoReturn
 from hpcsweep import target
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Reason
-from hpcsweep.worker.calling import Calls
 from hpcsweep.worker.child import (
     Ends,
     Work,
@@ -29,6 +28,7 @@ from hpcsweep.worker.child import (
     nameless,
     serve,
 )
+from hpcsweep.worker.function import Calls
 from hpcsweep.worker.messages import (
     Garbled,
     Listener,

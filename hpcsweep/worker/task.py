@@ -42,8 +42,8 @@ from hpcsweep.records import (
 )
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import attempt_dir, checkpoint_dir
-from hpcsweep.worker import cpus, earlier
-from hpcsweep.worker.case import Place, make_run, now, run_case
+from hpcsweep.worker import cpus, leftovers
+from hpcsweep.worker.attempt import Place, make_run, now, run_case
 from hpcsweep.worker.cases import Cases, NewSlot
 from hpcsweep.worker.ingester import Ingester
 from hpcsweep.worker.messages import refusal, sentence
@@ -52,8 +52,8 @@ from hpcsweep.worker.slot import Slot
 
 if TYPE_CHECKING:
     from hpcsweep.manifest.frozen import Cache
-    from hpcsweep.worker.keeping import Keeping
-    from hpcsweep.worker.spooled import Spooled
+    from hpcsweep.worker.cached import Keeping
+    from hpcsweep.worker.outputs import Spooled
 
 # The worker's exit code when it was told to end: EX_TEMPFAIL, there is more to do.
 EXIT_TOLD = 75
@@ -134,15 +134,15 @@ class Task:
             restart=start.restart,
             token=token(),
         )
-        self._settled = earlier.settled(self._journals, self._chunk)
+        self._settled = leftovers.settled(self._journals, self._chunk)
         self._spooled: Spooled | None = None
         self._keeping: Keeping | None = None
         # Runs that earlier starts of the chunk packed, by their run ids.
-        self._packed: dict[str, earlier.Left] = {}
+        self._packed: dict[str, leftovers.Left] = {}
         if self._plan.layout.runs in ("packed", "failed"):
             self._open_spool(first=not journals_of_chunk(self._journals, self._chunk))
         keeps = self._plan.layout.runs == "all"
-        self._leftovers = earlier.attempts(sweep.path) if keeps else {}
+        self._leftovers = leftovers.attempts(sweep.path) if keeps else {}
         # By the ids of complete cases, a digest of their params: two cases might share an id.
         self._seen: dict[str, str] = {}
         name = journal_name(self._chunk, start.restart, self._attempt.token)
@@ -192,7 +192,7 @@ class Task:
         return full
 
     def _keep_results(self, cache: Cache, signals: Signals) -> None:
-        from hpcsweep.worker.keeping import Keeping  # noqa: PLC0415  # few tasks want it
+        from hpcsweep.worker.cached import Keeping  # noqa: PLC0415  # few tasks want it
 
         root, beat_s = Path(self._manifest.root), self._rules["beat_s"]
         self._keeping = Keeping(cache, root, signals, self._beat, beat_s)
@@ -309,12 +309,12 @@ class Task:
             return found is not None and self._adopted(case, found)
         for left in self._leftovers.get(case.case_id, ()):
             self._publish_leftover(case, left, final)
-        found = earlier.in_directory(final)
+        found = leftovers.in_directory(final)
         return found is not None and self._adopted(case, found)
 
-    def _adopted(self, case: ParamCase, left: earlier.Left) -> bool:
+    def _adopted(self, case: ParamCase, left: leftovers.Left) -> bool:
         """Whether a run that another start left counts for this case; journals it then."""
-        if not earlier.counts(left, case, self._plan.generation):
+        if not leftovers.counts(left, case, self._plan.generation):
             return False
         metadata = left.metadata
         # Its start may have been killed before it did so.
@@ -331,8 +331,8 @@ class Task:
 
     def _publish_leftover(self, case: ParamCase, path: Path, final: Path) -> None:
         """Publish an attempt whose worker was killed between finishing and publishing it."""
-        left = earlier.in_directory(path)
-        if left is None or not earlier.counts(left, case, self._plan.generation):
+        left = leftovers.in_directory(path)
+        if left is None or not leftovers.counts(left, case, self._plan.generation):
             return
         metadata = left.metadata
         host = metadata.get("host") or ""
@@ -340,13 +340,13 @@ class Task:
         rundir.publish(self._sweep.path, path, final, run, Status.COMPLETE)
 
     def _open_spool(self, *, first: bool) -> None:
-        from hpcsweep.worker.spooled import Spooled  # noqa: PLC0415  # few tasks want it
+        from hpcsweep.worker.outputs import Spooled  # noqa: PLC0415  # few tasks want it
 
         packs = self._plan.layout.runs == "packed"
         token = self._attempt.token
         self._spooled = Spooled(self._sweep.path, self._chunk, token, packs=packs)
         if packs and not first:
-            self._packed = earlier.packed(self._sweep.path, self._chunk)
+            self._packed = leftovers.packed(self._sweep.path, self._chunk)
 
     # --- the journal ---------------------------------------------------------------------------
 

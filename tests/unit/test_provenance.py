@@ -17,7 +17,7 @@ import hpcsweep.provenance
 from hpcsweep import ExperimentReader, Logbook, LogReader
 from hpcsweep.provenance import keep, packages, packages_digest, provenance
 from hpcsweep.sources import grid
-from hpcsweep.worker.runone import run_one
+from hpcsweep.worker.local import run_one
 from tests.support import clusters
 from tests.support.clusters import Cluster
 from tests.support.project import Project

@@ -24,8 +24,8 @@ from hpcsweep.runs.unpack import unpack
 from hpcsweep.sources import grid
 from hpcsweep.store.ingest import fresh_store
 from hpcsweep.sweepdir.plan import attempt_dir
-from hpcsweep.worker.case import make_run
-from hpcsweep.worker.spooled import Spooled
+from hpcsweep.worker.attempt import make_run
+from hpcsweep.worker.outputs import Spooled
 from tests.support.sweeps import MadeSweep
 
 NOTES = "def run(x, log):\n    log.text('note', f'of {x}')\n    return {'y': x}\n"

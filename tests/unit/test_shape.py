@@ -41,7 +41,6 @@ READS_ENVIRONMENT = (
     *(
         "cluster/process.py",
         "submission/preflight.py",
-        "worker/runone.py",
         "submission/doctor.py",
         "store/location.py",
     ),
@@ -53,8 +52,8 @@ READS_ENVIRONMENT = (
     "importing.py",
 )
 # Where the user's code runs: whatever it raises is its outcome, not a failure of ours.
-CATCHES_ALL = ("worker/calling.py", "worker/cases.py", "worker/restoring.py",
-               "worker/state.py", "worker/runone.py", "userimport.py", "submission/check.py",
+CATCHES_ALL = ("worker/function.py", "worker/cases.py", "worker/restore.py",
+               "worker/inherited.py", "worker/local.py", "userimport.py", "submission/check.py",
                "sources/imported.py", "logbook/alone.py", "cache/sweeping.py")  # fmt: skip
 SLEEPS = ("tests/support/wait.py",)
 

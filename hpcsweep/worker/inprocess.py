@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep.worker import streams
-from hpcsweep.worker.calling import encoded
+from hpcsweep.worker.function import encoded
+from hpcsweep.worker.inherited import Chance
 from hpcsweep.worker.messages import tell
-from hpcsweep.worker.restoring import Restoring
-from hpcsweep.worker.state import Chance
+from hpcsweep.worker.restore import Restoring
 
 if TYPE_CHECKING:
     from hpcsweep.worker.child import Ends, Work

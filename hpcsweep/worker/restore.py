@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from hpcsweep.target import user_modules
-from hpcsweep.worker.state import Chance
+from hpcsweep.worker.inherited import Chance
 
 # Bytes of one global that are compared: more would cost each case too much time.
 COMPARED_MAX = 1 << 20

@@ -12,7 +12,7 @@ from hpcsweep.logbook.run import Run
 from hpcsweep.logbook.spool import Spool
 from hpcsweep.records import Outcome, Status
 from hpcsweep.sweepdir.plan import PACKS
-from hpcsweep.worker.case import spoiled
+from hpcsweep.worker.attempt import spoiled
 
 
 class Spooled:

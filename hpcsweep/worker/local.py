@@ -18,8 +18,8 @@ from hpcsweep.provenance import keep
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status
 from hpcsweep.sources import ParameterSource
 from hpcsweep.worker import cpus
-from hpcsweep.worker.calling import call_target, logbook
-from hpcsweep.worker.case import Place, make_request, make_run, now, redacted, run_case
+from hpcsweep.worker.attempt import Place, make_request, make_run, now, redacted, run_case
+from hpcsweep.worker.function import call_target, logbook
 from hpcsweep.worker.signals import Signals
 from hpcsweep.worker.slot import Slot
 

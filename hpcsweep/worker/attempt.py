@@ -21,7 +21,7 @@ from hpcsweep.worker.slot import Slot
 
 if TYPE_CHECKING:
     from hpcsweep.logbook.spool import Spool
-    from hpcsweep.worker.keeping import Keeping
+    from hpcsweep.worker.cached import Keeping
 
 
 def now() -> str:
