@@ -14,7 +14,7 @@ from rich.text import Text
 
 from hpcsweep.cli import streams, tables
 from hpcsweep.cluster.slurm.reasons import passes
-from hpcsweep.cluster.slurm.text import time_limit_seconds
+from hpcsweep.cluster.timelimit import time_limit_seconds
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import ParamCase, Reason, Status
 from hpcsweep.screen import visible

@@ -23,6 +23,7 @@ from hpcsweep.cli.options import (
 )
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster, Limits
+from hpcsweep.cluster.slurm.text import sbatch
 from hpcsweep.errors import Incomplete, PartRefused, SweepError
 from hpcsweep.files import token
 from hpcsweep.indexset import IndexSet
@@ -290,5 +291,5 @@ def _show_script(
     out, key = streams.document(), sweep.key if sweep else token()
     for part in plan.parts:
         array = array_for(wish.path, key, wish.manifest, plan, part)
-        out.write(f"# {cluster.shown(array) if cluster else shlex.join(array.sbatch())}\n")
+        out.write(f"# {cluster.shown(array) if cluster else shlex.join(sbatch(array))}\n")
     out.write(script_for(wish.manifest, wish.path, plan.submission))

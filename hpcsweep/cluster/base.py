@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from hpcsweep.cluster.slurm import text
 from hpcsweep.records import Part
 
 # Clusters that are the user's own: a question disturbs nobody, and the person is waiting.
@@ -46,15 +45,30 @@ class Array:
     # sbatch's long options of the manifest.
     options: Mapping[str, str]
 
-    def sbatch(self) -> list[str]:
-        """The command that hands it to Slurm."""
-        return text.sbatch(
-            self.script,
-            self.part,
-            job_name=self.job_name,
-            output=text.output_pattern(self.logs, self.part),
-            directory=self.directory,
-        )
+
+# One array task of a job: (array job id, array task id).
+Element = tuple[str, int]
+
+
+class Queued(NamedTuple):
+    """What the queue says of one element."""
+
+    # In Slurm's word.
+    state: str
+    # Why it waits, in the queue's words; empty where the cluster has none.
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountingRow:
+    """One row of the accounting."""
+
+    job_id: str
+    # Array task ids; a cancelled pending array keeps one row for all its elements for ever.
+    tasks: tuple[int, ...]
+    state: str
+    # Whether state and end can be believed.
+    is_final: bool
 
 
 class Cluster(Protocol):
@@ -110,11 +124,11 @@ class Cluster(Protocol):
         """
         ...
 
-    def elements(self, job_ids: Sequence[str]) -> dict[text.Element, text.Queued]:
+    def elements(self, job_ids: Sequence[str]) -> dict[Element, Queued]:
         """What is said, in Slurm's words, of every element that is known; others are over."""
         ...
 
-    def accounting(self, job_ids: Sequence[str]) -> list[text.Row] | None:
+    def accounting(self, job_ids: Sequence[str]) -> list[AccountingRow] | None:
         """The accounting's rows about these arrays; None where there is no accounting."""
         ...
 

@@ -1,4 +1,4 @@
-"""The one place that starts Slurm's programs."""
+"""The one place that starts a cluster's programs, and reads what they print."""
 
 from __future__ import annotations
 
@@ -13,15 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hpcsweep.errors import ClusterError, ClusterUnavailable
-
-# Variables that would change what the programs print or do behind our back.
-_MISLEADING = ("SQUEUE_", "SACCT_", "SCANCEL_", "SCONTROL_", "SBATCH_")
-# A user's defaults for what the manifest may leave open.
-_WELCOME = frozenset({"SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_QOS", "SBATCH_RESERVATION"})
-# What tells the programs which cluster to talk to; other SLURM_ variables are those of a job in
-# which hpcsweep itself runs, and would leak into the jobs that it submits.
-_WHICH_CLUSTER = frozenset({"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CONF_SERVER"})
-
 
 _PREFIX = re.compile(r"s[a-z]+: (error|fatal): ")
 # Of a complaint so many characters are told: the last ones, where the reason is.
@@ -53,30 +44,6 @@ class Answer:
             end = f"ended by {name}"
             return f"{end}: {text}" if text else end
         return text or f"exit code {self.returncode}"
-
-
-def clean_environment(extra: Mapping[str, str], directives: frozenset[str]) -> dict[str, str]:
-    """The environment for Slurm's programs.
-
-    `directives` are the sbatch options that the script sets: an environment variable would win
-    over the script (Slurm's precedence is command line, environment, `#SBATCH`).
-    """
-    kept = {}
-    for name, value in os.environ.items():
-        if name.startswith("SLURM_") and name not in _WHICH_CLUSTER:
-            continue
-        if name.startswith(_MISLEADING):
-            option = name.removeprefix("SBATCH_").lower()
-            if name not in _WELCOME or option in directives:
-                continue
-        kept[name] = value
-    # The whole of a long sparse array instead of 31 or 64 characters of it.
-    return kept | {"SLURM_BITSTR_LEN": "0"} | dict(extra)
-
-
-def pointed_at(environment: Mapping[str, str]) -> str:
-    """What of an environment says which cluster its programs ask."""
-    return " ".join(environment.get(name, "") for name in sorted(_WHICH_CLUSTER))
 
 
 def ask(

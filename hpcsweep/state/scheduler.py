@@ -20,10 +20,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.cluster.base import OWN, Cluster
+from hpcsweep.cluster.base import OWN, Cluster, Element, Queued
 from hpcsweep.cluster.slurm.reasons import NONE
 from hpcsweep.cluster.slurm.states import Life, meaning
-from hpcsweep.cluster.slurm.text import Element, Queued
 from hpcsweep.errors import ClusterError, SweepError
 from hpcsweep.fields import NUMBER, NUMBERS, TEXT, TEXTS, by_name, form, misfit, one_of
 from hpcsweep.files import (

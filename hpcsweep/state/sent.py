@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpcsweep.cluster.slurm.text import Element
+from hpcsweep.cluster.base import Element
 from hpcsweep.records import Part
 from hpcsweep.store import SweepIndex
 from hpcsweep.sweepdir.directory import SweepDirectory

@@ -11,6 +11,7 @@ from hpcsweep.errors import InputError
 from hpcsweep.files import json_bytes
 from hpcsweep.indexset import IndexSet
 from hpcsweep.sweepdir.plan import Layout, Plan, chunk_size_for, make_parts
+from tests.support.arrays import array
 
 sets = st.lists(st.integers(0, 300), max_size=60).map(IndexSet.of).filter(bool) | st.builds(
     IndexSet.all, st.integers(1, 400)
@@ -40,9 +41,9 @@ def test_every_wanted_index_is_in_one_task(
     planned = []
     for number, part in enumerate(plan.parts):
         assert part.number == number
-        argv = text.sbatch("s", part, job_name="n", output="o", directory="d")
+        argv = text.sbatch(array(part))
         arrays = [one.removeprefix("--array=") for one in argv if one.startswith("--array=")]
-        elements = [int(one) for array in arrays for one in text.expand(f"[{array}]")]
+        elements = [int(one) for span in arrays for one in text.expand(f"[{span}]")]
         if limit == 0:
             assert (elements, argv[-1], part.chunks) == ([], "--alone", 1)
             elements = [0]

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from hpcsweep.cluster.base import Limits
-from hpcsweep.cluster.slurm.text import Queued, Row
+from hpcsweep.cluster.base import AccountingRow, Limits, Queued
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.journal import JournalWriter
 from hpcsweep.settings import Settings
@@ -58,11 +57,13 @@ class Scripted:
             if self.job_id in job_ids
         }
 
-    def accounting(self, job_ids: list[str]) -> list[Row] | None:
+    def accounting(self, job_ids: list[str]) -> list[AccountingRow] | None:
         self._answer("sacct")
         if self.rows is None:
             return None
-        return [Row(job_ids[0], (task,), state, final) for task, state, final in self.rows]
+        return [
+            AccountingRow(job_ids[0], (task,), state, final) for task, state, final in self.rows
+        ]
 
     def _answer(self, question: str) -> None:
         self.asked.append(question)

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcsweep.cluster import process
-from hpcsweep.cluster.process import ask, clean_environment
+from hpcsweep.cluster.process import ask
 from hpcsweep.cluster.slurm.client import IDS_AT_ONCE, Slurm, text
+from hpcsweep.cluster.slurm.environment import clean_environment
 from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.records import Part
+from tests.support.arrays import array
 from tests.support.transcripts import found, one
 from tests.support.wait import wait_until
 
@@ -225,7 +227,7 @@ def test_what_would_change_an_answer_is_kept_from_the_programs(
 def test_every_question_is_one_line_of_shell_free_words() -> None:
     part = Part(number=0, first_chunk=0, chunks=3, throttle=2)
     argvs = [
-        text.sbatch("a;b", part, job_name="x $(y)", output="o", directory="d e"),
+        text.sbatch(array(part, script="a;b", job_name="x $(y)", directory="d e")),
         text.squeue(["1", "2"]),
         text.squeue_by_name(["n"]),
         text.sacct(["1"]),

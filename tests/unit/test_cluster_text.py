@@ -6,11 +6,12 @@ import re
 
 import pytest
 
+from hpcsweep.cluster.base import AccountingRow
 from hpcsweep.cluster.slurm import text
-from hpcsweep.cluster.slurm.client import warning_seconds
-from hpcsweep.cluster.slurm.text import Row
+from hpcsweep.cluster.timelimit import time_limit_seconds, warning_seconds
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.records import Part
+from tests.support.arrays import array as an_array
 from tests.support.transcripts import TRANSCRIPTS, Block, found, one
 
 
@@ -71,9 +72,8 @@ def test_a_sites_own_words_around_the_job_id(stdout: str) -> None:
     ],
 )
 def test_an_array_has_dense_ids(part: Part, array: str) -> None:
-    argv = text.sbatch(
-        "/s s/a.sbatch", part, job_name="n", output="/o%%/0.%A_%a.log", directory="/d"
-    )
+    argv = text.sbatch(an_array(part, script="/s s/a.sbatch", logs="/o%"))
+    assert f"--output=/o%%/{part.number}.%A_%a.log" in argv
     assert f"--array={array}" in argv
     assert argv[0:2] == ["sbatch", "--parsable"]
     assert argv[-2:] == ["/s s/a.sbatch", str(part.number)]
@@ -171,7 +171,7 @@ def test_a_bracketed_row_with_its_throttle() -> None:
     for block, final in ((pending, False), (cancelled, True)):
         rows = {row.tasks: row for row in text.accounting(block.column(*WANTED))}
         assert rows[4, 7, 9].is_final is final
-    assert rows[4, 7, 9] == Row("2417", (4, 7, 9), "CANCELLED by 0", True)
+    assert rows[4, 7, 9] == AccountingRow("2417", (4, 7, 9), "CANCELLED by 0", True)
     assert rows[(1,)].is_final
 
 
@@ -226,12 +226,12 @@ def test_a_job_name_with_a_line_break_spoofs_nothing() -> None:
     assert "x=1 JobState=FAKE" in block.text
     assert {row.tasks for row in text.accounting(block.text)} <= {(0,)}
     (row,) = text.accounting("2333|nl\nx=1 JobState=FAKE|COMPLETED|e\n7_0|n|FAILED|e\n")
-    assert row == Row("7", (0,), "FAILED", True)
+    assert row == AccountingRow("7", (0,), "FAILED", True)
 
 
 def test_a_job_name_may_hold_the_separator() -> None:
     (row,) = text.accounting("7_3|a|b|COMPLETED|c|FAILED|2026-11-20T13:40:00\n")
-    assert row == Row("7", (3,), "FAILED", True)
+    assert row == AccountingRow("7", (3,), "FAILED", True)
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,7 @@ def test_what_is_no_count_of_seconds(value: str) -> None:
     ],
 )
 def test_time_limits(limit: str, seconds: int | None) -> None:
-    assert text.time_limit_seconds(limit) == seconds
+    assert time_limit_seconds(limit) == seconds
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ READS_ENVIRONMENT = (
     *("settings.py", "cli/options.py", "sweep.py", "worker/", "emulator/"),
     # A store's URL may be in no file at all.
     *(
-        "cluster/process.py",
+        "cluster/slurm/environment.py",
         "submission/preflight.py",
         "submission/doctor.py",
         "store/location.py",

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from hpcsweep.cluster.base import Limits
-from hpcsweep.cluster.slurm.text import Queued
+from hpcsweep.cluster.base import Limits, Queued
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import encode

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import shutil
 import time
@@ -10,9 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hpcsweep.cluster import process
-from hpcsweep.cluster.base import Array, Limits
+from hpcsweep.cluster.base import AccountingRow, Array, Element, Limits, Queued
 from hpcsweep.cluster.process import Answer
 from hpcsweep.cluster.slurm import refusals, text
+from hpcsweep.cluster.slurm.environment import clean_environment, pointed_at
 from hpcsweep.cluster.slurm.refusals import Verdict
 from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.sweepdir.plan import MAX_ARRAY_SIZE
@@ -56,8 +56,8 @@ class Slurm:
     @property
     def address(self) -> str:
         """What leads to it from here, without asking: by another one it may be another cluster."""
-        environment = process.clean_environment(self.environment, frozenset())
-        return f"{self.kind} {self._program('squeue')} {process.pointed_at(environment)}"
+        environment = clean_environment(self.environment, frozenset())
+        return f"{self.kind} {self._program('squeue')} {pointed_at(environment)}"
 
     def limits(self) -> Limits:
         """Name and limits of the cluster; Slurm's defaults where scontrol is not for users."""
@@ -105,11 +105,11 @@ class Slurm:
 
     def shown(self, array: Array) -> str:
         """The sbatch command."""
-        return shlex.join(array.sbatch())
+        return shlex.join(text.sbatch(array))
 
     def rehearse(self, array: Array) -> str:
         """Ask `sbatch --test-only`. Returns why that gave no answer; *raises* ClusterError."""
-        program, *arguments = array.sbatch()
+        program, *arguments = text.sbatch(array)
         argv = [program, "--test-only", *arguments]
         answer = self._ask(argv, self.timeout_s, frozenset(array.options))
         if answer.returncode == 0:
@@ -143,7 +143,7 @@ class Slurm:
             raise
 
     def _send(self, array: Array, say: Callable[[str], None]) -> str:
-        return self.submit(array.sbatch(), array.options, say)
+        return self.submit(text.sbatch(array), array.options, say)
 
     def submit(
         self, argv: Sequence[str], directives: Iterable[str],
@@ -159,9 +159,9 @@ class Slurm:
             raise failed(answer)
         return text.job_id(answer.stdout)
 
-    def elements(self, job_ids: Sequence[str]) -> dict[text.Element, text.Queued]:
+    def elements(self, job_ids: Sequence[str]) -> dict[Element, Queued]:
         """What the controller says of every element that it still knows."""
-        found: dict[text.Element, text.Queued] = {}
+        found: dict[Element, Queued] = {}
         for some in _batches(job_ids):
             answer = self._ask(text.squeue(some), self.timeout_s)
             # One unknown id is an error to squeue, several are none at all.
@@ -170,7 +170,7 @@ class Slurm:
             found |= text.elements(answer.stdout)
         return found
 
-    def accounting(self, job_ids: Sequence[str]) -> list[text.Row] | None:
+    def accounting(self, job_ids: Sequence[str]) -> list[AccountingRow] | None:
         """The accounting's rows about these arrays; None where the site keeps no accounting."""
         rows = []
         for some in _batches(job_ids):
@@ -217,14 +217,14 @@ class Slurm:
         self, argv: Sequence[str], timeout_s: float, directives: frozenset[str] = frozenset(),
         hear: Callable[[str], None] = lambda _: None,
     ) -> Answer:  # fmt: skip
-        environment = process.clean_environment(self.environment, directives)
+        environment = clean_environment(self.environment, directives)
         # subprocess looks programs up on *our* PATH; the emulated ones are on theirs.
         program = self._program(argv[0]) or argv[0]
         return process.ask([program, *argv[1:]], environment, timeout_s, hear)
 
     def _program(self, name: str) -> str | None:
         """Where one of the cluster's programs is; None where it is not."""
-        environment = process.clean_environment(self.environment, frozenset())
+        environment = clean_environment(self.environment, frozenset())
         return shutil.which(name, path=environment.get("PATH"))
 
 
@@ -263,13 +263,3 @@ def is_unreachable(stderr: str) -> bool:
 def _batches(items: Sequence[str]) -> Iterable[Sequence[str]]:
     # An empty list would be no filter at all to squeue and sacct: everything.
     return [items[i : i + IDS_AT_ONCE] for i in range(0, len(items), IDS_AT_ONCE)]
-
-
-def warning_seconds(time_limit_s: int | None) -> int:
-    """How long before the time limit the worker is told: a twentieth, 5 to 120 seconds.
-
-    Slurm checks on a 30 s tick and may send it up to 60 s earlier.
-    """
-    if time_limit_s is None:
-        return 60
-    return min(120, max(5, math.ceil(time_limit_s / 20)))

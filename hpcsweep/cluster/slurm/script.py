@@ -10,8 +10,7 @@ from pathlib import Path
 
 import jinja2
 
-from hpcsweep.cluster.slurm.client import warning_seconds
-from hpcsweep.cluster.slurm.text import time_limit_seconds
+from hpcsweep.cluster.timelimit import time_limit_seconds, warning_seconds
 from hpcsweep.errors import InputError
 from hpcsweep.manifest.frozen import OPTION_NAME, OPTION_VALUE, SetupLine
 

@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
+from hpcsweep.cluster.base import AccountingRow, Array, Element, Queued
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.records import ALONE, Part
-
-# One array task of a job: (array job id, array task id).
-Element = tuple[str, int]
 
 # What squeue and scontrol say of an id that the controller has forgotten (after MinJobAge).
 FORGOTTEN = "Invalid job id specified"
@@ -26,20 +22,18 @@ NO_ARRAY = "N/A"
 NO_ACCOUNTING = "accounting storage is disabled"
 
 
-def sbatch(script: str, part: Part, *, job_name: str, output: str, directory: str) -> list[str]:
-    """Hand in one part. What differs between parts is on the command line, which wins.
-
-    `directory` is where the script starts.
-    """
+def sbatch(array: Array) -> list[str]:
+    """Submit one part. What differs between parts is on the command line, which wins."""
+    part = array.part
     throttle = f"%{part.throttle}" if part.throttle else ""
     return [
         "sbatch",
         "--parsable",
-        f"--job-name={job_name}",
+        f"--job-name={array.job_name}",
         *([f"--array=0-{part.chunks - 1}{throttle}"] if part.is_array else ()),
-        f"--output={output}",
-        f"--chdir={directory}",
-        script,
+        f"--output={output_pattern(array.logs, part)}",
+        f"--chdir={array.directory}",
+        array.script,
         str(part.number),
         *(() if part.is_array else [ALONE]),
     ]
@@ -87,15 +81,6 @@ def squeue_by_name(names: Iterable[str]) -> list[str]:
     return ["squeue", "-h", "-t", "all", "-o", "%F|%j", "--name", ",".join(names)]
 
 
-class Queued(NamedTuple):
-    """What the queue says of one element."""
-
-    # In Slurm's word.
-    state: str
-    # Why it waits, in the queue's words; empty where the cluster has none.
-    reason: str = ""
-
-
 def elements(stdout: str) -> dict[Element, Queued]:
     """What `squeue` says of each element."""
     found = {}
@@ -133,19 +118,7 @@ def sacct_by_name(names: Iterable[str], since: str) -> list[str]:
     return [*_SACCT, "-o", "JobID,JobName", "--name", ",".join(names), "-S", since]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of the accounting."""
-
-    job_id: str
-    # Array task ids; a cancelled pending array keeps one row for all its elements for ever.
-    tasks: tuple[int, ...]
-    state: str
-    # Whether state and end can be believed.
-    is_final: bool
-
-
-def accounting(stdout: str) -> list[Row]:
+def accounting(stdout: str) -> list[AccountingRow]:
     """The rows about array elements from `sacct`, and about jobs that are no array.
 
     A row called `allocation` is a phantom of the first seconds, whatever its state says. A row
@@ -163,7 +136,7 @@ def accounting(stdout: str) -> list[Row]:
             continue
         name, state, end = "|".join(fields[1:-2]), fields[-2], fields[-1]
         is_final = name != "allocation" and end not in ("", "Unknown", "None")
-        rows.append(Row(base, tuple(expand(tasks)), state, is_final))
+        rows.append(AccountingRow(base, tuple(expand(tasks)), state, is_final))
     return rows
 
 
@@ -212,20 +185,3 @@ def seconds(value: str) -> float | None:
 def local_time(epoch_s: float) -> str:
     """A moment as sacct's -S takes it, a minute earlier, for clocks that differ."""
     return datetime.fromtimestamp(epoch_s - 60).strftime("%Y-%m-%dT%H:%M:%S")  # noqa: DTZ006
-
-
-def time_limit_seconds(text: str) -> int | None:
-    """Seconds of a `--time`: minutes, m:s, h:m:s, d-h, d-h:m, d-h:m:s; None for no limit."""
-    days, dash, rest = text.rpartition("-")
-    try:
-        fields = [int(field) for field in rest.split(":")]
-        whole_days = int(days) if dash else 0
-    except ValueError:
-        return None
-    if dash:
-        hours, minutes, secs = (*fields, 0, 0)[:3]
-    elif len(fields) == 3:
-        hours, minutes, secs = fields
-    else:
-        hours, (minutes, secs) = 0, (*fields, 0)[:2]
-    return ((whole_days * 24 + hours) * 60 + minutes) * 60 + secs or None

@@ -17,9 +17,9 @@ from typing import Any
 
 from hpcsweep import errors
 from hpcsweep.cluster import process
-from hpcsweep.cluster.base import Array, Limits
+from hpcsweep.cluster.base import AccountingRow, Array, Element, Limits, Queued
 from hpcsweep.cluster.slurm.client import KILL_WAIT_S, Slurm, is_unreachable, waits
-from hpcsweep.cluster.slurm.text import Element, Queued, Row
+from hpcsweep.cluster.slurm.environment import clean_environment
 from hpcsweep.cluster.submitit import localjobs
 from hpcsweep.errors import ClusterError, ClusterUnavailable, Damaged
 from hpcsweep.fields import TEXTS
@@ -49,7 +49,7 @@ class SlurmBySubmitit(Slurm):
         return _shown(self.kind, array)
 
     def _send(self, array: Array, say: Callable[[str], None]) -> str:
-        environment = process.clean_environment(self.environment, frozenset(array.options))
+        environment = clean_environment(self.environment, frozenset(array.options))
         request = _submission(self.kind, array, None)
         answer = _answer("submit", request, environment, self.sbatch_timeout_s, waits(say))
         return str(answer["ids"][0]).partition("_")[0]
@@ -106,7 +106,7 @@ class BySubmitit:
 
     def hand_in(self, array: Array, say: Callable[[str], None]) -> str:  # noqa: ARG002
         """Hand in one part. Returns its name, which is its job id here."""
-        environment = process.clean_environment({}, frozenset())
+        environment = clean_environment({}, frozenset())
         timeout_s = self.submit_timeout_s + PAUSE_S * array.part.chunks
         _answer("submit", _submission(self.kind, array, array.job_name), environment, timeout_s)
         return array.job_name
@@ -120,7 +120,7 @@ class BySubmitit:
             for element, state in states.items()
         }
 
-    def accounting(self, job_ids: Sequence[str]) -> list[Row] | None:  # noqa: ARG002
+    def accounting(self, job_ids: Sequence[str]) -> list[AccountingRow] | None:  # noqa: ARG002
         """None: submitit knows one state of a job, which `elements` told."""
         return None
 
@@ -167,7 +167,7 @@ class BySubmitit:
             yield {job_id: str(self._folder(job_id)) for job_id in some}
 
     def _ask(self, verb: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        environment = process.clean_environment({}, frozenset())
+        environment = clean_environment({}, frozenset())
         asked = {"executor": _executor(self.kind), **request}
         return _answer(verb, asked, environment, self.timeout_s)
 
@@ -209,7 +209,7 @@ def _ready(
 ) -> list[str]:
     order = {"options": dict(options), "throttle": throttle}
     request = {"executor": _executor(cluster.kind), "order": order}
-    environment = process.clean_environment(cluster.environment, frozenset(options))
+    environment = clean_environment(cluster.environment, frozenset(options))
     answer = _answer("ready", request, environment, cluster.timeout_s)
     notes: list[str] = answer["notes"]
     return notes

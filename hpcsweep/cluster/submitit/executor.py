@@ -22,12 +22,12 @@ import submitit
 from submitit.core import plugins, utils
 
 from hpcsweep.cluster.process import Answer
-from hpcsweep.cluster.slurm.client import failed, warning_seconds
+from hpcsweep.cluster.slurm.client import failed
 from hpcsweep.cluster.slurm.states import Life, meaning
-from hpcsweep.cluster.slurm.text import time_limit_seconds
 from hpcsweep.cluster.submitit import localjobs
 from hpcsweep.cluster.submitit.chunk import Chunk
 from hpcsweep.cluster.submitit.client import IDS, kept_ids
+from hpcsweep.cluster.timelimit import time_limit_seconds, warning_seconds
 from hpcsweep.errors import ClusterError, HpcsweepError, InputError
 from hpcsweep.files import json_bytes, make_directory, remove_tree, write_new
 

@@ -1,0 +1,38 @@
+"""The environment in which Slurm's programs are started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+# Variables that would change what the programs print or do behind our back.
+_MISLEADING = ("SQUEUE_", "SACCT_", "SCANCEL_", "SCONTROL_", "SBATCH_")
+# A user's defaults for what the manifest may leave open.
+_WELCOME = frozenset({"SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_QOS", "SBATCH_RESERVATION"})
+# What tells the programs which cluster to talk to; other SLURM_ variables are those of a job in
+# which hpcsweep itself runs, and would leak into the jobs that it submits.
+_WHICH_CLUSTER = frozenset({"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CONF_SERVER"})
+
+
+def clean_environment(extra: Mapping[str, str], directives: frozenset[str]) -> dict[str, str]:
+    """The environment for Slurm's programs.
+
+    `directives` are the sbatch options that the script sets: an environment variable would win
+    over the script (Slurm's precedence is command line, environment, `#SBATCH`).
+    """
+    kept = {}
+    for name, value in os.environ.items():
+        if name.startswith("SLURM_") and name not in _WHICH_CLUSTER:
+            continue
+        if name.startswith(_MISLEADING):
+            option = name.removeprefix("SBATCH_").lower()
+            if name not in _WELCOME or option in directives:
+                continue
+        kept[name] = value
+    # The whole of a long sparse array instead of 31 or 64 characters of it.
+    return kept | {"SLURM_BITSTR_LEN": "0"} | dict(extra)
+
+
+def pointed_at(environment: Mapping[str, str]) -> str:
+    """What of an environment says which cluster its programs ask."""
+    return " ".join(environment.get(name, "") for name in sorted(_WHICH_CLUSTER))

@@ -1,0 +1,32 @@
+"""Time limits of array tasks, in the form in which sbatch takes them."""
+
+from __future__ import annotations
+
+import math
+
+
+def time_limit_seconds(text: str) -> int | None:
+    """Seconds of a `--time`: minutes, m:s, h:m:s, d-h, d-h:m, d-h:m:s; None for no limit."""
+    days, dash, rest = text.rpartition("-")
+    try:
+        fields = [int(field) for field in rest.split(":")]
+        whole_days = int(days) if dash else 0
+    except ValueError:
+        return None
+    if dash:
+        hours, minutes, secs = (*fields, 0, 0)[:3]
+    elif len(fields) == 3:
+        hours, minutes, secs = fields
+    else:
+        hours, (minutes, secs) = 0, (*fields, 0)[:2]
+    return ((whole_days * 24 + hours) * 60 + minutes) * 60 + secs or None
+
+
+def warning_seconds(time_limit_s: int | None) -> int:
+    """How long before the time limit the worker is told: a twentieth, 5 to 120 seconds.
+
+    Slurm checks on a 30 s tick and may send it up to 60 s earlier.
+    """
+    if time_limit_s is None:
+        return 60
+    return min(120, max(5, math.ceil(time_limit_s / 20)))

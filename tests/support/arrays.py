@@ -1,0 +1,17 @@
+"""Arrays as a submission hands them to a cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hpcsweep.cluster.base import Array
+from hpcsweep.records import Part
+
+
+def array(part: Part, **fields: Any) -> Array:
+    """An array of this part; what `fields` leave open is of no matter to the test."""
+    values: dict[str, Any] = {
+        "job_name": "n", "script": "s", "logs": "/o", "journals": "/j", "directory": "/d",
+        "options": {},
+    }  # fmt: skip
+    return Array(part=part, **(values | fields))
