@@ -6,7 +6,6 @@ through the programs, as with a real cluster.
 
 from __future__ import annotations
 
-from hpcsweep.emulator.chance import KINDS, Fault
 from hpcsweep.emulator.config import EmulatorConfig, Partition, Qos, from_json, load
 from hpcsweep.emulator.control import (
     default_state_dir,
@@ -21,6 +20,7 @@ from hpcsweep.emulator.control import (
     run,
     stop,
 )
+from hpcsweep.emulator.faults.chance import KINDS, Fault
 from hpcsweep.emulator.widening import widen
 
 __all__ = [

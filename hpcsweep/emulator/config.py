@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.emulator import names
-from hpcsweep.emulator.chance import Fault
+from hpcsweep.emulator.faults.chance import Fault
 from hpcsweep.errors import InputError
 from hpcsweep.files import DOCUMENT_MAX, parse_json, read_regular
 

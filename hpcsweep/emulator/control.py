@@ -15,8 +15,8 @@ from typing import Any
 
 from hpcsweep import files
 from hpcsweep.emulator import client, config, events, names
-from hpcsweep.emulator.chance import OF_JOBS, OF_SERVICES, Fault
 from hpcsweep.emulator.config import EmulatorConfig
+from hpcsweep.emulator.faults.chance import OF_JOBS, OF_SERVICES, Fault
 from hpcsweep.errors import ClusterError, ClusterUnavailable, InputError
 
 _STOP_S = 10.0

@@ -46,7 +46,7 @@ def main() -> int:
     _light_package("hpcsweep.emulator", here)
     state_dir, name, *arguments = sys.argv[1:]
     if name == "scheduler":
-        module = importlib.import_module("hpcsweep.emulator.loop")
+        module = importlib.import_module("hpcsweep.emulator.daemon.loop")
     else:
         # Like a C program: `squeue | head` ends quietly, bytes go through as they are.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -57,8 +57,8 @@ def main() -> int:
                 made = _Output(given.detach(), "utf-8", "surrogateescape", line_buffering=lines)
                 setattr(sys, stream, made)
         known = importlib.import_module("hpcsweep.emulator.names").PROGRAMS
-        suffix = f"{name}_cli" if name in known else "refusal"
-        module = importlib.import_module(f"hpcsweep.emulator.{suffix}")
+        module_name = name if name in known else "refusal"
+        module = importlib.import_module(f"hpcsweep.emulator.programs.{module_name}")
     code = module.main(Path(state_dir), arguments)
     return int(code)
 

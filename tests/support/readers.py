@@ -26,8 +26,9 @@ from hpcsweep.cache.files.marks import Marks
 from hpcsweep.cache.files.shelf import Entry, Shelf
 from hpcsweep.claims import OWNER, take
 from hpcsweep.emulator import config as emulated
-from hpcsweep.emulator import events, history
+from hpcsweep.emulator import events
 from hpcsweep.emulator import names as emulator_names
+from hpcsweep.emulator.daemon import history
 from hpcsweep.emulator.events import EventLog
 from hpcsweep.emulator.jobs import Book, Job, Request
 from hpcsweep.errors import HpcsweepError

@@ -8,44 +8,45 @@ from pathlib import Path
 import pytest
 
 from hpcsweep import emulator
-from hpcsweep.emulator import (
-    commands,
+from hpcsweep.emulator import names
+from hpcsweep.emulator.daemon import commands
+from hpcsweep.emulator.programs import (
     options,
-    sacct_cli,
+    sacct,
     sacct_fields,
-    sacctmgr_cli,
-    salloc_cli,
+    sacctmgr,
+    salloc,
     sbatch_options,
-    scancel_cli,
-    scontrol_cli,
-    sdiag_cli,
-    sinfo_cli,
-    sprio_cli,
-    squeue_cli,
+    scancel,
+    scontrol,
+    sdiag,
+    sinfo,
+    sprio,
+    squeue,
     squeue_fields,
     squeue_names,
-    sreport_cli,
-    srun_cli,
-    sshare_cli,
-    sstat_cli,
+    sreport,
+    srun,
+    sshare,
+    sstat,
 )
 
 TEXT = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text()
 TABLES = {
     "sbatch": sbatch_options.TABLE,
-    "squeue": squeue_cli.TABLE,
-    "sacct": sacct_cli.TABLE,
-    "scancel": scancel_cli.TABLE,
-    "scontrol": scontrol_cli.TABLE,
-    "sinfo": sinfo_cli.TABLE,
-    "srun": srun_cli.TABLE,
-    "sacctmgr": sacctmgr_cli.TABLE,
-    "salloc": salloc_cli.TABLE,
-    "sdiag": sdiag_cli.TABLE,
-    "sprio": sprio_cli.TABLE,
-    "sreport": sreport_cli.TABLE,
-    "sshare": sshare_cli.TABLE,
-    "sstat": sstat_cli.TABLE,
+    "squeue": squeue.TABLE,
+    "sacct": sacct.TABLE,
+    "scancel": scancel.TABLE,
+    "scontrol": scontrol.TABLE,
+    "sinfo": sinfo.TABLE,
+    "srun": srun.TABLE,
+    "sacctmgr": sacctmgr.TABLE,
+    "salloc": salloc.TABLE,
+    "sdiag": sdiag.TABLE,
+    "sprio": sprio.TABLE,
+    "sreport": sreport.TABLE,
+    "sshare": sshare.TABLE,
+    "sstat": sstat.TABLE,
 }
 
 
@@ -75,7 +76,7 @@ def test_options(program: str) -> None:
     ("program", "variables"),
     [
         ("sbatch", set(sbatch_options.VARIABLES)),
-        ("squeue", {*squeue_cli.VARIABLES, "SLURM_BITSTR_LEN"}),
+        ("squeue", {*squeue.VARIABLES, "SLURM_BITSTR_LEN"}),
     ],
 )
 def test_variables(program: str, variables: set[str]) -> None:
@@ -84,36 +85,37 @@ def test_variables(program: str, variables: set[str]) -> None:
 
 
 def test_fields() -> None:
-    squeue = {f"%{letter}" for letter in squeue_fields.FIELDS}
+    of_squeue = {f"%{letter}" for letter in squeue_fields.FIELDS}
     named = listed("squeue", "Fields").partition(", with")[0]
-    assert set(re.findall(r"`(%\w)`", named)) == squeue
-    names = listed("squeue", "Fields").partition("colon:")[2].partition("States")[0]
-    assert set(re.findall(r"`([a-z-_]+)`", names)) == {
+    assert set(re.findall(r"`(%\w)`", named)) == of_squeue
+    long_names = listed("squeue", "Fields").partition("colon:")[2].partition("States")[0]
+    assert set(re.findall(r"`([a-z-_]+)`", long_names)) == {
         *squeue_names.LETTERS, *squeue_names.OTHERS
     }  # fmt: skip
-    sinfo = {f"%{letter}" for letter in sinfo_cli.FIELDS if letter}
-    assert set(re.findall(r"`(%\w)`", section("sinfo"))) == sinfo
+    of_sinfo = {f"%{letter}" for letter in sinfo.FIELDS if letter}
+    assert set(re.findall(r"`(%\w)`", section("sinfo"))) == of_sinfo
     assert f"all {len(sacct_fields.KNOWN)} of" in listed("sacct", "Fields")
 
 
 def test_fields_of_sacctmgr() -> None:
     named = re.findall(r"`([A-Za-z]+)`", listed("sacctmgr", "Fields"))
-    assert {name.lower() for name in named} == set(sacctmgr_cli.FIELDS)
+    assert {name.lower() for name in named} == set(sacctmgr.FIELDS)
 
 
 def test_commands_and_knobs() -> None:
-    for name in (*scontrol_cli.CHANGES, "requeue", "ping", "update jobid", "update nodename"):
+    for name in (*scontrol.CHANGES, "requeue", "ping", "update jobid", "update nodename"):
         assert f"`{name}" in section("scontrol")
     updates = {"requeue", "requeuehold", "throttle", "update", "suspend", "resume", "top"}
-    assert set(commands.CHANGES) == {*scontrol_cli.CHANGES.values(), *updates}
+    assert set(commands.CHANGES) == {*scontrol.CHANGES.values(), *updates}
     for name in emulator.EmulatorConfig().to_json():
         assert f"`{name}`" in TEXT
 
 
 def test_every_file_is_on_the_page() -> None:
     directory = Path(emulator.__file__).parent
-    table = TEXT.partition("| file of")[2].partition("\n\n")[0]
-    for path in directory.glob("*.py"):
-        name = path.stem
-        if name not in ("__init__", "names", "refusal"):
-            assert f"`{name}`" in table or name.endswith("_cli")
+    table = TEXT.partition("| in `hpcsweep/emulator/`")[2].partition("\n\n")[0]
+    rows = {row.split("`")[1]: row for row in table.splitlines() if "`" in row}
+    for path in directory.rglob("*.py"):
+        if path.stem not in ("__init__", *names.PROGRAMS):
+            folder = path.parent.name if path.parent != directory else "."
+            assert f"`{path.stem}`" in rows[folder]

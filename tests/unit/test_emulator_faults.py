@@ -9,7 +9,7 @@ import pytest
 
 from hpcsweep import emulator
 from hpcsweep.emulator import Fault, client
-from hpcsweep.emulator.chance import OF_JOBS, Plan, unit
+from hpcsweep.emulator.faults.chance import OF_JOBS, Plan, unit
 from hpcsweep.errors import InputError
 from tests.support.clusters import HPCSWEEP
 from tests.support.emulated import Emulated

@@ -13,7 +13,7 @@ import pytest
 
 from hpcsweep import emulator
 from hpcsweep.emulator import client, events
-from hpcsweep.emulator.history import compact
+from hpcsweep.emulator.daemon.history import compact
 from hpcsweep.emulator.jobs import Book
 from hpcsweep.errors import ClusterError, InputError
 from tests.support.emulated import QUICK, Emulated

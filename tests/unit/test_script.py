@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hpcsweep.cluster.slurm.script import Script, template_directory
-from hpcsweep.emulator import sbatch_options
+from hpcsweep.emulator.programs import sbatch_options
 from hpcsweep.errors import InputError
 from hpcsweep.manifest.frozen import FrozenManifest, SetupLine, Target, sealed
 from hpcsweep.records import Resources

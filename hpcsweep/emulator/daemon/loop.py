@@ -1,0 +1,233 @@
+"""The scheduler process: one per state directory, one thread, asleep until something happens."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+from hpcsweep import files
+from hpcsweep.emulator import config, events, names, processes
+from hpcsweep.emulator.daemon import commands, recovery
+from hpcsweep.emulator.daemon.controller import Controller
+from hpcsweep.emulator.daemon.history import compact
+from hpcsweep.emulator.jobs import Book
+
+READY = b"ready\n"
+# Seconds between two looks whether the state directory is still there.
+_LOOK_S = 30.0
+# Seconds that a scheduler may take to end, and between two looks whether it has.
+_ENDING_S = 10.0
+_POLL_S = 0.02
+# The same while the controller is away on order: nothing else is done then.
+_AWAY_S = 0.1
+
+# What a verb raises at values that it does not expect.
+_MISUNDERSTOOD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+class _Connection:
+    """One program that asks: all of its question, then all of the answer."""
+
+    def __init__(self, link: socket.socket) -> None:
+        link.setblocking(False)
+        self.link = link
+        self.question = bytearray()
+        self.answer = b""
+
+    def receive(self) -> bool:
+        """Whether the question is complete (the program has shut down its side)."""
+        with contextlib.suppress(BlockingIOError):
+            while part := self.link.recv(1 << 20):
+                self.question += part
+            return True
+        return False
+
+    def send(self) -> bool:
+        """Whether the answer is out."""
+        with contextlib.suppress(BlockingIOError):
+            while self.answer:
+                self.answer = self.answer[self.link.send(self.answer) :]
+        return not self.answer
+
+
+class Loop:
+    """Waits for programs, for ends of jobs and for timers."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self._selector = selectors.DefaultSelector()
+        self._last_asked = time.monotonic()
+        self._stopping = False
+        self._children, wakeup = socket.socketpair()
+        self._children.setblocking(False)
+        wakeup.setblocking(False)
+        signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
+        self._wakeup = wakeup
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._stop)
+        self._selector.register(self._children, selectors.EVENT_READ)
+        self._listener = self._listen()
+
+    def _stop(self, *_: object) -> None:
+        self._stopping = True
+
+    def _listen(self) -> socket.socket:
+        """Open the socket; the current directory is the state directory."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(names.SOCKET)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # A relative name: an absolute one may be longer than the 107 bytes that an address holds.
+        listener.bind(names.SOCKET)
+        listener.listen(128)
+        listener.setblocking(False)
+        self._selector.register(listener, selectors.EVENT_READ)
+        return listener
+
+    def run(self) -> None:
+        """Work until told to stop, until nobody needs it, or until the directory is gone."""
+        controller = self._controller
+        while not self._stopping and os.path.exists(names.SOCKET):
+            if controller.faults.away("controller_down") is None:
+                controller.reap()
+                controller.timers.run()
+                if controller.is_dirty:
+                    controller.schedule()
+            if self._is_idle() and not self._waiting_programs():
+                return
+            for key, _ in self._selector.select(self._patience()):
+                if key.fileobj is self._children:
+                    with contextlib.suppress(BlockingIOError):
+                        self._children.recv(4096)
+                elif key.fileobj is self._listener:
+                    self._accept()
+                else:
+                    self._serve(key.data)
+
+    def _patience(self) -> float:
+        """Seconds to sleep at most."""
+        due = [_LOOK_S]
+        if self._controller.faults.away("controller_down"):
+            return _AWAY_S
+        if (next_due := self._controller.timers.next_due()) is not None:
+            due.append(next_due - time.time())
+        if not self._is_needed():
+            due.append(self._quiet_until() - time.monotonic())
+        return max(0.0, min(due))
+
+    def _is_needed(self) -> bool:
+        """Whether a job is not over or a program waits for an answer."""
+        return self._controller.is_busy or len(self._selector.get_map()) > 2
+
+    def _quiet_until(self) -> float:
+        return self._last_asked + self._controller.settings.idle_exit_s
+
+    def _is_idle(self) -> bool:
+        return not self._is_needed() and time.monotonic() >= self._quiet_until()
+
+    def _waiting_programs(self) -> bool:
+        """Take the name away, then look once more: nobody may be left without an answer."""
+        os.unlink(names.SOCKET)
+        self._accept()
+        self._selector.unregister(self._listener)
+        self._listener.close()
+        if len(self._selector.get_map()) == 1:
+            return False
+        self._listener = self._listen()
+        return True
+
+    def _accept(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                link, _ = self._listener.accept()
+                one = _Connection(link)
+                self._selector.register(link, selectors.EVENT_READ, one)
+
+    def _serve(self, one: _Connection) -> None:
+        try:
+            if not one.answer:
+                if not one.receive():
+                    return
+                one.answer = self._answer(one.question)
+                self._selector.modify(one.link, selectors.EVENT_WRITE, one)
+            if not one.send():
+                return
+        except (OSError, ValueError, KeyError) as error:
+            print(f"a question could not be answered: {error!r}", file=sys.stderr, flush=True)
+        self._selector.unregister(one.link)
+        one.link.close()
+
+    def _answer(self, question: bytes | bytearray) -> bytes:
+        if not question:  # somebody looks whether we live; that shall not keep us alive
+            return b"\n"
+        self._last_asked = time.monotonic()
+        try:
+            asked = files.parse_json(bytes(question))
+            self._stopping = self._stopping or asked["do"] == "stop"
+            said = {} if self._stopping else commands.answer(self._controller, asked)
+        except _MISUNDERSTOOD as error:  # of a program of another version
+            why = f"{type(error).__name__}: {error}"
+            print(f"a request was not understood: {why}", file=sys.stderr, flush=True)
+            said = {"error": "the scheduler does not understand the request", "detail": why,
+                    "again": False}  # fmt: skip
+        return json.dumps(said).encode() + b"\n"
+
+    def close(self) -> None:
+        """Kill what still runs (the next scheduler calls it NODE_FAIL) and leave no traces."""
+        recovery.power_off(self._controller)
+        for name in (names.SOCKET, names.PID):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether we are the scheduler now. One that is about to end is waited for."""
+    deadline = time.monotonic() + _ENDING_S
+    while time.monotonic() < deadline:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if os.path.exists(names.SOCKET):
+                return False
+            time.sleep(_POLL_S)
+        else:
+            return True
+    return False
+
+
+def main(state_dir: Path, arguments: list[str]) -> int:
+    """Be the scheduler of a state directory, or leave at once where there is one already."""
+    if os.fork():
+        os._exit(0)  # whoever started it need not wait, and is not its parent
+    os.chdir(state_dir)
+    os.umask(0o077)
+    lock = os.open(names.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE_FILE)
+    if not _lock(lock):
+        return 0
+    settings = config.load(state_dir)
+    book = Book()
+    for event in events.read(Path(names.EVENTS)):
+        book.apply(event)
+    boot_id = processes.boot_id()
+    compact(book, settings)
+    controller = Controller(state_dir, settings, book)
+    controller.log.append({"e": "start", "last_id": book.last_id, "boot_id": boot_id})
+    recovery.recover(controller, is_same_boot=boot_id == book.boot_id)
+    loop = Loop(controller)
+    files.replace(Path(names.PID), f"{os.getpid()}\n".encode())
+    if arguments:
+        os.write(int(arguments[0]), READY)
+        os.close(int(arguments[0]))
+    try:
+        loop.run()
+    finally:
+        loop.close()
+    return 0

@@ -1,0 +1,124 @@
+"""How salloc and srun get an allocation, and give it back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.emulator import client
+from hpcsweep.emulator.programs import job_request, options
+from hpcsweep.emulator.programs import sbatch_options as given
+from hpcsweep.errors import ClusterUnavailable
+
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.01, 0.5
+# What both programs know besides an allocation's own options.
+OPTIONS = (
+    "account,A: acctg-freq: begin,b: !bb: !bbf: chdir,D: !cluster: !clusters,M: comment: "
+    "contiguous constraint,C: core-spec,S: cores-per-socket: cpu-freq: !cpus-per-gpu: "
+    "cpus-per-task,c: !deadline: delay-boot: dependency,d: distribution,m: exclude,x: exclusive:: "
+    "extra-node-info,B: !gid: gpu-bind: gpu-freq: gpus,G: gpus-per-node: gpus-per-socket: "
+    "gpus-per-task: gres: gres-flags: help,h hint: hold,H immediate,I:: job-name,J: licenses,L: "
+    "mail-type: mail-user: mcs-label: mem: mem-bind: mem-per-cpu: mem-per-gpu: !mincpus: network: "
+    "nice:: no-kill,k:: !nodefile,F: nodelist,w: nodes,N: ntasks,n: ntasks-per-core: "
+    "!ntasks-per-gpu: ntasks-per-node: ntasks-per-socket: oversubscribe,s partition,p: power: "
+    "!prefer: priority: profile: qos,q: quiet,Q reboot reservation: signal: sockets-per-node: "
+    "spread-job switches: tasks-per-node>ntasks-per-node: thread-spec: threads-per-core: time,t: "
+    "time-min: !tmp: !uid: use-min-nodes usage verbose,v version,V wait-all-nodes: wckey: "
+)
+
+
+class Allocation:
+    """A job without a script, held by this process."""
+
+    def __init__(self, state_dir: Path, job: int, *, quiet: bool) -> None:
+        self._state_dir = state_dir
+        self.job = job
+        self.environment: dict[str, str] = {}
+        self.is_over = False
+        self._quiet = quiet
+
+    def wait(self, patience_s: float | None) -> None:
+        """Wait until it runs. *Raises* SystemExit where it ends before, or not in time."""
+        began, pause = time.monotonic(), _FIRST_PAUSE_S
+        self.say(f"job {self.job} queued and waiting for resources")
+        while True:
+            answer = client.ask(self._state_dir, {"do": "allocation", "job": self.job})
+            if answer.get("state") == "RUNNING":
+                self.environment = answer["environment"]
+                self.say(f"job {self.job} has been allocated resources")
+                return
+            if answer.get("state") != "PENDING":
+                self.is_over = True
+                options.say(f"{options.program()}: Job allocation {self.job} has been revoked")
+                raise SystemExit(1)
+            if patience_s is not None and time.monotonic() - began > patience_s:
+                options.error(
+                    options.program(),
+                    "Unable to allocate resources: Immediate execution impossible, "
+                    "insufficient priority",
+                )
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LAST_PAUSE_S)
+
+    def say(self, text: str) -> None:
+        """A line for the person who waits, unless --quiet."""
+        if not self._quiet:
+            options.say(f"{options.program()}: {text}")
+
+    def give_back(self, code: int, number: int) -> str:
+        """It is not needed any more; the state in which it ended."""
+        if self.is_over:
+            return ""
+        self.is_over = True
+        asked = {"do": "allocation_end", "job": self.job, "code": code, "signal": number}
+        try:
+            return str(client.ask(self._state_dir, asked)["state"])
+        except ClusterUnavailable:
+            return ""
+
+
+@contextlib.contextmanager
+def allocated(
+    state_dir: Path, wanted: given.Layer, name: str, holder: str, argv: list[str]
+) -> Iterator[Allocation]:
+    """A running allocation, given back at the end of the block, whatever ends it."""
+    program = options.program()
+    question = job_request.question(wanted, name, " ".join([program, *argv]))
+    question["request"] |= {"client": holder, "client_pid": os.getpid(), "requeue": False}
+    question["request"] |= {"stdout": "none", "stderr": "", "stdin": "", "array": ""}
+    failed = "Unable to allocate resources: "
+    if program == "salloc":
+        failed = "Job submit/allocate failed: "
+    question["test_only"] = "test-only" in wanted
+    answer = job_request.submit(state_dir, question, job_request.Words(failed=failed))
+    if question["test_only"]:
+        job_request.say_when(answer)
+        raise SystemExit(0)
+    found = Allocation(state_dir, answer["job"], quiet="quiet" in wanted)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _leave)
+    try:
+        if program == "salloc":
+            found.say(f"Pending job allocation {found.job}")
+        found.wait(_patience(wanted))
+        yield found
+    finally:
+        found.give_back(1, 0)
+
+
+def _leave(number: int, _: object) -> None:
+    sys.exit(128 + number)
+
+
+def _patience(wanted: dict[str, Any]) -> float | None:
+    """--immediate[=SECONDS]; without a number a second, as Slurm asks at once."""
+    if "immediate" not in wanted:
+        return None
+    text = wanted["immediate"]
+    return float(text) if text.isdigit() and int(text) else 1.0

@@ -1,0 +1,177 @@
+"""What sbatch, salloc and srun ask of the scheduler, and how they take its answer."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.emulator import client, dependencies, times, who
+from hpcsweep.emulator.programs import options
+from hpcsweep.emulator.programs import sbatch_options as given
+from hpcsweep.errors import ClusterUnavailable, InputError
+
+_GRES = "Invalid generic resource (gres) specification"
+_UNREACHABLE = "Unable to contact slurm controller (connect failure)"
+# Slurm 22.05 asks 16 times where the cluster is full, a second more apart each time.
+_RETRIES = 15
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Words:
+    """How a program says that it was refused, and that it asks again."""
+
+    failed: str
+    again: str = "Slurm temporarily unable to accept job, sleeping and retrying"
+
+
+BATCH = Words(failed="Batch job submission failed: ")
+
+
+def question(wanted: given.Layer, default_name: str, line: str) -> dict[str, Any]:
+    """All that the scheduler needs to know, but for the script and the environment."""
+    time_limit = given.minutes(wanted)
+    mem_mb, mem_per_cpu = given.memory(wanted)
+    warning, append, begin = given.warning(wanted), given.appends(wanted), given.begin(wanted)
+    given.check_absent(wanted)
+    _check_dependency(wanted.get("dependency", ""))
+    here = _here()
+    umask = os.umask(0)
+    os.umask(umask)
+    least, most = given.nodes(wanted)
+    request = {
+        "token": os.urandom(8).hex(),
+        "name": wanted.get("job-name", default_name),
+        "user": who.user_name(os.getuid()),
+        "uid": os.getuid(),
+        "gid": os.getgid(),
+        "partition": wanted.get("partition", ""),
+        "account": wanted.get("account", ""),
+        "qos": wanted.get("qos", ""),
+        "comment": wanted.get("comment", ""),
+        "arguments": [],
+        "submit_dir": here,
+        "submit_host": who.host_name(),
+        "work_dir": os.path.normpath(os.path.join(here, wanted.get("chdir", "."))),
+        "stdin": wanted.get("input", "").removeprefix("none"),
+        "stdout": wanted.get("output", ""),
+        "stderr": wanted.get("error", ""),
+        "append": append,
+        "umask": umask,
+        "array": wanted.get("array", ""),
+        "time_limit": time_limit,
+        "mem_mb": mem_mb,
+        "mem_per_cpu": mem_per_cpu,
+        "cpus_per_task": given.count(wanted, "cpus-per-task"),
+        "ntasks": given.count(wanted, "ntasks"),
+        "ntasks_per_node": given.count(wanted, "ntasks-per-node"),
+        "requeue": "no-requeue" not in wanted,
+        "dependency": wanted.get("dependency", ""),
+        "nice": _nice(wanted),
+        "priority": given.count(wanted, "priority"),
+        "nodes": least,
+        "max_nodes": most,
+        "nodelist": wanted.get("nodelist", ""),
+        "exclude": wanted.get("exclude", ""),
+        "exclusive": "exclusive" in wanted,
+        "oversubscribe": "oversubscribe" in wanted,
+        "constraint": wanted.get("constraint", ""),
+        "gres": given.gres(wanted, least),
+        "wckey": wanted.get("wckey", ""),
+        "kill_on_invalid_dep": wanted.get("kill-on-invalid-dep", "").lower() == "yes",
+        "submit_line": line,
+    }
+    return {
+        "do": "submit",
+        "request": request | warning,
+        "hold": "hold" in wanted,
+        "begin": begin,
+        "test_only": "test-only" in wanted,
+        "script": "",
+        "environment": {},
+    }
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        given.refuse("getcwd failed: No such file or directory")
+
+
+def _nice(wanted: given.Layer) -> int:
+    """--nice alone is 100; Slurm 22.05 takes any text for 0."""
+    if "nice" not in wanted:
+        return 0
+    match = re.match(r"-?\d+", wanted["nice"])
+    return int(match[0]) if match else 0 if wanted["nice"] else 100
+
+
+def _check_dependency(text: str) -> None:
+    for kind in dependencies.NOT_EMULATED:
+        if re.search(rf"(^|[,?]){kind}:", text):
+            options.not_emulated(options.program(), f"option --dependency={kind}")
+    try:
+        dependencies.parse(text)
+    except InputError:
+        given.refuse(f"{BATCH.failed}Job dependency problem")
+
+
+# A comma inside double quotes is part of the value, and the quotes stay: as in 22.05.8.
+_EXPORT = re.compile(r'(?:"[^"]*"|[^,"])+')
+
+
+def exported(option: str | None) -> dict[str, str]:
+    """The environment that the job gets, before Slurm's own variables."""
+    everything = dict(os.environ)
+    if option is None or option.upper() == "ALL":
+        return everything
+    slurm = {key: value for key, value in everything.items() if key.startswith("SLURM_")}
+    found = who.login_environment(os.getuid()) | {"PATH": everything.get("PATH", os.defpath)}
+    parts = _EXPORT.findall(option)
+    if any(part.upper() == "ALL" for part in parts):
+        found |= everything
+    found |= slurm
+    for part in parts:
+        name, equals, value = part.partition("=")
+        if equals:
+            found[name] = value
+        elif name in everything:
+            found[name] = everything[name]
+    return found | {"SLURM_EXPORT_ENV": option, "SLURM_GET_USER_ENV": "1"}
+
+
+def submit(state_dir: Path, question: dict[str, Any], words: Words) -> dict[str, Any]:
+    """The scheduler's answer: the job's id. Ends the program where it is refused."""
+    for attempt in range(_RETRIES + 1):
+        try:
+            answer = client.ask(state_dir, question)
+        except ClusterUnavailable:
+            given.refuse(words.failed + _UNREACHABLE)
+        if not answer.get("again") or attempt == _RETRIES or question["test_only"]:
+            break
+        if attempt == 0:
+            options.say(f"{options.program()}: error: {words.again}")
+        time.sleep(attempt + 1)
+    if "error" in answer:
+        if answer["detail"]:
+            options.say(f"{options.program()}: error: {answer['detail']}")
+        if question["test_only"]:
+            options.say(f"allocation failure: {answer['error']}")
+            raise SystemExit(1)
+        if answer["error"] == _GRES:  # the one that the client says itself
+            given.refuse(_GRES)
+        given.refuse(words.failed + answer["error"])
+    return answer
+
+
+def say_when(answer: dict[str, Any]) -> None:
+    """What --test-only says."""
+    options.say(
+        f"{options.program()}: Job {answer['job']} to start at {times.stamp(time.time(), '')} "
+        f"using {answer['cpus']} processors on nodes {answer['nodes']} in partition "
+        f"{answer['partition']}"
+    )

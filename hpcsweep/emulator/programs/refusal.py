@@ -1,0 +1,14 @@
+"""Slurm's programs that are not emulated: they say so, so that the real ones are not reached."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from hpcsweep.emulator.programs import options
+
+
+def main(_: Path, __: list[str]) -> int:
+    """Refuse."""
+    program = sys.argv[2]
+    options.not_emulated(program, f"the program {program}")

@@ -1,0 +1,283 @@
+"""sacct: reads the event log itself, as accounting is a thing apart from the scheduler."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.emulator import client, config, events, hostlist, names, times
+from hpcsweep.emulator.jobs import Book, Job
+from hpcsweep.emulator.programs import options, sacct_fields, tabular
+from hpcsweep.emulator.programs.sacct_fields import BRIEF, DEFAULT, KNOWN, LONG, WIDTHS
+from hpcsweep.emulator.programs.sacct_rows import Row, job_row, phantom_rows, srun_row, step_row
+from hpcsweep.errors import ClusterUnavailable
+
+TABLE = options.table(
+    "allusers,a accounts,A: allocations,X brief,b batch-script,B completion,c "
+    "!constraints,C: delimiter: duplicates,D !federation helpformat,e help-fields>helpformat "
+    "endtime,E: env-vars !file,f: !flags,F: gid,g: group>gid,g: help,h local name: "
+    "nnodes,i: ncpus,I: jobs,j: !timelimit-min,k: !timelimit-max,K: long,l allclusters,L "
+    "cluster>clusters,M: clusters,M: nodelist,N: noconvert units: noheader,n fields>format,o: "
+    "format,o: parsable,p parsable2,P qos,q: partition,r: reason: state,s: starttime,S: "
+    "truncate,T uid>user,u: use-local-uid,U usage user,u: verbose,v version,V wckeys,W: "
+    "!whole-hetjob:: !associations,x: !json !yaml"
+)
+_OPENING = "slurm_persist_conn_open_without_init"
+_REFUSED = (
+    f"{_OPENING}: failed to open persistent connection to host:localhost:6819: Connection refused",
+    "Sending PersistInit msg: Connection refused",
+    "Problem talking to the database: Connection refused",
+)
+
+
+def main(state_dir: Path, argv: list[str]) -> int:
+    """Print accounting rows."""
+    options.refuse_variables("sacct", "SLURM_TIME_FORMAT")
+    found, _ = options.Getopt("sacct", TABLE, hint=False).read(argv)
+    wanted = dict(found)
+    if options.about("sacct", "", TABLE, wanted):
+        return 0
+    if "helpformat" in wanted:
+        return sacct_fields.show()
+    if "completion" in wanted:
+        options.say("Slurm job completion is disabled")
+        return 1
+    _check_units(wanted.get("units"))
+    default = LONG if "long" in wanted else BRIEF if "brief" in wanted else DEFAULT
+    columns = _columns(wanted.get("format") or ",".join(default.replace(",", " ").split()))
+    jobs = [_selector(one) for value in _all(found, "jobs") for one in _words(value)]
+    try:  # a dead scheduler's jobs are over only when a new one has seen it
+        answer = client.ask(state_dir, {"do": "ping"})
+    except ClusterUnavailable as error:
+        if not (state_dir / names.EVENTS).exists():
+            options.error("sacct", str(error))
+        answer = {}  # a dead controller is no obstacle: accounting knows what it knew
+    if answer.get("accounting_down"):
+        for line in _REFUSED:
+            options.say(f"sacct: error: {line}")
+        return 1
+    rows = _rows(state_dir, wanted, answer.get("accounting_late_s", 0))
+    named = _words(wanted.get("clusters", "all"))
+    if not {"all", "-1", config.load(state_dir).cluster_name} & set(named):
+        rows = []  # another cluster, of which this accounting knows nothing
+    rows = [row for row in rows if _is_wanted(row, wanted, jobs)]
+    if kept := {"batch-script", "env-vars"} & set(wanted):
+        _show_kept(rows, is_script="batch-script" in kept)
+        return 0
+    _show(rows, columns, wanted)
+    return 0
+
+
+def _check_units(unit: str | None) -> None:
+    if unit is not None and (len(unit) != 1 or unit not in "KMGTP"):
+        options.error_line("sacct", f"Invalid unit type '{unit}'. Possible options are 'KMGTP'")
+        options.say("sacct: fatal: Invalid unit type")
+        raise SystemExit(1)
+
+
+def _show_kept(rows: list[Row], *, is_script: bool) -> None:
+    """Scripts and environments, of which accounting has none unless it was told to keep them."""
+    what = (
+        "Batch Script for {}"
+        if is_script
+        else ("Environment used for {} (must be batch to display)")
+    )
+    for row in rows:
+        if not row["step"]:
+            print(what.format(row["shown"]["jobid"]) + "\n" + "-" * 80 + "\nNONE\n")
+
+
+def _all(found: list[tuple[str, str]], name: str) -> list[str]:
+    return [value for key, value in found if key == name]
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in text.split(",") if word]
+
+
+# -- which rows ------------------------------------------------------------------------------
+
+
+def _selector(text: str) -> tuple[int, int | None, str]:
+    """Job id, array task id or None, step or empty."""
+    match = re.fullmatch(r"(\d+)(?:_(\d+))?(?:\.(\w+))?", text)
+    if match is None:
+        if bracket := re.match(r"(\d+)_", text):
+            options.say(f"sacct: fatal: Bad job array element specified: {bracket[1]}")
+        else:
+            options.say(f"sacct: fatal: Bad job/step specified: {text}")
+        raise SystemExit(1)
+    return int(match[1]), int(match[2]) if match[2] else None, match[3] or ""
+
+
+def _rows(state_dir: Path, wanted: dict[str, str], late_s: float) -> list[Row]:
+    """Every row that accounting knows of by now, in Slurm's order."""
+    settings = config.load(state_dir)
+    book, late = _read(state_dir, time.time() - max(late_s, settings.acct_lag_s))
+    runs = [job for job, _ in book.runs.values()]
+    last = {job.id: job.restart for job in runs}
+    if "duplicates" not in wanted:
+        runs = [job for job in runs if job.restart == last[job.id]]
+    rows: list[Row] = []
+    for job in sorted(runs, key=_order):
+        if job.state == "PENDING" and job.held and not job.restart:
+            continue  # a held job has no row
+        steps = book.steps.get((job.id, job.restart), {})
+        rows.append(job_row(job, settings, steps))
+        if job.started and not job.request.client:
+            rows.append(step_row(job))
+        rows += [srun_row(job, step) for step in steps.values()]
+    if settings.phantom_rows:
+        rows += phantom_rows(book, late)
+    return [row for row in rows if "allocations" not in wanted or not row["step"]]
+
+
+def _read(state_dir: Path, horizon: float) -> tuple[Book, list[dict[str, Any]]]:
+    """What accounting knows, and the events of jobs after the horizon, which it does not."""
+    book, late = Book(), []
+    for event in events.read(state_dir / names.EVENTS):
+        if event["e"] == "job" and event["at"] > horizon:
+            late.append(event)
+        elif event["e"] != "drop" or event["id"] in book.jobs:
+            book.apply(event)
+    return book, late
+
+
+def _order(job: Job) -> tuple[Any, ...]:
+    """Plain jobs first, arrays by id, requeued elements last."""
+    task = job.task if job.task is not None else 1 << 32
+    return bool(job.request.array), job.request.id, job.restart, task
+
+
+def _is_wanted(row: Row, wanted: dict[str, str], jobs: list[tuple[int, int | None, str]]) -> bool:
+    if jobs and not any(_fits(row, *one) for one in jobs):
+        return False
+    for option, key in _FILTERS:
+        if wanted.get(option) and row["job"].get(key, "") not in wanted[option].split(","):
+            return False
+    if wanted.get("user") and not {row["job"]["user"], row["job"]["uid"]} & set(
+        wanted["user"].split(",")
+    ):
+        return False
+    if wanted.get("nodelist") and not set(_nodes(row["job"]["nodelist"])) & set(
+        _nodes(wanted["nodelist"])
+    ):
+        return False
+    if wanted.get("state") and not _has_state(row, wanted["state"]):
+        return False
+    return (bool(jobs) and "starttime" not in wanted) or _is_in_window(row, wanted)
+
+
+_FILTERS = (
+    ("name", "jobname"),
+    ("partition", "partition"),
+    ("accounts", "account"),
+    ("qos", "qos"),
+    ("nnodes", "nnodes"),
+    ("ncpus", "ncpus"),
+    ("wckeys", "wckey"),
+    ("gid", "gid"),
+)
+
+
+def _nodes(text: str) -> list[str]:
+    try:
+        return hostlist.expand(text)
+    except ValueError:
+        return [text]
+
+
+def _fits(row: Row, job: int, task: int | None, step: str) -> bool:
+    if step and row["step"] != step:
+        return False
+    if task is not None:
+        return bool(row["base"] == job and row["task"] == task)
+    return job in (row["base"], row["id"])
+
+
+def _has_state(row: Row, text: str) -> bool:
+    long_names = {short: name for name, short in names.SHORT_STATES.items()}
+    states = set()
+    for word in text.upper().split(","):
+        name = long_names.get(word, word)
+        if name not in names.SHORT_STATES:
+            options.say(f"sacct: fatal: unrecognized job state value '{word}'")
+            raise SystemExit(1)
+        states.add(name)
+    return row["state"].partition(" ")[0] in states
+
+
+def _is_in_window(row: Row, wanted: dict[str, str]) -> bool:
+    """Whether the job was in the time asked for, by default today, and in the state then.
+
+    With --state and no --endtime the time is the moment of --starttime, by default now (22.05.8).
+    """
+    now = time.time()
+    since = _midnight()
+    if wanted.get("starttime"):
+        since = _moment(wanted["starttime"])
+    elif wanted.get("state"):
+        since = now
+    until = now + 1
+    if wanted.get("endtime"):
+        until = _moment(wanted["endtime"])
+    elif wanted.get("state"):
+        until = since
+    if not row["eligible"] or row["eligible"] > until:
+        return False
+    if wanted.get("state"):
+        state = row["state"].partition(" ")[0]
+        if state == "PENDING":
+            return not row["started"] or bool(row["started"] >= since)
+        if state != "RUNNING":
+            return bool(since <= row["ended"] <= until)
+        return bool(row["started"] <= until)
+    return not row["ended"] or bool(row["ended"] >= since)
+
+
+def _midnight() -> float:
+    return time.mktime((*time.localtime()[:3], 0, 0, 0, 0, 0, -1))
+
+
+def _moment(text: str) -> float:
+    found = times.moment(text, time.time())
+    if found is None:
+        options.say(f"Invalid time specification (pos=0): {text}")
+        return time.time()
+    return found
+
+
+# -- how they are shown ------------------------------------------------------------------------
+
+
+def _columns(text: str) -> list[tuple[str, int]]:
+    """Field names and widths; a negative width pads on the right."""
+    found = []
+    for word in _words(text):
+        name, _, width = word.partition("%")
+        key = name.strip().lower()
+        if key == "all":
+            found += list(WIDTHS.items())
+            continue
+        if key not in KNOWN:
+            options.error("sacct", f'Invalid field requested: "{name}"')
+        found.append((key, int(width) if width else WIDTHS[key]))
+    return found
+
+
+def _text(row: Row, key: str, unit: str) -> str:
+    text = str(row["shown"].get(key, ""))
+    return times.size_in(text, unit) if unit and key in _SIZES else text
+
+
+# What --units converts.
+_SIZES = ("reqmem", "maxrss", "averss", "maxvmsize", "avevmsize")
+
+
+def _show(rows: list[Row], columns: list[tuple[str, int]], wanted: dict[str, str]) -> None:
+    unit = "M" if "noconvert" in wanted else wanted.get("units", "")
+    table = [[_text(row, key, unit) for key, _ in columns] for row in rows]
+    heads = [(KNOWN[key], width) for key, width in columns]
+    tabular.show(heads, table, wanted, delimiter=wanted.get("delimiter", "|"))

@@ -1,0 +1,55 @@
+"""salloc: an allocation, and a command or the user's shell in it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+from hpcsweep.emulator.daemon.allocations import NO_SHELL
+from hpcsweep.emulator.programs import job_allocation, options
+from hpcsweep.emulator.programs import sbatch_options as given
+
+TABLE = options.table(
+    job_allocation.OPTIONS + "!bell !get-user-env:: !kill-command,K:: no-bell no-shell overcommit,O"
+)
+# Variables that only a batch script or a step has.
+_NOT_HERE = frozenset({
+    *("ENVIRONMENT", "HOSTNAME", "SLURMD_NODENAME", "SLURM_CPUS_ON_NODE", "SLURM_GTIDS"),
+    *("SLURM_JOB_GID", "SLURM_JOB_UID", "SLURM_JOB_USER", "SLURM_LOCALID", "SLURM_NODEID"),
+    *("SLURM_PRIO_PROCESS", "SLURM_PROCID", "SLURM_TOPOLOGY_ADDR", "SLURM_TOPOLOGY_ADDR_PATTERN"),
+    *("SLURM_WORKING_CLUSTER", "TMPDIR"),
+})  # fmt: skip
+
+
+def main(state_dir: Path, argv: list[str]) -> int:
+    """Run a command in an allocation; its exit code."""
+    reader = options.Getopt("salloc", TABLE, exit_code=255)
+    found, command = reader.read(argv, operands_last=True)
+    wanted = given.layer_of(found)
+    if options.about("salloc", "[command [args...]]", TABLE, wanted):
+        return 0
+    holder = NO_SHELL if "no-shell" in wanted else "salloc"
+    name = NO_SHELL if holder == NO_SHELL else "interactive"
+    with job_allocation.allocated(state_dir, wanted, name, holder, argv) as allocation:
+        allocation.say(f"Granted job allocation {allocation.job}")
+        if holder == NO_SHELL:
+            allocation.is_over = True  # it stays when this program ends
+            return 0
+        code = _run(command or [os.environ.get("SHELL") or "/bin/sh"], allocation, wanted)
+        allocation.say(f"Relinquishing job allocation {allocation.job}")
+        allocation.give_back(max(0, code), max(0, -code))
+    return code if code >= 0 else 128 - code
+
+
+def _run(command: list[str], allocation: job_allocation.Allocation, wanted: given.Layer) -> int:
+    variables = {key: text for key, text in allocation.environment.items() if key not in _NOT_HERE}
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # that is for the command
+    try:
+        return subprocess.run(
+            command, env=os.environ | variables, cwd=wanted.get("chdir"), check=False
+        ).returncode
+    except OSError as error:
+        options.say(f"salloc: error: _fork_command: Unable to exec {command[0]}: {error.strerror}")
+        return 1

@@ -1,0 +1,127 @@
+"""sbatch."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from hpcsweep.emulator import client, config, names
+from hpcsweep.emulator.programs import job_request, options
+from hpcsweep.emulator.programs import sbatch_options as given
+from hpcsweep.errors import ClusterUnavailable
+
+# Seconds between two looks of --wait: at first, and in the end.
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.05, 1.0
+
+
+def main(state_dir: Path, argv: list[str]) -> int:
+    """Submit a script."""
+    command, operands = given.from_words(argv)
+    if options.about("sbatch", "script [args...]", given.TABLE, command):
+        return 0
+    script, name, path = _read_script(command, operands)
+    environment = given.from_environment(os.environ)
+    wanted = given.merge(command, environment, given.from_script(script))
+    _check_cluster(state_dir, wanted.get("clusters", ""))
+    question = job_request.question(wanted, name, " ".join(["sbatch", *argv]))
+    question["request"] |= {"command": path, "arguments": operands[1:]}
+    question |= {"script": script, "environment": job_request.exported(wanted.get("export"))}
+    answer = job_request.submit(state_dir, question, job_request.BATCH)
+    if "test-only" in wanted:
+        job_request.say_when(answer)
+        return 0
+    _announce(wanted, answer["job"])
+    return _wait(state_dir, answer["job"]) if "wait" in wanted else 0
+
+
+# -- the script ------------------------------------------------------------------------------
+
+
+def _read_script(command: given.Layer, operands: list[str]) -> tuple[str, str, str]:
+    """The text, the default job name and the path (empty where there is none)."""
+    if "wrap" in command:
+        if operands:
+            given.refuse("Script arguments not permitted with --wrap option")
+        text = f"#!/bin/sh\n# This script was created by sbatch --wrap.\n\n{command['wrap']}\n"
+        return text, "wrap", ""
+    if not operands:
+        return _checked(sys.stdin.buffer.read()), "sbatch", ""
+    path = _find(operands[0])
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read()
+    except IsADirectoryError:
+        data = b""
+    except OSError:
+        given.refuse(f"Unable to open file {operands[0]}")
+    return _checked(data), os.path.basename(path), os.path.abspath(path)
+
+
+def _find(name: str) -> str:
+    """A bare name is looked for here and then on PATH."""
+    if "/" in name or os.path.exists(name):
+        return name
+    for directory in os.get_exec_path():
+        if os.path.isfile(path := os.path.join(directory, name)):
+            return path
+    return name
+
+
+def _checked(data: bytes) -> str:
+    """A script that sbatch accepts, as text."""
+    if not data:
+        given.refuse("Batch script is empty!")
+    if not data.strip():
+        given.refuse("Batch script contains only whitespace!")
+    if not data.startswith(b"#!"):
+        options.say("sbatch: error: This does not look like a batch script.  The first")
+        options.say(
+            "sbatch: error: line must start with #! followed by the path to an interpreter."
+        )
+        given.refuse("For instance: #!/bin/sh")
+    if b"\r\n" in data:
+        options.say("sbatch: error: Batch script contains DOS line breaks (\\r\\n)")
+        given.refuse("instead of expected UNIX line breaks (\\n).")
+    return data.decode(errors="surrogateescape")
+
+
+# -- the answer ------------------------------------------------------------------------------
+
+
+def _check_cluster(state_dir: Path, wanted: str) -> None:
+    """--clusters: this one or none."""
+    if wanted and wanted != config.load(state_dir).cluster_name:
+        options.say(f"sbatch: error: No cluster '{wanted}' known by database.")
+        given.refuse(
+            f"'{wanted}' can't be reached now, or it is an invalid entry for --cluster.  "
+            "Use 'sacctmgr list clusters' to see available clusters."
+        )
+
+
+def _announce(wanted: given.Layer, job: int) -> None:
+    if "quiet" in wanted:
+        return
+    cluster = wanted.get("clusters", "")
+    if "parsable" in wanted:
+        print(f"{job};{cluster}" if cluster else job)
+    else:
+        print(f"Submitted batch job {job}" + (f" on cluster {cluster}" if cluster else ""))
+
+
+def _wait(state_dir: Path, job: int) -> int:
+    """--wait: until all of it is over; the highest exit code, 1 for what a signal ended."""
+    sys.stdout.flush()
+    pause, codes = _FIRST_PAUSE_S, {0: 0}
+    while True:
+        try:
+            views = client.ask(state_dir, {"do": "queue", "ids": [job]})["jobs"]
+        except ClusterUnavailable:
+            views = [{"state": "PENDING"}]
+        over = [one for one in views if one["state"] in names.FINAL_STATES]
+        codes |= {one["id"]: 1 if one["exit_signal"] else one["exit_code"] for one in over}
+        if len(over) == len(views):  # what is over is forgotten some time later
+            return max(codes.values())
+        time.sleep(pause)
+        pause = min(pause * 1.5, _LAST_PAUSE_S)

@@ -1,0 +1,176 @@
+"""scancel."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import time
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.emulator import arrays, client, names, who
+from hpcsweep.emulator.programs import options
+from hpcsweep.errors import ClusterUnavailable
+
+TABLE = options.table(
+    "account,A: batch,b ctld full,f help hurry,H !interactive,i !cluster,M: !clusters,M: "
+    "jobname>name,n: me name,n: !nodelist,w: partition,p: qos,q: quiet,Q !reservation,R: "
+    "!sibling: signal,s: state,t: usage user,u: verbose,v version,V wckey:"
+)
+_FILTERS = {"name": "name", "partition": "partition", "account": "account",
+            "state": "state", "qos": "qos", "wckey": "wckey"}  # fmt: skip
+_INVALID_JOB = "Invalid job id specified"
+_ALREADY_OVER = "Job/step already completing or completed"
+_NOT_NOW = "Job can not be altered now, try again later"
+_UNREACHABLE = "Unable to contact slurm controller (connect failure)"
+# Exit codes are Slurm's error numbers, cut to a byte.
+_CODES = {_UNREACHABLE: 8, _NOT_NOW: 228}
+# Slurm 22.05 waits 5, 6, 7, ... seconds between its tries: 95 in all.
+_RETRIES = 10
+_FIRST_WAIT_S = 5
+
+
+def main(state_dir: Path, argv: list[str]) -> int:
+    """Cancel or signal jobs."""
+    found, operands = options.Getopt("scancel", TABLE).read(argv)
+    wanted = dict(found)
+    if options.about("scancel", "[JOB...]", TABLE, wanted):
+        return 0
+    filters = _filters(wanted)
+    number = _signal(wanted)
+    selectors = _selectors(operands)
+    if not selectors and not filters:
+        options.error("scancel", "No job identification provided")
+    if filters:
+        selectors = _matching(state_dir, filters, selectors)
+        if not selectors and "verbose" in wanted:
+            _say_none(wanted)
+    code = 0
+    for one in selectors:
+        if one.tasks == ():
+            continue
+        question = {
+            "do": "cancel",
+            "job": one.job,
+            "tasks": one.tasks,
+            "signal": number,
+            "batch": "batch" in wanted,
+            "full": "full" in wanted,
+            "uid": os.getuid(),
+        }
+        code = _cancel(state_dir, one.text, question, is_verbose="verbose" in wanted) or code
+    return code
+
+
+# The filters as 22.05.8 lists them where no job passes.
+_WORDS = {"account": "account", "name": "job_name", "partition": "partition", "qos": "qos",
+          "state": "state", "user": "user_name", "wckey": "wckey"}  # fmt: skip
+
+
+def _say_none(wanted: dict[str, str]) -> None:
+    given = (f"{word}={wanted[name]} " for name, word in _WORDS.items() if wanted.get(name))
+    text = f"No active jobs match ALL job filters, including: {''.join(given)}"
+    options.error_line("scancel", text)
+
+
+def _filters(wanted: dict[str, str]) -> dict[str, list[str]]:
+    # One value each: Slurm 22.05 takes `-n a,b` for a name with a comma.
+    filters = {key: [wanted[name]] for name, key in _FILTERS.items() if wanted.get(name)}
+    if "state" in filters:
+        long_names = {short: name for name, short in names.SHORT_STATES.items()}
+        state = wanted["state"].upper()
+        filters["state"] = [long_names.get(state, state)]
+        if filters["state"][0] not in ("PENDING", "RUNNING", "SUSPENDED"):
+            options.say(f"Invalid job state specified: {wanted['state']}")
+            options.say("Valid job states are PENDING, RUNNING, and SUSPENDED")
+            raise SystemExit(1)
+    if "me" in wanted:
+        filters["user"] = [who.user_name(os.getuid())]
+    elif wanted.get("user"):
+        name = wanted["user"]
+        try:
+            entry = pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
+        except KeyError:
+            options.error("scancel", f"Invalid user name: {name}")
+        filters["user"] = [entry.pw_name]
+    return filters
+
+
+def _signal(wanted: dict[str, str]) -> int | None:
+    if "signal" not in wanted:
+        return None
+    number = options.signal_number(wanted["signal"])
+    if not number:
+        options.say(f"Unknown job signal: {wanted['signal']}")
+        raise SystemExit(1)
+    return number
+
+
+def _selectors(operands: list[str]) -> list[arrays.Selector]:
+    """All of them, or none: one that is no job id stops everything."""
+    found = []
+    for text in [part for word in operands for part in arrays.split_selectors(word)]:
+        one = arrays.parse_selector(text)
+        if one is None:
+            options.error("scancel", f"Invalid job id {text}")
+        found.append(one)
+    return found
+
+
+def _matching(
+    state_dir: Path, filters: dict[str, list[str]], selectors: list[arrays.Selector]
+) -> list[arrays.Selector]:
+    """The jobs that pass the filters, and are named where any are."""
+    try:
+        answer = client.ask(state_dir, {"do": "matching", "filters": filters})
+    except ClusterUnavailable:
+        options.error("scancel", f"Unable to load jobs: {_UNREACHABLE}")
+    found = []
+    for one in answer["found"]:
+        tasks = None if one["tasks"] is None else set(one["tasks"])
+        if selectors:
+            fitting = [sel for sel in selectors if sel.job in (one["job"], one["id"])]
+            if not fitting:
+                continue
+            if tasks is not None and all(sel.tasks is not None for sel in fitting):
+                tasks &= {task for sel in fitting for task in sel.tasks or ()}
+        found.append(
+            arrays.Selector(
+                job=one["job"],
+                tasks=None if tasks is None else tuple(sorted(tasks)),
+                text=str(one["job"]),
+            )
+        )
+    return found
+
+
+def _cancel(state_dir: Path, text: str, question: dict[str, Any], *, is_verbose: bool) -> int:
+    """One target; its exit code."""
+    number = question["signal"]
+    if is_verbose:
+        what = "Terminating job" if number is None else f"Signal {number} to job"
+        options.say(f"scancel: {what} {text}")
+    for attempt in range(_RETRIES + 1):
+        try:
+            answer = client.ask(state_dir, question)
+        except ClusterUnavailable:
+            answer = {"error": _UNREACHABLE}
+        if not answer.get("transitional"):
+            break
+        if attempt == _RETRIES:
+            answer = {"error": _NOT_NOW, "shown": answer["shown"]}
+            break
+        if is_verbose:
+            options.say("scancel: Job is in transitional state, retrying")
+        time.sleep((_FIRST_WAIT_S + attempt) * answer["scale"])
+    if "error" not in answer:
+        return 0
+    error = answer["error"]
+    # A plain cancel of what is not there (any more) is no error; a signal to it is.
+    is_silent = error in (_INVALID_JOB, _ALREADY_OVER) and number is None
+    if error == _ALREADY_OVER and not is_silent:
+        error = _INVALID_JOB
+    if not is_silent or is_verbose:
+        shown = answer.get("shown") or text
+        options.say(f"scancel: error: Kill job error on job id {shown}: {error}")
+    return 0 if is_silent else _CODES.get(error, 1)

@@ -1,0 +1,304 @@
+"""scontrol: show, hold, release, requeue, suspend, update, write, ping."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.emulator import arrays, client, hostlist, who
+from hpcsweep.emulator.programs import options, scontrol_show, scontrol_update
+from hpcsweep.errors import ClusterUnavailable
+
+TABLE = options.table(
+    "all,a !cluster,M: !clusters,M: details,d federation future,F help,h hide local "
+    "oneliner,o quiet,Q sibling !uid,u: usage verbose,v version,V"
+)
+_UNREACHABLE = "Unable to contact slurm controller (connect failure)"
+_INVALID_JOB = "Invalid job id specified"
+CHANGES = {"hold": "hold", "uhold": "uhold", "holdu": "uhold", "release": "release"}
+_OTHER_CHANGES = ("requeue", "requeuehold", "suspend", "resume", "top")
+# Real ones, refused by name.
+_NOT_EMULATED = (
+    *("abort", "all", "cancel_reboot", "cluster", "completing", "create"),
+    *("delete", "details", "errnumstr", "fsdampeningfactor", "hide", "listpids"),
+    *("notify", "oneliner", "pidinfo", "quiet", "reboot", "reconfigure"),
+    *("schedloglevel", "setdebug", "setdebugflags", "shutdown", "takeover", "token"),
+    *("verbose", "wait_job"),
+)
+_ENTITIES = (
+    *("config", "job", "jobs", "node", "nodes", "partitions", "hostlist", "hostlistsorted"),
+    *("hostnames", "reservations", "licenses", "topology", "daemons", "steps"),
+)
+_OTHER_ENTITIES = (
+    *("aliases", "assoc_mgr", "bbstat", "burstbuffer", "dwstat", "federation", "frontend"),
+    "slurmd",
+)
+# What a cluster without any of these says.
+_NOTHING = {
+    "reservations": "No reservations in the system",
+    "licenses": "No licenses configured in Slurm.",
+    "daemons": "slurmctld slurmd",
+}
+
+
+def main(state_dir: Path, argv: list[str]) -> int:
+    """Run one command."""
+    options.refuse_variables("scontrol", "SLURM_TIME_FORMAT")
+    found, words = options.Getopt("scontrol", TABLE).read(argv)
+    wanted = dict(found)
+    if words[:1] in (["version"], ["help"]):
+        wanted[words[0]] = ""
+    if options.about("scontrol", "[COMMAND [ARGUMENT...]]", TABLE, wanted):
+        return 0
+    if not words:
+        options.not_emulated("scontrol", "interactive mode")
+    verb, *rest = words
+    try:
+        if verb in CHANGES or verb in _OTHER_CHANGES:
+            return _change(state_dir, verb, rest)
+        if verb in _VERBS:
+            return _VERBS[verb](state_dir, rest, wanted)
+    except ClusterUnavailable:
+        options.say(f"slurm_load_jobs error: {_UNREACHABLE}")
+        return 1
+    if verb in _NOT_EMULATED:
+        options.not_emulated("scontrol", f"command {verb}")
+    options.say(f"invalid keyword: {verb}")
+    return 1
+
+
+def _ping(state_dir: Path, _words: list[str], _wanted: dict[str, str]) -> int:
+    host = who.host_name()
+    try:
+        client.ask(state_dir, {"do": "ping"})
+    except ClusterUnavailable:
+        print(f"Slurmctld(primary) at {host} is DOWN")
+        return 1
+    print(f"Slurmctld(primary) at {host} is UP")
+    return 0
+
+
+def _show(state_dir: Path, words: list[str], wanted: dict[str, str]) -> int:
+    if not words:
+        options.say("too few arguments for keyword:show")
+        return 1
+    entity, *rest = words
+    known = next((one for one in _ENTITIES if len(entity) > 2 and one.startswith(entity)), "")
+    if known.startswith("host"):
+        return _show_hosts(entity, rest)
+    if known in _NOTHING:
+        print(_NOTHING[known])
+        return 0
+    if known:
+        return _show_known(state_dir, known, rest[0] if rest else "", wanted)
+    if any(len(entity) > 2 and one.startswith(entity) for one in _OTHER_ENTITIES):
+        options.not_emulated("scontrol", f"show {entity}")
+    options.say(f"invalid entity:{entity} for keyword:show ")
+    return 1
+
+
+def _show_known(state_dir: Path, known: str, name: str, wanted: dict[str, str]) -> int:
+    one_line = "oneliner" in wanted
+    if known == "topology":
+        options.error_line("scontrol", "No topology information available")
+        return 0
+    if known == "steps":
+        return _show_steps(state_dir, name, one_line)
+    if known.startswith("job"):
+        return _show_job(state_dir, name, one_line, "details" in wanted)
+    answer = client.ask(state_dir, {"do": "cluster"})
+    if known == "config":
+        return scontrol_show.show_config(answer)
+    if known.startswith("node"):
+        return scontrol_show.show_nodes(answer, name, one_line)
+    return scontrol_show.show_partitions(answer, name, one_line)
+
+
+def _show_hosts(entity: str, words: list[str]) -> int:
+    """Node lists, written out or folded: of the argument, or of SLURM_NODELIST as in 22.05.8."""
+    text = ",".join(words) or os.environ.get("SLURM_NODELIST", "")
+    try:
+        found = hostlist.expand(text)
+    except ValueError:
+        found = []
+    if not found:
+        what = "host list is empty" if not text else f"Invalid hostlist: {text}"
+        options.error_line("scontrol", what)
+        return 0 if not text else 1
+    if entity.startswith("hostn"):
+        print("\n".join(found))
+    else:
+        print(hostlist.fold(sorted(set(found)) if entity == "hostlistsorted" else found))
+    return 0
+
+
+def _show_steps(state_dir: Path, name: str, one_line: bool) -> int:
+    job, _, step = name.partition(".")
+    one = arrays.parse_selector(job) if job else None
+    answer = client.ask(state_dir, {"do": "steps", "ids": [one.job] if one else None})
+    for found in answer["steps"]:
+        if step in ("", found["step"]) and (
+            one is None or not one.tasks or found["task"] in one.tasks
+        ):
+            scontrol_show.show_step(found, one_line)
+    return 0
+
+
+def _show_job(state_dir: Path, name: str, one_line: bool, details: bool) -> int:
+    one = arrays.parse_selector(name) if name else None
+    if name and (one is None or "[" in name):
+        options.say(f"scontrol_print_job error: {_INVALID_JOB}")
+        return 1
+    views = client.ask(state_dir, {"do": "queue", "ids": [one.job] if one else None})["jobs"]
+    if one and not views:
+        options.say(f"slurm_load_jobs error: {_INVALID_JOB}")
+        return 1
+    shown = []
+    for view in views:
+        if one is None or one.tasks is None or view["task"] in one.tasks:
+            shown.append(view)
+        elif view["tasks"] and set(one.tasks) & set(
+            arrays.parse_array(view["tasks"], arrays.ANY_ID)
+        ):
+            shown.append(_element(view, one.tasks[0]))
+    for view in shown:
+        scontrol_show.show_job(view, one_line, details)
+    if not shown:
+        print(f"Job {name} not found" if name else "No jobs in the system")
+        return 1 if name else 0
+    return 0
+
+
+def _element(view: dict[str, Any], task: int) -> dict[str, Any]:
+    """An element that waits in an array's rest, as a row of its own."""
+    paths = {key: view[key].replace(str(arrays.NO_TASK), str(task)) for key in ("stdout", "stderr")}
+    return view | paths | {"task": task, "tasks": ""}
+
+
+def _change(state_dir: Path, verb: str, words: list[str]) -> int:
+    """hold, release, requeue of jobs."""
+    if not words:
+        options.say(f"too few arguments for keyword:{verb}")
+        return 1
+    code = 0
+    for text in [part for word in words for part in arrays.split_selectors(word)]:
+        change = CHANGES.get(verb, verb)
+        code = _change_one(state_dir, text, {"change": change}) or code
+    return code
+
+
+def _change_one(state_dir: Path, text: str, how: dict[str, Any]) -> int:
+    one = arrays.parse_selector(text)
+    answer: dict[str, Any] = {"error": _INVALID_JOB}
+    if one is not None:
+        question = {"do": "change", "job": one.job, "tasks": one.tasks, "uid": os.getuid()}
+        answer = client.ask(state_dir, question | how)
+    if "error" in answer:
+        return _complain(text, answer["error"], how["change"])
+    return _report(text, answer["results"], how["change"])
+
+
+def _complain(text: str, error: str, change: str) -> int:
+    if error == _INVALID_JOB and change in ("suspend", "resume"):
+        error = "Unexpected message received"
+    options.say(f"{error} for job {text}")
+    if change in CHANGES:
+        options.say(f"slurm_suspend error: {error}")
+    return 1
+
+
+def _report(text: str, results: list[dict[str, Any]], change: str) -> int:
+    """Slurm's words where something went wrong: per array and error, good ones included."""
+    if not any(one["error"] for one in results):
+        return 0
+    grouped: dict[str, list[int]] = {}
+    for one in results:
+        if not one["array"]:
+            return _complain(text, one["error"], change)
+        grouped.setdefault(one["error"], []).extend(one["tasks"])
+    base = text.partition("_")[0]
+    for error in sorted(grouped, key=lambda one: min(grouped[one])):
+        tasks = arrays.format_tasks(sorted(grouped[error]))
+        options.say(f"{base}_{tasks}: {error or 'No error'}")
+    return 1
+
+
+def _write(state_dir: Path, words: list[str], _wanted: dict[str, str]) -> int:
+    """`write batch_script JOB [FILE|-]`."""
+    if len(words) < 2 or not "batch_script".startswith(words[0]):
+        options.not_emulated("scontrol", f"write {' '.join(words)}".rstrip())
+    one = arrays.parse_selector(words[1])
+    answer: dict[str, Any] = {"error": _INVALID_JOB}
+    if one is not None:
+        answer = client.ask(state_dir, {"do": "script", "job": one.job})
+    if "error" in answer:
+        options.say(f"job script retrieval failed: {answer['error']}")
+        return 0  # as 22.05.8 does
+    path = words[2] if len(words) > 2 else f"slurm-{words[1]}.sh"
+    if path == "-":
+        print(answer["script"], end="")
+        return 0
+    with open(path, "w", encoding="utf-8", errors="surrogateescape") as stream:
+        stream.write(answer["script"])
+    os.chmod(path, 0o700)
+    print(f"batch script for job {words[1]} written to {path}")
+    return 0
+
+
+def _update(state_dir: Path, words: list[str], _wanted: dict[str, str]) -> int:
+    if not words:
+        options.say("too few arguments for update keyword")
+        return 1
+    pairs = {}
+    if words[0].lower() in ("job", "jobid") and len(words) > 1:  # `update job 7 ...`
+        words = [f"jobid={words[1]}", *words[2:]]
+    for word in words:
+        key, equals, value = word.partition("=")
+        key = "jobid" if key.lower() == "job" else key
+        if not equals:
+            options.say(f"Invalid input: {word}\nRequest aborted")
+            return 1
+        pairs[key.lower()] = (word, value)
+    if "jobid" in pairs:
+        how = scontrol_update.read({key: pair for key, pair in pairs.items() if key != "jobid"})
+        codes = [
+            _change_one(state_dir, text, how) for text in arrays.split_selectors(pairs["jobid"][1])
+        ]
+        return max(codes, default=0)
+    if "nodename" in pairs:
+        return _update_node(state_dir, pairs)
+    return options.not_emulated("scontrol", f"update {words[0]}")
+
+
+def _update_node(state_dir: Path, pairs: dict[str, tuple[str, str]]) -> int:
+    for key, (word, _) in pairs.items():
+        if key not in ("nodename", "state", "reason"):
+            options.not_emulated("scontrol", f"update of a node with {word.partition('=')[0]}")
+    state = pairs.get("state", ("", ""))[1].lower()
+    if state not in ("down", "resume", "idle"):
+        options.not_emulated("scontrol", f"update of a node with State={state}")
+    reason = pairs.get("reason", ("", ""))[1]
+    if state == "down" and not reason:
+        options.say("You must specify a reason when DOWNING or DRAINING a node. Request denied")
+        return 1
+    question = {
+        "do": "update_node",
+        "nodes": _expanded(pairs["nodename"][1]),
+        "down": reason if state == "down" else "",
+    }
+    answer = client.ask(state_dir, question)
+    if "error" in answer:
+        options.say(f"slurm_update error: {answer['error']}")
+        return 1
+    return 0
+
+
+def _expanded(text: str) -> list[str]:
+    try:
+        return hostlist.expand(text)
+    except ValueError:
+        return [text]
+
+
+_VERBS = {"show": _show, "update": _update, "write": _write, "ping": _ping}

@@ -1,0 +1,22 @@
+"""sprio: as on a cluster with priority/basic, where it has nothing to say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hpcsweep.emulator.programs import options
+
+TABLE = options.table(
+    "noheader,h !federation !local !sibling help jobs,j: long,l !cluster,M: !clusters,M: norm,n "
+    "format,o: partition,p: sort,S: user,u: verbose,v version,V weights,w usage"
+)
+
+
+def main(_: Path, argv: list[str]) -> int:
+    """Say so."""
+    found, _operands = options.Getopt("sprio", TABLE).read(argv)
+    if options.about("sprio", "", TABLE, dict(found)):
+        return 0
+    options.say("You are not running a supported priority plugin\n(priority/basic).")
+    options.say("Only 'priority/multifactor' is supported.")
+    return 1

@@ -1,0 +1,149 @@
+"""srun: a step inside a job, or a job of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.emulator import client
+from hpcsweep.emulator.programs import job_allocation, options, srun_tasks
+from hpcsweep.emulator.programs import sbatch_options as given
+from hpcsweep.errors import ClusterUnavailable
+
+TABLE = options.table(
+    job_allocation.OPTIONS
+    + "!array,a: !bcast:: compress:: cpu-bind: !disable-status,X epilog: error,e: "
+    "exact export: input,i: !interactive jobid: kill-on-bad-exit,K:: label,l mpi: multi-prog "
+    "!no-allocate,Z open-mode: output,o: !overcommit,O overlap preserve-env,E prolog: propagate:: "
+    "pty !relative,r: !resv-ports:: task-epilog: task-prolog: test-only unbuffered,u wait,W:"
+)
+# Seconds between two tries of a step that waits for others; Slurm's grow as well.
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.05, 1.0
+
+
+def main(state_dir: Path, argv: list[str]) -> int:
+    """Run a command as the tasks of a step; the highest exit code of them."""
+    found, command = options.Getopt("srun", TABLE, exit_code=255).read(argv, operands_last=True)
+    wanted = given.layer_of(found)
+    if options.about("srun", "executable [args...]", TABLE, wanted):
+        return 0
+    if not command:
+        options.say("srun: fatal: No command given to execute.")
+        return 1
+    if "pty" in wanted and not sys.stdin.isatty():
+        options.say("srun: error: ioctl(TIOCGWINSZ): Inappropriate ioctl for device")
+        options.error_line("srun", "Not using a pseudo-terminal, disregarding --pty option")
+    step = srun_tasks.Step(command=command, wanted=wanted, line=" ".join(["srun", *argv]))
+    job = wanted.get("jobid", os.environ.get("SLURM_JOB_ID", ""))
+    if job.isdigit():
+        if "jobid" in wanted and job != os.environ.get("SLURM_JOB_ID"):
+            answer = client.ask(state_dir, {"do": "allocation", "job": int(job)})
+            os.environ.update(answer.get("environment", {}))
+        return _in_job(state_dir, int(job), step)
+    name = wanted.get("job-name", os.path.basename(command[0]))
+    with job_allocation.allocated(state_dir, wanted, name, "srun", argv) as allocation:
+        os.environ.update(allocation.environment)
+        code = _in_job(state_dir, allocation.job, step)
+        if allocation.give_back(code, 0) == "CANCELLED":
+            options.say(f"srun: Force Terminated JobId={allocation.job}")
+    return code
+
+
+def _in_job(state_dir: Path, job: int, step: srun_tasks.Step) -> int:
+    """Begin a step, run it, and tell its end."""
+    question = _question(job, step)
+    try:
+        answer = _begin(state_dir, question)
+    except ClusterUnavailable:
+        options.say(
+            f"srun: error: Unable to confirm allocation for job {job}: "
+            "Unable to contact slurm controller (connect failure)"
+        )
+        options.say(f"srun: Check SLURM_JOB_ID environment variable. Expired or invalid job {job}")
+        return 1
+    if "error" in answer:
+        options.error("srun", f"Unable to create step for job {job}: {answer['error']}")
+    code, number = srun_tasks.run(step, answer, job)
+    used = os.times()
+    ended = {"do": "step_end", "job": job, "step": answer["step"], "code": code, "signal": number}
+    ended |= {"user_s": used.children_user, "system_s": used.children_system}
+    try:
+        client.ask(state_dir, ended)
+    except ClusterUnavailable:
+        options.error_line("srun", "the end of the step could not be told")
+    return code or (128 + number if number else 0)
+
+
+def _begin(state_dir: Path, question: dict[str, Any]) -> dict[str, Any]:
+    """The step; where others have its CPUs, once they are done."""
+    pause, job = _FIRST_PAUSE_S, question["job"]
+    answer = client.ask(state_dir, question)
+    if not answer.get("busy"):
+        return answer
+    options.say(
+        f"srun: Job {job} step creation temporarily disabled, retrying (Requested nodes are busy)"
+    )
+    while answer.get("busy"):
+        time.sleep(pause)
+        pause = min(pause * 1.5, _LAST_PAUSE_S)
+        answer = client.ask(state_dir, question)
+    options.say(f"srun: Step created for job {job}")
+    return answer
+
+
+def _question(job: int, step: srun_tasks.Step) -> dict[str, Any]:
+    wanted, name = step.wanted, os.path.basename(step.command[0])
+    per_node = given.count(wanted, "ntasks-per-node")
+    nodes, tasks = _size(wanted, per_node)
+    if per_node and tasks > nodes * per_node:
+        options.say(
+            f"srun: Warning: can't honor --ntasks-per-node set to {per_node} which doesn't match "
+            f"the requested tasks {tasks} with the number of requested nodes {nodes}. "
+            "Ignoring --ntasks-per-node."
+        )
+        per_node = 0
+    return {
+        "do": "step_begin",
+        "job": job,
+        "pid": os.getpid(),
+        "name": wanted.get("job-name", name),
+        "line": step.line,
+        "nodes": nodes,
+        "ntasks": tasks,
+        "ntasks_per_node": per_node,
+        "cpus_per_task": given.count(wanted, "cpus-per-task") or _variable("SRUN_CPUS_PER_TASK", 1),
+        # Inside a job --exclusive means --exact, as srun(1) says.
+        "exact": bool({"exact", "exclusive", "cpus-per-task"} & set(wanted)),
+        "overlap": "overlap" in wanted,
+        "overcommit": False,
+        "nodelist": wanted.get("nodelist", ""),
+        "exclude": wanted.get("exclude", ""),
+    }
+
+
+def _size(wanted: given.Layer, per_node: int) -> tuple[int, int]:
+    """Nodes and tasks of the step: as asked, or those of the job."""
+    nodes = _nodes(wanted)
+    tasks = given.count(wanted, "ntasks") or _variable("SLURM_NTASKS", 0)
+    tasks = tasks or nodes * max(1, per_node)
+    if tasks < nodes:
+        options.say(
+            f"srun: Warning: can't run {tasks} processes on {nodes} nodes, "
+            f"setting nnodes to {tasks}"
+        )
+        nodes = tasks
+    return nodes, tasks
+
+
+def _nodes(wanted: given.Layer) -> int:
+    if "nodes" in wanted:
+        return given.nodes({"nodes": wanted["nodes"]})[0]
+    return _variable("SLURM_NNODES", 1)
+
+
+def _variable(name: str, default: int) -> int:
+    text = os.environ.get(name, "")
+    return int(text) if text.isdigit() and int(text) else default
