@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+
+# os.wait4 imports it at its first call (CPython 3.11 to 3.14). A file system that refuses just
+# then would end the worker in the middle of a case; here it is loaded before there is one.
+import resource  # noqa: F401
 import signal
 import time
 from collections.abc import Callable, Iterable
