@@ -21,9 +21,9 @@ from typing import Any
 import measuring
 
 from hpcsweep import ExperimentReader, Logbook, ids
-from hpcsweep.logbook import run as rundir
+from hpcsweep.logbook import run_directory as rundir
 from hpcsweep.logbook.packs import PackWriter, rank_of
-from hpcsweep.logbook.run import Run
+from hpcsweep.logbook.run_directory import Run
 from hpcsweep.logbook.spool import Spool, SpoolPlace
 from hpcsweep.logbook.yamlwrite import params_yaml
 from hpcsweep.records import Attempt, Outcome, ParamCase, Status

@@ -28,7 +28,7 @@ from hpcsweep.files import (
     unwritable,
     write_plain,
 )
-from hpcsweep.life import BEATS, is_alive, pid_namespace, this_process
+from hpcsweep.liveness import BEATS, is_alive, pid_namespace, this_process
 
 # What an owner says of itself, and touches as a sign of life.
 OWNER = "metadata.json"

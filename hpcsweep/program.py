@@ -34,9 +34,9 @@ def _tell(kind: type[BaseException], error: BaseException, trace: "TracebackType
         what = f"{error.filename or 'Python'}: {error.strerror or error}"
         sys.stderr.write(f"hpcsweep: {ascii(what)[1:-1]}\n")
         return
-    from hpcsweep import shadows  # noqa: PLC0415  # a program that works need not look it up
+    from hpcsweep import shadowed_modules  # noqa: PLC0415  # a program that works need not look it up
 
-    found = shadows.culprit(error)
+    found = shadowed_modules.culprit(error)
     if found is None:
         sys.__excepthook__(kind, error, trace)
     else:
@@ -53,7 +53,7 @@ def run(module: str, arguments: list[str]) -> int:
         code = __import__(module, fromlist=["main"]).main(arguments)
     except HpcsweepError as error:
         from hpcsweep.redact import redact  # noqa: PLC0415  # rarely needed
-        from hpcsweep.screen import visible  # noqa: PLC0415  # the same
+        from hpcsweep.terminal_text import visible  # noqa: PLC0415  # the same
 
         sys.stderr.write(f"hpcsweep: {visible(redact(str(error)))}\n")
         return error.exit_code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpcsweep.fields import (
+from hpcsweep.field_checks import (
     HEX16,
     INSIDE,
     INT32_MAX,

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep import settings as settings_module
-from hpcsweep.cache.filling import fill_table
+from hpcsweep.cache.run_fill import fill_table
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import ExtraMissing, Incomplete, InputError
-from hpcsweep.importing import refuse_while_importing
+from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.user import load_manifest, resolve
 from hpcsweep.runs.logs import case_logs

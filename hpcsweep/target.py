@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from hpcsweep.errors import TargetError
-from hpcsweep.importing import importing
+from hpcsweep.import_guard import importing
 from hpcsweep.manifest.frozen import FrozenManifest, Target
 
 Function = Callable[..., Any]

@@ -10,9 +10,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sqlalchemy.orm import Mapped, mapped_column
 
+    from hpcsweep.cache.bulk_runs import expand_grid
     from hpcsweep.cache.models import Base
     from hpcsweep.cache.store import Store
-    from hpcsweep.cache.sweeping import expand_grid
 
 __all__ = ["Base", "Mapped", "Store", "expand_grid", "mapped_column"]
 
@@ -20,7 +20,7 @@ _HOMES = {
     "Base": "hpcsweep.cache.models",
     "Mapped": "sqlalchemy.orm",
     "Store": "hpcsweep.cache.store",
-    "expand_grid": "hpcsweep.cache.sweeping",
+    "expand_grid": "hpcsweep.cache.bulk_runs",
     "mapped_column": "sqlalchemy.orm",
 }
 

@@ -9,7 +9,7 @@ from hpcsweep import target
 from hpcsweep.cache.models import Base
 from hpcsweep.errors import TargetError
 from hpcsweep.manifest.frozen import FrozenManifest
-from hpcsweep.userimport import tried
+from hpcsweep.user_import import tried
 
 
 def model_of(manifest: FrozenManifest) -> type[Base]:

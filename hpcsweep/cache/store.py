@@ -18,17 +18,17 @@ from sqlalchemy.orm import class_mapper
 from sqlalchemy.orm.attributes import instance_dict, instance_state
 
 from hpcsweep import ids
-from hpcsweep.cache import sweeping
-from hpcsweep.cache.columns import Columns
-from hpcsweep.cache.files.maker import Maker, Runner
-from hpcsweep.cache.files.marks import Marks, made_with
-from hpcsweep.cache.files.shelf import Case, Entry, Shelf, checked_id
+from hpcsweep.cache import bulk_runs
+from hpcsweep.cache.files.dirty_marks import Marks, made_with
+from hpcsweep.cache.files.producer import Maker, Runner
+from hpcsweep.cache.files.result_directory import Case, Entry, Shelf, checked_id
 from hpcsweep.cache.models import Base, patched
+from hpcsweep.cache.param_columns import Columns
 from hpcsweep.cache.table import ROWS_AT_ONCE, CacheTable, Values
 from hpcsweep.errors import InputError, ResultMissing, StoreError
 from hpcsweep.records import IN_TASK
 from hpcsweep.sources import ParameterSource
-from hpcsweep.store.bulk import no_garbage
+from hpcsweep.store.gc_control import no_garbage
 from hpcsweep.store.location import locate_store
 
 LOG = logging.getLogger("hpcsweep")
@@ -220,7 +220,7 @@ class Store(Generic[R]):
         """
         self._take_in()
         with no_garbage():
-            cases = [self._columns.case(each) for each in sweeping.expanded(params)]
+            cases = [self._columns.case(each) for each in bulk_runs.expanded(params)]
             distinct = {case.id: case for case in cases}
             records = self._found(distinct)
         missing = [case for case in distinct.values() if case.id not in records]
@@ -228,15 +228,15 @@ class Store(Generic[R]):
         failures: dict[str, BaseException] = {}
         noted = _noted(custom_data)
         if cluster is None:
-            done = sweeping.made(self._make, missing, noted, _executor(client), failures)
+            done = bulk_runs.made(self._make, missing, noted, _executor(client), failures)
         elif client is None:
-            done = sweeping.made_on(cluster, self._make, missing, noted, failures)
+            done = bulk_runs.made_on(cluster, self._make, missing, noted, failures)
         else:
             raise InputError("name a client or a cluster, not both", where="sweep")
-        for entries in sweeping.batched(done, ROWS_AT_ONCE):
+        for entries in bulk_runs.batched(done, ROWS_AT_ONCE):
             records |= {record.id: record for record in self._indexed(entries)}
         if failures:
-            raise sweeping.failed(cases, records, failures, str(self._shelf.path))
+            raise bulk_runs.failed(cases, records, failures, str(self._shelf.path))
         return [records[case.id] for case in cases]
 
     def map(
@@ -269,7 +269,7 @@ class Store(Generic[R]):
         """Put into the table what tasks have made, or others while the database was away."""
         if self._in_task:
             return
-        for some in sweeping.batched(self._marks.found(), ROWS_AT_ONCE):
+        for some in bulk_runs.batched(self._marks.found(), ROWS_AT_ONCE):
             self._table.upsert(list(self._rows(mark.entry for mark in some if mark.entry)))
             for case_id in {mark.id for mark in some if not mark.entry}:
                 self._drop(case_id)

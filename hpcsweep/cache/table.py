@@ -31,7 +31,7 @@ from sqlalchemy.types import TypeDecorator
 from hpcsweep.cache.models import RESERVED
 from hpcsweep.errors import InputError, StoreError
 from hpcsweep.files import PRIVATE_FILE, make_directory
-from hpcsweep.store import merging, migrations, schema
+from hpcsweep.store import migrations, schema, upsert
 from hpcsweep.store.engine import Database
 
 T = TypeVar("T")
@@ -155,7 +155,7 @@ class CacheTable:
     def _newer(self, connection: Connection, names: tuple[str, ...]) -> Executable:
         if names not in self._inserts:
             key, made = self._table.columns.id, self._table.columns.created_at
-            insert = merging.insert_into(connection, self._table)
+            insert = upsert.insert_into(connection, self._table)
             self._inserts[names] = insert.on_conflict_do_update(
                 index_elements=[key],
                 set_={name: insert.excluded[name] for name in names if name != "id"},
@@ -211,7 +211,7 @@ class CacheTable:
         else:
             self._table.create(connection)
         row = {"name": self._table.name, "version": VERSION}
-        insert = merging.insert_into(connection, _versions)
+        insert = upsert.insert_into(connection, _versions)
         connection.execute(insert.on_conflict_do_nothing(), row)
 
     def _lacking(self, connection: Connection) -> list[Column[Any]]:

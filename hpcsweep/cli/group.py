@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from hpcsweep import shadows
+from hpcsweep import shadowed_modules
 from hpcsweep.cli import streams
 from hpcsweep.errors import ExtraMissing, HpcsweepError, SweepError
 from hpcsweep.redact import redact
@@ -54,7 +54,7 @@ def _tell(error: HpcsweepError | OSError) -> int:
                 return 128 + signal.SIGPIPE
         error = _understood(error)
     # A library may be installed and hidden.
-    hidden = shadows.culprit(error.__cause__) if isinstance(error, ExtraMissing) else None
+    hidden = shadowed_modules.culprit(error.__cause__) if isinstance(error, ExtraMissing) else None
     click.echo(f"hpcsweep: {redact(hidden or str(error))}", err=True)
     return error.exit_code
 

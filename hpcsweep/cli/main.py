@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from hpcsweep.cache.filling import fill_table
+from hpcsweep.cache.run_fill import fill_table
 from hpcsweep.cli import show, streams
 from hpcsweep.cli.group import Cli
 from hpcsweep.cli.options import (
@@ -32,8 +32,8 @@ from hpcsweep.runs.find import Account
 from hpcsweep.runs.logs import case_logs
 from hpcsweep.runs.unpack import unpack
 from hpcsweep.state.status import status
-from hpcsweep.store.gather import passed_over
 from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.record_mapper import passed_over
 from hpcsweep.submission.cancel import cancel
 from hpcsweep.submission.preflight import behind_setup
 from hpcsweep.sweepdir.directory import SweepDirectory

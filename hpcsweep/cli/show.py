@@ -17,12 +17,12 @@ from hpcsweep.cluster.slurm.reasons import passes
 from hpcsweep.cluster.timelimit import time_limit_seconds
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import ParamCase, Reason, Status
-from hpcsweep.screen import visible
 from hpcsweep.sources import ParameterSource
 from hpcsweep.state.status import Summary
 from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.tables.collect import Columns, Row
 from hpcsweep.tables.formats import cell
+from hpcsweep.terminal_text import visible
 
 # Rows of a table on the screen; --format csv has them all.
 TABLE_ROWS = 100

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
-from hpcsweep.screen import visible
+from hpcsweep.terminal_text import visible
 
 # What an OSError has for a file when standard output took no more.
 STANDARD_OUTPUT = "standard output"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from hpcsweep.screen import one_line, visible
+from hpcsweep.terminal_text import one_line, visible
 
 # Characters between two columns.
 GAP = 2

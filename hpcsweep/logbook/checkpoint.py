@@ -23,8 +23,8 @@ from hpcsweep.files import (
     unwritable,
 )
 from hpcsweep.ids import loaded_numpy
-from hpcsweep.logbook.place import checked
-from hpcsweep.logbook.values import json_document, json_value
+from hpcsweep.logbook.json_values import json_document, json_value
+from hpcsweep.logbook.storage import checked
 
 # The member of an archive of arrays that holds everything else.
 _REST = "rest.json"

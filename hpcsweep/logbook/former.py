@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep.files import make_directory
-from hpcsweep.logbook.place import checked
-from hpcsweep.logbook.values import ESCAPED, json_document, json_value
+from hpcsweep.logbook.json_values import ESCAPED, json_document, json_value
+from hpcsweep.logbook.storage import checked
 
 if TYPE_CHECKING:
-    from hpcsweep.logbook.place import Place
+    from hpcsweep.logbook.storage import Place
 
 
 class FormerNames:

@@ -12,16 +12,23 @@ from typing import TYPE_CHECKING, Any, Self
 
 from hpcsweep.errors import InputError
 from hpcsweep.logbook.former import FormerNames
-from hpcsweep.logbook.place import Folder, Nowhere, Place
-from hpcsweep.logbook.values import ESCAPED, Metrics, json_document, json_value, log_line, losses
+from hpcsweep.logbook.json_values import (
+    ESCAPED,
+    Metrics,
+    json_document,
+    json_value,
+    log_line,
+    losses,
+)
+from hpcsweep.logbook.storage import Folder, Nowhere, Place
 
 if TYPE_CHECKING:
     import logging
 
-    from hpcsweep.logbook.alone import Alone
     from hpcsweep.logbook.checkpoint import Checkpoint
     from hpcsweep.logbook.parameters import Parameters
     from hpcsweep.logbook.programs import Completed
+    from hpcsweep.logbook.standalone import Alone
     from hpcsweep.logbook.steps import Steps
 
 INFO = 20
@@ -63,9 +70,9 @@ class Logbook(FormerNames):
         capture: bool = False,
     ) -> None:
         # A task does without all that belongs to a run alone.
-        from hpcsweep.logbook.alone import Alone  # noqa: PLC0415
         from hpcsweep.logbook.capture import Capture  # noqa: PLC0415
-        from hpcsweep.logbook.making import make_run  # noqa: PLC0415
+        from hpcsweep.logbook.create import make_run  # noqa: PLC0415
+        from hpcsweep.logbook.standalone import Alone  # noqa: PLC0415
 
         base = Path(base_dir).absolute()  # the program may go elsewhere
         path = make_run(base, str(run_id), params, overwrite=overwrite, preallocate=preallocate)

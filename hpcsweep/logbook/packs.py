@@ -24,8 +24,8 @@ from hpcsweep.files import (
     unwritable,
     write_all,
 )
-from hpcsweep.logbook.place import is_temporary
 from hpcsweep.logbook.runfiles import in_memory, no_file
+from hpcsweep.logbook.storage import is_temporary
 from hpcsweep.logbook.tar import BLOCK, END, Member, first_of, header, member, members, padded
 
 # Bytes that are copied, and that are read of a pack, at once.

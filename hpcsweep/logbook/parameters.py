@@ -10,8 +10,8 @@ from typing import Any
 
 from hpcsweep.errors import InputError
 from hpcsweep.files import parse_json
-from hpcsweep.logbook.place import Place
-from hpcsweep.logbook.values import json_document, json_value
+from hpcsweep.logbook.json_values import json_document, json_value
+from hpcsweep.logbook.storage import Place
 from hpcsweep.logbook.yamlwrite import params_yaml
 
 _FORMATS = ("yaml", "json")

@@ -11,13 +11,13 @@ from typing import Any
 
 from hpcsweep.errors import Damaged, InputError, RunMissing, SweepError
 from hpcsweep.files import parse_json
-from hpcsweep.life import state
+from hpcsweep.liveness import state
 from hpcsweep.logbook.libraries import reading_arrays
 from hpcsweep.logbook.packs import PackedFiles
 from hpcsweep.logbook.parameters import read_params
-from hpcsweep.logbook.place import checked, content
 from hpcsweep.logbook.runfiles import FolderFiles, RunFiles
 from hpcsweep.logbook.steps import STEPS
+from hpcsweep.logbook.storage import checked, content
 
 # Name, step and value of a stepped metric.
 STEP_FIELDS = 3

@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 
 from hpcsweep.errors import RunMissing
 from hpcsweep.files import inside, open_regular, unreadable
-from hpcsweep.logbook.place import checked, content, is_temporary
+from hpcsweep.logbook.storage import checked, content, is_temporary
 
 
 class RunFiles(Protocol):

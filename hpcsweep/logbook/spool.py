@@ -23,11 +23,11 @@ from hpcsweep.files import (
     token,
     write_all,
 )
+from hpcsweep.logbook.json_values import json_document
 from hpcsweep.logbook.packs import METADATA, Stream, file_members
-from hpcsweep.logbook.place import Folder, checked, merged_json
-from hpcsweep.logbook.run import METRICS, Run, final_metadata
+from hpcsweep.logbook.run_directory import METRICS, Run, final_metadata
+from hpcsweep.logbook.storage import Folder, checked, merged_json
 from hpcsweep.logbook.tar import Member, header, member, members, padded
-from hpcsweep.logbook.values import json_document
 from hpcsweep.logbook.yamlwrite import params_yaml
 from hpcsweep.records import Outcome
 

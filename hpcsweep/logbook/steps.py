@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep.errors import InputError
+from hpcsweep.logbook.json_values import json_value
 from hpcsweep.logbook.libraries import csv_line
-from hpcsweep.logbook.values import json_value
 
 if TYPE_CHECKING:
     from hpcsweep.logbook.logbook import Logbook

@@ -14,10 +14,10 @@ from hpcsweep.errors import Damaged, RunMissing
 from hpcsweep.files import parse_json
 from hpcsweep.logbook.experiment.index import METRICS
 from hpcsweep.logbook.packs import METADATA, PackedFiles, Place, packed
-from hpcsweep.logbook.run import read_metadata
+from hpcsweep.logbook.run_directory import read_metadata
 from hpcsweep.logbook.runfiles import FolderFiles, RunFiles, no_file
 from hpcsweep.records import Status
-from hpcsweep.store.store import Row
+from hpcsweep.store.sweep_index import Row
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Layout, attempt_dir
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from hpcsweep.cluster.submitit import client
 from hpcsweep.errors import InputError, SourceError
 from hpcsweep.files import names
-from hpcsweep.logbook.place import content
 from hpcsweep.logbook.runfiles import RunFiles
+from hpcsweep.logbook.storage import content
 from hpcsweep.runs.find import Account, kept_files
 from hpcsweep.store.ingest import fresh_store
-from hpcsweep.store.store import Row
+from hpcsweep.store.sweep_index import Row
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from hpcsweep.errors import Damaged, InputError, SweepError
 from hpcsweep.files import make_directory, remove_tree
 from hpcsweep.logbook.packs import PackedFiles, Place
-from hpcsweep.logbook.place import Folder
+from hpcsweep.logbook.storage import Folder
 from hpcsweep.runs.find import Account, kept_files
 from hpcsweep.store.ingest import fresh_store
-from hpcsweep.store.store import Row
+from hpcsweep.store.sweep_index import Row
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError, SourceError
-from hpcsweep.importing import importing, missing_module_advice
+from hpcsweep.import_guard import importing, missing_module_advice
 from hpcsweep.records import ParamCase
 from hpcsweep.sources.base import ParameterSource, check_names
 from hpcsweep.sources.distributions import K_BITS, Distribution

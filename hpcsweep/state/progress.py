@@ -19,8 +19,8 @@ from rich.table import Column
 from rich.text import Text
 
 from hpcsweep.records import Status
-from hpcsweep.screen import visible
 from hpcsweep.state.status import Summary
+from hpcsweep.terminal_text import visible
 
 # Characters of the bar: at least, and at most.
 BAR_WIDTHS = (10, 40)

@@ -24,7 +24,7 @@ from hpcsweep.cluster.base import OWN, Cluster, Element, Queued
 from hpcsweep.cluster.slurm.reasons import NONE
 from hpcsweep.cluster.slurm.states import Life, meaning
 from hpcsweep.errors import ClusterError, SweepError
-from hpcsweep.fields import NUMBER, NUMBERS, TEXT, TEXTS, by_name, form, misfit, one_of
+from hpcsweep.field_checks import NUMBER, NUMBERS, TEXT, TEXTS, by_name, form, misfit, one_of
 from hpcsweep.files import (
     DOCUMENT_MAX,
     json_bytes,

@@ -10,7 +10,7 @@ from typing import Any
 
 from hpcsweep.cluster.base import OWN, Cluster
 from hpcsweep.cluster.slurm.reasons import meaning, passes
-from hpcsweep.importing import refuse_while_importing
+from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.records import Status
 from hpcsweep.settings import Settings
 from hpcsweep.state.missing import Wanted, code_here, from_other_code, outdated

@@ -16,9 +16,9 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from hpcsweep.errors import StoreError
+from hpcsweep.store.database_errors import explain
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.location import shown
-from hpcsweep.store.problems import explain
 
 T = TypeVar("T")
 

@@ -24,12 +24,12 @@ from hpcsweep.files import put_copy
 from hpcsweep.journal import all_journals, read
 from hpcsweep.sources.places import Places
 from hpcsweep.store import SweepIndex
-from hpcsweep.store.bulk import no_garbage
 from hpcsweep.store.filesystem import is_local
-from hpcsweep.store.gather import Gathered, Gatherer
+from hpcsweep.store.gc_control import no_garbage
 from hpcsweep.store.location import locate_store
-from hpcsweep.store.merging import Batch
-from hpcsweep.store.rows import submission_row
+from hpcsweep.store.record_mapper import Gathered, Gatherer
+from hpcsweep.store.record_rows import submission_row
+from hpcsweep.store.upsert import Batch
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 STORE_NAME = "store.sqlite3"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hpcsweep.cache.columns import Columns
 from hpcsweep.cache.named_model import model_of
+from hpcsweep.cache.param_columns import Columns
 from hpcsweep.errors import InputError, TargetError
 from hpcsweep.manifest import frozen
 from hpcsweep.submission import check

@@ -9,7 +9,7 @@ from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.files import json_bytes, write_new
-from hpcsweep.importing import refuse_while_importing
+from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.settings import Settings
 from hpcsweep.state.scheduler import observe
 from hpcsweep.state.sent import sent_parts

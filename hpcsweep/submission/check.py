@@ -19,7 +19,7 @@ from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.provenance import packages
 from hpcsweep.sweepdir.directory import SweepDirectory
-from hpcsweep.userimport import tried
+from hpcsweep.user_import import tried
 
 Check = Callable[[SweepDirectory, str, list[int]], dict[str, object]]
 

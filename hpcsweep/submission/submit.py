@@ -21,7 +21,7 @@ from hpcsweep.cluster.base import Array, Cluster, Limits
 from hpcsweep.cluster.slurm.script import Script
 from hpcsweep.errors import ClusterError, ClusterUnavailable, PartRefused, SweepError
 from hpcsweep.files import Made, json_bytes, names, remove_tree, token, write_new
-from hpcsweep.importing import refuse_while_importing
+from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import RANKED_MAX
 from hpcsweep.manifest import frozen

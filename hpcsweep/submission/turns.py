@@ -18,7 +18,7 @@ from hpcsweep import claims
 from hpcsweep.claims import Claim
 from hpcsweep.errors import SweepBusy, SweepError
 from hpcsweep.files import Made, make_directory, names, open_regular, taken_back
-from hpcsweep.life import BEAT_S, BEATS, is_running
+from hpcsweep.liveness import BEAT_S, BEATS, is_running
 from hpcsweep.sweepdir.directory import CLAIMS, SweepDirectory, make_place
 
 NAME = "submit"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import Damaged, SweepError
-from hpcsweep.fields import HEX16, NUMBER, TEXT, form, misfit, one_of, shown, whole
+from hpcsweep.field_checks import HEX16, NUMBER, TEXT, form, misfit, one_of, shown, whole
 from hpcsweep.files import (
     GROUP_DIRECTORY,
     RESTORE,

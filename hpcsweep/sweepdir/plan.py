@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import Damaged, InputError, SweepError
-from hpcsweep.fields import (
+from hpcsweep.field_checks import (
     HEX16,
     LIST,
     NUMBER,

@@ -12,7 +12,6 @@ from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import InputError, SourceError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Reason, Status
-from hpcsweep.screen import visible
 from hpcsweep.settings import Settings
 from hpcsweep.state.missing import Wanted, code_here, from_other_code
 from hpcsweep.state.scheduler import observe
@@ -21,6 +20,7 @@ from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import fresh_store
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.tables.where import Field, parse
+from hpcsweep.terminal_text import visible
 
 # Columns before the params and after the metrics, with the kind of their values.
 FIRST = {"index": "int", "case_id": "str", "replicate": "int", "status": "str", "reason": "str"}

@@ -10,8 +10,8 @@ from typing import Any
 
 from hpcsweep.errors import ExtraMissing, InputError
 from hpcsweep.files import whole
-from hpcsweep.screen import one_line
 from hpcsweep.tables.points import Axes, Line, Points, is_logarithmic, points, told
+from hpcsweep.terminal_text import one_line
 
 # Told apart by people who see colours differently, and in grey: Okabe and Ito (2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep import ids
 from hpcsweep.errors import SweepError
 from hpcsweep.files import FULL
-from hpcsweep.logbook import run as rundir
-from hpcsweep.logbook.run import Run
+from hpcsweep.logbook import run_directory as rundir
+from hpcsweep.logbook.run_directory import Run
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status
 from hpcsweep.worker.command import execute

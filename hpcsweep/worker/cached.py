@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep import claims
-from hpcsweep.cache.files.maker import Maker
-from hpcsweep.cache.files.shelf import Case, Entry, Shelf
+from hpcsweep.cache.files.producer import Maker
+from hpcsweep.cache.files.result_directory import Case, Entry, Shelf
 from hpcsweep.errors import HpcsweepError
 from hpcsweep.files import FULL
 from hpcsweep.manifest.frozen import Cache, FrozenManifest

@@ -18,7 +18,7 @@ from hpcsweep.files import (
     remove_tree,
     token,
 )
-from hpcsweep.logbook.values import Metrics, losses
+from hpcsweep.logbook.json_values import Metrics, losses
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Reason
 from hpcsweep.worker.messages import Request

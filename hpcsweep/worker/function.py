@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep import target
 from hpcsweep.errors import InputError
 from hpcsweep.logbook import Logbook
-from hpcsweep.logbook.values import writable
+from hpcsweep.logbook.json_values import writable
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Reason
 from hpcsweep.worker import streams
@@ -104,7 +104,7 @@ def call_target(function: Function, request: Request, log: Logbook) -> None:
 def _called(function: Function, request: Request, given: Mapping[str, Callable[[], Any]]) -> Any:
     if request.result_file is None:
         return target.call(function, request.params, given)
-    from hpcsweep.cache.files.shelf import Case  # noqa: PLC0415  # other sweeps do without
+    from hpcsweep.cache.files.result_directory import Case  # noqa: PLC0415  # other sweeps do without
 
     # As the runner of a `Store` gets them, so that one function can be both.
     path = {"result_file": request.result_file}

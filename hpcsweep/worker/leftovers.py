@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hpcsweep.errors import JournalError, SweepError
 from hpcsweep.files import names
 from hpcsweep.journal import VERSION, Record, journals_of_chunk, read
-from hpcsweep.logbook import run as rundir
+from hpcsweep.logbook import run_directory as rundir
 from hpcsweep.recordcheck import fault
 from hpcsweep.records import ParamCase, Status, Word
 from hpcsweep.sweepdir.plan import PACKS

@@ -12,7 +12,7 @@ from pathlib import Path
 from hpcsweep import target
 from hpcsweep.errors import InputError
 from hpcsweep.files import make_directory, token
-from hpcsweep.logbook import run as rundir
+from hpcsweep.logbook import run_directory as rundir
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.provenance import keep
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status

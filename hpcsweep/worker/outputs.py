@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hpcsweep.errors import SweepError
 from hpcsweep.logbook.packs import PackWriter, rank_of
-from hpcsweep.logbook.run import Run
+from hpcsweep.logbook.run_directory import Run
 from hpcsweep.logbook.spool import Spool
 from hpcsweep.records import Outcome, Status
 from hpcsweep.sweepdir.plan import PACKS

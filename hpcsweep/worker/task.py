@@ -27,7 +27,7 @@ from hpcsweep.journal import (
     outcome_json,
     outcome_of,
 )
-from hpcsweep.logbook import run as rundir
+from hpcsweep.logbook import run_directory as rundir
 from hpcsweep.manifest import frozen
 from hpcsweep.provenance import packages, packages_digest, python_version
 from hpcsweep.records import (

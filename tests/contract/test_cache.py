@@ -22,8 +22,8 @@ from sqlalchemy import event
 
 import hpcsweep as hs
 from hpcsweep import Base, Mapped, Store, expand_grid, mapped_column
-from hpcsweep.cache.files.marks import Marks
-from hpcsweep.cache.files.shelf import Shelf
+from hpcsweep.cache.files.dirty_marks import Marks
+from hpcsweep.cache.files.result_directory import Shelf
 from hpcsweep.errors import CasesFailed, InputError, ResultMissing, StoreError
 from tests.support.backends import Backend, direct_backend
 from tests.support.caching import Calls, MakeStore, SimResult, make_store, simulate, url_of

@@ -20,7 +20,7 @@ from hpcsweep.errors import StoreError
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.engine import Database
 from hpcsweep.store.location import locate_store, parse_url
-from hpcsweep.store.merging import Batch
+from hpcsweep.store.upsert import Batch
 from tests.support.backends import KEY
 from tests.support.postgres import Place, PrivatePostgres, database, own_postgres, postgres
 from tests.support.wait import wait_until
@@ -260,7 +260,7 @@ import sys
 from pathlib import Path
 from hpcsweep.errors import StoreError
 from hpcsweep.store import SweepIndex, engine
-from hpcsweep.store.merging import Batch
+from hpcsweep.store.upsert import Batch
 
 engine.SQLITE_TIMEOUT_S = 0.2
 store = SweepIndex(Path(sys.argv[1]), "k" * 16)

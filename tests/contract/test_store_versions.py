@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from hpcsweep.store import SweepIndex, schema
-from hpcsweep.store.merging import Batch
 from hpcsweep.store.migrations import STEPS
+from hpcsweep.store.upsert import Batch
 from tests.support.backends import Backend, backend
 from tests.support.postgres import PrivatePostgres, database, postgres
 

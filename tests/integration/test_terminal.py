@@ -12,9 +12,9 @@ from rich.console import Console
 
 from hpcsweep.cli import main
 from hpcsweep.records import Status
-from hpcsweep.screen import one_line, visible
 from hpcsweep.state.progress import progress_bar
 from hpcsweep.state.status import Summary
+from hpcsweep.terminal_text import one_line, visible
 from tests.support.clusters import EmulatedCluster, emulated
 from tests.support.fronted import Fronted
 from tests.support.here import Here, here, holds

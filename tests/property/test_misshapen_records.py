@@ -17,8 +17,8 @@ from hpcsweep.files import make_directory
 from hpcsweep.journal import Record
 from hpcsweep.sources import grid
 from hpcsweep.state.status import status
-from hpcsweep.store.gather import passed_over
 from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.record_mapper import passed_over
 from hpcsweep.tables import formats
 from hpcsweep.tables.collect import Columns, collect
 from tests.support.damage import spoiled, text_of

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from hpcsweep.indexset import IndexSet
 from hpcsweep.store import SweepIndex
-from hpcsweep.store.merging import Batch
-from hpcsweep.store.rows import CASE_COLUMNS
+from hpcsweep.store.record_rows import CASE_COLUMNS
+from hpcsweep.store.upsert import Batch
 from tests.support.rows import MANIFEST, batch, case
 
 # Local, and without a disk to wait for.

@@ -22,8 +22,8 @@ from unittest import mock
 import numpy as np
 
 from hpcsweep import Experiment, ExperimentReader
-from hpcsweep.cache.files.marks import Marks
-from hpcsweep.cache.files.shelf import Entry, Shelf
+from hpcsweep.cache.files.dirty_marks import Marks
+from hpcsweep.cache.files.result_directory import Entry, Shelf
 from hpcsweep.claims import OWNER, take
 from hpcsweep.emulator import config as emulated
 from hpcsweep.emulator import events
@@ -34,7 +34,7 @@ from hpcsweep.emulator.jobs import Book, Job, Request
 from hpcsweep.errors import HpcsweepError
 from hpcsweep.files import json_bytes
 from hpcsweep.journal import read
-from hpcsweep.life import this_process
+from hpcsweep.liveness import this_process
 from hpcsweep.logbook.checkpoint import Checkpoint
 from hpcsweep.logbook.libraries import save_arrays
 from hpcsweep.logbook.reader import LogReader

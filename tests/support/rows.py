@@ -7,8 +7,8 @@ from operator import itemgetter
 from typing import Any
 
 from hpcsweep.store import schema
-from hpcsweep.store.merging import Batch
-from hpcsweep.store.rows import CASE_COLUMNS
+from hpcsweep.store.record_rows import CASE_COLUMNS
+from hpcsweep.store.upsert import Batch
 
 MANIFEST = "f" * 16
 

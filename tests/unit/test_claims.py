@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from hpcsweep import claims, life
-from hpcsweep.cache.files.maker import Maker
-from hpcsweep.cache.files.shelf import Case, Shelf
+from hpcsweep import claims, liveness
+from hpcsweep.cache.files.producer import Maker
+from hpcsweep.cache.files.result_directory import Case, Shelf
 from hpcsweep.claims import OWNER, Claim, ClaimLost, take
-from hpcsweep.life import SILENT_S, this_process
+from hpcsweep.liveness import SILENT_S, this_process
 from tests.support.fixtures import Scale
 from tests.support.wait import wait_until
 
@@ -178,7 +178,7 @@ def test_who_was_asleep_takes_the_others_result(tmp_path: Path, *, writes_on: bo
 
 
 def test_a_store_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(life, "BEAT_S", 0.02)
+    monkeypatch.setattr(liveness, "BEAT_S", 0.02)
     shelf = Shelf(tmp_path, ".txt")
     shelf.make()
 

@@ -21,8 +21,8 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import JournalWriter
 from hpcsweep.sources import grid, randint, random, uniform
 from hpcsweep.store import SweepIndex, ingest
-from hpcsweep.store.gather import passed_over
 from hpcsweep.store.ingest import STORE_NAME, Ingest, fresh_store
+from hpcsweep.store.record_mapper import passed_over
 from tests.support.sweeps import MadeSweep
 
 Dump = dict[str, list[tuple[Any, ...]]]

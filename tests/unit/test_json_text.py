@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcsweep.store import rows
+from hpcsweep.store import record_rows
 
 plain = st.text(st.characters(exclude_categories=("Cs",)))
 values: st.SearchStrategy[Any] = st.recursive(
@@ -22,20 +22,20 @@ values: st.SearchStrategy[Any] = st.recursive(
 @given(value=values)
 def test_it_is_exact(value: Any) -> None:
     expected = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    assert rows.json_text(value) == expected
+    assert record_rows.json_text(value) == expected
 
 
 def test_without_the_c_form(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json.encoder, "c_make_encoder", None)
-    encode = rows._encoder()  # noqa: SLF001  # made once, when the module is imported
+    encode = record_rows._encoder()  # noqa: SLF001  # made once, when the module is imported
     assert encode({"a": [1.0, "ä"]}) == '{"a":[1.0,"ä"]}'
 
 
 def test_what_utf_8_cannot_hold_is_escaped() -> None:
-    assert rows.json_text({"\ud800": "ä"}) == '{"\\ud800":"\\u00e4"}'
+    assert record_rows.json_text({"\ud800": "ä"}) == '{"\\ud800":"\\u00e4"}'
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": [-float("inf")]}])
 def test_what_json_has_not_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        rows.json_text(value)
+        record_rows.json_text(value)

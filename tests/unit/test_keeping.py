@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from hpcsweep.cache.files.maker import Maker
-from hpcsweep.cache.files.marks import Marks
-from hpcsweep.cache.files.shelf import Case, Shelf
+from hpcsweep.cache.files.dirty_marks import Marks
+from hpcsweep.cache.files.producer import Maker
+from hpcsweep.cache.files.result_directory import Case, Shelf
 from hpcsweep.claims import take
 from hpcsweep.errors import StoreError
 from hpcsweep.manifest.frozen import Cache

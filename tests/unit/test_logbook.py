@@ -26,7 +26,7 @@ from hpcsweep import grid, ids, yamltext
 from hpcsweep.errors import InputError, SweepError
 from hpcsweep.logbook import Logbook
 from hpcsweep.logbook.checkpoint import Checkpoint
-from hpcsweep.logbook.values import LEVELS_MAX, json_document, json_value
+from hpcsweep.logbook.json_values import LEVELS_MAX, json_document, json_value
 from hpcsweep.logbook.yamlwrite import params_yaml
 
 

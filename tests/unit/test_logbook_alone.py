@@ -30,7 +30,7 @@ from matplotlib import pyplot as plt
 from hpcsweep import Logbook, LogReader
 from hpcsweep.errors import InputError, RunExists, SweepError
 from hpcsweep.files import names
-from hpcsweep.life import SILENT_S, Beats, is_alive
+from hpcsweep.liveness import SILENT_S, Beats, is_alive
 from tests.support.fixtures import Scale
 from tests.support.wait import wait_until
 
@@ -785,7 +785,7 @@ def test_who_overwrites_a_complete_run_begins_anew(tmp_path: Path) -> None:
 
 
 def test_a_run_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hpcsweep.life.BEAT_S", 0.01)
+    monkeypatch.setattr("hpcsweep.liveness.BEAT_S", 0.01)
 
     class Run:
         path = tmp_path
@@ -803,7 +803,7 @@ def test_a_run_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_that_ends_meanwhile_does_not_end_the_beats(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpcsweep.life.BEAT_S", 0.01)
+    monkeypatch.setattr("hpcsweep.liveness.BEAT_S", 0.01)
     looked, forgotten = threading.Event(), threading.Event()
 
     class Run:

@@ -31,7 +31,7 @@ from hpcsweep.logbook.packs import (
     runs_of,
 )
 from hpcsweep.logbook.reader import LogReader
-from hpcsweep.logbook.run import Run
+from hpcsweep.logbook.run_directory import Run
 from hpcsweep.logbook.spool import Spool
 from hpcsweep.logbook.tar import header, member, members
 from hpcsweep.records import Attempt, Outcome, ParamCase, Status

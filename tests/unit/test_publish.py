@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from hpcsweep import ExperimentReader
-from hpcsweep.logbook import run as rundir
-from hpcsweep.logbook.run import Run
+from hpcsweep.logbook import run_directory as rundir
+from hpcsweep.logbook.run_directory import Run
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status
 from hpcsweep.sweepdir.plan import attempt_dir
 from tests.support.fixtures import Scale

@@ -15,7 +15,7 @@ from hpcsweep.errors import SweepError
 from hpcsweep.files import names, open_regular
 from hpcsweep.logbook import packs
 from hpcsweep.logbook.packs import runs_of
-from hpcsweep.logbook.run import read_metadata
+from hpcsweep.logbook.run_directory import read_metadata
 from hpcsweep.logbook.spool import SpoolPlace
 from hpcsweep.records import Attempt, Outcome, Reason, Status
 from hpcsweep.runs.find import Account, run_files

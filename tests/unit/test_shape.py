@@ -31,7 +31,7 @@ STARTS_PROCESSES = (
     # Git is asked which code it is, once per submission.
     "provenance.py",
     # The table of a cache is filled by a program that may import the user's model.
-    "cache/filling.py",
+    "cache/run_fill.py",
 )
 # Settings are merged once, at the two doors; a task reads what Slurm tells it; a child process
 # inherits the rest.
@@ -45,16 +45,16 @@ READS_ENVIRONMENT = (
         "store/location.py",
     ),
     # What PYTHONPATH says is a reason for a file to be found first.
-    "shadows.py",
+    "shadowed_modules.py",
     # In a task a cache writes no table.
     "cache/store.py",
     # What is started while a user's module is imported.
-    "importing.py",
+    "import_guard.py",
 )
 # Where the user's code runs: whatever it raises is its outcome, not a failure of ours.
 CATCHES_ALL = ("worker/function.py", "worker/cases.py", "worker/restore.py",
-               "worker/inherited.py", "worker/local.py", "userimport.py", "submission/check.py",
-               "sources/imported.py", "logbook/alone.py", "cache/sweeping.py")  # fmt: skip
+               "worker/inherited.py", "worker/local.py", "user_import.py", "submission/check.py",
+               "sources/imported.py", "logbook/standalone.py", "cache/bulk_runs.py")  # fmt: skip
 SLEEPS = ("tests/support/wait.py",)
 
 # os functions that make a process or become another program.

@@ -17,7 +17,7 @@ import pytest
 from hpcsweep import claims
 from hpcsweep.errors import SweepBusy
 from hpcsweep.files import Made
-from hpcsweep.life import this_process
+from hpcsweep.liveness import this_process
 from hpcsweep.submission import turns
 from hpcsweep.submission.turns import changing, submitting
 from hpcsweep.sweepdir.directory import SweepDirectory

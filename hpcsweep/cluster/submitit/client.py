@@ -22,7 +22,7 @@ from hpcsweep.cluster.slurm.client import KILL_WAIT_S, Slurm, is_unreachable, wa
 from hpcsweep.cluster.slurm.environment import clean_environment
 from hpcsweep.cluster.submitit import localjobs
 from hpcsweep.errors import ClusterError, ClusterUnavailable, Damaged
-from hpcsweep.fields import TEXTS
+from hpcsweep.field_checks import TEXTS
 from hpcsweep.files import RESTORE, names, read_json
 from hpcsweep.sweepdir.plan import MAX_ARRAY_SIZE
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import HpcsweepError, SweepError
-from hpcsweep.fields import OBJECT, TEXT, form, matching, misfit, whole
+from hpcsweep.field_checks import OBJECT, TEXT, form, matching, misfit, whole
 from hpcsweep.files import (
     names,
     open_file,
@@ -25,14 +25,14 @@ from hpcsweep.files import (
     unwritable,
 )
 from hpcsweep.journal import decode, encode
-from hpcsweep.life import state
+from hpcsweep.liveness import state
 from hpcsweep.logbook.experiment.runs import Runs
+from hpcsweep.logbook.json_values import json_value
 from hpcsweep.logbook.libraries import csv_line
-from hpcsweep.logbook.place import Folder, content, put
 from hpcsweep.logbook.reader import LogReader
-from hpcsweep.logbook.run import read_metadata
+from hpcsweep.logbook.run_directory import read_metadata
 from hpcsweep.logbook.runfiles import FolderFiles
-from hpcsweep.logbook.values import json_value
+from hpcsweep.logbook.storage import Folder, content, put
 
 # The index is made again at most once in so many seconds, and for less than 5 % of the time.
 REFRESH_S = 2.0

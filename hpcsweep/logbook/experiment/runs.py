@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.files import names, read_json
-from hpcsweep.life import ENDS
+from hpcsweep.liveness import ENDS
 from hpcsweep.logbook.packs import PackedFiles, Packs, rank_of
 from hpcsweep.logbook.reader import LogReader
-from hpcsweep.logbook.run import read_metadata
+from hpcsweep.logbook.run_directory import read_metadata
 from hpcsweep.logbook.runfiles import FolderFiles
 from hpcsweep.sweepdir.plan import Layout
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep import ids
 from hpcsweep.errors import ExtraMissing, InputError, RunExists, SweepError
 from hpcsweep.files import make_directory, token, unwritable
-from hpcsweep.life import ENDS, state, this_process
+from hpcsweep.liveness import ENDS, state, this_process
+from hpcsweep.logbook.create import run_path
 from hpcsweep.logbook.experiment.index import (
     METRICS,
     Index,
@@ -22,12 +23,11 @@ from hpcsweep.logbook.experiment.index import (
     metrics_of,
     value_of,
 )
+from hpcsweep.logbook.json_values import json_value
 from hpcsweep.logbook.logbook import Logbook
-from hpcsweep.logbook.making import run_path
 from hpcsweep.logbook.parameters import PARAMS, read_params
-from hpcsweep.logbook.place import Folder, checked
-from hpcsweep.logbook.run import read_metadata, retire
-from hpcsweep.logbook.values import json_value
+from hpcsweep.logbook.run_directory import read_metadata, retire
+from hpcsweep.logbook.storage import Folder, checked
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,8 +14,15 @@ from hpcsweep.errors import Damaged, JournalError
 from hpcsweep.files import names
 from hpcsweep.journal import Record, examined, whole_lines
 from hpcsweep.records import ParamCase
-from hpcsweep.store.merging import Batch, shared_id
-from hpcsweep.store.rows import CASE_COLUMNS, Line, attempt_row, case_line, start_row, verdict_row
+from hpcsweep.store.record_rows import (
+    CASE_COLUMNS,
+    Line,
+    attempt_row,
+    case_line,
+    start_row,
+    verdict_row,
+)
+from hpcsweep.store.upsert import Batch, shared_id
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.sweepdir.version import Version

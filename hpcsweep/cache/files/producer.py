@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hpcsweep import claims
-from hpcsweep.cache.files.marks import Marks, made_with
-from hpcsweep.cache.files.shelf import Case, Entry, Shelf
+from hpcsweep.cache.files.dirty_marks import Marks, made_with
+from hpcsweep.cache.files.result_directory import Case, Entry, Shelf
 from hpcsweep.claims import Claim, ClaimLost
-from hpcsweep.life import BEATS
+from hpcsweep.liveness import BEATS
 
 LOG = logging.getLogger("hpcsweep")
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from sqlalchemy import Column, Table
 
 from hpcsweep import ids
-from hpcsweep.cache.files.shelf import Case
+from hpcsweep.cache.files.result_directory import Case
 from hpcsweep.cache.models import RESERVED
 from hpcsweep.errors import InputError, StoreError
 from hpcsweep.yamltext import nearest

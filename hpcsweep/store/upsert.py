@@ -31,7 +31,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from hpcsweep.errors import StoreError
 from hpcsweep.ids import canonical
 from hpcsweep.store import schema
-from hpcsweep.store.rows import CASE_COLUMNS, Line
+from hpcsweep.store.record_rows import CASE_COLUMNS, Line
 
 Values = dict[str, Any]
 

@@ -37,7 +37,7 @@ from hpcsweep.files import (
     unwritable,
     write_plain,
 )
-from hpcsweep.life import SILENT_S
+from hpcsweep.liveness import SILENT_S
 
 LOG = logging.getLogger("hpcsweep")
 

@@ -25,7 +25,7 @@ from hpcsweep.files import (
     unwritable,
     write_all,
 )
-from hpcsweep.logbook.values import json_document
+from hpcsweep.logbook.json_values import json_document
 
 # What file systems allow for one name.
 NAME_BYTES_MAX = 255

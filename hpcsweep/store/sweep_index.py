@@ -14,10 +14,10 @@ from hpcsweep.errors import StoreError
 from hpcsweep.files import open_file
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Reason, Status
-from hpcsweep.store import merging, migrations, schema
+from hpcsweep.store import migrations, schema, upsert
 from hpcsweep.store.engine import Database
 from hpcsweep.store.location import parse_url
-from hpcsweep.store.merging import Batch
+from hpcsweep.store.upsert import Batch
 
 Row = dict[str, Any]
 
@@ -89,7 +89,7 @@ class SweepIndex:
         def make(connection: Connection) -> None:
             migrations.prepare(connection, self.where)
             row = {"sweep": self._sweep, "name": name, "manifest": manifest}
-            insert = merging.insert_into(connection, schema.sweeps)
+            insert = upsert.insert_into(connection, schema.sweeps)
             connection.execute(insert.on_conflict_do_nothing(), row)
 
         if not self.exists():
@@ -116,12 +116,12 @@ class SweepIndex:
             order = self._manifest_query().with_for_update(read=True)
             if connection.scalar(order) != batch.manifest:
                 return False
-            merging.merge_cases(connection, self._sweep, batch, self.where)
-            merging.merge_places(connection, self._sweep, batch)
+            upsert.merge_cases(connection, self._sweep, batch, self.where)
+            upsert.merge_places(connection, self._sweep, batch)
             started, judged = ("host", "job_id", "time"), ("status", "reason")
-            merging.merge_tasks(connection, self._sweep, batch.starts, "start_rank", started)
-            merging.merge_tasks(connection, self._sweep, batch.verdicts, "verdict_rank", judged)
-            merging.advance(connection, self._sweep, batch.journals)
+            upsert.merge_tasks(connection, self._sweep, batch.starts, "start_rank", started)
+            upsert.merge_tasks(connection, self._sweep, batch.verdicts, "verdict_rank", judged)
+            upsert.advance(connection, self._sweep, batch.journals)
             return True
 
         return self._database.write(work)
@@ -160,7 +160,7 @@ class SweepIndex:
         values = [row | {"sweep": self._sweep} for row in rows]
 
         def note(connection: Connection) -> None:
-            insert = merging.insert_into(connection, schema.submissions)
+            insert = upsert.insert_into(connection, schema.submissions)
             connection.execute(insert.on_conflict_do_nothing(), values)
 
         if values:
@@ -319,7 +319,7 @@ class SweepIndex:
                 places[row["case_id"]] = place(dict(row))
         connection.execute(table.delete().where(table.c.sweep == self._sweep))
         rows = [(index, case) for case, index in places.items() if index is not None]
-        merging.insert_missing(connection, self._sweep, table, ["idx", "case_id"], rows)
+        upsert.insert_missing(connection, self._sweep, table, ["idx", "case_id"], rows)
 
     def _manifest_query(self) -> Select[Any]:
         return select(schema.sweeps.c.manifest).where(schema.sweeps.c.sweep == self._sweep)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hpcsweep.cache.files.shelf import NEW
+from hpcsweep.cache.files.result_directory import NEW
 from hpcsweep.files import names
 from hpcsweep.sweepdir.directory import SweepDirectory
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.fields import TEXT, form, misfit, whole
+from hpcsweep.field_checks import TEXT, form, misfit, whole
 from hpcsweep.files import DOCUMENT_MAX, make_directory, parse_json, read_regular, remove_tree
 from hpcsweep.journal import attempt_json, outcome_json
-from hpcsweep.logbook.place import Folder, put
-from hpcsweep.logbook.values import json_document
+from hpcsweep.logbook.json_values import json_document
+from hpcsweep.logbook.storage import Folder, put
 from hpcsweep.logbook.yamlwrite import params_yaml
 from hpcsweep.recordcheck import ATTEMPT, RANKED_MAX
 from hpcsweep.records import Attempt, Outcome, ParamCase, Status

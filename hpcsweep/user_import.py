@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from hpcsweep import shadows
+from hpcsweep import shadowed_modules
 from hpcsweep.errors import HpcsweepError, TargetError
-from hpcsweep.importing import missing_module_advice
+from hpcsweep.import_guard import missing_module_advice
 from hpcsweep.manifest.frozen import FrozenManifest, Target
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ def tried(load: Callable[[], T], what: str, named: Target, manifest: FrozenManif
     # As in the worker's child: a module may raise anything while it is imported.
     except BaseException as error:
         raise TargetError(
-            f"{what} cannot be imported: {shadows.culprit(error) or _words(error)}",
+            f"{what} cannot be imported: {shadowed_modules.culprit(error) or _words(error)}",
             where=_place(error, named, manifest),
             next_step=f"Every task would fail as well: {named.text} must work in a fresh "
             f"interpreter, {sys.executable}, with the same modules and environment."

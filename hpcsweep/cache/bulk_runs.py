@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hpcsweep import ids
-from hpcsweep.cache.files.maker import Maker
-from hpcsweep.cache.files.shelf import Case, Entry
+from hpcsweep.cache.files.producer import Maker
+from hpcsweep.cache.files.result_directory import Case, Entry
 from hpcsweep.errors import CasesFailed, Incomplete, InputError, TargetError
 from hpcsweep.sources import ParameterSource, manual
 

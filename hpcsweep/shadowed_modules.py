@@ -7,7 +7,7 @@ Uses nothing but `os` and `sys`: any other module may be the one that is hidden.
 import os
 import sys
 
-from hpcsweep.screen import one_line
+from hpcsweep.terminal_text import one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsweep.errors import SweepError
 from hpcsweep.files import DOCUMENT_MAX, parse_json, read_regular
-from hpcsweep.life import BEATS, ENDS
+from hpcsweep.liveness import BEATS, ENDS
 from hpcsweep.logbook.capture import Capture, flush
-from hpcsweep.logbook.making import now
-from hpcsweep.logbook.run import retire
-from hpcsweep.logbook.values import json_value
+from hpcsweep.logbook.create import now
+from hpcsweep.logbook.json_values import json_value
+from hpcsweep.logbook.run_directory import retire
 from hpcsweep.redact import redact
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpcsweep import claims
-from hpcsweep.cache.files.shelf import ID, Entry, Shelf
-from hpcsweep.fields import OBJECT, TEXT, Field, form, misfit
+from hpcsweep.cache.files.result_directory import ID, Entry, Shelf
+from hpcsweep.field_checks import OBJECT, TEXT, Field, form, misfit
 from hpcsweep.files import (
     DOCUMENT_MAX,
     names,
@@ -26,7 +26,7 @@ from hpcsweep.files import (
     unwritable,
     write_plain,
 )
-from hpcsweep.life import is_alive, this_process
+from hpcsweep.liveness import is_alive, this_process
 
 LOG = logging.getLogger(__name__)
 _RESULT = Field("a result", lambda value: TEXT.holds(value) and ".." not in value.split("/"))

@@ -17,13 +17,13 @@ from typing import Any
 
 from hpcsweep.errors import InputError, RunExists, SweepError
 from hpcsweep.files import make_directory, mkdir, names, remove_tree, token, unwritable
-from hpcsweep.life import state, this_process
+from hpcsweep.liveness import state, this_process
 from hpcsweep.logbook.checkpoint import beside
+from hpcsweep.logbook.json_values import json_document, json_value, log_line, losses
 from hpcsweep.logbook.parameters import write_params
-from hpcsweep.logbook.place import Folder, checked
-from hpcsweep.logbook.run import read_metadata, retire
+from hpcsweep.logbook.run_directory import read_metadata, retire
 from hpcsweep.logbook.runfiles import FolderFiles
-from hpcsweep.logbook.values import json_document, json_value, log_line, losses
+from hpcsweep.logbook.storage import Folder, checked
 from hpcsweep.provenance import keep, of_this_process
 
 _ASIDE = ".aside"
