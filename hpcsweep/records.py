@@ -15,6 +15,8 @@ from typing import Any
 ALONE = "--alone"
 # The environment variable that whatever runs in an array task has.
 IN_TASK = "HPCSWEEP_IN_TASK"
+# What a submission may compute again: complete cases of other code, failed ones, or both and all.
+RERUNS = ("stale", "failed", "all")
 
 
 class Status(StrEnum):

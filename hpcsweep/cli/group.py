@@ -1,31 +1,55 @@
-"""The group of all commands: clean streams around them, errors of ours as messages."""
+"""The group of all commands: each loaded when called, clean streams, errors of ours as messages."""
 
 from __future__ import annotations
 
 import errno
 import signal
 import sys
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hpcsweep import shadowed_modules
-from hpcsweep.cli import streams
+from hpcsweep.cli import commands, streams
 from hpcsweep.errors import ExtraMissing, HpcsweepError, SweepError
 from hpcsweep.redact import redact
 
-# As a user meets them; --help lists them in this order.
-ORDER = ("init", "schema", "validate", "plan", "run", "submit", "status", "logs", "collect", "plot",
-         "files", "unpack", "retry", "cancel", "ingest", "doctor", "emulator")  # fmt: skip
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class Cli(click.Group):
-    """Turns the library's errors into messages and exit codes."""
+    """Loads a command when it is called; turns the library's errors into messages, exit codes."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         """The names of all commands, everyday ones first."""
-        names = super().list_commands(ctx)
-        return [*(name for name in ORDER if name in names), *(n for n in names if n not in ORDER)]
+        return list(commands.COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the module of a command."""
+        if cmd_name not in commands.COMMANDS:
+            return None
+        module, _ = commands.COMMANDS[cmd_name]
+        found: click.Command = import_module(module, commands.__name__).command
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands in a help text, without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in commands.COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command, without loading it."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415  # a shell asks
+
+        fitting = [
+            CompletionItem(name, help=text)
+            for name, (_, text) in commands.COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        # The options of the group; click's own method would load every command.
+        return fitting + click.Command.shell_complete(self, ctx, incomplete)
 
     def main(self, *args: Any, **how: Any) -> Any:
         """Run the program."""
@@ -33,33 +57,44 @@ class Cli(click.Group):
             try:
                 return super().main(*args, **how)
             except OSError as error:  # while it printed a help text
-                sys.exit(_tell(error))
+                sys.exit(_report(error))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; an error of ours is told, never traced."""
+        """Run a command; an error of ours becomes a message without a traceback."""
         try:
-            found = super().invoke(ctx)
+            result = super().invoke(ctx)
             sys.stdout.flush()
         except (HpcsweepError, OSError) as error:
-            ctx.exit(_tell(error))
-        return found
+            ctx.exit(_report(error))
+        return result
 
 
-def _tell(error: HpcsweepError | OSError) -> int:
-    """Say what is wrong. Returns the exit code."""
+# color: click leaves what is printed to `streams`, which shows escape sequences instead of
+# taking them out.
+@click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"], "color": True})
+@click.version_option(package_name="hpcsweep", message="%(prog)s %(version)s")
+def main() -> None:
+    """Parameter sweeps as Slurm job arrays: one manifest in, one table out.
+
+    A SWEEP is its directory, its name under outputs/, or its manifest.
+    """
+
+
+def _report(error: HpcsweepError | OSError) -> int:
+    """Print what is wrong. Returns the exit code."""
     if isinstance(error, OSError) and not isinstance(error, HpcsweepError):
         if error.filename == streams.STANDARD_OUTPUT:
             streams.discard(sys.stdout)
             if error.errno == errno.EPIPE:  # a reader that has enough, like `head`
                 return 128 + signal.SIGPIPE
-        error = _understood(error)
+        error = _as_ours(error)
     # A library may be installed and hidden.
     hidden = shadowed_modules.culprit(error.__cause__) if isinstance(error, ExtraMissing) else None
     click.echo(f"hpcsweep: {redact(hidden or str(error))}", err=True)
     return error.exit_code
 
 
-def _understood(error: OSError) -> HpcsweepError:
+def _as_ours(error: OSError) -> HpcsweepError:
     what, where = error.strerror or str(error), str(error.filename or "")
     if where == streams.STANDARD_OUTPUT:
         next_step = "What was to be shown is not whole; what the command did stays done."

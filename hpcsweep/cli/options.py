@@ -1,4 +1,7 @@
-"""Options that several commands share, and what they mean together."""
+"""Options that several commands share, and what they mean together.
+
+Every command's options are declared with these, so what they need is imported when it is used.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,16 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpcsweep import settings as settings_module
-from hpcsweep.manifest.frozen import FrozenManifest
-from hpcsweep.manifest.user import load_manifest
-from hpcsweep.settings import Profile, Settings, parse_set
-from hpcsweep.sources import ParameterSource
-from hpcsweep.sweepdir.directory import SweepDirectory
-from hpcsweep.sweepdir.locate import locate
+if TYPE_CHECKING:
+    from hpcsweep.cluster.base import Cluster
+    from hpcsweep.manifest.frozen import FrozenManifest
+    from hpcsweep.settings import Profile, Settings
+    from hpcsweep.sources import ParameterSource
+    from hpcsweep.sweepdir.directory import SweepDirectory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +36,8 @@ class Context:
 
     def manifest(self, path: Path) -> tuple[FrozenManifest, ParameterSource]:
         """The manifest as it will be frozen."""
+        from hpcsweep.manifest.user import load_manifest
+
         plugins = self.settings.plugin_options
         return load_manifest(
             path, overrides=self.sets, profile=self.profile, plugin_options=plugins
@@ -45,7 +49,15 @@ class Context:
 
     def sweep(self, text: str) -> SweepDirectory:
         """The sweep that a SWEEP argument means."""
+        from hpcsweep.sweepdir.locate import locate
+
         return locate(text, self.outputs)
+
+    def cluster_of(self, sweep: SweepDirectory) -> Cluster | None:
+        """The cluster that a sweep was sent to; None when it was sent to none."""
+        from hpcsweep.cluster import registry
+
+        return registry.recorded(sweep, self.settings)
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,7 +83,9 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def context(profile: str | None, sets: tuple[str, ...], outputs: str | None) -> Context:
     """Merge what `common` gave. *Raises* InputError."""
-    values = dict(map(parse_set, sets))
+    from hpcsweep import settings as settings_module
+
+    values = dict(map(settings_module.parse_set, sets))
     if outputs is not None:
         values["settings.outputs"] = outputs
     settings, found = settings_module.load(profile, values, os.environ)
@@ -88,6 +102,18 @@ cluster_option = click.option(
     help="Which cluster (default: auto, which is Slurm where sbatch is on PATH).",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+script_option = click.option("--script", is_flag=True, help="Print the exact sbatch text.")
+wait_option = click.option(
+    "--wait", "waits", is_flag=True, help="Wait until nothing more will happen."
+)
+throttle_option = click.option(
+    "--throttle",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="At most N array tasks at once.",
+)
+file_option = click.Path(path_type=Path, dir_okay=False)
 
 
 def words(text: str | None) -> tuple[str, ...]:

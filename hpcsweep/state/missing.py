@@ -17,8 +17,6 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.target import digest_without_import
 
-RERUNS = ("stale", "failed", "all")
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Missing:

@@ -62,7 +62,7 @@ class Wish:
     path: Path
     # Highest count of array tasks at once; 0 for no throttle.
     throttle: int = 0
-    # None, "stale", "failed" or "all".
+    # None, or one of RERUNS.
     rerun: str | None = None
     # Whether another target or seed under the same name is fine.
     allow_mixed: bool = False

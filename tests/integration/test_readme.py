@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcsweep.cli import scaffold
+from hpcsweep.cli.commands import init as scaffold
 from tests.support import clusters
 from tests.support.clusters import Cluster
 

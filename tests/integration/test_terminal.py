@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from hpcsweep.cli import main
+from hpcsweep.cli import commands
 from hpcsweep.records import Status
 from hpcsweep.state.progress import progress_bar
 from hpcsweep.state.status import Summary
@@ -240,7 +240,7 @@ def test_no_command_lets_a_text_command_the_terminal(evil: Here) -> None:
         # Messages are clean wherever they go.
         done = evil.cli(*arguments)
         check_clean(done.stderr)
-    assert {arguments[0] for arguments, _, _ in COMMANDS} >= set(main.commands)
+    assert {arguments[0] for arguments, _, _ in COMMANDS} >= set(commands.COMMANDS)
 
 
 def test_a_document_keeps_its_bytes_in_a_pipe(evil: Here) -> None:

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from hpcsweep import errors, journal, settings, target, yamltext
-from hpcsweep.cli import main
+from hpcsweep.cli import commands, main
 from hpcsweep.cluster.slurm import states
 from hpcsweep.manifest import slurm_options, target_spec
 from hpcsweep.manifest.model import UserManifest
@@ -25,14 +25,19 @@ REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
 PAGES = [REPOSITORY / "README.md", *sorted(DOCS.glob("*.md"))]
 MADE_BY_COMMON = {"--profile", "--set", "--outputs"}
-GROUPS = [command for command in main.commands.values() if isinstance(command, click.Group)]
+ALL = [
+    command
+    for name in commands.COMMANDS
+    if (command := main.get_command(click.Context(main), name)) is not None
+]
+GROUPS = [command for command in ALL if isinstance(command, click.Group)]
 IN_GROUPS = {
     id(command): f"{group.name} {command.name}"
     for group in GROUPS
     for command in group.commands.values()
 }
 COMMANDS = [
-    *(one for one in main.commands.values() if not one.hidden and one not in GROUPS),
+    *(one for one in ALL if not one.hidden and one not in GROUPS),
     *(command for group in GROUPS for command in group.commands.values()),
 ]
 

@@ -13,7 +13,8 @@ from jsonschema import Draft202012Validator
 
 import hpcsweep as hs
 from hpcsweep import yamltext
-from hpcsweep.cli import main, scaffold
+from hpcsweep.cli import main
+from hpcsweep.cli.commands import init as scaffold
 from hpcsweep.errors import ManifestError
 from hpcsweep.manifest import slurm_options, source_spec
 from hpcsweep.manifest.model import UserManifest, json_schema

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from hpcsweep.cli.tables import Column, cleaned, facts, fitting, lines
+from hpcsweep.cli.render.layout import Column, cleaned, facts, fitting, lines
 
 NUMBERS = Column(name="energy", cells=["6.30402e-06", "1.2608e-05"], right=True)
 STATUS = Column(name="status", cells=["complete", "failed"])

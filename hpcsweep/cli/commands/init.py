@@ -1,9 +1,11 @@
-"""`hpcsweep init`: a manifest and a target to begin with."""
+"""`init`: a manifest and a target to begin with."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+import click
 
 from hpcsweep.errors import SweepError
 from hpcsweep.files import taken_back, write_new
@@ -36,6 +38,15 @@ def simulate(omega, dt, log, rng):
     log.info(f"done with omega={omega}, dt={dt}")
     return {"energy": 0.5 * (v**2 + (omega * x) ** 2)}
 '''
+
+
+@click.command("init")
+@click.argument("directory", type=click.Path(path_type=Path), default=".")
+def command(directory: Path) -> None:
+    """Write a manifest and a target to begin with."""
+    for path in scaffold(directory):
+        click.echo(f"written: {path}")
+    click.echo(f"Next: hpcsweep plan {directory / 'manifest.yaml'}")
 
 
 def scaffold(directory: Path) -> list[Path]:

@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from hpcsweep import emulator, yamltext
-from hpcsweep.cli import show, streams
+from hpcsweep.cli import streams
 from hpcsweep.cli.options import json_option
+from hpcsweep.cli.render.console import print_document
 from hpcsweep.errors import ClusterError, InputError
 
 directory_option = click.option(
@@ -21,11 +22,11 @@ directory_option = click.option(
 
 
 @click.group("emulator")
-def emulator_group() -> None:
+def command() -> None:
     """A Slurm on this machine, in a directory: for tests and laptops."""
 
 
-@emulator_group.command("start")
+@command.command("start")
 @click.option("--nodes", type=click.IntRange(min=1), help="Count of nodes (default: 4).")
 @click.option("--cpus", type=click.IntRange(min=1), help="CPUs of each node (default: 4).")
 @click.option("--mem", type=click.IntRange(min=1), metavar="MB",
@@ -57,7 +58,7 @@ def start(
     click.echo(f'Next: eval "$(hpcsweep emulator env{there})"')
 
 
-@emulator_group.command("stop")
+@command.command("stop")
 @directory_option
 def stop(directory: Path | None) -> None:
     """End the scheduler as a power cut does: what runs is requeued at the next start."""
@@ -67,14 +68,14 @@ def stop(directory: Path | None) -> None:
     click.echo("stopped" if was_running else "it was not running")
 
 
-@emulator_group.command("status")
+@command.command("status")
 @json_option
 @directory_option
 def status(as_json: bool, directory: Path | None) -> None:
     """Show whether it runs and what it does; never starts it."""
     found = emulator.describe(_place(directory))
     if as_json:
-        show.document(found)
+        print_document(found)
         return
     click.echo(f"{found['directory']}: {'up' if found['running'] else 'down'}")
     for key in ("nodes", "jobs", "faults"):
@@ -82,7 +83,7 @@ def status(as_json: bool, directory: Path | None) -> None:
             click.echo(f"  {name:<12} {text}")
 
 
-@emulator_group.command("env")
+@command.command("env")
 @directory_option
 def env(directory: Path | None) -> None:
     """Print what `eval` makes of a shell: the emulated programs come first on PATH."""
@@ -92,7 +93,7 @@ def env(directory: Path | None) -> None:
         click.echo(f"export {name}={shlex.quote(value)}", file=streams.document())
 
 
-@emulator_group.command("shell")
+@command.command("shell")
 @click.argument("command", nargs=-1)
 @directory_option
 def shell(command: tuple[str, ...], directory: Path | None) -> None:
@@ -113,7 +114,7 @@ def _place(directory: Path | None) -> Path:
     return found
 
 
-@emulator_group.command("fault")
+@command.command("fault")
 @click.argument("kind", metavar="KIND")
 @click.option("--job", metavar="JOB", help="Which running job, or element: 12 or 12_3.")
 @click.option("--for", "seconds", type=click.FloatRange(min=0), help="Seconds that it lasts.")

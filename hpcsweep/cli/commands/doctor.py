@@ -1,21 +1,17 @@
-"""`doctor` and `schema`."""
+"""`doctor`: what sweeps need, and whether it is there."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpcsweep.cli import show
 from hpcsweep.cli.options import cluster_option, common, context, json_option
-from hpcsweep.cluster import registry
-from hpcsweep.manifest.model import json_schema
-from hpcsweep.records import Status
-from hpcsweep.runs.find import Account, check_files
-from hpcsweep.store.ingest import fresh_store
-from hpcsweep.submission import doctor
-from hpcsweep.sweepdir.directory import SweepDirectory
+
+if TYPE_CHECKING:
+    from hpcsweep.submission.doctor import Look
+    from hpcsweep.sweepdir.directory import SweepDirectory
 
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
@@ -27,7 +23,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 @cluster_option
 @json_option
 @common
-def doctor_command(
+def command(
     sweep: str | None, node: bool, only_here: bool, cluster: str | None, as_json: bool,
     **shared: Any,
 ) -> None:  # fmt: skip
@@ -36,10 +32,14 @@ def doctor_command(
     Versions, cluster, file system, quota; with a SWEEP its database, and whether the files of every
     complete case are there and can be read.
     """
+    from hpcsweep.cli.render.console import print_document, print_facts
+    from hpcsweep.cluster import registry
+    from hpcsweep.submission import doctor
+
     known = context(**shared)
     kind = cluster or known.settings.cluster
     directory = known.sweep(sweep) if sweep else None
-    looks: dict[str, doctor.Look] = {"database": partial(_database, directory)} if directory else {}
+    looks: dict[str, Look] = {"database": partial(_database, directory)} if directory else {}
     if directory and not only_here:
         looks["files"] = partial(_files, directory)
     outputs = directory.path.parent if directory else known.outputs
@@ -51,30 +51,27 @@ def doctor_command(
         opened = registry.choose(kind, known.settings, outputs)
         findings += doctor.on_node(opened, arguments, outputs)
     if as_json:
-        show.document(doctor.to_json(findings))
+        print_document(doctor.to_json(findings))
     else:
-        show.facts([
+        print_facts([
             (one.host, one.what, (one.state, _COLOURS[one.state]), one.text) for one in findings
         ])  # fmt: skip
     if any(finding.state == "problem" for finding in findings) and not only_here:
         raise click.exceptions.Exit(1)
 
 
-@click.command("schema")
-def schema_command() -> None:
-    """Print the JSON Schema of a manifest, for an editor.
-
-    It completes keys and marks mistakes while you write: `hpcsweep schema > schema.json`.
-    """
-    show.document(json_schema())
-
-
 def _database(sweep: SweepDirectory) -> tuple[bool, str]:
+    from hpcsweep.store.ingest import fresh_store
+
     with fresh_store(sweep) as store:
         return True, f"{store.dialect} of {sweep.name}: {sum(store.counts().values())} cases"
 
 
 def _files(sweep: SweepDirectory) -> tuple[bool, str]:
+    from hpcsweep.records import Status
+    from hpcsweep.runs.find import Account, check_files
+    from hpcsweep.store.ingest import fresh_store
+
     account, kept = Account(), 0
     with fresh_store(sweep) as store:
         for row in store.rows():

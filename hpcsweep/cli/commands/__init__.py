@@ -1,0 +1,30 @@
+"""The commands: one module each, which has the `command` itself, and the table of all of them.
+
+A command is loaded when it is called, when its help is shown, and when its options are completed.
+So a module imports at its top only what declares options; what does the work is imported inside
+the function, and nothing is waited for that is not used.
+"""
+
+from __future__ import annotations
+
+# Name: its module, relative to this package or absolute, and its line in the list of commands.
+# The order is that in which a user meets them.
+COMMANDS = {
+    "init": (".init", "Write a manifest and a target to begin with."),
+    "schema": (".schema", "Print the JSON Schema of a manifest, for an editor."),
+    "validate": (".validate", "Check a manifest and tell all of its mistakes."),
+    "plan": (".plan", "Show what a submit would send."),
+    "run": (".run", "Run one case here, with the seed that it has on the cluster."),
+    "submit": (".submit", "Send what is missing of a sweep to the cluster."),
+    "status": (".status", "Show what is known of a sweep's cases."),
+    "logs": (".logs", "Print what a case logged and printed."),
+    "collect": (".collect", "Print one row per case, in index order."),
+    "plot": (".plot", "Draw one column over another, of the complete cases."),
+    "files": (".files", "Print one file of every case, in index order."),
+    "unpack": (".unpack", "Make run directories of packed runs."),
+    "retry": (".retry", "Send what failed or is missing, as it was submitted."),
+    "cancel": (".cancel", "Cancel what a sweep has on its cluster; results stay."),
+    "ingest": (".ingest", "Bring the store up to date with the journals."),
+    "doctor": (".doctor", "Look at what sweeps need, here and on a compute node."),
+    "emulator": (".emulator", "A Slurm on this machine, in a directory: for tests and laptops."),
+}

@@ -1,0 +1,86 @@
+"""`collect`: the table of results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hpcsweep.cli.options import common, context, file_option, sweep_argument, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hpcsweep.tables.collect import Columns, Row
+
+
+@click.command("collect")
+@sweep_argument
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "jsonl", "parquet"]),
+    help="Default: a table on the screen, or what the suffix of --output says.",
+)  # fmt: skip
+@click.option("--where", metavar="CONDITION", help="Only rows for which this holds: 'energy < 1'.")
+@click.option("--status", "statuses", metavar="STATUS[,…]", help="Only rows of these statuses.")
+@click.option("--columns", metavar="NAME[,…]", help="These columns, in this order.")
+@click.option("--output", type=file_option, help="Write to a file.")
+@common
+def command(
+    sweep: str, form: str | None, output: Path | None, where: str | None,
+    statuses: str | None, columns: str | None, **shared: Any,
+) -> None:  # fmt: skip
+    """Print one row per case, in index order.
+
+    First brings the store up to date, and asks the cluster about silent tasks.
+    """
+    from hpcsweep.cli import notices
+    from hpcsweep.cli.render.summary import other_code
+    from hpcsweep.tables.collect import Selection, collect
+
+    here = context(**shared)
+    directory = here.sweep(sweep)
+    selection = Selection(where=where, status=words(statuses), columns=words(columns))
+    chosen = form or _form_of(output)
+    if output is not None and chosen == "table":
+        raise click.UsageError("--format table is for the screen; a file is csv, jsonl or parquet")
+    if output is None and chosen == "parquet":
+        raise click.UsageError("--format parquet needs --output")
+
+    def take(found: Columns, rows: Iterator[Row]) -> None:
+        _write(chosen, output, found, rows)
+
+    done = collect(directory, here.cluster_of(directory), here.settings, take, selection)
+    if done.other_code:
+        click.echo(other_code(directory.name, done.other_code), err=chosen != "table")
+    notices.fill_cache_table(directory)
+    notices.report_passed_over(directory, done.torn)
+    if output is not None:
+        notices.notify(f"written: {output}")
+
+
+def _write(form: str, output: Path | None, found: Columns, rows: Iterator[Row]) -> None:
+    from hpcsweep.cli import streams
+    from hpcsweep.cli.render.rows import print_table
+    from hpcsweep.tables import formats
+
+    match form:
+        case "parquet" if output is not None:
+            formats.write_parquet(found, rows, output)
+        case "jsonl":
+            formats.write(formats.jsonl_lines(found, rows), output, streams.document())
+        case "csv":
+            formats.write(formats.csv_lines(found, rows), output, streams.document())
+        case _:
+            print_table(found, rows)
+
+
+def _form_of(output: Path | None) -> str:
+    """What is written where no --format is given."""
+    if output is None:
+        return "table"
+    suffix = output.suffix.lower().lstrip(".") or "csv"
+    if suffix not in ("csv", "jsonl", "parquet"):
+        raise click.UsageError(f"no format is known for {output.name}: name it .csv, .jsonl or "
+                               ".parquet, or give --format")  # fmt: skip
+    return suffix

@@ -1,0 +1,35 @@
+"""`files`: one file of every case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from hpcsweep.cli.options import common, context, sweep_argument
+
+
+@click.command("files")
+@sweep_argument
+@click.argument("name", metavar="FILE")
+@click.option("--paths", is_flag=True, help="Print where they lie instead of what they hold.")
+@common
+def command(sweep: str, name: str, paths: bool, **shared: Any) -> None:
+    """Print one file of every case, in index order.
+
+    FILE is a path in the run directory, such as artifacts/metrics.json.
+    """
+    from hpcsweep.cli import streams
+    from hpcsweep.cli.notices import report_lost_files
+    from hpcsweep.runs.files import case_files
+    from hpcsweep.runs.find import Account
+
+    account = Account()
+    for _, files in case_files(context(**shared).sweep(sweep), name, account):
+        if paths:
+            click.echo(files.path(name) or f"{files.label}/{name}", file=streams.document())
+        else:
+            data = files.read(name) or b""
+            # The next document begins on a line of its own, for jq and its friends.
+            streams.write_bytes(data if data.endswith(b"\n") else data + b"\n")
+    report_lost_files(account)

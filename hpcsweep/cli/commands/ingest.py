@@ -1,0 +1,34 @@
+"""`ingest`: bring the store up to date."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from hpcsweep.cli.options import common, context, sweep_argument
+
+
+@click.command("ingest")
+@sweep_argument
+@click.option("--rebuild", is_flag=True, help="Forget the store and read all journals again.")
+@common
+def command(sweep: str, rebuild: bool, **shared: Any) -> None:
+    """Bring the store up to date with the journals."""
+    from hpcsweep.cli import notices
+    from hpcsweep.errors import SweepError
+    from hpcsweep.store.ingest import fresh_store
+
+    directory = context(**shared).sweep(sweep)
+    if not directory.is_writable:
+        raise SweepError(
+            "you may not write here, so its store stays as it is",
+            where=str(directory.path),
+            next_step="Nothing is needed: what only reads makes an index for itself.",
+        )
+    with fresh_store(directory, rebuild=rebuild) as store:
+        total, torn = sum(store.counts().values()), store.torn()
+    notices.fill_cache_table(directory)
+    count = sum(torn.values())
+    click.echo(f"{directory.name}: {total} cases in the store, {count} journal lines passed over")
+    notices.report_passed_over(directory, torn)

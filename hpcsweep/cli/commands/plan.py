@@ -1,0 +1,25 @@
+"""`plan`: what a submit would send."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hpcsweep.cli.options import common, context, manifest_argument, script_option
+
+
+@click.command("plan")
+@manifest_argument
+@script_option
+@common
+def command(manifest: Path, script: bool, **shared: Any) -> None:
+    """Show what a submit would send."""
+    from hpcsweep.cli.planning import show_plan
+    from hpcsweep.submission.submit import Wish
+
+    here = context(**shared)
+    found, source = here.manifest(manifest)
+    wish = Wish(manifest=found, source=source, path=here.sweep_path(found))
+    show_plan(here, wish, None, script=script)

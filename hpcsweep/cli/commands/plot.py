@@ -1,0 +1,58 @@
+"""`plot`: one column over another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hpcsweep.cli.options import common, context, file_option, sweep_argument, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hpcsweep.tables.collect import Columns, Row
+
+
+@click.command("plot")
+@sweep_argument
+@click.option("--x", required=True, metavar="COLUMN", help="What is drawn to the right.")
+@click.option("--y", required=True, metavar="COLUMN", help="What is drawn upwards, a number.")
+@click.option("--by", metavar="COLUMN", help="A line for each of its values.")
+@click.option("--log", "logs_of", metavar="AXIS[,…]", help="Logarithmic axes: x, y, x,y or none.")
+@click.option("--where", metavar="CONDITION", help="Only rows for which this holds: 'omega < 3'.")
+@click.option("--output", type=file_option, help="The file.")
+@common
+def command(
+    sweep: str, x: str, y: str, by: str | None, logs_of: str | None, where: str | None,
+    output: Path | None, **shared: Any,
+) -> None:  # fmt: skip
+    """Draw one column over another, of the complete cases.
+
+    The file is Y-over-X.png in the sweep's directory unless --output names one: png, pdf or svg.
+    Several cases at one point are drawn as their mean; replicates with a band of one standard
+    deviation. What is not drawn, and what a mean puts together, is said here and below the figure.
+    """
+    from hpcsweep.cli.notices import notify
+    from hpcsweep.ids import slug
+    from hpcsweep.tables import plot
+    from hpcsweep.tables.collect import Selection, collect
+    from hpcsweep.tables.points import Axes
+
+    here = context(**shared)
+    directory = here.sweep(sweep)
+    chosen = set(words(logs_of))
+    if not (chosen <= {"x", "y"} or chosen == {"none"}):
+        raise click.UsageError("--log takes x, y, x,y or none")
+    log = words(logs_of) if chosen else None
+    axes = Axes(x=x, y=y, by=by, log=log, title=directory.name)
+    path = output or directory.path / f"{slug(y, 60)}-over-{slug(x, 60)}.png"
+    selection = Selection(where=where, columns=axes.columns)
+
+    def take(found: Columns, rows: Iterator[Row]) -> None:
+        for note in plot.draw(rows, axes, path, found.params.values()):
+            notify(note)
+
+    collect(directory, here.cluster_of(directory), here.settings, take, selection)
+    click.echo(f"written: {path}")

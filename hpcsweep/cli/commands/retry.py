@@ -1,0 +1,35 @@
+"""`retry`: send what failed or is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from hpcsweep.cli.options import common, context, sweep_argument, throttle_option, wait_option
+
+
+@click.command("retry")
+@sweep_argument
+@wait_option
+@throttle_option
+@common
+def command(sweep: str, waits: bool, throttle: int, **shared: Any) -> None:
+    """Send what failed or is missing, as it was submitted.
+
+    As `submit --rerun failed` does, with the manifest that the sweep keeps.
+    """
+    from hpcsweep.cli.sending import send
+    from hpcsweep.cluster import registry
+    from hpcsweep.state.unstarted import newest
+    from hpcsweep.submission.submit import Wish
+
+    here = context(**shared)
+    directory = here.sweep(sweep)
+    wanted = newest(directory)
+    wish = Wish(
+        manifest=wanted.manifest, source=wanted.source, path=directory.path, throttle=throttle,
+        rerun="failed",
+    )  # fmt: skip
+    opened = registry.again(directory, here.settings)
+    send(here, wish, opened, waits=waits)

@@ -1,0 +1,107 @@
+"""`submit`: send what is missing of a sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hpcsweep.cli.options import (
+    cluster_option,
+    common,
+    context,
+    manifest_argument,
+    script_option,
+    throttle_option,
+    wait_option,
+)
+from hpcsweep.records import RERUNS
+
+if TYPE_CHECKING:
+    from hpcsweep.cli.options import Context
+    from hpcsweep.cluster.base import Cluster
+    from hpcsweep.submission.submit import Wish
+
+
+@click.command("submit")
+@manifest_argument
+@cluster_option
+@wait_option
+@click.option("--dry-run", is_flag=True, help="Show the plan and send nothing.")
+@throttle_option
+@click.option("--rerun", type=click.Choice(RERUNS), help="Compute these again, too.")
+@click.option("--allow-mixed", is_flag=True, help="Allow another target or seed under this name.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Cancel and send anew what waits in the queue with other options.",
+)
+@click.option("--chaos", "chaos_seed", type=int, metavar="SEED",
+              help="Run it to its end under faults on order (emulated cluster).")  # fmt: skip
+@script_option
+@common
+def command(
+    manifest: Path, cluster: str | None, waits: bool, dry_run: bool, throttle: int,
+    rerun: str | None, allow_mixed: bool, replace: bool, chaos_seed: int | None, script: bool,
+    **shared: Any,
+) -> None:  # fmt: skip
+    """Send what is missing of a sweep to the cluster.
+
+    A finished sweep sends nothing. With --wait the exit code is 0 only when every case is complete.
+    """
+    from hpcsweep.cli.sending import send
+    from hpcsweep.cluster import registry
+    from hpcsweep.submission.submit import Wish
+
+    if script and not dry_run:
+        raise click.UsageError("--script needs --dry-run (or use `hpcsweep plan --script`)")
+    here = context(**shared)
+    found, source = here.manifest(manifest)
+    wish = Wish(
+        manifest=found, source=source, path=here.sweep_path(found), throttle=throttle,
+        rerun=rerun, allow_mixed=allow_mixed, replace=replace,
+    )  # fmt: skip
+    opened = registry.choose(cluster or here.settings.cluster, here.settings, wish.path)
+    if dry_run:
+        _show(here, wish, opened, script=script)
+    elif chaos_seed is not None:
+        _run_chaos(here, wish, opened, chaos_seed)
+    else:
+        send(here, wish, opened, waits=waits)
+
+
+def _show(here: Context, wish: Wish, cluster: Cluster, *, script: bool) -> None:
+    """Check everything, ask the cluster, and show the plan."""
+    from hpcsweep.cli.notices import notify
+    from hpcsweep.cli.planning import show_plan
+    from hpcsweep.cluster import registry
+    from hpcsweep.submission.submit import check
+
+    registry.prepare(cluster, wish.manifest.resources.options)
+    digest = check(wish, cluster, notify)
+    show_plan(here, wish, cluster, script=script, code_digest=digest)
+
+
+def _run_chaos(here: Context, wish: Wish, cluster: Cluster, seed: int) -> None:
+    """Run under faults on order, and report them; whatever is not complete is an error."""
+    from hpcsweep import chaos
+    from hpcsweep.cli.notices import notify
+    from hpcsweep.errors import Incomplete, SweepError
+    from hpcsweep.state.progress import counts_line
+
+    report = chaos.run(wish, cluster, here.settings, seed, notify)
+    for line in report.lines():
+        click.echo(line)
+    if not report.accepted.is_once:
+        raise SweepError(
+            report.accepted.line(),
+            where=report.summary.path,
+            next_step="Keep this directory: it shows a defect of hpcsweep.",
+        )
+    if not report.summary.is_complete:
+        raise Incomplete(
+            f"not every case is complete: {counts_line(report.summary)}",
+            where=report.summary.path,
+            next_step=f"`hpcsweep logs {report.summary.name} INDEX` says why.",
+        )

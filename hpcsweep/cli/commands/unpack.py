@@ -1,0 +1,29 @@
+"""`unpack`: run directories of packed runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from hpcsweep.cli.options import common, context, sweep_argument
+
+
+@click.command("unpack")
+@sweep_argument
+@click.option("--case", "case", metavar="CASE", help="Only this one: its index or its case id.")
+@common
+def command(sweep: str, case: str | None, **shared: Any) -> None:
+    """Make run directories of packed runs.
+
+    The packs stay, and every command reads them as they are; this is for other programs.
+    """
+    from hpcsweep.cli import streams
+    from hpcsweep.cli.notices import report_lost_files
+    from hpcsweep.runs.find import Account
+    from hpcsweep.runs.unpack import unpack
+
+    account = Account()
+    for path in unpack(context(**shared).sweep(sweep), account, case):
+        click.echo(path, file=streams.document())
+    report_lost_files(account)

@@ -1,0 +1,19 @@
+"""`validate`: check a manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hpcsweep.cli.options import common, context, manifest_argument
+
+
+@click.command("validate")
+@manifest_argument
+@common
+def command(manifest: Path, **shared: Any) -> None:
+    """Check a manifest and tell all of its mistakes."""
+    found, source = context(**shared).manifest(manifest)
+    click.echo(f"{manifest}: {found.name}, {source.n_cases} cases, target {found.target.text}")

@@ -1,0 +1,49 @@
+"""What several commands say beside their result: files that are gone, lines that are damaged."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import click
+
+from hpcsweep.cache.run_fill import fill_table
+from hpcsweep.store.record_mapper import passed_over
+
+if TYPE_CHECKING:
+    from hpcsweep.runs.find import Account
+    from hpcsweep.sweepdir.directory import SweepDirectory
+
+# Of the journal lines that were passed over so many are named.
+LINES_NAMED = 10
+
+
+def notify(text: str) -> None:
+    """Print a notice on standard error."""
+    click.echo(text, err=True)
+
+
+def report_lost_files(account: Account) -> None:
+    """Name the cases whose files are gone or damaged; then the command ends with 1."""
+    for line in account.named:
+        notify(line)
+    if account.lost:
+        notify(f"files of complete cases: {account}")
+        raise click.exceptions.Exit(1)
+
+
+def report_passed_over(sweep: SweepDirectory, torn: dict[str, int]) -> None:
+    """Name some of the journal lines that were passed over, and why."""
+    why = list(islice(passed_over(sweep, torn), LINES_NAMED))
+    for line in why:
+        notify(f"passed over: {line}")
+    more = sum(torn.values()) - len(why)
+    if more > 0:
+        notify(f"passed over: {more} more journal lines")
+
+
+def fill_cache_table(sweep: SweepDirectory) -> None:
+    """Fill the table of the sweep's cache; the results are safe if that cannot be."""
+    problem = fill_table(sweep)
+    if problem:
+        notify(problem)

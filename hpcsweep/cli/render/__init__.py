@@ -1,0 +1,1 @@
+"""What people see: texts, counts, plans and tables, as wide as their terminal."""

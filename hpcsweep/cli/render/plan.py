@@ -1,0 +1,82 @@
+"""A plan, for people: what a submit would send."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+
+from hpcsweep.cli.render.console import print_facts
+from hpcsweep.cluster.timelimit import time_limit_seconds
+from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.records import ParamCase
+from hpcsweep.sources import ParameterSource
+from hpcsweep.sweepdir.plan import Plan
+
+# Characters of a case's params in a plan.
+PARAMS_CHARACTERS = 200
+
+
+def print_plan(
+    found: Plan, manifest: FrozenManifest, source: ParameterSource, held: int, complete: int
+) -> None:
+    """Print cases, tasks, arrays, core-hours and files."""
+    count = found.indices.count
+    known = f" ({complete} complete)" if complete else ""
+    auto = " (chunk: auto, at most 1,000 tasks)" if manifest.chunk is None else ""
+    files, inodes = _files(found)
+    rows = [
+        ("cases", f"{count} of {source.n_cases}{known}"),
+        ("under way", f"{held}, left alone" if held else ""),
+        ("first", _case(source[found.indices.select(0)])),
+        ("last", _case(source[found.indices.select(count - 1)])),
+        ("chunks", f"{found.chunks} array tasks{_each(found)}{auto}"),
+        ("arrays", _arrays(found)),
+        ("core-hours", _core_hours(found, manifest)),
+        ("files", f"about {files}, {inodes} inodes with directories"),
+        ("runs", found.layout.runs),
+    ]
+    print_facts([row for row in rows if row[1]])
+
+
+def _arrays(found: Plan) -> str:
+    if not all(part.is_array for part in found.parts):
+        return f"none: {len(found.parts)} single jobs"
+    arrays = (f"0-{p.chunks - 1}" + (f"%{p.throttle}" if p.throttle else "") for p in found.parts)
+    return f"{len(found.parts)}: {', '.join(islice(arrays, 5))}"
+
+
+def _each(found: Plan) -> str:
+    if found.chunk_size == 1:
+        return " of one case each"
+    return f" of up to {found.chunk_size} cases each"
+
+
+def _case(case: ParamCase) -> str:
+    """A case with as many of its params, each whole, as one looks at."""
+    shown: dict[str, object] = {}
+    for name, value in case.params.items():
+        more = shown | {name: value}
+        if len(json.dumps(more, ensure_ascii=False)) > PARAMS_CHARACTERS:
+            break
+        shown = more
+    text = f"index {case.index}, {case.case_id}: {json.dumps(shown, ensure_ascii=False)}"
+    left = len(case.params) - len(shown)
+    return f"{text} and {left} more params" if left else text
+
+
+def _core_hours(found: Plan, manifest: FrozenManifest) -> str:
+    limit = manifest.resources.options.get("time")
+    seconds = time_limit_seconds(limit) if limit else None
+    if seconds is None:
+        return "unknown: the manifest gives no slurm: time"
+    cores = manifest.resources.cpus_per_case
+    return f"at most {found.chunks * cores * seconds / 3600:.1f}"
+
+
+def _files(found: Plan) -> tuple[int, int]:
+    """Files, and inodes with directories: a run has params, metadata, metrics and a log."""
+    cases = found.indices.count if found.layout.runs == "all" else 0
+    # A journal and Slurm's log; a pack and its index.
+    per_task = 4 if found.layout.runs == "packed" else 2
+    files = cases * 4 + found.chunks * per_task + 8
+    return files, files + cases * 2 + 10

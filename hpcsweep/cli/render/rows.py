@@ -1,0 +1,67 @@
+"""Rows of results as a table on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, islice, zip_longest
+
+from hpcsweep.cli.render import layout
+from hpcsweep.cli.render.console import console, print_line, print_texts
+from hpcsweep.tables.collect import Columns, Row
+from hpcsweep.tables.formats import cell
+
+# Rows of a table on the screen; --format csv has them all.
+TABLE_ROWS = 100
+# Columns that a table on the screen leaves out.
+QUIET = frozenset(
+    {"seed", "started", "ended", "cpu_seconds", "max_rss_bytes", "host", "job_id", "run_dir",
+     "code_digest", "error", "case_id"}
+)  # fmt: skip
+# Of these it leaves out what is empty in all rows,
+OFTEN_EMPTY = ("replicate", "reason")
+# these have a place before all others,
+WEIGHTIEST = ("index", "status", "reason")
+# and these may be cut.
+FREE_TEXT = frozenset({"error"})
+
+
+def print_table(columns: Columns, rows: Iterator[Row]) -> None:
+    """Print a table of rows, the columns that people look at unless they named theirs."""
+    taken = list(islice(rows, TABLE_ROWS + 1))
+    shown = columns.names
+    given = shown != list(columns.kinds)
+    if not given:
+        shown = [name for name in shown if name not in QUIET]
+        for name in OFTEN_EMPTY:
+            if not any(row.get(name) for row in taken):
+                shown.remove(name)
+    made = {
+        name: layout.cleaned(layout.Column(
+            name=name, cells=[_short(row.get(name)) for row in taken[:TABLE_ROWS]],
+            right=columns.kinds[name] != "str", may_be_cut=name in FREE_TEXT,
+        ))
+        for name in shown
+    }  # fmt: skip
+    width = console().width
+    order = shown if given else _by_weight(columns, shown)
+    fitting = layout.fitting([made[name] for name in order], width)
+    print_texts(*layout.lines([one for one in made.values() if one in fitting], width))
+    left_out = [one.name for one in made.values() if one not in fitting]
+    if left_out:
+        print_line(
+            f"not shown for width: {', '.join(left_out)}; --columns or --format csv has them"
+        )
+    more = len(taken) - TABLE_ROWS + sum(1 for _ in rows)
+    if more > 0:
+        print_line(f"… and {more} more rows: --format csv has them all.")
+
+
+def _by_weight(columns: Columns, shown: list[str]) -> list[str]:
+    """Columns in the order in which they get a place: params and metrics turn by turn."""
+    turns = chain(*zip_longest(columns.params.values(), columns.metrics.values()))
+    weighty = [name for name in (*WEIGHTIEST, *turns) if name in shown]
+    return weighty + [name for name in shown if name not in weighty]
+
+
+def _short(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else cell(value)

@@ -1,0 +1,94 @@
+"""Submit and perhaps wait, for `submit` and `retry`, and what is said about it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from hpcsweep.cli.notices import notify
+from hpcsweep.cli.options import Context
+from hpcsweep.cli.planning import other_code, report_queued
+from hpcsweep.cli.render.console import console
+from hpcsweep.cluster.base import Cluster
+from hpcsweep.errors import Incomplete, PartRefused
+from hpcsweep.state.missing import Missing
+from hpcsweep.state.progress import counts_line, progress_bar
+from hpcsweep.state.status import Summary, wait
+from hpcsweep.submission.submit import Submitted, Wish, submit
+from hpcsweep.sweepdir.directory import SweepDirectory
+
+
+def send(here: Context, wish: Wish, cluster: Cluster, *, waits: bool) -> None:
+    """Submit and perhaps wait, also for what was accepted before a part was refused."""
+    try:
+        done = _submit(here, wish, cluster)
+    except PartRefused as refusal:
+        if waits:
+            click.echo(f"{refusal.what}; waiting for the parts that were accepted", err=True)
+            _watch(here, cluster, SweepDirectory.open(wish.path))
+        raise
+    if waits:
+        _wait(here, wish, cluster, done)
+
+
+def _submit(here: Context, wish: Wish, cluster: Cluster) -> Submitted:
+    done = submit(wish, cluster, here.settings, notify)
+    missing, sweep = done.missing, done.sweep
+    if done.plan is None:
+        if missing.held:
+            click.echo(f"{sweep.name}: nothing to submit, {missing.held.count} cases are under way")
+            _report_cancelled(missing)
+        else:
+            left = f", {missing.failed.count} failed (--rerun failed)" if missing.failed else ""
+            click.echo(f"{sweep.name}: nothing to submit, {missing.complete.count} complete{left}")
+    else:
+        jobs = ", ".join(done.job_ids)
+        click.echo(
+            f"{sweep.name}: submission {done.plan.submission}, {done.plan.indices.count} cases in "
+            f"{done.plan.chunks} array tasks, job {jobs} on the {cluster.kind} cluster"
+        )
+    if not wish.replace:
+        report_queued(missing, wish)
+    if missing.stale and wish.rerun is None:
+        click.echo(other_code(missing, wish))
+    return done
+
+
+def _report_cancelled(missing: Missing) -> None:
+    if missing.cancelled and missing.certain_from is not None:
+        when = datetime.fromtimestamp(missing.certain_from).strftime("%H:%M:%S")  # noqa: DTZ006  # as a clock on the wall says it
+        click.echo(
+            f"{missing.cancelled.count} of them are in array tasks that were cancelled: that these "
+            f"are over can be certain from {when} on. Submit again then, or --wait for it."
+        )
+
+
+def _wait(here: Context, wish: Wish, cluster: Cluster, done: Submitted) -> None:
+    """Wait; send once what was in doubtful hands when this command began."""
+    summary = _watch(here, cluster, done.sweep)
+    held = done.missing.held if done.plan is None else done.missing.cancelled
+    if not summary.is_complete and held:
+        done = _submit(here, wish, cluster)
+        summary = _watch(here, cluster, done.sweep)
+    if not summary.is_complete:
+        raise Incomplete(
+            f"not every case is complete: {counts_line(summary)}",
+            where=summary.path,
+            next_step=f"`hpcsweep logs {summary.name} INDEX` says why; `hpcsweep submit` sends "
+            f"what was interrupted, `hpcsweep retry {summary.name}` also what failed.",
+        )
+    click.echo(f"{summary.name}: {counts_line(summary)}")
+
+
+def _watch(here: Context, cluster: Cluster, sweep: SweepDirectory) -> Summary:
+    try:
+        with progress_bar(console(stderr=True)) as update:
+            return wait(sweep, cluster, here.settings, update)
+    except KeyboardInterrupt:
+        click.echo(
+            f"\nNo longer waiting; what was submitted goes on. `hpcsweep status {sweep.name}` "
+            f"shows it, `hpcsweep cancel {sweep.name}` ends it.",
+            err=True,
+        )
+        raise click.exceptions.Exit(130) from None  # as a shell says it: 128 + SIGINT
