@@ -47,15 +47,14 @@ lint: $(VENV)/dev.stamp ## check style, types and the direction of imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 format: $(VENV)/dev.stamp ## put the code into its standard form
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
 clean: ## remove the virtual environment and the caches; results in outputs/ stay
-	rm -rf $(VENV) $(VENV)-clients build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
-		.import_linter_cache
+	rm -rf $(VENV) $(VENV)-clients build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -path ./outputs -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -- set-up: each stamp is made once, and again when pyproject.toml changes ------------------------
