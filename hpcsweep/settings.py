@@ -104,6 +104,12 @@ def load(
     return result, chosen
 
 
+def profile_names(environ: Mapping[str, str]) -> list[str]:
+    """The names of all profiles in the user's file. *Raises* InputError."""
+    document = _config(environ)
+    return [] if document is None else sorted(_mapping(document, ("profiles",)))
+
+
 def parse_set(text: str) -> tuple[str, Any]:
     """The key and the value of `--set a.b=value`, typed as a YAML scalar, or a list in brackets.
 
@@ -215,11 +221,12 @@ def _merge(settings: Settings, document: Document | None, path: tuple[str, ...])
 
 
 def _from_environment(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    ours = sorted(name for name in environ if name.startswith(ENVIRONMENT_PREFIX))
+    if not ours:
+        return settings
     from hpcsweep.yamltext import nearest, scalar  # noqa: PLC0415  # yaml: submitting side only
 
-    for variable in sorted(environ):
-        if not variable.startswith(ENVIRONMENT_PREFIX):
-            continue
+    for variable in ours:
         key = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
         if key in KEYS:
             text = environ[variable]

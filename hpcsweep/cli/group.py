@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import signal
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,10 @@ from hpcsweep.redact import redact
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+# How alike a word must be to the name of a command in order to be a slip of the fingers, as
+# difflib measures it: "sbumit" is, "list" is no "ingest".
+MISTYPED = 0.75
 
 
 class Cli(click.Group):
@@ -33,6 +38,15 @@ class Cli(click.Group):
         module, _ = commands.COMMANDS[cmd_name]
         found: click.Command = import_module(module, commands.__name__).command
         return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is called. *Raises* UsageError for an unknown one."""
+        name = args[0]
+        if name in commands.COMMANDS or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        raise click.UsageError(f"No such command {name!r}. {_instead_of(name)}".rstrip(), ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands in a help text, without loading them."""
@@ -78,6 +92,14 @@ def main() -> None:
 
     A SWEEP is its directory, its name under outputs/, or its manifest.
     """
+
+
+def _instead_of(name: str) -> str:
+    """What an unknown command may have meant; nothing where that would be a guess."""
+    if name in commands.INSTEAD:
+        return commands.INSTEAD[name]
+    near = get_close_matches(name, commands.COMMANDS, cutoff=MISTYPED)
+    return f"Did you mean {' or '.join(near)}?" if near else ""
 
 
 def _report(error: HpcsweepError | OSError) -> int:

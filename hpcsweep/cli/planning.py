@@ -8,8 +8,8 @@ from itertools import islice
 import click
 
 from hpcsweep.cli import streams
+from hpcsweep.cli.context import Context
 from hpcsweep.cli.notices import notify
-from hpcsweep.cli.options import Context
 from hpcsweep.cli.render.console import print_line
 from hpcsweep.cli.render.plan import print_plan
 from hpcsweep.cluster.base import Cluster

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import click
 
+from hpcsweep.cli.context import Context
 from hpcsweep.cli.notices import notify
-from hpcsweep.cli.options import Context
 from hpcsweep.cli.planning import other_code, report_queued
 from hpcsweep.cli.render.console import console
 from hpcsweep.cluster.base import Cluster

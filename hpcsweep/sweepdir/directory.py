@@ -162,6 +162,8 @@ class SweepDirectory:
         path = self.submission_dir(submission) / "plan.json"
         try:
             found = path.stat()
+        except FileNotFoundError:
+            return read_plan(path)  # *Raises* Damaged, which says what is missing
         except OSError as error:
             raise unreadable(path, error) from error
         # A refused submit takes its plan back, and the next one has the same number.

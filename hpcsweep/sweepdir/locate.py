@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hpcsweep import yamltext
 from hpcsweep.errors import SweepError
 from hpcsweep.files import inside, names, unreadable
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
@@ -23,12 +22,17 @@ def locate(text: str, outputs: Path) -> SweepDirectory:
         name = _name_in(path)
         if _is_sweep(inside(outputs, name)):
             return SweepDirectory.open(outputs / name)
-    known = [one for one in names(outputs) if _is_sweep(outputs / one)]
+    known = sweep_names(outputs)
     raise SweepError(
         f"there is no sweep {name!r}",
         where=str(outputs),
         next_step=f"Sweeps here: {', '.join(known)}." if known else "No sweep was submitted here.",
     )
+
+
+def sweep_names(outputs: Path) -> list[str]:
+    """The names of the sweeps in a directory of outputs. *Raises* SweepError."""
+    return [one for one in names(outputs) if _is_sweep(outputs / one)]
 
 
 def _is_sweep(path: Path) -> bool:
@@ -39,6 +43,8 @@ def _is_sweep(path: Path) -> bool:
 
 
 def _name_in(manifest: Path) -> str:
+    from hpcsweep import yamltext  # noqa: PLC0415  # loads yaml, which a name does not need
+
     document = yamltext.load(manifest).value
     name = document.get("name") if isinstance(document, dict) else None
     if not isinstance(name, str):

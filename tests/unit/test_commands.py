@@ -16,7 +16,8 @@ from hpcsweep.cli import commands, main
 TOY = '''\
 import click
 
-from hpcsweep.cli.options import common, context
+from hpcsweep.cli.context import context
+from hpcsweep.cli.options import common
 
 
 @click.command("toy")
@@ -61,6 +62,84 @@ def test_a_command_is_one_module_and_one_line(
 @pytest.mark.parametrize("arguments", LIGHT.values(), ids=LIGHT)
 def test_help_loads_no_library(arguments: list[str]) -> None:
     assert loaded(arguments, {}) & HEAVY == set()
+
+
+def complete(words: str, env: dict[str, str] | None = None) -> list[str]:
+    """What bash would offer for the last of these words."""
+    given = words.split(" ")
+    asked = {"_HPCSWEEP_COMPLETE": "bash_complete", "COMP_WORDS": words}
+    asked["COMP_CWORD"] = str(len(given) - 1)
+    done = CliRunner().invoke(main, prog_name="hpcsweep", env=asked | (env or {}))
+    return done.output.split()
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with two sweeps and a profile."""
+    for name in ("alpha", "beta", "no sweep"):
+        (tmp_path / "outputs" / name).mkdir(parents=True)
+    for name in ("alpha", "beta"):
+        (tmp_path / "outputs" / name / "sweep.json").touch()
+    (tmp_path / "elsewhere/gamma").mkdir(parents=True)
+    (tmp_path / "elsewhere/gamma/sweep.json").touch()
+    (tmp_path / "hpcsweep").mkdir()
+    (tmp_path / "hpcsweep/config.yaml").write_text("profiles:\n  night: {cluster: slurm}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    return tmp_path
+
+
+COMPLETIONS = {
+    "hpcsweep st": ["plain,status"],
+    "hpcsweep --ve": ["plain,--version"],
+    "hpcsweep submit --re": ["plain,--rerun", "plain,--replace"],
+    "hpcsweep submit --rerun f": ["plain,failed"],
+    "hpcsweep status ": ["plain,alpha", "plain,beta"],
+    "hpcsweep status --outputs elsewhere ": ["plain,gamma"],
+    "hpcsweep doctor b": ["plain,beta"],
+    # A directory or a manifest means a sweep, too.
+    "hpcsweep status ./m": ["file,./m"],
+    "hpcsweep submit m": ["file,m"],
+    "hpcsweep submit --cluster s": ["plain,slurm", "plain,submitit:local", "plain,submitit:slurm"],
+    "hpcsweep collect --status complete,fa": ["plain,complete,failed"],
+    "hpcsweep validate --profile ": ["plain,night"],
+    "hpcsweep emulator sta": ["plain,start", "plain,status"],
+    "hpcsweep emulator fault c": ["plain,controller_down", "plain,controller_slow", "plain,clear"],
+}
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("words", COMPLETIONS)
+def test_a_shell_completes(words: str) -> None:
+    assert complete(words) == COMPLETIONS[words]
+
+
+def test_a_completion_says_nothing_of_a_broken_configuration(project: Path) -> None:
+    (project / "hpcsweep/config.yaml").write_text("profiles: [")
+    assert complete("hpcsweep validate --profile ") == []
+    assert complete("hpcsweep status a") == ["file,a"]
+
+
+@pytest.mark.parametrize("words", ["hpcsweep st", "hpcsweep status ", "hpcsweep submit --re"])
+def test_a_completion_loads_no_library(words: str, project: Path) -> None:
+    (project / "hpcsweep/config.yaml").unlink()
+    asked = {"_HPCSWEEP_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": "2"}
+    assert loaded([], asked) & HEAVY == set()
+
+
+@pytest.mark.parametrize("name", commands.INSTEAD)
+def test_an_unknown_command_is_answered_by_what_does_it(name: str) -> None:
+    done = CliRunner().invoke(main, [name])
+    assert done.exit_code == 2
+    assert f"No such command '{name}'. {commands.INSTEAD[name]}\n" in done.output
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [("sbumit", " Did you mean submit?"), ("emulat", " Did you mean emulator?"), ("sweep", "")],
+)
+def test_only_a_slip_of_the_fingers_is_answered_by_a_guess(name: str, answer: str) -> None:
+    assert f"No such command '{name}'.{answer}\n" in CliRunner().invoke(main, [name]).output
 
 
 def loaded(arguments: list[str], env: dict[str, str]) -> set[str]:

@@ -36,7 +36,7 @@ STARTS_PROCESSES = (
 # Settings are merged once, at the two doors; a task reads what Slurm tells it; a child process
 # inherits the rest.
 READS_ENVIRONMENT = (
-    *("settings.py", "cli/options.py", "sweep.py", "worker/", "emulator/"),
+    *("settings.py", "cli/context.py", "sweep.py", "worker/", "emulator/"),
     # A store's URL may be in no file at all.
     *(
         "cluster/slurm/environment.py",

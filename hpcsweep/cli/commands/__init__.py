@@ -28,3 +28,13 @@ COMMANDS = {
     "doctor": (".doctor", "Look at what sweeps need, here and on a compute node."),
     "emulator": (".emulator", "A Slurm on this machine, in a directory: for tests and laptops."),
 }
+
+# What does the work of commands that are looked for and do not exist.
+INSTEAD = {
+    "clean": "`rm -r outputs/NAME` removes a sweep with its results; `hpcsweep cancel NAME` first.",
+    "help": "`hpcsweep --help` lists the commands, `hpcsweep COMMAND --help` explains one.",
+    "list": "`ls outputs` lists the sweeps, `hpcsweep status NAME` shows one.",
+    "report": "`hpcsweep collect SWEEP` prints the table of results, `hpcsweep plot` draws it.",
+    "version": "`hpcsweep --version` prints it.",
+}
+INSTEAD |= {"delete": INSTEAD["clean"], "ls": INSTEAD["list"], "rm": INSTEAD["clean"]}

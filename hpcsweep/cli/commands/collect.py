@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpcsweep.cli.options import common, context, file_option, sweep_argument, words
+from hpcsweep.cli import completion
+from hpcsweep.cli.context import context
+from hpcsweep.cli.options import common, file_option, sweep_argument, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     help="Default: a table on the screen, or what the suffix of --output says.",
 )  # fmt: skip
 @click.option("--where", metavar="CONDITION", help="Only rows for which this holds: 'energy < 1'.")
-@click.option("--status", "statuses", metavar="STATUS[,…]", help="Only rows of these statuses.")
+@click.option("--status", "statuses", metavar="STATUS[,…]", help="Only rows of these statuses.",
+              shell_complete=completion.statuses)  # fmt: skip
 @click.option("--columns", metavar="NAME[,…]", help="These columns, in this order.")
 @click.option("--output", type=file_option, help="Write to a file.")
 @common

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpcsweep.cli.options import cluster_option, common, context, json_option
+from hpcsweep.cli import completion
+from hpcsweep.cli.context import context
+from hpcsweep.cli.options import cluster_option, common, json_option
 
 if TYPE_CHECKING:
     from hpcsweep.submission.doctor import Look
@@ -17,7 +19,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 @click.command("doctor")
-@click.argument("sweep", metavar="[SWEEP]", required=False)
+@click.argument("sweep", metavar="[SWEEP]", required=False, shell_complete=completion.sweeps)
 @click.option("--node", is_flag=True, help="Look from a compute node, too: submits a small job.")
 @click.option("--here", "only_here", is_flag=True, hidden=True)
 @cluster_option

@@ -103,6 +103,10 @@ def shell(command: tuple[str, ...], directory: Path | None) -> None:
     raise click.exceptions.Exit(emulator.run(place, list(command)))
 
 
+def _fault_kinds(_ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    return [kind for kind in (*emulator.KINDS, "clear") if kind.startswith(incomplete)]
+
+
 def _place(directory: Path | None) -> Path:
     found = emulator.default_state_dir() if directory is None else directory.absolute()
     if found.is_dir() and not emulator.exists(found) and any(found.iterdir()):
@@ -115,7 +119,7 @@ def _place(directory: Path | None) -> Path:
 
 
 @command.command("fault")
-@click.argument("kind", metavar="KIND")
+@click.argument("kind", metavar="KIND", shell_complete=_fault_kinds)
 @click.option("--job", metavar="JOB", help="Which running job, or element: 12 or 12_3.")
 @click.option("--for", "seconds", type=click.FloatRange(min=0), help="Seconds that it lasts.")
 @click.option("--rate", type=click.FloatRange(0, 1),

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from hpcsweep.cli.options import common, context, manifest_argument, script_option
+from hpcsweep.cli.context import context
+from hpcsweep.cli.options import common, manifest_argument, script_option
 
 
 @click.command("plan")

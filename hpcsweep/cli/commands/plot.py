@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpcsweep.cli.options import common, context, file_option, sweep_argument, words
+from hpcsweep.cli.context import context
+from hpcsweep.cli.options import common, file_option, sweep_argument, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

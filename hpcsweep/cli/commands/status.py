@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from hpcsweep.cli.options import common, context, json_option, sweep_argument
+from hpcsweep.cli.context import context
+from hpcsweep.cli.options import common, json_option, sweep_argument
 
 
 @click.command("status")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hpcsweep.cli.context import context
 from hpcsweep.cli.options import (
     cluster_option,
     common,
-    context,
     manifest_argument,
     script_option,
     throttle_option,
@@ -19,7 +19,7 @@ from hpcsweep.cli.options import (
 from hpcsweep.records import RERUNS
 
 if TYPE_CHECKING:
-    from hpcsweep.cli.options import Context
+    from hpcsweep.cli.context import Context
     from hpcsweep.cluster.base import Cluster
     from hpcsweep.submission.submit import Wish
 

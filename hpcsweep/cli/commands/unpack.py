@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from hpcsweep.cli.options import common, context, sweep_argument
+from hpcsweep.cli.context import context
+from hpcsweep.cli.options import common, sweep_argument
 
 
 @click.command("unpack")

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from hpcsweep.cli.options import common, context, manifest_argument
+from hpcsweep.cli.context import context
+from hpcsweep.cli.options import common, manifest_argument
 
 
 @click.command("validate")

@@ -1,0 +1,75 @@
+"""What the options that every command has mean together: settings, profile, overridden keys.
+
+What these methods need is imported when they are called: completions load this module, too.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hpcsweep.cluster.base import Cluster
+    from hpcsweep.manifest.frozen import FrozenManifest
+    from hpcsweep.settings import Profile, Settings
+    from hpcsweep.sources import ParameterSource
+    from hpcsweep.sweepdir.directory import SweepDirectory
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """Settings, profile and `--set` of one call, merged once."""
+
+    settings: Settings
+    profile: Profile
+    sets: dict[str, Any]
+
+    @property
+    def outputs(self) -> Path:
+        """The directory that holds the sweep directories."""
+        return Path(self.settings.outputs)
+
+    def manifest(self, path: Path) -> tuple[FrozenManifest, ParameterSource]:
+        """The manifest as it will be frozen."""
+        from hpcsweep.manifest.user import load_manifest
+
+        plugins = self.settings.plugin_options
+        return load_manifest(
+            path, overrides=self.sets, profile=self.profile, plugin_options=plugins
+        )
+
+    def sweep_path(self, manifest: FrozenManifest) -> Path:
+        """Where the sweep of a manifest is, or will be."""
+        return self.outputs / manifest.name
+
+    def sweep(self, text: str) -> SweepDirectory:
+        """The sweep that a SWEEP argument means."""
+        from hpcsweep.sweepdir.locate import locate
+
+        return locate(text, self.outputs)
+
+    def cluster_of(self, sweep: SweepDirectory) -> Cluster | None:
+        """The cluster that a sweep was sent to; None when it was sent to none."""
+        from hpcsweep.cluster import registry
+
+        return registry.recorded(sweep, self.settings)
+
+
+def context(profile: str | None, sets: tuple[str, ...], outputs: str | None) -> Context:
+    """Merge what `common` gave. *Raises* InputError."""
+    from hpcsweep import settings as settings_module
+
+    values = dict(map(settings_module.parse_set, sets))
+    if outputs is not None:
+        values["settings.outputs"] = outputs
+    settings, found = settings_module.load(profile, values, os.environ)
+    return Context(settings=settings, profile=found, sets=values)
+
+
+def configured_profiles() -> list[str]:
+    """The names of the user's profiles. *Raises* InputError."""
+    from hpcsweep import settings as settings_module
+
+    return settings_module.profile_names(os.environ)
