@@ -152,14 +152,14 @@ def _config_path(environ: Mapping[str, str]) -> Path:
 
 
 def _config(environ: Mapping[str, str]) -> Document | None:
-    from hpcsweep.yamltext import load as load_file  # noqa: PLC0415  # yaml: submitting side only
-
     path = _config_path(environ)
     try:
         if not path.exists():
             return None
     except OSError as error:
         raise InputError(f"cannot be looked at: {error.strerror}", where=str(path)) from error
+    from hpcsweep.yamltext import load as load_file  # noqa: PLC0415  # yaml: submitting side only
+
     document = load_file(path)
     if document.value is None:
         return None
