@@ -24,7 +24,7 @@ from hpcsweep import ExperimentReader, Logbook, ids
 from hpcsweep.logbook import run_directory as rundir
 from hpcsweep.logbook.packs import PackWriter, rank_of
 from hpcsweep.logbook.run_directory import Run
-from hpcsweep.logbook.spool import Spool, SpoolPlace
+from hpcsweep.logbook.spool import Spool, SpoolStorage
 from hpcsweep.logbook.yamlwrite import params_yaml
 from hpcsweep.records import Attempt, Outcome, ParamCase, Status
 from hpcsweep.sweepdir.plan import Layout
@@ -138,7 +138,7 @@ def _packing(directory: Path) -> Iterator[Callable[[int], object]]:
 
     def packed(number: int) -> None:
         run, outcome = _made(number)
-        place = SpoolPlace(spool, run.run_id)
+        place = SpoolStorage(spool, run.run_id)
         Logbook.attached(run.run_id, place, params=run.case.params).info("hello")
         rank = rank_of(run.metadata() | {"status": outcome.status.value})
         pack.append(run.run_id, rank, spool.pieces(run, outcome))

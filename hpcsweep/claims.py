@@ -28,7 +28,7 @@ from hpcsweep.files import (
     unwritable,
     write_plain,
 )
-from hpcsweep.liveness import BEATS, is_alive, pid_namespace, this_process
+from hpcsweep.liveness import HEARTBEAT, is_alive, pid_namespace, this_process
 
 # What an owner says of itself, and touches as a sign of life.
 OWNER = "metadata.json"
@@ -79,7 +79,7 @@ class Claim:
 
     def release(self) -> None:
         """Give the claim up; its directory goes with it. *Safe to repeat.*"""
-        BEATS.forget(self)
+        HEARTBEAT.remove(self)
         gone = self._place.with_name(f".gone.{self._own}")
         try:
             os.rename(self.path, gone)
@@ -95,7 +95,7 @@ class Claim:
                 remove_tree(gone)
 
 
-def owner_of(path: Path) -> dict[str, Any]:
+def read_owner(path: Path) -> dict[str, Any]:
     """What the owner of a claim's directory says of itself; nothing where a power cut took it.
 
     *Raises* FileNotFoundError when the claim is gone.
@@ -109,21 +109,23 @@ def owner_of(path: Path) -> dict[str, Any]:
     return owner if isinstance(owner, dict) else {}
 
 
-def is_silent(path: Path) -> bool:
+def is_abandoned(path: Path) -> bool:
     """Whether the owner of a claim's directory is dead, or on another host and silent for long.
 
     By the clocks of both hosts: an owner that it wrongs can publish nothing. *Raises*
     FileNotFoundError.
     """
     # Whose it was may be unknown: then it has its time to be silent, too.
-    return is_alive(owner_of(path) or {"pid": 0}, path / OWNER) is False
+    return is_alive(read_owner(path) or {"pid": 0}, path / OWNER) is False
 
 
-def take(root: Path, name: str, is_gone: Callable[[Path], bool] = is_silent) -> Claim | None:
+def try_acquire(
+    root: Path, name: str, is_gone: Callable[[Path], bool] = is_abandoned
+) -> Claim | None:
     """The claim on `name`, or None while another has it. *Writes* below `root`, which is there.
 
     `is_gone` judges the owner of the claim's directory that it gets. The claim is the caller's to
-    look after, by `BEATS` or by touching the owner's file.
+    look after, by `HEARTBEAT` or by touching the owner's file.
     """
     place, own = root / name, token()
     owners = names(place)
@@ -134,7 +136,7 @@ def take(root: Path, name: str, is_gone: Callable[[Path], bool] = is_silent) -> 
     return _take_free(place, own) if free else None
 
 
-def pauses() -> Iterator[float]:
+def backoff_pauses() -> Iterator[float]:
     """Seconds to wait before each next attempt: more and more, and never twice the same."""
     pause = FIRST_LOOK_S
     while True:

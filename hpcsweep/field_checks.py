@@ -31,10 +31,10 @@ class Field:
 
 Fields = Mapping[str, Field]
 # Of each field: its name, whether it must be there, the check, and the field itself.
-Form = tuple[tuple[str, bool, Callable[[Any], bool], Field], ...]
+Schema = tuple[tuple[str, bool, Callable[[Any], bool], Field], ...]
 
 
-def form(required: Fields, optional: Fields | None = None) -> Form:
+def schema(required: Fields, optional: Fields | None = None) -> Schema:
     """What a document must hold, and may; null is as good as no optional field.
 
     Fields that are in neither may hold anything.
@@ -44,26 +44,26 @@ def form(required: Fields, optional: Fields | None = None) -> Form:
     return tuple((name, must, field.holds, field) for name, must, field in fields)
 
 
-def misfit(document: Any, wanted: Form) -> str:
+def mismatch(document: Any, wanted: Schema) -> str:
     """What is wrong with the first field that is; empty where none is."""
     if type(document) is not dict:
-        return f"it is {shown(document)}, not an object"
+        return f"it is {abbreviated(document)}, not an object"
     get = document.get
     for name, must, holds, field in wanted:  # of millions of records: nothing is looked up twice
         value = get(name)
         if value is None:
             if must:
-                return _wrong(name, None, field) if name in document else f"it has no {name}"
+                return _mismatch_of(name, None, field) if name in document else f"it has no {name}"
         elif not holds(value):
-            return _wrong(name, value, field)
+            return _mismatch_of(name, value, field)
     return ""
 
 
-def _wrong(name: str, value: Any, field: Field) -> str:
-    return f"its {name} is {shown(value)}, not {field.words}"
+def _mismatch_of(name: str, value: Any, field: Field) -> str:
+    return f"its {name} is {abbreviated(value)}, not {field.words}"
 
 
-def shown(value: Any) -> str:
+def abbreviated(value: Any) -> str:
     """The beginning of a value, in ASCII; its cost does not grow with the value."""
     if isinstance(value, dict | list):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
@@ -76,7 +76,7 @@ def shown(value: Any) -> str:
 # --- kinds of values -----------------------------------------------------------------------------
 
 
-def whole(low: int = 0, high: int = INT64_MAX) -> Field:
+def integer(low: int = 0, high: int = INT64_MAX) -> Field:
     """An integer between two others; true and false are none."""
     return Field(
         f"an integer from {low} to {high}",

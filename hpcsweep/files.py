@@ -128,7 +128,7 @@ def write_new(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
 
 
 @contextlib.contextmanager
-def writing_new(path: Path) -> Iterator[IO[bytes]]:
+def create_file(path: Path) -> Iterator[IO[bytes]]:
     """A file that must not exist yet, to be written in pieces; durable when the block ends.
 
     For a directory that gets its own name when it is whole: a kill leaves a part of the file, and
@@ -149,7 +149,7 @@ def replace(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
     os.replace(_write_temporary(path, data, mode), path)
 
 
-def put_copy(source: Path, path: Path) -> None:
+def replace_with_copy(source: Path, path: Path) -> None:
     """Put a copy of a file in the place of `path`: readers see the old one or the new one.
 
     *Writes* `path`, durably; what a kill left of another copy is removed after an hour.
@@ -172,10 +172,10 @@ def put_copy(source: Path, path: Path) -> None:
         raise unwritable(path, error) from error
     with contextlib.suppress(OSError):  # it is there
         fsync_directory(path.parent)
-    remove_left(path)
+    remove_stale_temporaries(path)
 
 
-def remove_left(path: Path) -> None:
+def remove_stale_temporaries(path: Path) -> None:
     """Remove what kills left of writes to `path`, an hour before it became what it is now."""
     with contextlib.suppress(OSError, SweepError):  # somebody else may be quicker
         for name in names(path.parent):
@@ -188,7 +188,7 @@ def remove_left(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def whole(output: Path) -> Iterator[Path]:
+def atomic_output(output: Path) -> Iterator[Path]:
     """Where to write what shall appear at `output`, whole. A device or pipe is not replaced.
 
     For what a user asked for: its mode is the umask's. *Raises* SweepError. *Writes* `output`.
@@ -347,7 +347,7 @@ def try_lock(descriptor: int) -> bool | None:
     return True
 
 
-class Made:
+class UndoLog:
     """What this process made by acts that fail where there is something, to take back just that."""
 
     def __init__(self) -> None:
@@ -394,7 +394,7 @@ class Made:
         self._paths += [path, *filled]
         fsync_directory(path.parent)
 
-    def take_back(self) -> None:
+    def undo(self) -> None:
         """Remove it, latest first; directories that hold anything else stay."""
         while self._paths:
             path = self._paths.pop()
@@ -403,14 +403,14 @@ class Made:
 
 
 @contextlib.contextmanager
-def taken_back(unless: object = None) -> Iterator[Made]:
+def undo_on_error(unless: object = None) -> Iterator[UndoLog]:
     """Take back what was made, when the block fails and `unless` is false by then."""
-    made = Made()
+    made = UndoLog()
     try:
         yield made
     except BaseException:
         if not unless:
-            made.take_back()
+            made.undo()
         raise
 
 

@@ -54,14 +54,14 @@ def decode(line: bytes) -> Record | None:
     return None if isinstance(found, str) else found
 
 
-def examined(line: bytes) -> Record | str:
+def parse_line(line: bytes) -> Record | str:
     """The record of a line without its newline, or why there is none."""
-    return _examined(line[:9], line[9:])
+    return _parse_line(line[:9], line[9:])
 
 
-def _examined(head: bytes, payload: bytes) -> Record | str:
+def _parse_line(head: bytes, payload: bytes) -> Record | str:
     found = _decoded(head, payload)
-    return found if isinstance(found, str) else recordcheck.fault(found) or found
+    return found if isinstance(found, str) else recordcheck.record_problem(found) or found
 
 
 def _decoded(head: bytes, payload: bytes) -> Record | str:
@@ -139,7 +139,7 @@ class JournalWriter:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reading:
+class JournalChunk:
     """The new records of one journal."""
 
     # In the order in which they were written.
@@ -159,7 +159,7 @@ READ_AT_ONCE = 1 << 16
 LINE_MAX = 1 << 28
 
 
-def read(path: Path, offset: int = 0, *, skim: bool = False) -> Iterator[Reading]:
+def read(path: Path, offset: int = 0, *, skim: bool = False) -> Iterator[JournalChunk]:
     """The records from byte `offset` on, a bounded amount of bytes at a time.
 
     What is no record that this program can take in is passed over and counted: damaged, of a wrong
@@ -170,7 +170,7 @@ def read(path: Path, offset: int = 0, *, skim: bool = False) -> Iterator[Reading
     """
     lines: list[bytes] = []
     size = 0
-    for line, length in whole_lines(path, offset):
+    for line, length in complete_lines(path, offset):
         lines.append(line)
         size += length
         if size >= READ_AT_ONCE:
@@ -181,7 +181,7 @@ def read(path: Path, offset: int = 0, *, skim: bool = False) -> Iterator[Reading
         yield _reading(lines, offset + size, skim=skim)
 
 
-def whole_lines(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int]]:
+def complete_lines(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int]]:
     """Each line that has its newline, and its count of bytes; of one above LINE_MAX the beginning.
 
     *Raises* JournalError as `read`.
@@ -205,7 +205,7 @@ def whole_lines(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int]]:
         raise JournalError(f"cannot be read: {error.strerror}", where=str(path)) from error
 
 
-def _reading(lines: list[bytes], offset: int, *, skim: bool) -> Reading:
+def _reading(lines: list[bytes], offset: int, *, skim: bool) -> JournalChunk:
     records: list[Record] = []
     torn = superseded = 0
     end = b""  # the line before, going backwards, when it is a good end
@@ -214,7 +214,7 @@ def _reading(lines: list[bytes], offset: int, *, skim: bool) -> Reading:
             superseded += 1
             end = b""
             continue
-        found = _examined(line[:9], line[9:-1])
+        found = _parse_line(line[:9], line[9:-1])
         if isinstance(found, str):
             torn += line != b"\n"
             end = b""
@@ -222,7 +222,7 @@ def _reading(lines: list[bytes], offset: int, *, skim: bool) -> Reading:
             records.append(found)
             end = line
     records.reverse()
-    return Reading(records=records, offset=offset, torn=torn, superseded=superseded)
+    return JournalChunk(records=records, offset=offset, torn=torn, superseded=superseded)
 
 
 def _is_begin_of(line: bytes, end: bytes) -> bool:

@@ -24,7 +24,7 @@ CLAIM_S = 10.0
 ENDS = ("complete", "failed", "interrupted")
 
 
-class Living(Protocol):
+class HeartbeatRun(Protocol):
     """A run of this process."""
 
     path: Path
@@ -82,7 +82,7 @@ def is_running(process: Mapping[str, Any]) -> bool | None:
     return _exists(pid) and process.get("pid_started") == _started(pid)
 
 
-def state(metadata: Mapping[str, Any] | None, path: Path) -> str:
+def run_status(metadata: Mapping[str, Any] | None, path: Path) -> str:
     """What became of the run in `path`: a status, which `unknown` says that nobody can tell.
 
     A run that never ended is `running` or, when its process is gone, `interrupted`.
@@ -141,12 +141,12 @@ def _boot_id() -> str | None:
         return None
 
 
-class Beats:
+class Heartbeat:
     """One thread of this process gives a sign of life for each of its runs; none without runs."""
 
     def __init__(self) -> None:
         # Those that have not ended and that somebody still holds.
-        self.runs: weakref.WeakSet[Living] = weakref.WeakSet()
+        self.runs: weakref.WeakSet[HeartbeatRun] = weakref.WeakSet()
         # A signal may come while its own thread holds it.
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
@@ -158,7 +158,7 @@ class Beats:
         self.runs.clear()
         self._thread, self._lock, self._stop = None, threading.RLock(), threading.Event()
 
-    def look_after(self, run: Living) -> None:
+    def add(self, run: HeartbeatRun) -> None:
         """Begin to beat for a run."""
         with self._lock:
             self.runs.add(run)
@@ -166,13 +166,13 @@ class Beats:
                 self._thread = threading.Thread(target=self._beat, name="hpcsweep", daemon=True)
                 self._thread.start()
 
-    def forget(self, run: Living) -> bool:
+    def remove(self, run: HeartbeatRun) -> bool:
         """End to beat for a run; whether it was the last."""
         with self._lock:
             self.runs.discard(run)
             return not self.runs
 
-    def all(self) -> list[Living]:
+    def all(self) -> list[HeartbeatRun]:
         """All runs of this process."""
         with self._lock:
             return list(self.runs)
@@ -193,4 +193,4 @@ class Beats:
                     os.utime(path)
 
 
-BEATS = Beats()
+HEARTBEAT = Heartbeat()

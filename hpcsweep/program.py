@@ -36,7 +36,7 @@ def _tell(kind: type[BaseException], error: BaseException, trace: "TracebackType
         return
     from hpcsweep import shadowed_modules  # noqa: PLC0415  # a program that works need not look it up
 
-    found = shadowed_modules.culprit(error)
+    found = shadowed_modules.explain_shadowing(error)
     if found is None:
         sys.__excepthook__(kind, error, trace)
     else:

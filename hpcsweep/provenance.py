@@ -79,7 +79,7 @@ def packages_digest(installed: list[str]) -> str:
 # --- of a process without a submission -----------------------------------------------------------
 
 
-def keep(base: Path, directory: Path | None = None) -> str:
+def save_provenance(base: Path, directory: Path | None = None) -> str:
     """Keep this process's provenance beside its runs; what the runs call it, relative to `base`.
 
     `directory` is that of the code: of the program if it is None. *Writes*
@@ -93,7 +93,7 @@ def keep(base: Path, directory: Path | None = None) -> str:
 
 @cache
 def of_this_process(directory: Path | None = None) -> tuple[str, bytes]:
-    """Name and content of the file that `keep` writes; looked up with the first call."""
+    """Name and content of the file that `save_provenance` writes; looked up with the first call."""
     data = json_bytes(provenance(directory or _program_directory()))
     return f".provenance.{hashlib.sha256(data).hexdigest()[:16]}.json", data
 
@@ -116,22 +116,22 @@ def _git(directory: Path) -> dict[str, Any] | None:
 
     found: dict[str, Any] = {}
     try:
-        found["commit"] = _asked(directory, "rev-parse", "--verify", "HEAD")[0].strip()
-        diff, size = _asked(directory, *_DIFF)
+        found["commit"] = _run_git(directory, "rev-parse", "--verify", "HEAD")[0].strip()
+        diff, size = _run_git(directory, *_DIFF)
         # Of the whole diff: more than there is of it here if it was cut.
         found |= {"dirty": size > 0, "diff": redact(diff), "diff_bytes": size}
-        untracked = _asked(directory, *_OTHERS)[0].splitlines()
+        untracked = _run_git(directory, *_OTHERS)[0].splitlines()
         found |= {"untracked": untracked[:UNTRACKED_MAX], "untracked_count": len(untracked)}
-    except _NotToldError as error:  # what is known stays
+    except _NoAnswerError as error:  # what is known stays
         found["problem"] = redact(str(error))
     return found
 
 
-class _NotToldError(Exception):
+class _NoAnswerError(Exception):
     """Git gave no answer; the text says why."""
 
 
-def _asked(directory: Path, *question: str) -> tuple[str, int]:
+def _run_git(directory: Path, *question: str) -> tuple[str, int]:
     """The answer of git in whole lines up to the limit, and the bytes of all of it."""
     import subprocess  # noqa: PLC0415  # a task imports this module, too, and never asks
     import tempfile  # noqa: PLC0415
@@ -139,18 +139,23 @@ def _asked(directory: Path, *question: str) -> tuple[str, int]:
     with tempfile.TemporaryFile() as answer:
         try:
             done = subprocess.run(
-                [*_GIT, *question], cwd=directory, stdin=subprocess.DEVNULL, stdout=answer,
-                stderr=subprocess.PIPE, timeout=GIT_S, check=False,
-            )  # fmt: skip
+                [*_GIT, *question],
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=answer,
+                stderr=subprocess.PIPE,
+                timeout=GIT_S,
+                check=False,
+            )
         except FileNotFoundError as error:
-            raise _NotToldError("git is not installed") from error
+            raise _NoAnswerError("git is not installed") from error
         except subprocess.TimeoutExpired as error:
-            raise _NotToldError(f"git {question[0]} took longer than {GIT_S:g} s") from error
+            raise _NoAnswerError(f"git {question[0]} took longer than {GIT_S:g} s") from error
         except OSError as error:
-            raise _NotToldError(f"git cannot be started: {error.strerror}") from error
+            raise _NoAnswerError(f"git cannot be started: {error.strerror}") from error
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip()
-            raise _NotToldError(f"git {question[0]}: {said[:500]}")
+            raise _NoAnswerError(f"git {question[0]}: {said[:500]}")
         size = answer.seek(0, os.SEEK_END)
         answer.seek(0)
         data = answer.read(DIFF_BYTES_MAX)

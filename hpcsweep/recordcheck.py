@@ -15,11 +15,11 @@ from hpcsweep.field_checks import (
     TRUTH,
     Field,
     Fields,
-    form,
-    misfit,
+    abbreviated,
+    integer,
+    mismatch,
     one_of,
-    shown,
-    whole,
+    schema,
 )
 from hpcsweep.records import Reason, Status, Word
 
@@ -27,7 +27,7 @@ VERSION = 1
 # The greatest generation, submission and restart count of an attempt: the fields of a rank have six
 # digits, and a seventh would sort before them. What would pass it is refused before it begins.
 RANKED_MAX = 999_999
-_COUNT = whole(0, RANKED_MAX)
+_COUNT = integer(0, RANKED_MAX)
 _TOKEN_DIGITS = frozenset("0123456789abcdef")
 _ATTEMPT_FIELDS = 4
 _TOKEN_MAX = 16
@@ -56,11 +56,11 @@ ATTEMPT = Field("generation, submission, restart count and token", _is_attempt)
 _COMMON: Fields = {
     "manifest": HEX16,
     "attempt": ATTEMPT,
-    "chunk": whole(0, INT32_MAX),
+    "chunk": integer(0, INT32_MAX),
 }
-_ABOUT: Fields = {"index": whole(), "case_id": HEX16}
+_ABOUT: Fields = {"index": integer(), "case_id": HEX16}
 _OVER: Fields = {"status": one_of([status for status in Status if status.is_final])}
-_WORDS: Fields = {"word": whole(min(Word), max(Word)), "reason": one_of(Reason)}
+_WORDS: Fields = {"word": integer(min(Word), max(Word)), "reason": one_of(Reason)}
 _LEFT: Fields = {
     "metrics": OBJECT,
     "error": Field("an object whose message is a text", _is_error),
@@ -68,7 +68,7 @@ _LEFT: Fields = {
     "ended": MOMENT,
     "wall_seconds": NUMBER,
     "cpu_seconds": NUMBER,
-    "max_rss_bytes": whole(),
+    "max_rss_bytes": integer(),
     "host": TEXT,
     "job_id": TEXT,
     "run_dir": INSIDE,
@@ -76,23 +76,23 @@ _LEFT: Fields = {
     "from_cache": TRUTH,
 }
 _KINDS = {
-    "task": form({**_COMMON, "node": TEXT, "job_id": TEXT, "time": MOMENT}),
-    "begin": form({**_COMMON, **_ABOUT}, _LEFT),
-    "end": form({**_COMMON, **_ABOUT, **_OVER}, {**_WORDS, **_LEFT}),
-    "same": form({**_COMMON, **_ABOUT}),
-    "beat": form(_COMMON),
+    "task": schema({**_COMMON, "node": TEXT, "job_id": TEXT, "time": MOMENT}),
+    "begin": schema({**_COMMON, **_ABOUT}, _LEFT),
+    "end": schema({**_COMMON, **_ABOUT, **_OVER}, {**_WORDS, **_LEFT}),
+    "same": schema({**_COMMON, **_ABOUT}),
+    "beat": schema(_COMMON),
 }
 KINDS = frozenset(_KINDS)
 # An `end` without an index is the word on a whole array task.
-_TASK_END = form({**_COMMON, **_OVER, "time": MOMENT}, _WORDS)
+_TASK_END = schema({**_COMMON, **_OVER, "time": MOMENT}, _WORDS)
 
 
-def fault(record: dict[str, Any]) -> str:
+def record_problem(record: dict[str, Any]) -> str:
     """Why this program cannot take a record in; empty for one that it can."""
     kind, version = record.get("kind"), record.get("v")
     if type(version) is not int or version != VERSION:
-        return f"it has the version {shown(version)}, this program reads {VERSION}"
+        return f"it has the version {abbreviated(version)}, this program reads {VERSION}"
     if type(kind) is not str or kind not in _KINDS:
-        return f"it is of the kind {shown(kind)}, which this program does not know"
+        return f"it is of the kind {abbreviated(kind)}, which this program does not know"
     is_on_task = kind == "end" and "index" not in record
-    return misfit(record, _TASK_END if is_on_task else _KINDS[kind])
+    return mismatch(record, _TASK_END if is_on_task else _KINDS[kind])

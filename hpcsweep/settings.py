@@ -122,9 +122,10 @@ def parse_set(text: str) -> tuple[str, Any]:
     where = f"--set {key}"
     if not equals or not _DOTTED.fullmatch(key):
         raise InputError(
-            "is not KEY=VALUE", where=f"--set {text}" if not equals else where,
+            "is not KEY=VALUE",
+            where=f"--set {text}" if not equals else where,
             next_step="Write, for example, --set slurm.time=01:00:00.",
-        )  # fmt: skip
+        )
     is_option = key.startswith("slurm.")
     if value.startswith(('"', "'") if is_option else ("[", "{", '"', "'")):
         return key, document(value, where).value
@@ -290,8 +291,9 @@ def _seconds(key: str, value: Any, where: str) -> float:
         )
     if value < 0 or (value == 0 and key in _POSITIVE):
         least = "above 0" if key in _POSITIVE else "0 or more"
-        raise InputError(f"{key}: {value} seconds are too few", where=where,
-                         next_step=f"It must be {least}.")  # fmt: skip
+        raise InputError(
+            f"{key}: {value} seconds are too few", where=where, next_step=f"It must be {least}."
+        )
     return float(value)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MESSAGE_CHARACTERS = 200
 
 
-def culprit(error: BaseException | None) -> str | None:
+def explain_shadowing(error: BaseException | None) -> str | None:
     """Which file hides which module, and what to do, in one line; None for any other error."""
     if not isinstance(error, Exception):
         return None

@@ -43,12 +43,12 @@ def load(manifest: FrozenManifest) -> Function:
     *Raises* TargetError for what cannot be a target, with the reason; what the user's own module
     raises while it is imported passes through.
     """
-    function: Function = find(manifest.target, Path(manifest.root))
+    function: Function = import_object(manifest.target, Path(manifest.root))
     _refuse_unusable(function, manifest.target)
     return function
 
 
-def find(target: Target, root: Path) -> Any:
+def import_object(target: Target, root: Path) -> Any:
     """Import what a target names, whatever it is. *Raises* as `load`."""
     found: Any = _module(target, root)
     for name in (target.function or "").split("."):
@@ -196,7 +196,7 @@ def call(function: Function, params: Mapping[str, Any], given: Mapping[str, Any]
     return function(**arguments)
 
 
-def asks_for(function: Function) -> frozenset[str]:
+def requested_names(function: Function) -> frozenset[str]:
     """Which of `GIVEN` a function asks for by name. *Raises* ValueError where that is not known."""
     return frozenset(name for name, _ in _arguments(function)) & frozenset(GIVEN)
 

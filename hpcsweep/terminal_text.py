@@ -12,9 +12,15 @@ LAYOUT = "\n\t"
 # something else; invisible ones (byte order mark, tags); halves of a character, which are what
 # Python makes of bytes that are no text.
 _COMMANDS = (
-    range(0x20), range(0x7F, 0xA0), (0x061C, 0x200E, 0x200F), range(0x2028, 0x202F),
-    range(0x2066, 0x206A), (0xFEFF,), range(0xD800, 0xE000), range(0xE0000, 0xE0080),
-)  # fmt: skip
+    range(0x20),
+    range(0x7F, 0xA0),
+    (0x061C, 0x200E, 0x200F),
+    range(0x2028, 0x202F),
+    range(0x2066, 0x206A),
+    (0xFEFF,),
+    range(0xD800, 0xE000),
+    range(0xE0000, 0xE0080),
+)
 _VISIBLE = {code: ascii(chr(code))[1:-1] for code in chain(*_COMMANDS)}
 _IN_LINES = {code: text for code, text in _VISIBLE.items() if chr(code) not in LAYOUT}
 

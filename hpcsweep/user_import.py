@@ -16,7 +16,9 @@ from hpcsweep.manifest.frozen import FrozenManifest, Target
 T = TypeVar("T")
 
 
-def tried(load: Callable[[], T], what: str, named: Target, manifest: FrozenManifest) -> T:
+def import_user_code(
+    load: Callable[[], T], what: str, named: Target, manifest: FrozenManifest
+) -> T:
     """What `load` imports of the user's. *Raises* TargetError, whatever the user's code raises."""
     try:
         return load()
@@ -24,16 +26,17 @@ def tried(load: Callable[[], T], what: str, named: Target, manifest: FrozenManif
         raise
     # As in the worker's child: a module may raise anything while it is imported.
     except BaseException as error:
+        cause = shadowed_modules.explain_shadowing(error) or _error_text(error)
         raise TargetError(
-            f"{what} cannot be imported: {shadowed_modules.culprit(error) or _words(error)}",
-            where=_place(error, named, manifest),
+            f"{what} cannot be imported: {cause}",
+            where=_code_location(error, named, manifest),
             next_step=f"Every task would fail as well: {named.text} must work in a fresh "
             f"interpreter, {sys.executable}, with the same modules and environment."
             f"{missing_module_advice(error)}",
         ) from error
 
 
-def _words(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     try:
         text = error.msg if isinstance(error, SyntaxError) else str(error)
     except Exception:  # noqa: BLE001  # a user's class may break while it is printed
@@ -41,7 +44,7 @@ def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _place(error: BaseException, named: Target, manifest: FrozenManifest) -> str:
+def _code_location(error: BaseException, named: Target, manifest: FrozenManifest) -> str:
     """`file:line` in the user's own code, as deep as it goes."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hpcsweep import ids
-from hpcsweep.cache.files.producer import Maker
-from hpcsweep.cache.files.result_directory import Case, Entry
+from hpcsweep.cache.files.producer import ResultProducer
+from hpcsweep.cache.files.result_directory import Entry, ResultKey
 from hpcsweep.errors import CasesFailed, Incomplete, InputError, TargetError
 from hpcsweep.sources import ParameterSource, manual
 
@@ -32,7 +32,7 @@ def expand_grid(grid: Mapping[str, Iterable[Any]]) -> Iterator[dict[str, Any]]:
         yield dict(zip(axes, values, strict=True))
 
 
-def expanded(
+def expand_params(
     params: ParameterSource | Mapping[str, Iterable[Any]] | Iterable[Mapping[str, Any]],
 ) -> Iterator[Mapping[str, Any]]:
     """The params of a sweep, one after the other. *Raises* InputError."""
@@ -53,28 +53,28 @@ def expanded(
     return iter(params)
 
 
-def made(
-    make: Maker,
-    cases: Sequence[Case],
+def run_cases(
+    produce: ResultProducer,
+    cases: Sequence[ResultKey],
     custom_data: dict[str, Any],
     executor: Executor | None,
     failures: dict[str, BaseException],
 ) -> Iterator[Entry]:
     """The entries of cases, as they are made; `failures` gets the exceptions of the others."""
     if executor is None:
-        return _here(make, cases, custom_data, failures)
-    return _there(make, cases, custom_data, executor, failures)
+        return _run_serially(produce, cases, custom_data, failures)
+    return _run_on_executor(produce, cases, custom_data, executor, failures)
 
 
-def _here(
-    make: Maker,
-    cases: Sequence[Case],
+def _run_serially(
+    produce: ResultProducer,
+    cases: Sequence[ResultKey],
     custom_data: dict[str, Any],
     failures: dict[str, BaseException],
 ) -> Iterator[Entry]:
     # What another process makes just now is left for the end: so two sweeps share the work.
-    later: list[Case] = []
-    for attempt, waiting in ((make.now, cases), (make, later)):
+    later: list[ResultKey] = []
+    for attempt, waiting in ((produce.try_produce, cases), (produce, later)):
         for case in waiting:
             try:
                 entry = attempt(case, custom_data)
@@ -87,14 +87,14 @@ def _here(
                 yield entry
 
 
-def _there(
-    make: Maker,
-    cases: Sequence[Case],
+def _run_on_executor(
+    produce: ResultProducer,
+    cases: Sequence[ResultKey],
     custom_data: dict[str, Any],
     executor: Executor,
     failures: dict[str, BaseException],
 ) -> Iterator[Entry]:
-    futures = {executor.submit(make, case, custom_data): case for case in cases}
+    futures = {executor.submit(produce, case, custom_data): case for case in cases}
     try:
         for future in as_completed(futures):
             error = future.exception()
@@ -107,14 +107,14 @@ def _there(
             future.cancel()
 
 
-def made_on(
+def run_cases_on_cluster(
     cluster: str,
-    make: Maker,
-    cases: Sequence[Case],
+    produce: ResultProducer,
+    cases: Sequence[ResultKey],
     custom_data: dict[str, Any],
     failures: dict[str, BaseException],
 ) -> Iterator[Entry]:
-    """As `made`, by a sweep on a cluster, whose cases each make one result.
+    """As `run_cases`, by a sweep on a cluster, whose cases each make one result.
 
     *Raises* whatever a submit does. The same cases are the same sweep, also after a failure.
     """
@@ -123,14 +123,14 @@ def made_on(
     # Here, because it brings all that a submit needs.
     from hpcsweep.sweep import Sweep, target_text  # noqa: PLC0415
 
-    here, shelf = Path.cwd(), make.shelf
-    runner = target_text(make.runner, here)
+    here, results = Path.cwd(), produce.results
+    runner = target_text(produce.runner, here)
     sweep = Sweep(
-        f"cache-{ids.fingerprint([runner, str(shelf.path), *sorted(case.id for case in cases)])}",
+        f"cache-{ids.fingerprint([runner, str(results.path), *sorted(case.id for case in cases)])}",
         manual([case.params for case in cases]),
         target=runner,
-        results_dir=str(shelf.path),
-        file_suffix=shelf.suffix,
+        results_dir=str(results.path),
+        file_suffix=results.suffix,
         use_cache=True,
         custom_data=custom_data,
         cluster=cluster,
@@ -142,7 +142,7 @@ def made_on(
     with contextlib.suppress(Incomplete):
         sweep.wait()
     for at, case in enumerate(cases):
-        entry = make.found(case)
+        entry = produce.existing(case)
         if entry is not None:
             yield entry
         else:
@@ -153,8 +153,8 @@ def made_on(
             )
 
 
-def failed(
-    cases: Sequence[Case],
+def cases_failed(
+    cases: Sequence[ResultKey],
     records: Mapping[str, object],
     failures: Mapping[str, BaseException],
     where: str,

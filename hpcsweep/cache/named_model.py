@@ -9,7 +9,7 @@ from hpcsweep import target
 from hpcsweep.cache.models import Base
 from hpcsweep.errors import TargetError
 from hpcsweep.manifest.frozen import FrozenManifest
-from hpcsweep.user_import import tried
+from hpcsweep.user_import import import_user_code
 
 
 def model_of(manifest: FrozenManifest) -> type[Base]:
@@ -19,7 +19,9 @@ def model_of(manifest: FrozenManifest) -> type[Base]:
         raise TargetError("the manifest names no result_cls", where=manifest.name)
     os.chdir(manifest.root)
     root = Path(manifest.root)
-    model = tried(lambda: target.find(named, root), "result_cls", named, manifest)
+    model = import_user_code(
+        lambda: target.import_object(named, root), "result_cls", named, manifest
+    )
     if not (isinstance(model, type) and issubclass(model, Base) and hasattr(model, "__table__")):
         raise TargetError(
             f"result_cls is {model!r:.60}, not a model",

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from sqlalchemy import Column, Table
 
 from hpcsweep import ids
-from hpcsweep.cache.files.result_directory import Case
+from hpcsweep.cache.files.result_directory import ResultKey
 from hpcsweep.cache.models import RESERVED
 from hpcsweep.errors import InputError, StoreError
 from hpcsweep.yamltext import nearest
@@ -18,7 +18,7 @@ from hpcsweep.yamltext import nearest
 _CHECKED = (bool, int, float, str)
 
 
-class Columns:
+class ParamColumns:
     """The columns of a model that are parameters. Pickles without the model."""
 
     def __init__(self, table: Table) -> None:
@@ -41,7 +41,7 @@ class Columns:
             if not column.nullable and column.default is None and column.server_default is None
         ]
 
-    def case(self, params: Mapping[str, Any]) -> Case:
+    def case(self, params: Mapping[str, Any]) -> ResultKey:
         """Check params and name them. A parameter that is None is the same as one left out.
 
         *Raises* InputError (IdentityError for values without an exact form) with the culprit.
@@ -65,9 +65,9 @@ class Columns:
         for name, value in plain.items():
             if value is not None:
                 self._value(name, value)
-        return Case.of(plain)
+        return ResultKey.of(plain)
 
-    def values(self, case: Case) -> dict[str, Any]:
+    def values(self, case: ResultKey) -> dict[str, Any]:
         """The params as values of the table's columns."""
         return {
             name: self._value(name, value)
@@ -75,7 +75,7 @@ class Columns:
             if value is not None
         }
 
-    def check_same(self, case: Case, row: Mapping[str, Any], where: str) -> None:
+    def check_same(self, case: ResultKey, row: Mapping[str, Any], where: str) -> None:
         """*Raises* StoreError when a row with the id of a case has other params."""
         params = case.params
         for name in self._columns:

@@ -19,16 +19,16 @@ from sqlalchemy.orm.attributes import instance_dict, instance_state
 
 from hpcsweep import ids
 from hpcsweep.cache import bulk_runs
-from hpcsweep.cache.files.dirty_marks import Marks, made_with
-from hpcsweep.cache.files.producer import Maker, Runner
-from hpcsweep.cache.files.result_directory import Case, Entry, Shelf, checked_id
+from hpcsweep.cache.files.dirty_marks import DirtyMarks, producer_mark
+from hpcsweep.cache.files.producer import ResultProducer, Runner
+from hpcsweep.cache.files.result_directory import Entry, ResultDirectory, ResultKey, checked_id
 from hpcsweep.cache.models import Base, patched
-from hpcsweep.cache.param_columns import Columns
+from hpcsweep.cache.param_columns import ParamColumns
 from hpcsweep.cache.table import ROWS_AT_ONCE, CacheTable, Values
 from hpcsweep.errors import InputError, ResultMissing, StoreError
 from hpcsweep.records import IN_TASK
 from hpcsweep.sources import ParameterSource
-from hpcsweep.store.gc_control import no_garbage
+from hpcsweep.store.gc_control import gc_paused
 from hpcsweep.store.location import locate_store
 
 LOG = logging.getLogger("hpcsweep")
@@ -87,26 +87,26 @@ class Store(Generic[R]):
             )
         self._model = result_cls
         self._instances = class_mapper(result_cls).class_manager
-        self._columns = Columns(result_cls.__table__)
-        self._shelf = Shelf(Path(results_dir), file_suffix)
-        self._marks = Marks(self._shelf)
-        self._table = CacheTable(_location(db_url), result_cls.__table__, self._shelf.path)
+        self._columns = ParamColumns(result_cls.__table__)
+        self._results = ResultDirectory(Path(results_dir), file_suffix)
+        self._marks = DirtyMarks(self._results)
+        self._table = CacheTable(_location(db_url), result_cls.__table__, self._results.path)
         # There it is other processes' to write: see `_indexed`.
         self._in_task = IN_TASK in os.environ
-        self._make = Maker(runner, self._shelf, leaves_rows=self._in_task)
-        self._shelf.make()
+        self._produce = ResultProducer(runner, self._results, skips_table=self._in_task)
+        self._results.make()
         self._table.make(may_change=not self._in_task)
         self._take_in()
 
     @property
     def results_dir(self) -> Path:
         """Where the results are, absolute."""
-        return self._shelf.path
+        return self._results.path
 
     @property
     def file_suffix(self) -> str:
         """How the names of results end."""
-        return self._shelf.suffix
+        return self._results.suffix
 
     # --- one record -----------------------------------------------------------------------------
 
@@ -116,7 +116,7 @@ class Store(Generic[R]):
         found = self._found({case.id: case}).get(case.id)
         if found is not None:
             return found
-        entry = self._make.found(case)  # of a process that could not reach the database
+        entry = self._produce.existing(case)  # of a process that could not reach the database
         return None if entry is None else self._indexed([entry])[0]
 
     def run_or_retrieve(self, params: Params, **custom_data: Any) -> R:
@@ -126,7 +126,7 @@ class Store(Generic[R]):
         """
         case, noted = self._columns.case(params), _noted(custom_data)
         found = self._found({case.id: case}).get(case.id)
-        return found or self._indexed([self._make(case, noted)])[0]
+        return found or self._indexed([self._produce(case, noted)])[0]
 
     def run(self, params: Params, **custom_data: Any) -> R:
         """Make the record of these params anew, in place of one that is there. *Raises* as above.
@@ -134,7 +134,7 @@ class Store(Generic[R]):
         A run that fails leaves the record and the result that were there.
         """
         case, noted = self._columns.case(params), _noted(custom_data)
-        return self._indexed([self._make(case, noted, anew=True)])[0]
+        return self._indexed([self._produce(case, noted, anew=True)])[0]
 
     def register(
         self, params: Params, result_file: str | os.PathLike[str], **custom_data: Any
@@ -152,24 +152,24 @@ class Store(Generic[R]):
         entry = Entry(
             id=case.id,
             params=case.params,
-            result_file=self._shelf.shortened(path),
+            result_file=self._results.relative_name(path),
             created_at=datetime.now(UTC),
             custom_data=_noted(custom_data),
         )
         with self._changing(case.id):
-            self._shelf.write(entry)
+            self._results.write(entry)
             LOG.info("%s: registered %s", case.id, entry.result_file)
             return self._indexed([entry])[0]
 
     def patch(self, params: Params | None = None, hash: str | None = None, **custom_data: Any) -> R:
         """Note something beside a result: each key is set, or removed where it is None."""
         case_id = self._named(params, hash)
-        entry = self._shelf.entry(case_id)
+        entry = self._results.entry(case_id)
         if entry is None:
             raise InputError("there is no such record", where=case_id, next_step="Run it first.")
         changed = replace(entry, custom_data=patched(entry.custom_data, custom_data))
         with self._changing(case_id):
-            self._shelf.write(changed)
+            self._results.write(changed)
             return self._indexed([changed])[0]
 
     def delete(
@@ -185,13 +185,13 @@ class Store(Generic[R]):
         """
         case_id = self._named(params, hash)
         self._take_in()
-        entry = self._shelf.entry(case_id)
+        entry = self._results.entry(case_id)
         result = entry.result_file if entry and remove_file else ""
         with self._changing(case_id, result):
-            there = self._shelf.remove(case_id)
+            there = self._results.remove(case_id)
             there = self._table.delete(case_id) or there
-            if result and not self._shelf.remove_result(result):
-                LOG.warning("%s is not in %s and stays", result, self._shelf.path)
+            if result and not self._results.remove_result(result):
+                LOG.warning("%s is not in %s and stays", result, self._results.path)
         LOG.info("%s: %s", case_id, "deleted" if there else "not there")
         return there
 
@@ -219,8 +219,8 @@ class Store(Generic[R]):
         *Raises* CasesFailed, when all others are made; it has the records of those.
         """
         self._take_in()
-        with no_garbage():
-            cases = [self._columns.case(each) for each in bulk_runs.expanded(params)]
+        with gc_paused():
+            cases = [self._columns.case(each) for each in bulk_runs.expand_params(params)]
             distinct = {case.id: case for case in cases}
             records = self._found(distinct)
         missing = [case for case in distinct.values() if case.id not in records]
@@ -228,15 +228,15 @@ class Store(Generic[R]):
         failures: dict[str, BaseException] = {}
         noted = _noted(custom_data)
         if cluster is None:
-            done = bulk_runs.made(self._make, missing, noted, _executor(client), failures)
+            done = bulk_runs.run_cases(self._produce, missing, noted, _executor(client), failures)
         elif client is None:
-            done = bulk_runs.made_on(cluster, self._make, missing, noted, failures)
+            done = bulk_runs.run_cases_on_cluster(cluster, self._produce, missing, noted, failures)
         else:
             raise InputError("name a client or a cluster, not both", where="sweep")
         for entries in bulk_runs.batched(done, ROWS_AT_ONCE):
             records |= {record.id: record for record in self._indexed(entries)}
         if failures:
-            raise bulk_runs.failed(cases, records, failures, str(self._shelf.path))
+            raise bulk_runs.cases_failed(cases, records, failures, str(self._results.path))
         return [records[case.id] for case in cases]
 
     def map(
@@ -255,8 +255,8 @@ class Store(Generic[R]):
 
         Entries that the model has no columns for are left out, with a warning.
         """
-        self._shelf.clean()
-        return self._table.replace_all(self._rows(self._shelf.entries()))
+        self._results.clean()
+        return self._table.replace_all(self._rows(self._results.entries()))
 
     # --- between entries, rows and records --------------------------------------------------------
 
@@ -279,7 +279,7 @@ class Store(Generic[R]):
     def _drop(self, case_id: str) -> None:
         """Remove a row whose entry is gone."""
         self._table.delete(case_id)
-        entry = self._shelf.entry(case_id)
+        entry = self._results.entry(case_id)
         if entry is not None:  # which another process wrote meanwhile, and its row
             self._table.upsert(list(self._rows([entry])))
 
@@ -324,11 +324,11 @@ class Store(Generic[R]):
                 self._marks.add(entry.id)
             raise
         finally:
-            self._marks.remove(f"{entry.id}.{made_with(entry)}" for entry in entries)
+            self._marks.remove(f"{entry.id}.{producer_mark(entry)}" for entry in entries)
         # What somebody deleted in between was made nevertheless.
         return [self._record(known.get(row["id"]) or row) for row in rows]
 
-    def _found(self, cases: Mapping[str, Case]) -> dict[str, R]:
+    def _found(self, cases: Mapping[str, ResultKey]) -> dict[str, R]:
         """The records of cases that are there; all by id."""
         found: dict[str, R] = {}
         where, tells = self._table.where, LOG.isEnabledFor(logging.INFO)
@@ -349,20 +349,20 @@ class Store(Generic[R]):
         record = self._instances.new_instance()
         values = instance_dict(record)
         values |= row
-        values["result_file"] = self._shelf.openable(row["result_file"])
+        values["result_file"] = self._results.resolve(row["result_file"])
         # What sqlalchemy.orm.make_transient_to_detached does for an object with all its columns.
         key = self._instances.mapper.identity_key_from_primary_key((row["id"],))
         instance_state(record).key = key
         return record
 
     def _is_there(self, record: R) -> bool:
-        if self._shelf.has(record.result_file):
+        if self._results.has(record.result_file):
             return True
         LOG.warning("%s: its result %s is gone or empty", record.id, record.result_file)
         return False
 
     def __repr__(self) -> str:
-        return f"<Store of {self._model.__name__} in {self._shelf.path}>"
+        return f"<Store of {self._model.__name__} in {self._results.path}>"
 
 
 def _location(db_url: str) -> Path | URL:

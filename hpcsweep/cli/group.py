@@ -111,7 +111,11 @@ def _report(error: HpcsweepError | OSError) -> int:
                 return 128 + signal.SIGPIPE
         error = _as_ours(error)
     # A library may be installed and hidden.
-    hidden = shadowed_modules.culprit(error.__cause__) if isinstance(error, ExtraMissing) else None
+    hidden = (
+        shadowed_modules.explain_shadowing(error.__cause__)
+        if isinstance(error, ExtraMissing)
+        else None
+    )
     click.echo(f"hpcsweep: {redact(hidden or str(error))}", err=True)
     return error.exit_code
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from hpcsweep.cache.run_fill import fill_table
-from hpcsweep.store.record_mapper import passed_over
+from hpcsweep.store.record_mapper import skipped_lines
 
 if TYPE_CHECKING:
-    from hpcsweep.runs.find import Account
+    from hpcsweep.runs.find import DamageReport
     from hpcsweep.sweepdir.directory import SweepDirectory
 
 # Of the journal lines that were passed over so many are named.
@@ -23,18 +23,18 @@ def notify(text: str) -> None:
     click.echo(text, err=True)
 
 
-def report_lost_files(account: Account) -> None:
+def report_lost_files(report: DamageReport) -> None:
     """Name the cases whose files are gone or damaged; then the command ends with 1."""
-    for line in account.named:
+    for line in report.named:
         notify(line)
-    if account.lost:
-        notify(f"files of complete cases: {account}")
+    if report.lost:
+        notify(f"files of complete cases: {report}")
         raise click.exceptions.Exit(1)
 
 
 def report_passed_over(sweep: SweepDirectory, torn: dict[str, int]) -> None:
     """Name some of the journal lines that were passed over, and why."""
-    why = list(islice(passed_over(sweep, torn), LINES_NAMED))
+    why = list(islice(skipped_lines(sweep, torn), LINES_NAMED))
     for line in why:
         notify(f"passed over: {line}")
     more = sum(torn.values()) - len(why)

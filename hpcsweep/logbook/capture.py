@@ -49,12 +49,12 @@ class Capture:
         _open.append(self)
         try:
             for number, name in _STREAMS.items():
-                self._turn(number, name, self._directory / f"{name}.txt")
+                self._redirect(number, name, self._directory / f"{name}.txt")
         except OSError as error:
             self.end()
             raise unwritable(self._directory, error) from error
 
-    def _turn(self, number: int, name: str, path: Path) -> None:
+    def _redirect(self, number: int, name: str, path: Path) -> None:
         stream = getattr(sys, name)
         _flush(stream)
         try:

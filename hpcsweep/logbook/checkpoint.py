@@ -15,7 +15,7 @@ from hpcsweep.files import (
     make_directory,
     open_regular,
     parse_json,
-    remove_left,
+    remove_stale_temporaries,
     remove_tree,
     replace,
     token,
@@ -24,13 +24,13 @@ from hpcsweep.files import (
 )
 from hpcsweep.ids import loaded_numpy
 from hpcsweep.logbook.json_values import json_document, json_value
-from hpcsweep.logbook.storage import checked
+from hpcsweep.logbook.storage import checked_name
 
 # The member of an archive of arrays that holds everything else.
 _REST = "rest.json"
 
 
-def beside(run: Path, run_id: str) -> Path:
+def standalone_checkpoints(run: Path, run_id: str) -> Path:
     """Where the attempts of a run that stands alone leave each other something."""
     return run.parent / "checkpoints" / run_id
 
@@ -60,9 +60,10 @@ class Checkpoint:
             raise InputError(f"a state is a dict, not a {type(state).__name__}")
         numpy = loaded_numpy()
         arrays = {
-            key: value for key, value in state.items()
+            key: value
+            for key, value in state.items()
             if numpy is not None and isinstance(value, numpy.ndarray)
-        }  # fmt: skip
+        }
         rest = {key: value for key, value in state.items() if key not in arrays}
         data = json_document(json_value(rest, "state"))
         if arrays:
@@ -75,7 +76,7 @@ class Checkpoint:
         make_directory(path.parent)
         replace(path, data)
         fsync_directory(path.parent)
-        remove_left(path)
+        remove_stale_temporaries(path)
 
     def load(self, name: str = "state") -> dict[str, Any] | None:
         """The state that was saved last; None where there is none.
@@ -106,7 +107,7 @@ class Checkpoint:
 
     def path(self, name: str) -> Path:
         """Where a file of this name lies, or would. *Raises* InputError outside the directory."""
-        return self.directory / checked(name)
+        return self.directory / checked_name(name)
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[Path]:
@@ -117,7 +118,7 @@ class Checkpoint:
         try:
             yield temporary
             _install(temporary, path)
-            remove_left(path)
+            remove_stale_temporaries(path)
         finally:
             temporary.unlink(missing_ok=True)
 

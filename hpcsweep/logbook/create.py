@@ -17,14 +17,14 @@ from typing import Any
 
 from hpcsweep.errors import InputError, RunExists, SweepError
 from hpcsweep.files import make_directory, mkdir, names, remove_tree, token, unwritable
-from hpcsweep.liveness import state, this_process
-from hpcsweep.logbook.checkpoint import beside
-from hpcsweep.logbook.json_values import json_document, json_value, log_line, losses
+from hpcsweep.liveness import run_status, this_process
+from hpcsweep.logbook.checkpoint import standalone_checkpoints
+from hpcsweep.logbook.json_values import json_document, json_value, log_line, null_warnings
 from hpcsweep.logbook.parameters import write_params
 from hpcsweep.logbook.run_directory import read_metadata, retire
 from hpcsweep.logbook.runfiles import FolderFiles
-from hpcsweep.logbook.storage import Folder, checked
-from hpcsweep.provenance import keep, of_this_process
+from hpcsweep.logbook.storage import DirectoryStorage, checked_name
+from hpcsweep.provenance import of_this_process, save_provenance
 
 _ASIDE = ".aside"
 # How often a run tries to take a place that others take or remove, too.
@@ -36,11 +36,11 @@ _TAKEN = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR})
 
 def run_path(base: Path, run_id: str) -> Path:
     """The directory of a run. *Raises* InputError for an id that is no name."""
-    checked(run_id)
-    return base / checked(f"log_{run_id}")
+    checked_name(run_id)
+    return base / checked_name(f"log_{run_id}")
 
 
-def given_params(params: Mapping[str, Any] | None, lost: dict[str, str]) -> dict[str, Any] | None:
+def json_params(params: Mapping[str, Any] | None, lost: dict[str, str]) -> dict[str, Any] | None:
     """The params as JSON values, before anything is made for the run; see `json_value`."""
     if params is None:
         return None
@@ -55,16 +55,20 @@ def given_params(params: Mapping[str, Any] | None, lost: dict[str, str]) -> dict
 
 
 def make_run(
-    base: Path, run_id: str, params: Mapping[str, Any] | None, *,
-    overwrite: bool, preallocate: bool,
-) -> Path:  # fmt: skip
+    base: Path,
+    run_id: str,
+    params: Mapping[str, Any] | None,
+    *,
+    overwrite: bool,
+    preallocate: bool,
+) -> Path:
     """Make the directory of a run of this process, whole; of several that try, one gets it.
 
     *Raises* RunExists, SweepError; then the place is as it was. With `overwrite` an earlier run
     is removed, after the new one was made. *Writes* params, metadata and the log.
     """
     lost: dict[str, str] = {}
-    given = given_params(params, lost)
+    given = json_params(params, lost)
     path = run_path(base, run_id)
     if not overwrite and os.path.lexists(path):
         raise _exists(path)
@@ -77,7 +81,7 @@ def make_run(
         _fill(base, made, run_id, given, lost)
         for name in ("data", "plots", "artifacts") if preallocate else ():
             make_directory(made / name)
-        _put(made, path, run_id, aside, overwrite=overwrite)
+        _install(made, path, run_id, aside, overwrite=overwrite)
     except BaseException:
         with contextlib.suppress(OSError):  # it must not hide what went wrong
             remove_tree(made)
@@ -92,20 +96,23 @@ def _fill(
     base: Path, made: Path, run_id: str, params: Mapping[str, Any] | None, lost: dict[str, str]
 ) -> None:
     _make_aside(made)
-    place = Folder(made)
+    storage = DirectoryStorage(made)
     metadata = this_process() | {
-        "run_id": run_id, "status": "initialized", "start_time": now(), "provenance": keep(base),
-    }  # fmt: skip
+        "run_id": run_id,
+        "status": "initialized",
+        "start_time": now(),
+        "provenance": save_provenance(base),
+    }
     # First, since it says whose the directory is.
-    place.write("metadata.json", json_document(metadata))
+    storage.write("metadata.json", json_document(metadata))
     lines = ["Logbook initialized"]
     if params is not None:
-        write_params(place, params, "yaml")
+        write_params(storage, params, "yaml")
         if params:
             lines.insert(0, "Saved params (yaml) in params.yaml")
     log = [log_line(line, "INFO") for line in lines]
-    log += [log_line(line, "WARNING") for line in losses(lost)]
-    place.append("log.txt", "".join(log).encode())
+    log += [log_line(line, "WARNING") for line in null_warnings(lost)]
+    storage.append("log.txt", "".join(log).encode())
 
 
 def _make_aside(made: Path) -> None:
@@ -121,7 +128,7 @@ def _make_aside(made: Path) -> None:
     raise SweepError("is removed by others all the time", where=str(made.parent))
 
 
-def _put(made: Path, path: Path, run_id: str, aside: Path, *, overwrite: bool) -> None:
+def _install(made: Path, path: Path, run_id: str, aside: Path, *, overwrite: bool) -> None:
     """Give a run its place."""
     for _ in range(TRIES_MAX):
         try:
@@ -157,7 +164,7 @@ def _remove(path: Path, run_id: str, aside: Path) -> None:
             next_step="Move it away, or choose another run id.",
         )
     if (read_metadata(path) or {}).get("status") == "complete":
-        retire(beside(path, run_id))  # a kill may have come before its own end did
+        retire(standalone_checkpoints(path, run_id))  # a kill may have come before its own end did
     gone = aside / token()
     try:
         path.rename(gone)
@@ -173,7 +180,7 @@ def _clean(aside: Path) -> None:
     """Remove what processes that are no more were making or removing."""
     for name in names(aside):
         left = aside / name
-        if state(read_metadata(left), left) != "running":
+        if run_status(read_metadata(left), left) != "running":
             with contextlib.suppress(OSError):  # another removes it just now
                 remove_tree(left)
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsweep.files import make_directory
 from hpcsweep.logbook.json_values import ESCAPED, json_document, json_value
-from hpcsweep.logbook.storage import checked
+from hpcsweep.logbook.storage import checked_name
 
 if TYPE_CHECKING:
-    from hpcsweep.logbook.storage import Place
+    from hpcsweep.logbook.storage import RunStorage
 
 
 class FormerNames:
     """They are on every Logbook; `category` is a directory of the run to write into."""
 
-    _place: Place
+    _storage: RunStorage
 
     @property
     @abstractmethod
@@ -58,7 +58,7 @@ class FormerNames:
         from hpcsweep.logbook.parameters import write_params  # noqa: PLC0415  # few tasks want it
 
         lost: dict[str, str] = {}
-        write_params(self._place, json_value(params, "params", lost), preferred)
+        write_params(self._storage, json_value(params, "params", lost), preferred)
         self._saved(f"params ({preferred})", "", f"params.{preferred}", lost)
 
     def save_numpy(
@@ -74,25 +74,34 @@ class FormerNames:
         self._save_npz("arrays", name, arrays, category, compressed=compressed)
 
     def _save_npz(
-        self, what: str, name: str, arrays: dict[str, Any], category: str | None, *,
+        self,
+        what: str,
+        name: str,
+        arrays: dict[str, Any],
+        category: str | None,
+        *,
         compressed: bool,
-    ) -> None:  # fmt: skip
+    ) -> None:
         from hpcsweep.logbook.libraries import save_arrays  # noqa: PLC0415  # needs numpy
 
         where = f"{category or 'data'}/{name}.npz"
-        with self._place.writing(where) as stream:
+        with self._storage.writing(where) as stream:
             save_arrays(stream, arrays, compressed=compressed)
         self._saved(what, name, where)
 
     def save_plot(
-        self, name: str, fig: Any = None, dpi: float = 200, formats: Sequence[str] = ("png",),
+        self,
+        name: str,
+        fig: Any = None,
+        dpi: float = 200,
+        formats: Sequence[str] = ("png",),
         category: str | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Write `plots/<name>.<format>`: `fig`, or matplotlib's current figure."""
         from hpcsweep.logbook.libraries import save_figure  # noqa: PLC0415  # needs matplotlib
 
         where = category or "plots"
-        save_figure(self._place.writing, f"{where}/{name}", fig, dpi, formats)
+        save_figure(self._storage.writing, f"{where}/{name}", fig, dpi, formats)
         self.note(f"Saved plot {name} ({'/'.join(formats)}) in {where}")
 
     def save_json(self, name: str, data: Any, category: str | None = None) -> None:
@@ -102,7 +111,7 @@ class FormerNames:
             return
         lost: dict[str, str] = {}
         where = f"{category}/{name}.json"
-        self._place.write(where, json_document(json_value(data, name, lost)))
+        self._storage.write(where, json_document(json_value(data, name, lost)))
         self._saved("JSON", name, where, lost)
 
     def save_text(self, name: str, text: str, category: str | None = None) -> None:
@@ -125,18 +134,18 @@ class FormerNames:
         self, what: str, name: str, suffix: str, data: builtins.bytes, category: str | None
     ) -> None:
         where = f"{category or 'artifacts'}/{name}{suffix}"
-        self._place.write(where, data)
+        self._storage.write(where, data)
         self._saved(what, name, where)
 
     def artifact_path(self, *parts: str, create: bool = True) -> Path:
         """A path inside the run directory; `create` makes its parents."""
         name = "/".join(map(str, parts))
-        return self._place.path(name) if create else self.path / checked(name)
+        return self._storage.path(name) if create else self.path / checked_name(name)
 
     def exists(self, relative: str) -> bool:
         """Whether there is such a file or directory in the run directory."""
-        return (self.path / checked(str(relative))).exists()
+        return (self.path / checked_name(str(relative))).exists()
 
     def _target_dir(self, category: str | None, fallback: Path) -> Path:
         """The directory of a category, which is made; of none, the usual one."""
-        return fallback if category is None else make_directory(self._place.path(category))
+        return fallback if category is None else make_directory(self._storage.path(category))

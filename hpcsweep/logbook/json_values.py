@@ -124,7 +124,7 @@ def _scalar(value: Any, where: str, lost: dict[str, str] | None) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return writable(value)
+        return without_surrogates(value)
     if isinstance(value, int):
         if value.bit_length() > LARGEST_INT_BITS:
             raise InputError(f"an int of {value.bit_length()} bits is too large", where=where)
@@ -167,18 +167,18 @@ def _object(
 
 def _name(name: Any, where: str) -> str:
     if isinstance(name, str):
-        return writable(name)
+        return without_surrogates(name)
     if name is None or isinstance(name, bool | int | float):
         return json.dumps(name)
     raise InputError(f"a JSON object's keys are strings, one is {name!r:.80}", where=where)
 
 
-def losses(lost: Mapping[str, str]) -> list[str]:
+def null_warnings(lost: Mapping[str, str]) -> list[str]:
     """What to say of numbers that became null, by their places as `json_value` gives them."""
     return [f"{where} is {given}, written as null" for where, given in lost.items()]
 
 
-def writable(text: str) -> str:
+def without_surrogates(text: str) -> str:
     """The text as a plain string that UTF-8 can hold: lone surrogates, as in the name of a file
     that is not UTF-8, are written as their escapes."""
     return text.encode(errors=ESCAPED).decode()

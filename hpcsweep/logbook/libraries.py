@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Writing = Callable[[str], AbstractContextManager[BinaryIO]]
 
 
-def missing(library: str, extra: str) -> ExtraMissing:
+def missing_library(library: str, extra: str) -> ExtraMissing:
     """The error for a library that is not installed."""
     return ExtraMissing(
         f"{library} is not installed",
@@ -63,7 +63,7 @@ def save_arrays(
 
 
 @contextlib.contextmanager
-def reading_arrays() -> Iterator[None]:
+def damage_as_value_error() -> Iterator[None]:
     """Turn what numpy and zipfile raise for damaged bytes into ValueError.
 
     Headers of arrays go through Python's own parser, sizes and offsets of an archive through
@@ -86,7 +86,7 @@ def load_arrays(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, bytes]]:
 
     arrays: dict[str, Any] = {}
     more: dict[str, bytes] = {}
-    with reading_arrays(), zipfile.ZipFile(stream) as archive:
+    with damage_as_value_error(), zipfile.ZipFile(stream) as archive:
         for name in archive.namelist():
             if name.endswith(".npy"):
                 with archive.open(name) as member:
@@ -125,7 +125,7 @@ def _pyplot() -> Any:
     try:
         import matplotlib.pyplot as plt  # noqa: PLC0415  # few want figures
     except ImportError as error:
-        raise missing("matplotlib", "plot") from error
+        raise missing_library("matplotlib", "plot") from error
     return plt
 
 
@@ -181,7 +181,7 @@ def logger(log: Logbook) -> logging.Logger:
     return made
 
 
-def tell(made: logging.Logger, messages: Sequence[object], level: int | str) -> None:
+def emit_to_handlers(made: logging.Logger, messages: Sequence[object], level: int | str) -> None:
     """Give messages that are in the log already to the handlers that the program added."""
     number = level if isinstance(level, int) else logging.getLevelNamesMapping().get(level, 0)
     others = [one for one in made.handlers if not isinstance(one, _Handler)]

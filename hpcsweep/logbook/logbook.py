@@ -18,9 +18,9 @@ from hpcsweep.logbook.json_values import (
     json_document,
     json_value,
     log_line,
-    losses,
+    null_warnings,
 )
-from hpcsweep.logbook.storage import Folder, Nowhere, Place
+from hpcsweep.logbook.storage import DirectoryStorage, NoStorage, RunStorage
 
 if TYPE_CHECKING:
     import logging
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hpcsweep.logbook.checkpoint import Checkpoint
     from hpcsweep.logbook.parameters import Parameters
     from hpcsweep.logbook.programs import Completed
-    from hpcsweep.logbook.standalone import Alone
+    from hpcsweep.logbook.standalone import StandaloneRun
     from hpcsweep.logbook.steps import Steps
 
 INFO = 20
@@ -53,7 +53,7 @@ class Logbook(FormerNames):
     # Where the attempts of a run leave each other something; beside the run if it is None.
     checkpoints: Path | str | None
     # What a run that no worker looks after says of itself.
-    _alone: Alone | None
+    _standalone: StandaloneRun | None
     # Those that a manifest fixed.
     _case_params: dict[str, Any] | None
     _logger: logging.Logger | None
@@ -72,48 +72,48 @@ class Logbook(FormerNames):
         # A task does without all that belongs to a run alone.
         from hpcsweep.logbook.capture import Capture  # noqa: PLC0415
         from hpcsweep.logbook.create import make_run  # noqa: PLC0415
-        from hpcsweep.logbook.standalone import Alone  # noqa: PLC0415
+        from hpcsweep.logbook.standalone import StandaloneRun  # noqa: PLC0415
 
         base = Path(base_dir).absolute()  # the program may go elsewhere
         path = make_run(base, str(run_id), params, overwrite=overwrite, preallocate=preallocate)
-        self._settle(str(run_id), Folder(path), path)
+        self._settle(str(run_id), DirectoryStorage(path), path)
         self.callback = callback
         self._metrics.process = None  # forks share one file
-        self._alone = Alone(self, Capture(path) if capture else None)
+        self._standalone = StandaloneRun(self, Capture(path) if capture else None)
 
     @classmethod
     def attached(
         cls,
         run_id: str,
-        place: Path | Place | None,
+        storage: Path | RunStorage | None,
         *,
         params: Mapping[str, Any] | None = None,
         checkpoints: Path | str | None = None,
     ) -> Self:
         """The Logbook of a case; a worker says what becomes of the run.
 
-        Without a place (`runs: none`) metrics are kept, messages go to standard output, and
+        Without a storage (`runs: none`) metrics are kept, messages go to standard output, and
         writing a file is refused.
         """
         self = cls.__new__(cls)
-        if isinstance(place, Path):
-            self._settle(run_id, Folder(place), place)
+        if isinstance(storage, Path):
+            self._settle(run_id, DirectoryStorage(storage), storage)
         else:
-            self._settle(run_id, place or Nowhere(), None)
+            self._settle(run_id, storage or NoStorage(), None)
         self._case_params = None if params is None else dict(params)
         self.checkpoints = checkpoints
         return self
 
-    def _settle(self, run_id: str, place: Place, path: Path | None) -> None:
+    def _settle(self, run_id: str, storage: RunStorage, path: Path | None) -> None:
         self.run_id = run_id
         self.callback = None
         self.told_failed = None
-        self._place = place
+        self._storage = storage
         self._path = path
         self._metrics = Metrics()
         self._steps = None
         self._start_time = time.monotonic()
-        self._alone = None
+        self._standalone = None
         self._case_params = None
         self.checkpoints = None
         self._logger = None
@@ -124,7 +124,7 @@ class Logbook(FormerNames):
     def path(self) -> Path:
         """The run directory. *Raises* InputError where none is kept."""
         if self._path is None:
-            self._path = self._place.path(".keep").parent
+            self._path = self._storage.path(".keep").parent
         return self._path
 
     @property
@@ -149,7 +149,7 @@ class Logbook(FormerNames):
 
     def __getitem__(self, relative: str) -> Path:
         """A path inside the run directory, its parents made. *Raises* SweepError outside it."""
-        return self._place.path(relative)
+        return self._storage.path(relative)
 
     # --- the log ---------------------------------------------------------------------------------
 
@@ -187,23 +187,23 @@ class Logbook(FormerNames):
     def meta(self, **fields: Any) -> None:
         """Set fields of `metadata.json`."""
         lost: dict[str, str] = {}
-        merged = self._place.merge("metadata.json", json_value(fields, "metadata", lost))
+        merged = self._storage.merge("metadata.json", json_value(fields, "metadata", lost))
         self._lost(lost)
-        if self._alone is not None:
-            self._alone.said(merged.get("status"))
+        if self._standalone is not None:
+            self._standalone.set_status(merged.get("status"))
 
     @property
     def params(self) -> Parameters:
         """The params: `log.params["omega"]`; `log.params(omega=1.0)` saves more of them."""
         from hpcsweep.logbook.parameters import Parameters  # noqa: PLC0415  # few tasks want it
 
-        return Parameters(self._place, self._case_params, self._saved)
+        return Parameters(self._storage, self._case_params, self._saved)
 
     @property
     def status(self) -> str:
         """What `metadata.json` says: initialized, complete, failed, interrupted; or unknown."""
-        if self._alone is not None:
-            return self._alone.status()
+        if self._standalone is not None:
+            return self._standalone.status()
         return "failed" if self.told_failed is not None else "initialized"
 
     @property
@@ -214,9 +214,9 @@ class Logbook(FormerNames):
     @property
     def checkpoint(self) -> Checkpoint:
         """What survives the attempts of a run: see `Checkpoint`."""
-        from hpcsweep.logbook.checkpoint import Checkpoint, beside  # noqa: PLC0415  # few want it
+        from hpcsweep.logbook.checkpoint import Checkpoint, standalone_checkpoints  # noqa: PLC0415  # few want it
 
-        return Checkpoint(Path(self.checkpoints or beside(self.path, self.run_id)))
+        return Checkpoint(Path(self.checkpoints or standalone_checkpoints(self.path, self.run_id)))
 
     # --- files -----------------------------------------------------------------------------------
 
@@ -233,36 +233,36 @@ class Logbook(FormerNames):
             self._metrics.forget(BY_JSON)
             self._metrics.merge(value, BY_JSON)
             value = self.metrics  # those of `metric`, too
-            if isinstance(self._place, Nowhere):
+            if isinstance(self._storage, NoStorage):
                 self._lost(lost)
                 return
-        self._place.write(f"artifacts/{name}.json", json_document(value))
+        self._storage.write(f"artifacts/{name}.json", json_document(value))
         self._saved("JSON", name, f"artifacts/{name}.json", lost)
 
     def text(self, name: str, content: str) -> None:
         """Write `artifacts/<name>.txt`."""
-        self._place.write(f"artifacts/{name}.txt", str(content).encode(errors=ESCAPED))
+        self._storage.write(f"artifacts/{name}.txt", str(content).encode(errors=ESCAPED))
         self._saved("text", name, f"artifacts/{name}.txt")
 
     def bytes(self, name: str, data: builtins.bytes) -> None:
         """Write `artifacts/<name>` as it is."""
         if not isinstance(data, builtins.bytes | bytearray | memoryview):
             raise InputError(f"a {type(data).__name__} is no bytes", where=name)
-        self._place.write(f"artifacts/{name}", data)
+        self._storage.write(f"artifacts/{name}", data)
         self._saved("bytes", name, f"artifacts/{name}")
 
     def pickle(self, name: str, obj: Any, protocol: int = -1) -> None:
         """Write `artifacts/<name>.pkl`. For your own eyes: readers of ours never load a pickle."""
         import pickle  # noqa: PLC0415  # few tasks want it; nothing is loaded
 
-        self._place.write(f"artifacts/{name}.pkl", pickle.dumps(obj, protocol))
+        self._storage.write(f"artifacts/{name}.pkl", pickle.dumps(obj, protocol))
         self._saved("pickle", name, f"artifacts/{name}.pkl")
 
     def array(self, name: str, array: Any) -> None:
         """Write `data/<name>.npy`. *Raises* InputError for an array of Python objects."""
         from hpcsweep.logbook.libraries import save_array  # noqa: PLC0415  # needs numpy
 
-        with self._place.writing(f"data/{name}.npy") as stream:
+        with self._storage.writing(f"data/{name}.npy") as stream:
             save_array(stream, array)
         self._saved("array", name, f"data/{name}.npy")
 
@@ -275,7 +275,7 @@ class Logbook(FormerNames):
 
         if not isinstance(compressed, bool):
             arrays, compressed = {"compressed": compressed, **arrays}, True
-        with self._place.writing(f"data/{name}.npz") as stream:
+        with self._storage.writing(f"data/{name}.npz") as stream:
             save_arrays(stream, arrays, compressed=compressed)
         self._saved("arrays", name, f"data/{name}.npz")
 
@@ -285,7 +285,7 @@ class Logbook(FormerNames):
         """Write `plots/<name>.<format>`: `fig`, or matplotlib's current figure."""
         from hpcsweep.logbook.libraries import save_figure  # noqa: PLC0415  # needs matplotlib
 
-        save_figure(self._place.writing, f"plots/{name}", fig, dpi, formats)
+        save_figure(self._storage.writing, f"plots/{name}", fig, dpi, formats)
         self.note(f"Saved plot {name} ({'/'.join(formats)}) in plots")
 
     def figure(
@@ -301,12 +301,16 @@ class Logbook(FormerNames):
         """Write a pandas frame: `data/<name>.parquet` where pyarrow is, else `data/<name>.csv`."""
         from hpcsweep.logbook.libraries import save_frame  # noqa: PLC0415  # needs pandas
 
-        self._saved("dataframe", name, save_frame(self._place.writing, f"data/{name}", frame))
+        self._saved("dataframe", name, save_frame(self._storage.writing, f"data/{name}", frame))
 
     def subprocess(
-        self, argv: Sequence[str | os.PathLike[str]], *, name: str | None = None,
-        check: bool = True, **options: Any,
-    ) -> Completed:  # fmt: skip
+        self,
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        name: str | None = None,
+        check: bool = True,
+        **options: Any,
+    ) -> Completed:
         """Run a program, its output in `artifacts/<name>.stdout.txt` and `….stderr.txt`.
 
         `name` is the program's own if it is missing; `options` are those of `subprocess.run`.
@@ -333,9 +337,9 @@ class Logbook(FormerNames):
             raise InputError(f"a metric's name is text, not a {type(name).__name__}")
         if step is None:
             self.merge_metrics({name: value}, "log.metric")
-            if self._alone is not None:  # threads and forks report into one file
+            if self._standalone is not None:  # threads and forks report into one file
                 found = json_value({name: value}, "log.metric")
-                self._place.merge("artifacts/metrics.json", found)
+                self._storage.merge("artifacts/metrics.json", found)
             return
         if self._steps is None:
             from hpcsweep.logbook.steps import Steps  # noqa: PLC0415  # few tasks want it
@@ -352,44 +356,46 @@ class Logbook(FormerNames):
     def mark_complete(self) -> None:
         """Say that the run is complete; in a task, its end says so."""
         self.told_failed = None
-        if self._alone is not None:
-            self._alone.end("complete", "Marked complete")
+        if self._standalone is not None:
+            self._standalone.end("complete", "Marked complete")
 
     def mark_failed(self, reason: object) -> None:
         """Say that the run failed, and why; a task then calls its case failed."""
         self.told_failed = str(reason)
-        if self._alone is not None:
-            self._alone.end("failed", f"Marked failed: {reason}", str(reason), sys.exc_info()[1])
+        if self._standalone is not None:
+            self._standalone.end(
+                "failed", f"Marked failed: {reason}", str(reason), sys.exc_info()[1]
+            )
 
     def __enter__(self) -> Self:
-        if self._alone is not None:
-            self._alone.entered()
+        if self._standalone is not None:
+            self._standalone.enter()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if self._alone is not None:
-            self._alone.left(error)
+        if self._standalone is not None:
+            self._standalone.exit(error)
 
     # --- for the rest of the room ----------------------------------------------------------------
 
     @property
-    def place(self) -> Place:
+    def storage(self) -> RunStorage:
         """Where the files go."""
-        return self._place
+        return self._storage
 
     def notes(
         self, messages: Sequence[object], level: int | str = INFO, *, heard: bool = False
     ) -> None:
         """Add several lines to `log.txt`; handlers of the program have not heard them yet."""
         lines = "".join(log_line(message, level) for message in messages)
-        if isinstance(self._place, Nowhere):
+        if isinstance(self._storage, NoStorage):
             sys.stdout.write(lines)
         else:
-            self._place.append("log.txt", lines.encode(errors=ESCAPED))
+            self._storage.append("log.txt", lines.encode(errors=ESCAPED))
         if self._logger is not None and not heard:
-            from hpcsweep.logbook.libraries import tell  # noqa: PLC0415  # few tasks want it
+            from hpcsweep.logbook.libraries import emit_to_handlers  # noqa: PLC0415  # few tasks want it
 
-            tell(self._logger, messages, level)
+            emit_to_handlers(self._logger, messages, level)
 
     def _saved(self, what: str, name: str, where: str, lost: Any = None) -> None:
         """Log what was saved, and which numbers became null."""
@@ -398,5 +404,5 @@ class Logbook(FormerNames):
 
     def _lost(self, lost: Mapping[str, str]) -> None:
         """Log which numbers became null."""
-        for note in losses(lost):
+        for note in null_warnings(lost):
             self.note(note, "WARNING")

@@ -42,7 +42,7 @@ class Stream(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PackLocation:
     """Where a packed run lies: as `end` records and the store say it, in their `run_dir`."""
 
     pack: str
@@ -54,13 +54,13 @@ class Place:
         return f"{self.pack}#{self.offset}+{self.length}"
 
     @classmethod
-    def parse(cls, run_dir: str) -> Place | None:
-        """The place in a `run_dir`; None for that of a plain directory."""
+    def parse(cls, run_dir: str) -> PackLocation | None:
+        """The location in a `run_dir`; None for that of a plain directory."""
         match = _PLACE.fullmatch(run_dir)
         return None if match is None else cls(match[1], int(match[2]), int(match[3]))
 
 
-# Numbers that a file can have; of more digits none is a place.
+# Numbers that a file can have; of more digits none is a location.
 _PLACE = re.compile(r"(.+\.tar)#([0-9]{1,18})\+([0-9]{1,18})", re.ASCII | re.DOTALL)
 
 
@@ -75,7 +75,7 @@ class PackWriter:
         self._descriptors: tuple[int, int] | None = None
         self._end = 0
 
-    def append(self, run_id: str, rank: str, pieces: Iterable[bytes | Stream]) -> Place:
+    def append(self, run_id: str, rank: str, pieces: Iterable[bytes | Stream]) -> PackLocation:
         """Add a run: members as bytes, and streams that hold whole members.
 
         *Raises* SweepError when it cannot be written; then the pack is as it was.
@@ -90,12 +90,12 @@ class PackWriter:
             except BaseException:
                 os.ftruncate(pack, self._end)
                 raise
-            place = Place(self.path.name, self._end, length)
+            location = PackLocation(self.path.name, self._end, length)
             self._end += length
-            write_all(index, f"{place.offset} {length} {rank} {run_id}\n".encode())
+            write_all(index, f"{location.offset} {length} {rank} {run_id}\n".encode())
         except OSError as error:
             raise unwritable(self.path, error) from error
-        return place
+        return location
 
     def _opened(self) -> tuple[int, int]:
         make_directory(self.path.parent)
@@ -265,7 +265,7 @@ class Packs:
 
     @cached_property
     def _runs(self) -> dict[str, tuple[str, _Found]]:
-        """Pack and place of the best attempt of every run, from the indexes beside the packs."""
+        """Pack and location of the best attempt of every run, from the indexes beside the packs."""
         best: dict[str, tuple[str, _Found]] = {}
         for name in names(self._root):
             if name.endswith(".tar"):
@@ -378,31 +378,31 @@ def _walked(pack: Path, start: int, size: int) -> Iterator[_Found]:
             begin = found.end
 
 
-def packed(root: Path, place: Place) -> PackedFiles | None:
-    """The run at a place that a record names, below the sweep; None where there is no such pack.
+def packed(root: Path, location: PackLocation) -> PackedFiles | None:
+    """The run at a location that a record names, below the sweep; None where there is no such pack.
 
     *Raises* Damaged where the pack has no run there, SweepError where it cannot be read.
     """
-    pack = root / place.pack
+    pack = root / location.pack
     data = None
     try:
         with open_regular(pack) as stream:
 
             def read(offset: int, size: int) -> bytes:
-                stream.seek(place.offset + offset)
+                stream.seek(location.offset + offset)
                 return stream.read(size)
 
-            first = next(members(read, 0, place.length), None)
-            if place.length <= COPY_BYTES:
-                data = read(0, place.length)
+            first = next(members(read, 0, location.length), None)
+            if location.length <= COPY_BYTES:
+                data = read(0, location.length)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise unreadable(pack, error) from error
     if first is None:
-        raise damaged(pack, place.offset)
+        raise damaged(pack, location.offset)
     run_id = first.name.partition("/")[0].removeprefix("log_")
-    return PackedFiles(run_id, pack, place.offset, place.length, data=data)
+    return PackedFiles(run_id, pack, location.offset, location.length, data=data)
 
 
 # --- members -------------------------------------------------------------------------------------

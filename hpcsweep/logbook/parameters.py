@@ -11,7 +11,7 @@ from typing import Any
 from hpcsweep.errors import InputError
 from hpcsweep.files import parse_json
 from hpcsweep.logbook.json_values import json_document, json_value
-from hpcsweep.logbook.storage import Place
+from hpcsweep.logbook.storage import RunStorage
 from hpcsweep.logbook.yamlwrite import params_yaml
 
 _FORMATS = ("yaml", "json")
@@ -27,9 +27,9 @@ class Parameters(Mapping[str, Any]):
     """`log.params`: a mapping that can be called."""
 
     def __init__(
-        self, place: Place, fixed: Mapping[str, Any] | None, saved: Callable[..., None]
+        self, storage: RunStorage, fixed: Mapping[str, Any] | None, saved: Callable[..., None]
     ) -> None:
-        self._place = place
+        self._storage = storage
         # Those of a case, which its manifest fixed.
         self._fixed = fixed
         self._saved = saved
@@ -54,11 +54,11 @@ class Parameters(Mapping[str, Any]):
             )
         lost: dict[str, str] = {}
         given = json_value({**(more or {}), **params}, "params", lost)
-        write_params(self._place, dict(self) | given, ext)
+        write_params(self._storage, dict(self) | given, ext)
         self._saved(f"params ({ext})", "", f"params.{ext}", lost)
 
     def _known(self) -> Mapping[str, Any]:
-        return self._fixed if self._fixed is not None else read_params(self._place.read)
+        return self._fixed if self._fixed is not None else read_params(self._storage.read)
 
     def __getitem__(self, name: str) -> Any:
         return self._known()[name]
@@ -73,9 +73,9 @@ class Parameters(Mapping[str, Any]):
         return repr(dict(self._known()))
 
 
-def write_params(place: Place, params: Mapping[str, Any], ext: str) -> None:
+def write_params(storage: RunStorage, params: Mapping[str, Any], ext: str) -> None:
     """Write params that are JSON values. *Writes* `params.<ext>`."""
-    place.write(f"params.{ext}", params_yaml(params) if ext == "yaml" else json_document(params))
+    storage.write(f"params.{ext}", params_yaml(params) if ext == "yaml" else json_document(params))
 
 
 def read_params(read: Callable[[str], bytes | None]) -> dict[str, Any]:

@@ -38,9 +38,13 @@ def run_program(
     try:
         with out.open("ab") as stdout, err.open("ab") as stderr:
             done = subprocess.run(
-                words, stdout=stdout, stderr=stderr, check=False, text=True,
+                words,
+                stdout=stdout,
+                stderr=stderr,
+                check=False,
+                text=True,
                 **{"stdin": subprocess.DEVNULL, **options},
-            )  # fmt: skip
+            )
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{words[0]} cannot be run: {error}") from error
     log.note(f"Ran {label}: exit code {done.returncode} after {time.monotonic() - begun:.3f} s")

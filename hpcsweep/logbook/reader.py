@@ -11,13 +11,13 @@ from typing import Any
 
 from hpcsweep.errors import Damaged, InputError, RunMissing, SweepError
 from hpcsweep.files import parse_json
-from hpcsweep.liveness import state
-from hpcsweep.logbook.libraries import reading_arrays
+from hpcsweep.liveness import run_status
+from hpcsweep.logbook.libraries import damage_as_value_error
 from hpcsweep.logbook.packs import PackedFiles
 from hpcsweep.logbook.parameters import read_params
 from hpcsweep.logbook.runfiles import FolderFiles, RunFiles
 from hpcsweep.logbook.steps import STEPS
-from hpcsweep.logbook.storage import checked, content
+from hpcsweep.logbook.storage import checked_name, read_content
 
 # Name, step and value of a stepped metric.
 STEP_FIELDS = 3
@@ -66,7 +66,7 @@ class LogReader:
     def status(self) -> str:
         """complete, failed, interrupted, running; unknown where nobody can tell."""
         if isinstance(self.files, FolderFiles):
-            return state(self._intact("metadata.json"), self.files.root)
+            return run_status(self._intact("metadata.json"), self.files.root)
         return str((self._intact("metadata.json") or {}).get("status", "unknown"))
 
     @property
@@ -87,7 +87,7 @@ class LogReader:
         """
         named = self.meta.get("provenance")
         for above in self.files.home.absolute().parents if isinstance(named, str) else ():
-            text = content(f"{above}/{checked(str(named))}")
+            text = read_content(f"{above}/{checked_name(str(named))}")
             if text is not None:
                 return dict(self._parsed(text, str(named)))
         return {}
@@ -146,7 +146,7 @@ class LogReader:
                 raise RunMissing(f"there is no array {name!r}", where=self.files.label)
             member, key = f"data/{there[-1]}.npz", name[len(there[-1]) + 1 :]
         try:
-            with reading_arrays(), self.files.open(member) as stream:
+            with damage_as_value_error(), self.files.open(member) as stream:
                 if not key:
                     return np.lib.format.read_array(stream, allow_pickle=False)
                 with zipfile.ZipFile(stream) as archive, archive.open(f"{key}.npy") as inner:
@@ -190,7 +190,7 @@ class LogReader:
     def _keys(self, name: str) -> list[str]:
         try:
             with (
-                reading_arrays(),
+                damage_as_value_error(),
                 self.files.open(name) as stream,
                 zipfile.ZipFile(stream) as archive,
             ):

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.field_checks import TEXT, form, misfit, whole
+from hpcsweep.field_checks import TEXT, integer, mismatch, schema
 from hpcsweep.files import DOCUMENT_MAX, make_directory, parse_json, read_regular, remove_tree
 from hpcsweep.journal import attempt_json, outcome_json
 from hpcsweep.logbook.json_values import json_document
-from hpcsweep.logbook.storage import Folder, put
+from hpcsweep.logbook.storage import DirectoryStorage, put
 from hpcsweep.logbook.yamlwrite import params_yaml
 from hpcsweep.recordcheck import ATTEMPT, RANKED_MAX
 from hpcsweep.records import Attempt, Outcome, ParamCase, Status
@@ -22,7 +22,7 @@ from hpcsweep.sweepdir.plan import attempt_dir, provenance_of
 RENAMES_MAX = 100
 METRICS = "artifacts/metrics.json"
 # What the metadata of every attempt has.
-_RANKED = form({"generation": whole(0, RANKED_MAX), "status": TEXT, "attempt": ATTEMPT})
+_RANKED = schema({"generation": integer(0, RANKED_MAX), "status": TEXT, "attempt": ATTEMPT})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +76,7 @@ def finish(path: Path, run: Run, outcome: Outcome) -> None:
             (path / name).unlink()
     if outcome.metrics:
         # The target may have put a link at `artifacts`.
-        Folder(path).write(METRICS, json_document(outcome.metrics))
+        DirectoryStorage(path).write(METRICS, json_document(outcome.metrics))
     metadata = final_metadata(run, outcome, read_metadata(path) or {})
     put(f"{path}/metadata.json", json_document(metadata))
 
@@ -118,15 +118,15 @@ def publish(sweep: Path, source: Path, final: Path, run: Run, status: Status) ->
     # the move meets a directory that is not empty, and fails: nothing is moved under a wrong name.
     make_directory(final.parent)
     for _ in range(RENAMES_MAX):
-        if _moved(source, final):
+        if _try_rename(source, final):
             return True
         other = read_metadata(final)
         # Moved back just now; or no attempt of ours, and then it keeps its place.
-        if other is None or misfit(other, _RANKED):
+        if other is None or mismatch(other, _RANKED):
             continue
         if not _outranks(run.attempt, status, other):
             return False
-        _moved(final, sweep / attempt_dir(run.case.case_id, other["attempt"][3]))
+        _try_rename(final, sweep / attempt_dir(run.case.case_id, other["attempt"][3]))
     return False
 
 
@@ -137,13 +137,13 @@ def retire(checkpoints: Path) -> None:
     """
     kept = checkpoints.with_name(f".{checkpoints.name}.complete")
     with contextlib.suppress(OSError):  # as a rule there is none, and it is no reason to fail
-        if _moved(checkpoints, kept):
+        if _try_rename(checkpoints, kept):
             return
         remove_tree(kept)
-        _moved(checkpoints, kept)
+        _try_rename(checkpoints, kept)
 
 
-def _moved(source: Path, target: Path) -> bool:
+def _try_rename(source: Path, target: Path) -> bool:
     """Whether `source` is no more where it was; False where `target` is taken.
 
     It may be gone already: another start publishes what it finds complete, and another attempt
@@ -167,7 +167,7 @@ def _outranks(mine: Attempt, status: Status, other: dict[str, Any]) -> bool:
     return ours > theirs
 
 
-def read_both(path: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+def read_metadata_and_metrics(path: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Metadata and metrics of one attempt, though another may take the place between the looks."""
     for _ in range(RENAMES_MAX):
         metadata = read_metadata(path)

@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 
 from hpcsweep.errors import RunMissing
 from hpcsweep.files import inside, open_regular, unreadable
-from hpcsweep.logbook.storage import checked, content, is_temporary
+from hpcsweep.logbook.storage import checked_name, is_temporary, read_content
 
 
 class RunFiles(Protocol):
@@ -61,12 +61,12 @@ class FolderFiles:
 
     def read(self, name: str) -> bytes | None:
         """As `RunFiles` says."""
-        return content(f"{self.root}/{checked(name)}")
+        return read_content(f"{self.root}/{checked_name(name)}")
 
     def open(self, name: str) -> BinaryIO:
         """As `RunFiles` says."""
         try:
-            return open_regular(self.root / checked(name))
+            return open_regular(self.root / checked_name(name))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise no_file(name, self.label) from error
         except OSError as error:
@@ -74,7 +74,7 @@ class FolderFiles:
 
     def has(self, name: str) -> bool:
         """As `RunFiles` says."""
-        return inside(self.root, checked(name)).is_file()
+        return inside(self.root, checked_name(name)).is_file()
 
     def names(self) -> list[str]:
         """As `RunFiles` says."""
@@ -91,7 +91,7 @@ class FolderFiles:
 
     def path(self, name: str) -> Path | None:
         """As `RunFiles` says."""
-        path = self.root / checked(name)
+        path = self.root / checked_name(name)
         return path if path.is_file() else None
 
 

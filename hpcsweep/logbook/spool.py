@@ -26,7 +26,7 @@ from hpcsweep.files import (
 from hpcsweep.logbook.json_values import json_document
 from hpcsweep.logbook.packs import METADATA, Stream, file_members
 from hpcsweep.logbook.run_directory import METRICS, Run, final_metadata
-from hpcsweep.logbook.storage import Folder, checked, merged_json
+from hpcsweep.logbook.storage import DirectoryStorage, checked_name, merged_json
 from hpcsweep.logbook.tar import Member, header, member, members, padded
 from hpcsweep.logbook.yamlwrite import params_yaml
 from hpcsweep.records import Outcome
@@ -99,7 +99,7 @@ class Spool:
 
     def metadata(self, run: Run, outcome: Outcome) -> dict[str, Any]:
         """What the run says of itself, with what the target added by `log.meta`."""
-        known = merged_json(self._place(run).read(METADATA), {})
+        known = merged_json(self._storage_of(run).read(METADATA), {})
         return final_metadata(run, outcome, known)
 
     def is_whole(self) -> bool:
@@ -129,7 +129,7 @@ class Spool:
 
     def restore(self, run: Run, outcome: Outcome, path: Path) -> None:
         """The run as a plain directory. *Writes* `path`, its metadata last."""
-        folder = Folder(path)
+        folder = DirectoryStorage(path)
         folder.write("params.yaml", params_yaml(run.case.params))
         for name, descriptor, size in self._streams():
             with folder.writing(name) as stream:
@@ -161,8 +161,8 @@ class Spool:
         last = {found.name: found for found in whole_members(self.members)}
         return [found for name, found in last.items() if name[len(prefix) :] not in _OURS]
 
-    def _place(self, run: Run) -> SpoolPlace:
-        return SpoolPlace(self, run.run_id, looks_only=True)
+    def _storage_of(self, run: Run) -> SpoolStorage:
+        return SpoolStorage(self, run.run_id, looks_only=True)
 
 
 def whole_members(descriptor: int) -> Iterator[Member]:
@@ -174,26 +174,26 @@ def whole_members(descriptor: int) -> Iterator[Member]:
     return members(read, 0, os.fstat(descriptor).st_size)
 
 
-class SpoolPlace:
+class SpoolStorage:
     """The place of a case in its child, see `Place`; a Folder from the moment a path is wanted."""
 
     def __init__(self, spool: Spool, run_id: str, *, looks_only: bool = False) -> None:
         self._spool = spool
         self._prefix = f"log_{run_id}/"
         there = looks_only and Path(spool.directory).is_dir()
-        self._folder = Folder(Path(spool.directory)) if there else None
+        self._folder = DirectoryStorage(Path(spool.directory)) if there else None
 
     def write(self, name: str, data: bytes) -> None:
         """Keep a file, in place of one of the same name."""
         if self._folder:
             self._folder.write(name, data)
         else:
-            write_all(self._spool.members, member(self._prefix + checked(name), data))
+            write_all(self._spool.members, member(self._prefix + checked_name(name), data))
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
         """A stream whose content becomes the file when the block ends without an exception."""
-        checked(name)
+        checked_name(name)
         if self._folder:
             with self._folder.writing(name) as stream:
                 yield stream
@@ -213,16 +213,20 @@ class SpoolPlace:
         """The content of a file; None where there is none."""
         if self._folder and (data := self._folder.read(name)) is not None:
             return data
-        wanted, data = self._prefix + checked(name), None
+        wanted, data = self._prefix + checked_name(name), None
         for found in whole_members(self._spool.members):
             if found.name == wanted:
                 data = os.pread(self._spool.members, found.size, found.content)
         return data
 
     def merge(
-        self, name: str, fields: Mapping[str, Any], *, drop: Collection[str] = (),
+        self,
+        name: str,
+        fields: Mapping[str, Any],
+        *,
+        drop: Collection[str] = (),
         lock: bool = True,
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> dict[str, Any]:
         """Set members of a JSON object instead of those to drop; the object as it is then."""
         if self._folder:
             return self._folder.merge(name, fields, drop=drop, lock=lock)
@@ -234,9 +238,9 @@ class SpoolPlace:
         """Where user code may write a file itself; what was written before is there, too."""
         return self._made().path(name)
 
-    def _made(self) -> Folder:
+    def _made(self) -> DirectoryStorage:
         if self._folder is None:
-            folder = Folder(Path(self._spool.made_directory()))
+            folder = DirectoryStorage(Path(self._spool.made_directory()))
             for found in whole_members(self._spool.members):
                 data = os.pread(self._spool.members, found.size, found.content)
                 folder.write(found.name[len(self._prefix) :], data)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsweep.errors import SweepError
 from hpcsweep.files import DOCUMENT_MAX, parse_json, read_regular
-from hpcsweep.liveness import BEATS, ENDS
+from hpcsweep.liveness import ENDS, HEARTBEAT
 from hpcsweep.logbook.capture import Capture, flush
 from hpcsweep.logbook.create import now
 from hpcsweep.logbook.json_values import json_value
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from hpcsweep.logbook.logbook import Logbook
 
 # What ends a run as interrupted: scancel and time limits, and what `sbatch --signal` may send.
-TOLD_TO_END = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+END_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 # Characters of a traceback that are kept, from its end.
 TRACEBACK_MAX = 20_000
 
 # What was there before, by the signals that are taken over.
-_handled: dict[int, Any] = {}
+_previous_handlers: dict[int, Any] = {}
 
 
-class Alone:
+class StandaloneRun:
     """What becomes of one run of this process."""
 
     def __init__(self, log: Logbook, capture: Capture | None) -> None:
@@ -44,10 +44,10 @@ class Alone:
         self._ended = False
         self._capture = capture
         self._cpu = _cpu_seconds()
-        _listen()
-        BEATS.look_after(self)
+        _install_handlers()
+        HEARTBEAT.add(self)
 
-    def said(self, status: str | None) -> None:
+    def set_status(self, status: str | None) -> None:
         """What the program itself wrote as the status."""
         self._ended = status in ENDS
 
@@ -56,9 +56,14 @@ class Alone:
         return str(_read(self.path / "metadata.json").get("status", "unknown"))
 
     def end(
-        self, status: str, line: str, reason: str | None = None,
-        error: BaseException | None = None, *, lock: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        status: str,
+        line: str,
+        reason: str | None = None,
+        error: BaseException | None = None,
+        *,
+        lock: bool = True,
+    ) -> None:
         """Say what became of the run. *Safe to repeat*: the last word counts."""
         log = self._log()
         if log is None:
@@ -75,23 +80,23 @@ class Alone:
         if reason is not None:
             fields["failure_reason"] = reason
         if error is not None:
-            fields["error"] = _described(error)
+            fields["error"] = _error_fields(error)
         # Of an earlier word nothing stays.
-        log.place.merge("metadata.json", fields, drop=("failure_reason", "error"), lock=lock)
+        log.storage.merge("metadata.json", fields, drop=("failure_reason", "error"), lock=lock)
         self._ended = True
         if status == "complete":
             retire(log.checkpoint.directory)
         log.notes([line])
-        self._over()
+        self._stop_heartbeat()
         if log.callback is not None:
             log.callback(log)
 
-    def entered(self) -> None:
+    def enter(self) -> None:
         """The begin of a `with` block."""
         if self._capture is not None:
             self._capture.begin()
 
-    def left(self, error: BaseException | None) -> None:
+    def exit(self, error: BaseException | None) -> None:
         """The end of a `with` block, by itself or by an exception."""
         if self._capture is not None:
             self._capture.end()
@@ -102,11 +107,11 @@ class Alone:
                 self.end("complete", "Marked complete")
             return
         try:
-            self._raised(error)
+            self._end_with_error(error)
         except SweepError as problem:  # a full disk must not hide what went wrong
             error.add_note(f"And what became of the run could not be noted: {problem}")
 
-    def _raised(self, error: BaseException) -> None:
+    def _end_with_error(self, error: BaseException) -> None:
         """The end of a `with` block by an exception."""
         if isinstance(error, SystemExit) and error.code in (None, 0):
             if not self._ended:
@@ -117,18 +122,18 @@ class Alone:
             if isinstance(error, SystemExit):
                 reason = f"sys.exit({error.code!r})"
             else:
-                reason = _described(error)["message"] or f"{type(error).__name__}: "
+                reason = _error_fields(error)["message"] or f"{type(error).__name__}: "
             self.end("failed", f"Marked failed: {reason}", reason, error)
 
-    def told(self, name: str) -> None:
+    def interrupt(self, name: str) -> None:
         """A signal ends the process. It does not insist on the lock, which it may hold itself."""
         if os.getpid() == self._pid:
             flush()
             self.end("interrupted", f"Interrupted by {name}", name, lock=False)
 
-    def _over(self) -> None:
-        if BEATS.forget(self):
-            _listen_no_more()
+    def _stop_heartbeat(self) -> None:
+        if HEARTBEAT.remove(self):
+            _restore_handlers()
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -139,7 +144,7 @@ def _read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _described(error: BaseException) -> dict[str, str]:
+def _error_fields(error: BaseException) -> dict[str, str]:
     try:
         message, text = str(error), "".join(traceback.format_exception(error))
     except Exception:  # noqa: BLE001  # a user's class may break while it is printed
@@ -159,42 +164,42 @@ def _cpu_seconds() -> float:
 # --- signals -------------------------------------------------------------------------------------
 
 
-def _listen() -> None:
+def _install_handlers() -> None:
     """Take over the signals that would end this process silently; a handler of the user's stays."""
-    if _handled:
+    if _previous_handlers:
         return
     try:
-        for number in TOLD_TO_END:
-            before = signal.signal(number, _told)
+        for number in END_SIGNALS:
+            before = signal.signal(number, _on_signal)
             if before is signal.SIG_DFL:
-                _handled[number] = before
+                _previous_handlers[number] = before
             else:
                 signal.signal(number, before)
     except ValueError:  # only the main thread may
-        _handled.clear()
+        _previous_handlers.clear()
 
 
-def _listen_no_more() -> None:
+def _restore_handlers() -> None:
     try:
-        for number, before in _handled.items():
+        for number, before in _previous_handlers.items():
             now_there = signal.signal(number, before)
-            if now_there is not _told:  # the user's, who came later
+            if now_there is not _on_signal:  # the user's, who came later
                 signal.signal(number, now_there)
     except ValueError:  # another thread ended the last run; the next end in the main thread does it
         return
-    _handled.clear()
+    _previous_handlers.clear()
 
 
-def _told(number: int, _frame: FrameType | None) -> None:
+def _on_signal(number: int, _frame: FrameType | None) -> None:
     name = signal.Signals(number).name
-    for run in BEATS.all():
+    for run in HEARTBEAT.all():
         with contextlib.suppress(SweepError):  # a full disk: who reads it sees a killed process
-            if isinstance(run, Alone):
-                run.told(name)
+            if isinstance(run, StandaloneRun):
+                run.interrupt(name)
     # As if nobody had listened: who waits for this process sees the signal that ended it.
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
 
 
-os.register_at_fork(after_in_child=_listen_no_more)
-atexit.register(BEATS.stop)
+os.register_at_fork(after_in_child=_restore_handlers)
+atexit.register(HEARTBEAT.stop)

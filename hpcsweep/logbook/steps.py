@@ -33,7 +33,7 @@ class Steps:
             raise InputError(f"metric {name!r} at step {step!r} is no single value: {value!r:.80}")
         words = [json.dumps(one) if isinstance(one, bool) else one for one in plain]
         row = csv_line([name, words[1], words[0]]).encode()
-        log.place.append(STEPS, row, head=b"" if self._begun else _HEAD)
+        log.storage.append(STEPS, row, head=b"" if self._begun else _HEAD)
         self._begun = True
         if lost and name not in self._lost:  # what diverged once goes on so
             self._lost.add(name)

@@ -34,7 +34,7 @@ SIGNALLED_S = 0.5
 _count = itertools.count()
 
 
-class Place(Protocol):
+class RunStorage(Protocol):
     """Keeps the files of one run; names are relative, with `/`.
 
     *Raises* InputError for what is no name, SweepError for one that would lead elsewhere and when
@@ -54,16 +54,20 @@ class Place(Protocol):
         """The content of a file; None where there is none."""
 
     def merge(
-        self, name: str, fields: Mapping[str, Any], *, drop: Collection[str] = (),
+        self,
+        name: str,
+        fields: Mapping[str, Any],
+        *,
+        drop: Collection[str] = (),
         lock: bool = True,
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> dict[str, Any]:
         """Set members of a JSON object instead of those to drop; the object as it is then."""
 
     def path(self, name: str) -> Path:
         """Where user code may write a file itself; its parents are made."""
 
 
-class Folder:
+class DirectoryStorage:
     """A directory."""
 
     def __init__(self, root: Path) -> None:
@@ -73,12 +77,12 @@ class Folder:
         self._made = {""}
 
     def write(self, name: str, data: bytes) -> None:
-        """As `Place` says."""
+        """As `RunStorage` says."""
         put(self._inside(name), data)
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
-        """As `Place` says."""
+        """As `RunStorage` says."""
         target = self._inside(name)
         temporary = ""
         try:
@@ -94,7 +98,7 @@ class Folder:
             raise
 
     def append(self, name: str, data: bytes, *, head: bytes = b"") -> None:
-        """As `Place` says; of several at once that give the head, one writes it."""
+        """As `RunStorage` says; of several at once that give the head, one writes it."""
         path = self._inside(name)
         try:
             with self._locked() if head else contextlib.nullcontext():
@@ -109,14 +113,18 @@ class Folder:
             raise unwritable(Path(path), error) from error
 
     def read(self, name: str) -> bytes | None:
-        """As `Place` says."""
-        return content(self._prefix + checked(name))
+        """As `RunStorage` says."""
+        return read_content(self._prefix + checked_name(name))
 
     def merge(
-        self, name: str, fields: Mapping[str, Any], *, drop: Collection[str] = (),
+        self,
+        name: str,
+        fields: Mapping[str, Any],
+        *,
+        drop: Collection[str] = (),
         lock: bool = True,
-    ) -> dict[str, Any]:  # fmt: skip
-        """As `Place` says; of several threads or processes, none loses what another set."""
+    ) -> dict[str, Any]:
+        """As `RunStorage` says; of several threads or processes, none loses what another set."""
         with self._locked(lock=lock):
             merged = merged_json(self.read(name), fields, drop)
             self.write(name, json_document(merged))
@@ -140,15 +148,15 @@ class Folder:
             os.close(descriptor)
 
     def path(self, name: str) -> Path:
-        """As `Place` says."""
+        """As `RunStorage` says."""
         path = Path(self._inside(name))
         if path.is_symlink():
-            inside(self.root, checked(name))
+            inside(self.root, checked_name(name))
         return path
 
     def _inside(self, name: str) -> str:
         """Where a file lies, its directory made. *Raises* SweepError when that is elsewhere."""
-        name = checked(name)
+        name = checked_name(name)
         directory = name.rpartition("/")[0]
         if directory not in self._made:
             try:  # the usual case: one directory, and a new one leads nowhere else
@@ -163,10 +171,10 @@ class Folder:
         return self._prefix + name
 
 
-class Nowhere:
+class NoStorage:
     """The place of a run whose manifest says `runs: none`: every file is refused."""
 
-    def write(self, name: str, data: bytes) -> None:  # noqa: ARG002  # as `Place`
+    def write(self, name: str, data: bytes) -> None:  # noqa: ARG002  # as `RunStorage`
         """*Raises* InputError."""
         self._refuse()
 
@@ -178,18 +186,22 @@ class Nowhere:
         """*Raises* InputError."""
         self._refuse()
 
-    def read(self, name: str) -> bytes | None:  # noqa: ARG002  # as `Place`
+    def read(self, name: str) -> bytes | None:  # noqa: ARG002  # as `RunStorage`
         """There is nothing."""
         return None
 
     def merge(
-        self, name: str, fields: Mapping[str, Any], *, drop: Collection[str] = (),  # noqa: ARG002
+        self,
+        name: str,  # noqa: ARG002
+        fields: Mapping[str, Any],  # noqa: ARG002
+        *,
+        drop: Collection[str] = (),  # noqa: ARG002
         lock: bool = True,  # noqa: ARG002
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> dict[str, Any]:
         """*Raises* InputError."""
         self._refuse()
 
-    def path(self, name: str) -> Path:  # noqa: ARG002  # as `Place`
+    def path(self, name: str) -> Path:  # noqa: ARG002  # as `RunStorage`
         """*Raises* InputError."""
         self._refuse()
 
@@ -201,8 +213,8 @@ class Nowhere:
 
 
 @lru_cache(maxsize=1000)
-def checked(name: str) -> str:
-    """The name as a relative path. *Raises* InputError, SweepError as `Place` says."""
+def checked_name(name: str) -> str:
+    """The name as a relative path. *Raises* InputError, SweepError as `RunStorage` says."""
     if not isinstance(name, str):
         raise InputError(f"a file's name is text, not a {type(name).__name__}")
     if not name.isprintable():  # a newline would also break the log
@@ -229,7 +241,7 @@ def _lock_soon(descriptor: int) -> None:
         time.sleep(0.005)
 
 
-def content(path: str) -> bytes | None:
+def read_content(path: str) -> bytes | None:
     """The bytes of a file; None where there is none. *Raises* SweepError when it is unreadable."""
     try:
         with open_regular(path) as stream:

@@ -270,7 +270,7 @@ def check_cases(directory: Path, manifest: FrozenManifest) -> None:
 
 def write(
     sweep_dir: Path, manifest: FrozenManifest, source: sources.ParameterSource,
-    made: files.Made | None = None,
+    made: files.UndoLog | None = None,
 ) -> Path:  # fmt: skip
     """Write `manifests/<fingerprint>/`, whole and durable, read it back, and give its path.
 
@@ -278,7 +278,7 @@ def write(
     *Raises* SweepError, also when it was damaged since an earlier time. *Writes* a temporary
     sibling, whose name begins with a dot, and renames it. *Safe to repeat*, by several at once.
     """
-    made = made or files.Made()
+    made = made or files.UndoLog()
     parent = made.directory(sweep_dir / "manifests")
     directory = parent / manifest.fingerprint
     if directory.name not in files.names(parent):

@@ -7,17 +7,17 @@ from pathlib import Path
 
 from hpcsweep.errors import InputError
 from hpcsweep.logbook.runfiles import RunFiles
-from hpcsweep.runs.find import Account, has_file, kept_files
+from hpcsweep.runs.find import DamageReport, has_file, kept_files
 from hpcsweep.store.ingest import fresh_store
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 
 def case_files(
-    sweep: SweepDirectory, name: str, account: Account
+    sweep: SweepDirectory, name: str, report: DamageReport
 ) -> Iterator[tuple[int, RunFiles]]:
     """Index and files of every case that has a file called `name`.
 
-    `account` gets the complete cases whose files are gone or damaged. *Raises* InputError for a
+    `report` gets the complete cases whose files are gone or damaged. *Raises* InputError for a
     name that is no place inside a run directory, or that no case has.
     """
     if not name or Path(name).is_absolute() or ".." in Path(name).parts:
@@ -29,13 +29,13 @@ def case_files(
     with fresh_store(sweep) as store:
         for row in store.rows():
             files = None
-            with account.noting(row):
+            with report.collecting(row):
                 kept = kept_files(sweep, row)
                 files = kept if kept and has_file(kept, row, name) else None
             if files is not None:
                 found += 1
                 yield row["idx"], files
-    if not found and not account.lost:
+    if not found and not report.lost:
         raise InputError(
             f"no case that was begun has a file {name}",
             where=str(sweep.path),

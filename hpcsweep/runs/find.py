@@ -13,7 +13,7 @@ from hpcsweep import ids
 from hpcsweep.errors import Damaged, RunMissing
 from hpcsweep.files import parse_json
 from hpcsweep.logbook.experiment.index import METRICS
-from hpcsweep.logbook.packs import METADATA, PackedFiles, Place, packed
+from hpcsweep.logbook.packs import METADATA, PackedFiles, PackLocation, packed
 from hpcsweep.logbook.run_directory import read_metadata
 from hpcsweep.logbook.runfiles import FolderFiles, RunFiles, no_file
 from hpcsweep.records import Status
@@ -34,7 +34,7 @@ def run_files(sweep: SweepDirectory, row: Row) -> RunFiles | None:
     attempt's own. *Raises* Damaged for those that are there and cannot be read.
     """
     run_dir = str(row["run_dir"] or "")
-    place = Place.parse(run_dir)
+    place = PackLocation.parse(run_dir)
     if place is not None:
         found = packed(sweep.path, place)
         if found is not None:
@@ -106,7 +106,7 @@ def check_files(sweep: SweepDirectory, row: Row) -> None:
 
 
 @dataclass(kw_only=True, slots=True)
-class Account:
+class DamageReport:
     """The cases whose files are gone or damaged."""
 
     # Counts of them: "gone", "damaged".
@@ -115,7 +115,7 @@ class Account:
     named: list[str] = field(default_factory=list)
 
     @contextlib.contextmanager
-    def noting(self, row: Row) -> Iterator[None]:
+    def collecting(self, row: Row) -> Iterator[None]:
         """Note the case when the block finds its files gone or damaged, and go on."""
         try:
             yield

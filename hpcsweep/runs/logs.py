@@ -12,8 +12,8 @@ from hpcsweep.cluster.submitit import client
 from hpcsweep.errors import InputError, SourceError
 from hpcsweep.files import names
 from hpcsweep.logbook.runfiles import RunFiles
-from hpcsweep.logbook.storage import content
-from hpcsweep.runs.find import Account, kept_files
+from hpcsweep.logbook.storage import read_content
+from hpcsweep.runs.find import DamageReport, kept_files
 from hpcsweep.store.ingest import fresh_store
 from hpcsweep.store.sweep_index import Row
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -33,7 +33,7 @@ class CaseLogs:
     # Where each is and what it holds; those that are not empty, Slurm's last.
     texts: Iterable[tuple[str, str]]
     # Whether its own files are gone or damaged.
-    files: Account = field(default_factory=Account)
+    files: DamageReport = field(default_factory=DamageReport)
 
 
 def case_logs(sweep: SweepDirectory, case: str) -> CaseLogs:
@@ -52,15 +52,15 @@ def _started(sweep: SweepDirectory, row: Row) -> CaseLogs:
     plan, _ = sweep.plan(row["submission"])
     paths = _task_logs(sweep, plan, row["chunk"])
     message = json.loads(row["error"]).get("message") if row["error"] else None
-    account, own = Account(), list[tuple[str, str]]()
-    with account.noting(row):
+    report, own = DamageReport(), list[tuple[str, str]]()
+    with report.collecting(row):
         own += _own_texts(kept_files(sweep, row))
     return CaseLogs(
         index=row["idx"],
         case_id=row["case_id"],
         state=": ".join(word for word in (row["status"], row["reason"], message) if word),
         texts=chain(own, _texts(paths)),
-        files=account,
+        files=report,
     )
 
 
@@ -98,7 +98,7 @@ def _own_texts(files: RunFiles | None) -> Iterator[tuple[str, str]]:
 
 def _texts(paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
     for path in paths:
-        data = content(str(path))
+        data = read_content(str(path))
         if data:
             yield str(path), data.decode(errors="replace")
 

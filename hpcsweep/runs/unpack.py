@@ -7,18 +7,18 @@ from pathlib import Path
 
 from hpcsweep.errors import Damaged, InputError, SweepError
 from hpcsweep.files import make_directory, remove_tree
-from hpcsweep.logbook.packs import PackedFiles, Place
-from hpcsweep.logbook.storage import Folder
-from hpcsweep.runs.find import Account, kept_files
+from hpcsweep.logbook.packs import PackedFiles, PackLocation
+from hpcsweep.logbook.storage import DirectoryStorage
+from hpcsweep.runs.find import DamageReport, kept_files
 from hpcsweep.store.ingest import fresh_store
 from hpcsweep.store.sweep_index import Row
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 
-def unpack(sweep: SweepDirectory, account: Account, case: str | None = None) -> Iterator[Path]:
+def unpack(sweep: SweepDirectory, report: DamageReport, case: str | None = None) -> Iterator[Path]:
     """Restore one case, by its index or the start of its case id, or all; the packs stay.
 
-    Gives the directories; those that are there already are left alone. `account` gets the cases
+    Gives the directories; those that are there already are left alone. `report` gets the cases
     whose files are gone or damaged. *Safe to repeat.* *Raises* InputError when no case is meant, or
     one that is not packed. *Writes* `runs/…/log_…/`.
     """
@@ -28,11 +28,11 @@ def unpack(sweep: SweepDirectory, account: Account, case: str | None = None) -> 
         if case is not None and len({row["case_id"] for row in rows}) > 1:
             raise InputError(f"{case!r} begins several case ids", next_step="Give more digits.")
         for row in rows:
-            if Place.parse(row["run_dir"] or "") is None:
+            if PackLocation.parse(row["run_dir"] or "") is None:
                 continue
             is_packed = True
             target = None
-            with account.noting(row):
+            with report.collecting(row):
                 target = _restored(sweep, row)
             if target is not None:
                 yield target
@@ -66,7 +66,7 @@ def unpacked(run: PackedFiles, target: Path) -> None:
     if target.exists():
         raise SweepError("is there already", where=str(target))
     aside = target.with_name(f".{target.name}.unpacking")
-    folder = Folder(aside)
+    folder = DirectoryStorage(aside)
     try:
         for name in run.names():
             with folder.writing(name) as stream:

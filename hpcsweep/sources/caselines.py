@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from hpcsweep.files import parse_json, writing_new
+from hpcsweep.files import create_file, parse_json
 
 # One compact JSON object per line; see `line_of`.
 CASES_FILE = "cases.jsonl"
@@ -66,7 +66,7 @@ class CaseLines:
     def _write(self, directory: Path, line: bytes) -> None:
         if self._files is None:
             paths = (directory / CASES_FILE, directory / OFFSETS_FILE)
-            cases, offsets = (self._open.enter_context(writing_new(path)) for path in paths)
+            cases, offsets = (self._open.enter_context(create_file(path)) for path in paths)
             self._files = cases, offsets
             offsets.write(bytes(OFFSET_BYTES))
         cases, offsets = self._files

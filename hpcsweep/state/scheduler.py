@@ -24,7 +24,7 @@ from hpcsweep.cluster.base import OWN, Cluster, Element, Queued
 from hpcsweep.cluster.slurm.reasons import NONE
 from hpcsweep.cluster.slurm.states import Life, meaning
 from hpcsweep.errors import ClusterError, SweepError
-from hpcsweep.field_checks import NUMBER, NUMBERS, TEXT, TEXTS, by_name, form, misfit, one_of
+from hpcsweep.field_checks import NUMBER, NUMBERS, TEXT, TEXTS, by_name, mismatch, one_of, schema
 from hpcsweep.files import (
     DOCUMENT_MAX,
     json_bytes,
@@ -54,7 +54,7 @@ _BY_ELEMENT = ("alive", "waiting", "absent", "scans", "over", "hints", "words")
 # arrays that it was about. What was submitted later says nothing by its absence.
 _JOBS = ("heard", "missed")
 _REASON = one_of(Reason)
-_MEMORY = form(
+_MEMORY = schema(
     {},
     {
         "tried": NUMBER, "asked": NUMBER, "last": TEXT, "problem": TEXT,
@@ -180,7 +180,7 @@ def _read(path: Path) -> dict[str, Any]:
         memory: dict[str, Any] = parse_json(read_regular(path, DOCUMENT_MAX))
     except (OSError, ValueError):
         return {}
-    return {} if misfit(memory, _MEMORY) else memory
+    return {} if mismatch(memory, _MEMORY) else memory
 
 
 def _key(element: Element) -> str:

@@ -107,7 +107,7 @@ _REFUSED = (
 _SILENT = _Cause("it cannot be reached", "see that it runs and can be reached", transient=True)
 
 
-def explain(error: Exception, where: str) -> StoreError:
+def store_error(error: Exception, where: str) -> StoreError:
     """The error of a database in our words, without any password."""
     original = error.orig if isinstance(error, DBAPIError) else error
     primary = getattr(getattr(original, "diag", None), "message_primary", None)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from hpcsweep.errors import StoreError
-from hpcsweep.store.database_errors import explain
+from hpcsweep.store.database_errors import store_error
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.location import shown
 
@@ -97,7 +97,7 @@ class Database:
                 with engine.begin() as connection:
                     return work(connection)
             except self._failures as error:
-                problem = explain(error, self.where)
+                problem = store_error(error, self.where)
                 # Of a connection that was never made the error may know the URL.
                 unmade = not isinstance(error, DBAPIError) or error.statement is None
                 cause = None if unmade else error

@@ -20,14 +20,14 @@ from typing import Any
 from sqlalchemy import URL
 
 from hpcsweep.errors import Damaged, StoreError
-from hpcsweep.files import put_copy
+from hpcsweep.files import replace_with_copy
 from hpcsweep.journal import all_journals, read
 from hpcsweep.sources.places import Places
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.filesystem import is_local
-from hpcsweep.store.gc_control import no_garbage
+from hpcsweep.store.gc_control import gc_paused
 from hpcsweep.store.location import locate_store
-from hpcsweep.store.record_mapper import Gathered, Gatherer
+from hpcsweep.store.record_mapper import PendingBatch, RecordMapper
 from hpcsweep.store.record_rows import submission_row
 from hpcsweep.store.upsert import Batch
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -54,8 +54,8 @@ class Ingest:
     def __init__(self, sweep: SweepDirectory, store: SweepIndex) -> None:
         self._sweep = sweep
         self._store = store
-        self._gatherer = Gatherer(sweep, store.where)
-        self._newest = self._gatherer.version(sweep.newest_manifest())
+        self._mapper = RecordMapper(sweep, store.where)
+        self._newest = self._mapper.version(sweep.newest_manifest())
         self._places = Places(self._newest.source)
         # Whether no journal had been read before.
         self._is_first = False
@@ -71,7 +71,7 @@ class Ingest:
         self._is_first = names is None and not positions
         if names is None:
             names = all_journals(self._sweep.journal_root)
-        with no_garbage():
+        with gc_paused():
             return self._read(names, positions)
 
     def _read(self, names: Iterable[str], positions: dict[str, int]) -> Ingested:
@@ -85,7 +85,7 @@ class Ingest:
                     continue
             start, torn = at, 0
             for reading in read(path, at, skim=True):
-                misfits = self._gatherer.add(batch, reading.records)
+                misfits = self._mapper.add(batch, reading.records)
                 at, torn = reading.offset, torn + reading.torn + misfits
                 pending += len(reading.records)
                 total.records += len(reading.records) + reading.superseded - misfits
@@ -99,16 +99,16 @@ class Ingest:
         self._merge(batch)
         return total
 
-    def _batch(self) -> Gathered:
-        return Gathered(rows=Batch(manifest=self._newest.fingerprint, is_first=self._is_first))
+    def _batch(self) -> PendingBatch:
+        return PendingBatch(rows=Batch(manifest=self._newest.fingerprint, is_first=self._is_first))
 
-    def _merge(self, gathered: Gathered) -> None:
+    def _merge(self, gathered: PendingBatch) -> None:
         rows = gathered.rows
         if not rows.journals:
             return
         rows.cases = [line for line, _ in gathered.best.values()]
         for fingerprint, seen in gathered.seen.items():
-            version = self._gatherer.version(fingerprint)
+            version = self._mapper.version(fingerprint)
             if version.manifest.orders_like(self._newest.manifest):
                 rows.places |= seen
                 continue
@@ -140,14 +140,14 @@ class Ingest:
             # Looked up after what the store knows, so it is not older than that.
             newest = self._sweep.newest_manifest()
             if newest != self._newest.fingerprint:
-                self._newest = self._gatherer.version(newest)
+                self._newest = self._mapper.version(newest)
                 self._places = Places(self._newest.source)
             if known == newest:
                 return
             older = None
             if known is not None:
                 with contextlib.suppress(Damaged):  # then the params say where a case is
-                    older = self._gatherer.version(known)
+                    older = self._mapper.version(known)
             alike = older is not None and older.manifest.orders_like(self._newest.manifest)
             done = self._store.reorder(known, newest, None if alike else place)
 
@@ -185,7 +185,7 @@ def fresh_store(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[Swe
             store.clear()
         _ensure(sweep, store)
         if Ingest(sweep, store).run().records or rebuild or not shared.exists():
-            put_copy(private, shared)
+            replace_with_copy(private, shared)
         yield store
 
 

@@ -71,7 +71,12 @@ def shown(location: Path | URL) -> str:
     public = location.set(drivername="postgresql").difference_update_query(SECRETS)
     # `set` cannot take a password away.
     without = URL.create(
-        public.drivername, public.username, None, public.host, public.port, public.database,
+        public.drivername,
+        public.username,
+        None,
+        public.host,
+        public.port,
+        public.database,
         public.query,
-    )  # fmt: skip
+    )
     return without.render_as_string(hide_password=True)

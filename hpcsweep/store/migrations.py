@@ -120,16 +120,38 @@ def _foreign(what: str, where: str) -> StoreError:
 _TEXTS_1 = {
     "meta": ("name", "value"),
     "cases": (
-        "sweep", "case_id", "rank", "status", "reason", "params", "tags", "metrics", "error",
-        "seed", "token", "started", "ended", "host", "job_id", "run_dir", "code_digest",
+        "sweep",
+        "case_id",
+        "rank",
+        "status",
+        "reason",
+        "params",
+        "tags",
+        "metrics",
+        "error",
+        "seed",
+        "token",
+        "started",
+        "ended",
+        "host",
+        "job_id",
+        "run_dir",
+        "code_digest",
     ),
     "places": ("sweep", "case_id"),
     "tasks": (
-        "sweep", "start_rank", "host", "job_id", "time", "verdict_rank", "status", "reason",
+        "sweep",
+        "start_rank",
+        "host",
+        "job_id",
+        "time",
+        "verdict_rank",
+        "status",
+        "reason",
     ),
     "journals": ("sweep", "path"),
     "sweeps": ("sweep", "name", "manifest"),
-}  # fmt: skip
+}
 _LONG_1 = ("params", "tags", "metrics", "error")
 
 

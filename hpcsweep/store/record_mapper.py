@@ -12,13 +12,13 @@ from typing import Any
 from hpcsweep import ids
 from hpcsweep.errors import Damaged, JournalError
 from hpcsweep.files import names
-from hpcsweep.journal import Record, examined, whole_lines
+from hpcsweep.journal import Record, complete_lines, parse_line
 from hpcsweep.records import ParamCase
 from hpcsweep.store.record_rows import (
     CASE_COLUMNS,
-    Line,
+    CaseRow,
     attempt_row,
-    case_line,
+    case_row,
     start_row,
     verdict_row,
 )
@@ -31,12 +31,12 @@ RANK, PARAMS = map(CASE_COLUMNS.index, ("rank", "params"))
 
 
 @dataclass(kw_only=True, slots=True)
-class Gathered:
+class PendingBatch:
     """One batch while it is read: of all records about a case only the best is kept."""
 
     rows: Batch
     # By case id: the values of CASE_COLUMNS, and the attempt.
-    best: dict[str, tuple[Line, list[Any]]] = field(default_factory=dict)
+    best: dict[str, tuple[CaseRow, list[Any]]] = field(default_factory=dict)
     # Case id by fingerprint of the manifest and by index.
     seen: defaultdict[str, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
 
@@ -45,7 +45,7 @@ class Gathered:
 _MISFIT = (JournalError, Damaged)
 
 
-class Gatherer:
+class RecordMapper:
     """Takes in the records of one sweep."""
 
     def __init__(self, sweep: SweepDirectory, store: str) -> None:
@@ -79,57 +79,57 @@ class Gatherer:
         _ = found.source  # a damaged one is found out here
         return found
 
-    def add(self, gathered: Gathered, records: Iterable[Record]) -> int:
+    def add(self, pending: PendingBatch, records: Iterable[Record]) -> int:
         """Take records in. Returns the count of those that do not fit the sweep."""
         misfits = 0
         for record in records:
             try:
-                self._add(gathered, record)
+                self._add(pending, record)
             except _MISFIT:
                 misfits += 1
         return misfits
 
-    def _add(self, gathered: Gathered, record: Record) -> None:
+    def _add(self, pending: PendingBatch, record: Record) -> None:
         """*Raises* one of _MISFIT."""
         plan, kind = self._plan_of(record), record["kind"]
         if kind == "beat":
             return
         if kind != "task" and "index" in record:
-            self._add_case(gathered, record)
+            self._add_case(pending, record)
             return
         submission = record["attempt"][1]
         if plan is None and submission not in self._sweep.submissions():
             raise JournalError(f"submission {submission} is none of this sweep")
         if kind == "task":
-            gathered.rows.starts.append(start_row(record))
+            pending.rows.starts.append(start_row(record))
         else:
-            gathered.rows.verdicts.append(verdict_row(record))
+            pending.rows.verdicts.append(verdict_row(record))
 
-    def _add_case(self, gathered: Gathered, record: Record) -> None:
+    def _add_case(self, pending: PendingBatch, record: Record) -> None:
         version, index = self.version(record["manifest"]), record["index"]
         case = _case(version, index, record["case_id"])
         line = None
         if record["kind"] != "same":
             seed = ids.case_seed(version.manifest.seed, case.case_id, case.replicate)
             task_id = self._task_ids[record["attempt"][1]].get(record["chunk"])
-            line = case_line(record, case, seed, task_id)
+            line = case_row(record, case, seed, task_id)
         # Several indices may have the same case: each of them gets its place.
-        gathered.seen[version.fingerprint][index] = case.case_id
+        pending.seen[version.fingerprint][index] = case.case_id
         if line is None:
             return
-        best = gathered.best.get(case.case_id)
+        best = pending.best.get(case.case_id)
         if best is None:
-            gathered.best[case.case_id] = line, record["attempt"]
+            pending.best[case.case_id] = line, record["attempt"]
             return
         known, attempt = best
         if line[PARAMS] != known[PARAMS]:
             self._refuse_collision(case.case_id, line[PARAMS], known[PARAMS])
         if attempt != record["attempt"]:
-            gathered.rows.attempts += [
+            pending.rows.attempts += [
                 attempt_row(case.case_id, each) for each in (attempt, record["attempt"])
             ]
         if line[RANK] > known[RANK]:
-            gathered.best[case.case_id] = line, record["attempt"]
+            pending.best[case.case_id] = line, record["attempt"]
 
     def _refuse_collision(self, case_id: str, params: str, others: str) -> None:
         """Two indices with one case id must be the same case; their texts may differ (1, 1.0)."""
@@ -165,12 +165,12 @@ class Gatherer:
 
     # --- what was passed over --------------------------------------------------------------------
 
-    def passed_over(self, journals: Iterable[str]) -> Iterator[str]:
+    def skipped_lines(self, journals: Iterable[str]) -> Iterator[str]:
         """Where each line of some journals is that was passed over, and why. Reads all of them."""
         for name in journals:
             path, at = self._sweep.journal_root / name, 0
-            for number, (line, size) in enumerate(whole_lines(path), 1):
-                found = examined(line[:-1])
+            for number, (line, size) in enumerate(complete_lines(path), 1):
+                found = parse_line(line[:-1])
                 why = found if isinstance(found, str) else self._misfit(found)
                 if why and line != b"\n":
                     yield f"{path}, line {number} at byte {at}: {why}"
@@ -179,15 +179,15 @@ class Gatherer:
     def _misfit(self, record: Record) -> str:
         """Why a record does not fit the sweep; empty for one that does."""
         try:
-            self._add(Gathered(rows=Batch(manifest="")), record)
+            self._add(PendingBatch(rows=Batch(manifest="")), record)
         except _MISFIT as error:
             return str(error)
         return ""
 
 
-def passed_over(sweep: SweepDirectory, journals: Iterable[str]) -> Iterator[str]:
+def skipped_lines(sweep: SweepDirectory, journals: Iterable[str]) -> Iterator[str]:
     """Where each line of some journals is that was passed over, and why. Reads all of them."""
-    return Gatherer(sweep, "").passed_over(journals)
+    return RecordMapper(sweep, "").skipped_lines(journals)
 
 
 def _case(version: Version, index: int, case_id: str) -> ParamCase:

@@ -11,18 +11,39 @@ from hpcsweep.journal import Record, attempt_of, rank
 from hpcsweep.records import ParamCase, Status
 from hpcsweep.sweepdir.plan import Plan
 
-# Of the values of `case_line`: all of `cases` but the sweep, and what the store counts itself.
+# Of the values of `case_row`: all of `cases` but the sweep, and what the store counts itself.
 CASE_COLUMNS = (
-    "case_id", "rank", "status", "reason", "params", "tags", "metrics", "error", "seed",
-    "replicate", "generation", "submission", "chunk", "restart", "token", "started", "ended",
-    "wall_seconds", "cpu_seconds", "max_rss_bytes", "host", "job_id", "run_dir", "code_digest",
+    "case_id",
+    "rank",
+    "status",
+    "reason",
+    "params",
+    "tags",
+    "metrics",
+    "error",
+    "seed",
+    "replicate",
+    "generation",
+    "submission",
+    "chunk",
+    "restart",
+    "token",
+    "started",
+    "ended",
+    "wall_seconds",
+    "cpu_seconds",
+    "max_rss_bytes",
+    "host",
+    "job_id",
+    "run_dir",
+    "code_digest",
     "task_id",
-)  # fmt: skip
+)
 
-Line = tuple[Any, ...]
+CaseRow = tuple[Any, ...]
 
 
-def case_line(record: Record, case: ParamCase, seed: int, task_id: int | None) -> Line:
+def case_row(record: Record, case: ParamCase, seed: int, task_id: int | None) -> CaseRow:
     """The values of CASE_COLUMNS of a case, from its `begin` or `end` record.
 
     No mapping, but what the database is given at last: a million of them are made.

@@ -31,7 +31,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from hpcsweep.errors import StoreError
 from hpcsweep.ids import canonical
 from hpcsweep.store import schema
-from hpcsweep.store.record_rows import CASE_COLUMNS, Line
+from hpcsweep.store.record_rows import CASE_COLUMNS, CaseRow
 
 Values = dict[str, Any]
 
@@ -47,7 +47,7 @@ class Batch:
     # Whether no journal of the sweep had been read before: then the rows should all be new.
     is_first: bool = False
     # One for each case: the values of `rows.CASE_COLUMNS`, from the highest record of it.
-    cases: list[Line] = field(default_factory=list)
+    cases: list[CaseRow] = field(default_factory=list)
     # All attempts of the cases that have several here: case id, generation, submission, restart
     # and token.
     attempts: list[Values] = field(default_factory=list)
@@ -66,7 +66,7 @@ def insert_into(connection: Connection, table: Table) -> Any:
 
 
 def insert_missing(
-    connection: Connection, sweep: str, table: Table, names: Sequence[str], rows: list[Line]
+    connection: Connection, sweep: str, table: Table, names: Sequence[str], rows: list[CaseRow]
 ) -> bool:
     """Insert the rows whose keys are new. Returns whether there was one that is not.
 
@@ -93,7 +93,7 @@ def insert_missing(
 
 
 def insert_first(
-    connection: Connection, sweep: str, table: Table, names: Sequence[str], rows: list[Line]
+    connection: Connection, sweep: str, table: Table, names: Sequence[str], rows: list[CaseRow]
 ) -> bool:
     """As `insert_missing`, at half the cost on PostgreSQL when all rows are new, as expected."""
     if rows and connection.dialect.name == "postgresql":
@@ -194,7 +194,9 @@ def _staged(table: Table, names: Sequence[str]) -> Table:
     )
 
 
-def _stage(connection: Connection, table: Table, names: Sequence[str], rows: list[Line]) -> Table:
+def _stage(
+    connection: Connection, table: Table, names: Sequence[str], rows: list[CaseRow]
+) -> Table:
     """Put the rows into `_staged`."""
     staged = _staged(table, names)
     staged.create(connection, checkfirst=False)
@@ -207,14 +209,14 @@ def _stage(connection: Connection, table: Table, names: Sequence[str], rows: lis
     return staged
 
 
-def _copy(connection: Connection, table: str, names: Sequence[str], rows: list[Line]) -> None:
+def _copy(connection: Connection, table: str, names: Sequence[str], rows: list[CaseRow]) -> None:
     cursor: Any = connection.connection.cursor()
     with cursor.copy(f"COPY {table} ({', '.join(names)}) FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
 
 
-def _with_sweep(sweep: str, rows: Iterable[Line]) -> list[Line]:
+def _with_sweep(sweep: str, rows: Iterable[CaseRow]) -> list[CaseRow]:
     return [(sweep, *row) for row in sorted(rows, key=itemgetter(0))]
 
 

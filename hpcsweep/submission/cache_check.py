@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hpcsweep.cache.named_model import model_of
-from hpcsweep.cache.param_columns import Columns
+from hpcsweep.cache.param_columns import ParamColumns
 from hpcsweep.errors import InputError, TargetError
 from hpcsweep.manifest import frozen
 from hpcsweep.submission import check
@@ -23,7 +23,7 @@ def check_with_model(
     found = check.check(sweep, fingerprint, indices)
     directory = sweep.manifest_dir(fingerprint)
     manifest = frozen.read(directory)
-    columns = Columns(model_of(manifest).__table__)
+    columns = ParamColumns(model_of(manifest).__table__)
     source = frozen.open_source(directory, manifest)
     few = source.n_cases <= ALL_UP_TO
     for case in source if few else map(source.__getitem__, indices):

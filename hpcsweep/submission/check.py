@@ -19,7 +19,7 @@ from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.provenance import packages
 from hpcsweep.sweepdir.directory import SweepDirectory
-from hpcsweep.user_import import tried
+from hpcsweep.user_import import import_user_code
 
 Check = Callable[[SweepDirectory, str, list[int]], dict[str, object]]
 
@@ -36,7 +36,9 @@ def check(sweep: SweepDirectory, fingerprint: str, indices: list[int]) -> dict[s
     if manifest.target.is_command:
         _check_program(manifest)
     else:
-        function = tried(lambda: target.load(manifest), "the target", manifest.target, manifest)
+        function = import_user_code(
+            lambda: target.load(manifest), "the target", manifest.target, manifest
+        )
     # Before the cases are made: the process that runs a case imports no module that makes them.
     code = {"code_digest": target.code_digest(manifest), "code_files": target.code_files(manifest)}
     source = frozen.open_source(directory, manifest)

@@ -20,7 +20,7 @@ from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Array, Cluster, Limits
 from hpcsweep.cluster.slurm.script import Script
 from hpcsweep.errors import ClusterError, ClusterUnavailable, PartRefused, SweepError
-from hpcsweep.files import Made, json_bytes, names, remove_tree, token, write_new
+from hpcsweep.files import UndoLog, json_bytes, names, remove_tree, token, write_new
 from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import RANKED_MAX
@@ -98,7 +98,7 @@ class _Act:
     say: Callable[[str], None]
     turn: Turn
     # What is taken back after an error, unless there is doubt.
-    made: Made
+    made: UndoLog
     doubt: _Doubt
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from hpcsweep import claims
 from hpcsweep.claims import Claim
 from hpcsweep.errors import SweepBusy, SweepError
-from hpcsweep.files import Made, make_directory, names, open_regular, taken_back
-from hpcsweep.liveness import BEAT_S, BEATS, is_running
+from hpcsweep.files import UndoLog, make_directory, names, open_regular, undo_on_error
+from hpcsweep.liveness import BEAT_S, HEARTBEAT, is_running
 from hpcsweep.sweepdir.directory import CLAIMS, SweepDirectory, make_place
 
 NAME = "submit"
@@ -66,7 +66,7 @@ def submitting(sweep: SweepDirectory, say: Say = lambda _: None) -> Iterator[Tur
 @contextlib.contextmanager
 def changing(
     path: Path, name: str, share: str, unless: object, say: Say
-) -> Iterator[tuple[SweepDirectory, Turn, Made]]:
+) -> Iterator[tuple[SweepDirectory, Turn, UndoLog]]:
     """`submitting` in a sweep that may have to be made, and what is taken back after an error.
 
     Nothing is, when `unless` is true by then. Only who has the turn makes or removes anything but
@@ -78,7 +78,11 @@ def changing(
         make_place(path, share, around)
         return around.directory(path / CLAIMS)
 
-    with taken_back(unless) as around, _turn(path, root, say) as mine, taken_back(unless) as made:
+    with (
+        undo_on_error(unless) as around,
+        _turn(path, root, say) as mine,
+        undo_on_error(unless) as made,
+    ):
         yield SweepDirectory.create(path, name, share, made), mine, made
 
 
@@ -86,7 +90,7 @@ def changing(
 def _turn(sweep: Path, root: Callable[[], Path], say: Say) -> Iterator[Turn]:
     """`root` makes the directory of the sweep's claims."""
     claim = _claim(sweep, root, say)
-    BEATS.look_after(claim)
+    HEARTBEAT.add(claim)
     try:
         yield Turn(claim, sweep)
     finally:
@@ -96,7 +100,7 @@ def _turn(sweep: Path, root: Callable[[], Path], say: Say) -> Iterator[Turn]:
 def _claim(sweep: Path, root: Callable[[], Path], say: Say) -> Claim:
     for _ in range(TRIES):
         try:
-            claim = claims.take(root(), NAME, partial(_is_gone, sweep, say))
+            claim = claims.try_acquire(root(), NAME, partial(_is_gone, sweep, say))
         except SweepError as error:
             if getattr(error, "errno", None) != errno.ENOENT:
                 raise
@@ -108,7 +112,7 @@ def _claim(sweep: Path, root: Callable[[], Path], say: Say) -> Claim:
 
 def _is_gone(sweep: Path, say: Say, path: Path) -> bool:
     """Whether the owner of a claim is dead. *Raises* SweepBusy, FileNotFoundError."""
-    owner = claims.owner_of(path)
+    owner = claims.read_owner(path)
     runs = is_running(owner)
     known = {"pid", "host"} <= owner.keys()
     who = f"process {owner['pid']} on {owner['host']}" if known else "another process"

@@ -10,11 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import Damaged, SweepError
-from hpcsweep.field_checks import HEX16, NUMBER, TEXT, form, misfit, one_of, shown, whole
+from hpcsweep.field_checks import (
+    HEX16,
+    NUMBER,
+    TEXT,
+    abbreviated,
+    integer,
+    mismatch,
+    one_of,
+    schema,
+)
 from hpcsweep.files import (
     GROUP_DIRECTORY,
     RESTORE,
-    Made,
+    UndoLog,
     json_bytes,
     names,
     open_to_group,
@@ -36,13 +45,13 @@ _PART_FILE = re.compile(r"part-([0-9]{1,9})\.(intent|job|void|cancel)\.json", re
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 # What such files must hold.
 _FACTS = {
-    "intent": form({"job_name": TEXT, "time": NUMBER}),
-    "job": form({"job_id": TEXT}, {"time": NUMBER}),
-    "void": form({}, {"time": NUMBER}),
-    "cancel": form({"time": NUMBER}),
+    "intent": schema({"job_name": TEXT, "time": NUMBER}),
+    "job": schema({"job_id": TEXT}, {"time": NUMBER}),
+    "void": schema({}, {"time": NUMBER}),
+    "cancel": schema({"time": NUMBER}),
 }
-_MARKER = form(
-    {"format": whole(), "name": TEXT, "key": HEX16}, {"share": one_of(("private", "group"))}
+_MARKER = schema(
+    {"format": integer(), "name": TEXT, "key": HEX16}, {"share": one_of(("private", "group"))}
 )
 
 
@@ -81,12 +90,12 @@ class SweepDirectory:
             )
         value = read_json(marker)
         is_newer = isinstance(value, dict) and value.get("format", FORMAT) != FORMAT
-        wrong = "" if is_newer else misfit(value, _MARKER)
+        wrong = "" if is_newer else mismatch(value, _MARKER)
         if wrong:
             raise Damaged(f"is damaged: {wrong}", where=str(marker), next_step=RESTORE)
         if is_newer:
             raise SweepError(
-                f"has format {shown(value['format'])}, this program reads {FORMAT}",
+                f"has format {abbreviated(value['format'])}, this program reads {FORMAT}",
                 where=str(marker),
                 next_step="Use the hpcsweep that wrote it, or a newer one.",
             )
@@ -97,14 +106,14 @@ class SweepDirectory:
 
     @classmethod
     def create(
-        cls, path: Path, name: str, share: str = "private", made: Made | None = None
+        cls, path: Path, name: str, share: str = "private", made: UndoLog | None = None
     ) -> SweepDirectory:
         """Make a sweep directory, or open the one of this name. *Safe to repeat.*
 
         `share` is the manifest's; `made` notes what this call made. *Raises* SweepError when the
         directory is something else. *Writes* `sweep.json`.
         """
-        made = made or Made()
+        made = made or UndoLog()
         if not make_place(path, share, made):
             marker = {"format": FORMAT, "name": name, "key": token()}
             marker |= {"share": share} if share != "private" else {}
@@ -208,7 +217,7 @@ class SweepDirectory:
             match = _PART_FILE.fullmatch(name)
             if match:
                 found = read_json(folder / name)
-                wrong = misfit(found, _FACTS[match[2]])
+                wrong = mismatch(found, _FACTS[match[2]])
                 if wrong:
                     where = str(folder / name)
                     raise Damaged(f"is damaged: {wrong}", where=where, next_step=RESTORE)
@@ -216,7 +225,7 @@ class SweepDirectory:
         return facts
 
 
-def make_place(path: Path, share: str, made: Made) -> bool:
+def make_place(path: Path, share: str, made: UndoLog) -> bool:
     """Make the directory of a sweep where there is none. Returns whether it is a sweep's already.
 
     With `share: group` what had to be made above it is open to the group, too. `made` notes what

@@ -18,11 +18,11 @@ from hpcsweep.field_checks import (
     OBJECT,
     TEXT,
     TRUTH,
-    form,
-    misfit,
+    abbreviated,
+    integer,
+    mismatch,
     one_of,
-    shown,
-    whole,
+    schema,
 )
 from hpcsweep.files import RESTORE, read_json
 from hpcsweep.indexset import IndexSet
@@ -166,7 +166,7 @@ class Plan:
         """
         if value["format"] != FORMAT:
             raise SweepError(
-                f"has format {shown(value['format'])}, this program reads {FORMAT}",
+                f"has format {abbreviated(value['format'])}, this program reads {FORMAT}",
                 where=where,
                 next_step="Use the hpcsweep that wrote it, or a newer one.",
             )
@@ -182,17 +182,26 @@ class Plan:
 
 
 # What a `plan.json` must hold, from the outside to the inside.
-_DOCUMENT = form(
+_DOCUMENT = schema(
     {
-        "submission": whole(1), "manifest": HEX16, "indices": LIST, "chunk_size": whole(1),
-        "parts": LIST, "layout": OBJECT, "generation": whole(), "cluster": OBJECT, "worker": OBJECT,
+        "submission": integer(1),
+        "manifest": HEX16,
+        "indices": LIST,
+        "chunk_size": integer(1),
+        "parts": LIST,
+        "layout": OBJECT,
+        "generation": integer(),
+        "cluster": OBJECT,
+        "worker": OBJECT,
     },
     {"time": TEXT, "code_digest": TEXT},
-)  # fmt: skip
-_PART = form(dict.fromkeys(("number", "first_chunk", "chunks", "throttle"), whole()))
-_LAYOUT = form({"runs": one_of(("all", "packed", "failed", "none")), "shard_digits": whole(0, 16)})
-_CLUSTER = form(dict.fromkeys(("kind", "name", "state_dir"), TEXT))
-_RULES = form(
+)
+_PART = schema(dict.fromkeys(("number", "first_chunk", "chunks", "throttle"), integer()))
+_LAYOUT = schema(
+    {"runs": one_of(("all", "packed", "failed", "none")), "shard_digits": integer(0, 16)}
+)
+_CLUSTER = schema(dict.fromkeys(("kind", "name", "state_dir"), TEXT))
+_RULES = schema(
     {},
     {"ingest": TRUTH}
     | dict.fromkeys(("beat_s", "ingest_interval_s", "ingest_deadline_s", "term_grace_s"), NUMBER),
@@ -221,9 +230,9 @@ def _wrong(document: dict[str, Any], plan: Plan) -> str:
     So what loops over parts and chunks is never longer than what was submitted.
     """
     inner = [("cluster", _CLUSTER), ("worker", _RULES), ("layout", _LAYOUT)]
-    found = [misfit(document, _DOCUMENT)]
-    found += [misfit(document.get(name), wanted) for name, wanted in inner]
-    found += [misfit(part, _PART) for part in document["parts"]]
+    found = [mismatch(document, _DOCUMENT)]
+    found += [mismatch(document.get(name), wanted) for name, wanted in inner]
+    found += [mismatch(part, _PART) for part in document["parts"]]
     first = 0
     for number, part in enumerate(plan.parts if not any(found) else ()):
         if (part.number, part.first_chunk) != (number, first):
@@ -235,9 +244,11 @@ def _wrong(document: dict[str, Any], plan: Plan) -> str:
 
 
 def chunk_size_for(
-    count: int, chunk: int | None, max_tasks: int | None = None,
+    count: int,
+    chunk: int | None,
+    max_tasks: int | None = None,
     max_array_size: int = MAX_ARRAY_SIZE,
-) -> int:  # fmt: skip
+) -> int:
     """Cases per chunk: as given, or enough for at most `AUTO_TASKS` tasks, of one array if it can.
 
     *Raises* InputError for a given size that makes more tasks than the cluster takes.

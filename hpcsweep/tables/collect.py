@@ -19,7 +19,7 @@ from hpcsweep.state.unstarted import Unstarted, newest, not_begun, unstarted
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import fresh_store
 from hpcsweep.sweepdir.directory import SweepDirectory
-from hpcsweep.tables.where import Field, parse
+from hpcsweep.tables.where import SqlColumn, parse
 from hpcsweep.terminal_text import visible
 
 # Columns before the params and after the metrics, with the kind of their values.
@@ -177,12 +177,12 @@ def _name(found: dict[Keys, str], prefix: str, taken: dict[str, str]) -> dict[Ke
     return columns
 
 
-def fields(columns: Columns) -> dict[str, Field]:
+def fields(columns: Columns) -> dict[str, SqlColumn]:
     """Where each column comes from, for a condition."""
-    found = {name: Field(name) for name in (*FIRST, *LAST)}
-    found["index"] = Field("idx")
-    found |= {name: Field("params", keys) for keys, name in columns.params.items()}
-    found |= {name: Field("metrics", keys) for keys, name in columns.metrics.items()}
+    found = {name: SqlColumn(name) for name in (*FIRST, *LAST)}
+    found["index"] = SqlColumn("idx")
+    found |= {name: SqlColumn("params", keys) for keys, name in columns.params.items()}
+    found |= {name: SqlColumn("metrics", keys) for keys, name in columns.metrics.items()}
     return found
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from hpcsweep.errors import ExtraMissing
-from hpcsweep.files import whole
+from hpcsweep.files import atomic_output
 from hpcsweep.tables.collect import Columns, Row
 
 # Rows of a Parquet row group, and characters of CSV, that are held in memory at once.
@@ -67,7 +67,7 @@ def write(lines: Iterable[str], output: Path | None, stdout: TextIO) -> None:
     if output is None:
         stdout.writelines(lines)
         return
-    with whole(output) as path, path.open("w", encoding="utf-8", newline="") as stream:
+    with atomic_output(output) as path, path.open("w", encoding="utf-8", newline="") as stream:
         stream.writelines(lines)
 
 
@@ -86,7 +86,7 @@ def write_parquet(columns: Columns, rows: Iterator[Row], output: Path) -> None:
     types = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
     kinds = [(name, columns.kinds[name]) for name in columns.names]
     schema = pa.schema([(name, types.get(kind, pa.string())) for name, kind in kinds])
-    with whole(output) as path, pq.ParquetWriter(path, schema) as writer:
+    with atomic_output(output) as path, pq.ParquetWriter(path, schema) as writer:
         while some := list(islice(rows, ROWS_AT_ONCE)):
             values = [[_typed(row.get(name), kind) for row in some] for name, kind in kinds]
             writer.write_table(pa.table(values, schema=schema))

@@ -9,8 +9,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from hpcsweep.errors import ExtraMissing, InputError
-from hpcsweep.files import whole
-from hpcsweep.tables.points import Axes, Line, Points, is_logarithmic, points, told
+from hpcsweep.files import atomic_output
+from hpcsweep.tables.points import Axes, Line, Points, is_logarithmic, left_out_text, points
 from hpcsweep.terminal_text import one_line
 
 # Told apart by people who see colours differently, and in grey: Okabe and Ito (2008).
@@ -60,7 +60,7 @@ def draw(
     lines = [line for note in notes for line in textwrap.wrap(_shown(note), NOTE_CHARACTERS)]
     figure.supxlabel("\n".join(lines), x=0.02, ha="left", fontsize=9, color="0.35")
     _grow(figure, plane, len(lines))
-    with whole(path) as place:
+    with atomic_output(path) as place:
         figure.savefig(place, dpi=200, format=path.suffix[1:])
     return notes
 
@@ -69,7 +69,7 @@ def _notes(found: Points, axes: Axes, logarithmic: list[str]) -> list[str]:
     total = found.drawn + found.left_out.total()
     notes = [f"{found.drawn} of {total} cases are drawn"]
     if found.left_out:
-        notes[0] += f"; not drawn: {told(found.left_out)}"
+        notes[0] += f"; not drawn: {left_out_text(found.left_out)}"
     if pooled := found.named("pooled"):
         notes.append(f"mean over cases that differ in {', '.join(pooled)}; small dots: the cases")
     if found.has_bands:
@@ -98,9 +98,12 @@ def _lines(figure: Any, plane: Any, found: Points, axes: Axes) -> None:
     elif axes.by:
         # Beside the lines: inside, it would lie on some of them.
         plane.legend(
-            frameon=False, fontsize=12, loc="center left", bbox_to_anchor=(1.0, 0.5),
+            frameon=False,
+            fontsize=12,
+            loc="center left",
+            bbox_to_anchor=(1.0, 0.5),
             ncols=1 + (len(found.lines) - 1) // LEGEND_ROWS,
-        )  # fmt: skip
+        )
 
 
 def _grow(figure: Any, plane: Any, note_lines: int) -> None:
@@ -123,15 +126,26 @@ def _line(plane: Any, line: Line, places: dict[Any, int], look: dict[str, Any]) 
     means = [fmean(some) for some in values]
     colour = look["color"]
     plane.plot(
-        xs, means, linestyle="-" if joined else "", linewidth=1.8, markersize=6 if few else 0,
-        markeredgecolor="white", markeredgewidth=0.6, **look,
-    )  # fmt: skip
+        xs,
+        means,
+        linestyle="-" if joined else "",
+        linewidth=1.8,
+        markersize=6 if few else 0,
+        markeredgecolor="white",
+        markeredgewidth=0.6,
+        **look,
+    )
     if line.pooled:
         cases = [(x, y) for x, some in zip(xs, values, strict=True) for y in some]
         plane.plot(
-            *zip(*cases, strict=True), color=colour, marker=".", markersize=6, linestyle="",
-            alpha=0.4, zorder=1,
-        )  # fmt: skip
+            *zip(*cases, strict=True),
+            color=colour,
+            marker=".",
+            markersize=6,
+            linestyle="",
+            alpha=0.4,
+            zorder=1,
+        )
     elif any(len(some) > 1 for some in values):
         spread = [stdev(some) if len(some) > 1 else 0.0 for some in values]
         pairs = list(zip(means, spread, values, strict=True))

@@ -118,7 +118,7 @@ def points(rows: Iterable[Mapping[str, Any]], axes: Axes, params: Iterable[str] 
             point.others = known
         point.values.append(float(row[axes.y]))
     if not drawn:
-        said = told(left_out) or "there is no case"
+        said = left_out_text(left_out) or "there is no case"
         raise InputError(
             f"no complete case has {' and '.join(axes.columns)}: {said}",
             next_step="`hpcsweep collect SWEEP` shows what there is.",
@@ -126,7 +126,7 @@ def points(rows: Iterable[Mapping[str, Any]], axes: Axes, params: Iterable[str] 
     return Points(lines=_in_order(lines), drawn=drawn, left_out=left_out)
 
 
-def told(left_out: Counter[str]) -> str:
+def left_out_text(left_out: Counter[str]) -> str:
     """How many cases are not drawn, and why."""
     return ", ".join(f"{number} {why}" for why, number in sorted(left_out.items()))
 

@@ -48,8 +48,11 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.NotEq: operator.ne,
 }
 _SWAPPED: dict[type[ast.cmpop], type[ast.cmpop]] = {
-    ast.Lt: ast.Gt, ast.LtE: ast.GtE, ast.Gt: ast.Lt, ast.GtE: ast.LtE,
-}  # fmt: skip
+    ast.Lt: ast.Gt,
+    ast.LtE: ast.GtE,
+    ast.Gt: ast.Lt,
+    ast.GtE: ast.LtE,
+}
 _FORM = (
     "Compare columns with values, joined by and, or, not: energy < 1 and omega == 2. A column "
     "with other characters than letters, digits, _ and . stands in `backticks`."
@@ -63,7 +66,7 @@ _LARGEST_INT = 2**63
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class SqlColumn:
     """Where a column of the table comes from: a column of SQL, or a value inside params/metrics."""
 
     # A name of the cases table, "idx", "params" or "metrics".
@@ -72,7 +75,7 @@ class Field:
     path: tuple[str, ...] = ()
 
 
-def parse(text: str, fields: Mapping[str, Field], dialect: str) -> ColumnElement[bool]:
+def parse(text: str, fields: Mapping[str, SqlColumn], dialect: str) -> ColumnElement[bool]:
     """The condition as SQL. *Raises* InputError for what does not parse or names no column."""
     names: dict[str, str] = {}
     spelled = _spelled(text.strip(), fields, names)
@@ -84,7 +87,7 @@ def parse(text: str, fields: Mapping[str, Field], dialect: str) -> ColumnElement
     return _Reader(spelled, fields, names, dialect).condition(tree.body)
 
 
-def _spelled(text: str, fields: Mapping[str, Field], names: dict[str, str]) -> str:
+def _spelled(text: str, fields: Mapping[str, SqlColumn], names: dict[str, str]) -> str:
     """The text with a name of Python's in the place of each column that has none, as `names` says.
 
     Those are columns in backticks; and words like `lambda` and the micro sign, which Python takes
@@ -110,7 +113,7 @@ def _is_read_as_it_is(name: str) -> bool:
 
 class _Reader:
     def __init__(
-        self, text: str, fields: Mapping[str, Field], names: Mapping[str, str], dialect: str
+        self, text: str, fields: Mapping[str, SqlColumn], names: Mapping[str, str], dialect: str
     ) -> None:
         self._text = text
         self._fields = fields
@@ -143,7 +146,7 @@ class _Reader:
             return self._test(self._field(left), type(op), self._value(right))
         return self._test(self._field(right), _SWAPPED.get(type(op), type(op)), self._value(left))
 
-    def _test(self, field: Field, op: type[ast.cmpop], value: Any) -> ColumnElement[bool]:
+    def _test(self, field: SqlColumn, op: type[ast.cmpop], value: Any) -> ColumnElement[bool]:
         compare = _COMPARE[op]
         if not field.path:
             table = schema.places if field.column == "idx" else schema.cases
@@ -162,7 +165,7 @@ class _Reader:
         # Another kind of value is not equal: 1 != "1".
         return or_(not_(kind), tested) if op is ast.NotEq else tested
 
-    def _extracted(self, field: Field, value: Any) -> tuple[ColumnElement[bool], Any]:
+    def _extracted(self, field: SqlColumn, value: Any) -> tuple[ColumnElement[bool], Any]:
         """Whether the value in JSON is of the same kind as `value`, and itself."""
         if self._dialect == "postgresql":
             return _in_jsonb(field, value)
@@ -185,16 +188,17 @@ class _Reader:
     def _is_name(self, node: ast.expr) -> bool:
         return isinstance(node, ast.Name | ast.Attribute)
 
-    def _field(self, node: ast.expr) -> Field:
+    def _field(self, node: ast.expr) -> SqlColumn:
         if not self._is_name(node):
             raise self._refused(node)
         name = ast.unparse(node)
         name = self._names.get(name, name)
         if name not in self._fields:
             raise InputError(
-                f"{name!r} is no column", where="--where",
+                f"{name!r} is no column",
+                where="--where",
                 next_step=f"Columns: {', '.join(self._fields)}.",
-            )  # fmt: skip
+            )
         return self._fields[name]
 
     def _value(self, node: ast.expr) -> Any:
@@ -215,7 +219,7 @@ class _Reader:
         return InputError(f"{part!r} is no comparison", where="--where", next_step=_FORM)
 
 
-def _in_jsonb(field: Field, value: Any) -> tuple[ColumnElement[bool], Any]:
+def _in_jsonb(field: SqlColumn, value: Any) -> tuple[ColumnElement[bool], Any]:
     """The same on PostgreSQL, where a value of another kind must not reach a cast."""
     path = array(field.path, type_=Text)
     document = schema.document(field.column)

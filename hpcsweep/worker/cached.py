@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep import claims
-from hpcsweep.cache.files.producer import Maker
-from hpcsweep.cache.files.result_directory import Case, Entry, Shelf
+from hpcsweep.cache.files.producer import ResultProducer
+from hpcsweep.cache.files.result_directory import Entry, ResultDirectory, ResultKey
 from hpcsweep.errors import HpcsweepError
 from hpcsweep.files import FULL
 from hpcsweep.manifest.frozen import Cache, FrozenManifest
@@ -42,8 +42,8 @@ class Keeping:
     ) -> None:
         """`beat` is called about once in `beat_s` while a case waits. *Writes* the directory."""
         self._cache = cache
-        self._shelf = Shelf(root / cache.results_dir, cache.file_suffix)
-        self._shelf.make()
+        self._results = ResultDirectory(root / cache.results_dir, cache.file_suffix)
+        self._results.make()
         self._signals = signals
         self._beat, self._beat_s = beat, beat_s
         # What says that the owner of the claim is alive.
@@ -73,9 +73,9 @@ class Keeping:
                 noted[METRICS] = self._ended.metrics
 
         self._ended = None
-        make = Maker(run, self._shelf, in_task=True, leaves_rows=True)
+        produce = ResultProducer(run, self._results, in_task=True, skips_table=True)
         try:
-            entry = self._awaited(make, Case.of(request.params), noted)
+            entry = self._awaited(produce, ResultKey.of(request.params), noted)
         except _NotMade:
             return self._ended or Ended()
         except HpcsweepError as error:
@@ -89,12 +89,14 @@ class Keeping:
             return Ended(**_problem(Reason.TERMINATED, told))
         return self._ended or self._found(request, entry)
 
-    def _awaited(self, make: Maker, case: Case, noted: dict[str, Any]) -> Entry | None:
+    def _awaited(
+        self, produce: ResultProducer, case: ResultKey, noted: dict[str, Any]
+    ) -> Entry | None:
         """The entry of a case; None when the worker was told to end before there was one."""
         anew = not self._cache.use_cache
         beaten = time.monotonic()
-        for pause_s in claims.pauses():
-            entry = make.now(case, noted, anew=anew)
+        for pause_s in claims.backoff_pauses():
+            entry = produce.try_produce(case, noted, anew=anew)
             if entry is not None:
                 return entry
             if self._ended is not None:  # taken for dead meanwhile: the other's result is as good
@@ -108,7 +110,7 @@ class Keeping:
         raise AssertionError  # pauses do not end
 
     def _found(self, request: Request, entry: Entry) -> Ended:
-        where = self._shelf.openable(entry.result_file)
+        where = self._results.resolve(entry.result_file)
         sys.stderr.write(f"hpcsweep: index {request.index} is in the cache: {where}\n")
         metrics = entry.custom_data.get(METRICS)
         return Ended(metrics=metrics if isinstance(metrics, dict) else {}, from_cache=True)

@@ -18,7 +18,7 @@ from hpcsweep.files import (
     remove_tree,
     token,
 )
-from hpcsweep.logbook.json_values import Metrics, losses
+from hpcsweep.logbook.json_values import Metrics, null_warnings
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Reason
 from hpcsweep.worker.messages import Request
@@ -74,7 +74,7 @@ def _metrics(path: Path, index: int) -> dict[str, Any]:
 
     found = parsed(text, "metrics.json")
     metrics = Metrics()
-    for loss in losses(metrics.merge(found, "metrics.json")):
+    for loss in null_warnings(metrics.merge(found, "metrics.json")):
         sys.stderr.write(f"hpcsweep: index {index}: {loss}\n")
     return metrics.values
 

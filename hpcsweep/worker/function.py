@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep import target
 from hpcsweep.errors import InputError
 from hpcsweep.logbook import Logbook
-from hpcsweep.logbook.json_values import writable
+from hpcsweep.logbook.json_values import without_surrogates
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Reason
 from hpcsweep.worker import streams
 from hpcsweep.worker.messages import ANSWER_MAX, Request
 
 if TYPE_CHECKING:
-    from hpcsweep.logbook.spool import SpoolPlace
+    from hpcsweep.logbook.spool import SpoolStorage
 
 Answer = dict[str, Any]
 Function = Callable[..., Any]
@@ -77,7 +77,7 @@ class Calls:
 
 def _prepare(function: Function) -> None:
     """Import once what each case would import: what is made for those who ask for it by name."""
-    asked = target.asks_for(function)
+    asked = target.requested_names(function)
     if "rng" in asked:
         import numpy.random  # noqa: PLC0415, F401
     if "case" in asked:
@@ -104,11 +104,11 @@ def call_target(function: Function, request: Request, log: Logbook) -> None:
 def _called(function: Function, request: Request, given: Mapping[str, Callable[[], Any]]) -> Any:
     if request.result_file is None:
         return target.call(function, request.params, given)
-    from hpcsweep.cache.files.result_directory import Case  # noqa: PLC0415  # other sweeps do without
+    from hpcsweep.cache.files.result_directory import ResultKey  # noqa: PLC0415  # other sweeps do without
 
     # As the runner of a `Store` gets them, so that one function can be both.
     path = {"result_file": request.result_file}
-    params = request.params | {"id": Case.of(request.params).id} | path
+    params = request.params | {"id": ResultKey.of(request.params).id} | path
     if target.is_runner(function, request.params):
         return function(params)
     given = dict(given) | {"params": lambda: params}
@@ -132,11 +132,11 @@ def answer_of(function: Function, request: Request) -> Answer:
 
 def logbook(request: Request) -> Logbook:
     """The Logbook of a case."""
-    place: Path | SpoolPlace | None = Path(request.run_dir) if request.run_dir else None
+    place: Path | SpoolStorage | None = Path(request.run_dir) if request.run_dir else None
     if request.spool:
-        from hpcsweep.logbook.spool import Spool, SpoolPlace  # noqa: PLC0415  # other runs do without
+        from hpcsweep.logbook.spool import Spool, SpoolStorage  # noqa: PLC0415  # other runs do without
 
-        place = SpoolPlace(Spool(**request.spool), request.run_id)
+        place = SpoolStorage(Spool(**request.spool), request.run_id)
     return Logbook.attached(
         request.run_id,
         place,
@@ -149,7 +149,7 @@ def told_failed(log: Logbook) -> dict[str, Any]:
     """The reply's part about a target that said itself that it failed."""
     if log.told_failed is None:
         return {}
-    error = {"type": "MarkedFailed", "message": writable(log.told_failed[:TRACEBACK_MAX])}
+    error = {"type": "MarkedFailed", "message": without_surrogates(log.told_failed[:TRACEBACK_MAX])}
     return {"reason": Reason.ERROR.value, "error": error}
 
 
@@ -201,8 +201,8 @@ def described(error: BaseException) -> Answer:
         "reason": Reason.ERROR.value,
         "error": {
             "type": type(error).__name__,
-            "message": writable(message[:TRACEBACK_MAX]),
-            "traceback": writable(text[-TRACEBACK_MAX:]),
+            "message": without_surrogates(message[:TRACEBACK_MAX]),
+            "traceback": without_surrogates(text[-TRACEBACK_MAX:]),
         },
     }
 

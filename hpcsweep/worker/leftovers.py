@@ -12,7 +12,7 @@ from hpcsweep.errors import JournalError, SweepError
 from hpcsweep.files import names
 from hpcsweep.journal import VERSION, Record, journals_of_chunk, read
 from hpcsweep.logbook import run_directory as rundir
-from hpcsweep.recordcheck import fault
+from hpcsweep.recordcheck import record_problem
 from hpcsweep.records import ParamCase, Status, Word
 from hpcsweep.sweepdir.plan import PACKS
 
@@ -98,11 +98,11 @@ def _whole_runs(pack: Path) -> Iterator[PackedFiles]:
 
 def _in_pack(run: PackedFiles) -> Left:
     """A packed run; its outcome names its place. *Raises* SweepError."""
-    from hpcsweep.logbook.packs import Place  # noqa: PLC0415  # few tasks want it
+    from hpcsweep.logbook.packs import PackLocation  # noqa: PLC0415  # few tasks want it
     from hpcsweep.logbook.reader import LogReader  # noqa: PLC0415
 
     reader = LogReader(run)
-    metadata, place = reader.meta, Place(f"{PACKS}/{run.pack.name}", run.offset, run.length)
+    metadata, place = reader.meta, PackLocation(f"{PACKS}/{run.pack.name}", run.offset, run.length)
     if isinstance(metadata.get("outcome"), dict):
         metadata["outcome"]["run_dir"] = str(place)
     return Left(metadata, reader.metrics, str(place))
@@ -119,7 +119,7 @@ def attempts(sweep: Path) -> dict[str, list[Path]]:
 
 def in_directory(path: Path) -> Left | None:
     """What is in a run directory; None where there is none, or a damaged one."""
-    metadata, metrics = rundir.read_both(path)
+    metadata, metrics = rundir.read_metadata_and_metrics(path)
     if metadata is not None and metrics is not None:
         return Left(metadata, metrics, str(path))
     file = path / ("metadata.json" if metadata is None else rundir.METRICS)
@@ -141,7 +141,9 @@ def counts(left: Left, case: ParamCase, generation: int) -> bool:
         wrong = "it is of another case"
     else:
         said: Record = {name: metadata.get(name) for name in _SAID}
-        wrong = fault(outcome | said | {"metrics": left.metrics, "kind": "end", "v": VERSION})
+        wrong = record_problem(
+            outcome | said | {"metrics": left.metrics, "kind": "end", "v": VERSION}
+        )
     if wrong:
         _tell(left.where, f"its metadata are damaged: {wrong}")
     return not wrong

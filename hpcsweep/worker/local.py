@@ -14,7 +14,7 @@ from hpcsweep.errors import InputError
 from hpcsweep.files import make_directory, token
 from hpcsweep.logbook import run_directory as rundir
 from hpcsweep.manifest.frozen import FrozenManifest
-from hpcsweep.provenance import keep
+from hpcsweep.provenance import save_provenance
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status
 from hpcsweep.sources import ParameterSource
 from hpcsweep.worker import cpus
@@ -93,7 +93,7 @@ def _prepared(
     cpus.limit_threads(os.environ, manifest.resources.cpus_per_case)
     # Those of earlier runs here, never the sweep's: this run is apart.
     checkpoints = path.with_name("checkpoints") / case.case_id
-    run = replace(run, provenance=keep(make_directory(path.parent), Path(manifest.root)))
+    run = replace(run, provenance=save_provenance(make_directory(path.parent), Path(manifest.root)))
     return run, path, Place(path, str(path), checkpoints)
 
 

@@ -22,8 +22,8 @@ from sqlalchemy import event
 
 import hpcsweep as hs
 from hpcsweep import Base, Mapped, Store, expand_grid, mapped_column
-from hpcsweep.cache.files.dirty_marks import Marks
-from hpcsweep.cache.files.result_directory import Shelf
+from hpcsweep.cache.files.dirty_marks import DirtyMarks
+from hpcsweep.cache.files.result_directory import ResultDirectory
 from hpcsweep.errors import CasesFailed, InputError, ResultMissing, StoreError
 from tests.support.backends import Backend, direct_backend
 from tests.support.caching import Calls, MakeStore, SimResult, make_store, simulate, url_of
@@ -638,7 +638,7 @@ def test_a_log_that_tells(make_store: MakeStore, caplog: pytest.LogCaptureFixtur
     store = make_store()
     record = store.run_or_retrieve(some())
     store.run_or_retrieve(some())
-    Marks(Shelf(store.results_dir, "")).add(record.id)
+    DirtyMarks(ResultDirectory(store.results_dir, "")).add(record.id)
     store.list()
     store.register(some(2), record.result_file)
     store.delete(some(), remove_file=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hpcsweep.store import SweepIndex
-from hpcsweep.tables.where import Field, parse
+from hpcsweep.tables.where import SqlColumn, parse
 from tests.support.backends import Backend, backend
 from tests.support.postgres import database, postgres
 from tests.support.rows import MANIFEST, batch
@@ -21,19 +21,19 @@ VALUES: list[Any] = [
     [1], {"y": 1}, "NUL \0",
 ]  # fmt: skip
 FIELDS = {
-    "x": Field("params", ("x",)),
-    "n.a": Field("metrics", ("n", "a")),
-    "odd": Field("metrics", ("o'd $.d",)),
-    "quoted": Field("metrics", ("deep", 'a"b', "c\\d\n")),
-    "absent": Field("metrics", ("absent",)),
-    "index": Field("idx"),
-    "status": Field("status"),
-    "host": Field("host"),
-    "wall_seconds": Field("wall_seconds"),
-    "lambda": Field("wall_seconds"),
-    "run.class": Field("wall_seconds"),
-    "µ": Field("wall_seconds"),
-    "a b-c": Field("wall_seconds"),
+    "x": SqlColumn("params", ("x",)),
+    "n.a": SqlColumn("metrics", ("n", "a")),
+    "odd": SqlColumn("metrics", ("o'd $.d",)),
+    "quoted": SqlColumn("metrics", ("deep", 'a"b', "c\\d\n")),
+    "absent": SqlColumn("metrics", ("absent",)),
+    "index": SqlColumn("idx"),
+    "status": SqlColumn("status"),
+    "host": SqlColumn("host"),
+    "wall_seconds": SqlColumn("wall_seconds"),
+    "lambda": SqlColumn("wall_seconds"),
+    "run.class": SqlColumn("wall_seconds"),
+    "µ": SqlColumn("wall_seconds"),
+    "a b-c": SqlColumn("wall_seconds"),
 }
 CONDITIONS: list[tuple[str, list[int]]] = [
     ("x == 1", [1, 2]),

@@ -91,7 +91,11 @@ def test_in_the_users_own_site_packages(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.setattr(site, "USER_SITE", str(tmp_path))
     error = ImportError("cannot import name 'group'", name="click", path=f"{tmp_path}/click.py")
-    holds(shadowed_modules.culprit(error) or "", f"{tmp_path}/click.py is ", "PYTHONNOUSERSITE=1")
+    holds(
+        shadowed_modules.explain_shadowing(error) or "",
+        f"{tmp_path}/click.py is ",
+        "PYTHONNOUSERSITE=1",
+    )
 
 
 def test_other_errors_are_no_matter_of_names(tmp_path: Path) -> None:
@@ -105,6 +109,6 @@ def test_other_errors_are_no_matter_of_names(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 1
     holds(done.stderr, "Traceback", f'File "{tmp_path}/mine.py"', "No module named 'nowhere'")
-    assert shadowed_modules.culprit(None) is None
-    assert shadowed_modules.culprit(KeyboardInterrupt()) is None
-    assert shadowed_modules.culprit(ValueError("a")) is None
+    assert shadowed_modules.explain_shadowing(None) is None
+    assert shadowed_modules.explain_shadowing(KeyboardInterrupt()) is None
+    assert shadowed_modules.explain_shadowing(ValueError("a")) is None

@@ -18,7 +18,7 @@ from hpcsweep.journal import Record
 from hpcsweep.sources import grid
 from hpcsweep.state.status import status
 from hpcsweep.store.ingest import fresh_store
-from hpcsweep.store.record_mapper import passed_over
+from hpcsweep.store.record_mapper import skipped_lines
 from hpcsweep.tables import formats
 from hpcsweep.tables.collect import Columns, collect
 from tests.support.damage import spoiled, text_of
@@ -100,7 +100,7 @@ def check(world: World, lines: list[bytes], name: str) -> None:
                 torn = store.torn()
             assert status(world.made.directory, None, SETTINGS).torn == torn
             assert world.rows(output)[1:] == world.others
-            why = list(passed_over(world.made.directory, torn))
+            why = list(skipped_lines(world.made.directory, torn))
             assert len(why) == sum(torn.values()) <= len(lines)
             assert all(one.startswith(f"{root / name}, line ") for one in why)
     finally:

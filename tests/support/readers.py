@@ -22,9 +22,9 @@ from unittest import mock
 import numpy as np
 
 from hpcsweep import Experiment, ExperimentReader
-from hpcsweep.cache.files.dirty_marks import Marks
-from hpcsweep.cache.files.result_directory import Entry, Shelf
-from hpcsweep.claims import OWNER, take
+from hpcsweep.cache.files.dirty_marks import DirtyMarks
+from hpcsweep.cache.files.result_directory import Entry, ResultDirectory
+from hpcsweep.claims import OWNER, try_acquire
 from hpcsweep.emulator import config as emulated
 from hpcsweep.emulator import events
 from hpcsweep.emulator import names as emulator_names
@@ -39,7 +39,7 @@ from hpcsweep.logbook.checkpoint import Checkpoint
 from hpcsweep.logbook.libraries import save_arrays
 from hpcsweep.logbook.reader import LogReader
 from hpcsweep.manifest import frozen
-from hpcsweep.runs.find import Account, check_files
+from hpcsweep.runs.find import DamageReport, check_files
 from hpcsweep.runs.unpack import unpack
 from hpcsweep.sources import manual
 from hpcsweep.state.status import status
@@ -146,10 +146,10 @@ def look_at(run: LogReader) -> None:
 def _run_files(made: MadeSweep) -> dict[str, Reader]:
     def commands() -> None:
         _look_at_all(made.path)
-        account = Account()
+        report = DamageReport()
         with fresh_store(made.directory) as store:
             for row in store.rows():
-                with account.noting(row):
+                with report.collecting(row):
                     check_files(made.directory, row)
 
     run = made.run_dir(1)
@@ -176,7 +176,7 @@ def _run_files(made: MadeSweep) -> dict[str, Reader]:
 def _packed_files(made: MadeSweep) -> dict[str, Reader]:
     def commands() -> None:
         _look_at_all(made.path)
-        for path in unpack(made.directory, Account()):
+        for path in unpack(made.directory, DamageReport()):
             for one in sorted(path.rglob("*"), reverse=True):
                 one.rmdir() if one.is_dir() else one.unlink()
             path.rmdir()
@@ -220,7 +220,7 @@ def _other_files(root: Path) -> dict[str, Reader]:
     owner.parent.mkdir(parents=True)
     owner.write_text(json.dumps(this_process()))
     found["claim"] = Reader(
-        owner, lambda: take(root / "claims", "a", lambda _: False), is_json=True
+        owner, lambda: try_acquire(root / "claims", "a", lambda _: False), is_json=True
     )
     config = root / "emulated" / emulator_names.CONFIG
     config.parent.mkdir()
@@ -231,9 +231,9 @@ def _other_files(root: Path) -> dict[str, Reader]:
 
 
 def _shelf_files(root: Path) -> dict[str, Reader]:
-    shelf = Shelf(root / "shelf", ".npy")
-    shelf.make()
-    id_, marks = "0123456789abcdef", Marks(shelf)
+    results = ResultDirectory(root / "results", ".npy")
+    results.make()
+    id_, marks = "0123456789abcdef", DirtyMarks(results)
     made = datetime(2026, 1, 2, tzinfo=UTC)
     written = Entry(
         id=id_,
@@ -242,18 +242,18 @@ def _shelf_files(root: Path) -> dict[str, Reader]:
         created_at=made,
         custom_data={"note": "a"},
     )
-    shelf.write(written)
-    (entry,) = shelf.path.glob(".journal/*/*.json")
-    mark = shelf.new / marks.add(id_, result=f"{id_}.npy", mine=True)
+    results.write(written)
+    (entry,) = results.path.glob(".journal/*/*.json")
+    mark = results.new / marks.add(id_, result=f"{id_}.npy", mine=True)
 
     def settle() -> None:
         marks.settle([*marks.found()])
-        list(shelf.entries())
+        list(results.entries())
 
     def entries() -> None:
-        for found in shelf.entries():
+        for found in results.entries():
             json_bytes(found.to_json())
-        shelf.entry(id_)
+        results.entry(id_)
 
     return {
         "shelf entry": Reader(entry, entries, is_json=True),

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from hpcsweep import claims, liveness
-from hpcsweep.cache.files.producer import Maker
-from hpcsweep.cache.files.result_directory import Case, Shelf
-from hpcsweep.claims import OWNER, Claim, ClaimLost, take
+from hpcsweep.cache.files.producer import ResultProducer
+from hpcsweep.cache.files.result_directory import ResultDirectory, ResultKey
+from hpcsweep.claims import OWNER, Claim, ClaimLost, try_acquire
 from hpcsweep.liveness import SILENT_S, this_process
 from tests.support.fixtures import Scale
 from tests.support.wait import wait_until
@@ -72,7 +72,7 @@ GONE: dict[str, Change] = {
 def taken(root: Path, change: Change | None = None) -> Claim:
     """A claim, whose owner is as `change` says."""
     root.mkdir(exist_ok=True)
-    claim = take(root, ID)
+    claim = try_acquire(root, ID)
     assert claim is not None
     if change is not None:
         change(claim.path)
@@ -82,13 +82,13 @@ def taken(root: Path, change: Change | None = None) -> Claim:
 def test_a_living_owner_keeps_its_claim(tmp_path: Path) -> None:
     for change in (None, owner(host="elsewhere")):
         claim = taken(tmp_path / "c", change)
-        assert take(tmp_path / "c", ID) is None
-        other = take(tmp_path / "c", ID[::-1])
+        assert try_acquire(tmp_path / "c", ID) is None
+        other = try_acquire(tmp_path / "c", ID[::-1])
         assert other is not None
         other.release()
         claim.release()
         claim.release()
-        again = take(tmp_path / "c", ID)
+        again = try_acquire(tmp_path / "c", ID)
         assert again is not None
         again.release()
 
@@ -100,7 +100,7 @@ def test_an_owner_that_is_gone_is_replaced_and_can_publish_nothing(
     old = taken(tmp_path / "c", change)
     (old.path / "result").write_text("old")
     (old.path / "folder").mkdir()
-    new = take(tmp_path / "c", ID)
+    new = try_acquire(tmp_path / "c", ID)
     assert new is not None
     assert [path.name for path in new.path.iterdir()] == [OWNER]
     with pytest.raises(ClaimLost):
@@ -108,7 +108,7 @@ def test_an_owner_that_is_gone_is_replaced_and_can_publish_nothing(
     with pytest.raises(ClaimLost):
         old.publish(old.path / "result", tmp_path / "final", sync=True)
     old.release()
-    assert take(tmp_path / "c", ID) is None
+    assert try_acquire(tmp_path / "c", ID) is None
     (new.path / "result").write_text("new")
     new.publish(new.path / "result", tmp_path / "final", sync=True)
     assert (tmp_path / "final").read_text() == "new"
@@ -128,7 +128,7 @@ def test_of_many_one_gets_it(tmp_path: Path, scale: Scale, change: Change | None
 
         def one(_: int, root: Path = root, together: threading.Barrier = together) -> Any:
             together.wait(WAIT_S)
-            return take(root, ID)
+            return try_acquire(root, ID)
 
         with ThreadPoolExecutor(8) as pool:
             found = [claim for claim in pool.map(one, range(8)) if claim is not None]
@@ -148,9 +148,9 @@ def test_a_rename_whose_answer_was_lost_is_ours(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "rename", twice)
-        claim = take(tmp_path, ID)
+        claim = try_acquire(tmp_path, ID)
     assert claim is not None
-    assert take(tmp_path, ID) is None
+    assert try_acquire(tmp_path, ID) is None
     claim.release()
     assert list(tmp_path.iterdir()) == []
 
@@ -158,8 +158,8 @@ def test_a_rename_whose_answer_was_lost_is_ours(
 @pytest.mark.parametrize("writes_on", [False, True])
 def test_who_was_asleep_takes_the_others_result(tmp_path: Path, *, writes_on: bool) -> None:
     """Its own is thrown away, though it was finished; what it still writes goes nowhere."""
-    shelf, case = Shelf(tmp_path, ".txt"), Case.of({"x": 1})
-    shelf.make()
+    results, case = ResultDirectory(tmp_path, ".txt"), ResultKey.of({"x": 1})
+    results.make()
 
     def second(params: dict[str, Any]) -> None:
         Path(params["result_file"]).write_text("second")
@@ -168,19 +168,19 @@ def test_who_was_asleep_takes_the_others_result(tmp_path: Path, *, writes_on: bo
         path = Path(params["result_file"])
         path.write_text("first")
         owner(boot_id="another")(path.parent)
-        Maker(second, shelf)(case, {})
+        ResultProducer(second, results)(case, {})
         if writes_on:
             path.write_text("first, still")
 
-    entry = Maker(first, shelf)(case, {})
-    assert Path(shelf.openable(entry.result_file)).read_text() == "second"
-    assert list(shelf.claims.iterdir()) == []
+    entry = ResultProducer(first, results)(case, {})
+    assert Path(results.resolve(entry.result_file)).read_text() == "second"
+    assert list(results.claims.iterdir()) == []
 
 
 def test_a_store_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(liveness, "BEAT_S", 0.02)
-    shelf = Shelf(tmp_path, ".txt")
-    shelf.make()
+    results = ResultDirectory(tmp_path, ".txt")
+    results.make()
 
     def run(params: dict[str, Any]) -> None:
         path = Path(params["result_file"])
@@ -188,27 +188,27 @@ def test_a_store_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyP
         wait_until(lambda: path.with_name(OWNER).stat().st_mtime > 0, WAIT_S, "a sign of life")
         path.write_text("x")
 
-    Maker(run, shelf)(Case.of({"x": 1}), {})
+    ResultProducer(run, results)(ResultKey.of({"x": 1}), {})
 
 
 def test_threads_make_a_result_once(tmp_path: Path) -> None:
-    shelf, calls = Shelf(tmp_path, ".txt"), []
-    shelf.make()
+    results, calls = ResultDirectory(tmp_path, ".txt"), []
+    results.make()
 
     def run(params: dict[str, Any]) -> None:
         calls.append(params)
         threading.Event().wait(0.05)
         Path(params["result_file"]).write_text("x")
 
-    make = Maker(run, shelf)
+    make = ResultProducer(run, results)
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: make(Case.of({"x": 1}), {}), range(8)))
+        found = list(pool.map(lambda _: make(ResultKey.of({"x": 1}), {}), range(8)))
     assert len(calls) == 1
     assert found == [found[0]] * 8
 
 
 def test_pauses_grow_up_to_a_limit() -> None:
-    pauses = [pause for _, pause in zip(range(30), claims.pauses(), strict=False)]
+    pauses = [pause for _, pause in zip(range(30), claims.backoff_pauses(), strict=False)]
     assert 0 < pauses[0] <= claims.FIRST_LOOK_S
     assert max(pauses) <= claims.LONGEST_LOOK_S
     assert min(pauses[10:]) >= claims.LONGEST_LOOK_S / 2

@@ -275,7 +275,7 @@ def interrupted(_: Path) -> None:
 
 def test_what_a_failed_block_made_is_removed_again(tmp_path: Path) -> None:
     def block(path: Path, *, doubt: bool = False) -> None:
-        with pytest.raises(KeyboardInterrupt), files.taken_back(unless=doubt) as made:
+        with pytest.raises(KeyboardInterrupt), files.undo_on_error(unless=doubt) as made:
             interrupted(made.directory(path / "x"))
 
     block(tmp_path / "deep" / "new")
@@ -285,14 +285,14 @@ def test_what_a_failed_block_made_is_removed_again(tmp_path: Path) -> None:
     block(tmp_path / "old")
     assert files.names(tmp_path) == ["doubted", "old"]
     assert files.names(tmp_path / "old") == []
-    with files.taken_back() as made:
+    with files.undo_on_error() as made:
         made.directory(tmp_path / "good")
     assert (tmp_path / "good").exists()
 
 
 def test_what_another_made_is_not_taken_back(tmp_path: Path) -> None:
     """Not what was there, nor what came to be in what this process made."""
-    made = files.Made()
+    made = files.UndoLog()
     (tmp_path / "theirs").mkdir()
     made.directory(tmp_path / "theirs")
     (tmp_path / "file").write_text("theirs")
@@ -309,7 +309,7 @@ def test_what_another_made_is_not_taken_back(tmp_path: Path) -> None:
     assert files.names(tmp_path / "whole") == ["ours"]
     (tmp_path / "whole" / "theirs").touch()
 
-    made.take_back()
+    made.undo()
 
     assert files.names(tmp_path) == ["file", "ours", "taken", "theirs", "whole"]
     assert (tmp_path / "file").read_text() == "theirs"

@@ -22,7 +22,7 @@ from hpcsweep.journal import JournalWriter
 from hpcsweep.sources import grid, randint, random, uniform
 from hpcsweep.store import SweepIndex, ingest
 from hpcsweep.store.ingest import STORE_NAME, Ingest, fresh_store
-from hpcsweep.store.record_mapper import passed_over
+from hpcsweep.store.record_mapper import skipped_lines
 from tests.support.sweeps import MadeSweep
 
 Dump = dict[str, list[tuple[Any, ...]]]
@@ -484,7 +484,7 @@ def test_a_record_that_does_not_fit_costs_itself_alone(
             assert store.torn() == {name: 1}
             assert [row["metrics"] for row in store.rows()][1] == '{"y":"after"}'
             assert store.indices() == IndexSet.all(5)
-            (why,) = passed_over(made.directory, store.torn())
+            (why,) = skipped_lines(made.directory, store.torn())
         path = made.directory.journal_root / name
         assert why.startswith(f"{path}, line 1 at byte 0: {said}")
     (made.directory.journal_root / name).unlink()

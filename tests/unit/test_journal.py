@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from hpcsweep import journal
 from hpcsweep.errors import JournalError
 from hpcsweep.journal import (
+    JournalChunk,
     JournalWriter,
-    Reading,
     Record,
     all_journals,
     attempt_json,
@@ -47,7 +47,7 @@ def write(path: Path, *records: Record) -> None:
     writer.close()
 
 
-def numbers(readings: Iterator[Reading]) -> list[int]:
+def numbers(readings: Iterator[JournalChunk]) -> list[int]:
     return [record["n"] for reading in readings for record in reading.records]
 
 
@@ -224,7 +224,7 @@ def test_a_line_without_end_costs_no_memory(
     (reading,) = read(path)
     assert ([r["n"] for r in reading.records], reading.torn) == ([1, 3], 1)
     assert reading.offset == path.stat().st_size - 2000
-    assert max(len(line) for line, _ in journal.whole_lines(path)) <= 1000
+    assert max(len(line) for line, _ in journal.complete_lines(path)) <= 1000
 
 
 def test_only_regular_files_are_read(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from hpcsweep.cache.files.dirty_marks import Marks
-from hpcsweep.cache.files.producer import Maker
-from hpcsweep.cache.files.result_directory import Case, Shelf
-from hpcsweep.claims import take
+from hpcsweep.cache.files.dirty_marks import DirtyMarks
+from hpcsweep.cache.files.producer import ResultProducer
+from hpcsweep.cache.files.result_directory import ResultDirectory, ResultKey
+from hpcsweep.claims import try_acquire
 from hpcsweep.errors import StoreError
 from hpcsweep.manifest.frozen import Cache
 from hpcsweep.records import IN_TASK
@@ -83,7 +83,7 @@ def test_the_runner_of_a_store_is_a_target(tmp_path: Path) -> None:
     found = [store(tmp_path).retrieve({"x": x}) for x in (1, 2)]
     # A parameter that is None is the same as one left out, for the cache.
     assert [Path(one.result_file).read_text() for one in found if one] == [
-        f"{x} {Case.of({'x': x}).id}" for x in (1, 2)
+        f"{x} {ResultKey.of({'x': x}).id}" for x in (1, 2)
     ]
 
 
@@ -149,10 +149,10 @@ def test_a_store_and_a_task_at_once_make_a_result_once(tmp_path: Path) -> None:
 
 
 def test_a_task_that_waits_can_be_told_to_end(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "results", ".txt")
-    shelf.make()
+    results = ResultDirectory(tmp_path / "results", ".txt")
+    results.make()
     made = kept(tmp_path, grid(x=[1]))
-    claim = take(shelf.claims, made.source[0].case_id)
+    claim = try_acquire(results.claims, made.source[0].case_id)
     assert claim is not None
     with made.start() as process:
         wait_until(lambda: bool(made.records("begin")), WAIT_S, "the case")
@@ -188,16 +188,16 @@ def test_a_task_that_waits_or_runs_gives_signs_of_life(tmp_path: Path) -> None:
 
 def test_a_mark_stays_until_its_entry_is_written(tmp_path: Path) -> None:
     """A table that is brought up to date in between takes in the old entry, and later the new."""
-    shelf = Shelf(tmp_path / "results", ".txt")
+    results = ResultDirectory(tmp_path / "results", ".txt")
     before = store(tmp_path).run({"x": 1})
-    wanted = Case.of({"x": 1})
+    wanted = ResultKey.of({"x": 1})
 
     def run(params: dict[str, Any]) -> None:
-        Marks(shelf).add(wanted.id)
+        DirtyMarks(results).add(wanted.id)
         assert store(tmp_path).list()[0].created_at == before.created_at
         Path(params["result_file"]).write_text("new")
 
-    Maker(run, shelf, leaves_rows=True)(wanted, {}, anew=True)
+    ResultProducer(run, results, skips_table=True)(wanted, {}, anew=True)
     assert store(tmp_path).list()[0].created_at > before.created_at
     assert list((tmp_path / "results" / ".new").iterdir()) == []
 

@@ -30,7 +30,7 @@ from matplotlib import pyplot as plt
 from hpcsweep import Logbook, LogReader
 from hpcsweep.errors import InputError, RunExists, SweepError
 from hpcsweep.files import names
-from hpcsweep.liveness import SILENT_S, Beats, is_alive
+from hpcsweep.liveness import SILENT_S, Heartbeat, is_alive
 from tests.support.fixtures import Scale
 from tests.support.wait import wait_until
 
@@ -262,7 +262,7 @@ import sys, threading, time
 from hpcsweep import Logbook
 # What ends the process takes its time, too, so that the thread goes on.
 log = Logbook("a", sys.argv[1], callback=lambda log: time.sleep(1))
-real = log.place.read
+real = log.storage.read
 
 def slow(name):
     found = real(name)
@@ -270,7 +270,7 @@ def slow(name):
     time.sleep(0.2)
     return found
 
-log.place.read = slow
+log.storage.read = slow
 thread = threading.Thread(target=log.meta, kwargs={"k": 1})
 thread.start()
 thread.join()
@@ -793,10 +793,10 @@ def test_a_run_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "metadata.json").touch()
     os.utime(tmp_path / "metadata.json", (0, 0))
     threads = threading.active_count()
-    beats, run = Beats(), Run()
-    beats.look_after(run)
+    beats, run = Heartbeat(), Run()
+    beats.add(run)
     wait_until(lambda: (tmp_path / "metadata.json").stat().st_mtime > 0, 30, "a beat")
-    beats.forget(run)
+    beats.remove(run)
     wait_until(lambda: threading.active_count() <= threads, 30, "the end of the thread")
 
 
@@ -813,15 +813,15 @@ def test_a_run_that_ends_meanwhile_does_not_end_the_beats(
             forgotten.wait(0.2)  # it takes its time, so that another one can end
             return tmp_path
 
-    beats, runs = Beats(), [Run() for _ in range(3)]
+    beats, runs = Heartbeat(), [Run() for _ in range(3)]
     for run in runs:
-        beats.look_after(run)
+        beats.add(run)
     assert looked.wait(30)
-    assert not beats.forget(runs[0])
+    assert not beats.remove(runs[0])
     forgotten.set()
     (tmp_path / "metadata.json").touch()
     os.utime(tmp_path / "metadata.json", (0, 0))
     wait_until(lambda: (tmp_path / "metadata.json").stat().st_mtime > 0, 30, "a beat")
-    assert not beats.forget(runs[1])
-    assert beats.forget(runs[2])
+    assert not beats.remove(runs[1])
+    assert beats.remove(runs[2])
     wait_until(lambda: beats._thread is None, 30, "the end of the thread")  # noqa: SLF001

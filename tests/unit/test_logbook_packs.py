@@ -24,8 +24,8 @@ from hpcsweep.files import names
 from hpcsweep.logbook.packs import (
     COPY_BYTES,
     PackedFiles,
+    PackLocation,
     PackWriter,
-    Place,
     packed,
     run_member,
     runs_of,
@@ -35,7 +35,7 @@ from hpcsweep.logbook.run_directory import Run
 from hpcsweep.logbook.spool import Spool
 from hpcsweep.logbook.tar import header, member, members
 from hpcsweep.records import Attempt, Outcome, ParamCase, Status
-from hpcsweep.runs.find import Account
+from hpcsweep.runs.find import DamageReport
 from hpcsweep.runs.logs import case_logs
 from hpcsweep.runs.unpack import unpack, unpacked
 from hpcsweep.sources import grid
@@ -46,7 +46,7 @@ from tests.support.wait import wait_until
 METADATA = json.dumps({"status": "complete", "attempt": [0, 1, 0, "f" * 16]}).encode()
 
 
-def filled(path: Path, runs: int = 3) -> list[Place]:
+def filled(path: Path, runs: int = 3) -> list[PackLocation]:
     """A pack of small runs."""
     pack, places = PackWriter(path), []
     for number in range(runs):
@@ -109,8 +109,8 @@ def test_a_run_by_one_seek(tmp_path: Path) -> None:
     assert run.read("none") is None
     with pytest.raises(RunMissing):
         run.open("none")
-    assert packed(tmp_path, Place("0.b.tar", 0, 512)) is None
-    beyond = Place.parse(f"{places[1]}0")
+    assert packed(tmp_path, PackLocation("0.b.tar", 0, 512)) is None
+    beyond = PackLocation.parse(f"{places[1]}0")
     assert beyond is not None
     with pytest.raises(Damaged, match="is damaged at byte"):
         LogReader(packed(tmp_path, beyond) or run).files.names()
@@ -121,7 +121,7 @@ def test_a_run_by_one_seek(tmp_path: Path) -> None:
     ["runs/log_x=1", "a.tar#-1+5", "a.tar#1+", "a.tar#\u00b2+1", f"a.tar#1+{'9' * 5000}", "#1+1"],
 )
 def test_what_is_no_place(text: str) -> None:
-    assert Place.parse(text) is None
+    assert PackLocation.parse(text) is None
 
 
 @pytest.mark.parametrize("indexed", [True, False])
@@ -280,7 +280,7 @@ def test_runs_in_shards(made: MadeSweep, runs: str, digits: int) -> None:
     made.run()
     check_reader(ExperimentReader(made.path), made)
     if runs == "packed":
-        assert len(list(unpack(made.directory, Account()))) == 4
+        assert len(list(unpack(made.directory, DamageReport()))) == 4
         shutil.rmtree(made.path / "runs" / "packs")
     check_reader(ExperimentReader(made.path), made)
     run_id = made.run_dir(0).name
@@ -294,10 +294,10 @@ def test_runs_in_shards(made: MadeSweep, runs: str, digits: int) -> None:
 def test_packed_runs_become_directories(made: MadeSweep) -> None:
     made.plan(runs="packed")
     made.run()
-    (one,) = unpack(made.directory, Account(), "1")
+    (one,) = unpack(made.directory, DamageReport(), "1")
     assert one == made.run_dir(1)
-    assert len(list(unpack(made.directory, Account()))) == 3
-    assert list(unpack(made.directory, Account())) == []
+    assert len(list(unpack(made.directory, DamageReport()))) == 3
+    assert list(unpack(made.directory, DamageReport())) == []
     shutil.rmtree(made.path / "runs" / "packs")
     check_reader(ExperimentReader(made.path), made)
 
@@ -306,14 +306,14 @@ def test_nothing_packed_is_told(made: MadeSweep) -> None:
     made.plan(runs="all")
     made.run()
     with pytest.raises(InputError, match="nothing is packed"):
-        list(unpack(made.directory, Account()))
+        list(unpack(made.directory, DamageReport()))
 
 
 def test_the_journal_says_where_a_run_is(made: MadeSweep) -> None:
     made.plan(runs="packed")
     made.run()
     for index, end in made.ends().items():
-        run = packed(made.path, Place.parse(end["run_dir"]) or Place("none", 0, 0))
+        run = packed(made.path, PackLocation.parse(end["run_dir"]) or PackLocation("none", 0, 0))
         assert run is not None
         assert LogReader(run).params == {"x": index}
 
@@ -411,7 +411,7 @@ def test_a_large_file_goes_through_in_pieces(tmp_path: Path) -> None:
     (run,) = ExperimentReader(made.path)
     assert run.read("artifacts/big") == bytes(5_000_000) + b"end"
     assert np.frombuffer(run.read("artifacts/big"), np.uint8).size == 5_000_003
-    (restored,) = unpack(made.directory, Account())
+    (restored,) = unpack(made.directory, DamageReport())
     assert (restored / "artifacts" / "big").read_bytes() == bytes(5_000_000) + b"end"
     assert (restored / "stdout.txt").read_text() == "y" * 3_000_000 + "\n"
     assert isinstance(run.files, PackedFiles)

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hpcsweep.cli import main
-from hpcsweep.logbook.packs import Place
+from hpcsweep.logbook.packs import PackLocation
 from hpcsweep.logbook.tar import members
 from hpcsweep.sources import grid
 from tests.support.sweeps import MadeSweep
@@ -50,8 +50,8 @@ def doctor(made: MadeSweep) -> tuple[str, str]:
     return found["state"], found["text"]
 
 
-def place_of(made: MadeSweep, index: int) -> tuple[Path, Place]:
-    place = Place.parse(made.ends()[index]["run_dir"])
+def place_of(made: MadeSweep, index: int) -> tuple[Path, PackLocation]:
+    place = PackLocation.parse(made.ends()[index]["run_dir"])
     assert place is not None
     path = made.path / place.pack
     path.chmod(0o600)
@@ -139,7 +139,7 @@ def test_many_are_counted_and_ten_are_named(tmp_path: Path) -> None:
 # --- what may become of a pack -------------------------------------------------------------------
 
 
-def negative_size(path: Path, place: Place) -> None:
+def negative_size(path: Path, place: PackLocation) -> None:
     """With a right checksum: int() takes the sign, and the walk goes back for ever."""
     head = bytearray(path.read_bytes()[place.offset : place.offset + 512])
     head[124:136] = b"-0000001000\0"
@@ -148,14 +148,14 @@ def negative_size(path: Path, place: Place) -> None:
     change(path, place.offset, bytes(head))
 
 
-def last_header(path: Path, place: Place) -> int:
+def last_header(path: Path, place: PackLocation) -> int:
     """Where that of `metadata.json` is."""
     data = path.read_bytes()
     (*_, last) = members(lambda at, size: data[at : at + size], place.offset, len(data))
     return last.start
 
 
-PACKED: dict[str, tuple[str, Callable[[Path, Place], object]]] = {
+PACKED: dict[str, tuple[str, Callable[[Path, PackLocation], object]]] = {
     "a negative size": ("damaged", negative_size),
     "a size that is none": ("damaged", lambda path, at: change(path, at.offset + 124, b"zzzz")),
     "a later header": ("damaged", lambda path, at: change(path, last_header(path, at) + 257, b"!")),

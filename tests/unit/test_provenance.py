@@ -15,7 +15,7 @@ import pytest
 
 import hpcsweep.provenance
 from hpcsweep import ExperimentReader, Logbook, LogReader
-from hpcsweep.provenance import keep, packages, packages_digest, provenance
+from hpcsweep.provenance import packages, packages_digest, provenance, save_provenance
 from hpcsweep.sources import grid
 from hpcsweep.worker.local import run_one
 from tests.support import clusters
@@ -178,9 +178,9 @@ def test_a_process_asks_once(code: Path, tmp_path: Path) -> None:
 
 
 def test_it_is_written_again_where_it_was_removed(tmp_path: Path) -> None:
-    first = keep(tmp_path)
+    first = save_provenance(tmp_path)
     (tmp_path / first).unlink()
-    assert keep(tmp_path) == first
+    assert save_provenance(tmp_path) == first
     assert json.loads((tmp_path / first).read_text())["format"] == 1
 
 

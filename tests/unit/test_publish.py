@@ -328,10 +328,10 @@ def test_metadata_and_metrics_are_of_one_attempt(
         return real(path)
 
     monkeypatch.setattr(rundir, "read_metrics", late)
-    metadata, metrics = rundir.read_both(final)
+    metadata, metrics = rundir.read_metadata_and_metrics(final)
     assert metadata is not None
     assert (metadata["token"], metrics) == ("b" * 16, {"a": 2})
-    assert rundir.read_both(tmp_path / "none") == (None, None)
+    assert rundir.read_metadata_and_metrics(tmp_path / "none") == (None, None)
 
 
 def test_what_a_run_directory_says_of_itself(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcsweep.journal import KINDS, examined
-from hpcsweep.recordcheck import VERSION, fault
+from hpcsweep.journal import KINDS, parse_line
+from hpcsweep.recordcheck import VERSION, record_problem
 from tests.support.damage import odd_values, text_of
 
 COMMON = {"v": VERSION, "manifest": "f" * 16, "attempt": [0, 1, 0, "a" * 16], "chunk": 0}
@@ -62,7 +62,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("which", GOOD)
 def test_what_is_written_is_taken(which: str) -> None:
-    assert fault(GOOD[which]) == ""
+    assert record_problem(GOOD[which]) == ""
     assert {one["kind"] for one in GOOD.values()} == KINDS
 
 
@@ -70,7 +70,7 @@ def test_what_is_written_is_taken(which: str) -> None:
 def test_what_is_wrong_is_named(which: str) -> None:
     record, changed, said = WRONG[which]
     payload = text_of(GOOD[record] | changed)
-    found = examined(b"%08x %s" % (crc32(payload), payload))
+    found = parse_line(b"%08x %s" % (crc32(payload), payload))
     assert isinstance(found, str)
     assert said in found
 
@@ -81,9 +81,9 @@ def test_every_field_that_must_be_there(which: str) -> None:
     for name in ("manifest", "attempt", "chunk", "case_id", "node", "status"):
         if name in good:
             without = {key: value for key, value in good.items() if key != name}
-            assert fault(without) == f"it has no {name}"
+            assert record_problem(without) == f"it has no {name}"
 
 
 @given(st.dictionaries(st.sampled_from([*GOOD["end"], "kind", "v"]), odd_values))
 def test_no_value_troubles_the_check(changed: dict[str, Any]) -> None:
-    assert isinstance(fault(GOOD["end"] | changed), str)
+    assert isinstance(record_problem(GOOD["end"] | changed), str)

@@ -16,9 +16,9 @@ from hpcsweep.files import names, open_regular
 from hpcsweep.logbook import packs
 from hpcsweep.logbook.packs import runs_of
 from hpcsweep.logbook.run_directory import read_metadata
-from hpcsweep.logbook.spool import SpoolPlace
+from hpcsweep.logbook.spool import SpoolStorage
 from hpcsweep.records import Attempt, Outcome, Reason, Status
-from hpcsweep.runs.find import Account, run_files
+from hpcsweep.runs.find import DamageReport, run_files
 from hpcsweep.runs.logs import case_logs
 from hpcsweep.runs.unpack import unpack
 from hpcsweep.sources import grid
@@ -159,7 +159,7 @@ def test_a_program_may_put_its_own_files_into_its_run_directory(tmp_path: Path, 
     if runs != "failed":
         check_files(made, set(KINDS) - bad)
     if runs == "packed":
-        assert len(list(unpack(made.directory, Account()))) == len(KINDS) - len(bad)
+        assert len(list(unpack(made.directory, DamageReport()))) == len(KINDS) - len(bad)
         assert (made.run_dir(KINDS.index("own")) / ".zarray").read_text() == "mine"
 
 
@@ -198,7 +198,7 @@ def test_a_file_that_cannot_be_read_costs_its_case_alone(
     attempt = Attempt(generation=0, submission=1, restart=0, token="a" * 16)
     run = make_run(made.manifest, made.source[0], attempt, 0, "n1")
     spooled = Spooled(made.path, 0, attempt.token, packs=True)
-    path = SpoolPlace(spooled.spool, run.run_id).path("secret.txt")
+    path = SpoolStorage(spooled.spool, run.run_id).path("secret.txt")
     path.write_text("x")
 
     def refused(path: Path) -> BufferedReader:

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcsweep.journal import VERSION, Reading, encode, read
+from hpcsweep.journal import VERSION, JournalChunk, encode, read
 
 TIME = "2026-01-01T00:00:00.000+00:00"
 ATTEMPTS = [[0, 1, 0, "a" * 16], [0, 1, 1, "b" * 16]]
@@ -45,12 +45,12 @@ odd = st.sampled_from(
 )
 
 
-def only(data: bytes, *, skim: bool) -> Reading:
+def only(data: bytes, *, skim: bool) -> JournalChunk:
     """The one piece that is read of a small journal."""
     with tempfile.NamedTemporaryFile() as file:
         Path(file.name).write_bytes(data)
         found = list(read(Path(file.name), skim=skim))
-    return found[0] if found else Reading()
+    return found[0] if found else JournalChunk()
 
 
 @given(st.lists(st.one_of(lines, lines, odd), max_size=12))

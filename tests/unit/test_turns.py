@@ -16,7 +16,7 @@ import pytest
 
 from hpcsweep import claims
 from hpcsweep.errors import SweepBusy
-from hpcsweep.files import Made
+from hpcsweep.files import UndoLog
 from hpcsweep.liveness import this_process
 from hpcsweep.submission import turns
 from hpcsweep.submission.turns import changing, submitting
@@ -56,7 +56,7 @@ def left_by(sweep: SweepDirectory, **owner: Any) -> Path:
     """A turn that nobody gave back; `owner` is another than this process."""
     root = sweep.path / ".claims"
     root.mkdir()
-    assert claims.take(root, turns.NAME) is not None
+    assert claims.try_acquire(root, turns.NAME) is not None
     path = owner_file(sweep)
     path.write_text(json.dumps(this_process() | {"pid_namespace": "pid:[1]"} | owner))
     return path
@@ -201,7 +201,7 @@ def test_who_was_taken_for_dead_sends_nothing_any_more(sweep: SweepDirectory) ->
 def fail(path: Path, *, and_notes: bool = False) -> None:
     """A submit that makes a directory and fails; meanwhile the user may put something there."""
 
-    def begin(sweep: SweepDirectory, made: Made) -> None:
+    def begin(sweep: SweepDirectory, made: UndoLog) -> None:
         made.directory(sweep.path / "logs" / "0001")
         if and_notes:
             (sweep.path / "logs" / "notes.txt").write_text("mine")
@@ -237,14 +237,14 @@ def test_what_was_there_before_stays(tmp_path: Path) -> None:
 def test_who_is_refused_takes_nothing_back_that_another_made(tmp_path: Path) -> None:
     """The second saw no directory when it began, and is stopped there until the first is in."""
     path, inside, ended = tmp_path / "s", threading.Event(), threading.Event()
-    make = Made.directory
+    make = UndoLog.directory
 
     def first() -> None:
         with changing(path, "s", "private", None, print):
             inside.set()
             ended.wait(60)
 
-    def second(self: Made, one: Path) -> Path:
+    def second(self: UndoLog, one: Path) -> Path:
         if threading.current_thread() is threading.main_thread() and not inside.is_set():
             thread.start()
             inside.wait(60)
@@ -252,7 +252,7 @@ def test_who_is_refused_takes_nothing_back_that_another_made(tmp_path: Path) -> 
 
     thread = threading.Thread(target=first)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Made, "directory", second)
+        patch.setattr(UndoLog, "directory", second)
         with pytest.raises(SweepBusy):
             changing(path, "s", "private", None, print).__enter__()
     assert SweepDirectory.open(path).name == "s"
@@ -262,7 +262,7 @@ def test_who_is_refused_takes_nothing_back_that_another_made(tmp_path: Path) -> 
 
 def test_who_made_the_directory_may_take_it_away_meanwhile(tmp_path: Path) -> None:
     """Between a submit's look at the directory and its claim, one that could not begin ends."""
-    path, take = tmp_path / "s", claims.take
+    path, take = tmp_path / "s", claims.try_acquire
     gone: list[Path] = []
 
     def late(root: Path, *rest: Any) -> Any:
@@ -273,7 +273,7 @@ def test_who_made_the_directory_may_take_it_away_meanwhile(tmp_path: Path) -> No
         return take(root, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(claims, "take", late)
+        patch.setattr(claims, "try_acquire", late)
         with changing(path, "s", "private", None, print) as (sweep, _, _):
             assert sweep == SweepDirectory.open(path)
     assert gone

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hpcsweep import claims
-from hpcsweep.cache.files.dirty_marks import Marks, made_with
-from hpcsweep.cache.files.result_directory import Case, Entry, Shelf
+from hpcsweep.cache.files.dirty_marks import DirtyMarks, producer_mark
+from hpcsweep.cache.files.result_directory import Entry, ResultDirectory, ResultKey
 from hpcsweep.claims import Claim, ClaimLost
-from hpcsweep.liveness import BEATS
+from hpcsweep.liveness import HEARTBEAT
 
 LOG = logging.getLogger("hpcsweep")
 
@@ -24,58 +24,62 @@ Runner = Callable[[dict[str, Any]], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Maker:
+class ResultProducer:
     """What makes results. Pickles with its runner."""
 
     # Called with the params, `id` and `result_file`.
     runner: Runner
-    shelf: Shelf
+    results: ResultDirectory
     # For a worker, which beats by itself.
     in_task: bool = False
     # Whether the table is left to others, as it is in a task.
-    leaves_rows: bool = False
+    skips_table: bool = False
 
-    def __call__(self, case: Case, custom_data: dict[str, Any], *, anew: bool = False) -> Entry:
+    def __call__(
+        self, case: ResultKey, custom_data: dict[str, Any], *, anew: bool = False
+    ) -> Entry:
         """The entry of a case, made if need be; waits for whoever is making it.
 
         `anew` makes it in any case. *Raises* whatever the runner raises, ResultMissing, SweepError.
         *Writes* the result and its entry.
         """
-        for pause_s in claims.pauses():
-            found = self.now(case, custom_data, anew=anew)
+        for pause_s in claims.backoff_pauses():
+            found = self.try_produce(case, custom_data, anew=anew)
             if found is not None:
                 return found
             time.sleep(pause_s)
         raise AssertionError  # pauses do not end
 
-    def now(self, case: Case, custom_data: dict[str, Any], *, anew: bool = False) -> Entry | None:
+    def try_produce(
+        self, case: ResultKey, custom_data: dict[str, Any], *, anew: bool = False
+    ) -> Entry | None:
         """As a call; None, and nothing done, while somebody else is making it."""
-        claim = claims.take(self.shelf.claims, case.id)
+        claim = claims.try_acquire(self.results.claims, case.id)
         if claim is None:
             return None
         try:
             if not self.in_task:
-                BEATS.look_after(claim)
-            before = self.shelf.entry(case.id)
-            if before and not anew and self.shelf.has(before.result_file):
+                HEARTBEAT.add(claim)
+            before = self.results.entry(case.id)
+            if before and not anew and self.results.has(before.result_file):
                 return before
-            return self._made(case, custom_data, claim, before)
+            return self._produce(case, custom_data, claim, before)
         except ClaimLost:
             LOG.warning("%s: taken for dead, another process made it", case.id)
             return None
         finally:
             claim.release()
 
-    def found(self, case: Case) -> Entry | None:
+    def existing(self, case: ResultKey) -> Entry | None:
         """The entry of a case whose result is there."""
-        entry = self.shelf.entry(case.id)
-        return entry if entry and self.shelf.has(entry.result_file) else None
+        entry = self.results.entry(case.id)
+        return entry if entry and self.results.has(entry.result_file) else None
 
-    def _made(
-        self, case: Case, custom_data: dict[str, Any], claim: Claim, before: Entry | None
+    def _produce(
+        self, case: ResultKey, custom_data: dict[str, Any], claim: Claim, before: Entry | None
     ) -> Entry:
-        shelf = self.shelf
-        asked = claim.path / f"{case.id}{shelf.suffix}"
+        results = self.results
+        asked = claim.path / f"{case.id}{results.suffix}"
         begun = time.monotonic()
         try:
             self.runner({**case.params, "id": case.id, "result_file": str(asked)})
@@ -83,7 +87,7 @@ class Maker:
             claims.check_own(claim.path)
             raise
         elapsed = round(time.monotonic() - begun, 4)
-        name = shelf.publish(claim, asked)
+        name = results.publish(claim, asked)
         entry = Entry(
             id=case.id,
             params=case.params,
@@ -92,10 +96,10 @@ class Maker:
             custom_data={"elapsed_seconds": elapsed} | custom_data,
         )
         old = before.result_file if before and before.result_file != name else ""
-        marks = Marks(shelf)
-        marks.add(entry.id, made_with(entry), result=old, mine=not self.leaves_rows)
-        shelf.write(entry, claim)
+        marks = DirtyMarks(results)
+        marks.add(entry.id, producer_mark(entry), result=old, mine=not self.skips_table)
+        results.write(entry, claim)
         if old:
-            shelf.remove_result(old)
+            results.remove_result(old)
         LOG.info("%s: made in %s s, %s", case.id, elapsed, name)
         return entry

@@ -49,7 +49,7 @@ _ADDED = (".npy", ".npz")
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ResultKey:
     """Checked params, and what names their result."""
 
     # The case id of the params.
@@ -58,7 +58,7 @@ class Case:
     params: dict[str, Any]
 
     @classmethod
-    def of(cls, plain: dict[str, Any]) -> Case:
+    def of(cls, plain: dict[str, Any]) -> ResultKey:
         """The case of plain params. One that is None is the same as one left out."""
         given = {name: value for name, value in plain.items() if value is not None}
         return cls(ids.case_id_of(ids.canonical_of_plain(given)), plain)
@@ -113,7 +113,7 @@ def checked_id(text: str) -> str:
     )
 
 
-class Shelf:
+class ResultDirectory:
     """The files of one cache. Pickles as its path."""
 
     def __init__(self, path: Path, suffix: str) -> None:
@@ -151,7 +151,7 @@ class Shelf:
 
     # --- results ------------------------------------------------------------------------------
 
-    def openable(self, result_file: str) -> str:
+    def resolve(self, result_file: str) -> str:
         """The path of a result. *Raises* InputError for one that leaves the directory by `..`."""
         if result_file.startswith("/"):
             return result_file
@@ -164,11 +164,11 @@ class Shelf:
     def has(self, result_file: str) -> bool:
         """Whether a result is there and not empty."""
         try:
-            return os.stat(self.openable(result_file)).st_size > 0
+            return os.stat(self.resolve(result_file)).st_size > 0
         except OSError:
             return False
 
-    def shortened(self, path: Path) -> str:
+    def relative_name(self, path: Path) -> str:
         """How a result is named in an entry: relative, if it is in the directory."""
         found = Path(os.path.abspath(path))
         return str(found.relative_to(self.path) if found.is_relative_to(self.path) else found)
@@ -194,7 +194,7 @@ class Shelf:
 
     def remove_result(self, result_file: str) -> bool:
         """Remove a result that lies in the directory. False for any other, which stays."""
-        path = Path(self.openable(result_file))
+        path = Path(self.resolve(result_file))
         if not path.parent.resolve().is_relative_to(self.path.resolve()):
             return False
         try:
@@ -214,7 +214,7 @@ class Shelf:
             return None
         return _read(path)
 
-    def probed(self, id_: str) -> Entry | None:
+    def probe_entry(self, id_: str) -> Entry | None:
         """As `entry`, by one look: enough for who was told of it by a mark."""
         return _read(self._entry_file(id_))
 

@@ -71,16 +71,16 @@ def _database(sweep: SweepDirectory) -> tuple[bool, str]:
 
 def _files(sweep: SweepDirectory) -> tuple[bool, str]:
     from hpcsweep.records import Status
-    from hpcsweep.runs.find import Account, check_files
+    from hpcsweep.runs.find import DamageReport, check_files
     from hpcsweep.store.ingest import fresh_store
 
-    account, kept = Account(), 0
+    report, kept = DamageReport(), 0
     with fresh_store(sweep) as store:
         for row in store.rows():
             if row["status"] == Status.COMPLETE.value and row["run_dir"]:
                 kept += 1
-                with account.noting(row):
+                with report.collecting(row):
                     check_files(sweep, row)
-    if account.lost:
-        return False, "\n".join([f"of {kept} complete cases {account}:", *account.named])
+    if report.lost:
+        return False, "\n".join([f"of {kept} complete cases {report}:", *report.named])
     return True, f"{kept} complete cases have theirs" if kept else "no complete case has any kept"

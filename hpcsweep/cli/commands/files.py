@@ -23,14 +23,14 @@ def command(sweep: str, name: str, paths: bool, **shared: Any) -> None:
     from hpcsweep.cli import streams
     from hpcsweep.cli.notices import report_lost_files
     from hpcsweep.runs.files import case_files
-    from hpcsweep.runs.find import Account
+    from hpcsweep.runs.find import DamageReport
 
-    account = Account()
-    for _, files in case_files(context(**shared).sweep(sweep), name, account):
+    report = DamageReport()
+    for _, files in case_files(context(**shared).sweep(sweep), name, report):
         if paths:
             click.echo(files.path(name) or f"{files.label}/{name}", file=streams.document())
         else:
             data = files.read(name) or b""
             # The next document begins on a line of its own, for jq and its friends.
             streams.write_bytes(data if data.endswith(b"\n") else data + b"\n")
-    report_lost_files(account)
+    report_lost_files(report)

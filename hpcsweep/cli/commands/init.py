@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from hpcsweep.errors import SweepError
-from hpcsweep.files import taken_back, write_new
+from hpcsweep.files import undo_on_error, write_new
 from hpcsweep.ids import slug
 
 MANIFEST = """\
@@ -64,7 +64,7 @@ def scaffold(directory: Path) -> list[Path]:
         there = [path for path in files if os.path.lexists(path)]
         if len(there) == len(files) or any(path.read_bytes() != files[path] for path in there):
             raise SweepError("is there already", where=str(there[0]), next_step=next_step)
-        with taken_back() as made:
+        with undo_on_error() as made:
             for path in files.keys() - there:
                 # Readable as whatever the user's editor writes.
                 write_new(path, files[path], mode=0o666)

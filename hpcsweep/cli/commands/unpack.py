@@ -21,10 +21,10 @@ def command(sweep: str, case: str | None, **shared: Any) -> None:
     """
     from hpcsweep.cli import streams
     from hpcsweep.cli.notices import report_lost_files
-    from hpcsweep.runs.find import Account
+    from hpcsweep.runs.find import DamageReport
     from hpcsweep.runs.unpack import unpack
 
-    account = Account()
-    for path in unpack(context(**shared).sweep(sweep), account, case):
+    report = DamageReport()
+    for path in unpack(context(**shared).sweep(sweep), report, case):
         click.echo(path, file=streams.document())
-    report_lost_files(account)
+    report_lost_files(report)

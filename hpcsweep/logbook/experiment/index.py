@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import HpcsweepError, SweepError
-from hpcsweep.field_checks import OBJECT, TEXT, form, matching, misfit, whole
+from hpcsweep.field_checks import OBJECT, TEXT, integer, matching, mismatch, schema
 from hpcsweep.files import (
     names,
     open_file,
@@ -25,14 +25,14 @@ from hpcsweep.files import (
     unwritable,
 )
 from hpcsweep.journal import decode, encode
-from hpcsweep.liveness import state
+from hpcsweep.liveness import run_status
 from hpcsweep.logbook.experiment.runs import Runs
 from hpcsweep.logbook.json_values import json_value
 from hpcsweep.logbook.libraries import csv_line
 from hpcsweep.logbook.reader import LogReader
 from hpcsweep.logbook.run_directory import read_metadata
 from hpcsweep.logbook.runfiles import FolderFiles
-from hpcsweep.logbook.storage import Folder, content, put
+from hpcsweep.logbook.storage import DirectoryStorage, put, read_content
 
 # The index is made again at most once in so many seconds, and for less than 5 % of the time.
 REFRESH_S = 2.0
@@ -43,11 +43,16 @@ METRICS = "artifacts/metrics.json"
 _REASONS = ("error_reason", "failure_reason")
 
 Mark = dict[str, Any]
-_MARK = form(
-    {"run_id": TEXT, "at": whole(), "dir": matching("runs/.+", "a place"), "params": OBJECT,
-     "status": TEXT},
+_MARK = schema(
+    {
+        "run_id": TEXT,
+        "at": integer(),
+        "dir": matching("runs/.+", "a place"),
+        "params": OBJECT,
+        "status": TEXT,
+    },
     {"metrics": OBJECT, "metrics_status": TEXT, "failure_reason": TEXT, "error_reason": TEXT},
-)  # fmt: skip
+)
 Row = dict[str, Any]
 
 _indexes: weakref.WeakSet[Index] = weakref.WeakSet()
@@ -63,7 +68,7 @@ class Index:
     def __init__(self, directory: Path) -> None:
         self.file = directory / "index.csv"
         self._directory = directory
-        self._place = Folder(directory)
+        self._storage = DirectoryStorage(directory)
         # The name of this process's marks, and whose it is.
         self._mine = ("", 0)
         self._marks: dict[str, Mark] = {}
@@ -81,13 +86,13 @@ class Index:
         """Note what is known of a run now."""
         if self._mine[1] != os.getpid():
             self._mine = (f"{_MARKS}/{token()}.jsonl", os.getpid())
-        self._place.append(self._mine[0], encode({"at": time.time_ns(), **found}))
+        self._storage.append(self._mine[0], encode({"at": time.time_ns(), **found}))
         # So that the end of the process makes the index again, whoever holds the experiment.
         _unwritten.add(self)
 
     def rows(self) -> list[Row]:
         """One row per run that is there, as they were added; by their ids where none has a mark."""
-        self._learn()
+        self._read_marks()
         there = set(names(self._directory / "runs"))
         marks = self._marks.values()
         marked = [self._row(one) for one in marks if one["dir"].split("/")[1] in there]
@@ -100,11 +105,11 @@ class Index:
             return mark
         # Since then it has gone on, was killed, or its last mark was.
         path = self._directory / mark["dir"]
-        if state(read_metadata(path), path) == "running":
+        if run_status(read_metadata(path), path) == "running":
             return mark
         return mark | row_of(LogReader(FolderFiles(path, mark["run_id"])))
 
-    def _learn(self) -> None:
+    def _read_marks(self) -> None:
         """Read what was marked since the last time."""
         for name in names(self._directory / _MARKS):
             if not name.endswith(".jsonl"):
@@ -127,11 +132,11 @@ class Index:
                 mark = decode(line[:-1])
                 # A torn line: its process was killed. What is no mark is none: a run without one
                 # speaks for itself.
-                if mark is not None and not misfit(mark, _MARK):
+                if mark is not None and not mismatch(mark, _MARK):
                     yield mark
         self._offsets[name] = offset
 
-    def refresh_sometimes(self) -> None:
+    def refresh_if_due(self) -> None:
         """Make `index.csv` again, unless that was just done or somebody else does it."""
         wait = max(REFRESH_S, self._cost / SHARE_MAX)
         if time.monotonic() - self._refreshed >= wait:
@@ -152,7 +157,7 @@ class Index:
         if not (self.exists or names(self._directory / "runs")):
             return rows
         begun = time.monotonic()
-        with self.alone(wait=wait) as alone:
+        with self.exclusive(wait=wait) as alone:
             if alone:
                 # Before the marks are read: what is marked meanwhile is written next time.
                 _unwritten.discard(self)
@@ -172,7 +177,7 @@ class Index:
     def text(self) -> str:
         """As `read`, as CSV; that of another program is given as it is."""
         if self.is_foreign:
-            return (content(str(self.file)) or b"").decode(errors="replace")
+            return (read_content(str(self.file)) or b"").decode(errors="replace")
         rows = self.read()
         return table(rows).decode() if rows else ""
 
@@ -182,12 +187,12 @@ class Index:
         return self.file.exists() and not self.exists
 
     @contextlib.contextmanager
-    def alone(self, *, wait: bool = True) -> Iterator[bool]:
+    def exclusive(self, *, wait: bool = True) -> Iterator[bool]:
         """Whether nobody else makes the index: an older one must not come after a newer one.
 
         *Raises* SweepError where nothing can be written.
         """
-        path = self._place.path(f"{_MARKS}/lock")
+        path = self._storage.path(f"{_MARKS}/lock")
         try:
             descriptor = open_file(path, os.O_WRONLY)
         except OSError as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep import ids
 from hpcsweep.errors import ExtraMissing, InputError, RunExists, SweepError
 from hpcsweep.files import make_directory, token, unwritable
-from hpcsweep.liveness import ENDS, state, this_process
+from hpcsweep.liveness import ENDS, run_status, this_process
 from hpcsweep.logbook.create import run_path
 from hpcsweep.logbook.experiment.index import (
     METRICS,
@@ -27,7 +27,7 @@ from hpcsweep.logbook.json_values import json_value
 from hpcsweep.logbook.logbook import Logbook
 from hpcsweep.logbook.parameters import PARAMS, read_params
 from hpcsweep.logbook.run_directory import read_metadata, retire
-from hpcsweep.logbook.storage import Folder, checked
+from hpcsweep.logbook.storage import DirectoryStorage, checked_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +53,7 @@ class Experiment:
         self.capture = capture
         # The program may change its directory.
         self.base_dir = Path(base_dir).absolute()
-        self.exp_dir = self.base_dir / checked(self.name)
+        self.exp_dir = self.base_dir / checked_name(self.name)
         self.runs_dir = make_directory(self.exp_dir / "runs")
         self._index = Index(self.exp_dir)
 
@@ -93,7 +93,7 @@ class Experiment:
                     known = self._params_of(path)
                     if known is not None and _canonical(known) != text:
                         break  # the readable id is that of other params
-                    found = state(read_metadata(path), path)
+                    found = run_status(read_metadata(path), path)
                     if found == "complete":  # a kill may have come before its own end did
                         retire(self._checkpoints(run_id))
                     if found in _IN_PLACE:
@@ -108,9 +108,13 @@ class Experiment:
 
     def _begin(self, run_id: str, params: dict[str, Any]) -> Logbook:
         log = Logbook(
-            run_id, self.runs_dir, params,
-            preallocate=True, callback=self.record, capture=self.capture,
-        )  # fmt: skip
+            run_id,
+            self.runs_dir,
+            params,
+            preallocate=True,
+            callback=self.record,
+            capture=self.capture,
+        )
         log.checkpoints = self._checkpoints(run_id)
         self._index.mark(
             {
@@ -134,7 +138,7 @@ class Experiment:
 
     def _params_of(self, path: Path) -> dict[str, Any] | None:
         """The params of a run; None where somebody took it away, or it has none."""
-        folder = Folder(path)
+        folder = DirectoryStorage(path)
         texts = {name: folder.read(name) for name in PARAMS}
         if not any(text is not None for text in texts.values()):
             return None
@@ -146,9 +150,9 @@ class Experiment:
     def _set_aside(self, path: Path) -> None:
         """Move a run that is over out of the way, unless it began again meanwhile."""
         kept = make_directory(self.runs_dir / ".attempts")
-        with self._index.alone():
+        with self._index.exclusive():
             # Looked at first: what is there now stays there until this lets others move it.
-            if not path.exists() or state(read_metadata(path), path) in _IN_PLACE:
+            if not path.exists() or run_status(read_metadata(path), path) in _IN_PLACE:
                 return
             try:
                 path.rename(kept / f"{path.name}.{token()}")
@@ -164,7 +168,7 @@ class Experiment:
         if mark["status"] == "interrupted":  # a signal ends the process without its last steps
             self._index.refresh(wait=False)
         else:
-            self._index.refresh_sometimes()
+            self._index.refresh_if_due()
 
     def refresh(self) -> Path:
         """Make `index.csv` again from all marks, and return it."""
@@ -173,7 +177,7 @@ class Experiment:
 
     def _mark(self, path: Path, metrics_file: str) -> Mark:
         metadata = read_metadata(path) or {}
-        text = Folder(path).read(metrics_file)
+        text = DirectoryStorage(path).read(metrics_file)
         metrics, metrics_status, problem = metrics_of(text, metrics_file)
         status = str(metadata.get("status", "unknown"))
         if status not in ENDS and metrics_status != "complete":
@@ -181,7 +185,7 @@ class Experiment:
         return {
             "run_id": path.relative_to(self.runs_dir).as_posix().removeprefix("log_"),
             "dir": self._relative(path),
-            "params": dict(read_params(Folder(path).read)),
+            "params": dict(read_params(DirectoryStorage(path).read)),
             "status": status,
             "metrics": metrics,
             "metrics_status": metrics_status,
