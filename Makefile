@@ -1,6 +1,6 @@
 # Two commands do everything on a plain Debian 12 with Python 3.11 (venv), git, gcc and make:
 #   make demo     sets up, sweeps the example on the emulated cluster, shows the table
-#   make test     sets up, checks the code, runs every test
+#   make test     sets up, checks the code, runs every test (`make quick`: those for the desk)
 
 PYTHON ?= python3
 # More arguments for pytest: make test PYTEST_ARGS="-k journal"
@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 SWEEP := outputs/oscillator
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test clients soak lint format clean system-packages
+.PHONY: help demo quick test clients soak lint format clean system-packages
 # A recipe that is interrupted leaves no stamp behind.
 .DELETE_ON_ERROR:
 
@@ -25,6 +25,9 @@ demo: $(VENV)/package.stamp ## sweep examples/oscillator on the emulated cluster
 	@echo
 	@echo "The table:            $(SWEEP).csv"
 	@echo "The run directories:  $(SWEEP)/runs/log_*"
+
+quick: $(VENV)/dev.stamp ## run the unit and property tests (under 2 minutes)
+	$(BIN)/pytest -n 4 --dist loadgroup tests/unit tests/property $(PYTEST_ARGS)
 
 test: $(VENV)/dev.stamp system-packages lint ## check the code and run every test
 	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)

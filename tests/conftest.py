@@ -51,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "here",
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow],
-        max_examples=2_000 if config.getoption("--soak") else 100,
+        max_examples=2_000 if config.getoption("--soak") else 50,
     )
     settings.load_profile("here")
     # Users have none of Python's variables: unbuffered output hid that last words were lost, and

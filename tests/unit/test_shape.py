@@ -57,6 +57,9 @@ CATCHES_ALL = ("worker/function.py", "worker/cases.py", "worker/restore.py",
                "sources/imported.py", "logbook/standalone.py", "cache/bulk_runs.py")  # fmt: skip
 SLEEPS = ("tests/support/wait.py",)
 
+# On one worker, so that every file is parsed once.
+pytestmark = pytest.mark.xdist_group("shape")
+
 # os functions that make a process or become another program.
 PROCESS_CALLS = ("fork", "forkpty", "system", "popen", "exec", "posix_spawn", "spawn")
 
