@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 SWEEP := outputs/oscillator
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test clients soak lint format clean system-packages
+.PHONY: help demo quick test coverage clients soak lint format clean system-packages
 # A recipe that is interrupted leaves no stamp behind.
 .DELETE_ON_ERROR:
 
@@ -31,6 +31,10 @@ quick: $(VENV)/dev.stamp ## run the unit and property tests (under 2 minutes)
 
 test: $(VENV)/dev.stamp system-packages lint ## check the code and run every test
 	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+coverage: $(VENV)/dev.stamp ## measure which branches the unit and property tests reach
+	$(BIN)/python -m pip install --quiet --group coverage
+	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report term tests/unit tests/property $(PYTEST_ARGS)
 
 clients: $(VENV)/dev.stamp $(VENV)-clients/clients.stamp ## run other people's Slurm clients on the emulated cluster
 	$(BIN)/pytest tests/clients $(PYTEST_ARGS)

@@ -1,4 +1,4 @@
-"""Whether the process of a run is alive: told by host, boot, process and signs of life."""
+"""Whether the process of a run is alive, by its host, boot, process id and heartbeat."""
 
 from __future__ import annotations
 

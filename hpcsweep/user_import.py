@@ -1,4 +1,4 @@
-"""Imports of the user's own, where one submits: whatever they raise is told as the user's."""
+"""Import the user's modules before a submission; report whatever they raise as the user's error."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def time_limit_seconds(text: str) -> int | None:
 
 
 def warning_seconds(time_limit_s: int | None) -> int:
-    """How long before the time limit the worker is told: a twentieth, 5 to 120 seconds.
+    """Seconds from the warning signal to the time limit: a twentieth of the limit, 5 to 120.
 
     Slurm checks on a 30 s tick and may send it up to 60 s earlier.
     """

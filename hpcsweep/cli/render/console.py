@@ -26,7 +26,7 @@ class _Console(Console):
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where to print; as wide as it takes when nobody looks at a terminal."""
+    """Make a console; its width is unlimited when standard output is not a terminal."""
     stream = streams.bare(sys.stderr if stderr else sys.stdout)
     made = _Console(file=stream, highlight=False)
     return made if made.is_terminal else _Console(file=stream, highlight=False, width=ANY_WIDTH)

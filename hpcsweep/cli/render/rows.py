@@ -26,7 +26,7 @@ FREE_TEXT = frozenset({"error"})
 
 
 def print_table(columns: Columns, rows: Iterator[Row]) -> None:
-    """Print a table of rows, the columns that people look at unless they named theirs."""
+    """Print a table of rows: the columns named, or the default ones."""
     taken = list(islice(rows, TABLE_ROWS + 1))
     shown = columns.names
     given = shown != list(columns.kinds)

@@ -34,5 +34,5 @@ def clean_environment(extra: Mapping[str, str], directives: frozenset[str]) -> d
 
 
 def pointed_at(environment: Mapping[str, str]) -> str:
-    """What of an environment says which cluster its programs ask."""
+    """The environment variables that select the cluster."""
     return " ".join(environment.get(name, "") for name in sorted(_WHICH_CLUSTER))
