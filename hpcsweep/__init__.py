@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from hpcsweep.sources.manual_source import ManualSource, manual
     from hpcsweep.sources.random_source import RandomSource, random
     from hpcsweep.sources.ranges import arange, linspace, logspace
-    from hpcsweep.sources.reading import source_from_manifest_dict
+    from hpcsweep.sources.registry import source_from_manifest_dict
     from hpcsweep.sources.seedplan import SeedBundle, SeedPlan, seeds
     from hpcsweep.sources.tables import TableSource, table
     from hpcsweep.state.status import Summary

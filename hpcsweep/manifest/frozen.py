@@ -16,12 +16,15 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hpcsweep import files, ids, sources
+from hpcsweep import files, ids
 from hpcsweep.errors import Damaged, SweepError
 from hpcsweep.records import Resources
-from hpcsweep.sources.manual_source import CASES_FILE
+from hpcsweep.sources.registry import source_from_manifest_dict
+
+if TYPE_CHECKING:
+    from hpcsweep.sources.base import ParameterSource
 
 # A long option of sbatch and its value: whatever one line of a script can hold, for what sbatch
 # makes of it, sbatch knows.
@@ -254,9 +257,11 @@ def check_cases(directory: Path, manifest: FrozenManifest) -> None:
 
     *Raises* SweepError when it is missing or was changed.
     """
-    path = directory / CASES_FILE
     if manifest.cases_sha256 is None:
         return
+    from hpcsweep.sources.caselines import CASES_FILE  # noqa: PLC0415  # no task checks the file
+
+    path = directory / CASES_FILE
     try:
         with files.open_regular(path) as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -269,9 +274,11 @@ def check_cases(directory: Path, manifest: FrozenManifest) -> None:
 
 
 def write(
-    sweep_dir: Path, manifest: FrozenManifest, source: sources.ParameterSource,
+    sweep_dir: Path,
+    manifest: FrozenManifest,
+    source: ParameterSource,
     made: files.UndoLog | None = None,
-) -> Path:  # fmt: skip
+) -> Path:
     """Write `manifests/<fingerprint>/`, whole and durable, read it back, and give its path.
 
     `made` notes what this call made.
@@ -291,7 +298,7 @@ def write(
     return directory
 
 
-def open_source(directory: Path, manifest: FrozenManifest) -> sources.ParameterSource:
+def open_source(directory: Path, manifest: FrozenManifest) -> ParameterSource:
     """The cases of a frozen manifest, with its replicates; none of them is made."""
-    source = sources.source_from_manifest_dict(manifest.source, directory)
-    return sources.replicated(source, manifest.replicates)
+    source = source_from_manifest_dict(manifest.source, directory)
+    return source.repeat(manifest.replicates)

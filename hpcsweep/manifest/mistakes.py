@@ -83,8 +83,13 @@ def described(value: Any) -> str:
         return f"the number {value!r:.{_TEXT_MAX}}"
     if isinstance(value, str):
         return f"the text {shown(value)}"
-    kinds: dict[type, str] = {list: "a list", dict: "a mapping"}
-    return kinds.get(type(value), f"a {type(value).__name__}")
+    return kind_of(type(value))
+
+
+def kind_of(kind: type) -> str:
+    """A type of values in a manifest's words."""
+    known: dict[type, str] = {list: "a list", dict: "a mapping", str: "a text"}
+    return known.get(kind, f"a {kind.__name__}")
 
 
 def shown(text: str) -> str:

@@ -1,44 +1,46 @@
-"""What `source:` may hold, as JSON Schema: for editors, which complete and check with it."""
+"""What `source:` may hold, as JSON Schema: for editors, which complete and check with it.
+
+Made of what the sources say of their keys, and the distributions of their fields.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import MISSING, fields
-from importlib import import_module
+from dataclasses import MISSING
 from typing import Any
 
-from hpcsweep.sources import RESERVED_NAMES
-from hpcsweep.sources.designs import METHODS
-from hpcsweep.sources.distributions import HOMES
+from hpcsweep.manifest.source_forms import forms, modifiers
+from hpcsweep.sources.distributions import given_fields
+from hpcsweep.sources.keys import RESERVED_NAMES, Key, Kind
+from hpcsweep.sources.ranges import RULES, Rule
+from hpcsweep.sources.registry import (
+    DISTRIBUTIONS,
+    MANY_SOURCES,
+    SOURCES,
+    distribution_class,
+    source_class,
+)
 
 Schema = dict[str, Any]
 
-_COUNT: Schema = {"type": "integer", "minimum": 1}
-_WHOLE: Schema = {"type": "integer"}
-_NUMBER: Schema = {"type": "number"}
-_TAGS: Schema = {"type": "array", "items": {"type": "string"}}
-_REFERENCE: Schema = {"type": "string", "pattern": r"^[^\s:]+:[^\s:]+$"}
-_TEXT: Schema = {"type": "string", "minLength": 1}
 _ANYTHING: Schema = {}
 _NAMES: Schema = {"minLength": 1, "not": {"enum": sorted(RESERVED_NAMES)}}
-_INDICES: Schema = {
-    "anyOf": [
-        {"type": "string", "pattern": r"^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$"},
-        {"type": "integer", "minimum": 0},
-        {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1},
-    ]
-}
-# Of a field of a distribution, by its annotation.
+# Of a field of a distribution, by its annotation; others hold anything.
 _BY_ANNOTATION: dict[str, Schema] = {
-    "Any": _ANYTHING,
     "Mapping[str, Any] | None": {"type": ["object", "null"]},
     "Sequence[Any]": {"type": "array", "minItems": 1},
     "Sequence[float]": {"type": "array", "minItems": 1, "items": {"type": "number", "minimum": 0}},
-    "float": _NUMBER,
+    "float": {"type": "number"},
     "float | None": {"type": ["number", "null"]},
-    "int": _WHOLE,
-    "str": _TEXT,
+    "int": {"type": "integer"},
+    "str": {"type": "string", "minLength": 1},
     "str | None": {"type": ["string", "null"]},
+}
+_LIST: Schema = {
+    "type": "array",
+    "minItems": 1,
+    "uniqueItems": True,
+    "description": "The values, all different.",
 }
 
 
@@ -47,17 +49,14 @@ def definitions() -> dict[str, Schema]:
     return {
         "Source": {"anyOf": [_ref("ShortSource"), _ref("TypedSource")]},
         "ShortSource": _short(),
-        "TypedSource": {"anyOf": [_typed(kind, *keys) for kind, keys in _TYPED.items()]},
-        "Grid": {
-            **_by_name(_ref("Axis")),
-            "description": "Every combination; in alphabetical order, the last varies fastest.",
-        },
-        "Axis": {"anyOf": [_LIST, *(_rule(name, *of) for name, of in _RULES.items())]},
+        "TypedSource": {"anyOf": [_typed(kind, source_class(kind).KIND) for kind in SOURCES]},
+        "Grid": _by_name(_ref("Axis")),
+        "Axis": {"anyOf": [_LIST, *(_by_rule(name, rule) for name, rule in RULES.items())]},
         "Space": {**_by_name(_ref("Distribution")), "minProperties": 1},
         "Distribution": {
             "anyOf": [
                 {"type": ["null", "boolean", "number", "string"], "description": "A constant."},
-                *map(_distribution, HOMES),
+                *map(_distribution, DISTRIBUTIONS),
             ]
         },
         "Case": _by_name(_ANYTHING),
@@ -74,124 +73,79 @@ def _by_name(values: Schema) -> Schema:
     return {"type": "object", "additionalProperties": values, "propertyNames": _NAMES}
 
 
-def _keys(required: dict[str, Schema], optional: dict[str, Schema]) -> Schema:
+def _mapping(keys: dict[str, Schema], required: Iterable[str]) -> Schema:
     return {
         "type": "object",
-        "properties": required | optional,
+        "properties": keys,
         "required": list(required),
         "additionalProperties": False,
     }
 
 
-_LIST: Schema = {
-    "type": "array",
-    "minItems": 1,
-    "uniqueItems": True,
-    "description": "The values, all different.",
-}
-# Of an axis by a rule: least and most of its numbers, and what they say.
-_RULES: dict[str, tuple[int, int, str]] = {
-    "linspace": (3, 3, "start, stop and count; both ends included"),
-    "arange": (3, 3, "start, stop and step; the stop is left out"),
-    "logspace": (3, 4, "first and last exponent, count, base (10)"),
-    "range": (1, 3, "stop; start and stop; or with a step: integers"),
-}
+def _described(text: str) -> str:
+    """What a source says of itself or a key, as a sentence."""
+    return f"{text[0].upper()}{text[1:]}."
 
 
-def _rule(name: str, least: int, most: int, description: str) -> Schema:
-    item = _WHOLE if name == "range" else _NUMBER
-    numbers = {"type": "array", "items": item, "minItems": least, "maxItems": most}
-    return _keys({name: numbers | {"description": description}}, {})
+def _by_rule(name: str, rule: Rule) -> Schema:
+    least, most = rule.counts
+    numbers = {
+        "type": "array",
+        "items": {"type": "integer" if rule.is_whole else "number"},
+        "minItems": least,
+        "maxItems": most,
+        "description": rule.numbers,
+    }
+    return _mapping({name: numbers}, [name])
 
 
 def _distribution(name: str) -> Schema:
     """The dict form of a distribution, from the fields of its class."""
-    kind = getattr(import_module(HOMES[name]), name)
-    own = [field for field in fields(kind) if field.init]
-    schemas = {field.name: _BY_ANNOTATION[str(field.type)] for field in own}
-    optional = {field.name for field in own if field.default is not MISSING}
-    required = {key: schema for key, schema in schemas.items() if key not in optional}
-    rest = {key: schema for key, schema in schemas.items() if key in optional}
+    kind = distribution_class(name)
+    fields = given_fields(kind)
+    keys = {field.name: _BY_ANNOTATION.get(str(field.type), _ANYTHING) for field in fields}
+    required = [field.name for field in fields if field.default is MISSING]
     description = (kind.__doc__ or "").partition("\n")[0]
-    return _keys({"type": {"const": name}} | required, rest) | {"description": description}
-
-
-_DRAWS = {"space": _ref("Space"), "n_trials": _COUNT, "seed": _WHOLE}
-_METHOD = {"method": {"enum": list(METHODS)}}
-_SOURCES: Schema = {"type": "array", "items": _ref("Source"), "minItems": 1}
-_FORMS: dict[str, tuple[str, Schema]] = {
-    "grid": ("Every combination of the values.", _ref("Grid")),
-    "random": ("Independent draws.", _keys(_DRAWS, {})),
-    "design": ("Points that fill the space evenly.", _keys(_METHOD | _DRAWS, {})),
-    "manual": (
-        "The cases themselves.",
-        {"anyOf": [_ref("Cases"), _keys({"cases": _ref("Cases")}, {"tags": _TAGS})]},
-    ),
-    "table": (
-        "The rows of a CSV, JSONL or Parquet file, relative to the manifest.",
-        {"anyOf": [_TEXT, _keys({"file": _TEXT}, {"tags": _TAGS})]},
-    ),
-    "custom": (
-        "A sequence of your own, module:Class.",
-        _keys({"reference": _REFERENCE}, {"arguments": _BY_ANNOTATION["Mapping[str, Any] | None"]}),
-    ),
-    "product": ("Every case of each with every one of the next.", _SOURCES),
-    "concat": ("The cases of one after those of another.", _SOURCES),
-    "zip": ("Case i of all together.", _SOURCES),
-}
-_MODIFIERS: dict[str, tuple[str, Schema]] = {
-    "fixed": ("The same parameters in every case.", _ref("Case") | {"minProperties": 1}),
-    "derive": ("module:function, from params to params.", _REFERENCE),
-    "shuffle": ("The seed of an order without order.", _WHOLE),
-    "take": ("Some of the cases by their indices: 0-99,200.", _INDICES),
-}
+    schema = _mapping({"type": {"const": name}} | keys, ["type", *required])
+    return schema | {"description": description}
 
 
 def _short() -> Schema:
+    kinds = {form: source_class(name).KIND for form, name in (forms() | modifiers()).items()}
     keys = {
-        key: {"description": description, **schema}
-        for key, (description, schema) in (_FORMS | _MODIFIERS).items()
+        form: {"description": _described(kind.meaning), **_form(kind)}
+        for form, kind in kinds.items()
     }
     return {
         "type": "object",
         "properties": keys,
         "additionalProperties": False,
-        "oneOf": [{"required": [key]} for key in _FORMS],
+        "oneOf": [{"required": [form]} for form in forms()],
     }
 
 
-_INNER = {"source": _ref("TypedSource")}
-_PARTS: tuple[dict[str, Schema], Iterable[str]] = (
-    {"sources": {"type": "array", "items": _ref("TypedSource"), "minItems": 1}},
-    (),
-)
-_PATH = {"path": _BY_ANNOTATION["str | None"]}
-# A source's own manifest dict, the ancestors' among them: its keys, and those that may be missing.
-_TYPED: dict[str, tuple[dict[str, Schema], Iterable[str]]] = {
-    "GridSource": ({"spec": _ref("Grid")}, ()),
-    "RandomSource": (_DRAWS, ()),
-    "ManualSource": (
-        {"cases": _ref("Cases"), "tags": _TAGS | {"type": ["array", "null"]}},
-        ["tags"],
-    ),
-    "DesignSource": (_METHOD | _DRAWS, ()),
-    "TableSource": ({"file": _TEXT, "tags": _TAGS | {"type": ["array", "null"]}}, ["tags"]),
-    "CustomSource": (
-        {"reference": _REFERENCE, "arguments": {"type": ["object", "null"]}, **_PATH},
-        ["arguments", "path"],
-    ),
-    **dict.fromkeys(("ProductSource", "ConcatSource", "ZipSource"), _PARTS),
-    "FixedSource": (_INNER | {"params": _ref("Case")}, ()),
-    "DerivedSource": (_INNER | {"derive": _REFERENCE, **_PATH}, ["path"]),
-    "ShuffleSource": (_INNER | {"seed": _WHOLE}, ()),
-    "SliceSource": (_INNER | {"first": _WHOLE, "step": _WHOLE, "count": _COUNT}, ()),
-    "TakeSource": (_INNER | {"indices": _INDICES}, ()),
-    "ReplicatedSource": (_INNER | {"replicates": _COUNT}, ()),
-}
+def _form(kind: Kind) -> Schema:
+    """What stands under a form: the keys, or the one that may stand alone."""
+    keys = {key.name: _short_value(key) for key in kind.form_keys}
+    if list(keys) == [kind.alone]:
+        return keys[kind.alone]
+    required = [key.name for key in kind.form_keys if not key.default]
+    mapping = _mapping(keys, required)
+    return {"anyOf": [keys[kind.alone], mapping]} if kind.alone else mapping
 
 
-def _typed(kind: str, keys: dict[str, Schema], optional: Iterable[str]) -> Schema:
-    required = {key: schema for key, schema in keys.items() if key not in optional}
-    rest = {key: schema for key, schema in keys.items() if key in optional}
-    total = {"total_cases": {"type": "integer", "minimum": 0}}
-    return _keys({"type": {"const": kind}} | required, rest | total)
+def _short_value(key: Key) -> Schema:
+    """The value of a key, with sources in their short forms, too."""
+    if key.type is MANY_SOURCES:
+        return {**key.type.schema, "items": _ref("Source")}
+    return dict(key.type.schema)
+
+
+def _typed(name: str, kind: Kind) -> Schema:
+    """A source's own manifest dict, the ancestors' among them."""
+    keys: dict[str, Schema] = {"type": {"const": name}}
+    keys |= {
+        key.name: {"description": _described(key.meaning), **key.type.schema} for key in kind.keys
+    }
+    keys["total_cases"] = {"type": "integer", "minimum": 0}
+    return _mapping(keys, ["type", *(key.name for key in kind.keys if not key.default)])

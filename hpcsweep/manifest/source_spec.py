@@ -1,47 +1,29 @@
-"""The `source:` of a manifest: its short forms, and the line of whatever is wrong with it.
+"""The `source:` of a manifest: the source that it describes, and the line of each mistake in it.
 
-grid: {omega: [1.0, 2.0], dt: {logspace: [-3, -1, 3]}}
-random: {space: {x: {type: Uniform, low: 0, high: 1}, n: 5}, n_trials: 100, seed: 1}
-design: {method: sobol, space: {x: {type: Uniform, low: 0, high: 1}}, n_trials: 128, seed: 1}
-manual: [{x: 1}, {x: 2}]        or manual: {cases: [...], tags: [...]}
-table: cases.csv                or table: {file: cases.csv, tags: [...]}
-custom: {reference: module:Class, arguments: {...}}
-product: [{grid: ...}, {random: ...}]       likewise concat and zip
-type: GridSource, spec: {...}   a source's own manifest dict
-
-Beside one of them, applied in this order: fixed: {y: 1}, derive: module:function, shuffle: 7 (a
-seed), take: 0-99,200 (indices).
+One form of `source_forms`, or several put together, or a source's own manifest dict; beside it may
+stand what changes its cases, e.g. fixed: {y: 1}, shuffle: 7.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import IdentityError, SourceError
 from hpcsweep.manifest.mistakes import Mistakes, Where, described
-from hpcsweep.sources import (
-    ConcatSource,
-    DerivedSource,
-    DesignSource,
-    FixedSource,
-    GridSource,
-    ManualSource,
-    ParameterSource,
-    ProductSource,
-    RandomSource,
-    ShuffleSource,
-    ZipSource,
-    randint,
+from hpcsweep.manifest.source_forms import Definition, forms, modifiers, of_form, of_type
+from hpcsweep.sources.base import ParameterSource
+from hpcsweep.sources.registry import (
+    DISTRIBUTIONS,
+    MANY_SOURCES,
+    SOURCES,
+    distribution_class,
+    source_class,
     source_from_manifest_dict,
 )
-from hpcsweep.sources.distributions import distribution
-from hpcsweep.sources.views import TakeSource, index_set
 
 _STEP = re.compile(
     r"""\.?(?P<name>[^.\[\]]+) | \[(?P<index>\d+)\]
@@ -59,20 +41,6 @@ class Spec:
     # Path of each parameter in the manifest; of explicit cases, in the first that has it. None
     # where even the names are not known.
     parameters: dict[str, Where] | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Definition:
-    """A source in the form of its manifest dict, and the path of each of its keys."""
-
-    value: dict[str, Any]
-    root: Where
-    # Paths of spec, space, cases and so on; those that are not here are below `root`.
-    places: dict[str, Where]
-
-    def place(self, *path: str | int) -> Where:
-        first, *rest = path
-        return (*self.places.get(str(first), (*self.root, first)), *rest)
 
 
 def build(raw: Any, mistakes: Mistakes, root: Path | None = None) -> Spec:
@@ -97,33 +65,33 @@ class _Builder:
     def build(self, raw: Any, where: Where) -> Spec:
         """The source that is written at `where`."""
         if not isinstance(raw, dict):
-            self.mistakes.add(where, f"is {described(raw)}, not a mapping", _HINT)
+            self.mistakes.add(where, f"is {described(raw)}, not a mapping", _hint())
             return Spec()
         if "type" in raw:
-            return self._plain(
-                _Definition(value=raw, root=where, places={"grid": (*where, "spec")})
-            )
-        for key in [key for key in raw if key not in FORMS and key not in MODIFIERS]:
-            self.mistakes.unknown_key((*where, key), (*FORMS, *MODIFIERS))
-        forms = [key for key in FORMS if key in raw]
-        if len(forms) != 1:
-            what = f"has {' and '.join(forms)}, not one of them" if forms else "has no cases"
-            self.mistakes.add(where, what, _HINT)
+            return self._plain(of_type(raw, where))
+        known = forms() | modifiers()
+        for key in [key for key in raw if key not in known]:
+            self.mistakes.unknown_key((*where, key), known)
+        written = [form for form in forms() if form in raw]
+        if len(written) != 1:
+            what = f"has {' and '.join(written)}, not one of them" if written else "has no cases"
+            self.mistakes.add(where, what, _hint())
             return Spec()
-        spec = self._form(forms[0], raw[forms[0]], (*where, forms[0]))
-        for key in [key for key in MODIFIERS if key in raw]:
-            spec = self._modified(spec, key, raw[key], (*where, key))
+        spec = self._form(written[0], raw[written[0]], (*where, written[0]))
+        for form in [form for form in modifiers() if form in raw]:
+            spec = self._modified(spec, form, raw[form], (*where, form))
         return spec
 
     def _form(self, form: str, value: Any, where: Where) -> Spec:
-        if form in _JOINED:
+        lone = source_class(forms()[form]).KIND.lone_key
+        if lone is not None and lone.type is MANY_SOURCES:
             return self._joined(form, value, where)
-        definition = _FORM_READERS[form](value, where, self.mistakes)
+        definition = of_form(form, value, where, self.mistakes)
         return Spec() if definition is None else self._plain(definition)
 
-    def _plain(self, definition: _Definition) -> Spec:
+    def _plain(self, definition: Definition) -> Spec:
         """A source in the form of its manifest dict."""
-        parameters = _parameters(definition)
+        parameters = definition.parameters()
         try:
             source = source_from_manifest_dict(_placed(definition.value, self.root))
         except (SourceError, IdentityError) as error:
@@ -135,7 +103,7 @@ class _Builder:
         return Spec(source=source, parameters=parameters)
 
     def _joined(self, form: str, value: Any, where: Where) -> Spec:
-        """Several sources put together."""
+        """Several sources put together, each of which may be in a short form."""
         if not isinstance(value, list) or not value:
             what = "is an empty list" if value == [] else f"is {described(value)}, not a list"
             self.mistakes.add(where, what, "Write one source per line: - grid: ...")
@@ -148,40 +116,53 @@ class _Builder:
         if len(sources) < len(specs):
             known = all(spec.parameters is not None for spec in specs)
             return Spec(parameters=parameters if known else None)
-        return self._made(partial(_JOINED[form], sources), parameters, where)
+        return self._made(forms()[form], {"sources": sources}, parameters, where)
 
-    def _modified(self, spec: Spec, key: str, value: Any, where: Where) -> Spec:
-        """A source with one of the further keys beside it."""
+    def _modified(self, spec: Spec, form: str, value: Any, where: Where) -> Spec:
+        """A source with what stands beside it."""
+        name = modifiers()[form]
+        kind = source_class(name)
         if spec.source is None:
-            return Spec(parameters=None if key == "derive" else spec.parameters)
+            return Spec(parameters=None if kind.runs_user_code else spec.parameters)
         parameters = dict(spec.parameters or {})
-        if key == "fixed" and isinstance(value, dict):
-            parameters |= {name: (*where, name) for name in value}
-        made = self._made(partial(MODIFIERS[key], spec.source, value, self.root), parameters, where)
-        if made.source is None or key != "derive":
+        lone = kind.KIND.lone_key
+        if lone is not None:
+            parameters |= {name: (*where, *steps) for name, steps in lone.type.names(value)}
+        keys = _placed({"type": name, kind.KIND.alone: value}, self.root)
+        del keys["type"]
+        made = self._made(name, {**keys, "source": spec.source}, parameters, where)
+        if made.source is None or not kind.runs_user_code:
             return made
+        # The user's function decides which parameters there are.
         names = {name: parameters.get(name, where) for name in made.source.names}
         return Spec(source=made.source, parameters=names)
 
     def _made(
-        self, make: Callable[[], ParameterSource], parameters: dict[str, Where], where: Where
+        self, kind: str, keys: dict[str, Any], parameters: dict[str, Where], where: Where
     ) -> Spec:
+        """A source of this kind, of keys that are read already."""
         try:
-            return Spec(source=make(), parameters=parameters)
+            source = source_class(kind).from_keys(**keys)
         except (SourceError, IdentityError) as error:
             self.mistakes.add(where, _unsecret(error.what), error.next_step)
             return Spec(parameters=parameters)
+        return Spec(source=source, parameters=parameters)
+
+
+def _hint() -> str:
+    return f"Write one of {', '.join(forms())} below it."
 
 
 def _placed(value: Any, root: Path | None) -> Any:
-    """A manifest dict whose tables, and modules without a place, are looked for in `root`."""
+    """A manifest dict whose files and modules are looked for in `root`."""
     if root is None or not isinstance(value, dict):
         return value
     found = dict(value)
-    if value.get("type") == "TableSource" and isinstance(value.get("file"), str):
-        found["file"] = str(root / value["file"])
-    elif value.get("type") in ("CustomSource", "CustomDistribution", "DerivedSource"):
-        found.setdefault("path", str(root))
+    kind = value.get("type")
+    if isinstance(kind, str) and kind in SOURCES:
+        found = dict(source_class(kind).placed(found, root))
+    elif isinstance(kind, str) and kind in DISTRIBUTIONS:
+        found = dict(distribution_class(kind).placed(found, root))
     if "source" in value:
         found["source"] = _placed(value["source"], root)
     if isinstance(value.get("sources"), list):
@@ -191,152 +172,34 @@ def _placed(value: Any, root: Path | None) -> Any:
     return found
 
 
-def _derived(source: ParameterSource, value: Any, root: Path | None) -> ParameterSource:
-    return DerivedSource(source, value, None if root is None else str(root))
-
-
-_HINT = "Write one of grid, random, design, manual, table, product and so on below it."
-_JOINED: dict[str, Callable[[list[ParameterSource]], ParameterSource]] = {
-    "product": ProductSource,
-    "concat": ConcatSource,
-    "zip": ZipSource,
-}
-# In the order in which they are applied.
-MODIFIERS: dict[str, Callable[[ParameterSource, Any, Path | None], ParameterSource]] = {
-    "fixed": lambda source, value, _: FixedSource(source, value),
-    "derive": _derived,
-    "shuffle": lambda source, value, _: ShuffleSource(source, value),
-    "take": lambda source, value, _: TakeSource(source, index_set(value)),
-}
-
-
-def _grid(value: Any, root: Where, mistakes: Mistakes) -> _Definition | None:
-    if not isinstance(value, dict):
-        mistakes.add(root, f"is {described(value)}, not a mapping", "Write `name: [values]` below.")
-        return None
-    return _Definition(
-        value={"type": "GridSource", "spec": value},
-        root=root,
-        places={"spec": root, "grid": root},
-    )
-
-
-def _random(value: Any, root: Where, mistakes: Mistakes) -> _Definition | None:
-    keys = {"space": True, "n_trials": True, "seed": True}
-    return _with_keys("RandomSource", keys, value, root, mistakes)
-
-
-def _manual(value: Any, root: Where, mistakes: Mistakes) -> _Definition | None:
-    if not isinstance(value, list):
-        keys = {"cases": True, "tags": False}
-        return _with_keys("ManualSource", keys, value, root, mistakes)
-    definition = {"type": "ManualSource", "cases": value}
-    return _Definition(value=definition, root=root, places={"cases": root})
-
-
-def _design(value: Any, root: Where, mistakes: Mistakes) -> _Definition | None:
-    keys = {"method": True, "space": True, "n_trials": True, "seed": True}
-    return _with_keys("DesignSource", keys, value, root, mistakes)
-
-
-def _table(value: Any, root: Where, mistakes: Mistakes) -> _Definition | None:
-    if isinstance(value, str):
-        return _Definition(value={"type": "TableSource", "file": value}, root=root, places={})
-    return _with_keys("TableSource", {"file": True, "tags": False}, value, root, mistakes)
-
-
-def _custom(value: Any, root: Where, mistakes: Mistakes) -> _Definition | None:
-    keys = {"reference": True, "arguments": False}
-    return _with_keys("CustomSource", keys, value, root, mistakes)
-
-
-def _with_keys(
-    kind: str, keys: dict[str, bool], value: Any, root: Where, mistakes: Mistakes
-) -> _Definition | None:
-    """A form with these keys, of which those that are True must be there."""
-    required = [key for key, is_required in keys.items() if is_required]
-    if not isinstance(value, dict):
-        mistakes.add(
-            root, f"is {described(value)}, not a mapping", f"Write {', '.join(required)} below it."
-        )
-        return None
-    unknown = [key for key in value if key not in keys]
-    missing = [key for key in required if key not in value]
-    for key in unknown:
-        mistakes.unknown_key((*root, key), keys)
-    for key in missing:
-        mistakes.add(root, f"the key {key!r} is missing", f"Needed are {', '.join(required)}.")
-    if unknown or missing:
-        return None
-    return _Definition(value={"type": kind, **value}, root=root, places={})
-
-
-_FORM_READERS: dict[str, Callable[[Any, Where, Mistakes], _Definition | None]] = {
-    "grid": _grid,
-    "random": _random,
-    "design": _design,
-    "manual": _manual,
-    "table": _table,
-    "custom": _custom,
-}
-FORMS = (*_FORM_READERS, *_JOINED)
-
-
-def _add_by_parts(definition: _Definition, mistakes: Mistakes) -> bool:
+def _add_by_parts(definition: Definition, mistakes: Mistakes) -> bool:
     """Make each parameter, or case, on its own, so that all mistakes show; whether any did."""
     found = False
-    for place, make in _parts(definition):
+    for place, check in definition.parts():
         if mistakes.is_full:
             break
         try:
-            make()
+            check()
         except (SourceError, IdentityError) as error:
             _add(error, definition, place, mistakes)
             found = True
     return found
 
 
-def _parts(definition: _Definition) -> Iterator[tuple[Where, Callable[[], object]]]:
-    spec, space, cases = (definition.value.get(key) for key in ("spec", "space", "cases"))
-    for name, values in spec.items() if isinstance(spec, dict) else ():
-        yield definition.place("spec", name), partial(GridSource.from_axes, {name: values})
-    for name, rule in space.items() if isinstance(space, dict) else ():
-        yield definition.place("space", name), partial(_one_random, name, rule)
-    for position, case in enumerate(cases if isinstance(cases, list) else ()):
-        yield definition.place("cases", position), partial(ManualSource, [case])
-    for key, make in _ALONE.items():
-        if key in definition.value:
-            yield definition.place(key), partial(make, definition.value[key])
-
-
-_ALONE: dict[str, Callable[[Any], object]] = {
-    "method": lambda method: DesignSource(method, {"x": randint(0, 1)}, 1, 0),
-    "n_trials": lambda n_trials: RandomSource({"x": randint(0, 1)}, n_trials, 0),
-    "seed": lambda seed: RandomSource({"x": randint(0, 1)}, 1, seed),
-    "tags": lambda tags: ManualSource([{}], tags),
-}
-
-
-def _one_random(name: str, rule: Any) -> None:
-    RandomSource({name: distribution(rule, "space")}, 1, 0)
-
-
 def _add(
-    error: SourceError | IdentityError, definition: _Definition, part: Where, mistakes: Mistakes
+    error: SourceError | IdentityError, definition: Definition, part: Where, mistakes: Mistakes
 ) -> None:
     """A mistake at the path that the error names, as far as it lies within `part`."""
-    table = str(definition.value.get("file"))
-    if definition.value.get("type") == "TableSource" and table in error.where:
-        # The line of the table, which has none in the manifest.
-        place = table + error.where.rpartition(table)[2]
+    file = definition.value.get("file")
+    if isinstance(file, str) and file in error.where:
+        # The line of the file, which has none in the manifest.
+        place = file + error.where.rpartition(file)[2]
         mistakes.add(definition.root, _unsecret(f"{place}: {error.what}"), error.next_step)
         return
     steps = _steps(error.where)
     path = part
     if steps[:1] == ("source",):
         path = (*definition.root, *steps[1:])
-    elif steps[:1] == ("cases",) and len(part) > len(definition.place("cases")):
-        path = (*part, *steps[2:])  # the error speaks of the only case that it was given
     elif steps and definition.place(*steps)[: len(part)] == part:
         path = definition.place(*steps)
     mistakes.add(path, _unsecret(error.what), error.next_step)
@@ -356,18 +219,3 @@ def _steps(where: str) -> Where:
         else:
             steps.append(int(step["index"]) if step["index"] else step["name"])
     return tuple(steps)
-
-
-def _parameters(definition: _Definition) -> dict[str, Where] | None:
-    for key in ("spec", "space"):
-        value = definition.value.get(key)
-        if isinstance(value, dict):
-            return {name: definition.place(key, name) for name in value}
-    cases = definition.value.get("cases")
-    if not isinstance(cases, list):
-        return None
-    found: dict[str, Where] = {}
-    for position, case in enumerate(cases):
-        for name in case if isinstance(case, dict) else ():
-            found.setdefault(name, definition.place("cases", position, name))
-    return found

@@ -17,7 +17,7 @@ from hpcsweep.manifest.mistakes import Mistakes
 from hpcsweep.manifest.passwords import refuse_passwords
 from hpcsweep.manifest.slurm_options import option_text
 from hpcsweep.records import Resources
-from hpcsweep.sources import ParameterSource, replicated
+from hpcsweep.sources import ParameterSource
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -87,7 +87,7 @@ def resolve(
             where=str(path),
             next_step="Rename or rewrite it, or use a UTF-8 locale: LC_ALL=C.UTF-8.",
         ) from error
-    return manifest, replicated(spec.source, manifest.replicates)
+    return manifest, spec.source.repeat(manifest.replicates)
 
 
 def _setup_lines(texts: list[str], layers: Layers) -> tuple[SetupLine, ...]:

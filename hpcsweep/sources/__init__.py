@@ -1,6 +1,7 @@
-"""Parameter sources: immutable, lazy sequences of cases.
+"""Parameter sources: immutable, lazy sequences of cases; and whatever makes them, by its name.
 
-What few sweeps use loads when it is first named: every array task imports this package.
+`registry` knows all kinds of sources and distributions, each describes its keys in a manifest
+itself. What few sweeps use loads when it is first named: every array task imports this package.
 """
 
 from __future__ import annotations
@@ -8,11 +9,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from hpcsweep.sources.base import RESERVED_NAMES, ParameterSource
-from hpcsweep.sources.reading import source_from_manifest_dict
-from hpcsweep.sources.replicate import ReplicatedSource, replicated
+from hpcsweep.sources.registry import DISTRIBUTIONS, SOURCES
 
 if TYPE_CHECKING:
+    from hpcsweep.sources.base import ParameterSource
     from hpcsweep.sources.compose import ConcatSource, ProductSource, ZipSource, zip_
     from hpcsweep.sources.continuous import (
         LogNormal,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         randint,
         uniform,
     )
+    from hpcsweep.sources.filecases import FileCases
     from hpcsweep.sources.grid_source import GridSource, grid
     from hpcsweep.sources.imported import (
         CustomDistribution,
@@ -52,9 +53,12 @@ if TYPE_CHECKING:
         custom,
         custom_source,
     )
-    from hpcsweep.sources.manual_source import FileCases, ManualSource, manual
+    from hpcsweep.sources.keys import RESERVED_NAMES
+    from hpcsweep.sources.manual_source import ManualSource, manual
     from hpcsweep.sources.random_source import RandomSource, random
     from hpcsweep.sources.ranges import arange, linspace, logspace
+    from hpcsweep.sources.registry import source_from_manifest_dict
+    from hpcsweep.sources.replicate import ReplicatedSource
     from hpcsweep.sources.seedplan import SeedBundle, SeedPlan, seeds
     from hpcsweep.sources.tables import TableSource, table
     from hpcsweep.sources.views import FixedSource, ShuffleSource, SliceSource, TakeSource
@@ -110,7 +114,6 @@ __all__ = [
     "quniform",
     "randint",
     "random",
-    "replicated",
     "seeds",
     "source_from_manifest_dict",
     "table",
@@ -120,35 +123,34 @@ __all__ = [
     "zip_",
 ]
 
-# Of every name that is not imported above, its module.
+# What each module has besides the kinds of the registry.
+_NAMES = {
+    "base": "ParameterSource",
+    "compose": "zip_",
+    "continuous": "lognormal loguniform loguniform_int normal truncnormal",
+    "designs": "design",
+    "discrete": "constant quniform weighted_choice",
+    "distributions": "Distribution choice randint uniform",
+    "filecases": "FileCases",
+    "grid_source": "grid",
+    "imported": "custom custom_source",
+    "keys": "RESERVED_NAMES",
+    "manual_source": "manual",
+    "random_source": "random",
+    "ranges": "arange linspace logspace",
+    "registry": "source_from_manifest_dict",
+    "seedplan": "SeedBundle SeedPlan seeds",
+    "tables": "table",
+}
 _HOMES = {
-    **dict.fromkeys(("ConcatSource", "ProductSource", "ZipSource", "zip_"), "compose"),
-    **dict.fromkeys(
-        ("LogNormal", "LogUniform", "LogUniformInt", "Normal", "TruncatedNormal", "lognormal",
-         "loguniform", "loguniform_int", "normal", "truncnormal"),
-        "continuous",
-    ),
-    **dict.fromkeys(
-        ("Constant", "QUniform", "WeightedChoice", "constant", "quniform", "weighted_choice"),
-        "discrete",
-    ),
-    **dict.fromkeys(("DesignSource", "design"), "designs"),
-    **dict.fromkeys(
-        ("Choice", "Distribution", "RandInt", "Uniform", "choice", "randint", "uniform"),
-        "distributions",
-    ),
-    **dict.fromkeys(("GridSource", "grid"), "grid_source"),
-    **dict.fromkeys(("FileCases", "ManualSource", "manual"), "manual_source"),
-    **dict.fromkeys(("RandomSource", "random"), "random_source"),
-    **dict.fromkeys(
-        ("CustomDistribution", "CustomSource", "DerivedSource", "custom", "custom_source"),
-        "imported",
-    ),
-    **dict.fromkeys(("SeedBundle", "SeedPlan", "seeds"), "seedplan"),
-    **dict.fromkeys(("TableSource", "table"), "tables"),
-    **dict.fromkeys(("arange", "linspace", "logspace"), "ranges"),
-    **dict.fromkeys(("FixedSource", "ShuffleSource", "SliceSource", "TakeSource"), "views"),
-}  # fmt: skip
+    **SOURCES,
+    **DISTRIBUTIONS,
+    **{name: f"{__name__}.{home}" for home, names in _NAMES.items() for name in names.split()},
+}
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 if not TYPE_CHECKING:  # a type checker would take it for "any name will do"
@@ -156,6 +158,6 @@ if not TYPE_CHECKING:  # a type checker would take it for "any name will do"
     def __getattr__(name: str) -> Any:
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        value = getattr(import_module(_HOMES[name]), name)
         globals()[name] = value  # the next use finds it without coming here
         return value

@@ -1,15 +1,17 @@
-"""What every parameter source promises, and the checks that they share."""
+"""What every parameter source promises."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from operator import index as exact_index
-from typing import TYPE_CHECKING, Any, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex, overload
 
 from hpcsweep import ids
-from hpcsweep.errors import IdentityError, SourceError
+from hpcsweep.errors import SourceError
 from hpcsweep.records import ParamCase
+from hpcsweep.sources.keys import Kind, whole_number
+from hpcsweep.sources.registry import source_class
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,9 +19,6 @@ if TYPE_CHECKING:
     from hpcsweep.indexset import IndexSet
     from hpcsweep.sources.caselines import CaseLines
     from hpcsweep.sources.vectors import Array
-
-# A target asks for these by name, so no parameter can have one of them.
-RESERVED_NAMES = frozenset({"params", "log", "rng", "seed", "case", "checkpoint"})
 
 
 class ParameterSource(ABC):
@@ -29,6 +28,11 @@ class ParameterSource(ABC):
     indices. No operation but iteration costs more for a longer source. What takes a source and
     gives another makes a view: no case is made for it.
     """
+
+    # How a manifest and the documentation have it.
+    KIND: ClassVar[Kind]
+    # Whether making the source, or one of its cases, runs code of the user's.
+    runs_user_code: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -110,6 +114,32 @@ class ParameterSource(ABC):
             if case.replicate == replicate and ids.canonical(case.params) == wanted:
                 yield case.index
 
+    # --- in a manifest ------------------------------------------------------------------------
+
+    @classmethod
+    def from_manifest_dict(
+        cls, value: Any, where: str = "source", directory: Path | None = None
+    ) -> Self:
+        """The source that `to_manifest_dict` described. *Raises* as `source_from_manifest_dict`."""
+        found = cls.KIND.checked(value, where)
+        return cls.from_keys(
+            **{
+                key.name: key.type.read(found[key.name], f"{where}.{key.name}", directory)
+                for key in cls.KIND.keys
+                if key.name in found
+            }
+        )
+
+    @classmethod
+    def from_keys(cls, **values: Any) -> Self:  # where they are the arguments
+        """The source of these keys of its manifest dict."""
+        return cls(**values)
+
+    @classmethod
+    def placed(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:  # noqa: ARG003
+        """A manifest dict of this kind, with what is relative to `root` made absolute."""
+        return value
+
     # --- frozen -------------------------------------------------------------------------------
 
     def freeze(self, lines: CaseLines) -> dict[str, Any]:  # for explicit cases
@@ -153,9 +183,7 @@ class ParameterSource(ABC):
     def __getitem__(self, index: slice) -> ParameterSource: ...
     def __getitem__(self, index: SupportsIndex | slice) -> ParamCase | ParameterSource:
         if isinstance(index, slice):
-            from hpcsweep.sources.views import sliced  # noqa: PLC0415  # for those who slice
-
-            return sliced(self, index)
+            return self._sliced(index)
         return self._case(self._position(index))
 
     def params(self, index: SupportsIndex) -> dict[str, Any]:
@@ -215,50 +243,48 @@ class ParameterSource(ABC):
         """Every case of this source with every case of `other`, which varies faster."""
         if not isinstance(other, ParameterSource):
             return NotImplemented
-        from hpcsweep.sources.compose import ProductSource  # noqa: PLC0415  # for those who use it
-
-        return ProductSource([self, other])
+        return _made("ProductSource", [self, other])
 
     def __add__(self, other: ParameterSource) -> ParameterSource:
         """The cases of this source, then those of `other`; a case may occur in both."""
         if not isinstance(other, ParameterSource):
             return NotImplemented
-        from hpcsweep.sources.compose import ConcatSource  # noqa: PLC0415  # for those who use it
-
-        return ConcatSource([self, other])
+        return _made("ConcatSource", [self, other])
 
     def take(self, indices: IndexSet | Iterable[int]) -> ParameterSource:
         """The cases of these indices, in ascending order. *Raises* SourceError."""
-        from hpcsweep.sources.views import TakeSource, index_set  # noqa: PLC0415  # likewise
-
-        return TakeSource(self, index_set(indices))
+        return _made("TakeSource", self, indices)
 
     def with_params(self, /, **values: Any) -> ParameterSource:
         """Every case with these parameters, too. *Raises* SourceError, IdentityError."""
-        from hpcsweep.sources.views import FixedSource  # noqa: PLC0415  # likewise
-
-        return FixedSource(self, values)
+        return _made("FixedSource", self, values)
 
     def shuffle(self, seed: int) -> ParameterSource:
         """The same cases in an order without order: the first n of them are a fair sample."""
-        from hpcsweep.sources.views import ShuffleSource  # noqa: PLC0415  # likewise
-
-        return ShuffleSource(self, seed)
+        return _made("ShuffleSource", self, seed)
 
     def repeat(self, replicates: int) -> ParameterSource:
-        """Each case `replicates` times, with a seed of its own each time."""
-        from hpcsweep.sources.replicate import replicated  # noqa: PLC0415  # it imports this module
-
-        return replicated(self, replicates)
+        """Each case `replicates` times, with a seed of its own each time; itself for 1."""
+        times = whole_number(replicates, "replicates", at_least=1)
+        return self if times == 1 else _made("ReplicatedSource", self, times)
 
     def derive(self, function: str) -> ParameterSource:
         """The params that `function`, given as "module:function", makes of every case's."""
-        from hpcsweep.sources.imported import DerivedSource  # noqa: PLC0415  # for those who use it
+        return _made("DerivedSource", self, function)
 
-        return DerivedSource(self, function)
+    def _sliced(self, wanted: slice) -> ParameterSource:
+        start, stop, step = wanted.indices(self.n_cases)
+        count = max(0, -((start - stop) // step))
+        # An empty one begins anywhere.
+        return _made("SliceSource", self, start if count else 0, step, count)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.n_cases} cases>"
+
+
+def _made(kind: str, *arguments: Any) -> ParameterSource:
+    """A source of a registered kind: its module loads for those who use it."""
+    return source_class(kind)(*arguments)
 
 
 def _new_lines(directory: Path | None = None) -> CaseLines:
@@ -277,84 +303,3 @@ def moved(case: ParamCase, index: int) -> ParamCase:
         replicate=case.replicate,
         written=case.written,
     )
-
-
-def fresh(value: Any) -> Any:
-    """A copy of a plain value; scalars are immutable and stay as they are."""
-    if isinstance(value, dict):
-        return {key: fresh(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [fresh(item) for item in value]
-    return value
-
-
-def check_names(names: Iterable[Any], where: str) -> None:
-    """*Raises* SourceError or IdentityError for a name that no parameter can have."""
-    for name in names:
-        if not isinstance(name, str) or not name:
-            raise SourceError(
-                f"{ids.shown(name)} is not a parameter name",
-                where=where,
-                next_step="Name parameters with non-empty text.",
-            )
-        ids.plain(name, where)  # refuses what cannot be written as UTF-8
-        if name in RESERVED_NAMES:
-            raise SourceError(
-                f"no parameter can be called {name!r}: a target that has an argument of "
-                "this name is given something else",
-                where=where,
-                next_step=f"Rename it; reserved are {', '.join(sorted(RESERVED_NAMES))}.",
-            )
-
-
-def checked_keys(
-    found: Any, required: Iterable[str], optional: Iterable[str], where: str
-) -> Mapping[str, Any]:
-    """`found`, if it is a mapping with these keys. *Raises* SourceError."""
-    if not isinstance(found, Mapping):
-        raise SourceError(
-            f"it is a {type(found).__name__}", where=where, next_step="Give a mapping."
-        )
-    required = tuple(required)
-    known = (*required, *optional)
-    for key in found:
-        if key not in known:
-            raise SourceError(
-                f"unknown key {ids.shown(key)}", where=where, next_step=nearest(key, known, "key")
-            )
-    for key in required:
-        if key not in found:
-            raise SourceError(
-                f"the key {key!r} is missing",
-                where=where,
-                next_step=f"Needed are {', '.join(required)}.",
-            )
-    return found
-
-
-def nearest(name: Any, known: Iterable[str], noun: str) -> str:
-    """The sentence that helps somebody who wrote an unknown name."""
-    # Only on the way to an error: a worker has no use for difflib and pays for each import.
-    from difflib import get_close_matches  # noqa: PLC0415
-
-    known = list(known)
-    close = get_close_matches(str(name), known, n=1)
-    start = f"Did you mean {close[0]!r}? " if close else ""
-    return f"{start}Known {noun}s: {', '.join(known)}."
-
-
-def whole_number(value: Any, where: str, at_least: int | None = None) -> int:
-    """`value` as a Python int. *Raises* SourceError for anything else, a bool included."""
-    try:
-        number = ids.plain(value, where)
-    except IdentityError as error:
-        raise SourceError(error.what, where=where, next_step="Give an integer.") from error
-    if type(number) is not int:
-        raise SourceError(
-            f"{ids.shown(value)} is not an integer", where=where, next_step="Give an integer."
-        )
-    if at_least is not None and number < at_least:
-        raise SourceError(
-            f"{number} is too small", where=where, next_step=f"Give {at_least} or more."
-        )
-    return number

@@ -14,6 +14,8 @@ from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.records import ParamCase
 from hpcsweep.sources.base import ParameterSource, moved
+from hpcsweep.sources.keys import Kind
+from hpcsweep.sources.registry import PARTS
 
 if TYPE_CHECKING:
     from hpcsweep.sources.caselines import CaseLines
@@ -117,6 +119,15 @@ class ProductSource(_Joined):
     *Raises* SourceError where two parts have a parameter of the same name.
     """
 
+    KIND = Kind(
+        "every case of each part with every one of the next, which varies faster",
+        (PARTS,),
+        form="product",
+        alone="sources",
+        python="a * b",
+        example="[{grid: {a: [1, 2]}}, {table: cases.csv}]",
+    )
+
     def __init__(self, sources: Sequence[ParameterSource]) -> None:
         super().__init__(_flat(sources, ProductSource), "product")
         self._n_cases = math.prod(source.n_cases for source in self._sources)
@@ -172,6 +183,15 @@ class ZipSource(_Joined):
     *Raises* SourceError where they are not, or have a parameter of the same name.
     """
 
+    KIND = Kind(
+        "case i of all parts together",
+        (PARTS,),
+        form="zip",
+        alone="sources",
+        python="zip_(a, b)",
+        example="[{grid: {a: [1, 2]}}, {grid: {b: [3, 4]}}]",
+    )
+
     def __init__(self, sources: Sequence[ParameterSource]) -> None:
         super().__init__(sources, "zip")
         counts = [source.n_cases for source in self._sources]
@@ -212,6 +232,15 @@ class ZipSource(_Joined):
 
 class ConcatSource(Composed):
     """The cases of each part, one part after another; a case may occur in several."""
+
+    KIND = Kind(
+        "the cases of each part after those of the one before; a case may be in several",
+        (PARTS,),
+        form="concat",
+        alone="sources",
+        python="a + b",
+        example="[{grid: {a: [1, 2]}}, {grid: {a: [5]}}]",
+    )
 
     def __init__(self, sources: Sequence[ParameterSource]) -> None:
         super().__init__(_flat(sources, ConcatSource), "concat")

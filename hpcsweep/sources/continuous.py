@@ -8,9 +8,10 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from hpcsweep.errors import SourceError
-from hpcsweep.sources.base import whole_number
-from hpcsweep.sources.distributions import K_BITS, Distribution, check_ascending, number
+from hpcsweep.sources.distributions import Distribution, check_ascending, number
+from hpcsweep.sources.keys import whole_number
 from hpcsweep.sources.numeric import elementary
+from hpcsweep.sources.numeric.philox import K_BITS
 
 if TYPE_CHECKING:
     from hpcsweep.sources.vectors import Array
@@ -207,7 +208,7 @@ def normal(mean: float = 0.0, std: float = 1.0) -> Normal:
 def truncnormal(
     mean: float, std: float, low: float | None = None, high: float | None = None
 ) -> TruncatedNormal:
-    """A normally distributed float of `[low, high)`; `mean` and `std` are those without bounds."""
+    """A normally distributed float of `[low, high)`; None is no bound, mean and std are without."""
     return TruncatedNormal(mean, std, low, high)
 
 

@@ -13,13 +13,13 @@ from typing import Any
 
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
-from hpcsweep.sources.base import ParameterSource, checked_keys, nearest, whole_number
+from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.discrete import Constant
-from hpcsweep.sources.distributions import K_BITS
+from hpcsweep.sources.keys import SEED, Key, KeyType, Kind, nearest, whole, whole_number
 from hpcsweep.sources.numeric.permutation import Permutation
-from hpcsweep.sources.numeric.philox import schedule, word
+from hpcsweep.sources.numeric.philox import K_BITS, schedule, word
 from hpcsweep.sources.numeric.sobol_numbers import POLYNOMIALS
-from hpcsweep.sources.random_source import checked_space
+from hpcsweep.sources.random_source import N_TRIALS, SPACE, checked_space
 
 _WORD_BITS = 64
 # Primes for the dimensions of Halton's sequence.
@@ -193,17 +193,38 @@ METHODS: dict[str, type[Sobol | Halton | LatinHypercube]] = {
 }
 
 
+def _checked_method(method: Any, where: str = "design.method") -> str:
+    """A name of `METHODS`. *Raises* SourceError."""
+    if not isinstance(method, str) or method not in METHODS:
+        raise SourceError(
+            f"unknown method {ids.shown(method)}",
+            where=where,
+            next_step=nearest(method, METHODS, "method"),
+        )
+    return method
+
+
+_METHOD = KeyType(
+    f"{', '.join(METHODS)}, see [designs](sources.md#designs)",
+    {"enum": list(METHODS)},
+    parts=whole(_checked_method),
+)
+
+
 class DesignSource(ParameterSource):
     """The points of a design over a space; constants take no dimension. *Raises* SourceError."""
 
+    KIND = Kind(
+        "points that fill the space evenly",
+        (Key("method", _METHOD, "how they lie"), SPACE, N_TRIALS, SEED),
+        form="design",
+        python="design(method, space, n_trials, seed)",
+        example="{method: sobol, space: {x: {type: Uniform, low: 0, high: 1}}, "
+        "n_trials: 64, seed: 1}",
+    )
+
     def __init__(self, method: str, space: Mapping[str, Any], n_trials: int, seed: int) -> None:
-        if not isinstance(method, str) or method not in METHODS:
-            raise SourceError(
-                f"unknown method {ids.shown(method)}",
-                where="design.method",
-                next_step=nearest(method, METHODS, "method"),
-            )
-        self._method = method
+        self._method = _checked_method(method)
         self._space = checked_space(space)
         self._n_trials = whole_number(n_trials, "n_trials", at_least=1)
         self._seed = whole_number(seed, "seed")
@@ -220,13 +241,6 @@ class DesignSource(ParameterSource):
                     next_step="Use fewer, or latin_hypercube or random.",
                 )
         self._design = kind(len(self._drawn), self._n_trials, self._seed)
-
-    @classmethod
-    def from_manifest_dict(cls, value: Any, where: str = "source") -> DesignSource:
-        """The source that `to_manifest_dict` described. *Raises* SourceError."""
-        required = ("type", "method", "space", "n_trials", "seed")
-        found = checked_keys(value, required, ("total_cases",), where)
-        return cls(found["method"], found["space"], found["n_trials"], found["seed"])
 
     def to_manifest_dict(self) -> dict[str, Any]:
         return {

@@ -11,14 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
-from hpcsweep.sources.base import fresh
-from hpcsweep.sources.distributions import (
-    K_BITS,
-    Distribution,
-    check_ascending,
-    checked_options,
-    number,
-)
+from hpcsweep.sources.distributions import Distribution, check_ascending, checked_options, number
+from hpcsweep.sources.keys import fresh
+from hpcsweep.sources.numeric.philox import K_BITS
 from hpcsweep.sources.ranges import LinearRange, as_written
 
 if TYPE_CHECKING:

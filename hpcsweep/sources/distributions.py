@@ -12,21 +12,32 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError, InputError, SourceError
-from hpcsweep.sources.base import checked_keys, fresh, whole_number
+from hpcsweep.sources.keys import checked_keys, fresh, whole_number
+from hpcsweep.sources.numeric.philox import K_BITS
+from hpcsweep.sources.registry import DISTRIBUTIONS, distribution_class
 
 if TYPE_CHECKING:
     from hpcsweep.sources.vectors import Array
 
-K_BITS = 53
-
 
 class Distribution(ABC):
-    """A frozen rule that gives a plain value for each k."""
+    """A frozen rule that gives a plain value for each k.
+
+    Every kind is a dataclass: its fields are the keys of its manifest dict.
+    """
+
+    # Whether making it runs code of the user's.
+    runs_user_code: ClassVar[bool] = False
+
+    @classmethod
+    def placed(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:  # noqa: ARG003
+        """A manifest dict of this kind, with what is relative to `root` made absolute."""
+        return value
 
     @abstractmethod
     def at(self, k: int) -> Any:
@@ -46,7 +57,8 @@ class Distribution(ABC):
 
     def to_manifest_dict(self) -> dict[str, Any]:
         """`{"type": …}` and the fields, as plain JSON."""
-        values = {field.name: ids.plain(getattr(self, field.name)) for field in _fields(type(self))}
+        names = [field.name for field in given_fields(type(self))]
+        values = {name: ids.plain(getattr(self, name)) for name in names}
         return {"type": type(self).__name__, **values}
 
 
@@ -133,18 +145,6 @@ class Choice(Distribution):
         return vectors.taken(self.options, vectors.part(k, len(self.options)))
 
 
-# The module of every type of distribution.
-HOMES = {
-    **dict.fromkeys(("Uniform", "RandInt", "Choice"), __name__),
-    **dict.fromkeys(
-        ("LogUniform", "LogUniformInt", "Normal", "LogNormal", "TruncatedNormal"),
-        "hpcsweep.sources.continuous",
-    ),
-    **dict.fromkeys(("QUniform", "WeightedChoice", "Constant"), "hpcsweep.sources.discrete"),
-    "CustomDistribution": "hpcsweep.sources.imported",
-}
-
-
 def uniform(low: float, high: float) -> Uniform:
     """A float in `[low, high)`."""
     return Uniform(low, high)
@@ -176,12 +176,12 @@ def distribution(value: Any, where: str) -> Distribution:
             next_step="Use uniform, randint, choice and so on; constant(value) for one value.",
         )
     name = value.get("type")
-    if not isinstance(name, str) or name not in HOMES:
+    if not isinstance(name, str) or name not in DISTRIBUTIONS:
         raise SourceError(
             f"unknown type of distribution {ids.shown(name)}",
             where=where,
             # No guess at what is meant: one distribution resembles another.
-            next_step=f"Known types: {', '.join(HOMES)}.",
+            next_step=f"Known types: {', '.join(DISTRIBUTIONS)}.",
         )
     return _made(name, {key: value[key] for key in value if key != "type"}, where)
 
@@ -198,8 +198,8 @@ def _is_scalar(value: Any) -> bool:
 
 
 def _made(name: str, values: dict[str, Any], where: str) -> Distribution:
-    kind: type[Distribution] = getattr(import_module(HOMES[name]), name)
-    names = {field.name: field.default for field in _fields(kind)}
+    kind = distribution_class(name)
+    names = {field.name: field.default for field in given_fields(kind)}
     required = [key for key, default in names.items() if default is MISSING]
     checked_keys(values, required, names, where)
     try:
@@ -209,7 +209,8 @@ def _made(name: str, values: dict[str, Any], where: str) -> Distribution:
         raise
 
 
-def _fields(kind: type[Distribution]) -> list[Any]:
+def given_fields(kind: type[Distribution]) -> list[Any]:
+    """The fields that a manifest dict has."""
     # Every kind is a dataclass; those that are not to be given are not compared either.
     return [field for field in fields(kind) if field.init]  # type: ignore[arg-type]
 

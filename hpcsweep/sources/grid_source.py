@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.records import ParamCase
-from hpcsweep.sources.base import ParameterSource, check_names, checked_keys, fresh
+from hpcsweep.sources.base import ParameterSource
+from hpcsweep.sources.keys import Check, Key, KeyType, Kind, Steps, check_names, fresh, names_of
 
 if TYPE_CHECKING:
     from hpcsweep.sources.ranges import Range
@@ -23,12 +26,46 @@ LONGEST_AXIS = 10_000_000
 _LONGEST_WRITTEN_RANGE = 10_000
 
 
+def _axes(value: Any, where: str, directory: Path | None) -> Mapping[str, Any]:  # noqa: ARG001
+    if not isinstance(value, Mapping):
+        raise SourceError(
+            f"it is a {type(value).__name__}",
+            where=where,
+            next_step="Give a mapping of parameter names to lists of values.",
+        )
+    return value
+
+
+def _each_axis(value: Any, where: str) -> Iterator[tuple[Steps, Check]]:  # noqa: ARG001
+    for name, values in value.items() if isinstance(value, Mapping) else ():
+        yield (name,), partial(GridSource.from_axes, {name: values})
+
+
+AXES = KeyType(
+    "a mapping of parameters to lists of values, or to [rules](sources.md#axes-by-a-rule)",
+    {"$ref": "#/$defs/Grid"},
+    read=_axes,
+    parts=_each_axis,
+    names=names_of,
+    shape=dict,
+)
+
+
 class GridSource(ParameterSource):
     """The product of the axes: names in canonical order, the last one varies fastest.
 
     Without axes it is the one case `{}`. *Raises* SourceError for an axis that is not a list of
     different values, IdentityError for a value without canonical form.
     """
+
+    KIND = Kind(
+        "every combination; names in alphabetical order, the last varies fastest",
+        (Key("spec", AXES, "the values of each parameter"),),
+        form="grid",
+        alone="spec",
+        python="grid(a=[1, 2], b=…)",
+        example="{a: [1, 2]}",
+    )
 
     def __init__(self, /, **axes: Any) -> None:
         check_names(axes, "grid")
@@ -42,22 +79,14 @@ class GridSource(ParameterSource):
         self._n_cases = math.prod(axis.count for axis in self._axes.values())
 
     @classmethod
-    def from_axes(cls, axes: Mapping[str, Any]) -> GridSource:
+    def from_axes(cls, axes: Mapping[str, Any]) -> Self:
         """The grid of axes by name."""
         check_names(axes, "grid")
         return cls(**axes)
 
     @classmethod
-    def from_manifest_dict(cls, value: Any, where: str = "source") -> GridSource:
-        """The grid that `to_manifest_dict` described. *Raises* SourceError."""
-        found = checked_keys(value, ("type", "spec"), ("total_cases",), where)
-        if not isinstance(found["spec"], Mapping):
-            raise SourceError(
-                f"it is a {type(found['spec']).__name__}",
-                where=f"{where}.spec",
-                next_step="Give a mapping of parameter names to lists of values.",
-            )
-        return cls.from_axes(found["spec"])
+    def from_keys(cls, **values: Any) -> Self:
+        return cls.from_axes(values["spec"])
 
     def to_manifest_dict(self) -> dict[str, Any]:
         return {

@@ -15,14 +15,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError, SourceError
 from hpcsweep.import_guard import importing, missing_module_advice
 from hpcsweep.records import ParamCase
-from hpcsweep.sources.base import ParameterSource, check_names
-from hpcsweep.sources.distributions import K_BITS, Distribution
+from hpcsweep.sources.base import ParameterSource
+from hpcsweep.sources.distributions import Distribution
+from hpcsweep.sources.keys import Key, KeyType, Kind, check_names
+from hpcsweep.sources.numeric.philox import K_BITS
+from hpcsweep.sources.registry import SOURCE
 
 if TYPE_CHECKING:
     from hpcsweep.sources.caselines import CaseLines
@@ -123,11 +126,17 @@ class CustomDistribution(Distribution):
     as repeatable as its own arithmetic.
     """
 
+    runs_user_code = True
+
     reference: str
     arguments: Mapping[str, Any] | None = None
     # Directory of the module, where it is not installed.
     path: str | None = None
     ppf: Callable[[float], Any] = field(init=False, compare=False, repr=False)
+
+    @classmethod
+    def placed(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
+        return _beside(value, root)
 
     def __post_init__(self) -> None:
         where = "custom"
@@ -161,11 +170,39 @@ class CustomDistribution(Distribution):
         return vectors.column_of(map(self.at, k.tolist()))
 
 
+_REFERENCE = KeyType(
+    "a [reference](sources.md#code-of-your-own), `module:name`",
+    {"type": "string", "pattern": r"^[^\s:]+:[^\s:]+$"},
+)
+_ARGUMENTS = KeyType("a mapping of names to values", {"type": ["object", "null"]})
+# Found out where a manifest is read, and kept for the tasks.
+_PATH = Key(
+    "path",
+    KeyType("a directory", {"type": ["string", "null"]}),
+    "where the module is, if it is not installed",
+    default="the manifest's directory",
+    in_form=False,
+)
+
+
 class CustomSource(ParameterSource):
     """A sequence of the user's own: `len(it)` and `it[i]`, a dict of parameters.
 
     `reference` names it, or what makes it from `arguments`. *Raises* SourceError.
     """
+
+    KIND = Kind(
+        "a sequence of your own",
+        (
+            Key("reference", _REFERENCE, "the sequence, or what makes it of the arguments"),
+            Key("arguments", _ARGUMENTS, "what it is made of", default="it is there as it is"),
+            _PATH,
+        ),
+        form="custom",
+        python="custom_source(reference, …)",
+        example='{reference: "module:Class", arguments: {n: 3}}',
+    )
+    runs_user_code = True
 
     def __init__(
         self, reference: str, arguments: Mapping[str, Any] | None = None, path: str | None = None
@@ -191,6 +228,10 @@ class CustomSource(ParameterSource):
     def names(self) -> frozenset[str]:
         return self._names
 
+    @classmethod
+    def placed(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
+        return _beside(value, root)
+
     def to_manifest_dict(self) -> dict[str, Any]:
         return {
             "type": "CustomSource",
@@ -212,6 +253,16 @@ class DerivedSource(ParameterSource):
     A case's id hashes the params before the function and its reference, so that it can be told
     from its position without the function. *Raises* SourceError.
     """
+
+    KIND = Kind(
+        "what a function makes of every case's params",
+        (SOURCE, Key("derive", _REFERENCE, "the function, from params to params"), _PATH),
+        form="derive",
+        alone="derive",
+        python='source.derive("module:function")',
+        example="module:function",
+    )
+    runs_user_code = True
 
     def __init__(self, source: ParameterSource, function: str, path: str | None = None) -> None:
         self._source = source
@@ -252,6 +303,14 @@ class DerivedSource(ParameterSource):
     @property
     def replicates(self) -> int:
         return self._source.replicates
+
+    @classmethod
+    def from_keys(cls, **values: Any) -> Self:
+        return cls(values["source"], values["derive"], values.get("path"))
+
+    @classmethod
+    def placed(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
+        return _beside(value, root)
 
     def to_manifest_dict(self) -> dict[str, Any]:
         return self._described(self._source.to_manifest_dict())
@@ -317,6 +376,11 @@ def custom(reference: str, **arguments: Any) -> CustomDistribution:
 def custom_source(reference: str, **arguments: Any) -> CustomSource:
     """A source of your own: `custom_source("cases:Measured", site="north")`."""
     return CustomSource(reference, arguments or None)
+
+
+def _beside(value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
+    """A manifest dict whose module is looked for in `root`, unless it says where."""
+    return {"path": str(root), **value}
 
 
 def _checked(found: Any, where: str) -> dict[str, Any]:

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.records import ParamCase
-from hpcsweep.sources.base import ParameterSource, check_names, checked_keys, whole_number
-from hpcsweep.sources.distributions import K_BITS, Distribution, distribution
-from hpcsweep.sources.numeric.philox import schedule, word
+from hpcsweep.sources.base import ParameterSource
+from hpcsweep.sources.distributions import Distribution, distribution
+from hpcsweep.sources.keys import (
+    COUNT,
+    SEED,
+    Check,
+    Key,
+    KeyType,
+    Kind,
+    Steps,
+    check_names,
+    names_of,
+    whole_number,
+)
+from hpcsweep.sources.numeric.philox import K_BITS, schedule, word
 
 if TYPE_CHECKING:
     from hpcsweep.sources.vectors import Array
@@ -20,11 +33,38 @@ if TYPE_CHECKING:
 _DROPPED = 64 - K_BITS
 
 
+def _each_distribution(value: Any, where: str) -> Iterator[tuple[Steps, Check]]:  # noqa: ARG001
+    for name, rule in value.items() if isinstance(value, Mapping) else ():
+        yield (name,), partial(checked_space, {name: rule})
+
+
+# Of random draws and designs.
+SPACE = Key(
+    "space",
+    KeyType(
+        "a mapping of parameters to [distributions](sources.md#distributions), or to single values",
+        {"$ref": "#/$defs/Space"},
+        parts=_each_distribution,
+        names=names_of,
+    ),
+    "how each parameter is drawn",
+)
+N_TRIALS = Key("n_trials", COUNT, "how many cases")
+
+
 class RandomSource(ParameterSource):
     """`n_trials` independent draws; a parameter added or removed changes no other.
 
     *Raises* SourceError.
     """
+
+    KIND = Kind(
+        "independent draws; a parameter added or removed changes no other",
+        (SPACE, N_TRIALS, SEED),
+        form="random",
+        python="random(space, n_trials, seed)",
+        example="{space: {x: {type: Uniform, low: 0, high: 1}}, n_trials: 100, seed: 1}",
+    )
 
     def __init__(
         self,
@@ -41,13 +81,6 @@ class RandomSource(ParameterSource):
         ]
         # What stands before each value in the canonical text of a case.
         self._labels = [f"{ids.canonical(name)}:" for name in self._space]
-
-    @classmethod
-    def from_manifest_dict(cls, value: Any, where: str = "source") -> RandomSource:
-        """The source that `to_manifest_dict` described. *Raises* SourceError."""
-        required = ("type", "space", "n_trials", "seed")
-        found = checked_keys(value, required, ("total_cases",), where)
-        return cls(found["space"], found["n_trials"], found["seed"])
 
     def to_manifest_dict(self) -> dict[str, Any]:
         return {

@@ -15,11 +15,11 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Context, Decimal
 from fractions import Fraction
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError, SourceError
-from hpcsweep.sources.base import nearest, whole_number
+from hpcsweep.sources.keys import nearest, whole_number
 
 # So that sums of positions stay within 64 bits.
 _LONGEST = 2**62
@@ -217,17 +217,52 @@ def whole_range(*arguments: int, where: str = "range") -> Range:
     return _said(made, range=[found.start, found.stop, found.step])
 
 
-RULES: dict[str, Callable[..., Range]] = {
-    "linspace": linspace,
-    "arange": arange,
-    "logspace": logspace,
-    "range": whole_range,
-}
-_EXAMPLES = {
-    "linspace": "[0, 1, 11]",
-    "arange": "[0, 1, 0.1]",
-    "logspace": "[-3, 0, 4]",
-    "range": "[0, 100]",
+class Rule(NamedTuple):
+    """A rule that an axis can have instead of a list of values."""
+
+    # Makes the range of its numbers.
+    make: Callable[..., Range]
+    # Least and most count of them.
+    counts: tuple[int, int]
+    # What they say, in words.
+    numbers: str
+    # Some of them, and what these make.
+    example: tuple[float, ...]
+    gives: str
+    # Whether all of them are integers.
+    is_whole: bool = False
+
+
+RULES = {
+    "linspace": Rule(
+        linspace,
+        (3, 3),
+        "start, stop and count; both ends included",
+        (0, 1, 11),
+        "11 values, both ends included",
+    ),
+    "arange": Rule(
+        arange,
+        (3, 3),
+        "start, stop and step; the stop is left out",
+        (0, 1, 0.1),
+        "in steps, the end left out; ints where all three are",
+    ),
+    "logspace": Rule(
+        logspace,
+        (3, 4),
+        "first and last exponent, count, base (10)",
+        (-3, 0, 4),
+        "powers of ten with evenly spaced exponents; a fourth number is another base",
+    ),
+    "range": Rule(
+        whole_range,
+        (1, 3),
+        "stop; start and stop; or with a step: integers",
+        (0, 1000),
+        "integers, as Python's `range`",
+        is_whole=True,
+    ),
 }
 
 
@@ -241,14 +276,14 @@ def from_spec(value: Mapping[str, Any], where: str) -> Range:
             f"Write a list, or one rule: {{linspace: [0, 1, 11]}}. {nearest(name, RULES, 'rule')}",
         )
     arguments = value[name]
-    if isinstance(arguments, (list, tuple)):
-        wanted = {"linspace": (3,), "arange": (3,), "logspace": (3, 4), "range": (1, 2, 3)}[name]
-        if len(arguments) in wanted:
-            return RULES[name](*arguments, where=f"{where}.{name}")
+    rule = RULES[name]
+    least, most = rule.counts
+    if isinstance(arguments, (list, tuple)) and least <= len(arguments) <= most:
+        return rule.make(*arguments, where=f"{where}.{name}")
     raise _refused(
         f"{ids.shown(arguments)} is not what {name} takes",
         f"{where}.{name}",
-        f"Write it like {{{name}: {_EXAMPLES[name]}}}.",
+        f"Write it like {{{name}: {list(rule.example)}}}.",
     )
 
 

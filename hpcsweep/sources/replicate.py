@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.records import ParamCase
-from hpcsweep.sources.base import ParameterSource, fresh, whole_number
+from hpcsweep.sources.base import ParameterSource
+from hpcsweep.sources.keys import COUNT, Key, Kind, fresh, whole_number
+from hpcsweep.sources.registry import SOURCE
 
 if TYPE_CHECKING:
     from hpcsweep.sources.caselines import CaseLines
@@ -20,6 +22,12 @@ class ReplicatedSource(ParameterSource):
 
     *Raises* SourceError.
     """
+
+    KIND = Kind(
+        "each case several times, each time with a seed of its own",
+        (SOURCE, Key("replicates", COUNT, "how often")),
+        python="source.repeat(n)",
+    )
 
     def __init__(self, source: ParameterSource, replicates: int) -> None:
         if source.replicates > 1:
@@ -119,9 +127,3 @@ class ReplicatedSource(ParameterSource):
             "replicates": self._replicates,
             "total_cases": self.n_cases,
         }
-
-
-def replicated(source: ParameterSource, replicates: int) -> ParameterSource:
-    """`source` with replicates; itself where there is only one of each. *Raises* SourceError."""
-    times = whole_number(replicates, "replicates", at_least=1)
-    return source if times == 1 else ReplicatedSource(source, times)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.records import ParamCase
-from hpcsweep.sources.base import checked_keys, whole_number
+from hpcsweep.sources.keys import checked_keys, whole_number
 
 if TYPE_CHECKING:
     from numpy.random import Generator

@@ -22,15 +22,34 @@ from typing import IO, TYPE_CHECKING, Any, TextIO
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError, SourceError
 from hpcsweep.sources import cells
-from hpcsweep.sources.base import ParameterSource, check_names, checked_keys
+from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.caselines import line_of, parsed
-from hpcsweep.sources.manual_source import checked_tags, frozen_cases
+from hpcsweep.sources.filecases import TAGS_KEY, frozen_cases
+from hpcsweep.sources.keys import Key, KeyType, Kind, check_names, checked_tags
 
 if TYPE_CHECKING:
     from hpcsweep.sources.caselines import CaseLines
 
 # Where a row stands, itself, and what the file has in other characters than JSON.
 _Row = tuple[str, Any, dict[str, str]]
+
+
+def _file(value: Any, where: str, directory: Path | None) -> str:  # noqa: ARG001  # it is frozen
+    if not isinstance(value, str) or not value:
+        raise SourceError(
+            f"{ids.shown(value)} is not the name of a file",
+            where=where,
+            next_step="Write its path, relative to the manifest.",
+        )
+    return value
+
+
+_FILE = KeyType(
+    "a .csv, .jsonl or .parquet file, relative to the manifest",
+    {"type": "string", "minLength": 1},
+    read=_file,
+    shape=str,
+)
 
 
 class TableSource(ParameterSource):
@@ -40,6 +59,15 @@ class TableSource(ParameterSource):
     written. *Raises* SourceError for a file that cannot be read or has two equal rows,
     IdentityError for a value without canonical form, both with the row.
     """
+
+    KIND = Kind(
+        "the rows of a file",
+        (Key("file", _FILE, "the [table](sources.md#tables)"), TAGS_KEY),
+        form="table",
+        alone="file",
+        python="table(file, tags)",
+        example="cases.csv",
+    )
 
     def __init__(self, file: str | Path, tags: Sequence[str] | None = None) -> None:
         self._file = Path(file)
@@ -56,16 +84,9 @@ class TableSource(ParameterSource):
             raise SourceError("it has no cases", where=str(file), next_step="Give it a row.")
 
     @classmethod
-    def from_manifest_dict(cls, value: Any, where: str = "source") -> TableSource:
-        """The source that `to_manifest_dict` described. *Raises* SourceError."""
-        found = checked_keys(value, ("type", "file"), ("tags", "total_cases"), where)
-        if not isinstance(found["file"], str) or not found["file"]:
-            raise SourceError(
-                f"{ids.shown(found['file'])} is not the name of a file",
-                where=f"{where}.file",
-                next_step="Write its path, relative to the manifest.",
-            )
-        return cls(found["file"], found.get("tags"))
+    def placed(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
+        file = value.get("file")
+        return {**value, "file": str(root / file)} if isinstance(file, str) else value
 
     def _copied(self, rows: Iterator[_Row]) -> frozenset[str]:
         """Write the rows down; the names in them."""

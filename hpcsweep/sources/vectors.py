@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcsweep.sources.base import fresh
-from hpcsweep.sources.distributions import K_BITS
+from hpcsweep.sources.keys import fresh
 from hpcsweep.sources.numeric import elementary
+from hpcsweep.sources.numeric.philox import K_BITS
 
 if TYPE_CHECKING:
     from hpcsweep.sources.ranges import Range

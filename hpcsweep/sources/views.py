@@ -11,8 +11,21 @@ from hpcsweep import ids
 from hpcsweep.errors import InputError, SourceError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import ParamCase
-from hpcsweep.sources.base import ParameterSource, check_names, fresh, moved, whole_number
+from hpcsweep.sources.base import ParameterSource, moved
+from hpcsweep.sources.keys import (
+    COUNT,
+    INTEGER,
+    PARAMS,
+    SEED,
+    Key,
+    KeyType,
+    Kind,
+    check_names,
+    fresh,
+    whole_number,
+)
 from hpcsweep.sources.numeric.permutation import Permutation
+from hpcsweep.sources.registry import SOURCE
 
 if TYPE_CHECKING:
     from hpcsweep.sources.caselines import CaseLines
@@ -115,6 +128,17 @@ class SliceSource(View):
     *Raises* SourceError.
     """
 
+    KIND = Kind(
+        "cases at equal distances",
+        (
+            SOURCE,
+            Key("first", INTEGER, "the index of the first case"),
+            Key("step", INTEGER, "from one index to the next"),
+            Key("count", COUNT, "how many cases"),
+        ),
+        python="source[a:b:c]",
+    )
+
     def __init__(self, source: ParameterSource, first: int, step: int, count: int) -> None:
         super().__init__(source)
         self._first = whole_number(first, "slice.first", at_least=0)
@@ -150,11 +174,35 @@ class SliceSource(View):
         return super()._runs(start, stop)
 
 
+_INDICES = KeyType(
+    'indices like `"0-99,200"`, an integer, or a list of them',
+    {
+        "anyOf": [
+            {"type": "string", "pattern": r"^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$"},
+            {"type": "integer", "minimum": 0},
+            {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1},
+        ]
+    },
+)
+
+
 class TakeSource(View):
     """The cases of a set of indices, in ascending order. *Raises* SourceError."""
 
-    def __init__(self, source: ParameterSource, indices: IndexSet) -> None:
+    KIND = Kind(
+        "some of the cases",
+        (SOURCE, Key("indices", _INDICES, "which cases")),
+        form="take",
+        alone="indices",
+        python="source.take(indices)",
+        example='"0-99,200"',
+    )
+
+    def __init__(
+        self, source: ParameterSource, indices: IndexSet | Iterable[int] | str | int
+    ) -> None:
         super().__init__(source)
+        indices = _index_set(indices)
         if not indices or indices.ranges[-1][1] > source.n_cases:
             raise SourceError(
                 f"the indices {ids.shown(str(indices))} are not all of a source of "
@@ -184,6 +232,15 @@ class TakeSource(View):
 class ShuffleSource(View):
     """The same cases, in an order that a key makes: a permutation, computed per index."""
 
+    KIND = Kind(
+        "an order without order, so that every beginning of it is a fair sample",
+        (SOURCE, SEED),
+        form="shuffle",
+        alone="seed",
+        python="source.shuffle(seed)",
+        example="7",
+    )
+
     def __init__(self, source: ParameterSource, seed: int) -> None:
         super().__init__(source)
         self._seed = whole_number(seed, "shuffle.seed")
@@ -208,6 +265,15 @@ class ShuffleSource(View):
 
 class FixedSource(View):
     """Every case of a source with the same further parameters. *Raises* SourceError."""
+
+    KIND = Kind(
+        "the same parameters in every case",
+        (SOURCE, Key("params", PARAMS, "the further parameters")),
+        form="fixed",
+        alone="params",
+        python="source.with_params(x=1)",
+        example="{x: 1}",
+    )
 
     def __init__(self, source: ParameterSource, params: Mapping[str, Any]) -> None:
         super().__init__(source)
@@ -291,15 +357,7 @@ class FixedSource(View):
         return self._source.columns(start, stop) | fixed
 
 
-def sliced(source: ParameterSource, wanted: slice) -> SliceSource:
-    """`source[wanted]`, with Python's rules for slices. *Raises* as they do."""
-    start, stop, step = wanted.indices(source.n_cases)
-    count = max(0, -((start - stop) // step))
-    # An empty one begins anywhere.
-    return SliceSource(source, start if count else 0, step, count)
-
-
-def index_set(indices: IndexSet | Iterable[int] | str | int) -> IndexSet:
+def _index_set(indices: IndexSet | Iterable[int] | str | int) -> IndexSet:
     """The indices as a set. *Raises* SourceError."""
     try:
         if isinstance(indices, (str, int)):

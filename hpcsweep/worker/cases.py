@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import ParamCase, Reason
-from hpcsweep.sources import ParameterSource
-from hpcsweep.sources.reading import needs_user_code
+from hpcsweep.sources.base import ParameterSource
+from hpcsweep.sources.registry import needs_user_code
 from hpcsweep.worker import streams
 from hpcsweep.worker.child import Work
 from hpcsweep.worker.function import NOTHING, Answer, described

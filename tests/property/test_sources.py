@@ -30,7 +30,6 @@ from hpcsweep.sources import (
     normal,
     randint,
     random,
-    replicated,
     source_from_manifest_dict,
     truncnormal,
     uniform,
@@ -124,7 +123,7 @@ def composed(draw: st.DrawFn) -> ParameterSource:
     return inner
 
 
-sources = st.builds(replicated, plain_sources | composed(), st.integers(1, 3))
+sources = st.builds(ParameterSource.repeat, plain_sources | composed(), st.integers(1, 3))
 
 
 @given(sources)
@@ -219,7 +218,7 @@ def test_ranges_are_decimal(start: Decimal, step: Decimal, count: int) -> None:
 
 @given(axes, st.integers(1, 3))
 def test_grid_find_is_the_inverse(found: dict[str, list[Any]], replicates: int) -> None:
-    source = replicated(GridSource.from_axes(found), replicates)
+    source = GridSource.from_axes(found).repeat(replicates)
     assert source.n_cases == math.prod(map(len, found.values())) * replicates
     for case in source:
         assert source.find(case.params, case.replicate) == case.index

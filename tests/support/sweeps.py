@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from hpcsweep import ids, sources
+from hpcsweep import ids
 from hpcsweep.files import json_bytes, make_directory, write_new
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import Record, all_journals, read
@@ -68,7 +68,7 @@ class MadeSweep:
             **fields,
         )
         self.manifest = frozen.sealed(manifest)
-        self.source = sources.replicated(source, replicates)
+        self.source = source.repeat(replicates)
         frozen.write(self.directory.path, self.manifest, self.source)
 
     def plan(

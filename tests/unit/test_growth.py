@@ -23,7 +23,6 @@ from hpcsweep.sources import (
     manual,
     randint,
     random,
-    replicated,
     uniform,
 )
 from hpcsweep.sources.overlap import Lattice, shared
@@ -45,7 +44,7 @@ def test_cases_keep_their_results(
     old: list[int], new: list[int], first: int, second: int, data: st.DataObject
 ) -> None:
     """However axes are extended, thinned out or reordered: an index leads to the same case."""
-    before, after = replicated(grid(x=old), first), replicated(grid(x=new), second)
+    before, after = grid(x=old).repeat(first), grid(x=new).repeat(second)
     indices = IndexSet.of(data.draw(st.lists(st.integers(0, before.n_cases - 1), max_size=10)))
     found = remap(indices, before, after)
     ids = {before[index].case_id for index in indices}
@@ -319,7 +318,7 @@ def test_the_algebra_of_axes_counts_what_ids_count(
     before = grid(a=old[0]) * grid(b=old[1]).with_params(c="c")
     after = grid(a=new[0], b=new[1], c=["c", "d"])
     after = after.shuffle(3) if shuffled else after
-    one, other = replicated(before, times[0]), replicated(after, times[1])
+    one, other = before.repeat(times[0]), after.repeat(times[1])
     found = [Lattice.of(one), Lattice.of(other)]
     assert None not in found
     kept = min(times)

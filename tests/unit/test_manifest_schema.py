@@ -16,11 +16,10 @@ from hpcsweep import yamltext
 from hpcsweep.cli import main
 from hpcsweep.cli.commands import init as scaffold
 from hpcsweep.errors import ManifestError
-from hpcsweep.manifest import slurm_options, source_spec
+from hpcsweep.manifest import slurm_options, source_forms
 from hpcsweep.manifest.model import UserManifest, json_schema
 from hpcsweep.manifest.user import load_manifest
-from hpcsweep.sources import ParameterSource, ranges, reading
-from hpcsweep.sources.distributions import HOMES
+from hpcsweep.sources import ParameterSource, ranges, registry
 
 REPOSITORY = Path(__file__).parents[2]
 SCHEMA = json_schema()
@@ -90,12 +89,12 @@ def test_it_knows_every_form_of_a_source() -> None:
     """Whatever the loader learns, the schema must learn, too."""
     found = SCHEMA["$defs"]
     short = found["ShortSource"]["properties"]
-    assert set(short) == {*source_spec.FORMS, *source_spec.MODIFIERS}
+    assert set(short) == {*source_forms.forms(), *source_forms.modifiers()}
     assert all(key["description"] for key in short.values())
     kinds = {one["properties"]["type"]["const"] for one in found["TypedSource"]["anyOf"]}
-    assert kinds == set(reading.READERS)
+    assert kinds == set(registry.SOURCES)
     drawn = {one["properties"]["type"]["const"] for one in found["Distribution"]["anyOf"][1:]}
-    assert drawn == set(HOMES)
+    assert drawn == set(registry.DISTRIBUTIONS)
     assert {key for one in found["Axis"]["anyOf"][1:] for key in one["required"]} == set(
         ranges.RULES
     )

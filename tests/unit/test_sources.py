@@ -26,7 +26,6 @@ from hpcsweep.sources import (
     loguniform,
     manual,
     random,
-    replicated,
     source_from_manifest_dict,
     uniform,
     zip_,
@@ -44,8 +43,8 @@ SOURCES: dict[str, Callable[[], ParameterSource]] = {
     "empty grid": grid,
     "manual": lambda: manual(NESTED, tags=["one", "two"]),
     "random": lambda: random({"x": uniform(0, 1), "c": choice([[1], {"k": [2]}])}, 7, seed=-3),
-    "replicated grid": lambda: replicated(grid(x=[1, 2]), 3),
-    "replicated manual": lambda: replicated(manual(NESTED), 2),
+    "replicated grid": lambda: grid(x=[1, 2]).repeat(3),
+    "replicated manual": lambda: manual(NESTED).repeat(2),
     "lazy grid": lambda: grid(x=linspace(0, 1, 4), n={"range": [3]}, y=logspace(-2, 0, 3)),
     "product": lambda: grid(x=[1, 2]) * manual(EVEN) * random({"u": uniform(0, 1)}, 2, 1),
     "concatenation": lambda: manual(NESTED) + grid(x=[1, 2]) + manual(EVEN, ["more"]),
@@ -206,7 +205,7 @@ def test_files_are_the_same_again(source: ParameterSource, tmp_path: Path) -> No
 
 
 def test_replicates() -> None:
-    source = replicated(grid(x=[1, 2]), 3)
+    source = grid(x=[1, 2]).repeat(3)
     assert [(case.params["x"], case.replicate) for case in source] == [
         (1, 0),
         (1, 1),
@@ -222,24 +221,24 @@ def test_replicates() -> None:
     assert source.find({"x": 2}, 3) is None
     assert source.find({"x": 2}, -1) is None
     assert source.find({"x": 3}, 1) is None
-    by_search = replicated(manual([{}, {"x": 1}]), 2)
+    by_search = manual([{}, {"x": 1}]).repeat(2)
     assert not by_search.can_find
     assert by_search.find({"x": 1.0}, 1) == 3
 
 
 def test_one_replicate_changes_nothing() -> None:
     source = grid(x=[1, 2])
-    assert replicated(source, 1) is source
+    assert source.repeat(1) is source
     assert list(ReplicatedSource(source, 1)) == list(source)
 
 
 @pytest.mark.parametrize("replicates", [0, -1, 1.0, True, None, "2"])
 def test_refused_replicates(replicates: Any) -> None:
-    refused(lambda: replicated(grid(), replicates), "replicates")
+    refused(lambda: grid().repeat(replicates), "replicates")
 
 
 def test_replicates_of_replicates_are_refused() -> None:
-    refused(lambda: replicated(replicated(grid(), 2), 2), "already")
+    refused(lambda: grid().repeat(2).repeat(2), "already")
 
 
 # --- manifest dicts ----------------------------------------------------------------------------
@@ -253,7 +252,7 @@ def test_replicates_of_replicates_are_refused() -> None:
         ({}, "unknown type of source None"),
         ({"type": "GridSorce", "spec": {}}, "Did you mean 'GridSource'?"),
         ({"type": 3}, "unknown type of source 3"),
-        ({"type": "Elsewhere"}, "GridSource, ManualSource, RandomSource, ReplicatedSource"),
+        ({"type": "Elsewhere"}, "GridSource, RandomSource, DesignSource, ManualSource"),
         ({"type": "GridSource"}, "the key 'spec' is missing"),
         ({"type": "GridSource", "spce": {}}, "Did you mean 'spec'?"),
         ({"type": "GridSource", "spec": [1]}, "source.spec"),

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 import hpcsweep
-from hpcsweep.manifest.source_spec import FORMS, MODIFIERS
+from hpcsweep.manifest.source_forms import forms as known_forms
+from hpcsweep.manifest.source_forms import modifiers
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.sources.designs import METHODS, Sobol
-from hpcsweep.sources.distributions import HOMES
 from hpcsweep.sources.ranges import RULES, from_spec
+from hpcsweep.sources.registry import DISTRIBUTIONS
 
 PAGE = (Path(__file__).parents[2] / "docs/sources.md").read_text("utf-8")
 CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -47,14 +48,14 @@ def test_manifests_are_valid(tmp_path: Path, text: str) -> None:
 
 def test_every_form_of_a_manifest_is_on_the_page() -> None:
     forms = re.findall(r"^\| [^|]* \| `(\w+): ", section("Kinds"), re.MULTILINE)
-    assert {*forms} == {*FORMS, *MODIFIERS, "replicates"}
+    assert {*forms} == {*known_forms(), *modifiers(), "replicates"}
 
 
 def test_every_distribution_is_on_the_page() -> None:
     found = re.findall(
         r"^\| `(\w+)\([^|]*\| `(\w+)`: ([^|]*) \|", section("Distributions"), re.MULTILINE
     )
-    assert {kind for _, kind, _ in found} == set(HOMES)
+    assert {kind for _, kind, _ in found} == set(DISTRIBUTIONS)
     for function, kind, names in found:
         assert function in hpcsweep.__all__
         made = getattr(hpcsweep, kind)

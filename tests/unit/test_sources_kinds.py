@@ -21,7 +21,6 @@ from hpcsweep.sources import (
     grid,
     manual,
     random,
-    replicated,
     source_from_manifest_dict,
     uniform,
 )
@@ -96,7 +95,7 @@ def test_grid_larger_than_any_integer_of_a_machine() -> None:
     index = 123456789 * 10**70 + 42
     assert source.find(source[index].params) == index
     assert next(iter(source)).params["p00"] == 0
-    assert replicated(source, 7).n_cases == 7 * 10**90
+    assert source.repeat(7).n_cases == 7 * 10**90
 
 
 def test_grid_costs_nothing_for_its_length() -> None:

@@ -20,9 +20,10 @@ from hpcsweep.sources import (
     random,
     uniform,
 )
-from hpcsweep.sources.distributions import HOMES, distribution
+from hpcsweep.sources.distributions import distribution
 from hpcsweep.sources.numeric.philox import block, schedule, word
 from hpcsweep.sources.random_source import stream_key
+from hpcsweep.sources.registry import DISTRIBUTIONS
 from tests.support.sourcing import GOLDEN, refused
 
 LAST_K = 2**53 - 1
@@ -83,7 +84,7 @@ def test_golden_draws(one: dict[str, Any]) -> None:
 def test_golden_draws_cover_every_distribution() -> None:
     found = {one["distribution"]["type"] for one in GOLDEN["distributions"]}
     # A custom one computes as it likes.
-    assert found == set(HOMES) - {"CustomDistribution"}
+    assert found == set(DISTRIBUTIONS) - {"CustomDistribution"}
 
 
 def test_random_source() -> None:

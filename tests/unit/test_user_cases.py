@@ -13,7 +13,7 @@ from hpcsweep.files import token
 from hpcsweep.records import Status
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid, random, source_from_manifest_dict
-from hpcsweep.sources.reading import needs_user_code
+from hpcsweep.sources.registry import needs_user_code
 from hpcsweep.state.status import status
 from hpcsweep.store.ingest import fresh_store
 from hpcsweep.tables.collect import Columns, Row, collect

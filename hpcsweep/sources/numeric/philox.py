@@ -12,6 +12,8 @@ _MULTIPLIER_1 = 0xCA5A826395121157
 _WEYL_0 = 0x9E3779B97F4A7C15
 _WEYL_1 = 0xBB67AE8584CAA73B
 _ROUNDS = 10
+# Of the 64 bits of a word, those from which a value is made: a float has as many.
+K_BITS = 53
 
 
 Keys = tuple[tuple[int, int], ...]

@@ -1,0 +1,121 @@
+"""The short forms of sources below `source:`, each as the manifest dict that it stands for.
+
+grid: {omega: [1.0, 2.0], dt: {logspace: [-3, -1, 3]}}
+random: {space: {x: {type: Uniform, low: 0, high: 1}, n: 5}, n_trials: 100, seed: 1}
+manual: [{x: 1}, {x: 2}]        or manual: {cases: [...], tags: [...]}
+type: GridSource, spec: {...}   a source's own manifest dict
+
+Which forms there are, and their keys, the sources say themselves: see `sources.registry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hpcsweep.manifest.mistakes import Mistakes, Where, described, kind_of
+from hpcsweep.sources.keys import Check, Key
+from hpcsweep.sources.registry import MANY_SOURCES, ONE_SOURCE, SOURCES, source_class
+
+
+def forms() -> dict[str, str]:
+    """The type of the source by its form, of which `source:` has one."""
+    return _by_form(modifiers=False)
+
+
+def modifiers() -> dict[str, str]:
+    """The type by the form that may stand beside; in the order in which they are applied."""
+    return _by_form(modifiers=True)
+
+
+def _by_form(*, modifiers: bool) -> dict[str, str]:
+    kinds = ((name, source_class(name).KIND) for name in SOURCES)
+    return {kind.form: name for name, kind in kinds if kind.form and kind.is_modifier == modifiers}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Definition:
+    """A source as a manifest dict, and the path of each of its keys."""
+
+    value: dict[str, Any]
+    # Of the manifest dict, or of the form.
+    root: Where
+    # Paths of the keys that are not below `root`.
+    places: dict[str, Where]
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """The keys that the type can have."""
+        kind = self.value.get("type")
+        return source_class(kind).KIND.keys if isinstance(kind, str) and kind in SOURCES else ()
+
+    def place(self, *path: str | int) -> Where:
+        """The path of what a source's message names: `spec`, `a`, 0."""
+        first, *rest = path
+        return (*self.places.get(str(first), (*self.root, first)), *rest)
+
+    def parts(self) -> Iterator[tuple[Where, Check]]:
+        """The parts that can be checked on their own, in the order of the keys."""
+        for key in self.keys:
+            if key.name in self.value:
+                for steps, check in key.type.parts(self.value[key.name], key.name):
+                    yield self.place(key.name, *steps), check
+
+    def parameters(self) -> dict[str, Where] | None:
+        """Where each parameter is named first; None where not all of them are named here."""
+        if any(key.type in (ONE_SOURCE, MANY_SOURCES) for key in self.keys):
+            return None
+        found: dict[str, Where] = {}
+        for key in self.keys:
+            for name, steps in key.type.names(self.value.get(key.name)):
+                found.setdefault(name, self.place(key.name, *steps))
+        return found or None
+
+
+def of_type(value: dict[str, Any], root: Where) -> Definition:
+    """A manifest dict as it stands at `root`."""
+    name = value.get("type")
+    places: dict[str, Where] = {}
+    if isinstance(name, str) and name in SOURCES:
+        kind = source_class(name).KIND
+        # Messages may begin with the form, `grid.omega[1]`, for what the one key holds.
+        if kind.alone and not kind.is_modifier:
+            places[kind.form] = (*root, kind.alone)
+    return Definition(value=value, root=root, places=places)
+
+
+def of_form(form: str, value: Any, root: Where, mistakes: Mistakes) -> Definition | None:
+    """What stands at `root` under a form; None with mistakes added."""
+    name = forms()[form]
+    kind = source_class(name).KIND
+    lone = kind.lone_key
+    if lone is not None and isinstance(value, lone.type.shape):
+        places = {lone.name: root, form: root}
+        return Definition(value={"type": name, lone.name: value}, root=root, places=places)
+    if lone is not None and kind.form_keys == (lone,):
+        what = f"is {described(value)}, not {kind_of(lone.type.shape)}"
+        mistakes.add(root, what, f"Write, for example, {form}: {kind.example}.")
+        return None
+    return _with_keys(name, value, root, mistakes)
+
+
+def _with_keys(name: str, value: Any, root: Where, mistakes: Mistakes) -> Definition | None:
+    """A form whose keys are written below it."""
+    keys = source_class(name).KIND.form_keys
+    known = [key.name for key in keys]
+    required = [key.name for key in keys if not key.default]
+    if not isinstance(value, dict):
+        mistakes.add(
+            root, f"is {described(value)}, not a mapping", f"Write {', '.join(required)} below it."
+        )
+        return None
+    unknown = [key for key in value if key not in known]
+    missing = [key for key in required if key not in value]
+    for key in unknown:
+        mistakes.unknown_key((*root, key), known)
+    for key in missing:
+        mistakes.add(root, f"the key {key!r} is missing", f"Needed are {', '.join(required)}.")
+    if unknown or missing:
+        return None
+    return Definition(value={"type": name, **value}, root=root, places={})

@@ -1,0 +1,188 @@
+"""Explicit cases in the files of a frozen manifest; what wrote them may have been any source."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpcsweep import ids
+from hpcsweep.errors import Damaged, SourceError, SweepError
+from hpcsweep.files import open_regular
+from hpcsweep.records import ParamCase
+from hpcsweep.sources.base import ParameterSource
+from hpcsweep.sources.caselines import CASES_FILE, OFFSET_BYTES, OFFSETS_FILE, parsed
+from hpcsweep.sources.keys import TAGS, Key, checked_keys, checked_tags, whole_number
+
+if TYPE_CHECKING:
+    from hpcsweep.sources.caselines import CaseLines
+
+# Of the sources that are frozen as explicit cases.
+TAGS_KEY = Key("tags", TAGS, "labels of every case", default="none")
+
+
+class FileCases(ParameterSource):
+    """Explicit cases in the files of a frozen manifest; a case costs two short reads.
+
+    *Raises* SourceError for a dict that does not describe it; SweepError, also at access, when
+    the files are missing or not those that were written.
+    """
+
+    def __init__(self, directory: Path, frozen: Mapping[str, Any], where: str = "source") -> None:
+        found = checked_keys(
+            frozen, ("type", "file", "names", "total_cases"), ("tags", "first", "written"), where
+        )
+        if found["file"] != CASES_FILE:
+            raise SourceError(
+                f"{ids.shown(found['file'])} is not the file of the cases",
+                where=f"{where}.file",
+                next_step=f"It is always {CASES_FILE!r}.",
+            )
+        self._path = directory / CASES_FILE
+        self._offsets_path = directory / OFFSETS_FILE
+        self._own_tags = checked_tags(found.get("tags"))
+        self._names = frozenset(checked_tags(found["names"], f"{where}.names"))
+        # Line of the first case: the file can hold the cases of several sources.
+        self._first = whole_number(found.get("first", 0), f"{where}.first", at_least=0)
+        self._n_cases = whole_number(found["total_cases"], f"{where}.total_cases", at_least=1)
+        # Whether lines hold what a table wrote, too: those of older sweeps do not.
+        self._has_written = found.get("written") is True
+        self._check_sizes()
+
+    def to_manifest_dict(self) -> dict[str, Any]:
+        return {
+            "type": "ManualSource",
+            "cases": [self._params(index) for index in range(self._n_cases)],
+            "tags": list(self._own_tags),
+            "total_cases": self._n_cases,
+        }
+
+    def freeze(self, lines: CaseLines) -> dict[str, Any]:
+        first = lines.add(self._lines())
+        return frozen_cases(
+            self._own_tags, self._names, first, self._n_cases, written=self._has_written
+        )
+
+    @property
+    def n_cases(self) -> int:
+        return self._n_cases
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self._names
+
+    def __iter__(self) -> Iterator[ParamCase]:
+        for index, line in enumerate(self._lines()):
+            params, written = self._parsed(index, line)
+            yield ParamCase(
+                index=index,
+                params=params,
+                case_id=ids.case_id(params),
+                tags=self._tags(index),
+                written=written,
+            )
+
+    def _lines(self) -> Iterator[bytes]:
+        start = self._offsets(0, 1)[0]
+        try:
+            with open_regular(self._path) as lines:
+                lines.seek(min(start, self._end))
+                for _ in range(self._n_cases):
+                    yield lines.readline()
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
+
+    def _params(self, index: int) -> dict[str, Any]:
+        return self._line(index)[0]
+
+    def _written(self, index: int) -> dict[str, str]:
+        return self._line(index)[1] if self._has_written else {}
+
+    def _line(self, index: int) -> tuple[dict[str, Any], dict[str, str]]:
+        start, stop = self._offsets(index, 2)
+        if not start < stop <= self._end:
+            raise _damaged(self._offsets_path, f"case {index} is from byte {start} to {stop}")
+        return self._parsed(index, _read(self._path, start, stop - start))
+
+    def _tags(self, index: int) -> tuple[str, ...]:
+        return (*self._own_tags, f"manual_{index}")
+
+    def _offsets(self, index: int, count: int) -> list[int]:
+        at = (self._first + index) * OFFSET_BYTES
+        data = _read(self._offsets_path, at, count * OFFSET_BYTES)
+        return [
+            int.from_bytes(data[at : at + OFFSET_BYTES], "little")
+            for at in range(0, len(data), OFFSET_BYTES)
+        ]
+
+    def _parsed(self, index: int, line: bytes) -> tuple[dict[str, Any], dict[str, str]]:
+        try:
+            return parsed(line)
+        except ValueError as error:
+            raise _damaged(self._path, f"case {index} cannot be read: {error}") from error
+
+    def _check_sizes(self) -> None:
+        """The offsets are whole and end where the lines do."""
+        size = _size(self._offsets_path)
+        expected = (self._first + self._n_cases + 1) * OFFSET_BYTES
+        if size < expected or size % OFFSET_BYTES:
+            raise _damaged(self._offsets_path, f"{size} bytes where {expected} were written")
+        end = int.from_bytes(_read(self._offsets_path, size - OFFSET_BYTES, OFFSET_BYTES), "little")
+        # Of the last line.
+        self._end = end
+        if (found := _size(self._path)) != end:
+            raise _damaged(self._path, f"{found} bytes where {end} were written")
+
+
+def frozen_cases(
+    tags: tuple[str, ...], names: frozenset[str], first: int, n_cases: int, *, written: bool = False
+) -> dict[str, Any]:
+    """The frozen dict of cases that are the lines from `first` on.
+
+    `written`: some have what a table wrote. Others are described as ever, so fingerprints stay.
+    """
+    described = {
+        "type": "ManualSource",
+        "file": CASES_FILE,
+        "first": first,
+        "names": ids.in_order(names),
+        "tags": list(tags),
+        "total_cases": n_cases,
+    }
+    return described | {"written": True} if written else described
+
+
+def _read(path: Path, offset: int, count: int) -> bytes:
+    """Exactly `count` bytes from `offset`. *Raises* SweepError."""
+    try:
+        with open_regular(path) as file:
+            data = os.pread(file.fileno(), count, offset)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if len(data) != count:
+        raise _damaged(path, f"it ends before byte {offset + count}")
+    return data
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> SweepError:
+    return SweepError(
+        f"cannot be read: {error.strerror}",
+        where=str(path),
+        next_step="Submit again from the manifest; it writes the files anew.",
+    )
+
+
+def _damaged(path: Path, what: str) -> Damaged:
+    return Damaged(
+        what,
+        where=str(path),
+        next_step="The file was changed after it was written; restore it, or submit again.",
+    )

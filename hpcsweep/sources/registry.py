@@ -1,0 +1,160 @@
+"""All kinds of sources and distributions: a new one is a new module and one line here.
+
+A module loads when one of its kinds is named, so a task loads the one that its manifest has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpcsweep import ids
+from hpcsweep.errors import SourceError
+from hpcsweep.sources.keys import Key, KeyType, nearest
+
+if TYPE_CHECKING:
+    from hpcsweep.sources.base import ParameterSource
+    from hpcsweep.sources.distributions import Distribution
+
+# The type in a manifest dict, which is the name of the class, and the module that has it. People
+# read about them in this order; those that change another source are applied in it.
+SOURCES = {
+    "GridSource": "hpcsweep.sources.grid_source",
+    "RandomSource": "hpcsweep.sources.random_source",
+    "DesignSource": "hpcsweep.sources.designs",
+    "ManualSource": "hpcsweep.sources.manual_source",
+    "TableSource": "hpcsweep.sources.tables",
+    "CustomSource": "hpcsweep.sources.imported",
+    "ProductSource": "hpcsweep.sources.compose",
+    "ConcatSource": "hpcsweep.sources.compose",
+    "ZipSource": "hpcsweep.sources.compose",
+    "FixedSource": "hpcsweep.sources.views",
+    "DerivedSource": "hpcsweep.sources.imported",
+    "ShuffleSource": "hpcsweep.sources.views",
+    "TakeSource": "hpcsweep.sources.views",
+    "SliceSource": "hpcsweep.sources.views",
+    "ReplicatedSource": "hpcsweep.sources.replicate",
+}
+DISTRIBUTIONS = {
+    "Uniform": "hpcsweep.sources.distributions",
+    "RandInt": "hpcsweep.sources.distributions",
+    "Choice": "hpcsweep.sources.distributions",
+    "LogUniform": "hpcsweep.sources.continuous",
+    "LogUniformInt": "hpcsweep.sources.continuous",
+    "Normal": "hpcsweep.sources.continuous",
+    "LogNormal": "hpcsweep.sources.continuous",
+    "TruncatedNormal": "hpcsweep.sources.continuous",
+    "QUniform": "hpcsweep.sources.discrete",
+    "WeightedChoice": "hpcsweep.sources.discrete",
+    "Constant": "hpcsweep.sources.discrete",
+    "CustomDistribution": "hpcsweep.sources.imported",
+}
+
+
+def source_class(kind: str) -> type[ParameterSource]:
+    """The class of a kind of `SOURCES`."""
+    found: type[ParameterSource] = getattr(import_module(SOURCES[kind]), kind)
+    return found
+
+
+def distribution_class(kind: str) -> type[Distribution]:
+    """The class of a kind of `DISTRIBUTIONS`."""
+    found: type[Distribution] = getattr(import_module(DISTRIBUTIONS[kind]), kind)
+    return found
+
+
+def source_from_manifest_dict(
+    value: Any, directory: Path | None = None, where: str = "source"
+) -> ParameterSource:
+    """The source that `to_manifest_dict()` or `to_frozen_dict()` described.
+
+    `directory` holds the files of a frozen manifest.
+    *Raises* SourceError; SweepError when files of a frozen manifest are missing or damaged.
+    """
+    if not isinstance(value, Mapping):
+        raise SourceError(
+            f"it is a {type(value).__name__}",
+            where=where,
+            next_step=f"Give a mapping with a type: {', '.join(SOURCES)}.",
+        )
+    kind = value.get("type")
+    if not isinstance(kind, str) or kind not in SOURCES:
+        raise SourceError(
+            f"unknown type of source {ids.shown(kind)}",
+            where=f"{where}.type",
+            next_step=nearest(kind, SOURCES, "type"),
+        )
+    if kind == "ManualSource" and "file" in value:
+        source = _file_cases(value, directory, where)
+    else:
+        source = source_class(kind).from_manifest_dict(value, where, directory)
+    total = value.get("total_cases", source.n_cases)
+    if type(total) is not int or total != source.n_cases:
+        raise SourceError(
+            f"{ids.shown(total)} where the source has {source.n_cases} cases",
+            where=f"{where}.total_cases",
+            next_step="Correct it, or leave it out.",
+        )
+    return source
+
+
+def _file_cases(value: Mapping[str, Any], directory: Path | None, where: str) -> ParameterSource:
+    """What a frozen manifest has for explicit cases, of whichever source."""
+    if directory is None:
+        raise SourceError(
+            "cases in a file belong to a frozen manifest",
+            where=f"{where}.file",
+            next_step="In a manifest of your own list them under 'cases'.",
+        )
+    module = import_module("hpcsweep.sources.filecases")
+    source: ParameterSource = module.FileCases(directory, value, where)
+    return source
+
+
+def needs_user_code(value: Any) -> bool:
+    """Whether making the source, or distribution, of this manifest dict runs code of the user's."""
+    kind = value.get("type") if isinstance(value, Mapping) else None
+    if not isinstance(kind, str):
+        return False
+    if kind in DISTRIBUTIONS:
+        return distribution_class(kind).runs_user_code
+    if kind not in SOURCES:
+        return False
+    return source_class(kind).runs_user_code or any(map(needs_user_code, _inside(value)))
+
+
+def _inside(value: Mapping[str, Any]) -> Iterator[Any]:
+    """The manifest dicts of the sources and distributions that a source is made of."""
+    yield value.get("source")
+    yield from value.get("sources", ())
+    space = value.get("space")
+    yield from space.values() if isinstance(space, Mapping) else ()
+
+
+def _sources(value: Any, where: str, directory: Path | None) -> list[ParameterSource]:
+    if not isinstance(value, (list, tuple)):
+        raise SourceError(
+            f"it is a {type(value).__name__}", where=where, next_step="Give a list of sources."
+        )
+    return [
+        source_from_manifest_dict(one, directory, f"{where}[{position}]")
+        for position, one in enumerate(value)
+    ]
+
+
+ONE_SOURCE = KeyType(
+    "a source",
+    {"$ref": "#/$defs/TypedSource"},
+    read=lambda value, where, directory: source_from_manifest_dict(value, directory, where),
+)
+MANY_SOURCES = KeyType(
+    "a list of sources",
+    {"type": "array", "items": {"$ref": "#/$defs/TypedSource"}, "minItems": 1},
+    read=_sources,
+    shape=list,
+)
+# A kind that is made of another source, or of several, has one of these keys.
+SOURCE = Key("source", ONE_SOURCE, "the source itself", in_form=False)
+PARTS = Key("sources", MANY_SOURCES, "its parts")
