@@ -15,7 +15,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from hpcsweep.cluster.slurm.client import Limits, Slurm
+from hpcsweep.cluster.base import Limits
+from hpcsweep.cluster.slurm.client import Slurm
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.settings import Settings
 from hpcsweep.submission.submit import SCRIPT_NAME, Wish, submit
@@ -40,7 +41,7 @@ class Nowhere(Slurm):
         """Those of a Slurm that nobody configured."""
         return Limits(cluster_name="nowhere", max_array_size=1001, kill_wait_s=30.0)
 
-    def submit(self, argv: Sequence[str], directives: object, say: object = None) -> str:  # noqa: ARG002  # any array
+    def submit(self, array: object, say: object) -> str:  # noqa: ARG002  # any array
         """Accept."""
         return "1"
 

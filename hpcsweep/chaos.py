@@ -119,7 +119,7 @@ def run(
 
     The faults end with it. *Raises* ClusterError for another cluster than an emulated one.
     """
-    if cluster.kind != "emulated":
+    if not cluster.takes_faults:
         raise ClusterError(
             "faults on order are the emulated cluster's only",
             next_step="Use --cluster emulated with --chaos.",

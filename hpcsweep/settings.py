@@ -16,8 +16,9 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +27,8 @@ from hpcsweep.errors import InputError
 if TYPE_CHECKING:
     from hpcsweep.yamltext import Document
 
-CLUSTERS = ("auto", "slurm", "emulated")
-# `submitit:NAME` is the executor NAME of submitit, one of its own or a plugin's.
-SUBMITIT = "submitit:"
+# The cluster that is found by what is on PATH.
+AUTO = "auto"
 ENVIRONMENT_PREFIX = "HPCSWEEP_"
 _PROFILE_KEYS = {"cluster": str, "slurm": dict, "setup": list, "store": str, "settings": dict}
 _KIND_NAMES = {str: "a text", dict: "a mapping", list: "a list"}
@@ -80,27 +80,30 @@ class Profile(dict[str, Any]):
         self.where = where
 
 
+# A key, its value, and where it was given.
+_Given = tuple[str, Any, str]
+
+
 def load(
-    profile: str | None, sets: Mapping[str, Any], environ: Mapping[str, str]
+    profile: str | None,
+    sets: Mapping[str, Any],
+    environ: Mapping[str, str],
+    check_cluster: Callable[[Any, str], None] = lambda _value, _where: None,
 ) -> tuple[Settings, Profile]:
     """The settings, and what the profile says about manifests (empty without one).
 
     `sets` has the dotted keys of the command line; those that are not `settings.…` are left to the
-    manifest. *Raises* InputError with the file and line, the variable or the `--set`.
+    manifest. `check_cluster` refuses what names no cluster; which there are is known further up.
+    *Raises* InputError with the file and line, the variable or the `--set`.
     """
     document = _config(environ)
     chosen = _profile(document, profile, _config_path(environ))
-    result = _merge(Settings(), document, ("settings",))
-    if document is not None and profile is not None:
-        path = ("profiles", profile)
-        result = _merge(result, document, (*path, "settings"))
-        if "cluster" in chosen:
-            result = _put(result, "cluster", chosen["cluster"], document.where((*path, "cluster")))
-    result = _from_environment(result, environ)
-    for key, value in sets.items():
-        section, _, name = key.partition(".")
-        if section == "settings":
-            result = _put(result, name, value, f"--set {key}")
+    result = Settings()
+    layers = (_in_config(document, profile), _in_environment(environ), _in_sets(sets))
+    for key, value, where in chain(*layers):
+        if key == "cluster":
+            check_cluster(value, where)
+        result = _put(result, key, value, where)
     return result, chosen
 
 
@@ -213,18 +216,27 @@ def _check_keys(document: Document, path: tuple[str, ...], known: Iterable[str])
             raise _unknown(key, known, document.where((*path, key)))
 
 
-def _merge(settings: Settings, document: Document | None, path: tuple[str, ...]) -> Settings:
+def _in_config(document: Document | None, profile: str | None) -> Iterator[_Given]:
     if document is None:
-        return settings
+        return
+    yield from _in_mapping(document, ("settings",))
+    if profile is not None:
+        path = ("profiles", profile)
+        yield from _in_mapping(document, (*path, "settings"))
+        cluster = _mapping(document, path).get("cluster")
+        if cluster is not None:
+            yield "cluster", cluster, document.where((*path, "cluster"))
+
+
+def _in_mapping(document: Document, path: tuple[str, ...]) -> Iterator[_Given]:
     for key, value in _mapping(document, path).items():
-        settings = _put(settings, key, value, document.where((*path, key)))
-    return settings
+        yield key, value, document.where((*path, key))
 
 
-def _from_environment(settings: Settings, environ: Mapping[str, str]) -> Settings:
+def _in_environment(environ: Mapping[str, str]) -> Iterator[_Given]:
     ours = sorted(name for name in environ if name.startswith(ENVIRONMENT_PREFIX))
     if not ours:
-        return settings
+        return
     from hpcsweep.yamltext import nearest, scalar  # noqa: PLC0415  # yaml: submitting side only
 
     for variable in ours:
@@ -235,17 +247,21 @@ def _from_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
                 value = scalar(text) if key.endswith("_s") else text
             except ValueError as error:
                 raise InputError(str(error), where=variable) from error
-            settings = _put(settings, key, value, variable)
+            yield key, value, variable
         elif nearest(key, KEYS, cutoff=0.85):  # other variables may have our prefix
             raise _unknown(key, KEYS, variable)
-    return settings
+
+
+def _in_sets(sets: Mapping[str, Any]) -> Iterator[_Given]:
+    for key, value in sets.items():
+        section, _, name = key.partition(".")
+        if section == "settings":
+            yield name, value, f"--set {key}"
 
 
 def _put(settings: Settings, key: str, value: Any, where: str) -> Settings:
     if key not in KEYS:
         raise _unknown(key, KEYS, where)
-    if key == "cluster":
-        check_cluster(value, where)
     if key == "outputs" and not (isinstance(value, str) and value and "\0" not in value):
         raise InputError("outputs: is not the path of a directory", where=where)
     if key == "plugin_options":
@@ -253,19 +269,6 @@ def _put(settings: Settings, key: str, value: Any, where: str) -> Settings:
     if key.endswith("_s"):
         value = _seconds(key, value, where)
     return replace(settings, **{key: value})
-
-
-def check_cluster(value: Any, where: str) -> None:
-    """*Raises* InputError for what is the name of no kind of cluster."""
-    name = value.removeprefix(SUBMITIT) if isinstance(value, str) else ""
-    if value in CLUSTERS or (name != value and re.fullmatch(r"[a-z][a-z0-9_]*", name)):
-        return
-    raise InputError(
-        f"cluster: {value!r} is no kind of cluster",
-        where=where,
-        next_step=f"Known are {', '.join(CLUSTERS)} and submitit:EXECUTOR: submitit:slurm, "
-        "submitit:local, or that of a plugin.",
-    )
 
 
 def _options(value: Any, where: str) -> tuple[str, ...]:

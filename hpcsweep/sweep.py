@@ -67,7 +67,9 @@ class Sweep:
         it is the sweep that was submitted before.
         """
         values = dict(sets or {})
-        self._settings, found = settings_module.load(profile, values, os.environ)
+        self._settings, found = settings_module.load(
+            profile, values, os.environ, registry.check_kind
+        )
         plugins = self._settings.plugin_options
         self._cluster = cluster
         self._submitted: SweepDirectory | None = None

@@ -19,6 +19,9 @@ from hpcsweep.records import Status
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+# Those of `cluster.registry`, which loads what each of them needs.
+CLUSTERS = ("auto", "slurm", "emulated", "submitit:local", "submitit:slurm")
+
 
 def sweeps(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of sweeps; where none fits, files: a directory or a manifest means a sweep, too."""
@@ -36,9 +39,7 @@ def sweeps(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[Comp
 
 def clusters(_ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Kinds of clusters; of submitit's executors those that it brings itself."""
-    from hpcsweep.settings import CLUSTERS, SUBMITIT
-
-    return _fitting((*CLUSTERS, f"{SUBMITIT}local", f"{SUBMITIT}slurm"), incomplete)
+    return _fitting(CLUSTERS, incomplete)
 
 
 def profiles(_ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:

@@ -64,8 +64,14 @@ def context(profile: str | None, sets: tuple[str, ...], outputs: str | None) -> 
     values = dict(map(settings_module.parse_set, sets))
     if outputs is not None:
         values["settings.outputs"] = outputs
-    settings, found = settings_module.load(profile, values, os.environ)
+    settings, found = settings_module.load(profile, values, os.environ, _check_cluster)
     return Context(settings=settings, profile=found, sets=values)
+
+
+def _check_cluster(kind: object, where: str) -> None:
+    from hpcsweep.cluster import registry
+
+    registry.check_kind(kind, where)
 
 
 def configured_profiles() -> list[str]:

@@ -73,7 +73,7 @@ def _show_script(
     out, key = streams.document(), sweep.key if sweep else token()
     for part in plan.parts:
         array = array_for(wish.path, key, wish.manifest, plan, part)
-        out.write(f"# {cluster.shown(array) if cluster else shlex.join(sbatch(array))}\n")
+        out.write(f"# {cluster.command(array) if cluster else shlex.join(sbatch(array))}\n")
     out.write(script_for(wish.manifest, wish.path, plan.submission))
 
 

@@ -1,22 +1,38 @@
-"""Which cluster: chosen once when a sweep is submitted, found again by what was recorded."""
+"""The kinds of clusters: one is chosen when a sweep is submitted, and found again by its record.
+
+Whoever adds a kind adds a line to `CLUSTERS`, and its name to completion, `--help` and `docs/`.
+"""
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hpcsweep import emulator
-from hpcsweep.cluster.base import Cluster
+from hpcsweep.cluster.base import Cluster, Opening
+from hpcsweep.cluster.emulated import Emulated
 from hpcsweep.cluster.slurm.client import Slurm
-from hpcsweep.cluster.submitit.client import BySubmitit, SlurmBySubmitit
-from hpcsweep.errors import ClusterError, ClusterUnavailable
-from hpcsweep.settings import SUBMITIT, Settings, check_cluster
+from hpcsweep.cluster.submitit.client import open_executor
+from hpcsweep.errors import ClusterError, ClusterUnavailable, InputError
+from hpcsweep.settings import AUTO, Settings
 from hpcsweep.sweepdir.directory import SweepDirectory
 
-SLURM_BY_SUBMITIT = f"{SUBMITIT}slurm"
+# What makes a cluster of each kind, without starting or asking anything. A kind that ends with a
+# colon takes a name behind it.
+CLUSTERS: dict[str, Callable[[Opening], Cluster]] = {
+    "slurm": Slurm.open,
+    "emulated": Emulated.open,
+    "submitit:": open_executor,
+}
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def check_kind(kind: object, where: str) -> None:
+    """*Raises* InputError for what is the name of no kind of cluster."""
+    if kind != AUTO:
+        _maker(kind, where)
 
 
 def choose(kind: str, settings: Settings, sweep: Path) -> Cluster:
@@ -25,36 +41,33 @@ def choose(kind: str, settings: Settings, sweep: Path) -> Cluster:
     *Raises* ClusterError when it is not here, InputError for no kind of cluster. *Writes* the
     emulator's state directory when that is named, and starts it.
     """
-    check_cluster(kind, "")
-    if kind == "auto":
+    check_kind(kind, "")
+    if kind == AUTO:
         kind = "slurm"
         if shutil.which("sbatch") is None:
             raise ClusterError(
                 "there is no sbatch on PATH, so this is not a Slurm cluster",
                 next_step="Run this on a login node, or use --cluster emulated to run here.",
             )
-    return _open(kind, str(emulator.default_state_dir()), settings, sweep)
+    cluster = _open(kind, "", settings, sweep)
+    cluster.start()
+    return cluster
 
 
-def prepare(cluster: Cluster, options: Mapping[str, str]) -> None:
-    """Make on an emulated cluster what these sbatch options name, unless it is a strict one.
-
-    *Writes* its configuration. *Safe to repeat.*
-    """
-    if cluster.kind == "emulated":
-        emulator.widen(Path(cluster.state_dir), options)
+def of_record(record: Mapping[str, str], sweep: SweepDirectory, settings: Settings) -> Cluster:
+    """The cluster that a submission of this sweep recorded; not started, and perhaps not here."""
+    return _open(record["kind"], record["state_dir"], settings, sweep.path)
 
 
 def recorded(sweep: SweepDirectory, settings: Settings) -> Cluster | None:
     """The cluster of the sweep's last submission; None when it cannot be asked from here."""
+    document: dict[str, Any]
     _, document = sweep.plan(sweep.submissions()[-1])
-    where: dict[str, Any] = document["cluster"]
-    if where["kind"] in ("slurm", SLURM_BY_SUBMITIT) and shutil.which("squeue") is None:
+    cluster = of_record(document["cluster"], sweep, settings)
+    if not cluster.is_here:
         return None
-    # Another user's emulated cluster, or one that is gone.
-    if where["kind"] == "emulated" and not os.access(where["state_dir"], os.W_OK):
-        return None
-    return _open(where["kind"], where["state_dir"], settings, sweep.path)
+    cluster.start()
+    return cluster
 
 
 def again(sweep: SweepDirectory, settings: Settings) -> Cluster:
@@ -69,13 +82,18 @@ def again(sweep: SweepDirectory, settings: Settings) -> Cluster:
     return found
 
 
-def describe(cluster: Cluster, name: str) -> dict[str, str]:
+def record(cluster: Cluster, name: str) -> dict[str, str]:
     """What a submission records of its cluster."""
     return {
         "kind": cluster.kind,
         "name": name,
         "state_dir": cluster.state_dir,
     }
+
+
+def is_same_kind(cluster: Cluster, recorded: Mapping[str, str]) -> bool:
+    """Whether a submission recorded this kind and state directory, whatever its name."""
+    return record(cluster, recorded["name"]) == recorded
 
 
 def is_same(cluster: Cluster, recorded: Mapping[str, str]) -> bool:
@@ -85,28 +103,31 @@ def is_same(cluster: Cluster, recorded: Mapping[str, str]) -> bool:
     """
     limits = cluster.limits()
     if not recorded["name"]:
-        return describe(cluster, "") == recorded
+        return is_same_kind(cluster, recorded)
     if not limits.cluster_name:
         raise ClusterUnavailable(
             f"it is not known whether this is the cluster {recorded['name']}",
             where=" ".join(limits.notes),
             next_step="Try again where scontrol shows its configuration.",
         )
-    return describe(cluster, limits.cluster_name) == recorded
+    return record(cluster, limits.cluster_name) == recorded
 
 
 def _open(kind: str, state_dir: str, settings: Settings, sweep: Path) -> Cluster:
-    if kind.startswith(SUBMITIT) and kind != SLURM_BY_SUBMITIT:
-        return BySubmitit(
-            kind=kind, sweep=str(sweep.resolve()), timeout_s=settings.command_timeout_s,
-            submit_timeout_s=settings.sbatch_timeout_s,
-        )  # fmt: skip
-    slurm = SlurmBySubmitit if kind == SLURM_BY_SUBMITIT else Slurm
-    own = kind == "emulated"
-    return slurm(
-        kind=kind,
-        timeout_s=settings.command_timeout_s,
-        sbatch_timeout_s=settings.sbatch_timeout_s,
-        environment=emulator.ensure(Path(state_dir)) if own else {},
-        state_dir=state_dir if own else "",
+    make = _maker(kind, str(sweep))
+    opening = Opening(kind=kind, state_dir=state_dir, sweep=sweep.resolve(), settings=settings)
+    return make(opening)
+
+
+def _maker(kind: object, where: str) -> Callable[[Opening], Cluster]:
+    """*Raises* InputError for a kind that this version does not know."""
+    word, colon, name = kind.partition(":") if isinstance(kind, str) else ("", "", "")
+    if word + colon in CLUSTERS and (not colon or _NAME.fullmatch(name)):
+        return CLUSTERS[word + colon]
+    *others, last = [f"{one}EXECUTOR" if one.endswith(":") else one for one in CLUSTERS]
+    raise InputError(
+        f"cluster: {kind!r} is no kind of cluster",
+        where=where,
+        next_step=f"Known are {', '.join([AUTO, *others])} and {last}; EXECUTOR is slurm, local, "
+        "or that of a plugin of submitit.",
     )

@@ -8,16 +8,15 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from hpcsweep.cluster.submitit import client
+from hpcsweep.cluster import registry
 from hpcsweep.errors import InputError, SourceError
-from hpcsweep.files import names
 from hpcsweep.logbook.runfiles import RunFiles
 from hpcsweep.logbook.storage import read_content
 from hpcsweep.runs.find import DamageReport, kept_files
+from hpcsweep.settings import Settings
 from hpcsweep.store.ingest import fresh_store
 from hpcsweep.store.sweep_index import Row
 from hpcsweep.sweepdir.directory import SweepDirectory
-from hpcsweep.sweepdir.plan import Plan
 
 FILES = ("log.txt", "stdout.txt", "stderr.txt")
 
@@ -49,8 +48,7 @@ def case_logs(sweep: SweepDirectory, case: str) -> CaseLogs:
 
 
 def _started(sweep: SweepDirectory, row: Row) -> CaseLogs:
-    plan, _ = sweep.plan(row["submission"])
-    paths = _task_logs(sweep, plan, row["chunk"])
+    paths = _task_logs(sweep, row["submission"], row["chunk"])
     message = json.loads(row["error"]).get("message") if row["error"] else None
     report, own = DamageReport(), list[tuple[str, str]]()
     with report.collecting(row):
@@ -79,7 +77,7 @@ def _unstarted(sweep: SweepDirectory, case: str) -> CaseLogs:
     for number in reversed(sweep.submissions()):
         plan, _ = sweep.plan(number)
         if plan.manifest == wanted.fingerprint and index in plan.indices:
-            paths = _task_logs(sweep, plan, plan.indices.rank(index) // plan.chunk_size)
+            paths = _task_logs(sweep, number, plan.indices.rank(index) // plan.chunk_size)
             break
     case_id, state = "unknown", "no attempt has begun"
     try:
@@ -103,12 +101,11 @@ def _texts(paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
             yield str(path), data.decode(errors="replace")
 
 
-def _task_logs(sweep: SweepDirectory, plan: Plan, chunk: int) -> Iterator[Path]:
-    directory = sweep.log_dir(plan.submission)
+def _task_logs(sweep: SweepDirectory, submission: int, chunk: int) -> Iterator[Path]:
+    plan, document = sweep.plan(submission)
+    cluster = registry.of_record(document["cluster"], sweep, Settings())
+    directory = sweep.log_dir(submission)
     for part in plan.parts:
         task = chunk - part.first_chunk
         if 0 <= task < part.chunks:
-            for name in names(directory):
-                if name.startswith(f"{part.number}.") and name.endswith(f"_{task}.log"):
-                    yield directory / name
-            yield from client.logs(directory, part.number, task)
+            yield from cluster.logs(directory, part.number, task)

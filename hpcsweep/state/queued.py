@@ -98,7 +98,7 @@ def take_out(queued: Queued, sweep: SweepDirectory, store: SweepIndex, cluster: 
     job_ids = [sent.job_id for sent, _ in mine if sent.job_id]
     if not job_ids:
         return 0
-    cluster.cancel_waiting(job_ids)
+    cluster.cancel_pending(job_ids)
     states = _settled(mine, cluster, job_ids)
     # Whoever began before the order arrived has said so in its journal, before any user code.
     Ingest(sweep, store).run()
@@ -121,7 +121,7 @@ def _settled(
     """The states of these arrays' elements when none of the chunks' tasks waits any more."""
     end = time.monotonic() + SETTLE_S
     while True:
-        states = {one: said.state for one, said in cluster.elements(job_ids).items()}
+        states = {one: said.state for one, said in cluster.poll_queue(job_ids).items()}
         elements = [sent.element(chunk) for sent, chunks in parts for chunk in chunks]
         if not any(one in states and _waits(states[one]) for one in elements):
             return states

@@ -20,7 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.cluster.base import OWN, Cluster, Element, Queued
+from hpcsweep.cluster import registry
+from hpcsweep.cluster.base import Cluster, Element, Queued
 from hpcsweep.cluster.slurm.reasons import NONE
 from hpcsweep.cluster.slurm.states import Life, meaning
 from hpcsweep.errors import ClusterError, SweepError
@@ -80,7 +81,7 @@ def observe(
     with _memory(sweep) as memory:
         if memory is None or cluster is None:
             return _view(parts, memory or _read(sweep.path / FILE))
-        hurry = 2.0 if cluster.kind in OWN else float("inf")
+        hurry = 2.0 if cluster.is_own else float("inf")
         now = time.time()
         waited = now - memory.get("tried", 0.0)
         due = at_once or not 0 <= waited < min(settings.query_interval_s, hurry)
@@ -109,9 +110,8 @@ def _those_on(
     Each host asks for the cluster's name once; it is kept with what else was heard. Where the
     submission did not learn the name, its kind must do.
     """
-    place = cluster.kind, cluster.state_dir
     sent_off = [sent for sent in parts if sent.job_id]
-    mine = [s for s in sent_off if (s.cluster["kind"], s.cluster["state_dir"]) == place]
+    mine = [s for s in sent_off if registry.is_same_kind(cluster, s.cluster)]
     names = memory.setdefault("names", {})
     here = f"{os.uname().nodename} {cluster.address}"
     recorded = {sent.cluster["name"] for sent in mine} - {""}
@@ -209,7 +209,7 @@ def _ask(memory: dict[str, Any], parts: list[SentPart], cluster: Cluster, now: f
             _hear_accounting(over, absent, cluster, job_ids)
         else:
             memory["last"] = "squeue"
-            _hear_queue(memory, parts, cluster.elements(job_ids), now)
+            _hear_queue(memory, parts, cluster.poll_queue(job_ids), now)
             memory["heard"] = job_ids
     except ClusterError as error:
         _note_problem(memory, error.what, parts)
@@ -250,7 +250,7 @@ def _hear_queue(
 def _hear_accounting(
     over: dict[str, str], absent: dict[str, float], cluster: Cluster, job_ids: list[str]
 ) -> None:
-    for row in cluster.accounting(job_ids) or ():
+    for row in cluster.poll_accounting(job_ids) or ():
         life, _, reason = meaning(row.state)
         if not row.is_final or life is not Life.OVER or reason is None:
             continue

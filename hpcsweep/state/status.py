@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hpcsweep.cluster.base import OWN, Cluster
+from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.slurm.reasons import meaning, passes
 from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.records import Status
@@ -157,7 +157,7 @@ def wait(
     """Look again and again until nothing more will happen by itself; `show` gets every look."""
     refuse_while_importing("wait")
     shortest, longest, longest_own = LOOK_S
-    if cluster is not None and cluster.kind in OWN:
+    if cluster is not None and cluster.is_own:
         longest = longest_own
     while True:
         begun = time.monotonic()

@@ -18,8 +18,7 @@ from pathlib import Path
 
 from hpcsweep.cluster import process, registry
 from hpcsweep.cluster.base import Cluster
-from hpcsweep.cluster.slurm.client import Slurm
-from hpcsweep.errors import ClusterError, ClusterUnavailable, HpcsweepError
+from hpcsweep.errors import ClusterUnavailable, HpcsweepError
 from hpcsweep.files import make_directory, remove_tree, token
 from hpcsweep.settings import Settings
 from hpcsweep.store.filesystem import filesystem_type, is_local
@@ -91,11 +90,6 @@ def on_node(opened: Cluster, arguments: list[str], outputs: Path) -> list[Findin
     *Raises* ClusterError; ClusterUnavailable when no answer came in time.
     *Writes* a temporary directory in `outputs`, which the node must see.
     """
-    if not isinstance(opened, Slurm):
-        raise ClusterError(
-            f"the {opened.kind} cluster has no sbatch to send a small job by",
-            next_step="Use --cluster slurm, or leave --node out.",
-        )
     folder = make_directory(outputs.resolve() / f".doctor.{token()}")
     try:
         answer = folder / "answer.json"
@@ -103,8 +97,7 @@ def on_node(opened: Cluster, arguments: list[str], outputs: Path) -> list[Findin
         text = f"#!/bin/bash\n{shlex.join(command)} > {shlex.quote(str(answer))}.part\n"
         text += f"mv {shlex.quote(str(answer))}.part {shlex.quote(str(answer))}\n"
         (folder / "job.sh").write_text(text)
-        argv = ["sbatch", "--parsable", "--job-name=hpcsweep-doctor", f"--output={folder}/job.log"]
-        job_id = opened.submit([*argv, str(folder / "job.sh")], ())
+        job_id = opened.probe(str(folder / "job.sh"), str(folder / "job.log"))
         deadline = time.monotonic() + NODE_TIMEOUT_S
         while answer.name not in os.listdir(folder):  # noqa: PTH208  # listing defeats NFS caches
             if time.monotonic() > deadline:

@@ -9,7 +9,6 @@ from typing import Any
 
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
-from hpcsweep.cluster.slurm import text
 from hpcsweep.files import json_bytes, names, write_new
 from hpcsweep.ids import slug
 from hpcsweep.journal import CHUNKS_PER_DIRECTORY, Record, read
@@ -57,10 +56,10 @@ def _found_out(
     settings: Settings, say: Callable[[str], None],
 ) -> tuple[str, dict[str, Any]]:  # fmt: skip
     """The name and content of the file that answers an intent."""
-    since = text.local_time(intent["time"])
     told = False
     while True:
-        job_id = cluster.find(intent["job_name"], since) or _job_id_in_journal(sweep, number, part)
+        job_id = cluster.find_by_name(intent["job_name"], intent["time"])
+        job_id = job_id or _job_id_in_journal(sweep, number, part)
         if job_id is not None:
             return "job", {"job_id": job_id, "time": time.time(), "how": "found by its name"}
         left = intent["time"] + settings.unanswered_s - time.time()

@@ -111,8 +111,8 @@ def submit(
     can have been accepted it leaves nothing that was not there before.
     """
     refuse_while_importing("submit")
-    registry.prepare(cluster, wish.manifest.resources.options)
-    for note in cluster.ready(wish.manifest.resources.options, wish.throttle):
+    cluster.prepare(wish.manifest.resources.options)
+    for note in cluster.check_options(wish.manifest.resources.options, wish.throttle):
         say(note)
     limits = cluster.limits()
     for note in limits.notes:
@@ -148,7 +148,7 @@ def check(wish: Wish, cluster: Cluster, say: Callable[[str], None] = lambda _: N
 
     Returns the digest of the user's code. *Raises* TargetError, SweepError, InputError.
     """
-    for note in cluster.ready(wish.manifest.resources.options, wish.throttle):
+    for note in cluster.check_options(wish.manifest.resources.options, wish.throttle):
         say(note)
     with tempfile.TemporaryDirectory(prefix="hpcsweep-") as temporary:
         sweep = SweepDirectory.create(Path(temporary) / "sweep", wish.manifest.name)
@@ -167,7 +167,7 @@ def rehearse(wish: Wish, sweep: SweepDirectory | None, plan: Plan, cluster: Clus
         script = Path(temporary) / SCRIPT_NAME
         script.write_text(script_for(wish.manifest, wish.path, plan.submission))
         array = array_for(wish.path, key, wish.manifest, plan, plan.parts[0])
-        return cluster.rehearse(replace(array, script=str(script)))
+        return cluster.test_only(replace(array, script=str(script)))
 
 
 def look(
@@ -275,7 +275,7 @@ def _write_submission(act: _Act, plan: Plan) -> None:
     sweep, made = act.sweep, act.made
     shared_file = act.wish.manifest.store == SQLITE and not is_local(sweep.path)
     document = plan.to_json() | {
-        "cluster": registry.describe(act.cluster, act.limits.cluster_name),
+        "cluster": registry.record(act.cluster, act.limits.cluster_name),
         "code_digest": act.checked.code_digest,
         "code_files": act.checked.code_files,
         "python": sys.executable,
@@ -319,7 +319,7 @@ def _hand_in(act: _Act, plan: Plan, part: Part) -> str:
     was_in_doubt = bool(doubt)
     doubt.is_raised = True
     try:
-        job_id = act.cluster.hand_in(array, act.say)
+        job_id = act.cluster.submit(array, act.say)
     except ClusterUnavailable as error:
         error.next_step = (
             "It is not known whether the array was accepted. Run the same command again: it finds "

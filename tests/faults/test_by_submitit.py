@@ -102,7 +102,7 @@ def test_slots_are_kept_where_nobody_queues(local: WithoutSlurm, tmp_path: Path)
     ("point", "code"),
     [
         # submitit's process dies after all jobs were accepted, before their ids are kept.
-        (Point(event="os.link", matching="*/jobs.json", program="*cluster.executor submit*"), 7),
+        (Point(event="os.link", matching="*/jobs.json", program="*submitit.executor submit*"), 7),
         # submit dies after that, before it notes the job id.
         pytest.param(
             Point(event="os.link", matching="*.job.json"), -signal.SIGKILL, marks=pytest.mark.soak
@@ -244,7 +244,7 @@ def test_what_only_the_scheduler_knows_is_asked_of_the_user(
     plugin: WithoutSlurm, tmp_path: Path
 ) -> None:
     project = Project(plugin, tmp_path, 1, slurm={"time": 10})
-    point = Point(event="os.link", matching="*/jobs.json", program="*cluster.executor submit*")
+    point = Point(event="os.link", matching="*/jobs.json", program="*submitit.executor submit*")
     killing = kill_at([point], tmp_path / "marks")
     path = os.pathsep.join([killing["PYTHONPATH"], str(PLUGIN)])
     project.submit(code=7, **killing | {"PYTHONPATH": path})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ class Nowhere(Slurm):
     def limits(self) -> Limits:
         return Limits(cluster_name="nowhere", max_array_size=1001, kill_wait_s=30.0)
 
-    def submit(self, argv: Sequence[str], directives: object, say: object) -> str:  # noqa: ARG002  # any array
+    def submit(self, array: object, say: object) -> str:  # noqa: ARG002  # any array
         return "1"
 
 

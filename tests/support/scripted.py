@@ -35,6 +35,7 @@ class Scripted:
     name: str = "test"
     state_dir: str = ""
     address: str = "here"
+    is_own: bool = False
     # State by array task id of job 100; an element that is not in it is not in the queue.
     queue: dict[int, str] = field(default_factory=dict)
     job_id: str = "100"
@@ -49,7 +50,7 @@ class Scripted:
         self._answer("config")
         return Limits(cluster_name=self.name, max_array_size=1001, kill_wait_s=30.0)
 
-    def elements(self, job_ids: list[str]) -> Mapping[tuple[str, int], Queued]:
+    def poll_queue(self, job_ids: list[str]) -> Mapping[tuple[str, int], Queued]:
         self._answer("squeue")
         return {
             (self.job_id, task): Queued(state, self.reasons.get(task, ""))
@@ -57,7 +58,7 @@ class Scripted:
             if self.job_id in job_ids
         }
 
-    def accounting(self, job_ids: list[str]) -> list[AccountingRow] | None:
+    def poll_accounting(self, job_ids: list[str]) -> list[AccountingRow] | None:
         self._answer("sacct")
         if self.rows is None:
             return None

@@ -39,8 +39,8 @@ SLURM = Slurm(kind="slurm", timeout_s=5.0, sbatch_timeout_s=5.0)
 
 def test_an_empty_list_of_jobs_asks_nothing(argvs: list[list[str]]) -> None:
     """`squeue -j ""` and `sacct -j ""` are no filter at all: everything (04-queries.txt)."""
-    assert SLURM.elements([]) == {}
-    assert SLURM.accounting([]) == []
+    assert SLURM.poll_queue([]) == {}
+    assert SLURM.poll_accounting([]) == []
     SLURM.cancel([])
     assert argvs == []
 
@@ -56,9 +56,9 @@ def test_no_question_is_without_its_jobs(count: int) -> None:
 
         patch.setattr(process, "ask", answer)
         job_ids = [str(number) for number in range(count)]
-        SLURM.elements(job_ids)
+        SLURM.poll_queue(job_ids)
         assert asked == job_ids
-        SLURM.accounting(job_ids)
+        SLURM.poll_accounting(job_ids)
         assert asked == 2 * job_ids
 
 
@@ -76,11 +76,11 @@ def test_a_queue_that_cannot_be_asked_is_no_answer(
 ) -> None:
     monkeypatch.setattr(process, "ask", lambda *_: process.Answer(rc, "", stderr))
     with pytest.raises(ClusterUnavailable):
-        SLURM.elements(["5"])
+        SLURM.poll_queue(["5"])
     with pytest.raises(ClusterUnavailable):
-        SLURM.accounting(["5"])
+        SLURM.poll_accounting(["5"])
     with pytest.raises(ClusterUnavailable):
-        SLURM.find("name", "now")
+        SLURM.find_by_name("name", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_forgotten_job_has_no_elements(monkeypatch: pytest.MonkeyPatch) -> Non
     for block in (single, several):
         answer = process.Answer(block.rc, block.text, "\n".join(block.err))
         monkeypatch.setattr(process, "ask", lambda *_, answer=answer: answer)
-        assert SLURM.elements(["99999999"]) == {}
+        assert SLURM.poll_queue(["99999999"]) == {}
     assert (single.rc, several.rc) == (1, 0)
 
 
@@ -166,9 +166,9 @@ def test_accounting_that_is_away_and_none_at_all(monkeypatch: pytest.MonkeyPatch
     answer = process.Answer(away.rc, away.text, "\n".join(away.err))
     monkeypatch.setattr(process, "ask", lambda *_: answer)
     with pytest.raises(ClusterUnavailable, match="Connection refused"):
-        SLURM.accounting(["5"])
+        SLURM.poll_accounting(["5"])
     answer = process.Answer(none.rc, none.text, "\n".join(none.err))
-    assert SLURM.accounting(["5"]) is None
+    assert SLURM.poll_accounting(["5"]) is None
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_refusal_is_certain_and_a_silence_is_not(
     answer = process.Answer(rc, "", f"sbatch: error: {stderr}\n")
     monkeypatch.setattr(process, "ask", lambda *_: answer)
     with pytest.raises(ClusterError, match="sbatch") as caught:
-        SLURM.submit(["sbatch"], [])
+        SLURM.submit(array(Part(number=0, first_chunk=0, chunks=1)), lambda _: None)
     assert type(caught.value) is error
     assert stderr in str(caught.value)
 
@@ -199,7 +199,7 @@ def test_programs_that_are_not_there_or_do_not_answer(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ClusterError, match="no squeue on PATH") as caught:
-        SLURM.elements(["5"])
+        SLURM.poll_queue(["5"])
     assert not caught.value.transient
     with pytest.raises(ClusterUnavailable, match=r"did not answer within 0\.01 s"):
         ask(["/bin/sleep", "10"], {}, 0.01)

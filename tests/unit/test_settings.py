@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hpcsweep import settings
+from hpcsweep.cluster import registry
 from hpcsweep.errors import InputError
 from hpcsweep.settings import Settings
 
@@ -34,7 +35,7 @@ def problem(
     environ: dict[str, str], *, profile: str | None = None, sets: dict[str, Any] | None = None
 ) -> InputError:
     with pytest.raises(InputError) as caught:
-        settings.load(profile, sets or {}, environ)
+        settings.load(profile, sets or {}, environ, registry.check_kind)
     return caught.value
 
 

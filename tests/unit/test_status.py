@@ -28,7 +28,7 @@ SETTINGS = Settings(query_interval_s=0.0, grace_s=0.0)
 class Queue:
     """A Slurm with these elements of job 100 in its queue; None when it cannot be asked."""
 
-    kind, state_dir, address = "slurm", "", "here"
+    kind, state_dir, address, is_own = "slurm", "", "here", False
 
     def __init__(self, states: dict[int, str] | None) -> None:
         self.states = states
@@ -37,10 +37,10 @@ class Queue:
         self._ask()
         return Limits(cluster_name="test", max_array_size=1001, kill_wait_s=30.0)
 
-    def elements(self, _: Any) -> dict[tuple[str, int], Queued]:
+    def poll_queue(self, _: Any) -> dict[tuple[str, int], Queued]:
         return {("100", task): Queued(state) for task, state in self._ask().items()}
 
-    def accounting(self, _: Any) -> None:
+    def poll_accounting(self, _: Any) -> None:
         self._ask()
 
     def _ask(self) -> dict[int, str]:

@@ -75,10 +75,9 @@ def _show(here: Context, wish: Wish, cluster: Cluster, *, script: bool) -> None:
     """Check everything, ask the cluster, and show the plan."""
     from hpcsweep.cli.notices import notify
     from hpcsweep.cli.planning import show_plan
-    from hpcsweep.cluster import registry
     from hpcsweep.submission.submit import check
 
-    registry.prepare(cluster, wish.manifest.resources.options)
+    cluster.prepare(wish.manifest.resources.options)
     digest = check(wish, cluster, notify)
     show_plan(here, wish, cluster, script=script, code_digest=digest)
 

@@ -7,14 +7,17 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
 
 from hpcsweep.cluster import process
-from hpcsweep.cluster.base import AccountingRow, Array, Element, Limits, Queued
+from hpcsweep.cluster.base import AccountingRow, Array, Defaults, Element, Limits, Opening, Queued
 from hpcsweep.cluster.process import Answer
 from hpcsweep.cluster.slurm import refusals, text
 from hpcsweep.cluster.slurm.environment import clean_environment, pointed_at
 from hpcsweep.cluster.slurm.refusals import Verdict
 from hpcsweep.errors import ClusterError, ClusterUnavailable
+from hpcsweep.files import names
 from hpcsweep.sweepdir.plan import MAX_ARRAY_SIZE
 
 # Said by every program when the controller or the accounting cannot be reached.
@@ -39,10 +42,9 @@ IDS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Slurm:
+class Slurm(Defaults):
     """The programs of one cluster. Every method *raises* ClusterUnavailable when it cannot ask."""
 
-    # "slurm" or "emulated".
     kind: str
     # Seconds that one query may take.
     timeout_s: float
@@ -50,14 +52,27 @@ class Slurm:
     sbatch_timeout_s: float
     # Environment on top of our own.
     environment: Mapping[str, str] = field(default_factory=dict)
-    # State directory of an emulated one; "" for a real one.
-    state_dir: str = ""
+
+    @classmethod
+    def open(cls, opening: Opening) -> Self:
+        """The Slurm whose programs are on PATH."""
+        settings = opening.settings
+        return cls(
+            kind=opening.kind,
+            timeout_s=settings.command_timeout_s,
+            sbatch_timeout_s=settings.sbatch_timeout_s,
+        )
 
     @property
     def address(self) -> str:
         """What leads to it from here, without asking: by another one it may be another cluster."""
         environment = clean_environment(self.environment, frozenset())
         return f"{self.kind} {self._program('squeue')} {pointed_at(environment)}"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its programs are on PATH."""
+        return self._program("squeue") is not None
 
     def limits(self) -> Limits:
         """Name and limits of the cluster; Slurm's defaults where scontrol is not for users."""
@@ -99,15 +114,11 @@ class Slurm:
             raise ClusterUnavailable(f"scontrol: {answer.said}", next_step="Try again later.")
         return {}, f"scontrol: {answer.said}"
 
-    def ready(self, options: Mapping[str, str], throttle: int) -> list[str]:  # noqa: ARG002
-        """Nothing to say: sbatch itself knows best what it takes."""
-        return []
-
-    def shown(self, array: Array) -> str:
+    def command(self, array: Array) -> str:
         """The sbatch command."""
         return shlex.join(text.sbatch(array))
 
-    def rehearse(self, array: Array) -> str:
+    def test_only(self, array: Array) -> str:
         """Ask `sbatch --test-only`. Returns why that gave no answer; *raises* ClusterError."""
         program, *arguments = text.sbatch(array)
         argv = [program, "--test-only", *arguments]
@@ -122,8 +133,8 @@ class Slurm:
             next_step=refusals.next_step(answer.stderr) or OTHER_OPTIONS,
         )
 
-    def hand_in(self, array: Array, say: Callable[[str], None]) -> str:
-        """Hand in one part. Returns the array's job id. *Raises* as `submit` does.
+    def submit(self, array: Array, say: Callable[[str], None]) -> str:
+        """Submit one part. Returns the array's job id. *Raises* as `_sbatch` does.
 
         Where the answer says nothing for certain, the array is asked for by its name at once.
         """
@@ -132,7 +143,7 @@ class Slurm:
             return self._send(array, say)
         except ClusterUnavailable as doubt:
             try:
-                job_id = self.find(array.job_name, text.local_time(begun))
+                job_id = self.find_by_name(array.job_name, begun)
             except ClusterUnavailable:
                 raise doubt from None
             if job_id is not None:
@@ -143,9 +154,9 @@ class Slurm:
             raise
 
     def _send(self, array: Array, say: Callable[[str], None]) -> str:
-        return self.submit(text.sbatch(array), array.options, say)
+        return self._sbatch(text.sbatch(array), array.options, say)
 
-    def submit(
+    def _sbatch(
         self, argv: Sequence[str], directives: Iterable[str],
         say: Callable[[str], None] = lambda _: None,
     ) -> str:  # fmt: skip
@@ -159,7 +170,7 @@ class Slurm:
             raise failed(answer)
         return text.job_id(answer.stdout)
 
-    def elements(self, job_ids: Sequence[str]) -> dict[Element, Queued]:
+    def poll_queue(self, job_ids: Sequence[str]) -> dict[Element, Queued]:
         """What the controller says of every element that it still knows."""
         found: dict[Element, Queued] = {}
         for some in _batches(job_ids):
@@ -170,7 +181,7 @@ class Slurm:
             found |= text.elements(answer.stdout)
         return found
 
-    def accounting(self, job_ids: Sequence[str]) -> list[AccountingRow] | None:
+    def poll_accounting(self, job_ids: Sequence[str]) -> list[AccountingRow] | None:
         """The accounting's rows about these arrays; None where the site keeps no accounting."""
         rows = []
         for some in _batches(job_ids):
@@ -180,30 +191,43 @@ class Slurm:
             rows.extend(text.accounting(self._good(answer, "sacct").stdout))
         return rows
 
-    def find(self, name: str, since: str) -> str | None:
+    def find_by_name(self, name: str, since: float) -> str | None:
         """The job id of an array by its unique name; None when queue and accounting lack it."""
         found = text.jobs_by_name(self._query(text.squeue_by_name([name])).stdout)
         if name not in found:
-            answer = self._ask(text.sacct_by_name([name], since), self.timeout_s)
+            answer = self._ask(text.sacct_by_name([name], text.local_time(since)), self.timeout_s)
             if text.NO_ACCOUNTING not in answer.stderr:
                 found = text.jobs_by_name(self._good(answer, "sacct").stdout)
         return found.get(name)
 
-    def cancel(self, targets: Sequence[str]) -> None:
+    def cancel(self, job_ids: Sequence[str]) -> None:
         """Cancel arrays or elements. *Safe to repeat*: an ended one is no error."""
-        self._cancel(targets, waiting_only=False)
+        self._cancel(job_ids, pending_only=False)
 
-    def cancel_waiting(self, job_ids: Sequence[str]) -> None:
+    def cancel_pending(self, job_ids: Sequence[str]) -> None:
         """Cancel those elements of arrays that wait in the queue. *Safe to repeat.*"""
-        self._cancel(job_ids, waiting_only=True)
+        self._cancel(job_ids, pending_only=True)
 
-    def _cancel(self, targets: Sequence[str], *, waiting_only: bool) -> None:
-        for some in _batches(targets):
-            answer = self._ask(text.scancel(some, waiting_only=waiting_only), self.timeout_s)
+    def _cancel(self, job_ids: Sequence[str], *, pending_only: bool) -> None:
+        for some in _batches(job_ids):
+            answer = self._ask(text.scancel(some, pending_only=pending_only), self.timeout_s)
             if answer.returncode != 0:
                 if is_unreachable(answer.stderr):
                     raise ClusterUnavailable(f"scancel: {answer.said}")
                 raise ClusterError(f"scancel: {answer.said}")
+
+    def logs(self, directory: Path, part: int, element: int) -> list[Path]:
+        """The outputs of one element, one for each job id that the part ever had."""
+        return [
+            directory / name
+            for name in names(directory)
+            if name.startswith(f"{part}.") and name.endswith(f"_{element}.log")
+        ]
+
+    def probe(self, script: str, output: str) -> str:
+        """Run a small script as a job of its own, with the site's defaults. Returns its id."""
+        argv = ["sbatch", "--parsable", "--job-name=hpcsweep-doctor", f"--output={output}", script]
+        return self._sbatch(argv, ())
 
     def _query(self, argv: Sequence[str]) -> Answer:
         return self._good(self._ask(argv, self.timeout_s), argv[0])

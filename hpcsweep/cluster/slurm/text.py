@@ -156,9 +156,9 @@ def expand(tasks: str) -> Iterable[int]:
     return numbers
 
 
-def scancel(targets: Sequence[str], *, waiting_only: bool = False) -> list[str]:
+def scancel(targets: Sequence[str], *, pending_only: bool = False) -> list[str]:
     """Cancel whole arrays or elements (`123`, `123_4`)."""
-    return ["scancel", *(["--state=PENDING"] if waiting_only else []), *targets]
+    return ["scancel", *(["--state=PENDING"] if pending_only else []), *targets]
 
 
 def show_config() -> list[str]:

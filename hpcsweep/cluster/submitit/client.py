@@ -11,13 +11,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hpcsweep import errors
 from hpcsweep.cluster import process
-from hpcsweep.cluster.base import AccountingRow, Array, Element, Limits, Queued
+from hpcsweep.cluster.base import Array, Cluster, Defaults, Element, Limits, Opening, Queued
 from hpcsweep.cluster.slurm.client import KILL_WAIT_S, Slurm, is_unreachable, waits
 from hpcsweep.cluster.slurm.environment import clean_environment
 from hpcsweep.cluster.submitit import localjobs
@@ -40,13 +40,17 @@ FOLDERS_AT_ONCE = 25
 class SlurmBySubmitit(Slurm):
     """A Slurm whose arrays submitit hands in."""
 
-    def ready(self, options: Mapping[str, str], throttle: int) -> list[str]:
+    def check_options(self, options: Mapping[str, str], throttle: int) -> list[str]:
         """Refuse what would mean something else to submitit. *Raises* InputError."""
-        return _ready(self, options, throttle)
+        return _notes(self, options, throttle)
 
-    def shown(self, array: Array) -> str:
+    def command(self, array: Array) -> str:
         """What submitit is told."""
-        return _shown(self.kind, array)
+        return _command(self.kind, array)
+
+    def logs(self, directory: Path, part: int, element: int) -> list[Path]:
+        """What submitit kept of one element."""
+        return logs(directory, part, element)
 
     def _send(self, array: Array, say: Callable[[str], None]) -> str:
         environment = clean_environment(self.environment, frozenset(array.options))
@@ -56,7 +60,7 @@ class SlurmBySubmitit(Slurm):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BySubmitit:
+class BySubmitit(Defaults):
     """Any other executor of submitit, with its files in one sweep directory.
 
     An array's job id is its unique name: submitit has ids of single jobs only, which are in the
@@ -70,18 +74,15 @@ class BySubmitit:
     # Seconds that a question may take, and a submission beyond what submitit itself pauses.
     timeout_s: float
     submit_timeout_s: float
-    # No other environment than our own, and no state anywhere else.
-    environment: Mapping[str, str] = field(default_factory=dict)
-    state_dir: str = ""
 
     @property
-    def address(self) -> str:
-        """The executor's name leads to it."""
-        return self.kind
+    def is_own(self) -> bool:
+        """Whether it runs everything on this host."""
+        return _executor(self.kind) == "local"
 
     def limits(self) -> Limits:
         """This host's name for its own processes, else the executor's. *Raises* ClusterError."""
-        if self._is_local:
+        if self.is_own:
             name, most = os.uname().nodename, localjobs.JOBS_MAX
             return Limits(cluster_name=name, max_array_size=MAX_ARRAY_SIZE,
                           kill_wait_s=KILL_WAIT_S, max_tasks=most)  # fmt: skip
@@ -92,26 +93,26 @@ class BySubmitit:
             kill_wait_s=KILL_WAIT_S,
         )
 
-    def ready(self, options: Mapping[str, str], throttle: int) -> list[str]:
+    def check_options(self, options: Mapping[str, str], throttle: int) -> list[str]:
         """Say what the executor makes of the options. *Raises* InputError."""
-        return _ready(self, options, throttle)
+        return _notes(self, options, throttle)
 
-    def shown(self, array: Array) -> str:
+    def command(self, array: Array) -> str:
         """What submitit is told."""
-        return _shown(self.kind, array)
+        return _command(self.kind, array)
 
-    def rehearse(self, array: Array) -> str:  # noqa: ARG002
-        """Nobody: submitit only hands in."""
+    def test_only(self, array: Array) -> str:  # noqa: ARG002
+        """Nobody can be asked: submitit only submits."""
         return f"submitit cannot ask {_executor(self.kind)!r} before it hands in"
 
-    def hand_in(self, array: Array, say: Callable[[str], None]) -> str:  # noqa: ARG002
-        """Hand in one part. Returns its name, which is its job id here."""
+    def submit(self, array: Array, say: Callable[[str], None]) -> str:  # noqa: ARG002
+        """Submit one part. Returns its name, which is its job id here."""
         environment = clean_environment({}, frozenset())
         timeout_s = self.submit_timeout_s + PAUSE_S * array.part.chunks
         _answer("submit", _submission(self.kind, array, array.job_name), environment, timeout_s)
         return array.job_name
 
-    def elements(self, job_ids: Sequence[str]) -> dict[Element, Queued]:
+    def poll_queue(self, job_ids: Sequence[str]) -> dict[Element, Queued]:
         """The state of every element as the executor tells it, in Slurm's words."""
         return {
             (job_id, int(element)): Queued(state)
@@ -120,19 +121,15 @@ class BySubmitit:
             for element, state in states.items()
         }
 
-    def accounting(self, job_ids: Sequence[str]) -> list[AccountingRow] | None:  # noqa: ARG002
-        """None: submitit knows one state of a job, which `elements` told."""
-        return None
-
-    def find(self, name: str, since: str) -> str | None:  # noqa: ARG002
+    def find_by_name(self, name: str, since: float) -> str | None:  # noqa: ARG002
         """The array's name, when its jobs are known or, on this host, alive.
 
         *Raises* ClusterError where only the scheduler's own programs could tell.
         """
         folder = self._folder(name)
-        if (folder / IDS).exists() or (self._is_local and localjobs.processes(folder)):
+        if (folder / IDS).exists() or (self.is_own and localjobs.processes(folder)):
             return name
-        if self._is_local:
+        if self.is_own:
             return None
         number, part = _place(name)
         intent = f"submissions/{number:04d}/part-{part:04d}.intent.json"
@@ -144,17 +141,14 @@ class BySubmitit:
             f"are there, remove {intent}, and run the same command again.",
         )
 
-    def cancel(self, targets: Sequence[str]) -> None:
+    def cancel(self, job_ids: Sequence[str]) -> None:
         """Cancel arrays; of this host, wait until they have ended."""
-        for folders in self._folders(targets):
+        for folders in self._folders(job_ids):
             self._ask("cancel", {"folders": folders})
 
-    def cancel_waiting(self, job_ids: Sequence[str]) -> None:
-        """Nothing: an executor does not say which of its tasks wait; those of this host begin."""
-
-    @property
-    def _is_local(self) -> bool:
-        return _executor(self.kind) == "local"
+    def logs(self, directory: Path, part: int, element: int) -> list[Path]:
+        """What submitit kept of one element."""
+        return logs(directory, part, element)
 
     def _folder(self, job_id: str) -> Path:
         number, part = _place(job_id)
@@ -172,8 +166,20 @@ class BySubmitit:
         return _answer(verb, asked, environment, self.timeout_s)
 
 
+def open_executor(opening: Opening) -> Cluster:
+    """The cluster of an executor, by its name."""
+    if _executor(opening.kind) == "slurm":
+        return SlurmBySubmitit.open(opening)
+    return BySubmitit(
+        kind=opening.kind,
+        sweep=str(opening.sweep),
+        timeout_s=opening.settings.command_timeout_s,
+        submit_timeout_s=opening.settings.sbatch_timeout_s,
+    )
+
+
 def logs(directory: Path, part: int, element: int) -> list[Path]:
-    """What submitit kept of one element; none where another cluster ran it."""
+    """What submitit kept of one element; none before it has ids."""
     folder = directory / f"{part}{SUFFIX}"
     return [
         folder / f"{job_id}_0_log.{stream}"
@@ -204,7 +210,7 @@ def _place(job_name: str) -> tuple[int, int]:
     return int(number), int(part)
 
 
-def _ready(
+def _notes(
     cluster: SlurmBySubmitit | BySubmitit, options: Mapping[str, str], throttle: int
 ) -> list[str]:
     order = {"options": dict(options), "throttle": throttle}
@@ -215,7 +221,7 @@ def _ready(
     return notes
 
 
-def _shown(kind: str, array: Array) -> str:
+def _command(kind: str, array: Array) -> str:
     return (
         f"submitit.AutoExecutor({array.logs}/{array.part.number}{SUFFIX}, "
         f"cluster={_executor(kind)!r}): {array.part.chunks} jobs {array.job_name}, each of which "

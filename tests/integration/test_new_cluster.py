@@ -1,0 +1,120 @@
+"""A kind of cluster that hpcsweep does not bring: one new file and one line of the registry."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import hpcsweep as hs
+from hpcsweep.cli import main
+from hpcsweep.cli.completion import CLUSTERS
+from hpcsweep.cluster import registry
+from hpcsweep.errors import InputError
+
+DOCS = Path(__file__).parents[2] / "docs"
+NEW_FILE = '''\
+"""A cluster whose tasks are processes of this host."""
+
+import json
+import os
+import subprocess
+
+from hpcsweep.cluster.base import Defaults, Limits
+
+
+class Toy(Defaults):
+    def __init__(self, opening):
+        self.kind = opening.kind
+
+    @property
+    def is_own(self):
+        return True
+
+    def limits(self):
+        return Limits(cluster_name="toy", max_array_size=1001, kill_wait_s=30.0)
+
+    def command(self, array):
+        return f"toy {array.script}"
+
+    def submit(self, array, say):
+        for element in range(array.part.chunks):
+            start = {
+                "array_task_id": element, "restart": 0, "array_job_id": array.job_name,
+                "job_id": f"{array.job_name}_{element}", "cluster": self.kind,
+                "node": os.uname().nodename,
+            }
+            argv = ["bash", array.script, str(array.part.number), "--start", json.dumps(start)]
+            with open(f"{array.logs}/{array.part.number}.{element}.toy", "wb") as output:
+                subprocess.run(argv, cwd=array.directory, stdout=output, check=True)
+        return array.job_name
+
+    def find_by_name(self, name, since):
+        return None
+
+    def poll_queue(self, job_ids):
+        return {}
+
+    def cancel(self, job_ids):
+        pass
+
+    def logs(self, directory, part, element):
+        return [directory / f"{part}.{element}.toy"]
+'''
+
+
+def add_toy(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Add the new file, and its line to the registry."""
+    path = directory / "toy.py"
+    path.write_text(NEW_FILE)
+    spec = importlib.util.spec_from_file_location("toy", path)
+    assert spec is not None
+    assert spec.loader is not None
+    toy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(toy)
+    monkeypatch.setitem(registry.CLUSTERS, "toy", toy.Toy)
+
+
+def test_a_sweep_on_a_cluster_of_a_new_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_toy(tmp_path, monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.py").write_text("def f(x):\n    return {'y': 2 * x}\n")
+    sweep = hs.Sweep(
+        "s", hs.grid(x=[1, 2, 3]), target="model.py:f", chunk=2, cluster="toy",
+        setup=["echo set up"],
+    )  # fmt: skip
+    (job_id,) = sweep.submit().job_ids
+    assert job_id.endswith(".1.0")
+    assert sweep.wait().is_complete
+    # Found again by what the submission recorded, by whoever did not name it.
+    again = hs.Sweep("s")
+    assert [row["y"] for row in again.query()] == [2, 4, 6]
+    assert "0.1.toy\nset up\n" in again.logs(2)
+    assert again.submit().plan is None
+
+
+def test_without_its_line_there_is_no_such_kind() -> None:
+    with pytest.raises(InputError, match="'toy' is no kind of cluster") as caught:
+        registry.check_kind("toy", "m.yaml:1")
+    assert "auto, slurm, emulated and submitit:EXECUTOR" in caught.value.next_step
+
+
+def test_help_completion_and_docs_name_every_kind() -> None:
+    """`--help` and completion do not load what the registry loads: they have the names."""
+    completed = {kind.partition(":")[0] for kind in CLUSTERS} - {"auto"}
+    assert completed == {kind.removesuffix(":") for kind in registry.CLUSTERS}
+    named = "auto|" + "|".join(
+        f"{kind}EXECUTOR" if kind.endswith(":") else kind for kind in registry.CLUSTERS
+    )
+    assert named in CliRunner().invoke(main, ["submit", "--help"]).output
+    assert f"--cluster {named}" in (DOCS / "cli.md").read_text().replace("\\|", "|")
+
+
+@pytest.mark.parametrize("kind", ["submitit", "submitit:", "submitit:a b", "slurm:x", ":", ""])
+def test_a_name_belongs_to_the_kinds_that_take_one(kind: str) -> None:
+    with pytest.raises(InputError, match="no kind of cluster"):
+        registry.check_kind(kind, "")
