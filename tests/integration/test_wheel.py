@@ -69,7 +69,7 @@ def test_it_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert templates <= {name.removeprefix("hpcsweep/slurm_templates/") for name in names}
     assert "hpcsweep/py.typed" in names
     # The table of direction numbers is not ours: its licence ships with it.
-    assert "hpcsweep/sources/sobol_numbers.LICENSE" in names
+    assert "hpcsweep/sources/numeric/sobol_numbers.LICENSE" in names
     modules = {
         str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "hpcsweep").rglob("*.py")
     }
