@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from hpcsweep import sources
     from hpcsweep.cache import Base, Mapped, Store, expand_grid, mapped_column
     from hpcsweep.errors import (
         CasesFailed,
@@ -39,48 +40,54 @@ if TYPE_CHECKING:
     from hpcsweep.logbook.logbook import Logbook
     from hpcsweep.logbook.reader import LogReader
     from hpcsweep.records import ParamCase
-
-    # From where they are defined: in their package some of these functions hide a module.
-    from hpcsweep.sources.base import ParameterSource
-    from hpcsweep.sources.compose import zip_
-    from hpcsweep.sources.continuous import (
+    from hpcsweep.sources import (
+        Choice,
+        Constant,
+        CustomDistribution,
+        CustomSource,
+        DesignSource,
+        Distribution,
+        GridSource,
         LogNormal,
         LogUniform,
         LogUniformInt,
+        ManualSource,
         Normal,
+        ParameterSource,
+        QUniform,
+        RandInt,
+        RandomSource,
+        SeedBundle,
+        SeedPlan,
+        TableSource,
         TruncatedNormal,
+        Uniform,
+        WeightedChoice,
+        arange,
+        choice,
+        constant,
+        custom,
+        custom_source,
+        design,
+        grid,
+        linspace,
         lognormal,
+        logspace,
         loguniform,
         loguniform_int,
+        manual,
         normal,
-        truncnormal,
-    )
-    from hpcsweep.sources.designs import DesignSource, design
-    from hpcsweep.sources.discrete import (
-        Constant,
-        QUniform,
-        WeightedChoice,
-        constant,
         quniform,
-        weighted_choice,
-    )
-    from hpcsweep.sources.distributions import (
-        Choice,
-        Distribution,
-        RandInt,
-        Uniform,
-        choice,
         randint,
+        random,
+        seeds,
+        source_from_manifest_dict,
+        table,
+        truncnormal,
         uniform,
+        weighted_choice,
+        zip_,
     )
-    from hpcsweep.sources.grid_source import GridSource, grid
-    from hpcsweep.sources.imported import CustomDistribution, CustomSource, custom, custom_source
-    from hpcsweep.sources.manual_source import ManualSource, manual
-    from hpcsweep.sources.random_source import RandomSource, random
-    from hpcsweep.sources.ranges import arange, linspace, logspace
-    from hpcsweep.sources.registry import source_from_manifest_dict
-    from hpcsweep.sources.seedplan import SeedBundle, SeedPlan, seeds
-    from hpcsweep.sources.tables import TableSource, table
     from hpcsweep.state.status import Summary
     from hpcsweep.sweep import Sweep
 
@@ -161,6 +168,7 @@ __all__ = [
     "random",
     "seeds",
     "source_from_manifest_dict",
+    "sources",
     "table",
     "truncnormal",
     "uniform",
@@ -168,28 +176,20 @@ __all__ = [
     "zip_",
 ]
 
-# Every other public name is an error.
 _HOMES = {
-    **dict.fromkeys(("Base", "Mapped", "Store", "expand_grid", "mapped_column"), "hpcsweep.cache"),
+    "Base": "hpcsweep.cache",
     "Experiment": "hpcsweep.logbook.experiment.writer",
     "ExperimentReader": "hpcsweep.logbook.experiment.reader",
     "LogReader": "hpcsweep.logbook.reader",
     "Logbook": "hpcsweep.logbook",
+    "Mapped": "hpcsweep.cache",
     "ParamCase": "hpcsweep.records",
+    "Store": "hpcsweep.cache",
     "Summary": "hpcsweep.state.status",
     "Sweep": "hpcsweep.sweep",
-    **dict.fromkeys(
-        ("Choice", "Constant", "CustomDistribution", "CustomSource", "DesignSource",
-         "Distribution", "GridSource", "LogNormal", "LogUniform", "LogUniformInt", "ManualSource",
-         "Normal", "ParameterSource", "QUniform", "RandInt", "RandomSource", "SeedBundle",
-         "SeedPlan", "TableSource", "TruncatedNormal", "Uniform", "WeightedChoice", "arange",
-         "choice", "constant", "custom", "custom_source", "design", "grid", "linspace",
-         "lognormal", "logspace", "loguniform", "loguniform_int", "manual", "normal", "quniform",
-         "randint", "random", "seeds", "source_from_manifest_dict", "table", "truncnormal",
-         "uniform", "weighted_choice", "zip_"),
-        "hpcsweep.sources",
-    ),
-}  # fmt: skip
+    "expand_grid": "hpcsweep.cache",
+    "mapped_column": "hpcsweep.cache",
+}
 
 
 def __dir__() -> list[str]:
@@ -201,13 +201,19 @@ if not TYPE_CHECKING:  # a type checker would take it for "any name will do"
     def __getattr__(name: str) -> Any:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module  # noqa: PLC0415  # only for those who use a name
+
         if name == "__version__":
             from importlib.metadata import version  # noqa: PLC0415  # loads a parser of e-mail
 
             value = version(__name__)
-        else:
-            from importlib import import_module  # noqa: PLC0415  # only for those who use a name
-
-            value = getattr(import_module(_HOMES.get(name, "hpcsweep.errors")), name)
+        elif name == "sources":
+            value = import_module("hpcsweep.sources")
+        elif name in _HOMES:
+            value = getattr(import_module(_HOMES[name]), name)
+        else:  # an error, or one of the makers and kinds of sources
+            errors = import_module("hpcsweep.errors")
+            home = errors if hasattr(errors, name) else import_module("hpcsweep.sources")
+            value = getattr(home, name)
         globals()[name] = value  # the next use finds it without coming here
         return value

@@ -26,7 +26,7 @@ _LEAST_PROBABILITY = 1e-290
 
 @dataclass(frozen=True)
 class Normal(Distribution):
-    """mean + std * z, z the normal quantile of the middle of u's step."""
+    """A normal number: mean + std * z, z the normal quantile of the middle of u's step."""
 
     mean: float
     std: float
@@ -129,7 +129,7 @@ class LogNormal(Distribution):
 
 @dataclass(frozen=True)
 class LogUniform(Distribution):
-    """low * exp(u * log(high / low)): `low` can be drawn, `high` cannot.
+    """A float of `[low, high)` whose logarithm is uniform: low * exp(u * log(high / low)).
 
     Its relative error is below (log(high / low) + 4) * 2**-53.
     """
@@ -162,7 +162,7 @@ class LogUniform(Distribution):
 
 @dataclass(frozen=True)
 class LogUniformInt(Distribution):
-    """The integers from `low` to `high`, both included: floor of loguniform(low, high + 1).
+    """An integer from `low` to `high`, both included: floor of loguniform(low, high + 1).
 
     So the probability of i is log((i + 1) / i) / log((high + 1) / low), also at the ends.
     """
@@ -208,7 +208,7 @@ def normal(mean: float = 0.0, std: float = 1.0) -> Normal:
 def truncnormal(
     mean: float, std: float, low: float | None = None, high: float | None = None
 ) -> TruncatedNormal:
-    """A normally distributed float of `[low, high)`; None is no bound, mean and std are without."""
+    """A normally distributed float of `[low, high)`; `mean` and `std` are those without bounds."""
     return TruncatedNormal(mean, std, low, high)
 
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class QUniform(Distribution):
-    """low, low + step, low + 2 step … as far as `high`, which counts where it is one of them.
+    """One of low, low + step … as far as `high`, which may be one of them; decimal-exact.
 
-    Decimal-exact: each is the float next to what the decimals add up to.
+    Each is the float next to what the decimals add up to.
     """
 
     low: float

@@ -64,7 +64,7 @@ class Distribution(ABC):
 
 @dataclass(frozen=True)
 class Uniform(Distribution):
-    """low + (high - low) * u in binary64: `low` can be drawn, `high` cannot."""
+    """A float of `[low, high)`: low + (high - low) * u in binary64."""
 
     low: float
     high: float
@@ -94,7 +94,7 @@ class Uniform(Distribution):
 
 @dataclass(frozen=True)
 class RandInt(Distribution):
-    """The integers from `low` to `high`, both included: low + floor(n * u), n of them."""
+    """An integer from `low` to `high`, both included: low + floor(n * u), n of them."""
 
     low: int
     high: int

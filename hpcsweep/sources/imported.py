@@ -194,8 +194,13 @@ class CustomSource(ParameterSource):
     KIND = Kind(
         "a sequence of your own",
         (
-            Key("reference", _REFERENCE, "the sequence, or what makes it of the arguments"),
-            Key("arguments", _ARGUMENTS, "what it is made of", default="it is there as it is"),
+            Key("reference", _REFERENCE, "the sequence, or what makes it from the arguments"),
+            Key(
+                "arguments",
+                _ARGUMENTS,
+                "what it is made from",
+                default="the reference is the sequence itself",
+            ),
             _PATH,
         ),
         form="custom",

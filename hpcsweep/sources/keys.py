@@ -231,4 +231,4 @@ PARAMS = KeyType(
     {"$ref": "#/$defs/Case", "minProperties": 1},
     names=names_of,
 )
-SEED = Key("seed", INTEGER, "draws and orders follow from it")
+SEED = Key("seed", INTEGER, "what the draws, or the order, follow from")

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 import hpcsweep
-from hpcsweep import errors
+from hpcsweep import errors, sources
 
-NAMES = [name for name in hpcsweep.__all__ if name != "__version__"]
+NAMES = [name for name in hpcsweep.__all__ if name not in ("__version__", "sources")]
 FUNCTIONS = {
     "arange",
     "choice",
@@ -88,3 +88,38 @@ print(before, "hpcsweep.sources" in sys.modules, "grid" in vars(hpcsweep))
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout == "['hpcsweep'] True True\n"
+
+
+# --- hs.sources ----------------------------------------------------------------------------------
+
+
+def test_the_package_of_sources_has_all_of_their_names() -> None:
+    assert hpcsweep.sources is sources
+    assert dir(sources) == sorted(sources.__all__)
+    found = {name: getattr(sources, name) for name in sources.__all__}
+    public = {
+        name for name in NAMES if getattr(hpcsweep, name).__module__.startswith("hpcsweep.sources.")
+    }
+    assert public <= set(found)
+    assert all(getattr(hpcsweep, name) is found[name] for name in public)
+    makers = {name for name, value in found.items() if inspect.isfunction(value)}
+    assert makers <= public
+    with pytest.raises(AttributeError, match=r"'hpcsweep\.sources' has no attribute 'grids'"):
+        _ = sources.grids  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("order", ["sorted(names)", "sorted(names, reverse=True)"])
+def test_no_module_hides_a_maker(order: str) -> None:
+    script = f"""
+import inspect, pkgutil
+from importlib import import_module
+from hpcsweep import sources
+names = [module.name for module in pkgutil.iter_modules(sources.__path__)]
+for name in {order}:
+    import_module(f"hpcsweep.sources.{{name}}")
+print(*[name for name in sources.__all__ if inspect.ismodule(getattr(sources, name))])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "\n"

@@ -48,7 +48,7 @@ def test_manifests_are_valid(tmp_path: Path, text: str) -> None:
 
 def test_every_form_of_a_manifest_is_on_the_page() -> None:
     forms = re.findall(r"^\| [^|]* \| `(\w+): ", section("Kinds"), re.MULTILINE)
-    assert {*forms} == {*known_forms(), *modifiers(), "replicates"}
+    assert {*forms} == {*known_forms(), *modifiers(), "type"}
 
 
 def test_every_distribution_is_on_the_page() -> None:
