@@ -38,8 +38,11 @@ class Nowhere(Slurm):
 @pytest.fixture
 def shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sweep directory is on a network file system."""
-    for module in ("submit", "ingest", "store.engine"):
-        monkeypatch.setattr(f"hpcsweep.{module}.is_local", lambda _: False)
+    holders = [name for name, module in sys.modules.items() if hasattr(module, "is_local")]
+    holders = [name for name in holders if name.startswith("hpcsweep.")]
+    assert len(holders) >= 4  # where it is defined, in the store, in ingest and in a submit
+    for name in holders:
+        monkeypatch.setattr(f"{name}.is_local", lambda _: False)
 
 
 def submitted(root: Path, store: str, count: int = 3) -> Submitted:
