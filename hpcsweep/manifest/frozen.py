@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -68,11 +67,11 @@ class Target:
     @property
     def text(self) -> str:
         """The target as the user wrote it; a command quoted as a shell would want it."""
-        return (
-            shlex.join(self.argv)
-            if self.is_command
-            else f"{self.file or self.module}:{self.function}"
-        )
+        if not self.is_command:
+            return f"{self.file or self.module}:{self.function}"
+        import shlex  # noqa: PLC0415  # for a person to read: no task needs it
+
+        return shlex.join(self.argv)
 
 
 # What a cache fills beside the params: no parameter can have one of these names.

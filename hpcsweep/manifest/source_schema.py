@@ -12,7 +12,7 @@ from typing import Any
 from hpcsweep.manifest.source_forms import forms, modifiers
 from hpcsweep.sources.distributions import given_fields
 from hpcsweep.sources.keys import RESERVED_NAMES, Key, Kind
-from hpcsweep.sources.ranges import RULES, Rule
+from hpcsweep.sources.ranges import RULES, AxisRule
 from hpcsweep.sources.registry import (
     DISTRIBUTIONS,
     MANY_SOURCES,
@@ -87,7 +87,7 @@ def _described(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _by_rule(name: str, rule: Rule) -> Schema:
+def _by_rule(name: str, rule: AxisRule) -> Schema:
     least, most = rule.counts
     numbers = {
         "type": "array",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         normal,
         truncnormal,
     )
+    from hpcsweep.sources.derived import DerivedSource
     from hpcsweep.sources.designs import DesignSource, design
     from hpcsweep.sources.discrete import (
         Constant,
@@ -45,14 +46,8 @@ if TYPE_CHECKING:
         uniform,
     )
     from hpcsweep.sources.filecases import FileCases
+    from hpcsweep.sources.fixed import FixedSource
     from hpcsweep.sources.grid_source import GridSource, grid
-    from hpcsweep.sources.imported import (
-        CustomDistribution,
-        CustomSource,
-        DerivedSource,
-        custom,
-        custom_source,
-    )
     from hpcsweep.sources.keys import RESERVED_NAMES
     from hpcsweep.sources.manual_source import ManualSource, manual
     from hpcsweep.sources.random_source import RandomSource, random
@@ -61,7 +56,13 @@ if TYPE_CHECKING:
     from hpcsweep.sources.replicate import ReplicatedSource
     from hpcsweep.sources.seedplan import SeedBundle, SeedPlan, seeds
     from hpcsweep.sources.tables import TableSource, table
-    from hpcsweep.sources.views import FixedSource, ShuffleSource, SliceSource, TakeSource
+    from hpcsweep.sources.user_defined import (
+        CustomDistribution,
+        CustomSource,
+        custom,
+        custom_source,
+    )
+    from hpcsweep.sources.views import ShuffleSource, SliceSource, TakeSource
 
 __all__ = [
     "RESERVED_NAMES",
@@ -133,7 +134,6 @@ _NAMES = {
     "distributions": "Distribution choice randint uniform",
     "filecases": "FileCases",
     "grid_source": "grid",
-    "imported": "custom custom_source",
     "keys": "RESERVED_NAMES",
     "manual_source": "manual",
     "random_source": "random",
@@ -141,6 +141,7 @@ _NAMES = {
     "registry": "source_from_manifest_dict",
     "seedplan": "SeedBundle SeedPlan seeds",
     "tables": "table",
+    "user_defined": "custom custom_source",
 }
 _HOMES = {
     **SOURCES,

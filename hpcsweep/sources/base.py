@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from hpcsweep.indexset import IndexSet
     from hpcsweep.sources.caselines import CaseLines
-    from hpcsweep.sources.vectors import Array
+    from hpcsweep.sources.numeric.vectors import Array
 
 
 class ParameterSource(ABC):
@@ -215,7 +215,7 @@ class ParameterSource(ABC):
 
     def _columns(self, start: int, stop: int) -> dict[str, Array]:
         """`columns` of a range inside the source; from single reads where there is no better."""
-        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
 
         rows = [self._params(index) for index in range(start, stop)]
         for index, row in enumerate(rows, start):
@@ -226,7 +226,7 @@ class ParameterSource(ABC):
                     next_step="Read the cases one by one: source[i].",
                 )
         names = ids.in_order(self.names)
-        return {name: vectors.column_of([row[name] for row in rows]) for name in names}
+        return {name: columns.column_of([row[name] for row in rows]) for name in names}
 
     def _position(self, index: SupportsIndex) -> int:
         position, count = exact_index(index), self.n_cases

@@ -19,7 +19,7 @@ from hpcsweep.sources.registry import PARTS
 
 if TYPE_CHECKING:
     from hpcsweep.sources.caselines import CaseLines
-    from hpcsweep.sources.vectors import Array
+    from hpcsweep.sources.numeric.vectors import Array
 
 
 class Composed(ParameterSource):
@@ -156,13 +156,13 @@ class ProductSource(_Joined):
             yield source, position
 
     def _columns(self, start: int, stop: int) -> dict[str, Array]:
-        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
 
         result: dict[str, Array] = {}
         for source, stride in zip(self._sources, self._strides, strict=True):
             # The cases of the part that are passed, counted on over its end.
             first, last = start // stride, -(-stop // stride)
-            positions = vectors.stretched(start - first * stride, stop - start, stride)
+            positions = columns.stretched(start - first * stride, stop - start, stride)
             count = source.n_cases
             if last - first >= count:
                 inner = source.columns()
@@ -172,8 +172,8 @@ class ProductSource(_Joined):
                 pieces = [source.columns(begin, min(count, begin + last - first))]
                 if begin + last - first > count:
                     pieces.append(source.columns(0, begin + last - first - count))
-                inner = vectors.joined(pieces)
-            result |= vectors.rows(inner, positions)
+                inner = columns.joined(pieces)
+            result |= columns.rows(inner, positions)
         return result
 
 
@@ -294,7 +294,7 @@ class ConcatSource(Composed):
         return self._sources[part], index - self._firsts[part]
 
     def _columns(self, start: int, stop: int) -> dict[str, Array]:
-        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
 
         pieces = []
         for first, source in zip(self._firsts, self._sources, strict=False):
@@ -308,7 +308,7 @@ class ConcatSource(Composed):
                     where="source.columns",
                     next_step="Read the columns of each part, or the cases one by one.",
                 )
-        return vectors.joined(pieces)
+        return columns.joined(pieces)
 
 
 def zip_(*sources: ParameterSource) -> ZipSource:

@@ -14,7 +14,7 @@ from hpcsweep.sources.numeric import elementary
 from hpcsweep.sources.numeric.philox import K_BITS
 
 if TYPE_CHECKING:
-    from hpcsweep.sources.vectors import Array
+    from hpcsweep.sources.numeric.vectors import Array
 
 # The quantile of the largest k is 8.21.
 _FARTHEST = 8.3
@@ -45,7 +45,7 @@ class Normal(Distribution):
         return self.mean + self.std * elementary.normal_quantile(*_middle(k))
 
     def column(self, k: Array) -> Array:
-        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources.numeric import vectors  # noqa: PLC0415  # numpy, for columns alone
 
         return vectors.normal(self.mean, self.std, k)
 
@@ -95,7 +95,7 @@ class TruncatedNormal(Distribution):
         return self.low if self.low is not None and value < self.low else value
 
     def column(self, k: Array) -> Array:
-        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources.numeric import vectors  # noqa: PLC0415  # numpy, for columns alone
 
         return vectors.truncated_normal(self.mean, self.std, (self.low, self.high), self.window, k)
 
@@ -122,7 +122,7 @@ class LogNormal(Distribution):
         return elementary.exp_times(self.mean + self.std * z, 0.5, 1)
 
     def column(self, k: Array) -> Array:
-        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources.numeric import vectors  # noqa: PLC0415  # numpy, for columns alone
 
         return vectors.log_normal(self.mean, self.std, k)
 
@@ -155,7 +155,7 @@ class LogUniform(Distribution):
         return max(value, self.low)
 
     def column(self, k: Array) -> Array:
-        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources.numeric import vectors  # noqa: PLC0415  # numpy, for columns alone
 
         return vectors.log_uniform(self.low, self.high, self.width, k)
 
@@ -195,7 +195,7 @@ class LogUniformInt(Distribution):
         return max(self.low, min(int(value), self.high))
 
     def column(self, k: Array) -> Array:
-        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources.numeric import vectors  # noqa: PLC0415  # numpy, for columns alone
 
         return vectors.log_uniform_int(self.low, self.high, self.width, k)
 

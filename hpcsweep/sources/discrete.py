@@ -17,7 +17,7 @@ from hpcsweep.sources.numeric.philox import K_BITS
 from hpcsweep.sources.ranges import LinearRange, as_written
 
 if TYPE_CHECKING:
-    from hpcsweep.sources.vectors import Array
+    from hpcsweep.sources.numeric.vectors import Array
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,10 @@ class QUniform(Distribution):
         return value
 
     def column(self, k: Array) -> Array:
-        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources.numeric import vectors  # noqa: PLC0415  # numpy, for columns alone
 
-        return vectors.of_axis(self.values, vectors.part(k, len(self.values)))
+        return columns.of_axis(self.values, vectors.part(k, len(self.values)))
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,10 @@ class WeightedChoice(Distribution):
         return fresh(self.options[bisect_right(self.ends, k)])
 
     def column(self, k: Array) -> Array:
-        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources.numeric import vectors  # noqa: PLC0415  # numpy, for columns alone
 
-        return vectors.taken(self.options, vectors.places(self.ends, k))
+        return columns.taken(self.options, vectors.places(self.ends, k))
 
 
 @dataclass(frozen=True)
@@ -121,9 +123,9 @@ class Constant(Distribution):
         return fresh(self.value)
 
     def column(self, k: Array) -> Array:
-        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
 
-        return vectors.repeated(self.value, len(k))
+        return columns.repeated(self.value, len(k))
 
 
 def quniform(low: float, high: float, step: float) -> QUniform:

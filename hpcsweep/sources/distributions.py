@@ -22,7 +22,7 @@ from hpcsweep.sources.numeric.philox import K_BITS
 from hpcsweep.sources.registry import DISTRIBUTIONS, distribution_class
 
 if TYPE_CHECKING:
-    from hpcsweep.sources.vectors import Array
+    from hpcsweep.sources.numeric.vectors import Array
 
 
 class Distribution(ABC):
@@ -87,7 +87,7 @@ class Uniform(Distribution):
         return value if value < self.high else math.nextafter(self.high, self.low)
 
     def column(self, k: Array) -> Array:
-        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources.numeric import vectors  # noqa: PLC0415  # numpy, for columns alone
 
         return vectors.uniform(self.low, self.high, k)
 
@@ -122,7 +122,7 @@ class RandInt(Distribution):
         return self.low + (k * (self.high - self.low + 1) >> K_BITS)
 
     def column(self, k: Array) -> Array:
-        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources.numeric import vectors  # noqa: PLC0415  # numpy, for columns alone
 
         return vectors.shifted(vectors.part(k, self.high - self.low + 1), self.low, self.high)
 
@@ -140,9 +140,10 @@ class Choice(Distribution):
         return fresh(self.options[k * len(self.options) >> K_BITS])
 
     def column(self, k: Array) -> Array:
-        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources.numeric import vectors  # noqa: PLC0415  # numpy, for columns alone
 
-        return vectors.taken(self.options, vectors.part(k, len(self.options)))
+        return columns.taken(self.options, vectors.part(k, len(self.options)))
 
 
 def uniform(low: float, high: float) -> Uniform:

@@ -17,8 +17,8 @@ from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.keys import Check, Key, KeyType, Kind, Steps, check_names, fresh, names_of
 
 if TYPE_CHECKING:
+    from hpcsweep.sources.numeric.vectors import Array
     from hpcsweep.sources.ranges import Range
-    from hpcsweep.sources.vectors import Array
 
 # All values of a list are written into the manifest.
 LONGEST_AXIS = 10_000_000
@@ -146,10 +146,10 @@ class GridSource(ParameterSource):
         return ParamCase(index=index, params=params, case_id=case_id)
 
     def _columns(self, start: int, stop: int) -> dict[str, Array]:
-        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
 
         lengths = [axis.count for axis in self._axes.values()]
-        places = vectors.spread(start, stop - start, lengths)
+        places = columns.spread(start, stop - start, lengths)
         return {
             name: axis.column(positions)
             for (name, axis), positions in zip(self._axes.items(), places, strict=True)
@@ -183,9 +183,9 @@ class Axis:
 
     def column(self, positions: Array) -> Array:
         """The values at the positions."""
-        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
 
-        return vectors.taken(self.values, positions)
+        return columns.taken(self.values, positions)
 
 
 class _LazyAxis(Axis):
@@ -208,9 +208,9 @@ class _LazyAxis(Axis):
         return fresh(dict(self._range.spec))
 
     def column(self, positions: Array) -> Array:
-        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
 
-        return vectors.of_axis(self._range, positions)
+        return columns.of_axis(self._range, positions)
 
 
 class _Members(Sequence[str]):

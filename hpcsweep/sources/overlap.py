@@ -16,13 +16,14 @@ from hpcsweep import ids
 from hpcsweep.indexset import IndexSet
 from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.compose import ProductSource
+from hpcsweep.sources.derived import DerivedSource
 from hpcsweep.sources.designs import DesignSource
+from hpcsweep.sources.fixed import FixedSource
 from hpcsweep.sources.grid_source import Axis, GridSource
-from hpcsweep.sources.imported import DerivedSource
 from hpcsweep.sources.random_source import RandomSource
 from hpcsweep.sources.ranges import LinearRange, LogRange, Range
 from hpcsweep.sources.replicate import ReplicatedSource
-from hpcsweep.sources.views import FixedSource, ShuffleSource
+from hpcsweep.sources.views import ShuffleSource
 
 # Values that are looked up one by one where no rule tells what two axes share.
 LOOKED_UP_MAX = 2_000_000

@@ -27,7 +27,7 @@ from hpcsweep.sources.keys import (
 from hpcsweep.sources.numeric.philox import K_BITS, schedule, word
 
 if TYPE_CHECKING:
-    from hpcsweep.sources.vectors import Array
+    from hpcsweep.sources.numeric.vectors import Array
 
 # Of the 64 bits of a word.
 _DROPPED = 64 - K_BITS
@@ -117,7 +117,7 @@ class RandomSource(ParameterSource):
         )
 
     def _columns(self, start: int, stop: int) -> dict[str, Array]:
-        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources.numeric import vectors  # noqa: PLC0415  # numpy, for columns alone
 
         return {
             name: rule.column(vectors.draws(self._keys[name], start, stop))

@@ -217,7 +217,7 @@ def whole_range(*arguments: int, where: str = "range") -> Range:
     return _said(made, range=[found.start, found.stop, found.step])
 
 
-class Rule(NamedTuple):
+class AxisRule(NamedTuple):
     """A rule that an axis can have instead of a list of values."""
 
     # Makes the range of its numbers.
@@ -234,28 +234,28 @@ class Rule(NamedTuple):
 
 
 RULES = {
-    "linspace": Rule(
+    "linspace": AxisRule(
         linspace,
         (3, 3),
         "start, stop and count; both ends included",
         (0, 1, 11),
         "11 values, both ends included",
     ),
-    "arange": Rule(
+    "arange": AxisRule(
         arange,
         (3, 3),
         "start, stop and step; the stop is left out",
         (0, 1, 0.1),
         "in steps, the end left out; ints where all three are",
     ),
-    "logspace": Rule(
+    "logspace": AxisRule(
         logspace,
         (3, 4),
         "first and last exponent, count, base (10)",
         (-3, 0, 4),
         "powers of ten with evenly spaced exponents; a fourth number is another base",
     ),
-    "range": Rule(
+    "range": AxisRule(
         whole_range,
         (1, 3),
         "stop; start and stop; or with a step: integers",

@@ -26,12 +26,12 @@ SOURCES = {
     "DesignSource": "hpcsweep.sources.designs",
     "ManualSource": "hpcsweep.sources.manual_source",
     "TableSource": "hpcsweep.sources.tables",
-    "CustomSource": "hpcsweep.sources.imported",
+    "CustomSource": "hpcsweep.sources.user_defined",
     "ProductSource": "hpcsweep.sources.compose",
     "ConcatSource": "hpcsweep.sources.compose",
     "ZipSource": "hpcsweep.sources.compose",
-    "FixedSource": "hpcsweep.sources.views",
-    "DerivedSource": "hpcsweep.sources.imported",
+    "FixedSource": "hpcsweep.sources.fixed",
+    "DerivedSource": "hpcsweep.sources.derived",
     "ShuffleSource": "hpcsweep.sources.views",
     "TakeSource": "hpcsweep.sources.views",
     "SliceSource": "hpcsweep.sources.views",
@@ -49,7 +49,7 @@ DISTRIBUTIONS = {
     "QUniform": "hpcsweep.sources.discrete",
     "WeightedChoice": "hpcsweep.sources.discrete",
     "Constant": "hpcsweep.sources.discrete",
-    "CustomDistribution": "hpcsweep.sources.imported",
+    "CustomDistribution": "hpcsweep.sources.user_defined",
 }
 
 

@@ -14,7 +14,7 @@ from hpcsweep.sources.registry import SOURCE
 
 if TYPE_CHECKING:
     from hpcsweep.sources.caselines import CaseLines
-    from hpcsweep.sources.vectors import Array
+    from hpcsweep.sources.numeric.vectors import Array
 
 
 class ReplicatedSource(ParameterSource):
@@ -98,12 +98,12 @@ class ReplicatedSource(ParameterSource):
         return self._source.written(index // self._replicates)
 
     def _columns(self, start: int, stop: int) -> dict[str, Array]:
-        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
 
         first = start // self._replicates
         inner = self._source.columns(first, -(-stop // self._replicates))
         skip = start - first * self._replicates
-        return vectors.rows(inner, vectors.counted(skip, stop - start) // self._replicates)
+        return columns.rows(inner, columns.counted(skip, stop - start) // self._replicates)
 
     def _replica(self, case: ParamCase, replicate: int) -> ParamCase:
         case_id = case.case_id

@@ -1,4 +1,4 @@
-"""Other looks at one source: a slice, some indices, more parameters, another order."""
+"""Views of a source: a slice, some indices, another order."""
 
 from __future__ import annotations
 
@@ -15,13 +15,10 @@ from hpcsweep.sources.base import ParameterSource, moved
 from hpcsweep.sources.keys import (
     COUNT,
     INTEGER,
-    PARAMS,
     SEED,
     Key,
     KeyType,
     Kind,
-    check_names,
-    fresh,
     whole_number,
 )
 from hpcsweep.sources.numeric.permutation import Permutation
@@ -29,10 +26,10 @@ from hpcsweep.sources.registry import SOURCE
 
 if TYPE_CHECKING:
     from hpcsweep.sources.caselines import CaseLines
-    from hpcsweep.sources.vectors import Array
+    from hpcsweep.sources.numeric.vectors import Array
 
 
-class View(ParameterSource):
+class SourceView(ParameterSource):
     """Cases of another source at other indices."""
 
     def __init__(self, source: ParameterSource) -> None:
@@ -105,12 +102,12 @@ class View(ParameterSource):
         return self._source.written(self._there(index))
 
     def _columns(self, start: int, stop: int) -> dict[str, Array]:
-        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
+        from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
 
         # Of an empty range, for the types; then runs of cases that are neighbours in the source.
         pieces = [self._source.columns(0, 0)]
         pieces += [self._source.columns(*run) for run in self._runs(start, stop)]
-        return vectors.joined(pieces)
+        return columns.joined(pieces)
 
     def _runs(self, start: int, stop: int) -> list[tuple[int, int]]:
         runs: list[tuple[int, int]] = []
@@ -122,7 +119,7 @@ class View(ParameterSource):
         return runs
 
 
-class SliceSource(View):
+class SliceSource(SourceView):
     """The cases first, first + step, … of a source, `count` of them; what `source[a:b:c]` gives.
 
     *Raises* SourceError.
@@ -186,7 +183,7 @@ _INDICES = KeyType(
 )
 
 
-class TakeSource(View):
+class TakeSource(SourceView):
     """The cases of a set of indices, in ascending order. *Raises* SourceError."""
 
     KIND = Kind(
@@ -229,7 +226,7 @@ class TakeSource(View):
         return list(self._indices.slice(start, stop).ranges)
 
 
-class ShuffleSource(View):
+class ShuffleSource(SourceView):
     """The same cases, in an order that a key makes: a permutation, computed per index."""
 
     KIND = Kind(
@@ -261,100 +258,6 @@ class ShuffleSource(View):
 
     def _here(self, index: int) -> int | None:
         return self._permutation.index_of(index)
-
-
-class FixedSource(View):
-    """Every case of a source with the same further parameters. *Raises* SourceError."""
-
-    KIND = Kind(
-        "the same parameters in every case",
-        (SOURCE, Key("params", PARAMS, "the further parameters")),
-        form="fixed",
-        alone="params",
-        python="source.with_params(x=1)",
-        example="{x: 1}",
-    )
-
-    def __init__(self, source: ParameterSource, params: Mapping[str, Any]) -> None:
-        super().__init__(source)
-        if not isinstance(params, Mapping) or not params:
-            raise SourceError(
-                f"{ids.shown(params)} is not a mapping of names to values",
-                where="fixed",
-                next_step="Give at least one parameter.",
-            )
-        check_names(params, "fixed")
-        clash = next((name for name in ids.in_order(params) if name in source.names), None)
-        if clash is not None:
-            raise SourceError(
-                f"the source has the parameter {clash!r} already",
-                where="fixed",
-                next_step="Leave it out in one of the two places.",
-            )
-        self._fixed: dict[str, Any] = {
-            name: ids.plain(params[name], ids.member("fixed", name))
-            for name in ids.in_order(params)
-        }
-
-    @property
-    def n_cases(self) -> int:
-        return self._source.n_cases
-
-    @property
-    def names(self) -> frozenset[str]:
-        return self._source.names.union(self._fixed)
-
-    @property
-    def fixed(self) -> dict[str, Any]:
-        """The further parameters."""
-        return dict(self._fixed)
-
-    def find_all(self, params: Mapping[str, Any], replicate: int) -> Iterator[int]:
-        mine = {name: params[name] for name in self._fixed if name in params}
-        if ids.canonical(mine) != ids.canonical(self._fixed):
-            return iter(())
-        rest = {name: value for name, value in params.items() if name not in self._fixed}
-        return self._source.find_all(rest, replicate)
-
-    def _rule(self) -> dict[str, Any]:
-        return {"params": fresh(self._fixed)}
-
-    def _there(self, index: int) -> int:
-        return index
-
-    def _here(self, index: int) -> int | None:
-        return index
-
-    def _case(self, index: int) -> ParamCase:
-        case = self._source[index]
-        params = self._params(index)
-        identity = self.identity(index) if self.is_derived else params
-        return ParamCase(
-            index=index,
-            params=params,
-            case_id=ids.case_id(identity, case.replicate),
-            tags=case.tags,
-            replicate=case.replicate,
-            written=case.written,
-        )
-
-    def identity(self, index: int) -> dict[str, Any]:
-        inner = self._source.identity(index)
-        return (
-            {"fixed": fresh(self._fixed), "params": inner}
-            if self.is_derived
-            else inner | self._fixed
-        )
-
-    def _params(self, index: int) -> dict[str, Any]:
-        params: dict[str, Any] = fresh(self._fixed)
-        return self._source.params(index) | params
-
-    def _columns(self, start: int, stop: int) -> dict[str, Array]:
-        from hpcsweep.sources import vectors  # noqa: PLC0415  # numpy, for columns alone
-
-        fixed = {name: vectors.repeated(value, stop - start) for name, value in self._fixed.items()}
-        return self._source.columns(start, stop) | fixed
 
 
 def _index_set(indices: IndexSet | Iterable[int] | str | int) -> IndexSet:

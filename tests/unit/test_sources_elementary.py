@@ -12,8 +12,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from hpcsweep.sources import vectors
-from hpcsweep.sources.numeric import elementary
+from hpcsweep.sources.numeric import elementary, vectors
 
 RANDOM = random.Random(20)
 WIDE = [RANDOM.uniform(-700, 700) for _ in range(3000)]

@@ -1,24 +1,19 @@
-"""Columns of many cases as numpy arrays, to the last bit what single reads give.
+"""Random numbers and distributions on numpy arrays, to the last bit what single reads give.
 
-The one module of the sources that needs numpy; it loads when a column is asked for. Every
-function has the operations of its scalar sibling, in the same order.
+Every function has the operations of its scalar sibling, in the same order.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcsweep.sources.keys import fresh
 from hpcsweep.sources.numeric import elementary
 from hpcsweep.sources.numeric.philox import K_BITS
-
-if TYPE_CHECKING:
-    from hpcsweep.sources.ranges import Range
 
 Array: TypeAlias = NDArray[Any]
 
@@ -27,7 +22,7 @@ BLOCK = 16_384
 _WORD_BITS = 64
 _LOW_HALF = np.uint64(2**32 - 1)
 _HALF = np.uint64(32)
-_INT64 = range(-(2**63), 2**63)
+INT64 = range(-(2**63), 2**63)
 _STEP = 2.0**-K_BITS
 
 
@@ -74,6 +69,13 @@ def part(k: Array, count: int) -> Array:
 def places(ends: Sequence[int], k: Array) -> Array:
     """For each k the count of `ends` that are not above it."""
     return np.searchsorted(np.array(ends, np.uint64), k, side="right")
+
+
+def shifted(offsets: Array, low: int, high: int) -> Array:
+    """low + each offset, for a sum of at most `high`."""
+    if low in INT64 and high in INT64:
+        return offsets + low
+    return offsets.astype(object) + low
 
 
 # --- distributions ----------------------------------------------------------------------------
@@ -278,121 +280,3 @@ def _polynomial(x: Array, coefficients: Sequence[float]) -> Array:
 _LEAST_NORMAL = -1022 - elementary.LEAST_POWER
 _EXP = (elementary.EXP_6, elementary.EXP_5, elementary.EXP_4, elementary.EXP_3, 0.5)
 _LOG = (elementary.LOG_7, elementary.LOG_5, elementary.LOG_3)
-
-
-# --- columns of plain values ------------------------------------------------------------------
-
-
-def column_of(values: Iterable[Any]) -> Array:
-    """Plain values as an array: float64, int64 or bool where all are, else objects."""
-    listed = list(values)
-    kinds = set(map(type, listed))
-    if kinds == {float}:
-        return np.array(listed, np.float64)
-    if kinds == {bool}:
-        return np.array(listed, np.bool_)
-    if kinds == {int} and min(listed) in _INT64 and max(listed) in _INT64:
-        return np.array(listed, np.int64)
-    # Filled in place: numpy would make lists of equal length a second dimension.
-    result = np.empty(len(listed), object)
-    for i, value in enumerate(listed):
-        result[i] = fresh(value)
-    return result
-
-
-def taken(values: Sequence[Any], positions: Array) -> Array:
-    """The values at the positions."""
-    column = column_of(values)[positions]
-    if any(isinstance(value, (dict, list)) for value in values):
-        for i, value in enumerate(column):
-            column[i] = fresh(value)
-    return column
-
-
-def repeated(value: Any, count: int) -> Array:
-    """The same value `count` times."""
-    return taken([value], np.zeros(count, np.int64))
-
-
-def shifted(offsets: Array, low: int, high: int) -> Array:
-    """low + each offset, for a sum of at most `high`."""
-    if low in _INT64 and high in _INT64:
-        return offsets + low
-    return offsets.astype(object) + low
-
-
-def of_axis(axis: Range, positions: Array) -> Array:
-    """The values of a lazy axis at the positions."""
-    exactly = _linear(axis, positions)
-    if exactly is not None:
-        return exactly
-    values = [axis.at(position) for position in positions.tolist()]
-    if not values:
-        return column_of([axis.at(0)])[:0]
-    ends = column_of([axis.at(0), axis.at(len(axis) - 1)])
-    return column_of(values) if ends.dtype != object else np.array(values, object)
-
-
-def _linear(axis: Range, positions: Array) -> Array | None:
-    """Where numerator and denominator are exact: then the one division rounds as Python's does."""
-    from hpcsweep.sources.ranges import LinearRange  # noqa: PLC0415  # decimal, for a range alone
-
-    if not isinstance(axis, LinearRange):
-        return None
-    last = axis.first + axis.step * (len(axis) - 1)
-    if max(abs(axis.first), abs(last), axis.denominator) >= 2**K_BITS:
-        return None
-    numerators = axis.first + axis.step * positions
-    return numerators // axis.denominator if axis.whole else numerators / axis.denominator
-
-
-def spread(start: int, count: int, lengths: Sequence[int]) -> list[Array]:
-    """The positions on axes of these lengths, the last fastest, of the indices from `start` on."""
-    carry = np.arange(count)
-    found = []
-    for length in reversed(lengths):
-        start, position = divmod(start, length)
-        carry += position
-        carry, positions = np.divmod(carry, length)
-        found.append(positions)
-    return found[::-1]
-
-
-# --- columns of sources made of sources -------------------------------------------------------
-
-
-def counted(first: int, count: int) -> Array:
-    """first, first + 1 … as int64."""
-    return np.arange(first, first + count)
-
-
-def stretched(skip: int, count: int, stride: int) -> Array:
-    """`count` times a position that grows by one every `stride`, the first `skip` left out."""
-    if stride > count:  # it grows once at most; the stride itself may be beyond int64
-        return (np.arange(count) >= min(stride - skip, count)).astype(np.int64)
-    return counted(skip, count) // stride
-
-
-def rows(columns: dict[str, Array], positions: Array) -> dict[str, Array]:
-    """The rows at the positions; a row may be taken several times."""
-    return {name: _fresh_objects(column[positions]) for name, column in columns.items()}
-
-
-def joined(parts: Sequence[dict[str, Array]]) -> dict[str, Array]:
-    """Parts one below the other; columns of different types become objects."""
-    result = {}
-    for name in parts[0] if parts else ():
-        columns = [part_of_it[name] for part_of_it in parts]
-        # Nothing was read where a column is empty and of objects: it says nothing of the type.
-        pieces = [c for c in columns if len(c) or c.dtype != object] or columns
-        same = len({piece.dtype for piece in pieces}) == 1
-        result[name] = np.concatenate([p if same else p.astype(object) for p in pieces])
-    return result
-
-
-def _fresh_objects(column: Array) -> Array:
-    if column.dtype == object:
-        for i, value in enumerate(column):
-            if isinstance(value, (dict, list)):
-                column[i] = fresh(value)
-    return column

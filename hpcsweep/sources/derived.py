@@ -1,0 +1,136 @@
+"""The params that a function of the user's makes of every case's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from hpcsweep import ids
+from hpcsweep.errors import SourceError
+from hpcsweep.records import ParamCase
+from hpcsweep.sources.base import ParameterSource
+from hpcsweep.sources.keys import Key, Kind
+from hpcsweep.sources.references import PATH, REFERENCE, beside, called, checked_params, imported
+from hpcsweep.sources.registry import SOURCE
+
+if TYPE_CHECKING:
+    from hpcsweep.sources.caselines import CaseLines
+
+
+class DerivedSource(ParameterSource):
+    """The params that a pure function makes of every case's.
+
+    A case's id hashes the params before the function and its reference, so that it can be told
+    from its position without the function. *Raises* SourceError.
+    """
+
+    KIND = Kind(
+        "what a function makes of every case's params",
+        (SOURCE, Key("derive", REFERENCE, "the function, from params to params"), PATH),
+        form="derive",
+        alone="derive",
+        python='source.derive("module:function")',
+        example="module:function",
+    )
+    runs_user_code = True
+
+    def __init__(self, source: ParameterSource, function: str, path: str | None = None) -> None:
+        self._source = source
+        self._reference = function
+        self._function, self._path = imported(function, path, "derive")
+        if not callable(self._function):
+            raise SourceError(
+                f"{function} is not a function", where="derive", next_step="Name a function."
+            )
+        self._names = frozenset(self._params(0)) if source else source.names
+
+    @property
+    def n_cases(self) -> int:
+        return self._source.n_cases
+
+    @property
+    def source(self) -> ParameterSource:
+        """What the function is given."""
+        return self._source
+
+    @property
+    def reference(self) -> str:
+        """The function, as "module:function"."""
+        return self._reference
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Those of the first case: a function may give every case others."""
+        return self._names
+
+    @property
+    def is_derived(self) -> bool:
+        return True
+
+    def identity(self, index: int) -> dict[str, Any]:
+        return {"derive": self._reference, "params": self._source.identity(index)}
+
+    @property
+    def replicates(self) -> int:
+        return self._source.replicates
+
+    @classmethod
+    def from_keys(cls, **values: Any) -> Self:
+        return cls(values["source"], values["derive"], values.get("path"))
+
+    @classmethod
+    def placed(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
+        return beside(value, root)
+
+    def to_manifest_dict(self) -> dict[str, Any]:
+        return self._described(self._source.to_manifest_dict())
+
+    def freeze(self, lines: CaseLines) -> dict[str, Any]:
+        return self._described(self._source.freeze(lines))
+
+    def _described(self, inner: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "type": "DerivedSource",
+            "source": inner,
+            "derive": self._reference,
+            "path": self._path,
+            "total_cases": self.n_cases,
+        }
+
+    def _case(self, index: int) -> ParamCase:
+        case = self._source[index]
+        params = self._derived(case.params, index)
+        return ParamCase(
+            index=index,
+            params=params,
+            case_id=ids.case_id(self.identity(index), case.replicate),
+            tags=case.tags,
+            replicate=case.replicate,
+            written=_kept(case, params),
+        )
+
+    def _params(self, index: int) -> dict[str, Any]:
+        return self._derived(self._source.params(index), index)
+
+    def _tags(self, index: int) -> tuple[str, ...]:
+        return self._source.tags(index)
+
+    def _written(self, index: int) -> dict[str, str]:
+        return self._case(index).written
+
+    def _derived(self, params: dict[str, Any], index: int) -> dict[str, Any]:
+        where = f"{self._reference} of case {index}"
+        # A copy: the function may change what it is given.
+        copy = ids.plain(params)
+        found = called(lambda: self._function(copy), self._path, where, "derive")
+        return checked_params(found, where)
+
+
+def _kept(case: ParamCase, params: Mapping[str, Any]) -> dict[str, str]:
+    """What a table wrote of the params that the user's function left as they were."""
+    return {
+        name: text
+        for name, text in case.written.items()
+        if name in params and ids.canonical(params[name]) == ids.canonical(case.params[name])
+    }

@@ -1,0 +1,154 @@
+"""A distribution and a source of the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpcsweep import ids
+from hpcsweep.errors import SourceError
+from hpcsweep.sources.base import ParameterSource
+from hpcsweep.sources.distributions import Distribution
+from hpcsweep.sources.keys import Key, KeyType, Kind
+from hpcsweep.sources.numeric.philox import K_BITS
+from hpcsweep.sources.references import PATH, REFERENCE, beside, called, checked_params, imported
+
+if TYPE_CHECKING:
+    from hpcsweep.sources.numeric.vectors import Array
+
+
+@dataclass(frozen=True)
+class CustomDistribution(Distribution):
+    """An object with `ppf(u)`, the inverse of its distribution function; u of [0, 1).
+
+    `reference` names the object, or what makes it from `arguments`. Its values are as exact and
+    as repeatable as its own arithmetic.
+    """
+
+    runs_user_code = True
+
+    reference: str
+    arguments: Mapping[str, Any] | None = None
+    # Directory of the module, where it is not installed.
+    path: str | None = None
+    ppf: Callable[[float], Any] = field(init=False, compare=False, repr=False)
+
+    @classmethod
+    def placed(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
+        return beside(value, root)
+
+    def __post_init__(self) -> None:
+        where = "custom"
+        found, path = imported(self.reference, self.path, where)
+        arguments = None if self.arguments is None else ids.plain(self.arguments, where)
+        if arguments is not None:
+            found = called(lambda: found(**arguments), path, self.reference, where)
+        ppf = getattr(found, "ppf", None)
+        if not callable(ppf) or isinstance(found, type):
+            raise SourceError(
+                f"{self.reference} has no ppf",
+                where=where,
+                next_step="Name an object with a method ppf(u), or a class with its arguments.",
+            )
+        object.__setattr__(self, "arguments", arguments)
+        object.__setattr__(self, "path", path)
+        object.__setattr__(self, "ppf", ppf)
+        self.at(1 << (K_BITS - 1))  # a wrong one is told here, not in a task
+
+    def __hash__(self) -> int:
+        return hash((self.reference, ids.canonical(self.arguments)))
+
+    def at(self, k: int) -> Any:
+        what = f"{self.reference}.ppf"
+        value = called(lambda: self.ppf(k * 2.0**-K_BITS), self.path, what, "custom")
+        return ids.plain(value, what)
+
+    def column(self, k: Array) -> Array:
+        from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
+
+        return columns.column_of(map(self.at, k.tolist()))
+
+
+_ARGUMENTS = KeyType("a mapping of names to values", {"type": ["object", "null"]})
+
+
+class CustomSource(ParameterSource):
+    """A sequence of the user's own: `len(it)` and `it[i]`, a dict of parameters.
+
+    `reference` names it, or what makes it from `arguments`. *Raises* SourceError.
+    """
+
+    KIND = Kind(
+        "a sequence of your own",
+        (
+            Key("reference", REFERENCE, "the sequence, or what makes it from the arguments"),
+            Key(
+                "arguments",
+                _ARGUMENTS,
+                "what it is made from",
+                default="the reference is the sequence itself",
+            ),
+            PATH,
+        ),
+        form="custom",
+        python="custom_source(reference, …)",
+        example='{reference: "module:Class", arguments: {n: 3}}',
+    )
+    runs_user_code = True
+
+    def __init__(
+        self, reference: str, arguments: Mapping[str, Any] | None = None, path: str | None = None
+    ) -> None:
+        where = "reference"
+        self._reference = reference
+        given = None if arguments is None else ids.plain(arguments, where)
+        self._arguments = given
+        found, self._path = imported(reference, path, where)
+        if given is not None:
+            found = called(lambda: found(**given), self._path, reference, where)
+        self._cases: Sequence[Mapping[str, Any]] = found
+        self._n_cases: int = called(lambda: len(found), self._path, f"len of {reference}", where)
+        if not self._n_cases:
+            raise SourceError(f"{reference} has no cases", where=where, next_step="Make some.")
+        self._names = frozenset(self._params(0))
+
+    @property
+    def n_cases(self) -> int:
+        return self._n_cases
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self._names
+
+    @classmethod
+    def placed(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
+        return beside(value, root)
+
+    def to_manifest_dict(self) -> dict[str, Any]:
+        return {
+            "type": "CustomSource",
+            "reference": self._reference,
+            "arguments": self._arguments,
+            "path": self._path,
+            "total_cases": self._n_cases,
+        }
+
+    def _params(self, index: int) -> dict[str, Any]:
+        where = f"{self._reference}[{index}]"
+        found = called(lambda: self._cases[index], self._path, where, "reference")
+        return checked_params(found, where)
+
+
+def custom(reference: str, **arguments: Any) -> CustomDistribution:
+    """A distribution of your own: `custom("shapes:Triangular", low=0, high=1)`.
+
+    Without arguments the reference names the object itself.
+    """
+    return CustomDistribution(reference, arguments or None)
+
+
+def custom_source(reference: str, **arguments: Any) -> CustomSource:
+    """A source of your own: `custom_source("cases:Measured", site="north")`."""
+    return CustomSource(reference, arguments or None)
