@@ -46,17 +46,22 @@ class Nowhere(Slurm):
         return "1"
 
 
-def installed(directory: Path) -> str:
+def installed(directory: Path, *, dependencies: bool = False) -> str:
     """The interpreter of a new virtual environment with nothing in it but hpcsweep, compiled.
 
     As `pip install` leaves it: neither an editable install, whose hooks every process pays for,
-    nor bytecode that is compiled again at each start.
+    nor bytecode that is compiled again at each start. `dependencies` are links to those of the
+    interpreter that runs.
     """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory], check=True)
     python = str(directory / "bin" / "python")
     query = [python, "-I", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     found = subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip()
     shutil.copytree(PACKAGE, Path(found) / "hpcsweep", ignore=shutil.ignore_patterns("*.pyc"))
+    if dependencies:
+        for path in Path(sysconfig.get_path("purelib")).iterdir():
+            if path.suffix != ".pth" and not (Path(found) / path.name).exists():
+                (Path(found) / path.name).symlink_to(path)
     compiling = [python, "-I", "-m", "compileall", "-q", found]
     subprocess.run(compiling, env=environment(), check=True)
     return python
