@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hpcsweep.cache.run_fill import fill_table
 from hpcsweep.store.record_mapper import skipped_lines
 
 if TYPE_CHECKING:
@@ -44,6 +43,8 @@ def report_passed_over(sweep: SweepDirectory, torn: dict[str, int]) -> None:
 
 def fill_cache_table(sweep: SweepDirectory) -> None:
     """Fill the table of the sweep's cache; the results are safe if that cannot be."""
+    from hpcsweep.cache.run_fill import fill_table  # noqa: PLC0415  # few of these commands fill
+
     problem = fill_table(sweep)
     if problem:
         notify(problem)

@@ -27,7 +27,6 @@ from sqlalchemy import (
     func,
     literal_column,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 VERSION = 2
 
@@ -108,6 +107,9 @@ def document(name: str) -> Any:
 
     Where JSONB refuses a character, it is replaced: the values beside it can still be compared.
     """
+    # Not at the top: on SQLite nobody needs PostgreSQL's dialect, which takes 0.1 s.
+    from sqlalchemy.dialects.postgresql import JSONB  # noqa: PLC0415
+
     refused, replacement = r"\\u(0000|d[0-9a-f]{3})", r"\\ufffd"
     cleaned = func.regexp_replace(cases.c[name], refused, replacement, "g")
     return func.coalesce(literal_column(f"cases.{name}_jsonb", JSONB), cast(cleaned, JSONB))
