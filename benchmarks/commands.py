@@ -1,6 +1,6 @@
 """Processor time of commands that a person waits for, over the start of Python alone.
 
-    python benchmarks/commands.py
+python benchmarks/commands.py
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import measuring
 
-ROUNDS = 5
+ROUNDS = 21
 # Seconds over `python -I -c pass`.
 START_S = 0.15
 STATUS_S = 0.45
@@ -39,8 +39,11 @@ def main() -> None:
             what: lambda argv=[python, "-I", "-c", CALL, *arguments], env=env: _cpu(argv, env)
             for what, (_, arguments, env) in commands.items()
         }
-        bare, *found = measuring.medians(
-            ROUNDS, lambda: _cpu([python, "-I", "-c", "pass"], {}), *calls.values()
+        bare, library, *found = measuring.medians(
+            ROUNDS,
+            lambda: _cpu([python, "-I", "-c", "pass"], {}),
+            lambda: _cpu([python, "-I", "-c", "import sqlalchemy"], {}),
+            *calls.values(),
         )
         print(f"{measuring.machine()}; median of {ROUNDS} interleaved rounds")
         rows = [
@@ -48,6 +51,10 @@ def main() -> None:
              f"{seconds / bare:.1f}", f"{budget} s")
             for (what, (budget, *_)), seconds in zip(commands.items(), found, strict=True)
         ]  # fmt: skip
+        rows.append(
+            ("`import sqlalchemy` alone", f"{library:.3f} s", f"{bare:.3f} s",
+             f"{library - bare:.3f} s", f"{library / bare:.1f}", "")
+        )  # fmt: skip
         columns = ("what", "time", "`python -I -c pass`", "over it", "ratio", "budget over it")
         measuring.show("Processor time of a command", columns, rows)
 
