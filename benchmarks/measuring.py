@@ -19,7 +19,8 @@ from hpcsweep.cluster.base import Limits
 from hpcsweep.cluster.slurm.client import Slurm
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.settings import Settings
-from hpcsweep.submission.submit import SCRIPT_NAME, Wish, submit
+from hpcsweep.submission.arrays import SCRIPT_NAME
+from hpcsweep.submission.submit import Wish, submit
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 PACKAGE = Path(__file__).resolve().parents[1] / "hpcsweep"

@@ -7,7 +7,6 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,18 +16,17 @@ from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import ExtraMissing, Incomplete, InputError
 from hpcsweep.import_guard import refuse_while_importing
-from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.user import load_manifest, resolve
 from hpcsweep.runs.logs import case_logs
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sources.seedplan import SeededCase
 from hpcsweep.state.progress import counts_line, progress_bar
 from hpcsweep.state.status import Summary, status, wait
-from hpcsweep.state.unstarted import newest
 from hpcsweep.submission.cancel import cancel
 from hpcsweep.submission.submit import Submitted, Wish, submit
 from hpcsweep.sweepdir import locate
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.version import Version
 from hpcsweep.tables.collect import Columns, Row, Selection, collect
 from hpcsweep.yamltext import Document
 
@@ -75,16 +73,16 @@ class Sweep:
         self._submitted: SweepDirectory | None = None
         if manifest is not None:
             path = Path(manifest)
-            self._described = _Described(
+            self._described = Version.of(
                 *load_manifest(path, overrides=values, profile=found, plugin_options=plugins)
             )
         elif source is None and not keys:
             self._submitted = locate.locate(name or "", Path(self._settings.outputs))
-            known = newest(self._submitted)
-            self._described = _Described(known.manifest, known.source)
+            known = self._submitted.newest()
+            self._described = known
         else:
             document = _document(name, source, keys, Path(root))
-            self._described = _Described(
+            self._described = Version.of(
                 *resolve(document, Path(root) / "-", values, found, plugins)
             )
         self.name = self._described.manifest.name
@@ -236,12 +234,6 @@ class Sweep:
 
     def __repr__(self) -> str:
         return f"<Sweep {self.name!r} in {self.path}>"
-
-
-@dataclass(frozen=True, slots=True)
-class _Described:
-    manifest: FrozenManifest
-    source: ParameterSource
 
 
 class _Written(Document):

@@ -15,10 +15,12 @@ from hpcsweep.cli.render.plan import print_plan
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.slurm.text import sbatch
 from hpcsweep.files import token
-from hpcsweep.indexset import IndexSet
 from hpcsweep.state.manifest_diff import difference
-from hpcsweep.state.missing import Missing, Wanted, code_here
-from hpcsweep.submission.submit import Wish, array_for, look, make_plan, rehearse, script_for
+from hpcsweep.state.outlook import Outlook, State
+from hpcsweep.submission import policy
+from hpcsweep.submission.arrays import array_for, script_for
+from hpcsweep.submission.replacing import Replaceable, replaceable
+from hpcsweep.submission.submit import Wish, make_plan, outlook_for, rehearse
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 from hpcsweep.sweepdir.plan import MAX_ARRAY_SIZE, Plan
 
@@ -40,31 +42,30 @@ def show_plan(
     for note in limits.notes if limits else ():
         notify(note)
     sweep = SweepDirectory.open(wish.path) if (wish.path / MARKER).is_file() else None
-    missing = Missing(indices=IndexSet.all(wish.source.n_cases))
-    if sweep is not None and sweep.submissions():
-        changed = difference(sweep, wish.manifest, wish.source)
+    if sweep is not None:
+        changed = difference(sweep, wish.version)
         if changed is not None:
             click.echo(changed)
-        wanted = Wanted(sweep=sweep, manifest=wish.manifest, source=wish.source)
-        digest = code_digest or code_here(wanted)
-        missing = look(wanted, cluster, here.settings, wish.rerun, digest)
-    report_queued(missing, wish, err=script)
-    if missing.stale:
-        click.echo(other_code(missing, wish), err=script)
-    if not missing.indices:
+    outlook = outlook_for(wish, sweep, cluster, here.settings, code_digest)
+    if sweep is not None:
+        waiting = replaceable(sweep, wish.manifest, outlook.tasks)
+        report_replaceable(waiting, wish, err=script)
+    report_other_code(outlook, wish, err=script)
+    under_way = policy.under_way(outlook, wish.policy).count
+    batches = policy.decide(outlook, wish.policy, limits or policy.UNASKED)
+    if not batches:
         click.echo(
-            f"nothing to submit: {missing.complete.count} complete, {missing.failed.count} failed, "
-            f"{missing.held.count} under way"
+            f"nothing to submit: {outlook.complete.count} complete, {outlook.failed.count} failed, "
+            f"{under_way} under way"
         )
-        return
-    largest, most = (limits.max_array_size, limits.max_tasks) if limits else (MAX_ARRAY_SIZE, None)
-    plan = make_plan(wish, sweep, missing, largest, most)
-    unasked = rehearse(wish, sweep, plan, cluster) if cluster else NO_CLUSTER
-    if script:
-        _show_script(wish, sweep, plan, cluster)
-    else:
-        print_plan(plan, wish.manifest, wish.source, missing.held.count, missing.complete.count)
-        print_line(f"not asked: {unasked}" if unasked else "the cluster would take it")
+    for batch in batches:
+        plan = make_plan(wish, sweep, batch, limits or policy.UNASKED)
+        unasked = rehearse(wish, sweep, plan, cluster) if cluster else NO_CLUSTER
+        if script:
+            _show_script(wish, sweep, plan, cluster)
+        else:
+            print_plan(plan, wish.manifest, wish.source, under_way, outlook.complete.count)
+            print_line(f"not asked: {unasked}" if unasked else "the cluster would take it")
 
 
 def _show_script(
@@ -77,19 +78,22 @@ def _show_script(
     out.write(script_for(wish.manifest, wish.path, plan.submission))
 
 
-def report_queued(missing: Missing, wish: Wish, *, err: bool = False) -> None:
+def report_replaceable(found: Replaceable | None, wish: Wish, *, err: bool = False) -> None:
     """Print which array tasks wait with other options, and what becomes of them."""
-    if missing.queued is not None:
+    if found is not None:
         next_step = "--replace cancels them and sends their cases anew"
         if wish.replace:
             next_step = "they are cancelled, and their cases sent anew"
-        click.echo(f"{missing.queued}; {next_step}", err=err)
+        click.echo(f"{found}; {next_step}", err=err)
 
 
-def other_code(missing: Missing, wish: Wish) -> str:
-    """Whose results are not of the code as it is now, and what becomes of them."""
-    count = missing.stale.count
-    some = ", ".join(map(str, islice(missing.stale, INDICES_NAMED)))
-    more = " …" if count > INDICES_NAMED else ""
-    what = f"{count} complete cases were computed with other code (indices {some}{more})"
-    return f"{what}; --rerun stale computes them again" if wish.rerun is None else what
+def report_other_code(outlook: Outlook, wish: Wish, *, err: bool = False) -> None:
+    """Print whose results are not of the code as it is now, and what becomes of them."""
+    stale = outlook.indices(State.STALE)
+    if not stale:
+        return
+    some = ", ".join(map(str, islice(stale, INDICES_NAMED)))
+    more = " …" if stale.count > INDICES_NAMED else ""
+    what = f"{stale.count} complete cases were computed with other code (indices {some}{more})"
+    next_step = "; --rerun stale computes them again" if wish.rerun is None else ""
+    click.echo(f"{what}{next_step}", err=err)

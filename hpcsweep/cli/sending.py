@@ -8,11 +8,10 @@ import click
 
 from hpcsweep.cli.context import Context
 from hpcsweep.cli.notices import notify
-from hpcsweep.cli.planning import other_code, report_queued
+from hpcsweep.cli.planning import report_other_code, report_replaceable
 from hpcsweep.cli.render.console import console
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import Incomplete, PartRefused
-from hpcsweep.state.missing import Missing
 from hpcsweep.state.progress import counts_line, progress_bar
 from hpcsweep.state.status import Summary, wait
 from hpcsweep.submission.submit import Submitted, Wish, submit
@@ -34,14 +33,16 @@ def send(here: Context, wish: Wish, cluster: Cluster, *, waits: bool) -> None:
 
 def _submit(here: Context, wish: Wish, cluster: Cluster) -> Submitted:
     done = submit(wish, cluster, here.settings, notify)
-    missing, sweep = done.missing, done.sweep
+    outlook, sweep = done.outlook, done.sweep
     if done.plan is None:
-        if missing.held:
-            click.echo(f"{sweep.name}: nothing to submit, {missing.held.count} cases are under way")
-            _report_cancelled(missing)
+        if done.under_way:
+            click.echo(
+                f"{sweep.name}: nothing to submit, {done.under_way.count} cases are under way"
+            )
+            _report_cancelled(done)
         else:
-            left = f", {missing.failed.count} failed (--rerun failed)" if missing.failed else ""
-            click.echo(f"{sweep.name}: nothing to submit, {missing.complete.count} complete{left}")
+            left = f", {outlook.failed.count} failed (--rerun failed)" if outlook.failed else ""
+            click.echo(f"{sweep.name}: nothing to submit, {outlook.complete.count} complete{left}")
     else:
         jobs = ", ".join(done.job_ids)
         click.echo(
@@ -49,17 +50,18 @@ def _submit(here: Context, wish: Wish, cluster: Cluster) -> Submitted:
             f"{done.plan.chunks} array tasks, job {jobs} on the {cluster.kind} cluster"
         )
     if not wish.replace:
-        report_queued(missing, wish)
-    if missing.stale and wish.rerun is None:
-        click.echo(other_code(missing, wish))
+        report_replaceable(done.replaceable, wish)
+    if wish.rerun is None:
+        report_other_code(outlook, wish)
     return done
 
 
-def _report_cancelled(missing: Missing) -> None:
-    if missing.cancelled and missing.certain_from is not None:
-        when = datetime.fromtimestamp(missing.certain_from).strftime("%H:%M:%S")  # noqa: DTZ006  # as a clock on the wall says it
+def _report_cancelled(done: Submitted) -> None:
+    count, moment = done.cancelled.count, done.outlook.tasks.certain_from
+    if count and moment is not None:
+        when = datetime.fromtimestamp(moment).strftime("%H:%M:%S")  # noqa: DTZ006  # as a clock on the wall says it
         click.echo(
-            f"{missing.cancelled.count} of them are in array tasks that were cancelled: that these "
+            f"{count} of them are in array tasks that were cancelled: that these "
             f"are over can be certain from {when} on. Submit again then, or --wait for it."
         )
 
@@ -67,8 +69,8 @@ def _report_cancelled(missing: Missing) -> None:
 def _wait(here: Context, wish: Wish, cluster: Cluster, done: Submitted) -> None:
     """Wait; send once what was in doubtful hands when this command began."""
     summary = _watch(here, cluster, done.sweep)
-    held = done.missing.held if done.plan is None else done.missing.cancelled
-    if not summary.is_complete and held:
+    in_doubt = done.under_way if done.plan is None else done.cancelled
+    if not summary.is_complete and in_doubt:
         done = _submit(here, wish, cluster)
         summary = _watch(here, cluster, done.sweep)
     if not summary.is_complete:

@@ -12,11 +12,13 @@ from functools import lru_cache
 from hpcsweep import ids
 from hpcsweep.errors import Damaged, RunMissing
 from hpcsweep.files import parse_json
+from hpcsweep.indexset import IndexSet
 from hpcsweep.logbook.experiment.index import METRICS
 from hpcsweep.logbook.packs import METADATA, PackedFiles, PackLocation, packed
 from hpcsweep.logbook.run_directory import read_metadata
 from hpcsweep.logbook.runfiles import FolderFiles, RunFiles, no_file
 from hpcsweep.records import Status
+from hpcsweep.store import SweepIndex
 from hpcsweep.store.sweep_index import Row
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Layout, attempt_dir
@@ -80,6 +82,21 @@ def kept_files(sweep: SweepDirectory, row: Row) -> RunFiles | None:
     if found is None and row["run_dir"] and row["status"] == Status.COMPLETE.value:
         raise RunMissing("there is no such run any more", where=str(sweep.path / row["run_dir"]))
     return found
+
+
+def lost_files(sweep: SweepDirectory, index: SweepIndex) -> IndexSet:
+    """The complete indices whose kept files are gone. Looks for each on disk: a walk over all."""
+    return IndexSet.of(row["idx"] for row in index.rows() if _is_lost(sweep, row))
+
+
+def _is_lost(sweep: SweepDirectory, row: Row) -> bool:
+    try:
+        kept_files(sweep, row)
+    except RunMissing:
+        return True
+    except Damaged:
+        return False
+    return False
 
 
 def has_file(files: RunFiles, row: Row, name: str) -> bool:

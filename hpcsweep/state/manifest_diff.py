@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hpcsweep import ids
@@ -14,6 +14,7 @@ from hpcsweep.sources import ParameterSource
 from hpcsweep.sources.overlap import Lattice, Rule, is_same, shared
 from hpcsweep.sources.places import LOOKED_UP_MAX
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.version import Version
 
 # Cases that are compared one by one, where both sides are not grids.
 COUNTED_MAX = 1_000_000
@@ -115,9 +116,7 @@ def _changes(added: int, removed: int, kept: int) -> str:
     return f"{added} added, {removed} removed, {kept} kept"
 
 
-def difference(
-    sweep: SweepDirectory, manifest: FrozenManifest, source: ParameterSource
-) -> Difference | None:
+def difference(sweep: SweepDirectory, version: Version) -> Difference | None:
     """How a manifest's cases differ from those of the sweep's last submission; None if not at all.
 
     Immediate for grids of any size; else it costs a pass over both, up to `COUNTED_MAX` cases.
@@ -125,9 +124,9 @@ def difference(
     if not sweep.submissions():
         return None
     last = sweep.newest()
-    if last.manifest.orders_like(manifest):
+    if last.manifest.orders_like(version.manifest):
         return None
-    before = last.source
+    before, source = last.source, version.source
     one, other = Lattice.of(before), Lattice.of(source)
     if one is None or other is None or not one.is_comparable(other):
         return _counted(last.fingerprint, before, source)
@@ -178,30 +177,51 @@ def _counted(since: str, before: ParameterSource, source: ParameterSource) -> Di
     return Difference(since=since, old=len(old), new=len(new), kept=len(old & new))
 
 
-def remap(indices: IndexSet, old: ParameterSource, new: ParameterSource) -> IndexSet:
-    """The indices in `new` of the cases that have these indices in `old`.
+def remap(sets: Sequence[IndexSet], old: ParameterSource, new: ParameterSource) -> list[IndexSet]:
+    """For each set, the indices in `new` of the cases that have its indices in `old`.
 
     A case that `new` lacks is left out. Of grids it costs a step for each piece of the indices
-    that stays together; else a look-up per index where `new` can find, or one pass over it.
-    *Raises* SweepError where that would take hours.
+    that stays together; else a look-up per index where `new` can find, or one pass over it for all
+    sets. *Raises* SweepError where that would take hours.
     """
     rule = Rule.of(Lattice.of(old), Lattice.of(new))
-    found = None if rule is None else rule.moved(indices)
-    if found is not None:
-        return found
-    if (count := indices.count if new.can_find else new.n_cases) > LOOKED_UP_MAX:
+    moved = [None if rule is None else rule.moved(indices) for indices in sets]
+    scattered = [indices for indices, place in zip(sets, moved, strict=True) if place is None]
+    count = sum(indices.count for indices in scattered) if new.can_find else new.n_cases
+    if scattered and count > LOOKED_UP_MAX:
         raise SweepError(
             f"{count} cases would have to be looked up one by one to find the earlier ones again",
             where="source",
             next_step="Give the grown sweep another name; or add values at the end of the first "
             "axis of a grid, which moves no case.",
         )
-    cases = (old[index] for index in indices)
-    if new.can_find:
+    looked_up = iter((_look_up if new.can_find else _stream)(scattered, old, new))
+    return [next(looked_up) if place is None else place for place in moved]
+
+
+def _look_up(
+    sets: Sequence[IndexSet], old: ParameterSource, new: ParameterSource
+) -> Iterator[IndexSet]:
+    """By asking `new` for each case."""
+    for indices in sets:
+        cases = (old[index] for index in indices)
         places = (new.find(case.params, case.replicate) for case in cases)
-        return IndexSet.of(index for index in places if index is not None)
-    wanted = {case.case_id for case in cases}
-    return IndexSet.of(case.index for case in new if case.case_id in wanted)
+        yield IndexSet.of(index for index in places if index is not None)
+
+
+def _stream(
+    sets: Sequence[IndexSet], old: ParameterSource, new: ParameterSource
+) -> Iterator[IndexSet]:
+    """By one pass over the ids of `new`, if there is anything to look for."""
+    sets_of: dict[str, set[int]] = {}
+    for number, indices in enumerate(sets):
+        for index in indices:
+            sets_of.setdefault(old[index].case_id, set()).add(number)
+    found: list[list[int]] = [[] for _ in sets]
+    for case in new if sets_of else ():
+        for number in sets_of.get(case.case_id, ()):
+            found[number].append(case.index)
+    return map(IndexSet.of, found)
 
 
 def reorders(sweep: SweepDirectory, new: FrozenManifest) -> bool:
@@ -209,14 +229,13 @@ def reorders(sweep: SweepDirectory, new: FrozenManifest) -> bool:
     return not sweep.newest().manifest.orders_like(new)
 
 
-def in_newest_order(
-    sweep: SweepDirectory, fingerprint: str, indices: IndexSet, new: FrozenManifest,
-    source: ParameterSource,
-) -> IndexSet:  # fmt: skip
-    """Indices of an older manifest of the sweep, as indices of a newer one."""
-    if fingerprint == new.fingerprint or not indices:
-        return indices
+def in_order_of(
+    version: Version, sweep: SweepDirectory, fingerprint: str, sets: Sequence[IndexSet]
+) -> list[IndexSet]:
+    """Sets of indices of one of the sweep's manifests, as indices of `version`."""
+    if fingerprint == version.fingerprint or not any(sets):
+        return list(sets)
     old = sweep.version(fingerprint)
-    if old.manifest.orders_like(new):
-        return indices
-    return remap(indices, old.source, source)
+    if old.manifest.orders_like(version.manifest):
+        return list(sets)
+    return remap(sets, old.source, version.source)

@@ -41,7 +41,7 @@ from hpcsweep.files import (
 from hpcsweep.journal import VERSION, JournalWriter
 from hpcsweep.records import Reason, Status, Word
 from hpcsweep.settings import Settings, state_home
-from hpcsweep.state.sent import Chunk, SentPart, View, sent_parts
+from hpcsweep.state.array_tasks import ArrayTasks, Chunk, SentPart, array_tasks
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import Ingest
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -66,40 +66,39 @@ _MEMORY = schema(
 )  # fmt: skip
 
 
-def observe(
-    sweep: SweepDirectory, store: SweepIndex, cluster: Cluster | None, settings: Settings,
+def poll(
+    sweep: SweepDirectory, index: SweepIndex, cluster: Cluster | None, settings: Settings,
     *, at_once: bool = False,
-) -> View:  # fmt: skip
-    """Find out about silent tasks, journal what is certain, and tell what is known.
+) -> ArrayTasks:  # fmt: skip
+    """Ask about silent tasks if that is due, journal what is certain, and return what is known.
 
-    `store` must have been brought up to date just before: that is one scan of the journals.
+    `index` must have been brought up to date just before: that is one scan of the journals.
     Without a cluster nobody is asked; `at_once`, the queue is asked however lately it was.
     *Writes* `cluster.json`; a journal of its own when there is
     a verdict. *Safe to repeat.* Never raises because a cluster did not answer.
     """
-    parts = sent_parts(sweep, store)
+    tasks = array_tasks(sweep, index)
     with _memory(sweep) as memory:
         if memory is None or cluster is None:
-            return _view(parts, memory or _read(sweep.path / FILE))
+            return _with_memory(tasks, memory or _read(sweep.path / FILE))
         hurry = 2.0 if cluster.is_own else float("inf")
         now = time.time()
         waited = now - memory.get("tried", 0.0)
         due = at_once or not 0 <= waited < min(settings.query_interval_s, hurry)
         if at_once:
             memory["last"] = ""
-        asking = _those_on(cluster, parts, memory, now, due=due)
+        asking = _those_on(cluster, tasks.parts, memory, now, due=due)
         if due and asking:
             _ask(memory, asking, cluster, now)
         grace_s = min(settings.grace_s, hurry)
         verdicts = _verdicts(memory, asking, grace_s, now)
-        _forget_closed(memory, parts)
+        _forget_closed(memory, tasks.parts)
         if verdicts:
-            journal_verdicts(sweep, store, verdicts)
-            parts = sent_parts(sweep, store)
+            journal_verdicts(sweep, index, verdicts)
+            tasks = array_tasks(sweep, index)
         next_s = max(now, memory.get("tried", 0.0) + min(settings.query_interval_s, hurry))
-        view = _view(parts, memory)
-        view.certain_from = _certain_from(parts, memory, next_s, grace_s)
-        return view
+        tasks.certain_from = _certain_from(tasks.parts, memory, next_s, grace_s)
+        return _with_memory(tasks, memory)
 
 
 def _those_on(
@@ -314,13 +313,13 @@ def _terminal_word(
 
 
 def journal_verdicts(
-    sweep: SweepDirectory, store: SweepIndex, verdicts: dict[Chunk, Reason]
+    sweep: SweepDirectory, index: SweepIndex, verdicts: dict[Chunk, Reason]
 ) -> None:
     """Write what is certain of these tasks into a journal of this command, and ingest it.
 
     Where this user may not write, it is read once and not kept.
     """
-    starts = {(t["submission"], t["chunk"]): t["start_rank"] for t in store.tasks()}
+    starts = {(t["submission"], t["chunk"]): t["start_rank"] for t in index.tasks()}
     manifest = sweep.newest_manifest()
     by_submission: dict[int, dict[int, Reason]] = {}
     for (submission, chunk), reason in verdicts.items():
@@ -331,7 +330,7 @@ def journal_verdicts(
         for submission, chunks in sorted(by_submission.items()):
             relative = f"{submission:04d}/commands/{token()}.jsonl"
             writer = JournalWriter(root / relative)
-            for row in store.silent(submission):
+            for row in index.silent(submission):
                 why = chunks.get(row["chunk"])
                 if why and (row["status"] == Status.RUNNING.value or why is not Reason.LOST):
                     writer.append(_case_end(row, why, manifest, moment))
@@ -342,7 +341,7 @@ def journal_verdicts(
                 )
             writer.close()
             # A path that is absolute stays so below the sweep's journals.
-            Ingest(sweep, store).run([relative if sweep.is_writable else str(root / relative)])
+            Ingest(sweep, index).run([relative if sweep.is_writable else str(root / relative)])
 
 
 def _task_end(
@@ -390,17 +389,18 @@ def _case_end(row: dict[str, Any], reason: Reason, manifest: str, moment: str) -
     } | known
 
 
-def _view(parts: list[SentPart], memory: dict[str, Any]) -> View:
-    view = View(parts=parts, asked=memory.get("asked"))
-    view.heard, view.missed = (frozenset(map(str, memory.get(kind, ()))) for kind in _JOBS)
-    for known, words in ((view.alive, "alive"), (view.waiting, "waiting")):
+def _with_memory(tasks: ArrayTasks, memory: dict[str, Any]) -> ArrayTasks:
+    """The tasks with what was heard of them."""
+    tasks.asked = memory.get("asked")
+    tasks.heard, tasks.missed = (frozenset(map(str, memory.get(kind, ()))) for kind in _JOBS)
+    for known, words in ((tasks.alive, "alive"), (tasks.waiting, "waiting")):
         by_key = memory.get(words, {})
-        for sent in parts:
+        for sent in tasks.parts:
             for chunk in sent.open_chunks:
                 key = _key(sent.element(chunk))
                 if key in by_key:
                     known[sent.plan.submission, chunk] = by_key[key]
     # What was not answered about other arrays is no problem of these.
-    if any(sent.job_id in view.missed for sent in parts):
-        view.problem = memory.get("problem")
-    return view
+    if any(sent.job_id in tasks.missed for sent in tasks.parts):
+        tasks.problem = memory.get("problem")
+    return tasks

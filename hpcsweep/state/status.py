@@ -13,11 +13,8 @@ from hpcsweep.cluster.slurm.reasons import meaning, passes
 from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.records import Status
 from hpcsweep.settings import Settings
-from hpcsweep.state.missing import Wanted, code_here, from_other_code, outdated
-from hpcsweep.state.scheduler import observe
-from hpcsweep.state.sent import View
-from hpcsweep.state.unstarted import newest, not_begun, unstarted
-from hpcsweep.store import SweepIndex
+from hpcsweep.state.outlook import Outlook, State, outlook_of
+from hpcsweep.state.scheduler import poll
 from hpcsweep.store.ingest import fresh_store
 from hpcsweep.sweepdir.directory import SweepDirectory
 
@@ -39,7 +36,7 @@ class Summary:
     reasons: dict[str, int]
     # Part of `pending` that a submit would send.
     unsubmitted: int
-    # Array tasks that are not known to be over, by Slurm's state or what `View.tasks` says.
+    # Array tasks that are not known to be over, by Slurm's state or what `ArrayTasks.states` says.
     tasks: dict[str, int]
     # Of those that wait: their count by the queue's reason.
     waiting: dict[str, int]
@@ -102,49 +99,41 @@ class Summary:
 
 
 def status(sweep: SweepDirectory, cluster: Cluster | None, settings: Settings) -> Summary:
-    """Bring the store up to date, ask the cluster if that is due, and count.
+    """Bring the index up to date, poll the cluster if that is due, and count.
 
-    *Writes* the store, verdicts, `cluster.json`. *Safe to repeat.* Only new bytes are read.
+    *Writes* the index, verdicts, `cluster.json`. *Safe to repeat.* Only new bytes are read.
     *Raises* SweepError, StoreError; a cluster that does not answer is part of the answer.
     """
-    wanted = newest(sweep)
-    with fresh_store(sweep) as store:
-        view = observe(sweep, store, cluster, settings)
-        return summarise(wanted, store, view)
+    with fresh_store(sweep) as index:
+        tasks = poll(sweep, index, cluster, settings)
+        found = outlook_of(sweep, index, tasks)
+        return summarise(sweep, found, index.torn())
 
 
-def summarise(wanted: Wanted, store: SweepIndex, view: View) -> Summary:
-    """Count what store and view say."""
+def summarise(sweep: SweepDirectory, found: Outlook, torn: dict[str, int]) -> Summary:
+    """An outlook in numbers; `torn` counts the journal lines that were passed over."""
     counts: Counter[Status] = Counter()
     reasons: Counter[str] = Counter()
-    for (known, reason), number in store.counts().items():
-        counts[Status(known)] += number
-        if reason:
-            reasons[reason] += number
-    old = outdated(wanted, store)
-    for known_status in Status if old else ():
-        counts[known_status] -= (store.indices([known_status.value]) & old).count
-    rest = unstarted(wanted, store, view, not_begun(wanted, store) | old)
-    counts[Status.PENDING] += rest.queued.count + rest.unsubmitted.count
-    counts[Status.UNKNOWN] += rest.unknown.count
-    for why, indices in rest.interrupted.items():
-        counts[why.status] += indices.count
-        reasons[why.value] += indices.count
+    for group in found.groups:
+        counts[group.status] += group.indices.count
+        if group.reason:
+            reasons[group.reason.value] += group.indices.count
+    manifest, tasks = found.version.manifest, found.tasks
     return Summary(
-        name=wanted.manifest.name,
-        path=str(wanted.sweep.path),
-        manifest=wanted.manifest.fingerprint,
-        n_cases=wanted.source.n_cases,
+        name=manifest.name,
+        path=str(sweep.path),
+        manifest=manifest.fingerprint,
+        n_cases=found.version.source.n_cases,
         counts=dict(counts),
         reasons=dict(reasons),
-        unsubmitted=rest.unsubmitted.count,
-        tasks=dict(Counter(view.tasks())),
-        waiting=dict(Counter(view.waiting.values())),
-        asked_s_ago=time.time() - view.asked if view.asked else None,
-        problem=view.problem,
-        torn=store.torn(),
-        submissions=len(wanted.sweep.submissions()),
-        other_code=from_other_code(wanted, store, code_here(wanted)).count,
+        unsubmitted=found.indices(State.UNSUBMITTED).count,
+        tasks=dict(Counter(tasks.states())),
+        waiting=dict(Counter(tasks.waiting.values())),
+        asked_s_ago=time.time() - tasks.asked if tasks.asked else None,
+        problem=tasks.problem,
+        torn=torn,
+        submissions=len(sweep.submissions()),
+        other_code=found.indices(State.STALE).count,
     )
 
 

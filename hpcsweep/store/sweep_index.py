@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,30 @@ CASE_ID_DIGITS = 16
 ROWS_AT_ONCE = 5000
 # Variables of one query; older builds of SQLite allow 999.
 NAMES_AT_ONCE = 500
+
+
+# What the indices of one `Known` have in common, and of what it has the largest.
+_KNOWN_KEY = ("status", "reason", "generation", "submission", "attempt", "code_digest")
+_KNOWN_USED = ("wall_seconds", "max_rss_bytes")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """Indices whose cases have the same in these columns."""
+
+    indices: IndexSet
+    # Values of `Status` and `Reason`.
+    status: str
+    reason: str | None
+    generation: int
+    # Of the last attempt.
+    submission: int
+    # Count of attempts.
+    attempt: int
+    code_digest: str | None
+    # The largest of them; None where none is known.
+    wall_seconds: float | None
+    max_rss_bytes: int | None
 
 
 class SweepIndex:
@@ -193,28 +218,41 @@ class SweepIndex:
         query = self._joined().with_only_columns(*kind, func.count()).group_by(*kind)
         return {(row[0], row[1]): row[2] for row in self._all(query)}
 
-    def indices(
-        self,
-        statuses: Iterable[str] | None = None,
-        *,
-        below_generation: int | None = None,
-        **equal: Any,
-    ) -> IndexSet:
-        """The indices whose case has one of these statuses (and these values), as ranges."""
-        cases, places = schema.cases, schema.places
-        inner = self._joined().with_only_columns(
-            places.c.idx,
-            (places.c.idx - func.row_number().over(order_by=places.c.idx)).label("island"),
+    def known(self) -> list[Known]:
+        """What is known of the indices that any attempt began: each is in one set. One query."""
+        cases, places = schema.cases.c, schema.places.c
+        key = [cases[name] for name in _KNOWN_KEY]
+        rank = func.row_number().over(partition_by=key, order_by=places.idx)
+        used = [cases[name] for name in _KNOWN_USED]
+        # Successive indices of one key keep their distance from their rank.
+        runs = self._joined().with_only_columns(
+            places.idx, *key, *used, (places.idx - rank).label("run")
         )
-        if statuses is not None:
-            inner = inner.where(cases.c.status.in_(list(statuses)))
-        if below_generation is not None:
-            inner = inner.where(cases.c.generation < below_generation)
-        for name, value in equal.items():
-            inner = inner.where(cases.c[name] == value)
-        sub = inner.subquery()
-        query = select(func.min(sub.c.idx), func.max(sub.c.idx)).group_by(sub.c.island)
-        return IndexSet((low, high + 1) for low, high in self._all(query))
+        table = runs.subquery().c
+        columns = [table[name] for name in _KNOWN_KEY]
+        query = select(
+            *columns,
+            func.min(table.idx),
+            func.max(table.idx),
+            *(func.max(table[name]) for name in _KNOWN_USED),
+        ).group_by(*columns, table.run)
+        ranges: dict[tuple[Any, ...], list[tuple[int, int]]] = {}
+        most: dict[tuple[Any, ...], list[Any]] = {}
+        for row in self._all(query):
+            of, (first, last, *largest) = tuple(row[: len(key)]), row[len(key) :]
+            ranges.setdefault(of, []).append((first, last + 1))
+            known = most.setdefault(of, largest)
+            most[of] = [
+                max((value for value in pair if value is not None), default=None)
+                for pair in zip(known, largest, strict=True)
+            ]
+        return [
+            Known(
+                indices=IndexSet(found),
+                **dict(zip((*_KNOWN_KEY, *_KNOWN_USED), (*of, *most[of]), strict=True)),
+            )
+            for of, found in ranges.items()
+        ]
 
     def rows(self, *, where: Any = None, batch: int = ROWS_AT_ONCE) -> Iterator[Row]:
         """The rows of all cases that any attempt began, in index order, with their `idx`.

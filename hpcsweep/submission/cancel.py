@@ -11,8 +11,8 @@ from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.files import json_bytes, write_new
 from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.settings import Settings
-from hpcsweep.state.scheduler import observe
-from hpcsweep.state.sent import sent_parts
+from hpcsweep.state.array_tasks import array_tasks
+from hpcsweep.state.scheduler import poll
 from hpcsweep.store.ingest import fresh_store
 from hpcsweep.submission.reconcile import resolve_unanswered
 from hpcsweep.submission.turns import submitting
@@ -40,8 +40,8 @@ def cancel(
         )
     with submitting(sweep, say):
         resolve_unanswered(sweep, cluster, settings, say)
-        with fresh_store(sweep) as store:
-            parts = [sent for sent in sent_parts(sweep, store) if sent.job_id]
+        with fresh_store(sweep) as index:
+            parts = [sent for sent in array_tasks(sweep, index).parts if sent.job_id]
         mine = [sent for sent in parts if registry.is_same(cluster, sent.cluster)]
         if parts and not mine:
             raise ClusterError(
@@ -58,6 +58,6 @@ def cancel(
                 write_new(path, json_bytes({"time": time.time()}))
         if job_ids:
             # Heard now, it is certain a grace from now, and need not first be asked by others.
-            with fresh_store(sweep) as store:
-                observe(sweep, store, cluster, settings, at_once=True)
+            with fresh_store(sweep) as index:
+                poll(sweep, index, cluster, settings, at_once=True)
     return job_ids

@@ -10,16 +10,10 @@ from typing import Any
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.files import json_bytes, names, write_new
-from hpcsweep.ids import slug
 from hpcsweep.journal import CHUNKS_PER_DIRECTORY, Record, read
 from hpcsweep.records import Part
 from hpcsweep.settings import Settings
 from hpcsweep.sweepdir.directory import SweepDirectory
-
-
-def job_name(name: str, key: str, submission: int, part: int) -> str:
-    """The unique job name of a part: readable, and not to be met anywhere else."""
-    return f"{slug(name, 30)}.{key[:8]}.{submission}.{part}"
 
 
 def resolve_unanswered(

@@ -184,7 +184,7 @@ class SweepDirectory:
     def version(self, fingerprint: str) -> Version:
         """One version of the manifest. Read once. *Raises* Damaged."""
         if fingerprint not in self._versions:
-            self._versions[fingerprint] = Version(self.manifest_dir(fingerprint))
+            self._versions[fingerprint] = Version.read(self.manifest_dir(fingerprint))
         return self._versions[fingerprint]
 
     def newest(self) -> Version:

@@ -10,12 +10,10 @@ from typing import Any
 
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import InputError, SourceError
-from hpcsweep.indexset import IndexSet
-from hpcsweep.records import Reason, Status
+from hpcsweep.records import Status
 from hpcsweep.settings import Settings
-from hpcsweep.state.missing import Wanted, code_here, from_other_code
-from hpcsweep.state.scheduler import observe
-from hpcsweep.state.unstarted import Unstarted, newest, not_begun, unstarted
+from hpcsweep.state.outlook import Outlook, State, outlook_of
+from hpcsweep.state.scheduler import poll
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import fresh_store
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -90,14 +88,12 @@ def collect(
                 where="--status",
                 next_step=f"Statuses: {', '.join(Status)}.",
             )
-    wanted = newest(sweep)
-    with fresh_store(sweep) as store:
-        view = observe(sweep, store, cluster, settings)
-        rest = unstarted(wanted, store, view, not_begun(wanted, store))
-        columns = _columns(wanted, store, rest, selected)
-        take(columns, _selected(wanted, store, rest, columns, selected))
-        other = from_other_code(wanted, store, code_here(wanted)).count
-        return Collected(torn=store.torn(), other_code=other)
+    with fresh_store(sweep) as index:
+        tasks = poll(sweep, index, cluster, settings)
+        outlook = outlook_of(sweep, index, tasks)
+        columns = _columns(outlook, index, selected)
+        take(columns, _selected(outlook, index, columns, selected))
+        return Collected(torn=index.torn(), other_code=outlook.indices(State.STALE).count)
 
 
 def flatten(value: Mapping[str, Any], above: Keys = ()) -> dict[Keys, Any]:
@@ -114,15 +110,15 @@ def flatten(value: Mapping[str, Any], above: Keys = ()) -> dict[Keys, Any]:
 # --- columns ------------------------------------------------------------------------------------
 
 
-def _columns(wanted: Wanted, store: SweepIndex, rest: Unstarted, selection: Selection) -> Columns:
+def _columns(outlook: Outlook, index: SweepIndex, selection: Selection) -> Columns:
     params: dict[Keys, str] = {}
     metrics: dict[Keys, str] = {}
-    for row in store.rows():
+    for row in index.rows():
         _learn(params, json.loads(row["params"]))
         _learn(metrics, json.loads(row["metrics"]))
-    for index in rest.some:
+    for number in outlook.not_begun:
         with suppress(SourceError):  # as for its row
-            _learn(params, wanted.source[index].params)
+            _learn(params, outlook.version.source[number].params)
     # Sorted, so that the order is that of no machine, database or moment.
     kinds = dict(FIRST)
     param_columns = _name(params, "param.", kinds)
@@ -190,22 +186,22 @@ def fields(columns: Columns) -> dict[str, SqlColumn]:
 
 
 def _selected(
-    wanted: Wanted, store: SweepIndex, rest: Unstarted, columns: Columns, selection: Selection
+    outlook: Outlook, index: SweepIndex, columns: Columns, selection: Selection
 ) -> Iterator[Row]:
     statuses = set(selection.status)
-    for row in _rows(wanted, store, rest, columns, selection.where):
+    for row in _rows(outlook, index, columns, selection.where):
         if not statuses or row["status"] in statuses:
             yield row
 
 
 def _rows(
-    wanted: Wanted, store: SweepIndex, rest: Unstarted, columns: Columns, where: str | None
+    outlook: Outlook, index: SweepIndex, columns: Columns, where: str | None
 ) -> Iterator[Row]:
-    """Started and unstarted indices, merged in index order."""
-    condition = None if where is None else parse(where, fields(columns), store.dialect)
-    others = _unstarted_rows(wanted, rest, columns) if where is None else iter(())
+    """Indices that were begun and those that were not, merged in index order."""
+    condition = None if where is None else parse(where, fields(columns), index.dialect)
+    others = _rows_not_begun(outlook, columns) if where is None else iter(())
     other = next(others, None)
-    for found in store.rows(where=condition):
+    for found in index.rows(where=condition):
         while other is not None and other["index"] <= found["idx"]:
             if other["index"] < found["idx"]:  # else it was begun meanwhile
                 yield other
@@ -234,18 +230,14 @@ def _values(columns: Mapping[Keys, str], text: str) -> Row:
     return {columns[keys]: value for keys, value in values.items() if keys in columns}
 
 
-def _unstarted_rows(wanted: Wanted, rest: Unstarted, columns: Columns) -> Iterator[Row]:
-    kinds: list[tuple[IndexSet, Status, Reason | None]] = [
-        (rest.queued | rest.unsubmitted, Status.PENDING, None),
-        (rest.unknown, Status.UNKNOWN, None),
-    ]
-    kinds += [(indices, why.status, why) for why, indices in rest.interrupted.items()]
-    for index in rest.some:
-        status, reason = next((s, r) for indices, s, r in kinds if index in indices)
-        row: Row = {"index": index, "status": status.value}
-        row |= {"reason": reason.value} if reason else {}
+def _rows_not_begun(outlook: Outlook, columns: Columns) -> Iterator[Row]:
+    groups = [group for group in outlook.groups if group.indices & outlook.not_begun]
+    for index in outlook.not_begun:
+        group = next(group for group in groups if index in group.indices)
+        row: Row = {"index": index, "status": group.status.value}
+        row |= {"reason": group.reason.value} if group.reason else {}
         try:
-            case = wanted.source[index]
+            case = outlook.version.source[index]
         except SourceError as error:  # the user's own code cannot make it
             yield row | {"error": str(error)}
             continue

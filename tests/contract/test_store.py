@@ -19,7 +19,7 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.store import SweepIndex
 from tests.support.backends import Backend, backend
 from tests.support.postgres import database, postgres
-from tests.support.rows import MANIFEST, batch, better, case
+from tests.support.rows import MANIFEST, batch, better, case, indices
 
 __all__ = ["backend", "database", "postgres"]
 
@@ -79,7 +79,7 @@ def test_a_store_is_not_there_until_it_is_created(make_store: MakeStore) -> None
 def test_only_commands_make_tables(store: SweepIndex, statements: list[str]) -> None:
     store.merge(batch(case(1), journals=[("j", 0, 10, 1)]))
     store.merge(batch(better(case(1)), journals=[("j", 10, 20, 0)]))
-    for read in (store.positions, store.counts, store.indices, store.tasks, store.torn,
+    for read in (store.positions, store.counts, store.known, store.tasks, store.torn,
                  store.max_generation, store.manifest, store.exists):  # fmt: skip
         read()
     list(store.rows())
@@ -279,26 +279,41 @@ def test_a_case_at_several_indices(store: SweepIndex) -> None:
     store.merge(batch(row, places=places))
     assert [found["idx"] for found in store.rows()] == [1, 4, 9]
     assert store.counts() == {("complete", None): 3}
-    assert store.indices() == IndexSet.of([1, 4, 9])
+    assert [known.indices for known in store.known()] == [IndexSet.of([1, 4, 9])]
 
 
-def test_indices_as_ranges(store: SweepIndex) -> None:
+def test_what_is_known_as_ranges(store: SweepIndex) -> None:
     kinds = ["complete", "complete", "failed", "complete", "running", "running", "complete"]
     for number, status in enumerate(kinds):
         digest = "new" if number % 2 else "old"
         store.merge(batch(case(number, status=status, code_digest=digest)))
-    assert store.indices() == IndexSet.all(7)
-    assert store.indices(["complete"]).to_json() == [[0, 2], [3, 4], [6, 7]]
-    assert store.indices(["running", "failed"]).to_json() == [[2, 3], [4, 6]]
-    assert store.indices(["complete"], code_digest="new") == IndexSet.of([1, 3])
-    assert store.indices([]) == IndexSet()
+    known = {(one.status, one.code_digest): one.indices.to_json() for one in store.known()}
+    assert known == {
+        ("complete", "old"): [[0, 1], [6, 7]],
+        ("complete", "new"): [[1, 2], [3, 4]],
+        ("failed", "old"): [[2, 3]],
+        ("running", "old"): [[4, 5]],
+        ("running", "new"): [[5, 6]],
+    }
     assert store.counts() == {("complete", None): 4, ("failed", None): 1, ("running", None): 2}
+
+
+def test_what_is_known_of_a_range(store: SweepIndex) -> None:
+    """Its largest use, over all its ranges; and None where no case has told any."""
+    for number, seconds in enumerate([2.0, 5.0, None, 3.0, 4.0]):
+        status = "failed" if number == 2 else "complete"
+        store.merge(batch(case(number, status=status, wall_seconds=seconds, max_rss_bytes=None)))
+    found = {one.status: one for one in store.known()}
+    assert found["complete"].indices == IndexSet.of([0, 1, 3, 4])
+    assert (found["complete"].wall_seconds, found["complete"].max_rss_bytes) == (5.0, None)
+    assert found["failed"].wall_seconds is None
+    assert {one.attempt for one in found.values()} == {1}
 
 
 def test_large_indices(store: SweepIndex) -> None:
     row = case(1)
     store.merge(batch(row, places={10**12: row["case_id"]}))
-    assert store.indices() == IndexSet.of([10**12])
+    assert [known.indices for known in store.known()] == [IndexSet.of([10**12])]
 
 
 def test_a_case_is_found_by_its_index_or_its_id(store: SweepIndex) -> None:
@@ -348,7 +363,7 @@ def test_the_order_of_another_manifest(store: SweepIndex) -> None:
         return number
 
     assert store.reorder("0" * 16, MANIFEST, back)
-    assert store.indices() == IndexSet.all(4)  # the one that had no place was not forgotten
+    assert indices(store) == IndexSet.all(4)  # the one that had no place was not forgotten
     assert before == {0: 10, 1: 9, 2: None, 3: 7}
 
 
@@ -380,14 +395,14 @@ def test_the_same_order_under_another_name(store: SweepIndex) -> None:
     row = case(1)
     store.merge(batch(row, places=dict.fromkeys((1, 7), row["case_id"])))
     store.reorder(MANIFEST, "1" * 16, None)
-    assert store.indices() == IndexSet.of([1, 7])
+    assert indices(store) == IndexSet.of([1, 7])
 
 
 def test_a_reorder_that_fails_changes_nothing(store: SweepIndex) -> None:
     store.merge(batch(case(1)))
     with pytest.raises(KeyError):
         store.reorder(MANIFEST, "1" * 16, lambda row: row["nothing"])
-    assert (store.manifest(), store.indices()) == (MANIFEST, IndexSet.of([1]))
+    assert (store.manifest(), indices(store)) == (MANIFEST, IndexSet.of([1]))
 
 
 # --- many at once --------------------------------------------------------------------------------

@@ -66,9 +66,9 @@ def test_from_python(emulated: EmulatedCluster, tmp_path: Path) -> None:
     project = waiting(emulated, tmp_path)
     script = (
         'import hpcsweep as hs; sweep = hs.Sweep(manifest="manifest.json")\n'
-        "print(sweep.submit().missing.queued.n_tasks)\n"
+        "print(sweep.submit().replaceable.n_tasks)\n"
         "done = sweep.submit(replace=True)\n"
-        "print(done.plan.indices.count, done.missing.queued)\n"
+        "print(done.plan.indices.count, done.replaceable)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, env=emulated.env(), capture_output=True,

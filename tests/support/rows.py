@@ -6,7 +6,8 @@ import json
 from operator import itemgetter
 from typing import Any
 
-from hpcsweep.store import schema
+from hpcsweep.indexset import IndexSet
+from hpcsweep.store import SweepIndex, schema
 from hpcsweep.store.record_rows import CASE_COLUMNS
 from hpcsweep.store.upsert import Batch
 
@@ -43,3 +44,8 @@ def batch(*rows: dict[str, Any], **fields: Any) -> Batch:
     places = {int(row["case_id"], 16): row["case_id"] for row in rows}
     lines = list(map(itemgetter(*CASE_COLUMNS), rows))
     return Batch(**({"manifest": MANIFEST, "cases": lines, "places": places} | fields))
+
+
+def indices(index: SweepIndex) -> IndexSet:
+    """The indices that any attempt began."""
+    return IndexSet(pair for known in index.known() for pair in known.indices.ranges)

@@ -17,8 +17,8 @@ from hpcsweep.journal import JournalWriter
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
 from hpcsweep.state import scheduler
-from hpcsweep.state.scheduler import observe
-from hpcsweep.state.sent import View
+from hpcsweep.state.array_tasks import ArrayTasks
+from hpcsweep.state.scheduler import poll
 from hpcsweep.store.ingest import fresh_store
 from hpcsweep.tables.collect import Columns, collect
 from tests.support.sweeps import MadeSweep
@@ -87,12 +87,12 @@ class World:
         self.made.handed_in()
         self.cluster = Scripted(queue={0: "PENDING", 1: "PENDING"})
 
-    def look(self, after_s: float = 0.0, cluster: Any = ...) -> View:
+    def look(self, after_s: float = 0.0, cluster: Any = ...) -> ArrayTasks:
         """What `status` sees some seconds later."""
         self.now += after_s
         asking = self.cluster if cluster is ... else cluster
-        with fresh_store(self.made.directory) as store:
-            return observe(self.made.directory, store, asking, SETTINGS)  # type: ignore[arg-type]
+        with fresh_store(self.made.directory) as index:
+            return poll(self.made.directory, index, asking, SETTINGS)  # type: ignore[arg-type]
 
     def begin(self, chunk: int, *indices: int, restart: int = 0, token: str = "a" * 16) -> None:
         """A task start that began these cases and says no more."""

@@ -30,13 +30,20 @@ from hpcsweep.sources.places import Places
 from hpcsweep.state.manifest_diff import (
     Difference,
     difference,
-    in_newest_order,
+    in_order_of,
     refuse_mixing,
     remap,
 )
+from hpcsweep.sweepdir.version import Version
 from tests.support.sweeps import MadeSweep
 
 axes = st.lists(st.integers(0, 12), min_size=1, max_size=8, unique=True)
+
+
+def moved(indices: IndexSet, old: ParameterSource, new: ParameterSource) -> IndexSet:
+    """One set of indices of `old`, as indices of `new`."""
+    (found,) = remap([indices], old, new)
+    return found
 
 
 @given(axes, axes, st.integers(1, 3), st.integers(1, 3), st.data())
@@ -46,7 +53,7 @@ def test_cases_keep_their_results(
     """However axes are extended, thinned out or reordered: an index leads to the same case."""
     before, after = grid(x=old).repeat(first), grid(x=new).repeat(second)
     indices = IndexSet.of(data.draw(st.lists(st.integers(0, before.n_cases - 1), max_size=10)))
-    found = remap(indices, before, after)
+    found = moved(indices, before, after)
     ids = {before[index].case_id for index in indices}
     assert {after[index].case_id for index in found} == ids & {case.case_id for case in after}
     # The same by a stream of ids, for sources that cannot look up.
@@ -57,15 +64,15 @@ def test_a_source_that_cannot_look_up() -> None:
     old = random({"x": randint(0, 4)}, 10, seed=3)
     new = random({"x": randint(0, 4)}, 14, seed=3)
     assert not new.can_find
-    found = remap(IndexSet.of([2]), old, new)
+    found = moved(IndexSet.of([2]), old, new)
     assert 2 in found
     assert {new[index].case_id for index in found} == {old[2].case_id}
 
 
 def test_from_one_kind_of_source_to_another() -> None:
     cases = [{"x": x, "y": y} for x in (3, 1) for y in (0.5, 7)]
-    assert remap(IndexSet.all(4), manual(cases), grid(y=[7, 0.5], x=[1, 3])) == IndexSet.all(4)
-    assert remap(IndexSet.of([1]), manual(cases), grid(y=[7.0, 0.5], x=[1, 3])) == IndexSet.of(
+    assert moved(IndexSet.all(4), manual(cases), grid(y=[7, 0.5], x=[1, 3])) == IndexSet.all(4)
+    assert moved(IndexSet.of([1]), manual(cases), grid(y=[7.0, 0.5], x=[1, 3])) == IndexSet.of(
         [grid(y=[7.0, 0.5], x=[1, 3]).find({"x": 3, "y": 7})]
     )
 
@@ -91,9 +98,8 @@ def test_what_keeps_the_order(tmp_path: Path, changes: dict[str, Any], same: boo
     changes = dict(changes)
     made.freeze(changes.pop("source", grid(x=[1, 2])), **changes)
     assert old.orders_like(made.manifest) is same
-    found = in_newest_order(
-        made.directory, old.fingerprint, IndexSet.of([1]), made.manifest, made.source
-    )
+    version = Version.of(made.manifest, made.source)
+    (found,) = in_order_of(version, made.directory, old.fingerprint, [IndexSet.of([1])])
     (index,) = found
     assert made.source[index].params == {"x": 2}
     assert not same or index == 1
@@ -124,7 +130,7 @@ def told(
     made = MadeSweep(tmp_path, before)
     made.plan(chunk_size=1_000_000)
     made.freeze(after, **more)
-    found = difference(made.directory, made.manifest, made.source)
+    found = difference(made.directory, Version.of(made.manifest, made.source))
     assert found is not None
     return found
 
@@ -137,10 +143,10 @@ def counted(before: ParameterSource, after: ParameterSource) -> tuple[int, int, 
 
 def test_what_did_not_change(tmp_path: Path) -> None:
     made = MadeSweep(tmp_path, grid(x=[1, 2]))
-    assert difference(made.directory, made.manifest, made.source) is None
+    assert difference(made.directory, Version.of(made.manifest, made.source)) is None
     made.plan()
     made.freeze(grid(x=[1, 2]), chunk=7)
-    assert difference(made.directory, made.manifest, made.source) is None
+    assert difference(made.directory, Version.of(made.manifest, made.source)) is None
 
 
 def test_axes_that_changed(tmp_path: Path) -> None:
@@ -175,17 +181,17 @@ def test_a_grid_of_a_thousand_million_cases(tmp_path: Path) -> None:
     made = MadeSweep(tmp_path, before)
     made.plan(chunk_size=1_000_000)
     made.freeze(after)
-    found = difference(made.directory, made.manifest, made.source)
+    found = difference(made.directory, Version.of(made.manifest, made.source))
     assert found is not None
     assert (found.added, found.removed, found.kept) == (3_000_000, 0, 10**9)
     every = IndexSet.all(10**9)
     assert made.directory.newest_manifest() != made.manifest.fingerprint
-    assert remap(every, before, after) == every
+    assert moved(every, before, after) == every
     # In the other direction, and with values that lie in front, the old cases lie apart.
     shifted = grid(**wide | {"a": range(-5, 1000)})
-    assert remap(every, before, shifted) == IndexSet([(5 * 10**6, 5 * 10**6 + 10**9)])
-    assert remap(IndexSet.all(1_003_000_000), after, before) == every
-    inner = remap(every, before, grid(**wide | {"b": range(0, 1000, 2)}))
+    assert moved(every, before, shifted) == IndexSet([(5 * 10**6, 5 * 10**6 + 10**9)])
+    assert moved(IndexSet.all(1_003_000_000), after, before) == every
+    inner = moved(every, before, grid(**wide | {"b": range(0, 1000, 2)}))
     assert inner.count == 500_000_000
     assert inner.ranges[0] == (0, 500_000_000)
 
@@ -193,8 +199,8 @@ def test_a_grid_of_a_thousand_million_cases(tmp_path: Path) -> None:
 def test_an_axis_that_came_to_a_thousand_million_cases() -> None:
     """No case of the one is a case of the other: none is looked up."""
     before = grid(a=range(10**5), b=range(10**4))
-    assert remap(IndexSet.all(10**9), before, before.with_params(c=1)) == IndexSet()
-    assert remap(IndexSet.all(10**9), before.with_params(c=1), before) == IndexSet()
+    assert moved(IndexSet.all(10**9), before, before.with_params(c=1)) == IndexSet()
+    assert moved(IndexSet.all(10**9), before.with_params(c=1), before) == IndexSet()
 
 
 def test_one_axis_of_a_thousand_million_values(tmp_path: Path) -> None:
@@ -206,7 +212,7 @@ def test_one_axis_of_a_thousand_million_values(tmp_path: Path) -> None:
 def test_what_would_take_hours_is_refused() -> None:
     steps = {"y": range(10**6), "z": range(100)}
     with pytest.raises(SweepError, match="would have to be looked up one by one") as caught:
-        remap(IndexSet.all(10**8), grid(**steps), grid(**steps | {"z": range(0, 100, 3)}))
+        moved(IndexSet.all(10**8), grid(**steps), grid(**steps | {"z": range(0, 100, 3)}))
     assert "another name" in caught.value.next_step
 
 
@@ -247,20 +253,20 @@ def test_a_thousand_million_trials_that_become_more(tmp_path: Path, kind: int) -
     assert (found.added, found.removed, found.kept) == (2 * few.n_cases, 0, few.n_cases)
     every = IndexSet.all(few.n_cases)
     places = Places(many)
-    assert remap(every, few, many).count == few.n_cases
+    assert moved(every, few, many).count == few.n_cases
     for index in (0, 7, few.n_cases - 1):
-        (place,) = remap(IndexSet.of([index]), few, many)
+        (place,) = moved(IndexSet.of([index]), few, many)
         assert many[place].case_id == few[index].case_id
         assert places.of_index("few", few, index) == place
     fewer = Places(few)
     assert fewer.of_index("many", many, many.n_cases - 1) is None
-    assert remap(IndexSet.of([many.n_cases - 1]), many, few) == IndexSet()
+    assert moved(IndexSet.of([many.n_cases - 1]), many, few) == IndexSet()
 
 
 def test_a_latin_hypercube_keeps_no_point(tmp_path: Path) -> None:
     one, other = (design("latin_hypercube", {"x": uniform(0, 1)}, n, seed=3) for n in (10, 20))
     assert told(tmp_path, one, other).kept == 0
-    assert remap(IndexSet.all(10), one, other) == IndexSet()
+    assert moved(IndexSet.all(10), one, other) == IndexSet()
 
 
 def test_derived_parameters_of_a_thousand_million_cases(tmp_path: Path) -> None:
@@ -268,14 +274,14 @@ def test_derived_parameters_of_a_thousand_million_cases(tmp_path: Path) -> None:
     one, other = (grid(x=range(n), y=range(100)).derive("copy:copy") for n in (10**7, 10**7 + 5))
     found = told(tmp_path, one, other)
     assert (found.added, found.removed, found.kept) == (500, 0, 10**9)
-    assert remap(IndexSet.all(10**9), one, other) == IndexSet.all(10**9)
+    assert moved(IndexSet.all(10**9), one, other) == IndexSet.all(10**9)
     another = grid(x=range(10**7), y=range(100)).derive("copy:deepcopy")
     wider = grid(x=range(10**7), y=range(100), z=[1]).derive("copy:copy")
-    assert remap(IndexSet.all(10**9), one, wider) == IndexSet()
+    assert moved(IndexSet.all(10**9), one, wider) == IndexSet()
     (tmp_path / "another").mkdir()
     found = told(tmp_path / "another", one, another)
     assert (found.added, found.removed, found.kept) == (10**9, 10**9, 0)
-    assert remap(IndexSet.all(10**9), one, another) == IndexSet()
+    assert moved(IndexSet.all(10**9), one, another) == IndexSet()
     assert Places(another).of_index("one", one, 5) is None
 
 
@@ -330,4 +336,4 @@ def test_the_algebra_of_axes_counts_what_ids_count(
     assert kept == by_ids
     indices = IndexSet.of(data.draw(st.lists(st.integers(0, one.n_cases - 1), max_size=10)))
     ids = {one[index].case_id for index in indices}
-    assert remap(indices, one, other) == IndexSet.of(c.index for c in other if c.case_id in ids)
+    assert moved(indices, one, other) == IndexSet.of(c.index for c in other if c.case_id in ids)

@@ -23,6 +23,7 @@ from hpcsweep.sources import grid, randint, random, uniform
 from hpcsweep.store import SweepIndex, ingest
 from hpcsweep.store.ingest import STORE_NAME, Ingest, fresh_store
 from hpcsweep.store.record_mapper import skipped_lines
+from tests.support.rows import indices
 from tests.support.sweeps import MadeSweep
 
 Dump = dict[str, list[tuple[Any, ...]]]
@@ -140,7 +141,7 @@ def test_a_case_at_two_indices_has_two_places(tmp_path: Path) -> None:
         made.run(task)
     before = brought_up_to_date(made)
     with fresh_store(made.directory) as store:
-        assert store.indices() == IndexSet.all(8)
+        assert indices(store) == IndexSet.all(8)
     assert brought_up_to_date(made, rebuild=True) == before
 
 
@@ -216,7 +217,7 @@ def test_an_older_ingest_does_not_turn_the_order_back(tmp_path: Path) -> None:
         made.plan()
         made.run(submission=2)
         Ingest(made.directory, store).run()
-        assert store.indices() == IndexSet.of([0, 1, 2, 3])
+        assert indices(store) == IndexSet.of([0, 1, 2, 3])
         after = dump(made.path / STORE_NAME)
         assert older.run().records == 0
         assert dump(made.path / STORE_NAME) == after
@@ -249,7 +250,7 @@ def test_what_is_merged_while_another_takes_over_the_order_has_its_place(
 
     monkeypatch.setattr(SweepIndex, "reorder", late)
     Ingest(made.directory, store).run()
-    assert store.indices() == IndexSet.of([0, 1, 2])
+    assert indices(store) == IndexSet.of([0, 1, 2])
 
 
 def test_a_random_search_that_grows_keeps_what_is_known(tmp_path: Path) -> None:
@@ -264,7 +265,7 @@ def test_a_random_search_that_grows_keeps_what_is_known(tmp_path: Path) -> None:
     made.plan(indices=IndexSet.of([7]))
     store = SweepIndex(made.path / STORE_NAME, made.directory.key)
     Ingest(made.directory, store).run()
-    assert store.indices() == IndexSet.of([0, 5])
+    assert indices(store) == IndexSet.of([0, 5])
 
 
 # --- what a task may and may not do --------------------------------------------------------------
@@ -483,7 +484,7 @@ def test_a_record_that_does_not_fit_costs_itself_alone(
         with fresh_store(made.directory, rebuild=rebuild) as store:
             assert store.torn() == {name: 1}
             assert [row["metrics"] for row in store.rows()][1] == '{"y":"after"}'
-            assert store.indices() == IndexSet.all(5)
+            assert indices(store) == IndexSet.all(5)
             (why,) = skipped_lines(made.directory, store.torn())
         path = made.directory.journal_root / name
         assert why.startswith(f"{path}, line 1 at byte 0: {said}")

@@ -21,7 +21,7 @@ from hpcsweep.errors import InputError
 from hpcsweep.manifest.frozen import FrozenManifest, SetupLine, Target, sealed
 from hpcsweep.records import Resources
 from hpcsweep.sources import manual
-from hpcsweep.submission.submit import script_for
+from hpcsweep.submission.arrays import script_for
 from tests.support.wait import wait_until
 
 HOSTILE = [

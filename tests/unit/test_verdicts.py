@@ -365,11 +365,11 @@ def handed_in(world: World, job_id: str = "101") -> None:
 def test_what_was_submitted_after_the_question_is_not_gone(world: World) -> None:
     world.look()
     handed_in(world)
-    assert list(world.look(1.0).tasks()) == ["PENDING", "PENDING", "sent", "sent"]
+    assert list(world.look(1.0).states()) == ["PENDING", "PENDING", "sent", "sent"]
     # Nor after the next one, which is to the accounting and says nothing of the queue.
     world.vanish(1)
     world.look(INTERVAL_S)
-    assert list(world.look(1.0).tasks()) == ["PENDING", "gone", "gone", "gone"]
+    assert list(world.look(1.0).states()) == ["PENDING", "gone", "gone", "gone"]
 
 
 def test_a_question_to_the_accounting_is_none_about_the_queue(world: World) -> None:
@@ -379,7 +379,7 @@ def test_a_question_to_the_accounting_is_none_about_the_queue(world: World) -> N
     handed_in(world)
     world.look(INTERVAL_S)
     assert world.cluster.asked[-1] == "sacct"
-    assert list(world.look(1.0).tasks()) == ["PENDING", "gone", "sent", "sent"]
+    assert list(world.look(1.0).states()) == ["PENDING", "gone", "sent", "sent"]
 
 
 def test_a_question_that_failed_before_the_submission_is_no_problem_of_it(world: World) -> None:
@@ -390,7 +390,7 @@ def test_a_question_that_failed_before_the_submission_is_no_problem_of_it(world:
     handed_in(world)
     view = world.look(1.0)
     assert (view.problem, list(view.unknown_chunks)) == (None, [])
-    assert list(view.tasks()) == ["sent", "sent"]
+    assert list(view.states()) == ["sent", "sent"]
 
 
 def test_nobody_could_be_asked_since_the_submission(world: World) -> None:
@@ -409,7 +409,7 @@ def test_a_part_without_an_answer_is_not_told_as_sent(world: World) -> None:
     world.made.plan(chunk_size=4)
     world.made.fact("intent", 2, job_name="n", time=0.0)
     view = world.look(1.0)
-    assert list(view.tasks()) == ["PENDING", "PENDING", "unanswered"]
+    assert list(view.states()) == ["PENDING", "PENDING", "unanswered"]
     assert {plan.submission for plan, _ in view.unknown_chunks} == {2}
 
 
@@ -417,7 +417,7 @@ def test_what_was_cancelled_after_the_question_does_not_run(world: World) -> Non
     world.cluster.queue = {0: "RUNNING", 1: "RUNNING"}
     world.look()
     world.made.fact("cancel", time=world.now + 1)
-    assert list(world.look(2.0).tasks()) == ["cancelled", "cancelled"]
+    assert list(world.look(2.0).states()) == ["cancelled", "cancelled"]
 
 
 # --- what tasks wait for -------------------------------------------------------------------------

@@ -22,14 +22,13 @@ def command(sweep: str, waits: bool, throttle: int, **shared: Any) -> None:
     """
     from hpcsweep.cli.sending import send
     from hpcsweep.cluster import registry
-    from hpcsweep.state.unstarted import newest
     from hpcsweep.submission.submit import Wish
 
     here = context(**shared)
     directory = here.sweep(sweep)
-    wanted = newest(directory)
+    newest = directory.newest()
     wish = Wish(
-        manifest=wanted.manifest, source=wanted.source, path=directory.path, throttle=throttle,
+        manifest=newest.manifest, source=newest.source, path=directory.path, throttle=throttle,
         rerun="failed",
     )  # fmt: skip
     opened = registry.again(directory, here.settings)

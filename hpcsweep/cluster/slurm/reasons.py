@@ -58,6 +58,10 @@ _NAMED = {
     "job requeued in held state": f"requeued and held: {_HELD}",
 }
 
+_HOLDS = frozenset({
+    "JobHeldAdmin", "JobHeldUser", "JobHoldMaxRequeue", "job requeued in held state",
+})  # fmt: skip
+
 _LIMIT = "a limit is reached until other jobs have ended; never, if a task alone asks for more"
 # Limits by association, account, user and QOS, in the order in which they are tried.
 _FAMILIES = (
@@ -75,6 +79,11 @@ _FAMILIES = (
 def passes(reason: str) -> bool:
     """Whether a task that waits for this starts by itself; also where there is no reason."""
     return reason in NONE or reason in _PASSING
+
+
+def is_hold(reason: str) -> bool:
+    """Whether a task that waits for this starts only when somebody releases it."""
+    return reason in _HOLDS
 
 
 def meaning(reason: str) -> str:

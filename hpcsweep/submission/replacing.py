@@ -1,4 +1,4 @@
-"""Array tasks that wait in the queue and ask for what the manifest says no more."""
+"""Replacing: array tasks that wait and ask for what the manifest says no more are sent anew."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hpcsweep.cluster.slurm.states import meaning
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Reason, Status
+from hpcsweep.state.array_tasks import ArrayTasks, Chunk, SentPart, array_tasks
 from hpcsweep.state.scheduler import journal_verdicts
-from hpcsweep.state.sent import Chunk, SentPart, View
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import Ingest
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -26,7 +26,7 @@ SETTLE_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Queued:
+class Replaceable:
     """Array tasks that have not begun, and were sent by a manifest that was changed since."""
 
     # With their chunks.
@@ -47,25 +47,25 @@ class Queued:
         )
 
 
-def queued_otherwise(
-    sweep: SweepDirectory, manifest: FrozenManifest, store: SweepIndex, view: View
-) -> Queued | None:
+def replaceable(
+    sweep: SweepDirectory, manifest: FrozenManifest, tasks: ArrayTasks
+) -> Replaceable | None:
     """The tasks that wait and that a submit of this manifest would send otherwise; None: none."""
-    begun = {(task["submission"], task["chunk"]) for task in store.tasks() if task["start_rank"]}
     parts, changes = [], dict[str, None]()
-    for sent in view.parts:
+    for sent in tasks.parts:
         if sent.job_id is None or sent.cancelled is not None:
             continue
         differs = list(_changes(sweep.version(sent.plan.manifest).manifest, manifest))
         chunks = tuple(
             chunk
             for chunk in sent.open_chunks
-            if (key := (sent.plan.submission, chunk)) not in begun and _waits(view.alive.get(key))
+            if (key := (sent.plan.submission, chunk)) not in tasks.started
+            and _waits(tasks.alive.get(key))
         )
         if differs and chunks:
             parts.append((sent, chunks))
             changes |= dict.fromkeys(differs)
-    return Queued(parts=tuple(parts), changes=tuple(changes)) if parts else None
+    return Replaceable(parts=tuple(parts), changes=tuple(changes)) if parts else None
 
 
 def _changes(old: FrozenManifest, new: FrozenManifest) -> Iterator[str]:
@@ -85,15 +85,17 @@ def _waits(state: str | None) -> bool:
     return state is None or meaning(state)[1] in (Status.PENDING, Status.UNKNOWN)
 
 
-def take_out(queued: Queued, sweep: SweepDirectory, store: SweepIndex, cluster: Cluster) -> int:
-    """Cancel these tasks, unless they begin just now, and note it. Returns how many it were.
+def cancel_waiting(
+    found: Replaceable, sweep: SweepDirectory, index: SweepIndex, cluster: Cluster
+) -> int:
+    """Cancel these tasks, unless they begin just now, and journal it. Returns their count.
 
     A kill after the order leaves the scheduler's own word, as one of `cancel` does: the next submit
     that hears it sends their cases.
     *Raises* ClusterError. *Writes* a journal of this command.
     """
     mine = [
-        (sent, chunks) for sent, chunks in queued.parts if registry.is_same(cluster, sent.cluster)
+        (sent, chunks) for sent, chunks in found.parts if registry.is_same(cluster, sent.cluster)
     ]
     job_ids = [sent.job_id for sent, _ in mine if sent.job_id]
     if not job_ids:
@@ -101,17 +103,17 @@ def take_out(queued: Queued, sweep: SweepDirectory, store: SweepIndex, cluster: 
     cluster.cancel_pending(job_ids)
     states = _settled(mine, cluster, job_ids)
     # Whoever began before the order arrived has said so in its journal, before any user code.
-    Ingest(sweep, store).run()
-    begun = {(task["submission"], task["chunk"]) for task in store.tasks() if task["start_rank"]}
+    Ingest(sweep, index).run()
+    started = array_tasks(sweep, index).started
     gone: dict[Chunk, Reason] = {}
     for sent, chunks in mine:
         for chunk in chunks:
             key, state = (sent.plan.submission, chunk), states.get(sent.element(chunk))
             is_cancelled = state is None or meaning(state)[2] is Reason.CANCELLED
-            if key not in begun and is_cancelled:
+            if key not in started and is_cancelled:
                 gone[key] = Reason.CANCELLED
     if gone:
-        journal_verdicts(sweep, store, gone)
+        journal_verdicts(sweep, index, gone)
     return len(gone)
 
 

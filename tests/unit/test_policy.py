@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,12 @@ from hpcsweep.errors import SweepError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import RANKED_MAX, JournalWriter
 from hpcsweep.sources import grid
-from hpcsweep.state.missing import Missing, Wanted, what_is_missing
-from hpcsweep.state.sent import View, sent_parts
-from hpcsweep.state.unstarted import newest
+from hpcsweep.state.array_tasks import array_tasks
+from hpcsweep.state.outlook import Outlook, State, outlook_of
 from hpcsweep.store.ingest import fresh_store
+from hpcsweep.submission.policy import UNASKED, Batch, Policy, decide, under_way
 from hpcsweep.submission.submit import Wish, make_plan
+from hpcsweep.sweepdir.version import Version
 from hpcsweep.worker.task import Start
 from tests.support.sweeps import MadeSweep
 
@@ -43,11 +45,42 @@ def journal(made: MadeSweep, submission: int, generation: int, **ends: str) -> N
     writer.close()
 
 
-def missing(made: MadeSweep, rerun: str | None = None, wanted: Wanted | None = None) -> Missing:
-    """Of a cluster that holds every part that has a job and no end."""
-    with fresh_store(made.directory) as store:
-        view = View(parts=sent_parts(made.directory, store))
-        return what_is_missing(wanted or newest(made.directory), store, view, rerun, NEW)
+@dataclass
+class Decided:
+    """What a submit would do, of a cluster that holds every part that has a job and no end."""
+
+    outlook: Outlook
+    policy: Policy
+
+    @property
+    def batches(self) -> tuple[Batch, ...]:
+        """What is sent: one batch at most."""
+        found = decide(self.outlook, self.policy, UNASKED)
+        assert len(found) <= 1
+        return found
+
+    @property
+    def sent(self) -> IndexSet:
+        """The indices that are sent."""
+        return self.batches[0].indices if self.batches else IndexSet()
+
+    @property
+    def generation(self) -> int:
+        """That of what is sent."""
+        (batch,) = self.batches
+        return batch.generation
+
+    @property
+    def under_way(self) -> IndexSet:
+        """What is wanted, and left to tasks that have it."""
+        return under_way(self.outlook, self.policy)
+
+
+def decided(made: MadeSweep, rerun: str | None = None, version: Version | None = None) -> Decided:
+    with fresh_store(made.directory) as index:
+        tasks = array_tasks(made.directory, index)
+        found = outlook_of(made.directory, index, tasks, version, NEW)
+    return Decided(found, Policy(rerun=rerun))
 
 
 @pytest.fixture
@@ -61,91 +94,93 @@ def made(tmp_path: Path) -> MadeSweep:
 
 
 def test_neither_complete_nor_failed(made: MadeSweep) -> None:
-    found = missing(made)
-    assert found.indices == IndexSet.of([3, 4, 5, 6, 7])
-    assert found.complete == IndexSet.of([0, 1])
-    assert found.failed == IndexSet.of([2])
-    assert found.stale == IndexSet.of([1])
-    assert (found.held, found.generation) == (IndexSet(), 0)
+    found = decided(made)
+    assert found.sent == IndexSet.of([3, 4, 5, 6, 7])
+    assert found.outlook.complete == IndexSet.of([0, 1])
+    assert found.outlook.failed == IndexSet.of([2])
+    assert found.outlook.indices(State.STALE) == IndexSet.of([1])
+    assert (found.under_way, found.generation) == (IndexSet(), 0)
 
 
 @pytest.mark.parametrize(("rerun", "again"), [("failed", [2]), ("stale", [1]), ("all", [0, 1, 2])])
 def test_a_rerun_raises_the_generation(made: MadeSweep, rerun: str, again: list[int]) -> None:
-    found = missing(made, rerun)
-    assert found.indices == IndexSet.of([*again, 3, 4, 5, 6, 7])
+    found = decided(made, rerun)
+    assert found.sent == IndexSet.of([*again, 3, 4, 5, 6, 7])
     assert found.generation == 1
 
 
 def test_a_rerun_of_nothing_raises_nothing(made: MadeSweep) -> None:
     journal(made, 2, 0, i1="complete", i2="complete")
     made.plan(IndexSet.all(3))
-    assert missing(made, "failed").generation == 0
+    assert decided(made, "failed").generation == 0
     journal(made, 3, 1, i1="complete")
     made.plan(IndexSet.all(3), generation=1)
-    assert missing(made, "stale").generation == 1
+    assert decided(made, "stale").generation == 1
 
 
 def test_what_the_cluster_holds_is_not_sent_again(made: MadeSweep) -> None:
     made.handed_in()
-    found = missing(made)
-    assert found.indices == IndexSet.of([7])
-    assert found.held == IndexSet.of([3, 4, 5, 6])
-    again = missing(made, "all")
-    assert again.indices == IndexSet.of([7])
-    assert again.held == IndexSet.all(7)
+    found = decided(made)
+    assert found.sent == IndexSet.of([7])
+    assert found.under_way == IndexSet.of([3, 4, 5, 6])
+    again = decided(made, "all")
+    assert again.sent == IndexSet.of([7])
+    assert again.under_way == IndexSet.all(7)
     assert again.generation == 0
 
 
 def test_nor_is_a_part_without_an_answer(made: MadeSweep) -> None:
     made.fact("intent", job_name="n", time=0.0)
-    assert missing(made).indices == IndexSet.of([7])
+    assert decided(made).sent == IndexSet.of([7])
     made.fact("void", why="refused", time=0.0)
-    assert missing(made).indices == IndexSet.of([3, 4, 5, 6, 7])
+    assert decided(made).sent == IndexSet.of([3, 4, 5, 6, 7])
 
 
 def test_a_result_of_unknown_code_is_not_said_to_be_of_other_code(made: MadeSweep) -> None:
     """A cache had it, so nothing was run."""
     journal(made, 2, 0, i3="complete none")
     made.plan(IndexSet.all(8))
-    found = missing(made)
-    assert found.complete == IndexSet.of([0, 1, 3])
-    assert found.stale == IndexSet.of([1])
+    found = decided(made)
+    assert found.outlook.complete == IndexSet.of([0, 1, 3])
+    assert found.outlook.indices(State.STALE) == IndexSet.of([1])
 
 
 def test_a_finished_sweep_misses_nothing(made: MadeSweep) -> None:
     journal(made, 2, 1, **{f"i{index}": "complete" for index in range(8)})
     made.plan(generation=1)
-    found = missing(made)
-    assert (found.indices, found.complete) == (IndexSet(), IndexSet.all(8))
+    found = decided(made)
+    assert (found.batches, found.outlook.complete) == ((), IndexSet.all(8))
 
 
 def test_a_manifest_that_grew(made: MadeSweep) -> None:
     """What is finished and still in the source stays; what is new is missing."""
     made.freeze(grid(x=[9, 0, 3, 2, 7, 8]))
-    wanted = Wanted(sweep=made.directory, manifest=made.manifest, source=made.source)
-    found = missing(made, wanted=wanted)
-    assert found.complete == IndexSet.of([1])  # x = 0; x = 1 is not in it any more
-    assert found.failed == IndexSet.of([3])  # x = 2
-    assert found.indices == IndexSet.of([0, 2, 4, 5])
+    grown = Version.of(made.manifest, made.source)
+    found = decided(made, version=grown)
+    assert found.outlook.complete == IndexSet.of([1])  # x = 0; x = 1 is not in it any more
+    assert found.outlook.failed == IndexSet.of([3])  # x = 2
+    assert found.sent == IndexSet.of([0, 2, 4, 5])
     made.handed_in()
-    found = missing(made, wanted=wanted)
-    assert found.held == IndexSet.of([2])  # x = 3
-    assert found.indices == IndexSet.of([0, 4, 5])
+    found = decided(made, version=grown)
+    assert found.under_way == IndexSet.of([2])  # x = 3
+    assert found.sent == IndexSet.of([0, 4, 5])
 
 
 def test_more_submissions_than_ranks_can_tell_apart(made: MadeSweep) -> None:
     """A seventh digit would sort before the sixth, and an older attempt win."""
     wish = Wish(manifest=made.manifest, source=made.source, path=made.path)
-    found = Missing(indices=IndexSet.of([1]))
+    batch = Batch(
+        indices=IndexSet.of([1]), generation=0, chunk_size=1, resources=made.manifest.resources
+    )
     made.directory.submission_dir(1).rename(made.directory.submission_dir(RANKED_MAX - 1))
-    assert make_plan(wish, made.directory, found, 1001).submission == RANKED_MAX
+    assert make_plan(wish, made.directory, batch, UNASKED).submission == RANKED_MAX
     last = made.directory.submission_dir(RANKED_MAX)
     made.directory.submission_dir(RANKED_MAX - 1).rename(last)
     with pytest.raises(SweepError, match="has 999999 submissions, and can have no more"):
-        make_plan(wish, made.directory, found, 1001)
-    again = Missing(indices=IndexSet.of([1]), generation=RANKED_MAX + 1)
+        make_plan(wish, made.directory, batch, UNASKED)
+    again = replace(batch, generation=RANKED_MAX + 1)
     with pytest.raises(SweepError, match="can have no more"):
-        make_plan(wish, None, again, 1001)
+        make_plan(wish, None, again, UNASKED)
 
 
 def test_more_restarts_than_ranks_can_tell_apart() -> None:

@@ -1,13 +1,14 @@
-"""What was handed to the cluster and is not known to be over, and what was heard of it."""
+"""The array tasks of a sweep that are not known to be over, and what the scheduler says of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from hpcsweep.cluster.base import Element
-from hpcsweep.records import Part
+from hpcsweep.cluster.slurm.reasons import is_hold
+from hpcsweep.records import Part, Reason
 from hpcsweep.store import SweepIndex
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan
@@ -36,11 +37,15 @@ class SentPart:
 
 
 @dataclass(kw_only=True, slots=True)
-class View:
+class ArrayTasks:
     """What is known of a sweep's array tasks, and how old that knowledge is."""
 
     # Parts with open chunks.
     parts: list[SentPart] = field(default_factory=list)
+    # Chunks of which a start is journalled.
+    started: frozenset[Chunk] = frozenset()
+    # Chunks with a verdict, by submission and reason.
+    ended: Mapping[tuple[int, Reason], list[int]] = field(default_factory=dict)
     # The state in Slurm's own word, by chunk, of tasks that were there when last asked; and what
     # those wait for that wait, in the queue's words.
     alive: dict[Chunk, str] = field(default_factory=dict)
@@ -73,7 +78,14 @@ class View:
         missed = self.missed - self.heard
         return _chunks(s for s in self.parts if s.job_id is None or s.job_id in missed)
 
-    def tasks(self) -> Iterator[str]:
+    @property
+    def held_chunks(self) -> Iterator[tuple[Plan, int]]:
+        """Those of them that the queue will not start before somebody releases them."""
+        for plan, chunk in self.open_chunks:
+            if is_hold(self.waiting.get((plan.submission, chunk), "")):
+                yield plan, chunk
+
+    def states(self) -> Iterator[str]:
         """The state of each open chunk's task: Slurm's own word, or one of these.
 
         `gone` from the queue, and not yet judged; `sent` or `cancelled` since it was last asked;
@@ -95,10 +107,28 @@ def _chunks(parts: Iterable[SentPart]) -> Iterator[tuple[Plan, int]]:
     return ((sent.plan, chunk) for sent in parts for chunk in sent.open_chunks)
 
 
-def sent_parts(sweep: SweepDirectory, store: SweepIndex) -> list[SentPart]:
+def array_tasks(sweep: SweepDirectory, index: SweepIndex) -> ArrayTasks:
+    """What plans, part facts and journals say of the array tasks, without the scheduler's word.
+
+    `index` must have been brought up to date just before.
+    """
+    rows = index.tasks()
+    closed, started = set(), set()
+    ended: dict[tuple[int, Reason], list[int]] = {}
+    for row in rows:
+        key = row["submission"], row["chunk"]
+        if row["start_rank"]:
+            started.add(key)
+        if _is_closed(row):
+            closed.add(key)
+        if row["reason"]:
+            ended.setdefault((row["submission"], Reason(row["reason"])), []).append(row["chunk"])
+    parts = list(_open_parts(sweep, closed))
+    return ArrayTasks(parts=parts, started=frozenset(started), ended=ended)
+
+
+def _open_parts(sweep: SweepDirectory, closed: set[Chunk]) -> Iterator[SentPart]:
     """The parts with open chunks, oldest submission first."""
-    closed = {(t["submission"], t["chunk"]) for t in store.tasks() if _is_closed(t)}
-    found = []
     for number in sweep.submissions():
         plan, document = sweep.plan(number)
         facts = sweep.part_facts(number)
@@ -110,17 +140,14 @@ def sent_parts(sweep: SweepDirectory, store: SweepIndex) -> list[SentPart]:
             if not still or "void" in known or "intent" not in known:
                 continue
             job, cancel = known.get("job"), known.get("cancel")
-            found.append(
-                SentPart(
-                    plan=plan,
-                    part=part,
-                    job_id=job["job_id"] if job else None,
-                    cancelled=cancel["time"] if cancel else None,
-                    cluster=document["cluster"],
-                    open_chunks=still,
-                )
+            yield SentPart(
+                plan=plan,
+                part=part,
+                job_id=job["job_id"] if job else None,
+                cancelled=cancel["time"] if cancel else None,
+                cluster=document["cluster"],
+                open_chunks=still,
             )
-    return found
 
 
 def _is_closed(task: dict[str, Any]) -> bool:

@@ -1,0 +1,280 @@
+"""The outlook: what is known of every index of a sweep, as one partition, at one moment.
+
+Made once per command, from journals (by the index), plans and the scheduler's word; whatever a
+command says or decides follows from it. Its cost depends on ranges of indices, never on their
+count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
+
+from hpcsweep.indexset import IndexSet
+from hpcsweep.records import Reason, Status
+from hpcsweep.runs.find import lost_files
+from hpcsweep.state.array_tasks import ArrayTasks
+from hpcsweep.state.manifest_diff import in_order_of
+from hpcsweep.store import SweepIndex
+from hpcsweep.store.sweep_index import Known
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.plan import Plan
+from hpcsweep.sweepdir.version import Version
+from hpcsweep.target import digest_without_import
+
+NONE = IndexSet()
+
+
+class State(StrEnum):
+    """The classes of an outlook: every index is in exactly one."""
+
+    COMPLETE = "complete"
+    # Complete, and computed by code with another digest than today's.
+    STALE = "stale"
+    # Complete, but its files are gone. Filled only where they were looked for, see `with_lost`.
+    LOST = "lost"
+    FAILED = "failed"
+    # Begun, and without an end.
+    RUNNING = "running"
+    # In an array task that waits, or runs and has not come to it.
+    QUEUED = "queued"
+    # As QUEUED, and the queue starts the task only when somebody releases it.
+    HELD = "held"
+    # Without an outcome, and the array task is over.
+    INTERRUPTED = "interrupted"
+    # In an array task about which nobody could be asked since it was submitted.
+    UNKNOWN = "unknown"
+    # In no array task.
+    UNSUBMITTED = "unsubmitted"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Group:
+    """Indices of one class of which the same is known."""
+
+    indices: IndexSet
+    state: State
+    # What people are shown: the last attempt's, as long as no new one is known to have begun.
+    status: Status
+    # Of a status that is failed or interrupted.
+    reason: Reason | None = None
+    # Count of attempts so far.
+    attempts: int = 0
+    # Number of the last attempt's submission, whose manifest says what was asked of Slurm.
+    submission: int | None = None
+    # The largest that a last attempt used; None where none is known.
+    wall_seconds: float | None = None
+    max_rss_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """What is known of every index of a manifest."""
+
+    # The manifest whose indices these are; it may be newer than the last submission's.
+    version: Version
+    # Each index is in exactly one of them.
+    groups: tuple[Group, ...]
+    # Indices that any attempt began, also of a generation that is out of date.
+    begun: IndexSet = NONE
+    # Indices in array tasks that the cluster holds, or may hold, and those of them that are in
+    # tasks that were cancelled and are not yet known to be over.
+    in_flight: IndexSet = NONE
+    cancelled: IndexSet = NONE
+    # The array tasks, and the age of what is known of them.
+    tasks: ArrayTasks = field(default_factory=ArrayTasks)
+    # The highest of any attempt and any submission.
+    generation: int = 0
+
+    @classmethod
+    def of_nothing(cls, version: Version) -> Outlook:
+        """That of a manifest of which nothing was submitted."""
+        group = Group(
+            indices=IndexSet.all(version.source.n_cases),
+            state=State.UNSUBMITTED,
+            status=Status.PENDING,
+        )
+        return cls(version=version, groups=(group,))
+
+    def indices(self, *states: State) -> IndexSet:
+        """The indices of these classes."""
+        return _union(group.indices for group in self.groups if group.state in states)
+
+    @cached_property
+    def not_begun(self) -> IndexSet:
+        """The indices that no attempt began."""
+        return IndexSet.all(self.version.source.n_cases) - self.begun
+
+    @cached_property
+    def failed(self) -> IndexSet:
+        """All whose last attempt failed."""
+        return self.indices(State.FAILED)
+
+    @cached_property
+    def complete(self) -> IndexSet:
+        """All that are complete, stale and lost ones too."""
+        return self.indices(State.COMPLETE, State.STALE, State.LOST)
+
+
+def outlook_of(
+    sweep: SweepDirectory,
+    index: SweepIndex,
+    tasks: ArrayTasks,
+    version: Version | None = None,
+    code_digest: str | None = None,
+) -> Outlook:
+    """The outlook from journals, plans and what `poll` returned of the array tasks.
+
+    `index` must have been brought up to date just before. Without `version` that of the last
+    submission; without `code_digest` that of the code as it is here.
+    """
+    wanted = version or sweep.newest()
+    plans = [sweep.plan(number)[0] for number in sweep.submissions()]
+    known = index.known()
+    sets = in_order_of(wanted, sweep, sweep.newest_manifest(), [one.indices for one in known])
+    partition = _Partition(sweep, wanted, plans, tasks)
+    groups = partition.groups(
+        list(zip(known, sets, strict=True)), code_digest or current_code(sweep, wanted)
+    )
+    return Outlook(
+        version=wanted,
+        groups=tuple(group for group in groups if group.indices),
+        begun=_union(sets),
+        in_flight=partition.in_flight,
+        cancelled=partition.indices(tasks.cancelled_chunks),
+        tasks=tasks,
+        generation=max([index.max_generation(), *(plan.generation for plan in plans)]),
+    )
+
+
+def with_lost(found: Outlook, sweep: SweepDirectory, index: SweepIndex) -> Outlook:
+    """The outlook with the class LOST filled: looks for the files of every complete case."""
+    gone = [lost_files(sweep, index)]
+    (lost,) = in_order_of(found.version, sweep, sweep.newest_manifest(), gone)
+    groups: list[Group] = []
+    for group in found.groups:
+        is_complete = group.state in (State.COMPLETE, State.STALE)
+        mine = group.indices & lost if is_complete else NONE
+        groups.append(replace(group, indices=group.indices - mine))
+        groups.append(replace(group, indices=mine, state=State.LOST))
+    return replace(found, groups=tuple(group for group in groups if group.indices))
+
+
+def current_code(sweep: SweepDirectory, version: Version) -> str | None:
+    """The digest of the user's code as it is here and now, found without importing it.
+
+    Where that cannot be, as in an archive, the last submission's. None for another target.
+    """
+    plan, document = sweep.plan(sweep.submissions()[-1])
+    if sweep.version(plan.manifest).manifest.target != version.manifest.target:
+        return None
+    found = digest_without_import(version.manifest, document.get("code_files"))
+    return found or document.get("code_digest")
+
+
+class _Partition:
+    """Sorts the indices of a manifest into groups."""
+
+    def __init__(
+        self, sweep: SweepDirectory, version: Version, plans: list[Plan], tasks: ArrayTasks
+    ) -> None:
+        self._sweep = sweep
+        self._version = version
+        self._plans = plans
+        self._ended = tasks.ended
+        self._unknown = self.indices(tasks.unknown_chunks)
+        self._held = self.indices(tasks.held_chunks)
+        self.in_flight = self.indices(tasks.open_chunks)
+
+    def indices(self, chunks: Iterable[tuple[Plan, int]]) -> IndexSet:
+        """The indices of chunks, in the order of this manifest."""
+        by_manifest: dict[str, list[IndexSet]] = {}
+        for plan, chunk in chunks:
+            by_manifest.setdefault(plan.manifest, []).append(plan.chunk(chunk))
+        return _union(
+            self._in_order(fingerprint, _union(sets)) for fingerprint, sets in by_manifest.items()
+        )
+
+    def groups(
+        self, known: list[tuple[Known, IndexSet]], code_digest: str | None
+    ) -> Iterator[Group]:
+        """Groups that have each index once; some may be empty. `known` is in this order, too."""
+        rest = IndexSet.all(self._version.source.n_cases)
+        for one, indices in known:
+            mine = indices & rest
+            rest -= mine
+            outdated = mine & self._asked_again(one.generation)
+            about = Group(
+                indices=mine - outdated,
+                state=State.INTERRUPTED,
+                status=Status(one.status),
+                reason=Reason(one.reason) if one.reason else None,
+                attempts=one.attempt,
+                submission=one.submission,
+                wall_seconds=one.wall_seconds,
+                max_rss_bytes=one.max_rss_bytes,
+            )
+            match about.status:
+                case Status.COMPLETE:
+                    is_stale = code_digest and one.code_digest not in (None, code_digest)
+                    state = State.STALE if is_stale else State.COMPLETE
+                    yield replace(about, state=state)
+                case Status.FAILED:
+                    yield replace(about, state=State.FAILED)
+                case Status.RUNNING:
+                    yield replace(about, state=State.RUNNING)
+                case _:
+                    yield from self._by_task(about)
+            yield from self._not_begun(replace(about, indices=outdated))
+        yield from self._not_begun(
+            Group(indices=rest, state=State.UNSUBMITTED, status=Status.PENDING)
+        )
+
+    def _asked_again(self, generation: int) -> IndexSet:
+        """Indices that were submitted to be computed again since this generation."""
+        later = [plan for plan in self._plans if plan.generation > generation]
+        return _union(self._in_order(plan.manifest, plan.indices) for plan in later)
+
+    def _by_task(self, about: Group) -> Iterator[Group]:
+        """Indices without an outcome: by the array task that has them, else INTERRUPTED."""
+        rest = about.indices
+        for state, indices in (
+            (State.UNKNOWN, self._unknown),
+            (State.HELD, self._held),
+            (State.QUEUED, self.in_flight),
+        ):
+            yield replace(about, indices=rest & indices, state=state)
+            rest -= indices
+        yield replace(about, indices=rest, state=State.INTERRUPTED)
+
+    def _not_begun(self, about: Group) -> Iterator[Group]:
+        """Indices that no attempt began, or none of the generation that was asked for."""
+        for group in self._by_task(replace(about, status=Status.PENDING, reason=None)):
+            if group.state is State.UNKNOWN:
+                yield replace(group, status=Status.UNKNOWN)
+            elif group.state is State.INTERRUPTED:
+                yield from self._over(group)
+            else:
+                yield group
+
+    def _over(self, about: Group) -> Iterator[Group]:
+        """Indices in no open task: the last submission that had one says what became of it."""
+        rest = about.indices
+        for number, reason in sorted(self._ended, key=lambda key: (-key[0], key[1])):
+            if not rest:
+                return
+            plan, _ = self._sweep.plan(number)
+            over = self.indices((plan, chunk) for chunk in self._ended[number, reason])
+            yield replace(about, indices=rest & over, status=reason.status, reason=reason)
+            rest -= over
+        yield replace(about, indices=rest, state=State.UNSUBMITTED)
+
+    def _in_order(self, fingerprint: str, indices: IndexSet) -> IndexSet:
+        """Indices of one of the sweep's manifests, as indices of this one."""
+        return in_order_of(self._version, self._sweep, fingerprint, [indices])[0]
+
+
+def _union(sets: Iterable[IndexSet]) -> IndexSet:
+    return IndexSet(pair for indices in sets for pair in indices.ranges)

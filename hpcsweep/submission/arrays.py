@@ -1,0 +1,46 @@
+"""What a part hands to a cluster: the batch script of its submission, and its array."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from hpcsweep.cluster.base import Array
+from hpcsweep.cluster.slurm.script import Script
+from hpcsweep.ids import slug
+from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.records import Part
+from hpcsweep.sweepdir.plan import Plan
+
+SCRIPT_NAME = "array.sbatch"
+
+
+def script_for(manifest: FrozenManifest, path: Path, submission: int) -> str:
+    """The exact text of the batch script."""
+    return Script(
+        sweep_name=manifest.name,
+        options=manifest.resources.options,
+        setup=manifest.setup,
+        python=sys.executable,
+        sweep_dir=str(path.resolve()),
+        submission=submission,
+    ).render()
+
+
+def array_for(sweep: Path, key: str, manifest: FrozenManifest, plan: Plan, part: Part) -> Array:
+    """What one part hands in."""
+    root, number = sweep.resolve(), f"{plan.submission:04d}"
+    return Array(
+        part=part,
+        job_name=job_name(manifest.name, key, plan.submission, part.number),
+        script=str(root / "submissions" / number / SCRIPT_NAME),
+        logs=str(root / "logs" / number),
+        journals=str(root / "journal" / number),
+        directory=manifest.root,
+        options=manifest.resources.options,
+    )
+
+
+def job_name(name: str, key: str, submission: int, part: int) -> str:
+    """The unique job name of a part: readable, and not to be met anywhere else."""
+    return f"{slug(name, 30)}.{key[:8]}.{submission}.{part}"

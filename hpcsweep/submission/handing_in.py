@@ -1,0 +1,156 @@
+"""Handing in: the one order of the writes of a submission (DESIGN invariant 8).
+
+Plan and script, then for each part an intent with a unique job name, then sbatch, then the job id,
+each a new file: so a kill at any moment is harmless. Whoever submits calls this, with the turn of
+the sweep and after `reconcile` has found out about parts that were never answered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.cluster import registry
+from hpcsweep.cluster.base import Cluster, Limits
+from hpcsweep.errors import ClusterError, ClusterUnavailable, PartRefused
+from hpcsweep.files import UndoLog, json_bytes, write_new
+from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.provenance import provenance
+from hpcsweep.records import Part
+from hpcsweep.settings import Settings
+from hpcsweep.store.filesystem import is_local
+from hpcsweep.store.ingest import STORE_NAME, fresh_store
+from hpcsweep.store.location import SQLITE
+from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, script_for
+from hpcsweep.submission.preflight import Checked
+from hpcsweep.submission.turns import Turn
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.plan import PROVENANCE, Plan
+
+# A task writes a beat at least this often, seconds.
+BEAT_S = 60.0
+# Share of KillWait in which a task's child may end by itself before it is killed; the rest is for
+# writing what is known.
+TERM_SHARE = 0.5
+
+
+class Doubt:
+    """True from the moment at which the cluster may have accepted something."""
+
+    def __init__(self) -> None:
+        self.is_raised = False
+
+    def __bool__(self) -> bool:
+        return self.is_raised
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HandingIn:
+    """What a submission is handed in with: one command that has the turn of its sweep."""
+
+    sweep: SweepDirectory
+    manifest: FrozenManifest
+    cluster: Cluster
+    limits: Limits
+    settings: Settings
+    # The user's code and the packages as the fresh interpreter saw them.
+    checked: Checked
+    say: Callable[[str], None]
+    turn: Turn
+    # What is taken back after an error, unless there is doubt.
+    made: UndoLog
+    doubt: Doubt
+
+    def submit(self, plan: Plan) -> list[str]:
+        """Write the submission and hand in its parts. Returns their job ids.
+
+        *Raises* ClusterError, and PartRefused when parts before it were accepted;
+        ClusterUnavailable when it is not known whether one was; SweepBusy when the turn is lost.
+        *Writes* the submission's directory, those of its logs and journals, and part facts.
+        """
+        self._write(plan)
+        return [self._hand_in(plan, part) for part in plan.parts]
+
+    def _write(self, plan: Plan) -> None:
+        """Write plan and script, whole and durable, under a name that appears at once."""
+        sweep, made = self.sweep, self.made
+        is_sqlite = self.manifest.store == SQLITE
+        # On a network file system no task writes a SQLite store (invariant 23).
+        tasks_ingest = not is_sqlite or is_local(sweep.path)
+        document = plan.to_json() | self._circumstances(tasks_ingest=tasks_ingest)
+        # Slurm would fail a task whose output directory is missing without a word (0:53).
+        made.directory(sweep.log_dir(plan.submission))
+        made.directory(sweep.journal_dir(plan.submission))
+        made.directory(sweep.path / "runs" / ".attempts")
+        folder = sweep.submission_dir(plan.submission)
+        made.directory(folder.parent)
+        with made.whole(folder) as temporary:
+            script = script_for(self.manifest, sweep.path, plan.submission)
+            write_new(temporary / SCRIPT_NAME, script.encode())
+            write_new(temporary / "plan.json", json_bytes(document))
+            origin = provenance(Path(self.manifest.root), self.checked.packages)
+            write_new(temporary / PROVENANCE, json_bytes(origin))
+        if not tasks_ingest:
+            return
+        if is_sqlite:
+            with contextlib.suppress(FileExistsError):
+                made.file(sweep.path / STORE_NAME, b"")
+        with fresh_store(sweep):  # making the store is a command's work, never a task's
+            pass
+
+    def _circumstances(self, *, tasks_ingest: bool) -> dict[str, Any]:
+        """What `plan.json` holds beside the plan."""
+        settings = self.settings
+        return {
+            "cluster": registry.record(self.cluster, self.limits.cluster_name),
+            "code_digest": self.checked.code_digest,
+            "code_files": self.checked.code_files,
+            "python": sys.executable,
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "worker": {
+                "beat_s": BEAT_S,
+                "ingest": tasks_ingest,
+                "ingest_interval_s": settings.ingest_interval_s,
+                "ingest_deadline_s": settings.ingest_deadline_s,
+                "term_grace_s": min(settings.term_grace_s, self.limits.kill_wait_s * TERM_SHARE),
+            },
+        }
+
+    def _hand_in(self, plan: Plan, part: Part) -> str:
+        sweep, doubt = self.sweep, self.doubt
+        array = array_for(sweep.path, sweep.key, self.manifest, plan, part)
+        self.turn.check()
+        intent = {"job_name": array.job_name, "time": time.time()}
+        self.made.file(sweep.part_file(plan.submission, part.number, "intent"), json_bytes(intent))
+        was_in_doubt = bool(doubt)
+        doubt.is_raised = True
+        try:
+            job_id = self.cluster.submit(array, self.say)
+        except ClusterUnavailable as error:
+            error.next_step = (
+                "It is not known whether the array was accepted. Run the same command again: it "
+                "finds out first, and sends nothing twice."
+            )
+            raise
+        except ClusterError as error:
+            doubt.is_raised = was_in_doubt
+            if not was_in_doubt:
+                error.next_step += " Nothing was submitted."
+                raise
+            self._fact(plan, part, "void", {"why": "refused", "time": time.time()})
+            raise PartRefused(
+                error.what,
+                next_step=f"{error.next_step} Parts before number {part.number} of submission "
+                f"{plan.submission} were accepted; the same command sends the rest.",
+            ) from error
+        self._fact(plan, part, "job", {"job_id": job_id, "time": time.time()})
+        return job_id
+
+    def _fact(self, plan: Plan, part: Part, what: str, fact: dict[str, Any]) -> None:
+        write_new(self.sweep.part_file(plan.submission, part.number, what), json_bytes(fact))
