@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.emulator import names
-from hpcsweep.emulator.faults.chance import Fault
+from hpcsweep.emulator.faults.chance import Fault, Plan
 from hpcsweep.errors import InputError
 from hpcsweep.files import DOCUMENT_MAX, parse_json, read_regular
 
@@ -117,6 +117,11 @@ class EmulatorConfig:
     def node_names(self) -> tuple[str, ...]:
         """`n1` up to the number of nodes."""
         return tuple(f"n{number}" for number in range(1, self.nodes + 1))
+
+    @property
+    def fault_plan(self) -> Plan:
+        """What decides which faults strike."""
+        return Plan(seed=self.seed, faults=self.faults, ignore=self.faults_ignore)
 
     def partition(self, name: str) -> Partition | None:
         """The partition of that name; the default one for an empty name."""

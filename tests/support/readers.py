@@ -28,9 +28,10 @@ from hpcsweep.claims import OWNER, try_acquire
 from hpcsweep.emulator import config as emulated
 from hpcsweep.emulator import events
 from hpcsweep.emulator import names as emulator_names
+from hpcsweep.emulator.book import Book
 from hpcsweep.emulator.daemon import history
 from hpcsweep.emulator.events import EventLog
-from hpcsweep.emulator.jobs import Book, Job, Request
+from hpcsweep.emulator.jobs import Job, Request
 from hpcsweep.errors import HpcsweepError
 from hpcsweep.files import json_bytes
 from hpcsweep.journal import read

@@ -9,7 +9,7 @@ import pytest
 
 from hpcsweep import emulator
 from hpcsweep.emulator import names
-from hpcsweep.emulator.daemon import commands
+from hpcsweep.emulator.daemon import changes
 from hpcsweep.emulator.programs import (
     options,
     sacct,
@@ -106,7 +106,7 @@ def test_commands_and_knobs() -> None:
     for name in (*scontrol.CHANGES, "requeue", "ping", "update jobid", "update nodename"):
         assert f"`{name}" in section("scontrol")
     updates = {"requeue", "requeuehold", "throttle", "update", "suspend", "resume", "top"}
-    assert set(commands.CHANGES) == {*scontrol.CHANGES.values(), *updates}
+    assert set(changes.CHANGES) == {*scontrol.CHANGES.values(), *updates}
     for name in emulator.EmulatorConfig().to_json():
         assert f"`{name}`" in TEXT
 

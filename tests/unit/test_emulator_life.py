@@ -13,8 +13,8 @@ import pytest
 
 from hpcsweep import emulator
 from hpcsweep.emulator import client, events
+from hpcsweep.emulator.book import Book
 from hpcsweep.emulator.daemon.history import compact
-from hpcsweep.emulator.jobs import Book
 from hpcsweep.errors import ClusterError, InputError
 from tests.support.emulated import QUICK, Emulated
 from tests.support.processes import owned_by

@@ -1,18 +1,22 @@
-"""What an sbatch asks for: whether this cluster takes it, in Slurm's words where it does not."""
+"""Whether the cluster takes what an sbatch asks for; refusals are in Slurm's words.
+
+Of each refusal `where` is the line that sbatch prints before it.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import re
 import time
+from functools import partial
 from typing import Any
 
-from hpcsweep import files
-from hpcsweep.emulator import arrays, dependencies, hostlist
+from hpcsweep.emulator import arrays, dependency_syntax, hostlist
 from hpcsweep.emulator.config import EmulatorConfig
-from hpcsweep.emulator.daemon import associations, launch
+from hpcsweep.emulator.daemon import associations, job_files
 from hpcsweep.emulator.daemon.controller import Controller
 from hpcsweep.emulator.jobs import Request, gres_counts
+from hpcsweep.emulator.messages import INVALID_GRES, INVALID_PARTITION
 from hpcsweep.errors import ClusterError, ClusterUnavailable, InputError
 
 # Slurm 22.05's limits, exact: one byte more is refused.
@@ -23,25 +27,49 @@ _TOO_LONG = "Pathname of a file, directory or other parameter too long"
 _NO_NODE = "Requested node configuration is not available"
 
 
-def refused(message: str, detail: str = "") -> ClusterError:
-    """Slurm's word for no; `detail` is the line that sbatch prints before it."""
-    return ClusterError(message, where=detail)
-
-
 def submit(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
     """Queue a job or an array. *Safe to repeat* with the same token."""
-    wanted, settings = asked["request"], controller.settings
-    for known in controller.requests.values():
+    wanted, settings, table = asked["request"], controller.settings, controller.table
+    for known in table.requests.values():
         if known.token == wanted["token"]:
             return {"job": known.id}
-    if not asked["test_only"] and controller.faults.refused(wanted["name"]):
-        raise refused(associations.POLICY, detail="AssocMaxSubmitJobLimit")
+    if not asked["test_only"] and controller.faults.refuses(settings.fault_plan, wanted["name"]):
+        controller.note_fault("refuse", {"name": wanted["name"]})
+        raise ClusterError(associations.POLICY, where="AssocMaxSubmitJobLimit")
     ids = _check(controller, asked)
+    request = _with_defaults(settings, wanted, ids)
+    _check_size(controller, asked, request)
+    request = dataclasses.replace(request, id=table.new_id())
+    if asked["test_only"]:
+        places = hostlist.fold(controller.pool.place(request)) or "n1"
+        answer = {"job": request.id, "cpus": request.cpus, "partition": request.partition}
+        return answer | {"nodes": places}
+    script = asked["script"].encode(errors="surrogateescape")
+    environment = asked["environment"]
+    job_files.write_submission(controller.state_dir, request.id, script, environment)
+    controller.add(request, ids, held=asked["hold"], begin=asked["begin"])
+    if _loses_answer(controller, request.name):
+        raise ClusterError("Socket timed out on send/recv operation")
+    return {"job": request.id}
+
+
+def _loses_answer(controller: Controller, name: str) -> bool:
+    """Start the faults that an accepted sbatch brings; whether its answer gets lost."""
+    found = controller.faults.of_submission(controller.settings.fault_plan, name)
+    for fault, delay_s in found.services:
+        controller.timers.at(time.time() + delay_s, partial(controller.take_away, fault))
+    if found.loses_answer:
+        controller.note_fault("submit_timeout", {"name": name})
+    return found.loses_answer
+
+
+def _with_defaults(settings: EmulatorConfig, wanted: dict[str, Any], ids: list[int]) -> Request:
+    """The request with what the cluster sets where nothing was asked; its id is still 0."""
     partition = settings.partition(wanted["partition"])
     if partition is None:
-        raise refused("Invalid partition name specified")
+        raise ClusterError(INVALID_PARTITION)
     limit = wanted["time_limit"]
-    wanted |= {
+    values = wanted | {
         "id": 0,
         "submitted": time.time(),
         "partition": partition.name,
@@ -50,64 +78,58 @@ def submit(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
         "time_limit": partition.default_time or partition.max_time if limit is None else limit,
         "array": wanted["array"] if ids else "",
         "arguments": tuple(wanted["arguments"]),
+        # --mem=0 asks for all of a node.
+        "mem_mb": settings.mem_mb if wanted["mem_mb"] < 0 else wanted["mem_mb"],
     }
-    if wanted["mem_mb"] < 0:  # --mem=0: all of a node
-        wanted["mem_mb"] = settings.mem_mb
-    request = Request(**wanted)
-    _check_size(controller, asked, request)
-    request = dataclasses.replace(request, id=controller.new_id())
-    if asked["test_only"]:
-        found = {"job": request.id, "cpus": request.cpus, "partition": partition.name}
-        return found | {"nodes": hostlist.fold(controller.pool.place(request)) or "n1"}
-    kept = files.make_directory(launch.submission_dir(controller.state_dir, request.id))
-    script = asked["script"].encode(errors="surrogateescape")
-    files.write_new(kept / "script", script, mode=0o700)
-    files.write_new(kept / "environment", files.json_bytes(asked["environment"]))
-    controller.add(request, ids, held=asked["hold"], begin=asked["begin"])
-    if controller.faults.submitted(request.name):
-        raise refused("Socket timed out on send/recv operation")
-    return {"job": request.id}
+    return Request(**values)
 
 
 def _check(controller: Controller, asked: dict[str, Any]) -> list[int]:
     """The array's task ids of a request that can be accepted. *Raises* ClusterError."""
-    settings, wanted = controller.settings, asked["request"]
-    lengths = [(wanted["array"], arrays.MAX_ARRAY_STRING), (wanted["name"], _MAX_NAME)]
-    lengths.append((asked["script"], _MAX_SCRIPT))
+    settings, wanted, table = controller.settings, asked["request"], controller.table
+    lengths = (
+        (wanted["array"], arrays.MAX_ARRAY_STRING),
+        (wanted["name"], _MAX_NAME),
+        (asked["script"], _MAX_SCRIPT),
+    )
     if any(len(text.encode(errors="surrogateescape")) > limit for text, limit in lengths):
-        raise refused(_TOO_LONG)
+        raise ClusterError(_TOO_LONG)
     partition = settings.partition(wanted["partition"])
     if partition is None:
         detail = f"invalid partition specified: {wanted['partition']}"
-        raise refused("Invalid partition name specified", detail=detail)
+        raise ClusterError(INVALID_PARTITION, where=detail)
     if partition.state == "INACTIVE":
-        raise refused("Required partition not available (inactive or drain)")
+        raise ClusterError("Required partition not available (inactive or drain)")
     _check_names(settings, wanted)
     try:
         ids = arrays.parse_array(wanted["array"], settings.max_array_size)
-        dependencies.parse(wanted["dependency"])
+        dependency_syntax.parse(wanted["dependency"])
     except InputError as error:
-        raise refused(error.what) from error
-    if controller.count() + max(1, len(ids)) > settings.max_job_count:
+        raise ClusterError(error.what) from error
+    elements = max(1, len(ids))
+    if table.count() + elements > settings.max_job_count:
         raise ClusterUnavailable("Resource temporarily unavailable")
-    associations.check_submit(controller, wanted, max(1, len(ids)))
+    if limit := associations.submit_obstacle(
+        settings, table.live.values(), wanted["uid"], wanted["qos"], elements
+    ):
+        raise ClusterError(associations.POLICY, where=limit)
     return ids
 
 
 def _check_names(settings: EmulatorConfig, wanted: dict[str, Any]) -> None:
-    """Features, nodes, accounts and QOS that are named must be there."""
+    """Refuse features, nodes, gres, accounts and QOS that do not exist. *Raises* ClusterError."""
     if not set(re.findall(r"[^&|()\[\]*,\s]+", wanted["constraint"])) <= set(settings.features):
-        raise refused("Invalid feature specification")
+        raise ClusterError("Invalid feature specification")
     for name in ("nodelist", "exclude"):
         try:
             nodes = hostlist.expand(wanted[name])
         except ValueError:
             nodes = [wanted[name]]
         if not set(nodes) <= set(settings.node_names):
-            raise refused("Invalid node name specified")
+            raise ClusterError("Invalid node name specified")
     if not set(gres_counts(wanted["gres"])) <= set(gres_counts(settings.gres)):
-        raise refused("Invalid generic resource (gres) specification")
-    associations.check_names(settings, wanted)
+        raise ClusterError(INVALID_GRES)
+    associations.check_names(settings, wanted["account"], wanted["qos"])
 
 
 def _check_size(controller: Controller, asked: dict[str, Any], request: Request) -> None:
@@ -116,7 +138,7 @@ def _check_size(controller: Controller, asked: dict[str, Any], request: Request)
     misfit = controller.pool.misfit(request)
     if misfit != "BadConstraints" or asked["hold"]:
         return
-    controller.new_id()  # Slurm notices it after it has given the job an id
+    controller.table.new_id()  # Slurm notices it after it has given the job an id
     there = gres_counts(settings.gres)
     detail = "" if asked["test_only"] else "Memory specification can not be satisfied"
     cpus = request.cpus_of_task * max(1, request.ntasks_per_node)
@@ -128,4 +150,4 @@ def _check_size(controller: Controller, asked: dict[str, Any], request: Request)
         detail = "" if asked["test_only"] else "CPU count per node can not be satisfied"
     elif request.memory_of(cpus) <= settings.mem_mb:
         detail = ""
-    raise refused(_NO_NODE, detail=detail)
+    raise ClusterError(_NO_NODE, where=detail)

@@ -2,53 +2,50 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
 
 from hpcsweep.emulator.config import EmulatorConfig, Qos
+from hpcsweep.emulator.jobs import Job, Request
 from hpcsweep.errors import ClusterError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from hpcsweep.emulator.daemon.controller import Controller
-    from hpcsweep.emulator.jobs import Job, Request
 
 POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
 
 
-def check_names(settings: EmulatorConfig, wanted: dict[str, Any]) -> None:
-    """Where accounts or QOS are configured, others are refused. *Raises* ClusterError."""
-    account = wanted["account"] or settings.account
+def check_names(settings: EmulatorConfig, account: str, qos: str) -> None:
+    """Refuse accounts and QOS that a strict cluster does not list. *Raises* ClusterError."""
+    account, qos = account or settings.account, qos or settings.default_qos
     if settings.strict and settings.accounts and account not in settings.accounts:
         raise ClusterError("Invalid account or account/partition combination specified")
-    qos = wanted["qos"] or settings.default_qos
-    if settings.strict and settings.qos and qos not in _by_name(settings):
+    if settings.strict and settings.qos and qos not in _qos_by_name(settings):
         raise ClusterError("Invalid qos specification")
 
 
-def check_submit(controller: Controller, wanted: dict[str, Any], elements: int) -> None:
-    """Submit limits count elements and refuse an array as a whole. *Raises* ClusterError."""
-    settings = controller.settings
-    qos = _by_name(settings).get(wanted["qos"] or settings.default_qos)
+def submit_obstacle(
+    settings: EmulatorConfig, live: Iterable[Job], uid: int, qos_name: str, elements: int
+) -> str:
+    """The limit that a submission of so many elements would break; empty where it breaks none.
 
-    def count(fits: Callable[[Request], bool]) -> int:
-        return sum(job.elements for job in controller.live.values() if fits(job.request))
+    Submit limits count elements and refuse an array as a whole.
+    """
+    qos = _qos_by_name(settings).get(qos_name or settings.default_qos)
+
+    def count(is_counted: Callable[[Request], bool]) -> int:
+        return elements + sum(job.elements for job in live if is_counted(job.request))
 
     if qos is not None and qos.max_submit_per_user:
-        mine = count(lambda one: one.qos == qos.name and one.uid == wanted["uid"])
-        if mine + elements > qos.max_submit_per_user:
-            raise ClusterError(POLICY, where="QOSMaxSubmitJobPerUserLimit")
-    if settings.max_submit_jobs:
-        mine = count(lambda one: one.uid == wanted["uid"])
-        if mine + elements > settings.max_submit_jobs:
-            raise ClusterError(POLICY, where="AssocMaxSubmitJobLimit")
+        mine = count(lambda one: one.qos == qos.name and one.uid == uid)
+        if mine > qos.max_submit_per_user:
+            return "QOSMaxSubmitJobPerUserLimit"
+    if settings.max_submit_jobs and count(lambda one: one.uid == uid) > settings.max_submit_jobs:
+        return "AssocMaxSubmitJobLimit"
+    return ""
 
 
-def obstacle(settings: EmulatorConfig, job: Job, running: list[Job]) -> str:
-    """Why limits do not let a job start; `running` are those that occupy nodes."""
+def start_obstacle(settings: EmulatorConfig, job: Job, occupying: list[Job]) -> str:
+    """The limit that keeps a job from starting; `occupying` are the jobs on nodes."""
     request = job.request
-    qos = _by_name(settings).get(request.qos)
-    mine = [one.request for one in running if one.request.uid == request.uid]
+    qos = _qos_by_name(settings).get(request.qos)
+    mine = [one.request for one in occupying if one.request.uid == request.uid]
     if qos is not None:
         if qos.max_wall and not 0 < job.time_limit <= qos.max_wall:
             return "QOSMaxWallDurationPerJobLimit"
@@ -60,5 +57,5 @@ def obstacle(settings: EmulatorConfig, job: Job, running: list[Job]) -> str:
     return ""
 
 
-def _by_name(settings: EmulatorConfig) -> dict[str, Qos]:
+def _qos_by_name(settings: EmulatorConfig) -> dict[str, Qos]:
     return {one.name: one for one in settings.qos}

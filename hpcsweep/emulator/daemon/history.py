@@ -9,8 +9,8 @@ from typing import Any
 
 from hpcsweep import files
 from hpcsweep.emulator import arrays, events, names
+from hpcsweep.emulator.book import Book
 from hpcsweep.emulator.config import EmulatorConfig
-from hpcsweep.emulator.jobs import Book
 
 _DAY_S = 86400.0
 # Bytes under which rewriting the log is not worth it.

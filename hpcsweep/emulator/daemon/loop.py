@@ -15,10 +15,10 @@ from pathlib import Path
 
 from hpcsweep import files
 from hpcsweep.emulator import config, events, names, processes
-from hpcsweep.emulator.daemon import commands, recovery
+from hpcsweep.emulator.book import Book
+from hpcsweep.emulator.daemon import recovery, requests
 from hpcsweep.emulator.daemon.controller import Controller
 from hpcsweep.emulator.daemon.history import compact
-from hpcsweep.emulator.jobs import Book
 
 READY = b"ready\n"
 # Seconds between two looks whether the state directory is still there.
@@ -96,7 +96,7 @@ class Loop:
         """Work until told to stop, until nobody needs it, or until the directory is gone."""
         controller = self._controller
         while not self._stopping and os.path.exists(names.SOCKET):
-            if controller.faults.away("controller_down") is None:
+            if controller.faults.away("controller_down", time.time()) is None:
                 controller.reap()
                 controller.timers.run()
                 if controller.is_dirty:
@@ -115,7 +115,7 @@ class Loop:
     def _patience(self) -> float:
         """Seconds to sleep at most."""
         due = [_LOOK_S]
-        if self._controller.faults.away("controller_down"):
+        if self._controller.faults.away("controller_down", time.time()):
             return _AWAY_S
         if (next_due := self._controller.timers.next_due()) is not None:
             due.append(next_due - time.time())
@@ -125,7 +125,7 @@ class Loop:
 
     def _is_needed(self) -> bool:
         """Whether a job is not over or a program waits for an answer."""
-        return self._controller.is_busy or len(self._selector.get_map()) > 2
+        return bool(self._controller.table.live) or len(self._selector.get_map()) > 2
 
     def _quiet_until(self) -> float:
         return self._last_asked + self._controller.settings.idle_exit_s
@@ -172,7 +172,7 @@ class Loop:
         try:
             asked = files.parse_json(bytes(question))
             self._stopping = self._stopping or asked["do"] == "stop"
-            said = {} if self._stopping else commands.answer(self._controller, asked)
+            said = {} if self._stopping else requests.answer(self._controller, asked)
         except _MISUNDERSTOOD as error:  # of a program of another version
             why = f"{type(error).__name__}: {error}"
             print(f"a request was not understood: {why}", file=sys.stderr, flush=True)

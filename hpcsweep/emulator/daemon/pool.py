@@ -38,6 +38,8 @@ class Pool:
     def __init__(self, settings: EmulatorConfig) -> None:
         self._settings = settings
         self.nodes = fresh(settings)
+        # Elements that have a place on a node, by base id: what a throttle limits.
+        self.elements: Counter[int] = Counter()
 
     def grow(self, settings: EmulatorConfig) -> None:
         """Larger and more nodes, as the new configuration has them."""
@@ -84,10 +86,12 @@ class Pool:
     def take(self, job: Job) -> None:
         """Give CPUs, memory and gres of its places to a job."""
         _change(self.nodes, job, 1)
+        self.elements[job.request.id] += 1
 
     def give_back(self, job: Job) -> None:
-        """The job is over."""
+        """Free what a job has that is over."""
         _change(self.nodes, job, -1)
+        self.elements[job.request.id] -= 1
 
     def state(self, name: str) -> str:
         """The node's state in sinfo's words."""

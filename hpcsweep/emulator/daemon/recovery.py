@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 
-from hpcsweep.emulator import names, processes
+from hpcsweep.emulator import processes
+from hpcsweep.emulator.daemon import signals
 from hpcsweep.emulator.daemon.controller import Controller
 from hpcsweep.emulator.jobs import Job
 
@@ -21,17 +21,17 @@ def recover(controller: Controller, *, is_same_boot: bool) -> None:
     *Writes* the event log.
     """
     now = time.time()
-    for job in [one for one in controller.live.values() if one.state != "PENDING"]:
+    for job in [one for one in controller.table.live.values() if one.state != "PENDING"]:
         if is_same_boot:
             _kill(controller, job)
         job.places = job.places or {job.node: job.request.cpus}  # an older version's log
-        controller.occupy(job)
+        controller.pool.take(job)
         job.ended = job.ended or now
         job.batch_state = job.batch_state or "CANCELLED"
         # Where it was being ended already, that word stands.
         reason = job.reason if job.ending else "NodeDown"
         controller.over(job, job.ending or "NODE_FAIL", reason, 0, 0)
-    for job in list(controller.jobs.values()):
+    for job in list(controller.table.jobs.values()):
         if job.is_final:
             controller.forget_later(job)
         elif job.state == "PENDING":
@@ -41,7 +41,7 @@ def recover(controller: Controller, *, is_same_boot: bool) -> None:
 
 def power_off(controller: Controller) -> None:
     """Kill whatever runs and write nothing: the next scheduler finds it as after a power cut."""
-    for job in controller.live.values():
+    for job in controller.table.live.values():
         if job.state != "PENDING":
             _kill(controller, job)
     controller.log.close()
@@ -49,30 +49,9 @@ def power_off(controller: Controller) -> None:
 
 def _kill(controller: Controller, job: Job) -> None:
     """KILL every process of the job, also those that left its session, and see them end."""
-    conf = os.fsencode(controller.state_dir / names.SLURM_CONF)
-    marks = (b"SLURM_CONF=" + conf, b"SLURM_JOB_ID=%d" % job.id)
     deadline = time.monotonic() + _KILL_S
-    while members := [*controller.members(job), *processes.marked(marks)]:
+    while members := [*signals.members(job), *signals.marked(job, controller.state_dir)]:
         processes.send(members, signal.SIGKILL)
         if time.monotonic() > deadline:
             return  # in an uninterruptible sleep: a real node could not kill it either
         time.sleep(_POLL_S)
-
-
-def node_down(controller: Controller, name: str, reason: str) -> None:
-    """A node fails, and its jobs with it; for an empty reason it is back."""
-    node, since = controller.pool.nodes[name], time.time() if reason else 0
-    node.down, node.since = reason, since
-    controller.log.append({"e": "node", "name": name, "down": reason, "since": since})
-    controller.is_dirty = True
-    if not reason:
-        return
-    for job in [one for one in controller.live.values() if name in one.places]:
-        fail_node_of(controller, job)
-
-
-def fail_node_of(controller: Controller, job: Job) -> None:
-    """End one job as its node's failure does: at once."""
-    words = " DUE TO NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS"
-    controller.kill(job, "NODE_FAIL", "NodeDown", words)
-    controller.kill_rest(job)

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from hpcsweep.emulator.daemon import steps
 from hpcsweep.emulator.jobs import Job
 
-if TYPE_CHECKING:
-    from hpcsweep.emulator.daemon.controller import Controller
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deadlines:
+    """The moments of a run, in seconds since the epoch."""
+
+    # When --signal is sent; None where the job has none.
+    warn_at: float | None
+    end_at: float
 
 
-def set_limit(controller: Controller, job: Job) -> None:
-    """Remember when the job's time is over, and when to warn it."""
-    minutes, timers, run = job.time_limit, controller.timers, job.restart
-    if not minutes or job.state != "RUNNING":
-        return
-    scale, paused = controller.settings.time_scale, job.suspended_s
+def deadlines(job: Job, time_scale: float) -> Deadlines | None:
+    """The deadlines of a running job, as its limit and its pauses are now; None without a limit."""
+    if not job.time_limit or job.state != "RUNNING":
+        return None
+    end_at = job.started + job.suspended_s + job.time_limit * 60 * time_scale
+    lead_s = job.request.signal_lead * time_scale
+    warn_at = max(job.started, end_at - lead_s) if job.request.signal else None
+    return Deadlines(warn_at=warn_at, end_at=end_at)
 
-    def end() -> None:
-        # Neither another run of the job, nor one that was suspended or got another limit meanwhile.
-        is_same = (job.time_limit, job.restart, job.suspended_s) == (minutes, run, paused)
-        if job.state == "RUNNING" and is_same:
-            controller.kill(job, "TIMEOUT", "TimeLimit", " DUE TO TIME LIMIT")
 
-    limit = job.started + paused + minutes * 60 * scale
-    timers.at(timers.on_tick(limit), end)
-    if job.request.signal:
-        lead = max(job.started, limit - job.request.signal_lead * scale)
-        timers.at(timers.on_tick(lead), lambda: steps.warn(controller, job))
+def version(job: Job) -> tuple[int, int, float]:
+    """What the deadlines depend on: they hold while this is unchanged."""
+    return job.time_limit, job.restart, job.suspended_s

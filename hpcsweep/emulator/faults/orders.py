@@ -1,120 +1,70 @@
-"""Faults on order: what `chance` decides, or a command asks for, is done to jobs and services."""
+"""The faults that are ordered: what strikes a chance, and which services are away now."""
 
 from __future__ import annotations
 
-import functools
-import time
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from dataclasses import dataclass
 
-from hpcsweep.emulator import arrays
-from hpcsweep.emulator.daemon import memory, preemption, recovery
+from hpcsweep.emulator.arrays import NO_TASK
 from hpcsweep.emulator.faults.chance import OF_JOBS, OF_SERVICES, Fault, Plan
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from hpcsweep.emulator.daemon.controller import Controller
-    from hpcsweep.emulator.jobs import Job
+# A fault and after how many seconds it comes.
+Strike = tuple[Fault, float]
 
 
-class Faults:
-    """The scheduler's faults: ordered by the configuration, or live by a command."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OfSubmission:
+    """The faults of one accepted sbatch."""
 
-    def __init__(self, controller: Controller) -> None:
-        self._controller = controller
-        # Until when each service is away, seconds since the epoch, and its fault.
+    # The services that will be away.
+    services: tuple[Strike, ...]
+    # Whether sbatch shall say that the answer timed out.
+    loses_answer: bool
+
+
+class Orders:
+    """The chances that were given so far, and the services that are away."""
+
+    def __init__(self) -> None:
+        # By kind: until when, in seconds since the epoch, and the fault.
         self._away: dict[str, tuple[float, Fault]] = {}
-        self._seen: dict[tuple[str, str], int] = {}
+        # How many chances each kind of submission fault had, by job name.
+        self._attempts: Counter[tuple[str, str]] = Counter()
 
-    @property
-    def _plan(self) -> Plan:
-        settings = self._controller.settings
-        return Plan(seed=settings.seed, faults=settings.faults, ignore=settings.faults_ignore)
-
-    def away(self, kind: str) -> Fault | None:
-        """The fault of a service, while it lasts."""
+    def away(self, kind: str, now: float) -> Fault | None:
+        """The fault of a service while it lasts."""
         until, fault = self._away.get(kind, (0.0, None))
-        return fault if until > time.time() else None
+        return fault if until > now else None
 
-    def started(self, job: Job) -> None:
-        """A job began to run: what is ordered for this run happens in time."""
-        task = arrays.NO_TASK if job.task is None else job.task
-        for fault, delay in self._plan.strikes(OF_JOBS, job.request.name, task, job.restart):
-            self._later(delay, functools.partial(self.strike, fault.kind, job))
+    def begin(self, fault: Fault, now: float) -> None:
+        """Take a service away from now on."""
+        self._away[fault.kind] = (now + fault.seconds, fault)
 
-    def submitted(self, name: str) -> str:
-        """An sbatch was accepted; "submit_timeout" where its answer is to get lost."""
-        attempt = self._count("submitted", name)
-        for fault in self._plan.faults:
-            for chance in range(fault.times if fault.kind in OF_SERVICES else 0):
-                number = attempt * fault.times + chance
-                for one, delay in self._plan.strikes((fault.kind,), name, arrays.NO_TASK, number):
-                    self._later(delay, functools.partial(self.leave, one))
-        return self._of_submission("submit_timeout", name, attempt)
-
-    def refused(self, name: str) -> bool:
-        """Whether this sbatch is refused."""
-        return bool(self._of_submission("refuse", name, self._count("refuse", name)))
-
-    def _of_submission(self, kind: str, name: str, attempt: int) -> str:
-        if not self._plan.strikes((kind,), name, arrays.NO_TASK, attempt):
-            return ""
-        self._note(kind, {"name": name})
-        return kind
-
-    def _count(self, what: str, name: str) -> int:
-        number = self._seen.get((what, name), 0)
-        self._seen[what, name] = number + 1
-        return number
-
-    def _later(self, delay: float, action: Callable[[], object]) -> None:
-        self._controller.timers.at(time.time() + delay, action)
-
-    def strike(self, kind: str, job: Job) -> bool:
-        """Let it happen to a running job, now; whether it ran."""
-        controller = self._controller
-        if job.state != "RUNNING" or controller.jobs.get(job.id) is not job:
-            return False
-        task = None if job.task is None else job.task
-        self._note(kind, {"job": job.request.id, "task": task, "restart": job.restart})
-        if kind == "node_fail":
-            recovery.fail_node_of(controller, job)
-        elif kind == "preempt":
-            preemption.preempt(controller, job)
-        elif kind == "out_of_memory":
-            memory.overrun(controller, job)
-        else:
-            controller.start_again_beside(job)
-        return True
-
-    def leave(self, fault: Fault) -> None:
-        """A service is away from now on."""
-        self._away[fault.kind] = (time.time() + fault.seconds, fault)
-        self._note(fault.kind, {"seconds": fault.seconds})
-        self._later(fault.seconds, lambda: None)
-
-    def come_back(self) -> None:
-        """All services are there again."""
+    def clear(self) -> None:
+        """Bring all services back."""
         self._away.clear()
 
-    def _note(self, kind: str, fields: dict[str, Any]) -> None:
-        self._controller.log.append({"e": "fault", "at": time.time(), "kind": kind} | fields)
+    def of_run(self, plan: Plan, name: str, task: int | None, restart: int) -> list[Strike]:
+        """The faults of one run of a job."""
+        return plan.strikes(OF_JOBS, name, NO_TASK if task is None else task, restart)
 
+    def refuses(self, plan: Plan, name: str) -> bool:
+        """Whether this sbatch is refused."""
+        attempt = self._next_attempt("refuse", name)
+        return bool(plan.strikes(("refuse",), name, NO_TASK, attempt))
 
-def order(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
-    """A live order: `clear`, a service's absence, or a fault of running jobs."""
-    kind = asked["kind"]
-    if kind == "clear":
-        controller.faults.come_back()
-        return {"struck": 0}
-    if kind in OF_SERVICES:
-        fields = {key: asked[key] for key in ("seconds", "delay_s") if asked.get(key) is not None}
-        controller.faults.leave(Fault(kind=kind, rate=1.0, **fields))
-        return {"struck": 1}
-    struck = 0
-    for job in [one for one in controller.live.values() if one.state == "RUNNING"]:
-        is_meant = asked["job"] in (job.id, job.request.id)
-        if is_meant and asked["task"] in (None, job.task):
-            struck += controller.faults.strike(kind, job)
-    controller.log.sync()
-    return {"struck": struck}
+    def of_submission(self, plan: Plan, name: str) -> OfSubmission:
+        """The faults of an sbatch that was accepted."""
+        attempt = self._next_attempt("submitted", name)
+        services: list[Strike] = []
+        for fault in plan.faults:
+            for chance in range(fault.times if fault.kind in OF_SERVICES else 0):
+                number = attempt * fault.times + chance
+                services += plan.strikes((fault.kind,), name, NO_TASK, number)
+        lost = plan.strikes(("submit_timeout",), name, NO_TASK, attempt)
+        return OfSubmission(services=tuple(services), loses_answer=bool(lost))
+
+    def _next_attempt(self, what: str, name: str) -> int:
+        attempt = self._attempts[what, name]
+        self._attempts[what, name] += 1
+        return attempt

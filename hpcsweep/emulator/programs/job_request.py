@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.emulator import client, dependencies, times, who
+from hpcsweep.emulator import client, dependency_syntax, times, who
+from hpcsweep.emulator.messages import INVALID_GRES, UNREACHABLE
 from hpcsweep.emulator.programs import options
 from hpcsweep.emulator.programs import sbatch_options as given
 from hpcsweep.errors import ClusterUnavailable, InputError
 
-_GRES = "Invalid generic resource (gres) specification"
-_UNREACHABLE = "Unable to contact slurm controller (connect failure)"
 # Slurm 22.05 asks 16 times where the cluster is full, a second more apart each time.
 _RETRIES = 15
 
@@ -111,11 +110,11 @@ def _nice(wanted: given.Layer) -> int:
 
 
 def _check_dependency(text: str) -> None:
-    for kind in dependencies.NOT_EMULATED:
+    for kind in dependency_syntax.NOT_EMULATED:
         if re.search(rf"(^|[,?]){kind}:", text):
             options.not_emulated(options.program(), f"option --dependency={kind}")
     try:
-        dependencies.parse(text)
+        dependency_syntax.parse(text)
     except InputError:
         given.refuse(f"{BATCH.failed}Job dependency problem")
 
@@ -150,7 +149,7 @@ def submit(state_dir: Path, question: dict[str, Any], words: Words) -> dict[str,
         try:
             answer = client.ask(state_dir, question)
         except ClusterUnavailable:
-            given.refuse(words.failed + _UNREACHABLE)
+            given.refuse(words.failed + UNREACHABLE)
         if not answer.get("again") or attempt == _RETRIES or question["test_only"]:
             break
         if attempt == 0:
@@ -162,8 +161,8 @@ def submit(state_dir: Path, question: dict[str, Any], words: Words) -> dict[str,
         if question["test_only"]:
             options.say(f"allocation failure: {answer['error']}")
             raise SystemExit(1)
-        if answer["error"] == _GRES:  # the one that the client says itself
-            given.refuse(_GRES)
+        if answer["error"] == INVALID_GRES:  # the one that the client says itself
+            given.refuse(INVALID_GRES)
         given.refuse(words.failed + answer["error"])
     return answer
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.emulator import client, config, events, hostlist, names, times
-from hpcsweep.emulator.jobs import Book, Job
+from hpcsweep.emulator.book import Book
+from hpcsweep.emulator.jobs import Job
 from hpcsweep.emulator.programs import options, sacct_fields, tabular
 from hpcsweep.emulator.programs.sacct_fields import BRIEF, DEFAULT, KNOWN, LONG, WIDTHS
 from hpcsweep.emulator.programs.sacct_rows import Row, job_row, phantom_rows, srun_row, step_row

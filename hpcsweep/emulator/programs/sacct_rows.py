@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import Any
 
 from hpcsweep.emulator import arrays, hostlist, times, who
+from hpcsweep.emulator.book import Book
 from hpcsweep.emulator.config import EmulatorConfig
-from hpcsweep.emulator.jobs import Book, Job
+from hpcsweep.emulator.jobs import Job
 
 # id, base, task, step, state, ended, eligible; `shown` has the texts by field, `job` the job's.
 Row = dict[str, Any]

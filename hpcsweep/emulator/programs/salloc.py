@@ -7,7 +7,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from hpcsweep.emulator.daemon.allocations import NO_SHELL
+from hpcsweep.emulator.jobs import NO_SHELL
 from hpcsweep.emulator.programs import job_allocation, options
 from hpcsweep.emulator.programs import sbatch_options as given
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from hpcsweep.emulator import times
+from hpcsweep.emulator.messages import INVALID_GRES
 from hpcsweep.emulator.programs import options
 
 # All long options of 22.05.8 in getopt's order; `!` are refused by name.
@@ -187,15 +188,15 @@ def gres(layer: Layer, number_of_nodes: int) -> str:
         if name in layer:
             number = layer[name].rpartition(":")[2]
             if not number.isdigit():
-                refuse("Invalid generic resource (gres) specification")
+                refuse(INVALID_GRES)
             total = int(number) * {"gpus": 1, "gpus-per-task": tasks}.get(name, number_of_nodes)
             asked.append(f"gpu:{-(-total // number_of_nodes)}")
     if "mem-per-gpu" in layer and not asked:
-        refuse("Invalid generic resource (gres) specification")
+        refuse(INVALID_GRES)
     for part in asked:
         match = re.fullmatch(r"([\w.-]+)(?::[A-Za-z][\w.-]*)?(?::(\d+))?", part)
         if match is None:
-            refuse("Invalid generic resource (gres) specification")
+            refuse(INVALID_GRES)
         counts[match[1]] = counts.get(match[1], 0) + int(match[2] or 1)
     return ",".join(f"{name}:{number}" for name, number in counts.items() if number)
 

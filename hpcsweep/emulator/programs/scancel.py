@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.emulator import arrays, client, names, who
+from hpcsweep.emulator.messages import ALREADY_OVER, INVALID_JOB, UNREACHABLE
 from hpcsweep.emulator.programs import options
 from hpcsweep.errors import ClusterUnavailable
 
@@ -19,12 +20,9 @@ TABLE = options.table(
 )
 _FILTERS = {"name": "name", "partition": "partition", "account": "account",
             "state": "state", "qos": "qos", "wckey": "wckey"}  # fmt: skip
-_INVALID_JOB = "Invalid job id specified"
-_ALREADY_OVER = "Job/step already completing or completed"
 _NOT_NOW = "Job can not be altered now, try again later"
-_UNREACHABLE = "Unable to contact slurm controller (connect failure)"
 # Exit codes are Slurm's error numbers, cut to a byte.
-_CODES = {_UNREACHABLE: 8, _NOT_NOW: 228}
+_CODES = {UNREACHABLE: 8, _NOT_NOW: 228}
 # Slurm 22.05 waits 5, 6, 7, ... seconds between its tries: 95 in all.
 _RETRIES = 10
 _FIRST_WAIT_S = 5
@@ -124,7 +122,7 @@ def _matching(
     try:
         answer = client.ask(state_dir, {"do": "matching", "filters": filters})
     except ClusterUnavailable:
-        options.error("scancel", f"Unable to load jobs: {_UNREACHABLE}")
+        options.error("scancel", f"Unable to load jobs: {UNREACHABLE}")
     found = []
     for one in answer["found"]:
         tasks = None if one["tasks"] is None else set(one["tasks"])
@@ -154,7 +152,7 @@ def _cancel(state_dir: Path, text: str, question: dict[str, Any], *, is_verbose:
         try:
             answer = client.ask(state_dir, question)
         except ClusterUnavailable:
-            answer = {"error": _UNREACHABLE}
+            answer = {"error": UNREACHABLE}
         if not answer.get("transitional"):
             break
         if attempt == _RETRIES:
@@ -167,9 +165,9 @@ def _cancel(state_dir: Path, text: str, question: dict[str, Any], *, is_verbose:
         return 0
     error = answer["error"]
     # A plain cancel of what is not there (any more) is no error; a signal to it is.
-    is_silent = error in (_INVALID_JOB, _ALREADY_OVER) and number is None
-    if error == _ALREADY_OVER and not is_silent:
-        error = _INVALID_JOB
+    is_silent = error in (INVALID_JOB, ALREADY_OVER) and number is None
+    if error == ALREADY_OVER and not is_silent:
+        error = INVALID_JOB
     if not is_silent or is_verbose:
         shown = answer.get("shown") or text
         options.say(f"scancel: error: Kill job error on job id {shown}: {error}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.emulator import arrays, client, hostlist, who
+from hpcsweep.emulator.messages import INVALID_JOB, UNREACHABLE
 from hpcsweep.emulator.programs import options, scontrol_show, scontrol_update
 from hpcsweep.errors import ClusterUnavailable
 
@@ -14,8 +15,6 @@ TABLE = options.table(
     "all,a !cluster,M: !clusters,M: details,d federation future,F help,h hide local "
     "oneliner,o quiet,Q sibling !uid,u: usage verbose,v version,V"
 )
-_UNREACHABLE = "Unable to contact slurm controller (connect failure)"
-_INVALID_JOB = "Invalid job id specified"
 CHANGES = {"hold": "hold", "uhold": "uhold", "holdu": "uhold", "release": "release"}
 _OTHER_CHANGES = ("requeue", "requeuehold", "suspend", "resume", "top")
 # Real ones, refused by name.
@@ -60,7 +59,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
         if verb in _VERBS:
             return _VERBS[verb](state_dir, rest, wanted)
     except ClusterUnavailable:
-        options.say(f"slurm_load_jobs error: {_UNREACHABLE}")
+        options.say(f"slurm_load_jobs error: {UNREACHABLE}")
         return 1
     if verb in _NOT_EMULATED:
         options.not_emulated("scontrol", f"command {verb}")
@@ -148,11 +147,11 @@ def _show_steps(state_dir: Path, name: str, one_line: bool) -> int:
 def _show_job(state_dir: Path, name: str, one_line: bool, details: bool) -> int:
     one = arrays.parse_selector(name) if name else None
     if name and (one is None or "[" in name):
-        options.say(f"scontrol_print_job error: {_INVALID_JOB}")
+        options.say(f"scontrol_print_job error: {INVALID_JOB}")
         return 1
     views = client.ask(state_dir, {"do": "queue", "ids": [one.job] if one else None})["jobs"]
     if one and not views:
-        options.say(f"slurm_load_jobs error: {_INVALID_JOB}")
+        options.say(f"slurm_load_jobs error: {INVALID_JOB}")
         return 1
     shown = []
     for view in views:
@@ -190,7 +189,7 @@ def _change(state_dir: Path, verb: str, words: list[str]) -> int:
 
 def _change_one(state_dir: Path, text: str, how: dict[str, Any]) -> int:
     one = arrays.parse_selector(text)
-    answer: dict[str, Any] = {"error": _INVALID_JOB}
+    answer: dict[str, Any] = {"error": INVALID_JOB}
     if one is not None:
         question = {"do": "change", "job": one.job, "tasks": one.tasks, "uid": os.getuid()}
         answer = client.ask(state_dir, question | how)
@@ -200,7 +199,7 @@ def _change_one(state_dir: Path, text: str, how: dict[str, Any]) -> int:
 
 
 def _complain(text: str, error: str, change: str) -> int:
-    if error == _INVALID_JOB and change in ("suspend", "resume"):
+    if error == INVALID_JOB and change in ("suspend", "resume"):
         error = "Unexpected message received"
     options.say(f"{error} for job {text}")
     if change in CHANGES:
@@ -229,11 +228,12 @@ def _write(state_dir: Path, words: list[str], _wanted: dict[str, str]) -> int:
     if len(words) < 2 or not "batch_script".startswith(words[0]):
         options.not_emulated("scontrol", f"write {' '.join(words)}".rstrip())
     one = arrays.parse_selector(words[1])
-    answer: dict[str, Any] = {"error": _INVALID_JOB}
+    answer: dict[str, Any] = {"error": INVALID_JOB}
     if one is not None:
         answer = client.ask(state_dir, {"do": "script", "job": one.job})
     if "error" in answer:
-        options.say(f"job script retrieval failed: {answer['error']}")
+        why = ": ".join(filter(None, (answer.get("detail"), answer["error"])))
+        options.say(f"job script retrieval failed: {why}")
         return 0  # as 22.05.8 does
     path = words[2] if len(words) > 2 else f"slurm-{words[1]}.sh"
     if path == "-":

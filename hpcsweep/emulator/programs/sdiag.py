@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from hpcsweep.emulator import client, names
+from hpcsweep.emulator.messages import UNREACHABLE
 from hpcsweep.emulator.programs import options
 from hpcsweep.errors import ClusterUnavailable
 
@@ -28,7 +29,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     try:
         answer = client.ask(state_dir, {"do": "cluster"})
     except ClusterUnavailable:
-        options.say("slurm_get_statistics: Unable to contact slurm controller (connect failure)")
+        options.say(f"slurm_get_statistics: {UNREACHABLE}")
         return 1
     states = answer["states"]
     over = {name: count for name, count in states.items() if name in names.FINAL_STATES}

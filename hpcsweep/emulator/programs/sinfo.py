@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.emulator import client, hostlist, names, times, who
+from hpcsweep.emulator.messages import UNREACHABLE
 from hpcsweep.emulator.programs import options
 from hpcsweep.errors import ClusterUnavailable
 
@@ -55,7 +56,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     try:
         answer = client.ask(state_dir, {"do": "cluster"})
     except ClusterUnavailable:
-        options.say("slurm_load_partitions: Unable to contact slurm controller (connect failure)")
+        options.say(f"slurm_load_partitions: {UNREACHABLE}")
         return 1
     if "long" in wanted:
         print(time.strftime("%a %b %d %H:%M:%S %Y"))

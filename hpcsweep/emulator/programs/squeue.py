@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.emulator import arrays, client, config, hostlist, times
+from hpcsweep.emulator.messages import INVALID_JOB, UNREACHABLE
 from hpcsweep.emulator.names import SHORT_STATES
 from hpcsweep.emulator.programs import options
 from hpcsweep.emulator.programs.squeue_fields import FIELDS, Column, View, columns, fitted
@@ -69,7 +70,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
         ids = [one.job for one in selectors] if "jobs" in wanted and "json" not in wanted else None
         answer = client.ask(state_dir, {"do": "queue", "ids": ids})
     except ClusterUnavailable:
-        options.say("slurm_load_jobs error: Unable to contact slurm controller (connect failure)")
+        options.say(f"slurm_load_jobs error: {UNREACHABLE}")
         return 1
     if "json" in wanted:  # of all jobs, whatever else was asked (22.05.8)
         from hpcsweep.emulator.programs import squeue_json  # noqa: PLC0415  # few want it
@@ -77,7 +78,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
         return squeue_json.show(answer["jobs"], config.load(state_dir).cluster_name)
     views = answer["jobs"]
     if not views and len(selectors) == 1:
-        options.say("slurm_load_jobs error: Invalid job id specified")
+        options.say(f"slurm_load_jobs error: {INVALID_JOB}")
         return 1
     views = sorted(_filtered(views, wanted, states), key=_rank)
     if "array" in wanted:

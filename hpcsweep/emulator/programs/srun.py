@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.emulator import client
+from hpcsweep.emulator.messages import UNREACHABLE
 from hpcsweep.emulator.programs import job_allocation, options, srun_tasks
 from hpcsweep.emulator.programs import sbatch_options as given
 from hpcsweep.errors import ClusterUnavailable
@@ -58,10 +59,7 @@ def _in_job(state_dir: Path, job: int, step: srun_tasks.Step) -> int:
     try:
         answer = _begin(state_dir, question)
     except ClusterUnavailable:
-        options.say(
-            f"srun: error: Unable to confirm allocation for job {job}: "
-            "Unable to contact slurm controller (connect failure)"
-        )
+        options.say(f"srun: error: Unable to confirm allocation for job {job}: {UNREACHABLE}")
         options.say(f"srun: Check SLURM_JOB_ID environment variable. Expired or invalid job {job}")
         return 1
     if "error" in answer:

@@ -1,0 +1,99 @@
+"""What an event log says of all jobs: the scheduler recovers from it and sacct reads it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from hpcsweep.emulator import arrays
+from hpcsweep.emulator.jobs import LOGGED, Job, Request
+
+# What JSON gives for the fields of a request and a job, by their types as they are written above.
+_HOLDS: dict[str, Callable[[Any], bool]] = {
+    "int": lambda value: isinstance(value, int),
+    "int | None": lambda value: value is None or isinstance(value, int),
+    "float": lambda value: isinstance(value, int | float),
+    "bool": lambda value: isinstance(value, bool),
+    "str": lambda value: isinstance(value, str),
+    "tuple[str, ...]": lambda value: all(isinstance(one, str) for one in value),
+    "dict[str, int]": lambda value: all(isinstance(one, int) for one in value.values()),
+    "deque[int]": lambda _: False,
+    "Request": lambda _: False,
+}
+
+
+def _checked(kind: type[Request | Job], values: dict[str, Any]) -> dict[str, Any]:
+    """The values. *Raises* TypeError, AttributeError for one that a field does not take."""
+    for one in dataclasses.fields(kind):
+        if one.name in values and not _HOLDS[str(one.type)](values[one.name]):
+            raise TypeError(one.name)
+    return values
+
+
+class Book:
+    """All jobs that an event log tells of; the scheduler recovers from it and sacct reads it."""
+
+    def __init__(self) -> None:
+        self.requests: dict[int, Request] = {}
+        # The current run of every job, by job id.
+        self.jobs: dict[int, Job] = {}
+        # Every run with the time of its last event, by (job id, restart count); only Slurm's
+        # accounting remembers earlier runs.
+        self.runs: dict[tuple[int, int], tuple[Job, float]] = {}
+        # The steps of every run, by their numbers.
+        self.steps: dict[tuple[int, int], dict[int, dict[str, Any]]] = {}
+        # Nodes that are not up, with the reason.
+        self.nodes: dict[str, str] = {}
+        self.last_id = 0
+        # Of the machine when the last scheduler started.
+        self.boot_id = ""
+
+    def apply(self, event: dict[str, Any]) -> None:
+        """Take one event of the log into account; one that is none of ours is passed over."""
+        # What is in it was ours, unless the file was damaged: then one event is lost, not all.
+        with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
+            self._apply(event)
+
+    def _apply(self, event: dict[str, Any]) -> None:
+        kind = event["e"]
+        if kind == "request":
+            asked = _checked(Request, event["request"])
+            request = Request(**asked | {"arguments": tuple(asked["arguments"])})
+            self.requests[request.id] = request
+            self.last_id = max(self.last_id, request.id)
+        elif kind == "job":
+            self._apply_job(event)
+        elif kind == "drop":
+            dropped = set(arrays.parse_array(event["tasks"], arrays.ANY_ID))
+            job = self.jobs[event["id"]]
+            job.waiting = deque(task for task in job.waiting if task not in dropped)
+        elif kind == "step":
+            steps = self.steps.setdefault((event["id"], event["restart"]), {})
+            steps.setdefault(event["step"], {"started": event["at"]}).update(event)
+        elif kind == "node":
+            self.nodes.pop(event["name"], None)
+            if event["down"]:
+                self.nodes[event["name"]] = event["down"]
+        elif kind == "start":
+            self.last_id = max(self.last_id, event["last_id"])
+            self.boot_id = event["boot_id"]
+
+    def _apply_job(self, event: dict[str, Any]) -> None:
+        request = self.requests[event["request"]]
+        values = {name: event[name] for name in LOGGED if name in event}
+        job = Job(request=request, **_checked(Job, values))
+        before = self.jobs.get(job.id)
+        if job.is_remainder:
+            ids = arrays.parse_array(request.array, arrays.ANY_ID) if before is None else ()
+            job.waiting = before.waiting if before else deque(ids)
+        elif job.task is not None and (before is None or before.is_remainder):
+            remainder = self.jobs.get(request.id)
+            if remainder is not None and remainder.is_remainder:
+                with contextlib.suppress(ValueError):
+                    remainder.waiting.remove(job.task)
+        self.jobs[job.id] = job
+        self.runs[job.id, job.restart] = (job, event["at"])
+        self.last_id = max(self.last_id, job.id)

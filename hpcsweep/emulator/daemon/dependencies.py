@@ -1,0 +1,110 @@
+"""Whether --dependency lets a job start, from the states of the jobs that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from hpcsweep.emulator.dependency_syntax import Dependency, parse
+from hpcsweep.emulator.jobs import Job
+
+UNFULFILLED, FULFILLED, FAILED = "unfulfilled", "fulfilled", "failed"
+
+
+def obstacle(job: Job, jobs: Mapping[int, Job]) -> str:
+    """The reason for which a dependency keeps a job waiting; empty where none does."""
+    state, _ = state_of_job(job, jobs)
+    if state == FULFILLED:
+        return ""
+    return "DependencyNeverSatisfied" if state == FAILED else "Dependency"
+
+
+def state_of_job(job: Job, jobs: Mapping[int, Job]) -> tuple[str, str]:
+    """The state of all conditions of a job, and the text that %E shows."""
+    if not job.request.dependency:
+        return FULFILLED, ""
+    conditions, any_is_enough = parse(job.request.dependency)
+    states = [_state_of_condition(one, job, jobs) for one in conditions]
+    shown = (",?"[any_is_enough]).join(
+        f"{_shown(one, jobs)}({state})"
+        for one, state in zip(conditions, states, strict=True)
+        if state != FULFILLED
+    )
+    if any_is_enough and FULFILLED in states:
+        return FULFILLED, ""
+    if FAILED in states and not (any_is_enough and UNFULFILLED in states):
+        return FAILED, shown
+    return (UNFULFILLED if UNFULFILLED in states else FULFILLED), shown
+
+
+def ready_task(job: Job, jobs: Mapping[int, Job]) -> int:
+    """The first waiting element that may start; -1 where no element waits."""
+    if "aftercorr" not in job.request.dependency:
+        return job.waiting[0] if job.waiting else -1
+    conditions = [one for one in parse(job.request.dependency)[0] if one.kind == "aftercorr"]
+    for task in job.waiting:
+        if all(_state_of_counterpart(one, task, jobs) == FULFILLED for one in conditions):
+            return task
+    return -1
+
+
+def _targets(one: Dependency, jobs: Iterable[Job]) -> list[Job]:
+    named = [job for job in jobs if one.job in (job.id, job.request.id)]
+    if one.task is not None:
+        return [job for job in named if job.task == one.task or one.task in job.waiting]
+    return named
+
+
+def _state_of_condition(one: Dependency, job: Job, jobs: Mapping[int, Job]) -> str:
+    """The state of one condition. A job that is not in memory fulfils it, as in Slurm."""
+    if one.kind == "singleton":
+        mine = job.request
+        for other in jobs.values():
+            theirs = other.request
+            same = theirs.name == mine.name and theirs.uid == mine.uid and theirs.id < mine.id
+            if same and not other.is_final:
+                return UNFULFILLED
+        return FULFILLED
+    if one.kind == "aftercorr" and job.request.array:
+        tasks = job.waiting if job.task is None else [job.task]
+        return _best_state([_state_of_counterpart(one, task, jobs) for task in tasks])
+    targets = _targets(one, jobs.values())
+    if one.kind == "after":
+        waits = any(target.state == "PENDING" for target in targets)
+        return UNFULFILLED if waits else FULFILLED
+    good = [target.state == "COMPLETED" for target in targets if target.is_final]
+    if one.kind in ("afterok", "aftercorr") and not all(good):
+        return FAILED
+    if len(good) < len(targets):
+        return UNFULFILLED
+    if one.kind == "afternotok" and targets and all(good):
+        return FAILED
+    return FULFILLED
+
+
+def _best_state(states: list[str]) -> str:
+    """The state of an array: one element that may start is enough, then one that may later."""
+    return next((one for one in (FULFILLED, UNFULFILLED) if one in states), FAILED)
+
+
+def _state_of_counterpart(one: Dependency, task: int, jobs: Mapping[int, Job]) -> str:
+    """aftercorr: the state of the element with the same task id in the other array.
+
+    Where that array has none, the dependency is never satisfied.
+    """
+    others = [other for other in jobs.values() if other.request.id == one.job]
+    for other in others:
+        if other.task == task or task in other.waiting:
+            if not other.is_final:
+                return UNFULFILLED
+            return FULFILLED if other.state == "COMPLETED" else FAILED
+    return FAILED if others else FULFILLED
+
+
+def _shown(one: Dependency, jobs: Mapping[int, Job]) -> str:
+    """The condition as %E shows it, without its state."""
+    if one.kind == "singleton":
+        return one.kind
+    if one.task is not None:
+        return f"{one.kind}:{one.job}_{one.task}"
+    is_array = any(other.request.array for other in jobs.values() if other.request.id == one.job)
+    return f"{one.kind}:{one.job}_*" if is_array else f"{one.kind}:{one.job}"

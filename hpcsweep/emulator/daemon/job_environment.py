@@ -1,0 +1,102 @@
+"""The environment of a job: the submitted one, and Slurm's variables over it."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from pathlib import Path
+
+from hpcsweep.emulator import arrays, names, patterns, who
+from hpcsweep.emulator.config import EmulatorConfig
+from hpcsweep.emulator.daemon.pool import spread
+from hpcsweep.emulator.jobs import Job
+
+# The same for each job of one node.
+_CONSTANT = {
+    "ENVIRONMENT": "BATCH",
+    "SLURM_GTIDS": "0",
+    "SLURM_LOCALID": "0",
+    "SLURM_NODEID": "0",
+    "SLURM_PRIO_PROCESS": "0",
+    "SLURM_PROCID": "0",
+    "SLURM_NODE_ALIASES": "(null)",
+    "SLURM_TOPOLOGY_ADDR_PATTERN": "node",
+}
+
+
+def environment(
+    job: Job, settings: EmulatorConfig, state_dir: Path, submitted: dict[str, str]
+) -> dict[str, str]:
+    """The job's environment: the submitted one, then Slurm's variables over it."""
+    request = job.request
+    node, identity, nodes = job.node, str(job.id), job.node_list
+    cpus = str(job.places[node])
+    values = dict(_CONSTANT)
+    values |= dict.fromkeys(("HOSTNAME", "SLURMD_NODENAME"), node)
+    values |= dict.fromkeys(("SLURM_JOB_NODELIST", "SLURM_NODELIST"), nodes)
+    values |= dict.fromkeys(("SLURM_JOB_NUM_NODES", "SLURM_NNODES"), str(len(job.places)))
+    values |= {
+        "SLURM_CLUSTER_NAME": settings.cluster_name,
+        "SLURM_CONF": str(state_dir / names.SLURM_CONF),
+        "SLURM_CPUS_ON_NODE": cpus,
+        "SLURM_JOBID": identity,
+        "SLURM_JOB_CPUS_PER_NODE": patterns.per_node(job.places.values()),
+        "SLURM_JOB_GID": str(request.gid),
+        "SLURM_JOB_ID": identity,
+        "SLURM_JOB_NAME": request.name,
+        "SLURM_JOB_PARTITION": request.partition,
+        "SLURM_JOB_QOS": request.qos,
+        "SLURM_JOB_UID": str(request.uid),
+        "SLURM_JOB_USER": request.user,
+        "SLURM_SUBMIT_DIR": request.submit_dir,
+        "SLURM_SUBMIT_HOST": request.submit_host,
+        "SLURM_TASKS_PER_NODE": patterns.per_node(_tasks(job)),
+        "SLURM_TOPOLOGY_ADDR": node,
+        "SLURM_WORKING_CLUSTER": f"{settings.cluster_name}:{who.host_name()}:0:9728:109",
+    }
+    if request.account:
+        values["SLURM_JOB_ACCOUNT"] = request.account
+    if request.cpus_per_task or "SLURM_CPUS_PER_TASK" in submitted:
+        values["SLURM_CPUS_PER_TASK"] = str(max(1, request.cpus_per_task))
+    if request.ntasks or request.ntasks_per_node:
+        values["SLURM_NTASKS"] = values["SLURM_NPROCS"] = str(request.tasks)
+    if request.ntasks_per_node:
+        values["SLURM_NTASKS_PER_NODE"] = str(request.ntasks_per_node)
+    if request.mem_mb:
+        name = "SLURM_MEM_PER_CPU" if request.mem_per_cpu else "SLURM_MEM_PER_NODE"
+        values[name] = str(request.mem_mb)
+    if request.append:
+        values["SLURM_OPEN_MODE"] = "a"
+    if job.restart:
+        values["SLURM_RESTART_COUNT"] = str(job.restart)
+    if job.task is not None:
+        values |= _array_environment(job)
+    return {"TMPDIR": "/tmp"} | submitted | values  # noqa: S108  # what slurmstepd sets
+
+
+def _tasks(job: Job) -> list[int]:
+    """The tasks of each node; a node that the job has for itself holds as many as fit."""
+    room = {name: cpus // job.request.cpus_of_task for name, cpus in job.places.items()}
+    if job.request.exclusive and not (job.request.ntasks or job.request.ntasks_per_node):
+        return list(room.values())
+    return list(spread(job.request.tasks, room).values())
+
+
+def _array_environment(job: Job) -> dict[str, str]:
+    count, first, last, step = _array_shape(job.request.array)
+    return {
+        "SLURM_ARRAY_JOB_ID": str(job.request.id),
+        "SLURM_ARRAY_TASK_COUNT": str(count),
+        "SLURM_ARRAY_TASK_ID": str(job.task),
+        "SLURM_ARRAY_TASK_MAX": str(last),
+        "SLURM_ARRAY_TASK_MIN": str(first),
+        "SLURM_ARRAY_TASK_STEP": str(step),
+    }
+
+
+@functools.lru_cache(maxsize=16)
+def _array_shape(array: str) -> tuple[int, int, int, int]:
+    """Count, lowest and highest id, and the step: 1 unless all ids are the same step apart."""
+    ids = arrays.parse_array(array, arrays.ANY_ID)
+    steps = {after - before for before, after in itertools.pairwise(ids)}
+    return len(ids), ids[0], ids[-1], steps.pop() if len(steps) == 1 else 1

@@ -1,0 +1,112 @@
+"""The files of a job: its script and environment as submitted, its output, its spool directory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+
+from hpcsweep import files
+from hpcsweep.emulator import arrays, names, patterns, who
+from hpcsweep.emulator.jobs import Job
+from hpcsweep.errors import ClusterError
+
+# Bytes of an environment that a scheduler reads; the kernel takes 2 MiB at most.
+_MAX_ENVIRONMENT = 1 << 26
+
+
+def submission_dir(state_dir: Path, base_id: int) -> Path:
+    """Where the script and the environment of one sbatch are kept."""
+    return state_dir / names.SUBMISSIONS / str(base_id)
+
+
+def spool_dir(state_dir: Path, job: Job) -> Path:
+    """The node's own directory of a running job."""
+    return state_dir / names.SPOOL / job.node / f"job{job.id:05d}"
+
+
+def write_submission(
+    state_dir: Path, base_id: int, script: bytes, environment: dict[str, str]
+) -> None:
+    """*Writes* the script and the environment of an sbatch, durably."""
+    directory = files.make_directory(submission_dir(state_dir, base_id))
+    files.write_new(directory / "script", script, mode=0o700)
+    files.write_new(directory / "environment", files.json_bytes(environment))
+
+
+def read_script(state_dir: Path, base_id: int) -> bytes:
+    """The script of an sbatch. *Raises* ClusterError, which names the file."""
+    path = submission_dir(state_dir, base_id) / "script"
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _damaged(path, error.strerror or str(error)) from error
+
+
+def read_environment(state_dir: Path, base_id: int) -> dict[str, str]:
+    """The environment of an sbatch. *Raises* ClusterError, which names the file."""
+    path = submission_dir(state_dir, base_id) / "environment"
+    try:
+        values = files.parse_json(files.read_regular(path, _MAX_ENVIRONMENT))
+    except OSError as error:
+        raise _damaged(path, error.strerror or str(error)) from error
+    except ValueError as error:
+        raise _damaged(path, f"it holds no JSON: {error}") from error
+    if not isinstance(values, dict) or not all(isinstance(one, str) for one in values.values()):
+        raise _damaged(path, "it holds no JSON object of texts")
+    return values
+
+
+def _damaged(path: Path, why: str) -> ClusterError:
+    return ClusterError(
+        f"a file of the emulated cluster cannot be read: {why}",
+        where=str(path),
+        next_step="Cancel the job and submit it again.",
+    )
+
+
+def output_path(job: Job, pattern: str) -> str:
+    """A file name pattern of --output or --error, filled in; absolute."""
+    request = job.request
+    if pattern == "none":
+        return os.devnull
+    if "\\" in pattern:  # sbatch(1): a backslash switches the replacement symbols off
+        return os.path.join(request.work_dir, re.sub(r"\\(.)", r"\1", pattern))
+    symbols = {
+        "A": str(request.id),
+        "a": str(arrays.NO_TASK if job.task is None else job.task),
+        "j": str(job.id),
+        "J": str(job.id),
+        "n": "0",
+        "t": "0",
+        # The machine's name and not the node's; the step of a batch script is `batch`.
+        "N": who.host_name(),
+        "s": "batch",
+        "u": request.user,
+        "x": request.name,
+    }
+    return os.path.join(request.work_dir, patterns.fill(pattern, symbols))
+
+
+def output_paths(job: Job) -> tuple[str, str]:
+    """The files of standard output and standard error."""
+    default = "slurm-%A_%a.out" if job.request.array else "slurm-%j.out"
+    stdout = output_path(job, job.request.stdout or default)
+    return stdout, output_path(job, job.request.stderr) if job.request.stderr else stdout
+
+
+def stepd_line(job: Job, text: str) -> bytes:
+    """A line as slurmstepd writes it to the standard error of a job."""
+    return f"slurmstepd-{job.node}: error: {text}\n".encode(errors="surrogateescape")
+
+
+def write_message(job: Job, text: str) -> None:
+    """Append slurmstepd's words to the job's standard error, if the file is there."""
+    path = output_paths(job)[1]
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            os.write(descriptor, stepd_line(job, text))
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,110 @@
+"""What the programs read: the queue, the cluster, a script, how accounting is."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any
+
+from hpcsweep.emulator import arrays, hostlist, names
+from hpcsweep.emulator.daemon import dependencies, job_files
+from hpcsweep.emulator.daemon.controller import Controller
+from hpcsweep.emulator.jobs import Job
+from hpcsweep.emulator.messages import INVALID_JOB
+from hpcsweep.errors import ClusterError
+
+
+def queue(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
+    """The jobs in memory, all or those of some ids (elements by the id of their array too)."""
+    jobs = list(controller.table.jobs.values())
+    if asked.get("ids") is not None:
+        ids = set(asked["ids"])
+        jobs = [job for job in jobs if job.id in ids or job.request.id in ids]
+    return {"jobs": [view(controller, job) for job in jobs], "now": time.time()}
+
+
+def view(controller: Controller, job: Job) -> dict[str, Any]:
+    """Everything that the programs show of a job."""
+    stdout, stderr = job_files.output_paths(job)
+    return job.request.to_json() | {
+        "base": job.request.id,
+        "id": job.id,
+        "task": job.task,
+        "tasks": arrays.format_tasks(job.waiting),
+        "throttle": job.throttle,
+        "time_limit": job.time_limit,
+        "state": job.state,
+        "reason": job.reason,
+        "priority": job.priority,
+        "restart": job.restart,
+        "submitted": job.submitted,
+        "begin": job.begin,
+        "started": job.started,
+        "ended": job.ended,
+        "suspended": job.suspended,
+        "run_time": job.run_time(time.time()),
+        "node": job.node_list,
+        "batch_host": job.node if job.node and not job.request.client else "",
+        "places": job.places,
+        **{name: _folded(getattr(job.request, name)) for name in ("nodelist", "exclude")},
+        "nodes": len(job.places) or controller.pool.nodes_for(job.request),
+        # What was ended from outside shows the batch shell's own end here, and 0:0 in sacct.
+        "exit_code": job.exit_code or (job.batch_code if job.is_final else 0),
+        "exit_signal": job.exit_signal or (job.batch_signal if job.is_final else 0),
+        "allocated_mb": job.request.memory_of(job.cpus) or controller.settings.mem_mb,
+        "dependency": dependencies.state_of_job(job, controller.table.jobs)[1],
+        "cpus": job.cpus,
+        "tasks_asked": job.request.tasks,
+        "stdout": stdout,
+        "stderr": stderr,
+    }
+
+
+def _folded(text: str) -> str:
+    """A list of nodes as Slurm shows it, however it was given."""
+    return hostlist.fold(hostlist.expand(text))
+
+
+def cluster(controller: Controller, _: dict[str, Any]) -> dict[str, Any]:
+    """The configuration and the nodes."""
+    pool, settings = controller.pool, controller.settings
+    nodes = [
+        {
+            "name": node.name,
+            "state": pool.state(node.name),
+            "reason": node.down,
+            "since": node.since,
+            "free_cpus": node.free_cpus,
+            "free_mem_mb": node.free_mem_mb,
+        }
+        for node in pool.nodes.values()
+    ]
+    return {
+        "config": settings.to_json(),
+        "nodes": nodes,
+        "booted": controller.timers.started,
+        "busy": bool(controller.table.live),
+        "states": dict(Counter(job.state for job in controller.table.jobs.values())),
+        "next_id": controller.table.last_id + 1,
+        "conf": str(controller.state_dir / names.SLURM_CONF),
+        "now": time.time(),
+    }
+
+
+def script(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
+    """The batch script of a job that is in memory."""
+    for job in controller.table.jobs.values():
+        if asked["job"] in (job.id, job.request.id) and not job.request.client:
+            text = job_files.read_script(controller.state_dir, job.request.id)
+            return {"script": text.decode(errors="surrogateescape")}
+    raise ClusterError(INVALID_JOB)
+
+
+def ping(controller: Controller, _: dict[str, Any]) -> dict[str, Any]:
+    """Answer at all, and say how accounting is."""
+    now = time.time()
+    late = controller.faults.away("accounting_late", now)
+    return {
+        "accounting_down": controller.faults.away("accounting_down", now) is not None,
+        "accounting_late_s": late.seconds if late else 0,
+    }

@@ -1,0 +1,57 @@
+"""The requests of the programs, verb by verb: plain JSON in, plain JSON out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from hpcsweep.emulator.daemon import (
+    administration,
+    admission,
+    allocation_requests,
+    cancelling,
+    changes,
+    queries,
+    step_requests,
+)
+from hpcsweep.emulator.daemon.controller import Controller
+from hpcsweep.errors import HpcsweepError
+
+# What people ask of the emulator itself: answered whatever its Slurm suffers.
+_UNFAILING = ("alive", "fault", "reconfigure")
+
+_VERBS: dict[str, Callable[[Controller, dict[str, Any]], dict[str, Any]]] = {
+    "ping": queries.ping,
+    "alive": queries.ping,
+    "queue": queries.queue,
+    "cluster": queries.cluster,
+    "script": queries.script,
+    "submit": admission.submit,
+    "cancel": cancelling.cancel,
+    "matching": cancelling.matching,
+    "change": changes.change,
+    "update_node": administration.update_nodes,
+    "reconfigure": administration.reconfigure,
+    "fault": administration.order_fault,
+    "allocation": allocation_requests.show,
+    "allocation_end": allocation_requests.end,
+    "steps": step_requests.running,
+    "step_begin": step_requests.begin,
+    "step_end": step_requests.end,
+}
+
+
+def answer(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
+    """The answer to one program's request."""
+    service, now = controller.faults, time.time()
+    if asked["do"] not in _UNFAILING and service.away("controller_down", now):
+        return {"away": True}
+    verb = _VERBS.get(asked["do"])
+    if verb is None:
+        return {"error": f"unknown request {asked['do']!r}"}
+    slow = service.away("controller_slow", now)
+    try:
+        return verb(controller, asked) | ({"delay": slow.delay_s} if slow else {})
+    except HpcsweepError as no:  # a transient one makes sbatch try again for two minutes
+        return {"error": no.what, "detail": no.where, "again": no.transient}

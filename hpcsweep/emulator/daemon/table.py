@@ -1,0 +1,135 @@
+"""The table of jobs in memory, and its writes to the event log."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import Counter, deque
+
+from hpcsweep.emulator import arrays
+from hpcsweep.emulator.book import Book
+from hpcsweep.emulator.events import EventLog
+from hpcsweep.emulator.jobs import Job, Request
+
+# The priority of the first job of a cluster with priority/basic (Slurm 22.05).
+_FIRST_PRIORITY = 4294901759
+# A record of the queue and, of an array's remainder, the elements that are meant.
+Target = tuple[Job, set[int]]
+
+
+class JobTable:
+    """The jobs that the scheduler knows: those that are not over, and the recently ended."""
+
+    def __init__(self, book: Book, log: EventLog, *, first_job_id: int) -> None:
+        self.jobs = book.jobs
+        self.requests = book.requests
+        self.last_id = max(book.last_id, first_job_id - 1)
+        # Those of `jobs` that are not over.
+        self.live = {job.id: job for job in self.jobs.values() if not job.is_final}
+        self._log = log
+        self._first_job_id = first_job_id
+        # How many records of `jobs` each base id has.
+        self._records = Counter(job.request.id for job in self.jobs.values())
+        self._releases = 0
+
+    @property
+    def pending(self) -> list[Job]:
+        """The jobs that wait."""
+        return [job for job in self.live.values() if job.state == "PENDING"]
+
+    @property
+    def occupying(self) -> list[Job]:
+        """The jobs that have a place on a node."""
+        return [job for job in self.live.values() if job.state != "PENDING"]
+
+    def named(self, job_id: int, tasks: list[int] | None) -> list[Target]:
+        """The records that `J` or `J_[1-3]` means; a raw id of an element means that element."""
+        targets: list[Target] = []
+        for job in self.jobs.values():
+            if tasks is None and job_id in (job.request.id, job.id):
+                targets.append((job, set(job.waiting)))
+            elif tasks is not None and job.request.id == job_id:
+                if job.task in tasks:
+                    targets.append((job, set()))
+                elif chosen := set(tasks).intersection(job.waiting):
+                    targets.append((job, chosen))
+        return targets
+
+    def count(self) -> int:
+        """Jobs in memory, each element of an array counted: what MaxJobCount limits."""
+        return sum(job.elements for job in self.jobs.values())
+
+    def new_id(self) -> int:
+        """A job id that was never used."""
+        self.last_id += 1
+        return self.last_id
+
+    def usual_priority(self, request: Request) -> int:
+        """First come, first served, unless --priority or --nice says otherwise."""
+        place = request.id - self._first_job_id
+        return request.priority or _FIRST_PRIORITY - place - request.nice
+
+    def lowest_priority(self) -> int:
+        """Behind everything that was queued so far, as after Slurm's release."""
+        self._releases += 1
+        return _FIRST_PRIORITY - (self.last_id - self._first_job_id) - self._releases
+
+    def add(self, job: Job) -> None:
+        """Add a new job with its request. *Writes* the event log, durably."""
+        request = job.request
+        self._log.append({"e": "request", "request": request.to_json()}, job.event(time.time()))
+        self._log.sync()
+        self.requests[request.id] = request
+        self.insert(job)
+
+    def insert(self, job: Job) -> None:
+        """Add an element of an array, or a new run of a job that is over."""
+        if job.id not in self.jobs:
+            self._records[job.request.id] += 1
+        self.jobs[job.id] = self.live[job.id] = job
+
+    def replace_request(self, request: Request) -> None:
+        """Give a job and all of its elements other options. *Writes* the event log."""
+        self._log.append({"e": "request", "request": request.to_json()})
+        self.requests[request.id] = request
+        for job in self.jobs.values():
+            if job.request.id == request.id:
+                job.request = request
+                self.record(job)
+
+    def record(self, job: Job) -> None:
+        """*Writes* the job's state to the event log."""
+        self._log.append(job.event(time.time()))
+
+    def split(self, job: Job, task: int) -> Job:
+        """Make a waiting element a record of its own; the last one keeps the array's base id."""
+        job.waiting.remove(task)
+        identity = self.new_id() if job.waiting else job.id
+        element = dataclasses.replace(job, id=identity, task=task, waiting=deque())
+        self.insert(element)
+        return element
+
+    def drop(self, job: Job, tasks: set[int]) -> None:
+        """Remove waiting elements of an array, which leave no trace (as in Slurm).
+
+        *Writes* the event log.
+        """
+        job.waiting = deque(task for task in job.waiting if task not in tasks)
+        self._log.append({"e": "drop", "id": job.id, "tasks": arrays.format_ids(sorted(tasks))})
+
+    def end(self, job: Job) -> None:
+        """Note that a run is over; its final state is set. *Writes* the event log."""
+        self.record(job)
+        del self.live[job.id]
+
+    def forget(self, job: Job) -> bool:
+        """Remove a job that is over; whether it was the last one of its request."""
+        if self.jobs.get(job.id) is not job:
+            return False  # it was queued once more meanwhile
+        del self.jobs[job.id]
+        base = job.request.id
+        self._records[base] -= 1
+        if self._records[base]:
+            return False
+        del self._records[base], self.requests[base]
+        return True

@@ -1,0 +1,9 @@
+"""Slurm's error messages that more than one module has to know, as 22.05.8 writes them."""
+
+from __future__ import annotations
+
+INVALID_JOB = "Invalid job id specified"
+ALREADY_OVER = "Job/step already completing or completed"
+INVALID_GRES = "Invalid generic resource (gres) specification"
+INVALID_PARTITION = "Invalid partition name specified"
+UNREACHABLE = "Unable to contact slurm controller (connect failure)"
