@@ -76,6 +76,22 @@ def test_it_ends_when_its_directory_is_gone(tmp_path: Path) -> None:
         assert cluster.submit("-H", "--wrap", "true") == job
 
 
+def test_damaged_files_of_a_job_are_named(tmp_path: Path) -> None:
+    with Emulated(tmp_path / "state") as cluster:
+        job = cluster.submit("-H", "-o", "x.o", "--wrap", "true")
+        kept = cluster.directory / "submissions" / str(job)
+        (kept / "environment").write_text('{"PATH": ')
+        cluster.out("scontrol", "release", str(job))
+        cluster.wait_for(job, "FAILED")
+        assert cluster.rows(job, "%r") == ["JobLaunchFailure"]
+        log = (cluster.directory / "scheduler.log").read_text()
+        assert f"job {job} cannot be started: {kept / 'environment'}: " in log
+        (kept / "script").unlink()
+        done = cluster.run("scontrol", "write", "batch_script", str(job), "-")
+        assert done.stderr.startswith(f"job script retrieval failed: {kept / 'script'}: ")
+        assert cluster.submit("-H", "--wrap", "true") == job + 1
+
+
 def test_killed_and_recovered(tmp_path: Path) -> None:
     with Emulated(tmp_path / "state", nodes=1, cpus=3) as cluster:
         script = "echo $SLURM_RESTART_COUNT >> r_$1; echo up; (setsid sleep 71 &) ; exec sleep 70"

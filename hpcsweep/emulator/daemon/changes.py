@@ -97,7 +97,7 @@ def _update(controller: Controller, job: Job, asked: dict[str, Any]) -> str:
     if "time_limit" in asked:
         now, given = job.time_limit, asked["time_limit"]
         job.new_limit = max(1, now + asked["sign"] * given) if asked["sign"] else given
-        controller.set_deadlines(job)
+        controller.watch_time(job)
     if "begin" in asked:
         job.begin = asked["begin"]
         controller.wake_at(job.begin)
@@ -128,7 +128,7 @@ def _resume(controller: Controller, job: Job, _: dict[str, Any]) -> str:
     job.suspended_s += time.time() - job.suspended
     job.state, job.suspended = "RUNNING", 0
     signals.send_to_all(job, signal.SIGCONT)
-    controller.set_deadlines(job)
+    controller.watch_time(job)
     controller.table.record(job)
     return ""
 

@@ -26,7 +26,7 @@ from hpcsweep.emulator.daemon import (
     preemption,
     scheduling,
     signals,
-    timelimit,
+    watches,
 )
 from hpcsweep.emulator.daemon.pool import Pool
 from hpcsweep.emulator.daemon.steps import Steps
@@ -38,9 +38,6 @@ from hpcsweep.emulator.faults.chance import Fault
 from hpcsweep.emulator.faults.orders import Orders
 from hpcsweep.emulator.jobs import NO_SHELL, Job, Request
 from hpcsweep.errors import ClusterError
-
-# Seconds between two looks whether the program that holds an allocation lives.
-_CLIENT_POLL_S = 1.0
 
 
 class Controller:
@@ -154,9 +151,10 @@ class Controller:
         job.pid, job.birth = shell.pid, shell.birth
         self.table.record(job)
         self._shells.go(shell)
-        self.set_deadlines(job)
-        if self.settings.mem_poll_s and job.request.mem_mb:
-            self._watch_memory(job, job.restart)
+        self.watch_time(job)
+        watches.watch_memory(
+            job, self.timers, self.settings.mem_poll_s, when_exceeded=self._kill_largest
+        )
         for fault, delay_s in self.faults.of_run(
             self.settings.fault_plan, job.request.name, job.task, job.restart
         ):
@@ -167,9 +165,9 @@ class Controller:
         client = processes.look(job.request.client_pid)
         job.pid, job.birth = (client.pid, client.birth) if client else (0, 0)
         self.table.record(job)
-        self.set_deadlines(job)
+        self.watch_time(job)
         if job.request.client != NO_SHELL:
-            self._watch_client(job)
+            watches.watch_client(job, self.timers, when_dead=self._end_allocation)
 
     def run_again(self, job: Job) -> None:
         """Queue a run that is over once more, with its id and one restart more."""
@@ -195,33 +193,18 @@ class Controller:
 
     # -- while it runs ---------------------------------------------------------------------
 
-    def set_deadlines(self, job: Job) -> None:
-        """Warn and end the job when its time is over, as its limit and its pauses are now."""
-        found = timelimit.deadlines(job, self.settings.time_scale)
-        if found is None:
-            return
-        version = timelimit.version(job)
+    def watch_time(self, job: Job) -> None:
+        """Warn and end the job when its time is over; again after a change of its limit."""
+        watches.watch_time(
+            job,
+            self.timers,
+            self.settings.time_scale,
+            warn=self._warn,
+            when_over=lambda job: self.kill(job, "TIMEOUT", "TimeLimit", " DUE TO TIME LIMIT"),
+        )
 
-        def end() -> None:
-            if job.state == "RUNNING" and timelimit.version(job) == version:
-                self.kill(job, "TIMEOUT", "TimeLimit", " DUE TO TIME LIMIT")
-
-        self.timers.at(self.timers.on_tick(found.end_at), end)
-        if found.warn_at is not None:
-            self.timers.at(
-                self.timers.on_tick(found.warn_at), lambda: signals.warn(job, self.steps)
-            )
-
-    def _watch_memory(self, job: Job, run: int) -> None:
-        """Poll the memory of one run of a job until it ends."""
-
-        def poll() -> None:
-            if job.state == "RUNNING" and job.restart == run:
-                if memory.is_exceeded(job, signals.members(job)):
-                    self._kill_largest(job)
-                self._watch_memory(job, run)
-
-        self.timers.at(time.time() + self.settings.mem_poll_s, poll)
+    def _warn(self, job: Job) -> None:
+        signals.warn(job, self.steps)
 
     def _kill_largest(self, job: Job) -> None:
         """Kill the largest process of a job, as the kernel does in a cgroup that is full."""
@@ -233,19 +216,10 @@ class Controller:
         processes.send([victim], signal.SIGKILL)
         job_files.write_message(job, memory.MESSAGE.format(job.id))
 
-    def _watch_client(self, job: Job) -> None:
+    def _end_allocation(self, job: Job) -> None:
         """End the allocation of a client that was killed."""
-
-        def poll() -> None:
-            if job.state != "RUNNING":
-                return
-            if processes.is_alive(processes.Process(job.pid, 0, 0, job.birth)):
-                self._watch_client(job)
-                return
-            processes.send(signals.marked(job, self.state_dir), signal.SIGKILL)
-            self.over(job, "CANCELLED", "None", 0, 0)
-
-        self.timers.at(time.time() + _CLIENT_POLL_S, poll)
+        processes.send(signals.marked(job, self.state_dir), signal.SIGKILL)
+        self.over(job, "CANCELLED", "None", 0, 0)
 
     # -- ending ----------------------------------------------------------------------------
 
@@ -278,7 +252,7 @@ class Controller:
 
         if grace_s:
             if self.settings.preempt_send_user_signal:
-                signals.warn(job, self.steps)
+                self._warn(job)
             self.timers.at(time.time() + grace_s, end)
         else:
             end()

@@ -1,4 +1,4 @@
-"""Old jobs leave the event log: what keeps it small over months."""
+"""Compaction of the event log: jobs that ended long ago are removed from it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SMALL = 1 << 20
 
 
 def compact(book: Book, settings: EmulatorConfig) -> None:
-    """Write the log anew without what ended long ago; before the scheduler opens it.
+    """Rewrite the log without the jobs that ended long ago; before the scheduler opens it.
 
     *Writes* the event log in the current directory.
     """
@@ -35,20 +35,20 @@ def compact(book: Book, settings: EmulatorConfig) -> None:
 
 
 def _events(book: Book) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = [
+    events_kept: list[dict[str, Any]] = [
         {"e": "start", "last_id": book.last_id, "boot_id": book.boot_id},
         *({"e": "node", "name": name, "down": why} for name, why in book.nodes.items()),
         *({"e": "request", "request": one.to_json()} for one in book.requests.values()),
     ]
     for (job_id, _), steps in book.steps.items():
         if job_id in book.jobs:
-            found += [{"at": step["started"]} | step for step in steps.values()]
+            events_kept += [{"at": step["started"]} | step for step in steps.values()]
     # A remainder comes before the elements that left it; ids rise in that order too.
     runs = sorted(book.runs.values(), key=lambda run: (run[0].request.id, not run[0].is_remainder))
     for job, at in runs:
-        found.append(job.event(at))
+        events_kept.append(job.event(at))
         if job.is_remainder:
             all_ids = arrays.parse_array(job.request.array, arrays.ANY_ID)
             if gone := sorted(set(all_ids).difference(job.waiting)):
-                found.append({"e": "drop", "id": job.id, "tasks": arrays.format_ids(gone)})
-    return found
+                events_kept.append({"e": "drop", "id": job.id, "tasks": arrays.format_ids(gone)})
+    return events_kept

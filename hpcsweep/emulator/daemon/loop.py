@@ -21,37 +21,37 @@ from hpcsweep.emulator.daemon.controller import Controller
 from hpcsweep.emulator.daemon.history import compact
 
 READY = b"ready\n"
-# Seconds between two looks whether the state directory is still there.
-_LOOK_S = 30.0
-# Seconds that a scheduler may take to end, and between two looks whether it has.
+# Seconds between two polls whether the state directory still exists.
+_DIRECTORY_POLL_S = 30.0
+# Seconds between two polls whether a controller that is away on order is back.
+_AWAY_POLL_S = 0.1
+# Seconds that a scheduler may take to end, and between two polls whether it has ended.
 _ENDING_S = 10.0
-_POLL_S = 0.02
-# The same while the controller is away on order: nothing else is done then.
-_AWAY_S = 0.1
+_ENDING_POLL_S = 0.02
 
-# What a verb raises at values that it does not expect.
+# What a verb raises for values that it does not expect.
 _MISUNDERSTOOD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class _Connection:
-    """One program that asks: all of its question, then all of the answer."""
+    """The connection of one program: its whole request, then the whole answer."""
 
     def __init__(self, link: socket.socket) -> None:
         link.setblocking(False)
         self.link = link
-        self.question = bytearray()
+        self.request = bytearray()
         self.answer = b""
 
     def receive(self) -> bool:
-        """Whether the question is complete (the program has shut down its side)."""
+        """Receive; whether the request is complete, as the program has shut down its side."""
         with contextlib.suppress(BlockingIOError):
             while part := self.link.recv(1 << 20):
-                self.question += part
+                self.request += part
             return True
         return False
 
     def send(self) -> bool:
-        """Whether the answer is out."""
+        """Send; whether the whole answer is sent."""
         with contextlib.suppress(BlockingIOError):
             while self.answer:
                 self.answer = self.answer[self.link.send(self.answer) :]
@@ -59,12 +59,12 @@ class _Connection:
 
 
 class Loop:
-    """Waits for programs, for ends of jobs and for timers."""
+    """Waits for requests, for the ends of jobs and for timers."""
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
         self._selector = selectors.DefaultSelector()
-        self._last_asked = time.monotonic()
+        self._last_request = time.monotonic()
         self._stopping = False
         self._children, wakeup = socket.socketpair()
         self._children.setblocking(False)
@@ -93,15 +93,15 @@ class Loop:
         return listener
 
     def run(self) -> None:
-        """Work until told to stop, until nobody needs it, or until the directory is gone."""
+        """Work until it is stopped, is idle for long enough, or its directory is gone."""
         controller = self._controller
         while not self._stopping and os.path.exists(names.SOCKET):
             if controller.faults.away("controller_down", time.time()) is None:
                 controller.reap()
                 controller.timers.run()
-                if controller.is_dirty:
+                while controller.is_dirty:
                     controller.schedule()
-            if self._is_idle() and not self._waiting_programs():
+            if self._is_idle() and not self._has_late_requests():
                 return
             for key, _ in self._selector.select(self._patience()):
                 if key.fileobj is self._children:
@@ -113,28 +113,28 @@ class Loop:
                     self._serve(key.data)
 
     def _patience(self) -> float:
-        """Seconds to sleep at most."""
-        due = [_LOOK_S]
+        """The longest time to sleep, in seconds."""
+        due = [_DIRECTORY_POLL_S]
         if self._controller.faults.away("controller_down", time.time()):
-            return _AWAY_S
+            return _AWAY_POLL_S
         if (next_due := self._controller.timers.next_due()) is not None:
             due.append(next_due - time.time())
         if not self._is_needed():
-            due.append(self._quiet_until() - time.monotonic())
+            due.append(self._idle_deadline() - time.monotonic())
         return max(0.0, min(due))
 
     def _is_needed(self) -> bool:
-        """Whether a job is not over or a program waits for an answer."""
+        """Whether a job is not over, or a program waits for an answer."""
         return bool(self._controller.table.live) or len(self._selector.get_map()) > 2
 
-    def _quiet_until(self) -> float:
-        return self._last_asked + self._controller.settings.idle_exit_s
+    def _idle_deadline(self) -> float:
+        return self._last_request + self._controller.settings.idle_exit_s
 
     def _is_idle(self) -> bool:
-        return not self._is_needed() and time.monotonic() >= self._quiet_until()
+        return not self._is_needed() and time.monotonic() >= self._idle_deadline()
 
-    def _waiting_programs(self) -> bool:
-        """Take the name away, then look once more: nobody may be left without an answer."""
+    def _has_late_requests(self) -> bool:
+        """Close the socket, unless a program connected meanwhile: each one gets its answer."""
         os.unlink(names.SOCKET)
         self._accept()
         self._selector.unregister(self._listener)
@@ -156,32 +156,32 @@ class Loop:
             if not one.answer:
                 if not one.receive():
                     return
-                one.answer = self._answer(one.question)
+                one.answer = self._answer(one.request)
                 self._selector.modify(one.link, selectors.EVENT_WRITE, one)
             if not one.send():
                 return
         except (OSError, ValueError, KeyError) as error:
-            print(f"a question could not be answered: {error!r}", file=sys.stderr, flush=True)
+            print(f"a request could not be answered: {error!r}", file=sys.stderr, flush=True)
         self._selector.unregister(one.link)
         one.link.close()
 
-    def _answer(self, question: bytes | bytearray) -> bytes:
-        if not question:  # somebody looks whether we live; that shall not keep us alive
+    def _answer(self, request: bytes | bytearray) -> bytes:
+        if not request:  # `is_running` connects and says nothing; that is no reason to live on
             return b"\n"
-        self._last_asked = time.monotonic()
+        self._last_request = time.monotonic()
         try:
-            asked = files.parse_json(bytes(question))
+            asked = files.parse_json(bytes(request))
             self._stopping = self._stopping or asked["do"] == "stop"
-            said = {} if self._stopping else requests.answer(self._controller, asked)
-        except _MISUNDERSTOOD as error:  # of a program of another version
+            answer = {} if self._stopping else requests.answer(self._controller, asked)
+        except _MISUNDERSTOOD as error:  # the program is of another version
             why = f"{type(error).__name__}: {error}"
             print(f"a request was not understood: {why}", file=sys.stderr, flush=True)
-            said = {"error": "the scheduler does not understand the request", "detail": why,
-                    "again": False}  # fmt: skip
-        return json.dumps(said).encode() + b"\n"
+            text = "the scheduler does not understand the request"
+            answer = {"error": text, "detail": why, "again": False}
+        return json.dumps(answer).encode() + b"\n"
 
     def close(self) -> None:
-        """Kill what still runs (the next scheduler calls it NODE_FAIL) and leave no traces."""
+        """Kill what still runs, which is NODE_FAIL for the next scheduler; remove socket and id."""
         recovery.power_off(self._controller)
         for name in (names.SOCKET, names.PID):
             with contextlib.suppress(FileNotFoundError):
@@ -189,7 +189,7 @@ class Loop:
 
 
 def _lock(descriptor: int) -> bool:
-    """Whether we are the scheduler now. One that is about to end is waited for."""
+    """Take the lock of the scheduler; False where one listens. Waits for one that is ending."""
     deadline = time.monotonic() + _ENDING_S
     while time.monotonic() < deadline:
         try:
@@ -197,16 +197,16 @@ def _lock(descriptor: int) -> bool:
         except BlockingIOError:
             if os.path.exists(names.SOCKET):
                 return False
-            time.sleep(_POLL_S)
+            time.sleep(_ENDING_POLL_S)
         else:
             return True
     return False
 
 
 def main(state_dir: Path, arguments: list[str]) -> int:
-    """Be the scheduler of a state directory, or leave at once where there is one already."""
+    """Run the scheduler of a state directory; return at once where one runs already."""
     if os.fork():
-        os._exit(0)  # whoever started it need not wait, and is not its parent
+        os._exit(0)  # the program that started it neither waits for it nor is its parent
     os.chdir(state_dir)
     os.umask(0o077)
     lock = os.open(names.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE_FILE)

@@ -1,4 +1,4 @@
-"""The nodes: what is free on them, and which ones take a job."""
+"""The pool of nodes: what is free on them, and the nodes that a job gets."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Node:
     free_cpus: int
     free_mem_mb: int
     free_gres: Counter[str]
-    # Why it takes no jobs; empty while it is up.
+    # The reason for which it is down; empty while it is up.
     down: str = ""
-    # Since when, in seconds since the epoch.
+    # Since when it is down, in seconds since the epoch.
     since: float = 0
 
 
 def fresh(settings: EmulatorConfig) -> dict[str, Node]:
-    """The nodes of a cluster that is empty."""
+    """The nodes of an empty cluster."""
     return {
         name: Node(name, settings.cpus, settings.mem_mb, Counter(gres_counts(settings.gres)))
         for name in settings.node_names
@@ -33,7 +33,7 @@ def fresh(settings: EmulatorConfig) -> dict[str, Node]:
 
 
 class Pool:
-    """All nodes, filled in their order."""
+    """All nodes of the cluster; jobs fill them in their order."""
 
     def __init__(self, settings: EmulatorConfig) -> None:
         self._settings = settings
@@ -42,7 +42,7 @@ class Pool:
         self.elements: Counter[int] = Counter()
 
     def grow(self, settings: EmulatorConfig) -> None:
-        """Larger and more nodes, as the new configuration has them."""
+        """Make nodes larger and more, as in the new configuration."""
         old, self._settings = self._settings, settings
         more = Counter(gres_counts(settings.gres))
         more.subtract(gres_counts(old.gres))
@@ -60,7 +60,7 @@ class Pool:
         return _place(request, self.nodes, self._settings.cpus)
 
     def nodes_for(self, request: Request) -> int:
-        """How many nodes a job will have at least."""
+        """The least number of nodes that a job will have."""
         wanted = len(hostlist.expand(request.nodelist))
         return max(request.nodes, wanted, -(-request.cpus // self._settings.cpus))
 
@@ -74,7 +74,7 @@ class Pool:
         return "" if _place(request, fresh(settings), settings.cpus) else "BadConstraints"
 
     def place_without(self, request: Request, leaving: list[Job]) -> dict[str, int]:
-        """Where the job would have room if those jobs were gone."""
+        """The nodes that would have room for the job if those jobs were gone, as `place`."""
         nodes = {
             name: replace(node, free_gres=Counter(node.free_gres))
             for name, node in self.nodes.items()
@@ -94,7 +94,7 @@ class Pool:
         self.elements[job.request.id] -= 1
 
     def state(self, name: str) -> str:
-        """The node's state in sinfo's words."""
+        """The node's state as sinfo names it."""
         node = self.nodes[name]
         if node.down:
             return "down"
@@ -104,7 +104,7 @@ class Pool:
 
 
 def _change(nodes: dict[str, Node], job: Job, sign: int) -> None:
-    """Take (1) or give back (-1) what a job has; a node that is no more has nothing."""
+    """Take (1) or free (-1) what a job has on its nodes; a node that does not exist is left out."""
     gres = gres_counts(job.request.gres)
     for name, cpus in job.places.items():
         if node := nodes.get(name):
@@ -115,7 +115,7 @@ def _change(nodes: dict[str, Node], job: Job, sign: int) -> None:
 
 
 def _room(node: Node, request: Request, all_cpus: int) -> int:
-    """How many tasks of the job fit on the node now."""
+    """The number of tasks of the job that fit on the node now."""
     if node.down or (request.exclusive and node.free_cpus < all_cpus):
         return 0
     if any(node.free_gres[name] < count for name, count in gres_counts(request.gres).items()):
@@ -148,7 +148,7 @@ def _place(request: Request, nodes: dict[str, Node], all_cpus: int) -> dict[str,
 
 
 def _choose(room: dict[str, int], wanted: list[str], count: int, tasks: int) -> dict[str, int]:
-    """So many nodes, in their order, with the tasks that each can take."""
+    """Choose `count` nodes; in their order, with the tasks that each can take."""
     others = [name for name in room if name not in wanted]
     if count == 1 and not wanted:
         others.sort(key=lambda name: room[name] < tasks)
@@ -159,7 +159,7 @@ def _choose(room: dict[str, int], wanted: list[str], count: int, tasks: int) -> 
 
 
 def spread(tasks: int, room: dict[str, int]) -> dict[str, int]:
-    """Tasks over nodes: one for each, and the first ones are filled (Slurm's `block`)."""
+    """Distribute tasks over nodes: one on each, then fill the first ones (Slurm's `block`)."""
     left = tasks - len(room)
     shares = {}
     for name, most in room.items():

@@ -1,4 +1,4 @@
-"""After a scheduler's death, and its orderly one: what becomes of the jobs that ran."""
+"""What becomes of running jobs when a scheduler dies, and when it is stopped."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ _POLL_S = 0.002
 
 
 def recover(controller: Controller, *, is_same_boot: bool) -> None:
-    """Take over from a scheduler that died: what ran then ends as on a node that failed.
+    """Take over from a scheduler that died: its running jobs end as on a node that failed.
 
-    Its processes are killed first, wherever they hide, so that no run overlaps the next one.
+    Their processes are killed first, in any session, so that no run overlaps the next one.
     *Writes* the event log.
     """
     now = time.time()
     for job in [one for one in controller.table.live.values() if one.state != "PENDING"]:
         if is_same_boot:
             _kill(controller, job)
-        job.places = job.places or {job.node: job.request.cpus}  # an older version's log
+        job.places = job.places or {
+            job.node: job.request.cpus
+        }  # the log of an older version has none
         controller.pool.take(job)
         job.ended = job.ended or now
         job.batch_state = job.batch_state or "CANCELLED"
-        # Where it was being ended already, that word stands.
+        # A job that was being ended keeps the state for which it was ended.
         reason = job.reason if job.ending else "NodeDown"
         controller.over(job, job.ending or "NODE_FAIL", reason, 0, 0)
     for job in list(controller.table.jobs.values()):
@@ -40,7 +42,7 @@ def recover(controller: Controller, *, is_same_boot: bool) -> None:
 
 
 def power_off(controller: Controller) -> None:
-    """Kill whatever runs and write nothing: the next scheduler finds it as after a power cut."""
+    """Kill all running jobs and write nothing: the next scheduler recovers as after a power cut."""
     for job in controller.table.live.values():
         if job.state != "PENDING":
             _kill(controller, job)
@@ -48,7 +50,7 @@ def power_off(controller: Controller) -> None:
 
 
 def _kill(controller: Controller, job: Job) -> None:
-    """KILL every process of the job, also those that left its session, and see them end."""
+    """Kill every process of the job, also those that left its session, and wait for their end."""
     deadline = time.monotonic() + _KILL_S
     while members := [*signals.members(job), *signals.marked(job, controller.state_dir)]:
         processes.send(members, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What is due when."""
+"""Actions at their times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 class Timers:
-    """Actions in the order of their times (seconds since the epoch)."""
+    """A queue of actions by their times, in seconds since the epoch."""
 
     def __init__(self, tick_s: float) -> None:
         self.started = time.time()
@@ -18,21 +18,21 @@ class Timers:
         self._heap: list[tuple[float, int, Callable[[], object]]] = []
 
     def at(self, when: float, action: Callable[[], object]) -> None:
-        """Do `action` at that time."""
+        """Call `action` at that time."""
         self._count += 1
         heapq.heappush(self._heap, (when, self._count, action))
 
     def next_due(self) -> float | None:
-        """When `run` has something to do next."""
+        """The time of the next action."""
         return self._heap[0][0] if self._heap else None
 
     def run(self) -> None:
-        """Do what is due."""
+        """Call every action whose time has come."""
         while self._heap and self._heap[0][0] <= time.time():
             heapq.heappop(self._heap)[2]()
 
     def on_tick(self, when: float) -> float:
-        """The first look at time limits at or after that time."""
+        """The first check of time limits at or after that time."""
         if not self._tick_s:
             return when
         return self.started + math.ceil((when - self.started) / self._tick_s) * self._tick_s

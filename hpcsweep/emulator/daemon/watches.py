@@ -1,0 +1,66 @@
+"""What is watched while a job runs: its time, its memory, the program that holds its allocation.
+
+Each watch sets itself again until the run is over, and calls back when something has to be done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from hpcsweep.emulator import processes
+from hpcsweep.emulator.daemon import memory, signals, timelimit
+from hpcsweep.emulator.daemon.timers import Timers
+from hpcsweep.emulator.jobs import Job
+
+Action = Callable[[Job], None]
+
+# Seconds between two polls of the program that holds an allocation.
+_CLIENT_POLL_S = 1.0
+
+
+def watch_time(
+    job: Job, timers: Timers, time_scale: float, *, warn: Action, when_over: Action
+) -> None:
+    """Call `warn` for --signal and `when_over` at the limit, as both are now."""
+    deadlines = timelimit.deadlines(job, time_scale)
+    if deadlines is None:
+        return
+    version = timelimit.version(job)
+
+    def end() -> None:
+        if job.state == "RUNNING" and timelimit.version(job) == version:
+            when_over(job)
+
+    timers.at(timers.on_tick(deadlines.end_at), end)
+    if deadlines.warn_at is not None:
+        timers.at(timers.on_tick(deadlines.warn_at), lambda: warn(job))
+
+
+def watch_memory(job: Job, timers: Timers, poll_s: float, *, when_exceeded: Action) -> None:
+    """Call `when_exceeded` as often as a poll finds that the job uses more than its --mem."""
+    if not poll_s or not job.request.mem_mb:
+        return
+    run = job.restart
+
+    def poll() -> None:
+        if job.state == "RUNNING" and job.restart == run:
+            if memory.is_exceeded(job, signals.members(job)):
+                when_exceeded(job)
+            watch_memory(job, timers, poll_s, when_exceeded=when_exceeded)
+
+    timers.at(time.time() + poll_s, poll)
+
+
+def watch_client(job: Job, timers: Timers, *, when_dead: Action) -> None:
+    """Call `when_dead` once the program that holds the allocation was killed."""
+
+    def poll() -> None:
+        if job.state != "RUNNING":
+            return
+        if processes.is_alive(processes.Process(job.pid, 0, 0, job.birth)):
+            watch_client(job, timers, when_dead=when_dead)
+        else:
+            when_dead(job)
+
+    timers.at(time.time() + _CLIENT_POLL_S, poll)
