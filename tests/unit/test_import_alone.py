@@ -17,8 +17,6 @@ MODULES = sorted(
     ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")
     for path in (REPOSITORY / "hpcsweep").rglob("*.py")
 )
-# A cycle that is left to untangle.
-CIRCULAR = {"hpcsweep.emulator.daemon.admission", "hpcsweep.emulator.daemon.controller"}
 
 # `import_alone(module)`: the traceback, or "".
 ImportAlone = Callable[[str], str]
@@ -48,13 +46,7 @@ def import_alone() -> Iterator[ImportAlone]:
         questions.close()
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        pytest.param(name, marks=[pytest.mark.xfail(strict=False)] if name in CIRCULAR else [])
-        for name in MODULES
-    ],
-)
+@pytest.mark.parametrize("module", MODULES)
 def test_each_module_can_be_imported_first(module: str, import_alone: ImportAlone) -> None:
     assert import_alone(module) == ""
 
