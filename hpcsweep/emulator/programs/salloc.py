@@ -15,12 +15,19 @@ TABLE = options.table(
     job_allocation.OPTIONS + "!bell !get-user-env:: !kill-command,K:: no-bell no-shell overcommit,O"
 )
 # Variables that only a batch script or a step has.
-_NOT_HERE = frozenset({
-    *("ENVIRONMENT", "HOSTNAME", "SLURMD_NODENAME", "SLURM_CPUS_ON_NODE", "SLURM_GTIDS"),
-    *("SLURM_JOB_GID", "SLURM_JOB_UID", "SLURM_JOB_USER", "SLURM_LOCALID", "SLURM_NODEID"),
-    *("SLURM_PRIO_PROCESS", "SLURM_PROCID", "SLURM_TOPOLOGY_ADDR", "SLURM_TOPOLOGY_ADDR_PATTERN"),
-    *("SLURM_WORKING_CLUSTER", "TMPDIR"),
-})  # fmt: skip
+_NOT_HERE = frozenset(
+    {
+        *("ENVIRONMENT", "HOSTNAME", "SLURMD_NODENAME", "SLURM_CPUS_ON_NODE", "SLURM_GTIDS"),
+        *("SLURM_JOB_GID", "SLURM_JOB_UID", "SLURM_JOB_USER", "SLURM_LOCALID", "SLURM_NODEID"),
+        *(
+            "SLURM_PRIO_PROCESS",
+            "SLURM_PROCID",
+            "SLURM_TOPOLOGY_ADDR",
+            "SLURM_TOPOLOGY_ADDR_PATTERN",
+        ),
+        *("SLURM_WORKING_CLUSTER", "TMPDIR"),
+    }
+)
 
 
 def main(state_dir: Path, argv: list[str]) -> int:

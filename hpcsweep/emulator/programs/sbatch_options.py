@@ -61,10 +61,12 @@ VARIABLES = {
 }
 REFUSED_VARIABLES = (*("BATCH", "BURST_BUFFER", "CLUSTER_CONSTRAINT", "CONTAINER", "OVERCOMMIT"),)
 _MEMORY = ("mem", "mem-per-cpu", "mem-per-gpu")
-_MAIL = frozenset({
-    *("NONE", "BEGIN", "END", "FAIL", "REQUEUE", "ALL", "INVALID_DEPEND", "STAGE_OUT"),
-    *("TIME_LIMIT", "TIME_LIMIT_90", "TIME_LIMIT_80", "TIME_LIMIT_50", "ARRAY_TASKS"),
-})  # fmt: skip
+_MAIL = frozenset(
+    {
+        *("NONE", "BEGIN", "END", "FAIL", "REQUEUE", "ALL", "INVALID_DEPEND", "STAGE_OUT"),
+        *("TIME_LIMIT", "TIME_LIMIT_90", "TIME_LIMIT_80", "TIME_LIMIT_50", "ARRAY_TASKS"),
+    }
+)
 # What a cluster without any of these says: no emulated one has them.
 _NOT_THERE = {
     "reservation": "Requested reservation is invalid",

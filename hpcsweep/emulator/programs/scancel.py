@@ -18,8 +18,14 @@ TABLE = options.table(
     "jobname>name,n: me name,n: !nodelist,w: partition,p: qos,q: quiet,Q !reservation,R: "
     "!sibling: signal,s: state,t: usage user,u: verbose,v version,V wckey:"
 )
-_FILTERS = {"name": "name", "partition": "partition", "account": "account",
-            "state": "state", "qos": "qos", "wckey": "wckey"}  # fmt: skip
+_FILTERS = {
+    "name": "name",
+    "partition": "partition",
+    "account": "account",
+    "state": "state",
+    "qos": "qos",
+    "wckey": "wckey",
+}
 _NOT_NOW = "Job can not be altered now, try again later"
 # Exit codes are Slurm's error numbers, cut to a byte.
 _CODES = {UNREACHABLE: 8, _NOT_NOW: 228}
@@ -61,8 +67,15 @@ def main(state_dir: Path, argv: list[str]) -> int:
 
 
 # The filters as 22.05.8 lists them where no job passes.
-_WORDS = {"account": "account", "name": "job_name", "partition": "partition", "qos": "qos",
-          "state": "state", "user": "user_name", "wckey": "wckey"}  # fmt: skip
+_WORDS = {
+    "account": "account",
+    "name": "job_name",
+    "partition": "partition",
+    "qos": "qos",
+    "state": "state",
+    "user": "user_name",
+    "wckey": "wckey",
+}
 
 
 def _say_none(wanted: dict[str, str]) -> None:

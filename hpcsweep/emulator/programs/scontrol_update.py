@@ -60,13 +60,23 @@ def read(pairs: dict[str, tuple[str, str]]) -> dict[str, Any]:
     return how
 
 
-_REAL = frozenset({
-    *("admincomment", "arraytaskthrottle", "burstbuffer", "clusters", "contiguous", "corespec"),
-    *("deadline", "delayboot", "endtime", "gres", "licenses", "mcslabel", "minconfigmb"),
-    *("mincpusnode", "mintmpdisknode", "network", "oversubscribe", "power", "reboot"),
-    *("reqcores", "reqprocs", "reqsockets", "reqthreads", "reservationname", "resetaccruetime"),
-    *("stdout", "switches", "systemcomment", "tasks-per-node", "threadspec", "timemin", "userid"),
-})  # fmt: skip
+_REAL = frozenset(
+    {
+        *("admincomment", "arraytaskthrottle", "burstbuffer", "clusters", "contiguous", "corespec"),
+        *("deadline", "delayboot", "endtime", "gres", "licenses", "mcslabel", "minconfigmb"),
+        *("mincpusnode", "mintmpdisknode", "network", "oversubscribe", "power", "reboot"),
+        *("reqcores", "reqprocs", "reqsockets", "reqthreads", "reservationname", "resetaccruetime"),
+        *(
+            "stdout",
+            "switches",
+            "systemcomment",
+            "tasks-per-node",
+            "threadspec",
+            "timemin",
+            "userid",
+        ),
+    }
+)
 
 
 def _number(word: str, value: str) -> int:

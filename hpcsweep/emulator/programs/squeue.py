@@ -246,9 +246,21 @@ def _sort_key(letter: str, now: float) -> Callable[[View], Any]:
         return lambda view: _ORDER.get(view["state"], 99)
     if letter == "i":
         return lambda view: (view["base"], -1 if view["task"] is None else view["task"])
-    key = {"A": "id", "M": "run_time", "S": "started", "V": "submitted", "l": "time_limit",
-           "C": "cpus", "D": "nodes", "p": "priority", "Q": "priority", "m": "mem_mb",
-           "e": "ended", "y": "nice", "U": "uid"}.get(letter)  # fmt: skip
+    key = {
+        "A": "id",
+        "M": "run_time",
+        "S": "started",
+        "V": "submitted",
+        "l": "time_limit",
+        "C": "cpus",
+        "D": "nodes",
+        "p": "priority",
+        "Q": "priority",
+        "m": "mem_mb",
+        "e": "ended",
+        "y": "nice",
+        "U": "uid",
+    }.get(letter)
     if key:
         return lambda view: view[key]
     return lambda view: FIELDS[letter][1](view, now)

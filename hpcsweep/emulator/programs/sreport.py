@@ -14,19 +14,40 @@ TABLE = options.table(
 )
 _LINE = "-" * 80
 _UTILIZATION = (
-    ("Cluster", 9), ("Allocate", 8), ("Down", 8), ("PLND Dow", 8), ("Idle", 8), ("Planned", 8),
+    ("Cluster", 9),
+    ("Allocate", 8),
+    ("Down", 8),
+    ("PLND Dow", 8),
+    ("Idle", 8),
+    ("Planned", 8),
     ("Reported", 8),
-)  # fmt: skip
+)
 _USERS = (
-    ("Cluster", 9), ("Account", 15), ("Login", 9), ("Proper Name", 15), ("Used", 8), ("Energy", 8),
-)  # fmt: skip
+    ("Cluster", 9),
+    ("Account", 15),
+    ("Login", 9),
+    ("Proper Name", 15),
+    ("Used", 8),
+    ("Energy", 8),
+)
 _TOP = (
-    ("Cluster", 9), ("Login", 9), ("Proper Name", 15), ("Account", 15), ("Used", 8), ("Energy", 8),
-)  # fmt: skip
+    ("Cluster", 9),
+    ("Login", 9),
+    ("Proper Name", 15),
+    ("Account", 15),
+    ("Used", 8),
+    ("Energy", 8),
+)
 _SIZES = (
-    ("Cluster", 9), ("Account", 9), ("0-49 CPUs", 13), ("50-249 CPUs", 13), ("250-499 CPUs", 13),
-    ("500-999 CPUs", 13), (">= 1000 CPUs", 13), ("% of cluster", 12),
-)  # fmt: skip
+    ("Cluster", 9),
+    ("Account", 9),
+    ("0-49 CPUs", 13),
+    ("50-249 CPUs", 13),
+    ("250-499 CPUs", 13),
+    ("500-999 CPUs", 13),
+    (">= 1000 CPUs", 13),
+    ("% of cluster", 12),
+)
 # Kind and report: title, columns, and whether times of jobs are shown instead of CPU time.
 _REPORTS = {
     ("cluster", "utilization"): ("Cluster Utilization", _UTILIZATION, False),
