@@ -1,7 +1,9 @@
 """The emulated Slurm: programs on PATH over a small scheduler, one state directory each.
 
 `ensure` makes and starts one, `environment` puts its programs first on PATH; everything else goes
-through the programs, as with a real cluster.
+through the programs, as with a real cluster. In here: the knobs and the life of a cluster, and the
+floor that `daemon`, `programs` and `faults` share. Not in here: anything that parses the output
+of Slurm, which is `cluster.slurm`'s.
 """
 
 from __future__ import annotations

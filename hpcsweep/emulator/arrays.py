@@ -17,7 +17,7 @@ NO_TASK = 4294967294
 DEFAULT_BITSTR_LEN = 64
 _JOB_ID_WIDTH = 31
 
-# Last id less the first one, above which a step is shown as such (22.05).
+# Slurm 22.05 shows a step as such where the last id less the first one is above this.
 _LONG = 10
 
 _INTEGER = re.compile(r"\s*[+-]?\d+")
@@ -84,7 +84,9 @@ def format_ids(ids: Iterable[int]) -> str:
 
 def format_tasks(ids: Sequence[int]) -> str:
     """Task ids as Slurm shows an array's: `0-12:2` where a long one has one step, else as usual."""
-    if len(ids) > 1 and ids[-1] - ids[0] == len(ids) - 1:  # however many: no look at each
+    if (
+        len(ids) > 1 and ids[-1] - ids[0] == len(ids) - 1
+    ):  # the common case: no need to look at each id
         return f"{ids[0]}-{ids[-1]}"
     if len(ids) > 2 and ids[-1] - ids[0] > _LONG and ids[1] != ids[0] + 1:
         step = ids[1] - ids[0]
@@ -101,7 +103,7 @@ def cut_ids(text: str, bitstr_len: int = DEFAULT_BITSTR_LEN) -> str:
 
 
 def array_job_id(base: int, tasks: str, throttle: int, bitstr_len: int | None) -> str:
-    """squeue's %i of an array remainder.
+    """The %i of squeue for the remainder of an array.
 
     `bitstr_len` is SLURM_BITSTR_LEN where the reader set it. Without it the text is cut at 31
     characters and has no closing bracket.

@@ -1,4 +1,4 @@
-"""What an event log says of all jobs: the scheduler recovers from it and sacct reads it."""
+"""The content of an event log: all jobs, for the recovery of the scheduler and for sacct."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from hpcsweep.emulator import arrays
 from hpcsweep.emulator.jobs import LOGGED, Job, Request
 
-# What JSON gives for the fields of a request and a job, by their types as they are written above.
+# Checks of JSON values, by the type of the field of a request or a job.
 _HOLDS: dict[str, Callable[[Any], bool]] = {
     "int": lambda value: isinstance(value, int),
     "int | None": lambda value: value is None or isinstance(value, int),
@@ -34,26 +34,26 @@ def _checked(kind: type[Request | Job], values: dict[str, Any]) -> dict[str, Any
 
 
 class Book:
-    """All jobs that an event log tells of; the scheduler recovers from it and sacct reads it."""
+    """All requests, jobs, steps and nodes of an event log."""
 
     def __init__(self) -> None:
         self.requests: dict[int, Request] = {}
         # The current run of every job, by job id.
         self.jobs: dict[int, Job] = {}
-        # Every run with the time of its last event, by (job id, restart count); only Slurm's
-        # accounting remembers earlier runs.
+        # Every run with the time of its last event, by (job id, restart count). Of earlier runs
+        # only accounting knows.
         self.runs: dict[tuple[int, int], tuple[Job, float]] = {}
         # The steps of every run, by their numbers.
         self.steps: dict[tuple[int, int], dict[int, dict[str, Any]]] = {}
         # Nodes that are not up, with the reason.
         self.nodes: dict[str, str] = {}
         self.last_id = 0
-        # Of the machine when the last scheduler started.
+        # The boot id of the machine when the last scheduler started.
         self.boot_id = ""
 
     def apply(self, event: dict[str, Any]) -> None:
-        """Take one event of the log into account; one that is none of ours is passed over."""
-        # What is in it was ours, unless the file was damaged: then one event is lost, not all.
+        """Apply one event of the log; one that the scheduler cannot have written is passed over."""
+        # A damaged line costs its own event and no other.
         with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
             self._apply(event)
 

@@ -1,4 +1,4 @@
-"""The programs' side of the socket: ask, and start the scheduler where none answers."""
+"""The programs' side of the socket: ask the scheduler, and start it where none listens."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def connect(state_dir: Path) -> socket.socket:
     return link
 
 
-def _exchange(state_dir: Path, question: bytes) -> dict[str, Any]:
+def _exchange(state_dir: Path, request: bytes) -> dict[str, Any]:
     with connect(state_dir) as link:
-        link.sendall(question)
+        link.sendall(request)
         link.shutdown(socket.SHUT_WR)
         parts = []
         while part := link.recv(1 << 20):
             parts.append(part)
-    said = b"".join(parts)
-    if not said.endswith(b"\n"):
+    data = b"".join(parts)
+    if not data.endswith(b"\n"):
         raise ConnectionResetError("the scheduler died before it answered")
-    answer: dict[str, Any] = json.loads(said)
-    if answer.get("away"):  # a fault on order; a real one is tried for 9 s
+    answer: dict[str, Any] = json.loads(data)
+    if answer.get("away"):  # a fault on order; real programs try for 9 s
         raise ClusterUnavailable("the emulated controller is away", where=str(state_dir))
     if "delay" in answer:
         import time  # noqa: PLC0415
@@ -59,30 +59,30 @@ def _exchange(state_dir: Path, question: bytes) -> dict[str, Any]:
 
 
 def ask(state_dir: Path, question: dict[str, Any], *, start: bool = True) -> dict[str, Any]:
-    """The scheduler's answer; a scheduler is started where none lives, unless `start` is false.
+    """The scheduler's answer to a request; without `start` no scheduler is started for it.
 
-    A question whose answer got lost is asked again: all are harmless twice, and a submission
-    carries a token. *Raises* ClusterUnavailable.
+    A request whose answer got lost is sent again: all are safe to repeat, as a submission carries
+    a token. *Raises* ClusterUnavailable.
     """
-    line = json.dumps(question).encode()
-    problem: OSError | None = None
+    request = json.dumps(question).encode()
+    last_error: OSError | None = None
     for _ in range(_TRIES):
         try:
-            return _exchange(state_dir, line)
+            return _exchange(state_dir, request)
         except OSError as error:
-            problem = error
+            last_error = error
         if not start:
             break
         start_scheduler(state_dir)
     raise ClusterUnavailable(
         "the emulated scheduler does not answer",
         where=str(state_dir),
-        next_step=f"Its own words are in {os.path.join(state_dir, names.LOG)}.",
-    ) from problem
+        next_step=f"See its log: {os.path.join(state_dir, names.LOG)}",
+    ) from last_error
 
 
 def start_scheduler(state_dir: Path) -> None:
-    """Start a scheduler unless one listens by now; others that want one wait here meanwhile."""
+    """Start a scheduler unless one listens by now; concurrent callers wait for the first one."""
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     try:
         lock = os.open(os.path.join(state_dir, names.START_LOCK), flags, 0o600)
@@ -101,16 +101,16 @@ def start_scheduler(state_dir: Path) -> None:
 
 
 def _spawn(state_dir: Path) -> None:
-    # Only a program that starts a scheduler needs these, and each costs all others milliseconds.
+    # Only a program that starts a scheduler needs these; each would cost all others milliseconds.
     import select  # noqa: PLC0415
     import subprocess  # noqa: PLC0415
 
     program = os.path.join(os.path.dirname(__file__), "program.py")
-    listen, tell = os.pipe()
-    argv = [sys.executable, "-I", "-S", program, str(state_dir), "scheduler", str(tell)]
-    # SLURM_* of a job that calls us would mark the scheduler as one of that job's processes.
+    ready_end, tell_end = os.pipe()
+    argv = [sys.executable, "-I", "-S", program, str(state_dir), "scheduler", str(tell_end)]
+    # SLURM_* of a job that calls this would mark the scheduler as one of that job's processes.
     clean = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
-    with open(os.path.join(state_dir, names.LOG), "ab") as log, os.fdopen(listen, "rb") as ready:
+    with open(os.path.join(state_dir, names.LOG), "ab") as log, os.fdopen(ready_end, "rb") as ready:
         try:
             started = subprocess.Popen(
                 argv,
@@ -118,18 +118,18 @@ def _spawn(state_dir: Path) -> None:
                 stdout=log,
                 stderr=log,
                 env=clean,
-                pass_fds=(tell,),
+                pass_fds=(tell_end,),
                 start_new_session=True,
             )
         finally:
-            os.close(tell)
+            os.close(tell_end)
         started.wait()
-        # Ready, or an end of file where it could not start or another one was quicker.
+        # Readable once it is ready; at its end where it could not start, or was not the first.
         select.select([ready], [], [], _START_S)
 
 
 def is_locked(state_dir: Path) -> bool:
-    """Whether a scheduler lives, also one that does not listen any more."""
+    """Whether a scheduler process exists, also one that does not listen any more."""
     try:
         lock = os.open(os.path.join(state_dir, names.LOCK), os.O_RDWR | os.O_CLOEXEC)
     except OSError:

@@ -18,17 +18,17 @@ class Partition:
     """A queue over all nodes."""
 
     name: str
-    # UP, DOWN (accepts, starts nothing) or INACTIVE (refuses).
+    # UP, DOWN (accepts jobs, starts none) or INACTIVE (refuses jobs).
     state: str = "UP"
     # Minutes; 0 means no limit. A job above it is accepted and pends, as with EnforcePartLimits=NO.
     max_time: int = 0
     # Minutes for a job without --time; 0 means the maximum.
     default_time: int = 0
-    # A job that finds no room takes it from jobs of partitions with a lower tier, ...
+    # A job that finds no room preempts jobs of partitions with a lower tier.
     priority_tier: int = 1
-    # ... which are what this says: OFF (left alone), REQUEUE or CANCEL, ...
+    # What happens to preempted jobs of this partition: OFF (none is preempted), REQUEUE or CANCEL.
     preempt_mode: str = "OFF"
-    # ... so many seconds later; with `preempt_send_user_signal` their --signal is sent at once.
+    # Seconds until they end; with `preempt_send_user_signal` their --signal is sent at once.
     grace_s: float = 0.0
 
 
@@ -46,7 +46,7 @@ class Qos:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EmulatorConfig:
-    """How an emulated cluster looks and behaves. Defaults are Slurm's own where it has one."""
+    """The size and the behaviour of an emulated cluster; defaults are Slurm's where it has one."""
 
     cluster_name: str = "emulated"
     # Whether nothing is made on demand, and accounts and QOS that are not listed are refused.
@@ -57,9 +57,9 @@ class EmulatorConfig:
     mem_mb: int = 4000
     # The first one is the default.
     partitions: tuple[Partition, ...] = (Partition(name="main"),)
-    # Of a job that names none; empty for a user without association.
+    # The account of a job that names none; empty for a user without association.
     account: str = ""
-    # Those that exist; with `strict`, and where there are some, others are refused.
+    # The accounts that exist; with `strict`, and where any is listed, others are refused.
     accounts: tuple[str, ...] = ()
     # The same for QOS; the first one is the default.
     qos: tuple[Qos, ...] = ()
@@ -70,7 +70,7 @@ class EmulatorConfig:
     max_submit_jobs: int = 0
     max_jobs: int = 0
     preempt_send_user_signal: bool = False
-    # Seconds between two looks at the memory of jobs with --mem; 0 lets them use what they like.
+    # Seconds between two polls of the memory of jobs with --mem; 0 sets no limit to it.
     mem_poll_s: float = 1.0
     # Highest array index plus one, and highest count of jobs (array elements) in memory.
     max_array_size: int = 1001
@@ -79,20 +79,20 @@ class EmulatorConfig:
     # Seconds: from CONT and TERM to KILL; how long a finished job stays in `squeue -t all`.
     kill_wait_s: float = 30.0
     min_job_age_s: float = 300.0
-    # Seconds from a submission to the earliest start: what comes right after sbatch may rely on it
-    # that a real Slurm is no quicker (22.05: 0.1 to 0.9 s).
+    # Seconds from a submission to the earliest start: programs rely on it that a job does not start
+    # before they have handled the answer of sbatch (Slurm 22.05: 0.1 to 0.9 s).
     start_delay_s: float = 0.25
     # Seconds from a requeue to the next start. Slurm: 121, or 1 + cred_expire.
     requeue_delay_s: float = 2.0
     # One second of --time and of --signal's lead takes this many seconds.
     time_scale: float = 1.0
-    # Seconds between two looks at time limits; 0 looks at the exact moment (Slurm: 30).
+    # Seconds between two checks of time limits; 0 checks at the exact moment (Slurm: 30).
     tick_s: float = 0.0
-    # Seconds until accounting knows what happened; with phantom rows as Slurm shows them meanwhile.
+    # Seconds until accounting knows what happened; whether it shows phantom rows until then.
     acct_lag_s: float = 0.0
     phantom_rows: bool = False
-    # Faults on order, and what decides them with the names of jobs; what the regular expression
-    # `faults_ignore` finds in a name does not count.
+    # Faults on order; `seed` and the names of jobs decide which ones strike. What the regular
+    # expression `faults_ignore` matches in a name does not count.
     faults: tuple[Fault, ...] = ()
     seed: int = 0
     faults_ignore: str = ""
@@ -142,7 +142,7 @@ class EmulatorConfig:
 def from_json(values: Any, *, where: str) -> EmulatorConfig:
     """The configuration that `to_json` wrote.
 
-    *Raises* InputError for what it did not.
+    *Raises* InputError for anything else.
     """
     if not isinstance(values, dict):
         raise InputError("holds no JSON object", where=where)

@@ -1,4 +1,4 @@
-"""Making, starting and stopping an emulated cluster."""
+"""Make, start and stop an emulated cluster; order faults in it; run a command against it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MODULE = b"""\
 #!/bin/sh
 echo "hpcsweep emulator: module $*: nothing is loaded here" >&2
 """
-# Runs program.py in the same process.
+# The text of a program: it runs program.py in its own process.
 _PROGRAM = """\
 import sys
 sys.argv[1:1] = {words!r}
@@ -32,7 +32,7 @@ __file__ = {program!r}
 with open(__file__, "rb") as stream:
     exec(compile(stream.read(), __file__, "exec"))
 """
-# Bytes of a `#!` line that the kernel reads (Linux before 5.1; newer ones read 255).
+# Bytes of a `#!` line that the kernel reads: Linux before 5.1; newer ones read 255.
 _LONGEST_LINE = 127
 _CONF = """\
 # An emulated cluster: the programs are in {bin}.
@@ -49,10 +49,10 @@ def default_state_dir() -> Path:
 
 
 def ensure(state_dir: Path, settings: EmulatorConfig | None = None) -> dict[str, str]:
-    """Make the emulated cluster of that directory if need be, start it, say how to reach it.
+    """Make the emulated cluster of that directory if need be, and start it.
 
     Without `settings` an existing cluster keeps its own and a new one gets the defaults.
-    Returns the variables to set, see `environment`. *Safe to repeat*, also at the same time.
+    Returns the variables to set, see `environment`. *Safe to repeat*, also concurrently.
     *Raises* ClusterError when other settings are asked of a cluster that has jobs,
     ClusterUnavailable when the scheduler does not start. *Writes* the state directory.
     """
@@ -96,9 +96,9 @@ def _write_programs(state_dir: Path) -> None:
 
 
 def _first_line(python: str) -> str:
-    """What makes the kernel run a text as a Python program, in the environment that it was given.
+    """The first line that runs a text as a Python program in an unchanged environment.
 
-    A shell would not do: dash drops the variables that it cannot spell, such as
+    Not /bin/sh where it can be helped: dash drops variables whose names it cannot hold, such as
     BASH_FUNC_module%% of an exported function. bash keeps them, and with `-p` reads no $BASH_ENV.
     """
     line = f"#!{python} -IS"
@@ -114,7 +114,7 @@ def _write_program(path: Path, text: bytes) -> None:
 
 
 def environment(state_dir: Path, base: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Variables that make programs, by name, reach this cluster and no other.
+    """The variables with which `sbatch` and the others, by name, reach this cluster.
 
     PATH has the cluster's programs first; SLURM_CONF names the cluster instead of a real one.
     `base` is the environment to change, by default our own.
@@ -130,12 +130,12 @@ def environment(state_dir: Path, base: Mapping[str, str] | None = None) -> dict[
 
 
 def exists(state_dir: Path) -> bool:
-    """Whether an emulated cluster was ever made there."""
+    """Whether an emulated cluster was made there."""
     return (state_dir / names.CONFIG).exists()
 
 
 def describe(state_dir: Path) -> dict[str, Any]:
-    """Whether it runs, its nodes and how many jobs are in which state. Starts nothing."""
+    """Whether it runs, its nodes and the count of jobs by state. Starts nothing."""
     found: dict[str, Any] = {"directory": str(state_dir), "running": is_running(state_dir)}
     if found["running"]:
         answer = client.ask(state_dir, {"do": "cluster"}, start=False)
@@ -148,9 +148,10 @@ def describe(state_dir: Path) -> dict[str, Any]:
 def order_faults(
     state_dir: Path, faults: tuple[Fault, ...], *, seed: int, ignore: str = ""
 ) -> None:
-    """Put these faults in the place of the configured ones; none ends those that last.
+    """Replace the configured faults; an empty tuple also ends those that last.
 
-    `ignore`: a regular expression for what does not count in job names. *Writes* the configuration.
+    `ignore`: a regular expression; what it matches in job names does not count. *Writes* the
+    configuration.
     """
     now = config.load(state_dir)
     new = dataclasses.replace(now, faults=faults, seed=seed, faults_ignore=ignore)
@@ -161,9 +162,10 @@ def order_faults(
 
 
 def order_fault(state_dir: Path, kind: str, **fields: Any) -> int:
-    """Let a fault happen now, to the running `job` (and its `task`), or for `seconds`.
+    """Let a fault happen now: to the running `job` (and its `task`), or for `seconds`.
 
-    Returns how many it struck. *Raises* InputError for a kind that cannot be had at once.
+    Returns the count of jobs or services that it struck. *Raises* InputError for a kind that has
+    to be configured.
     """
     if kind not in (*OF_JOBS, *OF_SERVICES, "clear"):
         raise InputError(
@@ -175,13 +177,13 @@ def order_fault(state_dir: Path, kind: str, **fields: Any) -> int:
 
 
 def faults_since(state_dir: Path, moment: float) -> list[dict[str, Any]]:
-    """What faults on order did from that moment (seconds since the epoch) on, oldest first."""
+    """The faults that struck since `moment` (seconds since the epoch), oldest first."""
     found = events.read(state_dir / names.EVENTS)
     return [one for one in found if one["e"] == "fault" and one["at"] >= moment]
 
 
 def run(state_dir: Path, command: list[str]) -> int:
-    """Run a command, or the user's shell, where Slurm is this cluster; its exit code."""
+    """Run a command, or the user's shell, with this cluster as Slurm; its exit code."""
     environment_there = os.environ | environment(state_dir)
     argv = command or [os.environ.get("SHELL") or "/bin/sh"]
     program = shutil.which(argv[0], path=environment_there["PATH"])
@@ -200,7 +202,7 @@ def is_running(state_dir: Path) -> bool:
 
 
 def stop(state_dir: Path) -> None:
-    """End the scheduler as by a power cut: what runs is killed, and is NODE_FAIL after a restart.
+    """Stop the scheduler as by a power cut: running jobs are killed, NODE_FAIL after a restart.
 
     *Safe to repeat.* *Raises* ClusterUnavailable when it does not end.
     """

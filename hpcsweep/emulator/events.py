@@ -1,4 +1,4 @@
-"""The event log: append-only JSON lines, the one memory of an emulated cluster."""
+"""The event log: append-only JSON lines, the only memory of an emulated cluster."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class EventLog:
         self._descriptor = os.open(
             path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, files.PRIVATE_FILE
         )
-        # A kill in the middle of a write leaves half a line: end it, so that it spoils no other.
+        # A kill in the middle of a write leaves half a line: end it, so that the next one is whole.
         size = os.fstat(self._descriptor).st_size
         if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
             os.write(self._descriptor, b"\n")
 
     def append(self, *events: dict[str, Any]) -> None:
-        """Write events: from now on they survive the scheduler's death."""
+        """Write events; they survive the death of the scheduler."""
         files.write_all(self._descriptor, b"".join(line(event) for event in events))
 
     def sync(self) -> None:
-        """From now on they survive a power cut: before anything is promised to a client."""
+        """Make the events survive a power cut; called before anything is promised to a client."""
         os.fsync(self._descriptor)
 
     def close(self) -> None:
@@ -37,12 +37,12 @@ class EventLog:
 
 
 def line(event: dict[str, Any]) -> bytes:
-    """One event as it stands in the log."""
+    """One event as a line of the log."""
     return json.dumps(event, separators=(",", ":")).encode() + b"\n"
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The events of a log, oldest first; a torn line is left out. *Raises* SweepError."""
+    """The events of a log, oldest first; torn lines are skipped. *Raises* SweepError."""
     try:
         stream = files.open_regular(path)
     except FileNotFoundError:

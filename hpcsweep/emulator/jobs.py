@@ -72,16 +72,16 @@ class Request:
     # Of --priority; 0 where not given.
     priority: int = 0
     submit_line: str = ""
-    # Nodes at least, and at most (0: as many as it takes); which ones it must have, and must not.
+    # The least and the most nodes (0: as many as it takes); nodes that it must have, and must not.
     nodes: int = 1
     max_nodes: int = 0
     nodelist: str = ""
     exclude: str = ""
     # 0 where not given.
     ntasks_per_node: int = 0
-    # All of each node.
+    # Whether it takes all CPUs of its nodes.
     exclusive: bool = False
-    # Only shown.
+    # Only shown, without effect.
     oversubscribe: bool = False
     # Standard input; empty for none.
     stdin: str = ""
@@ -101,7 +101,7 @@ class Request:
 
     @property
     def tasks(self) -> int:
-        """Tasks of one element: one for each node where nothing else is said."""
+        """Tasks of one element; one for each node by default."""
         return self.ntasks or self.nodes * max(1, self.ntasks_per_node)
 
     @property
@@ -139,12 +139,12 @@ class Job:
     held: str = ""
     priority: int = 0
     restart: int = 0
-    # Seconds since the epoch; 0 where it has not happened.
+    # Seconds since the epoch; 0 for what has not happened.
     submitted: float = 0
     begin: float = 0
     started: float = 0
     ended: float = 0
-    # Since when it is suspended (0: it is not), and for how many seconds it was before.
+    # Since when it is suspended (0: it is not), and the seconds that it was suspended before.
     suspended: float = 0
     suspended_s: float = 0
     # The node of the batch shell, and the CPUs that it has on each of its nodes.
@@ -153,7 +153,7 @@ class Job:
     # Process id of the batch shell (also its session) and its start in clock ticks after boot.
     pid: int = 0
     birth: int = 0
-    # The state that it will have when its processes are gone; empty while nothing ends it.
+    # The state that it gets when its processes are gone; empty while nothing ends it.
     ending: str = ""
     exit_code: int = 0
     exit_signal: int = 0
@@ -164,12 +164,12 @@ class Job:
     # Seconds of processor time that the batch script used, without its steps.
     user_s: float = 0
     system_s: float = 0
-    # Whether the kernel killed a process of it for want of memory.
+    # Whether a process of it was killed because the memory was used up.
     oom: bool = False
     cancelled_by: int = -1
     # Minutes, where it was changed after the submission; -1 where not.
     new_limit: int = -1
-    # The last reason for waiting; what sacct calls Reason.
+    # The last reason for which it waited; the Reason of sacct.
     waited_for: str = "None"
 
     @property
@@ -198,18 +198,18 @@ class Job:
         return self.state not in ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING")
 
     def run_time(self, now: float) -> float:
-        """Seconds that it has run, those in which it was suspended not counted."""
+        """Seconds that it has run, without those in which it was suspended."""
         if not self.started:
             return 0
         return (self.ended or self.suspended or now) - self.started - self.suspended_s
 
     @property
     def elements(self) -> int:
-        """How many jobs the record counts for."""
+        """The number of jobs that the record counts for."""
         return max(1, len(self.waiting))
 
     def event(self, now: float) -> dict[str, Any]:
-        """The record for the event log: fields that differ from a new job's."""
+        """The event for the log: the fields that differ from those of a new job."""
         values: dict[str, Any] = {"e": "job", "at": round(now, 3), "request": self.request.id}
         for name, default in LOGGED.items():
             value = getattr(self, name)

@@ -1,4 +1,7 @@
-"""The names in a state directory. Apart, because the programs start faster without the rest."""
+"""The names in a state directory, of the programs and of job states.
+
+A module of its own, as the programs start faster without the rest.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,10 @@ SLURM_CONF = "slurm.conf"
 
 # The release whose words and exit codes are emulated.
 VERSION = "22.05.8"
-# Programs that exist here, and Slurm's others, which refuse: the real ones must not be reached
-# from a shell that has the emulated cluster first on its PATH.
-# What stands in for the shell function of environment modules: it says what it would load.
+# Stands in for the shell function of environment modules: it says what it would load.
 MODULE = "module"
+# The programs that are emulated, and those that only refuse: the real ones must not be reached from
+# a shell that has the emulated cluster first on its PATH.
 PROGRAMS = (
     *("sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo", "srun", "sacctmgr"),
     *("salloc", "sstat", "sprio", "sshare", "sreport", "sdiag"),

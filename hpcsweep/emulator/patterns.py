@@ -1,4 +1,4 @@
-"""Texts of jobs and steps: patterns of file names, counts of nodes."""
+"""Patterns of file names, and counts by node, of jobs and steps."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterable, Mapping
 
 _PATTERN = re.compile(r"%(\d*)([AajJnNstux%])")
-# Those that zeros are put before: `%4a`.
+# Those that are padded with zeros: `%4a`.
 _NUMBERS = "AajJnt"
 
 
 def fill(pattern: str, symbols: Mapping[str, str]) -> str:
-    """The pattern of --output and its like with its symbols in place; others stay as they are."""
+    """A pattern of --output and its like, filled in; symbols that are not known stay."""
 
     def text(match: re.Match[str]) -> str:
         width, symbol = match[1], match[2]

@@ -26,7 +26,7 @@ class Process:
     pid: int
     parent: int
     session: int
-    # Clock ticks from boot to its start: with the pid it names a process for ever.
+    # Clock ticks from boot to its start: with the pid it identifies a process for ever.
     birth: int
 
 
@@ -44,7 +44,7 @@ def look(pid: int) -> Process | None:
 
 
 def _table() -> list[Process]:
-    """All living processes but ourselves: no scheduler is part of a job, whoever started it."""
+    """All living processes without this one: a scheduler is no part of a job that started it."""
     pids = {int(name) for name in os.listdir(_PROC) if name.isdigit()} - {os.getpid()}
     return [one for pid in pids if (one := look(pid))]
 
@@ -57,7 +57,7 @@ def of_job(pid: int, birth: int) -> list[Process]:
         return [group] if is_alive(group := Process(-pid, 0, pid, birth)) else []
     table = [one for one in _table() if one.birth >= birth]
     if any(one.pid == pid and one.birth != birth for one in table):
-        return []  # the process id belongs to somebody else by now
+        return []  # the process id belongs to another process by now
     found = {one.pid for one in table if one.session == pid}
     while more := {one.pid for one in table if one.parent in found} - found:
         found |= more
@@ -74,7 +74,7 @@ def below(parent: Process) -> list[Process]:
 
 
 def resident(pid: int) -> int:
-    """Bytes of memory that a process has in use, pages that it shares counted whole."""
+    """Resident bytes of a process; shared pages are counted whole."""
     try:
         return int((_PROC / str(pid) / "statm").read_bytes().split()[1]) * _PAGE
     except (OSError, IndexError):
@@ -82,7 +82,7 @@ def resident(pid: int) -> int:
 
 
 def proportional(pid: int) -> int:
-    """The same with each shared page divided by those who share it; dearer to find out."""
+    """Resident bytes with each shared page divided by its users; slower to read."""
     try:
         text = (_PROC / str(pid) / "smaps_rollup").read_text()
     except OSError:
@@ -137,7 +137,7 @@ def send(members: Iterable[Process], *signals: int) -> None:
 
 
 def boot_id() -> str:
-    """Names this boot of the machine: process ids from before it mean nothing."""
+    """An id of this boot of the machine: process ids from before it mean nothing."""
     try:
         return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -1,4 +1,8 @@
-"""What every emulated program runs: `python -I -S program.py STATE_DIR NAME ARGUMENT...`."""
+"""What every emulated program, and the scheduler, runs first.
+
+`python -I -S program.py STATE_DIR NAME ARGUMENT...`; the path is in the programs of each state
+directory, so the file stays where it is.
+"""
 
 import importlib
 import io
@@ -10,18 +14,21 @@ from pathlib import Path
 
 
 def _light_package(name: str, directory: Path) -> None:
-    """Put an empty package in place of the real one: its `__init__` is for users of the library,
-    costs time at every call of a program, and may need what `-S` hides."""
+    """Put an empty package in place of the real one.
+
+    Its `__init__` is for users of the library; it would cost time at every start of a program, and
+    may need what `-S` hides.
+    """
     package = types.ModuleType(name)
     package.__path__ = [str(directory)]
     sys.modules[name] = package
 
 
 class _Output(io.TextIOWrapper):
-    """As C prints: what a full disk does not take is lost without a word (Slurm 22.05)."""
+    """Prints as C does: what a full disk does not take is lost without an error (Slurm 22.05)."""
 
     def write(self, text: str) -> int:
-        """Write what can be written."""
+        """Write; what cannot be written is discarded."""
         try:
             super().write(text)
         except OSError:
@@ -29,7 +36,7 @@ class _Output(io.TextIOWrapper):
         return len(text)
 
     def flush(self) -> None:
-        """Flush what can be flushed."""
+        """Flush; what cannot be flushed is discarded."""
         try:
             super().flush()
         except OSError:

@@ -1,4 +1,4 @@
-"""What a manifest's sbatch options name and an emulated cluster has not: it is made."""
+"""Make what the sbatch options of a manifest name and an emulated cluster lacks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def widen(state_dir: Path, wanted: Mapping[str, str]) -> None:
 
 
 def widened(now: EmulatorConfig, wanted: Mapping[str, str]) -> EmulatorConfig:
-    """The configuration that takes a job with these options. Never less than before."""
+    """A configuration that takes a job with these options; nothing in it shrinks."""
     cpus = _number(wanted, "cpus-per-task") * _number(wanted, "ntasks")
     memory = times.parse_megabytes(wanted.get("mem", "0")) or 0
     memory = max(memory, (times.parse_megabytes(wanted.get("mem-per-cpu", "0")) or 0) * cpus)

@@ -1,4 +1,4 @@
-"""Which faults strike whom: a pure function of a seed, a name, a task, an attempt and a kind."""
+"""Which faults strike: a pure function of a seed, a job name, a task, an attempt and a kind."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from hpcsweep.errors import InputError
 
-# What befalls a job (an array element) while it runs.
+# Faults of a job (an array element) that runs.
 OF_JOBS = ("node_fail", "preempt", "out_of_memory", "duplicate_start")
-# What befalls an sbatch: refused, or accepted while sbatch says that the answer timed out.
+# Faults of an sbatch: it is refused, or accepted while sbatch says that the answer timed out.
 OF_SUBMISSIONS = ("refuse", "submit_timeout")
-# What lasts a while: nobody answers, or late; sacct fails, or knows nothing new.
+# Faults that last: the controller is away or slow; sacct fails, or knows nothing new.
 OF_SERVICES = ("controller_down", "controller_slow", "accounting_down", "accounting_late")
 KINDS = (*OF_JOBS, *OF_SUBMISSIONS, *OF_SERVICES)
 
@@ -53,13 +53,13 @@ class Plan:
 
     seed: int
     faults: tuple[Fault, ...]
-    # A regular expression: what it finds in a job name does not count.
+    # A regular expression: what it matches in a job name does not count.
     ignore: str = ""
 
     def strikes(
         self, kinds: tuple[str, ...], name: str, task: int, attempt: int
     ) -> list[tuple[Fault, float]]:
-        """The faults that are ordered for this chance, and after how many seconds."""
+        """The faults that strike this chance, and after how many seconds."""
         known = re.sub(self.ignore, "", name) if self.ignore else name
         chance = (self.seed, known, task, attempt)
         return [
