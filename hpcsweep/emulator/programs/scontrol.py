@@ -1,4 +1,4 @@
-"""scontrol: show, hold, release, requeue, suspend, update, write, ping."""
+"""scontrol: show, write and ping; what changes something is in `scontrol_change`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import Any
 
 from hpcsweep.emulator import arrays, client, hostlist, who
 from hpcsweep.emulator.messages import INVALID_JOB, UNREACHABLE
-from hpcsweep.emulator.programs import options, scontrol_show, scontrol_update
+from hpcsweep.emulator.programs import options, scontrol_change, scontrol_show
 from hpcsweep.errors import ClusterUnavailable
 
 TABLE = options.table(
     "all,a !cluster,M: !clusters,M: details,d federation future,F help,h hide local "
     "oneliner,o quiet,Q sibling !uid,u: usage verbose,v version,V"
 )
-CHANGES = {"hold": "hold", "uhold": "uhold", "holdu": "uhold", "release": "release"}
-_OTHER_CHANGES = ("requeue", "requeuehold", "suspend", "resume", "top")
 # Real ones, refused by name.
 _NOT_EMULATED = (
     *("abort", "all", "cancel_reboot", "cluster", "completing", "create"),
@@ -54,8 +52,8 @@ def main(state_dir: Path, argv: list[str]) -> int:
         options.not_emulated("scontrol", "interactive mode")
     verb, *rest = words
     try:
-        if verb in CHANGES or verb in _OTHER_CHANGES:
-            return _change(state_dir, verb, rest)
+        if verb in scontrol_change.CHANGES:
+            return scontrol_change.change(state_dir, verb, rest)
         if verb in _VERBS:
             return _VERBS[verb](state_dir, rest, wanted)
     except ClusterUnavailable:
@@ -175,54 +173,6 @@ def _element(view: dict[str, Any], task: int) -> dict[str, Any]:
     return view | paths | {"task": task, "tasks": ""}
 
 
-def _change(state_dir: Path, verb: str, words: list[str]) -> int:
-    """hold, release, requeue of jobs."""
-    if not words:
-        options.say(f"too few arguments for keyword:{verb}")
-        return 1
-    code = 0
-    for text in [part for word in words for part in arrays.split_selectors(word)]:
-        change = CHANGES.get(verb, verb)
-        code = _change_one(state_dir, text, {"change": change}) or code
-    return code
-
-
-def _change_one(state_dir: Path, text: str, how: dict[str, Any]) -> int:
-    one = arrays.parse_selector(text)
-    answer: dict[str, Any] = {"error": INVALID_JOB}
-    if one is not None:
-        question = {"do": "change", "job": one.job, "tasks": one.tasks, "uid": os.getuid()}
-        answer = client.ask(state_dir, question | how)
-    if "error" in answer:
-        return _complain(text, answer["error"], how["change"])
-    return _report(text, answer["results"], how["change"])
-
-
-def _complain(text: str, error: str, change: str) -> int:
-    if error == INVALID_JOB and change in ("suspend", "resume"):
-        error = "Unexpected message received"
-    options.say(f"{error} for job {text}")
-    if change in CHANGES:
-        options.say(f"slurm_suspend error: {error}")
-    return 1
-
-
-def _report(text: str, results: list[dict[str, Any]], change: str) -> int:
-    """Slurm's words where something went wrong: per array and error, good ones included."""
-    if not any(one["error"] for one in results):
-        return 0
-    grouped: dict[str, list[int]] = {}
-    for one in results:
-        if not one["array"]:
-            return _complain(text, one["error"], change)
-        grouped.setdefault(one["error"], []).extend(one["tasks"])
-    base = text.partition("_")[0]
-    for error in sorted(grouped, key=lambda one: min(grouped[one])):
-        tasks = arrays.format_tasks(sorted(grouped[error]))
-        options.say(f"{base}_{tasks}: {error or 'No error'}")
-    return 1
-
-
 def _write(state_dir: Path, words: list[str], _wanted: dict[str, str]) -> int:
     """`write batch_script JOB [FILE|-]`."""
     if len(words) < 2 or not "batch_script".startswith(words[0]):
@@ -246,59 +196,4 @@ def _write(state_dir: Path, words: list[str], _wanted: dict[str, str]) -> int:
     return 0
 
 
-def _update(state_dir: Path, words: list[str], _wanted: dict[str, str]) -> int:
-    if not words:
-        options.say("too few arguments for update keyword")
-        return 1
-    pairs = {}
-    if words[0].lower() in ("job", "jobid") and len(words) > 1:  # `update job 7 ...`
-        words = [f"jobid={words[1]}", *words[2:]]
-    for word in words:
-        key, equals, value = word.partition("=")
-        key = "jobid" if key.lower() == "job" else key
-        if not equals:
-            options.say(f"Invalid input: {word}\nRequest aborted")
-            return 1
-        pairs[key.lower()] = (word, value)
-    if "jobid" in pairs:
-        how = scontrol_update.read({key: pair for key, pair in pairs.items() if key != "jobid"})
-        codes = [
-            _change_one(state_dir, text, how) for text in arrays.split_selectors(pairs["jobid"][1])
-        ]
-        return max(codes, default=0)
-    if "nodename" in pairs:
-        return _update_node(state_dir, pairs)
-    return options.not_emulated("scontrol", f"update {words[0]}")
-
-
-def _update_node(state_dir: Path, pairs: dict[str, tuple[str, str]]) -> int:
-    for key, (word, _) in pairs.items():
-        if key not in ("nodename", "state", "reason"):
-            options.not_emulated("scontrol", f"update of a node with {word.partition('=')[0]}")
-    state = pairs.get("state", ("", ""))[1].lower()
-    if state not in ("down", "resume", "idle"):
-        options.not_emulated("scontrol", f"update of a node with State={state}")
-    reason = pairs.get("reason", ("", ""))[1]
-    if state == "down" and not reason:
-        options.say("You must specify a reason when DOWNING or DRAINING a node. Request denied")
-        return 1
-    question = {
-        "do": "update_node",
-        "nodes": _expanded(pairs["nodename"][1]),
-        "down": reason if state == "down" else "",
-    }
-    answer = client.ask(state_dir, question)
-    if "error" in answer:
-        options.say(f"slurm_update error: {answer['error']}")
-        return 1
-    return 0
-
-
-def _expanded(text: str) -> list[str]:
-    try:
-        return hostlist.expand(text)
-    except ValueError:
-        return [text]
-
-
-_VERBS = {"show": _show, "update": _update, "write": _write, "ping": _ping}
+_VERBS = {"show": _show, "update": scontrol_change.update, "write": _write, "ping": _ping}

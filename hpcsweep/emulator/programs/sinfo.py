@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.emulator import client, hostlist, names, times, who
+from hpcsweep.emulator import client, hostlist
 from hpcsweep.emulator.messages import UNREACHABLE
 from hpcsweep.emulator.programs import options
+from hpcsweep.emulator.programs.format_fields import FIELD, fitted
+from hpcsweep.emulator.programs.sinfo_fields import FIELDS, LETTERS, Group
 from hpcsweep.errors import ClusterUnavailable
 
 TABLE = options.table(
@@ -28,7 +28,6 @@ _FORMATS = {
     "list-reasons long": "%20E %12U %19H %6t %N",
     "summarize": "%9P %.5a %.10l %.16F %N",
 }
-_SHORT = {"allocated": "alloc", "mixed": "mix"}
 _ORDER = ("mixed", "allocated", "idle", "down")
 _STATES = {"alloc": "allocated", "mix": "mixed", **{name: name for name in _ORDER}}
 _VALID = (
@@ -38,8 +37,6 @@ _VALID = (
 )
 # Real states in which no emulated node ever is.
 _NEVER = frozenset(_VALID.split(",")) | {"drng", "drain", "resv", "comp", "plnd", "planned", "err"}
-
-Group = dict[str, Any]
 
 
 def main(state_dir: Path, argv: list[str]) -> int:
@@ -61,9 +58,9 @@ def main(state_dir: Path, argv: list[str]) -> int:
     if "long" in wanted:
         print(time.strftime("%a %b %d %H:%M:%S %Y"))
     if "noheader" not in wanted:
-        print("".join(text + _fitted(FIELDS[key][0], width) for text, width, key in columns))
+        print("".join(text + fitted(FIELDS[key][0], width) for text, width, key in columns))
     for group in _groups(answer, wanted, states, {key for _, _, key in columns}):
-        cells = (text + _fitted(FIELDS[key][1](group), width) for text, width, key in columns)
+        cells = (text + fitted(FIELDS[key][1](group), width) for text, width, key in columns)
         print("".join(cells))
     return 0
 
@@ -82,7 +79,7 @@ def _columns(wanted: dict[str, str]) -> Columns:
         form = "|".join(f"%{letter}" for letter in FIELDS if letter)
     found: Columns = []
     end = 0
-    for match in re.finditer(r"%(\.?\d*)(.)", form):
+    for match in FIELD.finditer(form):
         text, letter = form[end : match.start()], match[2]
         if letter not in FIELDS:
             options.say(f"Invalid node format specification: {letter}")
@@ -93,58 +90,12 @@ def _columns(wanted: dict[str, str]) -> Columns:
     return [*found, (form[end:], "", "")]
 
 
-# Names of --Format, and the letters of --format that show the same.
-_LETTERS = {
-    "activefeatures": "b",
-    "available": "a",
-    "cluster": "V",
-    "cores": "Y",
-    "cpus": "c",
-    "cpusload": "O",
-    "cpusstate": "C",
-    "defaulttime": "L",
-    "disk": "d",
-    "features": "f",
-    "freemem": "e",
-    "gres": "G",
-    "groups": "g",
-    "maxcpuspernode": "B",
-    "memory": "m",
-    "nodeai": "A",
-    "nodeaiot": "F",
-    "nodeaddr": "o",
-    "nodehost": "n",
-    "nodelist": "N",
-    "nodes": "D",
-    "oversubscribe": "h",
-    "partition": "P",
-    "partitionname": "R",
-    "preemptmode": "M",
-    "priorityjobfactor": "I",
-    "prioritytier": "p",
-    "reason": "E",
-    "root": "r",
-    "size": "s",
-    "socketcorethread": "z",
-    "sockets": "X",
-    "statecompact": "t",
-    "statelong": "T",
-    "threads": "Z",
-    "time": "l",
-    "timestamp": "H",
-    "user": "u",
-    "userlong": "U",
-    "version": "v",
-    "weight": "w",
-}
-
-
 def _named(form: str) -> Columns:
     found: Columns = []
     for word in filter(None, form.replace(" ", "").split(",")):
         name, _, width = word.partition(":")
-        if name.lower() in _LETTERS:
-            found.append(("", width or "20", _LETTERS[name.lower()]))
+        if name.lower() in LETTERS:
+            found.append(("", width or "20", LETTERS[name.lower()]))
         else:
             options.error_line("sinfo", f"Invalid node format specification: {name}")
     return found
@@ -212,92 +163,3 @@ def _key(group: Group, letters: set[str], *, is_alone: bool) -> tuple[Any, ...]:
     shown = [FIELDS[letter][1](group) for letter in sorted(letters & (_OF_PARTITION | _OF_STATE))]
     node = group["nodes"][0]["name"] if is_alone else ""
     return (*shown, node)
-
-
-def _fitted(text: str, width: str) -> str:
-    size = int(width.removeprefix(".") or 0)
-    if not size:
-        return text
-    return text[:size].rjust(size) if width.startswith(".") else text[:size].ljust(size)
-
-
-def _counts(group: Group, size: int) -> str:
-    """Allocated, idle, other and all: CPUs of nodes, or nodes where `size` is 0."""
-    nodes = group["nodes"]
-    down = sum(size or 1 for node in nodes if node["state"] == "down")
-    if size:
-        free = sum(node["free_cpus"] for node in nodes if node["state"] != "down")
-    else:
-        free = sum(node["state"] == "idle" for node in nodes)
-    total = (size or 1) * len(nodes)
-    return f"{total - down - free}/{free}/{down}/{total}"
-
-
-def _limit(minutes: int, missing: str) -> str:
-    return times.elapsed_short(minutes * 60) if minutes else missing
-
-
-def _constant(text: str) -> Callable[[Group], str]:
-    return lambda _: text
-
-
-def _of_down(text: str) -> Callable[[Group], str]:
-    """Only a node that is down has it."""
-    return lambda one: text if one["state"] == "down" else "Unknown"
-
-
-def _fields() -> dict[str, tuple[str, Callable[[Group], str]]]:
-    me = who.user_name(0)
-    return {
-        "": ("", _constant("")),
-        "a": ("AVAIL", lambda one: one["partition"]["state"].lower()),
-        "b": ("ACTIVE_FEATURES", lambda one: ",".join(one["config"]["features"]) or "(null)"),
-        "c": ("CPUS", lambda one: str(one["config"]["cpus"])),
-        "d": ("TMP_DISK", _constant("0")),
-        "e": ("FREE_MEM", lambda one: str(one["config"]["mem_mb"])),
-        "f": ("AVAIL_FEATURES", lambda one: ",".join(one["config"]["features"]) or "(null)"),
-        "g": ("GROUPS", _constant("all")),
-        "h": ("OVERSUBSCRIBE", _constant("NO")),
-        "l": ("TIMELIMIT", lambda one: _limit(one["partition"]["max_time"], "infinite")),
-        "m": ("MEMORY", lambda one: str(one["config"]["mem_mb"])),
-        "n": ("HOSTNAMES", lambda _: who.host_name()),
-        "o": ("NODE_ADDR", _constant("127.0.0.1")),
-        "p": ("PRIO_TIER", lambda one: str(one["partition"]["priority_tier"])),
-        "r": ("ROOT", _constant("no")),
-        "s": ("JOB_SIZE", _constant("1-infinite")),
-        "t": ("STATE", lambda one: _SHORT.get(one["state"], str(one["state"]))),
-        "u": ("USER", _of_down(me)),
-        "v": ("VERSION", _constant(names.VERSION)),
-        "w": ("WEIGHT", _constant("1")),
-        "z": ("S:C:T", lambda one: f"{one['config']['cpus']}:1:1"),
-        "A": ("NODES(A/I)", lambda one: "/".join(_counts(one, 0).split("/")[:2])),
-        "B": ("MAX_CPUS_PER_NODE", _constant("UNLIMITED")),
-        "C": ("CPUS(A/I/O/T)", lambda one: _counts(one, one["config"]["cpus"])),
-        "D": ("NODES", lambda one: str(len(one["nodes"]))),
-        "E": ("REASON", lambda one: one["reason"] or "none"),
-        "F": ("NODES(A/I/O/T)", lambda one: _counts(one, 0)),
-        "G": ("GRES", lambda one: one["config"]["gres"] or "(null)"),
-        "H": ("TIMESTAMP", _since),
-        "I": ("PRIO_JOB_FACTOR", _constant("1")),
-        "L": ("DEFAULTTIME", lambda one: _limit(one["partition"]["default_time"], "n/a")),
-        "M": ("PREEMPT_MODE", lambda one: one["partition"]["preempt_mode"]),
-        "N": ("NODELIST", lambda one: hostlist.fold(node["name"] for node in one["nodes"])),
-        "O": ("CPU_LOAD", _constant("0.00")),
-        "P": ("PARTITION", lambda one: f"{one['partition']['name']}{'*' * one['is_default']}"),
-        "R": ("PARTITION", lambda one: str(one["partition"]["name"])),
-        "S": ("ALLOCNODES", _constant("all")),
-        "T": ("STATE", lambda one: str(one["state"])),
-        "U": ("USER", _of_down(f"{me}(0)")),
-        "V": ("CLUSTER", _constant("N/A")),
-        "X": ("SOCKETS", lambda one: str(one["config"]["cpus"])),
-        "Y": ("CORES", _constant("1")),
-        "Z": ("THREADS", _constant("1")),
-    }
-
-
-def _since(group: Group) -> str:
-    """Since when its nodes are down."""
-    return times.stamp(group["nodes"][0]["since"] if group["nodes"] else 0, "Unknown")
-
-
-FIELDS = _fields()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from hpcsweep.emulator import arrays, times, who
 from hpcsweep.emulator.names import SHORT_STATES
 from hpcsweep.emulator.programs import options
+from hpcsweep.emulator.programs.format_fields import FIELD
 
 View = dict[str, Any]
 # Slurm shows why instead of where for these.
@@ -36,20 +36,12 @@ def columns(form: str) -> list[Column]:
     if form == "%all":
         letters = [*"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"]
         form = "|".join(f"%{letter}" for letter in letters if letter in FIELDS)
-    for match in re.finditer(r"%(\.?\d*)(.)", form):
+    for match in FIELD.finditer(form):
         if match[2] not in FIELDS:
             options.not_emulated("squeue", f"format field %{match[2]}")
         found.append(Column(form[end : match.start()], match[1], *FIELDS[match[2]]))
         end = match.end()
     return [*found, Column(form[end:], "", "", lambda *_: "")]
-
-
-def fitted(text: str, width: str) -> str:
-    """Cut and padded: `.8` to the right, `8` to the left, nothing as it is."""
-    size = int(width.removeprefix(".") or 0)
-    if not size:
-        return text
-    return text[:size].rjust(size) if width.startswith(".") else text[:size].ljust(size)
 
 
 def _bitstr_len() -> int | None:

@@ -1,0 +1,128 @@
+"""What scontrol changes: hold, release, requeue and the like; update of jobs and nodes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.emulator import arrays, client, hostlist
+from hpcsweep.emulator.messages import INVALID_JOB
+from hpcsweep.emulator.programs import options, scontrol_update
+
+# The commands, with the changes that they are for the scheduler.
+CHANGES = {
+    "hold": "hold",
+    "uhold": "uhold",
+    "holdu": "uhold",
+    "release": "release",
+    "requeue": "requeue",
+    "requeuehold": "requeuehold",
+    "suspend": "suspend",
+    "resume": "resume",
+    "top": "top",
+}
+# Changes of which Slurm complains in a second line.
+_HOLDS = ("hold", "uhold", "release")
+
+
+def change(state_dir: Path, verb: str, words: list[str]) -> int:
+    """Carry out one of CHANGES for jobs."""
+    if not words:
+        options.say(f"too few arguments for keyword:{verb}")
+        return 1
+    code = 0
+    for text in [part for word in words for part in arrays.split_selectors(word)]:
+        code = _change_one(state_dir, text, {"change": CHANGES[verb]}) or code
+    return code
+
+
+def _change_one(state_dir: Path, text: str, how: dict[str, Any]) -> int:
+    one = arrays.parse_selector(text)
+    answer: dict[str, Any] = {"error": INVALID_JOB}
+    if one is not None:
+        question = {"do": "change", "job": one.job, "tasks": one.tasks, "uid": os.getuid()}
+        answer = client.ask(state_dir, question | how)
+    if "error" in answer:
+        return _complain(text, answer["error"], how["change"])
+    return _report(text, answer["results"], how["change"])
+
+
+def _complain(text: str, error: str, change: str) -> int:
+    if error == INVALID_JOB and change in ("suspend", "resume"):
+        error = "Unexpected message received"
+    options.say(f"{error} for job {text}")
+    if change in _HOLDS:
+        options.say(f"slurm_suspend error: {error}")
+    return 1
+
+
+def _report(text: str, results: list[dict[str, Any]], change: str) -> int:
+    """Slurm's words where something went wrong: per array and error, good ones included."""
+    if not any(one["error"] for one in results):
+        return 0
+    grouped: dict[str, list[int]] = {}
+    for one in results:
+        if not one["array"]:
+            return _complain(text, one["error"], change)
+        grouped.setdefault(one["error"], []).extend(one["tasks"])
+    base = text.partition("_")[0]
+    for error in sorted(grouped, key=lambda one: min(grouped[one])):
+        tasks = arrays.format_tasks(sorted(grouped[error]))
+        options.say(f"{base}_{tasks}: {error or 'No error'}")
+    return 1
+
+
+def update(state_dir: Path, words: list[str], _wanted: dict[str, str]) -> int:
+    if not words:
+        options.say("too few arguments for update keyword")
+        return 1
+    pairs = {}
+    if words[0].lower() in ("job", "jobid") and len(words) > 1:  # `update job 7 ...`
+        words = [f"jobid={words[1]}", *words[2:]]
+    for word in words:
+        key, equals, value = word.partition("=")
+        key = "jobid" if key.lower() == "job" else key
+        if not equals:
+            options.say(f"Invalid input: {word}\nRequest aborted")
+            return 1
+        pairs[key.lower()] = (word, value)
+    if "jobid" in pairs:
+        how = scontrol_update.read({key: pair for key, pair in pairs.items() if key != "jobid"})
+        codes = [
+            _change_one(state_dir, text, how) for text in arrays.split_selectors(pairs["jobid"][1])
+        ]
+        return max(codes, default=0)
+    if "nodename" in pairs:
+        return _update_node(state_dir, pairs)
+    return options.not_emulated("scontrol", f"update {words[0]}")
+
+
+def _update_node(state_dir: Path, pairs: dict[str, tuple[str, str]]) -> int:
+    for key, (word, _) in pairs.items():
+        if key not in ("nodename", "state", "reason"):
+            options.not_emulated("scontrol", f"update of a node with {word.partition('=')[0]}")
+    state = pairs.get("state", ("", ""))[1].lower()
+    if state not in ("down", "resume", "idle"):
+        options.not_emulated("scontrol", f"update of a node with State={state}")
+    reason = pairs.get("reason", ("", ""))[1]
+    if state == "down" and not reason:
+        options.say("You must specify a reason when DOWNING or DRAINING a node. Request denied")
+        return 1
+    question = {
+        "do": "update_node",
+        "nodes": _expanded(pairs["nodename"][1]),
+        "down": reason if state == "down" else "",
+    }
+    answer = client.ask(state_dir, question)
+    if "error" in answer:
+        options.say(f"slurm_update error: {answer['error']}")
+        return 1
+    return 0
+
+
+def _expanded(text: str) -> list[str]:
+    try:
+        return hostlist.expand(text)
+    except ValueError:
+        return [text]

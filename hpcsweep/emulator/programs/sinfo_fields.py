@@ -1,0 +1,140 @@
+"""The fields of sinfo: their names and letters, headings, and texts of groups of nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hpcsweep.emulator import hostlist, names, times, who
+
+# A row: nodes of a partition that have one state.
+Group = dict[str, Any]
+
+_SHORT_STATES = {"allocated": "alloc", "mixed": "mix"}
+
+# Names of --Format, and the letters of --format that show the same.
+LETTERS = {
+    "activefeatures": "b",
+    "available": "a",
+    "cluster": "V",
+    "cores": "Y",
+    "cpus": "c",
+    "cpusload": "O",
+    "cpusstate": "C",
+    "defaulttime": "L",
+    "disk": "d",
+    "features": "f",
+    "freemem": "e",
+    "gres": "G",
+    "groups": "g",
+    "maxcpuspernode": "B",
+    "memory": "m",
+    "nodeai": "A",
+    "nodeaiot": "F",
+    "nodeaddr": "o",
+    "nodehost": "n",
+    "nodelist": "N",
+    "nodes": "D",
+    "oversubscribe": "h",
+    "partition": "P",
+    "partitionname": "R",
+    "preemptmode": "M",
+    "priorityjobfactor": "I",
+    "prioritytier": "p",
+    "reason": "E",
+    "root": "r",
+    "size": "s",
+    "socketcorethread": "z",
+    "sockets": "X",
+    "statecompact": "t",
+    "statelong": "T",
+    "threads": "Z",
+    "time": "l",
+    "timestamp": "H",
+    "user": "u",
+    "userlong": "U",
+    "version": "v",
+    "weight": "w",
+}
+
+
+def _counts(group: Group, size: int) -> str:
+    """Allocated, idle, other and all: CPUs of nodes, or nodes where `size` is 0."""
+    nodes = group["nodes"]
+    down = sum(size or 1 for node in nodes if node["state"] == "down")
+    if size:
+        free = sum(node["free_cpus"] for node in nodes if node["state"] != "down")
+    else:
+        free = sum(node["state"] == "idle" for node in nodes)
+    total = (size or 1) * len(nodes)
+    return f"{total - down - free}/{free}/{down}/{total}"
+
+
+def _limit(minutes: int, missing: str) -> str:
+    return times.elapsed_short(minutes * 60) if minutes else missing
+
+
+def _constant(text: str) -> Callable[[Group], str]:
+    return lambda _: text
+
+
+def _of_down(text: str) -> Callable[[Group], str]:
+    """Only a node that is down has it."""
+    return lambda one: text if one["state"] == "down" else "Unknown"
+
+
+def _fields() -> dict[str, tuple[str, Callable[[Group], str]]]:
+    me = who.user_name(0)
+    return {
+        "": ("", _constant("")),
+        "a": ("AVAIL", lambda one: one["partition"]["state"].lower()),
+        "b": ("ACTIVE_FEATURES", lambda one: ",".join(one["config"]["features"]) or "(null)"),
+        "c": ("CPUS", lambda one: str(one["config"]["cpus"])),
+        "d": ("TMP_DISK", _constant("0")),
+        "e": ("FREE_MEM", lambda one: str(one["config"]["mem_mb"])),
+        "f": ("AVAIL_FEATURES", lambda one: ",".join(one["config"]["features"]) or "(null)"),
+        "g": ("GROUPS", _constant("all")),
+        "h": ("OVERSUBSCRIBE", _constant("NO")),
+        "l": ("TIMELIMIT", lambda one: _limit(one["partition"]["max_time"], "infinite")),
+        "m": ("MEMORY", lambda one: str(one["config"]["mem_mb"])),
+        "n": ("HOSTNAMES", lambda _: who.host_name()),
+        "o": ("NODE_ADDR", _constant("127.0.0.1")),
+        "p": ("PRIO_TIER", lambda one: str(one["partition"]["priority_tier"])),
+        "r": ("ROOT", _constant("no")),
+        "s": ("JOB_SIZE", _constant("1-infinite")),
+        "t": ("STATE", lambda one: _SHORT_STATES.get(one["state"], str(one["state"]))),
+        "u": ("USER", _of_down(me)),
+        "v": ("VERSION", _constant(names.VERSION)),
+        "w": ("WEIGHT", _constant("1")),
+        "z": ("S:C:T", lambda one: f"{one['config']['cpus']}:1:1"),
+        "A": ("NODES(A/I)", lambda one: "/".join(_counts(one, 0).split("/")[:2])),
+        "B": ("MAX_CPUS_PER_NODE", _constant("UNLIMITED")),
+        "C": ("CPUS(A/I/O/T)", lambda one: _counts(one, one["config"]["cpus"])),
+        "D": ("NODES", lambda one: str(len(one["nodes"]))),
+        "E": ("REASON", lambda one: one["reason"] or "none"),
+        "F": ("NODES(A/I/O/T)", lambda one: _counts(one, 0)),
+        "G": ("GRES", lambda one: one["config"]["gres"] or "(null)"),
+        "H": ("TIMESTAMP", _since),
+        "I": ("PRIO_JOB_FACTOR", _constant("1")),
+        "L": ("DEFAULTTIME", lambda one: _limit(one["partition"]["default_time"], "n/a")),
+        "M": ("PREEMPT_MODE", lambda one: one["partition"]["preempt_mode"]),
+        "N": ("NODELIST", lambda one: hostlist.fold(node["name"] for node in one["nodes"])),
+        "O": ("CPU_LOAD", _constant("0.00")),
+        "P": ("PARTITION", lambda one: f"{one['partition']['name']}{'*' * one['is_default']}"),
+        "R": ("PARTITION", lambda one: str(one["partition"]["name"])),
+        "S": ("ALLOCNODES", _constant("all")),
+        "T": ("STATE", lambda one: str(one["state"])),
+        "U": ("USER", _of_down(f"{me}(0)")),
+        "V": ("CLUSTER", _constant("N/A")),
+        "X": ("SOCKETS", lambda one: str(one["config"]["cpus"])),
+        "Y": ("CORES", _constant("1")),
+        "Z": ("THREADS", _constant("1")),
+    }
+
+
+def _since(group: Group) -> str:
+    """Since when its nodes are down."""
+    return times.stamp(group["nodes"][0]["since"] if group["nodes"] else 0, "Unknown")
+
+
+FIELDS = _fields()

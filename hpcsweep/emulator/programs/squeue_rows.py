@@ -1,0 +1,204 @@
+"""The rows of squeue: which jobs are shown, arrays in one row or expanded, in which order."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from hpcsweep.emulator import arrays, hostlist
+from hpcsweep.emulator.names import SHORT_STATES
+from hpcsweep.emulator.programs import options
+from hpcsweep.emulator.programs.squeue_fields import FIELDS, View
+
+_DEFAULT_STATES = frozenset({"PENDING", "RUNNING", "SUSPENDED", "COMPLETING"})
+# Slurm's order of states, which is its numbering; completing jobs come first.
+_STATES_IN_ORDER = (
+    "COMPLETING",
+    "PENDING",
+    "RUNNING",
+    "SUSPENDED",
+    "COMPLETED",
+    "CANCELLED",
+    "FAILED",
+    "TIMEOUT",
+    "NODE_FAIL",
+)
+_ORDER = {name: number for number, name in enumerate(_STATES_IN_ORDER)}
+_VALID_STATES = (
+    "PENDING,RUNNING,SUSPENDED,COMPLETED,CANCELLED,FAILED,TIMEOUT,NODE_FAIL,PREEMPTED,BOOT_FAIL,"
+    "DEADLINE,OUT_OF_MEMORY,COMPLETING,CONFIGURING,RESIZING,RESV_DEL_HOLD,REQUEUED,REQUEUE_FED,"
+    "REQUEUE_HOLD,REVOKED,SIGNALING,SPECIAL_EXIT,STAGE_OUT,STOPPED"
+)
+# Letters of fields that are sorted by a number, and the key of a view that holds it.
+_NUMBERS = {
+    "A": "id",
+    "M": "run_time",
+    "S": "started",
+    "V": "submitted",
+    "l": "time_limit",
+    "C": "cpus",
+    "D": "nodes",
+    "p": "priority",
+    "Q": "priority",
+    "m": "mem_mb",
+    "e": "ended",
+    "y": "nice",
+    "U": "uid",
+}
+
+
+def states_of(text: str) -> frozenset[str] | None:
+    """The states to show; None for all."""
+    if not text:
+        return _DEFAULT_STATES
+    if text.lower() == "all":
+        return None
+    long_names = {short: name for name, short in SHORT_STATES.items()}
+    found = set()
+    for word in text.upper().split(","):
+        name = long_names.get(word, word)
+        if name not in SHORT_STATES:
+            options.say(f"squeue: error: Invalid job state specified: {word}")
+            options.say(f"squeue: error: Valid job states include: {_VALID_STATES}")
+            options.say("")
+            raise SystemExit(1)
+        found.add(name)
+    return frozenset(found)
+
+
+def selectors_of(text: str) -> list[arrays.Selector]:
+    """The jobs of --jobs."""
+    found = []
+    for part in arrays.split_selectors(text):
+        one = arrays.parse_selector(part)
+        if one is None:
+            options.error("squeue", f"Invalid job id: {part}")
+        found.append(one)
+    return found
+
+
+def chosen(
+    views: list[View],
+    wanted: dict[str, str],
+    states: frozenset[str] | None,
+    selectors: list[arrays.Selector],
+) -> list[View]:
+    """The rows that the filters and the selectors leave, in Slurm's own order."""
+    rows = sorted(_filtered(views, wanted, states), key=_rank)
+    rows = [one for row in rows for one in _expanded(row)] if "array" in wanted else _combined(rows)
+    if selectors:
+        rows = [part for row in rows if (part := _selected(row, selectors))]
+    return rows
+
+
+def _selected(view: View, selectors: list[arrays.Selector]) -> View | None:
+    """The part of a row that is asked for: of an array's rest only the elements that are named."""
+    chosen: set[int] = set()
+    for one in selectors:
+        if one.tasks is None and one.job in (view["id"], view["base"]):
+            return view
+        if one.tasks is not None and one.job == view["base"]:
+            if view["task"] in one.tasks:
+                return view
+            chosen |= _tasks(view).intersection(one.tasks)
+    return view | {"tasks": arrays.format_tasks(sorted(chosen))} if chosen else None
+
+
+def _tasks(view: View) -> set[int]:
+    return set(arrays.parse_array(view["tasks"], arrays.ANY_ID))
+
+
+def _filtered(
+    views: list[View], wanted: dict[str, str], states: frozenset[str] | None
+) -> Iterator[View]:
+    filters = {
+        key: set(wanted[option].split(","))
+        for option, key in (
+            ("name", "name"),
+            ("partitions", "partition"),
+            ("accounts", "account"),
+            ("qos", "qos"),
+            ("licenses", "licenses"),
+            ("reservation", "reservation"),
+        )
+        if wanted.get(option)
+    }
+    users = {str(os.getuid())} if "me" in wanted else _users(wanted.get("user", ""))
+    nodes = set(hostlist.expand(wanted.get("nodelist", "")))
+    for view in views:
+        if states is not None and view["state"] not in states:
+            continue
+        if any(view.get(key) not in values for key, values in filters.items()):
+            continue
+        if nodes and not nodes & set(view["places"]):
+            continue
+        if users is None or str(view["uid"]) in users:
+            yield view
+
+
+def _users(text: str) -> set[str] | None:
+    """User ids; None for everybody."""
+    if not text:
+        return None
+    found = set()
+    for name in text.split(","):
+        try:
+            found.add(name if name.isdigit() else str(pwd.getpwnam(name).pw_uid))
+        except KeyError:
+            options.say(f"squeue: error: Invalid user: {name}\n")
+    return found
+
+
+def _rank(view: View) -> tuple[Any, ...]:
+    """Slurm's P,t,-p; of equals the newest first."""
+    return view["partition"], _ORDER.get(view["state"], 99), -view["priority"], -view["id"]
+
+
+def _expanded(view: View) -> Iterator[View]:
+    """One row for each element of an array's remainder."""
+    if not view["tasks"]:
+        yield view
+        return
+    for task in sorted(_tasks(view)):
+        yield view | {"task": task, "tasks": ""}
+
+
+def _combined(views: list[View]) -> list[View]:
+    """Waiting elements that were split off their array are shown in its row, without `%N`."""
+    rests = {view["base"]: view for view in views if view["tasks"] and view["state"] == "PENDING"}
+    shown = []
+    for view in views:
+        rest = rests.get(view["base"])
+        if rest is None or view is rest or view["state"] != "PENDING":
+            shown.append(view)
+            continue
+        reasons = [*rest["reason"].split(","), view["reason"]]
+        rest["tasks"] = arrays.format_tasks(sorted(_tasks(rest) | {view["task"]}))
+        rest["reason"] = ",".join(dict.fromkeys(reasons))
+        rest["throttle"] = 0
+    return shown
+
+
+def in_order(views: list[View], wanted: dict[str, str], now: float) -> list[View]:
+    """In the order of --sort: field letters, each with a minus where it falls."""
+    text = wanted.get("sort", "S,i" if "start" in wanted else "")
+    for word in reversed([word for word in text.split(",") if word]):
+        letter = word.lstrip("+-")
+        if letter not in FIELDS:
+            options.error("squeue", f"Invalid sort specification: {word}")
+        views = sorted(views, key=_sort_key(letter, now), reverse=word.startswith("-"))
+    return views
+
+
+def _sort_key(letter: str, now: float) -> Callable[[View], Any]:
+    """What a field is compared by: numbers as such, states in Slurm's order, else its text."""
+    if letter in "tT":
+        return lambda view: _ORDER.get(view["state"], 99)
+    if letter == "i":
+        return lambda view: (view["base"], -1 if view["task"] is None else view["task"])
+    key = _NUMBERS.get(letter)
+    if key:
+        return lambda view: view[key]
+    return lambda view: FIELDS[letter][1](view, now)
