@@ -74,6 +74,7 @@ def _report(text: str, results: list[dict[str, Any]], change: str) -> int:
 
 
 def update(state_dir: Path, words: list[str], _wanted: dict[str, str]) -> int:
+    """Change the job or the nodes that `KEY=VALUE` words name."""
     if not words:
         options.say("too few arguments for update keyword")
         return 1
