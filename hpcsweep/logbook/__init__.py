@@ -1,4 +1,4 @@
-"""Run directories: a `Logbook` writes one, readers open it, `run` begins and publishes a case's."""
+"""Run directories: `Logbook` writes one, readers open it, `run_directory` publishes a case's."""
 
 from hpcsweep.logbook.logbook import Logbook
 

@@ -1,4 +1,4 @@
-"""What this process prints, and what the programs that it starts print, into a run directory."""
+"""Capture the output of this process and of the programs that it starts in a run directory."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from hpcsweep.errors import InputError
 from hpcsweep.files import PRIVATE_FILE, unwritable
 
 _STREAMS = {1: "stdout", 2: "stderr"}
-# The runs of this process that capture, the inner one last. Output has one place at a time.
+# The capturing runs of this process, the innermost last. Output goes to one of them at a time.
 _open: list[Capture] = []
 
 
 class Capture:
-    """Standard output and error of the whole process, from `begin` to `end`.
+    """Captures standard output and error of the whole process, from `begin` to `end`.
 
-    File descriptors are turned round, so that programs and libraries are caught, too. *Writes*
-    `stdout.txt` and `stderr.txt`; an empty one goes again.
+    Redirects the file descriptors, so that the output of programs and libraries is captured, too.
+    *Writes* `stdout.txt` and `stderr.txt`; removes an empty one at the end.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        # Who turned the streams round.
+        # The thread that redirected the streams.
         self.thread, self._pid = threading.get_ident(), os.getpid()
-        # What was there before, by descriptor: a copy of it (None: it was closed), and Python's.
+        # By descriptor: a duplicate of the original (None: it was closed), and Python's stream.
         self._before: dict[int, tuple[int | None, Any]] = {}
-        # Python's that held whole blocks back until now.
+        # Python's streams that were block-buffered before.
         self._by_line: list[Any] = []
 
     def begin(self) -> None:
-        """Turn the streams round. *Raises* InputError when another thread did, SweepError."""
+        """Redirect the streams. *Raises* InputError if another thread did, SweepError."""
         if self in _open:
             return
         self.thread, self._pid = threading.get_ident(), os.getpid()
@@ -70,18 +70,18 @@ class Capture:
             os.close(target)
         if _writes_to(stream, number):
             self._write_by_line(stream)
-        else:  # in a notebook, say
+        else:  # a stream that is not the descriptor, as in a notebook
             own = open(number, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
             setattr(sys, name, own)
 
     def _write_by_line(self, stream: Any) -> None:
-        """Hold no complete line back: what was printed before a crash is kept."""
+        """Flush after each line: what was printed before a crash is kept."""
         if isinstance(stream, io.TextIOWrapper) and not stream.line_buffering:
             stream.reconfigure(line_buffering=True)
             self._by_line.append(stream)
 
     def end(self) -> None:
-        """Turn them back. *Safe to repeat.*"""
+        """Restore the streams. *Safe to repeat.*"""
         if self not in _open:
             return
         _open.remove(self)
@@ -107,7 +107,7 @@ class Capture:
 
 
 def flush() -> None:
-    """Write out what Python holds back: the process ends without a chance to do so."""
+    """Flush Python's buffers: the process ends without running its exit handlers."""
     if _open:
         for name in _STREAMS.values():
             _flush(getattr(sys, name))
@@ -116,11 +116,11 @@ def flush() -> None:
 def _writes_to(stream: Any, number: int) -> bool:
     try:
         return bool(stream.fileno() == number)
-    except (OSError, ValueError, AttributeError):  # none, closed, or no file
+    except (OSError, ValueError, AttributeError):  # None, closed, or not a file
         return False
 
 
 def _flush(stream: Any) -> None:
-    # RuntimeError: a signal came in the middle of a print.
+    # RuntimeError: a signal interrupted a print.
     with contextlib.suppress(OSError, ValueError, AttributeError, RuntimeError):
         stream.flush()

@@ -1,4 +1,4 @@
-"""Checkpoints: the state of a run, saved whole or not at all, found again by its next attempt."""
+"""Checkpoints: the state of a run, saved atomically and loaded by its next attempt."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from hpcsweep.ids import loaded_numpy
 from hpcsweep.logbook.json_values import json_document, json_value
 from hpcsweep.logbook.storage import checked_name
 
-# The member of an archive of arrays that holds everything else.
+# The archive member that holds everything but the arrays.
 _REST = "rest.json"
 
 
 def standalone_checkpoints(run: Path, run_id: str) -> Path:
-    """Where the attempts of a run that stands alone leave each other something."""
+    """The checkpoint directory that the attempts of a standalone run share."""
     return run.parent / "checkpoints" / run_id
 
 
@@ -51,10 +51,10 @@ class Checkpoint:
         self.directory = directory
 
     def save(self, state: Mapping[str, Any], name: str = "state") -> None:
-        """Keep a state in place of the earlier one, on the disk when this returns.
+        """Save a state in place of the earlier one; it is durable when this returns.
 
-        *Raises* InputError for what is neither an array nor JSON, SweepError when it cannot be
-        written; then the earlier state is as it was. *Writes* `<name>.checkpoint`.
+        *Raises* InputError for a value that is neither an array nor JSON, SweepError if it cannot
+        be written; the earlier state is then unchanged. *Writes* `<name>.checkpoint`.
         """
         if not isinstance(state, Mapping):
             raise InputError(f"a state is a dict, not a {type(state).__name__}")
@@ -79,7 +79,7 @@ class Checkpoint:
         remove_stale_temporaries(path)
 
     def load(self, name: str = "state") -> dict[str, Any] | None:
-        """The state that was saved last; None where there is none.
+        """The state that was saved last; None if there is none.
 
         *Raises* SweepError for a damaged one.
         """
@@ -106,12 +106,12 @@ class Checkpoint:
             ) from error
 
     def path(self, name: str) -> Path:
-        """Where a file of this name lies, or would. *Raises* InputError outside the directory."""
+        """The path of a file, existing or not. *Raises* InputError outside the directory."""
         return self.directory / checked_name(name)
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[Path]:
-        """A path to write to, which becomes `name` when the block ends without an exception."""
+        """A path to write to; it becomes `name` if the block ends without an exception."""
         path = self.path(name)
         make_directory(path.parent)
         temporary = path.with_name(f".{path.name}.{token()}{path.suffix}")
@@ -123,28 +123,28 @@ class Checkpoint:
             temporary.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove all that was saved, at one moment: the next attempt begins anew."""
+        """Remove all saved files at once: the next attempt starts from the beginning."""
         gone = self.directory.with_name(f".{self.directory.name}.cleared")
         try:
             remove_tree(gone)  # a kill may have left it
             if self.directory.exists():
                 self.directory.rename(gone)
-                make_directory(self.directory)  # a program may write there itself
+                make_directory(self.directory)  # programs may write there themselves
                 remove_tree(gone)
         except OSError as error:
             raise unwritable(self.directory, error) from error
 
 
 def _state(data: bytes) -> dict[str, Any]:
-    """*Raises* ValueError for what is no JSON object."""
+    """*Raises* ValueError for text that is not a JSON object."""
     found = parse_json(data)
     if not isinstance(found, dict):
-        raise ValueError("it holds no JSON object")  # noqa: TRY004  # of what is in a file
+        raise ValueError("it is not a JSON object")  # noqa: TRY004  # the file's content
     return found
 
 
 def _install(temporary: Path, path: Path) -> None:
-    """Make a file that somebody wrote durable, and give it its place."""
+    """Fsync a file that user code wrote, and rename it to its final name."""
     try:
         descriptor = os.open(temporary, os.O_RDONLY)
         try:

@@ -1,8 +1,8 @@
-"""A run that stands alone is made aside, whole, and then given its place by one rename.
+"""Create the directory of a standalone run: build it aside, then publish it with one rename.
 
-    <base_dir>/.aside/<token>/      a run that is being made, or an overwritten one that goes
+    <base_dir>/.aside/<token>/      a run under construction, or an overwritten run being removed
 
-So a kill at any moment leaves the place as it was, or a run that has begun.
+A kill at any moment leaves either the previous state or a run that has begun.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from hpcsweep.logbook.storage import DirectoryStorage, checked_name
 from hpcsweep.provenance import of_this_process, save_provenance
 
 _ASIDE = ".aside"
-# How often a run tries to take a place that others take or remove, too.
+# Attempts to publish a run while other processes create or remove the same one.
 TRIES_MAX = 100
 _MADE_BY_RUNS = frozenset({"metadata.json", "params.yaml", "params.json", "log.txt"})
-# What rename(2) says of a place that is not free; which one, the system chooses.
+# errno of rename(2) onto an existing target; which one depends on the system.
 _TAKEN = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR})
 
 
 def run_path(base: Path, run_id: str) -> Path:
-    """The directory of a run. *Raises* InputError for an id that is no name."""
+    """The directory of a run. *Raises* InputError for an id that is not a valid name."""
     checked_name(run_id)
     return base / checked_name(f"log_{run_id}")
 
 
 def json_params(params: Mapping[str, Any] | None, lost: dict[str, str]) -> dict[str, Any] | None:
-    """The params as JSON values, before anything is made for the run; see `json_value`."""
+    """The params as JSON values, checked before anything is created; see `json_value`."""
     if params is None:
         return None
     if not isinstance(params, Mapping):
         raise InputError(
-            f"a {type(params).__name__} is no set of params",
+            f"a {type(params).__name__} is not a set of params",
             where="params",
             next_step='Give a dict of values by name: params={"omega": 1.0}.',
         )
@@ -62,17 +62,17 @@ def make_run(
     overwrite: bool,
     preallocate: bool,
 ) -> Path:
-    """Make the directory of a run of this process, whole; of several that try, one gets it.
+    """Create the directory of a run of this process, whole. Of several concurrent calls, one wins.
 
-    *Raises* RunExists, SweepError; then the place is as it was. With `overwrite` an earlier run
-    is removed, after the new one was made. *Writes* params, metadata and the log.
+    *Raises* RunExists, SweepError; the directory is then unchanged. With `overwrite` an earlier
+    run is removed after the new one was built. *Writes* params, metadata and the log.
     """
     lost: dict[str, str] = {}
     given = json_params(params, lost)
     path = run_path(base, run_id)
     if not overwrite and os.path.lexists(path):
         raise _exists(path)
-    of_this_process()  # git may take its time; what is made aside shall not be taken for left
+    of_this_process()  # first, because git may be slow: `_clean` removes what looks dead
     make_directory(path.parent)
     aside = base / _ASIDE
     _clean(aside)
@@ -83,11 +83,11 @@ def make_run(
             make_directory(made / name)
         _install(made, path, run_id, aside, overwrite=overwrite)
     except BaseException:
-        with contextlib.suppress(OSError):  # it must not hide what went wrong
+        with contextlib.suppress(OSError):  # a failed cleanup must not hide the error
             remove_tree(made)
         raise
     finally:
-        with contextlib.suppress(OSError):  # as long as others are at work in it
+        with contextlib.suppress(OSError):  # not empty while other processes use it
             aside.rmdir()
     return path
 
@@ -103,7 +103,7 @@ def _fill(
         "start_time": now(),
         "provenance": save_provenance(base),
     }
-    # First, since it says whose the directory is.
+    # First: it names the owner of the directory.
     storage.write("metadata.json", json_document(metadata))
     lines = ["Logbook initialized"]
     if params is not None:
@@ -119,17 +119,17 @@ def _make_aside(made: Path) -> None:
     for _ in range(TRIES_MAX):
         try:
             mkdir(made)
-        except FileNotFoundError:  # the first one; or another, the last one, removed it just now
+        except FileNotFoundError:  # not created yet, or just removed by another process
             make_directory(made.parent)
         except OSError as error:
             raise unwritable(made, error) from error
         else:
             return
-    raise SweepError("is removed by others all the time", where=str(made.parent))
+    raise SweepError("other processes keep removing it", where=str(made.parent))
 
 
 def _install(made: Path, path: Path, run_id: str, aside: Path, *, overwrite: bool) -> None:
-    """Give a run its place."""
+    """Publish a run: rename it to its final path, and remove an overwritten one."""
     for _ in range(TRIES_MAX):
         try:
             made.rename(path)
@@ -141,19 +141,19 @@ def _install(made: Path, path: Path, run_id: str, aside: Path, *, overwrite: boo
             _remove(path, run_id, aside)
         else:
             return
-    raise RunExists("others make this run all the time", where=str(path))
+    raise RunExists("other processes keep creating this run", where=str(path))
 
 
 def _exists(path: Path) -> RunExists:
     return RunExists(
-        "there is such a run already",
+        "this run exists already",
         where=str(path),
         next_step="Choose another run id, or overwrite=True, which removes it.",
     )
 
 
 def _remove(path: Path, run_id: str, aside: Path) -> None:
-    # Where there is no file at all, as after a kill of an earlier version, nothing can be lost.
+    # A directory without any file, as a kill of an older version left it, holds nothing to lose.
     mine = path.is_dir() and (
         _MADE_BY_RUNS.intersection(names(path)) or not FolderFiles(path).names()
     )
@@ -164,27 +164,27 @@ def _remove(path: Path, run_id: str, aside: Path) -> None:
             next_step="Move it away, or choose another run id.",
         )
     if (read_metadata(path) or {}).get("status") == "complete":
-        retire(standalone_checkpoints(path, run_id))  # a kill may have come before its own end did
+        retire(standalone_checkpoints(path, run_id))  # a kill may have prevented it
     gone = aside / token()
     try:
         path.rename(gone)
-    except FileNotFoundError:  # somebody else did it
+    except FileNotFoundError:  # another process removed it
         return
     except OSError as error:
         raise unwritable(path, error) from error
-    with contextlib.suppress(OSError):  # the next one does it
+    with contextlib.suppress(OSError):  # the next process removes it
         remove_tree(gone)
 
 
 def _clean(aside: Path) -> None:
-    """Remove what processes that are no more were making or removing."""
+    """Remove what dead processes left under construction or half removed."""
     for name in names(aside):
         left = aside / name
         if run_status(read_metadata(left), left) != "running":
-            with contextlib.suppress(OSError):  # another removes it just now
+            with contextlib.suppress(OSError):  # another process is removing it
                 remove_tree(left)
 
 
 def now() -> str:
-    """This moment, UTC."""
+    """The current time, UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

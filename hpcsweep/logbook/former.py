@@ -1,4 +1,4 @@
-"""The names that a Logbook's methods once had: `save_json`, `category=`, `current_status()`."""
+"""The former names of a Logbook's methods: `save_json`, `category=`, `current_status()`."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ if TYPE_CHECKING:
 
 
 class FormerNames:
-    """They are on every Logbook; `category` is a directory of the run to write into."""
+    """Mixin of every Logbook. `category` is the directory in the run to write to."""
 
     _storage: RunStorage
 
     @property
     @abstractmethod
     def path(self) -> Path:
-        """As Logbook says."""
+        """See Logbook."""
 
     @property
     @abstractmethod
     def status(self) -> str:
-        """As Logbook says."""
+        """See Logbook."""
 
     @abstractmethod
     def note(self, message: object, level: int | str = 20) -> None:
-        """As Logbook says."""
+        """See Logbook."""
 
     @abstractmethod
     def json(self, name: str, data: Any) -> None:
-        """As Logbook says."""
+        """See Logbook."""
 
     @abstractmethod
     def _saved(
         self, what: str, name: str, where: str, lost: Mapping[str, str] | None = None
     ) -> None:
-        """As Logbook says."""
+        """See Logbook."""
 
     def log(self, message: object, level: int | str = 20) -> None:
         """Add a line to `log.txt`."""
         self.note(message, level)
 
     def current_status(self) -> str:
-        """What `status` is."""
+        """The value of `status`."""
         return self.status
 
     def save_params(self, params: Mapping[str, Any], preferred: str = "yaml") -> None:
-        """Write the params, in place of those that are there."""
-        from hpcsweep.logbook.parameters import write_params  # noqa: PLC0415  # few tasks want it
+        """Write the params; replace existing ones."""
+        from hpcsweep.logbook.parameters import write_params  # noqa: PLC0415  # rarely used
 
         lost: dict[str, str] = {}
         write_params(self._storage, json_value(params, "params", lost), preferred)
@@ -122,12 +122,12 @@ class FormerNames:
         self, name: str, obj: Any, protocol: int = -1, category: str | None = None
     ) -> None:
         """Write `artifacts/<name>.pkl`."""
-        import pickle  # noqa: PLC0415  # few tasks want it; nothing is loaded
+        import pickle  # noqa: PLC0415  # rarely used; only writes
 
         self._save("pickle", name, ".pkl", pickle.dumps(obj, protocol), category)
 
     def save_bytes(self, name: str, data: builtins.bytes, category: str | None = None) -> None:
-        """Write `artifacts/<name>` as it is."""
+        """Write `artifacts/<name>` as given."""
         self._save("bytes", name, "", data, category)
 
     def _save(
@@ -138,14 +138,14 @@ class FormerNames:
         self._saved(what, name, where)
 
     def artifact_path(self, *parts: str, create: bool = True) -> Path:
-        """A path inside the run directory; `create` makes its parents."""
+        """A path inside the run directory; with `create` its parents are created."""
         name = "/".join(map(str, parts))
         return self._storage.path(name) if create else self.path / checked_name(name)
 
     def exists(self, relative: str) -> bool:
-        """Whether there is such a file or directory in the run directory."""
+        """Whether a file or directory exists in the run directory."""
         return (self.path / checked_name(str(relative))).exists()
 
     def _target_dir(self, category: str | None, fallback: Path) -> Path:
-        """The directory of a category, which is made; of none, the usual one."""
+        """The directory of a category, created; `fallback` without one."""
         return fallback if category is None else make_directory(self._storage.path(category))

@@ -1,6 +1,6 @@
-"""What a target reports, as JSON: numpy values, tuples, paths and enums become plain ones.
+"""Values of a target as JSON: numpy scalars, tuples, paths and enums become plain values.
 
-And what it says, as lines of a log.
+Also formats messages as lines of a log.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from typing import Any
 from hpcsweep.errors import InputError
 from hpcsweep.ids import LARGEST_INT_BITS, loaded_numpy, member
 
-# Levels of lists and objects in what a target reports: every reader of JSON takes so many.
+# Levels of nested lists and objects; every JSON reader accepts this many.
 LEVELS_MAX = 200
-# Characters of a place that a message shows.
+# Characters of a value's path that a message shows.
 _SHOWN = 80
-# What is done with text that UTF-8 cannot hold.
+# The error handler for text that UTF-8 cannot encode.
 ESCAPED = "backslashreplace"
-# The levels of `logging`, which a task does without.
+# The levels of `logging`, which a task does not import.
 _LEVELS = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
 
 
 class Metrics:
-    """Metrics by name, and who reported each first."""
+    """Metrics by name, with the origin that reported each first."""
 
     def __init__(self) -> None:
-        # Of whom forks may report: None is everybody. A case's go to its worker by its own process.
+        # Process id that may report; None allows forks. A case's own process sends its metrics.
         self.process: int | None = os.getpid()
         # JSON values.
         self.values: dict[str, Any] = {}
         self._origins: dict[str, str] = {}
 
     def merge(self, metrics: Mapping[str, Any], origin: str) -> dict[str, str]:
-        """Take metrics over. *Raises* InputError when one has another value already.
+        """Add metrics. *Raises* InputError when one already has another value.
 
-        Returns where numbers were not finite, which are null now, and what they were.
+        Returns the paths of non-finite numbers, which become null, with their original values.
         """
         lost: dict[str, str] = {}
         found = json_value(metrics, origin, lost)
@@ -66,20 +66,20 @@ class Metrics:
         return lost
 
     def forget(self, origin: str) -> None:
-        """Drop what one origin reported."""
+        """Remove what one origin reported."""
         for name in [name for name, known in self._origins.items() if known == origin]:
             del self._origins[name], self.values[name]
 
 
 def json_value(value: Any, where: str, lost: dict[str, str] | None = None) -> Any:
-    """The JSON form of what a target reports: numpy values as Python's, dates as ISO 8601 writes
-    them, NaN and infinities null.
+    """A reported value as JSON: numpy values as Python's, dates as ISO 8601, NaN and infinities
+    as null.
 
-    `where` names the value in messages; `lost` gets the places of what became null.
-    *Raises* InputError for what JSON cannot hold.
+    `where` names the value in messages; `lost` collects the paths of values that became null.
+    *Raises* InputError for a value that JSON cannot represent.
     """
-    # Counted, and not left to a RecursionError: that is the target's own, and when it comes differs
-    # from one Python to the next.
+    # Count levels instead of catching RecursionError: the limit would depend on the target's own
+    # recursion and on the Python version.
     return _json_value(value, where, lost, LEVELS_MAX)
 
 
@@ -87,7 +87,7 @@ def _json_value(value: Any, where: str, lost: dict[str, str] | None, levels: int
     if not levels:
         what = f"is nested more than {LEVELS_MAX} levels deep, or holds itself"
         raise InputError(what, where=where[:_SHOWN])
-    if isinstance(value, Enum):  # before str and int: many an Enum is one of them, too
+    if isinstance(value, Enum):  # before str and int: an Enum may be one of them, too
         return _json_value(value.value, where, lost, levels - 1)
     if value is None or isinstance(value, bool | int | str | float):
         return _scalar(value, where, lost)
@@ -105,10 +105,10 @@ def _json_value(value: Any, where: str, lost: dict[str, str] | None, levels: int
 
 
 def _of_a_library(value: Any, where: str) -> Any:
-    """What Python's own types say of a value of a library; the value itself for an unknown one."""
+    """A library's value as a plain Python value; unknown ones are returned unchanged."""
     if isinstance(value, PurePath):
         return str(value)
-    # A value of theirs exists only where these are loaded.
+    # A value of one of these libraries can exist only if the library is loaded.
     numpy, datetime = loaded_numpy(), sys.modules.get("datetime")
     if datetime is not None and isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
@@ -116,7 +116,7 @@ def _of_a_library(value: Any, where: str) -> Any:
         return str(value)
     if numpy is not None and isinstance(value, numpy.generic | numpy.ndarray):
         plain = value.tolist()
-        return value if isinstance(plain, numpy.generic) else plain  # a longdouble stays what it is
+        return value if isinstance(plain, numpy.generic) else plain  # keep a longdouble
     return _rounded(value, where) if _is_exact(value) else value
 
 
@@ -174,20 +174,20 @@ def _name(name: Any, where: str) -> str:
 
 
 def null_warnings(lost: Mapping[str, str]) -> list[str]:
-    """What to say of numbers that became null, by their places as `json_value` gives them."""
+    """Warnings for numbers that became null, by their paths as `json_value` collects them."""
     return [f"{where} is {given}, written as null" for where, given in lost.items()]
 
 
 def without_surrogates(text: str) -> str:
-    """The text as a plain string that UTF-8 can hold: lone surrogates, as in the name of a file
-    that is not UTF-8, are written as their escapes."""
+    """The text as a plain string that UTF-8 can encode: lone surrogates, as in the name of a file
+    that is not UTF-8, are escaped."""
     return text.encode(errors=ESCAPED).decode()
 
 
 def json_document(value: Any) -> bytes:
-    """A JSON file for people and for jq: two spaces, sorted keys.
+    """A JSON file for people and for jq: two-space indent, sorted keys.
 
-    As `json.dumps(value, indent=2, sort_keys=True)`, which leaves the fast encoder for a slow one.
+    Same text as `json.dumps(value, indent=2, sort_keys=True)`, but with the fast C encoder.
     """
     try:
         return (_pretty(value, "\n") + "\n").encode()
@@ -219,7 +219,7 @@ def _pretty(value: Any, newline: str) -> str:
 
 
 def log_line(message: object, level: int | str) -> str:
-    """A line of a log, UTC; further lines of the message are indented."""
+    """A line of a log, UTC; continuation lines of the message are indented."""
     word = _LEVELS.get(level, f"Level {level}") if isinstance(level, int) else level
     text = "\n    ".join(str(message).splitlines())
     return f"[{_moment(int(time.time()))}] {word} {text}\n"

@@ -1,4 +1,4 @@
-"""What a Logbook writes with libraries that a task starts without: imported when first used."""
+"""The parts of a Logbook that need libraries. A task imports this module on first use only."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def missing_library(library: str, extra: str) -> ExtraMissing:
 
 
 def save_array(stream: BinaryIO, array: Any) -> None:
-    """Write one array as .npy. *Raises* InputError for Python objects, which only pickle holds."""
+    """Write one array as .npy. *Raises* InputError for object arrays, which would need pickle."""
     import numpy as np  # noqa: PLC0415  # the worker starts without numpy (invariant 17)
 
     try:
@@ -52,7 +52,7 @@ def save_arrays(
     compressed: bool,
     more: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Write arrays as .npz, whatever their names are; `more` adds members as they are."""
+    """Write arrays as .npz, under any names; `more` adds members as raw bytes."""
     how = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
     with zipfile.ZipFile(stream, "w", how, allowZip64=True) as archive:
         for name, array in arrays.items():
@@ -64,12 +64,12 @@ def save_arrays(
 
 @contextlib.contextmanager
 def damage_as_value_error() -> Iterator[None]:
-    """Turn what numpy and zipfile raise for damaged bytes into ValueError.
+    """Convert the errors of numpy and zipfile for damaged bytes to ValueError.
 
-    Headers of arrays go through Python's own parser, sizes and offsets of an archive through
-    seek(2), so that is nearly everything. KeyError, for a member that is not there, stays.
+    numpy parses array headers with Python's own parser, and zipfile seeks to sizes and offsets from
+    the file, so almost any exception may occur. KeyError, for a missing member, is not converted.
     """
-    from tokenize import TokenError  # noqa: PLC0415  # numpy reads headers of its version 1 with it
+    from tokenize import TokenError  # noqa: PLC0415  # numpy parses headers of version 1 with it
 
     try:
         yield
@@ -81,8 +81,8 @@ def damage_as_value_error() -> Iterator[None]:
 
 
 def load_arrays(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The arrays of an .npz and its other members. *Raises* ValueError for a damaged one."""
-    import numpy as np  # noqa: PLC0415  # only for those who read arrays
+    """The arrays of an .npz and its other members. *Raises* ValueError for a damaged file."""
+    import numpy as np  # noqa: PLC0415  # rarely used
 
     arrays: dict[str, Any] = {}
     more: dict[str, bytes] = {}
@@ -101,10 +101,10 @@ def load_arrays(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, bytes]]:
 
 
 def save_figure(writing: Writing, name: str, fig: Any, dpi: float, formats: Sequence[str]) -> None:
-    """Write a matplotlib figure in each of the formats. *Raises* ExtraMissing."""
+    """Write a matplotlib figure in each format. *Raises* ExtraMissing."""
     figure = fig if fig is not None else _pyplot().gcf()
     if not hasattr(figure, "savefig"):
-        raise InputError(f"a {type(figure).__name__} is no matplotlib figure", where=name)
+        raise InputError(f"a {type(figure).__name__} is not a matplotlib figure", where=name)
     if isinstance(formats, str):
         raise InputError(f"formats={formats!r}: give a list, such as [{formats!r}]")
     for suffix in formats:
@@ -116,36 +116,36 @@ def save_figure(writing: Writing, name: str, fig: Any, dpi: float, formats: Sequ
 
 
 def close_figure(fig: Any) -> None:
-    """Let go of a figure, or of the current one."""
+    """Close a figure, or the current one."""
     pyplot = _pyplot()
     pyplot.close(fig if fig is not None else pyplot.gcf())
 
 
 def _pyplot() -> Any:
     try:
-        import matplotlib.pyplot as plt  # noqa: PLC0415  # few want figures
+        import matplotlib.pyplot as plt  # noqa: PLC0415  # rarely used
     except ImportError as error:
         raise missing_library("matplotlib", "plot") from error
     return plt
 
 
 def save_frame(writing: Writing, name: str, frame: Any) -> str:
-    """Write a pandas frame, as Parquet where pyarrow is, else as CSV. Returns the file's name."""
+    """Write a pandas frame, as Parquet if pyarrow is installed, else as CSV. Returns the name."""
     if not hasattr(frame, "to_csv"):
-        raise InputError(f"a {type(frame).__name__} is no pandas frame", where=name)
-    import pandas  # noqa: PLC0415  # the frame is one of its own
+        raise InputError(f"a {type(frame).__name__} is not a pandas frame", where=name)
+    import pandas  # noqa: PLC0415  # already loaded: the frame is its own
 
     try:
-        import pyarrow  # noqa: F401, PLC0415  # few want tables
+        import pyarrow  # noqa: F401, PLC0415  # rarely used
     except ImportError:
         with writing(f"{name}.csv") as stream:
-            # As Parquet keeps it: numbers from 0 on are no part of the table.
+            # As Parquet does: a default index (0, 1, 2, …) is not written.
             frame.to_csv(stream, index=not isinstance(frame.index, pandas.RangeIndex))
         return f"{name}.csv"
     with writing(f"{name}.parquet") as stream:
         try:
             frame.to_parquet(stream, engine="pyarrow")
-        except (ValueError, TypeError) as error:  # pyarrow's own are of these
+        except (ValueError, TypeError) as error:  # pyarrow's errors derive from these
             raise InputError(
                 f"Parquet cannot hold this frame: {error}",
                 where=name,
@@ -155,7 +155,7 @@ def save_frame(writing: Writing, name: str, frame: Any) -> str:
 
 
 def csv_line(values: Sequence[Any]) -> str:
-    """A line of CSV that ends with LF. A lone CR is quoted, too: readers take it for an end."""
+    """A CSV line ending in LF. A lone CR is quoted, too: readers take it for a line end."""
     line = io.StringIO()
     csv.writer(line).writerow(values)
     return line.getvalue()[:-2] + "\n"
@@ -175,14 +175,14 @@ class _Handler(logging.Handler):
 
 
 def logger(log: Logbook) -> logging.Logger:
-    """A logger of one run: not among those that `logging` keeps for ever."""
+    """A logger of one run. It is not registered with `logging`, which never drops a logger."""
     made = logging.Logger(f"hpcsweep.logbook.{log.run_id}", logging.INFO)  # noqa: LOG001
     made.addHandler(_Handler(log))
     return made
 
 
 def emit_to_handlers(made: logging.Logger, messages: Sequence[object], level: int | str) -> None:
-    """Give messages that are in the log already to the handlers that the program added."""
+    """Send messages that are already in the log to the handlers that the program added."""
     number = level if isinstance(level, int) else logging.getLevelNamesMapping().get(level, 0)
     others = [one for one in made.handlers if not isinstance(one, _Handler)]
     if not others or not made.isEnabledFor(number):

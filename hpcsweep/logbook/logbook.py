@@ -1,4 +1,4 @@
-"""`Logbook`: what a program writes while it runs, alone or as a case of a sweep."""
+"""`Logbook`: what a program writes while it runs, standalone or as a case of a sweep."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ if TYPE_CHECKING:
     from hpcsweep.logbook.steps import Steps
 
 INFO = 20
-# Who reported a metric, in messages.
+# The origins of a metric, in messages.
 BY_JSON = 'log.json("metrics")'
 
 
 class Logbook(FormerNames):
     """One run: its directory `log_<run id>`, its log, metadata, params, metrics and files.
 
-    Standalone it makes its directory below `base_dir` and says in `metadata.json` what becomes of
-    the run. A task gives its target one over the attempt's directory: see `attached`.
-    *Raises* RunExists when the run is there and `overwrite` is false; of several processes that
-    make one run, one wins. `overwrite` removes the earlier run. With `capture` what is printed
-    in the `with` block goes to `stdout.txt` and `stderr.txt`, in a task it always does.
+    A standalone Logbook creates its directory below `base_dir` and records the outcome of the run
+    in `metadata.json`. In a task, the target gets one over the attempt's directory: see `attached`.
+    *Raises* RunExists when the run exists and `overwrite` is false; of several processes that
+    create one run, one wins. `overwrite` removes the earlier run. `capture` redirects what is
+    printed in the `with` block to `stdout.txt` and `stderr.txt`; a task always does this.
     """
 
-    # Called with the Logbook at the end of a run that stands alone.
+    # Called with the Logbook at the end of a standalone run.
     callback: Callable[[Self], object] | None
-    # Why the target itself called its case failed; None if it did not.
-    told_failed: str | None
-    # Where the attempts of a run leave each other something; beside the run if it is None.
+    # The reason given by `mark_failed`; None without one.
+    marked_failed: str | None
+    # The checkpoint directory that all attempts share; None means beside the run.
     checkpoints: Path | str | None
-    # What a run that no worker looks after says of itself.
+    # Records the outcome of a standalone run; None in a task.
     _standalone: StandaloneRun | None
-    # Those that a manifest fixed.
+    # The params that the manifest fixed.
     _case_params: dict[str, Any] | None
     _logger: logging.Logger | None
     _steps: Steps | None
@@ -69,12 +69,12 @@ class Logbook(FormerNames):
         callback: Callable[[Self], object] | None = None,
         capture: bool = False,
     ) -> None:
-        # A task does without all that belongs to a run alone.
+        # Imported here: a task needs nothing of a standalone run.
         from hpcsweep.logbook.capture import Capture  # noqa: PLC0415
         from hpcsweep.logbook.create import make_run  # noqa: PLC0415
         from hpcsweep.logbook.standalone import StandaloneRun  # noqa: PLC0415
 
-        base = Path(base_dir).absolute()  # the program may go elsewhere
+        base = Path(base_dir).absolute()  # the program may change its directory
         path = make_run(base, str(run_id), params, overwrite=overwrite, preallocate=preallocate)
         self._settle(str(run_id), DirectoryStorage(path), path)
         self.callback = callback
@@ -90,7 +90,7 @@ class Logbook(FormerNames):
         params: Mapping[str, Any] | None = None,
         checkpoints: Path | str | None = None,
     ) -> Self:
-        """The Logbook of a case; a worker says what becomes of the run.
+        """The Logbook of a case; the worker records the outcome of the run.
 
         Without a storage (`runs: none`) metrics are kept, messages go to standard output, and
         writing a file is refused.
@@ -107,7 +107,7 @@ class Logbook(FormerNames):
     def _settle(self, run_id: str, storage: RunStorage, path: Path | None) -> None:
         self.run_id = run_id
         self.callback = None
-        self.told_failed = None
+        self.marked_failed = None
         self._storage = storage
         self._path = path
         self._metrics = Metrics()
@@ -118,11 +118,11 @@ class Logbook(FormerNames):
         self.checkpoints = None
         self._logger = None
 
-    # --- where things are ------------------------------------------------------------------------
+    # --- paths -----------------------------------------------------------------------------------
 
     @property
     def path(self) -> Path:
-        """The run directory. *Raises* InputError where none is kept."""
+        """The run directory. *Raises* InputError if the run has none."""
         if self._path is None:
             self._path = self._storage.path(".keep").parent
         return self._path
@@ -134,21 +134,21 @@ class Logbook(FormerNames):
 
     @property
     def datadir(self) -> Path:
-        """Where arrays go."""
+        """The directory of arrays."""
         return self.path / "data"
 
     @property
     def plotdir(self) -> Path:
-        """Where figures go."""
+        """The directory of figures."""
         return self.path / "plots"
 
     @property
     def artifactsdir(self) -> Path:
-        """Where all else goes."""
+        """The directory of all other files."""
         return self.path / "artifacts"
 
     def __getitem__(self, relative: str) -> Path:
-        """A path inside the run directory, its parents made. *Raises* SweepError outside it."""
+        """A path inside the run directory; creates its parents. *Raises* SweepError outside it."""
         return self._storage.path(relative)
 
     # --- the log ---------------------------------------------------------------------------------
@@ -170,19 +170,19 @@ class Logbook(FormerNames):
         self.note(msg, "ERROR")
 
     def note(self, message: object, level: int | str = INFO) -> None:
-        """Add a line `[time] LEVEL message` to `log.txt`, UTC; further lines are indented."""
+        """Add a line `[time] LEVEL message` to `log.txt`, UTC; continuation lines are indented."""
         self.notes([message], level)
 
     @property
     def logger(self) -> logging.Logger:
-        """A logger of the standard library whose messages end up in `log.txt`."""
+        """A standard-library logger whose messages go to `log.txt`."""
         if self._logger is None:
-            from hpcsweep.logbook.libraries import logger  # noqa: PLC0415  # few tasks want it
+            from hpcsweep.logbook.libraries import logger  # noqa: PLC0415  # rarely used
 
             self._logger = logger(self)
         return self._logger
 
-    # --- what the run is -------------------------------------------------------------------------
+    # --- metadata and params ---------------------------------------------------------------------
 
     def meta(self, **fields: Any) -> None:
         """Set fields of `metadata.json`."""
@@ -194,36 +194,36 @@ class Logbook(FormerNames):
 
     @property
     def params(self) -> Parameters:
-        """The params: `log.params["omega"]`; `log.params(omega=1.0)` saves more of them."""
-        from hpcsweep.logbook.parameters import Parameters  # noqa: PLC0415  # few tasks want it
+        """The params: read `log.params["omega"]`, save more with `log.params(omega=1.0)`."""
+        from hpcsweep.logbook.parameters import Parameters  # noqa: PLC0415  # rarely used
 
         return Parameters(self._storage, self._case_params, self._saved)
 
     @property
     def status(self) -> str:
-        """What `metadata.json` says: initialized, complete, failed, interrupted; or unknown."""
+        """The status in `metadata.json`: initialized, complete, failed, interrupted or unknown."""
         if self._standalone is not None:
             return self._standalone.status()
-        return "failed" if self.told_failed is not None else "initialized"
+        return "failed" if self.marked_failed is not None else "initialized"
 
     @property
     def elapsed(self) -> float:
-        """Seconds since this Logbook was made."""
+        """Seconds since this Logbook was created."""
         return time.monotonic() - self._start_time
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """What survives the attempts of a run: see `Checkpoint`."""
-        from hpcsweep.logbook.checkpoint import Checkpoint, standalone_checkpoints  # noqa: PLC0415  # few want it
+        """The state that later attempts of the run can load; see `Checkpoint`."""
+        from hpcsweep.logbook.checkpoint import Checkpoint, standalone_checkpoints  # noqa: PLC0415
 
         return Checkpoint(Path(self.checkpoints or standalone_checkpoints(self.path, self.run_id)))
 
     # --- files -----------------------------------------------------------------------------------
 
     def json(self, name: str, data: Any) -> None:
-        """Write `artifacts/<name>.json`; the name `metrics` also makes them the run's metrics.
+        """Write `artifacts/<name>.json`; with the name `metrics` they become the run's metrics.
 
-        What JSON cannot hold of numbers (NaN, infinities) becomes null, and the log says so.
+        Numbers that JSON cannot represent (NaN, infinities) become null, with a warning in the log.
         """
         lost: dict[str, str] = {}
         value = json_value(data, name, lost)
@@ -232,7 +232,7 @@ class Logbook(FormerNames):
                 raise InputError("log.json('metrics', …) takes a dict of metrics by name")
             self._metrics.forget(BY_JSON)
             self._metrics.merge(value, BY_JSON)
-            value = self.metrics  # those of `metric`, too
+            value = self.metrics  # includes those of `metric`
             if isinstance(self._storage, NoStorage):
                 self._lost(lost)
                 return
@@ -245,15 +245,15 @@ class Logbook(FormerNames):
         self._saved("text", name, f"artifacts/{name}.txt")
 
     def bytes(self, name: str, data: builtins.bytes) -> None:
-        """Write `artifacts/<name>` as it is."""
+        """Write `artifacts/<name>` as given."""
         if not isinstance(data, builtins.bytes | bytearray | memoryview):
-            raise InputError(f"a {type(data).__name__} is no bytes", where=name)
+            raise InputError(f"a {type(data).__name__} is not bytes", where=name)
         self._storage.write(f"artifacts/{name}", data)
         self._saved("bytes", name, f"artifacts/{name}")
 
     def pickle(self, name: str, obj: Any, protocol: int = -1) -> None:
-        """Write `artifacts/<name>.pkl`. For your own eyes: readers of ours never load a pickle."""
-        import pickle  # noqa: PLC0415  # few tasks want it; nothing is loaded
+        """Write `artifacts/<name>.pkl`. hpcsweep's readers never load a pickle."""
+        import pickle  # noqa: PLC0415  # rarely used; only writes
 
         self._storage.write(f"artifacts/{name}.pkl", pickle.dumps(obj, protocol))
         self._saved("pickle", name, f"artifacts/{name}.pkl")
@@ -269,7 +269,7 @@ class Logbook(FormerNames):
     def arrays(self, name: str, /, compressed: Any = True, **arrays: Any) -> None:
         """Write `data/<name>.npz`, one member per keyword.
 
-        `compressed` counts as a keyword like all others when it is not True or False.
+        `compressed` is an array like all others when it is not True or False.
         """
         from hpcsweep.logbook.libraries import save_arrays  # noqa: PLC0415  # needs numpy
 
@@ -291,14 +291,14 @@ class Logbook(FormerNames):
     def figure(
         self, name: str, fig: Any = None, dpi: float = 200, formats: Sequence[str] = ("png",)
     ) -> None:
-        """As `plot`, then close the figure: a sweep that keeps all figures runs out of memory."""
+        """Like `plot`, then close the figure: a sweep that keeps its figures runs out of memory."""
         from hpcsweep.logbook.libraries import close_figure  # noqa: PLC0415  # needs matplotlib
 
         self.plot(name, fig, dpi, formats)
         close_figure(fig)
 
     def dataframe(self, name: str, frame: Any) -> None:
-        """Write a pandas frame: `data/<name>.parquet` where pyarrow is, else `data/<name>.csv`."""
+        """Write a pandas frame: `data/<name>.parquet` if pyarrow is installed, else a `.csv`."""
         from hpcsweep.logbook.libraries import save_frame  # noqa: PLC0415  # needs pandas
 
         self._saved("dataframe", name, save_frame(self._storage.writing, f"data/{name}", frame))
@@ -311,12 +311,12 @@ class Logbook(FormerNames):
         check: bool = True,
         **options: Any,
     ) -> Completed:
-        """Run a program, its output in `artifacts/<name>.stdout.txt` and `….stderr.txt`.
+        """Run a program; its output goes to `artifacts/<name>.stdout.txt` and `….stderr.txt`.
 
-        `name` is the program's own if it is missing; `options` are those of `subprocess.run`.
-        *Raises* InputError when it cannot be started, or fails and `check` is true.
+        `name` defaults to the program's own name; `options` are those of `subprocess.run`.
+        *Raises* InputError if it cannot be started, or if it fails and `check` is true.
         """
-        from hpcsweep.logbook.programs import run_program  # noqa: PLC0415  # few tasks want it
+        from hpcsweep.logbook.programs import run_program  # noqa: PLC0415  # rarely used
 
         return run_program(self, argv, name, check=check, options=options)
 
@@ -328,10 +328,10 @@ class Logbook(FormerNames):
         return self._metrics.values
 
     def metric(self, name: str, value: Any, step: float | None = None) -> None:
-        """Keep one metric. *Raises* InputError when `name` has another value already.
+        """Report one metric. *Raises* InputError if `name` already has another value.
 
-        With a step it is a row of the table `artifacts/metrics_steps.csv` instead, and no metric
-        of the run: a run has one value of a metric.
+        With a step it becomes a row of the table `artifacts/metrics_steps.csv` instead, and is not
+        a metric of the run: a run has one value of each metric.
         """
         if not isinstance(name, str):
             raise InputError(f"a metric's name is text, not a {type(name).__name__}")
@@ -342,26 +342,26 @@ class Logbook(FormerNames):
                 self._storage.merge("artifacts/metrics.json", found)
             return
         if self._steps is None:
-            from hpcsweep.logbook.steps import Steps  # noqa: PLC0415  # few tasks want it
+            from hpcsweep.logbook.steps import Steps  # noqa: PLC0415  # rarely used
 
             self._steps = Steps()
         self._steps.add(self, name, step, value)
 
     def merge_metrics(self, metrics: Mapping[str, Any], origin: str) -> None:
-        """Take over metrics that came another way. *Raises* InputError when a value differs."""
+        """Add metrics from another origin. *Raises* InputError if a value differs."""
         self._lost(self._metrics.merge(metrics, origin))
 
     # --- the end ---------------------------------------------------------------------------------
 
     def mark_complete(self) -> None:
-        """Say that the run is complete; in a task, its end says so."""
-        self.told_failed = None
+        """Record that the run is complete. In a task it only withdraws an earlier `mark_failed`."""
+        self.marked_failed = None
         if self._standalone is not None:
             self._standalone.end("complete", "Marked complete")
 
     def mark_failed(self, reason: object) -> None:
-        """Say that the run failed, and why; a task then calls its case failed."""
-        self.told_failed = str(reason)
+        """Record that the run failed, and why. In a task, the case then counts as failed."""
+        self.marked_failed = str(reason)
         if self._standalone is not None:
             self._standalone.end(
                 "failed", f"Marked failed: {reason}", str(reason), sys.exc_info()[1]
@@ -376,24 +376,24 @@ class Logbook(FormerNames):
         if self._standalone is not None:
             self._standalone.exit(error)
 
-    # --- for the rest of the room ----------------------------------------------------------------
+    # --- for the rest of the package -------------------------------------------------------------
 
     @property
     def storage(self) -> RunStorage:
-        """Where the files go."""
+        """The storage of the run's files."""
         return self._storage
 
     def notes(
         self, messages: Sequence[object], level: int | str = INFO, *, heard: bool = False
     ) -> None:
-        """Add several lines to `log.txt`; handlers of the program have not heard them yet."""
+        """Add several lines to `log.txt`, and send them to the handlers that the program added."""
         lines = "".join(log_line(message, level) for message in messages)
         if isinstance(self._storage, NoStorage):
             sys.stdout.write(lines)
         else:
             self._storage.append("log.txt", lines.encode(errors=ESCAPED))
         if self._logger is not None and not heard:
-            from hpcsweep.logbook.libraries import emit_to_handlers  # noqa: PLC0415  # few tasks want it
+            from hpcsweep.logbook.libraries import emit_to_handlers  # noqa: PLC0415  # rarely used
 
             emit_to_handlers(self._logger, messages, level)
 

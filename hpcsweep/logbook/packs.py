@@ -1,4 +1,4 @@
-"""Packs: the runs of one task start in one tar, each appended whole, found again by one seek."""
+"""Packs: one tar per task start; each run is appended whole and read with one seek."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ from hpcsweep.logbook.runfiles import in_memory, no_file
 from hpcsweep.logbook.storage import is_temporary
 from hpcsweep.logbook.tar import BLOCK, END, Member, first_of, header, member, members, padded
 
-# Bytes that are copied, and that are read of a pack, at once.
+# Bytes to copy, and to read from a pack, at once.
 COPY_BYTES = 1 << 20
 METADATA = "metadata.json"
 _ONCE = frozenset({"params.yaml", METADATA})
 
 
 class Stream(Protocol):
-    """Gives bytes until there are no more."""
+    """A source of bytes; empty at the end."""
 
     def read(self, size: int, /) -> bytes:
-        """At most `size` bytes."""
+        """Up to `size` bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackLocation:
-    """Where a packed run lies: as `end` records and the store say it, in their `run_dir`."""
+    """The location of a packed run, as `run_dir` in `end` records and in the index gives it."""
 
     pack: str
-    # Bytes.
+    # In bytes.
     offset: int
     length: int
 
@@ -55,12 +55,12 @@ class PackLocation:
 
     @classmethod
     def parse(cls, run_dir: str) -> PackLocation | None:
-        """The location in a `run_dir`; None for that of a plain directory."""
+        """The location in a `run_dir`; None if it is a plain directory."""
         match = _PLACE.fullmatch(run_dir)
         return None if match is None else cls(match[1], int(match[2]), int(match[3]))
 
 
-# Numbers that a file can have; of more digits none is a location.
+# At most 18 digits: a valid file offset never has more.
 _PLACE = re.compile(r"(.+\.tar)#([0-9]{1,18})\+([0-9]{1,18})", re.ASCII | re.DOTALL)
 
 
@@ -68,7 +68,7 @@ _PLACE = re.compile(r"(.+\.tar)#([0-9]{1,18})\+([0-9]{1,18})", re.ASCII | re.DOT
 
 
 class PackWriter:
-    """The only writer of one pack. *Writes* `path`, and `….idx` beside it, when first used."""
+    """The only writer of one pack. *Writes* `path` and `….idx` beside it, on first use."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -76,9 +76,9 @@ class PackWriter:
         self._end = 0
 
     def append(self, run_id: str, rank: str, pieces: Iterable[bytes | Stream]) -> PackLocation:
-        """Add a run: members as bytes, and streams that hold whole members.
+        """Append a run: members as bytes, and streams of whole members.
 
-        *Raises* SweepError when it cannot be written; then the pack is as it was.
+        *Raises* SweepError if it cannot be written; the pack is then unchanged.
         """
         try:
             pack, index = self._descriptors or self._opened()
@@ -106,7 +106,7 @@ class PackWriter:
         return pack, index
 
     def sync(self) -> None:
-        """Make all runs durable: before the journal says where they are."""
+        """Fsync all runs; call it before the journal records their locations."""
         if self._descriptors:
             try:
                 os.fsync(self._descriptors[0])
@@ -114,7 +114,7 @@ class PackWriter:
                 raise unwritable(self.path, error) from error
 
     def close(self) -> None:
-        """End the archive as tar wants it, and make it durable."""
+        """Write the end of the tar archive, and fsync."""
         if self._descriptors is None:
             return
         pack, index = self._descriptors
@@ -130,7 +130,7 @@ class PackWriter:
 
 
 def _joined(pieces: Iterable[bytes | Stream]) -> Iterator[bytes]:
-    """The bytes of all pieces: small ones in one write(2), large ones a bounded amount at once."""
+    """The bytes of all pieces: small ones joined for one write(2), large ones in bounded blocks."""
     waiting: list[bytes] = []
     for piece in pieces:
         if isinstance(piece, bytes):
@@ -144,7 +144,7 @@ def _joined(pieces: Iterable[bytes | Stream]) -> Iterator[bytes]:
 
 
 def rank_of(metadata: dict[str, Any]) -> str:
-    """Of two attempts at one case, the one with the greater rank has the run (invariant 7)."""
+    """The merge rank: of two attempts of a case, the greater one holds the run (invariant 7)."""
     generation, submission, restart, token = metadata["attempt"]
     complete = int(metadata["status"] == "complete")
     return f"{generation:06d}.{complete}.{submission:06d}.{restart:06d}.{token or '-'}"
@@ -162,23 +162,23 @@ class PackedFiles:
     offset: int
     length: int
     rank: str = ""
-    # The bytes of the run, where they were read already.
+    # The bytes of the run, if they were read already.
     data: bytes | None = None
     _members: dict[str, Member] | None = None
 
     @property
     def label(self) -> str:
-        """Where they are, for people."""
+        """The location, for messages."""
         return f"{self.pack}#log_{self.run_id}"
 
     @property
     def home(self) -> Path:
-        """The pack that holds them."""
+        """The pack that holds the files."""
         return self.pack
 
     def read(self, name: str) -> bytes | None:
-        """The content of a file; None where there is none."""
-        # A pack has these once in each run; all of many runs are read for them.
+        """The content of a file; None if it does not exist."""
+        # Each run has these once. Readers of many runs need only them, so skip the other members.
         if self.data is not None and not self._members and name in _ONCE:
             data = first_of(self.data, f"log_{self.run_id}/{name}")
             if data is not None:
@@ -187,14 +187,14 @@ class PackedFiles:
         return None if found is None else self._bytes(found.content, found.size)
 
     def open(self, name: str) -> BinaryIO:
-        """A file to read from. *Raises* RunMissing where there is none."""
+        """Open a file for reading. *Raises* RunMissing if it does not exist."""
         data = self.read(name)
         if data is None:
             raise no_file(name, self.label)
         return in_memory(data)
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file."""
+        """Whether a file exists."""
         return name in self._found()
 
     def names(self) -> list[str]:
@@ -202,17 +202,17 @@ class PackedFiles:
         return sorted(self._found())
 
     def pieces(self, name: str) -> Iterator[bytes]:
-        """The content of a file that is there, a bounded amount at once."""
+        """The content of an existing file, in bounded blocks."""
         found = self._found()[name]
         for at in range(0, found.size, COPY_BYTES):
             yield self._bytes(found.content + at, min(COPY_BYTES, found.size - at))
 
-    def path(self, name: str) -> Path | None:  # noqa: ARG002  # as RunFiles
-        """None: a packed file is no file by itself."""
+    def path(self, name: str) -> Path | None:  # noqa: ARG002  # see `RunFiles`
+        """None: a packed file has no path."""
         return None
 
     def _found(self) -> dict[str, Member]:
-        """The members by name. *Raises* Damaged unless they are all of the run."""
+        """The members by name. *Raises* Damaged if the run is not complete."""
         if self._members is None:
             if self.data is None and self.length <= COPY_BYTES:
                 self.data = self._there(0, self.length)
@@ -224,20 +224,20 @@ class PackedFiles:
             end = last.end if last else 0
             if end != self.length:
                 raise damaged(self.pack, self.offset + end)
-            if last and last.size:  # only headers were read; the padding is nobody's loss
+            if last and last.size:  # the last member's padding may be missing
                 self._bytes(last.content + last.size - 1, 1)
             self._members = found
         return self._members
 
     def _bytes(self, offset: int, size: int) -> bytes:
-        """*Raises* Damaged where the pack ends before them."""
+        """Exactly `size` bytes. *Raises* Damaged if the pack ends before them."""
         data = self._there(offset, size)
         if len(data) < size:
             raise damaged(self.pack, self.offset + offset + len(data))
         return data
 
     def _there(self, offset: int, size: int) -> bytes:
-        """So many bytes, or fewer where the pack ends."""
+        """Up to `size` bytes; fewer at the end of the pack."""
         if self.data is not None:
             return self.data[offset : offset + size]
         try:
@@ -249,7 +249,7 @@ class PackedFiles:
 
 
 def damaged(pack: Path, offset: int) -> Damaged:
-    """The error for a pack that is not as it was written."""
+    """The error for a damaged pack."""
     return Damaged(
         f"is damaged at byte {offset}",
         where=str(pack),
@@ -265,7 +265,7 @@ class Packs:
 
     @cached_property
     def _runs(self) -> dict[str, tuple[str, _Found]]:
-        """Pack and location of the best attempt of every run, from the indexes beside the packs."""
+        """Pack and location of the best attempt of each run, from the indexes beside the packs."""
         best: dict[str, tuple[str, _Found]] = {}
         for name in names(self._root):
             if name.endswith(".tar"):
@@ -280,12 +280,12 @@ class Packs:
         return self._runs.keys()
 
     def find(self, run_id: str) -> PackedFiles | None:
-        """The files of a run; None where there is no such run."""
+        """The files of a run; None if there is no such run."""
         name, found = self._runs.get(run_id, ("", None))
         return None if found is None else _files(self._root / name, found)
 
     def one_pass(self) -> Iterator[PackedFiles]:
-        """All runs, pack by pack, each pack read once from its start to its end."""
+        """All runs, pack by pack; reads each pack once, sequentially."""
         by_pack: dict[str, list[_Found]] = {}
         for name, run in self._runs.values():
             by_pack.setdefault(name, []).append(run)
@@ -308,7 +308,7 @@ class Packs:
                 raise unreadable(pack, error) from error
 
 
-# A run in a pack: its id, offset, length and rank. As a tuple, because there may be millions.
+# A run in a pack: id, offset, length and rank. A tuple, since there may be millions.
 _Found = tuple[str, int, int, str]
 
 
@@ -318,7 +318,7 @@ def _files(pack: Path, found: _Found) -> PackedFiles:
 
 
 def runs_of(pack: Path) -> Iterator[PackedFiles]:
-    """The whole runs in a pack: what its index names, then what the pack itself holds beyond."""
+    """The whole runs in a pack: those of its index, then those that only the pack itself has."""
     return (_files(pack, found) for found in _found_in(pack))
 
 
@@ -333,7 +333,7 @@ def _found_in(pack: Path) -> Iterator[_Found]:
         raise unreadable(pack, error) from error
     for line in lines:
         match = _INDEX_LINE.fullmatch(line)
-        if match is None:  # a full disk cut it: the pack tells the rest
+        if match is None:  # a full disk cut the line: scan the pack instead
             break
         offset, length = int(match[1]), int(match[2])
         if offset != end or not 0 < length <= size - offset:
@@ -357,7 +357,7 @@ def _size(pack: Path) -> int:
 
 
 def _walked(pack: Path, start: int, size: int) -> Iterator[_Found]:
-    """Runs by their members: each ends with its metadata, so a cut one is none."""
+    """Scan the members for runs. A run ends with its metadata; without them it is skipped."""
     with open_regular(pack) as stream:
 
         def read(offset: int, count: int) -> bytes:
@@ -379,9 +379,9 @@ def _walked(pack: Path, start: int, size: int) -> Iterator[_Found]:
 
 
 def packed(root: Path, location: PackLocation) -> PackedFiles | None:
-    """The run at a location that a record names, below the sweep; None where there is no such pack.
+    """The run at a recorded location, below the sweep; None if the pack does not exist.
 
-    *Raises* Damaged where the pack has no run there, SweepError where it cannot be read.
+    *Raises* Damaged if the pack has no run there, SweepError if it cannot be read.
     """
     pack = root / location.pack
     data = None
@@ -409,7 +409,7 @@ def packed(root: Path, location: PackLocation) -> PackedFiles | None:
 
 
 def file_members(run_id: str, folder: Path, skip: frozenset[str]) -> Iterator[bytes | Stream]:
-    """The files below a directory as members, but for those at names that are skipped."""
+    """The files below a directory as members, without the names in `skip`."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if name in skip or is_temporary(path.name) or not path.is_file():
@@ -422,7 +422,7 @@ def file_members(run_id: str, folder: Path, skip: frozenset[str]) -> Iterator[by
 
 
 class _Exactly:
-    """So many bytes of a stream, filled up if the file became shorter meanwhile."""
+    """Exactly `size` bytes of a stream; pads with zeros if the file was truncated meanwhile."""
 
     def __init__(self, stream: BinaryIO, size: int) -> None:
         self._stream, self._left = stream, size
@@ -436,5 +436,5 @@ class _Exactly:
 
 
 def run_member(run_id: str, name: str, data: bytes) -> bytes:
-    """A file of a run as a member."""
+    """A file of a run as a tar member."""
     return member(f"log_{run_id}/{name}", data)

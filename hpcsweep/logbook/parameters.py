@@ -1,4 +1,4 @@
-"""The params of a run: read as a mapping, saved by a call."""
+"""`log.params`: read as a mapping, saved by a call."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ from hpcsweep.logbook.storage import RunStorage
 from hpcsweep.logbook.yamlwrite import params_yaml
 
 _FORMATS = ("yaml", "json")
-# Where they are; the first that is there counts.
+# In order of preference.
 PARAMS = ("params.yaml", "params.json")
-# The lines of ours: a plain key or one in JSON's quotes, then a value that is JSON.
+# Lines as we write them: a plain or JSON-quoted key, then a JSON value.
 _LINES = re.compile(r'^([A-Za-z_][A-Za-z0-9_.-]*|"(?:[^"\\\n]|\\.)*"): (.+)$', re.MULTILINE)
 _decode = json.JSONDecoder().raw_decode
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
 
 class Parameters(Mapping[str, Any]):
-    """`log.params`: a mapping that can be called."""
+    """`log.params`: a callable mapping."""
 
     def __init__(
         self, storage: RunStorage, fixed: Mapping[str, Any] | None, saved: Callable[..., None]
     ) -> None:
         self._storage = storage
-        # Those of a case, which its manifest fixed.
+        # The params of a case, which the manifest fixed.
         self._fixed = fixed
         self._saved = saved
 
     def __call__(
         self, more: Mapping[str, Any] | None = None, /, ext: Any = "yaml", **params: Any
     ) -> None:
-        """Save params over the known ones: `log.params(omega=1.0)`.
+        """Save params, merged over the existing ones: `log.params(omega=1.0)`.
 
-        `ext` is the format, yaml or json. A param that is called `ext` goes into a dict:
-        `log.params({"ext": 1})`. *Raises* InputError; then nothing is changed.
+        `ext` is the format, yaml or json. Pass a param named `ext` in a dict:
+        `log.params({"ext": 1})`. *Raises* InputError; nothing is changed then.
         """
         if ext not in _FORMATS:
             raise InputError(
-                f"ext={ext!r} is no format of params: yaml or json",
+                f"ext={ext!r} is not a format of params: yaml or json",
                 next_step='A param that is called ext: log.params({"ext": …}).',
             )
         if self._fixed is not None:
             raise InputError(
                 "the params of a case are those of its manifest",
-                next_step="Keep what comes up while it runs with log.meta(name=value).",
+                next_step="Record what the run finds out with log.meta(name=value).",
             )
         lost: dict[str, str] = {}
         given = json_value({**(more or {}), **params}, "params", lost)
@@ -74,14 +74,14 @@ class Parameters(Mapping[str, Any]):
 
 
 def write_params(storage: RunStorage, params: Mapping[str, Any], ext: str) -> None:
-    """Write params that are JSON values. *Writes* `params.<ext>`."""
+    """Write params that are JSON values already. *Writes* `params.<ext>`."""
     storage.write(f"params.{ext}", params_yaml(params) if ext == "yaml" else json_document(params))
 
 
 def read_params(read: Callable[[str], bytes | None]) -> dict[str, Any]:
-    """The params of a run: of `params.yaml`, else of `params.json`, else none.
+    """The params of a run, from `params.yaml` or else `params.json`; empty without either.
 
-    `read` gives a file of the run by its name. *Raises* InputError for a damaged file.
+    `read` returns a file of the run by name. *Raises* InputError for a damaged file.
     """
     text = read("params.yaml")
     if text is not None:
@@ -99,7 +99,7 @@ def read_params(read: Callable[[str], bytes | None]) -> dict[str, Any]:
 
 
 def parse_yaml(data: bytes) -> dict[str, Any]:
-    """The mapping in a `params.yaml`; what we wrote is read fast, what others wrote by YAML."""
+    """The mapping in a `params.yaml`. Our own format is parsed fast; other files by PyYAML."""
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -107,7 +107,7 @@ def parse_yaml(data: bytes) -> dict[str, Any]:
     lines = _LINES.findall(text)
     if len(lines) != text.count("\n") or not text.endswith("\n"):
         return _by_yaml(text)
-    # One document of all names and values: a call for each of them takes most of the time.
+    # Parse all names and values as one JSON array: one call per line would dominate the cost.
     together = f"[{','.join([f'{_in_json(name)},{value}' for name, value in lines])}]"
     try:
         found, end = _decode(together)
@@ -115,21 +115,21 @@ def parse_yaml(data: bytes) -> dict[str, Any]:
         return _by_yaml(text)
     pairs = iter(found)
     params = dict(zip(pairs, pairs, strict=False))
-    # Else a name is there twice, or a value was none by itself: YAML says what it is.
+    # Otherwise a name is repeated, or a line is not one JSON value: let the YAML parser decide.
     whole = end == len(together) and len(found) == 2 * len(lines) == 2 * len(params)
     return params if whole else _by_yaml(text)
 
 
 @lru_cache(maxsize=1000)
 def _in_json(name: str) -> str:
-    """A name as JSON; nothing, which is none, for what YAML takes for another value."""
+    """A key as JSON; empty, which is invalid JSON, for a word that YAML reads as another type."""
     if name.startswith('"'):
         return name
     return "" if name.lower() in _WORDS else f'"{name}"'
 
 
 def _by_yaml(text: str) -> dict[str, Any]:
-    from hpcsweep.yamltext import document  # noqa: PLC0415  # loads a parser of YAML
+    from hpcsweep.yamltext import document  # noqa: PLC0415  # loads PyYAML
 
     found = document(text, "params.yaml").value
     if found is None:

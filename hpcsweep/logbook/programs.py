@@ -1,4 +1,4 @@
-"""Programs that a run starts: their output goes into its directory."""
+"""Run a program with its output in the run directory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run_program(
     check: bool,
     options: Mapping[str, Any],
 ) -> Completed:
-    """Run a program with its output in the run directory, see `Logbook.subprocess`."""
+    """Run a program with its output in the run directory; see `Logbook.subprocess`."""
     if isinstance(argv, str) or options.get("shell") or not argv:
         raise InputError(
             "a program is run from a list of its arguments, never from a line of shell",

@@ -1,4 +1,4 @@
-"""`LogReader`: one run as it was left, plain or packed."""
+"""`LogReader`: read one finished or running run, plain or packed."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _FILES = (FolderFiles, PackedFiles)
 class LogReader:
     """One run: its metadata, params, metrics, arrays and files.
 
-    *Raises* RunMissing where there is no such directory, InputError for one that is no run.
+    *Raises* RunMissing if the directory does not exist, InputError if it is not a run.
     """
 
     def __init__(self, path: str | os.PathLike[str] | FolderFiles | PackedFiles) -> None:
-        if isinstance(path, _FILES):  # asked first: it is quick, and asked for every run of many
+        if isinstance(path, _FILES):  # checked first: the fast path of readers of many runs
             self.files: RunFiles = path
         else:
             folder = Path(path)
             if not folder.is_dir():
-                raise RunMissing("there is no such run directory", where=str(folder))
+                raise RunMissing("this run directory does not exist", where=str(folder))
             if not (folder / "metadata.json").is_file():
-                raise InputError("is no run directory: it has no metadata.json", where=str(folder))
+                raise InputError("not a run directory: no metadata.json", where=str(folder))
             self.files = FolderFiles(folder)
 
     @property
@@ -59,31 +59,31 @@ class LogReader:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What `metadata.json` says. *Raises* SweepError for a damaged one."""
+        """The content of `metadata.json`. *Raises* SweepError if it is damaged."""
         return self._document("metadata.json")
 
     @property
     def status(self) -> str:
-        """complete, failed, interrupted, running; unknown where nobody can tell."""
+        """complete, failed, interrupted or running; unknown if it cannot be determined."""
         if isinstance(self.files, FolderFiles):
             return run_status(self._intact("metadata.json"), self.files.root)
         return str((self._intact("metadata.json") or {}).get("status", "unknown"))
 
     @property
     def params(self) -> dict[str, Any]:
-        """The params; none where the run has none."""
+        """The params; empty if the run has none."""
         return read_params(self.files.read)
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The metrics in `artifacts/metrics.json`; none where the run reported none."""
+        """The metrics in `artifacts/metrics.json`; empty if the run reported none."""
         return self._document("artifacts/metrics.json")
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Which code, host, Python and packages made it; nothing where that was not kept.
+        """The code, host, Python and packages that made the run; empty if they were not kept.
 
-        The metadata names the file, below the nearest directory around the run that has it.
+        The metadata names the file; it lies below the nearest parent directory that has it.
         """
         named = self.meta.get("provenance")
         for above in self.files.home.absolute().parents if isinstance(named, str) else ():
@@ -94,12 +94,12 @@ class LogReader:
 
     @property
     def steps(self) -> list[tuple[str, float, Any]]:
-        """Stepped metrics: name, step and value, in the order in which they were reported."""
+        """Stepped metrics as (name, step, value), in the order of their reports."""
         text = self.files.read(STEPS) or b""
         # A last line without its end was being written when the run was killed.
         whole = text[: text.rfind(b"\n") + 1].decode(errors="replace")
         rows = csv.reader(io.StringIO(whole, newline=""))
-        # A row that a full disk cut is one with the next.
+        # A row that a full disk cut off is joined with the next one.
         try:
             found = [row for row in rows if len(row) == STEP_FIELDS][1:]
         except csv.Error as error:
@@ -109,7 +109,7 @@ class LogReader:
 
     @property
     def arrays(self) -> list[str]:
-        """Names for `load_array`: `x` of `data/x.npy`, `bundle:key` for each key of an .npz."""
+        """Names for `load_array`: `x` for `data/x.npy`, `bundle:key` for each key of an .npz."""
         found = []
         for name in self._below("data"):
             if name.endswith(".npy"):
@@ -121,21 +121,21 @@ class LogReader:
 
     @property
     def artifacts(self) -> list[str]:
-        """Names of all files below `artifacts/`."""
+        """The names of all files below `artifacts/`."""
         return self._below("artifacts")
 
     @property
     def plots(self) -> list[str]:
-        """Names of all files below `plots/`."""
+        """The names of all files below `plots/`."""
         return self._below("plots")
 
     def load_array(self, name: str) -> Any:
-        """One array by a name of `arrays`.
+        """Load one array by its name in `arrays`.
 
-        *Raises* RunMissing where there is no such file, KeyError where a bundle lacks the key,
-        InputError for a damaged one, and for one of Python objects: nothing is unpickled.
+        *Raises* RunMissing if there is no such file, KeyError if the bundle lacks the key,
+        InputError for a damaged file, and for an object array: nothing is unpickled.
         """
-        import numpy as np  # noqa: PLC0415  # only for those who read arrays
+        import numpy as np  # noqa: PLC0415  # rarely used
 
         names = set(self.files.names())
         member, key = f"data/{name}.npy", ""
@@ -156,8 +156,8 @@ class LogReader:
             raise InputError(f"cannot be read: {error}", where=where) from error
 
     def load_json(self, name: str) -> Any:
-        """The value in `artifacts/<name>.json`, by its name with or without the suffix; {} if
-        there is none."""
+        """The value in `artifacts/<name>.json`, with or without the suffix; {} if it does not
+        exist."""
         text = self.files.read(f"artifacts/{name.removesuffix('.json')}.json")
         return {} if text is None else self._parsed(text, f"artifacts/{name}")
 

@@ -1,4 +1,4 @@
-"""The life of a run directory: begun under the attempt's own name, published by one rename."""
+"""The run directory of a case: begun under the attempt's own name, published by one rename."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from hpcsweep.recordcheck import ATTEMPT, RANKED_MAX
 from hpcsweep.records import Attempt, Outcome, ParamCase, Status
 from hpcsweep.sweepdir.plan import attempt_dir, provenance_of
 
-# How often an attempt tries to take a place for which others try, too.
+# Attempts to publish a run while other attempts publish the same one.
 RENAMES_MAX = 100
 METRICS = "artifacts/metrics.json"
-# What the metadata of every attempt has.
+# Fields that the metadata of every attempt has.
 _RANKED = schema({"generation": integer(0, RANKED_MAX), "status": TEXT, "attempt": ATTEMPT})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """What a run directory says of itself, in `metadata.json`."""
+    """The identity of a run, as `metadata.json` records it."""
 
     run_id: str
     case: ParamCase
@@ -39,11 +39,11 @@ class Run:
     # 128 bits.
     seed: int
     host: str
-    # Where its provenance is; with its submission if it is None.
+    # Path of its provenance file; None means the file of its submission.
     provenance: str | None = None
 
     def metadata(self) -> dict[str, Any]:
-        """The part of `metadata.json` that is known from the start."""
+        """The fields of `metadata.json` that are known at the start."""
         return {
             "run_id": self.run_id,
             "case_id": self.case.case_id,
@@ -62,7 +62,7 @@ class Run:
 
 
 def begin(path: Path, run: Run, started: str) -> None:
-    """Make the attempt's directory. *Writes* `params.yaml`, `metadata.json`."""
+    """Create the attempt's directory. *Writes* `params.yaml`, `metadata.json`."""
     make_directory(path)
     put(f"{path}/params.yaml", params_yaml(run.case.params))
     metadata = run.metadata() | {"status": "initialized", "start_time": started}
@@ -70,19 +70,19 @@ def begin(path: Path, run: Run, started: str) -> None:
 
 
 def finish(path: Path, run: Run, outcome: Outcome) -> None:
-    """Write what became of the attempt, `metadata.json` last. *Safe to repeat.*"""
+    """Write the outcome of the attempt, `metadata.json` last. *Safe to repeat.*"""
     for name in ("stdout.txt", "stderr.txt"):
         if (path / name).exists() and not (path / name).stat().st_size:
             (path / name).unlink()
     if outcome.metrics:
-        # The target may have put a link at `artifacts`.
+        # `DirectoryStorage` checks the path: the target may have put a link at `artifacts`.
         DirectoryStorage(path).write(METRICS, json_document(outcome.metrics))
     metadata = final_metadata(run, outcome, read_metadata(path) or {})
     put(f"{path}/metadata.json", json_document(metadata))
 
 
 def final_metadata(run: Run, outcome: Outcome, known: dict[str, Any]) -> dict[str, Any]:
-    """The `metadata.json` of a run that is over; what the target added to the known one stays."""
+    """The `metadata.json` of a finished run; fields that the target added are kept."""
     left = outcome_json(outcome)
     left.pop("metrics", None)
     metadata = (known if _is_writable(known) else {}) | run.metadata()
@@ -99,29 +99,29 @@ def final_metadata(run: Run, outcome: Outcome, known: dict[str, Any]) -> dict[st
 
 
 def _is_writable(known: dict[str, Any]) -> bool:
-    """Whether JSON that was read can be written: half of a surrogate pair can be read alone."""
+    """Whether parsed JSON can be written again. A lone surrogate can be parsed but not encoded."""
     try:
-        json_document([[known]])  # one level more than where it goes
-    except ValueError:  # too deep a nesting, too
+        json_document([[known]])  # one level more than its final position
+    except ValueError:  # also raised for nesting that is too deep
         return False
     return True
 
 
 def publish(sweep: Path, source: Path, final: Path, run: Run, status: Status) -> bool:
-    """Give the attempt's directory its place; False when another attempt keeps that place.
+    """Publish the attempt's directory; returns False if another attempt keeps the published one.
 
-    A rename onto a directory that is not empty fails, so of two attempts one wins. An attempt of
-    a higher generation, or a complete one over one that is not, first moves the other back.
+    Renaming onto a non-empty directory fails, so of two attempts one wins. An attempt of a higher
+    generation, or a complete one over an incomplete one, first moves the other back.
     """
-    # An attempt's directory is in the place or in its own, never in neither. So if a third one
-    # takes the place between the look at the other and its move, the other is in its own again,
-    # the move meets a directory that is not empty, and fails: nothing is moved under a wrong name.
+    # A directory is always either published or under its attempt's own name. If a third attempt
+    # publishes between the read of the other's metadata and its move, the other is back under its
+    # own name; the move then meets a non-empty directory and fails. No directory gets a wrong name.
     make_directory(final.parent)
     for _ in range(RENAMES_MAX):
         if _try_rename(source, final):
             return True
         other = read_metadata(final)
-        # Moved back just now; or no attempt of ours, and then it keeps its place.
+        # The other was just moved back; or it is not an attempt of ours, and then it stays.
         if other is None or mismatch(other, _RANKED):
             continue
         if not _outranks(run.attempt, status, other):
@@ -131,12 +131,12 @@ def publish(sweep: Path, source: Path, final: Path, run: Run, status: Status) ->
 
 
 def retire(checkpoints: Path) -> None:
-    """Move what the attempts of a complete run left each other aside: the next one begins anew.
+    """Move the checkpoints of a complete run aside: the next attempt starts from the beginning.
 
     *Writes* `.<name>.complete` beside it. *Safe to repeat.*
     """
     kept = checkpoints.with_name(f".{checkpoints.name}.complete")
-    with contextlib.suppress(OSError):  # as a rule there is none, and it is no reason to fail
+    with contextlib.suppress(OSError):  # usually there are none; never fails the case
         if _try_rename(checkpoints, kept):
             return
         remove_tree(kept)
@@ -144,17 +144,17 @@ def retire(checkpoints: Path) -> None:
 
 
 def _try_rename(source: Path, target: Path) -> bool:
-    """Whether `source` is no more where it was; False where `target` is taken.
+    """Rename a directory. Returns False if `target` exists, True if `source` is gone afterwards.
 
-    It may be gone already: another start publishes what it finds complete, and another attempt
-    moves back what it outranks.
+    `source` may be gone already: another start publishes a directory that it finds complete, and
+    another attempt moves back one that it outranks.
     """
     try:
         source.rename(target)
     except FileNotFoundError:
         return True
     except OSError as error:
-        # ENOTDIR: a file or a link, which is not ours to follow or to remove.
+        # ENOTDIR: the target is a file or a link; do not follow or remove it.
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise
         return False
@@ -168,7 +168,7 @@ def _outranks(mine: Attempt, status: Status, other: dict[str, Any]) -> bool:
 
 
 def read_metadata_and_metrics(path: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Metadata and metrics of one attempt, though another may take the place between the looks."""
+    """Metadata and metrics of the same attempt, although another may publish between two reads."""
     for _ in range(RENAMES_MAX):
         metadata = read_metadata(path)
         if metadata is None:
@@ -180,7 +180,7 @@ def read_metadata_and_metrics(path: Path) -> tuple[dict[str, Any] | None, dict[s
 
 
 def read_metadata(path: Path) -> dict[str, Any] | None:
-    """The `metadata.json` of a run directory; None where there is none that can be read."""
+    """The `metadata.json` of a run directory; None if it is missing or unreadable."""
     try:
         value: dict[str, Any] = parse_json(read_regular(path / "metadata.json", DOCUMENT_MAX))
     except (OSError, ValueError):
@@ -189,7 +189,7 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
 
 
 def read_metrics(path: Path) -> dict[str, Any] | None:
-    """The metrics of a finished run directory; None where they were damaged."""
+    """The metrics of a finished run directory; None if they are damaged."""
     try:
         value: dict[str, Any] = parse_json(read_regular(path / METRICS, DOCUMENT_MAX))
     except FileNotFoundError:

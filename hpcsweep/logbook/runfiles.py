@@ -1,4 +1,4 @@
-"""The files of one run, wherever the layout keeps them."""
+"""Read access to the files of one run, in every layout."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from hpcsweep.logbook.storage import checked_name, is_temporary, read_content
 
 
 class RunFiles(Protocol):
-    """Reads the files of a run by their names in it, with `/`."""
+    """Reads the files of a run by name; names are relative to the run and separated by `/`."""
 
     run_id: str
 
     @property
     def label(self) -> str:
-        """Where they are, for people."""
+        """The location, for messages."""
 
     @property
     def home(self) -> Path:
-        """The directory or the pack that holds them."""
+        """The directory or the pack that holds the files."""
 
     def read(self, name: str) -> bytes | None:
-        """The content of a file; None where there is none."""
+        """The content of a file; None if it does not exist."""
 
     def open(self, name: str) -> BinaryIO:
-        """A file to read from. *Raises* RunMissing where there is none."""
+        """Open a file for reading. *Raises* RunMissing if it does not exist."""
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file. *Raises* SweepError for one outside the run."""
+        """Whether a file exists. *Raises* SweepError for one outside the run."""
 
     def names(self) -> list[str]:
-        """The names of all files, sorted; what was being written is left out."""
+        """The names of all files, sorted; temporary files are left out."""
 
     def path(self, name: str) -> Path | None:
-        """Where a file is by itself; None in a pack, and where there is none."""
+        """The path of a file; None if it is packed or does not exist."""
 
 
 class FolderFiles:
@@ -51,20 +51,20 @@ class FolderFiles:
 
     @property
     def label(self) -> str:
-        """As `RunFiles` says."""
+        """See `RunFiles`."""
         return str(self.root)
 
     @property
     def home(self) -> Path:
-        """As `RunFiles` says."""
+        """See `RunFiles`."""
         return self.root
 
     def read(self, name: str) -> bytes | None:
-        """As `RunFiles` says."""
+        """See `RunFiles`."""
         return read_content(f"{self.root}/{checked_name(name)}")
 
     def open(self, name: str) -> BinaryIO:
-        """As `RunFiles` says."""
+        """See `RunFiles`."""
         try:
             return open_regular(self.root / checked_name(name))
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -73,11 +73,11 @@ class FolderFiles:
             raise unreadable(self.root / name, error) from error
 
     def has(self, name: str) -> bool:
-        """As `RunFiles` says."""
+        """See `RunFiles`."""
         return inside(self.root, checked_name(name)).is_file()
 
     def names(self) -> list[str]:
-        """As `RunFiles` says."""
+        """See `RunFiles`."""
         return sorted(self._below(str(self.root), ""))
 
     def _below(self, directory: str, prefix: str) -> Iterator[str]:
@@ -90,7 +90,7 @@ class FolderFiles:
                 yield prefix + entry.name
 
     def path(self, name: str) -> Path | None:
-        """As `RunFiles` says."""
+        """See `RunFiles`."""
         path = self.root / checked_name(name)
         return path if path.is_file() else None
 

@@ -1,8 +1,8 @@
-"""The spool: where a case writes whose run directory will be packed, or thrown away if it is good.
+"""The spool: where a case writes if its run directory will be packed, or dropped on success.
 
-Four nameless files in the node's own TMPDIR, made once for a slot and emptied between cases: its
-output, its log, and its files as members of a tar. A child writes, the worker reads, and what a
-child wrote before it was killed is there. A directory is made when user code asks for a path.
+Four unlinked files in the node's TMPDIR, created once per slot and truncated between cases: the
+case's output (two), its log, and its files as tar members. The child writes and the worker reads,
+so what a killed child wrote is kept. A directory is created only when user code asks for a path.
 """
 
 from __future__ import annotations
@@ -31,42 +31,42 @@ from hpcsweep.logbook.tar import Member, header, member, members, padded
 from hpcsweep.logbook.yamlwrite import params_yaml
 from hpcsweep.records import Outcome
 
-# Files that the worker writes about a case; what the case wrote at their names is merged or old.
+# Files that the worker writes itself; the case's versions are merged or outdated.
 _OURS = frozenset({"params.yaml", METADATA, METRICS})
-# What these files of a run are called, by the descriptor that they come from.
+# The file names in the run, by descriptor.
 _STREAMS = {"log": "log.txt", "out": "stdout.txt", "err": "stderr.txt"}
 
 
 @dataclass(frozen=True, slots=True)
 class Spool:
-    """The descriptors, which children inherit, and the directory that may be made."""
+    """The descriptors, which children inherit, and an optional directory."""
 
     # Standard output and error of a case.
     out: int
     err: int
-    # Its log.
+    # The log of a case.
     log: int
-    # Its files.
+    # The files of a case, as tar members.
     members: int
-    # Where a case that asks for paths writes instead.
+    # The directory of a case that asks for paths.
     directory: str
 
     @classmethod
     def make(cls, temporary: str) -> Spool:
-        """A spool of this process, in a directory of the node's own."""
+        """Create a spool for this process in a node-local directory."""
         directory = f"{temporary}/hpcsweep-{token()}"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND
 
         def nameless() -> int:
             descriptor = os.open(directory, flags, PRIVATE_FILE)
-            os.unlink(directory)  # noqa: PTH108  # beside the open above
+            os.unlink(directory)  # noqa: PTH108  # like the open above
             return descriptor
 
         return cls(nameless(), nameless(), nameless(), nameless(), directory)
 
     @property
     def descriptors(self) -> tuple[int, int, int, int]:
-        """All four."""
+        """All four descriptors."""
         return self.out, self.err, self.log, self.members
 
     def to_json(self) -> dict[str, Any]:
@@ -74,19 +74,19 @@ class Spool:
         return asdict(self)
 
     def made_directory(self) -> str:
-        """The directory, made: a command gets one."""
+        """Create the directory and return it: a command needs one."""
         Path(self.directory).mkdir(PRIVATE_DIRECTORY, exist_ok=True)
         return self.directory
 
     def clear(self) -> None:
-        """Make ready for the next case."""
+        """Empty the spool for the next case."""
         for descriptor in self.descriptors:
             if os.fstat(descriptor).st_size:
                 os.ftruncate(descriptor, 0)
         self._remove()
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close the descriptors and remove the directory."""
         for descriptor in self.descriptors:
             os.close(descriptor)
         self._remove()
@@ -98,22 +98,22 @@ class Spool:
     # --- what a case left ------------------------------------------------------------------------
 
     def metadata(self, run: Run, outcome: Outcome) -> dict[str, Any]:
-        """What the run says of itself, with what the target added by `log.meta`."""
+        """The final metadata of the run, including what the target added by `log.meta`."""
         known = merged_json(self._storage_of(run).read(METADATA), {})
         return final_metadata(run, outcome, known)
 
     def is_whole(self) -> bool:
-        """Whether its members are what a Logbook wrote, and nothing between or behind them."""
+        """Whether the file holds only complete members, as a Logbook writes them."""
         end = 0
         for found in whole_members(self.members):
             end = found.content + padded(found.size)
         return end == os.fstat(self.members).st_size
 
     def pieces(self, run: Run, outcome: Outcome) -> Iterator[bytes | Stream]:
-        """The run as members of a tar; its metadata last, so that a cut run has none."""
+        """The run as tar members; its metadata last, so that a truncated run has none."""
         prefix = f"log_{run.run_id}/"
         yield member(f"{prefix}params.yaml", params_yaml(run.case.params))
-        for name, descriptor, size in self._streams():  # a case may print more than memory holds
+        for name, descriptor, size in self._streams():  # the output of a case may exceed the memory
             yield header(prefix + name, size)
             yield _Range(descriptor, 0, size)
             yield b"\0" * (padded(size) - size)
@@ -128,7 +128,7 @@ class Spool:
         yield member(prefix + METADATA, json_document(metadata))
 
     def restore(self, run: Run, outcome: Outcome, path: Path) -> None:
-        """The run as a plain directory. *Writes* `path`, its metadata last."""
+        """Write the run as a plain directory. *Writes* `path`, its metadata last."""
         folder = DirectoryStorage(path)
         folder.write("params.yaml", params_yaml(run.case.params))
         for name, descriptor, size in self._streams():
@@ -149,7 +149,7 @@ class Spool:
         folder.write(METADATA, json_document(self.metadata(run, outcome)))
 
     def _streams(self) -> Iterator[tuple[str, int, int]]:
-        """Name, descriptor and size of each stream that holds something."""
+        """Name, descriptor and size of each stream that is not empty."""
         for which, name in _STREAMS.items():
             descriptor = getattr(self, which)
             size = os.fstat(descriptor).st_size
@@ -157,7 +157,7 @@ class Spool:
                 yield name, descriptor, size
 
     def _last_members(self, prefix: str) -> list[Member]:
-        """The files of the case: of several writes of one name the last, torn ones left out."""
+        """The case's files: the last write of each name; without truncated members."""
         last = {found.name: found for found in whole_members(self.members)}
         return [found for name, found in last.items() if name[len(prefix) :] not in _OURS]
 
@@ -166,7 +166,7 @@ class Spool:
 
 
 def whole_members(descriptor: int) -> Iterator[Member]:
-    """The members in an open tar."""
+    """The complete members in an open tar file."""
 
     def read(offset: int, size: int) -> bytes:
         return os.pread(descriptor, size, offset)
@@ -175,7 +175,7 @@ def whole_members(descriptor: int) -> Iterator[Member]:
 
 
 class SpoolStorage:
-    """The place of a case in its child, see `Place`; a Folder from the moment a path is wanted."""
+    """Storage of a case in its child, see `RunStorage`; a directory once a path is requested."""
 
     def __init__(self, spool: Spool, run_id: str, *, looks_only: bool = False) -> None:
         self._spool = spool
@@ -184,7 +184,7 @@ class SpoolStorage:
         self._folder = DirectoryStorage(Path(spool.directory)) if there else None
 
     def write(self, name: str, data: bytes) -> None:
-        """Keep a file, in place of one of the same name."""
+        """See `RunStorage`."""
         if self._folder:
             self._folder.write(name, data)
         else:
@@ -192,7 +192,7 @@ class SpoolStorage:
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
-        """A stream whose content becomes the file when the block ends without an exception."""
+        """See `RunStorage`."""
         checked_name(name)
         if self._folder:
             with self._folder.writing(name) as stream:
@@ -203,14 +203,14 @@ class SpoolStorage:
         self.write(name, buffer.getvalue())
 
     def append(self, name: str, data: bytes, *, head: bytes = b"") -> None:
-        """Add to the end of a file, which begins with `head`."""
+        """See `RunStorage`."""
         if name == "log.txt" and not self._folder:
             write_all(self._spool.log, data)
         else:
             self._made().append(name, data, head=head)
 
     def read(self, name: str) -> bytes | None:
-        """The content of a file; None where there is none."""
+        """See `RunStorage`."""
         if self._folder and (data := self._folder.read(name)) is not None:
             return data
         wanted, data = self._prefix + checked_name(name), None
@@ -227,7 +227,7 @@ class SpoolStorage:
         drop: Collection[str] = (),
         lock: bool = True,
     ) -> dict[str, Any]:
-        """Set members of a JSON object instead of those to drop; the object as it is then."""
+        """See `RunStorage`."""
         if self._folder:
             return self._folder.merge(name, fields, drop=drop, lock=lock)
         merged = merged_json(self.read(name), fields, drop)
@@ -235,7 +235,7 @@ class SpoolStorage:
         return merged
 
     def path(self, name: str) -> Path:
-        """Where user code may write a file itself; what was written before is there, too."""
+        """See `RunStorage`. Earlier files are copied into the new directory."""
         return self._made().path(name)
 
     def _made(self) -> DirectoryStorage:
@@ -254,7 +254,7 @@ class SpoolStorage:
 
 
 class _Range:
-    """Bytes of an open file, from one offset to another."""
+    """Reads a byte range of an open file."""
 
     def __init__(self, descriptor: int, start: int, end: int) -> None:
         self._descriptor, self._offset, self._end = descriptor, start, end

@@ -1,4 +1,4 @@
-"""A run that no sweep looks after: what becomes of it, its signals, its signs of life."""
+"""A standalone run: records its outcome, handles its signals and sends its heartbeat."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from hpcsweep.redact import redact
 if TYPE_CHECKING:
     from hpcsweep.logbook.logbook import Logbook
 
-# What ends a run as interrupted: scancel and time limits, and what `sbatch --signal` may send.
+# Signals that end a run as interrupted: of scancel, of time limits, and of `sbatch --signal`.
 END_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 # Characters of a traceback that are kept, from its end.
 TRACEBACK_MAX = 20_000
 
-# What was there before, by the signals that are taken over.
+# The previous handlers of the signals that are taken over.
 _previous_handlers: dict[int, Any] = {}
 
 
 class StandaloneRun:
-    """What becomes of one run of this process."""
+    """Records the outcome of one run of this process."""
 
     def __init__(self, log: Logbook, capture: Capture | None) -> None:
         self._log = weakref.ref(log)
@@ -48,11 +48,11 @@ class StandaloneRun:
         HEARTBEAT.add(self)
 
     def set_status(self, status: str | None) -> None:
-        """What the program itself wrote as the status."""
+        """Note the status that the program itself wrote."""
         self._ended = status in ENDS
 
     def status(self) -> str:
-        """What `metadata.json` says."""
+        """The status in `metadata.json`."""
         return str(_read(self.path / "metadata.json").get("status", "unknown"))
 
     def end(
@@ -64,7 +64,7 @@ class StandaloneRun:
         *,
         lock: bool = True,
     ) -> None:
-        """Say what became of the run. *Safe to repeat*: the last word counts."""
+        """Record the outcome of the run. *Safe to repeat*: the last call counts."""
         log = self._log()
         if log is None:
             return
@@ -81,7 +81,7 @@ class StandaloneRun:
             fields["failure_reason"] = reason
         if error is not None:
             fields["error"] = _error_fields(error)
-        # Of an earlier word nothing stays.
+        # Remove what an earlier call wrote.
         log.storage.merge("metadata.json", fields, drop=("failure_reason", "error"), lock=lock)
         self._ended = True
         if status == "complete":
@@ -92,15 +92,15 @@ class StandaloneRun:
             log.callback(log)
 
     def enter(self) -> None:
-        """The begin of a `with` block."""
+        """Enter the `with` block."""
         if self._capture is not None:
             self._capture.begin()
 
     def exit(self, error: BaseException | None) -> None:
-        """The end of a `with` block, by itself or by an exception."""
+        """Leave the `with` block, normally or by an exception."""
         if self._capture is not None:
             self._capture.end()
-        if os.getpid() != self._pid:  # a fork that leaves the block is not the run
+        if os.getpid() != self._pid:  # a forked child that leaves the block is not the run
             return
         if error is None:
             if not self._ended:
@@ -108,11 +108,11 @@ class StandaloneRun:
             return
         try:
             self._end_with_error(error)
-        except SweepError as problem:  # a full disk must not hide what went wrong
-            error.add_note(f"And what became of the run could not be noted: {problem}")
+        except SweepError as problem:  # a full disk must not hide the original error
+            error.add_note(f"The outcome of the run could not be recorded either: {problem}")
 
     def _end_with_error(self, error: BaseException) -> None:
-        """The end of a `with` block by an exception."""
+        """Record the outcome of a `with` block that raised."""
         if isinstance(error, SystemExit) and error.code in (None, 0):
             if not self._ended:
                 self.end("complete", "Marked complete")
@@ -126,7 +126,10 @@ class StandaloneRun:
             self.end("failed", f"Marked failed: {reason}", reason, error)
 
     def interrupt(self, name: str) -> None:
-        """A signal ends the process. It does not insist on the lock, which it may hold itself."""
+        """Record that a signal ends the process.
+
+        It does not wait for the lock: the interrupted code may hold it.
+        """
         if os.getpid() == self._pid:
             flush()
             self.end("interrupted", f"Interrupted by {name}", name, lock=False)
@@ -147,7 +150,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _error_fields(error: BaseException) -> dict[str, str]:
     try:
         message, text = str(error), "".join(traceback.format_exception(error))
-    except Exception:  # noqa: BLE001  # a user's class may break while it is printed
+    except Exception:  # noqa: BLE001  # a user's class may raise in __str__
         message, text = "(its message cannot be printed)", ""
     found = {"type": type(error).__name__, "message": message, "traceback": text[-TRACEBACK_MAX:]}
     return {name: json_value(redact(value), name) for name, value in found.items()}
@@ -165,7 +168,7 @@ def _cpu_seconds() -> float:
 
 
 def _install_handlers() -> None:
-    """Take over the signals that would end this process silently; a handler of the user's stays."""
+    """Handle the signals that would end this process silently; keep the user's own handlers."""
     if _previous_handlers:
         return
     try:
@@ -175,7 +178,7 @@ def _install_handlers() -> None:
                 _previous_handlers[number] = before
             else:
                 signal.signal(number, before)
-    except ValueError:  # only the main thread may
+    except ValueError:  # only the main thread may set handlers
         _previous_handlers.clear()
 
 
@@ -183,9 +186,9 @@ def _restore_handlers() -> None:
     try:
         for number, before in _previous_handlers.items():
             now_there = signal.signal(number, before)
-            if now_there is not _on_signal:  # the user's, who came later
+            if now_there is not _on_signal:  # a handler that the user installed later
                 signal.signal(number, now_there)
-    except ValueError:  # another thread ended the last run; the next end in the main thread does it
+    except ValueError:  # not the main thread: the next run that ends there restores them
         return
     _previous_handlers.clear()
 
@@ -193,10 +196,10 @@ def _restore_handlers() -> None:
 def _on_signal(number: int, _frame: FrameType | None) -> None:
     name = signal.Signals(number).name
     for run in HEARTBEAT.all():
-        with contextlib.suppress(SweepError):  # a full disk: who reads it sees a killed process
+        with contextlib.suppress(SweepError):  # a full disk: readers see a killed process
             if isinstance(run, StandaloneRun):
                 run.interrupt(name)
-    # As if nobody had listened: who waits for this process sees the signal that ended it.
+    # Restore the default action, so that the parent process sees which signal ended this one.
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
 

@@ -1,4 +1,4 @@
-"""Metrics with steps: a table beside the metrics of a run, one row for each that is reported."""
+"""Stepped metrics: a table beside the metrics of a run, with one row per report."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ class Steps:
     """The stepped metrics of one Logbook."""
 
     def __init__(self) -> None:
-        # Whether the table has its head.
+        # Whether the table has its header.
         self._begun = False
-        # Metrics that were no finite numbers.
+        # Metrics that had a non-finite value, warned about once.
         self._lost: set[str] = set()
 
     def add(self, log: Logbook, name: str, step: float, value: Any) -> None:
-        """Add a row. *Raises* InputError for what is no single value."""
+        """Append a row. *Raises* InputError if the value is not a scalar."""
         lost: dict[str, str] = {}
         plain = json_value(value, name, lost), json_value(step, "step")
         if any(isinstance(one, dict | list) for one in plain):
-            raise InputError(f"metric {name!r} at step {step!r} is no single value: {value!r:.80}")
+            raise InputError(f"metric {name!r} at step {step!r} is not a scalar: {value!r:.80}")
         words = [json.dumps(one) if isinstance(one, bool) else one for one in plain]
         row = csv_line([name, words[1], words[0]]).encode()
         log.storage.append(STEPS, row, head=b"" if self._begun else _HEAD)
         self._begun = True
-        if lost and name not in self._lost:  # what diverged once goes on so
+        if lost and name not in self._lost:  # warn once: a diverged metric stays so
             self._lost.add(name)
             log.note(f"{name} is {lost[name]} at step {step}, written as null", "WARNING")

@@ -1,4 +1,4 @@
-"""Where a run's files go: whole or not at all, and never outside."""
+"""Storage of a run's files: each is written whole or not at all, and never outside the run."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ from hpcsweep.files import (
 )
 from hpcsweep.logbook.json_values import json_document
 
-# What file systems allow for one name.
+# The limit of common file systems for one name.
 NAME_BYTES_MAX = 255
-# Seconds that who was told to end waits for others who write the same file.
+# Seconds that a process told to end waits for the lock of another writer of the same file.
 SIGNALLED_S = 0.5
 _count = itertools.count()
 
 
 class RunStorage(Protocol):
-    """Keeps the files of one run; names are relative, with `/`.
+    """Reads and writes the files of one run. Names are relative and separated by `/`.
 
-    *Raises* InputError for what is no name, SweepError for one that would lead elsewhere and when
-    a file cannot be written; then an earlier file of that name is as it was.
+    *Raises* InputError for an invalid name, SweepError for a name that leads outside the run and
+    when a file cannot be written. An earlier file of that name is then unchanged.
     """
 
     def write(self, name: str, data: bytes) -> None:
-        """Keep a file, in place of one of the same name."""
+        """Write a file; replace an existing one."""
 
     def writing(self, name: str) -> contextlib.AbstractContextManager[BinaryIO]:
-        """A stream whose content becomes the file when the block ends without an exception."""
+        """A stream whose content becomes the file if the block ends without an exception."""
 
     def append(self, name: str, data: bytes, *, head: bytes = b"") -> None:
-        """Add to the end of a file, which begins with `head`."""
+        """Append to a file. A new file starts with `head`."""
 
     def read(self, name: str) -> bytes | None:
-        """The content of a file; None where there is none."""
+        """The content of a file; None if it does not exist."""
 
     def merge(
         self,
@@ -61,28 +61,28 @@ class RunStorage(Protocol):
         drop: Collection[str] = (),
         lock: bool = True,
     ) -> dict[str, Any]:
-        """Set members of a JSON object instead of those to drop; the object as it is then."""
+        """Update a JSON object: remove the members in `drop`, set `fields`. Returns the result."""
 
     def path(self, name: str) -> Path:
-        """Where user code may write a file itself; its parents are made."""
+        """A path that user code may write to. Creates the parent directories."""
 
 
 class DirectoryStorage:
-    """A directory."""
+    """Storage in a run directory."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._prefix = f"{root}/"
-        # Directories that are known to be there, and inside.
+        # Directories that exist and are known to be inside the run.
         self._made = {""}
 
     def write(self, name: str, data: bytes) -> None:
-        """As `RunStorage` says."""
+        """See `RunStorage`."""
         put(self._inside(name), data)
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
-        """As `RunStorage` says."""
+        """See `RunStorage`."""
         target = self._inside(name)
         temporary = ""
         try:
@@ -98,7 +98,7 @@ class DirectoryStorage:
             raise
 
     def append(self, name: str, data: bytes, *, head: bytes = b"") -> None:
-        """As `RunStorage` says; of several at once that give the head, one writes it."""
+        """See `RunStorage`. Of several concurrent writers, exactly one writes the head."""
         path = self._inside(name)
         try:
             with self._locked() if head else contextlib.nullcontext():
@@ -113,7 +113,7 @@ class DirectoryStorage:
             raise unwritable(Path(path), error) from error
 
     def read(self, name: str) -> bytes | None:
-        """As `RunStorage` says."""
+        """See `RunStorage`."""
         return read_content(self._prefix + checked_name(name))
 
     def merge(
@@ -124,7 +124,7 @@ class DirectoryStorage:
         drop: Collection[str] = (),
         lock: bool = True,
     ) -> dict[str, Any]:
-        """As `RunStorage` says; of several threads or processes, none loses what another set."""
+        """See `RunStorage`. Concurrent updates of threads and processes are all kept."""
         with self._locked(lock=lock):
             merged = merged_json(self.read(name), fields, drop)
             self.write(name, json_document(merged))
@@ -132,13 +132,13 @@ class DirectoryStorage:
 
     @contextlib.contextmanager
     def _locked(self, *, lock: bool = True) -> Iterator[None]:
-        """Nobody else at the same time. *Raises* SweepError where the directory is gone."""
+        """Hold an exclusive lock. *Raises* SweepError if the directory no longer exists."""
         try:
             descriptor = os.open(self._prefix, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError as error:  # somebody removed it
+        except OSError as error:  # the directory was removed
             raise unwritable(self.root, error) from error
         try:
-            with contextlib.suppress(OSError):  # NFS locks no directory: then without
+            with contextlib.suppress(OSError):  # NFS may not lock directories
                 if lock:
                     fcntl.flock(descriptor, fcntl.LOCK_EX)
                 else:
@@ -148,18 +148,18 @@ class DirectoryStorage:
             os.close(descriptor)
 
     def path(self, name: str) -> Path:
-        """As `RunStorage` says."""
+        """See `RunStorage`."""
         path = Path(self._inside(name))
         if path.is_symlink():
             inside(self.root, checked_name(name))
         return path
 
     def _inside(self, name: str) -> str:
-        """Where a file lies, its directory made. *Raises* SweepError when that is elsewhere."""
+        """The full path; creates the directory. *Raises* SweepError if it is outside the run."""
         name = checked_name(name)
         directory = name.rpartition("/")[0]
         if directory not in self._made:
-            try:  # the usual case: one directory, and a new one leads nowhere else
+            try:  # the usual case: one level, just created, so it is not a link
                 mkdir(self._prefix + directory.partition("/")[0])
                 made = True
             except OSError:
@@ -172,9 +172,9 @@ class DirectoryStorage:
 
 
 class NoStorage:
-    """The place of a run whose manifest says `runs: none`: every file is refused."""
+    """Storage of a run with `runs: none`: refuses every file."""
 
-    def write(self, name: str, data: bytes) -> None:  # noqa: ARG002  # as `RunStorage`
+    def write(self, name: str, data: bytes) -> None:  # noqa: ARG002  # see `RunStorage`
         """*Raises* InputError."""
         self._refuse()
 
@@ -186,8 +186,8 @@ class NoStorage:
         """*Raises* InputError."""
         self._refuse()
 
-    def read(self, name: str) -> bytes | None:  # noqa: ARG002  # as `RunStorage`
-        """There is nothing."""
+    def read(self, name: str) -> bytes | None:  # noqa: ARG002  # see `RunStorage`
+        """None: no file exists."""
         return None
 
     def merge(
@@ -201,27 +201,27 @@ class NoStorage:
         """*Raises* InputError."""
         self._refuse()
 
-    def path(self, name: str) -> Path:  # noqa: ARG002  # as `RunStorage`
+    def path(self, name: str) -> Path:  # noqa: ARG002  # see `RunStorage`
         """*Raises* InputError."""
         self._refuse()
 
     def _refuse(self) -> NoReturn:
         raise InputError(
-            "this sweep keeps no run directories, so there is no place for a file",
+            "this sweep keeps no run directories, so no file can be written",
             next_step="Write `runs: all` into the manifest, or report metrics only.",
         )
 
 
 @lru_cache(maxsize=1000)
 def checked_name(name: str) -> str:
-    """The name as a relative path. *Raises* InputError, SweepError as `RunStorage` says."""
+    """The normalized relative name. *Raises* InputError, SweepError; see `RunStorage`."""
     if not isinstance(name, str):
         raise InputError(f"a file's name is text, not a {type(name).__name__}")
     if not name.isprintable():  # a newline would also break the log
-        raise InputError(f"{name!r} is no name for a file: it has unprintable characters")
+        raise InputError(f"{name!r} is not a valid file name: it has unprintable characters")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if not parts:
-        raise InputError(f"{name!r} is no name for a file")
+        raise InputError(f"{name!r} is not a valid file name")
     if name.startswith("/") or ".." in parts:
         raise SweepError(
             f"{name!r} would leave the directory",
@@ -235,14 +235,14 @@ def checked_name(name: str) -> str:
 
 
 def _lock_soon(descriptor: int) -> None:
-    """Lock a file unless somebody keeps it for long: the caller itself, before a signal came."""
+    """Lock a file within SIGNALLED_S, or go on: the signal may have interrupted the owner."""
     deadline = time.monotonic() + SIGNALLED_S
     while try_lock(descriptor) is False and time.monotonic() <= deadline:
         time.sleep(0.005)
 
 
 def read_content(path: str) -> bytes | None:
-    """The bytes of a file; None where there is none. *Raises* SweepError when it is unreadable."""
+    """The bytes of a file; None if it does not exist. *Raises* SweepError if it is unreadable."""
     try:
         with open_regular(path) as stream:
             return stream.read()
@@ -255,7 +255,7 @@ def read_content(path: str) -> bytes | None:
 def merged_json(
     text: bytes | None, fields: Mapping[str, Any], drop: Collection[str] = ()
 ) -> dict[str, Any]:
-    """A JSON object with members set instead of those that are to drop."""
+    """The JSON object in `text` without the members in `drop`, updated with `fields`."""
     try:
         known = parse_json(text) if text else {}
     except ValueError:
@@ -265,10 +265,10 @@ def merged_json(
 
 
 def put(path: str, data: bytes) -> None:
-    """Write a file of a run: readers see the old one or the new one, it is not yet on the disk.
+    """Replace a file of a run atomically. It is not fsynced.
 
-    Journals are the truth of outcomes and are fsynced; a run directory that a power cut empties
-    costs its files, not the result.
+    Journals hold the outcomes and are fsynced. A power failure may empty a run directory: that
+    loses its files, not the result.
     """
     temporary = ""
     try:
@@ -285,12 +285,12 @@ def put(path: str, data: bytes) -> None:
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file's name is one that `_temporary` gives: other hidden files are the user's."""
+    """Whether `_temporary` made this name. Other hidden files belong to the user."""
     return name.startswith(".") and name[1:].replace(".", "", 1).isdecimal()
 
 
 def _temporary(path: str) -> tuple[int, str]:
-    """A new file beside `path`, and its name: no other thread, process or earlier kill has it."""
+    """Create a unique file beside `path`; returns its descriptor and its name."""
     directory = path[: path.rindex("/") + 1]
     while True:
         temporary = f"{directory}.{os.getpid()}.{next(_count)}"
@@ -301,6 +301,6 @@ def _temporary(path: str) -> tuple[int, str]:
 def _open(path: str, flags: int) -> int:
     try:
         return open_file(path, flags)
-    except FileNotFoundError:  # its directory is gone, or was never made
+    except FileNotFoundError:  # the directory was removed or never created
         make_directory(Path(path).parent)
         return open_file(path, flags)

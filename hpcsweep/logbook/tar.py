@@ -1,4 +1,4 @@
-"""The tar format (POSIX ustar, with a pax header for long names): members written and found."""
+"""Read and write the tar format (POSIX ustar, with a pax header for long names)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 BLOCK = 512
-# What ends an archive; programs do without it, and it is written when a pack is closed.
+# The end of an archive. Optional for readers; written when a pack is closed.
 END = b"\0" * (2 * BLOCK)
 _PAX = b"x"
-# Bytes of a pax header: it holds one name and one size.
+# Largest pax header: it holds one name and one size.
 PAX_MAX = 1 << 20
 
 
@@ -19,29 +19,29 @@ class Member:
     """One file in a tar."""
 
     name: str
-    # Bytes from the start of what was read: of its header, of its content, and of what follows.
+    # Byte offsets of its header, its content and its end.
     start: int
     content: int
     size: int
 
     @property
     def end(self) -> int:
-        """The first byte behind it."""
+        """The offset of the first byte after it."""
         return self.content + padded(self.size)
 
 
 def padded(size: int) -> int:
-    """The size in whole blocks."""
+    """The size, rounded up to whole blocks."""
     return -(-size // BLOCK) * BLOCK
 
 
 def member(name: str, data: bytes, mtime: float = 0.0) -> bytes:
-    """A whole member."""
+    """A complete member."""
     return header(name, len(data), mtime) + data + b"\0" * (padded(len(data)) - len(data))
 
 
 def header(name: str, size: int, mtime: float = 0.0) -> bytes:
-    """What stands before the content of a member, which then has to be padded."""
+    """The header of a member; the caller pads the content."""
     encoded = name.encode(errors="surrogateescape")
     prefix, fits = _split(encoded)
     if not fits or size >= 8**11:
@@ -53,7 +53,7 @@ def header(name: str, size: int, mtime: float = 0.0) -> bytes:
 
 
 def _split(name: bytes) -> tuple[bytes, bool]:
-    """What of a name goes into the prefix, and whether it fits: 155 bytes, a slash, 100 bytes."""
+    """Split a name into prefix (155 bytes) and name (100 bytes); returns whether it fits."""
     if len(name) <= 100:
         return b"", True
     slash = name.find(b"/", len(name) - 101)
@@ -89,10 +89,10 @@ def _header(prefix: bytes, name: bytes, size: int, mtime: float, kind: bytes) ->
 
 
 def members(read: Callable[[int, int], bytes], start: int, end: int) -> Iterator[Member]:
-    """The whole members between two offsets; what is cut or damaged ends it.
+    """The complete members between two offsets; stops at a truncated or damaged one.
 
-    `read(offset, size)` gives bytes, fewer at the end. Where nothing is damaged, the last member
-    ends at `end`, or the archive's end follows it.
+    `read(offset, size)` returns bytes, fewer at the end of the file. If nothing is damaged, the
+    last member ends at `end`, or the end of the archive follows it.
     """
     offset, long_name, long_size = start, None, None
     begin = start
@@ -118,10 +118,10 @@ def members(read: Callable[[int, int], bytes], start: int, end: int) -> Iterator
 
 
 def first_of(data: bytes, name: str) -> bytes | None:
-    """The content of the first member of a name in bytes that should be whole members.
+    """The content of the first member of that name, in bytes that should be complete members.
 
-    Quick: checksums are not made again. None where it is not among them, has a long name, or is
-    behind something damaged.
+    Fast: does not verify checksums. None if it is not found, has a long name, or follows a
+    damaged member.
     """
     wanted, offset = name.encode() + b"\0", 0
     if len(wanted) > 100:
@@ -138,7 +138,7 @@ def first_of(data: bytes, name: str) -> bytes | None:
 
 
 def _octal(field: bytes) -> int | None:
-    """The number in a field, of digits alone; int() would take a sign, too, and never end."""
+    """The number in a field of digits. int() also accepts a sign, and is slow on long input."""
     return int(field, 8) if _OCTAL.issuperset(field) and field else None
 
 
@@ -146,7 +146,7 @@ _OCTAL = frozenset(b"01234567")
 
 
 def _parsed(block: bytes) -> tuple[str, int, bytes] | None:
-    """Name, size and kind in a header; None for what is none."""
+    """Name, size and type in a header; None for an invalid one."""
     if len(block) < BLOCK or block[257:262] != b"ustar":
         return None
     checksum, size = _octal(block[148:154]), _octal(block[124:135])
@@ -174,5 +174,5 @@ def _pax(records: bytes) -> tuple[str | None, int | None] | None:
     return (None if path is None else os.fsdecode(path)), None if size is None else int(size)
 
 
-# Of a number that can be a size.
+# The size of a number that can be a file size.
 _DIGITS_MAX = 20

@@ -1,4 +1,4 @@
-"""`params.yaml`, written so that every YAML reader, 1.1 or 1.2, gets the same values."""
+"""Write `params.yaml` so that every YAML reader, 1.1 or 1.2, gets the same values."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# A key that no YAML version reads as anything but this string.
+# A key that every YAML version reads as this string.
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 _NOT_PLAIN = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
-# Characters that JSON leaves as they are and YAML readers refuse, or take for the end of a line.
+# Characters that JSON does not escape, but YAML readers refuse or take for a line end.
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-# A longer key must be marked as one: YAML readers do not look further for the colon.
+# A longer key needs the explicit `? key` form: YAML readers look no further for the colon.
 _LONGEST_KEY = 1000
 
 
 def params_yaml(params: Mapping[str, Any]) -> bytes:
-    """The params as a YAML mapping, one line each, keys sorted, nested values in flow style."""
+    """The params as a YAML mapping: one line each, sorted keys, nested values in flow style."""
     if not params:
         return b"{}\n"
     return "".join(_line(_key(name), _value(params[name])) for name in sorted(params)).encode()
@@ -64,7 +64,7 @@ def _float(value: float) -> str:
     if not math.isfinite(value):
         return {math.inf: ".inf", -math.inf: "-.inf"}.get(value, ".nan")
     text = repr(value)
-    # YAML 1.1 wants a point in the mantissa and a sign in the exponent: 1e-05 is a string to it.
+    # YAML 1.1 needs a point in the mantissa and a sign in the exponent: it reads 1e-05 as text.
     mantissa, letter, exponent = text.partition("e")
     if letter and "." not in mantissa:
         mantissa += ".0"

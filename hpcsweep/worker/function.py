@@ -126,7 +126,7 @@ def answer_of(function: Function, request: Request) -> Answer:
     except BaseException as error:  # noqa: BLE001
         found = failure(error)
     else:
-        found = {"returned": True} | told_failed(log)
+        found = {"returned": True} | marked_failed(log)
     return NOTHING | found | {"metrics": log.metrics}
 
 
@@ -145,11 +145,14 @@ def logbook(request: Request) -> Logbook:
     )
 
 
-def told_failed(log: Logbook) -> dict[str, Any]:
+def marked_failed(log: Logbook) -> dict[str, Any]:
     """The reply's part about a target that said itself that it failed."""
-    if log.told_failed is None:
+    if log.marked_failed is None:
         return {}
-    error = {"type": "MarkedFailed", "message": without_surrogates(log.told_failed[:TRACEBACK_MAX])}
+    error = {
+        "type": "MarkedFailed",
+        "message": without_surrogates(log.marked_failed[:TRACEBACK_MAX]),
+    }
     return {"reason": Reason.ERROR.value, "error": error}
 
 

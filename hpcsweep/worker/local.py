@@ -60,8 +60,8 @@ def debug_one(
     try:
         os.chdir(manifest.root)
         call_target(target.load(manifest), request, log)
-        if log.told_failed is not None:
-            reason, error = Reason.ERROR, {"type": "MarkedFailed", "message": log.told_failed}
+        if log.marked_failed is not None:
+            reason, error = Reason.ERROR, {"type": "MarkedFailed", "message": log.marked_failed}
     except Exception as raised:  # noqa: BLE001  # whatever the target raises is what one looks for
         traceback.print_exc()
         pdb.post_mortem(sys.exc_info()[2])

@@ -1,4 +1,4 @@
-"""`index.csv`: one row per run, made from marks that every process appends to a file of its own."""
+"""`index.csv`: one row per run, built from marks that each process appends to its own file."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from hpcsweep.logbook.run_directory import read_metadata
 from hpcsweep.logbook.runfiles import FolderFiles
 from hpcsweep.logbook.storage import DirectoryStorage, put, read_content
 
-# The index is made again at most once in so many seconds, and for less than 5 % of the time.
+# Rebuild the index at most once per interval, and for less than 5 % of the time.
 REFRESH_S = 2.0
 SHARE_MAX = 0.05
 _MARKS = ".index"
 METRICS = "artifacts/metrics.json"
-# Columns that are there when a run has something in them.
+# Columns that exist only when a run has a value for them.
 _REASONS = ("error_reason", "failure_reason")
 
 Mark = dict[str, Any]
@@ -61,15 +61,15 @@ _indexes: weakref.WeakSet[Index] = weakref.WeakSet()
 class Index:
     """The index of the runs in one directory.
 
-    A mark says what is known of a run: `run_id, at, dir, params, status`, at its end also
-    `metrics, metrics_status` and reasons. Of two marks about one run the later one counts.
+    A mark records what is known of a run: `run_id, at, dir, params, status`, and at its end also
+    `metrics, metrics_status` and reasons. The latest mark of a run counts.
     """
 
     def __init__(self, directory: Path) -> None:
         self.file = directory / "index.csv"
         self._directory = directory
         self._storage = DirectoryStorage(directory)
-        # The name of this process's marks, and whose it is.
+        # The name of this process's marks file, and the owner's pid.
         self._mine = ("", 0)
         self._marks: dict[str, Mark] = {}
         self._offsets: dict[str, int] = {}
@@ -79,19 +79,19 @@ class Index:
 
     @property
     def exists(self) -> bool:
-        """Whether there are marks."""
+        """Whether any marks exist."""
         return (self._directory / _MARKS).is_dir()
 
     def mark(self, found: Mark) -> None:
-        """Note what is known of a run now."""
+        """Append what is known of a run now."""
         if self._mine[1] != os.getpid():
             self._mine = (f"{_MARKS}/{token()}.jsonl", os.getpid())
         self._storage.append(self._mine[0], encode({"at": time.time_ns(), **found}))
-        # So that the end of the process makes the index again, whoever holds the experiment.
+        # Rebuild the index at exit, whoever still holds the experiment.
         _unwritten.add(self)
 
     def rows(self) -> list[Row]:
-        """One row per run that is there, as they were added; by their ids where none has a mark."""
+        """One row per existing run, in the order of the first mark; unmarked runs follow by id."""
         self._read_marks()
         there = set(names(self._directory / "runs"))
         marks = self._marks.values()
@@ -103,18 +103,18 @@ class Index:
     def _row(self, mark: Mark) -> Row:
         if mark["status"] != "initialized":
             return mark
-        # Since then it has gone on, was killed, or its last mark was.
+        # The mark may be outdated: the run went on, was killed, or wrote a later mark.
         path = self._directory / mark["dir"]
         if run_status(read_metadata(path), path) == "running":
             return mark
         return mark | row_of(LogReader(FolderFiles(path, mark["run_id"])))
 
     def _read_marks(self) -> None:
-        """Read what was marked since the last time."""
+        """Read the marks that were appended since the last call."""
         for name in names(self._directory / _MARKS):
             if not name.endswith(".jsonl"):
                 continue
-            with contextlib.suppress(OSError):  # removed, or no file: runs speak for themselves
+            with contextlib.suppress(OSError):  # removed, or unreadable
                 for mark in self._new_of(name):
                     known = self._marks.get(mark["run_id"])
                     if known is None or known["at"] <= mark["at"]:
@@ -130,20 +130,20 @@ class Index:
                     break
                 offset += len(line)
                 mark = decode(line[:-1])
-                # A torn line: its process was killed. What is no mark is none: a run without one
-                # speaks for itself.
+                # A torn line: its process was killed. Skip it and other invalid marks: a run
+                # without a mark is read from its own files.
                 if mark is not None and not mismatch(mark, _MARK):
                     yield mark
         self._offsets[name] = offset
 
     def refresh_if_due(self) -> None:
-        """Make `index.csv` again, unless that was just done or somebody else does it."""
+        """Rebuild `index.csv`, unless it was done recently or another process is doing it."""
         wait = max(REFRESH_S, self._cost / SHARE_MAX)
         if time.monotonic() - self._refreshed >= wait:
             self.refresh(wait=False)
 
     def refresh_if_behind(self) -> None:
-        """Make `index.csv` again if somebody marked something since."""
+        """Rebuild `index.csv` if marks were appended since."""
         marks = self._directory / _MARKS
         if not self.exists:
             return
@@ -152,14 +152,14 @@ class Index:
             self.refresh()
 
     def refresh(self, *, wait: bool = True) -> list[Row]:
-        """Make `index.csv` again; the rows in it. *Safe to repeat.* *Raises* SweepError."""
+        """Rebuild `index.csv`; returns its rows. *Safe to repeat.* *Raises* SweepError."""
         rows: list[Row] = []
         if not (self.exists or names(self._directory / "runs")):
             return rows
         begun = time.monotonic()
         with self.exclusive(wait=wait) as alone:
             if alone:
-                # Before the marks are read: what is marked meanwhile is written next time.
+                # Taken before the marks are read: later marks belong to the next rebuild.
                 _unwritten.discard(self)
                 rows = self.rows()
                 put(str(self.file), table(rows))
@@ -168,14 +168,14 @@ class Index:
         return rows
 
     def read(self) -> list[Row]:
-        """All rows, also for who may not write; else `index.csv` is made of them."""
+        """All rows, even without write permission; otherwise also rebuilds `index.csv`."""
         if not self.is_foreign:
-            with contextlib.suppress(SweepError):  # somebody else's directory, or a full disk
+            with contextlib.suppress(SweepError):  # a directory of another user, or a full disk
                 return self.refresh()
         return self.rows()
 
     def text(self) -> str:
-        """As `read`, as CSV; that of another program is given as it is."""
+        """Like `read`, but as CSV; a file of another program is returned unchanged."""
         if self.is_foreign:
             return (read_content(str(self.file)) or b"").decode(errors="replace")
         rows = self.read()
@@ -183,14 +183,14 @@ class Index:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether another program made `index.csv`."""
+        """Whether another program wrote `index.csv`."""
         return self.file.exists() and not self.exists
 
     @contextlib.contextmanager
     def exclusive(self, *, wait: bool = True) -> Iterator[bool]:
-        """Whether nobody else makes the index: an older one must not come after a newer one.
+        """Lock the rebuild; yields whether that worked. An older index must not replace a newer.
 
-        *Raises* SweepError where nothing can be written.
+        *Raises* SweepError if nothing can be written.
         """
         path = self._storage.path(f"{_MARKS}/lock")
         try:
@@ -203,7 +203,7 @@ class Index:
             except BlockingIOError:
                 yield False
                 return
-            except OSError:  # no locks here: then the last one counts
+            except OSError:  # no locks on this file system: the last writer wins
                 pass
             yield True
         finally:
@@ -216,7 +216,7 @@ _unwritten: set[Index] = set()
 @atexit.register
 def _at_exit() -> None:
     for index in list(_unwritten | set(_indexes)):
-        # The directory may be gone by now, or the disk full.
+        # The directory may be gone, or the disk full.
         with contextlib.suppress(OSError, RuntimeError, SweepError):
             index.refresh_if_behind()
 
@@ -225,7 +225,7 @@ def _at_exit() -> None:
 
 
 def _added(row: Row) -> int:
-    """When a run was added, in nanoseconds; one without a mark when it began, as far as it says."""
+    """When a run was added, in nanoseconds; for an unmarked run, its recorded start."""
     if "added" in row:
         return int(row["added"])
     with contextlib.suppress(TypeError, ValueError):
@@ -234,7 +234,7 @@ def _added(row: Row) -> int:
 
 
 def row_of(run: LogReader) -> Row:
-    """What a run itself says."""
+    """A row from the run's own files."""
     try:
         metrics, metrics_status, problem = metrics_of(run.files.read(METRICS), METRICS)
     except SweepError as error:
@@ -253,7 +253,7 @@ def row_of(run: LogReader) -> Row:
 
 
 def metrics_of(text: bytes | None, name: str) -> tuple[dict[str, Any] | None, str, str | None]:
-    """The metrics in a file of this name, their own state, and what is wrong with them."""
+    """The metrics in a file, their status, and what is wrong with them."""
     if text is None:
         return None, "missing", None
     try:
@@ -266,7 +266,7 @@ def metrics_of(text: bytes | None, name: str) -> tuple[dict[str, Any] | None, st
 
 
 def or_nothing(run: LogReader, what: str) -> dict[str, Any]:
-    """One of the mappings of a run; {} for a damaged one."""
+    """A mapping of the run; {} if it is damaged."""
     try:
         found: dict[str, Any] = getattr(run, what)
     except HpcsweepError:
@@ -275,9 +275,10 @@ def or_nothing(run: LogReader, what: str) -> dict[str, Any]:
 
 
 def columns(rows: Iterable[Row]) -> list[tuple[str, str, str]]:
-    """Title, part of a row, and name there, of each column: the union over all rows.
+    """Title, part of a row, and key there, of each column: the union over all rows.
 
-    A param called like a column of ours, or a metric called like a param, gets its part before it.
+    The title of a param named like a column of ours, or of a metric named like a param, gets
+    its part as a prefix.
     """
     params: set[str] = set()
     metrics: set[str] = set()
@@ -302,7 +303,7 @@ def columns(rows: Iterable[Row]) -> list[tuple[str, str, str]]:
 
 
 def value_of(row: Row, part: str, name: str) -> Any:
-    """What a row holds in a column; None where it has nothing."""
+    """The value of a row in a column; None if it has none."""
     return (row.get(part) or {}).get(name) if part else row.get(name)
 
 

@@ -18,10 +18,10 @@ from hpcsweep.logbook.runfiles import FolderFiles
 
 
 class ExperimentReader:
-    """The runs of a directory with `runs/`; opening it looks at none of them.
+    """The runs of a directory with `runs/`. Opening it reads none of them.
 
-    A run by its id costs one run, however many there are. Numbers are in natural order of the
-    ids: 1, 2, 10. *Raises* RunMissing where there is no `runs/`.
+    Reading one run by id costs the same, however many runs there are. Numbers count in natural
+    order of the ids: 1, 2, 10. *Raises* RunMissing if there is no `runs/`.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -39,12 +39,12 @@ class ExperimentReader:
     # --- one run ---------------------------------------------------------------------------------
 
     def __getitem__(self, which: int | str) -> LogReader:
-        """A run by its id, or by its number in `ids`. *Raises* KeyError, IndexError, TypeError."""
+        """A run by its id or by its position in `ids`. *Raises* KeyError, IndexError, TypeError."""
         if isinstance(which, bool) or not isinstance(which, int | str):
             raise TypeError(f"a run is named by its id or its number, not by {which!r}")
         if isinstance(which, int):
             if not 0 <= which < len(self.ids):
-                raise IndexError(f"there are {len(self.ids)} runs, so no number {which}")
+                raise IndexError(f"there are {len(self.ids)} runs, so no run {which}")
             which = self.ids[which]
         files = self._runs.find(which)
         if files is None:
@@ -55,7 +55,7 @@ class ExperimentReader:
 
     @cached_property
     def ids(self) -> list[str]:
-        """The ids of all runs, in natural order, as they were when this was first asked for."""
+        """The ids of all runs, in natural order, as of the first call."""
         return sorted((*self._plain, *self._runs.ids(self._plain)), key=natural)
 
     @cached_property
@@ -71,7 +71,7 @@ class ExperimentReader:
         return len(self.ids)
 
     def __iter__(self) -> Iterator[LogReader]:
-        """Every run in the order of `ids`."""
+        """Every run, in the order of `ids`."""
         for run_id in self.ids:
             yield self[run_id]
 
@@ -80,23 +80,23 @@ class ExperimentReader:
 
     @property
     def params(self) -> dict[str, dict[str, Any]]:
-        """The params of every run by its id, in one pass; {} for damaged ones."""
+        """The params of every run by id, in one pass; {} for a damaged run."""
         return {run.run_id: or_nothing(run, "params") for run in self._runs.readers()}
 
     @property
     def meta(self) -> dict[str, dict[str, Any]]:
-        """The metadata of every run by its id, in one pass; {} for damaged ones."""
+        """The metadata of every run by id, in one pass; {} for a damaged run."""
         return {run.run_id: or_nothing(run, "meta") for run in self._runs.readers()}
 
     @property
     def metrics(self) -> dict[str, dict[str, Any]]:
-        """The metrics of every run by its id, in one pass; {} for damaged ones."""
+        """The metrics of every run by id, in one pass; {} for a damaged run."""
         return {run.run_id: or_nothing(run, "metrics") for run in self._runs.readers()}
 
     # --- the index -------------------------------------------------------------------------------
 
     def index(self) -> Iterator[dict[str, str]]:
-        """The rows of `index.csv`, brought up to date; that of another program as it is."""
+        """The rows of an updated `index.csv`; a file of another program is read unchanged."""
         text = io.StringIO(Index(self.path).text(), newline="")
         try:
             yield from csv.DictReader(text)
@@ -108,7 +108,7 @@ class ExperimentReader:
 
     def to_dataframe(self) -> Any:
         """One row per run: id, params, status, metrics. Needs pandas."""
-        from hpcsweep.logbook.experiment.writer import frame_of  # noqa: PLC0415  # only for frames
+        from hpcsweep.logbook.experiment.writer import frame_of  # noqa: PLC0415  # needs pandas
 
         rows = [row_of(run) for run in self._runs.readers()]
         return frame_of(sorted(rows, key=lambda row: natural(row["run_id"])))

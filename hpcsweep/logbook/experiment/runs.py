@@ -1,4 +1,4 @@
-"""Where the runs of an experiment or a sweep lie: flat, in shards, in packs, or moved aside."""
+"""Find the runs of an experiment or a sweep: flat, in shards, in packs, or moved aside."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hpcsweep.sweepdir.plan import Layout
 _DIGITS = re.compile(r"(\d+)")
 _SHARD = re.compile(r"[0-9a-f]{1,2}\Z")
 _CASE_ID = re.compile(r"-([0-9a-f]{16})\Z")
-# An attempt of a case, moved aside or not published yet.
+# The directory of an attempt that was moved aside or is not published yet.
 _ATTEMPT = re.compile(r"([0-9a-f]{16})\.[0-9a-f]+\Z")
 
 Files = FolderFiles | PackedFiles
@@ -36,7 +36,7 @@ class Runs:
 
     @cached_property
     def _shard_digits(self) -> list[int]:
-        """How the submissions of a sweep spread their runs over directories."""
+        """The shard digits that the submissions of a sweep use."""
         found = {0}
         for number in names(self._directory / "submissions"):
             plan = self._directory / "submissions" / number / "plan.json"
@@ -45,7 +45,7 @@ class Runs:
         return sorted(found)
 
     def find(self, run_id: str) -> Files | None:
-        """The files of a run, without a look at another; None where there is no such run."""
+        """The files of a run, without reading any other; None if there is no such run."""
         case = _CASE_ID.search(run_id)
         for digits in self._shard_digits if case else [0]:
             layout = Layout(runs="all", shard_digits=digits)
@@ -56,7 +56,7 @@ class Runs:
         return found if found or not case else self._aside({case[1]}).get(run_id)
 
     def plain(self) -> dict[str, FolderFiles]:
-        """The runs that have a directory, by their ids, 2 before 10."""
+        """The runs that have a directory, by id, in natural order."""
         found = {
             path.name.removeprefix("log_"): FolderFiles(path)
             for path in self._directories(self.root)
@@ -69,11 +69,11 @@ class Runs:
         return {run_id: found[run_id] for run_id in sorted(found, key=natural)}
 
     def ids(self, plain: Container[str]) -> Iterator[str]:
-        """The ids of packed runs but for those that have a directory."""
+        """The ids of packed runs that have no directory."""
         return (run_id for run_id in self._packs.ids() if run_id not in plain)
 
     def readers(self, known: Container[str] = ()) -> Iterator[LogReader]:
-        """All runs but those that are known, each looked at once, packs from start to end."""
+        """All runs except the known ones, each read once; packs are read sequentially."""
         plain = self.plain()
         for run_id, files in plain.items():
             if run_id not in known:
@@ -91,14 +91,14 @@ class Runs:
             elif _SHARD.match(entry.name):
                 yield from self._directories(root / entry.name)
 
-    # A worker that is killed between two renames leaves its run, and the one that it replaces,
-    # under the names of their attempts.
+    # A worker killed between two renames leaves its run, and the run that it replaces, under the
+    # names of their attempts.
 
     def _attempts(self) -> list[str]:
         return names(self.root / ".attempts")
 
     def _aside(self, cases: set[str]) -> dict[str, FolderFiles]:
-        """Of each of these cases the best attempt that has ended, by its run id."""
+        """For each of these cases, the best attempt that has ended, by run id."""
         best: dict[str, tuple[str, FolderFiles]] = {}
         for name in self._attempts():
             match = _ATTEMPT.match(name)
@@ -115,5 +115,5 @@ class Runs:
 
 
 def natural(name: str) -> list[Any]:
-    """A key that sorts 2 before 10."""
+    """A sort key for natural order: 2 before 10."""
     return [(1, int(one), "") if one.isdecimal() else (0, 0, one) for one in _DIGITS.split(name)]

@@ -1,4 +1,4 @@
-"""`Experiment`: runs of one name, one per set of params, with an index over all of them."""
+"""`Experiment`: runs of one name, one per set of params, with an index of all of them."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from hpcsweep.logbook.storage import DirectoryStorage, checked_name
 if TYPE_CHECKING:
     import pandas as pd
 
-# A readable id of more bytes is cut, and the hash added.
+# A readable id of more bytes is cut, and the hash is appended.
 READABLE_MAX = 180
-# Floats that differ by less than this part are one value to who selects.
+# Relative tolerance of `select` for floats.
 ROUNDING = 1e-12
-# What a run is that is not begun again.
+# Statuses of a run that is not started again.
 _IN_PLACE = ("complete", "running")
-# How often a run that failed is tried to be taken over.
+# Attempts to replace a failed run while other processes do the same.
 TAKES_MAX = 100
 
 
@@ -49,9 +49,9 @@ class Experiment:
         self, name: str, base_dir: str | os.PathLike[str] = "outputs", *, capture: bool = False
     ) -> None:
         self.name = str(name)
-        # Whether runs keep what is printed.
+        # Whether runs capture their output.
         self.capture = capture
-        # The program may change its directory.
+        # Absolute: the program may change its directory.
         self.base_dir = Path(base_dir).absolute()
         self.exp_dir = self.base_dir / checked_name(self.name)
         self.runs_dir = make_directory(self.exp_dir / "runs")
@@ -59,23 +59,23 @@ class Experiment:
 
     @property
     def index_file(self) -> Path:
-        """The index: derived, so it can be deleted."""
+        """The path of the index. It is derived, so it can be deleted."""
         return self._index.file
 
     # --- adding runs -----------------------------------------------------------------------------
 
     def add(self, /, skip_existing: bool = False, **params: Any) -> Logbook | None:
-        """Begin the run of these params; None if it is there and `skip_existing` is true.
+        """Begin the run of these params; None if it exists and `skip_existing` is true.
 
-        A run that failed or was killed begins again: what it left goes to `runs/.attempts`.
-        *Raises* RunExists for one that is complete or under way.
+        A run that failed or was killed starts again; its old directory moves to `runs/.attempts`.
+        *Raises* RunExists if the run is complete or in progress.
         """
         return self.add_params(params, skip_existing=skip_existing)
 
     def add_params(
         self, params: Mapping[str, Any], *, skip_existing: bool = False
     ) -> Logbook | None:
-        """As `add`, for params of any name."""
+        """Like `add`, for params with any names."""
         lost: dict[str, str] = {}
         plain = json_value(params, "params", lost)
         for where, value in lost.items():
@@ -92,9 +92,9 @@ class Experiment:
                 except RunExists as error:
                     known = self._params_of(path)
                     if known is not None and _canonical(known) != text:
-                        break  # the readable id is that of other params
+                        break  # the readable id belongs to other params
                     found = run_status(read_metadata(path), path)
-                    if found == "complete":  # a kill may have come before its own end did
+                    if found == "complete":  # a kill may have prevented the run's own retirement
                         retire(self._checkpoints(run_id))
                     if found in _IN_PLACE:
                         if skip_existing:
@@ -102,7 +102,7 @@ class Experiment:
                         raise _exists(path) from error
                     self._set_aside(path)
         raise SweepError(
-            "two sets of params have the same hash, or others take this run all the time",
+            "two sets of params have the same hash, or other processes keep creating this run",
             where=str(path),
         )
 
@@ -137,21 +137,21 @@ class Experiment:
         )
 
     def _params_of(self, path: Path) -> dict[str, Any] | None:
-        """The params of a run; None where somebody took it away, or it has none."""
+        """The params of a run; None if it has none, or another process removed it."""
         folder = DirectoryStorage(path)
         texts = {name: folder.read(name) for name in PARAMS}
         if not any(text is not None for text in texts.values()):
             return None
         try:
             return read_params(texts.get)
-        except InputError:  # of another program
+        except InputError:  # written by another program
             return {}
 
     def _set_aside(self, path: Path) -> None:
-        """Move a run that is over out of the way, unless it began again meanwhile."""
+        """Move a finished run aside, unless it was started again meanwhile."""
         kept = make_directory(self.runs_dir / ".attempts")
         with self._index.exclusive():
-            # Looked at first: what is there now stays there until this lets others move it.
+            # Read the status under the lock: no other process moves the run until it is released.
             if not path.exists() or run_status(read_metadata(path), path) in _IN_PLACE:
                 return
             try:
@@ -162,16 +162,16 @@ class Experiment:
     # --- the index -------------------------------------------------------------------------------
 
     def record(self, log: Logbook, metrics_file: str = METRICS) -> None:
-        """Note in the index what is known of a run now; its end does this by itself."""
+        """Append the current state of a run to the index; the end of a run does this by itself."""
         mark = self._mark(log.path, metrics_file)
         self._index.mark(mark)
-        if mark["status"] == "interrupted":  # a signal ends the process without its last steps
+        if mark["status"] == "interrupted":  # a signal ends the process before its exit handlers
             self._index.refresh(wait=False)
         else:
             self._index.refresh_if_due()
 
     def refresh(self) -> Path:
-        """Make `index.csv` again from all marks, and return it."""
+        """Rebuild `index.csv` from all marks; returns its path."""
         self._index.refresh()
         return self.index_file
 
@@ -199,14 +199,14 @@ class Experiment:
     # --- reading ---------------------------------------------------------------------------------
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row per run, with the types that params and metrics had. Needs pandas."""
+        """One row per run; params and metrics keep their types. Needs pandas."""
         frame: pd.DataFrame = frame_of(self._index.read())
         return frame
 
     def select(self, /, **filters: Any) -> pd.DataFrame:
-        """The rows in which each of these columns has this value; None means that it is missing.
+        """The rows whose columns have these values; None matches a missing value.
 
-        A float is matched up to rounding: 0.3 finds what 0.1 + 0.2 gave.
+        Floats match within a tolerance: 0.3 finds 0.1 + 0.2.
         *Raises* KeyError for an unknown column.
         """
         frame = self.to_dataframe()
@@ -230,13 +230,13 @@ def _short(value: Any) -> str:
 def _canonical(params: Mapping[str, Any]) -> str | None:
     try:
         return ids.canonical(params)
-    except InputError:  # of another program
+    except InputError:  # written by another program
         return None
 
 
 def _exists(path: Path) -> RunExists:
     return RunExists(
-        "the run of these params is there already, complete or under way",
+        "the run of these params exists already, complete or in progress",
         where=str(path),
         next_step="add(skip_existing=True, …) gives None for it.",
     )
@@ -254,7 +254,7 @@ def frame_of(rows: list[Row]) -> Any:
 
 def _pandas() -> Any:
     try:
-        import pandas as pd  # noqa: PLC0415  # only for those who want frames
+        import pandas as pd  # noqa: PLC0415  # rarely used
     except ImportError as error:
         raise ExtraMissing(
             "pandas is not installed", next_step="Install it: pip install 'hpcsweep[pandas]'"
@@ -275,7 +275,7 @@ def _matches(column: Any, value: Any) -> Any:
 
 
 def _column(values: list[Any], pandas: Any) -> Any:
-    """A column of its values' own type; missing ones do not make ints floats."""
+    """A column of its values' own type; a missing value does not turn ints into floats."""
     kinds = {type(value) for value in values if value is not None}
     if any(isinstance(value, int) and value.bit_length() > 63 for value in values):
         return pandas.Series(values, dtype=object)
