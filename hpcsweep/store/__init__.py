@@ -1,4 +1,4 @@
-"""The store: SQL tables that index a sweep's journals, and can be made again from them."""
+"""The index of a sweep: SQL tables over its journals; they can be rebuilt from the journals."""
 
 from hpcsweep.store.sweep_index import SweepIndex
 

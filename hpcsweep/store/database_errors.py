@@ -1,4 +1,4 @@
-"""What a database complains about, as a sentence with the cause and the remedy."""
+"""Database errors as messages with cause and remedy."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ _ELSEWHERE = "choose --outputs on another file system, or PostgreSQL as the stor
 
 @dataclass(frozen=True, slots=True)
 class _Cause:
-    # In words; empty for the database's own.
+    # Our description; empty to use the database's own.
     what: str
-    # What to do before ingesting again; empty where waiting helps.
+    # What to do before ingesting again; empty if waiting helps.
     remedy: str = ""
-    # Whether the same may work a moment later.
+    # Whether a retry may succeed.
     transient: bool = False
-    # Whether making the store again is the remedy.
+    # Whether a rebuild is the remedy.
     damaged: bool = False
 
 
-# By the beginning of SQLite's name of the error (facts measured on ENOLCK, ENOSYS, full quotas).
+# By prefix of SQLite's error name (measured: ENOLCK, ENOSYS, full quotas).
 _SQLITE = {
     "SQLITE_BUSY": _Cause(
         "another process kept it locked for a minute, or the file system's lock daemon does not "
         "answer",
-        f"wait; if nothing else uses it, {_ELSEWHERE}",
+        f"wait; if no other process uses it, {_ELSEWHERE}",
         transient=True,
     ),
     "SQLITE_IOERR_LOCK": _Cause("this file system has no working locks", _ELSEWHERE),
     "SQLITE_CANTOPEN": _Cause(
-        "it cannot be opened: permissions, or no file can be made here any more (a quota of files)",
+        "it cannot be opened: permissions, or a quota that allows no more files",
         "check both",
         transient=True,
     ),
@@ -51,27 +51,27 @@ _SQLITE = {
 }
 _SQLITE_CHANGED = re.compile(r"no such (table|column)|has no column named|ON CONFLICT clause does")
 
-# By SQLSTATE, whole or its class; what is not here is told in the server's own words.
+# By SQLSTATE or its prefix; for others the server's own message is shown.
 _POSTGRESQL = {
     "08": _Cause("the connection broke", transient=True),
     "25006": _Cause("it is read-only", "name the primary server, or ask who runs it"),
-    "25P03": _Cause("the transaction stood still for too long", transient=True),
+    "25P03": _Cause("the transaction was idle for too long", transient=True),
     "28": _Cause("it refuses this user or password", "check service file, .pgpass and variable"),
-    "40": _Cause("other transactions were in the way", transient=True),
-    "42501": _Cause("this user may not do that", "have the owner of the database grant it"),
+    "40": _Cause("it conflicted with other transactions", transient=True),
+    "42501": _Cause("this user lacks a permission", "have the owner of the database grant it"),
     "42P01": _Cause("a table is missing", damaged=True),
-    "42P07": _Cause("something else has that name", "rename or remove it"),
+    "42P07": _Cause("another object has that name", "rename or remove it"),
     "42": _Cause("the tables were changed", damaged=True),
-    "53100": _Cause("its disk is full", "have room made there"),
-    "53300": _Cause("it has no connection free", "wait, or ask for more", transient=True),
-    "53": _Cause("it is short of something", "wait, or ask who runs it", transient=True),
-    "55P03": _Cause("other transactions were in the way", transient=True),
-    "57014": _Cause("a statement took more than its time", "ask who runs it", transient=True),
+    "53100": _Cause("its disk is full", "ask who runs it for more space"),
+    "53300": _Cause("it has no free connection", "wait, or ask for more", transient=True),
+    "53": _Cause("it is out of a resource", "wait, or ask who runs it", transient=True),
+    "55P03": _Cause("it conflicted with other transactions", transient=True),
+    "57014": _Cause("a statement timed out", "ask who runs it", transient=True),
     "57P": _Cause("it is shutting down or starting", transient=True),
     "58": _Cause("its disk reports an error", "ask who runs it"),
 }
 
-# What is said about a connection that was not made comes without a SQLSTATE.
+# Failures to connect come without a SQLSTATE; match the text of libpq and PgBouncer.
 _PASSWORD = "check .pgpass (mode 0600), PGPASSFILE, the service file or the variable"  # noqa: S105
 _REFUSED = (
     (
@@ -90,7 +90,7 @@ _REFUSED = (
             "too)",
         ),
     ),
-    (r"pg_hba\.conf", _Cause("it takes no connections from this host", "ask who runs it")),
+    (r"pg_hba\.conf", _Cause("it accepts no connections from this host", "ask who runs it")),
     (
         r"could not translate host name|Name or service not known",
         _Cause("its host is not known here", "correct the name of the host"),
@@ -104,11 +104,11 @@ _REFUSED = (
         _POSTGRESQL["53300"],
     ),
 )
-_SILENT = _Cause("it cannot be reached", "see that it runs and can be reached", transient=True)
+_SILENT = _Cause("it cannot be reached", "check that it runs and can be reached", transient=True)
 
 
 def store_error(error: Exception, where: str) -> StoreError:
-    """The error of a database in our words, without any password."""
+    """The StoreError for a database error; its text contains no password."""
     original = error.orig if isinstance(error, DBAPIError) else error
     primary = getattr(getattr(original, "diag", None), "message_primary", None)
     said = " ".join(redact(primary or str(original)).split())
@@ -140,6 +140,6 @@ def _cause(original: BaseException | None, said: str) -> _Cause:
     for pattern, cause in _REFUSED:
         if re.search(pattern, said):
             return cause
-    # Else what the libraries themselves say, e.g. of a value that has no form in SQL.
+    # Otherwise the library's own message, e.g. for a value that has no SQL form.
     kinds = {f"{kind.__module__}.{kind.__name__}" for kind in type(original).__mro__}
     return _SILENT if kinds & {"psycopg.OperationalError", "psycopg.InterfaceError"} else _Cause("")

@@ -1,4 +1,4 @@
-"""Transactions: short, patient, and with errors that name the cause and the remedy."""
+"""Short transactions with retries, and errors that name the cause and the remedy."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from hpcsweep.store.location import shown
 
 T = TypeVar("T")
 
-# Seconds that a writer waits for another: commits cost four fsyncs in rollback mode, and the
+# Lock timeout in seconds. It is long: a commit costs four fsyncs in rollback mode, and SQLite's
 # busy handler is not fair.
 SQLITE_TIMEOUT_S = 60.0
-# Seconds for which a command tries again while PostgreSQL is away, full or busy.
+# Seconds for which a command retries while PostgreSQL is unreachable, full or busy.
 PATIENCE_S = 30.0
-# Seconds: the first pause is up to the one, the longest up to the other. Any moment up to that is
-# taken ("full jitter"): all tasks that end together would come back together otherwise.
+# First and longest back-off in seconds. Each pause is random up to the limit ("full jitter"):
+# otherwise all tasks that end together would also retry together.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0
 
-# Settings of psycopg and libpq, unless the URL has its own. Prepared statements are a session's,
-# and PgBouncer before 1.22 gives every transaction another session. Keepalives: a node that dies
-# says nothing, and its half of a connection would be waited for.
+# Defaults of psycopg and libpq; the URL may override them. No prepared statements: they belong to
+# a session, and PgBouncer before 1.22 gives each transaction another session. Keepalives: a node
+# that dies does not close its connection, and the other end would wait for it.
 CONNECTING: dict[str, Any] = {
     "connect_timeout": 10,
     "prepare_threshold": None,
@@ -42,52 +42,52 @@ CONNECTING: dict[str, Any] = {
     "keepalives_count": 3,
     "application_name": "hpcsweep",
 }
-# For one transaction each (PgBouncer passes no setting of a session on): a client that was stopped
-# in the middle keeps nobody waiting for longer.
+# Per transaction, since PgBouncer does not keep session settings. They limit how long a stopped
+# client blocks others.
 LIMITS = (
     "SELECT set_config('statement_timeout', '300s', true), set_config('lock_timeout', '60s', true),"
     " set_config('idle_in_transaction_session_timeout', '60s', true)"
 )
 
-# Execution options of a connection that only reads: it takes no lock until its first SELECT.
+# Execution option of a read-only connection: no lock before its first SELECT.
 _READING = {"hpcsweep_reading": True}
 
 
 class Database:
-    """Transactions in one database, each on a connection of its own.
+    """Runs transactions in one database, each on its own connection.
 
-    With `keeps` the connections of a SQLite file are kept for the next one, and a commit waits for
-    no disk: for a file of its own whose rows can be made again one by one.
+    With `keeps`, connections to a SQLite file are reused and a commit does not wait for the disk:
+    for a file with a single user whose rows can be made again one by one.
 
-    `work` may be called several times: while PostgreSQL cannot be reached, has no connection free
-    or broke a transaction off, it is tried again for `patience_s` seconds. So it must be safe to
-    repeat, also when the answer to its commit was lost. *Raises* StoreError, whose text and chain
-    hold no password.
+    `work` may be called several times: while PostgreSQL is unreachable, has no free connection or
+    aborts the transaction, it is retried for `patience_s` seconds. It must be safe to repeat, also
+    when the answer to its commit was lost. *Raises* StoreError; neither its text nor its chained
+    errors contain a password.
     """
 
     def __init__(
         self, location: Path | URL, patience_s: float | None = None, *, keeps: bool = False
     ) -> None:
-        # As people may read it.
+        # The location without a password, for messages.
         self.where = shown(location)
         self._patience_s = PATIENCE_S if patience_s is None else patience_s
         self._engine = _open(location, keeps=keeps)
         self._reader = self._engine.execution_options(**_READING)
-        # Kept connections end with whoever keeps them: Python 3.13 warns of one that is collected.
+        # Close kept connections with their owner: Python 3.13 warns if one is garbage-collected.
         weakref.finalize(self, _close, self._engine, os.getpid())
         self._failures = (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error)
 
     @property
     def dialect(self) -> str:
-        """SQLAlchemy's name of the kind of database."""
+        """SQLAlchemy's name of the database kind."""
         return self._engine.dialect.name
 
     def write(self, work: Callable[[Connection], T]) -> T:
-        """What `work` returns, after its commit."""
+        """Commit a transaction; returns the result of `work`."""
         return self._run(self._engine, work)
 
     def read(self, work: Callable[[Connection], T]) -> T:
-        """What `work` returns; it sees one moment and changes nothing."""
+        """Run a read-only transaction on one snapshot; returns the result of `work`."""
         return self._run(self._reader, work)
 
     def _run(self, engine: Engine, work: Callable[[Connection], T]) -> T:
@@ -98,10 +98,10 @@ class Database:
                     return work(connection)
             except self._failures as error:
                 problem = store_error(error, self.where)
-                # Of a connection that was never made the error may know the URL.
+                # Do not chain: the error of a failed connection may contain the URL.
                 unmade = not isinstance(error, DBAPIError) or error.statement is None
                 cause = None if unmade else error
-            pause = random.uniform(0, longest)  # noqa: S311  # no secret
+            pause = random.uniform(0, longest)  # noqa: S311  # not cryptographic
             last = time.monotonic() + pause >= deadline or self.dialect == "sqlite"
             if last or not problem.transient:
                 raise problem from cause
@@ -110,7 +110,7 @@ class Database:
 
 
 def _close(engine: Engine, pid: int) -> None:
-    engine.dispose(close=os.getpid() == pid)  # a fork's copies are its parent's
+    engine.dispose(close=os.getpid() == pid)  # a fork's copies belong to its parent
 
 
 def _open(location: Path | URL, *, keeps: bool) -> Engine:
@@ -122,16 +122,16 @@ def _open(location: Path | URL, *, keeps: bool) -> Engine:
 def _open_sqlite(path: Path, *, keeps: bool) -> Engine:
     """An engine for one SQLite file.
 
-    Every transaction begins IMMEDIATE: one that reads first and writes later is refused at once
-    when another wrote in between, whatever the timeout says (DESIGN invariant 23).
+    Every transaction begins IMMEDIATE. A deferred one that reads first and writes later fails at
+    once, without the busy timeout, if another wrote in between (DESIGN invariant 23).
     """
     engine = create_engine(
-        URL.create("sqlite", database=str(path)),  # in a text, `?` would end the path
-        # Of threads there may be any number, and none waits for another's connection.
+        URL.create("sqlite", database=str(path)),  # in a URL string, `?` would end the path
+        # Any number of threads may connect; none waits for another's connection.
         **({"max_overflow": -1} if keeps else {"poolclass": NullPool}),
         connect_args={"timeout": SQLITE_TIMEOUT_S},
     )
-    # WAL needs all processes on one host; a rollback journal works wherever locks do.
+    # WAL needs all processes on one host; a rollback journal works wherever locks work.
     mode = ("WAL" if keeps else "DELETE") if is_local(path.parent) else "PERSIST"
 
     @event.listens_for(engine, "connect")
@@ -142,19 +142,19 @@ def _open_sqlite(path: Path, *, keeps: bool) -> Engine:
         try:
             found = cursor.execute(f"PRAGMA journal_mode={mode}").fetchone()
         except sqlite3.OperationalError:
-            # The mode cannot change while another uses the file, and nobody waits for it: this
-            # connection goes on in the mode that the file has.
+            # SQLite cannot change the mode while another connection is open, and does not wait for
+            # that: continue in the mode that the file has.
             if mode != "WAL":
                 raise
             found = None
-        # A WAL that is synced at its checkpoints alone loses no more than its last rows.
+        # WAL with synchronous=NORMAL loses at most its last rows in a power failure.
         level = "NORMAL" if found == ("wal",) else "FULL"
         cursor.execute(f"PRAGMA synchronous={level}")
         cursor.close()
 
     @event.listens_for(engine, "checkout")
     def _check(_connection: Any, record: Any, _proxy: Any) -> None:
-        # Not to be used behind a fork, nor when the file was removed or another moved there.
+        # Discard a connection that was inherited by a fork, or whose file was removed or replaced.
         if record.info["made"] != (os.getpid(), _inode(path)):
             raise DisconnectionError
 
@@ -174,10 +174,10 @@ def _inode(path: Path) -> int | None:
 
 
 def _open_postgresql(url: URL) -> Engine:
-    """An engine for one PostgreSQL database that leaves nothing behind after a transaction."""
+    """An engine for one PostgreSQL database; no state survives a transaction."""
     settings = {name: value for name, value in CONNECTING.items() if name not in url.query}
     try:
-        # Looking for hstore would be a question more on the first connection, which is the only.
+        # Skip the search for hstore: it costs a query on each connection.
         engine = create_engine(
             url, poolclass=NullPool, connect_args=settings, use_native_hstore=False
         )

@@ -1,18 +1,18 @@
-"""Which file system a directory lies on: SQLite is written by tasks on local ones only."""
+"""The type of a file system: tasks write SQLite only on local ones."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-# Types whose locks and caches are one host's own business.
+# Types that only one host mounts: its locks and caches are consistent.
 LOCAL_TYPES = frozenset(
     {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "tmpfs", "ramfs", "overlay", "jfs"}
 )
 
 
 def filesystem_type(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> str:
-    """The type of the file system that holds `path`; "" where that cannot be told (macOS)."""
+    """The type of the file system that holds `path`; "" if it cannot be determined (macOS)."""
     try:
         text = mountinfo.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
@@ -20,7 +20,7 @@ def filesystem_type(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) 
     resolved = path.resolve()
     best, found = Path("/"), ""
     for line in text.splitlines():
-        # proc(5): mount point is field 5, the type is the first after the separator "-".
+        # proc(5): field 5 is the mount point; the type is the first field after " - ".
         before, _, after = line.partition(" - ")
         point = Path(_unescaped(before.split()[4]))
         if resolved.is_relative_to(point) and len(point.parts) >= len(best.parts):
@@ -29,10 +29,10 @@ def filesystem_type(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) 
 
 
 def is_local(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> bool:
-    """Whether several hosts can surely not see this directory with caches of their own.
+    """Whether a directory is certainly local to this host.
 
-    A type that is not known to be local counts as shared: being wrong that way costs an ingest
-    by a command, the other way a corrupted file.
+    Unknown types count as shared: a wrong "shared" costs an ingest by a command, a wrong "local"
+    costs a corrupted file.
     """
     found = filesystem_type(path, mountinfo)
     return found in LOCAL_TYPES or not mountinfo.exists()

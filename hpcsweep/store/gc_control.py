@@ -1,4 +1,4 @@
-"""The cyclic garbage collector, while many objects are made at once."""
+"""Control of Python's cyclic garbage collector."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Journals into the store: only new bytes, as often as anyone likes, by any number at once.
+"""Ingest journals into the index: incremental, idempotent, safe to run concurrently.
 
-Also a program, which a worker starts on its own journal:
+Also a program that a worker starts on its own journal:
 `python -m hpcsweep.program hpcsweep.store.ingest SWEEP --journal=PATH --deadline=S`.
 """
 
@@ -33,23 +33,23 @@ from hpcsweep.store.upsert import Batch
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 STORE_NAME = "store.sqlite3"
-# Records of several journals that are merged in one transaction.
+# Records, possibly of several journals, per transaction.
 BATCH_RECORDS = 25_000
-# Share of a task's deadline for which a database that is away is tried again.
-PATIENT_SHARE = 0.8
+# Share of a task's deadline for retries while the database is unreachable.
+RETRY_SHARE = 0.8
 
 
 @dataclass(kw_only=True, slots=True)
 class Ingested:
-    """What one ingest found."""
+    """The result of one ingest."""
 
-    # Count of records taken in, and of lines passed over: damaged, or not of this sweep.
+    # Records ingested, and lines skipped: damaged, or not of this sweep.
     records: int = 0
     torn: int = 0
 
 
 class Ingest:
-    """Brings one store up to date with a sweep's journals."""
+    """Brings the index up to date with a sweep's journals."""
 
     def __init__(self, sweep: SweepDirectory, store: SweepIndex) -> None:
         self._sweep = sweep
@@ -57,7 +57,7 @@ class Ingest:
         self._mapper = RecordMapper(sweep, store.where)
         self._newest = self._mapper.version(sweep.newest_manifest())
         self._places = Places(self._newest.source)
-        # Whether no journal had been read before.
+        # Whether no journal was ingested before.
         self._is_first = False
 
     def run(self, journals: Iterable[str] | None = None) -> Ingested:
@@ -79,7 +79,7 @@ class Ingest:
         for name in names:
             path = self._sweep.journal_root / name
             at = positions.get(name, 0)
-            # A stat instead of an open: most journals of a long sweep are long finished.
+            # stat is cheaper than open, and most journals of a long sweep have no new bytes.
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_size <= at:
                     continue
@@ -126,7 +126,7 @@ class Ingest:
     # --- the index order of the newest manifest ---------------------------------------------------
 
     def _take_over_order(self) -> None:
-        """Give the store the newest manifest's index order, if it has an older one's."""
+        """Switch the index to the index order of the newest manifest."""
 
         def place(row: dict[str, Any]) -> int | None:
             if older is not None and row["idx"] is not None:
@@ -137,7 +137,7 @@ class Ingest:
         done = False
         while not done:
             known = self._store.manifest()
-            # Looked up after what the store knows, so it is not older than that.
+            # Read after the index's manifest, so it is not older.
             newest = self._sweep.newest_manifest()
             if newest != self._newest.fingerprint:
                 self._newest = self._mapper.version(newest)
@@ -146,23 +146,22 @@ class Ingest:
                 return
             older = None
             if known is not None:
-                with contextlib.suppress(Damaged):  # then the params say where a case is
+                with contextlib.suppress(Damaged):  # then the params decide the position
                     older = self._mapper.version(known)
             alike = older is not None and older.manifest.orders_like(self._newest.manifest)
             done = self._store.reorder(known, newest, None if alike else place)
 
 
-# --- opening the store --------------------------------------------------------------------------
+# --- opening the index --------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def fresh_store(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[SweepIndex]:
-    """The sweep's store with all that the journals hold by now, for a command.
+    """The sweep's index with everything that the journals hold now, for a command.
 
-    On a file system that is not surely local nobody writes the shared file: a private copy is
-    brought up to date, takes the file's place by a rename, and is the one that is read
-    (DESIGN invariant 23). Where this user may not write at all, that copy is for this command
-    alone. *Raises* StoreError, JournalError.
+    On a possibly shared file system, no process writes the shared file: the command updates a
+    private copy, publishes it by an atomic rename, and reads it (DESIGN invariant 23). Without
+    write permission the copy is not published. *Raises* StoreError, JournalError.
     """
     shared = sweep.path / STORE_NAME
     if not sweep.is_writable:
@@ -191,13 +190,13 @@ def fresh_store(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[Swe
 
 @contextlib.contextmanager
 def _own_store(sweep: SweepDirectory, shared: Path) -> Iterator[SweepIndex]:
-    """A store of this command's own: the shared one as it is, brought up to date; or a new one.
+    """A private index for this command: an updated copy of the shared one, or a new one.
 
-    Also of a sweep whose store is in PostgreSQL, where a reader of its files may have no account.
+    Also used if the index is in PostgreSQL: a reader of the sweep may have no account there.
     """
     with contextlib.ExitStack() as stack:
         private = _private_copy(stack, None)
-        # Its owner may write it just now, or have died at it: the journals have all of it anyway.
+        # The copy may fail or be damaged while the owner writes: the journals have all of it.
         with (
             contextlib.suppress(sqlite3.Error),
             contextlib.closing(sqlite3.connect(f"{shared.as_uri()}?mode=ro", uri=True)) as theirs,
@@ -217,7 +216,7 @@ def _own_store(sweep: SweepDirectory, shared: Path) -> Iterator[SweepIndex]:
 
 
 def _private_copy(stack: contextlib.ExitStack, shared: Path | None) -> Path:
-    """Where this host's own copy of a store is, if there is one yet, until the stack is closed."""
+    """The path of a private copy, with the shared file's content if it exists; removed at exit."""
     try:
         temporary = tempfile.TemporaryDirectory(prefix="hpcsweep-", ignore_cleanup_errors=True)
         private = Path(stack.enter_context(temporary)) / STORE_NAME
@@ -233,7 +232,7 @@ def _private_copy(stack: contextlib.ExitStack, shared: Path | None) -> Path:
 
 
 def _location(sweep: SweepDirectory) -> Path | URL:
-    """Where the newest manifest says that the store is."""
+    """The location that the newest manifest gives."""
     manifest = sweep.newest().manifest
     return locate_store(manifest.store, sweep.path / STORE_NAME)
 
@@ -249,15 +248,15 @@ def main(arguments: list[str]) -> int:
     """Ingest one journal for a worker. Returns the exit code."""
     sweep_path, journal, deadline = arguments
     deadline_s = float(deadline.removeprefix("--deadline="))
-    # The default action of SIGALRM ends the process: the database rolls back, the journal stays.
+    # SIGALRM's default action ends the process: the database rolls back, the journal stays.
     signal.setitimer(signal.ITIMER_REAL, deadline_s)
     sweep = SweepDirectory.open(Path(sweep_path))
     location = _location(sweep)
     if isinstance(location, Path) and not is_local(sweep.path):
         return 0
-    # So that it can say why, too.
-    store = SweepIndex(location, sweep.key, patience_s=PATIENT_SHARE * deadline_s)
-    # Tasks make no schema (invariant 25): a store that is gone is a command's to make again.
+    # Shorter than the deadline, so that the error can still be reported.
+    store = SweepIndex(location, sweep.key, patience_s=RETRY_SHARE * deadline_s)
+    # Tasks create no schema (invariant 25): only a command recreates a missing index.
     if store.exists():
         Ingest(sweep, store).run([journal.removeprefix("--journal=")])
     return 0

@@ -1,7 +1,7 @@
-"""Where a store is: a SQLite file, or a PostgreSQL database that a URL names.
+"""The location of a store: a SQLite file, or a PostgreSQL database named by a URL.
 
-A manifest says it without a password: `sqlite`, a URL (with a service file or a password file for
-the rest), or the name of an environment variable that holds the URL when it is needed.
+A manifest gives it without a password: `sqlite`, a URL (a service file or password file holds the
+rest), or the name of an environment variable that holds the URL.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from hpcsweep.errors import StoreError
 
 SQLITE = "sqlite"
 DRIVER = "postgresql+psycopg"
-# libpq's names of what a URL's query may hold and nobody may read.
+# Query parameters of a URL that hold secrets, by libpq's names.
 SECRETS = ("password", "passwd", "sslpassword")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
 def locate_store(store: str, sqlite: Path) -> Path | URL:
-    """What the `store:` of a manifest means here and now; `sqlite` is the file of that store.
+    """Resolve the `store:` of a manifest; `sqlite` is the path of the default store.
 
-    *Raises* StoreError for a variable that is not set, or holds no URL of PostgreSQL.
+    *Raises* StoreError if the variable is not set, or holds no PostgreSQL URL.
     """
     if store == SQLITE:
         return sqlite
@@ -34,7 +34,7 @@ def locate_store(store: str, sqlite: Path) -> Path | URL:
     text = os.environ.get(store, "")
     if not text:
         raise StoreError(
-            "the environment variable is not set, which holds the URL of the store",
+            "the environment variable is not set; it must hold the URL of the store",
             where=store,
             next_step="Set it here, and for the tasks in your login files or a line of `setup:`.",
         )
@@ -42,12 +42,12 @@ def locate_store(store: str, sqlite: Path) -> Path | URL:
 
 
 def parse_url(text: str, where: str) -> URL:
-    """The URL of a PostgreSQL database. *Raises* StoreError, which never shows the text."""
+    """The URL of a PostgreSQL database. *Raises* StoreError; its message omits the text."""
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
         url = None
-    # An `@` in the host is the rest of a password with an `@` in it.
+    # An `@` in the host belongs to an unquoted password.
     if url is None or "@" in (url.host or ""):
         raise StoreError(
             "is not the URL of a database",
@@ -65,11 +65,11 @@ def parse_url(text: str, where: str) -> URL:
 
 
 def shown(location: Path | URL) -> str:
-    """The location as people may read it: no password, nor where one is."""
+    """The location for messages, without a password or its location."""
     if isinstance(location, Path):
         return str(location)
     public = location.set(drivername="postgresql").difference_update_query(SECRETS)
-    # `set` cannot take a password away.
+    # `URL.set` cannot remove the password.
     without = URL.create(
         public.drivername,
         public.username,

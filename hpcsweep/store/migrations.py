@@ -1,7 +1,7 @@
-"""Schema versions: tables are made, or brought up to date step by step, by commands alone.
+"""Schema versions: commands create the tables, or migrate them step by step. Tasks never do.
 
-A step and the record of it are one transaction. Released steps are never changed; each begins
-with what the version before it had, so it names tables and columns itself.
+A step and its new version number are one transaction. Released steps never change: each works on
+the schema of its own version, so it names tables and columns itself.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from sqlalchemy import Connection, inspect, select, text
 from hpcsweep.errors import StoreError
 from hpcsweep.store import schema
 
-# Of the advisory lock under which tables are made: any number that nobody else takes.
+# Key of the advisory lock for migrations; arbitrary.
 LOCK = 0x68706373776565
 PROGRAM = "hpcsweep"
 
 
 def is_ready(connection: Connection, where: str) -> bool:
-    """Whether the tables are there and of this version; False when they have to be made.
+    """Whether the tables exist and have this version; False if they must be created or migrated.
 
-    *Raises* StoreError for a newer version; whatever the database says of a table that was changed.
+    *Raises* StoreError for a newer version; a database error for a table that was changed.
     """
     found = _version(connection, where)
     if found is not None and found > schema.VERSION:
@@ -34,7 +34,7 @@ def is_ready(connection: Connection, where: str) -> bool:
 
 
 def prepare(connection: Connection, where: str) -> None:
-    """Make the tables, or bring older ones up to date. *Safe to repeat*, by several at once.
+    """Create the tables, or migrate older ones. *Safe to repeat*, also concurrently.
 
     *Raises* StoreError for tables of a newer version, or of another program.
     """
@@ -59,7 +59,7 @@ def prepare(connection: Connection, where: str) -> None:
 
 
 def drop(connection: Connection, where: str) -> None:
-    """Remove the tables, whatever became of them. *Raises* StoreError unless they are ours."""
+    """Drop the tables, in whatever state. *Raises* StoreError unless they are hpcsweep's."""
     if _meta(connection, "program") != PROGRAM:
         raise _foreign("are not marked as hpcsweep's", where)
     schema.metadata.drop_all(connection)
@@ -115,7 +115,7 @@ def _foreign(what: str, where: str) -> StoreError:
     )
 
 
-# --- the steps, by the version that each begins with ----------------------------------------------
+# --- the steps, named by the version that they start from -----------------------------------------
 
 _TEXTS_1 = {
     "meta": ("name", "value"),
@@ -156,7 +156,7 @@ _LONG_1 = ("params", "tags", "metrics", "error")
 
 
 def _from_1(connection: Connection) -> None:
-    """Attempts are counted, tasks and submissions known; PostgreSQL compares byte by byte."""
+    """Count attempts, add tasks and submissions; PostgreSQL compares text byte by byte."""
     run = connection.exec_driver_sql
     word = "VARCHAR"
     if connection.dialect.name == "postgresql":
@@ -183,7 +183,7 @@ def _from_1(connection: Connection) -> None:
         "PRIMARY KEY (sweep, submission))"
     )
     run("INSERT INTO meta (name, value) VALUES ('program', 'hpcsweep')")
-    # The journals are read again from their beginning: they know of attempts that no row tells of.
+    # Ingest the journals again: they hold attempts that no row has.
     run("DELETE FROM journals")
 
 

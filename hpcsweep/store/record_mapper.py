@@ -1,4 +1,4 @@
-"""Journal records of one sweep, each held against its manifest and plan, as the rows of a batch."""
+"""Map journal records to rows of a batch; each is validated against its manifest and plan."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ RANK, PARAMS = map(CASE_COLUMNS.index, ("rank", "params"))
 
 @dataclass(kw_only=True, slots=True)
 class PendingBatch:
-    """One batch while it is read: of all records about a case only the best is kept."""
+    """A batch under construction; of all records about a case it keeps the best one."""
 
     rows: Batch
     # By case id: the values of CASE_COLUMNS, and the attempt.
     best: dict[str, tuple[CaseRow, list[Any]]] = field(default_factory=dict)
-    # Case id by fingerprint of the manifest and by index.
+    # Case ids by manifest fingerprint and index.
     seen: defaultdict[str, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
 
 
-# What a record is told by that is whole, and does not fit the sweep; or whose manifest is gone.
+# Raised for a valid record that does not fit the sweep, or whose manifest is missing.
 _MISFIT = (JournalError, Damaged)
 
 
 class RecordMapper:
-    """Takes in the records of one sweep."""
+    """Maps the records of one sweep to rows."""
 
     def __init__(self, sweep: SweepDirectory, store: str) -> None:
-        """`store` is where the rows go, for messages."""
+        """`store` names the destination, for messages."""
         self._sweep = sweep
         self._store = store
         self._versions: dict[str, Version | Damaged] = {}
@@ -58,7 +58,7 @@ class RecordMapper:
         self._task_ids: dict[int, dict[int, int]] = {}
 
     def version(self, fingerprint: str) -> Version:
-        """One version of the manifest. *Raises* Damaged for one that is gone or damaged."""
+        """One version of the manifest. *Raises* Damaged if it is missing or damaged."""
         if fingerprint not in self._versions:
             try:
                 self._versions[fingerprint] = self._opened(fingerprint)
@@ -71,16 +71,16 @@ class RecordMapper:
 
     def _opened(self, fingerprint: str) -> Version:
         directory = self._sweep.manifest_dir(fingerprint)
-        # Listed, not probed: an NFS client may deny for a while what another host has just made,
-        # and then the record is for the next time.
+        # List the directory instead of probing: an NFS client may cache the absence of a file that
+        # another host has just created. The record is then ingested next time.
         if fingerprint not in names(directory.parent):
             raise Damaged(f"its manifest {fingerprint} is gone")
         found = self._sweep.version(fingerprint)
-        _ = found.source  # a damaged one is found out here
+        _ = found.source  # raises if it is damaged
         return found
 
     def add(self, pending: PendingBatch, records: Iterable[Record]) -> int:
-        """Take records in. Returns the count of those that do not fit the sweep."""
+        """Add records to the batch. Returns the count of those that do not fit the sweep."""
         misfits = 0
         for record in records:
             try:
@@ -99,7 +99,7 @@ class RecordMapper:
             return
         submission = record["attempt"][1]
         if plan is None and submission not in self._sweep.submissions():
-            raise JournalError(f"submission {submission} is none of this sweep")
+            raise JournalError(f"submission {submission} is not one of this sweep")
         if kind == "task":
             pending.rows.starts.append(start_row(record))
         else:
@@ -113,7 +113,7 @@ class RecordMapper:
             seed = ids.case_seed(version.manifest.seed, case.case_id, case.replicate)
             task_id = self._task_ids[record["attempt"][1]].get(record["chunk"])
             line = case_row(record, case, seed, task_id)
-        # Several indices may have the same case: each of them gets its place.
+        # Several indices may share a case: each gets its own row in `places`.
         pending.seen[version.fingerprint][index] = case.case_id
         if line is None:
             return
@@ -132,14 +132,14 @@ class RecordMapper:
             pending.best[case.case_id] = line, record["attempt"]
 
     def _refuse_collision(self, case_id: str, params: str, others: str) -> None:
-        """Two indices with one case id must be the same case; their texts may differ (1, 1.0)."""
+        """Two indices with one case id must have equal params; their texts may differ (1, 1.0)."""
         if ids.canonical(json.loads(params)) != ids.canonical(json.loads(others)):
             raise shared_id(case_id, params, others, self._store)
 
     def _plan_of(self, record: Record) -> Plan | None:
-        """The plan of a record's submission; None where that is gone, whose results still count.
+        """The plan of a record's submission; None if it is missing: its results still count.
 
-        *Raises* JournalError for a generation or a chunk that the plan does not have.
+        *Raises* JournalError if the plan has no such generation or chunk.
         """
         generation, submission = record["attempt"][:2]
         if submission not in self._plans:
@@ -163,10 +163,10 @@ class RecordMapper:
             )
         return plan
 
-    # --- what was passed over --------------------------------------------------------------------
+    # --- skipped lines ---------------------------------------------------------------------------
 
     def skipped_lines(self, journals: Iterable[str]) -> Iterator[str]:
-        """Where each line of some journals is that was passed over, and why. Reads all of them."""
+        """Location and reason of each skipped line of these journals. Reads them completely."""
         for name in journals:
             path, at = self._sweep.journal_root / name, 0
             for number, (line, size) in enumerate(complete_lines(path), 1):
@@ -177,7 +177,7 @@ class RecordMapper:
                 at += size
 
     def _misfit(self, record: Record) -> str:
-        """Why a record does not fit the sweep; empty for one that does."""
+        """Why a record does not fit the sweep; empty if it does."""
         try:
             self._add(PendingBatch(rows=Batch(manifest="")), record)
         except _MISFIT as error:
@@ -186,12 +186,12 @@ class RecordMapper:
 
 
 def skipped_lines(sweep: SweepDirectory, journals: Iterable[str]) -> Iterator[str]:
-    """Where each line of some journals is that was passed over, and why. Reads all of them."""
+    """Location and reason of each skipped line of these journals. Reads them completely."""
     return RecordMapper(sweep, "").skipped_lines(journals)
 
 
 def _case(version: Version, index: int, case_id: str) -> ParamCase:
-    """The case that a record speaks of."""
+    """The case of a record. *Raises* JournalError if the manifest has another one there."""
     count = version.source.n_cases
     if index >= count:
         raise JournalError(f"it has index {index} of {count} of manifest {version.fingerprint}")

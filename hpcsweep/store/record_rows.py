@@ -1,4 +1,4 @@
-"""What the store keeps of journal records: their rows."""
+"""The rows of the index, made from journal records and plans."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hpcsweep.journal import Record, attempt_of, rank
 from hpcsweep.records import ParamCase, Status
 from hpcsweep.sweepdir.plan import Plan
 
-# Of the values of `case_row`: all of `cases` but the sweep, and what the store counts itself.
+# The order of `case_row`: the columns of `cases` without the sweep and computed ones.
 CASE_COLUMNS = (
     "case_id",
     "rank",
@@ -46,7 +46,7 @@ CaseRow = tuple[Any, ...]
 def case_row(record: Record, case: ParamCase, seed: int, task_id: int | None) -> CaseRow:
     """The values of CASE_COLUMNS of a case, from its `begin` or `end` record.
 
-    No mapping, but what the database is given at last: a million of them are made.
+    A tuple in the form that the database driver takes: millions of them are made.
     """
     generation, submission, restart, token = record["attempt"]
     get = record.get
@@ -81,13 +81,13 @@ def case_row(record: Record, case: ParamCase, seed: int, task_id: int | None) ->
 
 
 def attempt_row(case_id: str, attempt: list[Any]) -> dict[str, Any]:
-    """The row of one attempt of a case, as a record gives it."""
+    """The row of one attempt of a case."""
     names = ("case_id", "generation", "submission", "restart", "token")
     return dict(zip(names, (case_id, *attempt), strict=True))
 
 
 def start_row(record: Record) -> dict[str, Any]:
-    """The row of an array task that started, from its `task` record."""
+    """The row of a started array task, from its `task` record."""
     attempt = attempt_of(record)
     return {
         "submission": attempt.submission,
@@ -103,7 +103,7 @@ def start_row(record: Record) -> dict[str, Any]:
 
 
 def verdict_row(record: Record) -> dict[str, Any]:
-    """The row of an array task that is over, from an `end` without an index."""
+    """The row of a finished array task, from an `end` record without an index."""
     attempt = attempt_of(record)
     return {
         "submission": attempt.submission,
@@ -124,16 +124,16 @@ def json_text(value: Any) -> str:
     if not text.isascii():
         try:
             text.encode()
-        except UnicodeEncodeError:  # half of a surrogate pair, which no database takes as it is
+        except UnicodeEncodeError:  # a lone surrogate, which no database accepts
             text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text
 
 
 def _encoder() -> Callable[[Any], str]:
-    """`JSONEncoder.encode` in half the time: that makes its inner encoder anew for every value."""
+    """Like `JSONEncoder.encode` in half the time: it creates the C encoder once, not per value."""
     outer = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     make = getattr(json.encoder, "c_make_encoder", None)
-    if make is None:  # a Python without the C form
+    if make is None:  # a Python without the C encoder
         return outer.encode
     text, separators = json.encoder.encode_basestring, (outer.key_separator, outer.item_separator)
     chunks = make(None, outer.default, text, None, *separators, False, False, False)
@@ -145,12 +145,12 @@ _encode = _encoder()
 
 @lru_cache(maxsize=1024)
 def json_tags(tags: tuple[str, ...]) -> str:
-    """Tags as JSON text; most cases of a sweep share theirs."""
+    """Tags as JSON text; cached, since most cases of a sweep share them."""
     return json_text(list(tags))
 
 
 def submission_row(plan: Plan, document: dict[str, Any]) -> dict[str, Any]:
-    """The row of a submission, from its plan and the document around it."""
+    """The row of a submission, from its plan and the document that contains it."""
     return {
         "submission": plan.submission,
         "manifest": plan.manifest,

@@ -1,10 +1,10 @@
-"""The tables, in one place, for SQLite and PostgreSQL.
+"""The tables, for SQLite and PostgreSQL.
 
-Params and metrics are exact JSON text: JSONB would make `1e16` an int and put keys into another
-order. PostgreSQL has them as `params_jsonb` and `metrics_jsonb`, too, for queries only. `rank` is
-the merge order of `journal.rank`: of two records about one case the greater one is the row.
+Params and metrics are exact JSON text: JSONB would change `1e16` to an int and reorder keys.
+PostgreSQL also has them as `params_jsonb` and `metrics_jsonb`, for queries only. `rank` is the
+merge order of `journal.rank`: of two records about a case, the greater one becomes the row.
 
-A change here is a new VERSION, a step in `migrations`, and a file in tests/data/schema.
+A change needs a new VERSION, a step in `migrations`, and a file in tests/data/schema.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ VERSION = 2
 
 metadata = MetaData()
 
-# Compared byte by byte, as SQLite and Python do: in a language's order ranks would be no ranks.
+# Compare byte by byte, as SQLite and Python do: a locale would break the order of ranks.
 _WORD = String().with_variant(String(collation="C"), "postgresql")
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
-# The schema's version, and whose tables these are.
+# The version of the schema, and the program that owns the tables.
 meta = Table(
     "meta",
     metadata,
@@ -44,7 +44,7 @@ meta = Table(
     Column("value", _WORD, nullable=False),
 )
 
-# What is known of each case that any attempt began.
+# One row per case that any attempt began.
 cases = Table(
     "cases",
     metadata,
@@ -77,16 +77,16 @@ cases = Table(
     Column("code_digest", _WORD),
     # Slurm's SLURM_ARRAY_TASK_ID.
     Column("task_id", Integer),
-    # 1-based number of the attempt among those of the case that are known.
+    # 1-based number of the attempt among the known attempts of the case.
     Column("attempt", Integer, nullable=False, server_default="1"),
     Index("cases_by_status", "sweep", "status"),
 )
 
 
 def add_jsonb(connection: Connection, name: str) -> None:
-    """Add the JSONB form of a column of JSON text to `cases`, on PostgreSQL.
+    """Add the JSONB form of a JSON text column to `cases`, on PostgreSQL.
 
-    What JSONB refuses stays NULL there: the character NUL, and halves of surrogate pairs.
+    It is NULL where JSONB refuses the text: for NUL characters and lone surrogates.
     """
     connection.exec_driver_sql(
         f"ALTER TABLE cases ADD COLUMN {name}_jsonb JSONB GENERATED ALWAYS AS ("
@@ -105,7 +105,7 @@ def _add_jsonb(_table: Table, connection: Connection, **_: Any) -> None:
 def document(name: str) -> Any:
     """`params` or `metrics` as JSONB, for conditions on PostgreSQL.
 
-    Where JSONB refuses a character, it is replaced: the values beside it can still be compared.
+    Characters that JSONB refuses are replaced, so that other values can still be compared.
     """
     # Not at the top: on SQLite nobody needs PostgreSQL's dialect, which takes 0.1 s.
     from sqlalchemy.dialects.postgresql import JSONB  # noqa: PLC0415
@@ -115,7 +115,7 @@ def document(name: str) -> Any:
     return func.coalesce(literal_column(f"cases.{name}_jsonb", JSONB), cast(cleaned, JSONB))
 
 
-# All attempts of those cases that had several.
+# All attempts of the cases that had several.
 attempts = Table(
     "attempts",
     metadata,
@@ -127,7 +127,7 @@ attempts = Table(
     Column("token", _WORD, primary_key=True),
 )
 
-# Where each case stands in the newest manifest. Several indices may share a case.
+# The position of each case in the newest manifest. Several indices may share a case.
 places = Table(
     "places",
     metadata,
@@ -137,37 +137,37 @@ places = Table(
     Index("places_by_case", "sweep", "case_id"),
 )
 
-# Array tasks, one row per chunk: its last start, and the scheduler's word on it when it is over.
+# Array tasks, one row per chunk: its last start, and the scheduler's verdict on its end.
 tasks = Table(
     "tasks",
     metadata,
     Column("sweep", _WORD, primary_key=True),
     Column("submission", Integer, primary_key=True),
     Column("chunk", Integer, primary_key=True),
-    # Order of starts: restart count and token; "" while no start is known.
+    # Order of starts: restart count and token; "" without a known start.
     Column("start_rank", _WORD, nullable=False),
     Column("host", _WORD),
     Column("job_id", _WORD),
     Column("time", _WORD),
-    # Order of verdicts: restart count, time and checksum; "" while there is none.
+    # Order of verdicts: restart count, time and checksum; "" without one.
     Column("verdict_rank", _WORD, nullable=False),
     Column("status", _WORD),
     Column("reason", _WORD),
 )
 
-# How far each journal was read.
+# How far each journal was ingested.
 journals = Table(
     "journals",
     metadata,
     Column("sweep", _WORD, primary_key=True),
     Column("path", _WORD, primary_key=True),
-    # Byte offset of the first byte not yet ingested.
+    # Offset of the first byte not yet ingested.
     Column("position", BigInteger, nullable=False),
-    # Count of damaged lines passed over.
+    # Count of skipped lines.
     Column("torn", Integer, nullable=False),
 )
 
-# The sweeps of this database, each with the manifest whose indices `places` holds.
+# The sweeps in this database, each with the manifest whose indices `places` holds.
 sweeps = Table(
     "sweeps",
     metadata,
@@ -176,7 +176,7 @@ sweeps = Table(
     Column("manifest", _WORD, nullable=False),
 )
 
-# What was handed to a cluster, and when.
+# The submissions of a sweep.
 submissions = Table(
     "submissions",
     metadata,

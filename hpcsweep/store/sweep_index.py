@@ -23,9 +23,9 @@ from hpcsweep.store.upsert import Batch
 Row = dict[str, Any]
 
 CASE_ID_DIGITS = 16
-# Rows that are read in one transaction, and held in memory.
+# Rows per page: read in one transaction, and held in memory.
 ROWS_AT_ONCE = 5000
-# Variables of one query; older builds of SQLite allow 999.
+# Variables per query; older builds of SQLite allow 999.
 NAMES_AT_ONCE = 500
 
 
@@ -56,22 +56,21 @@ class Known:
 class SweepIndex:
     """The index of one sweep, in a SQLite file or a PostgreSQL database. The contract:
 
-    * Any number of processes, on SQLite of one host, use it at once; sweeps that share a database
-      do not see each other.
-    * Every method is one transaction, all of it or nothing, on a connection of its own; while a
-      PostgreSQL is away it is tried again for `patience_s` seconds. `rows`, and what `reorder`
-      reads first, take one for each page: of a row that is changed meanwhile `rows` gives the old
-      or the new form, once.
-    * `merge` is idempotent and commutative: batches may come twice, in any order, from several
-      processes, and the rows are those of one batch with everything. Of two records about a case
-      the one with the higher rank is its row; its attempt number counts all that are known.
-    * A journal's position grows over bytes that were merged, and over no others.
-    * Params and metrics come back as the text that they were.
-    * Rows are removed by `reorder` (places alone) and `clear`, and by nothing else.
-    * Tables are made and changed by `create` and `clear` alone, never by a task's methods.
-    * Nothing here is the truth: a store that is lost is made again from the journals.
+    * Any number of processes use it concurrently (with SQLite, on one host). Sweeps that share a
+      database do not see each other.
+    * Every method is one transaction on its own connection. While PostgreSQL is unreachable, it is
+      retried for `patience_s` seconds. `rows`, and the reads of `reorder`, use one transaction per
+      page; of a row that changes meanwhile, `rows` returns the old or the new version, once.
+    * `merge` is idempotent and commutative: batches may repeat, in any order, from several
+      processes; the result is that of one batch with everything. Of two records about a case, the
+      one with the higher rank is the row; its attempt number counts all known attempts.
+    * The position of a journal advances only over bytes that were merged.
+    * Params and metrics are returned as the exact text that was stored.
+    * Only `reorder` (places) and `clear` remove rows.
+    * Only `create` and `clear` create or change tables; a task calls neither.
+    * The journals are the truth: a lost index is rebuilt from them.
 
-    Every method *raises* StoreError: the cause, the remedy, and no password.
+    Every method *raises* StoreError, with cause and remedy and without a password.
     """
 
     def __init__(self, location: Path | URL | str, sweep: str, patience_s: float | None = None):
@@ -88,13 +87,13 @@ class SweepIndex:
 
     @property
     def dialect(self) -> str:
-        """SQLAlchemy's name of the kind of database."""
+        """SQLAlchemy's name of the database kind."""
         return self._database.dialect
 
     def exists(self) -> bool:
-        """Whether the tables are there, of this version, and know the sweep.
+        """Whether the tables exist, have this version, and know the sweep.
 
-        *Raises* StoreError for those of a newer version.
+        *Raises* StoreError for a newer version.
         """
         if isinstance(self._location, Path) and not self._location.exists():
             return False
@@ -106,9 +105,9 @@ class SweepIndex:
         return self._database.read(knows)
 
     def create(self, name: str, manifest: str) -> None:
-        """Make the tables and the sweep's row where they are missing. *Safe to repeat.*
+        """Create the tables and the sweep's row if they are missing. *Safe to repeat.*
 
-        Tables of an older version are brought up to date.
+        Tables of an older version are migrated.
         """
 
         def make(connection: Connection) -> None:
@@ -118,13 +117,13 @@ class SweepIndex:
             connection.execute(insert.on_conflict_do_nothing(), row)
 
         if not self.exists():
-            if isinstance(self._location, Path):  # SQLite's own would be for all to read
-                with contextlib.suppress(OSError):  # what is there, or what it will tell
+            if isinstance(self._location, Path):  # SQLite would create it world-readable
+                with contextlib.suppress(OSError):  # it exists; or SQLite will report the error
                     os.close(open_file(self._location, os.O_WRONLY | os.O_EXCL))
             self._database.write(make)
 
     def manifest(self) -> str | None:
-        """The fingerprint of the manifest whose indices the store holds."""
+        """The fingerprint of the manifest whose indices the index holds."""
 
         found = self._all(self._manifest_query())
         return found[0].manifest if found else None
@@ -132,12 +131,12 @@ class SweepIndex:
     def merge(self, batch: Batch) -> bool:
         """Merge a batch. *Safe to repeat.*
 
-        False, and nothing done, when the store holds another manifest's index order by now.
-        *Raises* StoreError also when a case id has other params than the row that has it.
+        Returns False, without merging, if the index holds another manifest's order by now.
+        *Raises* StoreError also if a case id has other params than its row.
         """
 
         def work(connection: Connection) -> bool:
-            # Shared, so that merges run at once, but none while the order changes.
+            # A shared lock: merges may overlap, but not with a change of the order.
             order = self._manifest_query().with_for_update(read=True)
             if connection.scalar(order) != batch.manifest:
                 return False
@@ -152,10 +151,10 @@ class SweepIndex:
         return self._database.write(work)
 
     def clear(self) -> None:
-        """Forget all of this sweep; the next ingest reads its journals from the start.
+        """Remove all rows of this sweep; the next ingest reads its journals from the start.
 
-        Tables that were damaged or changed are removed whole: `create` makes them again, and
-        every other sweep among them is ingested again by its next command.
+        Damaged or changed tables are dropped: `create` creates them again, and every other sweep in
+        them is ingested again by its next command.
         """
 
         def forget(connection: Connection) -> None:
@@ -174,14 +173,14 @@ class SweepIndex:
 
     def _remove(self) -> None:
         if isinstance(self._location, Path):
-            # The rollback journal goes first, or SQLite would apply it to the new file.
+            # Remove the rollback journal first, or SQLite would apply it to the new file.
             for name in (f"{self._location.name}-journal", self._location.name):
                 self._location.with_name(name).unlink(missing_ok=True)
         else:
             self._database.write(lambda connection: migrations.drop(connection, self.where))
 
     def note_submissions(self, rows: Sequence[Row]) -> None:
-        """Keep what is known of submissions: the columns of `submissions` but the sweep."""
+        """Upsert submissions; rows have the columns of `submissions` without the sweep."""
         values = [row | {"sweep": self._sweep} for row in rows]
 
         def note(connection: Connection) -> None:
@@ -192,13 +191,13 @@ class SweepIndex:
             self._database.write(note)
 
     def submissions(self) -> list[int]:
-        """The numbers of the submissions that are known, oldest first."""
+        """The numbers of the known submissions, ascending."""
         table = schema.submissions.c
         query = select(table.submission).where(table.sweep == self._sweep)
         return [row.submission for row in self._all(query.order_by(table.submission))]
 
     def positions(self, paths: Iterable[str] | None = None) -> dict[str, int]:
-        """The byte offset up to which journals were ingested: all of them, or at least these."""
+        """The byte offsets up to which journals were ingested: all, or at least these."""
         table = schema.journals.c
         query = select(table.path, table.position).where(table.sweep == self._sweep)
         some = None if paths is None else list(paths)
@@ -207,13 +206,13 @@ class SweepIndex:
         return {row.path: row.position for row in self._all(query)}
 
     def torn(self) -> dict[str, int]:
-        """Count of lines that were passed over, by journal, of those that have some."""
+        """Count of skipped lines by journal; only journals that have some."""
         table = schema.journals.c
         query = select(table.path, table.torn).where(table.sweep == self._sweep, table.torn > 0)
         return {row.path: row.torn for row in self._all(query.order_by(table.path))}
 
     def counts(self) -> dict[tuple[str, str | None], int]:
-        """Count of indices by (status, reason), of those that any attempt began."""
+        """Count of indices by (status, reason), of cases that any attempt began."""
         kind = (schema.cases.c.status, schema.cases.c.reason)
         query = self._joined().with_only_columns(*kind, func.count()).group_by(*kind)
         return {(row[0], row[1]): row[2] for row in self._all(query)}
@@ -257,7 +256,7 @@ class SweepIndex:
     def rows(self, *, where: Any = None, batch: int = ROWS_AT_ONCE) -> Iterator[Row]:
         """The rows of all cases that any attempt began, in index order, with their `idx`.
 
-        A transaction for each `batch` of them: whoever takes them slowly keeps no writer waiting.
+        One transaction per `batch` rows: a slow reader does not block writers.
         """
         query = self._joined().order_by(schema.places.c.idx).limit(batch)
         if where is not None:
@@ -271,13 +270,13 @@ class SweepIndex:
             last = found[-1]["idx"]
 
     def max_generation(self) -> int:
-        """The highest generation of any attempt that is known."""
+        """The highest generation of any known attempt."""
         table = schema.cases.c
         query = select(func.max(table.generation)).where(table.sweep == self._sweep)
         return int(self._all(query)[0][0] or 0)
 
     def silent(self, submission: int) -> list[Row]:
-        """The rows of a submission's attempts that began and did not end by their own word."""
+        """The rows of attempts of a submission that began and have no `end` of their worker."""
         table = schema.cases.c
         mine = table.submission == submission
         unended = or_(
@@ -287,7 +286,7 @@ class SweepIndex:
         return list(self.rows(where=and_(mine, unended)))
 
     def find(self, case: str) -> list[Row]:
-        """The rows of a case by its index, or by the start of its case id."""
+        """The rows of a case, by its index or by a prefix of its case id."""
         table = schema.cases.c
         rows = []
         if case.isdigit() and len(case) < CASE_ID_DIGITS:
@@ -295,7 +294,7 @@ class SweepIndex:
         return rows or list(self.rows(where=table.case_id.startswith(case, autoescape=True)))
 
     def tasks(self) -> list[Row]:
-        """What is known of each array task, in the order of submissions and chunks."""
+        """The known array tasks, by submission and chunk."""
         table = schema.tasks.c
         query = select(schema.tasks).where(table.sweep == self._sweep)
         return self._mappings(query.order_by(table.submission, table.chunk))
@@ -303,12 +302,12 @@ class SweepIndex:
     def reorder(
         self, known: str | None, manifest: str, place: Callable[[Row], int | None] | None
     ) -> bool:
-        """Take over the index order of another manifest, all at once.
+        """Switch to the index order of another manifest in one transaction.
 
-        `place` gives the index of a row of case id, params, replicate and idx, its index so far;
-        None says that the order is the same. It may take its time: nobody is kept waiting but
-        for cases that are merged meanwhile. False, and nothing done, when the store's manifest is
-        not `known`.
+        `place` returns the new index of a row (case id, params, replicate, and idx, its current
+        index); None means that the order is unchanged. It may be slow: it blocks only merges of
+        cases that arrive meanwhile. Returns False, without a change, if the manifest of the index
+        is not `known`.
         """
         places: dict[str, int | None] = {}
         if place is not None:
@@ -335,7 +334,7 @@ class SweepIndex:
         return select(*columns).where(cases.sweep == self._sweep).order_by(cases.case_id)
 
     def _identities(self) -> Iterator[Row]:
-        """What names each case; a transaction for each page."""
+        """The identity of each case; one transaction per page."""
         found = self._mappings(self._identity().limit(ROWS_AT_ONCE))
         while found:
             yield from found
@@ -375,4 +374,4 @@ class SweepIndex:
         return self._database.read(lambda connection: connection.execute(query).all())
 
     def _mappings(self, query: Select[Any]) -> list[Row]:
-        return [dict(row._mapping) for row in self._all(query)]  # noqa: SLF001  # its public name
+        return [dict(row._mapping) for row in self._all(query)]  # noqa: SLF001  # a public name

@@ -1,7 +1,7 @@
-"""How a batch gets into the tables: staged in bulk, then merged by the database itself.
+"""Upsert a batch: stage the rows in bulk, then merge them in the database.
 
-Every statement takes its rows in the order of their keys, and every merge the tables in the same
-order: merges that run at once wait for each other, but never in a circle.
+Every statement handles rows in key order, and every merge the tables in the same order, so
+concurrent merges wait for each other without deadlock.
 """
 
 from __future__ import annotations
@@ -40,44 +40,44 @@ ATTEMPT = ("generation", "submission", "restart", "token")
 
 @dataclass(kw_only=True, slots=True)
 class Batch:
-    """Rows to be merged in one transaction, and how far the journals were read for them."""
+    """Rows to merge in one transaction, and the journal positions that they advance."""
 
     # Fingerprint of the manifest whose indices `places` are.
     manifest: str
-    # Whether no journal of the sweep had been read before: then the rows should all be new.
+    # Whether no journal was ingested before: then all rows are expected to be new.
     is_first: bool = False
-    # One for each case: the values of `rows.CASE_COLUMNS`, from the highest record of it.
+    # One per case: the values of `record_rows.CASE_COLUMNS`, from its highest record.
     cases: list[CaseRow] = field(default_factory=list)
-    # All attempts of the cases that have several here: case id, generation, submission, restart
-    # and token.
+    # All attempts of the cases that have several in this batch: case id, generation, submission,
+    # restart and token.
     attempts: list[Values] = field(default_factory=list)
     # Case id by index.
     places: dict[int, str] = field(default_factory=dict)
     starts: list[Values] = field(default_factory=list)
     verdicts: list[Values] = field(default_factory=list)
-    # (path, first byte, end, count of torn lines) of each piece of a journal, in their order.
+    # (path, first byte, end, skipped lines) of each part of a journal, in order.
     journals: list[tuple[str, int, int, int]] = field(default_factory=list)
 
 
 def insert_into(connection: Connection, table: Table) -> Any:
-    """An insert that knows `ON CONFLICT`."""
-    # Not both dialects: to import PostgreSQL's, with all of its drivers' adapters, takes 0.1 s.
+    """An insert that supports `ON CONFLICT`."""
+    # Import one dialect only: PostgreSQL's, with all its drivers' adapters, takes 0.1 s.
     return import_module(f"sqlalchemy.dialects.{connection.dialect.name}").insert(table)
 
 
 def insert_missing(
     connection: Connection, sweep: str, table: Table, names: Sequence[str], rows: list[CaseRow]
 ) -> bool:
-    """Insert the rows whose keys are new. Returns whether there was one that is not.
+    """Insert the rows whose keys are new. Returns whether any key already existed.
 
-    A row has the values of `names`, which begin with the key.
+    Each row has the values of `names`, which begin with the key.
     """
     if not rows:
         return False
     if connection.dialect.name == "sqlite":
         values = _with_sweep(sweep, rows)
         marks = ", ".join("?" * (1 + len(names)))
-        # As text and tuples: SQLAlchemy's own form of many rows costs more than SQLite itself.
+        # Plain SQL and tuples: SQLAlchemy's multi-row form costs more than SQLite itself.
         done = connection.exec_driver_sql(
             f"INSERT INTO {table.name} (sweep, {', '.join(names)}) VALUES ({marks}) "  # noqa: S608
             "ON CONFLICT DO NOTHING",
@@ -95,13 +95,13 @@ def insert_missing(
 def insert_first(
     connection: Connection, sweep: str, table: Table, names: Sequence[str], rows: list[CaseRow]
 ) -> bool:
-    """As `insert_missing`, at half the cost on PostgreSQL when all rows are new, as expected."""
+    """Like `insert_missing`; on PostgreSQL at half the cost if all rows are new, as expected."""
     if rows and connection.dialect.name == "postgresql":
         try:
             with connection.begin_nested():
                 _copy(connection, table.name, ["sweep", *names], _with_sweep(sweep, rows))
         except connection.dialect.loaded_dbapi.IntegrityError:
-            pass  # another process was faster, and none of these rows went in
+            pass  # a conflict with another process: nothing was inserted
         else:
             return False
     return insert_missing(connection, sweep, table, names, rows)
@@ -110,7 +110,7 @@ def insert_first(
 def merge_cases(connection: Connection, sweep: str, batch: Batch, where: str) -> None:
     """Merge the cases of a batch.
 
-    *Raises* StoreError when a case id has other params than the row that has it.
+    *Raises* StoreError if a case id has other params than its row.
     """
     rows, several = batch.cases, list(batch.attempts)
     insert = insert_first if batch.is_first else insert_missing
@@ -118,7 +118,7 @@ def merge_cases(connection: Connection, sweep: str, batch: Batch, where: str) ->
         staged = _staged(schema.cases, CASE_COLUMNS)
         if connection.dialect.name == "sqlite":
             _stage(connection, schema.cases, CASE_COLUMNS, rows)
-        # Other merges of the same cases are over: what is found now stays until the commit.
+        # Concurrent merges of the same cases have ended: what is read now stays until the commit.
         known = _known(connection, sweep, staged)
         for row in known:
             _refuse_collision(row, where)
@@ -129,7 +129,7 @@ def merge_cases(connection: Connection, sweep: str, batch: Batch, where: str) ->
 
 
 def merge_places(connection: Connection, sweep: str, batch: Batch) -> None:
-    """Put the cases of a batch at their indices."""
+    """Upsert the index positions of the batch's cases."""
     insert = insert_first if batch.is_first else insert_missing
     insert(connection, sweep, schema.places, ["idx", "case_id"], list(batch.places.items()))
 
@@ -137,7 +137,7 @@ def merge_places(connection: Connection, sweep: str, batch: Batch) -> None:
 def merge_tasks(
     connection: Connection, sweep: str, rows: Iterable[Values], rank: str, names: Iterable[str]
 ) -> None:
-    """Merge what one kind of record says of array tasks: `names`, in the order of `rank`."""
+    """Merge one kind of record about array tasks: the columns `names`, ordered by `rank`."""
     table = schema.tasks
     values = sorted(rows, key=itemgetter("submission", "chunk", rank))
     if not values:
@@ -154,10 +154,10 @@ def merge_tasks(
 def advance(
     connection: Connection, sweep: str, journals: Iterable[tuple[str, int, int, int]]
 ) -> None:
-    """Note how far journals were read, each piece if the one before it is known.
+    """Advance journal positions; each only if it continues the stored one.
 
-    Where another process was faster, or the store was cleared meanwhile, nothing is noted: bytes
-    that are read twice do no harm, bytes that are passed over would.
+    If another process was faster, or the index was cleared meanwhile, the position stays: reading
+    bytes twice is harmless, skipping bytes is not.
     """
     table = schema.journals
     pieces = sorted(journals)
@@ -184,7 +184,7 @@ def advance(
 
 
 def _staged(table: Table, names: Sequence[str]) -> Table:
-    """The table of one transaction alone into which rows go before they are merged."""
+    """The transaction's temporary table for the rows to merge."""
     return Table(
         f"staged_{table.name}",
         MetaData(),
@@ -197,14 +197,14 @@ def _staged(table: Table, names: Sequence[str]) -> Table:
 def _stage(
     connection: Connection, table: Table, names: Sequence[str], rows: list[CaseRow]
 ) -> Table:
-    """Put the rows into `_staged`."""
+    """Insert the rows into `_staged`."""
     staged = _staged(table, names)
     staged.create(connection, checkfirst=False)
     if connection.dialect.name == "postgresql":
         _copy(connection, staged.name, names, rows)
     else:
         marks = ", ".join("?" * len(names))
-        insert = f"INSERT INTO {staged.name} VALUES ({marks})"  # noqa: S608  # names of ours
+        insert = f"INSERT INTO {staged.name} VALUES ({marks})"  # noqa: S608  # our own names
         connection.exec_driver_sql(insert, rows)
     return staged
 
@@ -221,7 +221,7 @@ def _with_sweep(sweep: str, rows: Iterable[CaseRow]) -> list[CaseRow]:
 
 
 def _known(connection: Connection, sweep: str, staged: Table) -> list[Row[Any]]:
-    """The cases for which the table has another record than the staged one."""
+    """The staged cases for which the table has a different record."""
     cases = schema.cases.c
     mine = and_(cases.sweep == sweep, cases.case_id == staged.c.case_id)
     columns = [column for name in ATTEMPT for column in (cases[name], _other(staged, name))]
@@ -268,7 +268,7 @@ def shared_id(case_id: str, params: str, others: str, where: str) -> StoreError:
 
 
 def _different_attempts(row: Row[Any]) -> list[Values]:
-    """The attempts of a row and of the staged one, unless it is the same one."""
+    """The attempts of a row and of its staged record, if they differ."""
     own, other = (
         {"case_id": row.case_id} | {name: getattr(row, prefix + name) for name in ATTEMPT}
         for prefix in ("", "other_")
@@ -277,7 +277,7 @@ def _different_attempts(row: Row[Any]) -> list[Values]:
 
 
 def _count_attempts(connection: Connection, sweep: str, several: list[Values]) -> None:
-    """Note attempts of cases that have several, and renumber those that are rows."""
+    """Record the attempts of cases that have several, and renumber their rows."""
     names = ("case_id", *ATTEMPT)
     lines = list(map(itemgetter(*names), several))
     insert_missing(connection, sweep, schema.attempts, names, lines)
@@ -302,5 +302,5 @@ def _count_attempts(connection: Connection, sweep: str, several: list[Values]) -
 
 
 def _same_params(left: str, right: str) -> bool:
-    # 1 and 1.0 are written differently and are one value.
+    # Equal values may have different texts: 1 and 1.0.
     return left == right or canonical(json.loads(left)) == canonical(json.loads(right))

@@ -50,8 +50,8 @@ def refused(location: Any, patience_s: float = SOON) -> StoreError:
 # --- connections ---------------------------------------------------------------------------------
 
 OUTSIDE = {
-    "refused": ("postgresql://me:{}@127.0.0.1:1/x", "it cannot be reached", "see that it runs"),
-    "no socket": ("postgresql://me:{}@/x?host=/nowhere", "it cannot be reached", "see that it"),
+    "refused": ("postgresql://me:{}@127.0.0.1:1/x", "it cannot be reached", "check that it runs"),
+    "no socket": ("postgresql://me:{}@/x?host=/nowhere", "it cannot be reached", "check that it"),
     "no host": ("postgresql://me:{}@no.such.invalid/x", "its host is not known", "correct the"),
     "no service": ("postgresql:///?service=none&password={}", "the service is not", "pg_service"),
     "option": ("postgresql://127.0.0.1/x?password={}&nosuch=1", 'option "nosuch"', "correct it"),

@@ -100,7 +100,7 @@ def test_a_database_that_is_away(
     for command in (("status",), ("collect", "--format", "csv"), ("ingest",), ("logs", "1")):
         name, *rest = command
         done = project.cli(name, project.name, *rest, code=8)
-        assert "Results are safe in the journals: see that it runs" in done.stderr
+        assert "Results are safe in the journals: check that it runs" in done.stderr
         assert done.stdout == ""
     assert "Results are safe in the journals" in project.submit(code=8).stderr
     assert [path.name for path in (project.sweep / "submissions").iterdir()] == ["0001"]
