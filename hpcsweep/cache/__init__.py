@@ -1,7 +1,7 @@
-"""The cache: results by their parameters, made once.
+"""The cache: results by their parameters, each made once.
 
-`Store` works over the user's own table. Below it, `files` keeps the results as files, with the
-standard library alone: tasks use it, so this package loads its public names on first use.
+`Store` works over the user's own table. Below it, `files` keeps the results as files and uses the
+standard library only, for tasks. This package loads its public names on first use.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _HOMES = {
     "mapped_column": "sqlalchemy.orm",
 }
 
-if not TYPE_CHECKING:  # a type checker would take it for "any name will do"
+if not TYPE_CHECKING:  # a type checker would accept any name
 
     def __getattr__(name: str) -> object:
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from importlib import import_module  # noqa: PLC0415  # only for those who use a name
+        from importlib import import_module  # noqa: PLC0415  # rarely needed
 
         value = getattr(import_module(_HOMES[name]), name)
         globals()[name] = value

@@ -1,4 +1,4 @@
-"""Many cases: what a sweep is over, who makes what is missing, and what becomes of failures."""
+"""Many cases at once: expand the params, run the missing cases, collect the failures."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from hpcsweep.errors import CasesFailed, Incomplete, InputError, TargetError
 from hpcsweep.sources import ParameterSource, manual
 
 T = TypeVar("T")
-# Failures that are told by name.
+# Failures that the message quotes.
 SHOWN = 5
 
 
 def expand_grid(grid: Mapping[str, Iterable[Any]]) -> Iterator[dict[str, Any]]:
-    """All combinations of a grid's values; the keys in their order, the last one fastest.
+    """All combinations of a grid's values; keys in their order, the last one fastest.
 
     >>> from hpcsweep import expand_grid
     >>> list(expand_grid({"n": [1, 2], "dt": [0.5]}))
@@ -35,7 +35,7 @@ def expand_grid(grid: Mapping[str, Iterable[Any]]) -> Iterator[dict[str, Any]]:
 def expand_params(
     params: ParameterSource | Mapping[str, Iterable[Any]] | Iterable[Mapping[str, Any]],
 ) -> Iterator[Mapping[str, Any]]:
-    """The params of a sweep, one after the other. *Raises* InputError."""
+    """The params of a sweep, in order. *Raises* InputError."""
     if isinstance(params, ParameterSource):
         if params.replicates > 1:
             raise InputError(
@@ -60,7 +60,7 @@ def run_cases(
     executor: Executor | None,
     failures: dict[str, BaseException],
 ) -> Iterator[Entry]:
-    """The entries of cases, as they are made; `failures` gets the exceptions of the others."""
+    """The entries of cases, as they complete; `failures` collects the other cases' exceptions."""
     if executor is None:
         return _run_serially(produce, cases, custom_data, failures)
     return _run_on_executor(produce, cases, custom_data, executor, failures)
@@ -72,13 +72,13 @@ def _run_serially(
     custom_data: dict[str, Any],
     failures: dict[str, BaseException],
 ) -> Iterator[Entry]:
-    # What another process makes just now is left for the end: so two sweeps share the work.
+    # Leave what another process is making for the end: two sweeps share the work.
     later: list[ResultKey] = []
     for attempt, waiting in ((produce.try_produce, cases), (produce, later)):
         for case in waiting:
             try:
                 entry = attempt(case, custom_data)
-            except Exception as error:  # noqa: BLE001  # the user's runner's; told when all are done
+            except Exception as error:  # noqa: BLE001  # of the user's runner; raised at the end
                 failures[case.id] = error
                 continue
             if entry is None:
@@ -114,13 +114,13 @@ def run_cases_on_cluster(
     custom_data: dict[str, Any],
     failures: dict[str, BaseException],
 ) -> Iterator[Entry]:
-    """As `run_cases`, by a sweep on a cluster, whose cases each make one result.
+    """Like `run_cases`, by a sweep on a cluster; each of its cases makes one result.
 
-    *Raises* whatever a submit does. The same cases are the same sweep, also after a failure.
+    *Raises* whatever `submit` raises. The same cases make the same sweep, also after a failure.
     """
     if not cases:
         return
-    # Here, because it brings all that a submit needs.
+    # Imported here: it loads everything that a submission needs.
     from hpcsweep.sweep import Sweep, target_text  # noqa: PLC0415
 
     here, results = Path.cwd(), produce.results
@@ -137,7 +137,7 @@ def run_cases_on_cluster(
         root=here,
         runs="failed",
     )
-    # All of them: what an earlier one completed is missing again, or it would not be here.
+    # Rerun all: a case that the sweep completed before has lost its result since.
     sweep.submit(rerun="all")
     with contextlib.suppress(Incomplete):
         sweep.wait()
@@ -159,7 +159,7 @@ def cases_failed(
     failures: Mapping[str, BaseException],
     where: str,
 ) -> CasesFailed:
-    """The error of a sweep, caused by those of its cases."""
+    """The error of a sweep, with its cases' errors as the cause."""
     some = [f"{type(e).__name__}: {e}"[:200] for e in list(failures.values())[:SHOWN]]
     problem = CasesFailed(
         f"{len(failures)} of {len({case.id for case in cases})} cases failed: {'; '.join(some)}"

@@ -1,4 +1,4 @@
-"""`hpcsweep.cache.fill SWEEP`, a program: the table of a sweep's cache, with what tasks made."""
+"""A program, `hpcsweep.cache.fill SWEEP`: add the results of tasks to the table of the cache."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 
 
 def fill(sweep: SweepDirectory) -> None:
-    """Construct the `Store` that the newest manifest describes: it takes in what is new.
+    """Construct the `Store` of the newest manifest, which updates its table.
 
     *Raises* TargetError, StoreError. *Safe to repeat.*
     """
     manifest = sweep.newest().manifest
     cache = manifest.cache
     if cache is not None and cache.db_url is not None:
-        model = model_of(manifest)  # from here on in the manifest's directory
+        model = model_of(manifest)  # changes to the manifest's directory
         Store(_refuse, model, cache.results_dir, cache.file_suffix, cache.db_url)
 
 
@@ -29,7 +29,7 @@ def _refuse(params: dict[str, Any]) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Fill the table of one sweep. Returns the exit code."""
+    """Update the table of one sweep. Returns the exit code."""
     logging.basicConfig(format="hpcsweep: %(message)s")
     fill(SweepDirectory.open(Path(arguments[0])))
     return 0

@@ -1,4 +1,4 @@
-"""`Base`: what the record of a result has besides the parameters that its model names."""
+"""`Base`: the columns of a result's record besides the parameters of its model."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from sqlalchemy.types import TypeDecorator
 from hpcsweep import ids
 from hpcsweep.errors import InputError
 
-# Columns that the cache fills itself: no parameter can have one of these names.
+# Columns that the cache fills; they cannot be parameters.
 RESERVED = ("id", "result_file", "created_at", "custom_data")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment with its zone; SQLite keeps it without, in UTC."""
+    """A timezone-aware datetime; SQLite stores it naive, in UTC."""
 
     impl = SqlDateTime
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> Any:
-        """PostgreSQL keeps the zone."""
+        """PostgreSQL stores the time zone."""
         return dialect.type_descriptor(SqlDateTime(timezone=True))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """In UTC."""
+        """Convert to UTC."""
         if value is None:
             return None
         moment = value.astimezone(UTC)
         return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """With UTC as its zone."""
+        """Add UTC to a naive value."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
 
 
 class Base:
-    """What every model of results inherits. Its other columns are the parameters.
+    """The base class of models of results. Their other columns are the parameters.
 
     >>> from hpcsweep import Base, Mapped
     >>> class Example(Base):
@@ -56,22 +56,22 @@ class Base:
 
     # The case id of the params: 16 hex digits.
     id: Mapped[str] = mapped_column(String(16), primary_key=True, sort_order=1000)
-    # Opens from any working directory; in the table it is relative to the results directory.
+    # An absolute path; in the table it is relative to the results directory.
     result_file: Mapped[str] = mapped_column(sort_order=1001)
-    # When the result was made, with its zone, UTC.
+    # When the result was made; timezone-aware, UTC.
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, sort_order=1002)
-    # What was noted beside the result; plain JSON.
+    # The user's custom data; plain JSON.
     custom_data: Mapped[dict[str, Any]] = mapped_column(JSON, sort_order=1003)
 
     __tablename__: str
     __table__: Table
 
-    if TYPE_CHECKING:  # a model gets it from its mapping
+    if TYPE_CHECKING:  # the mapping defines it
 
         def __init__(self, **columns: Any) -> None: ...
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Map the model. Each has a registry of its own: a notebook's cell may run again."""
+        """Map the model in a registry of its own: a notebook's cell may run again."""
         super().__init_subclass__(**options)
         if cls.__dict__.get("__abstract__"):
             return
@@ -92,9 +92,9 @@ class Base:
             ) from error
 
     def apply_patch(self, patch: Mapping[str, Any]) -> None:
-        """Set attributes of this object; None leaves one as it is.
+        """Set attributes of this object; None leaves one unchanged.
 
-        `custom_data` is patched itself, as `patched` says. Nothing is stored: `Store.patch` does.
+        `custom_data` is merged by `patched`. Nothing is stored: use `Store.patch`.
         """
         for name, value in patch.items():
             if name == "custom_data":
@@ -109,7 +109,7 @@ class Base:
 
 
 def patched(known: Mapping[str, Any], patch: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Custom data after a patch: an empty one clears it, None removes a key, else it is set."""
+    """Merge custom data: an empty patch clears it, a None value removes its key."""
     if not patch:
         return dict(known) if patch is None else {}
     found = dict(known) | ids.plain(patch, "custom_data")

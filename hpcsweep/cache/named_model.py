@@ -1,4 +1,4 @@
-"""The model that a sweep's manifest names."""
+"""Import the model that a sweep's manifest names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parameters of a model: which params it takes, their id, and their values in its table."""
+"""The parameters of a model: check params, compute their id, convert them to column values."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from hpcsweep.cache.models import RESERVED
 from hpcsweep.errors import InputError, StoreError
 from hpcsweep.yamltext import nearest
 
-# What JSON can hold of a column's type: the others are taken as they are.
+# Column types that JSON can hold and that are checked; others are passed on unchanged.
 _CHECKED = (bool, int, float, str)
 
 
 class ParamColumns:
-    """The columns of a model that are parameters. Pickles without the model."""
+    """The columns of a model that are parameters. Can be pickled without the model."""
 
     def __init__(self, table: Table) -> None:
-        """*Raises* InputError for a table that lacks a column of `Base`."""
+        """*Raises* InputError if the table lacks a column of `Base`."""
         missing = [name for name in RESERVED if name not in table.columns]
         if missing:
             raise InputError(
@@ -42,9 +42,9 @@ class ParamColumns:
         ]
 
     def case(self, params: Mapping[str, Any]) -> ResultKey:
-        """Check params and name them. A parameter that is None is the same as one left out.
+        """Check params and compute their id. A parameter that is None equals a missing one.
 
-        *Raises* InputError (IdentityError for values without an exact form) with the culprit.
+        *Raises* InputError, naming the parameter (IdentityError for values without an exact form).
         """
         if type(params) is not dict and not isinstance(params, Mapping):
             raise InputError(
@@ -68,7 +68,7 @@ class ParamColumns:
         return ResultKey.of(plain)
 
     def values(self, case: ResultKey) -> dict[str, Any]:
-        """The params as values of the table's columns."""
+        """The params as column values."""
         return {
             name: self._value(name, value)
             for name, value in case.params.items()
@@ -76,7 +76,7 @@ class ParamColumns:
         }
 
     def check_same(self, case: ResultKey, row: Mapping[str, Any], where: str) -> None:
-        """*Raises* StoreError when a row with the id of a case has other params."""
+        """*Raises* StoreError if a row with the case's id has other params."""
         params = case.params
         for name in self._columns:
             value, stored = params.get(name), row[name]
@@ -106,7 +106,7 @@ class ParamColumns:
         raise InputError(what, where=self.table.name, next_step=next_step)
 
     def _value(self, name: str, value: Any) -> Any:
-        """A plain value as the column's Python type, exactly. *Raises* InputError."""
+        """A plain value as exactly the column's Python type. *Raises* InputError."""
         kind = self._kinds[name]
         if type(value) is kind or kind is None:
             return value
@@ -127,7 +127,7 @@ class ParamColumns:
 def _kind(column: Column[Any]) -> type | None:
     try:
         return column.type.python_type
-    except NotImplementedError:  # a type that does not say
+    except NotImplementedError:  # a type without a Python type
         return None
 
 

@@ -1,4 +1,4 @@
-"""The table of a sweep's cache, filled by another program: that imports the user's model."""
+"""Run `cache.fill` as a child process: only the child imports the user's model."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hpcsweep.cache.files.result_directory import NEW
+from hpcsweep.cache.files.result_directory import MARKS
 from hpcsweep.files import names
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 
 def fill_table(sweep: SweepDirectory) -> str:
-    """Bring the table up to date that the newest manifest names, if it names one.
+    """Update the table that the newest manifest names, if it names one.
 
-    Returns what went wrong, or was left out; empty when nothing was. The results are safe in any
-    case, and whoever constructs the `Store` takes them in. *Safe to repeat.*
+    Returns the errors or warnings; empty without any. The results are safe in any case: the next
+    construction of the `Store` adds them. *Safe to repeat.*
     """
     manifest = sweep.newest().manifest
     cache = manifest.cache
     if cache is None or cache.result_cls is None or cache.db_url is None:
         return ""
-    if not sweep.is_writable:  # a reader of the sweep; its owner's next command does it
+    if not sweep.is_writable:  # a read-only user; the owner's next command does it
         return ""
-    if not names(Path(manifest.root) / cache.results_dir / NEW):
+    if not names(Path(manifest.root) / cache.results_dir / MARKS):
         return ""
     argv = [
         sys.executable,

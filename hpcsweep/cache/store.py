@@ -1,4 +1,4 @@
-"""`Store`: run or retrieve. The cache that a notebook and any number of tasks share."""
+"""`Store`: run or retrieve. A cache shared by notebooks and any number of tasks."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ SQLITE = "sqlite:///"
 
 
 class Store(Generic[R]):
-    """Results by their parameters: made once, found ever after. The contract:
+    """Results by their parameters, each made once and then retrieved. The contract:
 
-    * The params alone name a record: the same params, the same record, in every process, on every
-      host, for ever. A parameter that is None is the same as one left out.
+    * The params alone identify a record, in every process, on every host, for ever. A parameter
+      that is None equals a missing one.
     * Of all threads, processes and hosts that want the same record at once, one makes it and the
-      others wait for that. When it dies, another takes over, and it can publish nothing any more.
-    * A result appears whole or not at all; a run that fails leaves the one before.
-    * The database is an index of `results_dir`: whatever becomes of it, `rebuild` makes it again.
-      A directory that was copied is as good as the first.
-    * What is returned are objects of `result_cls`, detached: changing one changes nothing stored.
+      others wait. If it dies, another takes over, and the first cannot publish any more.
+    * A result appears atomically; a failed run leaves the previous one unchanged.
+    * The database is an index of `results_dir`: `rebuild` recreates it at any time. A copy of the
+      directory is as good as the original.
+    * Returned objects of `result_cls` are detached: changing them changes nothing stored.
 
     >>> import tempfile, pathlib
     >>> from hpcsweep import Base, Mapped, Store
@@ -72,11 +72,11 @@ class Store(Generic[R]):
         file_suffix: str = ".h5",
         db_url: str = "sqlite:///db.sqlite3",
     ) -> None:
-        """`runner` gets a dict of the params, `id`, and `result_file`, where it writes its result.
+        """`runner` gets a dict of the params, `id`, and `result_file`, the path for its result.
 
-        `db_url` is `sqlite:///FILE`, a URL of PostgreSQL, or the name of an environment variable
-        that holds one. *Raises* InputError, StoreError. *Writes* the directory, and the model's
-        table where it is missing; a task only reads the table.
+        `db_url` is `sqlite:///FILE`, a PostgreSQL URL, or the name of an environment variable that
+        holds one. *Raises* InputError, StoreError. *Writes* the directory, and the model's table if
+        it is missing; a task only reads the table.
         """
         if not callable(runner):
             raise InputError(f"runner is a {type(runner).__name__}, not a function")
@@ -91,21 +91,21 @@ class Store(Generic[R]):
         self._results = ResultDirectory(Path(results_dir), file_suffix)
         self._marks = DirtyMarks(self._results)
         self._table = CacheTable(_location(db_url), result_cls.__table__, self._results.path)
-        # There it is other processes' to write: see `_indexed`.
+        # A task leaves the table to other processes: see `_upsert_entries`.
         self._in_task = IN_TASK in os.environ
         self._produce = ResultProducer(runner, self._results, skips_table=self._in_task)
         self._results.make()
         self._table.make(may_change=not self._in_task)
-        self._take_in()
+        self._apply_marks()
 
     @property
     def results_dir(self) -> Path:
-        """Where the results are, absolute."""
+        """The absolute path of the results."""
         return self._results.path
 
     @property
     def file_suffix(self) -> str:
-        """How the names of results end."""
+        """The suffix of result files."""
         return self._results.suffix
 
     # --- one record -----------------------------------------------------------------------------
@@ -113,35 +113,35 @@ class Store(Generic[R]):
     def retrieve(self, params: Params) -> R | None:
         """The record of these params, or None. A record whose file is gone does not count."""
         case = self._columns.case(params)
-        found = self._found({case.id: case}).get(case.id)
+        found = self._lookup({case.id: case}).get(case.id)
         if found is not None:
             return found
-        entry = self._produce.existing(case)  # of a process that could not reach the database
-        return None if entry is None else self._indexed([entry])[0]
+        entry = self._produce.existing(case)  # made by a process that could not reach the database
+        return None if entry is None else self._upsert_entries([entry])[0]
 
     def run_or_retrieve(self, params: Params, **custom_data: Any) -> R:
-        """The record of these params, made if there is none. `custom_data` is for a new one.
+        """The record of these params; runs if there is none. `custom_data` is for a new record.
 
-        *Raises* whatever the runner raises, ResultMissing when it wrote nothing, InputError.
+        *Raises* whatever the runner raises, ResultMissing if it wrote nothing, InputError.
         """
-        case, noted = self._columns.case(params), _noted(custom_data)
-        found = self._found({case.id: case}).get(case.id)
-        return found or self._indexed([self._produce(case, noted)])[0]
+        case, noted = self._columns.case(params), _plain_custom_data(custom_data)
+        found = self._lookup({case.id: case}).get(case.id)
+        return found or self._upsert_entries([self._produce(case, noted)])[0]
 
     def run(self, params: Params, **custom_data: Any) -> R:
-        """Make the record of these params anew, in place of one that is there. *Raises* as above.
+        """Run again and replace the record of these params. *Raises* like `run_or_retrieve`.
 
-        A run that fails leaves the record and the result that were there.
+        A failed run leaves the existing record and result unchanged.
         """
-        case, noted = self._columns.case(params), _noted(custom_data)
-        return self._indexed([self._produce(case, noted, anew=True)])[0]
+        case, noted = self._columns.case(params), _plain_custom_data(custom_data)
+        return self._upsert_entries([self._produce(case, noted, anew=True)])[0]
 
     def register(
         self, params: Params, result_file: str | os.PathLike[str], **custom_data: Any
     ) -> R:
-        """Take over a result that was made elsewhere; it stays where it is.
+        """Register an existing result file, which stays where it is.
 
-        *Raises* ResultMissing when it is not there, or empty.
+        *Raises* ResultMissing if it does not exist or is empty.
         """
         case, path = self._columns.case(params), Path(result_file)
         if not path.is_file() or path.stat().st_size == 0:
@@ -154,23 +154,23 @@ class Store(Generic[R]):
             params=case.params,
             result_file=self._results.relative_name(path),
             created_at=datetime.now(UTC),
-            custom_data=_noted(custom_data),
+            custom_data=_plain_custom_data(custom_data),
         )
-        with self._changing(case.id):
+        with self._marked_change(case.id):
             self._results.write(entry)
             LOG.info("%s: registered %s", case.id, entry.result_file)
-            return self._indexed([entry])[0]
+            return self._upsert_entries([entry])[0]
 
     def patch(self, params: Params | None = None, hash: str | None = None, **custom_data: Any) -> R:
-        """Note something beside a result: each key is set, or removed where it is None."""
-        case_id = self._named(params, hash)
+        """Update a record's custom data: set each key, or remove it if the value is None."""
+        case_id = self._id_of(params, hash)
         entry = self._results.entry(case_id)
         if entry is None:
             raise InputError("there is no such record", where=case_id, next_step="Run it first.")
         changed = replace(entry, custom_data=patched(entry.custom_data, custom_data))
-        with self._changing(case_id):
+        with self._marked_change(case_id):
             self._results.write(changed)
-            return self._indexed([changed])[0]
+            return self._upsert_entries([changed])[0]
 
     def delete(
         self,
@@ -178,16 +178,16 @@ class Store(Generic[R]):
         hash: str | None = None,
         remove_file: bool = False,
     ) -> bool:
-        """Forget a record, by its params or its id. False when there was none.
+        """Delete a record, by its params or its id. Returns False if there was none.
 
-        `remove_file` removes the result, too, if it lies in `results_dir`. What a kill leaves of
-        this, the next look at the cache ends.
+        `remove_file` also removes the result, if it lies in `results_dir`. If this is killed, the
+        next use of the cache completes it.
         """
-        case_id = self._named(params, hash)
-        self._take_in()
+        case_id = self._id_of(params, hash)
+        self._apply_marks()
         entry = self._results.entry(case_id)
         result = entry.result_file if entry and remove_file else ""
-        with self._changing(case_id, result):
+        with self._marked_change(case_id, result):
             there = self._results.remove(case_id)
             there = self._table.delete(case_id) or there
             if result and not self._results.remove_result(result):
@@ -198,11 +198,11 @@ class Store(Generic[R]):
     # --- many -----------------------------------------------------------------------------------
 
     def list(self, where: Params | None = None) -> builtins.list[R]:
-        """The records, oldest first; `where` gives values that columns must have."""
-        self._take_in()
+        """The records, oldest first; `where` filters by column values."""
+        self._apply_marks()
         wanted: dict[str, Any] = ids.plain(where or {}, "where")
         records = map(self._record, self._table.matching(wanted))
-        return [record for record in records if self._is_there(record)]
+        return [record for record in records if self._has_result(record)]
 
     def sweep(
         self,
@@ -211,22 +211,22 @@ class Store(Generic[R]):
         cluster: str | None = None,
         **custom_data: Any,
     ) -> builtins.list[R]:
-        """The records of many params, in their order; what is missing is made.
+        """The records of many params, in order; runs the missing ones.
 
-        `params` is a grid dict (all combinations, in the order of its keys), a parameter source,
-        or dicts one by one. What is missing makes this process; or `client`, a Dask client or any
-        Executor; or `cluster`, "slurm" or "emulated", as a sweep of its own that is waited for.
-        *Raises* CasesFailed, when all others are made; it has the records of those.
+        `params` is a grid dict (all combinations, in the order of its keys), a parameter source, or
+        an iterable of dicts. The missing cases run in this process; or on `client`, a Dask client
+        or any Executor; or on `cluster`, "slurm" or "emulated", as a sweep that this waits for.
+        *Raises* CasesFailed after all others ran; it holds their records.
         """
-        self._take_in()
+        self._apply_marks()
         with gc_paused():
             cases = [self._columns.case(each) for each in bulk_runs.expand_params(params)]
             distinct = {case.id: case for case in cases}
-            records = self._found(distinct)
+            records = self._lookup(distinct)
         missing = [case for case in distinct.values() if case.id not in records]
         LOG.info("%d of %d are there, %d to make", len(records), len(distinct), len(missing))
         failures: dict[str, BaseException] = {}
-        noted = _noted(custom_data)
+        noted = _plain_custom_data(custom_data)
         if cluster is None:
             done = bulk_runs.run_cases(self._produce, missing, noted, _executor(client), failures)
         elif client is None:
@@ -234,7 +234,7 @@ class Store(Generic[R]):
         else:
             raise InputError("name a client or a cluster, not both", where="sweep")
         for entries in bulk_runs.batched(done, ROWS_AT_ONCE):
-            records |= {record.id: record for record in self._indexed(entries)}
+            records |= {record.id: record for record in self._upsert_entries(entries)}
         if failures:
             raise bulk_runs.cases_failed(cases, records, failures, str(self._results.path))
         return [records[case.id] for case in cases]
@@ -247,45 +247,45 @@ class Store(Generic[R]):
         cluster: str | None = None,
         **custom_data: Any,
     ) -> Iterator[T]:
-        """`function` of each record of a sweep, in its order."""
+        """`function` of each record of a sweep, in order."""
         return map(function, self.sweep(params, client, cluster, **custom_data))
 
     def rebuild(self) -> int:
-        """Make the table again from the entries of `results_dir`. Returns the count of records.
+        """Recreate the table from the entries of `results_dir`. Returns the count of records.
 
-        Entries that the model has no columns for are left out, with a warning.
+        Entries that do not fit the model's columns are skipped, with a warning.
         """
         self._results.clean()
         return self._table.replace_all(self._rows(self._results.entries()))
 
     # --- between entries, rows and records --------------------------------------------------------
 
-    def _named(self, params: Params | None, case_id: str | None) -> str:
+    def _id_of(self, params: Params | None, case_id: str | None) -> str:
         if (params is None) == (case_id is None):
             raise InputError("say which record: give its params, or its id")
         return checked_id(case_id) if params is None else self._columns.case(params).id  # type: ignore[arg-type]
 
-    def _take_in(self) -> None:
+    def _apply_marks(self) -> None:
         """Put into the table what tasks have made, or others while the database was away."""
         if self._in_task:
             return
-        for some in bulk_runs.batched(self._marks.found(), ROWS_AT_ONCE):
+        for some in bulk_runs.batched(self._marks.read_all(), ROWS_AT_ONCE):
             self._table.upsert(list(self._rows(mark.entry for mark in some if mark.entry)))
             for case_id in {mark.id for mark in some if not mark.entry}:
-                self._drop(case_id)
+                self._delete_row(case_id)
             self._marks.settle(some)
             LOG.info("took in %d that were made elsewhere", len(some))
 
-    def _drop(self, case_id: str) -> None:
-        """Remove a row whose entry is gone."""
+    def _delete_row(self, case_id: str) -> None:
+        """Delete a row whose entry is gone."""
         self._table.delete(case_id)
         entry = self._results.entry(case_id)
-        if entry is not None:  # which another process wrote meanwhile, and its row
+        if entry is not None:  # another process just wrote it, and its row
             self._table.upsert(list(self._rows([entry])))
 
     @contextlib.contextmanager
-    def _changing(self, case_id: str, result: str = "") -> Iterator[None]:
-        """Change entry and row of a record; a kill, or a database that is away, leaves a mark."""
+    def _marked_change(self, case_id: str, result: str = "") -> Iterator[None]:
+        """Change entry and row of a record; a kill or an unreachable database leaves a mark."""
         mark = self._marks.add(case_id, result=result, mine=not self._in_task)
         try:
             yield
@@ -312,10 +312,10 @@ class Store(Generic[R]):
             "custom_data": entry.custom_data,
         }
 
-    def _indexed(self, entries: Sequence[Entry]) -> builtins.list[R]:
-        """Put entries into the table; their records, as it has them."""
+    def _upsert_entries(self, entries: Sequence[Entry]) -> builtins.list[R]:
+        """Upsert entries into the table; returns their records."""
         rows = [self._row(entry) for entry in entries]
-        if self._in_task:  # ten thousand of them would; and SQLite may lie on a network file system
+        if self._in_task:  # 10,000 tasks would overload it; SQLite may lie on NFS
             return [self._record(row) for row in rows]
         try:
             known = {row["id"]: row for row in self._table.upsert(rows)}
@@ -325,37 +325,37 @@ class Store(Generic[R]):
             raise
         finally:
             self._marks.remove(f"{entry.id}.{producer_mark(entry)}" for entry in entries)
-        # What somebody deleted in between was made nevertheless.
+        # Deleted by another process in between: it was made nevertheless.
         return [self._record(known.get(row["id"]) or row) for row in rows]
 
-    def _found(self, cases: Mapping[str, ResultKey]) -> dict[str, R]:
-        """The records of cases that are there; all by id."""
+    def _lookup(self, cases: Mapping[str, ResultKey]) -> dict[str, R]:
+        """The existing records of these cases, by id."""
         found: dict[str, R] = {}
         where, tells = self._table.where, LOG.isEnabledFor(logging.INFO)
 
-        def look(row: Values) -> None:
+        def keep(row: Values) -> None:
             self._columns.check_same(cases[row["id"]], row, where)
             record = self._record(row)
-            if self._is_there(record):
+            if self._has_result(record):
                 found[row["id"]] = record
                 if tells:
                     LOG.info("%s: found", row["id"])
 
-        self._table.with_ids(list(cases), look)
+        self._table.with_ids(list(cases), keep)
         return found
 
     def _record(self, row: Values) -> R:
-        """The object of a row, as a session that was closed would leave it."""
+        """The object of a row, in the state of a closed session."""
         record = self._instances.new_instance()
         values = instance_dict(record)
         values |= row
         values["result_file"] = self._results.resolve(row["result_file"])
-        # What sqlalchemy.orm.make_transient_to_detached does for an object with all its columns.
+        # Like sqlalchemy.orm.make_transient_to_detached, for an object with all columns loaded.
         key = self._instances.mapper.identity_key_from_primary_key((row["id"],))
         instance_state(record).key = key
         return record
 
-    def _is_there(self, record: R) -> bool:
+    def _has_result(self, record: R) -> bool:
         if self._results.has(record.result_file):
             return True
         LOG.warning("%s: its result %s is gone or empty", record.id, record.result_file)
@@ -377,13 +377,13 @@ def _location(db_url: str) -> Path | URL:
     return Path(path).absolute()
 
 
-def _noted(custom_data: Mapping[str, Any]) -> dict[str, Any]:
+def _plain_custom_data(custom_data: Mapping[str, Any]) -> dict[str, Any]:
     noted: dict[str, Any] = ids.plain(custom_data, "custom_data")
     return noted
 
 
 def _executor(client: Any) -> Executor | None:
-    # A Dask client gives one of the standard library's form; `pure` would merge equal calls.
+    # A Dask client offers an Executor; with `pure` it would merge equal calls.
     executor = client.get_executor(pure=False) if hasattr(client, "get_executor") else client
     if executor is None or hasattr(executor, "submit"):
         return executor  # type: ignore[no-any-return]

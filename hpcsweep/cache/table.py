@@ -1,4 +1,4 @@
-"""The table of a model: an index of the entries, made and brought up to date under a lock."""
+"""The table of a model: an index of the entries, created and migrated under a lock."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from hpcsweep.store.engine import Database
 T = TypeVar("T")
 Values = dict[str, Any]
 VERSION = 1
-# Variables of one query; older builds of SQLite allow 999.
+# Variables per query; older builds of SQLite allow 999.
 IDS_AT_ONCE = 900
 ROWS_AT_ONCE = 500
 
@@ -64,7 +64,7 @@ class CacheTable:
         self._results_dir = results_dir
         self._database = Database(location, keeps=True)
         self._names = list(table.columns.keys())
-        # Made once: SQLAlchemy needs longer for a query than SQLite for its answer.
+        # Built once: building a query in SQLAlchemy takes longer than running it in SQLite.
         key = table.columns.id
         self._one = select(table).where(key == bindparam("key"))
         # By the names of the values.
@@ -77,10 +77,10 @@ class CacheTable:
         return f"{self._database.where}, table {self._table.name}"
 
     def make(self, *, may_change: bool = True) -> None:
-        """Make the table, or add the model's new nullable columns. *Safe to repeat.*
+        """Create the table, or add new nullable columns of the model. *Safe to repeat.*
 
-        *Raises* StoreError with the difference for a table that is another one's, and for one that
-        is not as the model describes it where nothing may be changed.
+        *Raises* StoreError with the difference, if the table belongs to another model, or if it may
+        not be changed and differs.
         """
         exists = not isinstance(self._location, Path) or self._location.exists()
         if exists and self.read(self._is_ready):
@@ -91,29 +91,29 @@ class CacheTable:
                 where=self.where,
                 next_step="Construct the Store once where you submit; then it is there for tasks.",
             )
-        if isinstance(self._location, Path):  # SQLite's own would be for all to read
+        if isinstance(self._location, Path):  # SQLite would create it world-readable
             make_directory(self._location.parent)
-            with contextlib.suppress(OSError):  # what is there, or what SQLite will tell
-                # Never one that is there: to close it would take away the locks of this process's
-                # connections, and another process would delete the WAL that they go on to write.
+            with contextlib.suppress(OSError):  # it exists; or SQLite will report the error
+                # O_EXCL: never open and close an existing file here. Closing it would release
+                # the POSIX locks of this process's connections; another would delete their WAL.
                 new = os.O_WRONLY | os.O_CREAT | os.O_EXCL
                 os.close(os.open(self._location, new, PRIVATE_FILE))
         self.write(self._prepare)
 
     def read(self, work: Callable[[Connection], T]) -> T:
-        """What `work` returns; it changes nothing."""
-        with self._told():
+        """Run a read-only transaction; returns the result of `work`."""
+        with self._as_cache_error():
             return self._database.read(work)
 
     def write(self, work: Callable[[Connection], T]) -> T:
-        """What `work` returns, after its commit; it must be safe to repeat."""
-        with self._told():
+        """Commit a transaction; returns the result of `work`, which must be safe to repeat."""
+        with self._as_cache_error():
             return self._database.write(work)
 
     def with_ids(self, ids: Sequence[str], make: Callable[[Values], T]) -> list[T]:
-        """What `make` makes of the rows of those of the ids that have one, in any order.
+        """`make(row)` for each existing row with one of these ids, in any order.
 
-        At once: a hundred thousand rows would have left the processor's caches before.
+        Converts each row as it is read: 100,000 rows would not stay in the processor's caches.
         """
 
         return self.read(lambda connection: [*map(make, self._with_ids(connection, ids))])
@@ -127,7 +127,7 @@ class CacheTable:
                 yield dict(zip(names, row, strict=True))
 
     def matching(self, values: Mapping[str, Any]) -> list[Values]:
-        """The rows with these values in their columns, oldest first. *Raises* InputError."""
+        """The rows with these column values, oldest first. *Raises* InputError."""
         columns = self._table.columns
         query = select(self._table).order_by(columns.created_at, columns.id)
         for name, value in values.items():
@@ -142,10 +142,10 @@ class CacheTable:
         return [dict(zip(self._names, row, strict=True)) for row in rows]
 
     def upsert(self, rows: Sequence[dict[str, Any]]) -> list[Values]:
-        """Insert rows, or replace older ones of the same ids. Returns them as they are then."""
+        """Insert rows; replace older ones with the same ids. Returns the resulting rows."""
 
         def work(connection: Connection) -> list[Values]:
-            # In one order: two that had them in different ones would wait for each other.
+            # Sorted: transactions that lock rows in different orders can deadlock.
             for row in sorted(rows, key=itemgetter("id")):
                 connection.execute(self._newer(connection, tuple(row)), row)
             return list(self._with_ids(connection, [row["id"] for row in rows]))
@@ -164,7 +164,7 @@ class CacheTable:
         return self._inserts[names]
 
     def replace_all(self, rows: Iterable[dict[str, Any]]) -> int:
-        """Make the table anew, in one transaction. Returns the count of rows."""
+        """Recreate the table in one transaction. Returns the count of rows."""
         known = list(rows)
 
         def work(connection: Connection) -> None:
@@ -176,11 +176,11 @@ class CacheTable:
         return len(known)
 
     def delete(self, id_: str) -> bool:
-        """Remove a row; False when there is none."""
+        """Delete a row; returns False if there is none."""
         query = self._table.delete().where(self._table.columns.id == id_)
         return bool(self.write(lambda connection: connection.execute(query).rowcount))
 
-    # --- making it ------------------------------------------------------------------------------
+    # --- creating it ----------------------------------------------------------------------------
 
     def _is_ready(self, connection: Connection) -> bool:
         inspector = inspect(connection)
@@ -232,11 +232,11 @@ class CacheTable:
         return lacking
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _as_cache_error(self) -> Iterator[None]:
         try:
             yield
         except StoreError as error:
-            if error.where == self._database.where:  # the engine's, which speaks of sweeps
+            if error.where == self._database.where:  # from the engine, whose advice is about sweeps
                 error.where = self.where
                 error.next_step = (
                     f"The results are safe in {self._results_dir}. When the database works again, "
@@ -259,13 +259,13 @@ def _difference(found: ReflectedColumn, column: Column[Any] | None) -> list[str]
 
 
 def _kind(sql_type: Any) -> str | None:
-    """The name of a type's Python type; None for one that does not say."""
+    """The name of a type's Python type; None for a type without one."""
     if isinstance(sql_type, TypeDecorator):
         sql_type = sql_type.impl_instance
     try:
         kind: type = sql_type.python_type
     except NotImplementedError:
         return None
-    if issubclass(kind, Enum):  # text in the table
+    if issubclass(kind, Enum):  # stored as text
         return None
     return {"list": "dict"}.get(kind.__name__, kind.__name__)

@@ -245,10 +245,10 @@ def _shelf_files(root: Path) -> dict[str, Reader]:
     )
     results.write(written)
     (entry,) = results.path.glob(".journal/*/*.json")
-    mark = results.new / marks.add(id_, result=f"{id_}.npy", mine=True)
+    mark = results.marks / marks.add(id_, result=f"{id_}.npy", mine=True)
 
     def settle() -> None:
-        marks.settle([*marks.found()])
+        marks.settle([*marks.read_all()])
         list(results.entries())
 
     def entries() -> None:

@@ -219,7 +219,7 @@ def test_a_run_that_is_being_made_is_left_alone(
         path.mkdir()
         return "interrupted"  # as of the metadata that was not there yet
 
-    monkeypatch.setattr("hpcsweep.logbook.experiment.writer.state", meanwhile_made)
+    monkeypatch.setattr("hpcsweep.logbook.experiment.writer.run_status", meanwhile_made)
     exp._set_aside(path)  # noqa: SLF001
     path.mkdir(exist_ok=True)
     assert names(exp.runs_dir / ".attempts") == []

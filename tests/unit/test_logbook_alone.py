@@ -148,7 +148,7 @@ def test_params_are_a_mapping_and_a_call(tmp_path: Path) -> None:
     assert json.loads((log.path / "params.json").read_text()) == {
         "omega": 1.0, "ext": "png", "beta": 2,
     }  # fmt: skip
-    with pytest.raises(ValueError, match="no format of params"):
+    with pytest.raises(ValueError, match="not a format of params"):
         log.params(ext="txt", x=1)
     assert not (log.path / "params.txt").exists()
 
@@ -721,11 +721,11 @@ def test_figures_and_frames(tmp_path: Path) -> None:
     frame = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
     log.dataframe("table", frame)
     assert pd.read_parquet(log.datadir / "table.parquet").equals(frame)
-    with pytest.raises(InputError, match="no pandas frame"):
+    with pytest.raises(InputError, match="not a pandas frame"):
         log.dataframe("table", [1])
     with pytest.raises(InputError, match="Parquet cannot"):
         log.dataframe("table", pd.DataFrame({"a": [1, "x"]}))
-    with pytest.raises(InputError, match="no matplotlib figure"):
+    with pytest.raises(InputError, match="not a matplotlib figure"):
         log.plot("line", 3)
     assert pd.read_parquet(log.datadir / "table.parquet").equals(frame)
 

@@ -30,7 +30,7 @@ COMPLETE = Outcome(status=Status.COMPLETE, metrics={"a": 1})
 PUBLISHER = """
 import sys
 from pathlib import Path
-from hpcsweep.logbook import run as rundir
+from hpcsweep.logbook import run_directory as rundir
 from hpcsweep.records import Status
 sys.path.insert(0, sys.argv[1])
 from tests.unit.test_publish import make_run

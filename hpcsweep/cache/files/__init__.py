@@ -1,1 +1,1 @@
-"""Results by their parameters, as files: made once, whoever wants them. Standard library only."""
+"""Results as files, by their parameters; safe to share. Standard library only, for tasks."""

@@ -1,7 +1,7 @@
-"""Marks: for which ids the table may not be as the entry says, noted before anything is changed.
+"""Dirty marks: ids whose table row may differ from the entry.
 
-A change of a record takes steps: its entry, its row, its file. A mark stands from before the first
-to after the last, so whoever finds one that a kill left brings the table to what the entry says.
+A change of a record has several steps: entry, row, file. Its mark exists from before the first to
+after the last step. Whoever finds the mark of a killed process updates the row from the entry.
 """
 
 from __future__ import annotations
@@ -35,88 +35,90 @@ _MARK = schema({}, {"owner": OBJECT, "result": _RESULT})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DirtyMark:
-    """One mark, as it was found."""
+    """One mark, as read."""
 
     name: str
     id: str
-    # What goes unless the entry names it, see `DirtyMarks.add`.
+    # A file to remove unless the entry names it; see `DirtyMarks.add`.
     result: str
-    # Whether the process lives that will remove it.
+    # Whether the process that will remove the mark is alive.
     kept: bool
-    # That of the id; None where there is none.
+    # The entry of the id; None without one.
     entry: Entry | None
 
 
 class DirtyMarks:
-    """The marks of a results."""
+    """The marks of a results directory."""
 
     def __init__(self, results: ResultDirectory) -> None:
         self._results = results
 
     def add(self, id_: str, own: str = "", *, result: str = "", mine: bool = False) -> str:
-        """Mark an id, before its entry is changed. Returns the mark's name.
+        """Mark an id before its entry changes. Returns the mark's name.
 
-        `result` is a file that goes unless the entry names it when the mark is settled. `mine`:
-        this process removes the mark itself; else whoever has taken it in does.
+        `result` is a file to remove when the mark is settled, unless the entry names it. `mine`:
+        this process removes the mark itself; otherwise the one that updates the table does.
         """
         name = f"{id_}.{own or token()}"
-        said = {"owner": this_process() if mine else {}, "result": result}
-        path = self._results.new / name
+        content = {"owner": this_process() if mine else {}, "result": result}
+        path = self._results.marks / name
         try:
-            write_plain(path, json.dumps(said).encode() if mine or result else b"")
+            write_plain(path, json.dumps(content).encode() if mine or result else b"")
         except OSError as error:
             raise unwritable(path, error) from error
         return name
 
     def remove(self, marks: Iterable[str]) -> None:
-        """Remove marks, after the table is as the entries say. *Safe to repeat.*"""
+        """Remove marks, after the table matches the entries. *Safe to repeat.*"""
         for name in marks:
             with contextlib.suppress(OSError):
-                os.unlink(self._results.new / name)
+                os.unlink(self._results.marks / name)
 
-    def found(self) -> Iterator[DirtyMark]:
+    def read_all(self) -> Iterator[DirtyMark]:
         """All marks, each with the entry of its id."""
-        for name in names(self._results.new):
+        for name in names(self._results.marks):
             id_ = name.partition(".")[0]
             if not ID.fullmatch(id_):
                 continue
             try:
-                said = self._read(name)
-            except FileNotFoundError:  # its owner is done
+                content = self._read(name)
+            except FileNotFoundError:  # its owner has finished
                 continue
             except OSError as error:
-                LOG.warning("passed over %s, which is no mark: %s", self._results.new / name, error)
+                LOG.warning(
+                    "passed over %s, which is no mark: %s", self._results.marks / name, error
+                )
                 continue
-            owner = said.get("owner") or {}
-            path = self._results.new / name
+            owner = content.get("owner") or {}
+            path = self._results.marks / name
             yield DirtyMark(
                 name=name,
                 id=id_,
-                result=said.get("result") or "",
+                result=content.get("result") or "",
                 kept=bool(owner) and is_alive(owner, path) is not False,
                 entry=self._results.probe_entry(id_),
             )
 
     def _read(self, name: str) -> dict[str, Any]:
-        data = read_regular(self._results.new / name, DOCUMENT_MAX)
+        data = read_regular(self._results.marks / name, DOCUMENT_MAX)
         try:
-            said = parse_json(data or b"{}")
+            content = parse_json(data or b"{}")
         except ValueError:  # its owner was killed before it changed anything
             return {}
-        return {} if mismatch(said, _MARK) else dict(said)
+        return {} if mismatch(content, _MARK) else dict(content)
 
     def settle(self, marks: Iterable[DirtyMark]) -> None:
-        """Remove marks that the table has taken in, and the results that go with them.
+        """Remove marks that the table reflects now, and the results to remove with them.
 
-        But for those of living owners, and of what is being made.
+        Skips marks of living owners, and of results that are being made.
         """
         for mark in marks:
             if mark.kept:
                 continue
-            if not mark.result and not names(self._results.claims / mark.id):  # as a rule
+            if not mark.result and not names(self._results.claims / mark.id):  # the usual case
                 self.remove([mark.name])
                 continue
-            # Under the claim nobody makes this result; that of a dead process goes with it.
+            # The claim ensures that no process is making this result; it evicts a dead owner.
             claim = claims.try_acquire(self._results.claims, mark.id)
             if claim is None:
                 continue
@@ -130,5 +132,5 @@ class DirtyMarks:
 
 
 def producer_mark(entry: Entry) -> str:
-    """The end of the name of the mark under which an entry was made: known to who has the entry."""
+    """The suffix of the mark under which an entry was made; computable from the entry."""
     return f"{entry.created_at:%Y%m%d%H%M%S%f}"

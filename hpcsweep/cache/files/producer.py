@@ -1,6 +1,6 @@
-"""Making one result: under a claim, by the user's runner, published by renames.
+"""Produce one result: run the user's runner under a claim, publish by atomic rename.
 
-It needs no database and no model, so it runs in a thread, another process or another host's.
+Needs no database and no model, so it can run in a thread, another process or on another host.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ Runner = Callable[[dict[str, Any]], Any]
 
 @dataclass(frozen=True, slots=True)
 class ResultProducer:
-    """What makes results. Pickles with its runner."""
+    """Produces results. Can be pickled with its runner."""
 
     # Called with the params, `id` and `result_file`.
     runner: Runner
     results: ResultDirectory
-    # For a worker, which beats by itself.
+    # True in a worker, which sends its own heartbeat.
     in_task: bool = False
-    # Whether the table is left to others, as it is in a task.
+    # True in a task: other processes update the table.
     skips_table: bool = False
 
     def __call__(
         self, case: ResultKey, custom_data: dict[str, Any], *, anew: bool = False
     ) -> Entry:
-        """The entry of a case, made if need be; waits for whoever is making it.
+        """The entry of a case, produced if needed; waits while another process produces it.
 
-        `anew` makes it in any case. *Raises* whatever the runner raises, ResultMissing, SweepError.
+        `anew` always produces it. *Raises* whatever the runner raises, ResultMissing, SweepError.
         *Writes* the result and its entry.
         """
         for pause_s in claims.backoff_pauses():
@@ -48,12 +48,12 @@ class ResultProducer:
             if found is not None:
                 return found
             time.sleep(pause_s)
-        raise AssertionError  # pauses do not end
+        raise AssertionError  # the pauses do not end
 
     def try_produce(
         self, case: ResultKey, custom_data: dict[str, Any], *, anew: bool = False
     ) -> Entry | None:
-        """As a call; None, and nothing done, while somebody else is making it."""
+        """Like a call, but returns None at once while another process is producing it."""
         claim = claims.try_acquire(self.results.claims, case.id)
         if claim is None:
             return None
@@ -71,7 +71,7 @@ class ResultProducer:
             claim.release()
 
     def existing(self, case: ResultKey) -> Entry | None:
-        """The entry of a case whose result is there."""
+        """The entry of a case whose result exists."""
         entry = self.results.entry(case.id)
         return entry if entry and self.results.has(entry.result_file) else None
 
@@ -83,7 +83,7 @@ class ResultProducer:
         begun = time.monotonic()
         try:
             self.runner({**case.params, "id": case.id, "result_file": str(asked)})
-        except OSError:  # because its directory is another's by now?
+        except OSError:  # perhaps the claim, and with it the directory, was lost
             claims.check_own(claim.path)
             raise
         elapsed = round(time.monotonic() - begun, 4)

@@ -1,11 +1,11 @@
-"""The results directory: result files, and for each an entry that says what it is.
+"""The results directory: result files, each described by an entry.
 
     results/<id><suffix>                    the results, in the user's own format
-            .journal/<2 digits>/<id>.json   an entry for each: the truth; the table is its index
-            .claims/<id>/<token>/           who makes a result just now, and what is there of it
-            .new/<id>.<token>               the table may not be as the entry says: see marks.py
+            .journal/<2 digits>/<id>.json   one entry each: the truth; the table is its index
+            .claims/<id>/<token>/           who is producing a result, and its unfinished files
+            .new/<id>.<token>               a mark: the row may differ from the entry
 
-Every write is a rename: a kill leaves the old or the new.
+Every write is an atomic rename: a kill leaves the old or the new file.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ from hpcsweep.liveness import SILENT_S
 LOG = logging.getLogger("hpcsweep")
 
 VERSION = 1
-NEW = ".new"
+MARKS = ".new"
 ID = re.compile(r"[0-9a-f]{16}")
-# Of a name that numpy.save and its like add to what they are given.
+# Suffixes that numpy.save and numpy.savez append to a given name.
 _ADDED = (".npy", ".npz")
 
 
 @dataclass(frozen=True, slots=True)
 class ResultKey:
-    """Checked params, and what names their result."""
+    """Checked params and the id of their result."""
 
     # The case id of the params.
     id: str
@@ -59,27 +59,27 @@ class ResultKey:
 
     @classmethod
     def of(cls, plain: dict[str, Any]) -> ResultKey:
-        """The case of plain params. One that is None is the same as one left out."""
+        """The key of plain params. A param that is None equals a missing one."""
         given = {name: value for name, value in plain.items() if value is not None}
         return cls(ids.case_id_of(ids.canonical_of_plain(given)), plain)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """What is known of one result."""
+    """The description of one result."""
 
     id: str
     # Plain, as the runner got them.
     params: dict[str, Any]
     # Relative to the results directory; absolute for a registered one outside.
     result_file: str
-    # With its zone.
+    # Timezone-aware.
     created_at: datetime
     # Plain.
     custom_data: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """The document of its file."""
+        """The content of its file."""
         return {
             "v": VERSION,
             "id": self.id,
@@ -91,7 +91,7 @@ class Entry:
 
     @classmethod
     def of_json(cls, value: dict[str, Any]) -> Entry:
-        """*Raises* KeyError, TypeError, ValueError for what is no entry of this version."""
+        """*Raises* KeyError, TypeError, ValueError for anything but an entry of this version."""
         if value["v"] != VERSION:
             raise ValueError(f"version {value['v']}")
         return cls(
@@ -104,7 +104,7 @@ class Entry:
 
 
 def checked_id(text: str) -> str:
-    """An id that names a record, and no other file. *Raises* InputError."""
+    """The id, if it is a valid record id. *Raises* InputError."""
     if isinstance(text, str) and ID.fullmatch(text):
         return text
     raise InputError(
@@ -114,7 +114,7 @@ def checked_id(text: str) -> str:
 
 
 class ResultDirectory:
-    """The files of one cache. Pickles as its path."""
+    """The files of one cache. Can be pickled: it holds only paths."""
 
     def __init__(self, path: Path, suffix: str) -> None:
         """*Raises* InputError for a suffix that would leave the directory."""
@@ -128,13 +128,13 @@ class ResultDirectory:
         self.suffix = suffix
 
     def make(self) -> None:
-        """Make the directory and what it needs. *Safe to repeat.*"""
-        for path in (self.claims, self._journal, self.new):
+        """Create the directory and its parts. *Safe to repeat.*"""
+        for path in (self.claims, self._journal, self.marks):
             make_directory(path)
 
     @property
     def claims(self) -> Path:
-        """Where claims are made."""
+        """The directory of claims."""
         return self.path / ".claims"
 
     @property
@@ -142,9 +142,9 @@ class ResultDirectory:
         return self.path / ".journal"
 
     @property
-    def new(self) -> Path:
-        """Where marks are."""
-        return self.path / NEW
+    def marks(self) -> Path:
+        """The directory of dirty marks."""
+        return self.path / MARKS
 
     def _entry_file(self, id_: str) -> Path:
         return self._journal / id_[:2] / f"{id_}.json"
@@ -152,7 +152,7 @@ class ResultDirectory:
     # --- results ------------------------------------------------------------------------------
 
     def resolve(self, result_file: str) -> str:
-        """The path of a result. *Raises* InputError for one that leaves the directory by `..`."""
+        """The path of a result. *Raises* InputError if `..` leads outside the directory."""
         if result_file.startswith("/"):
             return result_file
         if ".." in result_file and ".." in result_file.split("/"):
@@ -162,21 +162,21 @@ class ResultDirectory:
         return f"{self._text}/{result_file}"
 
     def has(self, result_file: str) -> bool:
-        """Whether a result is there and not empty."""
+        """Whether a result exists and is not empty."""
         try:
             return os.stat(self.resolve(result_file)).st_size > 0
         except OSError:
             return False
 
     def relative_name(self, path: Path) -> str:
-        """How a result is named in an entry: relative, if it is in the directory."""
+        """The name of a result in an entry: relative if it is in the directory."""
         found = Path(os.path.abspath(path))
         return str(found.relative_to(self.path) if found.is_relative_to(self.path) else found)
 
     def publish(self, claim: Claim, asked: Path) -> str:
-        """Move what a runner wrote to its place. Returns the result's name.
+        """Publish what a runner wrote by an atomic rename. Returns the result's name.
 
-        *Raises* ResultMissing when it wrote nothing, or an empty file; ClaimLost.
+        *Raises* ResultMissing if it wrote nothing or an empty file; ClaimLost.
         """
         choices = [asked, *(asked.with_name(asked.name + added) for added in _ADDED)]
         made = next((path for path in choices if path.is_file()), None)
@@ -188,12 +188,12 @@ class ResultDirectory:
                 where=str(asked),
                 next_step="Let it write its result there; nothing was recorded.",
             )
-        # What is found must be whole, also after a power cut.
+        # Fsync first: a published result must be complete, also after a power failure.
         claim.publish(made, self.path / made.name, sync=True)
         return made.name
 
     def remove_result(self, result_file: str) -> bool:
-        """Remove a result that lies in the directory. False for any other, which stays."""
+        """Remove a result in the directory. Returns False for one outside, which stays."""
         path = Path(self.resolve(result_file))
         if not path.parent.resolve().is_relative_to(self.path.resolve()):
             return False
@@ -207,21 +207,21 @@ class ResultDirectory:
     # --- entries ------------------------------------------------------------------------------
 
     def entry(self, id_: str) -> Entry | None:
-        """The entry of an id; None where there is none, or none that can be understood."""
+        """The entry of an id; None if it is missing or invalid."""
         path = self._entry_file(id_)
-        # Listed, not probed: an NFS client may deny for a while what another host has made.
+        # List the directory instead of probing: an NFS client may cache the absence of a new file.
         if path.name not in names(path.parent):
             return None
         return _read(path)
 
     def probe_entry(self, id_: str) -> Entry | None:
-        """As `entry`, by one look: enough for who was told of it by a mark."""
+        """Like `entry`, without listing the directory: a mark has announced the file."""
         return _read(self._entry_file(id_))
 
     def write(self, entry: Entry, claim: Claim | None = None) -> None:
-        """Write an entry over an older one; without a claim durably. *Raises* ClaimLost.
+        """Write or replace an entry; durable without a claim. *Raises* ClaimLost.
 
-        Under one it is of a result that can be made again, should a power cut take the entry.
+        With a claim its result was just produced: if a power failure loses the entry, run again.
         """
         path, data = self._entry_file(entry.id), json_bytes(entry.to_json())
         make_directory(path.parent)
@@ -237,7 +237,7 @@ class ResultDirectory:
         claim.publish(made, path)
 
     def remove(self, id_: str) -> bool:
-        """Remove an entry; False when there is none."""
+        """Remove an entry; returns False if there is none."""
         try:
             self._entry_file(id_).unlink()
         except FileNotFoundError:
@@ -255,10 +255,10 @@ class ResultDirectory:
                     yield found
 
     def clean(self) -> None:
-        """Remove what killed processes left of claims that they were making or giving up."""
+        """Remove what killed processes left of claims under construction or release."""
         for name in names(self.claims):
             path = self.claims / name
-            with contextlib.suppress(OSError):  # its maker lives and has moved it
+            with contextlib.suppress(OSError):  # its owner is alive and has moved it
                 if name.startswith(".") and time.time() - path.stat().st_mtime > SILENT_S:
                     remove_tree(path)
 
@@ -271,5 +271,5 @@ def _read(path: Path) -> Entry | None:
     except OSError as error:
         raise unreadable(path, error) from error
     except (KeyError, TypeError, ValueError) as error:
-        LOG.warning("passed over %s, which is no entry: %r", path, error)
+        LOG.warning("skipped the entry %s: %r", path, error)
         return None
