@@ -1,4 +1,4 @@
-"""The files of a case: found in every layout, listed, shown and unpacked.
+"""The files of cases, in every layout: find, list, show and unpack them.
 
-Reads what `logbook` wrote, by what the store says of each row; it decides nothing about cases.
+Reads what `logbook` wrote, at the locations in the index's rows. Decides nothing about cases.
 """

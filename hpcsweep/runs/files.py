@@ -1,4 +1,4 @@
-"""One file of every case, streamed in index order, wherever the layout keeps it."""
+"""One file of every case, streamed in index order, in every layout."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 def case_files(
     sweep: SweepDirectory, name: str, report: DamageReport
 ) -> Iterator[tuple[int, RunFiles]]:
-    """Index and files of every case that has a file called `name`.
+    """Index and files of every case that has a file `name`.
 
-    `report` gets the complete cases whose files are gone or damaged. *Raises* InputError for a
-    name that is no place inside a run directory, or that no case has.
+    `report` collects complete cases whose files are missing or damaged. *Raises* InputError if
+    the name is not a path inside a run directory, or if no case has it.
     """
     if not name or Path(name).is_absolute() or ".." in Path(name).parts:
         raise InputError(
-            f"{name!r} is no place inside a run directory",
-            next_step="Name a file as it lies there: artifacts/metrics.json",
+            f"{name!r} is not a path inside a run directory",
+            next_step="Name a file relative to the run directory: artifacts/metrics.json",
         )
     found = 0
     with fresh_store(sweep) as store:

@@ -1,4 +1,4 @@
-"""Where the files of a case lie, and what became of those that were kept."""
+"""Find the files of a case, and check that kept files are still there."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from hpcsweep.store.sweep_index import Row
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Layout, attempt_dir
 
-# It may be published, or moved back, between a look at one place and one at the other.
+# Lookups: a directory may be published or moved back between two of them.
 LOOKS = 2
-# Cases whose files are gone or damaged that are named.
+# Cases with missing or damaged files that are listed by name.
 NAMED = 10
 
 
 def run_files(sweep: SweepDirectory, row: Row) -> RunFiles | None:
-    """The files of the attempt that a row tells of; None where there are none.
+    """The files of the attempt in a row of the index; None if there are none.
 
-    Packed, or unpacked since, or the published run directory if its token agrees, or else the
-    attempt's own. *Raises* Damaged for those that are there and cannot be read.
+    In this order: packed; unpacked since; the published run directory, if its token matches; the
+    attempt's own directory. *Raises* Damaged for files that exist and cannot be read.
     """
     run_dir = str(row["run_dir"] or "")
     place = PackLocation.parse(run_dir)
@@ -57,14 +57,14 @@ def run_files(sweep: SweepDirectory, row: Row) -> RunFiles | None:
 
 
 def _own(found: PackedFiles, row: Row) -> PackedFiles:
-    """*Raises* Damaged for the run of another case: then the place is not the run's."""
+    """*Raises* Damaged if the pack holds another case's run there."""
     if not found.run_id.endswith(row["case_id"]):
         raise Damaged(f"byte {found.offset} is not where its run begins", where=str(found.pack))
     return found
 
 
 def _unpacked_dir(sweep: SweepDirectory, row: Row) -> str:
-    """Where `unpack` puts a run."""
+    """The target directory of `unpack`."""
     canonical = ids.canonical(json.loads(row["params"]))
     return _layout(sweep, row["submission"]).run_dir(
         row["case_id"], ids.run_id(canonical, row["case_id"])
@@ -77,10 +77,10 @@ def _layout(sweep: SweepDirectory, submission: int) -> Layout:
 
 
 def kept_files(sweep: SweepDirectory, row: Row) -> RunFiles | None:
-    """As `run_files`. *Raises* RunMissing where those of a complete case should be, and are not."""
+    """Like `run_files`. *Raises* RunMissing if the files of a complete case are missing."""
     found = run_files(sweep, row)
     if found is None and row["run_dir"] and row["status"] == Status.COMPLETE.value:
-        raise RunMissing("there is no such run any more", where=str(sweep.path / row["run_dir"]))
+        raise RunMissing("the run no longer exists", where=str(sweep.path / row["run_dir"]))
     return found
 
 
@@ -102,7 +102,7 @@ def _is_lost(sweep: SweepDirectory, row: Row) -> bool:
 def has_file(files: RunFiles, row: Row, name: str) -> bool:
     """Whether a case has a file.
 
-    *Raises* RunMissing for one that every complete case has, Damaged for a run that is.
+    *Raises* RunMissing for a file that every complete case has, Damaged for a damaged run.
     """
     found = files.has(name)
     always = name == METADATA or (name == METRICS and row["metrics"] != "{}")
@@ -112,7 +112,7 @@ def has_file(files: RunFiles, row: Row, name: str) -> bool:
 
 
 def check_files(sweep: SweepDirectory, row: Row) -> None:
-    """Look for the files of a case, and read those that hpcsweep itself wrote.
+    """Check that the files of a case exist, and read those that hpcsweep itself wrote.
 
     *Raises* RunMissing, Damaged.
     """
@@ -124,16 +124,16 @@ def check_files(sweep: SweepDirectory, row: Row) -> None:
 
 @dataclass(kw_only=True, slots=True)
 class DamageReport:
-    """The cases whose files are gone or damaged."""
+    """Collects the cases whose files are missing or damaged."""
 
-    # Counts of them: "gone", "damaged".
+    # Counts by kind: "gone", "damaged".
     lost: Counter[str] = field(default_factory=Counter)
-    # A line for each of the first NAMED.
+    # One line for each of the first NAMED cases.
     named: list[str] = field(default_factory=list)
 
     @contextlib.contextmanager
     def collecting(self, row: Row) -> Iterator[None]:
-        """Note the case when the block finds its files gone or damaged, and go on."""
+        """Record the case if the block raises RunMissing or Damaged, and continue."""
         try:
             yield
         except (RunMissing, Damaged) as error:
@@ -154,4 +154,4 @@ def _is_object(data: bytes | None) -> bool:
 
 
 def _damaged(files: RunFiles, name: str) -> Damaged:
-    return Damaged(f"{name} is damaged: it is no JSON object", where=files.label)
+    return Damaged(f"{name} is damaged: it is not a JSON object", where=files.label)

@@ -1,4 +1,4 @@
-"""What one case printed and logged, and what Slurm kept of its array task."""
+"""The output and logs of one case, and Slurm's output of its array task."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ FILES = ("log.txt", "stdout.txt", "stderr.txt")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaseLogs:
-    """Where to read about one case."""
+    """The log files of one case."""
 
     index: int
     case_id: str
-    # In words, e.g. "failed: error: no good".
+    # For messages, e.g. "failed: error: no good".
     state: str
-    # Where each is and what it holds; those that are not empty, Slurm's last.
+    # Path and content of each file that is not empty; Slurm's last.
     texts: Iterable[tuple[str, str]]
-    # Whether its own files are gone or damaged.
+    # Whether the case's own files are missing or damaged.
     files: DamageReport = field(default_factory=DamageReport)
 
 
 def case_logs(sweep: SweepDirectory, case: str) -> CaseLogs:
-    """The logs of a case, by its index or by the start of its case id.
+    """The logs of a case, by its index or by a prefix of its case id.
 
-    *Raises* InputError when no case, or more than one, is meant.
+    *Raises* InputError if no case or more than one matches.
     """
     with fresh_store(sweep) as store:
         rows = store.find(case)
@@ -63,7 +63,7 @@ def _started(sweep: SweepDirectory, row: Row) -> CaseLogs:
 
 
 def _unstarted(sweep: SweepDirectory, case: str) -> CaseLogs:
-    """What Slurm kept of the last array task that should have run a case."""
+    """Slurm's output of the last array task that included the case."""
     wanted = sweep.newest()
     if not case.isdigit() or int(case) >= wanted.source.n_cases:
         raise InputError(
@@ -82,7 +82,7 @@ def _unstarted(sweep: SweepDirectory, case: str) -> CaseLogs:
     case_id, state = "unknown", "no attempt has begun"
     try:
         case_id = wanted.source[index].case_id
-    except SourceError as error:  # the user's own code cannot make it
+    except SourceError as error:  # the user's own source fails
         state = f"{state}: {error}"
     return CaseLogs(index=index, case_id=case_id, state=state, texts=_texts(paths))
 

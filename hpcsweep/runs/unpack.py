@@ -1,4 +1,4 @@
-"""Unpack: packed runs as plain directories, where `runs: all` would have put them."""
+"""Restore packed runs as plain directories, at the paths that `runs: all` would use."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 
 
 def unpack(sweep: SweepDirectory, report: DamageReport, case: str | None = None) -> Iterator[Path]:
-    """Restore one case, by its index or the start of its case id, or all; the packs stay.
+    """Restore one case, by its index or by a prefix of its case id, or all cases. The packs stay.
 
-    Gives the directories; those that are there already are left alone. `report` gets the cases
-    whose files are gone or damaged. *Safe to repeat.* *Raises* InputError when no case is meant, or
-    one that is not packed. *Writes* `runs/…/log_…/`.
+    Yields the directories; existing ones are left unchanged. `report` collects cases whose files
+    are missing or damaged. *Safe to repeat.* *Raises* InputError if no case matches, or if it is
+    not packed. *Writes* `runs/…/log_…/`.
     """
     is_packed = False
     with fresh_store(sweep) as store:
@@ -45,7 +45,7 @@ def unpack(sweep: SweepDirectory, report: DamageReport, case: str | None = None)
 
 
 def _restored(sweep: SweepDirectory, row: Row) -> Path | None:
-    """The run directory, made of a packed run; None where it is there already, or nothing is."""
+    """Restore a packed run; None if the directory exists already, or nothing is packed."""
     files = kept_files(sweep, row)
     if not isinstance(files, PackedFiles):  # unpacked before, and the pack was removed
         return None
@@ -59,12 +59,12 @@ def _restored(sweep: SweepDirectory, row: Row) -> Path | None:
 
 
 def unpacked(run: PackedFiles, target: Path) -> None:
-    """Restore a run as a plain directory, whole or not at all.
+    """Restore a run as a plain directory, atomically.
 
-    *Raises* SweepError when `target` is there, Damaged.
+    *Raises* SweepError if `target` exists, Damaged.
     """
     if target.exists():
-        raise SweepError("is there already", where=str(target))
+        raise SweepError("exists already", where=str(target))
     aside = target.with_name(f".{target.name}.unpacking")
     folder = DirectoryStorage(aside)
     try:

@@ -1,5 +1,5 @@
-"""The sweep directory: where everything lies, the plan of a submission, and which sweep is meant.
+"""The sweep directory: all paths on disk, the plan of a submission, and how to locate a sweep.
 
-Every path below a sweep is made in `directory`. What is inside the files is not known here: that
-is the business of `manifest`, `journal`, `logbook` and `store`.
+`directory` makes every path below a sweep. The content of the files belongs to `manifest`,
+`journal`, `logbook` and `store`.
 """

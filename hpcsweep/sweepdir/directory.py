@@ -1,4 +1,4 @@
-"""The sweep directory: what lies where (DESIGN section 4)."""
+"""The sweep directory: the paths of all its files (docs/design.md)."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from hpcsweep.sweepdir.version import Version
 
 FORMAT = 1
 MARKER = "sweep.json"
-# Whose turn it is to change the sweep.
+# Held by the process that changes the sweep.
 CLAIMS = ".claims"
-# What may be left where a first submit could not begin: commands that looked at it made it.
+# Entries that commands may leave in a directory where the first submit could not begin.
 _LEFT = {CLAIMS, "store.sqlite3", "store.sqlite3-journal", "cluster.json", ".cluster.lock"}
 _PART_FILE = re.compile(r"part-([0-9]{1,9})\.(intent|job|void|cancel)\.json", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
-# What such files must hold.
+# Schemas of part files, by kind.
 _FACTS = {
     "intent": schema({"job_name": TEXT, "time": NUMBER}),
     "job": schema({"job_id": TEXT}, {"time": NUMBER}),
@@ -57,15 +57,15 @@ _MARKER = schema(
 
 @dataclass(frozen=True, slots=True)
 class SweepDirectory:
-    """One sweep on disk. Makes nothing by being looked at."""
+    """One sweep on disk. Reading it creates nothing."""
 
     path: Path
     name: str
-    # 16 hex digits: names the sweep in a store and in job names; survives a move of the directory.
+    # 16 hex digits; names the sweep in a database and in job names. Survives a move.
     key: str
-    # "private" or "group", for ever.
+    # "private" or "group"; never changes.
     share: str = "private"
-    # What was read of what never changes: manifests by fingerprint, plans by file.
+    # Caches of immutable files: manifests by fingerprint, plans by file.
     _versions: dict[str, Version] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
@@ -75,7 +75,7 @@ class SweepDirectory:
 
     @classmethod
     def open(cls, path: Path) -> SweepDirectory:
-        """The sweep in `path`. *Raises* SweepError when there is none."""
+        """Open the sweep in `path`. *Raises* SweepError if there is none."""
         marker = path / MARKER
         try:
             is_sweep = marker.is_file()
@@ -108,9 +108,9 @@ class SweepDirectory:
     def create(
         cls, path: Path, name: str, share: str = "private", made: UndoLog | None = None
     ) -> SweepDirectory:
-        """Make a sweep directory, or open the one of this name. *Safe to repeat.*
+        """Create a sweep directory, or open the existing one of this name. *Safe to repeat.*
 
-        `share` is the manifest's; `made` notes what this call made. *Raises* SweepError when the
+        `share` is the manifest's; `made` records what this call created. *Raises* SweepError if the
         directory is something else. *Writes* `sweep.json`.
         """
         made = made or UndoLog()
@@ -136,7 +136,7 @@ class SweepDirectory:
         return sweep
 
     def manifest_dir(self, fingerprint: str) -> Path:
-        """Where one version of the frozen manifest lies."""
+        """The directory of one frozen version of the manifest."""
         return self.path / "manifests" / fingerprint
 
     @property
@@ -154,7 +154,7 @@ class SweepDirectory:
         return self.journal_root / f"{submission:04d}"
 
     def log_dir(self, submission: int) -> Path:
-        """Slurm's own output of one submission, a file per array task."""
+        """Slurm's own output of one submission, one file per array task."""
         return self.path / "logs" / f"{submission:04d}"
 
     def submission_dir(self, submission: int) -> Path:
@@ -162,20 +162,20 @@ class SweepDirectory:
         return self.path / "submissions" / f"{submission:04d}"
 
     def submissions(self) -> list[int]:
-        """The numbers of all submissions, oldest first."""
+        """The numbers of all submissions, ascending."""
         found = filter(_NUMBER.fullmatch, names(self.path / "submissions"))
         return sorted(map(int, found))
 
     def plan(self, submission: int) -> tuple[Plan, dict[str, Any]]:
-        """The plan of a submission and the document that holds it. Read once."""
+        """The plan of a submission, and the document that contains it. Read once."""
         path = self.submission_dir(submission) / "plan.json"
         try:
             found = path.stat()
         except FileNotFoundError:
-            return read_plan(path)  # *Raises* Damaged, which says what is missing
+            return read_plan(path)  # *raises* Damaged, naming what is missing
         except OSError as error:
             raise unreadable(path, error) from error
-        # A refused submit takes its plan back, and the next one has the same number.
+        # Key on the inode: a refused submit removes its plan, and the next one reuses the number.
         key = submission, found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
         if key not in self._plans:
             self._plans[key] = read_plan(path)
@@ -188,11 +188,11 @@ class SweepDirectory:
         return self._versions[fingerprint]
 
     def newest(self) -> Version:
-        """The version whose index order holds now. *Raises* SweepError as `newest_manifest`."""
+        """The version whose index order applies now. *Raises* like `newest_manifest`."""
         return self.version(self.newest_manifest())
 
     def newest_manifest(self) -> str:
-        """The fingerprint whose index order holds now: the last submission's.
+        """The fingerprint of the manifest whose index order applies now: the last submission's.
 
         *Raises* SweepError before the first submission.
         """
@@ -206,11 +206,11 @@ class SweepDirectory:
         return self.plan(numbers[-1])[0].manifest
 
     def part_file(self, submission: int, part: int, what: str) -> Path:
-        """A file about one part: its `intent`, `job`, `void` or `cancel`."""
+        """The path of a file about one part: `intent`, `job`, `void` or `cancel`."""
         return self.submission_dir(submission) / f"part-{part:04d}.{what}.json"
 
     def part_facts(self, submission: int) -> dict[int, dict[str, dict[str, Any]]]:
-        """What such files say, by part and then by what they are about."""
+        """The content of all part files, by part and kind."""
         facts: dict[int, dict[str, dict[str, Any]]] = {}
         folder = self.submission_dir(submission)
         for name in names(folder):
@@ -226,12 +226,12 @@ class SweepDirectory:
 
 
 def make_place(path: Path, share: str, made: UndoLog) -> bool:
-    """Make the directory of a sweep where there is none. Returns whether it is a sweep's already.
+    """Create the directory of a sweep. Returns whether it already is a sweep directory.
 
-    With `share: group` what had to be made above it is open to the group, too. `made` notes what
-    this call made. *Raises* SweepError when something else is there.
+    With `share: group`, created parents are open to the group, too. `made` records what this call
+    created. *Raises* SweepError if something else exists there.
     """
-    # What a create leaves behind that was killed while it wrote the marker is in nobody's way.
+    # The temporary marker of a create that was killed may stay.
     found = {name for name in names(path) if not name.startswith(f".{MARKER}.")}
     if MARKER in found:
         return True
@@ -244,7 +244,7 @@ def make_place(path: Path, share: str, made: UndoLog) -> bool:
         )
     made.directory(path)
     if share == "group":
-        for one in (path, path.resolve()):  # as it is written, and as it is opened
+        for one in (path, path.resolve()):  # the path as given, and as resolved
             open_to_group(one)
         try:
             for one in {path, *missing}:

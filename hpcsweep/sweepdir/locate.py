@@ -1,4 +1,4 @@
-"""Which sweep the user means: its directory, its name under `outputs/`, or its manifest."""
+"""Locate a sweep by its directory, its name under `outputs/`, or its manifest."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 
 
 def locate(text: str, outputs: Path) -> SweepDirectory:
-    """The sweep of this directory, name or manifest. *Raises* SweepError, ManifestError."""
+    """The sweep of a directory, name or manifest. *Raises* SweepError, ManifestError."""
     path, name = Path(text), text
-    # In this order, since a project's directory or program may have the name of its sweep.
+    # In this order: a project's directory or program may have the same name as its sweep.
     for one in (path, outputs / text):
         if _is_sweep(one):
             return SweepDirectory.open(one)
@@ -43,7 +43,7 @@ def _is_sweep(path: Path) -> bool:
 
 
 def _name_in(manifest: Path) -> str:
-    from hpcsweep import yamltext  # noqa: PLC0415  # loads yaml, which a name does not need
+    from hpcsweep import yamltext  # noqa: PLC0415  # loads yaml; rarely needed
 
     document = yamltext.load(manifest).value
     name = document.get("name") if isinstance(document, dict) else None

@@ -1,6 +1,6 @@
 """The plan of a submission: which indices, in which chunks, in which arrays. Pure data.
 
-`--dry-run` prints exactly it, `submit` consumes it, and every task reads it again.
+`--dry-run` prints it, `submit` carries it out, and every task reads it.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Part
 
 FORMAT = 1
-# `chunk: auto` makes at most this many tasks: Slurm's default MaxArraySize is 1001. Where that is
-# smaller, it makes no more than fit into one array, but for tiny ones: then up to FEW_TASKS.
+# `chunk: auto` makes at most this many tasks: Slurm's default MaxArraySize is 1001. With a smaller
+# MaxArraySize it makes one array, or up to FEW_TASKS tasks if that array would be tiny.
 AUTO_TASKS = 1000
 FEW_TASKS = 100
-# Slurm's own default, used until the cluster's limit is read.
+# Slurm's default, used until the cluster's limit is read.
 MAX_ARRAY_SIZE = 1001
-# Each part is an sbatch of its own, with files of its own: more than this is a chunk too small.
+# Each part is one sbatch with its own files: more of them mean that the chunk is too small.
 PARTS_MAX = 10_000
-# `runs: auto` keeps every run in a directory of its own up to here, and packs them above.
+# `runs: auto` gives every run its own directory up to this count, and packs them above.
 ALL_RUNS_MAX = 10_000
-# A directory of run directories is split above this count of cases ...
+# Run directories are sharded above this count of cases,
 FLAT_RUNS_MAX = 1000
-# ... into leaves that hold this many on average, by the first hex digits of the case id; the
-# spread of a hash keeps each leaf below 1,000.
+# into shards that hold this many on average, by leading hex digits of the case id. Case ids are
+# hashes, so the spread keeps each shard below 1,000.
 LEAF_RUNS_MEAN = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
-    """Where a submission keeps run directories."""
+    """Where a submission puts run directories."""
 
     # "all", "packed", "failed" or "none".
     runs: str
-    # Count of leading hex digits of the case id that make the shard; 0 is flat.
+    # Leading hex digits of the case id that name the shard; 0 means no shards.
     shard_digits: int = 0
 
     def run_dir(self, case_id: str, run_id: str) -> str:
@@ -65,7 +65,7 @@ class Layout:
     def choose(cls, runs: str, n_cases: int, previous: Layout | None) -> Layout:
         """The layout of a new submission: the previous one's, unless the sweep outgrew it.
 
-        Keeping it keeps one place per case over all submissions.
+        So a case keeps its run directory over all submissions.
         """
         if runs == "auto":
             runs = "all" if n_cases <= ALL_RUNS_MAX else "packed"
@@ -77,9 +77,9 @@ class Layout:
         return cls(runs=runs, shard_digits=digits)
 
 
-# What a submission's runs go back to: a file of the submission.
+# The provenance file of a submission's runs.
 PROVENANCE = "provenance.json"
-# Where the packs are, relative to the sweep directory.
+# The directory of packs, relative to the sweep directory.
 PACKS = "runs/packs"
 
 
@@ -89,35 +89,35 @@ def attempt_dir(case_id: str, token: str) -> str:
 
 
 def checkpoint_dir(case_id: str) -> str:
-    """What the attempts of a case leave each other, relative to the sweep directory."""
+    """The checkpoints that all attempts of a case share, relative to the sweep directory."""
     return f"checkpoints/{case_id}"
 
 
 def provenance_of(submission: int) -> str:
-    """What the runs of a submission go back to, relative to the sweep directory."""
+    """The provenance file of a submission's runs, relative to the sweep directory."""
     return f"submissions/{submission:04d}/{PROVENANCE}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What one submission runs, and how its tasks find it."""
+    """What one submission runs, and how its tasks find their cases."""
 
     # 1-based number of the submission.
     submission: int
-    # Fingerprint of the frozen manifest whose indices these are.
+    # Fingerprint of the frozen manifest that these indices refer to.
     manifest: str
-    # 0-based positions in that manifest's source, in rank order.
+    # 0-based indices in that manifest's source, in rank order.
     indices: IndexSet
-    # Count of cases that one task runs, one after the other.
+    # Cases per task, run one after the other.
     chunk_size: int
     parts: tuple[Part, ...]
     layout: Layout
-    # Highest generation of the cases; raised by `--rerun`.
+    # Highest generation of the cases; `--rerun` raises it.
     generation: int = 0
 
     @property
     def chunks(self) -> int:
-        """Count of chunks, which is the count of array tasks."""
+        """Count of chunks; equals the count of array tasks."""
         return -(-self.indices.count // self.chunk_size)
 
     def chunk(self, number: int) -> IndexSet:
@@ -131,7 +131,7 @@ class Plan:
         return self.indices.slice(start, min(start + self.chunk_size, self.indices.count))
 
     def part(self, number: int) -> Part:
-        """One part by its number. *Raises* SweepError when there is none."""
+        """One part by its number. *Raises* SweepError if there is none."""
         if not 0 <= number < len(self.parts):
             raise SweepError(f"submission {self.submission} has no part {number}")
         return self.parts[number]
@@ -160,9 +160,9 @@ class Plan:
 
     @classmethod
     def from_json(cls, value: dict[str, Any], where: str) -> Plan:
-        """The plan in a `plan.json`. *Raises* KeyError, TypeError, ValueError for a damaged one.
+        """Parse a `plan.json`. *Raises* KeyError, TypeError, ValueError if it is damaged.
 
-        *Raises* SweepError for one of a newer format.
+        *Raises* SweepError for a newer format.
         """
         if value["format"] != FORMAT:
             raise SweepError(
@@ -181,7 +181,7 @@ class Plan:
         )
 
 
-# What a `plan.json` must hold, from the outside to the inside.
+# The schema of `plan.json`, from the outside to the inside.
 _DOCUMENT = schema(
     {
         "submission": integer(1),
@@ -209,9 +209,9 @@ _RULES = schema(
 
 
 def read_plan(path: Path) -> tuple[Plan, dict[str, Any]]:
-    """The plan in a submission's `plan.json`, and the whole document around it.
+    """The plan in a submission's `plan.json`, and the whole document.
 
-    *Raises* Damaged; SweepError for one of a newer format.
+    *Raises* Damaged; SweepError for a newer format.
     """
     document = read_json(path)
     try:
@@ -225,9 +225,9 @@ def read_plan(path: Path) -> tuple[Plan, dict[str, Any]]:
 
 
 def _wrong(document: dict[str, Any], plan: Plan) -> str:
-    """What is wrong with a document, or with the parts of the plan in it; empty where nothing is.
+    """What is wrong with a document, or with the parts of its plan; empty if nothing is.
 
-    So what loops over parts and chunks is never longer than what was submitted.
+    It bounds all loops over parts and chunks by what was submitted.
     """
     inner = [("cluster", _CLUSTER), ("worker", _RULES), ("layout", _LAYOUT)]
     found = [mismatch(document, _DOCUMENT)]
@@ -249,9 +249,9 @@ def chunk_size_for(
     max_tasks: int | None = None,
     max_array_size: int = MAX_ARRAY_SIZE,
 ) -> int:
-    """Cases per chunk: as given, or enough for at most `AUTO_TASKS` tasks, of one array if it can.
+    """Cases per chunk: given, or enough for at most `AUTO_TASKS` tasks, if possible in one array.
 
-    *Raises* InputError for a given size that makes more tasks than the cluster takes.
+    *Raises* InputError if the given size makes more tasks than the cluster accepts.
     """
     most = min(AUTO_TASKS, max_tasks or AUTO_TASKS, max(FEW_TASKS, _largest(max_array_size)))
     enough = max(1, -(-count // most))
@@ -268,9 +268,9 @@ def chunk_size_for(
 def make_parts(chunks: int, *, max_array_size: int, throttle: int) -> tuple[Part, ...]:
     """The arrays for `chunks` tasks, each below the cluster's limit on the array *index*.
 
-    Without arrays (MaxArraySize 0) each task is a job of its own. A throttle is divided over the
-    parts; the first ones get what does not divide. *Raises* InputError for a throttle below their
-    count, or more than `PARTS_MAX` of them.
+    Without arrays (MaxArraySize 0) each task is its own job. A throttle is divided over the
+    parts; the first ones get the remainder. *Raises* InputError for a throttle below the count of
+    parts, or for more than `PARTS_MAX` parts.
     """
     largest = _largest(max_array_size)
     has_arrays = max_array_size > 0
@@ -311,5 +311,5 @@ def make_parts(chunks: int, *, max_array_size: int, throttle: int) -> tuple[Part
 
 
 def _largest(max_array_size: int) -> int:
-    """Tasks of one array. MaxArraySize caps the index: 1001 allows 0-1000, one task more."""
+    """Tasks per array. MaxArraySize caps the index: 1001 allows 0-1000; this uses one task less."""
     return max(1, max_array_size - 1, min(max_array_size, 2))

@@ -12,7 +12,7 @@ from hpcsweep.sources import ParameterSource
 
 
 class Version:
-    """A manifest and its cases."""
+    """A manifest and its source, each read once."""
 
     def __init__(
         self, manifest: FrozenManifest, open_source: Callable[[], ParameterSource]
@@ -22,23 +22,23 @@ class Version:
 
     @classmethod
     def read(cls, directory: Path) -> Version:
-        """The one that was frozen there. *Raises* Damaged, SweepError."""
+        """The frozen version in a directory. *Raises* Damaged, SweepError."""
         manifest = frozen.read(directory)
         return cls(manifest, lambda: frozen.open_source(directory, manifest))
 
     @classmethod
     def of(cls, manifest: FrozenManifest, source: ParameterSource) -> Version:
-        """One that may not be on disk yet. `source` is with replicates."""
+        """A version that may not be on disk yet. `source` includes replicates."""
         return cls(manifest, lambda: source)
 
     @property
     def fingerprint(self) -> str:
-        """What names it in plans and journals."""
+        """The name of this version in plans and journals."""
         return self.manifest.fingerprint
 
     @cached_property
     def source(self) -> ParameterSource:
-        """Its cases, with replicates. Opened when first asked for: that may import user code.
+        """The cases, with replicates. Opened on first use, which may import user code.
 
         *Raises* Damaged, SweepError.
         """

@@ -1,4 +1,4 @@
-"""Results as tables and figures: rows in index order, which of them, and in which format.
+"""Results as tables and figures: select rows in index order, and write them in a format.
 
-Reads the store and the source, never run directories, and writes nothing but what it was asked for.
+Reads the index and the source, never run directories. Writes only the requested output.
 """

@@ -14,15 +14,15 @@ from hpcsweep.errors import ExtraMissing
 from hpcsweep.files import atomic_output
 from hpcsweep.tables.collect import Columns, Row
 
-# Rows of a Parquet row group, and characters of CSV, that are held in memory at once.
+# Rows of a Parquet row group, and characters of CSV, to buffer.
 ROWS_AT_ONCE = 10_000
 CHARACTERS_AT_ONCE = 1 << 16
 
 
 def csv_lines(columns: Columns, rows: Iterable[Row]) -> Iterator[str]:
-    """RFC 4180 lines with LF: numbers in their shortest exact form, nothing as nothing."""
+    """RFC 4180 lines ending in LF: shortest exact numbers, empty fields for missing values."""
     buffer = StringIO()
-    # Before Python 3.13 only characters of the line's end are quoted; a CR is one to every reader.
+    # Before Python 3.13, csv quotes only the line terminator; readers also split lines at CR.
     writer = csv.writer(_EndingInLf(buffer), lineterminator="\r\n")
     writer.writerow(columns.names)
     for row in rows:
@@ -35,34 +35,34 @@ def csv_lines(columns: Columns, rows: Iterable[Row]) -> Iterator[str]:
 
 
 class _EndingInLf:
-    """Takes lines that end in CR LF, one for each write."""
+    """A file-like object for csv.writer that replaces the CR LF of each row by LF."""
 
     def __init__(self, buffer: StringIO) -> None:
         self._buffer = buffer
 
     def write(self, line: str) -> None:
-        """Add a line to the buffer."""
+        """Append a line to the buffer."""
         self._buffer.write(line.removesuffix("\r\n") + "\n")
 
 
 def jsonl_lines(columns: Columns, rows: Iterable[Row]) -> Iterator[str]:
-    """One JSON object per line; what a case does not have is not in it."""
+    """One JSON object per line, without the keys of missing values."""
     for row in rows:
         ordered = {name: row[name] for name in columns.names if name in row}
         yield json.dumps(ordered, ensure_ascii=False) + "\n"
 
 
 def cell(value: Any) -> str:
-    """A value as text: a string as it is, nothing as nothing, all else as JSON."""
+    """A value as text: strings unchanged, None empty, everything else as JSON."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def write(lines: Iterable[str], output: Path | None, stdout: TextIO) -> None:
-    """Write lines to a file, which appears whole, or to standard output.
+    """Write lines to standard output, or atomically to a file.
 
-    *Raises* SweepError when the file cannot be written.
+    *Raises* SweepError if the file cannot be written.
     """
     if output is None:
         stdout.writelines(lines)
@@ -72,9 +72,9 @@ def write(lines: Iterable[str], output: Path | None, stdout: TextIO) -> None:
 
 
 def write_parquet(columns: Columns, rows: Iterator[Row], output: Path) -> None:
-    """Write a Parquet file, which appears whole, a row group at a time.
+    """Write a Parquet file atomically, one row group at a time.
 
-    *Raises* ExtraMissing without pyarrow, SweepError when the file cannot be written.
+    *Raises* ExtraMissing without pyarrow, SweepError if the file cannot be written.
     """
     try:
         import pyarrow as pa  # noqa: PLC0415  # an extra, and slow to import
@@ -95,7 +95,7 @@ def write_parquet(columns: Columns, rows: Iterator[Row], output: Path) -> None:
 def _typed(value: Any, kind: str) -> Any:
     match kind:
         case "json" if value is not None:
-            return cell(value)  # as in CSV: a text without quotes beside numbers
+            return cell(value)  # like CSV: strings without quotes, beside numbers
         case "float" if value is not None:
-            return float(value)  # pyarrow refuses an int that is no float
+            return float(value)  # pyarrow refuses an int that float64 cannot represent
     return value

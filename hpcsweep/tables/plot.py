@@ -1,4 +1,4 @@
-"""Figures of a sweep: one metric over one parameter, a line for each value of another."""
+"""Figures of a sweep: one metric over one parameter, with a line per value of another."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from hpcsweep.files import atomic_output
 from hpcsweep.tables.points import Axes, Line, Points, is_logarithmic, left_out_text, points
 from hpcsweep.terminal_text import one_line
 
-# Told apart by people who see colours differently, and in grey: Okabe and Ito (2008).
+# Distinct for colour-blind readers and in grey: Okabe and Ito (2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 MARKERS = "osD^vPXd"
 FORMATS = (".png", ".pdf", ".svg")
-# More lines than this get a scale of colours instead of a legend.
+# With more lines, a colour bar replaces the legend.
 LEGEND_MAX = 8
-# Lines of more points have no markers.
+# Lines with more points have no markers.
 POINTS_MAX = 30
-# Entries of a column of the legend.
+# Entries per column of the legend.
 LEGEND_ROWS = 14
-# Characters of a line of the notes below a figure, and inches that it takes.
+# Characters per line of the notes below a figure, and the line height in inches.
 NOTE_CHARACTERS = 100
 NOTE_LINE = 0.16
-# Inches.
+# In inches.
 SIZE = (7.2, 4.5)
-# Characters of a text in a legend or at an axis, and texts at an axis.
+# Characters of a label in a legend or at an axis, and labels per axis.
 TEXT_CHARACTERS = 40
 TICKS_MAX = 40
 
@@ -36,17 +36,17 @@ TICKS_MAX = 40
 def draw(
     rows: Iterable[Mapping[str, Any]], axes: Axes, path: Path, params: Iterable[str] = ()
 ) -> list[str]:
-    """Draw a figure. *Writes* `path`, whole; its suffix says the format.
+    """Draw a figure. *Writes* `path` atomically; its suffix selects the format.
 
-    Returns the notes that stand below it: what is not drawn, and what was put together.
-    *Raises* ExtraMissing without matplotlib, InputError for what cannot be drawn,
-    SweepError where the file cannot be written.
+    Returns the notes printed below it: which cases are not drawn, and what was averaged.
+    *Raises* ExtraMissing without matplotlib, InputError for data that cannot be drawn,
+    SweepError if the file cannot be written.
     """
     if path.suffix not in FORMATS:
-        raise InputError(f"{path} is no {', '.join(FORMATS)}", where="--output")
+        raise InputError(f"{path} is not a {', '.join(FORMATS)}", where="--output")
     found = points(rows, axes, params)
     try:
-        from matplotlib.figure import Figure  # noqa: PLC0415  # only those who draw need it
+        from matplotlib.figure import Figure  # noqa: PLC0415  # rarely needed
     except ImportError as error:
         raise ExtraMissing(
             "matplotlib is not installed",
@@ -60,8 +60,8 @@ def draw(
     lines = [line for note in notes for line in textwrap.wrap(_shown(note), NOTE_CHARACTERS)]
     figure.supxlabel("\n".join(lines), x=0.02, ha="left", fontsize=9, color="0.35")
     _grow(figure, plane, len(lines))
-    with atomic_output(path) as place:
-        figure.savefig(place, dpi=200, format=path.suffix[1:])
+    with atomic_output(path) as output:
+        figure.savefig(output, dpi=200, format=path.suffix[1:])
     return notes
 
 
@@ -70,11 +70,11 @@ def _notes(found: Points, axes: Axes, logarithmic: list[str]) -> list[str]:
     notes = [f"{found.drawn} of {total} cases are drawn"]
     if found.left_out:
         notes[0] += f"; not drawn: {left_out_text(found.left_out)}"
-    if pooled := found.named("pooled"):
+    if pooled := found.params_named("pooled"):
         notes.append(f"mean over cases that differ in {', '.join(pooled)}; small dots: the cases")
     if found.has_bands:
         notes.append("band: one standard deviation of replicates, within their range")
-    if scattered := found.named("scattered"):
+    if scattered := found.params_named("scattered"):
         notes.append(f"no lines: the points differ in {', '.join(scattered)}, too")
     if len(found.lines) > len(COLOURS) * len(MARKERS) and _scale_of(found) is None:
         notes.append(f"more than {len(COLOURS) * len(MARKERS)} lines: colours and markers repeat")
@@ -84,19 +84,19 @@ def _notes(found: Points, axes: Axes, logarithmic: list[str]) -> list[str]:
 
 
 def _lines(figure: Any, plane: Any, found: Points, axes: Axes) -> None:
-    scale, places = _scale_of(found), found.places()
-    for place, (by, line) in enumerate(found.lines.items()):
+    scale, ticks = _scale_of(found), found.tick_positions()
+    for position, (by, line) in enumerate(found.lines.items()):
         label = _shown(f"{axes.by} = {_text(by)}") if axes.by and not scale else None
-        colour = scale.to_rgba(by) if scale else COLOURS[place % len(COLOURS)]
-        # Another pair for each of 64 lines.
-        marker = MARKERS[0 if scale else (place + place // len(COLOURS)) % len(MARKERS)]
-        _line(plane, line, places, {"color": colour, "marker": marker, "label": label})
+        colour = scale.to_rgba(by) if scale else COLOURS[position % len(COLOURS)]
+        # Offset by one per 8 lines: all 64 pairs of colour and marker are distinct.
+        marker = MARKERS[0 if scale else (position + position // len(COLOURS)) % len(MARKERS)]
+        _line(plane, line, ticks, {"color": colour, "marker": marker, "label": label})
     if scale:
         bar = figure.colorbar(scale, ax=plane, pad=0.02)
         bar.set_label(_shown(axes.by or ""), fontsize=13)
         bar.outline.set_visible(False)
     elif axes.by:
-        # Beside the lines: inside, it would lie on some of them.
+        # Beside the axes: inside, the legend would cover lines.
         plane.legend(
             frameon=False,
             fontsize=12,
@@ -107,7 +107,7 @@ def _lines(figure: Any, plane: Any, found: Points, axes: Axes) -> None:
 
 
 def _grow(figure: Any, plane: Any, note_lines: int) -> None:
-    """Make room for a legend and notes that would leave none for the lines."""
+    """Enlarge the figure if legend and notes would leave too little room for the axes."""
     legend = plane.get_legend()
     beside = legend.get_window_extent().width / figure.dpi if legend else 0.0
     labels = [one.get_window_extent().height / figure.dpi for one in plane.get_xticklabels()]
@@ -116,15 +116,15 @@ def _grow(figure: Any, plane: Any, note_lines: int) -> None:
     figure.set_size_inches(width + max(0.0, beside - width / 3), height + max(0.0, below - 0.7))
 
 
-def _line(plane: Any, line: Line, places: dict[Any, int], look: dict[str, Any]) -> None:
-    """A line through the means; points alone where a line would tell of what is not there."""
-    xs = [places.get(x, x) for x in line.points]
+def _line(plane: Any, line: Line, ticks: dict[Any, int], style: dict[str, Any]) -> None:
+    """Draw a line through the means; only points if a connecting line would mislead."""
+    xs = [ticks.get(x, x) for x in line.points]
     values = [point.values for point in line.points.values()]
-    # Between texts there is nothing, nor between cases that differ in more than x.
-    joined = len(xs) > 1 and not line.scattered and not places
+    # Do not connect texts, nor cases that differ in more than x.
+    joined = len(xs) > 1 and not line.scattered and not ticks
     few = len(xs) <= POINTS_MAX or not joined
     means = [fmean(some) for some in values]
-    colour = look["color"]
+    colour = style["color"]
     plane.plot(
         xs,
         means,
@@ -133,7 +133,7 @@ def _line(plane: Any, line: Line, places: dict[Any, int], look: dict[str, Any]) 
         markersize=6 if few else 0,
         markeredgecolor="white",
         markeredgewidth=0.6,
-        **look,
+        **style,
     )
     if line.pooled:
         cases = [(x, y) for x, some in zip(xs, values, strict=True) for y in some]
@@ -149,7 +149,7 @@ def _line(plane: Any, line: Line, places: dict[Any, int], look: dict[str, Any]) 
     elif any(len(some) > 1 for some in values):
         spread = [stdev(some) if len(some) > 1 else 0.0 for some in values]
         pairs = list(zip(means, spread, values, strict=True))
-        # Not beyond what was seen: of times a standard deviation may reach below 0.
+        # Clip to the observed range: mean minus deviation may be negative for a positive quantity.
         low = [max(mean - one, min(some)) for mean, one, some in pairs]
         high = [min(mean + one, max(some)) for mean, one, some in pairs]
         if joined:
@@ -159,10 +159,10 @@ def _line(plane: Any, line: Line, places: dict[Any, int], look: dict[str, Any]) 
 
 
 def _scale_of(found: Points) -> Any:
-    """Colours for the numbers that many lines have; None where a legend tells the lines apart."""
+    """A colour scale for many numeric lines; None if a legend is used."""
     if len(found.lines) <= LEGEND_MAX or not all(isinstance(by, int | float) for by in found.lines):
         return None
-    from matplotlib.cm import ScalarMappable  # noqa: PLC0415  # only those who draw need it
+    from matplotlib.cm import ScalarMappable  # noqa: PLC0415  # rarely needed
     from matplotlib.colors import LogNorm, Normalize  # noqa: PLC0415
 
     kind = LogNorm if is_logarithmic(found.lines) else Normalize
@@ -170,19 +170,19 @@ def _scale_of(found: Points) -> Any:
 
 
 def _dress(plane: Any, found: Points, axes: Axes) -> list[str]:
-    """Scales, labels and a grid. Returns which axes are logarithmic."""
+    """Set scales, labels and grid. Returns the logarithmic axes."""
     logarithmic = []
     for which, name, values in (("x", axes.x, found.xs()), ("y", axes.y, found.ys())):
         if which in axes.log if axes.log is not None else is_logarithmic(values):
             if any(isinstance(value, str) or value <= 0 for value in values):
                 raise InputError(
-                    f"{name} has values that are not above 0, which no logarithm has",
+                    f"{name} has values of 0 or less, which have no logarithm",
                     where="--log",
                 )
             getattr(plane, f"set_{which}scale")("log")
             _label_decades(getattr(plane, f"{which}axis"), max(values) / min(values))
             logarithmic.append(which)
-    _name_places(plane, found.places())
+    _set_text_ticks(plane, found.tick_positions())
     plane.set_xlabel(_shown(axes.x), fontsize=14)
     plane.set_ylabel(_shown(axes.y), fontsize=14)
     if axes.title:
@@ -196,18 +196,18 @@ def _dress(plane: Any, found: Points, axes: Axes) -> list[str]:
     return logarithmic
 
 
-def _name_places(plane: Any, places: dict[Any, int]) -> None:
-    """The texts of an axis without numbers, as many as can be read."""
-    if places:
-        some = list(places)[:: 1 + (len(places) - 1) // TICKS_MAX]
+def _set_text_ticks(plane: Any, ticks: dict[Any, int]) -> None:
+    """Set the labels of a text axis, as many as are readable."""
+    if ticks:
+        some = list(ticks)[:: 1 + (len(ticks) - 1) // TICKS_MAX]
         texts = [_shown(_text(one)) for one in some]
         turned = 90 if sum(map(len, texts)) + 2 * len(texts) > 60 else 0
-        plane.set_xticks([places[one] for one in some], texts, rotation=turned)
+        plane.set_xticks([ticks[one] for one in some], texts, rotation=turned)
 
 
 def _label_decades(axis: Any, ratio: float) -> None:
-    """Label less than two decades with numbers, 1, 2 and 5 of each, rather than powers of ten."""
-    from matplotlib import ticker  # noqa: PLC0415  # only those who draw need it
+    """On an axis of less than two decades, label 1, 2 and 5 instead of powers of ten."""
+    from matplotlib import ticker  # noqa: PLC0415  # rarely needed
 
     if ratio >= 100:
         return
@@ -218,11 +218,11 @@ def _label_decades(axis: Any, ratio: float) -> None:
 
 
 def _shown(text: str) -> str:
-    """A text as it is: no formula between two dollars, and what no font has written out."""
+    """A literal label: `$` does not start a formula, control characters are escaped."""
     return one_line(text).replace("$", r"\$")
 
 
 def _text(value: Any) -> str:
-    """A value in a legend or at an axis; of a long text the beginning."""
+    """A value as a label; long texts are truncated."""
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return text if len(text) <= TEXT_CHARACTERS else f"{text[: TEXT_CHARACTERS - 1]}…"

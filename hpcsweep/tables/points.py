@@ -1,4 +1,4 @@
-"""What a figure shows of a table: the points of its lines, and what it does not show."""
+"""The data of a figure: the points of its lines, and which cases are left out."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from typing import Any
 from hpcsweep.errors import InputError
 from hpcsweep.records import Status
 
-# Values that are all above 0 and of which the largest is so many times the smallest one have a
-# logarithmic scale: on a linear one most of them would lie on top of each other.
+# An axis whose values are positive and span at least this ratio gets a logarithmic scale; on a
+# linear one most points would overlap.
 DECADES = 1000.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Axes:
-    """What is drawn: columns of the table."""
+    """What to draw: columns of the table."""
 
     x: str
     y: str
     by: str | None = None
-    # Which axes are logarithmic, of "x" and "y"; None: those whose values call for it.
+    # The logarithmic axes, of "x" and "y"; None selects them by their values.
     log: tuple[str, ...] | None = None
     title: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that are needed."""
+        """The required columns."""
         return tuple(dict.fromkeys(one for one in (self.x, self.y, self.by) if one))
 
 
@@ -39,42 +39,42 @@ class Axes:
 class Point:
     """The cases at one x of one line."""
 
-    # The value of y of each of them.
+    # The y value of each case.
     values: list[float] = field(default_factory=list)
-    # The other params of the first of them as JSON texts, by column.
+    # The other params of the first case, as JSON by column.
     others: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True, slots=True)
 class Line:
-    """The points of one value of `by`, in the order of x."""
+    """The points of one value of `by`, in order of x."""
 
     points: dict[Any, Point] = field(default_factory=dict)
     # Params that differ between cases at the same point.
     pooled: set[str] = field(default_factory=set)
-    # Params that differ from point to point, and do not rise or fall with x.
+    # Params that differ from point to point, and are not monotone in x.
     scattered: set[str] = field(default_factory=set)
 
 
 @dataclass(kw_only=True, slots=True)
 class Points:
-    """All that a figure shows."""
+    """The complete data of a figure."""
 
     lines: dict[Any, Line]
     drawn: int
-    # Count of cases that are not drawn, by reason.
+    # Count of left-out cases, by reason.
     left_out: Counter[str]
 
-    def named(self, kind: str) -> list[str]:
-        """The params that are `pooled`, or `scattered`, in any line."""
+    def params_named(self, kind: str) -> list[str]:
+        """The params that are `pooled` or `scattered` in any line."""
         return sorted(set().union(*(getattr(line, kind) for line in self.lines.values())))
 
     def xs(self) -> list[Any]:
         """All values of x."""
         return list(chain.from_iterable(line.points for line in self.lines.values()))
 
-    def places(self) -> dict[Any, int]:
-        """Where each x stands on an axis of texts, empty where all are numbers."""
+    def tick_positions(self) -> dict[Any, int]:
+        """The tick position of each x on a text axis; empty for a numeric axis."""
         xs = set(self.xs())
         if not any(isinstance(x, str) for x in xs):
             return {}
@@ -87,7 +87,7 @@ class Points:
 
     @property
     def has_bands(self) -> bool:
-        """Whether cases at the same point differ in nothing but their replicate."""
+        """Whether cases at the same point differ only in their replicate."""
         return any(
             not line.pooled and any(len(point.values) > 1 for point in line.points.values())
             for line in self.lines.values()
@@ -95,9 +95,9 @@ class Points:
 
 
 def points(rows: Iterable[Mapping[str, Any]], axes: Axes, params: Iterable[str] = ()) -> Points:
-    """The points of each line; `params` are the columns that make cases different.
+    """Group rows into lines and points; `params` are the columns that distinguish cases.
 
-    *Raises* InputError where nothing can be drawn, or where y is no number.
+    *Raises* InputError if nothing can be drawn, or if y is not a number.
     """
     others = [name for name in params if name not in axes.columns]
     lines: dict[Any, Line] = {}
@@ -127,12 +127,12 @@ def points(rows: Iterable[Mapping[str, Any]], axes: Axes, params: Iterable[str] 
 
 
 def left_out_text(left_out: Counter[str]) -> str:
-    """How many cases are not drawn, and why."""
+    """How many cases are left out, and why."""
     return ", ".join(f"{number} {why}" for why, number in sorted(left_out.items()))
 
 
 def _why_not(row: Mapping[str, Any], axes: Axes) -> str:
-    """Why a case cannot be drawn, empty if it can. *Raises* InputError."""
+    """Why a case is left out; empty if it can be drawn. *Raises* InputError."""
     status = row.get("status", Status.COMPLETE)
     if status != Status.COMPLETE:
         return str(status)
@@ -141,29 +141,29 @@ def _why_not(row: Mapping[str, Any], axes: Axes) -> str:
             return f"without {name}"
     y = row[axes.y]
     if isinstance(y, bool) or not isinstance(y, int | float):
-        raise InputError(f"{axes.y} is no number: {y!r:.60}", where="--y")
+        raise InputError(f"{axes.y} is not a number: {y!r:.60}", where="--y")
     for name in (axes.x, axes.y):
         if isinstance(row[name], int | float) and not _is_finite(row[name]):
-            return f"whose {name} is no finite number"
+            return f"whose {name} is not a finite number"
     return ""
 
 
 def _is_finite(value: float) -> bool:
     try:
         return math.isfinite(value)
-    except OverflowError:  # an int beyond all floats
+    except OverflowError:  # an int that exceeds the floats
         return False
 
 
 def _plain(value: Any) -> Any:
-    """A number or a text."""
+    """A value as a number or a text."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return json.dumps(value, ensure_ascii=False)
     return value
 
 
 def _in_order(lines: dict[Any, Line]) -> dict[Any, Line]:
-    """Lines by `by` and points by x."""
+    """Sort lines by `by`, and points by x."""
     ordered = {by: lines[by] for by in _sorted(lines)}
     for line in ordered.values():
         line.points = {x: line.points[x] for x in _sorted(line.points)}
@@ -172,12 +172,12 @@ def _in_order(lines: dict[Any, Line]) -> dict[Any, Line]:
 
 
 def _sorted(values: Iterable[Any]) -> list[Any]:
-    """Numbers by size, before texts by name."""
+    """Sort numbers by size, then texts by name."""
     return sorted(values, key=lambda one: (isinstance(one, str), "" if one is None else one))
 
 
 def _scattered(line: Line) -> Iterator[str]:
-    """Params that differ between points; not those that follow from x, as derived ones do."""
+    """Params that differ between points, except those monotone in x, like derived ones."""
     found = list(line.points.values())
     for name in found[0].others if found else ():
         texts = [point.others[name] for point in found]
@@ -194,7 +194,7 @@ def _follows(texts: list[str]) -> bool:
 
 
 def is_logarithmic(values: Iterable[Any]) -> bool:
-    """Whether values call for a logarithmic scale."""
+    """Whether the values call for a logarithmic scale."""
     known = list(values)
     numbers = all(isinstance(value, int | float) and value > 0 for value in known)
     return numbers and bool(known) and max(known) >= DECADES * min(known)

@@ -1,6 +1,6 @@
-"""`--where "energy < 1 and omega == 2"`: parsed, checked, and made an SQL expression.
+"""Compile `--where "energy < 1 and omega == 2"` to an SQL expression.
 
-Nothing of the text is ever pasted into SQL: names must be columns of the table, values are bound.
+No text is pasted into SQL: names must be columns of the table, values are bound parameters.
 """
 
 from __future__ import annotations
@@ -57,26 +57,26 @@ _FORM = (
     "Compare columns with values, joined by and, or, not: energy < 1 and omega == 2. A column "
     "with other characters than letters, digits, _ and . stands in `backticks`."
 )
-# Texts, columns in backticks, and dotted words.
+# Strings, columns in backticks, and dotted names.
 _TOKEN = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?P<quoted>[^`]+)`|[^\W\d][\w.]*""")
-# What a condition itself is made of.
+# Words of the condition language itself.
 _WORDS = frozenset({"and", "or", "not", "in", "is", "None", "True", "False"})
-# Numbers beyond are compared as floats, as both databases have them then.
+# Larger integers are compared as floats: both databases store them so.
 _LARGEST_INT = 2**63
 
 
 @dataclass(frozen=True, slots=True)
 class SqlColumn:
-    """Where a column of the table comes from: a column of SQL, or a value inside params/metrics."""
+    """The origin of a table column: an SQL column, or a value inside params/metrics."""
 
-    # A name of the cases table, "idx", "params" or "metrics".
+    # A column of the cases table, "idx", "params" or "metrics".
     column: str
-    # The keys down to the value; empty for a column of SQL.
+    # Keys down to the value; empty for an SQL column.
     path: tuple[str, ...] = ()
 
 
 def parse(text: str, fields: Mapping[str, SqlColumn], dialect: str) -> ColumnElement[bool]:
-    """The condition as SQL. *Raises* InputError for what does not parse or names no column."""
+    """The condition as SQL. *Raises* InputError for a syntax error or an unknown column."""
     names: dict[str, str] = {}
     spelled = _spelled(text.strip(), fields, names)
     try:
@@ -88,10 +88,10 @@ def parse(text: str, fields: Mapping[str, SqlColumn], dialect: str) -> ColumnEle
 
 
 def _spelled(text: str, fields: Mapping[str, SqlColumn], names: dict[str, str]) -> str:
-    """The text with a name of Python's in the place of each column that has none, as `names` says.
+    """Replace column names that Python cannot parse by identifiers, recorded in `names`.
 
-    Those are columns in backticks; and words like `lambda` and the micro sign, which Python takes
-    for something else, where a column is called so.
+    These are columns in backticks, and words such as `lambda` or the micro sign, which Python would
+    parse differently, if a column has that name.
     """
 
     def replaced(found: re.Match[str]) -> str:
@@ -117,7 +117,7 @@ class _Reader:
     ) -> None:
         self._text = text
         self._fields = fields
-        # What stands in for a column, see `_spelled`.
+        # Identifiers that stand for columns; see `_spelled`.
         self._names = names
         self._dialect = dialect
 
@@ -153,7 +153,7 @@ class _Reader:
             column = table.c[field.column]
             if value is None:
                 return column.is_(None) if op is ast.Eq else column.is_not(None)
-            # As below; a database would compare the kinds, or refuse to.
+            # Values of another kind are unequal; a database would convert them, or raise.
             if isinstance(column.type, String) != isinstance(value, str):
                 return and_(column.is_not(None), true() if op is ast.NotEq else false())
             found: ColumnElement[bool] = compare(column, literal(value))
@@ -162,11 +162,11 @@ class _Reader:
         if value is None:
             return kind if op is ast.Eq else not_(kind)
         tested: ColumnElement[bool] = and_(kind, compare(extracted, literal(value)))
-        # Another kind of value is not equal: 1 != "1".
+        # A value of another kind is not equal: 1 != "1".
         return or_(not_(kind), tested) if op is ast.NotEq else tested
 
     def _extracted(self, field: SqlColumn, value: Any) -> tuple[ColumnElement[bool], Any]:
-        """Whether the value in JSON is of the same kind as `value`, and itself."""
+        """Whether the JSON value has the kind of `value`, and the value itself."""
         if self._dialect == "postgresql":
             return _in_jsonb(field, value)
         column = schema.cases.c[field.column]
@@ -195,7 +195,7 @@ class _Reader:
         name = self._names.get(name, name)
         if name not in self._fields:
             raise InputError(
-                f"{name!r} is no column",
+                f"{name!r} is not a column",
                 where="--where",
                 next_step=f"Columns: {', '.join(self._fields)}.",
             )
@@ -209,18 +209,18 @@ class _Reader:
         if not isinstance(value, bool | int | float | str | None):
             raise self._refused(node)
         if type(value) is int and not -_LARGEST_INT <= value < _LARGEST_INT:
-            return float(Decimal(value))  # infinite, where it is beyond the floats
+            return float(Decimal(value))  # infinite if it exceeds the floats
         return value
 
     def _refused(self, node: ast.expr) -> InputError:
         part = ast.get_source_segment(self._text, node) or self._text
         for stand_in, name in self._names.items():
             part = part.replace(stand_in, name)
-        return InputError(f"{part!r} is no comparison", where="--where", next_step=_FORM)
+        return InputError(f"{part!r} is not a comparison", where="--where", next_step=_FORM)
 
 
 def _in_jsonb(field: SqlColumn, value: Any) -> tuple[ColumnElement[bool], Any]:
-    """The same on PostgreSQL, where a value of another kind must not reach a cast."""
+    """`_extracted` on PostgreSQL, where a value of another kind must not reach a cast."""
     path = array(field.path, type_=Text)
     document = schema.document(field.column)
     found = func.jsonb_typeof(document.op("#>", return_type=JSONB())(path))
@@ -237,7 +237,7 @@ def _in_jsonb(field: SqlColumn, value: Any) -> tuple[ColumnElement[bool], Any]:
 
 
 def _member(document: Any, path: tuple[str, ...], what: str) -> Any:
-    """Type or value below these keys; SQLite's own paths name none that JSON escapes."""
+    """Type or value below these keys. SQLite's JSON paths cannot name keys that JSON escapes."""
     *above, last = path
     if above:
         document = _member(document, tuple(above), "value")

@@ -130,7 +130,7 @@ def test_a_logbook_writes_inside_its_run_directory_only(here: Here) -> None:
     assert list(here.path.rglob("x")) == []
     here.tasks_end()
     for name in ("../../sweep.json", "/etc/passwd", ""):
-        holds(here.refuses(3, "files", "s", name), "is no place inside a run directory")
+        holds(here.refuses(3, "files", "s", name), "is not a path inside a run directory")
 
 
 @pytest.mark.parametrize("kind", ["link", "file"])

@@ -116,7 +116,7 @@ def test_selections(made: MadeSweep) -> None:
     assert [row["index"] for row in rows] == [2, 4, 5]
     columns, _ = table(made, columns=("x", "index"))
     assert columns.names == ["x", "index"]
-    with pytest.raises(InputError, match="'nosuch' is no column"):
+    with pytest.raises(InputError, match="'nosuch' is not a column"):
         table(made, columns=("nosuch",))
     with pytest.raises(InputError, match="'done' is no status"):
         table(made, status=("done",))

@@ -117,10 +117,10 @@ def test_no_state_of_matplotlib_is_changed(tmp_path: Path) -> None:
             "no complete case has x and y and k: there is no",
         ),
         ([{"status": "failed", "x": 1}] * 2, Axes(x="x", y="y"), "a.png", "x and y: 2 failed"),
-        ([{"x": 1, "y": "high"}], Axes(x="x", y="y"), "a.png", "y is no number: 'high'"),
-        ([{"x": 0, "y": 1}], Axes(x="x", y="y", log=("x",)), "a.png", "x has values that are not"),
+        ([{"x": 1, "y": "high"}], Axes(x="x", y="y"), "a.png", "y is not a number: 'high'"),
+        ([{"x": 0, "y": 1}], Axes(x="x", y="y", log=("x",)), "a.png", "x has values of 0 or less"),
         ([{"x": 1, "y": -1}], Axes(x="x", y="y", log=("y",)), "a.png", "y has values that are"),
-        ([{"x": 1, "y": 1}], Axes(x="x", y="y"), "a.gif", "is no .png, .pdf, .svg"),
+        ([{"x": 1, "y": 1}], Axes(x="x", y="y"), "a.gif", "is not a .png, .pdf, .svg"),
     ],
 )
 def test_what_cannot_be_drawn(
@@ -211,7 +211,9 @@ def test_cases_that_are_not_drawn_are_counted(tmp_path: Path, drawn: list[Figure
         {"status": "complete", "x": 6, "y": -math.inf},
         {"status": "complete", "x": 7, "y": 10**400},
     ]  # fmt: skip
-    said = "1 of 7 cases are drawn; not drawn: 1 failed, 1 pending, 3 whose y is no finite number, "
+    said = (
+        "1 of 7 cases are drawn; not drawn: 1 failed, 1 pending, 3 whose y is not a finite number, "
+    )
     said += "1 without y"
     assert draw(rows, Axes(x="x", y="y"), tmp_path / "a.png") == [said]
     assert " ".join(drawn[0].get_supxlabel().split()) == said
