@@ -119,7 +119,7 @@ def test_no_state_of_matplotlib_is_changed(tmp_path: Path) -> None:
         ([{"status": "failed", "x": 1}] * 2, Axes(x="x", y="y"), "a.png", "x and y: 2 failed"),
         ([{"x": 1, "y": "high"}], Axes(x="x", y="y"), "a.png", "y is not a number: 'high'"),
         ([{"x": 0, "y": 1}], Axes(x="x", y="y", log=("x",)), "a.png", "x has values of 0 or less"),
-        ([{"x": 1, "y": -1}], Axes(x="x", y="y", log=("y",)), "a.png", "y has values that are"),
+        ([{"x": 1, "y": -1}], Axes(x="x", y="y", log=("y",)), "a.png", "y has values of 0 or less"),
         ([{"x": 1, "y": 1}], Axes(x="x", y="y"), "a.gif", "is not a .png, .pdf, .svg"),
     ],
 )
