@@ -1,10 +1,9 @@
-"""Claims: of all threads, processes and hosts that want to do the same thing, one does it.
+"""Claims: of all threads, processes and hosts that want to do something, one does it.
 
-A claim on a name is the directory `.claims/<name>/<token>/`, made aside and renamed into place:
-that fails while another one is there, also on file systems without flock(2). The token names the
-owner. Whoever finds an owner that is gone moves its `<token>` away, which one alone can, and then
-claims as anybody does; all that the old owner still has are paths that are no more, so it can
-publish nothing.
+A claim on a name is the directory `.claims/<name>/<token>/`, created aside and renamed into place.
+The rename fails while another claim exists, also on file systems without flock(2). The token names
+the owner. Whoever finds a dead owner moves its `<token>` away, which only one process can do, and
+then claims like anyone else. The old owner's paths no longer exist, so it cannot publish anything.
 """
 
 from __future__ import annotations
@@ -30,41 +29,41 @@ from hpcsweep.files import (
 )
 from hpcsweep.liveness import HEARTBEAT, is_alive, pid_namespace, this_process
 
-# What an owner says of itself, and touches as a sign of life.
+# The file that identifies the owner; its mtime is the heartbeat.
 OWNER = "metadata.json"
-# Bytes of it.
+# Size limit of this file.
 OWNER_MAX = 1 << 16
-# Seconds between two looks at another's claim: the first, and the longest.
+# Seconds between attempts to claim: the first, and the longest.
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.01, 1.0
 
 
-# What rename(2) says of a directory that has something in it; which one, the system chooses.
+# errno of rename(2) onto a non-empty directory; which one depends on the system.
 _TAKEN = frozenset({errno.ENOTEMPTY, errno.EEXIST})
 
 
 class ClaimLost(Exception):
-    """The claim was taken over: somebody took its owner for dead."""
+    """Another process took over the claim: it considered the owner dead."""
 
 
 def check_own(path: Path) -> None:
-    """*Raises* ClaimLost when the directory of a claim is gone: then the claim is another's."""
+    """*Raises* ClaimLost if the directory of a claim is gone: another process has the claim."""
     if not path.exists():
         raise ClaimLost(str(path))
 
 
 class Claim:
-    """The right to do one thing, and the directory to do it in."""
+    """The exclusive right to do something, with a directory to do it in."""
 
     def __init__(self, place: Path, own: str) -> None:
         self._place = place
         self._own = own
-        # The owner's directory; gone when the claim is.
+        # The owner's directory; removed with the claim.
         self.path = place / own
 
     def publish(self, made: Path, final: Path, *, sync: bool = False) -> None:
-        """Move a file of the claim's directory to where it is looked for, over an older one.
+        """Publish a file of the claim's directory by an atomic rename; replaces an older one.
 
-        `sync` makes what is in it durable first. *Raises* ClaimLost when the claim is another's by
+        `sync` makes its content durable first. *Raises* ClaimLost if another process has the claim
         now.
         """
         try:
@@ -78,27 +77,27 @@ class Claim:
             raise unwritable(final, error) from error
 
     def release(self) -> None:
-        """Give the claim up; its directory goes with it. *Safe to repeat.*"""
+        """Release the claim and remove its directory. *Safe to repeat.*"""
         HEARTBEAT.remove(self)
         gone = self._place.with_name(f".gone.{self._own}")
         try:
             os.rename(self.path, gone)
         except FileNotFoundError:  # taken over, or released before
             return
-        with contextlib.suppress(OSError):  # the next one's may be there already
+        with contextlib.suppress(OSError):  # the next claim may exist already
             os.rmdir(self._place)
         with contextlib.suppress(OSError):
             os.unlink(gone / OWNER)
             try:
                 os.rmdir(gone)
-            except OSError:  # a runner may leave something behind
+            except OSError:  # a runner may leave files behind
                 remove_tree(gone)
 
 
 def read_owner(path: Path) -> dict[str, Any]:
-    """What the owner of a claim's directory says of itself; nothing where a power cut took it.
+    """The owner of a claim's directory; empty if a power failure lost the content.
 
-    *Raises* FileNotFoundError when the claim is gone.
+    *Raises* FileNotFoundError if the claim is gone.
     """
     try:
         owner = parse_json(read_regular(path / OWNER, OWNER_MAX))
@@ -110,22 +109,22 @@ def read_owner(path: Path) -> dict[str, Any]:
 
 
 def is_abandoned(path: Path) -> bool:
-    """Whether the owner of a claim's directory is dead, or on another host and silent for long.
+    """Whether the owner of a claim's directory is dead, or on another host without a heartbeat.
 
-    By the clocks of both hosts: an owner that it wrongs can publish nothing. *Raises*
-    FileNotFoundError.
+    Compares the clocks of both hosts. If they differ, a living owner may lose its claim, but it
+    cannot publish then. *Raises* FileNotFoundError.
     """
-    # Whose it was may be unknown: then it has its time to be silent, too.
+    # Without owner information, the claim expires by its age.
     return is_alive(read_owner(path) or {"pid": 0}, path / OWNER) is False
 
 
 def try_acquire(
     root: Path, name: str, is_gone: Callable[[Path], bool] = is_abandoned
 ) -> Claim | None:
-    """The claim on `name`, or None while another has it. *Writes* below `root`, which is there.
+    """The claim on `name`, or None while another has it. *Writes* below an existing `root`.
 
-    `is_gone` judges the owner of the claim's directory that it gets. The claim is the caller's to
-    look after, by `HEARTBEAT` or by touching the owner's file.
+    `is_gone` decides whether the owner of a claim's directory is dead. The caller sends the
+    heartbeat, by `HEARTBEAT` or by touching the owner's file.
     """
     place, own = root / name, token()
     owners = names(place)
@@ -137,10 +136,10 @@ def try_acquire(
 
 
 def backoff_pauses() -> Iterator[float]:
-    """Seconds to wait before each next attempt: more and more, and never twice the same."""
+    """Seconds to wait before each next attempt: growing, with jitter."""
     pause = FIRST_LOOK_S
     while True:
-        yield random.uniform(pause / 2, pause)  # noqa: S311  # no secret
+        yield random.uniform(pause / 2, pause)  # noqa: S311  # not cryptographic
         pause = min(2 * pause, LONGEST_LOOK_S)
 
 
@@ -150,10 +149,10 @@ def _take_free(place: Path, own: str) -> Claim | None:
         os.mkdir(aside, PRIVATE_DIRECTORY)
         os.mkdir(aside / own, PRIVATE_DIRECTORY)
         owner = this_process() | {"pid_namespace": pid_namespace()}
-        write_plain(aside / own / OWNER, json.dumps(owner).encode())  # nobody sees it yet
-        os.rename(aside, place)  # onto an empty directory, too: of one who was gone, or killed
+        write_plain(aside / own / OWNER, json.dumps(owner).encode())  # not visible yet
+        os.rename(aside, place)  # also replaces the empty directory of a dead owner
     except OSError as error:
-        # Over NFS an answer may be lost and the request be sent again: then the name is ours.
+        # NFS may repeat a request whose reply was lost: then the existing name is ours.
         if own in names(place):
             return Claim(place, own)
         with contextlib.suppress(OSError):
@@ -165,9 +164,9 @@ def _take_free(place: Path, own: str) -> Claim | None:
 
 
 def _evict(place: Path, owner: str, own: str) -> bool:
-    """Move a dead owner's directory away, which one alone can; False for all others.
+    """Move a dead owner's directory away, which only one process can; False for all others.
 
-    By its name, which no other owner ever has: nobody who looked long ago can hit a living one.
+    Tokens are unique, so a late caller cannot hit the directory of a newer, living owner.
     """
     gone = place.with_name(f".gone.{own}")
     try:

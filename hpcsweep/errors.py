@@ -1,4 +1,4 @@
-"""Every error that hpcsweep raises, drawn as one tree; each branch has its exit code.
+"""The tree of all errors that hpcsweep raises; each branch has its exit code.
 
     HpcsweepError                          1
     ├── InputError (ValueError)            3   what the user wrote
@@ -29,7 +29,7 @@ programs that `program` runs only: the library never exits.
 class HpcsweepError(Exception):
     """Base of all: *what* happened, *where* (file, line, key) and *what next*.
 
-    `transient` says that the same call may succeed later.
+    `transient` means that the same call may succeed later.
     """
 
     exit_code = 1
@@ -47,21 +47,21 @@ class HpcsweepError(Exception):
 
 
 class InputError(HpcsweepError, ValueError):
-    """What the user wrote cannot be used."""
+    """Input that cannot be used."""
 
     exit_code = 3
 
 
 class IdentityError(InputError):
-    """A value that cannot be part of a case's identity, with the path of the culprit."""
+    """A value that cannot be part of a case's identity; gives its path."""
 
 
 class SourceError(InputError):
-    """A parameter source or distribution that cannot be made."""
+    """An invalid parameter source or distribution."""
 
 
 class ManifestError(InputError):
-    """A manifest with mistakes; `mistakes` lists one line for each."""
+    """An invalid manifest; `mistakes` has one line for each mistake."""
 
     def __init__(
         self, what: str, *, where: str = "", next_step: str = "", mistakes: tuple[str, ...] = ()
@@ -74,27 +74,27 @@ class ManifestError(InputError):
 
 
 class ExtraMissing(InputError, RuntimeError, ImportError):
-    """A library that hpcsweep can do without, and this call cannot, is not installed."""
+    """An optional library that this call needs is not installed."""
 
 
 class TargetError(HpcsweepError):
-    """The target or a setup line would die in every task."""
+    """The target or a setup line would fail in every task."""
 
     exit_code = 4
 
 
 class ResultMissing(TargetError, RuntimeError, FileNotFoundError):
-    """A runner ended without a result, or the file to register is not there; or it is empty."""
+    """A runner wrote no result, or the file to register is missing; or it is empty."""
 
 
 class SweepError(HpcsweepError):
-    """The sweep directory is not usable as asked."""
+    """The sweep directory cannot be used as requested."""
 
     exit_code = 5
 
 
 class SweepBusy(SweepError):
-    """Another submit is at work in the sweep directory."""
+    """Another submit is working in the sweep directory."""
 
     transient = True
 
@@ -104,29 +104,29 @@ class JournalError(SweepError):
 
 
 class Damaged(SweepError):
-    """A file of the sweep is gone, or is not as it was written."""
+    """A file of the sweep is missing, or differs from what was written."""
 
 
 class RunExists(SweepError, FileExistsError):
-    """A run directory of this name is already there."""
+    """A run directory of this name already exists."""
 
 
 class RunMissing(SweepError, FileNotFoundError):
-    """A run, or a file of one, is not there."""
+    """A run, or a file of a run, does not exist."""
 
 
 class ClusterError(HpcsweepError):
-    """The cluster refused, or it is not the one on record."""
+    """The cluster refused, or it is not the recorded one."""
 
     exit_code = 6
 
 
 class PartRefused(ClusterError):
-    """A part of a submission was refused; those before it were accepted and are at work."""
+    """A part of a submission was refused; earlier parts were accepted and continue."""
 
 
 class ClusterUnavailable(ClusterError):
-    """The cluster could not be asked: nothing is known, which is not an answer."""
+    """The cluster could not be asked: nothing is known, and no state may be derived from it."""
 
     exit_code = 7
     transient = True
@@ -135,7 +135,7 @@ class ClusterUnavailable(ClusterError):
 class StoreError(HpcsweepError):
     """The database could not be read or written.
 
-    `damaged` says that making it again from the journals is the remedy.
+    `damaged` means that a rebuild from the journals is the remedy.
     """
 
     exit_code = 8
@@ -143,16 +143,16 @@ class StoreError(HpcsweepError):
 
 
 class Incomplete(HpcsweepError):
-    """Waiting ended and not every case is complete."""
+    """Waiting ended before every case was complete."""
 
     exit_code = 9
 
 
 class CasesFailed(Incomplete):
-    """Some cases of a sweep through the cache failed; the others are kept.
+    """Some cases of a sweep through the cache failed; the results of the others are kept.
 
-    `records` has the record of each case in the order of the input, None where it failed;
-    `failures` the exception by position. They are the causes of this one, as a group.
+    `records` has the record of each case in input order, None for a failed one; `failures` the
+    exceptions by position. The exceptions are also the cause of this error, as a group.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Whether the kernel can start a file, told from its first bytes without starting it.
+"""Check whether the kernel can start a file, from its first bytes, without starting it.
 
-`execve` says "No such file or directory" of a program that is there and whose interpreter is not,
-and nothing of the carriage return that Windows left at the end of its first line.
+`execve` reports "No such file or directory" for an existing script whose interpreter is missing,
+and does not mention the carriage return that Windows left at the end of its first line.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# What the kernel reads of a file to see what it is (5.1 and newer), and levels of interpreters.
+# Bytes that the kernel reads to identify a file (since 5.1), and levels of interpreters.
 _HEAD_BYTES = 256
 _LEVELS = 5
-# Of a script, to see its line ends.
+# Bytes of a script that are checked for its line ends.
 _SCRIPT_BYTES = 1 << 16
 _SHELLS = ("sh", "bash", "dash", "ash", "ksh", "zsh")
 _UNIX_ENDS = "Save it with Unix line ends: dos2unix, or sed -i 's/\\r$//'."
-_BUILD = "Build it here, for the machines that it is to run on."
-# Machine, class and byte order of an ELF file stand at the same place in all of them.
+_BUILD = "Build it here, for the machines that run it."
+# Machine, class and byte order, which every ELF file has at the same offsets.
 _ELF = b"\x7fELF"
 _ELF_SAME = (slice(4, 6), slice(18, 20))
 _PT_INTERP = 3
@@ -30,15 +30,15 @@ _FOREIGN = {
     b"\xce\xfa\xed\xfe": "macOS",
     b"\xca\xfe\xba\xbe": "macOS",
 }
-# Where the kernel is told to run files of other kinds, by an emulator of another machine.
+# Binary formats that the kernel passes to an emulator of another machine.
 _BINFMT = Path("/proc/sys/fs/binfmt_misc")
 
 
 def problem(path: Path, level: int = 0) -> tuple[str, str] | None:
-    """Why an executable file cannot be started, and what next; None for one that seems fine.
+    """Why an executable file cannot be started, and the next step; None if no problem is found.
 
-    Names are looked up on PATH and relative ones from here, as `execve` and `env` do. What cannot
-    be read is taken for fine: it may be run nevertheless.
+    Names are searched on PATH, relative paths from the working directory, as `execve` and `env` do.
+    An unreadable file counts as fine: it may still be executable.
     """
     head = _head(path)
     if head is None:
@@ -60,12 +60,12 @@ def problem(path: Path, level: int = 0) -> tuple[str, str] | None:
 
 
 def named_problem(argv: Sequence[str]) -> tuple[str, str] | None:
-    """As `problem`, for a command: of its program, and of a script that is given to a shell."""
+    """Like `problem` for a command: checks its program, and a script passed to a shell."""
     found = shutil.which(argv[0])
     why = None if found is None else problem(Path(found))
     if why is None and len(argv) > 1 and Path(argv[0]).name in _SHELLS:
         return line_ends(Path(argv[1]), argv[0])
-    # Behind srun, mpirun, a container: its interpreter may be where we cannot look.
+    # Behind srun, mpirun or a container, the interpreter may be on another file system.
     others = (Path(word) for word in argv[1:] if "/" in word and why is None)
     return why or next(filter(None, map(_first_line_of_windows, others)), None)
 
@@ -80,7 +80,7 @@ def _first_line_of_windows(path: Path) -> tuple[str, str] | None:
 
 
 def _head(path: Path, count: int = _HEAD_BYTES) -> bytes | None:
-    """The first bytes of a regular file; a FIFO would have us wait, a device give without end."""
+    """The first bytes of a regular file. Skips FIFOs, which would block, and devices."""
     try:
         if not path.is_file():
             return None
@@ -112,7 +112,7 @@ def _script_problem(path: Path, rest: bytes, level: int) -> tuple[str, str] | No
 
 
 def _env_problem(path: Path, argument: str) -> tuple[str, str] | None:
-    """What `env` looks for on PATH: the whole rest of the line, but with -S its first word."""
+    """What `env` searches on PATH: the rest of the line as one name, or with -S its first word."""
     words = argument.split()
     if words and words[0].startswith("-S"):
         words[0] = words[0].removeprefix("-S")
@@ -129,7 +129,7 @@ def _env_problem(path: Path, argument: str) -> tuple[str, str] | None:
 
 
 def line_ends(path: Path, shell: str) -> tuple[str, str] | None:
-    """Why a script is none to a shell, which takes a CR at the end of a line for text."""
+    """Why a shell cannot run a script: a CR at a line's end becomes part of the command."""
     data = _head(path, _SCRIPT_BYTES) or b""
     if 2 * data.count(b"\r\n") <= data.count(b"\n") or b"\0" in data:
         return None
@@ -141,12 +141,12 @@ def _can_be_run(path: Path) -> bool:
 
 
 def _elf_problem(path: Path, head: bytes) -> tuple[str, str] | None:
-    """The machine of a binary is that of this interpreter, and its loader is there."""
+    """Check that a binary is for this interpreter's machine, and that its loader exists."""
     own = _head(Path(sys.executable)) or b""
     if not own.startswith(_ELF) or _runs_others():
         return None
     if any(head[part] != own[part] for part in _ELF_SAME):
-        # 32 bits of the same make run on most.
+        # 32-bit programs of the same family run on most machines.
         if own[4] == 2 and head[4] == 1 and head[5] == own[5]:
             return None
         return f"{path} is a program for another kind of machine", _BUILD
@@ -157,7 +157,7 @@ def _elf_problem(path: Path, head: bytes) -> tuple[str, str] | None:
 
 
 def _loader(path: Path, head: bytes) -> Path | None:
-    """The program that loads a dynamic 64-bit ELF binary; None where it needs, or shows, none."""
+    """The loader of a dynamic 64-bit ELF binary; None if it needs none, or it is not found."""
     order = "<" if head[5] == 1 else ">"
     try:
         (at,) = struct.unpack_from(f"{order}Q", head, 32)

@@ -1,6 +1,6 @@
-"""What the fields of a document must hold, as tables: for what was read and may be damaged.
+"""Schemas of documents as tables of checks, for data that was read and may be damaged.
 
-A check never raises, whatever JSON it is given. Standard library only: a task uses it.
+A check never raises, whatever JSON it gets. Standard library only: tasks use it.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from datetime import datetime
 from typing import Any
 
 INT32_MAX, INT64_MAX = 2**31 - 1, 2**63 - 1
-# Levels of lists and objects in a value: far from where Python's own recursion ends.
+# Levels of nested lists and objects; well below Python's recursion limit.
 NESTED_MAX = 500
-# Characters of a wrong value that a message shows.
+# Characters of an invalid value that a message shows.
 SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One kind of value."""
+    """The check of one kind of value."""
 
-    # What is expected, with its article.
+    # The expected kind, with its article.
     words: str
-    # Whether a value is as expected.
+    # Whether a value is valid.
     holds: Callable[[Any], bool]
 
 
 Fields = Mapping[str, Field]
-# Of each field: its name, whether it must be there, the check, and the field itself.
+# For each field: name, whether it is required, the check, and the field itself.
 Schema = tuple[tuple[str, bool, Callable[[Any], bool], Field], ...]
 
 
 def schema(required: Fields, optional: Fields | None = None) -> Schema:
-    """What a document must hold, and may; null is as good as no optional field.
+    """A schema with required and optional fields; null equals a missing optional field.
 
-    Fields that are in neither may hold anything.
+    Other fields may hold anything.
     """
     fields = [(name, True, field) for name, field in required.items()]
     fields += [(name, False, field) for name, field in (optional or {}).items()]
@@ -45,11 +45,11 @@ def schema(required: Fields, optional: Fields | None = None) -> Schema:
 
 
 def mismatch(document: Any, wanted: Schema) -> str:
-    """What is wrong with the first field that is; empty where none is."""
+    """What is wrong with the first invalid field; empty if the document is valid."""
     if type(document) is not dict:
         return f"it is {abbreviated(document)}, not an object"
     get = document.get
-    for name, must, holds, field in wanted:  # of millions of records: nothing is looked up twice
+    for name, must, holds, field in wanted:  # hot loop: called for millions of records
         value = get(name)
         if value is None:
             if must:
@@ -64,7 +64,7 @@ def _mismatch_of(name: str, value: Any, field: Field) -> str:
 
 
 def abbreviated(value: Any) -> str:
-    """The beginning of a value, in ASCII; its cost does not grow with the value."""
+    """A value in ASCII, truncated; the cost does not depend on the size of the value."""
     if isinstance(value, dict | list):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
     if isinstance(value, int) and value.bit_length() > 64:
@@ -77,7 +77,7 @@ def abbreviated(value: Any) -> str:
 
 
 def integer(low: int = 0, high: int = INT64_MAX) -> Field:
-    """An integer between two others; true and false are none."""
+    """An integer in a range; booleans are not integers."""
     return Field(
         f"an integer from {low} to {high}",
         lambda value: type(value) is int and low <= value <= high,
@@ -85,13 +85,13 @@ def integer(low: int = 0, high: int = INT64_MAX) -> Field:
 
 
 def matching(pattern: str, words: str) -> Field:
-    """A text of this form, all of it."""
+    """A string that matches a pattern completely."""
     match = re.compile(pattern, re.ASCII).fullmatch
     return Field(words, lambda value: type(value) is str and match(value) is not None)
 
 
 def one_of(choices: Iterable[str]) -> Field:
-    """One of some words."""
+    """One of several strings."""
     known = frozenset(str(choice) for choice in choices)
     return Field(
         f"one of {', '.join(sorted(known))}", lambda value: type(value) is str and value in known
@@ -99,7 +99,7 @@ def one_of(choices: Iterable[str]) -> Field:
 
 
 def by_name(field: Field) -> Field:
-    """An object all of whose values are of one kind."""
+    """An object whose values are all of one kind."""
     return Field(
         f"an object of {field.words} by name",
         lambda value: type(value) is dict and all(map(field.holds, value.values())),
@@ -113,7 +113,7 @@ def _is_text(value: Any) -> bool:
         return True
     try:
         value.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair
+    except UnicodeEncodeError:  # a lone surrogate
         return False
     return True
 
@@ -141,7 +141,7 @@ def _is_inside(value: Any) -> bool:
 
 
 def is_json(value: Any) -> bool:
-    """Whether a value is JSON that every reader takes: finite numbers, not nested too deeply."""
+    """Whether a value is portable JSON: finite numbers, limited nesting."""
     level = [value]
     below: list[Any]
     for _ in range(NESTED_MAX):
@@ -161,7 +161,7 @@ def is_json(value: Any) -> bool:
 
 
 _JSON_WORDS = f"an object of finite JSON values, at most {NESTED_MAX} levels deep"
-# Neither NUL, which PostgreSQL refuses, nor half of a surrogate pair, which UTF-8 cannot hold.
+# No NUL, which PostgreSQL refuses, and no lone surrogate, which UTF-8 cannot encode.
 TEXT = Field("a text", _is_text)
 HEX16 = matching("[0-9a-f]{16}", "16 hex digits")
 MOMENT = Field("a time, ISO 8601", _is_moment)

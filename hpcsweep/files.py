@@ -1,4 +1,4 @@
-"""The seam to the file system: atomic writes, exclusive creates, durable directories."""
+"""Access to the file system: atomic writes, exclusive creates, durable directories."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from hpcsweep.errors import Damaged, SweepError
 # Directories are private by default (DESIGN invariant 22).
 PRIVATE_DIRECTORY = 0o700
 PRIVATE_FILE = 0o600
-# With `share: group` the group may read; its bit keeps the group on what is created below.
+# With `share: group` the group may read; the setgid bit passes the group on to new entries.
 GROUP_DIRECTORY = 0o2750
 GROUP_FILE = 0o640
-# The sweep directories that are so, as this process knows; each ends with "/".
+# The sweep directories shared with the group, as this process knows; each ends with "/".
 _open_to_group: set[str] = set()
-# What next, where a file that is never rewritten is gone or is not as it was.
+# The advice if an immutable file is missing or damaged.
 RESTORE = "Restore the file, or move the sweep directory away and submit the manifest again."
 COPY_AT_ONCE = 1 << 20
 READ_AT_ONCE = 1 << 16
-# Bytes of a JSON document: what is larger was not written by this program, or cannot be used.
+# Size limit of a JSON document: a larger one was not written by this program, or is unusable.
 DOCUMENT_MAX = 1 << 28
-# Seconds after which a copy that did not get to its place is a dead process's.
+# Seconds after which an unfinished copy belongs to a dead process.
 LEFT_ALONE_S = 3600.0
 # ENOSPC and EDQUOT pause a sweep instead of failing its cases (invariant 12).
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def token() -> str:
-    """16 random hex digits: names one task start, one command, one temporary file."""
+    """16 random hex digits; the name of a task start, a command or a temporary file."""
     return os.urandom(8).hex()
 
 
 def open_to_group(directory: Path) -> None:
-    """From now on, what this process makes below a directory can be read by the group."""
+    """Let the group read what this process creates below a directory from now on."""
     _open_to_group.add(f"{directory}/")
 
 
@@ -50,7 +50,7 @@ def _is_open(path: str | Path) -> bool:
 
 
 def mkdir(path: str | Path) -> None:
-    """Make one directory, private or as open as its sweep is, whatever the umask.
+    """Create one directory, private or shared like its sweep, whatever the umask.
 
     *Raises* OSError.
     """
@@ -60,7 +60,7 @@ def mkdir(path: str | Path) -> None:
 
 
 def open_file(path: str | Path, flags: int, mode: int = PRIVATE_FILE) -> int:
-    """The descriptor of a file that may have to be made, private or as open as its sweep is.
+    """Open a file, or create it private or shared like its sweep. Returns the descriptor.
 
     *Raises* OSError.
     """
@@ -71,7 +71,7 @@ def open_file(path: str | Path, flags: int, mode: int = PRIVATE_FILE) -> int:
 
 
 def make_directory(path: Path) -> Path:
-    """Make `path` and its missing parents, private to the user. *Safe to repeat.*"""
+    """Create `path` and its missing parents, private to the user. *Safe to repeat.*"""
     try:
         _make_directory(path)
     except OSError as error:
@@ -80,18 +80,18 @@ def make_directory(path: Path) -> Path:
 
 
 def _make_directory(path: Path) -> list[Path]:
-    """The directories that this call made, of those that are there now."""
+    """Create a directory and its parents. Returns those that this call created."""
     try:
         return _make_one(path)
     except FileNotFoundError:
-        # Once more and not again: /proc says this of a directory whose parent is there, too.
+        # Retry once only: /proc also reports a missing parent when the parent exists.
         return _make_directory(path.parent) + _make_one(path)
 
 
 def _make_one(path: Path) -> list[Path]:
     try:
         mkdir(path)
-    except FileExistsError:  # another process may make the same directory at the same time
+    except FileExistsError:  # another process may create the same directory concurrently
         if not path.is_dir():
             raise
         return []
@@ -99,7 +99,7 @@ def _make_one(path: Path) -> list[Path]:
 
 
 def fsync_directory(path: Path) -> None:
-    """Make the names in `path` durable."""
+    """Make the directory entries in `path` durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -108,16 +108,16 @@ def fsync_directory(path: Path) -> None:
 
 
 def write_new(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
-    """Write a file that must not exist yet, whole and durable or not at all.
+    """Write a new file, durable and atomically.
 
-    *Raises* FileExistsError when `path` exists. *Writes* `path`; a kill leaves at most a
-    temporary file beside it, whose name begins with a dot.
+    *Raises* FileExistsError if `path` exists. *Writes* `path`; a kill leaves at most a temporary
+    file beside it, whose name begins with a dot.
     """
     temporary = _write_temporary(path, data, mode)
     try:
-        os.link(temporary, path)  # link(2) refuses an existing name, which rename(2) does not
+        os.link(temporary, path)  # link(2) refuses an existing name; rename(2) replaces it
     except FileExistsError:
-        # Over NFS an answer may be lost and the request be sent again: then the name is ours.
+        # NFS may repeat a request whose reply was lost: then the existing name is ours.
         if os.stat(temporary).st_nlink < 2:
             raise
     except OSError as error:
@@ -129,10 +129,10 @@ def write_new(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
 
 @contextlib.contextmanager
 def create_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file that must not exist yet, to be written in pieces; durable when the block ends.
+    """Create a file and write it in pieces; its content is durable when the block ends.
 
-    For a directory that gets its own name when it is whole: a kill leaves a part of the file, and
-    its name is for the caller to make durable. *Raises* SweepError. *Writes* `path`.
+    For files in a directory that is published later: a kill leaves a partial file, and the caller
+    makes the name durable. *Raises* SweepError. *Writes* `path`.
     """
     try:
         descriptor = open_file(path, os.O_WRONLY | os.O_EXCL)
@@ -145,14 +145,14 @@ def create_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def replace(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
-    """Write a derived file: readers see the old one or the new one. *Safe to repeat.*"""
+    """Replace a derived file atomically: readers see the old or the new one. *Safe to repeat.*"""
     os.replace(_write_temporary(path, data, mode), path)
 
 
 def replace_with_copy(source: Path, path: Path) -> None:
-    """Put a copy of a file in the place of `path`: readers see the old one or the new one.
+    """Replace `path` atomically by a copy of `source`.
 
-    *Writes* `path`, durably; what a kill left of another copy is removed after an hour.
+    *Writes* `path`, durably; removes unfinished copies of killed processes after an hour.
     *Safe to repeat.*
     """
     temporary = path.with_name(f".{path.name}.{token()}")
@@ -170,17 +170,17 @@ def replace_with_copy(source: Path, path: Path) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise unwritable(path, error) from error
-    with contextlib.suppress(OSError):  # it is there
+    with contextlib.suppress(OSError):  # it exists already
         fsync_directory(path.parent)
     remove_stale_temporaries(path)
 
 
 def remove_stale_temporaries(path: Path) -> None:
-    """Remove what kills left of writes to `path`, an hour before it became what it is now."""
-    with contextlib.suppress(OSError, SweepError):  # somebody else may be quicker
+    """Remove temporary files beside `path` that are an hour older than `path` itself."""
+    with contextlib.suppress(OSError, SweepError):  # another process may be faster
         for name in names(path.parent):
             left = path.parent / name
-            # Both times are the file server's own.
+            # Both times are the file server's.
             if name.startswith(f".{path.name}.") and (
                 left.stat().st_mtime < path.stat().st_mtime - LEFT_ALONE_S
             ):
@@ -189,9 +189,9 @@ def remove_stale_temporaries(path: Path) -> None:
 
 @contextlib.contextmanager
 def atomic_output(output: Path) -> Iterator[Path]:
-    """Where to write what shall appear at `output`, whole. A device or pipe is not replaced.
+    """Yield a temporary path and publish it atomically at `output`. Devices and pipes: directly.
 
-    For what a user asked for: its mode is the umask's. *Raises* SweepError. *Writes* `output`.
+    For the user's own output: its mode follows the umask. *Raises* SweepError. *Writes* `output`.
     """
     in_place = output.exists() and not output.is_file()
     path = output if in_place else output.with_name(f".{output.name}.{token()}")
@@ -200,7 +200,7 @@ def atomic_output(output: Path) -> Iterator[Path]:
         if not in_place:
             path.replace(output)
     except OSError as error:
-        if error.errno == errno.EPIPE:  # a reader that has enough
+        if error.errno == errno.EPIPE:  # the reader has closed the pipe
             raise
         raise SweepError(
             f"cannot be written: {error.strerror or error}",
@@ -230,14 +230,14 @@ def _write_temporary(path: Path, data: bytes, mode: int) -> Path:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write `data` with as few write(2) calls as the kernel allows: one, for a regular file."""
+    """Write `data` with as few write(2) calls as possible: one for a regular file."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
 
 
 def write_plain(path: Path, data: bytes) -> None:
-    """Write a private file that nobody else sees yet; it is not durable. *Raises* OSError."""
+    """Write a private file that is not published yet; not durable. *Raises* OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
     try:
         write_all(descriptor, data)
@@ -246,14 +246,14 @@ def write_plain(path: Path, data: bytes) -> None:
 
 
 def json_bytes(value: Any) -> bytes:
-    """A JSON document for people and programs: sorted keys, two spaces, no NaN."""
+    """A JSON document for people and programs: sorted keys, two-space indent, no NaN."""
     return (
         json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
     ).encode()
 
 
 def open_regular(path: str | Path) -> BufferedReader:
-    """A regular file to read from: nothing waits here for a pipe's writer, or reads a device.
+    """Open a regular file for reading; never blocks on a pipe, and refuses devices.
 
     *Raises* OSError.
     """
@@ -264,7 +264,7 @@ def open_regular(path: str | Path) -> BufferedReader:
     stream = open(path, "rb", opener=opener)  # noqa: SIM115  # the caller closes it
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         stream.close()
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return stream
 
 
@@ -272,7 +272,7 @@ def read_regular(path: str | Path, limit: int) -> bytes:
     """The content of a regular file of at most `limit` bytes. *Raises* OSError."""
     data = bytearray()
     with open_regular(path) as stream:
-        # In pieces: for a read of `limit` bytes Python would set so much memory aside.
+        # In pieces: a read of `limit` bytes would allocate that much memory at once.
         while piece := stream.read(READ_AT_ONCE):
             data += piece
             if len(data) > limit:
@@ -281,7 +281,7 @@ def read_regular(path: str | Path, limit: int) -> bytes:
 
 
 def parse_json(data: str | bytes) -> Any:
-    """A JSON value. *Raises* ValueError for whatever is none, too deep a nesting included."""
+    """Parse JSON. *Raises* ValueError for invalid JSON, and for nesting that is too deep."""
     try:
         return json.loads(data)
     except RecursionError as error:
@@ -291,7 +291,7 @@ def parse_json(data: str | bytes) -> Any:
 def read_json(path: Path) -> Any:
     """The JSON document in `path`.
 
-    *Raises* Damaged when it is missing or not JSON, SweepError when it cannot be read.
+    *Raises* Damaged if it is missing or not JSON, SweepError if it cannot be read.
     """
     try:
         return parse_json(read_regular(path, DOCUMENT_MAX))
@@ -306,7 +306,7 @@ def read_json(path: Path) -> Any:
 
 
 def inside(root: Path, relative: str) -> Path:
-    """`root/relative`, refused when it would leave `root` (DESIGN invariant 20)."""
+    """`root/relative`. *Raises* SweepError if it is outside `root` (DESIGN invariant 20)."""
     path = root / relative
     if not path.resolve().is_relative_to(root.resolve()):
         raise SweepError(f"{relative!r} would leave the directory", where=str(root))
@@ -314,10 +314,10 @@ def inside(root: Path, relative: str) -> Path:
 
 
 def names(path: Path) -> list[str]:
-    """The names in a directory, sorted; empty when there is none.
+    """The names in a directory, sorted; empty if it does not exist.
 
-    Listing, not probing: an NFS client may deny a file that another node made for as long as its
-    negative look-up is cached, while a listing shows it (facts: 30 to 60 s with default mounts).
+    List instead of probing for a file: an NFS client caches the absence of a file that another
+    node creates (30 to 60 s with default mounts), while a listing shows it.
     """
     try:
         return sorted(os.listdir(path))
@@ -327,14 +327,14 @@ def names(path: Path) -> list[str]:
         raise unreadable(path, error) from error
 
 
-# What flock(2) says where a file system has no locks, or its lock daemon is away.
+# errno of flock(2) on a file system without locks, or without its lock daemon.
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
 def try_lock(descriptor: int) -> bool | None:
-    """Lock an open file for this process; the kernel lets go when it dies.
+    """Lock an open file for this process; the kernel unlocks it when the process dies.
 
-    False when another process has it, None where the file system has no locks.
+    Returns False if another process has the lock, None if the file system has no locks.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -348,13 +348,13 @@ def try_lock(descriptor: int) -> bool | None:
 
 
 class UndoLog:
-    """What this process made by acts that fail where there is something, to take back just that."""
+    """What this process created with exclusive operations, so that exactly this can be removed."""
 
     def __init__(self) -> None:
         self._paths: list[Path] = []
 
     def directory(self, path: Path) -> Path:
-        """Make `path` and its missing parents. *Safe to repeat.* *Raises* SweepError."""
+        """Create `path` and its missing parents. *Safe to repeat.* *Raises* SweepError."""
         try:
             self._paths += _make_directory(path)
         except OSError as error:
@@ -362,17 +362,17 @@ class UndoLog:
         return path
 
     def file(self, path: Path, data: bytes) -> None:
-        """Write a file that must not exist yet, see `write_new`. *Raises* FileExistsError."""
+        """Write a new file; see `write_new`. *Raises* FileExistsError."""
         write_new(path, data)
         self.note(path)
 
     def note(self, path: Path) -> None:
-        """Note what this process has just made, and nobody else can have made."""
+        """Record a path that this process created exclusively."""
         self._paths.append(path)
 
     @contextlib.contextmanager
     def whole(self, path: Path) -> Iterator[Path]:
-        """Where to fill a directory that appears at `path` whole. *Raises* FileExistsError.
+        """Yield a directory to fill, then publish it at `path`. *Raises* FileExistsError.
 
         A kill leaves a sibling whose name begins with a dot.
         """
@@ -381,10 +381,10 @@ class UndoLog:
             mkdir(temporary)
             yield temporary
             filled = [path / name for name in names(temporary)]
-            # Fails where there is something: ENOTEMPTY or EEXIST, the system chooses.
+            # Fails if the target is not empty, with ENOTEMPTY or EEXIST.
             os.rename(temporary, path)
         except BaseException as error:
-            with contextlib.suppress(OSError):  # it must not hide what went wrong
+            with contextlib.suppress(OSError):  # must not hide the original error
                 remove_tree(temporary)
             if isinstance(error, OSError):
                 if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
@@ -395,16 +395,16 @@ class UndoLog:
         fsync_directory(path.parent)
 
     def undo(self) -> None:
-        """Remove it, latest first; directories that hold anything else stay."""
+        """Remove everything recorded, latest first; keeps directories with other content."""
         while self._paths:
             path = self._paths.pop()
-            with contextlib.suppress(OSError):  # it must not hide what went wrong
+            with contextlib.suppress(OSError):  # must not hide the original error
                 os.rmdir(path) if path.is_dir() else os.unlink(path)
 
 
 @contextlib.contextmanager
 def undo_on_error(unless: object = None) -> Iterator[UndoLog]:
-    """Take back what was made, when the block fails and `unless` is false by then."""
+    """Undo what was created if the block fails and `unless` is false then."""
     made = UndoLog()
     try:
         yield made
@@ -415,7 +415,7 @@ def undo_on_error(unless: object = None) -> Iterator[UndoLog]:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory and all below it, links themselves rather than what they name."""
+    """Remove a directory tree; removes links, not their targets."""
     if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
         return
@@ -425,7 +425,7 @@ def remove_tree(path: Path) -> None:
 
 
 def unreadable(path: Path, error: OSError) -> SweepError:
-    """The error for a file or directory that is there and cannot be read."""
+    """The error for an existing file or directory that cannot be read."""
     return SweepError(
         f"cannot be read: {error.strerror}",
         where=str(path),
@@ -434,11 +434,11 @@ def unreadable(path: Path, error: OSError) -> SweepError:
 
 
 def unwritable(path: Path, error: OSError) -> SweepError:
-    """The error for a file or directory that cannot be made or written."""
+    """The error for a file or directory that cannot be created or written."""
     problem = SweepError(
         f"cannot be written: {error.strerror}",
         where=str(path),
         next_step="Check permissions, disk and quota, or choose another --outputs directory.",
     )
-    problem.errno = error.errno  # type: ignore[attr-defined]  # the worker tells a full disk by it
+    problem.errno = error.errno  # type: ignore[attr-defined]  # shows the worker a full disk
     return problem

@@ -1,4 +1,4 @@
-"""While a user's module is imported it must not submit: what imports it next would do so again."""
+"""Refuse submissions while a user's module is being imported: each task would repeat them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from types import FrameType
 from hpcsweep.errors import TargetError
 from hpcsweep.records import IN_TASK
 
-# The environment variable that says which module is being imported, for child processes, too.
+# Environment variable with the module being imported; child processes inherit it.
 IMPORTING = "HPCSWEEP_IMPORTING"
 
 
 @contextlib.contextmanager
 def importing(what: str) -> Iterator[None]:
-    """Say that a user's module is being imported, as a target or a source of cases."""
+    """Mark that a user's module is being imported, as a target or a source of cases."""
     before = os.environ.get(IMPORTING)
     os.environ[IMPORTING] = what
     try:
@@ -30,7 +30,7 @@ def importing(what: str) -> Iterator[None]:
 
 
 def refuse_while_importing(verb: str) -> None:
-    """*Raises* TargetError where a module calls a verb of ours whenever somebody imports it."""
+    """*Raises* TargetError if a module calls this verb whenever it is imported."""
     bodies = list(_module_bodies())
     where = bodies[0][1] if bodies else ""
     what = os.environ.get(IMPORTING) or (where if _imports_again(bodies) else "")
@@ -45,7 +45,7 @@ def refuse_while_importing(verb: str) -> None:
 
 
 def missing_module_advice(error: BaseException) -> str:
-    """What to do about a module that is missing here, behind a space; empty for other errors."""
+    """What to do about a module that is missing here, after a space; empty for other errors."""
     if not isinstance(error, ModuleNotFoundError):
         return ""
     missing = f"{error.name!r}" if error.name else "it"
@@ -62,7 +62,7 @@ def missing_module_advice(error: BaseException) -> str:
 
 
 def _activated_python() -> str | None:
-    """The interpreter of an activated environment, where it is another than this one."""
+    """The interpreter of an activated environment, if it differs from this one."""
     for name in ("VIRTUAL_ENV", "CONDA_PREFIX"):
         prefix = os.environ.get(name)
         if prefix and os.path.realpath(prefix) != os.path.realpath(sys.prefix):
@@ -71,9 +71,9 @@ def _activated_python() -> str | None:
 
 
 def _imports_again(bodies: list[tuple[str, str]]) -> bool:
-    """Whether this is a process of a pool, which imports its parent's modules with no word of ours.
+    """Whether this is a process of a pool, which imports its parent's modules without our mark.
 
-    One of a task's, or that multiprocessing has begun to make ("spawn"), or has made.
+    Covers pools in tasks, and children of multiprocessing ("spawn"), during and after their start.
     """
     pool = sys.modules.get("multiprocessing.process")
     return (
@@ -84,8 +84,8 @@ def _imports_again(bodies: list[tuple[str, str]]) -> bool:
 
 
 def _module_bodies() -> Iterator[tuple[str, str]]:
-    """Name and `file:line` of modules on the stack that are imported, not run; innermost first."""
-    frame: FrameType | None = sys._getframe()  # noqa: SLF001  # its public name
+    """Name and `file:line` of modules on the stack that are being imported, innermost first."""
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001  # a public name
     while frame is not None:
         name = frame.f_globals.get("__name__")
         if frame.f_code.co_name == "<module>" and name != "__main__":

@@ -1,4 +1,4 @@
-"""A set of indices as ranges: its cost depends on the ranges, never on the indices."""
+"""A set of indices as ranges; its cost depends on the number of ranges, not of indices."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _START = itemgetter(0)
 class IndexSet:
     """An immutable set of indices >= 0, in ascending order.
 
-    The *rank* of an index is its 0-based position in that order.
+    The *rank* of an index is its 0-based position in this order.
     """
 
     __slots__ = ("_first_ranks", "_ranges")
@@ -30,7 +30,7 @@ class IndexSet:
         *Raises* InputError for a range that is not `0 <= start <= stop`.
         """
         self._ranges = _merged(sorted(_checked(ranges)))
-        # Rank of the first index of each range, and the count of all indices at the end.
+        # The rank of the first index of each range, then the count of all indices.
         lengths = (stop - start for start, stop in self._ranges)
         self._first_ranks = tuple(accumulate(lengths, initial=0))
 
@@ -41,7 +41,7 @@ class IndexSet:
 
     @classmethod
     def of(cls, indices: Iterable[int]) -> IndexSet:
-        """The given indices, in any order; in ascending order they take the least memory."""
+        """The given indices, in any order; ascending order needs the least memory."""
         runs: list[tuple[int, int]] = []
         for index in map(_whole, indices):
             if runs and runs[-1][1] == index:
@@ -52,7 +52,7 @@ class IndexSet:
 
     @classmethod
     def parse(cls, text: str) -> IndexSet:
-        """The set that `str()` wrote: `0-9,12`, both ends included; empty text is the empty set.
+        """Parse the format of `str()`: `0-9,12`, ends included; an empty text is the empty set.
 
         *Raises* InputError.
         """
@@ -60,23 +60,23 @@ class IndexSet:
 
     @classmethod
     def from_json(cls, value: Any) -> IndexSet:
-        """The set that `to_json` gave. *Raises* InputError."""
+        """The set in the format of `to_json`. *Raises* InputError."""
         if not isinstance(value, list):
             raise _wrong(value)
         return cls(tuple(pair) if isinstance(pair, list) else pair for pair in value)
 
     def to_json(self) -> list[list[int]]:
-        """The ranges as lists `[start, stop]`, half-open."""
+        """The ranges as half-open lists `[start, stop]`."""
         return [[start, stop] for start, stop in self._ranges]
 
     @property
     def ranges(self) -> tuple[tuple[int, int], ...]:
-        """Ascending half-open ranges; none is empty and no two touch."""
+        """Ascending half-open ranges, not empty and not adjacent."""
         return self._ranges
 
     @property
     def count(self) -> int:
-        """Count of indices; `len()` cannot give more than `sys.maxsize`."""
+        """Count of indices; `len()` is limited to `sys.maxsize`."""
         return self._first_ranks[-1]
 
     def __len__(self) -> int:
@@ -96,21 +96,21 @@ class IndexSet:
         return place >= 0 and index < self._ranges[place][1]
 
     def select(self, rank: int) -> int:
-        """The index of this rank. *Raises* IndexError outside `0 .. count-1`."""
+        """The index of a rank. *Raises* IndexError outside `0 .. count-1`."""
         if not 0 <= rank < self.count:
             raise IndexError(f"rank {rank} is not in 0..{self.count - 1} ({self.count} indices)")
         place = bisect_right(self._first_ranks, rank) - 1
         return self._ranges[place][0] + rank - self._first_ranks[place]
 
     def rank(self, index: int) -> int:
-        """The rank of this index. *Raises* InputError when it is not in the set."""
+        """The rank of an index. *Raises* InputError if it is not in the set."""
         if index not in self:
             raise InputError(f"the index {index} is not in {self._shown()}", where="index set")
         place = bisect_right(self._ranges, index, key=_START) - 1
         return self._first_ranks[place] + index - self._ranges[place][0]
 
     def slice(self, start_rank: int, stop_rank: int) -> IndexSet:
-        """The indices of ranks `start_rank .. stop_rank-1`; ranks beyond the end are left out.
+        """The indices of ranks `start_rank .. stop_rank-1`; ranks beyond the end are ignored.
 
         *Raises* InputError for a negative rank.
         """
@@ -137,7 +137,7 @@ class IndexSet:
             return NotImplemented
         if not self or not other:
             return self
-        # What `other` leaves free up to the end of `self`.
+        # The gaps of `other`, up to the end of `self`.
         ends = [0, *(end for pair in other.ranges for end in pair), self._ranges[-1][1]]
         gaps = [(ends[i], ends[i + 1]) for i in range(0, len(ends), 2) if ends[i] < ends[i + 1]]
         return IndexSet(_common(self._ranges, tuple(gaps)))

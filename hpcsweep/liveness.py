@@ -14,18 +14,18 @@ from typing import Any, Protocol
 
 from hpcsweep.records import Status
 
-# Seconds between two signs of life: the time of `metadata.json` is set anew.
+# Seconds between heartbeats; each sets the mtime of `metadata.json`.
 BEAT_S = 30.0
-# Without a sign for so many seconds a process on another host counts as dead.
+# Seconds without a heartbeat after which a process on another host counts as dead.
 SILENT_S = 600.0
-# A directory without metadata is being made, or so long after that its maker died.
+# Seconds after which a directory without metadata is abandoned instead of under construction.
 CLAIM_S = 10.0
-# The statuses of a run that is over.
+# The statuses of a finished run.
 ENDS = ("complete", "failed", "interrupted")
 
 
 class HeartbeatRun(Protocol):
-    """A run of this process."""
+    """A run of this process that has a heartbeat."""
 
     path: Path
 
@@ -44,14 +44,14 @@ def _of_process(pid: int) -> dict[str, Any]:
 
 
 def this_process() -> dict[str, Any]:
-    """What names this process among all that ever were, as far as this system tells."""
+    """What identifies this process across hosts, boots and reused ids, as far as known here."""
     return dict(_of_process(os.getpid()))
 
 
 def is_alive(metadata: Mapping[str, Any], path: Path) -> bool | None:
-    """Whether the process that wrote this `metadata.json` at `path` lives; None: cannot tell."""
+    """Whether the process that wrote this `metadata.json` at `path` is alive; None if unknown."""
     pid = metadata.get("pid")
-    if not isinstance(pid, int):  # of another program, or damaged
+    if not isinstance(pid, int):  # written by another program, or damaged
         return None
     here = this_process()
     if metadata.get("host") == here["host"]:
@@ -68,14 +68,14 @@ def is_alive(metadata: Mapping[str, Any], path: Path) -> bool | None:
 
 
 def is_running(process: Mapping[str, Any]) -> bool | None:
-    """Whether a process of this kernel runs, by its id and start; None for one of another.
+    """Whether a process of this kernel runs, by id and start time; None for another kernel's.
 
-    `process` is what `this_process` gave there, with its `pid_namespace`: hosts and containers
-    may share a name.
+    `process` is the result of `this_process` there, plus its `pid_namespace`: hosts and
+    containers may share a name.
     """
     here = this_process() | {"pid_namespace": pid_namespace()}
     pid = process.get("pid")
-    # A booted kernel has an id of its own, whatever host it calls itself.
+    # The boot id identifies a kernel, whatever its host name is.
     place = ("boot_id", "pid_namespace") if "boot_id" in here else ("host",)
     if not isinstance(pid, int) or any(process.get(key) != here.get(key) for key in place):
         return None
@@ -83,9 +83,9 @@ def is_running(process: Mapping[str, Any]) -> bool | None:
 
 
 def run_status(metadata: Mapping[str, Any] | None, path: Path) -> str:
-    """What became of the run in `path`: a status, which `unknown` says that nobody can tell.
+    """The status of the run in `path`; `unknown` if it cannot be determined.
 
-    A run that never ended is `running` or, when its process is gone, `interrupted`.
+    A run without an end is `running` or, if its process is gone, `interrupted`.
     """
     status = (metadata or {}).get("status")
     if status != "initialized" and metadata:
@@ -97,7 +97,7 @@ def run_status(metadata: Mapping[str, Any] | None, path: Path) -> str:
 
 
 def _silent(path: Path) -> float:
-    """Seconds since anything was written to the log or the metadata of a run."""
+    """Seconds since the last write to the log or the metadata of a run."""
     last = 0.0
     for name in ("log.txt", "metadata.json", ""):
         with contextlib.suppress(OSError):
@@ -116,10 +116,10 @@ def _exists(pid: int) -> bool:
 
 
 def _started(pid: int) -> str | None:
-    """When a process started, in ticks since boot: tells it from a later one of the same id."""
+    """The start time of a process, in ticks since boot; distinguishes reused ids."""
     try:
-        # proc(5): the 22nd field; the 2nd is a name in parentheses, which may hold anything. One
-        # that is dead and whose parent has not asked for its end is there still: its 3rd says so.
+        # proc(5): field 22; field 2 is a name in parentheses that may contain anything. Field 3
+        # is the state: a zombie (Z, X) still has an entry.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return None if fields[0] in "ZXx" else fields[19]
     except (OSError, IndexError):
@@ -127,7 +127,7 @@ def _started(pid: int) -> str | None:
 
 
 def pid_namespace() -> str | None:
-    """In which name space the process ids of this process mean something."""
+    """The namespace of this process's ids."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -142,24 +142,24 @@ def _boot_id() -> str | None:
 
 
 class Heartbeat:
-    """One thread of this process gives a sign of life for each of its runs; none without runs."""
+    """A thread that sends the heartbeats of this process's runs; it stops without runs."""
 
     def __init__(self) -> None:
-        # Those that have not ended and that somebody still holds.
+        # Runs that have not ended, while referenced elsewhere.
         self.runs: weakref.WeakSet[HeartbeatRun] = weakref.WeakSet()
-        # A signal may come while its own thread holds it.
+        # Reentrant: a signal handler may run while this thread holds it.
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         os.register_at_fork(after_in_child=self._reset)
 
     def _reset(self) -> None:
-        """A forked child is another process: the runs are its parent's."""
+        """Forget everything in a forked child: the runs belong to its parent."""
         self.runs.clear()
         self._thread, self._lock, self._stop = None, threading.RLock(), threading.Event()
 
     def add(self, run: HeartbeatRun) -> None:
-        """Begin to beat for a run."""
+        """Start the heartbeat of a run."""
         with self._lock:
             self.runs.add(run)
             if self._thread is None:
@@ -167,7 +167,7 @@ class Heartbeat:
                 self._thread.start()
 
     def remove(self, run: HeartbeatRun) -> bool:
-        """End to beat for a run; whether it was the last."""
+        """Stop the heartbeat of a run; returns whether it was the last."""
         with self._lock:
             self.runs.discard(run)
             return not self.runs
@@ -178,7 +178,7 @@ class Heartbeat:
             return list(self.runs)
 
     def stop(self) -> None:
-        """End the thread: the process ends."""
+        """Stop the thread at the end of the process."""
         self._stop.set()
 
     def _beat(self) -> None:
@@ -189,7 +189,7 @@ class Heartbeat:
                     self._thread = None
                     return
             for path in paths:
-                with contextlib.suppress(OSError):  # removed, or the disk is away
+                with contextlib.suppress(OSError):  # removed, or the disk is unavailable
                     os.utime(path)
 
 

@@ -231,7 +231,7 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "device").symlink_to("/dev/zero")
     for name in ("pipe", "device"):
-        with pytest.raises(JournalError, match="no regular file"):
+        with pytest.raises(JournalError, match="not a regular file"):
             list(read(tmp_path / name))
 
 

@@ -245,7 +245,7 @@ def test_changed_cases_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SweepError, match="cannot be read"):
         frozen.check_cases(directory, manifest)
     os.mkfifo(path)  # nobody writes to it: whoever opened it would wait
-    with pytest.raises(SweepError, match="no regular file"):
+    with pytest.raises(SweepError, match="not a regular file"):
         frozen.check_cases(directory, manifest)
 
 

@@ -187,7 +187,7 @@ def test_a_log_of_slurm_that_is_no_file_is_named(tmp_path: Path) -> None:
     logs = made.directory.log_dir(1)
     logs.mkdir(parents=True, exist_ok=True)
     os.mkfifo(logs / "0.100_0.log")  # nobody writes to it: whoever opened it would wait
-    with pytest.raises(SweepError, match="no regular file"):
+    with pytest.raises(SweepError, match="not a regular file"):
         list(case_logs(made.directory, "0").texts)
 
 
