@@ -1,8 +1,8 @@
-"""Identity: plain values, their canonical text, and what is derived from it (invariants 2 and 4).
+"""Identity: plain values, their canonical text, and derived ids (invariants 2 and 4).
 
-The canonical text is RFC 8785 (JSON Canonicalization Scheme), extended to integers beyond
-binary64. Every hash carries the version of what is hashed: the same params have the same case id
-on every machine, for ever.
+The canonical text is RFC 8785 (JSON Canonicalization Scheme), extended to integers beyond binary64.
+Every hash includes the version of its format: the same params have the same case id on every
+machine, for ever.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from hpcsweep.errors import IdentityError
 
 CASE_ID_VERSION = 1
-# Below the 640 digits to which a site may lower Python's limit for int <-> str.
+# Below 640 digits, the lowest value that Python allows for its limit on int <-> str.
 LARGEST_INT_BITS = 2048
 DEEPEST_NESTING = 64
 RUN_SLUG_LIMIT = 60
@@ -31,33 +31,33 @@ _ALLOWED = "Use None, True, False, numbers, text, lists, and dicts whose keys ar
 
 
 def plain(value: Any, where: str = "params") -> Any:
-    """The JSON-plain copy of `value`, with the types that the user's function sees.
+    """A JSON-plain copy of `value`, with the types that the user's function receives.
 
     `1` stays an int, `1.0` a float; tuples become lists, an Enum its value, a path its text, a
-    numpy scalar the Python number of exactly its value. `where` names the value in messages.
-    *Raises* IdentityError with the path of whatever has no exact JSON form.
+    numpy scalar the Python number with exactly its value. `where` names the value in messages.
+    *Raises* IdentityError with the path of a value that has no exact JSON form.
     """
     return _plain(value, where, ())
 
 
 def canonical(value: Any, where: str = "params") -> str:
-    """The canonical text of `value`; equal values, and only they, have equal texts.
+    """The canonical text of `value`; texts are equal if and only if the values are.
 
-    `1`, `1.0` and numpy's one are equal, `True` is another value, `-0.0` is `0`.
-    *Raises* IdentityError as `plain` does.
+    `1`, `1.0` and numpy's one are equal, `True` differs, `-0.0` equals `0`.
+    *Raises* IdentityError like `plain`.
     """
     return _text(_plain(value, where, ()))
 
 
 def canonical_of_plain(value: Any) -> str:
-    """The canonical text of what `plain` gave."""
+    """The canonical text of a result of `plain`."""
     return _text(value)
 
 
 def case_id(params: Mapping[str, Any], replicate: int = 0) -> str:
-    """16 hex digits that name the params, and the replicate from 1 on.
+    """16 hex digits that identify the params and, from 1 on, the replicate.
 
-    *Raises* IdentityError for params that are no mapping or have no canonical form.
+    *Raises* IdentityError if params are not a mapping or have no canonical form.
     """
     if not isinstance(params, Mapping):
         _refuse(f"params are a {type(params).__name__}, not a dict", "params", _ALLOWED)
@@ -65,45 +65,45 @@ def case_id(params: Mapping[str, Any], replicate: int = 0) -> str:
 
 
 def case_id_of(canonical_text: str, replicate: int = 0) -> str:
-    """The case id of params whose canonical text is known."""
+    """The case id of params with a known canonical text."""
     if replicate < 0:
         _refuse(f"{replicate} is negative", "replicate", "Replicates are counted from 0.")
-    # The text ends with "}", so what follows it cannot be taken for a part of it.
+    # The text ends with "}", so the suffix cannot be mistaken for part of it.
     suffix = f"#{replicate}" if replicate else ""
     return _hash16(f"hpcsweep case {CASE_ID_VERSION}\n{canonical_text}{suffix}")
 
 
 def case_seed(sweep_seed: int, case_id: str, replicate: int) -> int:
-    """The seed of a case: 128 bits, whatever its position in the source."""
-    # Hexadecimal, because Python limits the length of decimal text and a seed is any int.
+    """The seed of a case, 128 bits; independent of its position in the source."""
+    # Hexadecimal: Python limits the length of decimal conversions, and a seed is any int.
     text = f"hpcsweep seed 1\n{sweep_seed:x}\n{case_id}\n{replicate}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest())
 
 
 def fingerprint(value: Any) -> str:
-    """16 hex digits over the canonical text of any plain value, e.g. a frozen manifest."""
+    """16 hex digits over the canonical text of a plain value, e.g. a frozen manifest."""
     return _hash16(f"hpcsweep fingerprint 1\n{canonical(value, 'manifest')}")
 
 
 def slug(text: str, limit: int) -> str:
     """`text` as a file name of 1 to `limit` characters of `[A-Za-z0-9._=+-]`.
 
-    It never begins with `.` or `-`: no hidden file, no option of a command.
+    It never begins with `.` or `-`: it is neither a hidden file nor an option.
     """
     return re.sub(r"[^A-Za-z0-9._=+-]+", "-", text).lstrip(".-")[:limit] or "_"
 
 
 def run_id(canonical_text: str, case_id: str) -> str:
-    """The name of a run: readable slug of the params, then the case id.
+    """The name of a run: a readable slug of the params, then the case id.
 
-    A function of the canonical text alone: `dt=0.001_omega=1-0123456789abcdef`.
+    Depends on the canonical text only: `dt=0.001_omega=1-0123456789abcdef`.
     """
     params = json.loads(canonical_text, parse_float=str, parse_int=str)
     return f"{slug('_'.join(_readable('', params)), RUN_SLUG_LIMIT)}-{case_id}"
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """The names in the order of RFC 8785: by UTF-16 code units."""
+    """Sort names in the order of RFC 8785: by UTF-16 code units."""
     listed = list(names)
     if "".join(listed).isascii():
         return sorted(listed)
@@ -111,12 +111,12 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def member(where: str, key: str) -> str:
-    """The path of the member `key` of the object at path `where`."""
+    """The path of member `key` of the object at path `where`."""
     return f"{where}.{key}" if key.isidentifier() else f"{where}[{shown(key)}]"
 
 
 def shown(value: Any) -> str:
-    """At most 60 ASCII characters of the value, for messages."""
+    """A value in at most 60 ASCII characters, for messages."""
     try:
         text = ascii(value)
     except ValueError:  # an int beyond Python's limit for int <-> str
@@ -129,7 +129,7 @@ def _hash16(text: str) -> str:
 
 
 def _readable(path: str, value: Any) -> list[str]:
-    """Pieces `a.b=1` of a nested value; lists are joined with `+`."""
+    """Parts `a.b=1` of a nested value; lists are joined with `+`."""
     if isinstance(value, dict):
         prefix = f"{path}." if path else ""
         return [piece for key in value for piece in _readable(prefix + key, value[key])]
@@ -143,7 +143,7 @@ def _readable(path: str, value: Any) -> list[str]:
 
 
 def _plain(value: Any, where: str, above: tuple[int, ...]) -> Any:
-    """`plain`, below the containers whose addresses are `above`."""
+    """Implement `plain`; `above` holds the ids of the enclosing containers."""
     kind = type(value)
     if kind is float:
         if not math.isfinite(value):
@@ -165,9 +165,9 @@ def _plain(value: Any, where: str, above: tuple[int, ...]) -> Any:
 
 
 def loaded_numpy() -> Any:
-    """The module numpy where it is loaded, which is where a value can be one of its own; or None.
+    """The module numpy if it is fully loaded, else None: without it no value is a numpy value.
 
-    Not while another thread is importing it.
+    Returns None while another thread is importing it.
     """
     numpy = sys.modules.get("numpy")
     beginning = getattr(getattr(numpy, "__spec__", None), "_initializing", False)
@@ -175,7 +175,7 @@ def loaded_numpy() -> Any:
 
 
 def _plain_other(value: Any, where: str, above: tuple[int, ...]) -> Any:  # noqa: RET503  # NoReturn
-    if isinstance(value, Enum):  # before str and int: many an Enum is one of them, too
+    if isinstance(value, Enum):  # before str and int: an Enum may be one of them, too
         return _plain(value.value, where, above)
     numpy = loaded_numpy()
     if numpy is not None and isinstance(value, (numpy.generic, numpy.ndarray)):
@@ -210,11 +210,11 @@ def _plain_container(value: Any, where: str, above: tuple[int, ...]) -> Any:
 
 
 def _plain_numpy(value: Any, where: str, numpy: Any) -> Any:
-    """The Python value of a numpy bool, integer, float64 or str; everything else is refused."""
+    """The Python value of a numpy bool, integer, float64 or str; refuses everything else."""
     if isinstance(value, numpy.ndarray):
         _refuse("a numpy array has no identity of its own", where, "Use array.tolist().")
     exact = (numpy.bool_, numpy.integer, numpy.float64, numpy.str_)
-    # timedelta64 counts as an integer in numpy's hierarchy.
+    # timedelta64 is an integer in numpy's type hierarchy.
     if not isinstance(value, exact) or isinstance(value, numpy.timedelta64):
         _refuse(
             f"numpy.{type(value).__name__} {value} has no exact JSON form",
@@ -241,7 +241,7 @@ def _refuse(what: str, where: str, next_step: str) -> NoReturn:
     raise IdentityError(what, where=where, next_step=next_step)
 
 
-# Subclasses of the scalars, by the base's own conversion, which a subclass cannot change.
+# Conversions of the base types, which a subclass of a scalar cannot override.
 _SCALARS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (str, str.__str__),
     (int, int.__int__),
@@ -267,7 +267,7 @@ _HINTS = {
 
 
 def _text(value: Any) -> str:
-    """The canonical text of a value that is plain already."""
+    """The canonical text of a plain value."""
     kind = type(value)
     if kind is str:
         return encode_basestring(value)
@@ -298,10 +298,10 @@ def _float_text(number: float) -> str:
     sign = "-" if number < 0 else ""
     mantissa, _, exponent = text.removeprefix("-").partition("e")
     digits = mantissa.replace(".", "")
-    # The value is 0.digits * 10**point; names and cases as in ECMA-262, Number::toString.
+    # The value is 0.digits * 10**point; names and cases follow ECMA-262, Number::toString.
     point = int(exponent) + 1
-    # Python writes an exponent from 1e16 on, and no float needs more than 17 digits: here no point
-    # can stand between digits.
+    # Python uses an exponent from 1e16 on, and no float needs more than 17 digits: the decimal
+    # point cannot be inside the digits here.
     if 0 < point <= 21:
         return sign + digits.ljust(point, "0")
     if -6 < point <= 0:
@@ -321,6 +321,6 @@ def _int_text(number: int) -> str:
     text = _float_text(nearest)
     if nearest == number:
         return text
-    # 2**60 has the text 1152921504606847000, as it is the shortest for that binary64. The integer
-    # of exactly these digits is another value; ".0", which ECMAScript never writes, says so.
+    # 2**60 has the text 1152921504606847000, the shortest for this binary64. The integer with
+    # exactly these digits is a different value; the suffix ".0", unused in ECMAScript, marks it.
     return f"{exact}.0" if exact == text else exact

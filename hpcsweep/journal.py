@@ -1,15 +1,15 @@
-"""The journal: what happened, in append-only files with one writer each.
+"""The journal: append-only files of records, each file with one writer.
 
 A record is one line, `crc32 JSON\\n`, written by one write(2). Kinds:
 
-    task    an array task started: where, which Slurm ids
+    task    an array task started: host and Slurm ids
     begin   a case was begun
-    end     an attempt ended; without `index` it is the scheduler's word on a whole array task
-    same    the case of this index was published under another index; nothing was run
-    beat    the task lives
+    end     an attempt ended; without `index`, the scheduler's verdict on a whole array task
+    same    this index's case was published under another index; nothing was run
+    beat    the heartbeat of a task
 
-Every record says its kind, format version, sweep fingerprint (`manifest`), attempt and chunk, and
-those about a case its index and case id: `recordcheck` has the table.
+Every record has its kind, format version, sweep fingerprint (`manifest`), attempt and chunk; those
+about a case also index and case id. `recordcheck` has the schemas.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ from hpcsweep.files import FULL, make_directory, names, open_file, open_regular
 from hpcsweep.records import Attempt, Outcome, Reason, Status, Word
 
 VERSION, KINDS, RANKED_MAX = recordcheck.VERSION, recordcheck.KINDS, recordcheck.RANKED_MAX
-# Journals of one submission are spread over directories of this many chunks, so that none has
-# more than a few thousand entries even when every task starts several times.
+# Chunks per directory of journals: a directory then has a few thousand entries at most, even if
+# every task starts several times.
 CHUNKS_PER_DIRECTORY = 500
 
 Record = dict[str, Any]
 
 
 def journal_name(chunk: int, restart: int, token: str) -> str:
-    """Where a task start writes, relative to the submission's journal directory."""
+    """The journal of a task start, relative to the submission's journal directory."""
     return f"{chunk // CHUNKS_PER_DIRECTORY}/{chunk}.{restart}.{token}.jsonl"
 
 
 def encode(record: Record) -> bytes:
-    """One record as one line."""
+    """Encode one record as one line."""
     payload = json.dumps(record, separators=(",", ":"), allow_nan=False).encode()
     return b"%08x %s\n" % (crc32(payload), payload)
 
 
 def decode(line: bytes) -> Record | None:
-    """The object of a line without its newline, with its checksum as `crc`; None for a torn one."""
+    """Decode a line without its newline; adds its checksum as `crc`. None for a torn line."""
     found = _decoded(line[:9], line[9:])
     return None if isinstance(found, str) else found
 
 
 def parse_line(line: bytes) -> Record | str:
-    """The record of a line without its newline, or why there is none."""
+    """The record in a line without its newline, or why it is invalid."""
     return _parse_line(line[:9], line[9:])
 
 
@@ -84,14 +84,14 @@ def _is_intact(head: bytes, payload: bytes) -> bool:
     return head == b"%08x " % crc32(payload)
 
 
-# As json.loads does, without its looks at the encoding and for white space.
+# Like json.loads, without detecting the encoding and skipping white space.
 _parse = json.JSONDecoder().raw_decode
 
 
 class JournalWriter:
     """The only writer of one journal file.
 
-    *Raises* JournalError when the file exists or cannot be made. *Writes* `path`.
+    *Raises* JournalError if the file exists or cannot be created. *Writes* `path`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -105,12 +105,12 @@ class JournalWriter:
         self._torn = False
 
     def append(self, record: Record) -> None:
-        """Write one record; it survives a kill of this process, not yet one of the machine.
+        """Append one record; it survives a kill of this process, but not yet a power failure.
 
-        *Raises* JournalError, with `transient` set when the disk or quota is full.
+        *Raises* JournalError; `transient` is set if the disk or quota is full.
         """
         line = encode(record)
-        if self._torn:  # a full disk can cut a line in two; the next one must begin afresh
+        if self._torn:  # a full disk may have cut the last line: start a new one
             line = b"\n" + line
         try:
             written = os.write(self._descriptor, line)
@@ -128,7 +128,7 @@ class JournalWriter:
             raise self._unwritable(error) from error
 
     def close(self) -> None:
-        """Make all durable and let go of the file."""
+        """Make all records durable and close the file."""
         self.sync()
         os.close(self._descriptor)
 
@@ -140,33 +140,32 @@ class JournalWriter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JournalChunk:
-    """The new records of one journal."""
+    """New records of one journal."""
 
-    # In the order in which they were written.
+    # In the order of the file.
     records: list[Record] = field(default_factory=list)
-    # Byte offset of the first byte not yet read.
+    # Byte offset of the first unread byte.
     offset: int = 0
-    # Count of complete lines that were passed over.
+    # Count of skipped complete lines.
     torn: int = 0
-    # Count of `begin` records that were left out because their `end` is here.
+    # Count of `begin` records that were omitted because their `end` is here.
     superseded: int = 0
 
 
-# Bytes of a journal that are held in memory at once. Few: their records then stay in the
-# processor's cache until they are rows, which takes a quarter off the time of an ingest.
+# Bytes of a journal to process at once. Small: the records stay in the processor's cache until they
+# are rows, which makes an ingest a quarter faster.
 READ_AT_ONCE = 1 << 16
-# Bytes of a line. PostgreSQL's JSONB takes no more, and memory should not.
+# Size limit of a line; PostgreSQL's JSONB accepts no more.
 LINE_MAX = 1 << 28
 
 
 def read(path: Path, offset: int = 0, *, skim: bool = False) -> Iterator[JournalChunk]:
-    """The records from byte `offset` on, a bounded amount of bytes at a time.
+    """Read the records from byte `offset` on, in bounded blocks.
 
-    What is no record that this program can take in is passed over and counted: damaged, of a wrong
-    shape, of a newer kind or version. A line without its newline may be in the middle of being
-    written: it is left for the next time. To `skim` is to leave out each `begin` that is followed
-    by its `end`, which says the same and more. *Raises* JournalError when the file cannot be read;
-    a missing file has no records.
+    Skips and counts lines that this program cannot use: damaged, invalid, or of a newer kind or
+    version. An incomplete last line may still be being written: it is left for the next read.
+    `skim` omits each `begin` that its `end` follows, since the `end` says the same and more.
+    *Raises* JournalError if the file cannot be read; a missing file has no records.
     """
     lines: list[bytes] = []
     size = 0
@@ -182,9 +181,9 @@ def read(path: Path, offset: int = 0, *, skim: bool = False) -> Iterator[Journal
 
 
 def complete_lines(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int]]:
-    """Each line that has its newline, and its count of bytes; of one above LINE_MAX the beginning.
+    """Each complete line with its length in bytes; a line above LINE_MAX is truncated.
 
-    *Raises* JournalError as `read`.
+    *Raises* JournalError like `read`.
     """
     try:
         with open_regular(path) as stream:
@@ -194,8 +193,8 @@ def complete_lines(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int]]:
                 while len(end) == LINE_MAX and not end.endswith(b"\n"):
                     end = stream.readline(LINE_MAX)
                     size += len(end)
-                # Then this is the end for now: the rest of the line may come while the caller is
-                # busy, and would look like a line of its own.
+                # Stop at the current end: the rest of the line may be appended while the caller
+                # works, and would then look like a line of its own.
                 if not end.endswith(b"\n"):
                     return
                 yield line, size
@@ -208,7 +207,7 @@ def complete_lines(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int]]:
 def _reading(lines: list[bytes], offset: int, *, skim: bool) -> JournalChunk:
     records: list[Record] = []
     torn = superseded = 0
-    end = b""  # the line before, going backwards, when it is a good end
+    end = b""  # the next line, scanning backwards, if it is a valid `end`
     for line in reversed(lines):
         if skim and end and _is_begin_of(line, end):
             superseded += 1
@@ -226,9 +225,9 @@ def _reading(lines: list[bytes], offset: int, *, skim: bool) -> JournalChunk:
 
 
 def _is_begin_of(line: bytes, end: bytes) -> bool:
-    """Whether a line is the intact `begin` of the same attempt and case that `end` ends.
+    """Whether a line is the intact `begin` of the attempt and case that `end` ends.
 
-    Both name them in the same bytes, as the worker writes them; nothing is parsed for it.
+    Compares the bytes that the worker writes identically in both; parses nothing.
     """
     if line[9:25] != b'{"kind":"begin",' or end[9:23] != b'{"kind":"end",':
         return False
@@ -249,12 +248,12 @@ _OF_TASK = re.compile(r"([0-9]{1,10})\.([0-9]{1,6})\.[^.]+\.jsonl", re.ASCII)
 
 
 def all_journals(root: Path) -> Iterator[str]:
-    """Every journal below the sweep's `journal/`, relative to it, in a fixed order."""
+    """Every journal, relative to the sweep's `journal/`, in a fixed order."""
     for submission in names(root):
         for shard in names(root / submission):
             for name in names(root / submission / shard):
                 relative = f"{submission}/{shard}/{name}"
-                if name.endswith(".jsonl") and relative.isascii():  # as ours are, and any store's
+                if name.endswith(".jsonl") and relative.isascii():  # as all our names are
                     yield relative
 
 
@@ -262,18 +261,18 @@ def all_journals(root: Path) -> Iterator[str]:
 
 
 def attempt_of(record: Record) -> Attempt:
-    """The attempt that a record speaks of."""
+    """The attempt in a record."""
     generation, submission, restart, token = record["attempt"]
     return Attempt(generation=generation, submission=submission, restart=restart, token=token)
 
 
 def attempt_json(attempt: Attempt) -> list[Any]:
-    """The form of an attempt in records and in `metadata.json`."""
+    """The JSON form of an attempt in records and in `metadata.json`."""
     return [attempt.generation, attempt.submission, attempt.restart, attempt.token]
 
 
 def outcome_json(outcome: Outcome) -> Record:
-    """The outcome's part of an `end` record: what is known, and nothing else."""
+    """The part of an `end` record that describes the outcome; without unknown fields."""
     fields = {
         "status": outcome.status.value,
         "reason": outcome.reason.value if outcome.reason else None,
@@ -292,7 +291,7 @@ def outcome_json(outcome: Outcome) -> Record:
 
 
 def outcome_of(record: Record) -> Outcome:
-    """The outcome in an `end` record; `begin` gives one that is running."""
+    """The outcome in an `end` record; a `begin` record gives a running one."""
     reason = record.get("reason")
     return Outcome(
         status=Status(record["status"]) if record["kind"] == "end" else Status.RUNNING,
@@ -311,11 +310,11 @@ def outcome_of(record: Record) -> Outcome:
 
 
 def rank(record: Record) -> str:
-    """The merge order of `begin` and `end` records as one string: of two, the greater one wins.
+    """The merge order of `begin` and `end` records as one string: the greater one wins.
 
-    Higher generation; then complete; then the later attempt; then whose word it is; then the
-    checksum, so that the order is total (DESIGN invariant 7). Fixed-width fields make the order
-    of strings the order of the tuple, in SQL as in Python.
+    Higher generation; then complete; then the later attempt; then the reporter (`Word`); then the
+    checksum, to make the order total (DESIGN invariant 7). The fields have fixed width, so that
+    strings compare like the tuple, in SQL and in Python.
     """
     generation, attempt = _attempt_rank(*record["attempt"])
     if record["kind"] == "begin":
@@ -330,7 +329,7 @@ def rank(record: Record) -> str:
 _COMPLETE, _WORKER = Status.COMPLETE.value, Word.WORKER.value
 
 
-@lru_cache(maxsize=1024)  # most records of a journal are of one attempt
+@lru_cache(maxsize=1024)  # most records of a journal belong to one attempt
 def _attempt_rank(generation: int, submission: int, restart: int, token: str) -> tuple[str, str]:
     # '-' sorts before every hex digit: an attempt that no task began is the earliest.
     return f"{generation:06d}", f"{submission:06d}.{restart:06d}.{token or '-':16.16}"

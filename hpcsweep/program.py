@@ -1,7 +1,7 @@
-"""What each program of ours does first and last; `python -m hpcsweep.program MODULE ARGUMENT…`.
+"""Start and end of each of our programs; `python -m hpcsweep.program MODULE ARGUMENT…`.
 
-Imports nothing that Python has not imported by then, and nor does `hpcsweep` itself: a file of the
-user's may have the name of any other module.
+Imports only modules that Python has loaded by then, and so does `hpcsweep/__init__`: a user's file
+may shadow any other module.
 """
 
 import os
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def begin() -> None:
-    """Open the standard streams that are closed; from now on an import that fails names why.
+    """Open closed standard streams, and install a hook that explains failed imports.
 
     *Safe to repeat.*
     """
@@ -21,8 +21,8 @@ def begin() -> None:
         try:
             os.fstat(number)
         except OSError:
-            # The lowest number that is free, so this one. Else the next file that is opened would
-            # have it: what any program prints would be written into a database or a journal.
+            # os.open returns the lowest free number, which is this one. Otherwise the next file
+            # would get it, and printed text would end up in a database or a journal.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
@@ -30,22 +30,22 @@ def begin() -> None:
 
 
 def _tell(kind: type[BaseException], error: BaseException, trace: "TracebackType | None") -> None:
-    if isinstance(error, OSError):  # a module could not be read: too many open files
+    if isinstance(error, OSError):  # e.g. too many open files while a module is read
         what = f"{error.filename or 'Python'}: {error.strerror or error}"
         sys.stderr.write(f"hpcsweep: {ascii(what)[1:-1]}\n")
         return
-    from hpcsweep import shadowed_modules  # noqa: PLC0415  # a program that works need not look it up
+    from hpcsweep import shadowed_modules  # noqa: PLC0415  # needed after an error only
 
     found = shadowed_modules.explain_shadowing(error)
     if found is None:
         sys.__excepthook__(kind, error, trace)
     else:
         sys.stderr.write(f"hpcsweep: {found}\n")
-        sys.modules.pop("threading", None)  # Python calls it when it ends: it may be what is hidden
+        sys.modules.pop("threading", None)  # Python calls it at exit; it may shadow its own
 
 
 def run(module: str, arguments: list[str]) -> int:
-    """Call a module's `main`; an error of ours becomes a message. Returns the exit code."""
+    """Call a module's `main`; prints an HpcsweepError as a message. Returns the exit code."""
     begin()
     from hpcsweep.errors import HpcsweepError  # noqa: PLC0415  # not before `begin`
 

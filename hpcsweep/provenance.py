@@ -1,4 +1,4 @@
-"""Provenance: the code, host, Python and packages behind a result; looked up once."""
+"""Provenance: the code, host, Python and packages that made a result; looked up once."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from hpcsweep.errors import SweepError
 from hpcsweep.files import json_bytes, names, replace
 
 FORMAT = 1
-# Of what differs from the commit, so many bytes are kept, in whole lines; of names so many.
+# Limits of the kept diff, in bytes of whole lines, and of the list of changed names.
 DIFF_BYTES_MAX = 1 << 20
 UNTRACKED_MAX = 100
-# Seconds for one question to git.
+# Time limit of one git command, in seconds.
 GIT_S = 5.0
 _GIT = (
     *("git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false"),
     *("-c", "diff.noprefix=false", "-c", "diff.mnemonicPrefix=false"),
 )
-# Directories as one name: nobody wants to wait for a million results.
+# Untracked directories as one name: a listing of a million results would take too long.
 _OTHERS = ("ls-files", "--others", "--exclude-standard", "--directory", "--full-name")
 _DIFF = ("diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color", "--no-relative")
 
 
 def provenance(directory: Path, installed: list[str] | None = None) -> dict[str, Any]:
-    """What a result made from the code in `directory` goes back to.
+    """The provenance of a result that the code in `directory` makes.
 
-    `installed` are the packages, as `packages` names them; those of this process if it is None.
+    `installed` are packages in the form of `packages`; None means those of this process.
     """
     system = os.uname()
     if installed is None:
@@ -48,14 +48,14 @@ def provenance(directory: Path, installed: list[str] | None = None) -> dict[str,
 
 
 def python_version() -> str:
-    """Of this interpreter: `3.11.2`."""
+    """The version of this interpreter: `3.11.2`."""
     return sys.version.partition(" ")[0]
 
 
 def packages() -> list[str]:
-    """Installed packages, `name version`, sorted, from the names of their metadata directories.
+    """Installed packages, `name version`, sorted; read from the names of metadata directories.
 
-    One listing for every directory on the path but the standard library's own.
+    Lists each directory on the path once, without the standard library's.
     """
     own = os.path.dirname(os.__file__)  # noqa: PTH120  # a task starts with few modules
     found: set[str] = set()
@@ -76,14 +76,14 @@ def packages_digest(installed: list[str]) -> str:
     return hashlib.sha256("\n".join(installed).encode(errors="replace")).hexdigest()[:16]
 
 
-# --- of a process without a submission -----------------------------------------------------------
+# --- for a process without a submission ----------------------------------------------------------
 
 
 def save_provenance(base: Path, directory: Path | None = None) -> str:
-    """Keep this process's provenance beside its runs; what the runs call it, relative to `base`.
+    """Save this process's provenance beside its runs; returns its path relative to `base`.
 
-    `directory` is that of the code: of the program if it is None. *Writes*
-    `<base>/.provenance.<digest>.json`, once for all that are equal. *Raises* SweepError.
+    `directory` is that of the code; None means the program's. *Writes*
+    `<base>/.provenance.<digest>.json`, once per content. *Raises* SweepError.
     """
     name, data = of_this_process(directory)
     if not os.path.exists(f"{base}/{name}"):  # noqa: PTH110  # once per run: as quick as it gets
@@ -93,13 +93,13 @@ def save_provenance(base: Path, directory: Path | None = None) -> str:
 
 @cache
 def of_this_process(directory: Path | None = None) -> tuple[str, bytes]:
-    """Name and content of the file that `save_provenance` writes; looked up with the first call."""
+    """Name and content of the file that `save_provenance` writes; cached."""
     data = json_bytes(provenance(directory or _program_directory()))
     return f".provenance.{hashlib.sha256(data).hexdigest()[:16]}.json", data
 
 
 def _program_directory() -> Path:
-    """Of the script that runs; in a notebook or at a prompt the working directory."""
+    """The directory of the running script; without one (notebook, prompt) the working directory."""
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     return Path(script).absolute().parent if script else Path.cwd()
 
@@ -108,7 +108,7 @@ def _program_directory() -> Path:
 
 
 def _git(directory: Path) -> dict[str, Any] | None:
-    """The commit and what differs from it; None where the directory is in no repository."""
+    """The commit and the changes since; None if the directory is not in a repository."""
     directory = directory.resolve()
     if not any((one / ".git").exists() for one in (directory, *directory.parents)):
         return None
@@ -118,11 +118,11 @@ def _git(directory: Path) -> dict[str, Any] | None:
     try:
         found["commit"] = _run_git(directory, "rev-parse", "--verify", "HEAD")[0].strip()
         diff, size = _run_git(directory, *_DIFF)
-        # Of the whole diff: more than there is of it here if it was cut.
+        # The digest of the whole diff, which may be longer than the kept part.
         found |= {"dirty": size > 0, "diff": redact(diff), "diff_bytes": size}
         untracked = _run_git(directory, *_OTHERS)[0].splitlines()
         found |= {"untracked": untracked[:UNTRACKED_MAX], "untracked_count": len(untracked)}
-    except _NoAnswerError as error:  # what is known stays
+    except _NoAnswerError as error:  # keep what is known
         found["problem"] = redact(str(error))
     return found
 
@@ -132,7 +132,7 @@ class _NoAnswerError(Exception):
 
 
 def _run_git(directory: Path, *question: str) -> tuple[str, int]:
-    """The answer of git in whole lines up to the limit, and the bytes of all of it."""
+    """The output of git, cut to whole lines within the limit, and its full size in bytes."""
     import subprocess  # noqa: PLC0415  # a task imports this module, too, and never asks
     import tempfile  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""What a journal record must hold before anything is made of it: one total validator."""
+"""Schemas of journal records: every record is validated before use."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from hpcsweep.field_checks import (
 from hpcsweep.records import Reason, Status, Word
 
 VERSION = 1
-# The greatest generation, submission and restart count of an attempt: the fields of a rank have six
-# digits, and a seventh would sort before them. What would pass it is refused before it begins.
+# Limit of generation, submission and restart count: the fields of a rank have six digits, and a
+# seventh would sort wrongly. Larger values are refused before an attempt begins.
 RANKED_MAX = 999_999
 _COUNT = integer(0, RANKED_MAX)
 _TOKEN_DIGITS = frozenset("0123456789abcdef")
@@ -83,12 +83,12 @@ _KINDS = {
     "beat": schema(_COMMON),
 }
 KINDS = frozenset(_KINDS)
-# An `end` without an index is the word on a whole array task.
+# An `end` without an index is the scheduler's verdict on a whole array task.
 _TASK_END = schema({**_COMMON, **_OVER, "time": MOMENT}, _WORDS)
 
 
 def record_problem(record: dict[str, Any]) -> str:
-    """Why this program cannot take a record in; empty for one that it can."""
+    """Why this program cannot use a record; empty if it can."""
     kind, version = record.get("kind"), record.get("v")
     if type(version) is not int or version != VERSION:
         return f"it has the version {abbreviated(version)}, this program reads {VERSION}"

@@ -1,8 +1,8 @@
 """The nouns: read this file first.
 
-Statuses, reasons and the frozen records that every other module hands around. Nothing here does
-anything. Three kinds of number never share a name: `index` is ours (0-based position of a case in
-its source), `array_task_id` and `job_id` are Slurm's, `chunk` is 0-based within a submission.
+Statuses, reasons and the frozen records that all other modules exchange; no behaviour. Three kinds
+of number never share a name: `index` is ours (0-based position of a case in its source),
+`array_task_id` and `job_id` are Slurm's, `chunk` is 0-based within a submission.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
-# The argument of a worker whose part is no array: it runs the part's one chunk.
+# Argument of a worker whose part is a plain job: it runs the only chunk of the part.
 ALONE = "--alone"
-# The environment variable that whatever runs in an array task has.
+# Environment variable of every process in an array task.
 IN_TASK = "HPCSWEEP_IN_TASK"
-# What a submission may compute again: complete cases of other code, failed ones, or both and all.
+# Selections of `--rerun`: complete cases of other code, failed ones, both, and all.
 RERUNS = ("stale", "failed", "all")
 
 
 class Status(StrEnum):
-    """What is known of a case. `unknown` means "could not ask": never failed, never done."""
+    """The state of a case. `unknown` means that it could not be asked, never failed or complete."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -31,12 +31,12 @@ class Status(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether the attempt that has this status is over."""
+        """Whether an attempt with this status is over."""
         return self in (Status.COMPLETE, Status.FAILED, Status.INTERRUPTED)
 
 
 class Reason(StrEnum):
-    """Why an attempt did not complete. The first group makes it failed, the second interrupted."""
+    """Why an attempt did not complete. The first group means failed, the second interrupted."""
 
     ERROR = "error"
     EXIT_CODE = "exit_code"
@@ -55,7 +55,7 @@ class Reason(StrEnum):
 
     @property
     def status(self) -> Status:
-        """The status that this reason gives an attempt."""
+        """The status of an attempt with this reason."""
         return Status.FAILED if self in _FAILURES else Status.INTERRUPTED
 
 
@@ -73,20 +73,20 @@ _FAILURES = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParamCase:
-    """One parameter set, as `source[index]` gives it."""
+    """One parameter set, as `source[index]` returns it."""
 
-    # 0-based position in the source that made it.
+    # 0-based position in its source.
     index: int
-    # Plain JSON values; a fresh dict at every access, so that no user can change the source.
+    # Plain JSON values; a new dict at each access, so that users cannot change the source.
     params: dict[str, Any]
     # 16 hex digits, see `ids.case_id`.
     case_id: str
-    # Free labels, e.g. ("trial_7",).
+    # User labels, e.g. ("trial_7",).
     tags: tuple[str, ...] = ()
-    # 0-based repetition of the same params; 0 where there are no replicates.
+    # 0-based repetition of the same params; 0 without replicates.
     replicate: int = 0
-    # The params that a table writes otherwise than JSON does, in its own characters: what a
-    # command gets. No part of the identity: 1e-3 and 0.001 are one value.
+    # Original text of params that a table writes differently from JSON; commands receive it. Not
+    # part of the identity: 1e-3 and 0.001 are one value.
     written: dict[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -94,54 +94,54 @@ class ParamCase:
 class Attempt:
     """One execution of a case. The order of the fields is the order of attempts."""
 
-    # 0, raised by one by `submit --rerun`.
+    # 0; each `submit --rerun` raises it by one.
     generation: int
     # 1-based number of the submission.
     submission: int
-    # Slurm's SLURM_RESTART_COUNT of the task, 0 on its first start.
+    # SLURM_RESTART_COUNT of the task; 0 at its first start.
     restart: int
-    # 16 hex digits of the task start; empty for an attempt that no task ever began.
+    # 16 hex digits of the task start; empty for an attempt that no task began.
     token: str
 
 
 class Word(IntEnum):
-    """Whose word an outcome is; the higher one wins within one attempt (DESIGN invariant 7)."""
+    """The reporter of an outcome; within one attempt the higher one wins (DESIGN invariant 7)."""
 
-    # The worker was told to end and cannot know why.
+    # A worker that was told to end, and cannot know why.
     TERMINATED = 0
     # The scheduler's verdict, or a recorded cancel.
     SCHEDULER = 1
-    # A worker that saw how the case ended.
+    # A worker that observed the end of the case.
     WORKER = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What an attempt left behind."""
+    """The result of an attempt."""
 
-    # Final, but for an attempt that only began.
+    # Final, except for an attempt that is running.
     status: Status
     # None exactly for `complete` and `running`.
     reason: Reason | None = None
     # JSON values by name.
     metrics: dict[str, Any] = field(default_factory=dict)
-    # type, message and traceback, or whatever says why; None when nothing went wrong.
+    # type, message and traceback, or another explanation; None without an error.
     error: dict[str, Any] | None = None
-    # UTC, ISO 8601 with milliseconds; None when the attempt never began.
+    # UTC, ISO 8601 with milliseconds; None if the attempt never began.
     started: str | None = None
-    # As `started`; None while it runs.
+    # Like `started`; None while it runs.
     ended: str | None = None
     # Seconds on a monotonic clock.
     wall_seconds: float | None = None
-    # Seconds of user and system time of the case's processes.
+    # User and system seconds of the case's processes.
     cpu_seconds: float | None = None
-    # Bytes, the largest process of the case.
+    # Bytes; the largest process of the case.
     max_rss_bytes: int | None = None
-    # 16 hex digits over the user's code as it ran, see `target.code_digest`.
+    # 16 hex digits over the user's code as it ran; see `target.code_digest`.
     code_digest: str | None = None
-    # Relative to the sweep directory; None where no run directory is kept.
+    # Relative to the sweep directory; None if no run directory is kept.
     run_dir: str | None = None
-    # Nothing was run: a cache had the result.
+    # True if nothing was run because a cache had the result.
     from_cache: bool = False
 
 
@@ -153,22 +153,22 @@ class Part:
     number: int
     # First chunk of the part; `chunk = first_chunk + array_task_id`.
     first_chunk: int
-    # Count of chunks, so the array is `0-(chunks-1)`.
+    # Count of chunks; the array is `0-(chunks-1)`.
     chunks: int
-    # Highest number of elements that run at once; 0 means no throttle.
+    # Limit of elements that run at once; 0 means no throttle.
     throttle: int = 0
-    # Whether it is an array; one of a single chunk is a plain job where a cluster has no arrays.
+    # False for a single chunk on a cluster without arrays, which runs as a plain job.
     is_array: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resources:
-    """What an array task asks of Slurm: sbatch's own long options by name."""
+    """What an array task requests from Slurm: sbatch's long options by name."""
 
     # e.g. {"partition": "short", "time": "00:30:00", "cpus-per-task": "1"}.
     options: dict[str, str] = field(default_factory=dict)
 
     @property
     def cpus_per_case(self) -> int:
-        """Count of CPUs of the one slot of a task."""
+        """Count of CPUs of the task's only slot."""
         return int(self.options.get("cpus-per-task", "1"))

@@ -1,6 +1,6 @@
-"""Passwords and keys out of texts: every string that can hold a database's URL goes through here.
+"""Hide passwords and keys: every string that may contain a database URL passes through here.
 
-What is hidden is rather too much than too little: a message that says less does no harm.
+Hides too much rather than too little: a message with less detail does no harm.
 """
 
 from __future__ import annotations
@@ -8,19 +8,19 @@ from __future__ import annotations
 import re
 
 HIDDEN = "***"
-# What a secret is called; a bare `token` is a word of many programs that hide nothing.
+# Names of secrets. A bare `token` is excluded: many programs use the word for other things.
 _NAMES = (
     "(?:password|passwd|passphrase|secret|api_?key|(?:access|secret|private)_?key|"
     "(?:access|api|auth|bearer|github|gitlab|hf|refresh)_?token)"
 )
-# RFC 3986's userinfo. Up to the last `@` of the word, because people write passwords as they are.
+# RFC 3986's userinfo, up to the last `@` of the word: people do not escape passwords.
 _USERINFO = re.compile(r"(://[^\s:/?#@]*:)\S+(?=@)")
-# A URL's query, libpq's `keyword=value` form and its variables; a quoted value may hold blanks.
+# A URL's query, libpq's `keyword=value` form and variables; a quoted value may contain spaces.
 _KEYWORD = re.compile(
     rf"""({_NAMES}\s*=\s*)('(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?|[^\s&;,'"]+)""",
     re.IGNORECASE,
 )
-# The same as a mapping is printed.
+# The same in a printed mapping.
 _ITEM = re.compile(
     rf"""({_NAMES}["']\s*:\s*)('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""",
     re.IGNORECASE,
@@ -28,7 +28,7 @@ _ITEM = re.compile(
 
 
 def redact(text: str) -> str:
-    """The text with every password in a URL, a connection string or a mapping hidden."""
+    """Hide every password in a URL, a connection string or a mapping."""
     text = _USERINFO.sub(rf"\1{HIDDEN}", text)
     text = _KEYWORD.sub(rf"\1{HIDDEN}", text)
     return _ITEM.sub(rf"\1{HIDDEN}", text)

@@ -1,6 +1,6 @@
-"""Settings: how hpcsweep behaves here, merged once at the edge and then handed on as an argument.
+"""Settings: merged once at the start of a command, then passed on as an argument.
 
-Each layer wins over the one before it:
+Later layers override earlier ones:
 
     the defaults below
     `settings:` of ~/.config/hpcsweep/config.yaml (XDG_CONFIG_HOME is honoured)
@@ -8,7 +8,7 @@ Each layer wins over the one before it:
     the environment, HPCSWEEP_<KEY>
     the command line, --set settings.<key>=<value>
 
-A profile also holds what differs between clusters in a manifest: `slurm`, `setup`, `store`.
+A profile also holds the parts of a manifest that depend on the cluster: `slurm`, `setup`, `store`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from hpcsweep.errors import InputError
 if TYPE_CHECKING:
     from hpcsweep.yamltext import Document
 
-# The cluster that is found by what is on PATH.
+# The cluster selected by the programs on PATH.
 AUTO = "auto"
 ENVIRONMENT_PREFIX = "HPCSWEEP_"
 _PROFILE_KEYS = {"cluster": str, "slurm": dict, "setup": list, "store": str, "settings": dict}
@@ -37,32 +37,32 @@ _DOTTED = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """All settings; those that end in `_s` are seconds, fractions allowed."""
+    """All settings; names ending in `_s` are in seconds, fractions allowed."""
 
-    # At least this long between two queries of a sweep to its cluster, over all processes; >= 0.
+    # Minimum interval between two queries of a sweep to its cluster, over all processes; >= 0.
     query_interval_s: float = 60.0
-    # Between the two directory scans (and the two squeue answers without the element) that must
-    # agree before a case counts as lost; >= 0.
+    # Interval between the two directory scans (and the two squeue answers without the element)
+    # that must agree before a case counts as lost; >= 0.
     grace_s: float = 60.0
-    # After an intent, how long an unanswered part is left alone before it may be sent again; >= 0.
-    # The default is above the 120 s for which a refused sbatch itself goes on trying.
+    # Time since the intent before an unanswered part may be sent again; >= 0. The default exceeds
+    # the 120 s for which a refused sbatch itself retries.
     unanswered_s: float = 150.0
-    # At least this long between two ingests that a running task starts; >= 0.
+    # Minimum interval between two ingests that a running task starts; >= 0.
     ingest_interval_s: float = 60.0
-    # The ingest of a task is ended after this; > 0. The journal keeps what it did not get to.
+    # Time limit of a task's ingest; > 0. The next ingest reads the rest of the journal.
     ingest_deadline_s: float = 60.0
-    # From TERM to KILL for the child of a task that must end; > 0. It must fit into the cluster's
-    # KillWait (Slurm's default: 30 s), with time left to write what is known.
+    # From TERM to KILL for the child of a task that must end; > 0. Must be shorter than the
+    # cluster's KillWait (Slurm's default: 30 s), with time left to write the outcome.
     term_grace_s: float = 10.0
-    # One Slurm command, except sbatch; > 0.
+    # Time limit of a Slurm command, except sbatch; > 0.
     command_timeout_s: float = 60.0
-    # One sbatch; > 0. It retries by itself for up to 120 s.
+    # Time limit of sbatch; > 0. It retries by itself for up to 120 s.
     sbatch_timeout_s: float = 180.0
-    # The directory that holds the sweep directories, relative to the working directory.
+    # The parent of the sweep directories, relative to the working directory.
     outputs: str = "outputs"
-    # "slurm", "emulated", "submitit:EXECUTOR", or "auto": Slurm where sbatch is on PATH.
+    # "slurm", "emulated", "submitit:EXECUTOR", or "auto": Slurm if sbatch is on PATH.
     cluster: str = "auto"
-    # Long options that plugins of the cluster add to sbatch: `slurm:` may have them, too.
+    # Additional long options of sbatch from the cluster's plugins; `slurm:` accepts them.
     plugin_options: tuple[str, ...] = ()
 
 
@@ -71,7 +71,7 @@ KEYS = tuple(field.name for field in fields(Settings))
 
 
 class Profile(dict[str, Any]):
-    """The keys of a profile; `where` gives `file:line` of one of them."""
+    """The keys of a profile; `where` returns the `file:line` of a key."""
 
     def __init__(
         self, values: Mapping[str, Any], where: Callable[[tuple[str | int, ...]], str]
@@ -80,7 +80,7 @@ class Profile(dict[str, Any]):
         self.where = where
 
 
-# A key, its value, and where it was given.
+# Key, value and origin of a setting.
 _Given = tuple[str, Any, str]
 
 
@@ -90,10 +90,10 @@ def load(
     environ: Mapping[str, str],
     check_cluster: Callable[[Any, str], None] = lambda _value, _where: None,
 ) -> tuple[Settings, Profile]:
-    """The settings, and what the profile says about manifests (empty without one).
+    """The settings, and the profile's part of the manifest (empty without a profile).
 
-    `sets` has the dotted keys of the command line; those that are not `settings.…` are left to the
-    manifest. `check_cluster` refuses what names no cluster; which there are is known further up.
+    `sets` are the dotted keys of the command line; those other than `settings.…` belong to the
+    manifest. `check_cluster` refuses unknown clusters; only higher layers know which exist.
     *Raises* InputError with the file and line, the variable or the `--set`.
     """
     document = _config(environ)
@@ -114,12 +114,12 @@ def profile_names(environ: Mapping[str, str]) -> list[str]:
 
 
 def parse_set(text: str) -> tuple[str, Any]:
-    """The key and the value of `--set a.b=value`, typed as a YAML scalar, or a list in brackets.
+    """Parse `--set a.b=value`; the value is a YAML scalar, or a list in brackets.
 
-    An option of `slurm` reaches sbatch as it is written, also `00123` and `[rack1|rack2]`.
+    An option of `slurm` is kept as text: also `00123` and `[rack1|rack2]`.
     *Raises* InputError.
     """
-    from hpcsweep.yamltext import document, scalar  # noqa: PLC0415  # yaml: submitting side only
+    from hpcsweep.yamltext import document, scalar  # noqa: PLC0415  # yaml; not for tasks
 
     key, equals, value = text.partition("=")
     where = f"--set {key}"
@@ -142,14 +142,14 @@ def parse_set(text: str) -> tuple[str, Any]:
 
 
 def state_home(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where this user's hpcsweep may keep what it learned: `$XDG_STATE_HOME/hpcsweep`."""
+    """The directory for hpcsweep's state of this user: `$XDG_STATE_HOME/hpcsweep`."""
     home = environ.get("XDG_STATE_HOME", "")
     base = Path(home) if home.startswith("/") else Path(environ.get("HOME", "/")) / ".local/state"
     return base / "hpcsweep"
 
 
 def _config_path(environ: Mapping[str, str]) -> Path:
-    # The specification of XDG_CONFIG_HOME has relative paths ignored.
+    # The XDG specification says to ignore relative paths.
     home = environ.get("XDG_CONFIG_HOME", "")
     base = Path(home) if home.startswith("/") else Path(environ.get("HOME", "/")) / ".config"
     return base / "hpcsweep" / "config.yaml"
@@ -161,8 +161,8 @@ def _config(environ: Mapping[str, str]) -> Document | None:
         if not path.exists():
             return None
     except OSError as error:
-        raise InputError(f"cannot be looked at: {error.strerror}", where=str(path)) from error
-    from hpcsweep.yamltext import load as load_file  # noqa: PLC0415  # yaml: submitting side only
+        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    from hpcsweep.yamltext import load as load_file  # noqa: PLC0415  # yaml; not for tasks
 
     document = load_file(path)
     if document.value is None:
@@ -197,13 +197,13 @@ def _profile(document: Document | None, name: str | None, file: Path) -> Profile
 
 
 def _mapping(document: Document, path: tuple[str, ...]) -> dict[str, Any]:
-    """The mapping at `path`; empty where there is none."""
+    """The mapping at `path`; empty if there is none."""
     value = document.value
     for key in path:
         value = {} if value.get(key) is None else value[key]
     if not isinstance(value, dict):
         raise InputError(
-            f"{path[-1] if path else 'the file'}: holds no keys",
+            f"{path[-1] if path else 'the file'}: has no keys",
             where=document.where(path),
             next_step="Write `key: value` below it.",
         )
@@ -237,7 +237,7 @@ def _in_environment(environ: Mapping[str, str]) -> Iterator[_Given]:
     ours = sorted(name for name in environ if name.startswith(ENVIRONMENT_PREFIX))
     if not ours:
         return
-    from hpcsweep.yamltext import nearest, scalar  # noqa: PLC0415  # yaml: submitting side only
+    from hpcsweep.yamltext import nearest, scalar  # noqa: PLC0415  # yaml; not for tasks
 
     for variable in ours:
         key = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
@@ -248,7 +248,7 @@ def _in_environment(environ: Mapping[str, str]) -> Iterator[_Given]:
             except ValueError as error:
                 raise InputError(str(error), where=variable) from error
             yield key, value, variable
-        elif nearest(key, KEYS, cutoff=0.85):  # other variables may have our prefix
+        elif nearest(key, KEYS, cutoff=0.85):  # other variables may share our prefix
             raise _unknown(key, KEYS, variable)
 
 
@@ -272,15 +272,15 @@ def _put(settings: Settings, key: str, value: Any, where: str) -> Settings:
 
 
 def _options(value: Any, where: str) -> tuple[str, ...]:
-    """Names of options, of a list or separated by commas. *Raises* InputError."""
+    """Names of options, from a list or a comma-separated text. *Raises* InputError."""
     names = value.split(",") if isinstance(value, str) else value
     if not isinstance(names, list) or not all(
         isinstance(name, str) and re.fullmatch("[a-z][a-z0-9-]+", name) for name in names
     ):
         raise InputError(
-            f"plugin_options: {value!r} is no list of options",
+            f"plugin_options: {value!r} is not a list of options",
             where=where,
-            next_step="Write them without dashes before: [container-image, x-tag].",
+            next_step="Write them without leading dashes: [container-image, x-tag].",
         )
     return tuple(names)
 
@@ -301,7 +301,7 @@ def _seconds(key: str, value: Any, where: str) -> float:
 
 
 def _unknown(key: str, known: Iterable[str], where: str) -> InputError:
-    from hpcsweep.yamltext import nearest  # noqa: PLC0415  # yaml: submitting side only
+    from hpcsweep.yamltext import nearest  # noqa: PLC0415  # yaml; not for tasks
 
     meant = nearest(key, known)
     return InputError(

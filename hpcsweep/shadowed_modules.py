@@ -1,7 +1,7 @@
-"""A file of the user's that is imported in place of a module that we need.
+"""Explain an import error caused by a user's file that shadows a module we need.
 
-`token.py` beside a target, `click.py` on PYTHONPATH, another `numpy` in the user's site-packages.
-Uses nothing but `os` and `sys`: any other module may be the one that is hidden.
+Examples: `token.py` beside a target, `click.py` on PYTHONPATH, an old `numpy` in the user's
+site-packages. Imports only `os` and `sys`: any other module may be the shadowed one.
 """
 
 import os
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType, ModuleType
 
-# Characters of an error's message that are repeated.
+# Characters of an error's message that are quoted.
 MESSAGE_CHARACTERS = 200
 
 
 def explain_shadowing(error: BaseException | None) -> str | None:
-    """Which file hides which module, and what to do, in one line; None for any other error."""
+    """Which file shadows which module, and the remedy, in one line; None for other errors."""
     if not isinstance(error, Exception):
         return None
     for one in _chain(error):
@@ -34,7 +34,7 @@ def explain_shadowing(error: BaseException | None) -> str | None:
 
 
 def _chain(error: BaseException | None) -> "Iterator[BaseException]":
-    """An error and what it was raised from, or while."""
+    """An error and its causes and contexts."""
     seen: list[BaseException] = []
     while error is not None and error not in seen:
         seen.append(error)
@@ -43,7 +43,7 @@ def _chain(error: BaseException | None) -> "Iterator[BaseException]":
 
 
 def _suspects(error: BaseException) -> "Iterator[str]":
-    """Files that an error points to, the most telling first."""
+    """Files that an error points to, the most specific first."""
     if isinstance(error, SyntaxError) and error.filename:
         yield error.filename
     if isinstance(error, ImportError):
@@ -61,14 +61,14 @@ def _suspects(error: BaseException) -> "Iterator[str]":
         yield frame.f_code.co_filename
     if frames:
         yield from _at_work(frames[-1])
-    # A module in C does not say what it wanted to import from.
+    # A C extension does not say from which module it wanted to import.
     if type(error) is ImportError and not error.name:
         for module in reversed(list(sys.modules.values())):
             yield from _file(module)
 
 
 def _at_work(frame: "FrameType") -> "Iterator[str]":
-    """Files of the modules that a piece of code works with, or took something from by name."""
+    """Files of the modules that a frame uses or imported names from."""
     for value in list(frame.f_globals.values()):
         if isinstance(value, type(sys)):
             yield from _file(value)
@@ -83,7 +83,7 @@ def _file(module: "ModuleType | None") -> "Iterator[str]":
 
 
 def _hidden_by(file: str) -> tuple[str, str] | None:
-    """The entry of the path by which a file was found, and the file of the same name after it."""
+    """The path entry that a file was imported from, and the file of that name after it."""
     path = [os.path.abspath(entry) for entry in sys.path]
     for number, entry in enumerate(path):
         if not file.startswith(os.path.join(entry, "")) or _is_installation(entry):
@@ -91,7 +91,7 @@ def _hidden_by(file: str) -> tuple[str, str] | None:
         name = os.path.relpath(file, entry).partition(os.sep)[0].partition(".")[0]
         others = (_module(later, name) for later in path[number + 1 :] if later != entry)
         hidden = next(filter(None, others), "")
-        if not hidden and name in sys.stdlib_module_names:  # one of another operating system
+        if not hidden and name in sys.stdlib_module_names:  # a module of another operating system
             hidden = f"Python's own {name}"
         if hidden and _module(entry, name):
             return entry, hidden
@@ -99,19 +99,19 @@ def _hidden_by(file: str) -> tuple[str, str] | None:
 
 
 def _is_installation(entry: str) -> bool:
-    """Whether an entry of the path is where Python, or what it has installed, lies."""
+    """Whether a path entry belongs to the Python installation or its site-packages."""
     inside = any(entry.startswith(os.path.join(one, "")) for one in (sys.prefix, sys.base_prefix))
     return inside and entry not in _python_path()
 
 
 def _module(entry: str, name: str) -> str:
-    """The file of a module in a directory, empty if there is none."""
+    """The file of a module in a directory; empty if there is none."""
     package = os.path.join(entry, name, "__init__.py")
     if os.path.exists(package):
         return package
     try:
         names = os.listdir(entry)
-    except OSError:  # a zip archive, or nothing
+    except OSError:  # a zip archive, or missing
         return ""
     files = (one for one in names if one.partition(".")[0] == name and one.endswith((".py", ".so")))
     found = next(files, "")

@@ -1,6 +1,6 @@
-"""The user's target: found, checked, called with what it asks for by name, and digested.
+"""The user's target: import it, check it, call it with named arguments, digest its code.
 
-Standard library only. Nothing here runs in the worker itself: its children import user code.
+Standard library only. The worker itself never imports user code; its children do.
 """
 
 from __future__ import annotations
@@ -25,23 +25,22 @@ from hpcsweep.manifest.frozen import FrozenManifest, Target
 Function = Callable[..., Any]
 _EITHER = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
-# Modules of Python and of ours are no user's code, even where the manifest lies above a checkout
-# of ours. Told by the path under which they were imported: `realpath` would look up every
-# directory above every one of them, once for each task (invariant 17).
+# Modules of Python and of hpcsweep are not the user's code, even if the manifest is in a directory
+# above our checkout. Compare the paths as imported: `realpath` would look up every parent directory
+# of every module, once per task (invariant 17).
 _NO_USERS_CODE = tuple(
     os.path.join(os.path.dirname(file), "")  # noqa: PTH118, PTH120
     for file in (os.__file__, __file__)
 )
 
-# What a function may ask for by name besides its parameters.
+# Arguments that a function may request besides its parameters.
 GIVEN = ("params", "log", "rng", "seed", "case", "checkpoint")
 
 
 def load(manifest: FrozenManifest) -> Function:
     """Import the target's function, as every child of a worker does.
 
-    *Raises* TargetError for what cannot be a target, with the reason; what the user's own module
-    raises while it is imported passes through.
+    *Raises* TargetError for an invalid target; exceptions of the user's module pass through.
     """
     function: Function = import_object(manifest.target, Path(manifest.root))
     _refuse_unusable(function, manifest.target)
@@ -49,7 +48,7 @@ def load(manifest: FrozenManifest) -> Function:
 
 
 def import_object(target: Target, root: Path) -> Any:
-    """Import what a target names, whatever it is. *Raises* as `load`."""
+    """Import the object that a target names. *Raises* like `load`."""
     found: Any = _module(target, root)
     for name in (target.function or "").split("."):
         found = getattr(found, name, None)
@@ -68,7 +67,7 @@ def _module(target: Target, root: Path) -> ModuleType:
         with importing(target.module or ""):
             return importlib.import_module(target.module or "")
     path = Path(_real(str(root / target.file)))
-    # As a script would find its neighbours; and so that a process pool can import it by name.
+    # On sys.path like a script's directory; a process pool can then import it by name, too.
     _search_first(path.parent)
     name = path.stem
     loaded = sys.modules.get(name)
@@ -112,10 +111,10 @@ def _refuse_unusable(found: Any, target: Target) -> None:
 def check_arguments(
     function: Function, names: Iterable[str], target: Target, *, cached: bool = False
 ) -> None:
-    """Refuse a function that the source's parameters do not fit.
+    """Refuse a function whose arguments do not match the source's parameters.
 
-    `cached`: it has to write a result, too. *Raises* TargetError naming the arguments that nothing
-    fills and the parameters that no argument takes.
+    `cached`: it must also write a result. *Raises* TargetError naming the arguments that nothing
+    fills, and the parameters that no argument takes.
     """
     try:
         signature = inspect.signature(function)
@@ -159,7 +158,7 @@ def check_arguments(
 
 
 def is_runner(function: Function, names: Iterable[str]) -> bool:
-    """Whether a function is one that a `Store` calls: with all params, whatever it calls them."""
+    """Whether a `Store` may call the function: it takes all params as one dict."""
     arguments = list(inspect.signature(function).parameters.values())
     named = {*names, *GIVEN, "result_file"}
     return (
@@ -181,9 +180,9 @@ def _check_takes_result_file(signature: inspect.Signature, target: Target) -> No
 
 
 def call(function: Function, params: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
-    """Call the target with what it asks for by name.
+    """Call the target with the arguments that it names.
 
-    `given` maps each of `GIVEN` to a function that makes it: numpy is imported for `rng` alone.
+    `given` maps each of `GIVEN` to a factory: e.g. numpy is imported for `rng` only.
     """
     arguments: dict[str, Any] = {}
     for name, takes_rest in _arguments(function):
@@ -197,13 +196,13 @@ def call(function: Function, params: Mapping[str, Any], given: Mapping[str, Any]
 
 
 def requested_names(function: Function) -> frozenset[str]:
-    """Which of `GIVEN` a function asks for by name. *Raises* ValueError where that is not known."""
+    """The names of `GIVEN` that a function requests. *Raises* ValueError if it has no signature."""
     return frozenset(name for name, _ in _arguments(function)) & frozenset(GIVEN)
 
 
-@lru_cache(maxsize=1)  # there is one target: each case would look anew
+@lru_cache(maxsize=1)  # one target per process; avoids inspecting it for each case
 def _arguments(function: Function) -> list[tuple[str, bool]]:
-    """Names of the arguments, and whether it is the one that takes all others."""
+    """The names of the arguments, and for each whether it is **kwargs."""
     parameters = inspect.signature(function).parameters.values()
     return [(one.name, one.kind is one.VAR_KEYWORD) for one in parameters]
 
@@ -214,10 +213,10 @@ def command_line(
     places: Mapping[str, str],
     written: Mapping[str, str],
 ) -> tuple[str, ...]:
-    """The argv of a case: each element's placeholders filled, nothing ever a shell's text.
+    """The argv of a case: placeholders filled per element; nothing is passed to a shell.
 
-    `places` holds what is not a parameter: run_dir, seed, case_id, index, params_json. `written`
-    are the params that a table has in characters of its own.
+    `places` holds the values besides parameters: run_dir, seed, case_id, index, params_json.
+    `written` has the original text of params from a table.
     """
     values = {name: argument_text(value) for name, value in params.items()}
     values |= {**written, **places}
@@ -225,12 +224,12 @@ def command_line(
 
 
 def argument_text(value: Any) -> str:
-    """A parameter as one command argument: a string as it is, all else as JSON."""
+    """A parameter as one command argument: strings unchanged, everything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _fill(element: str, values: Mapping[str, str]) -> str:
-    # `str.format` would also follow attributes and indices; this knows names and {{ }} only.
+    # `str.format` would also evaluate attributes and indices; only names and {{ }} are allowed.
     filled, rest = "", element
     while rest:
         brace = min((i for i in (rest.find("{"), rest.find("}")) if i >= 0), default=len(rest))
@@ -246,15 +245,15 @@ def _fill(element: str, values: Mapping[str, str]) -> str:
 
 
 def code_digest(manifest: FrozenManifest) -> str:
-    """16 hex digits over the user's code as it is here and now, see `code_files`."""
+    """16 hex digits over the user's current code; see `code_files`."""
     return _digest(Path(manifest.root), code_files(manifest))
 
 
 def code_files(manifest: FrozenManifest) -> list[str]:
-    """The files that are the user's code, relative to the manifest's directory.
+    """The files of the user's code, relative to the manifest's directory.
 
-    For a function: every module file below it that is loaded, installed packages apart. For a
-    command: every file that argv names.
+    For a function: every loaded module file below it, except installed packages. For a command:
+    every file that argv names.
     """
     root = Path(manifest.root)
     if manifest.target.is_command:
@@ -263,13 +262,13 @@ def code_files(manifest: FrozenManifest) -> list[str]:
 
 
 def digest_without_import(manifest: FrozenManifest, known: list[str] | None) -> str | None:
-    """What `code_digest` gives, if the code is still these files; None where that cannot be told.
+    """The `code_digest` if the code consists of these files; None if this cannot be known.
 
-    Another module comes to be imported by a change in one of them, so a change is always seen.
+    Importing a further module needs a change in one of these files, so no change is missed.
     """
     root = Path(manifest.root)
     names = code_files(manifest) if manifest.target.is_command else known
-    if names is None or not os.access(root, os.R_OK | os.X_OK):  # elsewhere, or somebody else's
+    if names is None or not os.access(root, os.R_OK | os.X_OK):  # elsewhere, or not readable
         return None
     paths = [root / name for name in names]
     if any(path.exists() and not os.access(path, os.R_OK) for path in paths):
@@ -288,7 +287,7 @@ def _content_digest(path: Path) -> bytes:
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").digest()
-    except OSError:  # a program that may be run and not read
+    except OSError:  # executable but not readable
         return b""
 
 
@@ -299,7 +298,7 @@ def _named_files(argv: Iterable[str], root: Path) -> set[str]:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a script as an argument is too long for the name of a file
+    except OSError:  # a script passed as an argument is too long for a file name
         return False
 
 
@@ -309,7 +308,7 @@ def _module_files(root: Path) -> dict[str, Path]:
 
 
 def user_modules(root: Path) -> dict[str, ModuleType]:
-    """The modules below a directory that are loaded, by their files; installed packages apart."""
+    """The loaded modules below a directory, by file; except installed packages."""
     found = {}
     prefix = os.path.join(_real_directory(str(root)), "")  # noqa: PTH118  # one string per module
     installed = os.path.join(_real_directory(sys.prefix), "")  # noqa: PTH118
@@ -318,7 +317,7 @@ def user_modules(root: Path) -> dict[str, ModuleType]:
         if not isinstance(name, str) or name.startswith(_NO_USERS_CODE):
             continue
         path = _real(name)
-        # A virtual environment may lie in the project's own directory.
+        # A virtual environment may be inside the project's directory.
         below = path.startswith(prefix) and not path.startswith(installed)
         if below and "/site-packages/" not in path:
             found[path] = module
@@ -326,7 +325,7 @@ def user_modules(root: Path) -> dict[str, ModuleType]:
 
 
 def _real(path: str) -> str:
-    """As `os.path.realpath`, with one look at the directories above all files of one directory."""
+    """Like `os.path.realpath`, but resolves each directory only once."""
     directory, name = os.path.split(path)
     path = os.path.join(_real_directory(directory), name)  # noqa: PTH118
     return os.path.realpath(path) if os.path.islink(path) else path  # noqa: PTH114

@@ -1,16 +1,15 @@
-"""Texts that we did not write, on their way to a person: nothing in them commands a terminal."""
+"""Escape foreign text for a terminal: it cannot contain control sequences."""
 
 from __future__ import annotations
 
 from itertools import chain
 
-# What may stand in a text of several lines.
+# Allowed in a text of several lines.
 LAYOUT = "\n\t"
 
-# Control characters (C0, DEL, C1), of which an escape sequence needs one; separators of lines that
-# only some programs know; characters that turn the direction of what follows, so that it reads as
-# something else; invisible ones (byte order mark, tags); halves of a character, which are what
-# Python makes of bytes that are no text.
+# Control characters (C0, DEL, C1), which start escape sequences; line separators that only some
+# programs know; bidirectional controls, which display a text in another order; invisible
+# characters (byte order mark, tags); and surrogates, by which Python represents invalid UTF-8.
 _COMMANDS = (
     range(0x20),
     range(0x7F, 0xA0),
@@ -26,10 +25,10 @@ _IN_LINES = {code: text for code, text in _VISIBLE.items() if chr(code) not in L
 
 
 def visible(text: str) -> str:
-    """The text with `\\x1b` and its like written out; line ends and tabs stay. *Safe to repeat.*"""
+    """Escape `\\x1b` and other control characters; keeps line ends and tabs. *Safe to repeat.*"""
     return text.replace("\r\n", "\n").translate(_IN_LINES)
 
 
 def one_line(text: str) -> str:
-    """As `visible`, and line ends and tabs are written out, too."""
+    """Like `visible`, but also escapes line ends and tabs."""
     return text.translate(_VISIBLE)

@@ -1,4 +1,4 @@
-"""Import the user's modules before a submission; report whatever they raise as the user's error."""
+"""Import the user's modules before a submission; report what they raise as the user's error."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ T = TypeVar("T")
 def import_user_code(
     load: Callable[[], T], what: str, named: Target, manifest: FrozenManifest
 ) -> T:
-    """What `load` imports of the user's. *Raises* TargetError, whatever the user's code raises."""
+    """Call `load`, which imports user code. *Raises* TargetError, whatever the code raises."""
     try:
         return load()
     except HpcsweepError:
         raise
-    # As in the worker's child: a module may raise anything while it is imported.
+    # A module may raise anything while it is imported.
     except BaseException as error:
         cause = shadowed_modules.explain_shadowing(error) or _error_text(error)
         raise TargetError(
@@ -39,13 +39,13 @@ def import_user_code(
 def _error_text(error: BaseException) -> str:
     try:
         text = error.msg if isinstance(error, SyntaxError) else str(error)
-    except Exception:  # noqa: BLE001  # a user's class may break while it is printed
+    except Exception:  # noqa: BLE001  # a user's class may raise in __str__
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _code_location(error: BaseException, named: Target, manifest: FrozenManifest) -> str:
-    """`file:line` in the user's own code, as deep as it goes."""
+    """`file:line` of the innermost frame in the user's own code."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     own = [

@@ -1,7 +1,7 @@
-"""What people write, YAML or JSON, as plain values that know their file and line.
+"""Parse YAML or JSON files into plain values with their file and line.
 
-YAML follows the core schema of YAML 1.2, not PyYAML's own 1.1: `1e-3` is a number, `on` a text and
-`1:30` no sexagesimal. The package that reads YAML is imported here and nowhere else.
+YAML follows the core schema of YAML 1.2, unlike PyYAML (1.1): `1e-3` is a number, `on` is text, and
+`1:30` is not sexagesimal. Only this module imports the YAML library.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ import yaml
 
 from hpcsweep.errors import ManifestError
 
-# A manifest of a million explicit cases is about this large; beyond it, it is another file.
+# A manifest of a million explicit cases is about this large; a larger file is something else.
 FILE_BYTES_MAX = 64 * 1024 * 1024
-# How many values all aliases of a YAML file may stand for ("billion laughs").
+# Limit of values after expanding all aliases of a YAML file ("billion laughs").
 ALIASED_VALUES_MAX = 1_000_000
-# Lists in lists; far above what people write, far below Python's own limit of recursion.
+# Limit of nesting; far above what people write, far below Python's recursion limit.
 DEPTH_MAX = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
-    """The value of a file, and where its parts are."""
+    """The value of a file, and the lines of its parts."""
 
     # None for an empty file.
     value: Any
-    # How the file is called in messages.
+    # The name of the file in messages.
     name: str
     # The 1-based line of the value at a path of keys and 0-based positions.
     line: Callable[[tuple[str | int, ...]], int] = field(repr=False)
 
     def where(self, path: tuple[str | int, ...] = ()) -> str:
-        """`file:line` of the key or element at `path`, or of its nearest parent in the file."""
+        """`file:line` of the key or element at `path`, or of its nearest existing parent."""
         return f"{self.name}:{self.line(path)}"
 
 
 def load(path: Path) -> Document:
-    """The YAML (`.yaml`, `.yml`) or JSON (`.json`) file at `path`.
+    """Load a YAML (`.yaml`, `.yml`) or JSON (`.json`) file.
 
-    *Raises* ManifestError with file and line for whatever is wrong with it.
+    *Raises* ManifestError with file and line for any error in it.
     """
     text = _read(path)
     if path.suffix not in (".json", ".yaml", ".yml"):
@@ -57,7 +57,7 @@ def load(path: Path) -> Document:
 
 
 def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """The known word that looks most like `word`; `cutoff` from 0 (any) to 1 (the same)."""
+    """The known word most similar to `word`; `cutoff` from 0 (any) to 1 (identical)."""
     matches = difflib.get_close_matches(word, sorted(known), n=1, cutoff=cutoff)
     return matches[0] if matches else None
 
@@ -81,15 +81,15 @@ def _read(path: Path) -> str:
         raise ManifestError("is not UTF-8", where=where, next_step="Save it as UTF-8.") from error
 
 
-# The C parser reads ten times faster; both give the same events.
+# The C parser is ten times faster; both produce the same events.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-# Python converts no longer decimal integers, by default.
+# Python's default limit for decimal integers.
 _DIGITS_MAX = 4300
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-# Tags that say no more than the form of the value does; all others are refused.
+# Tags that match the type of the plain value; others are refused.
 _TAGS = {
     yaml.ScalarEvent: "tag:yaml.org,2002:str",
     yaml.SequenceStartEvent: "tag:yaml.org,2002:seq",
@@ -125,7 +125,7 @@ def _finite(text: str) -> float:
 
 
 def document(text: str, name: str) -> Document:
-    """The one YAML document in `text`. *Raises* ManifestError with `name` and the line."""
+    """Parse one YAML document. *Raises* ManifestError with `name` and the line."""
     odd = yaml.reader.Reader.NON_PRINTABLE.search(text)
     if odd:
         where = _at(name, text, odd.start())
@@ -133,12 +133,12 @@ def document(text: str, name: str) -> Document:
     try:
         root = _Reader(name).read(yaml.parse(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
-        if "nesting depth" in str(error.problem):  # the own limit of a newer parser
+        if "nesting depth" in str(error.problem):  # the built-in limit of newer parsers
             raise _too_deep(name) from error
         raise _syntax_error(name, text, error) from error
     try:
         value = _plain(root)
-    except RecursionError as error:  # lists of aliases of lists of aliases
+    except RecursionError as error:  # nested lists of aliases
         raise _too_deep(name) from error
     _check(value, text, name)
     return Document(value=value, name=name, line=lambda path: _yaml_line(root, path))
@@ -146,19 +146,19 @@ def document(text: str, name: str) -> Document:
 
 @dataclass(slots=True)
 class _Node:
-    """A value as it stands in the file."""
+    """A value with its position in the file."""
 
     line: int
     # A scalar, a list of nodes, or a dict of (line of the key, node).
     value: Any
-    # Count of values in it, aliases expanded; a text counts once per 100 characters.
+    # Count of values in it after expanding aliases; a text counts one per 100 characters.
     size: int = 1
-    # In a mapping that is being read, between a key and its value: the key and its line.
+    # While a mapping is read, between a key and its value: the key and its line.
     key: tuple[str, int] | None = None
 
 
 class _Reader:
-    """Makes nodes of PyYAML's events; its own composer recurses in C until the process dies."""
+    """Builds nodes from PyYAML's events; PyYAML's own composer can overflow the C stack."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -168,7 +168,7 @@ class _Reader:
         self._root: _Node | None = None
 
     def read(self, events: Iterable[Any]) -> _Node:
-        """The root; a node of None for an empty file."""
+        """The root node; its value is None for an empty file."""
         for event in events:
             line = event.start_mark.line + 1
             if isinstance(event, yaml.CollectionEndEvent):
@@ -217,7 +217,7 @@ class _Reader:
         return node
 
     def _scalar(self, event: Any, line: int) -> Any:
-        if not event.implicit[0]:  # quoted, a block, or tagged as a text
+        if not event.implicit[0]:  # quoted, a block, or tagged as a string
             return event.value
         try:
             return scalar(event.value)
@@ -256,7 +256,7 @@ class _Reader:
 
 
 def _plain(node: _Node) -> Any:
-    """The value of a node; every alias gets a copy of its own."""
+    """The value of a node; each alias gets its own copy."""
     if isinstance(node.value, dict):
         return {key: _plain(part) for key, (_, part) in node.value.items()}
     if isinstance(node.value, list):
@@ -297,7 +297,7 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 
 
 def json_document(text: str, name: str) -> Document:
-    """The JSON document in `text`. *Raises* ManifestError with `name` and the line."""
+    """Parse one JSON document. *Raises* ManifestError with `name` and the line."""
     if not text.strip():
         return document("", name)
     try:
@@ -326,20 +326,20 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _fault(text: str, name: str) -> ManifestError:
-    """What our hooks refused, which do not learn where they are."""
+    """The error for a value that our JSON hooks refused; finds its position."""
     for token in _NO_NUMBER.finditer(text):
         if token.group(1):
             where = _at(name, text, token.start())
             return ManifestError(f"{token.group()} is not a JSON number", where=where)
     try:
-        document(text.replace("\t", " "), name)  # JSON is YAML, but for tabs
+        document(text.replace("\t", " "), name)  # JSON without tabs is YAML
     except ManifestError as error:
         return error
     return ManifestError("has a key twice or too large a number", where=name)
 
 
 def _json_line(text: str, path: tuple[str | int, ...]) -> int:
-    """The line of the key or element at `path`; the values before it are parsed and forgotten."""
+    """The line of the key or element at `path`; parses and discards the values before it."""
     decoder = json.JSONDecoder()
     at = shown = _skip(text, 0)
     for step in path:
@@ -351,7 +351,7 @@ def _json_line(text: str, path: tuple[str | int, ...]) -> int:
 
 
 def _part(decoder: json.JSONDecoder, text: str, at: int, step: str | int) -> tuple[int, int] | None:
-    """Offsets of the key (or element) `step` and of its value, in the list or object at `at`."""
+    """Offsets of key (or element) `step` and of its value, in the list or object at `at`."""
     if text[at] != ("{" if isinstance(step, str) else "["):
         return None
     position = 0
@@ -360,7 +360,7 @@ def _part(decoder: json.JSONDecoder, text: str, at: int, step: str | int) -> tup
         start, name = at, position
         if isinstance(step, str):
             name, at = decoder.raw_decode(text, at)
-            at = _skip(text, _skip(text, at) + 1)  # over the colon
+            at = _skip(text, _skip(text, at) + 1)  # skip the colon
         if name == step:
             return start, at
         at = _skip(text, decoder.raw_decode(text, at)[1])
@@ -376,7 +376,7 @@ def _skip(text: str, at: int) -> int:
 
 
 def _check(value: Any, text: str, name: str) -> None:
-    """*Raises* ManifestError for what is too deep, or cannot be written as UTF-8 again."""
+    """*Raises* ManifestError for nesting that is too deep, and text that UTF-8 cannot encode."""
     if _SURROGATE.search(text):
         try:
             json.dumps(value, ensure_ascii=False, check_circular=False).encode()

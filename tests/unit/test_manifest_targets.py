@@ -124,7 +124,7 @@ def test_a_site_names_the_options_of_its_plugins(write: Write) -> None:
         found, _ = settings.load(None, {"settings.plugin_options": names}, {})
         manifest, _ = load_manifest(path, plugin_options=found.plugin_options)
         assert manifest.resources.options == {"energy-tag": "x"}
-    with pytest.raises(InputError, match="is no list of options"):
+    with pytest.raises(InputError, match="is not a list of options"):
         settings.load(None, {"settings.plugin_options": ["--x"]}, {})
 
 
