@@ -55,7 +55,7 @@ def problem(path: Path, level: int = 0) -> tuple[str, str] | None:
     for magic, system in _FOREIGN.items():
         if head.startswith(magic):
             return f"{path} is a program for {system}", _BUILD
-    what = "is empty" if not head else "begins with no #! and is no program"
+    what = "is empty" if not head else "has no #! line and is not a program"
     return f"{path} {what}", "Write its interpreter into its first line: #!/bin/bash."
 
 

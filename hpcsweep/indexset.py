@@ -225,7 +225,7 @@ def _parsed(piece: str, text: str) -> tuple[int, int]:
 
 def _wrong(found: object) -> InputError:
     return InputError(
-        f"{found!a:.60} is no range of indices",
+        f"{found!a:.60} is not a range of indices",
         where="index set",
         next_step="A range is (start, stop) with integers 0 <= start <= stop.",
     )

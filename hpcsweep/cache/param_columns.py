@@ -89,7 +89,7 @@ class ParamColumns:
                     f"the record {case.id} has {name} = {stored!r}, these params {value!r}: "
                     "the table was changed by hand, or two sets of params have one id",
                     where=where,
-                    next_step="Correct the row; Store.rebuild() makes the table again.",
+                    next_step="Correct the row; Store.rebuild() recreates the table.",
                 )
 
     def _refuse_unknown(self, names: Iterable[str]) -> NoReturn:
@@ -118,7 +118,7 @@ class ParamColumns:
         if number and (kind is float or value.is_integer()) and kind(value) == value:
             return kind(value)
         raise InputError(
-            f"the column {name} holds {kind.__name__}, and {ids.shown(value)} is none",
+            f"the column {name} holds {kind.__name__}, not {ids.shown(value)}",
             where=self.table.name,
             next_step="Give such a value, or change the model.",
         )
@@ -136,7 +136,7 @@ def _member(kind: type[Enum], value: Any, name: str, where: str) -> Enum:
         return kind(value)
     except ValueError as error:
         raise InputError(
-            f"the column {name} holds {kind.__name__}, and {ids.shown(value)} is none",
+            f"the column {name} holds {kind.__name__}, not {ids.shown(value)}",
             where=where,
             next_step=f"Give one of {', '.join(repr(one.value) for one in kind)}.",
         ) from error

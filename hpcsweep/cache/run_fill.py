@@ -34,7 +34,9 @@ def fill_table(sweep: SweepDirectory) -> str:
         str(sweep.path.resolve()),
     ]
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    told = done.stderr.decode(errors="replace").strip()
-    if done.returncode and not told:
-        told = f"the table of {cache.result_cls.text} was not filled: exit code {done.returncode}"
-    return told
+    message = done.stderr.decode(errors="replace").strip()
+    if done.returncode and not message:
+        message = (
+            f"the table of {cache.result_cls.text} was not filled: exit code {done.returncode}"
+        )
+    return message

@@ -145,7 +145,7 @@ class Store(Generic[R]):
         """
         case, path = self._columns.case(params), Path(result_file)
         if not path.is_file() or path.stat().st_size == 0:
-            what = "is empty" if path.is_file() else "is no file"
+            what = "is empty" if path.is_file() else "is not a file"
             raise ResultMissing(
                 what, where=str(path), next_step="Give the file of a finished result."
             )

@@ -240,7 +240,7 @@ class CacheTable:
                 error.where = self.where
                 error.next_step = (
                     f"The results are safe in {self._results_dir}. When the database works again, "
-                    "go on; Store.rebuild() makes the table anew."
+                    "go on; Store.rebuild() recreates the table."
                 )
             raise
 

@@ -118,9 +118,9 @@ def points(rows: Iterable[Mapping[str, Any]], axes: Axes, params: Iterable[str] 
             point.others = known
         point.values.append(float(row[axes.y]))
     if not drawn:
-        said = left_out_text(left_out) or "there is no case"
+        reasons = left_out_text(left_out) or "there is no case"
         raise InputError(
-            f"no complete case has {' and '.join(axes.columns)}: {said}",
+            f"no complete case has {' and '.join(axes.columns)}: {reasons}",
             next_step="`hpcsweep collect SWEEP` shows what there is.",
         )
     return Points(lines=_in_order(lines), drawn=drawn, left_out=left_out)

@@ -47,7 +47,7 @@ BAD = {
     ),
     "argument": (b"#!/usr/bin/env sh -e\n", "names the interpreter 'sh -e'", "env -S"),
     "misspelt -S": (b"#!/usr/bin/env -S X=1 pythn -u\n", "names the interpreter 'pythn'", "first"),
-    "no line": (b"echo hello\n", "begins with no #! and is no program", "#!/bin/bash"),
+    "no line": (b"echo hello\n", "has no #! line and is not a program", "#!/bin/bash"),
     "empty": (b"", "is empty", "#!/bin/bash"),
     "empty line": (b"#! \ntrue\n", "has an empty #! line", "#!/bin/bash"),
     "long": (b"#!/" + b"x" * 300 + b"\n", "first line of more than 256 bytes", "Shorten"),

@@ -85,9 +85,7 @@ class DirtyMarks:
             except FileNotFoundError:  # its owner has finished
                 continue
             except OSError as error:
-                LOG.warning(
-                    "passed over %s, which is no mark: %s", self._results.marks / name, error
-                )
+                LOG.warning("skipped the mark %s: %s", self._results.marks / name, error)
                 continue
             owner = content.get("owner") or {}
             path = self._results.marks / name
