@@ -128,7 +128,7 @@ def _columns(outlook: Outlook, index: SweepIndex, selection: Selection) -> Colum
     for name in names:
         if name not in kinds:
             raise InputError(
-                f"{name!r} is no column",
+                f"{name!r} is not a column",
                 where="--columns",
                 next_step=f"Columns: {', '.join(kinds)}.",
             )
