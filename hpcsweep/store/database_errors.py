@@ -38,7 +38,7 @@ _SQLITE = {
     ),
     "SQLITE_IOERR_LOCK": _Cause("this file system has no working locks", _ELSEWHERE),
     "SQLITE_CANTOPEN": _Cause(
-        "it cannot be opened: permissions, or a full quota of files",
+        "it cannot be opened: permissions, or a quota of files that is full",
         "check both",
         transient=True,
     ),
