@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from hpcsweep.cluster.base import Array
-from hpcsweep.cluster.slurm.script import Script
 from hpcsweep.ids import slug
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Part
+from hpcsweep.submission.script import Script
 from hpcsweep.sweepdir.plan import Plan
+from hpcsweep.worker.launcher import Launcher
 
 SCRIPT_NAME = "array.sbatch"
 
@@ -20,8 +20,7 @@ def script_for(manifest: FrozenManifest, path: Path, submission: int) -> str:
     return Script(
         sweep_name=manifest.name,
         options=manifest.resources.options,
-        setup=manifest.setup,
-        python=sys.executable,
+        launcher=Launcher.of(manifest),
         sweep_dir=str(path.resolve()),
         submission=submission,
     ).render()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hpcsweep.cluster.slurm.script import directive
+from hpcsweep.cluster.slurm.text import directive
 from tests.support.clusters import Cluster, cluster, emulated
 
 __all__ = ["cluster", "emulated"]  # fixtures are found by their names

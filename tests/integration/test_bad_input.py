@@ -381,7 +381,7 @@ def test_a_setup_line_that_leaves_a_process_behind_holds_nobody_up(here: Here) -
 
 
 def test_an_import_or_a_setup_line_that_hangs_is_ended(here: Here) -> None:
-    here.patch.setattr("hpcsweep.submission.preflight.TIMEOUT_S", 2.0)
+    here.patch.setattr("hpcsweep.worker.launcher.TIMEOUT_S", 2.0)
     here.write("m.yaml", f"{GOOD}setup: ['echo $$ >shell; sleep 1000']\n")
     message = here.refuses(TARGET, "submit", "m.yaml")
     holds(message, "t.py:f", "did not end within 2 s", "try it by hand")

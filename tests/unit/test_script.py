@@ -15,13 +15,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hpcsweep.cluster.slurm.script import Script, template_directory
 from hpcsweep.emulator.programs import sbatch_options
 from hpcsweep.errors import InputError
 from hpcsweep.manifest.frozen import FrozenManifest, SetupLine, Target, sealed
 from hpcsweep.records import Resources
 from hpcsweep.sources import manual
 from hpcsweep.submission.arrays import script_for
+from hpcsweep.submission.script import Script
+from hpcsweep.worker.launcher import Launcher, template_directory
 from tests.support.wait import wait_until
 
 HOSTILE = [
@@ -46,16 +47,12 @@ HOSTILE = [
 ]
 
 
-def render(**fields: Any) -> str:
-    values: dict[str, Any] = {
-        "sweep_name": "s",
-        "options": {},
-        "setup": (),
-        "python": "/usr/bin/python3",
-        "sweep_dir": "/scratch/s",
-        "submission": 1,
-    }
-    return Script(**(values | fields)).render()
+def render(
+    *, setup: tuple[SetupLine, ...] = (), python: str = "/usr/bin/python3", **fields: Any
+) -> str:
+    launcher = Launcher(setup=setup, python=python, root=Path("/"))
+    values: dict[str, Any] = {"sweep_name": "s", "options": {}, "sweep_dir": "/scratch/s"}
+    return Script(**(values | {"submission": 1} | fields), launcher=launcher).render()
 
 
 def lines(*texts: str) -> tuple[SetupLine, ...]:

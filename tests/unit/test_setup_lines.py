@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hpcsweep.cluster.slurm.script import setup_script
 from hpcsweep.manifest.frozen import SetupLine
+from hpcsweep.worker.launcher import Launcher
 
 FAILED = 'printf "%s\\n" failed "$hpcsweep_line" "$hpcsweep_exit" "$hpcsweep_place"; builtin exit 0'
 
@@ -56,10 +56,15 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def setup_script(*texts: str) -> str:
+    """The text of these lines, which says what failed."""
+    lines = tuple(SetupLine(text=text, where=f"m.yaml:{n}") for n, text in enumerate(texts, 1))
+    return Launcher(setup=lines, python="python3", root=Path("/")).setup_script(FAILED)
+
+
 def outcome(root: Path, *texts: str) -> list[str]:
     """What a script says behind these lines."""
-    lines = [SetupLine(text=text, where=f"m.yaml:{n}") for n, text in enumerate(texts, 1)]
-    (root / "script").write_text(f'{setup_script(lines, FAILED)}echo "A=$A"\n')
+    (root / "script").write_text(f'{setup_script(*texts)}echo "A=$A"\n')
     done = subprocess.run(
         ["/bin/bash", str(root / "script")], cwd=root, stdin=subprocess.DEVNULL,
         capture_output=True, text=True, check=False,
@@ -138,8 +143,7 @@ def test_the_shell_is_left_as_the_lines_made_it(root: Path) -> None:
     plain = subprocess.run(
         ["/bin/bash", "show.sh"], cwd=root, capture_output=True, text=True, check=False
     ).stdout.splitlines()
-    lines = [SetupLine(text="export B=1", where="m.yaml:1")]
-    (root / "script").write_text(f"{setup_script(lines, FAILED)}. ./show.sh\n")
+    (root / "script").write_text(f"{setup_script('export B=1')}. ./show.sh\n")
     done = subprocess.run(
         ["/bin/bash", "script"], cwd=root, capture_output=True, text=True, check=False
     )

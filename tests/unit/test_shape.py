@@ -23,7 +23,7 @@ LINES_OF_A_FUNCTION = 70
 # The seams that start processes: Slurm's programs, the cases of a task, the emulated Slurm, and
 # the fresh interpreter that tries a target before anything is sent.
 STARTS_PROCESSES = (
-    *("cluster/process.py", "worker/", "emulator/", "submission/preflight.py"),
+    *("cluster/process.py", "worker/", "emulator/"),
     # The script of an array, where submitit starts it.
     "cluster/submitit/chunk.py",
     # A user's own program, by `log.subprocess`.
@@ -40,7 +40,6 @@ READS_ENVIRONMENT = (
     # A store's URL may be in no file at all.
     *(
         "cluster/slurm/environment.py",
-        "submission/preflight.py",
         "submission/doctor.py",
         "store/location.py",
     ),

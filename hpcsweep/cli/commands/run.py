@@ -26,14 +26,14 @@ def command(
     It gets a run directory of its own; journal and store are not touched.
     """
     from hpcsweep.records import Status
-    from hpcsweep.submission.preflight import behind_setup
+    from hpcsweep.worker.launcher import Launcher
     from hpcsweep.worker.local import debug_one, index_of, run_one
 
     here = context(**shared)
     if (index is None) == (case_id is None):
         raise click.UsageError("give --index or --case")
     found, source = here.manifest(manifest)
-    behind_setup(found)
+    Launcher.of(found).restart_behind_setup()
     number = index_of(source, case_id) if case_id is not None else index or 0
     verb = debug_one if debug else run_one
     case, outcome, path = verb(found, source, number, here.outputs)

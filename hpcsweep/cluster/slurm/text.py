@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from hpcsweep.cluster.base import AccountingRow, Array, Element, Queued
-from hpcsweep.errors import ClusterUnavailable
+from hpcsweep.errors import ClusterUnavailable, InputError
+from hpcsweep.manifest.frozen import OPTION_NAME, OPTION_VALUE
 from hpcsweep.records import ALONE, Part
 
 # What squeue and scontrol say of an id that the controller has forgotten (after MinJobAge).
@@ -48,6 +49,24 @@ def output_pattern(log_dir: str, part: Part) -> str:
     """
     task = "%a" if part.is_array else "0"
     return f"{log_dir.replace('%', '%%')}/{part.number}.%A_{task}.log"
+
+
+# Values that stand in a directive as they are; sbatch takes all others in double quotes.
+_PLAIN = re.compile(r"[A-Za-z0-9_.,:=@%+/\[\]-]*")
+
+
+def directive(option: str, value: str) -> str:
+    """`--option=value` as a line of `#SBATCH` has it; "" is an option without a value.
+
+    In double quotes sbatch (22.05) takes everything but a backslash and the quote, each behind a
+    backslash, as it is: blanks, `#`, `'`, `$`. In single quotes it sees backslashes, unlike bash.
+    *Raises* InputError for what would begin another line.
+    """
+    if not OPTION_NAME.fullmatch(option) or (value and not OPTION_VALUE.fullmatch(value)):
+        raise InputError(f"slurm: {option}: {value!r} cannot be written as a directive")
+    if not _PLAIN.fullmatch(value):
+        value = '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
+    return f"--{option}={value}" if value else f"--{option}"
 
 
 # Colours and titles that a site's wrapper may print around its lines.

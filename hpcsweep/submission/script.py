@@ -1,0 +1,53 @@
+"""The batch script of a submission, from the template that a site may override."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hpcsweep.cluster.slurm.text import directive
+from hpcsweep.cluster.timelimit import time_limit_seconds, warning_seconds
+from hpcsweep.errors import InputError
+from hpcsweep.worker.launcher import Launcher, template_environment
+
+TEMPLATE = "array.sbatch.j2"
+# A backslash in `--output` switches its patterns off (22.05), so all tasks would write one file.
+_NO_PATH = re.compile(r"[\x00-\x1f\x7f\\]")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Script:
+    """What the template is given."""
+
+    sweep_name: str
+    # sbatch's long options of the manifest.
+    options: Mapping[str, str]
+    launcher: Launcher
+    sweep_dir: str
+    submission: int
+
+    def render(self) -> str:
+        """The script's text.
+
+        *Raises* InputError for a directive that is not one line of words, and for a path that
+        Slurm would not understand.
+        """
+        if _NO_PATH.search(self.sweep_dir):
+            raise InputError(
+                f"{self.sweep_dir!r} has a backslash or a control character",
+                next_step="Choose another --outputs directory.",
+            )
+        limit = self.options.get("time")
+        worker = self.launcher.module("hpcsweep.worker", self.sweep_dir, str(self.submission))
+        environment = template_environment()
+        environment.filters["directive"] = directive
+        return environment.get_template(TEMPLATE).render(
+            sweep_name=self.sweep_name,
+            options=dict(sorted(self.options.items())),
+            launcher=self.launcher,
+            worker=shlex.join(worker),
+            submission=self.submission,
+            warning_seconds=warning_seconds(time_limit_seconds(limit) if limit else None),
+        )

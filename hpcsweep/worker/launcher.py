@@ -1,0 +1,225 @@
+"""How a process of a sweep is started: the setup lines in bash, then the interpreter.
+
+The batch script, the check before a submit and `hpcsweep run` all start by it, and submitit runs
+the batch script: what is checked is what runs. No task loads this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+from hpcsweep import executable
+from hpcsweep.errors import TargetError
+from hpcsweep.manifest.frozen import FrozenManifest, SetupLine
+
+# Seconds for the setup lines and what they start; an import from a cold network file system may
+# take minutes.
+TIMEOUT_S = 600.0
+# What the script answers when a setup line failed: this, where the line is, its exit code, and the
+# place inside a file that it sourced, each ended by NUL.
+_SETUP_FAILED = b"setup"
+# A file that a line sources, where it is written as it is.
+_SOURCED = re.compile(r"""\s*(source|\.)\s+["']?(?P<file>[^\s"';&|()`*?]+)""")
+# Set in the program that was started behind the setup lines.
+_BEHIND_SETUP = "_HPCSWEEP_BEHIND_SETUP"
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What became of a program that was run to its end."""
+
+    returncode: int
+    # What it wrote to the descriptor that it was given for this.
+    answer: bytes
+    # The lines of its output and errors that are not empty.
+    printed: list[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Launcher:
+    """Starts programs as a task of a sweep is started."""
+
+    setup: tuple[SetupLine, ...]
+    # Absolute path of the interpreter that has hpcsweep.
+    python: str
+    # Absolute path of the directory in which the setup lines run.
+    root: Path
+
+    @classmethod
+    def of(cls, manifest: FrozenManifest) -> Launcher:
+        """That of a sweep's tasks."""
+        return cls(setup=manifest.setup, python=sys.executable, root=Path(manifest.root))
+
+    def module(self, name: str, *arguments: str) -> list[str]:
+        """The command that runs a module of ours.
+
+        With -P, a file of the user's like signal.py in the working directory does not hide a
+        module of the standard library.
+        """
+        return [self.python, "-P", "-m", name, *arguments]
+
+    def setup_script(self, on_failure: str) -> str:
+        """The setup lines as text of bash, with the trap that tells which one failed; "" for none.
+
+        Then `on_failure` is run, with $hpcsweep_line, $hpcsweep_exit and $hpcsweep_place, see
+        `setup.sh.j2`.
+        """
+        if not self.setup:
+            return ""
+        template = template_environment().get_template("setup.sh.j2")
+        text: str = template.module.guarded(self.setup, on_failure)  # type: ignore[attr-defined]
+        return text
+
+    def run(self, argv: Callable[[int], Sequence[str]], environment: Mapping[str, str]) -> Ran:
+        """Run a program behind the setup lines to its end, and end whatever they leave behind.
+
+        `argv` gets the descriptor to which the program writes its answer; `environment` comes on
+        top of ours. *Raises* TargetError for a line that fails; TimeoutError, whose text says after
+        what time.
+        """
+        # Files, not pipes: whatever the user's code prints, closes or leaves running in the
+        # background, the answer is what was written for us, and there is no end to wait for.
+        with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as output:
+            script = self._script(argv(answer.fileno()), answer.fileno())
+            returncode = self._run(script, environment, (answer.fileno(), output.fileno()))
+            answer.seek(0)
+            output.seek(0)
+            lines = output.read().decode(errors="replace").splitlines()
+            ran = Ran(returncode, answer.read(), [line for line in lines if line.strip()])
+        if ran.answer.startswith(_SETUP_FAILED + b"\0"):
+            raise self._setup_failed(ran)
+        return ran
+
+    def restart_behind_setup(self) -> None:
+        """Start this program again in the environment that the setup lines leave, as a task has it.
+
+        Again: what `module load` says of libraries and modules is read when a process starts.
+        Returns in the program that has it. *Raises* TargetError for a line that fails.
+        """
+        if os.environ.pop(_BEHIND_SETUP, "") or not self.setup:
+            return
+        environment = self._setup_environment() | {_BEHIND_SETUP: "1"}
+        os.execve(self.python, [self.python, *sys.orig_argv[1:]], environment)
+
+    def refuse_windows_files(self) -> None:
+        """*Raises* TargetError for a file that a line sources: `export A=1` would add a CR."""
+        for line in self.setup:
+            found = _SOURCED.match(line.text)
+            if found is None:
+                continue
+            path = Path(os.path.expandvars(found["file"])).expanduser()
+            why = executable.line_ends(self.root / path, "bash")
+            if why is not None:
+                raise TargetError(why[0], where=line.where, next_step=why[1])
+
+    def _setup_environment(self) -> dict[str, str]:
+        """The environment that the setup lines leave to the worker. *Raises* TargetError."""
+        try:
+            ran = self.run(lambda answer: ["/bin/bash", "-c", f"exec env -0 >&{answer}"], {})
+        except TimeoutError as error:
+            raise TargetError(
+                f"the setup lines {error}",
+                where=self.setup[0].where,
+                next_step="Every task would hang in the same way: try them by hand.",
+            ) from error
+        pairs = (pair.partition("=") for pair in os.fsdecode(ran.answer).split("\0") if pair)
+        return {name: value for name, _, value in pairs}
+
+    def _script(self, argv: Sequence[str], answer: int) -> str:
+        """The setup lines as the batch script has them, then a program in the worker's place."""
+        facts = '"$hpcsweep_line" "$hpcsweep_exit" "$hpcsweep_place"'
+        tell = f"printf '{_SETUP_FAILED.decode()}\\0%s\\0%s\\0%s' {facts} >&{answer}"
+        return f"{self.setup_script(f'{tell}; builtin exit 1')}exec {shlex.join(argv)}\n"
+
+    def _run(self, script: str, environment: Mapping[str, str], files: tuple[int, int]) -> int:
+        answer, output = files
+        with tempfile.TemporaryFile() as text:
+            text.write(script.encode())
+            text.seek(0)
+            process = subprocess.Popen(
+                # A file, as the batch script is: `bash -c` tells less of a line that exits.
+                ["/bin/bash", f"/dev/fd/{text.fileno()}"],
+                cwd=self.root,
+                env=os.environ | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=[answer, text.fileno()],
+                process_group=0,
+            )
+        try:
+            return process.wait(TIMEOUT_S)
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(f"did not end within {TIMEOUT_S:g} s") from error
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def _setup_failed(self, ran: Ran) -> TargetError:
+        _, where, code, place = ran.answer.decode(errors="replace").split("\0")
+        text = next((line.text for line in self.setup if line.where == where), "")
+        inside = f" at {place}" if place else ""
+        last = f": {ran.printed[-1]}" if ran.printed else ""
+        return TargetError(
+            f"the setup line `{text}` ended with exit code {code}{inside}{last}",
+            where=where,
+            next_step="It would fail in every task: put it right, or take it out of `setup:`.",
+        )
+
+
+# --- templates -----------------------------------------------------------------------------------
+
+
+def template_directory() -> Path:
+    """Where the templates lie: in the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "slurm_templates"
+    return installed if installed.is_dir() else package.parent / "slurm_templates"
+
+
+def template_environment() -> jinja2.Environment:
+    """What renders them, with the filters of shell text."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(template_directory()),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701  # shell text, quoted by the filter below
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"shell": shlex.quote, "hides": hides, "evals": evals}
+    return environment
+
+
+def hides(line: str) -> bool:
+    """Whether a line succeeds whatever its only substitution does: `export X=$(…)`, `eval $(…)`."""
+    declares = re.match(r"\s*((export|declare|typeset|readonly)\s[^#$`]*=|eval\s)", line)
+    anyhow = re.search(r'[)`]"?\s*\|\|', line)
+    return bool(declares) and not anyhow and _substitutions(line) == 1
+
+
+def evals(line: str) -> bool:
+    """Whether a line does nothing but evaluate what a substitution gives."""
+    return bool(re.fullmatch(r'\s*eval\s+"?(\$\(.*\)|`.*`)"?\s*', line))
+
+
+def _substitutions(line: str) -> int:
+    """Count of command substitutions that are in no other."""
+    depth, count = 0, line.count("`") // 2
+    for piece in re.findall(r"\$\(|[()]", line):
+        count += piece == "$(" and not depth
+        depth += -1 if piece == ")" else 1
+    return count
