@@ -53,7 +53,11 @@ def read(
     for name, path in (spec.parameters or {}).items():
         if name in CACHE_FILLS:
             mistakes.add(path, f"{name} is filled by the cache and cannot be a parameter")
-    if target is not None and target.is_command and not target_spec.asks(target, "result_file"):
+    if (
+        target is not None
+        and target.is_command
+        and not target_spec.has_placeholder(target, "result_file")
+    ):
         mistakes.add(
             ("command",),
             "it takes no {result_file}, where a cache takes the result from",

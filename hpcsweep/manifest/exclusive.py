@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 # Each says the same thing in another way. sbatch refuses two of them (facts of 22.05 and 26.05), or
-# takes the one for a bound of the other, which nobody means who overrides a profile.
+# takes the one for a bound of the other, which is never meant when a profile is overridden.
 _GROUPS = (
     ("mem", "mem-per-cpu", "mem-per-gpu"),
     ("gpus", "gpus-per-node", "gpus-per-socket", "gpus-per-task", "gres", "tres-per-task"),

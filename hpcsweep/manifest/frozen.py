@@ -134,7 +134,7 @@ class FrozenManifest:
     fingerprint: str = ""
 
     def orders_like(self, other: FrozenManifest) -> bool:
-        """Whether both give every case the same index, as far as can be told without the cases."""
+        """Whether both give every case the same index, as far as can be known without the cases."""
         return self.fingerprint == other.fingerprint or (
             self.replicates == other.replicates
             and self.cases_sha256 == other.cases_sha256

@@ -1,4 +1,4 @@
-"""All mistakes of a manifest, collected and told at once."""
+"""All mistakes of a manifest, collected and reported at once."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Mistakes:
         )
 
     def error(self, path: Path) -> ManifestError:
-        """The error that tells them all, in the order of the lines."""
+        """The error that lists them all, in the order of the lines."""
         count = f"more than {SHOWN_MAX}" if self.is_full else str(len(self._found))
         return ManifestError(
             f"{count} mistake{'' if count == '1' else 's'} in the manifest",
@@ -83,10 +83,10 @@ def described(value: Any) -> str:
         return f"the number {value!r:.{_TEXT_MAX}}"
     if isinstance(value, str):
         return f"the text {shown(value)}"
-    return kind_of(type(value))
+    return type_name(type(value))
 
 
-def kind_of(kind: type) -> str:
+def type_name(kind: type) -> str:
     """A type of values in a manifest's words."""
     known: dict[type, str] = {list: "a list", dict: "a mapping", str: "a text"}
     return known.get(kind, f"a {kind.__name__}")

@@ -31,7 +31,7 @@ _GIVEN = re.compile(
     r"[\"']?(?P<password>[^\s;&|\"']*)",
     re.IGNORECASE,
 )
-# What services hand out can be told by its beginning, wherever it stands.
+# Tokens of known services are recognized by their beginning, wherever they stand.
 _HANDED_OUT = re.compile(
     r"(?<![\w-])((gh[opsu]_|npm_|hf_|sk-(proj-)?)[A-Za-z0-9]{20,}|(github_pat_|dckr_pat_)[\w-]{20,}"
     r"|(glpat-|xox[abp]-)[\w-]{16,}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.)|-----BEGIN [A-Z ]*PRIVATE KEY-"

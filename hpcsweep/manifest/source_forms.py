@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hpcsweep.manifest.mistakes import Mistakes, Where, described, kind_of
-from hpcsweep.sources.keys import Check, Key
+from hpcsweep.manifest.mistakes import Mistakes, Where, described, type_name
+from hpcsweep.sources.keys import Check, Key, Kind
 from hpcsweep.sources.registry import MANY_SOURCES, ONE_SOURCE, SOURCES, source_class
 
 
@@ -47,8 +47,8 @@ class Definition:
     @property
     def keys(self) -> tuple[Key, ...]:
         """The keys that the type can have."""
-        kind = self.value.get("type")
-        return source_class(kind).KIND.keys if isinstance(kind, str) and kind in SOURCES else ()
+        kind = _kind_named(self.value)
+        return () if kind is None else kind.keys
 
     def place(self, *path: str | int) -> Where:
         """The path of what a source's message names: `spec`, `a`, 0."""
@@ -73,19 +73,23 @@ class Definition:
         return found or None
 
 
-def of_type(value: dict[str, Any], root: Where) -> Definition:
-    """A manifest dict as it stands at `root`."""
+def _kind_named(value: dict[str, Any]) -> Kind | None:
+    """The description of the source that a manifest dict names."""
     name = value.get("type")
+    return source_class(name).KIND if isinstance(name, str) and name in SOURCES else None
+
+
+def parse_dict(value: dict[str, Any], root: Where) -> Definition:
+    """A manifest dict as it stands at `root`."""
+    kind = _kind_named(value)
     places: dict[str, Where] = {}
-    if isinstance(name, str) and name in SOURCES:
-        kind = source_class(name).KIND
-        # Messages may begin with the form, `grid.omega[1]`, for what the one key holds.
-        if kind.alone and not kind.is_modifier:
-            places[kind.form] = (*root, kind.alone)
+    # Messages may begin with the form, `grid.omega[1]`, for what the one key holds.
+    if kind is not None and kind.alone and not kind.is_modifier:
+        places[kind.form] = (*root, kind.alone)
     return Definition(value=value, root=root, places=places)
 
 
-def of_form(form: str, value: Any, root: Where, mistakes: Mistakes) -> Definition | None:
+def parse_form(form: str, value: Any, root: Where, mistakes: Mistakes) -> Definition | None:
     """What stands at `root` under a form; None with mistakes added."""
     name = forms()[form]
     kind = source_class(name).KIND
@@ -94,7 +98,7 @@ def of_form(form: str, value: Any, root: Where, mistakes: Mistakes) -> Definitio
         places = {lone.name: root, form: root}
         return Definition(value={"type": name, lone.name: value}, root=root, places=places)
     if lone is not None and kind.form_keys == (lone,):
-        what = f"is {described(value)}, not {kind_of(lone.type.shape)}"
+        what = f"is {described(value)}, not {type_name(lone.type.shape)}"
         mistakes.add(root, what, f"Write, for example, {form}: {kind.example}.")
         return None
     return _with_keys(name, value, root, mistakes)

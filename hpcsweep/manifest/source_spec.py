@@ -14,13 +14,11 @@ from typing import Any
 
 from hpcsweep.errors import IdentityError, SourceError
 from hpcsweep.manifest.mistakes import Mistakes, Where, described
-from hpcsweep.manifest.source_forms import Definition, forms, modifiers, of_form, of_type
+from hpcsweep.manifest.source_forms import Definition, forms, modifiers, parse_dict, parse_form
 from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.registry import (
-    DISTRIBUTIONS,
     MANY_SOURCES,
-    SOURCES,
-    distribution_class,
+    class_named,
     source_class,
     source_from_manifest_dict,
 )
@@ -68,7 +66,7 @@ class _Builder:
             self.mistakes.add(where, f"is {described(raw)}, not a mapping", _hint())
             return Spec()
         if "type" in raw:
-            return self._plain(of_type(raw, where))
+            return self._build_typed(parse_dict(raw, where))
         known = forms() | modifiers()
         for key in [key for key in raw if key not in known]:
             self.mistakes.unknown_key((*where, key), known)
@@ -77,23 +75,23 @@ class _Builder:
             what = f"has {' and '.join(written)}, not one of them" if written else "has no cases"
             self.mistakes.add(where, what, _hint())
             return Spec()
-        spec = self._form(written[0], raw[written[0]], (*where, written[0]))
+        spec = self._build_form(written[0], raw[written[0]], (*where, written[0]))
         for form in [form for form in modifiers() if form in raw]:
-            spec = self._modified(spec, form, raw[form], (*where, form))
+            spec = self._modify(spec, form, raw[form], (*where, form))
         return spec
 
-    def _form(self, form: str, value: Any, where: Where) -> Spec:
+    def _build_form(self, form: str, value: Any, where: Where) -> Spec:
         lone = source_class(forms()[form]).KIND.lone_key
         if lone is not None and lone.type is MANY_SOURCES:
-            return self._joined(form, value, where)
-        definition = of_form(form, value, where, self.mistakes)
-        return Spec() if definition is None else self._plain(definition)
+            return self._join(form, value, where)
+        definition = parse_form(form, value, where, self.mistakes)
+        return Spec() if definition is None else self._build_typed(definition)
 
-    def _plain(self, definition: Definition) -> Spec:
+    def _build_typed(self, definition: Definition) -> Spec:
         """A source in the form of its manifest dict."""
         parameters = definition.parameters()
         try:
-            source = source_from_manifest_dict(_placed(definition.value, self.root))
+            source = source_from_manifest_dict(_resolve_paths(definition.value, self.root))
         except (SourceError, IdentityError) as error:
             if not _add_by_parts(definition, self.mistakes):
                 _add(error, definition, definition.root, self.mistakes)
@@ -102,7 +100,7 @@ class _Builder:
             parameters = dict.fromkeys(source.names, definition.root)
         return Spec(source=source, parameters=parameters)
 
-    def _joined(self, form: str, value: Any, where: Where) -> Spec:
+    def _join(self, form: str, value: Any, where: Where) -> Spec:
         """Several sources put together, each of which may be in a short form."""
         if not isinstance(value, list) or not value:
             what = "is an empty list" if value == [] else f"is {described(value)}, not a list"
@@ -116,9 +114,9 @@ class _Builder:
         if len(sources) < len(specs):
             known = all(spec.parameters is not None for spec in specs)
             return Spec(parameters=parameters if known else None)
-        return self._made(forms()[form], {"sources": sources}, parameters, where)
+        return self._make(forms()[form], {"sources": sources}, parameters, where)
 
-    def _modified(self, spec: Spec, form: str, value: Any, where: Where) -> Spec:
+    def _modify(self, spec: Spec, form: str, value: Any, where: Where) -> Spec:
         """A source with what stands beside it."""
         name = modifiers()[form]
         kind = source_class(name)
@@ -128,16 +126,16 @@ class _Builder:
         lone = kind.KIND.lone_key
         if lone is not None:
             parameters |= {name: (*where, *steps) for name, steps in lone.type.names(value)}
-        keys = _placed({"type": name, kind.KIND.alone: value}, self.root)
+        keys = _resolve_paths({"type": name, kind.KIND.alone: value}, self.root)
         del keys["type"]
-        made = self._made(name, {**keys, "source": spec.source}, parameters, where)
+        made = self._make(name, {**keys, "source": spec.source}, parameters, where)
         if made.source is None or not kind.runs_user_code:
             return made
         # The user's function decides which parameters there are.
         names = {name: parameters.get(name, where) for name in made.source.names}
         return Spec(source=made.source, parameters=names)
 
-    def _made(
+    def _make(
         self, kind: str, keys: dict[str, Any], parameters: dict[str, Where], where: Where
     ) -> Spec:
         """A source of this kind, of keys that are read already."""
@@ -153,22 +151,18 @@ def _hint() -> str:
     return f"Write one of {', '.join(forms())} below it."
 
 
-def _placed(value: Any, root: Path | None) -> Any:
+def _resolve_paths(value: Any, root: Path | None) -> Any:
     """A manifest dict whose files and modules are looked for in `root`."""
     if root is None or not isinstance(value, dict):
         return value
-    found = dict(value)
-    kind = value.get("type")
-    if isinstance(kind, str) and kind in SOURCES:
-        found = dict(source_class(kind).placed(found, root))
-    elif isinstance(kind, str) and kind in DISTRIBUTIONS:
-        found = dict(distribution_class(kind).placed(found, root))
+    named = class_named(value)
+    found = dict(value if named is None else named.resolve_paths(value, root))
     if "source" in value:
-        found["source"] = _placed(value["source"], root)
+        found["source"] = _resolve_paths(value["source"], root)
     if isinstance(value.get("sources"), list):
-        found["sources"] = [_placed(one, root) for one in value["sources"]]
+        found["sources"] = [_resolve_paths(one, root) for one in value["sources"]]
     if isinstance(value.get("space"), dict):
-        found["space"] = {name: _placed(rule, root) for name, rule in value["space"].items()}
+        found["space"] = {name: _resolve_paths(rule, root) for name, rule in value["space"].items()}
     return found
 
 

@@ -46,7 +46,7 @@ def read(
     return _command(raw["command"], parameters, (*PLACEHOLDERS, *more), mistakes)
 
 
-def asks(target: Target, placeholder: str) -> bool:
+def has_placeholder(target: Target, placeholder: str) -> bool:
     """Whether a command has this placeholder."""
     found = (piece["name"] for element in target.argv for piece in _PIECE.finditer(element))
     return placeholder in found

@@ -1,4 +1,4 @@
-"""The manifest that people write, read and checked: all of its mistakes are told at once."""
+"""The manifest that people write, read and checked: all of its mistakes are reported at once."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ class ParameterSource(ABC):
         return cls(**values)
 
     @classmethod
-    def placed(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:  # noqa: ARG003
+    def resolve_paths(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:  # noqa: ARG003
         """A manifest dict of this kind, with what is relative to `root` made absolute."""
         return value
 
@@ -226,7 +226,7 @@ class ParameterSource(ABC):
                     next_step="Read the cases one by one: source[i].",
                 )
         names = ids.in_order(self.names)
-        return {name: columns.column_of([row[name] for row in rows]) for name in names}
+        return {name: columns.make_column([row[name] for row in rows]) for name in names}
 
     def _position(self, index: SupportsIndex) -> int:
         position, count = exact_index(index), self.n_cases
@@ -243,46 +243,46 @@ class ParameterSource(ABC):
         """Every case of this source with every case of `other`, which varies faster."""
         if not isinstance(other, ParameterSource):
             return NotImplemented
-        return _made("ProductSource", [self, other])
+        return _make("ProductSource", [self, other])
 
     def __add__(self, other: ParameterSource) -> ParameterSource:
         """The cases of this source, then those of `other`; a case may occur in both."""
         if not isinstance(other, ParameterSource):
             return NotImplemented
-        return _made("ConcatSource", [self, other])
+        return _make("ConcatSource", [self, other])
 
     def take(self, indices: IndexSet | Iterable[int]) -> ParameterSource:
         """The cases of these indices, in ascending order. *Raises* SourceError."""
-        return _made("TakeSource", self, indices)
+        return _make("TakeSource", self, indices)
 
     def with_params(self, /, **values: Any) -> ParameterSource:
         """Every case with these parameters, too. *Raises* SourceError, IdentityError."""
-        return _made("FixedSource", self, values)
+        return _make("FixedSource", self, values)
 
     def shuffle(self, seed: int) -> ParameterSource:
         """The same cases in an order without order: the first n of them are a fair sample."""
-        return _made("ShuffleSource", self, seed)
+        return _make("ShuffleSource", self, seed)
 
     def repeat(self, replicates: int) -> ParameterSource:
         """Each case `replicates` times, with a seed of its own each time; itself for 1."""
         times = whole_number(replicates, "replicates", at_least=1)
-        return self if times == 1 else _made("ReplicatedSource", self, times)
+        return self if times == 1 else _make("ReplicatedSource", self, times)
 
     def derive(self, function: str) -> ParameterSource:
         """The params that `function`, given as "module:function", makes of every case's."""
-        return _made("DerivedSource", self, function)
+        return _make("DerivedSource", self, function)
 
     def _sliced(self, wanted: slice) -> ParameterSource:
         start, stop, step = wanted.indices(self.n_cases)
         count = max(0, -((start - stop) // step))
         # An empty one begins anywhere.
-        return _made("SliceSource", self, start if count else 0, step, count)
+        return _make("SliceSource", self, start if count else 0, step, count)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.n_cases} cases>"
 
 
-def _made(kind: str, *arguments: Any) -> ParameterSource:
+def _make(kind: str, *arguments: Any) -> ParameterSource:
     """A source of a registered kind: its module loads for those who use it."""
     return source_class(kind)(*arguments)
 
@@ -293,7 +293,7 @@ def _new_lines(directory: Path | None = None) -> CaseLines:
     return CaseLines(directory)
 
 
-def moved(case: ParamCase, index: int) -> ParamCase:
+def reindexed(case: ParamCase, index: int) -> ParamCase:
     """The same case at another index."""
     return ParamCase(
         index=index,

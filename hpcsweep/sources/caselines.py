@@ -12,7 +12,7 @@ from typing import IO, Any, Self
 
 from hpcsweep.files import create_file, parse_json
 
-# One compact JSON object per line; see `line_of`.
+# One compact JSON object per line; see `format_line`.
 CASES_FILE = "cases.jsonl"
 # Byte offset of each line, and of the end: little-endian unsigned 64-bit integers.
 OFFSETS_FILE = "cases.idx"
@@ -53,7 +53,7 @@ class CaseLines:
         return self._digest.hexdigest() if self._count else None
 
     def add(self, lines: Iterable[bytes]) -> int:
-        """Put lines of `line_of` at the end; the number of the first."""
+        """Put lines of `format_line` at the end; the number of the first."""
         first = self._count
         for line in lines:
             if self._directory is not None:
@@ -74,14 +74,14 @@ class CaseLines:
         offsets.write((self._end + len(line)).to_bytes(OFFSET_BYTES, "little"))
 
 
-def line_of(params: dict[str, Any], written: dict[str, str] | None = None) -> bytes:
+def format_line(params: dict[str, Any], written: dict[str, str] | None = None) -> bytes:
     """The line of plain params; with what a table wrote otherwise, if anything: a list of both."""
     found = [params, written] if written else params
     text = json.dumps(found, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.encode() + b"\n"
 
 
-def parsed(line: bytes) -> tuple[dict[str, Any], dict[str, str]]:
+def parse_line(line: bytes) -> tuple[dict[str, Any], dict[str, str]]:
     """The params of a line, and what a table wrote otherwise. *Raises* ValueError."""
     match parse_json(line):
         case dict() as params:

@@ -22,7 +22,7 @@ _BEYOND = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _BOOLEANS = dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(
     ("false", "False", "FALSE"), False
 )
-# Nothing, in any column; and the spreadsheets' word for it, which nobody means as a text.
+# Nothing, in any column; and the spreadsheets' word for it, which is never meant as a text.
 _NOTHING = frozenset({"", "#N/A"})
 # Nothing, beside numbers and booleans: R, pandas, C, SQL. Beside texts NA may be Namibia.
 _MISSING = frozenset({"NA", "N/A", "NaN", "nan", "-nan", "NAN", "null", "NULL", "None"})
@@ -38,17 +38,17 @@ NOTHING, BOOLEAN, INTEGER, FLOAT, TEXT = 0, 1, 2, 4, 8
 _TYPES = (NOTHING, BOOLEAN, INTEGER, FLOAT, INTEGER | FLOAT)
 
 
-def kinds(rows: Iterable[Sequence[str]], columns: int) -> list[int]:
+def column_kinds(rows: Iterable[Sequence[str]], columns: int) -> list[int]:
     """The kind of each column, of all rows; none of them is kept."""
     found = [NOTHING] * columns
     for row in rows:
         for position, text in enumerate(row):
             if found[position] < TEXT:
-                found[position] |= _kind(text.strip())
+                found[position] |= _cell_kind(text.strip())
     return [kind if kind in _TYPES else TEXT for kind in found]
 
 
-def _kind(bare: str) -> int:
+def _cell_kind(bare: str) -> int:
     if _INTEGER.fullmatch(bare):
         return INTEGER
     if bare in _NOTHING or bare in _MISSING:
@@ -58,7 +58,7 @@ def _kind(bare: str) -> int:
     return FLOAT if _FLOAT.fullmatch(bare) or _BEYOND.fullmatch(bare) else TEXT
 
 
-def value(text: str, kind: int, where: str) -> Any:
+def parse_cell(text: str, kind: int, where: str) -> Any:
     """The value of a cell in a column of this kind. *Raises* SourceError for what has none."""
     if text in _FAILED:
         raise SourceError(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # --- columns of plain values ------------------------------------------------------------------
 
 
-def column_of(values: Iterable[Any]) -> Array:
+def make_column(values: Iterable[Any]) -> Array:
     """Plain values as an array: float64, int64 or bool where all are, else objects."""
     listed = list(values)
     kinds = set(map(type, listed))
@@ -37,30 +37,30 @@ def column_of(values: Iterable[Any]) -> Array:
     return result
 
 
-def taken(values: Sequence[Any], positions: Array) -> Array:
+def take_values(values: Sequence[Any], positions: Array) -> Array:
     """The values at the positions."""
-    column = column_of(values)[positions]
+    column = make_column(values)[positions]
     if any(isinstance(value, (dict, list)) for value in values):
         for i, value in enumerate(column):
             column[i] = fresh(value)
     return column
 
 
-def repeated(value: Any, count: int) -> Array:
+def repeat_value(value: Any, count: int) -> Array:
     """The same value `count` times."""
-    return taken([value], np.zeros(count, np.int64))
+    return take_values([value], np.zeros(count, np.int64))
 
 
-def of_axis(axis: Range, positions: Array) -> Array:
+def axis_values(axis: Range, positions: Array) -> Array:
     """The values of a lazy axis at the positions."""
     exactly = _linear(axis, positions)
     if exactly is not None:
         return exactly
     values = [axis.at(position) for position in positions.tolist()]
     if not values:
-        return column_of([axis.at(0)])[:0]
-    ends = column_of([axis.at(0), axis.at(len(axis) - 1)])
-    return column_of(values) if ends.dtype != object else np.array(values, object)
+        return make_column([axis.at(0)])[:0]
+    ends = make_column([axis.at(0), axis.at(len(axis) - 1)])
+    return make_column(values) if ends.dtype != object else np.array(values, object)
 
 
 def _linear(axis: Range, positions: Array) -> Array | None:
@@ -91,24 +91,24 @@ def spread(start: int, count: int, lengths: Sequence[int]) -> list[Array]:
 # --- columns of sources made of sources -------------------------------------------------------
 
 
-def counted(first: int, count: int) -> Array:
+def count_from(first: int, count: int) -> Array:
     """first, first + 1 … as int64."""
     return np.arange(first, first + count)
 
 
-def stretched(skip: int, count: int, stride: int) -> Array:
+def stretch_positions(skip: int, count: int, stride: int) -> Array:
     """`count` times a position that grows by one every `stride`, the first `skip` left out."""
     if stride > count:  # it grows once at most; the stride itself may be beyond int64
         return (np.arange(count) >= min(stride - skip, count)).astype(np.int64)
-    return counted(skip, count) // stride
+    return count_from(skip, count) // stride
 
 
 def rows(columns: dict[str, Array], positions: Array) -> dict[str, Array]:
     """The rows at the positions; a row may be taken several times."""
-    return {name: _fresh_objects(column[positions]) for name, column in columns.items()}
+    return {name: _copy_objects(column[positions]) for name, column in columns.items()}
 
 
-def joined(parts: Sequence[dict[str, Array]]) -> dict[str, Array]:
+def join_columns(parts: Sequence[dict[str, Array]]) -> dict[str, Array]:
     """Parts one below the other; columns of different types become objects."""
     result = {}
     for name in parts[0] if parts else ():
@@ -120,7 +120,7 @@ def joined(parts: Sequence[dict[str, Array]]) -> dict[str, Array]:
     return result
 
 
-def _fresh_objects(column: Array) -> Array:
+def _copy_objects(column: Array) -> Array:
     if column.dtype == object:
         for i, value in enumerate(column):
             if isinstance(value, (dict, list)):

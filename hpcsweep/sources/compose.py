@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.records import ParamCase
-from hpcsweep.sources.base import ParameterSource, moved
+from hpcsweep.sources.base import ParameterSource, reindexed
 from hpcsweep.sources.keys import Kind
 from hpcsweep.sources.registry import PARTS
 
@@ -26,7 +26,7 @@ class Composed(ParameterSource):
     """What the sources made of several share."""
 
     def __init__(self, sources: Sequence[ParameterSource], where: str) -> None:
-        self._sources = tuple(_checked(sources, where))
+        self._sources = tuple(_check_parts(sources, where))
 
     @property
     def sources(self) -> tuple[ParameterSource, ...]:
@@ -42,12 +42,12 @@ class Composed(ParameterSource):
         return any(source.is_derived for source in self._sources)
 
     def to_manifest_dict(self) -> dict[str, Any]:
-        return self._described(lambda source: source.to_manifest_dict())
+        return self._describe(lambda source: source.to_manifest_dict())
 
     def freeze(self, lines: CaseLines) -> dict[str, Any]:
-        return self._described(lambda source: source.freeze(lines))
+        return self._describe(lambda source: source.freeze(lines))
 
-    def _described(self, describe: Callable[[ParameterSource], dict[str, Any]]) -> dict[str, Any]:
+    def _describe(self, describe: Callable[[ParameterSource], dict[str, Any]]) -> dict[str, Any]:
         return {
             "type": type(self).__name__,
             "sources": [describe(source) for source in self._sources],
@@ -109,7 +109,7 @@ class _Joined(Composed):
             written.update(source.written(position))
         return written
 
-    def _of_part(self, params: Mapping[str, Any], source: ParameterSource) -> dict[str, Any]:
+    def _select_part(self, params: Mapping[str, Any], source: ParameterSource) -> dict[str, Any]:
         return {name: value for name, value in params.items() if name in source.names}
 
 
@@ -129,7 +129,7 @@ class ProductSource(_Joined):
     )
 
     def __init__(self, sources: Sequence[ParameterSource]) -> None:
-        super().__init__(_flat(sources, ProductSource), "product")
+        super().__init__(_flatten(sources, ProductSource), "product")
         self._n_cases = math.prod(source.n_cases for source in self._sources)
         # How many indices lie between two cases of each part.
         lengths = [source.n_cases for source in self._sources[:0:-1]]
@@ -146,7 +146,7 @@ class ProductSource(_Joined):
     def find_all(self, params: Mapping[str, Any], replicate: int) -> Iterator[int]:
         if replicate != 0 or not params.keys() <= self.names:
             return
-        found = (source.find_all(self._of_part(params, source), 0) for source in self._sources)
+        found = (source.find_all(self._select_part(params, source), 0) for source in self._sources)
         for positions in product(*found):
             yield sum(map(mul, positions, self._strides))
 
@@ -162,7 +162,7 @@ class ProductSource(_Joined):
         for source, stride in zip(self._sources, self._strides, strict=True):
             # The cases of the part that are passed, counted on over its end.
             first, last = start // stride, -(-stop // stride)
-            positions = columns.stretched(start - first * stride, stop - start, stride)
+            positions = columns.stretch_positions(start - first * stride, stop - start, stride)
             count = source.n_cases
             if last - first >= count:
                 inner = source.columns()
@@ -172,7 +172,7 @@ class ProductSource(_Joined):
                 pieces = [source.columns(begin, min(count, begin + last - first))]
                 if begin + last - first > count:
                     pieces.append(source.columns(0, begin + last - first - count))
-                inner = columns.joined(pieces)
+                inner = columns.join_columns(pieces)
             result |= columns.rows(inner, positions)
         return result
 
@@ -215,7 +215,7 @@ class ZipSource(_Joined):
             return
         quick = next((one for one in self._sources if one.can_find), self._sources[0])
         wanted = ids.canonical_of_plain(params)
-        for position in quick.find_all(self._of_part(params, quick), 0):
+        for position in quick.find_all(self._select_part(params, quick), 0):
             # What the other parts have there decides.
             if ids.canonical(self._params(position)) == wanted:
                 yield position
@@ -243,7 +243,7 @@ class ConcatSource(Composed):
     )
 
     def __init__(self, sources: Sequence[ParameterSource]) -> None:
-        super().__init__(_flat(sources, ConcatSource), "concat")
+        super().__init__(_flatten(sources, ConcatSource), "concat")
         # Index of the first case of each part, and the count of all at the end.
         self._firsts = [*accumulate((source.n_cases for source in self._sources), initial=0)]
 
@@ -267,11 +267,11 @@ class ConcatSource(Composed):
     def __iter__(self) -> Iterator[ParamCase]:
         for first, source in zip(self._firsts, self._sources, strict=False):
             for case in source:
-                yield moved(case, first + case.index)
+                yield reindexed(case, first + case.index)
 
     def _case(self, index: int) -> ParamCase:
         source, position = self._place(index)
-        return moved(source[position], index)
+        return reindexed(source[position], index)
 
     def identity(self, index: int) -> dict[str, Any]:
         source, position = self._place(index)
@@ -308,7 +308,7 @@ class ConcatSource(Composed):
                     where="source.columns",
                     next_step="Read the columns of each part, or the cases one by one.",
                 )
-        return columns.joined(pieces)
+        return columns.join_columns(pieces)
 
 
 def zip_(*sources: ParameterSource) -> ZipSource:
@@ -316,7 +316,7 @@ def zip_(*sources: ParameterSource) -> ZipSource:
     return ZipSource(sources)
 
 
-def _checked(sources: Any, where: str) -> Sequence[ParameterSource]:
+def _check_parts(sources: Any, where: str) -> Sequence[ParameterSource]:
     if not isinstance(sources, (list, tuple)) or not sources:
         raise SourceError(
             f"{ids.shown(sources)} is not a list of sources",
@@ -333,9 +333,9 @@ def _checked(sources: Any, where: str) -> Sequence[ParameterSource]:
     return sources
 
 
-def _flat(sources: Sequence[ParameterSource], kind: type[Composed]) -> list[ParameterSource]:
+def _flatten(sources: Sequence[ParameterSource], kind: type[Composed]) -> list[ParameterSource]:
     """The sources, those of the same kind taken apart: a * b * c is one product of three."""
     found: list[ParameterSource] = []
-    for source in _checked(sources, "sources"):
+    for source in _check_parts(sources, "sources"):
         found += source.sources if type(source) is kind else [source]
     return found

@@ -11,7 +11,14 @@ from hpcsweep.errors import SourceError
 from hpcsweep.records import ParamCase
 from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.keys import Key, Kind
-from hpcsweep.sources.references import PATH, REFERENCE, beside, called, checked_params, imported
+from hpcsweep.sources.references import (
+    PATH,
+    REFERENCE,
+    call_user_code,
+    checked_params,
+    import_reference,
+    resolve_module,
+)
 from hpcsweep.sources.registry import SOURCE
 
 if TYPE_CHECKING:
@@ -21,8 +28,8 @@ if TYPE_CHECKING:
 class DerivedSource(ParameterSource):
     """The params that a pure function makes of every case's.
 
-    A case's id hashes the params before the function and its reference, so that it can be told
-    from its position without the function. *Raises* SourceError.
+    A case's id hashes the params before the function and its reference, so that it
+    follows from its position without calling the function. *Raises* SourceError.
     """
 
     KIND = Kind(
@@ -38,7 +45,7 @@ class DerivedSource(ParameterSource):
     def __init__(self, source: ParameterSource, function: str, path: str | None = None) -> None:
         self._source = source
         self._reference = function
-        self._function, self._path = imported(function, path, "derive")
+        self._function, self._path = import_reference(function, path, "derive")
         if not callable(self._function):
             raise SourceError(
                 f"{function} is not a function", where="derive", next_step="Name a function."
@@ -80,16 +87,16 @@ class DerivedSource(ParameterSource):
         return cls(values["source"], values["derive"], values.get("path"))
 
     @classmethod
-    def placed(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
-        return beside(value, root)
+    def resolve_paths(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
+        return resolve_module(value, root)
 
     def to_manifest_dict(self) -> dict[str, Any]:
-        return self._described(self._source.to_manifest_dict())
+        return self._describe(self._source.to_manifest_dict())
 
     def freeze(self, lines: CaseLines) -> dict[str, Any]:
-        return self._described(self._source.freeze(lines))
+        return self._describe(self._source.freeze(lines))
 
-    def _described(self, inner: dict[str, Any]) -> dict[str, Any]:
+    def _describe(self, inner: dict[str, Any]) -> dict[str, Any]:
         return {
             "type": "DerivedSource",
             "source": inner,
@@ -123,7 +130,7 @@ class DerivedSource(ParameterSource):
         where = f"{self._reference} of case {index}"
         # A copy: the function may change what it is given.
         copy = ids.plain(params)
-        found = called(lambda: self._function(copy), self._path, where, "derive")
+        found = call_user_code(lambda: self._function(copy), self._path, where, "derive")
         return checked_params(found, where)
 
 

@@ -15,7 +15,7 @@ from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.discrete import Constant
-from hpcsweep.sources.keys import SEED, Key, KeyType, Kind, nearest, whole, whole_number
+from hpcsweep.sources.keys import SEED, Key, KeyType, Kind, as_one_part, nearest, whole_number
 from hpcsweep.sources.numeric.permutation import Permutation
 from hpcsweep.sources.numeric.philox import K_BITS, schedule, word
 from hpcsweep.sources.numeric.sobol_numbers import POLYNOMIALS
@@ -207,7 +207,7 @@ def _checked_method(method: Any, where: str = "design.method") -> str:
 _METHOD = KeyType(
     f"{', '.join(METHODS)}, see [designs](sources.md#designs)",
     {"enum": list(METHODS)},
-    parts=whole(_checked_method),
+    parts=as_one_part(_checked_method),
 )
 
 

@@ -14,7 +14,7 @@ from hpcsweep.errors import SourceError
 from hpcsweep.sources.distributions import Distribution, check_ascending, checked_options, number
 from hpcsweep.sources.keys import fresh
 from hpcsweep.sources.numeric.philox import K_BITS
-from hpcsweep.sources.ranges import LinearRange, as_written
+from hpcsweep.sources.ranges import LinearRange, exact_decimal
 
 if TYPE_CHECKING:
     from hpcsweep.sources.numeric.vectors import Array
@@ -42,7 +42,7 @@ class QUniform(Distribution):
                 where="quniform.step",
                 next_step="Give the distance of two values.",
             )
-        low, high, step = (as_written(getattr(self, name)) for name in ("low", "high", "step"))
+        low, high, step = (exact_decimal(getattr(self, name)) for name in ("low", "high", "step"))
         count = (high - low) // step + 1
         if count > 2**K_BITS:
             raise SourceError(
@@ -61,7 +61,7 @@ class QUniform(Distribution):
         from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
         from hpcsweep.sources.numeric import vectors  # noqa: PLC0415  # numpy, for columns alone
 
-        return columns.of_axis(self.values, vectors.part(k, len(self.values)))
+        return columns.axis_values(self.values, vectors.part(k, len(self.values)))
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class WeightedChoice(Distribution):
         from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
         from hpcsweep.sources.numeric import vectors  # noqa: PLC0415  # numpy, for columns alone
 
-        return columns.taken(self.options, vectors.places(self.ends, k))
+        return columns.take_values(self.options, vectors.places(self.ends, k))
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Constant(Distribution):
     def column(self, k: Array) -> Array:
         from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
 
-        return columns.repeated(self.value, len(k))
+        return columns.repeat_value(self.value, len(k))
 
 
 def quniform(low: float, high: float, step: float) -> QUniform:

@@ -35,7 +35,7 @@ class Distribution(ABC):
     runs_user_code: ClassVar[bool] = False
 
     @classmethod
-    def placed(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:  # noqa: ARG003
+    def resolve_paths(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:  # noqa: ARG003
         """A manifest dict of this kind, with what is relative to `root` made absolute."""
         return value
 
@@ -143,7 +143,7 @@ class Choice(Distribution):
         from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
         from hpcsweep.sources.numeric import vectors  # noqa: PLC0415  # numpy, for columns alone
 
-        return columns.taken(self.options, vectors.part(k, len(self.options)))
+        return columns.take_values(self.options, vectors.part(k, len(self.options)))
 
 
 def uniform(low: float, high: float) -> Uniform:
@@ -169,7 +169,7 @@ def distribution(value: Any, where: str) -> Distribution:
     if isinstance(value, Distribution):
         return value
     if value is None or isinstance(value, (bool, int, float, str)) or _is_scalar(value):
-        return _made("Constant", {"value": value}, where)
+        return _make("Constant", {"value": value}, where)
     if not isinstance(value, Mapping):
         raise SourceError(
             f"{ids.shown(value)} is not a distribution",
@@ -184,7 +184,7 @@ def distribution(value: Any, where: str) -> Distribution:
             # No guess at what is meant: one distribution resembles another.
             next_step=f"Known types: {', '.join(DISTRIBUTIONS)}.",
         )
-    return _made(name, {key: value[key] for key in value if key != "type"}, where)
+    return _make(name, {key: value[key] for key in value if key != "type"}, where)
 
 
 def _is_scalar(value: Any) -> bool:
@@ -198,7 +198,7 @@ def _is_scalar(value: Any) -> bool:
     return True
 
 
-def _made(name: str, values: dict[str, Any], where: str) -> Distribution:
+def _make(name: str, values: dict[str, Any], where: str) -> Distribution:
     kind = distribution_class(name)
     names = {field.name: field.default for field in given_fields(kind)}
     required = [key for key, default in names.items() if default is MISSING]

@@ -12,7 +12,7 @@ from hpcsweep.errors import Damaged, SourceError, SweepError
 from hpcsweep.files import open_regular
 from hpcsweep.records import ParamCase
 from hpcsweep.sources.base import ParameterSource
-from hpcsweep.sources.caselines import CASES_FILE, OFFSET_BYTES, OFFSETS_FILE, parsed
+from hpcsweep.sources.caselines import CASES_FILE, OFFSET_BYTES, OFFSETS_FILE, parse_line
 from hpcsweep.sources.keys import TAGS, Key, checked_keys, checked_tags, whole_number
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class FileCases(ParameterSource):
 
     def _parsed(self, index: int, line: bytes) -> tuple[dict[str, Any], dict[str, str]]:
         try:
-            return parsed(line)
+            return parse_line(line)
         except ValueError as error:
             raise _damaged(self._path, f"case {index} cannot be read: {error}") from error
 

@@ -107,5 +107,7 @@ class FixedSource(SourceView):
     def _columns(self, start: int, stop: int) -> dict[str, Array]:
         from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
 
-        fixed = {name: columns.repeated(value, stop - start) for name, value in self._fixed.items()}
+        fixed = {
+            name: columns.repeat_value(value, stop - start) for name, value in self._fixed.items()
+        }
         return self._source.columns(start, stop) | fixed

@@ -69,7 +69,7 @@ class GridSource(ParameterSource):
 
     def __init__(self, /, **axes: Any) -> None:
         check_names(axes, "grid")
-        self._axes = {name: _axis(name, axes[name]) for name in ids.in_order(axes)}
+        self._axes = {name: _make_axis(name, axes[name]) for name in ids.in_order(axes)}
         # Innermost first, as an index is taken apart; tuples, as every case reads all of them.
         inside_out = [*reversed(self._axes.items())]
         self._digits = [(name, axis.count, axis.values) for name, axis in inside_out]
@@ -168,7 +168,7 @@ class Axis:
         self.name = name
         self.label = f"{ids.canonical(name)}:"
         self.values = values
-        self._positions = _distinct(self.label, name, values)
+        self._positions = _positions_of(self.label, name, values)
         self.members = list(self._positions)
         self.count = len(values)
         self.is_nested = any(isinstance(value, (dict, list)) for value in values)
@@ -185,7 +185,7 @@ class Axis:
         """The values at the positions."""
         from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
 
-        return columns.taken(self.values, positions)
+        return columns.take_values(self.values, positions)
 
 
 class _LazyAxis(Axis):
@@ -210,7 +210,7 @@ class _LazyAxis(Axis):
     def column(self, positions: Array) -> Array:
         from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
 
-        return columns.of_axis(self._range, positions)
+        return columns.axis_values(self._range, positions)
 
 
 class _Members(Sequence[str]):
@@ -231,7 +231,7 @@ def grid(**axes: Any) -> GridSource:
     return GridSource(**axes)
 
 
-def _axis(name: str, values: Any) -> Axis:
+def _make_axis(name: str, values: Any) -> Axis:
     """One axis. *Raises* SourceError, IdentityError."""
     where = ids.member("grid", name)
     lazy = _as_range(values, where)
@@ -282,7 +282,7 @@ def _as_range(values: Any, where: str) -> Range | None:
     return from_spec(values, where)
 
 
-def _distinct(label: str, name: str, values: list[Any]) -> dict[str, int]:
+def _positions_of(label: str, name: str, values: list[Any]) -> dict[str, int]:
     """The position of each value by its member. *Raises* SourceError for duplicates."""
     positions: dict[str, int] = {}
     for position, value in enumerate(values):

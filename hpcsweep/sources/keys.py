@@ -172,7 +172,7 @@ def checked_tags(tags: Any, where: str = "tags") -> tuple[str, ...]:
 
 
 def nearest(name: Any, known: Iterable[str], noun: str) -> str:
-    """The sentence that helps somebody who wrote an unknown name."""
+    """What to do about an unknown name: the nearest known one, and all of them."""
     # Only on the way to an error: a worker has no use for difflib and pays for each import.
     from difflib import get_close_matches  # noqa: PLC0415
 
@@ -202,7 +202,7 @@ def whole_number(value: Any, where: str, at_least: int | None = None) -> int:
 # --- what keys hold ---------------------------------------------------------------------------
 
 
-def whole(
+def as_one_part(
     check: Callable[[Any, str], object],
 ) -> Callable[[Any, str], Iterable[tuple[Steps, Check]]]:
     """The one part of a value that is checked as a whole."""
@@ -215,16 +215,16 @@ def names_of(value: Any) -> Iterator[tuple[str, Steps]]:
         yield name, (name,)
 
 
-INTEGER = KeyType("an integer", {"type": "integer"}, parts=whole(whole_number))
+INTEGER = KeyType("an integer", {"type": "integer"}, parts=as_one_part(whole_number))
 COUNT = KeyType(
     "an integer of 1 or more",
     {"type": "integer", "minimum": 1},
-    parts=whole(lambda value, where: whole_number(value, where, at_least=1)),
+    parts=as_one_part(lambda value, where: whole_number(value, where, at_least=1)),
 )
 TAGS = KeyType(
     "a list of texts",
     {"type": ["array", "null"], "items": {"type": "string"}},
-    parts=whole(checked_tags),
+    parts=as_one_part(checked_tags),
 )
 PARAMS = KeyType(
     "a mapping of parameters to values",

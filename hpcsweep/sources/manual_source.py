@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.sources.base import ParameterSource
-from hpcsweep.sources.caselines import line_of
+from hpcsweep.sources.caselines import format_line
 from hpcsweep.sources.filecases import TAGS_KEY, frozen_cases
 from hpcsweep.sources.keys import Check, Key, KeyType, Kind, Steps, check_names, checked_tags, fresh
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def _each_case(value: Any, where: str) -> Iterator[tuple[Steps, Check]]:
     for position, case in enumerate(value if isinstance(value, list) else ()):
-        yield (position,), partial(_checked, case, f"{where}[{position}]")
+        yield (position,), partial(_check_case, case, f"{where}[{position}]")
 
 
 def _names(value: Any) -> Iterator[tuple[str, Steps]]:
@@ -69,7 +69,7 @@ class ManualSource(ParameterSource):
         }
 
     def freeze(self, lines: CaseLines) -> dict[str, Any]:
-        first = lines.add(map(line_of, self._cases))
+        first = lines.add(map(format_line, self._cases))
         return frozen_cases(self._own_tags, self._names, first, self.n_cases)
 
     @property
@@ -93,7 +93,7 @@ def manual(cases: Sequence[Mapping[str, Any]], tags: Sequence[str] | None = None
     return ManualSource(cases, tags)
 
 
-def _checked(case: Any, where: str) -> dict[str, Any]:
+def _check_case(case: Any, where: str) -> dict[str, Any]:
     """The params of a case, plain. *Raises* SourceError, IdentityError."""
     if not isinstance(case, Mapping):
         raise SourceError(
@@ -117,7 +117,7 @@ def _distinct(cases: Any) -> list[dict[str, Any]]:
     result = []
     seen: dict[str, int] = {}
     for position, case in enumerate(cases):
-        params = _checked(case, f"cases[{position}]")
+        params = _check_case(case, f"cases[{position}]")
         first = seen.setdefault(ids.canonical(params), position)
         if first != position:
             raise SourceError(

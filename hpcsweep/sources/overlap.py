@@ -25,7 +25,7 @@ from hpcsweep.sources.ranges import LinearRange, LogRange, Range
 from hpcsweep.sources.replicate import ReplicatedSource
 from hpcsweep.sources.views import ShuffleSource
 
-# Values that are looked up one by one where no rule tells what two axes share.
+# Values that are looked up one by one where no rule counts what two axes share.
 LOOKED_UP_MAX = 2_000_000
 # Pieces of a range of indices that lie apart in another grid.
 RUNS_MAX = 2_000_000

@@ -1,4 +1,4 @@
-"""Where cases of older manifests stand in a source, by whatever tells it soonest."""
+"""The index that a source has for a case of an older manifest, by the fastest way there is."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class LinearRange(Range):
         self, start: Fraction, step: Fraction, count: int, *, whole: bool, where: str
     ) -> None:
         if count > _LONGEST:
-            raise _refused(f"{count} values are too many", where, "Give a larger step.")
+            raise _error(f"{count} values are too many", where, "Give a larger step.")
         denominator = math.lcm(start.denominator, step.denominator)
         # Numerators over one denominator: a value is one division, which rounds once.
         self.first = start.numerator * (denominator // start.denominator)
@@ -80,10 +80,10 @@ class LinearRange(Range):
         last = start + (count - 1) * step
         largest = max(abs(start), abs(last))
         if not whole and largest > Fraction(math.nextafter(math.inf, 0)):
-            raise _refused("its values are beyond the largest float", where, "Give smaller ones.")
+            raise _error("its values are beyond the largest float", where, "Give smaller ones.")
         # Numbers farther apart than floats are there cannot become the same float.
         if not whole and count > 1 and abs(step) <= Fraction(math.ulp(float(largest))):
-            raise _refused(
+            raise _error(
                 f"steps of {float(step)!r} are smaller than floats of this size can tell apart",
                 where,
                 "Give a larger step.",
@@ -154,15 +154,15 @@ class LogRange(Range):
 
 def linspace(start: float, stop: float, num: int, where: str = "linspace") -> Range:
     """`num` values from `start` to `stop`, both included, evenly spaced."""
-    made = _evenly(start, stop, num, where)
-    return _said(made, linspace=[start, stop, len(made)])
+    made = _space_evenly(start, stop, num, where)
+    return _with_spec(made, linspace=[start, stop, len(made)])
 
 
-def _evenly(start: float, stop: float, num: int, where: str) -> LinearRange:
+def _space_evenly(start: float, stop: float, num: int, where: str) -> LinearRange:
     count = whole_number(num, f"{where}[2]", at_least=1)
     first, last = _exact(start, f"{where}[0]"), _exact(stop, f"{where}[1]")
     if count > 1 and first == last:
-        raise _refused(f"{count} values from {start!r} to itself", where, "Give another end.")
+        raise _error(f"{count} values from {start!r} to itself", where, "Give another end.")
     step = (last - first) / (count - 1) if count > 1 else Fraction(0)
     return LinearRange(first, step, count, whole=False, where=where)
 
@@ -172,14 +172,14 @@ def arange(start: float, stop: float, step: float, where: str = "arange") -> Ran
     first, end, by = (_exact(value, f"{where}[{i}]") for i, value in enumerate((start, stop, step)))
     count = 0 if by == 0 else math.ceil((end - first) / by)
     if count < 1:
-        raise _refused(
+        raise _error(
             f"steps of {step!r} from {start!r} never come near {stop!r}",
             where,
             "Write start, stop and step; the stop is left out.",
         )
     whole = all(type(ids.plain(value)) is int for value in (start, stop, step))
     made = LinearRange(first, by, count, whole=whole, where=where)
-    return _said(made, arange=[start, stop, step])
+    return _with_spec(made, arange=[start, stop, step])
 
 
 def logspace(
@@ -188,17 +188,17 @@ def logspace(
     """`num` powers of `base`, the exponents evenly spaced from `start` to `stop`."""
     exact = _exact(base, f"{where}[3]")
     if exact <= 0 or exact == 1:
-        raise _refused(f"the base {base!r}", f"{where}[3]", "Give one above 0 that is not 1.")
-    exponents = _evenly(start, stop, num, where)
+        raise _error(f"the base {base!r}", f"{where}[3]", "Give one above 0 that is not 1.")
+    exponents = _space_evenly(start, stop, num, where)
     log = abs(math.log(exact))
     # 2**-1022 … 2**1023, and neighbours that differ by more than floats do, with room for rounding.
     if max(abs(_exact(end, where)) for end in (start, stop)) * log > 708:
-        raise _refused("its values are beyond the floats", where, "Give smaller exponents.")
+        raise _error("its values are beyond the floats", where, "Give smaller exponents.")
     if len(exponents) > 1 and abs(exponents.step / exponents.denominator) * log < 2**-50:
-        raise _refused("its values are too close to be told apart", where, "Give fewer values.")
+        raise _error("its values are too close to be told apart", where, "Give fewer values.")
     said = [start, stop, len(exponents)]
     spec = said if exact == 10 else [*said, base]
-    return _said(LogRange(exponents, exact), logspace=spec)
+    return _with_spec(LogRange(exponents, exact), logspace=spec)
 
 
 def whole_range(*arguments: int, where: str = "range") -> Range:
@@ -207,14 +207,14 @@ def whole_range(*arguments: int, where: str = "range") -> Range:
     try:
         found = range(*numbers)
     except (TypeError, ValueError) as error:
-        raise _refused(
+        raise _error(
             f"{ids.shown(numbers)}: {error}", where, "Write [stop], [start, stop] or with a step."
         ) from error
     count = max(0, -((found.start - found.stop) // found.step))
     if not count:
-        raise _refused("it is empty", where, "Give it a value, or leave the parameter out.")
+        raise _error("it is empty", where, "Give it a value, or leave the parameter out.")
     made = LinearRange(Fraction(found.start), Fraction(found.step), count, whole=True, where=where)
-    return _said(made, range=[found.start, found.stop, found.step])
+    return _with_spec(made, range=[found.start, found.stop, found.step])
 
 
 class AxisRule(NamedTuple):
@@ -270,7 +270,7 @@ def from_spec(value: Mapping[str, Any], where: str) -> Range:
     """The axis that a mapping like `{linspace: [0, 1, 11]}` describes. *Raises* SourceError."""
     name = next(iter(value), None)
     if len(value) != 1 or not isinstance(name, str) or name not in RULES:
-        raise _refused(
+        raise _error(
             f"{ids.shown(dict(value))} is a dict, not a list of values",
             where,
             f"Write a list, or one rule: {{linspace: [0, 1, 11]}}. {nearest(name, RULES, 'rule')}",
@@ -280,14 +280,14 @@ def from_spec(value: Mapping[str, Any], where: str) -> Range:
     least, most = rule.counts
     if isinstance(arguments, (list, tuple)) and least <= len(arguments) <= most:
         return rule.make(*arguments, where=f"{where}.{name}")
-    raise _refused(
+    raise _error(
         f"{ids.shown(arguments)} is not what {name} takes",
         f"{where}.{name}",
         f"Write it like {{{name}: {list(rule.example)}}}.",
     )
 
 
-def as_written(value: float) -> Fraction:
+def exact_decimal(value: float) -> Fraction:
     """The decimal that a number is written as: the shortest that reads back as it."""
     return Fraction(repr(value))
 
@@ -296,16 +296,16 @@ def _exact(value: Any, where: str) -> Fraction:
     try:
         number = ids.plain(value, where)
     except IdentityError as error:
-        raise _refused(error.what, where, "Give a finite number.") from error
+        raise _error(error.what, where, "Give a finite number.") from error
     if type(number) not in (int, float):
-        raise _refused(f"{ids.shown(value)} is not a number", where, "Give an int or a float.")
-    return as_written(number)
+        raise _error(f"{ids.shown(value)} is not a number", where, "Give an int or a float.")
+    return exact_decimal(number)
 
 
-def _said(made: Range, **spec: list[Any]) -> Range:
+def _with_spec(made: Range, **spec: list[Any]) -> Range:
     made.spec = ids.plain(spec)
     return made
 
 
-def _refused(what: str, where: str, next_step: str) -> SourceError:
+def _error(what: str, where: str, next_step: str) -> SourceError:
     return SourceError(what, where=where, next_step=next_step)

@@ -35,7 +35,7 @@ PATH = Key(
 )
 
 
-def imported(reference: Any, path: Any, where: str) -> tuple[Any, str | None]:
+def import_reference(reference: Any, path: Any, where: str) -> tuple[Any, str | None]:
     """What a reference names, and the directory that a fresh interpreter needs on its path.
 
     `path` is that directory where it is known; None for a module that is found without it.
@@ -107,7 +107,7 @@ def _directory(module: ModuleType) -> str | None:
     return str(path.parents[inside])
 
 
-def called(function: Callable[[], Any], path: str | None, what: str, where: str) -> Any:
+def call_user_code(function: Callable[[], Any], path: str | None, what: str, where: str) -> Any:
     """What a function of the user's gives. *Raises* SourceError for whatever it raises."""
     try:
         with _first_on_path(path):
@@ -121,7 +121,7 @@ def called(function: Callable[[], Any], path: str | None, what: str, where: str)
         ) from error
 
 
-def beside(value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
+def resolve_module(value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
     """A manifest dict whose module is looked for in `root`, unless it says where."""
     return {"path": str(root), **value}
 

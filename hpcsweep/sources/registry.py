@@ -65,6 +65,16 @@ def distribution_class(kind: str) -> type[Distribution]:
     return found
 
 
+def class_named(value: Any) -> type[ParameterSource | Distribution] | None:
+    """The class that a manifest dict names by its type; None where nothing is called so."""
+    kind = value.get("type") if isinstance(value, Mapping) else None
+    if not isinstance(kind, str):
+        return None
+    if kind in SOURCES:
+        return source_class(kind)
+    return distribution_class(kind) if kind in DISTRIBUTIONS else None
+
+
 def source_from_manifest_dict(
     value: Any, directory: Path | None = None, where: str = "source"
 ) -> ParameterSource:
@@ -115,14 +125,10 @@ def _file_cases(value: Mapping[str, Any], directory: Path | None, where: str) ->
 
 def needs_user_code(value: Any) -> bool:
     """Whether making the source, or distribution, of this manifest dict runs code of the user's."""
-    kind = value.get("type") if isinstance(value, Mapping) else None
-    if not isinstance(kind, str):
+    named = class_named(value)
+    if named is None:
         return False
-    if kind in DISTRIBUTIONS:
-        return distribution_class(kind).runs_user_code
-    if kind not in SOURCES:
-        return False
-    return source_class(kind).runs_user_code or any(map(needs_user_code, _inside(value)))
+    return named.runs_user_code or any(map(needs_user_code, _inside(value)))
 
 
 def _inside(value: Mapping[str, Any]) -> Iterator[Any]:

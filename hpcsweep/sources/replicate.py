@@ -45,10 +45,10 @@ class ReplicatedSource(ParameterSource):
         return self._source
 
     def to_manifest_dict(self) -> dict[str, Any]:
-        return self._wrapped(self._source.to_manifest_dict())
+        return self._describe(self._source.to_manifest_dict())
 
     def freeze(self, lines: CaseLines) -> dict[str, Any]:
-        return self._wrapped(self._source.freeze(lines))
+        return self._describe(self._source.freeze(lines))
 
     @property
     def n_cases(self) -> int:
@@ -103,7 +103,7 @@ class ReplicatedSource(ParameterSource):
         first = start // self._replicates
         inner = self._source.columns(first, -(-stop // self._replicates))
         skip = start - first * self._replicates
-        return columns.rows(inner, columns.counted(skip, stop - start) // self._replicates)
+        return columns.rows(inner, columns.count_from(skip, stop - start) // self._replicates)
 
     def _replica(self, case: ParamCase, replicate: int) -> ParamCase:
         case_id = case.case_id
@@ -120,7 +120,7 @@ class ReplicatedSource(ParameterSource):
             written=case.written,
         )
 
-    def _wrapped(self, inner: dict[str, Any]) -> dict[str, Any]:
+    def _describe(self, inner: dict[str, Any]) -> dict[str, Any]:
         return {
             "type": "ReplicatedSource",
             "source": inner,

@@ -33,11 +33,11 @@ def _csv(path: Path) -> Iterator[Row]:
         # As the csv module wants it: line ends inside quotes stay what they are.
         with path.open(encoding="utf-8-sig", newline="") as stream:
             header = _header(stream, path)
-            types = cells.kinds((row for _, row in _rows(stream, path)), len(header))
+            types = cells.column_kinds((row for _, row in _rows(stream, path)), len(header))
             stream.seek(0)
             for where, row in _rows(stream, path):
                 found = {
-                    name: cells.value(text, kind, where)
+                    name: cells.parse_cell(text, kind, where)
                     for name, text, kind in zip(header, row, types, strict=True)
                 }
                 written = {
@@ -104,7 +104,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
                     continue
                 where = f"{path}:{number}"
                 try:
-                    yield where, json.loads(line, object_pairs_hook=_once), {}
+                    yield where, json.loads(line, object_pairs_hook=_refuse_double_keys), {}
                 except ValueError as error:
                     raise SourceError(
                         f"not JSON: {error}", where=where, next_step="One object per line."
@@ -113,7 +113,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
         raise _unreadable(path, error) from error
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_double_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON. *Raises* ValueError for a key that is there twice."""
     found = dict(pairs)
     if len(found) < len(pairs):

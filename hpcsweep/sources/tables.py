@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError, SourceError
 from hpcsweep.sources.base import ParameterSource
-from hpcsweep.sources.caselines import line_of, parsed
+from hpcsweep.sources.caselines import format_line, parse_line
 from hpcsweep.sources.filecases import TAGS_KEY, frozen_cases
 from hpcsweep.sources.keys import Key, KeyType, Kind, check_names, checked_tags
 from hpcsweep.sources.tablefiles import Row, reader_of
@@ -74,27 +74,27 @@ class TableSource(ParameterSource):
         self._offsets = array("Q", [0])
         # Whether a line has what the file writes otherwise.
         self._has_written = False
-        self._names = self._copied(rows)
+        self._names = self._copy_rows(rows)
         if not self.n_cases:
             raise SourceError("it has no cases", where=str(file), next_step="Give it a row.")
 
     @classmethod
-    def placed(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
+    def resolve_paths(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
         file = value.get("file")
         return {**value, "file": str(root / file)} if isinstance(file, str) else value
 
-    def _copied(self, rows: Iterator[Row]) -> frozenset[str]:
+    def _copy_rows(self, rows: Iterator[Row]) -> frozenset[str]:
         """Write the rows down; the names in them."""
         names: set[str] = set()
         # 8 bytes a row: those of a million rows are no burden.
         hashes = array("Q")
         end = 0
         for where, row, written in rows:
-            params = _checked(row, where)
+            params = _check_row(row, where)
             names.update(params)
             digest = hashlib.blake2b(ids.canonical(params).encode(), digest_size=8).digest()
             hashes.append(int.from_bytes(digest))
-            end += self._lines.write(line_of(params, written))
+            end += self._lines.write(format_line(params, written))
             self._has_written |= bool(written)
             self._offsets.append(end)
         self._lines.flush()
@@ -142,10 +142,10 @@ class TableSource(ParameterSource):
         return self._names
 
     def _params(self, index: int) -> dict[str, Any]:
-        return parsed(self._line(index))[0]
+        return parse_line(self._line(index))[0]
 
     def _written(self, index: int) -> dict[str, str]:
-        return parsed(self._line(index))[1] if self._has_written else {}
+        return parse_line(self._line(index))[1] if self._has_written else {}
 
     def _tags(self, index: int) -> tuple[str, ...]:
         return (*self._own_tags, f"manual_{index}")
@@ -161,7 +161,7 @@ def table(file: str | Path, tags: Sequence[str] | None = None) -> TableSource:
     return TableSource(file, tags)
 
 
-def _checked(row: Any, where: str) -> dict[str, Any]:
+def _check_row(row: Any, where: str) -> dict[str, Any]:
     if not isinstance(row, Mapping):
         raise SourceError(
             f"{ids.shown(row)} is a {type(row).__name__}",

@@ -13,7 +13,14 @@ from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.distributions import Distribution
 from hpcsweep.sources.keys import Key, KeyType, Kind
 from hpcsweep.sources.numeric.philox import K_BITS
-from hpcsweep.sources.references import PATH, REFERENCE, beside, called, checked_params, imported
+from hpcsweep.sources.references import (
+    PATH,
+    REFERENCE,
+    call_user_code,
+    checked_params,
+    import_reference,
+    resolve_module,
+)
 
 if TYPE_CHECKING:
     from hpcsweep.sources.numeric.vectors import Array
@@ -36,15 +43,15 @@ class CustomDistribution(Distribution):
     ppf: Callable[[float], Any] = field(init=False, compare=False, repr=False)
 
     @classmethod
-    def placed(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
-        return beside(value, root)
+    def resolve_paths(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
+        return resolve_module(value, root)
 
     def __post_init__(self) -> None:
         where = "custom"
-        found, path = imported(self.reference, self.path, where)
+        found, path = import_reference(self.reference, self.path, where)
         arguments = None if self.arguments is None else ids.plain(self.arguments, where)
         if arguments is not None:
-            found = called(lambda: found(**arguments), path, self.reference, where)
+            found = call_user_code(lambda: found(**arguments), path, self.reference, where)
         ppf = getattr(found, "ppf", None)
         if not callable(ppf) or isinstance(found, type):
             raise SourceError(
@@ -55,20 +62,20 @@ class CustomDistribution(Distribution):
         object.__setattr__(self, "arguments", arguments)
         object.__setattr__(self, "path", path)
         object.__setattr__(self, "ppf", ppf)
-        self.at(1 << (K_BITS - 1))  # a wrong one is told here, not in a task
+        self.at(1 << (K_BITS - 1))  # refuse a wrong one here, not in a task
 
     def __hash__(self) -> int:
         return hash((self.reference, ids.canonical(self.arguments)))
 
     def at(self, k: int) -> Any:
         what = f"{self.reference}.ppf"
-        value = called(lambda: self.ppf(k * 2.0**-K_BITS), self.path, what, "custom")
+        value = call_user_code(lambda: self.ppf(k * 2.0**-K_BITS), self.path, what, "custom")
         return ids.plain(value, what)
 
     def column(self, k: Array) -> Array:
         from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
 
-        return columns.column_of(map(self.at, k.tolist()))
+        return columns.make_column(map(self.at, k.tolist()))
 
 
 _ARGUMENTS = KeyType("a mapping of names to values", {"type": ["object", "null"]})
@@ -105,11 +112,13 @@ class CustomSource(ParameterSource):
         self._reference = reference
         given = None if arguments is None else ids.plain(arguments, where)
         self._arguments = given
-        found, self._path = imported(reference, path, where)
+        found, self._path = import_reference(reference, path, where)
         if given is not None:
-            found = called(lambda: found(**given), self._path, reference, where)
+            found = call_user_code(lambda: found(**given), self._path, reference, where)
         self._cases: Sequence[Mapping[str, Any]] = found
-        self._n_cases: int = called(lambda: len(found), self._path, f"len of {reference}", where)
+        self._n_cases: int = call_user_code(
+            lambda: len(found), self._path, f"len of {reference}", where
+        )
         if not self._n_cases:
             raise SourceError(f"{reference} has no cases", where=where, next_step="Make some.")
         self._names = frozenset(self._params(0))
@@ -123,8 +132,8 @@ class CustomSource(ParameterSource):
         return self._names
 
     @classmethod
-    def placed(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
-        return beside(value, root)
+    def resolve_paths(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
+        return resolve_module(value, root)
 
     def to_manifest_dict(self) -> dict[str, Any]:
         return {
@@ -137,7 +146,7 @@ class CustomSource(ParameterSource):
 
     def _params(self, index: int) -> dict[str, Any]:
         where = f"{self._reference}[{index}]"
-        found = called(lambda: self._cases[index], self._path, where, "reference")
+        found = call_user_code(lambda: self._cases[index], self._path, where, "reference")
         return checked_params(found, where)
 
 

@@ -11,7 +11,7 @@ from hpcsweep import ids
 from hpcsweep.errors import InputError, SourceError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import ParamCase
-from hpcsweep.sources.base import ParameterSource, moved
+from hpcsweep.sources.base import ParameterSource, reindexed
 from hpcsweep.sources.keys import (
     COUNT,
     INTEGER,
@@ -37,7 +37,7 @@ class SourceView(ParameterSource):
 
     @property
     def source(self) -> ParameterSource:
-        """What is looked at."""
+        """The source that this is a view of."""
         return self._source
 
     @abstractmethod
@@ -76,12 +76,12 @@ class SourceView(ParameterSource):
         return iter(sorted(index for index in here if index is not None))
 
     def to_manifest_dict(self) -> dict[str, Any]:
-        return self._described(self._source.to_manifest_dict())
+        return self._describe(self._source.to_manifest_dict())
 
     def freeze(self, lines: CaseLines) -> dict[str, Any]:
-        return self._described(self._source.freeze(lines))
+        return self._describe(self._source.freeze(lines))
 
-    def _described(self, inner: dict[str, Any]) -> dict[str, Any]:
+    def _describe(self, inner: dict[str, Any]) -> dict[str, Any]:
         return {
             "type": type(self).__name__,
             "source": inner,
@@ -90,7 +90,7 @@ class SourceView(ParameterSource):
         }
 
     def _case(self, index: int) -> ParamCase:
-        return moved(self._source[self._there(index)], index)
+        return reindexed(self._source[self._there(index)], index)
 
     def _params(self, index: int) -> dict[str, Any]:
         return self._source.params(self._there(index))
@@ -107,7 +107,7 @@ class SourceView(ParameterSource):
         # Of an empty range, for the types; then runs of cases that are neighbours in the source.
         pieces = [self._source.columns(0, 0)]
         pieces += [self._source.columns(*run) for run in self._runs(start, stop)]
-        return columns.joined(pieces)
+        return columns.join_columns(pieces)
 
     def _runs(self, start: int, stop: int) -> list[tuple[int, int]]:
         runs: list[tuple[int, int]] = []
