@@ -68,13 +68,13 @@ def installed(directory: Path, *, dependencies: bool = False) -> str:
     return python
 
 
-def prepared(directory: Path, cases: int = 1) -> SweepDirectory:
+def prepared(directory: Path, cases: int = 1, *, runs: str = "all") -> SweepDirectory:
     """A sweep of one array task, handed in to nowhere; its target does nothing."""
     directory.mkdir()
     (directory / "target.py").write_text(TARGET)
     manifest = directory / "manifest.yaml"
     manifest.write_text(
-        f"name: noop\ntarget: target.py:run\nchunk: {cases}\n"
+        f"name: noop\ntarget: target.py:run\nchunk: {cases}\nruns: {runs}\n"
         f"source: {{grid: {{x: [{', '.join(map(str, range(cases)))}]}}}}\n"
     )
     frozen, source = load_manifest(manifest)

@@ -1,32 +1,79 @@
-"""One case from its begin to its outcome, with its run directory or without."""
+"""One attempt at a case, from its begin to its outcome in the journal."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hpcsweep import ids
-from hpcsweep.errors import SweepError
-from hpcsweep.files import FULL
-from hpcsweep.logbook import run_directory as rundir
-from hpcsweep.logbook.run_directory import Run
+from hpcsweep.errors import JournalError, SweepError
+from hpcsweep.files import unwritable
+from hpcsweep.logbook.run_directory import Run, retire
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status
-from hpcsweep.worker.command import execute
-from hpcsweep.worker.messages import Request
-from hpcsweep.worker.slot import Slot
+from hpcsweep.sweepdir.plan import checkpoint_dir
+from hpcsweep.worker.ledger import Ledger, now
+from hpcsweep.worker.messages import Request, one_line, refusal
+from hpcsweep.worker.outputs import CaseFiles, Outputs
+from hpcsweep.worker.runner import Runner, Steps
+from hpcsweep.worker.slot import Ended, Slot
+from hpcsweep.worker.start import Assignment
 
-if TYPE_CHECKING:
-    from hpcsweep.logbook.spool import Spool
-    from hpcsweep.worker.cached import Keeping
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempts:
+    """What all attempts of one start have in common."""
 
-def now() -> str:
-    """This moment, UTC, as records write it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    assignment: Assignment
+    manifest: FrozenManifest
+    runner: Runner
+    ledger: Ledger
+    # How a case is run in a slot: its function, its command, or either under a claim of a cache.
+    execute: Callable[[Slot, Request], Steps[Ended]]
+
+    def run(self, case: ParamCase, slot: Slot, outputs: Outputs) -> Steps[SweepError | None]:
+        """Run a case, unless it is complete. Returns the error of a full disk or quota.
+
+        What the system refuses the case's files is the case's outcome. *Raises* JournalError.
+        """
+        started = now()
+        try:
+            yield from self._run(case, slot, outputs)
+        except JournalError:
+            raise
+        except (OSError, SweepError) as error:
+            sys.stderr.write(f"hpcsweep: index {case.index}: {one_line(error)}\n")
+            why = refusal(error)
+            status = why["reason"].status
+            self.ledger.end(case, Outcome(status=status, started=started, ended=now(), **why))
+            if why["reason"] is Reason.QUOTA:
+                sweep = self.assignment.sweep
+                return error if isinstance(error, SweepError) else unwritable(sweep.path, error)
+        return None
+
+    def _run(self, case: ParamCase, slot: Slot, outputs: Outputs) -> Steps[None]:
+        mine = self.assignment
+        run = make_run(self.manifest, case, mine.attempt, mine.chunk, mine.start.node)
+        if self.ledger.is_complete(run):
+            return
+        started = now()
+        self.ledger.begin(case, started)
+        checkpoints = mine.sweep.path / checkpoint_dir(case.case_id)
+        begun = self.runner.clock()
+        try:
+            files = outputs.begin(run, started)
+            request = make_request(self.manifest, run, files, checkpoints)
+            ended = yield from self.execute(slot, request)
+            outcome = make_outcome(ended, started, self.runner.clock() - begun)
+            outcome = outputs.publish(run, outcome)
+        finally:
+            outputs.clear()
+        if outcome.status is Status.COMPLETE:
+            retire(checkpoints)
+        self.ledger.end(case, outcome)
 
 
 def make_run(
@@ -44,27 +91,13 @@ def make_run(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where an attempt's files go."""
-
-    # The attempt's own directory; None where the manifest says `runs: none`.
-    path: Path | None
-    # Where it will be published, as the outcome says it.
-    run_dir: str | None
-    # What the attempts of a case leave each other.
-    checkpoints: Path
-    # Where a case writes that has no directory, but whose files are kept.
-    spool: Spool | None = None
-    # Where its result is kept by its params; None in a sweep without a cache.
-    keeping: Keeping | None = None
-
-
-def make_request(run: Run, place: Place, manifest: FrozenManifest) -> Request:
-    """What a child is told of a case; a command always gets a directory if files are kept."""
-    spool, path = place.spool, None if place.path is None else str(place.path)
-    if spool is not None and manifest.target.is_command:
-        path, spool = spool.made_directory(), None
+def make_request(
+    manifest: FrozenManifest, run: Run, files: CaseFiles, checkpoints: Path
+) -> Request:
+    """What a child is told of a case. `checkpoints`: what its attempts leave each other."""
+    result_file = None
+    if manifest.cache is not None:  # in a task a claim has it
+        result_file = f"{files.directory}/result{manifest.cache.file_suffix}"
     return Request(
         index=run.case.index,
         params=run.case.params,
@@ -74,42 +107,28 @@ def make_request(run: Run, place: Place, manifest: FrozenManifest) -> Request:
         written=run.case.written,
         seed=run.seed,
         run_id=run.run_id,
-        run_dir=path,
-        checkpoints=str(place.checkpoints),
-        spool=None if spool is None else spool.to_json(),
-        # In a task a claim has it.
-        result_file=f"{path}/result{manifest.cache.file_suffix}" if manifest.cache else None,
+        run_dir=files.directory,
+        checkpoints=str(checkpoints),
+        spool=files.spool,
+        result_file=result_file,
     )
 
 
-def run_case(manifest: FrozenManifest, slot: Slot, run: Run, started: str, place: Place) -> Outcome:
-    """Run one case in a slot. *Writes* the attempt's directory, if it has one, and its result."""
-    clock = time.monotonic()
-    if place.path is not None:
-        rundir.begin(place.path, run, started)
-    request = make_request(run, place, manifest)
-    run_in = place.keeping.execute if place.keeping else execute
-    ended = run_in(manifest, slot, request)
-    outcome = Outcome(
+def make_outcome(ended: Ended, started: str, wall_seconds: float) -> Outcome:
+    """What the journal will say of an attempt that has ended just now, but where its files are."""
+    return Outcome(
         status=ended.reason.status if ended.reason else Status.COMPLETE,
         reason=ended.reason,
         metrics=ended.metrics,
         error=None if ended.error is None else redacted(ended.error),
         started=started,
         ended=now(),
-        wall_seconds=round(time.monotonic() - clock, 6),
+        wall_seconds=round(wall_seconds, 6),
         cpu_seconds=None if ended.cpu_seconds is None else round(ended.cpu_seconds, 6),
         max_rss_bytes=ended.max_rss_bytes,
         code_digest=ended.code_digest,
-        run_dir=place.run_dir,
         from_cache=ended.from_cache,
     )
-    if place.path is not None:
-        try:
-            rundir.finish(place.path, run, outcome)
-        except (OSError, SweepError) as error:
-            return spoiled(outcome, error)
-    return outcome
 
 
 def redacted(error: dict[str, Any]) -> dict[str, Any]:
@@ -117,16 +136,3 @@ def redacted(error: dict[str, Any]) -> dict[str, Any]:
     from hpcsweep.redact import redact  # noqa: PLC0415  # a case that goes well does without
 
     return {key: redact(text) if isinstance(text, str) else text for key, text in error.items()}
-
-
-def spoiled(outcome: Outcome, error: OSError | SweepError) -> Outcome:
-    """The outcome of a case that removed or damaged its own run directory.
-
-    *Raises* the error again when it is the disk that is full.
-    """
-    if getattr(error, "errno", None) in FULL:
-        raise error
-    if outcome.status is not Status.COMPLETE:
-        return replace(outcome, run_dir=None)
-    problem = {"type": "RunDirectoryError", "message": f"its run directory is spoiled: {error}"}
-    return replace(outcome, status=Status.FAILED, reason=Reason.ERROR, error=problem, run_dir=None)

@@ -10,7 +10,7 @@ import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
@@ -18,17 +18,10 @@ from hpcsweep.records import ParamCase, Reason
 from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.registry import needs_user_code
 from hpcsweep.worker import streams
-from hpcsweep.worker.child import Work
-from hpcsweep.worker.function import NOTHING, Answer, described
-from hpcsweep.worker.messages import Wanted
+from hpcsweep.worker.function import described
+from hpcsweep.worker.messages import NOTHING, Answer, MakeCase
+from hpcsweep.worker.runner import Steps
 from hpcsweep.worker.slot import Ended, Slot
-
-
-class NewSlot(Protocol):
-    """Makes a slot of the task."""
-
-    def __call__(self, *, work: Work | None = None) -> Slot:
-        """A slot whose child does this work."""
 
 
 class Cases:
@@ -36,26 +29,26 @@ class Cases:
 
     def __init__(self, directory: Path, manifest: FrozenManifest) -> None:
         self.count: int = manifest.source["total_cases"] * manifest.replicates
+        # What a child does that makes them; None where they can be read.
+        self.work: MakeCases | None = None
         # How the first case ended that could not be made.
         self.unmade: Ended | None = None
-        self._source = None
-        if not needs_user_code(manifest.source):
+        self._source: ParameterSource | None = None
+        if needs_user_code(manifest.source):
+            self.work = MakeCases(directory, manifest)
+        else:
             self._source = frozen.open_source(directory, manifest)
-        self._work = Making(directory, manifest)
-        self._slot: Slot | None = None
 
-    def use(self, new_slot: NewSlot) -> None:
-        """Make cases in such a slot, if any needs one."""
-        if self._source is None:
-            self._slot = new_slot(work=self._work)
+    def get(self, index: int, maker: Slot | None) -> Steps[ParamCase | None]:
+        """The case of an index; None where it cannot be made, which is written and noted.
 
-    def made(self, index: int) -> ParamCase | None:
-        """The case of an index; None where it cannot be made, which is told and noted."""
+        `maker`: a slot for `work`, where there is any.
+        """
         if self._source is not None:
             return self._source[index]
-        if self._slot is None:
+        if maker is None:
             return None
-        ended = self._slot.run(Wanted(index=index))
+        ended = yield from maker.run(MakeCase(index=index))
         if ended.reason is None:
             return ParamCase(**ended.metrics | {"tags": tuple(ended.metrics["tags"])})
         if ended.reason is not Reason.TERMINATED:
@@ -64,13 +57,8 @@ class Cases:
             sys.stderr.write(f"hpcsweep: index {index} cannot be made: {message}\n")
         return None
 
-    def close(self) -> None:
-        """End the child, if there is one."""
-        if self._slot is not None:
-            self._slot.close()
 
-
-class Making:
+class MakeCases:
     """The work of a child that makes cases; an answer holds the case in the place of metrics."""
 
     def __init__(self, directory: Path, manifest: FrozenManifest) -> None:
@@ -85,7 +73,7 @@ class Making:
         try:
             os.chdir(self.root)
             self._source = frozen.open_source(self._directory, self._manifest)
-        # As in `Calls.load`.
+        # As in `FunctionCalls.load`.
         except BaseException as error:  # noqa: BLE001
             self._broken = described(error)
         return {}

@@ -1,7 +1,6 @@
 """The child of a slot: imports the user's code once, then forks a process for each case.
 
-So every case begins with what the import left, whichever cases ran before it. A command needs no
-import: its child becomes it.
+So every case begins with what the import left, whichever cases ran before it.
 """
 
 from __future__ import annotations
@@ -15,61 +14,32 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from hpcsweep import target
 from hpcsweep.files import PRIVATE_FILE, names, token, write_all
-from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.worker import streams
-from hpcsweep.worker.function import NOTHING, Answer, encoded
+from hpcsweep.worker.function import encoded
 from hpcsweep.worker.inherited import Chance, OpenFiles, finish, obstacles, only_own_endings
-from hpcsweep.worker.messages import ANSWER_MAX, Request, refusal, sentence, tell
-from hpcsweep.worker.signals import TOLD_TO_END
+from hpcsweep.worker.messages import (
+    ANSWER_MAX,
+    NOTHING,
+    Ends,
+    MakeCase,
+    Request,
+    Work,
+    one_line,
+    refusal,
+    send_reply,
+)
+from hpcsweep.worker.signals import STOP_SIGNALS
 
 if TYPE_CHECKING:
-    from hpcsweep.worker.inprocess import Sharing
+    from hpcsweep.worker.inprocess import InProcess
 
 # The child's own exit code when it cannot even report; a shell uses 126 and 127 in this way.
 EXIT_BROKEN = 125
-EXIT_CANNOT_EXECUTE = 126
-EXIT_NOT_FOUND = 127
 DESCRIPTORS = Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
-
-
-class Work(Protocol):
-    """What a persistent child does for the worker."""
-
-    # Below it is the user's code.
-    root: Path
-
-    def load(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Import the user's code, for a first request; what the worker is to know of it.
-
-        Never raises: what the import raised is the answer of every case.
-        """
-
-    def run(self, request: dict[str, Any]) -> Answer:
-        """Do what is requested, in the process that is the case's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ends:
-    """The child's ends of what it shares with its worker."""
-
-    # Pipes.
-    requests: int
-    replies: int
-    # Its hang-up says that the worker is gone.
-    lifeline: int
-    # What each message begins with.
-    token: bytes
-    # The task's own standard error.
-    complaints: int
-    # A file that holds the process of the case that runs, if it has one of its own.
-    slate: int
 
 
 def close_workers_own(kept: set[int]) -> None:
@@ -98,9 +68,22 @@ def die_with_worker(lifeline: int) -> None:
     fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC)
 
 
-def serve(work: Work, ends: Ends) -> NoReturn:
-    """Run cases until the worker closes its end."""
-    how: _Forks | Sharing | None = None
+class Server:
+    """The program of a child that does some work for all cases of its slot."""
+
+    is_persistent = True
+    code_digest = None  # the child says it when it has imported the code
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def run(self, ends: Ends, _request: Request | MakeCase) -> NoReturn:
+        """Run cases until the worker closes its end. As `ChildProgram` says."""
+        _serve(self._work, ends)
+
+
+def _serve(work: Work, ends: Ends) -> NoReturn:
+    how: _Forks | InProcess | None = None
     me = os.getpid()
     with os.fdopen(ends.requests, "rb", closefd=False) as lines:
         for line in lines:
@@ -110,7 +93,7 @@ def serve(work: Work, ends: Ends) -> NoReturn:
                 found = work.load(request)
                 if os.getpid() != me:  # a fork of the user's that came back out of the import
                     os._exit(0)
-                tell(ends.replies, ends.token, found)
+                send_reply(ends.replies, ends.token, found)
                 chance.settle()
                 why = obstacles()
                 how = _shared(ends, chance, why, work.root) if why else _Forks(ends, chance)
@@ -118,10 +101,10 @@ def serve(work: Work, ends: Ends) -> NoReturn:
     os._exit(0)
 
 
-def _shared(ends: Ends, chance: Chance, why: list[str], root: Path) -> Sharing:
-    from hpcsweep.worker.inprocess import Sharing  # noqa: PLC0415  # few targets need it
+def _shared(ends: Ends, chance: Chance, why: list[str], root: Path) -> InProcess:
+    from hpcsweep.worker.inprocess import InProcess  # noqa: PLC0415  # few targets need it
 
-    return Sharing(ends, chance, why, root)
+    return InProcess(ends, chance, why, root)
 
 
 # --- a process for each case ------------------------------------------------------------------
@@ -129,7 +112,7 @@ def _shared(ends: Ends, chance: Chance, why: list[str], root: Path) -> Sharing:
 
 # What a user, a shell or Slurm sends to all processes of a job.
 _SENT = (
-    *TOLD_TO_END,
+    *STOP_SIGNALS,
     *(signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGXCPU),
 )
 
@@ -143,8 +126,7 @@ class _Forks:
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SENT)
         # Ignored, the kernel would not keep how a case ended.
         self._on_child = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        mine = {ends.requests, ends.replies, ends.lifeline, ends.complaints, ends.slate}
-        self._files = OpenFiles(mine)
+        self._files = OpenFiles(ends.descriptors)
         streams.flush()
         gc.freeze()  # a collection in a case must not touch, and so copy, what the import left
 
@@ -159,7 +141,7 @@ class _Forks:
             )
             said = {"status": 0, "cpu_seconds": None, "max_rss_bytes": None}
             told = encoded(NOTHING | why)
-        tell(self._ends.replies, self._ends.token, said, told)
+        send_reply(self._ends.replies, self._ends.token, said, told)
 
     def _in_a_fork(self, work: Work, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         """What is known of the end of a case's process, and its answer. *Raises* OSError."""
@@ -170,12 +152,12 @@ class _Forks:
                 self._be_the_case(work, request, answer, lifeline)
             with contextlib.suppress(OSError):  # it did so itself
                 os.setpgid(pid, pid)
-            os.pwrite(self._ends.slate, b"%20d" % pid, 0)
+            os.pwrite(self._ends.pid_file, b"%20d" % pid, 0)
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
             with contextlib.suppress(OSError):  # as a rule there is nothing
                 os.killpg(pid, signal.SIGKILL)  # what it left behind
             _, status, usage = os.wait4(pid, 0)
-            os.pwrite(self._ends.slate, b"%20s" % b"", 0)
+            os.pwrite(self._ends.pid_file, b"%20s" % b"", 0)
             said = {
                 "status": status,
                 "cpu_seconds": usage.ru_utime + usage.ru_stime,
@@ -199,7 +181,7 @@ class _Forks:
                 gone.register(lifeline, 0)  # a hang-up is told always
                 if gone.poll(0):
                     os._exit(EXIT_BROKEN)
-            for descriptor in (self._ends.requests, self._ends.replies, self._ends.slate):
+            for descriptor in (self._ends.requests, self._ends.replies, self._ends.pid_file):
                 os.close(descriptor)
             if lifeline is not None:
                 # There is /proc: nothing that the case writes to by mistake is its answer.
@@ -224,17 +206,17 @@ class _Forks:
             write_all(answer, encoded(told))
             os._exit(0)
         finally:  # it broke by itself: the task's output says how
-            broken(self._ends.complaints)
+            broken(self._ends.task_stderr)
 
 
-def broken(complaints: int) -> NoReturn:
+def broken(task_stderr: int) -> NoReturn:
     """End with a word in the task's output: a sentence of the system's, or where we broke."""
     error = sys.exc_info()[1]
     text = traceback.format_exc()
     if isinstance(error, OSError):
-        text = f"hpcsweep: the process of a case cannot go on: {sentence(error)}\n"
+        text = f"hpcsweep: the process of a case cannot go on: {one_line(error)}\n"
     try:
-        os.write(complaints, text.encode(errors="backslashreplace"))
+        os.write(task_stderr, text.encode(errors="backslashreplace"))
     finally:
         os._exit(EXIT_BROKEN)
 
@@ -255,52 +237,3 @@ def _another(lifeline: int) -> int | None:
         return os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return None
-
-
-# --- a command --------------------------------------------------------------------------------
-
-
-def execute(manifest: FrozenManifest, request: Request) -> None:
-    """Become the command of one case. Returns only when it cannot: the caller exits."""
-    places = {
-        "run_dir": request.run_dir or "",
-        "seed": str(request.seed),
-        "case_id": request.case_id,
-        "index": str(request.index),
-        "params_json": json.dumps(request.params, ensure_ascii=False),
-    }
-    if request.result_file is not None:
-        places["result_file"] = request.result_file
-    argv = target.command_line(manifest.target, request.params, places, request.written)
-    environment = os.environ | {
-        "HPCSWEEP_RUN_DIR": places["run_dir"],
-        "HPCSWEEP_CASE_ID": request.case_id,
-        "HPCSWEEP_INDEX": places["index"],
-        "HPCSWEEP_SEED": places["seed"],
-        "HPCSWEEP_CHECKPOINTS": request.checkpoints,
-    }
-    streams.capture(request.run_dir, (1, 2))
-    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python; a program expects them
-        signal.signal(ignored, signal.SIG_DFL)
-    try:
-        os.chdir(manifest.root)
-        os.execvpe(argv[0], argv, environment)
-    except OSError as error:
-        _complain(f"{error.filename or argv[0]}: {error.strerror}{_why(argv)}")
-        missing = isinstance(error, FileNotFoundError)
-        os._exit(EXIT_NOT_FOUND if missing else EXIT_CANNOT_EXECUTE)
-    except ValueError as error:  # an argument with a NUL, which would end it there
-        _complain(f"an argument cannot be given to a program: {error}")
-        os._exit(EXIT_CANNOT_EXECUTE)
-
-
-def _why(argv: Sequence[str]) -> str:
-    """More than `execve` says of a program that is there."""
-    from hpcsweep import executable  # noqa: PLC0415  # for those that cannot be started
-
-    why = executable.named_problem(argv)
-    return "" if why is None else f": {why[0]}. {why[1]}"
-
-
-def _complain(message: str) -> None:
-    os.write(2, f"hpcsweep: {message}\n".encode(errors="backslashreplace"))

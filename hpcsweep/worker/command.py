@@ -1,88 +1,80 @@
-"""A command's case: a run directory even where none is kept, and metrics from `metrics.json`."""
+"""A command's case: the child becomes the program, in the run directory."""
 
 from __future__ import annotations
 
-import contextlib
+import json
 import os
-import sys
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+import signal
+from collections.abc import Sequence
 
-from hpcsweep.errors import InputError
-from hpcsweep.files import (
-    DOCUMENT_MAX,
-    make_directory,
-    open_regular,
-    read_regular,
-    remove_tree,
-    token,
-)
-from hpcsweep.logbook.json_values import Metrics, null_warnings
+from hpcsweep import target
 from hpcsweep.manifest.frozen import FrozenManifest
-from hpcsweep.records import Reason
-from hpcsweep.worker.messages import Request
-from hpcsweep.worker.slot import Ended, Slot
+from hpcsweep.worker import streams
+from hpcsweep.worker.messages import Ends, MakeCase, Request
 
-# Bytes of a command's standard error that are kept as its error's text, from its end.
-TAIL_MAX = 4000
+# As a shell uses them.
+EXIT_CANNOT_EXECUTE = 126
+EXIT_NOT_FOUND = 127
 
 
-def execute(manifest: FrozenManifest, slot: Slot, request: Request) -> Ended:
-    """Run one case in a slot; a command's report is taken over from its run directory."""
-    if not manifest.target.is_command:
-        return slot.run(request)
-    if request.run_dir is not None:
-        return _with_report(slot.run(request), Path(request.run_dir), request.index)
-    temporary = Path(os.environ.get("TMPDIR") or "/tmp") / f"hpcsweep-{token()}"  # noqa: S108
-    make_directory(temporary)
+class Command:
+    """The program of a child that becomes the command of a manifest."""
+
+    is_persistent = False
+
+    def __init__(self, manifest: FrozenManifest) -> None:
+        self._manifest = manifest
+        # Its files do not change while a task runs them: one digest for all its cases.
+        self.code_digest: str | None = target.code_digest(manifest)
+
+    def run(self, ends: Ends, request: Request | MakeCase) -> None:
+        """Become the command of one case. As `ChildProgram` says."""
+        # What makes it end with its worker belongs to the open file: the command keeps it.
+        os.set_inheritable(ends.lifeline, True)
+        if isinstance(request, Request):
+            _execute(self._manifest, request)
+
+
+def _execute(manifest: FrozenManifest, request: Request) -> None:
+    places = {
+        "run_dir": request.run_dir or "",
+        "seed": str(request.seed),
+        "case_id": request.case_id,
+        "index": str(request.index),
+        "params_json": json.dumps(request.params, ensure_ascii=False),
+    }
+    if request.result_file is not None:
+        places["result_file"] = request.result_file
+    argv = target.command_line(manifest.target, request.params, places, request.written)
+    environment = os.environ | {
+        "HPCSWEEP_RUN_DIR": places["run_dir"],
+        "HPCSWEEP_CASE_ID": request.case_id,
+        "HPCSWEEP_INDEX": places["index"],
+        "HPCSWEEP_SEED": places["seed"],
+        "HPCSWEEP_CHECKPOINTS": request.checkpoints,
+    }
+    streams.capture(request.run_dir, (1, 2))
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python; a program expects them
+        signal.signal(ignored, signal.SIG_DFL)
     try:
-        ended = slot.run(replace(request, run_dir=str(temporary)))
-        return _with_report(ended, temporary, request.index)
-    finally:
-        with contextlib.suppress(OSError):  # a program may take its own files' permissions away
-            remove_tree(temporary)
-
-
-def _with_report(ended: Ended, path: Path, index: int) -> Ended:
-    try:
-        metrics = _metrics(path, index)
-    except InputError as error:
-        if ended.reason is not None:
-            return ended
-        return replace(
-            ended,
-            reason=Reason.ERROR,
-            error={"type": "MetricsError", "message": str(error)},
-        )
-    if ended.error is not None and ended.reason is not None:
-        tail = _tail(path / "stderr.txt")
-        if tail:
-            ended = replace(ended, error=ended.error | {"stderr": tail})
-    return replace(ended, metrics=metrics)
-
-
-def _metrics(path: Path, index: int) -> dict[str, Any]:
-    """What the command left in `metrics.json`. *Raises* InputError when it is not a JSON object."""
-    try:
-        text = read_regular(path / "metrics.json", DOCUMENT_MAX)
-    except FileNotFoundError:
-        return {}
+        os.chdir(manifest.root)
+        os.execvpe(argv[0], argv, environment)
     except OSError as error:
-        raise InputError(f"metrics.json cannot be read: {error.strerror}") from error
-    from hpcsweep.worker.metricsjson import parsed  # noqa: PLC0415  # functions leave none
-
-    found = parsed(text, "metrics.json")
-    metrics = Metrics()
-    for loss in null_warnings(metrics.merge(found, "metrics.json")):
-        sys.stderr.write(f"hpcsweep: index {index}: {loss}\n")
-    return metrics.values
+        _complain(f"{error.filename or argv[0]}: {error.strerror}{_why(argv)}")
+        missing = isinstance(error, FileNotFoundError)
+        os._exit(EXIT_NOT_FOUND if missing else EXIT_CANNOT_EXECUTE)
+    except ValueError as error:  # an argument with a NUL, which would end it there
+        _complain(f"an argument cannot be given to a program: {error}")
+        os._exit(EXIT_CANNOT_EXECUTE)
 
 
-def _tail(path: Path) -> str:
-    try:
-        with open_regular(path) as stream:
-            stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL_MAX))
-            return stream.read(TAIL_MAX).decode(errors="replace")
-    except OSError:
-        return ""
+def _why(argv: Sequence[str]) -> str:
+    """More than `execve` says of a program that is there."""
+    from hpcsweep import executable  # noqa: PLC0415  # for those that cannot be started
+
+    why = executable.named_problem(argv)
+    return "" if why is None else f": {why[0]}. {why[1]}"
+
+
+def _complain(message: str) -> None:
+    os.write(2, f"hpcsweep: {message}\n".encode(errors="backslashreplace"))

@@ -19,20 +19,17 @@ from hpcsweep.logbook.json_values import without_surrogates
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Reason
 from hpcsweep.worker import streams
-from hpcsweep.worker.messages import ANSWER_MAX, Request
+from hpcsweep.worker.messages import ANSWER_MAX, NOTHING, Answer, Request
 
 if TYPE_CHECKING:
     from hpcsweep.logbook.spool import SpoolStorage
 
-Answer = dict[str, Any]
 Function = Callable[..., Any]
-# What a case answers that did nothing.
-NOTHING: Answer = {"reason": None, "error": None, "metrics": {}, "returned": False}
 # Characters of a traceback that are kept, from its end.
 TRACEBACK_MAX = 20_000
 
 
-class Calls:
+class FunctionCalls:
     """The work of a child that runs a function's cases."""
 
     def __init__(self, manifest: FrozenManifest) -> None:

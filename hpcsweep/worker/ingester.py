@@ -9,17 +9,17 @@ import contextlib
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.worker.signals import Signals
+from hpcsweep.worker.runner import Runner, Steps, Wait
 
 
 class Ingester:
     """Starts `hpcsweep.store.ingest` on one journal, one at a time."""
 
-    def __init__(self, sweep: Path, journal: str, rules: dict[str, Any]) -> None:
+    def __init__(self, sweep: Path, journal: str, rules: dict[str, Any], runner: Runner) -> None:
+        self._runner = runner
         self._argv = [
             sys.executable,
             "-P",
@@ -34,47 +34,48 @@ class Ingester:
         self._wanted: bool = rules["ingest"]
         self._interval_s: float = rules["ingest_interval_s"]
         self._deadline_s: float = rules["ingest_deadline_s"]
-        self._begun = time.monotonic()
+        self._begun = runner.clock()
         self._pid = 0
 
-    def now_and_then(self, now: float) -> None:
+    def start_if_due(self) -> None:
         """Start one if the last was long enough ago."""
-        if self._wanted and not self._running() and now - self._begun >= self._interval_s:
+        due = self._runner.clock() >= self._begun + self._interval_s
+        if self._wanted and due and not self._is_running():
             self._start()
 
-    def last(self, signals: Signals) -> None:
+    def finish(self) -> Steps[None]:
         """Ingest what is left, and wait for that up to the deadline or a signal to end."""
         if not self._wanted:
             return
-        self._wait(signals)
+        yield from self._wait()
         self.kill()
-        if not signals.told:
+        if not self._runner.stop_signal:
             self._start()
-            self._wait(signals)
+            yield from self._wait()
             self.kill()
 
     def kill(self) -> None:
         """End a running one: the journal has it all, a later command ingests it."""
-        if self._running():
+        if self._is_running():
             with contextlib.suppress(OSError):
                 os.kill(self._pid, signal.SIGKILL)
                 os.waitpid(self._pid, 0)
             self._pid = 0
 
     def _start(self) -> None:
-        self._begun = time.monotonic()
+        self._begun = self._runner.clock()
         with contextlib.suppress(OSError):  # no process to be had: a later command ingests
             self._pid = os.posix_spawn(sys.executable, self._argv, os.environ)
 
-    def _running(self) -> bool:
+    def _is_running(self) -> bool:
         with contextlib.suppress(OSError):
             if self._pid and os.waitpid(self._pid, os.WNOHANG) != (0, 0):
                 self._pid = 0
         return self._pid != 0
 
-    def _wait(self, signals: Signals) -> None:
-        while self._running() and not signals.told:
-            left = self._begun + self._deadline_s - time.monotonic()
-            if left <= 0:
+    def _wait(self) -> Steps[None]:
+        deadline = self._begun + self._deadline_s
+        while self._is_running() and not self._runner.stop_signal:
+            if self._runner.clock() >= deadline:
                 return
-            signals.wait((), left)
+            yield Wait(until=deadline)

@@ -6,25 +6,22 @@ import contextlib
 import os
 import resource
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hpcsweep.worker import streams
 from hpcsweep.worker.function import encoded
 from hpcsweep.worker.inherited import Chance
-from hpcsweep.worker.messages import tell
+from hpcsweep.worker.messages import Ends, Work, send_reply
 from hpcsweep.worker.restore import Restoring
 
-if TYPE_CHECKING:
-    from hpcsweep.worker.child import Ends, Work
 
-
-class Sharing:
+class InProcess:
     """All cases in the child itself, which cannot be forked: what can be is restored."""
 
     def __init__(self, ends: Ends, chance: Chance, why: list[str], root: Path) -> None:
-        os.close(ends.slate)
+        os.close(ends.pid_file)
         self._ends, self._me = ends, os.getpid()
-        self._restoring = Restoring(chance, why, root, ends.complaints)
+        self._restoring = Restoring(chance, why, root, ends.task_stderr)
 
     def run(self, work: Work, request: dict[str, Any]) -> None:
         """Run a case and tell what it used."""
@@ -40,7 +37,7 @@ class Sharing:
             "cpu_seconds": _cpu_seconds() - before,
             "max_rss_bytes": _peak_memory(),
         }
-        tell(self._ends.replies, self._ends.token, said, encoded(told))
+        send_reply(self._ends.replies, self._ends.token, said, encoded(told))
         self._restoring.note()
 
 

@@ -1,26 +1,31 @@
-"""What earlier starts of a chunk left. What of it is damaged is told, and its cases run again."""
+"""Runs that earlier starts of a chunk left complete, but of which no journal says so.
+
+What of it is damaged is reported, and its cases run again.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from hpcsweep.errors import JournalError, SweepError
+from hpcsweep.errors import SweepError
 from hpcsweep.files import names
-from hpcsweep.journal import VERSION, Record, journals_of_chunk, read
+from hpcsweep.journal import VERSION, Record, attempt_of
 from hpcsweep.logbook import run_directory as rundir
+from hpcsweep.logbook.run_directory import Run
 from hpcsweep.recordcheck import record_problem
-from hpcsweep.records import ParamCase, Status, Word
-from hpcsweep.sweepdir.plan import PACKS
+from hpcsweep.records import Status
+from hpcsweep.sweepdir.plan import PACKS, Layout
 
 if TYPE_CHECKING:
     from hpcsweep.logbook.packs import PackedFiles
 
 # What metadata have in common with an `end` record.
-_SAID = ("manifest", "attempt", "chunk", "index", "case_id", "host")
+_COMMON = ("manifest", "attempt", "chunk", "index", "case_id", "host")
 
 
 class Left(NamedTuple):
@@ -32,48 +37,71 @@ class Left(NamedTuple):
     where: str
 
 
-def _tell(where: Path | str, what: str) -> None:
-    """One sentence in the task's log."""
+class Leftovers(Protocol):
+    """Where a task looks for what earlier starts left."""
+
+    def find(self, run: Run) -> Left | None:
+        """A complete run of this case and generation, whichever attempt it is."""
+
+
+class InDirectories:
+    """Published run directories, and those of attempts that were killed before they published."""
+
+    def __init__(self, sweep: Path, layout: Layout) -> None:
+        self._sweep, self._layout = sweep, layout
+        # Directories of attempts that were not published, by their case ids.
+        self._attempts: dict[str, list[Path]] = {}
+        root = sweep / "runs" / ".attempts"
+        for name in names(root):
+            self._attempts.setdefault(name.partition(".")[0], []).append(root / name)
+
+    def find(self, run: Run) -> Left | None:
+        """As `Leftovers` says. *Writes* the place of a run that was finished, not published."""
+        final = self._sweep / self._layout.run_dir(run.case.case_id, run.run_id)
+        for path in self._attempts.get(run.case.case_id, ()):
+            left = _in_directory(path)
+            if left is not None and _is_complete(left, run):
+                theirs = replace(run, attempt=attempt_of(left.metadata))
+                rundir.publish(self._sweep, path, final, theirs, Status.COMPLETE)
+        left = _in_directory(final)
+        return left if left is not None and _is_complete(left, run) else None
+
+
+class InPacks:
+    """The packs of the chunk's earlier starts."""
+
+    def __init__(self, sweep: Path, chunk: int) -> None:
+        """Read all of them."""
+        # By run ids.
+        self._runs: dict[str, Left] = {}
+        root = sweep / PACKS
+        runs: list[PackedFiles] = []
+        for name in names(root):
+            if name.startswith(f"{chunk}.") and name.endswith(".tar"):
+                runs += _whole_runs(root / name)
+        for run in sorted(runs, key=lambda run: run.rank):  # the best attempt has the last word
+            try:
+                self._runs[run.run_id] = _in_pack(run)
+            except SweepError as error:
+                what = f"{error.what} (the run at byte {run.offset} of {run.pack.name})"
+                report_damage(error.where, what)
+
+    def find(self, run: Run) -> Left | None:
+        """As `Leftovers` says."""
+        left = self._runs.get(run.run_id)
+        return left if left is not None and _is_complete(left, run) else None
+
+
+class Nowhere:
+    """Where no start keeps what is complete, or this is the first one."""
+
+    def find(self, run: Run) -> None:
+        """As `Leftovers` says."""
+
+
+def report_damage(where: Path | str, what: str) -> None:
+    """Write one sentence into the task's log."""
     sys.stderr.write(f"hpcsweep: {where}: {what}; cases that it alone holds run again\n")
-
-
-def settled(journals: Path, chunk: int) -> set[int]:
-    """Indices that earlier starts of a chunk call complete, or failed by their own word."""
-    found: set[int] = set()
-    for path in journals_of_chunk(journals, chunk):
-        torn = 0
-        try:
-            for reading in read(path):
-                torn += reading.torn
-                found |= {record["index"] for record in reading.records if _settles(record)}
-        except JournalError as error:
-            _tell(path, error.what)
-        if torn:
-            _tell(path, f"{torn} of its lines are damaged, or no record that this program reads")
-    return found
-
-
-def _settles(record: Record) -> bool:
-    finished = record["kind"] == "end" and "index" in record
-    definite = record.get("word", Word.WORKER.value) == Word.WORKER.value
-    kinds = (Status.COMPLETE.value, Status.FAILED.value)
-    return (finished and definite and record["status"] in kinds) or record["kind"] == "same"
-
-
-def packed(sweep: Path, chunk: int) -> dict[str, Left]:
-    """The intact runs in the packs of a chunk's earlier starts, by their run ids."""
-    root = sweep / PACKS
-    runs: list[PackedFiles] = []
-    for name in names(root):
-        if name.startswith(f"{chunk}.") and name.endswith(".tar"):
-            runs += _whole_runs(root / name)
-    found: dict[str, Left] = {}
-    for run in sorted(runs, key=lambda run: run.rank):  # the best attempt has the last word
-        try:
-            found[run.run_id] = _in_pack(run)
-        except SweepError as error:
-            _tell(error.where, f"{error.what} (the run at byte {run.offset} of {run.pack.name})")
-    return found
 
 
 def _whole_runs(pack: Path) -> Iterator[PackedFiles]:
@@ -87,13 +115,13 @@ def _whole_runs(pack: Path) -> Iterator[PackedFiles]:
             end = run.offset + run.length
         rest = pack.stat().st_size - end
     except SweepError as error:
-        _tell(pack, error.what)
+        report_damage(pack, error.what)
         return
     except OSError as error:
-        _tell(pack, f"cannot be read: {error.strerror}")
+        report_damage(pack, f"cannot be read: {error.strerror}")
         return
     if rest not in (0, len(END)):  # what a kill cut looks like damage
-        _tell(pack, f"is damaged, or was cut, at byte {end}")
+        report_damage(pack, f"is damaged, or was cut, at byte {end}")
 
 
 def _in_pack(run: PackedFiles) -> Left:
@@ -108,42 +136,33 @@ def _in_pack(run: PackedFiles) -> Left:
     return Left(metadata, reader.metrics, str(place))
 
 
-def attempts(sweep: Path) -> dict[str, list[Path]]:
-    """The directories of attempts that were not published, by their case ids."""
-    root = sweep / "runs" / ".attempts"
-    found: dict[str, list[Path]] = {}
-    for name in names(root):
-        found.setdefault(name.partition(".")[0], []).append(root / name)
-    return found
-
-
-def in_directory(path: Path) -> Left | None:
+def _in_directory(path: Path) -> Left | None:
     """What is in a run directory; None where there is none, or a damaged one."""
     metadata, metrics = rundir.read_metadata_and_metrics(path)
     if metadata is not None and metrics is not None:
         return Left(metadata, metrics, str(path))
     file = path / ("metadata.json" if metadata is None else rundir.METRICS)
     if os.path.lexists(file):
-        _tell(file, "is damaged, or no regular file")
+        report_damage(file, "is damaged, or no regular file")
     return None
 
 
-def counts(left: Left, case: ParamCase, generation: int) -> bool:
+def _is_complete(left: Left, run: Run) -> bool:
     """Whether a run of a case is complete, of this generation, and says so as a record would."""
     metadata = left.metadata
     complete = metadata.get("status") == Status.COMPLETE.value
-    if not complete or metadata.get("generation") != generation:
+    if not complete or metadata.get("generation") != run.attempt.generation:
         return False
     outcome = metadata.get("outcome")
     if not isinstance(outcome, dict):
         wrong = "it has no outcome"
-    elif metadata.get("case_id") != case.case_id:
+    elif metadata.get("case_id") != run.case.case_id:
         wrong = "it is of another case"
     else:
-        said: Record = {name: metadata.get(name) for name in _SAID}
+        common: Record = {name: metadata.get(name) for name in _COMMON}
         wrong = record_problem(
-            outcome | said | {"metrics": left.metrics, "kind": "end", "v": VERSION}
+            outcome | common | {"metrics": left.metrics, "kind": "end", "v": VERSION}
         )
     if wrong:
-        _tell(left.where, f"its metadata are damaged: {wrong}")
+        report_damage(left.where, f"its metadata are damaged: {wrong}")
     return not wrong

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pdb
 import sys
+import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +14,23 @@ from hpcsweep import target
 from hpcsweep.errors import InputError
 from hpcsweep.files import make_directory, token
 from hpcsweep.logbook import run_directory as rundir
+from hpcsweep.logbook.run_directory import Run
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.provenance import save_provenance
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status
 from hpcsweep.sources import ParameterSource
-from hpcsweep.worker import cpus
-from hpcsweep.worker.attempt import Place, make_request, make_run, now, redacted, run_case
-from hpcsweep.worker.function import call_target, logbook
-from hpcsweep.worker.signals import Signals
-from hpcsweep.worker.slot import Slot
+from hpcsweep.worker import cpus, report
+from hpcsweep.worker.attempt import make_outcome, make_request, make_run, redacted
+from hpcsweep.worker.child import Server
+from hpcsweep.worker.command import Command
+from hpcsweep.worker.function import FunctionCalls, call_target, logbook
+from hpcsweep.worker.ledger import now
+from hpcsweep.worker.messages import Request
+from hpcsweep.worker.outputs import CaseFiles
+from hpcsweep.worker.runner import Runner
+from hpcsweep.worker.slot import Ended, Slot
+
+TERM_GRACE_S = 10.0
 
 
 def run_one(
@@ -32,14 +41,12 @@ def run_one(
     *Raises* InputError for an index that the source does not have.
     *Writes* `<outputs>/<name>.local/log_<run id>.<token>/`.
     """
-    run, path, place = _prepared(manifest, source, index, outputs)
-    slot = Slot(manifest, Signals(), term_grace_s=10.0, beat_s=60.0, beat=lambda: None)
-    try:
-        outcome = run_case(manifest, slot, run, now(), place)
-        slot.close()
-    finally:
-        slot.kill()
-    return run.case, outcome, path
+    run, path = _prepared(manifest, source, index, outputs)
+    started, begun = now(), time.monotonic()
+    request = _begin(manifest, run, path, started)
+    ended = _run_in_slot(manifest, request)
+    outcome = make_outcome(ended, started, time.monotonic() - begun)
+    return run.case, _finish(path, run, outcome), path
 
 
 def debug_one(
@@ -51,10 +58,9 @@ def debug_one(
     """
     if manifest.target.is_command:
         raise InputError("a command cannot be debugged with pdb", where=manifest.target.text)
-    run, path, place = _prepared(manifest, source, index, outputs)
+    run, path = _prepared(manifest, source, index, outputs)
     started = now()
-    rundir.begin(path, run, started)
-    request = make_request(run, place, manifest)
+    request = _begin(manifest, run, path, started)
     log = logbook(request)
     reason, error = None, None
     try:
@@ -74,15 +80,14 @@ def debug_one(
         error=None if error is None else redacted(error),
         started=started,
         ended=now(),
-        run_dir=place.run_dir,
     )
-    rundir.finish(path, run, outcome)
-    return run.case, outcome, path
+    return run.case, _finish(path, run, outcome), path
 
 
 def _prepared(
     manifest: FrozenManifest, source: ParameterSource, index: int, outputs: Path
-) -> tuple[rundir.Run, Path, Place]:
+) -> tuple[Run, Path]:
+    """What an attempt says of itself, and its directory."""
     try:
         case = source[index]
     except IndexError as error:
@@ -91,10 +96,40 @@ def _prepared(
     run = make_run(manifest, case, attempt, 0, os.uname().nodename)
     path = (outputs / f"{manifest.name}.local" / f"log_{run.run_id}.{attempt.token[:6]}").resolve()
     cpus.limit_threads(os.environ, manifest.resources.cpus_per_case)
+    return replace(
+        run, provenance=save_provenance(make_directory(path.parent), Path(manifest.root))
+    ), path
+
+
+def _begin(manifest: FrozenManifest, run: Run, path: Path, started: str) -> Request:
+    rundir.begin(path, run, started)
     # Those of earlier runs here, never the sweep's: this run is apart.
-    checkpoints = path.with_name("checkpoints") / case.case_id
-    run = replace(run, provenance=save_provenance(make_directory(path.parent), Path(manifest.root)))
-    return run, path, Place(path, str(path), checkpoints)
+    checkpoints = path.with_name("checkpoints") / run.case.case_id
+    return make_request(manifest, run, CaseFiles(str(path)), checkpoints)
+
+
+def _run_in_slot(manifest: FrozenManifest, request: Request) -> Ended:
+    is_command = manifest.target.is_command
+    runner = Runner()
+    slot = Slot(
+        runner,
+        Command(manifest) if is_command else Server(FunctionCalls(manifest)),
+        term_grace_s=TERM_GRACE_S,
+        case_timeout_s=manifest.case_timeout_s,
+    )
+    try:
+        execute = report.execute if is_command else Slot.run
+        ended = runner.complete(execute(slot, request))
+        runner.complete(slot.close())
+    finally:
+        slot.kill()
+    return ended
+
+
+def _finish(path: Path, run: Run, outcome: Outcome) -> Outcome:
+    outcome = replace(outcome, run_dir=str(path))
+    rundir.finish(path, run, outcome)
+    return outcome
 
 
 def index_of(source: ParameterSource, case_id: str) -> int:

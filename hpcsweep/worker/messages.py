@@ -1,7 +1,7 @@
-"""What the worker and its child say to each other: requests, and answers that damage cannot spoil.
+"""What the worker and its child send each other: requests, and replies that damage cannot spoil.
 
-An answer of a child is a frame: the child's token, the length and the checksum of what follows,
-one line of JSON, and the case's own answer, which the case wrote and nobody has read.
+A reply of a child is a frame: the child's token, the length and the checksum of what follows, one
+line of JSON, and the case's own answer, which the case wrote and nobody has parsed by then.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import json
 import os
 from binascii import crc32
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hpcsweep.errors import HpcsweepError
 from hpcsweep.files import FULL, write_all
@@ -20,6 +21,9 @@ from hpcsweep.records import Reason
 if TYPE_CHECKING:
     from hpcsweep.sources.seedplan import SeededCase
 
+Answer = dict[str, Any]
+# What a case answers that did nothing.
+NOTHING: Answer = {"reason": None, "error": None, "metrics": {}, "returned": False}
 TOKEN_BYTES = 16
 # Bytes of a length and of a checksum.
 _LENGTH, _SUM = 8, 4
@@ -28,8 +32,24 @@ _HEAD = TOKEN_BYTES + _LENGTH + _SUM
 ANSWER_MAX = 1 << 27
 
 
+class Work(Protocol):
+    """What a persistent child does for the worker."""
+
+    # Below it is the user's code.
+    root: Path
+
+    def load(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Import the user's code, for a first request; what the worker is to know of it.
+
+        Never raises: what the import raised is the answer of every case.
+        """
+
+    def run(self, request: dict[str, Any]) -> Answer:
+        """Do what is requested, in the process that is the case's own."""
+
+
 class Garbled(Exception):
-    """What came is no answer of the child: something else wrote into its pipe."""
+    """What came is no reply of the child: something else wrote into its pipe."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,58 +92,95 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
+class MakeCase:
     """The index of a case that the user's code has to make."""
 
     index: int
 
 
-def send(descriptor: int, request: Request | Wanted) -> None:
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The child's ends of what it shares with its worker."""
+
+    # Pipes.
+    requests: int
+    replies: int
+    # Its hang-up says that the worker is gone.
+    lifeline: int
+    # What each message begins with.
+    token: bytes
+    # The task's own standard error.
+    task_stderr: int
+    # A file that holds the process of the case that runs, if it has one of its own.
+    pid_file: int
+
+    @property
+    def descriptors(self) -> set[int]:
+        """All of them."""
+        return {self.requests, self.replies, self.lifeline, self.task_stderr, self.pid_file}
+
+
+class ChildProgram(Protocol):
+    """What a child of a slot does, in its own process."""
+
+    @property
+    def is_persistent(self) -> bool:
+        """Whether one child runs all cases of the slot."""
+
+    @property
+    def code_digest(self) -> str | None:
+        """Of the user's code, where the worker knows it."""
+
+    def run(self, ends: Ends, request: Request | MakeCase) -> None:
+        """Run cases, or the one of the request. Returns only when it cannot."""
+
+
+def send_request(descriptor: int, request: Request | MakeCase) -> None:
     """Ask the child for a case. *Raises* OSError."""
     write_all(descriptor, json.dumps(asdict(request)).encode() + b"\n")
 
 
-def tell(descriptor: int, token: bytes, said: dict[str, Any], answer: bytes = b"") -> None:
-    """Tell the worker something, with what the case answered. *Raises* OSError."""
-    payload = json.dumps(said).encode() + b"\n" + answer
+def send_reply(descriptor: int, token: bytes, fields: dict[str, Any], answer: bytes = b"") -> None:
+    """Reply to the worker, with what the case answered. *Raises* OSError."""
+    payload = json.dumps(fields).encode() + b"\n" + answer
     head = token + len(payload).to_bytes(_LENGTH) + crc32(payload).to_bytes(_SUM)
     write_all(descriptor, head + payload)
 
 
-class Listener:
-    """The worker's end of a child's answers."""
+class ReplyReader:
+    """Finds the replies in what comes from a child."""
 
     def __init__(self) -> None:
         self.token = os.urandom(TOKEN_BYTES)
-        self._heard = bytearray()
+        self._data = bytearray()
 
-    def hear(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> None:
         """Take over what was read from the pipe."""
-        self._heard += data
+        self._data += data
 
     def next(self) -> tuple[dict[str, Any], bytes] | None:
-        """What the child said next, and the case's answer; None until all of it is here.
+        """The next reply's fields and the case's answer; None until all of it is here.
 
         *Raises* Garbled.
         """
-        if self._heard[:TOKEN_BYTES] != self.token[: len(self._heard)]:
+        if self._data[:TOKEN_BYTES] != self.token[: len(self._data)]:
             raise Garbled
-        length = int.from_bytes(self._heard[TOKEN_BYTES : TOKEN_BYTES + _LENGTH])
+        length = int.from_bytes(self._data[TOKEN_BYTES : TOKEN_BYTES + _LENGTH])
         if length > 2 * ANSWER_MAX:
             raise Garbled
-        if len(self._heard) < _HEAD or len(self._heard) < _HEAD + length:
+        if len(self._data) < _HEAD or len(self._data) < _HEAD + length:
             return None
-        checksum = int.from_bytes(self._heard[_HEAD - _SUM : _HEAD])
-        payload = bytes(memoryview(self._heard)[_HEAD : _HEAD + length])
-        del self._heard[: _HEAD + length]
+        checksum = int.from_bytes(self._data[_HEAD - _SUM : _HEAD])
+        payload = bytes(memoryview(self._data)[_HEAD : _HEAD + length])
+        del self._data[: _HEAD + length]
         if crc32(payload) != checksum:
             raise Garbled
         line, _, answer = payload.partition(b"\n")
         return json.loads(line), answer
 
 
-def understood(answer: bytes) -> dict[str, Any] | None:
-    """A case's own answer; None where it is none: the case did not come to its end.
+def parse_answer(answer: bytes) -> dict[str, Any] | None:
+    """A case's own answer; None for an empty one: the case did not come to its end.
 
     *Raises* Garbled.
     """
@@ -156,10 +213,10 @@ def refusal(error: OSError | HpcsweepError) -> dict[str, Any]:
         reason = Reason.QUOTA
     elif number == errno.ENOMEM:
         reason = Reason.OUT_OF_MEMORY
-    return {"reason": reason, "error": {"type": type(error).__name__, "message": sentence(error)}}
+    return {"reason": reason, "error": {"type": type(error).__name__, "message": one_line(error)}}
 
 
-def sentence(error: OSError | HpcsweepError) -> str:
+def one_line(error: OSError | HpcsweepError) -> str:
     """What was refused, and where, in one line."""
     if not isinstance(error, OSError) or isinstance(error, HpcsweepError):
         return str(error).partition("\n")[0]

@@ -1,62 +1,155 @@
-"""Runs that are packed, or kept only when they fail: what a task does with a case's spool."""
+"""Where the files of a case go: a directory of its own, a pack, a directory if it fails, nowhere.
+
+`Directories` and `NoFiles` are here; `Packed` and `FailedOnly`, which write to a spool first, are
+in `spooled`.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 from hpcsweep.errors import SweepError
-from hpcsweep.logbook.packs import PackWriter, rank_of
+from hpcsweep.files import FULL, make_directory, remove_tree, token
+from hpcsweep.logbook import run_directory as rundir
 from hpcsweep.logbook.run_directory import Run
-from hpcsweep.logbook.spool import Spool
-from hpcsweep.records import Outcome, Status
-from hpcsweep.sweepdir.plan import PACKS
-from hpcsweep.worker.attempt import spoiled
+from hpcsweep.records import Outcome, Reason, Status
+from hpcsweep.sweepdir.plan import Layout, attempt_dir
 
 
-class Spooled:
-    """The spool of a task's slot and, where runs are packed, the pack of this start.
+class CaseFiles(NamedTuple):
+    """What the process of a case is told of where its files go."""
 
-    *Writes* `runs/packs/<chunk>.<token>.tar` with the first case that ends.
-    """
+    # A directory that is there; None where it writes to a spool, or keeps nothing.
+    directory: str | None = None
+    # A `Spool`.
+    spool: dict[str, Any] | None = None
 
-    def __init__(self, sweep: Path, chunk: int, token: str, *, packs: bool) -> None:
-        self.spool = Spool.make(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108
-        self._pack = PackWriter(sweep / PACKS / f"{chunk}.{token}.tar") if packs else None
 
-    def keep(self, run: Run, outcome: Outcome, path: Path, run_dir: str) -> Outcome:
-        """Put what a case left where it belongs; the outcome says where that is.
+class Outputs(Protocol):
+    """Where the files of one slot's cases go, one case at a time."""
 
-        `path` is the attempt's own directory, for one that failed; `run_dir` where it will be.
-        *Raises* SweepError when the disk is full.
+    @property
+    def descriptors(self) -> Collection[int]:
+        """Open files of the worker that the process of a case writes to."""
+
+    def begin(self, run: Run, started: str) -> CaseFiles:
+        """Make ready for a case. *Raises* OSError, SweepError."""
+
+    def publish(self, run: Run, outcome: Outcome) -> Outcome:
+        """Put what the case left in its place. Returns the outcome, which says where that is.
+
+        *Raises* OSError, SweepError where the disk is full.
         """
-        try:
-            return self._kept(run, outcome, path, run_dir)
-        except (OSError, SweepError) as error:  # of the case's own files, unless the disk is full
-            return spoiled(outcome, error)
-        finally:
-            self.spool.clear()
 
-    def _kept(self, run: Run, outcome: Outcome, path: Path, run_dir: str) -> Outcome:
-        if outcome.status is Status.COMPLETE and not self.spool.is_whole():
-            raise SweepError("something wrote to a descriptor of its files that was not its own")
-        if self._pack is not None:
-            rank = rank_of(run.metadata() | {"status": outcome.status.value})
-            place = self._pack.append(run.run_id, rank, self.spool.pieces(run, outcome))
-            return replace(outcome, run_dir=f"{PACKS}/{place}")
-        if outcome.status is not Status.COMPLETE:
-            outcome = replace(outcome, run_dir=run_dir)
-            self.spool.restore(run, outcome, path)
-        return outcome
+    def clear(self) -> None:
+        """Abandon what is left of a case. *Safe to repeat.*"""
 
     def sync(self) -> None:
-        """Make what was packed durable, before the journal says where it is."""
-        if self._pack is not None:
-            self._pack.sync()
+        """Make durable what was published, before the journal says where it is."""
 
     def close(self) -> None:
-        """The task ends."""
-        if self._pack is not None:
-            self._pack.close()
-        self.spool.close()
+        """The task ends. *Safe to repeat.*"""
+
+
+def temporary_directory() -> str:
+    """Where the node keeps what is not needed for long."""
+    return os.environ.get("TMPDIR") or "/tmp"  # noqa: S108
+
+
+class Directories:
+    """A run directory for each case. *Writes* `runs/.attempts/…`, then `runs/…/log_<run id>`."""
+
+    descriptors: Collection[int] = ()
+
+    def __init__(self, sweep: Path, layout: Layout) -> None:
+        self._sweep, self._layout = sweep, layout
+
+    def begin(self, run: Run, started: str) -> CaseFiles:
+        """As `Outputs` says."""
+        path = self._sweep / own_directory(run)
+        rundir.begin(path, run, started)
+        return CaseFiles(str(path))
+
+    def publish(self, run: Run, outcome: Outcome) -> Outcome:
+        """As `Outputs` says."""
+        outcome = replace(outcome, run_dir=self._layout.run_dir(run.case.case_id, run.run_id))
+        try:
+            rundir.finish(self._sweep / own_directory(run), run, outcome)
+        except (OSError, SweepError) as error:
+            return spoiled(outcome, error)
+        return take_place(self._sweep, run, outcome)
+
+    def clear(self) -> None:
+        """The attempt's directory stays: it is what a later start, or salvage, can use."""
+
+    def sync(self) -> None:
+        """Files of a run are as durable as the file system makes them."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class NoFiles:
+    """Nothing is kept. A command has a directory for as long as it runs: it may leave metrics."""
+
+    descriptors: Collection[int] = ()
+
+    def __init__(self, *, is_command: bool) -> None:
+        self._is_command = is_command
+        self._scratch: Path | None = None
+
+    def begin(self, run: Run, started: str) -> CaseFiles:  # noqa: ARG002  # the same for all cases
+        """As `Outputs` says."""
+        if not self._is_command:
+            return CaseFiles()
+        self._scratch = Path(temporary_directory()) / f"hpcsweep-{token()}"
+        make_directory(self._scratch)
+        return CaseFiles(str(self._scratch))
+
+    def publish(self, run: Run, outcome: Outcome) -> Outcome:  # noqa: ARG002  # the same for all
+        """As `Outputs` says."""
+        return outcome
+
+    def clear(self) -> None:
+        """Remove the directory of a command."""
+        if self._scratch is not None:
+            with contextlib.suppress(OSError):  # a program may take its own files' permissions away
+                remove_tree(self._scratch)
+            self._scratch = None
+
+    def sync(self) -> None:
+        """Nothing was kept."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def own_directory(run: Run) -> str:
+    """The directory of an attempt until it is published, relative to the sweep's."""
+    return attempt_dir(run.case.case_id, run.attempt.token)
+
+
+def take_place(sweep: Path, run: Run, outcome: Outcome) -> Outcome:
+    """Rename the attempt's directory to the `run_dir` of its outcome; else it stays its own."""
+    own = own_directory(run)
+    if rundir.publish(sweep, sweep / own, sweep / str(outcome.run_dir), run, outcome.status):
+        return outcome
+    return replace(outcome, run_dir=own)
+
+
+def spoiled(outcome: Outcome, error: OSError | SweepError) -> Outcome:
+    """The outcome of a case that removed or damaged its own run directory.
+
+    *Raises* the error again when it is the disk that is full.
+    """
+    if getattr(error, "errno", None) in FULL:
+        raise error
+    if outcome.status is not Status.COMPLETE:
+        return replace(outcome, run_dir=None)
+    problem = {"type": "RunDirectoryError", "message": f"its run directory is spoiled: {error}"}
+    return replace(outcome, status=Status.FAILED, reason=Reason.ERROR, error=problem, run_dir=None)

@@ -34,8 +34,8 @@ class _TooLarge(Exception):
 class Restoring:
     """The state that the import left, and what cases have changed of it."""
 
-    def __init__(self, chance: Chance, why: list[str], root: Path, complaints: int) -> None:
-        self._chance, self._why, self._complaints = chance, why, complaints
+    def __init__(self, chance: Chance, why: list[str], root: Path, task_stderr: int) -> None:
+        self._chance, self._why, self._task_stderr = chance, why, task_stderr
         self._environment = dict(os.environ)
         self._handlers = {
             number: handler
@@ -96,7 +96,7 @@ class Restoring:
 
     def _say(self, what: str) -> None:
         with contextlib.suppress(OSError):
-            os.write(self._complaints, f"hpcsweep: {what}.\n".encode(errors="backslashreplace"))
+            os.write(self._task_stderr, f"hpcsweep: {what}.\n".encode(errors="backslashreplace"))
 
     def _values(self) -> Iterator[tuple[str, Any]]:
         """What the user's modules and classes named when they had been imported."""

@@ -8,45 +8,33 @@ from __future__ import annotations
 
 import contextlib
 import os
-
-# os.wait4 imports it at its first call (CPython 3.11 to 3.14). A file system that refuses just
-# then would end the worker in the middle of a case; here it is loaded before there is one.
-import resource  # noqa: F401
 import signal
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from hpcsweep import target
-from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Reason
-from hpcsweep.worker.child import (
-    Ends,
-    Work,
-    broken,
-    close_workers_own,
-    die_with_worker,
-    execute,
-    nameless,
-    serve,
-)
-from hpcsweep.worker.function import Calls
+from hpcsweep.worker import process
 from hpcsweep.worker.messages import (
+    ChildProgram,
     Garbled,
-    Listener,
+    MakeCase,
     Request,
-    Wanted,
+    parse_answer,
     refusal,
-    send,
-    understood,
+    send_request,
 )
-from hpcsweep.worker.signals import Signals, default_in_child
+from hpcsweep.worker.process import ChildProcess
+from hpcsweep.worker.runner import NEVER, Runner, Steps, Wait
 
 # Slurm's TERM reaches the child and the worker at the same time, in either order: a child that
 # died of one of these waits this many seconds for the worker's own.
-TOLD_TOO_S = 1.0
+STOP_SIGNAL_DELAY_S = 1.0
+GARBLED = {
+    "type": "GarbledAnswer",
+    "message": "its answer is damaged: something wrote to a descriptor that was not its own",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,271 +52,162 @@ class Ended:
     from_cache: bool = False
 
 
-@dataclass(slots=True)
-class _Process:
-    pid: int
-    # A file where the child notes the process that it has forked for its case, the head of its own
-    # group: it is needed only where a case is made to end.
-    slate: int
-    # Descriptors: requests to the child, replies from it; -1 for a command.
-    requests: int = -1
-    replies: int = -1
-    listener: Listener = field(default_factory=Listener)
-    # Of the user's code, as the child said when it had imported it.
-    code_digest: str | None = None
-    # What the case answered, and what the child knows of its end.
-    answer: bytes = b""
-    end: dict[str, Any] | None = None
-    is_garbled: bool = False
-    # The heads of groups that were told to end.
-    told: set[int] = field(default_factory=set)
+def problem(reason: Reason, message: str) -> dict[str, Any]:
+    """The error of a case that the worker found, not the user's code."""
+    return {"type": reason.value, "message": message}
 
-    @property
-    def groups(self) -> tuple[int, ...]:
-        """The process groups of the child and of its case, by their heads."""
-        noted = os.pread(self.slate, 20, 0).strip()
-        return (int(noted), self.pid) if noted.isdigit() else (self.pid,)
 
-    def expect(self) -> None:
-        """Another case begins."""
-        self.answer, self.end = b"", None
-        self.told.clear()
-
-    def tell_to_end(self, *, kill: bool) -> None:
-        """TERM the case once, or kill it; the child that has forked it stays."""
-        group = self.groups[0]
-        if kill:
-            _kill(group, signal.SIGKILL)
-        elif group not in self.told:
-            self.told.add(group)
-            _kill(group, signal.SIGTERM)
-
-    def listen(self) -> None:
-        """Take over what the child has said."""
-        heard = os.read(self.replies, 1 << 20)
-        self.listener.hear(heard)
-        if not heard:  # a target closed all that it found: all there is to wait for is its end
-            os.close(self.replies)
-            self.replies = -1
-        try:
-            while said := self.listener.next():
-                self._take(*said)
-        except Garbled:
-            self.is_garbled = True
-
-    def listen_to_the_end(self) -> None:
-        """Take over what the child said before it died."""
-        if self.replies >= 0:
-            os.set_blocking(self.replies, False)
-        with contextlib.suppress(BlockingIOError):
-            while self.replies >= 0:
-                self.listen()
-
-    def _take(self, said: dict[str, Any], answer: bytes) -> None:
-        if "status" in said:
-            self.end, self.answer = said, answer
-        else:
-            self.code_digest = said.get("code_digest")
+def stopped_by(stop_signal: str) -> dict[str, Any]:
+    """The error of a case that did not end before the worker had to."""
+    return problem(Reason.TERMINATED, f"the worker was told to end by {stop_signal}")
 
 
 class Slot:
-    """Runs cases one after the other. `beat` is called about once in `beat_s` while one runs."""
+    """Runs cases one after the other."""
 
     def __init__(
         self,
-        manifest: FrozenManifest,
-        signals: Signals,
+        runner: Runner,
+        program: ChildProgram,
         *,
         term_grace_s: float,
-        beat_s: float,
-        beat: Callable[[], None],
-        work: Work | None = None,
-        shared: Iterable[int] = (),
+        case_timeout_s: float | None,
+        shared: Collection[int] = (),
     ) -> None:
-        """`work` is what a persistent child does, if not to run a function's cases.
-
-        `shared`: descriptors of the worker that a case writes to; it has no other.
-        """
-        self._manifest = manifest
-        self._signals = signals
-        self._term_grace_s = term_grace_s
-        self._beat_s = beat_s
-        self._beat = beat
-        self._shared = frozenset(shared)
-        self._process: _Process | None = None
+        """`shared`: descriptors of the worker that a case writes to; it has no other."""
+        self._runner = runner
+        self._program = program
+        self._term_grace_s, self._case_timeout_s = term_grace_s, case_timeout_s
+        self._shared = shared
+        self._process: ChildProcess | None = None
         self._oom_kills = _oom_kills()
-        self._work = work or (None if manifest.target.is_command else Calls(manifest))
-        # A command's files do not change while a task runs them: one digest for all its cases.
-        self._command_digest = None if self._work else target.code_digest(manifest)
         # Nothing is ever written to it: its end tells every child that the worker is gone.
         self._lifeline = os.pipe()
 
-    def run(self, request: Request | Wanted) -> Ended:
+    def run(self, request: Request | MakeCase) -> Steps[Ended]:
         """Run one case to its end, its time limit, or the worker's."""
-        if self._process is not None and os.waitpid(self._process.pid, os.WNOHANG) != (0, 0):
-            self._forget(self._process)  # by what an earlier case left behind in it
+        child = self._process
+        if child is not None and os.waitpid(child.pid, os.WNOHANG) != (0, 0):
+            self._forget(child)  # it was ended by what an earlier case left behind in it
         try:
-            process = self._process = self._process or self._start(request)
-            process.expect()
-            if process.requests >= 0:
+            child = self._process = self._process or process.start(
+                self._program, request, self._lifeline[0], self._shared
+            )
+            child.expect_case()
+            if self._program.is_persistent:
                 # It may have died between two cases; the wait below says how.
                 with contextlib.suppress(BrokenPipeError):
-                    send(process.requests, request)
-            return self._wait(process)
+                    send_request(child.requests, request)
+            return (yield from self._wait(child))
         except OSError as error:  # no process is to be had, or not to be talked to
             self.kill()
             return Ended(**refusal(error))
 
+    def close(self) -> Steps[None]:
+        """End the child, which has no case now; kill it if it does not end in its grace."""
+        child = self._process
+        if child is None:
+            return
+        self._forget(child)
+        deadline = self._runner.clock() + self._term_grace_s
+        while os.waitpid(child.pid, os.WNOHANG) == (0, 0):
+            if self._runner.clock() >= deadline:
+                process.kill_group(child.pid)
+                deadline = NEVER
+            yield Wait(until=deadline)
+        process.kill_group(child.pid)  # what the user's code left behind in its group
+
     def kill(self) -> None:
         """End the child and its case at once."""
-        if self._process is not None:
-            for group in self._process.groups:
-                _kill(group, signal.SIGKILL)
-            self.close()
-
-    def close(self) -> None:
-        """End the child: it has no case now."""
-        if self._process is None:
+        child = self._process
+        if child is None:
             return
-        process = self._process
-        self._forget(process)
-        deadline = time.monotonic() + self._term_grace_s
-        killed = False
-        while os.waitpid(process.pid, os.WNOHANG) == (0, 0):
-            if time.monotonic() > deadline and not killed:
-                killed = True
-                _kill(process.pid, signal.SIGKILL)
-            self._signals.wait((), 0.2)
-        _kill(process.pid, signal.SIGKILL)  # what the user's code left behind in its group
+        child.kill()
+        self._forget(child)
+        os.waitpid(child.pid, 0)
+        process.kill_group(child.pid)  # what it has started meanwhile
 
-    def _start(self, request: Request | Wanted) -> _Process:
-        """*Raises* OSError."""
-        pipes: list[int] = []
-        listener = Listener()
-        try:
-            pipes.append(nameless())
-            if self._work:
-                pipes += os.pipe()
-                pipes += os.pipe()
-            pid = os.fork()
-        except OSError:
-            for descriptor in pipes:
-                os.close(descriptor)
-            raise
-        if pid == 0:
-            self._be_child(request, pipes, listener.token)
-        process = _Process(pid, pipes[0], listener=listener, code_digest=self._command_digest)
-        if self._work:
-            _, theirs, process.requests, process.replies, their_other = pipes
-            os.close(theirs)
-            os.close(their_other)
-        return process
+    def _forget(self, child: ChildProcess) -> None:
+        child.close()
+        self._process = None
 
-    def _be_child(self, request: Request | Wanted, pipes: list[int], token: bytes) -> NoReturn:
-        complaints = os.dup(2)
-        try:
-            os.setpgid(0, 0)
-            default_in_child()
-            lifeline = self._lifeline[0]
-            close_workers_own({0, 1, 2, complaints, lifeline, *pipes} | self._shared)
-            die_with_worker(lifeline)
-            if self._work:
-                slate, requests, mine, others, replies = pipes
-                os.close(mine)
-                os.close(others)
-                ends = Ends(requests, replies, lifeline, token, complaints, slate)
-                serve(self._work, ends)
-            # The notice belongs to the open file: the command keeps it.
-            os.set_inheritable(lifeline, True)
-            if isinstance(request, Request):
-                execute(self._manifest, request)
-        finally:
-            broken(complaints)
-
-    def _wait(self, process: _Process) -> Ended:
-        limit_s = self._manifest.case_timeout_s
-        begun = time.monotonic()
+    def _wait(self, child: ChildProcess) -> Steps[Ended]:
+        clock, limit_s = self._runner.clock, self._case_timeout_s
+        timeout_at = NEVER if limit_s is None else clock() + limit_s
+        kill_at = NEVER
         timed_out = False
-        kill_at: float | None = None
         while True:
-            now = time.monotonic()
-            timed_out = timed_out or (limit_s is not None and now - begun >= limit_s)
-            waits = [self._beat_s]
-            if timed_out or self._signals.told:
-                kill_at = kill_at or now + self._term_grace_s
-                process.tell_to_end(kill=now >= kill_at)
-                waits.append(max(0.05, kill_at - now))
-            elif limit_s is not None:
-                waits.append(max(0.0, begun + limit_s - now))
-            self._hear(process, min(waits))
-            if process.is_garbled:
+            now = clock()
+            timed_out = timed_out or now >= timeout_at
+            until = timeout_at
+            if timed_out or self._runner.stop_signal:
+                kill_at = min(kill_at, now + self._term_grace_s)
+                child.end_case(kill=now >= kill_at)
+                until = max(now + 0.05, kill_at)
+            yield Wait(until, child.replies)
+            child.read_replies()
+            if child.is_garbled:
                 self.kill()
-                return Ended(reason=Reason.ERROR, error=GARBLED, code_digest=process.code_digest)
-            if process.end is not None:
-                if kill_at is not None and process.end["status"] is None:
+                return Ended(reason=Reason.ERROR, error=GARBLED, code_digest=child.code_digest)
+            if child.end is not None:
+                if kill_at != NEVER and child.end["status"] is None:
                     self.kill()  # its TERM must not arrive in the middle of another case
-                return self._ended(process, process.end, timed_out=timed_out)
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+                return (yield from self._ended(child, child.end, timed_out=timed_out))
+            pid, status, usage = os.wait4(child.pid, os.WNOHANG)
             if pid:
-                return self._died(process, status, usage, timed_out=timed_out)
-            if time.monotonic() - now >= self._beat_s:
-                self._beat()
+                return (yield from self._died(child, status, usage, timed_out=timed_out))
 
-    def _hear(self, process: _Process, timeout_s: float) -> None:
-        replies = [process.replies] if process.replies >= 0 else []
-        if self._signals.wait(replies, timeout_s):
-            process.listen()
-
-    def _died(self, process: _Process, status: int, usage: Any, *, timed_out: bool) -> Ended:
+    def _died(
+        self, child: ChildProcess, status: int, usage: Any, *, timed_out: bool
+    ) -> Steps[Ended]:
         """How the case ended whose child is gone."""
-        process.listen_to_the_end()
-        for group in process.groups:
-            _kill(group, signal.SIGKILL)  # what the user's code left behind
-        self._forget(process)
-        end = process.end or {
+        child.read_replies()
+        child.kill()  # what the user's code left behind
+        self._forget(child)
+        end = child.end or {
             "status": status,
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
             "max_rss_bytes": usage.ru_maxrss * 1024,
         }
-        return self._ended(process, end, timed_out=timed_out)
+        return (yield from self._ended(child, end, timed_out=timed_out))
 
-    def _ended(self, process: _Process, end: dict[str, Any], *, timed_out: bool) -> Ended:
+    def _ended(self, child: ChildProcess, end: dict[str, Any], *, timed_out: bool) -> Steps[Ended]:
         used = Ended(
             cpu_seconds=end["cpu_seconds"],
             max_rss_bytes=end["max_rss_bytes"],
-            code_digest=process.code_digest,
+            code_digest=child.code_digest,
         )
         try:
-            answer = understood(process.answer)
+            answer = parse_answer(child.answer)
         except Garbled:
             return replace(used, reason=Reason.ERROR, error=GARBLED)
         if answer is None:
-            error = self._judge(end["status"], timed_out=timed_out)
+            error = yield from self._judge(end["status"], timed_out=timed_out)
             return replace(used, reason=Reason(error["type"]) if error else None, error=error)
         # It answered, however its process ended then.
         stopped = self._stopped(timed_out=timed_out)
-        # Told to end, a target may well exit with 0 or raise; one that returned was done.
+        # Asked to end, a target may well exit with 0 or raise; one that returned was done.
         if stopped and not answer["returned"]:
             answer |= {"reason": Reason(stopped["type"]), "error": stopped}
         del answer["returned"]
         return replace(used, **answer)
 
     def _stopped(self, *, timed_out: bool) -> dict[str, Any] | None:
-        """Why we made a case end; None when we did not."""
-        if self._signals.told:
-            told = f"the worker was told to end by {self._signals.told}"
-            return _problem(Reason.TERMINATED, told)
+        """Why the worker made a case end; None when it did not."""
+        if self._runner.stop_signal:
+            return stopped_by(self._runner.stop_signal)
         if timed_out:
-            late = f"ran longer than {self._manifest.case_timeout_s:g} s"
-            return _problem(Reason.CASE_TIMEOUT, late)
+            limit = f"ran longer than {self._case_timeout_s:g} s"
+            return problem(Reason.CASE_TIMEOUT, limit)
         return None
 
-    def _judge(self, status: int, *, timed_out: bool) -> dict[str, Any] | None:
+    def _judge(self, status: int, *, timed_out: bool) -> Steps[dict[str, Any] | None]:
+        """What the end of a process without an answer means; None for a command's success."""
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         if number in (signal.SIGTERM, signal.SIGKILL, signal.SIGUSR2) and not timed_out:
-            deadline = time.monotonic() + TOLD_TOO_S
-            while not self._signals.told and time.monotonic() < deadline:
-                self._signals.wait((), max(0.0, deadline - time.monotonic()))
+            deadline = self._runner.clock() + STOP_SIGNAL_DELAY_S
+            while not self._runner.stop_signal and self._runner.clock() < deadline:
+                yield Wait(until=deadline)
         oom_kills = _oom_kills()
         killed_for_memory = number == signal.SIGKILL and oom_kills > self._oom_kills
         self._oom_kills = oom_kills
@@ -337,30 +216,13 @@ class Slot:
             return stopped
         if killed_for_memory:
             limit = "the kernel killed it: its memory limit was reached"
-            return _problem(Reason.OUT_OF_MEMORY, limit)
+            return problem(Reason.OUT_OF_MEMORY, limit)
         if number:
-            return _problem(Reason.SIGNAL, f"died of {_signal_name(number)}")
+            return problem(Reason.SIGNAL, f"died of {_signal_name(number)}")
         code = os.waitstatus_to_exitcode(status)
-        if self._work is None and code == 0:
+        if code == 0 and not self._program.is_persistent:
             return None
-        return _problem(Reason.EXIT_CODE, f"its process ended with exit code {code}")
-
-    def _forget(self, process: _Process) -> None:
-        for descriptor in (process.requests, process.replies, process.slate):
-            with contextlib.suppress(OSError):  # it is closed even so
-                if descriptor >= 0:
-                    os.close(descriptor)  # the child's loop ends with its requests
-        self._process = None
-
-
-def _problem(reason: Reason, message: str) -> dict[str, Any]:
-    return {"type": reason.value, "message": message}
-
-
-GARBLED = {
-    "type": "GarbledAnswer",
-    "message": "its answer is damaged: something wrote to a descriptor that was not its own",
-}
+        return problem(Reason.EXIT_CODE, f"its process ended with exit code {code}")
 
 
 def _signal_name(number: int) -> str:
@@ -368,15 +230,6 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # a real-time signal between the first and the last has none
         return f"signal {number}"
-
-
-def _kill(pid: int, number: signal.Signals) -> None:
-    """Signal the child's whole process group."""
-    try:
-        os.killpg(pid, number)
-    except ProcessLookupError:
-        with contextlib.suppress(ProcessLookupError):  # the child has not yet made its group
-            os.kill(pid, number)
 
 
 def _oom_kills() -> int:

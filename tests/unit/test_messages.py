@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hpcsweep.records import Reason
 from hpcsweep.worker import messages
-from hpcsweep.worker.messages import ANSWER_MAX, Garbled, Listener, tell, understood
+from hpcsweep.worker.messages import ANSWER_MAX, Garbled, ReplyReader, parse_answer, send_reply
 
 SAID = {"status": 0, "cpu_seconds": 0.5}
 ANSWER = json.dumps({"reason": "error", "error": None, "metrics": {"y": 1}, "returned": True})
@@ -23,57 +23,57 @@ def said(token: bytes) -> bytes:
     """The bytes of one message."""
     inward, outward = os.pipe()
     try:
-        tell(outward, token, SAID, ANSWER.encode())
+        send_reply(outward, token, SAID, ANSWER.encode())
         return os.read(inward, 1 << 16)
     finally:
         os.close(inward)
         os.close(outward)
 
 
-def heard(listener: Listener) -> list[tuple[dict[str, Any], bytes]]:
+def heard(reader: ReplyReader) -> list[tuple[dict[str, Any], bytes]]:
     found = []
-    while one := listener.next():
+    while one := reader.next():
         found.append(one)
     return found
 
 
 @given(st.lists(st.integers(0, 200), max_size=8))
 def test_messages_arrive_in_whatever_pieces(cuts: list[int]) -> None:
-    listener = Listener()
-    data = said(listener.token) * 2
+    reader = ReplyReader()
+    data = said(reader.token) * 2
     found = []
     for begin, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(data)], strict=True):
-        listener.hear(data[begin:end])
-        found += heard(listener)
+        reader.feed(data[begin:end])
+        found += heard(reader)
     assert found == [(SAID, ANSWER.encode())] * 2
 
 
 @given(st.binary(min_size=1, max_size=60), st.integers(0, 150))
 def test_what_something_else_wrote_is_known(garbage: bytes, at: int) -> None:
     """Nothing false is heard: what was whole before, then an end or an exception."""
-    listener = Listener()
-    data = said(listener.token)
+    reader = ReplyReader()
+    data = said(reader.token)
     at = min(at, len(data))
-    listener.hear(data + data[:at] + garbage + data[at:])
+    reader.feed(data + data[:at] + garbage + data[at:])
     try:
-        found = heard(listener)
+        found = heard(reader)
     except Garbled:
         return
     assert found == [(SAID, ANSWER.encode())] * len(found)
 
 
 def test_a_length_beyond_all_measure_is_not_waited_for() -> None:
-    listener = Listener()
-    listener.hear(listener.token + (2 * ANSWER_MAX + 1).to_bytes(8))
+    reader = ReplyReader()
+    reader.feed(reader.token + (2 * ANSWER_MAX + 1).to_bytes(8))
     with pytest.raises(Garbled):
-        listener.next()
+        reader.next()
 
 
 def test_another_childs_token_is_none() -> None:
-    listener = Listener()
-    listener.hear(said(Listener().token))
+    reader = ReplyReader()
+    reader.feed(said(ReplyReader().token))
     with pytest.raises(Garbled):
-        listener.next()
+        reader.next()
 
 
 @given(
@@ -81,7 +81,7 @@ def test_another_childs_token_is_none() -> None:
 )
 def test_no_answer_of_a_case_breaks_the_worker(answer: bytes) -> None:
     with contextlib.suppress(Garbled):
-        assert understood(answer) is None or answer
+        assert parse_answer(answer) is None or answer
 
 
 @pytest.mark.parametrize(
@@ -92,11 +92,11 @@ def test_no_answer_of_a_case_breaks_the_worker(answer: bytes) -> None:
 )  # fmt: skip
 def test_an_answer_of_a_wrong_shape(answer: bytes) -> None:
     with pytest.raises(Garbled):
-        understood(answer)
+        parse_answer(answer)
 
 
 def test_a_right_answer() -> None:
-    found = understood(ANSWER.encode())
+    found = parse_answer(ANSWER.encode())
     assert found == json.loads(ANSWER) | {"reason": Reason.ERROR}
-    assert understood(b"") is None
+    assert parse_answer(b"") is None
     assert messages.ANSWER_MAX >= 100_000_000

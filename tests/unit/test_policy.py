@@ -17,7 +17,7 @@ from hpcsweep.store.ingest import fresh_store
 from hpcsweep.submission.policy import UNASKED, Batch, Policy, decide, under_way
 from hpcsweep.submission.submit import Wish, make_plan
 from hpcsweep.sweepdir.version import Version
-from hpcsweep.worker.task import Start
+from hpcsweep.worker.start import Start
 from tests.support.sweeps import MadeSweep
 
 OLD, NEW = "0" * 16, "1" * 16

@@ -25,7 +25,7 @@ from hpcsweep.sources import grid
 from hpcsweep.store.ingest import fresh_store
 from hpcsweep.sweepdir.plan import attempt_dir
 from hpcsweep.worker.attempt import make_run
-from hpcsweep.worker.outputs import Spooled
+from hpcsweep.worker.spooled import Packed, open_pack
 from tests.support.sweeps import MadeSweep
 
 NOTES = "def run(x, log):\n    log.text('note', f'of {x}')\n    return {'y': x}\n"
@@ -197,8 +197,8 @@ def test_a_file_that_cannot_be_read_costs_its_case_alone(
     made = MadeSweep(tmp_path, grid(x=[0, 1]))
     attempt = Attempt(generation=0, submission=1, restart=0, token="a" * 16)
     run = make_run(made.manifest, made.source[0], attempt, 0, "n1")
-    spooled = Spooled(made.path, 0, attempt.token, packs=True)
-    path = SpoolStorage(spooled.spool, run.run_id).path("secret.txt")
+    outputs = Packed(open_pack(made.path, 0, attempt.token), is_command=False)
+    path = SpoolStorage(outputs.spool, run.run_id).path("secret.txt")
     path.write_text("x")
 
     def refused(path: Path) -> BufferedReader:
@@ -209,10 +209,11 @@ def test_a_file_that_cannot_be_read_costs_its_case_alone(
     complete = Outcome(status=Status.COMPLETE, metrics={"y": 1})
     with monkeypatch.context() as patch:  # root may read everything
         patch.setattr(packs, "open_regular", refused)
-        kept = spooled.keep(run, complete, tmp_path / "attempt", "runs/log_x")
+        kept = outputs.publish(run, complete)
+        outputs.clear()
     assert (kept.status, kept.reason, kept.run_dir) == (Status.FAILED, Reason.ERROR, None)
-    kept = spooled.keep(run, complete, tmp_path / "attempt", "runs/log_x")
-    spooled.close()
+    kept = outputs.publish(run, complete)
+    outputs.close()
     (found,) = runs_of(next((made.path / "runs" / "packs").glob("*.tar")))
     assert kept.run_dir == f"runs/packs/{found.pack.name}#0+{found.length}"
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from hpcsweep import claims
@@ -24,14 +25,79 @@ Runner = Callable[[dict[str, Any]], Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Making:
+    """A result that is being produced under a claim; whoever began it releases the claim."""
+
+    results: ResultDirectory
+    case: ResultKey
+    claim: Claim
+    # The existing entry of the same case.
+    before: Entry | None
+    # True in a task: other processes update the table.
+    skips_table: bool
+    # Of `time.monotonic`.
+    begun: float
+
+    @property
+    def result_file(self) -> Path:
+        """Where the result has to be written."""
+        return self.claim.path / f"{self.case.id}{self.results.suffix}"
+
+    def publish(self, custom_data: dict[str, Any]) -> Entry:
+        """Publish the result and record it. *Writes* the result and its entry.
+
+        *Raises* ClaimLost, ResultMissing, SweepError.
+        """
+        results, before = self.results, self.before
+        elapsed = round(time.monotonic() - self.begun, 4)
+        name = results.publish(self.claim, self.result_file)
+        entry = Entry(
+            id=self.case.id,
+            params=self.case.params,
+            result_file=name,
+            created_at=datetime.now(UTC),
+            custom_data={"elapsed_seconds": elapsed} | custom_data,
+        )
+        old = before.result_file if before and before.result_file != name else ""
+        marks = DirtyMarks(results)
+        marks.add(entry.id, producer_mark(entry), result=old, mine=not self.skips_table)
+        results.write(entry, self.claim)
+        if old:
+            results.remove_result(old)
+        LOG.info("%s: made in %s s, %s", self.case.id, elapsed, name)
+        return entry
+
+
+def begin(
+    results: ResultDirectory, case: ResultKey, *, anew: bool = False, skips_table: bool = False
+) -> Making | Entry | None:
+    """Begin to produce a result, or return the existing entry; None while another produces it.
+
+    `anew` produces it in any case. The claim is the caller's to keep alive, as `claims.try_acquire`
+    says.
+    """
+    claim = claims.try_acquire(results.claims, case.id)
+    if claim is None:
+        return None
+    making = None
+    try:
+        before = results.entry(case.id)
+        if before and not anew and results.has(before.result_file):
+            return before
+        making = Making(results, case, claim, before, skips_table, time.monotonic())
+        return making
+    finally:
+        if making is None:
+            claim.release()
+
+
+@dataclass(frozen=True, slots=True)
 class ResultProducer:
     """Produces results. Can be pickled with its runner."""
 
     # Called with the params, `id` and `result_file`.
     runner: Runner
     results: ResultDirectory
-    # True in a worker, which sends its own heartbeat.
-    in_task: bool = False
     # True in a task: other processes update the table.
     skips_table: bool = False
 
@@ -54,52 +120,28 @@ class ResultProducer:
         self, case: ResultKey, custom_data: dict[str, Any], *, anew: bool = False
     ) -> Entry | None:
         """Like a call, but returns None at once while another process is producing it."""
-        claim = claims.try_acquire(self.results.claims, case.id)
-        if claim is None:
-            return None
+        making = begin(self.results, case, anew=anew, skips_table=self.skips_table)
+        if not isinstance(making, Making):
+            return making
         try:
-            if not self.in_task:
-                HEARTBEAT.add(claim)
-            before = self.results.entry(case.id)
-            if before and not anew and self.results.has(before.result_file):
-                return before
-            return self._produce(case, custom_data, claim, before)
+            HEARTBEAT.add(making.claim)
+            self._run(making)
+            return making.publish(custom_data)
         except ClaimLost:
             LOG.warning("%s: taken for dead, another process made it", case.id)
             return None
         finally:
-            claim.release()
+            making.claim.release()
 
     def existing(self, case: ResultKey) -> Entry | None:
         """The entry of a case whose result exists."""
         entry = self.results.entry(case.id)
         return entry if entry and self.results.has(entry.result_file) else None
 
-    def _produce(
-        self, case: ResultKey, custom_data: dict[str, Any], claim: Claim, before: Entry | None
-    ) -> Entry:
-        results = self.results
-        asked = claim.path / f"{case.id}{results.suffix}"
-        begun = time.monotonic()
+    def _run(self, making: Making) -> None:
+        case = making.case
         try:
-            self.runner({**case.params, "id": case.id, "result_file": str(asked)})
+            self.runner({**case.params, "id": case.id, "result_file": str(making.result_file)})
         except OSError:  # perhaps the claim, and with it the directory, was lost
-            claims.check_own(claim.path)
+            claims.check_own(making.claim.path)
             raise
-        elapsed = round(time.monotonic() - begun, 4)
-        name = results.publish(claim, asked)
-        entry = Entry(
-            id=case.id,
-            params=case.params,
-            result_file=name,
-            created_at=datetime.now(UTC),
-            custom_data={"elapsed_seconds": elapsed} | custom_data,
-        )
-        old = before.result_file if before and before.result_file != name else ""
-        marks = DirtyMarks(results)
-        marks.add(entry.id, producer_mark(entry), result=old, mine=not self.skips_table)
-        results.write(entry, claim)
-        if old:
-            results.remove_result(old)
-        LOG.info("%s: made in %s s, %s", case.id, elapsed, name)
-        return entry

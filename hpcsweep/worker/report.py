@@ -1,0 +1,69 @@
+"""What a command leaves of a case: metrics in `metrics.json`, and the end of its standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.errors import InputError
+from hpcsweep.files import DOCUMENT_MAX, open_regular, read_regular
+from hpcsweep.logbook.json_values import Metrics, null_warnings
+from hpcsweep.records import Reason
+from hpcsweep.worker.messages import Request
+from hpcsweep.worker.metricsjson import parsed
+from hpcsweep.worker.runner import Steps
+from hpcsweep.worker.slot import Ended, Slot
+
+# Bytes of a command's standard error that are kept as its error's text, from its end.
+TAIL_MAX = 4000
+
+
+def execute(slot: Slot, request: Request) -> Steps[Ended]:
+    """Run a command's case; metrics, or the words of its error, are from its directory."""
+    ended = yield from slot.run(request)
+    return _with_report(ended, Path(str(request.run_dir)), request.index)
+
+
+def _with_report(ended: Ended, path: Path, index: int) -> Ended:
+    try:
+        metrics = _metrics(path, index)
+    except InputError as error:
+        if ended.reason is not None:
+            return ended
+        return replace(
+            ended,
+            reason=Reason.ERROR,
+            error={"type": "MetricsError", "message": str(error)},
+        )
+    if ended.error is not None and ended.reason is not None:
+        tail = _tail(path / "stderr.txt")
+        if tail:
+            ended = replace(ended, error=ended.error | {"stderr": tail})
+    return replace(ended, metrics=metrics)
+
+
+def _metrics(path: Path, index: int) -> dict[str, Any]:
+    """What the command left in `metrics.json`. *Raises* InputError when it is not a JSON object."""
+    try:
+        text = read_regular(path / "metrics.json", DOCUMENT_MAX)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise InputError(f"metrics.json cannot be read: {error.strerror}") from error
+    found = parsed(text, "metrics.json")
+    metrics = Metrics()
+    for loss in null_warnings(metrics.merge(found, "metrics.json")):
+        sys.stderr.write(f"hpcsweep: index {index}: {loss}\n")
+    return metrics.values
+
+
+def _tail(path: Path) -> str:
+    try:
+        with open_regular(path) as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL_MAX))
+            return stream.read(TAIL_MAX).decode(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,98 @@
+"""Which start of which array task this process is, and the chunk that it has to run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpcsweep.errors import SweepError
+from hpcsweep.files import token
+from hpcsweep.indexset import IndexSet
+from hpcsweep.journal import RANKED_MAX
+from hpcsweep.records import Attempt
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Start:
+    """One start of an array task, from the environment that Slurm gave it."""
+
+    array_task_id: int
+    restart: int
+    # Slurm's ids as text: of the array, and of this element.
+    array_job_id: str
+    job_id: str
+    cluster: str
+    node: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str], *, alone: bool = False) -> Start:
+        """Of an array task, or with `alone` of a plain job. *Raises* SweepError outside of one."""
+        job_id = environment.get("SLURM_JOB_ID", "")
+        try:
+            array_task_id = 0 if alone else int(environment["SLURM_ARRAY_TASK_ID"])
+        except (KeyError, ValueError) as error:
+            raise SweepError(
+                "SLURM_ARRAY_TASK_ID is not set",
+                next_step="The worker is started by the array's script; to run one case here, "
+                "use `hpcsweep run MANIFEST --index I`.",
+            ) from error
+        # Slurm sets it from the first restart on (22.05).
+        restart = int(environment.get("SLURM_RESTART_COUNT") or 0)
+        if restart > RANKED_MAX:
+            raise SweepError(
+                f"Slurm has started this task {restart} times; {RANKED_MAX} is the most",
+                next_step="Cancel the array and submit again.",
+            )
+        return cls(
+            array_task_id=array_task_id,
+            restart=restart,
+            array_job_id=job_id if alone else environment.get("SLURM_ARRAY_JOB_ID", ""),
+            job_id=job_id,
+            cluster=environment.get("SLURM_CLUSTER_NAME", ""),
+            node=environment.get("SLURMD_NODENAME") or os.uname().nodename,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Assignment:
+    """The chunk that one start has to run."""
+
+    sweep: SweepDirectory
+    plan: Plan
+    # The chunk's number in the plan.
+    chunk: int
+    start: Start
+    # That of each of its cases.
+    attempt: Attempt
+
+    @classmethod
+    def find(cls, sweep: SweepDirectory, plan: Plan, part: int, start: Start) -> Assignment:
+        """The chunk of an element of a part. *Raises* SweepError where there is none."""
+        first_chunk, chunks = plan.part(part).first_chunk, plan.part(part).chunks
+        if start.array_task_id >= chunks:
+            raise SweepError(
+                f"element {start.array_task_id} is beyond part {part} of submission "
+                f"{plan.submission}"
+            )
+        attempt = Attempt(
+            generation=plan.generation,
+            submission=plan.submission,
+            restart=start.restart,
+            token=token(),
+        )
+        chunk = first_chunk + start.array_task_id
+        return cls(sweep=sweep, plan=plan, chunk=chunk, start=start, attempt=attempt)
+
+    @property
+    def indices(self) -> IndexSet:
+        """The cases of the chunk."""
+        return self.plan.chunk(self.chunk)
+
+    @property
+    def journals(self) -> Path:
+        """The journals of the submission."""
+        return self.sweep.journal_dir(self.plan.submission)
