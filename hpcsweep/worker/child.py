@@ -32,7 +32,7 @@ from hpcsweep.worker.messages import (
     refusal,
     send_reply,
 )
-from hpcsweep.worker.signals import STOP_SIGNALS
+from hpcsweep.worker.runner import STOP_SIGNALS
 
 if TYPE_CHECKING:
     from hpcsweep.worker.inprocess import InProcess

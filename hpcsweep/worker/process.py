@@ -23,7 +23,7 @@ from hpcsweep.worker.messages import (
     ReplyReader,
     Request,
 )
-from hpcsweep.worker.signals import default_in_child
+from hpcsweep.worker.runner import default_in_child
 
 
 @dataclass(slots=True)
