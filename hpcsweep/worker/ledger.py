@@ -64,6 +64,8 @@ class Ledger:
         attempt = assignment.attempt
         name = journal_name(assignment.chunk, attempt.restart, attempt.token)
         self._journal = JournalWriter(assignment.journals / name)
+        # Makes durable what records name, before they are.
+        self.sync_pack: Callable[[], None] = lambda: None
         self._unsynced, self._synced = 0, clock()
         # When the last record was written, which says that the task lives.
         self._written = clock()
@@ -151,7 +153,8 @@ class Ledger:
         return self._unsynced >= SYNC_RECORDS or self._clock() - self._synced >= SYNC_S
 
     def sync(self) -> None:
-        """Make all records durable. *Raises* JournalError."""
+        """Make all records durable. *Raises* JournalError, SweepError."""
+        self.sync_pack()
         self._journal.sync()
         self._unsynced, self._synced = 0, self._clock()
 

@@ -49,9 +49,6 @@ class Outputs(Protocol):
     def clear(self) -> None:
         """Abandon what is left of a case. *Safe to repeat.*"""
 
-    def sync(self) -> None:
-        """Make durable what was published, before the journal says where it is."""
-
     def close(self) -> None:
         """The task ends. *Safe to repeat.*"""
 
@@ -87,9 +84,6 @@ class Directories:
     def clear(self) -> None:
         """The attempt's directory stays: it is what a later start, or salvage, can use."""
 
-    def sync(self) -> None:
-        """Files of a run are as durable as the file system makes them."""
-
     def close(self) -> None:
         """Nothing is open."""
 
@@ -121,9 +115,6 @@ class NoFiles:
             with contextlib.suppress(OSError):  # a program may take its own files' permissions away
                 remove_tree(self._scratch)
             self._scratch = None
-
-    def sync(self) -> None:
-        """Nothing was kept."""
 
     def close(self) -> None:
         """Nothing is open."""

@@ -75,10 +75,6 @@ class Packed(_Spooled):
         place = self._pack.append(run.run_id, rank, self.spool.pieces(run, outcome))
         return replace(outcome, run_dir=f"{PACKS}/{place}")
 
-    def sync(self) -> None:
-        """As `Outputs` says."""
-        self._pack.sync()
-
     def close(self) -> None:
         """As `Outputs` says: the pack is complete."""
         self._pack.close()
@@ -104,6 +100,3 @@ class FailedOnly(_Spooled):
         outcome = replace(outcome, run_dir=self._layout.run_dir(run.case.case_id, run.run_id))
         self.spool.restore(run, outcome, self._sweep / own_directory(run))
         return outcome
-
-    def sync(self) -> None:
-        """As of `Directories`."""

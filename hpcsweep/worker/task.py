@@ -137,7 +137,6 @@ class Task:
                 full = yield from attempts.run(case, lane.slot, lane.outputs)
                 self._full = self._full or full
             if self._ledger.is_sync_due:
-                lane.outputs.sync()
                 self._ledger.sync()
                 self._ingester.start_if_due()
 
@@ -213,6 +212,7 @@ class Task:
             return spooled.FailedOnly(sweep, layout, is_command=is_command)
         if self._pack is None:
             self._pack = spooled.open_pack(sweep, chunk, self._assignment.attempt.token)
+            self._ledger.sync_pack = self._pack.sync
         return spooled.Packed(self._pack, is_command=is_command)
 
     def _leftovers(self) -> Leftovers:

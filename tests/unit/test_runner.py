@@ -1,0 +1,154 @@
+"""The event loop of a worker: steps go on when what they wait for has come, side by side."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hpcsweep.sources import grid
+from hpcsweep.worker.runner import NEVER, STOP_SIGNALS, Runner, Steps, Wait
+from tests.support.sweeps import MadeSweep
+
+# As the worker starts, but with two slots.
+TWO_SLOTS = """\
+import sys
+from hpcsweep import program
+from hpcsweep.worker import task
+
+task.SLOTS = 2
+sys.exit(program.run("hpcsweep.worker.task", sys.argv[1:]))
+"""
+# Each of two cases waits for the other one: one after the other, neither would end.
+MEET = """\
+import time
+from pathlib import Path
+
+def run(x, last):
+    here = Path(__file__).parent
+    (here / f"{x}").touch()
+    other = here / f"{x ^ 1}"
+    deadline = time.monotonic() + 60
+    while not other.exists() and x != last:
+        assert time.monotonic() < deadline, "it is alone"
+        time.sleep(0.01)
+    return {"y": x}
+"""
+
+
+@pytest.fixture
+def runner() -> Iterator[Runner]:
+    """A runner whose signal handlers are taken back."""
+    numbers = (*STOP_SIGNALS, signal.SIGCHLD)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    yield Runner()
+    signal.set_wakeup_fd(-1)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def read_when_ready(descriptor: int) -> Steps[bytes]:
+    yield Wait(descriptor=descriptor)
+    return os.read(descriptor, 10)
+
+
+def test_each_goes_on_when_its_own_descriptor_is_readable(runner: Runner) -> None:
+    first, second = os.pipe(), os.pipe()
+
+    def write_second() -> Steps[bytes]:
+        """The first one can go on only after this one has."""
+        found = yield from read_when_ready(second[0])
+        os.write(first[1], b"from second")
+        return found
+
+    os.write(second[1], b"second")
+    assert runner.run([read_when_ready(first[0]), write_second()]) == [b"from secon", b"second"]
+
+
+def test_a_moment_of_the_clock_comes_for_each_alone(runner: Runner) -> None:
+    order: list[str] = []
+
+    def wait(name: str, seconds: float) -> Steps[None]:
+        yield Wait(until=runner.clock() + seconds)
+        order.append(name)
+
+    runner.run([wait("late", 0.2), wait("early", 0.01)])
+    assert order == ["early", "late"]
+
+
+def test_a_signal_wakes_all_and_is_remembered(runner: Runner) -> None:
+    def stop() -> Steps[None]:
+        os.kill(os.getpid(), signal.SIGUSR2)
+        os.kill(os.getpid(), signal.SIGTERM)
+        yield Wait()
+
+    def wait() -> Steps[str | None]:
+        while runner.stop_signal is None:
+            yield Wait()
+        return runner.stop_signal
+
+    # One that came first: the system may deliver two at once in any order.
+    found = runner.run([wait(), stop(), wait()])
+    assert found[0] == found[2]
+    assert found[0] in ("SIGUSR2", "SIGTERM")
+
+
+def test_the_end_of_a_child_wakes_all(runner: Runner) -> None:
+    def wait(process: subprocess.Popen[bytes]) -> Steps[int]:
+        while process.poll() is None:
+            yield Wait()
+        return int(process.returncode)
+
+    with subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]) as process:
+        assert runner.complete(wait(process)) == 3
+
+
+def test_timers_are_called_as_often_as_they_ask(runner: Runner) -> None:
+    called: list[float] = []
+
+    def tick() -> float:
+        if not called or runner.clock() >= called[-1] + 0.01:
+            called.append(runner.clock())
+        return called[-1] + 0.01
+
+    def wait() -> Steps[None]:
+        while len(called) < 5:
+            yield Wait(until=runner.clock() + 0.005)
+
+    runner.complete(wait(), [tick, lambda: NEVER])
+    assert len(called) == 5
+
+
+def test_an_exception_ends_the_loop(runner: Runner) -> None:
+    def fail() -> Steps[None]:
+        yield Wait(until=0)
+        raise OSError("no more")
+
+    def wait() -> Steps[None]:
+        yield Wait()
+
+    with pytest.raises(OSError, match="no more"):
+        runner.run([wait(), fail()])
+
+
+@pytest.mark.parametrize("runs", ["all", "packed", "failed", "none"])
+def test_a_task_of_two_slots_runs_two_cases_at_once(tmp_path: Path, runs: str) -> None:
+    count = 7  # an odd one is alone in the end
+    made = MadeSweep(tmp_path, grid(x=list(range(count)), last=[count - 1]), python=MEET)
+    made.plan(runs=runs)
+    worker = [sys.executable, "-c", TWO_SLOTS, str(made.path), "1", "0"]
+    environment = {"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_JOB_ID": "100", "SLURM_JOB_ID": "100"}
+    done = subprocess.run(
+        worker, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    ends = made.ends()
+    assert sorted(ends) == list(range(count))
+    assert [ends[index]["metrics"] for index in range(count)] == [{"y": x} for x in range(count)]
+    places = {end["run_dir"] for end in ends.values() if "run_dir" in end}
+    assert len(places) == (count if runs in ("all", "packed") else 0)
