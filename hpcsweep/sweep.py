@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import sys
 import warnings
@@ -17,21 +18,35 @@ from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import ExtraMissing, Incomplete, InputError
 from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.manifest.user import load_manifest, resolve
+from hpcsweep.records import RERUNS
 from hpcsweep.runs.logs import case_logs
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sources.seedplan import SeededCase
-from hpcsweep.state.progress import counts_line, progress_bar
+from hpcsweep.state.progress import counts_line, new_sentences, progress_bar
 from hpcsweep.state.status import Summary, status, wait
 from hpcsweep.submission.cancel import cancel
+from hpcsweep.submission.notices import notices
 from hpcsweep.submission.submit import Submitted, Wish, submit
 from hpcsweep.sweepdir import locate
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.tables.collect import Columns, Row, Selection, collect
+from hpcsweep.terminal_text import visible
 from hpcsweep.yamltext import Document
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_log = logging.getLogger(__name__)
+
+# What is called with each notice.
+Notify = Callable[[str], None]
+
+
+def print_notice(text: str) -> None:
+    """Print on standard error what a submission says meanwhile, as the command line does."""
+    sys.stderr.write(f"{visible(text)}\n")
+    sys.stderr.flush()
 
 
 class Sweep:
@@ -105,9 +120,19 @@ class Sweep:
 
     def submit(
         self, *, throttle: int = 0, rerun: str | None = None, allow_mixed: bool = False,
-        replace: bool = False,
+        replace: bool = False, notify: Notify | None = print_notice,
     ) -> Submitted:  # fmt: skip
-        """Send what is missing; see `hpcsweep submit`. *Safe to repeat.*"""
+        """Send what is missing; see `hpcsweep submit`. *Safe to repeat.*
+
+        It may wait, up to 150 s for an sbatch that was never answered: `notify` is called with
+        what there is to say meanwhile and afterwards. None keeps it silent.
+        """
+        if rerun not in (None, *RERUNS):
+            raise InputError(
+                f"{rerun!r} is nothing that can be computed again",
+                where="rerun",
+                next_step=f"Known are {', '.join(RERUNS)} and None.",
+            )
         refuse_while_importing("submit")  # before a cluster is looked for, or started
         described = self._described
         cluster = self._sent_to()
@@ -120,29 +145,37 @@ class Sweep:
             allow_mixed=allow_mixed,
             replace=replace,
         )
-        done = submit(wish, cluster, self._settings)
+        hear = _logged(notify)
+        done = submit(wish, cluster, self._settings, hear)
+        for notice in notices(done, wish):
+            hear(notice)
         self._submitted = done.sweep
         return done
 
-    def retry(self) -> Submitted:
+    def retry(self, *, notify: Notify | None = print_notice) -> Submitted:
         """Send what is missing and what failed."""
-        return self.submit(rerun="failed")
+        return self.submit(rerun="failed", notify=notify)
 
     def status(self) -> Summary:
         """What is known of the sweep's cases."""
         return status(self._directory, self._asked, self._settings)
 
     def wait(
-        self, *, progress: bool = False, on_change: Callable[[Summary], None] | None = None
-    ) -> Summary:
+        self, *, progress: bool = False, on_change: Callable[[Summary], None] | None = None,
+        notify: Notify | None = print_notice,
+    ) -> Summary:  # fmt: skip
         """Wait until nothing more will happen by itself. *Raises* Incomplete.
 
-        `progress` shows a bar; `on_change` is called with every look.
+        `progress` shows a bar; `on_change` is called with every look. `notify` is called with what
+        keeps tasks in the queue and does not pass by itself, which the bar shows, too.
         """
+        hear, seen = _logged(None if progress else notify), set[str]()
         with progress_bar(show=progress) as update:
 
             def show(summary: Summary) -> None:
                 update(summary)
+                for sentence in new_sentences(summary, seen):
+                    hear(sentence)
                 if on_change is not None:
                     on_change(summary)
 
@@ -156,9 +189,9 @@ class Sweep:
             )
         return summary
 
-    def cancel(self) -> list[str]:
+    def cancel(self, *, notify: Notify | None = print_notice) -> list[str]:
         """Cancel what the sweep has on its cluster. Returns the job ids."""
-        return cancel(self._directory, self._asked, self._settings)
+        return cancel(self._directory, self._asked, self._settings, _logged(notify))
 
     def logs(self, case: int | str) -> str:
         """What a case logged and printed, by index or case id."""
@@ -234,6 +267,17 @@ class Sweep:
 
     def __repr__(self) -> str:
         return f"<Sweep {self.name!r} in {self.path}>"
+
+
+def _logged(notify: Notify | None) -> Notify:
+    """A function that logs each notice, and passes it on."""
+
+    def hear(text: str) -> None:
+        _log.info("%s", text)
+        if notify is not None:
+            notify(text)
+
+    return hear
 
 
 class _Written(Document):

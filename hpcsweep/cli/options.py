@@ -10,10 +10,41 @@ import click
 
 from hpcsweep.cli import completion
 
+file_option = click.Path(path_type=Path, dir_okay=False)
+
+
+def _log_to_stderr(ctx: click.Context, _: click.Parameter, count: int) -> None:
+    if count and not ctx.resilient_parsing:
+        from hpcsweep.cli import verbosity
+
+        verbosity.to_stderr(ctx, count)
+
+
+def _log_to_file(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
+    if path is not None and not ctx.resilient_parsing:
+        from hpcsweep.cli import verbosity
+
+        verbosity.to_file(ctx, path)
+
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command --profile, --set and --outputs."""
+    """Give a command --profile, --set, --outputs, --verbose and --log-file."""
     for option in (
+        click.option(
+            "--log-file",
+            type=file_option,
+            expose_value=False,
+            callback=_log_to_file,
+            help="Append all that happens to this file.",
+        ),
+        click.option(
+            "-v",
+            "--verbose",
+            count=True,
+            expose_value=False,
+            callback=_log_to_stderr,
+            help="Log what happens on standard error; -vv also every poll and program.",
+        ),
         click.option(
             "--outputs", metavar="DIR", help="Where sweep directories are (default: outputs)."
         ),
@@ -57,7 +88,6 @@ throttle_option = click.option(
     metavar="N",
     help="At most N array tasks at once.",
 )
-file_option = click.Path(path_type=Path, dir_okay=False)
 
 
 def words(text: str | None) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from itertools import islice
 
 import click
 
@@ -16,16 +15,14 @@ from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.slurm.text import sbatch
 from hpcsweep.files import token
 from hpcsweep.state.manifest_diff import difference
-from hpcsweep.state.outlook import Outlook, State
 from hpcsweep.submission import policy
 from hpcsweep.submission.arrays import array_for, script_for
-from hpcsweep.submission.replacing import Replaceable, replaceable
+from hpcsweep.submission.notices import other_code_notice, replaceable_notice
+from hpcsweep.submission.replacing import replaceable
 from hpcsweep.submission.submit import Wish, make_plan, outlook_for, rehearse
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 from hpcsweep.sweepdir.plan import MAX_ARRAY_SIZE, Plan
 
-# Of cases that were computed with other code so many are named.
-INDICES_NAMED = 10
 # What `plan` says of its figures.
 NO_CLUSTER = (
     f"any cluster, neither how large an array may be (MaxArraySize {MAX_ARRAY_SIZE} is Slurm's "
@@ -47,10 +44,12 @@ def show_plan(
         if changed is not None:
             click.echo(changed)
     outlook = outlook_for(wish, sweep, cluster, here.settings, code_digest)
+    waiting = None
     if sweep is not None:
         waiting = replaceable(sweep, wish.manifest, outlook.tasks)
-        report_replaceable(waiting, wish, err=script)
-    report_other_code(outlook, wish, err=script)
+    for notice in (replaceable_notice(waiting, wish), other_code_notice(outlook, wish)):
+        if notice:
+            click.echo(notice, err=script)
     under_way = policy.under_way(outlook, wish.policy).count
     batches = policy.decide(outlook, wish.policy, limits or policy.UNASKED)
     if not batches:
@@ -76,24 +75,3 @@ def _show_script(
         array = array_for(wish.path, key, wish.manifest, plan, part)
         out.write(f"# {cluster.command(array) if cluster else shlex.join(sbatch(array))}\n")
     out.write(script_for(wish.manifest, wish.path, plan.submission))
-
-
-def report_replaceable(found: Replaceable | None, wish: Wish, *, err: bool = False) -> None:
-    """Print which array tasks wait with other options, and what becomes of them."""
-    if found is not None:
-        next_step = "--replace cancels them and sends their cases anew"
-        if wish.replace:
-            next_step = "they are cancelled, and their cases sent anew"
-        click.echo(f"{found}; {next_step}", err=err)
-
-
-def report_other_code(outlook: Outlook, wish: Wish, *, err: bool = False) -> None:
-    """Print whose results are not of the code as it is now, and what becomes of them."""
-    stale = outlook.indices(State.STALE)
-    if not stale:
-        return
-    some = ", ".join(map(str, islice(stale, INDICES_NAMED)))
-    more = " …" if stale.count > INDICES_NAMED else ""
-    what = f"{stale.count} complete cases were computed with other code (indices {some}{more})"
-    next_step = "; --rerun stale computes them again" if wish.rerun is None else ""
-    click.echo(f"{what}{next_step}", err=err)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import click
 
 from hpcsweep.cli.context import Context
 from hpcsweep.cli.notices import notify
-from hpcsweep.cli.planning import report_other_code, report_replaceable
 from hpcsweep.cli.render.console import console
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import Incomplete, PartRefused
 from hpcsweep.state.progress import counts_line, progress_bar
 from hpcsweep.state.status import Summary, wait
+from hpcsweep.submission.notices import notices
 from hpcsweep.submission.submit import Submitted, Wish, submit
 from hpcsweep.sweepdir.directory import SweepDirectory
 
@@ -39,7 +37,6 @@ def _submit(here: Context, wish: Wish, cluster: Cluster) -> Submitted:
             click.echo(
                 f"{sweep.name}: nothing to submit, {done.under_way.count} cases are under way"
             )
-            _report_cancelled(done)
         else:
             left = f", {outlook.failed.count} failed (--rerun failed)" if outlook.failed else ""
             click.echo(f"{sweep.name}: nothing to submit, {outlook.complete.count} complete{left}")
@@ -49,21 +46,9 @@ def _submit(here: Context, wish: Wish, cluster: Cluster) -> Submitted:
             f"{sweep.name}: submission {done.plan.submission}, {done.plan.indices.count} cases in "
             f"{done.plan.chunks} array tasks, job {jobs} on the {cluster.kind} cluster"
         )
-    if not wish.replace:
-        report_replaceable(done.replaceable, wish)
-    if wish.rerun is None:
-        report_other_code(outlook, wish)
+    for notice in notices(done, wish):
+        click.echo(notice)
     return done
-
-
-def _report_cancelled(done: Submitted) -> None:
-    count, moment = done.cancelled.count, done.outlook.tasks.certain_from
-    if count and moment is not None:
-        when = datetime.fromtimestamp(moment).strftime("%H:%M:%S")  # noqa: DTZ006  # as a clock on the wall says it
-        click.echo(
-            f"{count} of them are in array tasks that were cancelled: that these "
-            f"are over can be certain from {when} on. Submit again then, or --wait for it."
-        )
 
 
 def _wait(here: Context, wish: Wish, cluster: Cluster, done: Submitted) -> None:

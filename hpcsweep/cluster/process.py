@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import selectors
+import shlex
 import signal
 import subprocess
 import time
@@ -13,6 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hpcsweep.errors import ClusterError, ClusterUnavailable
+from hpcsweep.redact import redact
+
+_log = logging.getLogger(__name__)
 
 _PREFIX = re.compile(r"s[a-z]+: (error|fatal): ")
 # Of a complaint so many characters are told: the last ones, where the reason is.
@@ -61,6 +66,8 @@ def ask(
     *Raises* ClusterUnavailable when it does not answer in time, ClusterError when there is no
     such program.
     """
+    command, begun = redact(shlex.join(argv)), time.monotonic()
+    _log.debug("starting %s", command)
     try:
         running = subprocess.Popen(
             argv,
@@ -82,7 +89,7 @@ def ask(
             next_step="Look at this file: it is the first of its name on PATH.",
         ) from error
     try:
-        return _heard(running, timeout_s, hear)
+        answer = _heard(running, timeout_s, hear)
     except subprocess.TimeoutExpired as error:
         raise ClusterUnavailable(
             f"{argv[0]} did not answer within {timeout_s:g} s",
@@ -91,6 +98,9 @@ def ask(
         ) from error
     finally:
         _end(running)
+    seconds = time.monotonic() - begun
+    _log.debug("%s: exit code %d after %.2f s", argv[0], answer.returncode, seconds)
+    return answer
 
 
 def _heard(

@@ -46,7 +46,7 @@ def progress_bar(
     else:
         with Progress(console=console) as bar:
             task = bar.add_task("", total=None)
-            told: set[str] = set()
+            seen: set[str] = set()
 
             def update(found: Summary) -> None:
                 done = sum(found.counts.get(status, 0) for status in Status if status.is_final)
@@ -54,7 +54,7 @@ def progress_bar(
                 # Looked at every time: people change the size of their windows.
                 bar.columns = _columns(text, f"{done}/{found.n_cases}", console.width)
                 bar.update(task, total=found.n_cases, completed=done, description=text)
-                for sentence in _news(found, told):
+                for sentence in new_sentences(found, seen):
                     bar.console.print(Text(sentence), soft_wrap=True)
 
             yield update
@@ -70,23 +70,23 @@ def _columns(text: str, done: str, width: int) -> tuple[ProgressColumn, ...]:
     return bar, MofNCompleteColumn(), TextColumn("{task.description}"), elapsed
 
 
-def _news(found: Summary, told: set[str]) -> list[str]:
-    """What keeps tasks waiting that does not pass by itself, as far as it was not told before."""
-    news = [visible(sentence) for sentence in found.stuck if sentence not in told]
-    told.update(found.stuck)
+def new_sentences(found: Summary, seen: set[str]) -> list[str]:
+    """What keeps tasks waiting that does not pass by itself, that is not in `seen`; adds it."""
+    news = [visible(sentence) for sentence in found.stuck if sentence not in seen]
+    seen.update(found.stuck)
     return news
 
 
 def _lines() -> Callable[[Summary], None]:
     last = ""
-    told: set[str] = set()
+    seen: set[str] = set()
 
     def update(found: Summary) -> None:
         nonlocal last
         text = counts_line(found)
         lines = [text] if text != last else []
         last = text
-        for line in (*lines, *_news(found, told)):
+        for line in (*lines, *new_sentences(found, seen)):
             sys.stderr.write(line + "\n")
             sys.stderr.flush()
 

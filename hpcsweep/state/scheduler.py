@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import tempfile
 import time
@@ -45,6 +46,8 @@ from hpcsweep.state.array_tasks import ArrayTasks, Chunk, SentPart, array_tasks
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import Ingest
 from hpcsweep.sweepdir.directory import SweepDirectory
+
+_log = logging.getLogger(__name__)
 
 FILE = "cluster.json"
 # What is remembered of each element: its state while it is there, and why it waits; since when it
@@ -211,8 +214,10 @@ def _ask(memory: dict[str, Any], parts: list[SentPart], cluster: Cluster, now: f
             _hear_queue(memory, parts, cluster.poll_queue(job_ids), now)
             memory["heard"] = job_ids
     except ClusterError as error:
+        _log.info("%s did not answer: %s", memory["last"], error.what)
         _note_problem(memory, error.what, parts)
         return
+    _log.debug("%s answered about jobs %s", memory["last"], ", ".join(job_ids))
     _note_problem(memory, None, parts)
     memory["asked"] = now
 
@@ -319,6 +324,7 @@ def journal_verdicts(
 
     Where this user may not write, it is read once and not kept.
     """
+    _log.info("%s: %d array tasks are over without an end of their own", sweep.name, len(verdicts))
     starts = {(t["submission"], t["chunk"]): t["start_rank"] for t in index.tasks()}
     manifest = sweep.newest_manifest()
     by_submission: dict[int, dict[int, Reason]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import sqlite3
@@ -16,9 +17,12 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from hpcsweep.errors import StoreError
+from hpcsweep.redact import redact
 from hpcsweep.store.database_errors import store_error
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.location import shown
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -105,6 +109,7 @@ class Database:
             last = time.monotonic() + pause >= deadline or self.dialect == "sqlite"
             if last or not problem.transient:
                 raise problem from cause
+            _log.info("trying again in %.2f s: %s", pause, redact(str(problem)))
             time.sleep(pause)
             longest = min(2 * longest, LONGEST_PAUSE_S)
 

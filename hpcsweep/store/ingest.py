@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import shutil
 import signal
 import sqlite3
@@ -31,6 +32,8 @@ from hpcsweep.store.record_mapper import PendingBatch, RecordMapper
 from hpcsweep.store.record_rows import submission_row
 from hpcsweep.store.upsert import Batch
 from hpcsweep.sweepdir.directory import SweepDirectory
+
+_log = logging.getLogger(__name__)
 
 STORE_NAME = "store.sqlite3"
 # Records, possibly of several journals, per transaction.
@@ -72,7 +75,10 @@ class Ingest:
         if names is None:
             names = all_journals(self._sweep.journal_root)
         with gc_paused():
-            return self._read(names, positions)
+            done = self._read(names, positions)
+        counts = done.records, done.torn
+        _log.debug("%s: took in %d records, passed over %d lines", self._sweep.name, *counts)
+        return done
 
     def _read(self, names: Iterable[str], positions: dict[str, int]) -> Ingested:
         total, batch, pending = Ingested(), self._batch(), 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -17,6 +18,8 @@ from hpcsweep.store.ingest import fresh_store
 from hpcsweep.submission.reconcile import resolve_unanswered
 from hpcsweep.submission.turns import submitting
 from hpcsweep.sweepdir.directory import SweepDirectory
+
+_log = logging.getLogger(__name__)
 
 
 def cancel(
@@ -52,6 +55,7 @@ def cancel(
         job_ids = [sent.job_id for sent in mine if sent.job_id]
         if job_ids:
             cluster.cancel(job_ids)
+            _log.info("cancelled jobs %s of %s", ", ".join(job_ids), sweep.name)
         for sent in mine:
             path = sweep.part_file(sent.plan.submission, sent.part.number, "cancel")
             if sent.cancelled is None:

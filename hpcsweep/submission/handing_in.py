@@ -8,6 +8,7 @@ the sweep and after `reconcile` has found out about parts that were never answer
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -32,6 +33,8 @@ from hpcsweep.submission.preflight import Checked
 from hpcsweep.submission.turns import Turn
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import PROVENANCE, Plan
+
+_log = logging.getLogger(__name__)
 
 # A task writes a beat at least this often, seconds.
 BEAT_S = 60.0
@@ -96,6 +99,7 @@ class HandingIn:
             write_new(temporary / "plan.json", json_bytes(document))
             origin = provenance(Path(self.manifest.root), self.checked.packages)
             write_new(temporary / PROVENANCE, json_bytes(origin))
+        _log.info("wrote %s: %d cases in %d tasks", folder, plan.indices.count, plan.chunks)
         if not tasks_ingest:
             return
         if is_sqlite:
@@ -130,6 +134,7 @@ class HandingIn:
         self.made.file(sweep.part_file(plan.submission, part.number, "intent"), json_bytes(intent))
         was_in_doubt = bool(doubt)
         doubt.is_raised = True
+        _log.info("handing in %s: %d array tasks", array.job_name, part.chunks)
         try:
             job_id = self.cluster.submit(array, self.say)
         except ClusterUnavailable as error:
@@ -150,6 +155,7 @@ class HandingIn:
                 f"{plan.submission} were accepted; the same command sends the rest.",
             ) from error
         self._fact(plan, part, "job", {"job_id": job_id, "time": time.time()})
+        _log.info("%s is job %s", array.job_name, job_id)
         return job_id
 
     def _fact(self, plan: Plan, part: Part, what: str, fact: dict[str, Any]) -> None:

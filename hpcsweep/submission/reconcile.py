@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from hpcsweep.journal import CHUNKS_PER_DIRECTORY, Record, read
 from hpcsweep.records import Part
 from hpcsweep.settings import Settings
 from hpcsweep.sweepdir.directory import SweepDirectory
+
+_log = logging.getLogger(__name__)
 
 
 def resolve_unanswered(
@@ -43,6 +46,7 @@ def resolve_unanswered(
                 intent = known["intent"]
                 what, fact = _found_out(sweep, number, part, intent, cluster, settings, say)
                 write_new(sweep.part_file(number, part.number, what), json_bytes(fact))
+                _log.info("%s, which was never answered: %s", intent["job_name"], fact)
 
 
 def _found_out(
@@ -65,7 +69,9 @@ def _found_out(
                 f"{number}; waiting {left:.0f} s until it is certain that it did not arrive."
             )
             told = True
-        time.sleep(min(left, settings.query_interval_s))
+        pause = min(left, settings.query_interval_s)
+        _log.debug("%s is not known yet; asking again in %.0f s", intent["job_name"], pause)
+        time.sleep(pause)
 
 
 def _job_id_in_journal(sweep: SweepDirectory, number: int, part: Part) -> str | None:
