@@ -19,6 +19,7 @@ from typing import Any
 
 from hpcsweep.files import (
     PRIVATE_DIRECTORY,
+    fsync_path,
     names,
     parse_json,
     read_regular,
@@ -68,7 +69,7 @@ class Claim:
         """
         try:
             if sync:
-                _sync(made)
+                fsync_path(made)
             os.replace(made, final)
         except FileNotFoundError as error:
             check_own(self.path)
@@ -178,11 +179,3 @@ def _evict(place: Path, owner: str, own: str) -> bool:
     with contextlib.suppress(OSError):
         remove_tree(gone)
     return True
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

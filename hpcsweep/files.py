@@ -1,10 +1,28 @@
-"""Access to the file system: atomic writes, exclusive creates, durable directories."""
+"""Access to the file system: atomic writes, exclusive creates, durable directories.
+
+All atomic writing is done by one of these. Durable: on the disk when the call returns. "Content":
+the content is on the disk before the file gets its name, but a power failure may bring the old file
+back. A kill leaves at most a temporary file beside `path` whose name begins with a dot.
+
+| call | an existing file | durable | for |
+|---|---|---|---|
+| `write_new` | is refused | yes | facts that are written once: plans, intents, job ids |
+| `create_file` | is refused | content | pieces, in a directory that is published later |
+| `UndoLog.whole` | is refused | yes | a directory that appears with its content |
+| `replace` | is replaced | content | derived files: pointers, caches, entries |
+| `replace_durably` | is replaced | yes | what cannot be made again: checkpoints |
+| `replace_with_copy` | is replaced | yes | a copy of a large file: a published database |
+| `replacing(durable=False)` | is replaced | no | files of a run directory |
+| `atomic_output` | is replaced | no | the user's own output, by libraries that want a path |
+| `write_plain` | is truncated | no | files in a directory that is renamed into place later |
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import fcntl
+import itertools
 import json
 import os
 import stat
@@ -33,6 +51,7 @@ DOCUMENT_MAX = 1 << 28
 LEFT_ALONE_S = 3600.0
 # ENOSPC and EDQUOT pause a sweep instead of failing its cases (invariant 12).
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_count = itertools.count()
 
 
 def token() -> str:
@@ -98,9 +117,9 @@ def _make_one(path: Path) -> list[Path]:
     return [path]
 
 
-def fsync_directory(path: Path) -> None:
-    """Make the directory entries in `path` durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def fsync_path(path: str | Path) -> None:
+    """Make the content of a file or the entries of a directory durable. *Raises* OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -110,11 +129,16 @@ def fsync_directory(path: Path) -> None:
 def write_new(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
     """Write a new file, durable and atomically.
 
-    *Raises* FileExistsError if `path` exists. *Writes* `path`; a kill leaves at most a temporary
-    file beside it, whose name begins with a dot.
+    *Raises* FileExistsError if `path` exists. *Writes* `path`.
     """
-    temporary = _write_temporary(path, data, mode)
+    temporary = ""
     try:
+        descriptor, temporary = _temporary(path, mode)
+        try:
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         os.link(temporary, path)  # link(2) refuses an existing name; rename(2) replaces it
     except FileExistsError:
         # NFS may repeat a request whose reply was lost: then the existing name is ours.
@@ -123,8 +147,9 @@ def write_new(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
     except OSError as error:
         raise unwritable(path, error) from error
     finally:
-        os.unlink(temporary)
-    fsync_directory(path.parent)
+        with contextlib.suppress(OSError):  # do not hide the first error
+            os.unlink(temporary)
+    fsync_path(path.parent)
 
 
 @contextlib.contextmanager
@@ -144,34 +169,56 @@ def create_file(path: Path) -> Iterator[IO[bytes]]:
         raise unwritable(path, error) from error
 
 
+@contextlib.contextmanager
+def replacing(
+    path: str | Path, *, durable: bool = True, mode: int = PRIVATE_FILE, parents: bool = False
+) -> Iterator[int]:
+    """Yield the descriptor of a file that replaces `path` atomically when the block ends.
+
+    A block that fails leaves the old file. `durable`: fsync the content before the rename.
+    `parents`: create a missing directory. *Raises* SweepError. *Safe to repeat.*
+    """
+    temporary = ""
+    try:
+        descriptor, temporary = _temporary(path, mode, parents=parents)
+        try:
+            yield descriptor
+            if durable:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # do not hide the first error
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise unwritable(Path(path), error) from error
+        raise
+
+
 def replace(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
     """Replace a derived file atomically: readers see the old or the new one. *Safe to repeat.*"""
-    os.replace(_write_temporary(path, data, mode), path)
+    with replacing(path, mode=mode) as descriptor:
+        write_all(descriptor, data)
+
+
+def replace_durably(path: Path, data: bytes) -> None:
+    """Replace a file that cannot be made again; remove stale temporary files of killed writers."""
+    replace(path, data)
+    fsync_path(path.parent)
+    remove_stale_temporaries(path)
 
 
 def replace_with_copy(source: Path, path: Path) -> None:
-    """Replace `path` atomically by a copy of `source`.
+    """Replace `path` atomically by a copy of `source`, durably. *Safe to repeat.*
 
-    *Writes* `path`, durably; removes unfinished copies of killed processes after an hour.
-    *Safe to repeat.*
+    Removes unfinished copies of killed processes after an hour.
     """
-    temporary = path.with_name(f".{path.name}.{token()}")
-    try:
-        with open_regular(source) as stream:
-            descriptor = open_file(temporary, os.O_WRONLY | os.O_EXCL)
-            try:
-                while data := stream.read(COPY_AT_ONCE):
-                    write_all(descriptor, data)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise unwritable(path, error) from error
+    with replacing(path) as descriptor, open_regular(source) as stream:
+        while data := stream.read(COPY_AT_ONCE):
+            write_all(descriptor, data)
     with contextlib.suppress(OSError):  # it exists already
-        fsync_directory(path.parent)
+        fsync_path(path.parent)
     remove_stale_temporaries(path)
 
 
@@ -181,9 +228,8 @@ def remove_stale_temporaries(path: Path) -> None:
         for name in names(path.parent):
             left = path.parent / name
             # Both times are the file server's.
-            if name.startswith(f".{path.name}.") and (
-                left.stat().st_mtime < path.stat().st_mtime - LEFT_ALONE_S
-            ):
+            is_ours = is_temporary(name) or name.startswith(f".{path.name}.")
+            if is_ours and (left.stat().st_mtime < path.stat().st_mtime - LEFT_ALONE_S):
                 left.unlink()
 
 
@@ -213,20 +259,30 @@ def atomic_output(output: Path) -> Iterator[Path]:
                 path.unlink()
 
 
-def _write_temporary(path: Path, data: bytes, mode: int) -> Path:
-    temporary = path.with_name(f".{path.name}.{token()}")
-    try:
-        descriptor = open_file(temporary, os.O_WRONLY | os.O_EXCL, mode)
+def is_temporary(name: str) -> bool:
+    """Whether `_temporary` made this name. Other hidden files belong to the user."""
+    return name.startswith(".") and name[1:].replace(".", "", 1).isdecimal()
+
+
+def _temporary(
+    path: str | Path, mode: int = PRIVATE_FILE, *, parents: bool = False
+) -> tuple[int, str]:
+    """Create a unique file beside `path`; returns its descriptor and its name.
+
+    The name is short, since that of `path` may be as long as the file system allows.
+    """
+    directory = os.path.dirname(path)
+    while True:
+        temporary = os.path.join(directory, f".{os.getpid()}.{next(_count)}")
         try:
-            write_all(descriptor, data)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise unwritable(path, error) from error
-    return temporary
+            return open_file(temporary, os.O_WRONLY | os.O_EXCL, mode), temporary
+        except FileExistsError:
+            continue
+        except FileNotFoundError:
+            if not parents:
+                raise
+            make_directory(Path(directory))
+            parents = False
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -392,7 +448,7 @@ class UndoLog:
                 raise unwritable(path, error) from error
             raise
         self._paths += [path, *filled]
-        fsync_directory(path.parent)
+        fsync_path(path.parent)
 
     def undo(self) -> None:
         """Remove everything recorded, latest first; keeps directories with other content."""

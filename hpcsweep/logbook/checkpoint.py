@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import Damaged, InputError
 from hpcsweep.files import (
-    fsync_directory,
+    fsync_path,
     make_directory,
     open_regular,
     parse_json,
     remove_stale_temporaries,
     remove_tree,
-    replace,
+    replace_durably,
     token,
     unreadable,
     unwritable,
@@ -74,9 +73,7 @@ class Checkpoint:
             data = stream.getvalue()
         path = self.path(f"{name}.checkpoint")
         make_directory(path.parent)
-        replace(path, data)
-        fsync_directory(path.parent)
-        remove_stale_temporaries(path)
+        replace_durably(path, data)
 
     def load(self, name: str = "state") -> dict[str, Any] | None:
         """The state that was saved last; None if there is none.
@@ -146,13 +143,9 @@ def _state(data: bytes) -> dict[str, Any]:
 def _install(temporary: Path, path: Path) -> None:
     """Fsync a file that user code wrote, and rename it to its final name."""
     try:
-        descriptor = os.open(temporary, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        fsync_path(temporary)
         temporary.replace(path)
-        fsync_directory(path.parent)
+        fsync_path(path.parent)
     except FileNotFoundError as error:
         raise InputError(f"nothing was written to the path that becomes {path}") from error
     except OSError as error:

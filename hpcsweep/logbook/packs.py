@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Protocol
 from hpcsweep.errors import Damaged
 from hpcsweep.files import (
     DOCUMENT_MAX,
+    is_temporary,
     make_directory,
     names,
     open_file,
@@ -25,7 +26,6 @@ from hpcsweep.files import (
     write_all,
 )
 from hpcsweep.logbook.runfiles import in_memory, no_file
-from hpcsweep.logbook.storage import is_temporary
 from hpcsweep.logbook.tar import BLOCK, END, Member, first_of, header, member, members, padded
 
 # Bytes to copy, and to read from a pack, at once.

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from hpcsweep.errors import RunMissing
-from hpcsweep.files import inside, open_regular, unreadable
-from hpcsweep.logbook.storage import checked_name, is_temporary, read_content
+from hpcsweep.files import inside, is_temporary, open_regular, unreadable
+from hpcsweep.logbook.storage import checked_name, read_content
 
 
 class RunFiles(Protocol):

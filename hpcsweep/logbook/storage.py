@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import itertools
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -20,6 +19,7 @@ from hpcsweep.files import (
     open_file,
     open_regular,
     parse_json,
+    replacing,
     try_lock,
     unreadable,
     unwritable,
@@ -31,7 +31,6 @@ from hpcsweep.logbook.json_values import json_document
 NAME_BYTES_MAX = 255
 # Seconds that a process told to end waits for the lock of another writer of the same file.
 SIGNALLED_S = 0.5
-_count = itertools.count()
 
 
 class RunStorage(Protocol):
@@ -83,19 +82,11 @@ class DirectoryStorage:
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
         """See `RunStorage`."""
-        target = self._inside(name)
-        temporary = ""
-        try:
-            descriptor, temporary = _temporary(target)
-            with os.fdopen(descriptor, "wb") as stream:
-                yield stream
-            os.rename(temporary, target)
-        except BaseException as error:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            if isinstance(error, OSError):
-                raise unwritable(Path(target), error) from error
-            raise
+        with (
+            replacing(self._inside(name), durable=False, parents=True) as descriptor,
+            os.fdopen(descriptor, "wb", closefd=False) as stream,
+        ):
+            yield stream
 
     def append(self, name: str, data: bytes, *, head: bytes = b"") -> None:
         """See `RunStorage`. Of several concurrent writers, exactly one writes the head."""
@@ -270,32 +261,8 @@ def put(path: str, data: bytes) -> None:
     Journals hold the outcomes and are fsynced. A power failure may empty a run directory: that
     loses its files, not the result.
     """
-    temporary = ""
-    try:
-        descriptor, temporary = _temporary(path)
-        try:
-            write_all(descriptor, data)
-        finally:
-            os.close(descriptor)
-        os.rename(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise unwritable(Path(path), error) from error
-
-
-def is_temporary(name: str) -> bool:
-    """Whether `_temporary` made this name. Other hidden files belong to the user."""
-    return name.startswith(".") and name[1:].replace(".", "", 1).isdecimal()
-
-
-def _temporary(path: str) -> tuple[int, str]:
-    """Create a unique file beside `path`; returns its descriptor and its name."""
-    directory = path[: path.rindex("/") + 1]
-    while True:
-        temporary = f"{directory}.{os.getpid()}.{next(_count)}"
-        with contextlib.suppress(FileExistsError):
-            return _open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL), temporary
+    with replacing(path, durable=False, parents=True) as descriptor:
+        write_all(descriptor, data)
 
 
 def _open(path: str, flags: int) -> int:

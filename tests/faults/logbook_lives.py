@@ -10,8 +10,8 @@ from pathlib import Path
 
 from hpcsweep import Experiment, ExperimentReader, Logbook, LogReader
 from hpcsweep.errors import RunExists
+from hpcsweep.files import is_temporary
 from hpcsweep.logbook.checkpoint import Checkpoint
-from hpcsweep.logbook.storage import is_temporary
 from hpcsweep.provenance import of_this_process
 
 # Once, and not in each fork: what the directory of the code goes back to, and what frames need.
