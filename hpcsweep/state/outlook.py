@@ -56,15 +56,15 @@ class Group:
 
     indices: IndexSet
     state: State
-    # What people are shown: the last attempt's, as long as no new one is known to have begun.
+    # What people are shown: of the attempt that counts, until a later one is known to have begun.
     status: Status
     # Of a status that is failed or interrupted.
     reason: Reason | None = None
-    # Count of attempts so far.
-    attempts: int = 0
-    # Number of the last attempt's submission, whose manifest says what was asked of Slurm.
+    # 1-based number of the attempt that says so, among those that are known; 0 without one.
+    attempt: int = 0
+    # Number of its submission, whose manifest says what was asked of Slurm.
     submission: int | None = None
-    # The largest that a last attempt used; None where none is known.
+    # The largest that one of these attempts used; None where that is not known.
     wall_seconds: float | None = None
     max_rss_bytes: int | None = None
 
@@ -211,7 +211,7 @@ class _Partition:
                 state=State.INTERRUPTED,
                 status=Status(one.status),
                 reason=Reason(one.reason) if one.reason else None,
-                attempts=one.attempt,
+                attempt=one.attempt,
                 submission=one.submission,
                 wall_seconds=one.wall_seconds,
                 max_rss_bytes=one.max_rss_bytes,

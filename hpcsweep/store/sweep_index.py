@@ -43,9 +43,8 @@ class Known:
     status: str
     reason: str | None
     generation: int
-    # Of the last attempt.
+    # Of the attempt that counts, and its 1-based number among those that are known.
     submission: int
-    # Count of attempts.
     attempt: int
     code_digest: str | None
     # The largest of them; None where none is known.

@@ -1,5 +1,5 @@
-"""Handing indices to a cluster: check, plan, write, send, and take back.
+"""Handing indices to a cluster: check, decide, plan, hand in, and take back.
 
-The write order of a submission lives here, and so do the turns that let one process at a time
-submit or cancel. What is known of the cases comes from `state`.
+`policy` decides what is sent, `handing_in` has the one order of the writes, and `turns` let one
+process at a time submit or cancel. What is known of the cases comes from `state`.
 """

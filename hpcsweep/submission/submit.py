@@ -13,7 +13,6 @@ from hpcsweep.files import names, remove_tree, token
 from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import RANKED_MAX
-from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.settings import Settings
 from hpcsweep.sources import ParameterSource
@@ -114,7 +113,7 @@ def submit(
         if changed is not None:
             say(str(changed))
         _clean(sweep)
-        frozen.write(sweep.path, manifest, source, made)
+        sweep.freeze(wish.version, made)
         desk = HandingIn(
             sweep=sweep, manifest=manifest, cluster=cluster, limits=limits, settings=settings,
             checked=preflight(sweep, manifest, source, cluster.environment), say=say, turn=turn,
@@ -132,7 +131,7 @@ def check(wish: Wish, cluster: Cluster, say: Callable[[str], None] = lambda _: N
         say(note)
     with tempfile.TemporaryDirectory(prefix="hpcsweep-") as temporary:
         sweep = SweepDirectory.create(Path(temporary) / "sweep", wish.manifest.name)
-        frozen.write(sweep.path, wish.manifest, wish.source)
+        sweep.freeze(wish.version)
         checked = preflight(sweep, wish.manifest, wish.source, cluster.environment)
         return checked.code_digest
 

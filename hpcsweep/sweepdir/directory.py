@@ -32,6 +32,7 @@ from hpcsweep.files import (
     unreadable,
     unwritable,
 )
+from hpcsweep.manifest import frozen
 from hpcsweep.sweepdir.plan import Plan, read_plan
 from hpcsweep.sweepdir.version import Version
 
@@ -54,6 +55,8 @@ _MARKER = schema(
     {"format": integer(), "name": TEXT, "key": HEX16}, {"share": one_of(("private", "group"))}
 )
 
+Identity = tuple[str, int, int, int, int]
+
 
 @dataclass(frozen=True, slots=True)
 class SweepDirectory:
@@ -65,11 +68,15 @@ class SweepDirectory:
     key: str
     # "private" or "group"; never changes.
     share: str = "private"
-    # Caches of immutable files: manifests by fingerprint, plans by file.
+    # Caches of immutable files: manifests by fingerprint, plans by their file, part facts by
+    # their plan's file and by name.
     _versions: dict[str, Version] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
-    _plans: dict[tuple[int, ...], tuple[Plan, dict[str, Any]]] = field(
+    _plans: dict[Identity, tuple[Plan, dict[str, Any]]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
+    _facts: dict[Identity, dict[str, dict[str, Any]]] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
 
@@ -169,14 +176,9 @@ class SweepDirectory:
     def plan(self, submission: int) -> tuple[Plan, dict[str, Any]]:
         """The plan of a submission, and the document that contains it. Read once."""
         path = self.submission_dir(submission) / "plan.json"
-        try:
-            found = path.stat()
-        except FileNotFoundError:
+        key = _identity(path)
+        if key is None:
             return read_plan(path)  # *raises* Damaged, naming what is missing
-        except OSError as error:
-            raise unreadable(path, error) from error
-        # Key on the inode: a refused submit removes its plan, and the next one reuses the number.
-        key = submission, found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
         if key not in self._plans:
             self._plans[key] = read_plan(path)
         return self._plans[key]
@@ -186,6 +188,17 @@ class SweepDirectory:
         if fingerprint not in self._versions:
             self._versions[fingerprint] = Version.read(self.manifest_dir(fingerprint))
         return self._versions[fingerprint]
+
+    def freeze(self, version: Version, made: UndoLog | None = None) -> None:
+        """Write a version of the manifest, and read it back. *Safe to repeat.*
+
+        `made` notes what this call made. *Raises* SweepError, Damaged. *Writes* as `frozen.write`.
+        """
+        manifest = version.manifest
+        directory = frozen.write(self.path, manifest, version.source, made)
+        # Its cases are those of the file: they are plain JSON, whatever they were made from.
+        kept = Version(manifest, lambda: frozen.open_source(directory, manifest))
+        self._versions.setdefault(manifest.fingerprint, kept)
 
     def newest(self) -> Version:
         """The version whose index order applies now. *Raises* like `newest_manifest`."""
@@ -210,19 +223,40 @@ class SweepDirectory:
         return self.submission_dir(submission) / f"part-{part:04d}.{what}.json"
 
     def part_facts(self, submission: int) -> dict[int, dict[str, dict[str, Any]]]:
-        """The content of all part files, by part and kind."""
+        """The content of all part files, by part and kind. Each is read once."""
         facts: dict[int, dict[str, dict[str, Any]]] = {}
         folder = self.submission_dir(submission)
+        key = _identity(folder / "plan.json")
+        known = {} if key is None else self._facts.setdefault(key, {})
         for name in names(folder):
             match = _PART_FILE.fullmatch(name)
             if match:
-                found = read_json(folder / name)
-                wrong = mismatch(found, _FACTS[match[2]])
-                if wrong:
-                    where = str(folder / name)
-                    raise Damaged(f"is damaged: {wrong}", where=where, next_step=RESTORE)
-                facts.setdefault(int(match[1]), {})[match[2]] = found
+                if name not in known:
+                    known[name] = _read_fact(folder / name, match[2])
+                facts.setdefault(int(match[1]), {})[match[2]] = known[name]
         return facts
+
+
+def _read_fact(path: Path, what: str) -> dict[str, Any]:
+    fact: dict[str, Any] = read_json(path)
+    wrong = mismatch(fact, _FACTS[what])
+    if wrong:
+        raise Damaged(f"is damaged: {wrong}", where=str(path), next_step=RESTORE)
+    return fact
+
+
+def _identity(path: Path) -> Identity | None:
+    """Tells the files of one submission from those of the next one with its number.
+
+    A refused submit takes its files back. None where there is no such file.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return str(path), found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def make_place(path: Path, share: str, made: UndoLog) -> bool:

@@ -1,0 +1,81 @@
+"""The outlook: what its classes, its groups and its age say, beside the property of a partition."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hpcsweep.indexset import IndexSet
+from hpcsweep.records import Reason, Status
+from hpcsweep.sources import grid
+from hpcsweep.state.array_tasks import ArrayTasks, array_tasks
+from hpcsweep.state.outlook import Outlook, State, outlook_of, with_lost
+from hpcsweep.store.ingest import fresh_store
+from tests.support.scripted import INTERVAL_S, World
+from tests.support.sweeps import MadeSweep
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A sweep of two tasks of two cases each, both waiting."""
+    return World(tmp_path, monkeypatch)
+
+
+def classes(made: MadeSweep, tasks: ArrayTasks | None = None) -> dict[State, list[int]]:
+    """The indices of each class that has some."""
+    with fresh_store(made.directory) as index:
+        known = tasks or array_tasks(made.directory, index)
+        found = outlook_of(made.directory, index, known)
+    return {state: list(found.indices(state)) for state in State if found.indices(state)}
+
+
+def test_a_held_task_is_told_from_one_that_waits(world: World) -> None:
+    world.cluster.reasons = {0: "JobHeldUser", 1: "Priority"}
+    assert classes(world.made, world.look()) == {State.HELD: [0, 1], State.QUEUED: [2, 3]}
+    world.cluster.reasons = {1: "JobHeldAdmin"}
+    held = world.look(INTERVAL_S)
+    assert classes(world.made, held) == {State.QUEUED: [0, 1], State.HELD: [2, 3]}
+
+
+def test_what_an_earlier_task_left_is_shown_until_the_case_begins_again(world: World) -> None:
+    """It waits again, so it is not sent; people see what became of it the last time."""
+    world.begin(0, 0)
+    world.terminated(0, 0)
+    with fresh_store(world.made.directory) as index:
+        found = outlook_of(world.made.directory, index, world.look())
+    (group,) = (group for group in found.groups if 0 in group.indices)
+    assert (group.state, group.status) == (State.QUEUED, Status.INTERRUPTED)
+    assert (group.reason, group.attempt, group.submission) == (Reason.TERMINATED, 1, 1)
+    assert group.wall_seconds == 2.5
+    assert found.tasks.asked == world.now
+
+
+def test_files_that_are_gone_are_looked_for_on_request(tmp_path: Path) -> None:
+    made = MadeSweep(tmp_path, grid(x=[0, 1, 2]))
+    made.plan(IndexSet.all(2))
+    made.handed_in()
+    made.run()
+    shutil.rmtree(made.run_dir(1))
+    assert classes(made) == {State.COMPLETE: [0, 1], State.UNSUBMITTED: [2]}
+    with fresh_store(made.directory) as index:
+        plain = outlook_of(made.directory, index, array_tasks(made.directory, index))
+        found = with_lost(plain, made.directory, index)
+    assert (found.indices(State.COMPLETE), found.indices(State.LOST)) == (
+        IndexSet.of([0]), IndexSet.of([1]),
+    )  # fmt: skip
+    assert found.complete == plain.complete == IndexSet.all(2)
+
+
+def test_it_costs_nothing_for_each_case(tmp_path: Path) -> None:
+    """10^12 cases, of which a third was submitted and a few have run."""
+    axis = range(10**6)
+    made = MadeSweep(tmp_path, grid(x=axis, y=axis))
+    made.plan(IndexSet.all(3 * 10**11), chunk_size=10**9)
+    made.handed_in()
+    with fresh_store(made.directory) as index:
+        found: Outlook = outlook_of(made.directory, index, array_tasks(made.directory, index))
+    assert found.indices(State.QUEUED) == IndexSet.all(3 * 10**11)
+    assert found.indices(State.UNSUBMITTED).ranges == ((3 * 10**11, 10**12),)
+    assert len(found.groups) == 2
