@@ -5,6 +5,7 @@ The manifest is below the profile, which is for the cluster at hand, and that be
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,24 @@ class Layers:
             if path[:length] in self._origins:
                 return self._origins[path[:length]]
         return self._document.where(path)
+
+    def position(self, path: Where) -> tuple[int, ...]:
+        """The place of a path among its neighbours, level by level: these sort as the keys stand.
+
+        A manifest in JSON may be one line.
+        """
+        found: list[int] = []
+        value: Any = self.value
+        for step in path:
+            if isinstance(value, dict) and step in value:
+                found.append(list(value).index(step))
+            elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+                found.append(step)
+            else:
+                break
+            value = value[step]
+        # What lacks something stands behind what is wrong in it.
+        return (*found, sys.maxsize)
 
     def _add_profile(self, profile: Mapping[str, Any]) -> None:
         def where(path: Where) -> str:

@@ -18,12 +18,18 @@ _TEXT_MAX = 60
 
 
 class Mistakes:
-    """What is wrong so far; `where` gives `file:line` of a path."""
+    """What is wrong so far.
 
-    def __init__(self, where: Callable[[Where], str]) -> None:
+    `where` gives `file:line` of a path, `position` the order of those on one line.
+    """
+
+    def __init__(
+        self, where: Callable[[Where], str], position: Callable[[Where], tuple[int, ...]]
+    ) -> None:
         self._where = where
-        # By text, since several checks may stumble over the same thing: file and line.
-        self._found: dict[str, tuple[str, int]] = {}
+        self._position = position
+        # By text, since several checks may stumble over the same thing: file, line and position.
+        self._found: dict[str, tuple[str, int, tuple[int, ...]]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._found)
@@ -45,7 +51,8 @@ class Mistakes:
         file, _, line = place.rpartition(":")
         key = f"{key_text(path)}: " if path else ""
         text = f"{place}: {key}{what}." + (f" {next_step}" if next_step else "")
-        self._found[text] = (file, int(line)) if line.isdigit() else (place, 0)
+        at = (file, int(line)) if line.isdigit() else (place, 0)
+        self._found[text] = (*at, self._position(path))
 
     def unknown_key(self, path: Where, known: Iterable[str]) -> None:
         """A key that nothing is called, with the nearest one that is."""
@@ -58,7 +65,7 @@ class Mistakes:
         )
 
     def error(self, path: Path) -> ManifestError:
-        """The error that lists them all, in the order of the lines."""
+        """The error that lists them all, in the order of the file."""
         count = f"more than {SHOWN_MAX}" if self.is_full else str(len(self._found))
         return ManifestError(
             f"{count} mistake{'' if count == '1' else 's'} in the manifest",

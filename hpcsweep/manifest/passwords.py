@@ -76,8 +76,8 @@ def refuse_passwords(value: Any, mistakes: Mistakes) -> None:
             mistakes.add(
                 path,
                 "holds what looks like a secret, which would be written into files that stay",
-                "Read it where it is used: export PGPASSWORD=$(cat ~/.secret), from a file that "
-                "only you can read; or use a password file.",
+                "Keep it in a file that only you can read, and write $(cat FILE) in its place; or "
+                "use a password file.",
             )
         elif path not in (("store",), ("db_url",)) and holds_password(text):
             mistakes.add(

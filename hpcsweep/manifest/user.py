@@ -54,7 +54,7 @@ def resolve(
             next_step="`hpcsweep init` writes a manifest to begin with.",
         )
     layers = Layers(document, profile)
-    mistakes = Mistakes(layers.where)
+    mistakes = Mistakes(layers.where, layers.position)
     layers.override(overrides, mistakes)
     raw = layers.value
     root = path.parent.resolve()

@@ -453,3 +453,27 @@ def test_no_text_makes_a_traceback(write: Write) -> None:
         except ManifestError:
             refused += 1
     assert 100 < refused < 300
+
+
+WRONG = {
+    "name": "a b",
+    "seed": "x",
+    "chunk": 0,
+    "target": "none.py:f",
+    "source": {"grid": {"seed": [1], "y": "z"}},
+    "slurm": {"mem": -1, "tim": 2},
+    "runs": "some",
+    "nam": 1,
+}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_mistakes_stand_in_the_order_of_the_file(seed: int, tmp_path: Path) -> None:
+    keys = random.Random(seed).sample(list(WRONG), len(WRONG))
+    one_line = json.dumps({key: WRONG[key] for key in keys})
+    for name, text in (("m.json", one_line), ("m.yaml", one_line.replace(', "', ',\n "'))):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ManifestError) as raised:
+            load_manifest(tmp_path / name)
+        named = [mistake.split(": ")[1].split(".")[0] for mistake in raised.value.mistakes]
+        assert list(dict.fromkeys(named)) == keys
