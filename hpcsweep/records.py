@@ -15,6 +15,8 @@ from typing import Any
 ALONE = "--alone"
 # Environment variable of every process in an array task.
 IN_TASK = "HPCSWEEP_IN_TASK"
+# EX_TEMPFAIL: the exit code of a worker that was asked to end, as there is more to do.
+EXIT_STOPPED = 75
 # Selections of `--rerun`: complete cases of other code, failed ones, both, and all.
 RERUNS = ("stale", "failed", "all")
 

@@ -10,11 +10,13 @@ import math
 import os
 import sys
 import time
+import traceback
 from collections.abc import Mapping
 from enum import Enum
 from functools import lru_cache
 from json.encoder import encode_basestring
 from pathlib import PurePath
+from types import TracebackType
 from typing import Any
 
 from hpcsweep.errors import InputError
@@ -22,6 +24,8 @@ from hpcsweep.ids import LARGEST_INT_BITS, loaded_numpy, member
 
 # Levels of nested lists and objects; every JSON reader accepts this many.
 LEVELS_MAX = 200
+# Characters of an exception's message, and of its traceback from the end, that are kept.
+EXCEPTION_TEXT_MAX = 20_000
 # Characters of a value's path that a message shows.
 _SHOWN = 80
 # The error handler for text that UTF-8 cannot encode.
@@ -182,6 +186,19 @@ def without_surrogates(text: str) -> str:
     """The text as a plain string that UTF-8 can encode: lone surrogates, as in the name of a file
     that is not UTF-8, are escaped."""
     return text.encode(errors=ESCAPED).decode()
+
+
+def exception_fields(error: BaseException, trace: TracebackType | None) -> dict[str, str]:
+    """Type, message and traceback of what user code raised, cut to `EXCEPTION_TEXT_MAX`."""
+    try:
+        message, text = str(error), "".join(traceback.format_exception(type(error), error, trace))
+    except Exception:  # noqa: BLE001  # a user's class may break while it is printed
+        message, text = "(its message cannot be printed)", ""
+    return {
+        "type": type(error).__name__,
+        "message": without_surrogates(message[:EXCEPTION_TEXT_MAX]),
+        "traceback": without_surrogates(text[-EXCEPTION_TEXT_MAX:]),
+    }
 
 
 def json_document(value: Any) -> bytes:

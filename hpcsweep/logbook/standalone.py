@@ -7,7 +7,6 @@ import contextlib
 import os
 import resource
 import signal
-import traceback
 import weakref
 from pathlib import Path
 from types import FrameType
@@ -18,17 +17,16 @@ from hpcsweep.files import DOCUMENT_MAX, parse_json, read_regular
 from hpcsweep.liveness import ENDS, HEARTBEAT
 from hpcsweep.logbook.capture import Capture, flush
 from hpcsweep.logbook.create import now
-from hpcsweep.logbook.json_values import json_value
+from hpcsweep.logbook.json_values import exception_fields
 from hpcsweep.logbook.run_directory import retire
 from hpcsweep.redact import redact
+from hpcsweep.usage import cpu_seconds
 
 if TYPE_CHECKING:
     from hpcsweep.logbook.logbook import Logbook
 
 # Signals that end a run as interrupted: of scancel, of time limits, and of `sbatch --signal`.
 END_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-# Characters of a traceback that are kept, from its end.
-TRACEBACK_MAX = 20_000
 
 # The previous handlers of the signals that are taken over.
 _previous_handlers: dict[int, Any] = {}
@@ -43,7 +41,7 @@ class StandaloneRun:
         self._pid = os.getpid()
         self._ended = False
         self._capture = capture
-        self._cpu = _cpu_seconds()
+        self._cpu = cpu_seconds()
         _install_handlers()
         HEARTBEAT.add(self)
 
@@ -74,7 +72,7 @@ class StandaloneRun:
             "status": status,
             "end_time": now(),
             "runtime_sec": round(log.elapsed, 6),
-            "cpu_seconds": round(_cpu_seconds() - self._cpu, 6),
+            "cpu_seconds": round(cpu_seconds() - self._cpu, 6),
             "max_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
         if reason is not None:
@@ -148,20 +146,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _error_fields(error: BaseException) -> dict[str, str]:
-    try:
-        message, text = str(error), "".join(traceback.format_exception(error))
-    except Exception:  # noqa: BLE001  # a user's class may raise in __str__
-        message, text = "(its message cannot be printed)", ""
-    found = {"type": type(error).__name__, "message": message, "traceback": text[-TRACEBACK_MAX:]}
-    return {name: json_value(redact(value), name) for name, value in found.items()}
-
-
-def _cpu_seconds() -> float:
-    total = 0.0
-    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
-        usage = resource.getrusage(who)
-        total += usage.ru_utime + usage.ru_stime
-    return total
+    fields = exception_fields(error, error.__traceback__)
+    return {name: redact(text) for name, text in fields.items()}
 
 
 # --- signals -------------------------------------------------------------------------------------

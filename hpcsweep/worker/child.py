@@ -128,6 +128,7 @@ class _Forks:
         self._on_child = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._files = OpenFiles(ends.descriptors)
         streams.flush()
+        streams.reopen()  # whatever the import put in their place
         gc.freeze()  # a collection in a case must not touch, and so copy, what the import left
 
     def run(self, work: Work, request: dict[str, Any]) -> None:

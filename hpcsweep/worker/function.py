@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import sys
-import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep import target
 from hpcsweep.errors import InputError
 from hpcsweep.logbook import Logbook
-from hpcsweep.logbook.json_values import without_surrogates
+from hpcsweep.logbook.json_values import EXCEPTION_TEXT_MAX, exception_fields, without_surrogates
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Reason
 from hpcsweep.worker import streams
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from hpcsweep.logbook.spool import SpoolStorage
 
 Function = Callable[..., Any]
-# Characters of a traceback that are kept, from its end.
-TRACEBACK_MAX = 20_000
 
 
 class FunctionCalls:
@@ -45,6 +42,7 @@ class FunctionCalls:
         self._output = os.dup(1), os.dup(2)
         with contextlib.suppress(OSError):  # each case says so, when it tries itself
             self._begin(request)
+        streams.reopen()
         try:
             self._function = target.load(self._manifest)
             _prepare(self._function)
@@ -68,7 +66,6 @@ class FunctionCalls:
     def _begin(self, request: dict[str, Any]) -> None:
         spool = request["spool"]
         streams.capture(request["run_dir"], (spool["out"], spool["err"]) if spool else self._output)
-        streams.reopen()
         os.chdir(self._manifest.root)  # where a command starts, too
 
 
@@ -148,7 +145,7 @@ def marked_failed(log: Logbook) -> dict[str, Any]:
         return {}
     error = {
         "type": "MarkedFailed",
-        "message": without_surrogates(log.marked_failed[:TRACEBACK_MAX]),
+        "message": without_surrogates(log.marked_failed[:EXCEPTION_TEXT_MAX]),
     }
     return {"reason": Reason.ERROR.value, "error": error}
 
@@ -189,22 +186,12 @@ def failure(error: BaseException) -> Answer:
 
 def described(error: BaseException) -> Answer:
     """The answer's part about an exception of the user's code."""
-    trace = _without_ours(error.__traceback__)
-    try:
-        message = str(error)
-        text = "".join(traceback.format_exception(type(error), error, trace))
-    except Exception:  # noqa: BLE001  # a user's class may break while it is printed
-        message, text = "(its message cannot be printed)", ""
+    fields = exception_fields(error, _without_ours(error.__traceback__))
     if isinstance(error, ModuleNotFoundError):
-        message += f" (in {sys.executable}, which runs the target whatever `setup:` activates)"
-    return {
-        "reason": Reason.ERROR.value,
-        "error": {
-            "type": type(error).__name__,
-            "message": without_surrogates(message[:TRACEBACK_MAX]),
-            "traceback": without_surrogates(text[-TRACEBACK_MAX:]),
-        },
-    }
+        fields["message"] += (
+            f" (in {sys.executable}, which runs the target whatever `setup:` activates)"
+        )
+    return {"reason": Reason.ERROR.value, "error": fields}
 
 
 def _without_ours(trace: TracebackType | None) -> TracebackType | None:

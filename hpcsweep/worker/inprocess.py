@@ -8,6 +8,7 @@ import resource
 from pathlib import Path
 from typing import Any
 
+from hpcsweep.usage import cpu_seconds
 from hpcsweep.worker import streams
 from hpcsweep.worker.function import encoded
 from hpcsweep.worker.inherited import Chance
@@ -24,29 +25,22 @@ class InProcess:
         self._restoring = Restoring(chance, why, root, ends.task_stderr)
 
     def run(self, work: Work, request: dict[str, Any]) -> None:
-        """Run a case and tell what it used."""
+        """Run a case, and send its answer and what it used."""
         self._restoring.restore()
+        streams.reopen()
         _reset_peak_memory()
-        before = _cpu_seconds()
-        told = work.run(request)
+        before = cpu_seconds()
+        answer = work.run(request)
         if os.getpid() != self._me:
             os._exit(0)
         streams.flush()
-        said = {
+        fields = {
             "status": None,
-            "cpu_seconds": _cpu_seconds() - before,
+            "cpu_seconds": cpu_seconds() - before,
             "max_rss_bytes": _peak_memory(),
         }
-        send_reply(self._ends.replies, self._ends.token, said, encoded(told))
+        send_reply(self._ends.replies, self._ends.token, fields, encoded(answer))
         self._restoring.note()
-
-
-def _cpu_seconds() -> float:
-    total = 0.0
-    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
-        usage = resource.getrusage(who)
-        total += usage.ru_utime + usage.ru_stime
-    return total
 
 
 def _reset_peak_memory() -> None:

@@ -23,6 +23,7 @@ import jinja2
 from hpcsweep import executable
 from hpcsweep.errors import TargetError
 from hpcsweep.manifest.frozen import FrozenManifest, SetupLine
+from hpcsweep.records import EXIT_STOPPED
 
 # Seconds for the setup lines and what they start; an import from a cold network file system may
 # take minutes.
@@ -200,6 +201,7 @@ def template_environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.globals["exit_stopped"] = EXIT_STOPPED
     environment.filters |= {"shell": shlex.quote, "hides": hides, "evals": evals}
     return environment
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep.errors import JournalError, SweepError
 from hpcsweep.journal import journals_of_chunk
 from hpcsweep.manifest import frozen
-from hpcsweep.records import ALONE, IN_TASK, Outcome, Reason, Status
+from hpcsweep.records import ALONE, EXIT_STOPPED, IN_TASK, Outcome, Reason, Status
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.worker import cpus
 from hpcsweep.worker.attempt import Attempts
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 # Cases that a task runs at once.
 SLOTS = 1
-# The worker's own exit codes beside those of the error tree. It was told to end: there is more to
-# do. Its journal cannot be written. The system refuses what it cannot do without.
-EXIT_STOPPED, EXIT_UNWRITTEN, EXIT_REFUSED = os.EX_TEMPFAIL, os.EX_IOERR, os.EX_OSERR
+# The worker's exit codes beside EXIT_STOPPED and those of the error tree: its journal cannot be
+# written; the system refuses what it cannot do without.
+EXIT_UNWRITTEN, EXIT_REFUSED = os.EX_IOERR, os.EX_OSERR
 
 Execute = Callable[[Slot, Request], Steps[Ended]]
 

@@ -53,7 +53,7 @@ READS_ENVIRONMENT = (
 # Where the user's code runs: whatever it raises is its outcome, not a failure of ours.
 CATCHES_ALL = ("worker/function.py", "worker/cases.py", "worker/restore.py",
                "worker/inherited.py", "worker/local.py", "user_import.py", "submission/check.py",
-               "sources/references.py", "logbook/standalone.py", "cache/bulk_runs.py")  # fmt: skip
+               "sources/references.py", "logbook/json_values.py", "cache/bulk_runs.py")  # fmt: skip
 SLEEPS = ("tests/support/wait.py",)
 
 # On one worker, so that every file is parsed once.

@@ -19,9 +19,8 @@ from submitit.helpers import Checkpointable, DelayedSubmission
 
 from hpcsweep.files import PRIVATE_FILE, try_lock
 from hpcsweep.journal import journals_of_chunk
+from hpcsweep.records import EXIT_STOPPED
 
-# The worker's exit code, and ours, when told to end: there is more to do.
-EXIT_TOLD = 75
 # Seconds between two looks for a free slot.
 LOOK_S = 0.2
 
@@ -65,7 +64,7 @@ class Chunk(Checkpointable):
             signal.signal(signal.SIGTERM, self._before)
             if slot is not None:
                 os.close(slot)
-        if code == EXIT_TOLD:
+        if code == EXIT_STOPPED:
             sys.exit(code)  # without a result: whoever told it may start it again
         if code:
             raise RuntimeError(f"the script of chunk {self.chunk} ended with {code}")
@@ -107,7 +106,7 @@ class Chunk(Checkpointable):
     def _told(self, number: int, frame: FrameType | None) -> None:
         """Pass the signal on, and do what submitit or its plugin would have done."""
         if self._pid is None:
-            sys.exit(EXIT_TOLD)
+            sys.exit(EXIT_STOPPED)
         os.kill(self._pid, number)
         before: Callable[[int, FrameType | None], Any] | int | None = self._before
         if callable(before):
