@@ -30,7 +30,7 @@ class Process:
     birth: int
 
 
-def look(pid: int) -> Process | None:
+def find(pid: int) -> Process | None:
     """The living process of that id; None when there is none or it is a zombie."""
     try:
         text = (_PROC / str(pid) / "stat").read_bytes()
@@ -46,7 +46,7 @@ def look(pid: int) -> Process | None:
 def _table() -> list[Process]:
     """All living processes without this one: a scheduler is no part of a job that started it."""
     pids = {int(name) for name in os.listdir(_PROC) if name.isdigit()} - {os.getpid()}
-    return [one for pid in pids if (one := look(pid))]
+    return [one for pid in pids if (one := find(pid))]
 
 
 def of_job(pid: int, birth: int) -> list[Process]:
@@ -103,7 +103,7 @@ def cpu_ticks(pid: int) -> int:
 def is_alive(process: Process) -> bool:
     """Whether that very process still runs."""
     if HAS_PROC:
-        seen = look(process.pid)
+        seen = find(process.pid)
         return seen is not None and seen.birth == process.birth
     try:
         os.kill(process.pid, 0)
@@ -122,7 +122,7 @@ def marked(marks: Iterable[bytes]) -> list[Process]:
         if name.isdigit() and int(name) != os.getpid():
             with contextlib.suppress(OSError):  # another user's, or gone
                 text = b"\0" + (_PROC / name / "environ").read_bytes()
-                if all(b"\0" + mark in text for mark in wanted) and (seen := look(int(name))):
+                if all(b"\0" + mark in text for mark in wanted) and (seen := find(int(name))):
                     found.append(seen)
     return found
 

@@ -11,12 +11,12 @@ from hpcsweep import emulator
 from hpcsweep.emulator import names
 from hpcsweep.emulator.daemon import changes
 from hpcsweep.emulator.programs import (
+    job_options,
     options,
     sacct,
     sacct_fields,
     sacctmgr,
     salloc,
-    sbatch_options,
     scancel,
     scontrol,
     scontrol_change,
@@ -35,7 +35,7 @@ from hpcsweep.emulator.programs import (
 
 TEXT = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text()
 TABLES = {
-    "sbatch": sbatch_options.TABLE,
+    "sbatch": job_options.TABLE,
     "squeue": squeue.TABLE,
     "sacct": sacct.TABLE,
     "scancel": scancel.TABLE,
@@ -77,7 +77,7 @@ def test_options(program: str) -> None:
 @pytest.mark.parametrize(
     ("program", "variables"),
     [
-        ("sbatch", set(sbatch_options.VARIABLES)),
+        ("sbatch", set(job_options.VARIABLES)),
         ("squeue", {*squeue.VARIABLES, "SLURM_BITSTR_LEN"}),
     ],
 )

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hpcsweep.emulator.programs import sbatch_options
+from hpcsweep.emulator.programs import job_options
 from hpcsweep.errors import InputError
 from hpcsweep.manifest.frozen import FrozenManifest, SetupLine, Target, sealed
 from hpcsweep.records import Resources
@@ -241,7 +241,7 @@ def test_every_text_of_one_line_is_a_value(value: str) -> None:
         assert set(value) & {"\n", "\r", "\0"}
         return
     assert len([line for line in script.split("\n") if line.startswith("#SBATCH")]) == 4
-    assert sbatch_options.from_script(script)["comment"] == value
+    assert job_options.from_script(script)["comment"] == value
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30))

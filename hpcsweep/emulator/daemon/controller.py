@@ -162,7 +162,7 @@ class Controller:
 
     def _begin_allocation(self, job: Job) -> None:
         """Let the client of an allocation use it."""
-        client = processes.look(job.request.client_pid)
+        client = processes.find(job.request.client_pid)
         job.pid, job.birth = (client.pid, client.birth) if client else (0, 0)
         self.table.record(job)
         self.watch_time(job)

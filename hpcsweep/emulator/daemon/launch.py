@@ -99,7 +99,7 @@ class Shells:
             _become(job, str(script), values, theirs)
         theirs.close()
         ours.setblocking(False)
-        seen = processes.look(pid)
+        seen = processes.find(pid)
         return Shell(pid=pid, birth=seen.birth if seen else 0, channel=ours)
 
     @staticmethod

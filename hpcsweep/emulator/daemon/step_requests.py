@@ -36,7 +36,7 @@ def begin(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
         name: tasks * asked["cpus_per_task"] if asked["exact"] else job.places[name]
         for name, tasks in shares.items()
     }
-    srun = processes.look(asked["pid"])
+    srun = processes.find(asked["pid"])
     fields = {key: asked[key] for key in ("name", "ntasks", "line", "pid")}
     fields |= {"cpus": sum(cpus.values()), "nodes": list(shares)}
     number = controller.steps.add(job.id, srun, {} if asked["overlap"] else cpus, fields)

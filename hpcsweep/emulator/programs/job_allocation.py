@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.emulator import client
-from hpcsweep.emulator.programs import job_request, options
-from hpcsweep.emulator.programs import sbatch_options as given
+from hpcsweep.emulator.programs import job_options, job_request, options
 from hpcsweep.errors import ClusterUnavailable
 
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.01, 0.5
@@ -55,11 +54,13 @@ class Allocation:
                 return
             if answer.get("state") != "PENDING":
                 self.is_over = True
-                options.say(f"{options.program()}: Job allocation {self.job} has been revoked")
+                options.to_stderr(
+                    f"{options.program_name()}: Job allocation {self.job} has been revoked"
+                )
                 raise SystemExit(1)
             if patience_s is not None and time.monotonic() - began > patience_s:
-                options.error(
-                    options.program(),
+                options.fail(
+                    options.program_name(),
                     "Unable to allocate resources: Immediate execution impossible, "
                     "insufficient priority",
                 )
@@ -69,7 +70,7 @@ class Allocation:
     def say(self, text: str) -> None:
         """A line for the person who waits, unless --quiet."""
         if not self._quiet:
-            options.say(f"{options.program()}: {text}")
+            options.to_stderr(f"{options.program_name()}: {text}")
 
     def give_back(self, code: int, number: int) -> str:
         """It is not needed any more; the state in which it ended."""
@@ -85,10 +86,10 @@ class Allocation:
 
 @contextlib.contextmanager
 def allocated(
-    state_dir: Path, wanted: given.Layer, name: str, holder: str, argv: list[str]
+    state_dir: Path, wanted: job_options.Layer, name: str, holder: str, argv: list[str]
 ) -> Iterator[Allocation]:
     """A running allocation, given back at the end of the block, whatever ends it."""
-    program = options.program()
+    program = options.program_name()
     question = job_request.question(wanted, name, " ".join([program, *argv]))
     question["request"] |= {"client": holder, "client_pid": os.getpid(), "requeue": False}
     question["request"] |= {"stdout": "none", "stderr": "", "stdin": "", "array": ""}
@@ -98,7 +99,7 @@ def allocated(
     question["test_only"] = "test-only" in wanted
     answer = job_request.submit(state_dir, question, job_request.Words(failed=failed))
     if question["test_only"]:
-        job_request.say_when(answer)
+        job_request.print_start_estimate(answer)
         raise SystemExit(0)
     found = Allocation(state_dir, answer["job"], quiet="quiet" in wanted)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

@@ -11,8 +11,7 @@ from typing import Any
 
 from hpcsweep.emulator import client, dependency_syntax, times, who
 from hpcsweep.emulator.messages import INVALID_GRES, UNREACHABLE
-from hpcsweep.emulator.programs import options
-from hpcsweep.emulator.programs import sbatch_options as given
+from hpcsweep.emulator.programs import job_options, options
 from hpcsweep.errors import ClusterUnavailable, InputError
 
 # Slurm 22.05 asks 16 times where the cluster is full, a second more apart each time.
@@ -30,17 +29,21 @@ class Words:
 BATCH = Words(failed="Batch job submission failed: ")
 
 
-def question(wanted: given.Layer, default_name: str, line: str) -> dict[str, Any]:
+def question(wanted: job_options.Layer, default_name: str, line: str) -> dict[str, Any]:
     """All that the scheduler needs to know, but for the script and the environment."""
-    time_limit = given.minutes(wanted)
-    mem_mb, mem_per_cpu = given.memory(wanted)
-    warning, append, begin = given.warning(wanted), given.appends(wanted), given.begin(wanted)
-    given.check_absent(wanted)
+    time_limit = job_options.minutes(wanted)
+    mem_mb, mem_per_cpu = job_options.memory(wanted)
+    warning, append, begin = (
+        job_options.warning(wanted),
+        job_options.appends(wanted),
+        job_options.begin(wanted),
+    )
+    job_options.check_absent(wanted)
     _check_dependency(wanted.get("dependency", ""))
     here = _here()
     umask = os.umask(0)
     os.umask(umask)
-    least, most = given.nodes(wanted)
+    least, most = job_options.nodes(wanted)
     request = {
         "token": os.urandom(8).hex(),
         "name": wanted.get("job-name", default_name),
@@ -64,13 +67,13 @@ def question(wanted: given.Layer, default_name: str, line: str) -> dict[str, Any
         "time_limit": time_limit,
         "mem_mb": mem_mb,
         "mem_per_cpu": mem_per_cpu,
-        "cpus_per_task": given.count(wanted, "cpus-per-task"),
-        "ntasks": given.count(wanted, "ntasks"),
-        "ntasks_per_node": given.count(wanted, "ntasks-per-node"),
+        "cpus_per_task": job_options.count(wanted, "cpus-per-task"),
+        "ntasks": job_options.count(wanted, "ntasks"),
+        "ntasks_per_node": job_options.count(wanted, "ntasks-per-node"),
         "requeue": "no-requeue" not in wanted,
         "dependency": wanted.get("dependency", ""),
         "nice": _nice(wanted),
-        "priority": given.count(wanted, "priority"),
+        "priority": job_options.count(wanted, "priority"),
         "nodes": least,
         "max_nodes": most,
         "nodelist": wanted.get("nodelist", ""),
@@ -78,7 +81,7 @@ def question(wanted: given.Layer, default_name: str, line: str) -> dict[str, Any
         "exclusive": "exclusive" in wanted,
         "oversubscribe": "oversubscribe" in wanted,
         "constraint": wanted.get("constraint", ""),
-        "gres": given.gres(wanted, least),
+        "gres": job_options.gres(wanted, least),
         "wckey": wanted.get("wckey", ""),
         "kill_on_invalid_dep": wanted.get("kill-on-invalid-dep", "").lower() == "yes",
         "submit_line": line,
@@ -98,10 +101,10 @@ def _here() -> str:
     try:
         return os.getcwd()
     except FileNotFoundError:
-        given.refuse("getcwd failed: No such file or directory")
+        job_options.fail("getcwd failed: No such file or directory")
 
 
-def _nice(wanted: given.Layer) -> int:
+def _nice(wanted: job_options.Layer) -> int:
     """--nice alone is 100; Slurm 22.05 takes any text for 0."""
     if "nice" not in wanted:
         return 0
@@ -112,11 +115,11 @@ def _nice(wanted: given.Layer) -> int:
 def _check_dependency(text: str) -> None:
     for kind in dependency_syntax.NOT_EMULATED:
         if re.search(rf"(^|[,?]){kind}:", text):
-            options.not_emulated(options.program(), f"option --dependency={kind}")
+            options.refuse(options.program_name(), f"option --dependency={kind}")
     try:
         dependency_syntax.parse(text)
     except InputError:
-        given.refuse(f"{BATCH.failed}Job dependency problem")
+        job_options.fail(f"{BATCH.failed}Job dependency problem")
 
 
 # A comma inside double quotes is part of the value, and the quotes stay: as in 22.05.8.
@@ -149,28 +152,28 @@ def submit(state_dir: Path, question: dict[str, Any], words: Words) -> dict[str,
         try:
             answer = client.ask(state_dir, question)
         except ClusterUnavailable:
-            given.refuse(words.failed + UNREACHABLE)
+            job_options.fail(words.failed + UNREACHABLE)
         if not answer.get("again") or attempt == _RETRIES or question["test_only"]:
             break
         if attempt == 0:
-            options.say(f"{options.program()}: error: {words.again}")
+            options.to_stderr(f"{options.program_name()}: error: {words.again}")
         time.sleep(attempt + 1)
     if "error" in answer:
         if answer["detail"]:
-            options.say(f"{options.program()}: error: {answer['detail']}")
+            options.to_stderr(f"{options.program_name()}: error: {answer['detail']}")
         if question["test_only"]:
-            options.say(f"allocation failure: {answer['error']}")
+            options.to_stderr(f"allocation failure: {answer['error']}")
             raise SystemExit(1)
         if answer["error"] == INVALID_GRES:  # the one that the client says itself
-            given.refuse(INVALID_GRES)
-        given.refuse(words.failed + answer["error"])
+            job_options.fail(INVALID_GRES)
+        job_options.fail(words.failed + answer["error"])
     return answer
 
 
-def say_when(answer: dict[str, Any]) -> None:
+def print_start_estimate(answer: dict[str, Any]) -> None:
     """What --test-only says."""
-    options.say(
-        f"{options.program()}: Job {answer['job']} to start at {times.stamp(time.time(), '')} "
+    options.to_stderr(
+        f"{options.program_name()}: Job {answer['job']} to start at {times.stamp(time.time(), '')} "
         f"using {answer['cpus']} processors on nodes {answer['nodes']} in partition "
         f"{answer['partition']}"
     )

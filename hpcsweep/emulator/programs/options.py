@@ -61,9 +61,9 @@ class Getopt:
 
     def fail(self, message: str) -> NoReturn:
         """What getopt says, then where help is."""
-        say(f"{self.program}: {message}")
+        to_stderr(f"{self.program}: {message}")
         if self._hint:
-            say(f'Try "{self.program} --help" for more information')
+            to_stderr(f'Try "{self.program} --help" for more information')
         raise SystemExit(self._exit_code)
 
     def read(
@@ -128,44 +128,44 @@ class Getopt:
 
     def _known(self, option: Option, value: str) -> tuple[str, str]:
         if not option.is_emulated:
-            not_emulated(self.program, f"option --{option.name}")
+            refuse(self.program, f"option --{option.name}")
         return option.means, value
 
 
-def program() -> str:
+def program_name() -> str:
     """The name by which this program was called: `program.py STATE_DIR NAME ARGUMENT...`."""
     return sys.argv[2]
 
 
-def say(text: str) -> None:
+def to_stderr(text: str) -> None:
     """One line on standard error."""
     print(text, file=sys.stderr)
 
 
-def error(program: str, text: str, code: int = 1) -> NoReturn:
+def fail(program: str, text: str, code: int = 1) -> NoReturn:
     """`PROGRAM: error: TEXT`, and the end."""
-    error_line(program, text)
+    print_error(program, text)
     raise SystemExit(code)
 
 
-def error_line(program: str, text: str) -> None:
+def print_error(program: str, text: str) -> None:
     """`PROGRAM: error: TEXT`."""
-    say(f"{program}: error: {text}")
+    to_stderr(f"{program}: error: {text}")
 
 
-def not_emulated(program: str, what: str) -> NoReturn:
+def refuse(program: str, what: str) -> NoReturn:
     """Real Slurm knows it, the emulator does not: refused by name, never ignored."""
-    error(program, f"hpcsweep emulator: {what} is not emulated")
+    fail(program, f"hpcsweep emulator: {what} is not emulated")
 
 
 def refuse_variables(program: str, *variables: str) -> None:
     """Refuse environment variables that the real program would obey."""
     for name in variables:
         if name in os.environ:
-            not_emulated(program, f"variable {name}")
+            refuse(program, f"variable {name}")
 
 
-def help_text(program: str, operands: str, table: dict[str, Option]) -> int:
+def print_help(program: str, operands: str, table: dict[str, Option]) -> int:
     """What --help says: the usage, then each option that is emulated, in its spellings."""
     print(f"Usage: {program} [OPTIONS...] {operands}".rstrip() + "\n")
     for one in table.values():
@@ -178,27 +178,29 @@ def help_text(program: str, operands: str, table: dict[str, Option]) -> int:
     return 0
 
 
-def usage(program: str, operands: str, table: dict[str, Option]) -> int:
+def print_usage(program: str, operands: str, table: dict[str, Option]) -> int:
     """What --usage says."""
     names = " ".join(f"[--{one.name}]" for one in table.values() if one.is_emulated)
     print(f"Usage: {program} {names} {operands}".rstrip())
     return 0
 
 
-def about(program: str, operands: str, table: dict[str, Option], wanted: Container[str]) -> bool:
+def print_information(
+    program: str, operands: str, table: dict[str, Option], wanted: Container[str]
+) -> bool:
     """Answer --version, --help and --usage, which end every program; whether one was given."""
     if "version" in wanted:
-        version()
+        print_version()
     elif "help" in wanted:
-        help_text(program, operands, table)
+        print_help(program, operands, table)
     elif "usage" in wanted:
-        usage(program, operands, table)
+        print_usage(program, operands, table)
     else:
         return False
     return True
 
 
-def version() -> int:
+def print_version() -> int:
     """What every program says to --version."""
     print(f"slurm-wlm {names.VERSION}")
     return 0

@@ -11,4 +11,4 @@ from hpcsweep.emulator.programs import options
 def main(_: Path, __: list[str]) -> int:
     """Refuse."""
     program = sys.argv[2]
-    options.not_emulated(program, f"the program {program}")
+    options.refuse(program, f"the program {program}")

@@ -38,12 +38,12 @@ def main(state_dir: Path, argv: list[str]) -> int:
     options.refuse_variables("sacct", "SLURM_TIME_FORMAT")
     found, _ = options.Getopt("sacct", TABLE, hint=False).read(argv)
     wanted = dict(found)
-    if options.about("sacct", "", TABLE, wanted):
+    if options.print_information("sacct", "", TABLE, wanted):
         return 0
     if "helpformat" in wanted:
         return sacct_fields.show()
     if "completion" in wanted:
-        options.say("Slurm job completion is disabled")
+        options.to_stderr("Slurm job completion is disabled")
         return 1
     _check_units(wanted.get("units"))
     default = LONG if "long" in wanted else BRIEF if "brief" in wanted else DEFAULT
@@ -53,11 +53,11 @@ def main(state_dir: Path, argv: list[str]) -> int:
         answer = client.ask(state_dir, {"do": "ping"})
     except ClusterUnavailable as error:
         if not (state_dir / names.EVENTS).exists():
-            options.error("sacct", str(error))
+            options.fail("sacct", str(error))
         answer = {}  # a dead controller is no obstacle: accounting knows what it knew
     if answer.get("accounting_down"):
         for line in _REFUSED:
-            options.say(f"sacct: error: {line}")
+            options.to_stderr(f"sacct: error: {line}")
         return 1
     rows = _rows(state_dir, wanted, answer.get("accounting_late_s", 0))
     named = _words(wanted.get("clusters", "all"))
@@ -73,8 +73,8 @@ def main(state_dir: Path, argv: list[str]) -> int:
 
 def _check_units(unit: str | None) -> None:
     if unit is not None and (len(unit) != 1 or unit not in "KMGTP"):
-        options.error_line("sacct", f"Invalid unit type '{unit}'. Possible options are 'KMGTP'")
-        options.say("sacct: fatal: Invalid unit type")
+        options.print_error("sacct", f"Invalid unit type '{unit}'. Possible options are 'KMGTP'")
+        options.to_stderr("sacct: fatal: Invalid unit type")
         raise SystemExit(1)
 
 
@@ -106,9 +106,9 @@ def _selector(text: str) -> tuple[int, int | None, str]:
     match = re.fullmatch(r"(\d+)(?:_(\d+))?(?:\.(\w+))?", text)
     if match is None:
         if bracket := re.match(r"(\d+)_", text):
-            options.say(f"sacct: fatal: Bad job array element specified: {bracket[1]}")
+            options.to_stderr(f"sacct: fatal: Bad job array element specified: {bracket[1]}")
         else:
-            options.say(f"sacct: fatal: Bad job/step specified: {text}")
+            options.to_stderr(f"sacct: fatal: Bad job/step specified: {text}")
         raise SystemExit(1)
     return int(match[1]), int(match[2]) if match[2] else None, match[3] or ""
 
@@ -204,7 +204,7 @@ def _has_state(row: Row, text: str) -> bool:
     for word in text.upper().split(","):
         name = long_names.get(word, word)
         if name not in names.SHORT_STATES:
-            options.say(f"sacct: fatal: unrecognized job state value '{word}'")
+            options.to_stderr(f"sacct: fatal: unrecognized job state value '{word}'")
             raise SystemExit(1)
         states.add(name)
     return row["state"].partition(" ")[0] in states
@@ -245,7 +245,7 @@ def _midnight() -> float:
 def _moment(text: str) -> float:
     found = times.moment(text, time.time())
     if found is None:
-        options.say(f"Invalid time specification (pos=0): {text}")
+        options.to_stderr(f"Invalid time specification (pos=0): {text}")
         return time.time()
     return found
 
@@ -263,7 +263,7 @@ def _columns(text: str) -> list[tuple[str, int]]:
             found += list(WIDTHS.items())
             continue
         if key not in KNOWN:
-            options.error("sacct", f'Invalid field requested: "{name}"')
+            options.fail("sacct", f'Invalid field requested: "{name}"')
         found.append((key, int(width) if width else WIDTHS[key]))
     return found
 

@@ -103,12 +103,12 @@ def main(state_dir: Path, argv: list[str]) -> int:
     wanted = dict(found)
     if words[:1] in (["version"], ["help"]):
         wanted[words[0]] = ""
-    if options.about("sacctmgr", "[COMMAND [ARGUMENT...]]", TABLE, wanted):
+    if options.print_information("sacctmgr", "[COMMAND [ARGUMENT...]]", TABLE, wanted):
         return 0
     if not words or words[0] in _WRITING:
-        options.not_emulated("sacctmgr", f"command {words[0]}" if words else "interactive mode")
+        options.refuse("sacctmgr", f"command {words[0]}" if words else "interactive mode")
     if words[0] not in ("show", "list"):
-        options.say(f"invalid keyword: {words[0]}")
+        options.to_stderr(f"invalid keyword: {words[0]}")
         return 1
     entity = _entity(words[1] if len(words) > 1 else "")
     names, filters = _arguments(entity, words[2:], wanted)
@@ -145,8 +145,8 @@ def _entity(word: str) -> str:
         if len(lower) > 2 and name.startswith(lower):
             return name
     if any(len(lower) > 2 and name.startswith(lower) for name in _OTHERS):
-        options.not_emulated("sacctmgr", f"show {word}")
-    options.say(_NO_ENTITY)
+        options.refuse("sacctmgr", f"show {word}")
+    options.to_stderr(_NO_ENTITY)
     raise SystemExit(1)
 
 
@@ -154,7 +154,7 @@ def _field(word: str) -> tuple[str, int]:
     name, _, width = word.partition("%")
     key = name.strip().lower()
     if key not in FIELDS:
-        options.say(f"Unknown field '{name}'")
+        options.to_stderr(f"Unknown field '{name}'")
         raise SystemExit(1)
     return key, int(width) if width.lstrip("-").isdigit() else FIELDS[key][1]
 

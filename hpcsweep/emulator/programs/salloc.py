@@ -8,8 +8,7 @@ import subprocess
 from pathlib import Path
 
 from hpcsweep.emulator.jobs import NO_SHELL
-from hpcsweep.emulator.programs import job_allocation, options
-from hpcsweep.emulator.programs import sbatch_options as given
+from hpcsweep.emulator.programs import job_allocation, job_options, options
 
 TABLE = options.table(
     job_allocation.OPTIONS + "!bell !get-user-env:: !kill-command,K:: no-bell no-shell overcommit,O"
@@ -34,8 +33,8 @@ def main(state_dir: Path, argv: list[str]) -> int:
     """Run a command in an allocation; its exit code."""
     reader = options.Getopt("salloc", TABLE, exit_code=255)
     found, command = reader.read(argv, operands_last=True)
-    wanted = given.layer_of(found)
-    if options.about("salloc", "[command [args...]]", TABLE, wanted):
+    wanted = job_options.layer_of(found)
+    if options.print_information("salloc", "[command [args...]]", TABLE, wanted):
         return 0
     holder = NO_SHELL if "no-shell" in wanted else "salloc"
     name = NO_SHELL if holder == NO_SHELL else "interactive"
@@ -50,7 +49,9 @@ def main(state_dir: Path, argv: list[str]) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _run(command: list[str], allocation: job_allocation.Allocation, wanted: given.Layer) -> int:
+def _run(
+    command: list[str], allocation: job_allocation.Allocation, wanted: job_options.Layer
+) -> int:
     variables = {key: text for key, text in allocation.environment.items() if key not in _NOT_HERE}
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # that is for the command
     try:
@@ -58,5 +59,7 @@ def _run(command: list[str], allocation: job_allocation.Allocation, wanted: give
             command, env=os.environ | variables, cwd=wanted.get("chdir"), check=False
         ).returncode
     except OSError as error:
-        options.say(f"salloc: error: _fork_command: Unable to exec {command[0]}: {error.strerror}")
+        options.to_stderr(
+            f"salloc: error: _fork_command: Unable to exec {command[0]}: {error.strerror}"
+        )
         return 1

@@ -8,8 +8,7 @@ import time
 from pathlib import Path
 
 from hpcsweep.emulator import client, config, names
-from hpcsweep.emulator.programs import job_request, options
-from hpcsweep.emulator.programs import sbatch_options as given
+from hpcsweep.emulator.programs import job_options, job_request, options
 from hpcsweep.errors import ClusterUnavailable
 
 # Seconds between two looks of --wait: at first, and in the end.
@@ -18,19 +17,19 @@ _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.05, 1.0
 
 def main(state_dir: Path, argv: list[str]) -> int:
     """Submit a script."""
-    command, operands = given.from_words(argv)
-    if options.about("sbatch", "script [args...]", given.TABLE, command):
+    command, operands = job_options.from_words(argv)
+    if options.print_information("sbatch", "script [args...]", job_options.TABLE, command):
         return 0
     script, name, path = _read_script(command, operands)
-    environment = given.from_environment(os.environ)
-    wanted = given.merge(command, environment, given.from_script(script))
+    environment = job_options.from_environment(os.environ)
+    wanted = job_options.merge(command, environment, job_options.from_script(script))
     _check_cluster(state_dir, wanted.get("clusters", ""))
     question = job_request.question(wanted, name, " ".join(["sbatch", *argv]))
     question["request"] |= {"command": path, "arguments": operands[1:]}
     question |= {"script": script, "environment": job_request.exported(wanted.get("export"))}
     answer = job_request.submit(state_dir, question, job_request.BATCH)
     if "test-only" in wanted:
-        job_request.say_when(answer)
+        job_request.print_start_estimate(answer)
         return 0
     _announce(wanted, answer["job"])
     return _wait(state_dir, answer["job"]) if "wait" in wanted else 0
@@ -39,11 +38,11 @@ def main(state_dir: Path, argv: list[str]) -> int:
 # -- the script ------------------------------------------------------------------------------
 
 
-def _read_script(command: given.Layer, operands: list[str]) -> tuple[str, str, str]:
+def _read_script(command: job_options.Layer, operands: list[str]) -> tuple[str, str, str]:
     """The text, the default job name and the path (empty where there is none)."""
     if "wrap" in command:
         if operands:
-            given.refuse("Script arguments not permitted with --wrap option")
+            job_options.fail("Script arguments not permitted with --wrap option")
         text = f"#!/bin/sh\n# This script was created by sbatch --wrap.\n\n{command['wrap']}\n"
         return text, "wrap", ""
     if not operands:
@@ -55,7 +54,7 @@ def _read_script(command: given.Layer, operands: list[str]) -> tuple[str, str, s
     except IsADirectoryError:
         data = b""
     except OSError:
-        given.refuse(f"Unable to open file {operands[0]}")
+        job_options.fail(f"Unable to open file {operands[0]}")
     return _checked(data), os.path.basename(path), os.path.abspath(path)
 
 
@@ -72,18 +71,18 @@ def _find(name: str) -> str:
 def _checked(data: bytes) -> str:
     """A script that sbatch accepts, as text."""
     if not data:
-        given.refuse("Batch script is empty!")
+        job_options.fail("Batch script is empty!")
     if not data.strip():
-        given.refuse("Batch script contains only whitespace!")
+        job_options.fail("Batch script contains only whitespace!")
     if not data.startswith(b"#!"):
-        options.say("sbatch: error: This does not look like a batch script.  The first")
-        options.say(
+        options.to_stderr("sbatch: error: This does not look like a batch script.  The first")
+        options.to_stderr(
             "sbatch: error: line must start with #! followed by the path to an interpreter."
         )
-        given.refuse("For instance: #!/bin/sh")
+        job_options.fail("For instance: #!/bin/sh")
     if b"\r\n" in data:
-        options.say("sbatch: error: Batch script contains DOS line breaks (\\r\\n)")
-        given.refuse("instead of expected UNIX line breaks (\\n).")
+        options.to_stderr("sbatch: error: Batch script contains DOS line breaks (\\r\\n)")
+        job_options.fail("instead of expected UNIX line breaks (\\n).")
     return data.decode(errors="surrogateescape")
 
 
@@ -93,14 +92,14 @@ def _checked(data: bytes) -> str:
 def _check_cluster(state_dir: Path, wanted: str) -> None:
     """--clusters: this one or none."""
     if wanted and wanted != config.load(state_dir).cluster_name:
-        options.say(f"sbatch: error: No cluster '{wanted}' known by database.")
-        given.refuse(
+        options.to_stderr(f"sbatch: error: No cluster '{wanted}' known by database.")
+        job_options.fail(
             f"'{wanted}' can't be reached now, or it is an invalid entry for --cluster.  "
             "Use 'sacctmgr list clusters' to see available clusters."
         )
 
 
-def _announce(wanted: given.Layer, job: int) -> None:
+def _announce(wanted: job_options.Layer, job: int) -> None:
     if "quiet" in wanted:
         return
     cluster = wanted.get("clusters", "")

@@ -38,13 +38,13 @@ def main(state_dir: Path, argv: list[str]) -> int:
     """Cancel or signal jobs."""
     found, operands = options.Getopt("scancel", TABLE).read(argv)
     wanted = dict(found)
-    if options.about("scancel", "[JOB...]", TABLE, wanted):
+    if options.print_information("scancel", "[JOB...]", TABLE, wanted):
         return 0
     filters = _filters(wanted)
     number = _signal(wanted)
     selectors = _selectors(operands)
     if not selectors and not filters:
-        options.error("scancel", "No job identification provided")
+        options.fail("scancel", "No job identification provided")
     if filters:
         selectors = _matching(state_dir, filters, selectors)
         if not selectors and "verbose" in wanted:
@@ -81,7 +81,7 @@ _WORDS = {
 def _say_none(wanted: dict[str, str]) -> None:
     given = (f"{word}={wanted[name]} " for name, word in _WORDS.items() if wanted.get(name))
     text = f"No active jobs match ALL job filters, including: {''.join(given)}"
-    options.error_line("scancel", text)
+    options.print_error("scancel", text)
 
 
 def _filters(wanted: dict[str, str]) -> dict[str, list[str]]:
@@ -92,8 +92,8 @@ def _filters(wanted: dict[str, str]) -> dict[str, list[str]]:
         state = wanted["state"].upper()
         filters["state"] = [long_names.get(state, state)]
         if filters["state"][0] not in ("PENDING", "RUNNING", "SUSPENDED"):
-            options.say(f"Invalid job state specified: {wanted['state']}")
-            options.say("Valid job states are PENDING, RUNNING, and SUSPENDED")
+            options.to_stderr(f"Invalid job state specified: {wanted['state']}")
+            options.to_stderr("Valid job states are PENDING, RUNNING, and SUSPENDED")
             raise SystemExit(1)
     if "me" in wanted:
         filters["user"] = [who.user_name(os.getuid())]
@@ -102,7 +102,7 @@ def _filters(wanted: dict[str, str]) -> dict[str, list[str]]:
         try:
             entry = pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
         except KeyError:
-            options.error("scancel", f"Invalid user name: {name}")
+            options.fail("scancel", f"Invalid user name: {name}")
         filters["user"] = [entry.pw_name]
     return filters
 
@@ -112,7 +112,7 @@ def _signal(wanted: dict[str, str]) -> int | None:
         return None
     number = options.signal_number(wanted["signal"])
     if not number:
-        options.say(f"Unknown job signal: {wanted['signal']}")
+        options.to_stderr(f"Unknown job signal: {wanted['signal']}")
         raise SystemExit(1)
     return number
 
@@ -123,7 +123,7 @@ def _selectors(operands: list[str]) -> list[arrays.Selector]:
     for text in [part for word in operands for part in arrays.split_selectors(word)]:
         one = arrays.parse_selector(text)
         if one is None:
-            options.error("scancel", f"Invalid job id {text}")
+            options.fail("scancel", f"Invalid job id {text}")
         found.append(one)
     return found
 
@@ -135,7 +135,7 @@ def _matching(
     try:
         answer = client.ask(state_dir, {"do": "matching", "filters": filters})
     except ClusterUnavailable:
-        options.error("scancel", f"Unable to load jobs: {UNREACHABLE}")
+        options.fail("scancel", f"Unable to load jobs: {UNREACHABLE}")
     found = []
     for one in answer["found"]:
         tasks = None if one["tasks"] is None else set(one["tasks"])
@@ -160,7 +160,7 @@ def _cancel(state_dir: Path, text: str, question: dict[str, Any], *, is_verbose:
     number = question["signal"]
     if is_verbose:
         what = "Terminating job" if number is None else f"Signal {number} to job"
-        options.say(f"scancel: {what} {text}")
+        options.to_stderr(f"scancel: {what} {text}")
     for attempt in range(_RETRIES + 1):
         try:
             answer = client.ask(state_dir, question)
@@ -172,7 +172,7 @@ def _cancel(state_dir: Path, text: str, question: dict[str, Any], *, is_verbose:
             answer = {"error": _NOT_NOW, "shown": answer["shown"]}
             break
         if is_verbose:
-            options.say("scancel: Job is in transitional state, retrying")
+            options.to_stderr("scancel: Job is in transitional state, retrying")
         time.sleep((_FIRST_WAIT_S + attempt) * answer["scale"])
     if "error" not in answer:
         return 0
@@ -183,5 +183,5 @@ def _cancel(state_dir: Path, text: str, question: dict[str, Any], *, is_verbose:
         error = INVALID_JOB
     if not is_silent or is_verbose:
         shown = answer.get("shown") or text
-        options.say(f"scancel: error: Kill job error on job id {shown}: {error}")
+        options.to_stderr(f"scancel: error: Kill job error on job id {shown}: {error}")
     return 0 if is_silent else _CODES.get(error, 1)

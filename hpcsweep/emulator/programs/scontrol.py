@@ -46,10 +46,10 @@ def main(state_dir: Path, argv: list[str]) -> int:
     wanted = dict(found)
     if words[:1] in (["version"], ["help"]):
         wanted[words[0]] = ""
-    if options.about("scontrol", "[COMMAND [ARGUMENT...]]", TABLE, wanted):
+    if options.print_information("scontrol", "[COMMAND [ARGUMENT...]]", TABLE, wanted):
         return 0
     if not words:
-        options.not_emulated("scontrol", "interactive mode")
+        options.refuse("scontrol", "interactive mode")
     verb, *rest = words
     try:
         if verb in scontrol_change.CHANGES:
@@ -57,11 +57,11 @@ def main(state_dir: Path, argv: list[str]) -> int:
         if verb in _VERBS:
             return _VERBS[verb](state_dir, rest, wanted)
     except ClusterUnavailable:
-        options.say(f"slurm_load_jobs error: {UNREACHABLE}")
+        options.to_stderr(f"slurm_load_jobs error: {UNREACHABLE}")
         return 1
     if verb in _NOT_EMULATED:
-        options.not_emulated("scontrol", f"command {verb}")
-    options.say(f"invalid keyword: {verb}")
+        options.refuse("scontrol", f"command {verb}")
+    options.to_stderr(f"invalid keyword: {verb}")
     return 1
 
 
@@ -78,7 +78,7 @@ def _ping(state_dir: Path, _words: list[str], _wanted: dict[str, str]) -> int:
 
 def _show(state_dir: Path, words: list[str], wanted: dict[str, str]) -> int:
     if not words:
-        options.say("too few arguments for keyword:show")
+        options.to_stderr("too few arguments for keyword:show")
         return 1
     entity, *rest = words
     known = next((one for one in _ENTITIES if len(entity) > 2 and one.startswith(entity)), "")
@@ -90,15 +90,15 @@ def _show(state_dir: Path, words: list[str], wanted: dict[str, str]) -> int:
     if known:
         return _show_known(state_dir, known, rest[0] if rest else "", wanted)
     if any(len(entity) > 2 and one.startswith(entity) for one in _OTHER_ENTITIES):
-        options.not_emulated("scontrol", f"show {entity}")
-    options.say(f"invalid entity:{entity} for keyword:show ")
+        options.refuse("scontrol", f"show {entity}")
+    options.to_stderr(f"invalid entity:{entity} for keyword:show ")
     return 1
 
 
 def _show_known(state_dir: Path, known: str, name: str, wanted: dict[str, str]) -> int:
     one_line = "oneliner" in wanted
     if known == "topology":
-        options.error_line("scontrol", "No topology information available")
+        options.print_error("scontrol", "No topology information available")
         return 0
     if known == "steps":
         return _show_steps(state_dir, name, one_line)
@@ -121,7 +121,7 @@ def _show_hosts(entity: str, words: list[str]) -> int:
         found = []
     if not found:
         what = "host list is empty" if not text else f"Invalid hostlist: {text}"
-        options.error_line("scontrol", what)
+        options.print_error("scontrol", what)
         return 0 if not text else 1
     if entity.startswith("hostn"):
         print("\n".join(found))
@@ -145,11 +145,11 @@ def _show_steps(state_dir: Path, name: str, one_line: bool) -> int:
 def _show_job(state_dir: Path, name: str, one_line: bool, details: bool) -> int:
     one = arrays.parse_selector(name) if name else None
     if name and (one is None or "[" in name):
-        options.say(f"scontrol_print_job error: {INVALID_JOB}")
+        options.to_stderr(f"scontrol_print_job error: {INVALID_JOB}")
         return 1
     views = client.ask(state_dir, {"do": "queue", "ids": [one.job] if one else None})["jobs"]
     if one and not views:
-        options.say(f"slurm_load_jobs error: {INVALID_JOB}")
+        options.to_stderr(f"slurm_load_jobs error: {INVALID_JOB}")
         return 1
     shown = []
     for view in views:
@@ -176,14 +176,14 @@ def _element(view: dict[str, Any], task: int) -> dict[str, Any]:
 def _write(state_dir: Path, words: list[str], _wanted: dict[str, str]) -> int:
     """`write batch_script JOB [FILE|-]`."""
     if len(words) < 2 or not "batch_script".startswith(words[0]):
-        options.not_emulated("scontrol", f"write {' '.join(words)}".rstrip())
+        options.refuse("scontrol", f"write {' '.join(words)}".rstrip())
     one = arrays.parse_selector(words[1])
     answer: dict[str, Any] = {"error": INVALID_JOB}
     if one is not None:
         answer = client.ask(state_dir, {"do": "script", "job": one.job})
     if "error" in answer:
         why = ": ".join(filter(None, (answer.get("detail"), answer["error"])))
-        options.say(f"job script retrieval failed: {why}")
+        options.to_stderr(f"job script retrieval failed: {why}")
         return 0  # as 22.05.8 does
     path = words[2] if len(words) > 2 else f"slurm-{words[1]}.sh"
     if path == "-":

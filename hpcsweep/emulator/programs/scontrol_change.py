@@ -29,7 +29,7 @@ _HOLDS = ("hold", "uhold", "release")
 def change(state_dir: Path, verb: str, words: list[str]) -> int:
     """Carry out one of CHANGES for jobs."""
     if not words:
-        options.say(f"too few arguments for keyword:{verb}")
+        options.to_stderr(f"too few arguments for keyword:{verb}")
         return 1
     code = 0
     for text in [part for word in words for part in arrays.split_selectors(word)]:
@@ -51,9 +51,9 @@ def _change_one(state_dir: Path, text: str, how: dict[str, Any]) -> int:
 def _complain(text: str, error: str, change: str) -> int:
     if error == INVALID_JOB and change in ("suspend", "resume"):
         error = "Unexpected message received"
-    options.say(f"{error} for job {text}")
+    options.to_stderr(f"{error} for job {text}")
     if change in _HOLDS:
-        options.say(f"slurm_suspend error: {error}")
+        options.to_stderr(f"slurm_suspend error: {error}")
     return 1
 
 
@@ -69,14 +69,14 @@ def _report(text: str, results: list[dict[str, Any]], change: str) -> int:
     base = text.partition("_")[0]
     for error in sorted(grouped, key=lambda one: min(grouped[one])):
         tasks = arrays.format_tasks(sorted(grouped[error]))
-        options.say(f"{base}_{tasks}: {error or 'No error'}")
+        options.to_stderr(f"{base}_{tasks}: {error or 'No error'}")
     return 1
 
 
 def update(state_dir: Path, words: list[str], _wanted: dict[str, str]) -> int:
     """Change the job or the nodes that `KEY=VALUE` words name."""
     if not words:
-        options.say("too few arguments for update keyword")
+        options.to_stderr("too few arguments for update keyword")
         return 1
     pairs = {}
     if words[0].lower() in ("job", "jobid") and len(words) > 1:  # `update job 7 ...`
@@ -85,7 +85,7 @@ def update(state_dir: Path, words: list[str], _wanted: dict[str, str]) -> int:
         key, equals, value = word.partition("=")
         key = "jobid" if key.lower() == "job" else key
         if not equals:
-            options.say(f"Invalid input: {word}\nRequest aborted")
+            options.to_stderr(f"Invalid input: {word}\nRequest aborted")
             return 1
         pairs[key.lower()] = (word, value)
     if "jobid" in pairs:
@@ -96,19 +96,21 @@ def update(state_dir: Path, words: list[str], _wanted: dict[str, str]) -> int:
         return max(codes, default=0)
     if "nodename" in pairs:
         return _update_node(state_dir, pairs)
-    return options.not_emulated("scontrol", f"update {words[0]}")
+    return options.refuse("scontrol", f"update {words[0]}")
 
 
 def _update_node(state_dir: Path, pairs: dict[str, tuple[str, str]]) -> int:
     for key, (word, _) in pairs.items():
         if key not in ("nodename", "state", "reason"):
-            options.not_emulated("scontrol", f"update of a node with {word.partition('=')[0]}")
+            options.refuse("scontrol", f"update of a node with {word.partition('=')[0]}")
     state = pairs.get("state", ("", ""))[1].lower()
     if state not in ("down", "resume", "idle"):
-        options.not_emulated("scontrol", f"update of a node with State={state}")
+        options.refuse("scontrol", f"update of a node with State={state}")
     reason = pairs.get("reason", ("", ""))[1]
     if state == "down" and not reason:
-        options.say("You must specify a reason when DOWNING or DRAINING a node. Request denied")
+        options.to_stderr(
+            "You must specify a reason when DOWNING or DRAINING a node. Request denied"
+        )
         return 1
     question = {
         "do": "update_node",
@@ -117,7 +119,7 @@ def _update_node(state_dir: Path, pairs: dict[str, tuple[str, str]]) -> int:
     }
     answer = client.ask(state_dir, question)
     if "error" in answer:
-        options.say(f"slurm_update error: {answer['error']}")
+        options.to_stderr(f"slurm_update error: {answer['error']}")
         return 1
     return 0
 

@@ -52,9 +52,9 @@ def read(pairs: dict[str, tuple[str, str]]) -> dict[str, Any]:
             kind, fields_of = _OTHERS[key]
             (fields if kind == "fields" else how).update(fields_of(word, value))
         elif key in _REAL:
-            options.not_emulated("scontrol", f"update of a job with {word.partition('=')[0]}")
+            options.refuse("scontrol", f"update of a job with {word.partition('=')[0]}")
         else:
-            options.say(f"Update of this parameter is not supported: {word}\nRequest aborted")
+            options.to_stderr(f"Update of this parameter is not supported: {word}\nRequest aborted")
             raise SystemExit(1)
     fields.pop("", None)
     return how
@@ -87,7 +87,7 @@ def _number(word: str, value: str) -> int:
 
 def _refuse(word: str) -> NoReturn:
     key = word.partition("=")[0]
-    options.error("scontrol", f"Invalid {key} value")
+    options.fail("scontrol", f"Invalid {key} value")
 
 
 def _time_limit(_: str, value: str) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def _time_limit(_: str, value: str) -> dict[str, Any]:
     sign = {"+": 1, "-": -1}.get(value[:1], 0)
     minutes = times.parse_minutes(value.lstrip("+-"))
     if minutes is None:
-        options.error("scontrol", "Invalid TimeLimit value")
+        options.fail("scontrol", "Invalid TimeLimit value")
     return {"time_limit": minutes, "sign": sign}
 
 

@@ -21,7 +21,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     """Print it."""
     found, _ = options.Getopt("sdiag", TABLE).read(argv)
     wanted = dict(found)
-    if options.about("sdiag", "", TABLE, wanted):
+    if options.print_information("sdiag", "", TABLE, wanted):
         return 0
     if "reset" in wanted:
         print("Reset scheduling statistics")
@@ -29,7 +29,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     try:
         answer = client.ask(state_dir, {"do": "cluster"})
     except ClusterUnavailable:
-        options.say(f"slurm_get_statistics: {UNREACHABLE}")
+        options.to_stderr(f"slurm_get_statistics: {UNREACHABLE}")
         return 1
     states = answer["states"]
     over = {name: count for name, count in states.items() if name in names.FINAL_STATES}

@@ -43,7 +43,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     """Print partitions and their nodes, one row for each state."""
     found, _ = options.Getopt("sinfo", TABLE).read(argv)
     wanted = dict(found)
-    if options.about("sinfo", "", TABLE, wanted):
+    if options.print_information("sinfo", "", TABLE, wanted):
         return 0
     if "reservation" in wanted:
         print("No reservations in the system")
@@ -53,7 +53,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     try:
         answer = client.ask(state_dir, {"do": "cluster"})
     except ClusterUnavailable:
-        options.say(f"slurm_load_partitions: {UNREACHABLE}")
+        options.to_stderr(f"slurm_load_partitions: {UNREACHABLE}")
         return 1
     if "long" in wanted:
         print(time.strftime("%a %b %d %H:%M:%S %Y"))
@@ -82,7 +82,7 @@ def _columns(wanted: dict[str, str]) -> Columns:
     for match in FIELD.finditer(form):
         text, letter = form[end : match.start()], match[2]
         if letter not in FIELDS:
-            options.say(f"Invalid node format specification: {letter}")
+            options.to_stderr(f"Invalid node format specification: {letter}")
             found.append((f"{text}%{letter}", "", ""))
         else:
             found.append((text, match[1], letter))
@@ -97,7 +97,7 @@ def _named(form: str) -> Columns:
         if name.lower() in LETTERS:
             found.append(("", width or "20", LETTERS[name.lower()]))
         else:
-            options.error_line("sinfo", f"Invalid node format specification: {name}")
+            options.print_error("sinfo", f"Invalid node format specification: {name}")
     return found
 
 
@@ -114,8 +114,8 @@ def _states(wanted: dict[str, str]) -> set[str]:
         elif word == "all":
             found |= set(_ORDER)
         elif word not in _NEVER:
-            options.error_line("sinfo", f'Bad state string: "{word}"')
-            options.error("sinfo", f"valid states: {_VALID}")
+            options.print_error("sinfo", f'Bad state string: "{word}"')
+            options.fail("sinfo", f"valid states: {_VALID}")
     return found
 
 

@@ -15,8 +15,8 @@ TABLE = options.table(
 def main(_: Path, argv: list[str]) -> int:
     """Say so."""
     found, _operands = options.Getopt("sprio", TABLE).read(argv)
-    if options.about("sprio", "", TABLE, dict(found)):
+    if options.print_information("sprio", "", TABLE, dict(found)):
         return 0
-    options.say("You are not running a supported priority plugin\n(priority/basic).")
-    options.say("Only 'priority/multifactor' is supported.")
+    options.to_stderr("You are not running a supported priority plugin\n(priority/basic).")
+    options.to_stderr("Only 'priority/multifactor' is supported.")
     return 1

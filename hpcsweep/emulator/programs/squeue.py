@@ -46,7 +46,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     options.refuse_variables("squeue", *REFUSED_VARIABLES)
     found, _ = options.Getopt("squeue", TABLE).read(_steps_apart(argv))
     wanted |= dict(found)
-    if options.about("squeue", "", TABLE, wanted):
+    if options.print_information("squeue", "", TABLE, wanted):
         return 0
     states = (
         frozenset({"PENDING"})
@@ -60,14 +60,14 @@ def main(state_dir: Path, argv: list[str]) -> int:
         ids = [one.job for one in selectors] if "jobs" in wanted and "json" not in wanted else None
         answer = client.ask(state_dir, {"do": "queue", "ids": ids})
     except ClusterUnavailable:
-        options.say(f"slurm_load_jobs error: {UNREACHABLE}")
+        options.to_stderr(f"slurm_load_jobs error: {UNREACHABLE}")
         return 1
     if "json" in wanted:  # of all jobs, whatever else was asked (22.05.8)
         from hpcsweep.emulator.programs import squeue_json  # noqa: PLC0415  # few want it
 
         return squeue_json.show(answer["jobs"], config.load(state_dir).cluster_name)
     if not answer["jobs"] and len(selectors) == 1:
-        options.say(f"slurm_load_jobs error: {INVALID_JOB}")
+        options.to_stderr(f"slurm_load_jobs error: {INVALID_JOB}")
         return 1
     rows = squeue_rows.chosen(answer["jobs"], wanted, states, selectors)
     rows = squeue_rows.in_order(rows, wanted, answer["now"])

@@ -38,7 +38,7 @@ def columns(form: str) -> list[Column]:
         form = "|".join(f"%{letter}" for letter in letters if letter in FIELDS)
     for match in FIELD.finditer(form):
         if match[2] not in FIELDS:
-            options.not_emulated("squeue", f"format field %{match[2]}")
+            options.refuse("squeue", f"format field %{match[2]}")
         found.append(Column(form[end : match.start()], match[1], *FIELDS[match[2]]))
         end = match.end()
     return [*found, Column(form[end:], "", "", lambda *_: "")]

@@ -123,14 +123,14 @@ def columns(form: str) -> list[Column]:
     for word in filter(None, form.replace(" ", "").split(",")):
         name, _, width = word.partition(":")
         if width and not re.fullmatch(r"\.?\d+", width):
-            options.not_emulated("squeue", f"--Format={word}")
+            options.refuse("squeue", f"--Format={word}")
         key = name.lower()
         if key in LETTERS:
             heading, value = FIELDS[LETTERS[key]]
         elif key in OTHERS:
             heading, value = OTHERS[key]
         else:
-            options.error_line("squeue", f"Invalid job format specification: {name}")
+            options.print_error("squeue", f"Invalid job format specification: {name}")
             continue
         found.append(Column("", width or "20", heading, value))
     return found

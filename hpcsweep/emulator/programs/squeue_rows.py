@@ -60,9 +60,9 @@ def states_of(text: str) -> frozenset[str] | None:
     for word in text.upper().split(","):
         name = long_names.get(word, word)
         if name not in SHORT_STATES:
-            options.say(f"squeue: error: Invalid job state specified: {word}")
-            options.say(f"squeue: error: Valid job states include: {_VALID_STATES}")
-            options.say("")
+            options.to_stderr(f"squeue: error: Invalid job state specified: {word}")
+            options.to_stderr(f"squeue: error: Valid job states include: {_VALID_STATES}")
+            options.to_stderr("")
             raise SystemExit(1)
         found.add(name)
     return frozenset(found)
@@ -74,7 +74,7 @@ def selectors_of(text: str) -> list[arrays.Selector]:
     for part in arrays.split_selectors(text):
         one = arrays.parse_selector(part)
         if one is None:
-            options.error("squeue", f"Invalid job id: {part}")
+            options.fail("squeue", f"Invalid job id: {part}")
         found.append(one)
     return found
 
@@ -147,7 +147,7 @@ def _users(text: str) -> set[str] | None:
         try:
             found.add(name if name.isdigit() else str(pwd.getpwnam(name).pw_uid))
         except KeyError:
-            options.say(f"squeue: error: Invalid user: {name}\n")
+            options.to_stderr(f"squeue: error: Invalid user: {name}\n")
     return found
 
 
@@ -187,7 +187,7 @@ def in_order(views: list[View], wanted: dict[str, str], now: float) -> list[View
     for word in reversed([word for word in text.split(",") if word]):
         letter = word.lstrip("+-")
         if letter not in FIELDS:
-            options.error("squeue", f"Invalid sort specification: {word}")
+            options.fail("squeue", f"Invalid sort specification: {word}")
         views = sorted(views, key=_sort_key(letter, now), reverse=word.startswith("-"))
     return views
 

@@ -70,18 +70,18 @@ def main(_: Path, argv: list[str]) -> int:
     argv = [word.replace("--time", "-t") for word in argv]
     found, words = options.Getopt("sreport", TABLE).read(argv)
     wanted = dict(found)
-    if options.about("sreport", "[REPORT [ARGUMENT...]]", TABLE, wanted):
+    if options.print_information("sreport", "[REPORT [ARGUMENT...]]", TABLE, wanted):
         return 0
     if not words:
-        options.not_emulated("sreport", "interactive mode")
+        options.refuse("sreport", "interactive mode")
     kind = words[0].lower()
     if kind not in _NAMES:
-        options.say(f"invalid keyword: {words[0]}")
+        options.to_stderr(f"invalid keyword: {words[0]}")
         return 1
     report = _REPORTS.get((kind, words[1].lower() if len(words) > 1 else ""))
     if report is None:
-        options.say(f"Not valid report {' '.join(words[1:2])}")
-        options.say(f"Valid {kind} reports are, {_NAMES[kind]}")
+        options.to_stderr(f"Not valid report {' '.join(words[1:2])}")
+        options.to_stderr(f"Valid {kind} reports are, {_NAMES[kind]}")
         return 1
     _show(report, words[2:], wanted)
     return 0

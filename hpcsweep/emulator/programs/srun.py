@@ -10,8 +10,7 @@ from typing import Any
 
 from hpcsweep.emulator import client
 from hpcsweep.emulator.messages import UNREACHABLE
-from hpcsweep.emulator.programs import job_allocation, options, srun_tasks
-from hpcsweep.emulator.programs import sbatch_options as given
+from hpcsweep.emulator.programs import job_allocation, job_options, options, srun_tasks
 from hpcsweep.errors import ClusterUnavailable
 
 TABLE = options.table(
@@ -28,15 +27,15 @@ _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.05, 1.0
 def main(state_dir: Path, argv: list[str]) -> int:
     """Run a command as the tasks of a step; the highest exit code of them."""
     found, command = options.Getopt("srun", TABLE, exit_code=255).read(argv, operands_last=True)
-    wanted = given.layer_of(found)
-    if options.about("srun", "executable [args...]", TABLE, wanted):
+    wanted = job_options.layer_of(found)
+    if options.print_information("srun", "executable [args...]", TABLE, wanted):
         return 0
     if not command:
-        options.say("srun: fatal: No command given to execute.")
+        options.to_stderr("srun: fatal: No command given to execute.")
         return 1
     if "pty" in wanted and not sys.stdin.isatty():
-        options.say("srun: error: ioctl(TIOCGWINSZ): Inappropriate ioctl for device")
-        options.error_line("srun", "Not using a pseudo-terminal, disregarding --pty option")
+        options.to_stderr("srun: error: ioctl(TIOCGWINSZ): Inappropriate ioctl for device")
+        options.print_error("srun", "Not using a pseudo-terminal, disregarding --pty option")
     step = srun_tasks.Step(command=command, wanted=wanted, line=" ".join(["srun", *argv]))
     job = wanted.get("jobid", os.environ.get("SLURM_JOB_ID", ""))
     if job.isdigit():
@@ -49,7 +48,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
         os.environ.update(allocation.environment)
         code = _in_job(state_dir, allocation.job, step)
         if allocation.give_back(code, 0) == "CANCELLED":
-            options.say(f"srun: Force Terminated JobId={allocation.job}")
+            options.to_stderr(f"srun: Force Terminated JobId={allocation.job}")
     return code
 
 
@@ -59,11 +58,13 @@ def _in_job(state_dir: Path, job: int, step: srun_tasks.Step) -> int:
     try:
         answer = _begin(state_dir, question)
     except ClusterUnavailable:
-        options.say(f"srun: error: Unable to confirm allocation for job {job}: {UNREACHABLE}")
-        options.say(f"srun: Check SLURM_JOB_ID environment variable. Expired or invalid job {job}")
+        options.to_stderr(f"srun: error: Unable to confirm allocation for job {job}: {UNREACHABLE}")
+        options.to_stderr(
+            f"srun: Check SLURM_JOB_ID environment variable. Expired or invalid job {job}"
+        )
         return 1
     if "error" in answer:
-        options.error("srun", f"Unable to create step for job {job}: {answer['error']}")
+        options.fail("srun", f"Unable to create step for job {job}: {answer['error']}")
     code, number = srun_tasks.run(step, answer, job)
     used = os.times()
     ended = {"do": "step_end", "job": job, "step": answer["step"], "code": code, "signal": number}
@@ -71,7 +72,7 @@ def _in_job(state_dir: Path, job: int, step: srun_tasks.Step) -> int:
     try:
         client.ask(state_dir, ended)
     except ClusterUnavailable:
-        options.error_line("srun", "the end of the step could not be told")
+        options.print_error("srun", "the end of the step could not be told")
     return code or (128 + number if number else 0)
 
 
@@ -81,23 +82,23 @@ def _begin(state_dir: Path, question: dict[str, Any]) -> dict[str, Any]:
     answer = client.ask(state_dir, question)
     if not answer.get("busy"):
         return answer
-    options.say(
+    options.to_stderr(
         f"srun: Job {job} step creation temporarily disabled, retrying (Requested nodes are busy)"
     )
     while answer.get("busy"):
         time.sleep(pause)
         pause = min(pause * 1.5, _LAST_PAUSE_S)
         answer = client.ask(state_dir, question)
-    options.say(f"srun: Step created for job {job}")
+    options.to_stderr(f"srun: Step created for job {job}")
     return answer
 
 
 def _question(job: int, step: srun_tasks.Step) -> dict[str, Any]:
     wanted, name = step.wanted, os.path.basename(step.command[0])
-    per_node = given.count(wanted, "ntasks-per-node")
+    per_node = job_options.count(wanted, "ntasks-per-node")
     nodes, tasks = _size(wanted, per_node)
     if per_node and tasks > nodes * per_node:
-        options.say(
+        options.to_stderr(
             f"srun: Warning: can't honor --ntasks-per-node set to {per_node} which doesn't match "
             f"the requested tasks {tasks} with the number of requested nodes {nodes}. "
             "Ignoring --ntasks-per-node."
@@ -112,7 +113,8 @@ def _question(job: int, step: srun_tasks.Step) -> dict[str, Any]:
         "nodes": nodes,
         "ntasks": tasks,
         "ntasks_per_node": per_node,
-        "cpus_per_task": given.count(wanted, "cpus-per-task") or _variable("SRUN_CPUS_PER_TASK", 1),
+        "cpus_per_task": job_options.count(wanted, "cpus-per-task")
+        or _variable("SRUN_CPUS_PER_TASK", 1),
         # Inside a job --exclusive means --exact, as srun(1) says.
         "exact": bool({"exact", "exclusive", "cpus-per-task"} & set(wanted)),
         "overlap": "overlap" in wanted,
@@ -122,13 +124,13 @@ def _question(job: int, step: srun_tasks.Step) -> dict[str, Any]:
     }
 
 
-def _size(wanted: given.Layer, per_node: int) -> tuple[int, int]:
+def _size(wanted: job_options.Layer, per_node: int) -> tuple[int, int]:
     """Nodes and tasks of the step: as asked, or those of the job."""
     nodes = _nodes(wanted)
-    tasks = given.count(wanted, "ntasks") or _variable("SLURM_NTASKS", 0)
+    tasks = job_options.count(wanted, "ntasks") or _variable("SLURM_NTASKS", 0)
     tasks = tasks or nodes * max(1, per_node)
     if tasks < nodes:
-        options.say(
+        options.to_stderr(
             f"srun: Warning: can't run {tasks} processes on {nodes} nodes, "
             f"setting nnodes to {tasks}"
         )
@@ -136,9 +138,9 @@ def _size(wanted: given.Layer, per_node: int) -> tuple[int, int]:
     return nodes, tasks
 
 
-def _nodes(wanted: given.Layer) -> int:
+def _nodes(wanted: job_options.Layer) -> int:
     if "nodes" in wanted:
-        return given.nodes({"nodes": wanted["nodes"]})[0]
+        return job_options.nodes({"nodes": wanted["nodes"]})[0]
     return _variable("SLURM_NNODES", 1)
 
 

@@ -18,7 +18,7 @@ def read(path: str, tasks: int) -> list[list[str]]:
         with open(path, encoding="utf-8", errors="surrogateescape") as stream:
             lines = stream.read().splitlines()
     except OSError:
-        options.error("srun", f"Could not open multi_prog config file {path}")
+        options.fail("srun", f"Could not open multi_prog config file {path}")
     found: dict[int, list[str]] = {}
     for line in lines:
         if not line.strip() or line.lstrip().startswith("#"):
@@ -29,11 +29,11 @@ def read(path: str, tasks: int) -> list[list[str]]:
         elif re.fullmatch(r"[\d,-]+", ranks) and command:
             chosen = arrays.parse_array(ranks, arrays.ANY_ID)
         else:
-            options.error("srun", f"Invalid task specification: {line}")
+            options.fail("srun", f"Invalid task specification: {line}")
         for place, rank in enumerate(chosen):
             words = [word.replace("%t", str(rank)).replace("%o", str(place)) for word in command]
             found.setdefault(rank, words)
     missing = [rank for rank in range(tasks) if rank not in found]
     if missing:
-        options.error("srun", f"Configuration file {path} has no command for task {missing[0]}")
+        options.fail("srun", f"Configuration file {path} has no command for task {missing[0]}")
     return [found[rank] for rank in range(tasks)]

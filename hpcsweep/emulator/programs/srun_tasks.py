@@ -93,7 +93,9 @@ def _become(
         _open(wanted, task, answer)
         os.execvpe(command[0], command, environment)
     except OSError as error:
-        options.say(f"slurmstepd-{task.node}: error: execve(): {command[0]}: {error.strerror}")
+        options.to_stderr(
+            f"slurmstepd-{task.node}: error: execve(): {command[0]}: {error.strerror}"
+        )
         os._exit(2)
     finally:
         os._exit(1)
@@ -228,6 +230,6 @@ def _wait(pids: dict[int, _Task], *, kills: bool) -> tuple[int, int]:
         which = (
             f"tasks {arrays.format_ids(sorted(ranks))}" if len(ranks) > 1 else f"task {ranks[0]}"
         )
-        options.error_line("srun", f"{node}: {which}: {words}")
+        options.print_error("srun", f"{node}: {which}: {words}")
     sys.stderr.flush()
     return worst_code, worst_signal

@@ -38,7 +38,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     """Print them."""
     found, _ = options.Getopt("sshare", TABLE).read(argv)
     wanted = dict(found)
-    if options.about("sshare", "", TABLE, wanted):
+    if options.print_information("sshare", "", TABLE, wanted):
         return 0
     if "helpformat" in wanted:
         print("\n".join(name for name, _ in _FIELDS.values()))
@@ -47,7 +47,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     for word in wanted.get("format", _LONG if "long" in wanted else _DEFAULT).split(","):
         name, _, width = word.partition("%")
         if name.lower() not in _FIELDS:
-            options.say(f'Invalid field requested: "{name}"')
+            options.to_stderr(f'Invalid field requested: "{name}"')
             return 1
         heading, usual = _FIELDS[name.lower()]
         columns.append((name.lower(), heading, int(width) if width else usual))

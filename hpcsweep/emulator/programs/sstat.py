@@ -88,7 +88,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     """Print a row for each step: of `JOB` the steps that srun made, of `JOB.batch` that one."""
     found, operands = options.Getopt("sstat", TABLE, hint=False).read(argv)
     wanted = dict(found)
-    if options.about("sstat", "", TABLE, wanted):
+    if options.print_information("sstat", "", TABLE, wanted):
         return 0
     if "helpformat" in wanted:
         names = [name for name, _ in _FIELDS.values()]
@@ -99,7 +99,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
         word for text in (wanted.get("jobs", ""), *operands) for word in text.split(",") if word
     ]
     if not jobs:
-        options.error("sstat", "You didn't give me any jobs to stat.")
+        options.fail("sstat", "You didn't give me any jobs to stat.")
     columns = [_column(word) for word in wanted.get("format", _DEFAULT).split(",") if word]
     rows, problems = [], []
     for text in jobs:
@@ -112,14 +112,14 @@ def main(state_dir: Path, argv: list[str]) -> int:
     table = [[row.get(key, "") for key, _, _ in columns] for row in rows]
     tabular.show([(heading, width) for _, heading, width in columns], table, wanted)
     for problem in problems:
-        options.error_line("sstat", problem)
+        options.print_error("sstat", problem)
     return 0
 
 
 def _column(word: str) -> tuple[str, str, int]:
     name, _, width = word.partition("%")
     if name.lower() not in _FIELDS:
-        options.error("sstat", f'Invalid field requested: "{name}"')
+        options.fail("sstat", f'Invalid field requested: "{name}"')
     heading, usual = _FIELDS[name.lower()]
     return name.lower(), heading, int(width) if width else usual
 
@@ -128,12 +128,12 @@ def _rows(state_dir: Path, text: str, is_all: bool) -> tuple[list[dict[str, str]
     name, _, step = text.partition(".")
     one = arrays.parse_selector(name)
     if one is None:
-        options.say(f"sstat: fatal: Bad job/step specified: {text}")
+        options.to_stderr(f"sstat: fatal: Bad job/step specified: {text}")
         raise SystemExit(1)
     try:
         answer = client.ask(state_dir, {"do": "steps", "ids": [one.job]})
     except ClusterUnavailable as error:
-        options.error("sstat", str(error))
+        options.fail("sstat", str(error))
     steps = [found for found in answer["steps"] if one.tasks is None or found["task"] in one.tasks]
     if step:
         steps = [found for found in steps if found["step"] == step]
@@ -144,7 +144,7 @@ def _rows(state_dir: Path, text: str, is_all: bool) -> tuple[list[dict[str, str]
 
 def _row(step: dict[str, Any]) -> dict[str, str]:
     """What its processes have in use now, which is the most that anybody looked at."""
-    process = processes.look(step["pid"])
+    process = processes.find(step["pid"])
     members = processes.below(process) if process else []
     if process and step["step"] == "batch":
         members.append(process)

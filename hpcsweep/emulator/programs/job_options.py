@@ -77,9 +77,9 @@ _MAX_LEAD = 65535
 Layer = dict[str, str]
 
 
-def refuse(text: str, code: int = 1) -> NoReturn:
+def fail(text: str, code: int = 1) -> NoReturn:
     """`PROGRAM: error: TEXT`, and the end."""
-    options.error(options.program(), text, code)
+    options.fail(options.program_name(), text, code)
 
 
 def from_words(words: list[str]) -> tuple[Layer, list[str]]:
@@ -137,9 +137,9 @@ def merge(command: Layer, environment: Layer, script: Layer) -> Layer:
     merged: Layer = {}
     for layer in (script, environment, command):
         if sum(name in layer for name in _MEMORY) > 1:
-            options.say(
-                f"{options.program()}: fatal: --mem, --mem-per-cpu, and --mem-per-gpu are mutually "
-                "exclusive."
+            options.to_stderr(
+                f"{options.program_name()}: fatal: --mem, --mem-per-cpu, and --mem-per-gpu are "
+                "mutually exclusive."
             )
             raise SystemExit(1)
         for group in (_MEMORY, ("requeue", "no-requeue")):
@@ -154,7 +154,7 @@ def check_absent(layer: Layer) -> None:
     """Refuse what no emulated cluster has, in the words of a real one that has none."""
     for name, message in _NOT_THERE.items():
         if layer.get(name):
-            refuse(f"Batch job submission failed: {message}")
+            fail(f"Batch job submission failed: {message}")
     mail = set(layer.get("mail-type", "NONE").upper().split(","))
     if not mail <= _MAIL:
         _invalid("mail-type")
@@ -170,11 +170,11 @@ def nodes(layer: Layer) -> tuple[int, int]:
         return (-(-tasks // per_node) if tasks and per_node else 1), 0
     match = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
     if match is None or int(match[1]) < 1:
-        refuse(f"invalid node count `{text}'", 255)
+        fail(f"invalid node count `{text}'", 255)
     least = int(match[1])
     if 0 < tasks < least:
-        options.say(
-            f"{options.program()}: Warning: can't run {tasks} processes on {least} nodes, "
+        options.to_stderr(
+            f"{options.program_name()}: Warning: can't run {tasks} processes on {least} nodes, "
             f"setting nnodes to {tasks}"
         )
         least = tasks
@@ -190,21 +190,21 @@ def gres(layer: Layer, number_of_nodes: int) -> str:
         if name in layer:
             number = layer[name].rpartition(":")[2]
             if not number.isdigit():
-                refuse(INVALID_GRES)
+                fail(INVALID_GRES)
             total = int(number) * {"gpus": 1, "gpus-per-task": tasks}.get(name, number_of_nodes)
             asked.append(f"gpu:{-(-total // number_of_nodes)}")
     if "mem-per-gpu" in layer and not asked:
-        refuse(INVALID_GRES)
+        fail(INVALID_GRES)
     for part in asked:
         match = re.fullmatch(r"([\w.-]+)(?::[A-Za-z][\w.-]*)?(?::(\d+))?", part)
         if match is None:
-            refuse(INVALID_GRES)
+            fail(INVALID_GRES)
         counts[match[1]] = counts.get(match[1], 0) + int(match[2] or 1)
     return ",".join(f"{name}:{number}" for name, number in counts.items() if number)
 
 
 def _invalid(name: str) -> NoReturn:
-    refuse(f"Invalid --{name} specification", 255)
+    fail(f"Invalid --{name} specification", 255)
 
 
 def count(layer: Layer, name: str) -> int:
@@ -213,7 +213,7 @@ def count(layer: Layer, name: str) -> int:
     if text is None:
         return 0
     if not re.fullmatch(r"[+]?\d+", text) or int(text) < 1:
-        refuse(f'Invalid numeric value "{text}" for --{name}.')
+        fail(f'Invalid numeric value "{text}" for --{name}.')
     return int(text)
 
 
@@ -270,6 +270,6 @@ def begin(layer: Layer) -> float:
         return 0
     found = times.moment(text, time.time())
     if found is None:
-        options.say(f"Invalid time specification (pos=0): {text}")
+        options.to_stderr(f"Invalid time specification (pos=0): {text}")
         _invalid("begin")
     return found
