@@ -1,4 +1,4 @@
-"""How salloc and srun get an allocation, and give it back."""
+"""Allocations as salloc and srun hold them: get one, wait for it, give it back."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OPTIONS = (
 
 
 class Allocation:
-    """A job without a script, held by this process."""
+    """A job without a script that this process holds."""
 
     def __init__(self, state_dir: Path, job: int, *, quiet: bool) -> None:
         self._state_dir = state_dir
@@ -43,14 +43,14 @@ class Allocation:
         self._quiet = quiet
 
     def wait(self, patience_s: float | None) -> None:
-        """Wait until it runs. *Raises* SystemExit where it ends before, or not in time."""
+        """Wait until it runs. *Raises* SystemExit where it ends before that or takes too long."""
         began, pause = time.monotonic(), _FIRST_PAUSE_S
-        self.say(f"job {self.job} queued and waiting for resources")
+        self.announce(f"job {self.job} queued and waiting for resources")
         while True:
             answer = client.ask(self._state_dir, {"do": "allocation", "job": self.job})
             if answer.get("state") == "RUNNING":
                 self.environment = answer["environment"]
-                self.say(f"job {self.job} has been allocated resources")
+                self.announce(f"job {self.job} has been allocated resources")
                 return
             if answer.get("state") != "PENDING":
                 self.is_over = True
@@ -67,13 +67,13 @@ class Allocation:
             time.sleep(pause)
             pause = min(pause * 1.5, _LAST_PAUSE_S)
 
-    def say(self, text: str) -> None:
-        """A line for the person who waits, unless --quiet."""
+    def announce(self, text: str) -> None:
+        """Print a line for the person who waits, unless --quiet."""
         if not self._quiet:
             options.to_stderr(f"{options.program_name()}: {text}")
 
     def give_back(self, code: int, number: int) -> str:
-        """It is not needed any more; the state in which it ended."""
+        """End the job; the state in which it ended."""
         if self.is_over:
             return ""
         self.is_over = True
@@ -88,7 +88,7 @@ class Allocation:
 def allocated(
     state_dir: Path, wanted: job_options.Layer, name: str, holder: str, argv: list[str]
 ) -> Iterator[Allocation]:
-    """A running allocation, given back at the end of the block, whatever ends it."""
+    """A running allocation, which is given back at the end of the block, also after an error."""
     program = options.program_name()
     question = job_request.question(wanted, name, " ".join([program, *argv]))
     question["request"] |= {"client": holder, "client_pid": os.getpid(), "requeue": False}
@@ -97,20 +97,20 @@ def allocated(
     if program == "salloc":
         failed = "Job submit/allocate failed: "
     question["test_only"] = "test-only" in wanted
-    answer = job_request.submit(state_dir, question, job_request.Words(failed=failed))
+    answer = job_request.submit(state_dir, question, job_request.Messages(failed=failed))
     if question["test_only"]:
         job_request.print_start_estimate(answer)
         raise SystemExit(0)
-    found = Allocation(state_dir, answer["job"], quiet="quiet" in wanted)
+    allocation = Allocation(state_dir, answer["job"], quiet="quiet" in wanted)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _leave)
     try:
         if program == "salloc":
-            found.say(f"Pending job allocation {found.job}")
-        found.wait(_patience(wanted))
-        yield found
+            allocation.announce(f"Pending job allocation {allocation.job}")
+        allocation.wait(_patience(wanted))
+        yield allocation
     finally:
-        found.give_back(1, 0)
+        allocation.give_back(1, 0)
 
 
 def _leave(number: int, _: object) -> None:

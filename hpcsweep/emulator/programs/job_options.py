@@ -1,4 +1,4 @@
-"""sbatch's options: from where they come, which one wins, what their values mean."""
+"""The options of a job, for sbatch, salloc and srun: sources, precedence, values."""
 
 from __future__ import annotations
 
@@ -78,12 +78,12 @@ Layer = dict[str, str]
 
 
 def fail(text: str, code: int = 1) -> NoReturn:
-    """`PROGRAM: error: TEXT`, and the end."""
+    """Print `PROGRAM: error: TEXT` and exit."""
     options.fail(options.program_name(), text, code)
 
 
 def from_words(words: list[str]) -> tuple[Layer, list[str]]:
-    """The options of a command line, the last one of each kind, and script with arguments."""
+    """The options of a command line, the last of each kind; the script and its arguments."""
     reader = options.Getopt("sbatch", TABLE, exit_code=255)
     found, operands = reader.read(words, operands_last=True)
     return layer_of(found), operands
@@ -133,7 +133,10 @@ def from_script(script: str) -> Layer:
 
 
 def merge(command: Layer, environment: Layer, script: Layer) -> Layer:
-    """Command line over SBATCH_* over #SBATCH; a higher memory or requeue option replaces all."""
+    """Merge: command line over SBATCH_* over #SBATCH.
+
+    One of the memory (requeue) options replaces all of those of lower layers.
+    """
     merged: Layer = {}
     for layer in (script, environment, command):
         if sum(name in layer for name in _MEMORY) > 1:
@@ -151,7 +154,7 @@ def merge(command: Layer, environment: Layer, script: Layer) -> Layer:
 
 
 def check_absent(layer: Layer) -> None:
-    """Refuse what no emulated cluster has, in the words of a real one that has none."""
+    """Refuse what no emulated cluster has, with the message of a real one that has none."""
     for name, message in _NOT_THERE.items():
         if layer.get(name):
             fail(f"Batch job submission failed: {message}")
@@ -163,7 +166,7 @@ def check_absent(layer: Layer) -> None:
 
 
 def nodes(layer: Layer) -> tuple[int, int]:
-    """--nodes: at least, and at most (0: as many as it takes)."""
+    """--nodes: the least and the most number (0: as many as it takes)."""
     tasks, per_node = count(layer, "ntasks"), count(layer, "ntasks-per-node")
     text = layer.get("nodes")
     if text is None:
@@ -218,7 +221,7 @@ def count(layer: Layer, name: str) -> int:
 
 
 def minutes(layer: Layer) -> int | None:
-    """--time in minutes; 0 no limit, None not given."""
+    """--time in minutes; 0 is no limit, None is not set."""
     if "time" not in layer:
         return None
     found = times.parse_minutes(layer["time"])
@@ -228,7 +231,7 @@ def minutes(layer: Layer) -> int | None:
 
 
 def memory(layer: Layer) -> tuple[int, bool]:
-    """Megabytes (-1: all of a node, 0: not given), and whether they are for one CPU."""
+    """Megabytes (-1: all of a node, 0: not set), and whether they are for each CPU."""
     for name in ("mem", "mem-per-cpu"):
         if name in layer:
             found = times.parse_megabytes(layer[name])
@@ -256,7 +259,7 @@ def warning(layer: Layer) -> dict[str, Any]:
 
 
 def appends(layer: Layer) -> bool:
-    """Whether --open-mode is append; Slurm looks at the first letter only."""
+    """Whether --open-mode is append; Slurm reads the first letter only."""
     mode = layer.get("open-mode", "t")
     if mode[:1].lower() not in ("a", "t"):
         _invalid("open-mode")

@@ -1,4 +1,4 @@
-"""What sbatch, salloc and srun ask of the scheduler, and how they take its answer."""
+"""The request of sbatch, salloc and srun for a job, and what they do with the answer."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _RETRIES = 15
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Words:
-    """How a program says that it was refused, and that it asks again."""
+class Messages:
+    """How a program reports that it was refused, and that it tries again."""
 
     failed: str
     again: str = "Slurm temporarily unable to accept job, sleeping and retrying"
 
 
-BATCH = Words(failed="Batch job submission failed: ")
+BATCH = Messages(failed="Batch job submission failed: ")
 
 
 def question(wanted: job_options.Layer, default_name: str, line: str) -> dict[str, Any]:
-    """All that the scheduler needs to know, but for the script and the environment."""
+    """The request with everything but the script and the environment."""
     time_limit = job_options.minutes(wanted)
     mem_mb, mem_per_cpu = job_options.memory(wanted)
     warning, append, begin = (
@@ -127,7 +127,7 @@ _EXPORT = re.compile(r'(?:"[^"]*"|[^,"])+')
 
 
 def exported(option: str | None) -> dict[str, str]:
-    """The environment that the job gets, before Slurm's own variables."""
+    """The environment of the job, without Slurm's own variables; `option` is --export."""
     everything = dict(os.environ)
     if option is None or option.upper() == "ALL":
         return everything
@@ -146,17 +146,17 @@ def exported(option: str | None) -> dict[str, str]:
     return found | {"SLURM_EXPORT_ENV": option, "SLURM_GET_USER_ENV": "1"}
 
 
-def submit(state_dir: Path, question: dict[str, Any], words: Words) -> dict[str, Any]:
-    """The scheduler's answer: the job's id. Ends the program where it is refused."""
+def submit(state_dir: Path, question: dict[str, Any], messages: Messages) -> dict[str, Any]:
+    """Submit; the answer has the id of the job. Exits where the job is refused."""
     for attempt in range(_RETRIES + 1):
         try:
             answer = client.ask(state_dir, question)
         except ClusterUnavailable:
-            job_options.fail(words.failed + UNREACHABLE)
+            job_options.fail(messages.failed + UNREACHABLE)
         if not answer.get("again") or attempt == _RETRIES or question["test_only"]:
             break
         if attempt == 0:
-            options.to_stderr(f"{options.program_name()}: error: {words.again}")
+            options.to_stderr(f"{options.program_name()}: error: {messages.again}")
         time.sleep(attempt + 1)
     if "error" in answer:
         if answer["detail"]:
@@ -166,12 +166,12 @@ def submit(state_dir: Path, question: dict[str, Any], words: Words) -> dict[str,
             raise SystemExit(1)
         if answer["error"] == INVALID_GRES:  # the one that the client says itself
             job_options.fail(INVALID_GRES)
-        job_options.fail(words.failed + answer["error"])
+        job_options.fail(messages.failed + answer["error"])
     return answer
 
 
 def print_start_estimate(answer: dict[str, Any]) -> None:
-    """What --test-only says."""
+    """Print what --test-only shows."""
     options.to_stderr(
         f"{options.program_name()}: Job {answer['job']} to start at {times.stamp(time.time(), '')} "
         f"using {answer['cpus']} processors on nodes {answer['nodes']} in partition "

@@ -1,4 +1,4 @@
-"""Command lines as getopt_long(3) reads them, with its words, and Slurm's own refusals."""
+"""Command lines as getopt_long(3) reads them, with its messages; --help; refusals."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Option:
 
 
 def table(text: str) -> dict[str, Option]:
-    """Options from words `name,short:` or `name>meaning,short:`; `!` before those that the
-    emulator refuses by name.
+    """Options from words `name,short:` or `name>meaning,short:`.
 
-    Order counts: getopt lists the possibilities of an ambiguous option in it.
+    `!` stands before those that the emulator refuses by name. The order counts: in it getopt lists
+    the possibilities of an ambiguous option.
     """
     found = {}
     for word in text.split():
@@ -47,12 +47,12 @@ def table(text: str) -> dict[str, Option]:
 
 
 class Getopt:
-    """A command line reader for one program."""
+    """Reads the command line of one program."""
 
     def __init__(
         self, program: str, options: dict[str, Option], *, exit_code: int = 1, hint: bool = True
     ) -> None:
-        """`hint`: whether a mistake is followed by the line that tells of --help."""
+        """`hint`: whether a mistake is followed by the line that names --help."""
         self.program = program
         self._options = options
         self._short = {one.short: one for one in options.values() if one.short}
@@ -60,7 +60,7 @@ class Getopt:
         self._hint = hint
 
     def fail(self, message: str) -> NoReturn:
-        """What getopt says, then where help is."""
+        """Print the message of getopt and the hint, and exit."""
         to_stderr(f"{self.program}: {message}")
         if self._hint:
             to_stderr(f'Try "{self.program} --help" for more information')
@@ -133,28 +133,28 @@ class Getopt:
 
 
 def program_name() -> str:
-    """The name by which this program was called: `program.py STATE_DIR NAME ARGUMENT...`."""
+    """The name of this program: `program.py STATE_DIR NAME ARGUMENT...`."""
     return sys.argv[2]
 
 
 def to_stderr(text: str) -> None:
-    """One line on standard error."""
+    """Print one line on standard error."""
     print(text, file=sys.stderr)
 
 
 def fail(program: str, text: str, code: int = 1) -> NoReturn:
-    """`PROGRAM: error: TEXT`, and the end."""
+    """Print `PROGRAM: error: TEXT` and exit."""
     print_error(program, text)
     raise SystemExit(code)
 
 
 def print_error(program: str, text: str) -> None:
-    """`PROGRAM: error: TEXT`."""
+    """Print `PROGRAM: error: TEXT`."""
     to_stderr(f"{program}: error: {text}")
 
 
 def refuse(program: str, what: str) -> NoReturn:
-    """Real Slurm knows it, the emulator does not: refused by name, never ignored."""
+    """Refuse what real Slurm knows and the emulator does not, by name; and exit."""
     fail(program, f"hpcsweep emulator: {what} is not emulated")
 
 
@@ -166,7 +166,7 @@ def refuse_variables(program: str, *variables: str) -> None:
 
 
 def print_help(program: str, operands: str, table: dict[str, Option]) -> int:
-    """What --help says: the usage, then each option that is emulated, in its spellings."""
+    """Print what --help shows: the usage, and each emulated option in its spellings."""
     print(f"Usage: {program} [OPTIONS...] {operands}".rstrip() + "\n")
     for one in table.values():
         if one.is_emulated:
@@ -179,7 +179,7 @@ def print_help(program: str, operands: str, table: dict[str, Option]) -> int:
 
 
 def print_usage(program: str, operands: str, table: dict[str, Option]) -> int:
-    """What --usage says."""
+    """Print what --usage shows."""
     names = " ".join(f"[--{one.name}]" for one in table.values() if one.is_emulated)
     print(f"Usage: {program} {names} {operands}".rstrip())
     return 0
@@ -201,7 +201,7 @@ def print_information(
 
 
 def print_version() -> int:
-    """What every program says to --version."""
+    """Print what --version shows."""
     print(f"slurm-wlm {names.VERSION}")
     return 0
 

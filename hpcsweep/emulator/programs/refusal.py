@@ -1,4 +1,4 @@
-"""Slurm's programs that are not emulated: they say so, so that the real ones are not reached."""
+"""The programs that are not emulated: they refuse, so that the real ones are not reached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""sacct: reads the event log itself, as accounting is a thing apart from the scheduler."""
+"""sacct: reads the event log itself, as accounting works without the scheduler."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def main(state_dir: Path, argv: list[str]) -> int:
     default = LONG if "long" in wanted else BRIEF if "brief" in wanted else DEFAULT
     columns = _columns(wanted.get("format") or ",".join(default.replace(",", " ").split()))
     jobs = [_selector(one) for value in _all(found, "jobs") for one in _words(value)]
-    try:  # a dead scheduler's jobs are over only when a new one has seen it
+    try:  # the jobs of a dead scheduler are over only when a new one has recovered
         answer = client.ask(state_dir, {"do": "ping"})
     except ClusterUnavailable as error:
         if not (state_dir / names.EVENTS).exists():
             options.fail("sacct", str(error))
-        answer = {}  # a dead controller is no obstacle: accounting knows what it knew
+        answer = {}  # accounting answers without a controller
     if answer.get("accounting_down"):
         for line in _REFUSED:
             options.to_stderr(f"sacct: error: {line}")
@@ -62,7 +62,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     rows = _rows(state_dir, wanted, answer.get("accounting_late_s", 0))
     named = _words(wanted.get("clusters", "all"))
     if not {"all", "-1", config.load(state_dir).cluster_name} & set(named):
-        rows = []  # another cluster, of which this accounting knows nothing
+        rows = []  # another cluster, which is not in this accounting
     rows = [row for row in rows if _is_wanted(row, wanted, jobs)]
     if kept := {"batch-script", "env-vars"} & set(wanted):
         _show_kept(rows, is_script="batch-script" in kept)
@@ -79,7 +79,7 @@ def _check_units(unit: str | None) -> None:
 
 
 def _show_kept(rows: list[Row], *, is_script: bool) -> None:
-    """Scripts and environments, of which accounting has none unless it was told to keep them."""
+    """Print scripts or environments: none, as accounting keeps them by configuration only."""
     what = (
         "Batch Script for {}"
         if is_script
@@ -114,7 +114,7 @@ def _selector(text: str) -> tuple[int, int | None, str]:
 
 
 def _rows(state_dir: Path, wanted: dict[str, str], late_s: float) -> list[Row]:
-    """Every row that accounting knows of by now, in Slurm's order."""
+    """The rows that accounting has by now, in Slurm's order."""
     settings = config.load(state_dir)
     book, late = _read(state_dir, time.time() - max(late_s, settings.acct_lag_s))
     runs = [job for job, _ in book.runs.values()]
@@ -136,7 +136,7 @@ def _rows(state_dir: Path, wanted: dict[str, str], late_s: float) -> list[Row]:
 
 
 def _read(state_dir: Path, horizon: float) -> tuple[Book, list[dict[str, Any]]]:
-    """What accounting knows, and the events of jobs after the horizon, which it does not."""
+    """The content of the log up to the horizon, and the later events of jobs."""
     book, late = Book(), []
     for event in events.read(state_dir / names.EVENTS):
         if event["e"] == "job" and event["at"] > horizon:

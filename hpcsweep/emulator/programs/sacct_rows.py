@@ -1,4 +1,4 @@
-"""The rows of accounting: what is known of a job, its batch step, and the phantoms."""
+"""The rows of accounting: jobs, batch steps, steps of srun, and phantoms."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _job_id(job: Job) -> str:
 
 
 def _eligible(job: Job) -> float:
-    """Since when it may start; 0 for a job that is or was held until its end."""
+    """The time from which it may start; 0 for a job that is or was held until its end."""
     return 0 if job.held and not job.started else job.begin or job.submitted
 
 
@@ -60,7 +60,7 @@ def _times(started: float, ended: float, cpus: int, pause: float = 0) -> dict[st
 
 
 def _used(user_s: float, system_s: float) -> dict[str, str]:
-    """The processor time that was really used."""
+    """The fields of processor time."""
     return {
         "usercpu": times.cpu_time(user_s),
         "systemcpu": times.cpu_time(system_s),
@@ -69,7 +69,7 @@ def _used(user_s: float, system_s: float) -> dict[str, str]:
 
 
 def _reserved(job: Job) -> dict[str, str]:
-    """How long it waited, since it might have started."""
+    """The fields of the time that it waited although it might have started."""
     until = job.started or (time.time() if job.state == "PENDING" else 0)
     seconds = max(0, int(until) - int(_eligible(job))) if until and _eligible(job) else 0
     cpus = job.request.cpus
@@ -183,7 +183,7 @@ def step_row(job: Job) -> Row:
 
 
 def _step(cpus: int, nodes: list[str], started: float) -> dict[str, str]:
-    """What the rows of all kinds of steps have."""
+    """The fields of all kinds of steps."""
     count = str(len(nodes))
     when = times.stamp(started, "Unknown")
     return {

@@ -1,4 +1,4 @@
-"""sacctmgr, as far as it only looks: associations, QOS, users, the cluster."""
+"""sacctmgr show: associations, QOS, users, the cluster; nothing is changed."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ Row = dict[str, str]
 
 
 def main(state_dir: Path, argv: list[str]) -> int:
-    """Print what there is."""
+    """Print one kind of entity."""
     found, words = options.Getopt("sacctmgr", TABLE).read(argv)
     wanted = dict(found)
     if words[:1] in (["version"], ["help"]):

@@ -39,12 +39,12 @@ def main(state_dir: Path, argv: list[str]) -> int:
     holder = NO_SHELL if "no-shell" in wanted else "salloc"
     name = NO_SHELL if holder == NO_SHELL else "interactive"
     with job_allocation.allocated(state_dir, wanted, name, holder, argv) as allocation:
-        allocation.say(f"Granted job allocation {allocation.job}")
+        allocation.announce(f"Granted job allocation {allocation.job}")
         if holder == NO_SHELL:
             allocation.is_over = True  # it stays when this program ends
             return 0
         code = _run(command or [os.environ.get("SHELL") or "/bin/sh"], allocation, wanted)
-        allocation.say(f"Relinquishing job allocation {allocation.job}")
+        allocation.announce(f"Relinquishing job allocation {allocation.job}")
         allocation.give_back(max(0, code), max(0, -code))
     return code if code >= 0 else 128 - code
 
@@ -53,7 +53,7 @@ def _run(
     command: list[str], allocation: job_allocation.Allocation, wanted: job_options.Layer
 ) -> int:
     variables = {key: text for key, text in allocation.environment.items() if key not in _NOT_HERE}
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # that is for the command
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the command as well
     try:
         return subprocess.run(
             command, env=os.environ | variables, cwd=wanted.get("chdir"), check=False

@@ -48,7 +48,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     if filters:
         selectors = _matching(state_dir, filters, selectors)
         if not selectors and "verbose" in wanted:
-            _say_none(wanted)
+            _report_none(wanted)
     code = 0
     for one in selectors:
         if one.tasks == ():
@@ -78,7 +78,7 @@ _WORDS = {
 }
 
 
-def _say_none(wanted: dict[str, str]) -> None:
+def _report_none(wanted: dict[str, str]) -> None:
     given = (f"{word}={wanted[name]} " for name, word in _WORDS.items() if wanted.get(name))
     text = f"No active jobs match ALL job filters, including: {''.join(given)}"
     options.print_error("scancel", text)
@@ -118,7 +118,7 @@ def _signal(wanted: dict[str, str]) -> int | None:
 
 
 def _selectors(operands: list[str]) -> list[arrays.Selector]:
-    """All of them, or none: one that is no job id stops everything."""
+    """The jobs that are named; one that is no job id stops the program."""
     found = []
     for text in [part for word in operands for part in arrays.split_selectors(word)]:
         one = arrays.parse_selector(text)
@@ -131,7 +131,7 @@ def _selectors(operands: list[str]) -> list[arrays.Selector]:
 def _matching(
     state_dir: Path, filters: dict[str, list[str]], selectors: list[arrays.Selector]
 ) -> list[arrays.Selector]:
-    """The jobs that pass the filters, and are named where any are."""
+    """The jobs that pass the filters, and that are named where any are named."""
     try:
         answer = client.ask(state_dir, {"do": "matching", "filters": filters})
     except ClusterUnavailable:
@@ -156,7 +156,7 @@ def _matching(
 
 
 def _cancel(state_dir: Path, text: str, question: dict[str, Any], *, is_verbose: bool) -> int:
-    """One target; its exit code."""
+    """Cancel or signal one target; its exit code."""
     number = question["signal"]
     if is_verbose:
         what = "Terminating job" if number is None else f"Signal {number} to job"

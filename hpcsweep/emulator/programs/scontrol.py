@@ -15,7 +15,7 @@ TABLE = options.table(
     "all,a !cluster,M: !clusters,M: details,d federation future,F help,h hide local "
     "oneliner,o quiet,Q sibling !uid,u: usage verbose,v version,V"
 )
-# Real ones, refused by name.
+# Commands of real scontrol that are refused by name.
 _NOT_EMULATED = (
     *("abort", "all", "cancel_reboot", "cluster", "completing", "create"),
     *("delete", "details", "errnumstr", "fsdampeningfactor", "hide", "listpids"),
@@ -31,7 +31,7 @@ _OTHER_ENTITIES = (
     *("aliases", "assoc_mgr", "bbstat", "burstbuffer", "dwstat", "federation", "frontend"),
     "slurmd",
 )
-# What a cluster without any of these says.
+# What a cluster without any of these prints.
 _NOTHING = {
     "reservations": "No reservations in the system",
     "licenses": "No licenses configured in Slurm.",
@@ -168,7 +168,7 @@ def _show_job(state_dir: Path, name: str, one_line: bool, details: bool) -> int:
 
 
 def _element(view: dict[str, Any], task: int) -> dict[str, Any]:
-    """An element that waits in an array's rest, as a row of its own."""
+    """A waiting element of an array's remainder, as a row of its own."""
     paths = {key: view[key].replace(str(arrays.NO_TASK), str(task)) for key in ("stdout", "stderr")}
     return view | paths | {"task": task, "tasks": ""}
 

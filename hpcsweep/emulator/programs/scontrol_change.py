@@ -58,7 +58,7 @@ def _complain(text: str, error: str, change: str) -> int:
 
 
 def _report(text: str, results: list[dict[str, Any]], change: str) -> int:
-    """Slurm's words where something went wrong: per array and error, good ones included."""
+    """Print what went wrong, by error; where anything did, also the elements without one."""
     if not any(one["error"] for one in results):
         return 0
     grouped: dict[str, list[int]] = {}

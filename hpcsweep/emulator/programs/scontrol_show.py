@@ -10,7 +10,7 @@ from hpcsweep.emulator.programs.squeue_fields import shared
 
 
 def _print(lines: list[str], one_line: bool) -> None:
-    """One record: its lines indented but for the first, or all in one."""
+    """Print one record: its lines, indented but for the first, or all in one line."""
     if one_line:
         print(" ".join(lines))
     else:
@@ -18,7 +18,7 @@ def _print(lines: list[str], one_line: bool) -> None:
 
 
 def show_config(answer: dict[str, Any]) -> int:
-    """`scontrol show config`; keys whose value is not the emulator's to say are left out."""
+    """`scontrol show config`; keys for which the emulator has no value are left out."""
     config = answer["config"]
     values = {
         "AccountingStorageEnforce": "none",
@@ -221,14 +221,14 @@ def show_job(view: dict[str, Any], one_line: bool, details: bool = False) -> Non
 
 
 def _nodes(view: dict[str, Any]) -> str:
-    """NumNodes: while it waits, the range that was asked for where there is one."""
+    """NumNodes; of a waiting job the range that was asked for, where there is one."""
     if view["max_nodes"] and not view["places"] and view["state"] == "PENDING":
         return f"{view['nodes']}-{view['max_nodes']}"
     return str(view["nodes"])
 
 
 def _memory(view: dict[str, Any]) -> str:
-    """Of a job that runs only what it asked for; of one that waits all of a node."""
+    """The memory in TRES: of a running job what it asked for, of a waiting one all of a node."""
     if view["places"] and not view["mem_mb"]:
         return ""
     return f"mem={times.size(view['allocated_mb'])},"

@@ -1,4 +1,4 @@
-"""`scontrol update jobid=...`: what of a job may be changed, and what the scheduler is asked."""
+"""The words of `scontrol update jobid=...`: what of a job may be changed, and to what."""
 
 from __future__ import annotations
 

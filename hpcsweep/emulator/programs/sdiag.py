@@ -1,4 +1,4 @@
-"""sdiag: what the scheduler counts."""
+"""sdiag: the counters of the scheduler."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LINE = "*******************************************************"
 
 
 def main(state_dir: Path, argv: list[str]) -> int:
-    """Print it."""
+    """Print the counters."""
     found, _ = options.Getopt("sdiag", TABLE).read(argv)
     wanted = dict(found)
     if options.print_information("sdiag", "", TABLE, wanted):

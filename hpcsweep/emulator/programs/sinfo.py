@@ -122,7 +122,7 @@ def _states(wanted: dict[str, str]) -> set[str]:
 def _groups(
     answer: dict[str, Any], wanted: dict[str, str], states: set[str], letters: set[str]
 ) -> list[Group]:
-    """The rows: nodes of a partition that the row cannot tell apart share one."""
+    """The rows: nodes of a partition for which a row would be the same share it."""
     chosen = hostlist.expand(wanted.get("nodes", ""))
     config = answer["config"]
     groups: dict[tuple[Any, ...], Group] = {}
@@ -159,7 +159,7 @@ _OF_STATE = frozenset("tTEuUH")
 
 
 def _key(group: Group, letters: set[str], *, is_alone: bool) -> tuple[Any, ...]:
-    """What the row shows of a node that others need not share."""
+    """What the row shows that differs between nodes."""
     shown = [FIELDS[letter][1](group) for letter in sorted(letters & (_OF_PARTITION | _OF_STATE))]
     node = group["nodes"][0]["name"] if is_alone else ""
     return (*shown, node)

@@ -79,7 +79,7 @@ def _constant(text: str) -> Callable[[Group], str]:
 
 
 def _of_down(text: str) -> Callable[[Group], str]:
-    """Only a node that is down has it."""
+    """A field that only a node that is down has."""
     return lambda one: text if one["state"] == "down" else "Unknown"
 
 

@@ -1,4 +1,4 @@
-"""sprio: as on a cluster with priority/basic, where it has nothing to say."""
+"""sprio, which refuses, as on a cluster with priority/basic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TABLE = options.table(
 
 
 def main(_: Path, argv: list[str]) -> int:
-    """Say so."""
+    """Refuse."""
     found, _operands = options.Getopt("sprio", TABLE).read(argv)
     if options.print_information("sprio", "", TABLE, dict(found)):
         return 0

@@ -62,7 +62,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     except ClusterUnavailable:
         options.to_stderr(f"slurm_load_jobs error: {UNREACHABLE}")
         return 1
-    if "json" in wanted:  # of all jobs, whatever else was asked (22.05.8)
+    if "json" in wanted:  # of all jobs, without any filter (22.05.8)
         from hpcsweep.emulator.programs import squeue_json  # noqa: PLC0415  # few want it
 
         return squeue_json.show(answer["jobs"], config.load(state_dir).cluster_name)
@@ -76,7 +76,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
 
 
 def _steps_apart(argv: list[str]) -> list[str]:
-    """`-s JOB.STEP` and `-s` alone are both taken: the next word is its value if it names steps."""
+    """Join `-s JOB.STEP` to one word: -s takes the next word where that names steps."""
     words: list[str] = []
     for word in argv:
         if words and words[-1] in ("-s", "--steps", "--step") and re.fullmatch(r"[\d.,_]+", word):
@@ -109,7 +109,7 @@ def _columns(wanted: dict[str, str]) -> list[Column]:
 
 
 def _show_steps(state_dir: Path, wanted: dict[str, str], selectors: list[arrays.Selector]) -> int:
-    """--steps: those that run, of all jobs, of --jobs, or the ones that are named."""
+    """Print the running steps for --steps: of all jobs, of --jobs, or those that are named."""
     named = [word for word in wanted["steps"].split(",") if word]
     answer = client.ask(state_dir, {"do": "steps", "ids": None})
     if "noheader" not in wanted:

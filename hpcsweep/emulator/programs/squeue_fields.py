@@ -95,7 +95,7 @@ def _of(key: str, missing: str = "(null)") -> Callable[[View, float], str]:
 
 
 def shared(view: View) -> str:
-    """Whether its nodes are others', too: OK is what the partition says."""
+    """OverSubscribe: whether the job shares its nodes; OK is the default of the partition."""
     return "NO" if view["exclusive"] else "YES" if view["oversubscribe"] else "OK"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from hpcsweep.emulator import names, who
 from hpcsweep.emulator.programs.squeue_names import columns
 
-# What no emulated job has.
+# Fields that no emulated job has.
 _EMPTY_TEXTS = (
     "admin_comment batch_features burst_buffer burst_buffer_state cluster_features container "
     "cpus_per_tres federation_origin federation_siblings_active federation_siblings_viable "
@@ -32,7 +32,7 @@ META = {
 
 
 def show(views: list[dict[str, Any]], cluster: str) -> int:
-    """Print them."""
+    """Print all jobs."""
     jobs = [_job(view) | {"cluster": cluster} for view in views]
     text = json.dumps({"meta": META, "errors": [], "jobs": jobs}, indent=2)
     print(text.replace("/", "\\/"))

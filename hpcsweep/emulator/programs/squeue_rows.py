@@ -94,7 +94,7 @@ def chosen(
 
 
 def _selected(view: View, selectors: list[arrays.Selector]) -> View | None:
-    """The part of a row that is asked for: of an array's rest only the elements that are named."""
+    """The part of a row that is asked for: of an array's remainder the elements that are named."""
     chosen: set[int] = set()
     for one in selectors:
         if one.tasks is None and one.job in (view["id"], view["base"]):
@@ -152,7 +152,7 @@ def _users(text: str) -> set[str] | None:
 
 
 def _rank(view: View) -> tuple[Any, ...]:
-    """Slurm's P,t,-p; of equals the newest first."""
+    """The key of Slurm's order P,t,-p; of equals the newest is first."""
     return view["partition"], _ORDER.get(view["state"], 99), -view["priority"], -view["id"]
 
 
@@ -166,7 +166,7 @@ def _expanded(view: View) -> Iterator[View]:
 
 
 def _combined(views: list[View]) -> list[View]:
-    """Waiting elements that were split off their array are shown in its row, without `%N`."""
+    """Show waiting elements that were split off their array in its row, without `%N`."""
     rests = {view["base"]: view for view in views if view["tasks"] and view["state"] == "PENDING"}
     shown = []
     for view in views:
@@ -193,7 +193,7 @@ def in_order(views: list[View], wanted: dict[str, str], now: float) -> list[View
 
 
 def _sort_key(letter: str, now: float) -> Callable[[View], Any]:
-    """What a field is compared by: numbers as such, states in Slurm's order, else its text."""
+    """The key of a field: a number, the place of a state in Slurm's order, or else its text."""
     if letter in "tT":
         return lambda view: _ORDER.get(view["state"], 99)
     if letter == "i":

@@ -1,4 +1,4 @@
-"""sreport: reports of whole days, which accounting has not rolled up yet: their heads."""
+"""sreport: the heads of its reports, as no day is rolled up here."""
 
 from __future__ import annotations
 

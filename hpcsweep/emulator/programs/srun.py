@@ -53,7 +53,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
 
 
 def _in_job(state_dir: Path, job: int, step: srun_tasks.Step) -> int:
-    """Begin a step, run it, and tell its end."""
+    """Begin a step, run it, and report its end."""
     question = _question(job, step)
     try:
         answer = _begin(state_dir, question)
@@ -77,7 +77,7 @@ def _in_job(state_dir: Path, job: int, step: srun_tasks.Step) -> int:
 
 
 def _begin(state_dir: Path, question: dict[str, Any]) -> dict[str, Any]:
-    """The step; where others have its CPUs, once they are done."""
+    """Begin the step; where other steps have its CPUs, wait for them."""
     pause, job = _FIRST_PAUSE_S, question["job"]
     answer = client.ask(state_dir, question)
     if not answer.get("busy"):

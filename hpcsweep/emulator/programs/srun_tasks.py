@@ -49,7 +49,7 @@ def run(step: Step, answer: dict[str, Any], job: int) -> tuple[int, int]:
             if ends:
                 os.dup2(ends[1], 1)
                 os.dup2(ends[3], 2)
-            _become(step.wanted, commands[task.rank], answer | {"job": job}, task)
+            _exec(step.wanted, commands[task.rank], answer | {"job": job}, task)
         pids[pid] = task
         if ends:
             streams |= {ends[0]: (task.rank, 1), ends[2]: (task.rank, 2)}
@@ -81,10 +81,10 @@ def _commands(step: Step, tasks: int) -> list[list[str]]:
 # -- in the task -------------------------------------------------------------------------------
 
 
-def _become(
+def _exec(
     wanted: dict[str, str], command: list[str], answer: dict[str, Any], task: _Task
 ) -> NoReturn:
-    """In the child: turn into the task."""
+    """In the child: exec the task."""
     try:
         environment = _environment(wanted, answer, task)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -143,7 +143,7 @@ def _umask() -> int:
 
 
 def _open(wanted: dict[str, str], task: _Task, answer: dict[str, Any]) -> None:
-    """--input, --output and --error, with the patterns of a step."""
+    """Open the streams of --input, --output and --error, with the patterns of a step."""
     environ, job = os.environ, answer["job"]
     symbols = {
         "A": environ.get("SLURM_ARRAY_JOB_ID", str(job)),
@@ -177,7 +177,7 @@ def _open(wanted: dict[str, str], task: _Task, answer: dict[str, Any]) -> None:
 
 
 def _forward(pids: dict[int, _Task], wanted: dict[str, str], scale: float) -> None:
-    """Hand signals on to the tasks; end them when the time of the step is over."""
+    """Forward signals to the tasks; end them when the time of the step is over."""
 
     def forward(number: int, _: object) -> None:
         for pid in pids:
@@ -190,7 +190,7 @@ def _forward(pids: dict[int, _Task], wanted: dict[str, str], scale: float) -> No
 
 
 def _copy_lines(streams: dict[int, tuple[int, int]], width: int) -> None:
-    """--label: the lines of the tasks, each behind the rank of its task."""
+    """Print the lines of the tasks for --label, each behind the rank of its task."""
     import selectors  # noqa: PLC0415  # few want it
 
     rests: dict[int, bytes] = dict.fromkeys(streams, b"")
@@ -213,7 +213,7 @@ def _copy_lines(streams: dict[int, tuple[int, int]], width: int) -> None:
 
 
 def _wait(pids: dict[int, _Task], *, kills: bool) -> tuple[int, int]:
-    """The highest exit code and signal; `kills`: the first failure ends the others."""
+    """Wait for all tasks; the highest exit code and signal. `kills`: one failure ends the rest."""
     ended: dict[tuple[str, str], list[int]] = {}
     worst_code = worst_signal = 0
     while pids:

@@ -1,4 +1,4 @@
-"""sshare: the shares of accounts and users, where nobody has used any (priority/basic)."""
+"""sshare: the shares of accounts and users; usage is 0, as with priority/basic."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LONG = (
 
 
 def main(state_dir: Path, argv: list[str]) -> int:
-    """Print them."""
+    """Print the shares."""
     found, _ = options.Getopt("sshare", TABLE).read(argv)
     wanted = dict(found)
     if options.print_information("sshare", "", TABLE, wanted):

@@ -85,7 +85,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def main(state_dir: Path, argv: list[str]) -> int:
-    """Print a row for each step: of `JOB` the steps that srun made, of `JOB.batch` that one."""
+    """Print a row for each step: of `JOB` those of srun, of `JOB.batch` the batch step."""
     found, operands = options.Getopt("sstat", TABLE, hint=False).read(argv)
     wanted = dict(found)
     if options.print_information("sstat", "", TABLE, wanted):
@@ -143,7 +143,7 @@ def _rows(state_dir: Path, text: str, is_all: bool) -> tuple[list[dict[str, str]
 
 
 def _row(step: dict[str, Any]) -> dict[str, str]:
-    """What its processes have in use now, which is the most that anybody looked at."""
+    """The row of a step; its maxima are what its processes use now."""
     process = processes.find(step["pid"])
     members = processes.below(process) if process else []
     if process and step["step"] == "batch":

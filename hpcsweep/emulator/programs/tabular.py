@@ -1,4 +1,4 @@
-"""Tables as the accounting's programs print them: sacct, sacctmgr, sreport, sshare, sstat."""
+"""Tables as the programs of accounting print them: sacct, sacctmgr, sreport, sshare, sstat."""
 
 from __future__ import annotations
 
