@@ -3,6 +3,8 @@
 #   make test     sets up, checks the code, runs every test (`make quick`: those for the desk)
 
 PYTHON ?= python3
+# Twice as many as cores: tests mostly wait for processes, clusters and graces.
+WORKERS ?= 4
 # More arguments for pytest: make test PYTEST_ARGS="-k journal"
 PYTEST_ARGS ?=
 
@@ -27,10 +29,10 @@ demo: $(VENV)/package.stamp ## sweep examples/oscillator on the emulated cluster
 	@echo "The run directories:  $(SWEEP)/runs/log_*"
 
 quick: $(VENV)/dev.stamp ## run the unit and property tests (under 2 minutes)
-	$(BIN)/pytest -n 4 --dist loadgroup tests/unit tests/property $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup tests/unit tests/property $(PYTEST_ARGS)
 
 test: $(VENV)/dev.stamp system-packages lint ## check the code and run every test
-	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 coverage: $(VENV)/dev.stamp ## measure which branches the unit and property tests reach
 	$(BIN)/python -m pip install --quiet --group coverage
