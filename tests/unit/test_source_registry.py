@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -150,3 +151,74 @@ def test_a_new_source_is_in_schema_and_tables() -> None:
     assert not validator.is_valid(whole | {"source": {"countdown": {"strat": 3}}})
     assert any("`countdown: {start: 3}`" in row for row in source_tables.kinds())
     assert any("the first x" in row[3] for row in source_tables.keys_of_kinds())
+
+
+# --- what a task loads ---------------------------------------------------------------------------
+
+GRID = {"type": "GridSource", "spec": {"x": [1, 2]}}
+UNIFORM = {"type": "Uniform", "low": 0, "high": 1}
+DRAWS = {"type": "RandomSource", "space": {"x": UNIFORM}, "n_trials": 3, "seed": 1}
+
+
+@pytest.mark.parametrize(
+    ("described", "more"),
+    [
+        (GRID, "grid_source"),
+        (DRAWS, "distributions numeric numeric.philox random_source"),
+        ({"type": "ShuffleSource", "source": GRID, "seed": 1}, "grid_source numeric views"),
+    ],
+    ids=["grid", "random", "shuffle"],
+)
+def test_a_task_loads_the_modules_of_its_source_alone(
+    described: dict[str, object], more: str
+) -> None:
+    script = f"""
+import sys
+from hpcsweep.sources.registry import needs_user_code, source_from_manifest_dict
+assert not needs_user_code({described!r})
+source_from_manifest_dict({described!r}).repeat(1)[1]
+prefix = "hpcsweep.sources."
+print(*[name.removeprefix(prefix) for name in sys.modules if name.startswith(prefix)])
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split()) - {"numeric.permutation"}
+    assert loaded == {"keys", "registry", "base", *more.split()}
+
+
+# --- a new distribution --------------------------------------------------------------------------
+
+LOADED_DIE = """
+from dataclasses import dataclass
+
+from hpcsweep.sources.distributions import Distribution
+
+
+@dataclass(frozen=True)
+class LoadedDie(Distribution):
+    "Six, unless the number is below a bound."
+
+    bound: float = 0.5
+
+    def at(self, k):
+        return 1 if k * 2.0**-53 < self.bound else 6
+
+    def column(self, k):
+        raise NotImplementedError
+"""
+
+
+def test_a_new_distribution_is_a_module_and_a_line(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loaded_die.py").write_text(LOADED_DIE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(registry.DISTRIBUTIONS, "LoadedDie", "loaded_die")
+    form = "{space: {eyes: {type: LoadedDie, bound: 0.25}}, n_trials: 30, seed: 1}"
+    text = f"name: x\ntarget: osc.py:f\nsource: {{random: {form}}}\n"
+    validator = Draft202012Validator(json_schema())
+    validator.validate(yamltext.document(text, "m").value)
+    assert not validator.is_valid(yamltext.document(text.replace("bound", "bond"), "m").value)
+    _, source = load_manifest(write(text))
+    assert {case.params["eyes"] for case in source} == {1, 6}
+    sys.modules.pop("loaded_die")
