@@ -133,7 +133,7 @@ def try_acquire(
         free = not owners or (is_gone(place / owners[0]) and _evict(place, owners[0], own))
     except FileNotFoundError:  # it was released meanwhile
         return None
-    return _take_free(place, own) if free else None
+    return _claim_free(place, own) if free else None
 
 
 def backoff_pauses() -> Iterator[float]:
@@ -144,7 +144,7 @@ def backoff_pauses() -> Iterator[float]:
         pause = min(2 * pause, LONGEST_LOOK_S)
 
 
-def _take_free(place: Path, own: str) -> Claim | None:
+def _claim_free(place: Path, own: str) -> Claim | None:
     aside = place.with_name(f".new.{own}")
     try:
         os.mkdir(aside, PRIVATE_DIRECTORY)

@@ -50,7 +50,7 @@ def problem(path: Path, level: int = 0) -> tuple[str, str] | None:
         return f"{path} {what}", "Save it as UTF-8 without one."
     if head.startswith(_ELF):
         return _elf_problem(path, head)
-    if _runs_others():
+    if _has_binary_formats():
         return None
     for magic, system in _FOREIGN.items():
         if head.startswith(magic):
@@ -67,10 +67,10 @@ def named_problem(argv: Sequence[str]) -> tuple[str, str] | None:
         return line_ends(Path(argv[1]), argv[0])
     # Behind srun, mpirun or a container, the interpreter may be on another file system.
     others = (Path(word) for word in argv[1:] if "/" in word and why is None)
-    return why or next(filter(None, map(_first_line_of_windows, others)), None)
+    return why or next(filter(None, map(_windows_line_ends, others)), None)
 
 
-def _first_line_of_windows(path: Path) -> tuple[str, str] | None:
+def _windows_line_ends(path: Path) -> tuple[str, str] | None:
     line, _, _ = (_head(path) or b"").partition(b"\n")
     if not line.startswith(b"#!") or not line.endswith(b"\r"):
         return None
@@ -96,12 +96,12 @@ def _script_problem(path: Path, rest: bytes, level: int) -> tuple[str, str] | No
         what = f"has a first line of more than {_HEAD_BYTES} bytes, which the kernel does not read"
         return f"{path} {what}", "Shorten it, or name a link to the interpreter."
     if line.endswith(b"\r"):
-        return _first_line_of_windows(path)
+        return _windows_line_ends(path)
     name, _, argument = line.decode(errors="replace").strip(" \t").partition(" ")
     if not name:
         return f"{path} has an empty #! line", "Write its interpreter: #!/bin/bash."
     interpreter = Path(name)
-    if not _can_be_run(interpreter):
+    if not _is_executable(interpreter):
         what = f"names the interpreter {name}, which is not there"
         return f"{path} {what}", "Correct its first line, e.g. #!/usr/bin/env python3."
     if interpreter.name == "env":
@@ -136,14 +136,14 @@ def line_ends(path: Path, shell: str) -> tuple[str, str] | None:
     return f"{path} has Windows line ends, which {shell} takes for text", _UNIX_ENDS
 
 
-def _can_be_run(path: Path) -> bool:
+def _is_executable(path: Path) -> bool:
     return shutil.which(path if path.is_absolute() else f"./{path}") is not None
 
 
 def _elf_problem(path: Path, head: bytes) -> tuple[str, str] | None:
     """Check that a binary is for this interpreter's machine, and that its loader exists."""
     own = _head(Path(sys.executable)) or b""
-    if not own.startswith(_ELF) or _runs_others():
+    if not own.startswith(_ELF) or _has_binary_formats():
         return None
     if any(head[part] != own[part] for part in _ELF_SAME):
         # 32-bit programs of the same family run on most machines.
@@ -174,7 +174,7 @@ def _loader(path: Path, head: bytes) -> Path | None:
     return None
 
 
-def _runs_others() -> bool:
+def _has_binary_formats() -> bool:
     try:
         return any(entry.name not in ("register", "status") for entry in _BINFMT.iterdir())
     except OSError:

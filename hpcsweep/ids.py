@@ -160,7 +160,7 @@ def _plain(value: Any, where: str, above: tuple[int, ...]) -> Any:
     elif kind is dict or kind is list:
         return _plain_container(value, where, above)
     elif value is not None and kind is not bool:
-        return _plain_other(value, where, above)
+        return _plain_scalar_or_library(value, where, above)
     return value
 
 
@@ -174,7 +174,7 @@ def loaded_numpy() -> Any:
     return None if beginning else numpy
 
 
-def _plain_other(value: Any, where: str, above: tuple[int, ...]) -> Any:  # noqa: RET503  # NoReturn
+def _plain_scalar_or_library(value: Any, where: str, above: tuple[int, ...]) -> Any:  # noqa: RET503  # NoReturn
     if isinstance(value, Enum):  # before str and int: an Enum may be one of them, too
         return _plain(value.value, where, above)
     numpy = loaded_numpy()

@@ -29,7 +29,7 @@ class IndexSet:
 
         *Raises* InputError for a range that is not `0 <= start <= stop`.
         """
-        self._ranges = _merged(sorted(_checked(ranges)))
+        self._ranges = _merge(sorted(_validated(ranges)))
         # The rank of the first index of each range, then the count of all indices.
         lengths = (stop - start for start, stop in self._ranges)
         self._first_ranks = tuple(accumulate(lengths, initial=0))
@@ -56,13 +56,13 @@ class IndexSet:
 
         *Raises* InputError.
         """
-        return cls(_parsed(piece, text) for piece in text.split(",")) if text else cls()
+        return cls(_parse_piece(piece, text) for piece in text.split(",")) if text else cls()
 
     @classmethod
     def from_json(cls, value: Any) -> IndexSet:
         """The set in the format of `to_json`. *Raises* InputError."""
         if not isinstance(value, list):
-            raise _wrong(value)
+            raise _range_error(value)
         return cls(tuple(pair) if isinstance(pair, list) else pair for pair in value)
 
     def to_json(self) -> list[list[int]]:
@@ -130,7 +130,7 @@ class IndexSet:
     def __and__(self, other: IndexSet) -> IndexSet:
         if not isinstance(other, IndexSet):
             return NotImplemented
-        return IndexSet(_common(self._ranges, other.ranges))
+        return IndexSet(_intersect(self._ranges, other.ranges))
 
     def __sub__(self, other: IndexSet) -> IndexSet:
         if not isinstance(other, IndexSet):
@@ -140,7 +140,7 @@ class IndexSet:
         # The gaps of `other`, up to the end of `self`.
         ends = [0, *(end for pair in other.ranges for end in pair), self._ranges[-1][1]]
         gaps = [(ends[i], ends[i + 1]) for i in range(0, len(ends), 2) if ends[i] < ends[i + 1]]
-        return IndexSet(_common(self._ranges, tuple(gaps)))
+        return IndexSet(_intersect(self._ranges, tuple(gaps)))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, IndexSet) and self._ranges == other.ranges
@@ -162,13 +162,13 @@ class IndexSet:
         return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 
-def _checked(ranges: Iterable[Any]) -> Iterator[tuple[int, int]]:
+def _validated(ranges: Iterable[Any]) -> Iterator[tuple[int, int]]:
     for pair in ranges:
         if not isinstance(pair, tuple) or len(pair) != 2:
-            raise _wrong(pair)
+            raise _range_error(pair)
         start, stop = map(_whole, pair)
         if not 0 <= start <= stop:
-            raise _wrong(pair)
+            raise _range_error(pair)
         if start < stop:
             yield start, stop
 
@@ -186,7 +186,7 @@ def _whole(value: Any) -> int:
     )
 
 
-def _merged(ordered: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+def _merge(ordered: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     merged: list[tuple[int, int]] = []
     for start, stop in ordered:
         if merged and start <= merged[-1][1]:
@@ -196,7 +196,7 @@ def _merged(ordered: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(merged)
 
 
-def _common(
+def _intersect(
     ours: tuple[tuple[int, int], ...], theirs: tuple[tuple[int, int], ...]
 ) -> Iterator[tuple[int, int]]:
     i = j = 0
@@ -210,7 +210,7 @@ def _common(
             j += 1
 
 
-def _parsed(piece: str, text: str) -> tuple[int, int]:
+def _parse_piece(piece: str, text: str) -> tuple[int, int]:
     match = _RANGE.fullmatch(piece)
     if match is not None:
         first, last = int(match[1]), int(match[2] or match[1])
@@ -223,7 +223,7 @@ def _parsed(piece: str, text: str) -> tuple[int, int]:
     )
 
 
-def _wrong(found: object) -> InputError:
+def _range_error(found: object) -> InputError:
     return InputError(
         f"{found!a:.60} is not a range of indices",
         where="index set",

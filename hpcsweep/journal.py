@@ -50,7 +50,7 @@ def encode(record: Record) -> bytes:
 
 def decode(line: bytes) -> Record | None:
     """Decode a line without its newline; adds its checksum as `crc`. None for a torn line."""
-    found = _decoded(line[:9], line[9:])
+    found = _decode(line[:9], line[9:])
     return None if isinstance(found, str) else found
 
 
@@ -60,11 +60,11 @@ def parse_line(line: bytes) -> Record | str:
 
 
 def _parse_line(head: bytes, payload: bytes) -> Record | str:
-    found = _decoded(head, payload)
+    found = _decode(head, payload)
     return found if isinstance(found, str) else recordcheck.record_problem(found) or found
 
 
-def _decoded(head: bytes, payload: bytes) -> Record | str:
+def _decode(head: bytes, payload: bytes) -> Record | str:
     if not _is_intact(head, payload):
         return "it is damaged: its checksum is not that of its text"
     try:
@@ -174,10 +174,10 @@ def read(path: Path, offset: int = 0, *, skim: bool = False) -> Iterator[Journal
         size += length
         if size >= READ_AT_ONCE:
             offset += size
-            yield _reading(lines, offset, skim=skim)
+            yield _parse_block(lines, offset, skim=skim)
             lines, size = [], 0
     if lines:
-        yield _reading(lines, offset + size, skim=skim)
+        yield _parse_block(lines, offset + size, skim=skim)
 
 
 def complete_lines(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int]]:
@@ -204,7 +204,7 @@ def complete_lines(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int]]:
         raise JournalError(f"cannot be read: {error.strerror}", where=str(path)) from error
 
 
-def _reading(lines: list[bytes], offset: int, *, skim: bool) -> JournalChunk:
+def _parse_block(lines: list[bytes], offset: int, *, skim: bool) -> JournalChunk:
     records: list[Record] = []
     torn = superseded = 0
     end = b""  # the next line, scanning backwards, if it is a valid `end`

@@ -33,11 +33,11 @@ class HeartbeatRun(Protocol):
 
 
 @cache
-def _of_process(pid: int) -> dict[str, Any]:
+def _process_fields(pid: int) -> dict[str, Any]:
     found = {
         "host": os.uname().nodename,
         "pid": pid,
-        "pid_started": _started(pid),
+        "pid_started": _start_ticks(pid),
         "boot_id": _boot_id(),
     }
     return {name: value for name, value in found.items() if value is not None}
@@ -45,7 +45,7 @@ def _of_process(pid: int) -> dict[str, Any]:
 
 def this_process() -> dict[str, Any]:
     """What identifies this process across hosts, boots and reused ids, as far as known here."""
-    return dict(_of_process(os.getpid()))
+    return dict(_process_fields(os.getpid()))
 
 
 def is_alive(metadata: Mapping[str, Any], path: Path) -> bool | None:
@@ -59,7 +59,7 @@ def is_alive(metadata: Mapping[str, Any], path: Path) -> bool | None:
             return False
         if not _exists(pid):
             return False
-        return bool(metadata.get("pid_started") == _started(pid))
+        return bool(metadata.get("pid_started") == _start_ticks(pid))
     try:
         silent = time.time() - path.stat().st_mtime
     except OSError:
@@ -79,7 +79,7 @@ def is_running(process: Mapping[str, Any]) -> bool | None:
     place = ("boot_id", "pid_namespace") if "boot_id" in here else ("host",)
     if not isinstance(pid, int) or any(process.get(key) != here.get(key) for key in place):
         return None
-    return _exists(pid) and process.get("pid_started") == _started(pid)
+    return _exists(pid) and process.get("pid_started") == _start_ticks(pid)
 
 
 def run_status(metadata: Mapping[str, Any] | None, path: Path) -> str:
@@ -92,11 +92,11 @@ def run_status(metadata: Mapping[str, Any] | None, path: Path) -> str:
         return str(status) if status in ENDS else Status.UNKNOWN.value
     alive = is_alive(metadata or {}, path / "metadata.json")
     if alive is None:
-        alive = _silent(path) < (SILENT_S if metadata else CLAIM_S)
+        alive = _seconds_silent(path) < (SILENT_S if metadata else CLAIM_S)
     return Status.RUNNING.value if alive else Status.INTERRUPTED.value
 
 
-def _silent(path: Path) -> float:
+def _seconds_silent(path: Path) -> float:
     """Seconds since the last write to the log or the metadata of a run."""
     last = 0.0
     for name in ("log.txt", "metadata.json", ""):
@@ -115,7 +115,7 @@ def _exists(pid: int) -> bool:
     return True
 
 
-def _started(pid: int) -> str | None:
+def _start_ticks(pid: int) -> str | None:
     """The start time of a process, in ticks since boot; distinguishes reused ids."""
     try:
         # proc(5): field 22; field 2 is a name in parentheses that may contain anything. Field 3

@@ -103,7 +103,7 @@ def load(
     for key, value, where in chain(*layers):
         if key == "cluster":
             check_cluster(value, where)
-        result = _put(result, key, value, where)
+        result = _with_value(result, key, value, where)
     return result, chosen
 
 
@@ -259,7 +259,7 @@ def _in_sets(sets: Mapping[str, Any]) -> Iterator[_Given]:
             yield name, value, f"--set {key}"
 
 
-def _put(settings: Settings, key: str, value: Any, where: str) -> Settings:
+def _with_value(settings: Settings, key: str, value: Any, where: str) -> Settings:
     if key not in KEYS:
         raise _unknown(key, KEYS, where)
     if key == "outputs" and not (isinstance(value, str) and value and "\0" not in value):

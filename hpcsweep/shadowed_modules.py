@@ -24,7 +24,7 @@ def explain_shadowing(error: BaseException | None) -> str | None:
         return None
     for one in _chain(error):
         for file in _suspects(one):
-            found = _hidden_by(file)
+            found = _shadowed_by(file)
             if found is not None:
                 entry, hidden = found
                 said = f"{type(one).__name__}: {one}".partition("\n")[0][:MESSAGE_CHARACTERS]
@@ -60,14 +60,14 @@ def _suspects(error: BaseException) -> "Iterator[str]":
     for frame in reversed(frames):
         yield frame.f_code.co_filename
     if frames:
-        yield from _at_work(frames[-1])
+        yield from _modules_used_by(frames[-1])
     # A C extension does not say from which module it wanted to import.
     if type(error) is ImportError and not error.name:
         for module in reversed(list(sys.modules.values())):
             yield from _file(module)
 
 
-def _at_work(frame: "FrameType") -> "Iterator[str]":
+def _modules_used_by(frame: "FrameType") -> "Iterator[str]":
     """Files of the modules that a frame uses or imported names from."""
     for value in list(frame.f_globals.values()):
         if isinstance(value, type(sys)):
@@ -82,7 +82,7 @@ def _file(module: "ModuleType | None") -> "Iterator[str]":
         yield found
 
 
-def _hidden_by(file: str) -> tuple[str, str] | None:
+def _shadowed_by(file: str) -> tuple[str, str] | None:
     """The path entry that a file was imported from, and the file of that name after it."""
     path = [os.path.abspath(entry) for entry in sys.path]
     for number, entry in enumerate(path):

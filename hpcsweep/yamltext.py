@@ -128,7 +128,7 @@ def document(text: str, name: str) -> Document:
     """Parse one YAML document. *Raises* ManifestError with `name` and the line."""
     odd = yaml.reader.Reader.NON_PRINTABLE.search(text)
     if odd:
-        where = _at(name, text, odd.start())
+        where = _location(name, text, odd.start())
         raise ManifestError(f"holds the control character {odd.group()!r}", where=where)
     try:
         root = _Reader(name).read(yaml.parse(text, Loader=_Loader))
@@ -176,12 +176,12 @@ class _Reader:
                 if self._open:
                     self._open[-1].size += closed.size
             elif isinstance(event, yaml.NodeEvent):
-                self._arrive(event, line)
+                self._attach(event, line)
             elif isinstance(event, yaml.DocumentStartEvent) and self._root is not None:
                 raise self._error("a second document begins here", line, "Keep one document.")
         return self._root or _Node(1, None)
 
-    def _arrive(self, event: Any, line: int) -> None:
+    def _attach(self, event: Any, line: int) -> None:
         parent = self._open[-1] if self._open else None
         if parent is not None and isinstance(parent.value, dict) and parent.key is None:
             parent.key = (self._key(event, line, parent.value), line)
@@ -313,7 +313,7 @@ def json_document(text: str, name: str) -> Document:
     except RecursionError as error:
         raise _too_deep(name) from error
     except ValueError as error:
-        raise _fault(text, name) from error
+        raise _hook_error(text, name) from error
     _check(value, text, name)
     return Document(value=value, name=name, line=lambda path: _json_line(text, path))
 
@@ -325,11 +325,11 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return mapping
 
 
-def _fault(text: str, name: str) -> ManifestError:
+def _hook_error(text: str, name: str) -> ManifestError:
     """The error for a value that our JSON hooks refused; finds its position."""
     for token in _NO_NUMBER.finditer(text):
         if token.group(1):
-            where = _at(name, text, token.start())
+            where = _location(name, text, token.start())
             return ManifestError(f"{token.group()} is not a JSON number", where=where)
     try:
         document(text.replace("\t", " "), name)  # JSON without tabs is YAML
@@ -343,14 +343,16 @@ def _json_line(text: str, path: tuple[str | int, ...]) -> int:
     decoder = json.JSONDecoder()
     at = shown = _skip(text, 0)
     for step in path:
-        found = _part(decoder, text, at, step)
+        found = _part_offsets(decoder, text, at, step)
         if found is None:
             break
         shown, at = found
     return text.count("\n", 0, shown) + 1
 
 
-def _part(decoder: json.JSONDecoder, text: str, at: int, step: str | int) -> tuple[int, int] | None:
+def _part_offsets(
+    decoder: json.JSONDecoder, text: str, at: int, step: str | int
+) -> tuple[int, int] | None:
     """Offsets of key (or element) `step` and of its value, in the list or object at `at`."""
     if text[at] != ("{" if isinstance(step, str) else "["):
         return None
@@ -396,5 +398,5 @@ def _too_deep(where: str) -> ManifestError:
     return ManifestError(f"has lists or mappings nested more than {DEPTH_MAX} deep", where=where)
 
 
-def _at(name: str, text: str, offset: int) -> str:
+def _location(name: str, text: str, offset: int) -> str:
     return f"{name}:{text.count(chr(10), 0, offset) + 1}"

@@ -153,7 +153,7 @@ def run_cases_on_cluster(
             )
 
 
-def cases_failed(
+def cases_failed_error(
     cases: Sequence[ResultKey],
     records: Mapping[str, object],
     failures: Mapping[str, BaseException],

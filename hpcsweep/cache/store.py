@@ -24,7 +24,7 @@ from hpcsweep.cache.files.producer import ResultProducer, Runner
 from hpcsweep.cache.files.result_directory import Entry, ResultDirectory, ResultKey, checked_id
 from hpcsweep.cache.models import Base, patched
 from hpcsweep.cache.param_columns import ParamColumns
-from hpcsweep.cache.table import ROWS_AT_ONCE, CacheTable, Values
+from hpcsweep.cache.table import ROWS_AT_ONCE, CacheTable, ColumnValues
 from hpcsweep.errors import InputError, ResultMissing, StoreError
 from hpcsweep.records import IN_TASK
 from hpcsweep.sources import ParameterSource
@@ -236,7 +236,7 @@ class Store(Generic[R]):
         for entries in bulk_runs.batched(done, ROWS_AT_ONCE):
             records |= {record.id: record for record in self._upsert_entries(entries)}
         if failures:
-            raise bulk_runs.cases_failed(cases, records, failures, str(self._results.path))
+            raise bulk_runs.cases_failed_error(cases, records, failures, str(self._results.path))
         return [records[case.id] for case in cases]
 
     def map(
@@ -296,7 +296,7 @@ class Store(Generic[R]):
             if not self._in_task:
                 self._marks.remove([mark])
 
-    def _rows(self, entries: Iterable[Entry]) -> Iterator[Values]:
+    def _rows(self, entries: Iterable[Entry]) -> Iterator[ColumnValues]:
         for entry in entries:
             try:
                 yield self._row(entry)
@@ -333,7 +333,7 @@ class Store(Generic[R]):
         found: dict[str, R] = {}
         where, tells = self._table.where, LOG.isEnabledFor(logging.INFO)
 
-        def keep(row: Values) -> None:
+        def keep(row: ColumnValues) -> None:
             self._columns.check_same(cases[row["id"]], row, where)
             record = self._record(row)
             if self._has_result(record):
@@ -344,7 +344,7 @@ class Store(Generic[R]):
         self._table.with_ids(list(cases), keep)
         return found
 
-    def _record(self, row: Values) -> R:
+    def _record(self, row: ColumnValues) -> R:
         """The object of a row, in the state of a closed session."""
         record = self._instances.new_instance()
         values = instance_dict(record)

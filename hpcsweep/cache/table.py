@@ -35,7 +35,7 @@ from hpcsweep.store import migrations, schema, upsert
 from hpcsweep.store.engine import Database
 
 T = TypeVar("T")
-Values = dict[str, Any]
+ColumnValues = dict[str, Any]
 VERSION = 1
 # Variables per query; older builds of SQLite allow 999.
 IDS_AT_ONCE = 900
@@ -110,7 +110,7 @@ class CacheTable:
         with self._as_cache_error():
             return self._database.write(work)
 
-    def with_ids(self, ids: Sequence[str], make: Callable[[Values], T]) -> list[T]:
+    def with_ids(self, ids: Sequence[str], make: Callable[[ColumnValues], T]) -> list[T]:
         """`make(row)` for each existing row with one of these ids, in any order.
 
         Converts each row as it is read: 100,000 rows would not stay in the processor's caches.
@@ -118,7 +118,7 @@ class CacheTable:
 
         return self.read(lambda connection: [*map(make, self._with_ids(connection, ids))])
 
-    def _with_ids(self, connection: Connection, ids: Sequence[str]) -> Iterator[Values]:
+    def _with_ids(self, connection: Connection, ids: Sequence[str]) -> Iterator[ColumnValues]:
         names = self._names
         for start in range(0, len(ids), IDS_AT_ONCE):
             some = ids[start : start + IDS_AT_ONCE]
@@ -126,7 +126,7 @@ class CacheTable:
             for row in connection.execute(query, {"key": key}):
                 yield dict(zip(names, row, strict=True))
 
-    def matching(self, values: Mapping[str, Any]) -> list[Values]:
+    def matching(self, values: Mapping[str, Any]) -> list[ColumnValues]:
         """The rows with these column values, oldest first. *Raises* InputError."""
         columns = self._table.columns
         query = select(self._table).order_by(columns.created_at, columns.id)
@@ -141,10 +141,10 @@ class CacheTable:
         rows = self.read(lambda connection: connection.execute(query).all())
         return [dict(zip(self._names, row, strict=True)) for row in rows]
 
-    def upsert(self, rows: Sequence[dict[str, Any]]) -> list[Values]:
+    def upsert(self, rows: Sequence[dict[str, Any]]) -> list[ColumnValues]:
         """Insert rows; replace older ones with the same ids. Returns the resulting rows."""
 
-        def work(connection: Connection) -> list[Values]:
+        def work(connection: Connection) -> list[ColumnValues]:
             # Sorted: transactions that lock rows in different orders can deadlock.
             for row in sorted(rows, key=itemgetter("id")):
                 connection.execute(self._newer(connection, tuple(row)), row)

@@ -21,7 +21,7 @@ from hpcsweep.liveness import run_status, this_process
 from hpcsweep.logbook.checkpoint import standalone_checkpoints
 from hpcsweep.logbook.json_values import json_document, json_value, log_line, null_warnings
 from hpcsweep.logbook.parameters import write_params
-from hpcsweep.logbook.run_directory import read_metadata, retire
+from hpcsweep.logbook.run_directory import read_metadata, retire_checkpoints
 from hpcsweep.logbook.runfiles import FolderFiles
 from hpcsweep.logbook.storage import DirectoryStorage, checked_name
 from hpcsweep.provenance import of_this_process, save_provenance
@@ -164,7 +164,7 @@ def _remove(path: Path, run_id: str, aside: Path) -> None:
             next_step="Move it away, or choose another run id.",
         )
     if (read_metadata(path) or {}).get("status") == "complete":
-        retire(standalone_checkpoints(path, run_id))  # a kill may have prevented it
+        retire_checkpoints(standalone_checkpoints(path, run_id))  # a kill may have prevented it
     gone = aside / token()
     try:
         path.rename(gone)

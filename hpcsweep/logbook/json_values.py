@@ -101,14 +101,14 @@ def _json_value(value: Any, where: str, lost: dict[str, str] | None, levels: int
         return [
             _json_value(item, f"{where}[{i}]", lost, levels - 1) for i, item in enumerate(value)
         ]
-    plain = _of_a_library(value, where)
+    plain = _plain_library_value(value, where)
     if plain is value:
         what = f"a {type(value).__name__} is not a JSON value: {value!r:.80}"
         raise InputError(what, where=where)
     return _json_value(plain, where, lost, levels - 1)
 
 
-def _of_a_library(value: Any, where: str) -> Any:
+def _plain_library_value(value: Any, where: str) -> Any:
     """A library's value as a plain Python value; unknown ones are returned unchanged."""
     if isinstance(value, PurePath):
         return str(value)
@@ -121,7 +121,7 @@ def _of_a_library(value: Any, where: str) -> Any:
     if numpy is not None and isinstance(value, numpy.generic | numpy.ndarray):
         plain = value.tolist()
         return value if isinstance(plain, numpy.generic) else plain  # keep a longdouble
-    return _rounded(value, where) if _is_exact(value) else value
+    return _to_float(value, where) if _is_exact(value) else value
 
 
 def _scalar(value: Any, where: str, lost: dict[str, str] | None) -> Any:
@@ -148,7 +148,7 @@ def _is_exact(value: Any) -> bool:
     )
 
 
-def _rounded(value: Any, where: str) -> float:
+def _to_float(value: Any, where: str) -> float:
     try:
         return float(value)
     except OverflowError as error:
@@ -239,9 +239,9 @@ def log_line(message: object, level: int | str) -> str:
     """A line of a log, UTC; continuation lines of the message are indented."""
     word = _LEVELS.get(level, f"Level {level}") if isinstance(level, int) else level
     text = "\n    ".join(str(message).splitlines())
-    return f"[{_moment(int(time.time()))}] {word} {text}\n"
+    return f"[{_timestamp(int(time.time()))}] {word} {text}\n"
 
 
 @lru_cache(maxsize=1)
-def _moment(second: int) -> str:
+def _timestamp(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hpcsweep.logbook.parameters import Parameters
     from hpcsweep.logbook.programs import Completed
     from hpcsweep.logbook.standalone import StandaloneRun
-    from hpcsweep.logbook.steps import Steps
+    from hpcsweep.logbook.steps import MetricSteps
 
 INFO = 20
 # The origins of a metric, in messages.
@@ -57,7 +57,7 @@ class Logbook(FormerNames):
     # The params that the manifest fixed.
     _case_params: dict[str, Any] | None
     _logger: logging.Logger | None
-    _steps: Steps | None
+    _steps: MetricSteps | None
 
     def __init__(
         self,
@@ -342,9 +342,9 @@ class Logbook(FormerNames):
                 self._storage.merge("artifacts/metrics.json", found)
             return
         if self._steps is None:
-            from hpcsweep.logbook.steps import Steps  # noqa: PLC0415  # rarely used
+            from hpcsweep.logbook.steps import MetricSteps  # noqa: PLC0415  # rarely used
 
-            self._steps = Steps()
+            self._steps = MetricSteps()
         self._steps.add(self, name, step, value)
 
     def merge_metrics(self, metrics: Mapping[str, Any], origin: str) -> None:

@@ -26,7 +26,7 @@ from hpcsweep.files import (
     write_all,
 )
 from hpcsweep.logbook.runfiles import in_memory, no_file
-from hpcsweep.logbook.tar import BLOCK, END, Member, first_of, header, member, members, padded
+from hpcsweep.logbook.tar import BLOCK, END, Member, first_member, header, member, members, padded
 
 # Bytes to copy, and to read from a pack, at once.
 COPY_BYTES = 1 << 20
@@ -81,10 +81,10 @@ class PackWriter:
         *Raises* SweepError if it cannot be written; the pack is then unchanged.
         """
         try:
-            pack, index = self._descriptors or self._opened()
+            pack, index = self._descriptors or self._open_files()
             try:
                 length = 0
-                for data in _joined(pieces):
+                for data in _join(pieces):
                     write_all(pack, data)
                     length += len(data)
             except BaseException:
@@ -97,7 +97,7 @@ class PackWriter:
             raise unwritable(self.path, error) from error
         return location
 
-    def _opened(self) -> tuple[int, int]:
+    def _open_files(self) -> tuple[int, int]:
         make_directory(self.path.parent)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
         pack = open_file(self.path, flags)
@@ -129,7 +129,7 @@ class PackWriter:
             os.close(index)
 
 
-def _joined(pieces: Iterable[bytes | Stream]) -> Iterator[bytes]:
+def _join(pieces: Iterable[bytes | Stream]) -> Iterator[bytes]:
     """The bytes of all pieces: small ones joined for one write(2), large ones in bounded blocks."""
     waiting: list[bytes] = []
     for piece in pieces:
@@ -180,10 +180,10 @@ class PackedFiles:
         """The content of a file; None if it does not exist."""
         # Each run has these once. Readers of many runs need only them, so skip the other members.
         if self.data is not None and not self._members and name in _ONCE:
-            data = first_of(self.data, f"log_{self.run_id}/{name}")
+            data = first_member(self.data, f"log_{self.run_id}/{name}")
             if data is not None:
                 return data
-        found = self._found().get(name)
+        found = self._read_members().get(name)
         return None if found is None else self._bytes(found.content, found.size)
 
     def open(self, name: str) -> BinaryIO:
@@ -195,15 +195,15 @@ class PackedFiles:
 
     def has(self, name: str) -> bool:
         """Whether a file exists."""
-        return name in self._found()
+        return name in self._read_members()
 
     def names(self) -> list[str]:
         """The names of all files, sorted."""
-        return sorted(self._found())
+        return sorted(self._read_members())
 
     def pieces(self, name: str) -> Iterator[bytes]:
         """The content of an existing file, in bounded blocks."""
-        found = self._found()[name]
+        found = self._read_members()[name]
         for at in range(0, found.size, COPY_BYTES):
             yield self._bytes(found.content + at, min(COPY_BYTES, found.size - at))
 
@@ -211,13 +211,13 @@ class PackedFiles:
         """None: a packed file has no path."""
         return None
 
-    def _found(self) -> dict[str, Member]:
+    def _read_members(self) -> dict[str, Member]:
         """The members by name. *Raises* Damaged if the run is not complete."""
         if self._members is None:
             if self.data is None and self.length <= COPY_BYTES:
-                self.data = self._there(0, self.length)
+                self.data = self._read_up_to(0, self.length)
             prefix, last, found = f"log_{self.run_id}/", None, {}
-            for one in members(self._there, 0, self.length):
+            for one in members(self._read_up_to, 0, self.length):
                 if not one.name.startswith(prefix):
                     break
                 last = found[one.name[len(prefix) :]] = one
@@ -231,12 +231,12 @@ class PackedFiles:
 
     def _bytes(self, offset: int, size: int) -> bytes:
         """Exactly `size` bytes. *Raises* Damaged if the pack ends before them."""
-        data = self._there(offset, size)
+        data = self._read_up_to(offset, size)
         if len(data) < size:
             raise damaged(self.pack, self.offset + offset + len(data))
         return data
 
-    def _there(self, offset: int, size: int) -> bytes:
+    def _read_up_to(self, offset: int, size: int) -> bytes:
         """Up to `size` bytes; fewer at the end of the pack."""
         if self.data is not None:
             return self.data[offset : offset + size]
@@ -264,12 +264,12 @@ class Packs:
         self._root = root
 
     @cached_property
-    def _runs(self) -> dict[str, tuple[str, _Found]]:
+    def _runs(self) -> dict[str, tuple[str, _RunEntry]]:
         """Pack and location of the best attempt of each run, from the indexes beside the packs."""
-        best: dict[str, tuple[str, _Found]] = {}
+        best: dict[str, tuple[str, _RunEntry]] = {}
         for name in names(self._root):
             if name.endswith(".tar"):
-                for run in _found_in(self._root / name):
+                for run in _runs_in(self._root / name):
                     known = best.get(run[0])
                     if known is None or known[1][3] < run[3]:
                         best[run[0]] = name, run
@@ -282,11 +282,11 @@ class Packs:
     def find(self, run_id: str) -> PackedFiles | None:
         """The files of a run; None if there is no such run."""
         name, found = self._runs.get(run_id, ("", None))
-        return None if found is None else _files(self._root / name, found)
+        return None if found is None else _packed_files(self._root / name, found)
 
     def one_pass(self) -> Iterator[PackedFiles]:
         """All runs, pack by pack; reads each pack once, sequentially."""
-        by_pack: dict[str, list[_Found]] = {}
+        by_pack: dict[str, list[_RunEntry]] = {}
         for name, run in self._runs.values():
             by_pack.setdefault(name, []).append(run)
         for name, runs in by_pack.items():
@@ -298,7 +298,7 @@ class Packs:
                     for run in runs:
                         run_id, offset, length, rank = run
                         if length > COPY_BYTES:
-                            yield _files(pack, run)
+                            yield _packed_files(pack, run)
                             continue
                         if offset != at:
                             stream.seek(offset)
@@ -309,20 +309,20 @@ class Packs:
 
 
 # A run in a pack: id, offset, length and rank. A tuple, since there may be millions.
-_Found = tuple[str, int, int, str]
+_RunEntry = tuple[str, int, int, str]
 
 
-def _files(pack: Path, found: _Found) -> PackedFiles:
+def _packed_files(pack: Path, found: _RunEntry) -> PackedFiles:
     run_id, offset, length, rank = found
     return PackedFiles(run_id, pack, offset, length, rank)
 
 
 def runs_of(pack: Path) -> Iterator[PackedFiles]:
     """The whole runs in a pack: those of its index, then those that only the pack itself has."""
-    return (_files(pack, found) for found in _found_in(pack))
+    return (_packed_files(pack, found) for found in _runs_in(pack))
 
 
-def _found_in(pack: Path) -> Iterator[_Found]:
+def _runs_in(pack: Path) -> Iterator[_RunEntry]:
     size, end = _size(pack), 0
     try:
         text = read_regular(pack.with_suffix(".idx"), DOCUMENT_MAX).decode("utf-8", "replace")
@@ -341,7 +341,7 @@ def _found_in(pack: Path) -> Iterator[_Found]:
         end = offset + length
         yield match[4], offset, length, match[3]
     if size - end >= BLOCK and size - end != len(END):
-        yield from _walked(pack, end, size)
+        yield from _scan_runs(pack, end, size)
 
 
 # Offset, length, rank and run id, as `PackWriter` writes them.
@@ -356,7 +356,7 @@ def _size(pack: Path) -> int:
         raise unreadable(pack, error) from error
 
 
-def _walked(pack: Path, start: int, size: int) -> Iterator[_Found]:
+def _scan_runs(pack: Path, start: int, size: int) -> Iterator[_RunEntry]:
     """Scan the members for runs. A run ends with its metadata; without them it is skipped."""
     with open_regular(pack) as stream:
 
@@ -378,7 +378,7 @@ def _walked(pack: Path, start: int, size: int) -> Iterator[_Found]:
             begin = found.end
 
 
-def packed(root: Path, location: PackLocation) -> PackedFiles | None:
+def open_packed_run(root: Path, location: PackLocation) -> PackedFiles | None:
     """The run at a recorded location, below the sweep; None if the pack does not exist.
 
     *Raises* Damaged if the pack has no run there, SweepError if it cannot be read.

@@ -106,29 +106,29 @@ def parse_yaml(data: bytes) -> dict[str, Any]:
         raise InputError(f"is not UTF-8: {error}", where="params.yaml") from error
     lines = _LINES.findall(text)
     if len(lines) != text.count("\n") or not text.endswith("\n"):
-        return _by_yaml(text)
+        return _parse_any_yaml(text)
     # Parse all names and values as one JSON array: one call per line would dominate the cost.
-    together = f"[{','.join([f'{_in_json(name)},{value}' for name, value in lines])}]"
+    together = f"[{','.join([f'{_json_key(name)},{value}' for name, value in lines])}]"
     try:
         found, end = _decode(together)
     except (RecursionError, ValueError):
-        return _by_yaml(text)
+        return _parse_any_yaml(text)
     pairs = iter(found)
     params = dict(zip(pairs, pairs, strict=False))
     # Otherwise a name is repeated, or a line is not one JSON value: let the YAML parser decide.
     whole = end == len(together) and len(found) == 2 * len(lines) == 2 * len(params)
-    return params if whole else _by_yaml(text)
+    return params if whole else _parse_any_yaml(text)
 
 
 @lru_cache(maxsize=1000)
-def _in_json(name: str) -> str:
+def _json_key(name: str) -> str:
     """A key as JSON; empty, which is invalid JSON, for a word that YAML reads as another type."""
     if name.startswith('"'):
         return name
     return "" if name.lower() in _WORDS else f'"{name}"'
 
 
-def _by_yaml(text: str) -> dict[str, Any]:
+def _parse_any_yaml(text: str) -> dict[str, Any]:
     from hpcsweep.yamltext import document  # noqa: PLC0415  # loads PyYAML
 
     found = document(text, "params.yaml").value

@@ -130,7 +130,7 @@ def publish(sweep: Path, source: Path, final: Path, run: Run, status: Status) ->
     return False
 
 
-def retire(checkpoints: Path) -> None:
+def retire_checkpoints(checkpoints: Path) -> None:
     """Move the checkpoints of a complete run aside: the next attempt starts from the beginning.
 
     *Writes* `.<name>.complete` beside it. *Safe to repeat.*

@@ -73,7 +73,7 @@ class Spool:
         """The form in a request to a child."""
         return asdict(self)
 
-    def made_directory(self) -> str:
+    def ensure_directory(self) -> str:
         """Create the directory and return it: a command needs one."""
         Path(self.directory).mkdir(PRIVATE_DIRECTORY, exist_ok=True)
         return self.directory
@@ -207,7 +207,7 @@ class SpoolStorage:
         if name == "log.txt" and not self._folder:
             write_all(self._spool.log, data)
         else:
-            self._made().append(name, data, head=head)
+            self._to_directory().append(name, data, head=head)
 
     def read(self, name: str) -> bytes | None:
         """See `RunStorage`."""
@@ -236,11 +236,11 @@ class SpoolStorage:
 
     def path(self, name: str) -> Path:
         """See `RunStorage`. Earlier files are copied into the new directory."""
-        return self._made().path(name)
+        return self._to_directory().path(name)
 
-    def _made(self) -> DirectoryStorage:
+    def _to_directory(self) -> DirectoryStorage:
         if self._folder is None:
-            folder = DirectoryStorage(Path(self._spool.made_directory()))
+            folder = DirectoryStorage(Path(self._spool.ensure_directory()))
             for found in whole_members(self._spool.members):
                 data = os.pread(self._spool.members, found.size, found.content)
                 folder.write(found.name[len(self._prefix) :], data)

@@ -18,7 +18,7 @@ from hpcsweep.liveness import ENDS, HEARTBEAT
 from hpcsweep.logbook.capture import Capture, flush
 from hpcsweep.logbook.create import now
 from hpcsweep.logbook.json_values import exception_fields
-from hpcsweep.logbook.run_directory import retire
+from hpcsweep.logbook.run_directory import retire_checkpoints
 from hpcsweep.redact import redact
 from hpcsweep.usage import cpu_seconds
 
@@ -83,7 +83,7 @@ class StandaloneRun:
         log.storage.merge("metadata.json", fields, drop=("failure_reason", "error"), lock=lock)
         self._ended = True
         if status == "complete":
-            retire(log.checkpoint.directory)
+            retire_checkpoints(log.checkpoint.directory)
         log.notes([line])
         self._stop_heartbeat()
         if log.callback is not None:

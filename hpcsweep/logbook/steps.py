@@ -16,7 +16,7 @@ STEPS = "artifacts/metrics_steps.csv"
 _HEAD = b"name,step,value\n"
 
 
-class Steps:
+class MetricSteps:
     """The stepped metrics of one Logbook."""
 
     def __init__(self) -> None:

@@ -97,13 +97,13 @@ def members(read: Callable[[int, int], bytes], start: int, end: int) -> Iterator
     offset, long_name, long_size = start, None, None
     begin = start
     while offset + BLOCK <= end:
-        found = _parsed(read(offset, BLOCK))
+        found = _parse_header(read(offset, BLOCK))
         if found is None:
             return
         name, size, kind = found
         content = offset + BLOCK
         if kind == _PAX:
-            records = _pax(read(content, size)) if size <= PAX_MAX else None
+            records = _parse_pax(read(content, size)) if size <= PAX_MAX else None
             if records is None:
                 return
             long_name, long_size = records
@@ -117,7 +117,7 @@ def members(read: Callable[[int, int], bytes], start: int, end: int) -> Iterator
         long_name = long_size = None
 
 
-def first_of(data: bytes, name: str) -> bytes | None:
+def first_member(data: bytes, name: str) -> bytes | None:
     """The content of the first member of that name, in bytes that should be complete members.
 
     Fast: does not verify checksums. None if it is not found, has a long name, or follows a
@@ -145,7 +145,7 @@ def _octal(field: bytes) -> int | None:
 _OCTAL = frozenset(b"01234567")
 
 
-def _parsed(block: bytes) -> tuple[str, int, bytes] | None:
+def _parse_header(block: bytes) -> tuple[str, int, bytes] | None:
     """Name, size and type in a header; None for an invalid one."""
     if len(block) < BLOCK or block[257:262] != b"ustar":
         return None
@@ -156,7 +156,7 @@ def _parsed(block: bytes) -> tuple[str, int, bytes] | None:
     return os.fsdecode(prefix + b"/" + name if prefix else name), size, block[156:157]
 
 
-def _pax(records: bytes) -> tuple[str | None, int | None] | None:
+def _parse_pax(records: bytes) -> tuple[str | None, int | None] | None:
     """Name and size in a pax header; None for a damaged one."""
     found = {}
     while records:

@@ -14,12 +14,12 @@ from hpcsweep.errors import Damaged, RunMissing
 from hpcsweep.files import parse_json
 from hpcsweep.indexset import IndexSet
 from hpcsweep.logbook.experiment.index import METRICS
-from hpcsweep.logbook.packs import METADATA, PackedFiles, PackLocation, packed
+from hpcsweep.logbook.packs import METADATA, PackedFiles, PackLocation, open_packed_run
 from hpcsweep.logbook.run_directory import read_metadata
 from hpcsweep.logbook.runfiles import FolderFiles, RunFiles, no_file
 from hpcsweep.records import Status
 from hpcsweep.store import SweepIndex
-from hpcsweep.store.sweep_index import Row
+from hpcsweep.store.sweep_index import IndexRow
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Layout, attempt_dir
 
@@ -29,7 +29,7 @@ LOOKS = 2
 NAMED = 10
 
 
-def run_files(sweep: SweepDirectory, row: Row) -> RunFiles | None:
+def run_files(sweep: SweepDirectory, row: IndexRow) -> RunFiles | None:
     """The files of the attempt in a row of the index; None if there are none.
 
     In this order: packed; unpacked since; the published run directory, if its token matches; the
@@ -38,9 +38,9 @@ def run_files(sweep: SweepDirectory, row: Row) -> RunFiles | None:
     run_dir = str(row["run_dir"] or "")
     place = PackLocation.parse(run_dir)
     if place is not None:
-        found = packed(sweep.path, place)
+        found = open_packed_run(sweep.path, place)
         if found is not None:
-            return _own(found, row)
+            return _checked_owner(found, row)
         run_dir = _unpacked_dir(sweep, row)
     own = sweep.path / attempt_dir(row["case_id"], row["token"])
     for _ in range(LOOKS):
@@ -56,14 +56,14 @@ def run_files(sweep: SweepDirectory, row: Row) -> RunFiles | None:
     return None
 
 
-def _own(found: PackedFiles, row: Row) -> PackedFiles:
+def _checked_owner(found: PackedFiles, row: IndexRow) -> PackedFiles:
     """*Raises* Damaged if the pack holds another case's run there."""
     if not found.run_id.endswith(row["case_id"]):
         raise Damaged(f"byte {found.offset} is not where its run begins", where=str(found.pack))
     return found
 
 
-def _unpacked_dir(sweep: SweepDirectory, row: Row) -> str:
+def _unpacked_dir(sweep: SweepDirectory, row: IndexRow) -> str:
     """The target directory of `unpack`."""
     canonical = ids.canonical(json.loads(row["params"]))
     return _layout(sweep, row["submission"]).run_dir(
@@ -76,7 +76,7 @@ def _layout(sweep: SweepDirectory, submission: int) -> Layout:
     return sweep.plan(submission)[0].layout
 
 
-def kept_files(sweep: SweepDirectory, row: Row) -> RunFiles | None:
+def kept_files(sweep: SweepDirectory, row: IndexRow) -> RunFiles | None:
     """Like `run_files`. *Raises* RunMissing if the files of a complete case are missing."""
     found = run_files(sweep, row)
     if found is None and row["run_dir"] and row["status"] == Status.COMPLETE.value:
@@ -89,7 +89,7 @@ def lost_files(sweep: SweepDirectory, index: SweepIndex) -> IndexSet:
     return IndexSet.of(row["idx"] for row in index.rows() if _is_lost(sweep, row))
 
 
-def _is_lost(sweep: SweepDirectory, row: Row) -> bool:
+def _is_lost(sweep: SweepDirectory, row: IndexRow) -> bool:
     try:
         kept_files(sweep, row)
     except RunMissing:
@@ -99,7 +99,7 @@ def _is_lost(sweep: SweepDirectory, row: Row) -> bool:
     return False
 
 
-def has_file(files: RunFiles, row: Row, name: str) -> bool:
+def has_file(files: RunFiles, row: IndexRow, name: str) -> bool:
     """Whether a case has a file.
 
     *Raises* RunMissing for a file that every complete case has, Damaged for a damaged run.
@@ -111,7 +111,7 @@ def has_file(files: RunFiles, row: Row, name: str) -> bool:
     return found
 
 
-def check_files(sweep: SweepDirectory, row: Row) -> None:
+def check_files(sweep: SweepDirectory, row: IndexRow) -> None:
     """Check that the files of a case exist, and read those that hpcsweep itself wrote.
 
     *Raises* RunMissing, Damaged.
@@ -132,7 +132,7 @@ class DamageReport:
     named: list[str] = field(default_factory=list)
 
     @contextlib.contextmanager
-    def collecting(self, row: Row) -> Iterator[None]:
+    def collecting(self, row: IndexRow) -> Iterator[None]:
         """Record the case if the block raises RunMissing or Damaged, and continue."""
         try:
             yield

@@ -15,7 +15,7 @@ from hpcsweep.logbook.storage import read_content
 from hpcsweep.runs.find import DamageReport, kept_files
 from hpcsweep.settings import Settings
 from hpcsweep.store.ingest import fresh_store
-from hpcsweep.store.sweep_index import Row
+from hpcsweep.store.sweep_index import IndexRow
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 FILES = ("log.txt", "stdout.txt", "stderr.txt")
@@ -47,7 +47,7 @@ def case_logs(sweep: SweepDirectory, case: str) -> CaseLogs:
     return _started(sweep, rows[0]) if rows else _unstarted(sweep, case)
 
 
-def _started(sweep: SweepDirectory, row: Row) -> CaseLogs:
+def _started(sweep: SweepDirectory, row: IndexRow) -> CaseLogs:
     paths = _task_logs(sweep, row["submission"], row["chunk"])
     message = json.loads(row["error"]).get("message") if row["error"] else None
     report, own = DamageReport(), list[tuple[str, str]]()

@@ -11,7 +11,7 @@ from hpcsweep.logbook.packs import PackedFiles, PackLocation
 from hpcsweep.logbook.storage import DirectoryStorage
 from hpcsweep.runs.find import DamageReport, kept_files
 from hpcsweep.store.ingest import fresh_store
-from hpcsweep.store.sweep_index import Row
+from hpcsweep.store.sweep_index import IndexRow
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 
@@ -33,7 +33,7 @@ def unpack(sweep: SweepDirectory, report: DamageReport, case: str | None = None)
             is_packed = True
             target = None
             with report.collecting(row):
-                target = _restored(sweep, row)
+                target = _restore(sweep, row)
             if target is not None:
                 yield target
     if not is_packed:
@@ -44,7 +44,7 @@ def unpack(sweep: SweepDirectory, report: DamageReport, case: str | None = None)
         )
 
 
-def _restored(sweep: SweepDirectory, row: Row) -> Path | None:
+def _restore(sweep: SweepDirectory, row: IndexRow) -> Path | None:
     """Restore a packed run; None if the directory exists already, or nothing is packed."""
     files = kept_files(sweep, row)
     if not isinstance(files, PackedFiles):  # unpacked before, and the pack was removed
@@ -54,11 +54,11 @@ def _restored(sweep: SweepDirectory, row: Row) -> Path | None:
     if target.exists():
         return None
     make_directory(target.parent)
-    unpacked(files, target)
+    unpack_run(files, target)
     return target
 
 
-def unpacked(run: PackedFiles, target: Path) -> None:
+def unpack_run(run: PackedFiles, target: Path) -> None:
     """Restore a run as a plain directory, atomically.
 
     *Raises* SweepError if `target` exists, Damaged.

@@ -20,7 +20,7 @@ from hpcsweep.errors import StoreError
 from hpcsweep.redact import redact
 from hpcsweep.store.database_errors import store_error
 from hpcsweep.store.filesystem import is_local
-from hpcsweep.store.location import shown
+from hpcsweep.store.location import public_location
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Database:
         self, location: Path | URL, patience_s: float | None = None, *, keeps: bool = False
     ) -> None:
         # The location without a password, for messages.
-        self.where = shown(location)
+        self.where = public_location(location)
         self._patience_s = PATIENCE_S if patience_s is None else patience_s
         self._engine = _open(location, keeps=keeps)
         self._reader = self._engine.execution_options(**_READING)
@@ -189,7 +189,7 @@ def _open_postgresql(url: URL) -> Engine:
     except ImportError as error:
         raise StoreError(
             "PostgreSQL needs psycopg, which is not installed here",
-            where=shown(url),
+            where=public_location(url),
             next_step="pip install 'hpcsweep[postgres]'",
         ) from error
 

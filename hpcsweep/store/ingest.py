@@ -171,7 +171,7 @@ def fresh_store(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[Swe
     """
     shared = sweep.path / STORE_NAME
     if not sweep.is_writable:
-        with _own_store(sweep, shared) as store:
+        with _private_store(sweep, shared) as store:
             yield store
         return
     location = _location(sweep)
@@ -179,7 +179,7 @@ def fresh_store(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[Swe
         store = SweepIndex(location, sweep.key)
         if rebuild:
             store.clear()
-        _ensure(sweep, store)
+        _prepare(sweep, store)
         Ingest(sweep, store).run()
         yield store
         return
@@ -188,14 +188,14 @@ def fresh_store(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[Swe
         store = SweepIndex(private, sweep.key)
         if rebuild:
             store.clear()
-        _ensure(sweep, store)
+        _prepare(sweep, store)
         if Ingest(sweep, store).run().records or rebuild or not shared.exists():
             replace_with_copy(private, shared)
         yield store
 
 
 @contextlib.contextmanager
-def _own_store(sweep: SweepDirectory, shared: Path) -> Iterator[SweepIndex]:
+def _private_store(sweep: SweepDirectory, shared: Path) -> Iterator[SweepIndex]:
     """A private index for this command: an updated copy of the shared one, or a new one.
 
     Also used if the index is in PostgreSQL: a reader of the sweep may have no account there.
@@ -211,12 +211,12 @@ def _own_store(sweep: SweepDirectory, shared: Path) -> Iterator[SweepIndex]:
             theirs.backup(mine)
         store = SweepIndex(private, sweep.key)
         try:
-            _ensure(sweep, store)
+            _prepare(sweep, store)
         except StoreError as error:
             if not error.damaged:
                 raise
             store.clear()
-            _ensure(sweep, store)
+            _prepare(sweep, store)
         Ingest(sweep, store).run()
         yield store
 
@@ -243,7 +243,7 @@ def _location(sweep: SweepDirectory) -> Path | URL:
     return locate_store(manifest.store, sweep.path / STORE_NAME)
 
 
-def _ensure(sweep: SweepDirectory, store: SweepIndex) -> None:
+def _prepare(sweep: SweepDirectory, store: SweepIndex) -> None:
     store.create(sweep.name, sweep.newest_manifest())
     known = set(store.submissions())
     new = [number for number in sweep.submissions() if number not in known]

@@ -64,7 +64,7 @@ def parse_url(text: str, where: str) -> URL:
     return url.set(drivername=DRIVER)
 
 
-def shown(location: Path | URL) -> str:
+def public_location(location: Path | URL) -> str:
     """The location for messages, without a password or its location."""
     if isinstance(location, Path):
         return str(location)

@@ -25,7 +25,7 @@ def is_ready(connection: Connection, where: str) -> bool:
     """
     found = _version(connection, where)
     if found is not None and found > schema.VERSION:
-        raise _newer(connection, found, where)
+        raise _newer_version_error(connection, found, where)
     if found != schema.VERSION:
         return False
     for table in schema.metadata.tables.values():
@@ -61,7 +61,7 @@ def prepare(connection: Connection, where: str) -> None:
 def drop(connection: Connection, where: str) -> None:
     """Drop the tables, in whatever state. *Raises* StoreError unless they are hpcsweep's."""
     if _meta(connection, "program") != PROGRAM:
-        raise _foreign("are not marked as hpcsweep's", where)
+        raise _foreign_tables_error("are not marked as hpcsweep's", where)
     schema.metadata.drop_all(connection)
 
 
@@ -88,7 +88,7 @@ def _meta(connection: Connection, name: str) -> str | None:
     return found
 
 
-def _newer(connection: Connection, found: int, where: str) -> StoreError:
+def _newer_version_error(connection: Connection, found: int, where: str) -> StoreError:
     next_step = "Use the newer hpcsweep that made it."
     if connection.dialect.name == "sqlite":  # a file of this sweep alone
         next_step += " Or move the file away: this one makes its own from the journals."
@@ -103,10 +103,10 @@ def _refuse_foreign(connection: Connection, where: str) -> None:
     inspector = inspect(connection)
     taken = sorted(name for name in schema.metadata.tables if inspector.has_table(name))
     if taken:
-        raise _foreign(f"{', '.join(taken)} are another program's", where)
+        raise _foreign_tables_error(f"{', '.join(taken)} are another program's", where)
 
 
-def _foreign(what: str, where: str) -> StoreError:
+def _foreign_tables_error(what: str, where: str) -> StoreError:
     return StoreError(
         f"its tables {what}",
         where=where,

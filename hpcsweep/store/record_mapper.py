@@ -22,7 +22,7 @@ from hpcsweep.store.record_rows import (
     start_row,
     verdict_row,
 )
-from hpcsweep.store.upsert import Batch, shared_id
+from hpcsweep.store.upsert import Batch, shared_id_error
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.sweepdir.version import Version
@@ -61,7 +61,7 @@ class RecordMapper:
         """One version of the manifest. *Raises* Damaged if it is missing or damaged."""
         if fingerprint not in self._versions:
             try:
-                self._versions[fingerprint] = self._opened(fingerprint)
+                self._versions[fingerprint] = self._load_version(fingerprint)
             except Damaged as error:
                 self._versions[fingerprint] = error
         found = self._versions[fingerprint]
@@ -69,7 +69,7 @@ class RecordMapper:
             raise found
         return found
 
-    def _opened(self, fingerprint: str) -> Version:
+    def _load_version(self, fingerprint: str) -> Version:
         directory = self._sweep.manifest_dir(fingerprint)
         # List the directory instead of probing: an NFS client may cache the absence of a file that
         # another host has just created. The record is then ingested next time.
@@ -134,7 +134,7 @@ class RecordMapper:
     def _refuse_collision(self, case_id: str, params: str, others: str) -> None:
         """Two indices with one case id must have equal params; their texts may differ (1, 1.0)."""
         if ids.canonical(json.loads(params)) != ids.canonical(json.loads(others)):
-            raise shared_id(case_id, params, others, self._store)
+            raise shared_id_error(case_id, params, others, self._store)
 
     def _plan_of(self, record: Record) -> Plan | None:
         """The plan of a record's submission; None if it is missing: its results still count.

@@ -20,7 +20,7 @@ from hpcsweep.store.engine import Database
 from hpcsweep.store.location import parse_url
 from hpcsweep.store.upsert import Batch
 
-Row = dict[str, Any]
+IndexRow = dict[str, Any]
 
 CASE_ID_DIGITS = 16
 # Rows per page: read in one transaction, and held in memory.
@@ -178,7 +178,7 @@ class SweepIndex:
         else:
             self._database.write(lambda connection: migrations.drop(connection, self.where))
 
-    def note_submissions(self, rows: Sequence[Row]) -> None:
+    def note_submissions(self, rows: Sequence[IndexRow]) -> None:
         """Upsert submissions; rows have the columns of `submissions` without the sweep."""
         values = [row | {"sweep": self._sweep} for row in rows]
 
@@ -252,7 +252,7 @@ class SweepIndex:
             for of, found in ranges.items()
         ]
 
-    def rows(self, *, where: Any = None, batch: int = ROWS_AT_ONCE) -> Iterator[Row]:
+    def rows(self, *, where: Any = None, batch: int = ROWS_AT_ONCE) -> Iterator[IndexRow]:
         """The rows of all cases that any attempt began, in index order, with their `idx`.
 
         One transaction per `batch` rows: a slow reader does not block writers.
@@ -274,7 +274,7 @@ class SweepIndex:
         query = select(func.max(table.generation)).where(table.sweep == self._sweep)
         return int(self._all(query)[0][0] or 0)
 
-    def silent(self, submission: int) -> list[Row]:
+    def silent(self, submission: int) -> list[IndexRow]:
         """The rows of attempts of a submission that began and have no `end` of their worker."""
         table = schema.cases.c
         mine = table.submission == submission
@@ -284,7 +284,7 @@ class SweepIndex:
         )
         return list(self.rows(where=and_(mine, unended)))
 
-    def find(self, case: str) -> list[Row]:
+    def find(self, case: str) -> list[IndexRow]:
         """The rows of a case, by its index or by a prefix of its case id."""
         table = schema.cases.c
         rows = []
@@ -292,14 +292,14 @@ class SweepIndex:
             rows = list(self.rows(where=schema.places.c.idx == int(case)))
         return rows or list(self.rows(where=table.case_id.startswith(case, autoescape=True)))
 
-    def tasks(self) -> list[Row]:
+    def tasks(self) -> list[IndexRow]:
         """The known array tasks, by submission and chunk."""
         table = schema.tasks.c
         query = select(schema.tasks).where(table.sweep == self._sweep)
         return self._mappings(query.order_by(table.submission, table.chunk))
 
     def reorder(
-        self, known: str | None, manifest: str, place: Callable[[Row], int | None] | None
+        self, known: str | None, manifest: str, place: Callable[[IndexRow], int | None] | None
     ) -> bool:
         """Switch to the index order of another manifest in one transaction.
 
@@ -332,7 +332,7 @@ class SweepIndex:
         columns = (cases.case_id, cases.params, cases.replicate, index)
         return select(*columns).where(cases.sweep == self._sweep).order_by(cases.case_id)
 
-    def _identities(self) -> Iterator[Row]:
+    def _identities(self) -> Iterator[IndexRow]:
         """The identity of each case; one transaction per page."""
         found = self._mappings(self._identity().limit(ROWS_AT_ONCE))
         while found:
@@ -344,7 +344,7 @@ class SweepIndex:
         self,
         connection: Connection,
         places: dict[str, int | None],
-        place: Callable[[Row], int | None],
+        place: Callable[[IndexRow], int | None],
     ) -> None:
         cases, table = schema.cases.c, schema.places
         known = connection.scalars(select(cases.case_id).where(cases.sweep == self._sweep))
@@ -372,5 +372,5 @@ class SweepIndex:
     def _all(self, query: Select[Any]) -> Sequence[Any]:
         return self._database.read(lambda connection: connection.execute(query).all())
 
-    def _mappings(self, query: Select[Any]) -> list[Row]:
+    def _mappings(self, query: Select[Any]) -> list[IndexRow]:
         return [dict(row._mapping) for row in self._all(query)]  # noqa: SLF001  # a public name

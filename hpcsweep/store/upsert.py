@@ -33,7 +33,7 @@ from hpcsweep.ids import canonical
 from hpcsweep.store import schema
 from hpcsweep.store.record_rows import CASE_COLUMNS, CaseRow
 
-Values = dict[str, Any]
+RowValues = dict[str, Any]
 
 ATTEMPT = ("generation", "submission", "restart", "token")
 
@@ -50,11 +50,11 @@ class Batch:
     cases: list[CaseRow] = field(default_factory=list)
     # All attempts of the cases that have several in this batch: case id, generation, submission,
     # restart and token.
-    attempts: list[Values] = field(default_factory=list)
+    attempts: list[RowValues] = field(default_factory=list)
     # Case id by index.
     places: dict[int, str] = field(default_factory=dict)
-    starts: list[Values] = field(default_factory=list)
-    verdicts: list[Values] = field(default_factory=list)
+    starts: list[RowValues] = field(default_factory=list)
+    verdicts: list[RowValues] = field(default_factory=list)
     # (path, first byte, end, skipped lines) of each part of a journal, in order.
     journals: list[tuple[str, int, int, int]] = field(default_factory=list)
 
@@ -119,7 +119,7 @@ def merge_cases(connection: Connection, sweep: str, batch: Batch, where: str) ->
         if connection.dialect.name == "sqlite":
             _stage(connection, schema.cases, CASE_COLUMNS, rows)
         # Concurrent merges of the same cases have ended: what is read now stays until the commit.
-        known = _known(connection, sweep, staged)
+        known = _changed_cases(connection, sweep, staged)
         for row in known:
             _refuse_collision(row, where)
             several += _different_attempts(row)
@@ -135,7 +135,7 @@ def merge_places(connection: Connection, sweep: str, batch: Batch) -> None:
 
 
 def merge_tasks(
-    connection: Connection, sweep: str, rows: Iterable[Values], rank: str, names: Iterable[str]
+    connection: Connection, sweep: str, rows: Iterable[RowValues], rank: str, names: Iterable[str]
 ) -> None:
     """Merge one kind of record about array tasks: the columns `names`, ordered by `rank`."""
     table = schema.tasks
@@ -220,13 +220,13 @@ def _with_sweep(sweep: str, rows: Iterable[CaseRow]) -> list[CaseRow]:
     return [(sweep, *row) for row in sorted(rows, key=itemgetter(0))]
 
 
-def _known(connection: Connection, sweep: str, staged: Table) -> list[Row[Any]]:
+def _changed_cases(connection: Connection, sweep: str, staged: Table) -> list[Row[Any]]:
     """The staged cases for which the table has a different record."""
     cases = schema.cases.c
     mine = and_(cases.sweep == sweep, cases.case_id == staged.c.case_id)
-    columns = [column for name in ATTEMPT for column in (cases[name], _other(staged, name))]
+    columns = [column for name in ATTEMPT for column in (cases[name], _staged_column(staged, name))]
     query = (
-        select(cases.case_id, cases.params, _other(staged, "params"), *columns)
+        select(cases.case_id, cases.params, _staged_column(staged, "params"), *columns)
         .add_columns((staged.c.rank > cases.rank).label("wins"))
         .join_from(staged, schema.cases, mine)
         .where(staged.c.rank != cases.rank)
@@ -236,7 +236,7 @@ def _known(connection: Connection, sweep: str, staged: Table) -> list[Row[Any]]:
     return list(connection.execute(query))
 
 
-def _other(staged: Table, name: str) -> Any:
+def _staged_column(staged: Table, name: str) -> Any:
     return staged.c[name].label(f"other_{name}")
 
 
@@ -255,10 +255,10 @@ def _replace_lower(connection: Connection, sweep: str, staged: Table) -> None:
 
 def _refuse_collision(row: Row[Any], where: str) -> None:
     if not _same_params(row.params, row.other_params):
-        raise shared_id(row.case_id, row.params, row.other_params, where)
+        raise shared_id_error(row.case_id, row.params, row.other_params, where)
 
 
-def shared_id(case_id: str, params: str, others: str, where: str) -> StoreError:
+def shared_id_error(case_id: str, params: str, others: str, where: str) -> StoreError:
     """The error for two cases with one id; params as JSON text."""
     return StoreError(
         f"two cases share the id {case_id}: {params:.200} and {others:.200}",
@@ -267,7 +267,7 @@ def shared_id(case_id: str, params: str, others: str, where: str) -> StoreError:
     )
 
 
-def _different_attempts(row: Row[Any]) -> list[Values]:
+def _different_attempts(row: Row[Any]) -> list[RowValues]:
     """The attempts of a row and of its staged record, if they differ."""
     own, other = (
         {"case_id": row.case_id} | {name: getattr(row, prefix + name) for name in ATTEMPT}
@@ -276,7 +276,7 @@ def _different_attempts(row: Row[Any]) -> list[Values]:
     return [] if own == other else [own, other]
 
 
-def _count_attempts(connection: Connection, sweep: str, several: list[Values]) -> None:
+def _count_attempts(connection: Connection, sweep: str, several: list[RowValues]) -> None:
     """Record the attempts of cases that have several, and renumber their rows."""
     names = ("case_id", *ATTEMPT)
     lines = list(map(itemgetter(*names), several))

@@ -19,7 +19,7 @@ from hpcsweep.claims import Claim
 from hpcsweep.errors import SweepBusy, SweepError
 from hpcsweep.files import UndoLog, make_directory, names, open_regular, undo_on_error
 from hpcsweep.liveness import BEAT_S, HEARTBEAT, is_running
-from hpcsweep.sweepdir.directory import CLAIMS, SweepDirectory, make_place
+from hpcsweep.sweepdir.directory import CLAIMS, SweepDirectory, make_sweep_directory
 
 NAME = "submit"
 # Seconds without a sign of life after which a process that only another host can ask for counts
@@ -75,7 +75,7 @@ def changing(
     path = path.absolute()
 
     def root() -> Path:
-        make_place(path, share, around)
+        make_sweep_directory(path, share, around)
         return around.directory(path / CLAIMS)
 
     with (

@@ -41,7 +41,7 @@ MARKER = "sweep.json"
 # Held by the process that changes the sweep.
 CLAIMS = ".claims"
 # Entries that commands may leave in a directory where the first submit could not begin.
-_LEFT = {CLAIMS, "store.sqlite3", "store.sqlite3-journal", "cluster.json", ".cluster.lock"}
+_LEFTOVERS = {CLAIMS, "store.sqlite3", "store.sqlite3-journal", "cluster.json", ".cluster.lock"}
 _PART_FILE = re.compile(r"part-([0-9]{1,9})\.(intent|job|void|cancel)\.json", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 # Schemas of part files, by kind.
@@ -121,7 +121,7 @@ class SweepDirectory:
         directory is something else. *Writes* `sweep.json`.
         """
         made = made or UndoLog()
-        if not make_place(path, share, made):
+        if not make_sweep_directory(path, share, made):
             marker = {"format": FORMAT, "name": name, "key": token()}
             marker |= {"share": share} if share != "private" else {}
             with contextlib.suppress(FileExistsError):
@@ -259,7 +259,7 @@ def _identity(path: Path) -> Identity | None:
     return str(path), found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def make_place(path: Path, share: str, made: UndoLog) -> bool:
+def make_sweep_directory(path: Path, share: str, made: UndoLog) -> bool:
     """Create the directory of a sweep. Returns whether it already is a sweep directory.
 
     With `share: group`, created parents are open to the group, too. `made` records what this call
@@ -270,7 +270,7 @@ def make_place(path: Path, share: str, made: UndoLog) -> bool:
     if MARKER in found:
         return True
     missing = [one for one in (path, *path.parents) if not one.exists()]
-    if not missing and (found - _LEFT or not path.is_dir()):
+    if not missing and (found - _LEFTOVERS or not path.is_dir()):
         raise SweepError(
             "is in the way: it is not a sweep directory",
             where=str(path),

@@ -216,7 +216,7 @@ def read_plan(path: Path) -> tuple[Plan, dict[str, Any]]:
     document = read_json(path)
     try:
         plan = Plan.from_json(document, str(path))
-        wrong = _wrong(document, plan)
+        wrong = _plan_problem(document, plan)
     except (KeyError, TypeError, ValueError) as error:
         wrong = repr(error)
     if wrong:
@@ -224,7 +224,7 @@ def read_plan(path: Path) -> tuple[Plan, dict[str, Any]]:
     return plan, document
 
 
-def _wrong(document: dict[str, Any], plan: Plan) -> str:
+def _plan_problem(document: dict[str, Any], plan: Plan) -> str:
     """What is wrong with a document, or with the parts of its plan; empty if nothing is.
 
     It bounds all loops over parts and chunks by what was submitted.

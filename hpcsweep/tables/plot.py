@@ -55,11 +55,11 @@ def draw(
     figure = Figure(figsize=SIZE, layout="constrained")
     plane = figure.add_subplot()
     _lines(figure, plane, found, axes)
-    logarithmic = _dress(plane, found, axes)
+    logarithmic = _style_axes(plane, found, axes)
     notes = _notes(found, axes, logarithmic)
-    lines = [line for note in notes for line in textwrap.wrap(_shown(note), NOTE_CHARACTERS)]
+    lines = [line for note in notes for line in textwrap.wrap(_literal(note), NOTE_CHARACTERS)]
     figure.supxlabel("\n".join(lines), x=0.02, ha="left", fontsize=9, color="0.35")
-    _grow(figure, plane, len(lines))
+    _enlarge(figure, plane, len(lines))
     with atomic_output(path) as output:
         figure.savefig(output, dpi=200, format=path.suffix[1:])
     return notes
@@ -86,14 +86,14 @@ def _notes(found: Points, axes: Axes, logarithmic: list[str]) -> list[str]:
 def _lines(figure: Any, plane: Any, found: Points, axes: Axes) -> None:
     scale, ticks = _scale_of(found), found.tick_positions()
     for position, (by, line) in enumerate(found.lines.items()):
-        label = _shown(f"{axes.by} = {_text(by)}") if axes.by and not scale else None
+        label = _literal(f"{axes.by} = {_label(by)}") if axes.by and not scale else None
         colour = scale.to_rgba(by) if scale else COLOURS[position % len(COLOURS)]
         # Offset by one per 8 lines: all 64 pairs of colour and marker are distinct.
         marker = MARKERS[0 if scale else (position + position // len(COLOURS)) % len(MARKERS)]
         _line(plane, line, ticks, {"color": colour, "marker": marker, "label": label})
     if scale:
         bar = figure.colorbar(scale, ax=plane, pad=0.02)
-        bar.set_label(_shown(axes.by or ""), fontsize=13)
+        bar.set_label(_literal(axes.by or ""), fontsize=13)
         bar.outline.set_visible(False)
     elif axes.by:
         # Beside the axes: inside, the legend would cover lines.
@@ -106,7 +106,7 @@ def _lines(figure: Any, plane: Any, found: Points, axes: Axes) -> None:
         )
 
 
-def _grow(figure: Any, plane: Any, note_lines: int) -> None:
+def _enlarge(figure: Any, plane: Any, note_lines: int) -> None:
     """Enlarge the figure if legend and notes would leave too little room for the axes."""
     legend = plane.get_legend()
     beside = legend.get_window_extent().width / figure.dpi if legend else 0.0
@@ -169,7 +169,7 @@ def _scale_of(found: Points) -> Any:
     return ScalarMappable(kind(min(found.lines), max(found.lines)), "viridis")
 
 
-def _dress(plane: Any, found: Points, axes: Axes) -> list[str]:
+def _style_axes(plane: Any, found: Points, axes: Axes) -> list[str]:
     """Set scales, labels and grid. Returns the logarithmic axes."""
     logarithmic = []
     for which, name, values in (("x", axes.x, found.xs()), ("y", axes.y, found.ys())):
@@ -183,10 +183,10 @@ def _dress(plane: Any, found: Points, axes: Axes) -> list[str]:
             _label_decades(getattr(plane, f"{which}axis"), max(values) / min(values))
             logarithmic.append(which)
     _set_text_ticks(plane, found.tick_positions())
-    plane.set_xlabel(_shown(axes.x), fontsize=14)
-    plane.set_ylabel(_shown(axes.y), fontsize=14)
+    plane.set_xlabel(_literal(axes.x), fontsize=14)
+    plane.set_ylabel(_literal(axes.y), fontsize=14)
     if axes.title:
-        plane.set_title(_shown(axes.title), fontsize=15, loc="left", pad=10)
+        plane.set_title(_literal(axes.title), fontsize=15, loc="left", pad=10)
     plane.tick_params(labelsize=12)
     plane.grid(visible=True, color="0.85", linewidth=0.8)
     plane.set_axisbelow(True)
@@ -200,7 +200,7 @@ def _set_text_ticks(plane: Any, ticks: dict[Any, int]) -> None:
     """Set the labels of a text axis, as many as are readable."""
     if ticks:
         some = list(ticks)[:: 1 + (len(ticks) - 1) // TICKS_MAX]
-        texts = [_shown(_text(one)) for one in some]
+        texts = [_literal(_label(one)) for one in some]
         turned = 90 if sum(map(len, texts)) + 2 * len(texts) > 60 else 0
         plane.set_xticks([ticks[one] for one in some], texts, rotation=turned)
 
@@ -217,12 +217,12 @@ def _label_decades(axis: Any, ratio: float) -> None:
     axis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
 
 
-def _shown(text: str) -> str:
+def _literal(text: str) -> str:
     """A literal label: `$` does not start a formula, control characters are escaped."""
     return one_line(text).replace("$", r"\$")
 
 
-def _text(value: Any) -> str:
+def _label(value: Any) -> str:
     """A value as a label; long texts are truncated."""
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return text if len(text) <= TEXT_CHARACTERS else f"{text[: TEXT_CHARACTERS - 1]}…"

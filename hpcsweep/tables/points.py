@@ -104,7 +104,7 @@ def points(rows: Iterable[Mapping[str, Any]], axes: Axes, params: Iterable[str] 
     left_out: Counter[str] = Counter()
     drawn = 0
     for row in rows:
-        why = _why_not(row, axes)
+        why = _exclusion_reason(row, axes)
         if why:
             left_out[why] += 1
             continue
@@ -123,7 +123,7 @@ def points(rows: Iterable[Mapping[str, Any]], axes: Axes, params: Iterable[str] 
             f"no complete case has {' and '.join(axes.columns)}: {reasons}",
             next_step="`hpcsweep collect SWEEP` shows what there is.",
         )
-    return Points(lines=_in_order(lines), drawn=drawn, left_out=left_out)
+    return Points(lines=_sorted_lines(lines), drawn=drawn, left_out=left_out)
 
 
 def left_out_text(left_out: Counter[str]) -> str:
@@ -131,7 +131,7 @@ def left_out_text(left_out: Counter[str]) -> str:
     return ", ".join(f"{number} {why}" for why, number in sorted(left_out.items()))
 
 
-def _why_not(row: Mapping[str, Any], axes: Axes) -> str:
+def _exclusion_reason(row: Mapping[str, Any], axes: Axes) -> str:
     """Why a case is left out; empty if it can be drawn. *Raises* InputError."""
     status = row.get("status", Status.COMPLETE)
     if status != Status.COMPLETE:
@@ -162,7 +162,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _in_order(lines: dict[Any, Line]) -> dict[Any, Line]:
+def _sorted_lines(lines: dict[Any, Line]) -> dict[Any, Line]:
     """Sort lines by `by`, and points by x."""
     ordered = {by: lines[by] for by in _sorted(lines)}
     for line in ordered.values():
@@ -181,11 +181,11 @@ def _scattered(line: Line) -> Iterator[str]:
     found = list(line.points.values())
     for name in found[0].others if found else ():
         texts = [point.others[name] for point in found]
-        if name not in line.pooled and len(set(texts)) > 1 and not _follows(texts):
+        if name not in line.pooled and len(set(texts)) > 1 and not _is_monotone(texts):
             yield name
 
 
-def _follows(texts: list[str]) -> bool:
+def _is_monotone(texts: list[str]) -> bool:
     values = [json.loads(text) for text in texts]
     if not all(isinstance(value, int | float) for value in values):
         return False

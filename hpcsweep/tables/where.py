@@ -78,7 +78,7 @@ class SqlColumn:
 def parse(text: str, fields: Mapping[str, SqlColumn], dialect: str) -> ColumnElement[bool]:
     """The condition as SQL. *Raises* InputError for a syntax error or an unknown column."""
     names: dict[str, str] = {}
-    spelled = _spelled(text.strip(), fields, names)
+    spelled = _with_identifiers(text.strip(), fields, names)
     try:
         tree = ast.parse(spelled, mode="eval")
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
@@ -87,7 +87,7 @@ def parse(text: str, fields: Mapping[str, SqlColumn], dialect: str) -> ColumnEle
     return _Reader(spelled, fields, names, dialect).condition(tree.body)
 
 
-def _spelled(text: str, fields: Mapping[str, SqlColumn], names: dict[str, str]) -> str:
+def _with_identifiers(text: str, fields: Mapping[str, SqlColumn], names: dict[str, str]) -> str:
     """Replace column names that Python cannot parse by identifiers, recorded in `names`.
 
     These are columns in backticks, and words such as `lambda` or the micro sign, which Python would
@@ -96,7 +96,7 @@ def _spelled(text: str, fields: Mapping[str, SqlColumn], names: dict[str, str]) 
 
     def replaced(found: re.Match[str]) -> str:
         name = found["quoted"] or found[0]
-        if found["quoted"] is None and (name not in fields or _is_read_as_it_is(name)):
+        if found["quoted"] is None and (name not in fields or _is_plain_name(name)):
             return found[0]
         stand_in = f"_column_{len(names)}"
         names[stand_in] = name
@@ -105,7 +105,7 @@ def _spelled(text: str, fields: Mapping[str, SqlColumn], names: dict[str, str]) 
     return _TOKEN.sub(replaced, text)
 
 
-def _is_read_as_it_is(name: str) -> bool:
+def _is_plain_name(name: str) -> bool:
     if name in _WORDS or unicodedata.normalize("NFKC", name) != name:
         return name in _WORDS
     return not any(map(keyword.iskeyword, name.split(".")))
@@ -117,7 +117,7 @@ class _Reader:
     ) -> None:
         self._text = text
         self._fields = fields
-        # Identifiers that stand for columns; see `_spelled`.
+        # Identifiers that stand for columns; see `_with_identifiers`.
         self._names = names
         self._dialect = dialect
 
@@ -133,7 +133,7 @@ class _Reader:
                 sides = [left, *rest]
                 pairs = zip(sides[:-1], ops, sides[1:], strict=True)
                 return and_(*(self._compare(a, op, b) for a, op, b in pairs))
-        raise self._refused(node)
+        raise self._refusal(node)
 
     def _compare(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> ColumnElement[bool]:
         if isinstance(op, ast.In | ast.NotIn) and isinstance(right, ast.List | ast.Tuple):
@@ -141,7 +141,7 @@ class _Reader:
             found = or_(*(self._test(field, ast.Eq, self._value(item)) for item in right.elts))
             return found if isinstance(op, ast.In) else not_(func.coalesce(found, false()))
         if type(op) not in _COMPARE:
-            raise self._refused(left)
+            raise self._refusal(left)
         if self._is_name(left):
             return self._test(self._field(left), type(op), self._value(right))
         return self._test(self._field(right), _SWAPPED.get(type(op), type(op)), self._value(left))
@@ -158,17 +158,17 @@ class _Reader:
                 return and_(column.is_not(None), true() if op is ast.NotEq else false())
             found: ColumnElement[bool] = compare(column, literal(value))
             return found
-        kind, extracted = self._extracted(field, value)
+        kind, extracted = self._extract(field, value)
         if value is None:
             return kind if op is ast.Eq else not_(kind)
         tested: ColumnElement[bool] = and_(kind, compare(extracted, literal(value)))
         # A value of another kind is not equal: 1 != "1".
         return or_(not_(kind), tested) if op is ast.NotEq else tested
 
-    def _extracted(self, field: SqlColumn, value: Any) -> tuple[ColumnElement[bool], Any]:
+    def _extract(self, field: SqlColumn, value: Any) -> tuple[ColumnElement[bool], Any]:
         """Whether the JSON value has the kind of `value`, and the value itself."""
         if self._dialect == "postgresql":
-            return _in_jsonb(field, value)
+            return _extract_jsonb(field, value)
         column = schema.cases.c[field.column]
         if any(json.dumps(key, ensure_ascii=False) != f'"{key}"' for key in field.path):
             found, extracted = (_member(column, field.path, what) for what in ("type", "value"))
@@ -190,7 +190,7 @@ class _Reader:
 
     def _field(self, node: ast.expr) -> SqlColumn:
         if not self._is_name(node):
-            raise self._refused(node)
+            raise self._refusal(node)
         name = ast.unparse(node)
         name = self._names.get(name, name)
         if name not in self._fields:
@@ -205,22 +205,22 @@ class _Reader:
         try:
             value = ast.literal_eval(node)
         except (ValueError, TypeError, SyntaxError) as error:
-            raise self._refused(node) from error
+            raise self._refusal(node) from error
         if not isinstance(value, bool | int | float | str | None):
-            raise self._refused(node)
+            raise self._refusal(node)
         if type(value) is int and not -_LARGEST_INT <= value < _LARGEST_INT:
             return float(Decimal(value))  # infinite if it exceeds the floats
         return value
 
-    def _refused(self, node: ast.expr) -> InputError:
+    def _refusal(self, node: ast.expr) -> InputError:
         part = ast.get_source_segment(self._text, node) or self._text
         for stand_in, name in self._names.items():
             part = part.replace(stand_in, name)
         return InputError(f"{part!r} is not a comparison", where="--where", next_step=_FORM)
 
 
-def _in_jsonb(field: SqlColumn, value: Any) -> tuple[ColumnElement[bool], Any]:
-    """`_extracted` on PostgreSQL, where a value of another kind must not reach a cast."""
+def _extract_jsonb(field: SqlColumn, value: Any) -> tuple[ColumnElement[bool], Any]:
+    """`_extract` on PostgreSQL, where a value of another kind must not reach a cast."""
     path = array(field.path, type_=Text)
     document = schema.document(field.column)
     found = func.jsonb_typeof(document.op("#>", return_type=JSONB())(path))

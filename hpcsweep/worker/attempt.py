@@ -11,7 +11,7 @@ from typing import Any
 from hpcsweep import ids
 from hpcsweep.errors import JournalError, SweepError
 from hpcsweep.files import unwritable
-from hpcsweep.logbook.run_directory import Run, retire
+from hpcsweep.logbook.run_directory import Run, retire_checkpoints
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status
 from hpcsweep.sweepdir.plan import checkpoint_dir
@@ -72,7 +72,7 @@ class Attempts:
         finally:
             outputs.clear()
         if outcome.status is Status.COMPLETE:
-            retire(checkpoints)
+            retire_checkpoints(checkpoints)
         self.ledger.end(case, outcome)
 
 

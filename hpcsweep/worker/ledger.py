@@ -27,7 +27,7 @@ from hpcsweep.journal import (
     outcome_of,
     read,
 )
-from hpcsweep.logbook.run_directory import Run, retire
+from hpcsweep.logbook.run_directory import Run, retire_checkpoints
 from hpcsweep.provenance import packages, packages_digest, python_version
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status, Word
 from hpcsweep.sweepdir.plan import checkpoint_dir
@@ -95,7 +95,7 @@ class Ledger:
         """Write the outcome of a run that another start left without one."""
         metadata = left.metadata
         # Its start may have been killed before it did so.
-        retire(self._assignment.sweep.path / checkpoint_dir(case.case_id))
+        retire_checkpoints(self._assignment.sweep.path / checkpoint_dir(case.case_id))
         if (
             metadata["manifest"] == self._assignment.plan.manifest
             and metadata["index"] != case.index

@@ -31,7 +31,7 @@ class _Spooled:
     def begin(self, run: Run, started: str) -> CaseFiles:  # noqa: ARG002  # the same for all cases
         """As `Outputs` says; a command gets a directory."""
         if self._is_command:
-            return CaseFiles(self.spool.made_directory())
+            return CaseFiles(self.spool.ensure_directory())
         return CaseFiles(spool=self.spool.to_json())
 
     def publish(self, run: Run, outcome: Outcome) -> Outcome:

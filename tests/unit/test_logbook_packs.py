@@ -26,7 +26,7 @@ from hpcsweep.logbook.packs import (
     PackedFiles,
     PackLocation,
     PackWriter,
-    packed,
+    open_packed_run,
     run_member,
     runs_of,
 )
@@ -37,7 +37,7 @@ from hpcsweep.logbook.tar import header, member, members
 from hpcsweep.records import Attempt, Outcome, ParamCase, Status
 from hpcsweep.runs.find import DamageReport
 from hpcsweep.runs.logs import case_logs
-from hpcsweep.runs.unpack import unpack, unpacked
+from hpcsweep.runs.unpack import unpack, unpack_run
 from hpcsweep.sources import grid
 from tests.support.fixtures import Scale
 from tests.support.sweeps import MadeSweep
@@ -100,7 +100,7 @@ def test_a_pack_is_a_tar(tmp_path: Path) -> None:
 
 def test_a_run_by_one_seek(tmp_path: Path) -> None:
     places = filled(tmp_path / "0.a.tar")
-    run = packed(tmp_path, places[1])
+    run = open_packed_run(tmp_path, places[1])
     assert run is not None
     assert run.run_id == "x=1"
     assert run.names() == ["data/x.bin", "e", "metadata.json", "params.yaml"]
@@ -109,11 +109,11 @@ def test_a_run_by_one_seek(tmp_path: Path) -> None:
     assert run.read("none") is None
     with pytest.raises(RunMissing):
         run.open("none")
-    assert packed(tmp_path, PackLocation("0.b.tar", 0, 512)) is None
+    assert open_packed_run(tmp_path, PackLocation("0.b.tar", 0, 512)) is None
     beyond = PackLocation.parse(f"{places[1]}0")
     assert beyond is not None
     with pytest.raises(Damaged, match="is damaged at byte"):
-        LogReader(packed(tmp_path, beyond) or run).files.names()
+        LogReader(open_packed_run(tmp_path, beyond) or run).files.names()
 
 
 @pytest.mark.parametrize(
@@ -183,12 +183,12 @@ def test_a_full_disk_leaves_the_pack_as_it_was(
 
 def test_unpacking(tmp_path: Path) -> None:
     places = filled(tmp_path / "0.a.tar")
-    run = packed(tmp_path, places[0])
+    run = open_packed_run(tmp_path, places[0])
     assert run is not None
-    unpacked(run, tmp_path / "log_x=0")
+    unpack_run(run, tmp_path / "log_x=0")
     assert LogReader(tmp_path / "log_x=0").files.names() == run.names()
     with pytest.raises(SweepError, match="there already"):
-        unpacked(run, tmp_path / "log_x=0")
+        unpack_run(run, tmp_path / "log_x=0")
 
 
 # --- a sweep -------------------------------------------------------------------------------------
@@ -313,7 +313,9 @@ def test_the_journal_says_where_a_run_is(made: MadeSweep) -> None:
     made.plan(runs="packed")
     made.run()
     for index, end in made.ends().items():
-        run = packed(made.path, PackLocation.parse(end["run_dir"]) or PackLocation("none", 0, 0))
+        run = open_packed_run(
+            made.path, PackLocation.parse(end["run_dir"]) or PackLocation("none", 0, 0)
+        )
         assert run is not None
         assert LogReader(run).params == {"x": index}
 

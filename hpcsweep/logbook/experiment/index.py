@@ -42,7 +42,7 @@ METRICS = "artifacts/metrics.json"
 # Columns that exist only when a run has a value for them.
 _REASONS = ("error_reason", "failure_reason")
 
-Mark = dict[str, Any]
+RunMark = dict[str, Any]
 _MARK = schema(
     {
         "run_id": TEXT,
@@ -53,7 +53,7 @@ _MARK = schema(
     },
     {"metrics": OBJECT, "metrics_status": TEXT, "failure_reason": TEXT, "error_reason": TEXT},
 )
-Row = dict[str, Any]
+RunRow = dict[str, Any]
 
 _indexes: weakref.WeakSet[Index] = weakref.WeakSet()
 
@@ -71,7 +71,7 @@ class Index:
         self._storage = DirectoryStorage(directory)
         # The name of this process's marks file, and the owner's pid.
         self._mine = ("", 0)
-        self._marks: dict[str, Mark] = {}
+        self._marks: dict[str, RunMark] = {}
         self._offsets: dict[str, int] = {}
         self._refreshed = -REFRESH_S
         self._cost = 0.0
@@ -82,7 +82,7 @@ class Index:
         """Whether any marks exist."""
         return (self._directory / _MARKS).is_dir()
 
-    def mark(self, found: Mark) -> None:
+    def mark(self, found: RunMark) -> None:
         """Append what is known of a run now."""
         if self._mine[1] != os.getpid():
             self._mine = (f"{_MARKS}/{token()}.jsonl", os.getpid())
@@ -90,24 +90,24 @@ class Index:
         # Rebuild the index at exit, whoever still holds the experiment.
         _unwritten.add(self)
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[RunRow]:
         """One row per existing run, in the order of the first mark; unmarked runs follow by id."""
         self._read_marks()
         there = set(names(self._directory / "runs"))
         marks = self._marks.values()
         marked = [self._row(one) for one in marks if one["dir"].split("/")[1] in there]
         known = {row["run_id"] for row in marked}
-        rows = [row_of(run) for run in Runs(self._directory).readers(known)]
-        return sorted([*rows, *marked], key=_added) if marked else rows
+        rows = [run_row(run) for run in Runs(self._directory).readers(known)]
+        return sorted([*rows, *marked], key=_added_at) if marked else rows
 
-    def _row(self, mark: Mark) -> Row:
+    def _row(self, mark: RunMark) -> RunRow:
         if mark["status"] != "initialized":
             return mark
         # The mark may be outdated: the run went on, was killed, or wrote a later mark.
         path = self._directory / mark["dir"]
         if run_status(read_metadata(path), path) == "running":
             return mark
-        return mark | row_of(LogReader(FolderFiles(path, mark["run_id"])))
+        return mark | run_row(LogReader(FolderFiles(path, mark["run_id"])))
 
     def _read_marks(self) -> None:
         """Read the marks that were appended since the last call."""
@@ -121,7 +121,7 @@ class Index:
                         added = known["added"] if known else mark["at"]
                         self._marks[mark["run_id"]] = mark | {"added": added}
 
-    def _new_of(self, name: str) -> Iterator[Mark]:
+    def _new_of(self, name: str) -> Iterator[RunMark]:
         offset = self._offsets.get(name, 0)
         with open_regular(self._directory / _MARKS / name) as stream:
             stream.seek(offset)
@@ -151,9 +151,9 @@ class Index:
         if self in _unwritten or not self.file.exists() or newest > self.file.stat().st_mtime_ns:
             self.refresh()
 
-    def refresh(self, *, wait: bool = True) -> list[Row]:
+    def refresh(self, *, wait: bool = True) -> list[RunRow]:
         """Rebuild `index.csv`; returns its rows. *Safe to repeat.* *Raises* SweepError."""
-        rows: list[Row] = []
+        rows: list[RunRow] = []
         if not (self.exists or names(self._directory / "runs")):
             return rows
         begun = time.monotonic()
@@ -162,12 +162,12 @@ class Index:
                 # Taken before the marks are read: later marks belong to the next rebuild.
                 _unwritten.discard(self)
                 rows = self.rows()
-                put(str(self.file), table(rows))
+                put(str(self.file), csv_table(rows))
         self._refreshed = time.monotonic()
         self._cost = self._refreshed - begun
         return rows
 
-    def read(self) -> list[Row]:
+    def read(self) -> list[RunRow]:
         """All rows, even without write permission; otherwise also rebuilds `index.csv`."""
         if not self.is_foreign:
             with contextlib.suppress(SweepError):  # a directory of another user, or a full disk
@@ -179,7 +179,7 @@ class Index:
         if self.is_foreign:
             return (read_content(str(self.file)) or b"").decode(errors="replace")
         rows = self.read()
-        return table(rows).decode() if rows else ""
+        return csv_table(rows).decode() if rows else ""
 
     @property
     def is_foreign(self) -> bool:
@@ -224,7 +224,7 @@ def _at_exit() -> None:
 # --- the table -----------------------------------------------------------------------------------
 
 
-def _added(row: Row) -> int:
+def _added_at(row: RunRow) -> int:
     """When a run was added, in nanoseconds; for an unmarked run, its recorded start."""
     if "added" in row:
         return int(row["added"])
@@ -233,16 +233,16 @@ def _added(row: Row) -> int:
     return 0
 
 
-def row_of(run: LogReader) -> Row:
+def run_row(run: LogReader) -> RunRow:
     """A row from the run's own files."""
     try:
-        metrics, metrics_status, problem = metrics_of(run.files.read(METRICS), METRICS)
+        metrics, metrics_status, problem = parse_metrics(run.files.read(METRICS), METRICS)
     except SweepError as error:
         metrics, metrics_status, problem = None, "error", str(error)
-    status, meta = run.status, or_nothing(run, "meta")
+    status, meta = run.status, mapping_or_empty(run, "meta")
     return {
         "run_id": run.run_id,
-        "params": or_nothing(run, "params"),
+        "params": mapping_or_empty(run, "params"),
         "status": "initialized" if status == "running" else status,
         "metrics": metrics,
         "metrics_status": metrics_status,
@@ -252,7 +252,7 @@ def row_of(run: LogReader) -> Row:
     }
 
 
-def metrics_of(text: bytes | None, name: str) -> tuple[dict[str, Any] | None, str, str | None]:
+def parse_metrics(text: bytes | None, name: str) -> tuple[dict[str, Any] | None, str, str | None]:
     """The metrics in a file, their status, and what is wrong with them."""
     if text is None:
         return None, "missing", None
@@ -265,7 +265,7 @@ def metrics_of(text: bytes | None, name: str) -> tuple[dict[str, Any] | None, st
     return found, "complete", None
 
 
-def or_nothing(run: LogReader, what: str) -> dict[str, Any]:
+def mapping_or_empty(run: LogReader, what: str) -> dict[str, Any]:
     """A mapping of the run; {} if it is damaged."""
     try:
         found: dict[str, Any] = getattr(run, what)
@@ -274,7 +274,7 @@ def or_nothing(run: LogReader, what: str) -> dict[str, Any]:
     return found
 
 
-def columns(rows: Iterable[Row]) -> list[tuple[str, str, str]]:
+def columns(rows: Iterable[RunRow]) -> list[tuple[str, str, str]]:
     """Title, part of a row, and key there, of each column: the union over all rows.
 
     The title of a param named like a column of ours, or of a metric named like a param, gets
@@ -302,17 +302,17 @@ def columns(rows: Iterable[Row]) -> list[tuple[str, str, str]]:
     return found
 
 
-def value_of(row: Row, part: str, name: str) -> Any:
+def column_value(row: RunRow, part: str, name: str) -> Any:
     """The value of a row in a column; None if it has none."""
     return (row.get(part) or {}).get(name) if part else row.get(name)
 
 
-def table(rows: list[Row]) -> bytes:
+def csv_table(rows: list[RunRow]) -> bytes:
     """The rows as CSV."""
     found = columns(rows)
     lines = [csv_line([title for title, _, _ in found])]
     lines += [
-        csv_line([_cell(value_of(row, part, name)) for _, part, name in found]) for row in rows
+        csv_line([_cell(column_value(row, part, name)) for _, part, name in found]) for row in rows
     ]
     return "".join(lines).encode()
 

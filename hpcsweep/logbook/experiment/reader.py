@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import Damaged, RunMissing, SweepError
-from hpcsweep.logbook.experiment.index import Index, or_nothing, row_of
-from hpcsweep.logbook.experiment.runs import Runs, natural
+from hpcsweep.logbook.experiment.index import Index, mapping_or_empty, run_row
+from hpcsweep.logbook.experiment.runs import Runs, natural_key
 from hpcsweep.logbook.reader import LogReader
 from hpcsweep.logbook.runfiles import FolderFiles
 
@@ -56,7 +56,7 @@ class ExperimentReader:
     @cached_property
     def ids(self) -> list[str]:
         """The ids of all runs, in natural order, as of the first call."""
-        return sorted((*self._plain, *self._runs.ids(self._plain)), key=natural)
+        return sorted((*self._plain, *self._runs.ids(self._plain)), key=natural_key)
 
     @cached_property
     def _plain(self) -> dict[str, FolderFiles]:
@@ -81,17 +81,17 @@ class ExperimentReader:
     @property
     def params(self) -> dict[str, dict[str, Any]]:
         """The params of every run by id, in one pass; {} for a damaged run."""
-        return {run.run_id: or_nothing(run, "params") for run in self._runs.readers()}
+        return {run.run_id: mapping_or_empty(run, "params") for run in self._runs.readers()}
 
     @property
     def meta(self) -> dict[str, dict[str, Any]]:
         """The metadata of every run by id, in one pass; {} for a damaged run."""
-        return {run.run_id: or_nothing(run, "meta") for run in self._runs.readers()}
+        return {run.run_id: mapping_or_empty(run, "meta") for run in self._runs.readers()}
 
     @property
     def metrics(self) -> dict[str, dict[str, Any]]:
         """The metrics of every run by id, in one pass; {} for a damaged run."""
-        return {run.run_id: or_nothing(run, "metrics") for run in self._runs.readers()}
+        return {run.run_id: mapping_or_empty(run, "metrics") for run in self._runs.readers()}
 
     # --- the index -------------------------------------------------------------------------------
 
@@ -108,10 +108,10 @@ class ExperimentReader:
 
     def to_dataframe(self) -> Any:
         """One row per run: id, params, status, metrics. Needs pandas."""
-        from hpcsweep.logbook.experiment.writer import frame_of  # noqa: PLC0415  # needs pandas
+        from hpcsweep.logbook.experiment.writer import to_frame  # noqa: PLC0415  # needs pandas
 
-        rows = [row_of(run) for run in self._runs.readers()]
-        return frame_of(sorted(rows, key=lambda row: natural(row["run_id"])))
+        rows = [run_row(run) for run in self._runs.readers()]
+        return to_frame(sorted(rows, key=lambda row: natural_key(row["run_id"])))
 
     def __repr__(self) -> str:
         return f"<ExperimentReader {self.path.name!r}>"

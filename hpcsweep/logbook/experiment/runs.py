@@ -66,7 +66,7 @@ class Runs:
         if aside:
             known = {one[-16:] for one in (*found, *self._packs.ids())}
             found |= self._aside(aside - known)
-        return {run_id: found[run_id] for run_id in sorted(found, key=natural)}
+        return {run_id: found[run_id] for run_id in sorted(found, key=natural_key)}
 
     def ids(self, plain: Container[str]) -> Iterator[str]:
         """The ids of packed runs that have no directory."""
@@ -114,6 +114,6 @@ class Runs:
         return {run_id: files for run_id, (_, files) in best.items()}
 
 
-def natural(name: str) -> list[Any]:
+def natural_key(name: str) -> list[Any]:
     """A sort key for natural order: 2 before 10."""
     return [(1, int(one), "") if one.isdecimal() else (0, 0, one) for one in _DIGITS.split(name)]

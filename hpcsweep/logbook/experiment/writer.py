@@ -17,16 +17,16 @@ from hpcsweep.logbook.create import run_path
 from hpcsweep.logbook.experiment.index import (
     METRICS,
     Index,
-    Mark,
-    Row,
+    RunMark,
+    RunRow,
+    column_value,
     columns,
-    metrics_of,
-    value_of,
+    parse_metrics,
 )
 from hpcsweep.logbook.json_values import json_value
 from hpcsweep.logbook.logbook import Logbook
 from hpcsweep.logbook.parameters import PARAMS, read_params
-from hpcsweep.logbook.run_directory import read_metadata, retire
+from hpcsweep.logbook.run_directory import read_metadata, retire_checkpoints
 from hpcsweep.logbook.storage import DirectoryStorage, checked_name
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Experiment:
                         break  # the readable id belongs to other params
                     found = run_status(read_metadata(path), path)
                     if found == "complete":  # a kill may have prevented the run's own retirement
-                        retire(self._checkpoints(run_id))
+                        retire_checkpoints(self._checkpoints(run_id))
                     if found in _IN_PLACE:
                         if skip_existing:
                             return None
@@ -131,7 +131,7 @@ class Experiment:
         return self.exp_dir / "checkpoints" / run_id
 
     def _readable(self, params: Mapping[str, Any]) -> str:
-        pieces = [self.name, *(f"{name}_{_short(params[name])}" for name in sorted(params))]
+        pieces = [self.name, *(f"{name}_{_short_text(params[name])}" for name in sorted(params))]
         return "".join(
             sign if sign.isprintable() and sign != "/" else "_" for sign in "_".join(pieces)
         )
@@ -175,10 +175,10 @@ class Experiment:
         self._index.refresh()
         return self.index_file
 
-    def _mark(self, path: Path, metrics_file: str) -> Mark:
+    def _mark(self, path: Path, metrics_file: str) -> RunMark:
         metadata = read_metadata(path) or {}
         text = DirectoryStorage(path).read(metrics_file)
-        metrics, metrics_status, problem = metrics_of(text, metrics_file)
+        metrics, metrics_status, problem = parse_metrics(text, metrics_file)
         status = str(metadata.get("status", "unknown"))
         if status not in ENDS and metrics_status != "complete":
             status = metrics_status
@@ -200,7 +200,7 @@ class Experiment:
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row per run; params and metrics keep their types. Needs pandas."""
-        frame: pd.DataFrame = frame_of(self._index.read())
+        frame: pd.DataFrame = to_frame(self._index.read())
         return frame
 
     def select(self, /, **filters: Any) -> pd.DataFrame:
@@ -221,7 +221,7 @@ class Experiment:
         return f"Experiment({self.name!r}, {str(self.base_dir)!r})"
 
 
-def _short(value: Any) -> str:
+def _short_text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value + 0.0:.5g}"  # -0.0 is 0
     return str(value).replace("/", "_").replace(" ", "_")
@@ -242,11 +242,11 @@ def _exists(path: Path) -> RunExists:
     )
 
 
-def frame_of(rows: list[Row]) -> Any:
+def to_frame(rows: list[RunRow]) -> Any:
     """Rows of an index as a frame. *Raises* ExtraMissing without pandas."""
     pandas = _pandas()
     data = {
-        title: _column([value_of(row, part, name) for row in rows], pandas)
+        title: _column([column_value(row, part, name) for row in rows], pandas)
         for title, part, name in columns(rows)
     }
     return pandas.DataFrame(data if rows else {})
