@@ -187,7 +187,7 @@ def test_unpacking(tmp_path: Path) -> None:
     assert run is not None
     unpack_run(run, tmp_path / "log_x=0")
     assert LogReader(tmp_path / "log_x=0").files.names() == run.names()
-    with pytest.raises(SweepError, match="there already"):
+    with pytest.raises(SweepError, match="exists already"):
         unpack_run(run, tmp_path / "log_x=0")
 
 
