@@ -251,7 +251,7 @@ class Sweep:
     def _sent_to(self) -> Cluster:
         """The cluster that was named, or that the sweep is on already."""
         named = self._cluster or self._settings.cluster
-        if named == "auto" and self._submitted is not None:
+        if named == settings_module.AUTO and self._submitted is not None:
             return registry.again(self._submitted, self._settings)
         return registry.choose(named, self._settings, self.path)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -14,61 +16,16 @@ from hpcsweep.cli.completion import CLUSTERS
 from hpcsweep.cluster import registry
 from hpcsweep.errors import InputError
 
-DOCS = Path(__file__).parents[2] / "docs"
-NEW_FILE = '''\
-"""A cluster whose tasks are processes of this host."""
-
-import json
-import os
-import subprocess
-
-from hpcsweep.cluster.base import Defaults, Limits
-
-
-class Toy(Defaults):
-    def __init__(self, opening):
-        self.kind = opening.kind
-
-    @property
-    def is_own(self):
-        return True
-
-    def limits(self):
-        return Limits(cluster_name="toy", max_array_size=1001, kill_wait_s=30.0)
-
-    def command(self, array):
-        return f"toy {array.script}"
-
-    def submit(self, array, say):
-        for element in range(array.part.chunks):
-            start = {
-                "array_task_id": element, "restart": 0, "array_job_id": array.job_name,
-                "job_id": f"{array.job_name}_{element}", "cluster": self.kind,
-                "node": os.uname().nodename,
-            }
-            argv = ["bash", array.script, str(array.part.number), "--start", json.dumps(start)]
-            with open(f"{array.logs}/{array.part.number}.{element}.toy", "wb") as output:
-                subprocess.run(argv, cwd=array.directory, stdout=output, check=True)
-        return array.job_name
-
-    def find_by_name(self, name, since):
-        return None
-
-    def poll_queue(self, job_ids):
-        return {}
-
-    def cancel(self, job_ids):
-        pass
-
-    def logs(self, directory, part, element):
-        return [directory / f"{part}.{element}.toy"]
-'''
+REPOSITORY = Path(__file__).parents[2]
 
 
 def add_toy(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Add the new file, and its line to the registry."""
+    """Add the file that CONTRIBUTING.md shows, and its line to the registry."""
+    page = (REPOSITORY / "CONTRIBUTING.md").read_text().partition("## Add a cluster\n")[2]
+    shown = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert shown is not None
     path = directory / "toy.py"
-    path.write_text(NEW_FILE)
+    path.write_text(textwrap.dedent(shown[1]))
     spec = importlib.util.spec_from_file_location("toy", path)
     assert spec is not None
     assert spec.loader is not None
@@ -111,7 +68,7 @@ def test_help_completion_and_docs_name_every_kind() -> None:
         f"{kind}EXECUTOR" if kind.endswith(":") else kind for kind in registry.CLUSTERS
     )
     assert named in CliRunner().invoke(main, ["submit", "--help"]).output
-    assert f"--cluster {named}" in (DOCS / "cli.md").read_text().replace("\\|", "|")
+    assert f"--cluster {named}" in (REPOSITORY / "docs" / "cli.md").read_text().replace("\\|", "|")
 
 
 @pytest.mark.parametrize("kind", ["submitit", "submitit:", "submitit:a b", "slurm:x", ":", ""])
