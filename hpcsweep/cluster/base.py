@@ -165,8 +165,8 @@ class Cluster(Protocol):
 
     # --- a submission ---
 
-    def submit(self, array: Array, say: Callable[[str], None]) -> str:
-        """Submit one part, and `say` what that waits for. Returns the array's job id.
+    def submit(self, array: Array, notify: Callable[[str], None]) -> str:
+        """Submit one part, and `notify` of what that waits for. Returns the array's job id.
 
         *Raises* ClusterUnavailable when it is not known whether the array was accepted,
         ClusterError when it was refused.

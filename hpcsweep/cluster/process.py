@@ -20,12 +20,12 @@ from hpcsweep.redact import redact
 _log = logging.getLogger(__name__)
 
 _PREFIX = re.compile(r"s[a-z]+: (error|fatal): ")
-# Of a complaint so many characters are told: the last ones, where the reason is.
-_TOLD = 500
-# Seconds of silence after which whoever waits is told of it.
+# A complaint is cut to its last characters: the reason stands at its end.
+_COMPLAINT_CHARACTERS = 500
+# Seconds without an answer after which `on_line` is called with an empty line.
 QUIET_S = 2.5
-# Seconds between two looks whether a program has ended whose pipes something else holds open.
-_LOOK_S = 0.1
+# Seconds between two polls of a program whose pipes something else holds open.
+_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,12 @@ class Answer:
     stderr: str
 
     @property
-    def said(self) -> str:
-        """Its complaint in one line, without the `program: error:` of each of its lines."""
+    def complaint(self) -> str:
+        """What it complains of in one line, without the `program: error:` of each of its lines."""
         lines = [_PREFIX.sub("", line.strip()) for line in self.stderr.splitlines() if line.strip()]
         text = "; ".join(lines)
-        if len(text) > _TOLD:
-            text = f"… {text[-_TOLD:]}"
+        if len(text) > _COMPLAINT_CHARACTERS:
+            text = f"… {text[-_COMPLAINT_CHARACTERS:]}"
         if self.returncode < 0:  # negative for a signal
             number = -self.returncode  # those of real time have no name in Python
             name = next((one.name for one in signal.Signals if one == number), f"signal {number}")
@@ -51,18 +51,18 @@ class Answer:
         return text or f"exit code {self.returncode}"
 
 
-def ask(
+def run(
     argv: Sequence[str],
     environment: Mapping[str, str],
     timeout_s: float,
-    hear: Callable[[str], None] = lambda _: None,
+    on_line: Callable[[str], None] = lambda _: None,
     *,
     apart: bool = False,
 ) -> Answer:
-    """Run one program to its end; `apart` from our terminal, whose Ctrl-C it does not get then.
+    """Run one program to its end; with `apart`, Ctrl-C at our terminal does not reach it.
 
-    `hear` gets each line of its complaints at once, and an empty one after `QUIET_S` without its
-    end. One that does not end is killed with all that it started.
+    `on_line` gets each line of standard error as it is printed, and an empty one when the program
+    has not ended after `QUIET_S`. What does not end in time is killed with its children.
     *Raises* ClusterUnavailable when it does not answer in time, ClusterError when there is no
     such program.
     """
@@ -89,7 +89,7 @@ def ask(
             next_step="Look at this file: it is the first of its name on PATH.",
         ) from error
     try:
-        answer = _heard(running, timeout_s, hear)
+        answer = _collect(running, timeout_s, on_line)
     except subprocess.TimeoutExpired as error:
         raise ClusterUnavailable(
             f"{argv[0]} did not answer within {timeout_s:g} s",
@@ -97,49 +97,49 @@ def ask(
             "how long to wait.",
         ) from error
     finally:
-        _end(running)
+        _kill(running)
     seconds = time.monotonic() - begun
     _log.debug("%s: exit code %d after %.2f s", argv[0], answer.returncode, seconds)
     return answer
 
 
-def _heard(
-    running: subprocess.Popen[bytes], timeout_s: float, hear: Callable[[str], None]
+def _collect(
+    running: subprocess.Popen[bytes], timeout_s: float, on_line: Callable[[str], None]
 ) -> Answer:
-    """What a program printed, once it has ended. *Raises* TimeoutExpired."""
+    """Read what a program prints until it ends. *Raises* TimeoutExpired."""
     begun = time.monotonic()
-    is_told = False
+    is_reported = False
     out, err = bytearray(), bytearray()
     with selectors.DefaultSelector() as pipes:
         for pipe, text in ((running.stdout, out), (running.stderr, err)):
             if pipe is not None:
                 pipes.register(pipe, selectors.EVENT_READ, text)
-        heard = 0
+        passed_on = 0
         while pipes.get_map():
             waited = time.monotonic() - begun
             if waited >= timeout_s:
                 raise subprocess.TimeoutExpired(running.args, timeout_s)
-            if waited >= QUIET_S and not is_told:
-                is_told = True
-                hear("")
+            if waited >= QUIET_S and not is_reported:
+                is_reported = True
+                on_line("")
             has_ended = running.poll() is not None
-            ready = pipes.select(_LOOK_S)
+            ready = pipes.select(_POLL_S)
             for key, _ in ready:
                 data = os.read(key.fd, 65536)
                 key.data.extend(data)
                 if not data:
                     pipes.unregister(key.fileobj)
-            while (end := err.find(b"\n", heard)) >= 0:
-                hear(err[heard:end].decode(errors="replace"))
-                heard = end + 1
+            while (end := err.find(b"\n", passed_on)) >= 0:
+                on_line(err[passed_on:end].decode(errors="replace"))
+                passed_on = end + 1
             if has_ended and not ready:  # what a wrapper left in the background holds them open
                 break
     running.wait(max(0.0, timeout_s - (time.monotonic() - begun)))
     return Answer(running.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
 
 
-def _end(running: subprocess.Popen[bytes]) -> None:
-    """Leave nothing of a program that was given up: a wrapper's sbatch would go on by itself."""
+def _kill(running: subprocess.Popen[bytes]) -> None:
+    """Kill a program that was given up, with its children: a wrapper's sbatch would go on."""
     if running.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(running.pid, signal.SIGKILL)

@@ -154,7 +154,7 @@ def _quota(outputs: Path) -> Iterator[Finding]:
         yield _found("quota", "ok", f"not known: there is no `{argv[0]}` here")
         return
     try:
-        answer = process.ask(argv, os.environ, 20.0)
+        answer = process.run(argv, os.environ, 20.0)
     except HpcsweepError as error:
         yield _found("quota", "warning", str(error))
         return

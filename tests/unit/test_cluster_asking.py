@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcsweep.cluster import process
-from hpcsweep.cluster.process import ask
+from hpcsweep.cluster.process import run
 from hpcsweep.cluster.slurm.client import IDS_AT_ONCE, Slurm, text
 from hpcsweep.cluster.slurm.environment import clean_environment
 from hpcsweep.errors import ClusterError, ClusterUnavailable
@@ -30,7 +30,7 @@ def argvs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         asked.append([Path(argv[0]).name, *argv[1:]])
         return process.Answer(0, "", "")
 
-    monkeypatch.setattr(process, "ask", answer)
+    monkeypatch.setattr(process, "run", answer)
     return asked
 
 
@@ -54,7 +54,7 @@ def test_no_question_is_without_its_jobs(count: int) -> None:
             asked.extend(argv[argv.index("-j") + 1].split(","))
             return process.Answer(0, "", "")
 
-        patch.setattr(process, "ask", answer)
+        patch.setattr(process, "run", answer)
         job_ids = [str(number) for number in range(count)]
         SLURM.poll_queue(job_ids)
         assert asked == job_ids
@@ -74,7 +74,7 @@ def test_no_question_is_without_its_jobs(count: int) -> None:
 def test_a_queue_that_cannot_be_asked_is_no_answer(
     monkeypatch: pytest.MonkeyPatch, stderr: str, rc: int
 ) -> None:
-    monkeypatch.setattr(process, "ask", lambda *_: process.Answer(rc, "", stderr))
+    monkeypatch.setattr(process, "run", lambda *_: process.Answer(rc, "", stderr))
     with pytest.raises(ClusterUnavailable):
         SLURM.poll_queue(["5"])
     with pytest.raises(ClusterUnavailable):
@@ -94,7 +94,7 @@ def test_a_queue_that_cannot_be_asked_is_no_answer(
 def test_limits_that_cannot_be_asked_now_are_not_assumed(
     monkeypatch: pytest.MonkeyPatch, rc: int, stderr: str
 ) -> None:
-    monkeypatch.setattr(process, "ask", lambda *_: process.Answer(rc, "", stderr))
+    monkeypatch.setattr(process, "run", lambda *_: process.Answer(rc, "", stderr))
     with pytest.raises(ClusterUnavailable):
         SLURM.limits()
 
@@ -104,7 +104,7 @@ def test_a_client_without_a_cluster_hides_no_limits(monkeypatch: pytest.MonkeyPa
         "scontrol: error: fetch_config: DNS SRV lookup failed\n"
         "scontrol: fatal: Could not establish a configuration source"
     )
-    monkeypatch.setattr(process, "ask", lambda *_: process.Answer(1, "", said))
+    monkeypatch.setattr(process, "run", lambda *_: process.Answer(1, "", said))
     with pytest.raises(ClusterUnavailable) as raised:
         SLURM.limits()
     assert "--cluster emulated" in str(raised.value)
@@ -123,7 +123,7 @@ def test_a_client_without_a_cluster_hides_no_limits(monkeypatch: pytest.MonkeyPa
 def test_a_cluster_that_does_not_tell_gets_slurms_defaults_with_a_note(
     monkeypatch: pytest.MonkeyPatch, rc: int, stdout: str, stderr: str
 ) -> None:
-    monkeypatch.setattr(process, "ask", lambda *_: process.Answer(rc, stdout, stderr))
+    monkeypatch.setattr(process, "run", lambda *_: process.Answer(rc, stdout, stderr))
     found = SLURM.limits()
     assert (found.cluster_name, found.max_array_size, found.kill_wait_s) == ("", 1001, 30.0)
     (note,) = found.notes
@@ -145,7 +145,7 @@ def test_arrays_that_are_off_or_tiny(
     monkeypatch: pytest.MonkeyPatch, value: str, size: int, notes: int
 ) -> None:
     stdout = f"ClusterName = c\nMaxArraySize            = {value}\nKillWait = 0 sec\n"
-    monkeypatch.setattr(process, "ask", lambda *_: process.Answer(0, stdout, ""))
+    monkeypatch.setattr(process, "run", lambda *_: process.Answer(0, stdout, ""))
     found = SLURM.limits()
     assert (found.cluster_name, found.max_array_size, found.kill_wait_s) == ("c", size, 0.0)
     assert len(found.notes) == notes
@@ -155,7 +155,7 @@ def test_a_forgotten_job_has_no_elements(monkeypatch: pytest.MonkeyPatch) -> Non
     single, several = found("04-queries", r"^squeue (-h )?-j (99999999|2168,2169)$")
     for block in (single, several):
         answer = process.Answer(block.rc, block.text, "\n".join(block.err))
-        monkeypatch.setattr(process, "ask", lambda *_, answer=answer: answer)
+        monkeypatch.setattr(process, "run", lambda *_, answer=answer: answer)
         assert SLURM.poll_queue(["99999999"]) == {}
     assert (single.rc, several.rc) == (1, 0)
 
@@ -164,7 +164,7 @@ def test_accounting_that_is_away_and_none_at_all(monkeypatch: pytest.MonkeyPatch
     away = one("04-dbd-down", r"^sacct -n -X -j 2395_1$")
     none = one("04-acct-none-minjobage", r"^sacct -n -P -X -j 16823")
     answer = process.Answer(away.rc, away.text, "\n".join(away.err))
-    monkeypatch.setattr(process, "ask", lambda *_: answer)
+    monkeypatch.setattr(process, "run", lambda *_: answer)
     with pytest.raises(ClusterUnavailable, match="Connection refused"):
         SLURM.poll_accounting(["5"])
     answer = process.Answer(none.rc, none.text, "\n".join(none.err))
@@ -187,7 +187,7 @@ def test_a_refusal_is_certain_and_a_silence_is_not(
     monkeypatch: pytest.MonkeyPatch, stderr: str, rc: int, error: type[ClusterError]
 ) -> None:
     answer = process.Answer(rc, "", f"sbatch: error: {stderr}\n")
-    monkeypatch.setattr(process, "ask", lambda *_: answer)
+    monkeypatch.setattr(process, "run", lambda *_: answer)
     with pytest.raises(ClusterError, match="sbatch") as caught:
         SLURM.submit(array(Part(number=0, first_chunk=0, chunks=1)), lambda _: None)
     assert type(caught.value) is error
@@ -202,12 +202,12 @@ def test_programs_that_are_not_there_or_do_not_answer(
         SLURM.poll_queue(["5"])
     assert not caught.value.transient
     with pytest.raises(ClusterUnavailable, match=r"did not answer within 0\.01 s"):
-        ask(["/bin/sleep", "10"], {}, 0.01)
+        run(["/bin/sleep", "10"], {}, 0.01)
 
 
 def test_an_answer_that_is_not_utf8() -> None:
-    answer = ask(["/bin/sh", "-c", "printf '5|1|RUN\\377'; printf 'a\\n\\nb' >&2; exit 3"], {}, 10)
-    assert (answer.returncode, answer.stdout, answer.said) == (3, "5|1|RUN�", "a; b")
+    answer = run(["/bin/sh", "-c", "printf '5|1|RUN\\377'; printf 'a\\n\\nb' >&2; exit 3"], {}, 10)
+    assert (answer.returncode, answer.stdout, answer.complaint) == (3, "5|1|RUN�", "a; b")
 
 
 def test_what_would_change_an_answer_is_kept_from_the_programs(
@@ -254,14 +254,14 @@ def test_complaints_are_heard_while_the_program_runs(tmp_path: Path) -> None:
         go.touch()
 
     script = f"echo waiting >&2; until [ -e {go} ]; do sleep 0.02; done; printf 'the end' >&2"
-    answer = ask(["/bin/sh", "-c", script], {"PATH": "/bin:/usr/bin"}, 30, hear)
+    answer = run(["/bin/sh", "-c", script], {"PATH": "/bin:/usr/bin"}, 30, hear)
     assert (heard, answer.stderr) == (["waiting"], "waiting\nthe end")
 
 
 def test_a_long_silence_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "QUIET_S", 0.1)
     heard: list[str] = []
-    ask(["/bin/sh", "-c", "sleep 0.5; echo a >&2"], {"PATH": "/bin:/usr/bin"}, 30, heard.append)
+    run(["/bin/sh", "-c", "sleep 0.5; echo a >&2"], {"PATH": "/bin:/usr/bin"}, 30, heard.append)
     assert heard == ["", "a"]
 
 
@@ -269,7 +269,7 @@ def test_what_is_given_up_leaves_nothing_that_goes_on(tmp_path: Path) -> None:
     """A wrapper's sbatch would hand the array in after all, when nobody expects it any more."""
     script = f"(echo $$ >{tmp_path}/pid; sleep 1000; echo sent >{tmp_path}/sent) & wait"
     with pytest.raises(ClusterUnavailable):
-        ask(["/bin/sh", "-c", script], {"PATH": "/bin:/usr/bin"}, 0.5)
+        run(["/bin/sh", "-c", script], {"PATH": "/bin:/usr/bin"}, 0.5)
     group = int((tmp_path / "pid").read_text())
     wait_until(lambda: not members(group) or str(members(group)), 10, "the end of all of them")
 
@@ -285,18 +285,18 @@ def members(group: int) -> list[str]:
 
 def test_what_a_wrapper_leaves_in_the_background_is_not_waited_for() -> None:
     script = "(sleep 1000 &) ; echo 17; echo no >&2"
-    answer = ask(["/bin/sh", "-c", script], {"PATH": "/bin:/usr/bin"}, 60)
+    answer = run(["/bin/sh", "-c", script], {"PATH": "/bin:/usr/bin"}, 60)
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "17\n", "no\n")
 
 
 @pytest.mark.parametrize(("code", "name"), [(-9, "SIGKILL"), (-40, "signal 40")])
 def test_the_signal_that_ended_a_program_is_named(code: int, name: str) -> None:
-    assert process.Answer(code, "", "a\nb\n").said == f"ended by {name}: a; b"
+    assert process.Answer(code, "", "a\nb\n").complaint == f"ended by {name}: a; b"
 
 
 def test_of_a_long_complaint_the_end_is_told() -> None:
     lines = [f"sbatch: error: banner {number}" for number in range(100)]
-    said = process.Answer(1, "", "\n".join([*lines, "sbatch: error: the reason"])).said
+    said = process.Answer(1, "", "\n".join([*lines, "sbatch: error: the reason"])).complaint
     assert said.startswith("… ")
     assert said.endswith("; the reason")
     assert len(said) < 510

@@ -10,7 +10,7 @@ import pytest
 from hpcsweep.cluster.slurm import text
 from hpcsweep.cluster.submitit import localjobs
 from hpcsweep.cluster.submitit.client import logs
-from hpcsweep.cluster.submitit.executor import Order, prepared, states
+from hpcsweep.cluster.submitit.executor import Order, make_executor, states
 from hpcsweep.errors import Damaged, InputError
 from hpcsweep.sweepdir.plan import chunk_size_for
 
@@ -30,7 +30,7 @@ def test_slurm_gets_every_option_as_it_is(tmp_path: Path) -> None:
         "gres": "gpu:a100:2", "nodes": "1",
     }  # fmt: skip
     order = Order(options=options, throttle=3, chunks=9, job_name="n.1.0")
-    found = prepared("slurm", tmp_path, order).parameters
+    found = make_executor("slurm", tmp_path, order).parameters
     own = found.pop("additional_parameters")
     assert found == {
         "job_name": "n.1.0",
@@ -46,7 +46,7 @@ def test_slurm_gets_every_option_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("srun")
 def test_without_a_throttle_all_may_run(tmp_path: Path) -> None:
     order = Order(options={"time": "5"}, throttle=0, chunks=999)
-    assert prepared("slurm", tmp_path, order).parameters["array_parallelism"] == 999
+    assert make_executor("slurm", tmp_path, order).parameters["array_parallelism"] == 999
 
 
 @pytest.mark.usefixtures("srun")
@@ -64,7 +64,7 @@ def test_what_would_mean_something_else_is_refused(
     tmp_path: Path, options: dict[str, str], where: str
 ) -> None:
     with pytest.raises(InputError) as caught:
-        prepared("slurm", tmp_path, Order(options=options, throttle=0))
+        make_executor("slurm", tmp_path, Order(options=options, throttle=0))
     assert caught.value.where == where
     assert caught.value.next_step
 
@@ -72,9 +72,9 @@ def test_what_would_mean_something_else_is_refused(
 def test_this_host_limits_nothing(tmp_path: Path) -> None:
     options = {"time": "1", "mem": "1G", "partition": "a", "cpus-per-task": "2",
                "gpus-per-node": "1"}  # fmt: skip
-    found = prepared("local", tmp_path, Order(options=options, throttle=2)).parameters
+    found = make_executor("local", tmp_path, Order(options=options, throttle=2)).parameters
     assert found.pop("timeout_min") > 365 * 24 * 60
-    assert found == {"name": "ready", "cpus_per_task": 2, "gpus_per_node": 1}
+    assert found == {"name": "check", "cpus_per_task": 2, "gpus_per_node": 1}
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ class Slurm(Defaults):
     def _configuration(self) -> tuple[dict[str, str], str]:
         """What scontrol shows, and why it shows nothing. *Raises* ClusterUnavailable."""
         try:
-            answer = self._ask(text.show_config(), self.timeout_s)
+            answer = self._run(text.show_config(), self.timeout_s)
         except ClusterUnavailable:
             raise
         except ClusterError as error:  # there is none here, or not for us
@@ -111,8 +111,8 @@ class Slurm(Defaults):
                 next_step="Log in where the cluster's own are, or use `--cluster emulated`.",
             )
         if answer.returncode < 0 or is_unreachable(answer.stderr):
-            raise ClusterUnavailable(f"scontrol: {answer.said}", next_step="Try again later.")
-        return {}, f"scontrol: {answer.said}"
+            raise ClusterUnavailable(f"scontrol: {answer.complaint}", next_step="Try again later.")
+        return {}, f"scontrol: {answer.complaint}"
 
     def command(self, array: Array) -> str:
         """The sbatch command."""
@@ -122,10 +122,10 @@ class Slurm(Defaults):
         """Ask `sbatch --test-only`. Returns why that gave no answer; *raises* ClusterError."""
         program, *arguments = text.sbatch(array)
         argv = [program, "--test-only", *arguments]
-        answer = self._ask(argv, self.timeout_s, frozenset(array.options))
+        answer = self._run(argv, self.timeout_s, frozenset(array.options))
         if answer.returncode == 0:
             return ""
-        what = f"sbatch --test-only: {answer.said}"
+        what = f"sbatch --test-only: {answer.complaint}"
         if answer.returncode < 0 or refusals.verdict(answer.stderr) is Verdict.UNKNOWN:
             return what
         raise ClusterError(
@@ -133,51 +133,53 @@ class Slurm(Defaults):
             next_step=refusals.next_step(answer.stderr) or OTHER_OPTIONS,
         )
 
-    def submit(self, array: Array, say: Callable[[str], None]) -> str:
+    def submit(self, array: Array, notify: Callable[[str], None]) -> str:
         """Submit one part. Returns the array's job id. *Raises* as `_sbatch` does.
 
         Where the answer says nothing for certain, the array is asked for by its name at once.
         """
         begun = time.time()
         try:
-            return self._send(array, say)
+            return self._send(array, notify)
         except ClusterUnavailable as doubt:
             try:
                 job_id = self.find_by_name(array.job_name, begun)
             except ClusterUnavailable:
                 raise doubt from None
             if job_id is not None:
-                say(f"{doubt.what}; the array was found by its name: job {job_id}.")
+                notify(f"{doubt.what}; the array was found by its name: job {job_id}.")
                 return job_id
             if refusals.verdict(doubt.what) is Verdict.UNSPECIFIED:
                 raise _refused(doubt.what) from None
             raise
 
-    def _send(self, array: Array, say: Callable[[str], None]) -> str:
-        return self._sbatch(text.sbatch(array), array.options, say)
+    def _send(self, array: Array, notify: Callable[[str], None]) -> str:
+        return self._sbatch(text.sbatch(array), array.options, notify)
 
     def _sbatch(
-        self, argv: Sequence[str], directives: Iterable[str],
-        say: Callable[[str], None] = lambda _: None,
-    ) -> str:  # fmt: skip
-        """Run one sbatch. Returns the job id; `say` hears for what it waits.
+        self,
+        argv: Sequence[str],
+        directives: Iterable[str],
+        notify: Callable[[str], None] = lambda _: None,
+    ) -> str:
+        """Run one sbatch. Returns the job id; `notify` hears for what it waits.
 
         *Raises* ClusterUnavailable when it is not known whether the array was accepted,
         ClusterError when it was refused.
         """
-        answer = self._ask(argv, self.sbatch_timeout_s, frozenset(directives), waits(say))
+        answer = self._run(argv, self.sbatch_timeout_s, frozenset(directives), report_waits(notify))
         if answer.returncode != 0:
-            raise failed(answer)
+            raise submission_error(answer)
         return text.job_id(answer.stdout)
 
     def poll_queue(self, job_ids: Sequence[str]) -> dict[Element, Queued]:
         """What the controller says of every element that it still knows."""
         found: dict[Element, Queued] = {}
         for some in _batches(job_ids):
-            answer = self._ask(text.squeue(some), self.timeout_s)
+            answer = self._run(text.squeue(some), self.timeout_s)
             # One unknown id is an error to squeue, several are none at all.
             if answer.returncode != 0 and text.FORGOTTEN not in answer.stderr:
-                raise ClusterUnavailable(f"squeue: {answer.said}")
+                raise ClusterUnavailable(f"squeue: {answer.complaint}")
             found |= text.elements(answer.stdout)
         return found
 
@@ -185,19 +187,19 @@ class Slurm(Defaults):
         """The accounting's rows about these arrays; None where the site keeps no accounting."""
         rows = []
         for some in _batches(job_ids):
-            answer = self._ask(text.sacct(some), self.timeout_s)
+            answer = self._run(text.sacct(some), self.timeout_s)
             if text.NO_ACCOUNTING in answer.stderr:
                 return None
-            rows.extend(text.accounting(self._good(answer, "sacct").stdout))
+            rows.extend(text.accounting(self._require_success(answer, "sacct").stdout))
         return rows
 
     def find_by_name(self, name: str, since: float) -> str | None:
         """The job id of an array by its unique name; None when queue and accounting lack it."""
         found = text.jobs_by_name(self._query(text.squeue_by_name([name])).stdout)
         if name not in found:
-            answer = self._ask(text.sacct_by_name([name], text.local_time(since)), self.timeout_s)
+            answer = self._run(text.sacct_by_name([name], text.local_time(since)), self.timeout_s)
             if text.NO_ACCOUNTING not in answer.stderr:
-                found = text.jobs_by_name(self._good(answer, "sacct").stdout)
+                found = text.jobs_by_name(self._require_success(answer, "sacct").stdout)
         return found.get(name)
 
     def cancel(self, job_ids: Sequence[str]) -> None:
@@ -210,11 +212,11 @@ class Slurm(Defaults):
 
     def _cancel(self, job_ids: Sequence[str], *, pending_only: bool) -> None:
         for some in _batches(job_ids):
-            answer = self._ask(text.scancel(some, pending_only=pending_only), self.timeout_s)
+            answer = self._run(text.scancel(some, pending_only=pending_only), self.timeout_s)
             if answer.returncode != 0:
                 if is_unreachable(answer.stderr):
-                    raise ClusterUnavailable(f"scancel: {answer.said}")
-                raise ClusterError(f"scancel: {answer.said}")
+                    raise ClusterUnavailable(f"scancel: {answer.complaint}")
+                raise ClusterError(f"scancel: {answer.complaint}")
 
     def logs(self, directory: Path, part: int, element: int) -> list[Path]:
         """The outputs of one element, one for each job id that the part ever had."""
@@ -230,21 +232,24 @@ class Slurm(Defaults):
         return self._sbatch(argv, ())
 
     def _query(self, argv: Sequence[str]) -> Answer:
-        return self._good(self._ask(argv, self.timeout_s), argv[0])
+        return self._require_success(self._run(argv, self.timeout_s), argv[0])
 
-    def _good(self, answer: Answer, program: str) -> Answer:
+    def _require_success(self, answer: Answer, program: str) -> Answer:
         if answer.returncode != 0:
-            raise ClusterUnavailable(f"{program}: {answer.said}", next_step="Try again later.")
+            raise ClusterUnavailable(f"{program}: {answer.complaint}", next_step="Try again later.")
         return answer
 
-    def _ask(
-        self, argv: Sequence[str], timeout_s: float, directives: frozenset[str] = frozenset(),
-        hear: Callable[[str], None] = lambda _: None,
-    ) -> Answer:  # fmt: skip
+    def _run(
+        self,
+        argv: Sequence[str],
+        timeout_s: float,
+        directives: frozenset[str] = frozenset(),
+        on_line: Callable[[str], None] = lambda _: None,
+    ) -> Answer:
         environment = clean_environment(self.environment, directives)
         # subprocess looks programs up on *our* PATH; the emulated ones are on theirs.
         program = self._program(argv[0]) or argv[0]
-        return process.ask([program, *argv[1:]], environment, timeout_s, hear)
+        return process.run([program, *argv[1:]], environment, timeout_s, on_line)
 
     def _program(self, name: str) -> str | None:
         """Where one of the cluster's programs is; None where it is not."""
@@ -252,12 +257,12 @@ class Slurm(Defaults):
         return shutil.which(name, path=environment.get("PATH"))
 
 
-def failed(answer: Answer) -> ClusterError:
+def submission_error(answer: Answer) -> ClusterError:
     """The error of an sbatch that failed: the array was refused, or nobody knows."""
     # A signal may have come after the controller took the job.
     if answer.returncode > 0 and refusals.verdict(answer.stderr) is Verdict.REFUSED:
-        return _refused(answer.said)
-    return ClusterUnavailable(f"sbatch: {answer.said}")
+        return _refused(answer.complaint)
+    return ClusterUnavailable(f"sbatch: {answer.complaint}")
 
 
 def _refused(said: str) -> ClusterError:
@@ -267,16 +272,16 @@ def _refused(said: str) -> ClusterError:
     )
 
 
-def waits(say: Callable[[str], None]) -> Callable[[str], None]:
+def report_waits(notify: Callable[[str], None]) -> Callable[[str], None]:
     """What hears an sbatch, and says what it waits for."""
 
-    def hear(line: str) -> None:
+    def on_line(line: str) -> None:
         if not line:
-            say("sbatch has not answered yet; it asks a busy or full cluster for 2 minutes.")
+            notify("sbatch has not answered yet; it asks a busy or full cluster for 2 minutes.")
         elif refusals.is_waiting(line):
-            say(f"sbatch waits, 2 minutes at most: {refusals.plain(line)}")
+            notify(f"sbatch waits, 2 minutes at most: {refusals.plain(line)}")
 
-    return hear
+    return on_line
 
 
 def is_unreachable(stderr: str) -> bool:

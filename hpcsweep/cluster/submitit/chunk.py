@@ -21,8 +21,8 @@ from hpcsweep.files import PRIVATE_FILE, try_lock
 from hpcsweep.journal import journals_of_chunk
 from hpcsweep.records import EXIT_STOPPED
 
-# Seconds between two looks for a free slot.
-LOOK_S = 0.2
+# Seconds between two polls for a free slot.
+POLL_S = 0.2
 
 
 @dataclass(kw_only=True)
@@ -56,7 +56,7 @@ class Chunk(Checkpointable):
 
         *Raises* RuntimeError when the worker could not do its work.
         """
-        self._before = signal.signal(signal.SIGTERM, self._told)
+        self._before = signal.signal(signal.SIGTERM, self._forward)
         slot = self._slot()
         try:
             code = self._run()
@@ -103,8 +103,8 @@ class Chunk(Checkpointable):
             "node": here.hostname,
         }
 
-    def _told(self, number: int, frame: FrameType | None) -> None:
-        """Pass the signal on, and do what submitit or its plugin would have done."""
+    def _forward(self, number: int, frame: FrameType | None) -> None:
+        """Forward the signal to the worker, then do what submitit or its plugin would have done."""
         if self._pid is None:
             sys.exit(EXIT_STOPPED)
         os.kill(self._pid, number)
@@ -114,18 +114,18 @@ class Chunk(Checkpointable):
 
     def _slot(self) -> int | None:
         """Wait for a free slot. Returns the descriptor that holds it."""
-        told = False
+        is_reported = False
         while self.slots:
             for path in self.slots:
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
                 if try_lock(descriptor) is not False:  # None: there are no locks here
                     return descriptor
                 os.close(descriptor)
-            if not told:
+            if not is_reported:
                 sys.stdout.write(f"hpcsweep: waiting for one of {len(self.slots)} slots\n")
                 sys.stdout.flush()
-                told = True
-            time.sleep(LOOK_S)
+                is_reported = True
+            time.sleep(POLL_S)
         return None
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from hpcsweep import errors
 from hpcsweep.cluster import process
 from hpcsweep.cluster.base import Array, Cluster, Defaults, Element, Limits, Opening, Queued
-from hpcsweep.cluster.slurm.client import KILL_WAIT_S, Slurm, is_unreachable, waits
+from hpcsweep.cluster.slurm.client import KILL_WAIT_S, Slurm, is_unreachable, report_waits
 from hpcsweep.cluster.slurm.environment import clean_environment
 from hpcsweep.cluster.submitit import localjobs
 from hpcsweep.errors import ClusterError, ClusterUnavailable, Damaged
@@ -42,20 +42,20 @@ class SlurmBySubmitit(Slurm):
 
     def check_options(self, options: Mapping[str, str], throttle: int) -> list[str]:
         """Refuse what would mean something else to submitit. *Raises* InputError."""
-        return _notes(self, options, throttle)
+        return _check_options(self, options, throttle)
 
     def command(self, array: Array) -> str:
-        """What submitit is told."""
+        """How submitit is called."""
         return _command(self.kind, array)
 
     def logs(self, directory: Path, part: int, element: int) -> list[Path]:
         """What submitit kept of one element."""
         return logs(directory, part, element)
 
-    def _send(self, array: Array, say: Callable[[str], None]) -> str:
+    def _send(self, array: Array, notify: Callable[[str], None]) -> str:
         environment = clean_environment(self.environment, frozenset(array.options))
         request = _submission(self.kind, array, None)
-        answer = _answer("submit", request, environment, self.sbatch_timeout_s, waits(say))
+        answer = _call("submit", request, environment, self.sbatch_timeout_s, report_waits(notify))
         return str(answer["ids"][0]).partition("_")[0]
 
 
@@ -84,9 +84,13 @@ class BySubmitit(Defaults):
         """This host's name for its own processes, else the executor's. *Raises* ClusterError."""
         if self.is_own:
             name, most = os.uname().nodename, localjobs.JOBS_MAX
-            return Limits(cluster_name=name, max_array_size=MAX_ARRAY_SIZE,
-                          kill_wait_s=KILL_WAIT_S, max_tasks=most)  # fmt: skip
-        self._ask("limits", {})
+            return Limits(
+                cluster_name=name,
+                max_array_size=MAX_ARRAY_SIZE,
+                kill_wait_s=KILL_WAIT_S,
+                max_tasks=most,
+            )
+        self._request("limits", {})
         return Limits(
             cluster_name=_executor(self.kind),
             max_array_size=MAX_ARRAY_SIZE,
@@ -95,21 +99,21 @@ class BySubmitit(Defaults):
 
     def check_options(self, options: Mapping[str, str], throttle: int) -> list[str]:
         """Say what the executor makes of the options. *Raises* InputError."""
-        return _notes(self, options, throttle)
+        return _check_options(self, options, throttle)
 
     def command(self, array: Array) -> str:
-        """What submitit is told."""
+        """How submitit is called."""
         return _command(self.kind, array)
 
     def test_only(self, array: Array) -> str:  # noqa: ARG002
         """Nobody can be asked: submitit only submits."""
-        return f"submitit cannot ask {_executor(self.kind)!r} before it hands in"
+        return f"submitit cannot ask {_executor(self.kind)!r} before it submits"
 
-    def submit(self, array: Array, say: Callable[[str], None]) -> str:  # noqa: ARG002
+    def submit(self, array: Array, notify: Callable[[str], None]) -> str:  # noqa: ARG002
         """Submit one part. Returns its name, which is its job id here."""
         environment = clean_environment({}, frozenset())
         timeout_s = self.submit_timeout_s + PAUSE_S * array.part.chunks
-        _answer("submit", _submission(self.kind, array, array.job_name), environment, timeout_s)
+        _call("submit", _submission(self.kind, array, array.job_name), environment, timeout_s)
         return array.job_name
 
     def poll_queue(self, job_ids: Sequence[str]) -> dict[Element, Queued]:
@@ -117,7 +121,7 @@ class BySubmitit(Defaults):
         return {
             (job_id, int(element)): Queued(state)
             for folders in self._folders(job_ids)
-            for job_id, states in self._ask("states", {"folders": folders})["states"].items()
+            for job_id, states in self._request("states", {"folders": folders})["states"].items()
             for element, state in states.items()
         }
 
@@ -144,7 +148,7 @@ class BySubmitit(Defaults):
     def cancel(self, job_ids: Sequence[str]) -> None:
         """Cancel arrays; of this host, wait until they have ended."""
         for folders in self._folders(job_ids):
-            self._ask("cancel", {"folders": folders})
+            self._request("cancel", {"folders": folders})
 
     def logs(self, directory: Path, part: int, element: int) -> list[Path]:
         """What submitit kept of one element."""
@@ -160,10 +164,10 @@ class BySubmitit(Defaults):
             some = job_ids[first : first + FOLDERS_AT_ONCE]
             yield {job_id: str(self._folder(job_id)) for job_id in some}
 
-    def _ask(self, verb: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    def _request(self, verb: str, request: Mapping[str, Any]) -> dict[str, Any]:
         environment = clean_environment({}, frozenset())
         asked = {"executor": _executor(self.kind), **request}
-        return _answer(verb, asked, environment, self.timeout_s)
+        return _call(verb, asked, environment, self.timeout_s)
 
 
 def open_executor(opening: Opening) -> Cluster:
@@ -210,13 +214,13 @@ def _place(job_name: str) -> tuple[int, int]:
     return int(number), int(part)
 
 
-def _notes(
+def _check_options(
     cluster: SlurmBySubmitit | BySubmitit, options: Mapping[str, str], throttle: int
 ) -> list[str]:
     order = {"options": dict(options), "throttle": throttle}
     request = {"executor": _executor(cluster.kind), "order": order}
     environment = clean_environment(cluster.environment, frozenset(options))
-    answer = _answer("ready", request, environment, cluster.timeout_s)
+    answer = _call("check_options", request, environment, cluster.timeout_s)
     notes: list[str] = answer["notes"]
     return notes
 
@@ -257,14 +261,17 @@ def _submission(kind: str, array: Array, job_id: str | None) -> dict[str, Any]:
     }
 
 
-def _answer(
-    verb: str, request: Mapping[str, Any], environment: Mapping[str, str], timeout_s: float,
-    hear: Callable[[str], None] = lambda _: None,
-) -> dict[str, Any]:  # fmt: skip
+def _call(
+    verb: str,
+    request: Mapping[str, Any],
+    environment: Mapping[str, str],
+    timeout_s: float,
+    on_line: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
     """What `executor` answers. *Raises* what it raised, ClusterUnavailable when it broke off."""
     program = ["hpcsweep.program", "hpcsweep.cluster.submitit.executor"]
     argv = [sys.executable, "-P", "-m", *program, verb, json.dumps(request)]
-    answer = process.ask(argv, environment, timeout_s, hear, apart=True)
+    answer = process.run(argv, environment, timeout_s, on_line, apart=True)
     lines = answer.stdout.splitlines()
     if answer.returncode != 0 or not lines:
         said = (answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"])[-1]

@@ -22,7 +22,7 @@ import submitit
 from submitit.core import plugins, utils
 
 from hpcsweep.cluster.process import Answer
-from hpcsweep.cluster.slurm.client import failed
+from hpcsweep.cluster.slurm.client import submission_error
 from hpcsweep.cluster.slurm.states import Life, meaning
 from hpcsweep.cluster.submitit import localjobs
 from hpcsweep.cluster.submitit.chunk import Chunk
@@ -35,8 +35,14 @@ LOG = "handing-in.log"
 # submitit's local executor has no queue, so its jobs get no limit: minutes of ten years.
 NO_LIMIT_MIN = 10 * 365 * 24 * 60
 # Options that would start several of what is one task to us.
-SEVERAL = ("nodes", "ntasks", "ntasks-per-node", "ntasks-per-core", "ntasks-per-socket",
-           "ntasks-per-gpu")  # fmt: skip
+SEVERAL = (
+    "nodes",
+    "ntasks",
+    "ntasks-per-node",
+    "ntasks-per-core",
+    "ntasks-per-socket",
+    "ntasks-per-gpu",
+)
 # What has no meaning without a queue: everything but these.
 LOCAL_OPTIONS = ("cpus-per-task", "gpus-per-node")
 
@@ -44,7 +50,7 @@ LOCAL_OPTIONS = ("cpus-per-task", "gpus-per-node")
 # --- executors, and what they make of sbatch's options -------------------------------------------
 
 
-def known(name: str) -> type[submitit.Executor]:
+def find_executor(name: str) -> type[submitit.Executor]:
     """An executor by its name. *Raises* ClusterError when it is not here."""
     executors = plugins.get_executors()
     if name not in executors or name == "debug":
@@ -71,13 +77,13 @@ class Order:
     # Highest count of jobs at once; 0 for no throttle.
     throttle: int
     chunks: int = 1
-    job_name: str = "ready"
+    job_name: str = "check"
 
 
-def prepared(name: str, folder: Path, order: Order) -> submitit.AutoExecutor:
+def make_executor(name: str, folder: Path, order: Order) -> submitit.AutoExecutor:
     """An executor with sbatch's options in submitit's words. *Raises* InputError, by name."""
     options, throttle = order.options, order.throttle
-    known(name)
+    find_executor(name)
     executor = submitit.AutoExecutor(folder, cluster=name)
     executor.update_parameters(name=order.job_name, timeout_min=_minutes(name, options))
     if name == "slurm":
@@ -86,7 +92,9 @@ def prepared(name: str, folder: Path, order: Order) -> submitit.AutoExecutor:
     for option, value in options.items():
         if option == "time" or (name == "local" and option not in LOCAL_OPTIONS):
             continue
-        if not any(_takes(executor, parameter) for parameter in _in_words(name, option, value)):
+        if not any(
+            _takes(executor, parameter) for parameter in _parameters_for(name, option, value)
+        ):
             raise InputError(
                 f"submitit's executor {name!r} has no parameter for {value!r}",
                 where=f"slurm: {option}",
@@ -140,7 +148,7 @@ def _for_slurm(order: Order) -> dict[str, Any]:
     }
 
 
-def _in_words(name: str, option: str, value: str) -> Iterator[dict[str, Any]]:
+def _parameters_for(name: str, option: str, value: str) -> Iterator[dict[str, Any]]:
     """What an option may be called: submitit's word for all executors, or this one's own."""
     if option in ("cpus-per-task", "gpus-per-node", "nodes", "ntasks-per-node") and value.isdigit():
         word = "tasks_per_node" if option == "ntasks-per-node" else option.replace("-", "_")
@@ -172,11 +180,11 @@ def _takes(executor: submitit.AutoExecutor, parameter: dict[str, Any]) -> bool:
 # --- the verbs -----------------------------------------------------------------------------------
 
 
-def ready(executor: str, order: dict[str, Any]) -> dict[str, Any]:
+def check_options(executor: str, order: dict[str, Any]) -> dict[str, Any]:
     """Whether an array with these options could be handed in; what is left out of them."""
     options = order["options"]
     with tempfile.TemporaryDirectory(prefix="hpcsweep-") as folder:
-        prepared(executor, Path(folder), Order(**order))
+        make_executor(executor, Path(folder), Order(**order))
     idle = sorted(set(options) - set(LOCAL_OPTIONS)) if executor == "local" else []
     if not idle:
         return {"notes": []}
@@ -206,8 +214,8 @@ def submit(
     # submitit starts its jobs where it is itself, and that is first on Python's path: no file of
     # the user's like argparse.py must be there.
     os.chdir(place)
-    with _apart(place / LOG):
-        opened = prepared(executor, place, wanted)
+    with _output_to(place / LOG):
+        opened = make_executor(executor, place, wanted)
         try:
             jobs = opened.submit_array(chunks)
         except utils.FailedJobError as error:
@@ -226,7 +234,7 @@ def _failed(executor: str, error: utils.FailedJobError) -> ClusterError:
     """What it means that the program which submits failed, before any job was taken."""
     if executor == "slurm":
         code = getattr(error.__cause__, "returncode", -1)
-        return failed(Answer(code, "", str(error)))
+        return submission_error(Answer(code, "", str(error)))
     # Of other schedulers no list of refusals is known: submitit's own word is taken.
     return ClusterError(
         f"the array was refused: {error}",
@@ -265,12 +273,12 @@ def cancel(executor: str, folders: dict[str, str]) -> dict[str, Any]:
 
 def limits(executor: str) -> dict[str, Any]:
     """Nothing but that there is such an executor."""
-    known(executor)
+    find_executor(executor)
     return {}
 
 
 def _jobs(executor: str, folder: str) -> list[submitit.Job[None]]:
-    made = known(executor).job_class
+    made = find_executor(executor).job_class
     return [made(folder=folder, job_id=job_id, tasks=[0]) for job_id in kept_ids(Path(folder))]
 
 
@@ -286,7 +294,7 @@ def _state(job: submitit.Job[None]) -> str:
 
 
 @contextlib.contextmanager
-def _apart(log: Path) -> Iterator[None]:
+def _output_to(log: Path) -> Iterator[None]:
     """Keep processes that go on after this one from holding on to what our reader waits for."""
     kept = [os.dup(descriptor) for descriptor in (1, 2)]
     with log.open("ab") as file:
@@ -302,7 +310,7 @@ def _apart(log: Path) -> Iterator[None]:
                 os.close(copy)
 
 
-VERBS = {verb.__name__: verb for verb in (ready, submit, states, cancel, limits)}
+VERBS = {verb.__name__: verb for verb in (check_options, submit, states, cancel, limits)}
 
 
 def main(arguments: list[str]) -> int:
@@ -311,7 +319,7 @@ def main(arguments: list[str]) -> int:
     try:
         answer = VERBS[verb](**json.loads(request))
     except HpcsweepError as error:
-        kind, told = type(error).__name__, {"where": error.where, "next_step": error.next_step}
-        answer = {"error": kind, "what": error.what, **told}
+        kind, context = type(error).__name__, {"where": error.where, "next_step": error.next_step}
+        answer = {"error": kind, "what": error.what, **context}
     sys.stdout.write(f"\n{json.dumps(answer)}\n")
     return 0
