@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from hpcsweep.errors import InputError
-from hpcsweep.logbook.former import FormerNames
 from hpcsweep.logbook.json_values import (
     ESCAPED,
     Metrics,
@@ -36,7 +35,7 @@ INFO = 20
 BY_JSON = 'log.json("metrics")'
 
 
-class Logbook(FormerNames):
+class Logbook:
     """One run: its directory `log_<run id>`, its log, metadata, params, metrics and files.
 
     A standalone Logbook creates its directory below `base_dir` and records the outcome of the run

@@ -27,7 +27,7 @@ import pytest
 import yaml
 from matplotlib import pyplot as plt
 
-from hpcsweep import Logbook, LogReader
+from hpcsweep import Logbook, LogReader, compat
 from hpcsweep.errors import InputError, RunExists, SweepError
 from hpcsweep.files import names
 from hpcsweep.liveness import SILENT_S, Heartbeat, is_alive
@@ -615,7 +615,7 @@ def test_threads_and_forks_report_into_one_file(tmp_path: Path, scale: Scale) ->
 
 
 def test_metrics_are_those_of_both_ways(tmp_path: Path) -> None:
-    log = Logbook("a", tmp_path)
+    log = compat.Logbook("a", tmp_path)
     log.metric("before", 1)
     log.json("metrics", {"energy": 2})
     assert LogReader(log.path).metrics == {"before": 1, "energy": 2}
@@ -625,7 +625,7 @@ def test_metrics_are_those_of_both_ways(tmp_path: Path) -> None:
 
 
 def test_no_number_becomes_null_in_silence(tmp_path: Path) -> None:
-    log = Logbook("a", tmp_path, params={"a": math.nan})
+    log = compat.Logbook("a", tmp_path, params={"a": math.nan})
     log.params(b=math.inf)
     log.save_params({"c": math.nan})
     log.save_json("d", {"d": math.nan})

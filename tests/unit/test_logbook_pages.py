@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import hpcsweep as hs
+from hpcsweep import compat
+
 SWEEP = """
 from {home} import Logbook
 import numpy as np
@@ -83,12 +86,24 @@ def test_parameter_sweeps(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "Will re-run: log_omega2.0_dt0.01\n"
 
 
-@pytest.mark.parametrize("home", ["hpcsweep.compat", "hpcsweep"])
-def test_parameter_sweeps_with_the_names_of_0_1(home: str) -> None:
-    run(SWEEP.format(home=home, array="save_numpy", json="save_json"))
+def test_parameter_sweeps_with_the_names_of_0_1() -> None:
+    run(SWEEP.format(home="hpcsweep.compat", array="save_numpy", json="save_json"))
     check_runs()
     with np.load("outputs/log_omega1.0_dt0.01/data/x.npz") as found:
         assert found["data"].shape == (1000,)
+
+
+def test_a_logbook_has_no_names_of_0_1() -> None:
+    known = {name for name in vars(compat.Logbook) if not name.startswith("_")}
+    assert {name for name in known if hasattr(hs.Logbook, name)} == {"elapsed"}
+
+
+def test_an_experiment_of_0_1_has_runs_of_0_1() -> None:
+    log = compat.Experiment("e").add(omega=1.0)
+    assert isinstance(log, compat.Logbook)
+    log.save_json("c", {"y": 1})
+    log.mark_complete()
+    assert json.loads((log.path / "artifacts/c.json").read_text()) == {"y": 1}
 
 
 def test_all_names_of_0_1() -> None:

@@ -45,6 +45,9 @@ TAKES_MAX = 100
 class Experiment:
     """`<base_dir>/<name>/` with `runs/log_<run id>/` and `index.csv`."""
 
+    # What a run gets.
+    logbook_class: type[Logbook] = Logbook
+
     def __init__(
         self, name: str, base_dir: str | os.PathLike[str] = "outputs", *, capture: bool = False
     ) -> None:
@@ -107,7 +110,7 @@ class Experiment:
         )
 
     def _begin(self, run_id: str, params: dict[str, Any]) -> Logbook:
-        log = Logbook(
+        log = self.logbook_class(
             run_id,
             self.runs_dir,
             params,
