@@ -11,8 +11,8 @@ from hpcsweep.errors import SweepError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.sources import ParameterSource
+from hpcsweep.sources.case_locator import LOOKED_UP_MAX
 from hpcsweep.sources.overlap import Lattice, Rule, is_same, shared
-from hpcsweep.sources.places import LOOKED_UP_MAX
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version
 

@@ -23,7 +23,7 @@ from sqlalchemy import URL
 from hpcsweep.errors import Damaged, StoreError
 from hpcsweep.files import replace_with_copy
 from hpcsweep.journal import all_journals, read
-from hpcsweep.sources.places import Places
+from hpcsweep.sources.case_locator import CaseLocator
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.gc_control import gc_paused
@@ -59,7 +59,7 @@ class Ingest:
         self._store = store
         self._mapper = RecordMapper(sweep, store.where)
         self._newest = self._mapper.version(sweep.newest_manifest())
-        self._places = Places(self._newest.source)
+        self._locator = CaseLocator(self._newest.source)
         # Whether no journal was ingested before.
         self._is_first = False
 
@@ -119,7 +119,7 @@ class Ingest:
                 rows.places |= seen
                 continue
             for index, case_id in seen.items():
-                place = self._places.of_index(fingerprint, version.source, index)
+                place = self._locator.locate_index(fingerprint, version.source, index)
                 if place is not None:
                     rows.places[place] = case_id
         if not self._store.merge(rows):
@@ -136,9 +136,9 @@ class Ingest:
 
         def place(row: dict[str, Any]) -> int | None:
             if older is not None and row["idx"] is not None:
-                return self._places.of_index(older.fingerprint, older.source, row["idx"])
+                return self._locator.locate_index(older.fingerprint, older.source, row["idx"])
             params = json.loads(row["params"])
-            return self._places.of_case(row["case_id"], params, row["replicate"])
+            return self._locator.locate_case(row["case_id"], params, row["replicate"])
 
         done = False
         while not done:
@@ -147,7 +147,7 @@ class Ingest:
             newest = self._sweep.newest_manifest()
             if newest != self._newest.fingerprint:
                 self._newest = self._mapper.version(newest)
-                self._places = Places(self._newest.source)
+                self._locator = CaseLocator(self._newest.source)
             if known == newest:
                 return
             older = None

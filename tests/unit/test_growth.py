@@ -25,8 +25,8 @@ from hpcsweep.sources import (
     random,
     uniform,
 )
+from hpcsweep.sources.case_locator import CaseLocator
 from hpcsweep.sources.overlap import Lattice, shared
-from hpcsweep.sources.places import Places
 from hpcsweep.state.manifest_diff import (
     Difference,
     difference,
@@ -252,14 +252,14 @@ def test_a_thousand_million_trials_that_become_more(tmp_path: Path, kind: int) -
     found = told(tmp_path, few, many)
     assert (found.added, found.removed, found.kept) == (2 * few.n_cases, 0, few.n_cases)
     every = IndexSet.all(few.n_cases)
-    places = Places(many)
+    places = CaseLocator(many)
     assert moved(every, few, many).count == few.n_cases
     for index in (0, 7, few.n_cases - 1):
         (place,) = moved(IndexSet.of([index]), few, many)
         assert many[place].case_id == few[index].case_id
-        assert places.of_index("few", few, index) == place
-    fewer = Places(few)
-    assert fewer.of_index("many", many, many.n_cases - 1) is None
+        assert places.locate_index("few", few, index) == place
+    fewer = CaseLocator(few)
+    assert fewer.locate_index("many", many, many.n_cases - 1) is None
     assert moved(IndexSet.of([many.n_cases - 1]), many, few) == IndexSet()
 
 
@@ -282,26 +282,26 @@ def test_derived_parameters_of_a_thousand_million_cases(tmp_path: Path) -> None:
     found = told(tmp_path / "another", one, another)
     assert (found.added, found.removed, found.kept) == (10**9, 10**9, 0)
     assert moved(IndexSet.all(10**9), one, another) == IndexSet()
-    assert Places(another).of_index("one", one, 5) is None
+    assert CaseLocator(another).locate_index("one", one, 5) is None
 
 
 def test_cases_at_the_end_are_found_by_their_index(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that are added to a table: no other row is read."""
     old = manual([{"x": i} for i in range(5)])
     new = manual([{"x": i} for i in range(7)])
-    places = Places(new)
+    places = CaseLocator(new)
     with monkeypatch.context() as patch:
         patch.setattr(type(new), "__iter__", None)
-        assert [places.of_index("old", old, index) for index in range(5)] == list(range(5))
-    turned = Places(manual([{"x": i} for i in (4, 3, 2, 1)]))
-    assert [turned.of_index("old", old, index) for index in range(5)] == [None, 3, 2, 1, 0]
+        assert [places.locate_index("old", old, index) for index in range(5)] == list(range(5))
+    turned = CaseLocator(manual([{"x": i} for i in (4, 3, 2, 1)]))
+    assert [turned.locate_index("old", old, index) for index in range(5)] == [None, 3, 2, 1, 0]
 
 
 def test_a_case_that_only_a_day_would_find_has_no_place() -> None:
     case = random({"x": uniform(0, 1)}, 1, seed=8)[0]
     for n_trials, found in ((10**12, None), (1, 0)):
-        places = Places(random({"x": uniform(0, 1)}, n_trials, seed=8))
-        assert places.of_case(case.case_id, case.params, 0) == found
+        places = CaseLocator(random({"x": uniform(0, 1)}, n_trials, seed=8))
+        assert places.locate_case(case.case_id, case.params, 0) == found
 
 
 numbers = st.sampled_from([0, 1, 2, 3, 0.5, 1.5, -1, 0.1, 0.25, 0.3])

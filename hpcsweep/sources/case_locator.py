@@ -12,7 +12,7 @@ from hpcsweep.sources.overlap import Lattice, Rule
 LOOKED_UP_MAX = 50_000_000
 
 
-class Places:
+class CaseLocator:
     """The indices that `source` has for cases of other sources."""
 
     def __init__(self, source: ParameterSource) -> None:
@@ -21,7 +21,7 @@ class Places:
         self._rules: dict[str, Rule | None] = {}
         self._by_id: dict[str, int] | None = None
 
-    def of_index(self, name: str, old: ParameterSource, index: int) -> int | None:
+    def locate_index(self, name: str, old: ParameterSource, index: int) -> int | None:
         """The index here of a case of `old`, whose name is always the same; None if it is gone."""
         if name not in self._rules:
             self._rules[name] = Rule.of(Lattice.of(old), Lattice.of(self._source))
@@ -29,9 +29,9 @@ class Places:
         if rule is not None:
             return rule.place(index)
         case = old[index]
-        return self.of_case(case.case_id, case.params, case.replicate, index)
+        return self.locate_case(case.case_id, case.params, case.replicate, index)
 
-    def of_case(
+    def locate_case(
         self, case_id: str, params: Mapping[str, Any], replicate: int, hint: int = -1
     ) -> int | None:
         """The index of a case, which may be at `hint`; None where the source lacks it.
