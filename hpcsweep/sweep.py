@@ -252,7 +252,7 @@ class Sweep:
         """The cluster that was named, or that the sweep is on already."""
         named = self._cluster or self._settings.cluster
         if named == settings_module.AUTO and self._submitted is not None:
-            return registry.again(self._submitted, self._settings)
+            return registry.require_recorded(self._submitted, self._settings)
         return registry.choose(named, self._settings, self.path)
 
     @property
@@ -263,7 +263,7 @@ class Sweep:
 
     @property
     def _asked(self) -> Cluster | None:
-        return registry.recorded(self._directory, self._settings)
+        return registry.open_recorded(self._directory, self._settings)
 
     def __repr__(self) -> str:
         return f"<Sweep {self.name!r} in {self.path}>"

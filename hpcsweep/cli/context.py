@@ -54,7 +54,7 @@ class Context:
         """The cluster that a sweep was sent to; None when it was sent to none."""
         from hpcsweep.cluster import registry
 
-        return registry.recorded(sweep, self.settings)
+        return registry.open_recorded(sweep, self.settings)
 
 
 def context(profile: str | None, sets: tuple[str, ...], outputs: str | None) -> Context:

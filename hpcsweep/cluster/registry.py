@@ -9,7 +9,6 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from hpcsweep.cluster.base import Cluster, Opening
 from hpcsweep.cluster.emulated import Emulated
@@ -59,9 +58,8 @@ def of_record(record: Mapping[str, str], sweep: SweepDirectory, settings: Settin
     return _open(record["kind"], record["state_dir"], settings, sweep.path)
 
 
-def recorded(sweep: SweepDirectory, settings: Settings) -> Cluster | None:
+def open_recorded(sweep: SweepDirectory, settings: Settings) -> Cluster | None:
     """The cluster of the sweep's last submission; None when it cannot be asked from here."""
-    document: dict[str, Any]
     _, document = sweep.plan(sweep.submissions()[-1])
     cluster = of_record(document["cluster"], sweep, settings)
     if not cluster.is_here:
@@ -70,9 +68,9 @@ def recorded(sweep: SweepDirectory, settings: Settings) -> Cluster | None:
     return cluster
 
 
-def again(sweep: SweepDirectory, settings: Settings) -> Cluster:
+def require_recorded(sweep: SweepDirectory, settings: Settings) -> Cluster:
     """The cluster of the sweep's last submission, to submit to again. *Raises* ClusterError."""
-    found = recorded(sweep, settings)
+    found = open_recorded(sweep, settings)
     if found is None:
         raise ClusterError(
             "the cluster of this sweep is not here",

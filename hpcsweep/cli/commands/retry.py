@@ -31,5 +31,5 @@ def command(sweep: str, waits: bool, throttle: int, **shared: Any) -> None:
         manifest=newest.manifest, source=newest.source, path=directory.path, throttle=throttle,
         rerun="failed",
     )  # fmt: skip
-    opened = registry.again(directory, here.settings)
+    opened = registry.require_recorded(directory, here.settings)
     send(here, wish, opened, waits=waits)
