@@ -127,7 +127,7 @@ def fsync_path(path: str | Path) -> None:
 
 
 def write_new(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
-    """Write a new file, durable and atomically.
+    """Write a new file, durably and atomically.
 
     *Raises* FileExistsError if `path` exists. *Writes* `path`.
     """
@@ -235,7 +235,7 @@ def remove_stale_temporaries(path: Path) -> None:
 
 @contextlib.contextmanager
 def atomic_output(output: Path) -> Iterator[Path]:
-    """Yield a temporary path and publish it atomically at `output`. Devices and pipes: directly.
+    """Yield a temporary path, published atomically at `output`; a device or pipe is yielded itself.
 
     For the user's own output: its mode follows the umask. *Raises* SweepError. *Writes* `output`.
     """

@@ -1,4 +1,4 @@
-"""What this process has used of the machine."""
+"""Resource usage of this process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import resource
 
 
 def cpu_seconds() -> float:
-    """Processor time in user and system mode: of this process, and of its children that ended."""
+    """User and system seconds of this process and of its children that ended."""
     total = 0.0
     for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
         usage = resource.getrusage(who)

@@ -192,7 +192,7 @@ def exception_fields(error: BaseException, trace: TracebackType | None) -> dict[
     """Type, message and traceback of what user code raised, cut to `EXCEPTION_TEXT_MAX`."""
     try:
         message, text = str(error), "".join(traceback.format_exception(type(error), error, trace))
-    except Exception:  # noqa: BLE001  # a user's class may break while it is printed
+    except Exception:  # noqa: BLE001  # a user's class may raise in __str__
         message, text = "(its message cannot be printed)", ""
     return {
         "type": type(error).__name__,

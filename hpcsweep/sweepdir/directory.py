@@ -192,11 +192,11 @@ class SweepDirectory:
     def freeze(self, version: Version, made: UndoLog | None = None) -> None:
         """Write a version of the manifest, and read it back. *Safe to repeat.*
 
-        `made` notes what this call made. *Raises* SweepError, Damaged. *Writes* as `frozen.write`.
+        `made` records what this call created. *Raises* SweepError, Damaged. *Writes* a manifest.
         """
         manifest = version.manifest
         directory = frozen.write(self.path, manifest, version.source, made)
-        # Its cases are those of the file: they are plain JSON, whatever they were made from.
+        # The cases as read back from the file: plain JSON, whatever source made them.
         kept = Version(manifest, lambda: frozen.open_source(directory, manifest))
         self._versions.setdefault(manifest.fingerprint, kept)
 
@@ -246,9 +246,9 @@ def _read_fact(path: Path, what: str) -> dict[str, Any]:
 
 
 def _identity(path: Path) -> Identity | None:
-    """Tells the files of one submission from those of the next one with its number.
+    """Distinguish the files of a submission from those of a later one with the same number.
 
-    A refused submit takes its files back. None where there is no such file.
+    A refused submit removes its files. Returns None if the file does not exist.
     """
     try:
         found = path.stat()
