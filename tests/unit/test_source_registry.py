@@ -52,7 +52,7 @@ def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def countdown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The source of CONTRIBUTING.md in a module; gives the PYTHONPATH of a process that has it."""
-    section = CONTRIBUTING.read_text().partition("## Add a source\n")[2]
+    section = CONTRIBUTING.read_text().partition("## Add a source\n")[2].partition("\n## ")[0]
     (code,) = re.findall(r"   ```python\n(.*?)   ```", section, re.DOTALL)
     (line,) = re.findall(r"^   `\"(\w+)\": \"[\w.]*\.countdown\",`", section, re.MULTILINE)
     site = tmp_path / "site"
