@@ -187,14 +187,15 @@ class LogReader:
         prefix = f"{directory}/"
         return [name[len(prefix) :] for name in self.files.names() if name.startswith(prefix)]
 
-    def _keys(self, name: str) -> list[str]:
+    def _keys(self, bundle: str) -> list[str]:
         try:
             with (
                 damage_as_value_error(),
-                self.files.open(name) as stream,
+                self.files.open(bundle) as stream,
                 zipfile.ZipFile(stream) as archive,
             ):
-                return [one.removesuffix(".npy") for one in archive.namelist()]
+                names = archive.namelist()
+                return [name.removesuffix(".npy") for name in names if name.endswith(".npy")]
         except ValueError:
             return []
 

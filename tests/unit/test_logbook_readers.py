@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,17 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         run.read("artifacts/none")
     with pytest.raises(SweepError, match="would leave"):
         run.read("../x")
+
+
+def test_an_archive_lists_only_what_can_be_loaded(tmp_path: Path) -> None:
+    """A damaged central directory may name a member that is no array."""
+    with Logbook("a", tmp_path) as log, zipfile.ZipFile(log["data/b.npz"], "w") as archive:
+        with archive.open("k.npy", "w") as member:
+            np.save(member, np.arange(3))
+        archive.writestr("k.np{", b"")
+    run = LogReader(log.path)
+    assert run.arrays == ["b:k"]
+    assert [list(run.load_array(name)) for name in run.arrays] == [[0, 1, 2]]
 
 
 def test_damage_is_told(tmp_path: Path) -> None:
