@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import click
@@ -12,24 +14,10 @@ import pytest
 from click.testing import CliRunner
 
 from hpcsweep.cli import commands, main
+from hpcsweep.sources import grid
+from tests.support.sweeps import MadeSweep
 
-TOY = '''\
-import click
-
-from hpcsweep.cli.context import context
-from hpcsweep.cli.options import common
-
-
-@click.command("toy")
-@click.argument("word")
-@common
-def command(word, **shared):
-    """Say where sweeps are, and a word.
-
-    More of it.
-    """
-    click.echo(f"{context(**shared).outputs}: {word}")
-'''
+CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
 HEAVY = {"jinja2", "numpy", "pydantic", "rich", "sqlalchemy", "submitit", "yaml"}
 # What each of them may load of hpcsweep: the group, its table, and the options of one command.
 LIGHT = {
@@ -50,13 +38,19 @@ def test_the_table_says_what_the_command_says(name: str) -> None:
 def test_a_command_is_one_module_and_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "toy_command.py").write_text(TOY)
+    """The one that CONTRIBUTING.md adds."""
+    section = CONTRIBUTING.read_text().partition("## Add a command\n")[2].partition("\n## ")[0]
+    (code,) = re.findall(r"   ```python\n(.*?)   ```", section, re.DOTALL)
+    ((name, text),) = re.findall(r'`"(\w+)": \("\.\w+", "(.*)"\),`', section)
+    (tmp_path / "new_command.py").write_text(textwrap.dedent(code))
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(commands.COMMANDS, "toy", ("toy_command", "Say where sweeps are."))
+    monkeypatch.setitem(commands.COMMANDS, name, ("new_command", text))
+    made = MadeSweep(tmp_path, grid(x=[1, 2, 3]))
+    made.plan()
     run = CliRunner().invoke
-    assert run(main, ["toy", "hello", "--outputs", "there"]).output == "there: hello\n"
-    assert "toy       Say where sweeps are." in run(main, ["--help"]).output
-    assert "More of it." in run(main, ["toy", "--help"]).output
+    assert run(main, [name, str(made.path)]).output == "3\n"
+    assert f"{name}     {text}" in run(main, ["--help"]).output
+    assert text in run(main, [name, "--help"]).output
 
 
 @pytest.mark.parametrize("arguments", LIGHT.values(), ids=LIGHT)
