@@ -18,8 +18,9 @@ import json
 import os
 import re
 from binascii import crc32
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -260,6 +261,11 @@ def all_journals(root: Path) -> Iterator[str]:
 # --- records -----------------------------------------------------------------------------------
 
 
+def now() -> str:
+    """The current time, UTC, as records and metadata hold it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
 def attempt_of(record: Record) -> Attempt:
     """The attempt in a record."""
     generation, submission, restart, token = record["attempt"]
@@ -309,27 +315,40 @@ def outcome_of(record: Record) -> Outcome:
     )
 
 
+# --- the order of attempts (DESIGN invariant 7), as strings: the greater one wins ----------------
+# The fields have fixed width, so that strings compare like the tuple, in SQL and in Python.
+
+
 def rank(record: Record) -> str:
-    """The merge order of `begin` and `end` records as one string: the greater one wins.
+    """The merge order of `begin` and `end` records.
 
     Higher generation; then complete; then the later attempt; then the reporter (`Word`); then the
-    checksum, to make the order total (DESIGN invariant 7). The fields have fixed width, so that
-    strings compare like the tuple, in SQL and in Python.
+    checksum, to make the order total.
     """
-    generation, attempt = _attempt_rank(*record["attempt"])
     if record["kind"] == "begin":
         complete, word = 0, 0
     else:
         complete = int(record["status"] == _COMPLETE)
         said = record.get("word")
         word = 1 + (_WORKER if said is None else said)
-    return f"{generation}.{complete}.{attempt}.{word}.{record['crc']}"
+    return f"{attempt_rank(record['attempt'], complete)}.{word}.{record['crc']}"
+
+
+def attempt_rank(attempt: Sequence[Any], complete: int) -> str:
+    """The order of attempts at one case: of two, the greater one owns the run directory."""
+    generation, later = _fixed_width(*attempt)
+    return f"{generation}.{complete:d}.{later}"
+
+
+def start_rank(attempt: Attempt) -> str:
+    """The order of the starts of one array task."""
+    return f"{attempt.restart:06d}.{attempt.token}"
 
 
 _COMPLETE, _WORKER = Status.COMPLETE.value, Word.WORKER.value
 
 
 @lru_cache(maxsize=1024)  # most records of a journal belong to one attempt
-def _attempt_rank(generation: int, submission: int, restart: int, token: str) -> tuple[str, str]:
+def _fixed_width(generation: int, submission: int, restart: int, token: str) -> tuple[str, str]:
     # '-' sorts before every hex digit: an attempt that no task began is the earliest.
     return f"{generation:06d}", f"{submission:06d}.{restart:06d}.{token or '-':16.16}"

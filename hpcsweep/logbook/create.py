@@ -11,12 +11,12 @@ import contextlib
 import errno
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import InputError, RunExists, SweepError
 from hpcsweep.files import make_directory, mkdir, names, remove_tree, token, unwritable
+from hpcsweep.journal import now
 from hpcsweep.liveness import run_status, this_process
 from hpcsweep.logbook.checkpoint import standalone_checkpoints
 from hpcsweep.logbook.json_values import json_document, json_value, log_line, null_warnings
@@ -183,8 +183,3 @@ def _clean(aside: Path) -> None:
         if run_status(read_metadata(left), left) != "running":
             with contextlib.suppress(OSError):  # another process is removing it
                 remove_tree(left)
-
-
-def now() -> str:
-    """The current time, UTC."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

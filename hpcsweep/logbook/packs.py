@@ -25,6 +25,7 @@ from hpcsweep.files import (
     unwritable,
     write_all,
 )
+from hpcsweep.journal import attempt_rank
 from hpcsweep.logbook.runfiles import in_memory, no_file
 from hpcsweep.logbook.tar import BLOCK, END, Member, first_member, header, member, members, padded
 
@@ -145,9 +146,7 @@ def _join(pieces: Iterable[bytes | Stream]) -> Iterator[bytes]:
 
 def rank_of(metadata: dict[str, Any]) -> str:
     """The merge rank: of two attempts of a case, the greater one holds the run (invariant 7)."""
-    generation, submission, restart, token = metadata["attempt"]
-    complete = int(metadata["status"] == "complete")
-    return f"{generation:06d}.{complete}.{submission:06d}.{restart:06d}.{token or '-'}"
+    return attempt_rank(metadata["attempt"], metadata["status"] == "complete")
 
 
 # --- reading -------------------------------------------------------------------------------------

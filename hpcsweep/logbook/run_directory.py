@@ -10,7 +10,7 @@ from typing import Any
 
 from hpcsweep.field_checks import TEXT, integer, mismatch, schema
 from hpcsweep.files import DOCUMENT_MAX, make_directory, parse_json, read_regular, remove_tree
-from hpcsweep.journal import attempt_json, outcome_json
+from hpcsweep.journal import attempt_json, attempt_rank, outcome_json
 from hpcsweep.logbook.json_values import json_document
 from hpcsweep.logbook.storage import DirectoryStorage, put
 from hpcsweep.logbook.yamlwrite import params_yaml
@@ -162,9 +162,8 @@ def _try_rename(source: Path, target: Path) -> bool:
 
 
 def _outranks(mine: Attempt, status: Status, other: dict[str, Any]) -> bool:
-    theirs = other["generation"], other["status"] == Status.COMPLETE.value, other["attempt"][1:]
-    ours = mine.generation, status is Status.COMPLETE, attempt_json(mine)[1:]
-    return ours > theirs
+    theirs = attempt_rank(other["attempt"], other["status"] == Status.COMPLETE.value)
+    return attempt_rank(attempt_json(mine), status is Status.COMPLETE) > theirs
 
 
 def read_metadata_and_metrics(path: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:

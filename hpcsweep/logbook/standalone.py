@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsweep.errors import SweepError
 from hpcsweep.files import DOCUMENT_MAX, parse_json, read_regular
+from hpcsweep.journal import now
 from hpcsweep.liveness import ENDS, HEARTBEAT
 from hpcsweep.logbook.capture import Capture, flush
-from hpcsweep.logbook.create import now
 from hpcsweep.logbook.json_values import exception_fields
 from hpcsweep.logbook.run_directory import retire_checkpoints
 from hpcsweep.redact import redact

@@ -17,7 +17,6 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ from hpcsweep.files import (
     try_lock,
     unwritable,
 )
-from hpcsweep.journal import VERSION, JournalWriter
+from hpcsweep.journal import VERSION, JournalWriter, now
 from hpcsweep.records import Reason, Status, Word
 from hpcsweep.settings import Settings, state_home
 from hpcsweep.state.array_tasks import ArrayTasks, Chunk, SentPart, array_tasks
@@ -330,7 +329,7 @@ def journal_verdicts(
     by_submission: dict[int, dict[int, Reason]] = {}
     for (submission, chunk), reason in verdicts.items():
         by_submission.setdefault(submission, {})[chunk] = reason
-    moment = datetime.now(UTC).isoformat(timespec="milliseconds")
+    moment = now()
     with tempfile.TemporaryDirectory(prefix="hpcsweep-") as unkept:
         root = sweep.journal_root if sweep.is_writable else Path(unkept)
         for submission, chunks in sorted(by_submission.items()):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from hpcsweep.journal import Record, attempt_of, rank
+from hpcsweep.journal import Record, attempt_of, rank, start_rank
 from hpcsweep.records import ParamCase, Status
 from hpcsweep.sweepdir.plan import Plan
 
@@ -92,7 +92,7 @@ def start_row(record: Record) -> dict[str, Any]:
     return {
         "submission": attempt.submission,
         "chunk": record["chunk"],
-        "start_rank": f"{attempt.restart:06d}.{attempt.token}",
+        "start_rank": start_rank(attempt),
         "host": record["node"],
         "job_id": record["job_id"],
         "time": record["time"],

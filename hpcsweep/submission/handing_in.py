@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster, Limits
 from hpcsweep.errors import ClusterError, ClusterUnavailable, PartRefused
 from hpcsweep.files import UndoLog, json_bytes, write_new
+from hpcsweep.journal import now
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.provenance import provenance
 from hpcsweep.records import Part
@@ -116,7 +116,7 @@ class HandingIn:
             "code_digest": self.checked.code_digest,
             "code_files": self.checked.code_files,
             "python": sys.executable,
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "time": now(),
             "worker": {
                 "beat_s": BEAT_S,
                 "ingest": tasks_ingest,

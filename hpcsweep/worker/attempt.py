@@ -11,11 +11,12 @@ from typing import Any
 from hpcsweep import ids
 from hpcsweep.errors import JournalError, SweepError
 from hpcsweep.files import unwritable
+from hpcsweep.journal import now
 from hpcsweep.logbook.run_directory import Run, retire_checkpoints
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status
 from hpcsweep.sweepdir.plan import checkpoint_dir
-from hpcsweep.worker.ledger import Ledger, now
+from hpcsweep.worker.ledger import Ledger
 from hpcsweep.worker.messages import Request, one_line, refusal
 from hpcsweep.worker.outputs import CaseFiles, Outputs
 from hpcsweep.worker.runner import Runner, Steps

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from hpcsweep.journal import (
     attempt_of,
     journal_name,
     journals_of_chunk,
+    now,
     outcome_json,
     outcome_of,
     read,
@@ -37,11 +37,6 @@ from hpcsweep.worker.start import Assignment
 # Outcomes are made durable in batches: after this many records, or this many seconds.
 SYNC_RECORDS = 100
 SYNC_S = 1.0
-
-
-def now() -> str:
-    """This moment, UTC, as records write it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 class Ledger:

@@ -13,6 +13,7 @@ from pathlib import Path
 from hpcsweep import target
 from hpcsweep.errors import InputError
 from hpcsweep.files import make_directory, token
+from hpcsweep.journal import now
 from hpcsweep.logbook import run_directory as rundir
 from hpcsweep.logbook.run_directory import Run
 from hpcsweep.manifest.frozen import FrozenManifest
@@ -24,7 +25,6 @@ from hpcsweep.worker.attempt import make_outcome, make_request, make_run, redact
 from hpcsweep.worker.child import Server
 from hpcsweep.worker.command import Command
 from hpcsweep.worker.function import FunctionCalls, call_target, logbook
-from hpcsweep.worker.ledger import now
 from hpcsweep.worker.messages import Request
 from hpcsweep.worker.outputs import CaseFiles
 from hpcsweep.worker.runner import Runner

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep.errors import JournalError, SweepError
-from hpcsweep.journal import journals_of_chunk
+from hpcsweep.journal import journals_of_chunk, now
 from hpcsweep.manifest import frozen
 from hpcsweep.records import ALONE, EXIT_STOPPED, IN_TASK, Outcome, Reason, Status
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -21,7 +21,7 @@ from hpcsweep.worker.cases import Cases
 from hpcsweep.worker.child import Server
 from hpcsweep.worker.function import FunctionCalls
 from hpcsweep.worker.ingester import Ingester
-from hpcsweep.worker.ledger import Ledger, now
+from hpcsweep.worker.ledger import Ledger
 from hpcsweep.worker.leftovers import InDirectories, InPacks, Leftovers, Nowhere
 from hpcsweep.worker.messages import ChildProgram, Request, one_line, refusal
 from hpcsweep.worker.outputs import Directories, NoFiles, Outputs
