@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # Of the sources that are frozen as explicit cases.
 TAGS_KEY = Key("tags", TAGS, "labels of every case", default="none")
 
+# Offsets that are read at once, 32 KiB: on a network file system an open costs more than this.
+PAGE_OFFSETS = 4096
+
 
 class FileCases(ParameterSource):
     """Explicit cases in the files of a frozen manifest; a case costs two short reads.
@@ -48,6 +51,8 @@ class FileCases(ParameterSource):
         self._n_cases = whole_number(found["total_cases"], f"{where}.total_cases", at_least=1)
         # Whether lines hold what a table wrote, too: those of older sweeps do not.
         self._has_written = found.get("written") is True
+        # The page of offsets that was read last, by its number.
+        self._page: dict[int, bytes] = {}
         self._check_sizes()
 
     def to_manifest_dict(self) -> dict[str, Any]:
@@ -109,12 +114,18 @@ class FileCases(ParameterSource):
         return (*self._own_tags, f"manual_{index}")
 
     def _offsets(self, index: int, count: int) -> list[int]:
-        at = (self._first + index) * OFFSET_BYTES
-        data = _read(self._offsets_path, at, count * OFFSET_BYTES)
-        return [
-            int.from_bytes(data[at : at + OFFSET_BYTES], "little")
-            for at in range(0, len(data), OFFSET_BYTES)
-        ]
+        return [self._offset(self._first + index + more) for more in range(count)]
+
+    def _offset(self, line: int) -> int:
+        """Where a line begins. Reads the offsets around it, too, and keeps them for the next."""
+        number, place = divmod(line, PAGE_OFFSETS)
+        if number not in self._page:
+            start = number * PAGE_OFFSETS * OFFSET_BYTES
+            count = min(PAGE_OFFSETS * OFFSET_BYTES, self._offsets_size - start)
+            data = _read(self._offsets_path, start, count)
+            self._page = {number: data}
+        at = place * OFFSET_BYTES
+        return int.from_bytes(self._page[number][at : at + OFFSET_BYTES], "little")
 
     def _parsed(self, index: int, line: bytes) -> tuple[dict[str, Any], dict[str, str]]:
         try:
@@ -128,9 +139,9 @@ class FileCases(ParameterSource):
         expected = (self._first + self._n_cases + 1) * OFFSET_BYTES
         if size < expected or size % OFFSET_BYTES:
             raise _damaged(self._offsets_path, f"{size} bytes where {expected} were written")
-        end = int.from_bytes(_read(self._offsets_path, size - OFFSET_BYTES, OFFSET_BYTES), "little")
+        self._offsets_size = size
         # Of the last line.
-        self._end = end
+        self._end = end = self._offset(size // OFFSET_BYTES - 1)
         if (found := _size(self._path)) != end:
             raise _damaged(self._path, f"{found} bytes where {end} were written")
 

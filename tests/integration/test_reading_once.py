@@ -32,7 +32,7 @@ finally:
     print(json.dumps(opened), file=sys.stderr)
 """
 IMMUTABLE = re.compile(
-    r".*/(manifests/[0-9a-f]{16}/sweep\.json|submissions/\d+/(plan|part-.*)\.json)"
+    r".*/(manifests/[0-9a-f]{16}/(sweep\.json|cases\.idx)|submissions/\d+/(plan|part-.*)\.json)"
 )
 
 
