@@ -98,14 +98,9 @@ class Report:
             where = f"job {one.job}" if one.job else "the cluster"
             cases = f"cases {one.cases}" if one.cases else ""
             yield f"  {one.kind:<16} {where:<14} {cases}".rstrip()
-        missing = self.summary.n_cases - sum(
-            count for status, count in self.summary.counts.items() if status.value in _ENDED
-        )
+        missing = self.summary.without_outcome
         yield "nothing was lost" if not missing else f"LOST: {missing} cases have no outcome"
         yield self.accepted.line()
-
-
-_ENDED = ("complete", "failed")
 
 
 def run(
@@ -152,10 +147,9 @@ def _until_done(
             say(f"submit {number}: {problem.what}")
             time.sleep(_PAUSE_S)
             continue
-        ended = sum(summary.counts.get(one, 0) for one in summary.counts if one.value in _ENDED)
-        if ended == summary.n_cases:
+        if not summary.without_outcome:
             break
-        say(f"submit {number}: {summary.n_cases - ended} cases are to be sent again")
+        say(f"submit {number}: {summary.without_outcome} cases are to be sent again")
     if summary is None:
         raise SweepError(
             f"{_ROUNDS} submits got no answer",

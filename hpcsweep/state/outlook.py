@@ -183,6 +183,8 @@ class _Partition:
         self._sweep = sweep
         self._version = version
         self._plans = plans
+        # By generation, see `_asked_again`.
+        self._later: dict[int, IndexSet] = {}
         self._ended = tasks.ended
         self._unknown = self.indices(tasks.unknown_chunks)
         self._held = self.indices(tasks.held_chunks)
@@ -234,8 +236,11 @@ class _Partition:
 
     def _asked_again(self, generation: int) -> IndexSet:
         """Indices that were submitted to be computed again since this generation."""
-        later = [plan for plan in self._plans if plan.generation > generation]
-        return _union(self._in_order(plan.manifest, plan.indices) for plan in later)
+        if generation not in self._later:
+            later = [plan for plan in self._plans if plan.generation > generation]
+            sets = (self._in_order(plan.manifest, plan.indices) for plan in later)
+            self._later[generation] = _union(sets)
+        return self._later[generation]
 
     def _by_task(self, about: Group) -> Iterator[Group]:
         """Indices without an outcome: by the array task that has them, else INTERRUPTED."""

@@ -57,6 +57,12 @@ class Summary:
         return self.counts.get(Status.COMPLETE, 0) == self.n_cases
 
     @property
+    def without_outcome(self) -> int:
+        """Count of cases that are neither complete nor failed."""
+        final = (Status.COMPLETE, Status.FAILED)
+        return self.n_cases - sum(self.counts.get(status, 0) for status in final)
+
+    @property
     def stuck(self) -> list[str]:
         """A sentence for each of the queue's reasons that do not pass by themselves."""
         return [
@@ -124,7 +130,7 @@ def summarise(sweep: SweepDirectory, found: Outlook, torn: dict[str, int]) -> Su
         path=str(sweep.path),
         manifest=manifest.fingerprint,
         n_cases=found.version.source.n_cases,
-        counts=dict(counts),
+        counts=dict(counts) | {status: 0 for status in Status if status not in counts},
         reasons=dict(reasons),
         unsubmitted=found.indices(State.UNSUBMITTED).count,
         tasks=dict(Counter(tasks.states())),

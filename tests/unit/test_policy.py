@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from hpcsweep.errors import SweepError
+from hpcsweep.cluster.base import Limits
+from hpcsweep.errors import InputError, SweepError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import RANKED_MAX, JournalWriter
+from hpcsweep.records import Resources, Status
 from hpcsweep.sources import grid
 from hpcsweep.state.array_tasks import array_tasks
-from hpcsweep.state.outlook import Outlook, State, outlook_of
+from hpcsweep.state.outlook import Group, Outlook, State, outlook_of
 from hpcsweep.store.ingest import fresh_store
 from hpcsweep.submission.policy import UNASKED, Batch, Policy, decide, under_way
 from hpcsweep.submission.submit import Wish, make_plan
@@ -188,3 +190,78 @@ def test_more_restarts_than_ranks_can_tell_apart() -> None:
     assert Start.from_environment(environment).restart == RANKED_MAX
     with pytest.raises(SweepError, match="has started this task 1000000 times"):
         Start.from_environment(environment | {"SLURM_RESTART_COUNT": str(RANKED_MAX + 1)})
+
+
+# --- as a table, of an outlook that nothing is behind ---------------------------------------------
+
+CLASSES = {
+    State.COMPLETE: [0, 1],
+    State.STALE: [2],
+    State.LOST: [3],
+    State.FAILED: [4, 5],
+    State.RUNNING: [6],
+    State.QUEUED: [7],
+    State.HELD: [8],
+    State.UNKNOWN: [9],
+    State.INTERRUPTED: [10],
+    State.UNSUBMITTED: [11, 12],
+}
+
+
+@pytest.fixture(scope="module")
+def version(tmp_path_factory: pytest.TempPathFactory) -> Version:
+    made = MadeSweep(tmp_path_factory.mktemp("table"), grid(x=list(range(13))))
+    return Version.of(made.manifest, made.source)
+
+
+@pytest.mark.parametrize(
+    ("rerun", "in_flight", "sent", "left", "generations"),
+    [
+        (None, "6-9", "10-12", "6-9", [3]),
+        # Where no task is known to have it, what was begun is sent again.
+        (None, "7-9", "6,10-12", "7-9", [3]),
+        # A complete case may lie in an open task beside others that are not.
+        (None, "0,4,6-10", "11-12", "6-10", [3]),
+        ("stale", "6-9", "2,10-12", "6-9", [4]),
+        ("failed", "6-9", "4-5,10-12", "6-9", [4]),
+        ("failed", "4-9", "10-12", "4-9", [3]),
+        ("all", "6-9", "0-5,10-12", "6-9", [4]),
+        ("all", "0-12", "", "0-12", []),
+    ],
+)
+def test_what_is_sent(
+    version: Version, rerun: str | None, in_flight: str, *, sent: str, left: str,
+    generations: list[int],
+) -> None:  # fmt: skip
+    groups = (
+        Group(indices=IndexSet.of(indices), state=state, status=Status.PENDING)
+        for state, indices in CLASSES.items()
+    )
+    outlook = Outlook(
+        version=version, groups=tuple(groups), in_flight=IndexSet.parse(in_flight), generation=3
+    )
+    found = Decided(outlook, Policy(rerun=rerun))
+    assert (str(found.sent), str(found.under_way)) == (sent, left)
+    assert [batch.generation for batch in found.batches] == generations
+
+
+@pytest.mark.parametrize(
+    ("chunk", "limits", "size"),
+    [
+        (None, UNASKED, 1),
+        (5, UNASKED, 5),
+        (None, replace(UNASKED, max_tasks=4), 4),
+        (7, replace(UNASKED, max_tasks=4), 7),
+    ],
+)
+def test_how_many_cases_a_task_gets(
+    version: Version, chunk: int | None, limits: Limits, size: int
+) -> None:
+    resources = Resources(options={"mem": "1G"})
+    (batch,) = decide(Outlook.of_nothing(version), Policy(chunk=chunk, resources=resources), limits)
+    assert (batch.chunk_size, batch.resources) == (size, resources)
+
+
+def test_more_tasks_than_the_cluster_takes(version: Version) -> None:
+    with pytest.raises(InputError, match="13 array tasks are more than the 4"):
+        decide(Outlook.of_nothing(version), Policy(chunk=1), replace(UNASKED, max_tasks=4))

@@ -70,10 +70,19 @@ def test_every_index_is_counted_once(made: MadeSweep) -> None:
     assert {name: n for name, n in summary.counts.items() if n} == {
         Status.COMPLETE: 1, Status.FAILED: 1, Status.PENDING: 10,
     }  # fmt: skip
+    assert summary.counts.keys() == set(Status)
     assert summary.reasons == {"error": 1}
     assert summary.unsubmitted == 2
     assert summary.tasks == {"RUNNING": 1, "PENDING": 3}
     assert (summary.is_complete, summary.is_settled) == (False, False)
+
+
+def test_what_is_computed_again_has_no_reason_any_more(made: MadeSweep) -> None:
+    assert look(made, {}).reasons == {"error": 1}
+    made.plan(IndexSet.of([0]), generation=1)
+    made.handed_in(2, job_id="101")
+    again = look(made, {})
+    assert (again.counts.get(Status.FAILED, 0), again.reasons) == (0, {})
 
 
 def test_what_is_gone_is_not_settled_until_it_is_judged(made: MadeSweep) -> None:
