@@ -32,6 +32,8 @@ from hpcsweep.store.gc_control import gc_paused
 from hpcsweep.store.location import locate_store
 
 LOG = logging.getLogger("hpcsweep")
+# Silent unless the program installs a handler: otherwise logging prints warnings on stderr.
+LOG.addHandler(logging.NullHandler())
 
 R = TypeVar("R", bound=Base)
 T = TypeVar("T")

@@ -446,7 +446,7 @@ def test_e23_more_cases_than_a_query_has_variables(make_store: MakeStore) -> Non
     store = make_store()
     store.sweep([some(n) for n in range(20)])
     cases = [store._columns.case(some(n)) for n in range(70_000)]  # noqa: SLF001
-    found = store._found({case.id: case for case in cases})  # noqa: SLF001
+    found = store._lookup({case.id: case for case in cases})  # noqa: SLF001
     assert len(found) == 20
 
 
