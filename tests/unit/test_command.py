@@ -290,8 +290,8 @@ def test_what_is_no_number_is_shown_with_its_place(
 # --- what a program leaves that is no file -------------------------------------------------------
 
 LEFT = {
-    "mkfifo {}": "it is no regular file",
-    "ln -s /dev/zero {}": "it is no regular file",
+    "mkfifo {}": "it is not a regular file",
+    "ln -s /dev/zero {}": "it is not a regular file",
     "ln -s /proc/self/fd/0 {}": "",
     "truncate -s 300M {}": f"it has more than {DOCUMENT_MAX} bytes",
     "python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' {}": "",

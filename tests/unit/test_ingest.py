@@ -413,7 +413,7 @@ def test_a_copy_is_durable_before_it_takes_the_place(
     network: MadeSweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    for name in ("fsync", "replace"):
+    for name in ("fsync", "rename"):
         real = getattr(os, name)
 
         def noted(*arguments: Any, name: str = name, real: Any = real) -> None:
@@ -422,7 +422,7 @@ def test_a_copy_is_durable_before_it_takes_the_place(
 
         monkeypatch.setattr(os, name, noted)
     brought_up_to_date(network)
-    assert "fsync replace fsync" in " ".join(done)
+    assert "fsync rename fsync" in " ".join(done)
 
 
 def test_a_rebuild_there(network: MadeSweep) -> None:
