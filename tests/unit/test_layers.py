@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,15 @@ def test_every_folder_of_the_package_is_seen_by_the_contracts() -> None:
     # One without __init__.py is no part of the import graph, so no contract would hold for it.
     folders = {path.parent for path in (REPOSITORY / "hpcsweep").rglob("*.py")}
     assert [str(one) for one in sorted(folders) if not (one / "__init__.py").exists()] == []
+
+
+def test_no_package_is_left_out_of_the_contract_against_cycles() -> None:
+    with (REPOSITORY / "pyproject.toml").open("rb") as stream:
+        contracts = tomllib.load(stream)["tool"]["importlinter"]["contracts"]
+    (held,) = (one for one in contracts if one["type"] == "acyclic_siblings")
+    assert held["ancestors"] == ["hpcsweep"]
+    assert held.keys().isdisjoint({"skip_descendants", "depth"})
+    assert held["ignore_imports"] == ["hpcsweep.cache.* -> hpcsweep.sweep"]
 
 
 @pytest.mark.parametrize("module", LIGHT)
