@@ -50,7 +50,7 @@ class World:
             self.table.insert(job)
             self.table.last_id = max(self.table.last_id, job.id)
             if job.state != "PENDING":
-                self.pool.take(job)
+                self.pool.allocate(job)
 
     def decide(self) -> list[tuple[Any, ...]]:
         found: list[tuple[Any, ...]] = []
@@ -60,7 +60,7 @@ class World:
                     found.append(("start", job.request.id, task, places))
                     job = job if task is None else self.table.split(job, task)
                     job.state, job.places = "RUNNING", places
-                    self.pool.take(job)
+                    self.pool.allocate(job)
                 case Preempt(job):
                     found.append(("preempt", job.id))
                 case Wait(job, reason):
@@ -131,8 +131,8 @@ def test_nothing_is_preempted_in_vain() -> None:
     settings = EmulatorConfig(nodes=1, cpus=3, partitions=TIERS)
     pool, low = Pool(settings), running(1, options={"partition": "low"}, cpus=1)
     kept = running(2, options={"partition": "kept"}, cpus=2)
-    pool.take(low)
-    pool.take(kept)
+    pool.allocate(low)
+    pool.allocate(kept)
     wide = make_job(3, options={"partition": "high", "cpus_per_task": 2})
     assert preemption.choose_victims(wide, [low, kept], (), pool, settings) == []
     # One that leaves already makes the room that is needed.

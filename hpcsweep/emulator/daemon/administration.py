@@ -48,7 +48,7 @@ def order_fault(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]
         return {"struck": 0}
     if kind in OF_SERVICES:
         fields = {key: asked[key] for key in ("seconds", "delay_s") if asked.get(key) is not None}
-        controller.take_away(Fault(kind=kind, rate=1.0, **fields))
+        controller.start_outage(Fault(kind=kind, rate=1.0, **fields))
         return {"struck": 1}
     struck = 0
     for job in [one for one in controller.table.live.values() if one.state == "RUNNING"]:

@@ -41,13 +41,13 @@ def submit(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
     _check_size(controller, asked, request)
     request = dataclasses.replace(request, id=table.new_id())
     if asked["test_only"]:
-        places = hostlist.fold(controller.pool.place(request)) or "n1"
+        places = hostlist.fold(controller.pool.find_places(request)) or "n1"
         answer = {"job": request.id, "cpus": request.cpus, "partition": request.partition}
         return answer | {"nodes": places}
     script = asked["script"].encode(errors="surrogateescape")
     environment = asked["environment"]
     job_files.write_submission(controller.state_dir, request.id, script, environment)
-    controller.add(request, ids, held=asked["hold"], begin=asked["begin"])
+    controller.submit(request, ids, held=asked["hold"], begin=asked["begin"])
     if _loses_answer(controller, request.name):
         raise ClusterError("Socket timed out on send/recv operation")
     return {"job": request.id}
@@ -57,7 +57,7 @@ def _loses_answer(controller: Controller, name: str) -> bool:
     """Start the faults that an accepted sbatch brings; whether its answer gets lost."""
     found = controller.faults.of_submission(controller.settings.fault_plan, name)
     for fault, delay_s in found.services:
-        controller.timers.at(time.time() + delay_s, partial(controller.take_away, fault))
+        controller.timers.at(time.time() + delay_s, partial(controller.start_outage, fault))
     if found.loses_answer:
         controller.note_fault("submit_timeout", {"name": name})
     return found.loses_answer

@@ -34,6 +34,6 @@ def end(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
     elif job.state == "RUNNING":
         failed = bool(code or number)
         reason = "NonZeroExitCode" if failed else "None"
-        controller.over(job, "FAILED" if failed else "COMPLETED", reason, code, number)
+        controller.finish_run(job, "FAILED" if failed else "COMPLETED", reason, code, number)
         controller.log.sync()
     return {"state": job.state}

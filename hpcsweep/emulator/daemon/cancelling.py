@@ -29,7 +29,7 @@ def cancel(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
         elif tasks == set(job.waiting):
             controller.cancel_waiting(job, by=asked["uid"])
         else:
-            controller.drop(job, tasks)
+            controller.cancel_elements(job, tasks)
     controller.log.sync()
     return {}
 

@@ -70,7 +70,7 @@ def _requeue(controller: Controller, job: Job, asked: dict[str, Any]) -> str:
     if job.is_final:
         job.state = "REQUEUED"  # the state that accounting shows of the run that was over
         controller.table.record(job)
-        controller.run_again(job)
+        controller.requeue(job)
     else:
         controller.kill(job, "REQUEUED", "None", " DUE TO JOB REQUEUE")
     return ""

@@ -64,7 +64,7 @@ class Controller:
 
     # -- jobs in and out of memory ---------------------------------------------------------
 
-    def add(self, request: Request, ids: list[int], *, held: bool, begin: float) -> None:
+    def submit(self, request: Request, ids: list[int], *, held: bool, begin: float) -> None:
         """Queue what an sbatch asked for. *Writes* the event log, durably."""
         job = Job(
             id=request.id,
@@ -90,7 +90,7 @@ class Controller:
     def _set_dirty(self) -> None:
         self.is_dirty = True
 
-    def drop(self, job: Job, tasks: set[int]) -> None:
+    def cancel_elements(self, job: Job, tasks: set[int]) -> None:
         """Cancel waiting elements of an array."""
         self.table.drop(job, tasks)
         self.is_dirty = True
@@ -136,7 +136,7 @@ class Controller:
 
     def _start(self, job: Job, places: dict[str, int]) -> None:
         job.node, job.places = next(iter(places)), places
-        self.pool.take(job)
+        self.pool.allocate(job)
         job.state, job.reason = "RUNNING", "None"
         job.started, job.ended = time.time(), 0
         if job.request.client:
@@ -146,11 +146,11 @@ class Controller:
             shell = self._shells.start(job, self.settings)
         except (OSError, ClusterError) as error:
             self._report(f"job {job.id} cannot be started: {error}")
-            self.over(job, "FAILED", "JobLaunchFailure", 0, launch.OUTPUT_SIGNAL)
+            self.finish_run(job, "FAILED", "JobLaunchFailure", 0, launch.OUTPUT_SIGNAL)
             return
         job.pid, job.birth = shell.pid, shell.birth
         self.table.record(job)
-        self._shells.go(shell)
+        self._shells.release(shell)
         self.watch_time(job)
         watches.watch_memory(
             job, self.timers, self.settings.mem_poll_s, when_exceeded=self._kill_largest
@@ -169,7 +169,7 @@ class Controller:
         if job.request.client != NO_SHELL:
             watches.watch_client(job, self.timers, when_dead=self._end_allocation)
 
-    def run_again(self, job: Job) -> None:
+    def requeue(self, job: Job) -> None:
         """Queue a run that is over once more, with its id and one restart more."""
         now = time.time()
         again = Job(
@@ -208,7 +208,7 @@ class Controller:
 
     def _kill_largest(self, job: Job) -> None:
         """Kill the largest process of a job, as the kernel does in a cgroup that is full."""
-        victim = memory.largest(signals.members(job))
+        victim = memory.largest(signals.processes_of(job))
         if job.state != "RUNNING" or victim is None:
             return
         job.oom = True
@@ -219,7 +219,7 @@ class Controller:
     def _end_allocation(self, job: Job) -> None:
         """End the allocation of a client that was killed."""
         processes.send(signals.marked(job, self.state_dir), signal.SIGKILL)
-        self.over(job, "CANCELLED", "None", 0, 0)
+        self.finish_run(job, "CANCELLED", "None", 0, 0)
 
     # -- ending ----------------------------------------------------------------------------
 
@@ -279,20 +279,20 @@ class Controller:
         if job.state == "COMPLETING":
             self._termination.finish_when_gone(job)
         elif job.oom:
-            self.over(job, "OUT_OF_MEMORY", "OutOfMemory", 0, memory.OOM_SIGNAL)
+            self.finish_run(job, "OUT_OF_MEMORY", "OutOfMemory", 0, memory.OOM_SIGNAL)
         elif number:
-            self.over(job, "FAILED", "JobLaunchFailure", 0, number)
+            self.finish_run(job, "FAILED", "JobLaunchFailure", 0, number)
         elif code:
-            self.over(job, "FAILED", "NonZeroExitCode", code, 0)
+            self.finish_run(job, "FAILED", "NonZeroExitCode", code, 0)
         else:
-            self.over(job, "COMPLETED", "None", 0, 0)
+            self.finish_run(job, "COMPLETED", "None", 0, 0)
 
     def _finish_ending(self, job: Job) -> None:
-        self.over(job, job.ending, job.reason, 0, 0)
+        self.finish_run(job, job.ending, job.reason, 0, 0)
 
-    def over(self, job: Job, state: str, reason: str, code: int, number: int) -> None:
+    def finish_run(self, job: Job, state: str, reason: str, code: int, number: int) -> None:
         """Note that a run is over: give its place back and remember how it ended."""
-        self.pool.give_back(job)
+        self.pool.release(job)
         self._termination.forget(job)
         self.steps.forget(job.id)
         self._preempting.discard(job.id)
@@ -308,7 +308,7 @@ class Controller:
             or (state == "NODE_FAIL" and job.request.requeue)
             or (state == "PREEMPTED" and preemption.is_queued_again(job, self.settings))
         ):
-            self.run_again(job)
+            self.requeue(job)
         else:
             self.forget_later(job)
 
@@ -337,10 +337,10 @@ class Controller:
         except (OSError, ClusterError) as error:
             self._report(f"job {job.id} cannot be started a second time: {error}")
 
-    def take_away(self, fault: Fault) -> None:
+    def start_outage(self, fault: Fault) -> None:
         """Let a service be away from now on, for as long as the fault lasts."""
         now = time.time()
-        self.faults.begin(fault, now)
+        self.faults.start_outage(fault, now)
         self.note_fault(fault.kind, {"seconds": fault.seconds})
         self.timers.at(now + fault.seconds, lambda: None)  # wakes the loop up
 

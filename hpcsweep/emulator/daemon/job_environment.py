@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hpcsweep.emulator import arrays, names, patterns, who
 from hpcsweep.emulator.config import EmulatorConfig
-from hpcsweep.emulator.daemon.pool import spread
+from hpcsweep.emulator.daemon.pool import distribute
 from hpcsweep.emulator.jobs import Job
 
 # The same for each job of one node.
@@ -79,7 +79,7 @@ def _tasks(job: Job) -> list[int]:
     room = {name: cpus // job.request.cpus_of_task for name, cpus in job.places.items()}
     if job.request.exclusive and not (job.request.ntasks or job.request.ntasks_per_node):
         return list(room.values())
-    return list(spread(job.request.tasks, room).values())
+    return list(distribute(job.request.tasks, room).values())
 
 
 def _array_environment(job: Job) -> dict[str, str]:

@@ -36,7 +36,7 @@ _RESET = (signal.SIGPIPE, signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.S
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shell:
-    """A batch shell that waits for `Shells.go`."""
+    """A batch shell that waits for `Shells.release`."""
 
     pid: int
     birth: int
@@ -64,7 +64,7 @@ class Shells:
         self._running: dict[int, tuple[Job, Shell]] = {}
 
     def start(self, job: Job, settings: EmulatorConfig) -> Shell:
-        """Fork the batch shell of `job` on its node; it does nothing before `go`.
+        """Fork the batch shell of `job` on its node; it does nothing before `release`.
 
         *Writes* the script's copy in the node's spool directory. *Raises* OSError; ClusterError
         where the script or the environment of the job is damaged.
@@ -86,7 +86,7 @@ class Shells:
         """
         script = spool_dir(self._state_dir, job) / "slurm_script"
         shell = self._fork(job, script, settings)
-        self.go(shell)
+        self.release(shell)
         shell.channel.close()
 
     def _fork(self, job: Job, script: Path, settings: EmulatorConfig) -> Shell:
@@ -103,7 +103,7 @@ class Shells:
         return Shell(pid=pid, birth=seen.birth if seen else 0, channel=ours)
 
     @staticmethod
-    def go(shell: Shell) -> None:
+    def release(shell: Shell) -> None:
         """Let a batch shell run: its process id is in the event log by now."""
         with contextlib.suppress(OSError):  # it died already, which `reap` will notice
             shell.channel.send(_GO)

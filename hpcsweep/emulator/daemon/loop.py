@@ -96,7 +96,7 @@ class Loop:
         """Work until it is stopped, is idle for long enough, or its directory is gone."""
         controller = self._controller
         while not self._stopping and os.path.exists(names.SOCKET):
-            if controller.faults.away("controller_down", time.time()) is None:
+            if controller.faults.outage("controller_down", time.time()) is None:
                 controller.reap()
                 controller.timers.run()
                 while controller.is_dirty:
@@ -115,7 +115,7 @@ class Loop:
     def _patience(self) -> float:
         """The longest time to sleep, in seconds."""
         due = [_DIRECTORY_POLL_S]
-        if self._controller.faults.away("controller_down", time.time()):
+        if self._controller.faults.outage("controller_down", time.time()):
             return _AWAY_POLL_S
         if (next_due := self._controller.timers.next_due()) is not None:
             due.append(next_due - time.time())

@@ -24,7 +24,7 @@ class Node:
     since: float = 0
 
 
-def fresh(settings: EmulatorConfig) -> dict[str, Node]:
+def empty_nodes(settings: EmulatorConfig) -> dict[str, Node]:
     """The nodes of an empty cluster."""
     return {
         name: Node(name, settings.cpus, settings.mem_mb, Counter(gres_counts(settings.gres)))
@@ -37,7 +37,7 @@ class Pool:
 
     def __init__(self, settings: EmulatorConfig) -> None:
         self._settings = settings
-        self.nodes = fresh(settings)
+        self.nodes = empty_nodes(settings)
         # Elements that have a place on a node, by base id: what a throttle limits.
         self.elements: Counter[int] = Counter()
 
@@ -50,14 +50,14 @@ class Pool:
             node.free_cpus += settings.cpus - old.cpus
             node.free_mem_mb += settings.mem_mb - old.mem_mb
             node.free_gres.update(more)
-        self.nodes = fresh(settings) | self.nodes
+        self.nodes = empty_nodes(settings) | self.nodes
 
-    def place(self, request: Request) -> dict[str, int]:
+    def find_places(self, request: Request) -> dict[str, int]:
         """The nodes that have room for a job, with the CPUs it gets on each; empty where none have.
 
         The first single node that takes all of it, or else the fewest, the emptiest first.
         """
-        return _place(request, self.nodes, self._settings.cpus)
+        return _find_places(request, self.nodes, self._settings.cpus)
 
     def nodes_for(self, request: Request) -> int:
         """The least number of nodes that a job will have."""
@@ -71,24 +71,26 @@ class Pool:
             return "PartitionNodeLimit"
         if request.cpus > settings.nodes * settings.cpus:
             return "PartitionConfig"
-        return "" if _place(request, fresh(settings), settings.cpus) else "BadConstraints"
+        return (
+            "" if _find_places(request, empty_nodes(settings), settings.cpus) else "BadConstraints"
+        )
 
-    def place_without(self, request: Request, leaving: list[Job]) -> dict[str, int]:
-        """The nodes that would have room for the job if those jobs were gone, as `place`."""
+    def find_places_without(self, request: Request, leaving: list[Job]) -> dict[str, int]:
+        """The nodes that would have room for the job if those jobs were gone, as `find_places`."""
         nodes = {
             name: replace(node, free_gres=Counter(node.free_gres))
             for name, node in self.nodes.items()
         }
         for job in leaving:
             _change(nodes, job, -1)
-        return _place(request, nodes, self._settings.cpus)
+        return _find_places(request, nodes, self._settings.cpus)
 
-    def take(self, job: Job) -> None:
+    def allocate(self, job: Job) -> None:
         """Give CPUs, memory and gres of its places to a job."""
         _change(self.nodes, job, 1)
         self.elements[job.request.id] += 1
 
-    def give_back(self, job: Job) -> None:
+    def release(self, job: Job) -> None:
         """Free what a job has that is over."""
         _change(self.nodes, job, -1)
         self.elements[job.request.id] -= 1
@@ -128,7 +130,7 @@ def _room(node: Node, request: Request, all_cpus: int) -> int:
     return min(tasks, request.ntasks_per_node or tasks)
 
 
-def _place(request: Request, nodes: dict[str, Node], all_cpus: int) -> dict[str, int]:
+def _find_places(request: Request, nodes: dict[str, Node], all_cpus: int) -> dict[str, int]:
     excluded, wanted = hostlist.expand(request.exclude), hostlist.expand(request.nodelist)
     room = {
         name: tasks
@@ -141,7 +143,7 @@ def _place(request: Request, nodes: dict[str, Node], all_cpus: int) -> dict[str,
     for count in range(max(1, request.nodes, len(wanted)), most + 1):
         chosen = _choose(room, wanted, count, request.tasks)
         if sum(chosen.values()) >= request.tasks:
-            shares = spread(max(request.tasks, count), chosen)
+            shares = distribute(max(request.tasks, count), chosen)
             cpus = {name: tasks * request.cpus_of_task for name, tasks in shares.items()}
             return dict.fromkeys(cpus, all_cpus) if request.exclusive else cpus
     return {}
@@ -158,7 +160,7 @@ def _choose(room: dict[str, int], wanted: list[str], count: int, tasks: int) -> 
     return {name: tasks for name, tasks in room.items() if name in chosen}
 
 
-def spread(tasks: int, room: dict[str, int]) -> dict[str, int]:
+def distribute(tasks: int, room: dict[str, int]) -> dict[str, int]:
     """Distribute tasks over nodes: one on each, then fill the first ones (Slurm's `block`)."""
     left = tasks - len(room)
     shares = {}

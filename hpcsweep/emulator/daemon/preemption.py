@@ -34,7 +34,7 @@ def choose_victims(
         there = [one for one in candidates if set(one.places) & set(nodes)]
         there.sort(key=lambda one: -one.started)
         chosen: list[Job] = []
-        while not pool.place_without(job.request, [*leaving, *chosen]):
+        while not pool.find_places_without(job.request, [*leaving, *chosen]):
             if not there:
                 break
             chosen.append(there.pop(0))

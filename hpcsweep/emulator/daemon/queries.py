@@ -103,8 +103,8 @@ def script(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
 def ping(controller: Controller, _: dict[str, Any]) -> dict[str, Any]:
     """Answer at all, and say how accounting is."""
     now = time.time()
-    late = controller.faults.away("accounting_late", now)
+    late = controller.faults.outage("accounting_late", now)
     return {
-        "accounting_down": controller.faults.away("accounting_down", now) is not None,
+        "accounting_down": controller.faults.outage("accounting_down", now) is not None,
         "accounting_late_s": late.seconds if late else 0,
     }

@@ -27,12 +27,12 @@ def recover(controller: Controller, *, is_same_boot: bool) -> None:
         job.places = job.places or {
             job.node: job.request.cpus
         }  # the log of an older version has none
-        controller.pool.take(job)
+        controller.pool.allocate(job)
         job.ended = job.ended or now
         job.batch_state = job.batch_state or "CANCELLED"
         # A job that was being ended keeps the state for which it was ended.
         reason = job.reason if job.ending else "NodeDown"
-        controller.over(job, job.ending or "NODE_FAIL", reason, 0, 0)
+        controller.finish_run(job, job.ending or "NODE_FAIL", reason, 0, 0)
     for job in list(controller.table.jobs.values()):
         if job.is_final:
             controller.forget_later(job)
@@ -52,7 +52,7 @@ def power_off(controller: Controller) -> None:
 def _kill(controller: Controller, job: Job) -> None:
     """Kill every process of the job, also those that left its session, and wait for their end."""
     deadline = time.monotonic() + _KILL_S
-    while members := [*signals.members(job), *signals.marked(job, controller.state_dir)]:
+    while members := [*signals.processes_of(job), *signals.marked(job, controller.state_dir)]:
         processes.send(members, signal.SIGKILL)
         if time.monotonic() > deadline:
             return  # in an uninterruptible sleep: a real node could not kill it either

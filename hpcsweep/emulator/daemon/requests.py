@@ -45,12 +45,12 @@ _VERBS: dict[str, Callable[[Controller, dict[str, Any]], dict[str, Any]]] = {
 def answer(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
     """The answer to one program's request."""
     service, now = controller.faults, time.time()
-    if asked["do"] not in _UNFAILING and service.away("controller_down", now):
+    if asked["do"] not in _UNFAILING and service.outage("controller_down", now):
         return {"away": True}
     verb = _VERBS.get(asked["do"])
     if verb is None:
         return {"error": f"unknown request {asked['do']!r}"}
-    slow = service.away("controller_slow", now)
+    slow = service.outage("controller_slow", now)
     try:
         return verb(controller, asked) | ({"delay": slow.delay_s} if slow else {})
     except HpcsweepError as no:  # a transient one makes sbatch try again for two minutes

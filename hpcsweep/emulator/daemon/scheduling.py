@@ -83,7 +83,7 @@ class _Pass:
         while not obstacle:
             if limit := self._limit(job):
                 return limit
-            places = self._pool.place(job.request)
+            places = self._pool.find_places(job.request)
             if not places:
                 self._blocked.add(job.request.partition)
                 for victim in preemption.choose_victims(

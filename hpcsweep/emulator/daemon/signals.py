@@ -11,7 +11,7 @@ from hpcsweep.emulator.daemon.steps import Steps
 from hpcsweep.emulator.jobs import Job
 
 
-def members(job: Job) -> list[processes.Process]:
+def processes_of(job: Job) -> list[processes.Process]:
     """The processes of a job; of an allocation those that its client started."""
     if job.request.client:
         return processes.below(processes.Process(job.pid, 0, 0, job.birth))
@@ -26,7 +26,7 @@ def marked(job: Job, state_dir: Path) -> list[processes.Process]:
 
 def send_to_all(job: Job, *signals: int) -> None:
     """Send signals to every process of the job."""
-    processes.send(members(job), *signals)
+    processes.send(processes_of(job), *signals)
 
 
 def send_to_shell(job: Job, *signals: int) -> None:

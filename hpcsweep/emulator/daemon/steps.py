@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpcsweep.emulator import hostlist, processes
-from hpcsweep.emulator.daemon.pool import spread
+from hpcsweep.emulator.daemon.pool import distribute
 from hpcsweep.emulator.jobs import Job
 
 
@@ -98,5 +98,5 @@ def shares(job: Job, free: dict[str, int], asked: dict[str, Any]) -> dict[str, i
     for count in range(least, len(room) + 1):
         chosen = dict(list(room.items())[:count])
         if sum(chosen.values()) >= asked["ntasks"]:
-            return spread(asked["ntasks"], chosen)
+            return distribute(asked["ntasks"], chosen)
     return {}

@@ -51,11 +51,11 @@ class Termination:
     def _terminate(self, job: Job) -> None:
         if job.state != "COMPLETING":
             return
-        self._doomed[job.id] = signals.members(job)
+        self._doomed[job.id] = signals.processes_of(job)
         processes.send(self._doomed[job.id], signal.SIGCONT, signal.SIGTERM)
         if job.request.client:  # it has no batch shell whose end would be noticed
             self.finish_when_gone(job)
 
     def _remaining(self, job: Job) -> list[processes.Process]:
         old = [one for one in self._doomed.get(job.id, []) if processes.is_alive(one)]
-        return list(dict.fromkeys([*old, *signals.members(job)]))
+        return list(dict.fromkeys([*old, *signals.processes_of(job)]))

@@ -45,7 +45,7 @@ def watch_memory(job: Job, timers: Timers, poll_s: float, *, when_exceeded: Acti
 
     def poll() -> None:
         if job.state == "RUNNING" and job.restart == run:
-            if memory.is_exceeded(job, signals.members(job)):
+            if memory.is_exceeded(job, signals.processes_of(job)):
                 when_exceeded(job)
             watch_memory(job, timers, poll_s, when_exceeded=when_exceeded)
 

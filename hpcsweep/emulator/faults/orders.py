@@ -31,12 +31,12 @@ class Orders:
         # How many chances each kind of submission fault had, by job name.
         self._attempts: Counter[tuple[str, str]] = Counter()
 
-    def away(self, kind: str, now: float) -> Fault | None:
-        """The fault of a service while it lasts."""
+    def outage(self, kind: str, now: float) -> Fault | None:
+        """The fault of a service that is away now."""
         until, fault = self._away.get(kind, (0.0, None))
         return fault if until > now else None
 
-    def begin(self, fault: Fault, now: float) -> None:
+    def start_outage(self, fault: Fault, now: float) -> None:
         """Take a service away from now on."""
         self._away[fault.kind] = (now + fault.seconds, fault)
 

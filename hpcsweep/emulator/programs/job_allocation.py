@@ -72,7 +72,7 @@ class Allocation:
         if not self._quiet:
             options.to_stderr(f"{options.program_name()}: {text}")
 
-    def give_back(self, code: int, number: int) -> str:
+    def release(self, code: int, number: int) -> str:
         """End the job; the state in which it ended."""
         if self.is_over:
             return ""
@@ -110,7 +110,7 @@ def allocated(
         allocation.wait(_patience(wanted))
         yield allocation
     finally:
-        allocation.give_back(1, 0)
+        allocation.release(1, 0)
 
 
 def _leave(number: int, _: object) -> None:

@@ -45,7 +45,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
             return 0
         code = _run(command or [os.environ.get("SHELL") or "/bin/sh"], allocation, wanted)
         allocation.announce(f"Relinquishing job allocation {allocation.job}")
-        allocation.give_back(max(0, code), max(0, -code))
+        allocation.release(max(0, code), max(0, -code))
     return code if code >= 0 else 128 - code
 
 

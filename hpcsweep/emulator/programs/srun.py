@@ -47,7 +47,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     with job_allocation.allocated(state_dir, wanted, name, "srun", argv) as allocation:
         os.environ.update(allocation.environment)
         code = _in_job(state_dir, allocation.job, step)
-        if allocation.give_back(code, 0) == "CANCELLED":
+        if allocation.release(code, 0) == "CANCELLED":
             options.to_stderr(f"srun: Force Terminated JobId={allocation.job}")
     return code
 
