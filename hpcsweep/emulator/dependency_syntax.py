@@ -25,7 +25,7 @@ class Dependency:
 def parse(text: str) -> tuple[list[Dependency], bool]:
     """The conditions and whether any one of them is enough.
 
-    *Raises* InputError in Slurm's words.
+    *Raises* InputError with Slurm's message.
     """
     conditions: list[Dependency] = []
     for part in filter(None, re.split(r"[,?]", text)):

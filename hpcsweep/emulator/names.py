@@ -21,9 +21,9 @@ BIN = "bin"
 # SLURM_CONF of every emulated job names this file: with SLURM_JOB_ID it marks their processes.
 SLURM_CONF = "slurm.conf"
 
-# The release whose words and exit codes are emulated.
+# The release whose messages and exit codes are emulated.
 VERSION = "22.05.8"
-# Stands in for the shell function of environment modules: it says what it would load.
+# Stands in for the shell function of environment modules: it names what it would load.
 MODULE = "module"
 # The programs that are emulated, and those that only refuse: the real ones must not be reached from
 # a shell that has the emulated cluster first on its PATH.

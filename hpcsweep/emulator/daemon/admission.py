@@ -1,4 +1,4 @@
-"""Whether the cluster takes what an sbatch asks for; refusals are in Slurm's words.
+"""Admission: accept what an sbatch asks for, or refuse it with Slurm's message.
 
 Of each refusal `where` is the line that sbatch prints before it.
 """

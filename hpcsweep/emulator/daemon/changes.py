@@ -147,7 +147,7 @@ def _top(controller: Controller, job: Job, _: dict[str, Any]) -> str:
 
 # Changes for which elements of an array are split off the rest, which they do not concern.
 _SPLITTING = ("hold", "uhold", "release")
-# Each returns what went wrong in Slurm's words; empty where nothing did.
+# Each returns the error message of Slurm; empty where nothing went wrong.
 CHANGES: dict[str, Callable[[Controller, Job, dict[str, Any]], str]] = {
     "hold": _hold,
     "uhold": _hold,

@@ -6,7 +6,7 @@ import functools
 import itertools
 from pathlib import Path
 
-from hpcsweep.emulator import arrays, names, patterns, who
+from hpcsweep.emulator import arrays, identity, names, patterns
 from hpcsweep.emulator.config import EmulatorConfig
 from hpcsweep.emulator.daemon.pool import distribute
 from hpcsweep.emulator.jobs import Job
@@ -29,7 +29,7 @@ def environment(
 ) -> dict[str, str]:
     """The job's environment: the submitted one, then Slurm's variables over it."""
     request = job.request
-    node, identity, nodes = job.node, str(job.id), job.node_list
+    node, job_id, nodes = job.node, str(job.id), job.node_list
     cpus = str(job.places[node])
     values = dict(_CONSTANT)
     values |= dict.fromkeys(("HOSTNAME", "SLURMD_NODENAME"), node)
@@ -39,10 +39,10 @@ def environment(
         "SLURM_CLUSTER_NAME": settings.cluster_name,
         "SLURM_CONF": str(state_dir / names.SLURM_CONF),
         "SLURM_CPUS_ON_NODE": cpus,
-        "SLURM_JOBID": identity,
+        "SLURM_JOBID": job_id,
         "SLURM_JOB_CPUS_PER_NODE": patterns.per_node(job.places.values()),
         "SLURM_JOB_GID": str(request.gid),
-        "SLURM_JOB_ID": identity,
+        "SLURM_JOB_ID": job_id,
         "SLURM_JOB_NAME": request.name,
         "SLURM_JOB_PARTITION": request.partition,
         "SLURM_JOB_QOS": request.qos,
@@ -52,7 +52,7 @@ def environment(
         "SLURM_SUBMIT_HOST": request.submit_host,
         "SLURM_TASKS_PER_NODE": patterns.per_node(_tasks(job)),
         "SLURM_TOPOLOGY_ADDR": node,
-        "SLURM_WORKING_CLUSTER": f"{settings.cluster_name}:{who.host_name()}:0:9728:109",
+        "SLURM_WORKING_CLUSTER": f"{settings.cluster_name}:{identity.host_name()}:0:9728:109",
     }
     if request.account:
         values["SLURM_JOB_ACCOUNT"] = request.account

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from hpcsweep import files
-from hpcsweep.emulator import arrays, names, patterns, who
+from hpcsweep.emulator import arrays, identity, names, patterns
 from hpcsweep.emulator.jobs import Job
 from hpcsweep.errors import ClusterError
 
@@ -81,7 +81,7 @@ def output_path(job: Job, pattern: str) -> str:
         "n": "0",
         "t": "0",
         # The machine's name and not the node's; the step of a batch script is `batch`.
-        "N": who.host_name(),
+        "N": identity.host_name(),
         "s": "batch",
         "u": request.user,
         "x": request.name,
@@ -102,7 +102,7 @@ def stepd_line(job: Job, text: str) -> bytes:
 
 
 def write_message(job: Job, text: str) -> None:
-    """Append slurmstepd's words to the job's standard error, if the file is there."""
+    """Append a message of slurmstepd to the job's standard error, if that file exists."""
     path = output_paths(job)[1]
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY)

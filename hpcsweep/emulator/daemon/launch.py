@@ -80,7 +80,7 @@ class Shells:
         return shell
 
     def start_beside(self, job: Job, settings: EmulatorConfig) -> None:
-        """Run the script of a running job a second time; nobody waits for its end.
+        """Run the script of a running job a second time; its end is not noticed.
 
         *Raises* OSError, ClusterError.
         """

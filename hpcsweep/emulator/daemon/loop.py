@@ -166,7 +166,7 @@ class Loop:
         one.link.close()
 
     def _answer(self, request: bytes | bytearray) -> bytes:
-        if not request:  # `is_running` connects and says nothing; that is no reason to live on
+        if not request:  # a probe of `is_running`, which does not delay the end
             return b"\n"
         self._last_request = time.monotonic()
         try:

@@ -101,7 +101,7 @@ def script(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def ping(controller: Controller, _: dict[str, Any]) -> dict[str, Any]:
-    """Answer at all, and say how accounting is."""
+    """Show that the controller answers, and the state of accounting."""
     now = time.time()
     late = controller.faults.outage("accounting_late", now)
     return {

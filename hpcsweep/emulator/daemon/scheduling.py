@@ -35,7 +35,7 @@ class Preempt:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Let a job wait; `reason` in Slurm's words."""
+    """Let a job wait; `reason` is what squeue shows."""
 
     job: Job
     reason: str

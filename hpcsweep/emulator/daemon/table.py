@@ -104,8 +104,8 @@ class JobTable:
     def split(self, job: Job, task: int) -> Job:
         """Make a waiting element a record of its own; the last one keeps the array's base id."""
         job.waiting.remove(task)
-        identity = self.new_id() if job.waiting else job.id
-        element = dataclasses.replace(job, id=identity, task=task, waiting=deque())
+        new_id = self.new_id() if job.waiting else job.id
+        element = dataclasses.replace(job, id=new_id, task=task, waiting=deque())
         self.insert(element)
         return element
 

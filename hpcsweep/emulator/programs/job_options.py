@@ -67,7 +67,7 @@ _MAIL = frozenset(
         *("TIME_LIMIT", "TIME_LIMIT_90", "TIME_LIMIT_80", "TIME_LIMIT_50", "ARRAY_TASKS"),
     }
 )
-# What a cluster without any of these says: no emulated one has them.
+# The messages of a cluster that has none of these, as no emulated one has.
 _NOT_THERE = {
     "reservation": "Requested reservation is invalid",
     "licenses": "Invalid license specification",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.emulator import client, dependency_syntax, times, who
+from hpcsweep.emulator import client, dependency_syntax, identity, times
 from hpcsweep.emulator.messages import INVALID_GRES, UNREACHABLE
 from hpcsweep.emulator.programs import job_options, options
 from hpcsweep.errors import ClusterUnavailable, InputError
@@ -47,7 +47,7 @@ def question(wanted: job_options.Layer, default_name: str, line: str) -> dict[st
     request = {
         "token": os.urandom(8).hex(),
         "name": wanted.get("job-name", default_name),
-        "user": who.user_name(os.getuid()),
+        "user": identity.user_name(os.getuid()),
         "uid": os.getuid(),
         "gid": os.getgid(),
         "partition": wanted.get("partition", ""),
@@ -56,7 +56,7 @@ def question(wanted: job_options.Layer, default_name: str, line: str) -> dict[st
         "comment": wanted.get("comment", ""),
         "arguments": [],
         "submit_dir": here,
-        "submit_host": who.host_name(),
+        "submit_host": identity.host_name(),
         "work_dir": os.path.normpath(os.path.join(here, wanted.get("chdir", "."))),
         "stdin": wanted.get("input", "").removeprefix("none"),
         "stdout": wanted.get("output", ""),
@@ -132,7 +132,7 @@ def exported(option: str | None) -> dict[str, str]:
     if option is None or option.upper() == "ALL":
         return everything
     slurm = {key: value for key, value in everything.items() if key.startswith("SLURM_")}
-    found = who.login_environment(os.getuid()) | {"PATH": everything.get("PATH", os.defpath)}
+    found = identity.login_environment(os.getuid()) | {"PATH": everything.get("PATH", os.defpath)}
     parts = _EXPORT.findall(option)
     if any(part.upper() == "ALL" for part in parts):
         found |= everything
@@ -164,7 +164,7 @@ def submit(state_dir: Path, question: dict[str, Any], messages: Messages) -> dic
         if question["test_only"]:
             options.to_stderr(f"allocation failure: {answer['error']}")
             raise SystemExit(1)
-        if answer["error"] == INVALID_GRES:  # the one that the client says itself
+        if answer["error"] == INVALID_GRES:  # the one that sbatch finds itself
             job_options.fail(INVALID_GRES)
         job_options.fail(messages.failed + answer["error"])
     return answer

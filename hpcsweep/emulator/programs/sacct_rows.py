@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from hpcsweep.emulator import arrays, hostlist, times, who
+from hpcsweep.emulator import arrays, hostlist, identity, times
 from hpcsweep.emulator.book import Book
 from hpcsweep.emulator.config import EmulatorConfig
 from hpcsweep.emulator.jobs import Job
@@ -118,7 +118,7 @@ def job_row(
         "derivedexitcode": f"{max((one.get('code', 0) for one in steps.values()), default=0)}:0",
         "eligible": times.stamp(_eligible(job), "Unknown"),
         "exitcode": _exit_code(job.exit_code, job.exit_signal),
-        "group": who.group_name(request.gid),
+        "group": identity.group_name(request.gid),
         "jobid": _job_id(job),
         "jobidraw": str(job.id),
         "jobname": request.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hpcsweep.emulator import config, times, who
+from hpcsweep.emulator import config, identity, times
 from hpcsweep.emulator.config import EmulatorConfig
 from hpcsweep.emulator.programs import options, tabular
 
@@ -160,7 +160,7 @@ def _field(word: str) -> tuple[str, int]:
 
 
 def _rows(settings: EmulatorConfig, entity: str) -> list[Row]:
-    me = who.user_name(os.getuid())
+    me = identity.user_name(os.getuid())
     accounts = list(settings.accounts) or [settings.account] * bool(settings.account)
     default = settings.account or (accounts[0] if accounts else "")
     qos = [one.name for one in settings.qos] or ["normal"]

@@ -11,7 +11,7 @@ from hpcsweep.emulator import client, config, names
 from hpcsweep.emulator.programs import job_options, job_request, options
 from hpcsweep.errors import ClusterUnavailable
 
-# Seconds between two looks of --wait: at first, and in the end.
+# Seconds between two polls of --wait: the first and the longest.
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.05, 1.0
 
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.emulator import arrays, client, names, who
+from hpcsweep.emulator import arrays, client, identity, names
 from hpcsweep.emulator.messages import ALREADY_OVER, INVALID_JOB, UNREACHABLE
 from hpcsweep.emulator.programs import options
 from hpcsweep.errors import ClusterUnavailable
@@ -96,7 +96,7 @@ def _filters(wanted: dict[str, str]) -> dict[str, list[str]]:
             options.to_stderr("Valid job states are PENDING, RUNNING, and SUSPENDED")
             raise SystemExit(1)
     if "me" in wanted:
-        filters["user"] = [who.user_name(os.getuid())]
+        filters["user"] = [identity.user_name(os.getuid())]
     elif wanted.get("user"):
         name = wanted["user"]
         try:

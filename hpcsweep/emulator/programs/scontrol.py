@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.emulator import arrays, client, hostlist, who
+from hpcsweep.emulator import arrays, client, hostlist, identity
 from hpcsweep.emulator.messages import INVALID_JOB, UNREACHABLE
 from hpcsweep.emulator.programs import options, scontrol_change, scontrol_show
 from hpcsweep.errors import ClusterUnavailable
@@ -66,7 +66,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
 
 
 def _ping(state_dir: Path, _words: list[str], _wanted: dict[str, str]) -> int:
-    host = who.host_name()
+    host = identity.host_name()
     try:
         client.ask(state_dir, {"do": "ping"})
     except ClusterUnavailable:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from hpcsweep.emulator import arrays, hostlist, names, times, who
+from hpcsweep.emulator import arrays, hostlist, identity, names, times
 from hpcsweep.emulator.programs.squeue_fields import shared
 
 
@@ -54,8 +54,8 @@ def show_config(answer: dict[str, Any]) -> int:
         "SchedulerType": "sched/builtin",
         "SelectType": "select/cons_tres",
         "SelectTypeParameters": "CR_CORE",
-        "SlurmUser": f"{who.user_name(os.getuid())}({os.getuid()})",
-        "SlurmctldHost[0]": who.host_name(),
+        "SlurmUser": f"{identity.user_name(os.getuid())}({os.getuid()})",
+        "SlurmctldHost[0]": identity.host_name(),
         "SlurmdTimeout": "300 sec",
         "SLURM_CONF": answer["conf"],
         "SLURM_VERSION": names.VERSION,
@@ -65,7 +65,7 @@ def show_config(answer: dict[str, Any]) -> int:
     print(f"Configuration data as of {times.stamp(answer['now'], '')}")
     for key, value in values.items():
         print(f"{key:<23} = {value}")
-    print(f"\nSlurmctld(primary) at {who.host_name()} is UP")
+    print(f"\nSlurmctld(primary) at {identity.host_name()} is UP")
     return 0
 
 
@@ -120,7 +120,10 @@ def show_nodes(answer: dict[str, Any], name: str, one_line: bool) -> int:
             f"AvailableFeatures={','.join(config['features']) or '(null)'}",
             f"ActiveFeatures={','.join(config['features']) or '(null)'}",
             f"Gres={config['gres'] or '(null)'}",
-            f"NodeAddr=127.0.0.1 NodeHostName={who.host_name()} Port=0 Version={names.VERSION}",
+            (
+                f"NodeAddr=127.0.0.1 NodeHostName={identity.host_name()} Port=0 "
+                f"Version={names.VERSION}"
+            ),
             f"OS={os.uname().sysname} {os.uname().release} {os.uname().version} ",
             (
                 f"RealMemory={memory} AllocMem={memory - one['free_mem_mb']} "
@@ -141,7 +144,7 @@ def show_nodes(answer: dict[str, Any], name: str, one_line: bool) -> int:
         ]
         if one["reason"]:
             when = times.stamp(one["since"], "Unknown")
-            lines.append(f"Reason={one['reason']} [{who.user_name(0)}@{when}]")
+            lines.append(f"Reason={one['reason']} [{identity.user_name(0)}@{when}]")
         _print(lines, one_line)
     if not chosen:
         print(f"Node {name} not found")
@@ -165,7 +168,7 @@ def show_job(view: dict[str, Any], one_line: bool, details: bool = False) -> Non
     per = "MinMemoryCPU" if view["mem_per_cpu"] else "MinMemoryNode"
     lines = [
         f"JobId={view['id']} {_array_part(view)}JobName={view['name']}",
-        f"UserId={view['user']}({uid}) GroupId={who.group_name(gid)}({gid}) MCS_label=N/A",
+        f"UserId={view['user']}({uid}) GroupId={identity.group_name(gid)}({gid}) MCS_label=N/A",
         (
             f"Priority={view['priority']} Nice={view['nice']} "
             f"Account={view['account'] or '(null)'} QOS={view['qos']}"
@@ -250,7 +253,7 @@ def _places(view: dict[str, Any]) -> list[str]:
 def show_step(found: dict[str, Any], one_line: bool) -> None:
     """One record of `scontrol show step`."""
     is_batch = found["step"] == "batch"
-    srun = "(null):0" if is_batch else f"{who.host_name()}:{found['pid']}"
+    srun = "(null):0" if is_batch else f"{identity.host_name()}:{found['pid']}"
     lines = [
         (
             f"StepId={found['job']}.{found['step']} UserId={found['uid']} "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hpcsweep.emulator import hostlist, names, times, who
+from hpcsweep.emulator import hostlist, identity, names, times
 
 # A row: nodes of a partition that have one state.
 Group = dict[str, Any]
@@ -84,7 +84,7 @@ def _of_down(text: str) -> Callable[[Group], str]:
 
 
 def _fields() -> dict[str, tuple[str, Callable[[Group], str]]]:
-    me = who.user_name(0)
+    me = identity.user_name(0)
     return {
         "": ("", _constant("")),
         "a": ("AVAIL", lambda one: one["partition"]["state"].lower()),
@@ -97,7 +97,7 @@ def _fields() -> dict[str, tuple[str, Callable[[Group], str]]]:
         "h": ("OVERSUBSCRIBE", _constant("NO")),
         "l": ("TIMELIMIT", lambda one: _limit(one["partition"]["max_time"], "infinite")),
         "m": ("MEMORY", lambda one: str(one["config"]["mem_mb"])),
-        "n": ("HOSTNAMES", lambda _: who.host_name()),
+        "n": ("HOSTNAMES", lambda _: identity.host_name()),
         "o": ("NODE_ADDR", _constant("127.0.0.1")),
         "p": ("PRIO_TIER", lambda one: str(one["partition"]["priority_tier"])),
         "r": ("ROOT", _constant("no")),

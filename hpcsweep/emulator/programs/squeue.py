@@ -118,12 +118,12 @@ def _show_steps(state_dir: Path, wanted: dict[str, str], selectors: list[arrays.
         print("         STEPID     NAME PARTITION     USER      TIME NODELIST")
     jobs = {str(one.job) for one in selectors}
     for one in sorted(answer["steps"], key=lambda one: (one["job"], one["step"])):
-        identity = f"{one['job']}.{one['step']}"
+        step_id = f"{one['job']}.{one['step']}"
         if (jobs and one["job"].partition("_")[0] not in jobs) or (
-            named and identity not in named and one["job"] not in named
+            named and step_id not in named and one["job"] not in named
         ):
             continue
         used = times.elapsed_short(answer["now"] - one["started"])
-        cells = (identity[:15], one["name"][:8], one["partition"][:9], one["user"][:8], used)
+        cells = (step_id[:15], one["name"][:8], one["partition"][:9], one["user"][:8], used)
         print("{:>15} {:>8} {:>9} {:>8} {:>9}".format(*cells), one["nodes"])
     return 0

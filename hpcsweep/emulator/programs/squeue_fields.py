@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hpcsweep.emulator import arrays, times, who
+from hpcsweep.emulator import arrays, identity, times
 from hpcsweep.emulator.names import SHORT_STATES
 from hpcsweep.emulator.programs import options
 from hpcsweep.emulator.programs.format_fields import FIELD
@@ -120,7 +120,7 @@ FIELDS: dict[str, tuple[str, Callable[[View, float], str]]] = {
     "E": ("DEPENDENCY", _of("dependency")),
     "f": ("FEATURES", _of("constraint")),
     "F": ("ARRAY_JOB_ID", _of("base")),
-    "g": ("GROUP", lambda view, _: who.group_name(view["gid"])),
+    "g": ("GROUP", lambda view, _: identity.group_name(view["gid"])),
     "G": ("GROUP", _of("gid")),
     "h": ("OVER_SUBSCRIBE", lambda view, _: shared(view)),
     "H": ("SOCKETS_PER_NODE", lambda *_: "*"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hpcsweep.emulator import names, who
+from hpcsweep.emulator import identity, names
 from hpcsweep.emulator.programs.squeue_names import columns
 
 # Fields that no emulated job has.
@@ -68,7 +68,7 @@ def _job(view: dict[str, Any]) -> dict[str, Any]:
         "features": view["constraint"],
         "gres_detail": [],
         "group_id": view["gid"],
-        "group_name": who.group_name(view["gid"]),
+        "group_name": identity.group_name(view["gid"]),
         "job_id": view["id"],
         "job_state": view["state"],
         "last_sched_evaluation": int(view["started"] or view["submitted"]),

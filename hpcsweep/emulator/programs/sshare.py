@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hpcsweep.emulator import config, who
+from hpcsweep.emulator import config, identity
 from hpcsweep.emulator.programs import options, tabular
 
 TABLE = options.table(
@@ -58,7 +58,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
 
 
 def _rows(state_dir: Path, wanted: dict[str, str]) -> list[dict[str, str]]:
-    settings, me = config.load(state_dir), who.user_name(os.getuid())
+    settings, me = config.load(state_dir), identity.user_name(os.getuid())
     accounts = list(settings.accounts) or [settings.account] * bool(settings.account)
     if wanted.get("accounts"):
         accounts = [name for name in accounts if name in wanted["accounts"].split(",")]
