@@ -42,6 +42,8 @@ class Selection:
     # Values of `Status`.
     status: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    # The options that name the columns, for messages.
+    named_by: str = "--columns"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,7 +131,7 @@ def _columns(outlook: Outlook, index: SweepIndex, selection: Selection) -> Colum
         if name not in kinds:
             raise InputError(
                 f"{name!r} is not a column",
-                where="--columns",
+                where=selection.named_by,
                 next_step=f"Columns: {', '.join(kinds)}.",
             )
     return Columns(params=param_columns, metrics=metric_columns, kinds=kinds, names=names)

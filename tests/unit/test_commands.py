@@ -151,3 +151,14 @@ def loaded(arguments: list[str], env: dict[str, str]) -> set[str]:
     )
     found: list[str] = json.loads(done.stderr.splitlines()[-1])
     return set(found)
+
+
+def test_a_column_of_a_plot_is_named_by_its_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = MadeSweep(tmp_path, grid(x=[1, 2]))
+    made.plan()
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["plot", "s", "--x", "x", "--y", "q", "--outputs", "."])
+    assert done.exit_code == 3
+    assert "hpcsweep: --x, --y, --by: 'q' is not a column\n" in done.stderr

@@ -49,7 +49,7 @@ def command(
     log = words(logs_of) if chosen else None
     axes = Axes(x=x, y=y, by=by, log=log, title=directory.name)
     path = output or directory.path / f"{slug(y, 60)}-over-{slug(x, 60)}.png"
-    selection = Selection(where=where, columns=axes.columns)
+    selection = Selection(where=where, columns=axes.columns, named_by="--x, --y, --by")
 
     def take(found: Columns, rows: Iterator[Row]) -> None:
         for note in plot.draw(rows, axes, path, found.params.values()):
