@@ -121,7 +121,7 @@ def make_outcome(ended: Ended, started: str, wall_seconds: float) -> Outcome:
         status=ended.reason.status if ended.reason else Status.COMPLETE,
         reason=ended.reason,
         metrics=ended.metrics,
-        error=None if ended.error is None else redacted(ended.error),
+        error=None if ended.error is None else redact_error(ended.error),
         started=started,
         ended=now(),
         wall_seconds=round(wall_seconds, 6),
@@ -132,7 +132,7 @@ def make_outcome(ended: Ended, started: str, wall_seconds: float) -> Outcome:
     )
 
 
-def redacted(error: dict[str, Any]) -> dict[str, Any]:
+def redact_error(error: dict[str, Any]) -> dict[str, Any]:
     """An error without passwords: an exception may name the URL of a database (invariant 21)."""
     from hpcsweep.redact import redact  # noqa: PLC0415  # a case that goes well does without
 

@@ -18,7 +18,7 @@ from hpcsweep.records import ParamCase, Reason
 from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.registry import needs_user_code
 from hpcsweep.worker import streams
-from hpcsweep.worker.function import described
+from hpcsweep.worker.function import exception_answer
 from hpcsweep.worker.messages import NOTHING, Answer, MakeCase
 from hpcsweep.worker.runner import Steps
 from hpcsweep.worker.slot import Ended, Slot
@@ -32,7 +32,7 @@ class Cases:
         # What a child does that makes them; None where they can be read.
         self.work: MakeCases | None = None
         # How the first case ended that could not be made.
-        self.unmade: Ended | None = None
+        self.first_failure: Ended | None = None
         self._source: ParameterSource | None = None
         if needs_user_code(manifest.source):
             self.work = MakeCases(directory, manifest)
@@ -52,7 +52,7 @@ class Cases:
         if ended.reason is None:
             return ParamCase(**ended.metrics | {"tags": tuple(ended.metrics["tags"])})
         if ended.reason is not Reason.TERMINATED:
-            self.unmade = self.unmade or ended
+            self.first_failure = self.first_failure or ended
             message = (ended.error or {}).get("message", ended.reason.value)
             sys.stderr.write(f"hpcsweep: index {index} cannot be made: {message}\n")
         return None
@@ -75,7 +75,7 @@ class MakeCases:
             self._source = frozen.open_source(self._directory, self._manifest)
         # As in `FunctionCalls.load`.
         except BaseException as error:  # noqa: BLE001
-            self._broken = described(error)
+            self._broken = exception_answer(error)
         return {}
 
     def run(self, request: dict[str, Any]) -> Answer:
@@ -86,4 +86,4 @@ class MakeCases:
         try:
             return NOTHING | {"metrics": asdict(self._source[request["index"]]), "returned": True}
         except BaseException as error:  # noqa: BLE001
-            return NOTHING | described(error)
+            return NOTHING | exception_answer(error)

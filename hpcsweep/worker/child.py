@@ -19,8 +19,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from hpcsweep.files import PRIVATE_FILE, names, token, write_all
 from hpcsweep.worker import streams
-from hpcsweep.worker.function import encoded
-from hpcsweep.worker.inherited import Chance, OpenFiles, finish, obstacles, only_own_endings
+from hpcsweep.worker.function import encode_answer
+from hpcsweep.worker.inherited import (
+    OpenFiles,
+    RandomStates,
+    clear_exit_handlers,
+    finish_process,
+    fork_obstacles,
+)
 from hpcsweep.worker.messages import (
     ANSWER_MAX,
     NOTHING,
@@ -83,47 +89,49 @@ class Server:
 
 
 def _serve(work: Work, ends: Ends) -> NoReturn:
-    how: _Forks | InProcess | None = None
-    me = os.getpid()
+    executor: ForkedCases | InProcess | None = None
+    own_pid = os.getpid()
     with os.fdopen(ends.requests, "rb", closefd=False) as lines:
         for line in lines:
             request = json.loads(line)
-            if how is None:
-                chance = Chance()
-                found = work.load(request)
-                if os.getpid() != me:  # a fork of the user's that came back out of the import
+            if executor is None:
+                random_states = RandomStates()
+                loaded = work.load(request)
+                if os.getpid() != own_pid:  # a fork of the user's that returned from the import
                     os._exit(0)
-                send_reply(ends.replies, ends.token, found)
-                chance.settle()
-                why = obstacles()
-                how = _shared(ends, chance, why, work.root) if why else _Forks(ends, chance)
-            how.run(work, request)
+                send_reply(ends.replies, ends.token, loaded)
+                random_states.finish_import()
+                executor = _executor(ends, random_states, work.root)
+            executor.run(work, request)
     os._exit(0)
 
 
-def _shared(ends: Ends, chance: Chance, why: list[str], root: Path) -> InProcess:
+def _executor(ends: Ends, random_states: RandomStates, root: Path) -> ForkedCases | InProcess:
+    obstacles = fork_obstacles()
+    if not obstacles:
+        return ForkedCases(ends, random_states)
     from hpcsweep.worker.inprocess import InProcess  # noqa: PLC0415  # few targets need it
 
-    return InProcess(ends, chance, why, root)
+    return InProcess(ends, random_states, obstacles, root)
 
 
 # --- a process for each case ------------------------------------------------------------------
 
 
 # What a user, a shell or Slurm sends to all processes of a job.
-_SENT = (
+_JOB_SIGNALS = (
     *STOP_SIGNALS,
     *(signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGXCPU),
 )
 
 
-class _Forks:
-    """Each case in a fork of its own."""
+class ForkedCases:
+    """Runs each case in a fork of its own."""
 
-    def __init__(self, ends: Ends, chance: Chance) -> None:
-        self._ends, self._chance = ends, chance
-        # Slurm's TERM reaches every process of a job: this one stays, and tells how its case ended.
-        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SENT)
+    def __init__(self, ends: Ends, random_states: RandomStates) -> None:
+        self._ends, self._random_states = ends, random_states
+        # Slurm's TERM reaches every process of a job: this one stays, to report how its case ended.
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, _JOB_SIGNALS)
         # Ignored, the kernel would not keep how a case ended.
         self._on_child = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._files = OpenFiles(ends.descriptors)
@@ -132,25 +140,25 @@ class _Forks:
         gc.freeze()  # a collection in a case must not touch, and so copy, what the import left
 
     def run(self, work: Work, request: dict[str, Any]) -> None:
-        """Run a case and tell how its process ended."""
+        """Run a case, and send its answer and how its process ended."""
         try:
-            said, told = self._in_a_fork(work, request)
+            fields, answer = self._fork_case(work, request)
         except OSError as error:  # no process, no memory, no descriptor is to be had
-            why = refusal(error)
-            why["error"]["message"] = (
-                f"no process could be started for it: {why['error']['message']}"
+            refused = refusal(error)
+            refused["error"]["message"] = (
+                f"no process could be started for it: {refused['error']['message']}"
             )
-            said = {"status": 0, "cpu_seconds": None, "max_rss_bytes": None}
-            told = encoded(NOTHING | why)
-        send_reply(self._ends.replies, self._ends.token, said, told)
+            fields = {"status": 0, "cpu_seconds": None, "max_rss_bytes": None}
+            answer = encode_answer(NOTHING | refused)
+        send_reply(self._ends.replies, self._ends.token, fields, answer)
 
-    def _in_a_fork(self, work: Work, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    def _fork_case(self, work: Work, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         """What is known of the end of a case's process, and its answer. *Raises* OSError."""
-        answer, lifeline = nameless(), _another(self._ends.lifeline)
+        answer, lifeline = anonymous_file(), _reopened(self._ends.lifeline)
         try:
             pid = os.fork()
             if pid == 0:
-                self._be_the_case(work, request, answer, lifeline)
+                self._run_in_fork(work, request, answer, lifeline)
             with contextlib.suppress(OSError):  # it did so itself
                 os.setpgid(pid, pid)
             os.pwrite(self._ends.pid_file, b"%20d" % pid, 0)
@@ -159,27 +167,27 @@ class _Forks:
                 os.killpg(pid, signal.SIGKILL)  # what it left behind
             _, status, usage = os.wait4(pid, 0)
             os.pwrite(self._ends.pid_file, b"%20s" % b"", 0)
-            said = {
+            fields = {
                 "status": status,
                 "cpu_seconds": usage.ru_utime + usage.ru_stime,
                 "max_rss_bytes": usage.ru_maxrss * 1024,
             }
-            return said, os.pread(answer, min(os.fstat(answer).st_size, ANSWER_MAX), 0)
+            return fields, os.pread(answer, min(os.fstat(answer).st_size, ANSWER_MAX), 0)
         finally:
             os.close(answer)
             if lifeline is not None:
                 os.close(lifeline)
 
-    def _be_the_case(
+    def _run_in_fork(
         self, work: Work, request: dict[str, Any], answer: int, lifeline: int | None
     ) -> NoReturn:
-        me, parent = os.getpid(), os.getppid()
+        own_pid, parent = os.getpid(), os.getppid()
         try:
             os.setpgid(0, 0)
             if lifeline is not None:
                 die_with_worker(lifeline)  # as long as the parent holds it
                 gone = select.poll()
-                gone.register(lifeline, 0)  # a hang-up is told always
+                gone.register(lifeline, 0)  # a hang-up is always reported
                 if gone.poll(0):
                     os._exit(EXIT_BROKEN)
             for descriptor in (self._ends.requests, self._ends.replies, self._ends.pid_file):
@@ -188,30 +196,30 @@ class _Forks:
                 # There is /proc: nothing that the case writes to by mistake is its answer.
                 os.close(answer)
             self._files.make_own()
-            self._chance.fork()
-            only_own_endings()
+            self._random_states.restore_in_fork()
+            clear_exit_handlers()
             if self._on_child not in (None, signal.SIG_DFL):
                 signal.signal(signal.SIGCHLD, self._on_child)
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
             try:
-                told = work.run(request)
+                reply = work.run(request)
             except OSError as error:  # of our own: the user's are answers
-                told = NOTHING | refusal(error)
-            if os.getpid() != me:  # a fork of the user's that came back out of the target
+                reply = NOTHING | refusal(error)
+            if os.getpid() != own_pid:  # a fork of the user's that returned from the target
                 os._exit(0)
-            finish()
+            finish_process()
             if lifeline is not None:
                 with contextlib.suppress(OSError):
                     os.close(0)  # the case may have used up all others
                 answer = os.open(f"/proc/{parent}/fd/{answer}", os.O_WRONLY)
-            write_all(answer, encoded(told))
+            write_all(answer, encode_answer(reply))
             os._exit(0)
-        finally:  # it broke by itself: the task's output says how
-            broken(self._ends.task_stderr)
+        finally:  # it failed by itself: the task's output says how
+            exit_broken(self._ends.task_stderr)
 
 
-def broken(task_stderr: int) -> NoReturn:
-    """End with a word in the task's output: a sentence of the system's, or where we broke."""
+def exit_broken(task_stderr: int) -> NoReturn:
+    """Exit with a line in the task's output: what the system refused, or where our code failed."""
     error = sys.exc_info()[1]
     text = traceback.format_exc()
     if isinstance(error, OSError):
@@ -222,8 +230,8 @@ def broken(task_stderr: int) -> NoReturn:
         os._exit(EXIT_BROKEN)
 
 
-def nameless() -> int:
-    """A new file without a name."""
+def anonymous_file() -> int:
+    """A new file without a name: its end is that of its last descriptor."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("hpcsweep")
     path = f"{os.environ.get('TMPDIR') or '/tmp'}/hpcsweep-{token()}"  # noqa: S108
@@ -232,7 +240,7 @@ def nameless() -> int:
     return descriptor
 
 
-def _another(lifeline: int) -> int | None:
+def _reopened(lifeline: int) -> int | None:
     """The pipe opened once more, so that it has another owner; None where that cannot be."""
     try:
         return os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_NONBLOCK)

@@ -33,7 +33,7 @@ class FunctionCalls:
         self.root = Path(manifest.root)
         self._manifest = manifest
         self._function: Function | None = None
-        self._broken: BaseException | None = None
+        self._import_error: BaseException | None = None
         # Standard output and error of the task.
         self._output = (1, 2)
 
@@ -49,7 +49,7 @@ class FunctionCalls:
             return {"code_digest": target.code_digest(self._manifest)}
         # What a user's module raises is the outcome of every case, whatever it is.
         except BaseException as error:  # noqa: BLE001
-            self._broken = error
+            self._import_error = error
             return {}
         finally:
             streams.flush()
@@ -60,8 +60,8 @@ class FunctionCalls:
         """Call the target. As `Work` says."""
         self._begin(request)
         if self._function is None:
-            return NOTHING | (failure(self._broken) if self._broken else {})
-        return answer_of(self._function, Request(**request))
+            return NOTHING | (report_exception(self._import_error) if self._import_error else {})
+        return call_for_answer(self._function, Request(**request))
 
     def _begin(self, request: dict[str, Any]) -> None:
         spool = request["spool"]
@@ -70,7 +70,7 @@ class FunctionCalls:
 
 
 def _prepare(function: Function) -> None:
-    """Import once what each case would import: what is made for those who ask for it by name."""
+    """Import once what each case would import for the names that the target asks for."""
     asked = target.requested_names(function)
     if "rng" in asked:
         import numpy.random  # noqa: PLC0415, F401
@@ -91,11 +91,11 @@ def call_target(function: Function, request: Request, log: Logbook) -> None:
         "rng": lambda: _generator(request.seed),
         "checkpoint": lambda: log.checkpoint,
     }
-    result = _called(function, request, given)
-    log.merge_metrics(_reported(result), "the returned dict")
+    result = _call(function, request, given)
+    log.merge_metrics(_as_metrics(result), "the returned dict")
 
 
-def _called(function: Function, request: Request, given: Mapping[str, Callable[[], Any]]) -> Any:
+def _call(function: Function, request: Request, given: Mapping[str, Callable[[], Any]]) -> Any:
     if request.result_file is None:
         return target.call(function, request.params, given)
     from hpcsweep.cache.files.result_directory import ResultKey  # noqa: PLC0415  # other sweeps do without
@@ -109,19 +109,19 @@ def _called(function: Function, request: Request, given: Mapping[str, Callable[[
     return target.call(function, request.params | path, given)
 
 
-def answer_of(function: Function, request: Request) -> Answer:
+def call_for_answer(function: Function, request: Request) -> Answer:
     """Run a case; whatever the target raises is its answer."""
     log = logbook(request)
     try:
         call_target(function, request, log)
     except SystemExit as error:
-        found = {} if error.code in (None, 0) else _exit(error)
+        outcome = {} if error.code in (None, 0) else _exit(error)
     # The one catch of everything: what a user's function raises is an outcome of its case.
     except BaseException as error:  # noqa: BLE001
-        found = failure(error)
+        outcome = report_exception(error)
     else:
-        found = {"returned": True} | marked_failed(log)
-    return NOTHING | found | {"metrics": log.metrics}
+        outcome = {"returned": True} | marked_failed(log)
+    return NOTHING | outcome | {"metrics": log.metrics}
 
 
 def logbook(request: Request) -> Logbook:
@@ -140,7 +140,7 @@ def logbook(request: Request) -> Logbook:
 
 
 def marked_failed(log: Logbook) -> dict[str, Any]:
-    """The reply's part about a target that said itself that it failed."""
+    """The answer's part about a target that marked itself as failed."""
     if log.marked_failed is None:
         return {}
     error = {
@@ -150,7 +150,7 @@ def marked_failed(log: Logbook) -> dict[str, Any]:
     return {"reason": Reason.ERROR.value, "error": error}
 
 
-def _reported(result: Any) -> Mapping[str, Any]:
+def _as_metrics(result: Any) -> Mapping[str, Any]:
     if result is None:
         return {}
     if not isinstance(result, Mapping):
@@ -176,17 +176,17 @@ def _exit(error: SystemExit) -> dict[str, Any]:
     }
 
 
-def failure(error: BaseException) -> Answer:
+def report_exception(error: BaseException) -> Answer:
     """The answer's part about an exception of the user's code, which is shown, too."""
-    found = described(error)
+    answer = exception_answer(error)
     with contextlib.suppress(OSError, ValueError):  # a target may have closed it
-        sys.stderr.write(found["error"]["traceback"])
-    return found
+        sys.stderr.write(answer["error"]["traceback"])
+    return answer
 
 
-def described(error: BaseException) -> Answer:
+def exception_answer(error: BaseException) -> Answer:
     """The answer's part about an exception of the user's code."""
-    fields = exception_fields(error, _without_ours(error.__traceback__))
+    fields = exception_fields(error, _user_part(error.__traceback__))
     if isinstance(error, ModuleNotFoundError):
         fields["message"] += (
             f" (in {sys.executable}, which runs the target whatever `setup:` activates)"
@@ -194,7 +194,7 @@ def described(error: BaseException) -> Answer:
     return {"reason": Reason.ERROR.value, "error": fields}
 
 
-def _without_ours(trace: TracebackType | None) -> TracebackType | None:
+def _user_part(trace: TracebackType | None) -> TracebackType | None:
     """The part of a traceback that is the user's."""
     ours = str(Path(__file__).parent.parent)
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith((ours, "<frozen")):
@@ -202,13 +202,13 @@ def _without_ours(trace: TracebackType | None) -> TracebackType | None:
     return trace
 
 
-def encoded(told: Answer) -> bytes:
+def encode_answer(answer: Answer) -> bytes:
     """An answer as the worker reads it; one that is too large says that instead."""
-    text = json.dumps(told).encode()
+    text = json.dumps(answer).encode()
     if len(text) <= ANSWER_MAX:
         return text
     error = InputError(
         f"its metrics have {len(text)} bytes; {ANSWER_MAX} are the most",
         next_step="Write such data into a file of the run, as `log.json` does.",
     )
-    return json.dumps(NOTHING | described(error)).encode()
+    return json.dumps(NOTHING | exception_answer(error)).encode()

@@ -33,7 +33,7 @@ _DEVICES = ("/dev/nvidia", "/dev/kfd", "/dev/dri/", "/dev/accel", "/dev/infiniba
 # --- whether the process can be forked --------------------------------------------------------
 
 
-def obstacles() -> list[str]:
+def fork_obstacles() -> list[str]:
     """Why a fork of this process would not work as it does itself; empty when it would."""
     return _threads() + _devices_and_connections()
 
@@ -119,7 +119,7 @@ class OpenFiles:
 # --- random numbers ---------------------------------------------------------------------------
 
 
-class Chance:
+class RandomStates:
     """Which generators the user's import has seeded: they begin every case as the import left them.
 
     The others begin every case anew, as they do in every process: cases that shared their draws
@@ -214,7 +214,7 @@ class Chance:
         module.randbits = noted
         self._undo.append(undo)
 
-    def settle(self) -> None:
+    def finish_import(self) -> None:
         """The import is over: note what it left."""
         sys.meta_path.remove(self)
         for undo in self._undo:
@@ -226,7 +226,7 @@ class Chance:
             else:
                 self.states.append((partial(setattr, generator, "state"), generator.state))
 
-    def fork(self) -> None:
+    def restore_in_fork(self) -> None:
         """In a fork: whatever was seeded is as it was, and the rest is anew."""
         self._give()
         for renew in self._fresh:
@@ -260,13 +260,13 @@ def _renew(generator: Any) -> None:
 # --- the end of a process ---------------------------------------------------------------------
 
 
-def only_own_endings() -> None:
-    """Forget in a fork what its parent wanted to be done at its end: it is not over."""
+def clear_exit_handlers() -> None:
+    """Drop in a fork the exit handlers of its parent, which has not ended."""
     atexit._clear()  # noqa: SLF001  # there is no public way, and the fork ends by os._exit
 
 
-def finish() -> None:
-    """End a fork as Python ends a program: its threads, what it registered, its output."""
+def finish_process() -> None:
+    """End a fork as Python ends a program: join threads, call exit handlers, flush output."""
     threading = sys.modules.get("threading")
     # As the processes of multiprocessing, which end by os._exit, too.
     children = sys.modules.get("multiprocessing.util")
@@ -279,7 +279,7 @@ def finish() -> None:
         streams.flush,
         _flush_c if "ctypes" in sys.modules else None,
     ):
-        # Told on standard error by Python; the case itself is over.
+        # Python reports it on standard error; the case itself is over.
         with contextlib.suppress(BaseException):
             if ending:
                 ending()

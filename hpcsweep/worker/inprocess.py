@@ -10,23 +10,25 @@ from typing import Any
 
 from hpcsweep.usage import cpu_seconds
 from hpcsweep.worker import streams
-from hpcsweep.worker.function import encoded
-from hpcsweep.worker.inherited import Chance
+from hpcsweep.worker.function import encode_answer
+from hpcsweep.worker.inherited import RandomStates
 from hpcsweep.worker.messages import Ends, Work, send_reply
-from hpcsweep.worker.restore import Restoring
+from hpcsweep.worker.restore import StateRestorer
 
 
 class InProcess:
     """All cases in the child itself, which cannot be forked: what can be is restored."""
 
-    def __init__(self, ends: Ends, chance: Chance, why: list[str], root: Path) -> None:
+    def __init__(
+        self, ends: Ends, random_states: RandomStates, obstacles: list[str], root: Path
+    ) -> None:
         os.close(ends.pid_file)
         self._ends, self._me = ends, os.getpid()
-        self._restoring = Restoring(chance, why, root, ends.task_stderr)
+        self._restorer = StateRestorer(random_states, obstacles, root, ends.task_stderr)
 
     def run(self, work: Work, request: dict[str, Any]) -> None:
         """Run a case, and send its answer and what it used."""
-        self._restoring.restore()
+        self._restorer.restore()
         streams.reopen()
         _reset_peak_memory()
         before = cpu_seconds()
@@ -39,8 +41,8 @@ class InProcess:
             "cpu_seconds": cpu_seconds() - before,
             "max_rss_bytes": _peak_memory(),
         }
-        send_reply(self._ends.replies, self._ends.token, fields, encoded(answer))
-        self._restoring.note()
+        send_reply(self._ends.replies, self._ends.token, fields, encode_answer(answer))
+        self._restorer.warn_of_changes()
 
 
 def _reset_peak_memory() -> None:

@@ -21,7 +21,7 @@ from hpcsweep.provenance import save_provenance
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status
 from hpcsweep.sources import ParameterSource
 from hpcsweep.worker import cpus, report
-from hpcsweep.worker.attempt import make_outcome, make_request, make_run, redacted
+from hpcsweep.worker.attempt import make_outcome, make_request, make_run, redact_error
 from hpcsweep.worker.child import Server
 from hpcsweep.worker.command import Command
 from hpcsweep.worker.function import FunctionCalls, call_target, logbook
@@ -77,7 +77,7 @@ def debug_one(
         status=reason.status if reason else Status.COMPLETE,
         reason=reason,
         metrics=log.metrics,
-        error=None if error is None else redacted(error),
+        error=None if error is None else redact_error(error),
         started=started,
         ended=now(),
     )

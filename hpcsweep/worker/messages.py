@@ -10,7 +10,7 @@ import errno
 import json
 import os
 from binascii import crc32
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -75,6 +75,10 @@ class Request:
     # Where a case writes its result that is kept in a cache.
     result_file: str | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name. Not `asdict`, which copies all params, value by value."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
     @property
     def case(self) -> SeededCase:
         """The case as a target may ask for it."""
@@ -96,6 +100,10 @@ class MakeCase:
     """The index of a case that the user's code has to make."""
 
     index: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name."""
+        return {"index": self.index}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +145,7 @@ class ChildProgram(Protocol):
 
 def send_request(descriptor: int, request: Request | MakeCase) -> None:
     """Ask the child for a case. *Raises* OSError."""
-    write_all(descriptor, json.dumps(asdict(request)).encode() + b"\n")
+    write_all(descriptor, json.dumps(request.to_json()).encode() + b"\n")
 
 
 def send_reply(descriptor: int, token: bytes, fields: dict[str, Any], answer: bytes = b"") -> None:

@@ -29,7 +29,7 @@ _INSTEAD = (
 )
 
 
-def parsed(data: bytes, name: str) -> dict[str, Any]:
+def parse_metrics(data: bytes, name: str) -> dict[str, Any]:
     """The metrics in a document. *Raises* InputError for what is no JSON object."""
     text = _decoded(data, name)
     try:

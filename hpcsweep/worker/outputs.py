@@ -78,8 +78,8 @@ class Directories:
         try:
             rundir.finish(self._sweep / own_directory(run), run, outcome)
         except (OSError, SweepError) as error:
-            return spoiled(outcome, error)
-        return take_place(self._sweep, run, outcome)
+            return spoiled_outcome(outcome, error)
+        return publish_directory(self._sweep, run, outcome)
 
     def clear(self) -> None:
         """The attempt's directory stays: it is what a later start, or salvage, can use."""
@@ -125,7 +125,7 @@ def own_directory(run: Run) -> str:
     return attempt_dir(run.case.case_id, run.attempt.token)
 
 
-def take_place(sweep: Path, run: Run, outcome: Outcome) -> Outcome:
+def publish_directory(sweep: Path, run: Run, outcome: Outcome) -> Outcome:
     """Rename the attempt's directory to the `run_dir` of its outcome; else it stays its own."""
     own = own_directory(run)
     if rundir.publish(sweep, sweep / own, sweep / str(outcome.run_dir), run, outcome.status):
@@ -133,7 +133,7 @@ def take_place(sweep: Path, run: Run, outcome: Outcome) -> Outcome:
     return replace(outcome, run_dir=own)
 
 
-def spoiled(outcome: Outcome, error: OSError | SweepError) -> Outcome:
+def spoiled_outcome(outcome: Outcome, error: OSError | SweepError) -> Outcome:
     """The outcome of a case that removed or damaged its own run directory.
 
     *Raises* the error again when it is the disk that is full.
@@ -142,5 +142,8 @@ def spoiled(outcome: Outcome, error: OSError | SweepError) -> Outcome:
         raise error
     if outcome.status is not Status.COMPLETE:
         return replace(outcome, run_dir=None)
-    problem = {"type": "RunDirectoryError", "message": f"its run directory is spoiled: {error}"}
+    problem = {
+        "type": "RunDirectoryError",
+        "message": f"its run directory is spoiled: {error}",
+    }
     return replace(outcome, status=Status.FAILED, reason=Reason.ERROR, error=problem, run_dir=None)

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from hpcsweep.worker.child import (
-    broken,
+    anonymous_file,
     close_workers_own,
     die_with_worker,
-    nameless,
+    exit_broken,
 )
 from hpcsweep.worker.messages import (
     ChildProgram,
@@ -114,7 +114,7 @@ def start(
     opened: list[int] = []
     reader = ReplyReader()
     try:
-        opened.append(nameless())
+        opened.append(anonymous_file())
         opened += os.pipe()
         opened += os.pipe()
         pid = os.fork()
@@ -144,7 +144,7 @@ def _be_child(
         die_with_worker(ends.lifeline)
         program.run(ends, request)
     finally:
-        broken(ends.task_stderr)
+        exit_broken(ends.task_stderr)
 
 
 def kill_group(head: int, number: signal.Signals = signal.SIGKILL) -> None:

@@ -13,7 +13,7 @@ from hpcsweep.files import DOCUMENT_MAX, open_regular, read_regular
 from hpcsweep.logbook.json_values import Metrics, null_warnings
 from hpcsweep.records import Reason
 from hpcsweep.worker.messages import Request
-from hpcsweep.worker.metricsjson import parsed
+from hpcsweep.worker.metricsjson import parse_metrics
 from hpcsweep.worker.runner import Steps
 from hpcsweep.worker.slot import Ended, Slot
 
@@ -53,7 +53,7 @@ def _metrics(path: Path, index: int) -> dict[str, Any]:
         return {}
     except OSError as error:
         raise InputError(f"metrics.json cannot be read: {error.strerror}") from error
-    found = parsed(text, "metrics.json")
+    found = parse_metrics(text, "metrics.json")
     metrics = Metrics()
     for loss in null_warnings(metrics.merge(found, "metrics.json")):
         sys.stderr.write(f"hpcsweep: index {index}: {loss}\n")

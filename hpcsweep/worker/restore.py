@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from hpcsweep.target import user_modules
-from hpcsweep.worker.inherited import Chance
+from hpcsweep.worker.inherited import RandomStates
 
 # Bytes of one global that are compared: more would cost each case too much time.
 COMPARED_MAX = 1 << 20
@@ -31,11 +31,14 @@ class _TooLarge(Exception):
     """The value is larger than what is compared."""
 
 
-class Restoring:
+class StateRestorer:
     """The state that the import left, and what cases have changed of it."""
 
-    def __init__(self, chance: Chance, why: list[str], root: Path, task_stderr: int) -> None:
-        self._chance, self._why, self._task_stderr = chance, why, task_stderr
+    def __init__(
+        self, random_states: RandomStates, obstacles: list[str], root: Path, task_stderr: int
+    ) -> None:
+        self._random_states, self._obstacles = random_states, obstacles
+        self._task_stderr = task_stderr
         self._environment = dict(os.environ)
         self._handlers = {
             number: handler
@@ -49,12 +52,12 @@ class Restoring:
         self._spaces = [(space, dict(vars(space))) for space in _spaces(root)]
         self._contents = [(value, _copied(value)) for _, value in self._values()]
         self._marks = self._marked()
-        # What has been told already.
-        self._told: set[str] = set()
+        # What has been warned of already.
+        self._warned: set[str] = set()
 
     def restore(self) -> None:
         """Put back what the last case changed, as far as that can be done."""
-        self._chance.restore()
+        self._random_states.restore()
         for name in os.environ.keys() - self._environment.keys():
             del os.environ[name]
         os.environ.update(self._environment)
@@ -74,27 +77,27 @@ class Restoring:
         for value, copy in self._contents:
             _put_back(value, copy)
 
-    def note(self) -> None:
+    def warn_of_changes(self) -> None:
         """Warn once of each global that a case changed and that cannot be put back."""
         self.restore()
         now = self._marked()
-        new = {name for name, mark in now.items() if self._marks.get(name) != mark} - self._told
-        if not self._told:
-            self._say(
+        new = {name for name, mark in now.items() if self._marks.get(name) != mark} - self._warned
+        if not self._warned:
+            self._warn(
                 "the cases of this task share one process, because it cannot be forked "
-                f"({', '.join(self._why)}). Random numbers, environment and plain globals are "
-                "restored for each"
+                f"({', '.join(self._obstacles)}). Random numbers, environment and plain globals "
+                "are restored for each"
             )
-            self._told.add("")
+            self._warned.add("")
         if new:
-            self._told |= new
-            self._say(
+            self._warned |= new
+            self._warn(
                 f"a case has changed {', '.join(sorted(new))} for the cases behind it, and results "
                 "may depend on `chunk`. Make it anew in the function, or open and start what "
                 "cannot be forked there"
             )
 
-    def _say(self, what: str) -> None:
+    def _warn(self, what: str) -> None:
         with contextlib.suppress(OSError):
             os.write(self._task_stderr, f"hpcsweep: {what}.\n".encode(errors="backslashreplace"))
 

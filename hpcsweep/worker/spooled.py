@@ -14,8 +14,8 @@ from hpcsweep.sweepdir.plan import PACKS, Layout
 from hpcsweep.worker.outputs import (
     CaseFiles,
     own_directory,
-    spoiled,
-    take_place,
+    publish_directory,
+    spoiled_outcome,
     temporary_directory,
 )
 
@@ -27,19 +27,20 @@ class _Spooled:
         self._is_command = is_command
         self.spool = Spool.make(temporary_directory())
         self.descriptors = self.spool.descriptors
+        self._files = CaseFiles(spool=self.spool.to_json())
 
     def begin(self, run: Run, started: str) -> CaseFiles:  # noqa: ARG002  # the same for all cases
         """As `Outputs` says; a command gets a directory."""
         if self._is_command:
             return CaseFiles(self.spool.ensure_directory())
-        return CaseFiles(spool=self.spool.to_json())
+        return self._files
 
     def publish(self, run: Run, outcome: Outcome) -> Outcome:
         """As `Outputs` says."""
         try:
             return self._keep(run, outcome)
         except (OSError, SweepError) as error:  # of the case's own files, unless the disk is full
-            return spoiled(outcome, error)
+            return spoiled_outcome(outcome, error)
 
     def _keep(self, run: Run, outcome: Outcome) -> Outcome:  # noqa: ARG002  # subclasses use it
         """*Raises* OSError, SweepError."""
@@ -91,7 +92,7 @@ class FailedOnly(_Spooled):
     def publish(self, run: Run, outcome: Outcome) -> Outcome:
         """As `Outputs` says."""
         outcome = super().publish(run, outcome)
-        return outcome if outcome.run_dir is None else take_place(self._sweep, run, outcome)
+        return outcome if outcome.run_dir is None else publish_directory(self._sweep, run, outcome)
 
     def _keep(self, run: Run, outcome: Outcome) -> Outcome:
         outcome = super()._keep(run, outcome)

@@ -146,11 +146,11 @@ class Task:
         What the user's code could not make has not begun: the chunk says why, `why` at first. So it
         does of what was not begun because the task had to end.
         """
-        unmade = self._cases.unmade
+        first_failure = self._cases.first_failure
         if self._full is not None:
             self._ledger.end_task(**refusal(self._full))
-        elif unmade is not None:
-            self._ledger.end_task(why or unmade.reason, unmade.error)
+        elif first_failure is not None:
+            self._ledger.end_task(why or first_failure.reason, first_failure.error)
         else:
             self._ledger.end_task()
         self._runner.complete(self._ingester.finish())
