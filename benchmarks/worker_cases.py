@@ -16,7 +16,7 @@ from pathlib import Path
 import measuring
 
 CASES = 400
-ROUNDS = 5
+ROUNDS = 3
 # Cases per second of the processor.
 BUDGETS = {"none": "", "failed": "", "packed": "1000", "all": "500"}
 

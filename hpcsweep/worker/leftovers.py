@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hpcsweep.errors import SweepError
 from hpcsweep.files import names
-from hpcsweep.journal import VERSION, Record, attempt_of
+from hpcsweep.journal import VERSION, Record, attempt_of, journals_of_chunk
 from hpcsweep.logbook import run_directory as rundir
 from hpcsweep.logbook.run_directory import Run
 from hpcsweep.recordcheck import record_problem
 from hpcsweep.records import Status
 from hpcsweep.sweepdir.plan import PACKS, Layout
+from hpcsweep.worker.start import Assignment
 
 if TYPE_CHECKING:
     from hpcsweep.logbook.packs import PackedFiles
@@ -97,6 +98,16 @@ class Nowhere:
 
     def find(self, run: Run) -> None:
         """As `Leftovers` says."""
+
+
+def leftovers_of(assignment: Assignment) -> Leftovers:
+    """Where the layout of a submission has earlier starts leave complete runs."""
+    sweep, layout = assignment.sweep.path, assignment.plan.layout
+    if layout.runs == "all":
+        return InDirectories(sweep, layout)
+    if layout.runs == "packed" and journals_of_chunk(assignment.journals, assignment.chunk):
+        return InPacks(sweep, assignment.chunk)
+    return Nowhere()
 
 
 def report_damage(where: Path | str, what: str) -> None:

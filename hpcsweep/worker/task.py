@@ -5,32 +5,26 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hpcsweep.errors import JournalError, SweepError
-from hpcsweep.journal import journals_of_chunk, now
+from hpcsweep.journal import now
 from hpcsweep.manifest import frozen
 from hpcsweep.records import ALONE, EXIT_STOPPED, IN_TASK, Outcome, Reason, Status
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.worker import cpus
 from hpcsweep.worker.attempt import Attempts
 from hpcsweep.worker.cases import Cases
-from hpcsweep.worker.child import Server
-from hpcsweep.worker.function import FunctionCalls
 from hpcsweep.worker.ingester import Ingester
+from hpcsweep.worker.lanes import Lane, Lanes
 from hpcsweep.worker.ledger import Ledger
-from hpcsweep.worker.leftovers import InDirectories, InPacks, Leftovers, Nowhere
-from hpcsweep.worker.messages import ChildProgram, Request, one_line, refusal
-from hpcsweep.worker.outputs import Directories, NoFiles, Outputs
+from hpcsweep.worker.leftovers import leftovers_of
+from hpcsweep.worker.messages import Request, one_line, refusal
 from hpcsweep.worker.runner import Runner, Steps, Timer
 from hpcsweep.worker.slot import Ended, Slot
 from hpcsweep.worker.start import Assignment, Start
-
-if TYPE_CHECKING:
-    from hpcsweep.logbook.packs import PackWriter
 
 # Cases that a task runs at once.
 SLOTS = 1
@@ -39,23 +33,6 @@ SLOTS = 1
 EXIT_UNWRITTEN, EXIT_REFUSED = os.EX_IOERR, os.EX_OSERR
 
 Execute = Callable[[Slot, Request], Steps[Ended]]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Lane:
-    """What works on one case at a time."""
-
-    slot: Slot
-    outputs: Outputs
-    # Makes cases, where that needs the user's code.
-    maker: Slot | None
-
-    @property
-    def slots(self) -> Iterator[Slot]:
-        """Both, where there are two."""
-        yield self.slot
-        if self.maker is not None:
-            yield self.maker
 
 
 class Task:
@@ -76,12 +53,14 @@ class Task:
                 f"the plan names index {last}, the manifest has {self._cases.count} cases",
                 where=str(directory),
             )
-        self._pack: PackWriter | None = None
         self._runner = Runner()
         clock, beat_s = self._runner.clock, self._rules["beat_s"]
-        self._ledger = Ledger(self._assignment, self._leftovers(), beat_s, clock)
+        self._ledger = Ledger(self._assignment, leftovers_of(self._assignment), beat_s, clock)
         journal = str(self._ledger.path.relative_to(sweep.journal_root))
         self._ingester = Ingester(sweep.path, journal, self._rules, self._runner)
+        self._lanes = Lanes(
+            self._assignment, self._manifest, self._cases.work, self._runner, self._rules
+        )
         # What is left to run: every lane takes the next one.
         self._pending = (index for index in indices if index not in self._ledger.settled)
         # Ends the task: the disk or the quota is full.
@@ -91,7 +70,8 @@ class Task:
         """Run what is missing of the chunk. Returns the process's exit code."""
         cpus.limit_threads(os.environ, self._manifest.resources.cpus_per_case)
         cpus.limit_affinity(os.environ, self._manifest.resources.cpus_per_case)
-        lanes = [self._lane() for _ in range(SLOTS)]
+        lanes = [self._lanes.open() for _ in range(SLOTS)]
+        self._ledger.sync_pack = self._lanes.sync_pack
         timers: list[Timer] = [self._ledger.beat_if_due]
         attempts = self._attempts(timers)
         try:
@@ -114,7 +94,7 @@ class Task:
         """Record that a setup line failed, so that no case of the chunk could be run."""
         message = f"the setup line at {where} ended with exit code {exit_code}"
         error = {"type": "SetupError", "message": message, "where": where}
-        maker = self._maker()
+        maker = self._lanes.open_maker()
         for index in self._pending:
             case = self._runner.complete(self._cases.get(index, maker))
             if case is not None:
@@ -155,8 +135,6 @@ class Task:
             self._ledger.end_task()
         self._runner.complete(self._ingester.finish())
 
-    # --- what the task is composed of ------------------------------------------------------------
-
     def _attempts(self, timers: list[Timer]) -> Attempts:
         execute: Execute = Slot.run
         if self._manifest.target.is_command:
@@ -175,54 +153,6 @@ class Task:
             ledger=self._ledger,
             execute=execute,
         )
-
-    def _lane(self) -> Lane:
-        outputs = self._outputs()
-        program: ChildProgram = Server(FunctionCalls(self._manifest))
-        if self._manifest.target.is_command:
-            from hpcsweep.worker.command import Command  # noqa: PLC0415  # functions do without
-
-            program = Command(self._manifest)
-        slot = self._slot(program, outputs.descriptors)
-        return Lane(slot=slot, outputs=outputs, maker=self._maker())
-
-    def _maker(self) -> Slot | None:
-        work = self._cases.work
-        return None if work is None else self._slot(Server(work))
-
-    def _slot(self, program: ChildProgram, shared: Collection[int] = ()) -> Slot:
-        return Slot(
-            self._runner,
-            program,
-            term_grace_s=self._rules["term_grace_s"],
-            case_timeout_s=self._manifest.case_timeout_s,
-            shared=shared,
-        )
-
-    def _outputs(self) -> Outputs:
-        layout, is_command = self._assignment.plan.layout, self._manifest.target.is_command
-        sweep, chunk = self._assignment.sweep.path, self._assignment.chunk
-        if layout.runs == "all":
-            return Directories(sweep, layout)
-        if layout.runs == "none":
-            return NoFiles(is_command=is_command)
-        from hpcsweep.worker import spooled  # noqa: PLC0415  # few tasks want it
-
-        if layout.runs == "failed":
-            return spooled.FailedOnly(sweep, layout, is_command=is_command)
-        if self._pack is None:
-            self._pack = spooled.open_pack(sweep, chunk, self._assignment.attempt.token)
-            self._ledger.sync_pack = self._pack.sync
-        return spooled.Packed(self._pack, is_command=is_command)
-
-    def _leftovers(self) -> Leftovers:
-        mine = self._assignment
-        layout = mine.plan.layout
-        if layout.runs == "all":
-            return InDirectories(mine.sweep.path, layout)
-        if layout.runs == "packed" and journals_of_chunk(mine.journals, mine.chunk):
-            return InPacks(mine.sweep.path, mine.chunk)
-        return Nowhere()  # nothing complete is kept, or this is the first start
 
 
 def main(arguments: list[str]) -> int:

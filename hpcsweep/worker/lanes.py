@@ -1,0 +1,98 @@
+"""The lanes of a task: each works on one case at a time, with a slot and outputs of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.worker.child import Server
+from hpcsweep.worker.function import FunctionCalls
+from hpcsweep.worker.messages import ChildProgram, Work
+from hpcsweep.worker.outputs import Directories, NoFiles, Outputs
+from hpcsweep.worker.runner import Runner
+from hpcsweep.worker.slot import Slot
+from hpcsweep.worker.start import Assignment
+
+if TYPE_CHECKING:
+    from hpcsweep.logbook.packs import PackWriter
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lane:
+    """What works on one case at a time."""
+
+    slot: Slot
+    outputs: Outputs
+    # Makes cases, where that needs the user's code.
+    maker: Slot | None
+
+    @property
+    def slots(self) -> Iterator[Slot]:
+        """Both, where there are two."""
+        yield self.slot
+        if self.maker is not None:
+            yield self.maker
+
+
+class Lanes:
+    """Opens the lanes of a task; its pack, if it has one, is that of all of them."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        manifest: FrozenManifest,
+        making: Work | None,
+        runner: Runner,
+        rules: dict[str, Any],
+    ) -> None:
+        """`making`: the work of a child that makes cases, where they cannot be read."""
+        self._assignment, self._manifest, self._making = assignment, manifest, making
+        self._runner, self._rules = runner, rules
+        self._pack: PackWriter | None = None
+
+    def open(self) -> Lane:
+        """Another lane."""
+        outputs = self._outputs()
+        program: ChildProgram = Server(FunctionCalls(self._manifest))
+        if self._manifest.target.is_command:
+            from hpcsweep.worker.command import Command  # noqa: PLC0415  # functions do without
+
+            program = Command(self._manifest)
+        slot = self._slot(program, outputs.descriptors)
+        return Lane(slot=slot, outputs=outputs, maker=self.open_maker())
+
+    def open_maker(self) -> Slot | None:
+        """A slot that makes cases; None where they can be read."""
+        return None if self._making is None else self._slot(Server(self._making))
+
+    def sync_pack(self) -> None:
+        """Make durable what is packed. *Raises* SweepError."""
+        if self._pack is not None:
+            self._pack.sync()
+
+    def _slot(self, program: ChildProgram, shared: Collection[int] = ()) -> Slot:
+        return Slot(
+            self._runner,
+            program,
+            term_grace_s=self._rules["term_grace_s"],
+            case_timeout_s=self._manifest.case_timeout_s,
+            shared=shared,
+        )
+
+    def _outputs(self) -> Outputs:
+        plan, sweep = self._assignment.plan, self._assignment.sweep.path
+        is_command = self._manifest.target.is_command
+        if plan.layout.runs == "all":
+            return Directories(sweep, plan.layout)
+        if plan.layout.runs == "none":
+            return NoFiles(is_command=is_command)
+        from hpcsweep.worker import spooled  # noqa: PLC0415  # few tasks want it
+
+        if plan.layout.runs == "failed":
+            return spooled.FailedOnly(sweep, plan.layout, is_command=is_command)
+        if self._pack is None:
+            token = self._assignment.attempt.token
+            self._pack = spooled.open_pack(sweep, self._assignment.chunk, token)
+        return spooled.Packed(self._pack, is_command=is_command)
