@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,7 +73,7 @@ class Fault:
     # What the system says is mounted, see NETWORK.
     mounts: Path | None = None
 
-    def variables(self, log: Path) -> dict[str, str]:
+    def variables(self, log: Path) -> dict[str, Any]:
         """The variables for a program and all that inherits them; `log` gets what is struck."""
         assert not any(":" in str(root) for root in self.roots), f"no call counts in {self.roots}"
         found: dict[str, object] = {

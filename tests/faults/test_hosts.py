@@ -30,7 +30,7 @@ CASES = 4
 STALE_S = 4
 
 
-def on_host(project: Project, name: str, log: Path, **more: Any) -> dict[str, str]:
+def on_host(project: Project, name: str, log: Path, **more: Any) -> dict[str, Any]:
     """The variables of a command that runs on another host."""
     mounts = project.root.parent / "mounts"
     mounts.write_text(NETWORK)
