@@ -14,7 +14,7 @@ from click.testing import CliRunner
 import hpcsweep as hs
 from hpcsweep import sweep as door
 from hpcsweep.cli import commands, main
-from hpcsweep.cluster.process import ask
+from hpcsweep.cluster.process import run
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Status
 from hpcsweep.state.outlook import Group, Outlook, State
@@ -79,7 +79,7 @@ def test_a_log_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_a_program_is_logged_without_its_secrets(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "hpcsweep")
-    ask(["echo", "postgresql://me:secret@host/db"], os.environ, 10.0)
+    run(["echo", "postgresql://me:secret@host/db"], os.environ, 10.0)
     assert caplog.messages[0] == "starting echo postgresql://me:***@host/db"
     assert caplog.messages[1].startswith("echo: exit code 0 after ")
 
