@@ -27,7 +27,9 @@ ENDS = ("complete", "failed", "interrupted")
 class HeartbeatRun(Protocol):
     """A run of this process that has a heartbeat."""
 
-    path: Path
+    @property
+    def path(self) -> Path:
+        """Its directory."""
 
     def __hash__(self) -> int: ...
 

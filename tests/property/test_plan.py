@@ -38,7 +38,7 @@ def test_every_wanted_index_is_in_one_task(
     indices: IndexSet, chunk: int | None, limit: int
 ) -> None:
     plan = make(indices, chunk, limit, 0)
-    planned = []
+    planned: list[int] = []
     for number, part in enumerate(plan.parts):
         assert part.number == number
         argv = text.sbatch(array(part))
@@ -96,7 +96,7 @@ def test_a_case_has_one_run_directory_and_it_has_one_case(
     cases: list[dict[str, object]], digits: int
 ) -> None:
     layout = Layout(runs="all", shard_digits=digits)
-    by_id = {}
+    by_id: dict[str, str] = {}
     for case in cases:
         case_id = ids.case_id(case)
         path = layout.run_dir(case_id, ids.run_id(ids.canonical(case), case_id))

@@ -69,13 +69,9 @@ def batches(draw: st.DrawFn) -> Batch:
         metrics = json.dumps({"by": by})
         rows.append(base | {"rank": rank, "generation": by, "status": status, "metrics": metrics})
     places = {
-        index: row["case_id"]
+        ten + int(row["case_id"], 16): row["case_id"]
         for row in rows
-        for index in draw(
-            st.lists(st.sampled_from([0, 10, 20]), min_size=1, max_size=2, unique=True).map(
-                lambda tens, row=row: [ten + int(row["case_id"], 16) for ten in tens]
-            )
-        )
+        for ten in draw(st.lists(st.sampled_from([0, 10, 20]), min_size=1, max_size=2, unique=True))
     }
     task = {"submission": 1, "job_id": "1", "host": None, "time": None, "status": None,
             "reason": None, "start_rank": "", "verdict_rank": ""}  # fmt: skip
@@ -113,9 +109,9 @@ def test_the_store_is_its_model(store: SweepIndex, found: list[Batch], page: int
         assert {name: row[name] for name in known} == known
     counts = Counter((row["status"], row["reason"]) for _, row in model.rows())
     assert store.counts() == dict(counts)
-    known = [(index, one.status, one.reason, one.generation)
+    stored = [(index, one.status, one.reason, one.generation)
              for one in store.known() for index in one.indices]  # fmt: skip
-    assert sorted(known) == [
+    assert sorted(stored) == [
         (index, row["status"], row["reason"], row["generation"]) for index, row in model.rows()
     ]
     assert store.max_generation() == max((r["generation"] for r in model.cases.values()), default=0)

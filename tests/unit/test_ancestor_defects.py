@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -36,7 +37,7 @@ def ended(exp: Experiment, metrics: dict[str, Any] | None = None, **params: Any)
 
 
 def rows(exp: Experiment) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = exp.to_dataframe().to_dict("records")
+    found: list[Any] = exp.to_dataframe().to_dict("records")
     return found
 
 
@@ -232,7 +233,11 @@ def test_n16_no_field_of_the_metadata_is_lost(tmp_path: Path) -> None:
 def test_n17_what_cannot_be_written_leaves_what_there_was(tmp_path: Path) -> None:
     log = Logbook("a", tmp_path, {"a": 1})
     log.json("config", {"x": 1})
-    for write in (lambda: log.json("config", {"x": object()}), lambda: log.params(b=object())):
+    writes: list[Callable[[], object]] = [
+        lambda: log.json("config", {"x": object()}),
+        lambda: log.params(b=object()),
+    ]
+    for write in writes:
         with pytest.raises((TypeError, ValueError, yaml.YAMLError)):
             write()
     assert json.loads((log.artifactsdir / "config.json").read_text()) == {"x": 1}
@@ -249,7 +254,7 @@ def test_n18_one_row_per_run(exp: Experiment) -> None:
 
 
 def test_n19_types_survive_the_table(exp: Experiment) -> None:
-    given = {"a": "001", "b": None, "c": 0.1 + 0.2, "d": "nan"}
+    given: dict[str, Any] = {"a": "001", "b": None, "c": 0.1 + 0.2, "d": "nan"}
     ended(exp, **given)
     (row,) = rows(exp)
     assert {name: row[name] for name in given} == given
@@ -381,7 +386,7 @@ def test_a_built_in_that_programs_expect_is_raised(tmp_path: Path) -> None:
         lambda: ExperimentReader(tmp_path / "log_none"): FileNotFoundError,
         lambda: ExperimentReader(runs.exp_dir)["absent"]: KeyError,
         lambda: ExperimentReader(runs.exp_dir)[7]: IndexError,
-        lambda: ExperimentReader(runs.exp_dir)[1.5]: TypeError,  # type: ignore[call-overload]
+        lambda: ExperimentReader(runs.exp_dir)[1.5]: TypeError,  # type: ignore[index]
         lambda: runs.select(absent=1): KeyError,
     }
     for call, expected in calls.items():

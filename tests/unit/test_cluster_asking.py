@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from hpcsweep.cluster import process
 from hpcsweep.cluster.process import run
-from hpcsweep.cluster.slurm.client import IDS_AT_ONCE, Slurm, text
+from hpcsweep.cluster.slurm import text
+from hpcsweep.cluster.slurm.client import IDS_AT_ONCE, Slurm
 from hpcsweep.cluster.slurm.environment import clean_environment
 from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.records import Part

@@ -79,7 +79,7 @@ def test_exit_codes_are_those_of_the_error_tree(path: Path) -> None:
     branches = {"HpcsweepError": 1}
     for name, value in vars(errors).items():
         if isinstance(value, type) and "exit_code" in vars(value):
-            branches[name] = value.exit_code
+            branches[name] = vars(value)["exit_code"]
     told = {plain(error): int(code) for code, error, _ in rows(text, "code", "error", "when")}
     assert {name: code for name, code in told.items() if name} == branches
 

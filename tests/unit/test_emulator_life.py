@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,9 +163,11 @@ def test_a_request_of_an_unknown_shape_is_an_error(tmp_path: Path) -> None:
     """A program of another version asks: it gets an answer, and the jobs stay."""
     with Emulated(tmp_path / "state") as cluster:
         job, scheduler = cluster.submit("-H", "--wrap", "true"), cluster.scheduler
-        for asked in ([], 7, None, {}, {"do": ["queue"]}, {"do": "queue", "ids": 3},
-                      {"do": "submit"}, {"do": "cancel", "ids": {"a": None}}, {"do": "step"},
-                      {"do": "update", "ids": [[]]}):  # fmt: skip
+        questions: list[Any] = [
+            [], 7, None, {}, {"do": ["queue"]}, {"do": "queue", "ids": 3}, {"do": "submit"},
+            {"do": "cancel", "ids": {"a": None}}, {"do": "step"}, {"do": "update", "ids": [[]]},
+        ]  # fmt: skip
+        for asked in questions:
             assert "error" in client.ask(cluster.directory, asked, start=False), asked
         assert cluster.scheduler == scheduler
         assert cluster.states(job) == {str(job): "PENDING"}

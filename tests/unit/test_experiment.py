@@ -156,7 +156,7 @@ def test_a_failed_run_begins_again(exp: Experiment) -> None:
 
 def test_a_frame_takes_numbers_of_any_size(exp: Experiment) -> None:
     for x, metrics in enumerate(({"y": 2**70}, {})):
-        with exp.add(x=x) as log:
+        with added(exp, x=x) as log:
             log.json("metrics", metrics)
     assert exp.to_dataframe()["y"].tolist() == [2**70, None]
 
@@ -196,7 +196,7 @@ def test_a_run_that_began_again_meanwhile_is_left_alone(
     exp: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     added(exp, x=1).mark_failed("bad")
-    theirs = []
+    theirs: list[Logbook] = []
     real = exp._set_aside  # noqa: SLF001  # between a look at a run and its move
 
     def somebody_is_quicker(path: Path) -> None:
@@ -464,9 +464,14 @@ def test_a_torn_mark_is_passed_over(exp: Experiment) -> None:
 def test_the_index_is_not_made_again_for_every_mark(
     exp: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = []
+    made: list[Index] = []
     real = Index.refresh
-    monkeypatch.setattr(Index, "refresh", lambda *a, **k: (made.append(1), real(*a, **k))[1])
+
+    def refresh(index: Index, *args: Any, **how: Any) -> Any:
+        made.append(index)
+        return real(index, *args, **how)
+
+    monkeypatch.setattr(Index, "refresh", refresh)
     for x in range(20):
         added(exp, x=x).mark_complete()
     assert len(made) <= 2

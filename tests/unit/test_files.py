@@ -9,8 +9,10 @@ import re
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -188,11 +190,13 @@ def test_a_new_file_is_durable_before_it_is_said_to_be_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     happened: list[str] = []
+
+    def note(name: str, real: Callable[..., None], *args: Any, **how: Any) -> None:
+        happened.append(name)
+        real(*args, **how)
+
     for name in ("fsync", "link", "replace"):
-        real = getattr(os, name)
-        monkeypatch.setattr(
-            os, name, lambda *a, name=name, real=real, **k: (happened.append(name), real(*a, **k))
-        )
+        monkeypatch.setattr(os, name, partial(note, name, getattr(os, name)))
     files.write_new(tmp_path / "a", b"x")
     assert happened == ["fsync", "link", "fsync"]  # the content, the name, the directory
 

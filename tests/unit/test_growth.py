@@ -72,9 +72,10 @@ def test_a_source_that_cannot_look_up() -> None:
 def test_from_one_kind_of_source_to_another() -> None:
     cases = [{"x": x, "y": y} for x in (3, 1) for y in (0.5, 7)]
     assert moved(IndexSet.all(4), manual(cases), grid(y=[7, 0.5], x=[1, 3])) == IndexSet.all(4)
-    assert moved(IndexSet.of([1]), manual(cases), grid(y=[7.0, 0.5], x=[1, 3])) == IndexSet.of(
-        [grid(y=[7.0, 0.5], x=[1, 3]).find({"x": 3, "y": 7})]
-    )
+    new = grid(y=[7.0, 0.5], x=[1, 3])
+    place = new.find({"x": 3, "y": 7})
+    assert place is not None
+    assert moved(IndexSet.of([1]), manual(cases), new) == IndexSet.of([place])
 
 
 @pytest.mark.parametrize(
@@ -322,8 +323,8 @@ def test_the_algebra_of_axes_counts_what_ids_count(
     old: list[Any], new: list[Any], times: tuple[int, int], shuffled: bool, data: st.DataObject
 ) -> None:
     before = grid(a=old[0]) * grid(b=old[1]).with_params(c="c")
-    after = grid(a=new[0], b=new[1], c=["c", "d"])
-    after = after.shuffle(3) if shuffled else after
+    in_order = grid(a=new[0], b=new[1], c=["c", "d"])
+    after = in_order.shuffle(3) if shuffled else in_order
     one, other = before.repeat(times[0]), after.repeat(times[1])
     found = [Lattice.of(one), Lattice.of(other)]
     assert None not in found

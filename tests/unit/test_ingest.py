@@ -6,6 +6,7 @@ import builtins
 import io
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from sqlalchemy import Engine, event
 
 from hpcsweep.errors import StoreError, SweepError
 from hpcsweep.indexset import IndexSet
-from hpcsweep.journal import JournalWriter
+from hpcsweep.journal import JournalWriter, all_journals
 from hpcsweep.sources import grid, randint, random, uniform
 from hpcsweep.store import SweepIndex, ingest
 from hpcsweep.store.ingest import STORE_NAME, Ingest, fresh_store
@@ -79,7 +80,7 @@ def program(made: MadeSweep, journal: str = "", deadline: str = "60") -> subproc
 
 
 def journals(made: MadeSweep) -> list[str]:
-    return list(ingest.all_journals(made.directory.journal_root))
+    return list(all_journals(made.directory.journal_root))
 
 
 # --- the same rows, whatever happened to the store -----------------------------------------------
@@ -300,7 +301,7 @@ def test_a_task_makes_no_tables(made: MadeSweep, monkeypatch: pytest.MonkeyPatch
         statements.append(statement.upper())
 
     event.listen(Engine, "before_cursor_execute", note)
-    monkeypatch.setattr(ingest.signal, "setitimer", lambda *_: None)
+    monkeypatch.setattr(signal, "setitimer", lambda *_: None)
     for name in journals(made):
         assert ingest.main([str(made.path), f"--journal={name}", "--deadline=60"]) == 0
     event.remove(Engine, "before_cursor_execute", note)
@@ -437,7 +438,7 @@ def test_a_task_writes_nothing_there(network: MadeSweep, monkeypatch: pytest.Mon
     brought_up_to_date(network)
     network.run(0, restart=1)
     before = (network.path / STORE_NAME).read_bytes()
-    monkeypatch.setattr(ingest.signal, "setitimer", lambda *_: None)
+    monkeypatch.setattr(signal, "setitimer", lambda *_: None)
     arguments = [str(network.path), f"--journal={journals(network)[-1]}", "--deadline=60"]
     assert ingest.main(arguments) == 0
     assert (network.path / STORE_NAME).read_bytes() == before

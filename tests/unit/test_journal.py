@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 from binascii import crc32
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,8 @@ def test_what_cannot_be_written_is_an_error_of_ours(
     writer = JournalWriter(tmp_path / "a")
     monkeypatch.setattr(os, "write", fail)
     monkeypatch.setattr(os, "fsync", fail)
-    for act in (lambda: writer.append(beat(1)), writer.sync):
+    acts: list[Callable[[], None]] = [lambda: writer.append(beat(1)), writer.sync]
+    for act in acts:
         with pytest.raises(JournalError, match=os.strerror(number)) as caught:
             act()
         assert caught.value.transient is transient
@@ -157,7 +158,12 @@ def test_nan_is_never_written(tmp_path: Path) -> None:
 def test_close_makes_it_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(fd), real(fd))[1])
+
+    def fsync(descriptor: int) -> None:
+        synced.append(descriptor)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
     writer = JournalWriter(tmp_path / "a")
     writer.append(beat(1))
     assert synced == []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hpcsweep.store import record_rows
 
-plain = st.text(st.characters(exclude_categories=("Cs",)))
+plain = st.text(st.characters(exclude_categories=["Cs"]))
 values: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
     | plain,

@@ -7,6 +7,7 @@ import math
 import re
 import sys
 import threading
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum, IntEnum
@@ -36,11 +37,6 @@ def log(tmp_path: Path) -> Logbook:
     return Logbook.attached("run", tmp_path / "run")
 
 
-def path_of(log: Logbook) -> Path:
-    assert log.path
-    return log.path
-
-
 # --- files ---------------------------------------------------------------------------------------
 
 
@@ -50,7 +46,7 @@ def test_each_kind_of_file_has_its_place(log: Logbook) -> None:
     log.bytes("raw.bin", b"\0\xff")
     log.array("x", [[1, 2], [3, 4]])
     log["plots/fig.png"].write_bytes(b"png")
-    path = path_of(log)
+    path = log.path
     assert (path / "artifacts" / "note.txt").read_text() == "ä\n"
     assert json.loads((path / "artifacts" / "table.json").read_text()) == {"a": [1, 0.5, None]}
     assert (path / "artifacts" / "raw.bin").read_bytes() == b"\0\xff"
@@ -66,10 +62,14 @@ OUTSIDE = ["../x", "../../x", "/etc/x", "a/../../../x", "..", "link/x"]
 
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_no_name_leaves_the_run_directory(log: Logbook, tmp_path: Path, name: str) -> None:
-    (path_of(log) / "link").symlink_to(tmp_path)
+    (log.path / "link").symlink_to(tmp_path)
     with pytest.raises(SweepError, match="would leave the directory"):
         log[name]
-    for write in (lambda: log.bytes(f"../{name}", b"x"), lambda: log.text(f"../{name}/x", "x")):
+    writes: list[Callable[[], object]] = [
+        lambda: log.bytes(f"../{name}", b"x"),
+        lambda: log.text(f"../{name}/x", "x"),
+    ]
+    for write in writes:
         with pytest.raises(SweepError, match="would leave the directory"):
             write()
     assert sorted(one.name for one in tmp_path.iterdir()) == ["run"]
@@ -85,7 +85,7 @@ def test_nor_does_that_of_an_array(log: Logbook, tmp_path: Path, name: str) -> N
 def test_an_object_array_is_no_pickle(log: Logbook) -> None:
     with pytest.raises(ValueError, match="an array cannot be saved"):
         log.array("x", np.array([object()]))
-    assert not (path_of(log) / "data" / "x.npy").exists()
+    assert not (log.path / "data" / "x.npy").exists()
 
 
 def test_a_file_is_there_whole_or_not_at_all(log: Logbook, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,7 @@ def test_a_file_is_there_whole_or_not_at_all(log: Logbook, monkeypatch: pytest.M
         patch.setattr("os.write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space")))
         with pytest.raises(SweepError, match="No space"):
             log.text("a", "new")
-    folder = path_of(log) / "artifacts"
+    folder = log.path / "artifacts"
     assert (folder / "a.txt").read_text() == "old"
     assert [one.name for one in folder.iterdir()] == ["a.txt"]
 
@@ -121,7 +121,7 @@ def test_lines_of_the_log(log: Logbook) -> None:
     log.warning("two\nlines")
     log.error("ä\ud800")
     log.debug("")
-    lines = (path_of(log) / "log.txt").read_text().splitlines()
+    lines = (log.path / "log.txt").read_text().splitlines()
     time = r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\]"
     patterns = [rf"{time} INFO one", rf"{time} WARNING two", "    lines",
                 rf"{time} ERROR ä\\ud800", rf"{time} DEBUG "]  # fmt: skip
@@ -139,7 +139,7 @@ def test_threads_do_not_mix_their_lines(log: Logbook) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    lines = (path_of(log) / "log.txt").read_text().splitlines()
+    lines = (log.path / "log.txt").read_text().splitlines()
     assert len(lines) == 200
     assert all(re.fullmatch(r"\[[^\]]+\] INFO (\d)\1{199}", line) for line in lines)
 
@@ -156,7 +156,7 @@ def test_what_holds_itself_is_no_json(log: Logbook) -> None:
     for value in (cycle, deep):
         with pytest.raises(InputError, match="holds itself"):
             log.json("x", value)
-    assert not (path_of(log) / "artifacts").exists()
+    assert not (log.path / "artifacts").exists()
 
 
 def test_while_a_thread_imports_numpy_no_value_is_one_of_its_own(
@@ -179,7 +179,7 @@ def test_metrics_are_a_union(log: Logbook) -> None:
     log.json("metrics", {"a": 1, "b": np.float64(0.5)})
     log.merge_metrics({"b": 0.5, "c": [True, None]}, "the returned dict")
     assert log.metrics == {"a": 1, "b": 0.5, "c": [True, None]}
-    assert json.loads((path_of(log) / "artifacts" / "metrics.json").read_text()) == {
+    assert json.loads((log.path / "artifacts" / "metrics.json").read_text()) == {
         "a": 1,
         "b": 0.5,
     }

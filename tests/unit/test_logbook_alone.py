@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -517,14 +518,15 @@ def test_a_full_disk_leaves_what_there_was(tmp_path: Path, monkeypatch: pytest.M
     def full(*_: Any) -> int:
         raise OSError(28, "No space left on device")
 
+    writes: list[Callable[[], object]] = [
+        lambda: log.json("data", {"x": 2}),
+        lambda: log.params(b=2),
+        lambda: log.meta(b=2),
+        lambda: log.info("x"),
+    ]
     with monkeypatch.context() as patch:
         patch.setattr("os.write", full)
-        for write in (
-            lambda: log.json("data", {"x": 2}),
-            lambda: log.params(b=2),
-            lambda: log.meta(b=2),
-            lambda: log.info("x"),
-        ):
+        for write in writes:
             with pytest.raises(SweepError, match="No space"):
                 write()
     assert json.loads((log.artifactsdir / "data.json").read_text()) == {"x": 1}
@@ -695,7 +697,8 @@ def test_what_a_run_used_is_noted(tmp_path: Path) -> None:
 def test_a_program_writes_into_the_run(tmp_path: Path) -> None:
     log = Logbook("a", tmp_path)
     script = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(int(sys.argv[1]))"
-    done = log.subprocess([sys.executable, "-c", script, 0], name="solver")
+    argv: list[Any] = [sys.executable, "-c", script, 0]  # a number is taken, too
+    done = log.subprocess(argv, name="solver")
     assert done.returncode == 0
     assert (log.artifactsdir / "solver.stdout.txt").read_text() == "out\n"
     assert (log.artifactsdir / "solver.stderr.txt").read_text() == "err\n"

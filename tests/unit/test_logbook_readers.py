@@ -6,6 +6,7 @@ import json
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -163,7 +164,12 @@ def test_a_run_by_its_id_looks_at_no_other(
 ) -> None:
     listed: list[str] = []
     real = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: (listed.append(str(path)), real(path))[1])
+
+    def scandir(path: str | Path) -> Any:
+        listed.append(str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
     reader = ExperimentReader(exp.exp_dir)
     assert reader["e_x_10"].params == {"x": 10}
     assert listed == []

@@ -28,7 +28,7 @@ FUNCTION = Target(file="osc.py", function="simulate")
 
 def make(**changes: Any) -> FrozenManifest:
     """A sealed manifest over a small grid."""
-    values = {
+    values: dict[str, Any] = {
         "name": "x",
         "root": "/home/me",
         "target": FUNCTION,
@@ -152,7 +152,8 @@ def test_writing_again_changes_nothing(tmp_path: Path) -> None:
     assert frozen.write(tmp_path, manifest, source) == directory
     assert {path.name: path.stat() for path in directory.iterdir()} == before
     # The one that is open for reading is a source, too.
-    assert frozen.write(tmp_path / "b", manifest, frozen.open_source(directory, manifest))
+    again = frozen.write(tmp_path / "b", manifest, frozen.open_source(directory, manifest))
+    assert files.names(again.parent) == [manifest.fingerprint]
     assert files.names(directory.parent) == [manifest.fingerprint]
 
 

@@ -153,41 +153,40 @@ def test_the_dict_of_every_kind_of_source(source: ParameterSource, tmp_path: Pat
     assert loads(value, tmp_path)
 
 
-@pytest.mark.parametrize(
-    "keys",
-    [
-        {"chunk": "auto"},
-        {"chunk": 5, "replicates": 3, "seed": -1, "cpus_per_case": 2, "share": "private"},
-        {"case_timeout": 0.5},
-        {"case_timeout": "01:00:00"},
-        {"store": "HPCSWEEP_DB"},
-        {"store": "postgresql+psycopg:///?service=sweeps"},
-        {"store": "postgresql://me@host/db"},
-        {"slurm": {"time": "1-12:00:00", "mem": "2g", "exclusive": True, "cpus-per-task": "4"}},
-        {
-            "slurm": {
-                "time": 30,
-                "time-min": "unlimited",
-                "gres": "gpu:2",
-                "container-image": "a b|c",
-            }
-        },
-        {"setup": ["module load gcc", "  source venv/bin/activate"]},
-        {"target": None, "command": ["./sim", "{x}"]},
-        {"target": "package.module:Class.method"},
-        {"runs": "packed"},
-        {"source": {"grid": {"x": {"range": [5]}, "y": {"logspace": [-3, 0, 4, 2]}}}},
-        {"source": {"manual": {"cases": [{"x": 1}], "tags": ["a"]}}},
-        {"source": {"table": "cases.csv"}},
-        {"source": {"table": {"file": "cases.csv", "tags": ["a"]}, "take": "0-1"}},
-        {"source": {"random": {**DRAWS, "seed": 1}, "fixed": {"y": None}, "shuffle": 3}},
-        {"source": {"design": {**DRAWS, "seed": 1, "method": "sobol"}, "take": [0, 2]}},
-        {"source": {"random": {"space": {"x": 5, "y": None}, "n_trials": 1, "seed": 1}}},
-        {"source": {"concat": [{"grid": {"x": [1]}}, {"type": "GridSource", "spec": {"x": [2]}}]}},
-        {"source": {"type": "RandomSource", **DRAWS, "seed": 1}},
-    ],
-    ids=str,
-)
+TAKEN: list[dict[str, Any]] = [
+    {"chunk": "auto"},
+    {"chunk": 5, "replicates": 3, "seed": -1, "cpus_per_case": 2, "share": "private"},
+    {"case_timeout": 0.5},
+    {"case_timeout": "01:00:00"},
+    {"store": "HPCSWEEP_DB"},
+    {"store": "postgresql+psycopg:///?service=sweeps"},
+    {"store": "postgresql://me@host/db"},
+    {"slurm": {"time": "1-12:00:00", "mem": "2g", "exclusive": True, "cpus-per-task": "4"}},
+    {
+        "slurm": {
+            "time": 30,
+            "time-min": "unlimited",
+            "gres": "gpu:2",
+            "container-image": "a b|c",
+        }
+    },
+    {"setup": ["module load gcc", "  source venv/bin/activate"]},
+    {"target": None, "command": ["./sim", "{x}"]},
+    {"target": "package.module:Class.method"},
+    {"runs": "packed"},
+    {"source": {"grid": {"x": {"range": [5]}, "y": {"logspace": [-3, 0, 4, 2]}}}},
+    {"source": {"manual": {"cases": [{"x": 1}], "tags": ["a"]}}},
+    {"source": {"table": "cases.csv"}},
+    {"source": {"table": {"file": "cases.csv", "tags": ["a"]}, "take": "0-1"}},
+    {"source": {"random": {**DRAWS, "seed": 1}, "fixed": {"y": None}, "shuffle": 3}},
+    {"source": {"design": {**DRAWS, "seed": 1, "method": "sobol"}, "take": [0, 2]}},
+    {"source": {"random": {"space": {"x": 5, "y": None}, "n_trials": 1, "seed": 1}}},
+    {"source": {"concat": [{"grid": {"x": [1]}}, {"type": "GridSource", "spec": {"x": [2]}}]}},
+    {"source": {"type": "RandomSource", **DRAWS, "seed": 1}},
+]
+
+
+@pytest.mark.parametrize("keys", TAKEN, ids=str)
 def test_what_the_loader_takes(keys: dict[str, Any], tmp_path: Path) -> None:
     value = manifest(**keys)
     VALIDATOR.validate(value)

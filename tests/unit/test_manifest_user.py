@@ -74,7 +74,7 @@ def test_json_and_yaml_are_the_same_but_for_lines(write: Callable[..., Path]) ->
     from_json, _ = load_manifest(write(json.dumps(value, indent=2), "m.json"))
     from_yaml, _ = load_manifest(write(FULL))
     assert from_json.setup[1] == SetupLine(text=from_yaml.setup[1].text, where="m.json:21")
-    rest = {"setup": (), "fingerprint": ""}
+    rest: dict[str, Any] = {"setup": (), "fingerprint": ""}
     assert replace(from_json, **rest) == replace(from_yaml, **rest)
 
 

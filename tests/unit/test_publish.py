@@ -112,7 +112,8 @@ def test_a_kill_between_two_renames_hides_no_run(
             assert rundir.publish(tmp_path, source, final, run, outcome.status)
     begun = attempt_dir(CASE.case_id, "f" * 16)
     rundir.begin(tmp_path / begun, replace(make_run(token="f" * 16), run_id=run_id), "2026-01-01")
-    real, renamed = Path.rename, []
+    real = Path.rename
+    renamed: list[Path] = []
 
     def killed_after_the_first(self: Path, target: Path) -> Path:
         if renamed:

@@ -98,7 +98,7 @@ def test_outside(source: ParameterSource) -> None:
             with pytest.raises(IndexError, match=rf"index {index} is outside 0\.\.{count - 1} "):
                 read(index)
     with pytest.raises(TypeError):
-        source["0"]  # type: ignore[index]
+        source["0"]  # type: ignore[call-overload]
 
 
 SLICES = [
