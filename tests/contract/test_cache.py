@@ -34,9 +34,16 @@ __all__ = ["database", "direct_backend", "make_store", "postgres"]
 PARAMS: dict[str, Any] = {"n": 100, "steps": 50, "dt": 0.01}
 
 
-def some(n: int = 1, **more: Any) -> dict[str, Any]:
+def some(n: Any = 1, **more: Any) -> dict[str, Any]:
     """Params of the model."""
     return {"n": n, "steps": 1, "dt": 0.5} | more
+
+
+def retrieved(store: Store[Any], params: dict[str, Any]) -> Any:
+    """A record that is there."""
+    record = store.retrieve(params)
+    assert record is not None
+    return record
 
 
 def contents(store: Store[Any]) -> set[str]:
@@ -106,7 +113,8 @@ def test_the_quickstart(
     assert store.delete(PARAMS, remove_file=True) is True
     assert not Path(record.result_file).exists()
 
-    records = store.sweep({"n": [100], "steps": [5], "dt": [0.01, 0.005, 0.001]})
+    grid: dict[str, list[Any]] = {"n": [100], "steps": [5], "dt": [0.01, 0.005, 0.001]}
+    records = store.sweep(grid)
     assert [record.dt for record in records] == [0.01, 0.005, 0.001]
     noted = store.run_or_retrieve(
         {"n": 100, "steps": 6, "dt": 0.01}, git_sha="abc123", note="initial sweep"
@@ -140,7 +148,7 @@ def test_list_and_map(make_store: MakeStore) -> None:
 
 def test_what_a_sweep_is_over(make_store: MakeStore) -> None:
     store = make_store()
-    grid = {"n": [5, 3], "steps": [1], "dt": [0.5, 0.25]}
+    grid: dict[str, list[Any]] = {"n": [5, 3], "steps": [1], "dt": [0.5, 0.25]}
     wanted = [(5, 0.5), (5, 0.25), (3, 0.5), (3, 0.25)]
     for params in (
         grid,
@@ -160,14 +168,14 @@ def test_patches(make_store: MakeStore) -> None:
     assert changed.custom_data == {
         "elapsed_seconds": record.custom_data["elapsed_seconds"], "b": 2, "c": [1, {"d": None}],
     }  # fmt: skip
-    found = store.retrieve(some())
+    found = retrieved(store, some())
     assert found.custom_data == changed.custom_data
     assert found.created_at == record.created_at
     record.apply_patch({"n": 7, "label": None, "custom_data": {"a": None}})
     assert (record.n, record.label, record.custom_data.get("a")) == (7, None, None)
     record.apply_patch({"custom_data": {}})
     assert record.custom_data == {}
-    assert store.retrieve(some()).custom_data == changed.custom_data
+    assert retrieved(store, some()).custom_data == changed.custom_data
 
 
 def test_a_copied_directory_is_as_good(make_store: MakeStore, tmp_path: Path) -> None:
@@ -195,7 +203,7 @@ def test_the_table_is_an_index(make_store: MakeStore, direct_backend: Backend) -
     before = [vars_of(record) for record in store.sweep([some(n, label="x") for n in range(5)])]
     direct_backend.raw("DELETE FROM results")
     assert store.list() == []
-    assert store.retrieve(some(3, label="x")).n == 3
+    assert retrieved(store, some(3, label="x")).n == 3
     assert store.run_or_retrieve(some(4, label="x")).n == 4
     assert len(store.list()) == 2
     assert store.rebuild() == 5
@@ -225,7 +233,7 @@ def test_e1_close_numbers_are_different(make_store: MakeStore) -> None:
 def test_e2_e3_equal_numbers_are_the_same(make_store: MakeStore) -> None:
     calls = Calls()
     store = make_store(calls)
-    equal = [some(1), some(1.0), some(np.int64(1)), some(np.float64(1)), some(1, steps=1.0)]  # type: ignore[arg-type]
+    equal = [some(1), some(1.0), some(np.int64(1)), some(np.float64(1)), some(1, steps=1.0)]
     assert {record.id for record in store.sweep(equal)} == {store.run_or_retrieve(some(1)).id}
     assert len(calls) == 1
     with pytest.raises(InputError, match="float32"):
@@ -252,7 +260,7 @@ def test_e6_none_is_the_same_as_left_out(make_store: MakeStore) -> None:
     assert first.id == second.id
     assert len(calls) == 1
     with pytest.raises(InputError, match="the parameter n is missing"):
-        store.run(some(None))  # type: ignore[arg-type]
+        store.run(some(None))
 
 
 def test_e7_records_are_in_the_order_of_the_input(make_store: MakeStore) -> None:
@@ -311,8 +319,8 @@ def test_e14_a_run_that_fails_leaves_the_one_before(make_store: MakeStore) -> No
         modes.append(mode)
         with pytest.raises(error):
             store.run(some())
-        assert Path(store.retrieve(some()).result_file).read_text() == "good"
-        assert store.retrieve(some()).created_at == before.created_at
+        assert Path(retrieved(store, some()).result_file).read_text() == "good"
+        assert retrieved(store, some()).created_at == before.created_at
     assert list((store.results_dir / ".claims").iterdir()) == []
 
 
@@ -346,7 +354,7 @@ def test_e17_a_name_that_numpy_makes_longer(make_store: MakeStore) -> None:
     record = store.run(some(2))
     assert record.result_file.endswith(".h5.npy")
     assert np.load(record.result_file).shape == (2, 1)
-    assert store.retrieve(some(2)).result_file == record.result_file
+    assert retrieved(store, some(2)).result_file == record.result_file
 
 
 def test_e18_a_relative_directory_stays_where_it_was(
@@ -358,7 +366,7 @@ def test_e18_a_relative_directory_stays_where_it_was(
     record = store.run(some(1))
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert Path(store.run(some(2)).result_file).parent == tmp_path / "rel"
-    assert Path(store.retrieve(some(1)).result_file).read_text()
+    assert Path(retrieved(store, some(1)).result_file).read_text()
     assert store.delete(some(1), remove_file=True)
     assert not Path(record.result_file).exists()
     assert list(Path.cwd().iterdir()) == []
@@ -378,7 +386,7 @@ def test_e20_numpy_and_nan(make_store: MakeStore, direct_backend: Backend, tmp_p
     (tmp_path / "file").write_text("x")
     store.register(some(np.int64(4)), tmp_path / "file", note=np.float64(0.5))
     assert direct_backend.raw("SELECT n + 1 FROM results") == [(5,)]
-    assert store.retrieve(some(4)).custom_data == {"note": 0.5}
+    assert retrieved(store, some(4)).custom_data == {"note": 0.5}
     with pytest.raises(InputError, match=r"params\.dt.*nan|nan.*no JSON form"):
         store.run(some(dt=float("nan")))
     with pytest.raises(InputError, match=r"custom_data\.x"):
@@ -404,7 +412,7 @@ def test_e22_a_new_column_that_may_be_empty(make_store: MakeStore) -> None:
     old = make_store(model=without("Old", n=Mapped[int], steps=Mapped[int], dt=Mapped[float]))
     old.run({"n": 1, "steps": 1, "dt": 0.5})
     new = make_store()
-    assert new.retrieve(some(1)).label is None
+    assert retrieved(new, some(1)).label is None
     assert new.run(some(2, label="x")).label == "x"
     # The old program goes on.
     assert old.retrieve(some(2)) is None
@@ -496,7 +504,12 @@ def test_e25_what_is_asked_of_the_database_and_the_disk(
     for name in ("connect", "commit"):
         event.listen(engine, name, lambda *_, name=name: asked.append(name))
     fsync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(1), fsync(descriptor)))
+
+    def note_fsync(descriptor: int) -> None:
+        synced.append(descriptor)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
 
     def done(work: Callable[[], Any]) -> list[str]:
         asked.clear()
@@ -520,7 +533,7 @@ def test_a_registered_result_takes_the_place_of_another(
     first = store.run(some())
     (tmp_path / "better").write_text("better")
     second = store.register(some(), tmp_path / "better")
-    assert store.retrieve(some()).result_file == second.result_file
+    assert retrieved(store, some()).result_file == second.result_file
     assert Path(first.result_file).exists()
     assert len(store.list()) == 1
 
@@ -560,7 +573,7 @@ def test_a_row_that_was_changed_by_hand(make_store: MakeStore, direct_backend: B
     with pytest.raises(StoreError, match="has n = 2, these params 1"):
         store.retrieve(some(1))
     store.rebuild()
-    assert store.retrieve(some(1)).id == record.id
+    assert retrieved(store, some(1)).id == record.id
     direct_backend.raw("UPDATE results SET result_file = '../../etc/passwd'")
     with pytest.raises(InputError, match="would leave the results directory"):
         store.retrieve(some(1))
@@ -629,7 +642,7 @@ def test_a_model_may_be_defined_again(make_store: MakeStore) -> None:
 
         store = make_store(model=Again)
         assert store.run_or_retrieve({"n": 1}).weight == 0.5
-        assert store.retrieve({"n": 1}).weight == 0.5
+        assert retrieved(store, {"n": 1}).weight == 0.5
 
 
 def test_a_log_that_tells(make_store: MakeStore, caplog: pytest.LogCaptureFixture) -> None:

@@ -75,7 +75,7 @@ def test_what_is_no_way_to_a_database(kind: str) -> None:
     assert remedy in problem.next_step
 
 
-WRONG = {
+WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "password": ({"password": CANARY}, "it refuses this user or password", ".pgpass (mode 0600)"),
     "user": ({"user": "nobody"}, "it refuses this user or password", "PGPASSFILE"),
     "database": ({"name": "none"}, "there is no such database", "correct its name, or create it"),

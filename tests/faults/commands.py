@@ -248,7 +248,7 @@ class Worker:
         self._restart = 0
 
     def act(self, variables: dict[str, str]) -> Ended:
-        return ended(self._made.start(0, restart=self._restart, **variables))
+        return ended(self._made.start(0, submission=1, part=0, restart=self._restart, **variables))
 
     def again(self) -> Ended:
         self._restart += 1

@@ -75,11 +75,11 @@ def test_what_was_sent_after_the_last_question_is_not_gone(
         cluster = Fronted(cluster, tmp_path)
     project = Project(cluster, tmp_path / "project", 2, chunk=1)
     project.hold(*range(5))
-    project.submit(**seldom)
+    project.submit(code=0, **seldom)
     project.wait_begun(0, 1)
     assert project.status(**seldom)["tasks"].keys() <= {"RUNNING", "PENDING"}
     project.write(source={"grid": {"x": list(range(5))}})
-    project.submit(**seldom)
+    project.submit(code=0, **seldom)
     project.wait_begun(2, 3, 4)
     seen = project.status(**seldom)["tasks"]
     assert seen.pop("sent") == 3

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -276,7 +277,7 @@ def test_what_only_the_scheduler_knows_is_asked_of_the_user(
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said_in_a_sentence(
-    tmp_path: Path, kind: str, keys: dict[str, object], code: int, words: list[str]
+    tmp_path: Path, kind: str, keys: dict[str, Any], code: int, words: list[str]
 ) -> None:
     environment = {"PYTHONPATH": str(PLUGIN), "TRAY": str(tmp_path)}
     project = Project(WithoutSlurm(kind, tmp_path, **environment), tmp_path, 65, **keys)

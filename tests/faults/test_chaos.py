@@ -101,7 +101,7 @@ def test_a_case_that_was_computed_again_is_seen(
     journalled(made, *second)
     found = accepted(made.directory)
     assert found.again == ({made.source[0].case_id} if again else set())
-    assert (found.wrong, found.repeated) == (set(), 1)
+    assert (found.wrong, found.repeated) == (frozenset(), 1)
     assert ("ACCEPTED WRONGLY: computed again" in found.line()) is again
 
 

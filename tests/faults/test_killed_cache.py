@@ -34,7 +34,7 @@ STEPS = {
 @pytest.mark.parametrize(("point", "computed"), STEPS.values(), ids=STEPS)
 def test_a_worker_killed_at_a_step(tmp_path: Path, point: Point, computed: int) -> None:
     made = kept(tmp_path, grid(x=[1, 2, 3]))
-    made.run(code=-9, **kill_at([point], tmp_path / "marks"))
+    made.run(0, code=-9, **kill_at([point], tmp_path / "marks"))
     assert struck(tmp_path / "marks") == [0]
     # A table that is made just then has what is whole, and nothing else.
     found = {one.x: Path(one.result_file).read_text() for one in store(tmp_path).list()}

@@ -94,7 +94,7 @@ def test_what_was_complete_stays_and_the_rest_is_run(
     points = [replace(point, task=str(task)) for task, (point, _) in enumerate(STEPS.values())]
 
     points = [replace(p, program=WORKER) if p.program == "*hpcsweep*" else p for p in points]
-    project.submit(**kill_at(points, marks))
+    project.submit(code=0, **kill_at(points, marks))
     cluster.wait_over(project.job())
     assert struck(marks) == list(range(len(STEPS)))
 

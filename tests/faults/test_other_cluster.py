@@ -26,7 +26,7 @@ def other() -> Iterator[EmulatedCluster]:
 def test_a_submission_says_where_it_is(cluster: Cluster, tmp_path: Path) -> None:
     project = Project(cluster, tmp_path, 1)
     more = {"HPCSWEEP_CLUSTER": "auto"} if cluster.kind == "slurm" else {}
-    project.submit("--wait", **more)
+    project.submit("--wait", code=0, **more)
     plan = json.loads((project.sweep / "submissions" / "0001" / "plan.json").read_bytes())
     config = cluster.run("scontrol", "show", "config")
     name = next(line.split()[2] for line in config.splitlines() if line.startswith("ClusterName"))
@@ -76,7 +76,7 @@ def test_another_emulated_cluster_of_the_same_name_is_another(
     project.cluster = own_emulated
     hasty = {"HPCSWEEP_GRACE_S": "0", "HPCSWEEP_QUERY_INTERVAL_S": "0"}
     for _ in range(3):
-        assert "nothing to submit, 2 cases are under way" in project.submit(**hasty).stdout
+        assert "nothing to submit, 2 cases are under way" in project.submit(code=0, **hasty).stdout
     project.wait_status(lambda seen: seen["tasks"] == {"RUNNING": 2}, "two tasks that still run")
 
     project.cluster = emulated

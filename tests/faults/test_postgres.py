@@ -7,6 +7,7 @@ import secrets
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,12 @@ def test_a_database_that_is_away(
     assert not (project.sweep / "store.sqlite3").exists()
 
 
+def has_begun(project: Project, cases: int) -> bool | str:
+    """Whether so many cases were begun; how many, if not."""
+    begun = project.executions().total()
+    return begun >= cases or str(begun)
+
+
 def test_a_database_that_is_killed_again_and_again(
     own_emulated: EmulatedCluster,
     own_postgres: PrivatePostgres,
@@ -131,21 +138,11 @@ def test_a_database_that_is_killed_again_and_again(
     project.submit()
     for number in range(kills):
         wanted = cases * (number + 1) // (kills + 1)
-        wait_until(
-            lambda wanted=wanted: (
-                sum((seen := project.executions()).values()) >= wanted or str(seen.total())
-            ),
-            patience_s,
-            f"{wanted} cases begun",
-        )
+        wait_until(partial(has_begun, project, wanted), patience_s, f"{wanted} cases begun")
         own_postgres.kill()
         more = min(cases, wanted + cases // (4 * kills))
         wait_until(
-            lambda more=more: (
-                sum((seen := project.executions()).values()) >= more or str(seen.total())
-            ),
-            patience_s,
-            f"{more} cases begun while it is down",
+            partial(has_begun, project, more), patience_s, f"{more} cases begun while it is down"
         )
         own_postgres.start()
     wait_until(

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,7 +135,7 @@ def test_a_cluster_makes_what_is_missing(emulated: EmulatedCluster, tmp_path: Pa
 def test_any_executor(make_store: MakeStore) -> None:
     calls = Calls()
     store = make_store(calls)
-    grid = {"n": list(range(12)), "steps": [1], "dt": [0.5]}
+    grid: dict[str, list[Any]] = {"n": list(range(12)), "steps": [1], "dt": [0.5]}
     with ThreadPoolExecutor(4) as pool:
         assert [record.n for record in store.sweep(grid, pool)] == list(range(12))
         bad = {"n": 1, "steps": 1, "dt": 1.0, "label": "fails"}

@@ -38,8 +38,8 @@ def test_the_oldest_is_the_one_that_is_allowed() -> None:
 def test_the_oldest_numpy(tmp_path: Path) -> None:
     python = tmp_path / "venv" / "bin" / "python"
     assert run([sys.executable, "-m", "venv", tmp_path / "venv"]).returncode == 0
-    install = [python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
-    done = run([*install, f"numpy=={OLDEST}.*"])
+    install = ["-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
+    done = run([python, *install, f"numpy=={OLDEST}.*"])
     if done.returncode and os.environ.get("CI", "") not in ("true", "1"):
         pytest.skip(f"numpy {OLDEST} cannot be installed here: {done.stderr[-200:]}")
     assert done.returncode == 0, done.stderr

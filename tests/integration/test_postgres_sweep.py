@@ -12,10 +12,11 @@ import pytest
 
 from hpcsweep.cluster.base import Limits
 from hpcsweep.cluster.slurm.client import Slurm
+from hpcsweep.journal import all_journals
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
-from hpcsweep.store import ingest
+from hpcsweep.store import SweepIndex, ingest
 from hpcsweep.submission.submit import Submitted, Wish, submit
 from tests.support.postgres import Place, database, postgres
 from tests.support.sweeps import MadeSweep
@@ -89,16 +90,14 @@ def test_a_tasks_own_ingest(
         with ingest.fresh_store(made.directory):
             pass
         made.run()
-        (journal,) = ingest.all_journals(made.directory.journal_root)
+        (journal,) = all_journals(made.directory.journal_root)
         arguments = [str(made.path), f"--journal={journal}", "--deadline=60"]
         assert ingest.main(arguments) == 0
         if store != "sqlite":
             query = "SELECT count(*) FROM places p JOIN cases c USING (sweep, case_id)"
             assert database.execute(query) == [(2,)]
         else:
-            counts[store] = ingest.SweepIndex(
-                made.path / ingest.STORE_NAME, made.directory.key
-            ).counts()
+            counts[store] = SweepIndex(made.path / ingest.STORE_NAME, made.directory.key).counts()
     assert counts == {"sqlite": {}}
 
 
@@ -109,7 +108,7 @@ def test_a_task_makes_no_tables(
     made = MadeSweep(tmp_path, grid(x=[1, 2]), store="SWEEP_DATABASE")
     made.plan(chunk_size=2)
     made.run()
-    (journal,) = ingest.all_journals(made.directory.journal_root)
+    (journal,) = all_journals(made.directory.journal_root)
     argv = [
         sys.executable,
         "-m",

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,9 +56,13 @@ def hostile(emulated: EmulatedCluster, tmp_path_factory: pytest.TempPathFactory)
         user.write("t.py", "def f(x):\n    return {'got': x, 'length': len(x)}\n")
         user.write("echo.py", ECHO)
         argv = [sys.executable, "echo.py", "{x}", "--x={x}{{}}", "{params_json}", "{index}"]
-        for kind, what in zip(KINDS, ({"target": "t.py:f"}, {"command": argv}), strict=True):
+        runs: dict[str, dict[str, Any]] = {
+            "function": {"target": "t.py:f"},
+            "command": {"command": argv},
+        }
+        for kind in KINDS:
             more = {"source": {"grid": {"x": HOSTILE}}, "chunk": 40, "slurm": {"mem": "100M"}}
-            user.write(f"{kind}.json", json.dumps({"name": kind} | what | more))
+            user.write(f"{kind}.json", json.dumps({"name": kind} | runs[kind] | more))
             user.does("submit", f"{kind}.json", "--wait")
         yield user
 

@@ -106,6 +106,7 @@ def test_a_checkpointable_job_goes_on_where_it_was(
     job = executor.submit(Counting(), str(place), 100_000)
     wait_until(lambda: place.exists() and int(place.read_text() or 0) > 3, WAIT_S, "it counts")
     if how == "preempted":
+        assert isinstance(job, submitit.SlurmJob)
         job._interrupt(timeout=False)  # noqa: SLF001  # submitit's own way to try it
     assert job.result() == (2, 100_000)
     argv = ("sacct", "-nPXD", "-j", job.job_id, "-o", "State")

@@ -75,8 +75,8 @@ def test_a_table_shows_a_value_whole_or_names_its_column(wide: Here) -> None:
             assert line.split()[1] in (status, "failed")
             assert "…" not in line
     # What was left out is there for who asks for it, and an error's message is cut visibly.
-    lines = on_terminal(["collect", "s", "--columns", "index,energy,error"], width=60).text
-    holds(lines, "6.30402e-06", " 1.2608e-05", "this message is a long one, this m", "…\n")
+    text = on_terminal(["collect", "s", "--columns", "index,energy,error"], width=60).text
+    holds(text, "6.30402e-06", " 1.2608e-05", "this message is a long one, this m", "…\n")
 
 
 def test_lists_are_wrapped_and_never_cut(wide: Here) -> None:

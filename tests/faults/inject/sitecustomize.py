@@ -11,15 +11,16 @@ import os
 import signal
 import sys
 from fnmatch import fnmatch
+from typing import Any
 
 _busy = False
 
 
-def _text(value):
+def _text(value: object) -> str:
     return os.fsdecode(value) if isinstance(value, (bytes, os.PathLike)) else str(value)
 
 
-def _strike(point, event, arguments):
+def _strike(point: dict[str, Any], event: str, arguments: tuple[Any, ...]) -> None:
     try:
         os.close(os.open(point["mark"], os.O_CREAT | os.O_EXCL))
     except FileExistsError:
@@ -33,10 +34,10 @@ def _strike(point, event, arguments):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _watch(point):
+def _watch(point: dict[str, Any]) -> None:
     left, started = point["nth"], os.getpid()
 
-    def hook(event, arguments):
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
         global _busy
         nonlocal left
         # A forked child has the hook too, and is another process.
@@ -55,18 +56,18 @@ def _watch(point):
     sys.addaudithook(hook)
 
 
-def _watch_sql(point):
+def _watch_sql(point: dict[str, Any]) -> None:
     from sqlite3 import dbapi2
 
     connect, left = dbapi2.connect, point["nth"]
 
-    def trace(statement):
+    def trace(statement: str) -> None:
         nonlocal left
         left -= fnmatch(statement, point["matching"])
         if left == 0:
             _strike(point, "sql", ())
 
-    def connect_and_trace(*arguments, **options):
+    def connect_and_trace(*arguments: Any, **options: Any) -> Any:
         connection = connect(*arguments, **options)
         connection.set_trace_callback(trace)
         return connection
