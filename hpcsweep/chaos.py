@@ -15,7 +15,8 @@ from hpcsweep.cluster.base import Cluster
 from hpcsweep.emulator import Fault
 from hpcsweep.errors import ClusterError, ClusterUnavailable, SweepError
 from hpcsweep.indexset import IndexSet
-from hpcsweep.journal import Record, all_journals, rank, read
+from hpcsweep.journal import all_journals, rank, read
+from hpcsweep.recordcheck import BeginRecord, EndRecord
 from hpcsweep.records import Status
 from hpcsweep.settings import Settings
 from hpcsweep.state.status import Summary, wait
@@ -242,7 +243,7 @@ def accepted(sweep: SweepDirectory) -> Accepted:
     )
 
 
-def _note(case: _Case, record: Record, started: float) -> None:
+def _note(case: _Case, record: BeginRecord | EndRecord, started: float) -> None:
     case.best = max(case.best, rank(record))
     _, submission, restart, _ = record["attempt"]
     if record["kind"] == "begin":

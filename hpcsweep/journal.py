@@ -9,7 +9,7 @@ A record is one line, `crc32 JSON\\n`, written by one write(2). Kinds:
     beat    the heartbeat of a task
 
 Every record has its kind, format version, sweep fingerprint (`manifest`), attempt and chunk; those
-about a case also index and case id. `recordcheck` has the schemas.
+about a case also index and case id. `recordcheck` has their types and schemas.
 """
 
 from __future__ import annotations
@@ -18,16 +18,25 @@ import json
 import os
 import re
 from binascii import crc32
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hpcsweep import recordcheck
 from hpcsweep.errors import JournalError
 from hpcsweep.files import FULL, make_directory, names, open_file, open_regular
+from hpcsweep.recordcheck import (
+    BeginRecord,
+    CommonFields,
+    EndRecord,
+    ErrorFields,
+    OutcomeFields,
+    Record,
+    TaskEndRecord,
+)
 from hpcsweep.records import Attempt, Outcome, Reason, Status, Word
 
 VERSION, KINDS, RANKED_MAX = recordcheck.VERSION, recordcheck.KINDS, recordcheck.RANKED_MAX
@@ -35,21 +44,19 @@ VERSION, KINDS, RANKED_MAX = recordcheck.VERSION, recordcheck.KINDS, recordcheck
 # every task starts several times.
 CHUNKS_PER_DIRECTORY = 500
 
-Record = dict[str, Any]
-
 
 def journal_name(chunk: int, restart: int, token: str) -> str:
     """The journal of a task start, relative to the submission's journal directory."""
     return f"{chunk // CHUNKS_PER_DIRECTORY}/{chunk}.{restart}.{token}.jsonl"
 
 
-def encode(record: Record) -> bytes:
+def encode(record: Mapping[str, Any]) -> bytes:
     """Encode one record as one line."""
     payload = json.dumps(record, separators=(",", ":"), allow_nan=False).encode()
     return b"%08x %s\n" % (crc32(payload), payload)
 
 
-def decode(line: bytes) -> Record | None:
+def decode(line: bytes) -> dict[str, Any] | None:
     """Decode a line without its newline; adds its checksum as `crc`. None for a torn line."""
     found = _decode(line[:9], line[9:])
     return None if isinstance(found, str) else found
@@ -62,10 +69,12 @@ def parse_line(line: bytes) -> Record | str:
 
 def _parse_line(head: bytes, payload: bytes) -> Record | str:
     found = _decode(head, payload)
-    return found if isinstance(found, str) else recordcheck.record_problem(found) or found
+    if isinstance(found, str):
+        return found
+    return recordcheck.record_problem(found) or cast("Record", found)
 
 
-def _decode(head: bytes, payload: bytes) -> Record | str:
+def _decode(head: bytes, payload: bytes) -> dict[str, Any] | str:
     if not _is_intact(head, payload):
         return "it is damaged: its checksum is not that of its text"
     try:
@@ -266,9 +275,40 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def attempt_of(record: Record) -> Attempt:
-    """The attempt in a record."""
-    generation, submission, restart, token = record["attempt"]
+def common_fields(manifest: str, attempt: Attempt, chunk: int) -> CommonFields:
+    """What every record has, beside its kind."""
+    return {
+        "v": VERSION,
+        "manifest": manifest,
+        "attempt": attempt_json(attempt),
+        "chunk": chunk,
+    }
+
+
+def task_end(
+    common: CommonFields,
+    word: Word,
+    reason: Reason | None = None,
+    *,
+    time: str,
+    error: dict[str, Any] | None = None,
+) -> TaskEndRecord:
+    """The end of a whole array task: why, or without a reason all cases of its chunk have ended."""
+    why: ErrorFields = {} if error is None else {"error": error}
+    return {
+        "kind": "end",
+        **common,
+        "word": word.value,
+        "status": (reason.status if reason else Status.COMPLETE).value,
+        "reason": reason.value if reason else None,
+        **why,
+        "time": time,
+    }
+
+
+def attempt_of(value: Sequence[Any]) -> Attempt:
+    """The attempt in a record or in `metadata.json`, from its JSON form."""
+    generation, submission, restart, token = value
     return Attempt(generation=generation, submission=submission, restart=restart, token=token)
 
 
@@ -277,7 +317,7 @@ def attempt_json(attempt: Attempt) -> list[Any]:
     return [attempt.generation, attempt.submission, attempt.restart, attempt.token]
 
 
-def outcome_json(outcome: Outcome) -> Record:
+def outcome_json(outcome: Outcome) -> OutcomeFields:
     """The part of an `end` record that describes the outcome; without unknown fields."""
     fields = {
         "status": outcome.status.value,
@@ -293,25 +333,26 @@ def outcome_json(outcome: Outcome) -> Record:
         "run_dir": outcome.run_dir,
         "from_cache": outcome.from_cache or None,
     }
-    return {name: value for name, value in fields.items() if value is not None}
+    known = {name: value for name, value in fields.items() if value is not None}
+    return cast("OutcomeFields", known)
 
 
-def outcome_of(record: Record) -> Outcome:
-    """The outcome in an `end` record; a `begin` record gives a running one."""
-    reason = record.get("reason")
+def outcome_of(fields: OutcomeFields) -> Outcome:
+    """The outcome in the fields of an `end` record."""
+    reason = fields.get("reason")
     return Outcome(
-        status=Status(record["status"]) if record["kind"] == "end" else Status.RUNNING,
+        status=Status(fields["status"]),
         reason=Reason(reason) if reason else None,
-        metrics=record.get("metrics") or {},
-        error=record.get("error"),
-        started=record.get("started"),
-        ended=record.get("ended"),
-        wall_seconds=record.get("wall_seconds"),
-        cpu_seconds=record.get("cpu_seconds"),
-        max_rss_bytes=record.get("max_rss_bytes"),
-        code_digest=record.get("code_digest"),
-        run_dir=record.get("run_dir"),
-        from_cache=record.get("from_cache", False),
+        metrics=fields.get("metrics") or {},
+        error=fields.get("error"),
+        started=fields.get("started"),
+        ended=fields.get("ended"),
+        wall_seconds=fields.get("wall_seconds"),
+        cpu_seconds=fields.get("cpu_seconds"),
+        max_rss_bytes=fields.get("max_rss_bytes"),
+        code_digest=fields.get("code_digest"),
+        run_dir=fields.get("run_dir"),
+        from_cache=fields.get("from_cache", False),
     )
 
 
@@ -319,7 +360,7 @@ def outcome_of(record: Record) -> Outcome:
 # The fields have fixed width, so that strings compare like the tuple, in SQL and in Python.
 
 
-def rank(record: Record) -> str:
+def rank(record: BeginRecord | EndRecord) -> str:
     """The merge order of `begin` and `end` records.
 
     Higher generation; then complete; then the later attempt; then the reporter (`Word`); then the

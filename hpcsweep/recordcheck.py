@@ -1,8 +1,11 @@
-"""Schemas of journal records: every record is validated before use."""
+"""The records of journals: their types, and the schemas by which every one is validated before use.
+
+`journal.md` says what the fields mean.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypedDict, final
 
 from hpcsweep.field_checks import (
     HEX16,
@@ -31,6 +34,141 @@ _COUNT = integer(0, RANKED_MAX)
 _TOKEN_DIGITS = frozenset("0123456789abcdef")
 _ATTEMPT_FIELDS = 4
 _TOKEN_MAX = 16
+
+# --- types ---------------------------------------------------------------------------------------
+# `total=False`: a record may lack these fields; null equals a missing one.
+
+
+class _ReadFields(TypedDict, total=False):
+    # Checksum of the line, 8 hex digits; the reader adds it.
+    crc: str
+
+
+class CommonFields(_ReadFields):
+    """What every record has, beside its kind."""
+
+    # Version of the format.
+    v: int
+    # Fingerprint of the frozen manifest.
+    manifest: str
+    # Generation, submission, restart count, token.
+    attempt: list[Any]
+    chunk: int
+
+
+class CaseFields(TypedDict):
+    """Which case a record is about."""
+
+    index: int
+    case_id: str
+
+
+class _VerdictFields(TypedDict, total=False):
+    # A `records.Word`.
+    word: int
+    reason: str | None
+
+
+class EndFields(_VerdictFields):
+    """How something ended, and who says so."""
+
+    status: str
+
+
+class AttemptFields(TypedDict, total=False):
+    """What is known of an attempt at a case."""
+
+    metrics: dict[str, Any] | None
+    error: dict[str, Any] | None
+    started: str
+    ended: str
+    wall_seconds: float
+    cpu_seconds: float
+    max_rss_bytes: int
+    host: str | None
+    job_id: str
+    run_dir: str
+    code_digest: str
+    from_cache: bool
+
+
+class OutcomeFields(AttemptFields, EndFields):
+    """A `records.Outcome`, as records and `metadata.json` hold it."""
+
+
+class _WorkerFields(TypedDict, total=False):
+    host: str
+    pid: int
+    python: str
+    packages: str
+    cluster: str
+    array_job_id: str
+    array_task_id: int
+
+
+@final
+class TaskRecord(CommonFields, _WorkerFields):
+    """An array task started."""
+
+    kind: Literal["task"]
+    node: str
+    job_id: str
+    time: str
+
+
+class _BeginFields(TypedDict, total=False):
+    started: str
+
+
+@final
+class BeginRecord(CommonFields, CaseFields, _BeginFields):
+    """A case was begun."""
+
+    kind: Literal["begin"]
+
+
+@final
+class EndRecord(CommonFields, CaseFields, OutcomeFields):
+    """An attempt ended."""
+
+    kind: Literal["end"]
+
+
+class ErrorFields(TypedDict, total=False):
+    """What went wrong, where something did."""
+
+    error: dict[str, Any] | None
+
+
+@final
+class TaskEndRecord(CommonFields, EndFields, ErrorFields):
+    """A whole array task ended: no case of its chunk will run in it."""
+
+    kind: Literal["end"]
+    time: str
+
+
+@final
+class SameRecord(CommonFields, CaseFields):
+    """The case of this index was published under another index; nothing was run."""
+
+    kind: Literal["same"]
+
+
+class _BeatFields(TypedDict, total=False):
+    time: str
+
+
+@final
+class BeatRecord(CommonFields, _BeatFields):
+    """The heartbeat of a task."""
+
+    kind: Literal["beat"]
+
+
+Record = TaskRecord | BeginRecord | EndRecord | TaskEndRecord | SameRecord | BeatRecord
+
+# --- schemas -------------------------------------------------------------------------------------
 
 
 def _is_attempt(value: Any) -> bool:
@@ -88,7 +226,7 @@ _TASK_END = schema({**_COMMON, **_OVER, "time": MOMENT}, _WORDS)
 
 
 def record_problem(record: dict[str, Any]) -> str:
-    """Why this program cannot use a record; empty if it can."""
+    """Why this program cannot use a record; empty if it can: then it is a `Record`."""
     kind, version = record.get("kind"), record.get("v")
     if type(version) is not int or version != VERSION:
         return f"it has the version {abbreviated(version)}, this program reads {VERSION}"

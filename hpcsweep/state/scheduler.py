@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster, Element, Queued
@@ -38,8 +38,9 @@ from hpcsweep.files import (
     try_lock,
     unwritable,
 )
-from hpcsweep.journal import VERSION, JournalWriter, now
-from hpcsweep.records import Reason, Status, Word
+from hpcsweep.journal import JournalWriter, common_fields, now, task_end
+from hpcsweep.recordcheck import AttemptFields, CommonFields, EndRecord
+from hpcsweep.records import Attempt, Reason, Status, Word
 from hpcsweep.settings import Settings, state_home
 from hpcsweep.state.array_tasks import ArrayTasks, Chunk, SentPart, array_tasks
 from hpcsweep.store import SweepIndex
@@ -338,35 +339,25 @@ def journal_verdicts(
             for row in index.silent(submission):
                 why = chunks.get(row["chunk"])
                 if why and (row["status"] == Status.RUNNING.value or why is not Reason.LOST):
-                    writer.append(_case_end(row, why, manifest, moment))
+                    attempt = Attempt(
+                        generation=row["generation"],
+                        submission=submission,
+                        restart=row["restart"],
+                        token=row["token"],
+                    )
+                    common = common_fields(manifest, attempt, row["chunk"])
+                    writer.append(_case_end(common, row, why, moment))
             for chunk, reason in chunks.items():
                 restart = int(starts.get((submission, chunk), "")[:6] or 0)
-                writer.append(
-                    _task_end([0, submission, restart, ""], chunk, reason, manifest, moment)
-                )
+                attempt = Attempt(generation=0, submission=submission, restart=restart, token="")
+                common = common_fields(manifest, attempt, chunk)
+                writer.append(task_end(common, Word.SCHEDULER, reason, time=moment))
             writer.close()
             # A path that is absolute stays so below the sweep's journals.
             Ingest(sweep, index).run([relative if sweep.is_writable else str(root / relative)])
 
 
-def _task_end(
-    attempt: list[Any], chunk: int, reason: Reason, manifest: str, moment: str
-) -> dict[str, Any]:
-    """The scheduler's word on an array task."""
-    return {
-        "kind": "end",
-        "v": VERSION,
-        "manifest": manifest,
-        "attempt": attempt,
-        "chunk": chunk,
-        "word": Word.SCHEDULER.value,
-        "status": reason.status.value,
-        "reason": reason.value,
-        "time": moment,
-    }
-
-
-def _case_end(row: dict[str, Any], reason: Reason, manifest: str, moment: str) -> dict[str, Any]:
+def _case_end(common: CommonFields, row: dict[str, Any], reason: Reason, moment: str) -> EndRecord:
     """The scheduler's word on a case that was running, or was told to end, in a dead task."""
     known = {
         name: row[name]
@@ -376,13 +367,11 @@ def _case_end(row: dict[str, Any], reason: Reason, manifest: str, moment: str) -
         )
         if row[name] is not None
     }  # fmt: skip
+    fields = cast("AttemptFields", known)
     message = f"its array task is over ({reason.value}) and its worker left no other word"
     return {
         "kind": "end",
-        "v": VERSION,
-        "manifest": manifest,
-        "attempt": [row["generation"], row["submission"], row["restart"], row["token"]],
-        "chunk": row["chunk"],
+        **common,
         "index": row["idx"],
         "case_id": row["case_id"],
         "word": Word.SCHEDULER.value,
@@ -391,7 +380,8 @@ def _case_end(row: dict[str, Any], reason: Reason, manifest: str, moment: str) -
         "error": {"type": reason.value, "message": message},
         "metrics": json.loads(row["metrics"]) or None,
         "ended": row["ended"] or moment,
-    } | known
+        **fields,
+    }
 
 
 def _with_memory(tasks: ArrayTasks, memory: dict[str, Any]) -> ArrayTasks:

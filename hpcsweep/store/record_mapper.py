@@ -12,7 +12,8 @@ from typing import Any
 from hpcsweep import ids
 from hpcsweep.errors import Damaged, JournalError
 from hpcsweep.files import names
-from hpcsweep.journal import Record, complete_lines, parse_line
+from hpcsweep.journal import complete_lines, parse_line
+from hpcsweep.recordcheck import BeginRecord, EndRecord, Record, SameRecord
 from hpcsweep.records import ParamCase
 from hpcsweep.store.record_rows import (
     CASE_COLUMNS,
@@ -91,21 +92,23 @@ class RecordMapper:
 
     def _add(self, pending: PendingBatch, record: Record) -> None:
         """*Raises* one of _MISFIT."""
-        plan, kind = self._plan_of(record), record["kind"]
-        if kind == "beat":
+        plan = self._plan_of(record)
+        if record["kind"] == "beat":
             return
-        if kind != "task" and "index" in record:
+        if "index" in record:
             self._add_case(pending, record)
             return
         submission = record["attempt"][1]
         if plan is None and submission not in self._sweep.submissions():
             raise JournalError(f"submission {submission} is not one of this sweep")
-        if kind == "task":
+        if record["kind"] == "task":
             pending.rows.starts.append(start_row(record))
         else:
             pending.rows.verdicts.append(verdict_row(record))
 
-    def _add_case(self, pending: PendingBatch, record: Record) -> None:
+    def _add_case(
+        self, pending: PendingBatch, record: BeginRecord | EndRecord | SameRecord
+    ) -> None:
         version, index = self.version(record["manifest"]), record["index"]
         case = _case(version, index, record["case_id"])
         line = None

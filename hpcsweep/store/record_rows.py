@@ -7,7 +7,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from hpcsweep.journal import Record, attempt_of, rank, start_rank
+from hpcsweep.journal import attempt_of, rank, start_rank
+from hpcsweep.recordcheck import BeginRecord, EndRecord, TaskEndRecord, TaskRecord
 from hpcsweep.records import ParamCase, Status
 from hpcsweep.sweepdir.plan import Plan
 
@@ -43,7 +44,9 @@ CASE_COLUMNS = (
 CaseRow = tuple[Any, ...]
 
 
-def case_row(record: Record, case: ParamCase, seed: int, task_id: int | None) -> CaseRow:
+def case_row(
+    record: BeginRecord | EndRecord, case: ParamCase, seed: int, task_id: int | None
+) -> CaseRow:
     """The values of CASE_COLUMNS of a case, from its `begin` or `end` record.
 
     A tuple in the form that the database driver takes: millions of them are made.
@@ -86,9 +89,9 @@ def attempt_row(case_id: str, attempt: list[Any]) -> dict[str, Any]:
     return dict(zip(names, (case_id, *attempt), strict=True))
 
 
-def start_row(record: Record) -> dict[str, Any]:
+def start_row(record: TaskRecord) -> dict[str, Any]:
     """The row of a started array task, from its `task` record."""
-    attempt = attempt_of(record)
+    attempt = attempt_of(record["attempt"])
     return {
         "submission": attempt.submission,
         "chunk": record["chunk"],
@@ -102,9 +105,9 @@ def start_row(record: Record) -> dict[str, Any]:
     }
 
 
-def verdict_row(record: Record) -> dict[str, Any]:
+def verdict_row(record: TaskEndRecord) -> dict[str, Any]:
     """The row of a finished array task, from an `end` record without an index."""
-    attempt = attempt_of(record)
+    attempt = attempt_of(record["attempt"])
     return {
         "submission": attempt.submission,
         "chunk": record["chunk"],

@@ -11,7 +11,8 @@ from typing import Any
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.files import json_bytes, names, write_new
-from hpcsweep.journal import CHUNKS_PER_DIRECTORY, Record, read
+from hpcsweep.journal import CHUNKS_PER_DIRECTORY, read
+from hpcsweep.recordcheck import Record
 from hpcsweep.records import Part
 from hpcsweep.settings import Settings
 from hpcsweep.sweepdir.directory import SweepDirectory

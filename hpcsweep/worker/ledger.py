@@ -10,25 +10,31 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from hpcsweep import ids
 from hpcsweep.errors import JournalError
 from hpcsweep.journal import (
-    VERSION,
     JournalWriter,
-    Record,
-    attempt_json,
     attempt_of,
+    common_fields,
     journal_name,
     journals_of_chunk,
     now,
     outcome_json,
     outcome_of,
     read,
+    task_end,
 )
 from hpcsweep.logbook.run_directory import Run, retire_checkpoints
 from hpcsweep.provenance import packages, packages_digest, python_version
+from hpcsweep.recordcheck import (
+    CaseFields,
+    CommonFields,
+    EndRecord,
+    Record,
+    SameRecord,
+)
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status, Word
 from hpcsweep.sweepdir.plan import checkpoint_dir
 from hpcsweep.worker.leftovers import Left, Leftovers, report_damage
@@ -64,7 +70,7 @@ class Ledger:
         self._unsynced, self._synced = 0, clock()
         # When the last record was written, which says that the task lives.
         self._written = clock()
-        self._write("task", **self._task_fields())
+        self._append_task()
 
     @property
     def path(self) -> Path:
@@ -78,7 +84,7 @@ class Ledger:
         case = run.case
         digest = self._complete.get(case.case_id)
         if digest is not None and digest == ids.fingerprint(case.params):
-            self._write("same", case)
+            self._append_same(case)
             return True
         left = self._leftovers.find(run)
         if left is None:
@@ -95,28 +101,23 @@ class Ledger:
             metadata["manifest"] == self._assignment.plan.manifest
             and metadata["index"] != case.index
         ):
-            self._write("same", case)
+            self._append_same(case)
         else:
-            outcome = outcome_of({"kind": "end", **metadata["outcome"]})
-            self._write_end(
-                case,
-                replace(outcome, metrics=left.metrics),
-                attempt=attempt_of(metadata),
-                chunk=metadata["chunk"],
-                host=metadata.get("host"),
-            )
+            common = self._common(attempt_of(metadata["attempt"]), metadata["chunk"])
+            outcome = replace(outcome_of(metadata["outcome"]), metrics=left.metrics)
+            self._append(_end(common, case, outcome, metadata.get("host")))
         self._complete[case.case_id] = ids.fingerprint(case.params)
 
     # --- records ---------------------------------------------------------------------------------
 
     def begin(self, case: ParamCase, started: str) -> None:
         """A case begins."""
-        self._write("begin", case, started=started)
+        self._append({"kind": "begin", **self._common(), **_about(case), "started": started})
 
     def end(self, case: ParamCase, outcome: Outcome) -> None:
         """A case has ended here."""
         start = self._assignment.start
-        self._write_end(case, outcome, host=start.node, job_id=start.job_id)
+        self._append(_end(self._common(), case, outcome, start.node) | {"job_id": start.job_id})
         if outcome.status is Status.COMPLETE:
             self._complete[case.case_id] = ids.fingerprint(case.params)
 
@@ -125,11 +126,8 @@ class Ledger:
 
         With a reason, some have not begun, and this is why. The journal is closed.
         """
-        status = reason.status if reason else Status.COMPLETE
-        fields: Record = {"status": status.value, "reason": reason.value if reason else None}
-        if reason:
-            fields["error"] = error
-        self._write("end", word=Word.WORKER.value, **fields, time=now())
+        common = self._common()
+        self._append(task_end(common, Word.WORKER, reason, time=now(), error=error))
         self.close()
 
     def beat_if_due(self) -> float:
@@ -138,7 +136,7 @@ class Ledger:
         So a long case keeps no outcome before it from being durable.
         """
         if self._clock() >= self._written + self._beat_s:
-            self._write("beat", time=now())
+            self._append({"kind": "beat", **self._common(), "time": now()})
             self.sync()
         return self._written + self._beat_s
 
@@ -157,46 +155,53 @@ class Ledger:
         """Make all records durable, and write no more."""
         self._journal.close()
 
-    def _write_end(
-        self, case: ParamCase, outcome: Outcome, *, attempt: Attempt | None = None,
-        chunk: int | None = None, **fields: Any,
-    ) -> None:  # fmt: skip
-        terminated = outcome.reason is Reason.TERMINATED
-        word = (Word.TERMINATED if terminated else Word.WORKER).value
-        written = {"word": word} | outcome_json(outcome) | fields
-        self._write("end", case, attempt=attempt, chunk=chunk, **written)
+    def _append_task(self) -> None:
+        start = self._assignment.start
+        self._append(
+            {
+                "kind": "task",
+                **self._common(),
+                "time": now(),
+                "host": os.uname().nodename,
+                "node": start.node,
+                "pid": os.getpid(),
+                "python": python_version(),
+                "packages": packages_digest(packages()),
+                "cluster": start.cluster,
+                "array_job_id": start.array_job_id,
+                "array_task_id": start.array_task_id,
+                "job_id": start.job_id,
+            }
+        )
 
-    def _write(
-        self, kind: str, case: ParamCase | None = None, *, attempt: Attempt | None = None,
-        chunk: int | None = None, **fields: Any,
-    ) -> None:  # fmt: skip
-        record: Record = {
-            "kind": kind,
-            "v": VERSION,
-            "manifest": self._assignment.plan.manifest,
-            "attempt": attempt_json(attempt or self._assignment.attempt),
-            "chunk": self._assignment.chunk if chunk is None else chunk,
-        }
-        if case is not None:
-            record |= {"index": case.index, "case_id": case.case_id}
-        self._journal.append(record | fields)
+    def _append_same(self, case: ParamCase) -> None:
+        self._append({"kind": "same", **self._common(), **_about(case)})
+
+    def _common(self, attempt: Attempt | None = None, chunk: int | None = None) -> CommonFields:
+        mine = self._assignment
+        chunk = mine.chunk if chunk is None else chunk
+        return common_fields(mine.plan.manifest, attempt or mine.attempt, chunk)
+
+    def _append(self, record: Record) -> None:
+        self._journal.append(record)
         self._unsynced += 1
         self._written = self._clock()
 
-    def _task_fields(self) -> dict[str, Any]:
-        start = self._assignment.start
-        return {
-            "time": now(),
-            "host": os.uname().nodename,
-            "node": start.node,
-            "pid": os.getpid(),
-            "python": python_version(),
-            "packages": packages_digest(packages()),
-            "cluster": start.cluster,
-            "array_job_id": start.array_job_id,
-            "array_task_id": start.array_task_id,
-            "job_id": start.job_id,
-        }
+
+def _about(case: ParamCase) -> CaseFields:
+    return {"index": case.index, "case_id": case.case_id}
+
+
+def _end(common: CommonFields, case: ParamCase, outcome: Outcome, host: str | None) -> EndRecord:
+    word = Word.TERMINATED if outcome.reason is Reason.TERMINATED else Word.WORKER
+    return {
+        "kind": "end",
+        **common,
+        **_about(case),
+        "word": word.value,
+        **outcome_json(outcome),
+        "host": host,
+    }
 
 
 def _settled(journals: Path, chunk: int) -> set[int]:
@@ -217,8 +222,8 @@ def _settled(journals: Path, chunk: int) -> set[int]:
     return settled
 
 
-def _settles(record: Record) -> bool:
-    finished = record["kind"] == "end" and "index" in record
+def _settles(record: Record) -> TypeGuard[SameRecord | EndRecord]:
+    if record["kind"] != "end" or "index" not in record:
+        return record["kind"] == "same"
     definite = record.get("word", Word.WORKER.value) == Word.WORKER.value
-    kinds = (Status.COMPLETE.value, Status.FAILED.value)
-    return (finished and definite and record["status"] in kinds) or record["kind"] == "same"
+    return definite and record["status"] in (Status.COMPLETE.value, Status.FAILED.value)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hpcsweep.errors import SweepError
 from hpcsweep.files import names
-from hpcsweep.journal import VERSION, Record, attempt_of, journals_of_chunk
+from hpcsweep.journal import VERSION, attempt_of, journals_of_chunk
 from hpcsweep.logbook import run_directory as rundir
 from hpcsweep.logbook.run_directory import Run
 from hpcsweep.recordcheck import record_problem
@@ -62,7 +62,7 @@ class InDirectories:
         for path in self._attempts.get(run.case.case_id, ()):
             left = _in_directory(path)
             if left is not None and _is_complete(left, run):
-                theirs = replace(run, attempt=attempt_of(left.metadata))
+                theirs = replace(run, attempt=attempt_of(left.metadata["attempt"]))
                 rundir.publish(self._sweep, path, final, theirs, Status.COMPLETE)
         left = _in_directory(final)
         return left if left is not None and _is_complete(left, run) else None
@@ -170,7 +170,7 @@ def _is_complete(left: Left, run: Run) -> bool:
     elif metadata.get("case_id") != run.case.case_id:
         wrong = "it is of another case"
     else:
-        common: Record = {name: metadata.get(name) for name in _COMMON}
+        common = {name: metadata.get(name) for name in _COMMON}
         wrong = record_problem(
             outcome | common | {"metrics": left.metrics, "kind": "end", "v": VERSION}
         )

@@ -10,11 +10,12 @@ import pytest
 
 from hpcsweep import sources
 from hpcsweep.files import make_directory
-from hpcsweep.journal import VERSION, Record, encode, journal_name
+from hpcsweep.journal import VERSION, encode, journal_name
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import Ingest
 from tests.support.backends import Backend, backend
 from tests.support.fixtures import Scale
+from tests.support.journals import Record
 from tests.support.postgres import PrivatePostgres, database, own_postgres, postgres
 from tests.support.sweeps import MadeSweep
 

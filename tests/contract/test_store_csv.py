@@ -10,11 +10,12 @@ import pytest
 
 from hpcsweep import sources
 from hpcsweep.files import make_directory
-from hpcsweep.journal import VERSION, Record, encode
+from hpcsweep.journal import VERSION, encode
 from hpcsweep.settings import Settings
 from hpcsweep.store.ingest import fresh_store
 from hpcsweep.tables.collect import Columns, Row, Selection, collect
 from hpcsweep.tables.formats import csv_lines, jsonl_lines
+from tests.support.journals import Record
 from tests.support.postgres import Place, PrivatePostgres, database, postgres
 from tests.support.sweeps import MadeSweep
 

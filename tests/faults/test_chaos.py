@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from hpcsweep.chaos import accepted
-from hpcsweep.journal import JournalWriter, Record
 from hpcsweep.sources import grid
 from tests.support.clusters import HPCSWEEP, started_emulated
 from tests.support.fixtures import Scale
+from tests.support.journals import Record, write_journal
 from tests.support.sweeps import MadeSweep
 
 MINUTE = "2026-01-01T00:00:{}.000+00:00"
@@ -73,16 +73,17 @@ def one_case(root: Path) -> MadeSweep:
 
 def journalled(made: MadeSweep, restart: int, token: str, begun: str, ended: str) -> None:
     """The journal of a start that computed the only case; times are seconds of one minute."""
-    writer = JournalWriter(made.directory.journal_root / f"0001/0/0.{restart}.{token}.jsonl")
     common: Record = {"v": 1, "manifest": made.manifest.fingerprint, "chunk": 0,
                       "attempt": [0, 1, restart, token * 16]}  # fmt: skip
     case: Record = {"index": 0, "case_id": made.source[0].case_id}
-    writer.append(common | {"kind": "task", "time": MINUTE.format(begun), "node": "n",
-                            "job_id": "1", "array_job_id": "1"})  # fmt: skip
-    writer.append(common | case | {"kind": "begin", "started": MINUTE.format(begun)})
-    writer.append(common | case | {"kind": "end", "status": "complete", "reason": None,
-                                   "ended": MINUTE.format(ended)})  # fmt: skip
-    writer.close()
+    write_journal(
+        made.directory.journal_root / f"0001/0/0.{restart}.{token}.jsonl",
+        common | {"kind": "task", "time": MINUTE.format(begun), "node": "n", "job_id": "1",
+                  "array_job_id": "1"},
+        common | case | {"kind": "begin", "started": MINUTE.format(begun)},
+        common | case | {"kind": "end", "status": "complete", "reason": None,
+                         "ended": MINUTE.format(ended)},
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpcsweep import ids
-from hpcsweep.journal import rank
 from hpcsweep.store.ingest import STORE_NAME, Ingest
-from tests.support.histories import Record, World, histories, make_world
+from tests.support.histories import World, histories, make_world
+from tests.support.journals import Record, rank
 
 # Local, and without a disk to wait for.
 MEMORY = Path("/dev/shm") if Path("/dev/shm").is_dir() else None

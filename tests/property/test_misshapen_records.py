@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpcsweep.files import make_directory
-from hpcsweep.journal import Record
 from hpcsweep.sources import grid
 from hpcsweep.state.status import status
 from hpcsweep.store.ingest import fresh_store
@@ -22,6 +21,7 @@ from hpcsweep.store.record_mapper import skipped_lines
 from hpcsweep.tables import formats
 from hpcsweep.tables.collect import Columns, collect
 from tests.support.damage import spoiled, text_of
+from tests.support.journals import Record
 from tests.support.postgres import PrivatePostgres, postgres
 from tests.support.scripted import SETTINGS
 from tests.support.sweeps import MadeSweep

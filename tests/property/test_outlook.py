@@ -22,7 +22,6 @@ from sqlalchemy import Pool, event
 from hpcsweep.cluster.base import Limits
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.indexset import IndexSet
-from hpcsweep.journal import JournalWriter, rank
 from hpcsweep.records import Reason, Status
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
@@ -30,6 +29,7 @@ from hpcsweep.state import scheduler
 from hpcsweep.state.outlook import Outlook, State, outlook_of
 from hpcsweep.store.ingest import fresh_store
 from hpcsweep.sweepdir.version import Version
+from tests.support.journals import rank, write_journal
 from tests.support.scripted import TIME
 from tests.support.sweeps import MadeSweep
 
@@ -207,31 +207,27 @@ def happen(made: MadeSweep, history: History) -> None:
         for start in sent.starts:
             token = f"{number:08x}{start.chunk:04x}{start.restart:04x}"
             root = made.directory.journal_root
-            writer = JournalWriter(
-                root / f"{number:04d}/0/{start.chunk}.{start.restart}.{token}.jsonl"
-            )
             about = common | {"attempt": [generation, number, start.restart, token],
                               "chunk": start.chunk}  # fmt: skip
-            writer.append(about | {"kind": "task", "time": TIME, "node": "n1", "job_id": "1",
-                                   "array_job_id": str(100 + number)})  # fmt: skip
+            records = [about | {"kind": "task", "time": TIME, "node": "n1", "job_id": "1",
+                                "array_job_id": str(100 + number)}]  # fmt: skip
             for told in start.cases:
                 case = about | {"index": told.x, "case_id": made.source[told.x].case_id}
-                writer.append(case | {"kind": "begin", "started": TIME})
+                records.append(case | {"kind": "begin", "started": TIME})
                 if told.end is not None:
                     status, reason = told.end
                     end = {"word": 2, "status": status, "reason": reason}
-                    writer.append(case | end | {"kind": "end", "code_digest": told.digest})
-            writer.close()
-        for chunk, (restart, reason) in sent.verdicts.items():
-            writer = JournalWriter(
-                made.directory.journal_root / f"{number:04d}/commands/{chunk}.jsonl"
+                    records.append(case | end | {"kind": "end", "code_digest": told.digest})
+            write_journal(
+                root / f"{number:04d}/0/{start.chunk}.{start.restart}.{token}.jsonl", *records
             )
-            writer.append(
+        for chunk, (restart, reason) in sent.verdicts.items():
+            write_journal(
+                made.directory.journal_root / f"{number:04d}/commands/{chunk}.jsonl",
                 common | {"kind": "end", "attempt": [0, number, restart, ""], "chunk": chunk,
                           "word": 1, "status": Reason(reason).status.value, "reason": reason,
-                          "time": TIME}
+                          "time": TIME},
             )  # fmt: skip
-            writer.close()
 
 
 def look(made: MadeSweep, history: History, queue: Queue, version: Version) -> Outlook:

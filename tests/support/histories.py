@@ -15,9 +15,9 @@ from hpcsweep.sources import ParameterSource, grid, randint, random
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import STORE_NAME
 from hpcsweep.sweepdir.directory import SweepDirectory
+from tests.support.journals import Record
 from tests.support.sweeps import MadeSweep
 
-Record = dict[str, Any]
 WORDS = {"terminated": 0, "scheduler": 1, "worker": 2}
 
 

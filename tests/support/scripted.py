@@ -13,7 +13,6 @@ import pytest
 
 from hpcsweep.cluster.base import AccountingRow, Limits, Queued
 from hpcsweep.errors import ClusterUnavailable
-from hpcsweep.journal import JournalWriter
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
 from hpcsweep.state import scheduler
@@ -21,6 +20,7 @@ from hpcsweep.state.array_tasks import ArrayTasks
 from hpcsweep.state.scheduler import poll
 from hpcsweep.store.ingest import fresh_store
 from hpcsweep.tables.collect import Columns, collect
+from tests.support.journals import write_journal
 from tests.support.sweeps import MadeSweep
 
 INTERVAL_S, GRACE_S = 60.0, 60.0
@@ -99,16 +99,15 @@ class World:
         common = {"v": 1, "manifest": self.made.manifest.fingerprint,
                   "attempt": [0, 1, restart, token], "chunk": chunk}  # fmt: skip
         name = f"0001/0/{chunk}.{restart}.{token}.jsonl"
-        writer = JournalWriter(self.made.directory.journal_root / name)
-        writer.append(
+        records = [
             common | {"kind": "task", "time": TIME, "node": "n1", "job_id": "100", "array_job_id":
                       "100"}
-        )  # fmt: skip
+        ]  # fmt: skip
         for index in indices:
             case_id = self.made.source[index].case_id
             record = common | {"kind": "begin", "index": index, "case_id": case_id}
-            writer.append(record | {"started": TIME})
-        writer.close()
+            records.append(record | {"started": TIME})
+        write_journal(self.made.directory.journal_root / name, *records)
 
     def terminated(self, chunk: int, index: int) -> None:
         """The word of a worker that was told to end and cannot know why."""
@@ -116,9 +115,7 @@ class World:
                   "attempt": [0, 1, 0, "a" * 16], "chunk": chunk, "index": index,
                   "case_id": self.made.source[index].case_id, "word": 0, "status": "interrupted",
                   "reason": "terminated", "wall_seconds": 2.5}  # fmt: skip
-        writer = JournalWriter(self.made.directory.journal_root / f"0001/0/{chunk}.0.b.jsonl")
-        writer.append(record)
-        writer.close()
+        write_journal(self.made.directory.journal_root / f"0001/0/{chunk}.0.b.jsonl", record)
 
     def tasks(self) -> dict[int, str]:
         """The reason of the verdict on each chunk that has one."""

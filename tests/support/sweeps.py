@@ -8,17 +8,18 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from hpcsweep import ids
 from hpcsweep.files import json_bytes, make_directory, write_new
 from hpcsweep.indexset import IndexSet
-from hpcsweep.journal import Record, all_journals, read
+from hpcsweep.journal import all_journals, read
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest, Target
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Layout, Plan, make_parts
+from tests.support.journals import Record
 
 TASK_S = 60.0
 RULES = {
@@ -163,7 +164,7 @@ class MadeSweep:
         """All records of these kinds, journal by journal."""
         root = self.directory.journal_root
         return [
-            record
+            cast("Record", record)
             for name in all_journals(root)
             for reading in read(root / name)
             for record in reading.records

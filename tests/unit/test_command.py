@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from hpcsweep.files import DOCUMENT_MAX
-from hpcsweep.journal import Record
 from hpcsweep.logbook.experiment.reader import ExperimentReader
 from hpcsweep.sources import DerivedSource, ParameterSource, manual, table
 from tests.support.here import holds
+from tests.support.journals import Record
 from tests.support.sweeps import MadeSweep
 
 ODD = ["", " ", "a b", "it's", '"', "$(touch canary)", "`x`", "-rf", "--", "*", "~", "{y}", "\\",

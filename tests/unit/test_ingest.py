@@ -19,11 +19,12 @@ from sqlalchemy import Engine, event
 
 from hpcsweep.errors import StoreError, SweepError
 from hpcsweep.indexset import IndexSet
-from hpcsweep.journal import JournalWriter, all_journals
+from hpcsweep.journal import all_journals
 from hpcsweep.sources import grid, randint, random, uniform
 from hpcsweep.store import SweepIndex, ingest
 from hpcsweep.store.ingest import STORE_NAME, Ingest, fresh_store
 from hpcsweep.store.record_mapper import skipped_lines
+from tests.support.journals import write_journal
 from tests.support.rows import indices
 from tests.support.sweeps import MadeSweep
 
@@ -476,11 +477,9 @@ def test_a_record_that_does_not_fit_costs_itself_alone(
               "attempt": [7, 1, 0, "a" * 16], "chunk": 0, "index": 1, "word": 2,
               "case_id": made.source[1].case_id, "started": "2026-01-01"}  # fmt: skip
     name = "0001/0/9.0.x.jsonl"
-    writer = JournalWriter(made.directory.journal_root / name)
-    writer.append(record | changed)
     # What comes after it is taken in.
-    writer.append({**record, "kind": "end", "metrics": {"y": "after"}})
-    writer.close()
+    after = {**record, "kind": "end", "metrics": {"y": "after"}}
+    write_journal(made.directory.journal_root / name, record | changed, after)
     for rebuild in (False, True):
         with fresh_store(made.directory, rebuild=rebuild) as store:
             assert store.torn() == {name: 1}

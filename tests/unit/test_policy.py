@@ -10,7 +10,7 @@ import pytest
 from hpcsweep.cluster.base import Limits
 from hpcsweep.errors import InputError, SweepError
 from hpcsweep.indexset import IndexSet
-from hpcsweep.journal import RANKED_MAX, JournalWriter
+from hpcsweep.journal import RANKED_MAX
 from hpcsweep.records import Resources, Status
 from hpcsweep.sources import grid
 from hpcsweep.state.array_tasks import array_tasks
@@ -20,6 +20,7 @@ from hpcsweep.submission.policy import UNASKED, Batch, Policy, decide, under_way
 from hpcsweep.submission.submit import Wish, make_plan
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.worker.start import Start
+from tests.support.journals import write_journal
 from tests.support.sweeps import MadeSweep
 
 OLD, NEW = "0" * 16, "1" * 16
@@ -29,22 +30,23 @@ def journal(made: MadeSweep, submission: int, generation: int, **ends: str) -> N
     """What a task left: by index ("i3"), status or "status: reason", and the code's digest."""
     common = {"v": 1, "manifest": made.directory.newest_manifest(), "chunk": 0,
               "attempt": [generation, submission, 0, "a" * 16]}  # fmt: skip
-    writer = JournalWriter(
-        made.directory.journal_root / f"{submission:04d}" / "0" / f"0.0.{submission}.jsonl"
-    )
+    records = []
     for name, said in ends.items():
         index = int(name[1:])
         status, _, digest = said.partition(" ")
         about = {"index": index, "case_id": made.source[index].case_id}
         if status == "begun":
-            writer.append(common | about | {"kind": "begin"})
+            records.append(common | about | {"kind": "begin"})
             continue
         reason = {"failed": "error", "interrupted": "lost"}.get(status)
-        writer.append(
+        records.append(
             common | about | {"kind": "end", "word": 2, "status": status, "reason": reason,
                               "code_digest": None if digest == "none" else digest or NEW}
         )  # fmt: skip
-    writer.close()
+    write_journal(
+        made.directory.journal_root / f"{submission:04d}" / "0" / f"0.0.{submission}.jsonl",
+        *records,
+    )
 
 
 @dataclass

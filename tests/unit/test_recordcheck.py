@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpcsweep import recordcheck
 from hpcsweep.journal import KINDS, parse_line
 from hpcsweep.recordcheck import VERSION, record_problem
 from tests.support.damage import odd_values, text_of
@@ -26,6 +27,14 @@ GOOD: dict[str, dict[str, Any]] = {
     "beat": COMMON | {"kind": "beat", "time": TIME},
     "end of a task": COMMON | {"kind": "end", "status": "complete", "reason": None, "time": TIME},
 }  # fmt: skip
+TYPES: dict[str, Any] = {
+    "task": recordcheck.TaskRecord,
+    "begin": recordcheck.BeginRecord,
+    "end": recordcheck.EndRecord,
+    "same": recordcheck.SameRecord,
+    "beat": recordcheck.BeatRecord,
+    "end of a task": recordcheck.TaskEndRecord,
+}
 # A record of GOOD, what is changed, and what is said.
 WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "a short attempt": ("end", {"attempt": [0, 1]}, "its attempt is a list of 2, not generation"),
@@ -87,3 +96,14 @@ def test_every_field_that_must_be_there(which: str) -> None:
 @given(st.dictionaries(st.sampled_from([*GOOD["end"], "kind", "v"]), odd_values))
 def test_no_value_troubles_the_check(changed: dict[str, Any]) -> None:
     assert isinstance(record_problem(GOOD["end"] | changed), str)
+
+
+@pytest.mark.parametrize("which", GOOD)
+def test_a_type_asks_for_what_is_checked(which: str) -> None:
+    good = GOOD[which]
+    asked = {
+        name
+        for name in good
+        if record_problem({key: value for key, value in good.items() if key != name})
+    }
+    assert TYPES[which].__required_keys__ == asked

@@ -5,18 +5,19 @@ from __future__ import annotations
 import tempfile
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcsweep.journal import VERSION, JournalChunk, encode, read
+from tests.support.journals import Record
 
 TIME = "2026-01-01T00:00:00.000+00:00"
 ATTEMPTS = [[0, 1, 0, "a" * 16], [0, 1, 1, "b" * 16]]
 
 
-def record(kind: str, index: int, attempt: int) -> dict[str, Any]:
+def record(kind: str, index: int, attempt: int) -> Record:
     """As a worker writes it."""
     common = {"kind": kind, "v": VERSION, "manifest": "f" * 16, "attempt": ATTEMPTS[attempt]}
     common |= {"chunk": 0, "index": index, "case_id": f"{index:016x}"}
@@ -57,7 +58,8 @@ def only(data: bytes, *, skim: bool) -> JournalChunk:
 def test_a_begin_is_left_out_only_before_its_end(pieces: list[bytes]) -> None:
     whole, skimmed = (only(b"".join(pieces), skim=skim) for skim in (False, True))
     expected = []
-    for this, following in pairwise([*whole.records, {}]):
+    records = cast("list[Record]", whole.records)
+    for this, following in pairwise([*records, {}]):
         same = all(
             this.get(name) == following.get(name)
             for name in ("v", "manifest", "attempt", "chunk", "index", "case_id")

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from hpcsweep.journal import Record
 from hpcsweep.logbook.experiment.reader import ExperimentReader
 from hpcsweep.records import Resources
 from hpcsweep.sources import grid, manual
+from tests.support.journals import Record
 from tests.support.sweeps import MadeSweep
 from tests.support.wait import wait_until
 
