@@ -138,7 +138,7 @@ TARGET = f"""\
 EVIL = {EVIL!r}
 def f(log, **params):
     print(EVIL)
-    log.log(EVIL)
+    log.info(EVIL)
     (log.path / "data").mkdir(exist_ok=True)
     (log.path / "data" / "evil").write_text(EVIL)
     if params["x"] == 2:
