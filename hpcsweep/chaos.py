@@ -167,8 +167,10 @@ def _tasks(sweep: SweepDirectory) -> Iterator[tuple[tuple[int, int], IndexSet]]:
         facts = sweep.part_facts(number)
         for part in plan.parts:
             job = facts.get(part.number, {}).get("job")
-            for task in range(part.chunks if job else 0):
-                yield (int((job or {})["job_id"]), task), plan.chunk(part.first_chunk + task)
+            if job is None:
+                continue
+            for task in range(part.chunks):
+                yield (int(job["job_id"]), task), plan.chunk(part.first_chunk + task)
 
 
 def _told(fault: dict[str, Any], tasks: dict[tuple[int, int], IndexSet]) -> Struck:

@@ -17,7 +17,7 @@ from hpcsweep.state.scheduler import poll
 from hpcsweep.store.ingest import fresh_store
 from hpcsweep.submission.reconcile import resolve_unanswered
 from hpcsweep.submission.turns import submitting
-from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.directory import CancelFact, SweepDirectory
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +59,8 @@ def cancel(
         for sent in mine:
             path = sweep.part_file(sent.plan.submission, sent.part.number, "cancel")
             if sent.cancelled is None:
-                write_new(path, json_bytes({"time": time.time()}))
+                fact: CancelFact = {"time": time.time()}
+                write_new(path, json_bytes(fact))
         if job_ids:
             # Heard now, it is certain a grace from now, and need not first be asked by others.
             with fresh_store(sweep) as index:

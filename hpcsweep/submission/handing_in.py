@@ -31,7 +31,7 @@ from hpcsweep.store.location import SQLITE
 from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, script_for
 from hpcsweep.submission.preflight import Checked
 from hpcsweep.submission.turns import Turn
-from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.directory import FactKind, IntentFact, JobFact, SweepDirectory, VoidFact
 from hpcsweep.sweepdir.plan import PROVENANCE, Plan
 
 _log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class HandingIn:
         sweep, doubt = self.sweep, self.doubt
         array = array_for(sweep.path, sweep.key, self.manifest, plan, part)
         self.turn.check()
-        intent = {"job_name": array.job_name, "time": time.time()}
+        intent: IntentFact = {"job_name": array.job_name, "time": time.time()}
         self.made.file(sweep.part_file(plan.submission, part.number, "intent"), json_bytes(intent))
         was_in_doubt = bool(doubt)
         doubt.is_raised = True
@@ -148,15 +148,15 @@ class HandingIn:
             if not was_in_doubt:
                 error.next_step += " Nothing was submitted."
                 raise
-            self._fact(plan, part, "void", {"why": "refused", "time": time.time()})
+            self._answered(plan, part, "void", {"why": "refused", "time": time.time()})
             raise PartRefused(
                 error.what,
                 next_step=f"{error.next_step} Parts before number {part.number} of submission "
                 f"{plan.submission} were accepted; the same command sends the rest.",
             ) from error
-        self._fact(plan, part, "job", {"job_id": job_id, "time": time.time()})
+        self._answered(plan, part, "job", {"job_id": job_id, "time": time.time()})
         _log.info("%s is job %s", array.job_name, job_id)
         return job_id
 
-    def _fact(self, plan: Plan, part: Part, what: str, fact: dict[str, Any]) -> None:
-        write_new(self.sweep.part_file(plan.submission, part.number, what), json_bytes(fact))
+    def _answered(self, plan: Plan, part: Part, kind: FactKind, fact: JobFact | VoidFact) -> None:
+        write_new(self.sweep.part_file(plan.submission, part.number, kind), json_bytes(fact))

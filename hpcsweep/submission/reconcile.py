@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
@@ -15,7 +14,7 @@ from hpcsweep.journal import CHUNKS_PER_DIRECTORY, read
 from hpcsweep.recordcheck import Record
 from hpcsweep.records import Part
 from hpcsweep.settings import Settings
-from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.directory import FactKind, IntentFact, JobFact, SweepDirectory, VoidFact
 
 _log = logging.getLogger(__name__)
 
@@ -45,15 +44,15 @@ def resolve_unanswered(
                     )
                     continue
                 intent = known["intent"]
-                what, fact = _found_out(sweep, number, part, intent, cluster, settings, say)
-                write_new(sweep.part_file(number, part.number, what), json_bytes(fact))
+                kind, fact = _found_out(sweep, number, part, intent, cluster, settings, say)
+                write_new(sweep.part_file(number, part.number, kind), json_bytes(fact))
                 _log.info("%s, which was never answered: %s", intent["job_name"], fact)
 
 
 def _found_out(
-    sweep: SweepDirectory, number: int, part: Part, intent: dict[str, Any], cluster: Cluster,
+    sweep: SweepDirectory, number: int, part: Part, intent: IntentFact, cluster: Cluster,
     settings: Settings, say: Callable[[str], None],
-) -> tuple[str, dict[str, Any]]:  # fmt: skip
+) -> tuple[FactKind, JobFact | VoidFact]:  # fmt: skip
     """The name and content of the file that answers an intent."""
     told = False
     while True:

@@ -7,7 +7,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict, cast
 
 from hpcsweep.errors import Damaged, SweepError
 from hpcsweep.field_checks import (
@@ -44,18 +44,70 @@ CLAIMS = ".claims"
 _LEFTOVERS = {CLAIMS, "store.sqlite3", "store.sqlite3-journal", "cluster.json", ".cluster.lock"}
 _PART_FILE = re.compile(r"part-([0-9]{1,9})\.(intent|job|void|cancel)\.json", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
-# Schemas of part files, by kind.
+_MARKER = schema(
+    {"format": integer(), "name": TEXT, "key": HEX16}, {"share": one_of(("private", "group"))}
+)
+
+Identity = tuple[str, int, int, int, int]
+
+# --- part facts ----------------------------------------------------------------------------------
+# Each is a file of its own, `part-0000.KIND.json`; times are seconds of the epoch.
+
+FactKind = Literal["intent", "job", "void", "cancel"]
+
+
+class IntentFact(TypedDict):
+    """A part will be handed in under this unique name; written before sbatch."""
+
+    job_name: str
+    time: float
+
+
+class _AnsweredFields(TypedDict, total=False):
+    time: float
+
+
+class _FoundFields(_AnsweredFields, total=False):
+    # How the id was learned, where sbatch did not answer.
+    how: str
+
+
+class JobFact(_FoundFields):
+    """The cluster took a part: the job id of its array."""
+
+    job_id: str
+
+
+class VoidFact(_AnsweredFields, total=False):
+    """The cluster never took a part."""
+
+    why: str
+
+
+class CancelFact(TypedDict):
+    """A user cancelled a part, and the cluster took the order."""
+
+    time: float
+
+
+Fact = IntentFact | JobFact | VoidFact | CancelFact
+
+
+class PartFacts(TypedDict, total=False):
+    """All facts of one part."""
+
+    intent: IntentFact
+    job: JobFact
+    void: VoidFact
+    cancel: CancelFact
+
+
 _FACTS = {
     "intent": schema({"job_name": TEXT, "time": NUMBER}),
     "job": schema({"job_id": TEXT}, {"time": NUMBER}),
     "void": schema({}, {"time": NUMBER}),
     "cancel": schema({"time": NUMBER}),
 }
-_MARKER = schema(
-    {"format": integer(), "name": TEXT, "key": HEX16}, {"share": one_of(("private", "group"))}
-)
-
-Identity = tuple[str, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +128,7 @@ class SweepDirectory:
     _plans: dict[Identity, tuple[Plan, dict[str, Any]]] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
-    _facts: dict[Identity, dict[str, dict[str, Any]]] = field(
+    _facts: dict[Identity, dict[str, Fact]] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
 
@@ -218,13 +270,13 @@ class SweepDirectory:
             )
         return self.plan(numbers[-1])[0].manifest
 
-    def part_file(self, submission: int, part: int, what: str) -> Path:
-        """The path of a file about one part: `intent`, `job`, `void` or `cancel`."""
-        return self.submission_dir(submission) / f"part-{part:04d}.{what}.json"
+    def part_file(self, submission: int, part: int, kind: FactKind) -> Path:
+        """The path of a fact about one part."""
+        return self.submission_dir(submission) / f"part-{part:04d}.{kind}.json"
 
-    def part_facts(self, submission: int) -> dict[int, dict[str, dict[str, Any]]]:
-        """The content of all part files, by part and kind. Each is read once."""
-        facts: dict[int, dict[str, dict[str, Any]]] = {}
+    def part_facts(self, submission: int) -> dict[int, PartFacts]:
+        """The facts of all parts. Each is read once."""
+        facts: dict[int, dict[str, Fact]] = {}
         folder = self.submission_dir(submission)
         key = _identity(folder / "plan.json")
         known = {} if key is None else self._facts.setdefault(key, {})
@@ -234,12 +286,12 @@ class SweepDirectory:
                 if name not in known:
                     known[name] = _read_fact(folder / name, match[2])
                 facts.setdefault(int(match[1]), {})[match[2]] = known[name]
-        return facts
+        return cast("dict[int, PartFacts]", facts)
 
 
-def _read_fact(path: Path, what: str) -> dict[str, Any]:
-    fact: dict[str, Any] = read_json(path)
-    wrong = mismatch(fact, _FACTS[what])
+def _read_fact(path: Path, kind: str) -> Fact:
+    fact: Fact = read_json(path)
+    wrong = mismatch(fact, _FACTS[kind])
     if wrong:
         raise Damaged(f"is damaged: {wrong}", where=str(path), next_step=RESTORE)
     return fact

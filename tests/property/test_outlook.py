@@ -28,6 +28,7 @@ from hpcsweep.sources import grid
 from hpcsweep.state import scheduler
 from hpcsweep.state.outlook import Outlook, State, outlook_of
 from hpcsweep.store.ingest import fresh_store
+from hpcsweep.sweepdir.directory import FactKind
 from hpcsweep.sweepdir.version import Version
 from tests.support.journals import rank, write_journal
 from tests.support.scripted import TIME
@@ -72,7 +73,7 @@ class Sent:
     chunk_size: int
     is_rerun: bool
     # Of its one part.
-    facts: frozenset[str]
+    facts: frozenset[FactKind]
     starts: tuple[Start, ...]
     # Restart count and reason of the scheduler's word, by chunk.
     verdicts: dict[int, tuple[int, str]]
@@ -101,9 +102,10 @@ def submissions(draw: st.DrawFn) -> Sent:
     indices = tuple(sorted(draw(st.sets(st.integers(0, CASES - 1), min_size=1))))
     size = draw(st.integers(1, 3))
     chunks = [indices[at : at + size] for at in range(0, len(indices), size)]
-    facts = st.sampled_from([
+    kinds: list[set[FactKind]] = [
         {"intent", "job"}, {"intent", "job", "cancel"}, {"intent"}, {"intent", "void"}, set(),
-    ])  # fmt: skip
+    ]  # fmt: skip
+    facts = st.sampled_from(kinds)
     starts, verdicts = [], {}
     for number, chunk in enumerate(chunks):
         for restart in range(draw(st.integers(0, 2))):

@@ -17,7 +17,7 @@ from hpcsweep.journal import all_journals, read
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest, Target
 from hpcsweep.sources import ParameterSource
-from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.directory import FactKind, SweepDirectory
 from hpcsweep.sweepdir.plan import Layout, Plan, make_parts
 from tests.support.journals import Record
 
@@ -103,7 +103,7 @@ class MadeSweep:
         write_new(self.directory.submission_dir(number) / "plan.json", json_bytes(document))
         return plan
 
-    def fact(self, what: str, submission: int = 1, part: int = 0, **content: Any) -> None:
+    def fact(self, what: FactKind, submission: int = 1, part: int = 0, **content: Any) -> None:
         """Write a file about a part: `intent`, `job`, `void` or `cancel`."""
         write_new(self.directory.part_file(submission, part, what), json_bytes(content))
 
