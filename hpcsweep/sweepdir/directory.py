@@ -24,6 +24,7 @@ from hpcsweep.files import (
     GROUP_DIRECTORY,
     RESTORE,
     UndoLog,
+    is_temporary,
     json_bytes,
     names,
     open_to_group,
@@ -317,8 +318,13 @@ def make_sweep_directory(path: Path, share: str, made: UndoLog) -> bool:
     With `share: group`, created parents are open to the group, too. `made` records what this call
     created. *Raises* SweepError if something else exists there.
     """
-    # The temporary marker of a create that was killed may stay.
-    found = {name for name in names(path) if not name.startswith(f".{MARKER}.")}
+    # The temporary marker of another create, which is at work or was killed; a name of the second
+    # form is from an older version.
+    found = {
+        name
+        for name in names(path)
+        if not is_temporary(name) and not name.startswith(f".{MARKER}.")
+    }
     if MARKER in found:
         return True
     missing = [one for one in (path, *path.parents) if not one.exists()]

@@ -67,6 +67,13 @@ def test_a_create_that_was_killed_is_in_nobodys_way(tmp_path: Path) -> None:
     assert SweepDirectory.create(tmp_path / "s", "s").name == "s"
 
 
+@pytest.mark.parametrize("name", [".4711.0", ".sweep.json.6f1c0a3be2d94857"])
+def test_what_a_killed_create_left_is_not_in_the_way(tmp_path: Path, name: str) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / name).write_text("{")
+    assert SweepDirectory.create(tmp_path / "s", "s").name == "s"
+
+
 def test_several_make_it_at_once(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"
