@@ -104,7 +104,7 @@ base = Path(sys.argv[1])
 code = (
     "import os, signal, sys; from hpcsweep import Logbook; from hpcsweep import claims;"
     "from pathlib import Path; base = Path(sys.argv[1]);"
-    "Logbook('r', base); (base / 'c').mkdir(); claims.take(base / 'c', 'one');"
+    "Logbook('r', base); (base / 'c').mkdir(); claims.try_acquire(base / 'c', 'one');"
     "os.kill(os.getpid(), signal.SIGKILL)"
 )
 process = subprocess.Popen([sys.executable, "-c", code, str(base)])
@@ -117,7 +117,7 @@ for _ in range(100):
     other.kill()
 assert other.pid == process.pid, "the id was not used again"
 from hpcsweep import LogReader, claims
-print(LogReader(base / "log_r").status, claims.take(base / "c", "one") is not None)
+print(LogReader(base / "log_r").status, claims.try_acquire(base / "c", "one") is not None)
 other.kill()
 """
 

@@ -39,8 +39,8 @@ class Nowhere(Slurm):
 @pytest.fixture
 def shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sweep directory is on a network file system."""
-    holders = [name for name, module in sys.modules.items() if hasattr(module, "is_local")]
-    holders = [name for name in holders if name.startswith("hpcsweep.")]
+    ours = [name for name in sys.modules if name.startswith("hpcsweep.")]
+    holders = [name for name in ours if hasattr(sys.modules[name], "is_local")]
     assert len(holders) >= 4  # where it is defined, in the store, in ingest and in a submit
     for name in holders:
         monkeypatch.setattr(f"{name}.is_local", lambda _: False)

@@ -38,8 +38,10 @@ def test_on_pythonpath(tmp_path: Path, name: str) -> None:
     path = tmp_path / "mine" / name
     path.parent.mkdir(parents=True)
     path.write_text(HIDING[name])
-    # `status` of nothing: it needs all of them.
-    said = said_by(HPCSWEEP, "status", cwd=tmp_path, PYTHONPATH=f"{tmp_path}/mine")
+    # A command loads what it needs when it is called: `status` of nothing all of these but yaml.
+    (tmp_path / "m.yaml").write_text("name: s\n")
+    argv = ("validate", "m.yaml") if name == "yaml.py" else ("status", "s")
+    said = said_by(HPCSWEEP, *argv, cwd=tmp_path, PYTHONPATH=f"{tmp_path}/mine")
     module = path.parent.name if path.stem == "__init__" else path.stem
     holds(said, f"hpcsweep: {path} is imported in place of ", module, f"{tmp_path}/mine off PYTHON")
 
@@ -47,7 +49,8 @@ def test_on_pythonpath(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["click.py", "signal.py"])
 def test_in_the_directory_where_one_is(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("")
-    said = said_by(sys.executable, "-m", "hpcsweep", "status", cwd=tmp_path)
+    (tmp_path / "m.yaml").write_text("name: s\ncommand: [echo]\nsource: {grid: {x: [1]}}\n")
+    said = said_by(sys.executable, "-m", "hpcsweep", "plan", "m.yaml", cwd=tmp_path)
     holds(said, f"hpcsweep: {tmp_path / name} is imported in place of ", ": rename it\n")
 
 
