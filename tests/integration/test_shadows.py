@@ -49,7 +49,8 @@ def test_on_pythonpath(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["click.py", "signal.py"])
 def test_in_the_directory_where_one_is(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("")
-    (tmp_path / "m.yaml").write_text("name: s\ncommand: [echo]\nsource: {grid: {x: [1]}}\n")
+    manifest = "name: s\ncommand: [echo, '{x}']\nsource: {grid: {x: [1]}}\n"
+    (tmp_path / "m.yaml").write_text(manifest)
     said = said_by(sys.executable, "-m", "hpcsweep", "plan", "m.yaml", cwd=tmp_path)
     holds(said, f"hpcsweep: {tmp_path / name} is imported in place of ", ": rename it\n")
 
