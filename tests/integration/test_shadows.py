@@ -51,7 +51,8 @@ def test_in_the_directory_where_one_is(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("")
     manifest = "name: s\ncommand: [echo, '{x}']\nsource: {grid: {x: [1]}}\n"
     (tmp_path / "m.yaml").write_text(manifest)
-    said = said_by(sys.executable, "-m", "hpcsweep", "submit", "m.yaml", cwd=tmp_path)
+    argv = ("run", "m.yaml", "--index", "0")
+    said = said_by(sys.executable, "-m", "hpcsweep", *argv, cwd=tmp_path)
     holds(said, f"hpcsweep: {tmp_path / name} is imported in place of ", ": rename it\n")
 
 
