@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from hpcsweep.cluster.base import Cluster, Opening
@@ -17,6 +17,7 @@ from hpcsweep.cluster.submitit.client import open_executor
 from hpcsweep.errors import ClusterError, ClusterUnavailable, InputError
 from hpcsweep.settings import AUTO, Settings
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.plan import ClusterRecord
 
 # What makes a cluster of each kind, without starting or asking anything. A kind that ends with a
 # colon takes a name behind it.
@@ -53,7 +54,7 @@ def choose(kind: str, settings: Settings, sweep: Path) -> Cluster:
     return cluster
 
 
-def of_record(record: Mapping[str, str], sweep: SweepDirectory, settings: Settings) -> Cluster:
+def of_record(record: ClusterRecord, sweep: SweepDirectory, settings: Settings) -> Cluster:
     """The cluster that a submission of this sweep recorded; not started, and perhaps not here."""
     return _open(record["kind"], record["state_dir"], settings, sweep.path)
 
@@ -80,7 +81,7 @@ def require_recorded(sweep: SweepDirectory, settings: Settings) -> Cluster:
     return found
 
 
-def record(cluster: Cluster, name: str) -> dict[str, str]:
+def record(cluster: Cluster, name: str) -> ClusterRecord:
     """What a submission records of its cluster."""
     return {
         "kind": cluster.kind,
@@ -89,12 +90,12 @@ def record(cluster: Cluster, name: str) -> dict[str, str]:
     }
 
 
-def is_same_kind(cluster: Cluster, recorded: Mapping[str, str]) -> bool:
+def is_same_kind(cluster: Cluster, recorded: ClusterRecord) -> bool:
     """Whether a submission recorded this kind and state directory, whatever its name."""
     return record(cluster, recorded["name"]) == recorded
 
 
-def is_same(cluster: Cluster, recorded: Mapping[str, str]) -> bool:
+def is_same(cluster: Cluster, recorded: ClusterRecord) -> bool:
     """Whether this is the cluster that a submission recorded. *Raises* ClusterUnavailable.
 
     One that did not tell its name then is any of its kind.

@@ -11,7 +11,7 @@ from hpcsweep.cluster.slurm.reasons import is_hold
 from hpcsweep.records import Part, Reason
 from hpcsweep.store import SweepIndex
 from hpcsweep.sweepdir.directory import SweepDirectory
-from hpcsweep.sweepdir.plan import Plan
+from hpcsweep.sweepdir.plan import ClusterRecord, Plan
 
 Chunk = tuple[int, int]  # (submission, chunk)
 
@@ -26,8 +26,8 @@ class SentPart:
     job_id: str | None
     # Seconds of the epoch at which we cancelled it; None when we did not.
     cancelled: float | None
-    # What its submission recorded of its cluster: kind, name, state_dir.
-    cluster: dict[str, str]
+    # What its submission recorded of its cluster.
+    cluster: ClusterRecord
     # Chunks whose end nobody has reported yet.
     open_chunks: tuple[int, ...]
 

@@ -10,7 +10,7 @@ from typing import Any
 from hpcsweep.journal import attempt_of, rank, start_rank
 from hpcsweep.recordcheck import BeginRecord, EndRecord, TaskEndRecord, TaskRecord
 from hpcsweep.records import ParamCase, Status
-from hpcsweep.sweepdir.plan import Plan
+from hpcsweep.sweepdir.plan import Plan, PlanDocument
 
 # The order of `case_row`: the columns of `cases` without the sweep and computed ones.
 CASE_COLUMNS = (
@@ -152,7 +152,7 @@ def json_tags(tags: tuple[str, ...]) -> str:
     return json_text(list(tags))
 
 
-def submission_row(plan: Plan, document: dict[str, Any]) -> dict[str, Any]:
+def submission_row(plan: Plan, document: PlanDocument) -> dict[str, Any]:
     """The row of a submission, from its plan and the document that contains it."""
     return {
         "submission": plan.submission,

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster, Limits
@@ -32,7 +31,7 @@ from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, script_for
 from hpcsweep.submission.preflight import Checked
 from hpcsweep.submission.turns import Turn
 from hpcsweep.sweepdir.directory import FactKind, IntentFact, JobFact, SweepDirectory, VoidFact
-from hpcsweep.sweepdir.plan import PROVENANCE, Plan
+from hpcsweep.sweepdir.plan import PROVENANCE, Circumstances, Plan, PlanDocument
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +85,8 @@ class HandingIn:
         is_sqlite = self.manifest.store == SQLITE
         # On a network file system no task writes a SQLite store (invariant 23).
         tasks_ingest = not is_sqlite or is_local(sweep.path)
-        document = plan.to_json() | self._circumstances(tasks_ingest=tasks_ingest)
+        around = self._circumstances(tasks_ingest=tasks_ingest)
+        document: PlanDocument = {**plan.to_json(), **around}
         # Slurm would fail a task whose output directory is missing without a word (0:53).
         made.directory(sweep.log_dir(plan.submission))
         made.directory(sweep.journal_dir(plan.submission))
@@ -108,7 +108,7 @@ class HandingIn:
         with fresh_store(sweep):  # making the store is a command's work, never a task's
             pass
 
-    def _circumstances(self, *, tasks_ingest: bool) -> dict[str, Any]:
+    def _circumstances(self, *, tasks_ingest: bool) -> Circumstances:
         """What `plan.json` holds beside the plan."""
         settings = self.settings
         return {

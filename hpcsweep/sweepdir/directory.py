@@ -7,7 +7,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypedDict, cast
+from typing import Literal, TypedDict, cast
 
 from hpcsweep.errors import Damaged, SweepError
 from hpcsweep.field_checks import (
@@ -34,7 +34,7 @@ from hpcsweep.files import (
     unwritable,
 )
 from hpcsweep.manifest import frozen
-from hpcsweep.sweepdir.plan import Plan, read_plan
+from hpcsweep.sweepdir.plan import Plan, PlanDocument, read_plan
 from hpcsweep.sweepdir.version import Version
 
 FORMAT = 1
@@ -126,7 +126,7 @@ class SweepDirectory:
     _versions: dict[str, Version] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
-    _plans: dict[Identity, tuple[Plan, dict[str, Any]]] = field(
+    _plans: dict[Identity, tuple[Plan, PlanDocument]] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
     _facts: dict[Identity, dict[str, Fact]] = field(
@@ -226,7 +226,7 @@ class SweepDirectory:
         found = filter(_NUMBER.fullmatch, names(self.path / "submissions"))
         return sorted(map(int, found))
 
-    def plan(self, submission: int) -> tuple[Plan, dict[str, Any]]:
+    def plan(self, submission: int) -> tuple[Plan, PlanDocument]:
         """The plan of a submission, and the document that contains it. Read once."""
         path = self.submission_dir(submission) / "plan.json"
         key = _identity(path)

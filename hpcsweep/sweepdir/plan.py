@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from hpcsweep.errors import Damaged, InputError, SweepError
 from hpcsweep.field_checks import (
@@ -77,6 +77,85 @@ class Layout:
         return cls(runs=runs, shard_digits=digits)
 
 
+# --- plan.json -----------------------------------------------------------------------------------
+
+
+class ClusterRecord(TypedDict):
+    """The cluster that a submission was handed to."""
+
+    # As `--cluster` names it.
+    kind: str
+    # Slurm's ClusterName; empty if the cluster did not tell.
+    name: str
+    # State directory of an emulated cluster; else empty.
+    state_dir: str
+
+
+class WorkerRules(TypedDict, total=False):
+    """What a task must know of the settings and limits of its submission; times in seconds."""
+
+    beat_s: float
+    # Whether tasks write the index.
+    ingest: bool
+    ingest_interval_s: float
+    ingest_deadline_s: float
+    term_grace_s: float
+
+
+class _OptionalPartFields(TypedDict, total=False):
+    is_array: bool
+
+
+class PartFields(_OptionalPartFields):
+    """A `records.Part`."""
+
+    number: int
+    first_chunk: int
+    chunks: int
+    throttle: int
+
+
+class LayoutFields(TypedDict):
+    """A `Layout`."""
+
+    runs: str
+    shard_digits: int
+
+
+class PlanFields(TypedDict):
+    """A `Plan`."""
+
+    format: int
+    submission: int
+    manifest: str
+    # Half-open ranges.
+    indices: list[list[int]]
+    chunk_size: int
+    parts: list[PartFields]
+    layout: LayoutFields
+    generation: int
+
+
+class _Origin(TypedDict, total=False):
+    time: str
+    # Of the user's code, and the files that it covers, relative to the manifest's root.
+    code_digest: str
+    code_files: list[str]
+    # The interpreter that the script starts.
+    python: str
+
+
+class Circumstances(_Origin):
+    """What `plan.json` holds beside the plan: where and by what the submission was made."""
+
+    cluster: ClusterRecord
+    worker: WorkerRules
+
+
+class PlanDocument(PlanFields, Circumstances):
+    """A whole `plan.json`."""
+
+
 # The provenance file of a submission's runs.
 PROVENANCE = "provenance.json"
 # The directory of packs, relative to the sweep directory.
@@ -136,7 +215,7 @@ class Plan:
             raise SweepError(f"submission {self.submission} has no part {number}")
         return self.parts[number]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> PlanFields:
         """The form in `plan.json`."""
         return {
             "format": FORMAT,
@@ -144,22 +223,13 @@ class Plan:
             "manifest": self.manifest,
             "indices": self.indices.to_json(),
             "chunk_size": self.chunk_size,
-            "parts": [
-                {
-                    "number": part.number,
-                    "first_chunk": part.first_chunk,
-                    "chunks": part.chunks,
-                    "throttle": part.throttle,
-                }
-                | ({} if part.is_array else {"is_array": False})
-                for part in self.parts
-            ],
+            "parts": [_part_json(part) for part in self.parts],
             "layout": {"runs": self.layout.runs, "shard_digits": self.layout.shard_digits},
             "generation": self.generation,
         }
 
     @classmethod
-    def from_json(cls, value: dict[str, Any], where: str) -> Plan:
+    def from_json(cls, value: PlanFields, where: str) -> Plan:
         """Parse a `plan.json`. *Raises* KeyError, TypeError, ValueError if it is damaged.
 
         *Raises* SweepError for a newer format.
@@ -179,6 +249,18 @@ class Plan:
             layout=Layout(**value["layout"]),
             generation=value["generation"],
         )
+
+
+def _part_json(part: Part) -> PartFields:
+    fields: PartFields = {
+        "number": part.number,
+        "first_chunk": part.first_chunk,
+        "chunks": part.chunks,
+        "throttle": part.throttle,
+    }
+    if not part.is_array:
+        fields["is_array"] = False
+    return fields
 
 
 # The schema of `plan.json`, from the outside to the inside.
@@ -208,12 +290,12 @@ _RULES = schema(
 )
 
 
-def read_plan(path: Path) -> tuple[Plan, dict[str, Any]]:
+def read_plan(path: Path) -> tuple[Plan, PlanDocument]:
     """The plan in a submission's `plan.json`, and the whole document.
 
     *Raises* Damaged; SweepError for a newer format.
     """
-    document = read_json(path)
+    document: PlanDocument = read_json(path)
     try:
         plan = Plan.from_json(document, str(path))
         wrong = _plan_problem(document, plan)
@@ -224,7 +306,7 @@ def read_plan(path: Path) -> tuple[Plan, dict[str, Any]]:
     return plan, document
 
 
-def _plan_problem(document: dict[str, Any], plan: Plan) -> str:
+def _plan_problem(document: PlanDocument, plan: Plan) -> str:
     """What is wrong with a document, or with the parts of its plan; empty if nothing is.
 
     It bounds all loops over parts and chunks by what was submitted.

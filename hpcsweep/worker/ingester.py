@@ -10,15 +10,15 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
+from hpcsweep.sweepdir.plan import WorkerRules
 from hpcsweep.worker.runner import Runner, Steps, Wait
 
 
 class Ingester:
     """Starts `hpcsweep.store.ingest` on one journal, one at a time."""
 
-    def __init__(self, sweep: Path, journal: str, rules: dict[str, Any], runner: Runner) -> None:
+    def __init__(self, sweep: Path, journal: str, rules: WorkerRules, runner: Runner) -> None:
         self._runner = runner
         self._argv = [
             sys.executable,

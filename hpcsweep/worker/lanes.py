@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.sweepdir.plan import WorkerRules
 from hpcsweep.worker.child import Server
 from hpcsweep.worker.function import FunctionCalls
 from hpcsweep.worker.messages import ChildProgram, Work
@@ -45,7 +46,7 @@ class Lanes:
         manifest: FrozenManifest,
         making: Work | None,
         runner: Runner,
-        rules: dict[str, Any],
+        rules: WorkerRules,
     ) -> None:
         """`making`: the work of a child that makes cases, where they cannot be read."""
         self._assignment, self._manifest, self._making = assignment, manifest, making

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from hpcsweep.errors import JournalError, SweepError
 from hpcsweep.journal import now
@@ -41,7 +40,7 @@ class Task:
     def __init__(self, sweep: SweepDirectory, submission: int, part: int, start: Start) -> None:
         """*Writes* a new journal. *Raises* SweepError where plan, part and manifest do not fit."""
         plan, document = sweep.plan(submission)
-        self._rules: dict[str, Any] = document["worker"]
+        self._rules = document["worker"]
         self._assignment = Assignment.find(sweep, plan, part, start)
         indices = self._assignment.indices
         directory = sweep.manifest_dir(plan.manifest)

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,6 +17,7 @@ from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
 from hpcsweep.store import SweepIndex, ingest
 from hpcsweep.submission.submit import Submitted, Wish, submit
+from hpcsweep.sweepdir.plan import WorkerRules
 from tests.support.postgres import Place, database, postgres
 from tests.support.sweeps import MadeSweep
 
@@ -57,10 +57,9 @@ def submitted(root: Path, store: str, count: int = 3) -> Submitted:
     return submit(wish, Nowhere(kind="slurm", timeout_s=60, sbatch_timeout_s=60), Settings())
 
 
-def rules(done: Submitted) -> dict[str, Any]:
+def rules(done: Submitted) -> WorkerRules:
     """What the submission tells its workers."""
-    found: dict[str, Any] = done.sweep.plan(1)[1]["worker"]
-    return found
+    return done.sweep.plan(1)[1]["worker"]
 
 
 @pytest.mark.usefixtures("shared")

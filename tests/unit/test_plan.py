@@ -19,8 +19,10 @@ from hpcsweep.sweepdir.plan import (
     AUTO_TASKS,
     FLAT_RUNS_MAX,
     PARTS_MAX,
+    Circumstances,
     Layout,
     Plan,
+    PlanDocument,
     attempt_dir,
     chunk_size_for,
     make_parts,
@@ -152,11 +154,15 @@ def test_the_number_of_cases_costs_nothing(count: int) -> None:
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     plan = make_plan(IndexSet([(0, 10**12), (10**13, 10**13 + 5)]), 10**9)
     path = tmp_path / "plan.json"
-    around = {"cluster": {"kind": "slurm", "name": "c", "state_dir": ""}, "worker": {"beat_s": 1}}
-    path.write_bytes(json_bytes(plan.to_json() | around))
+    around: Circumstances = {
+        "cluster": {"kind": "slurm", "name": "c", "state_dir": ""},
+        "worker": {"beat_s": 1},
+    }
+    written: PlanDocument = {**plan.to_json(), **around}
+    path.write_bytes(json_bytes(written))
     read, document = read_plan(path)
     assert read == plan
-    assert {name: document[name] for name in around} == around
+    assert document == written
 
 
 @pytest.mark.parametrize(
