@@ -4,19 +4,16 @@
 state with its age. A task is lost only by a terminal word and two scans of its journals a grace
 apart that show no end.
 
-`cluster.json` in the sweep directory keeps what was last heard, for all processes: it is derived,
-replaced whole, and may be removed.
+`cluster_memory` keeps what was last heard, for all processes.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,49 +21,28 @@ from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster, Element, Queued
 from hpcsweep.cluster.slurm.reasons import NONE
 from hpcsweep.cluster.slurm.states import Life, meaning
-from hpcsweep.errors import ClusterError, SweepError
-from hpcsweep.field_checks import NUMBER, NUMBERS, TEXT, TEXTS, by_name, mismatch, one_of, schema
+from hpcsweep.errors import ClusterError
 from hpcsweep.files import (
-    DOCUMENT_MAX,
-    json_bytes,
-    make_directory,
-    open_file,
-    parse_json,
-    read_regular,
-    replace,
     token,
-    try_lock,
-    unwritable,
 )
 from hpcsweep.journal import JournalWriter, common_fields, now, task_end
 from hpcsweep.recordcheck import AttemptFields, CommonFields, EndRecord
 from hpcsweep.records import Attempt, Reason, Status, Word
-from hpcsweep.settings import Settings, state_home
+from hpcsweep.settings import Settings
 from hpcsweep.state.array_tasks import ArrayTasks, Chunk, SentPart, array_tasks
+from hpcsweep.state.cluster_memory import (
+    FILE,
+    ClusterMemory,
+    element_key,
+    forget_closed,
+    open_memory,
+    read_memory,
+)
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import Ingest
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 _log = logging.getLogger(__name__)
-
-FILE = "cluster.json"
-# What is remembered of each element: its state while it is there, and why it waits; since when it
-# is not; the first and last answer without it; the accounting's final word; why the queue said
-# that it ended; when its end was certain first.
-_BY_ELEMENT = ("alive", "waiting", "absent", "scans", "over", "hints", "words")
-# And of the last question to the queue that was answered, and of the last one that was not: the
-# arrays that it was about. What was submitted later says nothing by its absence.
-_JOBS = ("heard", "missed")
-_REASON = one_of(Reason)
-_MEMORY = schema(
-    {},
-    {
-        "tried": NUMBER, "asked": NUMBER, "last": TEXT, "problem": TEXT,
-        "names": by_name(TEXT), "alive": by_name(TEXT), "waiting": by_name(TEXT),
-        "absent": by_name(NUMBER), "scans": by_name(NUMBERS), "over": by_name(_REASON),
-        "hints": by_name(_REASON), "words": by_name(NUMBER), "heard": TEXTS, "missed": TEXTS,
-    },
-)  # fmt: skip
 
 
 def poll(
@@ -81,9 +57,9 @@ def poll(
     a verdict. *Safe to repeat.* Never raises because a cluster did not answer.
     """
     tasks = array_tasks(sweep, index)
-    with _memory(sweep) as memory:
+    with open_memory(sweep) as memory:
         if memory is None or cluster is None:
-            return _with_memory(tasks, memory or _read(sweep.path / FILE))
+            return _with_memory(tasks, memory or read_memory(sweep.path / FILE))
         hurry = 2.0 if cluster.is_own else float("inf")
         now = time.time()
         waited = now - memory.get("tried", 0.0)
@@ -95,7 +71,7 @@ def poll(
             _ask(memory, asking, cluster, now)
         grace_s = min(settings.grace_s, hurry)
         verdicts = _verdicts(memory, asking, grace_s, now)
-        _forget_closed(memory, tasks.parts)
+        forget_closed(memory, tasks.parts)
         if verdicts:
             journal_verdicts(sweep, index, verdicts)
             tasks = array_tasks(sweep, index)
@@ -105,7 +81,7 @@ def poll(
 
 
 def _those_on(
-    cluster: Cluster, parts: list[SentPart], memory: dict[str, Any], now: float, *, due: bool
+    cluster: Cluster, parts: list[SentPart], memory: ClusterMemory, now: float, *, due: bool
 ) -> list[SentPart]:
     """The parts that were handed to this cluster: of others the ids mean nothing here.
 
@@ -136,70 +112,16 @@ def _those_on(
     return [sent for sent in mine if sent not in others]
 
 
-def _note_problem(memory: dict[str, Any], problem: str | None, parts: list[SentPart]) -> None:
+def _note_problem(memory: ClusterMemory, problem: str | None, parts: list[SentPart]) -> None:
     """Keep why a question about these parts was not answered; None when it was."""
     memory["problem"] = problem
-    memory["missed"] = [sent.job_id for sent in parts] if problem else []
-
-
-# --- memory between calls -----------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _memory(sweep: SweepDirectory) -> Iterator[dict[str, Any] | None]:
-    """What was heard so far, for changing; None when another process is asking just now.
-
-    Where this user may not write it is kept in their own place, and what the owner heard is known.
-    """
-    place = sweep.path
-    if not sweep.is_writable:
-        place = state_home() / "asked" / sweep.key
-        try:
-            make_directory(place)
-        except SweepError:  # no home, as some accounts have: then it is not kept
-            yield _read(sweep.path / FILE)
-            return
-    path, lock = place / FILE, place / ".cluster.lock"
-    try:
-        descriptor = open_file(lock, os.O_RDWR)
-    except OSError as error:
-        raise unwritable(lock, error) from error
-    try:
-        if try_lock(descriptor) is False:
-            yield None
-            return
-        memory = max(map(_read, (path, sweep.path / FILE)), key=lambda known: known.get("tried", 0))
-        before = json.dumps(memory, sort_keys=True)
-        yield memory
-        if json.dumps(memory, sort_keys=True) != before:
-            replace(path, json_bytes(memory))
-    finally:
-        os.close(descriptor)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        memory: dict[str, Any] = parse_json(read_regular(path, DOCUMENT_MAX))
-    except (OSError, ValueError):
-        return {}
-    return {} if mismatch(memory, _MEMORY) else memory
-
-
-def _key(element: Element) -> str:
-    return f"{element[0]}_{element[1]}"
-
-
-def _forget_closed(memory: dict[str, Any], parts: list[SentPart]) -> None:
-    """Keep what was heard of tasks that are still open, so that the file stays small."""
-    still = {_key(sent.element(chunk)) for sent in parts for chunk in sent.open_chunks}
-    for kind in _BY_ELEMENT:
-        memory[kind] = {key: v for key, v in memory.get(kind, {}).items() if key in still}
+    memory["missed"] = [sent.job_id for sent in parts if problem and sent.job_id]
 
 
 # --- asking ---------------------------------------------------------------------------------------
 
 
-def _ask(memory: dict[str, Any], parts: list[SentPart], cluster: Cluster, now: float) -> None:
+def _ask(memory: ClusterMemory, parts: list[SentPart], cluster: Cluster, now: float) -> None:
     """One question: the queue, or when it lacks some tasks, next time the accounting."""
     memory["tried"] = now
     job_ids = [sent.job_id for sent in parts if sent.job_id]
@@ -223,7 +145,7 @@ def _ask(memory: dict[str, Any], parts: list[SentPart], cluster: Cluster, now: f
 
 
 def _hear_queue(
-    memory: dict[str, Any], parts: list[SentPart], queue: dict[Element, Queued], now: float
+    memory: ClusterMemory, parts: list[SentPart], queue: dict[Element, Queued], now: float
 ) -> None:
     absent, over = memory["absent"], memory["over"]
     alive: dict[str, str] = {}
@@ -233,7 +155,7 @@ def _hear_queue(
     for sent in parts:
         for chunk in sent.open_chunks:
             element = sent.element(chunk)
-            key, said = _key(element), queue.get(element)
+            key, said = element_key(element), queue.get(element)
             life, status, reason = meaning(said.state if said else "")
             if said is not None and life is not Life.OVER:
                 alive[key] = said.state
@@ -259,7 +181,7 @@ def _hear_accounting(
         if not row.is_final or life is not Life.OVER or reason is None:
             continue
         for task in row.tasks:
-            key = _key((row.job_id, task))
+            key = element_key((row.job_id, task))
             if key in absent:
                 over[key] = reason.value
 
@@ -268,14 +190,14 @@ def _hear_accounting(
 
 
 def _verdicts(
-    memory: dict[str, Any], parts: list[SentPart], grace_s: float, now: float
+    memory: ClusterMemory, parts: list[SentPart], grace_s: float, now: float
 ) -> dict[Chunk, Reason]:
     """The chunks whose tasks are certainly over, and why; their journals were scanned just now."""
     found: dict[Chunk, Reason] = {}
     words: dict[str, float] = memory.setdefault("words", {})
     for sent in parts:
         for chunk in sent.open_chunks:
-            key = _key(sent.element(chunk))
+            key = element_key(sent.element(chunk))
             reason = _terminal_word(memory, sent, key, grace_s)
             if reason is None:
                 words.pop(key, None)
@@ -288,12 +210,12 @@ def _verdicts(
 
 
 def _certain_from(
-    parts: list[SentPart], memory: dict[str, Any], next_s: float, grace_s: float
+    parts: list[SentPart], memory: ClusterMemory, next_s: float, grace_s: float
 ) -> float | None:
     """When the tasks that were cancelled can be known to be over: a grace after it is heard."""
     words = memory.get("words", {})
     heard = [
-        words.get(_key(sent.element(chunk)), next_s)
+        words.get(element_key(sent.element(chunk)), next_s)
         for sent in parts
         for chunk in sent.open_chunks
         if sent.cancelled is not None
@@ -302,7 +224,7 @@ def _certain_from(
 
 
 def _terminal_word(
-    memory: dict[str, Any], sent: SentPart, key: str, grace_s: float
+    memory: ClusterMemory, sent: SentPart, key: str, grace_s: float
 ) -> Reason | None:
     absent = memory.get("absent", {}).get(key)
     if absent is None:
@@ -384,15 +306,16 @@ def _case_end(common: CommonFields, row: dict[str, Any], reason: Reason, moment:
     }
 
 
-def _with_memory(tasks: ArrayTasks, memory: dict[str, Any]) -> ArrayTasks:
+def _with_memory(tasks: ArrayTasks, memory: ClusterMemory) -> ArrayTasks:
     """The tasks with what was heard of them."""
     tasks.asked = memory.get("asked")
-    tasks.heard, tasks.missed = (frozenset(map(str, memory.get(kind, ()))) for kind in _JOBS)
-    for known, words in ((tasks.alive, "alive"), (tasks.waiting, "waiting")):
-        by_key = memory.get(words, {})
+    tasks.heard = frozenset(memory.get("heard", ()))
+    tasks.missed = frozenset(memory.get("missed", ()))
+    alive, waiting = memory.get("alive", {}), memory.get("waiting", {})
+    for known, by_key in ((tasks.alive, alive), (tasks.waiting, waiting)):
         for sent in tasks.parts:
             for chunk in sent.open_chunks:
-                key = _key(sent.element(chunk))
+                key = element_key(sent.element(chunk))
                 if key in by_key:
                     known[sent.plan.submission, chunk] = by_key[key]
     # What was not answered about other arrays is no problem of these.

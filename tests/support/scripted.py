@@ -15,7 +15,7 @@ from hpcsweep.cluster.base import AccountingRow, Limits, Queued
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
-from hpcsweep.state import scheduler
+from hpcsweep.state import cluster_memory, scheduler
 from hpcsweep.state.array_tasks import ArrayTasks
 from hpcsweep.state.scheduler import poll
 from hpcsweep.store.ingest import fresh_store
@@ -134,7 +134,7 @@ class World:
 
     @property
     def memory(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.made.path / scheduler.FILE).read_text())
+        found: dict[str, Any] = json.loads((self.made.path / cluster_memory.FILE).read_text())
         return found
 
     def vanish(self, *tasks: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hpcsweep.errors import SweepError
-from hpcsweep.state import scheduler
+from hpcsweep.state import cluster_memory
 from hpcsweep.store.ingest import fresh_store
 from tests.support.scripted import INTERVAL_S, Scripted, World
 
@@ -437,7 +437,7 @@ def test_the_queues_reason_is_that_of_tasks_that_wait(world: World) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff"])
 def test_a_damaged_memory_is_forgotten(world: World, content: bytes) -> None:
     world.look()
-    (world.made.path / scheduler.FILE).write_bytes(content)
+    (world.made.path / cluster_memory.FILE).write_bytes(content)
     assert world.look(INTERVAL_S).alive == {(1, 0): "PENDING", (1, 1): "PENDING"}
 
 

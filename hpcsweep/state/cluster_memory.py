@@ -1,0 +1,134 @@
+"""What was heard of a sweep's array tasks, kept between calls in `cluster.json`.
+
+It is derived, replaced whole, and may be removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, TypedDict, get_args
+
+from hpcsweep.cluster.base import Element
+from hpcsweep.errors import SweepError
+from hpcsweep.field_checks import NUMBER, NUMBERS, TEXT, TEXTS, by_name, mismatch, one_of, schema
+from hpcsweep.files import (
+    DOCUMENT_MAX,
+    json_bytes,
+    make_directory,
+    open_file,
+    parse_json,
+    read_regular,
+    replace,
+    try_lock,
+    unwritable,
+)
+from hpcsweep.records import Reason
+from hpcsweep.settings import state_home
+from hpcsweep.state.array_tasks import SentPart
+from hpcsweep.sweepdir.directory import SweepDirectory
+
+FILE = "cluster.json"
+
+
+class ClusterMemory(TypedDict, total=False):
+    """The document in `cluster.json`; times are seconds of the epoch.
+
+    Elements are named by `element_key`, reasons are values of `records.Reason`.
+    """
+
+    # When the cluster was last asked, and when it last answered.
+    tried: float
+    asked: float
+    # The last question, "squeue" or "sacct"; empty asks the queue next.
+    last: str
+    # Why the last question was not answered.
+    problem: str | None
+    # ClusterName by host and address of the cluster.
+    names: dict[str, str]
+    # The job ids of the arrays that the last answered question to the queue was about, and the last
+    # one that was not answered. What was submitted later says nothing by its absence.
+    heard: list[str]
+    missed: list[str]
+    # By element: its state while it is in the queue, and why it waits.
+    alive: dict[str, str]
+    waiting: dict[str, str]
+    # Since when the queue lacks it; the first and the last answer without it.
+    absent: dict[str, float]
+    scans: dict[str, list[float]]
+    # The accounting's final word; why the queue said that it ended; when its end was certain first.
+    over: dict[str, str]
+    hints: dict[str, str]
+    words: dict[str, float]
+
+
+_ByElement = Literal["alive", "waiting", "absent", "scans", "over", "hints", "words"]
+_BY_ELEMENT: tuple[_ByElement, ...] = get_args(_ByElement)
+_REASON = one_of(Reason)
+_MEMORY = schema(
+    {},
+    {
+        "tried": NUMBER, "asked": NUMBER, "last": TEXT, "problem": TEXT,
+        "names": by_name(TEXT), "alive": by_name(TEXT), "waiting": by_name(TEXT),
+        "absent": by_name(NUMBER), "scans": by_name(NUMBERS), "over": by_name(_REASON),
+        "hints": by_name(_REASON), "words": by_name(NUMBER), "heard": TEXTS, "missed": TEXTS,
+    },
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def open_memory(sweep: SweepDirectory) -> Iterator[ClusterMemory | None]:
+    """What was heard so far, for changing; None when another process is asking just now.
+
+    Where this user may not write it is kept in their own place, and what the owner heard is known.
+    """
+    place = sweep.path
+    if not sweep.is_writable:
+        place = state_home() / "asked" / sweep.key
+        try:
+            make_directory(place)
+        except SweepError:  # no home, as some accounts have: then it is not kept
+            yield read_memory(sweep.path / FILE)
+            return
+    path, lock = place / FILE, place / ".cluster.lock"
+    try:
+        descriptor = open_file(lock, os.O_RDWR)
+    except OSError as error:
+        raise unwritable(lock, error) from error
+    try:
+        if try_lock(descriptor) is False:
+            yield None
+            return
+        known = map(read_memory, (path, sweep.path / FILE))
+        memory = max(known, key=lambda memory: memory.get("tried", 0))
+        before = json.dumps(memory, sort_keys=True)
+        yield memory
+        if json.dumps(memory, sort_keys=True) != before:
+            replace(path, json_bytes(memory))
+    finally:
+        os.close(descriptor)
+
+
+def read_memory(path: Path) -> ClusterMemory:
+    """What was heard so far; nothing where the file is missing or damaged."""
+    try:
+        memory: ClusterMemory = parse_json(read_regular(path, DOCUMENT_MAX))
+    except (OSError, ValueError):
+        return {}
+    return {} if mismatch(memory, _MEMORY) else memory
+
+
+def element_key(element: Element) -> str:
+    """The name of an element in the document."""
+    return f"{element[0]}_{element[1]}"
+
+
+def forget_closed(memory: ClusterMemory, parts: list[SentPart]) -> None:
+    """Keep what was heard of tasks that are still open, so that the file stays small."""
+    still = {element_key(sent.element(chunk)) for sent in parts for chunk in sent.open_chunks}
+    for kind in _BY_ELEMENT:
+        known: dict[str, Any] = memory.get(kind, {})
+        memory[kind] = {key: value for key, value in known.items() if key in still}

@@ -1,0 +1,19 @@
+"""What `cluster.json` holds: whatever else is there is as if there were nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hpcsweep.state.cluster_memory import ClusterMemory, read_memory
+
+
+@pytest.mark.parametrize("name", sorted(ClusterMemory.__optional_keys__))
+def test_every_field_is_checked(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "cluster.json"
+    path.write_text(json.dumps({name: None}))
+    assert read_memory(path) == {name: None}
+    path.write_text(json.dumps({name: [[]]}))
+    assert read_memory(path) == {}
