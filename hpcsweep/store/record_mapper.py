@@ -95,7 +95,7 @@ class RecordMapper:
         plan = self._plan_of(record)
         if record["kind"] == "beat":
             return
-        if "index" in record:
+        if record["kind"] != "task" and "index" in record:
             self._add_case(pending, record)
             return
         submission = record["attempt"][1]

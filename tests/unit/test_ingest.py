@@ -492,6 +492,16 @@ def test_a_record_that_does_not_fit_costs_itself_alone(
     assert brought_up_to_date(made, rebuild=True) == before
 
 
+def test_a_task_whose_record_has_an_index_is_a_task(made: MadeSweep) -> None:
+    record = {"kind": "task", "v": 1, "manifest": made.manifest.fingerprint,
+              "attempt": [0, 1, 5, "b" * 16], "chunk": 0, "index": 1, "node": "n9", "job_id": "7",
+              "time": "2026-01-01"}  # fmt: skip
+    write_journal(made.directory.journal_root / "0001/0/0.5.x.jsonl", record)
+    with fresh_store(made.directory) as store:
+        assert store.torn() == {}
+        assert store.tasks()[0]["host"] == "n9"
+
+
 def test_a_journal_that_disappears(made: MadeSweep) -> None:
     before = brought_up_to_date(made)
     shutil.rmtree(made.directory.journal_root / "0001" / "0")
