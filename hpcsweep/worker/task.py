@@ -6,11 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 from hpcsweep.errors import JournalError, SweepError
 from hpcsweep.journal import now
 from hpcsweep.manifest import frozen
+from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import ALONE, EXIT_STOPPED, IN_TASK, Outcome, Reason, Status
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.worker import cpus
@@ -52,6 +54,7 @@ class Task:
                 f"the plan names index {last}, the manifest has {self._cases.count} cases",
                 where=str(directory),
             )
+        _import_all(self._manifest, plan.layout.runs)
         self._runner = Runner()
         clock, beat_s = self._runner.clock, self._rules["beat_s"]
         self._ledger = Ledger(self._assignment, leftovers_of(self._assignment), beat_s, clock)
@@ -152,6 +155,21 @@ class Task:
             ledger=self._ledger,
             execute=execute,
         )
+
+
+def _import_all(manifest: FrozenManifest, runs: str) -> None:
+    """Import what this task will use, before its journal is opened.
+
+    An import reads files: where the file system refuses one in the middle of a chunk, it would
+    end the worker without a word in the journal.
+    """
+    # os.wait4 imports `resource` at its first call (CPython 3.11 to 3.14).
+    wanted = ["resource"]
+    wanted += ["hpcsweep.worker.command", "hpcsweep.worker.report"] * manifest.target.is_command
+    wanted += ["hpcsweep.worker.cached"] * (manifest.cache is not None)
+    wanted += ["hpcsweep.worker.spooled"] * (runs in ("packed", "failed"))
+    for name in wanted:
+        import_module(name)
 
 
 def main(arguments: list[str]) -> int:

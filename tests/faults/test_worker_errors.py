@@ -52,6 +52,15 @@ def strace() -> None:
     pytest.skip("there is no strace")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Python writes its compiled files once: such calls are in no other count."""
+    for runs in ("all", "packed"):
+        sweep = made(tmp_path_factory.mktemp("compiled") / runs, runs)
+        sweep.run()
+        sweep.run(restart=1)
+
+
 def made(root: Path, runs: str) -> MadeSweep:
     root.mkdir()
     found = MadeSweep(root, grid(x=list(range(CASES))), python=PYTHON)
