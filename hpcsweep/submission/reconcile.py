@@ -84,7 +84,8 @@ def _job_id_in_journal(sweep: SweepDirectory, number: int, part: Part) -> str | 
             if chunk.isdigit() and first <= int(chunk) <= last:
                 for record in _records(root / str(shard) / name):
                     if record["kind"] == "task":
-                        return str(record["array_job_id"])
+                        # No reader demands the array's id; without it the element's own is known.
+                        return str(record.get("array_job_id") or record["job_id"])
     return None
 
 
