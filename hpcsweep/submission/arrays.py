@@ -9,6 +9,7 @@ from hpcsweep.ids import slug
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Part
 from hpcsweep.submission.script import Script
+from hpcsweep.sweepdir.directory import SweepPaths
 from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.worker.launcher import Launcher
 
@@ -28,13 +29,13 @@ def script_for(manifest: FrozenManifest, path: Path, submission: int) -> str:
 
 def array_for(sweep: Path, key: str, manifest: FrozenManifest, plan: Plan, part: Part) -> Array:
     """What one part hands in."""
-    root, number = sweep.resolve(), f"{plan.submission:04d}"
+    paths, number = SweepPaths(sweep.resolve()), plan.submission
     return Array(
         part=part,
         job_name=job_name(manifest.name, key, plan.submission, part.number),
-        script=str(root / "submissions" / number / SCRIPT_NAME),
-        logs=str(root / "logs" / number),
-        journals=str(root / "journal" / number),
+        script=str(paths.submission_dir(number) / SCRIPT_NAME),
+        logs=str(paths.log_dir(number)),
+        journals=str(paths.journal_dir(number)),
         directory=manifest.root,
         options=manifest.resources.options,
     )

@@ -90,7 +90,7 @@ class HandingIn:
         # Slurm would fail a task whose output directory is missing without a word (0:53).
         made.directory(sweep.log_dir(plan.submission))
         made.directory(sweep.journal_dir(plan.submission))
-        made.directory(sweep.path / "runs" / ".attempts")
+        made.directory(sweep.attempt_root)
         folder = sweep.submission_dir(plan.submission)
         made.directory(folder.parent)
         with made.whole(folder) as temporary:

@@ -215,7 +215,7 @@ def _submit_missing(wish: Wish, desk: HandingIn) -> Submitted:
 
 def _clean(sweep: SweepDirectory) -> None:
     """Remove what a killed submit had only begun to write."""
-    for parent in (sweep.path / "submissions", sweep.path / "manifests"):
+    for parent in (sweep.submission_root, sweep.manifest_root):
         for name in names(parent):
             if name.startswith("."):
                 remove_tree(parent / name)

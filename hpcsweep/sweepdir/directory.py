@@ -112,10 +112,56 @@ _FACTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class SweepDirectory:
-    """One sweep on disk. Reading it creates nothing."""
+class SweepPaths:
+    """The paths below a sweep directory, which need not exist."""
 
     path: Path
+
+    @property
+    def manifest_root(self) -> Path:
+        """The directory of all versions of the manifest."""
+        return self.path / "manifests"
+
+    def manifest_dir(self, fingerprint: str) -> Path:
+        """The directory of one frozen version of the manifest."""
+        return self.manifest_root / fingerprint
+
+    @property
+    def journal_root(self) -> Path:
+        """The directory of all journals."""
+        return self.path / "journal"
+
+    def journal_dir(self, submission: int) -> Path:
+        """The journals of one submission."""
+        return self.journal_root / f"{submission:04d}"
+
+    def log_dir(self, submission: int) -> Path:
+        """Slurm's own output of one submission, one file per array task."""
+        return self.path / "logs" / f"{submission:04d}"
+
+    @property
+    def submission_root(self) -> Path:
+        """The directory of all submissions."""
+        return self.path / "submissions"
+
+    def submission_dir(self, submission: int) -> Path:
+        """The files of one submission."""
+        return self.submission_root / f"{submission:04d}"
+
+    def part_file(self, submission: int, part: int, kind: FactKind) -> Path:
+        """The path of a fact about one part."""
+        return self.submission_dir(submission) / f"part-{part:04d}.{kind}.json"
+
+    @property
+    def attempt_root(self) -> Path:
+        """The run directories of attempts that are not published."""
+        return self.path / "runs" / ".attempts"
+
+
+@dataclass(frozen=True, slots=True)
+class SweepDirectory(SweepPaths):
+    """One sweep on disk. Reading it creates nothing."""
+
     name: str
     # 16 hex digits; names the sweep in a database and in job names. Survives a move.
     key: str
@@ -195,35 +241,14 @@ class SweepDirectory:
             )
         return sweep
 
-    def manifest_dir(self, fingerprint: str) -> Path:
-        """The directory of one frozen version of the manifest."""
-        return self.path / "manifests" / fingerprint
-
     @property
     def is_writable(self) -> bool:
         """Whether this user may write here: not on a read-only mount, or in another's sweep."""
         return os.access(self.path, os.W_OK)
 
-    @property
-    def journal_root(self) -> Path:
-        """The directory of all journals."""
-        return self.path / "journal"
-
-    def journal_dir(self, submission: int) -> Path:
-        """The journals of one submission."""
-        return self.journal_root / f"{submission:04d}"
-
-    def log_dir(self, submission: int) -> Path:
-        """Slurm's own output of one submission, one file per array task."""
-        return self.path / "logs" / f"{submission:04d}"
-
-    def submission_dir(self, submission: int) -> Path:
-        """The files of one submission."""
-        return self.path / "submissions" / f"{submission:04d}"
-
     def submissions(self) -> list[int]:
         """The numbers of all submissions, ascending."""
-        found = filter(_NUMBER.fullmatch, names(self.path / "submissions"))
+        found = filter(_NUMBER.fullmatch, names(self.submission_root))
         return sorted(map(int, found))
 
     def plan(self, submission: int) -> tuple[Plan, PlanDocument]:
@@ -270,10 +295,6 @@ class SweepDirectory:
                 next_step="Run `hpcsweep submit` with the manifest.",
             )
         return self.plan(numbers[-1])[0].manifest
-
-    def part_file(self, submission: int, part: int, kind: FactKind) -> Path:
-        """The path of a fact about one part."""
-        return self.submission_dir(submission) / f"part-{part:04d}.{kind}.json"
 
     def part_facts(self, submission: int) -> dict[int, PartFacts]:
         """The facts of all parts. Each is read once."""

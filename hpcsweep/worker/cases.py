@@ -12,11 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.manifest import frozen
-from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import ParamCase, Reason
 from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.registry import needs_user_code
+from hpcsweep.sweepdir.version import Version
 from hpcsweep.worker import streams
 from hpcsweep.worker.function import exception_answer
 from hpcsweep.worker.messages import NOTHING, Answer, MakeCase
@@ -27,7 +26,8 @@ from hpcsweep.worker.slot import Ended, Slot
 class Cases:
     """The cases of a frozen manifest, by index."""
 
-    def __init__(self, directory: Path, manifest: FrozenManifest) -> None:
+    def __init__(self, version: Version) -> None:
+        manifest = version.manifest
         self.count: int = manifest.source["total_cases"] * manifest.replicates
         # What a child does that makes them; None where they can be read.
         self.work: MakeCases | None = None
@@ -35,9 +35,9 @@ class Cases:
         self.first_failure: Ended | None = None
         self._source: ParameterSource | None = None
         if needs_user_code(manifest.source):
-            self.work = MakeCases(directory, manifest)
+            self.work = MakeCases(version)
         else:
-            self._source = frozen.open_source(directory, manifest)
+            self._source = version.source
 
     def get(self, index: int, maker: Slot | None) -> Steps[ParamCase | None]:
         """The case of an index; None where it cannot be made, which is written and noted.
@@ -61,9 +61,9 @@ class Cases:
 class MakeCases:
     """The work of a child that makes cases; an answer holds the case in the place of metrics."""
 
-    def __init__(self, directory: Path, manifest: FrozenManifest) -> None:
-        self.root = Path(manifest.root)
-        self._directory, self._manifest = directory, manifest
+    def __init__(self, version: Version) -> None:
+        self.root = Path(version.manifest.root)
+        self._version = version
         self._source: ParameterSource | None = None
         self._broken: Answer = {}
 
@@ -72,7 +72,7 @@ class MakeCases:
         streams.reopen()
         try:
             os.chdir(self.root)
-            self._source = frozen.open_source(self._directory, self._manifest)
+            self._source = self._version.source
         # As in `FunctionCalls.load`.
         except BaseException as error:  # noqa: BLE001
             self._broken = exception_answer(error)

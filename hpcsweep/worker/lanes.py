@@ -56,11 +56,13 @@ class Lanes:
     def open(self) -> Lane:
         """Another lane."""
         outputs = self._outputs()
-        program: ChildProgram = Server(FunctionCalls(self._manifest))
+        program: ChildProgram
         if self._manifest.target.is_command:
             from hpcsweep.worker.command import Command  # noqa: PLC0415  # functions do without
 
             program = Command(self._manifest)
+        else:
+            program = Server(FunctionCalls(self._manifest))
         slot = self._slot(program, outputs.descriptors)
         return Lane(slot=slot, outputs=outputs, maker=self.open_maker())
 

@@ -19,6 +19,7 @@ from hpcsweep.logbook import run_directory as rundir
 from hpcsweep.logbook.run_directory import Run
 from hpcsweep.recordcheck import record_problem
 from hpcsweep.records import Status
+from hpcsweep.sweepdir.directory import SweepPaths
 from hpcsweep.sweepdir.plan import PACKS, Layout
 from hpcsweep.worker.start import Assignment
 
@@ -52,7 +53,7 @@ class InDirectories:
         self._sweep, self._layout = sweep, layout
         # Directories of attempts that were not published, by their case ids.
         self._attempts: dict[str, list[Path]] = {}
-        root = sweep / "runs" / ".attempts"
+        root = SweepPaths(sweep).attempt_root
         for name in names(root):
             self._attempts.setdefault(name.partition(".")[0], []).append(root / name)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from hpcsweep.errors import JournalError, SweepError
 from hpcsweep.journal import now
-from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import ALONE, EXIT_STOPPED, IN_TASK, Outcome, Reason, Status
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -45,14 +44,14 @@ class Task:
         self._rules = document["worker"]
         self._assignment = Assignment.find(sweep, plan, part, start)
         indices = self._assignment.indices
-        directory = sweep.manifest_dir(plan.manifest)
-        self._manifest = frozen.read(directory)
-        self._cases = Cases(directory, self._manifest)
+        version = sweep.version(plan.manifest)
+        self._manifest = version.manifest
+        self._cases = Cases(version)
         last = indices.select(indices.count - 1)
         if last >= self._cases.count:
             raise SweepError(
                 f"the plan names index {last}, the manifest has {self._cases.count} cases",
-                where=str(directory),
+                where=str(sweep.manifest_dir(plan.manifest)),
             )
         _import_all(self._manifest, plan.layout.runs)
         self._runner = Runner()

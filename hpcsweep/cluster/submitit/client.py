@@ -24,6 +24,7 @@ from hpcsweep.cluster.submitit import localjobs
 from hpcsweep.errors import ClusterError, ClusterUnavailable, Damaged
 from hpcsweep.field_checks import TEXTS
 from hpcsweep.files import RESTORE, names, read_json
+from hpcsweep.sweepdir.directory import SweepPaths
 from hpcsweep.sweepdir.plan import MAX_ARRAY_SIZE
 
 # The file in a part's folder that has the ids of its jobs, by element.
@@ -136,7 +137,7 @@ class BySubmitit(Defaults):
         if self.is_own:
             return None
         number, part = _place(name)
-        intent = f"submissions/{number:04d}/part-{part:04d}.intent.json"
+        intent = SweepPaths(Path()).part_file(number, part, "intent")
         raise ClusterError(
             f"it is not known whether {self.kind} took part {part} of submission {number}, and "
             "submitit cannot find it by its name",
@@ -156,7 +157,7 @@ class BySubmitit(Defaults):
 
     def _folder(self, job_id: str) -> Path:
         number, part = _place(job_id)
-        return Path(self.sweep) / "logs" / f"{number:04d}" / f"{part}{SUFFIX}"
+        return SweepPaths(Path(self.sweep)).log_dir(number) / f"{part}{SUFFIX}"
 
     def _folders(self, job_ids: Sequence[str]) -> Iterator[dict[str, str]]:
         """The folders of some arrays at a time."""
