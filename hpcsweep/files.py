@@ -8,7 +8,7 @@ back. A kill leaves at most a temporary file beside `path` whose name begins wit
 |---|---|---|---|
 | `write_new` | is refused | yes | facts that are written once: plans, intents, job ids |
 | `create_file` | is refused | content | pieces, in a directory that is published later |
-| `UndoLog.whole` | is refused | yes | a directory that appears with its content |
+| `undo.UndoLog.whole` | is refused | yes | a directory that appears with its content |
 | `replace` | is replaced | content | derived files: pointers, caches, entries |
 | `replace_durably` | is replaced | yes | what cannot be made again: checkpoints |
 | `replace_with_copy` | is replaced | yes | a copy of a large file: a published database |
@@ -51,6 +51,8 @@ DOCUMENT_MAX = 1 << 28
 LEFT_ALONE_S = 3600.0
 # ENOSPC and EDQUOT pause a sweep instead of failing its cases (invariant 12).
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+# Attempts against other processes that remove what this one creates.
+_TRIES_MAX = 100
 _count = itertools.count()
 
 
@@ -92,29 +94,36 @@ def open_file(path: str | Path, flags: int, mode: int = PRIVATE_FILE) -> int:
 def make_directory(path: Path) -> Path:
     """Create `path` and its missing parents, private to the user. *Safe to repeat.*"""
     try:
-        _make_directory(path)
+        create_directories(path)
     except OSError as error:
         raise unwritable(path, error) from error
     return path
 
 
-def _make_directory(path: Path) -> list[Path]:
-    """Create a directory and its parents. Returns those that this call created."""
+def create_directories(path: Path) -> list[Path]:
+    """Create a directory and its parents; returns those that this call created.
+
+    *Raises* OSError.
+    """
     try:
         return _make_one(path)
     except FileNotFoundError:
         # Retry once only: /proc also reports a missing parent when the parent exists.
-        return _make_directory(path.parent) + _make_one(path)
+        return create_directories(path.parent) + _make_one(path)
 
 
 def _make_one(path: Path) -> list[Path]:
-    try:
-        mkdir(path)
-    except FileExistsError:  # another process may create the same directory concurrently
-        if not path.is_dir():
-            raise
-        return []
-    return [path]
+    for _ in range(_TRIES_MAX):
+        try:
+            mkdir(path)
+        except FileExistsError:
+            if path.is_dir():  # another process may create the same directory concurrently
+                return []
+            if os.path.lexists(path):
+                raise
+        else:
+            return [path]
+    raise FileNotFoundError(errno.ENOENT, "other processes keep removing it")
 
 
 def fsync_path(path: str | Path) -> None:
@@ -401,73 +410,6 @@ def try_lock(descriptor: int) -> bool | None:
             raise
         return None
     return True
-
-
-class UndoLog:
-    """What this process created with exclusive operations, so that exactly this can be removed."""
-
-    def __init__(self) -> None:
-        self._paths: list[Path] = []
-
-    def directory(self, path: Path) -> Path:
-        """Create `path` and its missing parents. *Safe to repeat.* *Raises* SweepError."""
-        try:
-            self._paths += _make_directory(path)
-        except OSError as error:
-            raise unwritable(path, error) from error
-        return path
-
-    def file(self, path: Path, data: bytes) -> None:
-        """Write a new file; see `write_new`. *Raises* FileExistsError."""
-        write_new(path, data)
-        self.note(path)
-
-    def note(self, path: Path) -> None:
-        """Record a path that this process created exclusively."""
-        self._paths.append(path)
-
-    @contextlib.contextmanager
-    def whole(self, path: Path) -> Iterator[Path]:
-        """Yield a directory to fill, then publish it at `path`. *Raises* FileExistsError.
-
-        A kill leaves a sibling whose name begins with a dot.
-        """
-        temporary = path.with_name(f".{path.name}.{token()}")
-        try:
-            mkdir(temporary)
-            yield temporary
-            filled = [path / name for name in names(temporary)]
-            # Fails if the target is not empty, with ENOTEMPTY or EEXIST.
-            os.rename(temporary, path)
-        except BaseException as error:
-            with contextlib.suppress(OSError):  # must not hide the original error
-                remove_tree(temporary)
-            if isinstance(error, OSError):
-                if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
-                    raise FileExistsError(errno.EEXIST, "File exists", str(path)) from error
-                raise unwritable(path, error) from error
-            raise
-        self._paths += [path, *filled]
-        fsync_path(path.parent)
-
-    def undo(self) -> None:
-        """Remove everything recorded, latest first; keeps directories with other content."""
-        while self._paths:
-            path = self._paths.pop()
-            with contextlib.suppress(OSError):  # must not hide the original error
-                os.rmdir(path) if path.is_dir() else os.unlink(path)
-
-
-@contextlib.contextmanager
-def undo_on_error(unless: object = None) -> Iterator[UndoLog]:
-    """Undo what was created if the block fails and `unless` is false then."""
-    made = UndoLog()
-    try:
-        yield made
-    except BaseException:
-        if not unless:
-            made.undo()
-        raise
 
 
 def remove_tree(path: Path) -> None:

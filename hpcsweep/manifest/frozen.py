@@ -21,6 +21,7 @@ from hpcsweep import files, ids
 from hpcsweep.errors import Damaged, SweepError
 from hpcsweep.records import Resources
 from hpcsweep.sources.registry import source_from_manifest_dict
+from hpcsweep.undo import UndoLog
 
 if TYPE_CHECKING:
     from hpcsweep.sources.base import ParameterSource
@@ -276,7 +277,7 @@ def write(
     sweep_dir: Path,
     manifest: FrozenManifest,
     source: ParameterSource,
-    made: files.UndoLog | None = None,
+    made: UndoLog | None = None,
 ) -> Path:
     """Write `manifests/<fingerprint>/`, whole and durable, read it back, and give its path.
 
@@ -284,7 +285,7 @@ def write(
     *Raises* SweepError, also when it was damaged since an earlier time. *Writes* a temporary
     sibling, whose name begins with a dot, and renames it. *Safe to repeat*, by several at once.
     """
-    made = made or files.UndoLog()
+    made = made or UndoLog()
     parent = made.directory(sweep_dir / "manifests")
     directory = parent / manifest.fingerprint
     if directory.name not in files.names(parent):

@@ -18,7 +18,7 @@ from pathlib import Path
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster, Limits
 from hpcsweep.errors import ClusterError, ClusterUnavailable, PartRefused
-from hpcsweep.files import UndoLog, json_bytes, write_new
+from hpcsweep.files import json_bytes, write_new
 from hpcsweep.journal import now
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.provenance import provenance
@@ -32,6 +32,7 @@ from hpcsweep.submission.preflight import Checked
 from hpcsweep.submission.turns import Turn
 from hpcsweep.sweepdir.directory import FactKind, IntentFact, JobFact, SweepDirectory, VoidFact
 from hpcsweep.sweepdir.plan import PROVENANCE, Circumstances, Plan, PlanDocument
+from hpcsweep.undo import UndoLog
 
 _log = logging.getLogger(__name__)
 

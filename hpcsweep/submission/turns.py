@@ -17,9 +17,10 @@ from pathlib import Path
 from hpcsweep import claims
 from hpcsweep.claims import Claim
 from hpcsweep.errors import SweepBusy, SweepError
-from hpcsweep.files import UndoLog, make_directory, names, open_regular, undo_on_error
+from hpcsweep.files import make_directory, names, open_regular
 from hpcsweep.liveness import BEAT_S, HEARTBEAT, is_running
 from hpcsweep.sweepdir.directory import CLAIMS, SweepDirectory, make_sweep_directory
+from hpcsweep.undo import UndoLog, undo_on_error
 
 NAME = "submit"
 # Seconds without a sign of life after which a process that only another host can ask for counts

@@ -23,7 +23,6 @@ from hpcsweep.field_checks import (
 from hpcsweep.files import (
     GROUP_DIRECTORY,
     RESTORE,
-    UndoLog,
     is_temporary,
     json_bytes,
     names,
@@ -36,6 +35,7 @@ from hpcsweep.files import (
 from hpcsweep.manifest import frozen
 from hpcsweep.sweepdir.plan import Plan, PlanDocument, read_plan
 from hpcsweep.sweepdir.version import Version
+from hpcsweep.undo import UndoLog
 
 FORMAT = 1
 MARKER = "sweep.json"

@@ -18,6 +18,7 @@ import pytest
 
 from hpcsweep import files
 from hpcsweep.errors import SweepError
+from hpcsweep.undo import UndoLog, undo_on_error
 
 PRIVATE_DIRECTORY, PRIVATE_FILE = 0o700, 0o600
 
@@ -73,6 +74,39 @@ def test_many_make_the_same_directory_at_once(tmp_path: Path) -> None:
         assert maker.stdin
         maker.stdin.close()
     assert [maker.wait(30) for maker in makers] == [0, 0, 0, 0]
+
+
+def test_a_directory_that_others_remove_at_once_is_made(tmp_path: Path) -> None:
+    script = (
+        "import contextlib, os, sys; from pathlib import Path\n"
+        "from hpcsweep.files import make_directory\n"
+        "sys.stdin.read()\n"
+        "for _ in range(3000):\n"
+        "    make_directory(Path(sys.argv[1], 'a'))\n"
+        "    with contextlib.suppress(FileNotFoundError): os.rmdir(Path(sys.argv[1], 'a'))"
+    )
+    makers = [
+        subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    for maker in makers:
+        assert maker.stdin
+        maker.stdin.close()
+    assert [maker.wait(60) for maker in makers] == [0, 0, 0, 0]
+
+
+def test_a_directory_that_was_there_a_moment_ago_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, refused = os.mkdir, iter([True])
+
+    def mkdir(path: Path, mode: int) -> None:
+        if next(refused, False):
+            raise FileExistsError(17, "File exists", str(path))
+        make(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    assert files.make_directory(tmp_path / "a").is_dir()
 
 
 @pytest.mark.parametrize("below", ["file", "file/a/b"])
@@ -279,7 +313,7 @@ def interrupted(_: Path) -> None:
 
 def test_what_a_failed_block_made_is_removed_again(tmp_path: Path) -> None:
     def block(path: Path, *, doubt: bool = False) -> None:
-        with pytest.raises(KeyboardInterrupt), files.undo_on_error(unless=doubt) as made:
+        with pytest.raises(KeyboardInterrupt), undo_on_error(unless=doubt) as made:
             interrupted(made.directory(path / "x"))
 
     block(tmp_path / "deep" / "new")
@@ -289,14 +323,14 @@ def test_what_a_failed_block_made_is_removed_again(tmp_path: Path) -> None:
     block(tmp_path / "old")
     assert files.names(tmp_path) == ["doubted", "old"]
     assert files.names(tmp_path / "old") == []
-    with files.undo_on_error() as made:
+    with undo_on_error() as made:
         made.directory(tmp_path / "good")
     assert (tmp_path / "good").exists()
 
 
 def test_what_another_made_is_not_taken_back(tmp_path: Path) -> None:
     """Not what was there, nor what came to be in what this process made."""
-    made = files.UndoLog()
+    made = UndoLog()
     (tmp_path / "theirs").mkdir()
     made.directory(tmp_path / "theirs")
     (tmp_path / "file").write_text("theirs")

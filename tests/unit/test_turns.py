@@ -16,11 +16,11 @@ import pytest
 
 from hpcsweep import claims
 from hpcsweep.errors import SweepBusy
-from hpcsweep.files import UndoLog
 from hpcsweep.liveness import this_process
 from hpcsweep.submission import turns
 from hpcsweep.submission.turns import changing, submitting
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.undo import UndoLog
 
 HOLD = """
 import sys

@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from hpcsweep.errors import SweepError
-from hpcsweep.files import undo_on_error, write_new
+from hpcsweep.files import write_new
 from hpcsweep.ids import slug
+from hpcsweep.undo import undo_on_error
 
 MANIFEST = """\
 # What to run, for which parameters, and what each task asks of Slurm.
