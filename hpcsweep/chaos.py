@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -89,19 +88,6 @@ class Report:
     submits: int
     summary: Summary
     accepted: Accepted
-
-    def lines(self) -> Iterator[str]:
-        """For people."""
-        kinds = Counter(one.kind for one in self.struck)
-        told = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "no fault struck"
-        yield f"chaos with seed {self.seed}: {told}; {self.submits} submits"
-        for one in self.struck:
-            where = f"job {one.job}" if one.job else "the cluster"
-            cases = f"cases {one.cases}" if one.cases else ""
-            yield f"  {one.kind:<16} {where:<14} {cases}".rstrip()
-        missing = self.summary.without_outcome
-        yield "nothing was lost" if not missing else f"LOST: {missing} cases have no outcome"
-        yield self.accepted.line()
 
 
 def run(

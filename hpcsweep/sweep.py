@@ -18,11 +18,11 @@ from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import ExtraMissing, Incomplete, InputError
 from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.manifest.user import load_manifest, resolve
+from hpcsweep.progress import new_sentences, progress_bar
 from hpcsweep.records import RERUNS
 from hpcsweep.runs.logs import case_logs
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sources.seedplan import SeededCase
-from hpcsweep.state.progress import counts_line, new_sentences, progress_bar
 from hpcsweep.state.status import Summary, status, wait
 from hpcsweep.submission.cancel import cancel
 from hpcsweep.submission.notices import notices
@@ -182,7 +182,7 @@ class Sweep:
             summary = wait(self._directory, self._asked, self._settings, show)
         if not summary.is_complete:
             raise Incomplete(
-                f"not every case is complete: {counts_line(summary)}",
+                f"not every case is complete: {summary.counts_text}",
                 where=summary.path,
                 next_step="status() says why; submit() sends what was interrupted, retry() also "
                 "what failed.",

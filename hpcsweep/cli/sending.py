@@ -9,7 +9,7 @@ from hpcsweep.cli.notices import notify
 from hpcsweep.cli.render.console import console
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import Incomplete, PartRefused
-from hpcsweep.state.progress import counts_line, progress_bar
+from hpcsweep.progress import progress_bar
 from hpcsweep.state.status import Summary, wait
 from hpcsweep.submission.notices import notices
 from hpcsweep.submission.submit import Submitted, Wish, submit
@@ -60,12 +60,12 @@ def _wait(here: Context, wish: Wish, cluster: Cluster, done: Submitted) -> None:
         summary = _watch(here, cluster, done.sweep)
     if not summary.is_complete:
         raise Incomplete(
-            f"not every case is complete: {counts_line(summary)}",
+            f"not every case is complete: {summary.counts_text}",
             where=summary.path,
             next_step=f"`hpcsweep logs {summary.name} INDEX` says why; `hpcsweep submit` sends "
             f"what was interrupted, `hpcsweep retry {summary.name}` also what failed.",
         )
-    click.echo(f"{summary.name}: {counts_line(summary)}")
+    click.echo(f"{summary.name}: {summary.counts_text}")
 
 
 def _watch(here: Context, cluster: Cluster, sweep: SweepDirectory) -> Summary:

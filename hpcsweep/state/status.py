@@ -57,6 +57,13 @@ class Summary:
         return self.counts.get(Status.COMPLETE, 0) == self.n_cases
 
     @property
+    def counts_text(self) -> str:
+        """The counts in one line: `4 complete, 1 failed, 1 pending of 6`."""
+        counts = ((self.counts.get(status, 0), status) for status in Status)
+        parts = [f"{number} {status.value}" for number, status in counts if number]
+        return f"{', '.join(parts) or 'nothing'} of {self.n_cases}"
+
+    @property
     def without_outcome(self) -> int:
         """Count of cases that are neither complete nor failed."""
         final = (Status.COMPLETE, Status.FAILED)

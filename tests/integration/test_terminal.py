@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from hpcsweep.cli import commands
+from hpcsweep.progress import progress_bar
 from hpcsweep.records import Status
-from hpcsweep.state.progress import progress_bar
 from hpcsweep.state.status import Summary
 from hpcsweep.terminal_text import one_line, visible
 from tests.support.clusters import EmulatedCluster, emulated

@@ -12,7 +12,7 @@ import click
 from hpcsweep import emulator, yamltext
 from hpcsweep.cli import streams
 from hpcsweep.cli.options import json_option
-from hpcsweep.cli.render.console import print_document
+from hpcsweep.cli.render.console import print_document, print_facts
 from hpcsweep.errors import ClusterError, InputError
 
 directory_option = click.option(
@@ -78,9 +78,8 @@ def status(as_json: bool, directory: Path | None) -> None:
         print_document(found)
         return
     click.echo(f"{found['directory']}: {'up' if found['running'] else 'down'}")
-    for key in ("nodes", "jobs", "faults"):
-        for name, text in found.get(key, {}).items():
-            click.echo(f"  {name:<12} {text}")
+    facts = found.get("nodes", {}) | found.get("jobs", {})
+    print_facts([(f"  {name}", str(text)) for name, text in facts.items()])
 
 
 @command.command("env")

@@ -86,12 +86,11 @@ def _run_chaos(here: Context, wish: Wish, cluster: Cluster, seed: int) -> None:
     """Run under faults on order, and report them; whatever is not complete is an error."""
     from hpcsweep import chaos
     from hpcsweep.cli.notices import notify
+    from hpcsweep.cli.render.chaos import print_report
     from hpcsweep.errors import Incomplete, SweepError
-    from hpcsweep.state.progress import counts_line
 
     report = chaos.run(wish, cluster, here.settings, seed, notify)
-    for line in report.lines():
-        click.echo(line)
+    print_report(report)
     if not report.accepted.is_once:
         raise SweepError(
             report.accepted.line(),
@@ -100,7 +99,7 @@ def _run_chaos(here: Context, wish: Wish, cluster: Cluster, seed: int) -> None:
         )
     if not report.summary.is_complete:
         raise Incomplete(
-            f"not every case is complete: {counts_line(report.summary)}",
+            f"not every case is complete: {report.summary.counts_text}",
             where=report.summary.path,
             next_step=f"`hpcsweep logs {report.summary.name} INDEX` says why.",
         )

@@ -1,0 +1,26 @@
+"""Print the report of a chaos run."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hpcsweep.chaos import Report
+from hpcsweep.cli.render.console import print_facts, print_line
+
+
+def print_report(report: Report) -> None:
+    """Print the faults that struck, each with its cases, and whether a case was lost."""
+    kinds = Counter(fault.kind for fault in report.struck)
+    faults = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "no fault struck"
+    print_line(f"chaos with seed {report.seed}: {faults}; {report.submits} submits")
+    print_facts([
+        (
+            f"  {fault.kind}",
+            f"job {fault.job}" if fault.job else "the cluster",
+            f"cases {fault.cases}" if fault.cases else "",
+        )
+        for fault in report.struck
+    ])  # fmt: skip
+    missing = report.summary.without_outcome
+    print_line(f"LOST: {missing} cases have no outcome" if missing else "nothing was lost")
+    print_line(report.accepted.line())
