@@ -20,7 +20,7 @@ REFUSED = {
         ("array", "job-name", "output", "error", "input", "open-mode", "signal", "wrap", "chdir"),
         "hpcsweep sets it itself",
     ),
-    **dict.fromkeys(("requeue", "no-requeue"), "hpcsweep sets it itself: scripts carry --requeue"),
+    "no-requeue": "hpcsweep sets it itself: scripts carry --requeue",
     **dict.fromkeys(
         ("export", "export-file", "get-user-env"),
         "the environment of a task is hpcsweep's; use `setup:` lines",
@@ -53,8 +53,8 @@ _KNOWN = frozenset(
         mail-type mail-user mcs-label mem mem-bind mem-per-cpu mem-per-gpu mem-update mincpus
         network nice no-kill nodefile nodelist nodes ntasks ntasks-per-core ntasks-per-gpu
         ntasks-per-node ntasks-per-socket ntasks-per-tres oom-kill-step overcommit oversubscribe
-        partition power prefer priority profile propagate qos reboot reservation resources
-        resv-ports segment sockets-per-node spread-job spread-segments stepmgr switches
+        partition power prefer priority profile propagate qos reboot requeue reservation
+        resources resv-ports segment sockets-per-node spread-job spread-segments stepmgr switches
         tasks-per-node thread-spec threads-per-core time time-min tmp tres-bind tres-per-task
         use-min-nodes wait-all-nodes wckey""",
     )
@@ -118,6 +118,10 @@ _FORMS = {
     "cpus-per-task": (_COUNT, "a count of CPUs", "Write 1 or more."),
 }
 
+# How a task is requeued: in turn, as every script asks for, or at once, ahead of all other jobs
+# (25.11 and newer, where the site has switched it on).
+REQUEUE, EXPEDITE = "requeue", "expedite"
+
 _ANY_OPTION = {"type": ["boolean", "integer", "string"], "pattern": f"^{OPTION_VALUE.pattern}$"}
 # For editors: every option that is known, none that is refused, and a site's own.
 SCHEMA: dict[str, Any] = {
@@ -132,6 +136,10 @@ SCHEMA: dict[str, Any] = {
             for name, (form, noun, next_step) in _FORMS.items()
         },
         **dict.fromkeys(sorted(_KNOWN.difference(_FORMS)), _ANY_OPTION),
+        REQUEUE: {
+            "const": EXPEDITE,
+            "description": "Start a task that failed again at once (Slurm 25.11 and newer).",
+        },
         **dict.fromkeys(REFUSED, False),
     },
     "patternProperties": {f"^{OPTION_NAME.pattern}$": True},
@@ -177,6 +185,11 @@ def _did_you_mean(name: str) -> str:
 
 def value_problem(name: str, value: Any) -> tuple[str, str] | None:
     """Why a value cannot be an option's, and what next; None for one that can."""
+    if name == REQUEUE and value != EXPEDITE:
+        return (
+            "cannot be set: hpcsweep sets it itself: scripts carry --requeue",
+            f"Remove it, or write {REQUEUE}: {EXPEDITE} where the site has Slurm 25.11 or newer.",
+        )
     form, noun, next_step = _FORMS.get(name, (OPTION_VALUE, "a value for sbatch", ""))
     if isinstance(value, bool) and name not in _FORMS:
         return None

@@ -222,7 +222,21 @@ def test_what_would_change_an_answer_is_kept_from_the_programs(
     seen = clean_environment({"EXTRA": "1"}, frozenset({"partition"}))
     theirs = {name for name in seen if name.startswith(("SLURM", "SBATCH", "SQUEUE", "SACCT"))}
     assert theirs == {"SLURM_CONF", "SBATCH_ACCOUNT", "SLURM_BITSTR_LEN"}
+    assert "SLURM_JWT" not in seen
     assert (seen["EXTRA"], seen["HOME"], seen["SLURM_BITSTR_LEN"]) == ("1", "kept", "0")
+
+
+def test_a_token_of_the_login_shell_reaches_the_programs_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "squeue").write_text('#!/bin/sh\necho "5|0|$SLURM_JWT|"\n')
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("SLURM_JWT", "eyJh.secret")
+    monkeypatch.setenv("SLURM_CONF", "/etc/slurm/slurm.conf")
+    assert SLURM.poll_queue(["5"])["5", 0].state == "eyJh.secret"
+    assert "secret" not in SLURM.address  # it is written into the sweep directory
+    assert "/etc/slurm/slurm.conf" in SLURM.address
 
 
 def test_every_question_is_one_line_of_shell_free_words() -> None:

@@ -34,6 +34,7 @@ __all__ = ["load", "mistakes", "write"]  # fixtures are found by their names
         ("parsable: true", "slurm.parsable: cannot be set"),
         ("signal: x", "slurm.signal: cannot be set"),
         ("requeue: true", "slurm.requeue: cannot be set"),
+        ("requeue: [expedite]", "slurm.requeue: cannot be set"),
         ("no-requeue: true", "slurm.no-requeue: cannot be set"),
         ("open-mode: append", "slurm.open-mode: cannot be set"),
         ("wrap: x", "slurm.wrap: cannot be set"),

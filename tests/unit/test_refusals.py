@@ -8,6 +8,7 @@ from hpcsweep.cluster.slurm.refusals import Verdict, is_waiting, next_step, verd
 from tests.support.transcripts import TRANSCRIPTS, Block, blocks
 
 UNREACHABLE = "Unable to contact slurm controller (connect failure)"
+UNSUPPORTED = "Requested operation not supported on this system"
 FULL = "Slurm temporarily unable to accept job, sleeping and retrying"
 RECORDED = [
     block
@@ -133,3 +134,23 @@ def test_an_array_that_is_too_large_is_no_matter_of_options() -> None:
     said = "sbatch: error: Batch job submission failed: Invalid job array specification"
     assert "`chunk:`" in next_step(said)
     assert next_step("sbatch: error: Batch job submission failed: Invalid qos specification") == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        # 22.05 and 24.11; 26.05 without enable_expedited_requeue.
+        (
+            "sbatch: option '--requeue' doesn't allow an argument",
+            "older than 25.11",
+        ),
+        (
+            f"sbatch: error: Batch job submission failed: {UNSUPPORTED}",
+            "has not switched it on",
+        ),
+    ],
+)
+def test_a_cluster_without_expedited_requeues(said: str, words: str) -> None:
+    assert verdict(said) is Verdict.REFUSED
+    assert words in next_step(said)
+    assert "requeue: expedite" in next_step(said)

@@ -80,12 +80,18 @@ class Recorder:
         )
         self.path.chmod(self.path.stat().st_mode | stat.S_IXUSR)
 
-    def run(self, script: str, *, part: str = "3") -> tuple[int, list[Any], int]:
+    def run(
+        self, script: str, *, part: str = "3", **environment: str
+    ) -> tuple[int, list[Any], int]:
         """Exit code of the script, what the program was called with, and the script's pid."""
         path = self.directory / "script"
         path.write_text(script)
         process = subprocess.Popen(
-            ["bash", str(path), part], cwd=self.directory, stderr=subprocess.PIPE, text=True
+            ["bash", str(path), part],
+            cwd=self.directory,
+            env=os.environ | environment,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         process.communicate(timeout=30)
         called = self.calls.read_text().splitlines() if self.calls.exists() else []
@@ -106,6 +112,20 @@ def test_every_script_can_be_requeued_and_warned() -> None:
         "#SBATCH --mem=2G",
         "#SBATCH --time=00:30:00",
     ]
+
+
+def test_an_expedited_requeue_takes_the_place_of_the_plain_one() -> None:
+    script = render(options={"requeue": "expedite"})
+    asked = [line for line in script.splitlines() if "requeue" in line]
+    assert asked == ["#SBATCH --requeue=expedite"]
+
+
+def test_a_token_of_the_login_shell_does_not_reach_a_task(tmp_path: Path) -> None:
+    """Neither the setup lines nor the worker: a task would hand an expired one to srun."""
+    recorder = Recorder(tmp_path)
+    script = render(python=str(recorder.path), setup=lines('export MARK="${SLURM_JWT-none}"'))
+    code, ((_, mark, _),), _ = recorder.run(script, SLURM_JWT="eyJh.secret")
+    assert (code, mark) == (0, "none")
 
 
 def test_directives_come_before_any_command() -> None:

@@ -10,7 +10,7 @@ from hpcsweep.cluster.slurm.states import TABLE, Life, meaning
 from hpcsweep.records import Reason, Status
 from tests.support.transcripts import TRANSCRIPTS
 
-# slurm.h of 22.05, enum job_states, and the flags that job_state_string prints.
+# slurm.h, enum job_states, and the flags that job_state_string prints, 22.05 to 26.05.
 BASE_STATES = [
     "PENDING", "RUNNING", "SUSPENDED", "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL",
     "PREEMPTED", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY",
@@ -18,7 +18,7 @@ BASE_STATES = [
 FLAGS = [
     "LAUNCH_FAILED", "UPDATE_DB", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESIZING",
     "CONFIGURING", "COMPLETING", "STOPPED", "RECONFIG_FAIL", "POWER_UP_NODE", "REVOKED",
-    "REQUEUE_FED", "RESV_DEL_HOLD", "SIGNALING", "STAGE_OUT",
+    "REQUEUE_FED", "RESV_DEL_HOLD", "SIGNALING", "STAGE_OUT", "EXPEDITING",
 ]  # fmt: skip
 
 

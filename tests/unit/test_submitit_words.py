@@ -38,6 +38,7 @@ def test_slurm_gets_every_option_as_it_is(tmp_path: Path) -> None:
         "array_parallelism": 3,
         "signal_delay_s": 120,
         "srun_args": ["--cpus-per-task=2"],
+        "setup": ["unset SLURM_JWT"],
     }
     del options["time"]
     assert own == options | {"exclusive": True, "requeue": True}

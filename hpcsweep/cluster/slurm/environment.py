@@ -12,6 +12,9 @@ _WELCOME = frozenset({"SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_QOS", "SBATC
 # What tells the programs which cluster to talk to; other SLURM_ variables are those of a job in
 # which hpcsweep itself runs, and would leak into the jobs that it submits.
 _WHICH_CLUSTER = frozenset({"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CONF_SERVER"})
+# The user's token where the login shell authenticates by auth/jwt. It is a secret: it reaches the
+# programs by their environment alone, and is no part of what `pointed_at` returns.
+TOKEN = "SLURM_JWT"  # noqa: S105  # the name of a variable
 
 
 def clean_environment(extra: Mapping[str, str], directives: frozenset[str]) -> dict[str, str]:
@@ -22,7 +25,7 @@ def clean_environment(extra: Mapping[str, str], directives: frozenset[str]) -> d
     """
     kept = {}
     for name, value in os.environ.items():
-        if name.startswith("SLURM_") and name not in _WHICH_CLUSTER:
+        if name.startswith("SLURM_") and name not in _WHICH_CLUSTER and name != TOKEN:
             continue
         if name.startswith(_MISLEADING):
             option = name.removeprefix("SBATCH_").lower()

@@ -32,6 +32,8 @@ _LIMITS = frozenset({
     "Unable to create job record, try again",
 })  # fmt: skip
 _ARRAY = "Invalid job array specification"
+# Also to `--requeue=expedite` where slurm.conf does not allow it (26.05).
+_UNSUPPORTED = "Requested operation not supported on this system"
 _ANSWERS = _LIMITS | frozenset({
     _ARRAY,
     "Access denied to requested reservation",
@@ -89,7 +91,7 @@ _ANSWERS = _LIMITS | frozenset({
     "Requested node configuration is not available",
     "Requested nodes not in this partition",
     "Requested operation is presently disabled",
-    "Requested operation not supported on this system",
+    _UNSUPPORTED,
     "Requested partition configuration not available now",
     "Requested reservation is in use",
     "Requested reservation is invalid",
@@ -119,6 +121,8 @@ _OWN = re.compile(
     r"|Could not establish a configuration source"
     r"|cli_filter plugin terminated with error|hpcsweep emulator: .* not emulated"
 )
+# To `--requeue=expedite` (22.05, 24.11).
+_NO_EXPEDITE = "option '--requeue' doesn't allow an argument"
 _TEST = "allocation failure"
 _FAILED = re.compile(rf"(?:Batch job submission failed|{_TEST}): (.*)")
 _PREFIX = re.compile(r"sbatch: (?:error: |fatal: )?")
@@ -178,6 +182,13 @@ def next_step(said: str) -> str:
         return (
             f"A task asks for more than {limits[0]} allows: ask for less of it in `slurm:`, or "
             "name another qos or account. `sacctmgr show qos` tells the limits."
+        )
+    if _NO_EXPEDITE in lines:
+        return "This Slurm is older than 25.11: remove `requeue: expedite` from `slurm:`."
+    if _UNSUPPORTED in answers:
+        return (
+            "Where `slurm:` has `requeue: expedite`, remove it: the site has not switched it on "
+            "(SlurmctldParameters=enable_expedited_requeue)."
         )
     if _ARRAY in answers:
         return "The cluster takes smaller arrays than it says (MaxArraySize): make `chunk:` larger."

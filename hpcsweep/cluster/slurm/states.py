@@ -18,7 +18,7 @@ class Life(Enum):
     UNKNOWN = "unknown"
 
 
-# Every base state and flag of slurm.h (22.05 to 24.11). What a task that is over left undone is
+# Every base state and flag of slurm.h (22.05 to 26.05). What a task that is over left undone is
 # `lost` unless the state says why. REQUEUED ends one start, not the task.
 TABLE: dict[str, tuple[Life, Status, Reason | None]] = {
     "PENDING": (Life.ALIVE, Status.PENDING, None),
@@ -29,6 +29,8 @@ TABLE: dict[str, tuple[Life, Status, Reason | None]] = {
     "RESV_DEL_HOLD": (Life.ALIVE, Status.PENDING, None),
     "SPECIAL_EXIT": (Life.ALIVE, Status.PENDING, None),
     "POWER_UP_NODE": (Life.ALIVE, Status.PENDING, None),
+    # `--requeue=expedite`, from the end of one start to the next (25.11 and newer).
+    "EXPEDITING": (Life.ALIVE, Status.PENDING, None),
     "RUNNING": (Life.ALIVE, Status.RUNNING, None),
     "COMPLETING": (Life.ALIVE, Status.RUNNING, None),
     "RESIZING": (Life.ALIVE, Status.RUNNING, None),

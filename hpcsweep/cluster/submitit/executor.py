@@ -23,6 +23,7 @@ from submitit.core import plugins, utils
 
 from hpcsweep.cluster.process import Answer
 from hpcsweep.cluster.slurm.client import submission_error
+from hpcsweep.cluster.slurm.environment import TOKEN
 from hpcsweep.cluster.slurm.states import Life, meaning
 from hpcsweep.cluster.submitit import localjobs
 from hpcsweep.cluster.submitit.chunk import Chunk
@@ -142,6 +143,7 @@ def _for_slurm(order: Order) -> dict[str, Any]:
     return {
         "slurm_additional_parameters": {"requeue": True} | own,
         "slurm_array_parallelism": order.throttle or order.chunks,
+        "slurm_setup": [f"unset {TOKEN}"],  # an expired one keeps srun from being answered
         "slurm_signal_delay_s": warning_seconds(limit),
         # srun takes the job's CPUs from its own command line only (22.05 to 23.02).
         "slurm_srun_args": [f"--cpus-per-task={cpus}"] if cpus else [],

@@ -129,6 +129,7 @@ _EXPORT = re.compile(r'(?:"[^"]*"|[^,"])+')
 def exported(option: str | None) -> dict[str, str]:
     """The environment of the job, without Slurm's own variables; `option` is --export."""
     everything = dict(os.environ)
+    everything.pop("SLURM_JWT", None)  # a real cluster's token is not written down here
     if option is None or option.upper() == "ALL":
         return everything
     slurm = {key: value for key, value in everything.items() if key.startswith("SLURM_")}
