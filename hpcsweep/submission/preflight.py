@@ -12,7 +12,7 @@ from hpcsweep.errors import SweepError, TargetError
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sweepdir.directory import SweepDirectory
-from hpcsweep.worker.launcher import Launcher, Ran
+from hpcsweep.worker.launcher import CompletedProgram, Launcher
 
 # Indices that are compared, spread over the source.
 SAMPLES = 12
@@ -77,7 +77,7 @@ def preflight(
     return Checked(found["code_digest"], found["code_files"], found["packages"])
 
 
-def _parse(manifest: FrozenManifest, ran: Ran) -> dict[str, Any]:
+def _parse(manifest: FrozenManifest, ran: CompletedProgram) -> dict[str, Any]:
     """What the check found. *Raises* what it complained about."""
     try:
         found: dict[str, Any] = json.loads(ran.answer)

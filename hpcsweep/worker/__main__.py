@@ -1,8 +1,8 @@
-"""`python -m hpcsweep.worker SWEEP SUBMISSION PART`: what a script of an array runs.
+"""`python -m hpcsweep.worker SWEEP SUBMISSION PART`: the command in an array's script.
 
-With `--start JSON`, the fields of a `Start`, it was started by submitit, not as Slurm's array task;
-with `--alone` it is a job that is no array.
-With `--setup-failed WHERE EXIT_CODE` it only records that a setup line failed.
+`--start JSON`: submitit started it, not Slurm; the JSON has the fields of a `Start`.
+`--alone`: it is a job without an array.
+`--setup-failed WHERE EXIT_CODE`: only record that a setup line failed.
 """
 
 import sys

@@ -20,25 +20,25 @@ from hpcsweep.worker.ledger import Ledger
 from hpcsweep.worker.messages import Request, one_line, refusal
 from hpcsweep.worker.outputs import CaseFiles, Outputs
 from hpcsweep.worker.runner import Runner, Steps
-from hpcsweep.worker.slot import Ended, Slot
+from hpcsweep.worker.slot import CaseEnd, Slot
 from hpcsweep.worker.start import Assignment
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempts:
-    """What all attempts of one start have in common."""
+    """Runs the attempts of one task start."""
 
     assignment: Assignment
     manifest: FrozenManifest
     runner: Runner
     ledger: Ledger
-    # How a case is run in a slot: its function, its command, or either under a claim of a cache.
-    execute: Callable[[Slot, Request], Steps[Ended]]
+    # Runs a case in a slot: its function, its command, or either under a claim of the cache.
+    execute: Callable[[Slot, Request], Steps[CaseEnd]]
 
     def run(self, case: ParamCase, slot: Slot, outputs: Outputs) -> Steps[SweepError | None]:
         """Run a case, unless it is complete. Returns the error of a full disk or quota.
 
-        What the system refuses the case's files is the case's outcome. *Raises* JournalError.
+        An error on the case's own files becomes its outcome. *Raises* JournalError.
         """
         started = now()
         try:
@@ -47,22 +47,23 @@ class Attempts:
             raise
         except (OSError, SweepError) as error:
             sys.stderr.write(f"hpcsweep: index {case.index}: {one_line(error)}\n")
-            why = refusal(error)
-            status = why["reason"].status
-            self.ledger.end(case, Outcome(status=status, started=started, ended=now(), **why))
-            if why["reason"] is Reason.QUOTA:
+            fields = refusal(error)
+            status = fields["reason"].status
+            self.ledger.end(case, Outcome(status=status, started=started, ended=now(), **fields))
+            if fields["reason"] is Reason.QUOTA:
                 sweep = self.assignment.sweep
                 return error if isinstance(error, SweepError) else unwritable(sweep.path, error)
         return None
 
     def _run(self, case: ParamCase, slot: Slot, outputs: Outputs) -> Steps[None]:
-        mine = self.assignment
-        run = make_run(self.manifest, case, mine.attempt, mine.chunk, mine.start.node)
+        assignment = self.assignment
+        host = assignment.start.node
+        run = make_run(self.manifest, case, assignment.attempt, assignment.chunk, host)
         if self.ledger.is_complete(run):
             return
         started = now()
         self.ledger.begin(case, started)
-        checkpoints = mine.sweep.path / checkpoint_dir(case.case_id)
+        checkpoints = assignment.sweep.path / checkpoint_dir(case.case_id)
         begun = self.runner.clock()
         try:
             files = outputs.begin(run, started)
@@ -80,7 +81,7 @@ class Attempts:
 def make_run(
     manifest: FrozenManifest, case: ParamCase, attempt: Attempt, chunk: int, host: str
 ) -> Run:
-    """What an attempt of a case will say of itself."""
+    """The identity of an attempt, for its metadata and its request."""
     return Run(
         run_id=ids.run_id(ids.canonical(case.params), case.case_id),
         case=case,
@@ -95,9 +96,9 @@ def make_run(
 def make_request(
     manifest: FrozenManifest, run: Run, files: CaseFiles, checkpoints: Path
 ) -> Request:
-    """What a child is told of a case. `checkpoints`: what its attempts leave each other."""
+    """The request of a case. `checkpoints`: the directory that all its attempts share."""
     result_file = None
-    if manifest.cache is not None:  # in a task a claim has it
+    if manifest.cache is not None:  # in a task, `CachedCases` replaces it
         result_file = f"{files.directory}/result{manifest.cache.file_suffix}"
     return Request(
         index=run.case.index,
@@ -115,8 +116,8 @@ def make_request(
     )
 
 
-def make_outcome(ended: Ended, started: str, wall_seconds: float) -> Outcome:
-    """What the journal will say of an attempt that has ended just now, but where its files are."""
+def make_outcome(ended: CaseEnd, started: str, wall_seconds: float) -> Outcome:
+    """The outcome of an attempt that ended just now, without the place of its files."""
     return Outcome(
         status=ended.reason.status if ended.reason else Status.COMPLETE,
         reason=ended.reason,
@@ -133,7 +134,7 @@ def make_outcome(ended: Ended, started: str, wall_seconds: float) -> Outcome:
 
 
 def redact_error(error: dict[str, Any]) -> dict[str, Any]:
-    """An error without passwords: an exception may name the URL of a database (invariant 21)."""
-    from hpcsweep.redact import redact  # noqa: PLC0415  # a case that goes well does without
+    """The error without passwords: an exception may quote a database URL (invariant 21)."""
+    from hpcsweep.redact import redact  # noqa: PLC0415  # for failed cases only
 
     return {key: redact(text) if isinstance(text, str) else text for key, text in error.items()}

@@ -1,6 +1,6 @@
-"""A task's cases whose results a cache keeps: each made under its claim, or found there.
+"""Cases whose results a cache keeps: retrieve a result, or compute it under a claim.
 
-Results and entries are files; the table of a cache is no task's to write (invariant 25).
+A task writes results and entries as files, never the cache's table (invariant 25).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from hpcsweep.manifest.frozen import Cache
 from hpcsweep.records import Reason
 from hpcsweep.worker.messages import Request
 from hpcsweep.worker.runner import NEVER, Runner, Steps, Wait
-from hpcsweep.worker.slot import Ended, Slot, stopped_by
+from hpcsweep.worker.slot import CaseEnd, Slot, stop_error
 
-# What an entry notes of a case with metrics: whoever finds the result has them, too.
+# Key of the metrics in the custom data of an entry: a cache hit returns them.
 METRICS = "metrics"
 
 
 class CachedCases:
-    """Runs cases, and keeps their results."""
+    """Runs cases through a cache."""
 
     def __init__(
         self,
@@ -39,57 +39,57 @@ class CachedCases:
         root: Path,
         runner: Runner,
         beat_s: float,
-        execute: Callable[[Slot, Request], Steps[Ended]],
+        execute: Callable[[Slot, Request], Steps[CaseEnd]],
     ) -> None:
-        """`execute` runs a case that has to be. *Writes* the directory of results, below `root`."""
+        """`execute` runs a case on a miss. *Writes* the directory of results, below `root`."""
         self._cache = cache
         self._results = ResultDirectory(root / cache.results_dir, cache.file_suffix)
         self._results.make()
         self._runner, self._beat_s, self._execute = runner, beat_s, execute
-        # When the file of each claim of this task was touched: others take that for a sign of life.
+        # When each claim file of this task was last touched: the heartbeat that others check.
         self._touched: dict[Path, float] = {}
 
     def touch_claims_if_due(self) -> float:
-        """Show that the owner of the claims is alive; the moment of the next time."""
+        """Touch the claims that are due (their heartbeat). Returns the time of the next touch."""
         now = self._runner.clock()
         for path, touched in self._touched.items():
             if now >= touched + self._beat_s:
                 self._touched[path] = now
-                with contextlib.suppress(OSError):  # taken over, or the disk is away
+                with contextlib.suppress(OSError):  # taken over, or the file system is unavailable
                     os.utime(path)
         return min(self._touched.values(), default=NEVER) + self._beat_s
 
-    def execute(self, slot: Slot, request: Request) -> Steps[Ended]:
-        """The case's result: found, awaited from whoever makes it, or made by the target."""
+    def execute(self, slot: Slot, request: Request) -> Steps[CaseEnd]:
+        """The result of a case: a hit, another process's once it is published, or computed here."""
         case = ResultKey.of(request.params)
         anew = not self._cache.use_cache
         for pause_s in claims.backoff_pauses():
             try:
                 making = producer.begin(self._results, case, anew=anew, skips_table=True)
                 if isinstance(making, Entry):
-                    return self._found(request, making)
+                    return self._hit(request, making)
             except HpcsweepError as error:
-                return _refused(Ended(), error)
+                return _uncached(CaseEnd(), error)
             if making is not None:
                 ended = yield from self._make(slot, request, making)
                 if ended is not None:
                     return ended
-                anew = False  # taken for dead meanwhile: the other's result is as good
+                anew = False  # another process took over the claim: its result will do
             yield Wait(until=self._runner.clock() + pause_s)
             if self._runner.stop_signal:
-                stopped = stopped_by(self._runner.stop_signal)
-                return Ended(reason=Reason.TERMINATED, error=stopped)
+                stopped = stop_error(self._runner.stop_signal)
+                return CaseEnd(reason=Reason.TERMINATED, error=stopped)
         raise AssertionError  # pauses do not end
 
-    def _make(self, slot: Slot, request: Request, making: Making) -> Steps[Ended | None]:
-        """Run a case under its claim and publish its result; None where the claim was lost."""
-        sign_of_life = making.claim.path / claims.OWNER
-        self._touched[sign_of_life] = self._runner.clock()
-        ended = Ended()
+    def _make(self, slot: Slot, request: Request, making: Making) -> Steps[CaseEnd | None]:
+        """Run a case under its claim and publish its result. None if the claim was lost."""
+        heartbeat_file = making.claim.path / claims.OWNER
+        self._touched[heartbeat_file] = self._runner.clock()
+        ended = CaseEnd()
         try:
             request = replace(request, result_file=str(making.result_file))
             ended = yield from self._execute(slot, request)
-            if ended.reason is Reason.ERROR:  # because its directory is another's?
+            if ended.reason is Reason.ERROR:  # perhaps its directory went with the claim
                 claims.check_own(making.claim.path)
             if ended.reason is None:
                 metrics = {METRICS: ended.metrics} if ended.metrics else {}
@@ -101,21 +101,21 @@ class CachedCases:
             )
             return None
         except HpcsweepError as error:
-            return _refused(ended, error)
+            return _uncached(ended, error)
         finally:
-            del self._touched[sign_of_life]
+            del self._touched[heartbeat_file]
             making.claim.release()
         return ended
 
-    def _found(self, request: Request, entry: Entry) -> Ended:
+    def _hit(self, request: Request, entry: Entry) -> CaseEnd:
         where = self._results.resolve(entry.result_file)
         sys.stderr.write(f"hpcsweep: index {request.index} is in the cache: {where}\n")
         metrics = entry.custom_data.get(METRICS)
-        return Ended(metrics=metrics if isinstance(metrics, dict) else {}, from_cache=True)
+        return CaseEnd(metrics=metrics if isinstance(metrics, dict) else {}, from_cache=True)
 
 
-def _refused(ended: Ended, error: HpcsweepError) -> Ended:
-    """A case whose result cannot be kept. *Raises* the error again when the disk is full."""
+def _uncached(ended: CaseEnd, error: HpcsweepError) -> CaseEnd:
+    """The end of a case whose result cannot be kept. *Raises* the error if the disk is full."""
     if getattr(error, "errno", None) in FULL:
         raise error
     problem: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}

@@ -1,7 +1,6 @@
-"""The cases of a task: read here, or made by a child where that needs the user's code.
+"""The cases of a task: read from the source, or made by a child if that needs user code.
 
-The worker itself never imports it (DESIGN invariant 17): what a function of the user's does to its
-process costs the case that it was to make.
+The worker never imports user code (DESIGN invariant 17): a crash in it costs one case.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from hpcsweep.worker import streams
 from hpcsweep.worker.function import exception_answer
 from hpcsweep.worker.messages import NOTHING, Answer, MakeCase
 from hpcsweep.worker.runner import Steps
-from hpcsweep.worker.slot import Ended, Slot
+from hpcsweep.worker.slot import CaseEnd, Slot
 
 
 class Cases:
@@ -29,10 +28,10 @@ class Cases:
     def __init__(self, version: Version) -> None:
         manifest = version.manifest
         self.count: int = manifest.source["total_cases"] * manifest.replicates
-        # What a child does that makes them; None where they can be read.
+        # Work of the child that makes cases; None if the source can be read here.
         self.work: MakeCases | None = None
-        # How the first case ended that could not be made.
-        self.first_failure: Ended | None = None
+        # The end of the first case that could not be made.
+        self.first_failure: CaseEnd | None = None
         self._source: ParameterSource | None = None
         if needs_user_code(manifest.source):
             self.work = MakeCases(version)
@@ -40,9 +39,9 @@ class Cases:
             self._source = version.source
 
     def get(self, index: int, maker: Slot | None) -> Steps[ParamCase | None]:
-        """The case of an index; None where it cannot be made, which is written and noted.
+        """The case of an index; None if it cannot be made, which is reported on standard error.
 
-        `maker`: a slot for `work`, where there is any.
+        `maker`: the slot that runs `work`, if there is any.
         """
         if self._source is not None:
             return self._source[index]
@@ -59,7 +58,7 @@ class Cases:
 
 
 class MakeCases:
-    """The work of a child that makes cases; an answer holds the case in the place of metrics."""
+    """Work of a child that makes cases; an answer has the case's fields as its metrics."""
 
     def __init__(self, version: Version) -> None:
         self.root = Path(version.manifest.root)
@@ -68,18 +67,18 @@ class MakeCases:
         self._broken: Answer = {}
 
     def load(self, _request: dict[str, Any]) -> dict[str, Any]:
-        """Open the source, which imports the user's code. As `Work` says."""
+        """Open the source, which imports the user's code. See `Work`."""
         streams.reopen()
         try:
             os.chdir(self.root)
             self._source = self._version.source
-        # As in `FunctionCalls.load`.
+        # Catch everything, like `FunctionCalls.load`.
         except BaseException as error:  # noqa: BLE001
             self._broken = exception_answer(error)
         return {}
 
     def run(self, request: dict[str, Any]) -> Answer:
-        """Make a case. As `Work` says."""
+        """Make a case. See `Work`."""
         if self._source is None:
             return NOTHING | self._broken
         os.chdir(self.root)

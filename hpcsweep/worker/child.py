@@ -1,6 +1,6 @@
 """The child of a slot: imports the user's code once, then forks a process for each case.
 
-So every case begins with what the import left, whichever cases ran before it.
+So every case starts from the state after the import, whichever cases ran before it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from hpcsweep.worker.inherited import (
 from hpcsweep.worker.messages import (
     ANSWER_MAX,
     NOTHING,
-    Ends,
+    ChildChannel,
     MakeCase,
     Request,
     Work,
@@ -43,15 +43,15 @@ from hpcsweep.worker.runner import STOP_SIGNALS
 if TYPE_CHECKING:
     from hpcsweep.worker.inprocess import InProcess
 
-# The child's own exit code when it cannot even report; a shell uses 126 and 127 in this way.
+# Exit code of a child that cannot report its error. A shell uses 126 and 127 likewise.
 EXIT_BROKEN = 125
 DESCRIPTORS = Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
 
 
-def close_workers_own(kept: set[int]) -> None:
-    """Close in a forked child what the worker has opened: its journal, its pipes, its locks.
+def close_worker_descriptors(kept: set[int]) -> None:
+    """Close the worker's own descriptors in a forked child: its journal, pipes and locks.
 
-    All of that would close with an exec, and what the job's script had opened would not.
+    They are those that an exec would close. What the job's script opened is inheritable and stays.
     """
     for name in names(DESCRIPTORS):
         descriptor = int(name)
@@ -61,11 +61,11 @@ def close_workers_own(kept: set[int]) -> None:
 
 
 def die_with_worker(lifeline: int) -> None:
-    """Have the kernel kill this process group when the worker is gone, however it went.
+    """Make the kernel kill this process group when the worker is gone, for whatever reason.
 
-    Where a cluster does not track processes by cgroup, a case would outlive its killed worker and
-    run beside its own second attempt. `lifeline` is a pipe that only the worker holds open for
-    writing and never writes to: its hang-up becomes the signal.
+    On a cluster that does not track processes by cgroup, a case would outlive its killed worker
+    and run beside its own second attempt. `lifeline` is a pipe that only the worker holds open for
+    writing, and to which it never writes: its hang-up becomes the signal.
     """
     if not hasattr(fcntl, "F_SETSIG"):  # not on macOS
         return
@@ -75,50 +75,52 @@ def die_with_worker(lifeline: int) -> None:
 
 
 class Server:
-    """The program of a child that does some work for all cases of its slot."""
+    """The program of a persistent child: one process does the work for all cases of a slot."""
 
     is_persistent = True
-    code_digest = None  # the child says it when it has imported the code
+    code_digest = None  # the child reports it after the import
 
     def __init__(self, work: Work) -> None:
         self._work = work
 
-    def run(self, ends: Ends, _request: Request | MakeCase) -> NoReturn:
-        """Run cases until the worker closes its end. As `ChildProgram` says."""
-        _serve(self._work, ends)
+    def run(self, channel: ChildChannel, _request: Request | MakeCase) -> NoReturn:
+        """Run cases until the worker closes its end. See `ChildProgram`."""
+        _serve(self._work, channel)
 
 
-def _serve(work: Work, ends: Ends) -> NoReturn:
+def _serve(work: Work, channel: ChildChannel) -> NoReturn:
     executor: ForkedCases | InProcess | None = None
     own_pid = os.getpid()
-    with os.fdopen(ends.requests, "rb", closefd=False) as lines:
+    with os.fdopen(channel.requests, "rb", closefd=False) as lines:
         for line in lines:
             request = json.loads(line)
             if executor is None:
                 random_states = RandomStates()
                 loaded = work.load(request)
-                if os.getpid() != own_pid:  # a fork of the user's that returned from the import
+                if os.getpid() != own_pid:  # a fork by user code, returned from the import
                     os._exit(0)
-                send_reply(ends.replies, ends.token, loaded)
+                send_reply(channel.replies, channel.token, loaded)
                 random_states.finish_import()
-                executor = _executor(ends, random_states, work.root)
+                executor = _executor(channel, random_states, work.root)
             executor.run(work, request)
     os._exit(0)
 
 
-def _executor(ends: Ends, random_states: RandomStates, root: Path) -> ForkedCases | InProcess:
+def _executor(
+    channel: ChildChannel, random_states: RandomStates, root: Path
+) -> ForkedCases | InProcess:
     obstacles = fork_obstacles()
     if not obstacles:
-        return ForkedCases(ends, random_states)
+        return ForkedCases(channel, random_states)
     from hpcsweep.worker.inprocess import InProcess  # noqa: PLC0415  # few targets need it
 
-    return InProcess(ends, random_states, obstacles, root)
+    return InProcess(channel, random_states, obstacles, root)
 
 
 # --- a process for each case ------------------------------------------------------------------
 
 
-# What a user, a shell or Slurm sends to all processes of a job.
+# Signals that a user, a shell or Slurm sends to all processes of a job.
 _JOB_SIGNALS = (
     *STOP_SIGNALS,
     *(signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGXCPU),
@@ -128,45 +130,48 @@ _JOB_SIGNALS = (
 class ForkedCases:
     """Runs each case in a fork of its own."""
 
-    def __init__(self, ends: Ends, random_states: RandomStates) -> None:
-        self._ends, self._random_states = ends, random_states
-        # Slurm's TERM reaches every process of a job: this one stays, to report how its case ended.
+    def __init__(self, channel: ChildChannel, random_states: RandomStates) -> None:
+        self._channel, self._random_states = channel, random_states
+        # Slurm's TERM reaches every process of a job: block it, to report how the case ended.
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, _JOB_SIGNALS)
-        # Ignored, the kernel would not keep how a case ended.
-        self._on_child = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        self._files = OpenFiles(ends.descriptors)
+        # If SIGCHLD were ignored, the kernel would discard the exit status of a case.
+        self._import_sigchld = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._files = OpenFiles(channel.descriptors)
         streams.flush()
-        streams.reopen()  # whatever the import put in their place
-        gc.freeze()  # a collection in a case must not touch, and so copy, what the import left
+        streams.reopen()  # the import may have replaced them
+        gc.freeze()  # a collection in a case must not write to, and so copy, the import's pages
 
     def run(self, work: Work, request: dict[str, Any]) -> None:
-        """Run a case, and send its answer and how its process ended."""
+        """Run a case; send its answer and its exit status."""
         try:
             fields, answer = self._fork_case(work, request)
-        except OSError as error:  # no process, no memory, no descriptor is to be had
+        except OSError as error:  # out of processes, memory or descriptors
             refused = refusal(error)
             refused["error"]["message"] = (
                 f"no process could be started for it: {refused['error']['message']}"
             )
             fields = {"status": 0, "cpu_seconds": None, "max_rss_bytes": None}
             answer = encode_answer(NOTHING | refused)
-        send_reply(self._ends.replies, self._ends.token, fields, answer)
+        send_reply(self._channel.replies, self._channel.token, fields, answer)
 
     def _fork_case(self, work: Work, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        """What is known of the end of a case's process, and its answer. *Raises* OSError."""
-        answer, lifeline = anonymous_file(), _reopened(self._ends.lifeline)
+        """Run a case in a fork. Returns its exit status and usage, and its answer.
+
+        *Raises* OSError.
+        """
+        answer, lifeline = anonymous_file(), _reopened(self._channel.lifeline)
         try:
             pid = os.fork()
             if pid == 0:
                 self._run_in_fork(work, request, answer, lifeline)
-            with contextlib.suppress(OSError):  # it did so itself
+            with contextlib.suppress(OSError):  # the case did so itself
                 os.setpgid(pid, pid)
-            os.pwrite(self._ends.pid_file, b"%20d" % pid, 0)
+            os.pwrite(self._channel.pid_file, b"%20d" % pid, 0)
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-            with contextlib.suppress(OSError):  # as a rule there is nothing
-                os.killpg(pid, signal.SIGKILL)  # what it left behind
+            with contextlib.suppress(OSError):  # usually nothing is left
+                os.killpg(pid, signal.SIGKILL)  # processes that the case left behind
             _, status, usage = os.wait4(pid, 0)
-            os.pwrite(self._ends.pid_file, b"%20s" % b"", 0)
+            os.pwrite(self._channel.pid_file, b"%20s" % b"", 0)
             fields = {
                 "status": status,
                 "cpu_seconds": usage.ru_utime + usage.ru_stime,
@@ -185,41 +190,42 @@ class ForkedCases:
         try:
             os.setpgid(0, 0)
             if lifeline is not None:
-                die_with_worker(lifeline)  # as long as the parent holds it
+                die_with_worker(lifeline)  # its open file lives as long as the parent's descriptor
                 gone = select.poll()
                 gone.register(lifeline, 0)  # a hang-up is always reported
                 if gone.poll(0):
                     os._exit(EXIT_BROKEN)
-            for descriptor in (self._ends.requests, self._ends.replies, self._ends.pid_file):
+            channel = self._channel
+            for descriptor in (channel.requests, channel.replies, channel.pid_file):
                 os.close(descriptor)
             if lifeline is not None:
-                # There is /proc: nothing that the case writes to by mistake is its answer.
+                # Reopened by /proc below, so that a stray write of the case cannot reach it.
                 os.close(answer)
             self._files.make_own()
             self._random_states.restore_in_fork()
             clear_exit_handlers()
-            if self._on_child not in (None, signal.SIG_DFL):
-                signal.signal(signal.SIGCHLD, self._on_child)
+            if self._import_sigchld not in (None, signal.SIG_DFL):
+                signal.signal(signal.SIGCHLD, self._import_sigchld)
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
             try:
                 reply = work.run(request)
-            except OSError as error:  # of our own: the user's are answers
+            except OSError as error:  # of our own code; errors of user code are answers
                 reply = NOTHING | refusal(error)
-            if os.getpid() != own_pid:  # a fork of the user's that returned from the target
+            if os.getpid() != own_pid:  # a fork by user code, returned from the target
                 os._exit(0)
             finish_process()
             if lifeline is not None:
                 with contextlib.suppress(OSError):
-                    os.close(0)  # the case may have used up all others
+                    os.close(0)  # the case may have used up all descriptors
                 answer = os.open(f"/proc/{parent}/fd/{answer}", os.O_WRONLY)
             write_all(answer, encode_answer(reply))
             os._exit(0)
-        finally:  # it failed by itself: the task's output says how
-            exit_broken(self._ends.task_stderr)
+        finally:  # our own code failed: report it in the task's output
+            exit_broken(self._channel.task_stderr)
 
 
 def exit_broken(task_stderr: int) -> NoReturn:
-    """Exit with a line in the task's output: what the system refused, or where our code failed."""
+    """Report the current exception in the task's output and exit."""
     error = sys.exc_info()[1]
     text = traceback.format_exc()
     if isinstance(error, OSError):
@@ -231,7 +237,7 @@ def exit_broken(task_stderr: int) -> NoReturn:
 
 
 def anonymous_file() -> int:
-    """A new file without a name: its end is that of its last descriptor."""
+    """Make a file without a name; it is freed with its last descriptor."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("hpcsweep")
     path = f"{os.environ.get('TMPDIR') or '/tmp'}/hpcsweep-{token()}"  # noqa: S108
@@ -241,7 +247,7 @@ def anonymous_file() -> int:
 
 
 def _reopened(lifeline: int) -> int | None:
-    """The pipe opened once more, so that it has another owner; None where that cannot be."""
+    """Open the pipe once more: the new open file can have another owner. None without /proc."""
     try:
         return os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_NONBLOCK)
     except OSError:

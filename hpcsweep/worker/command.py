@@ -1,4 +1,4 @@
-"""A command's case: the child becomes the program, in the run directory."""
+"""The case of a command: the child executes the program."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from collections.abc import Sequence
 from hpcsweep import target
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.worker import streams
-from hpcsweep.worker.messages import Ends, MakeCase, Request
+from hpcsweep.worker.messages import ChildChannel, MakeCase, Request
 
-# As a shell uses them.
+# The codes of a shell.
 EXIT_CANNOT_EXECUTE = 126
 EXIT_NOT_FOUND = 127
 
 
 class Command:
-    """The program of a child that becomes the command of a manifest."""
+    """The program of a child that executes the manifest's command."""
 
     is_persistent = False
 
     def __init__(self, manifest: FrozenManifest) -> None:
         self._manifest = manifest
-        # Its files do not change while a task runs them: one digest for all its cases.
+        # One digest for all cases: the files do not change while a task runs them.
         self.code_digest: str | None = target.code_digest(manifest)
 
-    def run(self, ends: Ends, request: Request | MakeCase) -> None:
-        """Become the command of one case. As `ChildProgram` says."""
-        # What makes it end with its worker belongs to the open file: the command keeps it.
-        os.set_inheritable(ends.lifeline, True)
+    def run(self, channel: ChildChannel, request: Request | MakeCase) -> None:
+        """Execute the command of one case. See `ChildProgram`."""
+        # The kill signal of `die_with_worker` belongs to the open file: the command must keep it.
+        os.set_inheritable(channel.lifeline, True)
         if isinstance(request, Request):
             _execute(self._manifest, request)
 
@@ -54,27 +54,30 @@ def _execute(manifest: FrozenManifest, request: Request) -> None:
         "HPCSWEEP_CHECKPOINTS": request.checkpoints,
     }
     streams.capture(request.run_dir, (1, 2))
-    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python; a program expects them
+    for ignored in (
+        signal.SIGPIPE,
+        signal.SIGXFSZ,
+    ):  # Python ignores them; a program expects the default
         signal.signal(ignored, signal.SIG_DFL)
     try:
         os.chdir(manifest.root)
         os.execvpe(argv[0], argv, environment)
     except OSError as error:
-        _complain(f"{error.filename or argv[0]}: {error.strerror}{_why(argv)}")
+        _report(f"{error.filename or argv[0]}: {error.strerror}{_exec_problem(argv)}")
         missing = isinstance(error, FileNotFoundError)
         os._exit(EXIT_NOT_FOUND if missing else EXIT_CANNOT_EXECUTE)
-    except ValueError as error:  # an argument with a NUL, which would end it there
-        _complain(f"an argument cannot be given to a program: {error}")
+    except ValueError as error:  # an argument contains a NUL
+        _report(f"an argument cannot be given to a program: {error}")
         os._exit(EXIT_CANNOT_EXECUTE)
 
 
-def _why(argv: Sequence[str]) -> str:
-    """More than `execve` says of a program that is there."""
-    from hpcsweep import executable  # noqa: PLC0415  # for those that cannot be started
+def _exec_problem(argv: Sequence[str]) -> str:
+    """Why an existing program cannot be executed, in more detail than errno; "" if unknown."""
+    from hpcsweep import executable  # noqa: PLC0415  # for a failed exec only
 
     why = executable.named_problem(argv)
     return "" if why is None else f": {why[0]}. {why[1]}"
 
 
-def _complain(message: str) -> None:
+def _report(message: str) -> None:
     os.write(2, f"hpcsweep: {message}\n".encode(errors="backslashreplace"))

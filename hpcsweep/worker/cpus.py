@@ -27,15 +27,15 @@ def limit_threads(environment: MutableMapping[str, str], cpus_per_case: int) -> 
 
 
 def limit_affinity(environment: Mapping[str, str], cpus_per_case: int) -> None:
-    """Keep the case on `cpus_per_case` CPUs, where that can be known to disturb nobody.
+    """Bind the case to `cpus_per_case` CPUs, if this cannot affect other jobs.
 
-    Only when all CPUs that this process may use are the job's own: where Slurm binds nothing,
-    several tasks of one node would otherwise all crowd onto the same first CPUs.
+    Only if all CPUs that this process may use are the job's own: on a cluster without task binding,
+    several tasks of one node would otherwise share the same first CPUs.
     """
     if not hasattr(os, "sched_getaffinity"):  # not on macOS
         return
     allowed = sorted(os.sched_getaffinity(0))
     ours = environment.get("SLURM_CPUS_ON_NODE", "")
     if ours.isdigit() and int(ours) == len(allowed) > cpus_per_case:
-        with contextlib.suppress(OSError):  # a wish: without it the case has all CPUs of the job
+        with contextlib.suppress(OSError):  # best effort: an unbound case has all CPUs of the job
             os.sched_setaffinity(0, allowed[:cpus_per_case])

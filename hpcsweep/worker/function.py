@@ -1,4 +1,4 @@
-"""Calling the target for one case, and the case's answer: metrics, or what it raised."""
+"""Call the target for one case; the answer holds its metrics, or its exception."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Function = Callable[..., Any]
 
 
 class FunctionCalls:
-    """The work of a child that runs a function's cases."""
+    """Work of a child that runs the cases of a function."""
 
     def __init__(self, manifest: FrozenManifest) -> None:
         self.root = Path(manifest.root)
@@ -38,16 +38,16 @@ class FunctionCalls:
         self._output = (1, 2)
 
     def load(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Import the target; what it prints goes to the first case. As `Work` says."""
+        """Import the target; its output goes to the first case. See `Work`."""
         self._output = os.dup(1), os.dup(2)
-        with contextlib.suppress(OSError):  # each case says so, when it tries itself
+        with contextlib.suppress(OSError):  # each case reports it when it redirects its own output
             self._begin(request)
         streams.reopen()
         try:
             self._function = target.load(self._manifest)
             _prepare(self._function)
             return {"code_digest": target.code_digest(self._manifest)}
-        # What a user's module raises is the outcome of every case, whatever it is.
+        # Catch everything: an error of the user's module is the outcome of every case.
         except BaseException as error:  # noqa: BLE001
             self._import_error = error
             return {}
@@ -57,7 +57,7 @@ class FunctionCalls:
                 os.dup2(descriptor, number)
 
     def run(self, request: dict[str, Any]) -> Answer:
-        """Call the target. As `Work` says."""
+        """Call the target. See `Work`."""
         self._begin(request)
         if self._function is None:
             return NOTHING | (report_exception(self._import_error) if self._import_error else {})
@@ -66,22 +66,22 @@ class FunctionCalls:
     def _begin(self, request: dict[str, Any]) -> None:
         spool = request["spool"]
         streams.capture(request["run_dir"], (spool["out"], spool["err"]) if spool else self._output)
-        os.chdir(self._manifest.root)  # where a command starts, too
+        os.chdir(self._manifest.root)  # commands start there, too
 
 
 def _prepare(function: Function) -> None:
-    """Import once what each case would import for the names that the target asks for."""
-    asked = target.requested_names(function)
-    if "rng" in asked:
+    """Import before the fork what each case would import for the names that it requests."""
+    requested = target.requested_names(function)
+    if "rng" in requested:
         import numpy.random  # noqa: PLC0415, F401
-    if "case" in asked:
+    if "case" in requested:
         import hpcsweep.sources.seedplan  # noqa: PLC0415, F401
 
 
 def call_target(function: Function, request: Request, log: Logbook) -> None:
-    """Call the target as every case does; what it returns ends up in `log.metrics`.
+    """Call the target, and merge the returned metrics into `log.metrics`.
 
-    *Raises* whatever the target raises, InputError for what cannot be metrics.
+    *Raises* whatever the target raises; InputError if it returns no dict of metrics.
     """
     given: Mapping[str, Callable[[], Any]] = {
         "params": lambda: request.params,
@@ -98,9 +98,9 @@ def call_target(function: Function, request: Request, log: Logbook) -> None:
 def _call(function: Function, request: Request, given: Mapping[str, Callable[[], Any]]) -> Any:
     if request.result_file is None:
         return target.call(function, request.params, given)
-    from hpcsweep.cache.files.result_directory import ResultKey  # noqa: PLC0415  # other sweeps do without
+    from hpcsweep.cache.files.result_directory import ResultKey  # noqa: PLC0415  # for cached sweeps only
 
-    # As the runner of a `Store` gets them, so that one function can be both.
+    # The same params as a `Store` passes to its runner: one function can serve both.
     path = {"result_file": request.result_file}
     params = request.params | {"id": ResultKey.of(request.params).id} | path
     if target.is_runner(function, request.params):
@@ -110,13 +110,13 @@ def _call(function: Function, request: Request, given: Mapping[str, Callable[[],
 
 
 def call_for_answer(function: Function, request: Request) -> Answer:
-    """Run a case; whatever the target raises is its answer."""
+    """Run a case; whatever the target raises becomes its answer."""
     log = logbook(request)
     try:
         call_target(function, request, log)
     except SystemExit as error:
         outcome = {} if error.code in (None, 0) else _exit(error)
-    # The one catch of everything: what a user's function raises is an outcome of its case.
+    # Catch everything: an error of the user's function is the outcome of its case.
     except BaseException as error:  # noqa: BLE001
         outcome = report_exception(error)
     else:
@@ -128,7 +128,7 @@ def logbook(request: Request) -> Logbook:
     """The Logbook of a case."""
     place: Path | SpoolStorage | None = Path(request.run_dir) if request.run_dir else None
     if request.spool:
-        from hpcsweep.logbook.spool import Spool, SpoolStorage  # noqa: PLC0415  # other runs do without
+        from hpcsweep.logbook.spool import Spool, SpoolStorage  # noqa: PLC0415  # for packed runs
 
         place = SpoolStorage(Spool(**request.spool), request.run_id)
     return Logbook.attached(
@@ -140,7 +140,7 @@ def logbook(request: Request) -> Logbook:
 
 
 def marked_failed(log: Logbook) -> dict[str, Any]:
-    """The answer's part about a target that marked itself as failed."""
+    """The fields of an answer if the target marked itself as failed."""
     if log.marked_failed is None:
         return {}
     error = {
@@ -162,7 +162,7 @@ def _as_metrics(result: Any) -> Mapping[str, Any]:
 
 
 def _generator(seed: int) -> Any:
-    import numpy  # noqa: PLC0415  # only for those who ask for `rng` (invariant 17)
+    import numpy  # noqa: PLC0415  # only if `rng` is requested (invariant 17)
 
     return numpy.random.default_rng(seed)
 
@@ -177,7 +177,7 @@ def _exit(error: SystemExit) -> dict[str, Any]:
 
 
 def report_exception(error: BaseException) -> Answer:
-    """The answer's part about an exception of the user's code, which is shown, too."""
+    """The fields of an answer for an exception of user code. Also prints its traceback."""
     answer = exception_answer(error)
     with contextlib.suppress(OSError, ValueError):  # a target may have closed it
         sys.stderr.write(answer["error"]["traceback"])
@@ -185,8 +185,8 @@ def report_exception(error: BaseException) -> Answer:
 
 
 def exception_answer(error: BaseException) -> Answer:
-    """The answer's part about an exception of the user's code."""
-    fields = exception_fields(error, _user_part(error.__traceback__))
+    """The fields of an answer for an exception of user code."""
+    fields = exception_fields(error, _user_frames(error.__traceback__))
     if isinstance(error, ModuleNotFoundError):
         fields["message"] += (
             f" (in {sys.executable}, which runs the target whatever `setup:` activates)"
@@ -194,16 +194,16 @@ def exception_answer(error: BaseException) -> Answer:
     return {"reason": Reason.ERROR.value, "error": fields}
 
 
-def _user_part(trace: TracebackType | None) -> TracebackType | None:
-    """The part of a traceback that is the user's."""
-    ours = str(Path(__file__).parent.parent)
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith((ours, "<frozen")):
+def _user_frames(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from the first frame of user code on."""
+    package = str(Path(__file__).parent.parent)
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith((package, "<frozen")):
         trace = trace.tb_next
     return trace
 
 
 def encode_answer(answer: Answer) -> bytes:
-    """An answer as the worker reads it; one that is too large says that instead."""
+    """Encode an answer for the worker; replace one above `ANSWER_MAX` by an error."""
     text = json.dumps(answer).encode()
     if len(text) <= ANSWER_MAX:
         return text

@@ -1,6 +1,6 @@
-"""The worker's way to the store: another program on its own journal, which it never waits on long.
+"""Ingest the task's journal by another program, with a deadline.
 
-So the database can neither fail nor delay a finished case (DESIGN section 2, step 9).
+The database can neither fail nor delay a finished case (DESIGN section 2, step 9).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hpcsweep.worker.runner import Runner, Steps, Wait
 
 
 class Ingester:
-    """Starts `hpcsweep.store.ingest` on one journal, one at a time."""
+    """Starts `hpcsweep.store.ingest` for one journal, one process at a time."""
 
     def __init__(self, sweep: Path, journal: str, rules: WorkerRules, runner: Runner) -> None:
         self._runner = runner
@@ -30,22 +30,22 @@ class Ingester:
             f"--journal={journal}",
             f"--deadline={rules['ingest_deadline_s']}",
         ]
-        # False where the store lies on a network file system: a command ingests there.
-        self._wanted: bool = rules["ingest"]
+        # False if the index is on a network file system: a command ingests there.
+        self._enabled: bool = rules["ingest"]
         self._interval_s: float = rules["ingest_interval_s"]
         self._deadline_s: float = rules["ingest_deadline_s"]
         self._begun = runner.clock()
         self._pid = 0
 
     def start_if_due(self) -> None:
-        """Start one if the last was long enough ago."""
+        """Start an ingest if the interval since the last one has passed."""
         due = self._runner.clock() >= self._begun + self._interval_s
-        if self._wanted and due and not self._is_running():
+        if self._enabled and due and not self._is_running():
             self._start()
 
     def finish(self) -> Steps[None]:
-        """Ingest what is left, and wait for that up to the deadline or a signal to end."""
-        if not self._wanted:
+        """Ingest the rest of the journal; wait for it until the deadline or a stop signal."""
+        if not self._enabled:
             return
         yield from self._wait()
         self.kill()
@@ -55,7 +55,7 @@ class Ingester:
             self.kill()
 
     def kill(self) -> None:
-        """End a running one: the journal has it all, a later command ingests it."""
+        """Kill a running ingest; a later command ingests the journal again."""
         if self._is_running():
             with contextlib.suppress(OSError):
                 os.kill(self._pid, signal.SIGKILL)
@@ -64,7 +64,7 @@ class Ingester:
 
     def _start(self) -> None:
         self._begun = self._runner.clock()
-        with contextlib.suppress(OSError):  # no process to be had: a later command ingests
+        with contextlib.suppress(OSError):  # out of processes: a later command ingests
             self._pid = os.posix_spawn(sys.executable, self._argv, os.environ)
 
     def _is_running(self) -> bool:

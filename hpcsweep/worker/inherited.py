@@ -1,7 +1,7 @@
-"""What a case's process takes over from the one that imported the user's code, and what it may not.
+"""The state that a forked case inherits from the import, and that a plain fork gets wrong.
 
-A fork is a copy, but for what the kernel shares and what must differ: positions in open files,
-random numbers that nobody has seeded, handlers that end the process that made them.
+The kernel shares the positions of open files; unseeded generators would draw the same numbers in
+every case; exit handlers of the parent would run in each fork.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from hpcsweep.worker import streams
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
-# What an accelerator's driver opens: its state does not survive a fork.
+# Devices of accelerators: the state of their drivers does not survive a fork.
 _DEVICES = ("/dev/nvidia", "/dev/kfd", "/dev/dri/", "/dev/accel", "/dev/infiniband/")
 
 
@@ -34,14 +34,14 @@ _DEVICES = ("/dev/nvidia", "/dev/kfd", "/dev/dri/", "/dev/accel", "/dev/infiniba
 
 
 def fork_obstacles() -> list[str]:
-    """Why a fork of this process would not work as it does itself; empty when it would."""
+    """Reasons why a fork would not behave like this process; empty if there are none."""
     return _threads() + _devices_and_connections()
 
 
 def _threads() -> list[str]:
     if _count_threads() == 1:
         return []
-    # Libraries that know about forks (OpenBLAS) end their threads before one, and start anew.
+    # Fork once: libraries with fork handlers (OpenBLAS) stop their threads before a fork.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Python 3.12 and newer warn of threads
         pid = os.fork()
@@ -74,20 +74,20 @@ def _devices_and_connections() -> list[str]:
 
 
 def _descriptors() -> dict[int, int]:
-    """Open descriptors beyond standard error, and the modes of what they are open on."""
-    found = {}
+    """The open descriptors above standard error, with the modes of their files."""
+    modes = {}
     for name in names(Path("/proc/self/fd")):
         with contextlib.suppress(OSError):  # the directory itself
-            found[int(name)] = os.fstat(int(name)).st_mode
-    return {number: mode for number, mode in found.items() if number > 2}
+            modes[int(name)] = os.fstat(int(name)).st_mode
+    return {number: mode for number, mode in modes.items() if number > 2}
 
 
 def _peer(descriptor: int) -> str:
-    """Whom a socket is connected to; "" for none, as in the pair that an event loop makes."""
-    import socket  # noqa: PLC0415  # who has a socket has loaded it
+    """The peer of a socket; "" if it has none, like the socket pair of an event loop."""
+    import socket  # noqa: PLC0415  # loaded already if there is a socket
 
-    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as found:
-        return str(found.getpeername() or "")
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as duplicate:
+        return str(duplicate.getpeername() or "")
     return ""
 
 
@@ -95,20 +95,20 @@ def _peer(descriptor: int) -> str:
 
 
 class OpenFiles:
-    """The regular files that the import left open: forks would share their positions."""
+    """The regular files that the import left open, whose positions forks would share."""
 
     def __init__(self, ours: set[int]) -> None:
         # Flags and position of each, by descriptor.
-        self._found: dict[int, tuple[int, int]] = {}
+        self._states: dict[int, tuple[int, int]] = {}
         for descriptor, mode in _descriptors().items():
             if stat.S_ISREG(mode) and descriptor not in ours:
                 flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
                 position = os.lseek(descriptor, 0, os.SEEK_CUR)
-                self._found[descriptor] = flags & (os.O_ACCMODE | os.O_APPEND), position
+                self._states[descriptor] = flags & (os.O_ACCMODE | os.O_APPEND), position
 
     def make_own(self) -> None:
-        """Open them anew in a fork, at the positions that the import left."""
-        for descriptor, (flags, position) in self._found.items():
+        """Reopen them in a fork, at the positions that the import left."""
+        for descriptor, (flags, position) in self._states.items():
             with contextlib.suppress(OSError):  # its permissions may have changed
                 own = os.open(f"/proc/self/fd/{descriptor}", flags)
                 os.lseek(own, position, os.SEEK_SET)
@@ -120,24 +120,24 @@ class OpenFiles:
 
 
 class RandomStates:
-    """Which generators the user's import has seeded: they begin every case as the import left them.
+    """The random generators of the import: seeded ones keep their state, others get a new seed.
 
-    The others begin every case anew, as they do in every process: cases that shared their draws
-    would not be independent. Made before the import, which it watches until it is settled.
+    Cases that shared the draws of an unseeded generator would not be independent. Make one before
+    the import, and call `finish_import` after it.
     """
 
     def __init__(self) -> None:
-        # What `secrets` gave out as seeds: numpy's generators remember theirs.
+        # Numbers drawn from `secrets`: a numpy generator with such an entropy was not seeded.
         self._drawn: set[Any] = set()
-        # Instances of `random.Random`, and whether each was seeded last.
+        # Instances of `random.Random`, and whether the last seed of each was given.
         self._seeded: dict[int, tuple[Any, bool]] = {}
         self._undo: list[Callable[[], None]] = []
-        # Of Python's and of numpy's: generators with the states that the import left.
+        # Setter and state after the import of each seeded generator, Python's and numpy's.
         self.states: list[tuple[Callable[[Any], None], Any]] = []
-        # What gives a generator a new state.
-        self._fresh: list[Callable[[], None]] = []
-        # What gives the one behind `random.random()` its state, if that was seeded.
-        self._give: Callable[[], None] = lambda: None
+        # Give each unseeded generator a new seed.
+        self._reseed: list[Callable[[], None]] = []
+        # Restores the generator behind `random.random()`, if it was seeded.
+        self._restore_global: Callable[[], None] = lambda: None
         for name, watch in self._watches.items():
             if name in sys.modules:
                 watch(sys.modules[name])
@@ -149,7 +149,7 @@ class RandomStates:
         return {"random": self._watch_random, "secrets": self._watch_secrets}
 
     def find_spec(self, name: str, path: Any, _target: Any = None) -> ModuleSpec | None:
-        """As importlib's finders: watch two modules from the moment they are there."""
+        """Implement importlib's finder: watch two modules from their import on."""
         watch = self._watches.get(name)
         others = [finder for finder in sys.meta_path if finder is not self] if watch else []
         spec = next(filter(None, (finder.find_spec(name, path) for finder in others)), None)
@@ -165,9 +165,10 @@ class RandomStates:
         return spec
 
     def _watch_random(self, module: Any) -> None:
-        if not hasattr(module, "_inst"):  # a file of the user's has this name
+        if not hasattr(module, "_inst"):  # a user's file with this name
             return
-        kind, whole = module.Random, module._inst  # noqa: SLF001  # what its functions are bound to
+        # The global generator, to which the module's functions are bound.
+        kind, shared = module.Random, module._inst  # noqa: SLF001
         seed, setstate = kind.seed, kind.setstate
 
         def noted_seed(generator: Any, a: Any = None, version: int = 2) -> None:
@@ -180,21 +181,21 @@ class RandomStates:
 
         bound = module.seed, module.setstate
         kind.seed, kind.setstate = noted_seed, noted_setstate
-        module.seed = MethodType(noted_seed, whole)
-        module.setstate = MethodType(noted_setstate, whole)
+        module.seed = MethodType(noted_seed, shared)
+        module.setstate = MethodType(noted_setstate, shared)
 
         def undo() -> None:
             kind.seed, kind.setstate = seed, setstate
             module.seed, module.setstate = bound
-            # Python itself gives the one behind `random.random()` a new seed in each fork.
-            self._seeded.setdefault(id(whole), (whole, False))
+            # Python reseeds the global generator in each fork by itself.
+            self._seeded.setdefault(id(shared), (shared, False))
             for generator, seeded in self._seeded.values():
                 if seeded:
                     self.states.append((generator.setstate, generator.getstate()))
-                elif generator is not whole:
-                    self._fresh.append(generator.seed)
-            if self._seeded[id(whole)][1]:
-                self._give = partial(whole.setstate, whole.getstate())
+                elif generator is not shared:
+                    self._reseed.append(generator.seed)
+            if self._seeded[id(shared)][1]:
+                self._restore_global = partial(shared.setstate, shared.getstate())
 
         self._undo.append(undo)
 
@@ -203,51 +204,51 @@ class RandomStates:
             return
         randbits = module.randbits
 
-        def noted(k: int) -> int:
-            found: int = randbits(k)
-            self._drawn.add(found)
-            return found
+        def noted_randbits(k: int) -> int:
+            number: int = randbits(k)
+            self._drawn.add(number)
+            return number
 
         def undo() -> None:
             module.randbits = randbits
 
-        module.randbits = noted
+        module.randbits = noted_randbits
         self._undo.append(undo)
 
     def finish_import(self) -> None:
-        """The import is over: note what it left."""
+        """Stop watching, and record the states that the import left."""
         sys.meta_path.remove(self)
         for undo in self._undo:
             undo()
         for generator in _bit_generators():
             entropy = _entropy(generator)
             if entropy is not None and entropy in self._drawn:
-                self._fresh.append(partial(_renew, generator))
+                self._reseed.append(partial(_renew, generator))
             else:
                 self.states.append((partial(setattr, generator, "state"), generator.state))
 
     def restore_in_fork(self) -> None:
-        """In a fork: whatever was seeded is as it was, and the rest is anew."""
-        self._give()
-        for renew in self._fresh:
+        """Restore the seeded generators in a fork, and reseed the others."""
+        self._restore_global()
+        for renew in self._reseed:
             renew()
 
     def restore(self) -> None:
-        """In the process that has run a case."""
-        for give, state in self.states:
-            give(state)
+        """Restore the seeded generators in a process that has run a case."""
+        for set_state, state in self.states:
+            set_state(state)
 
 
 def _bit_generators() -> list[Any]:
-    """All that numpy's generators draw from, also the one behind `numpy.random.random()`."""
-    made_by: Any = sys.modules.get("numpy.random.bit_generator")
-    if made_by is None:
+    """All bit generators of numpy, also the one behind `numpy.random.random()`."""
+    module: Any = sys.modules.get("numpy.random.bit_generator")
+    if module is None:
         return []
-    return [one for one in gc.get_objects() if isinstance(one, made_by.BitGenerator)]
+    return [one for one in gc.get_objects() if isinstance(one, module.BitGenerator)]
 
 
 def _entropy(generator: Any) -> Any:
-    """What a generator of numpy's was made from; None after `numpy.random.seed`."""
+    """The entropy of a numpy generator's seed; None after `numpy.random.seed`."""
     origin = getattr(generator, "seed_seq", None) or getattr(generator, "_seed_seq", None)
     entropy = getattr(origin, "entropy", None)
     return entropy if isinstance(entropy, int) else None
@@ -261,14 +262,14 @@ def _renew(generator: Any) -> None:
 
 
 def clear_exit_handlers() -> None:
-    """Drop in a fork the exit handlers of its parent, which has not ended."""
-    atexit._clear()  # noqa: SLF001  # there is no public way, and the fork ends by os._exit
+    """Drop the exit handlers that a fork inherits from its parent, which still runs."""
+    atexit._clear()  # noqa: SLF001  # there is no public function
 
 
 def finish_process() -> None:
-    """End a fork as Python ends a program: join threads, call exit handlers, flush output."""
+    """End a fork like Python ends a program: join threads, call exit handlers, flush output."""
     threading = sys.modules.get("threading")
-    # As the processes of multiprocessing, which end by os._exit, too.
+    # Like the processes of multiprocessing, which also end by os._exit.
     children = sys.modules.get("multiprocessing.util")
     logs = sys.modules.get("logging")
     for ending in (
@@ -286,5 +287,5 @@ def finish_process() -> None:
 
 
 def _flush_c() -> None:
-    """Write out what C code of this process has printed."""
+    """Flush the output buffers of C code."""
     sys.modules["ctypes"].CDLL(None).fflush(None)

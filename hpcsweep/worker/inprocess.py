@@ -1,4 +1,4 @@
-"""All cases of a task in one process, that of a child which cannot be forked."""
+"""Run all cases of a task in one process: that of a child which cannot be forked."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from hpcsweep.usage import cpu_seconds
 from hpcsweep.worker import streams
 from hpcsweep.worker.function import encode_answer
 from hpcsweep.worker.inherited import RandomStates
-from hpcsweep.worker.messages import Ends, Work, send_reply
+from hpcsweep.worker.messages import ChildChannel, Work, send_reply
 from hpcsweep.worker.restore import StateRestorer
 
 
 class InProcess:
-    """All cases in the child itself, which cannot be forked: what can be is restored."""
+    """Runs all cases in the child itself, and restores the state between them."""
 
     def __init__(
-        self, ends: Ends, random_states: RandomStates, obstacles: list[str], root: Path
+        self, channel: ChildChannel, random_states: RandomStates, obstacles: list[str], root: Path
     ) -> None:
-        os.close(ends.pid_file)
-        self._ends, self._me = ends, os.getpid()
-        self._restorer = StateRestorer(random_states, obstacles, root, ends.task_stderr)
+        os.close(channel.pid_file)
+        self._channel, self._me = channel, os.getpid()
+        self._restorer = StateRestorer(random_states, obstacles, root, channel.task_stderr)
 
     def run(self, work: Work, request: dict[str, Any]) -> None:
-        """Run a case, and send its answer and what it used."""
+        """Run a case; send its answer and its usage."""
         self._restorer.restore()
         streams.reopen()
         _reset_peak_memory()
@@ -41,12 +41,12 @@ class InProcess:
             "cpu_seconds": cpu_seconds() - before,
             "max_rss_bytes": _peak_memory(),
         }
-        send_reply(self._ends.replies, self._ends.token, fields, encode_answer(answer))
+        send_reply(self._channel.replies, self._channel.token, fields, encode_answer(answer))
         self._restorer.warn_of_changes()
 
 
 def _reset_peak_memory() -> None:
-    # proc(5): 5 resets the peak resident set size; without it the peak is the process's so far.
+    # proc(5): 5 resets the peak resident set size. Otherwise it is the process's peak so far.
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

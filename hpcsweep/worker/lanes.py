@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lane:
-    """What works on one case at a time."""
+    """A slot with its outputs."""
 
     slot: Slot
     outputs: Outputs
-    # Makes cases, where that needs the user's code.
+    # Makes cases, if that needs user code.
     maker: Slot | None
 
     @property
     def slots(self) -> Iterator[Slot]:
-        """Both, where there are two."""
+        """The slot, and the maker if there is one."""
         yield self.slot
         if self.maker is not None:
             yield self.maker
 
 
 class Lanes:
-    """Opens the lanes of a task; its pack, if it has one, is that of all of them."""
+    """Opens the lanes of a task; they share its pack, if it has one."""
 
     def __init__(
         self,
@@ -48,17 +48,17 @@ class Lanes:
         runner: Runner,
         rules: WorkerRules,
     ) -> None:
-        """`making`: the work of a child that makes cases, where they cannot be read."""
+        """`making`: the work of a child that makes cases, if they cannot be read here."""
         self._assignment, self._manifest, self._making = assignment, manifest, making
         self._runner, self._rules = runner, rules
         self._pack: PackWriter | None = None
 
     def open(self) -> Lane:
-        """Another lane."""
+        """Open another lane."""
         outputs = self._outputs()
         program: ChildProgram
         if self._manifest.target.is_command:
-            from hpcsweep.worker.command import Command  # noqa: PLC0415  # functions do without
+            from hpcsweep.worker.command import Command  # noqa: PLC0415  # for commands only
 
             program = Command(self._manifest)
         else:
@@ -67,11 +67,11 @@ class Lanes:
         return Lane(slot=slot, outputs=outputs, maker=self.open_maker())
 
     def open_maker(self) -> Slot | None:
-        """A slot that makes cases; None where they can be read."""
+        """Open a slot that makes cases; None if they can be read here."""
         return None if self._making is None else self._slot(Server(self._making))
 
     def sync_pack(self) -> None:
-        """Make durable what is packed. *Raises* SweepError."""
+        """Fsync the pack. *Raises* SweepError."""
         if self._pack is not None:
             self._pack.sync()
 
@@ -91,7 +91,7 @@ class Lanes:
             return Directories(sweep, plan.layout)
         if plan.layout.runs == "none":
             return NoFiles(is_command=is_command)
-        from hpcsweep.worker import spooled  # noqa: PLC0415  # few tasks want it
+        from hpcsweep.worker import spooled  # noqa: PLC0415  # few layouts need it
 
         if plan.layout.runs == "failed":
             return spooled.FailedOnly(sweep, plan.layout, is_command=is_command)

@@ -1,6 +1,6 @@
-"""How a process of a sweep is started: the setup lines in bash, then the interpreter.
+"""Start a process of a sweep: the setup lines in bash, then the interpreter.
 
-The batch script, the check before a submit and `hpcsweep run` all start by it, and submitit runs
+The batch script, the check before a submission and `hpcsweep run` all use it, and submitit runs
 the batch script: what is checked is what runs. No task loads this module.
 """
 
@@ -25,32 +25,32 @@ from hpcsweep.errors import TargetError
 from hpcsweep.manifest.frozen import FrozenManifest, SetupLine
 from hpcsweep.records import EXIT_STOPPED
 
-# Seconds for the setup lines and what they start; an import from a cold network file system may
-# take minutes.
+# Seconds for the setup lines and the program behind them; an import from a cold network file system
+# may take minutes.
 TIMEOUT_S = 600.0
-# What the script answers when a setup line failed: this, where the line is, its exit code, and the
-# place inside a file that it sourced, each ended by NUL.
+# The script's answer if a setup line failed: this word, the line's place in the manifest, its exit
+# code, and the place inside a file that it sourced; separated by NUL.
 _SETUP_FAILED = b"setup"
-# A file that a line sources, where it is written as it is.
+# A line that sources a file by a literal name.
 _SOURCED = re.compile(r"""\s*(source|\.)\s+["']?(?P<file>[^\s"';&|()`*?]+)""")
-# Set in the program that was started behind the setup lines.
+# Set in the environment of a program that `restart_behind_setup` started.
 _BEHIND_SETUP = "_HPCSWEEP_BEHIND_SETUP"
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
-    """What became of a program that was run to its end."""
+class CompletedProgram:
+    """The result of a program that has ended."""
 
     returncode: int
-    # What it wrote to the descriptor that it was given for this.
+    # What it wrote to its answer descriptor.
     answer: bytes
-    # The lines of its output and errors that are not empty.
+    # The non-empty lines of its standard output and error.
     printed: list[str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Launcher:
-    """Starts programs as a task of a sweep is started."""
+    """Starts programs in the same way as the tasks of a sweep."""
 
     setup: tuple[SetupLine, ...]
     # Absolute path of the interpreter that has hpcsweep.
@@ -60,21 +60,21 @@ class Launcher:
 
     @classmethod
     def of(cls, manifest: FrozenManifest) -> Launcher:
-        """That of a sweep's tasks."""
+        """The launcher of a sweep's tasks."""
         return cls(setup=manifest.setup, python=sys.executable, root=Path(manifest.root))
 
     def module(self, name: str, *arguments: str) -> list[str]:
-        """The command that runs a module of ours.
+        """The argv that runs a module of hpcsweep.
 
-        With -P, a file of the user's like signal.py in the working directory does not hide a
-        module of the standard library.
+        With -P, a user's file like signal.py in the working directory does not shadow a module of
+        the standard library.
         """
         return [self.python, "-P", "-m", name, *arguments]
 
     def setup_script(self, on_failure: str) -> str:
-        """The setup lines as text of bash, with the trap that tells which one failed; "" for none.
+        """The setup lines as bash text, with the trap that identifies a failed line; "" for none.
 
-        Then `on_failure` is run, with $hpcsweep_line, $hpcsweep_exit and $hpcsweep_place, see
+        The trap runs `on_failure` with $hpcsweep_line, $hpcsweep_exit and $hpcsweep_place; see
         `setup.sh.j2`.
         """
         if not self.setup:
@@ -83,31 +83,33 @@ class Launcher:
         text: str = template.module.guarded(self.setup, on_failure)  # type: ignore[attr-defined]
         return text
 
-    def run(self, argv: Callable[[int], Sequence[str]], environment: Mapping[str, str]) -> Ran:
-        """Run a program behind the setup lines to its end, and end whatever they leave behind.
+    def run(
+        self, argv: Callable[[int], Sequence[str]], environment: Mapping[str, str]
+    ) -> CompletedProgram:
+        """Run a program behind the setup lines to its end; kill the processes that they leave.
 
-        `argv` gets the descriptor to which the program writes its answer; `environment` comes on
-        top of ours. *Raises* TargetError for a line that fails; TimeoutError, whose text says after
-        what time.
+        `argv` gets the descriptor to which the program writes its answer; `environment` extends
+        ours. *Raises* TargetError if a line fails; TimeoutError, whose text names the time.
         """
-        # Files, not pipes: whatever the user's code prints, closes or leaves running in the
-        # background, the answer is what was written for us, and there is no end to wait for.
+        # Files, not pipes: user code may print, close descriptors or leave background processes,
+        # and none of it can mix with the answer or delay the end of file.
         with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as output:
             script = self._script(argv(answer.fileno()), answer.fileno())
             returncode = self._run(script, environment, (answer.fileno(), output.fileno()))
             answer.seek(0)
             output.seek(0)
             lines = output.read().decode(errors="replace").splitlines()
-            ran = Ran(returncode, answer.read(), [line for line in lines if line.strip()])
+            printed = [line for line in lines if line.strip()]
+            ran = CompletedProgram(returncode, answer.read(), printed)
         if ran.answer.startswith(_SETUP_FAILED + b"\0"):
             raise self._setup_failed(ran)
         return ran
 
     def restart_behind_setup(self) -> None:
-        """Start this program again in the environment that the setup lines leave, as a task has it.
+        """Restart this program in the environment that the setup lines leave, like a task's.
 
-        Again: what `module load` says of libraries and modules is read when a process starts.
-        Returns in the program that has it. *Raises* TargetError for a line that fails.
+        A restart is necessary: the dynamic linker and Python read what `module load` sets when a
+        process starts. Returns in the restarted program. *Raises* TargetError if a line fails.
         """
         if os.environ.pop(_BEHIND_SETUP, "") or not self.setup:
             return
@@ -115,15 +117,15 @@ class Launcher:
         os.execve(self.python, [self.python, *sys.orig_argv[1:]], environment)
 
     def refuse_windows_files(self) -> None:
-        """*Raises* TargetError for a file that a line sources: `export A=1` would add a CR."""
+        """*Raises* TargetError for a sourced file with CRLF: `export A=1` would add a CR to A."""
         for line in self.setup:
-            found = _SOURCED.match(line.text)
-            if found is None:
+            sourced = _SOURCED.match(line.text)
+            if sourced is None:
                 continue
-            path = Path(os.path.expandvars(found["file"])).expanduser()
-            why = executable.line_ends(self.root / path, "bash")
-            if why is not None:
-                raise TargetError(why[0], where=line.where, next_step=why[1])
+            path = Path(os.path.expandvars(sourced["file"])).expanduser()
+            problem = executable.line_ends(self.root / path, "bash")
+            if problem is not None:
+                raise TargetError(problem[0], where=line.where, next_step=problem[1])
 
     def _setup_environment(self) -> dict[str, str]:
         """The environment that the setup lines leave to the worker. *Raises* TargetError."""
@@ -139,10 +141,10 @@ class Launcher:
         return {name: value for name, _, value in pairs}
 
     def _script(self, argv: Sequence[str], answer: int) -> str:
-        """The setup lines as the batch script has them, then a program in the worker's place."""
+        """The setup lines like in the batch script, then the program instead of the worker."""
         facts = '"$hpcsweep_line" "$hpcsweep_exit" "$hpcsweep_place"'
-        tell = f"printf '{_SETUP_FAILED.decode()}\\0%s\\0%s\\0%s' {facts} >&{answer}"
-        return f"{self.setup_script(f'{tell}; builtin exit 1')}exec {shlex.join(argv)}\n"
+        report = f"printf '{_SETUP_FAILED.decode()}\\0%s\\0%s\\0%s' {facts} >&{answer}"
+        return f"{self.setup_script(f'{report}; builtin exit 1')}exec {shlex.join(argv)}\n"
 
     def _run(self, script: str, environment: Mapping[str, str], files: tuple[int, int]) -> int:
         answer, output = files
@@ -150,7 +152,7 @@ class Launcher:
             text.write(script.encode())
             text.seek(0)
             process = subprocess.Popen(
-                # A file, as the batch script is: `bash -c` tells less of a line that exits.
+                # A file, like the batch script: `bash -c` gives less detail on a line that exits.
                 ["/bin/bash", f"/dev/fd/{text.fileno()}"],
                 cwd=self.root,
                 env=os.environ | environment,
@@ -169,7 +171,7 @@ class Launcher:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def _setup_failed(self, ran: Ran) -> TargetError:
+    def _setup_failed(self, ran: CompletedProgram) -> TargetError:
         _, where, code, place = ran.answer.decode(errors="replace").split("\0")
         text = next((line.text for line in self.setup if line.where == where), "")
         inside = f" at {place}" if place else ""
@@ -185,14 +187,14 @@ class Launcher:
 
 
 def template_directory() -> Path:
-    """Where the templates lie: in the installed package, or beside it in a checkout."""
+    """The directory of the templates: in the installed package, or beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "slurm_templates"
     return installed if installed.is_dir() else package.parent / "slurm_templates"
 
 
 def template_environment() -> jinja2.Environment:
-    """What renders them, with the filters of shell text."""
+    """The Jinja2 environment of the templates, with filters for shell text."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(template_directory()),
         undefined=jinja2.StrictUndefined,
@@ -207,19 +209,19 @@ def template_environment() -> jinja2.Environment:
 
 
 def hides(line: str) -> bool:
-    """Whether a line succeeds whatever its only substitution does: `export X=$(…)`, `eval $(…)`."""
+    """Whether a line hides the failure of its only substitution: `export X=$(…)`, `eval $(…)`."""
     declares = re.match(r"\s*((export|declare|typeset|readonly)\s[^#$`]*=|eval\s)", line)
-    anyhow = re.search(r'[)`]"?\s*\|\|', line)
-    return bool(declares) and not anyhow and _substitutions(line) == 1
+    has_fallback = re.search(r'[)`]"?\s*\|\|', line)
+    return bool(declares) and not has_fallback and _substitutions(line) == 1
 
 
 def evals(line: str) -> bool:
-    """Whether a line does nothing but evaluate what a substitution gives."""
+    """Whether a line only evaluates the output of a substitution."""
     return bool(re.fullmatch(r'\s*eval\s+"?(\$\(.*\)|`.*`)"?\s*', line))
 
 
 def _substitutions(line: str) -> int:
-    """Count of command substitutions that are in no other."""
+    """Count of command substitutions, without nested ones."""
     depth, count = 0, line.count("`") // 2
     for piece in re.findall(r"\$\(|[()]", line):
         count += piece == "$(" and not depth

@@ -1,7 +1,7 @@
 """The ledger of one start of a chunk: what earlier starts settled, and the journal of this one.
 
-Journals are the truth of outcomes (DESIGN invariant 5): nothing that happens to a case counts until
-it is written here, and what is complete by then is not run again.
+Journals are the truth of outcomes (DESIGN invariant 5): an outcome counts when it is written here,
+and a case that is complete by then does not run again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from hpcsweep.recordcheck import (
 )
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status, Word
 from hpcsweep.sweepdir.plan import checkpoint_dir
-from hpcsweep.worker.leftovers import Left, Leftovers, report_damage
+from hpcsweep.worker.leftovers import LeftoverRun, Leftovers, report_damage
 from hpcsweep.worker.start import Assignment
 
 # Outcomes are made durable in batches: after this many records, or this many seconds.
@@ -58,17 +58,17 @@ class Ledger:
         """*Writes* a new journal. *Raises* JournalError."""
         self._assignment, self._leftovers = assignment, leftovers
         self._beat_s, self._clock = beat_s, clock
-        # Indices that need no look at anything else.
-        self.settled = _settled(assignment.journals, assignment.chunk)
-        # By the ids of complete cases, a digest of their params: two cases might share an id.
+        # Indices that need not run, by the journals of earlier starts.
+        self.settled = _settled_indices(assignment.journals, assignment.chunk)
+        # Digest of the params of each complete case, by case id: two cases might share an id.
         self._complete: dict[str, str] = {}
         attempt = assignment.attempt
         name = journal_name(assignment.chunk, attempt.restart, attempt.token)
         self._journal = JournalWriter(assignment.journals / name)
-        # Makes durable what records name, before they are.
+        # Makes packed runs durable before the records that name them.
         self.sync_pack: Callable[[], None] = lambda: None
         self._unsynced, self._synced = 0, clock()
-        # When the last record was written, which says that the task lives.
+        # When the last record was written: the task's heartbeat.
         self._written = clock()
         self._append_task()
 
@@ -80,22 +80,22 @@ class Ledger:
     # --- cases that need not run -----------------------------------------------------------------
 
     def is_complete(self, run: Run) -> bool:
-        """Whether the case of a run is complete already; the journal says so then, too."""
+        """Whether the case of a run is complete already. *Writes* the record of that."""
         case = run.case
         digest = self._complete.get(case.case_id)
         if digest is not None and digest == ids.fingerprint(case.params):
             self._append_same(case)
             return True
-        left = self._leftovers.find(run)
-        if left is None:
+        leftover = self._leftovers.find(run)
+        if leftover is None:
             return False
-        self._adopt(case, left)
+        self._adopt(case, leftover)
         return True
 
-    def _adopt(self, case: ParamCase, left: Left) -> None:
-        """Write the outcome of a run that another start left without one."""
-        metadata = left.metadata
-        # Its start may have been killed before it did so.
+    def _adopt(self, case: ParamCase, leftover: LeftoverRun) -> None:
+        """Write the outcome of a run that an earlier start left without an `end` record."""
+        metadata = leftover.metadata
+        # That start may have been killed before it retired them.
         retire_checkpoints(self._assignment.sweep.path / checkpoint_dir(case.case_id))
         if (
             metadata["manifest"] == self._assignment.plan.manifest
@@ -104,36 +104,36 @@ class Ledger:
             self._append_same(case)
         else:
             common = self._common(attempt_of(metadata["attempt"]), metadata["chunk"])
-            outcome = replace(outcome_of(metadata["outcome"]), metrics=left.metrics)
+            outcome = replace(outcome_of(metadata["outcome"]), metrics=leftover.metrics)
             self._append(_end(common, case, outcome, metadata.get("host")))
         self._complete[case.case_id] = ids.fingerprint(case.params)
 
     # --- records ---------------------------------------------------------------------------------
 
     def begin(self, case: ParamCase, started: str) -> None:
-        """A case begins."""
-        self._append({"kind": "begin", **self._common(), **_about(case), "started": started})
+        """Record that a case begins."""
+        self._append({"kind": "begin", **self._common(), **_case_fields(case), "started": started})
 
     def end(self, case: ParamCase, outcome: Outcome) -> None:
-        """A case has ended here."""
+        """Record the outcome of a case."""
         start = self._assignment.start
         self._append(_end(self._common(), case, outcome, start.node) | {"job_id": start.job_id})
         if outcome.status is Status.COMPLETE:
             self._complete[case.case_id] = ids.fingerprint(case.params)
 
     def end_task(self, reason: Reason | None = None, error: dict[str, Any] | None = None) -> None:
-        """Every case of the chunk has ended, so that nobody asks the cluster about it.
+        """Record that the chunk has ended, so that no command asks the cluster about it.
 
-        With a reason, some have not begun, and this is why. The journal is closed.
+        `reason`: why some cases have not begun. Closes the journal.
         """
         common = self._common()
         self._append(task_end(common, Word.WORKER, reason, time=now(), error=error))
         self.close()
 
     def beat_if_due(self) -> float:
-        """Write that the task lives if nothing else said so for long; the moment of the next.
+        """Write a heartbeat if the last record is old enough. Returns the time of the next one.
 
-        So a long case keeps no outcome before it from being durable.
+        Its fsync also makes the outcomes before a long case durable.
         """
         if self._clock() >= self._written + self._beat_s:
             self._append({"kind": "beat", **self._common(), "time": now()})
@@ -142,7 +142,7 @@ class Ledger:
 
     @property
     def is_sync_due(self) -> bool:
-        """Whether enough has been written, or enough time has passed."""
+        """Whether enough records are unsynced, or enough time has passed."""
         return self._unsynced >= SYNC_RECORDS or self._clock() - self._synced >= SYNC_S
 
     def sync(self) -> None:
@@ -152,7 +152,7 @@ class Ledger:
         self._unsynced, self._synced = 0, self._clock()
 
     def close(self) -> None:
-        """Make all records durable, and write no more."""
+        """Make all records durable and close the journal."""
         self._journal.close()
 
     def _append_task(self) -> None:
@@ -175,12 +175,12 @@ class Ledger:
         )
 
     def _append_same(self, case: ParamCase) -> None:
-        self._append({"kind": "same", **self._common(), **_about(case)})
+        self._append({"kind": "same", **self._common(), **_case_fields(case)})
 
     def _common(self, attempt: Attempt | None = None, chunk: int | None = None) -> CommonFields:
-        mine = self._assignment
-        chunk = mine.chunk if chunk is None else chunk
-        return common_fields(mine.plan.manifest, attempt or mine.attempt, chunk)
+        assignment = self._assignment
+        chunk = assignment.chunk if chunk is None else chunk
+        return common_fields(assignment.plan.manifest, attempt or assignment.attempt, chunk)
 
     def _append(self, record: Record) -> None:
         self._journal.append(record)
@@ -188,7 +188,7 @@ class Ledger:
         self._written = self._clock()
 
 
-def _about(case: ParamCase) -> CaseFields:
+def _case_fields(case: ParamCase) -> CaseFields:
     return {"index": case.index, "case_id": case.case_id}
 
 
@@ -197,15 +197,15 @@ def _end(common: CommonFields, case: ParamCase, outcome: Outcome, host: str | No
     return {
         "kind": "end",
         **common,
-        **_about(case),
+        **_case_fields(case),
         "word": word.value,
         **outcome_json(outcome),
         "host": host,
     }
 
 
-def _settled(journals: Path, chunk: int) -> set[int]:
-    """Indices that earlier starts of a chunk call complete, or failed by their own word."""
+def _settled_indices(journals: Path, chunk: int) -> set[int]:
+    """Indices that earlier starts of a chunk recorded as complete, or as definitely failed."""
     settled: set[int] = set()
     for path in journals_of_chunk(journals, chunk):
         torn = 0

@@ -1,6 +1,6 @@
-"""Runs that earlier starts of a chunk left complete, but of which no journal says so.
+"""Complete runs of earlier starts of a chunk that have no `end` record in any journal.
 
-What of it is damaged is reported, and its cases run again.
+Damaged ones are reported, and their cases run again.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from hpcsweep.worker.start import Assignment
 if TYPE_CHECKING:
     from hpcsweep.logbook.packs import PackedFiles
 
-# What metadata have in common with an `end` record.
+# Fields that metadata and an `end` record have in common.
 _COMMON = ("manifest", "attempt", "chunk", "index", "case_id", "host")
 
 
-class Left(NamedTuple):
+class LeftoverRun(NamedTuple):
     """A run that an earlier start left."""
 
     metadata: dict[str, Any]
     metrics: dict[str, Any]
-    # Where it is, for people.
+    # Its place, for messages.
     where: str
 
 
 class Leftovers(Protocol):
-    """Where a task looks for what earlier starts left."""
+    """Finds the complete runs of earlier starts."""
 
-    def find(self, run: Run) -> Left | None:
-        """A complete run of this case and generation, whichever attempt it is."""
+    def find(self, run: Run) -> LeftoverRun | None:
+        """The complete run of this case and generation, by any attempt; None if there is none."""
 
 
-class InDirectories:
+class LeftoverDirectories:
     """Published run directories, and those of attempts that were killed before they published."""
 
     def __init__(self, sweep: Path, layout: Layout) -> None:
@@ -57,67 +57,67 @@ class InDirectories:
         for name in names(root):
             self._attempts.setdefault(name.partition(".")[0], []).append(root / name)
 
-    def find(self, run: Run) -> Left | None:
-        """As `Leftovers` says. *Writes* the place of a run that was finished, not published."""
+    def find(self, run: Run) -> LeftoverRun | None:
+        """See `Leftovers`. *Writes*: publishes a run that was finished but not published."""
         final = self._sweep / self._layout.run_dir(run.case.case_id, run.run_id)
         for path in self._attempts.get(run.case.case_id, ()):
-            left = _in_directory(path)
-            if left is not None and _is_complete(left, run):
-                theirs = replace(run, attempt=attempt_of(left.metadata["attempt"]))
-                rundir.publish(self._sweep, path, final, theirs, Status.COMPLETE)
-        left = _in_directory(final)
-        return left if left is not None and _is_complete(left, run) else None
+            leftover = _read_directory(path)
+            if leftover is not None and _is_complete(leftover, run):
+                earlier = replace(run, attempt=attempt_of(leftover.metadata["attempt"]))
+                rundir.publish(self._sweep, path, final, earlier, Status.COMPLETE)
+        leftover = _read_directory(final)
+        return leftover if leftover is not None and _is_complete(leftover, run) else None
 
 
-class InPacks:
+class LeftoverPacks:
     """The packs of the chunk's earlier starts."""
 
     def __init__(self, sweep: Path, chunk: int) -> None:
         """Read all of them."""
-        # By run ids.
-        self._runs: dict[str, Left] = {}
+        # By run id.
+        self._runs: dict[str, LeftoverRun] = {}
         root = sweep / PACKS
         runs: list[PackedFiles] = []
         for name in names(root):
             if name.startswith(f"{chunk}.") and name.endswith(".tar"):
                 runs += _whole_runs(root / name)
-        for run in sorted(runs, key=lambda run: run.rank):  # the best attempt has the last word
+        for run in sorted(runs, key=lambda run: run.rank):  # the highest rank overwrites the others
             try:
-                self._runs[run.run_id] = _in_pack(run)
+                self._runs[run.run_id] = _read_packed(run)
             except SweepError as error:
                 what = f"{error.what} (the run at byte {run.offset} of {run.pack.name})"
                 report_damage(error.where, what)
 
-    def find(self, run: Run) -> Left | None:
-        """As `Leftovers` says."""
-        left = self._runs.get(run.run_id)
-        return left if left is not None and _is_complete(left, run) else None
+    def find(self, run: Run) -> LeftoverRun | None:
+        """See `Leftovers`."""
+        leftover = self._runs.get(run.run_id)
+        return leftover if leftover is not None and _is_complete(leftover, run) else None
 
 
-class Nowhere:
-    """Where no start keeps what is complete, or this is the first one."""
+class NoLeftovers:
+    """For a first start, or a layout that keeps no complete runs."""
 
     def find(self, run: Run) -> None:
-        """As `Leftovers` says."""
+        """See `Leftovers`."""
 
 
 def leftovers_of(assignment: Assignment) -> Leftovers:
-    """Where the layout of a submission has earlier starts leave complete runs."""
+    """The leftovers of a chunk, by the layout of its submission."""
     sweep, layout = assignment.sweep.path, assignment.plan.layout
     if layout.runs == "all":
-        return InDirectories(sweep, layout)
+        return LeftoverDirectories(sweep, layout)
     if layout.runs == "packed" and journals_of_chunk(assignment.journals, assignment.chunk):
-        return InPacks(sweep, assignment.chunk)
-    return Nowhere()
+        return LeftoverPacks(sweep, assignment.chunk)
+    return NoLeftovers()
 
 
 def report_damage(where: Path | str, what: str) -> None:
-    """Write one sentence into the task's log."""
+    """Report damage in the task's output."""
     sys.stderr.write(f"hpcsweep: {where}: {what}; cases that it alone holds run again\n")
 
 
 def _whole_runs(pack: Path) -> Iterator[PackedFiles]:
-    from hpcsweep.logbook.packs import runs_of  # noqa: PLC0415  # few tasks want it
+    from hpcsweep.logbook.packs import runs_of  # noqa: PLC0415  # for packed restarts only
     from hpcsweep.logbook.tar import END  # noqa: PLC0415
 
     end = 0
@@ -132,36 +132,36 @@ def _whole_runs(pack: Path) -> Iterator[PackedFiles]:
     except OSError as error:
         report_damage(pack, f"cannot be read: {error.strerror}")
         return
-    if rest not in (0, len(END)):  # what a kill cut looks like damage
+    if rest not in (0, len(END)):  # a kill may have truncated it
         report_damage(pack, f"is damaged, or was cut, at byte {end}")
 
 
-def _in_pack(run: PackedFiles) -> Left:
+def _read_packed(run: PackedFiles) -> LeftoverRun:
     """A packed run; its outcome names its place. *Raises* SweepError."""
-    from hpcsweep.logbook.packs import PackLocation  # noqa: PLC0415  # few tasks want it
+    from hpcsweep.logbook.packs import PackLocation  # noqa: PLC0415  # for packed restarts only
     from hpcsweep.logbook.reader import LogReader  # noqa: PLC0415
 
     reader = LogReader(run)
     metadata, place = reader.meta, PackLocation(f"{PACKS}/{run.pack.name}", run.offset, run.length)
     if isinstance(metadata.get("outcome"), dict):
         metadata["outcome"]["run_dir"] = str(place)
-    return Left(metadata, reader.metrics, str(place))
+    return LeftoverRun(metadata, reader.metrics, str(place))
 
 
-def _in_directory(path: Path) -> Left | None:
-    """What is in a run directory; None where there is none, or a damaged one."""
+def _read_directory(path: Path) -> LeftoverRun | None:
+    """The run in a directory; None if it is missing or damaged."""
     metadata, metrics = rundir.read_metadata_and_metrics(path)
     if metadata is not None and metrics is not None:
-        return Left(metadata, metrics, str(path))
+        return LeftoverRun(metadata, metrics, str(path))
     file = path / ("metadata.json" if metadata is None else rundir.METRICS)
     if os.path.lexists(file):
         report_damage(file, "is damaged, or no regular file")
     return None
 
 
-def _is_complete(left: Left, run: Run) -> bool:
-    """Whether a run of a case is complete, of this generation, and says so as a record would."""
-    metadata = left.metadata
+def _is_complete(leftover: LeftoverRun, run: Run) -> bool:
+    """Whether a run is complete, of this case and generation, and valid as an `end` record."""
+    metadata = leftover.metadata
     complete = metadata.get("status") == Status.COMPLETE.value
     if not complete or metadata.get("generation") != run.attempt.generation:
         return False
@@ -173,8 +173,8 @@ def _is_complete(left: Left, run: Run) -> bool:
     else:
         common = {name: metadata.get(name) for name in _COMMON}
         wrong = record_problem(
-            outcome | common | {"metrics": left.metrics, "kind": "end", "v": VERSION}
+            outcome | common | {"metrics": leftover.metrics, "kind": "end", "v": VERSION}
         )
     if wrong:
-        report_damage(left.where, f"its metadata are damaged: {wrong}")
+        report_damage(leftover.where, f"its metadata are damaged: {wrong}")
     return not wrong

@@ -1,4 +1,4 @@
-"""One case, here and now, with the seed it has on the cluster; journal and store untouched."""
+"""Run one case in this terminal, with its seed on the cluster; writes no journal and no index."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from hpcsweep.worker.function import FunctionCalls, call_target, logbook
 from hpcsweep.worker.messages import Request
 from hpcsweep.worker.outputs import CaseFiles
 from hpcsweep.worker.runner import Runner
-from hpcsweep.worker.slot import Ended, Slot
+from hpcsweep.worker.slot import CaseEnd, Slot
 
 TERM_GRACE_S = 10.0
 
@@ -36,12 +36,12 @@ TERM_GRACE_S = 10.0
 def run_one(
     manifest: FrozenManifest, source: ParameterSource, index: int, outputs: Path
 ) -> tuple[ParamCase, Outcome, Path]:
-    """Run one case and leave its run directory apart from the sweep's.
+    """Run one case in a run directory outside the sweep's.
 
     *Raises* InputError for an index that the source does not have.
     *Writes* `<outputs>/<name>.local/log_<run id>.<token>/`.
     """
-    run, path = _prepared(manifest, source, index, outputs)
+    run, path = _prepare(manifest, source, index, outputs)
     started, begun = now(), time.monotonic()
     request = _begin(manifest, run, path, started)
     ended = _run_in_slot(manifest, request)
@@ -52,13 +52,13 @@ def run_one(
 def debug_one(
     manifest: FrozenManifest, source: ParameterSource, index: int, outputs: Path
 ) -> tuple[ParamCase, Outcome, Path]:
-    """As `run_one`, in this process: an exception of the target opens pdb where it was raised.
+    """Like `run_one`, in this process: an exception of the target opens pdb where it was raised.
 
-    *Raises* InputError for a command, which is no Python.
+    *Raises* InputError for a command.
     """
     if manifest.target.is_command:
         raise InputError("a command cannot be debugged with pdb", where=manifest.target.text)
-    run, path = _prepared(manifest, source, index, outputs)
+    run, path = _prepare(manifest, source, index, outputs)
     started = now()
     request = _begin(manifest, run, path, started)
     log = logbook(request)
@@ -68,7 +68,7 @@ def debug_one(
         call_target(target.load(manifest), request, log)
         if log.marked_failed is not None:
             reason, error = Reason.ERROR, {"type": "MarkedFailed", "message": log.marked_failed}
-    except Exception as raised:  # noqa: BLE001  # whatever the target raises is what one looks for
+    except Exception as raised:  # noqa: BLE001  # debug whatever the target raises
         traceback.print_exc()
         pdb.post_mortem(sys.exc_info()[2])
         reason = Reason.ERROR
@@ -84,10 +84,10 @@ def debug_one(
     return run.case, _finish(path, run, outcome), path
 
 
-def _prepared(
+def _prepare(
     manifest: FrozenManifest, source: ParameterSource, index: int, outputs: Path
 ) -> tuple[Run, Path]:
-    """What an attempt says of itself, and its directory."""
+    """The identity of a new attempt, and its directory."""
     try:
         case = source[index]
     except IndexError as error:
@@ -103,12 +103,12 @@ def _prepared(
 
 def _begin(manifest: FrozenManifest, run: Run, path: Path, started: str) -> Request:
     rundir.begin(path, run, started)
-    # Those of earlier runs here, never the sweep's: this run is apart.
+    # Checkpoints of earlier local runs, never those of the sweep.
     checkpoints = path.with_name("checkpoints") / run.case.case_id
     return make_request(manifest, run, CaseFiles(str(path)), checkpoints)
 
 
-def _run_in_slot(manifest: FrozenManifest, request: Request) -> Ended:
+def _run_in_slot(manifest: FrozenManifest, request: Request) -> CaseEnd:
     is_command = manifest.target.is_command
     runner = Runner()
     slot = Slot(
@@ -133,9 +133,9 @@ def _finish(path: Path, run: Run, outcome: Outcome) -> Outcome:
 
 
 def index_of(source: ParameterSource, case_id: str) -> int:
-    """The index of a case by the start of its id, by going through the source.
+    """The index of a case by the start of its id; iterates over the source.
 
-    *Raises* InputError when there is none.
+    *Raises* InputError if there is none.
     """
     for case in source:
         if case.case_id.startswith(case_id):

@@ -1,7 +1,7 @@
-"""What the worker and its child send each other: requests, and replies that damage cannot spoil.
+"""Messages between the worker and its child: requests, and replies with a checksum.
 
-A reply of a child is a frame: the child's token, the length and the checksum of what follows, one
-line of JSON, and the case's own answer, which the case wrote and nobody has parsed by then.
+A reply is a frame: the child's token, the length and the checksum of the rest, one line of JSON,
+and the case's own answer, which the case wrote and which is not parsed yet.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ if TYPE_CHECKING:
     from hpcsweep.sources.seedplan import SeededCase
 
 Answer = dict[str, Any]
-# What a case answers that did nothing.
+# The answer of a case that did nothing.
 NOTHING: Answer = {"reason": None, "error": None, "metrics": {}, "returned": False}
 TOKEN_BYTES = 16
 # Bytes of a length and of a checksum.
 _LENGTH, _SUM = 8, 4
 _HEAD = TOKEN_BYTES + _LENGTH + _SUM
-# Bytes of one case's answer: every reader of the journal has to hold it, and its JSON, in memory.
+# Size limit of one case's answer: a reader of the journal holds it and its JSON in memory.
 ANSWER_MAX = 1 << 27
 
 
 class Work(Protocol):
-    """What a persistent child does for the worker."""
+    """The work of a persistent child."""
 
-    # Below it is the user's code.
+    # The directory of the user's code.
     root: Path
 
     def load(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Import the user's code, for a first request; what the worker is to know of it.
+        """Import the user's code, for a first request. Returns facts about it for the worker.
 
-        Never raises: what the import raised is the answer of every case.
+        Never raises: an error of the import is the answer of every case.
         """
 
     def run(self, request: dict[str, Any]) -> Answer:
-        """Do what is requested, in the process that is the case's own."""
+        """Do the requested work, in the case's own process."""
 
 
-class Garbled(Exception):
-    """What came is no reply of the child: something else wrote into its pipe."""
+class GarbledReply(Exception):
+    """The data is not a reply of the child: something else wrote into its pipe."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,28 +61,28 @@ class Request:
     case_id: str
     replicate: int
     tags: tuple[str, ...]
-    # As in the case.
+    # See `ParamCase`.
     written: dict[str, str]
     # 128 bits.
     seed: int
     run_id: str
     # The attempt's own directory; None with `runs: none`.
     run_dir: str | None
-    # What the attempts of the case leave each other.
+    # The checkpoint directory that all attempts of the case share.
     checkpoints: str
-    # A `Spool`, where the run will be packed.
+    # A `Spool`, if the run may be packed.
     spool: dict[str, Any] | None = None
-    # Where a case writes its result that is kept in a cache.
+    # The file of the case's result in a cache.
     result_file: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The fields by name. Not `asdict`, which copies all params, value by value."""
+        """The fields by name. `asdict` would copy all params, value by value."""
         return {name: getattr(self, name) for name in self.__slots__}
 
     @property
     def case(self) -> SeededCase:
-        """The case as a target may ask for it."""
-        from hpcsweep.sources.seedplan import SeededCase  # noqa: PLC0415  # for those who ask
+        """The case, for a target that requests it."""
+        from hpcsweep.sources.seedplan import SeededCase  # noqa: PLC0415  # only if requested
 
         return SeededCase(
             index=self.index,
@@ -97,7 +97,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MakeCase:
-    """The index of a case that the user's code has to make."""
+    """The index of a case that user code makes."""
 
     index: int
 
@@ -107,19 +107,19 @@ class MakeCase:
 
 
 @dataclass(frozen=True, slots=True)
-class Ends:
-    """The child's ends of what it shares with its worker."""
+class ChildChannel:
+    """The descriptors by which a child talks to its worker."""
 
     # Pipes.
     requests: int
     replies: int
-    # Its hang-up says that the worker is gone.
+    # Its hang-up means that the worker is gone.
     lifeline: int
-    # What each message begins with.
+    # The first bytes of each reply.
     token: bytes
     # The task's own standard error.
     task_stderr: int
-    # A file that holds the process of the case that runs, if it has one of its own.
+    # A file with the process id of the running case, if the case has its own process.
     pid_file: int
 
     @property
@@ -129,7 +129,7 @@ class Ends:
 
 
 class ChildProgram(Protocol):
-    """What a child of a slot does, in its own process."""
+    """The program of a slot's child."""
 
     @property
     def is_persistent(self) -> bool:
@@ -137,83 +137,83 @@ class ChildProgram(Protocol):
 
     @property
     def code_digest(self) -> str | None:
-        """Of the user's code, where the worker knows it."""
+        """The digest of the user's code, if the worker knows it."""
 
-    def run(self, ends: Ends, request: Request | MakeCase) -> None:
-        """Run cases, or the one of the request. Returns only when it cannot."""
+    def run(self, channel: ChildChannel, request: Request | MakeCase) -> None:
+        """Run cases, or the one of the request. Returns only if it cannot."""
 
 
 def send_request(descriptor: int, request: Request | MakeCase) -> None:
-    """Ask the child for a case. *Raises* OSError."""
+    """Send a request to the child. *Raises* OSError."""
     write_all(descriptor, json.dumps(request.to_json()).encode() + b"\n")
 
 
 def send_reply(descriptor: int, token: bytes, fields: dict[str, Any], answer: bytes = b"") -> None:
-    """Reply to the worker, with what the case answered. *Raises* OSError."""
+    """Send a reply to the worker, with the case's answer. *Raises* OSError."""
     payload = json.dumps(fields).encode() + b"\n" + answer
     head = token + len(payload).to_bytes(_LENGTH) + crc32(payload).to_bytes(_SUM)
     write_all(descriptor, head + payload)
 
 
 class ReplyReader:
-    """Finds the replies in what comes from a child."""
+    """Parses the replies in a child's byte stream."""
 
     def __init__(self) -> None:
         self.token = os.urandom(TOKEN_BYTES)
         self._data = bytearray()
 
     def feed(self, data: bytes) -> None:
-        """Take over what was read from the pipe."""
+        """Append data that was read from the pipe."""
         self._data += data
 
     def next(self) -> tuple[dict[str, Any], bytes] | None:
-        """The next reply's fields and the case's answer; None until all of it is here.
+        """The next reply's fields and the case's answer; None while it is incomplete.
 
-        *Raises* Garbled.
+        *Raises* GarbledReply.
         """
         if self._data[:TOKEN_BYTES] != self.token[: len(self._data)]:
-            raise Garbled
+            raise GarbledReply
         length = int.from_bytes(self._data[TOKEN_BYTES : TOKEN_BYTES + _LENGTH])
         if length > 2 * ANSWER_MAX:
-            raise Garbled
+            raise GarbledReply
         if len(self._data) < _HEAD or len(self._data) < _HEAD + length:
             return None
         checksum = int.from_bytes(self._data[_HEAD - _SUM : _HEAD])
         payload = bytes(memoryview(self._data)[_HEAD : _HEAD + length])
         del self._data[: _HEAD + length]
         if crc32(payload) != checksum:
-            raise Garbled
+            raise GarbledReply
         line, _, answer = payload.partition(b"\n")
         return json.loads(line), answer
 
 
 def parse_answer(answer: bytes) -> dict[str, Any] | None:
-    """A case's own answer; None for an empty one: the case did not come to its end.
+    """A case's own answer; None for an empty one, of a case that did not finish.
 
-    *Raises* Garbled.
+    *Raises* GarbledReply.
     """
     if not answer:
         return None
     try:
-        found = json.loads(answer)
-        reason, error = found["reason"], found["error"]
-        found["reason"] = None if reason is None else Reason(reason)
-        plain = type(found["metrics"]) is dict and (error is None or type(error) is dict)
-        whole = len(found) == 4 and type(found["returned"]) is bool
+        fields = json.loads(answer)
+        reason, error = fields["reason"], fields["error"]
+        fields["reason"] = None if reason is None else Reason(reason)
+        plain = type(fields["metrics"]) is dict and (error is None or type(error) is dict)
+        whole = len(fields) == 4 and type(fields["returned"]) is bool
     except (ValueError, TypeError, KeyError, RecursionError) as problem:
-        raise Garbled from problem
+        raise GarbledReply from problem
     if not (plain and whole):
-        raise Garbled
-    return dict(found)
+        raise GarbledReply
+    return dict(fields)
 
 
-# --- what the system refuses ------------------------------------------------------------------
+# --- errors of the operating system -----------------------------------------------------------
 
 
 def refusal(error: OSError | HpcsweepError) -> dict[str, Any]:
-    """Reason and error of a case, as an `Outcome` has them.
+    """The `reason` and `error` of an `Outcome`, for an error of the system.
 
-    A full disk or quota interrupts it; it burns no attempt.
+    A full disk or quota interrupts a case and counts as no attempt.
     """
     number = getattr(error, "errno", None)
     reason = Reason.ERROR
@@ -225,7 +225,7 @@ def refusal(error: OSError | HpcsweepError) -> dict[str, Any]:
 
 
 def one_line(error: OSError | HpcsweepError) -> str:
-    """What was refused, and where, in one line."""
+    """The error and its file in one line."""
     if not isinstance(error, OSError) or isinstance(error, HpcsweepError):
         return str(error).partition("\n")[0]
     where = f"{error.filename}: " if error.filename else ""

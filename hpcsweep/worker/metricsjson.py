@@ -1,7 +1,7 @@
-"""The metrics that a program leaves: JSON, with the numbers that C, Fortran and awk print.
+"""Parse the metrics of a program: JSON, with the numbers that C, Fortran and awk print.
 
-Taken beyond JSON are `nan` and `inf` in every spelling, `.5`, `5.`, `+1`, `007` and a byte order
-mark. What is no number is refused with its text, its place and what to print instead.
+Beyond JSON it accepts `nan` and `inf` in every spelling, `.5`, `5.`, `+1`, `007` and a byte order
+mark. An error quotes the text, with its position and what to print instead.
 """
 
 from __future__ import annotations
@@ -13,37 +13,37 @@ from typing import Any
 
 from hpcsweep.errors import InputError
 
-# A string, or what stands between JSON's marks: a number, a word.
+# A string, or the text between JSON's punctuation: a number or a word.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s,:\[\]{}"]+', re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
-# As printf writes them, and what Microsoft's and AIX's write: -nan, nan(ind), 1.#QNAN, NaNQ.
+# The spellings of printf, also of Microsoft's and AIX's: -nan, nan(ind), 1.#QNAN, NaNQ.
 _NAN = re.compile(r"[+-]?(nan[qs]?(\(\w*\))?|1\.#(qnan|snan|ind)0*)", re.IGNORECASE)
 _INFINITY = re.compile(r"([+-]?)(inf(inity)?|1\.#inf0*)", re.IGNORECASE)
 _FORTRAN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))[dq]([+-]?\d+)", re.IGNORECASE)
 _WORDS = frozenset({"true", "false", "null"})
-# Characters of a text that a message shows.
-_SHOWN = 40
-_INSTEAD = (
+# Characters of a text that a message quotes.
+_QUOTED_MAX = 40
+_NEXT_STEP = (
     "Print numbers as 1.5e-3 with a point, true, false or null, and text in double quotes, "
     'as in {"energy": 1.5e-3}.'
 )
 
 
 def parse_metrics(data: bytes, name: str) -> dict[str, Any]:
-    """The metrics in a document. *Raises* InputError for what is no JSON object."""
-    text = _decoded(data, name)
+    """The metrics in a document. *Raises* InputError if it is not a JSON object."""
+    text = _decode(data, name)
     try:
-        found = json.loads(text)
+        metrics = json.loads(text)
     except ValueError:
-        found = _lenient(text, name)
+        metrics = _parse_lenient(text, name)
     except RecursionError as error:
         raise InputError(f"{name} is not JSON: it is nested too deeply") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{name} holds no object of metrics by name", next_step=_INSTEAD)
-    return found
+    if not isinstance(metrics, dict):
+        raise InputError(f"{name} holds no object of metrics by name", next_step=_NEXT_STEP)
+    return metrics
 
 
-def _decoded(data: bytes, name: str) -> str:
+def _decode(data: bytes, name: str) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:4]:
         raise InputError(
             f"{name} is not JSON in UTF-8: it looks like UTF-16",
@@ -58,16 +58,16 @@ def _decoded(data: bytes, name: str) -> str:
         ) from error
 
 
-def _lenient(text: str, name: str) -> Any:
+def _parse_lenient(text: str, name: str) -> Any:
     pieces: list[str] = []
-    # Where each piece that is not as it was begins, in what is parsed and in what was written.
+    # The end of each replaced token, in the text that is parsed and in the original.
     starts, origins = [0], [0]
     done = length = 0
     for token in _TOKEN.finditer(text):
         word = token[0]
         plain = word if word.startswith('"') or word in _WORDS else _number(word)
         if plain is None:
-            raise _refused(text, token.start(), word, name)
+            raise _value_error(text, token.start(), word, name)
         if plain != word:
             pieces += [text[done : token.start()], plain]
             length += token.start() - done + len(plain)
@@ -80,13 +80,13 @@ def _lenient(text: str, name: str) -> Any:
     except json.JSONDecodeError as error:
         piece = bisect_right(starts, error.pos) - 1
         at = min(len(text), origins[piece] + error.pos - starts[piece])
-        raise _misplaced(text, at, error.msg, name) from error
+        raise _syntax_error(text, at, error.msg, name) from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{name} is not JSON: {error}", next_step=_INSTEAD) from error
+        raise InputError(f"{name} is not JSON: {error}", next_step=_NEXT_STEP) from error
 
 
 def _number(word: str) -> str | None:
-    """The number as JSON writes it; None for what is none."""
+    """The number in JSON's spelling; None if it is not a number."""
     if _NAN.fullmatch(word):
         return "NaN"
     if infinity := _INFINITY.fullmatch(word):
@@ -100,8 +100,8 @@ def _number(word: str) -> str | None:
     return minus + whole + (point and f".{fraction or 0}") + mark + exponent
 
 
-def _refused(text: str, at: int, word: str, name: str) -> InputError:
-    instead = _INSTEAD
+def _value_error(text: str, at: int, word: str, name: str) -> InputError:
+    instead = _NEXT_STEP
     if number := _FORTRAN.fullmatch(word):
         plain = _number(f"{number[1]}E{number[2]}")
         instead = f"Print {plain}: in Fortran with an ES or G format, which writes E for D."
@@ -111,29 +111,29 @@ def _refused(text: str, at: int, word: str, name: str) -> InputError:
     elif set(word) == {"*"}:
         instead = "Fortran prints stars for a number that its format is too narrow for: use G0."
     what = "is no number" if word[0] in "+-.*0123456789" else "is no value of JSON"
-    where = _place(text, at)
-    return InputError(f"{name} is not JSON: {_shown(word)} {what} ({where})", next_step=instead)
+    where = _position(text, at)
+    return InputError(f"{name} is not JSON: {_quoted(word)} {what} ({where})", next_step=instead)
 
 
-def _misplaced(text: str, at: int, message: str, name: str) -> InputError:
+def _syntax_error(text: str, at: int, message: str, name: str) -> InputError:
     for comma in re.finditer(r"[+-]?\d+,\d+", text):
         if comma.start() <= at <= comma.end() + 1:
-            what = f"{_shown(comma[0])} is no number"
+            what = f"{_quoted(comma[0])} is no number"
             point = comma[0].replace(",", ".")
             return InputError(
-                f"{name} is not JSON: {what} ({_place(text, comma.start())})",
+                f"{name} is not JSON: {what} ({_position(text, comma.start())})",
                 next_step=f"Print {point}: with a decimal point, as programs do with LC_ALL=C.",
             )
-    rest = text[at : at + _SHOWN]
-    seen = f"at {_shown(rest)}" if rest.strip() else "at its end"
+    rest = text[at : at + _QUOTED_MAX]
+    seen = f"at {_quoted(rest)}" if rest.strip() else "at its end"
     what = f"{message} {seen}"
-    return InputError(f"{name} is not JSON: {what} ({_place(text, at)})", next_step=_INSTEAD)
+    return InputError(f"{name} is not JSON: {what} ({_position(text, at)})", next_step=_NEXT_STEP)
 
 
-def _place(text: str, at: int) -> str:
+def _position(text: str, at: int) -> str:
     before = text[:at]
     return f"line {before.count(chr(10)) + 1}, column {at - before.rfind(chr(10))}"
 
 
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= _QUOTED_MAX else f"{text[:_QUOTED_MAX]}…")

@@ -1,4 +1,4 @@
-"""Where the files of a case go: a directory of its own, a pack, a directory if it fails, nowhere.
+"""The files of cases: a directory each, a pack, a directory for failed cases only, or none.
 
 `Directories` and `NoFiles` are here; `Packed` and `FailedOnly`, which write to a spool first, are
 in `spooled`.
@@ -22,39 +22,39 @@ from hpcsweep.sweepdir.plan import Layout, attempt_dir
 
 
 class CaseFiles(NamedTuple):
-    """What the process of a case is told of where its files go."""
+    """The place of a case's files, for its process."""
 
-    # A directory that is there; None where it writes to a spool, or keeps nothing.
+    # An existing directory; None if it writes to a spool or keeps nothing.
     directory: str | None = None
     # A `Spool`.
     spool: dict[str, Any] | None = None
 
 
 class Outputs(Protocol):
-    """Where the files of one slot's cases go, one case at a time."""
+    """Keeps the files of one slot's cases, one case at a time."""
 
     @property
     def descriptors(self) -> Collection[int]:
-        """Open files of the worker that the process of a case writes to."""
+        """The worker's open files to which the process of a case writes."""
 
     def begin(self, run: Run, started: str) -> CaseFiles:
-        """Make ready for a case. *Raises* OSError, SweepError."""
+        """Prepare the place of a case's files. *Raises* OSError, SweepError."""
 
     def publish(self, run: Run, outcome: Outcome) -> Outcome:
-        """Put what the case left in its place. Returns the outcome, which says where that is.
+        """Publish the files of a case. Returns the outcome with their place.
 
-        *Raises* OSError, SweepError where the disk is full.
+        *Raises* OSError, SweepError if the disk is full.
         """
 
     def clear(self) -> None:
-        """Abandon what is left of a case. *Safe to repeat.*"""
+        """Discard the unpublished files of a case. *Safe to repeat.*"""
 
     def close(self) -> None:
-        """The task ends. *Safe to repeat.*"""
+        """Close all files at the end of the task. *Safe to repeat.*"""
 
 
 def temporary_directory() -> str:
-    """Where the node keeps what is not needed for long."""
+    """The node's directory for temporary files."""
     return os.environ.get("TMPDIR") or "/tmp"  # noqa: S108
 
 
@@ -67,13 +67,13 @@ class Directories:
         self._sweep, self._layout = sweep, layout
 
     def begin(self, run: Run, started: str) -> CaseFiles:
-        """As `Outputs` says."""
+        """See `Outputs`."""
         path = self._sweep / own_directory(run)
         rundir.begin(path, run, started)
         return CaseFiles(str(path))
 
     def publish(self, run: Run, outcome: Outcome) -> Outcome:
-        """As `Outputs` says."""
+        """See `Outputs`."""
         outcome = replace(outcome, run_dir=self._layout.run_dir(run.case.case_id, run.run_id))
         try:
             rundir.finish(self._sweep / own_directory(run), run, outcome)
@@ -82,14 +82,14 @@ class Directories:
         return publish_directory(self._sweep, run, outcome)
 
     def clear(self) -> None:
-        """The attempt's directory stays: it is what a later start, or salvage, can use."""
+        """Keep the attempt's directory: a later start, or `ingest --salvage`, can use it."""
 
     def close(self) -> None:
         """Nothing is open."""
 
 
 class NoFiles:
-    """Nothing is kept. A command has a directory for as long as it runs: it may leave metrics."""
+    """Keeps nothing. A command gets a temporary directory, for its `metrics.json`."""
 
     descriptors: Collection[int] = ()
 
@@ -98,7 +98,7 @@ class NoFiles:
         self._scratch: Path | None = None
 
     def begin(self, run: Run, started: str) -> CaseFiles:  # noqa: ARG002  # the same for all cases
-        """As `Outputs` says."""
+        """See `Outputs`."""
         if not self._is_command:
             return CaseFiles()
         self._scratch = Path(temporary_directory()) / f"hpcsweep-{token()}"
@@ -106,13 +106,15 @@ class NoFiles:
         return CaseFiles(str(self._scratch))
 
     def publish(self, run: Run, outcome: Outcome) -> Outcome:  # noqa: ARG002  # the same for all
-        """As `Outputs` says."""
+        """See `Outputs`."""
         return outcome
 
     def clear(self) -> None:
         """Remove the directory of a command."""
         if self._scratch is not None:
-            with contextlib.suppress(OSError):  # a program may take its own files' permissions away
+            with contextlib.suppress(
+                OSError
+            ):  # a program may have removed the permissions of its own files
                 remove_tree(self._scratch)
             self._scratch = None
 
@@ -121,12 +123,12 @@ class NoFiles:
 
 
 def own_directory(run: Run) -> str:
-    """The directory of an attempt until it is published, relative to the sweep's."""
+    """The directory of an attempt before it is published, relative to the sweep's."""
     return attempt_dir(run.case.case_id, run.attempt.token)
 
 
 def publish_directory(sweep: Path, run: Run, outcome: Outcome) -> Outcome:
-    """Rename the attempt's directory to the `run_dir` of its outcome; else it stays its own."""
+    """Rename the attempt's directory to the outcome's `run_dir`; if it loses, it stays in place."""
     own = own_directory(run)
     if rundir.publish(sweep, sweep / own, sweep / str(outcome.run_dir), run, outcome.status):
         return outcome
@@ -136,7 +138,7 @@ def publish_directory(sweep: Path, run: Run, outcome: Outcome) -> Outcome:
 def spoiled_outcome(outcome: Outcome, error: OSError | SweepError) -> Outcome:
     """The outcome of a case that removed or damaged its own run directory.
 
-    *Raises* the error again when it is the disk that is full.
+    *Raises* the error if the disk is full.
     """
     if getattr(error, "errno", None) in FULL:
         raise error

@@ -1,4 +1,4 @@
-"""The worker's side of a child process: start it, read its replies, make it end."""
+"""The worker's side of a child process: start it, read its replies, terminate it."""
 
 from __future__ import annotations
 
@@ -11,55 +11,55 @@ from typing import Any, NoReturn
 
 from hpcsweep.worker.child import (
     anonymous_file,
-    close_workers_own,
+    close_worker_descriptors,
     die_with_worker,
     exit_broken,
 )
 from hpcsweep.worker.messages import (
+    ChildChannel,
     ChildProgram,
-    Ends,
-    Garbled,
+    GarbledReply,
     MakeCase,
     ReplyReader,
     Request,
 )
-from hpcsweep.worker.runner import default_in_child
+from hpcsweep.worker.runner import reset_signals
 
 
 @dataclass(slots=True)
 class ChildProcess:
-    """A child of a slot: for all its cases if it runs a function, for one if it is a command."""
+    """A child of a slot: for all cases of a function, or for one case of a command."""
 
     pid: int
-    # A file where the child notes the process that it has forked for its case, the head of its own
-    # group: it is needed only where a case is made to end.
+    # A file with the process id of the case that the child forked, the leader of its own process
+    # group. Read only to terminate a case.
     pid_file: int
-    # Descriptors: requests to the child, replies from it, which is -1 when the child has closed it.
+    # Descriptors: requests to the child, and replies from it (-1 once the child has closed them).
     requests: int
     replies: int
     reader: ReplyReader
-    # Of the user's code, as the child said when it had imported it.
+    # Digest of the user's code, as the child reported it after the import.
     code_digest: str | None
-    # What the case answered, and what the child knows of its end.
+    # The case's answer, and its exit status and usage.
     answer: bytes = b""
     end: dict[str, Any] | None = None
     is_garbled: bool = False
-    # The heads of groups that have got a TERM.
+    # The leaders of process groups that got a TERM.
     _terminated: set[int] = field(default_factory=set)
 
     @property
     def groups(self) -> tuple[int, ...]:
-        """The process groups of the child and of its case, by their heads."""
+        """The process groups of the case, if it has its own, and of the child, by their leaders."""
         noted = os.pread(self.pid_file, 20, 0).strip()
         return (int(noted), self.pid) if noted.isdigit() else (self.pid,)
 
     def expect_case(self) -> None:
-        """Another case begins."""
+        """Reset the state for another case."""
         self.answer, self.end = b"", None
         self._terminated.clear()
 
     def end_case(self, *, kill: bool) -> None:
-        """TERM the case once, or kill it; the child that has forked it stays."""
+        """Send TERM to the case once, or kill it; the child that forked it stays."""
         group = self.groups[0]
         if kill:
             kill_group(group)
@@ -68,23 +68,23 @@ class ChildProcess:
             kill_group(group, signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the child, its case, and what they have left behind in their groups."""
+        """Kill the child, its case, and all other processes in their groups."""
         for group in self.groups:
             kill_group(group)
 
     def read_replies(self) -> None:
-        """Take over what the child has sent by now."""
+        """Read and parse what the child has sent by now."""
         while self.replies >= 0 and not self.is_garbled:
             try:
                 data = os.read(self.replies, 1 << 20)
             except BlockingIOError:
                 return
-            if not data:  # a target closed all that it found: only its end is left to wait for
+            if not data:  # a target closed all descriptors: wait for its exit only
                 os.close(self.replies)
                 self.replies = -1
-            self._take(data)
+            self._parse_replies(data)
 
-    def _take(self, data: bytes) -> None:
+    def _parse_replies(self, data: bytes) -> None:
         self.reader.feed(data)
         try:
             while reply := self.reader.next():
@@ -93,13 +93,13 @@ class ChildProcess:
                     self.end, self.answer = fields, answer
                 else:
                     self.code_digest = fields.get("code_digest")
-        except Garbled:
+        except GarbledReply:
             self.is_garbled = True
 
     def close(self) -> None:
-        """Close the worker's ends: the child's loop ends with its requests."""
+        """Close the worker's ends: the child's loop stops at the end of its requests."""
         for descriptor in (self.requests, self.replies, self.pid_file):
-            with contextlib.suppress(OSError):  # it is closed even so
+            with contextlib.suppress(OSError):  # it is closed all the same
                 if descriptor >= 0:
                     os.close(descriptor)
 
@@ -107,9 +107,10 @@ class ChildProcess:
 def start(
     program: ChildProgram, request: Request | MakeCase, lifeline: int, shared: Collection[int]
 ) -> ChildProcess:
-    """Fork a child that runs a program, at first for one request.
+    """Fork a child that runs a program, first for one request.
 
-    `shared`: descriptors of the worker that a case writes to; it keeps no other. *Raises* OSError.
+    `shared`: the worker's descriptors that a case writes to; the child closes the others.
+    *Raises* OSError.
     """
     opened: list[int] = []
     reader = ReplyReader()
@@ -124,8 +125,8 @@ def start(
         raise
     pid_file, requests, my_requests, my_replies, replies = opened
     if pid == 0:
-        ends = Ends(requests, replies, lifeline, reader.token, os.dup(2), pid_file)
-        _be_child(program, request, ends, shared)
+        channel = ChildChannel(requests, replies, lifeline, reader.token, os.dup(2), pid_file)
+        _run_child(program, request, channel, shared)
     os.close(requests)
     os.close(replies)
     os.set_blocking(my_replies, False)
@@ -134,23 +135,26 @@ def start(
     )
 
 
-def _be_child(
-    program: ChildProgram, request: Request | MakeCase, ends: Ends, shared: Collection[int]
+def _run_child(
+    program: ChildProgram,
+    request: Request | MakeCase,
+    channel: ChildChannel,
+    shared: Collection[int],
 ) -> NoReturn:
     try:
         os.setpgid(0, 0)
-        default_in_child()
-        close_workers_own({0, 1, 2, *ends.descriptors, *shared})
-        die_with_worker(ends.lifeline)
-        program.run(ends, request)
+        reset_signals()
+        close_worker_descriptors({0, 1, 2, *channel.descriptors, *shared})
+        die_with_worker(channel.lifeline)
+        program.run(channel, request)
     finally:
-        exit_broken(ends.task_stderr)
+        exit_broken(channel.task_stderr)
 
 
-def kill_group(head: int, number: signal.Signals = signal.SIGKILL) -> None:
-    """Signal a whole process group, of which nothing may be left."""
+def kill_group(leader: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal to a process group, which may be gone already."""
     try:
-        os.killpg(head, number)
+        os.killpg(leader, number)
     except ProcessLookupError:
         with contextlib.suppress(ProcessLookupError):  # the child has not yet made its group
-            os.kill(head, number)
+            os.kill(leader, number)

@@ -1,4 +1,4 @@
-"""What a command leaves of a case: metrics in `metrics.json`, and the end of its standard error."""
+"""The report of a command's case: `metrics.json`, and the end of its standard error."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from hpcsweep.records import Reason
 from hpcsweep.worker.messages import Request
 from hpcsweep.worker.metricsjson import parse_metrics
 from hpcsweep.worker.runner import Steps
-from hpcsweep.worker.slot import Ended, Slot
+from hpcsweep.worker.slot import CaseEnd, Slot
 
-# Bytes of a command's standard error that are kept as its error's text, from its end.
+# Bytes from the end of a command's standard error that are kept in its error.
 TAIL_MAX = 4000
 
 
-def execute(slot: Slot, request: Request) -> Steps[Ended]:
-    """Run a command's case; metrics, or the words of its error, are from its directory."""
+def execute(slot: Slot, request: Request) -> Steps[CaseEnd]:
+    """Run a command's case; read its metrics, and the text of an error, from its directory."""
     ended = yield from slot.run(request)
-    return _with_report(ended, Path(str(request.run_dir)), request.index)
+    return _with_metrics(ended, Path(str(request.run_dir)), request.index)
 
 
-def _with_report(ended: Ended, path: Path, index: int) -> Ended:
+def _with_metrics(ended: CaseEnd, path: Path, index: int) -> CaseEnd:
     try:
         metrics = _metrics(path, index)
     except InputError as error:
@@ -46,16 +46,16 @@ def _with_report(ended: Ended, path: Path, index: int) -> Ended:
 
 
 def _metrics(path: Path, index: int) -> dict[str, Any]:
-    """What the command left in `metrics.json`. *Raises* InputError when it is not a JSON object."""
+    """The metrics in `metrics.json`. *Raises* InputError if it is not a JSON object."""
     try:
         text = read_regular(path / "metrics.json", DOCUMENT_MAX)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise InputError(f"metrics.json cannot be read: {error.strerror}") from error
-    found = parse_metrics(text, "metrics.json")
     metrics = Metrics()
-    for loss in null_warnings(metrics.merge(found, "metrics.json")):
+    merged = metrics.merge(parse_metrics(text, "metrics.json"), "metrics.json")
+    for loss in null_warnings(merged):
         sys.stderr.write(f"hpcsweep: index {index}: {loss}\n")
     return metrics.values
 

@@ -1,7 +1,7 @@
-"""Cases that share a process, because it cannot be forked: what one changes the next does not see.
+"""Restore the state of the import between cases that share a process which cannot be forked.
 
-Restored is what can be: seeded generators, the environment, handlers of signals, and the plain
-values, lists, dicts, sets and small arrays of the user's modules. The rest is named in a warning.
+It covers seeded generators, the environment, signal handlers, and the plain values, lists, dicts,
+sets and small arrays of the user's modules. A warning names everything else that a case changed.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from typing import Any
 from hpcsweep.target import user_modules
 from hpcsweep.worker.inherited import RandomStates
 
-# Bytes of one global that are compared: more would cost each case too much time.
+# Size limit of a global that is compared: a larger one would cost each case too much time.
 COMPARED_MAX = 1 << 20
 _PLAIN = (bool, int, float, complex, str, bytes, tuple, frozenset, type(None))
 
 
 class _TooLarge(Exception):
-    """The value is larger than what is compared."""
+    """The value is larger than `COMPARED_MAX`."""
 
 
 class StateRestorer:
-    """The state that the import left, and what cases have changed of it."""
+    """The state after the import; restores it and detects changes."""
 
     def __init__(
         self, random_states: RandomStates, obstacles: list[str], root: Path, task_stderr: int
@@ -48,40 +48,41 @@ class StateRestorer:
         shared: list[Any] = [sys.path, sys.argv, warnings.filters]
         self._lists = [(one, list(one)) for one in shared]
         self._recursion = sys.getrecursionlimit()
-        # The user's modules and classes, and what each of their names meant.
-        self._spaces = [(space, dict(vars(space))) for space in _spaces(root)]
-        self._contents = [(value, _copied(value)) for _, value in self._values()]
-        self._marks = self._marked()
-        # What has been warned of already.
+        # The user's modules and classes, and the value of each of their names.
+        self._namespaces = [(space, dict(vars(space))) for space in _namespaces(root)]
+        self._contents = [(value, _copy_of(value)) for _, value in self._values()]
+        self._initial_checksums = self._checksums()
+        # Names that a warning has mentioned already.
         self._warned: set[str] = set()
 
     def restore(self) -> None:
-        """Put back what the last case changed, as far as that can be done."""
+        """Undo the changes of the last case, as far as possible."""
         self._random_states.restore()
         for name in os.environ.keys() - self._environment.keys():
             del os.environ[name]
         os.environ.update(self._environment)
         for number, handler in self._handlers.items():
             if signal.getsignal(number) != handler:
-                with contextlib.suppress(OSError, ValueError):  # KILL and STOP have none
+                with contextlib.suppress(OSError, ValueError):  # KILL and STOP have no handler
                     signal.signal(number, handler)
         for shared, as_it_was in self._lists:
             shared[:] = as_it_was
         sys.setrecursionlimit(self._recursion)
-        for space, meant in self._spaces:
+        for space, meant in self._namespaces:
             for name in vars(space).keys() - meant.keys():
                 delattr(space, name)
             for name, value in meant.items():
                 if vars(space).get(name, self) is not value:
                     setattr(space, name, value)
         for value, copy in self._contents:
-            _put_back(value, copy)
+            _restore_value(value, copy)
 
     def warn_of_changes(self) -> None:
-        """Warn once of each global that a case changed and that cannot be put back."""
+        """Warn once about each global that a case changed and that cannot be restored."""
         self.restore()
-        now = self._marked()
-        new = {name for name, mark in now.items() if self._marks.get(name) != mark} - self._warned
+        initial = self._initial_checksums
+        changed = {name for name, sum_ in self._checksums().items() if initial.get(name) != sum_}
+        new = changed - self._warned
         if not self._warned:
             self._warn(
                 "the cases of this task share one process, because it cannot be forked "
@@ -102,22 +103,22 @@ class StateRestorer:
             os.write(self._task_stderr, f"hpcsweep: {what}.\n".encode(errors="backslashreplace"))
 
     def _values(self) -> Iterator[tuple[str, Any]]:
-        """What the user's modules and classes named when they had been imported."""
-        for space, meant in self._spaces:
+        """The values of the user's modules and classes after the import, by full name."""
+        for space, meant in self._namespaces:
             for name, value in meant.items():
                 if not name.startswith("__"):
                     yield f"{_name(space)}.{name}", value
 
-    def _marked(self) -> dict[str, int | None]:
-        """A checksum of each value that is not plain, and no function, class or module."""
+    def _checksums(self) -> dict[str, int | None]:
+        """A checksum of each value, except plain ones, functions, classes and modules."""
         return {
-            name: _mark(value)
+            name: _checksum(value)
             for name, value in self._values()
             if not callable(value) and not isinstance(value, (*_PLAIN, ModuleType))
         }
 
 
-def _spaces(root: Path) -> list[Any]:
+def _namespaces(root: Path) -> list[Any]:
     modules = list(user_modules(root).values())
     classes = {
         id(value): value
@@ -134,8 +135,8 @@ def _name(space: ModuleType | type) -> str:
     return f"{space.__module__}.{space.__qualname__}"
 
 
-def _copied(value: Any) -> Any:
-    """A copy of what can be put back; None of what cannot."""
+def _copy_of(value: Any) -> Any:
+    """A copy of a value that can be restored; None of any other."""
     if type(value) in (list, dict, set, bytearray):
         return value.copy()
     if type(value).__module__ == "numpy" and getattr(value, "nbytes", COMPARED_MAX) < COMPARED_MAX:
@@ -143,7 +144,7 @@ def _copied(value: Any) -> Any:
     return None
 
 
-def _put_back(value: Any, copy: Any) -> None:
+def _restore_value(value: Any, copy: Any) -> None:
     if copy is None:
         return
     if isinstance(value, list | bytearray):
@@ -152,12 +153,12 @@ def _put_back(value: Any, copy: Any) -> None:
         value.clear()
         value.update(copy)
     else:
-        with contextlib.suppress(TypeError, ValueError):  # read-only, or of another shape now
+        with contextlib.suppress(TypeError, ValueError):  # read-only, or its shape changed
             value[...] = copy
 
 
-class _Sum(io.RawIOBase):
-    """Takes a pickle and keeps its checksum alone."""
+class _ChecksumSink(io.RawIOBase):
+    """A file that keeps only the checksum of what is written."""
 
     def __init__(self) -> None:
         self.size, self.sum = 0, 0
@@ -172,11 +173,11 @@ class _Sum(io.RawIOBase):
         return length
 
 
-def _mark(value: Any) -> int | None:
-    found = _Sum()
+def _checksum(value: Any) -> int | None:
+    sink = _ChecksumSink()
     try:
-        pickle.dump(value, found, protocol=4)
-    # Whatever a user's class raises there: then nothing is known of it.
+        pickle.dump(value, sink, protocol=4)
+    # A user's class may raise anything: such a value is not compared.
     except Exception:  # noqa: BLE001
         return None
-    return found.sum
+    return sink.sum

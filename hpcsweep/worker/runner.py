@@ -1,8 +1,8 @@
 """The runner: the event loop of a worker, over the slots of its task.
 
-What a slot does is a generator of *steps*: it runs until it has to wait, yields what it waits for,
-and goes on when that has come. So each of them reads from top to bottom, and no case waits for
-another one. Nothing else in a worker waits.
+A slot's work is a generator of *steps*: it yields what it waits for, and continues when that has
+happened. So its code reads from top to bottom, and no case waits for another one. Nothing else in
+a worker waits.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ NEVER = float("inf")
 class Wait(NamedTuple):
     """What a step waits for. Every signal wakes it as well: a child may have ended."""
 
-    # The moment on the runner's clock at which it goes on in any case.
+    # The time on the runner's clock at which it continues in any case.
     until: float = NEVER
-    # A descriptor with something to read; -1 for none.
+    # A descriptor that becomes readable; -1 for none.
     descriptor: int = -1
 
 
 Steps = Generator[Wait, None, T]
-# Does what is due; returns the moment at which it wants to be called again.
+# Does what is due; returns the time of its next call.
 Timer = Callable[[], float]
 
 
@@ -40,31 +40,31 @@ class Runner:
     """Owns the clock, the signals, and the only call that blocks."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Takes over the signal handlers of the process."""
+        """Install the signal handlers of the process."""
         self.clock = clock
         self._signals = Signals()
 
     @property
     def stop_signal(self) -> str | None:
-        """Name of the first signal that asked the worker to end; None as long as none did."""
+        """Name of the first stop signal that the worker received; None if it received none."""
         return self._signals.received
 
     def complete(self, steps: Steps[T], timers: Iterable[Timer] = ()) -> T:
-        """Run one to its end. Returns what it returned."""
+        """Run one generator to its end. Returns its result."""
         return self.run([steps], timers)[0]
 
     def run(self, all_steps: Sequence[Steps[T]], timers: Iterable[Timer] = ()) -> list[T]:
-        """Run all to their ends, side by side, with timers. Returns what each returned.
+        """Run all generators to their ends, concurrently, with timers. Returns their results.
 
-        *Raises* what the first one raises; the others stay where they are.
+        *Raises* the first exception of any; the others stop where they are.
         """
         results: dict[int, T] = {}
         waits = dict.fromkeys(range(len(all_steps)), Wait(until=self.clock()))
         while waits:
-            # For every timer and step the moment at which it must go on.
-            moments = [timer() for timer in timers] + [wait.until for wait in waits.values()]
+            # The deadline of every timer and step.
+            deadlines = [timer() for timer in timers] + [wait.until for wait in waits.values()]
             descriptors = [wait.descriptor for wait in waits.values() if wait.descriptor >= 0]
-            readable, signalled = self._signals.wait(descriptors, self._left(min(moments)))
+            readable, signalled = self._signals.wait(descriptors, self._seconds_to(min(deadlines)))
             now = self.clock()
             for number, wait in list(waits.items()):
                 if signalled or wait.descriptor in readable or wait.until <= now:
@@ -75,16 +75,16 @@ class Runner:
                         del waits[number]
         return [results[number] for number in range(len(all_steps))]
 
-    def _left(self, moment: float) -> float | None:
-        """Seconds until a moment; None for ever."""
-        return None if moment == NEVER else max(0.0, moment - self.clock())
+    def _seconds_to(self, deadline: float) -> float | None:
+        """Seconds to a deadline; None for `NEVER`."""
+        return None if deadline == NEVER else max(0.0, deadline - self.clock())
 
 
 class Signals:
-    """Takes over the process's signal handlers; the runner of a worker has the one instance."""
+    """The signal handlers of the process; the runner of a worker has the only instance."""
 
     def __init__(self) -> None:
-        # Name of the first signal that asked the worker to end, e.g. "SIGTERM".
+        # Name of the first stop signal, e.g. "SIGTERM".
         self.received: str | None = None
         self._wake, wakeup = os.pipe()
         os.set_blocking(self._wake, False)
@@ -98,9 +98,9 @@ class Signals:
         self.received = self.received or signal.Signals(number).name
 
     def wait(self, descriptors: Collection[int], timeout_s: float | None) -> tuple[list[int], bool]:
-        """Wait until a descriptor is readable, a signal came, or the time is over.
+        """Wait until a descriptor is readable, a signal arrives, or the timeout expires.
 
-        Returns the readable descriptors, and whether a signal came.
+        Returns the readable descriptors, and whether a signal arrived.
         """
         ready, _, _ = select.select([self._wake, *descriptors], [], [], timeout_s)
         if self._wake not in ready:
@@ -114,8 +114,8 @@ class Signals:
         return ready, True
 
 
-def default_in_child() -> None:
-    """Give a forked child the signals of an ordinary process."""
+def reset_signals() -> None:
+    """Restore the default signal handlers in a forked child."""
     signal.set_wakeup_fd(-1)
     for number in (*STOP_SIGNALS, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)

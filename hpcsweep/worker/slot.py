@@ -18,7 +18,7 @@ from hpcsweep.records import Reason
 from hpcsweep.worker import process
 from hpcsweep.worker.messages import (
     ChildProgram,
-    Garbled,
+    GarbledReply,
     MakeCase,
     Request,
     parse_answer,
@@ -28,8 +28,8 @@ from hpcsweep.worker.messages import (
 from hpcsweep.worker.process import ChildProcess
 from hpcsweep.worker.runner import NEVER, Runner, Steps, Wait
 
-# Slurm's TERM reaches the child and the worker at the same time, in either order: a child that
-# died of one of these waits this many seconds for the worker's own.
+# Slurm's TERM reaches the child and the worker at the same time, in either order. If a child died
+# of a stop signal, wait this many seconds for the worker's own.
 STOP_SIGNAL_DELAY_S = 1.0
 GARBLED = {
     "type": "GarbledAnswer",
@@ -38,28 +38,28 @@ GARBLED = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ended:
-    """How one case ended, as its child reported or the kernel did."""
+class CaseEnd:
+    """The end of one case, as reported by its child or by the kernel."""
 
-    # None when it completed.
+    # None for a complete case.
     reason: Reason | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     error: dict[str, Any] | None = None
     cpu_seconds: float | None = None
     max_rss_bytes: int | None = None
     code_digest: str | None = None
-    # Nothing was run: a cache had the result.
+    # A cache hit: nothing was run.
     from_cache: bool = False
 
 
-def problem(reason: Reason, message: str) -> dict[str, Any]:
-    """The error of a case that the worker found, not the user's code."""
+def worker_error(reason: Reason, message: str) -> dict[str, Any]:
+    """The error of a case that the worker reports, not the user's code."""
     return {"type": reason.value, "message": message}
 
 
-def stopped_by(stop_signal: str) -> dict[str, Any]:
-    """The error of a case that did not end before the worker had to."""
-    return problem(Reason.TERMINATED, f"the worker was told to end by {stop_signal}")
+def stop_error(stop_signal: str) -> dict[str, Any]:
+    """The error of a case that the worker terminated after a stop signal."""
+    return worker_error(Reason.TERMINATED, f"the worker was told to end by {stop_signal}")
 
 
 class Slot:
@@ -74,37 +74,37 @@ class Slot:
         case_timeout_s: float | None,
         shared: Collection[int] = (),
     ) -> None:
-        """`shared`: descriptors of the worker that a case writes to; it has no other."""
+        """`shared`: the worker's descriptors that a case writes to; it gets no others."""
         self._runner = runner
         self._program = program
         self._term_grace_s, self._case_timeout_s = term_grace_s, case_timeout_s
         self._shared = shared
         self._process: ChildProcess | None = None
         self._oom_kills = _oom_kills()
-        # Nothing is ever written to it: its end tells every child that the worker is gone.
+        # Never written to: its hang-up tells every child that the worker is gone.
         self._lifeline = os.pipe()
 
-    def run(self, request: Request | MakeCase) -> Steps[Ended]:
-        """Run one case to its end, its time limit, or the worker's."""
+    def run(self, request: Request | MakeCase) -> Steps[CaseEnd]:
+        """Run one case to its end, its time limit, or a stop signal of the worker."""
         child = self._process
         if child is not None and os.waitpid(child.pid, os.WNOHANG) != (0, 0):
-            self._forget(child)  # it was ended by what an earlier case left behind in it
+            self._forget(child)  # a leftover of an earlier case killed it
         try:
             child = self._process = self._process or process.start(
                 self._program, request, self._lifeline[0], self._shared
             )
             child.expect_case()
             if self._program.is_persistent:
-                # It may have died between two cases; the wait below says how.
+                # It may have died between two cases; `_wait` finds out how.
                 with contextlib.suppress(BrokenPipeError):
                     send_request(child.requests, request)
             return (yield from self._wait(child))
-        except OSError as error:  # no process is to be had, or not to be talked to
+        except OSError as error:  # no process could be started or reached
             self.kill()
-            return Ended(**refusal(error))
+            return CaseEnd(**refusal(error))
 
     def close(self) -> Steps[None]:
-        """End the child, which has no case now; kill it if it does not end in its grace."""
+        """Let the idle child exit; kill it if it does not exit within its grace."""
         child = self._process
         if child is None:
             return
@@ -115,23 +115,23 @@ class Slot:
                 process.kill_group(child.pid)
                 deadline = NEVER
             yield Wait(until=deadline)
-        process.kill_group(child.pid)  # what the user's code left behind in its group
+        process.kill_group(child.pid)  # processes that user code left in its group
 
     def kill(self) -> None:
-        """End the child and its case at once."""
+        """Kill the child and its case."""
         child = self._process
         if child is None:
             return
         child.kill()
         self._forget(child)
         os.waitpid(child.pid, 0)
-        process.kill_group(child.pid)  # what it has started meanwhile
+        process.kill_group(child.pid)  # processes that it started meanwhile
 
     def _forget(self, child: ChildProcess) -> None:
         child.close()
         self._process = None
 
-    def _wait(self, child: ChildProcess) -> Steps[Ended]:
+    def _wait(self, child: ChildProcess) -> Steps[CaseEnd]:
         clock, limit_s = self._runner.clock, self._case_timeout_s
         timeout_at = NEVER if limit_s is None else clock() + limit_s
         kill_at = NEVER
@@ -148,61 +148,65 @@ class Slot:
             child.read_replies()
             if child.is_garbled:
                 self.kill()
-                return Ended(reason=Reason.ERROR, error=GARBLED, code_digest=child.code_digest)
+                return CaseEnd(reason=Reason.ERROR, error=GARBLED, code_digest=child.code_digest)
             if child.end is not None:
                 if kill_at != NEVER and child.end["status"] is None:
                     self.kill()  # its TERM must not arrive in the middle of another case
-                return (yield from self._ended(child, child.end, timed_out=timed_out))
+                return (yield from self._case_end(child, child.end, timed_out=timed_out))
             pid, status, usage = os.wait4(child.pid, os.WNOHANG)
             if pid:
-                return (yield from self._died(child, status, usage, timed_out=timed_out))
+                return (
+                    yield from self._end_of_dead_child(child, status, usage, timed_out=timed_out)
+                )
 
-    def _died(
+    def _end_of_dead_child(
         self, child: ChildProcess, status: int, usage: Any, *, timed_out: bool
-    ) -> Steps[Ended]:
-        """How the case ended whose child is gone."""
+    ) -> Steps[CaseEnd]:
+        """The end of a case whose child has exited."""
         child.read_replies()
-        child.kill()  # what the user's code left behind
+        child.kill()  # processes that user code left behind
         self._forget(child)
         end = child.end or {
             "status": status,
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
             "max_rss_bytes": usage.ru_maxrss * 1024,
         }
-        return (yield from self._ended(child, end, timed_out=timed_out))
+        return (yield from self._case_end(child, end, timed_out=timed_out))
 
-    def _ended(self, child: ChildProcess, end: dict[str, Any], *, timed_out: bool) -> Steps[Ended]:
-        used = Ended(
+    def _case_end(
+        self, child: ChildProcess, end: dict[str, Any], *, timed_out: bool
+    ) -> Steps[CaseEnd]:
+        used = CaseEnd(
             cpu_seconds=end["cpu_seconds"],
             max_rss_bytes=end["max_rss_bytes"],
             code_digest=child.code_digest,
         )
         try:
             answer = parse_answer(child.answer)
-        except Garbled:
+        except GarbledReply:
             return replace(used, reason=Reason.ERROR, error=GARBLED)
         if answer is None:
-            error = yield from self._judge(end["status"], timed_out=timed_out)
+            error = yield from self._diagnose(end["status"], timed_out=timed_out)
             return replace(used, reason=Reason(error["type"]) if error else None, error=error)
-        # It answered, however its process ended then.
-        stopped = self._stopped(timed_out=timed_out)
-        # Asked to end, a target may well exit with 0 or raise; one that returned was done.
+        # It answered; how its process ended after that does not matter.
+        stopped = self._stop_error(timed_out=timed_out)
+        # After TERM a target may exit with 0 or raise; one that returned was complete.
         if stopped and not answer["returned"]:
             answer |= {"reason": Reason(stopped["type"]), "error": stopped}
         del answer["returned"]
         return replace(used, **answer)
 
-    def _stopped(self, *, timed_out: bool) -> dict[str, Any] | None:
-        """Why the worker made a case end; None when it did not."""
+    def _stop_error(self, *, timed_out: bool) -> dict[str, Any] | None:
+        """The error of a case that the worker terminated; None if it did not."""
         if self._runner.stop_signal:
-            return stopped_by(self._runner.stop_signal)
+            return stop_error(self._runner.stop_signal)
         if timed_out:
             limit = f"ran longer than {self._case_timeout_s:g} s"
-            return problem(Reason.CASE_TIMEOUT, limit)
+            return worker_error(Reason.CASE_TIMEOUT, limit)
         return None
 
-    def _judge(self, status: int, *, timed_out: bool) -> Steps[dict[str, Any] | None]:
-        """What the end of a process without an answer means; None for a command's success."""
+    def _diagnose(self, status: int, *, timed_out: bool) -> Steps[dict[str, Any] | None]:
+        """The error of a process that ended without an answer; None for a command's success."""
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         if number in (signal.SIGTERM, signal.SIGKILL, signal.SIGUSR2) and not timed_out:
             deadline = self._runner.clock() + STOP_SIGNAL_DELAY_S
@@ -211,29 +215,29 @@ class Slot:
         oom_kills = _oom_kills()
         killed_for_memory = number == signal.SIGKILL and oom_kills > self._oom_kills
         self._oom_kills = oom_kills
-        stopped = self._stopped(timed_out=timed_out)
-        if stopped:  # whatever its exit code is: programs that save their state end with 0
+        stopped = self._stop_error(timed_out=timed_out)
+        if stopped:  # whatever its exit code: programs that save their state exit with 0
             return stopped
         if killed_for_memory:
             limit = "the kernel killed it: its memory limit was reached"
-            return problem(Reason.OUT_OF_MEMORY, limit)
+            return worker_error(Reason.OUT_OF_MEMORY, limit)
         if number:
-            return problem(Reason.SIGNAL, f"died of {_signal_name(number)}")
+            return worker_error(Reason.SIGNAL, f"died of {_signal_name(number)}")
         code = os.waitstatus_to_exitcode(status)
         if code == 0 and not self._program.is_persistent:
             return None
-        return problem(Reason.EXIT_CODE, f"its process ended with exit code {code}")
+        return worker_error(Reason.EXIT_CODE, f"its process ended with exit code {code}")
 
 
 def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
-    except ValueError:  # a real-time signal between the first and the last has none
+    except ValueError:  # Python has no names for most real-time signals
         return f"signal {number}"
 
 
 def _oom_kills() -> int:
-    """Count of processes of this cgroup that the kernel killed for memory; 0 where unknown."""
+    """Count of processes of this cgroup that the kernel killed for memory; 0 if unknown."""
     try:
         for line in Path("/proc/self/cgroup").read_text().splitlines():
             number, controllers, path = line.split(":", 2)

@@ -1,4 +1,4 @@
-"""Outputs that write to a spool first: runs that are packed, or kept only when they fail."""
+"""Outputs that write to a spool first: for packed runs, and for runs kept only if they fail."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hpcsweep.worker.outputs import (
 
 
 class _Spooled:
-    """The spool of a slot; what is kept of a case is in the subclasses."""
+    """The spool of a slot; subclasses decide what is kept of a case."""
 
     def __init__(self, *, is_command: bool) -> None:
         self._is_command = is_command
@@ -30,19 +30,19 @@ class _Spooled:
         self._files = CaseFiles(spool=self.spool.to_json())
 
     def begin(self, run: Run, started: str) -> CaseFiles:  # noqa: ARG002  # the same for all cases
-        """As `Outputs` says; a command gets a directory."""
+        """See `Outputs`; a command gets a directory."""
         if self._is_command:
             return CaseFiles(self.spool.ensure_directory())
         return self._files
 
     def publish(self, run: Run, outcome: Outcome) -> Outcome:
-        """As `Outputs` says."""
+        """See `Outputs`."""
         try:
             return self._keep(run, outcome)
-        except (OSError, SweepError) as error:  # of the case's own files, unless the disk is full
+        except (OSError, SweepError) as error:  # an error of the case's own files, or a full disk
             return spoiled_outcome(outcome, error)
 
-    def _keep(self, run: Run, outcome: Outcome) -> Outcome:  # noqa: ARG002  # subclasses use it
+    def _keep(self, run: Run, outcome: Outcome) -> Outcome:  # noqa: ARG002  # for subclasses
         """*Raises* OSError, SweepError."""
         if outcome.status is Status.COMPLETE and not self.spool.is_whole():
             raise SweepError("something wrote to a descriptor of its files that was not its own")
@@ -66,7 +66,7 @@ class Packed(_Spooled):
     """Every case goes into the pack of this start. *Writes* the pack with the first case."""
 
     def __init__(self, pack: PackWriter, *, is_command: bool) -> None:
-        """`pack` may be that of other slots, too."""
+        """`pack`: shared by all slots of the task."""
         super().__init__(is_command=is_command)
         self._pack = pack
 
@@ -77,20 +77,20 @@ class Packed(_Spooled):
         return replace(outcome, run_dir=f"{PACKS}/{place}")
 
     def close(self) -> None:
-        """As `Outputs` says: the pack is complete."""
+        """See `Outputs`. Completes the pack."""
         self._pack.close()
         super().close()
 
 
 class FailedOnly(_Spooled):
-    """A case that is not complete gets a run directory, the others nothing."""
+    """Keeps a run directory of every case that is not complete."""
 
     def __init__(self, sweep: Path, layout: Layout, *, is_command: bool) -> None:
         super().__init__(is_command=is_command)
         self._sweep, self._layout = sweep, layout
 
     def publish(self, run: Run, outcome: Outcome) -> Outcome:
-        """As `Outputs` says."""
+        """See `Outputs`."""
         outcome = super().publish(run, outcome)
         return outcome if outcome.run_dir is None else publish_directory(self._sweep, run, outcome)
 

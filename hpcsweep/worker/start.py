@@ -1,4 +1,4 @@
-"""Which start of which array task this process is, and the chunk that it has to run."""
+"""The identity of this task start, and the chunk that it runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hpcsweep.sweepdir.plan import Plan
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Start:
-    """One start of an array task, from the environment that Slurm gave it."""
+    """One start of an array task, by the environment that Slurm set."""
 
     array_task_id: int
     restart: int
@@ -30,7 +30,10 @@ class Start:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], *, alone: bool = False) -> Start:
-        """Of an array task, or with `alone` of a plain job. *Raises* SweepError outside of one."""
+        """The start of an array task, or with `alone` of a plain job.
+
+        *Raises* SweepError outside of one.
+        """
         job_id = environment.get("SLURM_JOB_ID", "")
         try:
             array_task_id = 0 if alone else int(environment["SLURM_ARRAY_TASK_ID"])
@@ -66,12 +69,12 @@ class Assignment:
     # The chunk's number in the plan.
     chunk: int
     start: Start
-    # That of each of its cases.
+    # Of each of its cases.
     attempt: Attempt
 
     @classmethod
     def find(cls, sweep: SweepDirectory, plan: Plan, part: int, start: Start) -> Assignment:
-        """The chunk of an element of a part. *Raises* SweepError where there is none."""
+        """The chunk of an element of a part. *Raises* SweepError if there is none."""
         first_chunk, chunks = plan.part(part).first_chunk, plan.part(part).chunks
         if start.array_task_id >= chunks:
             raise SweepError(

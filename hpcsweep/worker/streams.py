@@ -1,4 +1,4 @@
-"""Standard output and error of a case: where they go, and that nothing printed is held back."""
+"""Standard output and error of a case: redirect them, and buffer at most a line."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hpcsweep.files import open_file, write_all
 
 # The file of each stream in a run directory, by its descriptor.
 _NAMES = {1: "stdout", 2: "stderr"}
-# This process's, by descriptor: what a module keeps of them at its import stays in use.
-_ours: dict[int, io.TextIOWrapper] = {}
+# The stream objects of this process, by descriptor: modules may keep them from their import on.
+_streams: dict[int, io.TextIOWrapper] = {}
 
 
-class _Through(io.FileIO):
-    """Writes all that it is given, as a buffered file does, and at once."""
+class _UnbufferedWriter(io.FileIO):
+    """Writes everything at once, without a buffer and without short writes."""
 
     def write(self, data: Any, /) -> int:
         """*Raises* OSError."""
@@ -26,7 +26,7 @@ class _Through(io.FileIO):
 
 
 def capture(run_dir: str | None, otherwise: tuple[int, int]) -> None:
-    """Send standard output and error into the run directory, or where `otherwise` says."""
+    """Redirect standard output and error into the run directory, or to `otherwise`."""
     for number, name in _NAMES.items():
         if run_dir is None:
             os.dup2(otherwise[number - 1], number)
@@ -37,25 +37,25 @@ def capture(run_dir: str | None, otherwise: tuple[int, int]) -> None:
 
 
 def reopen() -> None:
-    """Give Python its streams, also where an earlier case closed them or put others there.
+    """Install Python's streams, also after a case closed or replaced them.
 
-    A line goes out when it is complete: what a case printed before it crashed is kept.
+    They write each line when it is complete, so that the output before a crash is kept.
     """
     for number, name in _NAMES.items():
-        stream = _ours.get(number)
+        stream = _streams.get(number)
         if stream is None or not _is_open(stream):
-            stream = _ours[number] = _line_by_line(number, getattr(sys, f"__{name}__"))
+            stream = _streams[number] = _line_buffered(number, getattr(sys, f"__{name}__"))
         setattr(sys, f"__{name}__", stream)
         setattr(sys, name, stream)
 
 
-def _line_by_line(number: int, before: io.TextIOWrapper) -> io.TextIOWrapper:
+def _line_buffered(number: int, before: io.TextIOWrapper) -> io.TextIOWrapper:
     return io.TextIOWrapper(
-        _Through(number, "w", closefd=False),  # raw, as with `python -u`
+        _UnbufferedWriter(number, "w", closefd=False),  # raw, as with `python -u`
         encoding=before.encoding,
         errors=before.errors,
         line_buffering=True,
-        write_through=before.write_through,  # with PYTHONUNBUFFERED, not even a line is held back
+        write_through=before.write_through,  # with PYTHONUNBUFFERED, not even lines are buffered
     )
 
 
@@ -67,8 +67,8 @@ def _is_open(stream: io.TextIOWrapper) -> bool:
 
 
 def flush() -> None:
-    """Write out the beginning of a line."""
+    """Flush an incomplete line."""
     for stream in (sys.stdout, sys.stderr):
-        # A target may have closed it, or put anything in its place.
+        # A target may have closed it, or replaced it by anything.
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()

@@ -1,4 +1,4 @@
-"""One array task: finds its chunk and composes what runs it (DESIGN section 2)."""
+"""One array task: find its chunk, compose the parts that run it (DESIGN section 2)."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from hpcsweep.worker.ledger import Ledger
 from hpcsweep.worker.leftovers import leftovers_of
 from hpcsweep.worker.messages import Request, one_line, refusal
 from hpcsweep.worker.runner import Runner, Steps, Timer
-from hpcsweep.worker.slot import Ended, Slot
+from hpcsweep.worker.slot import CaseEnd, Slot
 from hpcsweep.worker.start import Assignment, Start
 
-# Cases that a task runs at once.
+# Cases that a task runs concurrently.
 SLOTS = 1
-# The worker's exit codes beside EXIT_STOPPED and those of the error tree: its journal cannot be
-# written; the system refuses what it cannot do without.
+# Exit codes besides EXIT_STOPPED and those of the error tree: the journal cannot be written; the
+# worker cannot survive another error of the system.
 EXIT_UNWRITTEN, EXIT_REFUSED = os.EX_IOERR, os.EX_OSERR
 
-Execute = Callable[[Slot, Request], Steps[Ended]]
+Execute = Callable[[Slot, Request], Steps[CaseEnd]]
 
 
 class Task:
-    """Everything that one start of an array task does."""
+    """One start of an array task."""
 
     def __init__(self, sweep: SweepDirectory, submission: int, part: int, start: Start) -> None:
-        """*Writes* a new journal. *Raises* SweepError where plan, part and manifest do not fit."""
+        """*Writes* a new journal. *Raises* SweepError if plan, part and manifest do not match."""
         plan, document = sweep.plan(submission)
         self._rules = document["worker"]
         self._assignment = Assignment.find(sweep, plan, part, start)
@@ -62,13 +62,13 @@ class Task:
         self._lanes = Lanes(
             self._assignment, self._manifest, self._cases.work, self._runner, self._rules
         )
-        # What is left to run: every lane takes the next one.
+        # The indices to run; every lane takes the next one.
         self._pending = (index for index in indices if index not in self._ledger.settled)
-        # Ends the task: the disk or the quota is full.
+        # The error of a full disk or quota, which ends the task.
         self._full: SweepError | None = None
 
     def run(self) -> int:
-        """Run what is missing of the chunk. Returns the process's exit code."""
+        """Run the unsettled cases of the chunk. Returns the exit code of the process."""
         cpus.limit_threads(os.environ, self._manifest.resources.cpus_per_case)
         cpus.limit_affinity(os.environ, self._manifest.resources.cpus_per_case)
         lanes = [self._lanes.open() for _ in range(SLOTS)]
@@ -92,7 +92,7 @@ class Task:
         return 0 if self._full is None else self._full.exit_code
 
     def fail_setup(self, where: str, exit_code: int) -> int:
-        """Record that a setup line failed, so that no case of the chunk could be run."""
+        """Record that a setup line failed, for every case of the chunk. Returns the exit code."""
         message = f"the setup line at {where} ended with exit code {exit_code}"
         error = {"type": "SetupError", "message": message, "where": where}
         maker = self._lanes.open_maker()
@@ -109,7 +109,7 @@ class Task:
         return exit_code
 
     def _serve(self, lane: Lane, attempts: Attempts) -> Steps[None]:
-        """Run one case of the chunk after the other, until none is left or the task has to end."""
+        """Run the cases of the chunk one by one, until none is left or the task must stop."""
         for index in self._pending:
             if self._runner.stop_signal or self._full:
                 return
@@ -122,10 +122,10 @@ class Task:
                 self._ingester.start_if_due()
 
     def _end(self, why: Reason | None = None) -> None:
-        """Say that every case of the chunk has ended, and ingest it.
+        """Record the end of the chunk, and ingest the journal.
 
-        What the user's code could not make has not begun: the chunk says why, `why` at first. So it
-        does of what was not begun because the task had to end.
+        The record explains why some cases have not begun: the disk is full, or user code could not
+        make them. `why` overrides the reason of the latter.
         """
         first_failure = self._cases.first_failure
         if self._full is not None:
@@ -175,7 +175,7 @@ def main(arguments: list[str]) -> int:
     """Run one array task. Returns the exit code."""
     try:
         return _run(arguments)
-    except JournalError as error:  # what becomes of its cases cannot be recorded any more
+    except JournalError as error:  # outcomes cannot be recorded any more
         sys.stderr.write(f"hpcsweep: {error}\n")
         return EXIT_UNWRITTEN
     except SweepError:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hpcsweep.records import Reason
 from hpcsweep.worker import messages
-from hpcsweep.worker.messages import ANSWER_MAX, Garbled, ReplyReader, parse_answer, send_reply
+from hpcsweep.worker.messages import ANSWER_MAX, GarbledReply, ReplyReader, parse_answer, send_reply
 
 SAID = {"status": 0, "cpu_seconds": 0.5}
 ANSWER = json.dumps({"reason": "error", "error": None, "metrics": {"y": 1}, "returned": True})
@@ -57,7 +57,7 @@ def test_what_something_else_wrote_is_known(garbage: bytes, at: int) -> None:
     reader.feed(data + data[:at] + garbage + data[at:])
     try:
         found = heard(reader)
-    except Garbled:
+    except GarbledReply:
         return
     assert found == [(SAID, ANSWER.encode())] * len(found)
 
@@ -65,14 +65,14 @@ def test_what_something_else_wrote_is_known(garbage: bytes, at: int) -> None:
 def test_a_length_beyond_all_measure_is_not_waited_for() -> None:
     reader = ReplyReader()
     reader.feed(reader.token + (2 * ANSWER_MAX + 1).to_bytes(8))
-    with pytest.raises(Garbled):
+    with pytest.raises(GarbledReply):
         reader.next()
 
 
 def test_another_childs_token_is_none() -> None:
     reader = ReplyReader()
     reader.feed(said(ReplyReader().token))
-    with pytest.raises(Garbled):
+    with pytest.raises(GarbledReply):
         reader.next()
 
 
@@ -80,7 +80,7 @@ def test_another_childs_token_is_none() -> None:
     st.one_of(st.binary(max_size=50), st.recursive(st.none(), st.lists).map(repr).map(str.encode))
 )
 def test_no_answer_of_a_case_breaks_the_worker(answer: bytes) -> None:
-    with contextlib.suppress(Garbled):
+    with contextlib.suppress(GarbledReply):
         assert parse_answer(answer) is None or answer
 
 
@@ -91,7 +91,7 @@ def test_no_answer_of_a_case_breaks_the_worker(answer: bytes) -> None:
      ANSWER.replace("true", "3").encode()],
 )  # fmt: skip
 def test_an_answer_of_a_wrong_shape(answer: bytes) -> None:
-    with pytest.raises(Garbled):
+    with pytest.raises(GarbledReply):
         parse_answer(answer)
 
 
