@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> None:
             with PrivatePostgres() as server:
                 rows.append(_postgresql(server, root, sweep, cases))
     measuring.show(
-        "Ingest into an empty store",
+        "Ingest into an empty index",
         ("what", "ours", "plain", "processor time: ours/plain", "clock: ours/plain", "budget"),
         rows,
     )
@@ -127,9 +127,9 @@ def _lines(
 
 
 def _ingest(sweep: SweepDirectory, location: Path | str, processor: Callable[[], float]) -> Cost:
-    store = SweepIndex(location, sweep.key)
-    store.create(sweep.name, sweep.newest_manifest())
-    ingest = Ingest(sweep, store)
+    sweep_index = SweepIndex(location, sweep.key)
+    sweep_index.create(sweep.name, sweep.newest_manifest())
+    ingest = Ingest(sweep, sweep_index)
     return _cost(ingest.run, processor)
 
 

@@ -19,7 +19,7 @@ from hpcsweep.recordcheck import BeginRecord, EndRecord
 from hpcsweep.records import Status
 from hpcsweep.settings import Settings
 from hpcsweep.state.status import Summary, wait
-from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission.submit import Wish, submit
 from hpcsweep.sweepdir.directory import SweepDirectory
 
@@ -55,9 +55,9 @@ class Struck:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accepted:
-    """What the journals themselves say of a sweep, beside its store. Ids are of cases."""
+    """What the journals themselves say of a sweep, beside its index. Ids are of cases."""
 
-    # Cases of which the store shows another attempt than the best of the journals.
+    # Cases of which the index shows another attempt than the best of the journals.
     wrong: frozenset[str]
     # Cases that a start began although a record that it had to know called them complete.
     again: frozenset[str]
@@ -205,7 +205,7 @@ class _Case:
 
 
 def accepted(sweep: SweepDirectory) -> Accepted:
-    """Hold the store against all journals: each case accepted once. *Writes* the store."""
+    """Compare the index with all journals: each case accepted once. *Writes* the index."""
     cases: dict[tuple[int, str], _Case] = {}
     for name in all_journals(sweep.journal_root):
         started = 0.0
@@ -220,8 +220,8 @@ def accepted(sweep: SweepDirectory) -> Accepted:
     best: dict[str, str] = {}
     for (_, case_id), case in cases.items():
         best[case_id] = max(best.get(case_id, ""), case.best)
-    with fresh_store(sweep) as store:
-        shown = {row["case_id"]: row["rank"] for row in store.rows()}
+    with fresh_index(sweep) as sweep_index:
+        shown = {row["case_id"]: row["rank"] for row in sweep_index.rows()}
     return Accepted(
         wrong=frozenset(one for one, found in shown.items() if best.get(one) != found),
         again=frozenset(

@@ -29,7 +29,7 @@ from hpcsweep.errors import InputError, ResultMissing, StoreError
 from hpcsweep.records import IN_TASK
 from hpcsweep.sources import ParameterSource
 from hpcsweep.store.gc_control import gc_paused
-from hpcsweep.store.location import locate_store
+from hpcsweep.store.location import locate_database
 
 LOG = logging.getLogger("hpcsweep")
 # Silent unless the program installs a handler: otherwise logging prints warnings on stderr.
@@ -369,7 +369,7 @@ class Store(Generic[R]):
 
 def _location(db_url: str) -> Path | URL:
     if not isinstance(db_url, str) or not db_url.startswith("sqlite"):
-        return locate_store(str(db_url), Path())
+        return locate_database(str(db_url), Path())
     path = db_url.removeprefix(SQLITE)
     if path == db_url or path in ("", ":memory:"):
         raise InputError(

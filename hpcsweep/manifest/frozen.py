@@ -119,7 +119,7 @@ class FrozenManifest:
     resources: Resources = field(default_factory=Resources)
     # Cases per array task, >= 1; None lets the plan choose.
     chunk: int | None = None
-    # "sqlite" for the store in the sweep directory.
+    # Where the index is: "sqlite" for a file in the sweep directory.
     store: str = "sqlite"
     # Which cases keep a run directory: "auto", "all" or "none".
     runs: str = "auto"

@@ -87,7 +87,7 @@ def _timeout(value: Any) -> float:
 
 
 def _store(value: Any) -> str:
-    return _database(value, _STORE, "is no store", "Write sqlite, ")
+    return _database(value, _STORE, "names no database", "Write sqlite, ")
 
 
 def _db_url(value: Any) -> str:

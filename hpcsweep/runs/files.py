@@ -8,7 +8,7 @@ from pathlib import Path
 from hpcsweep.errors import InputError
 from hpcsweep.logbook.runfiles import RunFiles
 from hpcsweep.runs.find import DamageReport, has_file, kept_files
-from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 
@@ -26,8 +26,8 @@ def case_files(
             next_step="Name a file relative to the run directory: artifacts/metrics.json",
         )
     found = 0
-    with fresh_store(sweep) as store:
-        for row in store.rows():
+    with fresh_index(sweep) as sweep_index:
+        for row in sweep_index.rows():
             files = None
             with report.collecting(row):
                 kept = kept_files(sweep, row)

@@ -84,9 +84,9 @@ def kept_files(sweep: SweepDirectory, row: IndexRow) -> RunFiles | None:
     return found
 
 
-def lost_files(sweep: SweepDirectory, index: SweepIndex) -> IndexSet:
+def lost_files(sweep: SweepDirectory, sweep_index: SweepIndex) -> IndexSet:
     """The complete indices whose kept files are gone. Looks for each on disk: a walk over all."""
-    return IndexSet.of(row["idx"] for row in index.rows() if _is_lost(sweep, row))
+    return IndexSet.of(row["idx"] for row in sweep_index.rows() if _is_lost(sweep, row))
 
 
 def _is_lost(sweep: SweepDirectory, row: IndexRow) -> bool:

@@ -14,7 +14,7 @@ from hpcsweep.logbook.runfiles import RunFiles
 from hpcsweep.logbook.storage import read_content
 from hpcsweep.runs.find import DamageReport, kept_files
 from hpcsweep.settings import Settings
-from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.ingest import fresh_index
 from hpcsweep.store.sweep_index import IndexRow
 from hpcsweep.sweepdir.directory import SweepDirectory
 
@@ -40,8 +40,8 @@ def case_logs(sweep: SweepDirectory, case: str) -> CaseLogs:
 
     *Raises* InputError if no case or more than one matches.
     """
-    with fresh_store(sweep) as store:
-        rows = store.find(case)
+    with fresh_index(sweep) as sweep_index:
+        rows = sweep_index.find(case)
     if len({row["case_id"] for row in rows}) > 1:
         raise InputError(f"{case!r} begins several case ids", next_step="Give more digits.")
     return _started(sweep, rows[0]) if rows else _unstarted(sweep, case)

@@ -10,7 +10,7 @@ from hpcsweep.files import make_directory, remove_tree
 from hpcsweep.logbook.packs import PackedFiles, PackLocation
 from hpcsweep.logbook.storage import DirectoryStorage
 from hpcsweep.runs.find import DamageReport, kept_files
-from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.ingest import fresh_index
 from hpcsweep.store.sweep_index import IndexRow
 from hpcsweep.sweepdir.directory import SweepDirectory
 
@@ -23,8 +23,8 @@ def unpack(sweep: SweepDirectory, report: DamageReport, case: str | None = None)
     not packed. *Writes* `runs/…/log_…/`.
     """
     is_packed = False
-    with fresh_store(sweep) as store:
-        rows = store.rows() if case is None else store.find(case)
+    with fresh_index(sweep) as sweep_index:
+        rows = sweep_index.rows() if case is None else sweep_index.find(case)
         if case is not None and len({row["case_id"] for row in rows}) > 1:
             raise InputError(f"{case!r} begins several case ids", next_step="Give more digits.")
         for row in rows:

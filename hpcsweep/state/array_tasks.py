@@ -107,12 +107,12 @@ def _chunks(parts: Iterable[SentPart]) -> Iterator[tuple[Plan, int]]:
     return ((sent.plan, chunk) for sent in parts for chunk in sent.open_chunks)
 
 
-def array_tasks(sweep: SweepDirectory, index: SweepIndex) -> ArrayTasks:
+def array_tasks(sweep: SweepDirectory, sweep_index: SweepIndex) -> ArrayTasks:
     """What plans, part facts and journals say of the array tasks, without the scheduler's word.
 
-    `index` must have been brought up to date just before.
+    `sweep_index` must have been brought up to date just before.
     """
-    rows = index.tasks()
+    rows = sweep_index.tasks()
     closed, started = set(), set()
     ended: dict[tuple[int, Reason], list[int]] = {}
     for row in rows:

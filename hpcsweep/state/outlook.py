@@ -120,19 +120,19 @@ class Outlook:
 
 def outlook_of(
     sweep: SweepDirectory,
-    index: SweepIndex,
+    sweep_index: SweepIndex,
     tasks: ArrayTasks,
     version: Version | None = None,
     code_digest: str | None = None,
 ) -> Outlook:
     """The outlook from journals, plans and what `poll` returned of the array tasks.
 
-    `index` must have been brought up to date just before. Without `version` that of the last
+    `sweep_index` must have been brought up to date just before. Without `version` that of the last
     submission; without `code_digest` that of the code as it is here.
     """
     wanted = version or sweep.newest()
     plans = [sweep.plan(number)[0] for number in sweep.submissions()]
-    known = index.known()
+    known = sweep_index.known()
     sets = in_order_of(wanted, sweep, sweep.newest_manifest(), [one.indices for one in known])
     partition = _Partition(sweep, wanted, plans, tasks)
     groups = partition.groups(
@@ -145,13 +145,13 @@ def outlook_of(
         in_flight=partition.in_flight,
         cancelled=partition.indices(tasks.cancelled_chunks),
         tasks=tasks,
-        generation=max([index.max_generation(), *(plan.generation for plan in plans)]),
+        generation=max([sweep_index.max_generation(), *(plan.generation for plan in plans)]),
     )
 
 
-def with_lost(found: Outlook, sweep: SweepDirectory, index: SweepIndex) -> Outlook:
+def with_lost(found: Outlook, sweep: SweepDirectory, sweep_index: SweepIndex) -> Outlook:
     """The outlook with the class LOST filled: looks for the files of every complete case."""
-    gone = [lost_files(sweep, index)]
+    gone = [lost_files(sweep, sweep_index)]
     (lost,) = in_order_of(found.version, sweep, sweep.newest_manifest(), gone)
     groups: list[Group] = []
     for group in found.groups:

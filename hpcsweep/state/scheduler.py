@@ -46,17 +46,17 @@ _log = logging.getLogger(__name__)
 
 
 def poll(
-    sweep: SweepDirectory, index: SweepIndex, cluster: Cluster | None, settings: Settings,
+    sweep: SweepDirectory, sweep_index: SweepIndex, cluster: Cluster | None, settings: Settings,
     *, at_once: bool = False,
 ) -> ArrayTasks:  # fmt: skip
     """Ask about silent tasks if that is due, journal what is certain, and return what is known.
 
-    `index` must have been brought up to date just before: that is one scan of the journals.
+    `sweep_index` must have been brought up to date just before: that is one scan of the journals.
     Without a cluster nobody is asked; `at_once`, the queue is asked however lately it was.
     *Writes* `cluster.json`; a journal of its own when there is
     a verdict. *Safe to repeat.* Never raises because a cluster did not answer.
     """
-    tasks = array_tasks(sweep, index)
+    tasks = array_tasks(sweep, sweep_index)
     with open_memory(sweep) as memory:
         if memory is None or cluster is None:
             return _with_memory(tasks, memory or read_memory(sweep.path / FILE))
@@ -73,8 +73,8 @@ def poll(
         verdicts = _verdicts(memory, asking, grace_s, now)
         forget_closed(memory, tasks.parts)
         if verdicts:
-            journal_verdicts(sweep, index, verdicts)
-            tasks = array_tasks(sweep, index)
+            journal_verdicts(sweep, sweep_index, verdicts)
+            tasks = array_tasks(sweep, sweep_index)
         next_s = max(now, memory.get("tried", 0.0) + min(settings.query_interval_s, hurry))
         tasks.certain_from = _certain_from(tasks.parts, memory, next_s, grace_s)
         return _with_memory(tasks, memory)
@@ -240,14 +240,14 @@ def _terminal_word(
 
 
 def journal_verdicts(
-    sweep: SweepDirectory, index: SweepIndex, verdicts: dict[Chunk, Reason]
+    sweep: SweepDirectory, sweep_index: SweepIndex, verdicts: dict[Chunk, Reason]
 ) -> None:
     """Write what is certain of these tasks into a journal of this command, and ingest it.
 
     Where this user may not write, it is read once and not kept.
     """
     _log.info("%s: %d array tasks are over without an end of their own", sweep.name, len(verdicts))
-    starts = {(t["submission"], t["chunk"]): t["start_rank"] for t in index.tasks()}
+    starts = {(t["submission"], t["chunk"]): t["start_rank"] for t in sweep_index.tasks()}
     manifest = sweep.newest_manifest()
     by_submission: dict[int, dict[int, Reason]] = {}
     for (submission, chunk), reason in verdicts.items():
@@ -258,7 +258,7 @@ def journal_verdicts(
         for submission, chunks in sorted(by_submission.items()):
             relative = f"{submission:04d}/commands/{token()}.jsonl"
             writer = JournalWriter(root / relative)
-            for row in index.silent(submission):
+            for row in sweep_index.silent(submission):
                 why = chunks.get(row["chunk"])
                 if why and (row["status"] == Status.RUNNING.value or why is not Reason.LOST):
                     attempt = Attempt(
@@ -276,7 +276,9 @@ def journal_verdicts(
                 writer.append(task_end(common, Word.SCHEDULER, reason, time=moment))
             writer.close()
             # A path that is absolute stays so below the sweep's journals.
-            Ingest(sweep, index).run([relative if sweep.is_writable else str(root / relative)])
+            Ingest(sweep, sweep_index).run(
+                [relative if sweep.is_writable else str(root / relative)]
+            )
 
 
 def _case_end(common: CommonFields, row: dict[str, Any], reason: Reason, moment: str) -> EndRecord:

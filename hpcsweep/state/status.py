@@ -15,7 +15,7 @@ from hpcsweep.records import Status
 from hpcsweep.settings import Settings
 from hpcsweep.state.outlook import Outlook, State, outlook_of
 from hpcsweep.state.scheduler import poll
-from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 # Seconds between two looks of `wait`: ten times as long as a look takes, but at least the first
@@ -117,10 +117,10 @@ def status(sweep: SweepDirectory, cluster: Cluster | None, settings: Settings) -
     *Writes* the index, verdicts, `cluster.json`. *Safe to repeat.* Only new bytes are read.
     *Raises* SweepError, StoreError; a cluster that does not answer is part of the answer.
     """
-    with fresh_store(sweep) as index:
-        tasks = poll(sweep, index, cluster, settings)
-        found = outlook_of(sweep, index, tasks)
-        return summarise(sweep, found, index.torn())
+    with fresh_index(sweep) as sweep_index:
+        tasks = poll(sweep, sweep_index, cluster, settings)
+        found = outlook_of(sweep, sweep_index, tasks)
+        return summarise(sweep, found, sweep_index.torn())
 
 
 def summarise(sweep: SweepDirectory, found: Outlook, torn: dict[str, int]) -> Summary:

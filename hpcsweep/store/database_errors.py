@@ -13,7 +13,7 @@ from hpcsweep.redact import redact
 _SAFE = "Results are safe in the journals"
 _AGAIN = "run `hpcsweep ingest SWEEP`."
 _REBUILD = f"{_SAFE}: run `hpcsweep ingest SWEEP --rebuild`."
-_ELSEWHERE = "choose --outputs on another file system, or PostgreSQL as the store"
+_ELSEWHERE = "choose --outputs on another file system, or PostgreSQL as `store:`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ _REFUSED = (
 _SILENT = _Cause("it cannot be reached", "check that it runs and can be reached", transient=True)
 
 
-def store_error(error: Exception, where: str) -> StoreError:
+def database_error(error: Exception, where: str) -> StoreError:
     """The StoreError for a database error; its text contains no password."""
     original = error.orig if isinstance(error, DBAPIError) else error
     primary = getattr(getattr(original, "diag", None), "message_primary", None)
@@ -116,7 +116,7 @@ def store_error(error: Exception, where: str) -> StoreError:
     what = f"{cause.what} ({said})" if cause.what else said
     next_step = f"{_SAFE}: {cause.remedy}{', then ' if cause.remedy else ''}{_AGAIN}"
     problem = StoreError(
-        f"the store cannot be used: {what}",
+        f"the database cannot be used: {what}",
         where=where,
         next_step=_REBUILD if cause.damaged else next_step,
     )

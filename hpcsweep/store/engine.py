@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from hpcsweep.errors import StoreError
 from hpcsweep.redact import redact
-from hpcsweep.store.database_errors import store_error
+from hpcsweep.store.database_errors import database_error
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.location import public_location
 
@@ -101,7 +101,7 @@ class Database:
                 with engine.begin() as connection:
                     return work(connection)
             except self._failures as error:
-                problem = store_error(error, self.where)
+                problem = database_error(error, self.where)
                 # Do not chain: the error of a failed connection may contain the URL.
                 unmade = not isinstance(error, DBAPIError) or error.statement is None
                 cause = None if unmade else error

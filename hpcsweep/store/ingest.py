@@ -27,7 +27,7 @@ from hpcsweep.sources.case_locator import CaseLocator
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.gc_control import gc_paused
-from hpcsweep.store.location import locate_store
+from hpcsweep.store.location import locate_database
 from hpcsweep.store.record_mapper import PendingBatch, RecordMapper
 from hpcsweep.store.record_rows import submission_row
 from hpcsweep.store.upsert import Batch
@@ -35,7 +35,7 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 
 _log = logging.getLogger(__name__)
 
-STORE_NAME = "store.sqlite3"
+INDEX_NAME = "store.sqlite3"
 # Records, possibly of several journals, per transaction.
 BATCH_RECORDS = 25_000
 # Share of a task's deadline for retries while the database is unreachable.
@@ -54,10 +54,10 @@ class Ingested:
 class Ingest:
     """Brings the index up to date with a sweep's journals."""
 
-    def __init__(self, sweep: SweepDirectory, store: SweepIndex) -> None:
+    def __init__(self, sweep: SweepDirectory, sweep_index: SweepIndex) -> None:
         self._sweep = sweep
-        self._store = store
-        self._mapper = RecordMapper(sweep, store.where)
+        self._sweep_index = sweep_index
+        self._mapper = RecordMapper(sweep, sweep_index.where)
         self._newest = self._mapper.version(sweep.newest_manifest())
         self._locator = CaseLocator(self._newest.source)
         # Whether no journal was ingested before.
@@ -70,7 +70,7 @@ class Ingest:
         """
         self._take_over_order()
         names: Iterable[str] | None = None if journals is None else list(journals)
-        positions = self._store.positions(names)
+        positions = self._sweep_index.positions(names)
         self._is_first = names is None and not positions
         if names is None:
             names = all_journals(self._sweep.journal_root)
@@ -122,10 +122,10 @@ class Ingest:
                 place = self._locator.locate_index(fingerprint, version.source, index)
                 if place is not None:
                     rows.places[place] = case_id
-        if not self._store.merge(rows):
+        if not self._sweep_index.merge(rows):
             raise StoreError(
                 "another submit changed the manifest meanwhile",
-                where=self._store.where,
+                where=self._sweep_index.where,
                 next_step="Run the command again.",
             )
 
@@ -142,7 +142,7 @@ class Ingest:
 
         done = False
         while not done:
-            known = self._store.manifest()
+            known = self._sweep_index.manifest()
             # Read after the index's manifest, so it is not older.
             newest = self._sweep.newest_manifest()
             if newest != self._newest.fingerprint:
@@ -155,47 +155,47 @@ class Ingest:
                 with contextlib.suppress(Damaged):  # then the params decide the position
                     older = self._mapper.version(known)
             alike = older is not None and older.manifest.orders_like(self._newest.manifest)
-            done = self._store.reorder(known, newest, None if alike else place)
+            done = self._sweep_index.reorder(known, newest, None if alike else place)
 
 
 # --- opening the index --------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def fresh_store(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[SweepIndex]:
+def fresh_index(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[SweepIndex]:
     """The sweep's index with everything that the journals hold now, for a command.
 
     On a possibly shared file system, no process writes the shared file: the command updates a
     private copy, publishes it by an atomic rename, and reads it (DESIGN invariant 23). Without
     write permission the copy is not published. *Raises* StoreError, JournalError.
     """
-    shared = sweep.path / STORE_NAME
+    shared = sweep.path / INDEX_NAME
     if not sweep.is_writable:
-        with _private_store(sweep, shared) as store:
-            yield store
+        with _private_index(sweep, shared) as sweep_index:
+            yield sweep_index
         return
     location = _location(sweep)
     if location != shared or is_local(sweep.path):
-        store = SweepIndex(location, sweep.key)
+        sweep_index = SweepIndex(location, sweep.key)
         if rebuild:
-            store.clear()
-        _prepare(sweep, store)
-        Ingest(sweep, store).run()
-        yield store
+            sweep_index.clear()
+        _prepare(sweep, sweep_index)
+        Ingest(sweep, sweep_index).run()
+        yield sweep_index
         return
     with contextlib.ExitStack() as stack:
         private = _private_copy(stack, shared)
-        store = SweepIndex(private, sweep.key)
+        sweep_index = SweepIndex(private, sweep.key)
         if rebuild:
-            store.clear()
-        _prepare(sweep, store)
-        if Ingest(sweep, store).run().records or rebuild or not shared.exists():
+            sweep_index.clear()
+        _prepare(sweep, sweep_index)
+        if Ingest(sweep, sweep_index).run().records or rebuild or not shared.exists():
             replace_with_copy(private, shared)
-        yield store
+        yield sweep_index
 
 
 @contextlib.contextmanager
-def _private_store(sweep: SweepDirectory, shared: Path) -> Iterator[SweepIndex]:
+def _private_index(sweep: SweepDirectory, shared: Path) -> Iterator[SweepIndex]:
     """A private index for this command: an updated copy of the shared one, or a new one.
 
     Also used if the index is in PostgreSQL: a reader of the sweep may have no account there.
@@ -209,29 +209,29 @@ def _private_store(sweep: SweepDirectory, shared: Path) -> Iterator[SweepIndex]:
             contextlib.closing(sqlite3.connect(private)) as mine,
         ):
             theirs.backup(mine)
-        store = SweepIndex(private, sweep.key)
+        sweep_index = SweepIndex(private, sweep.key)
         try:
-            _prepare(sweep, store)
+            _prepare(sweep, sweep_index)
         except StoreError as error:
             if not error.damaged:
                 raise
-            store.clear()
-            _prepare(sweep, store)
-        Ingest(sweep, store).run()
-        yield store
+            sweep_index.clear()
+            _prepare(sweep, sweep_index)
+        Ingest(sweep, sweep_index).run()
+        yield sweep_index
 
 
 def _private_copy(stack: contextlib.ExitStack, shared: Path | None) -> Path:
     """The path of a private copy, with the shared file's content if it exists; removed at exit."""
     try:
         temporary = tempfile.TemporaryDirectory(prefix="hpcsweep-", ignore_cleanup_errors=True)
-        private = Path(stack.enter_context(temporary)) / STORE_NAME
+        private = Path(stack.enter_context(temporary)) / INDEX_NAME
         if shared is not None and shared.exists():
             shutil.copyfile(shared, private)
     except OSError as error:
         raise StoreError(
-            f"the store cannot be copied to this host: {error.strerror}",
-            where=f"{shared or STORE_NAME} -> {tempfile.gettempdir()}",
+            f"the index cannot be copied to this host: {error.strerror}",
+            where=f"{shared or INDEX_NAME} -> {tempfile.gettempdir()}",
             next_step="Make room there, or set TMPDIR to a directory that has some.",
         ) from error
     return private
@@ -240,14 +240,14 @@ def _private_copy(stack: contextlib.ExitStack, shared: Path | None) -> Path:
 def _location(sweep: SweepDirectory) -> Path | URL:
     """The location that the newest manifest gives."""
     manifest = sweep.newest().manifest
-    return locate_store(manifest.store, sweep.path / STORE_NAME)
+    return locate_database(manifest.store, sweep.path / INDEX_NAME)
 
 
-def _prepare(sweep: SweepDirectory, store: SweepIndex) -> None:
-    store.create(sweep.name, sweep.newest_manifest())
-    known = set(store.submissions())
+def _prepare(sweep: SweepDirectory, sweep_index: SweepIndex) -> None:
+    sweep_index.create(sweep.name, sweep.newest_manifest())
+    known = set(sweep_index.submissions())
     new = [number for number in sweep.submissions() if number not in known]
-    store.note_submissions([submission_row(*sweep.plan(number)) for number in new])
+    sweep_index.note_submissions([submission_row(*sweep.plan(number)) for number in new])
 
 
 def main(arguments: list[str]) -> int:
@@ -261,8 +261,8 @@ def main(arguments: list[str]) -> int:
     if isinstance(location, Path) and not is_local(sweep.path):
         return 0
     # Shorter than the deadline, so that the error can still be reported.
-    store = SweepIndex(location, sweep.key, patience_s=RETRY_SHARE * deadline_s)
+    sweep_index = SweepIndex(location, sweep.key, patience_s=RETRY_SHARE * deadline_s)
     # Tasks create no schema (invariant 25): only a command recreates a missing index.
-    if store.exists():
-        Ingest(sweep, store).run([journal.removeprefix("--journal=")])
+    if sweep_index.exists():
+        Ingest(sweep, sweep_index).run([journal.removeprefix("--journal=")])
     return 0

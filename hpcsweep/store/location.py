@@ -1,4 +1,4 @@
-"""The location of a store: a SQLite file, or a PostgreSQL database named by a URL.
+"""The location of a database: a SQLite file, or a PostgreSQL database named by a URL.
 
 A manifest gives it without a password: `sqlite`, a URL (a service file or password file holds the
 rest), or the name of an environment variable that holds the URL.
@@ -22,23 +22,23 @@ SECRETS = ("password", "passwd", "sslpassword")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
-def locate_store(store: str, sqlite: Path) -> Path | URL:
-    """Resolve the `store:` of a manifest; `sqlite` is the path of the default store.
+def locate_database(spec: str, sqlite: Path) -> Path | URL:
+    """Resolve the `store:` of a manifest; `sqlite` is the path of the default SQLite file.
 
     *Raises* StoreError if the variable is not set, or holds no PostgreSQL URL.
     """
-    if store == SQLITE:
+    if spec == SQLITE:
         return sqlite
-    if not _VARIABLE.fullmatch(store):
-        return parse_url(store, "store")
-    text = os.environ.get(store, "")
+    if not _VARIABLE.fullmatch(spec):
+        return parse_url(spec, "store")
+    text = os.environ.get(spec, "")
     if not text:
         raise StoreError(
-            "the environment variable is not set; it must hold the URL of the store",
-            where=store,
+            "the environment variable is not set; it must hold the URL of the database",
+            where=spec,
             next_step="Set it here, and for the tasks in your login files or a line of `setup:`.",
         )
-    return parse_url(text, store)
+    return parse_url(text, spec)
 
 
 def parse_url(text: str, where: str) -> URL:

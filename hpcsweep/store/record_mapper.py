@@ -49,10 +49,10 @@ _MISFIT = (JournalError, Damaged)
 class RecordMapper:
     """Maps the records of one sweep to rows."""
 
-    def __init__(self, sweep: SweepDirectory, store: str) -> None:
-        """`store` names the destination, for messages."""
+    def __init__(self, sweep: SweepDirectory, destination: str) -> None:
+        """`destination` names the index, for messages."""
         self._sweep = sweep
-        self._store = store
+        self._destination = destination
         self._versions: dict[str, Version | Damaged] = {}
         self._plans: dict[int, Plan | None] = {}
         # By submission and chunk.
@@ -137,7 +137,7 @@ class RecordMapper:
     def _refuse_collision(self, case_id: str, params: str, others: str) -> None:
         """Two indices with one case id must have equal params; their texts may differ (1, 1.0)."""
         if ids.canonical(json.loads(params)) != ids.canonical(json.loads(others)):
-            raise shared_id_error(case_id, params, others, self._store)
+            raise shared_id_error(case_id, params, others, self._destination)
 
     def _plan_of(self, record: Record) -> Plan | None:
         """The plan of a record's submission; None if it is missing: its results still count.

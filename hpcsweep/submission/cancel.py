@@ -14,7 +14,7 @@ from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.settings import Settings
 from hpcsweep.state.array_tasks import array_tasks
 from hpcsweep.state.scheduler import poll
-from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission.reconcile import resolve_unanswered
 from hpcsweep.submission.turns import submitting
 from hpcsweep.sweepdir.directory import CancelFact, SweepDirectory
@@ -43,8 +43,8 @@ def cancel(
         )
     with submitting(sweep, say):
         resolve_unanswered(sweep, cluster, settings, say)
-        with fresh_store(sweep) as index:
-            parts = [sent for sent in array_tasks(sweep, index).parts if sent.job_id]
+        with fresh_index(sweep) as sweep_index:
+            parts = [sent for sent in array_tasks(sweep, sweep_index).parts if sent.job_id]
         mine = [sent for sent in parts if registry.is_same(cluster, sent.cluster)]
         if parts and not mine:
             raise ClusterError(
@@ -63,6 +63,6 @@ def cancel(
                 write_new(path, json_bytes(fact))
         if job_ids:
             # Heard now, it is certain a grace from now, and need not first be asked by others.
-            with fresh_store(sweep) as index:
-                poll(sweep, index, cluster, settings, at_once=True)
+            with fresh_index(sweep) as sweep_index:
+                poll(sweep, sweep_index, cluster, settings, at_once=True)
     return job_ids

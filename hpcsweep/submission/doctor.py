@@ -138,7 +138,7 @@ def _file_system(outputs: Path) -> Finding:
     files = f", {free_files:,} files" if state.f_files else ""
     text = f"{path} is on {kind}, {free_bytes / 2**30:.1f} GiB{files} free"
     if not is_local(path):
-        text += "; shared between hosts, so tasks leave a SQLite store to commands"
+        text += "; shared between hosts, so tasks leave a SQLite index to commands"
     few = free_bytes < FEW_BYTES or (state.f_files and free_files < FEW_FILES)
     return _found("file system", "warning" if few else "ok", text)
 

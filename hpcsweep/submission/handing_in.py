@@ -25,7 +25,7 @@ from hpcsweep.provenance import provenance
 from hpcsweep.records import Part
 from hpcsweep.settings import Settings
 from hpcsweep.store.filesystem import is_local
-from hpcsweep.store.ingest import STORE_NAME, fresh_store
+from hpcsweep.store.ingest import INDEX_NAME, fresh_index
 from hpcsweep.store.location import SQLITE
 from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, script_for
 from hpcsweep.submission.preflight import Checked
@@ -84,7 +84,7 @@ class HandingIn:
         """Write plan and script, whole and durable, under a name that appears at once."""
         sweep, made = self.sweep, self.made
         is_sqlite = self.manifest.store == SQLITE
-        # On a network file system no task writes a SQLite store (invariant 23).
+        # On a network file system no task writes a SQLite index (invariant 23).
         tasks_ingest = not is_sqlite or is_local(sweep.path)
         around = self._circumstances(tasks_ingest=tasks_ingest)
         document: PlanDocument = {**plan.to_json(), **around}
@@ -105,8 +105,8 @@ class HandingIn:
             return
         if is_sqlite:
             with contextlib.suppress(FileExistsError):
-                made.file(sweep.path / STORE_NAME, b"")
-        with fresh_store(sweep):  # making the store is a command's work, never a task's
+                made.file(sweep.path / INDEX_NAME, b"")
+        with fresh_index(sweep):  # making the index is a command's work, never a task's
             pass
 
     def _circumstances(self, *, tasks_ingest: bool) -> Circumstances:

@@ -86,7 +86,7 @@ def _waits(state: str | None) -> bool:
 
 
 def cancel_waiting(
-    found: Replaceable, sweep: SweepDirectory, index: SweepIndex, cluster: Cluster
+    found: Replaceable, sweep: SweepDirectory, sweep_index: SweepIndex, cluster: Cluster
 ) -> int:
     """Cancel these tasks, unless they begin just now, and journal it. Returns their count.
 
@@ -103,8 +103,8 @@ def cancel_waiting(
     cluster.cancel_pending(job_ids)
     states = _settled(mine, cluster, job_ids)
     # Whoever began before the order arrived has said so in its journal, before any user code.
-    Ingest(sweep, index).run()
-    started = array_tasks(sweep, index).started
+    Ingest(sweep, sweep_index).run()
+    started = array_tasks(sweep, sweep_index).started
     gone: dict[Chunk, Reason] = {}
     for sent, chunks in mine:
         for chunk in chunks:
@@ -113,7 +113,7 @@ def cancel_waiting(
             if key not in started and is_cancelled:
                 gone[key] = Reason.CANCELLED
     if gone:
-        journal_verdicts(sweep, index, gone)
+        journal_verdicts(sweep, sweep_index, gone)
     return len(gone)
 
 

@@ -19,7 +19,7 @@ from hpcsweep.sources import ParameterSource
 from hpcsweep.state.manifest_diff import Difference, difference, refuse_mixing, reorders
 from hpcsweep.state.outlook import Outlook, outlook_of
 from hpcsweep.state.scheduler import poll
-from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission import policy
 from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, script_for
 from hpcsweep.submission.handing_in import Doubt, HandingIn
@@ -156,9 +156,9 @@ def outlook_for(
     """What is known of the wanted cases. *Writes* the index, verdicts."""
     if sweep is None or not sweep.submissions():
         return Outlook.of_nothing(wish.version)
-    with fresh_store(sweep) as index:
-        tasks = poll(sweep, index, cluster, settings)
-        return outlook_of(sweep, index, tasks, wish.version, code_digest)
+    with fresh_index(sweep) as sweep_index:
+        tasks = poll(sweep, sweep_index, cluster, settings)
+        return outlook_of(sweep, sweep_index, tasks, wish.version, code_digest)
 
 
 def make_plan(wish: Wish, sweep: SweepDirectory | None, batch: Batch, limits: Limits) -> Plan:
@@ -191,8 +191,8 @@ def _submit_missing(wish: Wish, desk: HandingIn) -> Submitted:
     waiting = replaceable(sweep, wish.manifest, outlook.tasks)
     if wish.replace and waiting is not None:
         desk.turn.check()
-        with fresh_store(sweep) as index:
-            count = cancel_waiting(waiting, sweep, index, desk.cluster)
+        with fresh_index(sweep) as sweep_index:
+            count = cancel_waiting(waiting, sweep, sweep_index, desk.cluster)
         desk.say(f"{count} queued array tasks were cancelled, to be sent anew.")
         outlook = outlook_for(wish, sweep, desk.cluster, desk.settings, digest)
         waiting = replaceable(sweep, wish.manifest, outlook.tasks)

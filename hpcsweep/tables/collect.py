@@ -1,4 +1,4 @@
-"""Collect: one row per index, in index order, from the store and the source."""
+"""Collect: one row per index, in index order, from the index and the source."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hpcsweep.settings import Settings
 from hpcsweep.state.outlook import Outlook, State, outlook_of
 from hpcsweep.state.scheduler import poll
 from hpcsweep.store import SweepIndex
-from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.tables.where import SqlColumn, parse
 from hpcsweep.terminal_text import visible
@@ -76,7 +76,7 @@ def collect(
     take: Callable[[Columns, Iterator[Row]], None],
     selection: Selection | None = None,
 ) -> Collected:
-    """Bring the store up to date and give `take` the columns and a stream of rows.
+    """Bring the index up to date and give `take` the columns and a stream of rows.
 
     A row holds values by column; one that a case does not have is not in it.
     *Raises* InputError for a selection of what is not there, SweepError, StoreError.
@@ -90,12 +90,12 @@ def collect(
                 where="--status",
                 next_step=f"Statuses: {', '.join(Status)}.",
             )
-    with fresh_store(sweep) as index:
-        tasks = poll(sweep, index, cluster, settings)
-        outlook = outlook_of(sweep, index, tasks)
-        columns = _columns(outlook, index, selected)
-        take(columns, _selected(outlook, index, columns, selected))
-        return Collected(torn=index.torn(), other_code=outlook.indices(State.STALE).count)
+    with fresh_index(sweep) as sweep_index:
+        tasks = poll(sweep, sweep_index, cluster, settings)
+        outlook = outlook_of(sweep, sweep_index, tasks)
+        columns = _columns(outlook, sweep_index, selected)
+        take(columns, _selected(outlook, sweep_index, columns, selected))
+        return Collected(torn=sweep_index.torn(), other_code=outlook.indices(State.STALE).count)
 
 
 def flatten(value: Mapping[str, Any], above: Keys = ()) -> dict[Keys, Any]:
@@ -112,10 +112,10 @@ def flatten(value: Mapping[str, Any], above: Keys = ()) -> dict[Keys, Any]:
 # --- columns ------------------------------------------------------------------------------------
 
 
-def _columns(outlook: Outlook, index: SweepIndex, selection: Selection) -> Columns:
+def _columns(outlook: Outlook, sweep_index: SweepIndex, selection: Selection) -> Columns:
     params: dict[Keys, str] = {}
     metrics: dict[Keys, str] = {}
-    for row in index.rows():
+    for row in sweep_index.rows():
         _learn(params, json.loads(row["params"]))
         _learn(metrics, json.loads(row["metrics"]))
     for number in outlook.not_begun:
@@ -188,22 +188,22 @@ def fields(columns: Columns) -> dict[str, SqlColumn]:
 
 
 def _selected(
-    outlook: Outlook, index: SweepIndex, columns: Columns, selection: Selection
+    outlook: Outlook, sweep_index: SweepIndex, columns: Columns, selection: Selection
 ) -> Iterator[Row]:
     statuses = set(selection.status)
-    for row in _rows(outlook, index, columns, selection.where):
+    for row in _rows(outlook, sweep_index, columns, selection.where):
         if not statuses or row["status"] in statuses:
             yield row
 
 
 def _rows(
-    outlook: Outlook, index: SweepIndex, columns: Columns, where: str | None
+    outlook: Outlook, sweep_index: SweepIndex, columns: Columns, where: str | None
 ) -> Iterator[Row]:
     """Indices that were begun and those that were not, merged in index order."""
-    condition = None if where is None else parse(where, fields(columns), index.dialect)
+    condition = None if where is None else parse(where, fields(columns), sweep_index.dialect)
     others = _rows_not_begun(outlook, columns) if where is None else iter(())
     other = next(others, None)
-    for found in index.rows(where=condition):
+    for found in sweep_index.rows(where=condition):
         while other is not None and other["index"] <= found["idx"]:
             if other["index"] < found["idx"]:  # else it was begun meanwhile
                 yield other

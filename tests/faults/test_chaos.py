@@ -106,7 +106,7 @@ def test_a_case_that_was_computed_again_is_seen(
     assert ("ACCEPTED WRONGLY: computed again" in found.line()) is again
 
 
-def test_a_store_that_shows_another_attempt_is_seen(
+def test_an_index_that_shows_another_attempt_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = one_case(tmp_path)

@@ -37,7 +37,7 @@ STEPS = {
     "all ended, no ingest": (Point(event="os.posix_spawn", matching="*hpcsweep.store.ingest*"), 1),
     "ingest started": (
         Point(event="os.posix_spawn", matching="*hpcsweep.store.ingest*", after=True), 1),
-    "ingest before it opens the store": (Point(event="sqlite3.connect", program=INGEST), 1),
+    "ingest before it opens the index": (Point(event="sqlite3.connect", program=INGEST), 1),
     "ingest in a transaction": (
         Point(event="sql", program=INGEST, matching="INSERT INTO cases *"), 1),
     "ingest before its commit": (

@@ -54,17 +54,17 @@ class Impatient(Project):
 
 
 def rows_of(project: Project, location: Path | str) -> list[dict[str, Any]]:
-    """The rows of the project's sweep in a store."""
+    """The rows of the project's sweep in an index."""
     return list(SweepIndex(location, SweepDirectory.open(project.sweep).key).rows())
 
 
 def from_journals(project: Project, path: Path) -> list[dict[str, Any]]:
     """The rows that the journals alone make."""
     sweep = SweepDirectory.open(project.sweep)
-    store = SweepIndex(path, sweep.key)
-    store.create(sweep.name, sweep.newest_manifest())
-    Ingest(sweep, store).run()
-    return list(store.rows())
+    sweep_index = SweepIndex(path, sweep.key)
+    sweep_index.create(sweep.name, sweep.newest_manifest())
+    Ingest(sweep, sweep_index).run()
+    return list(sweep_index.rows())
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_a_database_that_is_away(
 
     own_postgres.kill()
     said = project.submit(code=8).stderr
-    assert f"{place.public_url}: the store cannot be used: it cannot be reached" in said
+    assert f"{place.public_url}: the database cannot be used: it cannot be reached" in said
     assert not project.sweep.exists()
 
     own_postgres.start()
@@ -128,7 +128,7 @@ def test_a_database_that_is_killed_again_and_again(
     passfile: Path,
     scale: Scale,
 ) -> None:
-    """Every case completes, and the store ends with what the journals say."""
+    """Every case completes, and the index ends with what the journals say."""
     kills, cases, patience_s = scale(2, 10), scale(200, 5000), scale(120, 1200)
     place = own_postgres.database()
     passfile.write_text(place.passfile_line)

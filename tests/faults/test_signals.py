@@ -17,7 +17,7 @@ STUBBORN = TARGET.replace(
 
 
 def reasons(project: Project) -> dict[int, str | None]:
-    """Why each case that was begun is not complete, as the store has it."""
+    """Why each case that was begun is not complete, as the index has it."""
     return {index: row["reason"] for index, row in project.rows().items()}
 
 

@@ -212,7 +212,7 @@ def test_cancel_then_submit(cluster: Cluster, tmp_path: Path) -> None:
     assert project.executions() == {0: 1, 1: 2, 2: 2, 3: 1, 4: 1, 5: 1}
 
 
-def test_a_deleted_store_is_made_again(emulated: EmulatedCluster, tmp_path: Path) -> None:
+def test_a_deleted_index_is_made_again(emulated: EmulatedCluster, tmp_path: Path) -> None:
     project = Project(emulated, tmp_path, 4, chunk=2, target=TARGET.replace("x * x", "6 // x"))
     project.submit("--wait", code=9)
     project.submit("--wait", "--rerun", "failed", code=9)

@@ -36,7 +36,7 @@ emulated = clusters.emulated
 here = here_module.here
 there = here_module.there
 
-USAGE, INPUT, TARGET, SWEEP, REFUSED, UNANSWERED, STORE, INCOMPLETE = 2, 3, 4, 5, 6, 7, 8, 9
+USAGE, INPUT, TARGET, SWEEP, REFUSED, UNANSWERED, DATABASE, INCOMPLETE = 2, 3, 4, 5, 6, 7, 8, 9
 FINE_TARGET = here_module.TARGET
 
 
@@ -737,27 +737,27 @@ def test_a_file_of_the_sweep_that_was_changed_by_hand(here: Here, sweep: Path, c
         holds(here.refuses(SWEEP, *command), path.name, *words)
 
 
-def test_a_store_that_is_damaged_and_made_again(here: Here, sweep: Path) -> None:
+def test_an_index_that_is_damaged_and_made_again(here: Here, sweep: Path) -> None:
     rows = here.cli("collect", "s", "--format", "csv").stdout
-    store = sweep / "store.sqlite3"
-    whole = store.read_bytes()
+    file = sweep / "store.sqlite3"
+    whole = file.read_bytes()
     for content in (b"garbage" * 999, whole[:3000], whole[:5000] + b"\xff" * 5000):
-        store.write_bytes(content)
+        file.write_bytes(content)
         for command in (["status", "s"], ["collect", "s"], ["submit", "m.yaml"]):
-            message = here.refuses(STORE, *command)
+            message = here.refuses(DATABASE, *command)
             holds(message, "store.sqlite3", "hpcsweep ingest", "--rebuild", "safe in the journals")
         assert here.cli("ingest", "s", "--rebuild").exit_code == 0
         assert here.cli("collect", "s", "--format", "csv").stdout == rows
-    store.unlink()
-    store.mkdir()
-    holds(here.refuses(STORE, "status", "s"), "store.sqlite3", "cannot be opened")
+    file.unlink()
+    file.mkdir()
+    holds(here.refuses(DATABASE, "status", "s"), "store.sqlite3", "cannot be opened")
 
 
-def test_a_store_of_a_newer_program(here: Here, sweep: Path) -> None:
+def test_an_index_of_a_newer_program(here: Here, sweep: Path) -> None:
     with sqlite3.connect(sweep / "store.sqlite3") as connection:
         connection.execute("UPDATE meta SET value = '99' WHERE name = 'schema_version'")
     connection.close()
-    holds(here.refuses(STORE, "status", "s"), "99", "newer hpcsweep")
+    holds(here.refuses(DATABASE, "status", "s"), "99", "newer hpcsweep")
 
 
 def test_a_record_of_another_sweep_is_named(here: Here, sweep: Path) -> None:
@@ -769,7 +769,7 @@ def test_a_record_of_another_sweep_is_named(here: Here, sweep: Path) -> None:
         stream.write(encode(record | {"index": 7}) + b"half of a line\n")
     holds(here.does("status", "s"), "2 journal lines were passed over, in 1 journals")
     told = here.cli("ingest", "s", code=0).output
-    holds(told, "2 cases in the store, 2 journal lines passed over", f"{journal.name}, line")
+    holds(told, "2 cases in the index, 2 journal lines passed over", f"{journal.name}, line")
     holds(told, "it has index 7 of 2 of", "it is damaged")
     assert json.loads(here.does("status", "s", "--json"))["torn_lines"] == 2
 
@@ -833,9 +833,9 @@ CLOSED: dict[str, tuple[str, int, int, list[str], tuple[str, ...]]] = {
     "journal closed": ("s/journal/0001", 0, SWEEP, ["status", "s"], ("s/journal/0001: cannot be",)),
     "plan closed": ("s/submissions/0001/plan.json", 0, SWEEP, ["status", "s"], ("plan.json: can",)),
     "claims closed": ("s/.claims", 0, SWEEP, ["submit", "m.yaml"], (".claims/submit: cannot be",)),
-    "store closed": ("s/store.sqlite3", 0, STORE, ["status", "s"], ("cannot be opened",)),
-    "store read-only": (
-        "s/store.sqlite3", 0o400, STORE, ["ingest", "s", "--rebuild"], ("it is read-only",),
+    "index closed": ("s/store.sqlite3", 0, DATABASE, ["status", "s"], ("cannot be opened",)),
+    "index read-only": (
+        "s/store.sqlite3", 0o400, DATABASE, ["ingest", "s", "--rebuild"], ("it is read-only",),
     ),
     "manifest closed": ("../m.yaml", 0, INPUT, ["validate", "m.yaml"], ("m.yaml: cannot be read",)),
     "target closed": ("../t.py", 0, TARGET, ["submit", "n.yaml"], ("Permission denied",)),
@@ -905,7 +905,7 @@ def test_a_full_disk_at_each_step_of_a_submit(
     for options in sizes:
         path = small_disk(options)
         result = here.cli("submit", "m.yaml")
-        assert result.exit_code in (SWEEP, STORE), (options, result.output)
+        assert result.exit_code in (SWEEP, DATABASE), (options, result.output)
         holds(result.stderr, f"{path}/s/")
         assert "No space left" in result.stderr or "the disk or quota is full" in result.stderr
         assert picture(path) == {}, options

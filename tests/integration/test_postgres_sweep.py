@@ -1,4 +1,4 @@
-"""A sweep whose store is PostgreSQL: who may write it, and how a sweep comes to another store."""
+"""An index in PostgreSQL: who may write it, and how a sweep moves to another database."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sweep directory is on a network file system."""
     ours = [name for name in sys.modules if name.startswith("hpcsweep.")]
     holders = [name for name in ours if hasattr(sys.modules[name], "is_local")]
-    assert len(holders) >= 4  # where it is defined, in the store, in ingest and in a submit
+    assert len(holders) >= 4  # where it is defined, in the index, in ingest and in a submit
     for name in holders:
         monkeypatch.setattr(f"{name}.is_local", lambda _: False)
 
@@ -72,7 +72,7 @@ def test_on_a_network_file_system_tasks_write_postgresql_alone(
         done = submitted(tmp_path / name, store)
         assert rules(done)["ingest"] == (store != "sqlite")
         # The first command that asks makes it: a task could not, and another submit might.
-        assert not (done.sweep.path / ingest.STORE_NAME).exists()
+        assert not (done.sweep.path / ingest.INDEX_NAME).exists()
 
 
 @pytest.mark.usefixtures("shared")
@@ -86,7 +86,7 @@ def test_a_tasks_own_ingest(
         (tmp_path / name).mkdir()
         made = MadeSweep(tmp_path / name, grid(x=[1, 2]), store=store)
         made.plan(chunk_size=2)
-        with ingest.fresh_store(made.directory):
+        with ingest.fresh_index(made.directory):
             pass
         made.run()
         (journal,) = all_journals(made.directory.journal_root)
@@ -96,7 +96,7 @@ def test_a_tasks_own_ingest(
             query = "SELECT count(*) FROM places p JOIN cases c USING (sweep, case_id)"
             assert database.execute(query) == [(2,)]
         else:
-            counts[store] = SweepIndex(made.path / ingest.STORE_NAME, made.directory.key).counts()
+            counts[store] = SweepIndex(made.path / ingest.INDEX_NAME, made.directory.key).counts()
     assert counts == {"sqlite": {}}
 
 
@@ -123,8 +123,8 @@ def test_a_task_makes_no_tables(
     query = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'"
     assert database.execute(query) == [(0,)]
     # A later command makes them, and has everything.
-    with ingest.fresh_store(made.directory) as store:
-        assert len(list(store.rows())) == 2
+    with ingest.fresh_index(made.directory) as sweep_index:
+        assert len(list(sweep_index.rows())) == 2
 
 
 def test_a_task_that_cannot_reach_it_says_so_and_keeps_its_journal(
@@ -133,7 +133,7 @@ def test_a_task_that_cannot_reach_it_says_so_and_keeps_its_journal(
     monkeypatch.setenv("SWEEP_DATABASE", database.url)
     made = MadeSweep(tmp_path, grid(x=[1, 2]), store="SWEEP_DATABASE")
     made.plan(chunk_size=2, ingest=True)
-    with ingest.fresh_store(made.directory):
+    with ingest.fresh_index(made.directory):
         pass
     monkeypatch.setenv("SWEEP_DATABASE", database.url.replace(database.password, "wrong-canary"))
     said = made.run().stderr
@@ -141,28 +141,28 @@ def test_a_task_that_cannot_reach_it_says_so_and_keeps_its_journal(
     assert "Results are safe in the journals" in said
     assert "canary" not in said
     monkeypatch.setenv("SWEEP_DATABASE", database.url)
-    with ingest.fresh_store(made.directory) as store:
-        assert store.counts() == {("complete", None): 2}
+    with ingest.fresh_index(made.directory) as sweep_index:
+        assert sweep_index.counts() == {("complete", None): 2}
 
 
-def test_a_sweep_moves_to_another_store_with_its_next_submission(
+def test_a_sweep_moves_to_another_database_with_its_next_submission(
     database: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SWEEP_DATABASE", database.url)
     made = MadeSweep(tmp_path, grid(x=[1, 2]), store="sqlite")
     made.plan(chunk_size=2)
     made.run()
-    with ingest.fresh_store(made.directory) as store:
-        before = [row | {"idx": None} for row in store.rows()]
+    with ingest.fresh_index(made.directory) as sweep_index:
+        before = [row | {"idx": None} for row in sweep_index.rows()]
     made.freeze(grid(x=[0, 1, 2]), store="SWEEP_DATABASE")
     made.plan(chunk_size=3)
-    with ingest.fresh_store(made.directory) as store:
-        assert store.dialect == "postgresql"
-        after = list(store.rows())
+    with ingest.fresh_index(made.directory) as sweep_index:
+        assert sweep_index.dialect == "postgresql"
+        after = list(sweep_index.rows())
     assert [row["idx"] for row in after] == [1, 2]
     assert [row | {"idx": None} for row in after] == before
     # And what a rebuild makes is the same again.
     database.execute("UPDATE cases SET metrics = '{}'")
-    with ingest.fresh_store(made.directory, rebuild=True) as store:
-        assert list(store.rows()) == after
-        assert store.submissions() == [1, 2]
+    with ingest.fresh_index(made.directory, rebuild=True) as sweep_index:
+        assert list(sweep_index.rows()) == after
+        assert sweep_index.submissions() == [1, 2]

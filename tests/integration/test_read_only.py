@@ -97,13 +97,13 @@ def test_another_users_shared_sweep(finished: Project) -> None:
     assert "cannot be written: Permission denied" in words
 
 
-@pytest.mark.parametrize("store", ["gone", "damaged", "no database"])
-def test_an_archive_whose_store_is_of_no_use(finished: Project, store: str) -> None:
+@pytest.mark.parametrize("state", ["gone", "damaged", "no database"])
+def test_an_archive_whose_index_cannot_be_used(finished: Project, state: str) -> None:
     """The journals are the truth: the index is made again, for this command alone."""
     commands = READING[:2]
     expected = [said(finished, HPCSWEEP, *command) for command in commands]
     path = finished.sweep / "store.sqlite3"
-    match store:
+    match state:
         case "gone":
             path.unlink()
         case "damaged":

@@ -1,6 +1,6 @@
-"""Merging: any order, repetition and truncation of journals ends in the same store.
+"""Merging: any order, repetition and truncation of journals ends in the same index.
 
-What the store must hold is computed here a second time, from the words of DESIGN invariant 7
+What the index must hold is computed here a second time, from the words of DESIGN invariant 7
 alone: attempts as tuples, records as bytes, no code of `journal`, `ingest` or `store`.
 """
 
@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpcsweep import ids
-from hpcsweep.store.ingest import STORE_NAME, Ingest
+from hpcsweep.store.ingest import INDEX_NAME, Ingest
 from tests.support.histories import World, histories, make_world
 from tests.support.journals import Record, rank
 
@@ -134,7 +134,7 @@ def case_row(world: World, record: Record) -> tuple[Any, ...]:
 
 
 def dump(path: Path) -> dict[str, set[tuple[Any, ...]]]:
-    """The same of a store, read without hpcsweep."""
+    """The same of an index, read without hpcsweep."""
     queries = {
         "cases": "SELECT case_id, status, reason, params, metrics, error, seed, generation, "
         "submission, chunk, restart, token, started, ended, wall_seconds, host, job_id, run_dir "
@@ -162,15 +162,15 @@ def everything(path: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 
 class Trial:
-    """One store, and the journals as far as they are written."""
+    """One index, and the journals as far as they are written."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.root = world.directory.journal_root
         shutil.rmtree(self.root, ignore_errors=True)
-        self.path = world.directory.path / STORE_NAME
+        self.path = world.directory.path / INDEX_NAME
         self.path.unlink(missing_ok=True)
-        world.store.create("s", world.manifests[0][0])
+        world.sweep_index.create("s", world.manifests[0][0])
 
     def write(self, name: str, data: bytes) -> None:
         path = self.root / name
@@ -178,12 +178,12 @@ class Trial:
         path.write_bytes(data)
 
     def ingest(self) -> Ingest:
-        return Ingest(self.world.directory, self.world.store)
+        return Ingest(self.world.directory, self.world.sweep_index)
 
 
 @settings(max_examples=settings().max_examples * 2 // 5)
 @given(data=st.data())
-def test_any_way_of_reading_ends_in_the_same_store(world: World, data: st.DataObject) -> None:
+def test_any_way_of_reading_ends_in_the_same_index(world: World, data: st.DataObject) -> None:
     history = data.draw(histories(world))
     trial = Trial(world)
     ingests = [trial.ingest(), trial.ingest(), trial.ingest()]
@@ -210,7 +210,7 @@ def test_any_way_of_reading_ends_in_the_same_store(world: World, data: st.DataOb
     full = everything(trial.path)
     assert ingests[2].run().records == 0
     assert everything(trial.path) == full
-    world.store.clear()
+    world.sweep_index.clear()
     trial.ingest().run()
     assert everything(trial.path) == full
 

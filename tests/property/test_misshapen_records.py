@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hpcsweep.files import make_directory
 from hpcsweep.sources import grid
 from hpcsweep.state.status import status
-from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.ingest import fresh_index
 from hpcsweep.store.record_mapper import skipped_lines
 from hpcsweep.tables import formats
 from hpcsweep.tables.collect import Columns, collect
@@ -96,8 +96,8 @@ def check(world: World, lines: list[bytes], name: str) -> None:
     output = world.made.root / "out"
     try:
         for rebuild in (True, False):
-            with fresh_store(world.made.directory, rebuild=rebuild) as store:
-                torn = store.torn()
+            with fresh_index(world.made.directory, rebuild=rebuild) as sweep_index:
+                torn = sweep_index.torn()
             assert status(world.made.directory, None, SETTINGS).torn == torn
             assert world.rows(output)[1:] == world.others
             why = list(skipped_lines(world.made.directory, torn))

@@ -27,7 +27,7 @@ from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
 from hpcsweep.state import scheduler
 from hpcsweep.state.outlook import Outlook, State, outlook_of
-from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import FactKind
 from hpcsweep.sweepdir.version import Version
 from tests.support.journals import rank, write_journal
@@ -242,9 +242,9 @@ def look(made: MadeSweep, history: History, queue: Queue, version: Version) -> O
             queue.answer = answer.queue if answer else None
             asked: Any = queue if answer else None
             rules = Settings(query_interval_s=GRACE_S, grace_s=GRACE_S)
-            with fresh_store(made.directory) as index:
-                tasks = scheduler.poll(made.directory, index, asked, rules)
-                found = outlook_of(made.directory, index, tasks, version, NEW)
+            with fresh_index(made.directory) as sweep_index:
+                tasks = scheduler.poll(made.directory, sweep_index, asked, rules)
+                found = outlook_of(made.directory, sweep_index, tasks, version, NEW)
     return found
 
 

@@ -1,4 +1,4 @@
-"""The databases that a store may be in: each is a value of the fixture `backend`."""
+"""The databases that an index may be in: each is a value of the fixture `backend`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Backend:
 
     # A value of KINDS.
     kind: str
-    # The file or the URL of a store.
+    # The file or the URL of an index.
     location: Path | str
     # Where it is for a client that goes around PgBouncer; None for a file.
     direct: Place | None = None
@@ -41,12 +41,12 @@ class Backend:
         """Whether this is SQLite."""
         return self.direct is None
 
-    def store(self, sweep: str = KEY, patience_s: float = 30.0) -> SweepIndex:
-        """The store of a sweep in it."""
+    def sweep_index(self, sweep: str = KEY, patience_s: float = 30.0) -> SweepIndex:
+        """The index of a sweep in it."""
         return SweepIndex(self.location, sweep, patience_s)
 
     def ask(self, sql: str) -> Any:
-        """One value, asked for on the same way as a store asks."""
+        """One value, asked for on the same way as an index asks."""
         where = self.location
         location = parse_url(where, "test") if isinstance(where, str) else where
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hpcsweep.indexset import IndexSet
 from hpcsweep.sources import ParameterSource, grid, randint, random
 from hpcsweep.store import SweepIndex
-from hpcsweep.store.ingest import STORE_NAME
+from hpcsweep.store.ingest import INDEX_NAME
 from hpcsweep.sweepdir.directory import SweepDirectory
 from tests.support.journals import Record
 from tests.support.sweeps import MadeSweep
@@ -27,7 +27,7 @@ class World:
 
     directory: SweepDirectory
     # In the sweep directory; one for all trials, since compiling its statements takes longest.
-    store: SweepIndex
+    sweep_index: SweepIndex
     # Of each manifest, oldest first: fingerprint, and its cases as (case id, params).
     manifests: tuple[tuple[str, list[tuple[str, dict[str, Any]]]], ...]
     # Whether both manifests give a case the same index.
@@ -60,8 +60,8 @@ def make_world(root: Path, *, duplicates: bool) -> World:
         made.plan(IndexSet.all(2), chunk_size=1, generation=1)
         cases = [(case.case_id, case.params) for case in source]
         manifests.append((made.manifest.fingerprint, cases))
-    store = SweepIndex(made.path / STORE_NAME, made.directory.key)
-    return World(made.directory, store, tuple(manifests), same_order=duplicates)
+    sweep_index = SweepIndex(made.path / INDEX_NAME, made.directory.key)
+    return World(made.directory, sweep_index, tuple(manifests), same_order=duplicates)
 
 
 tokens = st.sampled_from(["0000000000000001", "7fffffffffffffff", "fffffffffffffffe"])

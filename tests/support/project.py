@@ -148,7 +148,7 @@ class Project:
     # -- what is left on disk ---------------------------------------------------------------------
 
     def rows(self) -> dict[int, dict[str, Any]]:
-        """The rows of the store by index, read without hpcsweep."""
+        """The rows of the sweep index, by index, read without hpcsweep."""
         return stored(self.sweep / "store.sqlite3")
 
     def job(self, submission: int = 1, part: int = 0) -> str:
@@ -172,7 +172,7 @@ class Project:
 
 
 def stored(path: Path) -> dict[int, dict[str, Any]]:
-    """The rows of a store by index. Fails where an index has two."""
+    """The rows of a sweep index, by index. Fails where an index has two."""
     query = "SELECT p.idx, c.* FROM places p JOIN cases c USING (sweep, case_id) ORDER BY p.idx"
     with closing(sqlite3.connect(path, timeout=60)) as connection:
         connection.row_factory = sqlite3.Row

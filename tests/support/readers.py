@@ -44,7 +44,7 @@ from hpcsweep.runs.find import DamageReport, check_files
 from hpcsweep.runs.unpack import unpack
 from hpcsweep.sources import manual
 from hpcsweep.state.status import status
-from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission import turns
 from hpcsweep.sweepdir.directory import SweepDirectory
 from tests.support.scripted import SETTINGS
@@ -87,7 +87,7 @@ def _sweep_files(made: MadeSweep) -> dict[str, Reader]:
 
     def open_and_look() -> None:
         sweep = SweepDirectory.open(path)
-        with fresh_store(sweep, rebuild=True):
+        with fresh_index(sweep, rebuild=True):
             pass
         status(sweep, None, SETTINGS)
 
@@ -148,8 +148,8 @@ def _run_files(made: MadeSweep) -> dict[str, Reader]:
     def commands() -> None:
         _look_at_all(made.path)
         report = DamageReport()
-        with fresh_store(made.directory) as store:
-            for row in store.rows():
+        with fresh_index(made.directory) as sweep_index:
+            for row in sweep_index.rows():
                 with report.collecting(row):
                     check_files(made.directory, row)
 

@@ -1,4 +1,4 @@
-"""Rows for a store, made by hand."""
+"""Rows for an index, made by hand."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ def batch(*rows: dict[str, Any], **fields: Any) -> Batch:
     return Batch(**({"manifest": MANIFEST, "cases": lines, "places": places} | fields))
 
 
-def indices(index: SweepIndex) -> IndexSet:
+def indices(sweep_index: SweepIndex) -> IndexSet:
     """The indices that any attempt began."""
-    return IndexSet(pair for known in index.known() for pair in known.indices.ranges)
+    return IndexSet(pair for known in sweep_index.known() for pair in known.indices.ranges)

@@ -18,7 +18,7 @@ from hpcsweep.sources import grid
 from hpcsweep.state import cluster_memory, scheduler
 from hpcsweep.state.array_tasks import ArrayTasks
 from hpcsweep.state.scheduler import poll
-from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.ingest import fresh_index
 from hpcsweep.tables.collect import Columns, collect
 from tests.support.journals import write_journal
 from tests.support.sweeps import MadeSweep
@@ -91,8 +91,8 @@ class World:
         """What `status` sees some seconds later."""
         self.now += after_s
         asking = self.cluster if cluster is ... else cluster
-        with fresh_store(self.made.directory) as index:
-            return poll(self.made.directory, index, asking, SETTINGS)  # type: ignore[arg-type]
+        with fresh_index(self.made.directory) as sweep_index:
+            return poll(self.made.directory, sweep_index, asking, SETTINGS)  # type: ignore[arg-type]
 
     def begin(self, chunk: int, *indices: int, restart: int = 0, token: str = "a" * 16) -> None:
         """A task start that began these cases and says no more."""
@@ -119,8 +119,8 @@ class World:
 
     def tasks(self) -> dict[int, str]:
         """The reason of the verdict on each chunk that has one."""
-        with fresh_store(self.made.directory) as store:
-            return {task["chunk"]: task["reason"] for task in store.tasks() if task["status"]}
+        with fresh_index(self.made.directory) as sweep_index:
+            return {task["chunk"]: task["reason"] for task in sweep_index.tasks() if task["status"]}
 
     def cases(self) -> dict[int, tuple[str, str | None]]:
         """Status and reason of each index, as `collect` tells them."""

@@ -19,7 +19,7 @@ from hpcsweep.settings import Settings
 from hpcsweep.sources import source_from_manifest_dict
 from hpcsweep.sources.distributions import distribution
 from hpcsweep.state.status import status
-from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.ingest import fresh_index
 from tests.support.sweeps import MadeSweep
 
 
@@ -193,13 +193,13 @@ def test_m16_seeds_are_wide_and_depend_on_case_and_replicate() -> None:
     assert max(found) > 2**120
 
 
-def test_m17_tags_seed_and_replicate_are_in_the_store(tmp_path: Path) -> None:
+def test_m17_tags_seed_and_replicate_are_in_the_index(tmp_path: Path) -> None:
     made = MadeSweep(tmp_path, hs.manual([{"x": 1}], tags=["first"]), replicates=2, seed=7)
     made.plan()
     made.handed_in()
     made.run()
-    with fresh_store(made.directory) as store:
-        rows = list(store.rows())
+    with fresh_index(made.directory) as sweep_index:
+        rows = list(sweep_index.rows())
     assert [row["replicate"] for row in rows] == [0, 1]
     assert [json.loads(row["tags"]) for row in rows] == [["first", "manual_0"]] * 2
     seeds = [ids.case_seed(7, case.case_id, case.replicate) for case in made.source]

@@ -1,4 +1,4 @@
-"""Collect: one row for every index, in order, of what the store and the source know."""
+"""Collect: one row for every index, in order, of what the index and the source know."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hpcsweep.errors import ExtraMissing, InputError, SweepError
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid, manual
 from hpcsweep.store import SweepIndex
-from hpcsweep.store.ingest import Ingest, fresh_store
+from hpcsweep.store.ingest import Ingest, fresh_index
 from hpcsweep.sweep import Sweep
 from hpcsweep.tables import formats
 from hpcsweep.tables.collect import Columns, Selection, collect, flatten
@@ -154,9 +154,9 @@ def test_a_slow_taker_keeps_no_task_from_ingesting(made: MadeSweep) -> None:
 
     def take(_: Columns, rows: Iterator[dict[str, Any]]) -> None:
         next(rows)
-        store = SweepIndex(made.path / "store.sqlite3", made.directory.key)
+        sweep_index = SweepIndex(made.path / "store.sqlite3", made.directory.key)
         made.run(0, restart=1)
-        assert Ingest(made.directory, store).run().records > 0
+        assert Ingest(made.directory, sweep_index).run().records > 0
         assert len(list(rows)) == 5
 
     collect(made.directory, None, Settings(), take)
@@ -245,7 +245,7 @@ def test_what_is_no_file_is_written_and_not_replaced(tmp_path: Path) -> None:
 def test_a_table_of_nothing_has_its_header(tmp_path: Path) -> None:
     made = MadeSweep(tmp_path, grid(x=[1]))
     made.plan()
-    with fresh_store(made.directory):
+    with fresh_index(made.directory):
         pass
     columns, rows = table(made)
     assert [(row["index"], row["status"], row["x"]) for row in rows] == [(0, "pending", 1)]

@@ -13,7 +13,7 @@ from hpcsweep.errors import StoreError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.sources import grid, random, uniform
 from hpcsweep.state.manifest_diff import remap
-from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.ingest import fresh_index
 from tests.support.fixtures import Scale
 from tests.support.sweeps import MadeSweep
 
@@ -66,7 +66,7 @@ def test_two_cases_with_one_id_are_an_error(runs: str, tmp_path: Path) -> None:
     }
     with (
         pytest.raises(StoreError, match="two cases share the id") as caught,
-        fresh_store(made.directory),
+        fresh_index(made.directory),
     ):
         pass
     assert any(one in caught.value.what for one in shared)
@@ -82,10 +82,10 @@ def test_two_tasks_with_one_id_are_an_error(tmp_path: Path) -> None:
     )
     made.plan(IndexSet.of([one, other]), chunk_size=1)
     made.run(0)
-    with fresh_store(made.directory) as store:
-        assert sum(known.indices.count for known in store.known()) == 1
+    with fresh_index(made.directory) as sweep_index:
+        assert sum(known.indices.count for known in sweep_index.known()) == 1
     made.run(1)
-    with pytest.raises(StoreError, match="two cases share the id"), fresh_store(made.directory):
+    with pytest.raises(StoreError, match="two cases share the id"), fresh_index(made.directory):
         pass
 
 

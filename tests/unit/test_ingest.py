@@ -1,4 +1,4 @@
-"""Ingest: journals into the store: new bytes only, by any number at once, again from nothing."""
+"""Ingest: journals into the index: new bytes only, by any number at once, again from nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import all_journals
 from hpcsweep.sources import grid, randint, random, uniform
 from hpcsweep.store import SweepIndex, ingest
-from hpcsweep.store.ingest import STORE_NAME, Ingest, fresh_store
+from hpcsweep.store.ingest import INDEX_NAME, Ingest, fresh_index
 from hpcsweep.store.record_mapper import skipped_lines
 from tests.support.journals import write_journal
 from tests.support.rows import indices
@@ -50,10 +50,10 @@ def made(template: MadeSweep, tmp_path: Path) -> MadeSweep:
 
 
 def brought_up_to_date(made: MadeSweep, *, rebuild: bool = False) -> Dump:
-    """What the store holds after a command."""
-    with fresh_store(made.directory, rebuild=rebuild):
+    """What the index holds after a command."""
+    with fresh_index(made.directory, rebuild=rebuild):
         pass
-    return dump(made.path / STORE_NAME)
+    return dump(made.path / INDEX_NAME)
 
 
 def dump(path: Path) -> Dump:
@@ -84,49 +84,49 @@ def journals(made: MadeSweep) -> list[str]:
     return list(all_journals(made.directory.journal_root))
 
 
-# --- the same rows, whatever happened to the store -----------------------------------------------
+# --- the same rows, whatever happened to the index -----------------------------------------------
 
 
 def test_what_the_journals_say(made: MadeSweep) -> None:
-    with fresh_store(made.directory) as store:
-        rows = list(store.rows())
+    with fresh_index(made.directory) as sweep_index:
+        rows = list(sweep_index.rows())
         assert [(row["idx"], row["status"]) for row in rows] == [
             (0, "failed"), (1, "complete"), (2, "complete"), (3, "complete"), (4, "complete"),
         ]  # fmt: skip
         assert [row["metrics"] for row in rows[1:]] == ['{"y":10}', '{"y":5}', '{"y":3}', '{"y":2}']
-        assert {(task["chunk"], task["status"]) for task in store.tasks()} == {
+        assert {(task["chunk"], task["status"]) for task in sweep_index.tasks()} == {
             (0, "complete"), (1, "complete"), (2, "complete"),
         }  # fmt: skip
 
 
-def test_a_store_is_made_again_from_the_journals(made: MadeSweep) -> None:
+def test_an_index_is_made_again_from_the_journals(made: MadeSweep) -> None:
     before = brought_up_to_date(made)
     assert brought_up_to_date(made, rebuild=True) == before
-    (made.path / STORE_NAME).unlink()
+    (made.path / INDEX_NAME).unlink()
     assert brought_up_to_date(made) == before
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"x", b"not a database" * 1000, b"SQLite format 3\0" + b"\xff" * 8000]
 )
-def test_a_damaged_store_is_made_again(made: MadeSweep, content: bytes) -> None:
+def test_a_damaged_index_is_made_again(made: MadeSweep, content: bytes) -> None:
     before = brought_up_to_date(made)
-    path = made.path / STORE_NAME
+    path = made.path / INDEX_NAME
     path.write_bytes(content)
     # What a killed writer of the old file left would be applied to the new one.
-    path.with_name(f"{STORE_NAME}-journal").write_bytes(b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" * 100)
+    path.with_name(f"{INDEX_NAME}-journal").write_bytes(b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" * 100)
     if len(content) > 100:  # less than a header is an empty database
         with pytest.raises(StoreError, match="ingest SWEEP --rebuild"):
             brought_up_to_date(made)
     assert brought_up_to_date(made, rebuild=True) == before
 
 
-def test_a_rebuild_leaves_a_locked_store_alone(
+def test_a_rebuild_leaves_a_locked_index_alone(
     made: MadeSweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     brought_up_to_date(made)
     monkeypatch.setattr("hpcsweep.store.engine.SQLITE_TIMEOUT_S", 0.1)
-    path = made.path / STORE_NAME
+    path = made.path / INDEX_NAME
     inode = path.stat().st_ino
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -142,8 +142,8 @@ def test_a_case_at_two_indices_has_two_places(tmp_path: Path) -> None:
     for task in (0, 1):
         made.run(task)
     before = brought_up_to_date(made)
-    with fresh_store(made.directory) as store:
-        assert indices(store) == IndexSet.all(8)
+    with fresh_index(made.directory) as sweep_index:
+        assert indices(sweep_index) == IndexSet.all(8)
     assert brought_up_to_date(made, rebuild=True) == before
 
 
@@ -161,13 +161,13 @@ def test_a_second_ingest_reads_nothing(made: MadeSweep, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(io, "open", noted)  # what pathlib uses
     monkeypatch.setattr(builtins, "open", noted)
-    with fresh_store(made.directory) as store:
-        assert Ingest(made.directory, store).run().records == 0
+    with fresh_index(made.directory) as sweep_index:
+        assert Ingest(made.directory, sweep_index).run().records == 0
     assert [path for path in opened if path.endswith(".jsonl")] == []
     known = set(journals(made))
     made.run(0, restart=1)
     (new,) = set(journals(made)) - known
-    with fresh_store(made.directory):
+    with fresh_index(made.directory):
         pass
     read = {path for path in opened if path.endswith(".jsonl")}
     assert read == {str(made.directory.journal_root / new)}
@@ -181,10 +181,10 @@ def test_a_journal_that_grows_is_read_from_where_it_was(made: MadeSweep) -> None
     with path.open("r+b") as stream:  # nothing before the position is looked at again
         stream.write(b"?" * size)
         stream.write(b"torn\n")
-    with fresh_store(made.directory) as store:
-        assert store.positions()[name] == size + 5
-        assert store.torn() == {name: 1}
-        assert len(list(store.rows())) == 5
+    with fresh_index(made.directory) as sweep_index:
+        assert sweep_index.positions()[name] == size + 5
+        assert sweep_index.torn() == {name: 1}
+        assert len(list(sweep_index.rows())) == 5
 
 
 def test_a_journal_that_became_shorter_is_left_alone(made: MadeSweep) -> None:
@@ -200,8 +200,8 @@ def test_a_journal_that_became_shorter_is_left_alone(made: MadeSweep) -> None:
 
 def test_several_ingest_at_once(made: MadeSweep) -> None:
     expected = brought_up_to_date(made)
-    (made.path / STORE_NAME).unlink()
-    SweepIndex(made.path / STORE_NAME, made.directory.key).create("s", made.manifest.fingerprint)
+    (made.path / INDEX_NAME).unlink()
+    SweepIndex(made.path / INDEX_NAME, made.directory.key).create("s", made.manifest.fingerprint)
     started = [program(made, name) for name in journals(made) * 2]
     for process in started:
         _, err = process.communicate(timeout=60)
@@ -213,32 +213,32 @@ def test_an_older_ingest_does_not_turn_the_order_back(tmp_path: Path) -> None:
     made = MadeSweep(tmp_path, grid(x=[5, 6]))
     made.plan()
     made.run()
-    with fresh_store(made.directory) as store:
-        older = Ingest(made.directory, store)
+    with fresh_index(made.directory) as sweep_index:
+        older = Ingest(made.directory, sweep_index)
         made.freeze(grid(x=[1, 2, 6, 7]))
         made.plan()
         made.run(submission=2)
-        Ingest(made.directory, store).run()
-        assert indices(store) == IndexSet.of([0, 1, 2, 3])
-        after = dump(made.path / STORE_NAME)
+        Ingest(made.directory, sweep_index).run()
+        assert indices(sweep_index) == IndexSet.of([0, 1, 2, 3])
+        after = dump(made.path / INDEX_NAME)
         assert older.run().records == 0
-        assert dump(made.path / STORE_NAME) == after
-        assert store.manifest() == made.manifest.fingerprint
+        assert dump(made.path / INDEX_NAME) == after
+        assert sweep_index.manifest() == made.manifest.fingerprint
     assert brought_up_to_date(made) == brought_up_to_date(made, rebuild=True)
 
 
 def test_what_is_merged_while_another_takes_over_the_order_has_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between its look at the store and its writing, another process merged a case."""
+    """Between its look at the index and its writing, another process merged a case."""
     made = MadeSweep(tmp_path, grid(x=[5, 6, 7]))
     made.plan(chunk_size=1)
     for task in (0, 1):
         made.run(task)
     brought_up_to_date(made)
     made.run(2)
-    store = SweepIndex(made.path / STORE_NAME, made.directory.key)
-    older = Ingest(made.directory, store)
+    sweep_index = SweepIndex(made.path / INDEX_NAME, made.directory.key)
+    older = Ingest(made.directory, sweep_index)
     made.freeze(grid(x=[7, 6, 5, 4]))
     made.plan()
     real = SweepIndex.reorder
@@ -251,8 +251,8 @@ def test_what_is_merged_while_another_takes_over_the_order_has_its_place(
         return real(self, known, manifest, place)
 
     monkeypatch.setattr(SweepIndex, "reorder", late)
-    Ingest(made.directory, store).run()
-    assert indices(store) == IndexSet.of([0, 1, 2])
+    Ingest(made.directory, sweep_index).run()
+    assert indices(sweep_index) == IndexSet.of([0, 1, 2])
 
 
 def test_a_random_search_that_grows_keeps_what_is_known(tmp_path: Path) -> None:
@@ -265,9 +265,9 @@ def test_a_random_search_that_grows_keeps_what_is_known(tmp_path: Path) -> None:
     brought_up_to_date(made)
     made.freeze(random(space, 2 * 10**9, seed=1))
     made.plan(indices=IndexSet.of([7]))
-    store = SweepIndex(made.path / STORE_NAME, made.directory.key)
-    Ingest(made.directory, store).run()
-    assert indices(store) == IndexSet.of([0, 5])
+    sweep_index = SweepIndex(made.path / INDEX_NAME, made.directory.key)
+    Ingest(made.directory, sweep_index).run()
+    assert indices(sweep_index) == IndexSet.of([0, 5])
 
 
 # --- what a task may and may not do --------------------------------------------------------------
@@ -278,18 +278,18 @@ def test_a_task_ingests_its_own_journal(tmp_path: Path) -> None:
     made.plan(chunk_size=1, ingest=True)
     brought_up_to_date(made)
     made.run(0)
-    with closing(sqlite3.connect(made.path / STORE_NAME)) as connection:
+    with closing(sqlite3.connect(made.path / INDEX_NAME)) as connection:
         assert connection.execute("SELECT status FROM cases").fetchall() == [("complete",)]
 
 
-def test_a_task_makes_no_store(tmp_path: Path) -> None:
+def test_a_task_makes_no_index(tmp_path: Path) -> None:
     made = MadeSweep(tmp_path, grid(x=[1, 2]))
     made.plan(chunk_size=1, ingest=True)
     made.run(0)
-    assert not (made.path / STORE_NAME).exists()
-    (made.path / STORE_NAME).touch()  # an empty file is an empty database
+    assert not (made.path / INDEX_NAME).exists()
+    (made.path / INDEX_NAME).touch()  # an empty file is an empty database
     made.run(1)
-    assert dump(made.path / STORE_NAME) == {}
+    assert dump(made.path / INDEX_NAME) == {}
     assert made.ends().keys() == {0, 1}
 
 
@@ -311,10 +311,10 @@ def test_a_task_makes_no_tables(made: MadeSweep, monkeypatch: pytest.MonkeyPatch
     assert [text for text in ddl if "TEMP" not in text] == []
 
 
-def test_a_store_that_does_not_answer_costs_a_task_its_deadline_at_most(made: MadeSweep) -> None:
+def test_a_database_that_does_not_answer_costs_a_task_its_deadline_at_most(made: MadeSweep) -> None:
     brought_up_to_date(made)
     made.run(0, restart=1)
-    with closing(sqlite3.connect(made.path / STORE_NAME, isolation_level=None)) as other:
+    with closing(sqlite3.connect(made.path / INDEX_NAME, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with program(made, journals(made)[-1], deadline="0.5") as process:
             assert process.wait(30) != 0
@@ -322,13 +322,13 @@ def test_a_store_that_does_not_answer_costs_a_task_its_deadline_at_most(made: Ma
 
 
 @pytest.mark.parametrize("damage", [b"no database" * 100, None])
-def test_a_store_that_is_broken_costs_no_case(tmp_path: Path, damage: bytes | None) -> None:
+def test_an_index_that_is_broken_costs_no_case(tmp_path: Path, damage: bytes | None) -> None:
     made = MadeSweep(tmp_path, grid(x=[1]))
     made.plan(ingest=True)
     if damage is None:
-        (made.path / STORE_NAME).mkdir()
+        (made.path / INDEX_NAME).mkdir()
     else:
-        (made.path / STORE_NAME).write_bytes(damage)
+        (made.path / INDEX_NAME).write_bytes(damage)
     made.run()
     assert made.ends()[0]["status"] == "complete"
 
@@ -357,30 +357,30 @@ def test_a_command_publishes_a_copy(network: MadeSweep, monkeypatch: pytest.Monk
         return real(path, *args, **kwargs)
 
     monkeypatch.setattr(sqlite3.dbapi2, "connect", connect)
-    with fresh_store(network.directory) as store:
-        assert len(list(store.rows())) == 5
-    shared = network.path / STORE_NAME
+    with fresh_index(network.directory) as sweep_index:
+        assert len(list(sweep_index.rows())) == 5
+    shared = network.path / INDEX_NAME
     assert str(shared) not in opened != []
     first, inode = dump(shared), shared.stat().st_ino
     network.run(0, restart=1)
-    with fresh_store(network.directory) as store:
-        assert len(store.positions()) == 4
+    with fresh_index(network.directory) as sweep_index:
+        assert len(sweep_index.positions()) == 4
     assert shared.stat().st_ino != inode  # replaced, never written
     assert dump(shared) != first
-    assert [one.name for one in network.path.iterdir() if STORE_NAME in one.name] == [STORE_NAME]
+    assert [one.name for one in network.path.iterdir() if INDEX_NAME in one.name] == [INDEX_NAME]
     assert not any(Path(os.environ["TMPDIR"]).iterdir())
 
 
 def test_nothing_new_is_nothing_published(network: MadeSweep) -> None:
     brought_up_to_date(network)
-    inode = (network.path / STORE_NAME).stat().st_ino
+    inode = (network.path / INDEX_NAME).stat().st_ino
     brought_up_to_date(network)
-    assert (network.path / STORE_NAME).stat().st_ino == inode
+    assert (network.path / INDEX_NAME).stat().st_ino == inode
 
 
 def test_a_killed_copy_is_in_nobodys_way(network: MadeSweep) -> None:
     brought_up_to_date(network)
-    old, new = (network.path / f".{STORE_NAME}.{name}" for name in ("old", "new"))
+    old, new = (network.path / f".{INDEX_NAME}.{name}" for name in ("old", "new"))
     for path in (old, new):
         path.write_bytes(b"half of a copy")
     os.utime(old, (1e9, 1e9))
@@ -391,7 +391,7 @@ def test_a_killed_copy_is_in_nobodys_way(network: MadeSweep) -> None:
 def test_a_copy_that_cannot_be_made(network: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
     before = brought_up_to_date(network)
     network.run(0, restart=1)
-    shared = (network.path / STORE_NAME).read_bytes()
+    shared = (network.path / INDEX_NAME).read_bytes()
 
     def full(*_: object) -> None:
         raise OSError(28, os.strerror(28))
@@ -405,8 +405,8 @@ def test_a_copy_that_cannot_be_made(network: MadeSweep, monkeypatch: pytest.Monk
         patch.setattr("hpcsweep.files.write_all", full)
         with pytest.raises(SweepError, match=r"cannot be written: No space left"):
             brought_up_to_date(network)
-    assert (network.path / STORE_NAME).read_bytes() == shared
-    assert [one.name for one in network.path.glob(f"*{STORE_NAME}*")] == [STORE_NAME]
+    assert (network.path / INDEX_NAME).read_bytes() == shared
+    assert [one.name for one in network.path.glob(f"*{INDEX_NAME}*")] == [INDEX_NAME]
     assert not any(Path(os.environ["TMPDIR"]).iterdir())
     assert brought_up_to_date(network) != before
 
@@ -429,7 +429,7 @@ def test_a_copy_is_durable_before_it_takes_the_place(
 
 def test_a_rebuild_there(network: MadeSweep) -> None:
     before = brought_up_to_date(network)
-    (network.path / STORE_NAME).write_bytes(b"no database" * 100)
+    (network.path / INDEX_NAME).write_bytes(b"no database" * 100)
     with pytest.raises(StoreError, match="not a SQLite database"):
         brought_up_to_date(network)
     assert brought_up_to_date(network, rebuild=True) == before
@@ -438,11 +438,11 @@ def test_a_rebuild_there(network: MadeSweep) -> None:
 def test_a_task_writes_nothing_there(network: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
     brought_up_to_date(network)
     network.run(0, restart=1)
-    before = (network.path / STORE_NAME).read_bytes()
+    before = (network.path / INDEX_NAME).read_bytes()
     monkeypatch.setattr(signal, "setitimer", lambda *_: None)
     arguments = [str(network.path), f"--journal={journals(network)[-1]}", "--deadline=60"]
     assert ingest.main(arguments) == 0
-    assert (network.path / STORE_NAME).read_bytes() == before
+    assert (network.path / INDEX_NAME).read_bytes() == before
 
 
 # --- journals that do not fit --------------------------------------------------------------------
@@ -481,11 +481,11 @@ def test_a_record_that_does_not_fit_costs_itself_alone(
     after = {**record, "kind": "end", "metrics": {"y": "after"}}
     write_journal(made.directory.journal_root / name, record | changed, after)
     for rebuild in (False, True):
-        with fresh_store(made.directory, rebuild=rebuild) as store:
-            assert store.torn() == {name: 1}
-            assert [row["metrics"] for row in store.rows()][1] == '{"y":"after"}'
-            assert indices(store) == IndexSet.all(5)
-            (why,) = skipped_lines(made.directory, store.torn())
+        with fresh_index(made.directory, rebuild=rebuild) as sweep_index:
+            assert sweep_index.torn() == {name: 1}
+            assert [row["metrics"] for row in sweep_index.rows()][1] == '{"y":"after"}'
+            assert indices(sweep_index) == IndexSet.all(5)
+            (why,) = skipped_lines(made.directory, sweep_index.torn())
         path = made.directory.journal_root / name
         assert why.startswith(f"{path}, line 1 at byte 0: {said}")
     (made.directory.journal_root / name).unlink()
@@ -497,9 +497,9 @@ def test_a_task_whose_record_has_an_index_is_a_task(made: MadeSweep) -> None:
               "attempt": [0, 1, 5, "b" * 16], "chunk": 0, "index": 1, "node": "n9", "job_id": "7",
               "time": "2026-01-01"}  # fmt: skip
     write_journal(made.directory.journal_root / "0001/0/0.5.x.jsonl", record)
-    with fresh_store(made.directory) as store:
-        assert store.torn() == {}
-        assert store.tasks()[0]["host"] == "n9"
+    with fresh_index(made.directory) as sweep_index:
+        assert sweep_index.torn() == {}
+        assert sweep_index.tasks()[0]["host"] == "n9"
 
 
 def test_a_journal_that_disappears(made: MadeSweep) -> None:

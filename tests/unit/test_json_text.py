@@ -1,4 +1,4 @@
-"""The text of params and metrics in the store is the text that `json` writes."""
+"""The text of params and metrics in the index is the text that `json` writes."""
 
 from __future__ import annotations
 

@@ -212,16 +212,16 @@ def test_the_error_counts_and_lists_them(write: Write) -> None:
         ("chunk: 0", "chunk: is the number 0. Write auto,"),
         ("chunk: true", "chunk: is true. Write auto,"),
         ("chunk: 2.0", "chunk: is the number 2.0. Write auto,"),
-        ("store: sqllite", "store: is no store. Write sqlite, postgresql:///?service=NAME,"),
-        ("store: 3", "store: is no store."),
-        ("store:", "store: is no store."),
-        ("store: mysql://me@db/x", "store: is no store."),
-        ("store: postgresql:x", "store: is no store."),
-        ("store: 'postgresql://db/a b'", "store: is no store."),
-        ("store: postgresql://[/x", "store: is no store."),
-        ("store: postgresql://me@db:hunter2/x", "store: is no store."),
-        ("store: database_url", "store: is no store."),
-        ("store: host=db dbname=x", "store: is no store."),
+        ("store: sqllite", "store: names no database. Write sqlite, postgresql:///?service=NAME,"),
+        ("store: 3", "store: names no database."),
+        ("store:", "store: names no database."),
+        ("store: mysql://me@db/x", "store: names no database."),
+        ("store: postgresql:x", "store: names no database."),
+        ("store: 'postgresql://db/a b'", "store: names no database."),
+        ("store: postgresql://[/x", "store: names no database."),
+        ("store: postgresql://me@db:hunter2/x", "store: names no database."),
+        ("store: database_url", "store: names no database."),
+        ("store: host=db dbname=x", "store: names no database."),
         ("store: 'postgresql://me:$PASSWORD@db/x'", "store: holds a password, which"),
         ("store: 'postgresql://me:@db/x'", "store: holds a password, which"),
         ("store: 'postgresql:///x?password=$PASSWORD'", "store: holds a password, which"),
@@ -261,7 +261,7 @@ def test_names_that_are_refused(mistakes: Callable[..., list[str]], name: Any) -
         "SWEEP_DATABASE",
     ],
 )
-def test_stores_are_kept_as_they_were_written(load: Load, store: str) -> None:
+def test_the_store_key_is_kept_as_written(load: Load, store: str) -> None:
     assert load(f"{GOOD}store: '{store}'\n").store == store
 
 

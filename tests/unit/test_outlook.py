@@ -12,7 +12,7 @@ from hpcsweep.records import Reason, Status
 from hpcsweep.sources import grid
 from hpcsweep.state.array_tasks import ArrayTasks, array_tasks
 from hpcsweep.state.outlook import Outlook, State, outlook_of, with_lost
-from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.ingest import fresh_index
 from tests.support.scripted import INTERVAL_S, World
 from tests.support.sweeps import MadeSweep
 
@@ -25,9 +25,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 def classes(made: MadeSweep, tasks: ArrayTasks | None = None) -> dict[State, list[int]]:
     """The indices of each class that has some."""
-    with fresh_store(made.directory) as index:
-        known = tasks or array_tasks(made.directory, index)
-        found = outlook_of(made.directory, index, known)
+    with fresh_index(made.directory) as sweep_index:
+        known = tasks or array_tasks(made.directory, sweep_index)
+        found = outlook_of(made.directory, sweep_index, known)
     return {state: list(found.indices(state)) for state in State if found.indices(state)}
 
 
@@ -43,8 +43,8 @@ def test_what_an_earlier_task_left_is_shown_until_the_case_begins_again(world: W
     """It waits again, so it is not sent; people see what became of it the last time."""
     world.begin(0, 0)
     world.terminated(0, 0)
-    with fresh_store(world.made.directory) as index:
-        found = outlook_of(world.made.directory, index, world.look())
+    with fresh_index(world.made.directory) as sweep_index:
+        found = outlook_of(world.made.directory, sweep_index, world.look())
     (group,) = (group for group in found.groups if 0 in group.indices)
     assert (group.state, group.status) == (State.QUEUED, Status.INTERRUPTED)
     assert (group.reason, group.attempt, group.submission) == (Reason.TERMINATED, 1, 1)
@@ -59,9 +59,9 @@ def test_files_that_are_gone_are_looked_for_on_request(tmp_path: Path) -> None:
     made.run()
     shutil.rmtree(made.run_dir(1))
     assert classes(made) == {State.COMPLETE: [0, 1], State.UNSUBMITTED: [2]}
-    with fresh_store(made.directory) as index:
-        plain = outlook_of(made.directory, index, array_tasks(made.directory, index))
-        found = with_lost(plain, made.directory, index)
+    with fresh_index(made.directory) as sweep_index:
+        plain = outlook_of(made.directory, sweep_index, array_tasks(made.directory, sweep_index))
+        found = with_lost(plain, made.directory, sweep_index)
     assert (found.indices(State.COMPLETE), found.indices(State.LOST)) == (
         IndexSet.of([0]), IndexSet.of([1]),
     )  # fmt: skip
@@ -74,8 +74,10 @@ def test_it_costs_nothing_for_each_case(tmp_path: Path) -> None:
     made = MadeSweep(tmp_path, grid(x=axis, y=axis))
     made.plan(IndexSet.all(3 * 10**11), chunk_size=10**9)
     made.handed_in()
-    with fresh_store(made.directory) as index:
-        found: Outlook = outlook_of(made.directory, index, array_tasks(made.directory, index))
+    with fresh_index(made.directory) as sweep_index:
+        found: Outlook = outlook_of(
+            made.directory, sweep_index, array_tasks(made.directory, sweep_index)
+        )
     assert found.indices(State.QUEUED) == IndexSet.all(3 * 10**11)
     assert found.indices(State.UNSUBMITTED).ranges == ((3 * 10**11, 10**12),)
     assert len(found.groups) == 2

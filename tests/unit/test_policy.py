@@ -15,7 +15,7 @@ from hpcsweep.records import Resources, Status
 from hpcsweep.sources import grid
 from hpcsweep.state.array_tasks import array_tasks
 from hpcsweep.state.outlook import Group, Outlook, State, outlook_of
-from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission.policy import UNASKED, Batch, Policy, decide, under_way
 from hpcsweep.submission.submit import Wish, make_plan
 from hpcsweep.sweepdir.version import Version
@@ -81,9 +81,9 @@ class Decided:
 
 
 def decided(made: MadeSweep, rerun: str | None = None, version: Version | None = None) -> Decided:
-    with fresh_store(made.directory) as index:
-        tasks = array_tasks(made.directory, index)
-        found = outlook_of(made.directory, index, tasks, version, NEW)
+    with fresh_index(made.directory) as sweep_index:
+        tasks = array_tasks(made.directory, sweep_index)
+        found = outlook_of(made.directory, sweep_index, tasks, version, NEW)
     return Decided(found, Policy(rerun=rerun))
 
 

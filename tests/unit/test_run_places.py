@@ -22,7 +22,7 @@ from hpcsweep.runs.find import DamageReport, run_files
 from hpcsweep.runs.logs import case_logs
 from hpcsweep.runs.unpack import unpack
 from hpcsweep.sources import grid
-from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.plan import attempt_dir
 from hpcsweep.worker.attempt import make_run
 from hpcsweep.worker.spooled import Packed, open_pack
@@ -33,14 +33,14 @@ NOTES = "def run(x, log):\n    log.text('note', f'of {x}')\n    return {'y': x}\
 
 def note(made: MadeSweep) -> bytes | None:
     """What the row of the first case says that it wrote."""
-    with fresh_store(made.directory) as store:
-        files = run_files(made.directory, next(iter(store.rows())))
+    with fresh_index(made.directory) as sweep_index:
+        files = run_files(made.directory, next(iter(sweep_index.rows())))
     return None if files is None else files.read("artifacts/note.txt")
 
 
 def row_dir(made: MadeSweep) -> str:
-    with fresh_store(made.directory) as store:
-        return str(next(iter(store.rows()))["run_dir"])
+    with fresh_index(made.directory) as sweep_index:
+        return str(next(iter(sweep_index.rows()))["run_dir"])
 
 
 # --- the row names the place ---------------------------------------------------------------------
@@ -238,7 +238,7 @@ def test_no_password_of_an_exception_is_kept(tmp_path: Path, runs: str) -> None:
     made.run()
     ends = made.ends()
     assert all("postgresql://me:***@db/x" in json.dumps(end["error"]) for end in ends.values())
-    with fresh_store(made.directory):
+    with fresh_index(made.directory):
         pass
     for path in made.path.rglob("*"):
         # What the program prints is its own: a traceback goes to its standard error.

@@ -37,7 +37,7 @@ STARTS_PROCESSES = (
 # inherits the rest.
 READS_ENVIRONMENT = (
     *("settings.py", "cli/context.py", "sweep.py", "worker/", "emulator/"),
-    # A store's URL may be in no file at all.
+    # The URL of a database may be in no file at all.
     *(
         "cluster/slurm/environment.py",
         "submission/doctor.py",

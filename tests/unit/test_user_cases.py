@@ -15,7 +15,7 @@ from hpcsweep.settings import Settings
 from hpcsweep.sources import grid, random, source_from_manifest_dict
 from hpcsweep.sources.registry import needs_user_code
 from hpcsweep.state.status import status
-from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.ingest import fresh_index
 from hpcsweep.tables.collect import Columns, Row, collect
 from tests.support.sweeps import MadeSweep
 from tests.support.wait import wait_until
@@ -177,8 +177,8 @@ def test_what_it_does_costs_the_case_that_it_made(
     assert summary.is_settled
     made.plan()
     made.run(submission=2)
-    with fresh_store(made.directory) as store:
-        assert store.counts()[Status.COMPLETE.value, None] == 3
+    with fresh_index(made.directory) as sweep_index:
+        assert sweep_index.counts()[Status.COMPLETE.value, None] == 3
 
 
 def test_a_module_that_is_gone_on_the_node(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from hpcsweep.errors import SweepError
 from hpcsweep.state import cluster_memory
-from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.ingest import fresh_index
 from tests.support.scripted import INTERVAL_S, Scripted, World
 
 
@@ -235,8 +235,8 @@ def test_terminated_is_refined(world: World) -> None:
     world.cluster.rows = [(1, "TIMEOUT", True)]
     world.verdict_after(4)
     assert world.cases()[2] == ("interrupted", "timeout")
-    with fresh_store(world.made.directory) as store:
-        (row,) = store.rows()
+    with fresh_index(world.made.directory) as sweep_index:
+        (row,) = sweep_index.rows()
     assert (row["wall_seconds"], row["token"]) == (2.5, "a" * 16)  # what the worker knew stays
 
 

@@ -24,7 +24,7 @@ COMMANDS = {
     "unpack": (".unpack", "Make run directories of packed runs."),
     "retry": (".retry", "Send what failed or is missing, as it was submitted."),
     "cancel": (".cancel", "Cancel what a sweep has on its cluster; results stay."),
-    "ingest": (".ingest", "Bring the store up to date with the journals."),
+    "ingest": (".ingest", "Bring the index up to date with the journals."),
     "doctor": (".doctor", "Look at what sweeps need, here and on a compute node."),
     "emulator": (".emulator", "A Slurm on this machine, in a directory: for tests and laptops."),
 }

@@ -35,7 +35,7 @@ def command(
 ) -> None:  # fmt: skip
     """Print one row per case, in index order.
 
-    First brings the store up to date, and asks the cluster about silent tasks.
+    First brings the index up to date, and asks the cluster about silent tasks.
     """
     from hpcsweep.cli import notices
     from hpcsweep.cli.render.summary import other_code

@@ -63,20 +63,21 @@ def command(
 
 
 def _database(sweep: SweepDirectory) -> tuple[bool, str]:
-    from hpcsweep.store.ingest import fresh_store
+    from hpcsweep.store.ingest import fresh_index
 
-    with fresh_store(sweep) as store:
-        return True, f"{store.dialect} of {sweep.name}: {sum(store.counts().values())} cases"
+    with fresh_index(sweep) as sweep_index:
+        cases = sum(sweep_index.counts().values())
+        return True, f"{sweep_index.dialect} of {sweep.name}: {cases} cases"
 
 
 def _files(sweep: SweepDirectory) -> tuple[bool, str]:
     from hpcsweep.records import Status
     from hpcsweep.runs.find import DamageReport, check_files
-    from hpcsweep.store.ingest import fresh_store
+    from hpcsweep.store.ingest import fresh_index
 
     report, kept = DamageReport(), 0
-    with fresh_store(sweep) as store:
-        for row in store.rows():
+    with fresh_index(sweep) as sweep_index:
+        for row in sweep_index.rows():
             if row["status"] == Status.COMPLETE.value and row["run_dir"]:
                 kept += 1
                 with report.collecting(row):

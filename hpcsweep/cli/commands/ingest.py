@@ -1,4 +1,4 @@
-"""`ingest`: bring the store up to date."""
+"""`ingest`: bring the index up to date."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from hpcsweep.cli.options import common, sweep_argument
 
 @click.command("ingest")
 @sweep_argument
-@click.option("--rebuild", is_flag=True, help="Forget the store and read all journals again.")
+@click.option("--rebuild", is_flag=True, help="Forget the index and read all journals again.")
 @common
 def command(sweep: str, rebuild: bool, **shared: Any) -> None:
-    """Bring the store up to date with the journals."""
+    """Bring the index up to date with the journals."""
     from hpcsweep.cli import notices
     from hpcsweep.errors import SweepError
-    from hpcsweep.store.ingest import fresh_store
+    from hpcsweep.store.ingest import fresh_index
 
     directory = context(**shared).sweep(sweep)
     if not directory.is_writable:
         raise SweepError(
-            "you may not write here, so its store stays as it is",
+            "you may not write here, so its index stays as it is",
             where=str(directory.path),
             next_step="Nothing is needed: what only reads makes an index for itself.",
         )
-    with fresh_store(directory, rebuild=rebuild) as store:
-        total, torn = sum(store.counts().values()), store.torn()
+    with fresh_index(directory, rebuild=rebuild) as sweep_index:
+        total, torn = sum(sweep_index.counts().values()), sweep_index.torn()
     notices.fill_cache_table(directory)
     count = sum(torn.values())
-    click.echo(f"{directory.name}: {total} cases in the store, {count} journal lines passed over")
+    click.echo(f"{directory.name}: {total} cases in the index, {count} journal lines passed over")
     notices.report_passed_over(directory, torn)

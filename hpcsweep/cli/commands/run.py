@@ -23,7 +23,7 @@ def command(
 ) -> None:
     """Run one case here, with the seed that it has on the cluster.
 
-    It gets a run directory of its own; journal and store are not touched.
+    It gets a run directory of its own; journal and index are not touched.
     """
     from hpcsweep.records import Status
     from hpcsweep.worker.launcher import Launcher

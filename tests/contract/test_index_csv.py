@@ -12,7 +12,7 @@ from hpcsweep import sources
 from hpcsweep.files import make_directory
 from hpcsweep.journal import VERSION, encode
 from hpcsweep.settings import Settings
-from hpcsweep.store.ingest import fresh_store
+from hpcsweep.store.ingest import fresh_index
 from hpcsweep.tables.collect import Columns, Row, Selection, collect
 from hpcsweep.tables.formats import csv_lines, jsonl_lines
 from tests.support.journals import Record
@@ -104,9 +104,9 @@ def test_the_same_bytes(
     sweeps = [journalled(tmp_path / store, store) for store in stores]
     kinds = []
     for made in sweeps:
-        with fresh_store(made.directory) as store:
-            kinds.append(store.dialect)
-            assert sum(store.torn().values()) == 1
+        with fresh_index(made.directory) as sweep_index:
+            kinds.append(sweep_index.dialect)
+            assert sum(sweep_index.torn().values()) == 1
     assert kinds == ["sqlite", "postgresql", "postgresql"]
     for form in (csv_lines, jsonl_lines):
         tables = [table(made, selection, form) for made in sweeps]

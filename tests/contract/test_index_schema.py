@@ -18,13 +18,13 @@ from tests.support.rows import MANIFEST, batch, case
 
 __all__ = ["backend", "database", "postgres"]
 
-PAGE = Path(__file__).parents[2] / "docs" / "store.md"
+PAGE = Path(__file__).parents[2] / "docs" / "sweep-index.md"
 
 
 @pytest.fixture
-def store(backend: Backend) -> SweepIndex:
-    """A store that is made."""
-    found = backend.store()
+def sweep_index(backend: Backend) -> SweepIndex:
+    """An index whose tables exist."""
+    found = backend.sweep_index()
     found.create("s", MANIFEST)
     return found
 
@@ -71,7 +71,7 @@ def at_once(number: int, work: Callable[[int], object]) -> None:
 def test_each_run_really_uses_its_database(
     backend: Backend, request: pytest.FixtureRequest
 ) -> None:
-    found = backend.store()
+    found = backend.sweep_index()
     found.create("s", MANIFEST)
     assert found.merge(batch(case(1)))
     assert backend.raw("SELECT case_id FROM cases") == [(f"{1:016x}",)]
@@ -81,7 +81,7 @@ def test_each_run_really_uses_its_database(
         assert backend.location.read_bytes().startswith(b"SQLite format 3\0")
         return
     assert backend.ask("SELECT version()").startswith("PostgreSQL 15.")
-    # PgBouncer counts what goes through it, and the URL in the store is the one that was meant.
+    # PgBouncer counts what goes through it, and the URL in the index is the one that was meant.
     server: PrivatePostgres = request.getfixturevalue("postgres")
     assert server.bouncer_says("SHOW VERSION")[0][0].startswith("PgBouncer 1.18")
     assert backend.direct is not None
@@ -98,7 +98,7 @@ def test_each_run_really_uses_its_database(
 
 
 def test_nothing_but_create_makes_tables(backend: Backend) -> None:
-    found = backend.store()
+    found = backend.sweep_index()
     calls: list[Callable[[], object]] = [
         lambda: found.merge(batch(case(1))),
         lambda: list(found.rows()),
@@ -112,7 +112,7 @@ def test_nothing_but_create_makes_tables(backend: Backend) -> None:
 
 
 def test_many_make_it_at_once(backend: Backend) -> None:
-    at_once(8, lambda which: backend.store(f"sweep {which % 4}").create("s", MANIFEST))
+    at_once(8, lambda which: backend.sweep_index(f"sweep {which % 4}").create("s", MANIFEST))
     names = backend.raw("SELECT sweep FROM sweeps ORDER BY sweep")
     assert names == [(f"sweep {number}",) for number in range(4)]
     values = dict(backend.raw("SELECT name, value FROM meta"))
@@ -122,7 +122,7 @@ def test_many_make_it_at_once(backend: Backend) -> None:
 # --- merging -------------------------------------------------------------------------------------
 
 
-def test_rows_come_back_as_they_were(store: SweepIndex) -> None:
+def test_rows_come_back_as_they_were(sweep_index: SweepIndex) -> None:
     exact = {
         "params": '{"b":1e16,"a":1e+16,"n":1.0,"m":-0.0,"big":123456789012345678901234567890}',
         "metrics": '{"z":{"y":[1,2.50,null,true]},"a":"ä\\u0000\U0001f600\\\\u0000"}',
@@ -135,46 +135,46 @@ def test_rows_come_back_as_they_were(store: SweepIndex) -> None:
         "reason": None,
     }
     row = case(7, **exact)
-    assert store.merge(batch(row))
-    (found,) = store.rows()
+    assert sweep_index.merge(batch(row))
+    (found,) = sweep_index.rows()
     assert found == row | {"idx": 7, "sweep": KEY, "attempt": 1}
     assert {name: type(found[name]) for name in row} == {name: type(row[name]) for name in row}
 
 
-def test_ranks_are_compared_byte_by_byte(store: SweepIndex) -> None:
+def test_ranks_are_compared_byte_by_byte(sweep_index: SweepIndex) -> None:
     # In the order of a language `a` comes before `B`, and `-` may be passed over.
     low, high = case(1, rank="000000.B", host="low"), case(1, rank="000000.a", host="high")
     for row in (low, high, low):
-        assert store.merge(batch(row))
-    assert [row["host"] for row in store.rows()] == ["high"]
+        assert sweep_index.merge(batch(row))
+    assert [row["host"] for row in sweep_index.rows()] == ["high"]
     starts = [task(1, 0, start_rank=rank, host=rank) for rank in ("0.a", "0.B", "0.-")]
-    assert store.merge(batch(starts=starts))
-    assert [row["host"] for row in store.tasks()] == ["0.a"]
+    assert sweep_index.merge(batch(starts=starts))
+    assert [row["host"] for row in sweep_index.tasks()] == ["0.a"]
 
 
-def test_attempts_are_counted(store: SweepIndex) -> None:
+def test_attempts_are_counted(sweep_index: SweepIndex) -> None:
     first = attempt(1, status="interrupted", reason="terminated")
     second = attempt(1, restart=1, token="b" * 16)
-    assert store.merge(batch(first))
-    assert [row["attempt"] for row in store.rows()] == [1]
-    assert store.merge(batch(second))
-    assert [row["attempt"] for row in store.rows()] == [2]
+    assert sweep_index.merge(batch(first))
+    assert [row["attempt"] for row in sweep_index.rows()] == [1]
+    assert sweep_index.merge(batch(second))
+    assert [row["attempt"] for row in sweep_index.rows()] == [2]
     # Earlier ones that are heard of later, one of them in the same batch as a higher one.
     middle = {name: second[name] for name in ("case_id", "generation", "submission", "restart")}
     several = [middle | {"token": token} for token in ("a" * 16, "0" * 16)]
-    assert store.merge(batch(attempt(1, status="failed", reason="error"), attempts=several))
-    assert [(row["attempt"], row["token"]) for row in store.rows()] == [(4, "b" * 16)]
-    assert store.merge(batch(second, first | {"case_id": f"{2:016x}"}))
-    assert [(row["idx"], row["attempt"]) for row in store.rows()] == [(1, 4), (2, 1)]
+    assert sweep_index.merge(batch(attempt(1, status="failed", reason="error"), attempts=several))
+    assert [(row["attempt"], row["token"]) for row in sweep_index.rows()] == [(4, "b" * 16)]
+    assert sweep_index.merge(batch(second, first | {"case_id": f"{2:016x}"}))
+    assert [(row["idx"], row["attempt"]) for row in sweep_index.rows()] == [(1, 4), (2, 1)]
 
 
 def test_merges_at_once_lose_nothing(backend: Backend) -> None:
     """Overlapping rows of eight writers, in orders that would deadlock if each kept its own."""
-    backend.store().create("s", MANIFEST)
+    backend.sweep_index().create("s", MANIFEST)
     count = 300
 
     def write(which: int) -> None:
-        found = backend.store()
+        found = backend.sweep_index()
         order = range(count) if which % 2 else reversed(range(count))
         mine = [attempt(n, restart=which, token=f"{which:016x}") for n in order]
         starts = [task(1, n, start_rank=f"{which:06d}", host=str(which)) for n in range(20)]
@@ -190,30 +190,30 @@ def test_merges_at_once_lose_nothing(backend: Backend) -> None:
             )
 
     at_once(8, write)
-    found = list(backend.store().rows())
+    found = list(backend.sweep_index().rows())
     assert [row["idx"] for row in found] == list(range(count))
     assert {(row["restart"], row["attempt"]) for row in found} == {(7, 8)}
-    assert {row["host"] for row in backend.store().tasks()} == {"7"}
-    assert len(backend.store().positions()) == 9
+    assert {row["host"] for row in backend.sweep_index().tasks()} == {"7"}
+    assert len(backend.sweep_index().positions()) == 9
 
 
-def test_submissions_are_kept(store: SweepIndex) -> None:
+def test_submissions_are_kept(sweep_index: SweepIndex) -> None:
     row = {
         "submission": 1, "manifest": MANIFEST, "generation": 0, "cases": 10**10, "chunks": 5,
         "time": None, "cluster": "x", "code_digest": None,
     }  # fmt: skip
-    store.note_submissions([row, row | {"submission": 2}])
-    store.note_submissions([row | {"chunks": 9}])
-    assert store.submissions() == [1, 2]
+    sweep_index.note_submissions([row, row | {"submission": 2}])
+    sweep_index.note_submissions([row | {"chunks": 9}])
+    assert sweep_index.submissions() == [1, 2]
 
 
 # --- tables that are not as they should be -------------------------------------------------------
 
 
-def test_a_newer_schema_is_refused(backend: Backend, store: SweepIndex) -> None:
+def test_a_newer_schema_is_refused(backend: Backend, sweep_index: SweepIndex) -> None:
     backend.raw("UPDATE meta SET value = '999' WHERE name = 'schema_version'")
     expected = f"has schema version 999, this program knows {schema.VERSION}\n"
-    for call in (store.exists, lambda: store.create("s", MANIFEST), store.clear):
+    for call in (sweep_index.exists, lambda: sweep_index.create("s", MANIFEST), sweep_index.clear):
         with pytest.raises(StoreError, match="Use the newer hpcsweep") as caught:
             call()
         assert expected in str(caught.value)
@@ -230,18 +230,18 @@ def test_a_newer_schema_is_refused(backend: Backend, store: SweepIndex) -> None:
     ],
 )
 def test_a_table_that_was_changed_is_made_again(
-    backend: Backend, store: SweepIndex, change: str
+    backend: Backend, sweep_index: SweepIndex, change: str
 ) -> None:
-    other = backend.store("other")
+    other = backend.sweep_index("other")
     other.create("s", MANIFEST)
     assert other.merge(batch(case(1), journals=[("j", 0, 5, 0)]))
     backend.raw(change)
     with pytest.raises(StoreError, match=r"changed|missing|by hand") as caught:
-        store.create("s", MANIFEST)
+        sweep_index.create("s", MANIFEST)
     assert "un `hpcsweep ingest SWEEP --rebuild`" in caught.value.next_step
-    store.clear()
-    store.create("s", MANIFEST)
-    assert store.merge(batch(case(1)))
+    sweep_index.clear()
+    sweep_index.create("s", MANIFEST)
+    assert sweep_index.merge(batch(case(1)))
     # What shared the tables is read from its journals again.
     other.create("s", MANIFEST)
     assert (list(other.rows()), other.positions()) == ([], {})
@@ -254,15 +254,17 @@ def test_tables_of_another_program_are_left_alone(backend: Backend) -> None:
         if table:
             backend.raw(f"CREATE TABLE {table}")
         with pytest.raises(StoreError, match="are another program's"):
-            backend.store().create("s", MANIFEST)
-        backend.store().clear()
+            backend.sweep_index().create("s", MANIFEST)
+        backend.sweep_index().clear()
     assert backend.raw("SELECT a FROM cases") == [(1,)]
 
 
 # --- JSONB ---------------------------------------------------------------------------------------
 
 
-def test_postgresql_has_params_and_metrics_to_search(backend: Backend, store: SweepIndex) -> None:
+def test_postgresql_has_params_and_metrics_to_search(
+    backend: Backend, sweep_index: SweepIndex
+) -> None:
     if backend.is_file:
         names = [row[1] for row in backend.raw("PRAGMA table_info(cases)")]
         assert not any(name.endswith("_jsonb") for name in names)
@@ -270,14 +272,14 @@ def test_postgresql_has_params_and_metrics_to_search(backend: Backend, store: Sw
     refused = ['"\\u0000"', '"\\ud800"', '{"k\\u0000":1}']
     fine = ['{"a":{"b":[1,2]}}', f'{{"a":{10**300},"f":1e308}}', '"ä\\\\n"']
     made = [case(n, metrics=text) for n, text in enumerate((*refused, *fine))]
-    assert store.merge(batch(*made))
+    assert sweep_index.merge(batch(*made))
     nulls = backend.raw("SELECT metrics_jsonb IS NULL FROM cases ORDER BY case_id")
     assert nulls == [(True,)] * 3 + [(False,)] * 3
     query = "SELECT count(*) FROM cases WHERE params_jsonb @> '{\"x\": 3}'"
     assert backend.raw(query) == [(1,)]
     query = "SELECT metrics_jsonb #> '{a,b,1}' FROM cases WHERE case_id LIKE '%3'"
     assert backend.raw(query) == [(2,)]
-    assert [row["metrics"] for row in store.rows()] == [*refused, *fine]
+    assert [row["metrics"] for row in sweep_index.rows()] == [*refused, *fine]
 
 
 # --- the documentation ---------------------------------------------------------------------------
@@ -291,9 +293,9 @@ def test_the_page_names_every_table() -> None:
 
 @pytest.mark.parametrize("backend", KINDS[1:], indirect=True)
 def test_the_query_of_the_page(backend: Backend) -> None:
-    store = backend.store()
-    store.create("oscillator", MANIFEST)
+    sweep_index = backend.sweep_index()
+    sweep_index.create("oscillator", MANIFEST)
     row = attempt(3, params='{"omega":2.0}', metrics='{"energy":1.5}')
-    assert store.merge(batch(row, attempt(4, status="failed")))
+    assert sweep_index.merge(batch(row, attempt(4, status="failed")))
     (query,) = re.findall(r"```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert backend.raw(query) == [(3, "2.0", 1.5)]

@@ -1,4 +1,4 @@
-"""The store against a model: a dict for each table, with the higher rank in it."""
+"""The index against a model: a dict for each table, with the higher rank in it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STATUSES = ("complete", "failed", "running")
 
 @dataclass
 class Model:
-    """What a store must hold."""
+    """What an index must hold."""
 
     cases: dict[str, dict[str, Any]] = field(default_factory=dict)
     places: dict[int, str] = field(default_factory=dict)
@@ -89,33 +89,35 @@ def batches(draw: st.DrawFn) -> Batch:
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[SweepIndex]:
+def sweep_index() -> Iterator[SweepIndex]:
     with tempfile.TemporaryDirectory(prefix="hs-", dir=MEMORY) as directory:
         yield SweepIndex(Path(directory) / "store.sqlite3", "k")
 
 
 @settings(max_examples=settings().max_examples * 2 // 5)
 @given(st.lists(batches(), max_size=8), st.integers(1, 4))
-def test_the_store_is_its_model(store: SweepIndex, found: list[Batch], page: int) -> None:
-    store.clear()
-    store.create("s", MANIFEST)
+def test_the_index_equals_its_model(sweep_index: SweepIndex, found: list[Batch], page: int) -> None:
+    sweep_index.clear()
+    sweep_index.create("s", MANIFEST)
     model = Model()
     for made in [*found, *found[::2]]:  # some of them twice
-        assert store.merge(made)
+        assert sweep_index.merge(made)
         model.merge(made)
-    rows = list(store.rows(batch=page))
+    rows = list(sweep_index.rows(batch=page))
     assert [row["idx"] for row in rows] == [index for index, _ in model.rows()]
     for row, (_, known) in zip(rows, model.rows(), strict=True):
         assert {name: row[name] for name in known} == known
     counts = Counter((row["status"], row["reason"]) for _, row in model.rows())
-    assert store.counts() == dict(counts)
+    assert sweep_index.counts() == dict(counts)
     stored = [(index, one.status, one.reason, one.generation)
-             for one in store.known() for index in one.indices]  # fmt: skip
+             for one in sweep_index.known() for index in one.indices]  # fmt: skip
     assert sorted(stored) == [
         (index, row["status"], row["reason"], row["generation"]) for index, row in model.rows()
     ]
-    assert store.max_generation() == max((r["generation"] for r in model.cases.values()), default=0)
-    tasks = {task["chunk"]: task for task in store.tasks()}
+    assert sweep_index.max_generation() == max(
+        (r["generation"] for r in model.cases.values()), default=0
+    )
+    tasks = {task["chunk"]: task for task in sweep_index.tasks()}
     assert tasks.keys() == model.tasks.keys()
     for chunk, known in model.tasks.items():
         assert {name: tasks[chunk][name] for name in known} == known

@@ -1,4 +1,4 @@
-"""The store on SQLite: how it is opened, where it may be written, and what its errors say."""
+"""The index on SQLite: how it is opened, where it may be written, and what its errors say."""
 
 from __future__ import annotations
 
@@ -97,13 +97,13 @@ def executed() -> Any:
 
 
 def test_a_writer_locks_before_it_reads(tmp_path: Path, executed: list[str]) -> None:
-    store = SweepIndex(tmp_path / "s.sqlite3", "k")
-    store.create("s", "m")
+    sweep_index = SweepIndex(tmp_path / "s.sqlite3", "k")
+    sweep_index.create("s", "m")
     executed.clear()
-    store.reorder("m", "n", None)
+    sweep_index.reorder("m", "n", None)
     assert executed[0] == "BEGIN IMMEDIATE"
     executed.clear()
-    store.counts()
+    sweep_index.counts()
     assert executed[0] == "BEGIN"
 
 
@@ -146,8 +146,8 @@ def test_the_path_may_have_any_name(tmp_path: Path, name: str) -> None:
 def test_what_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite3"
     path.write_bytes(b"not a database at all" * 100)
-    store = SweepIndex(path, "k")
-    for act in (store.counts, store.positions, lambda: store.create("s", "m")):
+    sweep_index = SweepIndex(path, "k")
+    for act in (sweep_index.counts, sweep_index.positions, lambda: sweep_index.create("s", "m")):
         with pytest.raises(StoreError, match="not a SQLite database") as caught:
             act()
         assert "--rebuild" in caught.value.next_step
@@ -178,8 +178,8 @@ def test_a_locked_database_is_waited_for_and_not_removed(
     inode = path.stat().st_ino
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        store = SweepIndex(path, "k")
-        for act in (lambda: store.reorder("m", "n", None), store.clear):
+        sweep_index = SweepIndex(path, "k")
+        for act in (lambda: sweep_index.reorder("m", "n", None), sweep_index.clear):
             with pytest.raises(StoreError, match="another process kept it locked") as caught:
                 act()
             assert caught.value.transient
@@ -202,7 +202,7 @@ def test_tables_that_were_removed(tmp_path: Path) -> None:
     assert "--rebuild" in caught.value.next_step
 
 
-def test_a_store_of_a_newer_program(tmp_path: Path) -> None:
+def test_an_index_of_a_newer_program(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite3"
     SweepIndex(path, "k").create("s", "m")
     with closing(sqlite3.connect(path)) as other:

@@ -19,7 +19,7 @@ import pytest
 from hpcsweep.errors import StoreError
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.engine import Database
-from hpcsweep.store.location import locate_store, parse_url
+from hpcsweep.store.location import locate_database, parse_url
 from hpcsweep.store.upsert import Batch
 from tests.support.backends import KEY
 from tests.support.postgres import Place, PrivatePostgres, database, own_postgres, postgres
@@ -33,7 +33,7 @@ SOON = 0.3
 
 
 def refused(location: Any, patience_s: float = SOON) -> StoreError:
-    """What is said when a store is to be made there; nothing of it, nor its chain, is a secret."""
+    """The message when an index cannot be created there; neither it nor its chain has a secret."""
     with pytest.raises(StoreError) as caught:
         SweepIndex(location, KEY, patience_s).create("s", MANIFEST)
     assert CANARY not in "".join(traceback.format_exception(caught.value))
@@ -115,18 +115,18 @@ def test_a_role_that_may_not(postgres: PrivatePostgres, database: Place) -> None
 
 def test_a_variable_that_holds_the_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StoreError, match=r"^SWEEP_DB: the environment variable is not set"):
-        locate_store("SWEEP_DB", tmp_path)
+        locate_database("SWEEP_DB", tmp_path)
     monkeypatch.setenv("SWEEP_DB", f"postgresql://me:{CANARY}@h/x?password={CANARY}&a=b")
-    found = locate_store("SWEEP_DB", tmp_path)
+    found = locate_database("SWEEP_DB", tmp_path)
     assert not isinstance(found, Path)
     assert (found.password, found.drivername) == (CANARY, "postgresql+psycopg")
     assert SweepIndex(found, KEY).where == "postgresql://me@h/x?a=b"
     monkeypatch.setenv("SWEEP_DB", CANARY)
     with pytest.raises(StoreError, match=r"^SWEEP_DB: is not the URL") as caught:
-        locate_store("SWEEP_DB", tmp_path)
+        locate_database("SWEEP_DB", tmp_path)
     assert CANARY not in str(caught.value)
     assert caught.value.__context__ is None
-    assert locate_store("sqlite", tmp_path) == tmp_path
+    assert locate_database("sqlite", tmp_path) == tmp_path
 
 
 def test_without_psycopg_the_remedy_is_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,17 +143,17 @@ def test_without_psycopg_the_remedy_is_to_install_it(monkeypatch: pytest.MonkeyP
 def test_a_read_only_database(postgres: PrivatePostgres, database: Place) -> None:
     SweepIndex(database.url, KEY).create("s", MANIFEST)
     postgres.sql(f"ALTER DATABASE {database.name} SET default_transaction_read_only = on")
-    store = SweepIndex(database.url, KEY, SOON)
-    assert store.manifest() == MANIFEST
+    sweep_index = SweepIndex(database.url, KEY, SOON)
+    assert sweep_index.manifest() == MANIFEST
     with pytest.raises(StoreError, match="it is read-only") as caught:
-        store.clear()
+        sweep_index.clear()
     assert "Results are safe in the journals" in caught.value.next_step
 
 
 def failing(place: Place, code: str, times: int) -> SweepIndex:
-    """A store whose next merges of journals are broken off by the server itself."""
-    store = SweepIndex(place.url, KEY, 20.0)
-    store.create("s", MANIFEST)
+    """An index whose next merges of journals are broken off by the server itself."""
+    sweep_index = SweepIndex(place.url, KEY, 20.0)
+    sweep_index.create("s", MANIFEST)
     place.execute("CREATE SEQUENCE calls")
     # A sequence counts on when its transaction is rolled back.
     place.execute(
@@ -162,15 +162,15 @@ def failing(place: Place, code: str, times: int) -> SweepIndex:
         "END IF; RETURN NEW; END $$"
     )
     place.execute("CREATE TRIGGER fail BEFORE INSERT ON journals EXECUTE FUNCTION fail()")
-    return store
+    return sweep_index
 
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("code", ["40001", "40P01", "55P03", "57P01", "08006"])
 def test_a_transaction_that_was_broken_off_is_tried_again(database: Place, code: str) -> None:
-    store = failing(database, code, times=2)
-    assert store.merge(Batch(manifest=MANIFEST, journals=[("j", 0, 5, 1)]))
-    assert (store.positions(), store.torn()) == ({"j": 5}, {"j": 1})
+    sweep_index = failing(database, code, times=2)
+    assert sweep_index.merge(Batch(manifest=MANIFEST, journals=[("j", 0, 5, 1)]))
+    assert (sweep_index.positions(), sweep_index.torn()) == ({"j": 5}, {"j": 1})
     assert database.execute("SELECT last_value FROM calls") == [(3,)]
 
 
@@ -180,17 +180,17 @@ def test_a_transaction_that_was_broken_off_is_tried_again(database: Place, code:
     [("53100", "its disk is full"), ("58030", "its disk reports an error"), ("22003", "no good")],
 )
 def test_what_another_try_cannot_help(database: Place, code: str, what: str) -> None:
-    store = failing(database, code, times=10**6)
+    sweep_index = failing(database, code, times=10**6)
     with pytest.raises(StoreError, match=what) as caught:
-        store.merge(Batch(manifest=MANIFEST, journals=[("j", 0, 5, 1)]))
+        sweep_index.merge(Batch(manifest=MANIFEST, journals=[("j", 0, 5, 1)]))
     assert caught.value.next_step.startswith("Results are safe in the journals: ")
     assert database.execute("SELECT last_value FROM calls") == [(1,)]
 
 
 @pytest.mark.postgres
 def test_a_server_that_comes_back_is_waited_for(own_postgres: PrivatePostgres) -> None:
-    store = SweepIndex(own_postgres.database().url, KEY, 60.0)
-    store.create("s", MANIFEST)
+    sweep_index = SweepIndex(own_postgres.database().url, KEY, 60.0)
+    sweep_index.create("s", MANIFEST)
     own_postgres.kill()
     with subprocess.Popen(["sleep", "1"]) as pause:  # while a try is going on
 
@@ -198,7 +198,7 @@ def test_a_server_that_comes_back_is_waited_for(own_postgres: PrivatePostgres) -
             pause.wait()
             own_postgres.start()
 
-        assert _meanwhile(back, store.manifest) == MANIFEST
+        assert _meanwhile(back, sweep_index.manifest) == MANIFEST
 
 
 def _meanwhile(one: Callable[[], None], other: Callable[[], Any]) -> Any:
@@ -231,10 +231,10 @@ def test_limits_are_the_transactions_own(
 
 @pytest.mark.postgres
 def test_no_connection_outlives_its_transaction(postgres: PrivatePostgres, database: Place) -> None:
-    store = SweepIndex(database.url, KEY)
-    store.create("s", MANIFEST)
-    assert store.merge(Batch(manifest=MANIFEST, journals=[("j", 0, 5, 0)]))
-    reading = store.rows(batch=1)
+    sweep_index = SweepIndex(database.url, KEY)
+    sweep_index.create("s", MANIFEST)
+    assert sweep_index.merge(Batch(manifest=MANIFEST, journals=[("j", 0, 5, 0)]))
+    reading = sweep_index.rows(batch=1)
     assert list(reading) == []
     query = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{database.name}'"  # noqa: S608
     # A server process ends a moment after its client.
@@ -263,9 +263,9 @@ from hpcsweep.store import SweepIndex, engine
 from hpcsweep.store.upsert import Batch
 
 engine.SQLITE_TIMEOUT_S = 0.2
-store = SweepIndex(Path(sys.argv[1]), "k" * 16)
+sweep_index = SweepIndex(Path(sys.argv[1]), "k" * 16)
 try:
-    store.merge(Batch(manifest="m", journals=[("j", 0, 5, 0)]))
+    sweep_index.merge(Batch(manifest="m", journals=[("j", 0, 5, 0)]))
 except StoreError as problem:
     print(problem)
     sys.exit(problem.exit_code)
@@ -308,7 +308,7 @@ def test_a_file_system_in_trouble(tmp_path: Path, inject: str, what: str, remedy
     assert done.returncode == 8, done
     assert done.stderr == ""
     problem, next_step = done.stdout.splitlines()
-    assert problem.startswith(f"{path}: the store cannot be used: ")
+    assert problem.startswith(f"{path}: the database cannot be used: ")
     assert any(part in problem for part in what.split("|")), problem
     assert remedy in next_step
     assert "Results are safe in the journals" in next_step
@@ -320,31 +320,31 @@ def test_a_file_system_in_trouble(tmp_path: Path, inject: str, what: str, remedy
     ("content", "what"),
     [(b"no database at all" * 100, "is not a SQLite database"), (None, "damaged")],
 )
-def test_a_file_that_is_no_store_is_made_again(
+def test_a_file_that_is_no_index_is_made_again(
     tmp_path: Path, content: bytes | None, what: str
 ) -> None:
     path = tmp_path / "store.sqlite3"
-    store = SweepIndex(path, KEY)
-    store.create("s", MANIFEST)
+    sweep_index = SweepIndex(path, KEY)
+    sweep_index.create("s", MANIFEST)
     if content is None:  # the first page stays
         content = path.read_bytes()[:4096] + os.urandom(20_000)
     path.write_bytes(content)
     assert what in refused(path).what
-    store.clear()
-    store.create("s", MANIFEST)
-    assert store.manifest() == MANIFEST
+    sweep_index.clear()
+    sweep_index.create("s", MANIFEST)
+    assert sweep_index.manifest() == MANIFEST
 
 
 def test_a_locked_file_is_not_thrown_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hpcsweep.store.engine.SQLITE_TIMEOUT_S", 0.1)
     path = tmp_path / "store.sqlite3"
-    store = SweepIndex(path, KEY)
-    store.create("s", MANIFEST)
+    sweep_index = SweepIndex(path, KEY)
+    sweep_index.create("s", MANIFEST)
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
         with pytest.raises(StoreError, match="another process kept it locked"):
-            store.clear()
-    assert store.manifest() == MANIFEST
+            sweep_index.clear()
+    assert sweep_index.manifest() == MANIFEST

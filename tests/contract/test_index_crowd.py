@@ -1,4 +1,4 @@
-"""Many processes at one store: 1,000 journals that ended at once, and 32 who ingest them."""
+"""Many processes at one index: 1,000 journals that ended at once, and 32 who ingest them."""
 
 from __future__ import annotations
 
@@ -92,17 +92,18 @@ def crowd(made: MadeSweep, location: Path | str, processes: int = PROCESSES) -> 
 
 
 def whole(made: MadeSweep, location: Path | str, reference: Path) -> None:
-    """The store holds what one process makes of the journals alone, read to their ends."""
-    stores = [SweepIndex(where, made.directory.key) for where in (location, reference)]
-    if not stores[1].exists():
-        stores[1].create("s", made.manifest.fingerprint)
-        Ingest(made.directory, stores[1]).run()
+    """The index holds what one process makes of the journals alone, read to their ends."""
+    sweep_indices = [SweepIndex(where, made.directory.key) for where in (location, reference)]
+    if not sweep_indices[1].exists():
+        sweep_indices[1].create("s", made.manifest.fingerprint)
+        Ingest(made.directory, sweep_indices[1]).run()
     found, expected = (
-        (list(store.rows()), store.tasks(), store.torn(), store.positions()) for store in stores
+        (list(sweep_index.rows()), sweep_index.tasks(), sweep_index.torn(), sweep_index.positions())
+        for sweep_index in sweep_indices
     )
     assert len(found[0]) == made.source.n_cases
     assert found == expected
-    assert Ingest(made.directory, stores[0]).run().records == 0
+    assert Ingest(made.directory, sweep_indices[0]).run().records == 0
 
 
 def test_nothing_is_lost_in_a_crowd(
@@ -111,7 +112,7 @@ def test_nothing_is_lost_in_a_crowd(
     chunks = scale(64, 1000)
     made = MadeSweep(tmp_path, sources.grid(x=list(range(chunks * CASES_PER_CHUNK))), runs="none")
     ended(made, chunks)
-    backend.store(made.directory.key).create("s", made.manifest.fingerprint)
+    backend.sweep_index(made.directory.key).create("s", made.manifest.fingerprint)
     if not backend.is_file:
         server: PrivatePostgres = request.getfixturevalue("postgres")
         request.addfinalizer(lambda: server.limit_connections(-1))

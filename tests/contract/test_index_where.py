@@ -87,9 +87,9 @@ CONDITIONS: list[tuple[str, list[int]]] = [
 
 
 @pytest.fixture
-def store(backend: Backend) -> SweepIndex:
+def sweep_index(backend: Backend) -> SweepIndex:
     """One case for each value."""
-    found = backend.store()
+    found = backend.sweep_index()
     found.create("s", MANIFEST)
     rows: list[dict[str, Any]] = []
     for index, value in enumerate(VALUES):
@@ -112,9 +112,11 @@ def store(backend: Backend) -> SweepIndex:
     return found
 
 
-def test_conditions_mean_the_same_everywhere(store: SweepIndex) -> None:
+def test_conditions_mean_the_same_everywhere(sweep_index: SweepIndex) -> None:
     found = {
-        text: [row["idx"] for row in store.rows(where=parse(text, FIELDS, store.dialect))]
+        text: [
+            row["idx"] for row in sweep_index.rows(where=parse(text, FIELDS, sweep_index.dialect))
+        ]
         for text, _ in CONDITIONS
     }
     assert found == dict(CONDITIONS)

@@ -24,10 +24,10 @@ KEY, MANIFEST = "5eed5eed5eed5eed", "bbe45db1bac55b0d"
 
 
 def load(backend: Backend, version: int) -> SweepIndex:
-    """A store of an old version with six cases."""
+    """An index of an old version with six cases."""
     kind = "sqlite" if backend.is_file else "postgresql"
     backend.script((DATA / f"v{version}.{kind}.sql").read_text())
-    return backend.store(KEY)
+    return backend.sweep_index(KEY)
 
 
 def shape(backend: Backend) -> list[Any]:
@@ -73,24 +73,24 @@ def test_upgraded_is_as_made(
         place = server.database()
         request.addfinalizer(lambda: server.drop(place))
         fresh = Backend("postgresql", place.url, place)
-    fresh.store(KEY).create("s", MANIFEST)
+    fresh.sweep_index(KEY).create("s", MANIFEST)
     assert upgraded == shape(fresh)
     assert values == fresh.raw("SELECT * FROM meta ORDER BY name")
 
 
 @pytest.mark.parametrize("version", RELEASED)
 def test_nothing_is_lost(backend: Backend, version: int) -> None:
-    store = load(backend, version)
+    sweep_index = load(backend, version)
     names = "case_id, rank, status, params, metrics, error, wall_seconds, seed"
     query = f"SELECT {names} FROM cases ORDER BY case_id"  # noqa: S608  # names of ours
     before = backend.raw(query)
-    assert not store.exists()
+    assert not sweep_index.exists()
 
-    store.create("s", MANIFEST)
+    sweep_index.create("s", MANIFEST)
 
     assert backend.raw(query) == before
     assert len(before) == 6
-    found = list(store.rows())
+    found = list(sweep_index.rows())
     assert [(row["idx"], row["attempt"], row["task_id"]) for row in found] == [
         (index, 1, None) for index in range(6)
     ]
@@ -98,18 +98,18 @@ def test_nothing_is_lost(backend: Backend, version: int) -> None:
     assert found[1]["metrics"] == (
         '{"big":1000000000000000000000000000000,"f":1e+16,"nul":"\\u0000"}'
     )
-    assert store.counts() == {
+    assert sweep_index.counts() == {
         ("complete", None): 4, ("failed", "error"): 1, ("running", None): 1,
     }  # fmt: skip
     # Journals are read again: they know of attempts that the old tables had no place for.
-    assert store.positions() == {}
-    assert store.merge(Batch(manifest=MANIFEST, journals=[("j", 0, 5, 0)]))
+    assert sweep_index.positions() == {}
+    assert sweep_index.merge(Batch(manifest=MANIFEST, journals=[("j", 0, 5, 0)]))
 
 
 def test_an_upgrade_that_fails_leaves_the_old_version(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = load(backend, 1)
+    sweep_index = load(backend, 1)
     before = shape(backend)
 
     class PowerCutError(Exception):
@@ -123,9 +123,9 @@ def test_an_upgrade_that_fails_leaves_the_old_version(
 
     monkeypatch.setitem(STEPS, 1, broken)
     with pytest.raises(PowerCutError):
-        store.create("s", MANIFEST)
+        sweep_index.create("s", MANIFEST)
     assert shape(backend) == before
     assert backend.raw("SELECT name, value FROM meta") == [("schema_version", "1")]
     monkeypatch.undo()
-    store.create("s", MANIFEST)
-    assert len(list(store.rows())) == 6
+    sweep_index.create("s", MANIFEST)
+    assert len(list(sweep_index.rows())) == 6
