@@ -13,6 +13,7 @@ import errno
 import json
 import os
 import random
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,17 @@ def try_acquire(
     except FileNotFoundError:  # it was released meanwhile
         return None
     return _claim_free(place, own) if free else None
+
+
+def acquire(root: Path, name: str, patience_s: float) -> Claim | None:
+    """The claim on `name`, or None if another still has it after `patience_s` seconds."""
+    deadline = time.monotonic() + patience_s
+    for pause_s in backoff_pauses():
+        claim = try_acquire(root, name)
+        if claim is not None or time.monotonic() >= deadline:
+            return claim
+        time.sleep(pause_s)
+    return None
 
 
 def backoff_pauses() -> Iterator[float]:

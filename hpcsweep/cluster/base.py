@@ -206,8 +206,8 @@ class Cluster(Protocol):
         """
         ...
 
-    def probe(self, script: str, output: str) -> str:
-        """Run a small script on a compute node. Returns the job id.
+    def run_script(self, script: str, output: str, job_name: str) -> str:
+        """Run a script on a compute node, as a job of its own. Returns the job id.
 
         *Raises* ClusterError, also where it takes nothing but arrays.
         """
@@ -262,9 +262,9 @@ class Defaults:
     def cancel_pending(self, job_ids: Sequence[str]) -> None:
         """Nothing: it does not say which of its elements have not begun."""
 
-    def probe(self, script: str, output: str) -> str:  # noqa: ARG002
+    def run_script(self, script: str, output: str, job_name: str) -> str:  # noqa: ARG002
         """*Raises* ClusterError: it takes nothing but arrays."""
         raise ClusterError(
-            f"the {self.kind} cluster has no sbatch to send a small job by",
+            f"the {self.kind} cluster has no sbatch to send a single job by",
             next_step="Use --cluster slurm, or leave --node out.",
         )

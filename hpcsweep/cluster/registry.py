@@ -56,7 +56,12 @@ def choose(kind: str, settings: Settings, sweep: Path) -> Cluster:
 
 def of_record(record: ClusterRecord, sweep: SweepDirectory, settings: Settings) -> Cluster:
     """The cluster that a submission of this sweep recorded; not started, and perhaps not here."""
-    return _open(record["kind"], record["state_dir"], settings, sweep.path)
+    return reopen(record, sweep.path, settings)
+
+
+def reopen(record: ClusterRecord, directory: Path, settings: Settings) -> Cluster:
+    """The cluster of a record that is kept in a directory; not started, and perhaps not here."""
+    return _open(record["kind"], record["state_dir"], settings, directory)
 
 
 def open_recorded(sweep: SweepDirectory, settings: Settings) -> Cluster | None:

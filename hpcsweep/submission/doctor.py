@@ -97,7 +97,9 @@ def on_node(opened: Cluster, arguments: list[str], outputs: Path) -> list[Findin
         text = f"#!/bin/bash\n{shlex.join(command)} > {shlex.quote(str(answer))}.part\n"
         text += f"mv {shlex.quote(str(answer))}.part {shlex.quote(str(answer))}\n"
         (folder / "job.sh").write_text(text)
-        job_id = opened.probe(str(folder / "job.sh"), str(folder / "job.log"))
+        job_id = opened.run_script(
+            str(folder / "job.sh"), str(folder / "job.log"), "hpcsweep-doctor"
+        )
         deadline = time.monotonic() + NODE_TIMEOUT_S
         while answer.name not in os.listdir(folder):  # noqa: PTH208  # listing defeats NFS caches
             if time.monotonic() > deadline:

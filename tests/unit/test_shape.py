@@ -30,6 +30,8 @@ STARTS_PROCESSES = (
     "logbook/programs.py",
     # Git is asked which code it is, once per submission.
     "provenance.py",
+    # A private PostgreSQL: initdb, the server, pg_dump.
+    "database/programs.py",
     # The table of a cache is filled by a program that may import the user's model.
     "cache/run_fill.py",
 )
@@ -42,6 +44,10 @@ READS_ENVIRONMENT = (
         "cluster/slurm/environment.py",
         "submission/doctor.py",
         "store/location.py",
+        # PostgreSQL's own variables, and those of a server's job.
+        "database/programs.py",
+        "database/service_file.py",
+        "database/job.py",
     ),
     # What PYTHONPATH says is a reason for a file to be found first.
     "shadowed_modules.py",

@@ -26,6 +26,7 @@ COMMANDS = {
     "cancel": (".cancel", "Cancel what a sweep has on its cluster; results stay."),
     "ingest": (".ingest", "Bring the index up to date with the journals."),
     "doctor": (".doctor", "Look at what sweeps need, here and on a compute node."),
+    "db": (".db", "A PostgreSQL of your own, here or on a compute node, for sweep indexes."),
     "emulator": (".emulator", "A Slurm on this machine, in a directory: for tests and laptops."),
 }
 

@@ -226,9 +226,9 @@ class Slurm(Defaults):
             if name.startswith(f"{part}.") and name.endswith(f"_{element}.log")
         ]
 
-    def probe(self, script: str, output: str) -> str:
-        """Run a small script as a job of its own, with the site's defaults. Returns its id."""
-        argv = ["sbatch", "--parsable", "--job-name=hpcsweep-doctor", f"--output={output}", script]
+    def run_script(self, script: str, output: str, job_name: str) -> str:
+        """Run a script as a job of its own, with the site's defaults. Returns its id."""
+        argv = ["sbatch", "--parsable", f"--job-name={job_name}", f"--output={output}", script]
         return self._sbatch(argv, ())
 
     def _query(self, argv: Sequence[str]) -> Answer:

@@ -1,0 +1,160 @@
+"""`db`: a private PostgreSQL for sweep indexes, without an administrator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hpcsweep.cli import completion
+from hpcsweep.cli.context import Context, context
+from hpcsweep.cli.options import cluster_option, common, file_option, json_option
+
+if TYPE_CHECKING:
+    from hpcsweep.database.control import Look
+    from hpcsweep.database.directory import DatabaseDirectory
+
+place_argument = click.argument("place", metavar="SWEEP|DIR", shell_complete=completion.sweeps)
+
+
+@click.group("db")
+def command() -> None:
+    """A PostgreSQL of your own, here or on a compute node, for sweep indexes.
+
+    DIR is a directory that holds one, or a new one; SWEEP means the one that has its index.
+    """
+
+
+@command.command("start")
+@place_argument
+@click.option("--node", is_flag=True, help="As a job on a compute node, for tasks of all nodes.")
+@cluster_option
+@click.option("--port", type=click.IntRange(1024, 65535), metavar="N",
+              help="Of a server on a node (default: any that is free).")  # fmt: skip
+@click.option("--service", metavar="NAME",
+              help="Name in the service file (default: the name of DIR).")  # fmt: skip
+@click.option("--wait", "waits", is_flag=True, help="Wait until the job's server is up.")
+@common
+def start(
+    place: str, node: bool, cluster: str | None, port: int | None, service: str | None,
+    waits: bool, **shared: Any,
+) -> None:  # fmt: skip
+    """Make the database if need be, and start its server. Safe to repeat."""
+    from hpcsweep.database import control
+
+    known = context(**shared)
+    if not node and (port is not None or waits):
+        raise click.UsageError("--port and --wait are for a server on a node: add --node.")
+    directory = _open_or_create(place, service, known)
+    if node:
+        from hpcsweep.cluster import registry
+        from hpcsweep.database.options import job_options
+
+        options = job_options(known.profile, known.sets, known.settings.plugin_options)
+        opened = registry.choose(cluster or known.settings.cluster, known.settings, directory.path)
+        seen = control.start_on_node(directory, opened, options, port or 0, known.settings)
+        if waits:
+            seen = control.wait_for_job(directory, known.settings)
+    else:
+        seen = control.start_here(directory, known.settings)
+    _print_start(directory, seen)
+
+
+def _open_or_create(place: str, service: str | None, known: Context) -> DatabaseDirectory:
+    from hpcsweep.database import control, find
+    from hpcsweep.database.directory import is_database
+
+    sweep = None if is_database(Path(place)) else find.find_sweep(place, known.outputs)
+    if sweep is not None:
+        place = str(find.database_of(sweep).path)
+    return control.open_or_create(Path(place), service)
+
+
+def _print_start(directory: DatabaseDirectory, seen: Look) -> None:
+    from hpcsweep.database.control import State
+    from hpcsweep.store.filesystem import filesystem_type, is_local
+
+    record = seen.record
+    job = record["job"] if record else None
+    where = f"job {job['id']}" if job else "this host"
+    if seen.state is State.QUEUED:
+        click.echo(f"{where} will run the server of {directory.path}: `hpcsweep db status` tells "
+                   "when it does")  # fmt: skip
+    else:
+        host = f"{record['host']}, " if record and job else ""
+        click.echo(f"the server of {directory.path} runs: {host}{where}")
+    click.echo(f"in the manifest:  store: {directory.store}")
+    click.echo(f"by hand:          psql service={directory.service}")
+    if record and record["socket"]:
+        click.echo("It has a socket and no port: only processes of this host reach it. For tasks "
+                   "on compute nodes start it with --node.", err=True)  # fmt: skip
+    if not is_local(directory.path):
+        click.echo(
+            f"Warning: {directory.path} is on {filesystem_type(directory.path)}. PostgreSQL needs "
+            "hard mounts there, and is slow. What a broken file system destroys, `hpcsweep ingest "
+            "SWEEP --rebuild` makes again.",
+            err=True,
+        )
+
+
+@command.command("stop")
+@place_argument
+@common
+def stop(place: str, **shared: Any) -> None:
+    """End the server: clients are disconnected, the data stay. Safe to repeat."""
+    from hpcsweep.database import control
+    from hpcsweep.database.find import find_database
+
+    known = context(**shared)
+    was_running = control.stop(find_database(place, known.outputs), known.settings)
+    click.echo("stopped" if was_running else "it was not running")
+
+
+@command.command("status")
+@place_argument
+@json_option
+@common
+def status(place: str, as_json: bool, **shared: Any) -> None:
+    """Show where it runs, since when, its size, and which sweeps use it."""
+    from hpcsweep.cli.render.console import print_document, print_facts, print_line
+    from hpcsweep.database.describe import describe
+    from hpcsweep.database.find import find_database
+
+    known = context(**shared)
+    found = describe(find_database(place, known.outputs), known.settings)
+    if as_json:
+        print_document(found)
+        return
+    job = f"job {found['job']}" if found["job"] else ""
+    port = f"port {found['port']}" if found["port"] else ""
+    where = ", ".join(filter(None, (found["host"], port, job)))
+    facts = {
+        "where": where if found["state"] != "stopped" else "",
+        "since": found["since"] if found["state"] != "stopped" else "",
+        "size": f"{found['bytes'] / 2**20:,.0f} MiB",
+        "PostgreSQL": str(found["version"] or ""),
+        "store": found["store"],
+        "by hand": f"psql service={found['service']}",
+        "sweeps": "" if found["sweeps"] is None else ", ".join(found["sweeps"]) or "none yet",
+        "why": found["why"],
+    }
+    print_line(found["directory"], ": ", (found["state"], "bold"))
+    print_facts([(name, text) for name, text in facts.items() if text])
+
+
+@command.command("dump")
+@place_argument
+@click.argument("output", type=file_option, metavar="FILE")
+@common
+def dump(place: str, output: Path, **shared: Any) -> None:
+    """Write all of a running database to FILE, for pg_restore."""
+    from hpcsweep.database import describe
+    from hpcsweep.database.find import find_database
+
+    known = context(**shared)
+    directory = find_database(place, known.outputs)
+    describe.dump(directory, output)
+    click.echo(f"{output}: {output.stat().st_size:,} bytes")
+    click.echo("Restore it: `hpcsweep db start NEW`, then `pg_restore --no-owner "
+               f"--dbname=service=NEW {output}`", err=True)  # fmt: skip
