@@ -1,4 +1,4 @@
-"""Collect: a table of a million rows out of the store, and what that takes of memory.
+"""Collect: a table of a million rows out of the index, and what that takes of memory.
 
     python benchmarks/collect.py [ROWS]
 
