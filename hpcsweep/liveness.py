@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import sys
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from hpcsweep.records import Status
 
@@ -143,8 +146,20 @@ def _boot_id() -> str | None:
         return None
 
 
+# Up to 3.13.9 and in 3.14.0 (gh-137109), os.fork() also warns of a thread that a hook starts after
+# the fork. This filter is in place from such a fork to the next one, which may deserve a warning.
+_PYTHON = sys.version_info
+_WARNS_OF_RESTART = (3, 13) <= _PYTHON < (3, 13, 10) or (3, 14) <= _PYTHON < (3, 14, 1)
+_MULTI_THREADED = re.compile(r"This process \(pid=\d+\) is multi-threaded, use of fork")
+_NO_FORK_WARNING = ("ignore", _MULTI_THREADED, DeprecationWarning, None, 0)
+
+
 class Heartbeat:
-    """A thread that sends the heartbeats of this process's runs; it stops without runs."""
+    """A thread that sends the heartbeats of this process's runs; it stops without runs.
+
+    The thread is stopped during a fork: since 3.12 Python warns of a fork beside a thread, and what
+    such a thread does at that moment may block the child.
+    """
 
     def __init__(self) -> None:
         # Runs that have not ended, while referenced elsewhere.
@@ -152,21 +167,49 @@ class Heartbeat:
         # Reentrant: a signal handler may run while this thread holds it.
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
+        # Ends the thread that waits for it.
         self._stop = threading.Event()
-        os.register_at_fork(after_in_child=self._reset)
+        os.register_at_fork(
+            before=self._before_fork,
+            after_in_parent=self._after_fork_in_parent,
+            after_in_child=self._reset,
+        )
+
+    def _before_fork(self) -> None:
+        filters = cast("list[Any]", warnings.filters)
+        if _NO_FORK_WARNING in filters:
+            filters.remove(_NO_FORK_WARNING)
+        with self._lock:
+            thread, self._thread = self._thread, None
+            self._stop.set()
+        if thread is not None:
+            _join(thread, timeout_s=1.0)
+
+    def _after_fork_in_parent(self) -> None:
+        with self._lock:
+            if self.runs:
+                if _WARNS_OF_RESTART and threading.active_count() == 1:
+                    cast("list[Any]", warnings.filters).insert(0, _NO_FORK_WARNING)
+                self._start()
 
     def _reset(self) -> None:
         """Forget everything in a forked child: the runs belong to its parent."""
         self.runs.clear()
-        self._thread, self._lock, self._stop = None, threading.RLock(), threading.Event()
+        self._thread, self._lock = None, threading.RLock()
 
     def add(self, run: HeartbeatRun) -> None:
         """Start the heartbeat of a run."""
         with self._lock:
             self.runs.add(run)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._beat, name="hpcsweep", daemon=True)
-                self._thread.start()
+                self._start()
+
+    def _start(self) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(
+            target=self._beat, args=(self._stop,), name="hpcsweep", daemon=True
+        )
+        self._thread.start()
 
     def remove(self, run: HeartbeatRun) -> bool:
         """Stop the heartbeat of a run; returns whether it was the last."""
@@ -183,9 +226,11 @@ class Heartbeat:
         """Stop the thread at the end of the process."""
         self._stop.set()
 
-    def _beat(self) -> None:
-        while not self._stop.wait(BEAT_S):
+    def _beat(self, stop: threading.Event) -> None:
+        while not stop.wait(BEAT_S):
             with self._lock:
+                if stop.is_set():
+                    return
                 paths = [run.path / "metadata.json" for run in self.runs]
                 if not paths:
                     self._thread = None
@@ -193,6 +238,16 @@ class Heartbeat:
             for path in paths:
                 with contextlib.suppress(OSError):  # removed, or the disk is unavailable
                     os.utime(path)
+
+
+def _join(thread: threading.Thread, timeout_s: float) -> None:
+    """Wait for the end of a thread, but not for ever: a file system without answer may hold it."""
+    deadline = time.monotonic() + timeout_s
+    thread.join(timeout_s)
+    # The kernel may know it for a moment longer than Python (3.12).
+    task = Path(f"/proc/self/task/{thread.native_id}")
+    while task.exists() and time.monotonic() < deadline:
+        os.sched_yield()
 
 
 HEARTBEAT = Heartbeat()

@@ -803,6 +803,25 @@ def test_a_run_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wait_until(lambda: threading.active_count() <= threads, 30, "the end of the thread")
 
 
+def test_a_run_beats_after_a_fork(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hpcsweep.liveness.BEAT_S", 0.01)
+
+    class Run:
+        path = tmp_path
+
+    beats, run = Heartbeat(), Run()
+    beats.add(run)
+    child = os.fork()
+    if child == 0:
+        os._exit(len(beats.all()))
+    assert os.waitpid(child, 0)[1] == 0
+    (tmp_path / "metadata.json").touch()
+    os.utime(tmp_path / "metadata.json", (0, 0))
+    wait_until(lambda: (tmp_path / "metadata.json").stat().st_mtime > 0, 30, "a beat")
+    assert beats.remove(run)
+    wait_until(lambda: beats._thread is None, 30, "the end of the thread")  # noqa: SLF001
+
+
 def test_a_run_that_ends_meanwhile_does_not_end_the_beats(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

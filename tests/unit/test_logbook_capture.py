@@ -122,6 +122,29 @@ def test_a_fork_that_leaves_the_block_prints_elsewhere(tmp_path: Path) -> None:
     assert kept(tmp_path / "log_a") == {"stdout.txt": "child\n"}
 
 
+def test_a_fork_warns_of_the_threads_of_the_user_alone(tmp_path: Path) -> None:
+    """Python warns of a fork beside a thread since 3.12: the heartbeat is none of the user's."""
+    body = (
+        "import threading\n"
+        "def fork():\n"
+        "    pid = os.fork()\n"
+        "    if pid == 0: os._exit(0)\n"
+        "    os.waitpid(pid, 0)\n"
+        "with Logbook('a', base, capture=True):\n"
+        "    for _ in range(20): fork()\n"
+        "with Logbook('b', base, capture=True):\n"
+        "    fork()\n"
+        "    event = threading.Event()\n"
+        "    threading.Thread(target=event.wait).start()\n"
+        "    fork()\n"
+        "    event.set()"
+    )
+    assert ran(tmp_path, body)[0] == "after\n"
+    assert kept(tmp_path / "log_a") == {}
+    warned = kept(tmp_path / "log_b").get("stderr.txt", "").count("DeprecationWarning")
+    assert warned == (sys.version_info >= (3, 12))
+
+
 def test_without_streams_it_works(tmp_path: Path) -> None:
     body = (
         "os.close(1); os.close(2)\n"
