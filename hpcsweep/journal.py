@@ -387,6 +387,8 @@ def start_rank(attempt: Attempt) -> str:
 
 
 _COMPLETE, _WORKER = Status.COMPLETE.value, Word.WORKER.value
+# SQL pattern of the ranks of ends that a worker reported when it was told to end.
+RANKS_OF_TERMINATED = f"%.{1 + Word.TERMINATED}.{'_' * 8}"
 
 
 @lru_cache(maxsize=1024)  # most records of a journal belong to one attempt

@@ -14,6 +14,7 @@ from sqlalchemy import URL, Connection, Select, and_, func, or_, select
 from hpcsweep.errors import StoreError
 from hpcsweep.files import open_file
 from hpcsweep.indexset import IndexSet
+from hpcsweep.journal import RANKS_OF_TERMINATED
 from hpcsweep.records import Reason, Status
 from hpcsweep.store import migrations, schema, upsert
 from hpcsweep.store.engine import Database
@@ -275,12 +276,13 @@ class SweepIndex:
         return int(self._all(query)[0][0] or 0)
 
     def silent(self, submission: int) -> list[IndexRow]:
-        """The rows of attempts of a submission that began and have no `end` of their worker."""
+        """The rows of attempts of a submission that began and whose worker cannot say the end."""
         table = schema.cases.c
         mine = table.submission == submission
         unended = or_(
             table.status == Status.RUNNING.value,
-            and_(table.status == Status.INTERRUPTED.value, table.reason == Reason.TERMINATED.value),
+            table.reason == Reason.TERMINATED.value,
+            and_(table.reason == Reason.TIMEOUT.value, table.rank.like(RANKS_OF_TERMINATED)),
         )
         return list(self.rows(where=and_(mine, unended)))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster, Limits
+from hpcsweep.cluster.timelimit import time_limit_seconds, warning_seconds
 from hpcsweep.errors import ClusterError, ClusterUnavailable, PartRefused
 from hpcsweep.files import json_bytes, write_new
 from hpcsweep.journal import now
@@ -31,7 +33,7 @@ from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, script_for
 from hpcsweep.submission.preflight import Checked
 from hpcsweep.submission.turns import Turn
 from hpcsweep.sweepdir.directory import FactKind, IntentFact, JobFact, SweepDirectory, VoidFact
-from hpcsweep.sweepdir.plan import PROVENANCE, Circumstances, Plan, PlanDocument
+from hpcsweep.sweepdir.plan import PROVENANCE, Circumstances, Plan, PlanDocument, WorkerRules
 from hpcsweep.undo import UndoLog
 
 _log = logging.getLogger(__name__)
@@ -111,21 +113,29 @@ class HandingIn:
 
     def _circumstances(self, *, tasks_ingest: bool) -> Circumstances:
         """What `plan.json` holds beside the plan."""
-        settings = self.settings
         return {
             "cluster": registry.record(self.cluster, self.limits.cluster_name),
             "code_digest": self.checked.code_digest,
             "code_files": self.checked.code_files,
             "python": sys.executable,
             "time": now(),
-            "worker": {
-                "beat_s": BEAT_S,
-                "ingest": tasks_ingest,
-                "ingest_interval_s": settings.ingest_interval_s,
-                "ingest_deadline_s": settings.ingest_deadline_s,
-                "term_grace_s": min(settings.term_grace_s, self.limits.kill_wait_s * TERM_SHARE),
-            },
+            "worker": self._worker_rules(tasks_ingest=tasks_ingest),
         }
+
+    def _worker_rules(self, *, tasks_ingest: bool) -> WorkerRules:
+        settings = self.settings
+        limit_s = time_limit_seconds(self.manifest.resources.options.get("time", ""))
+        rules: WorkerRules = {
+            "beat_s": BEAT_S,
+            "ingest": tasks_ingest,
+            "ingest_interval_s": settings.ingest_interval_s,
+            "ingest_deadline_s": settings.ingest_deadline_s,
+            "term_grace_s": min(settings.term_grace_s, self.limits.kill_wait_s * TERM_SHARE),
+            "warning_s": warning_seconds(limit_s),
+        }
+        if limit_s is not None:
+            rules["time_limit_s"] = math.ceil(limit_s / 60) * 60  # as Slurm rounds it (22.05)
+        return rules
 
     def _hand_in(self, plan: Plan, part: Part) -> str:
         sweep, doubt = self.sweep, self.doubt

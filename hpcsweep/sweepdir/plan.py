@@ -100,6 +100,10 @@ class WorkerRules(TypedDict, total=False):
     ingest_interval_s: float
     ingest_deadline_s: float
     term_grace_s: float
+    # The time limit that the manifest asks for, as Slurm rounds it, and how long before it the
+    # warning is sent.
+    time_limit_s: float
+    warning_s: float
 
 
 class _OptionalPartFields(TypedDict, total=False):
@@ -286,7 +290,8 @@ _CLUSTER = schema(dict.fromkeys(("kind", "name", "state_dir"), TEXT))
 _RULES = schema(
     {},
     {"ingest": TRUTH}
-    | dict.fromkeys(("beat_s", "ingest_interval_s", "ingest_deadline_s", "term_grace_s"), NUMBER),
+    | dict.fromkeys(("beat_s", "ingest_interval_s", "ingest_deadline_s", "term_grace_s"), NUMBER)
+    | dict.fromkeys(("time_limit_s", "warning_s"), NUMBER),
 )
 
 

@@ -77,8 +77,7 @@ class CachedCases:
                 anew = False  # another process took over the claim: its result will do
             yield Wait(until=self._runner.clock() + pause_s)
             if self._runner.stop_signal:
-                stopped = stop_error(self._runner.stop_signal)
-                return CaseEnd(reason=Reason.TERMINATED, error=stopped)
+                return CaseEnd(reason=self._runner.stop_reason, error=stop_error(self._runner))
         raise AssertionError  # pauses do not end
 
     def _make(self, slot: Slot, request: Request, making: Making) -> Steps[CaseEnd | None]:

@@ -50,7 +50,7 @@ class Cases:
         ended = yield from maker.run(MakeCase(index=index))
         if ended.reason is None:
             return ParamCase(**ended.metrics | {"tags": tuple(ended.metrics["tags"])})
-        if ended.reason is not Reason.TERMINATED:
+        if ended.reason not in (Reason.TERMINATED, Reason.TIMEOUT):
             self.first_failure = self.first_failure or ended
             message = (ended.error or {}).get("message", ended.reason.value)
             sys.stderr.write(f"hpcsweep: index {index} cannot be made: {message}\n")

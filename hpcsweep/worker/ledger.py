@@ -193,7 +193,8 @@ def _case_fields(case: ParamCase) -> CaseFields:
 
 
 def _end(common: CommonFields, case: ParamCase, outcome: Outcome, host: str | None) -> EndRecord:
-    word = Word.TERMINATED if outcome.reason is Reason.TERMINATED else Word.WORKER
+    told_to_end = outcome.reason in (Reason.TERMINATED, Reason.TIMEOUT)
+    word = Word.TERMINATED if told_to_end else Word.WORKER
     return {
         "kind": "end",
         **common,

@@ -11,9 +11,14 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, TypeVar
+
+from hpcsweep.records import Reason
+from hpcsweep.sweepdir.plan import WorkerRules
 
 # TERM: scancel, preemption, the time limit. USR2: `--signal=B:USR2@…`, sent before the limit.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR2)
@@ -36,18 +41,85 @@ Steps = Generator[Wait, None, T]
 Timer = Callable[[], float]
 
 
+# Seconds by which a signal may come earlier than the clock of this process expects it: the job
+# starts before its script, and Slurm sends the warning up to 60 s earlier than asked (22.05).
+START_DELAY_S, WARNING_EARLY_S = 30.0, 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimeLimit:
+    """The time limit of the job, which explains some signals that ask the worker to end."""
+
+    # Seconds from the start of the job.
+    limit_s: float
+    # Seconds before the limit for which the warning was asked.
+    warning_s: float = 0.0
+
+    @classmethod
+    def of_task(cls, environment: Mapping[str, str], rules: WorkerRules) -> TimeLimit | None:
+        """The limit that Slurm gave this task, else the one that was asked for; None if unknown.
+
+        Slurm sets the times of a job since 23.02. Only their difference counts: they are of the
+        controller's clock.
+        """
+        limit_s = rules.get("time_limit_s")
+        try:
+            start, end = (float(environment[f"SLURM_JOB_{name}_TIME"]) for name in ("START", "END"))
+            limit_s = end - start
+        except (KeyError, ValueError):
+            pass
+        if limit_s is None:
+            return None
+        return cls(limit_s=limit_s, warning_s=rules.get("warning_s", 0.0))
+
+    def explains(self, stop_signal: str, age_s: float) -> bool:
+        """Whether a signal came because of the limit. `age_s`: seconds since the job's start."""
+        early_s = min(START_DELAY_S, self.limit_s / 2)
+        if stop_signal == signal.SIGUSR2.name:
+            early_s += self.warning_s + WARNING_EARLY_S
+        return age_s >= self.limit_s - early_s
+
+
+def process_age_s() -> float:
+    """Seconds since this process was started, as the batch shell that became the worker.
+
+    Since the import of this module where there is no /proc.
+    """
+    try:
+        # proc(5): field 22 counts ticks since the boot; field 2 may contain anything.
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+    except (OSError, ValueError, IndexError, AttributeError):
+        return time.monotonic() - _IMPORTED
+
+
+_IMPORTED = time.monotonic()
+
+
 class Runner:
     """Owns the clock, the signals, and the only call that blocks."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, limit: TimeLimit | None = None
+    ) -> None:
         """Install the signal handlers of the process."""
         self.clock = clock
+        self._limit = limit
         self._signals = Signals()
 
     @property
     def stop_signal(self) -> str | None:
         """Name of the first stop signal that the worker received; None if it received none."""
         return self._signals.received
+
+    @property
+    def stop_reason(self) -> Reason:
+        """Why the worker has to end, as far as it can know."""
+        name, age_s = self._signals.received, self._signals.age_s
+        if name and self._limit and self._limit.explains(name, age_s):
+            return Reason.TIMEOUT
+        return Reason.TERMINATED
 
     def complete(self, steps: Steps[T], timers: Iterable[Timer] = ()) -> T:
         """Run one generator to its end. Returns its result."""
@@ -86,6 +158,8 @@ class Signals:
     def __init__(self) -> None:
         # Name of the first stop signal, e.g. "SIGTERM".
         self.received: str | None = None
+        # The age of this process by then.
+        self.age_s = 0.0
         self._wake, wakeup = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(wakeup, False)
@@ -95,7 +169,8 @@ class Signals:
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
-        self.received = self.received or signal.Signals(number).name
+        if self.received is None:
+            self.received, self.age_s = signal.Signals(number).name, process_age_s()
 
     def wait(self, descriptors: Collection[int], timeout_s: float | None) -> tuple[list[int], bool]:
         """Wait until a descriptor is readable, a signal arrives, or the timeout expires.

@@ -57,9 +57,12 @@ def worker_error(reason: Reason, message: str) -> dict[str, Any]:
     return {"type": reason.value, "message": message}
 
 
-def stop_error(stop_signal: str) -> dict[str, Any]:
+def stop_error(runner: Runner) -> dict[str, Any]:
     """The error of a case that the worker terminated after a stop signal."""
-    return worker_error(Reason.TERMINATED, f"the worker was told to end by {stop_signal}")
+    reason, message = runner.stop_reason, f"the worker was told to end by {runner.stop_signal}"
+    if reason is Reason.TIMEOUT:
+        message += ", at the time limit of its job"
+    return worker_error(reason, message)
 
 
 class Slot:
@@ -199,7 +202,7 @@ class Slot:
     def _stop_error(self, *, timed_out: bool) -> dict[str, Any] | None:
         """The error of a case that the worker terminated; None if it did not."""
         if self._runner.stop_signal:
-            return stop_error(self._runner.stop_signal)
+            return stop_error(self._runner)
         if timed_out:
             limit = f"ran longer than {self._case_timeout_s:g} s"
             return worker_error(Reason.CASE_TIMEOUT, limit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -22,7 +23,7 @@ from hpcsweep.worker.lanes import Lane, Lanes
 from hpcsweep.worker.ledger import Ledger
 from hpcsweep.worker.leftovers import leftovers_of
 from hpcsweep.worker.messages import Request, one_line, refusal
-from hpcsweep.worker.runner import Runner, Steps, Timer
+from hpcsweep.worker.runner import Runner, Steps, TimeLimit, Timer
 from hpcsweep.worker.slot import CaseEnd, Slot
 from hpcsweep.worker.start import Assignment, Start
 
@@ -54,7 +55,7 @@ class Task:
                 where=str(sweep.manifest_dir(plan.manifest)),
             )
         _import_all(self._manifest, plan.layout.runs)
-        self._runner = Runner()
+        self._runner = Runner(limit=TimeLimit.of_task(os.environ, self._rules))
         clock, beat_s = self._runner.clock, self._rules["beat_s"]
         self._ledger = Ledger(self._assignment, leftovers_of(self._assignment), beat_s, clock)
         journal = str(self._ledger.path.relative_to(sweep.journal_root))
@@ -85,8 +86,7 @@ class Task:
                 for slot in lane.slots:
                     slot.kill()
         if self._runner.stop_signal:
-            self._ledger.close()
-            self._ingester.kill()
+            self._stop()
             return EXIT_STOPPED
         self._end()
         return 0 if self._full is None else self._full.exit_code
@@ -120,6 +120,19 @@ class Task:
             if self._ledger.is_sync_due:
                 self._ledger.sync()
                 self._ingester.start_if_due()
+
+    def _stop(self) -> None:
+        """Close the journal of a task that was told to end.
+
+        Of one that leaves by itself before its time limit Slurm will only know the exit code: the
+        chunk says why its other cases have not begun. What else ends a task, the scheduler knows.
+        """
+        is_warned = self._runner.stop_signal == signal.SIGUSR2.name
+        if is_warned and self._runner.stop_reason is Reason.TIMEOUT:
+            self._ledger.end_task(Reason.TIMEOUT)
+        else:
+            self._ledger.close()
+        self._ingester.kill()
 
     def _end(self, why: Reason | None = None) -> None:
         """Record the end of the chunk, and ingest the journal.

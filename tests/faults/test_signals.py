@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.support.clusters import Cluster, started_emulated
+import pytest
+
+from tests.support.clusters import Cluster, RealCluster, started_emulated
 from tests.support.project import TARGET, Project, check_whole
+from tests.support.slurm_cluster import PrivateSlurm
 
 # A case that does not end when it is told to: its worker must kill it to be in time itself.
 STUBBORN = TARGET.replace(
@@ -74,8 +77,8 @@ def test_an_element_that_is_told_to_end(cluster: Cluster, tmp_path: Path) -> Non
     check_whole(project, 3)
 
 
-def test_the_time_limit(tmp_path: Path) -> None:
-    """The case does not end when it is told to, so the task is still there at its limit."""
+def test_a_task_that_is_still_there_at_its_time_limit(tmp_path: Path) -> None:
+    """The case does not end when it is told to."""
     with started_emulated(time_scale=0.1) as cluster:
         limit = {"time": "00:01:00", "mem": "100M"}
         project = Project(cluster, tmp_path, 3, chunk=3, target=STUBBORN, slurm=limit)
@@ -85,7 +88,7 @@ def test_the_time_limit(tmp_path: Path) -> None:
 
         cluster.wait_for(project.job(), 0, "TIMEOUT")
         project.cli("ingest", project.name)
-        assert reasons(project) == {0: None, 1: "terminated"}
+        assert reasons(project) == {0: None, 1: "timeout"}
         project.wait_status(lambda seen: seen["reasons"] == {"timeout": 2}, "the verdict")
 
         project.release(1)
@@ -93,6 +96,36 @@ def test_the_time_limit(tmp_path: Path) -> None:
         assert submitted(project, 2) == [[1, 3]]
         assert project.executions() == {0: 1, 1: 2, 2: 1}
         check_whole(project, 3)
+
+
+def leaves_before_its_limit(cluster: Cluster, root: Path) -> None:
+    """A task that is warned of its time limit says so of all its cases; Slurm knows an exit code.
+
+    No command asks the cluster for it.
+    """
+    project = Project(cluster, root, 4, chunk=4, slurm={"time": "00:01:00", "mem": "100M"})
+    project.hold(1)
+    project.submit()
+    project.wait_begun(1)
+
+    cluster.wait_for(project.job(), 0, "FAILED", "COMPLETED", "TIMEOUT")
+    seen = project.status(HPCSWEEP_QUERY_INTERVAL_S="3600")
+    assert seen["reasons"] == {"timeout": 3}
+    project.release(1)
+    project.submit("--wait", "--set", "slurm.time=01:00:00")
+    assert project.executions() == {0: 1, 1: 2, 2: 1, 3: 1}
+    check_whole(project, 4)
+
+
+def test_a_task_that_leaves_before_its_time_limit(tmp_path: Path) -> None:
+    with started_emulated(time_scale=0.1) as cluster:
+        leaves_before_its_limit(cluster, tmp_path)
+
+
+@pytest.mark.slurm
+@pytest.mark.soak  # a minute is the shortest limit
+def test_a_real_task_that_leaves_before_its_time_limit(slurm: PrivateSlurm, tmp_path: Path) -> None:
+    leaves_before_its_limit(RealCluster(slurm), tmp_path)
 
 
 def test_a_requeued_element_goes_on(cluster: Cluster, tmp_path: Path) -> None:

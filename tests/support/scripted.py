@@ -109,12 +109,12 @@ class World:
             records.append(record | {"started": TIME})
         write_journal(self.made.directory.journal_root / name, *records)
 
-    def terminated(self, chunk: int, index: int) -> None:
+    def terminated(self, chunk: int, index: int, reason: str = "terminated") -> None:
         """The word of a worker that was told to end and cannot know why."""
         record = {"kind": "end", "v": 1, "manifest": self.made.manifest.fingerprint,
                   "attempt": [0, 1, 0, "a" * 16], "chunk": chunk, "index": index,
                   "case_id": self.made.source[index].case_id, "word": 0, "status": "interrupted",
-                  "reason": "terminated", "wall_seconds": 2.5}  # fmt: skip
+                  "reason": reason, "wall_seconds": 2.5}  # fmt: skip
         write_journal(self.made.directory.journal_root / f"0001/0/{chunk}.0.b.jsonl", record)
 
     def tasks(self) -> dict[int, str]:

@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 
 from hpcsweep.sources import grid
-from hpcsweep.worker.runner import NEVER, STOP_SIGNALS, Runner, Steps, Wait
+from hpcsweep.sweepdir.plan import WorkerRules
+from hpcsweep.worker.runner import (
+    NEVER,
+    STOP_SIGNALS,
+    Runner,
+    Steps,
+    TimeLimit,
+    Wait,
+    process_age_s,
+)
 from tests.support.sweeps import MadeSweep
 
 # As the worker starts, but with two slots.
@@ -152,3 +161,63 @@ def test_a_task_of_two_slots_runs_two_cases_at_once(tmp_path: Path, runs: str) -
     assert [ends[index]["metrics"] for index in range(count)] == [{"y": x} for x in range(count)]
     places = {end["run_dir"] for end in ends.values() if "run_dir" in end}
     assert len(places) == (count if runs in ("all", "packed") else 0)
+
+
+# --- why the worker has to end -------------------------------------------------------------------
+
+HOUR = TimeLimit(limit_s=3600.0, warning_s=120.0)
+SCALED = TimeLimit(limit_s=6.0, warning_s=5.0)
+
+
+@pytest.mark.parametrize(
+    ("limit", "name", "age_s", "explained"),
+    [
+        (HOUR, "SIGTERM", 0.0, False),
+        (HOUR, "SIGTERM", 3500.0, False),
+        (HOUR, "SIGTERM", 3590.0, True),  # the job starts before its script
+        (HOUR, "SIGTERM", 3630.0, True),  # Slurm looks every 30 s
+        (HOUR, "SIGTERM", 9000.0, True),  # with an OverTimeLimit
+        (HOUR, "SIGUSR2", 3300.0, False),  # somebody else's
+        (HOUR, "SIGUSR2", 3420.0, True),  # up to 60 s too early
+        (HOUR, "SIGUSR2", 3480.0, True),
+        (SCALED, "SIGTERM", 1.0, False),
+        (SCALED, "SIGTERM", 6.0, True),
+    ],
+)
+def test_signals_that_a_time_limit_explains(
+    limit: TimeLimit, name: str, age_s: float, explained: bool
+) -> None:
+    assert limit.explains(name, age_s) == explained
+
+
+@pytest.mark.parametrize(
+    ("environment", "rules", "limit"),
+    [
+        ({}, {}, None),
+        ({}, {"time_limit_s": 60.0, "warning_s": 5.0}, (60.0, 5.0)),
+        ({"SLURM_JOB_START_TIME": "1000", "SLURM_JOB_END_TIME": "1600"}, {}, (600.0, 0.0)),
+        (
+            {"SLURM_JOB_START_TIME": "1000", "SLURM_JOB_END_TIME": "1600"},
+            {"time_limit_s": 60.0, "warning_s": 5.0},
+            (600.0, 5.0),
+        ),
+        ({"SLURM_JOB_END_TIME": "1600"}, {"time_limit_s": 60.0}, (60.0, 0.0)),
+        ({"SLURM_JOB_START_TIME": "x", "SLURM_JOB_END_TIME": "1"}, {}, None),
+    ],
+)
+def test_the_time_limit_of_a_task(
+    environment: dict[str, str], rules: WorkerRules, limit: tuple[float, float] | None
+) -> None:
+    found = TimeLimit.of_task(environment, rules)
+    assert (found and (found.limit_s, found.warning_s)) == limit
+
+
+def test_the_age_of_a_process_is_that_of_the_shell_that_became_it() -> None:
+    code = "import hpcsweep.worker.runner as r; print(r.process_age_s())"
+    script = f"read go; exec {sys.executable} -c '{code}'"
+    with subprocess.Popen(["sh", "-c", script], stdin=-1, stdout=-1, text=True) as shell:
+        before = process_age_s()
+        while process_age_s() < before + 0.5:
+            pass
+        out, _ = shell.communicate("go\n")
+    assert 0.5 <= float(out) < process_age_s()

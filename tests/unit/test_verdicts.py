@@ -226,27 +226,39 @@ def test_a_hint_is_forgotten_when_the_task_comes_back(world: World) -> None:
     assert world.verdict_after(6) == {1: "lost"}
 
 
-def test_terminated_is_refined(world: World) -> None:
+@pytest.mark.parametrize(
+    ("said", "state", "reason"),
+    [
+        ("terminated", "TIMEOUT", "timeout"),
+        ("timeout", "TIMEOUT", "timeout"),
+        ("timeout", "CANCELLED", "cancelled"),  # shortly before the limit
+        ("timeout", "PREEMPTED", "preempted"),
+    ],
+)
+def test_what_a_worker_that_was_told_to_end_says_is_refined(
+    world: World, said: str, state: str, reason: str
+) -> None:
     world.begin(1, 2)
-    world.terminated(1, 2)
+    world.terminated(1, 2, said)
     world.look()
-    assert world.cases()[2] == ("interrupted", "terminated")
+    assert world.cases()[2] == ("interrupted", said)
     world.vanish(1)
-    world.cluster.rows = [(1, "TIMEOUT", True)]
+    world.cluster.rows = [(1, state, True)]
     world.verdict_after(4)
-    assert world.cases()[2] == ("interrupted", "timeout")
+    assert world.cases()[2] == ("interrupted", reason)
     with fresh_index(world.made.directory) as sweep_index:
         (row,) = sweep_index.rows()
     assert (row["wall_seconds"], row["token"]) == (2.5, "a" * 16)  # what the worker knew stays
 
 
-def test_lost_refines_nothing(world: World) -> None:
+@pytest.mark.parametrize("said", ["terminated", "timeout"])
+def test_lost_refines_nothing(world: World, said: str) -> None:
     world.begin(1, 2)
-    world.terminated(1, 2)
+    world.terminated(1, 2, said)
     world.look()
     world.vanish(1)
     assert world.verdict_after(6) == {1: "lost"}
-    assert world.cases()[2] == ("interrupted", "terminated")
+    assert world.cases()[2] == ("interrupted", said)
 
 
 # --- requeue -------------------------------------------------------------------------------------

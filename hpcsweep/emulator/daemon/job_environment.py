@@ -69,6 +69,10 @@ def environment(
         values["SLURM_OPEN_MODE"] = "a"
     if job.restart:
         values["SLURM_RESTART_COUNT"] = str(job.restart)
+    if settings.time_scale != 1 and job.time_limit:  # nobody could compute it
+        end = job.started + job.time_limit * 60 * settings.time_scale
+        values["SLURM_JOB_START_TIME"] = f"{job.started:.3f}"
+        values["SLURM_JOB_END_TIME"] = f"{end:.3f}"
     if job.task is not None:
         values |= _array_environment(job)
     return {"TMPDIR": "/tmp"} | submitted | values  # noqa: S108  # what slurmstepd sets
