@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 INT32_MAX, INT64_MAX = 2**31 - 1, 2**63 - 1
 # Levels of nested lists and objects; well below Python's recursion limit.
@@ -19,8 +18,7 @@ NESTED_MAX = 500
 SHOWN = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """The check of one kind of value."""
 
     # The expected kind, with its article.

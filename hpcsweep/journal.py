@@ -19,11 +19,10 @@ import os
 import re
 from binascii import crc32
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from hpcsweep import recordcheck
 from hpcsweep.errors import JournalError
@@ -148,12 +147,11 @@ class JournalWriter:
         return problem
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JournalChunk:
+class JournalChunk(NamedTuple):
     """New records of one journal."""
 
     # In the order of the file.
-    records: list[Record] = field(default_factory=list)
+    records: list[Record]
     # Byte offset of the first unread byte.
     offset: int = 0
     # Count of skipped complete lines.

@@ -12,7 +12,8 @@ from typing import Any
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 _NOT_PLAIN = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 # Characters that JSON does not escape, but YAML readers refuse or take for a line end.
-_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_UNPRINTABLE = (*range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF)
+_ESCAPES = {code: f"\\u{code:04x}" for code in _UNPRINTABLE}
 # A longer key needs the explicit `? key` form: YAML readers look no further for the colon.
 _LONGEST_KEY = 1000
 
@@ -34,8 +35,7 @@ def _key(name: str) -> str:
 
 
 def _string(text: str) -> str:
-    quoted = json.dumps(text, ensure_ascii=False)
-    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
+    return json.dumps(text, ensure_ascii=False).translate(_ESCAPES)
 
 
 def _value(value: Any) -> str:

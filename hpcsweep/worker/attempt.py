@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +23,20 @@ from hpcsweep.worker.slot import CaseEnd, Slot
 from hpcsweep.worker.start import Assignment
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Attempts:
     """Runs the attempts of one task start."""
 
-    assignment: Assignment
-    manifest: FrozenManifest
-    runner: Runner
-    ledger: Ledger
-    # Runs a case in a slot: its function, its command, or either under a claim of the cache.
-    execute: Callable[[Slot, Request], Steps[CaseEnd]]
+    def __init__(
+        self,
+        assignment: Assignment,
+        manifest: FrozenManifest,
+        runner: Runner,
+        ledger: Ledger,
+        execute: Callable[[Slot, Request], Steps[CaseEnd]],
+    ) -> None:
+        """`execute` runs a case in a slot: its function or command, or these under a claim."""
+        self._assignment, self._manifest = assignment, manifest
+        self._runner, self._ledger, self._execute = runner, ledger, execute
 
     def run(self, case: ParamCase, slot: Slot, outputs: Outputs) -> Steps[SweepError | None]:
         """Run a case, unless it is complete. Returns the error of a full disk or quota.
@@ -49,33 +52,33 @@ class Attempts:
             sys.stderr.write(f"hpcsweep: index {case.index}: {one_line(error)}\n")
             fields = refusal(error)
             status = fields["reason"].status
-            self.ledger.end(case, Outcome(status=status, started=started, ended=now(), **fields))
+            self._ledger.end(case, Outcome(status=status, started=started, ended=now(), **fields))
             if fields["reason"] is Reason.QUOTA:
-                sweep = self.assignment.sweep
+                sweep = self._assignment.sweep
                 return error if isinstance(error, SweepError) else unwritable(sweep.path, error)
         return None
 
     def _run(self, case: ParamCase, slot: Slot, outputs: Outputs) -> Steps[None]:
-        assignment = self.assignment
+        assignment = self._assignment
         host = assignment.start.node
-        run = make_run(self.manifest, case, assignment.attempt, assignment.chunk, host)
-        if self.ledger.is_complete(run):
+        run = make_run(self._manifest, case, assignment.attempt, assignment.chunk, host)
+        if self._ledger.is_complete(run):
             return
         started = now()
-        self.ledger.begin(case, started)
+        self._ledger.begin(case, started)
         checkpoints = assignment.sweep.path / checkpoint_dir(case.case_id)
-        begun = self.runner.clock()
+        begun = self._runner.clock()
         try:
             files = outputs.begin(run, started)
-            request = make_request(self.manifest, run, files, checkpoints)
-            ended = yield from self.execute(slot, request)
-            outcome = make_outcome(ended, started, self.runner.clock() - begun)
+            request = make_request(self._manifest, run, files, checkpoints)
+            ended = yield from self._execute(slot, request)
+            outcome = make_outcome(ended, started, self._runner.clock() - begun)
             outcome = outputs.publish(run, outcome)
         finally:
             outputs.clear()
         if outcome.status is Status.COMPLETE:
             retire_checkpoints(checkpoints)
-        self.ledger.end(case, outcome)
+        self._ledger.end(case, outcome)
 
 
 def make_run(

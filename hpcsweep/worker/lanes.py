@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.sweepdir.plan import WorkerRules
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from hpcsweep.logbook.packs import PackWriter
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Lane:
+class Lane(NamedTuple):
     """A slot with its outputs."""
 
     slot: Slot

@@ -12,7 +12,7 @@ import os
 from binascii import crc32
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hpcsweep.errors import HpcsweepError
 from hpcsweep.files import FULL, write_all
@@ -106,8 +106,7 @@ class MakeCase:
         return {"index": self.index}
 
 
-@dataclass(frozen=True, slots=True)
-class ChildChannel:
+class ChildChannel(NamedTuple):
     """The descriptors by which a child talks to its worker."""
 
     # Pipes.

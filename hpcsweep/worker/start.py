@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from hpcsweep.errors import SweepError
 from hpcsweep.files import token
@@ -16,8 +16,7 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Start:
+class Start(NamedTuple):
     """One start of an array task, by the environment that Slurm set."""
 
     array_task_id: int
@@ -60,8 +59,7 @@ class Start:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """The chunk that one start has to run."""
 
     sweep: SweepDirectory

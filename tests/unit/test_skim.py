@@ -51,7 +51,7 @@ def only(data: bytes, *, skim: bool) -> JournalChunk:
     with tempfile.NamedTemporaryFile() as file:
         Path(file.name).write_bytes(data)
         found = list(read(Path(file.name), skim=skim))
-    return found[0] if found else JournalChunk()
+    return found[0] if found else JournalChunk(records=[])
 
 
 @given(st.lists(st.one_of(lines, lines, odd), max_size=12))
