@@ -30,7 +30,7 @@ from hpcsweep.submission.submit import Submitted, Wish, submit
 from hpcsweep.sweepdir import locate
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version
-from hpcsweep.tables.collect import Columns, Row, Selection, collect
+from hpcsweep.tables.collect import Selection, TableColumns, TableRow, collect
 from hpcsweep.terminal_text import visible
 from hpcsweep.yamltext import Document
 
@@ -199,13 +199,13 @@ class Sweep:
         texts = [f"==> {where}\n{text}" for where, text in found.texts]
         return f"case {found.case_id}, index {found.index}: {found.state}\n" + "".join(texts)
 
-    def cases(self) -> Iterator[Row]:
+    def cases(self) -> Iterator[TableRow]:
         """One dict per index, in index order: params, metrics and what is known."""
         return iter(self.query())
 
     def query(
         self, where: str | None = None, *, status: Sequence[str] = (), columns: Sequence[str] = ()
-    ) -> list[Row]:
+    ) -> list[TableRow]:
         """The rows for which `where` holds, e.g. `"energy < 1 and omega == 2"`."""
         names, rows = self._collected(where, status, columns)
         return [{name: row[name] for name in names.names if name in row} for row in rows]
@@ -233,9 +233,9 @@ class Sweep:
 
     def _collected(
         self, where: str | None, status: Sequence[str], columns: Sequence[str]
-    ) -> tuple[Columns, list[Row]]:
+    ) -> tuple[TableColumns, list[TableRow]]:
         selection = Selection(where=where, status=_words(status), columns=_words(columns))
-        found: list[tuple[Columns, list[Row]]] = []
+        found: list[tuple[TableColumns, list[TableRow]]] = []
         collect(
             self._directory,
             self._asked,

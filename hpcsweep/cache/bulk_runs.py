@@ -19,6 +19,10 @@ T = TypeVar("T")
 # Failures that the message quotes.
 SHOWN = 5
 
+# A source, a grid or a list of params. A grid's values are Any: mypy infers `dict[str, object]`
+# for one whose lists have different types.
+Sweepable = ParameterSource | Mapping[str, Any] | Iterable[Mapping[str, Any]]
+
 
 def expand_grid(grid: Mapping[str, Iterable[Any]]) -> Iterator[dict[str, Any]]:
     """All combinations of a grid's values; keys in their order, the last one fastest.
@@ -33,7 +37,7 @@ def expand_grid(grid: Mapping[str, Iterable[Any]]) -> Iterator[dict[str, Any]]:
 
 
 def expand_params(
-    params: ParameterSource | Mapping[str, Iterable[Any]] | Iterable[Mapping[str, Any]],
+    params: Sweepable,
 ) -> Iterator[Mapping[str, Any]]:
     """The params of a sweep, in order. *Raises* InputError."""
     if isinstance(params, ParameterSource):

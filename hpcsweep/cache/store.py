@@ -27,7 +27,6 @@ from hpcsweep.cache.param_columns import ParamColumns
 from hpcsweep.cache.table import ROWS_AT_ONCE, CacheTable, ColumnValues
 from hpcsweep.errors import InputError, ResultMissing, StoreError
 from hpcsweep.records import IN_TASK
-from hpcsweep.sources import ParameterSource
 from hpcsweep.store.gc_control import gc_paused
 from hpcsweep.store.location import locate_database
 
@@ -208,7 +207,7 @@ class Store(Generic[R]):
 
     def sweep(
         self,
-        params: ParameterSource | Mapping[str, Iterable[Any]] | Iterable[Params],
+        params: bulk_runs.Sweepable,
         client: Any = None,
         cluster: str | None = None,
         **custom_data: Any,
@@ -244,7 +243,7 @@ class Store(Generic[R]):
     def map(
         self,
         function: Callable[[R], T],
-        params: ParameterSource | Mapping[str, Iterable[Any]] | Iterable[Params],
+        params: bulk_runs.Sweepable,
         client: Any = None,
         cluster: str | None = None,
         **custom_data: Any,

@@ -30,6 +30,8 @@ class Mistakes:
         self._position = position
         # By text, since several checks may stumble over the same thing: file, line and position.
         self._found: dict[str, tuple[str, int, tuple[int, ...]]] = {}
+        # By mapping: the unknown key whose mistake lists the known ones.
+        self._listed_at: dict[Where, Where] = {}
 
     def __bool__(self) -> bool:
         return bool(self._found)
@@ -55,14 +57,16 @@ class Mistakes:
         self._found[text] = (*at, self._position(path))
 
     def unknown_key(self, path: Where, known: Iterable[str]) -> None:
-        """A key that nothing is called, with the nearest one that is."""
+        """Add an unknown key with the nearest known one, or once per mapping with all of them."""
         known = sorted(known)
         meant = nearest(str(path[-1]), known)
-        self.add(
-            path,
-            "unknown key",
-            f"Did you mean {meant!r}?" if meant else f"Known are {', '.join(known)}.",
-        )
+        if meant:
+            hint = f"Did you mean {meant!r}?"
+        elif self._listed_at.setdefault(path[:-1], path) == path:
+            hint = f"Known are {', '.join(known)}."
+        else:
+            hint = "The known keys are listed above."
+        self.add(path, "unknown key", hint)
 
     def error(self, path: Path) -> ManifestError:
         """The error that lists them all, in the order of the file."""

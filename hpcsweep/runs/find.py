@@ -84,18 +84,30 @@ def kept_files(sweep: SweepDirectory, row: IndexRow) -> RunFiles | None:
     return found
 
 
-def lost_files(sweep: SweepDirectory, sweep_index: SweepIndex) -> IndexSet:
-    """The complete indices whose kept files are gone. Looks for each on disk: a walk over all."""
-    return IndexSet.of(row["idx"] for row in sweep_index.rows() if _is_lost(sweep, row))
+def lost_files(
+    sweep: SweepDirectory, sweep_index: SweepIndex, report: DamageReport | None = None
+) -> IndexSet:
+    """The complete indices whose kept files are gone. Looks for each on disk: a walk over all.
+
+    With a `report` it also reads the files, and adds those that are gone or damaged.
+    """
+    complete = (row for row in sweep_index.rows() if row["status"] == Status.COMPLETE.value)
+    return IndexSet.of(row["idx"] for row in complete if _is_lost(sweep, row, report))
 
 
-def _is_lost(sweep: SweepDirectory, row: IndexRow) -> bool:
-    try:
-        kept_files(sweep, row)
-    except RunMissing:
-        return True
-    except Damaged:
+def _is_lost(sweep: SweepDirectory, row: IndexRow, report: DamageReport | None) -> bool:
+    if not row["run_dir"]:
         return False
+    try:
+        if report is None:
+            kept_files(sweep, row)
+        else:
+            report.checked += 1
+            check_files(sweep, row)
+    except (RunMissing, Damaged) as error:
+        if report is not None:
+            report.add(row, error)
+        return isinstance(error, RunMissing)
     return False
 
 
@@ -130,6 +142,8 @@ class DamageReport:
     lost: Counter[str] = field(default_factory=Counter)
     # One line for each of the first NAMED cases.
     named: list[str] = field(default_factory=list)
+    # Count of the complete cases that `lost_files` checked.
+    checked: int = 0
 
     @contextlib.contextmanager
     def collecting(self, row: IndexRow) -> Iterator[None]:
@@ -137,10 +151,14 @@ class DamageReport:
         try:
             yield
         except (RunMissing, Damaged) as error:
-            kind = "gone" if isinstance(error, RunMissing) else "damaged"
-            self.lost[kind] += 1
-            if len(self.named) < NAMED:
-                self.named.append(f"index {row['idx']}, {row['case_id']}: {kind}: {error}")
+            self.add(row, error)
+
+    def add(self, row: IndexRow, error: RunMissing | Damaged) -> None:
+        """Record a case whose files are missing or damaged."""
+        kind = "gone" if isinstance(error, RunMissing) else "damaged"
+        self.lost[kind] += 1
+        if len(self.named) < NAMED:
+            self.named.append(f"index {row['idx']}, {row['case_id']}: {kind}: {error}")
 
     def __str__(self) -> str:
         return ", ".join(f"{count} {kind}" for kind, count in sorted(self.lost.items()))

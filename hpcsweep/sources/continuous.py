@@ -58,7 +58,7 @@ class TruncatedNormal(Distribution):
     std: float
     low: float | None = None
     high: float | None = None
-    window: elementary.Normal = field(init=False, compare=False, repr=False)
+    window: elementary.NormalProbabilities = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         where = "truncnormal"

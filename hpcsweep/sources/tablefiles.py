@@ -13,10 +13,10 @@ from hpcsweep.errors import SourceError
 from hpcsweep.sources import cells
 
 # Where a row stands, itself, and what the file has in other characters than JSON.
-Row = tuple[str, Any, dict[str, str]]
+FileRow = tuple[str, Any, dict[str, str]]
 
 
-def reader_of(path: Path) -> Callable[[Path], Iterator[Row]]:
+def reader_of(path: Path) -> Callable[[Path], Iterator[FileRow]]:
     """What reads files of this name. *Raises* SourceError for those that nothing reads."""
     readers = {".csv": _csv, ".jsonl": _jsonl, ".ndjson": _jsonl, ".parquet": _parquet}
     if path.suffix.lower() not in readers:
@@ -28,7 +28,7 @@ def reader_of(path: Path) -> Callable[[Path], Iterator[Row]]:
     return readers[path.suffix.lower()]
 
 
-def _csv(path: Path) -> Iterator[Row]:
+def _csv(path: Path) -> Iterator[FileRow]:
     try:
         # As the csv module wants it: line ends inside quotes stay what they are.
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -96,7 +96,7 @@ def _rows(stream: TextIO, path: Path) -> Iterator[tuple[str, list[str]]]:
             )
 
 
-def _jsonl(path: Path) -> Iterator[Row]:
+def _jsonl(path: Path) -> Iterator[FileRow]:
     try:
         with path.open(encoding="utf-8-sig") as stream:
             for number, line in enumerate(stream, 1):
@@ -123,7 +123,7 @@ def _refuse_double_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _parquet(path: Path) -> Iterator[Row]:
+def _parquet(path: Path) -> Iterator[FileRow]:
     try:
         import pyarrow  # noqa: PLC0415  # an extra, for those who have such files
         from pyarrow import parquet  # noqa: PLC0415  # the same

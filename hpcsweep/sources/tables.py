@@ -23,7 +23,7 @@ from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.caselines import format_line, parse_line
 from hpcsweep.sources.filecases import TAGS_KEY, frozen_cases
 from hpcsweep.sources.keys import Key, KeyType, Kind, check_names, checked_tags
-from hpcsweep.sources.tablefiles import Row, reader_of
+from hpcsweep.sources.tablefiles import FileRow, reader_of
 
 if TYPE_CHECKING:
     from hpcsweep.sources.caselines import CaseLines
@@ -83,7 +83,7 @@ class TableSource(ParameterSource):
         file = value.get("file")
         return {**value, "file": str(root / file)} if isinstance(file, str) else value
 
-    def _copy_rows(self, rows: Iterator[Row]) -> frozenset[str]:
+    def _copy_rows(self, rows: Iterator[FileRow]) -> frozenset[str]:
         """Write the rows down; the names in them."""
         names: set[str] = set()
         # 8 bytes a row: those of a million rows are no burden.

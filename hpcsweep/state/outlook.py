@@ -149,17 +149,17 @@ def outlook_of(
     )
 
 
-def with_lost(found: Outlook, sweep: SweepDirectory, sweep_index: SweepIndex) -> Outlook:
+def with_lost(outlook: Outlook, sweep: SweepDirectory, sweep_index: SweepIndex) -> Outlook:
     """The outlook with the class LOST filled: looks for the files of every complete case."""
     gone = [lost_files(sweep, sweep_index)]
-    (lost,) = in_order_of(found.version, sweep, sweep.newest_manifest(), gone)
+    (lost,) = in_order_of(outlook.version, sweep, sweep.newest_manifest(), gone)
     groups: list[Group] = []
-    for group in found.groups:
+    for group in outlook.groups:
         is_complete = group.state in (State.COMPLETE, State.STALE)
         mine = group.indices & lost if is_complete else NONE
         groups.append(replace(group, indices=group.indices - mine))
         groups.append(replace(group, indices=mine, state=State.LOST))
-    return replace(found, groups=tuple(group for group in groups if group.indices))
+    return replace(outlook, groups=tuple(group for group in groups if group.indices))
 
 
 def current_code(sweep: SweepDirectory, version: Version) -> str | None:

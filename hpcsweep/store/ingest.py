@@ -30,7 +30,7 @@ from hpcsweep.store.gc_control import gc_paused
 from hpcsweep.store.location import locate_database
 from hpcsweep.store.record_mapper import PendingBatch, RecordMapper
 from hpcsweep.store.record_rows import submission_row
-from hpcsweep.store.upsert import Batch
+from hpcsweep.store.upsert import RowBatch
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 _log = logging.getLogger(__name__)
@@ -106,7 +106,9 @@ class Ingest:
         return total
 
     def _batch(self) -> PendingBatch:
-        return PendingBatch(rows=Batch(manifest=self._newest.fingerprint, is_first=self._is_first))
+        return PendingBatch(
+            rows=RowBatch(manifest=self._newest.fingerprint, is_first=self._is_first)
+        )
 
     def _merge(self, gathered: PendingBatch) -> None:
         rows = gathered.rows

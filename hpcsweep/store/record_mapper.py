@@ -23,7 +23,7 @@ from hpcsweep.store.record_rows import (
     start_row,
     verdict_row,
 )
-from hpcsweep.store.upsert import Batch, shared_id_error
+from hpcsweep.store.upsert import RowBatch, shared_id_error
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.sweepdir.version import Version
@@ -35,7 +35,7 @@ RANK, PARAMS = map(CASE_COLUMNS.index, ("rank", "params"))
 class PendingBatch:
     """A batch under construction; of all records about a case it keeps the best one."""
 
-    rows: Batch
+    rows: RowBatch
     # By case id: the values of CASE_COLUMNS, and the attempt.
     best: dict[str, tuple[CaseRow, list[Any]]] = field(default_factory=dict)
     # Case ids by manifest fingerprint and index.
@@ -182,7 +182,7 @@ class RecordMapper:
     def _misfit(self, record: Record) -> str:
         """Why a record does not fit the sweep; empty if it does."""
         try:
-            self._add(PendingBatch(rows=Batch(manifest="")), record)
+            self._add(PendingBatch(rows=RowBatch(manifest="")), record)
         except _MISFIT as error:
             return str(error)
         return ""

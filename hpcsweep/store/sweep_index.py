@@ -19,7 +19,7 @@ from hpcsweep.records import Reason, Status
 from hpcsweep.store import migrations, schema, upsert
 from hpcsweep.store.engine import Database
 from hpcsweep.store.location import parse_url
-from hpcsweep.store.upsert import Batch
+from hpcsweep.store.upsert import RowBatch
 
 IndexRow = dict[str, Any]
 
@@ -128,7 +128,7 @@ class SweepIndex:
         found = self._all(self._manifest_query())
         return found[0].manifest if found else None
 
-    def merge(self, batch: Batch) -> bool:
+    def merge(self, batch: RowBatch) -> bool:
         """Merge a batch. *Safe to repeat.*
 
         Returns False, without merging, if the index holds another manifest's order by now.

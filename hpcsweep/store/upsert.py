@@ -39,7 +39,7 @@ ATTEMPT = ("generation", "submission", "restart", "token")
 
 
 @dataclass(kw_only=True, slots=True)
-class Batch:
+class RowBatch:
     """Rows to merge in one transaction, and the journal positions that they advance."""
 
     # Fingerprint of the manifest whose indices `places` are.
@@ -107,7 +107,7 @@ def insert_first(
     return insert_missing(connection, sweep, table, names, rows)
 
 
-def merge_cases(connection: Connection, sweep: str, batch: Batch, where: str) -> None:
+def merge_cases(connection: Connection, sweep: str, batch: RowBatch, where: str) -> None:
     """Merge the cases of a batch.
 
     *Raises* StoreError if a case id has other params than its row.
@@ -128,7 +128,7 @@ def merge_cases(connection: Connection, sweep: str, batch: Batch, where: str) ->
     _count_attempts(connection, sweep, several)
 
 
-def merge_places(connection: Connection, sweep: str, batch: Batch) -> None:
+def merge_places(connection: Connection, sweep: str, batch: RowBatch) -> None:
     """Upsert the index positions of the batch's cases."""
     insert = insert_first if batch.is_first else insert_missing
     insert(connection, sweep, schema.places, ["idx", "case_id"], list(batch.places.items()))

@@ -99,16 +99,19 @@ def _turn(sweep: Path, root: Callable[[], Path], say: Say) -> Iterator[Turn]:
 
 
 def _claim(sweep: Path, root: Callable[[], Path], say: Say) -> Claim:
+    missing: SweepError | None = None
     for _ in range(TRIES):
         try:
             claim = claims.try_acquire(root(), NAME, partial(_is_gone, sweep, say))
         except SweepError as error:
             if getattr(error, "errno", None) != errno.ENOENT:
                 raise
-            continue  # who made the directory could not begin, and has just taken it back
+            missing = error  # a process that failed may just have removed the directory it created
+            continue
         if claim is not None:
             return claim
-    raise _busy(sweep, "another process")
+    # /proc and automounts answer every mkdir(2) with ENOENT.
+    raise missing or _busy(sweep, "another process")
 
 
 def _is_gone(sweep: Path, say: Say, path: Path) -> bool:

@@ -28,7 +28,7 @@ LAST = {
     "run_dir": "str", "code_digest": "str", "error": "str",
 }  # fmt: skip
 
-Row = dict[str, Any]
+TableRow = dict[str, Any]
 # The keys from a mapping down to a value.
 Keys = tuple[str, ...]
 
@@ -47,7 +47,7 @@ class Selection:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Columns:
+class TableColumns:
     """The columns of a table: where each param and metric goes, and what it holds."""
 
     # Column by keys; a name that is taken has "param." or "metric." before it.
@@ -73,7 +73,7 @@ def collect(
     sweep: SweepDirectory,
     cluster: Cluster | None,
     settings: Settings,
-    take: Callable[[Columns, Iterator[Row]], None],
+    take: Callable[[TableColumns, Iterator[TableRow]], None],
     selection: Selection | None = None,
 ) -> Collected:
     """Bring the index up to date and give `take` the columns and a stream of rows.
@@ -112,7 +112,7 @@ def flatten(value: Mapping[str, Any], above: Keys = ()) -> dict[Keys, Any]:
 # --- columns ------------------------------------------------------------------------------------
 
 
-def _columns(outlook: Outlook, sweep_index: SweepIndex, selection: Selection) -> Columns:
+def _columns(outlook: Outlook, sweep_index: SweepIndex, selection: Selection) -> TableColumns:
     params: dict[Keys, str] = {}
     metrics: dict[Keys, str] = {}
     for row in sweep_index.rows():
@@ -134,7 +134,7 @@ def _columns(outlook: Outlook, sweep_index: SweepIndex, selection: Selection) ->
                 where=selection.named_by,
                 next_step=f"Columns: {', '.join(kinds)}.",
             )
-    return Columns(params=param_columns, metrics=metric_columns, kinds=kinds, names=names)
+    return TableColumns(params=param_columns, metrics=metric_columns, kinds=kinds, names=names)
 
 
 def _learn(kinds: dict[Keys, str], value: Mapping[str, Any]) -> None:
@@ -175,7 +175,7 @@ def _name(found: dict[Keys, str], prefix: str, taken: dict[str, str]) -> dict[Ke
     return columns
 
 
-def fields(columns: Columns) -> dict[str, SqlColumn]:
+def fields(columns: TableColumns) -> dict[str, SqlColumn]:
     """Where each column comes from, for a condition."""
     found = {name: SqlColumn(name) for name in (*FIRST, *LAST)}
     found["index"] = SqlColumn("idx")
@@ -188,8 +188,8 @@ def fields(columns: Columns) -> dict[str, SqlColumn]:
 
 
 def _selected(
-    outlook: Outlook, sweep_index: SweepIndex, columns: Columns, selection: Selection
-) -> Iterator[Row]:
+    outlook: Outlook, sweep_index: SweepIndex, columns: TableColumns, selection: Selection
+) -> Iterator[TableRow]:
     statuses = set(selection.status)
     for row in _rows(outlook, sweep_index, columns, selection.where):
         if not statuses or row["status"] in statuses:
@@ -197,8 +197,8 @@ def _selected(
 
 
 def _rows(
-    outlook: Outlook, sweep_index: SweepIndex, columns: Columns, where: str | None
-) -> Iterator[Row]:
+    outlook: Outlook, sweep_index: SweepIndex, columns: TableColumns, where: str | None
+) -> Iterator[TableRow]:
     """Indices that were begun and those that were not, merged in index order."""
     condition = None if where is None else parse(where, fields(columns), sweep_index.dialect)
     others = _rows_not_begun(outlook, columns) if where is None else iter(())
@@ -214,8 +214,8 @@ def _rows(
         other = next(others, None)
 
 
-def _row(found: Row, columns: Columns) -> Row:
-    row: Row = {"index": found["idx"], "case_id": found["case_id"]}
+def _row(found: TableRow, columns: TableColumns) -> TableRow:
+    row: TableRow = {"index": found["idx"], "case_id": found["case_id"]}
     names = ("replicate", "status", "reason", *LAST)
     row |= {name: found[name] for name in names if found[name] is not None}
     if found["error"]:
@@ -226,17 +226,17 @@ def _row(found: Row, columns: Columns) -> Row:
     )
 
 
-def _values(columns: Mapping[Keys, str], text: str) -> Row:
+def _values(columns: Mapping[Keys, str], text: str) -> TableRow:
     """What a row has for these columns; a name that came meanwhile has none yet."""
     values = flatten(json.loads(text))
     return {columns[keys]: value for keys, value in values.items() if keys in columns}
 
 
-def _rows_not_begun(outlook: Outlook, columns: Columns) -> Iterator[Row]:
+def _rows_not_begun(outlook: Outlook, columns: TableColumns) -> Iterator[TableRow]:
     groups = [group for group in outlook.groups if group.indices & outlook.not_begun]
     for index in outlook.not_begun:
         group = next(group for group in groups if index in group.indices)
-        row: Row = {"index": index, "status": group.status.value}
+        row: TableRow = {"index": index, "status": group.status.value}
         row |= {"reason": group.reason.value} if group.reason else {}
         try:
             case = outlook.version.source[index]

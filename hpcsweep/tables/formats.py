@@ -12,14 +12,14 @@ from typing import Any, TextIO
 
 from hpcsweep.errors import ExtraMissing
 from hpcsweep.files import atomic_output
-from hpcsweep.tables.collect import Columns, Row
+from hpcsweep.tables.collect import TableColumns, TableRow
 
 # Rows of a Parquet row group, and characters of CSV, to buffer.
 ROWS_AT_ONCE = 10_000
 CHARACTERS_AT_ONCE = 1 << 16
 
 
-def csv_lines(columns: Columns, rows: Iterable[Row]) -> Iterator[str]:
+def csv_lines(columns: TableColumns, rows: Iterable[TableRow]) -> Iterator[str]:
     """RFC 4180 lines ending in LF: shortest exact numbers, empty fields for missing values."""
     buffer = StringIO()
     # Before Python 3.13, csv quotes only the line terminator; readers also split lines at CR.
@@ -45,7 +45,7 @@ class _EndingInLf:
         self._buffer.write(line.removesuffix("\r\n") + "\n")
 
 
-def jsonl_lines(columns: Columns, rows: Iterable[Row]) -> Iterator[str]:
+def jsonl_lines(columns: TableColumns, rows: Iterable[TableRow]) -> Iterator[str]:
     """One JSON object per line, without the keys of missing values."""
     for row in rows:
         ordered = {name: row[name] for name in columns.names if name in row}
@@ -71,7 +71,7 @@ def write(lines: Iterable[str], output: Path | None, stdout: TextIO) -> None:
         stream.writelines(lines)
 
 
-def write_parquet(columns: Columns, rows: Iterator[Row], output: Path) -> None:
+def write_parquet(columns: TableColumns, rows: Iterator[TableRow], output: Path) -> None:
     """Write a Parquet file atomically, one row group at a time.
 
     *Raises* ExtraMissing without pyarrow, SweepError if the file cannot be written.

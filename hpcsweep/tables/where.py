@@ -84,7 +84,7 @@ def parse(text: str, fields: Mapping[str, SqlColumn], dialect: str) -> ColumnEle
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         what = f"{ids.shown(text)} does not parse: {getattr(error, 'msg', None) or error}"
         raise InputError(what, where="--where", next_step=_FORM) from error
-    return _Reader(spelled, fields, names, dialect).condition(tree.body)
+    return _Parser(spelled, fields, names, dialect).condition(tree.body)
 
 
 def _with_identifiers(text: str, fields: Mapping[str, SqlColumn], names: dict[str, str]) -> str:
@@ -111,7 +111,7 @@ def _is_plain_name(name: str) -> bool:
     return not any(map(keyword.iskeyword, name.split(".")))
 
 
-class _Reader:
+class _Parser:
     def __init__(
         self, text: str, fields: Mapping[str, SqlColumn], names: Mapping[str, str], dialect: str
     ) -> None:

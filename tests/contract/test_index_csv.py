@@ -13,7 +13,7 @@ from hpcsweep.files import make_directory
 from hpcsweep.journal import VERSION, encode
 from hpcsweep.settings import Settings
 from hpcsweep.store.ingest import fresh_index
-from hpcsweep.tables.collect import Columns, Row, Selection, collect
+from hpcsweep.tables.collect import Selection, TableColumns, TableRow, collect
 from hpcsweep.tables.formats import csv_lines, jsonl_lines
 from tests.support.journals import Record
 from tests.support.postgres import Place, PrivatePostgres, database, postgres
@@ -75,7 +75,7 @@ def table(made: MadeSweep, selection: Selection, form: Any) -> bytes:
     """What collect writes."""
     found: list[str] = []
 
-    def take(columns: Columns, rows: Iterator[Row]) -> None:
+    def take(columns: TableColumns, rows: Iterator[TableRow]) -> None:
         found.extend(form(columns, rows))
 
     collect(made.directory, None, Settings(), take, selection)

@@ -20,7 +20,7 @@ from hpcsweep.errors import StoreError
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.engine import Database
 from hpcsweep.store.location import locate_database, parse_url
-from hpcsweep.store.upsert import Batch
+from hpcsweep.store.upsert import RowBatch
 from tests.support.backends import KEY
 from tests.support.postgres import Place, PrivatePostgres, database, own_postgres, postgres
 from tests.support.wait import wait_until
@@ -169,7 +169,7 @@ def failing(place: Place, code: str, times: int) -> SweepIndex:
 @pytest.mark.parametrize("code", ["40001", "40P01", "55P03", "57P01", "08006"])
 def test_a_transaction_that_was_broken_off_is_tried_again(database: Place, code: str) -> None:
     sweep_index = failing(database, code, times=2)
-    assert sweep_index.merge(Batch(manifest=MANIFEST, journals=[("j", 0, 5, 1)]))
+    assert sweep_index.merge(RowBatch(manifest=MANIFEST, journals=[("j", 0, 5, 1)]))
     assert (sweep_index.positions(), sweep_index.torn()) == ({"j": 5}, {"j": 1})
     assert database.execute("SELECT last_value FROM calls") == [(3,)]
 
@@ -182,7 +182,7 @@ def test_a_transaction_that_was_broken_off_is_tried_again(database: Place, code:
 def test_what_another_try_cannot_help(database: Place, code: str, what: str) -> None:
     sweep_index = failing(database, code, times=10**6)
     with pytest.raises(StoreError, match=what) as caught:
-        sweep_index.merge(Batch(manifest=MANIFEST, journals=[("j", 0, 5, 1)]))
+        sweep_index.merge(RowBatch(manifest=MANIFEST, journals=[("j", 0, 5, 1)]))
     assert caught.value.next_step.startswith("Results are safe in the journals: ")
     assert database.execute("SELECT last_value FROM calls") == [(1,)]
 
@@ -233,7 +233,7 @@ def test_limits_are_the_transactions_own(
 def test_no_connection_outlives_its_transaction(postgres: PrivatePostgres, database: Place) -> None:
     sweep_index = SweepIndex(database.url, KEY)
     sweep_index.create("s", MANIFEST)
-    assert sweep_index.merge(Batch(manifest=MANIFEST, journals=[("j", 0, 5, 0)]))
+    assert sweep_index.merge(RowBatch(manifest=MANIFEST, journals=[("j", 0, 5, 0)]))
     reading = sweep_index.rows(batch=1)
     assert list(reading) == []
     query = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{database.name}'"  # noqa: S608
@@ -260,12 +260,12 @@ import sys
 from pathlib import Path
 from hpcsweep.errors import StoreError
 from hpcsweep.store import SweepIndex, engine
-from hpcsweep.store.upsert import Batch
+from hpcsweep.store.upsert import RowBatch
 
 engine.SQLITE_TIMEOUT_S = 0.2
 sweep_index = SweepIndex(Path(sys.argv[1]), "k" * 16)
 try:
-    sweep_index.merge(Batch(manifest="m", journals=[("j", 0, 5, 0)]))
+    sweep_index.merge(RowBatch(manifest="m", journals=[("j", 0, 5, 0)]))
 except StoreError as problem:
     print(problem)
     sys.exit(problem.exit_code)

@@ -11,7 +11,7 @@ import pytest
 
 from hpcsweep.store import SweepIndex, schema
 from hpcsweep.store.migrations import STEPS
-from hpcsweep.store.upsert import Batch
+from hpcsweep.store.upsert import RowBatch
 from tests.support.backends import Backend, backend
 from tests.support.postgres import PrivatePostgres, database, postgres
 
@@ -103,7 +103,7 @@ def test_nothing_is_lost(backend: Backend, version: int) -> None:
     }  # fmt: skip
     # Journals are read again: they know of attempts that the old tables had no place for.
     assert sweep_index.positions() == {}
-    assert sweep_index.merge(Batch(manifest=MANIFEST, journals=[("j", 0, 5, 0)]))
+    assert sweep_index.merge(RowBatch(manifest=MANIFEST, journals=[("j", 0, 5, 0)]))
 
 
 def test_an_upgrade_that_fails_leaves_the_old_version(

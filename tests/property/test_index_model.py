@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.record_rows import CASE_COLUMNS
-from hpcsweep.store.upsert import Batch
+from hpcsweep.store.upsert import RowBatch
 from tests.support.rows import MANIFEST, batch, case
 
 # Local, and without a disk to wait for.
@@ -32,7 +32,7 @@ class Model:
     places: dict[int, str] = field(default_factory=dict)
     tasks: dict[int, dict[str, Any]] = field(default_factory=dict)
 
-    def merge(self, batch: Batch) -> None:
+    def merge(self, batch: RowBatch) -> None:
         for line in batch.cases:
             row = dict(zip(CASE_COLUMNS, line, strict=True))
             known = self.cases.get(row["case_id"])
@@ -58,7 +58,7 @@ class Model:
 
 
 @st.composite
-def batches(draw: st.DrawFn) -> Batch:
+def batches(draw: st.DrawFn) -> RowBatch:
     rows = []
     # Each case once: an ingest keeps the best record of a batch.
     for number in draw(st.lists(st.integers(0, 5), max_size=4, unique=True)):
@@ -96,7 +96,9 @@ def sweep_index() -> Iterator[SweepIndex]:
 
 @settings(max_examples=settings().max_examples * 2 // 5)
 @given(st.lists(batches(), max_size=8), st.integers(1, 4))
-def test_the_index_equals_its_model(sweep_index: SweepIndex, found: list[Batch], page: int) -> None:
+def test_the_index_equals_its_model(
+    sweep_index: SweepIndex, found: list[RowBatch], page: int
+) -> None:
     sweep_index.clear()
     sweep_index.create("s", MANIFEST)
     model = Model()

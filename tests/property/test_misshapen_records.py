@@ -19,7 +19,7 @@ from hpcsweep.state.status import status
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.store.record_mapper import skipped_lines
 from hpcsweep.tables import formats
-from hpcsweep.tables.collect import Columns, collect
+from hpcsweep.tables.collect import TableColumns, collect
 from tests.support.damage import spoiled, text_of
 from tests.support.journals import Record
 from tests.support.postgres import PrivatePostgres, postgres
@@ -48,7 +48,7 @@ class World:
         """What `collect` gives, after it was written in every form."""
         found: list[dict[str, Any]] = []
 
-        def take(columns: Columns, rows: Iterator[dict[str, Any]]) -> None:
+        def take(columns: TableColumns, rows: Iterator[dict[str, Any]]) -> None:
             found.extend(rows)
             formats.write(formats.csv_lines(columns, found), output, None)  # type: ignore[arg-type]
             formats.write(formats.jsonl_lines(columns, found), output, None)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from typing import Any
 from hpcsweep.indexset import IndexSet
 from hpcsweep.store import SweepIndex, schema
 from hpcsweep.store.record_rows import CASE_COLUMNS
-from hpcsweep.store.upsert import Batch
+from hpcsweep.store.upsert import RowBatch
 
 MANIFEST = "f" * 16
 
@@ -39,11 +39,11 @@ def better(row: dict[str, Any], by: int = 1, **fields: Any) -> dict[str, Any]:
     return row | {"rank": f"{by:06d}{row['rank'][6:]}", "generation": by} | fields
 
 
-def batch(*rows: dict[str, Any], **fields: Any) -> Batch:
+def batch(*rows: dict[str, Any], **fields: Any) -> RowBatch:
     """These rows of `cases`, each at the index that is its case id, unless `fields` say more."""
     places = {int(row["case_id"], 16): row["case_id"] for row in rows}
     lines = list(map(itemgetter(*CASE_COLUMNS), rows))
-    return Batch(**({"manifest": MANIFEST, "cases": lines, "places": places} | fields))
+    return RowBatch(**({"manifest": MANIFEST, "cases": lines, "places": places} | fields))
 
 
 def indices(sweep_index: SweepIndex) -> IndexSet:

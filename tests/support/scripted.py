@@ -19,7 +19,7 @@ from hpcsweep.state import cluster_memory, scheduler
 from hpcsweep.state.array_tasks import ArrayTasks
 from hpcsweep.state.scheduler import poll
 from hpcsweep.store.ingest import fresh_index
-from hpcsweep.tables.collect import Columns, collect
+from hpcsweep.tables.collect import TableColumns, collect
 from tests.support.journals import write_journal
 from tests.support.sweeps import MadeSweep
 
@@ -126,7 +126,7 @@ class World:
         """Status and reason of each index, as `collect` tells them."""
         found: dict[int, tuple[str, str | None]] = {}
 
-        def take(_: Columns, rows: Iterator[dict[str, Any]]) -> None:
+        def take(_: TableColumns, rows: Iterator[dict[str, Any]]) -> None:
             found.update({row["index"]: (row["status"], row.get("reason")) for row in rows})
 
         collect(self.made.directory, None, SETTINGS, take)

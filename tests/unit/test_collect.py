@@ -20,7 +20,7 @@ from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import Ingest, fresh_index
 from hpcsweep.sweep import Sweep
 from hpcsweep.tables import formats
-from hpcsweep.tables.collect import Columns, Selection, collect, flatten
+from hpcsweep.tables.collect import Selection, TableColumns, collect, flatten
 from tests.support.sweeps import MadeSweep
 
 PYTHON = """\
@@ -48,7 +48,7 @@ def made(template: MadeSweep, tmp_path: Path) -> MadeSweep:
     return template.copy(tmp_path)
 
 
-def table(made: MadeSweep, **selection: Any) -> tuple[Columns, list[dict[str, Any]]]:
+def table(made: MadeSweep, **selection: Any) -> tuple[TableColumns, list[dict[str, Any]]]:
     found: list[Any] = []
     collect(
         made.directory,
@@ -152,7 +152,7 @@ def test_a_case_that_is_begun_meanwhile_has_one_row(
 def test_a_slow_taker_keeps_no_task_from_ingesting(made: MadeSweep) -> None:
     made.run(2)
 
-    def take(_: Columns, rows: Iterator[dict[str, Any]]) -> None:
+    def take(_: TableColumns, rows: Iterator[dict[str, Any]]) -> None:
         next(rows)
         sweep_index = SweepIndex(made.path / "store.sqlite3", made.directory.key)
         made.run(0, restart=1)
@@ -165,7 +165,7 @@ def test_a_slow_taker_keeps_no_task_from_ingesting(made: MadeSweep) -> None:
 # --- as text -------------------------------------------------------------------------------------
 
 
-def csv_text(columns: Columns, rows: list[dict[str, Any]]) -> str:
+def csv_text(columns: TableColumns, rows: list[dict[str, Any]]) -> str:
     return "".join(formats.csv_lines(columns, rows))
 
 
@@ -203,7 +203,7 @@ def test_a_cell(value: Any, text: str) -> None:
 
 def test_odd_text_stays_one_cell() -> None:
     names = ["a", "b"]
-    columns = Columns(params={}, metrics={}, kinds=dict.fromkeys(names, "str"), names=names)
+    columns = TableColumns(params={}, metrics={}, kinds=dict.fromkeys(names, "str"), names=names)
     rows = [{"a": 'x,"y"\nz', "b": "\r"}, {"b": "é;\t"}]
     read = list(csv.reader(io.StringIO(csv_text(columns, rows), newline="")))
     assert read == [["a", "b"], ['x,"y"\nz', "\r"], ["", "é;\t"]]
@@ -256,7 +256,7 @@ def test_parquet_takes_ints_that_are_no_floats(tmp_path: Path) -> None:
     """In a column of floats, where exactness ends with them."""
     parquet = pytest.importorskip("pyarrow.parquet")
     kinds = {"mixed": "float", "whole": "int", "big": "json", "label": "json"}
-    columns = Columns(params={}, metrics={}, kinds=kinds, names=list(kinds))
+    columns = TableColumns(params={}, metrics={}, kinds=kinds, names=list(kinds))
     rows: list[dict[str, Any]] = [
         {"mixed": 2**60 + 1, "whole": 2**60 + 1, "big": 2**70, "label": "a"},
         {"mixed": 0.5, "whole": None, "label": 1},
@@ -273,7 +273,7 @@ def test_parquet_takes_ints_that_are_no_floats(tmp_path: Path) -> None:
 
 def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    columns = Columns(params={}, metrics={}, kinds={}, names=[])
+    columns = TableColumns(params={}, metrics={}, kinds={}, names=[])
     with pytest.raises(ExtraMissing, match=r"hpcsweep\[parquet\]"):
         formats.write_parquet(columns, iter(()), tmp_path / "a.parquet")
 

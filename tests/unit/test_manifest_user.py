@@ -191,6 +191,18 @@ def test_the_error_counts_and_lists_them(write: Write) -> None:
         load_manifest(write(f"{GOOD}x: 1\n"))
 
 
+def test_the_known_keys_of_a_mapping_are_listed_once(mistakes: Callable[..., list[str]]) -> None:
+    source = "{random: {space: {}, n_trials: 1, seed: 1, xx: 1, yy: 1}}"
+    told = mistakes(f"name: x\ntarget: osc.py:f\nxyzzy: 1\nplugh: 2\nsource: {source}\n")
+    unknown = [one.partition(": unknown key. ")[2] for one in told if "unknown key" in one]
+    above = "The known keys are listed above."
+    assert (unknown[1], unknown[3]) == (above, above)
+    assert [one.split(", ")[0] for one in unknown[::2]] == [
+        "Known are case_timeout",
+        "Known are n_trials",
+    ]
+
+
 @pytest.mark.parametrize(
     ("written", "expected"),
     [

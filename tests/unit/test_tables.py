@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from hpcsweep.cli.render.layout import Column, cleaned, facts, fitting, lines
+from hpcsweep.cli.render.layout import LayoutColumn, cleaned, facts, fitting, lines
 
-NUMBERS = Column(name="energy", cells=["6.30402e-06", "1.2608e-05"], right=True)
-STATUS = Column(name="status", cells=["complete", "failed"])
-ERROR = Column(
+NUMBERS = LayoutColumn(name="energy", cells=["6.30402e-06", "1.2608e-05"], right=True)
+STATUS = LayoutColumn(name="status", cells=["complete", "failed"])
+ERROR = LayoutColumn(
     name="error", cells=["", "a message that goes on for quite a while"], may_be_cut=True
 )
 
 
-def shown(columns: list[Column], width: int) -> list[str]:
+def shown(columns: list[LayoutColumn], width: int) -> list[str]:
     return [line.plain for line in lines(fitting(columns, width), width)]
 
 
@@ -39,8 +39,8 @@ def test_what_does_not_fit_is_left_out_whole(width: int, table: list[str]) -> No
 
 
 def test_a_narrow_column_has_the_place_of_a_wide_one() -> None:
-    wide = Column(name="sequence", cells=["G" * 60])
-    chosen = fitting([STATUS, wide, Column(name="n", cells=["12"])], 40)
+    wide = LayoutColumn(name="sequence", cells=["G" * 60])
+    chosen = fitting([STATUS, wide, LayoutColumn(name="n", cells=["12"])], 40)
     assert [one.name for one in chosen] == ["status", "n"]
 
 
@@ -52,7 +52,9 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 def test_no_line_is_wider_than_the_terminal(
     made: list[tuple[str, list[str], bool]], width: int
 ) -> None:
-    columns = [cleaned(Column(name=name, cells=cells, may_be_cut=cut)) for name, cells, cut in made]
+    columns = [
+        cleaned(LayoutColumn(name=name, cells=cells, may_be_cut=cut)) for name, cells, cut in made
+    ]
     chosen = fitting(columns, width)
     printed = [line.plain for line in lines(chosen, width)]
     if len(chosen) > 1:

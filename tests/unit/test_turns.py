@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from hpcsweep import claims
-from hpcsweep.errors import SweepBusy
+from hpcsweep.errors import SweepBusy, SweepError
 from hpcsweep.liveness import this_process
 from hpcsweep.submission import turns
 from hpcsweep.submission.turns import changing, submitting
@@ -108,6 +108,17 @@ def test_the_place_is_given_back_after_an_error(sweep: SweepDirectory) -> None:
         raise KeyError
     with submitting(sweep):
         pass
+
+
+def test_a_place_without_directories_is_named_as_unwritable() -> None:
+    """Every mkdir(2) in /proc fails with ENOENT, as below the point of an automount."""
+    with pytest.raises(SweepError) as caught:
+        changing(Path("/proc/x/s"), "s", "private", None, lambda _: None).__enter__()
+    assert not isinstance(caught.value, SweepBusy)
+    assert (caught.value.where, caught.value.what) == (
+        "/proc/x/s", "cannot be written: No such file or directory",
+    )  # fmt: skip
+    assert "--outputs" in caught.value.next_step
 
 
 # --- of a process that only another host can ask for ----------------------------------------------

@@ -16,7 +16,7 @@ from hpcsweep.sources import grid, random, source_from_manifest_dict
 from hpcsweep.sources.registry import needs_user_code
 from hpcsweep.state.status import status
 from hpcsweep.store.ingest import fresh_index
-from hpcsweep.tables.collect import Columns, Row, collect
+from hpcsweep.tables.collect import TableColumns, TableRow, collect
 from tests.support.sweeps import MadeSweep
 from tests.support.wait import wait_until
 
@@ -200,9 +200,9 @@ def test_what_cannot_be_made_is_a_row_without_params(tmp_path: Path) -> None:
     made.plan()
     made.run()
     made.handed_in()
-    found: list[Row] = []
+    found: list[TableRow] = []
 
-    def take(_: Columns, rows: Any) -> None:
+    def take(_: TableColumns, rows: Any) -> None:
         found.extend(rows)
 
     collect(made.directory, None, Settings(), take)

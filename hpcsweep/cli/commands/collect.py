@@ -14,7 +14,7 @@ from hpcsweep.cli.options import common, file_option, sweep_argument, words
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hpcsweep.tables.collect import Columns, Row
+    from hpcsweep.tables.collect import TableColumns, TableRow
 
 
 @click.command("collect")
@@ -50,7 +50,7 @@ def command(
     if output is None and chosen == "parquet":
         raise click.UsageError("--format parquet needs --output")
 
-    def take(found: Columns, rows: Iterator[Row]) -> None:
+    def take(found: TableColumns, rows: Iterator[TableRow]) -> None:
         _write(chosen, output, found, rows)
 
     done = collect(directory, here.cluster_of(directory), here.settings, take, selection)
@@ -62,7 +62,7 @@ def command(
         notices.notify(f"written: {output}")
 
 
-def _write(form: str, output: Path | None, found: Columns, rows: Iterator[Row]) -> None:
+def _write(form: str, output: Path | None, found: TableColumns, rows: Iterator[TableRow]) -> None:
     from hpcsweep.cli import streams
     from hpcsweep.cli.render.rows import print_table
     from hpcsweep.tables import formats

@@ -71,17 +71,13 @@ def _database(sweep: SweepDirectory) -> tuple[bool, str]:
 
 
 def _files(sweep: SweepDirectory) -> tuple[bool, str]:
-    from hpcsweep.records import Status
-    from hpcsweep.runs.find import DamageReport, check_files
+    from hpcsweep.runs.find import DamageReport, lost_files
     from hpcsweep.store.ingest import fresh_index
 
-    report, kept = DamageReport(), 0
+    report = DamageReport()
     with fresh_index(sweep) as sweep_index:
-        for row in sweep_index.rows():
-            if row["status"] == Status.COMPLETE.value and row["run_dir"]:
-                kept += 1
-                with report.collecting(row):
-                    check_files(sweep, row)
+        lost_files(sweep, sweep_index, report)
+    kept = report.checked
     if report.lost:
         return False, "\n".join([f"of {kept} complete cases {report}:", *report.named])
     return True, f"{kept} complete cases have theirs" if kept else "no complete case has any kept"

@@ -13,7 +13,7 @@ from hpcsweep.cli.options import common, file_option, sweep_argument, words
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hpcsweep.tables.collect import Columns, Row
+    from hpcsweep.tables.collect import TableColumns, TableRow
 
 
 @click.command("plot")
@@ -51,7 +51,7 @@ def command(
     path = output or directory.path / f"{slug(y, 60)}-over-{slug(x, 60)}.png"
     selection = Selection(where=where, columns=axes.columns, named_by="--x, --y, --by")
 
-    def take(found: Columns, rows: Iterator[Row]) -> None:
+    def take(found: TableColumns, rows: Iterator[TableRow]) -> None:
         for note in plot.draw(rows, axes, path, found.params.values()):
             notify(note)
 

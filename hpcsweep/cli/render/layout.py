@@ -23,7 +23,7 @@ Styled = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Column:
+class LayoutColumn:
     """A column with all of its cells."""
 
     name: str
@@ -44,17 +44,17 @@ class Column:
         return min(self.natural, short) if self.may_be_cut else self.natural
 
 
-def cleaned(column: Column) -> Column:
+def cleaned(column: LayoutColumn) -> LayoutColumn:
     """A column of texts that we did not write."""
-    return Column(
+    return LayoutColumn(
         name=one_line(column.name), cells=[one_line(cell) for cell in column.cells],
         right=column.right, may_be_cut=column.may_be_cut,
     )  # fmt: skip
 
 
-def fitting(columns: Sequence[Column], width: int) -> list[Column]:
+def fitting(columns: Sequence[LayoutColumn], width: int) -> list[LayoutColumn]:
     """As many columns as fit beside each other, the first ones first; the first in any case."""
-    chosen: list[Column] = []
+    chosen: list[LayoutColumn] = []
     used = -GAP
     for column in columns:
         if not chosen or used + GAP + column.least <= width:
@@ -63,7 +63,7 @@ def fitting(columns: Sequence[Column], width: int) -> list[Column]:
     return chosen
 
 
-def lines(columns: Sequence[Column], width: int) -> Iterator[Text]:
+def lines(columns: Sequence[LayoutColumn], width: int) -> Iterator[Text]:
     """The lines of a table, its head first."""
     left = width - sum(GAP + column.least for column in columns) + GAP
     widths = []

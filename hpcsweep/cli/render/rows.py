@@ -7,7 +7,7 @@ from itertools import chain, islice, zip_longest
 
 from hpcsweep.cli.render import layout
 from hpcsweep.cli.render.console import console, print_line, print_texts
-from hpcsweep.tables.collect import Columns, Row
+from hpcsweep.tables.collect import TableColumns, TableRow
 from hpcsweep.tables.formats import cell
 
 # Rows of a table on the screen; --format csv has them all.
@@ -25,7 +25,7 @@ WEIGHTIEST = ("index", "status", "reason")
 FREE_TEXT = frozenset({"error"})
 
 
-def print_table(columns: Columns, rows: Iterator[Row]) -> None:
+def print_table(columns: TableColumns, rows: Iterator[TableRow]) -> None:
     """Print a table of rows: the columns named, or the default ones."""
     taken = list(islice(rows, TABLE_ROWS + 1))
     shown = columns.names
@@ -36,7 +36,7 @@ def print_table(columns: Columns, rows: Iterator[Row]) -> None:
             if not any(row.get(name) for row in taken):
                 shown.remove(name)
     made = {
-        name: layout.cleaned(layout.Column(
+        name: layout.cleaned(layout.LayoutColumn(
             name=name, cells=[_short(row.get(name)) for row in taken[:TABLE_ROWS]],
             right=columns.kinds[name] != "str", may_be_cut=name in FREE_TEXT,
         ))
@@ -56,7 +56,7 @@ def print_table(columns: Columns, rows: Iterator[Row]) -> None:
         print_line(f"… and {more} more rows: --format csv has them all.")
 
 
-def _by_weight(columns: Columns, shown: list[str]) -> list[str]:
+def _by_weight(columns: TableColumns, shown: list[str]) -> list[str]:
     """Columns in the order in which they get a place: params and metrics turn by turn."""
     turns = chain(*zip_longest(columns.params.values(), columns.metrics.values()))
     weighty = [name for name in (*WEIGHTIEST, *turns) if name in shown]

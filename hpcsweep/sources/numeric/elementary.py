@@ -76,7 +76,7 @@ def log_of(value: Fraction) -> float:
     return (inner + exponent * _LN2) / (1 << _BITS)
 
 
-class Normal(NamedTuple):
+class NormalProbabilities(NamedTuple):
     """Probabilities of a standard normal number, each correctly rounded."""
 
     # Of a number below the first bound.
@@ -87,7 +87,7 @@ class Normal(NamedTuple):
     above: float
 
 
-def normal_between(low: Fraction | None, high: Fraction | None) -> Normal:
+def normal_between(low: Fraction | None, high: Fraction | None) -> NormalProbabilities:
     """How probable a standard normal number is below, between and above two bounds.
 
     `None` is no bound. Bounds beyond 40 count as 40.
@@ -98,7 +98,7 @@ def normal_between(low: Fraction | None, high: Fraction | None) -> Normal:
     one = 1 << bits
     below = 0 if a is None else (one >> 1) + _half_area(a, bits)
     above = 0 if b is None else (one >> 1) - _half_area(b, bits)
-    return Normal(below / one, (one - below - above) / one, above / one)
+    return NormalProbabilities(below / one, (one - below - above) / one, above / one)
 
 
 def _half_area(x: Fraction, bits: int) -> int:

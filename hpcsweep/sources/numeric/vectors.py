@@ -133,7 +133,7 @@ def truncated_normal(
     mean: float,
     std: float,
     bounds: tuple[float | None, float | None],
-    window: elementary.Normal,
+    window: elementary.NormalProbabilities,
     k: Array,
 ) -> Array:
     """As `TruncatedNormal.at`."""
