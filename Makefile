@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 SWEEP := outputs/oscillator
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test coverage clients soak lint format clean system-packages
+.PHONY: help demo quick test docker-test cluster cluster-down coverage clients soak lint format clean system-packages
 # A recipe that is interrupted leaves no stamp behind.
 .DELETE_ON_ERROR:
 
@@ -33,6 +33,15 @@ quick: $(VENV)/dev.stamp ## run the unit and property tests (under 2 minutes)
 
 test: $(VENV)/dev.stamp system-packages lint ## check the code and run every test
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+
+docker-test: $(VENV)/dev.stamp system-packages ## run the tests that need containers: three Slurms, real nodes
+	$(BIN)/pytest --timeout 1500 tests/docker $(PYTEST_ARGS)
+
+cluster: ## start a Slurm cluster in containers (SLURM=22.05|24.11|26.05)
+	@$(PYTHON) docker/cluster.py up
+
+cluster-down: ## remove that cluster and its volumes
+	@$(PYTHON) docker/cluster.py down
 
 coverage: $(VENV)/dev.stamp ## measure which branches the unit and property tests reach
 	$(BIN)/python -m pip install --quiet --group coverage

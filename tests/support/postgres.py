@@ -28,7 +28,8 @@ import pytest
 from tests.support.processes import kill, owned_by
 from tests.support.wait import wait_until
 
-BINARIES = Path("/usr/lib/postgresql/15/bin")
+# Debian has a directory for each version: 15 in bookworm, 17 in trixie, 18 in forky.
+BINARIES = ":".join(sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin"))))
 PATH = f"{BINARIES}:{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 # Debian's packages by the program that shows whether it is there.
 PACKAGES = {"initdb": "postgresql", "postgres": "postgresql", "pgbouncer": "pgbouncer"}
