@@ -1,4 +1,4 @@
-"""`Sweep`: the Python door. The same verbs as the command line, in a notebook or a script."""
+"""`Sweep`: the verbs of the command line for a notebook or a script."""
 
 from __future__ import annotations
 
