@@ -1,4 +1,4 @@
-"""Chaos: a sweep run to its end on an emulated Slurm that fails on order, and what came of it."""
+"""Chaos: run a sweep to its end on an emulated Slurm that injects faults; report the result."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission.submit import Wish, submit
 from hpcsweep.sweepdir.directory import SweepDirectory
 
-# Nodes that fail, jobs that make room for others, tasks that start twice, a controller that is
-# away twice, answers of sbatch that get lost.
+# Node failures, preemptions, duplicate starts, two outages of the controller, lost answers of
+# sbatch.
 MIXTURE = (
     Fault(kind="node_fail", rate=0.02),
     Fault(kind="preempt", rate=0.02),
@@ -32,36 +32,36 @@ MIXTURE = (
     Fault(kind="controller_down", rate=1.0, seconds=10.0, within_s=8.0, times=2),
     Fault(kind="submit_timeout", rate=0.3),
 )
-# The part of a job name that differs from one sweep directory to the next: the same faults strike
-# the same tasks of the same manifest in every one of them.
+# The part of a job name that depends on the sweep directory. Without it the same faults strike the
+# same tasks of a manifest in every directory.
 KEY = r"\.[0-9a-f]{8}(?=\.\d+\.\d+$)"
-# Submits until the rest counts as lost, and seconds between two that were refused.
+# Submits until the remaining cases count as lost, and seconds between two that were refused.
 _ROUNDS = 20
 _PAUSE_S = 1.0
-# Between the end of a case and its record, at most: seconds.
+# Seconds at most from the end of a case to its record.
 _LATE_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Struck:
-    """One fault that was ordered and happened."""
+    """One injected fault."""
 
     kind: str
-    # Of the array task; None for what befell no task.
+    # Of the array task; None for a fault of the cluster.
     job: str | None
-    # Indices of the cases that the task had, as text; empty for none.
+    # Indices of the task's cases, as text; empty for none.
     cases: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accepted:
-    """What the journals themselves say of a sweep, beside its index. Ids are of cases."""
+    """How often each case was accepted, according to the journals. Sets hold case ids."""
 
-    # Cases of which the index shows another attempt than the best of the journals.
+    # Cases for which the index has another attempt than the best one of the journals.
     wrong: frozenset[str]
-    # Cases that a start began although a record that it had to know called them complete.
+    # Cases that a start began although they were complete in a journal that it had to know.
     again: frozenset[str]
-    # Cases that several starts computed, at the same time or after an interruption: no harm.
+    # Count of cases that several starts computed, concurrently or after an interruption: harmless.
     repeated: int
 
     @property
@@ -70,7 +70,7 @@ class Accepted:
         return not self.wrong and not self.again
 
     def line(self) -> str:
-        """For people."""
+        """The summary in one line."""
         if self.is_once:
             return f"each case accepted once, {self.repeated} of them begun more than once"
         kinds = (("not as journalled", self.wrong), ("computed again", self.again))
@@ -80,11 +80,11 @@ class Accepted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """What happened to which case, and whether anything was lost."""
+    """The faults of a run, and whether a result was lost."""
 
     seed: int
     struck: list[Struck]
-    # Submits that were made, also those that got no answer.
+    # Count of submits, including those without an answer.
     submits: int
     summary: Summary
     accepted: Accepted
@@ -95,11 +95,11 @@ def run(
     cluster: Cluster,
     settings: Settings,
     seed: int,
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> Report:
-    """Submit under faults, again and again, until every case has an outcome.
+    """Submit under faults repeatedly until every case has an outcome, then clear the faults.
 
-    The faults end with it. *Raises* ClusterError for another cluster than an emulated one.
+    *Raises* ClusterError if the cluster is not an emulated one.
     """
     if not cluster.takes_faults:
         raise ClusterError(
@@ -109,34 +109,35 @@ def run(
     state_dir, begun = Path(cluster.state_dir), time.time()
     emulator.order_faults(state_dir, MIXTURE, seed=seed, ignore=KEY)
     try:
-        submits, summary = _until_done(wish, cluster, settings, say)
+        submits, summary = _submit_until_done(wish, cluster, settings, notify)
     finally:
         emulator.order_faults(state_dir, (), seed=0)
     sweep = SweepDirectory.open(wish.path)
     tasks = dict(_tasks(sweep))
-    struck = [_told(fault, tasks) for fault in emulator.faults_since(state_dir, begun)]
+    faults = emulator.faults_since(state_dir, begun)
+    struck = [_describe(fault, tasks) for fault in faults]
     return Report(
         seed=seed, struck=struck, submits=submits, summary=summary, accepted=accepted(sweep)
     )
 
 
-def _until_done(
-    wish: Wish, cluster: Cluster, settings: Settings, say: Callable[[str], None]
+def _submit_until_done(
+    wish: Wish, cluster: Cluster, settings: Settings, notify: Callable[[str], None]
 ) -> tuple[int, Summary]:
     summary: Summary | None = None
     for number in range(1, _ROUNDS + 1):
         try:
-            done = submit(wish, cluster, settings, say)
-            # Only what this run leaves behind is sent again: never what was complete before it.
+            done = submit(wish, cluster, settings, notify)
+            # Resubmit only unfinished cases of this run, never those complete before it.
             wish = replace(wish, rerun=None)
             summary = wait(done.sweep, cluster, settings)
         except (ClusterUnavailable, ClusterError) as problem:
-            say(f"submit {number}: {problem.what}")
+            notify(f"submit {number}: {problem.what}")
             time.sleep(_PAUSE_S)
             continue
         if not summary.without_outcome:
             break
-        say(f"submit {number}: {summary.without_outcome} cases are to be sent again")
+        notify(f"submit {number}: {summary.without_outcome} cases are to be sent again")
     if summary is None:
         raise SweepError(
             f"{_ROUNDS} submits got no answer",
@@ -159,41 +160,41 @@ def _tasks(sweep: SweepDirectory) -> Iterator[tuple[tuple[int, int], IndexSet]]:
                 yield (int(job["job_id"]), task), plan.chunk(part.first_chunk + task)
 
 
-def _told(fault: dict[str, Any], tasks: dict[tuple[int, int], IndexSet]) -> Struck:
+def _describe(fault: dict[str, Any], tasks: dict[tuple[int, int], IndexSet]) -> Struck:
     if "job" not in fault:
         return Struck(kind=fault["kind"], job=None, cases="")
     key = (fault["job"], fault["task"])
     indices = tasks.get(key)
     task = "" if fault["task"] is None else f"_{fault['task']}"
-    cases = "" if indices is None else _shown(indices)
+    cases = "" if indices is None else _text_of(indices)
     return Struck(kind=fault["kind"], job=f"{fault['job']}{task}", cases=cases)
 
 
-def _shown(indices: IndexSet) -> str:
-    found = list(indices)
-    if len(found) > 1 and found[-1] - found[0] == len(found) - 1:
-        return f"{found[0]}-{found[-1]}"
-    return ",".join(map(str, found))
+def _text_of(indices: IndexSet) -> str:
+    numbers = list(indices)
+    if len(numbers) > 1 and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"{numbers[0]}-{numbers[-1]}"
+    return ",".join(map(str, numbers))
 
 
-# --- what the journals say ------------------------------------------------------------------------
+# --- the check of all journals --------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class _Case:
-    """The records about one case, in all journals."""
+    """The records of one case in all journals."""
 
     best: str = ""
-    # (submission, restart, seconds of the epoch) of each start that began it, and of each end
-    # that calls it complete.
+    # (submission, restart, seconds since the epoch) of each start that began it, and of each
+    # `end` record with status complete.
     begun: list[tuple[int, int, float]] = field(default_factory=list)
     complete: list[tuple[int, int, float]] = field(default_factory=list)
 
     def is_computed_again(self, sent: dict[int, float]) -> bool:
-        """Whether a start began it that had to know of an end.
+        """Whether a start began it that had to know that it was complete.
 
-        A task knows the journals of its chunk when it starts, and a submission all of them when it
-        is made. Two starts with one restart count run at the same time: a duplicate.
+        A task reads the journals of its chunk when it starts, and a submission reads all
+        journals. Two starts with the same restart count run concurrently: a duplicate start.
         """
         for submission, restart, started in self.begun:
             for before, earlier, ended in self.complete:
@@ -215,15 +216,15 @@ def accepted(sweep: SweepDirectory) -> Accepted:
                     started = _seconds(record["time"])
                 elif record["kind"] in ("begin", "end") and "index" in record:
                     key = record["attempt"][0], record["case_id"]
-                    _note(cases.setdefault(key, _Case()), record, started)
+                    _add_record(cases.setdefault(key, _Case()), record, started)
     sent = {n: _seconds(sweep.plan(n)[1]["time"]) for n in sweep.submissions()}
     best: dict[str, str] = {}
     for (_, case_id), case in cases.items():
         best[case_id] = max(best.get(case_id, ""), case.best)
     with fresh_index(sweep) as sweep_index:
-        shown = {row["case_id"]: row["rank"] for row in sweep_index.rows()}
+        ranks = {row["case_id"]: row["rank"] for row in sweep_index.rows()}
     return Accepted(
-        wrong=frozenset(one for one, found in shown.items() if best.get(one) != found),
+        wrong=frozenset(case_id for case_id, rank_ in ranks.items() if best.get(case_id) != rank_),
         again=frozenset(
             case_id for (_, case_id), case in cases.items() if case.is_computed_again(sent)
         ),
@@ -231,7 +232,7 @@ def accepted(sweep: SweepDirectory) -> Accepted:
     )
 
 
-def _note(case: _Case, record: BeginRecord | EndRecord, started: float) -> None:
+def _add_record(case: _Case, record: BeginRecord | EndRecord, started: float) -> None:
     case.best = max(case.best, rank(record))
     _, submission, restart, _ = record["attempt"]
     if record["kind"] == "begin":
@@ -240,5 +241,5 @@ def _note(case: _Case, record: BeginRecord | EndRecord, started: float) -> None:
         case.complete.append((submission, restart, _seconds(record["ended"])))
 
 
-def _seconds(moment: str) -> float:
-    return datetime.fromisoformat(moment).timestamp()
+def _seconds(time_text: str) -> float:
+    return datetime.fromisoformat(time_text).timestamp()

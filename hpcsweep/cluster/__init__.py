@@ -1,5 +1,5 @@
-"""What accepts arrays: `base` says what that is, `registry` knows all of them.
+"""Clusters accept job arrays: `base` has the protocol, `registry` all kinds.
 
 `slurm` runs Slurm's programs, `emulated` those of the emulated Slurm, `submitit` any executor of
-submitit. What to send, and what became of it, is decided above: in `submission` and `state`.
+submitit. Not here: which indices to submit (`submission`), and their outcomes (`state`).
 """

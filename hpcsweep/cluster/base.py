@@ -1,4 +1,4 @@
-"""What accepts arrays, as the rest of the package sees it, and what it is given.
+"""The protocol of a cluster, and the nouns that it exchanges with the rest of the package.
 
 A new kind of cluster is a class that inherits `Defaults`, implements the rest of `Cluster`, and has
 a line in `registry`.
@@ -18,23 +18,23 @@ from hpcsweep.settings import Settings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What a cluster says of itself."""
+    """The name and the limits of a cluster."""
 
-    # Empty where it does not tell.
+    # Empty if the cluster does not report it.
     cluster_name: str
-    # One more than the largest array task id; 0 where it has no arrays.
+    # One more than the largest array task id; 0 if the cluster has no arrays.
     max_array_size: int
     # Seconds between TERM and KILL.
     kill_wait_s: float
-    # Array tasks that a submission may have; None where the cluster queues any number.
+    # Array tasks that a submission may have; None if the cluster queues any number.
     max_tasks: int | None = None
-    # What is assumed because it does not tell, for people.
+    # For people: limits that are assumed because the cluster does not report them.
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Array:
-    """What one part hands in: a script that each of its chunks runs, and what it needs."""
+    """One part to submit: the script that each of its chunks runs, and its options."""
 
     part: Part
     # Unique; ends with `.<submission>.<part>`.
@@ -44,7 +44,7 @@ class Array:
     # Absolute paths of the submission's directories.
     logs: str
     journals: str
-    # Where the script starts: there the setup lines were tried.
+    # The working directory of the script; the preflight ran the setup lines there.
     directory: str
     # sbatch's long options of the manifest.
     options: Mapping[str, str]
@@ -55,75 +55,75 @@ Element = tuple[str, int]
 
 
 class Queued(NamedTuple):
-    """What the queue says of one element."""
+    """The state of one element in the queue."""
 
-    # In Slurm's word.
+    # One of Slurm's states.
     state: str
-    # Why it waits, in the queue's words; empty where the cluster has none.
+    # The queue's reason for a pending element; empty if the cluster has none.
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountingRow:
-    """One row of the accounting."""
+    """One row of accounting."""
 
     job_id: str
-    # Array task ids; a cancelled pending array keeps one row for all its elements for ever.
+    # Array task ids. A cancelled pending array keeps a single row for all its elements.
     tasks: tuple[int, ...]
     state: str
-    # Whether state and end can be believed.
+    # Whether state and end are reliable.
     is_final: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opening:
-    """What a cluster object is made from."""
+    """The arguments from which a cluster object is made."""
 
-    # What `--cluster` calls it, and a submission records: `slurm`, `submitit:local`.
+    # As in `--cluster` and in a submission's record: `slurm`, `submitit:local`.
     kind: str
-    # As a submission recorded it; "" for a first one.
+    # As a submission recorded it; "" for the first submission.
     state_dir: str
-    # The sweep directory, absolute, which may not exist yet.
+    # Absolute path of the sweep directory, which may not exist yet.
     sweep: Path
     settings: Settings
 
 
 class Cluster(Protocol):
-    """What accepts arrays. To make one starts nothing and asks nothing.
+    """A cluster that accepts arrays. Its constructor starts and queries nothing.
 
-    A method that asks *raises* ClusterUnavailable when it cannot.
+    A method that queries the cluster *raises* ClusterUnavailable if it cannot.
     """
 
     # --- traits ---
 
     @property
     def kind(self) -> str:
-        """What `--cluster` calls it."""
+        """Its name in `--cluster`."""
         ...
 
     @property
     def state_dir(self) -> str:
-        """State directory of an emulated one; "" for others."""
+        """State directory of an emulated cluster; "" for others."""
         ...
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What its programs need, on top of our own environment."""
+        """Variables of its programs, on top of our own environment."""
         ...
 
     @property
     def address(self) -> str:
-        """What leads to it from here, without asking: by another one it may be another cluster."""
+        """How its programs reach it from here; another address may be another cluster. No query."""
         ...
 
     @property
     def is_here(self) -> bool:
-        """Whether it can be asked from this host, as far as one can tell without asking."""
+        """Whether this host can query it, as far as is known without a query."""
         ...
 
     @property
     def is_own(self) -> bool:
-        """Whether it is the user's alone: to poll it often disturbs nobody."""
+        """Whether it belongs to this user alone, so that it may be polled often."""
         ...
 
     @property
@@ -134,11 +134,11 @@ class Cluster(Protocol):
     # --- before a submission ---
 
     def start(self) -> None:
-        """Start what has to run before it can be asked. *Safe to repeat.*"""
+        """Start the processes that it needs to answer queries. *Safe to repeat.*"""
         ...
 
     def prepare(self, options: Mapping[str, str]) -> None:
-        """Make what these sbatch options name, where the user may. *Safe to repeat.*"""
+        """Create what these sbatch options name, if the user may. *Safe to repeat.*"""
         ...
 
     def limits(self) -> Limits:
@@ -146,76 +146,76 @@ class Cluster(Protocol):
         ...
 
     def check_options(self, options: Mapping[str, str], throttle: int) -> list[str]:
-        """Notes, for people, on what it makes of these options.
+        """Notes for people about options that it ignores or changes.
 
-        *Raises* InputError, by name, for what it can neither do nor leave out.
+        *Raises* InputError naming an option that it can neither apply nor ignore.
         """
         ...
 
     def command(self, array: Array) -> str:
-        """How the array would be submitted, for people."""
+        """The command that submits the array, for people."""
         ...
 
     def test_only(self, array: Array) -> str:
-        """Ask whether it would take an array. Returns why it cannot be asked; "" when it would.
+        """Test whether it would accept an array. Returns why no test is possible; "" if accepted.
 
-        *Raises* ClusterError when it would not.
+        *Raises* ClusterError if it would refuse the array.
         """
         ...
 
     # --- a submission ---
 
     def submit(self, array: Array, notify: Callable[[str], None]) -> str:
-        """Submit one part, and `notify` of what that waits for. Returns the array's job id.
+        """Submit one part; `notify` gets messages about waits. Returns the array's job id.
 
-        *Raises* ClusterUnavailable when it is not known whether the array was accepted,
-        ClusterError when it was refused.
+        *Raises* ClusterUnavailable if it is unknown whether the array was accepted, ClusterError
+        if it was refused.
         """
         ...
 
     def find_by_name(self, name: str, since: float) -> str | None:
-        """The job id of an array by its unique name; None when it is nowhere.
+        """The job id of an array by its unique name; None if it does not exist.
 
-        `since`: seconds of the epoch before which it was not submitted. *Raises* ClusterError
-        where nothing but the scheduler's own programs could tell.
+        `since`: it was not submitted before this time, in seconds since the epoch. *Raises*
+        ClusterError if only the scheduler's own programs could find it.
         """
         ...
 
     # --- afterwards ---
 
     def poll_queue(self, job_ids: Sequence[str]) -> dict[Element, Queued]:
-        """State, in Slurm's words, of every element that the queue knows; others are over."""
+        """The Slurm state of every element that the queue knows; all others have ended."""
         ...
 
     def poll_accounting(self, job_ids: Sequence[str]) -> list[AccountingRow] | None:
-        """The accounting's rows about these arrays; None where there is no accounting."""
+        """The accounting rows of these arrays; None if there is no accounting."""
         ...
 
     def cancel(self, job_ids: Sequence[str]) -> None:
-        """Cancel arrays. *Safe to repeat*: an ended one is no error."""
+        """Cancel arrays. *Safe to repeat*: an array that has ended is no error."""
         ...
 
     def cancel_pending(self, job_ids: Sequence[str]) -> None:
-        """Cancel what has not begun of arrays; what runs goes on. *Safe to repeat.*"""
+        """Cancel the pending elements of arrays; running ones continue. *Safe to repeat.*"""
         ...
 
     def logs(self, directory: Path, part: int, element: int) -> list[Path]:
-        """Files in a submission's directory of logs with the output of one element.
+        """The files with the output of one element, in a submission's log directory.
 
-        Asks nobody: the cluster need not be here.
+        No query: the cluster need not be reachable.
         """
         ...
 
     def run_script(self, script: str, output: str, job_name: str) -> str:
         """Run a script on a compute node, as a job of its own. Returns the job id.
 
-        *Raises* ClusterError, also where it takes nothing but arrays.
+        *Raises* ClusterError, also if the cluster accepts only arrays.
         """
         ...
 
 
 class Defaults:
-    """The answers of a cluster of which there is nothing special to say."""
+    """Default implementations, for a cluster without special features."""
 
     kind: str
     state_dir: str = ""
@@ -223,36 +223,36 @@ class Defaults:
 
     @property
     def address(self) -> str:
-        """Its kind leads to it."""
+        """Its kind."""
         return self.kind
 
     @property
     def is_here(self) -> bool:
-        """It is."""
+        """Always."""
         return True
 
     @property
     def is_own(self) -> bool:
-        """It is shared."""
+        """Never: it is shared."""
         return False
 
     @property
     def takes_faults(self) -> bool:
-        """It has none on order."""
+        """Never."""
         return False
 
     def start(self) -> None:
         """Nothing to start."""
 
     def prepare(self, options: Mapping[str, str]) -> None:
-        """Nothing to make."""
+        """Nothing to create."""
 
     def check_options(self, options: Mapping[str, str], throttle: int) -> list[str]:  # noqa: ARG002
-        """Nothing to say."""
+        """No notes."""
         return []
 
     def test_only(self, array: Array) -> str:  # noqa: ARG002
-        """Nobody can be asked."""
+        """No test is possible."""
         return f"the {self.kind} cluster cannot be asked before an array is submitted"
 
     def poll_accounting(self, job_ids: Sequence[str]) -> list[AccountingRow] | None:  # noqa: ARG002
@@ -260,10 +260,10 @@ class Defaults:
         return None
 
     def cancel_pending(self, job_ids: Sequence[str]) -> None:
-        """Nothing: it does not say which of its elements have not begun."""
+        """Nothing: it does not distinguish pending elements."""
 
     def run_script(self, script: str, output: str, job_name: str) -> str:  # noqa: ARG002
-        """*Raises* ClusterError: it takes nothing but arrays."""
+        """*Raises* ClusterError: it accepts only arrays."""
         raise ClusterError(
             f"the {self.kind} cluster has no sbatch to send a single job by",
             next_step="Use --cluster slurm, or leave --node out.",

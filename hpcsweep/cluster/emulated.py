@@ -1,4 +1,4 @@
-"""The emulated Slurm: the same programs, in the `bin` of a state directory."""
+"""The emulated Slurm as a cluster: Slurm's programs in the `bin` of a state directory."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from hpcsweep.cluster.slurm.client import Slurm
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Emulated(Slurm):
-    """An emulated Slurm; it belongs to whoever may write its state directory."""
+    """An emulated Slurm; it belongs to the user who can write its state directory."""
 
     state_dir: str
 
     @classmethod
     def open(cls, opening: Opening) -> Self:
-        """The one that was recorded, or the user's own."""
+        """The recorded one, or the user's own."""
         state_dir = opening.state_dir or str(emulator.default_state_dir())
         return cls(
             kind=opening.kind,
@@ -33,17 +33,17 @@ class Emulated(Slurm):
 
     @property
     def is_here(self) -> bool:
-        """Not another user's, nor one that is gone."""
+        """Whether its state directory exists and is writable."""
         return os.access(self.state_dir, os.W_OK)
 
     @property
     def is_own(self) -> bool:
-        """Whoever may write it is alone there."""
+        """Always: it has a single user."""
         return True
 
     @property
     def takes_faults(self) -> bool:
-        """They are orders in its state directory."""
+        """Always: its state directory holds orders for faults."""
         return True
 
     def start(self) -> None:
@@ -51,5 +51,5 @@ class Emulated(Slurm):
         emulator.ensure(Path(self.state_dir))
 
     def prepare(self, options: Mapping[str, str]) -> None:
-        """Make what these options name, unless it is a strict one. *Writes* its configuration."""
+        """Create what these options name, unless it is strict. *Writes* its configuration."""
         emulator.widen(Path(self.state_dir), options)

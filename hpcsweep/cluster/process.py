@@ -1,4 +1,4 @@
-"""The one place that starts a cluster's programs, and reads what they print."""
+"""Start a cluster's programs and read their output; nothing else in the package does."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from hpcsweep.redact import redact
 _log = logging.getLogger(__name__)
 
 _PREFIX = re.compile(r"s[a-z]+: (error|fatal): ")
-# A complaint is cut to its last characters: the reason stands at its end.
+# A complaint is truncated to its last characters: the reason is at its end.
 _COMPLAINT_CHARACTERS = 500
 # Seconds without an answer after which `on_line` is called with an empty line.
 QUIET_S = 2.5
-# Seconds between two polls of a program whose pipes something else holds open.
+# Seconds between two polls of a program whose pipes another process holds open.
 _POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a program printed."""
+    """The exit code and output of a program."""
 
     returncode: int
     stdout: str
@@ -38,13 +38,13 @@ class Answer:
 
     @property
     def complaint(self) -> str:
-        """What it complains of in one line, without the `program: error:` of each of its lines."""
+        """Its standard error in one line, without the `program: error:` of each line."""
         lines = [_PREFIX.sub("", line.strip()) for line in self.stderr.splitlines() if line.strip()]
         text = "; ".join(lines)
         if len(text) > _COMPLAINT_CHARACTERS:
             text = f"… {text[-_COMPLAINT_CHARACTERS:]}"
         if self.returncode < 0:  # negative for a signal
-            number = -self.returncode  # those of real time have no name in Python
+            number = -self.returncode  # Python has no names for real-time signals
             name = next((one.name for one in signal.Signals if one == number), f"signal {number}")
             end = f"ended by {name}"
             return f"{end}: {text}" if text else end
@@ -61,10 +61,9 @@ def run(
 ) -> Answer:
     """Run one program to its end; with `apart`, Ctrl-C at our terminal does not reach it.
 
-    `on_line` gets each line of standard error as it is printed, and an empty one when the program
-    has not ended after `QUIET_S`. What does not end in time is killed with its children.
-    *Raises* ClusterUnavailable when it does not answer in time, ClusterError when there is no
-    such program.
+    `on_line` gets each line of standard error as it is printed, and an empty one if the program
+    has not ended after `QUIET_S`. After the timeout the program is killed with its children.
+    *Raises* ClusterUnavailable after the timeout, ClusterError if the program does not exist.
     """
     command, begun = redact(shlex.join(argv)), time.monotonic()
     _log.debug("starting %s", command)
@@ -106,7 +105,7 @@ def run(
 def _collect(
     running: subprocess.Popen[bytes], timeout_s: float, on_line: Callable[[str], None]
 ) -> Answer:
-    """Read what a program prints until it ends. *Raises* TimeoutExpired."""
+    """Read the output of a program until it ends. *Raises* TimeoutExpired."""
     begun = time.monotonic()
     is_reported = False
     out, err = bytearray(), bytearray()
@@ -132,14 +131,14 @@ def _collect(
             while (end := err.find(b"\n", passed_on)) >= 0:
                 on_line(err[passed_on:end].decode(errors="replace"))
                 passed_on = end + 1
-            if has_ended and not ready:  # what a wrapper left in the background holds them open
+            if has_ended and not ready:  # background processes of a wrapper hold them open
                 break
     running.wait(max(0.0, timeout_s - (time.monotonic() - begun)))
     return Answer(running.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
 
 
 def _kill(running: subprocess.Popen[bytes]) -> None:
-    """Kill a program that was given up, with its children: a wrapper's sbatch would go on."""
+    """Kill a program that timed out, with its children: a wrapper's sbatch would continue."""
     if running.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(running.pid, signal.SIGKILL)

@@ -1,6 +1,6 @@
-"""The kinds of clusters: one is chosen when a sweep is submitted, and found again by its record.
+"""The kinds of clusters: choose one at a submission, find it again by its record.
 
-Whoever adds a kind adds a line to `CLUSTERS`, and its name to completion, `--help` and `docs/`.
+A new kind needs a line in `CLUSTERS`, and its name in completion, `--help` and `docs/`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from hpcsweep.settings import AUTO, Settings
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import ClusterRecord
 
-# What makes a cluster of each kind, without starting or asking anything. A kind that ends with a
-# colon takes a name behind it.
+# Makes a cluster of each kind, without starting or querying anything. A kind that ends with a colon
+# is followed by a name.
 CLUSTERS: dict[str, Callable[[Opening], Cluster]] = {
     "slurm": Slurm.open,
     "emulated": Emulated.open,
@@ -30,16 +30,16 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def check_kind(kind: object, where: str) -> None:
-    """*Raises* InputError for what is the name of no kind of cluster."""
+    """*Raises* InputError for an unknown kind of cluster."""
     if kind != AUTO:
         _maker(kind, where)
 
 
 def choose(kind: str, settings: Settings, sweep: Path) -> Cluster:
-    """The cluster that the user named, for the sweep directory that is there, or will be.
+    """The cluster that the user named, for a sweep directory that may not exist yet.
 
-    *Raises* ClusterError when it is not here, InputError for no kind of cluster. *Writes* the
-    emulator's state directory when that is named, and starts it.
+    *Raises* ClusterError if it is not reachable from here, InputError for an unknown kind. Starts
+    the emulated cluster if that is named, and *writes* its state directory.
     """
     check_kind(kind, "")
     if kind == AUTO:
@@ -55,17 +55,17 @@ def choose(kind: str, settings: Settings, sweep: Path) -> Cluster:
 
 
 def of_record(record: ClusterRecord, sweep: SweepDirectory, settings: Settings) -> Cluster:
-    """The cluster that a submission of this sweep recorded; not started, and perhaps not here."""
+    """The cluster that a submission recorded; not started, perhaps not reachable from here."""
     return reopen(record, sweep.path, settings)
 
 
 def reopen(record: ClusterRecord, directory: Path, settings: Settings) -> Cluster:
-    """The cluster of a record that is kept in a directory; not started, and perhaps not here."""
+    """The cluster of a record in a directory; not started, perhaps not reachable from here."""
     return _open(record["kind"], record["state_dir"], settings, directory)
 
 
 def open_recorded(sweep: SweepDirectory, settings: Settings) -> Cluster | None:
-    """The cluster of the sweep's last submission; None when it cannot be asked from here."""
+    """The cluster of the sweep's last submission, started; None if not reachable from here."""
     _, document = sweep.plan(sweep.submissions()[-1])
     cluster = of_record(document["cluster"], sweep, settings)
     if not cluster.is_here:
@@ -76,18 +76,18 @@ def open_recorded(sweep: SweepDirectory, settings: Settings) -> Cluster | None:
 
 def require_recorded(sweep: SweepDirectory, settings: Settings) -> Cluster:
     """The cluster of the sweep's last submission, to submit to again. *Raises* ClusterError."""
-    found = open_recorded(sweep, settings)
-    if found is None:
+    cluster = open_recorded(sweep, settings)
+    if cluster is None:
         raise ClusterError(
             "the cluster of this sweep is not here",
             where=str(sweep.path),
             next_step="Submit the manifest, and name a --cluster.",
         )
-    return found
+    return cluster
 
 
 def record(cluster: Cluster, name: str) -> ClusterRecord:
-    """What a submission records of its cluster."""
+    """The record of a cluster in a submission."""
     return {
         "kind": cluster.kind,
         "name": name,
@@ -103,7 +103,7 @@ def is_same_kind(cluster: Cluster, recorded: ClusterRecord) -> bool:
 def is_same(cluster: Cluster, recorded: ClusterRecord) -> bool:
     """Whether this is the cluster that a submission recorded. *Raises* ClusterUnavailable.
 
-    One that did not tell its name then is any of its kind.
+    A record without a cluster name matches every cluster of its kind.
     """
     limits = cluster.limits()
     if not recorded["name"]:
@@ -124,7 +124,7 @@ def _open(kind: str, state_dir: str, settings: Settings, sweep: Path) -> Cluster
 
 
 def _maker(kind: object, where: str) -> Callable[[Opening], Cluster]:
-    """*Raises* InputError for a kind that this version does not know."""
+    """The maker of a kind. *Raises* InputError for an unknown kind."""
     word, colon, name = kind.partition(":") if isinstance(kind, str) else ("", "", "")
     if word + colon in CLUSTERS and (not colon or _NAME.fullmatch(name)):
         return CLUSTERS[word + colon]

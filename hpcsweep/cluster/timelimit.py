@@ -1,4 +1,4 @@
-"""Time limits of array tasks, in the form in which sbatch takes them."""
+"""Time limits of array tasks, in sbatch's format."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def time_limit_seconds(text: str) -> int | None:
 def warning_seconds(time_limit_s: int | None) -> int:
     """Seconds from the warning signal to the time limit: a twentieth of the limit, 5 to 120.
 
-    Slurm checks on a 30 s tick and may send it up to 60 s earlier.
+    Slurm checks every 30 s and may send it up to 60 s earlier.
     """
     if time_limit_s is None:
         return 60

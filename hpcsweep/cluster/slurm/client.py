@@ -20,7 +20,7 @@ from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.files import names
 from hpcsweep.sweepdir.plan import MAX_ARRAY_SIZE
 
-# Said by every program when the controller or the accounting cannot be reached.
+# Errors of all programs if the controller or accounting cannot be reached.
 _UNREACHABLE = (
     "Unable to contact slurm controller",
     "Connection refused",
@@ -32,23 +32,23 @@ _UNREACHABLE = (
     "Problem talking to the database",
     "Unable to contact slurm database",
 )
-# Said by every program of a client that has no slurm.conf and is told of none (22.05).
+# Error of all programs of a client without a slurm.conf (22.05).
 _NO_CLUSTER = "Could not establish a configuration source"
 OTHER_OPTIONS = "Change `slurm:` in the manifest, or --set slurm.OPTION=…."
 # Slurm's default seconds between TERM and KILL.
 KILL_WAIT_S = 30.0
-# Arrays named in one query; 16 digits each stay far below the kernel's limit on an argument.
+# Arrays in one query; at 16 digits each they stay far below the kernel's limit on an argument.
 IDS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Slurm(Defaults):
-    """The programs of one cluster. Every method *raises* ClusterUnavailable when it cannot ask."""
+    """The programs of one cluster. Each query *raises* ClusterUnavailable if it fails."""
 
     kind: str
     # Seconds that one query may take.
     timeout_s: float
-    # Seconds that one sbatch may take: it retries a full controller for 120 s by itself (22.05).
+    # Seconds that one sbatch may take: it retries by itself for 120 s if the queue is full (22.05).
     sbatch_timeout_s: float
     # Environment on top of our own.
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Slurm(Defaults):
 
     @property
     def address(self) -> str:
-        """What leads to it from here, without asking: by another one it may be another cluster."""
+        """See `Cluster`: the path of squeue and the variables that select the cluster."""
         environment = clean_environment(self.environment, frozenset())
         return f"{self.kind} {self._program('squeue')} {pointed_at(environment)}"
 
@@ -75,14 +75,15 @@ class Slurm(Defaults):
         return self._program("squeue") is not None
 
     def limits(self) -> Limits:
-        """Name and limits of the cluster; Slurm's defaults where scontrol is not for users."""
-        values, why = self._configuration()
+        """Name and limits of the cluster; Slurm's defaults if users may not run scontrol."""
+        values, problem = self._configuration()
         size, kill_wait_s = values.get("MaxArraySize", ""), text.seconds(values.get("KillWait", ""))
         notes = []
         if "ClusterName" not in values or not size.isdecimal():
             notes.append(
-                f"The cluster does not tell its limits ({why or 'scontrol names none'}): assumed "
-                f"are Slurm's defaults, MaxArraySize {MAX_ARRAY_SIZE}, KillWait {KILL_WAIT_S:g} s."
+                "The cluster does not tell its limits "
+                f"({problem or 'scontrol names none'}): assumed are Slurm's defaults, "
+                f"MaxArraySize {MAX_ARRAY_SIZE}, KillWait {KILL_WAIT_S:g} s."
             )
         elif int(size) == 0:
             notes.append("The cluster has no job arrays (MaxArraySize 0): each task is a job.")
@@ -94,12 +95,12 @@ class Slurm(Defaults):
         )
 
     def _configuration(self) -> tuple[dict[str, str], str]:
-        """What scontrol shows, and why it shows nothing. *Raises* ClusterUnavailable."""
+        """The values of scontrol, or the reason why there are none. *Raises* ClusterUnavailable."""
         try:
             answer = self._run(text.show_config(), self.timeout_s)
         except ClusterUnavailable:
             raise
-        except ClusterError as error:  # there is none here, or not for us
+        except ClusterError as error:  # scontrol is missing or not executable
             if self._program("sbatch") is None:
                 raise
             return {}, error.what
@@ -119,7 +120,7 @@ class Slurm(Defaults):
         return shlex.join(text.sbatch(array))
 
     def test_only(self, array: Array) -> str:
-        """Ask `sbatch --test-only`. Returns why that gave no answer; *raises* ClusterError."""
+        """Run `sbatch --test-only`; see `Cluster`."""
         program, *arguments = text.sbatch(array)
         argv = [program, "--test-only", *arguments]
         answer = self._run(argv, self.timeout_s, frozenset(array.options))
@@ -134,9 +135,9 @@ class Slurm(Defaults):
         )
 
     def submit(self, array: Array, notify: Callable[[str], None]) -> str:
-        """Submit one part. Returns the array's job id. *Raises* as `_sbatch` does.
+        """Submit one part. Returns the array's job id. *Raises* like `_sbatch`.
 
-        Where the answer says nothing for certain, the array is asked for by its name at once.
+        If the answer is ambiguous, the array is looked up by its name at once.
         """
         begun = time.time()
         try:
@@ -162,10 +163,10 @@ class Slurm(Defaults):
         directives: Iterable[str],
         notify: Callable[[str], None] = lambda _: None,
     ) -> str:
-        """Run one sbatch. Returns the job id; `notify` hears for what it waits.
+        """Run one sbatch; `notify` gets messages about waits. Returns the job id.
 
-        *Raises* ClusterUnavailable when it is not known whether the array was accepted,
-        ClusterError when it was refused.
+        *Raises* ClusterUnavailable if it is unknown whether the array was accepted, ClusterError
+        if it was refused.
         """
         answer = self._run(argv, self.sbatch_timeout_s, frozenset(directives), report_waits(notify))
         if answer.returncode != 0:
@@ -173,18 +174,18 @@ class Slurm(Defaults):
         return text.job_id(answer.stdout)
 
     def poll_queue(self, job_ids: Sequence[str]) -> dict[Element, Queued]:
-        """What the controller says of every element that it still knows."""
-        found: dict[Element, Queued] = {}
+        """The state of every element that the controller still knows."""
+        queue: dict[Element, Queued] = {}
         for some in _batches(job_ids):
             answer = self._run(text.squeue(some), self.timeout_s)
-            # One unknown id is an error to squeue, several are none at all.
+            # squeue fails for a single unknown id, but not for several (22.05).
             if answer.returncode != 0 and text.FORGOTTEN not in answer.stderr:
                 raise ClusterUnavailable(f"squeue: {answer.complaint}")
-            found |= text.elements(answer.stdout)
-        return found
+            queue |= text.elements(answer.stdout)
+        return queue
 
     def poll_accounting(self, job_ids: Sequence[str]) -> list[AccountingRow] | None:
-        """The accounting's rows about these arrays; None where the site keeps no accounting."""
+        """The accounting rows of these arrays; None if the site keeps no accounting."""
         rows = []
         for some in _batches(job_ids):
             answer = self._run(text.sacct(some), self.timeout_s)
@@ -194,20 +195,20 @@ class Slurm(Defaults):
         return rows
 
     def find_by_name(self, name: str, since: float) -> str | None:
-        """The job id of an array by its unique name; None when queue and accounting lack it."""
-        found = text.jobs_by_name(self._query(text.squeue_by_name([name])).stdout)
-        if name not in found:
+        """The job id of an array by its unique name; None if queue and accounting lack it."""
+        ids = text.jobs_by_name(self._query(text.squeue_by_name([name])).stdout)
+        if name not in ids:
             answer = self._run(text.sacct_by_name([name], text.local_time(since)), self.timeout_s)
             if text.NO_ACCOUNTING not in answer.stderr:
-                found = text.jobs_by_name(self._require_success(answer, "sacct").stdout)
-        return found.get(name)
+                ids = text.jobs_by_name(self._require_success(answer, "sacct").stdout)
+        return ids.get(name)
 
     def cancel(self, job_ids: Sequence[str]) -> None:
-        """Cancel arrays or elements. *Safe to repeat*: an ended one is no error."""
+        """Cancel arrays or elements. *Safe to repeat*: one that has ended is no error."""
         self._cancel(job_ids, pending_only=False)
 
     def cancel_pending(self, job_ids: Sequence[str]) -> None:
-        """Cancel those elements of arrays that wait in the queue. *Safe to repeat.*"""
+        """Cancel the pending elements of arrays. *Safe to repeat.*"""
         self._cancel(job_ids, pending_only=True)
 
     def _cancel(self, job_ids: Sequence[str], *, pending_only: bool) -> None:
@@ -219,7 +220,7 @@ class Slurm(Defaults):
                 raise ClusterError(f"scancel: {answer.complaint}")
 
     def logs(self, directory: Path, part: int, element: int) -> list[Path]:
-        """The outputs of one element, one for each job id that the part ever had."""
+        """The outputs of one element, one per job id that the part ever had."""
         return [
             directory / name
             for name in names(directory)
@@ -252,28 +253,28 @@ class Slurm(Defaults):
         return process.run([program, *argv[1:]], environment, timeout_s, on_line)
 
     def _program(self, name: str) -> str | None:
-        """Where one of the cluster's programs is; None where it is not."""
+        """The path of one of the cluster's programs; None if it does not exist."""
         environment = clean_environment(self.environment, frozenset())
         return shutil.which(name, path=environment.get("PATH"))
 
 
 def submission_error(answer: Answer) -> ClusterError:
-    """The error of an sbatch that failed: the array was refused, or nobody knows."""
+    """The error of a failed sbatch: the array was refused, or the result is unknown."""
     # A signal may have come after the controller took the job.
     if answer.returncode > 0 and refusals.verdict(answer.stderr) is Verdict.REFUSED:
         return _refused(answer.complaint)
     return ClusterUnavailable(f"sbatch: {answer.complaint}")
 
 
-def _refused(said: str) -> ClusterError:
+def _refused(complaint: str) -> ClusterError:
     return ClusterError(
-        f"sbatch refused the array: {said.removeprefix('sbatch: ')}",
-        next_step=refusals.next_step(said) or OTHER_OPTIONS,
+        f"sbatch refused the array: {complaint.removeprefix('sbatch: ')}",
+        next_step=refusals.next_step(complaint) or OTHER_OPTIONS,
     )
 
 
 def report_waits(notify: Callable[[str], None]) -> Callable[[str], None]:
-    """What hears an sbatch, and says what it waits for."""
+    """A callback for sbatch's lines that reports what it waits for."""
 
     def on_line(line: str) -> None:
         if not line:
@@ -285,10 +286,10 @@ def report_waits(notify: Callable[[str], None]) -> Callable[[str], None]:
 
 
 def is_unreachable(stderr: str) -> bool:
-    """Whether a program complains that it reached nobody."""
-    return any(words in stderr for words in _UNREACHABLE)
+    """Whether a program reports that it reached neither controller nor accounting."""
+    return any(error in stderr for error in _UNREACHABLE)
 
 
 def _batches(items: Sequence[str]) -> Iterable[Sequence[str]]:
-    # An empty list would be no filter at all to squeue and sacct: everything.
+    # No query for an empty list: without a filter squeue and sacct return everything.
     return [items[i : i + IDS_AT_ONCE] for i in range(0, len(items), IDS_AT_ONCE)]

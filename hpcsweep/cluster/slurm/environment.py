@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-# Variables that would change what the programs print or do behind our back.
+# Prefixes of variables that change the output or behaviour of the programs.
 _MISLEADING = ("SQUEUE_", "SACCT_", "SCANCEL_", "SCONTROL_", "SBATCH_")
-# A user's defaults for what the manifest may leave open.
-_WELCOME = frozenset({"SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_QOS", "SBATCH_RESERVATION"})
-# What tells the programs which cluster to talk to; other SLURM_ variables are those of a job in
-# which hpcsweep itself runs, and would leak into the jobs that it submits.
+# A user's defaults for options that the manifest leaves open.
+_USER_DEFAULTS = frozenset(
+    {"SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_QOS", "SBATCH_RESERVATION"}
+)
+# Variables that select the cluster. All other SLURM_ variables belong to a job in which hpcsweep
+# itself runs, and would leak into the jobs that it submits.
 _WHICH_CLUSTER = frozenset({"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CONF_SERVER"})
 # The user's token where the login shell authenticates by auth/jwt. It is a secret: it reaches the
 # programs by their environment alone, and is no part of what `pointed_at` returns.
@@ -29,10 +31,10 @@ def clean_environment(extra: Mapping[str, str], directives: frozenset[str]) -> d
             continue
         if name.startswith(_MISLEADING):
             option = name.removeprefix("SBATCH_").lower()
-            if name not in _WELCOME or option in directives:
+            if name not in _USER_DEFAULTS or option in directives:
                 continue
         kept[name] = value
-    # The whole of a long sparse array instead of 31 or 64 characters of it.
+    # 0 shows a long sparse array in full, not its first 31 or 64 characters.
     return kept | {"SLURM_BITSTR_LEN": "0"} | dict(extra)
 
 

@@ -1,20 +1,36 @@
-"""Why Slurm's queue keeps an array task waiting, and whether that passes by itself."""
+"""The reasons of pending array tasks in Slurm's queue: which are temporary, what others mean."""
 
 from __future__ import annotations
 
 import re
 
-# What is no reason: the scheduler has not looked yet, or shows none.
+# No reason: the scheduler has not tried the task yet, or shows none.
 NONE = frozenset({"", "None", "(null)"})
 
-# Reasons that pass by themselves, without a word. The names are those of job_state_reason.c and of
+# Temporary reasons, which need no message. The names are those of job_state_reason.c and of
 # job_reason_string() before it, Slurm 20.11 to 26.05.
-_PASSING = frozenset({
-    "BeginTime", "BurstBufferResources", "BurstBufferStageIn", "Cleaning", "Constraints",
-    "Dependency", "FedJobLock", "JobArrayTaskLimit", "Licenses", "MaxPoweredUpNodes",
-    "MpiPortsBusy", "NvidiaImexChannels", "PowerNotAvail", "PowerReserved", "Priority", "Prolog",
-    "Resources", "SchedDefer",
-})  # fmt: skip
+_PASSING = frozenset(
+    {
+        "BeginTime",
+        "BurstBufferResources",
+        "BurstBufferStageIn",
+        "Cleaning",
+        "Constraints",
+        "Dependency",
+        "FedJobLock",
+        "JobArrayTaskLimit",
+        "Licenses",
+        "MaxPoweredUpNodes",
+        "MpiPortsBusy",
+        "NvidiaImexChannels",
+        "PowerNotAvail",
+        "PowerReserved",
+        "Priority",
+        "Prolog",
+        "Resources",
+        "SchedDefer",
+    }
+)
 
 _HELD = "it stays so until `scontrol release JOB`"
 _SITE = "until the site puts it right"
@@ -58,38 +74,46 @@ _NAMED = {
     "job requeued in held state": f"requeued and held: {_HELD}",
 }
 
-_HOLDS = frozenset({
-    "JobHeldAdmin", "JobHeldUser", "JobHoldMaxRequeue", "job requeued in held state",
-})  # fmt: skip
+_HOLDS = frozenset(
+    {
+        "JobHeldAdmin",
+        "JobHeldUser",
+        "JobHoldMaxRequeue",
+        "job requeued in held state",
+    }
+)
 
 _LIMIT = "a limit is reached until other jobs have ended; never, if a task alone asks for more"
-# Limits by association, account, user and QOS, in the order in which they are tried.
+# Limits by association, account, user and QOS; the first pattern that matches counts.
 _FAMILIES = (
     (re.compile(r"(?:Assoc|QOS|)(?:Grp|Max)\w*RunMin(?:ute)?s\w*"), _LIMIT),
-    (re.compile(r"(?:Assoc|QOS)Grp\w*(?:Minutes|Wall)(?:Limit)?"),
-     "the hours of the account or qos are used up: ask the site, or name another"),
-    (re.compile(r"(?:Assoc|QOS)Max\w*(?:PerJob|PerNode)(?:Limit)?"),
-     f"a task asks for more than this limit: {_OPTIONS}"),
+    (
+        re.compile(r"(?:Assoc|QOS)Grp\w*(?:Minutes|Wall)(?:Limit)?"),
+        "the hours of the account or qos are used up: ask the site, or name another",
+    ),
+    (
+        re.compile(r"(?:Assoc|QOS)Max\w*(?:PerJob|PerNode)(?:Limit)?"),
+        f"a task asks for more than this limit: {_OPTIONS}",
+    ),
     (re.compile(r"QOSMin\w+"), f"a task asks for less than this qos is for: {_OPTIONS}"),
-    (re.compile(r"(?:Assoc|QOS|)(?:Grp|Max)\w+|(?:Association|QOS)\w*(?:Limit|Threshold)"),
-     _LIMIT),
-)  # fmt: skip
+    (re.compile(r"(?:Assoc|QOS|)(?:Grp|Max)\w+|(?:Association|QOS)\w*(?:Limit|Threshold)"), _LIMIT),
+)
 
 
 def passes(reason: str) -> bool:
-    """Whether a task that waits for this starts by itself; also where there is no reason."""
+    """Whether a task with this reason, or without one, will start by itself."""
     return reason in NONE or reason in _PASSING
 
 
 def is_hold(reason: str) -> bool:
-    """Whether a task that waits for this starts only when somebody releases it."""
+    """Whether a task with this reason starts only after a release."""
     return reason in _HOLDS
 
 
 def meaning(reason: str) -> str:
-    """What keeps a task waiting that does not start by itself; empty where that is not known.
+    """What keeps a task from starting that will not start by itself; empty if unknown.
 
-    squeue adds to some what is not there: `ReqNodeNotAvail, UnavailableNodes:n4`.
+    squeue adds details to some reasons: `ReqNodeNotAvail, UnavailableNodes:n4`.
     """
     word = reason.partition(",")[0].strip()
     if passes(word):

@@ -1,7 +1,7 @@
-"""What sbatch says when it did not hand a job in: which of it is certain, and what to do then.
+"""The error messages of sbatch: which of them are certain refusals, and what to do then.
 
-Only what is listed here is a refusal. Any other complaint says nothing about the array: sbatch
-also ends with exit code 1 when the controller took the job and its answer was lost.
+Only the messages listed here are refusals. Any other error leaves it open whether the array exists:
+sbatch also exits with 1 if the controller accepted the job and its answer was lost.
 """
 
 from __future__ import annotations
@@ -12,103 +12,110 @@ from enum import Enum
 
 
 class Verdict(Enum):
-    """What an sbatch that failed has left on the cluster."""
+    """Whether a failed sbatch left an array on the cluster."""
 
-    # Nothing, for certain.
+    # Certainly not.
     REFUSED = "refused"
-    # Nothing, if the queue lacks its name: the controller answered, without giving a reason.
+    # Not if the queue lacks its name: the controller answered, without a reason.
     UNSPECIFIED = "unspecified"
-    # Nobody knows.
+    # Unknown.
     UNKNOWN = "unknown"
 
 
-# The controller's answers about what was asked: slurm_errno.c of Slurm 20.11 to 26.05, those codes
-# that its submit path returns, and never a client's own trouble with the network. Left out on
-# purpose are those that either side may say (Protocol authentication error, Slurm backup
-# controller in standby mode, I/O error writing script/environment to file, internal error).
-_LIMITS = frozenset({
-    "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
-    "MaxJobCount limit reached",
-    "Unable to create job record, try again",
-})  # fmt: skip
+# The controller's refusals of a request: those codes of slurm_errno.c (Slurm 20.11 to 26.05) that
+# its submit path returns, and that no network problem of a client produces. Left out on purpose are
+# messages that either side may print (Protocol authentication error, Slurm backup controller in
+# standby mode, I/O error writing script/environment to file, internal error).
+_LIMITS = frozenset(
+    {
+        "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
+        "MaxJobCount limit reached",
+        "Unable to create job record, try again",
+    }
+)
 _ARRAY = "Invalid job array specification"
 # Also to `--requeue=expedite` where slurm.conf does not allow it (26.05).
 _UNSUPPORTED = "Requested operation not supported on this system"
-_ANSWERS = _LIMITS | frozenset({
-    _ARRAY,
-    "Access denied to requested reservation",
-    "Access/permission denied",
-    "Burst Buffer permission denied",
-    "Burst Buffer request invalid",
-    "Burst Buffer resource limit exceeded",
-    "CPU count specification invalid",
-    "Cannot request more threads per core than the job allocation",
-    "Circular job dependency",
-    "Core count for reservation node list is not consistent!",
-    "Duplicate generic resource (gres) specification",
-    "Environment is missing in job",
-    "Invalid --nice value",
-    "Invalid GRES specification (with and without type identification)",
-    "Invalid KNL configuration (MCDRAM or NUMA option)",
-    "Invalid QOS specification, relative QOS can only be used in a single partition per cluster.",
-    "Invalid Trackable RESource (TRES) specification",
-    "Invalid account or account/partition combination specified",
-    "Invalid accounting frequency requested",
-    "Invalid extra constraints specification",
-    "Invalid feature specification",
-    "Invalid generic resource (gres) specification",
-    "Invalid group id",
-    "Invalid license specification",
-    "Invalid mcs_label specified",
-    "Invalid node name specified",
-    "Invalid or unknown association",
-    "Invalid partition name specified",
-    "Invalid preferred feature specification",
-    "Invalid qos specification",
-    "Invalid time specified",
-    "Invalid time-min specification (exceeds job's time or other limits)",
-    "Invalid user id",
-    "Invalid wckey specification",
-    "Job --batch option is invalid or not a subset of --constraint",
-    "Job --batch option is invalid or not a subset of --constraints",
-    "Job can not start due to maintenance reservation.",
-    "Job cannot be submitted without the current working directory specified.",
-    "Job dependency problem",
-    "Job script not specified",
-    "Job size specification needs to be provided",
-    "Licenses currently unavailable",
-    "Memory required by task is not available",
-    "More processors requested than permitted",
-    "Multiple KNL NUMA and/or MCDRAM constraints require use of a heterogeneous job",
-    "Multiple partition job request not supported when a partition is set in the association",
-    "No partition specified or system default partition",
-    "Node count specification invalid",
-    "Partition in DOWN state",
-    "Pathname of a file, directory or other parameter too long",
-    "QOS Preemption loop detected",
-    "Requested GRES option unsupported by configured SelectType plugin",
-    "Requested account has breached requested QOS usage threshold",
-    "Requested node configuration is not available",
-    "Requested nodes not in this partition",
-    "Requested operation is presently disabled",
-    _UNSUPPORTED,
-    "Requested partition configuration not available now",
-    "Requested reservation is in use",
-    "Requested reservation is invalid",
-    "Requested reservation not usable now",
-    "Requested time limit is invalid (missing or exceeds some limit)",
-    "Requested topology configuration is not available",
-    "Required node not available (down, drained or reserved)",
-    "Required partition not available (inactive or drain)",
-    "System submissions disabled",
-    "Task count specification invalid",
-    "Task distribution specification invalid",
-    "User's group not permitted to use this partition",
-    "X11 forwarding not available",
-})  # fmt: skip
+_ANSWERS = _LIMITS | frozenset(
+    {
+        _ARRAY,
+        "Access denied to requested reservation",
+        "Access/permission denied",
+        "Burst Buffer permission denied",
+        "Burst Buffer request invalid",
+        "Burst Buffer resource limit exceeded",
+        "CPU count specification invalid",
+        "Cannot request more threads per core than the job allocation",
+        "Circular job dependency",
+        "Core count for reservation node list is not consistent!",
+        "Duplicate generic resource (gres) specification",
+        "Environment is missing in job",
+        "Invalid --nice value",
+        "Invalid GRES specification (with and without type identification)",
+        "Invalid KNL configuration (MCDRAM or NUMA option)",
+        (
+            "Invalid QOS specification, relative QOS can only be used in a single partition per "
+            "cluster."
+        ),
+        "Invalid Trackable RESource (TRES) specification",
+        "Invalid account or account/partition combination specified",
+        "Invalid accounting frequency requested",
+        "Invalid extra constraints specification",
+        "Invalid feature specification",
+        "Invalid generic resource (gres) specification",
+        "Invalid group id",
+        "Invalid license specification",
+        "Invalid mcs_label specified",
+        "Invalid node name specified",
+        "Invalid or unknown association",
+        "Invalid partition name specified",
+        "Invalid preferred feature specification",
+        "Invalid qos specification",
+        "Invalid time specified",
+        "Invalid time-min specification (exceeds job's time or other limits)",
+        "Invalid user id",
+        "Invalid wckey specification",
+        "Job --batch option is invalid or not a subset of --constraint",
+        "Job --batch option is invalid or not a subset of --constraints",
+        "Job can not start due to maintenance reservation.",
+        "Job cannot be submitted without the current working directory specified.",
+        "Job dependency problem",
+        "Job script not specified",
+        "Job size specification needs to be provided",
+        "Licenses currently unavailable",
+        "Memory required by task is not available",
+        "More processors requested than permitted",
+        "Multiple KNL NUMA and/or MCDRAM constraints require use of a heterogeneous job",
+        "Multiple partition job request not supported when a partition is set in the association",
+        "No partition specified or system default partition",
+        "Node count specification invalid",
+        "Partition in DOWN state",
+        "Pathname of a file, directory or other parameter too long",
+        "QOS Preemption loop detected",
+        "Requested GRES option unsupported by configured SelectType plugin",
+        "Requested account has breached requested QOS usage threshold",
+        "Requested node configuration is not available",
+        "Requested nodes not in this partition",
+        "Requested operation is presently disabled",
+        _UNSUPPORTED,
+        "Requested partition configuration not available now",
+        "Requested reservation is in use",
+        "Requested reservation is invalid",
+        "Requested reservation not usable now",
+        "Requested time limit is invalid (missing or exceeds some limit)",
+        "Requested topology configuration is not available",
+        "Required node not available (down, drained or reserved)",
+        "Required partition not available (inactive or drain)",
+        "System submissions disabled",
+        "Task count specification invalid",
+        "Task distribution specification invalid",
+        "User's group not permitted to use this partition",
+        "X11 forwarding not available",
+    }
+)
 
-# What sbatch itself finds wrong, before it asks anybody (22.05: 01-sbatch-basic.txt, opt.c and
-# slurm_opt.c; the last two are cli_filter plugins, and the emulated Slurm's own sbatch).
+# Errors that sbatch itself finds before it contacts the controller (22.05: 01-sbatch-basic.txt,
+# opt.c and slurm_opt.c; the last two are those of cli_filter plugins and of the emulated sbatch).
 _OWN = re.compile(
     r"unrecognized option '.*'|invalid option -- '.*'|option '.*' (?:requires|doesn't allow) an "
     r"argument|option '.*' is ambiguous.*"
@@ -126,45 +133,45 @@ _NO_EXPEDITE = "option '--requeue' doesn't allow an argument"
 _TEST = "allocation failure"
 _FAILED = re.compile(rf"(?:Batch job submission failed|{_TEST}): (.*)")
 _PREFIX = re.compile(r"sbatch: (?:error: |fatal: )?")
-# The queue is full (MaxJobCount): sbatch tries 16 times in 120 s (22.05: 06-limits.txt), and the
-# last answer is that of EAGAIN, which without these tries might be any program's.
-_TRIES_AGAIN = re.compile(r"\bretrying\b")
+# The queue is full (MaxJobCount): sbatch tries 16 times in 120 s (22.05: 06-limits.txt). Its last
+# error is that of EAGAIN, which without these retries might have another cause.
+_RETRIES = re.compile(r"\bretrying\b")
 _FULL = "Resource temporarily unavailable"
 _SAYS_FULL = "unable to accept job"
-# A job_submit plugin that says no without a code of its own; what it says comes before.
+# A job_submit plugin that refuses without a code of its own; its message comes before.
 _UNSPECIFIED = "Unspecified error"
 
 
-def verdict(said: str) -> Verdict:
-    """What an sbatch that said this, and failed by itself, has left on the cluster."""
-    lines = list(_lines(said))
+def verdict(stderr: str) -> Verdict:
+    """Whether an sbatch that failed with this text left an array on the cluster."""
+    lines = list(_lines(stderr))
     answers = [match[1] for line in lines if (match := _FAILED.fullmatch(line))]
     if not answers:
         is_own = any(_OWN.fullmatch(line) for line in lines)
         return Verdict.REFUSED if is_own else Verdict.UNKNOWN
     answer = answers[-1]
-    # --test-only neither tries again nor hands anything in.
+    # --test-only does not retry.
     says_full = any(_SAYS_FULL in line or line == f"{_TEST}: {_FULL}" for line in lines)
     if answer in _ANSWERS or (answer == _FULL and says_full):
         return Verdict.REFUSED
-    if _OWN.fullmatch(answer):  # the emulated controller's word
+    if _OWN.fullmatch(answer):  # an error of the emulated controller
         return Verdict.REFUSED
     return Verdict.UNSPECIFIED if answer == _UNSPECIFIED else Verdict.UNKNOWN
 
 
 def is_waiting(line: str) -> bool:
-    """Whether sbatch says that it waits and tries again."""
-    return _TRIES_AGAIN.search(line) is not None
+    """Whether a line of sbatch announces a retry."""
+    return _RETRIES.search(line) is not None
 
 
 def plain(line: str) -> str:
-    """One line of sbatch's without the `sbatch: error: ` before it."""
+    """One line of sbatch without its prefix `sbatch: error: `."""
     return _PREFIX.sub("", line.strip(), count=1)
 
 
-def next_step(said: str) -> str:
-    """What a user can do about a refusal; empty for one that lies in the options."""
-    lines = list(_lines(said))
+def next_step(stderr: str) -> str:
+    """What a user can do about a refusal; empty if the options are wrong."""
+    lines = list(_lines(stderr))
     answers = {match[1] for line in lines if (match := _FAILED.fullmatch(line))}
     if answers & {_FULL, "MaxJobCount limit reached", "Unable to create job record, try again"}:
         return (
@@ -195,7 +202,7 @@ def next_step(said: str) -> str:
     return ""
 
 
-def _lines(said: str) -> Iterator[str]:
-    for line in re.split(r"\n|; ", said):
+def _lines(stderr: str) -> Iterator[str]:
+    for line in re.split(r"\n|; ", stderr):
         if line.strip():
             yield plain(line)

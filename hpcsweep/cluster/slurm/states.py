@@ -1,4 +1,4 @@
-"""Slurm's job states, all of them, and what each means for an array task (DESIGN invariant 11)."""
+"""All job states of Slurm, and the meaning of each for an array task (DESIGN invariant 11)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from hpcsweep.records import Reason, Status
 
 
 class Life(Enum):
-    """Whether an array task can still do something."""
+    """Whether an array task may still run."""
 
-    # It waits, runs, is being ended or will be started again.
+    # It is pending, running, completing, or will be requeued.
     ALIVE = "alive"
     # It has ended for good.
     OVER = "over"
-    # The state is not in the table: nothing may be concluded.
+    # The state is not in the table: draw no conclusion.
     UNKNOWN = "unknown"
 
 
@@ -57,10 +57,10 @@ UNKNOWN = (Life.UNKNOWN, Status.UNKNOWN, None)
 
 
 def meaning(state: str) -> tuple[Life, Status, Reason | None]:
-    """What a state as squeue or sacct prints it means.
+    """The meaning of a state as squeue or sacct prints it.
 
-    sacct prints "CANCELLED by 1000", and with a narrow column "CANCELLED+"; only the former
-    occurs here, because every query is made with `--parsable2`.
+    sacct prints "CANCELLED by 1000", and in a narrow column "CANCELLED+". Only the former occurs
+    here, because every query has `--parsable2`.
     """
     words = state.split()
     return TABLE.get(words[0], UNKNOWN) if words else UNKNOWN

@@ -1,6 +1,6 @@
-"""Slurm in text: argument lists out, printed answers in. Pure functions, no process, no file.
+"""Build the arguments of Slurm's programs and parse their output. Pure functions.
 
-The forms are those of Slurm 22.05.8, see `tests/data/slurm-transcripts`.
+The formats are those of Slurm 22.05.8, see `tests/data/slurm-transcripts`.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from hpcsweep.errors import ClusterUnavailable, InputError
 from hpcsweep.manifest.frozen import OPTION_NAME, OPTION_VALUE
 from hpcsweep.records import ALONE, Part
 
-# What squeue and scontrol say of an id that the controller has forgotten (after MinJobAge).
+# The error of squeue and scontrol for an id that the controller has forgotten (after MinJobAge).
 FORGOTTEN = "Invalid job id specified"
-# squeue's task id of a job that is no array. It is element 0 to us: of our own job ids only a
-# single chunk is handed in as such, by submitit or where a cluster has no arrays.
+# squeue's task id of a job that is no array. For us it is element 0: submitit, and a cluster
+# without arrays, get single chunks as plain jobs.
 NO_ARRAY = "N/A"
-# sacct, where a site keeps no accounting.
+# The error of sacct if the site keeps no accounting.
 NO_ACCOUNTING = "accounting storage is disabled"
 
 
 def sbatch(array: Array) -> list[str]:
-    """Submit one part. What differs between parts is on the command line, which wins."""
+    """Submit one part. Options that differ between parts are on the command line, which wins."""
     part = array.part
     throttle = f"%{part.throttle}" if part.throttle else ""
     return [
@@ -41,26 +41,26 @@ def sbatch(array: Array) -> list[str]:
 
 
 def output_pattern(log_dir: str, part: Part) -> str:
-    """Where Slurm writes the output of an array task: `<array job id>_<array task id>.log`.
+    """The file of an array task's output: `<part>.<array job id>_<array task id>.log`.
 
-    `%j` would be the element's own id, which for one element of each array equals `%A` and so is
-    no name to rely on. A percent sign in a path is doubled. Of a job that is no array `%a` is
-    4294967294 (22.05), and it is element 0 to us.
+    `%j` would be the element's own id, which equals `%A` for one element of each array. A percent
+    sign in a path is doubled. In a job that is no array `%a` is 4294967294 (22.05); for us it is
+    element 0.
     """
     task = "%a" if part.is_array else "0"
     return f"{log_dir.replace('%', '%%')}/{part.number}.%A_{task}.log"
 
 
-# Values that stand in a directive as they are; sbatch takes all others in double quotes.
+# Values that need no quotes in a directive.
 _PLAIN = re.compile(r"[A-Za-z0-9_.,:=@%+/\[\]-]*")
 
 
 def directive(option: str, value: str) -> str:
-    """`--option=value` as a line of `#SBATCH` has it; "" is an option without a value.
+    """`--option=value` as in an `#SBATCH` line; "" is an option without a value.
 
-    In double quotes sbatch (22.05) takes everything but a backslash and the quote, each behind a
-    backslash, as it is: blanks, `#`, `'`, `$`. In single quotes it sees backslashes, unlike bash.
-    *Raises* InputError for what would begin another line.
+    In double quotes sbatch (22.05) interprets only backslash and double quote, which a backslash
+    escapes; blanks, `#`, `'` and `$` are literal. Unlike bash it interprets backslashes in single
+    quotes. *Raises* InputError for a value that would start another line.
     """
     if not OPTION_NAME.fullmatch(option) or (value and not OPTION_VALUE.fullmatch(value)):
         raise InputError(f"slurm: {option}: {value!r} cannot be written as a directive")
@@ -69,16 +69,16 @@ def directive(option: str, value: str) -> str:
     return f"--{option}={value}" if value else f"--{option}"
 
 
-# Colours and titles that a site's wrapper may print around its lines.
+# Escape sequences (colours, titles) that a site's wrapper may print.
 _TERMINAL = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
 _JOB_ID = re.compile(r"(\d+)(?:;\S+)?|Submitted batch job (\d+)(?: on cluster \S+)?", re.ASCII)
 
 
 def job_id(stdout: str) -> str:
-    """The array's job id from sbatch: the one line that is `N`, `N;cluster` or its sentence.
+    """The array's job id in sbatch's output: the line `N`, `N;cluster` or `Submitted batch job N`.
 
-    A site's wrapper may print a banner around it and drop --parsable. *Raises* ClusterUnavailable
-    for none and for several: sbatch succeeded, so there may be an array.
+    A site's wrapper may print a banner and drop --parsable. *Raises* ClusterUnavailable for none
+    and for several: sbatch succeeded, so there may be an array.
     """
     lines = (_TERMINAL.sub("", line).strip() for line in stdout.splitlines())
     found = {match[1] or match[2] for line in lines if (match := _JOB_ID.fullmatch(line))}
@@ -89,38 +89,38 @@ def job_id(stdout: str) -> str:
 
 
 def squeue(job_ids: Iterable[str]) -> list[str]:
-    """Ask for every element of these arrays, a line each, those that just ended included."""
-    # `-r`, since a collapsed array is cut at 31 characters; `%T` in full, `%K` the element, and
-    # `%r` why it waits, which may hold spaces, commas and what a site writes.
+    """Query every element of these arrays, one per line, including those that just ended."""
+    # `-r`: squeue truncates a collapsed array at 31 characters. `%T` is the full state, `%K` the
+    # element, `%r` the reason, which may contain spaces, commas and a site's own text.
     return ["squeue", "-h", "-r", "-t", "all", "-o", "%F|%K|%T|%r", "-j", ",".join(job_ids)]
 
 
 def squeue_by_name(names: Iterable[str]) -> list[str]:
-    """Ask which of these job names the controller knows."""
+    """Query which of these job names the controller knows."""
     return ["squeue", "-h", "-t", "all", "-o", "%F|%j", "--name", ",".join(names)]
 
 
 def elements(stdout: str) -> dict[Element, Queued]:
-    """What `squeue` says of each element."""
-    found = {}
+    """The state of each element in `squeue`'s output."""
+    queue = {}
     for line in stdout.splitlines():
         base, task, state, reason = (*line.split("|", 3), "", "", "")[:4]
         if task == NO_ARRAY:
             task = "0"
         if base.isdigit() and task.isdigit():
-            found[base, int(task)] = Queued(state, reason)
-    return found
+            queue[base, int(task)] = Queued(state, reason)
+    return queue
 
 
 def jobs_by_name(stdout: str) -> dict[str, str]:
-    """Job id by job name, from `squeue_by_name` and `sacct_by_name`."""
-    found = {}
+    """Job id by job name, in the output of `squeue_by_name` and `sacct_by_name`."""
+    ids = {}
     for line in stdout.splitlines():
         base, _, name = line.partition("|")
         number = base.partition("_")[0]
         if number.isdigit() and name:
-            found[name] = number
-    return found
+            ids[name] = number
+    return ids
 
 
 _SACCT = ["sacct", "-X", "-n", "-P"]
@@ -128,21 +128,21 @@ _SACCT_FIELDS = "JobID,JobName,State,End"
 
 
 def sacct(job_ids: Iterable[str]) -> list[str]:
-    """Ask the accounting for these arrays. By base id: an element query misses rows."""
+    """Query the accounting of these arrays, by base id: an element query misses rows."""
     return [*_SACCT, "-o", _SACCT_FIELDS, "-j", ",".join(job_ids)]
 
 
 def sacct_by_name(names: Iterable[str], since: str) -> list[str]:
-    """Ask the accounting which of these job names it knows, from a local time on."""
+    """Query which of these job names accounting knows, from a local time on."""
     return [*_SACCT, "-o", "JobID,JobName", "--name", ",".join(names), "-S", since]
 
 
 def accounting(stdout: str) -> list[AccountingRow]:
-    """The rows about array elements from `sacct`, and about jobs that are no array.
+    """The rows of array elements and of plain jobs in `sacct`'s output.
 
-    A row called `allocation` is a phantom of the first seconds, whatever its state says. A row
-    whose End is Unknown is not over, even where its state is: it is being replayed after the
-    database was away.
+    A row named `allocation` is a phantom of a job's first seconds; its state is meaningless. A row
+    with End Unknown is not final, even if its state is: it is being replayed after an outage of
+    the database.
     """
     rows = []
     for line in stdout.splitlines():
@@ -160,7 +160,7 @@ def accounting(stdout: str) -> list[AccountingRow]:
 
 
 def expand(tasks: str) -> Iterable[int]:
-    """The array task ids of `7` or `[1,3,5-9:2%4]`; none of a display that was cut."""
+    """The array task ids in `7` or `[1,3,5-9:2%4]`; none for truncated text."""
     if tasks.isdigit():
         return (int(tasks),)
     if not (tasks.startswith("[") and tasks.endswith("]")):
@@ -181,12 +181,12 @@ def scancel(targets: Sequence[str], *, pending_only: bool = False) -> list[str]:
 
 
 def show_config() -> list[str]:
-    """Ask for the controller's configuration."""
+    """Query the controller's configuration."""
     return ["scontrol", "show", "config"]
 
 
 def config_values(stdout: str) -> dict[str, str]:
-    """`Key = value` lines of `scontrol show config`."""
+    """The `Key = value` lines of `scontrol show config`."""
     values = {}
     for line in stdout.splitlines():
         key, equals, value = line.partition("=")
@@ -196,11 +196,11 @@ def config_values(stdout: str) -> dict[str, str]:
 
 
 def seconds(value: str) -> float | None:
-    """`KillWait` and its like: `30 sec`; None for anything else."""
+    """The seconds in a value like `30 sec` (KillWait); None for anything else."""
     match = re.match(r"(\d+) sec", value)
     return float(match[1]) if match else None
 
 
 def local_time(epoch_s: float) -> str:
-    """A moment as sacct's -S takes it, a minute earlier, for clocks that differ."""
+    """A time for sacct's -S, one minute earlier to allow for clock skew."""
     return datetime.fromtimestamp(epoch_s - 60).strftime("%Y-%m-%dT%H:%M:%S")  # noqa: DTZ006

@@ -1,4 +1,4 @@
-"""Executors of submitit: `client` starts the program `executor`, which hands in `chunk` objects.
+"""Executors of submitit: `client` starts the program `executor`, which submits `chunk` objects.
 
 Only `executor` and `chunk` import submitit.
 """

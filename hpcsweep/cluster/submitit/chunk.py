@@ -1,4 +1,4 @@
-"""One chunk as submitit starts it: a checkpointable callable around the script of the array."""
+"""The callable that submitit runs for one chunk: a checkpointable wrapper of the array's script."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ POLL_S = 0.2
 
 @dataclass(kw_only=True)
 class Chunk(Checkpointable):
-    """Runs the worker on one chunk, behind the setup lines, as Slurm's batch shell does.
+    """Runs the array's script on one chunk, like Slurm's batch shell.
 
-    The script ends by becoming the worker, so what is told to end here tells that process. A start
-    after a checkpoint, or after a scheduler's own requeue, is a later restart of the chunk:
-    what the worker journaled is not computed again.
+    The script's last command is `exec` of the worker, so signals to the script's process reach the
+    worker. A start after a checkpoint, or after a requeue by the scheduler, is a later restart of
+    the chunk: it does not recompute what the worker journaled.
     """
 
-    # The array's script, and where it starts.
+    # The array's script, and its working directory.
     script: str
     directory: str
     # The submission's journals.
@@ -44,17 +44,17 @@ class Chunk(Checkpointable):
     part: int
     element: int
     chunk: int
-    # Files of which a chunk must lock one to run, where nobody else queues; empty for none.
+    # Slot files, one of which a chunk must lock to run on an executor without a queue; else empty.
     slots: tuple[str, ...] = ()
     # Process id of the script, until it has ended.
     _pid: int | None = field(default=None, repr=False)
-    # What SIGTERM did before.
+    # The previous handler of SIGTERM.
     _before: Any = field(default=None, repr=False)
 
     def __call__(self) -> None:
-        """Run the chunk. Ends the process with the worker's exit code when it was told to end.
+        """Run the chunk. Exits with the worker's exit code after a stop signal.
 
-        *Raises* RuntimeError when the worker could not do its work.
+        *Raises* RuntimeError if the worker failed.
         """
         self._before = signal.signal(signal.SIGTERM, self._forward)
         slot = self._slot()
@@ -65,14 +65,14 @@ class Chunk(Checkpointable):
             if slot is not None:
                 os.close(slot)
         if code == EXIT_STOPPED:
-            sys.exit(code)  # without a result: whoever told it may start it again
+            sys.exit(code)  # without a result, so that the scheduler may requeue it
         if code:
             raise RuntimeError(f"the script of chunk {self.chunk} ended with {code}")
 
     def checkpoint(self) -> DelayedSubmission:
-        """End the worker, which writes what it knows; then this chunk again.
+        """Stop the worker, which completes its journal. Returns this chunk, to be resubmitted.
 
-        submitit calls it in the handler of its signal, while the chunk runs.
+        submitit calls it in its signal handler, while the chunk runs.
         """
         if self._pid is not None:
             os.kill(self._pid, signal.SIGUSR2)
@@ -90,7 +90,7 @@ class Chunk(Checkpointable):
         return process.returncode
 
     def _start(self) -> dict[str, Any]:
-        """Which start of the chunk this is, as the worker's `Start` has it."""
+        """This start of the chunk, as the fields of the worker's `Start`."""
         here = JobEnvironment()
         earlier = journals_of_chunk(Path(self.journals), self.chunk)
         restarts = [int(path.name.split(".")[1]) for path in earlier]
@@ -104,7 +104,7 @@ class Chunk(Checkpointable):
         }
 
     def _forward(self, number: int, frame: FrameType | None) -> None:
-        """Forward the signal to the worker, then do what submitit or its plugin would have done."""
+        """Forward the signal to the worker, then call the previous handler (submitit's)."""
         if self._pid is None:
             sys.exit(EXIT_STOPPED)
         os.kill(self._pid, number)
@@ -130,5 +130,5 @@ class Chunk(Checkpointable):
 
 
 def _await(pid: int) -> None:
-    """Wait until a child has ended, without reaping it: two of these may be under way at once."""
+    """Wait until a child has ended, without reaping it: two calls may run at the same time."""
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)

@@ -1,8 +1,8 @@
-"""submitit's executors as clusters: a Slurm, this host, or whatever its plugins know.
+"""submitit's executors as clusters: a Slurm, this host, or those of its plugins.
 
-The part's chunk table goes through submitit's public functions, in a process of its own
-(`executor`); on the other side `chunk` runs the array's script. What becomes of an array of
-`submitit:slurm` is asked of Slurm's own programs; for other executors submitit is asked.
+A separate process (`executor`) submits the part's chunks by submitit's public functions; each job
+(`chunk`) runs the array's script. The states of a `submitit:slurm` array come from Slurm's own
+programs, those of other executors from submitit.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from hpcsweep.files import RESTORE, names, read_json
 from hpcsweep.sweepdir.directory import SweepPaths
 from hpcsweep.sweepdir.plan import MAX_ARRAY_SIZE
 
-# The file in a part's folder that has the ids of its jobs, by element.
+# The file in a part's folder with the ids of its jobs, by element.
 IDS = "jobs.json"
-# submitit's own files of a part, in the submission's directory of logs: `<part>.submitit`.
+# submitit's own files of a part, in the submission's log directory: `<part>.submitit`.
 SUFFIX = ".submitit"
-# submitit waits between two jobs that it hands in one by one, seconds.
+# Seconds that submitit waits between two jobs that it submits one by one.
 PAUSE_S = 0.2
-# Folders named in one question, which is one argument: 128 kB at most (Linux).
+# Folders in one request, which is a single argument: 128 kB at most (Linux).
 FOLDERS_AT_ONCE = 25
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlurmBySubmitit(Slurm):
-    """A Slurm whose arrays submitit hands in."""
+    """A Slurm to which submitit submits the arrays."""
 
     def check_options(self, options: Mapping[str, str], throttle: int) -> list[str]:
-        """Refuse what would mean something else to submitit. *Raises* InputError."""
+        """Refuse options that mean something else to submitit. *Raises* InputError."""
         return _check_options(self, options, throttle)
 
     def command(self, array: Array) -> str:
@@ -72,7 +72,7 @@ class BySubmitit(Defaults):
     kind: str
     # The sweep directory, absolute.
     sweep: str
-    # Seconds that a question may take, and a submission beyond what submitit itself pauses.
+    # Seconds that a query may take, and a submission beyond submitit's own pauses.
     timeout_s: float
     submit_timeout_s: float
 
@@ -82,7 +82,7 @@ class BySubmitit(Defaults):
         return _executor(self.kind) == "local"
 
     def limits(self) -> Limits:
-        """This host's name for its own processes, else the executor's. *Raises* ClusterError."""
+        """The limits, with this host or the executor as name. *Raises* ClusterError."""
         if self.is_own:
             name, most = os.uname().nodename, localjobs.JOBS_MAX
             return Limits(
@@ -99,7 +99,7 @@ class BySubmitit(Defaults):
         )
 
     def check_options(self, options: Mapping[str, str], throttle: int) -> list[str]:
-        """Say what the executor makes of the options. *Raises* InputError."""
+        """Notes on options that the executor ignores. *Raises* InputError."""
         return _check_options(self, options, throttle)
 
     def command(self, array: Array) -> str:
@@ -107,7 +107,7 @@ class BySubmitit(Defaults):
         return _command(self.kind, array)
 
     def test_only(self, array: Array) -> str:  # noqa: ARG002
-        """Nobody can be asked: submitit only submits."""
+        """No test is possible: submitit only submits."""
         return f"submitit cannot ask {_executor(self.kind)!r} before it submits"
 
     def submit(self, array: Array, notify: Callable[[str], None]) -> str:  # noqa: ARG002
@@ -118,7 +118,7 @@ class BySubmitit(Defaults):
         return array.job_name
 
     def poll_queue(self, job_ids: Sequence[str]) -> dict[Element, Queued]:
-        """The state of every element as the executor tells it, in Slurm's words."""
+        """The state of every element as the executor reports it, in Slurm's words."""
         return {
             (job_id, int(element)): Queued(state)
             for folders in self._folders(job_ids)
@@ -127,9 +127,9 @@ class BySubmitit(Defaults):
         }
 
     def find_by_name(self, name: str, since: float) -> str | None:  # noqa: ARG002
-        """The array's name, when its jobs are known or, on this host, alive.
+        """The array's name, if its jobs are known or, on this host, alive.
 
-        *Raises* ClusterError where only the scheduler's own programs could tell.
+        *Raises* ClusterError if only the scheduler's own programs could find it.
         """
         folder = self._folder(name)
         if (folder / IDS).exists() or (self.is_own and localjobs.processes(folder)):
@@ -147,7 +147,7 @@ class BySubmitit(Defaults):
         )
 
     def cancel(self, job_ids: Sequence[str]) -> None:
-        """Cancel arrays; of this host, wait until they have ended."""
+        """Cancel arrays; on this host, wait until they have ended."""
         for folders in self._folders(job_ids):
             self._request("cancel", {"folders": folders})
 
@@ -160,19 +160,19 @@ class BySubmitit(Defaults):
         return SweepPaths(Path(self.sweep)).log_dir(number) / f"{part}{SUFFIX}"
 
     def _folders(self, job_ids: Sequence[str]) -> Iterator[dict[str, str]]:
-        """The folders of some arrays at a time."""
+        """The folders of the arrays, in groups of `FOLDERS_AT_ONCE`."""
         for first in range(0, len(job_ids), FOLDERS_AT_ONCE):
             some = job_ids[first : first + FOLDERS_AT_ONCE]
             yield {job_id: str(self._folder(job_id)) for job_id in some}
 
     def _request(self, verb: str, request: Mapping[str, Any]) -> dict[str, Any]:
         environment = clean_environment({}, frozenset())
-        asked = {"executor": _executor(self.kind), **request}
-        return _call(verb, asked, environment, self.timeout_s)
+        full = {"executor": _executor(self.kind), **request}
+        return _call(verb, full, environment, self.timeout_s)
 
 
 def open_executor(opening: Opening) -> Cluster:
-    """The cluster of an executor, by its name."""
+    """Make the cluster of an executor, by its kind."""
     if _executor(opening.kind) == "slurm":
         return SlurmBySubmitit.open(opening)
     return BySubmitit(
@@ -184,7 +184,7 @@ def open_executor(opening: Opening) -> Cluster:
 
 
 def logs(directory: Path, part: int, element: int) -> list[Path]:
-    """What submitit kept of one element; none before it has ids."""
+    """submitit's log files of one element; none before it has job ids."""
     folder = directory / f"{part}{SUFFIX}"
     return [
         folder / f"{job_id}_0_log.{stream}"
@@ -197,12 +197,12 @@ def kept_ids(folder: Path) -> list[str]:
     """submitit's ids of a part's elements; none before they are known. *Raises* SweepError."""
     if IDS not in names(folder):
         return []
-    found: list[str] = read_json(folder / IDS)
+    ids: list[str] = read_json(folder / IDS)
     # They become parts of paths.
-    if not TEXTS.holds(found) or any("/" in one for one in found):
+    if not TEXTS.holds(ids) or any("/" in one for one in ids):
         what = "is damaged: it is no list of job ids"
         raise Damaged(what, where=str(folder / IDS), next_step=RESTORE)
-    return found
+    return ids
 
 
 def _executor(kind: str) -> str:
@@ -210,7 +210,7 @@ def _executor(kind: str) -> str:
 
 
 def _place(job_name: str) -> tuple[int, int]:
-    """Submission and part of a part's unique name."""
+    """The numbers of submission and part in a part's unique name."""
     number, part = job_name.split(".")[-2:]
     return int(number), int(part)
 
@@ -235,7 +235,7 @@ def _command(kind: str, array: Array) -> str:
 
 
 def _submission(kind: str, array: Array, job_id: str | None) -> dict[str, Any]:
-    """What `executor` is asked to hand in. *Raises* ClusterError for an impossible folder."""
+    """The request to submit an array. *Raises* ClusterError for an impossible folder."""
     folder = f"{array.logs}/{array.part.number}{SUFFIX}"
     if "%" in folder:
         raise ClusterError(
@@ -269,19 +269,19 @@ def _call(
     timeout_s: float,
     on_line: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """What `executor` answers. *Raises* what it raised, ClusterUnavailable when it broke off."""
+    """Run `executor`; its answer. *Raises* its error, or ClusterUnavailable if it crashed."""
     program = ["hpcsweep.program", "hpcsweep.cluster.submitit.executor"]
     argv = [sys.executable, "-P", "-m", *program, verb, json.dumps(request)]
     answer = process.run(argv, environment, timeout_s, on_line, apart=True)
     lines = answer.stdout.splitlines()
     if answer.returncode != 0 or not lines:
-        said = (answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"])[-1]
-        said = said.removeprefix("hpcsweep: ")
-        raise ClusterUnavailable(f"submitit:{request['executor']}: {said}")
-    found: dict[str, Any] = json.loads(lines[-1])
-    if "error" in found:
-        error: type[errors.HpcsweepError] = getattr(errors, found.pop("error"))
-        if error is ClusterError and is_unreachable(found["what"]):
+        last = (answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"])[-1]
+        last = last.removeprefix("hpcsweep: ")
+        raise ClusterUnavailable(f"submitit:{request['executor']}: {last}")
+    document: dict[str, Any] = json.loads(lines[-1])
+    if "error" in document:
+        error: type[errors.HpcsweepError] = getattr(errors, document.pop("error"))
+        if error is ClusterError and is_unreachable(document["what"]):
             error = ClusterUnavailable
-        raise error(**found)
-    return found
+        raise error(**document)
+    return document

@@ -1,8 +1,8 @@
-"""`hpcsweep.cluster.submitit.executor VERB REQUEST`, a program: submitit, in a process of its own.
+"""The program `hpcsweep.cluster.submitit.executor VERB REQUEST`: submitit in a process of its own.
 
-submitit reads the environment, starts processes that inherit ours, prints, and remembers every job
-that it has seen. Here it does so in a process that ends; the answer is its last line, a document of
-JSON: what the verb returns, or an `error` of our tree.
+submitit reads the environment, starts processes that inherit it, prints, and keeps every job in
+memory; a short-lived process contains all of that. The last line of output is the answer as JSON:
+the result of the verb, or an `error` of our tree.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from hpcsweep.files import json_bytes, make_directory, remove_tree, write_new
 LOG = "handing-in.log"
 # submitit's local executor has no queue, so its jobs get no limit: minutes of ten years.
 NO_LIMIT_MIN = 10 * 365 * 24 * 60
-# Options that would start several of what is one task to us.
+# Options that would start several workers for each array task.
 SEVERAL = (
     "nodes",
     "ntasks",
@@ -44,15 +44,15 @@ SEVERAL = (
     "ntasks-per-socket",
     "ntasks-per-gpu",
 )
-# What has no meaning without a queue: everything but these.
+# Options that have a meaning without a queue.
 LOCAL_OPTIONS = ("cpus-per-task", "gpus-per-node")
 
 
-# --- executors, and what they make of sbatch's options -------------------------------------------
+# --- executors, and their parameters for sbatch's options ----------------------------------------
 
 
 def find_executor(name: str) -> type[submitit.Executor]:
-    """An executor by its name. *Raises* ClusterError when it is not here."""
+    """An executor by its name. *Raises* ClusterError if it is not available here."""
     executors = plugins.get_executors()
     if name not in executors or name == "debug":
         others = ", ".join(sorted(set(executors) - {"debug"}))
@@ -71,7 +71,7 @@ def find_executor(name: str) -> type[submitit.Executor]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """What an executor is told of an array."""
+    """The options of an array, for an executor."""
 
     # sbatch's long options.
     options: Mapping[str, str]
@@ -82,7 +82,7 @@ class Order:
 
 
 def make_executor(name: str, folder: Path, order: Order) -> submitit.AutoExecutor:
-    """An executor with sbatch's options in submitit's words. *Raises* InputError, by name."""
+    """An executor with sbatch's options as submitit's parameters. *Raises* InputError, by name."""
     options, throttle = order.options, order.throttle
     find_executor(name)
     executor = submitit.AutoExecutor(folder, cluster=name)
@@ -128,7 +128,7 @@ def _minutes(name: str, options: Mapping[str, str]) -> int:
 
 
 def _for_slurm(order: Order) -> dict[str, Any]:
-    """Every option as it is: submitit writes what it has no word for into the script."""
+    """All options unchanged: submitit writes those without a parameter into the script."""
     options = order.options
     for option in SEVERAL:
         if options.get(option, "1") != "1":
@@ -151,11 +151,11 @@ def _for_slurm(order: Order) -> dict[str, Any]:
 
 
 def _parameters_for(name: str, option: str, value: str) -> Iterator[dict[str, Any]]:
-    """What an option may be called: submitit's word for all executors, or this one's own."""
+    """The possible parameters of an option: submitit's common name, or this executor's own."""
     if option in ("cpus-per-task", "gpus-per-node", "nodes", "ntasks-per-node") and value.isdigit():
-        word = "tasks_per_node" if option == "ntasks-per-node" else option.replace("-", "_")
-        if word not in ("nodes", "tasks_per_node") or value == "1":
-            yield {word: int(value)}
+        parameter = "tasks_per_node" if option == "ntasks-per-node" else option.replace("-", "_")
+        if parameter not in ("nodes", "tasks_per_node") or value == "1":
+            yield {parameter: int(value)}
     elif option == "mem":
         yield {"mem_gb": _gigabytes(value)}
     else:
@@ -165,7 +165,7 @@ def _parameters_for(name: str, option: str, value: str) -> Iterator[dict[str, An
 
 
 def _gigabytes(memory: str) -> float:
-    """`500M`, `2G` or whole megabytes, as sbatch has them."""
+    """Gigabytes of sbatch's `500M`, `2G` or plain megabytes."""
     number = memory.rstrip("KMGTkmgtBb")
     unit = memory[len(number) : len(number) + 1].upper() or "M"
     return int(number) * 1024.0 ** ("KMGT".index(unit) - 2)
@@ -183,7 +183,7 @@ def _takes(executor: submitit.AutoExecutor, parameter: dict[str, Any]) -> bool:
 
 
 def check_options(executor: str, order: dict[str, Any]) -> dict[str, Any]:
-    """Whether an array with these options could be handed in; what is left out of them."""
+    """Check that an array with these options could be submitted; notes on ignored options."""
     options = order["options"]
     with tempfile.TemporaryDirectory(prefix="hpcsweep-") as folder:
         make_executor(executor, Path(folder), Order(**order))
@@ -200,7 +200,7 @@ def check_options(executor: str, order: dict[str, Any]) -> dict[str, Any]:
 def submit(
     executor: str, order: dict[str, Any], folder: str, first_chunk: int, callable_: dict[str, Any]
 ) -> dict[str, Any]:
-    """Hand in one callable for each chunk. Returns their ids, by element.
+    """Submit one callable per chunk. Returns their job ids, by element.
 
     *Writes* the folder: submitit's own files, and the ids.
     """
@@ -213,8 +213,8 @@ def submit(
         Chunk(**callable_, element=element, chunk=first_chunk + element, slots=slots)
         for element in range(wanted.chunks)
     ]
-    # submitit starts its jobs where it is itself, and that is first on Python's path: no file of
-    # the user's like argparse.py must be there.
+    # submitit's jobs start in its working directory, which is first on Python's path: it must not
+    # contain a user's file like argparse.py.
     os.chdir(place)
     with _output_to(place / LOG):
         opened = make_executor(executor, place, wanted)
@@ -224,7 +224,7 @@ def submit(
             if not str(error) or any(place.glob("*_submitted.pkl")):
                 raise
             failure = _failed(executor, error)
-            if not failure.transient:  # refused: no job will ever read what lies here
+            if not failure.transient:  # refused: no job will ever read these files
                 remove_tree(place)
             raise failure from error
     ids = [str(job.job_id) for job in jobs]
@@ -233,11 +233,11 @@ def submit(
 
 
 def _failed(executor: str, error: utils.FailedJobError) -> ClusterError:
-    """What it means that the program which submits failed, before any job was taken."""
+    """The error if submitit's submit command failed before any job was accepted."""
     if executor == "slurm":
         code = getattr(error.__cause__, "returncode", -1)
         return submission_error(Answer(code, "", str(error)))
-    # Of other schedulers no list of refusals is known: submitit's own word is taken.
+    # No list of refusals is known for other schedulers: trust submitit's error.
     return ClusterError(
         f"the array was refused: {error}",
         next_step="Change `slurm:` in the manifest, or --set slurm.OPTION=….",
@@ -245,15 +245,15 @@ def _failed(executor: str, error: utils.FailedJobError) -> ClusterError:
 
 
 def states(executor: str, folders: dict[str, str]) -> dict[str, Any]:
-    """The state of every element that is not certainly over, by array and element."""
-    found: dict[str, dict[int, str]] = {}
+    """The state of every element that may not have ended, by array and element."""
+    by_array: dict[str, dict[int, str]] = {}
     for name, folder in folders.items():
         if executor == "local":
-            found[name] = localjobs.states(Path(folder), kept_ids(Path(folder)))
+            by_array[name] = localjobs.states(Path(folder), kept_ids(Path(folder)))
         else:
             jobs = _jobs(executor, folder)
-            found[name] = {element: _state(job) for element, job in enumerate(jobs)}
-    return {"states": found}
+            by_array[name] = {element: _state(job) for element, job in enumerate(jobs)}
+    return {"states": by_array}
 
 
 def cancel(executor: str, folders: dict[str, str]) -> dict[str, Any]:
@@ -274,18 +274,18 @@ def cancel(executor: str, folders: dict[str, str]) -> dict[str, Any]:
 
 
 def limits(executor: str) -> dict[str, Any]:
-    """Nothing but that there is such an executor."""
+    """Check that the executor exists."""
     find_executor(executor)
     return {}
 
 
 def _jobs(executor: str, folder: str) -> list[submitit.Job[None]]:
-    made = find_executor(executor).job_class
-    return [made(folder=folder, job_id=job_id, tasks=[0]) for job_id in kept_ids(Path(folder))]
+    job = find_executor(executor).job_class
+    return [job(folder=folder, job_id=job_id, tasks=[0]) for job_id in kept_ids(Path(folder))]
 
 
 def _state(job: submitit.Job[None]) -> str:
-    """A job's state in Slurm's word; in the plugin's where that is no other's, which is no end."""
+    """A job's state as one of Slurm's; a plugin's own state, unknown to Slurm, is not final."""
     try:
         state = str(job.state).upper()
     except NotImplementedError:  # a plugin without a watcher
@@ -297,7 +297,7 @@ def _state(job: submitit.Job[None]) -> str:
 
 @contextlib.contextmanager
 def _output_to(log: Path) -> Iterator[None]:
-    """Keep processes that go on after this one from holding on to what our reader waits for."""
+    """Redirect output to a file: processes that outlive this one must not hold our pipes open."""
     kept = [os.dup(descriptor) for descriptor in (1, 2)]
     with log.open("ab") as file:
         for descriptor in (1, 2):

@@ -1,7 +1,7 @@
-"""The jobs of submitit's local executor, as seen by a process that did not start them.
+"""The jobs of submitit's local executor, for a process that did not start them.
 
-Each is a controller process whose id is the job's, with the folder on its command line. submitit
-itself only knows those that it has started in the same process.
+The id of a job is the process id of its controller, which has the folder on its command line.
+submitit itself only knows jobs that the same process started.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from pathlib import Path
 
 # All jobs of a submission start at once, two processes each; those beyond the slots wait.
 JOBS_MAX = 64
-# Seconds that cancelled jobs may take to end, and between two words to them.
+# Seconds that cancelled jobs may take to end, and between two signals to them.
 END_S = 20.0
-AGAIN_S = 0.5
+RESEND_S = 0.5
 _PROGRAMS = (b"submitit.local._local", b"submitit.core._submit")
 
 
 def slots(directory: Path, throttle: int, cpus_per_task: str) -> tuple[str, ...]:
-    """The files of which a chunk locks one to run: as many as there are CPUs for, or fewer."""
+    """The slot files, one of which a chunk locks to run: one per `cpus_per_task` CPUs, or fewer."""
     count = max(1, len(os.sched_getaffinity(0)) // int(cpus_per_task))
     if throttle:
         count = min(count, throttle)
@@ -28,9 +28,9 @@ def slots(directory: Path, throttle: int, cpus_per_task: str) -> tuple[str, ...]
 
 
 def states(folder: Path, ids: list[str]) -> dict[int, str]:
-    """The elements whose controller lives.
+    """The elements whose controller is alive.
 
-    Without ids, of a submission that was killed while it handed in, all of them while any lives.
+    A submission that was killed halfway has no ids: then all elements count while any is alive.
     """
     alive = processes(folder)
     if not ids:
@@ -39,24 +39,25 @@ def states(folder: Path, ids: list[str]) -> dict[int, str]:
 
 
 def processes(folder: Path) -> set[int]:
-    """The controllers and tasks of a folder that live on this host."""
-    mark = os.fsencode(folder)
-    found = set()
+    """The process ids of a folder's controllers and tasks on this host."""
+    argument = os.fsencode(folder)
+    pids = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 arguments = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:  # it has ended, or is somebody else's
+            except OSError:  # it has ended, or belongs to another user
                 continue
-            if mark in arguments and any(program in arguments for program in _PROGRAMS):
-                found.add(int(entry.name))
-    return found
+            if argument in arguments and any(program in arguments for program in _PROGRAMS):
+                pids.add(int(entry.name))
+    return pids
 
 
 def end(folder: Path) -> bool:
-    """Tell all jobs of a folder to end, and wait until they have. Returns whether they did.
+    """Send TERM to all jobs of a folder and wait for their end. Returns whether they ended.
 
-    A controller passes the word on; what a task in its first moment overlooks is said again.
+    A controller forwards the signal to its task. A task that is just starting may miss it, so the
+    signal is sent repeatedly.
     """
     deadline = time.monotonic() + END_S
     while alive := processes(folder):
@@ -67,5 +68,5 @@ def end(folder: Path) -> bool:
                 os.kill(pid, signal.SIGTERM)
             except ProcessLookupError:
                 continue
-        time.sleep(AGAIN_S)
+        time.sleep(RESEND_S)
     return True
