@@ -1,9 +1,9 @@
-"""The emulated Slurm: programs on PATH over a small scheduler, one state directory each.
+"""The emulated Slurm: programs on PATH and a small scheduler, one per state directory.
 
-`ensure` makes and starts one, `environment` puts its programs first on PATH; everything else goes
-through the programs, as with a real cluster. In here: the knobs and the life of a cluster, and the
-floor that `daemon`, `programs` and `faults` share. Not in here: anything that parses the output
-of Slurm, which is `cluster.slurm`'s.
+`ensure` creates and starts one, `environment` puts its programs first on PATH; everything else goes
+through the programs, like with a real cluster. Here: the configuration and control of a cluster,
+and the modules that `daemon`, `programs` and `faults` share. Not here: parsers of Slurm's output,
+which are in `cluster.slurm`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Array syntax: what --array takes, how task ids are shown, and `J`, `J_3`, `J_[1-4]`."""
+"""Array syntax: values of --array, the display of task ids, and selectors `J`, `J_3`, `J_[1-4]`."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from hpcsweep.errors import InputError
 
 # Slurm 22.05: one more is refused ("Pathname of a file, directory or other parameter too long").
 MAX_ARRAY_STRING = 4096
-# %a, and the array task id in general, of what is no element of an array.
+# The array task id (`%a`) of a job that is no element of an array.
 NO_TASK = 4294967294
 # SLURM_BITSTR_LEN's default, and the width of squeue's buffer when the variable is not set.
 DEFAULT_BITSTR_LEN = 64
 _JOB_ID_WIDTH = 31
 
-# Slurm 22.05 shows a step as such where the last id less the first one is above this.
+# Slurm 22.05 shows a step (`0-12:2`) if the last id minus the first one is above this.
 _LONG = 10
 
 _INTEGER = re.compile(r"\s*[+-]?\d+")
-# The highest MaxArraySize that Slurm takes: every id that was ever accepted is below it.
+# The highest MaxArraySize that Slurm accepts: every accepted id is below it.
 ANY_ID = 4_000_001
 
 
 def _integer(text: str) -> tuple[int, str]:
-    """Like strtol(3): the leading integer, 0 when there is none, and what follows."""
+    """Like strtol(3): the leading integer (0 if there is none) and the remaining text."""
     match = _INTEGER.match(text)
     if match is None:
         return 0, text
@@ -50,7 +50,7 @@ def _token(text: str, limit: int) -> range:
 
 
 def parse_array(text: str, limit: int) -> list[int]:
-    """Sorted task ids of an --array value; empty where Slurm makes a plain job of it.
+    """Sorted task ids of an --array value; empty if Slurm makes a plain job of it.
 
     `limit` is MaxArraySize: every id must be below it. *Raises* InputError.
     """
@@ -61,7 +61,7 @@ def parse_array(text: str, limit: int) -> list[int]:
 
 
 def parse_throttle(text: str) -> int:
-    """The `%N` of an --array value; 0 where there is none that Slurm accepts."""
+    """The `%N` of an --array value; 0 if there is no valid one."""
     _, percent, rest = text.partition("%")
     return max(0, _integer(rest)[0]) if percent else 0
 
@@ -83,10 +83,10 @@ def format_ids(ids: Iterable[int]) -> str:
 
 
 def format_tasks(ids: Sequence[int]) -> str:
-    """Task ids as Slurm shows an array's: `0-12:2` where a long one has one step, else as usual."""
+    """Task ids as Slurm shows an array: `0-12:2` for a long one with a constant step."""
     if (
         len(ids) > 1 and ids[-1] - ids[0] == len(ids) - 1
-    ):  # the common case: no need to look at each id
+    ):  # the common case, without a pass over all ids
         return f"{ids[0]}-{ids[-1]}"
     if len(ids) > 2 and ids[-1] - ids[0] > _LONG and ids[1] != ids[0] + 1:
         step = ids[1] - ids[0]
@@ -96,7 +96,7 @@ def format_tasks(ids: Sequence[int]) -> str:
 
 
 def cut_ids(text: str, bitstr_len: int = DEFAULT_BITSTR_LEN) -> str:
-    """The ids as Slurm shows them with SLURM_BITSTR_LEN (0: whole)."""
+    """The ids, truncated as Slurm does by SLURM_BITSTR_LEN (0: not truncated)."""
     if bitstr_len <= 0 or len(text) <= bitstr_len - 3:
         return text
     return text[: bitstr_len - 4] + "..."
@@ -105,8 +105,8 @@ def cut_ids(text: str, bitstr_len: int = DEFAULT_BITSTR_LEN) -> str:
 def array_job_id(base: int, tasks: str, throttle: int, bitstr_len: int | None) -> str:
     """The %i of squeue for the remainder of an array.
 
-    `bitstr_len` is SLURM_BITSTR_LEN where the reader set it. Without it the text is cut at 31
-    characters and has no closing bracket.
+    `bitstr_len`: SLURM_BITSTR_LEN of the caller's environment. If it is not set, the text is
+    truncated at 31 characters, without a closing bracket.
     """
     length = DEFAULT_BITSTR_LEN if bitstr_len is None else bitstr_len
     limit = f"%{throttle}" if throttle else ""
@@ -116,10 +116,10 @@ def array_job_id(base: int, tasks: str, throttle: int, bitstr_len: int | None) -
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selector:
-    """What the user named: a job or whole array, or some elements of an array."""
+    """A user's selection: a job or whole array, or some elements of an array."""
 
     job: int
-    # None: all of it. Empty: nothing (`J_`).
+    # None: the whole job. Empty: nothing (`J_`).
     tasks: tuple[int, ...] | None = None
     # As typed, for messages.
     text: str
@@ -129,7 +129,7 @@ _SELECTOR = re.compile(r"(\d+)(_(\[.*\]|\d+)?)?")
 
 
 def parse_selector(text: str) -> Selector | None:
-    """A job id as scancel and scontrol take it; None when it is not one."""
+    """Parse a job id as scancel and scontrol do; None if it is invalid."""
     match = _SELECTOR.fullmatch(text)
     if match is None:
         return None

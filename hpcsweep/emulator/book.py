@@ -1,4 +1,4 @@
-"""The content of an event log: all jobs, for the recovery of the scheduler and for sacct."""
+"""The state that an event log describes, for the recovery of the scheduler and for sacct."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from hpcsweep.emulator import arrays
-from hpcsweep.emulator.jobs import LOGGED, Job, Request
+from hpcsweep.emulator.jobs import LOGGED, Job, JobRequest
 
-# Checks of JSON values, by the type of the field of a request or a job.
+# Checks of JSON values, by the type of a field of a request or a job.
 _HOLDS: dict[str, Callable[[Any], bool]] = {
     "int": lambda value: isinstance(value, int),
     "int | None": lambda value: value is None or isinstance(value, int),
@@ -21,12 +21,12 @@ _HOLDS: dict[str, Callable[[Any], bool]] = {
     "tuple[str, ...]": lambda value: all(isinstance(one, str) for one in value),
     "dict[str, int]": lambda value: all(isinstance(one, int) for one in value.values()),
     "deque[int]": lambda _: False,
-    "Request": lambda _: False,
+    "JobRequest": lambda _: False,
 }
 
 
-def _checked(kind: type[Request | Job], values: dict[str, Any]) -> dict[str, Any]:
-    """The values. *Raises* TypeError, AttributeError for one that a field does not take."""
+def _checked(kind: type[JobRequest | Job], values: dict[str, Any]) -> dict[str, Any]:
+    """The values. *Raises* TypeError, AttributeError for one of another type than its field."""
     for one in dataclasses.fields(kind):
         if one.name in values and not _HOLDS[str(one.type)](values[one.name]):
             raise TypeError(one.name)
@@ -34,16 +34,16 @@ def _checked(kind: type[Request | Job], values: dict[str, Any]) -> dict[str, Any
 
 
 class Book:
-    """All requests, jobs, steps and nodes of an event log."""
+    """All requests, jobs, steps and nodes in an event log."""
 
     def __init__(self) -> None:
-        self.requests: dict[int, Request] = {}
+        self.requests: dict[int, JobRequest] = {}
         # The current run of every job, by job id.
         self.jobs: dict[int, Job] = {}
-        # Every run with the time of its last event, by (job id, restart count). Of earlier runs
-        # only accounting knows.
+        # Every run and the time of its last event, by (job id, restart count). Earlier runs are for
+        # accounting only.
         self.runs: dict[tuple[int, int], tuple[Job, float]] = {}
-        # The steps of every run, by their numbers.
+        # The steps of every run, by number.
         self.steps: dict[tuple[int, int], dict[int, dict[str, Any]]] = {}
         # Nodes that are not up, with the reason.
         self.nodes: dict[str, str] = {}
@@ -52,16 +52,16 @@ class Book:
         self.boot_id = ""
 
     def apply(self, event: dict[str, Any]) -> None:
-        """Apply one event of the log; one that the scheduler cannot have written is passed over."""
-        # A damaged line costs its own event and no other.
+        """Apply one event of the log; skip one that no scheduler has written."""
+        # A damaged line loses only its own event.
         with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
             self._apply(event)
 
     def _apply(self, event: dict[str, Any]) -> None:
         kind = event["e"]
         if kind == "request":
-            asked = _checked(Request, event["request"])
-            request = Request(**asked | {"arguments": tuple(asked["arguments"])})
+            fields = _checked(JobRequest, event["request"])
+            request = JobRequest(**fields | {"arguments": tuple(fields["arguments"])})
             self.requests[request.id] = request
             self.last_id = max(self.last_id, request.id)
         elif kind == "job":

@@ -1,4 +1,4 @@
-"""The programs' side of the socket: ask the scheduler, and start it where none listens."""
+"""The programs' side of the socket: send requests to the scheduler, start it if none listens."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 from hpcsweep.emulator import names
 from hpcsweep.errors import ClusterUnavailable
 
-# Bytes of an AF_UNIX address, less the final NUL (Linux; the BSDs have 103).
+# Bytes of a socket's path that every system accepts (Linux 107, the BSDs 103, without the NUL).
 _ADDRESS_BYTES = 103
 _START_S = 30.0
 _TRIES = 5
 
 
 def connect(state_dir: Path) -> socket.socket:
-    """A connection to the scheduler. *Raises* OSError where none listens."""
+    """Connect to the scheduler. *Raises* OSError if none listens."""
     link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     path = os.path.join(state_dir, names.SOCKET)
     try:
@@ -49,7 +49,7 @@ def _exchange(state_dir: Path, request: bytes) -> dict[str, Any]:
     if not data.endswith(b"\n"):
         raise ConnectionResetError("the scheduler died before it answered")
     answer: dict[str, Any] = json.loads(data)
-    if answer.get("away"):  # a fault on order; real programs try for 9 s
+    if answer.get("away"):  # an injected fault; real programs retry for 9 s
         raise ClusterUnavailable("the emulated controller is away", where=str(state_dir))
     if "delay" in answer:
         import time  # noqa: PLC0415
@@ -59,10 +59,10 @@ def _exchange(state_dir: Path, request: bytes) -> dict[str, Any]:
 
 
 def ask(state_dir: Path, question: dict[str, Any], *, start: bool = True) -> dict[str, Any]:
-    """The scheduler's answer to a request; without `start` no scheduler is started for it.
+    """The scheduler's answer to a request; starts a scheduler if `start` and none listens.
 
-    A request whose answer got lost is sent again: all are safe to repeat, as a submission carries
-    a token. *Raises* ClusterUnavailable.
+    A request whose answer was lost is sent again: all requests are idempotent, a submission by its
+    token. *Raises* ClusterUnavailable.
     """
     request = json.dumps(question).encode()
     last_error: OSError | None = None
@@ -82,7 +82,7 @@ def ask(state_dir: Path, question: dict[str, Any], *, start: bool = True) -> dic
 
 
 def start_scheduler(state_dir: Path) -> None:
-    """Start a scheduler unless one listens by now; concurrent callers wait for the first one."""
+    """Start a scheduler unless one listens; concurrent callers wait for the first one."""
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     try:
         lock = os.open(os.path.join(state_dir, names.START_LOCK), flags, 0o600)
@@ -101,14 +101,14 @@ def start_scheduler(state_dir: Path) -> None:
 
 
 def _spawn(state_dir: Path) -> None:
-    # Only a program that starts a scheduler needs these; each would cost all others milliseconds.
+    # Imported here: only a program that starts a scheduler needs them, at milliseconds each.
     import select  # noqa: PLC0415
     import subprocess  # noqa: PLC0415
 
     program = os.path.join(os.path.dirname(__file__), "program.py")
     ready_end, tell_end = os.pipe()
     argv = [sys.executable, "-I", "-S", program, str(state_dir), "scheduler", str(tell_end)]
-    # SLURM_* of a job that calls this would mark the scheduler as one of that job's processes.
+    # A job's SLURM_* variables would mark the scheduler as one of that job's processes.
     clean = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
     with open(os.path.join(state_dir, names.LOG), "ab") as log, os.fdopen(ready_end, "rb") as ready:
         try:
@@ -124,12 +124,12 @@ def _spawn(state_dir: Path) -> None:
         finally:
             os.close(tell_end)
         started.wait()
-        # Readable once it is ready; at its end where it could not start, or was not the first.
+        # Readable once it is ready, or at end of file if it failed or was not the first.
         select.select([ready], [], [], _START_S)
 
 
 def is_locked(state_dir: Path) -> bool:
-    """Whether a scheduler process exists, also one that does not listen any more."""
+    """Whether a scheduler process exists, even if it no longer listens."""
     try:
         lock = os.open(os.path.join(state_dir, names.LOCK), os.O_RDWR | os.O_CLOEXEC)
     except OSError:

@@ -1,4 +1,4 @@
-"""The knobs of an emulated cluster."""
+"""The configuration of an emulated cluster."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.emulator import names
-from hpcsweep.emulator.faults.chance import Fault, Plan
+from hpcsweep.emulator.faults.chance import Fault, FaultPlan
 from hpcsweep.errors import InputError
 from hpcsweep.files import DOCUMENT_MAX, parse_json, read_regular
 
@@ -24,9 +24,9 @@ class Partition:
     max_time: int = 0
     # Minutes for a job without --time; 0 means the maximum.
     default_time: int = 0
-    # A job that finds no room preempts jobs of partitions with a lower tier.
+    # A job without free resources preempts jobs of partitions with a lower tier.
     priority_tier: int = 1
-    # What happens to preempted jobs of this partition: OFF (none is preempted), REQUEUE or CANCEL.
+    # How jobs of this partition are preempted: OFF (never), REQUEUE or CANCEL.
     preempt_mode: str = "OFF"
     # Seconds until they end; with `preempt_send_user_signal` their --signal is sent at once.
     grace_s: float = 0.0
@@ -46,10 +46,10 @@ class Qos:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EmulatorConfig:
-    """The size and the behaviour of an emulated cluster; defaults are Slurm's where it has one."""
+    """The size and behaviour of an emulated cluster; defaults are Slurm's, if Slurm has one."""
 
     cluster_name: str = "emulated"
-    # Whether nothing is made on demand, and accounts and QOS that are not listed are refused.
+    # Whether nothing is created on demand, and unlisted accounts and QOS are refused.
     strict: bool = False
     # Nodes are n1, n2, ...; each has `cpus` CPUs and `mem_mb` megabytes for --mem.
     nodes: int = 4
@@ -59,18 +59,18 @@ class EmulatorConfig:
     partitions: tuple[Partition, ...] = (Partition(name="main"),)
     # The account of a job that names none; empty for a user without association.
     account: str = ""
-    # The accounts that exist; with `strict`, and where any is listed, others are refused.
+    # The existing accounts; with `strict` others are refused, unless the list is empty.
     accounts: tuple[str, ...] = ()
     # The same for QOS; the first one is the default.
     qos: tuple[Qos, ...] = ()
-    # What every node has: names for --constraint, and `gpu:4,shard:8` for --gres.
+    # Features and gres of every node: names for --constraint, and `gpu:4,shard:8` for --gres.
     features: tuple[str, ...] = ()
     gres: str = ""
     # Jobs (array elements) of one user, submitted and running; 0 is no limit.
     max_submit_jobs: int = 0
     max_jobs: int = 0
     preempt_send_user_signal: bool = False
-    # Seconds between two polls of the memory of jobs with --mem; 0 sets no limit to it.
+    # Seconds between two polls of the memory of jobs with --mem; 0 disables the limit.
     mem_poll_s: float = 1.0
     # Highest array index plus one, and highest count of jobs (array elements) in memory.
     max_array_size: int = 1001
@@ -79,26 +79,26 @@ class EmulatorConfig:
     # Seconds: from CONT and TERM to KILL; how long a finished job stays in `squeue -t all`.
     kill_wait_s: float = 30.0
     min_job_age_s: float = 300.0
-    # Seconds from a submission to the earliest start: programs rely on it that a job does not start
-    # before they have handled the answer of sbatch (Slurm 22.05: 0.1 to 0.9 s).
+    # Seconds from a submission to the earliest start: programs rely on handling sbatch's answer
+    # before the job starts (Slurm 22.05: 0.1 to 0.9 s).
     start_delay_s: float = 0.25
     # Seconds from a requeue to the next start. Slurm: 121, or 1 + cred_expire.
     requeue_delay_s: float = 2.0
-    # One second of --time and of --signal's lead takes this many seconds.
+    # Real seconds per second of --time and of --signal's lead.
     time_scale: float = 1.0
     # Seconds between two checks of time limits; 0 checks at the exact moment (Slurm: 30).
     tick_s: float = 0.0
-    # Seconds until accounting knows what happened; whether it shows phantom rows until then.
+    # Delay of accounting in seconds; whether it shows phantom rows meanwhile.
     acct_lag_s: float = 0.0
     phantom_rows: bool = False
-    # Faults on order; `seed` and the names of jobs decide which ones strike. What the regular
-    # expression `faults_ignore` matches in a name does not count.
+    # Faults to inject; `seed` and the job names decide which ones strike. The part of a name that
+    # the regular expression `faults_ignore` matches is ignored.
     faults: tuple[Fault, ...] = ()
     seed: int = 0
     faults_ignore: str = ""
-    # Seconds without jobs and requests after which the scheduler ends.
+    # Seconds without jobs and requests after which the scheduler exits.
     idle_exit_s: float = 300.0
-    # Days that accounting remembers a finished job.
+    # Days that accounting keeps a finished job.
     history_days: float = 30.0
 
     def __post_init__(self) -> None:
@@ -115,13 +115,13 @@ class EmulatorConfig:
 
     @property
     def node_names(self) -> tuple[str, ...]:
-        """`n1` up to the number of nodes."""
+        """All node names, from `n1` on."""
         return tuple(f"n{number}" for number in range(1, self.nodes + 1))
 
     @property
-    def fault_plan(self) -> Plan:
-        """What decides which faults strike."""
-        return Plan(seed=self.seed, faults=self.faults, ignore=self.faults_ignore)
+    def fault_plan(self) -> FaultPlan:
+        """The function that decides which faults strike."""
+        return FaultPlan(seed=self.seed, faults=self.faults, ignore=self.faults_ignore)
 
     def partition(self, name: str) -> Partition | None:
         """The partition of that name; the default one for an empty name."""
@@ -131,8 +131,8 @@ class EmulatorConfig:
 
     def tier(self, name: str) -> int:
         """The PriorityTier of a partition."""
-        found = self.partition(name)
-        return found.priority_tier if found else 1
+        partition = self.partition(name)
+        return partition.priority_tier if partition else 1
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, for `from_json`."""
@@ -172,7 +172,7 @@ def from_json(values: Any, *, where: str) -> EmulatorConfig:
 def load(state_dir: Path) -> EmulatorConfig:
     """The configuration in a state directory.
 
-    *Raises* InputError when it is missing or unusable.
+    *Raises* InputError if it is missing or invalid.
     """
     path = state_dir / names.CONFIG
     try:

@@ -1,4 +1,4 @@
-"""Make, start and stop an emulated cluster; order faults in it; run a command against it."""
+"""Create, start and stop an emulated cluster; inject faults; run a command with it as Slurm."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MODULE = b"""\
 #!/bin/sh
 echo "hpcsweep emulator: module $*: nothing is loaded here" >&2
 """
-# The text of a program: it runs program.py in its own process.
+# Source text of a program: it executes program.py in its own process.
 _PROGRAM = """\
 import sys
 sys.argv[1:1] = {words!r}
@@ -32,7 +32,7 @@ __file__ = {program!r}
 with open(__file__, "rb") as stream:
     exec(compile(stream.read(), __file__, "exec"))
 """
-# Bytes of a `#!` line that the kernel reads: Linux before 5.1; newer ones read 255.
+# Bytes of a `#!` line that Linux reads before 5.1; newer kernels read 255.
 _LONGEST_LINE = 127
 _CONF = """\
 # An emulated cluster: the programs are in {bin}.
@@ -49,12 +49,12 @@ def default_state_dir() -> Path:
 
 
 def ensure(state_dir: Path, settings: EmulatorConfig | None = None) -> dict[str, str]:
-    """Make the emulated cluster of that directory if need be, and start it.
+    """Create the emulated cluster of a directory if it does not exist, and start it.
 
-    Without `settings` an existing cluster keeps its own and a new one gets the defaults.
+    Without `settings` an existing cluster keeps its own, and a new one gets the defaults.
     Returns the variables to set, see `environment`. *Safe to repeat*, also concurrently.
-    *Raises* ClusterError when other settings are asked of a cluster that has jobs,
-    ClusterUnavailable when the scheduler does not start. *Writes* the state directory.
+    *Raises* ClusterError for other settings while the cluster has jobs, ClusterUnavailable if the
+    scheduler does not start. *Writes* the state directory.
     """
     state_dir = Path(os.path.abspath(state_dir))
     files.make_directory(state_dir)
@@ -86,7 +86,7 @@ def _configure(state_dir: Path, settings: EmulatorConfig | None) -> None:
 
 
 def _write_programs(state_dir: Path) -> None:
-    """The programs of `bin/`, each a few lines of Python."""
+    """Write the programs in `bin/`, a few lines of Python each."""
     directory = files.make_directory(state_dir / names.BIN)
     program = Path(__file__).with_name("program.py")
     for name in (*names.PROGRAMS, *names.REFUSED):
@@ -96,15 +96,15 @@ def _write_programs(state_dir: Path) -> None:
 
 
 def _first_line(python: str) -> str:
-    """The first line that runs a text as a Python program in an unchanged environment.
+    """The first line that makes a text a Python program with an unchanged environment.
 
-    Not /bin/sh where it can be helped: dash drops variables whose names it cannot hold, such as
-    BASH_FUNC_module%% of an exported function. bash keeps them, and with `-p` reads no $BASH_ENV.
+    /bin/sh is the last resort: dash drops variables with names that are invalid for it, such as
+    BASH_FUNC_module%% of an exported function. bash keeps them, and with `-p` ignores $BASH_ENV.
     """
     line = f"#!{python} -IS"
     if len(os.fsencode(line)) <= _LONGEST_LINE and len(line.split()) == 2:
         return f"{line}\n"
-    shell = f"{found} -p" if (found := shutil.which("bash")) else "/bin/sh"
+    shell = f"{bash} -p" if (bash := shutil.which("bash")) else "/bin/sh"
     return f"#!{shell}\n'''exec' {shlex.quote(python)} -IS \"$0\" \"$@\"\n' '''\n"
 
 
@@ -114,7 +114,7 @@ def _write_program(path: Path, text: bytes) -> None:
 
 
 def environment(state_dir: Path, base: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The variables with which `sbatch` and the others, by name, reach this cluster.
+    """The variables with which `sbatch` and the other programs reach this cluster.
 
     PATH has the cluster's programs first; SLURM_CONF names the cluster instead of a real one.
     `base` is the environment to change, by default our own.
@@ -130,27 +130,27 @@ def environment(state_dir: Path, base: Mapping[str, str] | None = None) -> dict[
 
 
 def exists(state_dir: Path) -> bool:
-    """Whether an emulated cluster was made there."""
+    """Whether the directory holds an emulated cluster."""
     return (state_dir / names.CONFIG).exists()
 
 
 def describe(state_dir: Path) -> dict[str, Any]:
-    """Whether it runs, its nodes and the count of jobs by state. Starts nothing."""
-    found: dict[str, Any] = {"directory": str(state_dir), "running": is_running(state_dir)}
-    if found["running"]:
+    """Whether it runs, its nodes, and its jobs by state. Starts nothing."""
+    facts: dict[str, Any] = {"directory": str(state_dir), "running": is_running(state_dir)}
+    if facts["running"]:
         answer = client.ask(state_dir, {"do": "cluster"}, start=False)
         size = f"{answer['config']['cpus']} CPUs, {answer['config']['mem_mb']} MB"
-        found["nodes"] = {one["name"]: f"{one['state']}, {size}" for one in answer["nodes"]}
-        found["jobs"] = answer["states"]
-    return found
+        facts["nodes"] = {one["name"]: f"{one['state']}, {size}" for one in answer["nodes"]}
+        facts["jobs"] = answer["states"]
+    return facts
 
 
 def order_faults(
     state_dir: Path, faults: tuple[Fault, ...], *, seed: int, ignore: str = ""
 ) -> None:
-    """Replace the configured faults; an empty tuple also ends those that last.
+    """Replace the configured faults; an empty tuple also ends current outages.
 
-    `ignore`: a regular expression; what it matches in job names does not count. *Writes* the
+    `ignore`: a regular expression; the part of a job name that it matches is ignored. *Writes* the
     configuration.
     """
     now = config.load(state_dir)
@@ -162,10 +162,10 @@ def order_faults(
 
 
 def order_fault(state_dir: Path, kind: str, **fields: Any) -> int:
-    """Let a fault happen now: to the running `job` (and its `task`), or for `seconds`.
+    """Inject a fault now: into the running `job` (and its `task`), or for `seconds`.
 
-    Returns the count of jobs or services that it struck. *Raises* InputError for a kind that has
-    to be configured.
+    Returns the count of jobs or services that it struck. *Raises* InputError for a kind that can
+    only be configured.
     """
     if kind not in (*OF_JOBS, *OF_SERVICES, "clear"):
         raise InputError(
@@ -178,12 +178,12 @@ def order_fault(state_dir: Path, kind: str, **fields: Any) -> int:
 
 def faults_since(state_dir: Path, moment: float) -> list[dict[str, Any]]:
     """The faults that struck since `moment` (seconds since the epoch), oldest first."""
-    found = events.read(state_dir / names.EVENTS)
-    return [one for one in found if one["e"] == "fault" and one["at"] >= moment]
+    log = events.read(state_dir / names.EVENTS)
+    return [event for event in log if event["e"] == "fault" and event["at"] >= moment]
 
 
 def run(state_dir: Path, command: list[str]) -> int:
-    """Run a command, or the user's shell, with this cluster as Slurm; its exit code."""
+    """Run a command, or the user's shell, with this cluster as Slurm. Returns its exit code."""
     environment_there = os.environ | environment(state_dir)
     argv = command or [os.environ.get("SHELL") or "/bin/sh"]
     program = shutil.which(argv[0], path=environment_there["PATH"])
@@ -193,7 +193,7 @@ def run(state_dir: Path, command: list[str]) -> int:
 
 
 def is_running(state_dir: Path) -> bool:
-    """Whether a scheduler listens there."""
+    """Whether a scheduler listens in this directory."""
     try:
         client.connect(state_dir).close()
     except OSError:
@@ -202,9 +202,9 @@ def is_running(state_dir: Path) -> bool:
 
 
 def stop(state_dir: Path) -> None:
-    """Stop the scheduler as by a power cut: running jobs are killed, NODE_FAIL after a restart.
+    """Stop the scheduler like a power failure: kills running jobs, NODE_FAIL after a restart.
 
-    *Safe to repeat.* *Raises* ClusterUnavailable when it does not end.
+    *Safe to repeat.* *Raises* ClusterUnavailable if it does not exit.
     """
     if not is_running(state_dir):
         return

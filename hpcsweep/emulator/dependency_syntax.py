@@ -1,4 +1,4 @@
-"""The text of --dependency: its kinds of conditions, and reading it."""
+"""Parse --dependency: its kinds of conditions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Dependency:
 
 
 def parse(text: str) -> tuple[list[Dependency], bool]:
-    """The conditions and whether any one of them is enough.
+    """The conditions, and whether a single one is sufficient.
 
     *Raises* InputError with Slurm's message.
     """

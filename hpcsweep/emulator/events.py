@@ -1,4 +1,4 @@
-"""The event log: append-only JSON lines, the only memory of an emulated cluster."""
+"""The event log: append-only JSON lines, the only persistent state of an emulated cluster."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class EventLog:
         self._descriptor = os.open(
             path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, files.PRIVATE_FILE
         )
-        # A kill in the middle of a write leaves half a line: end it, so that the next one is whole.
+        # A kill during a write leaves an incomplete line: terminate it before the next one.
         size = os.fstat(self._descriptor).st_size
         if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
             os.write(self._descriptor, b"\n")
 
     def append(self, *events: dict[str, Any]) -> None:
-        """Write events; they survive the death of the scheduler."""
+        """Append events; they survive a kill of the scheduler."""
         files.write_all(self._descriptor, b"".join(line(event) for event in events))
 
     def sync(self) -> None:
-        """Make the events survive a power cut; called before anything is promised to a client."""
+        """Fsync the events against a power failure; before a client gets an answer."""
         os.fsync(self._descriptor)
 
     def close(self) -> None:
@@ -42,7 +42,7 @@ def line(event: dict[str, Any]) -> bytes:
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The events of a log, oldest first; torn lines are skipped. *Raises* SweepError."""
+    """The events of a log, oldest first; skips torn lines. *Raises* SweepError."""
     try:
         stream = files.open_regular(path)
     except FileNotFoundError:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 _NUMBERED = re.compile(r"(.*?)(\d+)")
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
-# More names than any cluster has nodes: a range beyond it is a mistake.
+# A range of more names is an error: no cluster has so many nodes.
 _MOST = 65536
 
 
@@ -28,7 +28,7 @@ def fold(nodes: Iterable[str]) -> str:
 
 
 def _ranges(numbers: list[str]) -> str:
-    """`01-03,7`: numbers that follow each other and are of one width."""
+    """Fold consecutive numbers of equal width: `01-03,7`."""
     parts: list[list[str]] = []
     for text in numbers:
         last = parts[-1][-1] if parts else ""
@@ -40,7 +40,7 @@ def _ranges(numbers: list[str]) -> str:
 
 
 def expand(text: str) -> list[str]:
-    """Every name of a list. *Raises* ValueError."""
+    """All names of a node list. *Raises* ValueError."""
     found: list[str] = []
     for part in re.split(r",(?![^\[]*\])", text):
         prefix, bracket, rest = part.partition("[")

@@ -1,4 +1,4 @@
-"""Names of users, groups and the machine; a number where there is no name."""
+"""Names of users, groups and the machine; an id without a name stays a number."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def group_name(gid: int) -> str:
 
 
 def login_environment(uid: int) -> dict[str, str]:
-    """What a login sets before any file of the shell is read."""
+    """The variables that a login sets before the shell reads its init files."""
     name = user_name(uid)
     try:
         entry = pwd.getpwuid(uid)

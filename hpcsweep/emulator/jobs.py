@@ -1,4 +1,4 @@
-"""The nouns of the emulated cluster: a request, and a job as a record of the queue."""
+"""The nouns of the emulated cluster: a job request, and a job as a record of the queue."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 from hpcsweep.emulator import hostlist
 
-# The reason that Slurm shows of a job after `scontrol requeuehold`.
+# Slurm's reason for a job after `scontrol requeuehold`.
 REQUEUED_HELD = "job requeued in held state"
-# The `client` of an allocation of `salloc --no-shell`, which no program holds.
+# The `client` of an allocation of `salloc --no-shell`, which no process holds.
 NO_SHELL = "no-shell"
 
 
 def gres_counts(text: str) -> dict[str, int]:
-    """`gpu:2,shard` or `gpu:tesla:2` as counts by name."""
+    """The counts by name in `gpu:2,shard` or `gpu:tesla:2`."""
     counts = {}
     for part in filter(None, text.split(",")):
         name, *rest = part.split(":")
@@ -25,12 +25,12 @@ def gres_counts(text: str) -> dict[str, int]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
-    """What one sbatch (salloc, srun) asked for; shared by all elements of an array."""
+class JobRequest:
+    """The request of one sbatch (salloc, srun); shared by all elements of an array."""
 
     # The job id that sbatch printed; an array's base id.
     id: int
-    # 16 hex digits: an sbatch that asks again after a lost answer gets the same job.
+    # 16 hex digits; makes sbatch idempotent: a retry after a lost answer gets the same job.
     token: str
     submitted: float
     name: str
@@ -38,7 +38,7 @@ class Request:
     uid: int
     gid: int
     partition: str
-    # Empty where none was asked for.
+    # Empty if none was requested.
     account: str = ""
     qos: str = "normal"
     comment: str = ""
@@ -48,7 +48,7 @@ class Request:
     submit_dir: str = "/"
     submit_host: str = ""
     work_dir: str = "/"
-    # Patterns as given; an empty stderr goes where stdout goes.
+    # Patterns as given; an empty stderr means the file of stdout.
     stdout: str = ""
     stderr: str = ""
     append: bool = False
@@ -59,7 +59,7 @@ class Request:
     time_limit: int = 0
     mem_mb: int = 0
     mem_per_cpu: bool = False
-    # 0 where not given.
+    # 0 if not given.
     cpus_per_task: int = 0
     ntasks: int = 0
     requeue: bool = True
@@ -69,15 +69,15 @@ class Request:
     signal_batch: bool = False
     dependency: str = ""
     nice: int = 0
-    # Of --priority; 0 where not given.
+    # Of --priority; 0 if not given.
     priority: int = 0
     submit_line: str = ""
-    # The least and the most nodes (0: as many as it takes); nodes that it must have, and must not.
+    # Minimum and maximum of nodes (0: as many as needed); required and excluded nodes.
     nodes: int = 1
     max_nodes: int = 0
     nodelist: str = ""
     exclude: str = ""
-    # 0 where not given.
+    # 0 if not given.
     ntasks_per_node: int = 0
     # Whether it takes all CPUs of its nodes.
     exclusive: bool = False
@@ -85,7 +85,7 @@ class Request:
     oversubscribe: bool = False
     # Standard input; empty for none.
     stdin: str = ""
-    # Of an allocation without a script: the program that asked for it, and its process id.
+    # For an allocation without a script: the program that holds it, and its process id.
     client: str = ""
     client_pid: int = 0
     constraint: str = ""
@@ -110,7 +110,7 @@ class Request:
         return self.cpus_of_task * self.tasks
 
     def memory_of(self, cpus: int) -> int:
-        """Megabytes that one element takes from a node of which it has so many CPUs."""
+        """Megabytes that one element uses on a node where it has this many CPUs."""
         return self.mem_mb * cpus if self.mem_per_cpu else self.mem_mb
 
     def to_json(self) -> dict[str, Any]:
@@ -122,12 +122,12 @@ class Request:
 class Job:
     """One record of the queue: a plain job, an element of an array, or an array's remainder.
 
-    As in Slurm an array is one record until an element starts; that element is split off under a
-    new id, and the last one keeps the array's base id.
+    Like in Slurm an array is one record until an element starts: the element is split off with a
+    new id, and the last element keeps the array's base id.
     """
 
     id: int
-    request: Request
+    request: JobRequest
     # Array task id of a split-off element.
     task: int | None = None
     # Task ids of an array's remainder, ascending; empty for everything else.
@@ -135,7 +135,7 @@ class Job:
     throttle: int = 0
     state: str = "PENDING"
     reason: str = "None"
-    # JobHeldUser, JobHeldAdmin or REQUEUED_HELD; empty when not held.
+    # JobHeldUser, JobHeldAdmin or REQUEUED_HELD; empty if not held.
     held: str = ""
     priority: int = 0
     restart: int = 0
@@ -144,16 +144,16 @@ class Job:
     begin: float = 0
     started: float = 0
     ended: float = 0
-    # Since when it is suspended (0: it is not), and the seconds that it was suspended before.
+    # Start of the current suspension (0: none), and the seconds of earlier suspensions.
     suspended: float = 0
     suspended_s: float = 0
-    # The node of the batch shell, and the CPUs that it has on each of its nodes.
+    # The node of the batch shell, and the job's CPUs by node.
     node: str = ""
     places: dict[str, int] = field(default_factory=dict)
-    # Process id of the batch shell (also its session) and its start in clock ticks after boot.
+    # Process id (and session) of the batch shell, and its start in clock ticks after boot.
     pid: int = 0
     birth: int = 0
-    # The state that it gets when its processes are gone; empty while nothing ends it.
+    # The final state of a job that is being terminated; empty otherwise.
     ending: str = ""
     exit_code: int = 0
     exit_signal: int = 0
@@ -164,17 +164,17 @@ class Job:
     # Seconds of processor time that the batch script used, without its steps.
     user_s: float = 0
     system_s: float = 0
-    # Whether a process of it was killed because the memory was used up.
+    # Whether one of its processes was killed for memory.
     oom: bool = False
     cancelled_by: int = -1
-    # Minutes, where it was changed after the submission; -1 where not.
+    # Minutes, if the limit was changed after the submission; else -1.
     new_limit: int = -1
-    # The last reason for which it waited; the Reason of sacct.
+    # Its last pending reason; the Reason of sacct.
     waited_for: str = "None"
 
     @property
     def is_remainder(self) -> bool:
-        """Whether this record stands for the elements of an array that never started."""
+        """Whether this record represents the elements of an array that have not started."""
         return bool(self.request.array) and self.task is None
 
     @property
@@ -184,32 +184,32 @@ class Job:
 
     @property
     def node_list(self) -> str:
-        """Its nodes as Slurm writes them; empty before it starts."""
+        """Its nodes as a Slurm node list; empty before it starts."""
         return hostlist.fold(self.places) if self.places else self.node
 
     @property
     def cpus(self) -> int:
-        """The CPUs that it has, or asks for."""
+        """Its allocated CPUs, or the requested ones before it starts."""
         return sum(self.places.values()) or self.request.cpus
 
     @property
     def is_final(self) -> bool:
-        """Whether this run is over."""
+        """Whether this run has ended."""
         return self.state not in ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING")
 
     def run_time(self, now: float) -> float:
-        """Seconds that it has run, without those in which it was suspended."""
+        """Seconds that it has run, without suspensions."""
         if not self.started:
             return 0
         return (self.ended or self.suspended or now) - self.started - self.suspended_s
 
     @property
     def elements(self) -> int:
-        """The number of jobs that the record counts for."""
+        """The number of jobs that this record counts as."""
         return max(1, len(self.waiting))
 
     def event(self, now: float) -> dict[str, Any]:
-        """The event for the log: the fields that differ from those of a new job."""
+        """The event for the log, with the fields that differ from those of a new job."""
         values: dict[str, Any] = {"e": "job", "at": round(now, 3), "request": self.request.id}
         for name, default in LOGGED.items():
             value = getattr(self, name)
@@ -218,7 +218,7 @@ class Job:
         return values
 
 
-# The fields of a job that the event log holds, with the values that it leaves out.
+# The fields of a job in the event log, with the default values, which are omitted.
 LOGGED: dict[str, Any] = {
     one.name: None if one.name == "id" else {} if one.name == "places" else one.default
     for one in dataclasses.fields(Job)

@@ -1,4 +1,4 @@
-"""Slurm's error messages that more than one module has to know, as 22.05.8 writes them."""
+"""Error messages of Slurm 22.05.8 that several modules use."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The names in a state directory, of the programs and of job states.
+"""Names: files in a state directory, programs, job states.
 
-A module of its own, as the programs start faster without the rest.
+A separate module, so that programs start fast.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 CONFIG = "config.json"
 SOCKET = "socket"
 PID = "scheduler.pid"
-# Held (flock) by the one scheduler of the directory for as long as it lives.
+# Locked (flock) by the directory's only scheduler while it lives.
 LOCK = "scheduler.lock"
-# Held (flock) by the program that is starting a scheduler, so that the others wait for it.
+# Locked (flock) by a program that is starting a scheduler; others wait for it.
 START_LOCK = "start.lock"
 LOG = "scheduler.log"
 EVENTS = "events.jsonl"
@@ -18,12 +18,12 @@ EVENTS = "events.jsonl"
 SUBMISSIONS = "submissions"
 SPOOL = "spool"
 BIN = "bin"
-# SLURM_CONF of every emulated job names this file: with SLURM_JOB_ID it marks their processes.
+# SLURM_CONF of every emulated job names this file; with SLURM_JOB_ID it identifies their processes.
 SLURM_CONF = "slurm.conf"
 
 # The release whose messages and exit codes are emulated.
 VERSION = "22.05.8"
-# Stands in for the shell function of environment modules: it names what it would load.
+# Replaces the shell function of environment modules; it prints the name of the module.
 MODULE = "module"
 # The programs that are emulated, and those that only refuse: the real ones must not be reached from
 # a shell that has the emulated cluster first on its PATH.
@@ -61,7 +61,7 @@ SHORT_STATES = {
     "STAGE_OUT": "SO",
     "STOPPED": "ST",
 }
-# Those in which a job is over.
+# The final states.
 FINAL_STATES = frozenset(SHORT_STATES) - {
     *("PENDING", "RUNNING", "COMPLETING", "SUSPENDED", "CONFIGURING", "RESIZING"),
     *("REQUEUED", "SIGNALING", "STAGE_OUT", "STOPPED"),

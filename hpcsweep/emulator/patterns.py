@@ -1,4 +1,4 @@
-"""Patterns of file names, and counts by node, of jobs and steps."""
+"""Expand patterns of file names, and format counts by node."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterable, Mapping
 
 _PATTERN = re.compile(r"%(\d*)([AajJnNstux%])")
-# Those that are padded with zeros: `%4a`.
+# Symbols that are padded with zeros: `%4a`.
 _NUMBERS = "AajJnt"
 
 
 def fill(pattern: str, symbols: Mapping[str, str]) -> str:
-    """A pattern of --output and its like, filled in; symbols that are not known stay."""
+    """Expand a file name pattern (--output); unknown symbols stay."""
 
     def text(match: re.Match[str]) -> str:
         width, symbol = match[1], match[2]
@@ -24,6 +24,6 @@ def fill(pattern: str, symbols: Mapping[str, str]) -> str:
 
 
 def per_node(counts: Iterable[int]) -> str:
-    """`2(x3),1`: counts of nodes as Slurm writes them."""
+    """Counts of nodes in Slurm's format: `2(x3),1`."""
     groups = [(count, len(list(some))) for count, some in itertools.groupby(counts)]
     return ",".join(f"{count}(x{times})" if times > 1 else str(count) for count, times in groups)

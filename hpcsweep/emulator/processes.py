@@ -1,9 +1,9 @@
-"""The processes of a job: finding them and signalling them.
+"""Find and signal the processes of a job.
 
-A job's processes are the batch shell's session and every descendant of its members: a child that
-makes a session of its own is still a descendant, and one whose parent died is still in the session.
-A process that escapes both survives, as with Slurm's proctrack/linuxproc. Only the death of a whole
-node (`marked`) goes further and reads environments. Without /proc the process group must do.
+A job's processes are the batch shell's session and all descendants of its members: a child with a
+session of its own is still a descendant, and one whose parent died is still in the session. A
+process that escapes both survives, like with Slurm's proctrack/linuxproc. Only the failure of a
+whole node (`marked`) also searches environments. Without /proc, the process group is used.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ class Process:
     pid: int
     parent: int
     session: int
-    # Clock ticks from boot to its start: with the pid it identifies a process for ever.
+    # Clock ticks from boot to its start; with the pid it identifies a process uniquely.
     birth: int
 
 
 def find(pid: int) -> Process | None:
-    """The living process of that id; None when there is none or it is a zombie."""
+    """The live process with this id; None if there is none or it is a zombie."""
     try:
         text = (_PROC / str(pid) / "stat").read_bytes()
     except OSError:
         return None
-    # The command name may hold spaces and parentheses; the fields after the last one are plain.
+    # The command name may contain spaces and parentheses; the fields after the last `)` do not.
     words = text[text.rindex(b")") + 2 :].split()
     if words[0] in (b"Z", b"X"):
         return None
@@ -44,20 +44,20 @@ def find(pid: int) -> Process | None:
 
 
 def _table() -> list[Process]:
-    """All living processes without this one: a scheduler is no part of a job that started it."""
+    """All live processes except this one: a scheduler is not part of the job that started it."""
     pids = {int(name) for name in os.listdir(_PROC) if name.isdigit()} - {os.getpid()}
     return [one for pid in pids if (one := find(pid))]
 
 
 def of_job(pid: int, birth: int) -> list[Process]:
-    """The processes of the job whose batch shell is or was `pid`, the shell first."""
+    """The processes of the job whose batch shell is or was `pid`; the shell first."""
     if not pid:
         return []
     if not HAS_PROC:
         return [group] if is_alive(group := Process(-pid, 0, pid, birth)) else []
     table = [one for one in _table() if one.birth >= birth]
     if any(one.pid == pid and one.birth != birth for one in table):
-        return []  # the process id belongs to another process by now
+        return []  # the process id was reused
     found = {one.pid for one in table if one.session == pid}
     while more := {one.pid for one in table if one.parent in found} - found:
         found |= more
@@ -74,7 +74,7 @@ def below(parent: Process) -> list[Process]:
 
 
 def resident(pid: int) -> int:
-    """Resident bytes of a process; shared pages are counted whole."""
+    """Resident bytes of a process, with shared pages counted fully."""
     try:
         return int((_PROC / str(pid) / "statm").read_bytes().split()[1]) * _PAGE
     except (OSError, IndexError):
@@ -82,7 +82,7 @@ def resident(pid: int) -> int:
 
 
 def proportional(pid: int) -> int:
-    """Resident bytes with each shared page divided by its users; slower to read."""
+    """Resident bytes with each shared page divided by its users (PSS); slower to read."""
     try:
         text = (_PROC / str(pid) / "smaps_rollup").read_text()
     except OSError:
@@ -101,7 +101,7 @@ def cpu_ticks(pid: int) -> int:
 
 
 def is_alive(process: Process) -> bool:
-    """Whether that very process still runs."""
+    """Whether this process still runs, and its id was not reused."""
     if HAS_PROC:
         seen = find(process.pid)
         return seen is not None and seen.birth == process.birth
@@ -113,7 +113,7 @@ def is_alive(process: Process) -> bool:
 
 
 def marked(marks: Iterable[bytes]) -> list[Process]:
-    """The processes whose environment holds all of `marks`, each `NAME=value`."""
+    """The processes whose environment contains all of `marks`, each `NAME=value`."""
     if not HAS_PROC:
         return []
     wanted = {mark + b"\0" for mark in marks}
@@ -128,7 +128,7 @@ def marked(marks: Iterable[bytes]) -> list[Process]:
 
 
 def send(members: Iterable[Process], *signals: int) -> None:
-    """Send each signal in turn to each process that is still there."""
+    """Send each signal in turn to each process that is still alive."""
     alive = [one.pid for one in members if is_alive(one)]
     for number in signals:
         for pid in alive:
@@ -137,7 +137,7 @@ def send(members: Iterable[Process], *signals: int) -> None:
 
 
 def boot_id() -> str:
-    """An id of this boot of the machine: process ids from before it mean nothing."""
+    """The id of this boot of the machine: process ids of earlier boots are meaningless."""
     try:
         return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
     except OSError:

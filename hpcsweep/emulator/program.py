@@ -1,7 +1,7 @@
-"""What every emulated program, and the scheduler, runs first.
+"""The entry point of every emulated program and of the scheduler.
 
-`python -I -S program.py STATE_DIR NAME ARGUMENT...`; the path is in the programs of each state
-directory, so the file stays where it is.
+`python -I -S program.py STATE_DIR NAME ARGUMENT...`; the programs in every state directory contain
+its path, so this file must not move.
 """
 
 import importlib
@@ -14,10 +14,10 @@ from pathlib import Path
 
 
 def _light_package(name: str, directory: Path) -> None:
-    """Put an empty package in place of the real one.
+    """Register an empty package instead of the real one.
 
-    Its `__init__` is for users of the library; it would cost time at every start of a program, and
-    may need what `-S` hides.
+    The real `__init__` is for users of the library; it would slow down every start of a program,
+    and may import packages that `-S` hides.
     """
     package = types.ModuleType(name)
     package.__path__ = [str(directory)]
@@ -25,10 +25,10 @@ def _light_package(name: str, directory: Path) -> None:
 
 
 class _Output(io.TextIOWrapper):
-    """Prints as C does: what a full disk does not take is lost without an error (Slurm 22.05)."""
+    """Prints like C's stdio: output to a full disk is lost without an error (Slurm 22.05)."""
 
     def write(self, text: str) -> int:
-        """Write; what cannot be written is discarded."""
+        """Write; discard the text on an error."""
         try:
             super().write(text)
         except OSError:
@@ -36,7 +36,7 @@ class _Output(io.TextIOWrapper):
         return len(text)
 
     def flush(self) -> None:
-        """Flush; what cannot be flushed is discarded."""
+        """Flush; discard the buffer on an error."""
         try:
             super().flush()
         except OSError:
@@ -55,14 +55,14 @@ def main() -> int:
     if name == "scheduler":
         module = importlib.import_module("hpcsweep.emulator.daemon.loop")
     else:
-        # Like a C program: `squeue | head` ends quietly, bytes go through as they are.
+        # Like a C program: `squeue | head` ends quietly, and bytes pass through unchanged.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         for stream in ("stdout", "stderr"):
             given = getattr(sys, stream)
             if given is not None:  # None: closed
                 lines = given.line_buffering
-                made = _Output(given.detach(), "utf-8", "surrogateescape", line_buffering=lines)
-                setattr(sys, stream, made)
+                output = _Output(given.detach(), "utf-8", "surrogateescape", line_buffering=lines)
+                setattr(sys, stream, output)
         known = importlib.import_module("hpcsweep.emulator.names").PROGRAMS
         module_name = name if name in known else "refusal"
         module = importlib.import_module(f"hpcsweep.emulator.programs.{module_name}")

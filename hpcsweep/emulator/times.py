@@ -1,4 +1,4 @@
-"""Times, durations and sizes as Slurm writes them."""
+"""Times, durations and sizes in Slurm's formats."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ _DAY = 86400
 
 
 def stamp(when: float, missing: str) -> str:
-    """`2026-11-20T13:35:58`, local time; `missing` for what has not happened."""
+    """Local time as `2026-11-20T13:35:58`; `missing` for 0."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(when)) if when else missing
 
 
 def elapsed_short(seconds: float) -> str:
-    """squeue's: `0:05`, `1:02:03`, `1-02:03:04`."""
+    """A duration in squeue's format: `0:05`, `1:02:03`, `1-02:03:04`."""
     days, hours, minutes, rest = _split(seconds)
     if days:
         return f"{days}-{hours:02}:{minutes:02}:{rest:02}"
@@ -22,7 +22,7 @@ def elapsed_short(seconds: float) -> str:
 
 
 def elapsed_long(seconds: float) -> str:
-    """sacct's and scontrol's: `00:00:05`, `1-02:03:04`."""
+    """A duration in sacct's and scontrol's format: `00:00:05`, `1-02:03:04`."""
     days, hours, minutes, rest = _split(seconds)
     return (f"{days}-" if days else "") + f"{hours:02}:{minutes:02}:{rest:02}"
 
@@ -36,7 +36,7 @@ _LIMIT = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
 
 
 def parse_minutes(text: str) -> int | None:
-    """A --time value in minutes, rounded up; 0 is no limit, None is no time.
+    """A --time value in minutes, rounded up; 0 is no limit, None is invalid.
 
     Forms: M, M:S, H:M:S, D-H, D-H:M, D-H:M:S.
     """
@@ -61,7 +61,7 @@ _SIZE = re.compile(r"(\d+)([kmgt]?)b?", re.IGNORECASE)
 
 
 def parse_megabytes(text: str) -> int | None:
-    """A --mem value in megabytes, kilobytes rounded up; None is no size."""
+    """A --mem value in megabytes, kilobytes rounded up; None is invalid."""
     match = _SIZE.fullmatch(text)
     if match is None or (text[-1] in "bB" and not match[2]):
         return None
@@ -84,13 +84,13 @@ def show_megabytes(megabytes: int) -> str:
 
 
 def size(megabytes: float) -> str:
-    """Accounting's `100M` and `2G`: the largest unit that leaves nothing over."""
+    """A size in accounting's format, `100M` or `2G`: the largest unit without a remainder."""
     whole = int(megabytes)
     return f"{whole // 1024}G" if whole % 1024 == 0 else f"{whole}M"
 
 
 def cpu_time(seconds: float) -> str:
-    """Accounting's processor time: `00:00:00`, `01:02.345`, `01:02:03`, `1-02:03:04`."""
+    """Processor time in accounting's format: `00:00:00`, `01:02.345`, `01:02:03`, `1-02:03:04`."""
     whole, milliseconds = divmod(int(seconds * 1000), 1000)
     if whole < 3600 and milliseconds:
         return f"{whole // 60:02}:{whole % 60:02}.{milliseconds:03}"
@@ -113,7 +113,7 @@ _HOURS = {"midnight": "00:00", "noon": "12:00", "teatime": "16:00", "fika": "15:
 
 
 def moment(text: str, now: float) -> float | None:
-    """A point in time as Slurm's options take it; None for what is none.
+    """Parse a point in time like Slurm's options; None if it is invalid.
 
     `now-2days`, `2026-11-29[T12:00[:00]]`, `11/29[/26]`, `112926`, `12:00`, `today`, `noon`.
     """
@@ -137,7 +137,7 @@ def moment(text: str, now: float) -> float | None:
 
 
 def _read(text: str, form: str, now: float) -> float | None:
-    """A time of that form; without a year the current one."""
+    """Parse a time in this format; the current year if the format has none."""
     if "%y" not in form and "%Y" not in form:
         text, form = f"{time.localtime(now).tm_year} {text}", f"%Y {form}"
     try:

@@ -1,4 +1,4 @@
-"""Make what the sbatch options of a manifest name and an emulated cluster lacks."""
+"""Create what the sbatch options of a manifest name and an emulated cluster lacks."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from hpcsweep.emulator.jobs import gres_counts
 
 
 def widen(state_dir: Path, wanted: Mapping[str, str]) -> None:
-    """Make the partition, account, QOS, features, gres and node size that `wanted` names.
+    """Create the partition, account, QOS, features, gres and node size that `wanted` names.
 
-    `wanted` are sbatch's long options. A cluster with `strict` stays as it is. Jobs go on.
+    `wanted`: sbatch's long options. A `strict` cluster stays unchanged. Jobs continue.
     *Safe to repeat.* *Writes* the configuration. *Raises* ClusterUnavailable.
     """
     now = config.load(state_dir)
@@ -29,7 +29,7 @@ def widen(state_dir: Path, wanted: Mapping[str, str]) -> None:
 
 
 def widened(now: EmulatorConfig, wanted: Mapping[str, str]) -> EmulatorConfig:
-    """A configuration that takes a job with these options; nothing in it shrinks."""
+    """A configuration that accepts a job with these options; no value decreases."""
     cpus = _number(wanted, "cpus-per-task") * _number(wanted, "ntasks")
     memory = times.parse_megabytes(wanted.get("mem", "0")) or 0
     memory = max(memory, (times.parse_megabytes(wanted.get("mem-per-cpu", "0")) or 0) * cpus)
@@ -64,12 +64,13 @@ def _words(text: str) -> list[str]:
 
 def _more_gres(now: str, wanted: Mapping[str, str]) -> str:
     counts = gres_counts(now)
-    asked = gres_counts(wanted.get("gres", "").replace("gres/", ""))
+    needed = gres_counts(wanted.get("gres", "").replace("gres/", ""))
     for name in ("gpus", "gpus-per-node", "gpus-per-socket", "gpus-per-task"):
         if name in wanted:
             number = wanted[name].rpartition(":")[2]
             tasks = _number(wanted, "ntasks") if name == "gpus-per-task" else 1
-            asked["gpu"] = max(asked.get("gpu", 0), int(number) * tasks if number.isdigit() else 1)
-    for name, count in asked.items():
+            gpus = int(number) * tasks if number.isdigit() else 1
+            needed["gpu"] = max(needed.get("gpu", 0), gpus)
+    for name, count in needed.items():
         counts[name] = max(count, counts.get(name, 0))
     return ",".join(f"{name}:{count}" for name, count in counts.items())

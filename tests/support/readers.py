@@ -31,7 +31,7 @@ from hpcsweep.emulator import names as emulator_names
 from hpcsweep.emulator.book import Book
 from hpcsweep.emulator.daemon import history
 from hpcsweep.emulator.events import EventLog
-from hpcsweep.emulator.jobs import Job, Request
+from hpcsweep.emulator.jobs import Job, JobRequest
 from hpcsweep.errors import HpcsweepError
 from hpcsweep.files import json_bytes
 from hpcsweep.journal import read
@@ -278,7 +278,7 @@ def _events(root: Path) -> Reader:
     """The log of an emulated cluster, with an array of which one element has started."""
     path = root / "emulated" / emulator_names.EVENTS
     who: dict[str, Any] = {"user": "u", "uid": 1, "gid": 1, "partition": "main"}
-    request = Request(id=1, token="a" * 16, submitted=1.0, name="s", array="0-3%2", **who)
+    request = JobRequest(id=1, token="a" * 16, submitted=1.0, name="s", array="0-3%2", **who)
     jobs = [
         Job(id=1, request=request, waiting=deque(range(4)), submitted=1.0),
         Job(id=2, request=request, task=0, state="RUNNING", places={"n1": 1}, started=2.0),

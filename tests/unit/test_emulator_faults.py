@@ -9,7 +9,7 @@ import pytest
 
 from hpcsweep import emulator
 from hpcsweep.emulator import Fault, client
-from hpcsweep.emulator.faults.chance import OF_JOBS, Plan, unit
+from hpcsweep.emulator.faults.chance import OF_JOBS, FaultPlan, unit
 from hpcsweep.errors import InputError
 from tests.support.clusters import HPCSWEEP
 from tests.support.emulated import Emulated
@@ -29,13 +29,13 @@ def test_a_decision_depends_on_its_arguments_alone() -> None:
 
 def test_what_is_ignored_in_a_name_changes_nothing() -> None:
     faults = tuple(Fault(kind=kind, rate=0.3) for kind in OF_JOBS)
-    plan = Plan(seed=1, faults=faults, ignore=r"\.[0-9a-f]{8}")
+    plan = FaultPlan(seed=1, faults=faults, ignore=r"\.[0-9a-f]{8}")
     one, two = (
         [plan.strikes(OF_JOBS, f"s.{key}.1.0", task, 0) for task in range(50)]
         for key in ("0123abcd", "fedc9876")
     )
     assert one == two
-    other = Plan(seed=1, faults=faults)
+    other = FaultPlan(seed=1, faults=faults)
     assert one != [other.strikes(OF_JOBS, "s.0123abcd.1.0", task, 0) for task in range(50)]
 
 

@@ -13,10 +13,10 @@ from hpcsweep.emulator import EmulatorConfig, Partition, Qos
 from hpcsweep.emulator.book import Book
 from hpcsweep.emulator.daemon import associations, preemption, scheduling, timelimit
 from hpcsweep.emulator.daemon.pool import Pool
-from hpcsweep.emulator.daemon.scheduling import Preempt, Start, Wait
+from hpcsweep.emulator.daemon.scheduling import KeepPending, PreemptJob, StartJob
 from hpcsweep.emulator.daemon.table import JobTable
 from hpcsweep.emulator.events import EventLog
-from hpcsweep.emulator.jobs import Job, Request
+from hpcsweep.emulator.jobs import Job, JobRequest
 
 TIERS = (
     Partition(name="low", preempt_mode="REQUEUE", grace_s=5.0),
@@ -27,7 +27,7 @@ TIERS = (
 
 def make_job(number: int, *, options: dict[str, Any] | None = None, **fields: Any) -> Job:
     values = {"partition": "main", "uid": 7, **(options or {})}
-    request = Request(
+    request = JobRequest(
         id=number, token=f"{number:016x}", submitted=1.0, name="n", user="u", gid=7, **values
     )
     priority = fields.pop("priority", 1000 - number)
@@ -56,14 +56,14 @@ class World:
         found: list[tuple[Any, ...]] = []
         for decision in scheduling.decisions(self.table, self.pool, self.settings, ()):
             match decision:
-                case Start(job, task, places):
+                case StartJob(job, task, places):
                     found.append(("start", job.request.id, task, places))
                     job = job if task is None else self.table.split(job, task)
                     job.state, job.places = "RUNNING", places
                     self.pool.allocate(job)
-                case Preempt(job):
+                case PreemptJob(job):
                     found.append(("preempt", job.id))
-                case Wait(job, reason):
+                case KeepPending(job, reason):
                     found.append(("wait", job.id, reason))
         return found
 

@@ -1,6 +1,6 @@
-"""Admission: accept what an sbatch asks for, or refuse it with Slurm's message.
+"""Admission: accept the request of an sbatch, or refuse it with Slurm's message.
 
-Of each refusal `where` is the line that sbatch prints before it.
+`where` of a refusal is the line that sbatch prints before it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from hpcsweep.emulator import arrays, dependency_syntax, hostlist
 from hpcsweep.emulator.config import EmulatorConfig
 from hpcsweep.emulator.daemon import associations, job_files
 from hpcsweep.emulator.daemon.controller import Controller
-from hpcsweep.emulator.jobs import Request, gres_counts
+from hpcsweep.emulator.jobs import JobRequest, gres_counts
 from hpcsweep.emulator.messages import INVALID_GRES, INVALID_PARTITION
 from hpcsweep.errors import ClusterError, ClusterUnavailable, InputError
 
-# Slurm 22.05's limits, exact: one byte more is refused.
+# Slurm 22.05's exact limits: one byte more is refused.
 _MAX_SCRIPT = 4_194_304
 _MAX_NAME = 1024
 
@@ -27,44 +27,44 @@ _TOO_LONG = "Pathname of a file, directory or other parameter too long"
 _NO_NODE = "Requested node configuration is not available"
 
 
-def submit(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
+def submit(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
     """Queue a job or an array. *Safe to repeat* with the same token."""
-    wanted, settings, table = asked["request"], controller.settings, controller.table
+    wanted, settings, table = message["request"], controller.settings, controller.table
     for known in table.requests.values():
         if known.token == wanted["token"]:
             return {"job": known.id}
-    if not asked["test_only"] and controller.faults.refuses(settings.fault_plan, wanted["name"]):
+    if not message["test_only"] and controller.faults.refuses(settings.fault_plan, wanted["name"]):
         controller.note_fault("refuse", {"name": wanted["name"]})
         raise ClusterError(associations.POLICY, where="AssocMaxSubmitJobLimit")
-    ids = _check(controller, asked)
+    ids = _check(controller, message)
     request = _with_defaults(settings, wanted, ids)
-    _check_size(controller, asked, request)
+    _check_size(controller, message, request)
     request = dataclasses.replace(request, id=table.new_id())
-    if asked["test_only"]:
+    if message["test_only"]:
         places = hostlist.fold(controller.pool.find_places(request)) or "n1"
         answer = {"job": request.id, "cpus": request.cpus, "partition": request.partition}
         return answer | {"nodes": places}
-    script = asked["script"].encode(errors="surrogateescape")
-    environment = asked["environment"]
+    script = message["script"].encode(errors="surrogateescape")
+    environment = message["environment"]
     job_files.write_submission(controller.state_dir, request.id, script, environment)
-    controller.submit(request, ids, held=asked["hold"], begin=asked["begin"])
+    controller.submit(request, ids, held=message["hold"], begin=message["begin"])
     if _loses_answer(controller, request.name):
         raise ClusterError("Socket timed out on send/recv operation")
     return {"job": request.id}
 
 
 def _loses_answer(controller: Controller, name: str) -> bool:
-    """Start the faults that an accepted sbatch brings; whether its answer gets lost."""
-    found = controller.faults.of_submission(controller.settings.fault_plan, name)
-    for fault, delay_s in found.services:
+    """Schedule the faults of an accepted sbatch. Returns whether its answer is lost."""
+    faults = controller.faults.of_submission(controller.settings.fault_plan, name)
+    for fault, delay_s in faults.services:
         controller.timers.at(time.time() + delay_s, partial(controller.start_outage, fault))
-    if found.loses_answer:
+    if faults.loses_answer:
         controller.note_fault("submit_timeout", {"name": name})
-    return found.loses_answer
+    return faults.loses_answer
 
 
-def _with_defaults(settings: EmulatorConfig, wanted: dict[str, Any], ids: list[int]) -> Request:
-    """The request with what the cluster sets where nothing was asked; its id is still 0."""
+def _with_defaults(settings: EmulatorConfig, wanted: dict[str, Any], ids: list[int]) -> JobRequest:
+    """The request with the cluster's defaults; its id is still 0."""
     partition = settings.partition(wanted["partition"])
     if partition is None:
         raise ClusterError(INVALID_PARTITION)
@@ -78,19 +78,19 @@ def _with_defaults(settings: EmulatorConfig, wanted: dict[str, Any], ids: list[i
         "time_limit": partition.default_time or partition.max_time if limit is None else limit,
         "array": wanted["array"] if ids else "",
         "arguments": tuple(wanted["arguments"]),
-        # --mem=0 asks for all of a node.
+        # --mem=0 requests all memory of a node.
         "mem_mb": settings.mem_mb if wanted["mem_mb"] < 0 else wanted["mem_mb"],
     }
-    return Request(**values)
+    return JobRequest(**values)
 
 
-def _check(controller: Controller, asked: dict[str, Any]) -> list[int]:
-    """The array's task ids of a request that can be accepted. *Raises* ClusterError."""
-    settings, wanted, table = controller.settings, asked["request"], controller.table
+def _check(controller: Controller, message: dict[str, Any]) -> list[int]:
+    """Check a request; the array's task ids. *Raises* ClusterError."""
+    settings, wanted, table = controller.settings, message["request"], controller.table
     lengths = (
         (wanted["array"], arrays.MAX_ARRAY_STRING),
         (wanted["name"], _MAX_NAME),
-        (asked["script"], _MAX_SCRIPT),
+        (message["script"], _MAX_SCRIPT),
     )
     if any(len(text.encode(errors="surrogateescape")) > limit for text, limit in lengths):
         raise ClusterError(_TOO_LONG)
@@ -132,22 +132,25 @@ def _check_names(settings: EmulatorConfig, wanted: dict[str, Any]) -> None:
     associations.check_names(settings, wanted["account"], wanted["qos"])
 
 
-def _check_size(controller: Controller, asked: dict[str, Any], request: Request) -> None:
-    """What no set of nodes could take is refused; what is too large for all of them waits."""
+def _check_size(controller: Controller, message: dict[str, Any], request: JobRequest) -> None:
+    """Refuse a request that fits on no node; one above the size of the cluster pends.
+
+    *Raises* ClusterError.
+    """
     settings = controller.settings
     misfit = controller.pool.misfit(request)
-    if misfit != "BadConstraints" or asked["hold"]:
+    if misfit != "BadConstraints" or message["hold"]:
         return
-    controller.table.new_id()  # Slurm notices it after it has given the job an id
-    there = gres_counts(settings.gres)
-    detail = "" if asked["test_only"] else "Memory specification can not be satisfied"
+    controller.table.new_id()  # Slurm checks this after it has assigned a job id
+    available = gres_counts(settings.gres)
+    detail = "" if message["test_only"] else "Memory specification can not be satisfied"
     cpus = request.cpus_of_task * max(1, request.ntasks_per_node)
     if request.max_nodes == 1:
         cpus = request.cpus
-    if any(count > there[name] for name, count in gres_counts(request.gres).items()):
+    if any(count > available[name] for name, count in gres_counts(request.gres).items()):
         detail = ""
     elif cpus > settings.cpus:
-        detail = "" if asked["test_only"] else "CPU count per node can not be satisfied"
+        detail = "" if message["test_only"] else "CPU count per node can not be satisfied"
     elif request.memory_of(cpus) <= settings.mem_mb:
         detail = ""
     raise ClusterError(_NO_NODE, where=detail)

@@ -1,4 +1,4 @@
-"""What salloc and srun ask about an allocation without a script: its state, and its end."""
+"""Requests of salloc and srun about an allocation without a script: its state, and its end."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from hpcsweep.emulator.messages import INVALID_JOB
 from hpcsweep.errors import ClusterError
 
 
-def show(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
-    """The state of the allocation, and once it runs, its variables."""
-    job = controller.table.jobs.get(asked["job"])
+def show(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
+    """The state of the allocation, with its variables once it runs."""
+    job = controller.table.jobs.get(message["job"])
     if job is None:
         raise ClusterError(INVALID_JOB)
     answer: dict[str, Any] = {"state": job.state, "reason": job.reason}
@@ -23,12 +23,12 @@ def show(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def end(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
-    """Give back the allocation of a client that is done; its exit code is the job's."""
-    job = controller.table.jobs.get(asked["job"])
+def end(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
+    """Release an allocation; the client's exit code becomes the job's."""
+    job = controller.table.jobs.get(message["job"])
     if job is None or job.is_final:
         return {"state": job.state if job else ""}
-    code, number = asked["code"], asked["signal"]
+    code, number = message["code"], message["signal"]
     if job.state == "PENDING":
         controller.cancel_waiting(job, by=job.request.uid)
     elif job.state == "RUNNING":

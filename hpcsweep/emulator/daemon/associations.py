@@ -1,11 +1,11 @@
-"""Accounts, QOS and their limits: who may submit and start how much."""
+"""Accounts, QOS and their limits on submitted and running jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
 from hpcsweep.emulator.config import EmulatorConfig, Qos
-from hpcsweep.emulator.jobs import Job, Request
+from hpcsweep.emulator.jobs import Job, JobRequest
 from hpcsweep.errors import ClusterError
 
 POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
@@ -23,13 +23,13 @@ def check_names(settings: EmulatorConfig, account: str, qos: str) -> None:
 def submit_obstacle(
     settings: EmulatorConfig, live: Iterable[Job], uid: int, qos_name: str, elements: int
 ) -> str:
-    """The limit that a submission of so many elements would break; empty where it breaks none.
+    """The limit that a submission of so many elements would exceed; empty if none.
 
-    Submit limits count elements and refuse an array as a whole.
+    Submit limits count elements, and refuse an array as a whole.
     """
     qos = _qos_by_name(settings).get(qos_name or settings.default_qos)
 
-    def count(is_counted: Callable[[Request], bool]) -> int:
+    def count(is_counted: Callable[[JobRequest], bool]) -> int:
         return elements + sum(job.elements for job in live if is_counted(job.request))
 
     if qos is not None and qos.max_submit_per_user:
@@ -42,7 +42,7 @@ def submit_obstacle(
 
 
 def start_obstacle(settings: EmulatorConfig, job: Job, occupying: list[Job]) -> str:
-    """The limit that keeps a job from starting; `occupying` are the jobs on nodes."""
+    """The limit that keeps a job from starting; `occupying`: the jobs that have nodes."""
     request = job.request
     qos = _qos_by_name(settings).get(request.qos)
     mine = [one.request for one in occupying if one.request.uid == request.uid]

@@ -1,4 +1,4 @@
-"""What scancel asks: to cancel or signal a job, and which jobs pass its filters."""
+"""Requests of scancel: cancel or signal a job, and find the jobs that match its filters."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from hpcsweep.emulator.messages import ALREADY_OVER, INVALID_JOB
 from hpcsweep.errors import ClusterError
 
 
-def cancel(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
-    """Cancel or signal one target; `transitional` makes scancel ask again, as in Slurm."""
-    targets = controller.table.named(asked["job"], asked["tasks"])
+def cancel(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
+    """Cancel or signal one target; `transitional` makes scancel retry, like in Slurm."""
+    targets = controller.table.named(message["job"], message["tasks"])
     living = [(job, tasks) for job, tasks in targets if not job.is_final]
     if not living:
         raise ClusterError(ALREADY_OVER if targets else INVALID_JOB)
-    number = asked["signal"]
+    number = message["signal"]
     if number not in (None, signal.SIGKILL):
-        return _signal(controller, living, number, asked)
+        return _signal(controller, living, number, message)
     for job, tasks in living:
         if job.state != "PENDING":
-            controller.kill(job, "CANCELLED", "None", by=asked["uid"])
+            controller.kill(job, "CANCELLED", "None", by=message["uid"])
         elif tasks == set(job.waiting):
-            controller.cancel_waiting(job, by=asked["uid"])
+            controller.cancel_waiting(job, by=message["uid"])
         else:
             controller.cancel_elements(job, tasks)
     controller.log.sync()
@@ -35,12 +35,12 @@ def cancel(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _signal(
-    controller: Controller, living: list[Target], number: int, asked: dict[str, Any]
+    controller: Controller, living: list[Target], number: int, message: dict[str, Any]
 ) -> dict[str, Any]:
     for job, _ in living:
-        if job.state == "RUNNING" and asked["batch"]:
+        if job.state == "RUNNING" and message["batch"]:
             signals.send_to_shell(job, number)
-        elif job.state == "RUNNING" and asked["full"]:
+        elif job.state == "RUNNING" and message["full"]:
             signals.send_to_all(job, number)
         elif job.state == "RUNNING":
             signals.send_to_steps(job, controller.steps, number)
@@ -53,7 +53,7 @@ def _signal(
 
 
 def _shown(job: Job) -> str:
-    """The job as scancel's messages name it."""
+    """The name of a job in scancel's messages."""
     if job.task is not None:
         return f"{job.request.id}_{job.task}"
     if not job.waiting:
@@ -62,8 +62,8 @@ def _shown(job: Job) -> str:
     return f"{job.id}_[{arrays.format_tasks(job.waiting)}{limit}]"
 
 
-def matching(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
-    """The records that are not over and pass scancel's filters."""
+def matching(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
+    """The active records that match scancel's filters."""
     found = []
     for job in controller.table.live.values():
         mine = {
@@ -75,7 +75,7 @@ def matching(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
             "wckey": job.request.wckey,
             "state": job.state,
         }
-        if all(mine[key] in values for key, values in asked["filters"].items()):
+        if all(mine[key] in values for key, values in message["filters"].items()):
             tasks = [job.task] if job.task is not None else list(job.waiting) or None
             found.append({"job": job.request.id, "id": job.id, "tasks": tasks})
     return {"found": found}

@@ -1,4 +1,4 @@
-"""What scontrol changes of a job: its place in the queue, its options, whether it runs on."""
+"""Changes of a job by scontrol: hold, requeue, options, suspend, priority."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OVER = "Job has already finished"
 _PENDING = "Job is pending execution"
 _NOT_PENDING = "Job is no longer pending execution"
 _DISABLED = "Requested operation is presently disabled"
-# Fields of a request that concern a job only until it starts.
+# Fields of a request that may change only while the job is pending.
 _OF_WAITING = frozenset(
     (
         "partition",
@@ -40,10 +40,10 @@ _OF_WAITING = frozenset(
 )
 
 
-def _hold(controller: Controller, job: Job, asked: dict[str, Any]) -> str:
+def _hold(controller: Controller, job: Job, message: dict[str, Any]) -> str:
     if job.is_final:
         return _OVER
-    by_admin = asked["change"] == "hold" and asked["uid"] == 0
+    by_admin = message["change"] == "hold" and message["uid"] == 0
     job.held = "JobHeldAdmin" if by_admin else "JobHeldUser"
     job.reason, job.priority = job.held, 0
     controller.table.record(job)
@@ -60,15 +60,15 @@ def _release(controller: Controller, job: Job, _: dict[str, Any]) -> str:
     return ""
 
 
-def _requeue(controller: Controller, job: Job, asked: dict[str, Any]) -> str:
+def _requeue(controller: Controller, job: Job, message: dict[str, Any]) -> str:
     if job.state == "PENDING":
         return _PENDING
     if not job.request.requeue or job.state == "COMPLETING":
         return _DISABLED
-    if asked["change"] == "requeuehold":
+    if message["change"] == "requeuehold":
         job.held = REQUEUED_HELD
     if job.is_final:
-        job.state = "REQUEUED"  # the state that accounting shows of the run that was over
+        job.state = "REQUEUED"  # accounting's state of the run that had ended
         controller.table.record(job)
         controller.requeue(job)
     else:
@@ -76,30 +76,30 @@ def _requeue(controller: Controller, job: Job, asked: dict[str, Any]) -> str:
     return ""
 
 
-def _throttle(controller: Controller, job: Job, asked: dict[str, Any]) -> str:
+def _throttle(controller: Controller, job: Job, message: dict[str, Any]) -> str:
     if not job.is_final:
-        job.throttle = asked["value"]
+        job.throttle = message["value"]
         controller.table.record(job)
     return _OVER if job.is_final else ""
 
 
-def _update(controller: Controller, job: Job, asked: dict[str, Any]) -> str:
-    """Set a new time limit, a new begin, or fields of the request, which all elements share."""
+def _update(controller: Controller, job: Job, message: dict[str, Any]) -> str:
+    """Change the time limit, the begin, or fields of the request that all elements share."""
     if job.is_final:
         return _OVER
-    changes: dict[str, Any] = asked["fields"]
+    changes: dict[str, Any] = message["fields"]
     if job.state != "PENDING" and _OF_WAITING & set(changes):
         return _NOT_PENDING
     if "partition" in changes and controller.settings.partition(changes["partition"]) is None:
         return INVALID_PARTITION
     account, qos = changes.get("account", ""), changes.get("qos", "")
     associations.check_names(controller.settings, account, qos)
-    if "time_limit" in asked:
-        now, given = job.time_limit, asked["time_limit"]
-        job.new_limit = max(1, now + asked["sign"] * given) if asked["sign"] else given
+    if "time_limit" in message:
+        now, given = job.time_limit, message["time_limit"]
+        job.new_limit = max(1, now + message["sign"] * given) if message["sign"] else given
         controller.watch_time(job)
-    if "begin" in asked:
-        job.begin = asked["begin"]
+    if "begin" in message:
+        job.begin = message["begin"]
         controller.wake_at(job.begin)
     if changes:
         controller.table.replace_request(dataclasses.replace(job.request, **changes))
@@ -110,7 +110,7 @@ def _update(controller: Controller, job: Job, asked: dict[str, Any]) -> str:
 
 
 def _suspend(controller: Controller, job: Job, _: dict[str, Any]) -> str:
-    """Stop the processes of a job, which keeps its place."""
+    """Stop the processes of a job; it keeps its resources."""
     if job.state == "PENDING":
         return _PENDING
     if job.state != "RUNNING":
@@ -122,7 +122,7 @@ def _suspend(controller: Controller, job: Job, _: dict[str, Any]) -> str:
 
 
 def _resume(controller: Controller, job: Job, _: dict[str, Any]) -> str:
-    """Continue a job that is suspended."""
+    """Continue a suspended job."""
     if job.state != "SUSPENDED":
         return {"PENDING": _PENDING, "RUNNING": "Job is not suspended"}.get(job.state, _OVER)
     job.suspended_s += time.time() - job.suspended
@@ -134,7 +134,7 @@ def _resume(controller: Controller, job: Job, _: dict[str, Any]) -> str:
 
 
 def _top(controller: Controller, job: Job, _: dict[str, Any]) -> str:
-    """Put a job before all other waiting jobs of its user."""
+    """Move a job before all other pending jobs of its user."""
     if job.state != "PENDING":
         return _OVER if job.is_final else _NOT_PENDING
     if job.held:
@@ -145,9 +145,9 @@ def _top(controller: Controller, job: Job, _: dict[str, Any]) -> str:
     return ""
 
 
-# Changes for which elements of an array are split off the rest, which they do not concern.
+# Changes for which the selected elements are split off their array.
 _SPLITTING = ("hold", "uhold", "release")
-# Each returns the error message of Slurm; empty where nothing went wrong.
+# Each returns Slurm's error message; empty on success.
 CHANGES: dict[str, Callable[[Controller, Job, dict[str, Any]], str]] = {
     "hold": _hold,
     "uhold": _hold,
@@ -162,20 +162,20 @@ CHANGES: dict[str, Callable[[Controller, Job, dict[str, Any]], str]] = {
 }
 
 
-def change(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
-    """Carry out one of CHANGES for one target; the answer says for each record what went wrong."""
-    targets = controller.table.named(asked["job"], asked["tasks"])
+def change(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
+    """Apply one of CHANGES to one target; the answer has the error of each record."""
+    targets = controller.table.named(message["job"], message["tasks"])
     if not targets:
         raise ClusterError(INVALID_JOB)
-    action = CHANGES[asked["change"]]
+    action = CHANGES[message["change"]]
     results = []
     for job, tasks in targets:
         shown = [job.task] if job.task is not None else list(job.waiting)
         chosen = [job]
-        if tasks != set(job.waiting) and asked["change"] in _SPLITTING:
+        if tasks != set(job.waiting) and message["change"] in _SPLITTING:
             shown = sorted(tasks)
             chosen = [controller.table.split(job, task) for task in shown]
-        errors = [action(controller, one, asked) for one in chosen]
+        errors = [action(controller, one, message) for one in chosen]
         results.append({"tasks": shown, "error": errors[0], "array": bool(job.request.array)})
     controller.is_dirty = True
     controller.log.sync()

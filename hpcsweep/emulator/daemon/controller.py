@@ -1,7 +1,7 @@
-"""The controller: carries out what the policies decide, and remembers it.
+"""The controller: executes the decisions of the policies, and logs them.
 
-It does no waiting and knows no sockets: `loop` calls `schedule` and `reap` when something happened,
-and `timers.run` when something is due.
+It never blocks and knows no sockets: `loop` calls `schedule` and `reap` after events, and
+`timers.run` when a timer is due.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from hpcsweep.emulator.daemon.timers import Timers
 from hpcsweep.emulator.events import EventLog
 from hpcsweep.emulator.faults.chance import Fault
 from hpcsweep.emulator.faults.orders import Orders
-from hpcsweep.emulator.jobs import NO_SHELL, Job, Request
+from hpcsweep.emulator.jobs import NO_SHELL, Job, JobRequest
 from hpcsweep.errors import ClusterError
 
 
 class Controller:
-    """An emulated cluster at work: the jobs in memory, the nodes, the processes."""
+    """The state of a running cluster: jobs in memory, nodes, processes."""
 
     def __init__(self, state_dir: Path, settings: EmulatorConfig, book: Book) -> None:
         self.state_dir = state_dir
@@ -55,17 +55,17 @@ class Controller:
         self.timers = Timers(settings.tick_s)
         self.steps = Steps()
         self.faults = Orders()
-        # Something happened that may let a job start.
+        # An event that may let a job start has happened.
         self.is_dirty = True
         self._shells = launch.Shells(state_dir)
         self._termination = Termination(self.timers, self._finish_ending)
-        # Ids of jobs that leave for others once their grace is over.
+        # Ids of preempted jobs whose grace time is not over.
         self._preempting: set[int] = set()
 
-    # -- jobs in and out of memory ---------------------------------------------------------
+    # -- the queue -------------------------------------------------------------------------
 
-    def submit(self, request: Request, ids: list[int], *, held: bool, begin: float) -> None:
-        """Queue what an sbatch asked for. *Writes* the event log, durably."""
+    def submit(self, request: JobRequest, ids: list[int], *, held: bool, begin: float) -> None:
+        """Queue a job or an array. *Writes* the event log, durably."""
         job = Job(
             id=request.id,
             request=request,
@@ -83,7 +83,7 @@ class Controller:
         self.is_dirty = True
 
     def wake_at(self, when: float) -> None:
-        """Schedule at that time."""
+        """Run `schedule` at this time."""
         if when > time.time():
             self.timers.at(when, self._set_dirty)
 
@@ -91,19 +91,19 @@ class Controller:
         self.is_dirty = True
 
     def cancel_elements(self, job: Job, tasks: set[int]) -> None:
-        """Cancel waiting elements of an array."""
+        """Cancel pending elements of an array."""
         self.table.drop(job, tasks)
         self.is_dirty = True
 
     def cancel_waiting(self, job: Job, by: int) -> None:
-        """Cancel a job, or the rest of an array, before it started."""
+        """Cancel a pending job, or the remainder of an array."""
         job.state, job.cancelled_by, job.ended = "CANCELLED", by, time.time()
         self.table.end(job)
         self.is_dirty = True
         self.forget_later(job)
 
     def forget_later(self, job: Job) -> None:
-        """Forget the job after MinJobAge: from then on only accounting remembers it."""
+        """Remove the job from memory after MinJobAge; then only accounting knows it."""
         self.timers.at(job.ended + self.settings.min_job_age_s, lambda: self._forget(job))
 
     def _forget(self, job: Job) -> None:
@@ -113,17 +113,17 @@ class Controller:
     # -- starting --------------------------------------------------------------------------
 
     def schedule(self) -> None:
-        """Start what can start."""
+        """Start all jobs that can start."""
         self.is_dirty = False
         for decision in scheduling.decisions(
             self.table, self.pool, self.settings, self._preempting
         ):
             match decision:
-                case scheduling.Start(job, task, places):
+                case scheduling.StartJob(job, task, places):
                     self._start(job if task is None else self.table.split(job, task), places)
-                case scheduling.Preempt(job):
+                case scheduling.PreemptJob(job):
                     self.preempt(job)
-                case scheduling.Wait(job, reason):
+                case scheduling.KeepPending(job, reason):
                     self._let_wait(job, reason)
 
     def _let_wait(self, job: Job, reason: str) -> None:
@@ -161,7 +161,7 @@ class Controller:
             self.timers.at(time.time() + delay_s, functools.partial(self.strike, fault.kind, job))
 
     def _begin_allocation(self, job: Job) -> None:
-        """Let the client of an allocation use it."""
+        """Start an allocation, and watch its client."""
         client = processes.find(job.request.client_pid)
         job.pid, job.birth = (client.pid, client.birth) if client else (0, 0)
         self.table.record(job)
@@ -170,7 +170,7 @@ class Controller:
             watches.watch_client(job, self.timers, when_dead=self._end_allocation)
 
     def requeue(self, job: Job) -> None:
-        """Queue a run that is over once more, with its id and one restart more."""
+        """Queue a job again after a run, with the same id and the next restart count."""
         now = time.time()
         again = Job(
             id=job.id,
@@ -194,7 +194,7 @@ class Controller:
     # -- while it runs ---------------------------------------------------------------------
 
     def watch_time(self, job: Job) -> None:
-        """Warn and end the job when its time is over; again after a change of its limit."""
+        """Set the timers of the job's --signal and time limit; also after a change of its limit."""
         watches.watch_time(
             job,
             self.timers,
@@ -207,7 +207,7 @@ class Controller:
         signals.warn(job, self.steps)
 
     def _kill_largest(self, job: Job) -> None:
-        """Kill the largest process of a job, as the kernel does in a cgroup that is full."""
+        """Kill the largest process of a job, like the kernel in a cgroup without memory."""
         victim = memory.largest(signals.processes_of(job))
         if job.state != "RUNNING" or victim is None:
             return
@@ -217,14 +217,14 @@ class Controller:
         job_files.write_message(job, memory.MESSAGE.format(job.id))
 
     def _end_allocation(self, job: Job) -> None:
-        """End the allocation of a client that was killed."""
+        """End the allocation of a killed client."""
         processes.send(signals.marked(job, self.state_dir), signal.SIGKILL)
         self.finish_run(job, "CANCELLED", "None", 0, 0)
 
     # -- ending ----------------------------------------------------------------------------
 
     def kill(self, job: Job, state: str, reason: str, message: str = "", by: int = -1) -> None:
-        """End a running job in that state: CONT and TERM to all of it now, KILL after KillWait."""
+        """Terminate a running job with this final state: CONT and TERM now, KILL after KillWait."""
         if job.state == "COMPLETING" and state == "CANCELLED" and job.ending == "REQUEUED":
             job.ending, job.cancelled_by = state, by
             self.table.record(job)
@@ -239,7 +239,7 @@ class Controller:
         self._termination.begin(job, self.settings.kill_wait_s)
 
     def preempt(self, job: Job) -> None:
-        """End a job for another one's sake, after the grace of its partition."""
+        """Preempt a job after the grace time of its partition."""
         if job.state != "RUNNING" or job.id in self._preempting:
             return
         grace_s, run = preemption.grace_s(job, self.settings), job.restart
@@ -258,13 +258,13 @@ class Controller:
             end()
 
     def fail_node_of(self, job: Job) -> None:
-        """End one job as its node's failure does: at once."""
+        """Terminate a job like a failure of its node: at once."""
         message = " DUE TO NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS"
         self.kill(job, "NODE_FAIL", "NodeDown", message)
         self._termination.kill_rest(job)
 
     def reap(self) -> None:
-        """Note the batch shells that ended."""
+        """Process the batch shells that have ended."""
         for end in self._shells.reap():
             self.steps.count_usage(end.job, end.user_s, end.system_s)
             self._note_end_of_shell(end)
@@ -273,7 +273,7 @@ class Controller:
         job, code, number = end.job, end.code, end.signal
         job.batch_code, job.batch_signal, job.batch_ended = code, number, time.time()
         job.batch_state = "CANCELLED" if number else "FAILED" if code else "COMPLETED"
-        if job.oom:  # the step is OUT_OF_MEMORY however its shell ended
+        if job.oom:  # the step is OUT_OF_MEMORY regardless of its exit code
             job.batch_state, job.batch_code = "OUT_OF_MEMORY", 0
             job.batch_signal = memory.OOM_SIGNAL
         if job.state == "COMPLETING":
@@ -291,7 +291,7 @@ class Controller:
         self.finish_run(job, job.ending, job.reason, 0, 0)
 
     def finish_run(self, job: Job, state: str, reason: str, code: int, number: int) -> None:
-        """Note that a run is over: give its place back and remember how it ended."""
+        """End a run: release its resources and log its final state."""
         self.pool.release(job)
         self._termination.forget(job)
         self.steps.forget(job.id)
@@ -312,10 +312,10 @@ class Controller:
         else:
             self.forget_later(job)
 
-    # -- faults on order -------------------------------------------------------------------
+    # -- fault injection -------------------------------------------------------------------
 
     def strike(self, kind: str, job: Job) -> bool:
-        """Let a fault happen to a running job now; whether the job ran."""
+        """Inject a fault into a running job. Returns whether the job was running."""
         if job.state != "RUNNING" or self.table.jobs.get(job.id) is not job:
             return False
         fields = {"job": job.request.id, "task": job.task, "restart": job.restart}
@@ -331,14 +331,14 @@ class Controller:
         return True
 
     def _start_beside(self, job: Job) -> None:
-        """Run the script a second time, as on a node that was thought dead."""
+        """Start the script a second time, like on a node that was wrongly considered dead."""
         try:
             self._shells.start_beside(job, self.settings)
         except (OSError, ClusterError) as error:
             self._report(f"job {job.id} cannot be started a second time: {error}")
 
     def start_outage(self, fault: Fault) -> None:
-        """Let a service be away from now on, for as long as the fault lasts."""
+        """Start an outage of a service for the duration of the fault."""
         now = time.time()
         self.faults.start_outage(fault, now)
         self.note_fault(fault.kind, {"seconds": fault.seconds})

@@ -1,4 +1,4 @@
-"""Whether --dependency lets a job start, from the states of the jobs that it names."""
+"""Evaluate --dependency from the states of the jobs that it names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UNFULFILLED, FULFILLED, FAILED = "unfulfilled", "fulfilled", "failed"
 
 
 def obstacle(job: Job, jobs: Mapping[int, Job]) -> str:
-    """The reason for which a dependency keeps a job waiting; empty where none does."""
+    """The pending reason of a job with an unfulfilled dependency; empty otherwise."""
     state, _ = state_of_job(job, jobs)
     if state == FULFILLED:
         return ""
@@ -19,7 +19,7 @@ def obstacle(job: Job, jobs: Mapping[int, Job]) -> str:
 
 
 def state_of_job(job: Job, jobs: Mapping[int, Job]) -> tuple[str, str]:
-    """The state of all conditions of a job, and the text that %E shows."""
+    """The combined state of a job's conditions, and the text of %E."""
     if not job.request.dependency:
         return FULFILLED, ""
     conditions, any_is_enough = parse(job.request.dependency)
@@ -37,7 +37,7 @@ def state_of_job(job: Job, jobs: Mapping[int, Job]) -> tuple[str, str]:
 
 
 def ready_task(job: Job, jobs: Mapping[int, Job]) -> int:
-    """The first waiting element that may start; -1 where no element waits."""
+    """The first pending element that may start; -1 if there is none."""
     if "aftercorr" not in job.request.dependency:
         return job.waiting[0] if job.waiting else -1
     conditions = [one for one in parse(job.request.dependency)[0] if one.kind == "aftercorr"]
@@ -55,7 +55,7 @@ def _targets(one: Dependency, jobs: Iterable[Job]) -> list[Job]:
 
 
 def _state_of_condition(one: Dependency, job: Job, jobs: Mapping[int, Job]) -> str:
-    """The state of one condition. A job that is not in memory fulfils it, as in Slurm."""
+    """The state of one condition. Like in Slurm, a job that is not in memory fulfils it."""
     if one.kind == "singleton":
         mine = job.request
         for other in jobs.values():
@@ -82,14 +82,14 @@ def _state_of_condition(one: Dependency, job: Job, jobs: Mapping[int, Job]) -> s
 
 
 def _best_state(states: list[str]) -> str:
-    """The state of an array: one element that may start is enough, then one that may later."""
+    """The state of an array: fulfilled if one element is, else unfulfilled if one is."""
     return next((one for one in (FULFILLED, UNFULFILLED) if one in states), FAILED)
 
 
 def _state_of_counterpart(one: Dependency, task: int, jobs: Mapping[int, Job]) -> str:
     """aftercorr: the state of the element with the same task id in the other array.
 
-    Where that array has none, the dependency is never satisfied.
+    Without such an element the dependency is never satisfied.
     """
     others = [other for other in jobs.values() if other.request.id == one.job]
     for other in others:
@@ -101,7 +101,7 @@ def _state_of_counterpart(one: Dependency, task: int, jobs: Mapping[int, Job]) -
 
 
 def _shown(one: Dependency, jobs: Mapping[int, Job]) -> str:
-    """The condition as %E shows it, without its state."""
+    """The condition in the format of %E, without its state."""
     if one.kind == "singleton":
         return one.kind
     if one.task is not None:

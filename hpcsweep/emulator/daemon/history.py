@@ -1,4 +1,4 @@
-"""Compaction of the event log: jobs that ended long ago are removed from it."""
+"""Compact the event log: remove jobs that ended long ago."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from hpcsweep.emulator.book import Book
 from hpcsweep.emulator.config import EmulatorConfig
 
 _DAY_S = 86400.0
-# Bytes under which rewriting the log is not worth it.
+# A log below this size is not compacted.
 _SMALL = 1 << 20
 
 
 def compact(book: Book, settings: EmulatorConfig) -> None:
-    """Rewrite the log without the jobs that ended long ago; before the scheduler opens it.
+    """Rewrite the log without jobs that ended long ago; call it before the scheduler opens the log.
 
     *Writes* the event log in the current directory.
     """
@@ -43,7 +43,7 @@ def _events(book: Book) -> list[dict[str, Any]]:
     for (job_id, _), steps in book.steps.items():
         if job_id in book.jobs:
             events_kept += [{"at": step["started"]} | step for step in steps.values()]
-    # A remainder comes before the elements that left it; ids rise in that order too.
+    # A remainder comes before the elements that were split off it.
     runs = sorted(book.runs.values(), key=lambda run: (run[0].request.id, not run[0].is_remainder))
     for job, at in runs:
         events_kept.append(job.event(at))

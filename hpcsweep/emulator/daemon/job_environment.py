@@ -1,4 +1,4 @@
-"""The environment of a job: the submitted one, and Slurm's variables over it."""
+"""The environment of a job: the submitted one, overridden by Slurm's variables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hpcsweep.emulator.config import EmulatorConfig
 from hpcsweep.emulator.daemon.pool import distribute
 from hpcsweep.emulator.jobs import Job
 
-# The same for each job of one node.
+# The same for all jobs on one node.
 _CONSTANT = {
     "ENVIRONMENT": "BATCH",
     "SLURM_GTIDS": "0",
@@ -27,7 +27,7 @@ _CONSTANT = {
 def environment(
     job: Job, settings: EmulatorConfig, state_dir: Path, submitted: dict[str, str]
 ) -> dict[str, str]:
-    """The job's environment: the submitted one, then Slurm's variables over it."""
+    """The job's environment: the submitted one, overridden by Slurm's variables."""
     request = job.request
     node, job_id, nodes = job.node, str(job.id), job.node_list
     cpus = str(job.places[node])
@@ -75,11 +75,11 @@ def environment(
         values["SLURM_JOB_END_TIME"] = f"{end:.3f}"
     if job.task is not None:
         values |= _array_environment(job)
-    return {"TMPDIR": "/tmp"} | submitted | values  # noqa: S108  # what slurmstepd sets
+    return {"TMPDIR": "/tmp"} | submitted | values  # noqa: S108  # set by slurmstepd
 
 
 def _tasks(job: Job) -> list[int]:
-    """The tasks of each node; a node that the job has for itself holds as many as fit."""
+    """The tasks on each node; an exclusive node runs as many as fit."""
     room = {name: cpus // job.request.cpus_of_task for name, cpus in job.places.items()}
     if job.request.exclusive and not (job.request.ntasks or job.request.ntasks_per_node):
         return list(room.values())
@@ -100,7 +100,7 @@ def _array_environment(job: Job) -> dict[str, str]:
 
 @functools.lru_cache(maxsize=16)
 def _array_shape(array: str) -> tuple[int, int, int, int]:
-    """Count, lowest and highest id, and the step: 1 unless all ids are the same step apart."""
+    """Count, lowest and highest id, and the step, which is 1 unless it is constant."""
     ids = arrays.parse_array(array, arrays.ANY_ID)
     steps = {after - before for before, after in itertools.pairwise(ids)}
     return len(ids), ids[0], ids[-1], steps.pop() if len(steps) == 1 else 1

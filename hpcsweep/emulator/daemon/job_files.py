@@ -1,4 +1,4 @@
-"""The files of a job: its script and environment as submitted, its output, its spool directory."""
+"""The files of a job: its submitted script and environment, its output, its spool directory."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from hpcsweep.emulator import arrays, identity, names, patterns
 from hpcsweep.emulator.jobs import Job
 from hpcsweep.errors import ClusterError
 
-# Bytes of an environment that a scheduler reads; the kernel takes 2 MiB at most.
+# Size limit of an environment; the kernel accepts at most 2 MiB.
 _MAX_ENVIRONMENT = 1 << 26
 
 
 def submission_dir(state_dir: Path, base_id: int) -> Path:
-    """Where the script and the environment of one sbatch are kept."""
+    """The directory of the script and environment of one sbatch."""
     return state_dir / names.SUBMISSIONS / str(base_id)
 
 
 def spool_dir(state_dir: Path, job: Job) -> Path:
-    """The node's own directory of a running job."""
+    """The spool directory of a running job on its node."""
     return state_dir / names.SPOOL / job.node / f"job{job.id:05d}"
 
 
@@ -36,7 +36,7 @@ def write_submission(
 
 
 def read_script(state_dir: Path, base_id: int) -> bytes:
-    """The script of an sbatch. *Raises* ClusterError, which names the file."""
+    """The script of an sbatch. *Raises* ClusterError naming the file."""
     path = submission_dir(state_dir, base_id) / "script"
     try:
         return path.read_bytes()
@@ -45,7 +45,7 @@ def read_script(state_dir: Path, base_id: int) -> bytes:
 
 
 def read_environment(state_dir: Path, base_id: int) -> dict[str, str]:
-    """The environment of an sbatch. *Raises* ClusterError, which names the file."""
+    """The environment of an sbatch. *Raises* ClusterError naming the file."""
     path = submission_dir(state_dir, base_id) / "environment"
     try:
         values = files.parse_json(files.read_regular(path, _MAX_ENVIRONMENT))
@@ -67,11 +67,11 @@ def _damaged(path: Path, why: str) -> ClusterError:
 
 
 def output_path(job: Job, pattern: str) -> str:
-    """A file name pattern of --output or --error, filled in; absolute."""
+    """The absolute path of a file name pattern (--output, --error)."""
     request = job.request
     if pattern == "none":
         return os.devnull
-    if "\\" in pattern:  # sbatch(1): a backslash switches the replacement symbols off
+    if "\\" in pattern:  # sbatch(1): a backslash disables the replacement symbols
         return os.path.join(request.work_dir, re.sub(r"\\(.)", r"\1", pattern))
     symbols = {
         "A": str(request.id),
@@ -80,7 +80,7 @@ def output_path(job: Job, pattern: str) -> str:
         "J": str(job.id),
         "n": "0",
         "t": "0",
-        # The machine's name and not the node's; the step of a batch script is `batch`.
+        # The machine's name, not the node's; the step of a batch script is `batch`.
         "N": identity.host_name(),
         "s": "batch",
         "u": request.user,
@@ -97,7 +97,7 @@ def output_paths(job: Job) -> tuple[str, str]:
 
 
 def stepd_line(job: Job, text: str) -> bytes:
-    """A line as slurmstepd writes it to the standard error of a job."""
+    """A line in slurmstepd's format for the standard error of a job."""
     return f"slurmstepd-{job.node}: error: {text}\n".encode(errors="surrogateescape")
 
 

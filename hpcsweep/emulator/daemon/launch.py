@@ -1,4 +1,4 @@
-"""Starting batch shells, and noticing their ends."""
+"""Start batch shells, and reap them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from hpcsweep.emulator.jobs import Job
 OUTPUT_SIGNAL = 53
 _GO = b"g"
 _FAILED = b"f"
-# Signals that the scheduler handles and a job shall not.
+# Signals that the scheduler handles; a job gets the default handlers.
 _RESET = (signal.SIGPIPE, signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
 
 
@@ -45,34 +45,34 @@ class Shell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShellEnd:
-    """How the batch shell of a job ended."""
+    """The end of a job's batch shell."""
 
     job: Job
-    # Exit code, or else the signal.
+    # The exit code, or the signal; the other one is 0.
     code: int
     signal: int
-    # Seconds of processor time, with those of all children that were waited for.
+    # Seconds of processor time, including all reaped children.
     user_s: float
     system_s: float
 
 
 class Shells:
-    """The batch shells that run, each a child of the scheduler."""
+    """The running batch shells, which are children of the scheduler."""
 
     def __init__(self, state_dir: Path) -> None:
         self._state_dir = state_dir
         self._running: dict[int, tuple[Job, Shell]] = {}
 
     def start(self, job: Job, settings: EmulatorConfig) -> Shell:
-        """Fork the batch shell of `job` on its node; it does nothing before `release`.
+        """Fork the batch shell of `job`; it does nothing before `release`.
 
-        *Writes* the script's copy in the node's spool directory. *Raises* OSError; ClusterError
-        where the script or the environment of the job is damaged.
+        *Writes* a copy of the script to the spool directory. *Raises* OSError; ClusterError if the
+        job's script or environment is damaged.
         """
         script = spool_dir(self._state_dir, job) / "slurm_script"
         text = read_script(self._state_dir, job.request.id)
         script.parent.mkdir(parents=True, exist_ok=True, mode=files.PRIVATE_DIRECTORY)
-        script.unlink(missing_ok=True)  # one of an earlier run may still be executing
+        script.unlink(missing_ok=True)  # the file of an earlier run may still be in use
         script.write_bytes(text)
         script.chmod(0o700)
         shell = self._fork(job, script, settings)
@@ -80,7 +80,7 @@ class Shells:
         return shell
 
     def start_beside(self, job: Job, settings: EmulatorConfig) -> None:
-        """Run the script of a running job a second time; its end is not noticed.
+        """Run the script of a running job a second time; `reap` ignores it.
 
         *Raises* OSError, ClusterError.
         """
@@ -104,12 +104,12 @@ class Shells:
 
     @staticmethod
     def release(shell: Shell) -> None:
-        """Let a batch shell run: its process id is in the event log by now."""
-        with contextlib.suppress(OSError):  # it died already, which `reap` will notice
+        """Let a batch shell run; call it after its process id is in the event log."""
+        with contextlib.suppress(OSError):  # it has died already; `reap` handles that
             shell.channel.send(_GO)
 
     def reap(self) -> Iterator[ShellEnd]:
-        """The batch shells that ended since the last call."""
+        """The ends of batch shells since the last call."""
         with contextlib.suppress(ChildProcessError):
             while (ended := os.wait4(-1, os.WNOHANG))[0]:
                 pid, status, usage = ended
@@ -130,7 +130,7 @@ class Shells:
 
 
 def _has_no_output(shell: Shell) -> bool:
-    """Whether the shell ended because its output could not be opened; closes the channel."""
+    """Whether the shell could not open its output; closes the channel."""
     try:
         return shell.channel.recv(1) == _FAILED
     except OSError:
@@ -143,14 +143,14 @@ def _has_no_output(shell: Shell) -> bool:
 
 
 def _become(job: Job, script: str, values: dict[str, str], channel: socket.socket) -> NoReturn:
-    """In the child: turn into the batch shell."""
+    """In the child: exec the batch shell."""
     try:
         os.setsid()
         _close_all_but(channel.fileno())
         for number in _RESET:
             signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
-        if channel.recv(1) != _GO:  # the scheduler died before it could write our process id
+        if channel.recv(1) != _GO:  # the scheduler died before it logged our process id
             os._exit(1)
         os.umask(job.request.umask)
         if not _open_output(job):
@@ -164,17 +164,17 @@ def _become(job: Job, script: str, values: dict[str, str], channel: socket.socke
 
 
 def _close_all_but(kept: int) -> None:
-    """Close the scheduler's locks and connections: a child would keep them."""
+    """Close the scheduler's locks and connections, which a child would keep open."""
     for number in [int(name) for name in os.listdir("/dev/fd")]:
         if number > 2 and number != kept:
-            with contextlib.suppress(OSError):  # the one that listed the directory
+            with contextlib.suppress(OSError):  # the descriptor of the listing itself
                 os.close(number)
 
 
 def _open_output(job: Job) -> bool:
-    """Open the standard streams of the job; whether all of them could be opened."""
+    """Open the standard streams of the job. Returns whether all could be opened."""
     stdout, stderr = output_paths(job)
-    # O_APPEND in both modes, so that the messages about a kill land at the end.
+    # O_APPEND in both modes, so that messages of slurmstepd go to the end.
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if job.request.append else os.O_TRUNC)
     try:
         stdin = output_path(job, job.request.stdin) if job.request.stdin else os.devnull

@@ -1,4 +1,4 @@
-"""The scheduler process: one per state directory, one thread, asleep until something happens."""
+"""The scheduler process: one per state directory, single-threaded, event-driven."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from hpcsweep.emulator.daemon.history import compact
 READY = b"ready\n"
 # Seconds between two polls whether the state directory still exists.
 _DIRECTORY_POLL_S = 30.0
-# Seconds between two polls whether a controller that is away on order is back.
+# Seconds between two polls for the end of an injected outage of the controller.
 _AWAY_POLL_S = 0.1
-# Seconds that a scheduler may take to end, and between two polls whether it has ended.
+# Seconds that an exiting scheduler may take, and between two polls for its end.
 _ENDING_S = 10.0
 _ENDING_POLL_S = 0.02
 
-# What a verb raises for values that it does not expect.
-_MISUNDERSTOOD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+# Exceptions of a verb for unexpected values.
+_BAD_REQUEST = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class _Connection:
-    """The connection of one program: its whole request, then the whole answer."""
+    """The connection of one program: one request, one answer."""
 
     def __init__(self, link: socket.socket) -> None:
         link.setblocking(False)
@@ -43,7 +43,7 @@ class _Connection:
         self.answer = b""
 
     def receive(self) -> bool:
-        """Receive; whether the request is complete, as the program has shut down its side."""
+        """Receive data. Returns whether the request is complete (the program sent its end)."""
         with contextlib.suppress(BlockingIOError):
             while part := self.link.recv(1 << 20):
                 self.request += part
@@ -51,7 +51,7 @@ class _Connection:
         return False
 
     def send(self) -> bool:
-        """Send; whether the whole answer is sent."""
+        """Send data. Returns whether the answer is complete."""
         with contextlib.suppress(BlockingIOError):
             while self.answer:
                 self.answer = self.answer[self.link.send(self.answer) :]
@@ -59,7 +59,7 @@ class _Connection:
 
 
 class Loop:
-    """Waits for requests, for the ends of jobs and for timers."""
+    """Waits for requests, ends of jobs, and timers."""
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
@@ -85,7 +85,7 @@ class Loop:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(names.SOCKET)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # A relative name: an absolute one may be longer than the 107 bytes that an address holds.
+        # A relative name: an absolute one may exceed the 107 bytes of a socket address.
         listener.bind(names.SOCKET)
         listener.listen(128)
         listener.setblocking(False)
@@ -93,7 +93,7 @@ class Loop:
         return listener
 
     def run(self) -> None:
-        """Work until it is stopped, is idle for long enough, or its directory is gone."""
+        """Run until a stop request, the idle timeout, or the removal of the directory."""
         controller = self._controller
         while not self._stopping and os.path.exists(names.SOCKET):
             if controller.faults.outage("controller_down", time.time()) is None:
@@ -103,7 +103,7 @@ class Loop:
                     controller.schedule()
             if self._is_idle() and not self._has_late_requests():
                 return
-            for key, _ in self._selector.select(self._patience()):
+            for key, _ in self._selector.select(self._timeout_s()):
                 if key.fileobj is self._children:
                     with contextlib.suppress(BlockingIOError):
                         self._children.recv(4096)
@@ -112,8 +112,8 @@ class Loop:
                 else:
                     self._serve(key.data)
 
-    def _patience(self) -> float:
-        """The longest time to sleep, in seconds."""
+    def _timeout_s(self) -> float:
+        """Seconds until the next action without an event."""
         due = [_DIRECTORY_POLL_S]
         if self._controller.faults.outage("controller_down", time.time()):
             return _AWAY_POLL_S
@@ -124,7 +124,7 @@ class Loop:
         return max(0.0, min(due))
 
     def _is_needed(self) -> bool:
-        """Whether a job is not over, or a program waits for an answer."""
+        """Whether there is an active job, or a program that waits for an answer."""
         return bool(self._controller.table.live) or len(self._selector.get_map()) > 2
 
     def _idle_deadline(self) -> float:
@@ -134,7 +134,7 @@ class Loop:
         return not self._is_needed() and time.monotonic() >= self._idle_deadline()
 
     def _has_late_requests(self) -> bool:
-        """Close the socket, unless a program connected meanwhile: each one gets its answer."""
+        """Close the socket, unless a program connected meanwhile; every program gets an answer."""
         os.unlink(names.SOCKET)
         self._accept()
         self._selector.unregister(self._listener)
@@ -166,14 +166,14 @@ class Loop:
         one.link.close()
 
     def _answer(self, request: bytes | bytearray) -> bytes:
-        if not request:  # a probe of `is_running`, which does not delay the end
+        if not request:  # a probe of `is_running`, which does not reset the idle timeout
             return b"\n"
         self._last_request = time.monotonic()
         try:
-            asked = files.parse_json(bytes(request))
-            self._stopping = self._stopping or asked["do"] == "stop"
-            answer = {} if self._stopping else requests.answer(self._controller, asked)
-        except _MISUNDERSTOOD as error:  # the program is of another version
+            message = files.parse_json(bytes(request))
+            self._stopping = self._stopping or message["do"] == "stop"
+            answer = {} if self._stopping else requests.answer(self._controller, message)
+        except _BAD_REQUEST as error:  # the program is of another version
             why = f"{type(error).__name__}: {error}"
             print(f"a request was not understood: {why}", file=sys.stderr, flush=True)
             text = "the scheduler does not understand the request"
@@ -181,7 +181,7 @@ class Loop:
         return json.dumps(answer).encode() + b"\n"
 
     def close(self) -> None:
-        """Kill what still runs, which is NODE_FAIL for the next scheduler; remove socket and id."""
+        """Kill running jobs (NODE_FAIL for the next scheduler); remove the socket and pid files."""
         recovery.power_off(self._controller)
         for name in (names.SOCKET, names.PID):
             with contextlib.suppress(FileNotFoundError):
@@ -189,7 +189,7 @@ class Loop:
 
 
 def _lock(descriptor: int) -> bool:
-    """Take the lock of the scheduler; False where one listens. Waits for one that is ending."""
+    """Take the scheduler's lock; waits for an exiting scheduler. False if one listens."""
     deadline = time.monotonic() + _ENDING_S
     while time.monotonic() < deadline:
         try:
@@ -204,9 +204,9 @@ def _lock(descriptor: int) -> bool:
 
 
 def main(state_dir: Path, arguments: list[str]) -> int:
-    """Run the scheduler of a state directory; return at once where one runs already."""
+    """Run the scheduler of a state directory; return at once if one runs already."""
     if os.fork():
-        os._exit(0)  # the program that started it neither waits for it nor is its parent
+        os._exit(0)  # detach from the program that started it
     os.chdir(state_dir)
     os.umask(0o077)
     lock = os.open(names.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE_FILE)

@@ -1,6 +1,6 @@
-"""The memory that jobs with --mem may use, and what happens to one that uses more.
+"""Memory limits of jobs with --mem.
 
-As the kernel does in a cgroup: the largest process is killed, the rest of the job goes on.
+Like the kernel in a cgroup: the largest process is killed, and the rest of the job continues.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from hpcsweep.emulator import processes
 from hpcsweep.emulator.jobs import Job
 
 _MEGABYTE = 1 << 20
-# The exit signal that accounting shows of a job in which the kernel killed a process: 0:125.
+# Accounting's exit signal of a job in which the kernel killed a process: 0:125.
 OOM_SIGNAL = 125
 MESSAGE = (
     "Detected 1 oom-kill event(s) in StepId={}.batch. Some of your processes may have been "
@@ -18,10 +18,10 @@ MESSAGE = (
 
 
 def is_exceeded(job: Job, members: list[processes.Process]) -> bool:
-    """Whether the processes of a job use more than it asked for.
+    """Whether the processes of a job use more memory than requested.
 
-    Resident sizes are read first, which is cheap; only where they are too much, shared pages are
-    divided among the processes that share them.
+    Resident sizes are cheap, but count shared pages several times; if they exceed the limit, the
+    proportional sizes decide.
     """
     limit = _limit_bytes(job)
     if sum(processes.resident(one.pid) for one in members) <= limit:
@@ -30,7 +30,7 @@ def is_exceeded(job: Job, members: list[processes.Process]) -> bool:
 
 
 def _limit_bytes(job: Job) -> int:
-    """Bytes that the job may use on all of its nodes."""
+    """The memory limit of a job on all of its nodes, in bytes."""
     return sum(job.request.memory_of(cpus) for cpus in job.places.values()) * _MEGABYTE
 
 

@@ -1,4 +1,4 @@
-"""The pool of nodes: what is free on them, and the nodes that a job gets."""
+"""The pool of nodes: their free resources, and the allocation of nodes to jobs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from hpcsweep.emulator import hostlist
 from hpcsweep.emulator.config import EmulatorConfig
-from hpcsweep.emulator.jobs import Job, Request, gres_counts
+from hpcsweep.emulator.jobs import Job, JobRequest, gres_counts
 
 
 @dataclass(slots=True)
@@ -18,7 +18,7 @@ class Node:
     free_cpus: int
     free_mem_mb: int
     free_gres: Counter[str]
-    # The reason for which it is down; empty while it is up.
+    # The reason of a node that is down; empty while it is up.
     down: str = ""
     # Since when it is down, in seconds since the epoch.
     since: float = 0
@@ -33,16 +33,16 @@ def empty_nodes(settings: EmulatorConfig) -> dict[str, Node]:
 
 
 class Pool:
-    """All nodes of the cluster; jobs fill them in their order."""
+    """All nodes of the cluster; jobs fill them in order."""
 
     def __init__(self, settings: EmulatorConfig) -> None:
         self._settings = settings
         self.nodes = empty_nodes(settings)
-        # Elements that have a place on a node, by base id: what a throttle limits.
+        # Count of elements with an allocation, by base id; a throttle limits it.
         self.elements: Counter[int] = Counter()
 
     def grow(self, settings: EmulatorConfig) -> None:
-        """Make nodes larger and more, as in the new configuration."""
+        """Enlarge the nodes and add new ones, as in the new configuration."""
         old, self._settings = self._settings, settings
         more = Counter(gres_counts(settings.gres))
         more.subtract(gres_counts(old.gres))
@@ -52,20 +52,20 @@ class Pool:
             node.free_gres.update(more)
         self.nodes = empty_nodes(settings) | self.nodes
 
-    def find_places(self, request: Request) -> dict[str, int]:
-        """The nodes that have room for a job, with the CPUs it gets on each; empty where none have.
+    def find_places(self, request: JobRequest) -> dict[str, int]:
+        """The nodes for a job, with its CPUs on each; empty if there is no room.
 
-        The first single node that takes all of it, or else the fewest, the emptiest first.
+        The first single node with enough room, or else as few nodes as possible, emptiest first.
         """
         return _find_places(request, self.nodes, self._settings.cpus)
 
-    def nodes_for(self, request: Request) -> int:
-        """The least number of nodes that a job will have."""
+    def nodes_for(self, request: JobRequest) -> int:
+        """The minimum number of nodes of a job."""
         wanted = len(hostlist.expand(request.nodelist))
         return max(request.nodes, wanted, -(-request.cpus // self._settings.cpus))
 
-    def misfit(self, request: Request) -> str:
-        """Why not even the empty cluster could take such a job; empty where it could."""
+    def misfit(self, request: JobRequest) -> str:
+        """The pending reason of a job that exceeds the empty cluster; empty if it fits."""
         settings = self._settings
         if request.nodes > settings.nodes:
             return "PartitionNodeLimit"
@@ -75,8 +75,8 @@ class Pool:
             "" if _find_places(request, empty_nodes(settings), settings.cpus) else "BadConstraints"
         )
 
-    def find_places_without(self, request: Request, leaving: list[Job]) -> dict[str, int]:
-        """The nodes that would have room for the job if those jobs were gone, as `find_places`."""
+    def find_places_without(self, request: JobRequest, leaving: list[Job]) -> dict[str, int]:
+        """Like `find_places`, as if the `leaving` jobs had ended."""
         nodes = {
             name: replace(node, free_gres=Counter(node.free_gres))
             for name, node in self.nodes.items()
@@ -86,17 +86,17 @@ class Pool:
         return _find_places(request, nodes, self._settings.cpus)
 
     def allocate(self, job: Job) -> None:
-        """Give CPUs, memory and gres of its places to a job."""
+        """Allocate the CPUs, memory and gres of a job's places."""
         _change(self.nodes, job, 1)
         self.elements[job.request.id] += 1
 
     def release(self, job: Job) -> None:
-        """Free what a job has that is over."""
+        """Free the resources of a job."""
         _change(self.nodes, job, -1)
         self.elements[job.request.id] -= 1
 
     def state(self, name: str) -> str:
-        """The node's state as sinfo names it."""
+        """The node's state in sinfo."""
         node = self.nodes[name]
         if node.down:
             return "down"
@@ -106,7 +106,7 @@ class Pool:
 
 
 def _change(nodes: dict[str, Node], job: Job, sign: int) -> None:
-    """Take (1) or free (-1) what a job has on its nodes; a node that does not exist is left out."""
+    """Allocate (1) or free (-1) a job's resources on its nodes; skips unknown nodes."""
     gres = gres_counts(job.request.gres)
     for name, cpus in job.places.items():
         if node := nodes.get(name):
@@ -116,8 +116,8 @@ def _change(nodes: dict[str, Node], job: Job, sign: int) -> None:
                 node.free_gres[key] -= sign * count
 
 
-def _room(node: Node, request: Request, all_cpus: int) -> int:
-    """The number of tasks of the job that fit on the node now."""
+def _room(node: Node, request: JobRequest, all_cpus: int) -> int:
+    """The number of the job's tasks that fit on the node now."""
     if node.down or (request.exclusive and node.free_cpus < all_cpus):
         return 0
     if any(node.free_gres[name] < count for name, count in gres_counts(request.gres).items()):
@@ -130,7 +130,7 @@ def _room(node: Node, request: Request, all_cpus: int) -> int:
     return min(tasks, request.ntasks_per_node or tasks)
 
 
-def _find_places(request: Request, nodes: dict[str, Node], all_cpus: int) -> dict[str, int]:
+def _find_places(request: JobRequest, nodes: dict[str, Node], all_cpus: int) -> dict[str, int]:
     excluded, wanted = hostlist.expand(request.exclude), hostlist.expand(request.nodelist)
     room = {
         name: tasks
@@ -150,7 +150,7 @@ def _find_places(request: Request, nodes: dict[str, Node], all_cpus: int) -> dic
 
 
 def _choose(room: dict[str, int], wanted: list[str], count: int, tasks: int) -> dict[str, int]:
-    """Choose `count` nodes; in their order, with the tasks that each can take."""
+    """Choose `count` nodes, in order, with the number of tasks that fit on each."""
     others = [name for name in room if name not in wanted]
     if count == 1 and not wanted:
         others.sort(key=lambda name: room[name] < tasks)

@@ -1,4 +1,4 @@
-"""Preemption: which jobs of lower partitions leave for a job of a higher one."""
+"""Preemption: choose jobs of lower partitions that give way to a job of a higher one."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def choose_victims(
     pool: Pool,
     settings: EmulatorConfig,
 ) -> list[Job]:
-    """The jobs to preempt so that `job` finds room, on as few nodes as help; youngest first.
+    """The jobs to preempt for `job`, on a single node if possible, youngest first.
 
-    Empty where no choice makes room. `preempting`: ids of jobs that leave already.
+    Empty if no choice frees enough. `preempting`: ids of jobs that are being preempted already.
     """
     leaving = [one for one in occupying if one.state == "COMPLETING" or one.id in preempting]
     candidates = [
@@ -51,13 +51,13 @@ def _is_preemptable(victim: Job, job: Job, settings: EmulatorConfig) -> bool:
 
 
 def grace_s(job: Job, settings: EmulatorConfig) -> float:
-    """Seconds from the decision to preempt the job to its end."""
+    """Seconds from the decision to preempt a job to its termination."""
     partition = settings.partition(job.request.partition)
     return partition.grace_s if partition else 0.0
 
 
 def is_queued_again(job: Job, settings: EmulatorConfig) -> bool:
-    """Whether a job that was preempted is queued again."""
+    """Whether a preempted job is requeued."""
     partition = settings.partition(job.request.partition)
     cancels = partition is not None and partition.preempt_mode == "CANCEL"
     return job.request.requeue and not cancels

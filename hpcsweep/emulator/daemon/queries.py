@@ -1,4 +1,4 @@
-"""What the programs read: the queue, the cluster, a script, how accounting is."""
+"""Queries of the programs: the queue, the cluster, a script, the state of accounting."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from hpcsweep.emulator.messages import INVALID_JOB
 from hpcsweep.errors import ClusterError
 
 
-def queue(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
-    """The jobs in memory, all or those of some ids (elements by the id of their array too)."""
+def queue(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
+    """The jobs in memory: all, or those with some ids (an element also by its array's id)."""
     jobs = list(controller.table.jobs.values())
-    if asked.get("ids") is not None:
-        ids = set(asked["ids"])
+    if message.get("ids") is not None:
+        ids = set(message["ids"])
         jobs = [job for job in jobs if job.id in ids or job.request.id in ids]
     return {"jobs": [view(controller, job) for job in jobs], "now": time.time()}
 
 
 def view(controller: Controller, job: Job) -> dict[str, Any]:
-    """Everything that the programs show of a job."""
+    """All fields of a job that the programs show."""
     stdout, stderr = job_files.output_paths(job)
     return job.request.to_json() | {
         "base": job.request.id,
@@ -48,7 +48,7 @@ def view(controller: Controller, job: Job) -> dict[str, Any]:
         "places": job.places,
         **{name: _folded(getattr(job.request, name)) for name in ("nodelist", "exclude")},
         "nodes": len(job.places) or controller.pool.nodes_for(job.request),
-        # What was ended from outside shows the batch shell's own end here, and 0:0 in sacct.
+        # A terminated job shows the exit code of its batch shell here, and 0:0 in sacct.
         "exit_code": job.exit_code or (job.batch_code if job.is_final else 0),
         "exit_signal": job.exit_signal or (job.batch_signal if job.is_final else 0),
         "allocated_mb": job.request.memory_of(job.cpus) or controller.settings.mem_mb,
@@ -61,7 +61,7 @@ def view(controller: Controller, job: Job) -> dict[str, Any]:
 
 
 def _folded(text: str) -> str:
-    """A list of nodes as Slurm shows it, however it was given."""
+    """A node list in Slurm's normal form."""
     return hostlist.fold(hostlist.expand(text))
 
 
@@ -91,17 +91,17 @@ def cluster(controller: Controller, _: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def script(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
-    """The batch script of a job that is in memory."""
+def script(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
+    """The batch script of a job in memory."""
     for job in controller.table.jobs.values():
-        if asked["job"] in (job.id, job.request.id) and not job.request.client:
+        if message["job"] in (job.id, job.request.id) and not job.request.client:
             text = job_files.read_script(controller.state_dir, job.request.id)
             return {"script": text.decode(errors="surrogateescape")}
     raise ClusterError(INVALID_JOB)
 
 
 def ping(controller: Controller, _: dict[str, Any]) -> dict[str, Any]:
-    """Show that the controller answers, and the state of accounting."""
+    """Answer a ping, with the state of accounting."""
     now = time.time()
     late = controller.faults.outage("accounting_late", now)
     return {

@@ -1,4 +1,4 @@
-"""What becomes of running jobs when a scheduler dies, and when it is stopped."""
+"""Running jobs after a crash of the scheduler, and at its stop."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _POLL_S = 0.002
 
 
 def recover(controller: Controller, *, is_same_boot: bool) -> None:
-    """Take over from a scheduler that died: its running jobs end as on a node that failed.
+    """Take over from a dead scheduler: its running jobs end like on a failed node.
 
-    Their processes are killed first, in any session, so that no run overlaps the next one.
+    Their processes are killed first, in all sessions, so that no run overlaps the next one.
     *Writes* the event log.
     """
     now = time.time()
@@ -30,7 +30,7 @@ def recover(controller: Controller, *, is_same_boot: bool) -> None:
         controller.pool.allocate(job)
         job.ended = job.ended or now
         job.batch_state = job.batch_state or "CANCELLED"
-        # A job that was being ended keeps the state for which it was ended.
+        # A job that was being terminated keeps its intended final state.
         reason = job.reason if job.ending else "NodeDown"
         controller.finish_run(job, job.ending or "NODE_FAIL", reason, 0, 0)
     for job in list(controller.table.jobs.values()):
@@ -42,7 +42,7 @@ def recover(controller: Controller, *, is_same_boot: bool) -> None:
 
 
 def power_off(controller: Controller) -> None:
-    """Kill all running jobs and write nothing: the next scheduler recovers as after a power cut."""
+    """Kill all running jobs without a log entry; the next scheduler recovers like after a crash."""
     for job in controller.table.live.values():
         if job.state != "PENDING":
             _kill(controller, job)
@@ -50,10 +50,10 @@ def power_off(controller: Controller) -> None:
 
 
 def _kill(controller: Controller, job: Job) -> None:
-    """Kill every process of the job, also those that left its session, and wait for their end."""
+    """Kill all processes of the job, also those that left its session; wait for their end."""
     deadline = time.monotonic() + _KILL_S
     while members := [*signals.processes_of(job), *signals.marked(job, controller.state_dir)]:
         processes.send(members, signal.SIGKILL)
         if time.monotonic() > deadline:
-            return  # in an uninterruptible sleep: a real node could not kill it either
+            return  # uninterruptible sleep: a real node could not kill it either
         time.sleep(_POLL_S)

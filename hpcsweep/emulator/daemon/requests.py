@@ -1,4 +1,4 @@
-"""The requests of the programs, verb by verb: plain JSON in, plain JSON out."""
+"""Dispatch the requests of the programs: plain JSON in, plain JSON out."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from hpcsweep.emulator.daemon import (
 from hpcsweep.emulator.daemon.controller import Controller
 from hpcsweep.errors import HpcsweepError
 
-# What people ask of the emulator itself: answered whatever its Slurm suffers.
-_UNFAILING = ("alive", "fault", "reconfigure")
+# Requests to the emulator itself: answered also during an injected outage.
+_WITHOUT_FAULTS = ("alive", "fault", "reconfigure")
 
 _VERBS: dict[str, Callable[[Controller, dict[str, Any]], dict[str, Any]]] = {
     "ping": queries.ping,
@@ -42,16 +42,16 @@ _VERBS: dict[str, Callable[[Controller, dict[str, Any]], dict[str, Any]]] = {
 }
 
 
-def answer(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
-    """The answer to one program's request."""
+def answer(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
+    """The answer to one request."""
     service, now = controller.faults, time.time()
-    if asked["do"] not in _UNFAILING and service.outage("controller_down", now):
+    if message["do"] not in _WITHOUT_FAULTS and service.outage("controller_down", now):
         return {"away": True}
-    verb = _VERBS.get(asked["do"])
+    verb = _VERBS.get(message["do"])
     if verb is None:
-        return {"error": f"unknown request {asked['do']!r}"}
+        return {"error": f"unknown request {message['do']!r}"}
     slow = service.outage("controller_slow", now)
     try:
-        return verb(controller, asked) | ({"delay": slow.delay_s} if slow else {})
-    except HpcsweepError as no:  # a transient one makes sbatch try again for two minutes
-        return {"error": no.what, "detail": no.where, "again": no.transient}
+        return verb(controller, message) | ({"delay": slow.delay_s} if slow else {})
+    except HpcsweepError as refusal:  # a transient one makes sbatch retry for two minutes
+        return {"error": refusal.what, "detail": refusal.where, "again": refusal.transient}

@@ -1,7 +1,7 @@
-"""The order in which jobs start, and the reason for which each one waits.
+"""Scheduling: the order in which jobs start, and the pending reason of each.
 
-First come, first served by partition tier; a job that finds no room blocks those behind it in its
-partition, as there is no backfill.
+First come, first served by partition tier; without backfill, a job that does not fit blocks those
+behind it in its partition.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hpcsweep.emulator.jobs import Job
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class StartJob:
     """Start a job, or the element `task` of an array's remainder, with these CPUs by node."""
 
     job: Job
@@ -27,36 +27,36 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Preempt:
-    """End a running job, so that another one finds room."""
+class PreemptJob:
+    """Preempt a running job to make room for another one."""
 
     job: Job
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
-    """Let a job wait; `reason` is what squeue shows."""
+class KeepPending:
+    """Keep a job pending; `reason` is the one in squeue."""
 
     job: Job
     reason: str
 
 
-Decision = Start | Preempt | Wait
+Decision = StartJob | PreemptJob | KeepPending
 
 
 def decisions(
     table: JobTable, pool: Pool, settings: EmulatorConfig, preempting: Collection[int]
 ) -> Iterator[Decision]:
-    """What to do with the waiting jobs now, in order.
+    """The decisions about the pending jobs, in order.
 
-    Each decision has to be carried out before the next one is taken: it is made from the table and
-    the pool as they are then. `preempting`: ids of jobs that leave already.
+    Execute each decision before you take the next one: the next one depends on the state of table
+    and pool. `preempting`: ids of jobs that are being preempted already.
     """
     return _Pass(table, pool, settings, preempting).decisions()
 
 
 class _Pass:
-    """One pass over the waiting jobs."""
+    """One pass over the pending jobs."""
 
     def __init__(
         self, table: JobTable, pool: Pool, settings: EmulatorConfig, preempting: Collection[int]
@@ -65,20 +65,20 @@ class _Pass:
         self._pool = pool
         self._settings = settings
         self._preempting = preempting
-        # Partitions in which a job of this pass found no room.
+        # Partitions in which a job of this pass did not fit.
         self._blocked: set[str] = set()
 
     def decisions(self) -> Iterator[Decision]:
-        """A `Start` for each job or element that can start, and a `Wait` for what remains."""
+        """A `StartJob` for each job or element that can start, and a `KeepPending` for the rest."""
         for job in sorted(self._table.pending, key=self._rank):
             reason = yield from self._starts(job)
-            yield Wait(job, reason)
+            yield KeepPending(job, reason)
 
     def _rank(self, job: Job) -> tuple[int, int, int]:
         return -self._settings.tier(job.request.partition), -job.priority, job.id
 
     def _starts(self, job: Job) -> Generator[Decision, None, str]:
-        """Start the job, or as many of its elements as can; returns why the rest waits."""
+        """Start the job, or as many elements as possible. Returns the rest's pending reason."""
         obstacle = self._obstacle(job)
         while not obstacle:
             if limit := self._limit(job):
@@ -89,19 +89,19 @@ class _Pass:
                 for victim in preemption.choose_victims(
                     job, self._table.occupying, self._preempting, self._pool, self._settings
                 ):
-                    yield Preempt(victim)
+                    yield PreemptJob(victim)
                 return "Resources"
             is_last = len(job.waiting) <= 1
             jobs = self._table.jobs
             task = dependencies.ready_task(job, jobs) if job.is_remainder else None
-            yield Start(job, task, places)
+            yield StartJob(job, task, places)
             if is_last:
                 break
             obstacle = dependencies.obstacle(job, jobs)
         return obstacle or "None"
 
     def _obstacle(self, job: Job) -> str:
-        """Why the job may not start whatever is free; empty where it may."""
+        """The reason why the job may not start, regardless of free resources; empty if it may."""
         if job.held:
             return job.held
         if obstacle := dependencies.obstacle(job, self._table.jobs):
@@ -122,7 +122,7 @@ class _Pass:
         return ""
 
     def _limit(self, job: Job) -> str:
-        """What keeps the next element from starting although it may; empty where nothing does."""
+        """The limit that keeps the next element from starting; empty if there is none."""
         if job.request.partition in self._blocked:
             return "Priority"
         if job.throttle and self._pool.elements[job.request.id] >= job.throttle:

@@ -1,4 +1,4 @@
-"""Which processes of a job get a signal: all, the batch shell, or the steps of srun."""
+"""Signal the processes of a job: all, the batch shell, or the steps of srun."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hpcsweep.emulator.jobs import Job
 
 
 def processes_of(job: Job) -> list[processes.Process]:
-    """The processes of a job; of an allocation those that its client started."""
+    """The processes of a job; for an allocation the descendants of its client."""
     if job.request.client:
         return processes.below(processes.Process(job.pid, 0, 0, job.birth))
     return processes.of_job(job.pid, job.birth)
@@ -30,20 +30,20 @@ def send_to_all(job: Job, *signals: int) -> None:
 
 
 def send_to_shell(job: Job, *signals: int) -> None:
-    """Send signals to the batch shell alone."""
+    """Send signals to the batch shell only."""
     shell = [one for one in processes.of_job(job.pid, job.birth) if one.pid == job.pid]
     processes.send(shell, *signals)
 
 
 def send_to_steps(job: Job, steps: Steps, *signals: int) -> None:
-    """Send signals to the processes of all steps: neither to srun nor to the batch script."""
+    """Send signals to the processes of all steps, not to srun or the batch script."""
     for step in steps.living(job.id):
         if step.srun:
             processes.send(processes.below(step.srun), *signals)
 
 
 def warn(job: Job, steps: Steps) -> None:
-    """Send the signal of --signal: with `B:` to the batch shell alone, else to the steps alone."""
+    """Send the signal of --signal: with `B:` only to the batch shell, else only to the steps."""
     request = job.request
     if job.state != "RUNNING" or not request.signal:
         return

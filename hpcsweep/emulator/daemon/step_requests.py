@@ -1,4 +1,4 @@
-"""What srun asks of the scheduler: to begin a step, to end it; and which steps run."""
+"""Requests of srun: begin and end a step; and the list of running steps."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from hpcsweep.errors import ClusterError
 _TOO_MANY = "More processors requested than permitted"
 
 
-def begin(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
-    """Number a step of a running job; srun's process is the parent of its tasks.
+def begin(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
+    """Begin a step of a running job; srun's process is the parent of its tasks.
 
-    `busy`: where it has to wait for the CPUs of other steps.
+    The answer `busy` means that it must wait for the CPUs of other steps.
     """
-    job = controller.table.jobs.get(asked["job"])
+    job = controller.table.jobs.get(message["job"])
     if job is None or job.state != "RUNNING":
         raise ClusterError(INVALID_JOB)
     living = controller.steps.living(job.id)
-    free = steps.free_cpus(job, living, overlaps=asked["overlap"])
-    if not steps.shares(job, job.places, asked):
+    free = steps.free_cpus(job, living, overlaps=message["overlap"])
+    if not steps.shares(job, job.places, message):
         raise ClusterError(_TOO_MANY)
-    if not asked["exact"]:  # Slurm 22.05: such a step has all CPUs of its nodes for itself
+    if not message["exact"]:  # Slurm 22.05: such a step gets all CPUs of its nodes exclusively
         free = {name: left for name, left in free.items() if left == job.places[name]}
-    shares = steps.shares(job, free, asked)
+    shares = steps.shares(job, free, message)
     if not shares:
         return {"busy": True}
     cpus: dict[str, int] = {
-        name: tasks * asked["cpus_per_task"] if asked["exact"] else job.places[name]
+        name: tasks * message["cpus_per_task"] if message["exact"] else job.places[name]
         for name, tasks in shares.items()
     }
-    srun = processes.find(asked["pid"])
-    fields = {key: asked[key] for key in ("name", "ntasks", "line", "pid")}
+    srun = processes.find(message["pid"])
+    fields = {key: message[key] for key in ("name", "ntasks", "line", "pid")}
     fields |= {"cpus": sum(cpus.values()), "nodes": list(shares)}
-    number = controller.steps.add(job.id, srun, {} if asked["overlap"] else cpus, fields)
+    number = controller.steps.add(job.id, srun, {} if message["overlap"] else cpus, fields)
     _record(controller, job, {"step": number} | fields)
     return {
         "step": number,
@@ -50,15 +50,15 @@ def begin(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def end(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
-    """Note that a step is over."""
-    job = controller.table.jobs.get(asked["job"])
+def end(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
+    """Record the end of a step."""
+    job = controller.table.jobs.get(message["job"])
     if job is not None and not job.is_final:
-        controller.steps.remove(job.id, asked["step"])
-        controller.steps.use(job.id, asked["user_s"], asked["system_s"])
-        fields = {"step": asked["step"], "ended": time.time()}
-        fields |= {"user_s": asked["user_s"], "system_s": asked["system_s"]}
-        _record(controller, job, fields | {"code": asked["code"], "signal": asked["signal"]})
+        controller.steps.remove(job.id, message["step"])
+        controller.steps.use(job.id, message["user_s"], message["system_s"])
+        fields = {"step": message["step"], "ended": time.time()}
+        fields |= {"user_s": message["user_s"], "system_s": message["system_s"]}
+        _record(controller, job, fields | {"code": message["code"], "signal": message["signal"]})
     return {}
 
 
@@ -67,22 +67,22 @@ def _record(controller: Controller, job: Job, fields: dict[str, Any]) -> None:
     controller.log.append(event | fields)
 
 
-def running(controller: Controller, asked: dict[str, Any]) -> dict[str, Any]:
-    """The steps that run, of all jobs or those of some ids; the batch script is one."""
+def running(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
+    """The running steps of all jobs, or of those with some ids; the batch script is a step."""
     views: list[dict[str, Any]] = []
     for job in controller.table.live.values():
-        is_asked = asked["ids"] is None or {job.id, job.request.id} & set(asked["ids"])
-        if is_asked and job.state in ("RUNNING", "SUSPENDED", "COMPLETING"):
+        is_selected = message["ids"] is None or {job.id, job.request.id} & set(message["ids"])
+        if is_selected and job.state in ("RUNNING", "SUSPENDED", "COMPLETING"):
             views += _views(job, controller.steps.living(job.id))
     for view in views:
         view["node_count"], view["nodes"] = len(view["nodes"]), hostlist.fold(view["nodes"])
     known = {job.id for job in controller.table.jobs.values()} | set(controller.table.requests)
-    missing = [one for one in asked["ids"] or [] if one not in known]
+    missing = [one for one in message["ids"] or [] if one not in known]
     return {"steps": views, "now": time.time(), "missing": missing}
 
 
-def _views(job: Job, living: list[steps.Step]) -> list[dict[str, Any]]:
-    """What the programs show of the steps of one job."""
+def _views(job: Job, living: list[steps.RunningStep]) -> list[dict[str, Any]]:
+    """The fields of one job's steps that the programs show."""
     request = job.request
     name = f"{request.id}_{job.task}" if job.task is not None else str(job.id)
     of_job = {"job": name, "task": job.task, "uid": request.uid, "user": request.user}

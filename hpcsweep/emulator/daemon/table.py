@@ -1,4 +1,4 @@
-"""The table of jobs in memory, and its writes to the event log."""
+"""The table of jobs in memory, which logs its changes."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from collections import Counter, deque
 from hpcsweep.emulator import arrays
 from hpcsweep.emulator.book import Book
 from hpcsweep.emulator.events import EventLog
-from hpcsweep.emulator.jobs import Job, Request
+from hpcsweep.emulator.jobs import Job, JobRequest
 
 # The priority of the first job of a cluster with priority/basic (Slurm 22.05).
 _FIRST_PRIORITY = 4294901759
-# A record of the queue and, of an array's remainder, the elements that are meant.
+# A record of the queue, and the selected elements of an array's remainder.
 Target = tuple[Job, set[int]]
 
 
 class JobTable:
-    """The jobs that the scheduler knows: those that are not over, and the recently ended."""
+    """The jobs that the scheduler knows: active and recently ended ones."""
 
     def __init__(self, book: Book, log: EventLog, *, first_job_id: int) -> None:
         self.jobs = book.jobs
         self.requests = book.requests
         self.last_id = max(book.last_id, first_job_id - 1)
-        # Those of `jobs` that are not over.
+        # The active ones of `jobs`.
         self.live = {job.id: job for job in self.jobs.values() if not job.is_final}
         self._log = log
         self._first_job_id = first_job_id
-        # How many records of `jobs` each base id has.
+        # Count of records in `jobs`, by base id.
         self._records = Counter(job.request.id for job in self.jobs.values())
         self._releases = 0
 
     @property
     def pending(self) -> list[Job]:
-        """The jobs that wait."""
+        """The pending jobs."""
         return [job for job in self.live.values() if job.state == "PENDING"]
 
     @property
     def occupying(self) -> list[Job]:
-        """The jobs that have a place on a node."""
+        """The jobs that have nodes."""
         return [job for job in self.live.values() if job.state != "PENDING"]
 
     def named(self, job_id: int, tasks: list[int] | None) -> list[Target]:
-        """The records that `J` or `J_[1-3]` means; a raw id of an element means that element."""
+        """The records that `J` or `J_[1-3]` selects; an element's raw id selects that element."""
         targets: list[Target] = []
         for job in self.jobs.values():
             if tasks is None and job_id in (job.request.id, job.id):
@@ -56,21 +56,21 @@ class JobTable:
         return targets
 
     def count(self) -> int:
-        """Jobs in memory, each element of an array counted: what MaxJobCount limits."""
+        """Count of jobs in memory, with each element of an array; MaxJobCount limits it."""
         return sum(job.elements for job in self.jobs.values())
 
     def new_id(self) -> int:
-        """A job id that was never used."""
+        """A new job id."""
         self.last_id += 1
         return self.last_id
 
-    def usual_priority(self, request: Request) -> int:
-        """First come, first served, unless --priority or --nice says otherwise."""
+    def usual_priority(self, request: JobRequest) -> int:
+        """The priority of a new job: first come, first served, unless --priority or --nice."""
         place = request.id - self._first_job_id
         return request.priority or _FIRST_PRIORITY - place - request.nice
 
     def lowest_priority(self) -> int:
-        """Behind everything that was queued so far, as after Slurm's release."""
+        """A priority below all jobs so far, like after Slurm's release."""
         self._releases += 1
         return _FIRST_PRIORITY - (self.last_id - self._first_job_id) - self._releases
 
@@ -83,13 +83,13 @@ class JobTable:
         self.insert(job)
 
     def insert(self, job: Job) -> None:
-        """Add an element of an array, or a new run of a job that is over."""
+        """Add an element of an array, or a new run of an ended job."""
         if job.id not in self.jobs:
             self._records[job.request.id] += 1
         self.jobs[job.id] = self.live[job.id] = job
 
-    def replace_request(self, request: Request) -> None:
-        """Give a job and all of its elements other options. *Writes* the event log."""
+    def replace_request(self, request: JobRequest) -> None:
+        """Replace the request of a job and all of its elements. *Writes* the event log."""
         self._log.append({"e": "request", "request": request.to_json()})
         self.requests[request.id] = request
         for job in self.jobs.values():
@@ -102,7 +102,7 @@ class JobTable:
         self._log.append(job.event(time.time()))
 
     def split(self, job: Job, task: int) -> Job:
-        """Make a waiting element a record of its own; the last one keeps the array's base id."""
+        """Split a pending element off its array; the last one keeps the array's base id."""
         job.waiting.remove(task)
         new_id = self.new_id() if job.waiting else job.id
         element = dataclasses.replace(job, id=new_id, task=task, waiting=deque())
@@ -110,7 +110,7 @@ class JobTable:
         return element
 
     def drop(self, job: Job, tasks: set[int]) -> None:
-        """Remove waiting elements of an array, which leave no trace (as in Slurm).
+        """Remove pending elements of an array, which leave no trace (like in Slurm).
 
         *Writes* the event log.
         """
@@ -118,14 +118,14 @@ class JobTable:
         self._log.append({"e": "drop", "id": job.id, "tasks": arrays.format_ids(sorted(tasks))})
 
     def end(self, job: Job) -> None:
-        """Note that a run is over; its final state is set. *Writes* the event log."""
+        """Record the end of a run, whose final state is set. *Writes* the event log."""
         self.record(job)
         del self.live[job.id]
 
     def forget(self, job: Job) -> bool:
-        """Remove a job that is over; whether it was the last one of its request."""
+        """Remove an ended job. Returns whether it was the last one of its request."""
         if self.jobs.get(job.id) is not job:
-            return False  # it was queued once more meanwhile
+            return False  # it was requeued meanwhile
         del self.jobs[job.id]
         base = job.request.id
         self._records[base] -= 1

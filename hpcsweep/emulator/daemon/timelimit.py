@@ -1,4 +1,4 @@
-"""--time and --signal: when a job is warned, and when it is ended."""
+"""--time and --signal: the times of a job's warning and of its time limit."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from hpcsweep.emulator.jobs import Job
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deadlines:
-    """The moments of a run, in seconds since the epoch."""
+    """The deadlines of a run, in seconds since the epoch."""
 
-    # When --signal is sent; None where the job has none.
+    # When --signal is sent; None if the job has none.
     warn_at: float | None
     end_at: float
 
 
 def deadlines(job: Job, time_scale: float) -> Deadlines | None:
-    """The deadlines of a running job, as its limit and its pauses are now; None without a limit."""
+    """The deadlines of a running job, from its limit and suspensions; None without a limit."""
     if not job.time_limit or job.state != "RUNNING":
         return None
     end_at = job.started + job.suspended_s + job.time_limit * 60 * time_scale
@@ -27,5 +27,5 @@ def deadlines(job: Job, time_scale: float) -> Deadlines | None:
 
 
 def version(job: Job) -> tuple[int, int, float]:
-    """What the deadlines depend on: they hold while this is unchanged."""
+    """The inputs of the deadlines: these are valid while the inputs are unchanged."""
     return job.time_limit, job.restart, job.suspended_s

@@ -1,4 +1,4 @@
-"""Actions at their times."""
+"""A queue of timers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 class Timers:
-    """A queue of actions by their times, in seconds since the epoch."""
+    """A queue of actions by time, in seconds since the epoch."""
 
     def __init__(self, tick_s: float) -> None:
         self.started = time.time()
@@ -18,7 +18,7 @@ class Timers:
         self._heap: list[tuple[float, int, Callable[[], object]]] = []
 
     def at(self, when: float, action: Callable[[], object]) -> None:
-        """Call `action` at that time."""
+        """Call `action` at this time."""
         self._count += 1
         heapq.heappush(self._heap, (when, self._count, action))
 
@@ -27,12 +27,12 @@ class Timers:
         return self._heap[0][0] if self._heap else None
 
     def run(self) -> None:
-        """Call every action whose time has come."""
+        """Call every action that is due."""
         while self._heap and self._heap[0][0] <= time.time():
             heapq.heappop(self._heap)[2]()
 
     def on_tick(self, when: float) -> float:
-        """The first check of time limits at or after that time."""
+        """The first check of time limits at or after this time."""
         if not self._tick_s:
             return when
         return self.started + math.ceil((when - self.started) / self._tick_s) * self._tick_s

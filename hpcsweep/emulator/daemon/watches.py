@@ -1,6 +1,6 @@
-"""What is watched while a job runs: its time, its memory, the program that holds its allocation.
+"""Watches of a running job: its time, its memory, the client that holds its allocation.
 
-Each watch sets itself again until the run is over, and calls back when something has to be done.
+Each watch renews its timer until the run ends, and calls back when it must act.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from hpcsweep.emulator.jobs import Job
 
 Action = Callable[[Job], None]
 
-# Seconds between two polls of the program that holds an allocation.
+# Seconds between two polls of an allocation's client.
 _CLIENT_POLL_S = 1.0
 
 
 def watch_time(
     job: Job, timers: Timers, time_scale: float, *, warn: Action, when_over: Action
 ) -> None:
-    """Call `warn` for --signal and `when_over` at the limit, as both are now."""
+    """Call `warn` at the time of --signal, and `when_over` at the time limit."""
     deadlines = timelimit.deadlines(job, time_scale)
     if deadlines is None:
         return
@@ -38,7 +38,7 @@ def watch_time(
 
 
 def watch_memory(job: Job, timers: Timers, poll_s: float, *, when_exceeded: Action) -> None:
-    """Call `when_exceeded` as often as a poll finds that the job uses more than its --mem."""
+    """Call `when_exceeded` at each poll at which the job uses more than its --mem."""
     if not poll_s or not job.request.mem_mb:
         return
     run = job.restart
@@ -53,7 +53,7 @@ def watch_memory(job: Job, timers: Timers, poll_s: float, *, when_exceeded: Acti
 
 
 def watch_client(job: Job, timers: Timers, *, when_dead: Action) -> None:
-    """Call `when_dead` once the program that holds the allocation was killed."""
+    """Call `when_dead` once the allocation's client was killed."""
 
     def poll() -> None:
         if job.state != "RUNNING":

@@ -1,4 +1,4 @@
-"""Faults on order: which chance is struck by which fault, as a function of a seed.
+"""Fault injection: which faults strike, as a function of a seed.
 
-Nothing here acts on a job; the scheduler in `emulator.daemon` carries the faults out.
+This package only decides; the scheduler in `emulator.daemon` executes the faults.
 """

@@ -10,9 +10,9 @@ from hpcsweep.errors import InputError
 
 # Faults of a job (an array element) that runs.
 OF_JOBS = ("node_fail", "preempt", "out_of_memory", "duplicate_start")
-# Faults of an sbatch: it is refused, or accepted while sbatch says that the answer timed out.
+# Faults of an sbatch: it is refused, or accepted while sbatch reports a timeout.
 OF_SUBMISSIONS = ("refuse", "submit_timeout")
-# Faults that last: the controller is away or slow; sacct fails, or knows nothing new.
+# Outages: the controller is down or slow; sacct fails, or lags behind.
 OF_SERVICES = ("controller_down", "controller_slow", "accounting_down", "accounting_late")
 KINDS = (*OF_JOBS, *OF_SUBMISSIONS, *OF_SERVICES)
 
@@ -22,14 +22,14 @@ class Fault:
     """One kind of fault in the configuration."""
 
     kind: str
-    # Share of the chances that are taken: job runs, or sbatches.
+    # Probability per chance: a run of a job, or an sbatch.
     rate: float
-    # Seconds from the chance to the fault, at most.
+    # Maximum of seconds from the chance to the fault.
     within_s: float = 1.0
-    # How long a service is away; how late each of its answers is.
+    # Seconds of an outage; delay of each answer of a slow service.
     seconds: float = 10.0
     delay_s: float = 2.0
-    # Chances that one sbatch gives to a service's fault.
+    # Chances for an outage per sbatch.
     times: int = 1
 
     def __post_init__(self) -> None:
@@ -42,24 +42,24 @@ class Fault:
 
 
 def unit(seed: int, name: str, task: int, attempt: int, kind: str) -> float:
-    """A number in [0, 1) that depends on its arguments alone."""
+    """A number in [0, 1) that depends only on its arguments."""
     text = f"{seed}\0{name}\0{task}\0{attempt}\0{kind}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big") / (1 << 56)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class FaultPlan:
     """The faults of a configuration."""
 
     seed: int
     faults: tuple[Fault, ...]
-    # A regular expression: what it matches in a job name does not count.
+    # A regular expression; the part of a job name that it matches is ignored.
     ignore: str = ""
 
     def strikes(
         self, kinds: tuple[str, ...], name: str, task: int, attempt: int
     ) -> list[tuple[Fault, float]]:
-        """The faults that strike this chance, and after how many seconds."""
+        """The faults that strike at this chance, each with its delay in seconds."""
         known = re.sub(self.ignore, "", name) if self.ignore else name
         chance = (self.seed, known, task, attempt)
         return [

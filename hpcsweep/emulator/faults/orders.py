@@ -1,4 +1,4 @@
-"""The faults that are ordered: what strikes a chance, and which services are away now."""
+"""The state of fault injection: chances so far, and current outages."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 from hpcsweep.emulator.arrays import NO_TASK
-from hpcsweep.emulator.faults.chance import OF_JOBS, OF_SERVICES, Fault, Plan
+from hpcsweep.emulator.faults.chance import OF_JOBS, OF_SERVICES, Fault, FaultPlan
 
-# A fault and after how many seconds it comes.
+# A fault and its delay in seconds.
 Strike = tuple[Fault, float]
 
 
@@ -16,44 +16,44 @@ Strike = tuple[Fault, float]
 class OfSubmission:
     """The faults of one accepted sbatch."""
 
-    # The services that will be away.
+    # Outages that it starts.
     services: tuple[Strike, ...]
-    # Whether sbatch shall say that the answer timed out.
+    # Whether sbatch must report a timeout.
     loses_answer: bool
 
 
 class Orders:
-    """The chances that were given so far, and the services that are away."""
+    """Counts the chances, and keeps the current outages."""
 
     def __init__(self) -> None:
-        # By kind: until when, in seconds since the epoch, and the fault.
+        # By kind: the end, in seconds since the epoch, and the fault.
         self._away: dict[str, tuple[float, Fault]] = {}
-        # How many chances each kind of submission fault had, by job name.
+        # Count of chances of each kind of submission fault, by job name.
         self._attempts: Counter[tuple[str, str]] = Counter()
 
     def outage(self, kind: str, now: float) -> Fault | None:
-        """The fault of a service that is away now."""
+        """The current outage of a kind; None if there is none."""
         until, fault = self._away.get(kind, (0.0, None))
         return fault if until > now else None
 
     def start_outage(self, fault: Fault, now: float) -> None:
-        """Take a service away from now on."""
+        """Start an outage now."""
         self._away[fault.kind] = (now + fault.seconds, fault)
 
     def clear(self) -> None:
-        """Bring all services back."""
+        """End all outages."""
         self._away.clear()
 
-    def of_run(self, plan: Plan, name: str, task: int | None, restart: int) -> list[Strike]:
+    def of_run(self, plan: FaultPlan, name: str, task: int | None, restart: int) -> list[Strike]:
         """The faults of one run of a job."""
         return plan.strikes(OF_JOBS, name, NO_TASK if task is None else task, restart)
 
-    def refuses(self, plan: Plan, name: str) -> bool:
+    def refuses(self, plan: FaultPlan, name: str) -> bool:
         """Whether this sbatch is refused."""
         attempt = self._next_attempt("refuse", name)
         return bool(plan.strikes(("refuse",), name, NO_TASK, attempt))
 
-    def of_submission(self, plan: Plan, name: str) -> OfSubmission:
+    def of_submission(self, plan: FaultPlan, name: str) -> OfSubmission:
         """The faults of an sbatch that was accepted."""
         attempt = self._next_attempt("submitted", name)
         services: list[Strike] = []

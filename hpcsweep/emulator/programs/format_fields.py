@@ -1,4 +1,4 @@
-"""The `%`-fields of --format, as squeue and sinfo take them."""
+"""The `%` fields of --format, for squeue and sinfo."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ FIELD = re.compile(r"%(\.?\d*)(.)")
 
 
 def fitted(text: str, width: str) -> str:
-    """Cut and pad: `.8` to the right, `8` to the left; an empty width leaves the text as it is."""
+    """Truncate and pad: `.8` aligns right, `8` left; an empty width leaves the text unchanged."""
     size = int(width.removeprefix(".") or 0)
     if not size:
         return text

@@ -1,4 +1,4 @@
-"""Allocations as salloc and srun hold them: get one, wait for it, give it back."""
+"""Allocations of salloc and srun: get one, wait for it, release it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hpcsweep.emulator.programs import job_options, job_request, options
 from hpcsweep.errors import ClusterUnavailable
 
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.01, 0.5
-# What both programs know besides an allocation's own options.
+# The options that both programs have.
 OPTIONS = (
     "account,A: acctg-freq: begin,b: !bb: !bbf: chdir,D: !cluster: !clusters,M: comment: "
     "contiguous constraint,C: core-spec,S: cores-per-socket: cpu-freq: !cpus-per-gpu: "
@@ -43,7 +43,7 @@ class Allocation:
         self._quiet = quiet
 
     def wait(self, patience_s: float | None) -> None:
-        """Wait until it runs. *Raises* SystemExit where it ends before that or takes too long."""
+        """Wait until it runs. *Raises* SystemExit if it ends before, or takes too long."""
         began, pause = time.monotonic(), _FIRST_PAUSE_S
         self.announce(f"job {self.job} queued and waiting for resources")
         while True:
@@ -68,18 +68,18 @@ class Allocation:
             pause = min(pause * 1.5, _LAST_PAUSE_S)
 
     def announce(self, text: str) -> None:
-        """Print a line for the person who waits, unless --quiet."""
+        """Print a progress message, unless --quiet."""
         if not self._quiet:
             options.to_stderr(f"{options.program_name()}: {text}")
 
     def release(self, code: int, number: int) -> str:
-        """End the job; the state in which it ended."""
+        """End the job. Returns its final state."""
         if self.is_over:
             return ""
         self.is_over = True
-        asked = {"do": "allocation_end", "job": self.job, "code": code, "signal": number}
+        question = {"do": "allocation_end", "job": self.job, "code": code, "signal": number}
         try:
-            return str(client.ask(self._state_dir, asked)["state"])
+            return str(client.ask(self._state_dir, question)["state"])
         except ClusterUnavailable:
             return ""
 
@@ -88,7 +88,7 @@ class Allocation:
 def allocated(
     state_dir: Path, wanted: job_options.Layer, name: str, holder: str, argv: list[str]
 ) -> Iterator[Allocation]:
-    """A running allocation, which is given back at the end of the block, also after an error."""
+    """A running allocation; it is released at the end of the block, also after an error."""
     program = options.program_name()
     question = job_request.question(wanted, name, " ".join([program, *argv]))
     question["request"] |= {"client": holder, "client_pid": os.getpid(), "requeue": False}
@@ -118,7 +118,7 @@ def _leave(number: int, _: object) -> None:
 
 
 def _patience(wanted: dict[str, Any]) -> float | None:
-    """--immediate[=SECONDS]; without a number a second, as Slurm asks at once."""
+    """--immediate[=SECONDS]; one second without a number, since Slurm decides at once."""
     if "immediate" not in wanted:
         return None
     text = wanted["immediate"]

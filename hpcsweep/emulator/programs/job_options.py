@@ -11,7 +11,7 @@ from hpcsweep.emulator import times
 from hpcsweep.emulator.messages import INVALID_GRES
 from hpcsweep.emulator.programs import options
 
-# All long options of 22.05.8 in getopt's order; `!` are refused by name.
+# All long options of 22.05.8 in getopt's order; those with `!` are refused by name.
 TABLE = options.table(
     "account,A: acctg-freq: array,a: !batch: begin,b: !bb: !bbf: !cluster-constraint: chdir,D: "
     "!cluster: clusters,M: comment: !container: !context: contiguous constraint,C: core-spec,S: "
@@ -67,7 +67,7 @@ _MAIL = frozenset(
         *("TIME_LIMIT", "TIME_LIMIT_90", "TIME_LIMIT_80", "TIME_LIMIT_50", "ARRAY_TASKS"),
     }
 )
-# The messages of a cluster that has none of these, as no emulated one has.
+# The messages of a cluster that has none of these; no emulated cluster has any.
 _NOT_THERE = {
     "reservation": "Requested reservation is invalid",
     "licenses": "Invalid license specification",
@@ -83,7 +83,7 @@ def fail(text: str, code: int = 1) -> NoReturn:
 
 
 def from_words(words: list[str]) -> tuple[Layer, list[str]]:
-    """The options of a command line, the last of each kind; the script and its arguments."""
+    """The options of a command line (the last of each kind), and the operands."""
     reader = options.Getopt("sbatch", TABLE, exit_code=255)
     found, operands = reader.read(words, operands_last=True)
     return layer_of(found), operands
@@ -101,7 +101,7 @@ def layer_of(found: list[tuple[str, str]]) -> Layer:
 
 
 def from_environment(environ: Mapping[str, str]) -> Layer:
-    """The options that SBATCH_* variables stand for."""
+    """The options in SBATCH_* variables."""
     options.refuse_variables("sbatch", *(f"SBATCH_{suffix}" for suffix in REFUSED_VARIABLES))
     return {name: environ[key] for key, name in VARIABLES.items() if key in environ}
 
@@ -118,9 +118,9 @@ def _unquote(match: re.Match[str]) -> str:
 
 
 def from_script(script: str) -> Layer:
-    """The options of the #SBATCH lines, which end at the first command."""
+    """The options in #SBATCH lines, up to the first command."""
     words: list[str] = []
-    for line in script.split("\n"):  # no other character ends a line to sbatch
+    for line in script.split("\n"):  # only this character ends a line for sbatch
         if line.strip() and not line.lstrip().startswith("#"):
             break
         if line.startswith("#SBATCH"):
@@ -135,7 +135,7 @@ def from_script(script: str) -> Layer:
 def merge(command: Layer, environment: Layer, script: Layer) -> Layer:
     """Merge: command line over SBATCH_* over #SBATCH.
 
-    One of the memory (requeue) options replaces all of those of lower layers.
+    A memory (requeue) option replaces all memory (requeue) options of lower layers.
     """
     merged: Layer = {}
     for layer in (script, environment, command):
@@ -154,7 +154,7 @@ def merge(command: Layer, environment: Layer, script: Layer) -> Layer:
 
 
 def check_absent(layer: Layer) -> None:
-    """Refuse what no emulated cluster has, with the message of a real one that has none."""
+    """Refuse what no emulated cluster has, with the message of a real cluster without it."""
     for name, message in _NOT_THERE.items():
         if layer.get(name):
             fail(f"Batch job submission failed: {message}")
@@ -166,7 +166,7 @@ def check_absent(layer: Layer) -> None:
 
 
 def nodes(layer: Layer) -> tuple[int, int]:
-    """--nodes: the least and the most number (0: as many as it takes)."""
+    """--nodes: minimum and maximum (0: as many as needed)."""
     tasks, per_node = count(layer, "ntasks"), count(layer, "ntasks-per-node")
     text = layer.get("nodes")
     if text is None:
@@ -187,7 +187,7 @@ def nodes(layer: Layer) -> tuple[int, int]:
 def gres(layer: Layer, number_of_nodes: int) -> str:
     """--gres and --gpus* as `gpu:2,shard:1` for each node of the job."""
     counts: dict[str, int] = {}
-    asked = [part.removeprefix("gres/") for part in layer.get("gres", "").split(",") if part]
+    parts = [part.removeprefix("gres/") for part in layer.get("gres", "").split(",") if part]
     tasks = count(layer, "ntasks") or 1
     for name in ("gpus", "gpus-per-node", "gpus-per-socket", "gpus-per-task"):
         if name in layer:
@@ -195,10 +195,10 @@ def gres(layer: Layer, number_of_nodes: int) -> str:
             if not number.isdigit():
                 fail(INVALID_GRES)
             total = int(number) * {"gpus": 1, "gpus-per-task": tasks}.get(name, number_of_nodes)
-            asked.append(f"gpu:{-(-total // number_of_nodes)}")
-    if "mem-per-gpu" in layer and not asked:
+            parts.append(f"gpu:{-(-total // number_of_nodes)}")
+    if "mem-per-gpu" in layer and not parts:
         fail(INVALID_GRES)
-    for part in asked:
+    for part in parts:
         match = re.fullmatch(r"([\w.-]+)(?::[A-Za-z][\w.-]*)?(?::(\d+))?", part)
         if match is None:
             fail(INVALID_GRES)
@@ -211,7 +211,7 @@ def _invalid(name: str) -> NoReturn:
 
 
 def count(layer: Layer, name: str) -> int:
-    """A positive number; 0 where the option was not given."""
+    """A positive number; 0 if the option was not given."""
     text = layer.get(name)
     if text is None:
         return 0
@@ -221,7 +221,7 @@ def count(layer: Layer, name: str) -> int:
 
 
 def minutes(layer: Layer) -> int | None:
-    """--time in minutes; 0 is no limit, None is not set."""
+    """--time in minutes; 0: no limit, None: not set."""
     if "time" not in layer:
         return None
     found = times.parse_minutes(layer["time"])
@@ -231,7 +231,7 @@ def minutes(layer: Layer) -> int | None:
 
 
 def memory(layer: Layer) -> tuple[int, bool]:
-    """Megabytes (-1: all of a node, 0: not set), and whether they are for each CPU."""
+    """Megabytes (-1: all of a node, 0: not set), and whether they are per CPU."""
     for name in ("mem", "mem-per-cpu"):
         if name in layer:
             found = times.parse_megabytes(layer[name])
@@ -259,7 +259,7 @@ def warning(layer: Layer) -> dict[str, Any]:
 
 
 def appends(layer: Layer) -> bool:
-    """Whether --open-mode is append; Slurm reads the first letter only."""
+    """Whether --open-mode is append; Slurm reads only the first letter."""
     mode = layer.get("open-mode", "t")
     if mode[:1].lower() not in ("a", "t"):
         _invalid("open-mode")
@@ -267,7 +267,7 @@ def appends(layer: Layer) -> bool:
 
 
 def begin(layer: Layer) -> float:
-    """--begin as seconds since the epoch; 0 for at once."""
+    """--begin in seconds since the epoch; 0 for at once."""
     text = layer.get("begin", "now")
     if text == "now":
         return 0

@@ -1,4 +1,4 @@
-"""The request of sbatch, salloc and srun for a job, and what they do with the answer."""
+"""The job request of sbatch, salloc and srun, and its submission."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from hpcsweep.emulator.messages import INVALID_GRES, UNREACHABLE
 from hpcsweep.emulator.programs import job_options, options
 from hpcsweep.errors import ClusterUnavailable, InputError
 
-# Slurm 22.05 asks 16 times where the cluster is full, a second more apart each time.
+# Slurm 22.05 tries 16 times if the cluster is full; each pause is one second longer.
 _RETRIES = 15
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Messages:
-    """How a program reports that it was refused, and that it tries again."""
+    """A program's messages for a refusal and for a retry."""
 
     failed: str
     again: str = "Slurm temporarily unable to accept job, sleeping and retrying"
@@ -30,7 +30,7 @@ BATCH = Messages(failed="Batch job submission failed: ")
 
 
 def question(wanted: job_options.Layer, default_name: str, line: str) -> dict[str, Any]:
-    """The request with everything but the script and the environment."""
+    """The request without the script and the environment."""
     time_limit = job_options.minutes(wanted)
     mem_mb, mem_per_cpu = job_options.memory(wanted)
     warning, append, begin = (
@@ -105,7 +105,7 @@ def _here() -> str:
 
 
 def _nice(wanted: job_options.Layer) -> int:
-    """--nice alone is 100; Slurm 22.05 takes any text for 0."""
+    """--nice without a value is 100; Slurm 22.05 reads any text as 0."""
     if "nice" not in wanted:
         return 0
     match = re.match(r"-?\d+", wanted["nice"])
@@ -122,14 +122,14 @@ def _check_dependency(text: str) -> None:
         job_options.fail(f"{BATCH.failed}Job dependency problem")
 
 
-# A comma inside double quotes is part of the value, and the quotes stay: as in 22.05.8.
+# A comma inside double quotes is part of the value, and the quotes stay (22.05.8).
 _EXPORT = re.compile(r'(?:"[^"]*"|[^,"])+')
 
 
 def exported(option: str | None) -> dict[str, str]:
-    """The environment of the job, without Slurm's own variables; `option` is --export."""
+    """The environment of the job for --export=`option`, without Slurm's own variables."""
     everything = dict(os.environ)
-    everything.pop("SLURM_JWT", None)  # a real cluster's token is not written down here
+    everything.pop("SLURM_JWT", None)  # never store a real cluster's token
     if option is None or option.upper() == "ALL":
         return everything
     slurm = {key: value for key, value in everything.items() if key.startswith("SLURM_")}
@@ -148,7 +148,7 @@ def exported(option: str | None) -> dict[str, str]:
 
 
 def submit(state_dir: Path, question: dict[str, Any], messages: Messages) -> dict[str, Any]:
-    """Submit; the answer has the id of the job. Exits where the job is refused."""
+    """Submit a job. The answer has its id. Exits if the job is refused."""
     for attempt in range(_RETRIES + 1):
         try:
             answer = client.ask(state_dir, question)
@@ -165,14 +165,14 @@ def submit(state_dir: Path, question: dict[str, Any], messages: Messages) -> dic
         if question["test_only"]:
             options.to_stderr(f"allocation failure: {answer['error']}")
             raise SystemExit(1)
-        if answer["error"] == INVALID_GRES:  # the one that sbatch finds itself
+        if answer["error"] == INVALID_GRES:  # sbatch itself detects this one
             job_options.fail(INVALID_GRES)
         job_options.fail(messages.failed + answer["error"])
     return answer
 
 
 def print_start_estimate(answer: dict[str, Any]) -> None:
-    """Print what --test-only shows."""
+    """Print the output of --test-only."""
     options.to_stderr(
         f"{options.program_name()}: Job {answer['job']} to start at {times.stamp(time.time(), '')} "
         f"using {answer['cpus']} processors on nodes {answer['nodes']} in partition "

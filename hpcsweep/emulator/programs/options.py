@@ -1,4 +1,4 @@
-"""Command lines as getopt_long(3) reads them, with its messages; --help; refusals."""
+"""Parse command lines like getopt_long(3), with its messages; --help; refusals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Option:
     short: str = ""
     # "": no value, ":": a value, "::": a value only as --name=value or -xvalue.
     value: str = ""
-    # The option that it is another name of.
+    # The option of which it is an alias.
     means: str = ""
     is_emulated: bool = True
 
@@ -28,8 +28,8 @@ class Option:
 def table(text: str) -> dict[str, Option]:
     """Options from words `name,short:` or `name>meaning,short:`.
 
-    `!` stands before those that the emulator refuses by name. The order counts: in it getopt lists
-    the possibilities of an ambiguous option.
+    `!` marks those that the emulator refuses by name. The order matters: getopt lists the
+    possibilities of an ambiguous option in it.
     """
     found = {}
     for word in text.split():
@@ -47,12 +47,12 @@ def table(text: str) -> dict[str, Option]:
 
 
 class Getopt:
-    """Reads the command line of one program."""
+    """Parses the command line of one program."""
 
     def __init__(
         self, program: str, options: dict[str, Option], *, exit_code: int = 1, hint: bool = True
     ) -> None:
-        """`hint`: whether a mistake is followed by the line that names --help."""
+        """`hint`: whether an error is followed by the line that names --help."""
         self.program = program
         self._options = options
         self._short = {one.short: one for one in options.values() if one.short}
@@ -154,7 +154,7 @@ def print_error(program: str, text: str) -> None:
 
 
 def refuse(program: str, what: str) -> NoReturn:
-    """Refuse what real Slurm knows and the emulator does not, by name; and exit."""
+    """Refuse by name what real Slurm has and the emulator does not; and exit."""
     fail(program, f"hpcsweep emulator: {what} is not emulated")
 
 
@@ -166,7 +166,7 @@ def refuse_variables(program: str, *variables: str) -> None:
 
 
 def print_help(program: str, operands: str, table: dict[str, Option]) -> int:
-    """Print what --help shows: the usage, and each emulated option in its spellings."""
+    """Print the output of --help: the usage, and each emulated option in its spellings."""
     print(f"Usage: {program} [OPTIONS...] {operands}".rstrip() + "\n")
     for one in table.values():
         if one.is_emulated:
@@ -179,7 +179,7 @@ def print_help(program: str, operands: str, table: dict[str, Option]) -> int:
 
 
 def print_usage(program: str, operands: str, table: dict[str, Option]) -> int:
-    """Print what --usage shows."""
+    """Print the output of --usage."""
     names = " ".join(f"[--{one.name}]" for one in table.values() if one.is_emulated)
     print(f"Usage: {program} {names} {operands}".rstrip())
     return 0
@@ -188,7 +188,7 @@ def print_usage(program: str, operands: str, table: dict[str, Option]) -> int:
 def print_information(
     program: str, operands: str, table: dict[str, Option], wanted: Container[str]
 ) -> bool:
-    """Answer --version, --help and --usage, which end every program; whether one was given."""
+    """Handle --version, --help and --usage. Returns whether one was given."""
     if "version" in wanted:
         print_version()
     elif "help" in wanted:
@@ -201,7 +201,7 @@ def print_information(
 
 
 def print_version() -> int:
-    """Print what --version shows."""
+    """Print the output of --version."""
     print(f"slurm-wlm {names.VERSION}")
     return 0
 
@@ -214,7 +214,7 @@ _SIGNALS = (
 
 
 def signal_number(text: str) -> int:
-    """The signal of a name (with or without SIG) or a number; 0 when it is neither."""
+    """The signal of a name (with or without SIG) or a number; 0 if it is neither."""
     if text.isdigit():
         return int(text) if 0 < int(text) < 128 else 0
     name = text.upper().removeprefix("SIG")

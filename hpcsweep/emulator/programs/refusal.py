@@ -1,4 +1,4 @@
-"""The programs that are not emulated: they refuse, so that the real ones are not reached."""
+"""Programs that are not emulated: they refuse, so that the real ones are never started."""
 
 from __future__ import annotations
 

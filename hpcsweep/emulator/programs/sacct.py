@@ -1,4 +1,4 @@
-"""sacct: reads the event log itself, as accounting works without the scheduler."""
+"""sacct: it reads the event log itself, because accounting works without the scheduler."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from hpcsweep.emulator.book import Book
 from hpcsweep.emulator.jobs import Job
 from hpcsweep.emulator.programs import options, sacct_fields, tabular
 from hpcsweep.emulator.programs.sacct_fields import BRIEF, DEFAULT, KNOWN, LONG, WIDTHS
-from hpcsweep.emulator.programs.sacct_rows import Row, job_row, phantom_rows, srun_row, step_row
+from hpcsweep.emulator.programs.sacct_rows import (
+    SacctRow,
+    job_row,
+    phantom_rows,
+    srun_row,
+    step_row,
+)
 from hpcsweep.errors import ClusterUnavailable
 
 TABLE = options.table(
@@ -49,7 +55,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     default = LONG if "long" in wanted else BRIEF if "brief" in wanted else DEFAULT
     columns = _columns(wanted.get("format") or ",".join(default.replace(",", " ").split()))
     jobs = [_selector(one) for value in _all(found, "jobs") for one in _words(value)]
-    try:  # the jobs of a dead scheduler are over only when a new one has recovered
+    try:  # the ping starts a scheduler: jobs of a dead one end only after its recovery
         answer = client.ask(state_dir, {"do": "ping"})
     except ClusterUnavailable as error:
         if not (state_dir / names.EVENTS).exists():
@@ -62,7 +68,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     rows = _rows(state_dir, wanted, answer.get("accounting_late_s", 0))
     named = _words(wanted.get("clusters", "all"))
     if not {"all", "-1", config.load(state_dir).cluster_name} & set(named):
-        rows = []  # another cluster, which is not in this accounting
+        rows = []  # another cluster, which this accounting does not have
     rows = [row for row in rows if _is_wanted(row, wanted, jobs)]
     if kept := {"batch-script", "env-vars"} & set(wanted):
         _show_kept(rows, is_script="batch-script" in kept)
@@ -78,8 +84,8 @@ def _check_units(unit: str | None) -> None:
         raise SystemExit(1)
 
 
-def _show_kept(rows: list[Row], *, is_script: bool) -> None:
-    """Print scripts or environments: none, as accounting keeps them by configuration only."""
+def _show_kept(rows: list[SacctRow], *, is_script: bool) -> None:
+    """Print scripts or environments: always NONE, as without the option to store them."""
     what = (
         "Batch Script for {}"
         if is_script
@@ -113,15 +119,15 @@ def _selector(text: str) -> tuple[int, int | None, str]:
     return int(match[1]), int(match[2]) if match[2] else None, match[3] or ""
 
 
-def _rows(state_dir: Path, wanted: dict[str, str], late_s: float) -> list[Row]:
-    """The rows that accounting has by now, in Slurm's order."""
+def _rows(state_dir: Path, wanted: dict[str, str], late_s: float) -> list[SacctRow]:
+    """The rows that accounting has now, in Slurm's order."""
     settings = config.load(state_dir)
     book, late = _read(state_dir, time.time() - max(late_s, settings.acct_lag_s))
     runs = [job for job, _ in book.runs.values()]
     last = {job.id: job.restart for job in runs}
     if "duplicates" not in wanted:
         runs = [job for job in runs if job.restart == last[job.id]]
-    rows: list[Row] = []
+    rows: list[SacctRow] = []
     for job in sorted(runs, key=_order):
         if job.state == "PENDING" and job.held and not job.restart:
             continue  # a held job has no row
@@ -136,7 +142,7 @@ def _rows(state_dir: Path, wanted: dict[str, str], late_s: float) -> list[Row]:
 
 
 def _read(state_dir: Path, horizon: float) -> tuple[Book, list[dict[str, Any]]]:
-    """The content of the log up to the horizon, and the later events of jobs."""
+    """The state of the log at the horizon, and later events of jobs."""
     book, late = Book(), []
     for event in events.read(state_dir / names.EVENTS):
         if event["e"] == "job" and event["at"] > horizon:
@@ -152,7 +158,9 @@ def _order(job: Job) -> tuple[Any, ...]:
     return bool(job.request.array), job.request.id, job.restart, task
 
 
-def _is_wanted(row: Row, wanted: dict[str, str], jobs: list[tuple[int, int | None, str]]) -> bool:
+def _is_wanted(
+    row: SacctRow, wanted: dict[str, str], jobs: list[tuple[int, int | None, str]]
+) -> bool:
     if jobs and not any(_fits(row, *one) for one in jobs):
         return False
     for option, key in _FILTERS:
@@ -190,7 +198,7 @@ def _nodes(text: str) -> list[str]:
         return [text]
 
 
-def _fits(row: Row, job: int, task: int | None, step: str) -> bool:
+def _fits(row: SacctRow, job: int, task: int | None, step: str) -> bool:
     if step and row["step"] != step:
         return False
     if task is not None:
@@ -198,7 +206,7 @@ def _fits(row: Row, job: int, task: int | None, step: str) -> bool:
     return job in (row["base"], row["id"])
 
 
-def _has_state(row: Row, text: str) -> bool:
+def _has_state(row: SacctRow, text: str) -> bool:
     long_names = {short: name for name, short in names.SHORT_STATES.items()}
     states = set()
     for word in text.upper().split(","):
@@ -210,10 +218,11 @@ def _has_state(row: Row, text: str) -> bool:
     return row["state"].partition(" ")[0] in states
 
 
-def _is_in_window(row: Row, wanted: dict[str, str]) -> bool:
-    """Whether the job was in the time asked for, by default today, and in the state then.
+def _is_in_window(row: SacctRow, wanted: dict[str, str]) -> bool:
+    """Whether the job existed in the requested period (default: today), in the requested state.
 
-    With --state and no --endtime the time is the moment of --starttime, by default now (22.05.8).
+    With --state and without --endtime the period is the moment of --starttime (default: now,
+    22.05.8).
     """
     now = time.time()
     since = _midnight()
@@ -250,7 +259,7 @@ def _moment(text: str) -> float:
     return found
 
 
-# -- how they are shown ------------------------------------------------------------------------
+# -- output ------------------------------------------------------------------------------------
 
 
 def _columns(text: str) -> list[tuple[str, int]]:
@@ -268,16 +277,16 @@ def _columns(text: str) -> list[tuple[str, int]]:
     return found
 
 
-def _text(row: Row, key: str, unit: str) -> str:
+def _text(row: SacctRow, key: str, unit: str) -> str:
     text = str(row["shown"].get(key, ""))
     return times.size_in(text, unit) if unit and key in _SIZES else text
 
 
-# What --units converts.
+# Fields that --units converts.
 _SIZES = ("reqmem", "maxrss", "averss", "maxvmsize", "avevmsize")
 
 
-def _show(rows: list[Row], columns: list[tuple[str, int]], wanted: dict[str, str]) -> None:
+def _show(rows: list[SacctRow], columns: list[tuple[str, int]], wanted: dict[str, str]) -> None:
     unit = "M" if "noconvert" in wanted else wanted.get("units", "")
     table = [[_text(row, key, unit) for key, _ in columns] for row in rows]
     heads = [(KNOWN[key], width) for key, width in columns]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# As --helpformat lists them, with the width where it is not 10; negative: padded on the right.
+# In the order of --helpformat, with the width if it is not 10; negative: padded on the right.
 _ALL = """
 Account AdminComment:15 AllocCPUS AllocNodes AllocTRES AssocID:7 AveCPU AveCPUFreq AveDiskRead:14
 AveDiskWrite:14 AvePages AveRSS AveVMSize BlockID:16 Cluster Comment:14 Constraints:19
@@ -39,7 +39,7 @@ TRESUsageOutTot
 
 
 def show() -> int:
-    """What --helpformat prints."""
+    """Print the output of --helpformat."""
     names = list(KNOWN.values())
     for start in range(0, len(names), 4):
         print(" ".join(f"{name:<19}" for name in names[start : start + 4]))

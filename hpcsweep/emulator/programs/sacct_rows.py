@@ -12,13 +12,13 @@ from hpcsweep.emulator.book import Book
 from hpcsweep.emulator.config import EmulatorConfig
 from hpcsweep.emulator.jobs import Job
 
-# id, base, task, step, state, ended, eligible; `shown` has the texts by field, `job` the job's.
-Row = dict[str, Any]
+# id, base, task, step, state, ended, eligible; `shown`: texts by field; `job`: those of the job.
+SacctRow = dict[str, Any]
 _NO_STEPS: Mapping[int, dict[str, Any]] = MappingProxyType({})
 
 
 def _exit_code(code: int, number: int) -> str:
-    """Slurm 22.05's accounting subtracts 128 from every exit code that is not below it."""
+    """Accounting's exit code: Slurm 22.05 subtracts 128 from codes of 128 and more."""
     return f"{code - 128 if code >= 128 else code}:{number}"
 
 
@@ -41,12 +41,12 @@ def _job_id(job: Job) -> str:
 
 
 def _eligible(job: Job) -> float:
-    """The time from which it may start; 0 for a job that is or was held until its end."""
+    """The earliest start time; 0 for a job that is held or was held until its end."""
     return 0 if job.held and not job.started else job.begin or job.submitted
 
 
 def _times(started: float, ended: float, cpus: int, pause: float = 0) -> dict[str, str]:
-    """`pause`: the seconds in which it was suspended."""
+    """`pause`: seconds of suspension."""
     seconds = int((ended or time.time()) - started - pause) if started else 0
     return {
         "start": times.stamp(started, "Unknown"),
@@ -69,7 +69,7 @@ def _used(user_s: float, system_s: float) -> dict[str, str]:
 
 
 def _reserved(job: Job) -> dict[str, str]:
-    """The fields of the time that it waited although it might have started."""
+    """The fields of the time that an eligible job waited."""
     until = job.started or (time.time() if job.state == "PENDING" else 0)
     seconds = max(0, int(until) - int(_eligible(job))) if until and _eligible(job) else 0
     cpus = job.request.cpus
@@ -80,7 +80,7 @@ def _reserved(job: Job) -> dict[str, str]:
     }
 
 
-# What the emulator does not measure, as a Slurm without plugins for it shows it.
+# Fields that the emulator does not measure, as in a Slurm without their plugins.
 _FREQUENCIES = ("reqcpufreq", "reqcpufreqgov", "reqcpufreqmax", "reqcpufreqmin")
 _UNMEASURED = {"consumedenergy": "0", "consumedenergyraw": "0", "avecpufreq": "0"}
 _TRES = dict.fromkeys(
@@ -90,7 +90,7 @@ _TRES = dict.fromkeys(
 
 def job_row(
     job: Job, settings: EmulatorConfig, steps: Mapping[int, dict[str, Any]] = _NO_STEPS
-) -> Row:
+) -> SacctRow:
     """The row of a job, an element, or an array's remainder."""
     request, cpus = job.request, str(job.cpus)
     allocated = bool(job.node)
@@ -101,7 +101,7 @@ def job_row(
     system_s = job.system_s + sum(one.get("system_s", 0) for one in steps.values())
     shown = {
         "account": request.account,
-        # Of a job that waits what it asks for; AllocTRES is empty until it starts.
+        # The requested CPUs until the job starts; AllocTRES is empty until then.
         "alloccpus": cpus,
         "allocnodes": nodes if allocated else "0",
         "alloctres": f"billing={cpus},cpu={cpus},node={nodes}" if allocated else "",
@@ -148,7 +148,7 @@ def job_row(
     if job.suspended:
         shown["end"] = "Unknown"
     if job.is_final and not job.started:
-        # Cancelled while waiting: `None`, but a job that was held had no row before its end.
+        # Cancelled while pending: `None`; a held job had no row before its end.
         shown["start"] = shown["end"] if job.held else "None"
     return _row(job, "", shown, shown)
 
@@ -157,7 +157,7 @@ def _limit(minutes: int) -> str:
     return times.elapsed_long(minutes * 60) if minutes else "UNLIMITED"
 
 
-def step_row(job: Job) -> Row:
+def step_row(job: Job) -> SacctRow:
     """The row of the batch step."""
     cpus = job.places.get(job.node, job.request.cpus)
     is_over = bool(job.batch_state)
@@ -201,9 +201,9 @@ def _step(cpus: int, nodes: list[str], started: float) -> dict[str, str]:
     } | _UNMEASURED
 
 
-def srun_row(job: Job, step: dict[str, Any]) -> Row:
-    """The row of a step that srun made."""
-    found = step_row(job)
+def srun_row(job: Job, step: dict[str, Any]) -> SacctRow:
+    """The row of a step of srun."""
+    batch = step_row(job)
     ended = step.get("ended") or (job.ended if job.is_final else 0)
     state = "RUNNING"
     if "ended" in step:
@@ -226,10 +226,10 @@ def srun_row(job: Job, step: dict[str, Any]) -> Row:
         "exitcode": _exit_code(step.get("code", 0), step.get("signal", 0)),
         "submitline": step.get("line", ""),
     }
-    return _row(job, str(step["step"]), shown, found["job"])
+    return _row(job, str(step["step"]), shown, batch["job"])
 
 
-def _row(job: Job, step: str, shown: dict[str, str], whole: dict[str, str]) -> Row:
+def _row(job: Job, step: str, shown: dict[str, str], whole: dict[str, str]) -> SacctRow:
     return {
         "id": job.id,
         "base": job.request.id,
@@ -244,13 +244,13 @@ def _row(job: Job, step: str, shown: dict[str, str], whole: dict[str, str]) -> R
     }
 
 
-def phantom_rows(book: Book, late: list[dict[str, Any]]) -> list[Row]:
-    """What Slurm shows of a job whose start accounting has not digested.
+def phantom_rows(book: Book, late: list[dict[str, Any]]) -> list[SacctRow]:
+    """Slurm's rows of a job whose start accounting has not processed yet.
 
-    A row by raw id, named `allocation`, PENDING while it runs (22.05.8).
+    A row by raw id, named `allocation`, PENDING while the job runs (22.05.8).
     """
     newest = {event["id"]: event for event in late if event.get("started")}
-    rows: list[Row] = []
+    rows: list[SacctRow] = []
     for job_id, event in newest.items():
         seen = book.jobs.get(job_id)
         if seen is not None and seen.started:
@@ -285,5 +285,5 @@ def phantom_rows(book: Book, late: list[dict[str, Any]]) -> list[Row]:
         rows.append(_row(job, "", shown, shown))
         rows.append(batch)
         for row in rows[-2:]:
-            row["base"], row["task"] = job.id, None  # not known as an element yet
+            row["base"], row["task"] = job.id, None  # not recorded as an element yet
     return rows

@@ -1,4 +1,4 @@
-"""sacctmgr show: associations, QOS, users, the cluster; nothing is changed."""
+"""sacctmgr show: associations, QOS, users, the cluster; read only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TABLE = options.table(
     "help,h immediate,i noheader,n oneliner,o parsable,p parsable2,P quiet,Q readonly,r "
     "associations,s usage verbose,v version,V !json !yaml"
 )
-# Field: heading and width, as 22.05.8 has them; negative: padded on the right.
+# Field: heading and width of 22.05.8; negative: padded on the right.
 FIELDS = {
     "account": ("Account", 10),
     "admin": ("Admin", 9),
@@ -76,7 +76,7 @@ _DEFAULTS = {
     "users": "user,defaultaccount,admin",
     "wckeys": "wckey,cluster,user",
 }
-# What --associations and `withassoc` add to users and accounts.
+# Fields that --associations and `withassoc` add to users and accounts.
 _WITH = (
     "cluster,account,partition,share,priority,maxjobs,maxnodes,maxcpus,maxsubmit,maxwall,"
     "maxcpumins,qos,defaultqos"
@@ -94,7 +94,7 @@ _OTHERS = (
 )
 _WRITING = ("add", "archive", "clear", "create", "delete", "dump", "load", "modify", "reconfigure")
 
-Row = dict[str, str]
+EntityRow = dict[str, str]
 
 
 def main(state_dir: Path, argv: list[str]) -> int:
@@ -159,7 +159,7 @@ def _field(word: str) -> tuple[str, int]:
     return key, int(width) if width.lstrip("-").isdigit() else FIELDS[key][1]
 
 
-def _rows(settings: EmulatorConfig, entity: str) -> list[Row]:
+def _rows(settings: EmulatorConfig, entity: str) -> list[EntityRow]:
     me = identity.user_name(os.getuid())
     accounts = list(settings.accounts) or [settings.account] * bool(settings.account)
     default = settings.account or (accounts[0] if accounts else "")
@@ -184,19 +184,19 @@ def _rows(settings: EmulatorConfig, entity: str) -> list[Row]:
     return _qos(settings, qos) if entity == "qos" else []  # no wckeys: TrackWCKey is off
 
 
-def _account(name: str) -> Row:
+def _account(name: str) -> EntityRow:
     about = "default root account" if name == "root" else name
     return {"account": name, "name": name, "description": about, "organization": name}
 
 
-def _tres(number: int, name: str) -> Row:
+def _tres(number: int, name: str) -> EntityRow:
     kind, _, sub = name.partition("/")
     return {"type": kind, "tresname": sub, "name": sub, "id": str(number)}
 
 
-def _qos(settings: EmulatorConfig, names: list[str]) -> list[Row]:
+def _qos(settings: EmulatorConfig, names: list[str]) -> list[EntityRow]:
     known = {one.name: one for one in settings.qos}
-    rows: list[Row] = []
+    rows: list[EntityRow] = []
     for name in names:
         row = {"name": name, "priority": "0", "gracetime": "00:00:00", "preemptmode": "cluster"}
         if one := known.get(name):

@@ -13,7 +13,7 @@ from hpcsweep.emulator.programs import job_allocation, job_options, options
 TABLE = options.table(
     job_allocation.OPTIONS + "!bell !get-user-env:: !kill-command,K:: no-bell no-shell overcommit,O"
 )
-# Variables that only a batch script or a step has.
+# Variables of batch scripts and steps only.
 _NOT_HERE = frozenset(
     {
         *("ENVIRONMENT", "HOSTNAME", "SLURMD_NODENAME", "SLURM_CPUS_ON_NODE", "SLURM_GTIDS"),
@@ -30,7 +30,7 @@ _NOT_HERE = frozenset(
 
 
 def main(state_dir: Path, argv: list[str]) -> int:
-    """Run a command in an allocation; its exit code."""
+    """Run a command in an allocation. Returns its exit code."""
     reader = options.Getopt("salloc", TABLE, exit_code=255)
     found, command = reader.read(argv, operands_last=True)
     wanted = job_options.layer_of(found)

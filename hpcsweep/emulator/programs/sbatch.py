@@ -39,7 +39,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
 
 
 def _read_script(command: job_options.Layer, operands: list[str]) -> tuple[str, str, str]:
-    """The text, the default job name and the path (empty where there is none)."""
+    """The text, the default job name and the path (empty if there is none)."""
     if "wrap" in command:
         if operands:
             job_options.fail("Script arguments not permitted with --wrap option")
@@ -59,7 +59,7 @@ def _read_script(command: job_options.Layer, operands: list[str]) -> tuple[str, 
 
 
 def _find(name: str) -> str:
-    """A bare name is looked for here and then on PATH."""
+    """The path of a script: a bare name is searched here and then on PATH."""
     if "/" in name or os.path.exists(name):
         return name
     for directory in os.get_exec_path():
@@ -69,7 +69,7 @@ def _find(name: str) -> str:
 
 
 def _checked(data: bytes) -> str:
-    """A script that sbatch accepts, as text."""
+    """The text of a script, after sbatch's checks."""
     if not data:
         job_options.fail("Batch script is empty!")
     if not data.strip():
@@ -110,7 +110,7 @@ def _announce(wanted: job_options.Layer, job: int) -> None:
 
 
 def _wait(state_dir: Path, job: int) -> int:
-    """--wait: until all of it is over; the highest exit code, 1 for what a signal ended."""
+    """--wait: wait for all elements. Returns the highest exit code; a signal counts as 1."""
     sys.stdout.flush()
     pause, codes = _FIRST_PAUSE_S, {0: 0}
     while True:
@@ -120,7 +120,7 @@ def _wait(state_dir: Path, job: int) -> int:
             views = [{"state": "PENDING"}]
         over = [one for one in views if one["state"] in names.FINAL_STATES]
         codes |= {one["id"]: 1 if one["exit_signal"] else one["exit_code"] for one in over}
-        if len(over) == len(views):  # what is over is forgotten some time later
+        if len(over) == len(views):  # ended jobs leave the queue some time later
             return max(codes.values())
         time.sleep(pause)
         pause = min(pause * 1.5, _LAST_PAUSE_S)

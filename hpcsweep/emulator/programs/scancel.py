@@ -27,9 +27,9 @@ _FILTERS = {
     "wckey": "wckey",
 }
 _NOT_NOW = "Job can not be altered now, try again later"
-# Exit codes are Slurm's error numbers, cut to a byte.
+# Exit codes are Slurm's error numbers, truncated to a byte.
 _CODES = {UNREACHABLE: 8, _NOT_NOW: 228}
-# Slurm 22.05 waits 5, 6, 7, ... seconds between its tries: 95 in all.
+# Slurm 22.05 waits 5, 6, 7, ... seconds between its tries: 95 in total.
 _RETRIES = 10
 _FIRST_WAIT_S = 5
 
@@ -66,7 +66,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     return code
 
 
-# The filters as 22.05.8 lists them where no job passes.
+# The names of filters in the message of 22.05.8 if no job matches.
 _WORDS = {
     "account": "account",
     "name": "job_name",
@@ -85,7 +85,7 @@ def _report_none(wanted: dict[str, str]) -> None:
 
 
 def _filters(wanted: dict[str, str]) -> dict[str, list[str]]:
-    # One value each: Slurm 22.05 takes `-n a,b` for a name with a comma.
+    # One value each: Slurm 22.05 reads `-n a,b` as a name with a comma.
     filters = {key: [wanted[name]] for name, key in _FILTERS.items() if wanted.get(name)}
     if "state" in filters:
         long_names = {short: name for name, short in names.SHORT_STATES.items()}
@@ -118,7 +118,7 @@ def _signal(wanted: dict[str, str]) -> int | None:
 
 
 def _selectors(operands: list[str]) -> list[arrays.Selector]:
-    """The jobs that are named; one that is no job id stops the program."""
+    """The named jobs; an invalid id stops the program."""
     found = []
     for text in [part for word in operands for part in arrays.split_selectors(word)]:
         one = arrays.parse_selector(text)
@@ -131,7 +131,7 @@ def _selectors(operands: list[str]) -> list[arrays.Selector]:
 def _matching(
     state_dir: Path, filters: dict[str, list[str]], selectors: list[arrays.Selector]
 ) -> list[arrays.Selector]:
-    """The jobs that pass the filters, and that are named where any are named."""
+    """The jobs that match the filters, and the selectors if there are any."""
     try:
         answer = client.ask(state_dir, {"do": "matching", "filters": filters})
     except ClusterUnavailable:
@@ -156,7 +156,7 @@ def _matching(
 
 
 def _cancel(state_dir: Path, text: str, question: dict[str, Any], *, is_verbose: bool) -> int:
-    """Cancel or signal one target; its exit code."""
+    """Cancel or signal one target. Returns the exit code."""
     number = question["signal"]
     if is_verbose:
         what = "Terminating job" if number is None else f"Signal {number} to job"
@@ -177,7 +177,7 @@ def _cancel(state_dir: Path, text: str, question: dict[str, Any], *, is_verbose:
     if "error" not in answer:
         return 0
     error = answer["error"]
-    # A plain cancel of what is not there (any more) is no error; a signal to it is.
+    # Cancelling a job that has ended or never existed is no error; a signal to it is one.
     is_silent = error in (INVALID_JOB, ALREADY_OVER) and number is None
     if error == ALREADY_OVER and not is_silent:
         error = INVALID_JOB

@@ -1,4 +1,4 @@
-"""scontrol: show, write and ping; what changes something is in `scontrol_change`."""
+"""scontrol: show, write and ping; changes are in `scontrol_change`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OTHER_ENTITIES = (
     *("aliases", "assoc_mgr", "bbstat", "burstbuffer", "dwstat", "federation", "frontend"),
     "slurmd",
 )
-# What a cluster without any of these prints.
+# The output for entities that an emulated cluster never has.
 _NOTHING = {
     "reservations": "No reservations in the system",
     "licenses": "No licenses configured in Slurm.",
@@ -113,7 +113,7 @@ def _show_known(state_dir: Path, known: str, name: str, wanted: dict[str, str]) 
 
 
 def _show_hosts(entity: str, words: list[str]) -> int:
-    """Node lists, written out or folded: of the argument, or of SLURM_NODELIST as in 22.05.8."""
+    """Expand or fold node lists: of the argument, or of SLURM_NODELIST as in 22.05.8."""
     text = ",".join(words) or os.environ.get("SLURM_NODELIST", "")
     try:
         found = hostlist.expand(text)
@@ -168,7 +168,7 @@ def _show_job(state_dir: Path, name: str, one_line: bool, details: bool) -> int:
 
 
 def _element(view: dict[str, Any], task: int) -> dict[str, Any]:
-    """A waiting element of an array's remainder, as a row of its own."""
+    """A pending element of an array's remainder, as a row of its own."""
     paths = {key: view[key].replace(str(arrays.NO_TASK), str(task)) for key in ("stdout", "stderr")}
     return view | paths | {"task": task, "tasks": ""}
 

@@ -1,4 +1,4 @@
-"""What scontrol changes: hold, release, requeue and the like; update of jobs and nodes."""
+"""Changes by scontrol: hold, release, requeue and others; updates of jobs and nodes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hpcsweep.emulator import arrays, client, hostlist
 from hpcsweep.emulator.messages import INVALID_JOB
 from hpcsweep.emulator.programs import options, scontrol_update
 
-# The commands, with the changes that they are for the scheduler.
+# The scheduler's changes, by command.
 CHANGES = {
     "hold": "hold",
     "uhold": "uhold",
@@ -22,12 +22,12 @@ CHANGES = {
     "resume": "resume",
     "top": "top",
 }
-# Changes of which Slurm complains in a second line.
+# Changes for which Slurm prints a second line on an error.
 _HOLDS = ("hold", "uhold", "release")
 
 
 def change(state_dir: Path, verb: str, words: list[str]) -> int:
-    """Carry out one of CHANGES for jobs."""
+    """Apply one of CHANGES to jobs."""
     if not words:
         options.to_stderr(f"too few arguments for keyword:{verb}")
         return 1
@@ -58,7 +58,7 @@ def _complain(text: str, error: str, change: str) -> int:
 
 
 def _report(text: str, results: list[dict[str, Any]], change: str) -> int:
-    """Print what went wrong, by error; where anything did, also the elements without one."""
+    """Print the errors with their elements; if there are any, also the elements without one."""
     if not any(one["error"] for one in results):
         return 0
     grouped: dict[str, list[int]] = {}
@@ -74,7 +74,7 @@ def _report(text: str, results: list[dict[str, Any]], change: str) -> int:
 
 
 def update(state_dir: Path, words: list[str], _wanted: dict[str, str]) -> int:
-    """Change the job or the nodes that `KEY=VALUE` words name."""
+    """Update the job or the nodes that `KEY=VALUE` words name."""
     if not words:
         options.to_stderr("too few arguments for update keyword")
         return 1

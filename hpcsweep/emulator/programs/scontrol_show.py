@@ -1,4 +1,4 @@
-"""scontrol show: the layouts of 22.05.8, with what the emulator knows."""
+"""scontrol show: the layouts of 22.05.8, with the emulator's values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hpcsweep.emulator.programs.squeue_fields import shared
 
 
 def _print(lines: list[str], one_line: bool) -> None:
-    """Print one record: its lines, indented but for the first, or all in one line."""
+    """Print one record: all lines after the first indented, or everything in one line."""
     if one_line:
         print(" ".join(lines))
     else:
@@ -18,7 +18,7 @@ def _print(lines: list[str], one_line: bool) -> None:
 
 
 def show_config(answer: dict[str, Any]) -> int:
-    """`scontrol show config`; keys for which the emulator has no value are left out."""
+    """`scontrol show config`, without keys that the emulator has no value for."""
     config = answer["config"]
     values = {
         "AccountingStorageEnforce": "none",
@@ -224,21 +224,21 @@ def show_job(view: dict[str, Any], one_line: bool, details: bool = False) -> Non
 
 
 def _nodes(view: dict[str, Any]) -> str:
-    """NumNodes; of a waiting job the range that was asked for, where there is one."""
+    """NumNodes; for a pending job the requested range, if there is one."""
     if view["max_nodes"] and not view["places"] and view["state"] == "PENDING":
         return f"{view['nodes']}-{view['max_nodes']}"
     return str(view["nodes"])
 
 
 def _memory(view: dict[str, Any]) -> str:
-    """The memory in TRES: of a running job what it asked for, of a waiting one all of a node."""
+    """The memory in TRES: the requested one; without a request only for a pending job."""
     if view["places"] and not view["mem_mb"]:
         return ""
     return f"mem={times.size(view['allocated_mb'])},"
 
 
 def _places(view: dict[str, Any]) -> list[str]:
-    """--details: the CPUs on each node; nodes that are alike share a line."""
+    """--details: the CPUs on each node; nodes with equal counts share a line."""
     alike: dict[int, list[str]] = {}
     for name, cpus in view["places"].items():
         alike.setdefault(cpus, []).append(name)

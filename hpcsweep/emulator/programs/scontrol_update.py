@@ -1,4 +1,4 @@
-"""The words of `scontrol update jobid=...`: what of a job may be changed, and to what."""
+"""Parse the words of `scontrol update jobid=...`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from hpcsweep.emulator import times
 from hpcsweep.emulator.programs import options
 
-# Keys whose text is a field of the request as it is, and those whose value is a number.
+# Keys whose text is a field of the request, and keys whose value is a number.
 _TEXTS = {
     "partition": "partition",
     "name": "name",
@@ -37,7 +37,7 @@ _NUMBERS = {
 
 
 def read(pairs: dict[str, tuple[str, str]]) -> dict[str, Any]:
-    """The change that `key=value` words ask for; each pair is the word and its value."""
+    """The change in `key=value` words; each pair is the word and its value."""
     fields: dict[str, Any] = {}
     how: dict[str, Any] = {"change": "update", "fields": fields, "sign": 0}
     if set(pairs) == {"arraytaskthrottle"}:
@@ -91,7 +91,7 @@ def _refuse(word: str) -> NoReturn:
 
 
 def _time_limit(_: str, value: str) -> dict[str, Any]:
-    """A limit in minutes, or how much more (`+10`) or less (`-5`) of it."""
+    """A limit in minutes, or its increase (`+10`) or decrease (`-5`)."""
     sign = {"+": 1, "-": -1}.get(value[:1], 0)
     minutes = times.parse_minutes(value.lstrip("+-"))
     if minutes is None:
@@ -118,7 +118,7 @@ def _nodes(word: str, value: str) -> dict[str, Any]:
     return {"nodes": _number(word, least), "max_nodes": _number(word, most or least)}
 
 
-# What becomes part of the request (`fields`), and what of the question.
+# Keys that change the request (`fields`), and keys that change the job (`how`).
 _OTHERS: dict[str, tuple[str, Callable[[str, str], dict[str, Any]]]] = {
     "timelimit": ("how", _time_limit),
     "starttime": ("how", _begin),

@@ -35,7 +35,7 @@ _VALID = (
     "perfctrs,cloud,completing,powering_down,powered_down,power_down,powering_up,fail,maint,"
     "reboot,reboot^,unknown"
 )
-# Real states in which no emulated node ever is.
+# Real states that no emulated node ever has.
 _NEVER = frozenset(_VALID.split(",")) | {"drng", "drain", "resv", "comp", "plnd", "planned", "err"}
 
 
@@ -65,11 +65,11 @@ def main(state_dir: Path, argv: list[str]) -> int:
     return 0
 
 
-Columns = list[tuple[str, str, str]]
+FormatFields = list[tuple[str, str, str]]
 
 
-def _columns(wanted: dict[str, str]) -> Columns:
-    """Text, width and letter of each field; text after the last one has an empty letter."""
+def _columns(wanted: dict[str, str]) -> FormatFields:
+    """Text, width and letter of each field; the text after the last one has no letter."""
     if "Format" in wanted:
         return _named(wanted["Format"])
     kind = next((name for name in ("list-reasons", "Node", "summarize") if name in wanted), "")
@@ -77,7 +77,7 @@ def _columns(wanted: dict[str, str]) -> Columns:
     form = wanted.get("format", usual)
     if form == "%all":
         form = "|".join(f"%{letter}" for letter in FIELDS if letter)
-    found: Columns = []
+    found: FormatFields = []
     end = 0
     for match in FIELD.finditer(form):
         text, letter = form[end : match.start()], match[2]
@@ -90,8 +90,8 @@ def _columns(wanted: dict[str, str]) -> Columns:
     return [*found, (form[end:], "", "")]
 
 
-def _named(form: str) -> Columns:
-    found: Columns = []
+def _named(form: str) -> FormatFields:
+    found: FormatFields = []
     for word in filter(None, form.replace(" ", "").split(",")):
         name, _, width = word.partition(":")
         if name.lower() in LETTERS:
@@ -102,7 +102,7 @@ def _named(form: str) -> Columns:
 
 
 def _states(wanted: dict[str, str]) -> set[str]:
-    """The states whose nodes are shown."""
+    """The node states to show."""
     if "dead" in wanted or "list-reasons" in wanted:
         return {"down"}
     if "responding" in wanted:
@@ -122,7 +122,7 @@ def _states(wanted: dict[str, str]) -> set[str]:
 def _groups(
     answer: dict[str, Any], wanted: dict[str, str], states: set[str], letters: set[str]
 ) -> list[Group]:
-    """The rows: nodes of a partition for which a row would be the same share it."""
+    """The rows: nodes of a partition with equal cells share a row."""
     chosen = hostlist.expand(wanted.get("nodes", ""))
     config = answer["config"]
     groups: dict[tuple[Any, ...], Group] = {}
@@ -153,13 +153,13 @@ def _groups(
     return rows
 
 
-# What differs between the partitions, and between the states, of nodes.
+# Letters of fields that depend on the partition, and on the state of a node.
 _OF_PARTITION = frozenset("aPRlLgpMI")
 _OF_STATE = frozenset("tTEuUH")
 
 
 def _key(group: Group, letters: set[str], *, is_alone: bool) -> tuple[Any, ...]:
-    """What the row shows that differs between nodes."""
+    """The cells of a row that depend on the node."""
     shown = [FIELDS[letter][1](group) for letter in sorted(letters & (_OF_PARTITION | _OF_STATE))]
     node = group["nodes"][0]["name"] if is_alone else ""
     return (*shown, node)

@@ -7,12 +7,12 @@ from typing import Any
 
 from hpcsweep.emulator import hostlist, identity, names, times
 
-# A row: nodes of a partition that have one state.
+# A row: nodes of a partition with the same state.
 Group = dict[str, Any]
 
 _SHORT_STATES = {"allocated": "alloc", "mixed": "mix"}
 
-# Names of --Format, and the letters of --format that show the same.
+# Names of --Format, with the equivalent letters of --format.
 LETTERS = {
     "activefeatures": "b",
     "available": "a",
@@ -59,7 +59,7 @@ LETTERS = {
 
 
 def _counts(group: Group, size: int) -> str:
-    """Allocated, idle, other and all: CPUs of nodes, or nodes where `size` is 0."""
+    """Allocated/idle/other/total CPUs of nodes with `size` CPUs, or nodes if `size` is 0."""
     nodes = group["nodes"]
     down = sum(size or 1 for node in nodes if node["state"] == "down")
     if size:
@@ -79,7 +79,7 @@ def _constant(text: str) -> Callable[[Group], str]:
 
 
 def _of_down(text: str) -> Callable[[Group], str]:
-    """A field that only a node that is down has."""
+    """A field that only a down node has."""
     return lambda one: text if one["state"] == "down" else "Unknown"
 
 
@@ -133,7 +133,7 @@ def _fields() -> dict[str, tuple[str, Callable[[Group], str]]]:
 
 
 def _since(group: Group) -> str:
-    """Since when its nodes are down."""
+    """The time since which its nodes are down."""
     return times.stamp(group["nodes"][0]["since"] if group["nodes"] else 0, "Unknown")
 
 

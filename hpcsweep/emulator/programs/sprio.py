@@ -1,4 +1,4 @@
-"""sprio, which refuses, as on a cluster with priority/basic."""
+"""sprio: it refuses, like on a cluster with priority/basic."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from hpcsweep.emulator import arrays, client, config, times
 from hpcsweep.emulator.messages import INVALID_JOB, UNREACHABLE
 from hpcsweep.emulator.programs import options, squeue_rows
 from hpcsweep.emulator.programs.format_fields import fitted
-from hpcsweep.emulator.programs.squeue_fields import Column, View, columns
+from hpcsweep.emulator.programs.squeue_fields import FormatColumn, JobView, columns
 from hpcsweep.errors import ClusterUnavailable
 
 TABLE = options.table(
@@ -62,7 +62,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     except ClusterUnavailable:
         options.to_stderr(f"slurm_load_jobs error: {UNREACHABLE}")
         return 1
-    if "json" in wanted:  # of all jobs, without any filter (22.05.8)
+    if "json" in wanted:  # all jobs, regardless of filters (22.05.8)
         from hpcsweep.emulator.programs import squeue_json  # noqa: PLC0415  # few want it
 
         return squeue_json.show(answer["jobs"], config.load(state_dir).cluster_name)
@@ -76,7 +76,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
 
 
 def _steps_apart(argv: list[str]) -> list[str]:
-    """Join `-s JOB.STEP` to one word: -s takes the next word where that names steps."""
+    """Join `-s JOB.STEP` to one word: -s takes the next word if it names steps."""
     words: list[str] = []
     for word in argv:
         if words and words[-1] in ("-s", "--steps", "--step") and re.fullmatch(r"[\d.,_]+", word):
@@ -86,7 +86,9 @@ def _steps_apart(argv: list[str]) -> list[str]:
     return words
 
 
-def _show(views: list[View], columns: list[Column], wanted: dict[str, str], now: float) -> None:
+def _show(
+    views: list[JobView], columns: list[FormatColumn], wanted: dict[str, str], now: float
+) -> None:
     if "noheader" not in wanted:
         if "long" in wanted:
             print(time.strftime("%a %b %d %H:%M:%S %Y"))
@@ -99,7 +101,7 @@ def _show(views: list[View], columns: list[Column], wanted: dict[str, str], now:
         print(text)
 
 
-def _columns(wanted: dict[str, str]) -> list[Column]:
+def _columns(wanted: dict[str, str]) -> list[FormatColumn]:
     if "Format" in wanted:
         from hpcsweep.emulator.programs import squeue_names  # noqa: PLC0415  # few want it
 
@@ -109,7 +111,7 @@ def _columns(wanted: dict[str, str]) -> list[Column]:
 
 
 def _show_steps(state_dir: Path, wanted: dict[str, str], selectors: list[arrays.Selector]) -> int:
-    """Print the running steps for --steps: of all jobs, of --jobs, or those that are named."""
+    """Print running steps for --steps: of all jobs, of --jobs, or the named ones."""
     named = [word for word in wanted["steps"].split(",") if word]
     answer = client.ask(state_dir, {"do": "steps", "ids": None})
     if "noheader" not in wanted:

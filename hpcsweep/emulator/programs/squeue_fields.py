@@ -1,4 +1,4 @@
-"""The fields of squeue's --format: headings, and texts of jobs."""
+"""The fields of squeue's --format: headings, and the text for a job."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from hpcsweep.emulator.names import SHORT_STATES
 from hpcsweep.emulator.programs import options
 from hpcsweep.emulator.programs.format_fields import FIELD
 
-View = dict[str, Any]
-# Slurm shows why instead of where for these.
+JobView = dict[str, Any]
+# For these states Slurm shows the reason instead of the nodes.
 _SHOWS_REASON = frozenset({"PENDING", "TIMEOUT", "FAILED", "OUT_OF_MEMORY", "DEADLINE"})
-# Priorities as a share of the highest one.
+# `%p` shows a priority as a fraction of this.
 _HIGHEST = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class FormatColumn:
     """One field of a format: the text before it, its width, its heading and its value."""
 
     text: str
     width: str
     heading: str
-    value: Callable[[View, float], str]
+    value: Callable[[JobView, float], str]
 
 
-def columns(form: str) -> list[Column]:
-    """The fields of a --format, the text after the last one included."""
+def columns(form: str) -> list[FormatColumn]:
+    """The fields of a --format, including the text after the last one."""
     found = []
     end = 0
     if form == "%all":
@@ -39,9 +39,9 @@ def columns(form: str) -> list[Column]:
     for match in FIELD.finditer(form):
         if match[2] not in FIELDS:
             options.refuse("squeue", f"format field %{match[2]}")
-        found.append(Column(form[end : match.start()], match[1], *FIELDS[match[2]]))
+        found.append(FormatColumn(form[end : match.start()], match[1], *FIELDS[match[2]]))
         end = match.end()
-    return [*found, Column(form[end:], "", "", lambda *_: "")]
+    return [*found, FormatColumn(form[end:], "", "", lambda *_: "")]
 
 
 def _bitstr_len() -> int | None:
@@ -49,7 +49,7 @@ def _bitstr_len() -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def _job_id(view: View) -> str:
+def _job_id(view: JobView) -> str:
     if view["task"] is not None:
         return f"{view['base']}_{view['task']}"
     if view["tasks"]:
@@ -57,7 +57,7 @@ def _job_id(view: View) -> str:
     return str(view["id"])
 
 
-def _task_id(view: View) -> str:
+def _task_id(view: JobView) -> str:
     if view["task"] is not None:
         return str(view["task"])
     if not view["tasks"]:
@@ -67,15 +67,15 @@ def _task_id(view: View) -> str:
     return shown + (f"%{view['throttle']}" if view["throttle"] else "")
 
 
-def _where(view: View) -> str:
+def _where(view: JobView) -> str:
     return f"({view['reason']})" if view["state"] in _SHOWS_REASON else str(view["node"])
 
 
-def _used(view: View, _: float) -> str:
+def _used(view: JobView, _: float) -> str:
     return times.elapsed_short(view["run_time"])
 
 
-def _limit(view: View, left_of: float | None = None) -> str:
+def _limit(view: JobView, left_of: float | None = None) -> str:
     if not view["time_limit"]:
         return "UNLIMITED"
     seconds = view["time_limit"] * 60
@@ -84,30 +84,30 @@ def _limit(view: View, left_of: float | None = None) -> str:
     return times.elapsed_short(seconds)
 
 
-def _end(view: View) -> str:
+def _end(view: JobView) -> str:
     expected = view["started"] + view["time_limit"] * 60 if view["time_limit"] else 0
     missing = "NONE" if view["started"] else "N/A"
     return times.stamp(view["ended"] or (expected if view["started"] else 0), missing)
 
 
-def _of(key: str, missing: str = "(null)") -> Callable[[View, float], str]:
+def _of(key: str, missing: str = "(null)") -> Callable[[JobView, float], str]:
     return lambda view, _: str(view[key]) if view[key] != "" else missing
 
 
-def shared(view: View) -> str:
+def shared(view: JobView) -> str:
     """OverSubscribe: whether the job shares its nodes; OK is the default of the partition."""
     return "NO" if view["exclusive"] else "YES" if view["oversubscribe"] else "OK"
 
 
-def _gres(view: View) -> str:
+def _gres(view: JobView) -> str:
     return f"gres:{view['gres']}" if view["gres"] else "N/A"
 
 
-def _command(view: View) -> str:
+def _command(view: JobView) -> str:
     return " ".join([view["command"] or "(null)", *view["arguments"]])
 
 
-FIELDS: dict[str, tuple[str, Callable[[View, float], str]]] = {
+FIELDS: dict[str, tuple[str, Callable[[JobView, float], str]]] = {
     "a": ("ACCOUNT", _of("account")),
     "A": ("JOBID", _of("id")),
     "b": ("TRES_PER_NODE", lambda view, _: _gres(view)),

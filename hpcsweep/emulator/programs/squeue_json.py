@@ -8,7 +8,7 @@ from typing import Any
 from hpcsweep.emulator import identity, names
 from hpcsweep.emulator.programs.squeue_names import columns
 
-# Fields that no emulated job has.
+# Fields without a value in the emulator.
 _EMPTY_TEXTS = (
     "admin_comment batch_features burst_buffer burst_buffer_state cluster_features container "
     "cpus_per_tres federation_origin federation_siblings_active federation_siblings_viable "

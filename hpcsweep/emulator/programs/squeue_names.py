@@ -1,4 +1,4 @@
-"""The fields of squeue's --Format, which have names."""
+"""The named fields of squeue's --Format."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from hpcsweep.emulator import times
 from hpcsweep.emulator.programs import options
-from hpcsweep.emulator.programs.squeue_fields import FIELDS, Column, View
+from hpcsweep.emulator.programs.squeue_fields import FIELDS, FormatColumn, JobView
 
-# Name of a field: the letter of --format that shows the same.
+# The equivalent letter of --format, by field name.
 LETTERS = {
     "account": "a",
     "arrayjobid": "F",
@@ -65,23 +65,23 @@ LETTERS = {
 }
 
 
-def _tres(view: View) -> str:
-    """`cpu=2,mem=100M,node=1,billing=2`; memory only where it was asked for, once it runs."""
+def _tres(view: JobView) -> str:
+    """`cpu=2,mem=100M,node=1,billing=2`; a running job without a memory request has no mem."""
     memory = "" if view["places"] and not view["mem_mb"] else f"mem={_size(view)},"
     cpus = view["cpus"]
     return f"cpu={cpus},{memory}node={max(1, view['nodes'])},billing={cpus}"
 
 
-def _size(view: View) -> str:
+def _size(view: JobView) -> str:
     return times.size(view["allocated_mb"])
 
 
-def _stamp(key: str) -> Callable[[View, float], str]:
+def _stamp(key: str) -> Callable[[JobView, float], str]:
     return lambda view, _: times.stamp(view[key], "N/A")
 
 
-# Those that no letter shows.
-OTHERS: dict[str, tuple[str, Callable[[View, float], str]]] = {
+# Fields without a letter.
+OTHERS: dict[str, tuple[str, Callable[[JobView, float], str]]] = {
     "accruetime": ("ACCRUE_TIME", _stamp("submitted")),
     "admin_comment": ("ADMIN_COMMENT", lambda *_: "(null)"),
     "allocnodes": ("ALLOC_NODES", lambda view, _: str(view["submit_host"])),
@@ -117,7 +117,7 @@ OTHERS: dict[str, tuple[str, Callable[[View, float], str]]] = {
 }
 
 
-def columns(form: str) -> list[Column]:
+def columns(form: str) -> list[FormatColumn]:
     """The fields of a --Format: `name[:[.]width]`, separated by commas; 20 wide."""
     found = []
     for word in filter(None, form.replace(" ", "").split(",")):
@@ -132,5 +132,5 @@ def columns(form: str) -> list[Column]:
         else:
             options.print_error("squeue", f"Invalid job format specification: {name}")
             continue
-        found.append(Column("", width or "20", heading, value))
+        found.append(FormatColumn("", width or "20", heading, value))
     return found

@@ -1,4 +1,4 @@
-"""The rows of squeue: which jobs are shown, arrays in one row or expanded, in which order."""
+"""The rows of squeue: filter the jobs, combine or expand arrays, sort."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from hpcsweep.emulator import arrays, hostlist
 from hpcsweep.emulator.names import SHORT_STATES
 from hpcsweep.emulator.programs import options
-from hpcsweep.emulator.programs.squeue_fields import FIELDS, View
+from hpcsweep.emulator.programs.squeue_fields import FIELDS, JobView
 
 _DEFAULT_STATES = frozenset({"PENDING", "RUNNING", "SUSPENDED", "COMPLETING"})
-# Slurm's order of states, which is its numbering; completing jobs come first.
+# The order of states is Slurm's numbering; completing jobs come first.
 _STATES_IN_ORDER = (
     "COMPLETING",
     "PENDING",
@@ -31,7 +31,7 @@ _VALID_STATES = (
     "DEADLINE,OUT_OF_MEMORY,COMPLETING,CONFIGURING,RESIZING,RESV_DEL_HOLD,REQUEUED,REQUEUE_FED,"
     "REQUEUE_HOLD,REVOKED,SIGNALING,SPECIAL_EXIT,STAGE_OUT,STOPPED"
 )
-# Letters of fields that are sorted by a number, and the key of a view that holds it.
+# Letters of fields that are sorted by a number, with the key of that number.
 _NUMBERS = {
     "A": "id",
     "M": "run_time",
@@ -69,7 +69,7 @@ def states_of(text: str) -> frozenset[str] | None:
 
 
 def selectors_of(text: str) -> list[arrays.Selector]:
-    """The jobs of --jobs."""
+    """The selectors in --jobs."""
     found = []
     for part in arrays.split_selectors(text):
         one = arrays.parse_selector(part)
@@ -80,12 +80,12 @@ def selectors_of(text: str) -> list[arrays.Selector]:
 
 
 def chosen(
-    views: list[View],
+    views: list[JobView],
     wanted: dict[str, str],
     states: frozenset[str] | None,
     selectors: list[arrays.Selector],
-) -> list[View]:
-    """The rows that the filters and the selectors leave, in Slurm's own order."""
+) -> list[JobView]:
+    """The rows that match the filters and the selectors, in Slurm's own order."""
     rows = sorted(_filtered(views, wanted, states), key=_rank)
     rows = [one for row in rows for one in _expanded(row)] if "array" in wanted else _combined(rows)
     if selectors:
@@ -93,8 +93,8 @@ def chosen(
     return rows
 
 
-def _selected(view: View, selectors: list[arrays.Selector]) -> View | None:
-    """The part of a row that is asked for: of an array's remainder the elements that are named."""
+def _selected(view: JobView, selectors: list[arrays.Selector]) -> JobView | None:
+    """The selected part of a row: the named elements of an array's remainder."""
     chosen: set[int] = set()
     for one in selectors:
         if one.tasks is None and one.job in (view["id"], view["base"]):
@@ -106,13 +106,13 @@ def _selected(view: View, selectors: list[arrays.Selector]) -> View | None:
     return view | {"tasks": arrays.format_tasks(sorted(chosen))} if chosen else None
 
 
-def _tasks(view: View) -> set[int]:
+def _tasks(view: JobView) -> set[int]:
     return set(arrays.parse_array(view["tasks"], arrays.ANY_ID))
 
 
 def _filtered(
-    views: list[View], wanted: dict[str, str], states: frozenset[str] | None
-) -> Iterator[View]:
+    views: list[JobView], wanted: dict[str, str], states: frozenset[str] | None
+) -> Iterator[JobView]:
     filters = {
         key: set(wanted[option].split(","))
         for option, key in (
@@ -139,7 +139,7 @@ def _filtered(
 
 
 def _users(text: str) -> set[str] | None:
-    """User ids; None for everybody."""
+    """User ids; None for all users."""
     if not text:
         return None
     found = set()
@@ -151,12 +151,12 @@ def _users(text: str) -> set[str] | None:
     return found
 
 
-def _rank(view: View) -> tuple[Any, ...]:
-    """The key of Slurm's order P,t,-p; of equals the newest is first."""
+def _rank(view: JobView) -> tuple[Any, ...]:
+    """The key of Slurm's order P,t,-p; among equals the newest comes first."""
     return view["partition"], _ORDER.get(view["state"], 99), -view["priority"], -view["id"]
 
 
-def _expanded(view: View) -> Iterator[View]:
+def _expanded(view: JobView) -> Iterator[JobView]:
     """One row for each element of an array's remainder."""
     if not view["tasks"]:
         yield view
@@ -165,8 +165,8 @@ def _expanded(view: View) -> Iterator[View]:
         yield view | {"task": task, "tasks": ""}
 
 
-def _combined(views: list[View]) -> list[View]:
-    """Show waiting elements that were split off their array in its row, without `%N`."""
+def _combined(views: list[JobView]) -> list[JobView]:
+    """Merge pending elements that were split off into the row of their array, without `%N`."""
     rests = {view["base"]: view for view in views if view["tasks"] and view["state"] == "PENDING"}
     shown = []
     for view in views:
@@ -181,8 +181,8 @@ def _combined(views: list[View]) -> list[View]:
     return shown
 
 
-def in_order(views: list[View], wanted: dict[str, str], now: float) -> list[View]:
-    """In the order of --sort: field letters, each with a minus where it falls."""
+def in_order(views: list[JobView], wanted: dict[str, str], now: float) -> list[JobView]:
+    """Sort by --sort: letters of fields; a minus sorts in descending order."""
     text = wanted.get("sort", "S,i" if "start" in wanted else "")
     for word in reversed([word for word in text.split(",") if word]):
         letter = word.lstrip("+-")
@@ -192,8 +192,8 @@ def in_order(views: list[View], wanted: dict[str, str], now: float) -> list[View
     return views
 
 
-def _sort_key(letter: str, now: float) -> Callable[[View], Any]:
-    """The key of a field: a number, the place of a state in Slurm's order, or else its text."""
+def _sort_key(letter: str, now: float) -> Callable[[JobView], Any]:
+    """The key of a field: a number, the position in Slurm's order of states, or its text."""
     if letter in "tT":
         return lambda view: _ORDER.get(view["state"], 99)
     if letter == "i":

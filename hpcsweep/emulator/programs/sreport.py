@@ -1,4 +1,4 @@
-"""sreport: the heads of its reports, as no day is rolled up here."""
+"""sreport: reports without rows, because the emulator has no daily rollup."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ _UNITS = {"s": "Seconds", "m": "Minutes", "h": "Hours"}
 
 
 def main(_: Path, argv: list[str]) -> int:
-    """Print a report: yesterday's, unless `start=` and `end=` say otherwise."""
+    """Print a report: yesterday's, unless `start=` and `end=` are given."""
     argv = [word.replace("--time", "-t") for word in argv]
     found, words = options.Getopt("sreport", TABLE).read(argv)
     wanted = dict(found)

@@ -20,12 +20,12 @@ TABLE = options.table(
     "!no-allocate,Z open-mode: output,o: !overcommit,O overlap preserve-env,E prolog: propagate:: "
     "pty !relative,r: !resv-ports:: task-epilog: task-prolog: test-only unbuffered,u wait,W:"
 )
-# Seconds between two tries of a step that waits for others; Slurm's grow as well.
+# Seconds between two tries of a step that waits for others; they grow, like Slurm's.
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.05, 1.0
 
 
 def main(state_dir: Path, argv: list[str]) -> int:
-    """Run a command as the tasks of a step; the highest exit code of them."""
+    """Run a command as the tasks of a step. Returns their highest exit code."""
     found, command = options.Getopt("srun", TABLE, exit_code=255).read(argv, operands_last=True)
     wanted = job_options.layer_of(found)
     if options.print_information("srun", "executable [args...]", TABLE, wanted):
@@ -36,7 +36,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     if "pty" in wanted and not sys.stdin.isatty():
         options.to_stderr("srun: error: ioctl(TIOCGWINSZ): Inappropriate ioctl for device")
         options.print_error("srun", "Not using a pseudo-terminal, disregarding --pty option")
-    step = srun_tasks.Step(command=command, wanted=wanted, line=" ".join(["srun", *argv]))
+    step = srun_tasks.StepRequest(command=command, wanted=wanted, line=" ".join(["srun", *argv]))
     job = wanted.get("jobid", os.environ.get("SLURM_JOB_ID", ""))
     if job.isdigit():
         if "jobid" in wanted and job != os.environ.get("SLURM_JOB_ID"):
@@ -52,7 +52,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     return code
 
 
-def _in_job(state_dir: Path, job: int, step: srun_tasks.Step) -> int:
+def _in_job(state_dir: Path, job: int, step: srun_tasks.StepRequest) -> int:
     """Begin a step, run it, and report its end."""
     question = _question(job, step)
     try:
@@ -77,7 +77,7 @@ def _in_job(state_dir: Path, job: int, step: srun_tasks.Step) -> int:
 
 
 def _begin(state_dir: Path, question: dict[str, Any]) -> dict[str, Any]:
-    """Begin the step; where other steps have its CPUs, wait for them."""
+    """Begin the step; wait while other steps use its CPUs."""
     pause, job = _FIRST_PAUSE_S, question["job"]
     answer = client.ask(state_dir, question)
     if not answer.get("busy"):
@@ -89,11 +89,11 @@ def _begin(state_dir: Path, question: dict[str, Any]) -> dict[str, Any]:
         time.sleep(pause)
         pause = min(pause * 1.5, _LAST_PAUSE_S)
         answer = client.ask(state_dir, question)
-    options.to_stderr(f"srun: Step created for job {job}")
+    options.to_stderr(f"srun: StepRequest created for job {job}")
     return answer
 
 
-def _question(job: int, step: srun_tasks.Step) -> dict[str, Any]:
+def _question(job: int, step: srun_tasks.StepRequest) -> dict[str, Any]:
     wanted, name = step.wanted, os.path.basename(step.command[0])
     per_node = job_options.count(wanted, "ntasks-per-node")
     nodes, tasks = _size(wanted, per_node)
@@ -115,7 +115,7 @@ def _question(job: int, step: srun_tasks.Step) -> dict[str, Any]:
         "ntasks_per_node": per_node,
         "cpus_per_task": job_options.count(wanted, "cpus-per-task")
         or _variable("SRUN_CPUS_PER_TASK", 1),
-        # Inside a job --exclusive means --exact, as srun(1) says.
+        # Inside a job --exclusive means --exact, see srun(1).
         "exact": bool({"exact", "exclusive", "cpus-per-task"} & set(wanted)),
         "overlap": "overlap" in wanted,
         "overcommit": False,
@@ -125,7 +125,7 @@ def _question(job: int, step: srun_tasks.Step) -> dict[str, Any]:
 
 
 def _size(wanted: job_options.Layer, per_node: int) -> tuple[int, int]:
-    """Nodes and tasks of the step: as asked, or those of the job."""
+    """Nodes and tasks of the step: the requested ones, or those of the job."""
     nodes = _nodes(wanted)
     tasks = job_options.count(wanted, "ntasks") or _variable("SLURM_NTASKS", 0)
     tasks = tasks or nodes * max(1, per_node)

@@ -1,4 +1,4 @@
-"""--multi-prog: a file that says which task of a step runs which command."""
+"""--multi-prog: a file that assigns commands to the tasks of a step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tasks of a step: starting them, what they print, how they end."""
+"""The tasks of a step: start them, redirect or label their output, wait for them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _NO_TASK = str(arrays.NO_TASK)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
-    """What srun was asked for."""
+class StepRequest:
+    """The request of an srun."""
 
     command: list[str]
     wanted: dict[str, str]
@@ -27,7 +27,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Task:
-    """One task: its rank in the step, its node and its place there."""
+    """One task: its rank in the step, its node, and its rank there."""
 
     rank: int
     node: str
@@ -35,8 +35,8 @@ class _Task:
     local_rank: int
 
 
-def run(step: Step, answer: dict[str, Any], job: int) -> tuple[int, int]:
-    """Run all tasks; the highest exit code, and the highest signal that ended one."""
+def run(step: StepRequest, answer: dict[str, Any], job: int) -> tuple[int, int]:
+    """Run all tasks. Returns the highest exit code, and the highest signal that killed one."""
     tasks = _tasks(answer["tasks"])
     commands = _commands(step, len(tasks))
     is_labelled = "label" in step.wanted
@@ -69,7 +69,7 @@ def _tasks(shares: dict[str, int]) -> list[_Task]:
     return found
 
 
-def _commands(step: Step, tasks: int) -> list[list[str]]:
+def _commands(step: StepRequest, tasks: int) -> list[list[str]]:
     """The command of each task."""
     if "multi-prog" not in step.wanted:
         return [step.command] * tasks
@@ -177,7 +177,7 @@ def _open(wanted: dict[str, str], task: _Task, answer: dict[str, Any]) -> None:
 
 
 def _forward(pids: dict[int, _Task], wanted: dict[str, str], scale: float) -> None:
-    """Forward signals to the tasks; end them when the time of the step is over."""
+    """Forward signals to the tasks; terminate them at the step's time limit."""
 
     def forward(number: int, _: object) -> None:
         for pid in pids:
@@ -190,7 +190,7 @@ def _forward(pids: dict[int, _Task], wanted: dict[str, str], scale: float) -> No
 
 
 def _copy_lines(streams: dict[int, tuple[int, int]], width: int) -> None:
-    """Print the lines of the tasks for --label, each behind the rank of its task."""
+    """Print the output lines of the tasks for --label, each prefixed with its task's rank."""
     import selectors  # noqa: PLC0415  # few want it
 
     rests: dict[int, bytes] = dict.fromkeys(streams, b"")
@@ -213,7 +213,10 @@ def _copy_lines(streams: dict[int, tuple[int, int]], width: int) -> None:
 
 
 def _wait(pids: dict[int, _Task], *, kills: bool) -> tuple[int, int]:
-    """Wait for all tasks; the highest exit code and signal. `kills`: one failure ends the rest."""
+    """Wait for all tasks. Returns the highest exit code and signal.
+
+    `kills`: one failure kills the other tasks.
+    """
     ended: dict[tuple[str, str], list[int]] = {}
     worst_code = worst_signal = 0
     while pids:

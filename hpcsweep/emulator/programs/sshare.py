@@ -1,4 +1,4 @@
-"""sshare: the shares of accounts and users; usage is 0, as with priority/basic."""
+"""sshare: the shares of accounts and users; usage is 0, like with priority/basic."""
 
 from __future__ import annotations
 

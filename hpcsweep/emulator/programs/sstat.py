@@ -1,4 +1,4 @@
-"""sstat: the memory and processor time of the steps that run."""
+"""sstat: memory and processor time of running steps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TABLE = options.table(
     "allsteps,a helpformat,e help-fields>helpformat help,h pidformat,i jobs,j: noheader,n "
     "noconvert fields>format,o: format,o: parsable,p parsable2,P usage verbose,v version,V"
 )
-# Field: heading and width, as 22.05.8 has them.
+# Field: heading and width of 22.05.8.
 _FIELDS = {
     name.lower(): (name, width)
     for name, width in (
@@ -85,7 +85,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def main(state_dir: Path, argv: list[str]) -> int:
-    """Print a row for each step: of `JOB` those of srun, of `JOB.batch` the batch step."""
+    """Print a row per step: `JOB` selects the steps of srun, `JOB.batch` the batch step."""
     found, operands = options.Getopt("sstat", TABLE, hint=False).read(argv)
     wanted = dict(found)
     if options.print_information("sstat", "", TABLE, wanted):
@@ -143,7 +143,7 @@ def _rows(state_dir: Path, text: str, is_all: bool) -> tuple[list[dict[str, str]
 
 
 def _row(step: dict[str, Any]) -> dict[str, str]:
-    """The row of a step; its maxima are what its processes use now."""
+    """The row of a step; the maxima are the current values of its processes."""
     process = processes.find(step["pid"])
     members = processes.below(process) if process else []
     if process and step["step"] == "batch":

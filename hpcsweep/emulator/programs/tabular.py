@@ -1,4 +1,4 @@
-"""Tables as the programs of accounting print them: sacct, sacctmgr, sreport, sshare, sstat."""
+"""Print the tables of sacct, sacctmgr, sreport, sshare and sstat."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ def show(
     *,
     delimiter: str = "|",
 ) -> None:
-    """Print rows under their heads, each with its width; a negative one pads on the right.
+    """Print rows under their headings, with their widths; a negative width pads on the right.
 
-    `wanted`: of the options `noheader`, `parsable` and `parsable2` those that were given.
+    `wanted`: the given ones of the options `noheader`, `parsable` and `parsable2`.
     """
     names, widths = [name for name, _ in heads], [width for _, width in heads]
     has_head = "noheader" not in wanted
