@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
+from hpcsweep.errors import ClusterError
 from hpcsweep.files import json_bytes, names, write_new
 from hpcsweep.journal import CHUNKS_PER_DIRECTORY, read
 from hpcsweep.recordcheck import Record
@@ -57,7 +58,7 @@ def _found_out(
     told = False
     while True:
         job_id = cluster.find_by_name(intent["job_name"], intent["time"])
-        job_id = job_id or _job_id_in_journal(sweep, number, part)
+        job_id = job_id or _job_id_in_journal(sweep, number, part, intent)
         if job_id is not None:
             return "job", {"job_id": job_id, "time": time.time(), "how": "found by its name"}
         left = intent["time"] + settings.unanswered_s - time.time()
@@ -74,19 +75,36 @@ def _found_out(
         time.sleep(pause)
 
 
-def _job_id_in_journal(sweep: SweepDirectory, number: int, part: Part) -> str | None:
-    """The array's job id as one of its tasks knew it."""
+def _job_id_in_journal(
+    sweep: SweepDirectory, number: int, part: Part, intent: IntentFact
+) -> str | None:
+    """The array's job id in the journal of one of its tasks; None if no task left a journal.
+
+    *Raises* ClusterError if a task left a journal, but none has the id: a task that is killed at
+    its start leaves an empty one, and still proves that the cluster accepted the array.
+    """
     root = sweep.journal_dir(number)
+    without_id: Path | None = None
     first, last = part.first_chunk, part.first_chunk + part.chunks - 1
     for shard in range(first // CHUNKS_PER_DIRECTORY, last // CHUNKS_PER_DIRECTORY + 1):
         for name in names(root / str(shard)):
             chunk = name.partition(".")[0]  # "" for what is no journal, as an editor's copy
             if chunk.isdigit() and first <= int(chunk) <= last:
-                for record in _records(root / str(shard) / name):
+                without_id = root / str(shard) / name
+                for record in _records(without_id):
                     if record["kind"] == "task":
                         # No reader demands the array's id; without it the element's own is known.
                         return str(record.get("array_job_id") or record["job_id"])
-    return None
+    if without_id is None:
+        return None
+    raise ClusterError(
+        f"a task of part {part.number} of submission {number} has started, but its journal does "
+        "not have the job id of the array",
+        where=str(without_id),
+        next_step=f"Look for the job {intent['job_name']} in the queue and in accounting, and "
+        f"cancel it if it is there. Then remove {sweep.part_file(number, part.number, 'intent')} "
+        "and run the same command again.",
+    )
 
 
 def _records(path: Path) -> Iterator[Record]:

@@ -10,6 +10,7 @@ import pytest
 
 from hpcsweep.cluster.base import Limits
 from hpcsweep.cluster.slurm.client import Slurm
+from hpcsweep.errors import ClusterError
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
 from hpcsweep.submission.reconcile import resolve_unanswered
@@ -37,11 +38,37 @@ def test_a_task_that_ran_says_that_its_part_was_accepted(
     made.plan()
     made.fact("intent", job_name="s.1.0", time=time.time())
     task = {
-        "v": 1, "kind": "task", "chunk": 0, "attempt": [0, 1, 0, "0123456789abcdef"],
-        "manifest": made.manifest.fingerprint, "node": "n1", "job_id": "78",
+        "v": 1,
+        "kind": "task",
+        "chunk": 0,
+        "attempt": [0, 1, 0, "0123456789abcdef"],
+        "manifest": made.manifest.fingerprint,
+        "node": "n1",
+        "job_id": "78",
         "time": "2026-01-01T00:00:00.000+00:00",
-    }  # fmt: skip
+    }
     write_journal(made.directory.journal_dir(1) / "0" / "0.0.0123456789abcdef.jsonl", task | more)
     cluster = Forgetful(kind="slurm", timeout_s=60, sbatch_timeout_s=60)
     resolve_unanswered(made.directory, cluster, Settings(), print)
     assert made.directory.part_facts(1)[0]["job"]["job_id"] == job_id
+
+
+@pytest.mark.parametrize("content", [b"", b"torn"], ids=["empty", "torn"])
+def test_a_journal_without_the_job_id_proves_that_the_part_was_accepted(
+    tmp_path: Path, content: bytes
+) -> None:
+    made = MadeSweep(tmp_path, grid(x=[1, 2]))
+    made.plan()
+    made.fact("intent", job_name="s.1.0", time=0.0)  # long ago: without a journal it is void
+    journal = made.directory.journal_dir(1) / "0" / "0.0.0123456789abcdef.jsonl"
+    journal.parent.mkdir(parents=True)
+    journal.write_bytes(content)
+    cluster = Forgetful(kind="slurm", timeout_s=60, sbatch_timeout_s=60)
+    with pytest.raises(ClusterError) as refused:
+        resolve_unanswered(made.directory, cluster, Settings(), print)
+    assert refused.value.where == str(journal)
+    assert "s.1.0" in refused.value.next_step
+    assert made.directory.part_facts(1)[0].keys() == {"intent"}
+    journal.unlink()
+    resolve_unanswered(made.directory, cluster, Settings(), print)
+    assert made.directory.part_facts(1)[0].keys() == {"intent", "void"}
