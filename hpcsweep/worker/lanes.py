@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from hpcsweep.manifest.frozen import FrozenManifest
@@ -46,22 +47,20 @@ class Lanes:
         runner: Runner,
         rules: WorkerRules,
     ) -> None:
-        """`making`: the work of a child that makes cases, if they cannot be read here."""
+        """Imports all modules that lanes need.
+
+        `making`: the work of a child that makes cases, if they cannot be read here.
+        """
         self._assignment, self._manifest, self._making = assignment, manifest, making
         self._runner, self._rules = runner, rules
         self._pack: PackWriter | None = None
+        self._make_program = _program_maker(manifest)
+        self._make_outputs = self._outputs_maker()
 
     def open(self) -> Lane:
         """Open another lane."""
-        outputs = self._outputs()
-        program: ChildProgram
-        if self._manifest.target.is_command:
-            from hpcsweep.worker.command import Command  # noqa: PLC0415  # for commands only
-
-            program = Command(self._manifest)
-        else:
-            program = Server(FunctionCalls(self._manifest))
-        slot = self._slot(program, outputs.descriptors)
+        outputs = self._make_outputs()
+        slot = self._slot(self._make_program(), outputs.descriptors)
         return Lane(slot=slot, outputs=outputs, maker=self.open_maker())
 
     def open_maker(self) -> Slot | None:
@@ -82,18 +81,25 @@ class Lanes:
             shared=shared,
         )
 
-    def _outputs(self) -> Outputs:
-        plan, sweep = self._assignment.plan, self._assignment.sweep.path
+    def _outputs_maker(self) -> Callable[[], Outputs]:
+        layout, sweep = self._assignment.plan.layout, self._assignment.sweep.path
         is_command = self._manifest.target.is_command
-        if plan.layout.runs == "all":
-            return Directories(sweep, plan.layout)
-        if plan.layout.runs == "none":
-            return NoFiles(is_command=is_command)
+        if layout.runs == "all":
+            return partial(Directories, sweep, layout)
+        if layout.runs == "none":
+            return partial(NoFiles, is_command=is_command)
         from hpcsweep.worker import spooled  # noqa: PLC0415  # few layouts need it
 
-        if plan.layout.runs == "failed":
-            return spooled.FailedOnly(sweep, plan.layout, is_command=is_command)
-        if self._pack is None:
-            token = self._assignment.attempt.token
-            self._pack = spooled.open_pack(sweep, self._assignment.chunk, token)
-        return spooled.Packed(self._pack, is_command=is_command)
+        if layout.runs == "failed":
+            return partial(spooled.FailedOnly, sweep, layout, is_command=is_command)
+        token = self._assignment.attempt.token
+        self._pack = spooled.open_pack(sweep, self._assignment.chunk, token)
+        return partial(spooled.Packed, self._pack, is_command=is_command)
+
+
+def _program_maker(manifest: FrozenManifest) -> Callable[[], ChildProgram]:
+    if manifest.target.is_command:
+        from hpcsweep.worker.command import Command  # noqa: PLC0415  # for commands only
+
+        return partial(Command, manifest)
+    return lambda: Server(FunctionCalls(manifest))

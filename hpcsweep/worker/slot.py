@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource  # noqa: F401  # os.wait4 imports it at its first call (CPython 3.11 to 3.14)
 import signal
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace

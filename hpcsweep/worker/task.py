@@ -7,8 +7,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from importlib import import_module
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpcsweep.errors import JournalError, SweepError
 from hpcsweep.journal import now
@@ -26,6 +27,9 @@ from hpcsweep.worker.messages import Request, one_line, refusal
 from hpcsweep.worker.runner import Runner, Steps, TimeLimit, Timer
 from hpcsweep.worker.slot import CaseEnd, Slot
 from hpcsweep.worker.start import Assignment, Start
+
+if TYPE_CHECKING:
+    from hpcsweep.worker.cached import CachedCases
 
 # Cases that a task runs concurrently.
 SLOTS = 1
@@ -54,15 +58,18 @@ class Task:
                 f"the plan names index {last}, the manifest has {self._cases.count} cases",
                 where=str(sweep.manifest_dir(plan.manifest)),
             )
-        _import_all(self._manifest, plan.layout.runs)
         self._runner = Runner(limit=TimeLimit.of_task(os.environ, self._rules))
+        # Import all modules before the journal is opened: an import that the file system refuses
+        # in the middle of a chunk would end the worker without a record.
+        self._execute = _target_executor(self._manifest)
+        self._open_cache = _cache_opener(self._manifest)
+        self._lanes = Lanes(
+            self._assignment, self._manifest, self._cases.work, self._runner, self._rules
+        )
         clock, beat_s = self._runner.clock, self._rules["beat_s"]
         self._ledger = Ledger(self._assignment, leftovers_of(self._assignment), beat_s, clock)
         journal = str(self._ledger.path.relative_to(sweep.journal_root))
         self._ingester = Ingester(sweep.path, journal, self._rules, self._runner)
-        self._lanes = Lanes(
-            self._assignment, self._manifest, self._cases.work, self._runner, self._rules
-        )
         # The indices to run; every lane takes the next one.
         self._pending = (index for index in indices if index not in self._ledger.settled)
         # The error of a full disk or quota, which ends the task.
@@ -150,14 +157,9 @@ class Task:
         self._runner.complete(self._ingester.finish())
 
     def _attempts(self, timers: list[Timer]) -> Attempts:
-        execute: Execute = Slot.run
-        if self._manifest.target.is_command:
-            from hpcsweep.worker.report import execute  # noqa: PLC0415  # functions do without
-        if self._manifest.cache is not None:
-            from hpcsweep.worker.cached import CachedCases  # noqa: PLC0415  # few tasks want it
-
-            root, beat_s = Path(self._manifest.root), self._rules["beat_s"]
-            cached = CachedCases(self._manifest.cache, root, self._runner, beat_s, execute)
+        execute = self._execute
+        if self._open_cache is not None:
+            cached = self._open_cache(self._runner, self._rules["beat_s"], execute)
             timers.append(cached.touch_claims_if_due)
             execute = cached.execute
         return Attempts(
@@ -169,19 +171,24 @@ class Task:
         )
 
 
-def _import_all(manifest: FrozenManifest, runs: str) -> None:
-    """Import what this task will use, before its journal is opened.
+def _target_executor(manifest: FrozenManifest) -> Execute:
+    """Runs a case of the target in a slot."""
+    if not manifest.target.is_command:
+        return Slot.run
+    from hpcsweep.worker.report import execute  # noqa: PLC0415  # for commands only
 
-    An import reads files: where the file system refuses one in the middle of a chunk, it would
-    end the worker without a word in the journal.
-    """
-    # os.wait4 imports `resource` at its first call (CPython 3.11 to 3.14).
-    wanted = ["resource"]
-    wanted += ["hpcsweep.worker.command", "hpcsweep.worker.report"] * manifest.target.is_command
-    wanted += ["hpcsweep.worker.cached"] * (manifest.cache is not None)
-    wanted += ["hpcsweep.worker.spooled"] * (runs in ("packed", "failed"))
-    for name in wanted:
-        import_module(name)
+    return execute
+
+
+def _cache_opener(
+    manifest: FrozenManifest,
+) -> Callable[[Runner, float, Execute], CachedCases] | None:
+    """Opens the cache of a manifest; None if it has none."""
+    if manifest.cache is None:
+        return None
+    from hpcsweep.worker.cached import CachedCases  # noqa: PLC0415  # for cached sweeps only
+
+    return partial(CachedCases, manifest.cache, Path(manifest.root))
 
 
 def main(arguments: list[str]) -> int:
