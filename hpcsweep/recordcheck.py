@@ -85,6 +85,7 @@ class AttemptFields(TypedDict, total=False):
     wall_seconds: float
     cpu_seconds: float
     max_rss_bytes: int
+    cgroup_peak_bytes: int
     host: str | None
     job_id: str
     run_dir: str
@@ -207,6 +208,7 @@ _LEFT: Fields = {
     "wall_seconds": NUMBER,
     "cpu_seconds": NUMBER,
     "max_rss_bytes": integer(),
+    "cgroup_peak_bytes": integer(),
     "host": TEXT,
     "job_id": TEXT,
     "run_dir": INSIDE,

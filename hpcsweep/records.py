@@ -139,6 +139,9 @@ class Outcome:
     cpu_seconds: float | None = None
     # Bytes; the largest process of the case.
     max_rss_bytes: int | None = None
+    # Bytes, file cache included; the most that the cgroup of the array task ever held, if it rose
+    # to that during this case.
+    cgroup_peak_bytes: int | None = None
     # 16 hex digits over the user's code as it ran; see `target.code_digest`.
     code_digest: str | None = None
     # Relative to the sweep directory; None if no run directory is kept.

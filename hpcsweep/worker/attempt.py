@@ -131,6 +131,7 @@ def make_outcome(ended: CaseEnd, started: str, wall_seconds: float) -> Outcome:
         wall_seconds=round(wall_seconds, 6),
         cpu_seconds=None if ended.cpu_seconds is None else round(ended.cpu_seconds, 6),
         max_rss_bytes=ended.max_rss_bytes,
+        cgroup_peak_bytes=ended.cgroup_peak_bytes,
         code_digest=ended.code_digest,
         from_cache=ended.from_cache,
     )

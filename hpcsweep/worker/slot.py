@@ -12,11 +12,10 @@ import resource  # noqa: F401  # os.wait4 imports it at its first call (CPython 
 import signal
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from hpcsweep.records import Reason
-from hpcsweep.worker import process
+from hpcsweep.worker import cgroup, process
 from hpcsweep.worker.messages import (
     ChildProgram,
     GarbledReply,
@@ -32,6 +31,7 @@ from hpcsweep.worker.runner import NEVER, Runner, Steps, Wait
 # Slurm's TERM reaches the child and the worker at the same time, in either order. If a child died
 # of a stop signal, wait this many seconds for the worker's own.
 STOP_SIGNAL_DELAY_S = 1.0
+OOM_KILLED = "the kernel killed a process of the case: its memory limit was reached"
 GARBLED = {
     "type": "GarbledAnswer",
     "message": "its answer is damaged: something wrote to a descriptor that was not its own",
@@ -48,6 +48,7 @@ class CaseEnd:
     error: dict[str, Any] | None = None
     cpu_seconds: float | None = None
     max_rss_bytes: int | None = None
+    cgroup_peak_bytes: int | None = None
     code_digest: str | None = None
     # A cache hit: nothing was run.
     from_cache: bool = False
@@ -84,12 +85,16 @@ class Slot:
         self._term_grace_s, self._case_timeout_s = term_grace_s, case_timeout_s
         self._shared = shared
         self._process: ChildProcess | None = None
-        self._oom_kills = _oom_kills()
+        self._cgroup = cgroup.MemoryCgroup.find(os.environ.get("SLURM_JOB_ID", ""))
+        self._requested_bytes = cgroup.requested_bytes(os.environ)
+        # Those before the case.
+        self._oom_kills = 0
         # Never written to: its hang-up tells every child that the worker is gone.
         self._lifeline = os.pipe()
 
     def run(self, request: Request | MakeCase) -> Steps[CaseEnd]:
         """Run one case to its end, its time limit, or a stop signal of the worker."""
+        self._oom_kills = self._cgroup.oom_kills()
         child = self._process
         if child is not None and os.waitpid(child.pid, os.WNOHANG) != (0, 0):
             self._forget(child)  # a leftover of an earlier case killed it
@@ -183,6 +188,7 @@ class Slot:
         used = CaseEnd(
             cpu_seconds=end["cpu_seconds"],
             max_rss_bytes=end["max_rss_bytes"],
+            cgroup_peak_bytes=self._cgroup.new_peak(),
             code_digest=child.code_digest,
         )
         try:
@@ -190,13 +196,19 @@ class Slot:
         except GarbledReply:
             return replace(used, reason=Reason.ERROR, error=GARBLED)
         if answer is None:
-            error = yield from self._diagnose(end["status"], timed_out=timed_out)
+            error = yield from self._diagnose(end, timed_out=timed_out)
             return replace(used, reason=Reason(error["type"]) if error else None, error=error)
         # It answered; how its process ended after that does not matter.
         stopped = self._stop_error(timed_out=timed_out)
         # After TERM a target may exit with 0 or raise; one that returned was complete.
         if stopped and not answer["returned"]:
             answer |= {"reason": Reason(stopped["type"]), "error": stopped}
+        elif answer["error"] and self._is_out_of_memory(used.max_rss_bytes):
+            message = f"{answer['error'].get('message', '')} ({OOM_KILLED})"
+            answer |= {
+                "reason": Reason.OUT_OF_MEMORY,
+                "error": answer["error"] | {"message": message},
+            }
         del answer["returned"]
         return replace(used, **answer)
 
@@ -209,28 +221,38 @@ class Slot:
             return worker_error(Reason.CASE_TIMEOUT, limit)
         return None
 
-    def _diagnose(self, status: int, *, timed_out: bool) -> Steps[dict[str, Any] | None]:
+    def _diagnose(self, end: dict[str, Any], *, timed_out: bool) -> Steps[dict[str, Any] | None]:
         """The error of a process that ended without an answer; None for a command's success."""
+        status = end["status"]
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         if number in (signal.SIGTERM, signal.SIGKILL, signal.SIGUSR2) and not timed_out:
             deadline = self._runner.clock() + STOP_SIGNAL_DELAY_S
             while not self._runner.stop_signal and self._runner.clock() < deadline:
                 yield Wait(until=deadline)
-        oom_kills = _oom_kills()
-        killed_for_memory = number == signal.SIGKILL and oom_kills > self._oom_kills
-        self._oom_kills = oom_kills
         stopped = self._stop_error(timed_out=timed_out)
         if stopped:  # whatever its exit code: programs that save their state exit with 0
             return stopped
-        if killed_for_memory:
-            limit = "the kernel killed it: its memory limit was reached"
-            return worker_error(Reason.OUT_OF_MEMORY, limit)
-        if number:
-            return worker_error(Reason.SIGNAL, f"died of {_signal_name(number)}")
         code = os.waitstatus_to_exitcode(status)
         if code == 0 and not self._program.is_persistent:
             return None
+        if self._is_out_of_memory(end["max_rss_bytes"], is_killed=number == signal.SIGKILL):
+            return worker_error(Reason.OUT_OF_MEMORY, OOM_KILLED)
+        if number:
+            return worker_error(Reason.SIGNAL, f"died of {_signal_name(number)}")
         return worker_error(Reason.EXIT_CODE, f"its process ended with exit code {code}")
+
+    def _is_out_of_memory(self, max_rss_bytes: int | None, *, is_killed: bool = False) -> bool:
+        """Whether a failed case failed because the kernel killed one of its processes for memory.
+
+        `is_killed`: the process that the worker knows died of SIGKILL. Otherwise it may have been
+        one below: a shell survives the kill of its program and exits with 137, a pool raises.
+        """
+        has_kills = self._cgroup.oom_kills() > self._oom_kills
+        if not is_killed:
+            return has_kills and self._cgroup.is_own
+        # No counter where Slurm itself watches the memory (jobacct_gather), and in the emulator.
+        used, requested = max_rss_bytes or 0, self._requested_bytes
+        return has_kills or (requested is not None and used >= requested)
 
 
 def _signal_name(number: int) -> str:
@@ -238,24 +260,3 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # Python has no names for most real-time signals
         return f"signal {number}"
-
-
-def _oom_kills() -> int:
-    """Count of processes of this cgroup that the kernel killed for memory; 0 if unknown."""
-    try:
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            number, controllers, path = line.split(":", 2)
-            if number == "0":
-                file = Path("/sys/fs/cgroup") / path.lstrip("/") / "memory.events"
-            elif "memory" in controllers.split(","):
-                file = Path("/sys/fs/cgroup/memory") / path.lstrip("/") / "memory.oom_control"
-            else:
-                continue
-            if file.exists():
-                for row in file.read_text().splitlines():
-                    name, _, value = row.partition(" ")
-                    if name == "oom_kill":
-                        return int(value)
-    except (OSError, ValueError):
-        pass
-    return 0

@@ -1,0 +1,84 @@
+"""The memory cgroup of the task: how much it held, and what the kernel killed in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROC, _MOUNT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+
+
+@dataclass(kw_only=True, slots=True)
+class MemoryCgroup:
+    """The memory cgroup of this process, version 1 or 2; without one nothing is known."""
+
+    # Counts the processes that the kernel killed for memory.
+    events: Path | None = None
+    # Whether all processes in it are of this job.
+    is_own: bool = False
+    # Has the most bytes that it ever held, file cache included; None unless `is_own`.
+    _peak_file: Path | None = None
+    # As it was last read.
+    _peak: int = 0
+
+    @classmethod
+    def find(cls, job_id: str) -> MemoryCgroup:
+        """That of this process in the job. Slurm names it `…/job_<id>/step_batch/…`."""
+        try:
+            lines = _PROC.read_text().splitlines()
+        except OSError:  # not Linux
+            lines = []
+        for line in lines:
+            number, controllers, path = line.split(":", 2)
+            if number == "0":
+                directory, names = _MOUNT / path.lstrip("/"), ("memory.events", "memory.peak")
+            elif "memory" in controllers.split(","):
+                directory = _MOUNT / "memory" / path.lstrip("/")
+                names = "memory.oom_control", "memory.max_usage_in_bytes"
+            else:
+                continue
+            events, peak = (directory / name for name in names)
+            if events.exists():
+                is_own = bool(job_id) and f"job_{job_id}" in directory.parts
+                return cls(events=events, is_own=is_own, _peak_file=peak if is_own else None)
+        return cls()
+
+    def oom_kills(self) -> int:
+        """Count of processes that the kernel killed for memory; 0 if unknown."""
+        try:
+            for row in self.events.read_text().splitlines() if self.events else ():
+                name, _, value = row.partition(" ")
+                if name == "oom_kill":
+                    return int(value)
+        except (OSError, ValueError):
+            pass
+        return 0
+
+    def new_peak(self) -> int | None:
+        """The most bytes that it ever held; None if that is not since the last call, or unknown.
+
+        Nobody but root may reset the counter of Slurm's cgroups, so only a case that needs more
+        than all cases before it has a number of its own.
+        """
+        if self._peak_file is None:
+            return None
+        try:
+            peak = int(self._peak_file.read_text())
+        except (OSError, ValueError):  # memory.peak is there since Linux 5.19
+            return None
+        is_new, self._peak = peak > self._peak, max(peak, self._peak)
+        return peak if is_new else None
+
+
+def requested_bytes(environment: Mapping[str, str]) -> int | None:
+    """The memory that the job asked for on this node; None if unknown, or the whole node's."""
+    try:
+        if "SLURM_MEM_PER_NODE" in environment:
+            megabytes = int(environment["SLURM_MEM_PER_NODE"])
+        else:
+            cpus = int(environment["SLURM_CPUS_ON_NODE"])
+            megabytes = int(environment["SLURM_MEM_PER_CPU"]) * cpus
+    except (KeyError, ValueError):
+        return None
+    return megabytes << 20 or None
