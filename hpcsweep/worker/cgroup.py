@@ -26,23 +26,20 @@ class MemoryCgroup:
     def find(cls, job_id: str) -> MemoryCgroup:
         """That of this process in the job. Slurm names it `…/job_<id>/step_batch/…`."""
         try:
-            lines = _PROC.read_text().splitlines()
+            rows = [line.split(":", 2) for line in _PROC.read_text().splitlines()]
         except OSError:  # not Linux
-            lines = []
-        for line in lines:
-            number, controllers, path = line.split(":", 2)
-            if number == "0":
-                directory, names = _MOUNT / path.lstrip("/"), ("memory.events", "memory.peak")
-            elif "memory" in controllers.split(","):
-                directory = _MOUNT / "memory" / path.lstrip("/")
-                names = "memory.oom_control", "memory.max_usage_in_bytes"
-            else:
-                continue
-            events, peak = (directory / name for name in names)
-            if events.exists():
-                is_own = bool(job_id) and f"job_{job_id}" in directory.parts
-                return cls(events=events, is_own=is_own, _peak_file=peak if is_own else None)
-        return cls()
+            return cls()
+        # Version 2 has no controllers in its line. Where both are mounted, memory is of one only.
+        paths = {name: path.lstrip("/") for _, names, path in rows for name in names.split(",")}
+        if "memory" in paths:
+            directory = _MOUNT / "memory" / paths["memory"]
+            events, peak = "memory.oom_control", "memory.max_usage_in_bytes"
+        else:
+            directory = _MOUNT / paths.get("", "")
+            events, peak = "memory.events", "memory.peak"
+        is_own = bool(job_id) and f"job_{job_id}" in directory.parts
+        peak_file = directory / peak if is_own else None
+        return cls(events=directory / events, is_own=is_own, _peak_file=peak_file)
 
     def oom_kills(self) -> int:
         """Count of processes that the kernel killed for memory; 0 if unknown."""
