@@ -187,7 +187,8 @@ def start_on_node(
         server.make_certificate(directory)
         argv = configuration.job_argv(sys.executable, directory.path, port, record)
         replace(directory.job_script, configuration.job_script(options, argv).encode())
-        directory.job_log.unlink(missing_ok=True)
+        # Slurm would make it as the umask says.
+        replace(directory.job_log, b"")
         output = str(directory.job_log).replace("%", "%%")
         job_id = cluster.run_script(str(directory.job_script), output, JOB_NAME)
         waiting: ServerRecord = {
@@ -209,12 +210,25 @@ def wait_for_job(directory: DatabaseDirectory, settings: Settings) -> Look:
             if look(directory, settings, settings.grace_s).state is State.STOPPED:
                 break
         time.sleep(_LOOK_S)
-    said = directory.job_log.read_text(errors="replace") if directory.job_log.exists() else ""
+    what, next_step = _last_words(directory)
     raise StoreError(
-        f"the job of the server has ended: {programs.complaint(said)}",
+        f"the job of the server has ended: {what}",
         where=str(directory.path),
-        next_step=f"Its output is {directory.job_log}, the server's log {directory.log}.",
+        next_step=next_step or f"See {directory.job_log}, and the server's log {directory.log}.",
     )
+
+
+def _last_words(directory: DatabaseDirectory) -> tuple[str, str]:
+    """What the last job said went wrong, and what to do about it, if it said that."""
+    try:
+        said = directory.job_log.read_text(errors="replace")
+    except OSError:
+        said = ""
+    _, is_own, message = said.rpartition("hpcsweep: ")
+    if not is_own:
+        return programs.complaint(said), ""
+    what, _, next_step = message.strip().partition("\n  ")
+    return what, next_step
 
 
 def stop(directory: DatabaseDirectory, settings: Settings) -> bool:

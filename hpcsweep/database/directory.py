@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypedDict, cast
 
@@ -24,6 +24,7 @@ from hpcsweep.field_checks import NUMBER, OBJECT, TEXT, integer, mismatch, schem
 from hpcsweep.files import (
     DOCUMENT_MAX,
     PRIVATE_DIRECTORY,
+    is_temporary,
     json_bytes,
     make_directory,
     names,
@@ -109,9 +110,9 @@ class DatabaseDirectory:
 
     @classmethod
     def create(cls, path: Path, service: str) -> Self:
-        """Mark a new or empty directory as a database. *Raises* StoreError, InputError, SweepError.
+        """Mark a new or empty directory as a database.
 
-        *Safe to repeat* after a kill. *Writes* the directory.
+        *Raises* StoreError, InputError, SweepError. *Safe to repeat.* *Writes* the directory.
         """
         if _NO_PATH.search(str(path)):
             raise InputError(
@@ -120,18 +121,17 @@ class DatabaseDirectory:
                 where=str(path),
                 next_step="Name another directory.",
             )
-        make_directory(path)
-        if any(name != _CLAIMS for name in names(path)):
-            raise StoreError(
-                "this directory holds something else",
-                where=str(path),
-                next_step="Name a new or empty directory.",
-            )
-        try:
-            path.chmod(PRIVATE_DIRECTORY)
-        except OSError as error:
-            raise unwritable(path, error) from error
-        replace_durably(path / MARKER, json_bytes({"format": FORMAT, "service": service}))
+        # Another start may be writing its first file.
+        if _is_marked(path, but=is_temporary):
+            return cls.open(path)
+        with claimed(path, PATIENCE_S):
+            if _is_marked(path, but=lambda _: False):
+                return cls.open(path)
+            try:
+                path.chmod(PRIVATE_DIRECTORY)
+            except OSError as error:
+                raise unwritable(path, error) from error
+            replace_durably(path / MARKER, json_bytes({"format": FORMAT, "service": service}))
         return cls(path.resolve(), service)
 
     @property
@@ -172,20 +172,40 @@ class DatabaseDirectory:
         with contextlib.suppress(FileNotFoundError):
             self._record.unlink()
 
-    @contextlib.contextmanager
-    def changing(self, patience_s: float = PATIENCE_S) -> Iterator[None]:
+    def changing(self, patience_s: float = PATIENCE_S) -> contextlib.AbstractContextManager[None]:
         """Be the only one, over all hosts, who starts or ends the server. *Raises* StoreError."""
-        claim = claims.acquire(make_directory(self.path / _CLAIMS), "server", patience_s)
-        if claim is None:
-            raise StoreError(
-                "another command is starting or ending the server",
-                where=str(self.path),
-                next_step="Run this again when that one has ended.",
-            )
-        try:
-            yield
-        finally:
-            claim.release()
+        return claimed(self.path, patience_s)
+
+
+@contextlib.contextmanager
+def claimed(path: Path, patience_s: float) -> Iterator[None]:
+    """Be the only one who makes a database, or starts or ends its server. *Raises* StoreError."""
+    claim = claims.acquire(make_directory(path / _CLAIMS), "server", patience_s)
+    if claim is None:
+        raise StoreError(
+            "another command is starting or ending the server",
+            where=str(path),
+            next_step="Run this again when that one has ended.",
+        )
+    try:
+        yield
+    finally:
+        claim.release()
+
+
+def _is_marked(path: Path, but: Callable[[str], bool]) -> bool:
+    """Whether a directory is marked. *Raises* StoreError for files of something else.
+
+    By one listing: another start may make a whole database meanwhile. `but`: names to pass over.
+    """
+    found = names(path)
+    if MARKER not in found and any(name != _CLAIMS and not but(name) for name in found):
+        raise StoreError(
+            "this directory holds something else",
+            where=str(path),
+            next_step="Name a new or empty directory.",
+        )
+    return MARKER in found
 
 
 def is_database(path: Path) -> bool:

@@ -133,14 +133,18 @@ def start(
 def forget(directory: DatabaseDirectory) -> None:
     """Remove what a server that is dead has left. *Safe to repeat.*
 
-    PostgreSQL takes a process id in postmaster.pid for a server of this host, whatever process has
-    it now.
+    PostgreSQL takes a process id in its lock files for a server of this host: also that of a
+    process which was killed and not waited for yet, or of another one that has the id now.
     """
-    record = directory.record()
-    if record is not None and record["socket"] not in ("", str(directory.path)):
-        with contextlib.suppress(OSError):  # of another host
-            remove_tree(Path(record["socket"]))
     (directory.data / "postmaster.pid").unlink(missing_ok=True)
+    record = directory.record()
+    if record is not None and record["socket"]:
+        made = configuration.socket_path(Path(record["socket"]))
+        for path in (made, made.with_name(f"{made.name}.lock")):
+            path.unlink(missing_ok=True)
+        if made.parent != directory.path:
+            with contextlib.suppress(OSError):  # of another host
+                made.parent.rmdir()
     directory.remove_record()
 
 

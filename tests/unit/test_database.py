@@ -6,16 +6,20 @@ import os
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcsweep.database import configuration, control, programs, server, service_file
+from hpcsweep.cli import main
+from hpcsweep.database import configuration, control, find, programs, server, service_file
 from hpcsweep.database.control import State
 from hpcsweep.database.directory import DatabaseDirectory, ServerRecord
 from hpcsweep.database.options import job_options
 from hpcsweep.errors import Damaged, InputError, StoreError
 from hpcsweep.liveness import pid_namespace, this_process
 from hpcsweep.settings import Profile, Settings
+from hpcsweep.sources import grid
+from tests.support.sweeps import MadeSweep
 
 NO_PROFILE = Profile({}, lambda _: "")
 
@@ -247,11 +251,53 @@ def test_a_damaged_record_is_named(tmp_path: Path, text: str) -> None:
     assert "--rebuild" in caught.value.next_step
 
 
-def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    for path, said in ((tmp_path, "something else"), (tmp_path / "a,b", "a comma")):
-        with pytest.raises((StoreError, InputError), match=said):
-            DatabaseDirectory.create(path, "pg")
-    with pytest.raises(StoreError, match="no database in this directory"):
-        DatabaseDirectory.open(tmp_path)
-    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+def test_what_cannot_become_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr(programs, "find_programs", lambda: None)
+    (tmp_path / ".pg_service.conf").write_text("[lab]\nhost=db.example\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    wrong = {
+        tmp_path: "something else",
+        tmp_path / "a,b": "a comma",
+        tmp_path / "lab": "the service 'lab' is another one already",
+        tmp_path / "-": "cannot be the name of a service",
+    }
+    for path, said in wrong.items():
+        with pytest.raises((StoreError, InputError), match=said) as caught:
+            control.open_or_create(path, None)
+        assert caught.value.next_step
+    assert [one.name for one in tmp_path.iterdir()] == [".pg_service.conf"]
+    made = control.open_or_create(tmp_path / "db", "mine")
+    assert made.path.stat().st_mode & 0o777 == 0o700
+    assert control.open_or_create(tmp_path / "db", None).service == "mine"
+    with pytest.raises(StoreError, match="the service of this database is 'mine'"):
+        control.open_or_create(tmp_path / "db", "other")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="is about root")
+def test_root_is_refused(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["db", "start", str(tmp_path / "db")])
+    assert result.exit_code == StoreError.exit_code
+    assert "PostgreSQL refuses to run as root" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_which_database_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    directory = DatabaseDirectory.create(tmp_path / "db", "mine")
+    assert find.find_database("db", tmp_path).path == directory.path
+    store = "postgresql:///?service=mine"
+    made = MadeSweep(tmp_path, grid(x=[1]), store=store)
+    made.plan()
+    with pytest.raises(StoreError, match="service 'mine' is not that of a database"):
+        find.find_database(str(made.path), tmp_path)
+    service_file.publish("mine", directory.path, ["host=/a"])
+    assert find.find_database(str(made.path), tmp_path).path == directory.path
+    for changed, said in (("sqlite", "is a file"), ("postgresql://db/x", "no service names")):
+        made.freeze(grid(x=[1, 2]), store=changed)
+        made.plan()
+        with pytest.raises(StoreError, match=said):
+            find.find_database(str(made.path), tmp_path)
+    with pytest.raises(StoreError, match="neither a database nor a sweep 'nosuch'"):
+        find.find_database("nosuch", tmp_path)
