@@ -33,7 +33,8 @@ from hpcsweep.sources import ParameterSource
 from hpcsweep.store import SweepIndex, schema
 from hpcsweep.store.ingest import Ingest
 from hpcsweep.sweepdir.directory import SweepDirectory
-from hpcsweep.sweepdir.plan import Layout, Plan, make_parts
+from hpcsweep.sweepdir.parts import make_parts
+from hpcsweep.sweepdir.plan import Layout, Plan
 from tests.support.postgres import PrivatePostgres, why_not
 
 RECORDS = 1_000_000

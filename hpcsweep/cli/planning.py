@@ -21,7 +21,8 @@ from hpcsweep.submission.notices import other_code_notice, replaceable_notice
 from hpcsweep.submission.replacing import replaceable
 from hpcsweep.submission.submit import Wish, make_plan, outlook_for, rehearse
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
-from hpcsweep.sweepdir.plan import MAX_ARRAY_SIZE, Plan
+from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE
+from hpcsweep.sweepdir.plan import Plan
 
 # What `plan` says of its figures.
 NO_CLUSTER = (

@@ -12,7 +12,7 @@ from hpcsweep.cluster.base import Limits
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Resources
 from hpcsweep.state.outlook import Outlook, State
-from hpcsweep.sweepdir.plan import MAX_ARRAY_SIZE, chunk_size_for
+from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE, chunk_size_for
 
 # What is assumed of a cluster that was not asked: Slurm's own defaults.
 UNASKED = Limits(cluster_name="", max_array_size=MAX_ARRAY_SIZE, kill_wait_s=30.0)

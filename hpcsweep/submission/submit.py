@@ -29,7 +29,8 @@ from hpcsweep.submission.reconcile import resolve_unanswered
 from hpcsweep.submission.replacing import Replaceable, cancel_waiting, replaceable
 from hpcsweep.submission.turns import changing
 from hpcsweep.sweepdir.directory import SweepDirectory
-from hpcsweep.sweepdir.plan import Layout, Plan, make_parts
+from hpcsweep.sweepdir.parts import make_parts
+from hpcsweep.sweepdir.plan import Layout, Plan
 from hpcsweep.sweepdir.version import Version
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from hpcsweep.errors import Damaged, InputError, SweepError
+from hpcsweep.errors import Damaged, SweepError
 from hpcsweep.field_checks import (
     HEX16,
     LIST,
@@ -29,14 +29,6 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Part
 
 FORMAT = 1
-# `chunk: auto` makes at most this many tasks: Slurm's default MaxArraySize is 1001. With a smaller
-# MaxArraySize it makes one array, or up to FEW_TASKS tasks if that array would be tiny.
-AUTO_TASKS = 1000
-FEW_TASKS = 100
-# Slurm's default, used until the cluster's limit is read.
-MAX_ARRAY_SIZE = 1001
-# Each part is one sbatch with its own files: more of them mean that the chunk is too small.
-PARTS_MAX = 10_000
 # `runs: auto` gives every run its own directory up to this count, and packs them above.
 ALL_RUNS_MAX = 10_000
 # Run directories are sharded above this count of cases,
@@ -328,75 +320,3 @@ def _plan_problem(document: PlanDocument, plan: Plan) -> str:
     if not any(found) and first != plan.chunks:
         found.append(f"its parts have {first} chunks, its indices {plan.chunks}")
     return next(filter(None, found), "")
-
-
-def chunk_size_for(
-    count: int,
-    chunk: int | None,
-    max_tasks: int | None = None,
-    max_array_size: int = MAX_ARRAY_SIZE,
-) -> int:
-    """Cases per chunk: given, or enough for at most `AUTO_TASKS` tasks, if possible in one array.
-
-    *Raises* InputError if the given size makes more tasks than the cluster accepts.
-    """
-    most = min(AUTO_TASKS, max_tasks or AUTO_TASKS, max(FEW_TASKS, _largest(max_array_size)))
-    enough = max(1, -(-count // most))
-    if chunk and max_tasks and -(-count // chunk) > max_tasks:
-        raise InputError(
-            f"{-(-count // chunk)} array tasks are more than the {max_tasks} that this cluster, "
-            "which starts all of them at once, can have",
-            where="chunk",
-            next_step=f"Write `chunk: {enough}` or more, or `chunk: auto`.",
-        )
-    return chunk or enough
-
-
-def make_parts(chunks: int, *, max_array_size: int, throttle: int) -> tuple[Part, ...]:
-    """The arrays for `chunks` tasks, each below the cluster's limit on the array *index*.
-
-    Without arrays (MaxArraySize 0) each task is its own job. A throttle is divided over the
-    parts; the first ones get the remainder. *Raises* InputError for a throttle below the count of
-    parts, or for more than `PARTS_MAX` parts.
-    """
-    largest = _largest(max_array_size)
-    has_arrays = max_array_size > 0
-    count = -(-chunks // largest)
-    if count > PARTS_MAX:
-        raise InputError(
-            f"{chunks} array tasks would need {count} arrays of at most {largest} (MaxArraySize "
-            f"{max_array_size}); a submission can have {PARTS_MAX}",
-            where="chunk",
-            next_step=f"Make `chunk:` at least {-(-count // PARTS_MAX)} times as large, or auto.",
-        )
-    if 0 < throttle < count:
-        if not has_arrays:
-            raise InputError(
-                "job arrays are switched off on this cluster (MaxArraySize 0), and single jobs "
-                "have no throttle",
-                where="--throttle",
-                next_step=f"Leave it out, or make `chunk:` larger: {chunks} jobs would be sent.",
-            )
-        raise InputError(
-            f"a throttle of {throttle} cannot be divided over {count} arrays",
-            next_step=f"Give --throttle {count} or more, or a larger `chunk:`.",
-        )
-    parts = []
-    for number in range(count):
-        first = number * largest
-        share = throttle // count + (number < throttle % count) if throttle else 0
-        parts.append(
-            Part(
-                number=number,
-                first_chunk=first,
-                chunks=min(largest, chunks - first),
-                throttle=share,
-                is_array=has_arrays,
-            )
-        )
-    return tuple(parts)
-
-
-def _largest(max_array_size: int) -> int:
-    """Tasks per array. MaxArraySize caps the index: 1001 allows 0-1000; this uses one task less."""
-    return max(1, max_array_size - 1, min(max_array_size, 2))

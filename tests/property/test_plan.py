@@ -10,7 +10,8 @@ from hpcsweep.cluster.slurm import text
 from hpcsweep.errors import InputError
 from hpcsweep.files import json_bytes
 from hpcsweep.indexset import IndexSet
-from hpcsweep.sweepdir.plan import Layout, Plan, chunk_size_for, make_parts
+from hpcsweep.sweepdir.parts import chunk_size_for, make_parts
+from hpcsweep.sweepdir.plan import Layout, Plan
 from tests.support.arrays import array
 
 sets = st.lists(st.integers(0, 300), max_size=60).map(IndexSet.of).filter(bool) | st.builds(

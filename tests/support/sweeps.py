@@ -18,7 +18,8 @@ from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest, Target
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sweepdir.directory import FactKind, SweepDirectory
-from hpcsweep.sweepdir.plan import Layout, Plan, make_parts
+from hpcsweep.sweepdir.parts import make_parts
+from hpcsweep.sweepdir.plan import Layout, Plan
 from tests.support.journals import Record
 
 TASK_S = 60.0

@@ -14,18 +14,15 @@ from hpcsweep.errors import InputError, SweepError
 from hpcsweep.files import json_bytes
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Part
+from hpcsweep.sweepdir.parts import AUTO_TASKS, PARTS_MAX, chunk_size_for, make_parts
 from hpcsweep.sweepdir.plan import (
     ALL_RUNS_MAX,
-    AUTO_TASKS,
     FLAT_RUNS_MAX,
-    PARTS_MAX,
     Circumstances,
     Layout,
     Plan,
     PlanDocument,
     attempt_dir,
-    chunk_size_for,
-    make_parts,
     read_plan,
 )
 

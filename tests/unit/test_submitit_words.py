@@ -12,7 +12,7 @@ from hpcsweep.cluster.submitit import localjobs
 from hpcsweep.cluster.submitit.client import logs
 from hpcsweep.cluster.submitit.executor import Order, make_executor, states
 from hpcsweep.errors import Damaged, InputError
-from hpcsweep.sweepdir.plan import chunk_size_for
+from hpcsweep.sweepdir.parts import chunk_size_for
 
 
 @pytest.fixture

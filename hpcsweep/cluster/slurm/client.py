@@ -18,7 +18,7 @@ from hpcsweep.cluster.slurm.environment import clean_environment, pointed_at
 from hpcsweep.cluster.slurm.refusals import Verdict
 from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.files import names
-from hpcsweep.sweepdir.plan import MAX_ARRAY_SIZE
+from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE
 
 # Errors of all programs if the controller or accounting cannot be reached.
 _UNREACHABLE = (

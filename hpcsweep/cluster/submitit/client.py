@@ -25,7 +25,7 @@ from hpcsweep.errors import ClusterError, ClusterUnavailable, Damaged
 from hpcsweep.field_checks import TEXTS
 from hpcsweep.files import RESTORE, names, read_json
 from hpcsweep.sweepdir.directory import SweepPaths
-from hpcsweep.sweepdir.plan import MAX_ARRAY_SIZE
+from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE
 
 # The file in a part's folder with the ids of its jobs, by element.
 IDS = "jobs.json"
