@@ -47,14 +47,26 @@ def main() -> None:
         )
         print(f"{measuring.machine()}; median of {ROUNDS} interleaved rounds")
         rows = [
-            (what, f"{seconds:.3f} s", f"{bare:.3f} s", f"{seconds - bare:.3f} s",
-             f"{seconds / bare:.1f}", f"{budget} s")
+            (
+                what,
+                f"{seconds:.3f} s",
+                f"{bare:.3f} s",
+                f"{seconds - bare:.3f} s",
+                f"{seconds / bare:.1f}",
+                f"{budget} s",
+            )
             for (what, (budget, *_)), seconds in zip(commands.items(), found, strict=True)
-        ]  # fmt: skip
+        ]
         rows.append(
-            ("`import sqlalchemy` alone", f"{library:.3f} s", f"{bare:.3f} s",
-             f"{library - bare:.3f} s", f"{library / bare:.1f}", "")
-        )  # fmt: skip
+            (
+                "`import sqlalchemy` alone",
+                f"{library:.3f} s",
+                f"{bare:.3f} s",
+                f"{library - bare:.3f} s",
+                f"{library / bare:.1f}",
+                "",
+            )
+        )
         columns = ("what", "time", "`python -I -c pass`", "over it", "ratio", "budget over it")
         measuring.show("Processor time of a command", columns, rows)
 

@@ -30,9 +30,14 @@ ELEMENTS = 100_000
 IDLE_S = 20.0
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PROGRAMS = (
-    ("squeue",), ("sbatch", "-H", "--wrap", "true"), ("sacct", "-X"), ("scancel", "99999999"),
-    ("scontrol", "ping"), ("sinfo",), ("sacctmgr", "show", "qos"),
-)  # fmt: skip
+    ("squeue",),
+    ("sbatch", "-H", "--wrap", "true"),
+    ("sacct", "-X"),
+    ("scancel", "99999999"),
+    ("scontrol", "ping"),
+    ("sinfo",),
+    ("sacctmgr", "show", "qos"),
+)
 
 
 def main(arguments: list[str]) -> None:
@@ -73,10 +78,15 @@ def _starts(env: dict[str, str]) -> None:
     actions = [partial(_cost, argv, env) for argv in commands]
     floor, *found = measuring.medians(ROUNDS, *actions)
     rows = [
-        (f"`{' '.join(argv)}`", f"{1e3 * value:.0f} ms", f"{1e3 * floor:.0f} ms",
-         f"{1e3 * (value - floor):.0f} ms", "80 ms")
+        (
+            f"`{' '.join(argv)}`",
+            f"{1e3 * value:.0f} ms",
+            f"{1e3 * floor:.0f} ms",
+            f"{1e3 * (value - floor):.0f} ms",
+            "80 ms",
+        )
         for argv, value in zip(PROGRAMS, found, strict=True)
-    ]  # fmt: skip
+    ]
     columns = ("program", "processor", "`python -I -S -c pass`", "over it", "budget over it")
     measuring.show("A program, from its start to its end", columns, rows)
 

@@ -117,10 +117,15 @@ def _lines(
         case = {"chunk": chunk, "index": index, "case_id": source[index].case_id}
         yield encode({"kind": "begin", **common, **case, "started": moment})
         outcome = {
-            "status": "complete", "metrics": {"energy": index / 7, "steps": index},
-            "started": moment, "ended": moment, "wall_seconds": 1.25, "cpu_seconds": 1.0,
-            "max_rss_bytes": 2**25, "code_digest": "0" * 16,
-        }  # fmt: skip
+            "status": "complete",
+            "metrics": {"energy": index / 7, "steps": index},
+            "started": moment,
+            "ended": moment,
+            "wall_seconds": 1.25,
+            "cpu_seconds": 1.0,
+            "max_rss_bytes": 2**25,
+            "code_digest": "0" * 16,
+        }
         ids = {"word": 2, "host": "n1", "job_id": str(chunk)}
         yield encode({"kind": "end", **common, **case, **ids, **outcome})
     over = {"chunk": chunk, "word": 2, "time": moment, "status": "complete", "reason": None}

@@ -42,11 +42,22 @@ def _records(sweep: SweepDirectory) -> Iterator[Record]:
         case = {"chunk": 0, "index": index, "case_id": ids.case_id({"x": index})}
         yield {"kind": "begin", **common, **case, "started": moment}
         yield {
-            "kind": "end", **common, **case, "word": 2, "job_id": "1", "host": "n1",
-            "status": "complete", "metrics": {"energy": index / 7}, "started": moment,
-            "ended": moment, "wall_seconds": 1.25, "cpu_seconds": 1.0, "max_rss_bytes": 2**25,
-            "code_digest": "0" * 16, "run_dir": f"runs/log_x={index}-{case['case_id']}",
-        }  # fmt: skip
+            "kind": "end",
+            **common,
+            **case,
+            "word": 2,
+            "job_id": "1",
+            "host": "n1",
+            "status": "complete",
+            "metrics": {"energy": index / 7},
+            "started": moment,
+            "ended": moment,
+            "wall_seconds": 1.25,
+            "cpu_seconds": 1.0,
+            "max_rss_bytes": 2**25,
+            "code_digest": "0" * 16,
+            "run_dir": f"runs/log_x={index}-{case['case_id']}",
+        }
 
 
 def _appends(directory: Path, records: list[Record]) -> None:
@@ -105,10 +116,14 @@ def _plain_json(path: Path) -> list[Record]:
 
 def _show(title: str, number: int, rows: list[tuple[str, float, float]]) -> None:
     texts = [
-        (what, f"{number / ours:,.0f} records/s", f"{number / peer:,.0f} records/s",
-         f"{ours / peer:.1f}")
+        (
+            what,
+            f"{number / ours:,.0f} records/s",
+            f"{number / peer:,.0f} records/s",
+            f"{ours / peer:.1f}",
+        )
         for what, ours, peer in rows
-    ]  # fmt: skip
+    ]
     measuring.show(title, ("what", "ours", "peer", "times the peer's time"), texts)
 
 

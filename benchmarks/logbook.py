@@ -112,13 +112,24 @@ def _made(number: int) -> tuple[Run, Outcome]:
     case = ParamCase(index=number, params=params, case_id=ids.case_id_of(text))
     attempt = Attempt(generation=0, submission=1, restart=0, token="0" * 16)
     run = Run(
-        run_id=ids.run_id(text, case.case_id), case=case, attempt=attempt, chunk=0,
-        manifest="0" * 16, seed=1, host="n1",
-    )  # fmt: skip
+        run_id=ids.run_id(text, case.case_id),
+        case=case,
+        attempt=attempt,
+        chunk=0,
+        manifest="0" * 16,
+        seed=1,
+        host="n1",
+    )
     outcome = Outcome(
-        status=Status.COMPLETE, metrics={"energy": 0.5}, started=MOMENT, ended=MOMENT,
-        wall_seconds=1.0, cpu_seconds=1.0, max_rss_bytes=2**25, run_dir=f"runs/log_{run.run_id}",
-    )  # fmt: skip
+        status=Status.COMPLETE,
+        metrics={"energy": 0.5},
+        started=MOMENT,
+        ended=MOMENT,
+        wall_seconds=1.0,
+        cpu_seconds=1.0,
+        max_rss_bytes=2**25,
+        run_dir=f"runs/log_{run.run_id}",
+    )
     return run, outcome
 
 
@@ -172,10 +183,16 @@ def _reads(directory: Path, number: int) -> None:
         again = measuring.seconds(lambda reader=reader, run=run: reader[run.run_id].params)
         rows.append((what, opened, first, again, whole))
     texts = [
-        (what, f"{opened * 1e6:,.0f} µs", f"{first * 1e3:,.1f} ms", f"{again * 1e6:,.0f} µs",
-         f"{whole:,.2f} s", f"{whole / number * 1e6:,.1f} µs")
+        (
+            what,
+            f"{opened * 1e6:,.0f} µs",
+            f"{first * 1e3:,.1f} ms",
+            f"{again * 1e6:,.0f} µs",
+            f"{whole:,.2f} s",
+            f"{whole / number * 1e6:,.1f} µs",
+        )
         for what, opened, first, again, whole in rows
-    ]  # fmt: skip
+    ]
     measuring.show(
         f"ExperimentReader over {number:,} runs; all params of packed runs "
         f"{rows[0][4] / rows[1][4]:.1f} times faster than of plain ones",

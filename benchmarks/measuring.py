@@ -100,9 +100,13 @@ def environment(**more: str) -> dict[str, str]:
 def job_environment() -> dict[str, str]:
     """The environment of element 0 of an array, as Slurm 22.05 sets what a worker reads."""
     return environment(
-        SLURM_ARRAY_JOB_ID="1", SLURM_ARRAY_TASK_ID="0", SLURM_JOB_ID="1",
-        SLURM_CLUSTER_NAME="nowhere", SLURMD_NODENAME="n1", SLURM_CPUS_ON_NODE="1",
-    )  # fmt: skip
+        SLURM_ARRAY_JOB_ID="1",
+        SLURM_ARRAY_TASK_ID="0",
+        SLURM_JOB_ID="1",
+        SLURM_CLUSTER_NAME="nowhere",
+        SLURMD_NODENAME="n1",
+        SLURM_CPUS_ON_NODE="1",
+    )
 
 
 def forget_runs(sweep: SweepDirectory) -> None:

@@ -244,8 +244,14 @@ def _columns() -> None:
     title = f"Columns of {COLUMN:,} draws, for each; the peer is `Generator(Philox).random`"
     measuring.show(title, TITLES, texts)
     row = f"{1e9 * six / COLUMN:.0f} ns", f"{1e9 * listed / CALLS:.0f} ns"
-    texts = [("a row of that grid by `columns` against `params(i)`", *row,
-              f"{six / COLUMN / (listed / CALLS):.3f}", "")]  # fmt: skip
+    texts = [
+        (
+            "a row of that grid by `columns` against `params(i)`",
+            *row,
+            f"{six / COLUMN / (listed / CALLS):.3f}",
+            "",
+        )
+    ]
     measuring.show("Rows of a grid of 6 axes", TITLES, texts)
 
 

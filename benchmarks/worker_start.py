@@ -43,9 +43,16 @@ def _lookups(python: str, sweep: SweepDirectory) -> None:
     measuring.show(
         "Path look-ups of all processes",
         ("what", "look-ups", "`python -I -c pass`", "ratio", "budget"),
-        [("start of a task to the user's function", str(found), str(bare),
-          f"{found / bare:.1f}", f"{LOOKUPS_MAX}")],
-    )  # fmt: skip
+        [
+            (
+                "start of a task to the user's function",
+                str(found),
+                str(bare),
+                f"{found / bare:.1f}",
+                f"{LOOKUPS_MAX}",
+            )
+        ],
+    )
 
 
 def _times(python: str, sweep: SweepDirectory) -> None:
@@ -56,13 +63,19 @@ def _times(python: str, sweep: SweepDirectory) -> None:
         lambda: _run([python, "-I", "-c", "pass"]),
     )
     rows = [
-        (what, f"{1e3 * value:.1f} ms", f"{1e3 * bare:.1f} ms", f"{1e3 * (value - bare):.1f} ms",
-         f"{value / bare:.1f}", f"{budget} ms")
+        (
+            what,
+            f"{1e3 * value:.1f} ms",
+            f"{1e3 * bare:.1f} ms",
+            f"{1e3 * (value - bare):.1f} ms",
+            f"{value / bare:.1f}",
+            f"{budget} ms",
+        )
         for what, value, budget in (
             ("start of a task to the user's function", worker, WORKER_MS),
             ("`import hpcsweep`", imported, IMPORT_MS),
         )
-    ]  # fmt: skip
+    ]
     columns = ("what", "time", "`python -I -c pass`", "over it", "ratio", "budget over it")
     measuring.show("Time", columns, rows)
 

@@ -119,9 +119,14 @@ class Sweep:
         return Path(self._settings.outputs) / self.name
 
     def submit(
-        self, *, throttle: int = 0, rerun: str | None = None, allow_mixed: bool = False,
-        replace: bool = False, notify: Notify | None = print_notice,
-    ) -> Submitted:  # fmt: skip
+        self,
+        *,
+        throttle: int = 0,
+        rerun: str | None = None,
+        allow_mixed: bool = False,
+        replace: bool = False,
+        notify: Notify | None = print_notice,
+    ) -> Submitted:
         """Send what is missing; see `hpcsweep submit`. *Safe to repeat.*
 
         It may wait, up to 150 s for an sbatch that was never answered: `notify` is called with
@@ -161,9 +166,12 @@ class Sweep:
         return status(self._directory, self._asked, self._settings)
 
     def wait(
-        self, *, progress: bool = False, on_change: Callable[[Summary], None] | None = None,
+        self,
+        *,
+        progress: bool = False,
+        on_change: Callable[[Summary], None] | None = None,
         notify: Notify | None = print_notice,
-    ) -> Summary:  # fmt: skip
+    ) -> Summary:
         """Wait until nothing more will happen by itself. *Raises* Incomplete.
 
         `progress` shows a bar; `on_change` is called with every look. `notify` is called with what

@@ -32,9 +32,13 @@ NO_CLUSTER = (
 
 
 def show_plan(
-    here: Context, wish: Wish, cluster: Cluster | None, *, script: bool,
+    here: Context,
+    wish: Wish,
+    cluster: Cluster | None,
+    *,
+    script: bool,
     code_digest: str | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Print the plan or its script; ask the cluster, if there is one, what it would say."""
     limits = cluster.limits() if cluster else None
     for note in limits.notes if limits else ():

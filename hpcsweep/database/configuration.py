@@ -103,18 +103,35 @@ basicConstraints = critical, CA:TRUE
 def certificate_argv(request: str, certificate: Path, key: Path) -> list[str]:
     """The command that makes a certificate signed by its own key; `request` is a file."""
     return [
-        "openssl", "req", "-x509", "-config", request, "-nodes", "-days", "3650",
-        "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-        "-keyout", str(key), "-out", str(certificate),
-    ]  # fmt: skip
+        "openssl",
+        "req",
+        "-x509",
+        "-config",
+        request,
+        "-nodes",
+        "-days",
+        "3650",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-keyout",
+        str(key),
+        "-out",
+        str(certificate),
+    ]
 
 
 def initdb_arguments(data: Path) -> list[str]:
     """The arguments of initdb, which reads the password from its standard input."""
     return [
-        f"--pgdata={data}", f"--username={ROLE}", "--pwfile=/dev/stdin", "--auth=scram-sha-256",
-        "--encoding=UTF8", "--locale=C",
-    ]  # fmt: skip
+        f"--pgdata={data}",
+        f"--username={ROLE}",
+        "--pwfile=/dev/stdin",
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale=C",
+    ]
 
 
 def job_script(options: Mapping[str, str], argv: Sequence[str]) -> str:

@@ -81,27 +81,32 @@ def look(directory: DatabaseDirectory, settings: Settings, grace_s: float | None
 
 
 def _look_at_job(
-    directory: DatabaseDirectory, record: ServerRecord, job: JobRecord, settings: Settings,
+    directory: DatabaseDirectory,
+    record: ServerRecord,
+    job: JobRecord,
+    settings: Settings,
     grace_s: float | None,
-) -> Look:  # fmt: skip
+) -> Look:
     who = f"job {job['id']} of the cluster {job['cluster']['name'] or job['cluster']['kind']}"
     try:
         cluster = _cluster_of(job, directory, settings)
         life, state = _life(cluster, job["id"], grace_s)
     except HpcsweepError as error:
         return Look(
-            state=State.UNKNOWN, record=record,
+            state=State.UNKNOWN,
+            record=record,
             why=f"{who} cannot be asked about: {error.what}",
             next_step="Run this where its cluster is, or try again later.",
-        )  # fmt: skip
+        )
     if life is Life.OVER:
         return Look(state=State.STOPPED, record=record)
     if life is Life.UNKNOWN:
         return Look(
-            state=State.UNKNOWN, record=record,
+            state=State.UNKNOWN,
+            record=record,
             why=f"{who} is {state or 'neither in the queue nor in the accounting'}",
             next_step="Try again later.",
-        )  # fmt: skip
+        )
     return Look(state=State.RUNNING if record["host"] else State.QUEUED, record=record)
 
 
@@ -144,9 +149,10 @@ def open_or_create(path: Path, service: str | None) -> DatabaseDirectory:
     found = DatabaseDirectory.open(path)
     if service not in (None, found.service):
         raise StoreError(
-            f"the service of this database is {found.service!r}", where=str(path),
+            f"the service of this database is {found.service!r}",
+            where=str(path),
             next_step="Leave --service out: manifests may name it.",
-        )  # fmt: skip
+        )
     return found
 
 
@@ -192,9 +198,14 @@ def start_on_node(
         output = str(directory.job_log).replace("%", "%%")
         job_id = cluster.run_script(str(directory.job_script), output, JOB_NAME)
         waiting: ServerRecord = {
-            "host": "", "boot_id": None, "pid_namespace": None, "port": 0, "socket": "",
-            "started": time.time(), "job": {"id": job_id, "cluster": record},
-        }  # fmt: skip
+            "host": "",
+            "boot_id": None,
+            "pid_namespace": None,
+            "port": 0,
+            "socket": "",
+            "started": time.time(),
+            "job": {"id": job_id, "cluster": record},
+        }
         directory.write_record(waiting)
         return Look(state=State.QUEUED, record=waiting)
 

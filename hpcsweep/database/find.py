@@ -26,9 +26,10 @@ def find_database(text: str, outputs: Path) -> DatabaseDirectory:
     sweep = find_sweep(text, outputs)
     if sweep is None:
         raise StoreError(
-            f"there is neither a database nor a sweep {text!r}", where=str(outputs),
+            f"there is neither a database nor a sweep {text!r}",
+            where=str(outputs),
             next_step=_START,
-        )  # fmt: skip
+        )
     return database_of(sweep)
 
 

@@ -71,12 +71,22 @@ _REASON = one_of(Reason)
 _MEMORY = schema(
     {},
     {
-        "tried": NUMBER, "asked": NUMBER, "last": TEXT, "problem": TEXT,
-        "names": by_name(TEXT), "alive": by_name(TEXT), "waiting": by_name(TEXT),
-        "absent": by_name(NUMBER), "scans": by_name(NUMBERS), "over": by_name(_REASON),
-        "hints": by_name(_REASON), "words": by_name(NUMBER), "heard": TEXTS, "missed": TEXTS,
+        "tried": NUMBER,
+        "asked": NUMBER,
+        "last": TEXT,
+        "problem": TEXT,
+        "names": by_name(TEXT),
+        "alive": by_name(TEXT),
+        "waiting": by_name(TEXT),
+        "absent": by_name(NUMBER),
+        "scans": by_name(NUMBERS),
+        "over": by_name(_REASON),
+        "hints": by_name(_REASON),
+        "words": by_name(NUMBER),
+        "heard": TEXTS,
+        "missed": TEXTS,
     },
-)  # fmt: skip
+)
 
 
 @contextlib.contextmanager

@@ -46,9 +46,13 @@ _log = logging.getLogger(__name__)
 
 
 def poll(
-    sweep: SweepDirectory, sweep_index: SweepIndex, cluster: Cluster | None, settings: Settings,
-    *, at_once: bool = False,
-) -> ArrayTasks:  # fmt: skip
+    sweep: SweepDirectory,
+    sweep_index: SweepIndex,
+    cluster: Cluster | None,
+    settings: Settings,
+    *,
+    at_once: bool = False,
+) -> ArrayTasks:
     """Ask about silent tasks if that is due, journal what is certain, and return what is known.
 
     `sweep_index` must have been brought up to date just before: that is one scan of the journals.
@@ -286,11 +290,17 @@ def _case_end(common: CommonFields, row: dict[str, Any], reason: Reason, moment:
     known = {
         name: row[name]
         for name in (
-            "started", "wall_seconds", "cpu_seconds", "max_rss_bytes", "run_dir", "code_digest",
-            "host", "job_id",
+            "started",
+            "wall_seconds",
+            "cpu_seconds",
+            "max_rss_bytes",
+            "run_dir",
+            "code_digest",
+            "host",
+            "job_id",
         )
         if row[name] is not None
-    }  # fmt: skip
+    }
     fields = cast("AttemptFields", known)
     message = f"its array task is over ({reason.value}) and its worker left no other word"
     return {

@@ -23,8 +23,17 @@ from hpcsweep.files import make_directory, remove_tree, token
 from hpcsweep.settings import Settings
 from hpcsweep.store.filesystem import filesystem_type, is_local
 
-PACKAGES = ("numpy", "sqlalchemy", "pydantic", "click", "rich", "jinja2", "pyyaml", "psycopg",
-            "submitit")  # fmt: skip
+PACKAGES = (
+    "numpy",
+    "sqlalchemy",
+    "pydantic",
+    "click",
+    "rich",
+    "jinja2",
+    "pyyaml",
+    "psycopg",
+    "submitit",
+)
 # Free space below these is worth a word.
 FEW_BYTES = 2**30
 FEW_FILES = 10_000

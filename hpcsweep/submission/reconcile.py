@@ -51,9 +51,14 @@ def resolve_unanswered(
 
 
 def _found_out(
-    sweep: SweepDirectory, number: int, part: Part, intent: IntentFact, cluster: Cluster,
-    settings: Settings, say: Callable[[str], None],
-) -> tuple[FactKind, JobFact | VoidFact]:  # fmt: skip
+    sweep: SweepDirectory,
+    number: int,
+    part: Part,
+    intent: IntentFact,
+    cluster: Cluster,
+    settings: Settings,
+    say: Callable[[str], None],
+) -> tuple[FactKind, JobFact | VoidFact]:
     """The name and content of the file that answers an intent."""
     told = False
     while True:

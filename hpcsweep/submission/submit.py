@@ -116,10 +116,17 @@ def submit(
         _clean(sweep)
         sweep.freeze(wish.version, made)
         desk = HandingIn(
-            sweep=sweep, manifest=manifest, cluster=cluster, limits=limits, settings=settings,
-            checked=preflight(sweep, manifest, source, cluster.environment), say=say, turn=turn,
-            made=made, doubt=doubt,
-        )  # fmt: skip
+            sweep=sweep,
+            manifest=manifest,
+            cluster=cluster,
+            limits=limits,
+            settings=settings,
+            checked=preflight(sweep, manifest, source, cluster.environment),
+            say=say,
+            turn=turn,
+            made=made,
+            doubt=doubt,
+        )
         return replace(_submit_missing(wish, desk), difference=changed)
 
 
@@ -151,9 +158,12 @@ def rehearse(wish: Wish, sweep: SweepDirectory | None, plan: Plan, cluster: Clus
 
 
 def outlook_for(
-    wish: Wish, sweep: SweepDirectory | None, cluster: Cluster | None, settings: Settings,
+    wish: Wish,
+    sweep: SweepDirectory | None,
+    cluster: Cluster | None,
+    settings: Settings,
     code_digest: str | None = None,
-) -> Outlook:  # fmt: skip
+) -> Outlook:
     """What is known of the wanted cases. *Writes* the index, verdicts."""
     if sweep is None or not sweep.submissions():
         return Outlook.of_nothing(wish.version)

@@ -122,8 +122,10 @@ def _is_gone(sweep: Path, say: Say, path: Path) -> bool:
     who = f"process {owner['pid']} on {owner['host']}" if known else "another process"
     if runs is None:
         sign = _sign(path)
-        say(f"{who} is, or was, submitting or cancelling in this sweep. Watching it for a sign of "
-            f"life, for up to {SILENT_S:g} s.")  # fmt: skip
+        say(
+            f"{who} is, or was, submitting or cancelling in this sweep. Watching it for a sign of "
+            f"life, for up to {SILENT_S:g} s."
+        )
         end = time.monotonic() + SILENT_S
         while (runs := _sign(path) != sign) is False and time.monotonic() < end:
             time.sleep(LOOK_S)

@@ -23,10 +23,18 @@ from hpcsweep.terminal_text import visible
 # Columns before the params and after the metrics, with the kind of their values.
 FIRST = {"index": "int", "case_id": "str", "replicate": "int", "status": "str", "reason": "str"}
 LAST = {
-    "seed": "str", "started": "str", "ended": "str", "wall_seconds": "float",
-    "cpu_seconds": "float", "max_rss_bytes": "int", "host": "str", "job_id": "str",
-    "run_dir": "str", "code_digest": "str", "error": "str",
-}  # fmt: skip
+    "seed": "str",
+    "started": "str",
+    "ended": "str",
+    "wall_seconds": "float",
+    "cpu_seconds": "float",
+    "max_rss_bytes": "int",
+    "host": "str",
+    "job_id": "str",
+    "run_dir": "str",
+    "code_digest": "str",
+    "error": "str",
+}
 
 TableRow = dict[str, Any]
 # The keys from a mapping down to a value.

@@ -166,8 +166,10 @@ def test_patches(make_store: MakeStore) -> None:
     record = store.run(some(), a=1, b=2)
     changed = store.patch(some(), a=None, c=[1, {"d": None}])
     assert changed.custom_data == {
-        "elapsed_seconds": record.custom_data["elapsed_seconds"], "b": 2, "c": [1, {"d": None}],
-    }  # fmt: skip
+        "elapsed_seconds": record.custom_data["elapsed_seconds"],
+        "b": 2,
+        "c": [1, {"d": None}],
+    }
     found = retrieved(store, some())
     assert found.custom_data == changed.custom_data
     assert found.created_at == record.created_at
@@ -402,9 +404,11 @@ def test_e21_a_store_makes_its_own_table_only(
 
     make_store()
     assert Other.__tablename__ == "others"
-    names = "SELECT name FROM sqlite_master" if direct_backend.is_file else (
-        "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
-    )  # fmt: skip
+    names = (
+        "SELECT name FROM sqlite_master"
+        if direct_backend.is_file
+        else ("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+    )
     assert "others" not in {row[0] for row in direct_backend.raw(names)}
 
 

@@ -10,10 +10,31 @@ from tests.support.clusters import Cluster, cluster, emulated
 __all__ = ["cluster", "emulated"]  # fixtures are found by their names
 
 VALUES = [
-    "plain", "a b", " a ", "it's", 'q"q', "a#b", "# x", "a\\b", "a\\", "\\n", "a|b&c()[x-y]*2",
-    "$(x)`y`$HOME", "%j %A", "Größe", "tab\there", "a=b", "--mem=1", "a;b", "!x", "{y}", ":x",
-    "'both\"'", "a\u2028#SBATCH --uid=0", "x" * 1000,
-]  # fmt: skip
+    "plain",
+    "a b",
+    " a ",
+    "it's",
+    'q"q',
+    "a#b",
+    "# x",
+    "a\\b",
+    "a\\",
+    "\\n",
+    "a|b&c()[x-y]*2",
+    "$(x)`y`$HOME",
+    "%j %A",
+    "Größe",
+    "tab\there",
+    "a=b",
+    "--mem=1",
+    "a;b",
+    "!x",
+    "{y}",
+    ":x",
+    "'both\"'",
+    "a\u2028#SBATCH --uid=0",
+    "x" * 1000,
+]
 
 
 def test_values_arrive_as_they_are(cluster: Cluster, tmp_path: Path) -> None:

@@ -84,8 +84,10 @@ def test_a_site_that_says_no_in_its_own_words(project: Project) -> None:
 
 
 def test_a_full_queue_is_told_while_sbatch_waits(project: Project) -> None:
-    held = [project.cluster.run("sbatch", "-H", "--parsable", "--wrap", "true").strip()
-            for _ in range(ROOM)]  # fmt: skip
+    held = [
+        project.cluster.run("sbatch", "-H", "--parsable", "--wrap", "true").strip()
+        for _ in range(ROOM)
+    ]
     with project.start("submit", "manifest.json", "--wait") as submit:
         assert submit.stderr is not None
         lines = iter(submit.stderr.readline, "")

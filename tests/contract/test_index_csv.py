@@ -50,9 +50,13 @@ def journalled(root: Path, store: str) -> MadeSweep:
 
 def _history(made: MadeSweep, index: int, token: str, restart: int = 0) -> Iterator[Record]:
     common: Record = {
-        "v": VERSION, "manifest": made.manifest.fingerprint, "attempt": [0, 1, restart, token],
-        "chunk": index // 10, "index": index, "case_id": made.source[index].case_id,
-    }  # fmt: skip
+        "v": VERSION,
+        "manifest": made.manifest.fingerprint,
+        "attempt": [0, 1, restart, token],
+        "chunk": index // 10,
+        "index": index,
+        "case_id": made.source[index].case_id,
+    }
     moment = f"2026-01-01T00:00:{index:02d}.125+00:00"
     yield {"kind": "begin"} | common | {"started": moment}
     if index % 5 == 4:

@@ -199,9 +199,15 @@ def test_merges_at_once_lose_nothing(backend: Backend) -> None:
 
 def test_submissions_are_kept(sweep_index: SweepIndex) -> None:
     row = {
-        "submission": 1, "manifest": MANIFEST, "generation": 0, "cases": 10**10, "chunks": 5,
-        "time": None, "cluster": "x", "code_digest": None,
-    }  # fmt: skip
+        "submission": 1,
+        "manifest": MANIFEST,
+        "generation": 0,
+        "cases": 10**10,
+        "chunks": 5,
+        "time": None,
+        "cluster": "x",
+        "code_digest": None,
+    }
     sweep_index.note_submissions([row, row | {"submission": 2}])
     sweep_index.note_submissions([row | {"chunks": 9}])
     assert sweep_index.submissions() == [1, 2]

@@ -303,8 +303,11 @@ def test_a_file_system_in_trouble(tmp_path: Path, inject: str, what: str, remedy
     trace = ["strace", "-f", "-qq", "-o", "/dev/null", *beside, f"--trace={name}"]
     done = subprocess.run(
         [*trace, f"--inject={inject}", sys.executable, "-c", ATTEMPT, str(path)],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 8, done
     assert done.stderr == ""
     problem, next_step = done.stdout.splitlines()

@@ -99,8 +99,10 @@ def test_nothing_is_lost(backend: Backend, version: int) -> None:
         '{"big":1000000000000000000000000000000,"f":1e+16,"nul":"\\u0000"}'
     )
     assert sweep_index.counts() == {
-        ("complete", None): 4, ("failed", "error"): 1, ("running", None): 1,
-    }  # fmt: skip
+        ("complete", None): 4,
+        ("failed", "error"): 1,
+        ("running", None): 1,
+    }
     # Journals are read again: they know of attempts that the old tables had no place for.
     assert sweep_index.positions() == {}
     assert sweep_index.merge(RowBatch(manifest=MANIFEST, journals=[("j", 0, 5, 0)]))

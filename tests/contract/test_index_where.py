@@ -17,9 +17,28 @@ __all__ = ["backend", "database", "postgres"]
 
 # A value of each kind, and those that a database may take for each other.
 VALUES: list[Any] = [
-    0, 1, 1.0, 1.5, -2, 1e16, 10**18, 1e300, True, False, None, "1", "", "a", "B", "b", "ä", "true",
-    [1], {"y": 1}, "NUL \0",
-]  # fmt: skip
+    0,
+    1,
+    1.0,
+    1.5,
+    -2,
+    1e16,
+    10**18,
+    1e300,
+    True,
+    False,
+    None,
+    "1",
+    "",
+    "a",
+    "B",
+    "b",
+    "ä",
+    "true",
+    [1],
+    {"y": 1},
+    "NUL \0",
+]
 FIELDS = {
     "x": SqlColumn("params", ("x",)),
     "n.a": SqlColumn("metrics", ("n", "a")),
@@ -98,16 +117,33 @@ def sweep_index(backend: Backend) -> SweepIndex:
         )
         rows.append(
             {
-                "case_id": f"{index:016x}", "rank": "r", "reason": None, "tags": "[]",
-                "params": json.dumps({"x": value}, ensure_ascii=False), "error": None,
-                "metrics": json.dumps(metrics), "status": "failed" if index == 5 else "complete",
-                "seed": "0", "replicate": 0, "generation": 0, "submission": 1, "chunk": 0,
-                "restart": 0, "token": "a", "started": None, "ended": None,
-                "wall_seconds": float(index), "cpu_seconds": None, "max_rss_bytes": None,
-                "host": {6: None, 9: "n3"}.get(index, "n1"), "job_id": None, "run_dir": None,
-                "code_digest": None, "task_id": None,
+                "case_id": f"{index:016x}",
+                "rank": "r",
+                "reason": None,
+                "tags": "[]",
+                "params": json.dumps({"x": value}, ensure_ascii=False),
+                "error": None,
+                "metrics": json.dumps(metrics),
+                "status": "failed" if index == 5 else "complete",
+                "seed": "0",
+                "replicate": 0,
+                "generation": 0,
+                "submission": 1,
+                "chunk": 0,
+                "restart": 0,
+                "token": "a",
+                "started": None,
+                "ended": None,
+                "wall_seconds": float(index),
+                "cpu_seconds": None,
+                "max_rss_bytes": None,
+                "host": {6: None, 9: "n3"}.get(index, "n1"),
+                "job_id": None,
+                "run_dir": None,
+                "code_digest": None,
+                "task_id": None,
             }
-        )  # fmt: skip
+        )
     assert found.merge(batch(*rows))
     return found
 

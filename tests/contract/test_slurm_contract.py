@@ -39,8 +39,11 @@ def _pairs() -> Iterator[Any]:
 
 def _wanted(request: pytest.FixtureRequest, kind: str) -> list[contract.Case]:
     """The cases that this run looks at."""
-    wanted = [item.callspec.params for item in request.session.items
-              if isinstance(item, pytest.Function) and hasattr(item, "callspec")]  # fmt: skip
+    wanted = [
+        item.callspec.params
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+    ]
     names = {params.get("name") for params in wanted if params.get("kind") == kind}
     return [case for name, case in CASES.items() if name in names]
 

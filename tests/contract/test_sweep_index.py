@@ -114,8 +114,17 @@ def test_sweeps_do_not_see_each_other(make_index: MakeIndex) -> None:
 
 
 def test_clear_forgets_everything_of_a_sweep(sweep_index: SweepIndex) -> None:
-    start = {"submission": 1, "chunk": 0, "start_rank": "000000.a", "host": "n", "job_id": "1",
-             "time": "t", "verdict_rank": "", "status": None, "reason": None}  # fmt: skip
+    start = {
+        "submission": 1,
+        "chunk": 0,
+        "start_rank": "000000.a",
+        "host": "n",
+        "job_id": "1",
+        "time": "t",
+        "verdict_rank": "",
+        "status": None,
+        "reason": None,
+    }
     sweep_index.merge(batch(case(1), journals=[("j", 0, 10, 3)], starts=[start]))
     sweep_index.clear()
     assert (
@@ -155,16 +164,35 @@ def test_batches_commute_and_may_come_twice(make_index: MakeIndex, is_first: boo
         for by, status in enumerate(("running", "failed", "complete"))
     ]
     starts = [
-        {"submission": 1, "chunk": chunk, "start_rank": f"{restart:06d}.a", "host": f"n{restart}",
-         "job_id": "1", "time": f"t{restart}", "verdict_rank": "", "status": None, "reason": None}
-        for chunk in range(2) for restart in range(3)
-    ]  # fmt: skip
+        {
+            "submission": 1,
+            "chunk": chunk,
+            "start_rank": f"{restart:06d}.a",
+            "host": f"n{restart}",
+            "job_id": "1",
+            "time": f"t{restart}",
+            "verdict_rank": "",
+            "status": None,
+            "reason": None,
+        }
+        for chunk in range(2)
+        for restart in range(3)
+    ]
     verdicts = [
-        {"submission": 1, "chunk": chunk, "start_rank": "", "host": None, "job_id": None,
-         "time": None, "verdict_rank": f"{restart:06d}.t.c", "status": "interrupted",
-         "reason": reason}
-        for chunk in range(2) for restart, reason in enumerate(("lost", "timeout"))
-    ]  # fmt: skip
+        {
+            "submission": 1,
+            "chunk": chunk,
+            "start_rank": "",
+            "host": None,
+            "job_id": None,
+            "time": None,
+            "verdict_rank": f"{restart:06d}.t.c",
+            "status": "interrupted",
+            "reason": reason,
+        }
+        for chunk in range(2)
+        for restart, reason in enumerate(("lost", "timeout"))
+    ]
     pieces = [batch(row, is_first=is_first) for row in versions]
     pieces += [batch(starts=[row]) for row in starts]
     pieces += [batch(verdicts=[row]) for row in verdicts]
@@ -187,8 +215,10 @@ def test_batches_commute_and_may_come_twice(make_index: MakeIndex, is_first: boo
     assert len(found) == 1
     by_chunk = {task["chunk"]: task for task in sweep_index.tasks()}
     assert (by_chunk[0]["host"], by_chunk[0]["time"], by_chunk[0]["reason"]) == (
-        "n2", "t2", "timeout",
-    )  # fmt: skip
+        "n2",
+        "t2",
+        "timeout",
+    )
 
 
 @BULK
@@ -356,8 +386,13 @@ def test_a_case_is_found_by_its_index_or_its_id(sweep_index: SweepIndex) -> None
 
 
 def test_silent_attempts(sweep_index: SweepIndex) -> None:
-    kinds = [("running", None), ("interrupted", "terminated"), ("interrupted", "lost"),
-             ("complete", None), ("failed", "error")]  # fmt: skip
+    kinds = [
+        ("running", None),
+        ("interrupted", "terminated"),
+        ("interrupted", "lost"),
+        ("complete", None),
+        ("failed", "error"),
+    ]
     for number, (status, reason) in enumerate(kinds):
         sweep_index.merge(batch(case(number, status=status, reason=reason)))
     sweep_index.merge(batch(case(9, submission=2)))
@@ -379,8 +414,10 @@ def test_the_order_of_another_manifest(sweep_index: SweepIndex) -> None:
 
     assert sweep_index.reorder(MANIFEST, "0" * 16, reversed_without_2)
     assert [(row["idx"], row["case_id"][-1]) for row in sweep_index.rows()] == [
-        (7, "3"), (9, "1"), (10, "0"),
-    ]  # fmt: skip
+        (7, "3"),
+        (9, "1"),
+        (10, "0"),
+    ]
     assert sweep_index.manifest() == "0" * 16
     assert not sweep_index.merge(batch(case(5)))
     before = {}

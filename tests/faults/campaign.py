@@ -117,9 +117,12 @@ class Campaign:
 
     def _fault(self, subject: Subject, calls: Iterable[str], **more: object) -> Fault:
         return Fault(
-            roots=subject.roots, program=subject.program, role=subject.role,
-            calls=calls, **more,  # type: ignore[arg-type]
-        )  # fmt: skip
+            roots=subject.roots,
+            program=subject.program,
+            role=subject.role,
+            calls=calls,
+            **more,  # type: ignore[arg-type]
+        )
 
     def _log(self) -> Path:
         self._number += 1

@@ -111,9 +111,10 @@ class OfProject:
         wrong = [row for row in rows if row.get("square") != row["x"] ** 2]
         times = self.project.executions().values()
         return Found(
-            lost=lost + len(wrong), twice=sum(max(0, one - most) for one in times),
+            lost=lost + len(wrong),
+            twice=sum(max(0, one - most) for one in times),
             wrong=f"rows {rows}" if len(rows) != CASES else "",
-        )  # fmt: skip
+        )
 
 
 class Before(OfProject):
@@ -310,9 +311,13 @@ class Emulator:
     def _cli(self, verb: str, variables: dict[str, str]) -> Ended:
         env = os.environ | {"XDG_STATE_HOME": str(self._state)} | variables
         process = subprocess.Popen(
-            [HPCSWEEP, "emulator", verb], env=env, text=True, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            [HPCSWEEP, "emulator", verb],
+            env=env,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         return ended(process)
 
     def fresh(self) -> None:
@@ -333,8 +338,14 @@ class Emulator:
         if self._verb == "start":
             env = os.environ | {"XDG_STATE_HOME": str(self._state)}
             shell = f'eval "$({HPCSWEEP} emulator env)"; sbatch --parsable -o /dev/null --wrap true'
-            done = subprocess.run(["bash", "-c", shell], env=env, capture_output=True, text=True,
-                                  check=False, timeout=60)  # fmt: skip
+            done = subprocess.run(
+                ["bash", "-c", shell],
+                env=env,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=60,
+            )
             return done.stdout.strip().isdecimal() or f"sbatch: {done.stderr}"
         from hpcsweep import emulator  # noqa: PLC0415  # after its state is settled
 

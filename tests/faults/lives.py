@@ -25,13 +25,29 @@ from tests.faults.injecting import Call, Fault, calls_in
 
 ROOT = Path(__file__).parents[2]
 LIVES = [
-    *(f"tests.faults.logbook_lives:{name}" for name in (
-        "Begun", "Overwriting", "Failing", "Added", "Saved", "Completed",
-    )),
-    *(f"tests.faults.cache_lives:{name}" for name in (
-        "Deleted", "Forgotten", "Made", "Registered", "Swept", "Rebuilt",
-    )),
-]  # fmt: skip
+    *(
+        f"tests.faults.logbook_lives:{name}"
+        for name in (
+            "Begun",
+            "Overwriting",
+            "Failing",
+            "Added",
+            "Saved",
+            "Completed",
+        )
+    ),
+    *(
+        f"tests.faults.cache_lives:{name}"
+        for name in (
+            "Deleted",
+            "Forgotten",
+            "Made",
+            "Registered",
+            "Swept",
+            "Rebuilt",
+        )
+    ),
+]
 
 
 class Life(Protocol):
@@ -119,9 +135,13 @@ def row_of(life: str, room: Path, step: int = 1, turn: int = 0) -> Row:
     """The row of one life, by a program of its own; `life` is `module:Class`."""
     argv = [sys.executable, "-m", "tests.faults.lives", life, str(room), str(step), str(turn)]
     done = subprocess.run(
-        argv, cwd=ROOT, env=os.environ | environment(room),
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        argv,
+        cwd=ROOT,
+        env=os.environ | environment(room),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return Row(**json.loads(done.stdout))
 

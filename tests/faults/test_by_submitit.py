@@ -269,13 +269,21 @@ def test_what_only_the_scheduler_knows_is_asked_of_the_user(
         ("submitit:", {}, 3, ["'submitit:' is no kind of cluster", "submitit:EXECUTOR"]),
         ("submitit:abacus", {}, 6, ["no executor 'abacus'", "local, slurm", "plugins"]),
         ("submitit:debug", {}, 6, ["no executor 'debug' that runs jobs by itself"]),
-        ("submitit:tray", {"slurm": {"time": 5, "qos": "high"}}, 3,
-         ["slurm: qos", "'tray' has no parameter for 'high'", "Remove it"]),
+        (
+            "submitit:tray",
+            {"slurm": {"time": 5, "qos": "high"}},
+            3,
+            ["slurm: qos", "'tray' has no parameter for 'high'", "Remove it"],
+        ),
         ("submitit:tray", {"slurm": {}}, 3, ["slurm: time", "missing or no limit", "slurm.time="]),
-        ("submitit:local", {"chunk": 1}, 3,
-         ["chunk", "65 array tasks are more than the 64", "`chunk: 2`"]),
+        (
+            "submitit:local",
+            {"chunk": 1},
+            3,
+            ["chunk", "65 array tasks are more than the 64", "`chunk: 2`"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_is_said_in_a_sentence(
     tmp_path: Path, kind: str, keys: dict[str, Any], code: int, words: list[str]
 ) -> None:

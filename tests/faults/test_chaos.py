@@ -31,17 +31,24 @@ def test_a_sweep_under_faults_is_complete(tmp_path: Path, scale: Scale) -> None:
 
     def hpcsweep(*argv: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [HPCSWEEP, *argv], cwd=tmp_path, env=cluster.env(), capture_output=True, text=True,
-            check=False, timeout=7000,
-        )  # fmt: skip
+            [HPCSWEEP, *argv],
+            cwd=tmp_path,
+            env=cluster.env(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=7000,
+        )
 
     with started_emulated(nodes=4, cpus=4, requeue_delay_s=0.5, max_array_size=5001) as cluster:
         done = hpcsweep("submit", "m.yaml", "--cluster", "emulated", "--chaos", str(seed))
         assert done.returncode == 0, done.stdout + done.stderr
         assert "nothing was lost" in done.stdout.splitlines()
         assert "\neach case accepted once, " in done.stdout
-        rows = [json.loads(line) for line in
-                hpcsweep("collect", "storm", "--format", "jsonl").stdout.splitlines()]  # fmt: skip
+        rows = [
+            json.loads(line)
+            for line in hpcsweep("collect", "storm", "--format", "jsonl").stdout.splitlines()
+        ]
     assert [row["index"] for row in rows] == list(range(cases))
     assert {row["status"] for row in rows} == {"complete"}
     assert all(row["y"] == row["x"] ** 2 for row in rows)
@@ -56,8 +63,12 @@ def test_chaos_is_for_the_emulated_cluster_only(tmp_path: Path) -> None:
     (tmp_path / "bin" / "sbatch").touch(mode=0o755)
     done = subprocess.run(
         [HPCSWEEP, "submit", "m.yaml", "--cluster", "slurm", "--chaos", "7"],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert done.returncode == 6
     assert "emulated cluster's only" in done.stderr
 
@@ -73,17 +84,28 @@ def one_case(root: Path) -> MadeSweep:
 
 def journalled(made: MadeSweep, restart: int, token: str, begun: str, ended: str) -> None:
     """The journal of a start that computed the only case; times are seconds of one minute."""
-    common: Record = {"v": 1, "manifest": made.manifest.fingerprint, "chunk": 0,
-                      "attempt": [0, 1, restart, token * 16]}  # fmt: skip
+    common: Record = {
+        "v": 1,
+        "manifest": made.manifest.fingerprint,
+        "chunk": 0,
+        "attempt": [0, 1, restart, token * 16],
+    }
     case: Record = {"index": 0, "case_id": made.source[0].case_id}
     write_journal(
         made.directory.journal_root / f"0001/0/0.{restart}.{token}.jsonl",
-        common | {"kind": "task", "time": MINUTE.format(begun), "node": "n", "job_id": "1",
-                  "array_job_id": "1"},
+        common
+        | {
+            "kind": "task",
+            "time": MINUTE.format(begun),
+            "node": "n",
+            "job_id": "1",
+            "array_job_id": "1",
+        },
         common | case | {"kind": "begin", "started": MINUTE.format(begun)},
-        common | case | {"kind": "end", "status": "complete", "reason": None,
-                         "ended": MINUTE.format(ended)},
-    )  # fmt: skip
+        common
+        | case
+        | {"kind": "end", "status": "complete", "reason": None, "ended": MINUTE.format(ended)},
+    )
 
 
 @pytest.mark.parametrize(

@@ -145,14 +145,21 @@ def test_a_second_user_in_a_shared_sweep(emulated: EmulatedCluster, tmp_path: Pa
     assert subprocess.run([*lesser, "touch", str(project.sweep / "x")], check=False).returncode
     before = {path: path.lstat().st_mtime_ns for path in owned}
     for arguments in (
-        ("status", "sweep"), ("collect", "sweep"), ("files", "sweep", "metadata.json"),
-        ("logs", "sweep", "1"), ("doctor", "sweep"),
-    ):  # fmt: skip
+        ("status", "sweep"),
+        ("collect", "sweep"),
+        ("files", "sweep", "metadata.json"),
+        ("logs", "sweep", "1"),
+        ("doctor", "sweep"),
+    ):
         argv = [*lesser, sys.executable, "-m", "hpcsweep"]
         done = subprocess.run(
-            [*argv, *arguments], cwd=project.root, env=emulated.env(),
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            [*argv, *arguments],
+            cwd=project.root,
+            env=emulated.env(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert "Traceback" not in done.stderr
         assert done.returncode == 0 or arguments[0] == "doctor", (arguments, done)
     after = [project.root, *project.root.rglob("*")]

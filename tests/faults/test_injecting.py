@@ -33,10 +33,18 @@ shutil.rmtree("d")
 """
 # What the kernel calls them.
 SYSTEM_CALLS = {
-    "mkdir": "mkdir", "rmdir": "rmdir", "unlink": "unlink", "unlinkat": "unlink",
-    "rename": "rename", "link": "link", "linkat": "link", "chmod": "chmod", "fsync": "fsync",
-    "fdatasync": "fsync", "utimensat": "utime",
-}  # fmt: skip
+    "mkdir": "mkdir",
+    "rmdir": "rmdir",
+    "unlink": "unlink",
+    "unlinkat": "unlink",
+    "rename": "rename",
+    "link": "link",
+    "linkat": "link",
+    "chmod": "chmod",
+    "fsync": "fsync",
+    "fdatasync": "fsync",
+    "utimensat": "utime",
+}
 
 
 def run(place: Path, fault: Fault, log: Path, *before: str) -> int:
@@ -55,9 +63,10 @@ def test_it_sees_what_strace_sees(tmp_path: Path) -> None:
     lines = [line.split(maxsplit=1)[1] for line in trace.read_text().splitlines()]
     # Its own log lies elsewhere; what is relative is so to the place.
     seen = sorted(
-        SYSTEM_CALLS[line.partition("(")[0]] for line in lines
+        SYSTEM_CALLS[line.partition("(")[0]]
+        for line in lines
         if line.partition("(")[0] in SYSTEM_CALLS and "/tmp/shim" not in line
-    )  # fmt: skip
+    )
     assert found == seen
     assert {"create", "write"} <= {call.name for call in calls_in(log)} <= set(CHANGES)
 
@@ -99,9 +108,12 @@ def test_clocks_locks_and_views_are_as_told(tmp_path: Path) -> None:
             roots=(place,), calls=(), host=host, stale_s=60, local_locks=True, clock_s=1_000_000
         )
         done = subprocess.run(
-            [sys.executable, "-c", code, str(place), host], capture_output=True, text=True,
-            env=os.environ | fault.variables(tmp_path / "log"), check=True,
-        )  # fmt: skip
+            [sys.executable, "-c", code, str(place), host],
+            capture_output=True,
+            text=True,
+            env=os.environ | fault.variables(tmp_path / "log"),
+            check=True,
+        )
         said.append(done.stdout.split(maxsplit=1))
     assert all(int(clock) > time.time() + 999_000 for clock, _ in said)
     assert said[0][1] == "['a'] [True, False]\n"

@@ -17,9 +17,13 @@ GONE = "* */.claims/.gone.*"
 STEPS = {
     "before its claim": (Point(event="os.mkdir", matching="*/.claims/.new.*", nth=3), 1),
     "a claim without an owner": (
-        Point(event="os.mkdir", matching="*/.claims/.new.*", nth=4, after=True), 1),
+        Point(event="os.mkdir", matching="*/.claims/.new.*", nth=4, after=True),
+        1,
+    ),
     "claimed": (
-        Point(event="os.rename", matching="*/.claims/.new.* */.claims/*", nth=2, after=True), 1),
+        Point(event="os.rename", matching="*/.claims/.new.* */.claims/*", nth=2, after=True),
+        1,
+    ),
     "before its result": (Point(event="os.rename", matching=RESULT, nth=2), 2),
     "a result, no mark": (Point(event="os.rename", matching=RESULT, nth=2, after=True), 2),
     "before its mark": (Point(event="open", matching="*/results/.new/*", nth=2), 2),
@@ -28,7 +32,7 @@ STEPS = {
     "an entry, a claim": (Point(event="os.rename", matching=ENTRY, nth=2, after=True), 1),
     "giving its claim up": (Point(event="os.rename", matching=GONE, nth=2, after=True), 1),
     "an empty claim": (Point(event="os.rmdir", matching="*/.claims/*", nth=3), 1),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("point", "computed"), STEPS.values(), ids=STEPS)

@@ -139,8 +139,12 @@ def run(x):
     assert "7 complete" in done.stderr
     rows = project.collect()
     assert {row["index"]: row["reason"] for row in rows if row["status"] == "failed"} == {
-        1: "error", 3: "exit_code", 5: "signal", 7: "signal", 9: "signal",
-    }  # fmt: skip
+        1: "error",
+        3: "exit_code",
+        5: "signal",
+        7: "signal",
+        9: "signal",
+    }
     errors = {row["index"]: row["error"] for row in rows if "error" in row}
     assert errors[1] == "one"
     assert "exit code 3" in errors[3]

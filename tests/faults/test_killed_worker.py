@@ -22,27 +22,35 @@ CHUNK = 3
 STEPS = {
     "before its journal": (Point(event="open", matching="*/journal/*.jsonl *"), 1),
     "journal made, nothing in it": (
-        Point(event="open", matching="*/journal/*.jsonl *", after=True), 1),
+        Point(event="open", matching="*/journal/*.jsonl *", after=True),
+        1,
+    ),
     "before the first child": (Point(event="os.fork"), 1),
     "begun, no directory": (Point(event="os.mkdir", matching=ATTEMPT, nth=2), 1),
-    "an empty directory": (
-        Point(event="os.mkdir", matching=ATTEMPT, nth=2, after=True), 1),
+    "an empty directory": (Point(event="os.mkdir", matching=ATTEMPT, nth=2, after=True), 1),
     "params, no metadata": (Point(event="os.rename", matching="* */metadata.json", nth=3), 1),
     "before the last metadata": (Point(event="os.rename", matching="* */metadata.json", nth=4), 2),
     "after the last metadata": (
-        Point(event="os.rename", matching="* */metadata.json", nth=4, after=True), 1),
+        Point(event="os.rename", matching="* */metadata.json", nth=4, after=True),
+        1,
+    ),
     "before its place": (Point(event="os.rename", matching="* */runs/log_*", nth=2), 1),
     "in its place, no end": (
-        Point(event="os.rename", matching="* */runs/log_*", nth=2, after=True), 1),
+        Point(event="os.rename", matching="* */runs/log_*", nth=2, after=True),
+        1,
+    ),
     "all ended, no ingest": (Point(event="os.posix_spawn", matching="*hpcsweep.store.ingest*"), 1),
     "ingest started": (
-        Point(event="os.posix_spawn", matching="*hpcsweep.store.ingest*", after=True), 1),
+        Point(event="os.posix_spawn", matching="*hpcsweep.store.ingest*", after=True),
+        1,
+    ),
     "ingest before it opens the index": (Point(event="sqlite3.connect", program=INGEST), 1),
     "ingest in a transaction": (
-        Point(event="sql", program=INGEST, matching="INSERT INTO cases *"), 1),
-    "ingest before its commit": (
-        Point(event="sql", program=INGEST, matching="COMMIT*"), 1),
-}  # fmt: skip
+        Point(event="sql", program=INGEST, matching="INSERT INTO cases *"),
+        1,
+    ),
+    "ingest before its commit": (Point(event="sql", program=INGEST, matching="COMMIT*"), 1),
+}
 
 # The target of one more task kills its worker while its second case runs.
 KILLS_ITS_WORKER = TARGET.replace(

@@ -71,9 +71,13 @@ def test_from_python(emulated: EmulatedCluster, tmp_path: Path) -> None:
         "print(done.plan.indices.count, done.replaceable)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, env=emulated.env(), capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=emulated.env(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.stdout.split() == ["3", "3", "None"], done.stderr
     project.release(0)
 

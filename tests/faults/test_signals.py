@@ -143,5 +143,10 @@ def test_a_requeued_element_goes_on(cluster: Cluster, tmp_path: Path) -> None:
     assert [path.name for path in (project.sweep / "submissions").iterdir()] == ["0001"]
     assert project.executions() == {0: 1, 1: 2, 2: 1, 3: 1, 4: 1, 5: 1}
     assert {index: row["restart"] for index, row in project.rows().items()} == {
-        0: 0, 1: 1, 2: 1, 3: 0, 4: 0, 5: 0,
-    }  # fmt: skip
+        0: 0,
+        1: 1,
+        2: 1,
+        3: 0,
+        4: 0,
+        5: 0,
+    }

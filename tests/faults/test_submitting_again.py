@@ -92,8 +92,12 @@ def test_a_grown_grid_keeps_what_is_finished(emulated: EmulatedCluster, tmp_path
     assert project.executions() == {0: 1, 1: 1, 2: 1, 3: 1, 5: 1}
     rows = project.collect()
     assert [(row["index"], row["x"], row["square"]) for row in rows] == [
-        (0, 0, 0), (1, 1, 1), (2, 2, 4), (3, 3, 9), (4, 5, 25),
-    ]  # fmt: skip
+        (0, 0, 0),
+        (1, 1, 1),
+        (2, 2, 4),
+        (3, 3, 9),
+        (4, 5, 25),
+    ]
     assert {row["x"]: row["case_id"] for row in rows if row["x"] in old} == old
     before = project.rows()
     project.cli("ingest", project.name, "--rebuild")
@@ -236,10 +240,13 @@ def test_wait_waits_for_the_parts_that_were_accepted(
     tiny = '"$real" "$@" | sed "s/^MaxArraySize .*/MaxArraySize = 2/"; exit'
     front.before("scontrol", tiny)
     policy = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
-    front.before("sbatch", (
-        'case "$*" in *" 1") echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2;'
-        f'echo "sbatch: error: Batch job submission failed: {policy}" >&2; exit 1;; esac'
-    ))  # fmt: skip
+    front.before(
+        "sbatch",
+        (
+            'case "$*" in *" 1") echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2;'
+            f'echo "sbatch: error: Batch job submission failed: {policy}" >&2; exit 1;; esac'
+        ),
+    )
     project = Project(front, tmp_path / "project", 3, chunk=1)
 
     done = project.submit("--wait", code=6)

@@ -154,8 +154,9 @@ def test_a_full_disk_at_publish_interrupts_and_pauses(tmp_path: Path, runs: str)
     assert "No space left on device" in done.stderr
     ends = sweep.ends()
     assert {i: (end["status"], end.get("reason")) for i, end in ends.items()} == {
-        0: ("complete", None), 1: ("interrupted", "quota"),
-    }  # fmt: skip
+        0: ("complete", None),
+        1: ("interrupted", "quota"),
+    }
     chunk = sweep.records("end")[-1]
     assert ("index" in chunk, chunk["status"], chunk["reason"]) == (False, "interrupted", "quota")
     sweep.run(restart=1)

@@ -99,8 +99,21 @@ for value in ("a\nb", "a\n#SBATCH --uid=0", "a\r", "a\0", ""):
         (GOOD + f"slurm: {{partition: {json.dumps(value)}}}\n").encode(),
         ("a.yaml:4: slurm.partition: is the text", "one line of text"),
     )
-for option in ("array", "job-name", "output", "wrap", "export", "chdir", "parsable", "requeue",
-               "signal", "open-mode", "uid", "clusters", "dependency"):  # fmt: skip
+for option in (
+    "array",
+    "job-name",
+    "output",
+    "wrap",
+    "export",
+    "chdir",
+    "parsable",
+    "requeue",
+    "signal",
+    "open-mode",
+    "uid",
+    "clusters",
+    "dependency",
+):
     MANIFESTS[f"slurm: {option}"] = (
         "a.yaml",
         (GOOD + f"slurm: {{{option}: x}}\n").encode(),
@@ -136,19 +149,24 @@ def test_a_manifest_that_is_not_there_or_no_file(here: Here, command: tuple[str,
 
 CALLS: dict[str, tuple[int, list[str], tuple[str, ...]]] = {
     "unknown manifest key": (
-        INPUT, ["submit", "m.yaml", "--set", "slrum.time=1"], ("--set slrum.time", "'slurm'"),
+        INPUT,
+        ["submit", "m.yaml", "--set", "slrum.time=1"],
+        ("--set slrum.time", "'slurm'"),
     ),
     "wrong value": (
-        INPUT, ["submit", "m.yaml", "--set", "slurm.time=soon"],
+        INPUT,
+        ["submit", "m.yaml", "--set", "slurm.time=soon"],
         ("--set slurm.time: slurm.time", "HH:MM:SS"),
     ),
     "unknown setting": (
-        INPUT, ["submit", "m.yaml", "--set", "settings.grace=1"],
+        INPUT,
+        ["submit", "m.yaml", "--set", "settings.grace=1"],
         ("--set settings.grace", "'grace_s'"),
     ),
     "no value": (INPUT, ["submit", "m.yaml", "--set", "slurm.time"], ("is not KEY=VALUE",)),
     "no profiles": (
-        INPUT, ["submit", "m.yaml", "--profile", "big"],
+        INPUT,
+        ["submit", "m.yaml", "--profile", "big"],
         ("hpcsweep/config.yaml: there is no profile 'big'", "Known profiles: none"),
     ),
     "no outputs": (INPUT, ["submit", "m.yaml", "--outputs", ""], ("outputs",)),
@@ -165,7 +183,7 @@ CALLS: dict[str, tuple[int, list[str], tuple[str, ...]]] = {
     "no sweep": (SWEEP, ["cancel", "."], (".: is not a sweep directory", "hpcsweep submit")),
     "no suffix": (INPUT, ["logs", "program", "0"], ("program: has no suffix",)),
     "empty sweep": (SWEEP, ["ingest", ""], ("is not a sweep directory",)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", CALLS)
@@ -674,9 +692,12 @@ def finished(emulated: EmulatedCluster, tmp_path_factory: pytest.TempPathFactory
     (path / "t.py").write_text(FINE_TARGET)
     done = subprocess.run(
         [HPCSWEEP, "submit", "m.yaml", "--wait"],
-        cwd=path, env=emulated.env(PYTHONDONTWRITEBYTECODE="1"), capture_output=True, text=True,
+        cwd=path,
+        env=emulated.env(PYTHONDONTWRITEBYTECODE="1"),
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     return path
 
@@ -691,37 +712,43 @@ def sweep(here: Here, finished: Path) -> Path:
 READING = (["status", "s"], ["collect", "s"], ["logs", "s", "0"], ["ingest", "s", "--rebuild"])
 FILES: dict[str, tuple[str, Callable[[str], str] | None, tuple[str, ...]]] = {
     "a changed manifest": (
-        "manifests/*/sweep.json", lambda text: text.replace('"seed": 0', '"seed": 1'),
+        "manifests/*/sweep.json",
+        lambda text: text.replace('"seed": 0', '"seed": 1'),
         ("was changed", "Restore"),
     ),
     "a manifest of a newer format": (
-        "manifests/*/sweep.json", lambda text: text.replace('"format": 1', '"format": 2'),
+        "manifests/*/sweep.json",
+        lambda text: text.replace('"format": 1', '"format": 2'),
         ("has format 2, this program reads 1", "newer"),
     ),
     "a manifest that is none": ("manifests/*/sweep.json", lambda _: "x", ("is damaged", "Restore")),
     "no manifest": ("manifests/*/sweep.json", None, ("there is no such file", "Restore")),
     "a plan of a newer format": (
-        "submissions/0001/plan.json", lambda text: text.replace('"format": 1', '"format": 2'),
+        "submissions/0001/plan.json",
+        lambda text: text.replace('"format": 1', '"format": 2'),
         ("has format 2, this program reads 1", "newer"),
     ),
     "a plan that is none": ("submissions/0001/plan.json", lambda _: "[]", ("is damaged",)),
     "a plan without parts": (
-        "submissions/0001/plan.json", lambda text: text.replace('"parts"', '"arts"'),
+        "submissions/0001/plan.json",
+        lambda text: text.replace('"parts"', '"arts"'),
         ("is damaged", "parts"),
     ),
     "a plan without a cluster": (
-        "submissions/0001/plan.json", lambda text: text.replace('"cluster"', '"luster"'),
+        "submissions/0001/plan.json",
+        lambda text: text.replace('"cluster"', '"luster"'),
         ("is damaged",),
     ),
     "a plan with odd indices": (
-        "submissions/0001/plan.json", lambda text: text.replace('"indices"', '"indices": 7, "j"'),
+        "submissions/0001/plan.json",
+        lambda text: text.replace('"indices"', '"indices": 7, "j"'),
         ("is damaged", "7"),
     ),
     "no plan": ("submissions/0001/plan.json", None, ("there is no such file", "Restore")),
     "a marker that is none": ("sweep.json", lambda _: "{", ("is damaged", "Restore")),
     "a marker without a key": ("sweep.json", lambda _: '{"format": 1}', ("is damaged",)),
     "a marker of a newer format": ("sweep.json", lambda _: '{"format": 2}', ("has format 2",)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", FILES)
@@ -827,7 +854,10 @@ CLOSED: dict[str, tuple[str, int, int, list[str], tuple[str, ...]]] = {
     "outputs closed": (".", 0, SWEEP, ["status", "s"], ("cannot be read: Permission denied",)),
     "sweep closed": ("s", 0, SWEEP, ["collect", "s"], ("cannot be read: Permission denied",)),
     "no new submission": (
-        "s/submissions", 0o500, SWEEP, ["submit", "m.yaml", "--rerun", "all"],
+        "s/submissions",
+        0o500,
+        SWEEP,
+        ["submit", "m.yaml", "--rerun", "all"],
         ("s/submissions", "cannot be written: Permission denied"),
     ),
     "journal closed": ("s/journal/0001", 0, SWEEP, ["status", "s"], ("s/journal/0001: cannot be",)),
@@ -835,11 +865,15 @@ CLOSED: dict[str, tuple[str, int, int, list[str], tuple[str, ...]]] = {
     "claims closed": ("s/.claims", 0, SWEEP, ["submit", "m.yaml"], (".claims/submit: cannot be",)),
     "index closed": ("s/store.sqlite3", 0, DATABASE, ["status", "s"], ("cannot be opened",)),
     "index read-only": (
-        "s/store.sqlite3", 0o400, DATABASE, ["ingest", "s", "--rebuild"], ("it is read-only",),
+        "s/store.sqlite3",
+        0o400,
+        DATABASE,
+        ["ingest", "s", "--rebuild"],
+        ("it is read-only",),
     ),
     "manifest closed": ("../m.yaml", 0, INPUT, ["validate", "m.yaml"], ("m.yaml: cannot be read",)),
     "target closed": ("../t.py", 0, TARGET, ["submit", "n.yaml"], ("Permission denied",)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", CLOSED)
@@ -851,9 +885,12 @@ def test_without_permission(here: Here, sweep: Path, emulated: EmulatedCluster, 
     path.chmod(mode)
     try:
         done = subprocess.run(
-            [*LOW, HPCSWEEP, *arguments], env=emulated.env(PYTHONDONTWRITEBYTECODE="1"),
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            [*LOW, HPCSWEEP, *arguments],
+            env=emulated.env(PYTHONDONTWRITEBYTECODE="1"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     finally:
         path.chmod(stat.S_IMODE(old))
     assert done.returncode == code, done.stdout + done.stderr
@@ -960,10 +997,15 @@ def test_an_interrupt_before_anything_is_sent_leaves_nothing(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["collect", "s"], ["collect", "s", "--format", "csv"], ["collect", "s", "--format", "jsonl"],
-     ["status", "s"], ["plan", "n.yaml", "--script"]],
+    [
+        ["collect", "s"],
+        ["collect", "s", "--format", "csv"],
+        ["collect", "s", "--format", "jsonl"],
+        ["status", "s"],
+        ["plan", "n.yaml", "--script"],
+    ],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_a_reader_that_has_gone(
     here: Here, sweep: Path, emulated: EmulatedCluster, arguments: list[str]
 ) -> None:
@@ -973,9 +1015,13 @@ def test_a_reader_that_has_gone(
     os.close(reader)
     try:
         done = subprocess.run(
-            [HPCSWEEP, *arguments], env=emulated.env(), stdout=writer, stderr=subprocess.PIPE,
-            text=True, check=False,
-        )  # fmt: skip
+            [HPCSWEEP, *arguments],
+            env=emulated.env(),
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, ""), sweep
@@ -1008,9 +1054,11 @@ def test_a_path_that_the_locale_cannot_say(here: Here, emulated: EmulatedCluster
     here.write("ü/m.yaml", GOOD)
     here.write("ü/t.py", FINE_TARGET)
     done = subprocess.run(
-        [HPCSWEEP, "submit", "ü/m.yaml"], env=emulated.env(**LOCALES[0]), capture_output=True,
+        [HPCSWEEP, "submit", "ü/m.yaml"],
+        env=emulated.env(**LOCALES[0]),
+        capture_output=True,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == INPUT, done.stderr
     holds(done.stderr.decode(), "m.yaml: ", "is not UTF-8", "LC_ALL=C.UTF-8")
     assert not (here.path / "outputs").exists()

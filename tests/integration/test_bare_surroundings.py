@@ -34,8 +34,10 @@ def ends(here: Here, command: str, streams: str, **more: str) -> tuple[int, str,
     for name in ("out", "err"):
         (here.path / name).unlink(missing_ok=True)
     done = subprocess.run(["bash", "-c", line], cwd=here.path, env=env, check=False, timeout=60)
-    texts = [(here.path / name).read_text() if (here.path / name).exists() else ""
-             for name in ("out", "err")]  # fmt: skip
+    texts = [
+        (here.path / name).read_text() if (here.path / name).exists() else ""
+        for name in ("out", "err")
+    ]
     assert "Traceback" not in "".join(texts), texts
     assert "Exception ignored" not in "".join(texts), texts
     return done.returncode, texts[0], texts[1]
@@ -76,12 +78,21 @@ def test_what_is_printed_into_closed_streams_reaches_no_file(here: Here) -> None
 def test_programs_of_slurm_lose_what_cannot_be_written(cluster: Cluster, streams: str) -> None:
     """As recorded here from Slurm 22.05, next to the emulated one."""
     before = set(cluster.arrays("lost"))
-    for program in ("squeue", "sinfo", "scontrol show config", "sbatch --help",
-                    "sbatch -J lost -a 0 -o /dev/null --wrap true"):  # fmt: skip
+    for program in (
+        "squeue",
+        "sinfo",
+        "scontrol show config",
+        "sbatch --help",
+        "sbatch -J lost -a 0 -o /dev/null --wrap true",
+    ):
         done = subprocess.run(
-            ["bash", "-c", f"exec {program} {streams}"], env=cluster.env(), capture_output=True,
-            text=True, timeout=60, check=False,
-        )  # fmt: skip
+            ["bash", "-c", f"exec {program} {streams}"],
+            env=cluster.env(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
         assert (done.returncode, done.stderr) == (0, ""), program
     assert len(set(cluster.arrays("lost")) - before) == 1
 
@@ -122,8 +133,12 @@ def test_a_home_that_takes_nothing(here: Here) -> None:
 def test_few_descriptors(here: Here, files: int) -> None:
     line = f"ulimit -n {files}; exec {shlex.quote(HPCSWEEP)} submit m.yaml"
     done = subprocess.run(
-        ["bash", "-c", line], env=here.cluster.env(), capture_output=True, text=True, timeout=60,
+        ["bash", "-c", line],
+        env=here.cluster.env(),
+        capture_output=True,
+        text=True,
+        timeout=60,
         check=False,
-    )  # fmt: skip
+    )
     assert "Traceback" not in done.stderr
     assert done.returncode == 0 or "Too many open files" in done.stderr, done.stderr

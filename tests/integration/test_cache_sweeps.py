@@ -68,9 +68,14 @@ class Place:
     def hpcsweep(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run a command of ours."""
         return subprocess.run(
-            [HPCSWEEP, *argv], cwd=self.root, env=self.cluster.env(), capture_output=True,
-            text=True, check=False, timeout=200,
-        )  # fmt: skip
+            [HPCSWEEP, *argv],
+            cwd=self.root,
+            env=self.cluster.env(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=200,
+        )
 
     def submit(self, **keys: Any) -> None:
         """Submit the manifest with other keys, and wait."""
@@ -87,9 +92,14 @@ class Place:
         """The JSON that a notebook prints at last."""
         start = "import json\nfrom sims import *\nstore = store()\n"
         done = subprocess.run(
-            [sys.executable, "-c", start + code], cwd=self.root, env=self.cluster.env(),
-            capture_output=True, text=True, check=False, timeout=200,
-        )  # fmt: skip
+            [sys.executable, "-c", start + code],
+            cwd=self.root,
+            env=self.cluster.env(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=200,
+        )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 
@@ -167,14 +177,23 @@ def test_a_table_that_cannot_be_filled_costs_no_result(near: Place) -> None:
     ("keys", "says"),
     [
         ({"replicates": 2}, "a cache has one result for the same params"),
-        ({"source": {"type": "ReplicatedSource", "replicates": 2,
-                     "source": {"type": "GridSource", "spec": {"n": [1], "dt": [0.5]}}}},
-         "has 2 replicates, and a cache has one result"),
+        (
+            {
+                "source": {
+                    "type": "ReplicatedSource",
+                    "replicates": 2,
+                    "source": {"type": "GridSource", "spec": {"n": [1], "dt": [0.5]}},
+                }
+            },
+            "has 2 replicates, and a cache has one result",
+        ),
         ({"source": {"grid": {"n": [1], "id": [1]}}}, "id is filled by the cache"),
         ({"source": {"grid": {"n": [1], "m": [1], "dt": [0.5]}}}, "no column for the parameter m"),
         ({"source": {"grid": {"n": [1]}}}, "the parameter dt is missing"),
-        ({"source": {"manual": [{"n": 1, "dt": 1.0}, {"n": 2.5, "dt": 1.0}]}},
-         "index 1: the column n holds int, not 2.5"),
+        (
+            {"source": {"manual": [{"n": 1, "dt": 1.0}, {"n": 2.5, "dt": 1.0}]}},
+            "index 1: the column n holds int, not 2.5",
+        ),
         ({"result_cls": "sims.py:simulate"}, "not a model"),
         ({"result_cls": "sims.py:Missing"}, "sims.py:Missing: there is no 'Missing' in it"),
         ({"result_cls": "no_such_module:Model"}, "result_cls cannot be imported: ModuleNotFound"),
@@ -191,7 +210,7 @@ def test_a_table_that_cannot_be_filled_costs_no_result(near: Place) -> None:
         ({"db_url": "sqlite://"}, "names no database"),
         ({"db_url": "postgresql://me:hunter2@db/x"}, "holds a password"),
     ],
-)  # fmt: skip
+)
 def test_what_is_refused_before_anything_is_sent(
     near: Place, keys: dict[str, Any], says: str
 ) -> None:

@@ -25,9 +25,14 @@ def command(tmp_path: Path) -> Iterator[Command]:
 
     def run(*argv: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            argv, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60,
+            argv,
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
             check=False,
-        )  # fmt: skip
+        )
 
     yield run
     for config in tmp_path.rglob("config.json"):
@@ -71,9 +76,18 @@ def test_a_configuration_of_ones_own_is_strict(command: Command, tmp_path: Path)
     emulator.widen(tmp_path / "own", {"partition": "huge", "account": "chemistry"})
     assert [one.name for one in emulator.load(tmp_path / "own").partitions] == ["small"]
     refused = command(
-        HPCSWEEP, "emulator", "shell", "--dir", "own", "--", "sbatch", "-A", "chemistry",
-        "--wrap", "true",
-    )  # fmt: skip
+        HPCSWEEP,
+        "emulator",
+        "shell",
+        "--dir",
+        "own",
+        "--",
+        "sbatch",
+        "-A",
+        "chemistry",
+        "--wrap",
+        "true",
+    )
     assert "Invalid account or account/partition combination specified" in refused.stderr
     wrong = command(HPCSWEEP, "emulator", "start", "--dir", "new", "--config", "nothing.yaml")
     assert wrong.returncode == 3

@@ -31,9 +31,14 @@ def examples(tmp_path: Path) -> Path:
 
 def run(cluster: Cluster, directory: Path, *argv: str) -> str:
     done = subprocess.run(
-        argv, cwd=directory, env=cluster.env(), capture_output=True, text=True, timeout=CLI_S,
+        argv,
+        cwd=directory,
+        env=cluster.env(),
+        capture_output=True,
+        text=True,
+        timeout=CLI_S,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, f"{argv}\n{done.stdout}{done.stderr}"
     return done.stdout
 

@@ -33,9 +33,13 @@ def project(tmp_path: Path) -> Path:
 
 def said(project: Path, cluster: EmulatedCluster, *arguments: str, code: int) -> str:
     done = subprocess.run(
-        [HPCSWEEP, *arguments], cwd=project, env=cluster.env(), capture_output=True, text=True,
+        [HPCSWEEP, *arguments],
+        cwd=project,
+        env=cluster.env(),
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == code, done.stderr
     return done.stdout + done.stderr
 

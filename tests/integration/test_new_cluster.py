@@ -41,9 +41,13 @@ def test_a_sweep_on_a_cluster_of_a_new_kind(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.py").write_text("def f(x):\n    return {'y': 2 * x}\n")
     sweep = hs.Sweep(
-        "s", hs.grid(x=[1, 2, 3]), target="model.py:f", chunk=2, cluster="toy",
+        "s",
+        hs.grid(x=[1, 2, 3]),
+        target="model.py:f",
+        chunk=2,
+        cluster="toy",
         setup=["echo set up"],
-    )  # fmt: skip
+    )
     (job_id,) = sweep.submit().job_ids
     assert job_id.endswith(".1.0")
     assert sweep.wait().is_complete

@@ -22,13 +22,12 @@ def run(x, log, rng):
 
 
 def test_every_command_reads_packs(emulated: Cluster, tmp_path: Path) -> None:
-    project = Project(
-        emulated, tmp_path, 6, target=TARGET, runs="packed", chunk=4, replicates=2
-    )  # fmt: skip
+    project = Project(emulated, tmp_path, 6, target=TARGET, runs="packed", chunk=4, replicates=2)
     project.submit("--wait")
     assert sorted(path.name for path in (project.sweep / "runs").iterdir()) == [
-        ".attempts", "packs",
-    ]  # fmt: skip
+        ".attempts",
+        "packs",
+    ]
     assert len(list(project.sweep.glob("runs/packs/*.tar"))) == 3
 
     files = project.cli("files", project.name, "artifacts/table.json").stdout
@@ -62,8 +61,22 @@ def test_a_figure(emulated: Cluster, tmp_path: Path) -> None:
     project.submit("--wait")
     project.cli("plot", project.name, "--x", "x", "--y", "square")
     assert (project.sweep / "square-over-x.png").read_bytes().startswith(b"\x89PNG")
-    project.cli("plot", project.name, "--x", "x", "--y", "square", "--by", "replicate",
-                "--log", "y", "--where", "x > 0", "--output", "figure.svg")  # fmt: skip
+    project.cli(
+        "plot",
+        project.name,
+        "--x",
+        "x",
+        "--y",
+        "square",
+        "--by",
+        "replicate",
+        "--log",
+        "y",
+        "--where",
+        "x > 0",
+        "--output",
+        "figure.svg",
+    )
     text = (tmp_path / "figure.svg").read_text()
     assert text.lstrip().startswith("<?xml")
     for wrong, code in (

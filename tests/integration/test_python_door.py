@@ -40,9 +40,13 @@ def test_what_is_shown_is_what_happens(emulated: EmulatedCluster, tmp_path: Path
     for name, number in FILES.items():
         (tmp_path / name).write_text(blocks(PAGE, "python")[number])
     done = subprocess.run(
-        [sys.executable, "-c", RUN, str(PAGE)], cwd=tmp_path, env=emulated.env(),
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", RUN, str(PAGE)],
+        cwd=tmp_path,
+        env=emulated.env(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert re.search(r"^TestResults\(failed=0, attempted=\d{2}\)$", done.stdout, re.MULTILINE), (
         done.stdout + done.stderr
     )
@@ -66,9 +70,13 @@ def test_a_shell_does_with_any_layout_what_it_did_with_directories(
 
     def shell(command: str) -> str:
         return subprocess.run(
-            ["/bin/bash", "-c", command], cwd=tmp_path, env=emulated.env() | {"PATH": path},
-            capture_output=True, text=True, check=False,
-        ).stdout  # fmt: skip
+            ["/bin/bash", "-c", command],
+            cwd=tmp_path,
+            env=emulated.env() | {"PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout
 
     shell("hpcsweep submit m.yaml --wait --cluster emulated")
     (shown,) = (block for block in blocks(DOCS / "cli.md", "console") if "jq" in block)

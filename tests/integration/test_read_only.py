@@ -20,9 +20,12 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and other user
 
 # In a mount name space of its own, where the sweep is read-only.
 ON_A_READ_ONLY_MOUNT = (
-    "unshare", "-m", "bash", "-c",
+    "unshare",
+    "-m",
+    "bash",
+    "-c",
     'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"',
-)  # fmt: skip
+)
 # Root without these is a user like any other: in files of another owner, one of their group.
 AS_ANOTHER = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner,-chown")
 OWNER = 12345
@@ -45,9 +48,13 @@ def tree(path: Path) -> Tree:
 def said(project: Project, *argv: str, code: int = 0, **more: str) -> str:
     """What a command prints that reads; what may change from call to call is left out."""
     done = subprocess.run(
-        argv, cwd=project.root, env=project.cluster.env(**more), capture_output=True, text=True,
+        argv,
+        cwd=project.root,
+        env=project.cluster.env(**more),
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     if "--json" in argv:

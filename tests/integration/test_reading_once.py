@@ -40,8 +40,11 @@ def opened(here: Here, *arguments: str) -> dict[str, int]:
     """How often a command opened each file that never changes, by path below the sweep."""
     done = subprocess.run(
         [sys.executable, "-c", COUNT_OPENS, *arguments],
-        cwd=here.path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=here.path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stderr.splitlines()[-1])
     root = f"{here.sweep}/"

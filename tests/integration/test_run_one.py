@@ -49,9 +49,14 @@ def call(
     project: Path, cluster: EmulatedCluster, *arguments: str, typed: str = ""
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [HPCSWEEP, *arguments], cwd=project, env=cluster.env(UNSET_BY_SETUP="1"), input=typed,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [HPCSWEEP, *arguments],
+        cwd=project,
+        env=cluster.env(UNSET_BY_SETUP="1"),
+        input=typed,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize("debugged", [[], ["--pdb"]], ids=["child", "pdb"])

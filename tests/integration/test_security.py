@@ -30,11 +30,39 @@ REPOSITORY = Path(__file__).parents[2]
 # --- values (invariant 20) ------------------------------------------------------------------------
 
 HOSTILE = [
-    "'", '"', "`touch canary`", "$(touch canary)", "; touch canary", "| touch canary #", "&& x",
-    "\nx\n#SBATCH --wrap=canary\n", "a\\\nb", "-flag", "--", "", " ", "\t", "*", "~", "$HOME",
-    "!!", "\\", "%s %A %%", "{x}", "{{x}}", "{seed}", "{{ python }}", "{% raw %}", "..", "../../x",
-    "/etc/passwd", "\u202ebidi\u2066", "\x7f\x1b[0m", "é€𝄞", "x" * 5000,
-]  # fmt: skip
+    "'",
+    '"',
+    "`touch canary`",
+    "$(touch canary)",
+    "; touch canary",
+    "| touch canary #",
+    "&& x",
+    "\nx\n#SBATCH --wrap=canary\n",
+    "a\\\nb",
+    "-flag",
+    "--",
+    "",
+    " ",
+    "\t",
+    "*",
+    "~",
+    "$HOME",
+    "!!",
+    "\\",
+    "%s %A %%",
+    "{x}",
+    "{{x}}",
+    "{seed}",
+    "{{ python }}",
+    "{% raw %}",
+    "..",
+    "../../x",
+    "/etc/passwd",
+    "\u202ebidi\u2066",
+    "\x7f\x1b[0m",
+    "é€𝄞",
+    "x" * 5000,
+]
 ECHO = """\
 import json, os, sys
 with open(os.path.join(os.environ["HPCSWEEP_RUN_DIR"], "metrics.json"), "w") as stream:
@@ -95,8 +123,11 @@ def test_no_value_is_executed_or_written_into_a_script(hostile: Here, kind: str)
     # Ours, and the one of the manifest.
     directives = [line.partition("=")[0] for line in text.splitlines() if "#SBATCH" in line]
     assert directives == [
-        "#SBATCH --requeue", "#SBATCH --open-mode", "#SBATCH --signal", "#SBATCH --mem",
-    ]  # fmt: skip
+        "#SBATCH --requeue",
+        "#SBATCH --open-mode",
+        "#SBATCH --signal",
+        "#SBATCH --mem",
+    ]
 
 
 @TOGETHER
@@ -108,8 +139,14 @@ def test_every_run_directory_is_where_it_belongs(hostile: Here, kind: str) -> No
     assert all(len(one.name) <= 4 + 60 + 1 + 16 and one.name.isascii() for one in found)
     names = {one.name for one in hostile.path.iterdir()}
     assert names <= {
-        "m.yaml", "t.py", "echo.py", "function.json", "command.json", "outputs", "__pycache__",
-    }  # fmt: skip
+        "m.yaml",
+        "t.py",
+        "echo.py",
+        "function.json",
+        "command.json",
+        "outputs",
+        "__pycache__",
+    }
 
 
 def test_what_cannot_be_an_argument_costs_its_case_alone(here: Here) -> None:
@@ -353,8 +390,17 @@ def check_private(outputs: Path, umask: int) -> None:
 
 # A pickle that a user asks for may be written; none is ever loaded.
 LOADERS = {"dill", "cloudpickle", "marshal", "shelve", "jsonpickle"}
-CALLS = {"eval", "exec", "compile", "os.system", "os.popen", "subprocess.getoutput", "yaml.load",
-         "yaml.full_load", "yaml.unsafe_load"}  # fmt: skip
+CALLS = {
+    "eval",
+    "exec",
+    "compile",
+    "os.system",
+    "os.popen",
+    "subprocess.getoutput",
+    "yaml.load",
+    "yaml.full_load",
+    "yaml.unsafe_load",
+}
 KEYWORDS = {("shell", "True"), ("allow_pickle", "True")}
 
 
@@ -388,11 +434,15 @@ def test_nothing_in_the_package_runs_data_as_code() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "import pickle; pickle.loads(b'')", "from pickle import load", "import shelve",
-        "import os; os.system('x')", "eval('1')", "import yaml; yaml.load('x')",
+        "import pickle; pickle.loads(b'')",
+        "from pickle import load",
+        "import shelve",
+        "import os; os.system('x')",
+        "eval('1')",
+        "import yaml; yaml.load('x')",
         "import numpy as np; np.load('x', allow_pickle=True)",
         "import subprocess; subprocess.run('x', shell=True)",
     ],
-)  # fmt: skip
+)
 def test_what_runs_data_as_code_is_seen(text: str) -> None:
     assert list(unsafe(text))

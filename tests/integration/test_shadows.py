@@ -18,10 +18,15 @@ __all__ = ["emulated", "here"]
 
 # What may be hidden, and what the user's file holds.
 HIDING = {
-    "click.py": "", "yaml.py": "raise ValueError('a\\nb')\n", "sqlalchemy/__init__.py": "x = 1\n",
-    "json.py": "def f(:\n", "token.py": "", "math.py": "pi = 3\n", "threading.py": "",
+    "click.py": "",
+    "yaml.py": "raise ValueError('a\\nb')\n",
+    "sqlalchemy/__init__.py": "x = 1\n",
+    "json.py": "def f(:\n",
+    "token.py": "",
+    "math.py": "pi = 3\n",
+    "threading.py": "",
     "msvcrt.py": "",
-}  # fmt: skip
+}
 
 
 def said_by(*argv: str, cwd: Path, **more: str) -> str:
@@ -109,9 +114,12 @@ def test_other_errors_are_no_matter_of_names(tmp_path: Path) -> None:
     (tmp_path / "numpy.py").write_text("")
     script = "import sys; from hpcsweep import program; program.begin(); import numpy, mine"
     done = subprocess.run(
-        [sys.executable, "-P", "-c", script], env=dict(os.environ) | {"PYTHONPATH": str(tmp_path)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-P", "-c", script],
+        env=dict(os.environ) | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1
     holds(done.stderr, "Traceback", f'File "{tmp_path}/mine.py"', "No module named 'nowhere'")
     assert shadowed_modules.explain_shadowing(None) is None

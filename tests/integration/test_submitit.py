@@ -80,17 +80,22 @@ def test_a_map_of_fifty_jobs(executor: submitit.SlurmExecutor) -> None:
     assert "squaring 7" in (jobs[7].stdout() or "")
     assert "unlucky" in (jobs[13].stderr() or "")
     states = {"COMPLETED"}
-    wait_until(lambda: {job.watcher.get_state(job.job_id, "force") for job in good} == states
-               or None, WAIT_S, "sacct: all completed")  # fmt: skip
+    wait_until(
+        lambda: {job.watcher.get_state(job.job_id, "force") for job in good} == states or None,
+        WAIT_S,
+        "sacct: all completed",
+    )
 
 
 def test_cancel(executor: submitit.SlurmExecutor) -> None:
     job = executor.submit(pause, 600.0)
-    wait_until(lambda: job.watcher.get_state(job.job_id, "force") == "RUNNING" or None, WAIT_S,
-               "it runs")  # fmt: skip
+    wait_until(
+        lambda: job.watcher.get_state(job.job_id, "force") == "RUNNING" or None, WAIT_S, "it runs"
+    )
     job.cancel()
-    wait_until(lambda: "CANCELLED" in job.watcher.get_state(job.job_id, "force") or None, WAIT_S,
-               "its end")  # fmt: skip
+    wait_until(
+        lambda: "CANCELLED" in job.watcher.get_state(job.job_id, "force") or None, WAIT_S, "its end"
+    )
     with pytest.raises(submitit.core.utils.UncompletedJobError):
         job.result()
 

@@ -51,8 +51,17 @@ def wide(here: Here) -> Here:
 def test_a_table_shows_a_value_whole_or_names_its_column(wide: Here) -> None:
     printed = wide.does("collect", "s").splitlines()
     head = printed[0].split()
-    assert head == ["index", "status", "reason", "name", "omega", "energy", "period", "steps",
-                    "wall_seconds"]  # fmt: skip
+    assert head == [
+        "index",
+        "status",
+        "reason",
+        "name",
+        "omega",
+        "energy",
+        "period",
+        "steps",
+        "wall_seconds",
+    ]
     assert "not shown" not in "".join(printed)
     values = [dict(zip(head, re.split(r"\s{2,}", line.strip()), strict=False)) for line in printed]
     assert values[1]["status"] == "complete"
@@ -109,9 +118,20 @@ def test_a_plan_shows_params_whole_or_counts_them(here: Here) -> None:
 def test_progress_shows_its_counts_whole(width: int) -> None:
     counts = {Status.COMPLETE: 12345, Status.FAILED: 12, Status.RUNNING: 300, Status.PENDING: 87343}
     summary = Summary(
-        name="s", path="", manifest="", n_cases=100000, counts=counts, reasons={}, unsubmitted=0,
-        tasks={}, waiting={}, asked_s_ago=None, problem="", torn={}, submissions=1,
-    )  # fmt: skip
+        name="s",
+        path="",
+        manifest="",
+        n_cases=100000,
+        counts=counts,
+        reasons={},
+        unsubmitted=0,
+        tasks={},
+        waiting={},
+        asked_s_ago=None,
+        problem="",
+        torn={},
+        submissions=1,
+    )
     out = StringIO()
     console = Console(file=out, force_terminal=True, width=width, color_system=None)
     with progress_bar(console) as update:

@@ -78,10 +78,14 @@ RUN = ("run", "m.yaml", "--index", "0")
 
 @pytest.mark.parametrize(
     ("command", "below"),
-    [(("submit", "m.yaml"), SUBMIT), (("submit", "m.yaml"), SHELL), (RUN, SUBMIT),
-     ((*RUN, "--pdb"), SUBMIT)],
+    [
+        (("submit", "m.yaml"), SUBMIT),
+        (("submit", "m.yaml"), SHELL),
+        (RUN, SUBMIT),
+        ((*RUN, "--pdb"), SUBMIT),
+    ],
     ids=["submit", "submit, from a shell", "run", "run --pdb"],
-)  # fmt: skip
+)
 def test_a_manifest_that_names_it(
     emulated: EmulatedCluster, tmp_path: Path, command: tuple[str, ...], below: str
 ) -> None:

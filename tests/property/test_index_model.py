@@ -73,18 +73,34 @@ def batches(draw: st.DrawFn) -> RowBatch:
         for row in rows
         for ten in draw(st.lists(st.sampled_from([0, 10, 20]), min_size=1, max_size=2, unique=True))
     }
-    task = {"submission": 1, "job_id": "1", "host": None, "time": None, "status": None,
-            "reason": None, "start_rank": "", "verdict_rank": ""}  # fmt: skip
+    task = {
+        "submission": 1,
+        "job_id": "1",
+        "host": None,
+        "time": None,
+        "status": None,
+        "reason": None,
+        "start_rank": "",
+        "verdict_rank": "",
+    }
     ranks = draw(st.lists(st.tuples(st.booleans(), st.integers(0, 1), st.integers(0, 3))))
     starts = [
         task | {"chunk": chunk, "start_rank": f"{n:06d}.a", "host": f"n{n}", "time": f"t{n}"}
-        for is_start, chunk, n in ranks if is_start
-    ]  # fmt: skip
+        for is_start, chunk, n in ranks
+        if is_start
+    ]
     verdicts = [
-        task | {"chunk": chunk, "job_id": None, "verdict_rank": f"{n:06d}.t.c",
-                "status": "interrupted", "reason": f"r{n}"}
-        for is_start, chunk, n in ranks if not is_start
-    ]  # fmt: skip
+        task
+        | {
+            "chunk": chunk,
+            "job_id": None,
+            "verdict_rank": f"{n:06d}.t.c",
+            "status": "interrupted",
+            "reason": f"r{n}",
+        }
+        for is_start, chunk, n in ranks
+        if not is_start
+    ]
     return batch(*rows, places=places, starts=starts, verdicts=verdicts)
 
 
@@ -111,8 +127,11 @@ def test_the_index_equals_its_model(
         assert {name: row[name] for name in known} == known
     counts = Counter((row["status"], row["reason"]) for _, row in model.rows())
     assert sweep_index.counts() == dict(counts)
-    stored = [(index, one.status, one.reason, one.generation)
-             for one in sweep_index.known() for index in one.indices]  # fmt: skip
+    stored = [
+        (index, one.status, one.reason, one.generation)
+        for one in sweep_index.known()
+        for index in one.indices
+    ]
     assert sorted(stored) == [
         (index, row["status"], row["reason"], row["generation"]) for index, row in model.rows()
     ]

@@ -234,9 +234,11 @@ def test_the_order_of_journals_does_not_matter(world: World, data: st.DataObject
 # --- the order of two records --------------------------------------------------------------------
 
 attempts = st.tuples(
-    st.integers(0, 999), st.integers(1, 999_999), st.integers(0, 999_999),
+    st.integers(0, 999),
+    st.integers(1, 999_999),
+    st.integers(0, 999_999),
     st.text("0123456789abcdef", min_size=16, max_size=16) | st.just(""),
-)  # fmt: skip
+)
 ranked = st.builds(
     lambda attempt, end, crc: (
         ({"kind": "begin"} if end is None else {"kind": "end", "status": end[0], "word": end[1]})

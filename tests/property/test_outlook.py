@@ -38,9 +38,12 @@ CASES = 6
 GRACE_S = 60.0
 NEW, OLD = "1" * 16, "0" * 16
 ENDS: tuple[tuple[str, str | None], ...] = (
-    ("complete", None), ("failed", "error"), ("failed", "out_of_memory"),
-    ("interrupted", "lost"), ("interrupted", "terminated"),
-)  # fmt: skip
+    ("complete", None),
+    ("failed", "error"),
+    ("failed", "out_of_memory"),
+    ("interrupted", "lost"),
+    ("interrupted", "terminated"),
+)
 VERDICTS = ("lost", "timeout", "cancelled", "out_of_memory")
 
 
@@ -103,8 +106,12 @@ def submissions(draw: st.DrawFn) -> Sent:
     size = draw(st.integers(1, 3))
     chunks = [indices[at : at + size] for at in range(0, len(indices), size)]
     kinds: list[set[FactKind]] = [
-        {"intent", "job"}, {"intent", "job", "cancel"}, {"intent"}, {"intent", "void"}, set(),
-    ]  # fmt: skip
+        {"intent", "job"},
+        {"intent", "job", "cancel"},
+        {"intent"},
+        {"intent", "void"},
+        set(),
+    ]
     facts = st.sampled_from(kinds)
     starts, verdicts = [], {}
     for number, chunk in enumerate(chunks):
@@ -130,10 +137,16 @@ def submissions(draw: st.DrawFn) -> Sent:
 
 
 ELEMENTS = st.tuples(st.sampled_from(["101", "102", "103"]), st.integers(0, CASES - 1))
-STATES = st.sampled_from([
-    ("RUNNING", "None"), ("PENDING", "Priority"), ("PENDING", "JobHeldUser"), ("COMPLETED", ""),
-    ("TIMEOUT", ""), ("TELEPORTING", ""),
-])  # fmt: skip
+STATES = st.sampled_from(
+    [
+        ("RUNNING", "None"),
+        ("PENDING", "Priority"),
+        ("PENDING", "JobHeldUser"),
+        ("COMPLETED", ""),
+        ("TIMEOUT", ""),
+        ("TELEPORTING", ""),
+    ]
+)
 ANSWERS = st.builds(
     Answer,
     after_s=st.sampled_from([1.0, GRACE_S, -GRACE_S]),
@@ -202,17 +215,28 @@ def happen(made: MadeSweep, history: History) -> None:
         made.plan(IndexSet.of(sent.indices), chunk_size=sent.chunk_size, generation=generation)
         for what in sorted(sent.facts):
             content: dict[str, dict[str, Any]] = {
-                "intent": {"job_name": "n"}, "job": {"job_id": str(100 + number)},
-            }  # fmt: skip
+                "intent": {"job_name": "n"},
+                "job": {"job_id": str(100 + number)},
+            }
             # We cancelled before anything was asked.
             made.fact(what, number, **content.get(what, {}), time=0.0)
         for start in sent.starts:
             token = f"{number:08x}{start.chunk:04x}{start.restart:04x}"
             root = made.directory.journal_root
-            about = common | {"attempt": [generation, number, start.restart, token],
-                              "chunk": start.chunk}  # fmt: skip
-            records = [about | {"kind": "task", "time": TIME, "node": "n1", "job_id": "1",
-                                "array_job_id": str(100 + number)}]  # fmt: skip
+            about = common | {
+                "attempt": [generation, number, start.restart, token],
+                "chunk": start.chunk,
+            }
+            records = [
+                about
+                | {
+                    "kind": "task",
+                    "time": TIME,
+                    "node": "n1",
+                    "job_id": "1",
+                    "array_job_id": str(100 + number),
+                }
+            ]
             for told in start.cases:
                 case = about | {"index": told.x, "case_id": made.source[told.x].case_id}
                 records.append(case | {"kind": "begin", "started": TIME})
@@ -226,10 +250,17 @@ def happen(made: MadeSweep, history: History) -> None:
         for chunk, (restart, reason) in sent.verdicts.items():
             write_journal(
                 made.directory.journal_root / f"{number:04d}/commands/{chunk}.jsonl",
-                common | {"kind": "end", "attempt": [0, number, restart, ""], "chunk": chunk,
-                          "word": 1, "status": Reason(reason).status.value, "reason": reason,
-                          "time": TIME},
-            )  # fmt: skip
+                common
+                | {
+                    "kind": "end",
+                    "attempt": [0, number, restart, ""],
+                    "chunk": chunk,
+                    "word": 1,
+                    "status": Reason(reason).status.value,
+                    "reason": reason,
+                    "time": TIME,
+                },
+            )
 
 
 def look(made: MadeSweep, history: History, queue: Queue, version: Version) -> Outlook:
@@ -265,9 +296,15 @@ class Model:
         mine = [r for r in self.records if r.get("index") == x and r["kind"] in ("begin", "end")]
         best = max(mine, key=rank, default=None)
         asked = max(
-            (generation for sent, generation in zip(self.history.sent, generations(self.history),
-             strict=True) if x in sent.indices), default=0,
-        )  # fmt: skip
+            (
+                generation
+                for sent, generation in zip(
+                    self.history.sent, generations(self.history), strict=True
+                )
+                if x in sent.indices
+            ),
+            default=0,
+        )
         task = self.task(x)
         if best is None or best["attempt"][0] < asked:
             if task is State.UNKNOWN:

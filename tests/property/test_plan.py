@@ -85,8 +85,11 @@ def test_any_number_of_cases_has_a_plan(count: int, chunk: int) -> None:
     assert len(json_bytes(plan.to_json())) < 3000
 
 
-values = st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(
-    st.characters(exclude_categories=["Cs"]), max_size=30))  # fmt: skip
+values = st.one_of(
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
+)
 params = st.dictionaries(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=8), values, max_size=3
 )

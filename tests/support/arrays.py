@@ -11,7 +11,11 @@ from hpcsweep.records import Part
 def array(part: Part, **fields: Any) -> Array:
     """An array of this part; what `fields` leave open is of no matter to the test."""
     values: dict[str, Any] = {
-        "job_name": "n", "script": "s", "logs": "/o", "journals": "/j", "directory": "/d",
+        "job_name": "n",
+        "script": "s",
+        "logs": "/o",
+        "journals": "/j",
+        "directory": "/d",
         "options": {},
-    }  # fmt: skip
+    }
     return Array(part=part, **(values | fields))

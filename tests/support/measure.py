@@ -80,22 +80,31 @@ def walks(repository: Path) -> Iterator[tuple[str, str]]:
         (root / "target.py").write_text(TARGET)
         (root / "m.yaml").write_text(MANIFEST)
         environment = os.environ | {
-            "PYTHONPATH": str(repository), "HOME": place, "XDG_STATE_HOME": f"{place}/state",
-        }  # fmt: skip
+            "PYTHONPATH": str(repository),
+            "HOME": place,
+            "XDG_STATE_HOME": f"{place}/state",
+        }
 
         def hpcsweep(*arguments: str) -> None:
             subprocess.run(
                 [sys.executable, "-m", "hpcsweep", *arguments],
-                cwd=root, env=environment, capture_output=True, check=False,
-            )  # fmt: skip
+                cwd=root,
+                env=environment,
+                capture_output=True,
+                check=False,
+            )
 
         def walk(name: str, module: str, *arguments: str, **more: str) -> str:
             out = root / f"{name}.json"
             package = str(repository / "hpcsweep")
             done = subprocess.run(
                 [sys.executable, "-c", TRACER, package, str(out), module, *arguments],
-                cwd=root, env=environment | more, capture_output=True, text=True, check=False,
-            )  # fmt: skip
+                cwd=root,
+                env=environment | more,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             assert out.exists(), done.stdout + done.stderr
             modules = json.loads(out.read_text())
             stays, different = len(modules), len(set(modules))
@@ -107,8 +116,13 @@ def walks(repository: Path) -> Iterator[tuple[str, str]]:
         hpcsweep(*submit, "--wait")
         sweep = str(root / "outputs" / "walk")
         yield "walk `collect`", walk("collect", "hpcsweep", "collect", "walk")
-        slurm = {"SLURM_ARRAY_TASK_ID": "0", "SLURM_JOB_ID": "1", "SLURM_ARRAY_JOB_ID": "1",
-                 "SLURM_CLUSTER_NAME": "emulated", "SLURM_RESTART_COUNT": "7"}  # fmt: skip
+        slurm = {
+            "SLURM_ARRAY_TASK_ID": "0",
+            "SLURM_JOB_ID": "1",
+            "SLURM_ARRAY_JOB_ID": "1",
+            "SLURM_CLUSTER_NAME": "emulated",
+            "SLURM_RESTART_COUNT": "7",
+        }
         for journal in Path(sweep).glob("journal/0001/*/*.jsonl"):
             journal.unlink()
         for published in Path(sweep).glob("runs/**/log_*"):

@@ -214,9 +214,12 @@ class PrivatePostgres:
     def sql(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         """Run statements as the superuser, through the socket."""
         where: dict[str, Any] = {
-            "host": str(self.directory), "port": self.port, "dbname": database,
-            "user": SERVER_USER, "connect_timeout": 10,
-        }  # fmt: skip
+            "host": str(self.directory),
+            "port": self.port,
+            "dbname": database,
+            "user": SERVER_USER,
+            "connect_timeout": 10,
+        }
         with psycopg.connect(**where, autocommit=True) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
@@ -266,10 +269,17 @@ class PrivatePostgres:
         # Clients of any user reach the socket.
         self.directory.chmod(0o711)
         options = [
-            f"--pgdata={self._data}", f"--username={SERVER_USER}", "--no-sync", "--no-instructions",
-            "--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8",
-            "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US",
-        ]  # fmt: skip
+            f"--pgdata={self._data}",
+            f"--username={SERVER_USER}",
+            "--no-sync",
+            "--no-instructions",
+            "--auth-local=trust",
+            "--auth-host=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "--locale-provider=icu",
+            "--icu-locale=en-US",
+        ]
         subprocess.run(self._argv("initdb", *options), check=True, capture_output=True, timeout=60)
 
     def _argv(self, program: str, *arguments: str) -> list[str]:

@@ -65,10 +65,18 @@ def run(x, log):
 
 # As `cluster.json` remembers it.
 HEARD = {
-    "tried": 1.0, "asked": 2.0, "last": "squeue", "alive": {"100_0": "RUNNING"},
-    "absent": {"100_0": 3.0}, "scans": {"100_0": [1.0, 2.0]}, "over": {}, "hints": {}, "words": {},
-    "names": {"h": "c"}, "problem": None,
-}  # fmt: skip
+    "tried": 1.0,
+    "asked": 2.0,
+    "last": "squeue",
+    "alive": {"100_0": "RUNNING"},
+    "absent": {"100_0": 3.0},
+    "scans": {"100_0": [1.0, 2.0]},
+    "over": {},
+    "hints": {},
+    "words": {},
+    "names": {"h": "c"},
+    "problem": None,
+}
 
 
 @dataclass(frozen=True)
@@ -121,8 +129,13 @@ def _sweep_files(made: MadeSweep) -> dict[str, Reader]:
 def _look_at_all(path: Path) -> None:
     """What an ExperimentReader has to say."""
     reader = ExperimentReader(path)
-    for look in (lambda: reader.params, lambda: reader.meta, lambda: reader.metrics,
-                 lambda: str(reader), lambda: list(reader.index())):  # fmt: skip
+    for look in (
+        lambda: reader.params,
+        lambda: reader.meta,
+        lambda: reader.metrics,
+        lambda: str(reader),
+        lambda: list(reader.index()),
+    ):
         with contextlib.suppress(HpcsweepError):
             look()
     for run in reader:

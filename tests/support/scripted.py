@@ -96,13 +96,17 @@ class World:
 
     def begin(self, chunk: int, *indices: int, restart: int = 0, token: str = "a" * 16) -> None:
         """A task start that began these cases and says no more."""
-        common = {"v": 1, "manifest": self.made.manifest.fingerprint,
-                  "attempt": [0, 1, restart, token], "chunk": chunk}  # fmt: skip
+        common = {
+            "v": 1,
+            "manifest": self.made.manifest.fingerprint,
+            "attempt": [0, 1, restart, token],
+            "chunk": chunk,
+        }
         name = f"0001/0/{chunk}.{restart}.{token}.jsonl"
         records = [
-            common | {"kind": "task", "time": TIME, "node": "n1", "job_id": "100", "array_job_id":
-                      "100"}
-        ]  # fmt: skip
+            common
+            | {"kind": "task", "time": TIME, "node": "n1", "job_id": "100", "array_job_id": "100"}
+        ]
         for index in indices:
             case_id = self.made.source[index].case_id
             record = common | {"kind": "begin", "index": index, "case_id": case_id}
@@ -111,10 +115,19 @@ class World:
 
     def terminated(self, chunk: int, index: int, reason: str = "terminated") -> None:
         """The word of a worker that was told to end and cannot know why."""
-        record = {"kind": "end", "v": 1, "manifest": self.made.manifest.fingerprint,
-                  "attempt": [0, 1, 0, "a" * 16], "chunk": chunk, "index": index,
-                  "case_id": self.made.source[index].case_id, "word": 0, "status": "interrupted",
-                  "reason": reason, "wall_seconds": 2.5}  # fmt: skip
+        record = {
+            "kind": "end",
+            "v": 1,
+            "manifest": self.made.manifest.fingerprint,
+            "attempt": [0, 1, 0, "a" * 16],
+            "chunk": chunk,
+            "index": index,
+            "case_id": self.made.source[index].case_id,
+            "word": 0,
+            "status": "interrupted",
+            "reason": reason,
+            "wall_seconds": 2.5,
+        }
         write_journal(self.made.directory.journal_root / f"0001/0/{chunk}.0.b.jsonl", record)
 
     def tasks(self) -> dict[int, str]:

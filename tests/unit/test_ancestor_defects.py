@@ -86,9 +86,17 @@ def test_n4_columns_go_by_name(exp: Experiment) -> None:
 
 def test_n5_other_params_are_another_run(exp: Experiment) -> None:
     given: list[dict[str, Any]] = [
-        {"x": 1.0000001}, {"x": 1.0000002}, {"x": "1"}, {"x": 123456.0}, {"x": 123456.4},
-        {"x": "a/b"}, {"x": "a b"}, {"x": "a_b"}, {"a": "1_b_2"}, {"a": "1", "b": 2},
-    ]  # fmt: skip
+        {"x": 1.0000001},
+        {"x": 1.0000002},
+        {"x": "1"},
+        {"x": 123456.0},
+        {"x": 123456.4},
+        {"x": "a/b"},
+        {"x": "a b"},
+        {"x": "a_b"},
+        {"a": "1_b_2"},
+        {"a": "1", "b": 2},
+    ]
     for params in given:
         log = exp.add(skip_existing=True, **params)
         assert log is not None, params
@@ -116,8 +124,13 @@ class Colour(Enum):
 
 
 def test_n8_values_of_numpy_and_others_are_params(tmp_path: Path) -> None:
-    given = {"x": np.linspace(0, 1, 3)[1], "n": np.int64(2), "t": (1, 2),
-             "p": PurePosixPath("a/b"), "c": Colour.RED}  # fmt: skip
+    given = {
+        "x": np.linspace(0, 1, 3)[1],
+        "n": np.int64(2),
+        "t": (1, 2),
+        "p": PurePosixPath("a/b"),
+        "c": Colour.RED,
+    }
     with Logbook("a", tmp_path, params=given) as log:
         log.params(more=np.float64(0.5))
     wanted = {"x": 0.5, "n": 2, "t": [1, 2], "p": "a/b", "c": "red", "more": 0.5}

@@ -90,9 +90,13 @@ def test_m06_the_ends_of_loguniform_int_have_their_share() -> None:
 
 def test_m07_bounds_are_checked_when_made_and_never_left() -> None:
     for make in (
-        lambda: hs.loguniform(10, 10), lambda: hs.uniform(5, 1), lambda: hs.randint(5, 1),
-        lambda: hs.choice([]), lambda: hs.loguniform(0, 1), lambda: hs.loguniform_int(-1, 1),
-    ):  # fmt: skip
+        lambda: hs.loguniform(10, 10),
+        lambda: hs.uniform(5, 1),
+        lambda: hs.randint(5, 1),
+        lambda: hs.choice([]),
+        lambda: hs.loguniform(0, 1),
+        lambda: hs.loguniform_int(-1, 1),
+    ):
         with pytest.raises(SourceError):
             make()
     top = 2**53 - 1
@@ -123,8 +127,10 @@ def test_m09_every_seed_is_another() -> None:
 def test_m10_constants_stand_beside_distributions() -> None:
     source = hs.random({"x": hs.uniform(0, 1), "n": 5, "s": "text", "z": None}, 2, seed=1)
     assert {key: source.params(1)[key] for key in ("n", "s", "z")} == {
-        "n": 5, "s": "text", "z": None,
-    }  # fmt: skip
+        "n": 5,
+        "s": "text",
+        "z": None,
+    }
 
 
 def test_m11_what_a_worker_cannot_make_is_refused_when_made() -> None:
@@ -143,9 +149,11 @@ def test_m11_what_a_worker_cannot_make_is_refused_when_made() -> None:
 def test_m12_derived_parameters_are_the_same_in_a_task(tmp_path: Path) -> None:
     (tmp_path / "rules_m12.py").write_text("def add(params): return {**params, 'y': 2}\n")
     described = {
-        "type": "DerivedSource", "source": hs.grid(x=[1]).to_manifest_dict(),
-        "derive": "rules_m12:add", "path": str(tmp_path),
-    }  # fmt: skip
+        "type": "DerivedSource",
+        "source": hs.grid(x=[1]).to_manifest_dict(),
+        "derive": "rules_m12:add",
+        "path": str(tmp_path),
+    }
     made = MadeSweep(tmp_path, source_from_manifest_dict(described))
     made.plan()
     made.run()

@@ -214,8 +214,14 @@ def test_an_answer_that_is_not_utf8() -> None:
 def test_what_would_change_an_answer_is_kept_from_the_programs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("SQUEUE_FORMAT", "SACCT_FORMAT", "SBATCH_ARRAY_INX", "SLURM_JOB_ID",
-                 "SLURM_RESTART_COUNT", "SLURM_TIME_FORMAT"):  # fmt: skip
+    for name in (
+        "SQUEUE_FORMAT",
+        "SACCT_FORMAT",
+        "SBATCH_ARRAY_INX",
+        "SLURM_JOB_ID",
+        "SLURM_RESTART_COUNT",
+        "SLURM_TIME_FORMAT",
+    ):
         monkeypatch.setenv(name, "x")
     for name in ("SLURM_CONF", "SBATCH_ACCOUNT", "SBATCH_PARTITION", "HOME", "LC_ALL"):
         monkeypatch.setenv(name, "kept")

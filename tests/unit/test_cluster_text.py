@@ -38,10 +38,25 @@ def test_every_answer_of_sbatch_parsable_is_read() -> None:
 
 @pytest.mark.parametrize(
     "stdout",
-    ["", "\n", "abc", "12 34", ";test", "2171;", "0x10", "²", "-5", "5 on cluster test",
-     "Submitted batch job", "Submitted batch job 5 at noon", "job 5", "5\n6\n", "5\n5;a\n6\n",
-     "Submitted batch job 5\n2026\n"],
-)  # fmt: skip
+    [
+        "",
+        "\n",
+        "abc",
+        "12 34",
+        ";test",
+        "2171;",
+        "0x10",
+        "²",
+        "-5",
+        "5 on cluster test",
+        "Submitted batch job",
+        "Submitted batch job 5 at noon",
+        "job 5",
+        "5\n6\n",
+        "5\n5;a\n6\n",
+        "Submitted batch job 5\n2026\n",
+    ],
+)
 def test_what_is_no_job_id_is_refused(stdout: str) -> None:
     with pytest.raises(ClusterUnavailable, match="holds"):
         text.job_id(stdout)
@@ -236,9 +251,17 @@ def test_a_job_name_may_hold_the_separator() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["", "|||", "7_1|n|FAILED", "2395_3.batch|batch|FAILED|e", "2395.batch|batch|FAILED|e",
-     "x_1|n|FAILED|e",     "JobID|JobName|State|End", "_1|n|FAILED|e"],
-)  # fmt: skip
+    [
+        "",
+        "|||",
+        "7_1|n|FAILED",
+        "2395_3.batch|batch|FAILED|e",
+        "2395.batch|batch|FAILED|e",
+        "x_1|n|FAILED|e",
+        "JobID|JobName|State|End",
+        "_1|n|FAILED|e",
+    ],
+)
 def test_rows_about_no_element(line: str) -> None:
     assert [row for row in text.accounting(line) if row.tasks] == []
 

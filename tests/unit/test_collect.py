@@ -65,8 +65,13 @@ def test_a_row_for_every_index_in_order(made: MadeSweep) -> None:
     _, rows = table(made)
     assert [row["index"] for row in rows] == list(range(6))
     assert [row["status"] for row in rows] == [
-        "complete", "complete", "failed", "complete", "pending", "pending",
-    ]  # fmt: skip
+        "complete",
+        "complete",
+        "failed",
+        "complete",
+        "pending",
+        "pending",
+    ]
     assert rows[2]["reason"] == "error"
     assert rows[2]["error"] == "no good"
     assert [row["case_id"] for row in rows] == [case.case_id for case in made.source]
@@ -78,8 +83,10 @@ def test_nested_values_have_dotted_columns(made: MadeSweep) -> None:
     assert "n.m" not in rows[0]
     assert (rows[3]["y.deep"], rows[3]["y.list"]) == (1.5, [3])
     assert flatten({"a": {"b": {}, "c": {"d": []}}, "e": None}) == {
-        ("a", "b"): {}, ("a", "c", "d"): [], ("e",): None,
-    }  # fmt: skip
+        ("a", "b"): {},
+        ("a", "c", "d"): [],
+        ("e",): None,
+    }
     assert len(columns.names) == len(set(columns.names))
 
 
@@ -105,8 +112,13 @@ def test_a_row_has_what_its_case_has(made: MadeSweep) -> None:
     columns, rows = table(made)
     assert {"only0", "only1", "only3"} < set(columns.names)
     assert [sorted(name for name in row if name.startswith("only")) for row in rows] == [
-        ["only0"], ["only1"], [], ["only3"], [], [],
-    ]  # fmt: skip
+        ["only0"],
+        ["only1"],
+        [],
+        ["only3"],
+        [],
+        [],
+    ]
     assert "started" not in rows[5]
     assert rows[5]["x"] == 5
 
@@ -265,10 +277,11 @@ def test_parquet_takes_ints_that_are_no_floats(tmp_path: Path) -> None:
     formats.write_parquet(columns, iter(rows), tmp_path / "a.parquet")
     found = parquet.read_table(tmp_path / "a.parquet").to_pydict()
     assert found == {
-        "mixed": [2.0**60, 0.5, None], "whole": [2**60 + 1, None, None],
+        "mixed": [2.0**60, 0.5, None],
+        "whole": [2**60 + 1, None, None],
         "big": [str(2**70), None, None],
         "label": ["a", "1", None],  # as in CSV: without quotes
-    }  # fmt: skip
+    }
 
 
 def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,31 @@ from tests.support.here import holds
 from tests.support.journals import Record
 from tests.support.sweeps import MadeSweep
 
-ODD = ["", " ", "a b", "it's", '"', "$(touch canary)", "`x`", "-rf", "--", "*", "~", "{y}", "\\",
-       "a\nb", "\t", "é😀\u202e", "#", ";", "&", "|", "%s", "=", "\x7f"]  # fmt: skip
+ODD = [
+    "",
+    " ",
+    "a b",
+    "it's",
+    '"',
+    "$(touch canary)",
+    "`x`",
+    "-rf",
+    "--",
+    "*",
+    "~",
+    "{y}",
+    "\\",
+    "a\nb",
+    "\t",
+    "é😀\u202e",
+    "#",
+    ";",
+    "&",
+    "|",
+    "%s",
+    "=",
+    "\x7f",
+]
 
 SHOW = """\
 import json, os, sys
@@ -176,9 +199,12 @@ def test_a_broken_pipe_ends_a_program_as_it_does_in_a_shell(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("script", "reason"),
-    [("sleep 600", "case_timeout"), ("trap 'exit 0' TERM; sleep 600 & wait", "case_timeout"),
-     ("trap '' TERM; sleep 600", "case_timeout")],
-)  # fmt: skip
+    [
+        ("sleep 600", "case_timeout"),
+        ("trap 'exit 0' TERM; sleep 600 & wait", "case_timeout"),
+        ("trap '' TERM; sleep 600", "case_timeout"),
+    ],
+)
 def test_a_command_beyond_its_time(tmp_path: Path, script: str, reason: str) -> None:
     """Also one that takes TERM for a reason to end with 0: it was not done."""
     made = MadeSweep(
@@ -233,11 +259,27 @@ def test_metrics_that_cannot_be_read(tmp_path: Path, script: str, words: str) ->
 
 
 OTHER_NUMBERS = {
-    "nan": None, "NaN": None, "-nan": None, "nan(ind)": None, "-nan(0x8000)": None, "1.#QNAN": None,
-    "inf": None, "-inf": None, "+Infinity": None, "INF": None, "1.#INF00": None,
-    ".5": 0.5, "5.": 5.0, "+1": 1, "-.5E+2": -50.0, "007": 7, "-0.": -0.0, "1E5": 1e5,
-    "[+1,nan]": [1, None], "1e999": None,
-}  # fmt: skip
+    "nan": None,
+    "NaN": None,
+    "-nan": None,
+    "nan(ind)": None,
+    "-nan(0x8000)": None,
+    "1.#QNAN": None,
+    "inf": None,
+    "-inf": None,
+    "+Infinity": None,
+    "INF": None,
+    "1.#INF00": None,
+    ".5": 0.5,
+    "5.": 5.0,
+    "+1": 1,
+    "-.5E+2": -50.0,
+    "007": 7,
+    "-0.": -0.0,
+    "1E5": 1e5,
+    "[+1,nan]": [1, None],
+    "1e999": None,
+}
 
 
 def test_numbers_as_other_languages_print_them(tmp_path: Path) -> None:
@@ -263,21 +305,23 @@ def test_a_byte_order_mark_and_line_ends(tmp_path: Path, content: bytes) -> None
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ('{"y": 1.5D-03}',
-         ["'1.5D-03' is no number", "line 1, column 7", "Print 1.5e-03", "E for D"]),
+        (
+            '{"y": 1.5D-03}',
+            ["'1.5D-03' is no number", "line 1, column 7", "Print 1.5e-03", "E for D"],
+        ),
         ('{"y":\n -2d0}', ["'-2d0'", "line 2, column 2", "Print -2e0"]),
         ('{"y": 0,5}', ["'0,5' is no number", "line 1, column 7", "Print 0.5", "LC_ALL=C"]),
         ('{"x": nan,\n"y": -1,25, "z": 1}', ["'-1,25'", "line 2, column 6", "Print -1.25"]),
         ('{"y": ****}', ["'****' is no number", "G0"]),
         ('{"y": True}', ["Print true"]),
         ("{'y': 1}", ["line 1, column 2", "double quotes"]),
-        ('{"x": nan, "y": 1 "z": 2}', ["line 1, column 19", 'at \'"z": 2}\'']),
+        ('{"x": nan, "y": 1 "z": 2}', ["line 1, column 19", "at '\"z\": 2}'"]),
         ('{"y": 1', ["at its end", "line 1, column 8"]),
         ('{"y": 1}'.encode("utf-16"), ["UTF-16", "UTF-8"]),
         ('{"y": 1}'.encode("utf-16-le"), ["UTF-16", "UTF-8"]),
         (b'{"y": "\xe9"}', ["byte 7 is 0xe9"]),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_number_is_shown_with_its_place(
     tmp_path: Path, content: str | bytes, words: list[str]
 ) -> None:
@@ -313,8 +357,11 @@ def test_a_pipe_in_the_place_of_a_file_of_ours(tmp_path: Path, name: str) -> Non
         f"cd $0; test $1 = 2 || {{{{ rm -f {name}; mkfifo {name}; }}}}; "
         "echo '{{\"y\": 1}}' > metrics.json; exit $1"
     )
-    made = MadeSweep(tmp_path, manual([{"x": 1}, {"x": 0}, {"x": 2}]),
-                     argv=["/bin/sh", "-c", script, "{run_dir}", "{x}"])  # fmt: skip
+    made = MadeSweep(
+        tmp_path,
+        manual([{"x": 1}, {"x": 0}, {"x": 2}]),
+        argv=["/bin/sh", "-c", script, "{run_dir}", "{x}"],
+    )
     made.plan()
     made.run()
     ends = made.ends()
@@ -347,8 +394,9 @@ def test_another_starts_pipe_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_failure_is_not_hidden_by_its_metrics(tmp_path: Path) -> None:
     end = sh(tmp_path, "printf '{' > $D/metrics.json; exit 4")
     assert (end["reason"], end["error"]["message"]) == (
-        "exit_code", "its process ended with exit code 4",
-    )  # fmt: skip
+        "exit_code",
+        "its process ended with exit code 4",
+    )
     end = sh(tmp_path / "b", "printf '{\"a\": 1}' > $D/metrics.json; exit 4")
     assert (end["reason"], end["metrics"]) == ("exit_code", {"a": 1})
 
@@ -364,8 +412,11 @@ def test_without_run_directories_nothing_is_left(
 ) -> None:
     (tmp_path / "t").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "t"))
-    end = sh(tmp_path, "mkdir $D/sub; echo x > $D/sub/file; echo '{\"d\": 1}' > $D/metrics.json",
-             runs="none")  # fmt: skip
+    end = sh(
+        tmp_path,
+        "mkdir $D/sub; echo x > $D/sub/file; echo '{\"d\": 1}' > $D/metrics.json",
+        runs="none",
+    )
     assert (end["metrics"], "run_dir" in end) == ({"d": 1}, False)
     assert list((tmp_path / "t").iterdir()) == []
     assert not (tmp_path / "s" / "runs").exists()

@@ -196,9 +196,14 @@ def record(**changes: object) -> ServerRecord:
     """The record of a server that this host started."""
     here = this_process()
     found: dict[str, object] = {
-        "host": here["host"], "boot_id": here["boot_id"], "pid_namespace": pid_namespace(),
-        "port": 5432, "socket": "", "started": 1.0, "job": None,
-    }  # fmt: skip
+        "host": here["host"],
+        "boot_id": here["boot_id"],
+        "pid_namespace": pid_namespace(),
+        "port": 5432,
+        "socket": "",
+        "started": 1.0,
+        "job": None,
+    }
     return found | changes  # type: ignore[return-value]  # what is wrong on purpose, too
 
 

@@ -83,10 +83,12 @@ def test_several_make_it_at_once(tmp_path: Path) -> None:
     makers = [
         subprocess.Popen(
             [sys.executable, "-c", script, str(tmp_path / "s")],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for _ in range(4)
-    ]  # fmt: skip
+    ]
     for maker in makers:
         assert maker.stdin
         maker.stdin.close()

@@ -116,8 +116,10 @@ def test_every_status_is_explained() -> None:
 
 
 def test_every_reason_is_explained() -> None:
-    told = [(plain(row[0]), plain(row[1])) for row in
-            rows(page("states.md"), "reason", "status", "meaning")]  # fmt: skip
+    told = [
+        (plain(row[0]), plain(row[1]))
+        for row in rows(page("states.md"), "reason", "status", "meaning")
+    ]
     assert told == [(reason.value, reason.status.value) for reason in Reason]
 
 
@@ -167,8 +169,9 @@ def test_every_key_of_a_manifest_is_explained() -> None:
 
 def test_every_placeholder_and_every_argument_is_explained() -> None:
     text = page("manifest.md")
-    placeholders = [plain(row[0]).strip("{}") for row in
-                    rows(text, "placeholder", "what it becomes")]  # fmt: skip
+    placeholders = [
+        plain(row[0]).strip("{}") for row in rows(text, "placeholder", "what it becomes")
+    ]
     assert set(placeholders) == {"a parameter's name", *target_spec.PLACEHOLDERS}
     arguments = {plain(row[0]) for row in rows(text, "argument", "what it gets")}
     assert arguments == {"a parameter's name", "**rest", *target.GIVEN}
@@ -183,8 +186,10 @@ def test_names_and_options_that_are_refused_are_listed() -> None:
 
 
 def test_every_setting_is_explained_with_its_default() -> None:
-    told = {plain(key): plain(default) for key, default, _ in
-            rows(page("manifest.md"), "key", "default", "meaning")}  # fmt: skip
+    told = {
+        plain(key): plain(default)
+        for key, default, _ in rows(page("manifest.md"), "key", "default", "meaning")
+    }
     defaults = dataclasses.asdict(Settings())
     assert told == {
         key: f"{value:g}" if isinstance(value, float) else value or "none"

@@ -92,8 +92,9 @@ def test_fields() -> None:
     assert set(re.findall(r"`(%\w)`", named)) == of_squeue
     long_names = listed("squeue", "Fields").partition("colon:")[2].partition("States")[0]
     assert set(re.findall(r"`([a-z-_]+)`", long_names)) == {
-        *squeue_names.LETTERS, *squeue_names.OTHERS
-    }  # fmt: skip
+        *squeue_names.LETTERS,
+        *squeue_names.OTHERS,
+    }
     of_sinfo = {f"%{letter}" for letter in sinfo_fields.FIELDS if letter}
     assert set(re.findall(r"`(%\w)`", section("sinfo"))) == of_sinfo
     assert f"all {len(sacct_fields.KNOWN)} of" in listed("sacct", "Fields")

@@ -20,8 +20,14 @@ UNREACHABLE = "Unable to contact slurm controller (connect failure)"
 
 def test_a_decision_depends_on_its_arguments_alone() -> None:
     assert unit(7, "sweep", 3, 0, "node_fail") == 0.44771530591553865
-    args = [(7, "a", 3, 0, "k"), (8, "a", 3, 0, "k"), (7, "b", 3, 0, "k"), (7, "a", 4, 0, "k"),
-            (7, "a", 3, 1, "k"), (7, "a", 3, 0, "l")]  # fmt: skip
+    args = [
+        (7, "a", 3, 0, "k"),
+        (8, "a", 3, 0, "k"),
+        (7, "b", 3, 0, "k"),
+        (7, "a", 4, 0, "k"),
+        (7, "a", 3, 1, "k"),
+        (7, "a", 3, 0, "l"),
+    ]
     assert len({unit(*one) for one in args}) == len(args)
     share = sum(unit(1, "n", task, 0, "preempt") < 0.02 for task in range(20_000)) / 20_000
     assert 0.017 < share < 0.023
@@ -56,8 +62,9 @@ def test_jobs_are_struck_as_the_seed_says(tmp_path: Path, kind: str, state: str)
             "-J", "named", "--no-requeue", "--array=0-7", "-o", "out", "--wrap", "exec sleep 1.5"
         )
         cluster.wait_for(job, "COMPLETED", state)
-        seen = {int(name.partition("_")[2]) for name, one in cluster.states(job).items()
-                if one == state}  # fmt: skip
+        seen = {
+            int(name.partition("_")[2]) for name, one in cluster.states(job).items() if one == state
+        }
         assert seen == struck
         noted = emulator.faults_since(cluster.directory, 0)
         assert {one["task"] for one in noted} == struck
@@ -69,8 +76,15 @@ def test_a_duplicate_start_runs_the_script_twice_at_once(tmp_path: Path) -> None
     with Emulated(tmp_path / "c", faults=(fault,)) as cluster:
         script = "echo $$ >> starts; sleep 1"
         job = cluster.submit("-o", "/dev/null", "--wrap", script)
-        wait_until(lambda: len((cluster.work / "starts").read_text().split()) == 2
-                   if (cluster.work / "starts").exists() else None, 10, "two starts")  # fmt: skip
+        wait_until(
+            lambda: (
+                len((cluster.work / "starts").read_text().split()) == 2
+                if (cluster.work / "starts").exists()
+                else None
+            ),
+            10,
+            "two starts",
+        )
         cluster.wait_for(job, "COMPLETED")
         assert cluster.rows(job, "%T") == ["COMPLETED"]
 
@@ -94,9 +108,12 @@ def test_a_dead_controller_answers_nobody_and_notices_later(tmp_path: Path) -> N
         cluster.wait_file("out", "up")
         emulator.order_fault(cluster.directory, "controller_down", seconds=60.0)
         for argv, code in (
-            (("squeue",), 1), (("sbatch", "--wrap", "true"), 1), (("scancel", str(job)), 8),
-            (("sinfo",), 1), (("scontrol", "show", "job"), 1),
-        ):  # fmt: skip
+            (("squeue",), 1),
+            (("sbatch", "--wrap", "true"), 1),
+            (("scancel", str(job)), 8),
+            (("sinfo",), 1),
+            (("scontrol", "show", "job"), 1),
+        ):
             done = cluster.run(*argv)
             assert (done.returncode, UNREACHABLE in done.stderr) == (code, True), argv
         assert cluster.out("sacct", "-nPX", "-o", "State") == "RUNNING\n"

@@ -35,9 +35,19 @@ def variables(text: str) -> dict[str, str]:
 
 def test_a_small_array(cluster: Emulated) -> None:
     job = cluster.submit(
-        "--array=3-9:3%2", "-c", "2", "--mem=100", "-t", "5", "-J", "arr", "-o", "env_%a.txt",
-        "--wrap", "env | sort; echo done",
-    )  # fmt: skip
+        "--array=3-9:3%2",
+        "-c",
+        "2",
+        "--mem=100",
+        "-t",
+        "5",
+        "-J",
+        "arr",
+        "-o",
+        "env_%a.txt",
+        "--wrap",
+        "env | sort; echo done",
+    )
     cluster.wait_for(job, "COMPLETED")
     seen = variables(cluster.wait_file("env_6.txt", "done"))
     raw = {
@@ -339,5 +349,7 @@ def test_names_that_a_shell_cannot_spell_reach_the_job(
         cluster.wait_for(job, "COMPLETED")
         seen = cluster.wait_file("out", "odd").splitlines()
         assert [line for line in seen if "nonexistent" not in line] == [
-            "module load gcc", "module twice", "odd.name=1"
-        ]  # fmt: skip
+            "module load gcc",
+            "module twice",
+            "odd.name=1",
+        ]

@@ -164,9 +164,17 @@ def test_a_request_of_an_unknown_shape_is_an_error(tmp_path: Path) -> None:
     with Emulated(tmp_path / "state") as cluster:
         job, scheduler = cluster.submit("-H", "--wrap", "true"), cluster.scheduler
         questions: list[Any] = [
-            [], 7, None, {}, {"do": ["queue"]}, {"do": "queue", "ids": 3}, {"do": "submit"},
-            {"do": "cancel", "ids": {"a": None}}, {"do": "step"}, {"do": "update", "ids": [[]]},
-        ]  # fmt: skip
+            [],
+            7,
+            None,
+            {},
+            {"do": ["queue"]},
+            {"do": "queue", "ids": 3},
+            {"do": "submit"},
+            {"do": "cancel", "ids": {"a": None}},
+            {"do": "step"},
+            {"do": "update", "ids": [[]]},
+        ]
         for asked in questions:
             assert "error" in client.ask(cluster.directory, asked, start=False), asked
         assert cluster.scheduler == scheduler
@@ -198,9 +206,13 @@ def test_one_token_is_one_job(tmp_path: Path) -> None:
         for name in ("id", "submitted"):
             del request[name]
         question = {
-            "do": "submit", "request": request, "script": "#!/bin/sh\n", "environment": {},
-            "hold": True, "begin": 0,
-        }  # fmt: skip
+            "do": "submit",
+            "request": request,
+            "script": "#!/bin/sh\n",
+            "environment": {},
+            "hold": True,
+            "begin": 0,
+        }
         assert client.ask(cluster.directory, question) == {"job": job}
         assert len(cluster.out("squeue", "-h").splitlines()) == 1
 

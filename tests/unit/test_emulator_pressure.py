@@ -56,8 +56,10 @@ def test_a_higher_partition_takes_the_place(tmp_path: Path) -> None:
         assert "DUE TO PREEMPTION" in cluster.wait_file("gone")
         rows = cluster.out("sacct", "-nPXD", "-j", f"{low},{gone}", "-o", "JobID,State,ExitCode")
         assert sorted(rows.split()) == [
-            f"{low}|COMPLETED|0:0", f"{low}|PREEMPTED|0:0", f"{gone}|PREEMPTED|0:0"
-        ]  # fmt: skip
+            f"{low}|COMPLETED|0:0",
+            f"{low}|PREEMPTED|0:0",
+            f"{gone}|PREEMPTED|0:0",
+        ]
 
 
 def test_equals_and_the_unwilling_are_left_alone(tmp_path: Path) -> None:
@@ -98,8 +100,9 @@ def test_limits_of_accounts_and_qos(tmp_path: Path) -> None:
     with Emulated(tmp_path / "c", max_submit_jobs=8, **settings) as cluster:
         done = cluster.run("sbatch", "--array=0-3", "--wrap", "true")
         assert (done.returncode, done.stderr) == (
-            1, "sbatch: error: QOSMaxSubmitJobPerUserLimit\n" + policy
-        )  # fmt: skip
+            1,
+            "sbatch: error: QOSMaxSubmitJobPerUserLimit\n" + policy,
+        )
         done = cluster.run("sbatch", "-q", "one", "--array=0-8", "--wrap", "true")
         assert done.stderr == "sbatch: error: AssocMaxSubmitJobLimit\n" + policy
         done = cluster.run("sbatch", "-q", "nonesuch", "--wrap", "true")

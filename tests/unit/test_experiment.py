@@ -97,9 +97,16 @@ def test_params_of_any_name(exp: Experiment) -> None:
     assert dict(other.params) == {"skip_existing": True, "with space": 1}
     (row,) = [row for row in table(exp) if row["run_id"] == log.run_id]
     wanted = {
-        "self": "1", "ext": "png", "name": "n", "param.run_id": "r", "param.status": "s",
-        "status": "complete", "metric.self": "2", "metric.run_id": "3", "energy": "4",
-    }  # fmt: skip
+        "self": "1",
+        "ext": "png",
+        "name": "n",
+        "param.run_id": "r",
+        "param.status": "s",
+        "status": "complete",
+        "metric.self": "2",
+        "metric.run_id": "3",
+        "energy": "4",
+    }
     assert wanted.items() <= row.items()
 
 
@@ -330,8 +337,9 @@ def test_columns_are_the_union(exp: Experiment) -> None:
     rows = table(exp)
     assert list(rows[0]) == ["run_id", "a", "b", "status", "metrics_status", "acc", "loss", "n"]
     assert [(row["a"], row["b"], row["loss"], row["acc"]) for row in rows] == [
-        ("1", "", "0.5", ""), ("", "99", "", "0.9"),
-    ]  # fmt: skip
+        ("1", "", "0.5", ""),
+        ("", "99", "", "0.9"),
+    ]
     frame = exp.to_dataframe()
     assert frame["b"].tolist()[1] == 99
     assert str(frame["b"].dtype) == "Int64"
@@ -428,8 +436,9 @@ def test_runs_that_were_there_before_are_taken_over(tmp_path: Path) -> None:
     exp = Experiment("e", tmp_path)
     added(exp, x=2).mark_complete()
     assert [(row["x"], row["status"]) for row in table(exp)] == [
-        ("1", "complete"), ("2", "complete"),
-    ]  # fmt: skip
+        ("1", "complete"),
+        ("2", "complete"),
+    ]
 
 
 def test_runs_without_marks_have_rows(exp: Experiment) -> None:
@@ -441,9 +450,10 @@ def test_runs_without_marks_have_rows(exp: Experiment) -> None:
     damaged.mark_failed("bad")
     rows = {row["run_id"]: (row["x"], row["status"], row["y"]) for row in table(exp)}
     assert rows == {
-        "by hand": ("1", "complete", "3"), "damaged": ("", "failed", ""),
+        "by hand": ("1", "complete", "3"),
+        "damaged": ("", "failed", ""),
         "e_x_2": ("2", "complete", ""),
-    }  # fmt: skip
+    }
 
 
 def test_rows_of_removed_runs_go(exp: Experiment) -> None:

@@ -27,11 +27,14 @@ ROWS: list[dict[str, Any]] = [
 
 def test_points_are_grouped_and_in_order() -> None:
     found = points([*ROWS, {"x": 5, "k": 1.0}, {"y": 1, "k": 1.0}], Axes(x="x", y="y", by="k"))
-    values = {by: {x: point.values for x, point in line.points.items()}
-              for by, line in found.lines.items()}  # fmt: skip
+    values = {
+        by: {x: point.values for x, point in line.points.items()}
+        for by, line in found.lines.items()
+    }
     assert values == {
-        1.0: {2: [2.0, 3.0], 10: [10.0, 11.0]}, 2.0: {2: [4.0, 5.0], 10: [20.0, 21.0]},
-    }  # fmt: skip
+        1.0: {2: [2.0, 3.0], 10: [10.0, 11.0]},
+        2.0: {2: [4.0, 5.0], 10: [20.0, 21.0]},
+    }
     assert list(found.lines) == [1.0, 2.0]
     assert list(found.lines[1.0].points) == [2, 10]
     assert (found.drawn, found.left_out) == (8, {"without y": 1, "without x": 1})
@@ -207,12 +210,14 @@ def test_a_band_is_of_replicates_and_within_their_range(
 
 def test_cases_that_are_not_drawn_are_counted(tmp_path: Path, drawn: list[Figure]) -> None:
     rows = [
-        {"status": "complete", "x": 1, "y": 2.0}, {"status": "failed", "x": 2, "y": 3.0},
-        {"status": "pending", "x": 3}, {"status": "complete", "x": 4},
+        {"status": "complete", "x": 1, "y": 2.0},
+        {"status": "failed", "x": 2, "y": 3.0},
+        {"status": "pending", "x": 3},
+        {"status": "complete", "x": 4},
         {"status": "complete", "x": 5, "y": math.nan},
         {"status": "complete", "x": 6, "y": -math.inf},
         {"status": "complete", "x": 7, "y": 10**400},
-    ]  # fmt: skip
+    ]
     said = (
         "1 of 7 cases are drawn; not drawn: 1 failed, 1 pending, 3 whose y is not a finite number, "
     )
@@ -253,8 +258,11 @@ def test_no_line_joins_cases_that_differ_in_more(tmp_path: Path, drawn: list[Fig
 
 
 def test_values_of_any_kind_have_a_place(tmp_path: Path, drawn: list[Figure]) -> None:
-    rows = [{"x": x, "y": 1.0, "by": by} for by in (None, "$a$", True, "\x1b")
-            for x in (1, "a", [1, 2], True, 2.5)]  # fmt: skip
+    rows = [
+        {"x": x, "y": 1.0, "by": by}
+        for by in (None, "$a$", True, "\x1b")
+        for x in (1, "a", [1, 2], True, 2.5)
+    ]
     notes = draw(rows, Axes(x="x", y="y", by="by"), tmp_path / "a.svg")
     assert notes == ["15 of 20 cases are drawn; not drawn: 5 without by"]
     plane = drawn[0].axes[0]
@@ -269,8 +277,10 @@ def test_values_of_any_kind_have_a_place(tmp_path: Path, drawn: list[Figure]) ->
     legend = plane.get_legend()
     assert legend is not None
     assert [one.get_text() for one in legend.get_texts()] == [
-        r"by = \x1b", r"by = \$a\$", "by = true",
-    ]  # fmt: skip
+        r"by = \x1b",
+        r"by = \$a\$",
+        "by = true",
+    ]
 
 
 def test_no_two_lines_look_alike(tmp_path: Path, drawn: list[Figure]) -> None:

@@ -317,8 +317,13 @@ rules = st.one_of(
 values = st.one_of(lists, rules)
 
 
-@given(st.lists(values, min_size=2, max_size=2), st.lists(values, min_size=2, max_size=2),
-       st.tuples(st.integers(1, 2), st.integers(1, 3)), st.booleans(), st.data())  # fmt: skip
+@given(
+    st.lists(values, min_size=2, max_size=2),
+    st.lists(values, min_size=2, max_size=2),
+    st.tuples(st.integers(1, 2), st.integers(1, 3)),
+    st.booleans(),
+    st.data(),
+)
 def test_the_algebra_of_axes_counts_what_ids_count(
     old: list[Any], new: list[Any], times: tuple[int, int], shuffled: bool, data: st.DataObject
 ) -> None:

@@ -91,12 +91,18 @@ def test_what_the_journals_say(made: MadeSweep) -> None:
     with fresh_index(made.directory) as sweep_index:
         rows = list(sweep_index.rows())
         assert [(row["idx"], row["status"]) for row in rows] == [
-            (0, "failed"), (1, "complete"), (2, "complete"), (3, "complete"), (4, "complete"),
-        ]  # fmt: skip
+            (0, "failed"),
+            (1, "complete"),
+            (2, "complete"),
+            (3, "complete"),
+            (4, "complete"),
+        ]
         assert [row["metrics"] for row in rows[1:]] == ['{"y":10}', '{"y":5}', '{"y":3}', '{"y":2}']
         assert {(task["chunk"], task["status"]) for task in sweep_index.tasks()} == {
-            (0, "complete"), (1, "complete"), (2, "complete"),
-        }  # fmt: skip
+            (0, "complete"),
+            (1, "complete"),
+            (2, "complete"),
+        }
 
 
 def test_an_index_is_made_again_from_the_journals(made: MadeSweep) -> None:
@@ -473,9 +479,18 @@ def test_a_record_that_does_not_fit_costs_itself_alone(
     plan = made.directory.submission_dir(1) / "plan.json"
     plan.write_text(plan.read_text().replace('"generation": 0', '"generation": 7'))
     before = brought_up_to_date(made)
-    record = {"kind": kind, "v": 1, "manifest": made.manifest.fingerprint, "status": "complete",
-              "attempt": [7, 1, 0, "a" * 16], "chunk": 0, "index": 1, "word": 2,
-              "case_id": made.source[1].case_id, "started": "2026-01-01"}  # fmt: skip
+    record = {
+        "kind": kind,
+        "v": 1,
+        "manifest": made.manifest.fingerprint,
+        "status": "complete",
+        "attempt": [7, 1, 0, "a" * 16],
+        "chunk": 0,
+        "index": 1,
+        "word": 2,
+        "case_id": made.source[1].case_id,
+        "started": "2026-01-01",
+    }
     name = "0001/0/9.0.x.jsonl"
     # What comes after it is taken in.
     after = {**record, "kind": "end", "metrics": {"y": "after"}}
@@ -493,9 +508,17 @@ def test_a_record_that_does_not_fit_costs_itself_alone(
 
 
 def test_a_task_whose_record_has_an_index_is_a_task(made: MadeSweep) -> None:
-    record = {"kind": "task", "v": 1, "manifest": made.manifest.fingerprint,
-              "attempt": [0, 1, 5, "b" * 16], "chunk": 0, "index": 1, "node": "n9", "job_id": "7",
-              "time": "2026-01-01"}  # fmt: skip
+    record = {
+        "kind": "task",
+        "v": 1,
+        "manifest": made.manifest.fingerprint,
+        "attempt": [0, 1, 5, "b" * 16],
+        "chunk": 0,
+        "index": 1,
+        "node": "n9",
+        "job_id": "7",
+        "time": "2026-01-01",
+    }
     write_journal(made.directory.journal_root / "0001/0/0.5.x.jsonl", record)
     with fresh_index(made.directory) as sweep_index:
         assert sweep_index.torn() == {}

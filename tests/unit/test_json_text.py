@@ -13,10 +13,13 @@ from hpcsweep.store import record_rows
 
 plain = st.text(st.characters(exclude_categories=["Cs"]))
 values: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
     | plain,
     lambda inner: st.lists(inner) | st.dictionaries(plain, inner),
-)  # fmt: skip
+)
 
 
 @given(value=values)

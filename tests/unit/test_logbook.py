@@ -53,8 +53,11 @@ def test_each_kind_of_file_has_its_place(log: Logbook) -> None:
     assert np.load(path / "data" / "x.npy", allow_pickle=False).tolist() == [[1, 2], [3, 4]]
     assert (path / "plots" / "fig.png").read_bytes() == b"png"
     assert sorted(one.name for one in path.iterdir()) == [
-        "artifacts", "data", "log.txt", "plots",
-    ]  # fmt: skip
+        "artifacts",
+        "data",
+        "log.txt",
+        "plots",
+    ]
 
 
 OUTSIDE = ["../x", "../../x", "/etc/x", "a/../../../x", "..", "link/x"]
@@ -123,8 +126,13 @@ def test_lines_of_the_log(log: Logbook) -> None:
     log.debug("")
     lines = (log.path / "log.txt").read_text().splitlines()
     time = r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\]"
-    patterns = [rf"{time} INFO one", rf"{time} WARNING two", "    lines",
-                rf"{time} ERROR ä\\ud800", rf"{time} DEBUG "]  # fmt: skip
+    patterns = [
+        rf"{time} INFO one",
+        rf"{time} WARNING two",
+        "    lines",
+        rf"{time} ERROR ä\\ud800",
+        rf"{time} DEBUG ",
+    ]
     assert len(lines) == len(patterns)
     assert all(re.fullmatch(p, line) for p, line in zip(patterns, lines, strict=True)), lines
 
@@ -280,11 +288,62 @@ def test_what_json_cannot_hold_is_named(value: Any, where: str) -> None:
 # --- params.yaml ---------------------------------------------------------------------------------
 
 odd_text = st.sampled_from(
-    ["on", "off", "y", "N", "yes", "No", "true", "NULL", "~", "", " ", "1e-05", "1_000", "0x1F",
-     "012", "1:30", ".inf", "-", "- a", "a: b", "a #b", "#", "!!str", "&a", "*a", "|", ">", "%",
-     "@", "`", "'", '"', "\\", "{", "[", "<<", "=", "2026-01-01", "\x00", "\x07", "\x1b", "\x7f",
-     "\x85", "\xa0", "\u2028", "\u2029", "\ufeff", "\ufffe", "😀", "a\nb", "a\r\nb", "\t", "---"]
-)  # fmt: skip
+    [
+        "on",
+        "off",
+        "y",
+        "N",
+        "yes",
+        "No",
+        "true",
+        "NULL",
+        "~",
+        "",
+        " ",
+        "1e-05",
+        "1_000",
+        "0x1F",
+        "012",
+        "1:30",
+        ".inf",
+        "-",
+        "- a",
+        "a: b",
+        "a #b",
+        "#",
+        "!!str",
+        "&a",
+        "*a",
+        "|",
+        ">",
+        "%",
+        "@",
+        "`",
+        "'",
+        '"',
+        "\\",
+        "{",
+        "[",
+        "<<",
+        "=",
+        "2026-01-01",
+        "\x00",
+        "\x07",
+        "\x1b",
+        "\x7f",
+        "\x85",
+        "\xa0",
+        "\u2028",
+        "\u2029",
+        "\ufeff",
+        "\ufffe",
+        "😀",
+        "a\nb",
+        "a\r\nb",
+        "\t",
+        "---",
+    ]
+)
 texts = odd_text | st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 numbers = (
     st.integers()
@@ -343,11 +402,17 @@ def test_params_yaml_reads_well() -> None:
 @pytest.mark.parametrize(
     ("number", "found"),
     [
-        (Decimal("0.1"), 0.1), (Decimal(3), 3.0), (Decimal("1E-400"), 0.0), (Fraction(1, 4), 0.25),
-        (Decimal("NaN"), None), (Decimal("sNaN"), None), (Decimal("-Infinity"), None),
-        (Decimal("1E+400"), None), ([Decimal("1.5")], [1.5]),
+        (Decimal("0.1"), 0.1),
+        (Decimal(3), 3.0),
+        (Decimal("1E-400"), 0.0),
+        (Fraction(1, 4), 0.25),
+        (Decimal("NaN"), None),
+        (Decimal("sNaN"), None),
+        (Decimal("-Infinity"), None),
+        (Decimal("1E+400"), None),
+        ([Decimal("1.5")], [1.5]),
     ],
-)  # fmt: skip
+)
 def test_an_exact_number_is_a_number(log: Logbook, number: object, found: object) -> None:
     log.metric("y", number)
     assert log.metrics == {"y": found}

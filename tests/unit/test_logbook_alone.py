@@ -60,10 +60,16 @@ def test_files_keys_and_lines(tmp_path: Path) -> None:
     assert log.path == path
     files = sorted(str(one.relative_to(path)) for one in path.rglob("*") if one.is_file())
     assert files == [
-        "artifacts/metrics.json", "artifacts/note.txt", "artifacts/object.pkl",
-        "artifacts/raw.bin", "data/both.npz", "data/x.npy", "log.txt", "metadata.json",
+        "artifacts/metrics.json",
+        "artifacts/note.txt",
+        "artifacts/object.pkl",
+        "artifacts/raw.bin",
+        "data/both.npz",
+        "data/x.npy",
+        "log.txt",
+        "metadata.json",
         "params.yaml",
-    ]  # fmt: skip
+    ]
     assert (path / "params.yaml").read_text() == "dt: 1.0e-05\nomega: 1.0\nsteps: 3\n"
     found = meta(path)
     assert {"run_id": "a", "status": "complete"}.items() <= found.items()
@@ -129,11 +135,27 @@ class Colour(Enum):
 
 def test_params_are_read_as_they_were_given(tmp_path: Path) -> None:
     # The ancestor wrote tags of Python objects, which nothing could read again.
-    given = {"a": np.float64(0.1), "b": (1, 2), "c": Path("/x"), "d": Colour.RED, "e": np.arange(3),
-             "f": np.float32(0.5), "on": "off", "g": 1e-3}  # fmt: skip
+    given = {
+        "a": np.float64(0.1),
+        "b": (1, 2),
+        "c": Path("/x"),
+        "d": Colour.RED,
+        "e": np.arange(3),
+        "f": np.float32(0.5),
+        "on": "off",
+        "g": 1e-3,
+    }
     log = Logbook("a", tmp_path, params=given)
-    plain = {"a": 0.1, "b": [1, 2], "c": "/x", "d": "red", "e": [0, 1, 2], "f": 0.5, "on": "off",
-             "g": 1e-3}  # fmt: skip
+    plain = {
+        "a": 0.1,
+        "b": [1, 2],
+        "c": "/x",
+        "d": "red",
+        "e": [0, 1, 2],
+        "f": 0.5,
+        "on": "off",
+        "g": 1e-3,
+    }
     assert dict(log.params) == plain
     assert yaml.safe_load((log.path / "params.yaml").read_bytes()) == plain
     log.params(later=np.int64(3))
@@ -147,8 +169,10 @@ def test_params_are_a_mapping_and_a_call(tmp_path: Path) -> None:
     assert log.params["ext"] == "png"
     log.params(ext="json", beta=2)
     assert json.loads((log.path / "params.json").read_text()) == {
-        "omega": 1.0, "ext": "png", "beta": 2,
-    }  # fmt: skip
+        "omega": 1.0,
+        "ext": "png",
+        "beta": 2,
+    }
     with pytest.raises(ValueError, match="not a format of params"):
         log.params(ext="txt", x=1)
     assert not (log.path / "params.txt").exists()
@@ -159,16 +183,21 @@ def test_names_of_arrays_are_free(tmp_path: Path) -> None:
     log.arrays("q", name=[1], compressed=[2], file=[3], args=[4])
     with np.load(log.datadir / "q.npz") as found:
         assert {name: found[name].tolist() for name in found} == {
-            "name": [1], "compressed": [2], "file": [3], "args": [4],
-        }  # fmt: skip
+            "name": [1],
+            "compressed": [2],
+            "file": [3],
+            "args": [4],
+        }
 
 
 def test_json_is_json(tmp_path: Path) -> None:
     log = Logbook("a", tmp_path)
     log.json("metrics", {"loss": float("nan"), "n": np.int64(2), 3: np.float32(0.5)})
     assert json.loads((log.artifactsdir / "metrics.json").read_text()) == {
-        "loss": None, "n": 2, "3": 0.5,
-    }  # fmt: skip
+        "loss": None,
+        "n": 2,
+        "3": 0.5,
+    }
     assert "WARNING metrics.loss is nan, written as null" in log.log_path.read_text()
 
 
@@ -655,21 +684,32 @@ def test_handlers_of_the_program_hear_what_is_logged(tmp_path: Path) -> None:
     log.debug("below INFO")
     log.json("x", 1)
     assert heard.getvalue().splitlines() == [
-        "to both", "by logger", "Saved JSON x in artifacts/x.json"
-    ]  # fmt: skip
+        "to both",
+        "by logger",
+        "Saved JSON x in artifacts/x.json",
+    ]
     lines = log.log_path.read_text().splitlines()
     assert [line.partition("] ")[2] for line in lines[1:]] == [
-        "INFO to both", "INFO by logger", "DEBUG below INFO",
+        "INFO to both",
+        "INFO by logger",
+        "DEBUG below INFO",
         "INFO Saved JSON x in artifacts/x.json",
-    ]  # fmt: skip
+    ]
 
 
 def test_steps_come_back_as_they_were_given(tmp_path: Path) -> None:
     log = Logbook("a", tmp_path)
     given = [
-        ("loss", 0, 0.1), ("loss", 1.5, 1e-300), ("n", 2, 3), ("ok", 3, True), ("odd,\nname", 4, 1),
-        ("line\u2028end", 5, 2), ("a\rb", 5, 2), ("none", 6, None), ("word", 7, "fine"),
-    ]  # fmt: skip
+        ("loss", 0, 0.1),
+        ("loss", 1.5, 1e-300),
+        ("n", 2, 3),
+        ("ok", 3, True),
+        ("odd,\nname", 4, 1),
+        ("line\u2028end", 5, 2),
+        ("a\rb", 5, 2),
+        ("none", 6, None),
+        ("word", 7, "fine"),
+    ]
     for name, step, value in given:
         log.metric(name, value, step=step)
     assert LogReader(log.path).steps == given

@@ -84,10 +84,7 @@ def test_runs_in_runs(tmp_path: Path) -> None:
 
 
 def test_a_signal_loses_nothing(tmp_path: Path) -> None:
-    body = (
-        "with Logbook('a', base, capture=True):\n"
-        "    everything('a'); os.kill(os.getpid(), 15)"
-    )  # fmt: skip
+    body = "with Logbook('a', base, capture=True):\n    everything('a'); os.kill(os.getpid(), 15)"
     ran(tmp_path, body, code=-signal.SIGTERM)
     assert kept(tmp_path / "log_a") == both("a")
 

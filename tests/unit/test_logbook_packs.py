@@ -50,8 +50,12 @@ def filled(path: Path, runs: int = 3) -> list[PackLocation]:
     """A pack of small runs."""
     pack, places = PackWriter(path), []
     for number in range(runs):
-        files = {"params.yaml": b"x: %d\n" % number, "data/x.bin": bytes(700), "e": b"",
-                 "metadata.json": METADATA}  # fmt: skip
+        files = {
+            "params.yaml": b"x: %d\n" % number,
+            "data/x.bin": bytes(700),
+            "e": b"",
+            "metadata.json": METADATA,
+        }
         pieces = [run_member(f"x={number}", name, data) for name, data in files.items()]
         places.append(pack.append(f"x={number}", "000000.1", pieces))
     pack.close()
@@ -93,8 +97,11 @@ def test_a_pack_is_a_tar(tmp_path: Path) -> None:
     command = ["tar", "tf", str(tmp_path / "0.a.tar")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.split()[:4] == [
-        "log_x=0/params.yaml", "log_x=0/data/x.bin", "log_x=0/e", "log_x=0/metadata.json",
-    ]  # fmt: skip
+        "log_x=0/params.yaml",
+        "log_x=0/data/x.bin",
+        "log_x=0/e",
+        "log_x=0/metadata.json",
+    ]
     assert done.stderr == ""
 
 
@@ -226,13 +233,21 @@ def check_reader(reader: ExperimentReader, made: MadeSweep) -> None:
     runs = {run.params["x"]: run for run in reader}
     assert sorted(runs) == [0, 1, 2, 3]
     assert {x: run.status for x, run in runs.items()} == {
-        0: "complete", 1: "complete", 2: "failed", 3: "failed",
-    }  # fmt: skip
+        0: "complete",
+        1: "complete",
+        2: "failed",
+        3: "failed",
+    }
     assert runs[0].metrics == {"y": 0, "z": 0}
     assert runs[0].files.names() == [
-        "artifacts/metrics.json", "data/x.npy", "log.txt", "metadata.json", "params.yaml",
-        "stderr.txt", "stdout.txt",
-    ]  # fmt: skip
+        "artifacts/metrics.json",
+        "data/x.npy",
+        "log.txt",
+        "metadata.json",
+        "params.yaml",
+        "stderr.txt",
+        "stdout.txt",
+    ]
     assert [run.load_array("x").tolist() for _, run in sorted(runs.items())] == [
         [x] * 3 for x in range(4)
     ]
@@ -325,8 +340,11 @@ def test_only_failed_runs_are_kept(made: MadeSweep) -> None:
     made.run()
     ends = made.ends()
     assert {index: "run_dir" in end for index, end in ends.items()} == {
-        0: False, 1: False, 2: True, 3: True,
-    }  # fmt: skip
+        0: False,
+        1: False,
+        2: True,
+        3: True,
+    }
     assert len(names(made.path / "runs")) == 3  # two runs, and .attempts
     run = LogReader(made.run_dir(2))
     assert (run.params, run.status) == ({"x": 2}, "failed")
@@ -343,8 +361,9 @@ def test_a_command_gets_a_directory(tmp_path: Path, runs: str) -> None:
     made.plan(runs=runs)
     made.run()
     assert {index: end["status"] for index, end in made.ends().items()} == {
-        0: "complete", 1: "failed",
-    }  # fmt: skip
+        0: "complete",
+        1: "failed",
+    }
     reader = ExperimentReader(made.path)
     found = {run.params["x"]: run for run in reader}
     assert sorted(found) == ([0, 1] if runs == "packed" else [1])

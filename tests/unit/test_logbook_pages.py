@@ -132,9 +132,16 @@ def test_all_names_of_0_1() -> None:
     log.mark_complete()
     files = {str(one.relative_to(log.path)) for one in log.path.rglob("*") if one.is_file()}
     assert files == {
-        "extra/b.npz", "diagnostics/c.json", "artifacts/d.txt", "raw/e.bin", "artifacts/f.pkl",
-        "deep/g.txt", "log.txt", "metadata.json", "params.yaml",
-    }  # fmt: skip
+        "extra/b.npz",
+        "diagnostics/c.json",
+        "artifacts/d.txt",
+        "raw/e.bin",
+        "artifacts/f.pkl",
+        "deep/g.txt",
+        "log.txt",
+        "metadata.json",
+        "params.yaml",
+    }
     assert (log.path / "plots").is_dir()
 
 

@@ -41,8 +41,10 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     assert run.read("plots/deep/line.png") == b"PNG"
     text = str(run).splitlines()
     assert text[:3] == [
-        "<LogReader 'my_log_run'>", "  params: name=on, omega=1.0", "  meta: status=complete",
-    ]  # fmt: skip
+        "<LogReader 'my_log_run'>",
+        "  params: name=on, omega=1.0",
+        "  meta: status=complete",
+    ]
     assert "  arrays:" in text
     assert "    - deep/a" in text
 
@@ -94,8 +96,11 @@ def test_damage_is_told(tmp_path: Path) -> None:
 
 def test_yaml_of_others_is_read() -> None:
     assert parse_yaml(b"a: 1e-3\nb: on\nc: [1, x]\nd:\n  e: null\n") == {
-        "a": 1e-3, "b": "on", "c": [1, "x"], "d": {"e": None},
-    }  # fmt: skip
+        "a": 1e-3,
+        "b": "on",
+        "c": [1, "x"],
+        "d": {"e": None},
+    }
     assert parse_yaml(b"") == {}
     assert parse_yaml(b"{}\n") == {}
     for bad in (b"a: !!python/object:os.system 1\n", b"- 1\n", b"a: 1\na: 2\n"):

@@ -47,9 +47,14 @@ def test_what_becomes_of_a_case(tmp_path: Path, runs: str) -> None:
     made.run()
     ends = made.ends()
     assert {index: end["status"] for index, end in ends.items()} == {
-        0: "complete", 1: "failed", 2: "failed", 3: "complete", 4: "complete", 5: "failed",
+        0: "complete",
+        1: "failed",
+        2: "failed",
+        3: "complete",
+        4: "complete",
+        5: "failed",
         6: "complete",
-    }  # fmt: skip
+    }
     assert ends[1]["error"] == {"type": "MarkedFailed", "message": "diverged"}
     assert ends[2]["error"]["type"] == "ValueError"
     assert ends[3]["metrics"] == {"y": 3}

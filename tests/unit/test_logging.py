@@ -151,10 +151,20 @@ def test_the_python_door_says_what_keeps_tasks_waiting(
     sweep: hs.Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     summary = hs.Summary(
-        name="s", path="s", manifest="", n_cases=0, counts={}, reasons={}, unsubmitted=0,
-        tasks={"PENDING": 1}, waiting={"JobHeldUser": 1}, asked_s_ago=None, problem=None, torn={},
+        name="s",
+        path="s",
+        manifest="",
+        n_cases=0,
+        counts={},
+        reasons={},
+        unsubmitted=0,
+        tasks={"PENDING": 1},
+        waiting={"JobHeldUser": 1},
+        asked_s_ago=None,
+        problem=None,
+        torn={},
         submissions=1,
-    )  # fmt: skip
+    )
 
     def wait(_sweep: Any, _cluster: Any, _settings: Any, show: Any) -> hs.Summary:
         show(summary)

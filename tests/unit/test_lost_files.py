@@ -184,7 +184,5 @@ def test_a_pack(templates: dict[str, MadeSweep], tmp_path: Path, what: str) -> N
     assert done.stdout.split() == [str(made.run_dir(x)) for x in range(CASES) if x not in lost]
     assert not list(made.path.glob("runs/.log_*"))
     state, text = doctor(made)
-    assert (state, text.splitlines()[0]) == (
-        "problem", f"of 4 complete cases {len(lost)} {kind}:"
-    )  # fmt: skip
+    assert (state, text.splitlines()[0]) == ("problem", f"of 4 complete cases {len(lost)} {kind}:")
     assert cli(made, "status").exit_code == 0

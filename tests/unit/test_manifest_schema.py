@@ -81,8 +81,9 @@ def test_it_is_a_schema_that_describes_every_key() -> None:
     assert SCHEMA["title"]
     assert set(SCHEMA["properties"]) == set(UserManifest.model_fields)
     assert all(key["description"] for key in SCHEMA["properties"].values())
-    assert "null" not in json.dumps([key.get("default") for key in SCHEMA["properties"].values()
-                                     if "default" in key])  # fmt: skip
+    assert "null" not in json.dumps(
+        [key.get("default") for key in SCHEMA["properties"].values() if "default" in key]
+    )
 
 
 def test_it_knows_every_form_of_a_source() -> None:

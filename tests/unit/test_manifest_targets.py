@@ -77,15 +77,32 @@ def test_slurm_options_that_are_refused(
 
 
 VALUES = [
-    "exclude: node[01-04]", "nodelist: gpu[1,3-5]", "constraint: haswell|broadwell",
-    "constraint: intel&gpu", "constraint: '[rack1|rack2]'", "constraint: (skylake|icelake)&ib",
-    "constraint: '[rack1*2&rack2*4]'", "licenses: 'matlab@lmd:1,comsol@lmd:2'",
-    "prefer: a100|h100", "comment: benchmark of 2026", "comment: 'it''s \"50%\" of #3'",
-    "distribution: block:cyclic,Pack", "gres: gpu:a100:1,tmpfs:100G", "comment: $(id) `id` \\",
-    "comment: Größe", "nice: -5", "switches: 2@00:10:00", "begin: now+1hour", "hint: nomultithread",
-    "mail-type: 'BEGIN,END'", "gpu-freq: 'medium,memory=high'", "cpus-per-task: 4",
-    "oom-kill-step: 1", "container-image: nvcr.io#nvidia/pytorch:24.01-py3", "exclusive: user",
-]  # fmt: skip
+    "exclude: node[01-04]",
+    "nodelist: gpu[1,3-5]",
+    "constraint: haswell|broadwell",
+    "constraint: intel&gpu",
+    "constraint: '[rack1|rack2]'",
+    "constraint: (skylake|icelake)&ib",
+    "constraint: '[rack1*2&rack2*4]'",
+    "licenses: 'matlab@lmd:1,comsol@lmd:2'",
+    "prefer: a100|h100",
+    "comment: benchmark of 2026",
+    "comment: 'it''s \"50%\" of #3'",
+    "distribution: block:cyclic,Pack",
+    "gres: gpu:a100:1,tmpfs:100G",
+    "comment: $(id) `id` \\",
+    "comment: Größe",
+    "nice: -5",
+    "switches: 2@00:10:00",
+    "begin: now+1hour",
+    "hint: nomultithread",
+    "mail-type: 'BEGIN,END'",
+    "gpu-freq: 'medium,memory=high'",
+    "cpus-per-task: 4",
+    "oom-kill-step: 1",
+    "container-image: nvcr.io#nvidia/pytorch:24.01-py3",
+    "exclusive: user",
+]
 
 
 @pytest.mark.parametrize("option", VALUES)

@@ -86,10 +86,16 @@ def test_no_answer_of_a_case_breaks_the_worker(answer: bytes) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [b"[]", b"{}", b"[" * 100_000, ANSWER.replace("error", "nosuch", 1).encode(),
-     ANSWER.replace("{\"y\": 1}", "[1]").encode(), ANSWER.replace("null", "3").encode(),
-     ANSWER.replace("true", "3").encode()],
-)  # fmt: skip
+    [
+        b"[]",
+        b"{}",
+        b"[" * 100_000,
+        ANSWER.replace("error", "nosuch", 1).encode(),
+        ANSWER.replace('{"y": 1}', "[1]").encode(),
+        ANSWER.replace("null", "3").encode(),
+        ANSWER.replace("true", "3").encode(),
+    ],
+)
 def test_an_answer_of_a_wrong_shape(answer: bytes) -> None:
     with pytest.raises(GarbledReply):
         parse_answer(answer)

@@ -63,8 +63,9 @@ def test_files_that_are_gone_are_looked_for_on_request(tmp_path: Path) -> None:
         plain = outlook_of(made.directory, sweep_index, array_tasks(made.directory, sweep_index))
         found = with_lost(plain, made.directory, sweep_index)
     assert (found.indices(State.COMPLETE), found.indices(State.LOST)) == (
-        IndexSet.of([0]), IndexSet.of([1]),
-    )  # fmt: skip
+        IndexSet.of([0]),
+        IndexSet.of([1]),
+    )
     assert found.complete == plain.complete == IndexSet.all(2)
 
 

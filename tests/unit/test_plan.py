@@ -67,8 +67,10 @@ def test_no_element_is_above_the_clusters_limit(chunks: int, limit: int, sizes: 
 def test_without_arrays_each_task_is_a_job() -> None:
     parts = make_parts(3, max_array_size=0, throttle=0)
     assert [(part.first_chunk, part.chunks, part.is_array) for part in parts] == [
-        (0, 1, False), (1, 1, False), (2, 1, False),
-    ]  # fmt: skip
+        (0, 1, False),
+        (1, 1, False),
+        (2, 1, False),
+    ]
     with pytest.raises(InputError, match="switched off"):
         make_parts(3, max_array_size=0, throttle=2)
     plan = make_plan(IndexSet.all(3), 1, max_array_size=0)

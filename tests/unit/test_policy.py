@@ -28,8 +28,12 @@ OLD, NEW = "0" * 16, "1" * 16
 
 def journal(made: MadeSweep, submission: int, generation: int, **ends: str) -> None:
     """What a task left: by index ("i3"), status or "status: reason", and the code's digest."""
-    common = {"v": 1, "manifest": made.directory.newest_manifest(), "chunk": 0,
-              "attempt": [generation, submission, 0, "a" * 16]}  # fmt: skip
+    common = {
+        "v": 1,
+        "manifest": made.directory.newest_manifest(),
+        "chunk": 0,
+        "attempt": [generation, submission, 0, "a" * 16],
+    }
     records = []
     for name, said in ends.items():
         index = int(name[1:])
@@ -40,9 +44,16 @@ def journal(made: MadeSweep, submission: int, generation: int, **ends: str) -> N
             continue
         reason = {"failed": "error", "interrupted": "lost"}.get(status)
         records.append(
-            common | about | {"kind": "end", "word": 2, "status": status, "reason": reason,
-                              "code_digest": None if digest == "none" else digest or NEW}
-        )  # fmt: skip
+            common
+            | about
+            | {
+                "kind": "end",
+                "word": 2,
+                "status": status,
+                "reason": reason,
+                "code_digest": None if digest == "none" else digest or NEW,
+            }
+        )
     write_journal(
         made.directory.journal_root / f"{submission:04d}" / "0" / f"0.0.{submission}.jsonl",
         *records,
@@ -92,8 +103,9 @@ def made(tmp_path: Path) -> MadeSweep:
     """One submission that is over, of which every kind of end was left."""
     found = MadeSweep(tmp_path, grid(x=list(range(8))))
     found.plan(IndexSet.all(7))
-    journal(found, 1, 0, i0="complete", i1=f"complete {OLD}", i2="failed", i3="interrupted",
-            i4="begun")  # fmt: skip
+    journal(
+        found, 1, 0, i0="complete", i1=f"complete {OLD}", i2="failed", i3="interrupted", i4="begun"
+    )
     return found
 
 
@@ -232,9 +244,14 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> Version:
     ],
 )
 def test_what_is_sent(
-    version: Version, rerun: str | None, in_flight: str, *, sent: str, left: str,
+    version: Version,
+    rerun: str | None,
+    in_flight: str,
+    *,
+    sent: str,
+    left: str,
     generations: list[int],
-) -> None:  # fmt: skip
+) -> None:
     groups = (
         Group(indices=IndexSet.of(indices), state=state, status=Status.PENDING)
         for state, indices in CLASSES.items()

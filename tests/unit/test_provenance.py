@@ -56,9 +56,13 @@ def of_git(directory: Path) -> dict[str, Any]:
 
 def test_a_clean_commit(code: Path) -> None:
     assert of_git(code) == {
-        "commit": git(code, "rev-parse", "HEAD"), "dirty": False, "diff": "", "diff_bytes": 0,
-        "untracked": [], "untracked_count": 0,
-    }  # fmt: skip
+        "commit": git(code, "rev-parse", "HEAD"),
+        "dirty": False,
+        "diff": "",
+        "diff_bytes": 0,
+        "untracked": [],
+        "untracked_count": 0,
+    }
 
 
 def test_what_differs_from_the_commit_can_be_applied(code: Path, tmp_path: Path) -> None:
@@ -172,8 +176,9 @@ def test_a_process_asks_once(code: Path, tmp_path: Path) -> None:
     assert found["git"]["untracked"] == ["code/alone.py"]
     assert found["host"] == os.uname().nodename
     assert found["python"] == {
-        "version": sys.version.split()[0], "executable": sys.executable,
-    }  # fmt: skip
+        "version": sys.version.split()[0],
+        "executable": sys.executable,
+    }
     assert found["packages_digest"] == packages_digest(found["packages"])
 
 

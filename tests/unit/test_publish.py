@@ -203,10 +203,12 @@ def test_eight_at_once(tmp_path: Path) -> None:
     started = [
         subprocess.Popen(
             [sys.executable, "-c", PUBLISHER, root, str(tmp_path), str(rounds), str(number)],
-            stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for number in range(processes)
-    ]  # fmt: skip
+    ]
     for process in started:  # all of them wait for the end of their input
         assert process.stdin
         process.stdin.close()
@@ -278,9 +280,12 @@ RACES = [
 
 @pytest.mark.parametrize(("attempts", "highest"), RACES)
 def test_three_attempts_in_any_order_of_steps(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scale: Scale,
-    attempts: tuple[tuple[dict[str, Any], Outcome], ...], highest: int,
-) -> None:  # fmt: skip
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scale: Scale,
+    attempts: tuple[tuple[dict[str, Any], Outcome], ...],
+    highest: int,
+) -> None:
     """Every rename and every look is a step, and between any two of them others may do theirs."""
     rename, look = Path.rename, rundir.read_metadata
     for seed in range(scale(150, 5000)):
@@ -340,8 +345,16 @@ def test_what_a_run_directory_says_of_itself(tmp_path: Path) -> None:
     path = finished(tmp_path, run, COMPLETE)
     found = rundir.read_metadata(path)
     assert found is not None
-    said = {"run_id": "x", "case_id": CASE.case_id, "index": 0, "generation": 2, "status":
-            "complete", "token": "a" * 16, "seed": f"{1:032x}", "start_time": None}  # fmt: skip
+    said = {
+        "run_id": "x",
+        "case_id": CASE.case_id,
+        "index": 0,
+        "generation": 2,
+        "status": "complete",
+        "token": "a" * 16,
+        "seed": f"{1:032x}",
+        "start_time": None,
+    }
     assert {name: found.get(name) for name in said} == said
     assert rundir.read_metrics(path) == {"a": 1}
     failed = finished(tmp_path, make_run(token="b" * 16), FAILED)

@@ -20,13 +20,24 @@ TIME = "2026-01-01T00:00:00.000+00:00"
 GOOD: dict[str, dict[str, Any]] = {
     "task": COMMON | {"kind": "task", "node": "n1", "job_id": "7", "time": TIME},
     "begin": CASE | {"kind": "begin", "started": TIME, "host": "n1"},
-    "end": CASE | {"kind": "end", "word": 2, "status": "failed", "reason": "error", "ended": TIME,
-                   "metrics": {"y": [1, None]}, "error": {"message": "no"}, "wall_seconds": 1,
-                   "run_dir": "runs/log_x", "max_rss_bytes": 1, "from_cache": True},
+    "end": CASE
+    | {
+        "kind": "end",
+        "word": 2,
+        "status": "failed",
+        "reason": "error",
+        "ended": TIME,
+        "metrics": {"y": [1, None]},
+        "error": {"message": "no"},
+        "wall_seconds": 1,
+        "run_dir": "runs/log_x",
+        "max_rss_bytes": 1,
+        "from_cache": True,
+    },
     "same": CASE | {"kind": "same"},
     "beat": COMMON | {"kind": "beat", "time": TIME},
     "end of a task": COMMON | {"kind": "end", "status": "complete", "reason": None, "time": TIME},
-}  # fmt: skip
+}
 TYPES: dict[str, Any] = {
     "task": recordcheck.TaskRecord,
     "begin": recordcheck.BeginRecord,
@@ -66,7 +77,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "1e999": ("end", {"metrics": {"y": "@1e999@"}}, "its metrics is an object of 1, not an"),
     "5,000 levels": ("end", {"metrics": {"y": "@deep@"}}, "deep"),
     "5,000 digits": ("end", {"metrics": {"y": "@long@"}}, "it is not JSON that this program can"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("which", GOOD)

@@ -16,10 +16,14 @@ CANARY = "hunter2"
     [
         ("postgresql://me:hunter2@db/x", "postgresql://me:***@db/x"),
         ("postgresql+psycopg://:hunter2@/x", "postgresql+psycopg://:***@/x"),
-        ("at postgresql://me:a@b:hunter2/x@db:5432/x, line 3",
-         "at postgresql://me:***@db:5432/x, line 3"),
-        ("postgresql://me@db/x?sslmode=on&password=hunter2&a=b",
-         "postgresql://me@db/x?sslmode=on&password=***&a=b"),
+        (
+            "at postgresql://me:a@b:hunter2/x@db:5432/x, line 3",
+            "at postgresql://me:***@db:5432/x, line 3",
+        ),
+        (
+            "postgresql://me@db/x?sslmode=on&password=hunter2&a=b",
+            "postgresql://me@db/x?sslmode=on&password=***&a=b",
+        ),
         ("postgresql:///x?passwd=hunter2", "postgresql:///x?passwd=***"),
         ("?sslpassword=hunter2 ", "?sslpassword=*** "),
         ("host=db password=hunter2 user=me", "host=db password=*** user=me"),
@@ -32,7 +36,7 @@ CANARY = "hunter2"
         ("{'client_secret': 'hunter2'}", "{'client_secret': ***}"),
         ("export GITHUB_TOKEN=hunter2", "export GITHUB_TOKEN=***"),
     ],
-)  # fmt: skip
+)
 def test_passwords_are_hidden(text: str, expected: str) -> None:
     assert redact(text) == expected
     assert redact(expected) == expected

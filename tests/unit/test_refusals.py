@@ -14,9 +14,12 @@ RECORDED = [
     block
     for path in sorted(TRANSCRIPTS.glob("0*.txt"))
     for block in blocks(path.stem)
-    if block.rc and block.rc != 124 and block.err and "sbatch" in block.command
+    if block.rc
+    and block.rc != 124
+    and block.err
+    and "sbatch" in block.command
     and block.err[-1].startswith(("sbatch: ", "allocation failure: ", "Try "))
-]  # fmt: skip
+]
 # Slurm 20.11 to 26.05 (slurm_errno.c): the answer was lost, or either side may have said it.
 DOUBTFUL = [
     "Unexpected message received",

@@ -168,8 +168,12 @@ def check_files(made: MadeSweep, kinds: set[str]) -> None:
     found = {run.run_id.removeprefix("what=").partition("-")[0]: run for run in reader}
     assert found.keys() == kinds
     ours = {
-        "artifacts/metrics.json", "artifacts/note.txt", "log.txt", "metadata.json", "params.yaml",
-    }  # fmt: skip
+        "artifacts/metrics.json",
+        "artifacts/note.txt",
+        "log.txt",
+        "metadata.json",
+        "params.yaml",
+    }
     for what in ("links", "params", "pipe", "plain"):
         assert set(found[what].files.names()) == ours
         assert found[what].metrics == {"size": len(what)}

@@ -66,9 +66,13 @@ def outcome(root: Path, *texts: str) -> list[str]:
     """What a script says behind these lines."""
     (root / "script").write_text(f'{setup_script(*texts)}echo "A=$A"\n')
     done = subprocess.run(
-        ["/bin/bash", str(root / "script")], cwd=root, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        ["/bin/bash", str(root / "script")],
+        cwd=root,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return done.stdout.splitlines()
 
 

@@ -57,9 +57,18 @@ READS_ENVIRONMENT = (
     "import_guard.py",
 )
 # Where the user's code runs: whatever it raises is its outcome, not a failure of ours.
-CATCHES_ALL = ("worker/function.py", "worker/cases.py", "worker/restore.py",
-               "worker/inherited.py", "worker/local.py", "user_import.py", "submission/check.py",
-               "sources/references.py", "logbook/json_values.py", "cache/bulk_runs.py")  # fmt: skip
+CATCHES_ALL = (
+    "worker/function.py",
+    "worker/cases.py",
+    "worker/restore.py",
+    "worker/inherited.py",
+    "worker/local.py",
+    "user_import.py",
+    "submission/check.py",
+    "sources/references.py",
+    "logbook/json_values.py",
+    "cache/bulk_runs.py",
+)
 SLEEPS = ("tests/support/wait.py",)
 
 # On one worker, so that every file is parsed once.

@@ -142,8 +142,9 @@ def test_a_crash_costs_the_case_that_crashed(every_end: MadeSweep) -> None:
 def test_every_case_has_a_process_of_its_own(every_end: MadeSweep) -> None:
     """A fork of the child that has imported the target, which survives whatever its cases do."""
     ends = every_end.ends()
-    told = [ends[case.index]["metrics"] for case in every_end.source
-            if case.params["what"] == "return"]  # fmt: skip
+    told = [
+        ends[case.index]["metrics"] for case in every_end.source if case.params["what"] == "return"
+    ]
     assert len({metrics["pid"] for metrics in told}) == len(told)
     # One more since a case killed it.
     assert len({metrics["parent"] for metrics in told}) == 2
@@ -267,8 +268,10 @@ def test_output_goes_into_the_run_directory(surroundings: MadeSweep) -> None:
     assert (printed / "stderr.txt").read_text() == "oh\n"
     silent = surroundings.path / ended(surroundings, "cwd")["run_dir"]
     assert sorted(one.name for one in silent.iterdir()) == [
-        "artifacts", "metadata.json", "params.yaml",
-    ]  # fmt: skip
+        "artifacts",
+        "metadata.json",
+        "params.yaml",
+    ]
 
 
 def test_processes_left_behind_end_with_the_task(surroundings: MadeSweep) -> None:
@@ -286,8 +289,11 @@ def alive(pid: int | str) -> bool:
 
 def test_metrics_of_numpy_and_large_ones(surroundings: MadeSweep) -> None:
     assert ended(surroundings, "numpy")["metrics"] == {
-        "a": 0.5, "b": [0, 1, 2], "c": None, "d": [None, 1],
-    }  # fmt: skip
+        "a": 0.5,
+        "b": [0, 1, 2],
+        "c": None,
+        "d": [None, 1],
+    }
     assert len(ended(surroundings, "large")["metrics"]["x"]) == 1_000_000
 
 
@@ -350,8 +356,10 @@ def test_a_case_that_spoils_its_run_directory(tmp_path: Path, damage: str) -> No
     made.run()
     ends = made.ends()
     assert {index: end["status"] for index, end in ends.items()} == {
-        0: "complete", 1: SPOILT[damage], 2: "complete",
-    }  # fmt: skip
+        0: "complete",
+        1: SPOILT[damage],
+        2: "complete",
+    }
     if SPOILT[damage] == "failed":
         assert "run directory" in ends[1]["error"]["message"]
         assert ends[1]["metrics"] == {"x": 1}

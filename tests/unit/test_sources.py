@@ -102,9 +102,15 @@ def test_outside(source: ParameterSource) -> None:
 
 
 SLICES = [
-    slice(None), slice(1, 3), slice(None, None, -1), slice(-2, None), slice(5, 1, -2),
-    slice(0, 99, 2), slice(2, 2), slice(-99, 99, 3),
-]  # fmt: skip
+    slice(None),
+    slice(1, 3),
+    slice(None, None, -1),
+    slice(-2, None),
+    slice(5, 1, -2),
+    slice(0, 99, 2),
+    slice(2, 2),
+    slice(-99, 99, 3),
+]
 
 
 def test_slices_are_those_of_a_list(source: ParameterSource) -> None:

@@ -103,9 +103,12 @@ def in_a_fresh_interpreter(described: dict[str, Any], index: int) -> Any:
     root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", code, json.dumps(described), str(index)],
-        cwd=root, capture_output=True, text=True, check=False,
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
         env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

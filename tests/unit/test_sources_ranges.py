@@ -87,8 +87,13 @@ def test_long_ranges_are_lazy() -> None:
 
 
 def test_columns_of_long_ranges() -> None:
-    for axis in (linspace(0, 1, 10**12 + 1), arange(0, 1e9, 1e-3), linspace(0.1, 0.7, 10**9 + 7),
-                 logspace(-5, 5, 10**6), whole_range(2**63 - 3, 2**63 + 5)):  # fmt: skip
+    for axis in (
+        linspace(0, 1, 10**12 + 1),
+        arange(0, 1e9, 1e-3),
+        linspace(0.1, 0.7, 10**9 + 7),
+        logspace(-5, 5, 10**6),
+        whole_range(2**63 - 3, 2**63 + 5),
+    ):
         source = grid(x=axis)
         start = len(axis) // 3
         column = source.columns(start, min(start + 50, len(axis)))["x"]

@@ -131,9 +131,13 @@ def test_tables_in_json_spelling_are_frozen_as_ever(tmp_path: Path) -> None:
     source = table(written(tmp_path / "cases.csv", "x,s\n1,a\n2,b\n"))
     described = source.to_frozen_dict()
     assert described == {
-        "type": "ManualSource", "file": "cases.jsonl", "first": 0, "names": ["s", "x"],
-        "tags": [], "total_cases": 2,
-    }  # fmt: skip
+        "type": "ManualSource",
+        "file": "cases.jsonl",
+        "first": 0,
+        "names": ["s", "x"],
+        "tags": [],
+        "total_cases": 2,
+    }
     source.write_frozen(tmp_path)
     assert (tmp_path / "cases.jsonl").read_bytes() == b'{"x":1,"s":"a"}\n{"x":2,"s":"b"}\n'
     assert [case.written for case in source_from_manifest_dict(described, tmp_path)] == [{}, {}]

@@ -68,8 +68,10 @@ def test_every_index_is_counted_once(made: MadeSweep) -> None:
     summary = look(made, {1: "RUNNING", 2: "PENDING", 3: "PENDING", 4: "PENDING"})
     assert sum(summary.counts.values()) == summary.n_cases == 12
     assert {name: n for name, n in summary.counts.items() if n} == {
-        Status.COMPLETE: 1, Status.FAILED: 1, Status.PENDING: 10,
-    }  # fmt: skip
+        Status.COMPLETE: 1,
+        Status.FAILED: 1,
+        Status.PENDING: 10,
+    }
     assert summary.counts.keys() == set(Status)
     assert summary.reasons == {"error": 1}
     assert summary.unsubmitted == 2

@@ -26,9 +26,13 @@ def srun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("srun")
 def test_slurm_gets_every_option_as_it_is(tmp_path: Path) -> None:
     options = {
-        "time": "1-00:30:30", "mem": "500M", "cpus-per-task": "2", "exclusive": "",
-        "gres": "gpu:a100:2", "nodes": "1",
-    }  # fmt: skip
+        "time": "1-00:30:30",
+        "mem": "500M",
+        "cpus-per-task": "2",
+        "exclusive": "",
+        "gres": "gpu:a100:2",
+        "nodes": "1",
+    }
     order = Order(options=options, throttle=3, chunks=9, job_name="n.1.0")
     found = make_executor("slurm", tmp_path, order).parameters
     own = found.pop("additional_parameters")
@@ -71,8 +75,13 @@ def test_what_would_mean_something_else_is_refused(
 
 
 def test_this_host_limits_nothing(tmp_path: Path) -> None:
-    options = {"time": "1", "mem": "1G", "partition": "a", "cpus-per-task": "2",
-               "gpus-per-node": "1"}  # fmt: skip
+    options = {
+        "time": "1",
+        "mem": "1G",
+        "partition": "a",
+        "cpus-per-task": "2",
+        "gpus-per-node": "1",
+    }
     found = make_executor("local", tmp_path, Order(options=options, throttle=2)).parameters
     assert found.pop("timeout_min") > 365 * 24 * 60
     assert found == {"name": "check", "cpus_per_task": 2, "gpus_per_node": 1}
@@ -123,7 +132,10 @@ def test_damaged_ids_are_named(tmp_path: Path, text: str) -> None:
     folder = tmp_path / "0.submitit"
     folder.mkdir()
     (folder / "jobs.json").write_text(text)
-    for look in (lambda: logs(tmp_path, 0, 0), lambda: states("local", {"0": str(folder)}),
-                 lambda: states("slurm", {"0": str(folder)})):  # fmt: skip
+    for look in (
+        lambda: logs(tmp_path, 0, 0),
+        lambda: states("local", {"0": str(folder)}),
+        lambda: states("slurm", {"0": str(folder)}),
+    ):
         with pytest.raises(Damaged, match=r"jobs\.json"):
             look()

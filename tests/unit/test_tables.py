@@ -23,17 +23,27 @@ def shown(columns: list[LayoutColumn], width: int) -> list[str]:
 @pytest.mark.parametrize(
     ("width", "table"),
     [
-        (80, ["     energy  status    error",
-              "6.30402e-06  complete",
-              " 1.2608e-05  failed    a message that goes on for quite a while"]),
-        (50, ["     energy  status    error",
-              "6.30402e-06  complete",
-              " 1.2608e-05  failed    a message that goes on for…"]),
+        (
+            80,
+            [
+                "     energy  status    error",
+                "6.30402e-06  complete",
+                " 1.2608e-05  failed    a message that goes on for quite a while",
+            ],
+        ),
+        (
+            50,
+            [
+                "     energy  status    error",
+                "6.30402e-06  complete",
+                " 1.2608e-05  failed    a message that goes on for…",
+            ],
+        ),
         (40, ["     energy  status", "6.30402e-06  complete", " 1.2608e-05  failed"]),
         (20, ["     energy", "6.30402e-06", " 1.2608e-05"]),
         (5, ["     energy", "6.30402e-06", " 1.2608e-05"]),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_left_out_whole(width: int, table: list[str]) -> None:
     assert shown([NUMBERS, STATUS, ERROR], width) == table
 
@@ -47,8 +57,14 @@ def test_a_narrow_column_has_the_place_of_a_wide_one() -> None:
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
-@given(st.lists(st.tuples(texts, st.lists(texts, min_size=2, max_size=2), st.booleans()),
-                min_size=1, max_size=6), st.integers(1, 130))  # fmt: skip
+@given(
+    st.lists(
+        st.tuples(texts, st.lists(texts, min_size=2, max_size=2), st.booleans()),
+        min_size=1,
+        max_size=6,
+    ),
+    st.integers(1, 130),
+)
 def test_no_line_is_wider_than_the_terminal(
     made: list[tuple[str, list[str], bool]], width: int
 ) -> None:
@@ -63,17 +79,28 @@ def test_no_line_is_wider_than_the_terminal(
         for column in chosen:
             if not column.may_be_cut:
                 assert column.cells[at].rstrip() in line
-    assert all(cell.isprintable() or "\\" not in ascii(cell) for line in printed for cell in line
-               if ord(cell) < 0xA0)  # fmt: skip
+    assert all(
+        cell.isprintable() or "\\" not in ascii(cell)
+        for line in printed
+        for cell in line
+        if ord(cell) < 0xA0
+    )
 
 
 def test_facts_wrap_at_words_and_cut_nothing() -> None:
     path = "/a/path/that/is/longer/than/any/terminal/of/its/time/and/is/to/be/copied"
     rows = [[("host", ""), ("ok", "green"), (f"see {path} for\nmore of it", "")]]
     assert [line.plain for line in facts(rows, 40)] == [
-        "host  ok  see", f"          {path}", "          for", "          more of it",
-    ]  # fmt: skip
+        "host  ok  see",
+        f"          {path}",
+        "          for",
+        "          more of it",
+    ]
     assert [line.plain for line in facts(rows, 25)] == [
-        "host  ok", "    see", f"    {path}", "    for", "    more of it",
-    ]  # fmt: skip
+        "host  ok",
+        "    see",
+        f"    {path}",
+        "    for",
+        "    more of it",
+    ]
     assert list(facts([], 40)) == []

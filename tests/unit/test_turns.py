@@ -116,8 +116,9 @@ def test_a_place_without_directories_is_named_as_unwritable() -> None:
         changing(Path("/proc/x/s"), "s", "private", None, lambda _: None).__enter__()
     assert not isinstance(caught.value, SweepBusy)
     assert (caught.value.where, caught.value.what) == (
-        "/proc/x/s", "cannot be written: No such file or directory",
-    )  # fmt: skip
+        "/proc/x/s",
+        "cannot be written: No such file or directory",
+    )
     assert "--outputs" in caught.value.next_step
 
 

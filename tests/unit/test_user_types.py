@@ -30,7 +30,11 @@ def test_a_store_takes_a_grid_of_several_types_and_no_number(tmp_path: Path) -> 
     # In the repository, for the cache that `make lint` leaves.
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--no-error-summary", str(program)],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=MYPY_S, check=False,
-    )  # fmt: skip
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=MYPY_S,
+        check=False,
+    )
     (error,) = (line for line in done.stdout.splitlines() if "error:" in line)
     assert f'{program.name}:10: error: Argument 1 to "sweep"' in error

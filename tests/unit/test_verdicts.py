@@ -358,8 +358,10 @@ def test_parts_without_a_job_are_nobodys_to_ask_about(world: World) -> None:
     world.made.fact("intent", 3, job_name="n", time=0.0)  # no answer yet: held all the same
     view = world.look()
     assert sorted((plan.submission, chunk) for plan, chunk in view.open_chunks) == [
-        (1, 0), (1, 1), (3, 0),
-    ]  # fmt: skip
+        (1, 0),
+        (1, 1),
+        (3, 0),
+    ]
     assert view.alive.keys() == {(1, 0), (1, 1)}
     world.made.fact("void", 3, why="refused", time=0.0)
     assert {plan.submission for plan, _ in world.look().open_chunks} == {1}

@@ -24,8 +24,19 @@ def metadata(path: Path) -> dict[str, Any]:
     return found
 
 
-HEAVY = {"asyncio", "click", "jinja2", "multiprocessing", "numpy", "pydantic", "rich",
-         "sqlalchemy", "sqlite3", "subprocess", "yaml"}  # fmt: skip
+HEAVY = {
+    "asyncio",
+    "click",
+    "jinja2",
+    "multiprocessing",
+    "numpy",
+    "pydantic",
+    "rich",
+    "sqlalchemy",
+    "sqlite3",
+    "subprocess",
+    "yaml",
+}
 
 
 def test_user_code_finds_next_to_nothing_loaded(tmp_path: Path) -> None:
@@ -61,10 +72,13 @@ def run(x):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
 @pytest.mark.parametrize(
     "handler",
-    ["pass", "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
-     "signal.signal(signal.SIGTERM, lambda *_: __import__('sys').exit(0))",
-     "signal.signal(signal.SIGTERM, lambda *_: 1 / 0)"],
-)  # fmt: skip
+    [
+        "pass",
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+        "signal.signal(signal.SIGTERM, lambda *_: __import__('sys').exit(0))",
+        "signal.signal(signal.SIGTERM, lambda *_: 1 / 0)",
+    ],
+)
 def test_a_task_that_is_told_to_end(tmp_path: Path, number: signal.Signals, handler: str) -> None:
     """No further case; what runs is interrupted, whatever it makes of the signal itself."""
     made = MadeSweep(tmp_path, grid(x=[0, 1, 2]), python=SLOW.replace("HANDLER", handler))
@@ -75,8 +89,9 @@ def test_a_task_that_is_told_to_end(tmp_path: Path, number: signal.Signals, hand
         assert task.wait(30) == 75
     ends = made.ends()
     assert {i: (end["status"], end.get("reason")) for i, end in ends.items()} == {
-        0: ("complete", None), 1: ("interrupted", "terminated"),
-    }  # fmt: skip
+        0: ("complete", None),
+        1: ("interrupted", "terminated"),
+    }
     assert [end["word"] for end in ends.values()] == [2, 0]
     assert signal.Signals(number).name in ends[1]["error"]["message"]
     assert [r for r in made.records("end") if "index" not in r] == []  # the task is not over
@@ -145,8 +160,13 @@ def test_the_task_lives(tmp_path: Path) -> None:
     # The first case may beat, too: it waits for the import.
     beats = kinds[kinds.index("end") :].count("beat")
     assert [kind for kind in kinds if kind != "beat"] == [
-        "task", "begin", "end", "begin", "end", "end",
-    ]  # fmt: skip
+        "task",
+        "begin",
+        "end",
+        "begin",
+        "end",
+        "end",
+    ]
     assert beats >= 1
     assert int(done.stdout) >= beats + 1
 
@@ -203,8 +223,9 @@ def test_a_setup_line_that_failed(tmp_path: Path) -> None:
     made.run(0, "--setup-failed", "m.yaml:3", "127", code=127)
     ends = made.ends()
     assert {i: (end["status"], end["reason"]) for i, end in ends.items()} == {
-        0: ("failed", "setup"), 1: ("failed", "setup"),
-    }  # fmt: skip
+        0: ("failed", "setup"),
+        1: ("failed", "setup"),
+    }
     assert "setup line at m.yaml:3 ended with exit code 127" in ends[0]["error"]["message"]
     assert made.records("begin") == []
 
@@ -265,8 +286,21 @@ def test_a_finished_run_whose_end_was_not_written(tmp_path: Path, where: str) ->
     made.run(restart=1)
     assert runs(made) == [0, 1]
     again = made.ends()
-    keep = ("index", "case_id", "attempt", "chunk", "status", "metrics", "started", "ended",
-            "wall_seconds", "run_dir", "code_digest", "host", "word")  # fmt: skip
+    keep = (
+        "index",
+        "case_id",
+        "attempt",
+        "chunk",
+        "status",
+        "metrics",
+        "started",
+        "ended",
+        "wall_seconds",
+        "run_dir",
+        "code_digest",
+        "host",
+        "word",
+    )
     assert {i: {k: end[k] for k in keep} for i, end in again.items()} == {
         i: {k: end[k] for k in keep} for i, end in first.items()
     }

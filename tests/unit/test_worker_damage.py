@@ -187,10 +187,18 @@ def test_a_damaged_run_directory(tmp_path: Path, where: str, name: str) -> None:
 
 
 WRONG = [
-    {"attempt": 5}, {"attempt": [0, 1, "x", "y"]}, {"token": 7}, {"attempt": [0, 1, 0, "../../x"]},
-    {"outcome": 3}, {"outcome": {"status": "complete", "started": "soon"}}, {"host": 5},
-    {"chunk": -1}, {"index": None}, {"case_id": "f" * 16}, {"manifest": "m"},
-]  # fmt: skip
+    {"attempt": 5},
+    {"attempt": [0, 1, "x", "y"]},
+    {"token": 7},
+    {"attempt": [0, 1, 0, "../../x"]},
+    {"outcome": 3},
+    {"outcome": {"status": "complete", "started": "soon"}},
+    {"host": 5},
+    {"chunk": -1},
+    {"index": None},
+    {"case_id": "f" * 16},
+    {"manifest": "m"},
+]
 
 
 @pytest.mark.parametrize("where", ["published", "leftover"])

@@ -20,19 +20,31 @@ if TYPE_CHECKING:
 @click.command("collect")
 @sweep_argument
 @click.option(
-    "--format", "form", type=click.Choice(["table", "csv", "jsonl", "parquet"]),
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "jsonl", "parquet"]),
     help="Default: a table on the screen, or what the suffix of --output says.",
-)  # fmt: skip
+)
 @click.option("--where", metavar="CONDITION", help="Only rows for which this holds: 'energy < 1'.")
-@click.option("--status", "statuses", metavar="STATUS[,…]", help="Only rows of these statuses.",
-              shell_complete=completion.statuses)  # fmt: skip
+@click.option(
+    "--status",
+    "statuses",
+    metavar="STATUS[,…]",
+    help="Only rows of these statuses.",
+    shell_complete=completion.statuses,
+)
 @click.option("--columns", metavar="NAME[,…]", help="These columns, in this order.")
 @click.option("--output", type=file_option, help="Write to a file.")
 @common
 def command(
-    sweep: str, form: str | None, output: Path | None, where: str | None,
-    statuses: str | None, columns: str | None, **shared: Any,
-) -> None:  # fmt: skip
+    sweep: str,
+    form: str | None,
+    output: Path | None,
+    where: str | None,
+    statuses: str | None,
+    columns: str | None,
+    **shared: Any,
+) -> None:
     """Print one row per case, in index order.
 
     First brings the index up to date, and asks the cluster about silent tasks.
@@ -84,6 +96,8 @@ def _form_of(output: Path | None) -> str:
         return "table"
     suffix = output.suffix.lower().lstrip(".") or "csv"
     if suffix not in ("csv", "jsonl", "parquet"):
-        raise click.UsageError(f"no format is known for {output.name}: name it .csv, .jsonl or "
-                               ".parquet, or give --format")  # fmt: skip
+        raise click.UsageError(
+            f"no format is known for {output.name}: name it .csv, .jsonl or "
+            ".parquet, or give --format"
+        )
     return suffix

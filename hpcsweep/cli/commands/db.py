@@ -30,16 +30,26 @@ def command() -> None:
 @place_argument
 @click.option("--node", is_flag=True, help="As a job on a compute node, for tasks of all nodes.")
 @cluster_option
-@click.option("--port", type=click.IntRange(1024, 65535), metavar="N",
-              help="Of a server on a node (default: any that is free).")  # fmt: skip
-@click.option("--service", metavar="NAME",
-              help="Name in the service file (default: the name of DIR).")  # fmt: skip
+@click.option(
+    "--port",
+    type=click.IntRange(1024, 65535),
+    metavar="N",
+    help="Of a server on a node (default: any that is free).",
+)
+@click.option(
+    "--service", metavar="NAME", help="Name in the service file (default: the name of DIR)."
+)
 @click.option("--wait", "waits", is_flag=True, help="Wait until the job's server is up.")
 @common
 def start(
-    place: str, node: bool, cluster: str | None, port: int | None, service: str | None,
-    waits: bool, **shared: Any,
-) -> None:  # fmt: skip
+    place: str,
+    node: bool,
+    cluster: str | None,
+    port: int | None,
+    service: str | None,
+    waits: bool,
+    **shared: Any,
+) -> None:
     """Make the database if need be, and start its server. Safe to repeat."""
     from hpcsweep.database import control
 
@@ -79,16 +89,21 @@ def _print_start(directory: DatabaseDirectory, seen: Look) -> None:
     job = record["job"] if record else None
     where = f"job {job['id']}" if job else "this host"
     if seen.state is State.QUEUED:
-        click.echo(f"{where} will run the server of {directory.path}: `hpcsweep db status` tells "
-                   "when it does")  # fmt: skip
+        click.echo(
+            f"{where} will run the server of {directory.path}: `hpcsweep db status` tells "
+            "when it does"
+        )
     else:
         host = f"{record['host']}, " if record and job else ""
         click.echo(f"the server of {directory.path} runs: {host}{where}")
     click.echo(f"in the manifest:  store: {directory.store}")
     click.echo(f"by hand:          psql service={directory.service}")
     if record and record["socket"]:
-        click.echo("It has a socket and no port: only processes of this host reach it. For tasks "
-                   "on compute nodes start it with --node.", err=True)  # fmt: skip
+        click.echo(
+            "It has a socket and no port: only processes of this host reach it. For tasks "
+            "on compute nodes start it with --node.",
+            err=True,
+        )
     if not is_local(directory.path):
         click.echo(
             f"Warning: {directory.path} is on {filesystem_type(directory.path)}. PostgreSQL needs "
@@ -156,5 +171,8 @@ def dump(place: str, output: Path, **shared: Any) -> None:
     directory = find_database(place, known.outputs)
     describe.dump(directory, output)
     click.echo(f"{output}: {output.stat().st_size:,} bytes")
-    click.echo("Restore it: `hpcsweep db start NEW`, then `pg_restore --no-owner "
-               f"--dbname=service=NEW {output}`", err=True)  # fmt: skip
+    click.echo(
+        "Restore it: `hpcsweep db start NEW`, then `pg_restore --no-owner "
+        f"--dbname=service=NEW {output}`",
+        err=True,
+    )

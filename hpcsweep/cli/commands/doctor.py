@@ -26,9 +26,13 @@ _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 @json_option
 @common
 def command(
-    sweep: str | None, node: bool, only_here: bool, cluster: str | None, as_json: bool,
+    sweep: str | None,
+    node: bool,
+    only_here: bool,
+    cluster: str | None,
+    as_json: bool,
     **shared: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Look at what sweeps need, here and on a compute node.
 
     Versions, cluster, file system, quota; with a SWEEP its database, and whether the files of every
@@ -55,9 +59,9 @@ def command(
     if as_json:
         print_document(doctor.to_json(findings))
     else:
-        print_facts([
-            (one.host, one.what, (one.state, _COLOURS[one.state]), one.text) for one in findings
-        ])  # fmt: skip
+        print_facts(
+            [(one.host, one.what, (one.state, _COLOURS[one.state]), one.text) for one in findings]
+        )
     if any(finding.state == "problem" for finding in findings) and not only_here:
         raise click.exceptions.Exit(1)
 

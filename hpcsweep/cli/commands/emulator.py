@@ -16,9 +16,11 @@ from hpcsweep.cli.render.console import print_document, print_facts
 from hpcsweep.errors import ClusterError, InputError
 
 directory_option = click.option(
-    "--dir", "directory", type=click.Path(path_type=Path, file_okay=False),
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
     help="Its state directory (default: your own emulated cluster). Each is another cluster.",
-)  # fmt: skip
+)
 
 
 @click.group("emulator")
@@ -29,15 +31,23 @@ def command() -> None:
 @command.command("start")
 @click.option("--nodes", type=click.IntRange(min=1), help="Count of nodes (default: 4).")
 @click.option("--cpus", type=click.IntRange(min=1), help="CPUs of each node (default: 4).")
-@click.option("--mem", type=click.IntRange(min=1), metavar="MB",
-              help="Memory of each node (default: 4000).")  # fmt: skip
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="All knobs, as YAML or JSON; nothing else is then made on demand.")  # fmt: skip
+@click.option(
+    "--mem", type=click.IntRange(min=1), metavar="MB", help="Memory of each node (default: 4000)."
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="All knobs, as YAML or JSON; nothing else is then made on demand.",
+)
 @directory_option
 def start(
-    nodes: int | None, cpus: int | None, mem: int | None, config: Path | None,
+    nodes: int | None,
+    cpus: int | None,
+    mem: int | None,
+    config: Path | None,
     directory: Path | None,
-) -> None:  # fmt: skip
+) -> None:
     """Make the cluster if need be, and start it. Safe to repeat."""
     place = _place(directory)
     sizes = {"nodes": nodes, "cpus": cpus, "mem_mb": mem}
@@ -121,14 +131,21 @@ def _place(directory: Path | None) -> Path:
 @click.argument("kind", metavar="KIND", shell_complete=_fault_kinds)
 @click.option("--job", metavar="JOB", help="Which running job, or element: 12 or 12_3.")
 @click.option("--for", "seconds", type=click.FloatRange(min=0), help="Seconds that it lasts.")
-@click.option("--rate", type=click.FloatRange(0, 1),
-              help="From now on, this share of all chances instead of at once.")  # fmt: skip
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, 1),
+    help="From now on, this share of all chances instead of at once.",
+)
 @click.option("--seed", type=int, default=0, help="Decides which ones, with --rate (default: 0).")
 @directory_option
 def fault(
-    kind: str, job: str | None, seconds: float | None, rate: float | None, seed: int,
+    kind: str,
+    job: str | None,
+    seconds: float | None,
+    rate: float | None,
+    seed: int,
     directory: Path | None,
-) -> None:  # fmt: skip
+) -> None:
     """Order a fault: at once, or with --rate from now on; `clear` ends all.
 
     KIND: node_fail, preempt, out_of_memory, duplicate_start of a job; refuse and submit_timeout of

@@ -26,9 +26,15 @@ if TYPE_CHECKING:
 @click.option("--output", type=file_option, help="The file.")
 @common
 def command(
-    sweep: str, x: str, y: str, by: str | None, logs_of: str | None, where: str | None,
-    output: Path | None, **shared: Any,
-) -> None:  # fmt: skip
+    sweep: str,
+    x: str,
+    y: str,
+    by: str | None,
+    logs_of: str | None,
+    where: str | None,
+    output: Path | None,
+    **shared: Any,
+) -> None:
     """Draw one column over another, of the complete cases.
 
     The file is Y-over-X.png in the sweep's directory unless --output names one: png, pdf or svg.

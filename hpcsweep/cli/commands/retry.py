@@ -28,8 +28,11 @@ def command(sweep: str, waits: bool, throttle: int, **shared: Any) -> None:
     directory = here.sweep(sweep)
     newest = directory.newest()
     wish = Wish(
-        manifest=newest.manifest, source=newest.source, path=directory.path, throttle=throttle,
+        manifest=newest.manifest,
+        source=newest.source,
+        path=directory.path,
+        throttle=throttle,
         rerun="failed",
-    )  # fmt: skip
+    )
     opened = registry.require_recorded(directory, here.settings)
     send(here, wish, opened, waits=waits)

@@ -37,15 +37,28 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Cancel and send anew what waits in the queue with other options.",
 )
-@click.option("--chaos", "chaos_seed", type=int, metavar="SEED",
-              help="Run it to its end under faults on order (emulated cluster).")  # fmt: skip
+@click.option(
+    "--chaos",
+    "chaos_seed",
+    type=int,
+    metavar="SEED",
+    help="Run it to its end under faults on order (emulated cluster).",
+)
 @script_option
 @common
 def command(
-    manifest: Path, cluster: str | None, waits: bool, dry_run: bool, throttle: int,
-    rerun: str | None, allow_mixed: bool, replace: bool, chaos_seed: int | None, script: bool,
+    manifest: Path,
+    cluster: str | None,
+    waits: bool,
+    dry_run: bool,
+    throttle: int,
+    rerun: str | None,
+    allow_mixed: bool,
+    replace: bool,
+    chaos_seed: int | None,
+    script: bool,
     **shared: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Send what is missing of a sweep to the cluster.
 
     A finished sweep sends nothing. With --wait the exit code is 0 only when every case is complete.
@@ -59,9 +72,14 @@ def command(
     here = context(**shared)
     found, source = here.manifest(manifest)
     wish = Wish(
-        manifest=found, source=source, path=here.sweep_path(found), throttle=throttle,
-        rerun=rerun, allow_mixed=allow_mixed, replace=replace,
-    )  # fmt: skip
+        manifest=found,
+        source=source,
+        path=here.sweep_path(found),
+        throttle=throttle,
+        rerun=rerun,
+        allow_mixed=allow_mixed,
+        replace=replace,
+    )
     opened = registry.choose(cluster or here.settings.cluster, here.settings, wish.path)
     if dry_run:
         _show(here, wish, opened, script=script)

@@ -13,14 +13,16 @@ def print_report(report: Report) -> None:
     kinds = Counter(fault.kind for fault in report.struck)
     faults = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "no fault struck"
     print_line(f"chaos with seed {report.seed}: {faults}; {report.submits} submits")
-    print_facts([
-        (
-            f"  {fault.kind}",
-            f"job {fault.job}" if fault.job else "the cluster",
-            f"cases {fault.cases}" if fault.cases else "",
-        )
-        for fault in report.struck
-    ])  # fmt: skip
+    print_facts(
+        [
+            (
+                f"  {fault.kind}",
+                f"job {fault.job}" if fault.job else "the cluster",
+                f"cases {fault.cases}" if fault.cases else "",
+            )
+            for fault in report.struck
+        ]
+    )
     missing = report.summary.without_outcome
     print_line(f"LOST: {missing} cases have no outcome" if missing else "nothing was lost")
     print_line(report.accepted.line())

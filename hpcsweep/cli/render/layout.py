@@ -47,9 +47,11 @@ class LayoutColumn:
 def cleaned(column: LayoutColumn) -> LayoutColumn:
     """A column of texts that we did not write."""
     return LayoutColumn(
-        name=one_line(column.name), cells=[one_line(cell) for cell in column.cells],
-        right=column.right, may_be_cut=column.may_be_cut,
-    )  # fmt: skip
+        name=one_line(column.name),
+        cells=[one_line(cell) for cell in column.cells],
+        right=column.right,
+        may_be_cut=column.may_be_cut,
+    )
 
 
 def fitting(columns: Sequence[LayoutColumn], width: int) -> list[LayoutColumn]:

@@ -14,9 +14,20 @@ from hpcsweep.tables.formats import cell
 TABLE_ROWS = 100
 # Columns that a table on the screen leaves out.
 QUIET = frozenset(
-    {"seed", "started", "ended", "cpu_seconds", "max_rss_bytes", "host", "job_id", "run_dir",
-     "code_digest", "error", "case_id"}
-)  # fmt: skip
+    {
+        "seed",
+        "started",
+        "ended",
+        "cpu_seconds",
+        "max_rss_bytes",
+        "host",
+        "job_id",
+        "run_dir",
+        "code_digest",
+        "error",
+        "case_id",
+    }
+)
 # Of these it leaves out what is empty in all rows,
 OFTEN_EMPTY = ("replicate", "reason")
 # these have a place before all others,
@@ -36,12 +47,16 @@ def print_table(columns: TableColumns, rows: Iterator[TableRow]) -> None:
             if not any(row.get(name) for row in taken):
                 shown.remove(name)
     made = {
-        name: layout.cleaned(layout.LayoutColumn(
-            name=name, cells=[_short(row.get(name)) for row in taken[:TABLE_ROWS]],
-            right=columns.kinds[name] != "str", may_be_cut=name in FREE_TEXT,
-        ))
+        name: layout.cleaned(
+            layout.LayoutColumn(
+                name=name,
+                cells=[_short(row.get(name)) for row in taken[:TABLE_ROWS]],
+                right=columns.kinds[name] != "str",
+                may_be_cut=name in FREE_TEXT,
+            )
+        )
         for name in shown
-    }  # fmt: skip
+    }
     width = console().width
     order = shown if given else _by_weight(columns, shown)
     fitting = layout.fitting([made[name] for name in order], width)

@@ -20,11 +20,13 @@ _COLOURS = {
 def print_summary(found: Summary) -> None:
     """Print counts, what is under way, what is wrong, and what to do next."""
     print_line((found.name, "bold"), f"  {found.path}")
-    print_facts([
-        ((status.value, _COLOURS[status]), str(number), _why(found, status))
-        for status in Status
-        if (number := found.counts.get(status, 0))
-    ])  # fmt: skip
+    print_facts(
+        [
+            ((status.value, _COLOURS[status]), str(number), _why(found, status))
+            for status in Status
+            if (number := found.counts.get(status, 0))
+        ]
+    )
     if found.tasks:
         states = ", ".join(f"{number} {state}" for state, number in sorted(found.tasks.items()))
         age = f", asked {found.asked_s_ago:.0f} s ago" if found.asked_s_ago is not None else ""

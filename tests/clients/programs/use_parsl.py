@@ -7,9 +7,15 @@ from parsl.launchers import SrunLauncher
 from parsl.providers import SlurmProvider
 
 provider = SlurmProvider(
-    partition="main", nodes_per_block=2, init_blocks=1, max_blocks=1, walltime="00:10:00",
-    launcher=SrunLauncher(), exclusive=True, scheduler_options="#SBATCH --comment=parsl",
-)  # fmt: skip
+    partition="main",
+    nodes_per_block=2,
+    init_blocks=1,
+    max_blocks=1,
+    walltime="00:10:00",
+    launcher=SrunLauncher(),
+    exclusive=True,
+    scheduler_options="#SBATCH --comment=parsl",
+)
 executor = HighThroughputExecutor(
     label="slurm", address="127.0.0.1", max_workers_per_node=1, provider=provider
 )
