@@ -122,7 +122,7 @@ def test_the_quickstart(
     assert noted.custom_data.keys() == {"elapsed_seconds", "git_sha", "note"}
 
 
-def test_what_the_runner_gets(make_store: MakeStore) -> None:
+def test_the_runner_gets_plain_values(make_store: MakeStore) -> None:
     """Plain values, as in a sweep; the id, and a path that is not yet the result's."""
     calls = Calls()
     record = make_store(calls).run({"n": np.int64(3), "steps": 1, "dt": np.float64(0.5)})
@@ -146,7 +146,7 @@ def test_list_and_map(make_store: MakeStore) -> None:
         store.list({"energy": 1})
 
 
-def test_what_a_sweep_is_over(make_store: MakeStore) -> None:
+def test_params_that_sweep_accepts(make_store: MakeStore) -> None:
     store = make_store()
     grid: dict[str, list[Any]] = {"n": [5, 3], "steps": [1], "dt": [0.5, 0.25]}
     wanted = [(5, 0.5), (5, 0.25), (3, 0.5), (3, 0.25)]
@@ -491,7 +491,7 @@ def test_e24_a_run_again_has_its_own_time_and_notes(make_store: MakeStore) -> No
     assert after.custom_data.keys() == {"elapsed_seconds", "note"}
 
 
-def test_e25_what_is_asked_of_the_database_and_the_disk(
+def test_e25_number_of_database_and_disk_operations(
     make_store: MakeStore, direct_backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One transaction for a run, one query for a look-up and for every 900 hits; one sync."""
@@ -610,7 +610,7 @@ def test_arguments_that_cannot_be(
 
 
 @pytest.mark.parametrize("params", ["text", 5, {"n": 5}, {"n": "abc"}, hs.grid(n=[1]).repeat(2)])
-def test_what_a_sweep_is_not_over(make_store: MakeStore, params: Any) -> None:
+def test_params_that_sweep_refuses(make_store: MakeStore, params: Any) -> None:
     with pytest.raises(InputError):
         make_store().sweep(params)
 
@@ -649,7 +649,9 @@ def test_a_model_may_be_defined_again(make_store: MakeStore) -> None:
         assert retrieved(store, {"n": 1}).weight == 0.5
 
 
-def test_a_log_that_tells(make_store: MakeStore, caplog: pytest.LogCaptureFixture) -> None:
+def test_hits_runs_and_files_are_logged(
+    make_store: MakeStore, caplog: pytest.LogCaptureFixture
+) -> None:
     """Hits, runs, what came from elsewhere, and what became of files."""
     caplog.set_level(logging.INFO, "hpcsweep")
     store = make_store()

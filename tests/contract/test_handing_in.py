@@ -75,7 +75,7 @@ def test_a_single_job_that_is_cancelled_is_judged_as_any_task(project: Project) 
     assert (seen["counts"]["complete"], seen["counts"]["interrupted"]) == (1, 1)
 
 
-def test_a_site_that_says_no_in_its_own_words(project: Project) -> None:
+def test_a_refusal_in_the_words_of_a_site(project: Project) -> None:
     project.write(slurm={"time": 5, "comment": "unwanted"})
     said = project.submit(code=6).stderr
     assert "This site takes no unwanted jobs." in said
@@ -83,7 +83,7 @@ def test_a_site_that_says_no_in_its_own_words(project: Project) -> None:
     assert not project.sweep.exists()
 
 
-def test_a_full_queue_is_told_while_sbatch_waits(project: Project) -> None:
+def test_a_full_queue_is_reported_while_sbatch_waits(project: Project) -> None:
     held = [
         project.cluster.run("sbatch", "-H", "--parsable", "--wrap", "true").strip()
         for _ in range(ROOM)

@@ -106,7 +106,7 @@ def whole(made: MadeSweep, location: Path | str, reference: Path) -> None:
     assert Ingest(made.directory, sweep_indices[0]).run().records == 0
 
 
-def test_nothing_is_lost_in_a_crowd(
+def test_many_concurrent_ingests_lose_nothing(
     backend: Backend, tmp_path: Path, scale: Scale, request: pytest.FixtureRequest
 ) -> None:
     chunks = scale(64, 1000)
@@ -122,7 +122,7 @@ def test_nothing_is_lost_in_a_crowd(
 
 
 @pytest.mark.postgres
-def test_who_finds_no_connection_free_comes_back(
+def test_a_client_without_a_free_connection_retries(
     own_postgres: PrivatePostgres, tmp_path: Path
 ) -> None:
     place = own_postgres.database()

@@ -68,7 +68,7 @@ OUTSIDE = {
 
 
 @pytest.mark.parametrize("kind", OUTSIDE)
-def test_what_is_no_way_to_a_database(kind: str) -> None:
+def test_urls_that_are_no_database(kind: str) -> None:
     url, what, remedy = OUTSIDE[kind]
     problem = refused(url.format(CANARY))
     assert what in problem.what
@@ -85,7 +85,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
 @pytest.mark.postgres
 @pytest.mark.parametrize("bouncer", [False, True], ids=["direct", "pgbouncer"])
 @pytest.mark.parametrize("wrong", WRONG)
-def test_who_is_refused(
+def test_refused_connections_name_cause_and_remedy(
     postgres: PrivatePostgres, database: Place, bouncer: bool, wrong: str
 ) -> None:
     way = postgres.through_bouncer(database) if bouncer else database
@@ -179,7 +179,7 @@ def test_a_transaction_that_was_broken_off_is_tried_again(database: Place, code:
     ("code", "what"),
     [("53100", "its disk is full"), ("58030", "its disk reports an error"), ("22003", "no good")],
 )
-def test_what_another_try_cannot_help(database: Place, code: str, what: str) -> None:
+def test_errors_that_a_retry_cannot_fix(database: Place, code: str, what: str) -> None:
     sweep_index = failing(database, code, times=10**6)
     with pytest.raises(StoreError, match=what) as caught:
         sweep_index.merge(RowBatch(manifest=MANIFEST, journals=[("j", 0, 5, 1)]))

@@ -79,7 +79,7 @@ def test_upgraded_is_as_made(
 
 
 @pytest.mark.parametrize("version", RELEASED)
-def test_nothing_is_lost(backend: Backend, version: int) -> None:
+def test_a_migration_loses_nothing(backend: Backend, version: int) -> None:
     sweep_index = load(backend, version)
     names = "case_id, rank, status, params, metrics, error, wall_seconds, seed"
     query = f"SELECT {names} FROM cases ORDER BY case_id"  # noqa: S608  # names of ours

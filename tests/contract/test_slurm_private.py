@@ -184,7 +184,7 @@ def test_killed_test_run_leaves_nothing() -> None:
 
 
 @pytest.mark.usefixtures("private_slurm")
-def test_what_does_not_start_says_why_and_leaves_nothing() -> None:
+def test_a_failed_start_gives_the_reason_and_leaves_nothing() -> None:
     cluster = PrivateSlurm(SlurmOptions(accounting=False, extra=("SelectType=select/nonsense",)))
     with pytest.raises(SlurmDidNotStart, match="select/nonsense"):
         cluster.start()

@@ -290,7 +290,7 @@ def test_processes_that_read_the_same_bytes(
     assert (sweep_index.positions(), sweep_index.torn()) == ({"a": 30}, {"a": 3})
 
 
-def test_an_index_that_was_cleared_meanwhile_is_read_from_the_start(
+def test_an_index_cleared_by_another_process_is_ingested_from_the_start(
     sweep_index: SweepIndex,
 ) -> None:
     """A task read further while a command rebuilt: its position would pass over the beginning."""
@@ -312,7 +312,9 @@ def test_rows_come_in_the_order_of_indices(sweep_index: SweepIndex) -> None:
         assert [row["idx"] for row in sweep_index.rows(batch=size)] == sorted(numbers)
 
 
-def test_a_slow_reader_keeps_nobody_waiting(sweep_index: SweepIndex, make_index: MakeIndex) -> None:
+def test_a_slow_reader_does_not_block_writers(
+    sweep_index: SweepIndex, make_index: MakeIndex
+) -> None:
     """`collect | less` must not stop the tasks' results on their way into the index."""
     sweep_index.merge(batch(*(case(number) for number in range(10))))
     reading = sweep_index.rows(batch=2)
@@ -332,7 +334,7 @@ def test_a_case_at_several_indices(sweep_index: SweepIndex) -> None:
     assert [known.indices for known in sweep_index.known()] == [IndexSet.of([1, 4, 9])]
 
 
-def test_what_is_known_as_ranges(sweep_index: SweepIndex) -> None:
+def test_known_indices_are_ranges(sweep_index: SweepIndex) -> None:
     kinds = ["complete", "complete", "failed", "complete", "running", "running", "complete"]
     for number, status in enumerate(kinds):
         digest = "new" if number % 2 else "old"
@@ -352,7 +354,7 @@ def test_what_is_known_as_ranges(sweep_index: SweepIndex) -> None:
     }
 
 
-def test_what_is_known_of_a_range(sweep_index: SweepIndex) -> None:
+def test_a_range_has_the_largest_values_of_its_cases(sweep_index: SweepIndex) -> None:
     """Its largest use, over all its ranges; and None where no case has told any."""
     for number, seconds in enumerate([2.0, 5.0, None, 3.0, 4.0]):
         status = "failed" if number == 2 else "complete"
@@ -450,7 +452,7 @@ def test_a_case_that_is_merged_while_places_are_found_has_one(
     assert [int(case_id, 16) for case_id in asked] == [1, 2, 3]
 
 
-def test_of_two_that_reorder_one_begins_again(sweep_index: SweepIndex) -> None:
+def test_one_of_two_concurrent_reorders_is_rejected(sweep_index: SweepIndex) -> None:
     assert sweep_index.reorder(MANIFEST, "1" * 16, None)
     assert not sweep_index.reorder(MANIFEST, "2" * 16, None)
     assert sweep_index.manifest() == "1" * 16

@@ -12,7 +12,7 @@ from tests.support.project import CLI_S, Project, check_whole
 QUERIES = ("squeue", "sacct", "scontrol")
 
 
-def test_all_watchers_together_ask_once_in_an_interval(
+def test_all_watchers_together_poll_once_per_interval(
     emulated: EmulatedCluster, tmp_path: Path
 ) -> None:
     assert Settings().query_interval_s >= 60
@@ -39,9 +39,7 @@ def test_all_watchers_together_ask_once_in_an_interval(
     check_whole(project, 2)
 
 
-def test_what_has_ended_by_its_own_word_is_not_asked_about(
-    emulated: EmulatedCluster, tmp_path: Path
-) -> None:
+def test_a_task_with_an_end_record_is_not_polled(emulated: EmulatedCluster, tmp_path: Path) -> None:
     front = Fronted(emulated, tmp_path)
     project = Project(front, tmp_path / "project", 2)
     project.submit("--wait")
@@ -51,7 +49,7 @@ def test_what_has_ended_by_its_own_word_is_not_asked_about(
     assert len(front.calls(*QUERIES)) == before
 
 
-def test_why_nothing_starts_is_told(cluster: Cluster, tmp_path: Path) -> None:
+def test_the_reason_of_waiting_tasks_is_shown(cluster: Cluster, tmp_path: Path) -> None:
     project = Project(cluster, tmp_path, 2, chunk=1, slurm={"time": 5, "hold": True})
     with project.start("submit", "manifest.json", "--wait") as watcher:
         assert watcher.stderr is not None
@@ -67,9 +65,7 @@ def test_why_nothing_starts_is_told(cluster: Cluster, tmp_path: Path) -> None:
     assert project.status()["waiting"] == {}
 
 
-def test_what_was_sent_after_the_last_question_is_not_gone(
-    cluster: Cluster, tmp_path: Path
-) -> None:
+def test_a_task_sent_after_the_last_poll_is_not_gone(cluster: Cluster, tmp_path: Path) -> None:
     seldom = {"HPCSWEEP_QUERY_INTERVAL_S": "1000", "HPCSWEEP_GRACE_S": "0"}
     if cluster.kind == "emulated":  # one's own cluster is asked every 2 s: look at it as at another
         cluster = Fronted(cluster, tmp_path)

@@ -82,7 +82,7 @@ def test_a_submit_returns_and_a_cancel_ends_what_it_left(
 
 
 @pytest.mark.soak
-def test_slots_are_kept_where_nobody_queues(local: WithoutSlurm, tmp_path: Path) -> None:
+def test_the_throttle_holds_without_a_queue(local: WithoutSlurm, tmp_path: Path) -> None:
     project = Project(local, tmp_path, 4, slurm={"cpus-per-task": 1})
     project.hold(0, 1, 2, 3)
     project.submit("--throttle", "1")
@@ -111,7 +111,7 @@ def test_slots_are_kept_where_nobody_queues(local: WithoutSlurm, tmp_path: Path)
     ],
     ids=["before the ids", "before the job id"],
 )
-def test_what_was_accepted_is_found_again(
+def test_an_accepted_array_is_found_again(
     local: WithoutSlurm, tmp_path: Path, point: Point, code: int
 ) -> None:
     project = Project(local, tmp_path / "project", 2)
@@ -130,7 +130,9 @@ def test_what_was_accepted_is_found_again(
 
 
 @pytest.mark.soak
-def test_jobs_that_died_without_a_word_are_sent_again(local: WithoutSlurm, tmp_path: Path) -> None:
+def test_jobs_that_died_without_a_record_are_sent_again(
+    local: WithoutSlurm, tmp_path: Path
+) -> None:
     project = Project(local, tmp_path, 2)
     project.hold(0, 1)
     project.submit()
@@ -187,7 +189,9 @@ def test_an_array_that_slurm_took_is_found_by_its_name(
 @pytest.mark.parametrize(
     "how", ["told before its limit", pytest.param("preempted", marks=pytest.mark.soak)]
 )
-def test_a_chunk_goes_on_where_it_was(emulated: EmulatedCluster, tmp_path: Path, how: str) -> None:
+def test_a_chunk_continues_where_it_stopped(
+    emulated: EmulatedCluster, tmp_path: Path, how: str
+) -> None:
     project = Project(SlurmBySubmitit(emulated), tmp_path, 6, chunk=3)
     project.hold(1, 4)
     project.submit()
@@ -241,7 +245,7 @@ def test_a_cancel_on_the_scheduler_of_a_plugin(plugin: WithoutSlurm, tmp_path: P
 
 
 @pytest.mark.soak
-def test_what_only_the_scheduler_knows_is_asked_of_the_user(
+def test_what_only_the_scheduler_knows_is_left_to_the_user(
     plugin: WithoutSlurm, tmp_path: Path
 ) -> None:
     project = Project(plugin, tmp_path, 1, slurm={"time": 10})
@@ -284,7 +288,7 @@ def test_what_only_the_scheduler_knows_is_asked_of_the_user(
         ),
     ],
 )
-def test_what_cannot_be_is_said_in_a_sentence(
+def test_an_impossible_request_gets_one_sentence(
     tmp_path: Path, kind: str, keys: dict[str, Any], code: int, words: list[str]
 ) -> None:
     environment = {"PYTHONPATH": str(PLUGIN), "TRAY": str(tmp_path)}
@@ -304,7 +308,7 @@ def test_a_throttle_that_an_executor_does_not_know(tmp_path: Path) -> None:
     assert "--throttle: submitit's executor 'tray' has no array_parallelism" in said
 
 
-def test_what_slurm_would_take_and_submitit_would_not(
+def test_options_that_slurm_accepts_and_submitit_does_not(
     emulated: EmulatedCluster, tmp_path: Path
 ) -> None:
     project = Project(SlurmBySubmitit(emulated), tmp_path, 2, slurm={"time": 5, "ntasks": 2})

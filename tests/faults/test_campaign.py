@@ -30,7 +30,7 @@ def test_a_struck_task_is_made_good_by_the_next(
             check(campaign.errors(found[turn % len(found)], error, scale(1, 10)))
 
 
-def test_a_struck_command_is_made_good_by_the_same_again(
+def test_a_killed_command_is_repaired_by_running_it_again(
     tmp_path: Path, turn: int, scale: Scale
 ) -> None:
     for at in range(scale(1, len(COMMANDS))):

@@ -53,7 +53,7 @@ def run(place: Path, fault: Fault, log: Path, *before: str) -> int:
     return subprocess.run(argv, env=env, capture_output=True, check=False).returncode
 
 
-def test_it_sees_what_strace_sees(tmp_path: Path) -> None:
+def test_the_interposer_sees_what_strace_sees(tmp_path: Path) -> None:
     place, log, trace = tmp_path / "place", tmp_path / "log", tmp_path / "trace"
     place.mkdir()
     names = ",".join(SYSTEM_CALLS)

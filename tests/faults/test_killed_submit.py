@@ -132,7 +132,7 @@ def test_an_array_that_only_its_journal_remembers(
 
 
 @pytest.mark.parametrize("program", ["squeue", "sacct"])
-def test_no_answer_is_not_an_answer(
+def test_a_failed_query_is_not_an_answer(
     emulated: EmulatedCluster, program: str, tmp_path: Path
 ) -> None:
     """An array of which queue or accounting cannot be asked is not sent again, ever so late."""

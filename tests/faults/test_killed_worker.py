@@ -93,7 +93,7 @@ def submit_again(project: Project) -> None:
     ],
     indirect=["cluster"],
 )
-def test_what_was_complete_stays_and_the_rest_is_run(
+def test_complete_cases_stay_and_the_rest_runs(
     cluster: Cluster, then: Callable[[Project], None], tmp_path: Path
 ) -> None:
     cases = CHUNK * (len(STEPS) + 1)

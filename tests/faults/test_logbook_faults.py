@@ -105,7 +105,7 @@ def test_a_full_disk_leaves_what_there_was(disk: Path) -> None:
     assert (run.status, run.load_json("j"), run.params) == ("complete", [2], {"a": 1})
 
 
-def test_a_directory_that_is_gone_is_told(tmp_path: Path) -> None:
+def test_a_missing_directory_is_reported(tmp_path: Path) -> None:
     log = Logbook("a", tmp_path)
     shutil.rmtree(tmp_path)
     with pytest.raises(SweepError, match="cannot be written"):

@@ -23,7 +23,7 @@ def other() -> Iterator[EmulatedCluster]:
         yield made
 
 
-def test_a_submission_says_where_it_is(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_submission_records_its_cluster(cluster: Cluster, tmp_path: Path) -> None:
     project = Project(cluster, tmp_path, 1)
     more = {"HPCSWEEP_CLUSTER": "auto"} if cluster.kind == "slurm" else {}
     project.submit("--wait", code=0, **more)
@@ -33,7 +33,7 @@ def test_a_submission_says_where_it_is(cluster: Cluster, tmp_path: Path) -> None
     assert (plan["cluster"]["kind"], plan["cluster"]["name"]) == (cluster.kind, name)
 
 
-def test_another_slurm_is_not_asked(
+def test_another_slurm_is_not_polled(
     emulated: EmulatedCluster, other: EmulatedCluster, tmp_path: Path
 ) -> None:
     """The same host, the same programs by name, but pointed at another cluster by now."""
@@ -65,7 +65,7 @@ def test_another_slurm_is_not_asked(
     check_whole(project, 2)
 
 
-def test_another_emulated_cluster_of_the_same_name_is_another(
+def test_emulated_clusters_of_one_name_differ(
     emulated: EmulatedCluster, own_emulated: EmulatedCluster, tmp_path: Path
 ) -> None:
     project = Project(emulated, tmp_path, 2, chunk=1)

@@ -89,7 +89,7 @@ def race(project: Project, racers: int, **more: str) -> list[tuple[int, str]]:
 
 @pytest.mark.timeout(7200)  # with --soak, two hundred rounds
 @pytest.mark.parametrize("file_system", FILE_SYSTEMS.values(), ids=FILE_SYSTEMS)
-def test_of_many_first_submits_one_is_done(
+def test_of_many_first_submits_one_succeeds(
     emulated: EmulatedCluster, tmp_path: Path, scale: Scale, file_system: FileSystem
 ) -> None:
     more, racers = file_system(tmp_path), scale(12, 30)

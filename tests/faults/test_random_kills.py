@@ -50,7 +50,9 @@ def points(chance: random.Random) -> list[Point]:
     ["emulated", pytest.param("slurm", marks=[pytest.mark.slurm, pytest.mark.soak])],
     indirect=True,
 )
-def test_it_completes_all_the_same(cluster: Cluster, tmp_path: Path, scale: Scale) -> None:
+def test_a_sweep_with_random_kills_completes(
+    cluster: Cluster, tmp_path: Path, scale: Scale
+) -> None:
     for seed in range(scale(1, 40)):
         project = Project(cluster, tmp_path / str(seed), CASES, chunk=CHUNK)
         marks = project.root / "marks"

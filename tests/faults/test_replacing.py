@@ -39,7 +39,7 @@ def indices(project: Project, submission: int) -> Any:
     return json.loads(path.read_bytes())["indices"]
 
 
-def test_what_waits_is_sent_anew(cluster: Cluster, tmp_path: Path) -> None:
+def test_queued_tasks_with_old_options_are_replaced(cluster: Cluster, tmp_path: Path) -> None:
     project = waiting(cluster, tmp_path)
 
     # It is said by what looks, by what sends nothing, and how to replace it.
@@ -119,7 +119,9 @@ def test_the_same_options_replace_nothing(emulated: EmulatedCluster, tmp_path: P
     project.release(0)
 
 
-def test_after_a_cancel_it_says_until_when(emulated: EmulatedCluster, tmp_path: Path) -> None:
+def test_after_a_cancel_submit_gives_the_earliest_time(
+    emulated: EmulatedCluster, tmp_path: Path
+) -> None:
     front = Fronted(emulated, tmp_path)  # on a cluster of one's own nobody is kept waiting
     project = waiting(front, tmp_path / "project")
     project.cli("cancel", project.name)

@@ -61,7 +61,7 @@ def test_a_cancelled_element(cluster: Cluster, tmp_path: Path) -> None:
     check_whole(project, 6)
 
 
-def test_an_element_that_is_told_to_end(cluster: Cluster, tmp_path: Path) -> None:
+def test_an_element_that_is_signalled_to_end(cluster: Cluster, tmp_path: Path) -> None:
     project = Project(cluster, tmp_path, 3, chunk=3)
     project.hold(1)
     project.submit()
@@ -128,7 +128,7 @@ def test_a_real_task_that_leaves_before_its_time_limit(slurm: PrivateSlurm, tmp_
     leaves_before_its_limit(RealCluster(slurm), tmp_path)
 
 
-def test_a_requeued_element_goes_on(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_requeued_element_continues(cluster: Cluster, tmp_path: Path) -> None:
     project = Project(cluster, tmp_path, 6, chunk=3)
     project.hold(1, 4)
     project.submit()

@@ -25,7 +25,7 @@ def indices(project: Project, submission: int) -> list[list[int]]:
     return found
 
 
-def test_what_is_under_way_is_left_alone(cluster: Cluster, tmp_path: Path) -> None:
+def test_cases_in_flight_are_left_alone(cluster: Cluster, tmp_path: Path) -> None:
     project = Project(cluster, tmp_path, 4, chunk=2)
     project.hold(0, 2)
     project.submit()
@@ -42,7 +42,7 @@ def test_what_is_under_way_is_left_alone(cluster: Cluster, tmp_path: Path) -> No
     assert project.executions() == dict.fromkeys(range(4), 1)
 
 
-def test_of_two_submits_the_second_refuses(emulated: EmulatedCluster, tmp_path: Path) -> None:
+def test_the_second_of_two_submits_is_refused(emulated: EmulatedCluster, tmp_path: Path) -> None:
     front = Fronted(emulated, tmp_path)
     gate, reached = tmp_path / "gate", tmp_path / "reached"
     front.before("sbatch", f"touch {reached}; until [ -e {gate} ]; do sleep 0.05; done")
@@ -122,7 +122,7 @@ def test_values_that_are_left_out_and_come_back(emulated: EmulatedCluster, tmp_p
     assert sum(project.executions().values()) == 3
 
 
-def test_another_target_or_seed_is_allowed_when_told(
+def test_another_target_or_seed_needs_allow_mixed(
     emulated: EmulatedCluster, tmp_path: Path
 ) -> None:
     project = Project(emulated, tmp_path, 2)

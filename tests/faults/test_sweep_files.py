@@ -19,7 +19,9 @@ def contents(path: Path) -> dict[str, str]:
     return {str(one.relative_to(path)): sha256(one.read_bytes()).hexdigest() for one in files}
 
 
-def test_what_a_task_may_read_is_never_rewritten(emulated: EmulatedCluster, tmp_path: Path) -> None:
+def test_a_file_that_a_task_reads_is_never_rewritten(
+    emulated: EmulatedCluster, tmp_path: Path
+) -> None:
     """Everything that happens to a sweep adds files to those of its submissions and manifests."""
     project = Project(emulated, tmp_path, 3, chunk=1)
     seen: dict[str, dict[str, str]] = {"submissions": {}, "manifests": {}}
@@ -49,7 +51,7 @@ def test_what_a_task_may_read_is_never_rewritten(emulated: EmulatedCluster, tmp_
     assert sum(name.endswith("plan.json") for name in seen["submissions"]) == 3
 
 
-def test_nobody_else_may_look(cluster: Cluster, tmp_path: Path) -> None:
+def test_all_files_of_a_sweep_are_private(cluster: Cluster, tmp_path: Path) -> None:
     """Under the most generous umask, and under that of most groups."""
     project = Project(cluster, tmp_path, 2, target=TALKATIVE)
     before = os.umask(0o000)

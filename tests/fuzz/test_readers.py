@@ -37,7 +37,7 @@ def test_every_reader_has_its_turn(readers: dict[str, Reader]) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_whole_is_read(readers: dict[str, Reader], name: str) -> None:
+def test_undamaged_files_are_read(readers: dict[str, Reader], name: str) -> None:
     assert try_reader(readers[name], readers[name].path.read_bytes()) == ""
 
 
@@ -55,7 +55,7 @@ def test_a_reader_ends(readers: dict[str, Reader], name: str, data: st.DataObjec
 
 @pytest.mark.timeout(60)  # nothing looks at the clock while it waits for a pipe's writer
 @pytest.mark.parametrize("name", NAMES)
-def test_a_pipe_keeps_nobody_waiting(readers: dict[str, Reader], name: str) -> None:
+def test_a_pipe_does_not_block_a_reader(readers: dict[str, Reader], name: str) -> None:
     path = readers[name].path
     aside = path.rename(path.with_name("aside"))
     os.mkfifo(path)

@@ -266,7 +266,7 @@ def test_a_module_that_is_not_there(here: Here) -> None:
         "import subprocess\nsubprocess.Popen(['sleep', '1000'])\n",
     ],
 )
-def test_whatever_a_target_prints_or_leaves_behind_is_no_answer(here: Here, text: str) -> None:
+def test_output_and_processes_of_a_target_are_no_answer(here: Here, text: str) -> None:
     here.write("t.py", text + FINE_TARGET)
     result = here.cli("submit", "m.yaml", "--dry-run")
     assert (result.exit_code, result.stderr) == (0, "")
@@ -391,7 +391,7 @@ def test_a_setup_line_that_ends_the_shell_itself(here: Here, line: str) -> None:
     holds(here.refuses(TARGET, "submit", "m.yaml"), "before it could answer", "a line of `setup:`")
 
 
-def test_a_setup_line_that_leaves_a_process_behind_holds_nobody_up(here: Here) -> None:
+def test_a_background_process_of_a_setup_line_does_not_block(here: Here) -> None:
     here.write("m.yaml", f"{GOOD}setup: ['sleep 1000 & echo $! >child']\n")
     assert here.cli("submit", "m.yaml", "--dry-run").exit_code == 0
     child = Path(f"/proc/{(here.path / 'child').read_text().strip()}")
@@ -532,7 +532,7 @@ LOST = (
         '"$real" "$@"; echo 2026',
     ],
 )
-def test_an_array_that_was_accepted_without_saying_so(
+def test_an_array_that_was_accepted_without_an_answer(
     here: Here, sbatch: Callable[[str], None], text: str
 ) -> None:
     """It is found under its name at once, and never sent again."""
@@ -604,7 +604,7 @@ BANNERS = (
 
 
 @pytest.mark.parametrize("text", BANNERS, ids=["banner", "colour"])
-def test_a_job_id_in_a_sites_own_words(
+def test_a_job_id_in_the_output_of_a_site_wrapper(
     here: Here, sbatch: Callable[[str], None], text: str
 ) -> None:
     sbatch(f"echo >>{here.path}/calls; {text}")
@@ -636,7 +636,7 @@ def test_a_dry_run_on_a_slurm_that_lacks_what_is_asked_for(
         holds(message, "would refuse the array", words)
 
 
-def test_a_dry_run_of_which_the_cluster_says_nothing_certain(
+def test_a_dry_run_without_a_definite_answer_of_the_cluster(
     here: Here, sbatch: Callable[[str], None]
 ) -> None:
     sbatch('echo "--test-only is not for this wrapper" >&2; exit 2')
@@ -801,7 +801,7 @@ def test_a_record_of_another_sweep_is_named(here: Here, sweep: Path) -> None:
     assert json.loads(here.does("status", "s", "--json"))["torn_lines"] == 2
 
 
-def test_what_is_derived_may_hold_anything(here: Here, sweep: Path) -> None:
+def test_derived_files_may_have_any_content(here: Here, sweep: Path) -> None:
     for name in ("cluster.json", ".cluster.lock"):
         for content in ("", "[]", "{", '{"alive": 3}', "\0\xff"):
             (sweep / name).write_text(content)
@@ -1050,7 +1050,7 @@ def test_every_locale_gives_the_same_bytes(
         assert (found.returncode, found.stdout, found.stderr) == (0, known.stdout_bytes, b""), sweep
 
 
-def test_a_path_that_the_locale_cannot_say(here: Here, emulated: EmulatedCluster) -> None:
+def test_a_path_that_the_locale_cannot_encode(here: Here, emulated: EmulatedCluster) -> None:
     here.write("ü/m.yaml", GOOD)
     here.write("ü/t.py", FINE_TARGET)
     done = subprocess.run(

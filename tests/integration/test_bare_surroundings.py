@@ -51,13 +51,13 @@ def test_a_full_standard_output(sweep: Here, command: str) -> None:
 
 
 @pytest.mark.parametrize("streams", [">&- 2>err", "<&- >&- 2>&-", ">out 2>/dev/full"])
-def test_closed_streams_and_errors_that_nobody_can_read(sweep: Here, streams: str) -> None:
+def test_closed_streams_do_not_change_the_outcome(sweep: Here, streams: str) -> None:
     code, out, err = ends(sweep, "status s", streams)
     assert (code, err) == (0, "")
     assert out == "" or "complete  2" in out
 
 
-def test_what_is_printed_into_closed_streams_reaches_no_file(here: Here) -> None:
+def test_output_to_closed_streams_reaches_no_file(here: Here) -> None:
     """The next file that is opened gets the lowest number that is free: 1."""
     here.write(
         "t.py", "import os\ndef f(x):\n    os.write(1, b'stray')\n    os.write(2, b'stray')\n"

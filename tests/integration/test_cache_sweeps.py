@@ -155,7 +155,7 @@ def test_a_store_fills_its_table_where_no_db_url_is_named(near: Place) -> None:
     assert sorted(found) == [1, 2, 3]
 
 
-def test_one_case_alone_leaves_the_cache_as_it_is(near: Place) -> None:
+def test_running_one_case_does_not_change_the_cache(near: Place) -> None:
     near.write()
     assert near.hpcsweep("run", "manifest.json", "--index", "0").returncode == 0
     (result,) = near.root.glob("outputs/sims.local/log_*/result.txt")
@@ -211,7 +211,7 @@ def test_a_table_that_cannot_be_filled_costs_no_result(near: Place) -> None:
         ({"db_url": "postgresql://me:hunter2@db/x"}, "holds a password"),
     ],
 )
-def test_what_is_refused_before_anything_is_sent(
+def test_mistakes_that_submit_refuses_before_sending(
     near: Place, keys: dict[str, Any], says: str
 ) -> None:
     near.write(**keys)

@@ -127,7 +127,7 @@ def test_a_task_makes_no_tables(
         assert len(list(sweep_index.rows())) == 2
 
 
-def test_a_task_that_cannot_reach_it_says_so_and_keeps_its_journal(
+def test_a_task_without_the_database_reports_it_and_keeps_its_journal(
     database: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SWEEP_DATABASE", database.url)

@@ -132,7 +132,7 @@ def test_a_stray_write_costs_at_most_its_own_case(attack: Attack) -> None:
     assert "garbage" not in journal, said  # the task's own output, below, may have it
 
 
-def test_a_damaged_pack_is_told(attack: Attack) -> None:
+def test_a_damaged_pack_is_reported(attack: Attack) -> None:
     said = attack("04-damaged-pack-hang.sh")
     assert not {0, 124} & set(exit_codes(said, r"^rc (\d+)")), said
 
@@ -141,7 +141,7 @@ def test_a_killed_logbook_begins_again(attack: Attack) -> None:
     assert attack("06-logbook-killed-at-first-write.sh").rstrip().endswith("complete")
 
 
-def test_a_record_of_a_wrong_shape_costs_itself(attack: Attack) -> None:
+def test_a_malformed_record_costs_only_itself(attack: Attack) -> None:
     said = attack("07-one-misshapen-record-blocks-every-command.sh")
     codes = exit_codes(said)
     assert codes == [0] * 18, said
@@ -153,7 +153,7 @@ def test_no_escape_sequence_reaches_a_reader(attack: Attack) -> None:
     assert not re.search(r"\^\[|\^G", said), said  # as `cat -v` shows them
 
 
-def test_what_a_program_leaves_behind_stops_nobody(attack: Attack) -> None:
+def test_background_processes_of_a_program_do_not_block(attack: Attack) -> None:
     said = attack("09-metrics-fifo-and-endless.sh")
     assert 124 not in exit_codes(said), said
     assert "Nothing is under way" in said, said

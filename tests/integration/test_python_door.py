@@ -36,7 +36,9 @@ def blocks(path: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(), re.DOTALL | re.MULTILINE)
 
 
-def test_what_is_shown_is_what_happens(emulated: EmulatedCluster, tmp_path: Path) -> None:
+def test_console_blocks_of_the_readme_show_the_real_output(
+    emulated: EmulatedCluster, tmp_path: Path
+) -> None:
     for name, number in FILES.items():
         (tmp_path / name).write_text(blocks(PAGE, "python")[number])
     done = subprocess.run(

@@ -72,7 +72,7 @@ def run(*argv: str | Path, cwd: Path, env: dict[str, str]) -> str:
     return done.stdout
 
 
-def test_it_begins_with_the_two_commands() -> None:
+def test_the_readme_begins_with_two_commands() -> None:
     first = next(content for language, content in blocks(README) if language == "console")
     assert [command for command, _ in commands(first)] == ["make demo", "make test"]
 
@@ -98,7 +98,7 @@ def test_the_targets_of_make_exist(target: str, copy: Path) -> None:
     run("make", "-n", target, cwd=copy, env=dict(os.environ))
 
 
-def test_what_is_shown_is_what_happens(emulated: Cluster, copy: Path) -> None:
+def test_console_blocks_of_the_readme_show_the_real_output(emulated: Cluster, copy: Path) -> None:
     programs = f"{Path(sys.executable).parent}{os.pathsep}{emulated.env()['PATH']}"
     env = emulated.env() | {"PATH": programs}
     ran = 0

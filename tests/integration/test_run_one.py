@@ -91,7 +91,7 @@ def test_an_exception_opens_the_debugger_where_it_was_raised(
     assert not (project / "outputs/s").exists()
 
 
-def test_a_setup_line_that_fails_is_told(emulated: EmulatedCluster, project: Path) -> None:
+def test_a_failing_setup_line_is_reported(emulated: EmulatedCluster, project: Path) -> None:
     (project / "m.yaml").write_text(f"{MANIFEST}  - 'false'\n")
     done = call(project, emulated, "run", "m.yaml", "--index", "0")
     assert done.returncode == 4

@@ -149,7 +149,7 @@ def test_every_run_directory_is_where_it_belongs(hostile: Here, kind: str) -> No
     }
 
 
-def test_what_cannot_be_an_argument_costs_its_case_alone(here: Here) -> None:
+def test_a_value_that_cannot_be_an_argument_costs_its_case_only(here: Here) -> None:
     here.write("echo.py", ECHO)
     source = {"grid": {"x": ["a\0b", "fine", "x" * 200_000]}}
     command = [sys.executable, "echo.py", "{x}"]
@@ -176,7 +176,9 @@ def test_a_logbook_writes_inside_its_run_directory_only(here: Here) -> None:
 
 
 @pytest.mark.parametrize("kind", ["link", "file"])
-def test_what_lies_in_the_place_of_a_run_directory_is_left_alone(here: Here, kind: str) -> None:
+def test_a_foreign_file_in_the_place_of_a_run_directory_is_left_alone(
+    here: Here, kind: str
+) -> None:
     """The case is complete, and its files stay in the attempt's own directory."""
     here.write("t.py", "def f(x, log):\n    log.text('note', f'of {x}\\n')\n")
     here.does("submit", "m.yaml", "--wait")
@@ -256,14 +258,14 @@ def says_nothing(here: Here, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("case", REFUSED_SECRETS)
-def test_a_password_in_a_manifest_is_neither_said_nor_written(here: Here, case: str) -> None:
+def test_a_password_in_a_manifest_is_neither_printed_nor_written(here: Here, case: str) -> None:
     here.write("m.yaml", REFUSED_SECRETS[case])
     for verb, *options in (("submit",), ("validate",), ("plan", "--script"), ("run", "--index=0")):
         assert "m.yaml" in says_nothing(here, verb, "m.yaml", *options)
 
 
 @pytest.mark.parametrize("case", REFUSED_CALLS)
-def test_a_password_in_a_call_is_neither_said_nor_written(here: Here, case: str) -> None:
+def test_a_password_in_a_call_is_neither_printed_nor_written(here: Here, case: str) -> None:
     says_nothing(here, "submit", "m.yaml", *REFUSED_CALLS[case])
 
 
@@ -278,7 +280,7 @@ def test_a_password_in_a_call_is_neither_said_nor_written(here: Here, case: str)
         f"settings: {{grace_s: '{URL}'}}\nprofiles: {{p: {{}}}}",
     ],
 )
-def test_a_password_in_a_profile_is_neither_said_nor_written(here: Here, text: str) -> None:
+def test_a_password_in_a_profile_is_neither_printed_nor_written(here: Here, text: str) -> None:
     here.write("config/hpcsweep/config.yaml", text)
     here.patch.setenv("XDG_CONFIG_HOME", str(here.path / "config"))
     assert "config.yaml" in says_nothing(here, "submit", "m.yaml", "--profile", "p")
@@ -319,7 +321,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o002, 0o022, 0o077], ids=oct, indirect=True)
-def test_nobody_else_may_enter_whatever_the_umask(there: Here, umask: int) -> None:
+def test_a_sweep_directory_is_private_with_any_umask(there: Here, umask: int) -> None:
     """Directories are 0700 and files 0600, but for what others than we make.
 
     Slurm makes its log files, and a target its own files, as the umask says: the directories
@@ -333,7 +335,7 @@ def test_nobody_else_may_enter_whatever_the_umask(there: Here, umask: int) -> No
     check_private(there.path / "outputs", umask)
 
 
-def test_nobody_else_may_enter_the_directory_of_a_single_run(here: Here) -> None:
+def test_a_standalone_run_directory_is_private(here: Here) -> None:
     here.write("t.py", WRITING)
     done = subprocess.run(  # not here: it takes over this process's signals
         [HPCSWEEP, "run", "m.yaml", "--index", "0"], umask=0, capture_output=True, check=False
@@ -368,7 +370,7 @@ def test_the_group_may_read_where_the_manifest_says_so(here: Here, runs: str) ->
     assert stat.S_IMODE((outputs / "other/sweep.json").stat().st_mode) == 0o600
 
 
-def test_who_may_read_is_settled_when_a_sweep_is_made(here: Here) -> None:
+def test_permissions_are_fixed_when_a_sweep_is_created(here: Here) -> None:
     here.does("submit", "m.yaml", "--wait")
     here.write("m.yaml", f"{GOOD}share: group\n")
     told = here.refuses(5, "submit", "m.yaml")
@@ -444,5 +446,5 @@ def test_nothing_in_the_package_runs_data_as_code() -> None:
         "import subprocess; subprocess.run('x', shell=True)",
     ],
 )
-def test_what_runs_data_as_code_is_seen(text: str) -> None:
+def test_the_check_finds_code_that_runs_data(text: str) -> None:
     assert list(unsafe(text))

@@ -108,7 +108,7 @@ def test_in_the_users_own_site_packages(tmp_path: Path, monkeypatch: pytest.Monk
     )
 
 
-def test_other_errors_are_no_matter_of_names(tmp_path: Path) -> None:
+def test_other_errors_are_not_blamed_on_names(tmp_path: Path) -> None:
     """A module that hides nothing, and one that hides one of ours but has no part in it."""
     (tmp_path / "mine.py").write_text("import nowhere\n")
     (tmp_path / "numpy.py").write_text("")

@@ -101,7 +101,7 @@ def test_cancel(executor: submitit.SlurmExecutor) -> None:
 
 
 @pytest.mark.parametrize("how", ["preempted", "timed-out"])
-def test_a_checkpointable_job_goes_on_where_it_was(
+def test_a_checkpointable_job_continues_where_it_stopped(
     executor: submitit.SlurmExecutor, cluster: Emulated, tmp_path: Path, how: str
 ) -> None:
     # Of its minute it has had 8 s when USR2 comes to its step. What has more than ten minutes left

@@ -173,7 +173,7 @@ MANIFEST = {
 }
 
 
-def test_what_is_visible() -> None:
+def test_control_characters_become_visible() -> None:
     assert visible(EVIL) == SHOWN
     assert visible("a\r\nb\tc\n") == "a\nb\tc\n"
     assert one_line("a\r\nb\tc\n") == r"a\r\nb\tc\n"
@@ -251,7 +251,7 @@ COMMANDS: list[tuple[list[str], int, bool]] = [
 SILENT = {"emulator"}
 
 
-def test_no_command_lets_a_text_command_the_terminal(evil: Here) -> None:
+def test_no_command_prints_control_sequences(evil: Here) -> None:
     for arguments, code, is_shown in COMMANDS:
         shown = on_terminal(arguments, term="dumb")
         assert shown.code == code, f"{arguments}: {shown.text}"
@@ -278,7 +278,7 @@ def test_a_document_keeps_its_bytes_in_a_pipe(evil: Here) -> None:
         check_clean(evil.cli(*arguments).output)
 
 
-def test_what_a_site_says_is_clean(here: Here, emulated: EmulatedCluster, tmp_path: Path) -> None:
+def test_text_of_a_site_is_escaped(here: Here, emulated: EmulatedCluster, tmp_path: Path) -> None:
     """The name of a cluster, and the words of its sbatch."""
     front = Fronted(emulated, tmp_path / "site")
     other = Here.settle(front, tmp_path, here.patch)

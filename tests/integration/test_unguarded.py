@@ -99,7 +99,9 @@ def test_a_manifest_that_names_it(
 
 
 @pytest.mark.parametrize("verb", ["wait", "cancel"])
-def test_other_verbs(emulated: EmulatedCluster, tmp_path: Path, verb: str) -> None:
+def test_other_verbs_refuse_during_import(
+    emulated: EmulatedCluster, tmp_path: Path, verb: str
+) -> None:
     """On a sweep that is there: each import would wait for its own task, or cancel it."""
     write(tmp_path, "")
     assert called(emulated, tmp_path, HPCSWEEP, "submit", "m.yaml", "--wait").returncode == 0

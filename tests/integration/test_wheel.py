@@ -59,7 +59,7 @@ def call(*argv: str | Path, cwd: Path | None = None, timeout: float = CLI_S) -> 
     return done.stdout
 
 
-def test_it_holds_the_package_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_has_the_package_only(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.partition("/")[0] for name in names} == {
         "hpcsweep",
@@ -76,20 +76,20 @@ def test_it_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert modules == {name for name in names if name.endswith(".py")}
 
 
-def test_it_brings_the_command(venv: Path, tmp_path: Path) -> None:
+def test_the_wheel_installs_the_command(venv: Path, tmp_path: Path) -> None:
     said = call(venv / "bin" / "hpcsweep", "--version", cwd=tmp_path)
     assert said == f"hpcsweep {hpcsweep.__version__}\n"
     tell = "import hpcsweep; print(hpcsweep.__file__)"
     assert call(venv / "bin" / "python", "-c", tell, cwd=tmp_path).startswith(f"{venv}/")
 
 
-def test_it_finds_its_template(venv: Path, project: Path) -> None:
+def test_the_wheel_finds_its_template(venv: Path, project: Path) -> None:
     script = call(venv / "bin" / "hpcsweep", "plan", "manifest.yaml", "--script", cwd=project)
     assert "\n#SBATCH --time=00:05:00\n" in script
     assert f"exec {venv}/bin/python" in script
 
 
-def test_it_runs_the_example(venv: Path, project: Path) -> None:
+def test_the_wheel_runs_the_example(venv: Path, project: Path) -> None:
     program = venv / "bin" / "hpcsweep"
     submit = (program, "submit", "manifest.yaml", "--cluster", "emulated")
     assert "6 of 6" in call(*submit, "--dry-run", cwd=project)

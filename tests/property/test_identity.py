@@ -114,7 +114,7 @@ def test_text_of_a_float_reads_back(number: float) -> None:
 
 
 @given(values)
-def test_canonical_text_says_the_whole_value(value: Any) -> None:
+def test_canonical_text_determines_the_value(value: Any) -> None:
     found = ids.canonical(value)
     json.loads(found)
     read = json.loads(found, parse_int=_integer, parse_float=_fraction)

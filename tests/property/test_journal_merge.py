@@ -183,7 +183,7 @@ class Trial:
 
 @settings(max_examples=settings().max_examples * 2 // 5)
 @given(data=st.data())
-def test_any_way_of_reading_ends_in_the_same_index(world: World, data: st.DataObject) -> None:
+def test_any_order_of_reading_gives_the_same_index(world: World, data: st.DataObject) -> None:
     history = data.draw(histories(world))
     trial = Trial(world)
     ingests = [trial.ingest(), trial.ingest(), trial.ingest()]
@@ -251,6 +251,6 @@ ranked = st.builds(
 
 
 @given(ranked, ranked)
-def test_ranks_compare_as_invariant_7_says(first: Record, second: Record) -> None:
+def test_ranks_order_records_as_invariant_7_requires(first: Record, second: Record) -> None:
     ours = merge_order(first, first["crc"]), merge_order(second, second["crc"])
     assert (rank(first) < rank(second)) == (ours[0] < ours[1])

@@ -128,6 +128,6 @@ def test_a_wrong_record_costs_its_own_line(on_sqlite: World, data: st.DataObject
 @pytest.mark.postgres
 @settings(max_examples=settings().max_examples // 12)
 @given(data=st.data())
-def test_so_it_does_on_postgresql(on_postgresql: World, data: st.DataObject) -> None:
+def test_a_sweep_completes_on_postgresql(on_postgresql: World, data: st.DataObject) -> None:
     lines = data.draw(wrong_lines(on_postgresql.records))
     check(on_postgresql, lines, data.draw(st.sampled_from(NAMES)))

@@ -55,7 +55,7 @@ def test_every_wanted_index_is_in_one_task(
 
 
 @given(sets, chunks, limits, st.integers(0, 200))
-def test_no_more_run_at_once_than_the_throttle_says(
+def test_the_throttle_limits_concurrent_jobs(
     indices: IndexSet, chunk: int | None, limit: int, throttle: int
 ) -> None:
     try:

@@ -232,7 +232,7 @@ def test_grid_does_not_depend_on_the_order_of_names(found: dict[str, list[Any]])
 
 
 @given(spaces, names, distributions, st.integers())
-def test_another_parameter_changes_no_draw(
+def test_a_further_parameter_changes_no_draw(
     space: dict[str, Distribution], name: str, rule: Distribution, seed: int
 ) -> None:
     assume(name not in space)

@@ -195,7 +195,7 @@ def test_n13_overwriting_keeps_nothing(tmp_path: Path) -> None:
     assert not {"end_time", "failure_reason"} & meta(again.path).keys()
 
 
-def test_n14_one_of_many_has_the_run(tmp_path: Path) -> None:
+def test_n14_one_of_many_processes_creates_the_run(tmp_path: Path) -> None:
     barrier, rounds = FORK.Barrier(4), 200
 
     def claim(number: int) -> None:

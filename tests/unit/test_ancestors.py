@@ -171,7 +171,7 @@ def test_m13_a_function_gets_the_types_of_json_everywhere() -> None:
         hs.grid(x=[{1: "a"}])
 
 
-def test_m14_nobody_can_change_a_source() -> None:
+def test_m14_a_source_is_immutable() -> None:
     values = [[1]]
     source = hs.grid(x=values)
     before = source[0].case_id

@@ -62,7 +62,7 @@ def test_a_target_gets_the_same_stream_in_every_attempt(tmp_path: Path) -> None:
     assert metrics["noise"] == case.stream("noise").random()
 
 
-def test_who_asks_for_no_stream_loads_no_numpy(tmp_path: Path) -> None:
+def test_a_target_without_streams_loads_no_numpy(tmp_path: Path) -> None:
     made = MadeSweep(tmp_path, grid(x=[0]), python=NO_NUMPY)
     made.plan()
     made.run()

@@ -117,7 +117,9 @@ def test_an_owner_that_is_gone_is_replaced_and_can_publish_nothing(
 
 
 @pytest.mark.parametrize("change", [None, GONE["before a boot"]])
-def test_of_many_one_gets_it(tmp_path: Path, scale: Scale, change: Change | None) -> None:
+def test_one_of_many_processes_gets_the_claim(
+    tmp_path: Path, scale: Scale, change: Change | None
+) -> None:
     """Of a claim that nobody has, and of one whose owner is gone."""
     for number in range(scale(10, 500)):
         root = tmp_path / str(number)
@@ -156,7 +158,9 @@ def test_a_rename_whose_answer_was_lost_is_ours(
 
 
 @pytest.mark.parametrize("writes_on", [False, True])
-def test_who_was_asleep_takes_the_others_result(tmp_path: Path, *, writes_on: bool) -> None:
+def test_a_suspended_owner_takes_the_result_of_the_other(
+    tmp_path: Path, *, writes_on: bool
+) -> None:
     """Its own is thrown away, though it was finished; what it still writes goes nowhere."""
     results, case = ResultDirectory(tmp_path, ".txt"), ResultKey.of({"x": 1})
     results.make()

@@ -47,7 +47,7 @@ def test_an_empty_list_of_jobs_asks_nothing(argvs: list[list[str]]) -> None:
 
 
 @given(st.integers(0, 2 * IDS_AT_ONCE + 1))
-def test_no_question_is_without_its_jobs(count: int) -> None:
+def test_every_query_names_its_jobs(count: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         asked: list[str] = []
 
@@ -72,7 +72,7 @@ def test_no_question_is_without_its_jobs(count: int) -> None:
         ("", 127),
     ],
 )
-def test_a_queue_that_cannot_be_asked_is_no_answer(
+def test_a_failed_queue_query_is_not_an_answer(
     monkeypatch: pytest.MonkeyPatch, stderr: str, rc: int
 ) -> None:
     monkeypatch.setattr(process, "run", lambda *_: process.Answer(rc, "", stderr))
@@ -92,7 +92,7 @@ def test_a_queue_that_cannot_be_asked_is_no_answer(
         (-9, ""),
     ],
 )
-def test_limits_that_cannot_be_asked_now_are_not_assumed(
+def test_limits_are_not_assumed_after_a_failed_query(
     monkeypatch: pytest.MonkeyPatch, rc: int, stderr: str
 ) -> None:
     monkeypatch.setattr(process, "run", lambda *_: process.Answer(rc, "", stderr))
@@ -211,7 +211,7 @@ def test_an_answer_that_is_not_utf8() -> None:
     assert (answer.returncode, answer.stdout, answer.complaint) == (3, "5|1|RUN�", "a; b")
 
 
-def test_what_would_change_an_answer_is_kept_from_the_programs(
+def test_variables_that_change_answers_are_removed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in (
@@ -245,7 +245,7 @@ def test_a_token_of_the_login_shell_reaches_the_programs_and_nothing_else(
     assert "/etc/slurm/slurm.conf" in SLURM.address
 
 
-def test_every_question_is_one_line_of_shell_free_words() -> None:
+def test_queries_are_argument_lists_without_shell_text() -> None:
     part = Part(number=0, first_chunk=0, chunks=3, throttle=2)
     argvs = [
         text.sbatch(array(part, script="a;b", job_name="x $(y)", directory="d e")),
@@ -279,14 +279,14 @@ def test_complaints_are_heard_while_the_program_runs(tmp_path: Path) -> None:
     assert (heard, answer.stderr) == (["waiting"], "waiting\nthe end")
 
 
-def test_a_long_silence_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_silence_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "QUIET_S", 0.1)
     heard: list[str] = []
     run(["/bin/sh", "-c", "sleep 0.5; echo a >&2"], {"PATH": "/bin:/usr/bin"}, 30, heard.append)
     assert heard == ["", "a"]
 
 
-def test_what_is_given_up_leaves_nothing_that_goes_on(tmp_path: Path) -> None:
+def test_an_abandoned_program_leaves_no_process(tmp_path: Path) -> None:
     """A wrapper's sbatch would hand the array in after all, when nobody expects it any more."""
     script = f"(echo $$ >{tmp_path}/pid; sleep 1000; echo sent >{tmp_path}/sent) & wait"
     with pytest.raises(ClusterUnavailable):
@@ -304,7 +304,7 @@ def members(group: int) -> list[str]:
     return [pid for pgid, state, pid in rows if int(pgid) == group and "Z" not in state]
 
 
-def test_what_a_wrapper_leaves_in_the_background_is_not_waited_for() -> None:
+def test_background_processes_of_a_wrapper_are_not_waited_for() -> None:
     script = "(sleep 1000 &) ; echo 17; echo no >&2"
     answer = run(["/bin/sh", "-c", script], {"PATH": "/bin:/usr/bin"}, 60)
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "17\n", "no\n")
@@ -315,7 +315,7 @@ def test_the_signal_that_ended_a_program_is_named(code: int, name: str) -> None:
     assert process.Answer(code, "", "a\nb\n").complaint == f"ended by {name}: a; b"
 
 
-def test_of_a_long_complaint_the_end_is_told() -> None:
+def test_the_end_of_a_long_message_is_shown() -> None:
     lines = [f"sbatch: error: banner {number}" for number in range(100)]
     said = process.Answer(1, "", "\n".join([*lines, "sbatch: error: the reason"])).complaint
     assert said.startswith("… ")

@@ -57,7 +57,7 @@ def test_every_answer_of_sbatch_parsable_is_read() -> None:
         "Submitted batch job 5\n2026\n",
     ],
 )
-def test_what_is_no_job_id_is_refused(stdout: str) -> None:
+def test_an_invalid_job_id_is_refused(stdout: str) -> None:
     with pytest.raises(ClusterUnavailable, match="holds"):
         text.job_id(stdout)
 
@@ -75,7 +75,7 @@ def test_what_is_no_job_id_is_refused(stdout: str) -> None:
         "2169\nSubmitted batch job 2169\n",
     ],
 )
-def test_a_sites_own_words_around_the_job_id(stdout: str) -> None:
+def test_text_of_a_site_around_the_job_id(stdout: str) -> None:
     assert text.job_id(stdout) == "2169"
 
 
@@ -117,7 +117,7 @@ def test_elements_of_a_running_array() -> None:
     }
 
 
-def test_columns_as_we_ask_for_them() -> None:
+def test_rows_have_the_requested_columns() -> None:
     block = one("03-exitcodes-misc", r"^squeue -h -r -j 16864 -o '%i\|%A\|%F\|%K\|%T'")
     rows = ["|".join(line.split("|")[2:]) for line in block.out]
     elements = text.elements("\n".join(rows))
@@ -147,7 +147,7 @@ def test_a_collapsed_array_gives_no_element(number: int) -> None:
         "24 17|1|RUNNING",
     ],
 )
-def test_other_lines_of_squeue_are_passed_over(line: str) -> None:
+def test_other_lines_of_squeue_are_skipped(line: str) -> None:
     assert text.elements(f"{line}\n5|7|RUNNING\n") == {("5", 7): ("RUNNING", "")}
 
 
@@ -219,12 +219,12 @@ def test_a_row_without_its_end_is_not_final() -> None:
 
 
 @pytest.mark.parametrize("end", ["Unknown", "None", ""])
-def test_ends_that_are_none(end: str) -> None:
+def test_end_times_that_are_not_known(end: str) -> None:
     (row,) = text.accounting(f"5_1|n|COMPLETED|{end}\n")
     assert not row.is_final
 
 
-def test_a_requeued_element_keeps_its_word() -> None:
+def test_a_requeued_element_keeps_its_state() -> None:
     """REQUEUED can stay for ever (a cancel during the requeue); it ends one start, not the task."""
     block = one("02-requeue-sacct", r"^sacct -P -X -o .* -j 2429")
     rows = {row.tasks: row.state for row in text.accounting(block.column(*WANTED))}
@@ -325,7 +325,7 @@ def test_the_configuration() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "(null)", "INFINITE", "five sec", "sec"])
-def test_what_is_no_count_of_seconds(value: str) -> None:
+def test_invalid_numbers_of_seconds(value: str) -> None:
     assert text.seconds(value) is None
 
 

@@ -90,7 +90,7 @@ def test_nested_values_have_dotted_columns(made: MadeSweep) -> None:
     assert len(columns.names) == len(set(columns.names))
 
 
-def test_names_that_are_taken_are_told_apart(made: MadeSweep) -> None:
+def test_a_param_and_a_metric_of_one_name_have_two_columns(made: MadeSweep) -> None:
     """The param x, the metric x; the column host and the metric host."""
     _, rows = table(made)
     assert (rows[1]["x"], rows[1]["metric.x"]) == (1, "a metric")
@@ -137,7 +137,7 @@ def test_selections(made: MadeSweep) -> None:
 # --- while the sweep runs ------------------------------------------------------------------------
 
 
-def test_a_case_that_is_begun_meanwhile_has_one_row(
+def test_a_case_that_begins_during_collect_has_one_row(
     made: MadeSweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the look for unstarted cases and the reading of rows, a task ingests its own."""
@@ -241,7 +241,7 @@ def test_a_file_appears_whole(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["out.csv"]
 
 
-def test_what_is_no_file_is_written_and_not_replaced(tmp_path: Path) -> None:
+def test_a_device_or_pipe_is_written_and_not_replaced(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.csv"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)

@@ -90,7 +90,7 @@ def test_two_tasks_with_one_id_are_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("short")
-def test_what_is_found_again_is_found_by_its_values() -> None:
+def test_a_case_is_found_again_by_its_values() -> None:
     old, new = grid(x=list(range(40))), grid(x=list(range(39, -1, -1)))
     assert [new.find(case.params) for case in old] == list(range(39, -1, -1))
     assert remap([IndexSet.of([3])], old, new) == [IndexSet.of([36])]

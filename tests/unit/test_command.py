@@ -120,7 +120,7 @@ def test_a_command_gets_the_characters_of_a_table(tmp_path: Path, *, derive: boo
     assert not (tmp_path / "canary").exists()
 
 
-def test_what_a_program_is_told(tmp_path: Path) -> None:
+def test_a_program_gets_its_environment(tmp_path: Path) -> None:
     (tmp_path / "show.py").write_text(SHOW)
     made, end = one(
         tmp_path, [sys.executable, "show.py", "{run_dir}", "{seed}", "{case_id}", "{params_json}"]
@@ -158,7 +158,9 @@ def test_an_argument_with_nul_is_the_cases_own_failure(tmp_path: Path) -> None:
         ("echo lost >&2; echo the end >&2; exit 1", "exit_code", "exit code 1"),
     ],
 )
-def test_how_a_command_ends(tmp_path: Path, script: str, reason: str | None, words: str) -> None:
+def test_a_command_has_the_status_of_its_end(
+    tmp_path: Path, script: str, reason: str | None, words: str
+) -> None:
     end = sh(tmp_path, script)
     assert (end["status"], end.get("reason")) == ("failed" if reason else "complete", reason)
     assert words in end.get("error", {}).get("message", "")
@@ -322,7 +324,7 @@ def test_a_byte_order_mark_and_line_ends(tmp_path: Path, content: bytes) -> None
         (b'{"y": "\xe9"}', ["byte 7 is 0xe9"]),
     ],
 )
-def test_what_is_no_number_is_shown_with_its_place(
+def test_a_value_that_is_no_number_is_shown_with_its_place(
     tmp_path: Path, content: str | bytes, words: list[str]
 ) -> None:
     (tmp_path / "m").write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -373,7 +375,7 @@ def test_a_pipe_in_the_place_of_a_file_of_ours(tmp_path: Path, name: str) -> Non
             reader.files.read(kept)
 
 
-def test_another_starts_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_the_pipe_of_another_start_is_not_waited_for(tmp_path: Path) -> None:
     """Nor is what it says believed that no worker wrote."""
     made = MadeSweep(tmp_path, manual([{"x": 1}, {"x": 2}, {"x": 3}]), argv=["/bin/true", "{x}"])
     made.plan()

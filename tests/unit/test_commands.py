@@ -28,7 +28,7 @@ LIGHT = {
 
 
 @pytest.mark.parametrize("name", commands.COMMANDS)
-def test_the_table_says_what_the_command_says(name: str) -> None:
+def test_the_table_equals_the_answer_of_the_command(name: str) -> None:
     command = main.get_command(click.Context(main), name)
     assert command is not None
     assert command.name == name
@@ -108,7 +108,7 @@ def test_a_shell_completes(words: str) -> None:
     assert complete(words) == COMPLETIONS[words]
 
 
-def test_a_completion_says_nothing_of_a_broken_configuration(project: Path) -> None:
+def test_a_completion_prints_no_error_of_a_broken_configuration(project: Path) -> None:
     (project / "hpcsweep/config.yaml").write_text("profiles: [")
     assert complete("hpcsweep validate --profile ") == []
     assert complete("hpcsweep status a") == ["file,a"]
@@ -132,7 +132,7 @@ def test_an_unknown_command_is_answered_by_what_does_it(name: str) -> None:
     ("name", "answer"),
     [("sbumit", " Did you mean submit?"), ("emulat", " Did you mean emulator?"), ("sweep", "")],
 )
-def test_only_a_slip_of_the_fingers_is_answered_by_a_guess(name: str, answer: str) -> None:
+def test_only_a_typo_gets_a_suggestion(name: str, answer: str) -> None:
     assert f"No such command '{name}'.{answer}\n" in CliRunner().invoke(main, [name]).output
 
 

@@ -177,7 +177,7 @@ def test_the_users_own_comes_first_and_the_version_decides(bare: Path) -> None:
         programs.find_programs(14)
 
 
-def test_what_a_log_says_went_wrong() -> None:
+def test_the_cause_is_read_from_the_log() -> None:
     log = (
         "2026-01-01 LOG:  starting\n"
         "2026-01-01 FATAL:  could not write: No space left on device\n2026-01-01 LOG:  down\n"
@@ -236,7 +236,7 @@ def test_what_a_record_says(tmp_path: Path, case: str, monkeypatch: pytest.Monke
         assert directory.record() == found
 
 
-def test_another_process_with_the_old_id_is_no_server(
+def test_a_process_that_reuses_the_id_is_not_the_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = DatabaseDirectory.create(tmp_path / "db", "pg")

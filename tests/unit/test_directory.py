@@ -55,20 +55,20 @@ def test_an_empty_directory_is_taken(tmp_path: Path) -> None:
     assert SweepDirectory.create(tmp_path / "s", "s").name == "s"
 
 
-def test_what_a_first_submit_left_that_could_not_begin_is_in_nobodys_way(tmp_path: Path) -> None:
+def test_leftovers_of_a_failed_first_submit_do_not_block_the_next(tmp_path: Path) -> None:
     (tmp_path / "s" / ".claims").mkdir(parents=True)
     (tmp_path / "s" / "cluster.json").write_text("{}")
     assert SweepDirectory.create(tmp_path / "s", "s").name == "s"
 
 
-def test_a_create_that_was_killed_is_in_nobodys_way(tmp_path: Path) -> None:
+def test_a_killed_create_does_not_block_the_next(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / f".{MARKER}.{files.token()}").write_text("{")
     assert SweepDirectory.create(tmp_path / "s", "s").name == "s"
 
 
 @pytest.mark.parametrize("name", [".4711.0", ".sweep.json.6f1c0a3be2d94857"])
-def test_what_a_killed_create_left_is_not_in_the_way(tmp_path: Path, name: str) -> None:
+def test_leftovers_of_a_killed_create_do_not_block_the_next(tmp_path: Path, name: str) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / name).write_text("{")
     assert SweepDirectory.create(tmp_path / "s", "s").name == "s"
@@ -109,7 +109,7 @@ def test_several_make_it_at_once(tmp_path: Path) -> None:
         ('{"format": 2, "name": "s", "key": "k"}', "has format 2, this program reads 1"),
     ],
 )
-def test_what_is_no_sweep(tmp_path: Path, content: str | None, message: str) -> None:
+def test_directories_that_are_no_sweep(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:
         (tmp_path / MARKER).write_text(content)
     with pytest.raises(SweepError, match=message) as caught:

@@ -87,7 +87,7 @@ def test_exit_codes_are_those_of_the_error_tree(path: Path) -> None:
 # --- design.md -----------------------------------------------------------------------------------
 
 
-def test_what_comments_refer_to_is_there() -> None:
+def test_comments_refer_to_existing_invariants() -> None:
     text = "\n".join(path.read_text() for path in (REPOSITORY / "hpcsweep").rglob("*.py"))
     mentions = re.findall(r"invariants? (\d+)(?: (?:and|to) (\d+))?", text)
     invariants = {number for pair in mentions for number in pair if number}
@@ -204,7 +204,7 @@ def yaml_blocks(text: str) -> list[str]:
 @pytest.mark.parametrize(
     "block", [block for path in PAGES for block in yaml_blocks(path.read_text())]
 )
-def test_what_is_shown_is_read(block: str, tmp_path: Path) -> None:
+def test_yaml_blocks_of_the_docs_are_valid(block: str, tmp_path: Path) -> None:
     value = yamltext.document(block, "block").value
     if "profiles" in value:
         home = tmp_path / "hpcsweep"

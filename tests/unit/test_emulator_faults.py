@@ -33,7 +33,7 @@ def test_a_decision_depends_on_its_arguments_alone() -> None:
     assert 0.017 < share < 0.023
 
 
-def test_what_is_ignored_in_a_name_changes_nothing() -> None:
+def test_ignored_characters_of_a_name_change_nothing() -> None:
     faults = tuple(Fault(kind=kind, rate=0.3) for kind in OF_JOBS)
     plan = FaultPlan(seed=1, faults=faults, ignore=r"\.[0-9a-f]{8}")
     one, two = (
@@ -54,7 +54,7 @@ def test_an_unknown_kind_is_refused() -> None:
     ("kind", "state"),
     [("node_fail", "NODE_FAIL"), ("preempt", "PREEMPTED"), ("out_of_memory", "OUT_OF_MEMORY")],
 )
-def test_jobs_are_struck_as_the_seed_says(tmp_path: Path, kind: str, state: str) -> None:
+def test_the_seed_decides_which_jobs_are_struck(tmp_path: Path, kind: str, state: str) -> None:
     fault = Fault(kind=kind, rate=0.5, within_s=0.2)
     struck = {task for task in range(8) if unit(3, "named", task, 0, kind) < 0.5}
     with Emulated(tmp_path / "c", faults=(fault,), seed=3) as cluster:
@@ -102,7 +102,7 @@ def test_an_sbatch_is_refused_or_accepted_without_an_answer(tmp_path: Path) -> N
         assert len(cluster.out("squeue", "-h").splitlines()) == 1
 
 
-def test_a_dead_controller_answers_nobody_and_notices_later(tmp_path: Path) -> None:
+def test_a_dead_controller_does_not_answer_and_catches_up_later(tmp_path: Path) -> None:
     with Emulated(tmp_path / "c") as cluster:
         job = cluster.submit("-o", "out", "--wrap", "echo up; sleep 0.2")
         cluster.wait_file("out", "up")

@@ -158,7 +158,7 @@ def test_endings(cluster: Emulated, script: str, queue: str, job_row: str, batch
     assert rows == [f"{job}|{job_row}", f"{job}.batch|{batch_row}"]
 
 
-def test_what_cannot_start(cluster: Emulated) -> None:
+def test_jobs_that_cannot_start(cluster: Emulated) -> None:
     job = cluster.submit("-o", "/nonexistent/dir/%j.o", "--wrap", "touch ran")
     cluster.wait_for(job, "FAILED")
     assert cluster.rows(job, "%r") == ["JobLaunchFailure"]

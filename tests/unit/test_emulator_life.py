@@ -42,7 +42,7 @@ def test_started_on_demand_and_once(tmp_path: Path) -> None:
         assert starts(cluster) == before + 1
 
 
-def test_nobody_waits_for_its_pipes(tmp_path: Path) -> None:
+def test_the_scheduler_closes_the_pipes_of_its_starter(tmp_path: Path) -> None:
     with Emulated(tmp_path / "state") as cluster:
         emulator.stop(cluster.directory)
         # `run` reads to the end of the pipes, which the scheduler would keep open.
@@ -54,7 +54,7 @@ def test_nobody_waits_for_its_pipes(tmp_path: Path) -> None:
         assert links == ["/dev/null", *[str(cluster.directory / "scheduler.log")] * 2]
 
 
-def test_it_ends_when_idle(tmp_path: Path) -> None:
+def test_the_scheduler_ends_when_idle(tmp_path: Path) -> None:
     with Emulated(tmp_path / "state", idle_exit_s=0.3) as cluster:
         job = cluster.submit("-o", "late.o", "--wrap", "sleep 1; echo end")
         cluster.wait_file("late.o", "end")  # a job that runs is no idleness
@@ -64,7 +64,7 @@ def test_it_ends_when_idle(tmp_path: Path) -> None:
         assert cluster.states(job) == {str(job): "COMPLETED"}
 
 
-def test_it_ends_when_its_directory_is_gone(tmp_path: Path) -> None:
+def test_the_scheduler_ends_when_its_directory_is_gone(tmp_path: Path) -> None:
     with Emulated(tmp_path / "state") as cluster:
         job = cluster.submit("-o", "x.o", "--wrap", "echo up; exec sleep 60")
         cluster.wait_file("x.o", "up")
@@ -181,7 +181,7 @@ def test_a_request_of_an_unknown_shape_is_an_error(tmp_path: Path) -> None:
         assert cluster.states(job) == {str(job): "PENDING"}
 
 
-def test_an_event_of_a_wrong_shape_is_passed_over(tmp_path: Path) -> None:
+def test_a_malformed_event_is_skipped(tmp_path: Path) -> None:
     with Emulated(tmp_path / "state") as cluster:
         job = cluster.submit("-H", "--wrap", "true")
         cluster.kill_scheduler()
@@ -230,7 +230,7 @@ def test_two_side_by_side(tmp_path: Path) -> None:
         assert "ClusterName             = one\n" in one.out("scontrol", "show", "config")
 
 
-def test_any_directory_will_do(tmp_path: Path) -> None:
+def test_a_state_directory_may_have_any_path(tmp_path: Path) -> None:
     # Longer than an address of a socket, and with characters that a shell would take for its own.
     directory = tmp_path / "with spaces & 'quotes'" / ("long" * 30)
     directory.parent.mkdir()
@@ -241,7 +241,7 @@ def test_any_directory_will_do(tmp_path: Path) -> None:
         assert directory.stat().st_mode & 0o777 == 0o700
 
 
-def test_another_configuration_needs_an_idle_cluster(tmp_path: Path) -> None:
+def test_a_new_configuration_needs_an_idle_cluster(tmp_path: Path) -> None:
     with Emulated(tmp_path / "state") as cluster:
         other = emulator.EmulatorConfig(**QUICK | {"nodes": 7})
         job = cluster.submit("-H", "--wrap", "true")

@@ -127,7 +127,7 @@ def test_a_job_of_a_higher_tier_preempts_the_youngest_that_help(tmp_path: Path) 
     assert World(tmp_path, settings, *jobs).decide() == [("preempt", 2), ("wait", 4, "Resources")]
 
 
-def test_nothing_is_preempted_in_vain() -> None:
+def test_no_job_is_preempted_without_effect() -> None:
     settings = EmulatorConfig(nodes=1, cpus=3, partitions=TIERS)
     pool, low = Pool(settings), running(1, options={"partition": "low"}, cpus=1)
     kept = running(2, options={"partition": "kept"}, cpus=2)

@@ -33,7 +33,7 @@ def test_the_kernel_kills_the_largest_process_and_the_job_is_out_of_memory(tmp_p
         assert cluster.rows(job, "%t %r") == ["OOM OutOfMemory"]
 
 
-def test_memory_is_no_matter_without_a_limit_or_a_look(tmp_path: Path) -> None:
+def test_memory_is_not_enforced_without_a_limit_or_sampling(tmp_path: Path) -> None:
     quick = GREEDY.replace("time.sleep(60)", "time.sleep(0.4)")
     with Emulated(tmp_path / "c", mem_poll_s=0.05) as cluster:
         cluster.wait_for(cluster.submit("-o", "a", "--wrap", quick), "COMPLETED")

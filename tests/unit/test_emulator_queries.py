@@ -159,7 +159,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
         ("sinfo -h -o '%P %a %D %T %C'", 0, "main* up 4 idle 0/16/0/16\n", ""),
     ],
 )
-def test_what_it_says(cluster: Emulated, command: str, code: int, stdout: str, stderr: str) -> None:
+def test_queries_print_what_slurm_prints(
+    cluster: Emulated, command: str, code: int, stdout: str, stderr: str
+) -> None:
     done = cluster.run("sh", "-c", command)
     assert (done.returncode, done.stdout, done.stderr) == (code, stdout, stderr)
 

@@ -143,7 +143,7 @@ def test_a_script_that_is_not_there(cluster: Emulated) -> None:
     assert (done.returncode, done.stderr) == (1, expected)
 
 
-def test_what_it_says_on_success(cluster: Emulated) -> None:
+def test_submit_prints_the_id_on_success(cluster: Emulated) -> None:
     assert cluster.out("sbatch", "--version") == "slurm-wlm 22.05.8\n"
     assert cluster.out("sbatch", "-Q", "ok.sh") == ""
     said = cluster.out("sbatch", "ok.sh")

@@ -101,7 +101,7 @@ def run(x):
 
 
 @pytest.mark.parametrize("before", ["", THREAD])
-def test_what_nobody_has_seeded_differs_from_case_to_case(tmp_path: Path, before: str) -> None:
+def test_unseeded_random_numbers_differ_between_cases(tmp_path: Path, before: str) -> None:
     told = metrics(MadeSweep(tmp_path, grid(x=[1, 2, 3]), python=before + UNSEEDED))
     draws = [value for metrics in told for value in metrics.values()]
     assert len(set(draws)) == 12
@@ -119,7 +119,7 @@ def test_an_import_that_forks_and_comes_back_runs_no_case_twice(tmp_path: Path) 
     assert metrics(MadeSweep(tmp_path, grid(x=[1, 2]), python=python)) == [{"x": 1}, {"x": 2}]
 
 
-def test_what_a_case_uses_is_its_own(tmp_path: Path) -> None:
+def test_resources_are_those_of_one_case(tmp_path: Path) -> None:
     python = "def run(x):\n    if x == 0: sum(range(20_000_000)); bytearray(200_000_000)\n"
     made = MadeSweep(tmp_path, grid(x=[0, 1]), python=python)
     made.plan()
@@ -188,7 +188,7 @@ def run(x):
 """
 
 
-def test_threads_that_know_about_forks_are_no_obstacle(tmp_path: Path) -> None:
+def test_threads_that_support_fork_do_not_prevent_it(tmp_path: Path) -> None:
     """OpenBLAS ends its threads before a fork and starts anew."""
     made = MadeSweep(tmp_path, grid(x=[1, 2]), python=BLAS)
     made.plan()

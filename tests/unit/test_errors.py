@@ -81,7 +81,7 @@ def test_errors_are_also_the_usual_python_ones() -> None:
         raise RunExists("x")
 
 
-def test_only_what_may_pass_by_itself_is_transient() -> None:
+def test_only_errors_that_may_pass_are_transient() -> None:
     transient = {name for name, error in CLASSES.items() if error.transient}
     assert transient == {"SweepBusy", "ClusterUnavailable"}
 

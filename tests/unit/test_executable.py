@@ -87,7 +87,7 @@ def started(path: Path) -> bool:
 @pytest.mark.parametrize(
     ("program", "words", "next_step"), BAD.values(), ids=BAD, indirect=["program"]
 )
-def test_what_cannot_be_started_is_told(program: Path, words: str, next_step: str) -> None:
+def test_a_program_that_cannot_start_is_reported(program: Path, words: str, next_step: str) -> None:
     assert not started(program)
     why = executable.problem(program)
     assert why is not None
@@ -97,7 +97,7 @@ def test_what_cannot_be_started_is_told(program: Path, words: str, next_step: st
 
 
 @pytest.mark.parametrize("program", GOOD.values(), ids=GOOD, indirect=True)
-def test_what_can_be_started_is_fine(program: Path) -> None:
+def test_startable_programs_are_accepted(program: Path) -> None:
     assert started(program)
     assert executable.problem(program) is None
 
@@ -134,7 +134,7 @@ def test_a_script_behind_another_program(tmp_path: Path) -> None:
     assert executable.named_problem(argv) is None
 
 
-def test_what_cannot_be_read_is_fine(tmp_path: Path) -> None:
+def test_files_that_cannot_be_read_are_not_judged(tmp_path: Path) -> None:
     assert executable.problem(tmp_path) is None
     assert executable.problem(tmp_path / "nope") is None
     assert executable.problem(Path("a\0b")) is None

@@ -125,7 +125,7 @@ def test_params_without_identity_are_refused(exp: Experiment, value: Any) -> Non
 
 
 @pytest.mark.parametrize("name", ["../x", "a\nb", "", "x" * 300])
-def test_names_that_are_none(tmp_path: Path, name: str) -> None:
+def test_invalid_names(tmp_path: Path, name: str) -> None:
     with pytest.raises((InputError, OSError, Exception), match=r"directory|name"):
         Experiment(name, tmp_path)
     assert names(tmp_path) == []
@@ -199,7 +199,7 @@ def test_a_run_that_was_ended_has_its_row_and_begins_again(
     assert exp.add(x=1, skip_existing=True) is not None
 
 
-def test_a_run_that_began_again_meanwhile_is_left_alone(
+def test_a_run_that_another_process_restarted_is_left_alone(
     exp: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     added(exp, x=1).mark_failed("bad")
@@ -232,7 +232,7 @@ def test_a_run_that_is_being_made_is_left_alone(
     assert names(exp.runs_dir / ".attempts") == []
 
 
-def test_one_of_many_processes_begins_a_run_again(exp: Experiment, scale: Scale) -> None:
+def test_one_of_many_processes_restarts_a_run(exp: Experiment, scale: Scale) -> None:
     rounds, barrier = scale(20, 200), FORK.Barrier(4)
     for x in range(rounds):
         added(exp, x=x).mark_failed("bad")
@@ -305,7 +305,7 @@ def test_one_of_many_processes_gets_a_run(exp: Experiment, scale: Scale) -> None
 # --- the index -----------------------------------------------------------------------------------
 
 
-def test_a_run_says_its_own_status(exp: Experiment) -> None:
+def test_a_run_reports_its_own_status(exp: Experiment) -> None:
     added(exp, x=1).mark_complete()  # the ancestor called it missing
     failed = added(exp, x=2)
     failed.json("metrics", {"y": 2})  # and this one complete
@@ -345,7 +345,7 @@ def test_columns_are_the_union(exp: Experiment) -> None:
     assert str(frame["b"].dtype) == "Int64"
 
 
-def test_one_row_per_run_however_often_it_ends(exp: Experiment) -> None:
+def test_one_row_per_run_after_several_ends(exp: Experiment) -> None:
     log = added(exp, x=1)
     log.mark_complete()
     log.mark_complete()
@@ -374,7 +374,7 @@ def test_types_survive(exp: Experiment) -> None:
         exp.select(nothing=1)
 
 
-def test_what_a_table_holds_comes_back_as_it_was(exp: Experiment) -> None:
+def test_a_table_is_read_as_it_was_written(exp: Experiment) -> None:
     given = {"cr": "a\rb", "lf": "a\n", "quote": 'a"b,', "large": 2**70, "self": 1}
     log = added(exp, **given)
     log.mark_complete()
@@ -426,7 +426,7 @@ def test_no_runs_are_an_empty_frame(exp: Experiment) -> None:
     assert exp.to_dataframe().empty
 
 
-def test_runs_that_were_there_before_are_taken_over(tmp_path: Path) -> None:
+def test_earlier_runs_are_adopted(tmp_path: Path) -> None:
     path = tmp_path / "e" / "runs" / "log_e_x_1"
     (path / "artifacts").mkdir(parents=True)
     (path / "params.yaml").write_text("x: 1\n")
@@ -463,7 +463,7 @@ def test_rows_of_removed_runs_go(exp: Experiment) -> None:
     assert table(exp) == []
 
 
-def test_a_torn_mark_is_passed_over(exp: Experiment) -> None:
+def test_a_torn_mark_is_skipped(exp: Experiment) -> None:
     added(exp, x=1).mark_complete()
     (marks,) = [one for one in (exp.exp_dir / ".index").iterdir() if one.suffix == ".jsonl"]
     torn = marks.with_name("other.jsonl")

@@ -72,7 +72,7 @@ def test_a_figure_says_what_it_shows(tmp_path: Path, drawn: list[Figure], suffix
     assert len(plane.collections) == 2  # the bands
 
 
-def test_no_legend_lies_on_the_lines(tmp_path: Path, drawn: list[Figure]) -> None:
+def test_the_legend_does_not_cover_the_lines(tmp_path: Path, drawn: list[Figure]) -> None:
     draw(ROWS, Axes(x="x", y="y", by="k"), tmp_path / "a.png")
     (plane,) = drawn[0].axes
     legend = plane.get_legend()
@@ -128,7 +128,7 @@ def test_no_state_of_matplotlib_is_changed(tmp_path: Path) -> None:
         ([{"x": 1, "y": 1}], Axes(x="x", y="y"), "a.gif", "is not a .png, .pdf, .svg"),
     ],
 )
-def test_what_cannot_be_drawn(
+def test_columns_that_cannot_be_drawn(
     tmp_path: Path, rows: list[dict[str, Any]], axes: Axes, name: str, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
@@ -180,7 +180,7 @@ def test_lines_of_one_point_are_points(tmp_path: Path, drawn: list[Figure]) -> N
     assert notes == ["12 of 12 cases are drawn"]
 
 
-def test_what_a_mean_puts_together_is_named_and_has_no_band(
+def test_a_mean_over_a_parameter_is_named_and_has_no_band(
     tmp_path: Path, drawn: list[Figure]
 ) -> None:
     rows = [
@@ -236,9 +236,7 @@ def test_colours_of_decades_are_logarithmic(tmp_path: Path, drawn: list[Figure])
     assert min(steps) > 0.02  # on a linear scale all but one are the same
 
 
-def test_axes_of_decades_are_logarithmic_unless_told_otherwise(
-    tmp_path: Path, drawn: list[Figure]
-) -> None:
+def test_axes_of_decades_are_logarithmic_by_default(tmp_path: Path, drawn: list[Figure]) -> None:
     rows = [{"x": 2**k, "y": 3.0**k} for k in range(14)]
     notes = draw(rows, Axes(x="x", y="y"), tmp_path / "a.png")
     assert notes[1:] == ["logarithmic: x and y; --log none draws it linear"]

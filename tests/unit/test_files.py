@@ -44,7 +44,7 @@ def fail(number: int) -> object:
 # --- directories ---------------------------------------------------------------------------------
 
 
-def test_what_is_made_is_private_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+def test_created_files_are_private_with_any_umask(tmp_path: Path, umask: int) -> None:
     path = files.make_directory(tmp_path / "a" / "b")
     files.write_new(path / "new", b"x")
     files.replace(path / "replaced", b"x")
@@ -220,7 +220,7 @@ files.{write}(path, b"new" * 1000)
     assert all(map(files.is_temporary, left))
 
 
-def test_a_new_file_is_durable_before_it_is_said_to_be_there(
+def test_a_new_file_is_durable_before_create_returns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     happened: list[str] = []
@@ -311,7 +311,7 @@ def interrupted(_: Path) -> None:
     raise KeyboardInterrupt
 
 
-def test_what_a_failed_block_made_is_removed_again(tmp_path: Path) -> None:
+def test_a_failed_block_removes_what_it_made(tmp_path: Path) -> None:
     def block(path: Path, *, doubt: bool = False) -> None:
         with pytest.raises(KeyboardInterrupt), undo_on_error(unless=doubt) as made:
             interrupted(made.directory(path / "x"))
@@ -328,7 +328,7 @@ def test_what_a_failed_block_made_is_removed_again(tmp_path: Path) -> None:
     assert (tmp_path / "good").exists()
 
 
-def test_what_another_made_is_not_taken_back(tmp_path: Path) -> None:
+def test_files_of_another_process_are_not_removed(tmp_path: Path) -> None:
     """Not what was there, nor what came to be in what this process made."""
     made = UndoLog()
     (tmp_path / "theirs").mkdir()

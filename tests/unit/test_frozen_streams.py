@@ -84,7 +84,7 @@ def test_lines_without_a_file_are_only_counted() -> None:
     assert lines.sha256 == hashlib.sha256(b"a\nb\nc\n").hexdigest()
 
 
-def test_what_is_there_is_not_written_over(tmp_path: Path) -> None:
+def test_existing_files_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "cases.jsonl").write_text("mine")
     with pytest.raises(SweepError, match="cannot be written: File exists"):
         manual([{"x": 1}]).write_frozen(tmp_path)

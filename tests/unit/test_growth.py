@@ -92,7 +92,7 @@ def test_from_one_kind_of_source_to_another() -> None:
         ({"source": grid(x=[True, 2])}, False),
     ],
 )
-def test_what_keeps_the_order(tmp_path: Path, changes: dict[str, Any], same: bool) -> None:
+def test_changes_that_keep_the_order(tmp_path: Path, changes: dict[str, Any], same: bool) -> None:
     made = MadeSweep(tmp_path, grid(x=[1, 2]))
     made.plan()
     old = made.manifest
@@ -142,7 +142,7 @@ def counted(before: ParameterSource, after: ParameterSource) -> tuple[int, int, 
     return len(new - old), len(old - new), len(old & new)
 
 
-def test_what_did_not_change(tmp_path: Path) -> None:
+def test_an_unchanged_manifest_has_no_difference(tmp_path: Path) -> None:
     made = MadeSweep(tmp_path, grid(x=[1, 2]))
     assert difference(made.directory, Version.of(made.manifest, made.source)) is None
     made.plan()
@@ -210,7 +210,7 @@ def test_one_axis_of_a_thousand_million_values(tmp_path: Path) -> None:
     assert "axis x: 1000000000 added, 0 removed, 1000000001 kept" in str(found)
 
 
-def test_what_would_take_hours_is_refused() -> None:
+def test_a_comparison_that_would_take_hours_is_refused() -> None:
     steps = {"y": range(10**6), "z": range(100)}
     with pytest.raises(SweepError, match="would have to be looked up one by one") as caught:
         moved(IndexSet.all(10**8), grid(**steps), grid(**steps | {"z": range(0, 100, 3)}))

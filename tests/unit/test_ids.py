@@ -203,7 +203,7 @@ def test_plain_is_a_copy() -> None:
     assert value == {"a": [{"b": [1]}]}
 
 
-def test_one_value_in_two_places_is_no_loop() -> None:
+def test_a_shared_value_is_not_a_cycle() -> None:
     shared = [1]
     assert ids.plain({"a": shared, "b": [shared, shared]}) == {"a": [1], "b": [[1], [1]]}
 

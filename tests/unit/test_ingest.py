@@ -87,7 +87,7 @@ def journals(made: MadeSweep) -> list[str]:
 # --- the same rows, whatever happened to the index -----------------------------------------------
 
 
-def test_what_the_journals_say(made: MadeSweep) -> None:
+def test_the_index_has_what_the_journals_have(made: MadeSweep) -> None:
     with fresh_index(made.directory) as sweep_index:
         rows = list(sweep_index.rows())
         assert [(row["idx"], row["status"]) for row in rows] == [
@@ -233,7 +233,7 @@ def test_an_older_ingest_does_not_turn_the_order_back(tmp_path: Path) -> None:
     assert brought_up_to_date(made) == brought_up_to_date(made, rebuild=True)
 
 
-def test_what_is_merged_while_another_takes_over_the_order_has_its_place(
+def test_a_case_merged_during_a_reorder_has_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between its look at the index and its writing, another process merged a case."""
@@ -377,14 +377,14 @@ def test_a_command_publishes_a_copy(network: MadeSweep, monkeypatch: pytest.Monk
     assert not any(Path(os.environ["TMPDIR"]).iterdir())
 
 
-def test_nothing_new_is_nothing_published(network: MadeSweep) -> None:
+def test_a_copy_without_new_rows_is_not_published(network: MadeSweep) -> None:
     brought_up_to_date(network)
     inode = (network.path / INDEX_NAME).stat().st_ino
     brought_up_to_date(network)
     assert (network.path / INDEX_NAME).stat().st_ino == inode
 
 
-def test_a_killed_copy_is_in_nobodys_way(network: MadeSweep) -> None:
+def test_a_killed_copy_does_not_block_the_next(network: MadeSweep) -> None:
     brought_up_to_date(network)
     old, new = (network.path / f".{INDEX_NAME}.{name}" for name in ("old", "new"))
     for path in (old, new):
@@ -472,7 +472,7 @@ MISFITS: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("kind", ["begin", "end", "same"])
 @pytest.mark.parametrize("which", MISFITS)
-def test_a_record_that_does_not_fit_costs_itself_alone(
+def test_a_record_that_does_not_fit_costs_only_itself(
     made: MadeSweep, which: str, kind: str
 ) -> None:
     changed, said = MISFITS[which]

@@ -125,7 +125,7 @@ def test_the_next_record_after_a_short_write_begins_a_line(
     ("number", "transient"),
     [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EIO, False), (errno.ESTALE, False)],
 )
-def test_what_cannot_be_written_is_an_error_of_ours(
+def test_a_failed_write_is_a_hpcsweep_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, transient: bool
 ) -> None:
     def fail(*_: Any) -> int:
@@ -186,7 +186,7 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize("line", DAMAGED)
-def test_a_damaged_line_is_passed_over_and_counted(tmp_path: Path, line: bytes) -> None:
+def test_a_damaged_line_is_skipped_and_counted(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "a"
     path.write_bytes(encode(beat(1)) + line + b"\n" + encode(beat(2)))
     (reading,) = read(path)
@@ -196,7 +196,7 @@ def test_a_damaged_line_is_passed_over_and_counted(tmp_path: Path, line: bytes) 
 
 
 @given(st.binary())
-def test_no_bytes_trouble_a_reader(data: bytes) -> None:
+def test_a_reader_accepts_any_bytes(data: bytes) -> None:
     assert decode(data) is None
 
 
@@ -207,7 +207,7 @@ def test_a_changed_byte_is_seen(position: int, change: int) -> None:
     assert decode(bytes(line)) is None
 
 
-def test_what_this_program_does_not_know_is_passed_over_and_counted(tmp_path: Path) -> None:
+def test_unknown_records_are_skipped_and_counted(tmp_path: Path) -> None:
     end = {"kind": "end", "v": 1, "n": 2, "status": "complete", "time": "2026-01-01"} | COMMON
     unknown = [beat(3) | {"v": 2}, beat(4) | {"kind": "checkpoint"}, {"n": 5}, {"v": 1, "n": 6}]
     write_journal(tmp_path / "a", beat(1), *unknown, end)

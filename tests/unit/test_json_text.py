@@ -23,7 +23,7 @@ values: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(value=values)
-def test_it_is_exact(value: Any) -> None:
+def test_the_text_is_exact(value: Any) -> None:
     expected = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     assert record_rows.json_text(value) == expected
 
@@ -34,11 +34,11 @@ def test_without_the_c_form(monkeypatch: pytest.MonkeyPatch) -> None:
     assert encode({"a": [1.0, "ä"]}) == '{"a":[1.0,"ä"]}'
 
 
-def test_what_utf_8_cannot_hold_is_escaped() -> None:
+def test_text_that_utf_8_cannot_encode_is_escaped() -> None:
     assert record_rows.json_text({"\ud800": "ä"}) == '{"\\ud800":"\\u00e4"}'
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": [-float("inf")]}])
-def test_what_json_has_not_is_refused(value: Any) -> None:
+def test_values_without_json_form_are_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         record_rows.json_text(value)

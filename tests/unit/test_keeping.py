@@ -102,7 +102,9 @@ def test_a_command_writes_the_result(tmp_path: Path) -> None:
     ("function", "kind", "says"),
     [("run", "ValueError", "bad luck"), ("nothing", "ResultMissing", "the runner wrote no file")],
 )
-def test_what_fails_leaves_nothing(tmp_path: Path, function: str, kind: str, says: str) -> None:
+def test_a_failed_case_leaves_no_result(
+    tmp_path: Path, function: str, kind: str, says: str
+) -> None:
     made = kept(tmp_path, grid(x=[13]), function)
     made.run()
     end = made.ends()[0]
@@ -148,7 +150,7 @@ def test_a_store_and_a_task_at_once_make_a_result_once(tmp_path: Path) -> None:
     assert [made.ends()[index]["status"] for index in (0, 1)] == ["complete", "complete"]
 
 
-def test_a_task_that_waits_can_be_told_to_end(tmp_path: Path) -> None:
+def test_a_task_that_waits_for_a_claim_can_be_ended(tmp_path: Path) -> None:
     results = ResultDirectory(tmp_path / "results", ".txt")
     results.make()
     made = kept(tmp_path, grid(x=[1]))
@@ -231,7 +233,7 @@ def test_a_store_in_a_task_makes_no_table(tmp_path: Path, monkeypatch: pytest.Mo
     assert [one.x for one in outside.list()] == [1, 2]
 
 
-def test_every_task_says_that_it_is_one(tmp_path: Path) -> None:
+def test_every_task_sets_the_variable_of_a_task(tmp_path: Path) -> None:
     python = f"import os\ndef run(x): return {{'told': os.environ['{IN_TASK}']}}\n"
     made = MadeSweep(tmp_path, grid(x=[1]), python=python)
     made.plan()

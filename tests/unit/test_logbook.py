@@ -79,7 +79,7 @@ def test_no_name_leaves_the_run_directory(log: Logbook, tmp_path: Path, name: st
 
 
 @pytest.mark.parametrize("name", ["../x", "/x", "../../x"])
-def test_nor_does_that_of_an_array(log: Logbook, tmp_path: Path, name: str) -> None:
+def test_no_array_name_leaves_the_run_directory(log: Logbook, tmp_path: Path, name: str) -> None:
     with pytest.raises(SweepError, match="would leave the directory"):
         log.array(f"../{name}", [1])
     assert sorted(one.name for one in tmp_path.iterdir()) == ["run"]
@@ -155,7 +155,7 @@ def test_threads_do_not_mix_their_lines(log: Logbook) -> None:
 # --- metrics -------------------------------------------------------------------------------------
 
 
-def test_what_holds_itself_is_no_json(log: Logbook) -> None:
+def test_a_cyclic_value_is_no_json(log: Logbook) -> None:
     cycle: list[Any] = []
     cycle.append({"x": cycle})
     deep: list[Any] = []
@@ -203,14 +203,14 @@ def test_a_differing_value_names_both_origins(log: Logbook, first: Any, second: 
     assert log.metrics == {"energy": first}  # nothing of the other one
 
 
-def test_a_conflict_of_large_values_is_told_in_short(log: Logbook) -> None:
+def test_a_conflict_of_large_values_is_shortened_in_the_message(log: Logbook) -> None:
     log.metric("x", "a" * 10**6)
     with pytest.raises(InputError) as caught:
         log.metric("x", "b" * 10**6)
     assert len(str(caught.value)) < 1000
 
 
-def test_not_a_number_is_no_conflict(log: Logbook) -> None:
+def test_two_nans_are_no_conflict(log: Logbook) -> None:
     log.metric("x", math.nan)
     log.metric("x", math.inf)
     assert log.metrics == {"x": None}
@@ -259,7 +259,7 @@ class Level(IntEnum):
         ({"\udcff": 1}, {"\\udcff": 1}),
     ],
 )
-def test_what_json_can_hold(value: Any, plain: Any) -> None:
+def test_values_that_json_can_represent(value: Any, plain: Any) -> None:
     found = json_value(value, "x")
     assert found == plain
     assert type(found) is type(plain)
@@ -279,7 +279,7 @@ def test_what_json_can_hold(value: Any, plain: Any) -> None:
         ({"not a name": {2}}, "x['not a name']"),
     ],
 )
-def test_what_json_cannot_hold_is_named(value: Any, where: str) -> None:
+def test_a_value_without_json_form_is_named(value: Any, where: str) -> None:
     with pytest.raises(InputError) as caught:
         json_value(value, "x")
     assert caught.value.where == where
@@ -430,7 +430,7 @@ def nested(levels: int) -> object:
     return value
 
 
-def test_so_many_levels_are_taken_and_one_more_is_told(log: Logbook) -> None:
+def test_the_deepest_allowed_nesting_is_accepted_and_one_more_refused(log: Logbook) -> None:
     log.metric("y", nested(LEVELS_MAX - 2))
     assert json.loads(json.dumps(log.metrics)) == {"y": nested(LEVELS_MAX - 2)}
     for value in (nested(LEVELS_MAX - 1), nested(100_000)):
@@ -438,7 +438,7 @@ def test_so_many_levels_are_taken_and_one_more_is_told(log: Logbook) -> None:
             log.metric("z", value)
 
 
-def test_a_recursion_of_the_callers_own_is_told_as_one(log: Logbook) -> None:
+def test_a_recursion_of_the_caller_is_reported_as_one(log: Logbook) -> None:
 
     def down(levels: int) -> None:
         log.metric("y", [1])

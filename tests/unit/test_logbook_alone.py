@@ -98,7 +98,7 @@ def test_a_run_that_cannot_begin_is_not_there(tmp_path: Path, params: Any) -> No
     assert Logbook("a", tmp_path, params={"x": 1}).params["x"] == 1
 
 
-def test_nor_is_one_for_which_the_disk_was_full(
+def test_a_run_on_a_full_disk_leaves_no_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -227,7 +227,7 @@ def test_an_exception_is_kept_with_its_traceback(tmp_path: Path) -> None:
         (ValueError(), "failed", "ValueError: "),
     ],
 )
-def test_how_a_block_ends(
+def test_a_block_sets_the_status_of_its_run(
     tmp_path: Path, error: BaseException, status: str, reason: str | None
 ) -> None:
     with pytest.raises(type(error)), Logbook("a", tmp_path):
@@ -236,7 +236,7 @@ def test_how_a_block_ends(
     assert (found["status"], found.get("failure_reason")) == (status, reason)
 
 
-def test_the_last_word_counts_and_takes_the_others_back(tmp_path: Path) -> None:
+def test_the_last_status_replaces_the_earlier_ones(tmp_path: Path) -> None:
     log = Logbook("a", tmp_path)
     log.mark_failed("forced")
     log.mark_complete()
@@ -308,7 +308,7 @@ time.sleep(60)
 """
 
 
-def test_no_thread_takes_the_last_word_back(tmp_path: Path) -> None:
+def test_a_thread_cannot_undo_the_final_status(tmp_path: Path) -> None:
     argv = [sys.executable, "-c", BUSY, str(tmp_path)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -327,7 +327,7 @@ def test_a_handler_of_the_users_stays(tmp_path: Path) -> None:
     assert meta(tmp_path / "log_a")["status"] == "initialized"
 
 
-def test_a_killed_run_is_told_from_a_running_one(tmp_path: Path) -> None:
+def test_a_killed_run_is_distinguished_from_a_running_one(tmp_path: Path) -> None:
     path = tmp_path / "log_a" / "metadata.json"
     with started(tmp_path) as process:
         assert is_alive(meta(path.parent), path) is True
@@ -391,7 +391,7 @@ def test_open_runs_hold_no_descriptor(tmp_path: Path) -> None:
     assert descriptors() == before
 
 
-def test_one_id_has_one_winner(tmp_path: Path, scale: Scale) -> None:
+def test_one_of_many_processes_creates_the_run(tmp_path: Path, scale: Scale) -> None:
     rounds = scale(50, 1000)
     barrier = FORK.Barrier(8)
 
@@ -418,7 +418,7 @@ def test_one_id_has_one_winner(tmp_path: Path, scale: Scale) -> None:
             assert text == f"by: {number}\n"
 
 
-def test_no_field_of_the_metadata_is_lost(tmp_path: Path) -> None:
+def test_concurrent_fields_of_the_metadata_are_kept(tmp_path: Path) -> None:
     log = Logbook("a", tmp_path)
 
     def add(number: int) -> None:
@@ -482,7 +482,7 @@ def test_a_directory_without_any_file_is_overwritten(tmp_path: Path) -> None:
     assert names(left) == ["log.txt", "metadata.json", "params.yaml"]
 
 
-def test_who_cannot_be_begun_leaves_the_run_that_it_was_to_overwrite(tmp_path: Path) -> None:
+def test_a_failed_overwrite_leaves_the_earlier_run(tmp_path: Path) -> None:
     Logbook("a", tmp_path, {"old": 1}).mark_complete()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
@@ -655,7 +655,7 @@ def test_metrics_are_those_of_both_ways(tmp_path: Path) -> None:
     assert LogReader(log.path).metrics == {"before": 1, "energy": 4, "after": 3}
 
 
-def test_no_number_becomes_null_in_silence(tmp_path: Path) -> None:
+def test_a_number_that_becomes_null_is_logged(tmp_path: Path) -> None:
     log = compat.Logbook("a", tmp_path, params={"a": math.nan})
     log.params(b=math.inf)
     log.save_params({"c": math.nan})
@@ -723,7 +723,7 @@ def test_steps_come_back_as_they_were_given(tmp_path: Path) -> None:
     assert LogReader(log.path).steps == [*given, ("loss", 11, 1)]
 
 
-def test_what_a_run_used_is_noted(tmp_path: Path) -> None:
+def test_resources_of_a_run_are_recorded(tmp_path: Path) -> None:
     with Logbook("a", tmp_path) as log:
         until = time.process_time() + 0.05
         while time.process_time() < until:
@@ -783,7 +783,7 @@ def test_without_pyarrow_a_frame_is_csv(tmp_path: Path, monkeypatch: pytest.Monk
     assert (log.datadir / "table.csv").read_text() == "t,a\n0.5,1\n"
 
 
-def test_without_matplotlib_it_says_how_to_get_it(
+def test_without_matplotlib_the_error_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = Logbook("a", tmp_path)
@@ -817,7 +817,7 @@ def test_a_checkpoint_survives_attempts(tmp_path: Path) -> None:
         log.checkpoint.path("../x")
 
 
-def test_who_overwrites_a_complete_run_begins_anew(tmp_path: Path) -> None:
+def test_overwriting_a_complete_run_starts_without_its_checkpoint(tmp_path: Path) -> None:
     for version in range(3):
         log = Logbook("a", tmp_path, overwrite=True)
         assert log.checkpoint.load() is None
@@ -862,7 +862,7 @@ def test_a_run_beats_after_a_fork(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     wait_until(lambda: beats._thread is None, 30, "the end of the thread")  # noqa: SLF001
 
 
-def test_a_run_that_ends_meanwhile_does_not_end_the_beats(
+def test_a_run_that_ends_does_not_stop_the_heartbeats_of_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hpcsweep.liveness.BEAT_S", 0.01)

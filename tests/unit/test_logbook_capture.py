@@ -58,7 +58,7 @@ def test_all_is_kept_and_given_back(tmp_path: Path) -> None:
     assert kept(tmp_path / "log_a") == both("a")
 
 
-def test_nothing_is_taken_unasked(tmp_path: Path) -> None:
+def test_nothing_is_captured_by_default(tmp_path: Path) -> None:
     out, err = ran(tmp_path, "with Logbook('a', base): everything('a')")
     assert ("shell\n" in out, "shell error\n" in err) == (True, True)
     assert kept(tmp_path / "log_a") == {}
@@ -96,7 +96,7 @@ def test_a_crash_keeps_every_line_that_was_printed(tmp_path: Path, end: str) -> 
     assert kept(tmp_path / "log_a")["stdout.txt"] == "last words\n"
 
 
-def test_how_a_program_prints_is_changed_for_the_block_alone(tmp_path: Path) -> None:
+def test_buffering_is_changed_inside_the_block_only(tmp_path: Path) -> None:
     body = (
         "before = sys.stdout.line_buffering\n"
         "with Logbook('a', base, capture=True): inside = sys.stdout.line_buffering\n"

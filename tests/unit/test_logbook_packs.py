@@ -127,7 +127,7 @@ def test_a_run_by_one_seek(tmp_path: Path) -> None:
     "text",
     ["runs/log_x=1", "a.tar#-1+5", "a.tar#1+", "a.tar#\u00b2+1", f"a.tar#1+{'9' * 5000}", "#1+1"],
 )
-def test_what_is_no_place(text: str) -> None:
+def test_invalid_pack_locations(text: str) -> None:
     assert PackLocation.parse(text) is None
 
 
@@ -317,14 +317,14 @@ def test_packed_runs_become_directories(made: MadeSweep) -> None:
     check_reader(ExperimentReader(made.path), made)
 
 
-def test_nothing_packed_is_told(made: MadeSweep) -> None:
+def test_unpack_without_packs_is_an_error(made: MadeSweep) -> None:
     made.plan(runs="all")
     made.run()
     with pytest.raises(InputError, match="nothing is packed"):
         list(unpack(made.directory, DamageReport()))
 
 
-def test_the_journal_says_where_a_run_is(made: MadeSweep) -> None:
+def test_the_journal_has_the_location_of_a_run(made: MadeSweep) -> None:
     made.plan(runs="packed")
     made.run()
     for index, end in made.ends().items():
@@ -390,9 +390,7 @@ def run(x, log):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_task_that_is_ended_goes_on_in_another_pack(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+def test_a_restarted_task_continues_in_another_pack(tmp_path: Path, number: signal.Signals) -> None:
     made = MadeSweep(tmp_path, grid(x=[0, 1, 2, 3]), python=SLOW)
     made.plan(runs="packed")
     with made.start() as task:
@@ -439,7 +437,7 @@ def test_a_large_file_goes_through_in_pieces(tmp_path: Path) -> None:
     assert max(map(len, run.files.pieces("artifacts/big"))) <= COPY_BYTES
 
 
-def test_what_a_case_printed_is_never_held_whole(tmp_path: Path) -> None:
+def test_output_of_a_case_is_streamed(tmp_path: Path) -> None:
     spool = Spool.make(str(tmp_path))
     os.write(spool.out, bytes(3 * COPY_BYTES))
     case = ParamCase(index=0, params={}, case_id="0" * 16)

@@ -49,7 +49,7 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     assert "    - deep/a" in text
 
 
-def test_what_is_not_there(tmp_path: Path) -> None:
+def test_missing_runs_and_values(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         LogReader(tmp_path / "none")
     with pytest.raises(ValueError, match="no metadata"):
@@ -78,7 +78,7 @@ def test_an_archive_lists_only_what_can_be_loaded(tmp_path: Path) -> None:
     assert [list(run.load_array(name)) for name in run.arrays] == [[0, 1, 2]]
 
 
-def test_damage_is_told(tmp_path: Path) -> None:
+def test_damage_is_reported(tmp_path: Path) -> None:
     with Logbook("a", tmp_path) as log:
         log.json("metrics", {})
     (log["data/x.npz"]).write_text("no archive")
@@ -143,7 +143,7 @@ def test_runs_by_id_and_by_number(exp: Experiment) -> None:
             reader[outside]
 
 
-def test_one_damaged_run_spoils_no_other(exp: Experiment) -> None:
+def test_a_damaged_run_does_not_affect_others(exp: Experiment) -> None:
     (exp.runs_dir / "log_e_x_2" / "metadata.json").write_text("{")
     (exp.runs_dir / "log_empty").mkdir()
     reader = ExperimentReader(exp.exp_dir)
@@ -154,7 +154,7 @@ def test_one_damaged_run_spoils_no_other(exp: Experiment) -> None:
 
 
 @pytest.mark.parametrize("pid", ["12", 10**30, None, [1]])
-def test_a_process_that_is_none_is_not_alive(exp: Experiment, pid: object) -> None:
+def test_an_invalid_process_is_not_alive(exp: Experiment, pid: object) -> None:
     path = exp.runs_dir / "log_e_x_2" / "metadata.json"
     found = json.loads(path.read_text()) | {"status": "initialized", "pid": pid}
     path.write_text(json.dumps(found))

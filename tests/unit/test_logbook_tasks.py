@@ -41,7 +41,7 @@ def run(x, log):
 
 # With `runs: none` the targets' tracebacks are the task's own output.
 @pytest.mark.parametrize("runs", ["all", "packed"])
-def test_what_becomes_of_a_case(tmp_path: Path, runs: str) -> None:
+def test_a_case_gets_the_status_of_its_outcome(tmp_path: Path, runs: str) -> None:
     made = MadeSweep(tmp_path, grid(x=list(range(7))), python=PYTHON)
     made.plan(runs=runs)
     made.run()

@@ -56,7 +56,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[s
     return call
 
 
-def test_a_command_is_silent_unless_it_is_asked(toy: Callable[..., list[str]]) -> None:
+def test_a_command_logs_only_on_request(toy: Callable[..., list[str]]) -> None:
     assert toy() == []
     assert toy("-v") == [INFO]
     assert toy("-vv") == [INFO, DEBUG]
@@ -131,7 +131,7 @@ STALE = (
 NOTICES = [WAITING, STALE]
 
 
-def test_the_python_door_says_what_the_command_says(
+def test_the_python_interface_prints_the_notices_of_the_command(
     sweep: hs.Sweep, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "hpcsweep")
@@ -147,7 +147,7 @@ def test_the_python_door_says_what_the_command_says(
     assert capsys.readouterr().err == ""
 
 
-def test_the_python_door_says_what_keeps_tasks_waiting(
+def test_the_python_interface_reports_why_tasks_wait(
     sweep: hs.Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     summary = hs.Summary(
@@ -178,6 +178,6 @@ def test_the_python_door_says_what_keeps_tasks_waiting(
     assert heard == summary.stuck
 
 
-def test_what_can_be_computed_again_is_checked(sweep: hs.Sweep) -> None:
+def test_submit_checks_the_value_of_rerun(sweep: hs.Sweep) -> None:
     with pytest.raises(hs.InputError, match="Known are stale, failed, all and None"):
         sweep.submit(rerun="most")

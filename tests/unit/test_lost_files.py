@@ -68,7 +68,9 @@ def change(path: Path, offset: int, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("runs", ["all", "packed", "failed", "none"])
-def test_what_is_there_is_well(templates: dict[str, MadeSweep], tmp_path: Path, runs: str) -> None:
+def test_existing_files_are_reported_as_good(
+    templates: dict[str, MadeSweep], tmp_path: Path, runs: str
+) -> None:
     made = templates[runs].copy(tmp_path)
     kept = runs in ("all", "packed")
     text = "4 complete cases have theirs" if kept else "no complete case has any kept"

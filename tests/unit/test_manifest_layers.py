@@ -156,7 +156,7 @@ def test_a_password_anywhere_is_refused_and_never_printed(write: Write, text: st
         "git clone git@host:me/x",
     ],
 )
-def test_what_only_looks_like_a_password_is_fine(load: Load, line: str) -> None:
+def test_a_text_that_resembles_a_password_is_accepted(load: Load, line: str) -> None:
     assert load(f"{GOOD}setup: ['{line}']\n").setup[0].text == line
 
 
@@ -229,7 +229,7 @@ def test_a_secret_in_a_line_of_shell_is_refused_and_never_printed(
         *HARMLESS,
     ],
 )
-def test_what_only_looks_like_a_secret_is_fine(load: Load, line: str) -> None:
+def test_a_text_that_resembles_a_secret_is_accepted(load: Load, line: str) -> None:
     assert load(f"{GOOD}setup: [{json.dumps(line)}]\n").setup[0].text == line
 
 
@@ -322,7 +322,7 @@ def test_a_later_layer_replaces_what_its_options_exclude(
     assert manifest.resources.options == expected
 
 
-def test_options_of_one_layer_that_exclude_each_other_are_told_with_it(
+def test_exclusive_options_of_one_layer_are_reported_with_the_layer(
     mistakes: Callable[..., list[str]],
 ) -> None:
     def where(path: tuple[str | int, ...]) -> str:
@@ -397,7 +397,7 @@ def test_files_that_hold_no_manifest(write: Write, text: str, words: str) -> Non
     assert "hpcsweep init" in caught.value.next_step
 
 
-def test_what_is_missing_is_named(mistakes: Callable[..., list[str]]) -> None:
+def test_missing_keys_are_named(mistakes: Callable[..., list[str]]) -> None:
     found = mistakes("seed: 1\n")
     assert [mistake.split(". ")[0] for mistake in found] == [
         "m.yaml:1: the key 'name' is missing",
@@ -440,7 +440,7 @@ def test_the_fingerprint_is_of_what_will_run(load: Load) -> None:
     assert len({manifest.fingerprint for manifest in changed} | {base}) == len(changed) + 1
 
 
-def test_no_text_makes_a_traceback(write: Write) -> None:
+def test_no_text_of_a_manifest_makes_a_traceback(write: Write) -> None:
     """Manifests with a piece replaced by something else are fine or end in a ManifestError."""
     chance = random.Random(1)
     pieces = FULL.split()

@@ -76,7 +76,7 @@ def test_the_command_prints_it() -> None:
     assert json.loads(result.output) == SCHEMA
 
 
-def test_it_is_a_schema_that_describes_every_key() -> None:
+def test_the_schema_describes_every_key() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     assert SCHEMA["title"]
     assert set(SCHEMA["properties"]) == set(UserManifest.model_fields)
@@ -86,7 +86,7 @@ def test_it_is_a_schema_that_describes_every_key() -> None:
     )
 
 
-def test_it_knows_every_form_of_a_source() -> None:
+def test_the_schema_accepts_every_form_of_a_source() -> None:
     """Whatever the loader learns, the schema must learn, too."""
     found = SCHEMA["$defs"]
     short = found["ShortSource"]["properties"]
@@ -101,7 +101,7 @@ def test_it_knows_every_form_of_a_source() -> None:
     )
 
 
-def test_it_knows_the_options_of_sbatch() -> None:
+def test_the_schema_has_the_options_of_sbatch() -> None:
     options = SCHEMA["properties"]["slurm"]["properties"]
     assert {name for name, schema in options.items() if schema is False} == set(
         slurm_options.REFUSED
@@ -188,7 +188,7 @@ TAKEN: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("keys", TAKEN, ids=str)
-def test_what_the_loader_takes(keys: dict[str, Any], tmp_path: Path) -> None:
+def test_values_that_the_loader_accepts(keys: dict[str, Any], tmp_path: Path) -> None:
     value = manifest(**keys)
     VALIDATOR.validate(value)
     assert loads(value, tmp_path)

@@ -198,7 +198,7 @@ def test_sources_that_are_refused(
         assert mistake.startswith(f"m.yaml:{start}")
 
 
-def test_more_mistakes_than_anybody_reads_are_cut(write: Write) -> None:
+def test_a_long_list_of_mistakes_is_cut(write: Write) -> None:
     cases = ", ".join(["{a: .nan}"] * (SHOWN_MAX + 10))
     path = write(f"name: x\ntarget: osc.py:f\nsource: {{manual: [{cases}]}}\n")
     with pytest.raises(ManifestError, match=f"more than {SHOWN_MAX} mistakes") as caught:

@@ -265,7 +265,7 @@ def test_targets_that_are_refused(
     assert found.startswith(f"m.yaml:{line}: {expected}")
 
 
-def test_a_missing_file_is_hinted_at(mistakes: Callable[..., list[str]]) -> None:
+def test_a_missing_file_is_suggested(mistakes: Callable[..., list[str]]) -> None:
     (found,) = mistakes(GOOD.replace("osc.py", "ocs.py"))
     assert found.endswith("Did you mean 'osc.py'?")
     (found,) = mistakes(GOOD.replace("osc.py", "no/osc.py"))

@@ -58,7 +58,7 @@ def test_every_key_arrives_in_the_frozen_manifest(write: Write, tmp_path: Path) 
     assert source[4].replicate == 1
 
 
-def test_what_is_left_out_has_a_default(load: Load, tmp_path: Path) -> None:
+def test_omitted_keys_have_defaults(load: Load, tmp_path: Path) -> None:
     manifest = load(GOOD)
     assert manifest == FrozenManifest(
         name="oscillator",
@@ -164,7 +164,7 @@ share: goup
 """
 
 
-def test_all_mistakes_are_told_at_once_in_the_order_of_the_lines(
+def test_all_mistakes_are_reported_in_the_order_of_the_lines(
     mistakes: Callable[..., list[str]],
 ) -> None:
     places = [mistake.split(": ")[:2] for mistake in mistakes(SIX_MISTAKES)]

@@ -49,7 +49,7 @@ def test_messages_arrive_in_whatever_pieces(cuts: list[int]) -> None:
 
 
 @given(st.binary(min_size=1, max_size=60), st.integers(0, 150))
-def test_what_something_else_wrote_is_known(garbage: bytes, at: int) -> None:
+def test_messages_of_other_writers_are_recognised(garbage: bytes, at: int) -> None:
     """Nothing false is heard: what was whole before, then an end or an exception."""
     reader = ReplyReader()
     data = said(reader.token)
@@ -69,7 +69,7 @@ def test_a_length_beyond_all_measure_is_not_waited_for() -> None:
         reader.next()
 
 
-def test_another_childs_token_is_none() -> None:
+def test_the_token_of_another_child_is_rejected() -> None:
     reader = ReplyReader()
     reader.feed(said(ReplyReader().token))
     with pytest.raises(GarbledReply):
@@ -79,7 +79,7 @@ def test_another_childs_token_is_none() -> None:
 @given(
     st.one_of(st.binary(max_size=50), st.recursive(st.none(), st.lists).map(repr).map(str.encode))
 )
-def test_no_answer_of_a_case_breaks_the_worker(answer: bytes) -> None:
+def test_no_message_of_a_case_breaks_the_worker(answer: bytes) -> None:
     with contextlib.suppress(GarbledReply):
         assert parse_answer(answer) is None or answer
 

@@ -31,7 +31,7 @@ def classes(made: MadeSweep, tasks: ArrayTasks | None = None) -> dict[State, lis
     return {state: list(found.indices(state)) for state in State if found.indices(state)}
 
 
-def test_a_held_task_is_told_from_one_that_waits(world: World) -> None:
+def test_a_held_task_differs_from_a_queued_one(world: World) -> None:
     world.cluster.reasons = {0: "JobHeldUser", 1: "Priority"}
     assert classes(world.made, world.look()) == {State.HELD: [0, 1], State.QUEUED: [2, 3]}
     world.cluster.reasons = {1: "JobHeldAdmin"}
@@ -39,7 +39,7 @@ def test_a_held_task_is_told_from_one_that_waits(world: World) -> None:
     assert classes(world.made, held) == {State.QUEUED: [0, 1], State.HELD: [2, 3]}
 
 
-def test_what_an_earlier_task_left_is_shown_until_the_case_begins_again(world: World) -> None:
+def test_the_earlier_outcome_is_shown_until_the_case_begins_again(world: World) -> None:
     """It waits again, so it is not sent; people see what became of it the last time."""
     world.begin(0, 0)
     world.terminated(0, 0)
@@ -69,7 +69,7 @@ def test_files_that_are_gone_are_looked_for_on_request(tmp_path: Path) -> None:
     assert found.complete == plain.complete == IndexSet.all(2)
 
 
-def test_it_costs_nothing_for_each_case(tmp_path: Path) -> None:
+def test_an_outlook_does_not_visit_each_case(tmp_path: Path) -> None:
     """10^12 cases, of which a third was submitted and a few have run."""
     axis = range(10**6)
     made = MadeSweep(tmp_path, grid(x=axis, y=axis))

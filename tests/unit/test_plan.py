@@ -219,14 +219,14 @@ def entries(paths: list[str]) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("count", [1, FLAT_RUNS_MAX, FLAT_RUNS_MAX + 1, 8000, 8001, 30_000])
-def test_no_directory_is_crowded(count: int) -> None:
+def test_a_directory_has_a_limited_number_of_entries(count: int) -> None:
     layout = Layout.choose("all", count, None)
     paths = [layout.run_dir(case_id, f"x=1-{case_id}") for case_id in case_ids(count)]
     assert len(set(paths)) == count
     assert max(entries(paths).values()) <= 1000
 
 
-def test_nor_with_a_million_cases() -> None:
+def test_a_directory_has_a_limited_number_of_entries_with_a_million_cases() -> None:
     """Counted by the digits alone: 16 entries for one digit of a level, 256 for two."""
     layout = Layout.choose("all", 10**6, None)
     leaves = Counter(case_id[: layout.shard_digits] for case_id in case_ids(50_000))

@@ -134,7 +134,7 @@ def test_a_rerun_of_nothing_raises_nothing(made: MadeSweep) -> None:
     assert decided(made, "stale").generation == 1
 
 
-def test_what_the_cluster_holds_is_not_sent_again(made: MadeSweep) -> None:
+def test_cases_on_the_cluster_are_not_sent_again(made: MadeSweep) -> None:
     made.handed_in()
     found = decided(made)
     assert found.sent == IndexSet.of([7])
@@ -145,14 +145,14 @@ def test_what_the_cluster_holds_is_not_sent_again(made: MadeSweep) -> None:
     assert again.generation == 0
 
 
-def test_nor_is_a_part_without_an_answer(made: MadeSweep) -> None:
+def test_a_part_without_an_answer_is_not_sent_again(made: MadeSweep) -> None:
     made.fact("intent", job_name="n", time=0.0)
     assert decided(made).sent == IndexSet.of([7])
     made.fact("void", why="refused", time=0.0)
     assert decided(made).sent == IndexSet.of([3, 4, 5, 6, 7])
 
 
-def test_a_result_of_unknown_code_is_not_said_to_be_of_other_code(made: MadeSweep) -> None:
+def test_a_result_of_unknown_code_is_not_reported_as_other_code(made: MadeSweep) -> None:
     """A cache had it, so nothing was run."""
     journal(made, 2, 0, i3="complete none")
     made.plan(IndexSet.all(8))
@@ -243,7 +243,7 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> Version:
         ("all", "0-12", "", "0-12", []),
     ],
 )
-def test_what_is_sent(
+def test_the_policy_sends_the_wanted_states(
     version: Version,
     rerun: str | None,
     in_flight: str,
@@ -273,7 +273,7 @@ def test_what_is_sent(
         (7, replace(UNASKED, max_tasks=4), 7),
     ],
 )
-def test_how_many_cases_a_task_gets(
+def test_the_chunk_size_follows_policy_and_limits(
     version: Version, chunk: int | None, limits: Limits, size: int
 ) -> None:
     resources = Resources(options={"mem": "1G"})

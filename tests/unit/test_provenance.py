@@ -65,7 +65,7 @@ def test_a_clean_commit(code: Path) -> None:
     }
 
 
-def test_what_differs_from_the_commit_can_be_applied(code: Path, tmp_path: Path) -> None:
+def test_the_diff_to_the_commit_can_be_applied(code: Path, tmp_path: Path) -> None:
     git(code, "config", "diff.noprefix", "true")
     git(code, "config", "color.ui", "always")
     (code / "target.py").write_text("changed\n")
@@ -84,7 +84,7 @@ def test_what_differs_from_the_commit_can_be_applied(code: Path, tmp_path: Path)
     assert (clone / "other.py").read_text() == "added\n"
 
 
-def test_no_password_is_in_it(code: Path) -> None:
+def test_provenance_has_no_password(code: Path) -> None:
     (code / "target.py").write_text("URL = 'postgresql://me:sesame@db/x'\npassword = 'sesame'\n")
     found = of_git(code)
     assert "sesame" not in json.dumps(found)
@@ -118,7 +118,7 @@ def test_without_a_repository_there_is_nothing(tmp_path: Path) -> None:
     assert provenance(tmp_path)["git"] is None
 
 
-def test_what_git_cannot_say_is_told(
+def test_missing_answers_of_git_are_reported(
     code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "new").mkdir()
@@ -162,7 +162,7 @@ assert len(asked) == first > 0, asked
 """
 
 
-def test_a_process_asks_once(code: Path, tmp_path: Path) -> None:
+def test_a_process_determines_provenance_once(code: Path, tmp_path: Path) -> None:
     (code / "alone.py").write_text(ALONE)
     for _ in range(2):
         subprocess.run([sys.executable, str(code / "alone.py"), str(tmp_path / "out")], check=True)
@@ -182,14 +182,14 @@ def test_a_process_asks_once(code: Path, tmp_path: Path) -> None:
     assert found["packages_digest"] == packages_digest(found["packages"])
 
 
-def test_it_is_written_again_where_it_was_removed(tmp_path: Path) -> None:
+def test_removed_provenance_is_written_again(tmp_path: Path) -> None:
     first = save_provenance(tmp_path)
     (tmp_path / first).unlink()
     assert save_provenance(tmp_path) == first
     assert json.loads((tmp_path / first).read_text())["format"] == 1
 
 
-def test_a_run_without_one_says_so(tmp_path: Path) -> None:
+def test_a_run_without_provenance_has_an_empty_one(tmp_path: Path) -> None:
     log = Logbook("a", tmp_path)
     assert LogReader(log.path).provenance["host"] == os.uname().nodename
     log.meta(provenance="none.json")
@@ -219,7 +219,7 @@ def test_a_case_refers_to_its_submission(emulated: Cluster, tmp_path: Path, runs
         assert run.provenance == found
 
 
-def test_a_task_says_its_own(tmp_path: Path) -> None:
+def test_a_task_records_its_own_provenance(tmp_path: Path) -> None:
     """So that a package that was replaced between submit and start is seen."""
     made = MadeSweep(tmp_path, grid(x=[1, 2]), python=TARGET)
     made.plan(chunk_size=1)

@@ -48,7 +48,7 @@ def test_dir_shows_the_public_names_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_public_name_says_what_it_is(name: str) -> None:
+def test_a_public_name_has_a_docstring(name: str) -> None:
     value = getattr(hpcsweep, name)
     assert inspect.isfunction(value) if name in FUNCTIONS else inspect.isclass(value)
     assert value.__name__ == name
@@ -72,7 +72,7 @@ def test_the_version_is_the_one_that_was_installed() -> None:
     assert f"\nVersion: {hpcsweep.__version__}\n" in done.stdout
 
 
-def test_another_name_is_no_attribute() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'hpcsweep' has no attribute 'grids'"):
         _ = hpcsweep.grids  # type: ignore[attr-defined]
 
@@ -109,7 +109,7 @@ def test_the_package_of_sources_has_all_of_their_names() -> None:
 
 
 @pytest.mark.parametrize("order", ["sorted(names)", "sorted(names, reverse=True)"])
-def test_no_module_hides_a_maker(order: str) -> None:
+def test_no_module_shadows_a_maker(order: str) -> None:
     script = f"""
 import inspect, pkgutil
 from importlib import import_module

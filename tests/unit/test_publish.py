@@ -138,7 +138,7 @@ def test_a_kill_between_two_renames_hides_no_run(
     assert [one.files.home for one in ExperimentReader(tmp_path)] == [final]
 
 
-def test_an_attempt_that_somebody_else_published(tmp_path: Path) -> None:
+def test_an_attempt_that_another_process_published(tmp_path: Path) -> None:
     """Another start found it complete and gave it its place a moment earlier."""
     run = make_run(token="a" * 16)
     source = finished(tmp_path, run, COMPLETE)
@@ -172,7 +172,7 @@ def test_a_place_that_is_left_while_it_is_looked_at(
 @pytest.mark.parametrize(
     "content", [None, "", "[]", "{", "{}", '{"generation": 0, "status": "complete"}']
 )
-def test_a_directory_that_says_nothing_keeps_its_place(tmp_path: Path, content: str | None) -> None:
+def test_a_directory_without_metadata_keeps_its_place(tmp_path: Path, content: str | None) -> None:
     final = tmp_path / "runs/log_x"
     final.mkdir(parents=True)
     (final / "own.txt").write_text("somebody's")
@@ -340,7 +340,7 @@ def test_metadata_and_metrics_are_of_one_attempt(
     assert rundir.read_metadata_and_metrics(tmp_path / "none") == (None, None)
 
 
-def test_what_a_run_directory_says_of_itself(tmp_path: Path) -> None:
+def test_a_run_directory_describes_itself(tmp_path: Path) -> None:
     run = make_run(token="a" * 16, generation=2)
     path = finished(tmp_path, run, COMPLETE)
     found = rundir.read_metadata(path)

@@ -17,7 +17,7 @@ def test_every_reason_passes_or_is_explained(name: str) -> None:
     assert passes(name) != bool(meaning(name))
 
 
-def test_there_are_many() -> None:
+def test_many_refusals_are_recorded() -> None:
     assert len(NAMES) > 200
     assert set(NAMES) & NONE == {"None"}
 
@@ -46,7 +46,7 @@ def test_there_are_many() -> None:
         ("QOSMinGRES", "less than"),
     ],
 )
-def test_what_is_told(reason: str, words: str) -> None:
+def test_a_reason_that_does_not_pass_is_explained(reason: str, words: str) -> None:
     assert not passes(reason)
     assert words in meaning(reason)
 

@@ -31,7 +31,7 @@ class Forgetful(Slurm):
 @pytest.mark.parametrize(
     ("more", "job_id"), [({"array_job_id": "77"}, "77"), ({}, "78")], ids=["array", "element"]
 )
-def test_a_task_that_ran_says_that_its_part_was_accepted(
+def test_a_task_that_ran_proves_that_its_part_was_accepted(
     tmp_path: Path, more: dict[str, Any], job_id: str
 ) -> None:
     made = MadeSweep(tmp_path, grid(x=[1, 2]))

@@ -81,13 +81,13 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("which", GOOD)
-def test_what_is_written_is_taken(which: str) -> None:
+def test_written_records_are_valid(which: str) -> None:
     assert record_problem(GOOD[which]) == ""
     assert {one["kind"] for one in GOOD.values()} == KINDS
 
 
 @pytest.mark.parametrize("which", WRONG)
-def test_what_is_wrong_is_named(which: str) -> None:
+def test_mistakes_in_a_record_are_named(which: str) -> None:
     record, changed, said = WRONG[which]
     payload = text_of(GOOD[record] | changed)
     found = parse_line(b"%08x %s" % (crc32(payload), payload))
@@ -105,7 +105,7 @@ def test_every_field_that_must_be_there(which: str) -> None:
 
 
 @given(st.dictionaries(st.sampled_from([*GOOD["end"], "kind", "v"]), odd_values))
-def test_no_value_troubles_the_check(changed: dict[str, Any]) -> None:
+def test_the_check_accepts_any_value(changed: dict[str, Any]) -> None:
     assert isinstance(record_problem(GOOD["end"] | changed), str)
 
 

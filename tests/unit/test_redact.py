@@ -62,7 +62,7 @@ words = st.text(st.characters(blacklist_categories=("Z", "C")), max_size=10)
 
 
 @given(before=words, secret=words.map(lambda word: f"{CANARY}{word}"), after=words)
-def test_whatever_is_around_it(before: str, secret: str, after: str) -> None:
+def test_passwords_are_hidden_in_any_text(before: str, secret: str, after: str) -> None:
     for text in (
         f"{before} postgresql://me:{secret}@{after}",
         f"{before}://me:{secret}@{after}",

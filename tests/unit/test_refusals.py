@@ -55,12 +55,12 @@ def test_every_recorded_refusal_is_one(block: Block) -> None:
     assert verdict(said) is wanted, said
 
 
-def test_there_are_many() -> None:
+def test_many_refusals_are_recorded() -> None:
     assert len(RECORDED) > 40
 
 
 @pytest.mark.parametrize("text", DOUBTFUL)
-def test_what_may_be_said_of_an_accepted_array_is_no_refusal(text: str) -> None:
+def test_messages_about_an_accepted_array_are_no_refusal(text: str) -> None:
     assert verdict(f"sbatch: error: Batch job submission failed: {text}") is Verdict.UNKNOWN
     assert verdict(f"sbatch: error: {text}") is Verdict.UNKNOWN
 
@@ -82,7 +82,7 @@ def test_what_may_be_said_of_an_accepted_array_is_no_refusal(text: str) -> None:
         ),
     ],
 )
-def test_nor_is_anything_that_nobody_recognises(said: str) -> None:
+def test_an_unknown_message_is_no_refusal(said: str) -> None:
     assert verdict(said) is Verdict.UNKNOWN
 
 
@@ -133,7 +133,7 @@ def test_the_advice_is_about_the_limit(limit: str, words: tuple[str, ...]) -> No
         assert [word for word in words if word not in next_step(form)] == []
 
 
-def test_an_array_that_is_too_large_is_no_matter_of_options() -> None:
+def test_an_array_that_is_too_large_is_not_blamed_on_options() -> None:
     said = "sbatch: error: Batch job submission failed: Invalid job array specification"
     assert "`chunk:`" in next_step(said)
     assert next_step("sbatch: error: Batch job submission failed: Invalid qos specification") == ""

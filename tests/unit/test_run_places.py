@@ -252,7 +252,7 @@ def test_no_password_of_an_exception_is_kept(tmp_path: Path, runs: str) -> None:
         assert b"sesame" not in run.read("metadata.json")
 
 
-def test_nor_by_a_run_that_stands_alone(tmp_path: Path) -> None:
+def test_a_standalone_run_keeps_no_password_of_an_exception(tmp_path: Path) -> None:
     url = "postgresql://me:sesame@db/x"
     with pytest.raises(RuntimeError), Logbook("a", tmp_path) as log:
         raise RuntimeError(url)

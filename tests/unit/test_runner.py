@@ -66,7 +66,7 @@ def read_when_ready(descriptor: int) -> Steps[bytes]:
     return os.read(descriptor, 10)
 
 
-def test_each_goes_on_when_its_own_descriptor_is_readable(runner: Runner) -> None:
+def test_each_coroutine_resumes_when_its_descriptor_is_readable(runner: Runner) -> None:
     first, second = os.pipe(), os.pipe()
 
     def write_second() -> Steps[bytes]:
@@ -79,7 +79,7 @@ def test_each_goes_on_when_its_own_descriptor_is_readable(runner: Runner) -> Non
     assert runner.run([read_when_ready(first[0]), write_second()]) == [b"from secon", b"second"]
 
 
-def test_a_moment_of_the_clock_comes_for_each_alone(runner: Runner) -> None:
+def test_each_timeout_fires_separately(runner: Runner) -> None:
     order: list[str] = []
 
     def wait(name: str, seconds: float) -> Steps[None]:

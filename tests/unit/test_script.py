@@ -175,7 +175,7 @@ def test_setup_lines_run_before_the_worker(tmp_path: Path) -> None:
         ("sh -c 'kill -SEGV $$'", 139),
     ],
 )
-def test_a_setup_line_that_fails_is_told_to_the_worker(
+def test_a_failing_setup_line_is_reported_to_the_worker(
     tmp_path: Path, text: str, exit_code: int
 ) -> None:
     recorder = Recorder(tmp_path)
@@ -210,7 +210,7 @@ def test_a_signal_during_setup_is_no_failure_of_it(tmp_path: Path, number: signa
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_path_stays_one_word(tmp_path: Path, name: str) -> None:
+def test_a_path_stays_one_argument(tmp_path: Path, name: str) -> None:
     recorder = Recorder(tmp_path)
     script = render(
         python=str(recorder.path), sweep_dir=f"/scratch/{name}", setup=lines("true", "exit 4")
@@ -222,7 +222,7 @@ def test_a_path_stays_one_word(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("where", HOSTILE)
-def test_the_place_of_a_setup_line_stays_one_word(tmp_path: Path, where: str) -> None:
+def test_the_location_of_a_setup_line_stays_one_argument(tmp_path: Path, where: str) -> None:
     recorder = Recorder(tmp_path)
     setup = (SetupLine(text="exit 4", where=where),)
     _, ((argv, _, _),), _ = recorder.run(render(python=str(recorder.path), setup=setup))

@@ -39,7 +39,7 @@ def problem(
     return caught.value
 
 
-def test_without_anything_the_defaults_hold(tmp_path: Path) -> None:
+def test_defaults_without_any_configuration(tmp_path: Path) -> None:
     assert settings.load(None, {}, {"HOME": str(tmp_path)}) == (Settings(), {})
     assert settings.load(None, {}, {}) == (Settings(), {})
 
@@ -148,7 +148,7 @@ def test_empty_files_and_sections_are_fine(config: WriteConfig, text: str) -> No
         ("settings: {a: 1, a: 2}\n", 1, "is there twice"),
     ],
 )
-def test_mistakes_in_the_file_are_told_with_their_line(
+def test_mistakes_in_the_file_have_their_line(
     config: WriteConfig, text: str, line: int, words: str
 ) -> None:
     found = problem(config(text), profile="big" if "profiles" in text else None)

@@ -98,14 +98,14 @@ def outcome(root: Path, *texts: str) -> list[str]:
         "if source ./false.sh; then A=2; fi",
     ],
 )
-def test_what_login_shells_do_is_no_failure(root: Path, line: str) -> None:
+def test_login_shell_behaviour_is_no_failure(root: Path, line: str) -> None:
     assert outcome(root, line) == ["A=1"]
     # And a line behind it that fails is found, whatever a file left.
     assert outcome(root, line, "false") == ["failed", "m.yaml:2", "1", ""]
 
 
 @pytest.mark.parametrize("name", GUILTY)
-def test_what_fails_in_a_file_is_named_with_its_line(root: Path, name: str) -> None:
+def test_a_failure_in_a_file_names_its_line(root: Path, name: str) -> None:
     _, code, place = GUILTY[name]
     said = outcome(root, f"source ./{name}", "export A=2")
     assert said == ["failed", "m.yaml:1", str(code), place and f"./{place}"]
@@ -133,7 +133,7 @@ def test_what_fails_in_a_file_is_named_with_its_line(root: Path, name: str) -> N
         ("trap - EXIT; false", 1),
     ],
 )
-def test_what_fails_in_a_line_is_found(root: Path, line: str, code: int) -> None:
+def test_a_failure_inside_a_line_is_detected(root: Path, line: str, code: int) -> None:
     assert outcome(root, "true", line, "export A=2") == ["failed", "m.yaml:2", str(code), ""]
 
 

@@ -174,7 +174,7 @@ def test_tests_wait_instead_of_sleeping() -> None:
     assert _broken(sleeps, TESTS, SLEEPS) == []
 
 
-def test_what_is_public_says_what_it_is() -> None:
+def test_public_names_have_docstrings() -> None:
     assert _broken(silent, PACKAGE) == []
 
 

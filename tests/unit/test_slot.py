@@ -101,7 +101,7 @@ def index_of(made: MadeSweep, what: str) -> int:
 
 
 @pytest.mark.parametrize("what", ENDS)
-def test_how_a_case_ends(every_end: MadeSweep, what: str) -> None:
+def test_a_case_has_the_status_of_its_end(every_end: MadeSweep, what: str) -> None:
     status, reason, kind, words = ENDS[what]
     end = every_end.ends()[index_of(every_end, what)]
     assert (end["status"], end.get("reason")) == (status, reason)
@@ -114,7 +114,7 @@ def test_how_a_case_ends(every_end: MadeSweep, what: str) -> None:
     assert found.get("failure_reason", "") == error.get("message", "")
 
 
-def test_what_was_reported_before_the_end_is_kept(every_end: MadeSweep) -> None:
+def test_metrics_reported_before_the_end_are_kept(every_end: MadeSweep) -> None:
     ends = every_end.ends()
     for what in ("return", "nothing", "raise", "exit 0", "exit 3", "not JSON"):
         assert ends[index_of(every_end, what)]["metrics"]["pid"] > 0, what
@@ -150,7 +150,7 @@ def test_every_case_has_a_process_of_its_own(every_end: MadeSweep) -> None:
     assert len({metrics["parent"] for metrics in told}) == 2
 
 
-def test_every_outcome_says_which_code_and_what_it_used(every_end: MadeSweep) -> None:
+def test_every_outcome_has_code_digest_and_resources(every_end: MadeSweep) -> None:
     ends = every_end.ends().values()
     assert len({end["code_digest"] for end in ends}) == 1
     assert all(end["wall_seconds"] >= 0 for end in ends)
@@ -185,7 +185,7 @@ def run(how, end):
 
 
 @pytest.mark.parametrize("runs", ["all", "packed", "none"])
-def test_the_last_words_of_a_crashing_case(tmp_path: Path, runs: str) -> None:
+def test_the_output_before_a_crash_is_kept(tmp_path: Path, runs: str) -> None:
     hows = ["print", "many", "early", "bytes", "error"]
     source = grid(how=hows, end=["exit", "kill", "segfault", "return"])
     made = MadeSweep(tmp_path, source, python=LAST_WORDS)
@@ -307,7 +307,7 @@ def test_a_metric_of_fifty_megabytes(tmp_path: Path) -> None:
     assert "metrics have 2000000" in second["error"]["message"]
 
 
-def test_what_a_target_is_given(surroundings: MadeSweep) -> None:
+def test_a_target_gets_the_arguments_that_it_names(surroundings: MadeSweep) -> None:
     case = surroundings.source[index_of(surroundings, "given")]
     end = ended(surroundings, "given")
     assert end["metrics"] == {
@@ -411,7 +411,7 @@ def test_a_module_that_cannot_be_imported_on_the_node(tmp_path: Path) -> None:
         assert "target.py" in end["error"]["traceback"]
 
 
-def test_what_breaks_a_process_itself_is_told(tmp_path: Path) -> None:
+def test_a_case_that_cannot_answer_is_reported(tmp_path: Path) -> None:
     """Here it cannot write its answer, and the task's own output says so."""
     python = """\
 import resource

@@ -91,7 +91,7 @@ def test_the_example_of_every_form(write: Write, form: str) -> None:
     assert set(source.to_manifest_dict()) == names
 
 
-def test_every_key_has_its_words() -> None:
+def test_every_key_has_a_description() -> None:
     for name in registry.SOURCES:
         kind = registry.source_class(name).KIND
         assert kind.meaning

@@ -298,7 +298,7 @@ def test_import_needs_only_the_standard_library() -> None:
     assert result.returncode == 0, result.stderr
 
 
-def test_repr_says_what_and_how_many() -> None:
+def test_repr_has_kind_and_length() -> None:
     assert repr(grid(x=[1, 2])) == "<GridSource of 2 cases>"
 
 

@@ -272,7 +272,7 @@ def test_golden_orders(one: dict[str, Any]) -> None:
 # --- cost and files ---------------------------------------------------------------------------
 
 
-def test_nothing_is_made_for_the_length() -> None:
+def test_the_length_costs_nothing() -> None:
     tracemalloc.start()
     try:
         whole = (HUGE.shuffle(1)[5:-5] + HUGE).with_params(z=1)

@@ -91,7 +91,7 @@ def test_a_latin_hypercube_has_one_point_in_each_slice() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_any_point_on_its_own(method: str) -> None:
+def test_a_single_point_needs_no_others(method: str) -> None:
     space = {"x": normal(), "y": loguniform(1e-3, 1), "c": choice(["a", "b"]), "n": randint(0, 9)}
     source = design(method, space, 2**50, 3)
     last = source[-1]

@@ -131,7 +131,7 @@ def test_derived_params() -> None:
 
 
 @pytest.mark.usefixtures("users")
-def test_what_a_function_makes_is_in_no_case_id(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_derived_params_are_not_in_the_case_id(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it stands: another result of the same function is the same case."""
     derived = grid(x=[1, 2]).derive("users_rules:double")
     made: list[Callable[[], ParameterSource]] = [
@@ -164,7 +164,9 @@ def test_derived_params_are_the_same_elsewhere() -> None:
         assert in_a_fresh_interpreter(source.to_frozen_dict(), index) == expected
 
 
-def test_what_only_this_process_has_is_refused_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_of_this_process_only_is_refused_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """M35: accepted where it was typed, and unknown in every task; `check` reads as done here."""
     module = ModuleType("users_memory")
     exec(MODULE, vars(module))  # noqa: S102  # as a notebook defines it

@@ -143,7 +143,7 @@ def test_the_path_may_have_any_name(tmp_path: Path, name: str) -> None:
 # --- what its errors say -------------------------------------------------------------------------
 
 
-def test_what_is_no_database(tmp_path: Path) -> None:
+def test_paths_that_are_no_database(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite3"
     path.write_bytes(b"not a database at all" * 100)
     sweep_index = SweepIndex(path, "k")

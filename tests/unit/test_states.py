@@ -98,12 +98,12 @@ def test_why_a_task_is_over(text: str, reason: Reason) -> None:
 @pytest.mark.parametrize(
     "text", ["", " ", "completed", "CANCELLED+", "COMPLETE", "RUNNING|x", "N/A", "None", "1", "??"]
 )
-def test_nothing_is_concluded_from_another_word(text: str) -> None:
+def test_an_unknown_state_proves_nothing(text: str) -> None:
     assert meaning(text) == (Life.UNKNOWN, Status.UNKNOWN, None)
 
 
 @given(st.text())
-def test_any_text_has_a_meaning(text: str) -> None:
+def test_any_text_maps_to_a_state(text: str) -> None:
     life, status, _ = meaning(text)
     assert (life is Life.UNKNOWN) == (status is Status.UNKNOWN)
     if not any(text.split(maxsplit=1)[:1] == [state] for state in TABLE):

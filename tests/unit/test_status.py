@@ -79,7 +79,7 @@ def test_every_index_is_counted_once(made: MadeSweep) -> None:
     assert (summary.is_complete, summary.is_settled) == (False, False)
 
 
-def test_what_is_computed_again_has_no_reason_any_more(made: MadeSweep) -> None:
+def test_a_case_that_runs_again_has_no_reason(made: MadeSweep) -> None:
     assert look(made, {}).reasons == {"error": 1}
     made.plan(IndexSet.of([0]), generation=1)
     made.handed_in(2, job_id="101")
@@ -87,7 +87,7 @@ def test_what_is_computed_again_has_no_reason_any_more(made: MadeSweep) -> None:
     assert (again.counts.get(Status.FAILED, 0), again.reasons) == (0, {})
 
 
-def test_what_is_gone_is_not_settled_until_it_is_judged(made: MadeSweep) -> None:
+def test_a_task_that_left_the_queue_is_unsettled_until_its_verdict(made: MadeSweep) -> None:
     first = look(made, {1: "RUNNING"})
     assert first.tasks == {"RUNNING": 1, "gone": 3}
     for _ in range(4):
@@ -148,7 +148,7 @@ def test_a_second_look_reads_no_old_bytes(made: MadeSweep) -> None:
     assert look(made, {}).counts != before.counts
 
 
-def test_damaged_lines_are_told(made: MadeSweep) -> None:
+def test_damaged_lines_are_reported(made: MadeSweep) -> None:
     (journal,) = made.directory.journal_dir(1).rglob("*.jsonl")
     with journal.open("ab") as stream:
         stream.write(b"torn\nand another\n")

@@ -65,9 +65,7 @@ def test_without_a_throttle_all_may_run(tmp_path: Path) -> None:
         ({"time": "5", "ntasks-per-node": "4"}, "slurm: ntasks-per-node"),
     ],
 )
-def test_what_would_mean_something_else_is_refused(
-    tmp_path: Path, options: dict[str, str], where: str
-) -> None:
+def test_ambiguous_values_are_refused(tmp_path: Path, options: dict[str, str], where: str) -> None:
     with pytest.raises(InputError) as caught:
         make_executor("slurm", tmp_path, Order(options=options, throttle=0))
     assert caught.value.where == where

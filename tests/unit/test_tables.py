@@ -44,7 +44,7 @@ def shown(columns: list[LayoutColumn], width: int) -> list[str]:
         (5, ["     energy", "6.30402e-06", " 1.2608e-05"]),
     ],
 )
-def test_what_does_not_fit_is_left_out_whole(width: int, table: list[str]) -> None:
+def test_a_column_that_does_not_fit_is_left_out_completely(width: int, table: list[str]) -> None:
     assert shown([NUMBERS, STATUS, ERROR], width) == table
 
 

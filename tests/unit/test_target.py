@@ -86,13 +86,13 @@ def test_a_file_with_the_name_of_a_known_module(tmp_path: Path) -> None:
         ("run = None", "there is no 'run' in it"),
     ],
 )
-def test_what_cannot_be_a_target(tmp_path: Path, source: str, message: str) -> None:
+def test_invalid_targets(tmp_path: Path, source: str, message: str) -> None:
     with pytest.raises(TargetError, match=message) as caught:
         target.load(function(tmp_path, source))
     assert caught.value.where == "target.py:run"
 
 
-def test_what_the_users_module_raises_passes_through(tmp_path: Path) -> None:
+def test_an_exception_of_the_users_module_passes_through(tmp_path: Path) -> None:
     for source, error in (("1/0", ZeroDivisionError), ("raise SystemExit(3)", SystemExit)):
         with pytest.raises(error):
             target.load(function(tmp_path, source))
@@ -148,7 +148,7 @@ def test_signatures_that_do_not_fit(signature: str, names: set[str], message: st
         target.check_arguments(namespace["run"], names, Target(file="t.py", function="run"))
 
 
-def test_nothing_is_made_that_is_not_asked_for() -> None:
+def test_only_requested_arguments_are_made() -> None:
     def never() -> None:
         raise AssertionError
 

@@ -68,7 +68,7 @@ def sweep(tmp_path: Path) -> SweepDirectory:
     return SweepDirectory.create(tmp_path / "s", "s")
 
 
-def test_of_two_submits_the_second_refuses(sweep: SweepDirectory) -> None:
+def test_the_second_of_two_submits_is_refused(sweep: SweepDirectory) -> None:
     with hold(sweep.path) as first:
         with pytest.raises(SweepBusy, match=f"process {first.pid} on {os.uname().nodename}") as no:
             submitting(sweep).__enter__()
@@ -81,7 +81,7 @@ def test_of_two_submits_the_second_refuses(sweep: SweepDirectory) -> None:
     assert list(sweep.path.glob(".claims/*")) == []
 
 
-def test_of_two_threads_the_second_refuses(sweep: SweepDirectory) -> None:
+def test_the_second_of_two_threads_is_refused(sweep: SweepDirectory) -> None:
     with submitting(sweep), pytest.raises(SweepBusy, match=f"process {os.getpid()} on"):
         submitting(sweep).__enter__()
 
@@ -140,7 +140,7 @@ ELSEWHERE: dict[str, Callable[[SweepDirectory], Path]] = {
 
 
 @pytest.mark.parametrize("elsewhere", ELSEWHERE.values(), ids=ELSEWHERE)
-def test_one_elsewhere_that_is_silent_is_dead(
+def test_a_remote_submit_without_a_heartbeat_is_dead(
     sweep: SweepDirectory, monkeypatch: pytest.MonkeyPatch, elsewhere: Callable[..., Path]
 ) -> None:
     """Whatever its clock says: the time of its last sign is compared with nothing but itself."""
@@ -157,7 +157,7 @@ def test_one_elsewhere_that_is_silent_is_dead(
         (sweep.path / ".claims").rmdir()
 
 
-def test_one_elsewhere_that_gives_a_sign_is_alive(
+def test_a_remote_submit_with_a_heartbeat_is_alive(
     sweep: SweepDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turns, "LOOK_S", 0.05)
@@ -172,7 +172,7 @@ def test_one_elsewhere_that_gives_a_sign_is_alive(
     assert path.exists()
 
 
-def test_one_elsewhere_that_ends_while_it_is_watched(
+def test_a_remote_submit_that_ends_while_it_is_watched(
     sweep: SweepDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turns, "LOOK_S", 0.05)
@@ -188,7 +188,7 @@ def test_one_elsewhere_that_ends_while_it_is_watched(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may have a host name of its own")
-def test_another_name_of_this_host_is_this_host(sweep: SweepDirectory) -> None:
+def test_an_alias_of_this_host_is_this_host(sweep: SweepDirectory) -> None:
     rename = ("unshare", "-u", "bash", "-c", 'hostname hostb; exec "$@"', "-")
     with hold(sweep.path, *rename) as first:
         with pytest.raises(SweepBusy, match=f"process {first.pid} on hostb"):
@@ -198,7 +198,7 @@ def test_another_name_of_this_host_is_this_host(sweep: SweepDirectory) -> None:
         pass
 
 
-def test_who_was_taken_for_dead_sends_nothing_any_more(sweep: SweepDirectory) -> None:
+def test_a_submit_that_was_declared_dead_sends_nothing(sweep: SweepDirectory) -> None:
     with submitting(sweep) as mine:
         mine.check()
         (own,) = sweep.path.glob(".claims/submit/*")
@@ -229,7 +229,7 @@ def test_a_first_submit_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_others_put_there_stays(tmp_path: Path) -> None:
+def test_files_of_others_stay(tmp_path: Path) -> None:
     path = tmp_path / "out" / "s"
     with pytest.raises(KeyError):
         fail(path, and_notes=True)
@@ -237,7 +237,7 @@ def test_what_others_put_there_stays(tmp_path: Path) -> None:
     assert not (path / "logs" / "0001").exists()
 
 
-def test_what_was_there_before_stays(tmp_path: Path) -> None:
+def test_existing_files_stay(tmp_path: Path) -> None:
     sweep = SweepDirectory.create(tmp_path / "s", "s")
     (sweep.path / "logs").mkdir()
     with pytest.raises(KeyError):
@@ -246,7 +246,7 @@ def test_what_was_there_before_stays(tmp_path: Path) -> None:
     assert list((sweep.path / "logs").iterdir()) == []
 
 
-def test_who_is_refused_takes_nothing_back_that_another_made(tmp_path: Path) -> None:
+def test_a_refused_submit_removes_nothing_of_another(tmp_path: Path) -> None:
     """The second saw no directory when it began, and is stopped there until the first is in."""
     path, inside, ended = tmp_path / "s", threading.Event(), threading.Event()
     make = UndoLog.directory
@@ -272,7 +272,7 @@ def test_who_is_refused_takes_nothing_back_that_another_made(tmp_path: Path) -> 
     thread.join()
 
 
-def test_who_made_the_directory_may_take_it_away_meanwhile(tmp_path: Path) -> None:
+def test_the_creator_of_a_directory_may_remove_it_concurrently(tmp_path: Path) -> None:
     """Between a submit's look at the directory and its claim, one that could not begin ends."""
     path, take = tmp_path / "s", claims.try_acquire
     gone: list[Path] = []

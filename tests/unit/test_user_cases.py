@@ -156,7 +156,7 @@ def test_without_user_code_there_is_no_such_child() -> None:
         ("kill", "signal", "SIGKILL"),
     ],
 )
-def test_what_it_does_costs_the_case_that_it_made(
+def test_user_code_that_makes_a_case_costs_only_that_case(
     what: str, reason: str, words: str, tmp_path: Path
 ) -> None:
     made = UserSweep(tmp_path, derived("a", what, "b"))
@@ -195,7 +195,7 @@ def test_a_module_that_is_gone_on_the_node(tmp_path: Path) -> None:
     assert Path(f"{made.module}.tried").read_text() == "x"
 
 
-def test_what_cannot_be_made_is_a_row_without_params(tmp_path: Path) -> None:
+def test_a_case_that_cannot_be_made_is_a_row_without_params(tmp_path: Path) -> None:
     made = UserSweep(tmp_path, derived("a", "raise"))
     made.plan()
     made.run()

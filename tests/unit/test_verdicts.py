@@ -23,7 +23,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 # --- what is alive, and what could not be asked --------------------------------------------------
 
 
-def test_states_are_told_in_slurms_words(world: World) -> None:
+def test_states_have_the_names_of_slurm(world: World) -> None:
     world.cluster.queue = {0: "RUNNING", 1: "COMPLETING"}
     view = world.look()
     assert view.alive == {(1, 0): "RUNNING", (1, 1): "COMPLETING"}
@@ -36,7 +36,7 @@ def test_an_unknown_state_is_alive(world: World) -> None:
     assert world.look().alive == {(1, 0): "TELEPORTING", (1, 1): ""}
 
 
-def test_no_answer_changes_nothing(world: World) -> None:
+def test_a_failed_query_changes_nothing(world: World) -> None:
     world.cluster.queue = {0: "RUNNING"}  # the other one left
     first = world.look()
     world.cluster.down = True
@@ -57,7 +57,7 @@ def test_without_a_cluster_nothing_is_known_anew(world: World) -> None:
     assert {chunk for _, chunk in view.open_chunks} == {0, 1}
 
 
-def test_never_asked_is_unknown_and_not_pending(world: World) -> None:
+def test_a_case_is_unknown_before_the_first_answer(world: World) -> None:
     world.cluster.down = True
     view = world.look()
     assert (view.asked, view.alive) == (None, {})
@@ -101,7 +101,7 @@ def test_two_looks_within_the_grace_prove_nothing(world: World) -> None:
     assert world.tasks() == {}
 
 
-def test_a_worker_that_speaks_up_meanwhile_is_believed(world: World) -> None:
+def test_a_worker_that_reports_during_the_grace_period_counts(world: World) -> None:
     """Its journal came late over a network file system."""
     world.look()
     world.vanish(1)
@@ -111,7 +111,7 @@ def test_a_worker_that_speaks_up_meanwhile_is_believed(world: World) -> None:
     assert world.cases()[2] == ("complete", None)
 
 
-def test_what_a_worker_says_after_its_verdict_counts(world: World) -> None:
+def test_a_worker_record_after_the_verdict_counts(world: World) -> None:
     world.look()
     world.vanish(1)
     assert world.verdict_after(6) == {1: "lost"}
@@ -143,7 +143,9 @@ def test_a_task_that_is_there_again_is_not_lost(world: World) -> None:
         ("COMPLETED", "lost"),
     ],
 )
-def test_a_final_row_of_the_accounting_says_why(world: World, state: str, reason: str) -> None:
+def test_a_final_row_of_the_accounting_gives_the_reason(
+    world: World, state: str, reason: str
+) -> None:
     world.begin(1, 2)
     world.look()
     world.vanish(1)
@@ -159,7 +161,7 @@ def test_a_final_row_of_the_accounting_says_why(world: World, state: str, reason
     "row",
     [(1, "COMPLETED", False), (1, "FAILED", False), (1, "REQUEUED", True), (1, "NEW_STATE", True)],
 )
-def test_rows_that_are_no_last_word(world: World, row: tuple[int, str, bool]) -> None:
+def test_rows_that_are_not_final(world: World, row: tuple[int, str, bool]) -> None:
     """Phantoms, rows that are being replayed, a requeue, and words that nobody knows."""
     world.look()
     world.vanish(1)
@@ -178,7 +180,7 @@ def test_a_row_about_a_task_that_is_in_the_queue_is_an_older_start(world: World)
     assert world.verdict_after(6) == {}
 
 
-def test_nor_is_it_kept_for_later(world: World) -> None:
+def test_a_stale_row_is_not_remembered(world: World) -> None:
     world.cluster.rows = [(0, "NODE_FAIL", True)]
     world.look()
     world.vanish(1)
@@ -208,7 +210,7 @@ def test_a_cancel_does_not_explain_what_ended_before(world: World) -> None:
     assert world.verdict_after(6)[1] == "lost"
 
 
-def test_what_the_queue_says_of_an_ended_task_is_a_hint(world: World) -> None:
+def test_a_queue_row_of_an_ended_task_is_a_hint(world: World) -> None:
     """Within MinJobAge, where a site keeps no accounting."""
     world.look()
     world.cluster.queue[1] = "PREEMPTED"
@@ -216,7 +218,7 @@ def test_what_the_queue_says_of_an_ended_task_is_a_hint(world: World) -> None:
     assert world.verdict_after(4) == {1: "preempted"}
 
 
-def test_a_hint_is_forgotten_when_the_task_comes_back(world: World) -> None:
+def test_a_hint_is_dropped_when_the_task_reappears(world: World) -> None:
     world.look()
     world.cluster.queue[1] = "PREEMPTED"
     world.look(INTERVAL_S)
@@ -235,7 +237,7 @@ def test_a_hint_is_forgotten_when_the_task_comes_back(world: World) -> None:
         ("timeout", "PREEMPTED", "preempted"),
     ],
 )
-def test_what_a_worker_that_was_told_to_end_says_is_refined(
+def test_the_scheduler_refines_the_reason_of_a_signalled_worker(
     world: World, said: str, state: str, reason: str
 ) -> None:
     world.begin(1, 2)
@@ -280,13 +282,13 @@ def test_a_start_after_the_verdict_opens_the_task_again(world: World) -> None:
 # --- how often, and whom -------------------------------------------------------------------------
 
 
-def test_one_question_in_an_interval(world: World) -> None:
+def test_one_poll_per_interval(world: World) -> None:
     for _ in range(100):
         world.look(1.0)
     assert world.cluster.asked == ["config", "squeue", "squeue"]
 
 
-def test_nor_more_when_nobody_answers(world: World) -> None:
+def test_failed_polls_count_for_the_interval(world: World) -> None:
     world.cluster.down = True
     for _ in range(100):
         world.look(1.0)
@@ -303,7 +305,7 @@ def test_several_processes_share_the_interval(world: World) -> None:
     assert view.alive == world.look().alive != {}
 
 
-def test_while_one_asks_the_others_see_what_is_known(world: World) -> None:
+def test_during_a_poll_other_processes_see_the_last_known_state(world: World) -> None:
     """Another process holds the lock: it is in the middle of a question."""
     first = world.look()
     script = (
@@ -329,7 +331,7 @@ def test_a_clock_that_went_back_does_not_stop_the_questions(world: World, back_s
     assert len(world.cluster.asked) == asked + 1
 
 
-def test_the_cluster_of_another_name_is_not_asked(world: World) -> None:
+def test_a_cluster_of_another_name_is_not_polled(world: World) -> None:
     """Its job 100 is somebody else's."""
     world.cluster.name = "other"
     view = world.look()
@@ -339,20 +341,20 @@ def test_the_cluster_of_another_name_is_not_asked(world: World) -> None:
     assert world.verdict_after(6) == {}
 
 
-def test_nor_is_one_of_another_kind(world: World) -> None:
+def test_a_cluster_of_another_kind_is_not_polled(world: World) -> None:
     world.cluster.kind = "emulated"
     assert world.look().alive == {}
     assert world.cluster.asked == []
 
 
-def test_a_finished_sweep_asks_nobody(world: World) -> None:
+def test_a_finished_sweep_does_not_poll(world: World) -> None:
     for task in (0, 1):
         world.made.run(task)
     world.look()
     assert world.cluster.asked == []
 
 
-def test_parts_without_a_job_are_nobodys_to_ask_about(world: World) -> None:
+def test_parts_without_a_job_are_not_polled(world: World) -> None:
     world.made.plan(chunk_size=4)  # never handed in
     world.made.plan(chunk_size=4)
     world.made.fact("intent", 3, job_name="n", time=0.0)  # no answer yet: held all the same
@@ -376,7 +378,7 @@ def handed_in(world: World, job_id: str = "101") -> None:
     world.made.handed_in(2, job_id=job_id)
 
 
-def test_what_was_submitted_after_the_question_is_not_gone(world: World) -> None:
+def test_a_task_submitted_after_the_poll_is_not_gone(world: World) -> None:
     world.look()
     handed_in(world)
     assert list(world.look(1.0).states()) == ["PENDING", "PENDING", "sent", "sent"]
@@ -386,7 +388,7 @@ def test_what_was_submitted_after_the_question_is_not_gone(world: World) -> None
     assert list(world.look(1.0).states()) == ["PENDING", "gone", "gone", "gone"]
 
 
-def test_a_question_to_the_accounting_is_none_about_the_queue(world: World) -> None:
+def test_a_query_to_the_accounting_does_not_count_as_a_queue_poll(world: World) -> None:
     world.look()
     world.vanish(1)
     world.look(INTERVAL_S)
@@ -407,7 +409,7 @@ def test_a_question_that_failed_before_the_submission_is_no_problem_of_it(world:
     assert list(view.states()) == ["sent", "sent"]
 
 
-def test_nobody_could_be_asked_since_the_submission(world: World) -> None:
+def test_no_poll_succeeded_since_the_submission(world: World) -> None:
     world.look()
     handed_in(world)
     world.cluster.down = True
@@ -418,7 +420,7 @@ def test_nobody_could_be_asked_since_the_submission(world: World) -> None:
     assert not list(world.look(INTERVAL_S).unknown_chunks)
 
 
-def test_a_part_without_an_answer_is_not_told_as_sent(world: World) -> None:
+def test_a_part_without_an_answer_is_not_reported_as_sent(world: World) -> None:
     world.look()
     world.made.plan(chunk_size=4)
     world.made.fact("intent", 2, job_name="n", time=0.0)
@@ -427,7 +429,7 @@ def test_a_part_without_an_answer_is_not_told_as_sent(world: World) -> None:
     assert {plan.submission for plan, _ in view.unknown_chunks} == {2}
 
 
-def test_what_was_cancelled_after_the_question_does_not_run(world: World) -> None:
+def test_a_task_cancelled_after_the_poll_does_not_run(world: World) -> None:
     world.cluster.queue = {0: "RUNNING", 1: "RUNNING"}
     world.look()
     world.made.fact("cancel", time=world.now + 1)
@@ -465,7 +467,7 @@ def test_the_memory_holds_open_tasks_only(world: World) -> None:
         assert set(world.memory.get(kind, {})) <= {"100_1"}, kind
 
 
-def test_a_sweep_that_cannot_be_written_says_so(world: World) -> None:
+def test_a_sweep_that_cannot_be_written_is_an_error(world: World) -> None:
     world.look()
     lock = world.made.path / ".cluster.lock"
     lock.unlink()

@@ -79,7 +79,9 @@ def run(x):
         "signal.signal(signal.SIGTERM, lambda *_: 1 / 0)",
     ],
 )
-def test_a_task_that_is_told_to_end(tmp_path: Path, number: signal.Signals, handler: str) -> None:
+def test_a_task_that_is_signalled_to_end(
+    tmp_path: Path, number: signal.Signals, handler: str
+) -> None:
     """No further case; what runs is interrupted, whatever it makes of the signal itself."""
     made = MadeSweep(tmp_path, grid(x=[0, 1, 2]), python=SLOW.replace("HANDLER", handler))
     made.plan(term_grace_s=0.3)
@@ -104,7 +106,7 @@ def test_a_task_that_is_told_to_end(tmp_path: Path, number: signal.Signals, hand
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR2"])
-def test_a_task_that_is_told_to_end_at_its_time_limit(tmp_path: Path, name: str) -> None:
+def test_a_task_that_is_signalled_at_its_time_limit(tmp_path: Path, name: str) -> None:
     """After a TERM the scheduler has the last word; who leaves at a warning says why itself."""
     made = MadeSweep(tmp_path, grid(x=[0, 1, 2]), python=SLOW.replace("HANDLER", "pass"))
     made.plan(term_grace_s=0.3)
@@ -349,7 +351,7 @@ def test_failed_cases_are_not_run_again_by_a_restart(tmp_path: Path) -> None:
     assert runs(made) == [0, 1]
 
 
-def test_the_worker_is_not_told_by_other_peoples_files(tmp_path: Path) -> None:
+def test_files_of_others_do_not_mislead_the_worker(tmp_path: Path) -> None:
     """A signal.py or json.py beside the target hides nothing from the worker itself."""
     for name in ("json", "signal", "hpcsweep"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('wrong module')\n")

@@ -46,7 +46,7 @@ def test_a_task_looks_few_paths_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("strace")
-def test_what_counts_as_a_look_up(tmp_path: Path) -> None:
+def test_path_lookups_are_counted(tmp_path: Path) -> None:
     (tmp_path / "there").touch()
     script = "import os; os.path.exists('missing'); os.fstat(os.open('there', 0)); open('mark')"
     argv = [sys.executable, "-I", "-c", f"import os; os.chdir({str(tmp_path)!r}); {script}"]

@@ -278,7 +278,7 @@ def test_load_reads_by_suffix_and_names_the_file(tmp_path: Path, name: str) -> N
 
 @pytest.mark.parametrize("name", ["m.yaml", "m.json"])
 @pytest.mark.parametrize("content", ["", "  \n\n", "\ufeff"])
-def test_an_empty_file_is_none(tmp_path: Path, name: str, content: str) -> None:
+def test_an_empty_file_is_null(tmp_path: Path, name: str, content: str) -> None:
     path = tmp_path / name
     path.write_text(content)
     document = yamltext.load(path)
