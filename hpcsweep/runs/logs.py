@@ -12,7 +12,9 @@ from hpcsweep.cluster import registry
 from hpcsweep.errors import InputError, SourceError
 from hpcsweep.logbook.runfiles import RunFiles
 from hpcsweep.logbook.storage import read_content
+from hpcsweep.records import Status
 from hpcsweep.runs.find import DamageReport, kept_files
+from hpcsweep.runs.memory import MemoryExcess, memory_excess
 from hpcsweep.settings import Settings
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.store.sweep_index import IndexRow
@@ -31,6 +33,8 @@ class CaseLogs:
     state: str
     # Path and content of each file that is not empty; Slurm's last.
     texts: Iterable[tuple[str, str]]
+    # Of a complete case that used more memory than it asked for.
+    memory: MemoryExcess | None = None
     # Whether the case's own files are missing or damaged.
     files: DamageReport = field(default_factory=DamageReport)
 
@@ -58,6 +62,7 @@ def _started(sweep: SweepDirectory, row: IndexRow) -> CaseLogs:
         case_id=row["case_id"],
         state=": ".join(word for word in (row["status"], row["reason"], message) if word),
         texts=chain(own, _texts(paths)),
+        memory=memory_excess(sweep, Status(row["status"]), row["submission"], row["max_rss_bytes"]),
         files=report,
     )
 

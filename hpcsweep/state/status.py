@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.slurm.reasons import meaning, passes
 from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.records import Status
+from hpcsweep.runs.memory import MemoryExcess, memory_excess
 from hpcsweep.settings import Settings
 from hpcsweep.state.outlook import Outlook, State, outlook_of
 from hpcsweep.state.scheduler import poll
@@ -50,6 +51,8 @@ class Summary:
     # Part of `complete` that was computed by other code than is here now, or, where that cannot be
     # told, than was submitted last.
     other_code: int = 0
+    # The largest of complete cases that used more memory than they asked for.
+    memory: MemoryExcess | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -107,6 +110,7 @@ class Summary:
             "torn_journals": sorted(self.torn),
             "submissions": self.submissions,
             "other_code": self.other_code,
+            "memory_excess": self.memory.to_json() if self.memory else None,
             "complete": self.is_complete,
         }
 
@@ -147,7 +151,15 @@ def summarise(sweep: SweepDirectory, found: Outlook, torn: dict[str, int]) -> Su
         torn=torn,
         submissions=len(sweep.submissions()),
         other_code=found.indices(State.STALE).count,
+        memory=max(_memory_excesses(sweep, found), key=lambda one: one.ratio, default=None),
     )
+
+
+def _memory_excesses(sweep: SweepDirectory, found: Outlook) -> Iterator[MemoryExcess]:
+    for group in found.groups:
+        excess = memory_excess(sweep, group.status, group.submission, group.max_rss_bytes)
+        if excess and group.indices:
+            yield excess
 
 
 def wait(

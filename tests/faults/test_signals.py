@@ -128,6 +128,27 @@ def test_a_real_task_that_leaves_before_its_time_limit(slurm: PrivateSlurm, tmp_
     leaves_before_its_limit(RealCluster(slurm), tmp_path)
 
 
+HOG = """\
+import time
+
+def run(x):
+    held = bytearray(300 << 20) if x == 1 else b""
+    time.sleep(60 if held else 0)
+    return {"square": x * x}
+"""
+
+
+def test_a_case_that_is_killed_for_memory(tmp_path: Path) -> None:
+    """Slurm calls the whole job OUT_OF_MEMORY; it costs the case that held the memory alone."""
+    with started_emulated(mem_poll_s=0.05) as cluster:
+        project = Project(cluster, tmp_path, 3, chunk=3, target=HOG)
+        project.submit("--wait", code=None)
+        cluster.wait_for(project.job(), 0, "OUT_OF_MEMORY")
+        assert reasons(project) == {0: None, 1: "out_of_memory", 2: None}
+        assert project.status()["reasons"] == {"out_of_memory": 1}
+        assert "oom-kill event" in project.cli("logs", project.name, "1").stdout
+
+
 def test_a_requeued_element_continues(cluster: Cluster, tmp_path: Path) -> None:
     project = Project(cluster, tmp_path, 6, chunk=3)
     project.hold(1, 4)

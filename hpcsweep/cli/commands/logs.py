@@ -27,10 +27,13 @@ def command(sweep: str, case: str, as_json: bool, **shared: Any) -> None:
     found = case_logs(context(**shared).sweep(sweep), case)
     if as_json:
         texts = [{"where": where, "text": text} for where, text in found.texts]
+        excess = found.memory.to_json() if found.memory else None
         known = {"index": found.index, "case_id": found.case_id, "state": found.state}
-        print_document(known | {"texts": texts})
+        print_document(known | {"memory_excess": excess, "texts": texts})
     else:
         click.echo(f"case {found.case_id}, index {found.index}: {found.state}")
+        if found.memory:
+            click.echo(f"memory: {found.memory.text}")
         for where, text in found.texts:
             click.echo(f"==> {where}")
             click.echo(text, nl=False)

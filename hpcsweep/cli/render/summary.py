@@ -43,6 +43,8 @@ def print_summary(found: Summary) -> None:
         print_line((f"{lines} journal lines were passed over, in {journals} journals", "yellow"))
     if found.other_code:
         print_line((other_code(found.name, found.other_code), "yellow"))
+    if found.memory:
+        print_line((f"memory: the largest complete case {found.memory.text}", "yellow"))
     if found.reasons.get("lost"):
         print_line(f"What Slurm kept of lost tasks: `hpcsweep logs {found.name} INDEX`")
     if found.is_settled and not found.is_complete:

@@ -21,6 +21,7 @@ from typing import Any
 import submitit
 from submitit.core import plugins, utils
 
+from hpcsweep.cluster.memory import memory_bytes
 from hpcsweep.cluster.process import Answer
 from hpcsweep.cluster.slurm.client import submission_error
 from hpcsweep.cluster.slurm.environment import TOKEN
@@ -157,18 +158,11 @@ def _parameters_for(name: str, option: str, value: str) -> Iterator[dict[str, An
         if parameter not in ("nodes", "tasks_per_node") or value == "1":
             yield {parameter: int(value)}
     elif option == "mem":
-        yield {"mem_gb": _gigabytes(value)}
+        yield {"mem_gb": memory_bytes(value) / 2**30}
     else:
         own = option.replace("-", "_")
         yield {f"{name}_{own}": value or True}
         yield {f"{name}_additional_parameters": {option: value or True}}
-
-
-def _gigabytes(memory: str) -> float:
-    """Gigabytes of sbatch's `500M`, `2G` or plain megabytes."""
-    number = memory.rstrip("KMGTkmgtBb")
-    unit = memory[len(number) : len(number) + 1].upper() or "M"
-    return int(number) * 1024.0 ** ("KMGT".index(unit) - 2)
 
 
 def _takes(executor: submitit.AutoExecutor, parameter: dict[str, Any]) -> bool:

@@ -1,0 +1,53 @@
+"""Complete cases that used more memory than their job asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hpcsweep.cluster.memory import requested_memory
+from hpcsweep.records import Status
+from hpcsweep.sweepdir.directory import SweepDirectory
+
+# How many times the request a process may hold before it counts as more: pages of libraries that
+# another job has loaded are part of its resident size and of no limit.
+TOLERANCE = 1.1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemoryExcess:
+    """More memory than was asked for."""
+
+    used_bytes: int
+    requested_bytes: int
+
+    @property
+    def ratio(self) -> float:
+        """How many times the request was used."""
+        return self.used_bytes / self.requested_bytes
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        used, requested = _size(self.used_bytes), _size(self.requested_bytes)
+        return f"used {used}, asked for {requested}: the cluster does not enforce it"
+
+    def to_json(self) -> dict[str, int]:
+        """For `--json`."""
+        return {"used_bytes": self.used_bytes, "requested_bytes": self.requested_bytes}
+
+
+def memory_excess(
+    sweep: SweepDirectory, status: Status, submission: int | None, max_rss_bytes: int | None
+) -> MemoryExcess | None:
+    """That of a complete case of a submission, or of the largest of several; None without one."""
+    if status is not Status.COMPLETE or submission is None or max_rss_bytes is None:
+        return None
+    plan, _ = sweep.plan(submission)
+    requested = requested_memory(sweep.version(plan.manifest).manifest.resources.options)
+    if requested is None or max_rss_bytes <= requested * TOLERANCE:
+        return None
+    return MemoryExcess(used_bytes=max_rss_bytes, requested_bytes=requested)
+
+
+def _size(number: int) -> str:
+    return f"{number / 2**30:.1f} GiB" if number >= 2**30 else f"{number / 2**20:.0f} MiB"
