@@ -103,7 +103,7 @@ def run(
     """
     if not cluster.takes_faults:
         raise ClusterError(
-            "faults on order are the emulated cluster's only",
+            "only an emulated cluster can inject faults",
             next_step="Use --cluster emulated with --chaos.",
         )
     state_dir, begun = Path(cluster.state_dir), time.time()

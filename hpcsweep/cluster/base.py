@@ -253,7 +253,7 @@ class Defaults:
 
     def test_only(self, array: Array) -> str:  # noqa: ARG002
         """No test is possible."""
-        return f"the {self.kind} cluster cannot be asked before an array is submitted"
+        return f"the {self.kind} cluster cannot test an array before a submission"
 
     def poll_accounting(self, job_ids: Sequence[str]) -> list[AccountingRow] | None:  # noqa: ARG002
         """There is no accounting."""
@@ -265,6 +265,6 @@ class Defaults:
     def run_script(self, script: str, output: str, job_name: str) -> str:  # noqa: ARG002
         """*Raises* ClusterError: it accepts only arrays."""
         raise ClusterError(
-            f"the {self.kind} cluster has no sbatch to send a single job by",
+            f"the {self.kind} cluster cannot run a single job",
             next_step="Use --cluster slurm, or leave --node out.",
         )

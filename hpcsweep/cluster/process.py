@@ -85,7 +85,7 @@ def run(
     except OSError as error:
         raise ClusterError(
             f"{argv[0]} cannot be run: {error.strerror}",
-            next_step="Look at this file: it is the first of its name on PATH.",
+            next_step="Check this file: it is the first of its name on PATH.",
         ) from error
     try:
         answer = _collect(running, timeout_s, on_line)

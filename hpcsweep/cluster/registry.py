@@ -79,7 +79,7 @@ def require_recorded(sweep: SweepDirectory, settings: Settings) -> Cluster:
     cluster = open_recorded(sweep, settings)
     if cluster is None:
         raise ClusterError(
-            "the cluster of this sweep is not here",
+            "the cluster of this sweep cannot be reached from here",
             where=str(sweep.path),
             next_step="Submit the manifest, and name a --cluster.",
         )
@@ -130,7 +130,7 @@ def _maker(kind: object, where: str) -> Callable[[Opening], Cluster]:
         return CLUSTERS[word + colon]
     *others, last = [f"{one}EXECUTOR" if one.endswith(":") else one for one in CLUSTERS]
     raise InputError(
-        f"cluster: {kind!r} is no kind of cluster",
+        f"cluster: {kind!r} is not a kind of cluster",
         where=where,
         next_step=f"Known are {', '.join([AUTO, *others])} and {last}; EXECUTOR is slurm, local, "
         "or that of a plugin of submitit.",

@@ -229,7 +229,7 @@ def exit_broken(task_stderr: int) -> NoReturn:
     error = sys.exc_info()[1]
     text = traceback.format_exc()
     if isinstance(error, OSError):
-        text = f"hpcsweep: the process of a case cannot go on: {one_line(error)}\n"
+        text = f"hpcsweep: the process of a case cannot continue: {one_line(error)}\n"
     try:
         os.write(task_stderr, text.encode(errors="backslashreplace"))
     finally:

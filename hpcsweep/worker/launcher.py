@@ -179,7 +179,7 @@ class Launcher:
         return TargetError(
             f"the setup line `{text}` ended with exit code {code}{inside}{last}",
             where=where,
-            next_step="It would fail in every task: put it right, or take it out of `setup:`.",
+            next_step="It would fail in every task: fix it, or remove it from `setup:`.",
         )
 
 

@@ -113,7 +113,7 @@ def leftovers_of(assignment: Assignment) -> Leftovers:
 
 def report_damage(where: Path | str, what: str) -> None:
     """Report damage in the task's output."""
-    sys.stderr.write(f"hpcsweep: {where}: {what}; cases that it alone holds run again\n")
+    sys.stderr.write(f"hpcsweep: {where}: {what}; cases that are only in it run again\n")
 
 
 def _whole_runs(pack: Path) -> Iterator[PackedFiles]:

@@ -201,7 +201,7 @@ def main(arguments: list[str]) -> int:
     except SweepError:
         raise
     except OSError as error:
-        sys.stderr.write(f"hpcsweep: the worker cannot go on: {one_line(error)}\n")
+        sys.stderr.write(f"hpcsweep: the worker cannot continue: {one_line(error)}\n")
         return EXIT_REFUSED
 
 

@@ -270,7 +270,7 @@ def test_what_only_the_scheduler_knows_is_left_to_the_user(
 @pytest.mark.parametrize(
     ("kind", "keys", "code", "words"),
     [
-        ("submitit:", {}, 3, ["'submitit:' is no kind of cluster", "submitit:EXECUTOR"]),
+        ("submitit:", {}, 3, ["'submitit:' is not a kind of cluster", "submitit:EXECUTOR"]),
         ("submitit:abacus", {}, 6, ["no executor 'abacus'", "local, slurm", "plugins"]),
         ("submitit:debug", {}, 6, ["no executor 'debug' that runs jobs by itself"]),
         (

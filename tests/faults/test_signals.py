@@ -77,7 +77,7 @@ def test_an_element_that_is_signalled_to_end(cluster: Cluster, tmp_path: Path) -
     check_whole(project, 3)
 
 
-def test_a_task_that_is_still_there_at_its_time_limit(tmp_path: Path) -> None:
+def test_a_task_that_reaches_its_time_limit(tmp_path: Path) -> None:
     """The case does not end when it is told to."""
     with started_emulated(time_scale=0.1) as cluster:
         limit = {"time": "00:01:00", "mem": "100M"}

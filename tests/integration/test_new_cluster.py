@@ -59,7 +59,7 @@ def test_a_sweep_on_a_cluster_of_a_new_kind(
 
 
 def test_without_its_line_there_is_no_such_kind() -> None:
-    with pytest.raises(InputError, match="'toy' is no kind of cluster") as caught:
+    with pytest.raises(InputError, match="'toy' is not a kind of cluster") as caught:
         registry.check_kind("toy", "m.yaml:1")
     assert "auto, slurm, emulated and submitit:EXECUTOR" in caught.value.next_step
 
@@ -77,5 +77,5 @@ def test_help_completion_and_docs_name_every_kind() -> None:
 
 @pytest.mark.parametrize("kind", ["submitit", "submitit:", "submitit:a b", "slurm:x", ":", ""])
 def test_a_name_belongs_to_the_kinds_that_take_one(kind: str) -> None:
-    with pytest.raises(InputError, match="no kind of cluster"):
+    with pytest.raises(InputError, match="not a kind of cluster"):
         registry.check_kind(kind, "")

@@ -38,7 +38,7 @@ def argvs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 SLURM = Slurm(kind="slurm", timeout_s=5.0, sbatch_timeout_s=5.0)
 
 
-def test_an_empty_list_of_jobs_asks_nothing(argvs: list[list[str]]) -> None:
+def test_an_empty_list_of_jobs_makes_no_query(argvs: list[list[str]]) -> None:
     """`squeue -j ""` and `sacct -j ""` are no filter at all: everything (04-queries.txt)."""
     assert SLURM.poll_queue([]) == {}
     assert SLURM.poll_accounting([]) == []
@@ -184,7 +184,7 @@ def test_accounting_that_is_away_and_none_at_all(monkeypatch: pytest.MonkeyPatch
         ("Batch job submission failed: Zero Bytes were transmitted", 1, ClusterUnavailable),
     ],
 )
-def test_a_refusal_is_certain_and_a_silence_is_not(
+def test_a_refusal_is_certain_and_a_timeout_is_not(
     monkeypatch: pytest.MonkeyPatch, stderr: str, rc: int, error: type[ClusterError]
 ) -> None:
     answer = process.Answer(rc, "", f"sbatch: error: {stderr}\n")
@@ -266,7 +266,7 @@ def test_queries_are_argument_lists_without_shell_text() -> None:
 # --- how a program is run ------------------------------------------------------------------------
 
 
-def test_complaints_are_heard_while_the_program_runs(tmp_path: Path) -> None:
+def test_error_lines_arrive_while_the_program_runs(tmp_path: Path) -> None:
     heard: list[str] = []
     go = tmp_path / "go"
 

@@ -207,7 +207,7 @@ def test_a_broken_pipe_ends_a_program_as_it_does_in_a_shell(tmp_path: Path) -> N
         ("trap '' TERM; sleep 600", "case_timeout"),
     ],
 )
-def test_a_command_beyond_its_time(tmp_path: Path, script: str, reason: str) -> None:
+def test_a_command_timeout(tmp_path: Path, script: str, reason: str) -> None:
     """Also one that takes TERM for a reason to end with 0: it was not done."""
     made = MadeSweep(
         tmp_path, manual([{"x": 1}]), argv=["/bin/sh", "-c", script], case_timeout_s=0.3
@@ -353,7 +353,7 @@ def test_metrics_that_are_no_file_cost_their_case(tmp_path: Path, what: str, run
 
 
 @pytest.mark.parametrize("name", ["metadata.json", "stderr.txt", "params.yaml", "artifacts"])
-def test_a_pipe_in_the_place_of_a_file_of_ours(tmp_path: Path, name: str) -> None:
+def test_a_pipe_instead_of_a_run_file(tmp_path: Path, name: str) -> None:
     """The case behind it is run, and a reader does not wait for the pipe."""
     script = (
         f"cd $0; test $1 = 2 || {{{{ rm -f {name}; mkfifo {name}; }}}}; "

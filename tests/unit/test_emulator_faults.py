@@ -121,7 +121,7 @@ def test_a_dead_controller_does_not_answer_and_catches_up_later(tmp_path: Path) 
         cluster.wait_for(job, "COMPLETED")
 
 
-def test_a_dead_and_a_late_accounting_and_a_slow_controller(tmp_path: Path) -> None:
+def test_outages_of_accounting_and_a_slow_controller(tmp_path: Path) -> None:
     with Emulated(tmp_path / "c") as cluster:
         cluster.wait_for(cluster.submit("-o", "out", "--wrap", "true"), "COMPLETED")
         emulator.order_fault(cluster.directory, "accounting_down", seconds=60.0)
@@ -144,7 +144,7 @@ def test_faults_end_with_the_configuration(tmp_path: Path) -> None:
         assert emulator.load(cluster.directory).faults == ()
 
 
-def test_the_command_orders_them(tmp_path: Path) -> None:
+def test_the_command_injects_faults(tmp_path: Path) -> None:
     with Emulated(tmp_path / "c") as cluster:
 
         def fault(*argv: str) -> subprocess.CompletedProcess[str]:

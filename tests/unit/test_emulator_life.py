@@ -147,7 +147,7 @@ def test_killed_while_a_job_is_being_cancelled(tmp_path: Path) -> None:
         assert cluster.states(job) == {str(job): "CANCELLED"}
 
 
-def test_a_torn_line_in_the_log_is_no_harm(tmp_path: Path) -> None:
+def test_a_torn_line_in_the_log_is_skipped(tmp_path: Path) -> None:
     with Emulated(tmp_path / "state") as cluster:
         job = cluster.submit("-H", "--array=0-3", "--wrap", "true")
         cluster.kill_scheduler()

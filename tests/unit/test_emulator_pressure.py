@@ -62,7 +62,7 @@ def test_a_higher_partition_takes_the_place(tmp_path: Path) -> None:
         ]
 
 
-def test_equals_and_the_unwilling_are_left_alone(tmp_path: Path) -> None:
+def test_equal_tiers_and_mode_off_are_not_preempted(tmp_path: Path) -> None:
     partitions = (Partition(name="off"), Partition(name="up", priority_tier=2), *TIERS[:1])
     with Emulated(tmp_path / "c", nodes=1, cpus=1, partitions=partitions) as cluster:
         first = cluster.submit("-p", "off", "-o", "a", "--wrap", "exec sleep 60")

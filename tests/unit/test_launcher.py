@@ -51,7 +51,7 @@ def test_a_line_that_fails_is_named(tmp_path: Path) -> None:
     assert caught.value.where == "m.yaml:2"
 
 
-def test_lines_that_do_not_end_are_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_setup_lines_time_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TIMEOUT_S", 0.3)
     launcher = make(tmp_path, "echo $BASHPID > pid; sleep 100")
     with pytest.raises(TimeoutError, match=r"did not end within 0\.3 s"):

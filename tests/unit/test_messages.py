@@ -38,7 +38,7 @@ def heard(reader: ReplyReader) -> list[tuple[dict[str, Any], bytes]]:
 
 
 @given(st.lists(st.integers(0, 200), max_size=8))
-def test_messages_arrive_in_whatever_pieces(cuts: list[int]) -> None:
+def test_replies_may_arrive_in_pieces(cuts: list[int]) -> None:
     reader = ReplyReader()
     data = said(reader.token) * 2
     found = []
@@ -62,7 +62,7 @@ def test_messages_of_other_writers_are_recognised(garbage: bytes, at: int) -> No
     assert found == [(SAID, ANSWER.encode())] * len(found)
 
 
-def test_a_length_beyond_all_measure_is_not_waited_for() -> None:
+def test_an_absurd_length_is_garbled() -> None:
     reader = ReplyReader()
     reader.feed(reader.token + (2 * ANSWER_MAX + 1).to_bytes(8))
     with pytest.raises(GarbledReply):

@@ -117,7 +117,7 @@ def test_the_end_of_a_child_wakes_all(runner: Runner) -> None:
         assert runner.complete(wait(process)) == 3
 
 
-def test_timers_are_called_as_often_as_they_ask(runner: Runner) -> None:
+def test_timers_are_called_when_due(runner: Runner) -> None:
     called: list[float] = []
 
     def tick() -> float:

@@ -101,7 +101,7 @@ class Recorder:
 # --- what it says --------------------------------------------------------------------------------
 
 
-def test_every_script_can_be_requeued_and_warned() -> None:
+def test_every_script_requests_requeue_and_a_warning_signal() -> None:
     script = render(options={"time": "00:30:00", "exclusive": "", "mem": "2G"})
     directives = [line for line in script.splitlines() if line.startswith("#SBATCH")]
     assert directives == [

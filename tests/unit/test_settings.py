@@ -131,7 +131,7 @@ def test_empty_files_and_sections_are_fine(config: WriteConfig, text: str) -> No
         ("settings:\n  grace_s: -1\n", 2, "It must be 0 or more."),
         ("settings:\n  term_grace_s: 0\n", 2, "It must be above 0."),
         ("settings:\n  cluster: pbs\n", 2, "Known are auto, slurm, emulated and submitit:EXECUTOR"),
-        ("settings:\n  cluster: [slurm]\n", 2, "is no kind of cluster"),
+        ("settings:\n  cluster: [slurm]\n", 2, "is not a kind of cluster"),
         ("settings:\n  outputs: 3\n", 2, "outputs: is not the path"),
         ("settings:\n  outputs: ''\n", 2, "outputs: is not the path"),
         ("settings: 3\n", 1, "settings: has no keys"),
@@ -142,7 +142,7 @@ def test_empty_files_and_sections_are_fine(config: WriteConfig, text: str) -> No
         ("profiles:\n  big:\n    slurm: fast\n", 3, "slurm: is not a mapping"),
         ("profiles:\n  big:\n    setup: x\n", 3, "setup: is not a list"),
         ("profiles:\n  big:\n    settings: {grace: 1}\n", 3, "Did you mean 'grace_s'?"),
-        ("profiles:\n  big:\n    cluster: slrum\n", 3, "is no kind of cluster"),
+        ("profiles:\n  big:\n    cluster: slrum\n", 3, "is not a kind of cluster"),
         ("profiles:\n  big: 3\n", 2, "big: has no keys"),
         ("profiles:\n  bigg: {}\n  small: {}\n", 1, "Known profiles: bigg, small."),
         ("settings: {a: 1, a: 2}\n", 1, "is there twice"),
@@ -167,7 +167,7 @@ def test_an_unknown_profile_without_a_file() -> None:
     [
         ("HPCSWEEP_GRACE_S", "soon", "grace_s: 'soon' is not a number"),
         ("HPCSWEEP_GRACE_S", "1e999", "1e999 is beyond"),
-        ("HPCSWEEP_CLUSTER", "pbs", "is no kind of cluster"),
+        ("HPCSWEEP_CLUSTER", "pbs", "is not a kind of cluster"),
         ("HPCSWEEP_OUTPUT", "x", "Did you mean 'outputs'?"),
         ("HPCSWEEP_OUTPUTS", "", "is not the path"),
     ],
@@ -186,7 +186,7 @@ def test_other_variables_with_our_prefix_are_left_alone() -> None:
 def test_mistakes_on_the_command_line_name_the_key() -> None:
     found = problem({}, sets={"settings.grace": 1})
     assert (found.where, found.what) == ("--set settings.grace", "grace: unknown key")
-    assert "no kind of cluster" in problem({}, sets={"settings.cluster": 3}).what
+    assert "not a kind of cluster" in problem({}, sets={"settings.cluster": 3}).what
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_metrics_reported_before_the_end_are_kept(every_end: MadeSweep) -> None:
 
 
 @pytest.mark.parametrize(("what", "lines"), [("raise", 1), ("deep", 1)])
-def test_a_traceback_is_the_users(every_end: MadeSweep, what: str, lines: int) -> None:
+def test_a_traceback_has_only_user_frames(every_end: MadeSweep, what: str, lines: int) -> None:
     end = every_end.ends()[index_of(every_end, what)]
     trace = end["error"]["traceback"]
     assert trace.count('File "') == lines
@@ -433,7 +433,7 @@ def run(x):
 
 
 @pytest.mark.parametrize("ignores", [False, True])
-def test_a_case_beyond_its_time(tmp_path: Path, ignores: bool) -> None:
+def test_a_case_timeout(tmp_path: Path, ignores: bool) -> None:
     """TERM, then KILL; the next case has a child of its own."""
     ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN)" if ignores else "pass"
     python = (

@@ -91,7 +91,7 @@ def test_a_meaning_agrees_with_itself(state: str) -> None:
         ("FAILED", Reason.LOST),
     ],
 )
-def test_why_a_task_is_over(text: str, reason: Reason) -> None:
+def test_reasons_of_final_states(text: str, reason: Reason) -> None:
     assert meaning(text) == (Life.OVER, reason.status, reason)
 
 

@@ -39,7 +39,7 @@ HEAVY = {
 }
 
 
-def test_user_code_finds_next_to_nothing_loaded(tmp_path: Path) -> None:
+def test_user_code_starts_with_few_loaded_modules(tmp_path: Path) -> None:
     """What the child has when it calls the target, which its worker has, too."""
     python = "import sys\ndef run(x): return {'loaded': sorted(sys.modules)}\n"
     made = MadeSweep(tmp_path, grid(x=[1]), python=python)
@@ -121,7 +121,7 @@ def test_a_task_that_is_signalled_at_its_time_limit(tmp_path: Path, name: str) -
     assert over == ([("interrupted", "timeout")] if name == "SIGUSR2" else [])
 
 
-def test_a_killed_task_leaves_what_it_knew(tmp_path: Path) -> None:
+def test_a_killed_task_leaves_its_records(tmp_path: Path) -> None:
     made = MadeSweep(tmp_path, grid(x=[0, 1, 2]), python=SLOW.replace("HANDLER", "pass"))
     made.plan()
     with made.start() as task:
@@ -145,7 +145,7 @@ print(len(synced))
 """
 
 
-def test_the_task_lives(tmp_path: Path) -> None:
+def test_a_task_writes_heartbeats(tmp_path: Path) -> None:
     """A long case says so now and then, and what was known before it is made durable with that."""
     python = "import time\ndef run(x): time.sleep(x)\n"
     made = MadeSweep(tmp_path, grid(x=[0, 0.35]), python=python)

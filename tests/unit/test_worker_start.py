@@ -34,7 +34,7 @@ def strace() -> None:
 
 
 @pytest.mark.usefixtures("strace")
-def test_a_task_looks_few_paths_up(tmp_path: Path) -> None:
+def test_a_task_makes_few_path_lookups(tmp_path: Path) -> None:
     python = measuring.installed(tmp_path / "venv")
     sweep = measuring.prepared(tmp_path / "project")
     argv = measuring.worker_argv(sweep, python)

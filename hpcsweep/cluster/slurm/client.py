@@ -108,7 +108,7 @@ class Slurm(Defaults):
             return text.config_values(answer.stdout), ""
         if _NO_CLUSTER in answer.stderr:
             raise ClusterUnavailable(
-                "Slurm's programs are here, and know of no cluster: they have no slurm.conf",
+                "Slurm's programs are installed, but they have no slurm.conf and so no cluster",
                 next_step="Log in where the cluster's own are, or use `--cluster emulated`.",
             )
         if answer.returncode < 0 or is_unreachable(answer.stderr):

@@ -33,7 +33,7 @@ _PASSING = frozenset(
 )
 
 _HELD = "it stays so until `scontrol release JOB`"
-_SITE = "until the site puts it right"
+_SITE = "until the site fixes it"
 _OPTIONS = "as it was submitted it will never start"
 _FAILED = "a start of it failed, and the queue may hold it"
 _NAMED = {

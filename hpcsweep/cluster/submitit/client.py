@@ -108,7 +108,7 @@ class BySubmitit(Defaults):
 
     def test_only(self, array: Array) -> str:  # noqa: ARG002
         """No test is possible: submitit only submits."""
-        return f"submitit cannot ask {_executor(self.kind)!r} before it submits"
+        return f"submitit cannot test an array on {_executor(self.kind)!r} before a submission"
 
     def submit(self, array: Array, notify: Callable[[str], None]) -> str:  # noqa: ARG002
         """Submit one part. Returns its name, which is its job id here."""

@@ -121,7 +121,7 @@ def _minutes(name: str, options: Mapping[str, str]) -> int:
     seconds = time_limit_seconds(options.get("time", ""))
     if seconds is None:
         raise InputError(
-            "is missing or no limit, and submitit limits every job (to 5 minutes unasked)",
+            "is missing or no limit, but submitit limits every job (default: 5 minutes)",
             where="slurm: time",
             next_step="Give a limit: --set slurm.time=01:00:00.",
         )
