@@ -25,6 +25,8 @@ def main(arguments: list[str]) -> int:
     place, port, cluster = arguments
     directory = DatabaseDirectory.open(Path(place))
     job: JobRecord = {"id": os.environ.get("SLURM_JOB_ID", ""), "cluster": json.loads(cluster)}
+    # Slurm sends TERM before the time limit, and at a cancel.
+    signal.signal(signal.SIGTERM, _leave)
     with directory.changing(PATIENCE_S):
         _check_own(directory, job)
         process = server.start(directory, port=int(port), job=job)
@@ -33,7 +35,6 @@ def main(arguments: list[str]) -> int:
             # TERM itself would have the server wait for its clients.
             process.send_signal(signal.SIGINT)
 
-        # Slurm sends TERM before the time limit, and at a cancel.
         signal.signal(signal.SIGTERM, end)
     code = process.wait()
     record = directory.record()
@@ -46,6 +47,11 @@ def main(arguments: list[str]) -> int:
             next_step=f"Its log is {directory.log}.",
         )
     return 0
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    # What has been begun is taken back on the way.
+    raise SystemExit(0)
 
 
 def _check_own(directory: DatabaseDirectory, job: JobRecord) -> None:

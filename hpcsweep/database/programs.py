@@ -135,7 +135,10 @@ def run(
             check=False,
         )
     except FileNotFoundError as error:
-        raise StoreError(f"there is no {argv[0]} here", next_step=GET_IT) from error
+        raise StoreError(
+            f"there is no {argv[0]} here",
+            next_step="Load the module, or install the package, that has it.",
+        ) from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StoreError(f"{argv[0]} cannot be run: {redact(str(error))}") from error
     if done.returncode != 0:

@@ -226,16 +226,29 @@ def test_a_server_on_a_node(user: OrdinaryUser, kind: str) -> None:
     assert (found["state"], found["job"], found["sweeps"]) == ("running", job[1], [kind])
     assert found["port"] in PORTS
 
-    # A node that dies takes the server with it: only the scheduler's word says that it is gone.
-    kill_server(user, "pg", with_parent=True)
+    if kind == "slurm":
+        assert user.does("db", "stop", "pg") == "stopped\n"
+        assert log(user, "pg").endswith("database system is shut down\n")
+    else:
+        # A node that dies takes the server with it: the scheduler alone says that it is gone.
+        kill_server(user, "pg", with_parent=True)
     user.does("db", "start", "pg", "--node", "--wait")
-    assert "automatic recovery in progress" in log(user, "pg")
     assert count(user, "pg") == 20
-    assert status(user, "pg")["job"] != job[1]
-    assert user.does("db", "stop", "pg") == "stopped\n"
+    assert ("automatic recovery in progress" in log(user, "pg")) == (kind == "emulated")
+    record = user.home / "pg/server.json"
+    if kind == "slurm":
+        # To the batch shell alone, as before the time limit.
+        again = json.loads(record.read_bytes())["job"]["id"]
+        user.run("scancel", "--batch", "--signal=TERM", again)
+        wait_until(lambda: not record.exists(), WAIT_S, "the end of the server")
+    else:
+        assert user.does("db", "stop", "pg") == "stopped\n"
+        assert not record.exists()
     assert log(user, "pg").endswith("database system is shut down\n")
     assert postmasters(user, "pg") == []
 
+
+def test_a_port_of_another_program(user: OrdinaryUser) -> None:
     with contextlib.closing(socket.create_server(("", 0))) as taken:
         port = taken.getsockname()[1]
         said = user.refused(8, "db", "start", "pg", "--node", f"--port={port}", "--wait")

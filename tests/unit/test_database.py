@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hpcsweep.cli import main
 from hpcsweep.database import configuration, control, find, programs, server, service_file
-from hpcsweep.database.control import State
+from hpcsweep.database.control import Look, State
 from hpcsweep.database.directory import DatabaseDirectory, ServerRecord
 from hpcsweep.database.options import job_options
 from hpcsweep.errors import Damaged, InputError, StoreError
@@ -285,6 +285,20 @@ def test_root_is_refused(tmp_path: Path) -> None:
     assert result.exit_code == StoreError.exit_code
     assert "PostgreSQL refuses to run as root" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_file_system_is_pointed_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    DatabaseDirectory.create(tmp_path / "db", "mine")
+    monkeypatch.setattr(control, "start_here", lambda *_: Look(state=State.RUNNING))
+    monkeypatch.setattr("hpcsweep.store.filesystem.filesystem_type", lambda *_: "lustre")
+    result = CliRunner().invoke(main, ["db", "start", str(tmp_path / "db")])
+    assert result.exit_code == 0
+    assert "store: postgresql:///?service=mine\n" in result.stdout
+    assert "db is on lustre. PostgreSQL needs hard mounts there" in result.stderr
+    assert "ingest SWEEP --rebuild" in " ".join(result.stderr.split())
 
 
 def test_which_database_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
