@@ -255,7 +255,7 @@ def test_e4_e5_what_has_no_exact_form_is_refused(make_store: MakeStore, value: o
         store.run_or_retrieve(some(dt=cycle))
 
 
-def test_e6_none_is_the_same_as_left_out(make_store: MakeStore) -> None:
+def test_e6_none_equals_an_omitted_parameter(make_store: MakeStore) -> None:
     calls = Calls()
     store = make_store(calls)
     first, second = store.run_or_retrieve(some()), store.run_or_retrieve(some(label=None))
@@ -302,7 +302,7 @@ def test_e9_one_failing_case_costs_one_case(make_store: MakeStore) -> None:
         store.run_or_retrieve(some(2, label="fails"))
 
 
-def test_e14_a_run_that_fails_leaves_the_one_before(make_store: MakeStore) -> None:
+def test_e14_a_failed_run_leaves_the_earlier_result(make_store: MakeStore) -> None:
     modes = ["good"]
 
     def runner(params: dict[str, Any]) -> None:
@@ -602,7 +602,7 @@ def test_a_newer_table(make_store: MakeStore, direct_backend: Backend) -> None:
         ({"db_url": "NO_SUCH_VARIABLE"}, "variable is not set"),
     ],
 )
-def test_arguments_that_cannot_be(
+def test_arguments_that_are_refused(
     make_store: MakeStore, arguments: dict[str, Any], message: str
 ) -> None:
     with pytest.raises((InputError, StoreError), match=message):
@@ -615,7 +615,7 @@ def test_params_that_sweep_refuses(make_store: MakeStore, params: Any) -> None:
         make_store().sweep(params)
 
 
-def test_models_that_cannot_be() -> None:
+def test_models_that_are_refused() -> None:
     with pytest.raises(InputError, match="has no table"):
 
         class NoTable(Base):
@@ -716,7 +716,7 @@ LOOK = (
 )
 
 
-def test_a_process_that_comes_and_goes_takes_no_rows_away(tmp_path: Path) -> None:
+def test_a_short_lived_process_removes_no_rows(tmp_path: Path) -> None:
     """Another process has made the file, and no table yet, when a Store begins.
 
     Closing a second descriptor of it would drop the locks of the Store's connection, and who closes

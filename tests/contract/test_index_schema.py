@@ -111,7 +111,7 @@ def test_nothing_but_create_makes_tables(backend: Backend) -> None:
     assert not found.exists()
 
 
-def test_many_make_it_at_once(backend: Backend) -> None:
+def test_many_processes_create_the_tables(backend: Backend) -> None:
     at_once(8, lambda which: backend.sweep_index(f"sweep {which % 4}").create("s", MANIFEST))
     names = backend.raw("SELECT sweep FROM sweeps ORDER BY sweep")
     assert names == [(f"sweep {number}",) for number in range(4)]

@@ -102,7 +102,7 @@ def test_without_a_password(database: Place) -> None:
 
 
 @pytest.mark.postgres
-def test_a_role_that_may_not(postgres: PrivatePostgres, database: Place) -> None:
+def test_a_role_without_permission(postgres: PrivatePostgres, database: Place) -> None:
     postgres.sql("CREATE ROLE guest LOGIN PASSWORD 'guest'")
     guest = Place(database.port, database.name, "guest", "guest")
     problem = refused(guest.url)
@@ -241,7 +241,7 @@ def test_no_connection_outlives_its_transaction(postgres: PrivatePostgres, datab
     wait_until(lambda: postgres.sql(query) == [(0,)] or "connected", 10, "no connection")
 
 
-def test_a_url_may_set_what_is_usual_otherwise() -> None:
+def test_a_url_overrides_the_defaults() -> None:
     engine = SweepIndex("postgresql://h/x?connect_timeout=3", KEY)
     assert engine.where == "postgresql://h/x?connect_timeout=3"
 

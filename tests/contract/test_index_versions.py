@@ -60,7 +60,7 @@ def test_each_version_has_its_step_and_its_files() -> None:
 
 
 @pytest.mark.parametrize("version", RELEASED)
-def test_upgraded_is_as_made(
+def test_an_upgraded_schema_equals_a_new_one(
     backend: Backend, version: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     load(backend, version).create("s", MANIFEST)

@@ -57,7 +57,7 @@ def test_a_sweep_under_faults_is_complete(tmp_path: Path, scale: Scale) -> None:
     assert done.stdout.count("controller_down") >= 1
 
 
-def test_chaos_is_for_the_emulated_cluster_only(tmp_path: Path) -> None:
+def test_chaos_needs_the_emulated_cluster(tmp_path: Path) -> None:
     (tmp_path / "m.yaml").write_text("name: a\ncommand: [echo, '{x}']\nsource:\n  grid: {x: [1]}\n")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "sbatch").touch(mode=0o755)

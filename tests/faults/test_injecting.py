@@ -71,7 +71,7 @@ def test_the_interposer_sees_what_strace_sees(tmp_path: Path) -> None:
     assert {"create", "write"} <= {call.name for call in calls_in(log)} <= set(CHANGES)
 
 
-def test_a_kill_is_before_the_call_and_one_of_one_process(tmp_path: Path) -> None:
+def test_a_kill_strikes_one_process_before_the_call(tmp_path: Path) -> None:
     place, log = tmp_path / "place", tmp_path / "log"
     place.mkdir()
     assert run(place, Fault(roots=(place,), at=2), log) == -9
@@ -90,7 +90,7 @@ def test_an_error_is_the_call_s_own(tmp_path: Path) -> None:
     assert {call.name for call in calls_in(log)} == {"write"}
 
 
-def test_clocks_locks_and_views_are_as_told(tmp_path: Path) -> None:
+def test_injected_clocks_locks_and_views_are_seen(tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.mkdir()
     code = """if True:
@@ -121,7 +121,7 @@ def test_clocks_locks_and_views_are_as_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("count", "wanted"), [(1, 5), (7, 3), (100, 10), (10, 10)])
-def test_some_are_spread_and_turn(count: int, wanted: int) -> None:
+def test_fault_points_are_spread_and_rotate(count: int, wanted: int) -> None:
     tried = [some_of(count, wanted, turn) for turn in range(count)]
     assert {one for some in tried for one in some} == set(range(1, count + 1))
     assert all(1 <= len(some) <= wanted for some in tried)

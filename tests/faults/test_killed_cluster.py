@@ -43,7 +43,9 @@ def test_a_killed_controller(own_cluster: Cluster, tmp_path: Path) -> None:
         assert {times[3], times[7]} <= {1, 2}
 
 
-def test_silence_is_no_verdict(emulated: EmulatedCluster, tmp_path: Path) -> None:
+def test_a_controller_that_is_down_gives_no_verdict(
+    emulated: EmulatedCluster, tmp_path: Path
+) -> None:
     """While nobody answers, dead tasks stay what they were last known to be, for however long."""
     front = Fronted(emulated, tmp_path)
     project = Project(front, tmp_path / "project", 4, chunk=2)

@@ -11,7 +11,7 @@ from tests.support.fixtures import Scale
 
 
 @pytest.mark.parametrize("life", LIVES)
-def test_a_life_killed_at_each_call_is_lived_again(
+def test_a_program_killed_at_each_call_completes_when_run_again(
     tmp_path: Path, life: str, scale: Scale, turn: int
 ) -> None:
     row = row_of(life, tmp_path, scale(15, 1), turn)

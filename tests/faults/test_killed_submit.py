@@ -111,9 +111,7 @@ def test_an_array_that_arrives_late_is_waited_for(
     check_whole(project, 2)
 
 
-def test_an_array_that_only_its_journal_remembers(
-    tmp_path: Path, emulated: EmulatedCluster
-) -> None:
+def test_an_array_that_only_its_journal_proves(tmp_path: Path, emulated: EmulatedCluster) -> None:
     """Queue and accounting lack its name, as after MinJobAge where there is no accounting."""
     front = Fronted(emulated, tmp_path)
     project = Project(front, tmp_path / "project", 2)

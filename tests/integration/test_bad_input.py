@@ -187,7 +187,7 @@ CALLS: dict[str, tuple[int, list[str], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("case", CALLS)
-def test_a_call_that_means_nothing(here: Here, case: str) -> None:
+def test_a_command_line_that_makes_no_sense(here: Here, case: str) -> None:
     here.write("program", "x")
     code, arguments, words = CALLS[case]
     holds(here.refuses(code, *arguments), *words)
@@ -560,7 +560,7 @@ def test_an_array_that_was_accepted_without_an_answer(
         ("exit 3", ("exit code 3",)),
     ],
 )
-def test_an_sbatch_that_leaves_in_doubt(
+def test_an_sbatch_without_a_definite_answer(
     here: Here, sbatch: Callable[[str], None], text: str, words: tuple[str, ...]
 ) -> None:
     here.write("t.py", COUNTING)
@@ -583,7 +583,9 @@ def test_an_sbatch_that_cannot_be_run(here: Here, sbatch: Callable[[str], None])
     holds(here.refuses(REFUSED, "submit", "m.yaml"), "bin/sbatch cannot be run", "PATH")
 
 
-def test_a_site_that_gives_no_code_for_its_no(here: Here, sbatch: Callable[[str], None]) -> None:
+def test_a_refusal_of_a_site_without_an_error_code(
+    here: Here, sbatch: Callable[[str], None]
+) -> None:
     """As job_submit.lua does; the queue lacks the array, so nothing is left in doubt."""
     sbatch(
         'echo "sbatch: error: You must name an account." >&2;'
@@ -830,7 +832,7 @@ SELECTIONS: dict[str, tuple[int, list[str], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("case", SELECTIONS)
-def test_a_question_that_means_nothing(here: Here, sweep: Path, case: str) -> None:
+def test_a_condition_that_makes_no_sense(here: Here, sweep: Path, case: str) -> None:
     code, arguments, words = SELECTIONS[case]
     holds(here.refuses(code, *arguments), *words)
     assert sweep.exists()

@@ -118,7 +118,7 @@ def test_an_environment_that_lacks_much(here: Here, given: dict[str, str | None]
     assert "Warning" not in done.stderr
 
 
-def test_a_home_that_takes_nothing(here: Here) -> None:
+def test_an_unwritable_home(here: Here) -> None:
     env = {name: value for name, value in here.cluster.env().items() if name[:4] != "XDG_"}
     argv = [HPCSWEEP, "submit", "m.yaml"]
     done = subprocess.run(

@@ -41,7 +41,7 @@ def found(here: Here, *arguments: str, code: int = 0) -> list[dict[str, str]]:
     return findings
 
 
-def test_here(here: Here) -> None:
+def test_checks_on_this_host(here: Here) -> None:
     by = {one["what"]: one for one in found(here)}
     holds(by["versions"]["text"], "hpcsweep ", "Python 3.", "SQLite ", "sqlalchemy ")
     holds(by["file system"]["text"], str(here.path), "GiB, ", " files free")

@@ -58,7 +58,7 @@ def test_a_sweep_on_a_cluster_of_a_new_kind(
     assert again.submit().plan is None
 
 
-def test_without_its_line_there_is_no_such_kind() -> None:
+def test_a_kind_without_its_line_does_not_exist() -> None:
     with pytest.raises(InputError, match="'toy' is not a kind of cluster") as caught:
         registry.check_kind("toy", "m.yaml:1")
     assert "auto, slurm, emulated and submitit:EXECUTOR" in caught.value.next_step

@@ -23,13 +23,13 @@ def test_the_installed_numpy() -> None:
     assert list(golden.differences()) == []
 
 
-def test_a_difference_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_numpy_difference_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison compares: single reads that change by one bit are told."""
     monkeypatch.setattr("hpcsweep.sources.distributions.Uniform.at", lambda _, k: k * 2.0**-53)
     assert any("Uniform" in line for line in golden.differences())
 
 
-def test_the_oldest_is_the_one_that_is_allowed() -> None:
+def test_the_oldest_tested_numpy_is_the_oldest_allowed() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     assert f"numpy>={OLDEST}" in project["dependencies"]
 

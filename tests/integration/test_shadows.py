@@ -39,7 +39,7 @@ def said_by(*argv: str, cwd: Path, **more: str) -> str:
 
 
 @pytest.mark.parametrize("name", HIDING)
-def test_on_pythonpath(tmp_path: Path, name: str) -> None:
+def test_a_shadow_on_pythonpath(tmp_path: Path, name: str) -> None:
     path = tmp_path / "mine" / name
     path.parent.mkdir(parents=True)
     path.write_text(HIDING[name])
@@ -52,7 +52,7 @@ def test_on_pythonpath(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["click.py", "signal.py"])
-def test_in_the_directory_where_one_is(tmp_path: Path, name: str) -> None:
+def test_a_shadow_in_the_current_directory(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("")
     manifest = "name: s\ncommand: [echo, '{x}']\nsource: {grid: {x: [1]}}\n"
     (tmp_path / "m.yaml").write_text(manifest)
@@ -62,14 +62,14 @@ def test_in_the_directory_where_one_is(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["json.py", "signal.py"])
-def test_from_a_task(tmp_path: Path, name: str) -> None:
+def test_a_shadow_in_a_task(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("")
     argv = (sys.executable, "-P", "-m", "hpcsweep.worker", "outputs/s", "1", "0")
     said = said_by(*argv, cwd=tmp_path, PYTHONPATH=str(tmp_path))
     holds(said, f"hpcsweep: {tmp_path / name} is imported in place of ", "off PYTHONPATH")
 
 
-def test_beside_a_target(here: Here) -> None:
+def test_a_shadow_beside_a_target(here: Here) -> None:
     """In C, `from secrets import randbits` does not say from where."""
     here.write("t.py", "import numpy.random\ndef f(x): pass\n")
     hiding = here.write("secrets.py", "")
@@ -79,7 +79,7 @@ def test_beside_a_target(here: Here) -> None:
     here.does("submit", "m.yaml", "--wait")
 
 
-def test_in_place_of_an_extra(here: Here) -> None:
+def test_a_shadow_of_an_extra(here: Here) -> None:
     here.does("submit", "m.yaml", "--wait")
     hiding = here.write("matplotlib.py", "")
     env = here.cluster.env() | {"PYTHONPATH": str(here.path)}
@@ -89,14 +89,16 @@ def test_in_place_of_an_extra(here: Here) -> None:
     assert "pip install" not in done.stderr
 
 
-def test_in_place_of_submitit(here: Here) -> None:
+def test_a_shadow_of_submitit(here: Here) -> None:
     hiding = here.write("mine/submitit.py", "")
     here.patch.setenv("PYTHONPATH", str(hiding.parent))
     said = here.cli("submit", "m.yaml", "--cluster", "submitit:local", code=7).stderr
     holds(said, f"submitit:local: {hiding} is imported in place of ", "off PYTHONPATH")
 
 
-def test_in_the_users_own_site_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shadow_in_the_users_site_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "click.py").write_text("")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.setattr(site, "USER_SITE", str(tmp_path))

@@ -62,7 +62,9 @@ def write(root: Path, below: str) -> None:
     (root / "other.yaml").write_text(MANIFEST.format(name="other", source=GRID))
 
 
-def test_its_function_as_the_target(emulated: EmulatedCluster, tmp_path: Path) -> None:
+def test_a_function_of_the_unguarded_module_as_target(
+    emulated: EmulatedCluster, tmp_path: Path
+) -> None:
     write(tmp_path, SUBMIT)
     done = called(emulated, tmp_path, sys.executable, "both.py")
     assert done.returncode == 1
@@ -86,7 +88,7 @@ RUN = ("run", "m.yaml", "--index", "0")
     ],
     ids=["submit", "submit, from a shell", "run", "run --pdb"],
 )
-def test_a_manifest_that_names_it(
+def test_a_manifest_that_names_the_unguarded_module(
     emulated: EmulatedCluster, tmp_path: Path, command: tuple[str, ...], below: str
 ) -> None:
     write(tmp_path, below)
@@ -145,7 +147,7 @@ def test_a_process_of_a_pool_that_imports_it_again(
     assert imports(tmp_path) == 2
 
 
-def test_with_the_guard_it_works(emulated: EmulatedCluster, tmp_path: Path) -> None:
+def test_a_guarded_module_works(emulated: EmulatedCluster, tmp_path: Path) -> None:
     guarded = "".join(f"    {line}\n" for line in SUBMIT.splitlines())
     write(tmp_path, 'if __name__ == "__main__":\n' + guarded)
     done = called(emulated, tmp_path, sys.executable, "both.py")

@@ -80,7 +80,7 @@ def test_canonical_text_is_that_of_another_rfc_8785_library(value: Any) -> None:
 
 
 @given(params)
-def test_id_depends_on_values_alone(value: dict[str, Any]) -> None:
+def test_the_case_id_depends_on_values_only(value: dict[str, Any]) -> None:
     expected = ids.case_id(value)
     assert ids.case_id(reordered(value)) == expected
     assert ids.case_id(respelled(value)) == expected
@@ -94,7 +94,7 @@ def test_texts_are_equal_exactly_when_values_are(first: Any, second: Any) -> Non
 
 
 @given(st.integers(10**15, 10**22), st.integers(-3, 3), st.booleans())
-def test_big_integers_keep_apart(number: int, step: int, negative: bool) -> None:
+def test_big_integers_differ(number: int, step: int, negative: bool) -> None:
     number = -number if negative else number
     nearest = float(number)
     # The digits that ECMAScript prints for the nearest float, taken as an integer.

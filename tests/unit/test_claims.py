@@ -181,7 +181,7 @@ def test_a_suspended_owner_takes_the_result_of_the_other(
     assert list(results.claims.iterdir()) == []
 
 
-def test_a_store_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_writes_heartbeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(liveness, "BEAT_S", 0.02)
     results = ResultDirectory(tmp_path, ".txt")
     results.make()

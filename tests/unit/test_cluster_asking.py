@@ -121,7 +121,7 @@ def test_a_client_without_a_cluster_hides_no_limits(monkeypatch: pytest.MonkeyPa
         (0, "MaxArraySize = many\nKillWait = long\n", ""),
     ],
 )
-def test_a_cluster_that_does_not_tell_gets_slurms_defaults_with_a_note(
+def test_a_hidden_configuration_gives_slurms_defaults_with_a_notice(
     monkeypatch: pytest.MonkeyPatch, rc: int, stdout: str, stderr: str
 ) -> None:
     monkeypatch.setattr(process, "run", lambda *_: process.Answer(rc, stdout, stderr))

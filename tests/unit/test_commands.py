@@ -122,7 +122,7 @@ def test_a_completion_loads_no_library(words: str, project: Path) -> None:
 
 
 @pytest.mark.parametrize("name", commands.INSTEAD)
-def test_an_unknown_command_is_answered_by_what_does_it(name: str) -> None:
+def test_an_unknown_command_suggests_the_right_one(name: str) -> None:
     done = CliRunner().invoke(main, [name])
     assert done.exit_code == 2
     assert f"No such command '{name}'. {commands.INSTEAD[name]}\n" in done.output

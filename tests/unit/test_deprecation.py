@@ -13,7 +13,7 @@ def old_name() -> int:
     return 1
 
 
-def test_a_use_is_warned_of_where_it_stands_and_once() -> None:
+def test_a_deprecated_use_warns_once_at_its_line() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         for _ in range(3):

@@ -74,7 +74,7 @@ def test_leftovers_of_a_killed_create_do_not_block_the_next(tmp_path: Path, name
     assert SweepDirectory.create(tmp_path / "s", "s").name == "s"
 
 
-def test_several_make_it_at_once(tmp_path: Path) -> None:
+def test_several_processes_create_the_sweep(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"
         "from hpcsweep.sweepdir.directory import SweepDirectory\n"
@@ -144,7 +144,7 @@ def test_the_newest_manifest_is_the_last_submissions(tmp_path: Path) -> None:
     assert made.directory.newest_manifest() == made.manifest.fingerprint != first
 
 
-def test_facts_about_parts(tmp_path: Path) -> None:
+def test_part_facts_are_read_and_written(tmp_path: Path) -> None:
     made = MadeSweep(tmp_path, grid(x=[1]))
     made.plan()
     assert made.directory.part_facts(1) == {}

@@ -72,7 +72,7 @@ def test_every_case_begins_as_the_first_one(tmp_path: Path, runs: str) -> None:
     assert others == [first, first]
 
 
-def test_the_same_in_a_child_that_cannot_be_forked_as_far_as_that_goes(tmp_path: Path) -> None:
+def test_a_shared_process_restores_most_state(tmp_path: Path) -> None:
     (tmp_path / "lines").write_text("1\n2\n3\n4\n5\n")
     made = MadeSweep(tmp_path, grid(x=[1, 2, 3]), python=THREAD + SHARED)
     made.plan()

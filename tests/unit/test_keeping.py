@@ -167,7 +167,7 @@ def test_a_task_that_waits_for_a_claim_can_be_ended(tmp_path: Path) -> None:
     assert calls(tmp_path) == [1]
 
 
-def test_a_task_that_waits_or_runs_gives_signs_of_life(tmp_path: Path) -> None:
+def test_a_waiting_or_running_task_writes_heartbeats(tmp_path: Path) -> None:
     made = kept(tmp_path, grid(x=[7]))
     made.plan(generation=1, beat_s=0.05)
     claims = tmp_path / "results" / ".claims"
@@ -204,7 +204,7 @@ def test_a_mark_stays_until_its_entry_is_written(tmp_path: Path) -> None:
     assert list((tmp_path / "results" / ".new").iterdir()) == []
 
 
-def test_a_table_that_was_away_gets_it_later(tmp_path: Path) -> None:
+def test_an_unreachable_table_gets_the_result_later(tmp_path: Path) -> None:
     mine = store(tmp_path)
     with closing(sqlite3.connect(tmp_path / "kept.sqlite3")) as connection:
         connection.execute("DROP TABLE kept")

@@ -52,7 +52,7 @@ def both(what: str) -> dict[str, str]:
     }
 
 
-def test_all_is_kept_and_given_back(tmp_path: Path) -> None:
+def test_the_output_is_captured_and_streams_are_restored(tmp_path: Path) -> None:
     body = "with Logbook('a', base, capture=True): everything('a')"
     assert ran(tmp_path, body) == ("after\n", "after\n")
     assert kept(tmp_path / "log_a") == both("a")
@@ -64,7 +64,7 @@ def test_nothing_is_captured_by_default(tmp_path: Path) -> None:
     assert kept(tmp_path / "log_a") == {}
 
 
-def test_an_exception_gives_the_streams_back(tmp_path: Path) -> None:
+def test_an_exception_restores_the_streams(tmp_path: Path) -> None:
     body = "with Logbook('a', base, capture=True): everything('a'); raise SystemExit('told')"
     out, err = ran(tmp_path, body, code=1)
     assert (out, err) == ("", "told\n")

@@ -16,7 +16,7 @@ from hpcsweep.errors import Damaged, InputError, RunMissing, SweepError
 from hpcsweep.logbook.parameters import parse_yaml
 
 
-def test_everything_comes_back(tmp_path: Path) -> None:
+def test_a_reader_returns_what_was_written(tmp_path: Path) -> None:
     with Logbook("my_log_run", tmp_path, params={"omega": 1.0, "name": "on"}) as log:
         log.array("deep/a", [1, 2])
         log.array("a", [3])

@@ -278,5 +278,5 @@ def test_the_store_key_is_kept_as_written(load: Load, store: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["x", "0", "_", "a.b-c_D", "x" * 64])
-def test_names_that_are_fine(load: Load, name: str) -> None:
+def test_accepted_names(load: Load, name: str) -> None:
     assert load(GOOD.replace("oscillator", f"'{name}'", 1)).name == name

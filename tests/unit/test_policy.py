@@ -109,7 +109,7 @@ def made(tmp_path: Path) -> MadeSweep:
     return found
 
 
-def test_neither_complete_nor_failed(made: MadeSweep) -> None:
+def test_only_missing_cases_are_sent(made: MadeSweep) -> None:
     found = decided(made)
     assert found.sent == IndexSet.of([3, 4, 5, 6, 7])
     assert found.outlook.complete == IndexSet.of([0, 1])

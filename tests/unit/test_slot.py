@@ -346,7 +346,7 @@ SPOILT = {
 
 
 @pytest.mark.parametrize("damage", SPOILT)
-def test_a_case_that_spoils_its_run_directory(tmp_path: Path, damage: str) -> None:
+def test_a_case_that_damages_its_run_directory(tmp_path: Path, damage: str) -> None:
     """It costs that case alone: the ones behind it are run."""
     python = (
         f"import os, shutil\ndef run(x, log):\n    if x == 1: {damage}\n    return {{'x': x}}\n"

@@ -277,7 +277,7 @@ def test_refused_manifest_dicts(value: Any, words: str) -> None:
     refused(lambda: source_from_manifest_dict(value), words)
 
 
-def test_where_leads_the_message() -> None:
+def test_the_message_begins_with_where() -> None:
     error = refused(lambda: source_from_manifest_dict({"type": "X"}, where="sweep.json: source"))
     assert str(error).startswith("sweep.json: source.type: unknown type")
 

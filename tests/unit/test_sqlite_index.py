@@ -60,7 +60,7 @@ def mountinfo(tmp_path: Path) -> Path:
         ("/tmp/x", "tmpfs", True),
     ],
 )
-def test_which_file_system_holds_a_path(mountinfo: Path, path: str, kind: str, local: bool) -> None:
+def test_the_file_system_of_a_path(mountinfo: Path, path: str, kind: str, local: bool) -> None:
     assert filesystem_type(Path(path), mountinfo) == kind
     assert is_local(Path(path), mountinfo) is local
 
@@ -213,7 +213,7 @@ def test_an_index_of_a_newer_program(tmp_path: Path) -> None:
             act()
 
 
-def test_kept_connections_end_with_their_keeper(tmp_path: Path) -> None:
+def test_kept_connections_are_closed_with_their_owner(tmp_path: Path) -> None:
     """Not with the garbage: Python 3.13 warns of each."""
     path = tmp_path / "kept.sqlite3"
     database = Database(path, keeps=True)

@@ -106,7 +106,7 @@ def test_a_cluster_that_was_never_reached(made: MadeSweep) -> None:
     assert (summary.asked_s_ago, summary.problem) == (None, "no answer")
 
 
-def test_a_cluster_that_does_not_answer_any_more(made: MadeSweep) -> None:
+def test_a_cluster_that_stops_answering(made: MadeSweep) -> None:
     look(made, dict.fromkeys(range(1, 5), "PENDING"))
     summary = look(made, None)
     assert summary.counts[Status.PENDING] == 10  # the last that was heard
@@ -134,7 +134,7 @@ def test_two_indices_of_one_case_count_twice(tmp_path: Path) -> None:
     assert look(made, {}).counts[Status.COMPLETE] == 8
 
 
-def test_a_second_look_reads_no_old_bytes(made: MadeSweep) -> None:
+def test_a_second_status_reads_only_new_bytes(made: MadeSweep) -> None:
     before = look(made, {})
     (journal,) = made.directory.journal_dir(1).rglob("*.jsonl")
     (record,) = (found for found in made.records("end") if found.get("index") == 1)
@@ -163,7 +163,7 @@ def test_the_document(made: MadeSweep) -> None:
     assert document["cluster"].keys() == {"asked_s_ago", "problem"}
 
 
-def test_wait_looks_until_nothing_more_will_happen(
+def test_wait_polls_until_all_tasks_are_over(
     made: MadeSweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: Iterator[int] = iter(range(1, 5))

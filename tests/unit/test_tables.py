@@ -48,7 +48,7 @@ def test_a_column_that_does_not_fit_is_left_out_completely(width: int, table: li
     assert shown([NUMBERS, STATUS, ERROR], width) == table
 
 
-def test_a_narrow_column_has_the_place_of_a_wide_one() -> None:
+def test_a_narrow_column_takes_the_room_of_a_wide_one() -> None:
     wide = LayoutColumn(name="sequence", cells=["G" * 60])
     chosen = fitting([STATUS, wide, LayoutColumn(name="n", cells=["12"])], 40)
     assert [one.name for one in chosen] == ["status", "n"]

@@ -254,7 +254,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_a_setup_that_failed_where_cases_cannot_be_made(tmp_path: Path) -> None:
+def test_a_failed_setup_of_cases_that_cannot_be_made(tmp_path: Path) -> None:
     made = UserSweep(tmp_path, derived("a", "raise"))
     made.plan()
     made.run(0, "--setup-failed", "manifest.yaml:7", "3", code=3)

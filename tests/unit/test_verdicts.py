@@ -50,7 +50,7 @@ def test_a_failed_query_changes_nothing(world: World) -> None:
     assert world.look(INTERVAL_S).problem is None
 
 
-def test_without_a_cluster_nothing_is_known_anew(world: World) -> None:
+def test_without_a_cluster_the_known_state_stays(world: World) -> None:
     first = world.look()
     view = world.look(10 * INTERVAL_S, cluster=None)
     assert (view.alive, view.asked) == (first.alive, first.asked)
@@ -68,7 +68,7 @@ def test_a_case_is_unknown_before_the_first_answer(world: World) -> None:
 # --- lost ----------------------------------------------------------------------------------------
 
 
-def test_absent_once_is_not_lost(world: World) -> None:
+def test_a_task_absent_once_is_not_lost(world: World) -> None:
     world.begin(1, 2)
     world.look()
     world.vanish(1)
@@ -76,7 +76,7 @@ def test_absent_once_is_not_lost(world: World) -> None:
     assert world.cases()[2] == ("running", None)
 
 
-def test_absent_twice_a_grace_apart_is_lost_after_two_scans(world: World) -> None:
+def test_a_task_absent_twice_is_lost_after_two_scans(world: World) -> None:
     """Without accounting: absent, (sacct), absent again, and a scan of the journals later."""
     world.begin(1, 2)
     world.look()
@@ -93,7 +93,7 @@ def test_absent_twice_a_grace_apart_is_lost_after_two_scans(world: World) -> Non
     }
 
 
-def test_two_looks_within_the_grace_prove_nothing(world: World) -> None:
+def test_two_polls_within_the_grace_period_prove_nothing(world: World) -> None:
     world.look()
     world.vanish(1)
     for _ in range(30):
@@ -119,7 +119,7 @@ def test_a_worker_record_after_the_verdict_counts(world: World) -> None:
     assert world.cases()[3] == ("complete", None)
 
 
-def test_a_task_that_is_there_again_is_not_lost(world: World) -> None:
+def test_a_task_that_reappears_is_not_lost(world: World) -> None:
     world.look()
     for _ in range(4):
         world.vanish(1)
@@ -324,7 +324,7 @@ def test_during_a_poll_other_processes_see_the_last_known_state(world: World) ->
 
 
 @pytest.mark.parametrize("back_s", [1.0, 1e6])
-def test_a_clock_that_went_back_does_not_stop_the_questions(world: World, back_s: float) -> None:
+def test_a_clock_that_went_back_does_not_stop_polling(world: World, back_s: float) -> None:
     world.look()
     asked = len(world.cluster.asked)
     world.look(-back_s)
@@ -398,7 +398,7 @@ def test_a_query_to_the_accounting_does_not_count_as_a_queue_poll(world: World) 
     assert list(world.look(1.0).states()) == ["PENDING", "gone", "sent", "sent"]
 
 
-def test_a_question_that_failed_before_the_submission_is_no_problem_of_it(world: World) -> None:
+def test_a_poll_that_failed_before_the_submission_does_not_concern_it(world: World) -> None:
     world.cluster.down = True
     world.look()
     world.cluster.down = False
