@@ -30,7 +30,7 @@ JOB_NAME = "hpcsweep-db"
 _LOOK_S = 1.0
 
 
-class State(Enum):
+class ServerState(Enum):
     """What a server is doing."""
 
     RUNNING = "running"
@@ -45,7 +45,7 @@ class State(Enum):
 class Look:
     """What is known of a server."""
 
-    state: State
+    state: ServerState
     # Where it was started; None where no server uses the data, or one that we did not start.
     record: ServerRecord | None = None
     # Why the state is not known, and what to do about it.
@@ -62,17 +62,21 @@ def look(directory: DatabaseDirectory, settings: Settings, grace_s: float | None
     record = directory.record()
     if record is None:
         # Started by hand, or none.
-        return Look(state=State.STOPPED if server.postmaster(directory) is None else State.RUNNING)
+        return Look(
+            state=ServerState.STOPPED
+            if server.postmaster(directory) is None
+            else ServerState.RUNNING
+        )
     if record["job"] is not None:
         return _look_at_job(directory, record, record["job"], settings, grace_s)
     here = this_process() | {"pid_namespace": pid_namespace()}
     if all(record.get(key) == here.get(key) for key in ("host", "boot_id", "pid_namespace")):
-        found = State.STOPPED if server.postmaster(directory) is None else State.RUNNING
+        found = ServerState.STOPPED if server.postmaster(directory) is None else ServerState.RUNNING
         return Look(state=found, record=record)
     if record["host"] == here["host"] and record["boot_id"] != here.get("boot_id"):
-        return Look(state=State.STOPPED, record=record)  # the host was started again since
+        return Look(state=ServerState.STOPPED, record=record)  # the host was started again since
     return Look(
-        state=State.UNKNOWN,
+        state=ServerState.UNKNOWN,
         record=record,
         why=f"it was started on {record['host']}, which cannot be asked from here",
         next_step=f"Run this on {record['host']}. If that is gone for good, remove "
@@ -93,21 +97,21 @@ def _look_at_job(
         life, state = _life(cluster, job["id"], grace_s)
     except HpcsweepError as error:
         return Look(
-            state=State.UNKNOWN,
+            state=ServerState.UNKNOWN,
             record=record,
             why=f"{who} cannot be asked about: {error.what}",
             next_step="Run this where its cluster is, or try again later.",
         )
     if life is Life.OVER:
-        return Look(state=State.STOPPED, record=record)
+        return Look(state=ServerState.STOPPED, record=record)
     if life is Life.UNKNOWN:
         return Look(
-            state=State.UNKNOWN,
+            state=ServerState.UNKNOWN,
             record=record,
             why=f"{who} is {state or 'neither in the queue nor in the accounting'}",
             next_step="Try again later.",
         )
-    return Look(state=State.RUNNING if record["host"] else State.QUEUED, record=record)
+    return Look(state=ServerState.RUNNING if record["host"] else ServerState.QUEUED, record=record)
 
 
 def _cluster_of(job: JobRecord, directory: DatabaseDirectory, settings: Settings) -> Cluster:
@@ -163,12 +167,12 @@ def start_here(directory: DatabaseDirectory, settings: Settings) -> Look:
     """
     with directory.changing():
         seen = _settled(directory, settings)
-        if seen.state is not State.STOPPED:
+        if seen.state is not ServerState.STOPPED:
             return seen
         started = server.start(directory, port=None, job=None)
         # It outlives this process: nobody here waits for its end.
         started.returncode = 0
-        return Look(state=State.RUNNING, record=directory.record())
+        return Look(state=ServerState.RUNNING, record=directory.record())
 
 
 def start_on_node(
@@ -185,7 +189,7 @@ def start_on_node(
     """
     with directory.changing():
         seen = _settled(directory, settings)
-        if seen.state is not State.STOPPED:
+        if seen.state is not ServerState.STOPPED:
             return seen
         record = registry.record(cluster, cluster.limits().cluster_name)
         # What is missing is said here, and not by a job.
@@ -207,7 +211,7 @@ def start_on_node(
             "job": {"id": job_id, "cluster": record},
         }
         directory.write_record(waiting)
-        return Look(state=State.QUEUED, record=waiting)
+        return Look(state=ServerState.QUEUED, record=waiting)
 
 
 def wait_for_job(directory: DatabaseDirectory, settings: Settings) -> Look:
@@ -215,10 +219,10 @@ def wait_for_job(directory: DatabaseDirectory, settings: Settings) -> Look:
     asked = time.monotonic()
     while (record := directory.record()) is not None:
         if record["host"]:
-            return Look(state=State.RUNNING, record=record)
+            return Look(state=ServerState.RUNNING, record=record)
         if time.monotonic() - asked >= settings.query_interval_s:
             asked = time.monotonic()
-            if look(directory, settings, settings.grace_s).state is State.STOPPED:
+            if look(directory, settings, settings.grace_s).state is ServerState.STOPPED:
                 break
         time.sleep(_LOOK_S)
     what, next_step = _last_words(directory)
@@ -249,7 +253,7 @@ def stop(directory: DatabaseDirectory, settings: Settings) -> bool:
     """
     with directory.changing():
         seen = _settled(directory, settings)
-        if seen.state is State.STOPPED:
+        if seen.state is ServerState.STOPPED:
             return False
         if seen.record is not None and seen.record["job"] is not None:
             _cancel(directory, seen.record["job"], settings)
@@ -264,13 +268,13 @@ def stop(directory: DatabaseDirectory, settings: Settings) -> bool:
 def _settled(directory: DatabaseDirectory, settings: Settings) -> Look:
     """Look, and remove what a dead server left. *Raises* StoreError for an unknown state."""
     seen = look(directory, settings, settings.grace_s)
-    if seen.state is State.UNKNOWN:
+    if seen.state is ServerState.UNKNOWN:
         raise StoreError(
             f"it is not known whether its server runs: {seen.why}",
             where=str(directory.path),
             next_step=seen.next_step,
         )
-    if seen.state is State.STOPPED:
+    if seen.state is ServerState.STOPPED:
         server.forget(directory)
     return seen
 

@@ -10,7 +10,7 @@ from typing import TypedDict
 from sqlalchemy import Connection, inspect, select
 
 from hpcsweep.database import control, programs
-from hpcsweep.database.control import State
+from hpcsweep.database.control import ServerState
 from hpcsweep.database.directory import DatabaseDirectory
 from hpcsweep.errors import StoreError
 from hpcsweep.files import replacing
@@ -30,7 +30,7 @@ class Description(TypedDict):
     service: str
     # The `store:` of a manifest.
     store: str
-    # A value of `State`.
+    # A value of `ServerState`.
     state: str
     # What is wrong, or why something is not known; empty otherwise.
     why: str
@@ -52,7 +52,7 @@ def describe(directory: DatabaseDirectory, settings: Settings) -> Description:
     """Look at a database; nothing is started. *Raises* SweepError, Damaged."""
     seen = control.look(directory, settings)
     record, why, sweeps = seen.record, seen.why, None
-    if seen.state is State.RUNNING:
+    if seen.state is ServerState.RUNNING:
         try:
             sweeps = sweep_names(directory)
         except StoreError as error:

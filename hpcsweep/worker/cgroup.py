@@ -1,4 +1,4 @@
-"""The memory cgroup of the task: how much it held, and what the kernel killed in it."""
+"""The memory cgroup of the task: its peak, and its count of OOM kills."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ _PROC, _MOUNT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 @dataclass(kw_only=True, slots=True)
 class MemoryCgroup:
-    """The memory cgroup of this process, version 1 or 2; without one nothing is known."""
+    """The memory cgroup of this process, version 1 or 2, or none."""
 
-    # Counts the processes that the kernel killed for memory.
+    # The file with the count of processes that the kernel killed for memory.
     events: Path | None = None
-    # Whether all processes in it are of this job.
+    # Whether all its processes belong to this job.
     is_own: bool = False
-    # Has the most bytes that it ever held, file cache included; None unless `is_own`.
+    # The file with its peak in bytes, including file cache; None unless `is_own`.
     _peak_file: Path | None = None
-    # As it was last read.
+    # The peak as last read.
     _peak: int = 0
 
     @classmethod
     def find(cls, job_id: str) -> MemoryCgroup:
-        """That of this process in the job. Slurm names it `…/job_<id>/step_batch/…`."""
+        """The memory cgroup of this process. Slurm names it `…/job_<id>/step_batch/…`."""
         try:
             rows = [line.split(":", 2) for line in _PROC.read_text().splitlines()]
         except OSError:  # not Linux
             return cls()
-        # Version 2 has no controllers in its line. Where both are mounted, memory is of one only.
+        # Version 2 has no controllers in its line. If both are mounted, only one has memory.
         paths = {name: path.lstrip("/") for _, names, path in rows for name in names.split(",")}
         if "memory" in paths:
             directory = _MOUNT / "memory" / paths["memory"]
@@ -53,23 +53,23 @@ class MemoryCgroup:
         return 0
 
     def new_peak(self) -> int | None:
-        """The most bytes that it ever held; None if that is not since the last call, or unknown.
+        """Its peak in bytes; None if it has not risen since the last call, or is unknown.
 
-        Nobody but root may reset the counter of Slurm's cgroups, so only a case that needs more
+        Only root can reset the counter of Slurm's cgroups, so only a case that needs more memory
         than all cases before it has a number of its own.
         """
         if self._peak_file is None:
             return None
         try:
             peak = int(self._peak_file.read_text())
-        except (OSError, ValueError):  # memory.peak is there since Linux 5.19
+        except (OSError, ValueError):  # memory.peak exists since Linux 5.19
             return None
         is_new, self._peak = peak > self._peak, max(peak, self._peak)
         return peak if is_new else None
 
 
 def requested_bytes(environment: Mapping[str, str]) -> int | None:
-    """The memory that the job asked for on this node; None if unknown, or the whole node's."""
+    """The memory that the job requested on this node; None if unknown, or all of the node."""
     try:
         if "SLURM_MEM_PER_NODE" in environment:
             megabytes = int(environment["SLURM_MEM_PER_NODE"])

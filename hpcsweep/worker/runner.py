@@ -41,25 +41,25 @@ Steps = Generator[Wait, None, T]
 Timer = Callable[[], float]
 
 
-# Seconds by which a signal may come earlier than the clock of this process expects it: the job
-# starts before its script, and Slurm sends the warning up to 60 s earlier than asked (22.05).
+# Seconds by which a signal may precede the time expected by this process: the job starts before
+# its script, and Slurm sends the warning up to 60 s early (22.05).
 START_DELAY_S, WARNING_EARLY_S = 30.0, 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimeLimit:
-    """The time limit of the job, which explains some signals that ask the worker to end."""
+    """The time limit of the job, the reason of some stop signals."""
 
     # Seconds from the start of the job.
     limit_s: float
-    # Seconds before the limit for which the warning was asked.
+    # Seconds from the requested warning to the limit.
     warning_s: float = 0.0
 
     @classmethod
     def of_task(cls, environment: Mapping[str, str], rules: WorkerRules) -> TimeLimit | None:
-        """The limit that Slurm gave this task, else the one that was asked for; None if unknown.
+        """The limit that Slurm gave this task, else the requested one; None if unknown.
 
-        Slurm sets the times of a job since 23.02. Only their difference counts: they are of the
+        Slurm sets the times of a job since 23.02. Use only their difference: they are those of the
         controller's clock.
         """
         limit_s = rules.get("time_limit_s")
@@ -73,7 +73,7 @@ class TimeLimit:
         return cls(limit_s=limit_s, warning_s=rules.get("warning_s", 0.0))
 
     def explains(self, stop_signal: str, age_s: float) -> bool:
-        """Whether a signal came because of the limit. `age_s`: seconds since the job's start."""
+        """Whether the limit is the reason of a signal. `age_s`: seconds since the job's start."""
         early_s = min(START_DELAY_S, self.limit_s / 2)
         if stop_signal == signal.SIGUSR2.name:
             early_s += self.warning_s + WARNING_EARLY_S
@@ -81,9 +81,9 @@ class TimeLimit:
 
 
 def process_age_s() -> float:
-    """Seconds since this process was started, as the batch shell that became the worker.
+    """Seconds since the start of this process, which began as the batch shell.
 
-    Since the import of this module where there is no /proc.
+    Without /proc: since the import of this module.
     """
     try:
         # proc(5): field 22 counts ticks since the boot; field 2 may contain anything.
@@ -115,7 +115,7 @@ class Runner:
 
     @property
     def stop_reason(self) -> Reason:
-        """Why the worker has to end, as far as it can know."""
+        """The reason of the stop signal, as far as the worker can know."""
         name, age_s = self._signals.received, self._signals.age_s
         if name and self._limit and self._limit.explains(name, age_s):
             return Reason.TIMEOUT

@@ -129,10 +129,10 @@ class Task:
                 self._ingester.start_if_due()
 
     def _stop(self) -> None:
-        """Close the journal of a task that was told to end.
+        """Close the journal after a stop signal.
 
-        Of one that leaves by itself before its time limit Slurm will only know the exit code: the
-        chunk says why its other cases have not begun. What else ends a task, the scheduler knows.
+        If the task exits before its time limit, Slurm only records its exit code, so the chunk's
+        `end` record has the reason. The scheduler knows every other reason.
         """
         is_warned = self._runner.stop_signal == signal.SIGUSR2.name
         if is_warned and self._runner.stop_reason is Reason.TIMEOUT:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hpcsweep.cli import main
 from hpcsweep.database import configuration, control, find, programs, server, service_file
-from hpcsweep.database.control import Look, State
+from hpcsweep.database.control import Look, ServerState
 from hpcsweep.database.directory import DatabaseDirectory, ServerRecord
 from hpcsweep.database.options import job_options
 from hpcsweep.errors import Damaged, InputError, StoreError
@@ -209,12 +209,12 @@ def record(**changes: object) -> ServerRecord:
 
 JOB = {"id": "1", "cluster": {"kind": "slurm", "name": "x", "state_dir": ""}}
 TABLE = {
-    "no server": (None, State.STOPPED),
-    "a server that is gone": (record(), State.STOPPED),
-    "before this host was started again": (record(boot_id="other"), State.STOPPED),
-    "another host": (record(host="elsewhere", boot_id="other"), State.UNKNOWN),
-    "another container": (record(host="elsewhere", pid_namespace="other"), State.UNKNOWN),
-    "a job where there is no Slurm": (record(job=JOB), State.UNKNOWN),
+    "no server": (None, ServerState.STOPPED),
+    "a server that is gone": (record(), ServerState.STOPPED),
+    "before this host was started again": (record(boot_id="other"), ServerState.STOPPED),
+    "another host": (record(host="elsewhere", boot_id="other"), ServerState.UNKNOWN),
+    "another container": (record(host="elsewhere", pid_namespace="other"), ServerState.UNKNOWN),
+    "a job where there is no Slurm": (record(job=JOB), ServerState.UNKNOWN),
 }
 
 
@@ -228,7 +228,7 @@ def test_what_a_record_says(tmp_path: Path, case: str, monkeypatch: pytest.Monke
         assert directory.record() == found
     seen = control.look(directory, Settings())
     assert seen.state is state
-    if state is State.UNKNOWN:
+    if state is ServerState.UNKNOWN:
         for call in (control.stop, control.start_here):
             with pytest.raises(StoreError, match="not known whether its server runs") as caught:
                 call(directory, Settings())
@@ -292,7 +292,7 @@ def test_a_network_file_system_is_pointed_out(
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     DatabaseDirectory.create(tmp_path / "db", "mine")
-    monkeypatch.setattr(control, "start_here", lambda *_: Look(state=State.RUNNING))
+    monkeypatch.setattr(control, "start_here", lambda *_: Look(state=ServerState.RUNNING))
     monkeypatch.setattr("hpcsweep.store.filesystem.filesystem_type", lambda *_: "lustre")
     result = CliRunner().invoke(main, ["db", "start", str(tmp_path / "db")])
     assert result.exit_code == 0

@@ -82,13 +82,13 @@ def _open_or_create(place: str, service: str | None, known: Context) -> Database
 
 
 def _print_start(directory: DatabaseDirectory, seen: Look) -> None:
-    from hpcsweep.database.control import State
+    from hpcsweep.database.control import ServerState
     from hpcsweep.store.filesystem import filesystem_type, is_local
 
     record = seen.record
     job = record["job"] if record else None
     where = f"job {job['id']}" if job else "this host"
-    if seen.state is State.QUEUED:
+    if seen.state is ServerState.QUEUED:
         click.echo(
             f"{where} will run the server of {directory.path}: `hpcsweep db status` tells "
             "when it does"

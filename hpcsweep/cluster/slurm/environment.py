@@ -14,8 +14,8 @@ _USER_DEFAULTS = frozenset(
 # Variables that select the cluster. All other SLURM_ variables belong to a job in which hpcsweep
 # itself runs, and would leak into the jobs that it submits.
 _WHICH_CLUSTER = frozenset({"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CONF_SERVER"})
-# The user's token where the login shell authenticates by auth/jwt. It is a secret: it reaches the
-# programs by their environment alone, and is no part of what `pointed_at` returns.
+# The user's token, if the login shell authenticates by auth/jwt. It is a secret: only the
+# environment of the programs has it, and `pointed_at` does not return it.
 TOKEN = "SLURM_JWT"  # noqa: S105  # the name of a variable
 
 

@@ -69,7 +69,7 @@ def environment(
         values["SLURM_OPEN_MODE"] = "a"
     if job.restart:
         values["SLURM_RESTART_COUNT"] = str(job.restart)
-    if settings.time_scale != 1 and job.time_limit:  # nobody could compute it
+    if settings.time_scale != 1 and job.time_limit:  # a task cannot compute it
         end = job.started + job.time_limit * 60 * settings.time_scale
         values["SLURM_JOB_START_TIME"] = f"{job.started:.3f}"
         values["SLURM_JOB_END_TIME"] = f"{end:.3f}"
