@@ -29,10 +29,25 @@ class IndexSet:
 
         *Raises* InputError for a range that is not `0 <= start <= stop`.
         """
-        self._ranges = _merge(sorted(_validated(ranges)))
+        self._set(_merge(sorted(_validated(ranges))))
+
+    def _set(self, merged: tuple[tuple[int, int], ...]) -> None:
+        self._ranges = merged
         # The rank of the first index of each range, then the count of all indices.
         lengths = (stop - start for start, stop in self._ranges)
         self._first_ranks = tuple(accumulate(lengths, initial=0))
+
+    @classmethod
+    def _of_merged(cls, merged: tuple[tuple[int, int], ...]) -> IndexSet:
+        """Without the checks of a set that others made: ascending ranges apart from each other."""
+        found = cls.__new__(cls)
+        found._set(merged)  # noqa: SLF001  # of this class
+        return found
+
+    @classmethod
+    def union(cls, sets: Iterable[IndexSet]) -> IndexSet:
+        """All indices of several sets."""
+        return cls._of_merged(_merge(sorted(pair for one in sets for pair in one.ranges)))
 
     @classmethod
     def all(cls, count: int) -> IndexSet:
@@ -125,12 +140,12 @@ class IndexSet:
     def __or__(self, other: IndexSet) -> IndexSet:
         if not isinstance(other, IndexSet):
             return NotImplemented
-        return IndexSet(self._ranges + other.ranges)
+        return IndexSet.union((self, other))
 
     def __and__(self, other: IndexSet) -> IndexSet:
         if not isinstance(other, IndexSet):
             return NotImplemented
-        return IndexSet(_intersect(self._ranges, other.ranges))
+        return IndexSet._of_merged(tuple(_intersect(self._ranges, other.ranges)))
 
     def __sub__(self, other: IndexSet) -> IndexSet:
         if not isinstance(other, IndexSet):
@@ -140,7 +155,17 @@ class IndexSet:
         # The gaps of `other`, up to the end of `self`.
         ends = [0, *(end for pair in other.ranges for end in pair), self._ranges[-1][1]]
         gaps = [(ends[i], ends[i + 1]) for i in range(0, len(ends), 2) if ends[i] < ends[i + 1]]
-        return IndexSet(_intersect(self._ranges, tuple(gaps)))
+        return IndexSet._of_merged(tuple(_intersect(self._ranges, tuple(gaps))))
+
+    def isdisjoint(self, other: IndexSet) -> bool:
+        """Whether no index is in both; costs a look-up for each range of this one."""
+        for start, stop in self._ranges:
+            after = bisect_right(other._ranges, start, key=_START)
+            if after and other._ranges[after - 1][1] > start:
+                return False
+            if after < len(other._ranges) and other._ranges[after][0] < stop:
+                return False
+        return True
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, IndexSet) and self._ranges == other.ranges

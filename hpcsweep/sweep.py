@@ -24,6 +24,7 @@ from hpcsweep.runs.logs import case_logs
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sources.seedplan import SeededCase
 from hpcsweep.state.status import Summary, status, wait
+from hpcsweep.submission.advance import advance, follow
 from hpcsweep.submission.cancel import cancel
 from hpcsweep.submission.notices import notices
 from hpcsweep.submission.submit import Submitted, Wish, submit
@@ -187,7 +188,7 @@ class Sweep:
                 if on_change is not None:
                     on_change(summary)
 
-            summary = wait(self._directory, self._asked, self._settings, show)
+            summary = self._follow(show, hear)
         if not summary.is_complete:
             raise Incomplete(
                 f"not every case is complete: {summary.counts_text}",
@@ -196,6 +197,17 @@ class Sweep:
                 "what failed.",
             )
         return summary
+
+    def _follow(self, show: Callable[[Summary], None], hear: Notify) -> Summary:
+        cluster = self._asked
+        if cluster is None:  # it cannot be asked from here, so nothing can be sent, either
+            return wait(self._directory, None, self._settings, show)
+        return follow(self._directory, cluster, self._settings, show, hear)
+
+    def advance(self, *, notify: Notify | None = print_notice) -> Submitted:
+        """Send what did not fit, and what `retry` repeats; see `hpcsweep advance`."""
+        cluster = registry.require_recorded(self._directory, self._settings)
+        return advance(self._directory, cluster, self._settings, _logged(notify))
 
     def cancel(self, *, notify: Notify | None = print_notice) -> list[str]:
         """Cancel what the sweep has on its cluster. Returns the job ids."""

@@ -11,7 +11,7 @@ from hpcsweep.cli.context import Context
 from hpcsweep.cli.notices import notify
 from hpcsweep.cli.render.console import print_line
 from hpcsweep.cli.render.plan import print_plan
-from hpcsweep.cluster.base import Cluster
+from hpcsweep.cluster.base import Cluster, Limits
 from hpcsweep.cluster.slurm.text import sbatch
 from hpcsweep.files import token
 from hpcsweep.state.manifest_diff import difference
@@ -40,9 +40,7 @@ def show_plan(
     code_digest: str | None = None,
 ) -> None:
     """Print the plan or its script; ask the cluster, if there is one, what it would say."""
-    limits = cluster.limits() if cluster else None
-    for note in limits.notes if limits else ():
-        notify(note)
+    limits = _limits(wish, cluster)
     sweep = SweepDirectory.open(wish.path) if (wish.path / MARKER).is_file() else None
     if sweep is not None:
         changed = difference(sweep, wish.version)
@@ -56,20 +54,34 @@ def show_plan(
         if notice:
             click.echo(notice, err=script)
     under_way = policy.under_way(outlook, wish.policy).count
-    batches = policy.decide(outlook, wish.policy, limits or policy.UNASKED)
+    batches = policy.decide(outlook, wish.policy, limits)
     if not batches:
         click.echo(
             f"nothing to submit: {outlook.complete.count} complete, {outlook.failed.count} failed, "
             f"{under_way} under way"
         )
     for batch in batches:
-        plan = make_plan(wish, sweep, batch, limits or policy.UNASKED)
+        plan = make_plan(wish, sweep, batch, limits)
         unasked = rehearse(wish, sweep, plan, cluster) if cluster else NO_CLUSTER
         if script:
             _show_script(wish, sweep, plan, cluster)
         else:
             print_plan(plan, wish.manifest, wish.source, under_way, outlook.complete.count)
             print_line(f"not asked: {unasked}" if unasked else "the cluster would take it")
+
+
+def _limits(wish: Wish, cluster: Cluster | None) -> Limits:
+    if cluster is None:
+        return policy.UNASKED
+    limits = cluster.with_room(cluster.limits(), wish.manifest.resources.options)
+    for note in (*limits.notes, *(f"not known: {what}" for what in limits.unread)):
+        notify(note)
+    if limits.room is not None:
+        notify(
+            f"{limits.max_jobs_name} is {limits.max_jobs}: with {limits.jobs} jobs and array tasks "
+            f"in the queue, {limits.room} more fit"
+        )
+    return limits
 
 
 def _show_script(
@@ -79,4 +91,4 @@ def _show_script(
     for part in plan.parts:
         array = array_for(wish.path, key, wish.manifest, plan, part)
         out.write(f"# {cluster.command(array) if cluster else shlex.join(sbatch(array))}\n")
-    out.write(script_for(wish.manifest, wish.path, plan.submission))
+    out.write(script_for(wish.manifest, wish.path, plan))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import click
 
 from hpcsweep.cli.context import Context
 from hpcsweep.cli.notices import notify
 from hpcsweep.cli.render.console import console
+from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import Incomplete, PartRefused
 from hpcsweep.progress import progress_bar
-from hpcsweep.state.status import Summary, wait
+from hpcsweep.state.status import Summary
+from hpcsweep.submission.advance import advance, follow
 from hpcsweep.submission.notices import notices
 from hpcsweep.submission.submit import Submitted, Wish, submit
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -29,10 +33,23 @@ def send(here: Context, wish: Wish, cluster: Cluster, *, waits: bool) -> None:
         _wait(here, wish, cluster, done)
 
 
+def go_on(here: Context, sweep: SweepDirectory) -> None:
+    """Advance a sweep, and say what was sent."""
+    cluster = registry.require_recorded(sweep, here.settings)
+    _print_submitted(advance(sweep, cluster, here.settings, notify), cluster)
+
+
 def _submit(here: Context, wish: Wish, cluster: Cluster) -> Submitted:
     done = submit(wish, cluster, here.settings, notify)
+    _print_submitted(done, cluster)
+    for notice in notices(done, wish):
+        click.echo(notice)
+    return done
+
+
+def _print_submitted(done: Submitted, cluster: Cluster) -> None:
     outlook, sweep = done.outlook, done.sweep
-    if done.plan is None:
+    if not done.plans:
         if done.under_way:
             click.echo(
                 f"{sweep.name}: nothing to submit, {done.under_way.count} cases are under way"
@@ -40,15 +57,16 @@ def _submit(here: Context, wish: Wish, cluster: Cluster) -> Submitted:
         else:
             left = f", {outlook.failed.count} failed (--rerun failed)" if outlook.failed else ""
             click.echo(f"{sweep.name}: nothing to submit, {outlook.complete.count} complete{left}")
-    else:
-        jobs = ", ".join(done.job_ids)
+    job_ids = iter(done.job_ids)
+    for plan in done.plans:
+        jobs = ", ".join(islice(job_ids, len(plan.parts)))
         click.echo(
-            f"{sweep.name}: submission {done.plan.submission}, {done.plan.indices.count} cases in "
-            f"{done.plan.chunks} array tasks, job {jobs} on the {cluster.kind} cluster"
+            f"{sweep.name}: submission {plan.submission}, {plan.indices.count} cases in "
+            f"{plan.chunks} array tasks, job {jobs} on the {cluster.kind} cluster"
         )
-    for notice in notices(done, wish):
-        click.echo(notice)
-    return done
+        if plan.goal is not None:
+            rest = plan.goal.count - plan.indices.count
+            click.echo(f"{rest} more cases are sent when the queue has room for their array tasks")
 
 
 def _wait(here: Context, wish: Wish, cluster: Cluster, done: Submitted) -> None:
@@ -71,7 +89,7 @@ def _wait(here: Context, wish: Wish, cluster: Cluster, done: Submitted) -> None:
 def _watch(here: Context, cluster: Cluster, sweep: SweepDirectory) -> Summary:
     try:
         with progress_bar(console(stderr=True)) as update:
-            return wait(sweep, cluster, here.settings, update)
+            return follow(sweep, cluster, here.settings, update, notify)
     except KeyboardInterrupt:
         click.echo(
             f"\nNo longer waiting; what was submitted goes on. `hpcsweep status {sweep.name}` "

@@ -7,7 +7,7 @@ a line in `registry`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -28,8 +28,23 @@ class Limits:
     kill_wait_s: float
     # Array tasks that a submission may have; None if the cluster queues any number.
     max_tasks: int | None = None
+    # Jobs and array tasks that a user may have queued or running at once, and those of this user
+    # that are there; None where that is not limited or not known.
+    max_jobs: int | None = None
+    jobs: int = 0
+    # Which limit that is; "" for none.
+    max_jobs_name: str = ""
+    # What of its limits could not be read, for people who ask.
+    unread: tuple[str, ...] = ()
+    # Whether jobs that a user may have in the queue are limited at all.
+    enforces: bool = False
     # For people: limits that are assumed because the cluster does not report them.
     notes: tuple[str, ...] = ()
+
+    @property
+    def room(self) -> int | None:
+        """How many more jobs and array tasks the queue takes; None for any number."""
+        return None if self.max_jobs is None else max(0, self.max_jobs - self.jobs)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +63,20 @@ class Array:
     directory: str
     # sbatch's long options of the manifest.
     options: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """A script that runs once, beside the arrays of a sweep."""
+
+    name: str
+    # Absolute paths.
+    script: str
+    output: str
+    # sbatch's long options.
+    options: Mapping[str, str] = field(default_factory=dict)
+    # Job id of an array that must be over before it starts, however its tasks end.
+    after: str | None = None
 
 
 # One array task of a job: (array job id, array task id).
@@ -145,6 +174,10 @@ class Cluster(Protocol):
         """Its name and limits."""
         ...
 
+    def with_room(self, limits: Limits, options: Mapping[str, str]) -> Limits:
+        """Its limits, and how many more jobs with these sbatch options its queue takes."""
+        ...
+
     def check_options(self, options: Mapping[str, str], throttle: int) -> list[str]:
         """Notes for people about options that it ignores or changes.
 
@@ -206,8 +239,8 @@ class Cluster(Protocol):
         """
         ...
 
-    def run_script(self, script: str, output: str, job_name: str) -> str:
-        """Run a script on a compute node, as a job of its own. Returns the job id.
+    def submit_job(self, job: Job) -> str:
+        """Submit a job that is no array. Returns its id.
 
         *Raises* ClusterError, also if the cluster accepts only arrays.
         """
@@ -247,6 +280,10 @@ class Defaults:
     def prepare(self, options: Mapping[str, str]) -> None:
         """Nothing to create."""
 
+    def with_room(self, limits: Limits, options: Mapping[str, str]) -> Limits:  # noqa: ARG002
+        """Any number."""
+        return limits
+
     def check_options(self, options: Mapping[str, str], throttle: int) -> list[str]:  # noqa: ARG002
         """No notes."""
         return []
@@ -262,9 +299,9 @@ class Defaults:
     def cancel_pending(self, job_ids: Sequence[str]) -> None:
         """Nothing: it does not distinguish pending elements."""
 
-    def run_script(self, script: str, output: str, job_name: str) -> str:  # noqa: ARG002
+    def submit_job(self, job: Job) -> str:
         """*Raises* ClusterError: it accepts only arrays."""
         raise ClusterError(
-            f"the {self.kind} cluster cannot run a single job",
-            next_step="Use --cluster slurm, or leave --node out.",
+            f"the {self.kind} cluster cannot run a single job such as {job.name}",
+            next_step="Use --cluster slurm.",
         )

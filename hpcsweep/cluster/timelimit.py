@@ -1,25 +1,8 @@
-"""Time limits of array tasks, in sbatch's format."""
+"""The warning before the time limit of an array task."""
 
 from __future__ import annotations
 
 import math
-
-
-def time_limit_seconds(text: str) -> int | None:
-    """Seconds of a `--time`: minutes, m:s, h:m:s, d-h, d-h:m, d-h:m:s; None for no limit."""
-    days, dash, rest = text.rpartition("-")
-    try:
-        fields = [int(field) for field in rest.split(":")]
-        whole_days = int(days) if dash else 0
-    except ValueError:
-        return None
-    if dash:
-        hours, minutes, secs = (*fields, 0, 0)[:3]
-    elif len(fields) == 3:
-        hours, minutes, secs = fields
-    else:
-        hours, (minutes, secs) = 0, (*fields, 0)[:2]
-    return ((whole_days * 24 + hours) * 60 + minutes) * 60 + secs or None
 
 
 def warning_seconds(time_limit_s: int | None) -> int:

@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 
 from hpcsweep.cluster import registry
-from hpcsweep.cluster.base import Cluster
+from hpcsweep.cluster.base import Cluster, Job
 from hpcsweep.cluster.slurm.states import Life, meaning
 from hpcsweep.database import configuration, programs, server, service_file
 from hpcsweep.database.directory import (
@@ -199,8 +199,9 @@ def start_on_node(
         replace(directory.job_script, configuration.job_script(options, argv).encode())
         # Slurm would make it as the umask says.
         replace(directory.job_log, b"")
-        output = str(directory.job_log).replace("%", "%%")
-        job_id = cluster.run_script(str(directory.job_script), output, JOB_NAME)
+        job_id = cluster.submit_job(
+            Job(name=JOB_NAME, script=str(directory.job_script), output=str(directory.job_log))
+        )
         waiting: ServerRecord = {
             "host": "",
             "boot_id": None,

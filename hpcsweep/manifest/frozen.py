@@ -131,6 +131,8 @@ class FrozenManifest:
     cases_sha256: str | None = None
     # None for a sweep whose results are its own.
     cache: Cache | None = None
+    # What the sweep does by itself, as `policies.Policies` writes it; empty for nothing.
+    policies: dict[str, Any] = field(default_factory=dict)
     # 16 hex digits over all of the above; "" until `sealed`.
     fingerprint: str = ""
 
@@ -168,6 +170,8 @@ def to_json(manifest: FrozenManifest) -> dict[str, Any]:
     if cache is not None:  # else as it was before there was one: fingerprints stay
         model = None if cache.result_cls is None else _target_json(cache.result_cls)
         document["cache"] = asdict(cache) | {"result_cls": model}
+    if manifest.policies:
+        document["policies"] = manifest.policies
     return document
 
 
@@ -211,6 +215,7 @@ def from_json(document: Mapping[str, Any], where: str = FILE_NAME) -> FrozenMani
             share=document["share"],
             cases_sha256=document["cases_sha256"],
             cache=_cache_of(dict(document["cache"])) if "cache" in document else None,
+            policies=dict(document.get("policies", {})),
             fingerprint=document["fingerprint"],
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:

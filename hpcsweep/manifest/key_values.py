@@ -36,15 +36,16 @@ _TIMEOUT_SCHEMA = {
 _LINE_BREAKS = re.compile(r"[\n\r\0]")
 
 
-def _refuse(what: str, next_step: str = "") -> NoReturn:
+def refuse(what: str, next_step: str = "") -> NoReturn:
+    """Refuse a value, in the words of a mistake. *Raises* PydanticCustomError."""
     raise PydanticCustomError("manifest", "{what}", {"what": what, "next_step": next_step})
 
 
 def _name(value: Any) -> str:
     if not isinstance(value, str):
-        _refuse(f"is {described(value)}, not a text", "Quote it.")
+        refuse(f"is {described(value)}, not a text", "Quote it.")
     if not _SLUG.fullmatch(value):
-        _refuse(
+        refuse(
             f"is {described(value)}, which cannot name a directory and jobs",
             "Use up to 64 letters, digits, '.', '_' and '-', the first no '.' or '-'.",
         )
@@ -53,15 +54,15 @@ def _name(value: Any) -> str:
 
 def _whole(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        _refuse(f"is {described(value)}, not a whole number")
+        refuse(f"is {described(value)}, not a whole number")
     if value.bit_length() > ids.LARGEST_INT_BITS:
-        _refuse(f"has more than {ids.LARGEST_INT_BITS} bits")
+        refuse(f"has more than {ids.LARGEST_INT_BITS} bits")
     return value
 
 
 def _count(value: Any) -> int:
     if _whole(value) < 1:
-        _refuse(f"is {value}", "It must be 1 or more.")
+        refuse(f"is {value}", "It must be 1 or more.")
     return int(value)
 
 
@@ -69,7 +70,7 @@ def _chunk(value: Any) -> int | None:
     if value == "auto":
         return None
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        _refuse(f"is {described(value)}", "Write auto, or how many cases a task runs: 1 or more.")
+        refuse(f"is {described(value)}", "Write auto, or how many cases a task runs: 1 or more.")
     return value
 
 
@@ -80,9 +81,9 @@ def _timeout(value: Any) -> float:
         hours, minutes, seconds = map(int, clock.groups())
         value = 3600 * hours + 60 * minutes + seconds
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        _refuse(f"is {described(value)}, not a time", hint)
+        refuse(f"is {described(value)}, not a time", hint)
     if not 0 < value < math.inf:
-        _refuse(f"is {value} seconds", hint)
+        refuse(f"is {value} seconds", hint)
     return float(value)
 
 
@@ -99,14 +100,14 @@ def _database(value: Any, others: re.Pattern[str], what: str, hint: str) -> str:
     url, options = _split(text)
     # A variable in a password's place is none here: nobody would fill it in.
     if holds_password(text) or url.password is not None or _SECRETS & options.keys():
-        _refuse(
+        refuse(
             "holds a password, which would be written into files that stay",
             "Use a service file, a password file or the name of an environment variable.",
         )
     is_database = url.scheme in ("postgresql", "postgresql+psycopg") and "://" in text
     if not is_database and not others.fullmatch(text):
         # What it is stays unsaid: it may be a secret in a form that we do not know.
-        _refuse(
+        refuse(
             what,
             f"{hint}postgresql:///?service=NAME, postgresql://user@host/database, or the "
             "NAME of an environment variable that holds such a URL.",
@@ -125,19 +126,21 @@ def _split(text: str) -> tuple[SplitResult, dict[str, list[str]]]:
 
 
 def _runs(value: Any) -> str:
-    return _one_of("auto", "all", "packed", "failed", "none")(value)
+    return one_of("auto", "all", "packed", "failed", "none")(value)
 
 
 def _share(value: Any) -> str:
-    return _one_of("private", "group")(value)
+    return one_of("private", "group")(value)
 
 
-def _one_of(*words: str) -> Callable[[Any], str]:
+def one_of(*words: str) -> Callable[[Any], str]:
+    """A validator for one of these words."""
+
     def check(value: Any) -> str:
         if value not in words:
             meant = difflib.get_close_matches(str(value), words, n=1)
             hint = f"Did you mean {meant[0]!r}?" if meant else f"Write {' or '.join(words)}."
-            _refuse(f"is {described(value)}", hint)
+            refuse(f"is {described(value)}", hint)
         return str(value)
 
     return check
@@ -145,50 +148,51 @@ def _one_of(*words: str) -> Callable[[Any], str]:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip() or _LINE_BREAKS.search(value):
-        _refuse(f"is {described(value)}, not a line of text")
+        refuse(f"is {described(value)}, not a line of text")
     return value
 
 
 def _suffix(value: Any) -> str:
     if not isinstance(value, str) or {"/", "\0"} & set(value) or len(value) > 100:
-        _refuse(f"is {described(value)}, not the end of a file's name", "Write, for example, .npy.")
+        refuse(f"is {described(value)}, not the end of a file's name", "Write, for example, .npy.")
     return value
 
 
 def _yes_or_no(value: Any) -> bool:
     if not isinstance(value, bool):
-        _refuse(f"is {described(value)}", "Write true or false.")
+        refuse(f"is {described(value)}", "Write true or false.")
     return value
 
 
 def _noted(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        _refuse(f"is {described(value)}, not a mapping", "Write `name: value` below it.")
+        refuse(f"is {described(value)}, not a mapping", "Write `name: value` below it.")
     try:
         return ids.plain(value, "custom_data")  # type: ignore[no-any-return]
     except IdentityError as error:
-        _refuse(error.what)
+        refuse(error.what)
 
 
 def _setup_line(value: Any) -> str:
     if not isinstance(value, str):
-        _refuse(f"is {described(value)}, not a line of shell", "Quote it.")
+        refuse(f"is {described(value)}, not a line of shell", "Quote it.")
     if not value.strip():
-        _refuse("is an empty line", "Remove it.")
+        refuse("is an empty line", "Remove it.")
     if _LINE_BREAKS.search(value):
-        _refuse("has more than one line", "Give each line an element of its own.")
+        refuse("has more than one line", "Give each line an element of its own.")
     return value
 
 
-def _a_list(value: Any) -> Any:
+def a_list(value: Any) -> Any:
+    """A validator for a list, whatever is in it."""
     if not isinstance(value, list):
-        _refuse(f"is {described(value)}, not a list", "Write one element per line: - module load …")
+        refuse(f"is {described(value)}, not a list", "Write one element per line: - module load …")
     return value
 
 
 def _options(value: Any) -> dict[str, bool | int | str]:
     if not isinstance(value, dict):
-        _refuse(f"is {described(value)}, not a mapping", "Write `option: value` below it.")
+        refuse(f"is {described(value)}, not a mapping", "Write `option: value` below it.")
     return value
 
 
@@ -217,7 +221,7 @@ Chunk = Annotated[
 Seconds = Annotated[float | None, BeforeValidator(_timeout), WithJsonSchema(_TIMEOUT_SCHEMA)]
 SetupLines = Annotated[
     list[Annotated[str, BeforeValidator(_setup_line), WithJsonSchema(_LINE_SCHEMA)]],
-    BeforeValidator(_a_list),
+    BeforeValidator(a_list),
 ]
 SlurmOptions = Annotated[
     dict[str, bool | int | str],

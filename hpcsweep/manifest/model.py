@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from hpcsweep.manifest import exclusive, slurm_options, source_schema
+from hpcsweep.manifest import exclusive, policy_keys, slurm_options, source_schema
 from hpcsweep.manifest.key_values import (
     Chunk,
     Count,
@@ -84,6 +84,14 @@ class UserManifest(BaseModel):
         ),
     ] = "sqlite"
     runs: Annotated[Runs, _key("Which cases keep a run directory, and how.")] = "auto"
+    retry: Annotated[
+        policy_keys.RetryValue,
+        _key("Which cases are run again by themselves, how often, and with what."),
+    ] = None
+    closing: Annotated[
+        SlurmOptions,
+        _key("sbatch's long options of the small jobs that go on with a sweep."),
+    ] = {}
     case_timeout: Annotated[
         Seconds, _key("Seconds, or HH:MM:SS, after which one case is ended.")
     ] = None
@@ -135,9 +143,11 @@ def validate(
     raw: dict[str, Any], mistakes: Mistakes, plugin_options: Collection[str] = ()
 ) -> UserManifest | None:
     """The manifest of these keys; None when there are mistakes."""
-    options = raw.get("slurm")
+    options, closing = raw.get("slurm"), raw.get("closing")
+    if isinstance(closing, dict):
+        _check_options("closing", closing, plugin_options, mistakes)
     if isinstance(options, dict):
-        _check_options(options, plugin_options, mistakes)
+        _check_options("slurm", options, plugin_options, mistakes)
         _check_together(options, raw.get("cpus_per_case"), mistakes)
         raw = {key: value for key, value in raw.items() if key != "slurm"}
     try:
@@ -153,7 +163,8 @@ def _translate(
     kind: str, path: tuple[str | int, ...], context: dict[str, Any], mistakes: Mistakes
 ) -> None:
     if kind == "extra_forbidden":
-        mistakes.unknown_key(path, UserManifest.model_fields)
+        keys = policy_keys.NESTED.get(path[:-1], UserManifest)
+        mistakes.unknown_key(path, keys.model_fields)
     elif kind == "missing":
         mistakes.add((), f"the key {path[-1]!r} is missing", _MISSING.get(str(path[-1]), ""))
     else:
@@ -167,13 +178,13 @@ _MISSING = {
 
 
 def _check_options(
-    options: dict[str, Any], plugin_options: Collection[str], mistakes: Mistakes
+    key: str, options: dict[str, Any], plugin_options: Collection[str], mistakes: Mistakes
 ) -> None:
     for name, value in options.items():
         problem = slurm_options.name_problem(name, plugin_options)
         problem = problem or slurm_options.value_problem(name, value)
         if problem:
-            mistakes.add(("slurm", name), *problem)
+            mistakes.add((key, name), *problem)
 
 
 def _check_together(options: dict[str, Any], cpus_per_case: Any, mistakes: Mistakes) -> None:

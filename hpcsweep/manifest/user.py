@@ -10,11 +10,12 @@ from typing import Any
 
 from hpcsweep import yamltext
 from hpcsweep.errors import ManifestError
-from hpcsweep.manifest import cache_spec, model, source_spec, target_spec
+from hpcsweep.manifest import cache_spec, model, policy_keys, source_spec, target_spec
 from hpcsweep.manifest.frozen import FrozenManifest, SetupLine, Target, sealed
 from hpcsweep.manifest.layers import Layers
 from hpcsweep.manifest.mistakes import Mistakes
 from hpcsweep.manifest.passwords import refuse_passwords
+from hpcsweep.manifest.policies import Policies
 from hpcsweep.manifest.slurm_options import option_text
 from hpcsweep.records import Resources
 from hpcsweep.sources import ParameterSource
@@ -70,16 +71,19 @@ def resolve(
     # A command has one placeholder more where a cache takes its result.
     more = ("result_file",) if cache_spec.is_wanted(raw) else ()
     target = target_spec.read(raw, root, spec.parameters, mistakes, more)
-    cache = None
+    cache, policies = None, Policies()
     if fields is not None:
         cache = cache_spec.read(fields, root, spec, target, mistakes)
+        policies = policy_keys.read(
+            fields.retry, fields.closing, _resources(fields).options, mistakes
+        )
     if mistakes or fields is None or spec.source is None or target is None:
         raise mistakes.error(path)
 
     setup = _setup_lines(fields.setup, layers)
     try:
         manifest = _freeze(fields, root, target, setup, spec.source)
-        manifest = sealed(replace(manifest, cache=cache))
+        manifest = sealed(replace(manifest, cache=cache, policies=policies.to_json()))
     except UnicodeEncodeError as error:  # from the command line, or in the name of a directory
         text = ascii(error.object[error.start : error.end])
         raise ManifestError(

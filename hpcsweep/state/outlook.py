@@ -7,13 +7,13 @@ count.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
 from hpcsweep.indexset import IndexSet
-from hpcsweep.records import Reason, Status
+from hpcsweep.records import Reason, Resources, Status
 from hpcsweep.runs.find import lost_files
 from hpcsweep.state.array_tasks import ArrayTasks
 from hpcsweep.state.manifest_diff import in_order_of
@@ -60,9 +60,11 @@ class Group:
     status: Status
     # Of a status that is failed or interrupted.
     reason: Reason | None = None
-    # 1-based number of the attempt that says so, among those that are known; 0 without one.
+    # 1-based number of the attempt that says so, among those that are known; 0 without one. And
+    # that number counted from the `--rerun` that last asked for the case.
     attempt: int = 0
-    # Number of its submission, whose manifest says what was asked of Slurm.
+    tries: int = 0
+    # Number of its submission; of indices whose task is over and began none of them, the task's.
     submission: int | None = None
     # The largest that one of these attempts used; None where that is not known.
     wall_seconds: float | None = None
@@ -87,6 +89,12 @@ class Outlook:
     tasks: ArrayTasks = field(default_factory=ArrayTasks)
     # The highest of any attempt and any submission.
     generation: int = 0
+    # Indices that were wanted, did not fit, and are sent when there is room.
+    owed: IndexSet = NONE
+    # How many tasks that had an index are over and began no case at all, by that count.
+    stalled: Mapping[int, IndexSet] = field(default_factory=dict)
+    # What the array tasks of each submission asked for.
+    asked: Mapping[int, Resources] = field(default_factory=dict)
 
     @classmethod
     def of_nothing(cls, version: Version) -> Outlook:
@@ -100,7 +108,7 @@ class Outlook:
 
     def indices(self, *states: State) -> IndexSet:
         """The indices of these classes."""
-        return _union(group.indices for group in self.groups if group.state in states)
+        return IndexSet.union(group.indices for group in self.groups if group.state in states)
 
     @cached_property
     def not_begun(self) -> IndexSet:
@@ -135,18 +143,27 @@ def outlook_of(
     known = sweep_index.known()
     sets = in_order_of(wanted, sweep, sweep.newest_manifest(), [one.indices for one in known])
     partition = _Partition(sweep, wanted, plans, tasks)
-    groups = partition.groups(
-        list(zip(known, sets, strict=True)), code_digest or current_code(sweep, wanted)
-    )
+    with_sets = list(zip(known, sets, strict=True))
+    groups = partition.groups(with_sets, code_digest or current_code(sweep, wanted))
     return Outlook(
         version=wanted,
         groups=tuple(group for group in groups if group.indices),
-        begun=_union(sets),
+        begun=IndexSet.union(sets),
         in_flight=partition.in_flight,
         cancelled=partition.indices(tasks.cancelled_chunks),
         tasks=tasks,
         generation=max([sweep_index.max_generation(), *(plan.generation for plan in plans)]),
+        owed=partition.owed() - partition.in_flight,
+        stalled=partition.stalled(with_sets),
+        asked={plan.submission: resources_of(sweep, plan) for plan in plans},
     )
+
+
+def resources_of(sweep: SweepDirectory, plan: Plan) -> Resources:
+    """What the array tasks of a submission ask for."""
+    if plan.options is not None:
+        return Resources(options=plan.options)
+    return sweep.version(plan.manifest).manifest.resources
 
 
 def with_lost(outlook: Outlook, sweep: SweepDirectory, sweep_index: SweepIndex) -> Outlook:
@@ -195,8 +212,9 @@ class _Partition:
         by_manifest: dict[str, list[IndexSet]] = {}
         for plan, chunk in chunks:
             by_manifest.setdefault(plan.manifest, []).append(plan.chunk(chunk))
-        return _union(
-            self._in_order(fingerprint, _union(sets)) for fingerprint, sets in by_manifest.items()
+        return IndexSet.union(
+            self._in_order(fingerprint, IndexSet.union(sets))
+            for fingerprint, sets in by_manifest.items()
         )
 
     def groups(
@@ -214,6 +232,7 @@ class _Partition:
                 status=Status(one.status),
                 reason=Reason(one.reason) if one.reason else None,
                 attempt=one.attempt,
+                tries=one.tries,
                 submission=one.submission,
                 wall_seconds=one.wall_seconds,
                 max_rss_bytes=one.max_rss_bytes,
@@ -238,8 +257,8 @@ class _Partition:
         """Indices that were submitted to be computed again since this generation."""
         if generation not in self._later:
             later = [plan for plan in self._plans if plan.generation > generation]
-            sets = (self._in_order(plan.manifest, plan.indices) for plan in later)
-            self._later[generation] = _union(sets)
+            sets = (self._in_order(plan.manifest, self._wanted_by(plan)) for plan in later)
+            self._later[generation] = IndexSet.union(sets)
         return self._later[generation]
 
     def _by_task(self, about: Group) -> Iterator[Group]:
@@ -272,14 +291,68 @@ class _Partition:
                 return
             plan, _ = self._sweep.plan(number)
             over = self.indices((plan, chunk) for chunk in self._ended[number, reason])
-            yield replace(about, indices=rest & over, status=reason.status, reason=reason)
+            yield replace(
+                about, indices=rest & over, status=reason.status, reason=reason, submission=number
+            )
             rest -= over
         yield replace(about, indices=rest, state=State.UNSUBMITTED)
+
+    def owed(self) -> IndexSet:
+        """Indices that a submission left to later ones, and that none has sent since."""
+        found = NONE
+        for plan in self._plans:  # oldest first
+            sent = plan.indices - self._refused(plan)
+            found -= self._in_order(plan.manifest, sent)
+            if plan.closes:
+                found |= self._in_order(plan.manifest, self._wanted_by(plan) - sent)
+        return found
+
+    def _refused(self, plan: Plan) -> IndexSet:
+        """The indices of a submission's parts that never reached the cluster."""
+        facts = self._sweep.part_facts(plan.submission)
+        chunks = (
+            chunk
+            for part in plan.parts
+            if "void" in facts.get(part.number, {}) or "intent" not in facts.get(part.number, {})
+            for chunk in range(part.first_chunk, part.first_chunk + part.chunks)
+        )
+        return IndexSet.union(plan.chunk(chunk) for chunk in chunks)
+
+    def _wanted_by(self, plan: Plan) -> IndexSet:
+        """The indices of a submission, and those that it left to later ones."""
+        if plan.goal is None or self._sweep.cancelled_rest(plan.submission).exists():
+            return plan.indices
+        return plan.goal
+
+    def stalled(self, known: list[tuple[Known, IndexSet]]) -> dict[int, IndexSet]:
+        """Indices by the count of tasks that had them, are over, and began no case.
+
+        A task counts as begun if a later one began a case of its chunk: of each case, the attempt
+        that counts is known, not all.
+        """
+        counts: dict[int, IndexSet] = {}
+        chunks: dict[int, list[int]] = {}
+        for (number, _), ended in self._ended.items():
+            chunks.setdefault(number, []).extend(ended)
+        for number, ended in chunks.items():
+            plan, _ = self._sweep.plan(number)
+            begun = IndexSet.union(indices for one, indices in known if one.submission >= number)
+            idle = [chunk for chunk in ended if self.indices([(plan, chunk)]).isdisjoint(begun)]
+            _count_once_more(counts, self.indices((plan, chunk) for chunk in idle))
+        return counts
 
     def _in_order(self, fingerprint: str, indices: IndexSet) -> IndexSet:
         """Indices of one of the sweep's manifests, as indices of this one."""
         return in_order_of(self._version, self._sweep, fingerprint, [indices])[0]
 
 
-def _union(sets: Iterable[IndexSet]) -> IndexSet:
-    return IndexSet(pair for indices in sets for pair in indices.ranges)
+def _count_once_more(counts: dict[int, IndexSet], indices: IndexSet) -> None:
+    """Move indices to the next higher count, or to 1."""
+    for count in sorted(counts, reverse=True):
+        moved = counts[count] & indices
+        if moved:
+            counts[count] -= moved
+            counts[count + 1] = counts.get(count + 1, NONE) | moved
+            indices -= moved
+    if indices:
+        counts[1] = counts.get(1, NONE) | indices

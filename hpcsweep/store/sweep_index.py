@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Select, and_, func, or_, select
+from sqlalchemy import URL, ColumnElement, Connection, Select, and_, case, func, or_, select
 
 from hpcsweep.errors import StoreError
 from hpcsweep.files import open_file
@@ -48,6 +48,8 @@ class Known:
     submission: int
     attempt: int
     code_digest: str | None
+    # `attempt`, counted from the `--rerun` that last asked for the case.
+    tries: int
     # The largest of them; None where none is known.
     wall_seconds: float | None
     max_rss_bytes: int | None
@@ -220,7 +222,7 @@ class SweepIndex:
     def known(self) -> list[Known]:
         """What is known of the indices that any attempt began: each is in one set. One query."""
         cases, places = schema.cases.c, schema.places.c
-        key = [cases[name] for name in _KNOWN_KEY]
+        key = [*(cases[name] for name in _KNOWN_KEY), _tries().label("tries")]
         rank = func.row_number().over(partition_by=key, order_by=places.idx)
         used = [cases[name] for name in _KNOWN_USED]
         # Successive indices of one key keep their distance from their rank.
@@ -228,7 +230,7 @@ class SweepIndex:
             places.idx, *key, *used, (places.idx - rank).label("run")
         )
         table = runs.subquery().c
-        columns = [table[name] for name in _KNOWN_KEY]
+        columns = [*(table[name] for name in _KNOWN_KEY), table.tries]
         query = select(
             *columns,
             func.min(table.idx),
@@ -248,7 +250,7 @@ class SweepIndex:
         return [
             Known(
                 indices=IndexSet(found),
-                **dict(zip((*_KNOWN_KEY, *_KNOWN_USED), (*of, *most[of]), strict=True)),
+                **dict(zip((*_KNOWN_KEY, "tries", *_KNOWN_USED), (*of, *most[of]), strict=True)),
             )
             for of, found in ranges.items()
         ]
@@ -376,3 +378,21 @@ class SweepIndex:
 
     def _mappings(self, query: Select[Any]) -> list[IndexRow]:
         return [dict(row._mapping) for row in self._all(query)]  # noqa: SLF001  # a public name
+
+
+def _tries() -> ColumnElement[int]:
+    """The number of a case's attempt among those of its generation."""
+    cases, table = schema.cases.c, schema.attempts.c
+    earlier = (
+        select(func.count())
+        .select_from(schema.attempts)
+        .where(
+            table.sweep == cases.sweep,
+            table.case_id == cases.case_id,
+            table.generation < cases.generation,
+        )
+        .scalar_subquery()
+    )
+    # Without a rerun, and for a first attempt, there is none: nothing is looked up.
+    counted = or_(cases.generation == 0, cases.attempt == 1)
+    return case((counted, cases.attempt), else_=cases.attempt - earlier)

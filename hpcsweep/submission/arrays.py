@@ -16,15 +16,20 @@ from hpcsweep.worker.launcher import Launcher
 SCRIPT_NAME = "array.sbatch"
 
 
-def script_for(manifest: FrozenManifest, path: Path, submission: int) -> str:
+def script_for(manifest: FrozenManifest, path: Path, plan: Plan) -> str:
     """The exact text of the batch script."""
     return Script(
         sweep_name=manifest.name,
-        options=manifest.resources.options,
+        options=options_of(manifest, plan),
         launcher=Launcher.of(manifest),
         sweep_dir=str(path.resolve()),
-        submission=submission,
+        submission=plan.submission,
     ).render()
+
+
+def options_of(manifest: FrozenManifest, plan: Plan) -> dict[str, str]:
+    """sbatch's long options of a submission."""
+    return manifest.resources.options if plan.options is None else plan.options
 
 
 def array_for(sweep: Path, key: str, manifest: FrozenManifest, plan: Plan, part: Part) -> Array:
@@ -37,7 +42,7 @@ def array_for(sweep: Path, key: str, manifest: FrozenManifest, plan: Plan, part:
         logs=str(paths.log_dir(number)),
         journals=str(paths.journal_dir(number)),
         directory=manifest.root,
-        options=manifest.resources.options,
+        options=options_of(manifest, plan),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -53,6 +54,7 @@ def cancel(
                 next_step="Cancel on a host of that cluster.",
             )
         job_ids = [sent.job_id for sent in mine if sent.job_id]
+        _cancel_rest(sweep)
         if job_ids:
             cluster.cancel(job_ids)
             _log.info("cancelled jobs %s of %s", ", ".join(job_ids), sweep.name)
@@ -66,3 +68,12 @@ def cancel(
             with fresh_index(sweep) as sweep_index:
                 poll(sweep, sweep_index, cluster, settings, at_once=True)
     return job_ids
+
+
+def _cancel_rest(sweep: SweepDirectory) -> None:
+    """Let no later submission send what earlier ones left. *Writes* a file for each of them."""
+    for number in sweep.submissions():
+        if sweep.plan(number)[0].closes:
+            with contextlib.suppress(FileExistsError):
+                fact: CancelFact = {"time": time.time()}
+                write_new(sweep.cancelled_rest(number), json_bytes(fact))

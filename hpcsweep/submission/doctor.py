@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hpcsweep.cluster import process, registry
-from hpcsweep.cluster.base import Cluster
+from hpcsweep.cluster.base import Cluster, Job
 from hpcsweep.errors import ClusterUnavailable, HpcsweepError
 from hpcsweep.files import make_directory, remove_tree, token
 from hpcsweep.settings import Settings
@@ -106,9 +106,10 @@ def on_node(opened: Cluster, arguments: list[str], outputs: Path) -> list[Findin
         text = f"#!/bin/bash\n{shlex.join(command)} > {shlex.quote(str(answer))}.part\n"
         text += f"mv {shlex.quote(str(answer))}.part {shlex.quote(str(answer))}\n"
         (folder / "job.sh").write_text(text)
-        job_id = opened.run_script(
-            str(folder / "job.sh"), str(folder / "job.log"), "hpcsweep-doctor"
+        job = Job(
+            name="hpcsweep-doctor", script=str(folder / "job.sh"), output=str(folder / "job.log")
         )
+        job_id = opened.submit_job(job)
         deadline = time.monotonic() + NODE_TIMEOUT_S
         while answer.name not in os.listdir(folder):  # noqa: PTH208  # listing defeats NFS caches
             if time.monotonic() > deadline:

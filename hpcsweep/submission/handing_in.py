@@ -12,27 +12,36 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster, Limits
-from hpcsweep.cluster.timelimit import time_limit_seconds, warning_seconds
+from hpcsweep.cluster.timelimit import warning_seconds
 from hpcsweep.errors import ClusterError, ClusterUnavailable, PartRefused
 from hpcsweep.files import json_bytes, write_new
 from hpcsweep.journal import now
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.provenance import provenance
+from hpcsweep.quantities import time_limit_seconds
 from hpcsweep.records import Part
 from hpcsweep.settings import Settings
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.ingest import INDEX_NAME, fresh_index
 from hpcsweep.store.location import SQLITE
-from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, script_for
+from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, options_of, script_for
+from hpcsweep.submission.closing import CLOSING_SCRIPT, by_hand, closing_job, closing_script
 from hpcsweep.submission.preflight import Checked
 from hpcsweep.submission.turns import Turn
-from hpcsweep.sweepdir.directory import FactKind, IntentFact, JobFact, SweepDirectory, VoidFact
+from hpcsweep.sweepdir.directory import (
+    ClosingFact,
+    FactKind,
+    IntentFact,
+    JobFact,
+    SweepDirectory,
+    VoidFact,
+)
 from hpcsweep.sweepdir.plan import PROVENANCE, Circumstances, Plan, PlanDocument, WorkerRules
 from hpcsweep.undo import UndoLog
 
@@ -88,7 +97,7 @@ class HandingIn:
         is_sqlite = self.manifest.store == SQLITE
         # On a network file system no task writes a SQLite index (invariant 23).
         tasks_ingest = not is_sqlite or is_local(sweep.path)
-        around = self._circumstances(tasks_ingest=tasks_ingest)
+        around = self._circumstances(plan, tasks_ingest=tasks_ingest)
         document: PlanDocument = {**plan.to_json(), **around}
         # Slurm would fail a task whose output directory is missing without a word (0:53).
         made.directory(sweep.log_dir(plan.submission))
@@ -97,9 +106,12 @@ class HandingIn:
         folder = sweep.submission_dir(plan.submission)
         made.directory(folder.parent)
         with made.whole(folder) as temporary:
-            script = script_for(self.manifest, sweep.path, plan.submission)
+            script = script_for(self.manifest, sweep.path, plan)
             write_new(temporary / SCRIPT_NAME, script.encode())
             write_new(temporary / "plan.json", json_bytes(document))
+            if plan.closes:
+                closing = closing_script(self.manifest, sweep.path, plan.submission)
+                write_new(temporary / CLOSING_SCRIPT, closing.encode())
             origin = provenance(Path(self.manifest.root), self.checked.packages)
             write_new(temporary / PROVENANCE, json_bytes(origin))
         _log.info("wrote %s: %d cases in %d tasks", folder, plan.indices.count, plan.chunks)
@@ -111,7 +123,7 @@ class HandingIn:
         with fresh_index(sweep):  # making the index is a command's work, never a task's
             pass
 
-    def _circumstances(self, *, tasks_ingest: bool) -> Circumstances:
+    def _circumstances(self, plan: Plan, *, tasks_ingest: bool) -> Circumstances:
         """What `plan.json` holds beside the plan."""
         return {
             "cluster": registry.record(self.cluster, self.limits.cluster_name),
@@ -119,12 +131,14 @@ class HandingIn:
             "code_files": self.checked.code_files,
             "python": sys.executable,
             "time": now(),
-            "worker": self._worker_rules(tasks_ingest=tasks_ingest),
+            "worker": self._worker_rules(
+                options_of(self.manifest, plan), tasks_ingest=tasks_ingest
+            ),
         }
 
-    def _worker_rules(self, *, tasks_ingest: bool) -> WorkerRules:
+    def _worker_rules(self, options: Mapping[str, str], *, tasks_ingest: bool) -> WorkerRules:
         settings = self.settings
-        limit_s = time_limit_seconds(self.manifest.resources.options.get("time", ""))
+        limit_s = time_limit_seconds(options.get("time", ""))
         rules: WorkerRules = {
             "beat_s": BEAT_S,
             "ingest": tasks_ingest,
@@ -167,7 +181,24 @@ class HandingIn:
             ) from error
         self._answered(plan, part, "job", {"job_id": job_id, "time": time.time()})
         _log.info("%s is job %s", array.job_name, job_id)
+        if plan.closes:
+            self._submit_closing(plan, part, job_id)
         return job_id
+
+    def _submit_closing(self, plan: Plan, part: Part, job_id: str) -> None:
+        """Submit the closing job of a part; without one, a user has to go on, and is told how."""
+        sweep, job = self.sweep, closing_job(self.sweep, self.manifest, plan, part, job_id)
+        try:
+            closing_id = self.cluster.submit_job(job)
+        except ClusterError as error:
+            self.say(
+                f"The closing job of part {part.number} of submission {plan.submission} was not "
+                f"submitted ({error.what}). {by_hand(sweep)}"
+            )
+            return
+        fact: ClosingFact = {"job_id": closing_id, "time": time.time()}
+        write_new(sweep.part_file(plan.submission, part.number, "closing"), json_bytes(fact))
+        _log.info("%s is job %s, behind job %s", job.name, closing_id, job_id)
 
     def _answered(self, plan: Plan, part: Part, kind: FactKind, fact: JobFact | VoidFact) -> None:
         write_new(self.sweep.part_file(plan.submission, part.number, kind), json_bytes(fact))

@@ -1,18 +1,22 @@
 """The policy: which indices a submission sends, and how. Pure: no file, cluster or clock is asked.
 
-What `submit` does without more words is the first one: send what is neither complete nor failed,
-and again what `--rerun` names; never what an array task may still be running.
+`submit` sends what is neither complete nor failed, and again what `--rerun` names. `advance` sends
+what earlier submissions left for lack of room, and what the manifest's `retry` repeats. Neither
+sends what an array task may still be running, nor more array tasks than the cluster has room for.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 from hpcsweep.cluster.base import Limits
 from hpcsweep.indexset import IndexSet
+from hpcsweep.manifest.policies import Retry
 from hpcsweep.records import Resources
-from hpcsweep.state.outlook import Outlook, State
-from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE, chunk_size_for
+from hpcsweep.state.outlook import NONE, Group, Outlook, State
+from hpcsweep.submission.escalation import RAN_OUT, escalated
+from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE, chunk_size_for, tasks_per_array
 
 # What is assumed of a cluster that was not asked: Slurm's own defaults.
 UNASKED = Limits(cluster_name="", max_array_size=MAX_ARRAY_SIZE, kill_wait_s=30.0)
@@ -28,6 +32,10 @@ class Policy:
     chunk: int | None = None
     # What an array task asks for.
     resources: Resources = field(default_factory=Resources)
+    # Whether only what is owed, and what is retried, is sent.
+    advances: bool = False
+    # None: what did not complete is sent again only if a user asks.
+    retry: Retry | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,10 +48,21 @@ class Batch:
     # Cases per array task.
     chunk_size: int
     resources: Resources
+    # Indices that were to be sent as well, and for which there was no room.
+    rest: IndexSet = NONE
+    # Whether a closing job is submitted behind each of its arrays.
+    closes: bool = False
+
+    @property
+    def tasks(self) -> int:
+        """Count of array tasks."""
+        return -(-self.indices.count // self.chunk_size)
 
 
 def wanted(outlook: Outlook, policy: Policy) -> IndexSet:
-    """The indices that shall be computed, whoever may be at it."""
+    """The indices that shall be computed, including those in open array tasks."""
+    if policy.advances:
+        return IndexSet.union(classes(outlook, policy).values())
     every = IndexSet.all(outlook.version.source.n_cases)
     return (every - outlook.complete - outlook.failed) | _again(outlook, policy)
 
@@ -58,12 +77,15 @@ def decide(outlook: Outlook, policy: Policy, limits: Limits) -> tuple[Batch, ...
 
     *Raises* InputError for a chunk size that makes more array tasks than the cluster takes.
     """
-    indices = wanted(outlook, policy) - outlook.in_flight
-    return (batch(outlook, policy, limits, indices),) if indices else ()
+    if policy.advances:
+        by_class = classes(outlook, policy)
+    else:
+        by_class = {_key(policy.resources): wanted(outlook, policy) - outlook.in_flight}
+    return tuple(_batches(outlook, policy, limits, by_class))
 
 
 def batch(outlook: Outlook, policy: Policy, limits: Limits, indices: IndexSet) -> Batch:
-    """The batch that sends these indices. *Raises* as `decide`."""
+    """The batch that sends these indices, whatever the room. *Raises* as `decide`."""
     again = _again(outlook, policy) & indices
     return Batch(
         indices=indices,
@@ -73,6 +95,68 @@ def batch(outlook: Outlook, policy: Policy, limits: Limits, indices: IndexSet) -
         ),
         resources=policy.resources,
     )
+
+
+# --- which indices ---------------------------------------------------------------------------
+
+# sbatch's long options, sorted.
+ResourceClass = tuple[tuple[str, str], ...]
+
+
+def classes(outlook: Outlook, policy: Policy) -> dict[ResourceClass, IndexSet]:
+    """The indices that `advance` sends, by what their next attempt asks for."""
+    found: dict[ResourceClass, IndexSet] = {_key(policy.resources): NONE}  # these go first
+    for group in outlook.groups:
+        for indices, resources in _next_attempts(group, outlook, policy):
+            free = indices - outlook.in_flight
+            if free:
+                key = _key(resources)
+                found[key] = found.get(key, NONE) | free
+    return found
+
+
+def _next_attempts(
+    group: Group, outlook: Outlook, policy: Policy
+) -> Iterator[tuple[IndexSet, Resources]]:
+    """The indices of a group that are sent, and what they ask for."""
+    if group.state in (State.COMPLETE, State.STALE, State.LOST, State.RUNNING):
+        return
+    owed = group.indices & outlook.owed
+    if group.state is not State.FAILED:
+        yield owed, policy.resources
+    retry, reason = policy.retry, group.reason
+    if retry is None or reason is None or group.submission is None or reason not in retry.on:
+        return
+    asked = outlook.asked[group.submission]
+    if group.tries:
+        more = escalated(asked, reason, retry, group.max_rss_bytes)
+        if group.tries < retry.max_attempts and more is not None:
+            yield group.indices - owed, more
+        return
+    # Their task is over and did not come to them: the case before them ran out, not they.
+    stalled = IndexSet.union(
+        indices for count, indices in outlook.stalled.items() if count >= retry.max_attempts
+    )
+    yield group.indices - owed - stalled, asked
+
+
+def exhausted(outlook: Outlook, retry: Retry) -> dict[str, IndexSet]:
+    """Indices that `retry` gives up, by why: for people."""
+    found: dict[str, IndexSet] = {}
+    for group in outlook.groups:
+        if group.reason is None or group.reason not in retry.on or group.submission is None:
+            continue
+        why = ""
+        if group.tries >= retry.max_attempts:
+            why = f"{group.reason} after {group.tries} attempts"
+        elif group.tries:
+            asked = outlook.asked[group.submission]
+            if escalated(asked, group.reason, retry, group.max_rss_bytes) is None:
+                name = RAN_OUT[group.reason]
+                why = f"{group.reason}, and no more `{name}` can be asked for"
+        if why:
+            found[why] = found.get(why, NONE) | group.indices
+    return found
 
 
 def _again(outlook: Outlook, policy: Policy) -> IndexSet:
@@ -86,3 +170,51 @@ def _again(outlook: Outlook, policy: Policy) -> IndexSet:
             return outlook.complete | outlook.failed
         case _:
             return IndexSet()
+
+
+# --- how many of them now --------------------------------------------------------------------
+
+
+def _batches(
+    outlook: Outlook, policy: Policy, limits: Limits, by_class: dict[ResourceClass, IndexSet]
+) -> Iterator[Batch]:
+    """A batch for each class, as far as there is room."""
+    whole = [
+        (key, indices, batch(outlook, policy, limits, indices))
+        for key, indices in by_class.items()
+        if indices
+    ]
+    room = limits.room
+    tasks = sum(each.tasks for _, _, each in whole)
+    closes = policy.retry is not None or (room is not None and tasks > room)
+    for key, indices, each in whole:
+        most = _tasks_within(room, limits, closes=closes)
+        now = indices if most is None else indices.slice(0, most * each.chunk_size)
+        if not now:
+            return
+        sent = replace(
+            each,
+            indices=now,
+            resources=Resources(options=dict(key)),
+            # What `advance` leaves is found again: owed still, or with the reason for a retry.
+            rest=NONE if policy.advances else indices - now,
+            closes=closes,
+        )
+        yield sent
+        if room is not None:
+            room -= sent.tasks + closes * -(-sent.tasks // tasks_per_array(limits.max_array_size))
+
+
+def _tasks_within(room: int | None, limits: Limits, *, closes: bool) -> int | None:
+    """How many array tasks fit, with the closing job of each array; None for any number."""
+    if room is None:
+        return None
+    if not closes:
+        return max(0, room)
+    largest = tasks_per_array(limits.max_array_size)
+    arrays, left = divmod(max(0, room), largest + 1)
+    return arrays * largest + max(0, left - 1)
+
+
+def _key(resources: Resources) -> ResourceClass:
+    return tuple(sorted(resources.options.items()))

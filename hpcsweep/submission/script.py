@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hpcsweep.cluster.slurm.text import directive
-from hpcsweep.cluster.timelimit import time_limit_seconds, warning_seconds
+from hpcsweep.cluster.timelimit import warning_seconds
 from hpcsweep.errors import InputError
+from hpcsweep.quantities import time_limit_seconds
 from hpcsweep.worker.launcher import Launcher, template_environment
 
 TEMPLATE = "array.sbatch.j2"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import RANKED_MAX
 from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.manifest.policies import Policies
 from hpcsweep.settings import Settings
 from hpcsweep.sources import ParameterSource
 from hpcsweep.state.manifest_diff import Difference, difference, refuse_mixing, reorders
@@ -51,6 +52,8 @@ class Wish:
     allow_mixed: bool = False
     # Whether queued tasks that this manifest would send otherwise are cancelled and sent anew.
     replace: bool = False
+    # Whether only what earlier submissions left, and what `retry` repeats, is sent.
+    advances: bool = False
 
     @property
     def version(self) -> Version:
@@ -61,7 +64,11 @@ class Wish:
     def policy(self) -> Policy:
         """What of it is to be sent."""
         return Policy(
-            rerun=self.rerun, chunk=self.manifest.chunk, resources=self.manifest.resources
+            rerun=self.rerun,
+            chunk=self.manifest.chunk,
+            resources=self.manifest.resources,
+            retry=Policies.from_json(self.manifest.policies).retry,
+            advances=self.advances,
         )
 
 
@@ -76,12 +83,17 @@ class Submitted:
     under_way: IndexSet = field(default_factory=IndexSet)
     # Queued tasks that this manifest would send otherwise.
     replaceable: Replaceable | None = None
-    # None when there was nothing to submit.
-    plan: Plan | None = None
-    # By part.
+    # One for each resource class; none when there was nothing to submit.
+    plans: tuple[Plan, ...] = ()
+    # By part, of all plans.
     job_ids: list[str] = field(default_factory=list)
     # From the cases of the submission before; None where they are the same.
     difference: Difference | None = None
+
+    @property
+    def plan(self) -> Plan | None:
+        """The first one; None when there was nothing to submit."""
+        return self.plans[0] if self.plans else None
 
     @property
     def cancelled(self) -> IndexSet:
@@ -101,7 +113,7 @@ def submit(
     cluster.prepare(wish.manifest.resources.options)
     for note in cluster.check_options(wish.manifest.resources.options, wish.throttle):
         say(note)
-    limits = cluster.limits()
+    limits = cluster.with_room(cluster.limits(), wish.manifest.resources.options)
     for note in limits.notes:
         say(note)
     doubt = Doubt()
@@ -152,7 +164,7 @@ def rehearse(wish: Wish, sweep: SweepDirectory | None, plan: Plan, cluster: Clus
     key = sweep.key if sweep else token()
     with tempfile.TemporaryDirectory(prefix="hpcsweep-") as temporary:
         script = Path(temporary) / SCRIPT_NAME
-        script.write_text(script_for(wish.manifest, wish.path, plan.submission))
+        script.write_text(script_for(wish.manifest, wish.path, plan))
         array = array_for(wish.path, key, wish.manifest, plan, plan.parts[0])
         return cluster.test_only(replace(array, script=str(script)))
 
@@ -192,6 +204,9 @@ def make_plan(wish: Wish, sweep: SweepDirectory | None, batch: Batch, limits: Li
         parts=make_parts(chunks, max_array_size=limits.max_array_size, throttle=wish.throttle),
         layout=Layout.choose(wish.manifest.runs, wish.source.n_cases, previous),
         generation=batch.generation,
+        options=None if batch.resources == wish.manifest.resources else batch.resources.options,
+        goal=batch.indices | batch.rest if batch.rest else None,
+        closes=batch.closes,
     )
 
 
@@ -214,13 +229,22 @@ def _submit_missing(wish: Wish, desk: HandingIn) -> Submitted:
         replaceable=waiting,
     )
     batches = policy.decide(outlook, wish.policy, desk.limits)
-    for batch in batches:
-        plan = make_plan(wish, sweep, batch, desk.limits)
-        done = replace(done, plan=plan, job_ids=desk.submit(plan))
+    done = send_batches(wish, desk, done, batches)
     if not batches and reorders(sweep, wish.manifest):
         # A submission without a part: it says in which order the cases are from now on.
         nothing = policy.batch(outlook, wish.policy, desk.limits, IndexSet())
         desk.submit(make_plan(wish, sweep, nothing, desk.limits))
+    return done
+
+
+def send_batches(
+    wish: Wish, desk: HandingIn, done: Submitted, batches: Iterable[Batch]
+) -> Submitted:
+    """Submit batches, each in a submission of its own. *Raises* as `HandingIn.submit`."""
+    for batch in batches:
+        plan = make_plan(wish, desk.sweep, batch, desk.limits)
+        job_ids = desk.submit(plan)
+        done = replace(done, plans=(*done.plans, plan), job_ids=[*done.job_ids, *job_ids])
     return done
 
 

@@ -43,7 +43,7 @@ MARKER = "sweep.json"
 CLAIMS = ".claims"
 # Entries that commands may leave in a directory where the first submit could not begin.
 _LEFTOVERS = {CLAIMS, "store.sqlite3", "store.sqlite3-journal", "cluster.json", ".cluster.lock"}
-_PART_FILE = re.compile(r"part-([0-9]{1,9})\.(intent|job|void|cancel)\.json", re.ASCII)
+_PART_FILE = re.compile(r"part-([0-9]{1,9})\.(intent|job|void|cancel|closing)\.json", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _MARKER = schema(
     {"format": integer(), "name": TEXT, "key": HEX16}, {"share": one_of(("private", "group"))}
@@ -54,7 +54,7 @@ Identity = tuple[str, int, int, int, int]
 # --- part facts ----------------------------------------------------------------------------------
 # Each is a file of its own, `part-0000.KIND.json`; times are seconds of the epoch.
 
-FactKind = Literal["intent", "job", "void", "cancel"]
+FactKind = Literal["intent", "job", "void", "cancel", "closing"]
 
 
 class IntentFact(TypedDict):
@@ -91,7 +91,14 @@ class CancelFact(TypedDict):
     time: float
 
 
-Fact = IntentFact | JobFact | VoidFact | CancelFact
+class ClosingFact(TypedDict):
+    """The closing job of a part was submitted."""
+
+    job_id: str
+    time: float
+
+
+Fact = IntentFact | JobFact | VoidFact | CancelFact | ClosingFact
 
 
 class PartFacts(TypedDict, total=False):
@@ -101,6 +108,7 @@ class PartFacts(TypedDict, total=False):
     job: JobFact
     void: VoidFact
     cancel: CancelFact
+    closing: ClosingFact
 
 
 _FACTS = {
@@ -108,6 +116,7 @@ _FACTS = {
     "job": schema({"job_id": TEXT}, {"time": NUMBER}),
     "void": schema({}, {"time": NUMBER}),
     "cancel": schema({"time": NUMBER}),
+    "closing": schema({"job_id": TEXT, "time": NUMBER}),
 }
 
 
@@ -151,6 +160,10 @@ class SweepPaths:
     def part_file(self, submission: int, part: int, kind: FactKind) -> Path:
         """The path of a fact about one part."""
         return self.submission_dir(submission) / f"part-{part:04d}.{kind}.json"
+
+    def cancelled_rest(self, submission: int) -> Path:
+        """Exists if a user cancelled what a submission left to later ones."""
+        return self.submission_dir(submission) / "rest.cancel.json"
 
     @property
     def attempt_root(self) -> Path:

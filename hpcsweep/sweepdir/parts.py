@@ -28,7 +28,7 @@ def chunk_size_for(
 
     *Raises* InputError if the given size makes more tasks than the cluster accepts.
     """
-    most = min(AUTO_TASKS, max_tasks or AUTO_TASKS, max(FEW_TASKS, _largest(max_array_size)))
+    most = min(AUTO_TASKS, max_tasks or AUTO_TASKS, max(FEW_TASKS, tasks_per_array(max_array_size)))
     enough = max(1, -(-count // most))
     if chunk and max_tasks and -(-count // chunk) > max_tasks:
         raise InputError(
@@ -47,7 +47,7 @@ def make_parts(chunks: int, *, max_array_size: int, throttle: int) -> tuple[Part
     parts; the first ones get the remainder. *Raises* InputError for a throttle below the count of
     parts, or for more than `PARTS_MAX` parts.
     """
-    largest = _largest(max_array_size)
+    largest = tasks_per_array(max_array_size)
     has_arrays = max_array_size > 0
     count = -(-chunks // largest)
     if count > PARTS_MAX:
@@ -85,6 +85,6 @@ def make_parts(chunks: int, *, max_array_size: int, throttle: int) -> tuple[Part
     return tuple(parts)
 
 
-def _largest(max_array_size: int) -> int:
+def tasks_per_array(max_array_size: int) -> int:
     """Tasks per array. MaxArraySize caps the index: 1001 allows 0-1000; this uses one task less."""
     return max(1, max_array_size - 1, min(max_array_size, 2))

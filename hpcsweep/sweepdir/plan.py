@@ -19,6 +19,7 @@ from hpcsweep.field_checks import (
     TEXT,
     TRUTH,
     abbreviated,
+    by_name,
     integer,
     mismatch,
     one_of,
@@ -118,7 +119,13 @@ class LayoutFields(TypedDict):
     shard_digits: int
 
 
-class PlanFields(TypedDict):
+class _OptionalPlanFields(TypedDict, total=False):
+    options: dict[str, str]
+    goal: list[list[int]]
+    closes: bool
+
+
+class PlanFields(_OptionalPlanFields):
     """A `Plan`."""
 
     format: int
@@ -189,6 +196,13 @@ class Plan:
     layout: Layout
     # Highest generation of the cases; `--rerun` raises it.
     generation: int = 0
+    # sbatch's long options; None for those of the manifest.
+    options: dict[str, str] | None = None
+    # All indices that were wanted; those that did not fit are sent when there is room. None where
+    # all of them are in this submission.
+    goal: IndexSet | None = None
+    # Whether a closing job is submitted behind each part.
+    closes: bool = False
 
     @property
     def chunks(self) -> int:
@@ -222,7 +236,18 @@ class Plan:
             "parts": [_part_json(part) for part in self.parts],
             "layout": {"runs": self.layout.runs, "shard_digits": self.layout.shard_digits},
             "generation": self.generation,
+            **self._optional_fields(),
         }
+
+    def _optional_fields(self) -> _OptionalPlanFields:
+        fields: _OptionalPlanFields = {}
+        if self.options is not None:
+            fields["options"] = self.options
+        if self.goal is not None:
+            fields["goal"] = self.goal.to_json()
+        if self.closes:
+            fields["closes"] = True
+        return fields
 
     @classmethod
     def from_json(cls, value: PlanFields, where: str) -> Plan:
@@ -244,6 +269,9 @@ class Plan:
             parts=tuple(Part(**part) for part in value["parts"]),
             layout=Layout(**value["layout"]),
             generation=value["generation"],
+            options=value.get("options"),
+            goal=IndexSet.from_json(value["goal"]) if value.get("goal") is not None else None,
+            closes=bool(value.get("closes")),
         )
 
 
@@ -272,7 +300,7 @@ _DOCUMENT = schema(
         "cluster": OBJECT,
         "worker": OBJECT,
     },
-    {"time": TEXT, "code_digest": TEXT},
+    {"time": TEXT, "code_digest": TEXT, "options": by_name(TEXT), "goal": LIST, "closes": TRUTH},
 )
 _PART = schema(dict.fromkeys(("number", "first_chunk", "chunks", "throttle"), integer()))
 _LAYOUT = schema(

@@ -8,8 +8,9 @@ import pytest
 
 from hpcsweep.cluster.base import AccountingRow
 from hpcsweep.cluster.slurm import text
-from hpcsweep.cluster.timelimit import time_limit_seconds, warning_seconds
+from hpcsweep.cluster.timelimit import warning_seconds
 from hpcsweep.errors import ClusterUnavailable
+from hpcsweep.quantities import time_limit_seconds
 from hpcsweep.records import Part
 from tests.support.arrays import array as an_array
 from tests.support.transcripts import TRANSCRIPTS, Block, found, one

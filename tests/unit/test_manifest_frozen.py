@@ -109,6 +109,7 @@ def test_the_fingerprint_changes_with_every_field() -> None:
         {"share": "private"},
         {"cases_sha256": "0" * 64},
         {"cache": Cache(results_dir="r")},
+        {"policies": {"retry": {}}},
     ]
     assert {next(iter(change)) for change in changes} | {"fingerprint"} == {
         field.name for field in dataclasses.fields(FrozenManifest)

@@ -207,7 +207,7 @@ def test_the_known_keys_of_a_mapping_are_listed_once(mistakes: Callable[..., lis
     ("written", "expected"),
     [
         ("repliactes: 2", "repliactes: unknown key. Did you mean 'replicates'?"),
-        ("xyzzy: 2", "xyzzy: unknown key. Known are case_timeout, chunk, command,"),
+        ("xyzzy: 2", "xyzzy: unknown key. Known are case_timeout, chunk, closing, command,"),
         ("replicates: 0", "replicates: is 0. It must be 1 or more."),
         ("replicates: 1.0", "replicates: is the number 1.0, not a whole number."),
         ("replicates: true", "replicates: is true, not a whole number."),

@@ -17,11 +17,14 @@ from hypothesis import strategies as st
 
 from hpcsweep.emulator.programs import job_options
 from hpcsweep.errors import InputError
+from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.frozen import FrozenManifest, SetupLine, Target, sealed
 from hpcsweep.records import Resources
 from hpcsweep.sources import manual
 from hpcsweep.submission.arrays import script_for
 from hpcsweep.submission.script import Script
+from hpcsweep.sweepdir.parts import make_parts
+from hpcsweep.sweepdir.plan import Layout, Plan
 from hpcsweep.worker.launcher import Launcher, template_directory
 from tests.support.wait import wait_until
 
@@ -267,6 +270,10 @@ def test_every_text_of_one_line_is_a_value(value: str) -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30))
 def test_parameters_never_reach_the_script(text: str) -> None:
     """They stand in the frozen manifest alone: other ones make the same script."""
+    plan = Plan(
+        submission=1, manifest="", indices=IndexSet.all(1), chunk_size=1,
+        parts=make_parts(1, max_array_size=2, throttle=0), layout=Layout(runs="all"),
+    )  # fmt: skip
 
     def script(value: str) -> str:
         source = manual([{"x": value, "y": [value]}])
@@ -278,7 +285,7 @@ def test_parameters_never_reach_the_script(text: str) -> None:
             setup=lines("module load gcc"),
             resources=Resources(options={"mem": "1G"}),
         )
-        return script_for(sealed(manifest), Path("/scratch/s"), 1)
+        return script_for(sealed(manifest), Path("/scratch/s"), plan)
 
     assert script(text) == script("plain")
 

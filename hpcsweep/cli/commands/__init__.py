@@ -23,6 +23,7 @@ COMMANDS = {
     "files": (".files", "Print one file of every case, in index order."),
     "unpack": (".unpack", "Make run directories of packed runs."),
     "retry": (".retry", "Send what failed or is missing, as it was submitted."),
+    "advance": (".advance", "Go on with a sweep: send the rest, and what its `retry` repeats."),
     "cancel": (".cancel", "Cancel what a sweep has on its cluster; results stay."),
     "ingest": (".ingest", "Bring the index up to date with the journals."),
     "doctor": (".doctor", "Look at what sweeps need, here and on a compute node."),

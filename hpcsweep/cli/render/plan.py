@@ -6,8 +6,8 @@ import json
 from itertools import islice
 
 from hpcsweep.cli.render.console import print_facts
-from hpcsweep.cluster.timelimit import time_limit_seconds
 from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.quantities import time_limit_seconds
 from hpcsweep.records import ParamCase
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sweepdir.plan import Plan
@@ -31,6 +31,7 @@ def print_plan(
         ("last", _case(source[found.indices.select(count - 1)])),
         ("chunks", f"{found.chunks} array tasks{_each(found)}{auto}"),
         ("arrays", _arrays(found)),
+        ("later", _later(found)),
         ("core-hours", _core_hours(found, manifest)),
         ("files", f"about {files}, {inodes} inodes with directories"),
         ("runs", found.layout.runs),
@@ -43,6 +44,13 @@ def _arrays(found: Plan) -> str:
         return f"none: {len(found.parts)} single jobs"
     arrays = (f"0-{p.chunks - 1}" + (f"%{p.throttle}" if p.throttle else "") for p in found.parts)
     return f"{len(found.parts)}: {', '.join(islice(arrays, 5))}"
+
+
+def _later(found: Plan) -> str:
+    if found.goal is None:
+        return ""
+    left = found.goal.count - found.indices.count
+    return f"{left} cases, by closing jobs, when the queue has room for their array tasks"
 
 
 def _each(found: Plan) -> str:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import getpass
 import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
 from hpcsweep.cluster import process
-from hpcsweep.cluster.base import AccountingRow, Array, Defaults, Element, Limits, Opening, Queued
+from hpcsweep.cluster.base import (
+    AccountingRow,
+    Array,
+    Defaults,
+    Element,
+    Job,
+    Limits,
+    Opening,
+    Queued,
+)
 from hpcsweep.cluster.process import Answer
-from hpcsweep.cluster.slurm import refusals, text
+from hpcsweep.cluster.slurm import refusals, submit_limits, text
 from hpcsweep.cluster.slurm.environment import clean_environment, pointed_at
 from hpcsweep.cluster.slurm.refusals import Verdict
 from hpcsweep.errors import ClusterError, ClusterUnavailable
@@ -92,7 +102,28 @@ class Slurm(Defaults):
             max_array_size=int(size) if size.isdecimal() else MAX_ARRAY_SIZE,
             kill_wait_s=KILL_WAIT_S if kill_wait_s is None else kill_wait_s,
             notes=tuple(notes),
+            enforces=submit_limits.enforces(values),
         )
+
+    def with_room(self, limits: Limits, options: Mapping[str, str]) -> Limits:
+        """The limits, and the jobs that this user may have in the queue, and has."""
+        if not limits.enforces:
+            return limits
+        user = getpass.getuser()
+        answers = [
+            self._run(argv, self.timeout_s)
+            for argv in (submit_limits.show_associations(user), submit_limits.show_qos())
+        ]
+        failed = [answer.complaint for answer in answers if answer.returncode != 0]
+        if failed:
+            return replace(limits, unread=(f"limits of associations and QOS: {failed[0]}",))
+        mine = submit_limits.associations(answers[0].stdout)
+        qos = submit_limits.qos_limits(answers[1].stdout)
+        there = submit_limits.queued(self._query(submit_limits.squeue_of_user(user)).stdout)
+        found = submit_limits.tightest(mine, qos, there, options)
+        if found is None:
+            return limits
+        return replace(limits, max_jobs=found.most, jobs=found.there, max_jobs_name=found.name)
 
     def _configuration(self) -> tuple[dict[str, str], str]:
         """The values of scontrol, or the reason why there are none. *Raises* ClusterUnavailable."""
@@ -227,10 +258,9 @@ class Slurm(Defaults):
             if name.startswith(f"{part}.") and name.endswith(f"_{element}.log")
         ]
 
-    def run_script(self, script: str, output: str, job_name: str) -> str:
-        """Run a script as a job of its own, with the site's defaults. Returns its id."""
-        argv = ["sbatch", "--parsable", f"--job-name={job_name}", f"--output={output}", script]
-        return self._sbatch(argv, ())
+    def submit_job(self, job: Job) -> str:
+        """Submit a job that is no array. Returns its id. *Raises* as `_sbatch` does."""
+        return self._sbatch(text.sbatch_job(job), job.options)
 
     def _query(self, argv: Sequence[str]) -> Answer:
         return self._require_success(self._run(argv, self.timeout_s), argv[0])

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from hpcsweep.cluster.base import AccountingRow, Array, Element, Queued
+from hpcsweep.cluster.base import AccountingRow, Array, Element, Job, Queued
 from hpcsweep.errors import ClusterUnavailable, InputError
 from hpcsweep.manifest.frozen import OPTION_NAME, OPTION_VALUE
 from hpcsweep.records import ALONE, Part
@@ -37,6 +37,19 @@ def sbatch(array: Array) -> list[str]:
         array.script,
         str(part.number),
         *(() if part.is_array else [ALONE]),
+    ]
+
+
+def sbatch_job(job: Job) -> list[str]:
+    """Submit a job that is no array."""
+    return [
+        "sbatch",
+        "--parsable",
+        f"--job-name={job.name}",
+        f"--output={job.output.replace('%', '%%')}",
+        *([f"--dependency=afterany:{job.after}"] if job.after else ()),
+        *(f"--{name}={value}" if value else f"--{name}" for name, value in job.options.items()),
+        job.script,
     ]
 
 

@@ -29,9 +29,10 @@ from hpcsweep.cluster.slurm.states import Life, meaning
 from hpcsweep.cluster.submitit import localjobs
 from hpcsweep.cluster.submitit.chunk import Chunk
 from hpcsweep.cluster.submitit.client import IDS, kept_ids
-from hpcsweep.cluster.timelimit import time_limit_seconds, warning_seconds
+from hpcsweep.cluster.timelimit import warning_seconds
 from hpcsweep.errors import ClusterError, HpcsweepError, InputError
 from hpcsweep.files import json_bytes, make_directory, remove_tree, write_new
+from hpcsweep.quantities import time_limit_seconds
 
 LOG = "handing-in.log"
 # submitit's local executor has no queue, so its jobs get no limit: minutes of ten years.

@@ -21,7 +21,7 @@ def show_config(answer: dict[str, Any]) -> int:
     """`scontrol show config`, without keys that the emulator has no value for."""
     config = answer["config"]
     values = {
-        "AccountingStorageEnforce": "none",
+        "AccountingStorageEnforce": _enforced(config),
         "AccountingStorageHost": "localhost",
         "AccountingStorageType": "accounting_storage/slurmdbd",
         "AuthType": "auth/munge",
@@ -67,6 +67,17 @@ def show_config(answer: dict[str, Any]) -> int:
         print(f"{key:<23} = {value}")
     print(f"\nSlurmctld(primary) at {identity.host_name()} is UP")
     return 0
+
+
+def _enforced(config: dict[str, Any]) -> str:
+    """What of the accounting is enforced: that of which anything is configured."""
+    limited = config["max_submit_jobs"] or config["max_jobs"] or config["qos"]
+    words = [
+        *(["associations"] if limited or config["accounts"] else []),
+        *(["limits"] if limited else []),
+        *(["qos"] if config["qos"] else []),
+    ]
+    return ",".join(words) or "none"
 
 
 def show_partitions(answer: dict[str, Any], name: str, one_line: bool) -> int:

@@ -1,0 +1,25 @@
+"""`advance`: go on with a sweep as its manifest says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from hpcsweep.cli.context import context
+from hpcsweep.cli.options import common, sweep_argument
+
+
+@click.command("advance")
+@sweep_argument
+@common
+def command(sweep: str, **shared: Any) -> None:
+    """Go on with a sweep: send the rest, and what its `retry` repeats.
+
+    Closing jobs run it on the cluster. Where they may not submit, run it by hand or by cron; any
+    number of them at once send nothing twice.
+    """
+    from hpcsweep.cli.sending import go_on
+
+    here = context(**shared)
+    go_on(here, here.sweep(sweep))

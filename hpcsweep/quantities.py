@@ -1,0 +1,50 @@
+"""Memory and time as sbatch takes them."""
+
+from __future__ import annotations
+
+import math
+import re
+
+_MEMORY = re.compile(r"(\d+)([KMGT]?)B?", re.IGNORECASE | re.ASCII)
+_POWERS = {"K": 10, "M": 20, "": 20, "G": 30, "T": 40}
+_MIB = 1 << 20
+
+
+def memory_bytes(text: str) -> int | None:
+    """Bytes of a `--mem`: a count of MiB, or with the unit K, M, G or T.
+
+    None for 0, which asks for all memory of the node, and for anything else.
+    """
+    match = _MEMORY.fullmatch(text)
+    return (int(match[1]) << _POWERS[match[2].upper()] or None) if match else None
+
+
+def memory_text(count: float) -> str:
+    """Bytes as a `--mem`, in whole MiB, rounded up."""
+    return f"{math.ceil(count / _MIB)}M"
+
+
+def time_limit_seconds(text: str) -> int | None:
+    """Seconds of a `--time`: minutes, m:s, h:m:s, d-h, d-h:m, d-h:m:s; None for no limit."""
+    days, dash, rest = text.rpartition("-")
+    try:
+        fields = [int(field) for field in rest.split(":")]
+        whole_days = int(days) if dash else 0
+    except ValueError:
+        return None
+    if dash:
+        hours, minutes, secs = (*fields, 0, 0)[:3]
+    elif len(fields) == 3:
+        hours, minutes, secs = fields
+    else:
+        hours, (minutes, secs) = 0, (*fields, 0)[:2]
+    return ((whole_days * 24 + hours) * 60 + minutes) * 60 + secs or None
+
+
+def time_limit_text(seconds: float) -> str:
+    """Seconds as a `--time`: `HH:MM:SS`, from a day on `D-HH:MM:SS`, rounded up."""
+    minutes, secs = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    clock = f"{hours:02d}:{minutes:02d}:{secs:02d}"
+    return f"{days}-{clock}" if days else clock

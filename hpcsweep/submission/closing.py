@@ -1,0 +1,62 @@
+"""Closing jobs: behind each array a tiny job that goes on with the sweep when its tasks are over.
+
+To submit one twice does no harm, since `advance` sends nothing twice: so it needs no intent, and
+what a kill or a refusal leaves out, the next command makes up for.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from hpcsweep.cluster.base import Job
+from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.manifest.policies import Policies
+from hpcsweep.records import Part
+from hpcsweep.submission.arrays import job_name, options_of
+from hpcsweep.sweepdir.directory import SweepDirectory, SweepPaths
+from hpcsweep.sweepdir.plan import Plan
+from hpcsweep.worker.launcher import Launcher, template_environment
+
+CLOSING_SCRIPT = "closing.sbatch"
+TEMPLATE = "closing.sbatch.j2"
+# sbatch's long options that a closing job shares with its array: they say who may run what where.
+_SHARED = ("account", "partition", "qos", "reservation", "wckey")
+# What it needs beside them: it reads journals and calls sbatch.
+_OWN = {"cpus-per-task": "1", "mem": "1G", "ntasks": "1", "time": "00:10:00"}
+
+
+def closing_script(manifest: FrozenManifest, path: Path, submission: int) -> str:
+    """The text of the script."""
+    command = Launcher.of(manifest).module("hpcsweep", "advance", str(path.resolve()))
+    return (
+        template_environment()
+        .get_template(TEMPLATE)
+        .render(sweep_name=manifest.name, submission=submission, advance=shlex.join(command))
+    )
+
+
+def by_hand(sweep: SweepDirectory) -> str:
+    """How a sweep goes on where no job of ours does it."""
+    command = f"hpcsweep advance {shlex.quote(str(sweep.path.resolve()))}"
+    return (
+        f"`{command}` goes on with the sweep; `hpcsweep submit … --wait` does so while it runs, "
+        f"and a crontab or scrontab the line `*/10 * * * * {command}`."
+    )
+
+
+def closing_job(
+    sweep: SweepDirectory, manifest: FrozenManifest, plan: Plan, part: Part, job_id: str
+) -> Job:
+    """The closing job of a part; `job_id` is its array's."""
+    paths = SweepPaths(sweep.path.resolve())
+    options = options_of(manifest, plan)
+    shared = {name: options[name] for name in _SHARED if name in options}
+    own = Policies.from_json(manifest.policies).closing
+    return Job(
+        name=f"{job_name(manifest.name, sweep.key, plan.submission, part.number)}.closing",
+        script=str(paths.submission_dir(plan.submission) / CLOSING_SCRIPT),
+        output=str(paths.log_dir(plan.submission) / f"closing-{part.number}.log"),
+        options={**shared, **_OWN, **own},
+        after=job_id,
+    )

@@ -1,0 +1,154 @@
+"""A sweep that goes on by itself: by closing jobs, by hand, and not after a cancel."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hpcsweep.journal import all_journals, read
+from tests.support.emulated import Emulated
+from tests.support.wait import wait_until
+
+# One array holds 5 tasks, and 8 jobs and array tasks fit into the queue.
+SMALL = {"max_array_size": 6, "max_submit_jobs": 8, "account": "physics"}
+GRACES = {"HPCSWEEP_GRACE_S": "1", "HPCSWEEP_QUERY_INTERVAL_S": "0", "HPCSWEEP_CLUSTER": "slurm"}
+
+
+class Site:
+    """A project beside a small emulated cluster, whose Slurm programs are on PATH."""
+
+    def __init__(self, root: Path, cluster: Emulated) -> None:
+        self.root = root
+        self.cluster = cluster
+
+    def hpcsweep(self, *arguments: str, code: int = 0, **more: str) -> str:
+        """Run a command; its output and notices."""
+        argv = [sys.executable, "-m", "hpcsweep", *arguments]
+        done = subprocess.run(
+            argv, cwd=self.root, env=self.cluster.env(**GRACES, **more), capture_output=True,
+            text=True, check=False, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == code, (arguments, done.stdout, done.stderr)
+        return done.stdout + done.stderr
+
+    def manifest(self, text: str) -> str:
+        """Write a manifest of the sweep `s`; its name."""
+        (self.root / "m.yaml").write_text(f"name: s\n{text}")
+        return "m.yaml"
+
+    def status(self) -> dict[str, int]:
+        """Cases by status."""
+        found = json.loads(self.hpcsweep("status", "s", "--json"))
+        return {name: count for name, count in found["counts"].items() if count}
+
+    def wait_for(self, **counts: int) -> None:
+        """Wait until the cases have these statuses, with no process of ours on this host."""
+        wait_until(lambda: self.status() == counts, 90, f"{counts}", poll_s=0.5)
+
+    def plans(self) -> list[dict[str, object]]:
+        """The plans of all submissions."""
+        paths = sorted((self.root / "outputs" / "s" / "submissions").glob("*/plan.json"))
+        return [json.loads(path.read_text()) for path in paths]
+
+    def completions(self) -> Counter[int]:
+        """How often each index was complete, by the journals."""
+        journals = self.root / "outputs" / "s" / "journal"
+        return Counter(
+            record["index"]
+            for name in all_journals(journals)
+            for reading in read(journals / name)
+            for record in reading.records
+            if record["kind"] == "end" and record.get("status") == "complete" and "index" in record
+        )
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    root = tmp_path / "project"
+    root.mkdir()
+    with Emulated(tmp_path / "cluster", **SMALL) as cluster:
+        yield Site(root, cluster)
+
+
+ROLLING = "command: [echo, '{x}']\nsource: {grid: {x: {range: [0, 26]}}}\nchunk: 2\n"
+
+
+def test_more_tasks_than_fit_follow_by_closing_jobs(site: Site) -> None:
+    said = site.hpcsweep("submit", site.manifest(ROLLING))
+    assert "submission 1, 12 cases in 6 array tasks" in said
+    assert "14 more cases are sent when the queue has room" in said
+    site.wait_for(complete=26)
+    assert set(site.completions().values()) == {1}
+    assert len(site.completions()) == 26
+    assert len(site.plans()) >= 3
+    assert all(sum(part["chunks"] for part in plan["parts"]) <= 6 for plan in site.plans())  # type: ignore[attr-defined]
+
+
+def test_where_nodes_may_not_submit_many_advances_at_once_send_the_rest_once(site: Site) -> None:
+    """The partition for closing jobs is not there, so sbatch refuses them."""
+    text = f"{ROLLING}closing: {{partition: nonesuch}}\n"
+    said = site.hpcsweep("submit", site.manifest(text))
+    assert "The closing job of part 0 of submission 1 was not submitted" in said
+    assert "hpcsweep advance" in said
+    site.wait_for(complete=12, pending=14)
+    argv = [sys.executable, "-m", "hpcsweep", "advance", "s"]
+    env = site.cluster.env(**GRACES)
+    started = [subprocess.Popen(argv, cwd=site.root, env=env) for _ in range(4)]
+    assert [process.wait(90) for process in started] == [0, 0, 0, 0]
+    site.wait_for(complete=26)
+    assert len(site.plans()) == 2
+    assert set(site.completions().values()) == {1}
+
+
+def test_a_waiting_submit_advances(site: Site) -> None:
+    text = f"{ROLLING}closing: {{partition: nonesuch}}\n"
+    said = site.hpcsweep("submit", site.manifest(text), "--wait")
+    assert "s: 26 complete of 26" in said
+    assert set(site.completions().values()) == {1}
+
+
+def test_nothing_is_sent_that_a_user_cancelled(site: Site) -> None:
+    text = ROLLING.replace("[echo, '{x}']", "[sh, -c, 'sleep 60', '{x}']")
+    site.hpcsweep("submit", site.manifest(text))
+    wait_until(lambda: site.status().get("running", 0) > 0, 60, "a running case", poll_s=0.5)
+    site.hpcsweep("cancel", "s")
+    wait_until(lambda: not site.cluster.out("squeue", "-h"), 60, "an empty queue", poll_s=0.5)
+    assert "nothing to submit" in site.hpcsweep("advance", "s")
+    assert len(site.plans()) == 1
+    said = site.hpcsweep("submit", site.manifest(ROLLING), "--allow-mixed")  # but for the user
+    assert "submission 2" in said
+
+
+def test_a_retry_that_would_run_other_code_is_refused(site: Site) -> None:
+    target = site.root / "t.py"
+    target.write_text("def run(x):\n    if x == 1: raise MemoryError\n")
+    site.hpcsweep("submit", site.manifest(
+        "target: t.py:run\nsource: {grid: {x: [0, 1]}}\nretry: {on: [error]}\n"
+        "closing: {partition: nonesuch}\n"
+    ))  # fmt: skip
+    site.wait_for(complete=1, failed=1)
+    target.write_text("def run(x):\n    pass\n")
+    said = site.hpcsweep("advance", "s", code=4)
+    assert "its code changed since submission 1" in said
+    assert "hpcsweep submit" in said
+
+
+def test_what_fails_again_and_again_is_given_up(site: Site) -> None:
+    """An error that is named in `on` is retried by closing jobs, and not for ever."""
+    (site.root / "t.py").write_text("def run(x):\n    assert x != 1\n")
+    site.hpcsweep("submit", site.manifest(
+        "target: t.py:run\nsource: {grid: {x: [0, 1, 2]}}\nretry: {max_attempts: 3, on: [error]}\n"
+    ))  # fmt: skip
+    wait_until(lambda: len(site.plans()) == 3, 90, "the third attempt", poll_s=0.5)
+    site.wait_for(complete=2, failed=1)
+    wait_until(lambda: not site.cluster.out("squeue", "-h"), 60, "an empty queue", poll_s=0.5)
+    assert "nothing to submit" in site.hpcsweep("advance", "s")
+    assert [plan["indices"] for plan in site.plans()] == [[[0, 3]], [[1, 2]], [[1, 2]]]
+    assert os.listdir(site.root / "outputs" / "s" / "runs" / ".attempts")  # noqa: PTH208

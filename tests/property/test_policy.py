@@ -1,0 +1,90 @@
+"""Policies end: at any site, whatever ends how, nothing complete is sent and no limit exceeded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpcsweep.indexset import IndexSet
+from hpcsweep.manifest.policies import Retry
+from hpcsweep.records import Reason, Resources
+from hpcsweep.sources import grid
+from hpcsweep.submission.policy import Policy, exhausted
+from tests.support.simulated_site import SimulatedSite, version_of
+
+REASONS = (
+    Reason.OUT_OF_MEMORY, Reason.TIMEOUT, Reason.NODE_FAIL, Reason.LOST, Reason.ERROR,
+    Reason.CANCELLED,
+)  # fmt: skip
+ASKED = Resources(options={"mem": "1G", "time": "00:10:00"})
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep, the site where it runs, and its retries."""
+
+    cases: int
+    most: int
+    array_size: int
+    chunk: int
+    max_attempts: int
+    on: frozenset[Reason]
+    cap: int | None
+
+    @property
+    def retry(self) -> Retry:
+        """What its manifest says of them."""
+        most = {} if self.cap is None else {"mem": self.cap << 30}
+        return Retry(max_attempts=self.max_attempts, on=self.on, most=most)
+
+
+SWEEPS = st.builds(
+    Sweep,
+    cases=st.integers(1, 40),
+    most=st.integers(2, 12),
+    array_size=st.integers(0, 7),
+    chunk=st.integers(1, 4),
+    max_attempts=st.integers(2, 4),
+    on=st.frozensets(st.sampled_from(REASONS[:-1])),
+    cap=st.none() | st.integers(1, 8),
+)
+
+
+@given(SWEEPS, st.data())
+def test_a_sweep_ends_at_any_site(sweep: Sweep, data: st.DataObject) -> None:
+    retry = sweep.retry
+    attempts: dict[int, list[Reason | None]] = {}
+
+    def ends(indices: IndexSet, _tries: int, _asked: Resources) -> dict[Reason | None, IndexSet]:
+        found: dict[Reason | None, IndexSet] = {}
+        for index in indices:
+            reason = data.draw(st.none() | st.sampled_from(REASONS))
+            attempts.setdefault(index, []).append(reason)
+            found[reason] = found.get(reason, IndexSet()) | IndexSet.of([index])
+        return found
+
+    policy = Policy(chunk=sweep.chunk, resources=ASKED, retry=retry)
+    site = SimulatedSite(
+        version=version_of(grid(x=list(range(sweep.cases)))),
+        policy=policy,
+        most=sweep.most,
+        array_size=sweep.array_size,
+        ends=ends,
+    )
+    site.send(site.decide(policy))
+    advances = replace(policy, advances=True)
+    for _ in range(sweep.cases * sweep.max_attempts + 1):
+        if not site.queue:
+            break
+        site.run(data.draw(st.integers(1, len(site.queue))))
+        site.send(site.decide(advances))
+    assert not site.queue
+    assert attempts.keys() == set(range(sweep.cases))  # each was sent at least once
+    for found in attempts.values():
+        assert len(found) <= sweep.max_attempts
+        assert all(reason in sweep.on for reason in found[:-1])
+    given_up = IndexSet.union(exhausted(site.outlook(), retry).values())
+    retried = IndexSet.of(index for index, found in attempts.items() if found[-1] in sweep.on)
+    assert given_up == retried  # and nothing that a retry could mend was forgotten

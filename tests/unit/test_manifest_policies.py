@@ -1,0 +1,100 @@
+"""The keys of a manifest that say what a sweep does by itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from hpcsweep.manifest.model import json_schema
+from hpcsweep.manifest.policies import Policies, Retry
+from hpcsweep.records import Reason
+from tests.support.manifests import GOOD, Load, load, mistakes, write
+
+__all__ = ["load", "mistakes", "write"]  # fixtures are found by their names
+
+ASKED = 'slurm: {mem: 2G, time: "00:30:00"}\n'
+
+
+def policies(load: Load, text: str) -> Policies:
+    return Policies.from_json(load(GOOD + text).policies)
+
+
+def test_every_key_arrives(load: Load) -> None:
+    found = policies(
+        load,
+        "retry: {max_attempts: 4, on: [out_of_memory, error], scale: {mem: 2, time: 3.5}, "
+        'max: {mem: 64G, time: "24:00:00"}}\nclosing: {partition: service, mem: 500}\n',
+    )
+    assert found == Policies(
+        retry=Retry(
+            max_attempts=4,
+            on=frozenset({Reason.OUT_OF_MEMORY, Reason.ERROR}),
+            scale={"mem": 2.0, "time": 3.5},
+            most={"mem": 64 << 30, "time": 86400},
+        ),
+        closing={"partition": "service", "mem": "500"},
+    )
+
+
+def test_a_number_alone_is_the_count_of_attempts(load: Load) -> None:
+    assert policies(load, "retry: 5").retry == Retry(max_attempts=5)
+    assert policies(load, "retry: {}").retry == Retry()
+
+
+def test_a_manifest_without_them_is_frozen_as_before(load: Load) -> None:
+    assert load(GOOD).policies == {}
+    assert load(GOOD).fingerprint != load(f"{GOOD}retry: 3").fingerprint
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("retry: 1", "retry.max_attempts: is the number 1. Write 2 or more, or remove `retry`."),
+        ("retry: yes please", "retry.max_attempts: is the text 'yes please'."),
+        ("retry: {attempts: 3}", "retry.attempts: unknown key. Did you mean 'max_attempts'?"),
+        ("retry: {on: oom}", "retry.on: is the text 'oom', not a list."),
+        ("retry: {on: [out_of_mem]}", "retry.on[0]: is the text 'out_of_mem'. Did you mean "),
+        # A retry of what the user cancelled would be against the user's will.
+        ("retry: {on: [cancelled]}", "retry.on[0]: is the text 'cancelled'."),
+        ("retry: {scale: 2}", "retry.scale: is the number 2, not a mapping."),
+        ("retry: {scale: {mem: 0.5}}", "retry.scale.mem: is the number 0.5. Write a factor from"),
+        ("retry: {scale: {cpus: 2}}", "retry.scale.cpus: unknown key. Known are mem, time."),
+        ("retry: {max: {mem: lots}}", "retry.max.mem: is the text 'lots', not an amount of"),
+        ("retry: {max: {time: soon}}", "retry.max.time: is the text 'soon', not a time limit."),
+        ("closing: {patition: x}", "closing.patition: "),
+        ("closing: {array: 0-3}", "closing.array: "),
+    ],
+)
+def test_wrong_values(mistakes: Callable[..., list[str]], written: str, expected: str) -> None:
+    (found,) = mistakes(f"{GOOD}{written}\n")
+    assert found.startswith(f"m.yaml:4: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("{scale: {mem: 1}}", "retry.scale.mem: is 1, so a retry after out_of_memory would end"),
+        ("{scale: {time: 1.0}}", "retry.scale.time: is 1, so a retry after timeout would end"),
+        ("{max: {mem: 2G}}", "retry.max.mem: is not above slurm.mem, 2G, so a retry after"),
+        ("{max: {time: 29}}", "retry.max.time: is not above slurm.time, 00:30:00, so a retry"),
+    ],
+)
+def test_a_policy_that_can_never_help(
+    mistakes: Callable[..., list[str]], written: str, expected: str
+) -> None:
+    (found,) = mistakes(f"{GOOD}{ASKED}retry: {written}\n")
+    assert found.startswith(f"m.yaml:5: {expected}")
+
+
+def test_it_may_help_where_the_reason_is_not_retried(load: Load) -> None:
+    found = policies(load, f"{ASKED}retry: {{on: [timeout], scale: {{mem: 1}}, max: {{mem: 1G}}}}")
+    assert found.retry is not None
+    assert found.retry.on == {Reason.TIMEOUT}
+
+
+def test_the_schema_has_no_reference_that_leads_nowhere() -> None:
+    text = json.dumps(json_schema()["properties"]["retry"])
+    assert "$ref" not in text
+    assert "out_of_memory" in text

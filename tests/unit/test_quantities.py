@@ -1,0 +1,38 @@
+"""Memory and time in sbatch's form."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpcsweep.quantities import memory_bytes, memory_text, time_limit_seconds, time_limit_text
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("500", 500 * MIB), ("500M", 500 * MIB), ("2G", 2048 * MIB), ("2g", 2048 * MIB),
+        ("1T", MIB * MIB), ("2048K", 2 * MIB), ("2GB", 2048 * MIB),
+        # All memory of the node is no amount.
+        ("0", None), ("", None), ("1.5G", None), ("-1", None), ("G", None), ("2G ", None),
+    ],
+)  # fmt: skip
+def test_an_amount_of_memory(text: str, count: int | None) -> None:
+    assert memory_bytes(text) == count
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(MIB, "1M"), (MIB + 1, "2M"), (1.5 * MIB, "2M"), (3 << 30, "3072M")]
+)
+def test_memory_is_rounded_up(count: float, text: str) -> None:
+    assert memory_text(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(60, "00:01:00"), (59.2, "00:01:00"), (86399, "23:59:59"), (90061, "1-01:01:01")],
+)
+def test_a_time_limit_reads_back_as_it_was_written(seconds: float, text: str) -> None:
+    assert time_limit_text(seconds) == text
+    assert time_limit_seconds(text) == round(seconds + 0.49)
