@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.emulator import names
+from hpcsweep.emulator import names, versions
 from hpcsweep.emulator.faults.chance import Fault, FaultPlan
+from hpcsweep.emulator.versions import SlurmVersion
 from hpcsweep.errors import InputError
 from hpcsweep.files import DOCUMENT_MAX, parse_json, read_regular
 
@@ -49,6 +50,8 @@ class EmulatorConfig:
     """The size and behaviour of an emulated cluster; defaults are Slurm's, if Slurm has one."""
 
     cluster_name: str = "emulated"
+    # The version of Slurm to emulate: 22.05, 24.11 or 26.05.
+    slurm_version: str = versions.DEFAULT
     # Whether nothing is created on demand, and unlisted accounts and QOS are refused.
     strict: bool = False
     # Nodes are n1, n2, ...; each has `cpus` CPUs and `mem_mb` megabytes for --mem.
@@ -102,11 +105,22 @@ class EmulatorConfig:
     history_days: float = 30.0
 
     def __post_init__(self) -> None:
+        if self.slurm_version not in versions.VERSIONS:
+            raise InputError(
+                f"is {self.slurm_version!r}, not a version of Slurm that the emulator speaks",
+                where="slurm_version",
+                next_step=f"It speaks {', '.join(versions.VERSIONS)}; write it in quotes.",
+            )
         if not self.partitions:
             raise InputError("an emulated cluster needs a partition", where="partitions")
         for name in ("nodes", "cpus", "mem_mb", "max_array_size", "max_job_count", "first_job_id"):
             if getattr(self, name) < 1:
                 raise InputError("must be 1 or more", where=name)
+
+    @property
+    def version(self) -> SlurmVersion:
+        """The Slurm that it speaks."""
+        return versions.VERSIONS[self.slurm_version]
 
     @property
     def default_qos(self) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hpcsweep.errors import InputError
 
 KINDS = ("after", "afterany", "afterok", "afternotok", "aftercorr")
+PROBLEM = "Job dependency problem"
 # Kinds of real Slurm that the programs refuse by name.
 NOT_EMULATED = ("afterburstbuffer", "expand")
 
@@ -34,11 +35,11 @@ def parse(text: str) -> tuple[list[Dependency], bool]:
             conditions.append(Dependency(kind=kind))
             continue
         if kind not in KINDS or not ids:
-            raise InputError("Job dependency problem", where=text)
+            raise InputError(PROBLEM, where=text)
         for text_of_id in ids:
             match = re.fullmatch(r"(\d+)(?:_(\d+|\*))?(?:\+\d+)?", text_of_id)
             if match is None:
-                raise InputError("Job dependency problem", where=text)
+                raise InputError(PROBLEM, where=text)
             task = int(match[2]) if match[2] and match[2] != "*" else None
             conditions.append(Dependency(kind=kind, job=int(match[1]), task=task))
     return conditions, "?" in text

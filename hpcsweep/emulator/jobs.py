@@ -63,6 +63,8 @@ class JobRequest:
     cpus_per_task: int = 0
     ntasks: int = 0
     requeue: bool = True
+    # `--requeue=expedite`.
+    expedite: bool = False
     # Number of --signal, 0 for none; seconds before the limit; to the batch shell only.
     signal: int = 0
     signal_lead: int = 60

@@ -21,8 +21,6 @@ BIN = "bin"
 # SLURM_CONF of every emulated job names this file; with SLURM_JOB_ID it identifies their processes.
 SLURM_CONF = "slurm.conf"
 
-# The release whose messages and exit codes are emulated.
-VERSION = "22.05.8"
 # Replaces the shell function of environment modules; it prints the name of the module.
 MODULE = "module"
 # The programs that are emulated, and those that only refuse: the real ones must not be reached from
@@ -33,7 +31,7 @@ PROGRAMS = (
 )
 REFUSED = ("sattach", "sbcast", "strigger")
 
-# Every state that Slurm 22.05 knows, with squeue's short form; the emulator itself uses
+# Every state that Slurm 26.05 knows, with squeue's short form; the emulator itself uses
 # PENDING, RUNNING, COMPLETING and the final ones up to TIMEOUT.
 SHORT_STATES = {
     "PENDING": "PD",
@@ -51,6 +49,7 @@ SHORT_STATES = {
     "DEADLINE": "DL",
     "OUT_OF_MEMORY": "OOM",
     "CONFIGURING": "CF",
+    "EXPEDITING": "PD",
     "RESIZING": "RS",
     "RESV_DEL_HOLD": "RD",
     "REQUEUE_FED": "RF",
@@ -61,8 +60,10 @@ SHORT_STATES = {
     "STAGE_OUT": "SO",
     "STOPPED": "ST",
 }
+# The other way; of names with one short form the first.
+LONG_STATES = {short: name for name, short in reversed(SHORT_STATES.items())}
 # The final states.
 FINAL_STATES = frozenset(SHORT_STATES) - {
     *("PENDING", "RUNNING", "COMPLETING", "SUSPENDED", "CONFIGURING", "RESIZING"),
-    *("REQUEUED", "SIGNALING", "STAGE_OUT", "STOPPED"),
+    *("REQUEUED", "SIGNALING", "STAGE_OUT", "STOPPED", "EXPEDITING"),
 }

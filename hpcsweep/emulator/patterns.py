@@ -6,9 +6,9 @@ import itertools
 import re
 from collections.abc import Iterable, Mapping
 
-_PATTERN = re.compile(r"%(\d*)([AajJnNstux%])")
+_PATTERN = re.compile(r"%(\d*)([a-zA-Z%])")
 # Symbols that are padded with zeros: `%4a`.
-_NUMBERS = "AajJnt"
+_NUMBERS = "AabjJnt"
 
 
 def fill(pattern: str, symbols: Mapping[str, str]) -> str:
@@ -18,6 +18,8 @@ def fill(pattern: str, symbols: Mapping[str, str]) -> str:
         width, symbol = match[1], match[2]
         if symbol == "%":
             return "%"
+        if symbol not in symbols:
+            return match[0]
         return symbols[symbol].zfill(int(width or 0)) if symbol in _NUMBERS else symbols[symbol]
 
     return _PATTERN.sub(text, pattern)

@@ -1,7 +1,7 @@
 """The emulated and a real Slurm answer alike: see tests/support/contract.py for the cases.
 
-The answers in tests/data/slurm-contract are those of a real Slurm 22.05.8. All cases of a kind run
-at once, before the first of its tests; each test then looks at one of them.
+The answers in tests/data/slurm-contract are those of real Slurms, a set for each version. All cases
+of a kind run at once, before the first of its tests; each test then looks at one of them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from typing import Any
 import pytest
 
 from tests.support import contract
+from tests.support.contract import VERSIONS
 from tests.support.emulated import Emulated
 from tests.support.fixtures import require_slurm
 from tests.support.slurm_cluster import PrivateSlurm
 
-CASES = {case.name: case for case in contract.read_all()}
-# Where the emulator answers otherwise, knowingly; docs/emulator.md has the same list.
+SETS = {version: {case.name: case for case in contract.read_all(version)} for version in VERSIONS}
+OLDEST = VERSIONS[0]
+CASES = SETS[OLDEST]
+# Where the emulator answers otherwise than 22.05, knowingly; docs/emulator.md has the same list.
 DIFFERENCES = {
     "arrays: sbatch -H --array=0-998:2 ok.sh (2)": "squeue -r lacks the last element",
     "arrays: sbatch -H --array=0-3 ok.sh (2)": "squeue -j J_[1-2] shows the waiting array as J_0",
@@ -29,58 +32,92 @@ DIFFERENCES = {
 EVERY_TIME = ("steps", "submit")
 
 
+def _changed(version: str) -> list[str]:
+    """The cases that a version answers otherwise than the oldest one."""
+    answered = {name: case.text for name, case in SETS[version].items()}
+    return [name for name, case in CASES.items() if case.text != answered.get(name)]
+
+
 def _pairs() -> Iterator[Any]:
-    """Every case on each kind."""
+    """Every case on the oldest version and on a real Slurm; on the others what they changed."""
+    for version in VERSIONS:
+        group = pytest.mark.xdist_group(f"contract-{version}")
+        for name in CASES if version == OLDEST else _changed(version):
+            yield pytest.param(name, version, marks=group)
     for name in CASES:
-        yield pytest.param(name, "emulated", marks=pytest.mark.xdist_group("contract"))
         soak = () if name.startswith(EVERY_TIME) else (pytest.mark.soak,)
         yield pytest.param(name, "slurm", marks=(pytest.mark.slurm, *soak))
 
 
-def _wanted(request: pytest.FixtureRequest, kind: str) -> list[contract.Case]:
-    """The cases that this run looks at."""
-    wanted = [
-        item.callspec.params
-        for item in request.session.items
-        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
-    ]
-    names = {params.get("name") for params in wanted if params.get("kind") == kind}
-    return [case for name, case in CASES.items() if name in names]
+class Answers:
+    """What each kind of cluster answers to the cases of this run; each is asked once."""
+
+    def __init__(self, items: list[pytest.Item]) -> None:
+        asked = [
+            (item.callspec.params["kind"], item.callspec.params["name"])
+            for item in items
+            if isinstance(item, pytest.Function)
+            and hasattr(item, "callspec")
+            and {"kind", "name"} <= item.callspec.params.keys()
+        ]
+        self._asked = {
+            kind: [case for name, case in CASES.items() if (kind, name) in asked]
+            for kind in {kind for kind, _ in asked}
+        }
+        self._known: dict[str, dict[str, str]] = {}
+
+    def of(self, kind: str) -> dict[str, str]:
+        """The answers of a real Slurm, or of the emulated one in a version, by name of the case."""
+        if kind not in self._known:
+            ask = self._ask_slurm if kind == "slurm" else self._ask_emulated
+            self._known[kind] = ask(kind)
+        return self._known[kind]
+
+    def _ask_emulated(self, kind: str) -> dict[str, str]:
+        with tempfile.TemporaryDirectory(prefix="hc-", dir="/tmp") as place:
+            Path(place).chmod(0o755)
+            knobs = contract.EMULATED | {"slurm_version": kind}
+            with Emulated(Path(place) / "cluster", **knobs) as cluster:
+                return contract.Runner(cluster.env(), cluster.work).run_all(self._asked[kind])
+
+    def _ask_slurm(self, kind: str) -> dict[str, str]:
+        with PrivateSlurm(contract.REAL) as cluster:
+            place = cluster.directory / "cases"
+            place.mkdir()
+            return contract.Runner(cluster.env(), place).run_all(self._asked[kind])
 
 
 @pytest.fixture(scope="session")
-def emulated_answers(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
-    """What the emulated Slurm answers, by the name of the case."""
-    with tempfile.TemporaryDirectory(prefix="hc-", dir="/tmp") as place:
-        Path(place).chmod(0o755)
-        with Emulated(Path(place) / "cluster", **contract.EMULATED) as cluster:
-            runner = contract.Runner(cluster.env(), cluster.work)
-            yield runner.run_all(_wanted(request, "emulated"))
-
-
-@pytest.fixture(scope="session")
-def slurm_answers(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
-    """What a real Slurm answers, by the name of the case."""
-    require_slurm()
-    with PrivateSlurm(contract.REAL) as cluster:
-        place = cluster.directory / "cases"
-        place.mkdir()
-        yield contract.Runner(cluster.env(), place).run_all(_wanted(request, "slurm"))
+def answers(request: pytest.FixtureRequest) -> Answers:
+    """What the clusters answer."""
+    return Answers(request.session.items)
 
 
 @pytest.mark.parametrize(("name", "kind"), [*_pairs()])
-def test_answers_as_recorded(request: pytest.FixtureRequest, name: str, kind: str) -> None:
-    case = CASES[name]
-    if os.getuid() and "JobHeldAdmin" in case.text:
+def test_answers_as_recorded(answers: Answers, name: str, kind: str) -> None:
+    version = kind
+    if kind == "slurm":
+        require_slurm()
+        version = contract.installed_version()
+        if version not in VERSIONS:
+            pytest.skip(f"no answers of a Slurm {version} are on record")
+    recorded = SETS[version][name].text
+    if os.getuid() and "JobHeldAdmin" in recorded:
         pytest.skip("what an administrator holds")
-    seen = request.getfixturevalue(f"{kind}_answers")[name]
-    if kind == "emulated" and name in DIFFERENCES:
-        assert seen != case.text, "no difference any more: take it out of DIFFERENCES"
+    seen = answers.of(kind)[name]
+    if kind == OLDEST and name in DIFFERENCES:
+        assert seen != recorded, "no difference any more: take it out of DIFFERENCES"
     else:
-        assert seen == case.text
+        assert seen == recorded
 
 
 def test_there_are_enough_cases_and_few_differences() -> None:
     assert len(CASES) >= 120
     assert len(DIFFERENCES) < 10
     assert set(DIFFERENCES) <= set(CASES)
+
+
+@pytest.mark.parametrize("version", VERSIONS[1:])
+def test_every_version_answered_the_same_commands(version: str) -> None:
+    asked = {name: [step for step, _ in case.steps] for name, case in CASES.items()}
+    assert {name: [step for step, _ in case.steps] for name, case in SETS[version].items()} == asked

@@ -1,4 +1,6 @@
-"""Contract cases: shell commands with the answers of a real Slurm 22.05.8, run on any cluster.
+"""Contract cases: shell commands with the answers of real Slurms, run on any cluster.
+
+There is a set of answers for each version of Slurm, to the same commands.
 
 A file of cases is text; cases are separated by empty lines. `$ COMMAND` is run by bash in a
 directory of the case's own, `@ WORD ...` waits, other lines are what the command must answer:
@@ -6,7 +8,8 @@ standard output, then standard error with `! ` before each line, then `[N]` unle
 0. `~` stands for an empty line. The job ids that sbatch prints become `J1`, `J2`, ..., which later
 commands have as `$J1`.
 
-`python -m tests.support.contract FILE...` writes the answers anew from a private real Slurm.
+`python -m tests.support.contract [FILE...]` asks the commands of the oldest version's files to a
+private real Slurm, and writes its answers into the set of its version.
 """
 
 from __future__ import annotations
@@ -24,11 +27,13 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.emulator import Partition
-from tests.support.slurm_cluster import PrivateSlurm
+from tests.support.slurm_cluster import PATH, PrivateSlurm
 from tests.support.slurm_config import SlurmOptions
 from tests.support.wait import WaitTimeout, wait_until
 
 CASES = Path(__file__).parents[1] / "data" / "slurm-contract"
+# The versions with answers; the first one's files say what is asked.
+VERSIONS = ("22.05", "24.11", "26.05")
 PRELUDE = Path(__file__).with_name("contract.sh")
 # Cases at once: most of their time is waiting, and programs share two cores.
 _AT_ONCE = 10
@@ -59,6 +64,7 @@ REAL = SlurmOptions(
     max_array_size=1001,
     extra=(
         f"FirstJobId={FIRST_JOB_ID}",
+        "SlurmctldParameters=enable_expedited_requeue",  # of 25.11; others pass over it
         "PartitionName=short Nodes=n[1-4] MaxTime=5 DefaultTime=3 State=UP",
         "PartitionName=dead Nodes=n[1-4] State=DOWN",
         "PartitionName=inact Nodes=n[1-4] State=INACTIVE",
@@ -104,9 +110,17 @@ def read(path: Path) -> list[Case]:
     return found
 
 
-def read_all() -> list[Case]:
-    """All cases with commands, each with a name of its own."""
-    cases = [case for path in sorted(CASES.glob("*.txt")) for case in read(path) if case.steps]
+def installed_version() -> str:
+    """The version of the Slurm on this machine: `24.11`."""
+    argv, environment = ["slurmctld", "-V"], {"PATH": PATH}
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True)
+    return ".".join(done.stdout.split()[1].split(".")[:2])
+
+
+def read_all(version: str = VERSIONS[0]) -> list[Case]:
+    """All cases with commands and that version's answers, each with a name of its own."""
+    paths = sorted((CASES / version).glob("*.txt"))
+    cases = [case for path in paths for case in read(path) if case.steps]
     seen: dict[str, int] = {}
     for case in cases:
         seen[case.name] = seen.get(case.name, 0) + 1
@@ -179,7 +193,7 @@ class Runner:
         )
         for name, job in jobs.items():
             line = re.sub(rf"(?<!\d){job}(?!\d)", name, line)
-        line = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", "TIME", line)
+        line = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?", "TIME", line)
         line = re.sub(r"\bn[1-4]\b", "NODE", line)
         line = re.sub(rf"\bby {os.getuid()}\b", "by UID", line)
         return re.sub(rf"(?<![a-zA-Z/]){getpass.getuser()}(?![a-zA-Z])", "USER", line)
@@ -199,7 +213,10 @@ class Runner:
         what, *states = words
         if what == "slow":
             return []
-        job = jobs.get(states[0] if what == "ended" else what, "0")
+        name = states[0] if what == "ended" else what
+        if name not in jobs:
+            return [f"! there is no {name}"]
+        job = jobs[name]
         looks = (lambda: self._is_settled(job)) if what == "ended" else None
         try:
             wait_until(looks or (lambda: self._is_in(job, states)), _WAIT_S, "", poll_s=0.5)
@@ -224,7 +241,7 @@ class Runner:
 
 
 def _record(paths: list[Path]) -> None:
-    """Write the answers of a real Slurm into the files."""
+    """Write the answers of a real Slurm to the commands of the files."""
     files = {path.resolve(): read(path) for path in paths}
     cases = [case for some in files.values() for case in some if case.steps]
     for number, case in enumerate(cases):
@@ -234,13 +251,15 @@ def _record(paths: list[Path]) -> None:
         place = cluster.directory / "cases"
         place.mkdir(mode=0o755)
         answers = Runner(cluster.env(), place).run_all(cases)
+    answered = CASES / installed_version()
+    answered.mkdir(exist_ok=True)
     for path, some in files.items():
         parts = [
             "\n".join([*case.comments, answers.get(case.name, "")]).strip("\n") for case in some
         ]
-        path.write_text("\n\n".join(parts) + "\n")
+        (answered / path.name).write_text("\n\n".join(parts) + "\n")
     sys.stderr.write(f"{len(cases)} cases in {time.monotonic() - started:.0f} s\n")
 
 
 if __name__ == "__main__":
-    _record([Path(name) for name in sys.argv[1:]] or sorted(CASES.glob("*.txt")))
+    _record([Path(name) for name in sys.argv[1:]] or sorted((CASES / VERSIONS[0]).glob("*.txt")))

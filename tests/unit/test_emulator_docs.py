@@ -32,6 +32,7 @@ from hpcsweep.emulator.programs import (
     sshare,
     sstat,
 )
+from hpcsweep.emulator.versions import VERSIONS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text()
 TABLES = {
@@ -97,7 +98,8 @@ def test_fields() -> None:
     }
     of_sinfo = {f"%{letter}" for letter in sinfo_fields.FIELDS if letter}
     assert set(re.findall(r"`(%\w)`", section("sinfo"))) == of_sinfo
-    assert f"all {len(sacct_fields.KNOWN)} of" in listed("sacct", "Fields")
+    for name, version in VERSIONS.items():
+        assert f"{len(sacct_fields.fields(version))} of {name}" in listed("sacct", "Fields")
 
 
 def test_fields_of_sacctmgr() -> None:

@@ -34,6 +34,7 @@ def test_many_refusals_are_recorded() -> None:
         ("InvalidAccount", "account"),
         ("InvalidQOS", "qos"),
         ("ReqNodeNotAvail, UnavailableNodes:n4", "down, drained or reserved"),
+        ("RaisedSignal:9(Killed)", "start of it failed"),
         ("Reservation", "reservation"),
         ("job requeued in held state", "held"),
         ("AssocGrpCpuLimit", "until other jobs have ended"),

@@ -13,6 +13,7 @@ from hpcsweep import emulator, yamltext
 from hpcsweep.cli import streams
 from hpcsweep.cli.options import json_option
 from hpcsweep.cli.render.console import print_document, print_facts
+from hpcsweep.emulator.versions import DEFAULT, VERSIONS
 from hpcsweep.errors import ClusterError, InputError
 
 directory_option = click.option(
@@ -35,6 +36,11 @@ def command() -> None:
     "--mem", type=click.IntRange(min=1), metavar="MB", help="Memory of each node (default: 4000)."
 )
 @click.option(
+    "--slurm-version",
+    type=click.Choice([*VERSIONS]),
+    help=f"Version of Slurm to emulate (default: {DEFAULT}).",
+)
+@click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
@@ -45,13 +51,14 @@ def start(
     nodes: int | None,
     cpus: int | None,
     mem: int | None,
+    slurm_version: str | None,
     config: Path | None,
     directory: Path | None,
 ) -> None:
     """Make the cluster if need be, and start it. Safe to repeat."""
     place = _place(directory)
-    sizes = {"nodes": nodes, "cpus": cpus, "mem_mb": mem}
-    given: dict[str, Any] = {key: value for key, value in sizes.items() if value is not None}
+    knobs = {"nodes": nodes, "cpus": cpus, "mem_mb": mem, "slurm_version": slurm_version}
+    given: dict[str, Any] = {key: value for key, value in knobs.items() if value is not None}
     settings = None
     if config is not None:
         values = yamltext.load(config).value

@@ -113,9 +113,10 @@ def is_hold(reason: str) -> bool:
 def meaning(reason: str) -> str:
     """What keeps a task from starting that will not start by itself; empty if unknown.
 
-    squeue adds details to some reasons: `ReqNodeNotAvail, UnavailableNodes:n4`.
+    squeue adds details to some reasons: `ReqNodeNotAvail, UnavailableNodes:n4`, and the signal to
+    `RaisedSignal:9(Killed)` (24.11).
     """
-    word = reason.partition(",")[0].strip()
+    word = re.split("[,:]", reason, maxsplit=1)[0].strip()
     if passes(word):
         return ""
     known = _NAMED.get(reason) or _NAMED.get(word)

@@ -23,8 +23,12 @@ from hpcsweep.errors import ClusterError, ClusterUnavailable, InputError
 _MAX_SCRIPT = 4_194_304
 _MAX_NAME = 1024
 
+# Why a job waits that asks for more CPUs or nodes than there are.
+_TOO_MANY = ("PartitionConfig", "PartitionNodeLimit")
 _TOO_LONG = "Pathname of a file, directory or other parameter too long"
 _NO_NODE = "Requested node configuration is not available"
+# MaxJobCount is reached; 26.05 has a code of its own for it.
+_UNAVAILABLE, _FULL = "Resource temporarily unavailable", "MaxJobCount limit reached"
 
 
 def submit(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
@@ -103,12 +107,15 @@ def _check(controller: Controller, message: dict[str, Any]) -> list[int]:
     _check_names(settings, wanted)
     try:
         ids = arrays.parse_array(wanted["array"], settings.max_array_size)
-        dependency_syntax.parse(wanted["dependency"])
+        conditions, _ = dependency_syntax.parse(wanted["dependency"])
     except InputError as error:
         raise ClusterError(error.what) from error
+    known = {0, *table.requests, *table.jobs}
+    if settings.version.since("24.11") and not {one.job for one in conditions} <= known:
+        raise ClusterError(dependency_syntax.PROBLEM)
     elements = max(1, len(ids))
     if table.count() + elements > settings.max_job_count:
-        raise ClusterUnavailable("Resource temporarily unavailable")
+        raise ClusterUnavailable(_FULL if settings.version.since("26.05") else _UNAVAILABLE)
     if limit := associations.submit_obstacle(
         settings, table.live.values(), wanted["uid"], wanted["qos"], elements
     ):
@@ -139,7 +146,9 @@ def _check_size(controller: Controller, message: dict[str, Any], request: JobReq
     """
     settings = controller.settings
     misfit = controller.pool.misfit(request)
-    if misfit != "BadConstraints" or message["hold"]:
+    # 24.11 alone refuses these, where the versions before and after it let them wait.
+    refuses_count = settings.slurm_version == "24.11" and misfit in _TOO_MANY
+    if message["hold"] or not (misfit == "BadConstraints" or refuses_count):
         return
     controller.table.new_id()  # Slurm checks this after it has assigned a job id
     available = gres_counts(settings.gres)
@@ -147,7 +156,8 @@ def _check_size(controller: Controller, message: dict[str, Any], request: JobReq
     cpus = request.cpus_of_task * max(1, request.ntasks_per_node)
     if request.max_nodes == 1:
         cpus = request.cpus
-    if any(count > available[name] for name, count in gres_counts(request.gres).items()):
+    wanted = gres_counts(request.gres)
+    if refuses_count or any(count > available[name] for name, count in wanted.items()):
         detail = ""
     elif cpus > settings.cpus:
         detail = "" if message["test_only"] else "CPU count per node can not be satisfied"

@@ -68,8 +68,9 @@ def _requeue(controller: Controller, job: Job, message: dict[str, Any]) -> str:
     if message["change"] == "requeuehold":
         job.held = REQUEUED_HELD
     if job.is_final:
-        job.state = "REQUEUED"  # accounting's state of the run that had ended
-        controller.table.record(job)
+        if not controller.settings.version.since("26.05"):
+            job.state = "REQUEUED"  # accounting's state of the run that had ended
+            controller.table.record(job)
         controller.requeue(job)
     else:
         controller.kill(job, "REQUEUED", "None", " DUE TO JOB REQUEUE")

@@ -36,7 +36,7 @@ from hpcsweep.emulator.daemon.timers import Timers
 from hpcsweep.emulator.events import EventLog
 from hpcsweep.emulator.faults.chance import Fault
 from hpcsweep.emulator.faults.orders import Orders
-from hpcsweep.emulator.jobs import NO_SHELL, Job, JobRequest
+from hpcsweep.emulator.jobs import NO_SHELL, REQUEUED_HELD, Job, JobRequest
 from hpcsweep.errors import ClusterError
 
 
@@ -184,7 +184,7 @@ class Controller:
             new_limit=job.new_limit,
             restart=job.restart + 1,
             submitted=now,
-            begin=now + self.settings.requeue_delay_s,
+            begin=now + (0 if job.request.expedite else self.settings.requeue_delay_s),
         )
         self.table.insert(again)
         self.table.record(again)
@@ -214,7 +214,8 @@ class Controller:
         job.oom = True
         self.table.record(job)
         processes.send([victim], signal.SIGKILL)
-        job_files.write_message(job, memory.MESSAGE.format(job.id))
+        text = memory.MESSAGE.format(job.id)
+        job_files.write_message(job, text, self.settings.version)
 
     def _end_allocation(self, job: Job) -> None:
         """End the allocation of a killed client."""
@@ -234,8 +235,10 @@ class Controller:
         job.ended = time.time()
         self.table.record(job)
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(job.ended))
+        if not message and self.settings.version.since("26.05"):
+            message = " DUE to SIGNAL Terminated"
         text = f"*** JOB {job.id} ON {job.node} CANCELLED AT {when}{message} ***"
-        job_files.write_message(job, text)
+        job_files.write_message(job, text, self.settings.version)
         self._termination.begin(job, self.settings.kill_wait_s)
 
     def preempt(self, job: Job) -> None:
@@ -281,11 +284,20 @@ class Controller:
         elif job.oom:
             self.finish_run(job, "OUT_OF_MEMORY", "OutOfMemory", 0, memory.OOM_SIGNAL)
         elif number:
-            self.finish_run(job, "FAILED", "JobLaunchFailure", 0, number)
+            self.finish_run(job, "FAILED", self._reason_of_signal(number), 0, number)
+        elif code and job.request.expedite:
+            job.held = REQUEUED_HELD  # as there is no epilog that could have failed (26.05)
+            self.finish_run(job, "REQUEUED", "None", code, 0)
         elif code:
             self.finish_run(job, "FAILED", "NonZeroExitCode", code, 0)
         else:
             self.finish_run(job, "COMPLETED", "None", 0, 0)
+
+    def _reason_of_signal(self, number: int) -> str:
+        """Why a job failed whose script a signal ended; 22.05 takes all of them for one."""
+        if not self.settings.version.since("24.11") or number == launch.OUTPUT_SIGNAL:
+            return "JobLaunchFailure"
+        return f"RaisedSignal:{number}({signal.strsignal(number)})"
 
     def _finish_ending(self, job: Job) -> None:
         self.finish_run(job, job.ending, job.reason, 0, 0)

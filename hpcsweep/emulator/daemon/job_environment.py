@@ -19,9 +19,12 @@ _CONSTANT = {
     "SLURM_NODEID": "0",
     "SLURM_PRIO_PROCESS": "0",
     "SLURM_PROCID": "0",
-    "SLURM_NODE_ALIASES": "(null)",
     "SLURM_TOPOLOGY_ADDR_PATTERN": "node",
 }
+
+_YEAR_S = 365 * 24 * 3600
+# The batch step, as 26.05 writes its number.
+_BATCH_STEP = "-5"
 
 
 def environment(
@@ -52,7 +55,6 @@ def environment(
         "SLURM_SUBMIT_HOST": request.submit_host,
         "SLURM_TASKS_PER_NODE": patterns.per_node(_tasks(job)),
         "SLURM_TOPOLOGY_ADDR": node,
-        "SLURM_WORKING_CLUSTER": f"{settings.cluster_name}:{identity.host_name()}:0:9728:109",
     }
     if request.account:
         values["SLURM_JOB_ACCOUNT"] = request.account
@@ -75,7 +77,32 @@ def environment(
         values["SLURM_JOB_END_TIME"] = f"{end:.3f}"
     if job.task is not None:
         values |= _array_environment(job)
+    values |= _environment_of_version(job, settings)
     return {"TMPDIR": "/tmp"} | submitted | values  # noqa: S108  # set by slurmstepd
+
+
+def _environment_of_version(job: Job, settings: EmulatorConfig) -> dict[str, str]:
+    """The variables that came and went with the versions."""
+    request, version = job.request, settings.version
+    if not version.since("24.11"):
+        place = f"{settings.cluster_name}:{identity.host_name()}:0:9728:109"
+        return {"SLURM_NODE_ALIASES": "(null)", "SLURM_WORKING_CLUSTER": place}
+    limit = job.time_limit * 60 if job.time_limit else _YEAR_S
+    values = {
+        "SLURM_JOB_START_TIME": str(int(job.started)),
+        "SLURM_JOB_END_TIME": str(int(job.started) + limit),
+        "SLURM_OOM_KILL_STEP": "0",
+    }
+    if request.cpus_per_task:
+        values["SLURM_TRES_PER_TASK"] = f"cpu={request.cpus_per_task}"
+    if version.since("26.05"):
+        values |= dict.fromkeys(("SLURM_STEPID", "SLURM_STEP_ID"), _BATCH_STEP)
+        values |= {
+            "SLURM_JOB_EXCLUSIVE": "NODE" if request.exclusive else "NO",
+            "SLURM_JOB_OVERSUBSCRIBE": "YES" if request.oversubscribe else "NO",
+            "SLURM_JOB_SLUID": f"s{request.token[:13].upper()}",
+        }
+    return values
 
 
 def _tasks(job: Job) -> list[int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from hpcsweep import files
 from hpcsweep.emulator import arrays, identity, names, patterns
 from hpcsweep.emulator.jobs import Job
+from hpcsweep.emulator.versions import SlurmVersion
 from hpcsweep.errors import ClusterError
 
 # Size limit of an environment; the kernel accepts at most 2 MiB.
@@ -66,16 +67,18 @@ def _damaged(path: Path, why: str) -> ClusterError:
     )
 
 
-def output_path(job: Job, pattern: str) -> str:
+def output_path(job: Job, pattern: str, version: SlurmVersion) -> str:
     """The absolute path of a file name pattern (--output, --error)."""
     request = job.request
     if pattern == "none":
         return os.devnull
     if "\\" in pattern:  # sbatch(1): a backslash disables the replacement symbols
         return os.path.join(request.work_dir, re.sub(r"\\(.)", r"\1", pattern))
+    task = arrays.NO_TASK if job.task is None else job.task
     symbols = {
         "A": str(request.id),
-        "a": str(arrays.NO_TASK if job.task is None else job.task),
+        "a": str(task),
+        **({"b": str(task % 10)} if version.since("24.11") else {}),
         "j": str(job.id),
         "J": str(job.id),
         "n": "0",
@@ -89,24 +92,21 @@ def output_path(job: Job, pattern: str) -> str:
     return os.path.join(request.work_dir, patterns.fill(pattern, symbols))
 
 
-def output_paths(job: Job) -> tuple[str, str]:
+def output_paths(job: Job, version: SlurmVersion) -> tuple[str, str]:
     """The files of standard output and standard error."""
     default = "slurm-%A_%a.out" if job.request.array else "slurm-%j.out"
-    stdout = output_path(job, job.request.stdout or default)
-    return stdout, output_path(job, job.request.stderr) if job.request.stderr else stdout
+    stdout = output_path(job, job.request.stdout or default, version)
+    if not job.request.stderr:
+        return stdout, stdout
+    return stdout, output_path(job, job.request.stderr, version)
 
 
-def stepd_line(job: Job, text: str) -> bytes:
-    """A line in slurmstepd's format for the standard error of a job."""
-    return f"slurmstepd-{job.node}: error: {text}\n".encode(errors="surrogateescape")
-
-
-def write_message(job: Job, text: str) -> None:
+def write_message(job: Job, text: str, version: SlurmVersion) -> None:
     """Append a message of slurmstepd to the job's standard error, if that file exists."""
-    path = output_paths(job)[1]
+    path = output_paths(job, version)[1]
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY)
         try:
-            os.write(descriptor, stepd_line(job, text))
+            os.write(descriptor, version.stepd_line(job.node, text))
         finally:
             os.close(descriptor)

@@ -22,9 +22,9 @@ from hpcsweep.emulator.daemon.job_files import (
     read_environment,
     read_script,
     spool_dir,
-    stepd_line,
 )
 from hpcsweep.emulator.jobs import Job
+from hpcsweep.emulator.versions import SlurmVersion
 
 # Exit signal of a job whose output file cannot be opened (Slurm 22.05: 0:53).
 OUTPUT_SIGNAL = 53
@@ -96,7 +96,7 @@ class Shells:
         pid = os.fork()
         if pid == 0:
             ours.close()
-            _become(job, str(script), values, theirs)
+            _become(job, str(script), values, theirs, settings.version)
         theirs.close()
         ours.setblocking(False)
         seen = processes.find(pid)
@@ -142,7 +142,9 @@ def _has_no_output(shell: Shell) -> bool:
 # -- in the child ------------------------------------------------------------------------------
 
 
-def _become(job: Job, script: str, values: dict[str, str], channel: socket.socket) -> NoReturn:
+def _become(
+    job: Job, script: str, values: dict[str, str], channel: socket.socket, version: SlurmVersion
+) -> NoReturn:
     """In the child: exec the batch shell."""
     try:
         os.setsid()
@@ -153,12 +155,12 @@ def _become(job: Job, script: str, values: dict[str, str], channel: socket.socke
         if channel.recv(1) != _GO:  # the scheduler died before it logged our process id
             os._exit(1)
         os.umask(job.request.umask)
-        if not _open_output(job):
+        if not _open_output(job, version):
             channel.send(_FAILED)
             os._exit(1)
-        _change_directory(job)
+        _change_directory(job, version)
         values["SLURM_TASK_PID"] = str(os.getpid())
-        _execute(job, [script, *job.request.arguments], values)
+        _execute(job, [script, *job.request.arguments], values, version)
     finally:
         os._exit(1)
 
@@ -171,13 +173,16 @@ def _close_all_but(kept: int) -> None:
                 os.close(number)
 
 
-def _open_output(job: Job) -> bool:
+def _open_output(job: Job, version: SlurmVersion) -> bool:
     """Open the standard streams of the job. Returns whether all could be opened."""
-    stdout, stderr = output_paths(job)
+    stdout, stderr = output_paths(job, version)
     # O_APPEND in both modes, so that messages of slurmstepd go to the end.
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if job.request.append else os.O_TRUNC)
     try:
-        stdin = output_path(job, job.request.stdin) if job.request.stdin else os.devnull
+        stdin = output_path(job, job.request.stdin, version) if job.request.stdin else os.devnull
+        if version.since("24.11"):  # slurmstepd makes the directories of the files
+            for path in (stdout, stderr):
+                os.makedirs(os.path.dirname(path), exist_ok=True)
         os.dup2(os.open(stdin, os.O_RDONLY), 0)
         os.dup2(os.open(stdout, flags, 0o666), 1)
         os.dup2(1 if stderr == stdout else os.open(stderr, flags, 0o666), 2)
@@ -186,18 +191,18 @@ def _open_output(job: Job) -> bool:
     return True
 
 
-def _change_directory(job: Job) -> None:
+def _change_directory(job: Job, version: SlurmVersion) -> None:
     directory = job.request.work_dir
     try:
         os.chdir(directory)
     except OSError as error:
         text = f"couldn't chdir to `{directory}': {error.strerror}: going to /tmp instead"
         for _ in range(2):  # slurmd and slurmstepd both try
-            os.write(2, stepd_line(job, text))
+            os.write(2, version.stepd_line(job.node, text))
         os.chdir("/tmp")  # noqa: S108  # Slurm's own fallback
 
 
-def _execute(job: Job, argv: list[str], values: dict[str, str]) -> NoReturn:
+def _execute(job: Job, argv: list[str], values: dict[str, str], version: SlurmVersion) -> NoReturn:
     try:
         os.execve(argv[0], argv, values)
     except OSError as error:
@@ -206,5 +211,5 @@ def _execute(job: Job, argv: list[str], values: dict[str, str]) -> NoReturn:
             with open(argv[0], "rb") as stream:
                 first = os.fsdecode(stream.readline()[2:]).split()
             what = f"bad interpreter({first[0] if first else ''})"
-        os.write(2, stepd_line(job, f"execve(): {what}: {error.strerror}"))
+        os.write(2, version.stepd_line(job.node, f"execve(): {what}: {error.strerror}"))
         os._exit(error.errno or 1)

@@ -9,7 +9,7 @@ from typing import Any
 from hpcsweep.emulator import arrays, hostlist, names
 from hpcsweep.emulator.daemon import dependencies, job_files
 from hpcsweep.emulator.daemon.controller import Controller
-from hpcsweep.emulator.jobs import Job
+from hpcsweep.emulator.jobs import REQUEUED_HELD, Job
 from hpcsweep.emulator.messages import INVALID_JOB
 from hpcsweep.errors import ClusterError
 
@@ -25,7 +25,7 @@ def queue(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
 
 def view(controller: Controller, job: Job) -> dict[str, Any]:
     """All fields of a job that the programs show."""
-    stdout, stderr = job_files.output_paths(job)
+    stdout, stderr = job_files.output_paths(job, controller.settings.version)
     return job.request.to_json() | {
         "base": job.request.id,
         "id": job.id,
@@ -33,7 +33,8 @@ def view(controller: Controller, job: Job) -> dict[str, Any]:
         "tasks": arrays.format_tasks(job.waiting),
         "throttle": job.throttle,
         "time_limit": job.time_limit,
-        "state": job.state,
+        "state": shown_state(job),
+        "asked_stderr": job.request.stderr,
         "reason": job.reason,
         "priority": job.priority,
         "restart": job.restart,
@@ -58,6 +59,16 @@ def view(controller: Controller, job: Job) -> dict[str, Any]:
         "stdout": stdout,
         "stderr": stderr,
     }
+
+
+def shown_state(job: Job) -> str:
+    """The state with its flag, as squeue and scontrol show it of an expedited requeue (26.05)."""
+    if job.state == "PENDING" and job.request.expedite and job.restart:
+        if job.held == REQUEUED_HELD:
+            return "REQUEUE_HOLD"
+        if not job.held:
+            return "EXPEDITING"
+    return job.state
 
 
 def _folded(text: str) -> str:

@@ -97,7 +97,7 @@ def allocated(
     if program == "salloc":
         failed = "Job submit/allocate failed: "
     question["test_only"] = "test-only" in wanted
-    answer = job_request.submit(state_dir, question, job_request.Messages(failed=failed))
+    answer = job_request.submit(state_dir, question, failed)
     if question["test_only"]:
         job_request.print_start_estimate(answer)
         raise SystemExit(0)

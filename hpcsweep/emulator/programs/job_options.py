@@ -24,7 +24,7 @@ TABLE = options.table(
     "!nodefile,F: nodelist,w: nodes,N: ntasks,n: ntasks-per-core: !ntasks-per-gpu: "
     "ntasks-per-node: ntasks-per-socket: !ntasks-per-tres: open-mode: output,o: !overcommit,O "
     "oversubscribe,s parsable partition,p: power: !prefer: priority: profile: propagate:: "
-    "qos,q: quiet,Q reboot requeue reservation: signal: sockets-per-node: spread-job switches: "
+    "qos,q: quiet,Q reboot requeue:: reservation: signal: sockets-per-node: spread-job switches: "
     "tasks-per-node>ntasks-per-node: test-only thread-spec: threads-per-core: time,t: time-min: "
     "!tmp: !uid: use-min-nodes verbose,v version,V usage wait,W wait-all-nodes: wckey: wrap:"
 )
@@ -86,7 +86,14 @@ def from_words(words: list[str]) -> tuple[Layer, list[str]]:
     """The options of a command line (the last of each kind), and the operands."""
     reader = options.Getopt("sbatch", TABLE, exit_code=255)
     found, operands = reader.read(words, operands_last=True)
+    if any(name == "requeue" and value for name, value in found) and not _expedites():
+        reader.fail("option '--requeue' doesn't allow an argument")
     return layer_of(found), operands
+
+
+def _expedites() -> bool:
+    """Whether this Slurm has `--requeue=expedite` (25.11 and newer)."""
+    return options.version().since("26.05")
 
 
 def layer_of(found: list[tuple[str, str]]) -> Layer:
@@ -158,6 +165,8 @@ def check_absent(layer: Layer) -> None:
     for name, message in _NOT_THERE.items():
         if layer.get(name):
             fail(f"Batch job submission failed: {message}")
+    if layer.get("requeue", "").lower() not in ("", "expedite"):
+        _invalid("requeue")
     mail = set(layer.get("mail-type", "NONE").upper().split(","))
     if not mail <= _MAIL:
         _invalid("mail-type")
@@ -176,10 +185,7 @@ def nodes(layer: Layer) -> tuple[int, int]:
         fail(f"invalid node count `{text}'", 255)
     least = int(match[1])
     if 0 < tasks < least:
-        options.to_stderr(
-            f"{options.program_name()}: Warning: can't run {tasks} processes on {least} nodes, "
-            f"setting nnodes to {tasks}"
-        )
+        options.warn(f"can't run {tasks} processes on {least} nodes, setting nnodes to {tasks}")
         least = tasks
     return least, max(least, int(match[2] or match[1]))
 

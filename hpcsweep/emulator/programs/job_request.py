@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,11 @@ from hpcsweep.errors import ClusterUnavailable, InputError
 _RETRIES = 15
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Messages:
-    """A program's messages for a refusal and for a retry."""
-
-    failed: str
-    again: str = "Slurm temporarily unable to accept job, sleeping and retrying"
-
-
-BATCH = Messages(failed="Batch job submission failed: ")
+# sbatch's prefix of the reason of a refusal.
+BATCH = "Batch job submission failed: "
+# While the cluster is full (MaxJobCount); 26.05 has its own message.
+_UNABLE = "Slurm temporarily unable to accept job, sleeping and retrying"
+_FULL = "Slurm job queue full, sleeping and retrying"
 
 
 def question(wanted: job_options.Layer, default_name: str, line: str) -> dict[str, Any]:
@@ -71,6 +66,7 @@ def question(wanted: job_options.Layer, default_name: str, line: str) -> dict[st
         "ntasks": job_options.count(wanted, "ntasks"),
         "ntasks_per_node": job_options.count(wanted, "ntasks-per-node"),
         "requeue": "no-requeue" not in wanted,
+        "expedite": bool(wanted.get("requeue")),
         "dependency": wanted.get("dependency", ""),
         "nice": _nice(wanted),
         "priority": job_options.count(wanted, "priority"),
@@ -119,7 +115,7 @@ def _check_dependency(text: str) -> None:
     try:
         dependency_syntax.parse(text)
     except InputError:
-        job_options.fail(f"{BATCH.failed}Job dependency problem")
+        job_options.fail(f"{BATCH}Job dependency problem")
 
 
 # A comma inside double quotes is part of the value, and the quotes stay (22.05.8).
@@ -147,17 +143,21 @@ def exported(option: str | None) -> dict[str, str]:
     return found | {"SLURM_EXPORT_ENV": option, "SLURM_GET_USER_ENV": "1"}
 
 
-def submit(state_dir: Path, question: dict[str, Any], messages: Messages) -> dict[str, Any]:
-    """Submit a job. The answer has its id. Exits if the job is refused."""
+def submit(state_dir: Path, question: dict[str, Any], failed: str) -> dict[str, Any]:
+    """Submit a job. The answer has its id. Exits if the job is refused.
+
+    `failed`: the program's prefix of the reason.
+    """
     for attempt in range(_RETRIES + 1):
         try:
             answer = client.ask(state_dir, question)
         except ClusterUnavailable:
-            job_options.fail(messages.failed + UNREACHABLE)
+            job_options.fail(failed + UNREACHABLE)
         if not answer.get("again") or attempt == _RETRIES or question["test_only"]:
             break
         if attempt == 0:
-            options.to_stderr(f"{options.program_name()}: error: {messages.again}")
+            again = _FULL if options.version().since("26.05") else _UNABLE
+            options.to_stderr(f"{options.program_name()}: error: {again}")
         time.sleep(attempt + 1)
     if "error" in answer:
         if answer["detail"]:
@@ -167,7 +167,7 @@ def submit(state_dir: Path, question: dict[str, Any], messages: Messages) -> dic
             raise SystemExit(1)
         if answer["error"] == INVALID_GRES:  # sbatch itself detects this one
             job_options.fail(INVALID_GRES)
-        job_options.fail(messages.failed + answer["error"])
+        job_options.fail(failed + answer["error"])
     return answer
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
 from collections.abc import Container
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
-from hpcsweep.emulator import names
+from hpcsweep.emulator import config
+from hpcsweep.emulator.versions import SlurmVersion
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,6 +140,18 @@ def program_name() -> str:
     return sys.argv[2]
 
 
+@functools.cache
+def version() -> SlurmVersion:
+    """The Slurm that this cluster speaks."""
+    return config.load(Path(sys.argv[1])).version
+
+
+def warn(text: str) -> None:
+    """Print `PROGRAM: Warning: TEXT`."""
+    word = "warning" if version().since("24.11") else "Warning"
+    to_stderr(f"{program_name()}: {word}: {text}")
+
+
 def to_stderr(text: str) -> None:
     """Print one line on standard error."""
     print(text, file=sys.stderr)
@@ -202,7 +217,7 @@ def print_information(
 
 def print_version() -> int:
     """Print the output of --version."""
-    print(f"slurm-wlm {names.VERSION}")
+    print(f"slurm-wlm {version().release}")
     return 0
 
 

@@ -11,7 +11,7 @@ from hpcsweep.emulator import client, config, events, hostlist, names, times
 from hpcsweep.emulator.book import Book
 from hpcsweep.emulator.jobs import Job
 from hpcsweep.emulator.programs import options, sacct_fields, tabular
-from hpcsweep.emulator.programs.sacct_fields import BRIEF, DEFAULT, KNOWN, LONG, WIDTHS
+from hpcsweep.emulator.programs.sacct_fields import BRIEF, DEFAULT, LONG
 from hpcsweep.emulator.programs.sacct_rows import (
     SacctRow,
     job_row,
@@ -47,7 +47,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     if options.print_information("sacct", "", TABLE, wanted):
         return 0
     if "helpformat" in wanted:
-        return sacct_fields.show()
+        return sacct_fields.show(options.version())
     if "completion" in wanted:
         options.to_stderr("Slurm job completion is disabled")
         return 1
@@ -111,8 +111,12 @@ def _selector(text: str) -> tuple[int, int | None, str]:
     """Job id, array task id or None, step or empty."""
     match = re.fullmatch(r"(\d+)(?:_(\d+))?(?:\.(\w+))?", text)
     if match is None:
-        if bracket := re.match(r"(\d+)_", text):
+        bracket = re.match(r"(\d+)_", text)
+        if bracket and not options.version().since("26.05"):
             options.to_stderr(f"sacct: fatal: Bad job array element specified: {bracket[1]}")
+        elif bracket:
+            what = f"{text}: JobID includes unexpected non-numeric characters"
+            options.to_stderr(f"sacct: fatal: Bad job/step specified: {what}")
         else:
             options.to_stderr(f"sacct: fatal: Bad job/step specified: {text}")
         raise SystemExit(1)
@@ -129,8 +133,9 @@ def _rows(state_dir: Path, wanted: dict[str, str], late_s: float) -> list[SacctR
         runs = [job for job in runs if job.restart == last[job.id]]
     rows: list[SacctRow] = []
     for job in sorted(runs, key=_order):
-        if job.state == "PENDING" and job.held and not job.restart:
-            continue  # a held job has no row
+        is_held = job.state == "PENDING" and job.held and not job.restart
+        if is_held and not settings.version.since("24.11"):
+            continue  # a held job has no row (22.05)
         steps = book.steps.get((job.id, job.restart), {})
         rows.append(job_row(job, settings, steps))
         if job.started and not job.request.client:
@@ -207,10 +212,9 @@ def _fits(row: SacctRow, job: int, task: int | None, step: str) -> bool:
 
 
 def _has_state(row: SacctRow, text: str) -> bool:
-    long_names = {short: name for name, short in names.SHORT_STATES.items()}
     states = set()
     for word in text.upper().split(","):
-        name = long_names.get(word, word)
+        name = names.LONG_STATES.get(word, word)
         if name not in names.SHORT_STATES:
             options.to_stderr(f"sacct: fatal: unrecognized job state value '{word}'")
             raise SystemExit(1)
@@ -265,15 +269,16 @@ def _moment(text: str) -> float:
 def _columns(text: str) -> list[tuple[str, int]]:
     """Field names and widths; a negative width pads on the right."""
     found = []
+    known = sacct_fields.fields(options.version())
     for word in _words(text):
         name, _, width = word.partition("%")
         key = name.strip().lower()
         if key == "all":
-            found += list(WIDTHS.items())
+            found += [(each, usual) for each, (_, usual) in known.items()]
             continue
-        if key not in KNOWN:
+        if key not in known:
             options.fail("sacct", f'Invalid field requested: "{name}"')
-        found.append((key, int(width) if width else WIDTHS[key]))
+        found.append((key, int(width) if width else known[key][1]))
     return found
 
 
@@ -289,5 +294,6 @@ _SIZES = ("reqmem", "maxrss", "averss", "maxvmsize", "avevmsize")
 def _show(rows: list[SacctRow], columns: list[tuple[str, int]], wanted: dict[str, str]) -> None:
     unit = "M" if "noconvert" in wanted else wanted.get("units", "")
     table = [[_text(row, key, unit) for key, _ in columns] for row in rows]
-    heads = [(KNOWN[key], width) for key, width in columns]
+    known = sacct_fields.fields(options.version())
+    heads = [(known[key][0], width) for key, width in columns]
     tabular.show(heads, table, wanted, delimiter=wanted.get("delimiter", "|"))

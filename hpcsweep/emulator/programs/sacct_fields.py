@@ -1,6 +1,8 @@
-"""The fields of sacct 22.05.8: their names, widths, and which ones --long shows."""
+"""The fields of sacct: their names, widths, and which ones --long shows."""
 
 from __future__ import annotations
+
+from hpcsweep.emulator.versions import SlurmVersion
 
 # In the order of --helpformat, with the width if it is not 10; negative: padded on the right.
 _ALL = """
@@ -21,9 +23,17 @@ TRESUsageOutMax:15 TRESUsageOutMaxNode:19 TRESUsageOutMaxTask:19 TRESUsageOutMin
 TRESUsageOutMinNode:19 TRESUsageOutMinTask:19 TRESUsageOutTot:15 UID:6 User:9 UserCPU WCKey
 WCKeyID WorkDir:20
 """
-_WIDTHS = dict(word.partition(":")[::2] for word in _ALL.split())
-KNOWN = {name.lower(): name for name in _WIDTHS}
-WIDTHS = {name.lower(): int(width or 10) for name, width in _WIDTHS.items()}
+# What later versions have in place of, and beside, those of 22.05.
+_GONE = ("Reserved", "ResvCPU", "ResvCPURAW")
+_SINCE_24_11 = """
+Extra:14 FailedNode:15 Licenses:20 Planned PlannedCPU PlannedCPURAW QOSREQ Restarts:8 SLUID:14
+StdErr:20 StdIn:20 StdOut:20
+"""
+_SINCE_26_05 = """
+Exclusive OriginalSLUID:14 OverSubscribe:13 ReqReservation:20 SegmentSize
+"""
+# --helpformat of 26.05 has it behind this one.
+_OUT_OF_ORDER = {"reqreservation": "reservationid~"}
 DEFAULT = "jobid,jobname,partition,account,alloccpus,state,exitcode"
 BRIEF = "jobid,state,exitcode"
 LONG = """
@@ -38,9 +48,22 @@ TRESUsageOutTot
 """
 
 
-def show() -> int:
+def fields(version: SlurmVersion) -> dict[str, tuple[str, int]]:
+    """Name and width of each field, by its name in lower case."""
+    words = _ALL.split()
+    if version.since("24.11"):
+        words = [word for word in words if word.partition(":")[0] not in _GONE]
+        words += _SINCE_24_11.split()
+    if version.since("26.05"):
+        words += _SINCE_26_05.split()
+    pairs = [word.partition(":")[::2] for word in words]
+    found = {name.lower(): (name, int(width or 10)) for name, width in pairs}
+    return {key: found[key] for key in sorted(found, key=lambda key: _OUT_OF_ORDER.get(key, key))}
+
+
+def show(version: SlurmVersion) -> int:
     """Print the output of --helpformat."""
-    names = list(KNOWN.values())
+    names = [name for name, _ in fields(version).values()]
     for start in range(0, len(names), 4):
         print(" ".join(f"{name:<19}" for name in names[start : start + 4]))
     return 0

@@ -11,6 +11,7 @@ from hpcsweep.emulator import arrays, hostlist, identity, times
 from hpcsweep.emulator.book import Book
 from hpcsweep.emulator.config import EmulatorConfig
 from hpcsweep.emulator.jobs import Job
+from hpcsweep.emulator.programs import options
 
 # id, base, task, step, state, ended, eligible; `shown`: texts by field; `job`: those of the job.
 SacctRow = dict[str, Any]
@@ -18,8 +19,9 @@ _NO_STEPS: Mapping[int, dict[str, Any]] = MappingProxyType({})
 
 
 def _exit_code(code: int, number: int) -> str:
-    """Accounting's exit code: Slurm 22.05 subtracts 128 from codes of 128 and more."""
-    return f"{code - 128 if code >= 128 else code}:{number}"
+    """Accounting's exit code: before 25.11 less 128 for codes of 128 and more."""
+    subtracts = code >= 128 and not options.version().since("26.05")
+    return f"{code - 128 if subtracts else code}:{number}"
 
 
 def _state(job: Job) -> str:
@@ -73,11 +75,10 @@ def _reserved(job: Job) -> dict[str, str]:
     until = job.started or (time.time() if job.state == "PENDING" else 0)
     seconds = max(0, int(until) - int(_eligible(job))) if until and _eligible(job) else 0
     cpus = job.request.cpus
-    return {
-        "reserved": times.elapsed_long(seconds),
-        "resvcpu": times.elapsed_long(seconds * cpus),
-        "resvcpuraw": str(seconds * cpus),
-    }
+    waited, cpu_time = times.elapsed_long(seconds), times.elapsed_long(seconds * cpus)
+    raw = str(seconds * cpus)
+    before = {"reserved": waited, "resvcpu": cpu_time, "resvcpuraw": raw}
+    return before | {"planned": waited, "plannedcpu": cpu_time, "plannedcpuraw": raw}  # 23.02
 
 
 # Fields that the emulator does not measure, as in a Slurm without their plugins.
@@ -140,6 +141,11 @@ def job_row(
         "uid": str(request.uid),
         "user": request.user,
         "workdir": request.work_dir,
+        "restarts": str(job.restart),
+        "qosreq": request.qos,
+        "stdout": request.stdout,
+        "stderr": request.stderr,
+        "stdin": request.stdin or "/dev/null",
     }
     shown |= dict.fromkeys(_FREQUENCIES, "Unknown") | _reserved(job)
     shown |= {"consumedenergy": "0", "consumedenergyraw": "0"}

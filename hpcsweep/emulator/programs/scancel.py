@@ -88,9 +88,8 @@ def _filters(wanted: dict[str, str]) -> dict[str, list[str]]:
     # One value each: Slurm 22.05 reads `-n a,b` as a name with a comma.
     filters = {key: [wanted[name]] for name, key in _FILTERS.items() if wanted.get(name)}
     if "state" in filters:
-        long_names = {short: name for name, short in names.SHORT_STATES.items()}
         state = wanted["state"].upper()
-        filters["state"] = [long_names.get(state, state)]
+        filters["state"] = [names.LONG_STATES.get(state, state)]
         if filters["state"][0] not in ("PENDING", "RUNNING", "SUSPENDED"):
             options.to_stderr(f"Invalid job state specified: {wanted['state']}")
             options.to_stderr("Valid job states are PENDING, RUNNING, and SUSPENDED")

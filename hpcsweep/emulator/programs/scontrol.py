@@ -8,7 +8,7 @@ from typing import Any
 
 from hpcsweep.emulator import arrays, client, hostlist, identity
 from hpcsweep.emulator.messages import INVALID_JOB, UNREACHABLE
-from hpcsweep.emulator.programs import options, scontrol_change, scontrol_show
+from hpcsweep.emulator.programs import options, scontrol_change, scontrol_job, scontrol_show
 from hpcsweep.errors import ClusterUnavailable
 
 TABLE = options.table(
@@ -91,14 +91,16 @@ def _show(state_dir: Path, words: list[str], wanted: dict[str, str]) -> int:
         return _show_known(state_dir, known, rest[0] if rest else "", wanted)
     if any(len(entity) > 2 and one.startswith(entity) for one in _OTHER_ENTITIES):
         options.refuse("scontrol", f"show {entity}")
-    options.to_stderr(f"invalid entity:{entity} for keyword:show ")
+    end = "" if options.version().since("26.05") else " "
+    options.to_stderr(f"invalid entity:{entity} for keyword:show{end}")
     return 1
 
 
 def _show_known(state_dir: Path, known: str, name: str, wanted: dict[str, str]) -> int:
     one_line = "oneliner" in wanted
     if known == "topology":
-        options.print_error("scontrol", "No topology information available")
+        if not options.version().since("24.11"):
+            options.print_error("scontrol", "No topology information available")
         return 0
     if known == "steps":
         return _show_steps(state_dir, name, one_line)
@@ -160,7 +162,7 @@ def _show_job(state_dir: Path, name: str, one_line: bool, details: bool) -> int:
         ):
             shown.append(_element(view, one.tasks[0]))
     for view in shown:
-        scontrol_show.show_job(view, one_line, details)
+        scontrol_job.show_job(view, one_line, details)
     if not shown:
         print(f"Job {name} not found" if name else "No jobs in the system")
         return 1 if name else 0

@@ -53,7 +53,8 @@ def _complain(text: str, error: str, change: str) -> int:
         error = "Unexpected message received"
     options.to_stderr(f"{error} for job {text}")
     if change in _HOLDS:
-        options.to_stderr(f"slurm_suspend error: {error}")
+        blank = "" if options.version().since("26.05") else " "
+        options.to_stderr(f"slurm_suspend error:{blank}{error}")
     return 1
 
 
@@ -69,6 +70,8 @@ def _report(text: str, results: list[dict[str, Any]], change: str) -> int:
     base = text.partition("_")[0]
     for error in sorted(grouped, key=lambda one: min(grouped[one])):
         tasks = arrays.format_tasks(sorted(grouped[error]))
+        if options.version().since("26.05"):
+            tasks = f"[{tasks}]"
         options.to_stderr(f"{base}_{tasks}: {error or 'No error'}")
     return 1
 

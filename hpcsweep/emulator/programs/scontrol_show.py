@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from hpcsweep.emulator import arrays, hostlist, identity, names, times
-from hpcsweep.emulator.programs.squeue_fields import shared
+from hpcsweep.emulator import hostlist, identity, times
+from hpcsweep.emulator.programs import options
 
 
-def _print(lines: list[str], one_line: bool) -> None:
+def print_record(lines: list[str], one_line: bool) -> None:
     """Print one record: all lines after the first indented, or everything in one line."""
     if one_line:
         print(" ".join(lines))
@@ -58,7 +58,7 @@ def show_config(answer: dict[str, Any]) -> int:
         "SlurmctldHost[0]": identity.host_name(),
         "SlurmdTimeout": "300 sec",
         "SLURM_CONF": answer["conf"],
-        "SLURM_VERSION": names.VERSION,
+        "SLURM_VERSION": options.version().release,
         "TaskPlugin": "task/none",
         "TmpFS": "/tmp",  # noqa: S108  # Slurm's default
     }
@@ -89,8 +89,8 @@ def show_partitions(answer: dict[str, Any], name: str, one_line: bool) -> int:
     for one in chosen:
         is_default = "YES" if one is config["partitions"][0] else "NO"
         longest, usual = (
-            _minutes(one["max_time"], "UNLIMITED"),
-            _minutes(one["default_time"], "NONE"),
+            minutes_text(one["max_time"], "UNLIMITED"),
+            minutes_text(one["default_time"], "NONE"),
         )
         lines = [
             f"PartitionName={one['name']}",
@@ -106,13 +106,14 @@ def show_partitions(answer: dict[str, Any], name: str, one_line: bool) -> int:
             "DefMemPerNode=UNLIMITED MaxMemPerNode=UNLIMITED",
             f"TRES=cpu={cpus},mem={config['mem_mb'] * count}M,node={count},billing={cpus}",
         ]
-        _print(lines, one_line)
+        print_record(lines, one_line)
     if not chosen:
         print(f"Partition {name} not found")
     return 0 if chosen else 1
 
 
-def _minutes(minutes: int, missing: str) -> str:
+def minutes_text(minutes: int, missing: str) -> str:
+    """A time limit in minutes as Slurm shows it; `missing` for 0."""
     return times.elapsed_long(minutes * 60) if minutes else missing
 
 
@@ -133,7 +134,7 @@ def show_nodes(answer: dict[str, Any], name: str, one_line: bool) -> int:
             f"Gres={config['gres'] or '(null)'}",
             (
                 f"NodeAddr=127.0.0.1 NodeHostName={identity.host_name()} Port=0 "
-                f"Version={names.VERSION}"
+                f"Version={options.version().release}"
             ),
             f"OS={os.uname().sysname} {os.uname().release} {os.uname().version} ",
             (
@@ -156,109 +157,10 @@ def show_nodes(answer: dict[str, Any], name: str, one_line: bool) -> int:
         if one["reason"]:
             when = times.stamp(one["since"], "Unknown")
             lines.append(f"Reason={one['reason']} [{identity.user_name(0)}@{when}]")
-        _print(lines, one_line)
+        print_record(lines, one_line)
     if not chosen:
         print(f"Node {name} not found")
     return 0 if chosen else 1
-
-
-def show_job(view: dict[str, Any], one_line: bool, details: bool = False) -> None:
-    """One record of `scontrol show job`."""
-    uid, gid = view["uid"], view["gid"]
-    started = view["started"]
-    run = view["run_time"]
-    paused = view["suspended"]
-    before = int(paused - started) if paused else 0
-    nodes = max(1, view["nodes"])
-    eligible = "Unknown" if view["reason"].startswith("JobHeld") else None
-    eligible = eligible or times.stamp(view["begin"] or view["submitted"], "Unknown")
-    expected = started + view["time_limit"] * 60 if started and view["time_limit"] else 0
-    looked = times.stamp(started or view["submitted"], "Unknown")
-    exit_code = f"{view['exit_code']}:{view['exit_signal']}"
-    limit = _minutes(view["time_limit"], "UNLIMITED")
-    per = "MinMemoryCPU" if view["mem_per_cpu"] else "MinMemoryNode"
-    lines = [
-        f"JobId={view['id']} {_array_part(view)}JobName={view['name']}",
-        f"UserId={view['user']}({uid}) GroupId={identity.group_name(gid)}({gid}) MCS_label=N/A",
-        (
-            f"Priority={view['priority']} Nice={view['nice']} "
-            f"Account={view['account'] or '(null)'} QOS={view['qos']}"
-        ),
-        (
-            f"JobState={view['state']} Reason={view['reason'].replace(' ', '_')} "
-            f"Dependency={view['dependency'] or '(null)'}"
-        ),
-        (
-            f"Requeue={int(view['requeue'])} Restarts={view['restart']} "
-            f"BatchFlag={int(not view['client'])} Reboot=0 ExitCode={exit_code}"
-        ),
-        *(["DerivedExitCode=0:0"] if details else []),
-        f"RunTime={times.elapsed_long(run)} TimeLimit={limit} TimeMin=N/A",
-        f"SubmitTime={times.stamp(view['submitted'], 'Unknown')} EligibleTime={eligible}",
-        f"AccrueTime={eligible}",
-        (
-            f"StartTime={times.stamp(started or view['begin'], 'Unknown')} "
-            f"EndTime={times.stamp(view['ended'] or expected, 'Unknown')} Deadline=N/A"
-        ),
-        (
-            f"SuspendTime={times.stamp(paused, 'None')} SecsPreSuspend={before} "
-            f"LastSchedEval={looked} Scheduler=Main"
-        ),
-        f"Partition={view['partition']} AllocNode:Sid={view['submit_host']}:0",
-        f"ReqNodeList={view['nodelist'] or '(null)'} ExcNodeList={view['exclude'] or '(null)'}",
-        f"NodeList={view['node']}",
-        *([f"BatchHost={view['batch_host']}"] if view["batch_host"] else []),
-        (
-            f"NumNodes={_nodes(view)} NumCPUs={view['cpus']} NumTasks={view['tasks_asked']} "
-            f"CPUs/Task={max(1, view['cpus_per_task'])} ReqB:S:C:T=0:0:*:*"
-        ),
-        f"TRES=cpu={view['cpus']},{_memory(view)}node={nodes},billing={view['cpus']}",
-        f"Socks/Node=* NtasksPerN:B:S:C={view['ntasks_per_node']}:0:*:* CoreSpec=*",
-        *(_places(view) if details and view["places"] else []),
-        (
-            f"MinCPUsNode={max(1, view['cpus_per_task'])} "
-            f"{per}={times.show_megabytes(view['mem_mb'])} MinTmpDiskNode=0"
-        ),
-        f"Features={view['constraint'] or '(null)'} DelayBoot=00:00:00",
-        (f"OverSubscribe={shared(view)} Contiguous=0 Licenses=(null) Network=(null)"),
-        f"Command={' '.join([view['command'] or '(null)', *view['arguments']])}",
-        f"WorkDir={view['work_dir']}",
-        *([f"Comment={view['comment']} "] if view["comment"] else []),
-        f"StdErr={view['stderr']}",
-        f"StdIn={view['stdin'] or '/dev/null'}",
-        f"StdOut={view['stdout']}",
-        *([f"TresPerNode=gres:{view['gres']}"] if view["gres"] else []),
-        "Power=",
-        "",
-    ]
-    _print(lines, one_line)
-
-
-def _nodes(view: dict[str, Any]) -> str:
-    """NumNodes; for a pending job the requested range, if there is one."""
-    if view["max_nodes"] and not view["places"] and view["state"] == "PENDING":
-        return f"{view['nodes']}-{view['max_nodes']}"
-    return str(view["nodes"])
-
-
-def _memory(view: dict[str, Any]) -> str:
-    """The memory in TRES: the requested one; without a request only for a pending job."""
-    if view["places"] and not view["mem_mb"]:
-        return ""
-    return f"mem={times.size(view['allocated_mb'])},"
-
-
-def _places(view: dict[str, Any]) -> list[str]:
-    """--details: the CPUs on each node; nodes with equal counts share a line."""
-    alike: dict[int, list[str]] = {}
-    for name, cpus in view["places"].items():
-        alike.setdefault(cpus, []).append(name)
-    lines = ["JOB_GRES=(null)"]
-    for cpus, names_alike in alike.items():
-        ids = f"0-{cpus - 1}" if cpus > 1 else "0"
-        memory = view["mem_mb"] * (cpus if view["mem_per_cpu"] else 1)
-        lines.append(f"  Nodes={hostlist.fold(names_alike)} CPU_IDs={ids} Mem={memory} GRES=")
-    return lines
 
 
 def show_step(found: dict[str, Any], one_line: bool) -> None:
@@ -280,15 +182,4 @@ def show_step(found: dict[str, Any], one_line: bool) -> None:
         "CPUFreqReq=Default" + ("" if is_batch else " Dist=Cyclic"),
         f"SrunHost:Pid={srun}",
     ]
-    _print(lines, one_line)
-
-
-def _array_part(view: dict[str, Any]) -> str:
-    if not view["array"]:
-        return ""
-    length = os.environ.get("SLURM_BITSTR_LEN", "")
-    limit = int(length) if length.isdigit() else arrays.DEFAULT_BITSTR_LEN
-    throttle = f"%{view['throttle']}" if view["throttle"] and view["tasks"] else ""
-    tasks = arrays.cut_ids(view["tasks"], limit) if view["task"] is None else str(view["task"])
-    shown = f" ArrayTaskThrottle={view['throttle']}" if view["throttle"] else ""
-    return f"ArrayJobId={view['base']} ArrayTaskId={tasks}{throttle}{shown} "
+    print_record(lines, one_line)

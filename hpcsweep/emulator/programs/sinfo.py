@@ -30,13 +30,22 @@ _FORMATS = {
 }
 _ORDER = ("mixed", "allocated", "idle", "down")
 _STATES = {"alloc": "allocated", "mix": "mixed", **{name: name for name in _ORDER}}
-_VALID = (
-    "unknown,down,idle,allocated,?,mixed,future,drain,drained,draining,no_respond,reserved,"
-    "perfctrs,cloud,completing,powering_down,powered_down,power_down,powering_up,fail,maint,"
-    "reboot,reboot^,unknown"
-)
+# The valid states that sinfo lists after an unknown one.
+_VALID = {
+    "22.05": "unknown,down,idle,allocated,?,mixed,future,drain,drained,draining,no_respond,"
+    "reserved,perfctrs,cloud,completing,powering_down,powered_down,power_down,powering_up,fail,"
+    "maint,reboot,reboot^,unknown",
+    "24.11": "unknown,down,idle,allocated,?,mixed,future,drain,drained,draining,no_respond,"
+    "reserved,planned,blocked,cloud,completing,powering_down,powered_down,power_down,powering_up,"
+    "fail,maint,reboot,reboot^",
+    "26.05": "unknown,down,idle,allocated,mixed,future,drain,drained,draining,no_respond,reserved,"
+    "planned,blocked,cloud,completing,powering_down,powered_down,power_down,powering_up,power_up,"
+    "inval,fail,maint,reboot,reboot^,external,dynamic_future,dynamic_norm",
+}
 # Real states that no emulated node ever has.
-_NEVER = frozenset(_VALID.split(",")) | {"drng", "drain", "resv", "comp", "plnd", "planned", "err"}
+_NEVER = {"drng", "drain", "resv", "comp", "plnd", "planned", "err"}.union(
+    *(text.split(",") for text in _VALID.values())
+)
 
 
 def main(state_dir: Path, argv: list[str]) -> int:
@@ -115,7 +124,7 @@ def _states(wanted: dict[str, str]) -> set[str]:
             found |= set(_ORDER)
         elif word not in _NEVER:
             options.print_error("sinfo", f'Bad state string: "{word}"')
-            options.fail("sinfo", f"valid states: {_VALID}")
+            options.fail("sinfo", f"valid states: {_VALID[options.version().name]}")
     return found
 
 

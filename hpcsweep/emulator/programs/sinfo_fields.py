@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hpcsweep.emulator import hostlist, identity, names, times
+from hpcsweep.emulator import hostlist, identity, times
+from hpcsweep.emulator.programs import options
 
 # A row: nodes of a partition with the same state.
 Group = dict[str, Any]
@@ -104,7 +105,7 @@ def _fields() -> dict[str, tuple[str, Callable[[Group], str]]]:
         "s": ("JOB_SIZE", _constant("1-infinite")),
         "t": ("STATE", lambda one: _SHORT_STATES.get(one["state"], str(one["state"]))),
         "u": ("USER", _of_down(me)),
-        "v": ("VERSION", _constant(names.VERSION)),
+        "v": ("VERSION", lambda _: options.version().release),
         "w": ("WEIGHT", _constant("1")),
         "z": ("S:C:T", lambda one: f"{one['config']['cpus']}:1:1"),
         "A": ("NODES(A/I)", lambda one: "/".join(_counts(one, 0).split("/")[:2])),

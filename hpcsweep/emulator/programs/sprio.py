@@ -1,4 +1,4 @@
-"""sprio: it refuses, like on a cluster with priority/basic."""
+"""sprio: it has no priorities to show, like on a cluster with priority/basic."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ TABLE = options.table(
 
 
 def main(_: Path, argv: list[str]) -> int:
-    """Refuse."""
+    """Refuse; newer versions show the head of an empty table."""
     found, _operands = options.Getopt("sprio", TABLE).read(argv)
-    if options.print_information("sprio", "", TABLE, dict(found)):
+    wanted = dict(found)
+    if options.print_information("sprio", "", TABLE, wanted):
+        return 0
+    if options.version().since("24.11"):
+        if "noheader" not in wanted:
+            print("          JOBID PARTITION   PRIORITY       SITE")
+        if "jobs" in wanted:
+            print("Unable to find jobs matching user/id(s) specified")
         return 0
     options.to_stderr("You are not running a supported priority plugin\n(priority/basic).")
     options.to_stderr("Only 'priority/multifactor' is supported.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hpcsweep.emulator import identity, names
+from hpcsweep.emulator import identity
+from hpcsweep.emulator.programs import options
 from hpcsweep.emulator.programs.squeue_names import columns
 
 # Fields without a value in the emulator.
@@ -25,18 +26,26 @@ _ZEROS = (
     "minimum_tmp_disk_per_node preempt_time resize_time sockets_per_board tasks_per_board "
     "time_minimum array_max_tasks"
 )
-META = {
-    "plugin": {"type": "openapi/v0.0.38", "name": "Slurm OpenAPI v0.0.38"},
-    "Slurm": {"version": {"major": 22, "micro": 8, "minor": 5}, "release": names.VERSION},
-}
 
 
 def show(views: list[dict[str, Any]], cluster: str) -> int:
     """Print all jobs."""
     jobs = [_job(view) | {"cluster": cluster} for view in views]
-    text = json.dumps({"meta": META, "errors": [], "jobs": jobs}, indent=2)
+    text = json.dumps({"meta": _meta(), "errors": [], "jobs": jobs}, indent=2)
     print(text.replace("/", "\\/"))
     return 0
+
+
+def _meta() -> dict[str, Any]:
+    release = options.version().release
+    major, minor, micro = (int(part) for part in release.split("."))
+    return {
+        "plugin": {"type": "openapi/v0.0.38", "name": "Slurm OpenAPI v0.0.38"},
+        "Slurm": {
+            "version": {"major": major, "micro": micro, "minor": minor},
+            "release": release,
+        },
+    }
 
 
 def _job(view: dict[str, Any]) -> dict[str, Any]:

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from hpcsweep.emulator import arrays, hostlist
-from hpcsweep.emulator.names import SHORT_STATES
+from hpcsweep.emulator.names import LONG_STATES, SHORT_STATES
 from hpcsweep.emulator.programs import options
 from hpcsweep.emulator.programs.squeue_fields import FIELDS, JobView
 
-_DEFAULT_STATES = frozenset({"PENDING", "RUNNING", "SUSPENDED", "COMPLETING"})
+# States of pending jobs with a flag.
+_FLAGGED = frozenset({"EXPEDITING", "REQUEUE_HOLD"})
+_DEFAULT_STATES = _FLAGGED | {"PENDING", "RUNNING", "SUSPENDED", "COMPLETING"}
 # The order of states is Slurm's numbering; completing jobs come first.
 _STATES_IN_ORDER = (
     "COMPLETING",
@@ -28,8 +30,8 @@ _STATES_IN_ORDER = (
 _ORDER = {name: number for number, name in enumerate(_STATES_IN_ORDER)}
 _VALID_STATES = (
     "PENDING,RUNNING,SUSPENDED,COMPLETED,CANCELLED,FAILED,TIMEOUT,NODE_FAIL,PREEMPTED,BOOT_FAIL,"
-    "DEADLINE,OUT_OF_MEMORY,COMPLETING,CONFIGURING,RESIZING,RESV_DEL_HOLD,REQUEUED,REQUEUE_FED,"
-    "REQUEUE_HOLD,REVOKED,SIGNALING,SPECIAL_EXIT,STAGE_OUT,STOPPED"
+    "DEADLINE,OUT_OF_MEMORY,COMPLETING,CONFIGURING,EXPEDITING,RESIZING,RESV_DEL_HOLD,REQUEUED,"
+    "REQUEUE_FED,REQUEUE_HOLD,REVOKED,SIGNALING,SPECIAL_EXIT,STAGE_OUT,STOPPED"
 )
 # Letters of fields that are sorted by a number, with the key of that number.
 _NUMBERS = {
@@ -55,17 +57,22 @@ def states_of(text: str) -> frozenset[str] | None:
         return _DEFAULT_STATES
     if text.lower() == "all":
         return None
-    long_names = {short: name for name, short in SHORT_STATES.items()}
     found = set()
     for word in text.upper().split(","):
-        name = long_names.get(word, word)
+        name = LONG_STATES.get(word, word)
         if name not in SHORT_STATES:
             options.to_stderr(f"squeue: error: Invalid job state specified: {word}")
-            options.to_stderr(f"squeue: error: Valid job states include: {_VALID_STATES}")
+            options.to_stderr(f"squeue: error: Valid job states include: {_valid_states()}")
             options.to_stderr("")
             raise SystemExit(1)
         found.add(name)
-    return frozenset(found)
+    return frozenset(found | _FLAGGED if "PENDING" in found else found)
+
+
+def _valid_states() -> str:
+    version = options.version()
+    known = _VALID_STATES if version.since("26.05") else _VALID_STATES.replace(",EXPEDITING", "")
+    return known.lower() if version.since("24.11") else known
 
 
 def selectors_of(text: str) -> list[arrays.Selector]:
@@ -73,7 +80,7 @@ def selectors_of(text: str) -> list[arrays.Selector]:
     found = []
     for part in arrays.split_selectors(text):
         one = arrays.parse_selector(part)
-        if one is None:
+        if one is None or ("[" in part and options.version().since("26.05")):
             options.fail("squeue", f"Invalid job id: {part}")
         found.append(one)
     return found

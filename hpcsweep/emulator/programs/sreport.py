@@ -81,7 +81,10 @@ def main(_: Path, argv: list[str]) -> int:
     report = _REPORTS.get((kind, words[1].lower() if len(words) > 1 else ""))
     if report is None:
         options.to_stderr(f"Not valid report {' '.join(words[1:2])}")
-        options.to_stderr(f"Valid {kind} reports are, {_NAMES[kind]}")
+        names = _NAMES[kind]
+        if options.version().since("24.11"):
+            names = names.replace('ByUser", ', 'ByUser", "AccountUtilizationByQOS", ', 1)
+        options.to_stderr(f"Valid {kind} reports are, {names}")
         return 1
     _show(report, words[2:], wanted)
     return 0

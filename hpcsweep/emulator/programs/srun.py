@@ -82,14 +82,18 @@ def _begin(state_dir: Path, question: dict[str, Any]) -> dict[str, Any]:
     answer = client.ask(state_dir, question)
     if not answer.get("busy"):
         return answer
-    options.to_stderr(
-        f"srun: Job {job} step creation temporarily disabled, retrying (Requested nodes are busy)"
-    )
+    names_step = options.version().since("24.11")
+    if not names_step:
+        options.to_stderr(
+            f"srun: Job {job} step creation temporarily disabled, retrying "
+            "(Requested nodes are busy)"
+        )
     while answer.get("busy"):
         time.sleep(pause)
         pause = min(pause * 1.5, _LAST_PAUSE_S)
         answer = client.ask(state_dir, question)
-    options.to_stderr(f"srun: StepRequest created for job {job}")
+    step = f"StepId={job}.{answer['step']}" if names_step else f"job {job}"
+    options.to_stderr(f"srun: Step created for {step}")
     return answer
 
 
@@ -98,8 +102,8 @@ def _question(job: int, step: srun_tasks.StepRequest) -> dict[str, Any]:
     per_node = job_options.count(wanted, "ntasks-per-node")
     nodes, tasks = _size(wanted, per_node)
     if per_node and tasks > nodes * per_node:
-        options.to_stderr(
-            f"srun: Warning: can't honor --ntasks-per-node set to {per_node} which doesn't match "
+        options.warn(
+            f"can't honor --ntasks-per-node set to {per_node} which doesn't match "
             f"the requested tasks {tasks} with the number of requested nodes {nodes}. "
             "Ignoring --ntasks-per-node."
         )
@@ -130,10 +134,7 @@ def _size(wanted: job_options.Layer, per_node: int) -> tuple[int, int]:
     tasks = job_options.count(wanted, "ntasks") or _variable("SLURM_NTASKS", 0)
     tasks = tasks or nodes * max(1, per_node)
     if tasks < nodes:
-        options.to_stderr(
-            f"srun: Warning: can't run {tasks} processes on {nodes} nodes, "
-            f"setting nnodes to {tasks}"
-        )
+        options.warn(f"can't run {tasks} processes on {nodes} nodes, setting nnodes to {tasks}")
         nodes = tasks
     return nodes, tasks
 

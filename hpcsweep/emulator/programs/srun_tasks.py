@@ -93,9 +93,8 @@ def _exec(
         _open(wanted, task, answer)
         os.execvpe(command[0], command, environment)
     except OSError as error:
-        options.to_stderr(
-            f"slurmstepd-{task.node}: error: execve(): {command[0]}: {error.strerror}"
-        )
+        text = f"execve(): {command[0]}: {error.strerror}"
+        os.write(2, options.version().stepd_line(task.node, text))
         os._exit(2)
     finally:
         os._exit(1)

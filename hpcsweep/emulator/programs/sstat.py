@@ -14,10 +14,13 @@ TABLE = options.table(
     "allsteps,a helpformat,e help-fields>helpformat help,h pidformat,i jobs,j: noheader,n "
     "noconvert fields>format,o: format,o: parsable,p parsable2,P usage verbose,v version,V"
 )
-# Field: heading and width of 22.05.8.
+# A field of 26.05, shown by default there.
+_ALLOCATED = "AllocTRES"
+# Field: heading and width.
 _FIELDS = {
     name.lower(): (name, width)
     for name, width in (
+        (_ALLOCATED, 10),
         ("AveCPU", 10),
         ("AveCPUFreq", 10),
         ("AveDiskRead", 12),
@@ -91,7 +94,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     if options.print_information("sstat", "", TABLE, wanted):
         return 0
     if "helpformat" in wanted:
-        names = [name for name, _ in _FIELDS.values()]
+        names = [name for name, _ in _fields().values()]
         for start in range(0, len(names), 4):
             print(" ".join(f"{name:<19}" for name in names[start : start + 4]))
         return 0
@@ -100,13 +103,17 @@ def main(state_dir: Path, argv: list[str]) -> int:
     ]
     if not jobs:
         options.fail("sstat", "You didn't give me any jobs to stat.")
-    columns = [_column(word) for word in wanted.get("format", _DEFAULT).split(",") if word]
+    default = _DEFAULT
+    if options.version().since("26.05"):
+        default = default.replace("jobid,", f"jobid,{_ALLOCATED},")
+    columns = [_column(word) for word in wanted.get("format", default).split(",") if word]
     rows, problems = [], []
     for text in jobs:
         some, is_known = _rows(state_dir, text, "allsteps" in wanted)
         rows += some
         if not is_known:
-            problems.append(f"couldn't get steps for job {text}")
+            job = f"JobId={text}" if options.version().since("26.05") else f"job {text}"
+            problems.append(f"couldn't get steps for {job}")
         elif not some:
             problems.append(f"No steps running for job {text}")
     table = [[row.get(key, "") for key, _, _ in columns] for row in rows]
@@ -116,9 +123,15 @@ def main(state_dir: Path, argv: list[str]) -> int:
     return 0
 
 
+def _fields() -> dict[str, tuple[str, int]]:
+    """The fields of this version."""
+    left_out = "" if options.version().since("26.05") else _ALLOCATED.lower()
+    return {name: field for name, field in _FIELDS.items() if name != left_out}
+
+
 def _column(word: str) -> tuple[str, str, int]:
     name, _, width = word.partition("%")
-    if name.lower() not in _FIELDS:
+    if name.lower() not in _fields():
         options.fail("sstat", f'Invalid field requested: "{name}"')
     heading, usual = _FIELDS[name.lower()]
     return name.lower(), heading, int(width) if width else usual

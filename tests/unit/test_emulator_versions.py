@@ -1,0 +1,89 @@
+"""The emulated Slurm in each version; the contract's answers of real ones are tested beside."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hpcsweep.emulator import EmulatorConfig, from_json
+from hpcsweep.emulator.versions import DEFAULT, VERSIONS
+from hpcsweep.errors import InputError
+from tests.support.clusters import HPCSWEEP
+from tests.support.emulated import Emulated
+
+# What sbatch says while the queue is full, and what refuses a --test-only at once.
+FULL = {
+    "22.05": ("Slurm temporarily unable to accept job", "Resource temporarily unavailable"),
+    "24.11": ("Slurm temporarily unable to accept job", "Resource temporarily unavailable"),
+    "26.05": ("Slurm job queue full", "MaxJobCount limit reached"),
+}
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+def test_programs_and_configuration_tell_the_release(tmp_path: Path, name: str) -> None:
+    release = VERSIONS[name].release
+    with Emulated(tmp_path / "c", slurm_version=name) as cluster:
+        for program in ("sbatch", "squeue", "sacct", "scancel", "srun"):
+            assert cluster.out(program, "--version") == f"slurm-wlm {release}\n"
+        assert f"= {release}\n" in cluster.out("scontrol", "show", "config")
+        assert cluster.out("sinfo", "-h", "-o", "%v") == f"{release}\n"
+        meta = json.loads(cluster.out("squeue", "--json"))["meta"]
+        assert meta["Slurm"]["release"] == release
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+def test_a_full_queue(tmp_path: Path, name: str) -> None:
+    waiting, refusal = FULL[name]
+    with Emulated(tmp_path / "c", slurm_version=name, max_job_count=1) as cluster:
+        cluster.submit("-H", "--wrap", "true")
+        done = cluster.run("sbatch", "--test-only", "--wrap", "true")
+        assert (done.returncode, done.stderr) == (1, f"allocation failure: {refusal}\n")
+        with subprocess.Popen(
+            ["sbatch", "--wrap", "true"], cwd=cluster.work, env=cluster.env(),
+            executable=cluster.directory / "bin" / "sbatch", stderr=subprocess.PIPE, text=True,
+        ) as sbatch:  # fmt: skip
+            assert sbatch.stderr is not None
+            said = sbatch.stderr.readline()
+            sbatch.kill()  # it tries again for two minutes
+        assert said == f"sbatch: error: {waiting}, sleeping and retrying\n"
+
+
+def test_an_expedited_job_is_first_after_its_node_failed(tmp_path: Path) -> None:
+    script = 'echo run $SLURM_RESTART_COUNT; [ -n "$SLURM_RESTART_COUNT" ] || exec sleep 60'
+    with Emulated(tmp_path / "c", slurm_version="26.05", nodes=1, requeue_delay_s=60) as cluster:
+        job = cluster.submit(
+            "--requeue=expedite", "--open-mode=append", "-o", "out", "--wrap", script
+        )
+        cluster.wait_file("out", "run")
+        cluster.out("scontrol", "update", "nodename=n1", "state=down", "reason=test")
+        assert cluster.wait_for(job, "EXPEDITING") == {str(job): "EXPEDITING"}
+        assert cluster.out("squeue", "-h", "-t", "PENDING", "-o", "%i") == f"{job}\n"
+        assert "JobState=EXPEDITING" in cluster.out("scontrol", "show", "job", str(job))
+        cluster.out("scontrol", "update", "nodename=n1", "state=resume")
+        cluster.wait_for(job, "COMPLETED")  # without the delay of other requeues
+        assert "run 1" in cluster.wait_file("out", "run 1")
+        rows = cluster.out("sacct", "-nPXD", "-j", str(job), "-o", "State").split()
+        assert rows == ["NODE_FAIL", "COMPLETED"]
+
+
+def test_an_expedited_job_that_fails_is_held(tmp_path: Path) -> None:
+    with Emulated(tmp_path / "c", slurm_version="26.05") as cluster:
+        job = cluster.submit("--requeue=expedite", "-o", "out", "--wrap", "exit 3")
+        cluster.wait_for(job, "REQUEUE_HOLD")
+        assert cluster.rows(job, "%r") == ["job requeued in held state"]
+        cluster.out("scancel", "--state=PENDING", str(job))
+        cluster.wait_for(job, "CANCELLED")
+
+
+def test_a_version_that_it_does_not_speak(tmp_path: Path) -> None:
+    assert EmulatorConfig().slurm_version == DEFAULT
+    for wrong in ("23.02", 24.11, "", None):
+        with pytest.raises(InputError, match="not a version of Slurm that the emulator speaks"):
+            from_json({"slurm_version": wrong}, where="c.yaml")
+    argv = [HPCSWEEP, "emulator", "start", "--dir", str(tmp_path / "c"), "--slurm-version", "23.02"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, "'22.05', '24.11', '26.05'" in done.stderr) == (2, True)
+    assert not (tmp_path / "c").exists()
