@@ -50,7 +50,10 @@ def _submit(here: Context, wish: Wish, cluster: Cluster) -> Submitted:
 def _print_submitted(done: Submitted, cluster: Cluster) -> None:
     outlook, sweep = done.outlook, done.sweep
     if not done.plans:
-        if done.under_way:
+        if done.without_room:
+            count = done.without_room.count
+            click.echo(f"{sweep.name}: the queue has no room; {count} cases are sent later")
+        elif done.under_way:
             click.echo(
                 f"{sweep.name}: nothing to submit, {done.under_way.count} cases are under way"
             )

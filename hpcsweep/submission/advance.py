@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import SweepBusy, TargetError
@@ -61,12 +62,15 @@ def advance(
         outlook = outlook_for(wish, sweep, cluster, settings, checked.code_digest)
         limits = cluster.with_room(cluster.limits(), wish.manifest.resources.options)
         done = Submitted(
-            sweep=sweep, outlook=outlook, under_way=policy.under_way(outlook, wish.policy)
+            sweep=sweep,
+            outlook=outlook,
+            under_way=policy.under_way(outlook, wish.policy),
         )
-        is_cancelled = sweep.cancelled_rest(sweep.submissions()[-1]).exists()
-        batches = () if is_cancelled else policy.decide(outlook, wish.policy, limits)
-        if not batches:
+        if sweep.cancelled_rest(sweep.submissions()[-1]).exists():
             return done
+        batches = policy.decide(outlook, wish.policy, limits)
+        if not batches:
+            return replace(done, without_room=policy.sendable(outlook, wish.policy))
         _refuse_other_code(sweep, checked)
         desk = HandingIn(
             sweep=sweep, manifest=newest.manifest, cluster=cluster, limits=limits,

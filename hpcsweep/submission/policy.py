@@ -72,15 +72,20 @@ def under_way(outlook: Outlook, policy: Policy) -> IndexSet:
     return wanted(outlook, policy) & outlook.in_flight
 
 
+def sendable(outlook: Outlook, policy: Policy) -> IndexSet:
+    """Those of them that no array task may be running."""
+    return wanted(outlook, policy) - outlook.in_flight
+
+
 def decide(outlook: Outlook, policy: Policy, limits: Limits) -> tuple[Batch, ...]:
-    """The batches to send now, one for each resource class; none when nothing is missing.
+    """The batches to send now, one for each resource class; none if nothing is missing or fits.
 
     *Raises* InputError for a chunk size that makes more array tasks than the cluster takes.
     """
     if policy.advances:
         by_class = classes(outlook, policy)
     else:
-        by_class = {_key(policy.resources): wanted(outlook, policy) - outlook.in_flight}
+        by_class = {_key(policy.resources): sendable(outlook, policy)}
     return tuple(_batches(outlook, policy, limits, by_class))
 
 

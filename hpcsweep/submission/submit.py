@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hpcsweep.cluster.base import Cluster, Limits
-from hpcsweep.errors import SweepError
+from hpcsweep.errors import ClusterError, SweepError
 from hpcsweep.files import names, remove_tree, token
 from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.indexset import IndexSet
@@ -81,6 +81,8 @@ class Submitted:
     outlook: Outlook
     # Indices that were wanted, and left to array tasks that have them already.
     under_way: IndexSet = field(default_factory=IndexSet)
+    # Indices that `advance` sends as soon as the queue has room.
+    without_room: IndexSet = field(default_factory=IndexSet)
     # Queued tasks that this manifest would send otherwise.
     replaceable: Replaceable | None = None
     # One for each resource class; none when there was nothing to submit.
@@ -229,6 +231,8 @@ def _submit_missing(wish: Wish, desk: HandingIn) -> Submitted:
         replaceable=waiting,
     )
     batches = policy.decide(outlook, wish.policy, desk.limits)
+    if not batches and policy.sendable(outlook, wish.policy):
+        raise full_queue(desk.limits)
     done = send_batches(wish, desk, done, batches)
     if not batches and reorders(sweep, wish.manifest):
         # A submission without a part: it says in which order the cases are from now on.
@@ -246,6 +250,15 @@ def send_batches(
         job_ids = desk.submit(plan)
         done = replace(done, plans=(*done.plans, plan), job_ids=[*done.job_ids, *job_ids])
     return done
+
+
+def full_queue(limits: Limits) -> ClusterError:
+    """The error for a queue that has no room for an array task and its closing job."""
+    return ClusterError(
+        f"the queue has no room for you: {limits.max_jobs_name} is {limits.max_jobs}, and "
+        f"{limits.jobs} jobs and array tasks of yours are there",
+        next_step="Run the same command again when some of them have ended.",
+    )
 
 
 def _clean(sweep: SweepDirectory) -> None:

@@ -152,3 +152,11 @@ def test_what_fails_again_and_again_is_given_up(site: Site) -> None:
     assert "nothing to submit" in site.hpcsweep("advance", "s")
     assert [plan["indices"] for plan in site.plans()] == [[[0, 3]], [[1, 2]], [[1, 2]]]
     assert os.listdir(site.root / "outputs" / "s" / "runs" / ".attempts")  # noqa: PTH208
+
+
+def test_a_full_queue_is_not_taken_for_a_finished_sweep(site: Site) -> None:
+    for _ in range(2):
+        site.cluster.out("sbatch", "--parsable", "--array=0-3", "-o", "o", "--wrap", "sleep 300")
+    said = site.hpcsweep("submit", site.manifest(ROLLING), code=6)
+    assert "MaxSubmitJobs of the association is 8, and 8 jobs and array tasks of yours are" in said
+    assert not (site.root / "outputs").exists()
