@@ -91,7 +91,7 @@ def dump(directory: DatabaseDirectory, output: Path) -> None:
     """Write a dump that pg_restore reads; it appears whole. *Raises* StoreError, SweepError."""
     found = programs.find_programs(directory.version())
     # A service file holds the rest: nothing secret is among the arguments.
-    argv = [found.path("pg_dump"), "--format=custom", "--no-owner"]
+    argv = [found.path("pg_dump"), "--format=custom", "--no-owner", "--no-password"]
     with replacing(output) as descriptor:
         programs.run(
             [*argv, f"--dbname=service={directory.service}"], output=descriptor, timeout_s=None

@@ -114,7 +114,7 @@ class DatabaseDirectory:
 
         *Raises* StoreError, InputError, SweepError. *Safe to repeat.* *Writes* the directory.
         """
-        if _NO_PATH.search(str(path)):
+        if _NO_PATH.search(str(path.resolve())):
             raise InputError(
                 "the path has a comma, a control character, or a blank at its end, which "
                 "PostgreSQL would not understand",

@@ -162,6 +162,20 @@ def spawn_server(programs: Programs, data: Path, log: int, *, apart: bool) -> Se
     )
 
 
+def command_line(pid: int) -> str:
+    """The arguments of a process with blanks between them; empty for one that is gone."""
+    try:
+        found = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        if Path("/proc/self").exists():
+            return ""
+        try:  # macOS
+            return run(["ps", "-o", "command=", "-p", str(pid)]).strip()
+        except StoreError:
+            return ""
+    return found.replace(b"\0", b" ").decode(errors="surrogateescape").strip()
+
+
 def environment() -> dict[str, str]:
     """The environment of PostgreSQL's programs: nothing of another database, English messages."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}

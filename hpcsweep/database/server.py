@@ -131,19 +131,21 @@ def start(
 
 
 def forget(directory: DatabaseDirectory) -> None:
-    """Remove what a server that is dead has left. *Safe to repeat.*
+    """Remove what a dead server that we started has left. *Safe to repeat.*
 
     PostgreSQL takes a process id in its lock files for a server of this host: also that of a
     process which was killed and not waited for yet, or of another one that has the id now.
     """
-    (directory.data / "postmaster.pid").unlink(missing_ok=True)
     record = directory.record()
-    if record is not None and record["socket"]:
+    if record is None:  # what somebody started by hand is for PostgreSQL to judge
+        return
+    (directory.data / "postmaster.pid").unlink(missing_ok=True)
+    if record["socket"]:
         made = configuration.socket_path(Path(record["socket"]))
-        for path in (made, made.with_name(f"{made.name}.lock")):
-            path.unlink(missing_ok=True)
-        if made.parent != directory.path:
-            with contextlib.suppress(OSError):  # of another host
+        with contextlib.suppress(OSError):  # a temporary directory that is gone, or another user's
+            for path in (made, made.with_name(f"{made.name}.lock")):
+                path.unlink(missing_ok=True)
+            if made.parent != directory.path:
                 made.parent.rmdir()
     directory.remove_record()
 
@@ -154,21 +156,9 @@ def postmaster(directory: DatabaseDirectory) -> int | None:
     if not lines or not lines[0].strip().isdecimal():
         return None
     pid = int(lines[0])
-    try:
-        # A postmaster works in its data directory; another process may have its old id.
-        place = Path(f"/proc/{pid}/cwd").readlink()
-    except OSError:
-        return None if Path("/proc/self").exists() else _signalled(pid)
-    return pid if place == directory.data.resolve() else None
-
-
-def _signalled(pid: int) -> int | None:
-    """The process id, where a process of the user has it (macOS, which has no /proc)."""
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return None
-    return pid
+    # Another process may have its old id. The directory stands last: see `spawn_server`.
+    is_own = programs.command_line(pid).endswith(f" -D {directory.data}")
+    return pid if is_own else None
 
 
 def _pid_lines(directory: DatabaseDirectory) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from hpcsweep.liveness import pid_namespace, this_process
 from hpcsweep.settings import Profile, Settings
 from hpcsweep.sources import grid
 from tests.support.sweeps import MadeSweep
+from tests.support.wait import wait_until
 
 NO_PROFILE = Profile({}, lambda _: "")
 
@@ -236,15 +238,32 @@ def test_what_a_record_says(tmp_path: Path, case: str, monkeypatch: pytest.Monke
         assert directory.record() == found
 
 
-def test_a_process_that_reuses_the_id_is_not_the_server(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_that_reuses_the_id_is_not_the_server(tmp_path: Path) -> None:
     directory = DatabaseDirectory.create(tmp_path / "db", "pg")
     directory.data.mkdir()
-    (directory.data / "postmaster.pid").write_text(f"{os.getpid()}\n")
+    lock = directory.data / "postmaster.pid"
+    lock.write_text(f"{os.getpid()}\n")
     assert server.postmaster(directory) is None
-    monkeypatch.chdir(directory.data)
-    assert server.postmaster(directory) == os.getpid()
+    argv = ["sh", "-c", "read line", "postgres", "-D", str(directory.data)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE) as running:
+        lock.write_text(f"{running.pid}\n")
+        wait_until(lambda: server.postmaster(directory) == running.pid, 10, "its command line")
+        running.communicate(b"\n")
+    assert server.postmaster(directory) is None
+
+
+def test_the_lock_of_a_server_that_we_did_not_start_stays(tmp_path: Path) -> None:
+    directory = DatabaseDirectory.create(tmp_path / "db", "pg")
+    directory.data.mkdir()
+    lock = directory.data / "postmaster.pid"
+    lock.write_text("1\n")
+    assert control.stop(directory, Settings()) is False
+    assert lock.exists()
+    directory.write_record(record(socket=str(directory.path)))
+    (directory.path / ".s.PGSQL.5432.lock").touch()
+    assert control.stop(directory, Settings()) is False
+    assert {one.name for one in directory.path.iterdir()} == {"database.json", ".claims", "data"}
+    assert not lock.exists()
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"host": 1}', '{"port": 99999999}'])
