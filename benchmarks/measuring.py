@@ -20,7 +20,7 @@ from hpcsweep.cluster.slurm.client import Slurm
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.settings import Settings
 from hpcsweep.submission.arrays import SCRIPT_NAME
-from hpcsweep.submission.submit import Wish, submit
+from hpcsweep.submission.submit import SubmitRequest, submit
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 PACKAGE = Path(__file__).resolve().parents[1] / "hpcsweep"
@@ -78,9 +78,9 @@ def prepared(directory: Path, cases: int = 1, *, runs: str = "all") -> SweepDire
         f"source: {{grid: {{x: [{', '.join(map(str, range(cases)))}]}}}}\n"
     )
     frozen, source = load_manifest(manifest)
-    wish = Wish(manifest=frozen, source=source, path=directory / "noop")
+    request = SubmitRequest(manifest=frozen, source=source, path=directory / "noop")
     cluster = Nowhere(kind="slurm", timeout_s=60, sbatch_timeout_s=60)
-    return submit(wish, cluster, Settings()).sweep
+    return submit(request, cluster, Settings()).sweep
 
 
 def worker_argv(sweep: SweepDirectory, python: str) -> list[str]:

@@ -20,7 +20,7 @@ from hpcsweep.records import Status
 from hpcsweep.settings import Settings
 from hpcsweep.state.status import Summary, wait
 from hpcsweep.store.ingest import fresh_index
-from hpcsweep.submission.submit import Wish, submit
+from hpcsweep.submission.submit import SubmitRequest, submit
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 # Node failures, preemptions, duplicate starts, two outages of the controller, lost answers of
@@ -91,7 +91,7 @@ class Report:
 
 
 def run(
-    wish: Wish,
+    request: SubmitRequest,
     cluster: Cluster,
     settings: Settings,
     seed: int,
@@ -109,10 +109,10 @@ def run(
     state_dir, begun = Path(cluster.state_dir), time.time()
     emulator.order_faults(state_dir, MIXTURE, seed=seed, ignore=KEY)
     try:
-        submits, summary = _submit_until_done(wish, cluster, settings, notify)
+        submits, summary = _submit_until_done(request, cluster, settings, notify)
     finally:
         emulator.order_faults(state_dir, (), seed=0)
-    sweep = SweepDirectory.open(wish.path)
+    sweep = SweepDirectory.open(request.path)
     tasks = dict(_tasks(sweep))
     faults = emulator.faults_since(state_dir, begun)
     struck = [_describe(fault, tasks) for fault in faults]
@@ -122,14 +122,14 @@ def run(
 
 
 def _submit_until_done(
-    wish: Wish, cluster: Cluster, settings: Settings, notify: Callable[[str], None]
+    request: SubmitRequest, cluster: Cluster, settings: Settings, notify: Callable[[str], None]
 ) -> tuple[int, Summary]:
     summary: Summary | None = None
     for number in range(1, _ROUNDS + 1):
         try:
-            done = submit(wish, cluster, settings, notify)
+            done = submit(request, cluster, settings, notify)
             # Resubmit only unfinished cases of this run, never those complete before it.
-            wish = replace(wish, rerun=None)
+            request = replace(request, rerun=None)
             summary = wait(done.sweep, cluster, settings)
         except (ClusterUnavailable, ClusterError) as problem:
             notify(f"submit {number}: {problem.what}")
@@ -141,7 +141,7 @@ def _submit_until_done(
     if summary is None:
         raise SweepError(
             f"{_ROUNDS} submits got no answer",
-            where=str(wish.path),
+            where=str(request.path),
             next_step="Try another seed, or without --chaos first.",
         )
     return number, summary

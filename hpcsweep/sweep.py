@@ -27,7 +27,7 @@ from hpcsweep.state.status import Summary, status, wait
 from hpcsweep.submission.advance import advance, follow
 from hpcsweep.submission.cancel import cancel
 from hpcsweep.submission.notices import notices
-from hpcsweep.submission.submit import Submitted, Wish, submit
+from hpcsweep.submission.submit import SubmitRequest, Submitted, submit
 from hpcsweep.sweepdir import locate
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version
@@ -142,7 +142,7 @@ class Sweep:
         refuse_while_importing("submit")  # before a cluster is looked for, or started
         described = self._described
         cluster = self._sent_to()
-        wish = Wish(
+        request = SubmitRequest(
             manifest=described.manifest,
             source=described.source,
             path=self.path,
@@ -152,8 +152,8 @@ class Sweep:
             replace=replace,
         )
         hear = _logged(notify)
-        done = submit(wish, cluster, self._settings, hear)
-        for notice in notices(done, wish):
+        done = submit(request, cluster, self._settings, hear)
+        for notice in notices(done, request):
             hear(notice)
         self._submitted = done.sweep
         return done

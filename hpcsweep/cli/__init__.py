@@ -1,10 +1,10 @@
 """The command line: parse, call one verb, print, exit code.
 
-`commands` has a module for each command and the table of all; `group` loads the one that is
-called; `options` are those that several share; `render` is what people see.
+`commands` has a module for each command and the table of all; `group` imports the called one;
+`options` are shared by several commands; `render` prints results for people.
 """
 
-# ruff: noqa: E402  # the first import of a library may fail, and what that means is told
+# ruff: noqa: E402  # `begin` first: it explains a failed import of a library
 from hpcsweep import program
 
 program.begin()

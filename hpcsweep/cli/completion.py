@@ -1,7 +1,7 @@
-"""Values of options that a shell completes.
+"""Complete the values of options in a shell.
 
-A person waits for these at every press of Tab: they read settings and list a directory, no more.
-What cannot be found out is not completed, and says nothing.
+A completion runs at every press of Tab: it reads settings and lists a directory, no more. An error
+completes nothing and prints nothing.
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ from hpcsweep.records import Status
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-# Those of `cluster.registry`, which loads what each of them needs.
+# The kinds of `cluster.registry`, which is too slow to import here.
 CLUSTERS = ("auto", "slurm", "emulated", "submitit:local", "submitit:slurm")
 
 
 def sweeps(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of sweeps; where none fits, files: a directory or a manifest means a sweep, too."""
+    """Names of sweeps; if none fits, files: a SWEEP is also a directory or a manifest."""
     from click.shell_completion import CompletionItem
 
     from hpcsweep.sweepdir.locate import sweep_names
 
-    fitting: list[str] = []
+    matching: list[str] = []
     with suppress(HpcsweepError):
         here = context(ctx.params.get("profile"), (), ctx.params.get("outputs"))
-        fitting = _fitting(sweep_names(here.outputs), incomplete)
-    found = [CompletionItem(name) for name in fitting]
+        matching = _matching(sweep_names(here.outputs), incomplete)
+    found = [CompletionItem(name) for name in matching]
     return found or [CompletionItem(incomplete, type="file")]
 
 
 def clusters(_ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Kinds of clusters; of submitit's executors those that it brings itself."""
-    return _fitting(CLUSTERS, incomplete)
+    """Kinds of clusters, with the two executors that submitit itself has."""
+    return _matching(CLUSTERS, incomplete)
 
 
 def profiles(_ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Names of profiles in the user's configuration."""
     with suppress(HpcsweepError):
-        return _fitting(configured_profiles(), incomplete)
+        return _matching(configured_profiles(), incomplete)
     return []
 
 
 def statuses(_ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """The last one of statuses with commas between them."""
+    """The last status of a list with commas."""
     before, comma, last = incomplete.rpartition(",")
-    return [before + comma + status for status in _fitting(map(str, Status), last)]
+    return [before + comma + status for status in _matching(map(str, Status), last)]
 
 
-def _fitting(names: Iterable[str], incomplete: str) -> list[str]:
+def _matching(names: Iterable[str], incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]

@@ -1,6 +1,6 @@
-"""What the options that every command has mean together: settings, profile, overridden keys.
+"""The settings, profile and overridden keys that the common options select.
 
-What these methods need is imported when they are called: completions load this module, too.
+The methods import what they need when they are called: completions import this module, too.
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ class Context:
         )
 
     def sweep_path(self, manifest: FrozenManifest) -> Path:
-        """Where the sweep of a manifest is, or will be."""
+        """The sweep directory of a manifest; it may not exist yet."""
         return self.outputs / manifest.name
 
     def sweep(self, text: str) -> SweepDirectory:
-        """The sweep that a SWEEP argument means."""
+        """The sweep of a SWEEP argument."""
         from hpcsweep.sweepdir.locate import locate
 
         return locate(text, self.outputs)
 
     def cluster_of(self, sweep: SweepDirectory) -> Cluster | None:
-        """The cluster that a sweep was sent to; None when it was sent to none."""
+        """The cluster that a sweep was submitted to; None if it was not submitted."""
         from hpcsweep.cluster import registry
 
         return registry.open_recorded(sweep, self.settings)
 
 
 def context(profile: str | None, sets: tuple[str, ...], outputs: str | None) -> Context:
-    """Merge what `common` gave. *Raises* InputError."""
+    """Merge the values of the common options. *Raises* InputError."""
     from hpcsweep import settings as settings_module
 
     values = dict(map(settings_module.parse_set, sets))

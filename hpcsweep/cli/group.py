@@ -1,4 +1,4 @@
-"""The group of all commands: each loaded when called, clean streams, errors of ours as messages."""
+"""The group of all commands: imports the called one, escapes output, prints errors as messages."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from hpcsweep.redact import redact
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-# How alike a word must be to the name of a command in order to be a slip of the fingers, as
-# difflib measures it: "sbumit" is, "list" is no "ingest".
+# difflib's ratio from which an unknown command counts as a misspelt one: "sbumit" for "submit", but
+# not "list" for "ingest".
 MISTYPED = 0.75
 
 
 class Cli(click.Group):
-    """Loads a command when it is called; turns the library's errors into messages, exit codes."""
+    """Imports a command when it is called; turns our errors into messages and exit codes."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
-        """The names of all commands, everyday ones first."""
+        """The names of all commands, the most used ones first."""
         return list(commands.COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
@@ -42,19 +42,19 @@ class Cli(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that is called. *Raises* UsageError for an unknown one."""
+        """The called command. *Raises* UsageError for an unknown one."""
         name = args[0]
         if name in commands.COMMANDS or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
         raise click.UsageError(f"No such command {name!r}. {_instead_of(name)}".rstrip(), ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """List the commands in a help text, without loading them."""
+        """List the commands in a help text, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in commands.COMMANDS.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete the name of a command, without loading it."""
+        """Complete the name of a command, without importing it."""
         from click.shell_completion import CompletionItem  # noqa: PLC0415  # a shell asks
 
         fitting = [
@@ -62,11 +62,11 @@ class Cli(click.Group):
             for name, (_, text) in commands.COMMANDS.items()
             if name.startswith(incomplete)
         ]
-        # The options of the group; click's own method would load every command.
+        # The options of the group; click's own method would import every command.
         return fitting + click.Command.shell_complete(self, ctx, incomplete)
 
     def main(self, *args: Any, **how: Any) -> Any:
-        """Run the program."""
+        """Run the program with escaped output. Never returns."""
         with streams.clean():
             try:
                 return super().main(*args, **how)
@@ -83,8 +83,7 @@ class Cli(click.Group):
         return result
 
 
-# color: click leaves what is printed to `streams`, which shows escape sequences instead of
-# taking them out.
+# color: click must not strip escape sequences; `streams` shows them escaped.
 @click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"], "color": True})
 @click.version_option(package_name="hpcsweep", message="%(prog)s %(version)s")
 def main() -> None:
@@ -95,7 +94,7 @@ def main() -> None:
 
 
 def _instead_of(name: str) -> str:
-    """What an unknown command may have meant; nothing where that would be a guess."""
+    """A hint for an unknown command; empty where it would be a guess."""
     if name in commands.INSTEAD:
         return commands.INSTEAD[name]
     near = get_close_matches(name, commands.COMMANDS, cutoff=MISTYPED)
@@ -103,14 +102,14 @@ def _instead_of(name: str) -> str:
 
 
 def _report(error: HpcsweepError | OSError) -> int:
-    """Print what is wrong. Returns the exit code."""
+    """Print an error. Returns the exit code."""
     if isinstance(error, OSError) and not isinstance(error, HpcsweepError):
         if error.filename == streams.STANDARD_OUTPUT:
             streams.discard(sys.stdout)
-            if error.errno == errno.EPIPE:  # a reader that has enough, like `head`
+            if error.errno == errno.EPIPE:  # the reader closed the pipe, like `head`
                 return 128 + signal.SIGPIPE
         error = _as_ours(error)
-    # A library may be installed and hidden.
+    # The library may be installed, and hidden by a file of the user's.
     hidden = (
         shadowed_modules.explain_shadowing(error.__cause__)
         if isinstance(error, ExtraMissing)
@@ -123,6 +122,6 @@ def _report(error: HpcsweepError | OSError) -> int:
 def _as_ours(error: OSError) -> HpcsweepError:
     what, where = error.strerror or str(error), str(error.filename or "")
     if where == streams.STANDARD_OUTPUT:
-        next_step = "What was to be shown is not whole; what the command did stays done."
+        next_step = "The output is incomplete; the effects of the command remain."
         return HpcsweepError(what, where=where, next_step=next_step)
     return SweepError(what, where=where, next_step="Check its permissions, the disk and its quota.")

@@ -1,4 +1,4 @@
-"""What several commands say beside their result: files that are gone, lines that are damaged."""
+"""Notices that several commands print beside their result: missing files, damaged lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hpcsweep.runs.find import DamageReport
     from hpcsweep.sweepdir.directory import SweepDirectory
 
-# Of the journal lines that were passed over so many are named.
+# Largest count of journal lines that are listed.
 LINES_NAMED = 10
 
 
@@ -23,7 +23,7 @@ def notify(text: str) -> None:
 
 
 def report_lost_files(report: DamageReport) -> None:
-    """Name the cases whose files are gone or damaged; then the command ends with 1."""
+    """List the cases whose files are gone or damaged. *Raises* Exit(1) if there are any."""
     for line in report.named:
         notify(line)
     if report.lost:
@@ -32,7 +32,7 @@ def report_lost_files(report: DamageReport) -> None:
 
 
 def report_passed_over(sweep: SweepDirectory, torn: dict[str, int]) -> None:
-    """Name some of the journal lines that were passed over, and why."""
+    """List journal lines that were passed over, with the reasons."""
     why = list(islice(skipped_lines(sweep, torn), LINES_NAMED))
     for line in why:
         notify(f"passed over: {line}")
@@ -42,8 +42,8 @@ def report_passed_over(sweep: SweepDirectory, torn: dict[str, int]) -> None:
 
 
 def fill_cache_table(sweep: SweepDirectory) -> None:
-    """Fill the table of the sweep's cache; the results are safe if that cannot be."""
-    from hpcsweep.cache.run_fill import fill_table  # noqa: PLC0415  # few of these commands fill
+    """Fill the table of the sweep's cache; a failure is a notice, since the results are safe."""
+    from hpcsweep.cache.run_fill import fill_table  # noqa: PLC0415  # used by two commands
 
     problem = fill_table(sweep)
     if problem:

@@ -35,7 +35,7 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
             type=file_option,
             expose_value=False,
             callback=_log_to_file,
-            help="Append all that happens to this file.",
+            help="Append the full log to this file.",
         ),
         click.option(
             "-v",
@@ -91,5 +91,5 @@ throttle_option = click.option(
 
 
 def words(text: str | None) -> tuple[str, ...]:
-    """The words of a list with commas."""
+    """The entries of a list with commas."""
     return tuple(word.strip() for word in (text or "").split(",") if word.strip())

@@ -1,4 +1,4 @@
-"""Show what a submit would send, for `plan` and `submit --dry-run`."""
+"""Show what `submit` would send, for `plan` and `submit --dry-run`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from hpcsweep.submission import policy
 from hpcsweep.submission.arrays import array_for, script_for
 from hpcsweep.submission.notices import other_code_notice, replaceable_notice
 from hpcsweep.submission.replacing import replaceable
-from hpcsweep.submission.submit import Wish, make_plan, outlook_for, rehearse
+from hpcsweep.submission.submit import SubmitRequest, make_plan, outlook_for, rehearse
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE
 from hpcsweep.sweepdir.plan import Plan
 
-# What `plan` says of its figures.
+# What `plan` has not asked.
 NO_CLUSTER = (
     f"any cluster, neither how large an array may be (MaxArraySize {MAX_ARRAY_SIZE} is Slurm's "
     "default) nor about partition, time, memory and GPUs; `submit --dry-run` asks"
@@ -33,47 +33,47 @@ NO_CLUSTER = (
 
 def show_plan(
     here: Context,
-    wish: Wish,
+    request: SubmitRequest,
     cluster: Cluster | None,
     *,
     script: bool,
     code_digest: str | None = None,
 ) -> None:
     """Print the plan or its script; ask the cluster, if there is one, what it would say."""
-    limits = _limits(wish, cluster)
-    sweep = SweepDirectory.open(wish.path) if (wish.path / MARKER).is_file() else None
+    limits = _limits(request, cluster)
+    sweep = SweepDirectory.open(request.path) if (request.path / MARKER).is_file() else None
     if sweep is not None:
-        changed = difference(sweep, wish.version)
+        changed = difference(sweep, request.version)
         if changed is not None:
             click.echo(changed)
-    outlook = outlook_for(wish, sweep, cluster, here.settings, code_digest)
+    outlook = outlook_for(request, sweep, cluster, here.settings, code_digest)
     waiting = None
     if sweep is not None:
-        waiting = replaceable(sweep, wish.manifest, outlook.tasks)
-    for notice in (replaceable_notice(waiting, wish), other_code_notice(outlook, wish)):
+        waiting = replaceable(sweep, request.manifest, outlook.tasks)
+    for notice in (replaceable_notice(waiting, request), other_code_notice(outlook, request)):
         if notice:
             click.echo(notice, err=script)
-    under_way = policy.under_way(outlook, wish.policy).count
-    batches = policy.decide(outlook, wish.policy, limits)
+    under_way = policy.under_way(outlook, request.policy).count
+    batches = policy.decide(outlook, request.policy, limits)
     if not batches:
         click.echo(
             f"nothing to submit: {outlook.complete.count} complete, {outlook.failed.count} failed, "
             f"{under_way} under way"
         )
     for batch in batches:
-        plan = make_plan(wish, sweep, batch, limits)
-        unasked = rehearse(wish, sweep, plan, cluster) if cluster else NO_CLUSTER
+        plan = make_plan(request, sweep, batch, limits)
+        unasked = rehearse(request, sweep, plan, cluster) if cluster else NO_CLUSTER
         if script:
-            _show_script(wish, sweep, plan, cluster)
+            _show_script(request, sweep, plan, cluster)
         else:
-            print_plan(plan, wish.manifest, wish.source, under_way, outlook.complete.count)
+            print_plan(plan, request.manifest, request.source, under_way, outlook.complete.count)
             print_line(f"not asked: {unasked}" if unasked else "the cluster would take it")
 
 
-def _limits(wish: Wish, cluster: Cluster | None) -> Limits:
+def _limits(request: SubmitRequest, cluster: Cluster | None) -> Limits:
     if cluster is None:
         return policy.UNASKED
-    limits = cluster.with_room(cluster.limits(), wish.manifest.resources.options)
+    limits = cluster.with_room(cluster.limits(), request.manifest.resources.options)
     for note in (*limits.notes, *(f"not known: {what}" for what in limits.unread)):
         notify(note)
     if limits.room is not None:
@@ -85,10 +85,10 @@ def _limits(wish: Wish, cluster: Cluster | None) -> Limits:
 
 
 def _show_script(
-    wish: Wish, sweep: SweepDirectory | None, plan: Plan, cluster: Cluster | None
+    request: SubmitRequest, sweep: SweepDirectory | None, plan: Plan, cluster: Cluster | None
 ) -> None:
     out, key = streams.document(), sweep.key if sweep else token()
     for part in plan.parts:
-        array = array_for(wish.path, key, wish.manifest, plan, part)
+        array = array_for(request.path, key, request.manifest, plan, part)
         out.write(f"# {cluster.command(array) if cluster else shlex.join(sbatch(array))}\n")
-    out.write(script_for(wish.manifest, wish.path, plan))
+    out.write(script_for(request.manifest, request.path, plan))

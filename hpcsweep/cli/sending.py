@@ -1,4 +1,4 @@
-"""Submit and perhaps wait, for `submit` and `retry`, and what is said about it."""
+"""Submit and optionally wait, for `submit` and `retry`, and print the progress."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from hpcsweep.progress import progress_bar
 from hpcsweep.state.status import Summary
 from hpcsweep.submission.advance import advance, follow
 from hpcsweep.submission.notices import notices
-from hpcsweep.submission.submit import Submitted, Wish, submit
+from hpcsweep.submission.submit import SubmitRequest, Submitted, submit
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 
-def send(here: Context, wish: Wish, cluster: Cluster, *, waits: bool) -> None:
-    """Submit and perhaps wait, also for what was accepted before a part was refused."""
+def send(here: Context, request: SubmitRequest, cluster: Cluster, *, waits: bool) -> None:
+    """Submit and optionally wait, also for the parts accepted before a refused one."""
     try:
-        done = _submit(here, wish, cluster)
+        done = _submit(here, request, cluster)
     except PartRefused as refusal:
         if waits:
             click.echo(f"{refusal.what}; waiting for the parts that were accepted", err=True)
-            _watch(here, cluster, SweepDirectory.open(wish.path))
+            _watch(here, cluster, SweepDirectory.open(request.path))
         raise
     if waits:
-        _wait(here, wish, cluster, done)
+        _wait(here, request, cluster, done)
 
 
 def go_on(here: Context, sweep: SweepDirectory) -> None:
@@ -39,10 +39,10 @@ def go_on(here: Context, sweep: SweepDirectory) -> None:
     _print_submitted(advance(sweep, cluster, here.settings, notify), cluster)
 
 
-def _submit(here: Context, wish: Wish, cluster: Cluster) -> Submitted:
-    done = submit(wish, cluster, here.settings, notify)
+def _submit(here: Context, request: SubmitRequest, cluster: Cluster) -> Submitted:
+    done = submit(request, cluster, here.settings, notify)
     _print_submitted(done, cluster)
-    for notice in notices(done, wish):
+    for notice in notices(done, request):
         click.echo(notice)
     return done
 
@@ -72,12 +72,12 @@ def _print_submitted(done: Submitted, cluster: Cluster) -> None:
             click.echo(f"{rest} more cases are sent when the queue has room for their array tasks")
 
 
-def _wait(here: Context, wish: Wish, cluster: Cluster, done: Submitted) -> None:
-    """Wait; send once what was in doubtful hands when this command began."""
+def _wait(here: Context, request: SubmitRequest, cluster: Cluster, done: Submitted) -> None:
+    """Wait; then submit once what tasks in doubt had when this command began."""
     summary = _watch(here, cluster, done.sweep)
     in_doubt = done.under_way if done.plan is None else done.cancelled
     if not summary.is_complete and in_doubt:
-        done = _submit(here, wish, cluster)
+        done = _submit(here, request, cluster)
         summary = _watch(here, cluster, done.sweep)
     if not summary.is_complete:
         raise Incomplete(
@@ -99,4 +99,4 @@ def _watch(here: Context, cluster: Cluster, sweep: SweepDirectory) -> Summary:
             f"shows it, `hpcsweep cancel {sweep.name}` ends it.",
             err=True,
         )
-        raise click.exceptions.Exit(130) from None  # as a shell says it: 128 + SIGINT
+        raise click.exceptions.Exit(130) from None  # as in a shell: 128 + SIGINT

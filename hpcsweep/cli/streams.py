@@ -1,7 +1,7 @@
-"""Standard output and error while a command runs: the one door to the terminal.
+"""Standard output and error while a command runs.
 
-Whatever is printed goes through `visible`, wherever it goes. A *document* (csv, JSON, a file, a
-script) keeps its bytes in a file or a pipe: it is written to `document()`.
+Every message passes through `visible`, also in a file or a pipe. A *document* (csv, JSON, a file,
+a script) is written to `document()`, which keeps its bytes in a file or a pipe.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import TextIO
 
 from hpcsweep.terminal_text import visible
 
-# What an OSError has for a file when standard output took no more.
+# The file name in the OSError of a failed write to standard output.
 STANDARD_OUTPUT = "standard output"
 
 
 class _Bare(io.TextIOWrapper):
-    """A second stream over the buffer of another one, which stays open: the same in any locale."""
+    """A UTF-8 stream over the buffer of another stream, which stays open, in any locale."""
 
     def __init__(self, beneath: TextIO) -> None:
-        # write_through: what is written to any of them keeps its place.
+        # write_through: several streams over one buffer keep the order of their writes.
         super().__init__(
             beneath.buffer, encoding="utf-8", errors="backslashreplace", write_through=True
         )
@@ -36,7 +36,7 @@ class _Bare(io.TextIOWrapper):
             raise _named(error) from error
 
     def flush(self) -> None:
-        """Write what is buffered. *Raises* OSError with the name of the stream."""
+        """Flush the buffer. *Raises* OSError with the name of the stream."""
         try:
             super().flush()
         except OSError as error:
@@ -44,23 +44,23 @@ class _Bare(io.TextIOWrapper):
 
 
 class _Clean(_Bare):
-    """A stream of messages. `bare` is another one over the same buffer, for what is none."""
+    """A stream for messages; `bare` is a stream for documents over the same buffer."""
 
     def __init__(self, beneath: TextIO) -> None:
         super().__init__(beneath)
         self.bare = _Bare(beneath)
 
     def write(self, text: str) -> int:
-        """Write what is visible of a text."""
+        """Write a text with its control characters escaped."""
         super().write(visible(text))
         return len(text)
 
 
-class _Heedless(_Clean):
-    """Standard error: a message that cannot be written stops nothing."""
+class _Lossy(_Clean):
+    """Standard error: a message that cannot be written is dropped."""
 
     def write(self, text: str) -> int:
-        """Write what can be written."""
+        """Write a text; drop it if that fails."""
         try:
             super().write(text)
             super().flush()
@@ -75,9 +75,9 @@ def _named(error: OSError) -> OSError:
 
 @contextlib.contextmanager
 def clean() -> Iterator[None]:
-    """Let all that is printed be clean."""
+    """Escape control characters in everything that is printed."""
     before = sys.stdout, sys.stderr
-    out, err = _Clean(sys.stdout), _Heedless(sys.stderr)
+    out, err = _Clean(sys.stdout), _Lossy(sys.stderr)
     sys.stdout, sys.stderr = out, err
     try:
         yield
@@ -85,21 +85,21 @@ def clean() -> Iterator[None]:
         sys.stdout, sys.stderr = before
         for stream in (out, out.bare, err, err.bare):
             with contextlib.suppress(OSError):
-                stream.detach()  # to be closed would close what lies beneath
+                stream.detach()  # closing it would close the stream beneath
 
 
 def bare(stream: TextIO) -> TextIO:
-    """The stream as it is: for rich, whose own escape sequences are wanted."""
+    """The stream without escaping: rich writes escape sequences of its own."""
     return stream.bare if isinstance(stream, _Clean) else stream
 
 
 def document() -> TextIO:
-    """Where a document is written: as it is to a file or a pipe, clean to a terminal."""
+    """The stream for a document: unchanged to a file or a pipe, escaped to a terminal."""
     return sys.stdout if sys.stdout.isatty() else bare(sys.stdout)
 
 
 def write_bytes(data: bytes) -> None:
-    """Write a document that may be no text."""
+    """Write a document that may be binary."""
     out = document()
     if out is sys.stdout:
         out.write(data.decode(errors="backslashreplace"))
@@ -111,9 +111,9 @@ def write_bytes(data: bytes) -> None:
 
 
 def discard(stream: TextIO) -> None:
-    """Let what was written and could not go out, and all that follows, go nowhere.
+    """Redirect a stream to /dev/null, with what it still buffers.
 
-    Python would try again when it ends, complain in its own words and exit with 120.
+    Otherwise Python flushes again at exit, prints an error of its own and exits with 120.
     """
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,4 +1,4 @@
-"""`-v` and `--log-file`: what the loggers below `hpcsweep` say, for one command."""
+"""`-v` and `--log-file`: attach handlers to the logger `hpcsweep` for one command."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOGGER = logging.getLogger("hpcsweep")
 
 
 class _Formatter(logging.Formatter):
-    """One line for each record, with the time and without secrets."""
+    """One line per record, with the time and without secrets."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -24,17 +24,17 @@ class _Formatter(logging.Formatter):
 
 
 def to_stderr(ctx: click.Context, count: int) -> None:
-    """Show what happens (1) or also every poll and program (2) on standard error."""
+    """Log on standard error: what happens (1), or also every poll and program (2)."""
     _attach(ctx, logging.StreamHandler(sys.stderr), logging.INFO if count == 1 else logging.DEBUG)
 
 
 def to_file(ctx: click.Context, path: Path) -> None:
-    """Append everything to a file. *Raises* OSError."""
+    """Append all records to a file. *Raises* OSError."""
     _attach(ctx, logging.FileHandler(path, encoding="utf-8"), logging.DEBUG)
 
 
 def _attach(ctx: click.Context, handler: logging.Handler, level: int) -> None:
-    """Log to a handler until the command ends."""
+    """Add a handler until the command ends."""
     before = LOGGER.level
 
     def detach() -> None:
@@ -45,6 +45,6 @@ def _attach(ctx: click.Context, handler: logging.Handler, level: int) -> None:
     handler.setLevel(level)
     handler.setFormatter(_Formatter())
     LOGGER.addHandler(handler)
-    # Handlers choose for themselves; the logger lets pass what any of them wants.
+    # Each handler has its level; the logger needs the lowest of them.
     LOGGER.setLevel(min(level, before or level))
     ctx.call_on_close(detach)

@@ -1,4 +1,4 @@
-"""The manifest: `user` reads what people write, `frozen` is what a sweep keeps of it.
+"""The manifest: `user` reads and checks the user's file, `frozen` is the resolved copy of a sweep.
 
-The worker reads `frozen` with the standard library only; all else here is the submitting side's.
+`frozen` imports the standard library only, for the worker; the other modules are for submissions.
 """

@@ -1,4 +1,4 @@
-"""The keys of a manifest whose results a cache keeps: what they say together."""
+"""The cache keys of a manifest, checked together."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from hpcsweep.manifest.mistakes import Mistakes
 from hpcsweep.manifest.model import UserManifest
 from hpcsweep.manifest.source_spec import Spec
 
-# Either of them asks for a cache.
-ASKING = ("result_cls", "results_dir")
-# As a `Store` has it.
+# Either of them requests a cache.
+REQUESTING = ("result_cls", "results_dir")
+# The default of `Store`.
 RESULTS_DIR = "results"
-# What says more of one.
-MORE = ("file_suffix", "db_url", "use_cache", "custom_data")
+# Keys that need a cache.
+DEPENDENT = ("file_suffix", "db_url", "use_cache", "custom_data")
 
 
 def is_wanted(raw: dict[str, Any]) -> bool:
     """Whether a manifest has a cache."""
-    return any(raw.get(key) is not None for key in ASKING)
+    return any(raw.get(key) is not None for key in REQUESTING)
 
 
 def read(
@@ -31,13 +31,13 @@ def read(
     target: Target | None,
     mistakes: Mistakes,
 ) -> Cache | None:
-    """The cache of a manifest; None where it has none, or with mistakes added."""
+    """The cache of a manifest; None if it has none, or after adding mistakes."""
     if not is_wanted(fields.__dict__):
-        for key in MORE:
+        for key in DEPENDENT:
             if key in fields.model_fields_set:
                 mistakes.add(
                     (key,),
-                    "there is no cache that it could be of",
+                    "needs a cache, and the manifest has none",
                     "Write result_cls: file.py:Class or results_dir: results, or remove it.",
                 )
         return None
@@ -52,7 +52,11 @@ def read(
         )
     for name, path in (spec.parameters or {}).items():
         if name in CACHE_FILLS:
-            mistakes.add(path, f"{name} is filled by the cache and cannot be a parameter")
+            mistakes.add(
+                path,
+                f"{name} is filled by the cache and cannot be a parameter",
+                "Rename the parameter.",
+            )
     if (
         target is not None
         and target.is_command
@@ -60,7 +64,7 @@ def read(
     ):
         mistakes.add(
             ("command",),
-            "it takes no {result_file}, where a cache takes the result from",
+            "has no {result_file}, the path where the cache expects the result",
             'Give it to the program, e.g. --out, "{result_file}".',
         )
     model = None

@@ -1,8 +1,8 @@
-"""Secrets among the arguments of programs that take one there: `mysql -pWORD`, `curl -u me:WORD`.
+"""Find secrets among the arguments of programs: `mysql -pWORD`, `curl -u me:WORD`.
 
-Each program has letters of its own, and the same letter is harmless elsewhere (`mkdir -p`,
-`ssh -p 22`), so they are listed. Long options with a name that says it (`--password`) and
-variables (`PGPASSWORD=`) are in `passwords`, for all programs alike.
+The options are listed by program, since the same letter is harmless elsewhere (`mkdir -p`,
+`ssh -p 22`). `passwords` finds long options with a telling name (`--password`) and variables
+(`PGPASSWORD=`) of all programs.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-# What stands for a secret that comes from elsewhere, or for none: $VAR, $(…), {param}, a prompt.
+# A reference to a secret, or a prompt, instead of the secret: $VAR, $(…), {param}, "-", nothing.
 _REFERENCE = re.compile(r"[$`{]|-?$")
 
 
 @dataclass(frozen=True, slots=True)
 class _Options:
-    """How a program is given a secret."""
+    """The options by which a program takes a secret."""
 
-    # Options with the secret in the same word: `-pWORD`. Alone they ask for it.
+    # Letters of options with the secret in the same word: `-pWORD`. Alone they prompt for it.
     attached: str = ""
-    # Options with the secret behind them, or in the same word: letters, and names of long ones.
+    # Options with the secret in the next or in the same word: letters, and names of long options.
     letters: str = ""
     long: tuple[str, ...] = ()
-    # What stands before the secret in the value: `user:WORD`.
+    # Text before the secret in the value: ":" in `user:WORD`.
     after: str = ""
-    # Subcommands of which one must be there; none where any will do.
+    # Subcommands that take the options; empty for all.
     subcommands: tuple[str, ...] = ()
-    # Whether its options end at the first word that is none, where another program begins.
+    # Whether another program begins at the first word that is not an option.
     leads: bool = False
 
 
@@ -74,7 +74,7 @@ _PROGRAMS = {
     "smbclient": _Options(letters="U", after="%"),
     "lftp": _Options(letters="u", after=","),
 }
-# They read a secret from standard input, with the word that says so, if there must be one.
+# Programs that read a secret from standard input, with the option for that; "" if none is needed.
 _READERS = {
     "sudo": "-S",
     "docker": "--password-stdin",
@@ -87,18 +87,18 @@ _READERS = {
 
 
 def in_line(text: str) -> bool:
-    """Whether a line of shell gives a program a secret as it is."""
+    """Whether a line of shell contains a secret for a program."""
     commands = list(_commands(text))
     if any(in_words(words) is not None for _, words in commands):
         return True
     return any(
-        joined == "|" and _said(before) and _reads_secret(words)
+        joined == "|" and _prints_literal(before) and _reads_secret(words)
         for (_, before), (joined, words) in pairwise(commands)
     )
 
 
 def in_words(words: Sequence[str]) -> int | None:
-    """The position of a secret among program and arguments; None where there is none."""
+    """The position of a secret among program and arguments; None without one."""
     for position, word in enumerate(words):
         options = _PROGRAMS.get(word.rpartition("/")[2])
         if options is not None:
@@ -128,7 +128,7 @@ def _in_arguments(options: _Options, words: Sequence[str], first: int) -> int | 
 
 
 def _values(options: _Options, word: str, position: int) -> Iterator[tuple[str, int]]:
-    """What an option's word holds, or the place of the word behind it."""
+    """The value in an option's word with its position, or "" with the position of the next word."""
     for name in options.long:
         if word == name:
             yield "", position + 1
@@ -140,11 +140,11 @@ def _values(options: _Options, word: str, position: int) -> Iterator[tuple[str, 
     if len(word) > 2 and word[1] in letters:
         yield word[2:], position
     elif len(word) > 1 and word[-1] in options.letters and word[1:].isalpha():
-        yield "", position + 1  # of several switches in one word, the last
+        yield "", position + 1  # the last of several letters in one word
 
 
 def _commands(text: str) -> Iterator[tuple[str, list[str]]]:
-    """The commands of a line as words without quotes, each with what joins it to the one before."""
+    """The commands of a line as unquoted words, each with the operator before it."""
     lexer = shlex.shlex(text, posix=True, punctuation_chars=";|&()")
     lexer.whitespace_split = True
     lexer.commenters = "#"
@@ -157,13 +157,13 @@ def _commands(text: str) -> Iterator[tuple[str, list[str]]]:
                 joined, words = word, []
             else:
                 words.append(word)
-    except ValueError:  # an open quote; the shell will say so
+    except ValueError:  # an open quote, which the shell will report
         words = text.split()
     yield joined, words
 
 
-def _said(words: list[str]) -> bool:
-    """Whether a command writes a word of its own to its output."""
+def _prints_literal(words: list[str]) -> bool:
+    """Whether a command prints a literal text."""
     return len(words) > 1 and words[0] in ("echo", "printf") and not _REFERENCE.match(words[-1])
 
 

@@ -1,4 +1,4 @@
-"""Options of sbatch that exclude each other: the upper of two layers wins, in one it is a slip."""
+"""Options of sbatch that exclude each other: the upper layer wins; in one layer it is a mistake."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# Each says the same thing in another way. sbatch refuses two of them (facts of 22.05 and 26.05), or
-# takes the one for a bound of the other, which is never meant when a profile is overridden.
+# Options of one group request the same thing. sbatch refuses two of them (22.05 and 26.05), or
+# takes one as a bound of the other, which is never meant when a profile is overridden.
 _GROUPS = (
     ("mem", "mem-per-cpu", "mem-per-gpu"),
     ("gpus", "gpus-per-node", "gpus-per-socket", "gpus-per-task", "gres", "tres-per-task"),
@@ -23,7 +23,7 @@ _GPU = re.compile(r"(gres[/:])?gpu\b")
 
 
 def put_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of two layers as one: `above` wins, also over what its options exclude."""
+    """Merge two layers of options: `above` wins, also over options that it excludes."""
     result = dict(below)
     for name in _members(above):
         for other in _excluded(name, result):
@@ -34,7 +34,7 @@ def put_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, An
 
 
 def clashes(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Pairs of options that exclude each other, each after the one that it excludes."""
+    """Pairs of options that exclude each other: the later one, and the first one."""
     seen: dict[tuple[str, ...], str] = {}
     for name in _members(options):
         first = seen.setdefault(_GROUP_OF[name], name)
@@ -43,7 +43,7 @@ def clashes(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _members(options: Mapping[str, Any]) -> Iterator[str]:
-    """The options that exclude others. One that is switched off, or gres without GPUs, does not."""
+    """The options that exclude others: not those switched off, and not gres without GPUs."""
     for name, value in options.items():
         if name not in _GROUP_OF or value is False:
             continue
@@ -56,5 +56,5 @@ def _excluded(name: str, options: Mapping[str, Any]) -> list[str]:
 
 
 def _without_gpus(value: Any) -> str:
-    """What a value of gres asks for besides GPUs: a disk, a licence."""
+    """The parts of a value of gres that are not GPUs, such as a disk."""
     return ",".join(part for part in str(value).split(",") if not _GPU.match(part))

@@ -26,8 +26,7 @@ from hpcsweep.undo import UndoLog
 if TYPE_CHECKING:
     from hpcsweep.sources.base import ParameterSource
 
-# A long option of sbatch and its value: whatever one line of a script can hold, for what sbatch
-# makes of it, sbatch knows.
+# A long option of sbatch, and its value: any text of one line; sbatch checks the rest.
 OPTION_NAME = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")
 OPTION_VALUE = re.compile(r"[^\n\r\0]+")
 
@@ -42,7 +41,7 @@ class SetupLine:
 
     # Without a line break.
     text: str
-    # Where the user wrote it: "manifest.yaml:12", without directories.
+    # File and line without directories: "manifest.yaml:12".
     where: str
 
 
@@ -67,15 +66,15 @@ class Target:
 
     @property
     def text(self) -> str:
-        """The target as the user wrote it; a command quoted as a shell would want it."""
+        """The target as the user wrote it; a command quoted for a shell."""
         if not self.is_command:
             return f"{self.file or self.module}:{self.function}"
-        import shlex  # noqa: PLC0415  # for a person to read: no task needs it
+        import shlex  # noqa: PLC0415  # for messages; tasks do not need it
 
         return shlex.join(self.argv)
 
 
-# What a cache fills beside the params: no parameter can have one of these names.
+# Names that a cache fills itself; no parameter can have one of them.
 CACHE_FILLS = ("id", "result_file", "created_at", "custom_data")
 
 
@@ -85,21 +84,21 @@ class Cache:
 
     # Relative to `FrozenManifest.root`, or absolute.
     results_dir: str
-    # The end of every result's name.
+    # Suffix of the name of every result.
     file_suffix: str = ".h5"
-    # The model of the table; None where there are only the files.
+    # The model of the table; None for a cache of files only.
     result_cls: Target | None = None
-    # What has the table: as `Store` takes it, relative to root; None leaves the table to the Store.
+    # The database of the table, as in `Store`, relative to root; None leaves it to the Store.
     db_url: str | None = None
-    # Whether a result that is there is taken, or made anew.
+    # Whether an existing result is used instead of running the case.
     use_cache: bool = False
-    # Plain; noted beside each result.
+    # Plain values; stored beside each result.
     custom_data: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrozenManifest:
-    """All that a sweep has to know, merged once from manifest, profile and command line."""
+    """The resolved manifest: merged once from file, profile and command line."""
 
     # A slug: letters, digits, "._-", at most 64 characters.
     name: str
@@ -107,29 +106,29 @@ class FrozenManifest:
     root: str
     # What runs a case.
     target: Target
-    # The parameter source without replicates, as its `to_frozen_dict()` gave it.
+    # The parameter source without replicates, from its `to_frozen_dict()`.
     source: dict[str, Any]
     # Count of repetitions of every case, >= 1.
     replicates: int = 1
     # Any integer; every case derives its own seed from it.
     seed: int = 0
-    # In the order in which they run.
+    # In the order of execution.
     setup: tuple[SetupLine, ...] = ()
     # sbatch's long options without the dashes; an option without a value has "".
     resources: Resources = field(default_factory=Resources)
-    # Cases per array task, >= 1; None lets the plan choose.
+    # Cases per array task, >= 1; None leaves it to the plan.
     chunk: int | None = None
     # Where the index is: "sqlite" for a file in the sweep directory.
     store: str = "sqlite"
     # Which cases keep a run directory: "auto", "all" or "none".
     runs: str = "auto"
-    # Seconds after which one case is ended, > 0; None for no limit but the job's own.
+    # Seconds after which one case is ended, > 0; None for the job's limit alone.
     case_timeout_s: float | None = None
     # "private" (directories 0700) or "group".
     share: str = "private"
     # SHA-256 in hex of `cases.jsonl`; None where the source needs no such file.
     cases_sha256: str | None = None
-    # None for a sweep whose results are its own.
+    # None for a sweep without a cache.
     cache: Cache | None = None
     # What the sweep does by itself, as `policies.Policies` writes it; empty for nothing.
     policies: dict[str, Any] = field(default_factory=dict)
@@ -137,11 +136,11 @@ class FrozenManifest:
     fingerprint: str = ""
 
     def orders_like(self, other: FrozenManifest) -> bool:
-        """Whether both give every case the same index, as far as can be known without the cases."""
+        """Whether both give every case the same index, as far as is known without the cases."""
         return self.fingerprint == other.fingerprint or (
             self.replicates == other.replicates
             and self.cases_sha256 == other.cases_sha256
-            # 1 and 1.0 are one value of a case, 1 and True are two; to Python all three are equal.
+            # As values of a case 1 equals 1.0 and differs from True; in Python all three are equal.
             and ids.canonical(self.source) == ids.canonical(other.source)
         )
 
@@ -167,7 +166,7 @@ def to_json(manifest: FrozenManifest) -> dict[str, Any]:
         "fingerprint": manifest.fingerprint,
     }
     cache = manifest.cache
-    if cache is not None:  # else as it was before there was one: fingerprints stay
+    if cache is not None:  # without one as before caches existed: fingerprints stay the same
         model = None if cache.result_cls is None else _target_json(cache.result_cls)
         document["cache"] = asdict(cache) | {"result_cls": model}
     if manifest.policies:
@@ -229,7 +228,7 @@ def sealed(manifest: FrozenManifest) -> FrozenManifest:
 
 def _fingerprint(document: Mapping[str, Any]) -> str:
     content = {key: value for key, value in document.items() if key != "fingerprint"}
-    # The text, not the values: 1 and 1.0 are one value, but the function gets what was written.
+    # Of the text, not of the values: 1 equals 1.0, but the function gets the written type.
     return ids.fingerprint(files.json_bytes(content).decode())
 
 
@@ -246,7 +245,7 @@ def read(directory: Path) -> FrozenManifest:
     manifest = from_json(document, str(path))
     try:
         found = _fingerprint(document)
-    except (RecursionError, ValueError):  # what is no JSON value was never frozen
+    except (RecursionError, ValueError):  # not a JSON value: never written by us
         found = "of nothing"
     if not found == manifest.fingerprint == directory.name:
         raise Damaged(
@@ -284,17 +283,17 @@ def write(
     source: ParameterSource,
     made: UndoLog | None = None,
 ) -> Path:
-    """Write `manifests/<fingerprint>/`, whole and durable, read it back, and give its path.
+    """Write `manifests/<fingerprint>/`, complete and durable, and read it back. Returns its path.
 
-    `made` notes what this call made.
-    *Raises* SweepError, also when it was damaged since an earlier time. *Writes* a temporary
-    sibling, whose name begins with a dot, and renames it. *Safe to repeat*, by several at once.
+    `made` records what this call created.
+    *Raises* SweepError, also if an earlier copy was damaged. *Writes* a temporary sibling, whose
+    name begins with a dot, and renames it. *Safe to repeat*, also concurrently.
     """
     made = made or UndoLog()
     parent = made.directory(sweep_dir / "manifests")
     directory = parent / manifest.fingerprint
     if directory.name not in files.names(parent):
-        # Another process may freeze the same manifest meanwhile.
+        # Another process may freeze the same manifest concurrently.
         with contextlib.suppress(FileExistsError), made.whole(directory) as temporary:
             source.write_frozen(temporary)
             files.write_new(temporary / FILE_NAME, files.json_bytes(to_json(manifest)))
@@ -304,6 +303,6 @@ def write(
 
 
 def open_source(directory: Path, manifest: FrozenManifest) -> ParameterSource:
-    """The cases of a frozen manifest, with its replicates; none of them is made."""
+    """The source of a frozen manifest, with its replicates. Makes no case."""
     source = source_from_manifest_dict(manifest.source, directory)
     return source.repeat(manifest.replicates)

@@ -1,4 +1,4 @@
-"""What the value of a manifest's key must be, and what is wrong with any other in words."""
+"""Check the values of a manifest's keys, with a message for each wrong one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hpcsweep.manifest.passwords import holds_password
 
 _SLUG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _CLOCK = re.compile(r"(\d{1,4}):([0-5]\d):([0-5]\d)")
-# The file in the sweep directory, or the name of an environment variable.
+# "sqlite" for the file in the sweep directory, or the name of an environment variable.
 _STORE = re.compile(r"sqlite|[A-Z][A-Z0-9_]*")
 _DB_URL = re.compile(r"sqlite:///(?!:memory:$)[^\n\0]+|[A-Z][A-Z0-9_]*")
 _POSTGRESQL_SCHEMA = r"^postgresql(\+psycopg)?://(?![^/]*:[^/@]*@)"
@@ -32,7 +32,7 @@ _TIMEOUT_SCHEMA = {
         {"type": "string", "pattern": f"^{_CLOCK.pattern}$"},
     ]
 }
-# What a shell reads as the end of a line, and what ends a text in C.
+# Line ends of a shell, and the end of a string in C.
 _LINE_BREAKS = re.compile(r"[\n\r\0]")
 
 
@@ -98,7 +98,7 @@ def _db_url(value: Any) -> str:
 def _database(value: Any, others: re.Pattern[str], what: str, hint: str) -> str:
     text = value if isinstance(value, str) else ""
     url, options = _split(text)
-    # A variable in a password's place is none here: nobody would fill it in.
+    # A variable in place of the password is refused, too: nothing would substitute it.
     if holds_password(text) or url.password is not None or _SECRETS & options.keys():
         refuse(
             "holds a password, which would be written into files that stay",
@@ -116,10 +116,10 @@ def _database(value: Any, others: re.Pattern[str], what: str, hint: str) -> str:
 
 
 def _split(text: str) -> tuple[SplitResult, dict[str, list[str]]]:
-    """A URL and its query; empty where there is none."""
+    """A URL and its query; empty if the text is not a URL."""
     try:
         url = urlsplit(text if text.isprintable() and " " not in text else "")
-        url.port  # noqa: B018  # raises for what is no number, which may be a password
+        url.port  # noqa: B018  # raises if it is not a number: it may be a password
         return url, parse_qs(url.query, keep_blank_values=True)
     except ValueError:
         return urlsplit(""), {}
@@ -158,13 +158,13 @@ def _suffix(value: Any) -> str:
     return value
 
 
-def _yes_or_no(value: Any) -> bool:
+def _switch(value: Any) -> bool:
     if not isinstance(value, bool):
         refuse(f"is {described(value)}", "Write true or false.")
     return value
 
 
-def _noted(value: Any) -> dict[str, Any]:
+def _custom_data(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         refuse(f"is {described(value)}, not a mapping", "Write `name: value` below it.")
     try:
@@ -212,7 +212,7 @@ Name = Annotated[
 ]
 Whole = Annotated[int, BeforeValidator(_whole)]
 Count = Annotated[int, BeforeValidator(_count), WithJsonSchema({"type": "integer", "minimum": 1})]
-# None, written "auto", lets the plan choose.
+# None, written "auto", leaves it to the plan.
 Chunk = Annotated[
     int | None,
     BeforeValidator(_chunk),
@@ -244,5 +244,5 @@ Suffix = Annotated[
     BeforeValidator(_suffix),
     WithJsonSchema({"type": "string", "maxLength": 100, "pattern": r"^[^/\0]*$"}),
 ]
-Switch = Annotated[bool, BeforeValidator(_yes_or_no), WithJsonSchema({"type": "boolean"})]
-Noted = Annotated[dict[str, Any], BeforeValidator(_noted)]
+Switch = Annotated[bool, BeforeValidator(_switch), WithJsonSchema({"type": "boolean"})]
+CustomData = Annotated[dict[str, Any], BeforeValidator(_custom_data)]

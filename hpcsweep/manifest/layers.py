@@ -1,6 +1,6 @@
-"""Manifest, profile and command line merged into one mapping that knows where each value is from.
+"""Merge manifest, profile and command line into one mapping, with the origin of each value.
 
-The manifest is below the profile, which is for the cluster at hand, and that below `--set`.
+The profile, which is for a cluster, overrides the manifest, and `--set` overrides both.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from hpcsweep.yamltext import Document
 
 
 class Layers:
-    """The merged keys of a manifest. `where` gives `file:line`, or `--set key`."""
+    """The merged keys of a manifest. `where` is `file:line`, or `--set key`."""
 
     def __init__(self, document: Document, profile: Mapping[str, Any]) -> None:
         self._document = document
         self.value: dict[str, Any] = dict(document.value)
-        # Where what is not (or not at this place) in the document comes from.
+        # Origin of the values that are not, or not at this path, in the document.
         self._origins: dict[Where, str] = {}
         self._add_profile(profile)
 
     def where(self, path: Where) -> str:
-        """Where the value at `path`, or its nearest parent, was written."""
+        """The origin of the value at `path`, or of its nearest parent."""
         for length in range(len(path), 0, -1):
             if path[:length] in self._origins:
                 return self._origins[path[:length]]
         return self._document.where(path)
 
     def position(self, path: Where) -> tuple[int, ...]:
-        """The place of a path among its neighbours, level by level: these sort as the keys stand.
+        """The position of a path on each level; paths sort by it in the order of the file.
 
-        A manifest in JSON may be one line.
+        Line numbers do not suffice: a manifest in JSON may be one line.
         """
         found: list[int] = []
         value: Any = self.value
@@ -47,7 +47,7 @@ class Layers:
             else:
                 break
             value = value[step]
-        # What lacks something stands behind what is wrong in it.
+        # A missing key sorts after the mistakes inside of its mapping.
         return (*found, sys.maxsize)
 
     def _add_profile(self, profile: Mapping[str, Any]) -> None:
@@ -70,7 +70,7 @@ class Layers:
             self._origins["store",] = where(("store",))
 
     def override(self, overrides: Mapping[str, Any], mistakes: Mistakes) -> None:
-        """Put the values of `--set` over all. Keys of the settings are not for the manifest."""
+        """Set the values of `--set`, except those of the settings."""
         options = self.value.get("slurm")
         if isinstance(options, dict):
             given = {key.removeprefix("slurm."): value for key, value in overrides.items()}
@@ -88,9 +88,9 @@ class Layers:
                     self._origins[path[:depth]] = f"--set {key}"
                 if not isinstance(below, dict):
                     self._origins[path] = f"--set {key}"
-                    mistakes.add(path, f"{step!r} holds no keys", "Set it as a whole.")
+                    mistakes.add(path, f"{step!r} is not a mapping", "Set it as a whole.")
                     break
-                # A copy: the document keeps what was written.
+                # A copy: the document stays unchanged.
                 inner[step] = inner = dict(below)
             else:
                 inner[path[-1]] = value

@@ -1,4 +1,4 @@
-"""All mistakes of a manifest, collected and reported at once."""
+"""Collect all mistakes of a manifest, to report them at once."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from hpcsweep.yamltext import nearest
 # A path of keys and 0-based positions in the user's file.
 Where = tuple[str | int, ...]
 
-# Beyond this many, people read no further.
+# Largest count of mistakes that are reported.
 SHOWN_MAX = 50
 _TEXT_MAX = 60
 
 
 class Mistakes:
-    """What is wrong so far.
+    """The mistakes found so far.
 
-    `where` gives `file:line` of a path, `position` the order of those on one line.
+    `where` is the `file:line` of a path, `position` its order on the line.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Mistakes:
     ) -> None:
         self._where = where
         self._position = position
-        # By text, since several checks may stumble over the same thing: file, line and position.
+        # File, line and position by text: several checks may find the same mistake.
         self._found: dict[str, tuple[str, int, tuple[int, ...]]] = {}
         # By mapping: the unknown key whose mistake lists the known ones.
         self._listed_at: dict[Where, Where] = {}
@@ -38,7 +38,7 @@ class Mistakes:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are so many that no more are taken."""
+        """Whether no more mistakes are added."""
         return len(self._found) > SHOWN_MAX
 
     def where(self, path: Where) -> str:
@@ -46,7 +46,7 @@ class Mistakes:
         return self._where(path)
 
     def add(self, path: Where, what: str, next_step: str = "") -> None:
-        """One more: `file:line: key: what. What next.`"""
+        """Add `file:line: key: what. What next.`"""
         if self.is_full:
             return
         place = self._where(path)
@@ -69,7 +69,7 @@ class Mistakes:
         self.add(path, "unknown key", hint)
 
     def error(self, path: Path) -> ManifestError:
-        """The error that lists them all, in the order of the file."""
+        """The error with all mistakes, in the order of the file."""
         count = f"more than {SHOWN_MAX}" if self.is_full else str(len(self._found))
         return ManifestError(
             f"{count} mistake{'' if count == '1' else 's'} in the manifest",
@@ -79,7 +79,7 @@ class Mistakes:
 
 
 def key_text(path: Where) -> str:
-    """`setup[1]`, `slurm.time`: a path as people write it."""
+    """A path as text: `setup[1]`, `slurm.time`."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return text.removeprefix(".")
 
@@ -98,13 +98,13 @@ def described(value: Any) -> str:
 
 
 def type_name(kind: type) -> str:
-    """A type of values in a manifest's words."""
+    """The name of a type in messages."""
     known: dict[type, str] = {list: "a list", dict: "a mapping", str: "a text"}
     return known.get(kind, f"a {kind.__name__}")
 
 
 def shown(text: str) -> str:
-    """A text in quotes, cut when it is long; of a URL, which may hold a password, no more."""
+    """A text in quotes, cut if it is long; a URL is not shown, since it may hold a password."""
     if "://" in text:
         return "that is a URL"
     return repr(text if len(text) <= _TEXT_MAX else text[: _TEXT_MAX - 3] + "...")

@@ -1,6 +1,6 @@
-"""The keys of a manifest. `key_values` says what each may hold.
+"""The keys of a manifest; their values are checked in `key_values`.
 
-pydantic finds unknown and missing keys and goes on after a mistake; the sentences are ours.
+pydantic finds unknown and missing keys and continues after a mistake; the messages are ours.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from hpcsweep.manifest import exclusive, policy_keys, slurm_options, source_sche
 from hpcsweep.manifest.key_values import (
     Chunk,
     Count,
+    CustomData,
     DatabaseUrl,
     Line,
     Name,
-    Noted,
     Runs,
     Seconds,
     SetupLines,
@@ -32,12 +32,12 @@ from hpcsweep.manifest.mistakes import Mistakes
 
 
 def _key(description: str, **schema: Any) -> Any:
-    """What `hpcsweep schema` says of a key; `schema` where the type of the value does not."""
+    """The description of a key for `hpcsweep schema`, and its schema if the type has none."""
     return Field(description=description, json_schema_extra=schema or None)
 
 
 class UserManifest(BaseModel):
-    """The keys that a manifest may have; target_spec and source_spec look into theirs."""
+    """The keys of a manifest; target_spec and source_spec check the values of theirs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -118,11 +118,11 @@ class UserManifest(BaseModel):
     use_cache: Annotated[Switch, _key("Whether a result that is there is taken, or made anew.")] = (
         False
     )
-    custom_data: Annotated[Noted, _key("Noted beside each result.")] = {}
+    custom_data: Annotated[CustomData, _key("Noted beside each result.")] = {}
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a manifest, for editors. It lets through what only the loader can see."""
+    """The JSON Schema of a manifest, for editors. Only the loader finds every mistake."""
     schema = UserManifest.model_json_schema()
     for key in schema["properties"].values():
         key.pop("title", None)

@@ -1,4 +1,4 @@
-"""Passwords in what people write: found before they are written anywhere else (invariant 21)."""
+"""Find passwords in a manifest before they are written anywhere else (invariant 21)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from hpcsweep.manifest import command_secrets
 from hpcsweep.manifest.mistakes import Mistakes, Where
 
-# What a service hands out instead of a password: with a beginning that says whose it is, or long.
+# A token in place of the user's name: with the prefix of a known service, or long.
 _AS_USER = re.compile(
     r"://(?P<password>(gh[opsu]_|github_pat_|glpat-|hf_)[\w-]+"
     r"|(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{24,})@"
@@ -20,9 +20,9 @@ _QUERY = re.compile(
     r"(?P<password>[^&\s\"']+)",
     re.IGNORECASE,
 )
-# In a line of shell, or an argument: PGPASSWORD=…, --api-key …, Authorization: Bearer ….
+# Names in a line of shell or an argument: PGPASSWORD=…, --api-key …, Authorization: Bearer ….
 _NAME = r"(pass(word|wd|phrase|code)|secret|token|(api|access|secret)[_-]?key)"
-# Shorter names as whole words: BYPASS is none, `apptainer exec --pwd` and `--pass 2` are none.
+# Short names as whole words only: not BYPASS, `apptainer exec --pwd` or `--pass 2`.
 _GIVEN = re.compile(
     rf"(?:(?<![\w-])(\w*{_NAME}|(\w*_)?(pass|pwd|pw)|\w+_pat)="
     rf"|(?<![\w-])--([\w-]*{_NAME}|[\w-]+-pass|pw|oauth2-bearer)[= ]\s*"
@@ -31,17 +31,17 @@ _GIVEN = re.compile(
     r"[\"']?(?P<password>[^\s;&|\"']*)",
     re.IGNORECASE,
 )
-# Tokens of known services are recognized by their beginning, wherever they stand.
+# Tokens of known services, recognized by their prefix in any place.
 _HANDED_OUT = re.compile(
     r"(?<![\w-])((gh[opsu]_|npm_|hf_|sk-(proj-)?)[A-Za-z0-9]{20,}|(github_pat_|dckr_pat_)[\w-]{20,}"
     r"|(glpat-|xox[abp]-)[\w-]{16,}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.)|-----BEGIN [A-Z ]*PRIVATE KEY-"
 )
-# Substituted later, a path, a switch: no secret.
+# Not a secret: a reference that is substituted later, a path, a switch.
 _HARMLESS = re.compile(r"[$`{<~/.]|(true|false|yes|no|on|off|[0-9]{1,6})?$", re.IGNORECASE)
 
 
 def holds_password(text: str) -> bool:
-    """Whether a URL in `text` holds a password; a variable or placeholder in its place is none."""
+    """Whether a URL in `text` holds a password; a variable or a placeholder is not one."""
     if "://" not in text:
         return False
     return any(
@@ -58,7 +58,7 @@ def _is_secret(text: str) -> bool:
 
 
 def gives_secret(text: str) -> bool:
-    """Whether a line of shell, or an argument of a command, holds a secret as it is."""
+    """Whether a line of shell or an argument contains a secret."""
     return (
         any(not _HARMLESS.match(found["password"]) for found in _GIVEN.finditer(text))
         or _HANDED_OUT.search(text) is not None
@@ -67,10 +67,10 @@ def gives_secret(text: str) -> bool:
 
 
 def refuse_passwords(value: Any, mistakes: Mistakes) -> None:
-    """Add a mistake for every text with a password in it, but databases, which have their own."""
+    """Add a mistake for every text with a password; `key_values` checks URLs of databases."""
     guilty = set(_guilty_argument(value))
     for path, text in _texts(value):
-        before = _before(path, value)  # --password, and what follows it
+        before = _before(path, value)  # --password
         is_shell = path[:1] in (("setup",), ("command",), ("slurm",))
         if path in guilty or (is_shell and gives_secret(f"{before}{text}")):
             mistakes.add(
@@ -88,7 +88,7 @@ def refuse_passwords(value: Any, mistakes: Mistakes) -> None:
 
 
 def _guilty_argument(value: Any) -> Iterator[Where]:
-    """The argument of the command that is a secret by the option before it, or in it."""
+    """The argument of the command that is a secret, by its own or the previous word."""
     words = value.get("command") if isinstance(value, dict) else None
     if isinstance(words, list) and all(isinstance(word, str) for word in words):
         position = command_secrets.in_words(words)
@@ -97,7 +97,7 @@ def _guilty_argument(value: Any) -> Iterator[Where]:
 
 
 def _before(path: Where, value: Any) -> str:
-    """The option of a command that an argument belongs to, with a space behind it."""
+    """The option before an argument of the command, followed by a space; else empty."""
     if len(path) != 2 or path[0] != "command" or not isinstance(path[1], int) or not path[1]:
         return ""
     option = value["command"][path[1] - 1]

@@ -1,7 +1,7 @@
-"""Which of sbatch's options a manifest may set, and what their values may look like.
+"""The options of sbatch that a manifest may set, and the form of their values.
 
-Slurm itself knows best; refused here is only what hpcsweep sets itself, what no line of a script
-can hold, names that no sbatch has, and what sbatch refuses with a message that names no line.
+Slurm checks its options itself. Refused here are only options that hpcsweep sets, values that do
+not fit on a line, names that no sbatch has, and what sbatch refuses without naming a line.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hpcsweep.manifest.frozen import OPTION_NAME, OPTION_VALUE
 from hpcsweep.manifest.mistakes import described, shown
 from hpcsweep.yamltext import nearest
 
-# By name, why: hpcsweep sets them, or they change what sbatch prints or when it returns.
+# Reasons by name.
 REFUSED = {
     **dict.fromkeys(
         ("array", "job-name", "output", "error", "input", "open-mode", "signal", "wrap", "chdir"),
@@ -41,7 +41,7 @@ REFUSED = {
     "external": "a job without a script computes nothing",
 }
 
-# sbatch's other long options: all of `slurm_opt.c` from 22.05 to 26.05, whichever a cluster has.
+# All other long options of sbatch in `slurm_opt.c` from 22.05 to 26.05.
 _KNOWN = frozenset(
     re.findall(
         r"\S+",
@@ -59,7 +59,7 @@ _KNOWN = frozenset(
         use-min-nodes wait-all-nodes wckey""",
     )
 )
-# A site's plugins add more. Those of pyxis, which many sites have; others: `plugin_options`.
+# Options of the plugin pyxis, which many sites have; the setting `plugin_options` names others.
 _PYXIS = frozenset(
     re.findall(
         r"\S+",
@@ -101,9 +101,9 @@ _SHORT = {
     "x": "exclude",
     "W": "wait",
 }
-# With these sbatch prints what there is, and submits nothing.
+# Values with which sbatch prints a list and submits nothing.
 _QUESTIONS = frozenset({("gres", "help"), ("gres", "list"), ("hint", "help"), ("mem-bind", "help")})
-# Without flags, which a JSON Schema does not have.
+# Both cases of each letter: a JSON Schema has no flag for that.
 _WORDS = "|".join("".join(f"[{c}{c.lower()}]" for c in word) for word in ("UNLIMITED", "INFINITE"))
 _TIME = re.compile(rf"[0-9]+(:[0-9]+){{0,2}}|[0-9]+-[0-9]+(:[0-9]+){{0,2}}|{_WORDS}")
 _MEMORY = re.compile(r"[0-9]+([KMGTkmgt][Bb]?)?")
@@ -118,12 +118,12 @@ _FORMS = {
     "cpus-per-task": (_COUNT, "a count of CPUs", "Write 1 or more."),
 }
 
-# How a task is requeued: in turn, as every script asks for, or at once, ahead of all other jobs
-# (25.11 and newer, where the site has switched it on).
+# Every script has --requeue; `expedite` requeues a task ahead of all other jobs (25.11 and newer,
+# if the site enables it).
 REQUEUE, EXPEDITE = "requeue", "expedite"
 
 _ANY_OPTION = {"type": ["boolean", "integer", "string"], "pattern": f"^{OPTION_VALUE.pattern}$"}
-# For editors: every option that is known, none that is refused, and a site's own.
+# For editors: known options, no refused ones, and those of a site's plugins.
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -148,9 +148,9 @@ SCHEMA: dict[str, Any] = {
 
 
 def name_problem(name: str, plugin_options: Collection[str] = ()) -> tuple[str, str] | None:
-    """Why an option cannot be given, and what next; None for one that can.
+    """Why an option cannot be set, and what next; None if it can.
 
-    `plugin_options` are names that plugins of the site add to sbatch.
+    `plugin_options` are the options that plugins of the site add to sbatch.
     """
     if name in REFUSED:
         return f"cannot be set: {REFUSED[name]}", "Remove it."
@@ -163,7 +163,7 @@ def name_problem(name: str, plugin_options: Collection[str] = ()) -> tuple[str, 
             f"is sbatch's short form of {meant!r}",
             f"That cannot be set: {REFUSED[meant]}." if meant in REFUSED else f"Write {meant}.",
         )
-    # sbatch takes every unambiguous beginning of an option for the option.
+    # sbatch accepts every unambiguous prefix of an option.
     if name and any(option.startswith(name) for option in (*_KNOWN, *REFUSED)):
         return "is an abbreviated sbatch option", "Write its full name."
     meant = _did_you_mean(bare.lower().replace("_", "-"))
@@ -184,7 +184,7 @@ def _did_you_mean(name: str) -> str:
 
 
 def value_problem(name: str, value: Any) -> tuple[str, str] | None:
-    """Why a value cannot be an option's, and what next; None for one that can."""
+    """Why an option cannot have a value, and what next; None if it can."""
     if name == REQUEUE and value != EXPEDITE:
         return (
             "cannot be set: hpcsweep sets it itself: scripts carry --requeue",
@@ -197,7 +197,7 @@ def value_problem(name: str, value: Any) -> tuple[str, str] | None:
         return f"is {described(value)}, not {noun}", next_step or "Write a text or a whole number."
     text = str(value)
     if (name, text.lower()) in _QUESTIONS:
-        return f"is {text}, at which sbatch prints an answer and submits nothing", "Ask it by hand."
+        return f"is {text}: sbatch prints a list and submits nothing", "Call sbatch by hand for it."
     if form.fullmatch(text):
         return None
     return (
@@ -207,7 +207,7 @@ def value_problem(name: str, value: Any) -> tuple[str, str] | None:
 
 
 def option_text(value: bool | int | str) -> str | None:
-    """The value as a directive has it: "" for an option that is only switched on, None for off."""
+    """The value in a directive: "" for an option without a value, None if it is switched off."""
     if isinstance(value, bool):
         return "" if value else None
     return str(value)

@@ -1,11 +1,11 @@
-"""The short forms of sources below `source:`, each as the manifest dict that it stands for.
+"""Translate the short forms of sources below `source:` into manifest dicts.
 
 grid: {omega: [1.0, 2.0], dt: {logspace: [-3, -1, 3]}}
 random: {space: {x: {type: Uniform, low: 0, high: 1}, n: 5}, n_trials: 100, seed: 1}
 manual: [{x: 1}, {x: 2}]        or manual: {cases: [...], tags: [...]}
 type: GridSource, spec: {...}   a source's own manifest dict
 
-Which forms there are, and their keys, the sources say themselves: see `sources.registry`.
+The sources define their forms and keys: see `sources.registry`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from hpcsweep.sources.registry import MANY_SOURCES, ONE_SOURCE, SOURCES, source_
 
 
 def forms() -> dict[str, str]:
-    """The type of the source by its form, of which `source:` has one."""
+    """Types of sources by form; `source:` has exactly one of them."""
     return _by_form(modifiers=False)
 
 
 def modifiers() -> dict[str, str]:
-    """The type by the form that may stand beside; in the order in which they are applied."""
+    """Types by the form of a modifier beside a source, in the order of application."""
     return _by_form(modifiers=True)
 
 
@@ -36,7 +36,7 @@ def _by_form(*, modifiers: bool) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Definition:
-    """A source as a manifest dict, and the path of each of its keys."""
+    """The manifest dict of a source, with the paths of its keys."""
 
     value: dict[str, Any]
     # Of the manifest dict, or of the form.
@@ -46,24 +46,24 @@ class Definition:
 
     @property
     def keys(self) -> tuple[Key, ...]:
-        """The keys that the type can have."""
+        """The keys of the type."""
         kind = _kind_named(self.value)
         return () if kind is None else kind.keys
 
     def place(self, *path: str | int) -> Where:
-        """The path of what a source's message names: `spec`, `a`, 0."""
+        """The manifest's path for a path in a source's message: `spec`, `a`, 0."""
         first, *rest = path
         return (*self.places.get(str(first), (*self.root, first)), *rest)
 
     def parts(self) -> Iterator[tuple[Where, Check]]:
-        """The parts that can be checked on their own, in the order of the keys."""
+        """The parts that can be checked separately, in the order of the keys."""
         for key in self.keys:
             if key.name in self.value:
                 for steps, check in key.type.parts(self.value[key.name], key.name):
                     yield self.place(key.name, *steps), check
 
     def parameters(self) -> dict[str, Where] | None:
-        """Where each parameter is named first; None where not all of them are named here."""
+        """The path of each parameter's first mention; None if not all are named here."""
         if any(key.type in (ONE_SOURCE, MANY_SOURCES) for key in self.keys):
             return None
         found: dict[str, Where] = {}
@@ -74,23 +74,23 @@ class Definition:
 
 
 def _kind_named(value: dict[str, Any]) -> Kind | None:
-    """The description of the source that a manifest dict names."""
+    """The kind of source of a manifest dict; None for an unknown type."""
     name = value.get("type")
     return source_class(name).KIND if isinstance(name, str) and name in SOURCES else None
 
 
 def parse_dict(value: dict[str, Any], root: Where) -> Definition:
-    """A manifest dict as it stands at `root`."""
+    """The definition of the manifest dict at `root`."""
     kind = _kind_named(value)
     places: dict[str, Where] = {}
-    # Messages may begin with the form, `grid.omega[1]`, for what the one key holds.
+    # A message may begin with the form, `grid.omega[1]`, instead of the key.
     if kind is not None and kind.alone and not kind.is_modifier:
         places[kind.form] = (*root, kind.alone)
     return Definition(value=value, root=root, places=places)
 
 
 def parse_form(form: str, value: Any, root: Where, mistakes: Mistakes) -> Definition | None:
-    """What stands at `root` under a form; None with mistakes added."""
+    """The definition of the short form at `root`; None after adding mistakes."""
     name = forms()[form]
     kind = source_class(name).KIND
     lone = kind.lone_key
@@ -105,7 +105,7 @@ def parse_form(form: str, value: Any, root: Where, mistakes: Mistakes) -> Defini
 
 
 def _with_keys(name: str, value: Any, root: Where, mistakes: Mistakes) -> Definition | None:
-    """A form whose keys are written below it."""
+    """The definition of a form with keys below it."""
     keys = source_class(name).KIND.form_keys
     known = [key.name for key in keys]
     required = [key.name for key in keys if not key.default]

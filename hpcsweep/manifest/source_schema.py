@@ -1,6 +1,6 @@
-"""What `source:` may hold, as JSON Schema: for editors, which complete and check with it.
+"""The JSON Schema of `source:`, for editors, which complete and check with it.
 
-Made of what the sources say of their keys, and the distributions of their fields.
+Built from the keys of the sources and the fields of the distributions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Schema = dict[str, Any]
 
 _ANYTHING: Schema = {}
 _NAMES: Schema = {"minLength": 1, "not": {"enum": sorted(RESERVED_NAMES)}}
-# Of a field of a distribution, by its annotation; others hold anything.
+# Schemas of a distribution's fields by annotation; others accept anything.
 _BY_ANNOTATION: dict[str, Schema] = {
     "Mapping[str, Any] | None": {"type": ["object", "null"]},
     "Sequence[Any]": {"type": "array", "minItems": 1},
@@ -45,7 +45,7 @@ _LIST: Schema = {
 
 
 def definitions() -> dict[str, Schema]:
-    """The `$defs` of a manifest's schema; `Source` is what `source:` may hold."""
+    """The `$defs` of a manifest's schema; `Source` is the schema of `source:`."""
     return {
         "Source": {"anyOf": [_ref("ShortSource"), _ref("TypedSource")]},
         "ShortSource": _short(),
@@ -83,7 +83,7 @@ def _mapping(keys: dict[str, Schema], required: Iterable[str]) -> Schema:
 
 
 def _described(text: str) -> str:
-    """What a source says of itself or a key, as a sentence."""
+    """The description of a source or a key as a sentence."""
     return f"{text[0].upper()}{text[1:]}."
 
 
@@ -125,7 +125,7 @@ def _short() -> Schema:
 
 
 def _form(kind: Kind) -> Schema:
-    """What stands under a form: the keys, or the one that may stand alone."""
+    """The schema of a form: its keys, or the value of the key that may stand alone."""
     keys = {key.name: _short_value(key) for key in kind.form_keys}
     if list(keys) == [kind.alone]:
         return keys[kind.alone]
@@ -135,14 +135,14 @@ def _form(kind: Kind) -> Schema:
 
 
 def _short_value(key: Key) -> Schema:
-    """The value of a key, with sources in their short forms, too."""
+    """The schema of a key's value; nested sources may be in their short forms."""
     if key.type is MANY_SOURCES:
         return {**key.type.schema, "items": _ref("Source")}
     return dict(key.type.schema)
 
 
 def _typed(name: str, kind: Kind) -> Schema:
-    """A source's own manifest dict, the ancestors' among them."""
+    """The schema of a source's manifest dict."""
     keys: dict[str, Schema] = {"type": {"const": name}}
     keys |= {
         key.name: {"description": _described(key.meaning), **key.type.schema} for key in kind.keys

@@ -1,7 +1,7 @@
-"""The `source:` of a manifest: the source that it describes, and the line of each mistake in it.
+"""Build the source of the `source:` of a manifest, with the line of each mistake in it.
 
-One form of `source_forms`, or several put together, or a source's own manifest dict; beside it may
-stand what changes its cases, e.g. fixed: {y: 1}, shuffle: 7.
+It is a form of `source_forms`, several joined forms, or a source's manifest dict; modifiers such as
+fixed: {y: 1} or shuffle: 7 may stand beside it.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ _STEP = re.compile(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spec:
-    """A source, and where its parameters are written."""
+    """A source, and the paths of its parameters."""
 
-    # None where it cannot be made.
+    # None after mistakes.
     source: ParameterSource | None = None
-    # Path of each parameter in the manifest; of explicit cases, in the first that has it. None
-    # where even the names are not known.
+    # Path of each parameter in the manifest; for explicit cases, in the first case that has it.
+    # None if the names are not known.
     parameters: dict[str, Where] | None = None
 
 
 def build(raw: Any, mistakes: Mistakes, root: Path | None = None) -> Spec:
-    """The source that `raw`, the value of `source:`, describes, or mistakes added.
+    """Build the source of `raw`, the value of `source:`, or add mistakes.
 
-    `root` is where relative paths of tables start, and modules beside the manifest are found.
+    `root` is the base of relative paths of tables, and of modules beside the manifest.
     """
     spec = _Builder(mistakes, root).build(raw, ("source",))
     source = spec.source
@@ -61,7 +61,7 @@ class _Builder:
     root: Path | None
 
     def build(self, raw: Any, where: Where) -> Spec:
-        """The source that is written at `where`."""
+        """Build the source at `where`."""
         if not isinstance(raw, dict):
             self.mistakes.add(where, f"is {described(raw)}, not a mapping", _hint())
             return Spec()
@@ -88,7 +88,7 @@ class _Builder:
         return Spec() if definition is None else self._build_typed(definition)
 
     def _build_typed(self, definition: Definition) -> Spec:
-        """A source in the form of its manifest dict."""
+        """Build a source from its manifest dict."""
         parameters = definition.parameters()
         try:
             source = source_from_manifest_dict(_resolve_paths(definition.value, self.root))
@@ -101,7 +101,7 @@ class _Builder:
         return Spec(source=source, parameters=parameters)
 
     def _join(self, form: str, value: Any, where: Where) -> Spec:
-        """Several sources put together, each of which may be in a short form."""
+        """Join several sources, each of which may be in a short form."""
         if not isinstance(value, list) or not value:
             what = "is an empty list" if value == [] else f"is {described(value)}, not a list"
             self.mistakes.add(where, what, "Write one source per line: - grid: ...")
@@ -117,7 +117,7 @@ class _Builder:
         return self._make(forms()[form], {"sources": sources}, parameters, where)
 
     def _modify(self, spec: Spec, form: str, value: Any, where: Where) -> Spec:
-        """A source with what stands beside it."""
+        """Apply a modifier to a source."""
         name = modifiers()[form]
         kind = source_class(name)
         if spec.source is None:
@@ -131,14 +131,14 @@ class _Builder:
         made = self._make(name, {**keys, "source": spec.source}, parameters, where)
         if made.source is None or not kind.runs_user_code:
             return made
-        # The user's function decides which parameters there are.
+        # The user's function may add and remove parameters.
         names = {name: parameters.get(name, where) for name in made.source.names}
         return Spec(source=made.source, parameters=names)
 
     def _make(
         self, kind: str, keys: dict[str, Any], parameters: dict[str, Where], where: Where
     ) -> Spec:
-        """A source of this kind, of keys that are read already."""
+        """Make a source of this kind from parsed keys."""
         try:
             source = source_class(kind).from_keys(**keys)
         except (SourceError, IdentityError) as error:
@@ -152,7 +152,7 @@ def _hint() -> str:
 
 
 def _resolve_paths(value: Any, root: Path | None) -> Any:
-    """A manifest dict whose files and modules are looked for in `root`."""
+    """The manifest dict with paths of files and modules relative to `root` resolved."""
     if root is None or not isinstance(value, dict):
         return value
     named = class_named(value)
@@ -167,7 +167,7 @@ def _resolve_paths(value: Any, root: Path | None) -> Any:
 
 
 def _add_by_parts(definition: Definition, mistakes: Mistakes) -> bool:
-    """Make each parameter, or case, on its own, so that all mistakes show; whether any did."""
+    """Check parameters, or cases, one by one, to find all mistakes. Returns whether any was."""
     found = False
     for place, check in definition.parts():
         if mistakes.is_full:
@@ -183,10 +183,10 @@ def _add_by_parts(definition: Definition, mistakes: Mistakes) -> bool:
 def _add(
     error: SourceError | IdentityError, definition: Definition, part: Where, mistakes: Mistakes
 ) -> None:
-    """A mistake at the path that the error names, as far as it lies within `part`."""
+    """Add a mistake at the path that the error names, if it lies within `part`."""
     file = definition.value.get("file")
     if isinstance(file, str) and file in error.where:
-        # The line of the file, which has none in the manifest.
+        # The line is one of the file, not of the manifest.
         place = file + error.where.rpartition(file)[2]
         mistakes.add(definition.root, _unsecret(f"{place}: {error.what}"), error.next_step)
         return
@@ -200,12 +200,12 @@ def _add(
 
 
 def _unsecret(what: str) -> str:
-    """A source shows the value that it refuses, and a URL may hold a password."""
-    return "is not what belongs here" if "://" in what else what
+    """Remove the refused value from a message if it is a URL, which may hold a password."""
+    return "has a value that is not allowed here" if "://" in what else what
 
 
 def _steps(where: str) -> Where:
-    """The path in a source's message: `grid.dt[1]`, `cases[3]['a b']`."""
+    """Parse the path of a source's message: `grid.dt[1]`, `cases[3]['a b']`."""
     steps: list[str | int] = []
     for step in _STEP.finditer(where):
         if step["quoted"]:

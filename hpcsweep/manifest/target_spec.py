@@ -1,4 +1,4 @@
-"""The `target:` or `command:` of a manifest, as far as it can be checked without running it."""
+"""Read the `target:` or `command:` of a manifest, with the checks that need not run it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hpcsweep.manifest.frozen import Target
 from hpcsweep.manifest.mistakes import Mistakes, Where, described, shown
 from hpcsweep.yamltext import nearest
 
-# What a command can ask for besides its parameters.
+# Placeholders of a command besides its parameters.
 PLACEHOLDERS = ("run_dir", "seed", "case_id", "index", "params_json")
 
 _PIECE = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|(?P<stray>[{}])")
@@ -25,10 +25,10 @@ def read(
     mistakes: Mistakes,
     more: tuple[str, ...] = (),
 ) -> Target | None:
-    """The target of the manifest; None with mistakes added.
+    """The target of the manifest; None after adding mistakes.
 
-    `parameters` has the path of each parameter's name; None where the source is not known. `more`
-    are placeholders beside those that every command has.
+    `parameters` are the paths of the parameters; None if they are not known. `more` are
+    placeholders besides those of every command.
     """
     keys = [key for key in ("target", "command") if key in raw]
     if len(keys) != 1:
@@ -53,7 +53,7 @@ def has_placeholder(target: Target, placeholder: str) -> bool:
 
 
 def named(path: Where, raw: Any, kind: str, root: Path, mistakes: Mistakes) -> Target | None:
-    """The function or class that a text at `path` names; None with a mistake added."""
+    """The function or class that a text at `path` names; None after adding a mistake."""
     problem = _problem(raw, kind, root)
     if problem:
         mistakes.add(path, *problem)
@@ -69,7 +69,7 @@ def _problem(raw: Any, kind: str, root: Path) -> tuple[str, str] | None:
     if not isinstance(raw, str):
         return f"is {described(raw)}, not a text", examples
     place, colon, function = raw.rpartition(":")
-    if not colon or not place or "://" in raw:  # of a URL no part is shown
+    if not colon or not place or "://" in raw:  # no part of a URL is shown
         return f"{shown(raw)} names no {kind}", examples
     if not _is_dotted_name(function):
         return f"{shown(function)} is not the name of a {kind}", examples
@@ -85,14 +85,14 @@ def _problem(raw: Any, kind: str, root: Path) -> tuple[str, str] | None:
     try:
         exists = (root / place).is_file()
     except OSError as error:
-        return f"{shown(place)} cannot be looked at: {error.strerror}", ""
+        return f"{shown(place)} cannot be opened: {error.strerror}", "Check the path."
     return (
         None if exists else (f"there is no file {shown(place)} in {root}", _neighbour(root / place))
     )
 
 
 def _neighbour(path: Path) -> str:
-    """A hint at a file of nearly the same name."""
+    """A hint at a file with a similar name."""
     if not path.parent.is_dir():
         return "Its directory is missing, too."
     meant = nearest(path.name, (entry.name for entry in path.parent.glob("*.py")))
@@ -136,13 +136,13 @@ def _command(
 
 def _element_problem(element: Any, *, is_program: bool) -> tuple[str, str] | None:
     if isinstance(element, dict) and len(element) == 1 and list(element.values()) == [None]:
-        # What YAML makes of an unquoted {omega}.
+        # YAML reads an unquoted {omega} as a mapping.
         return "is a mapping, not a text", f'Quote it: "{{{next(iter(element))}}}".'
     if not isinstance(element, str):
         quote = f' Quote it: "{element}".' if isinstance(element, (int, float)) else ""
         return f"is {described(element)}, not a text", quote.strip()
     if "\0" in element or (is_program and not element):
-        return "cannot be an argument of a program", ""
+        return "cannot be an argument of a program", "Remove the null character, or the empty text."
     return None
 
 
@@ -153,7 +153,7 @@ def _placeholders(
     given: tuple[str, ...],
     mistakes: Mistakes,
 ) -> set[str]:
-    """The names in an element of a command; what is wrong with them is added."""
+    """The names of the placeholders in an element of a command; adds mistakes."""
     names = set()
     for piece in _PIECE.finditer(element):
         if piece["stray"]:
@@ -169,13 +169,13 @@ def _placeholders(
         if not _PLAIN.fullmatch(name):
             mistakes.add(
                 ("command", position),
-                f"nothing fills a placeholder of {shown(element)}",
+                f"has an unknown placeholder: {shown(element)}",
                 "Placeholders are plain names; write {{ and }} for literal braces.",
             )
         elif parameters is not None:
             meant = nearest(name, known)
             hint = f"Did you mean {{{meant}}}?" if meant else f"Known are {', '.join(known)}."
-            mistakes.add(("command", position), f"nothing fills {{{name}}}", hint)
+            mistakes.add(("command", position), f"unknown placeholder {{{name}}}", hint)
     return names
 
 
@@ -186,8 +186,8 @@ def _check_parameters(
         if name in given:
             mistakes.add(
                 path,
-                f"a command has {{{name}}} for something else",
-                f"Rename the parameter; reserved are {', '.join(given)}.",
+                f"{{{name}}} is a placeholder of every command, so no parameter can have this name",
+                f"Rename the parameter. Reserved are {', '.join(given)}.",
             )
         elif name not in used and "params_json" not in used:
             mistakes.add(

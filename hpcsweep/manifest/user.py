@@ -1,4 +1,4 @@
-"""The manifest that people write, read and checked: all of its mistakes are reported at once."""
+"""Read and check the user's manifest, and report all of its mistakes at once."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def load_manifest(
     profile: Mapping[str, Any] = _NOTHING,
     plugin_options: Collection[str] = (),
 ) -> tuple[FrozenManifest, ParameterSource]:
-    """The manifest in `path` as it will be frozen, and its cases with their replicates.
+    """The manifest in `path` as it will be frozen, and its source with replicates.
 
-    `profile` (its slurm, setup and store) lies over the file, `overrides` (dotted keys of `--set`)
-    over both; `plugin_options` are options that the site adds to sbatch. Whether the target can be
-    imported is not checked here.
-    *Raises* ManifestError whose `mistakes` are all that is wrong, each with file and line.
+    `profile` (its slurm, setup and store) overrides the file, `overrides` (dotted keys of `--set`)
+    override both; `plugin_options` are options that the site adds to sbatch. The target is not
+    imported.
+    *Raises* ManifestError with all `mistakes`, each with file and line.
     """
     return resolve(yamltext.load(path), path, overrides, profile, plugin_options)
 
@@ -47,7 +47,7 @@ def resolve(
     profile: Mapping[str, Any] = _NOTHING,
     plugin_options: Collection[str] = (),
 ) -> tuple[FrozenManifest, ParameterSource]:
-    """As `load_manifest`, for what was read, or written in Python; `path` is where it stands."""
+    """Like `load_manifest`, for a document from `path`, or made in Python."""
     if not isinstance(document.value, dict):
         raise ManifestError(
             "is empty" if document.value is None else "is not a mapping of keys to values",
@@ -66,9 +66,12 @@ def resolve(
     if "source" in raw:
         spec = source_spec.build(raw["source"], mistakes, root)
     if spec.source is not None and spec.source.replicates > 1 and fields and fields.replicates > 1:
-        again = ("the source has replicates already", "Say it once, with the product of both.")
+        again = (
+            "the source has replicates already",
+            "Write one of them, with the product of both.",
+        )
         mistakes.add(("replicates",), *again)
-    # A command has one placeholder more where a cache takes its result.
+    # With a cache, a command has one more placeholder.
     more = ("result_file",) if cache_spec.is_wanted(raw) else ()
     target = target_spec.read(raw, root, spec.parameters, mistakes, more)
     cache, policies = None, Policies()
@@ -95,7 +98,7 @@ def resolve(
 
 
 def _setup_lines(texts: list[str], layers: Layers) -> tuple[SetupLine, ...]:
-    # Without directories: the manifest may be copied, and the line is what people look for.
+    # Without directories: the manifest may be copied.
     places = [Path(layers.where(("setup", position))).name for position in range(len(texts))]
     return tuple(
         SetupLine(

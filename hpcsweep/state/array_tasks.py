@@ -1,4 +1,4 @@
-"""The array tasks of a sweep that are not known to be over, and what the scheduler says of them."""
+"""The array tasks of a sweep that are not known to be over, and their states in the scheduler."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Chunk = tuple[int, int]  # (submission, chunk)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SentPart:
-    """One part that was, or may have been, handed to the cluster."""
+    """A part that was, or may have been, submitted to the cluster."""
 
     plan: Plan
     part: Part
-    # The array's job id; None while sbatch's answer is not known.
+    # The array's job id; None while the answer of sbatch is not known.
     job_id: str | None
-    # Seconds of the epoch at which we cancelled it; None when we did not.
+    # Time of our cancel, seconds of the epoch; None without one.
     cancelled: float | None
-    # What its submission recorded of its cluster.
+    # The cluster that its submission recorded.
     cluster: ClusterRecord
-    # Chunks whose end nobody has reported yet.
+    # Chunks without a reported end.
     open_chunks: tuple[int, ...]
 
     def element(self, chunk: int) -> Element:
@@ -38,28 +38,28 @@ class SentPart:
 
 @dataclass(kw_only=True, slots=True)
 class ArrayTasks:
-    """What is known of a sweep's array tasks, and how old that knowledge is."""
+    """The array tasks of a sweep, and the age of what is known about them."""
 
     # Parts with open chunks.
     parts: list[SentPart] = field(default_factory=list)
-    # Chunks of which a start is journalled.
+    # Chunks with a journalled start.
     started: frozenset[Chunk] = frozenset()
     # Chunks with a verdict, by submission and reason.
     ended: Mapping[tuple[int, Reason], list[int]] = field(default_factory=dict)
-    # The state in Slurm's own word, by chunk, of tasks that were there when last asked; and what
-    # those wait for that wait, in the queue's words.
+    # By chunk: Slurm's state of a task in the last answer of the queue, and the reason it waits
+    # for.
     alive: dict[Chunk, str] = field(default_factory=dict)
     waiting: dict[Chunk, str] = field(default_factory=dict)
-    # Job ids of the arrays about which the queue was asked last, and of those about which the last
-    # question was not answered.
+    # Job ids of the arrays in the last successful poll of the queue, and in the last poll that
+    # failed.
     heard: frozenset[str] = frozenset()
     missed: frozenset[str] = frozenset()
-    # Seconds of the epoch of the last answer; None when there was none.
+    # Time of the last answer, seconds of the epoch; None before the first.
     asked: float | None = None
-    # Why the last question was not answered.
+    # Why the last poll failed.
     problem: str | None = None
-    # Seconds of the epoch before which it cannot be certain that all tasks are over that were
-    # cancelled; None when none is in doubt.
+    # Time from which on it can be certain that all cancelled tasks are over, seconds of the epoch;
+    # None if no cancelled task is open.
     certain_from: float | None = None
 
     @property
@@ -69,27 +69,27 @@ class ArrayTasks:
 
     @property
     def cancelled_chunks(self) -> Iterator[tuple[Plan, int]]:
-        """Those of them that we cancelled."""
+        """The open chunks of parts that we cancelled."""
         return _chunks(sent for sent in self.parts if sent.cancelled is not None)
 
     @property
     def unknown_chunks(self) -> Iterator[tuple[Plan, int]]:
-        """Those of them about which nobody could be asked since they were submitted."""
+        """The open chunks about which no poll succeeded since they were submitted."""
         missed = self.missed - self.heard
         return _chunks(s for s in self.parts if s.job_id is None or s.job_id in missed)
 
     @property
     def held_chunks(self) -> Iterator[tuple[Plan, int]]:
-        """Those of them that the queue will not start before somebody releases them."""
+        """The open chunks that the queue does not start until they are released."""
         for plan, chunk in self.open_chunks:
             if is_hold(self.waiting.get((plan.submission, chunk), "")):
                 yield plan, chunk
 
     def states(self) -> Iterator[str]:
-        """The state of each open chunk's task: Slurm's own word, or one of these.
+        """The state of each open chunk's task: Slurm's state, or one of these.
 
-        `gone` from the queue, and not yet judged; `sent` or `cancelled` since it was last asked;
-        `unanswered` when it is not known whether sbatch handed it in.
+        `gone` from the queue, without a verdict yet; `sent` or `cancelled` since the last answer;
+        `unanswered` if it is not known whether sbatch succeeded.
         """
         for sent in self.parts:
             absent = "gone" if sent.job_id in self.heard else "sent"
@@ -108,7 +108,7 @@ def _chunks(parts: Iterable[SentPart]) -> Iterator[tuple[Plan, int]]:
 
 
 def array_tasks(sweep: SweepDirectory, sweep_index: SweepIndex) -> ArrayTasks:
-    """What plans, part facts and journals say of the array tasks, without the scheduler's word.
+    """The array tasks from plans, part facts and journals, without the scheduler.
 
     `sweep_index` must have been brought up to date just before.
     """
@@ -136,7 +136,7 @@ def _open_parts(sweep: SweepDirectory, closed: set[Chunk]) -> Iterator[SentPart]
             chunks = range(part.first_chunk, part.first_chunk + part.chunks)
             still = tuple(chunk for chunk in chunks if (number, chunk) not in closed)
             known = facts.get(part.number, {})
-            # Without an intent it was never handed in: its submit was killed before.
+            # Without an intent it was never submitted: its submit was killed before.
             if not still or "void" in known or "intent" not in known:
                 continue
             job, cancel = known.get("job"), known.get("cancel")

@@ -1,6 +1,6 @@
-"""What was heard of a sweep's array tasks, kept between calls in `cluster.json`.
+"""The answers of the cluster about a sweep's array tasks, kept between calls in `cluster.json`.
 
-It is derived, replaced whole, and may be removed.
+The file is derived, replaced as a whole, and may be deleted.
 """
 
 from __future__ import annotations
@@ -40,26 +40,27 @@ class ClusterMemory(TypedDict, total=False):
     Elements are named by `element_key`, reasons are values of `records.Reason`.
     """
 
-    # When the cluster was last asked, and when it last answered.
+    # Times of the last poll, and of the last answer.
     tried: float
     asked: float
-    # The last question, "squeue" or "sacct"; empty asks the queue next.
+    # The last program, "squeue" or "sacct"; empty polls the queue next.
     last: str
-    # Why the last question was not answered.
+    # Why the last poll failed.
     problem: str | None
     # ClusterName by host and address of the cluster.
     names: dict[str, str]
-    # The job ids of the arrays that the last answered question to the queue was about, and the last
-    # one that was not answered. What was submitted later says nothing by its absence.
+    # The job ids of the arrays in the last successful poll of the queue, and in the last poll that
+    # failed. The absence of arrays submitted later means nothing.
     heard: list[str]
     missed: list[str]
-    # By element: its state while it is in the queue, and why it waits.
+    # By element: its state in the queue, and the reason it waits for.
     alive: dict[str, str]
     waiting: dict[str, str]
-    # Since when the queue lacks it; the first and the last answer without it.
+    # Time since which the queue lacks it; times of the first and the last answer without it.
     absent: dict[str, float]
     scans: dict[str, list[float]]
-    # The accounting's final word; why the queue said that it ended; when its end was certain first.
+    # The accounting's final reason; the queue's reason for its end; time of its first terminal
+    # word.
     over: dict[str, str]
     hints: dict[str, str]
     words: dict[str, float]
@@ -91,16 +92,16 @@ _MEMORY = schema(
 
 @contextlib.contextmanager
 def open_memory(sweep: SweepDirectory) -> Iterator[ClusterMemory | None]:
-    """What was heard so far, for changing; None when another process is asking just now.
+    """Read the memory, and write it back if it changed; None while another process polls.
 
-    Where this user may not write it is kept in their own place, and what the owner heard is known.
+    A user who may not write here has a copy of their own, which starts from the owner's.
     """
     place = sweep.path
     if not sweep.is_writable:
         place = state_home() / "asked" / sweep.key
         try:
             make_directory(place)
-        except SweepError:  # no home, as some accounts have: then it is not kept
+        except SweepError:  # some accounts have no home: nothing is kept
             yield read_memory(sweep.path / FILE)
             return
     path, lock = place / FILE, place / ".cluster.lock"
@@ -123,7 +124,7 @@ def open_memory(sweep: SweepDirectory) -> Iterator[ClusterMemory | None]:
 
 
 def read_memory(path: Path) -> ClusterMemory:
-    """What was heard so far; nothing where the file is missing or damaged."""
+    """The memory in a file; empty if the file is missing or damaged."""
     try:
         memory: ClusterMemory = parse_json(read_regular(path, DOCUMENT_MAX))
     except (OSError, ValueError):
@@ -132,12 +133,12 @@ def read_memory(path: Path) -> ClusterMemory:
 
 
 def element_key(element: Element) -> str:
-    """The name of an element in the document."""
+    """The key of an element in the document."""
     return f"{element[0]}_{element[1]}"
 
 
 def forget_closed(memory: ClusterMemory, parts: list[SentPart]) -> None:
-    """Keep what was heard of tasks that are still open, so that the file stays small."""
+    """Remove what is known of closed tasks, so that the file stays small."""
     still = {element_key(sent.element(chunk)) for sent in parts for chunk in sent.open_chunks}
     for kind in _BY_ELEMENT:
         known: dict[str, Any] = memory.get(kind, {})

@@ -1,4 +1,4 @@
-"""A changed manifest under the same name: what may change, and how indices map onto each other."""
+"""Compare a changed manifest with the last submission's: what may change, and where cases move."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from hpcsweep.sources.overlap import Lattice, Rule, is_same, shared
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version
 
-# Cases that are compared one by one, where both sides are not grids.
+# Largest count of cases that are compared one by one, if one side is not a grid.
 COUNTED_MAX = 1_000_000
 
 
 def refuse_mixing(sweep: SweepDirectory, new: FrozenManifest) -> None:
-    """Refuse another target or seed: its results would stand beside those of the old one.
+    """Refuse another target or seed: its results would be mixed with the old ones.
 
     *Raises* SweepError.
     """
@@ -44,13 +44,13 @@ def refuse_mixing(sweep: SweepDirectory, new: FrozenManifest) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AxisChange:
-    """What became of one axis of a grid."""
+    """The change of one axis of a grid."""
 
     name: str
-    # Counts of its values; 0 for an axis that is not there.
+    # Counts of its values; 0 for a missing axis.
     old: int
     new: int
-    # How many values both have; None where that was not counted.
+    # Count of the values that both have; None if it was not counted.
     kept: int | None
 
     def __str__(self) -> str:
@@ -67,36 +67,36 @@ class AxisChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """How the cases of a manifest differ from those of the last submission's."""
+    """The difference between the cases of a manifest and those of the last submission."""
 
-    # Fingerprint of the last submission's.
+    # Fingerprint of the last submission's manifest.
     since: str
-    # Counts of different cases.
+    # Counts of distinct cases.
     old: int
     new: int
-    # How many cases both have; None where that was not counted.
+    # Count of the cases that both have; None if it was not counted.
     kept: int | None
-    # Those that changed, where both are grids.
+    # The changed axes, if both are grids.
     axes: tuple[AxisChange, ...] = ()
     # Counts of replicates.
     replicates: tuple[int, int] = (1, 1)
 
     @property
     def added(self) -> int | None:
-        """Count of cases that are new."""
+        """Count of new cases."""
         return None if self.kept is None else self.new - self.kept
 
     @property
     def removed(self) -> int | None:
-        """Count of cases that are no longer in it. Their results stay."""
+        """Count of cases that the manifest lacks now. Their results stay."""
         return None if self.kept is None else self.old - self.kept
 
     def __str__(self) -> str:
         """A line on the cases, and one for each axis that changed."""
         if self.kept is None:
             changes = (
-                f"{self.old} cases before, {self.new} now; how many of them are the same was not "
-                f"counted, as only one by one could tell, and they are more than {COUNTED_MAX}"
+                f"{self.old} cases before, {self.new} now; the common ones were not counted, since "
+                f"more than {COUNTED_MAX} cases would have to be compared one by one"
             )
         else:
             changes = _changes(self.new - self.kept, self.old - self.kept, self.kept)
@@ -117,9 +117,9 @@ def _changes(added: int, removed: int, kept: int) -> str:
 
 
 def difference(sweep: SweepDirectory, version: Version) -> Difference | None:
-    """How a manifest's cases differ from those of the sweep's last submission; None if not at all.
+    """Compare a manifest's cases with those of the sweep's last submission; None if they are equal.
 
-    Immediate for grids of any size; else it costs a pass over both, up to `COUNTED_MAX` cases.
+    Grids of any size are compared by their axes; others in a pass over up to `COUNTED_MAX` cases.
     """
     if not sweep.submissions():
         return None
@@ -130,7 +130,8 @@ def difference(sweep: SweepDirectory, version: Version) -> Difference | None:
     one, other = Lattice.of(before), Lattice.of(source)
     if one is None or other is None or not one.is_comparable(other):
         return _counted(last.fingerprint, before, source)
-    # Trials may repeat a case, so they are compared as such only where there are too many.
+    # Random trials may repeat a case, so they are compared by their axes only if there are too
+    # many.
     if not one.is_distinct and max(before.n_cases, source.n_cases) <= COUNTED_MAX:
         return _counted(last.fingerprint, before, source)
     axes = tuple(_axis_changes(one, other))
@@ -156,7 +157,7 @@ def _axis_changes(one: Lattice, other: Lattice) -> Iterator[AxisChange]:
             name=name,
             old=mine.count if mine else 0,
             new=theirs.count if theirs else 0,
-            # Without an axis, or with another one, no case is the same.
+            # With an axis more or less, no case is the same.
             kept=shared(mine, theirs) if mine and theirs else 0,
         )
 
@@ -170,7 +171,7 @@ def _has_changed(axis: AxisChange, one: Lattice, other: Lattice) -> bool:
 
 
 def _counted(since: str, before: ParameterSource, source: ParameterSource) -> Difference:
-    """The difference by a stream of ids."""
+    """The difference, by comparing case ids."""
     if max(before.n_cases, source.n_cases) > COUNTED_MAX:
         return Difference(since=since, old=before.n_cases, new=source.n_cases, kept=None)
     old, new = ({int(case.case_id, 16) for case in cases} for cases in (before, source))
@@ -180,9 +181,10 @@ def _counted(since: str, before: ParameterSource, source: ParameterSource) -> Di
 def remap(sets: Sequence[IndexSet], old: ParameterSource, new: ParameterSource) -> list[IndexSet]:
     """For each set, the indices in `new` of the cases that have its indices in `old`.
 
-    A case that `new` lacks is left out. Of grids it costs a step for each piece of the indices
-    that stays together; else a look-up per index where `new` can find, or one pass over it for all
-    sets. *Raises* SweepError where that would take hours.
+    A case that `new` lacks is left out. For grids the cost is a step per range of indices that
+    stays together; otherwise a look-up per index if `new` can find cases, or one pass over it for
+    all sets.
+    *Raises* SweepError if that would take hours.
     """
     rule = Rule.of(Lattice.of(old), Lattice.of(new))
     moved = [None if rule is None else rule.moved(indices) for indices in sets]
@@ -190,7 +192,7 @@ def remap(sets: Sequence[IndexSet], old: ParameterSource, new: ParameterSource) 
     count = sum(indices.count for indices in scattered) if new.can_find else new.n_cases
     if scattered and count > LOOKED_UP_MAX:
         raise SweepError(
-            f"{count} cases would have to be looked up one by one to find the earlier ones again",
+            f"{count} cases would have to be looked up one by one to match the earlier ones",
             where="source",
             next_step="Give the grown sweep another name; or add values at the end of the first "
             "axis of a grid, which moves no case.",
@@ -202,7 +204,7 @@ def remap(sets: Sequence[IndexSet], old: ParameterSource, new: ParameterSource) 
 def _look_up(
     sets: Sequence[IndexSet], old: ParameterSource, new: ParameterSource
 ) -> Iterator[IndexSet]:
-    """By asking `new` for each case."""
+    """Remap by looking up each case in `new`."""
     for indices in sets:
         cases = (old[index] for index in indices)
         places = (new.find(case.params, case.replicate) for case in cases)
@@ -212,7 +214,7 @@ def _look_up(
 def _stream(
     sets: Sequence[IndexSet], old: ParameterSource, new: ParameterSource
 ) -> Iterator[IndexSet]:
-    """By one pass over the ids of `new`, if there is anything to look for."""
+    """Remap by one pass over the case ids of `new`, if any set has an index."""
     sets_of: dict[str, set[int]] = {}
     for number, indices in enumerate(sets):
         for index in indices:
@@ -225,14 +227,14 @@ def _stream(
 
 
 def reorders(sweep: SweepDirectory, new: FrozenManifest) -> bool:
-    """Whether a manifest gives cases other indices than the last submission's."""
+    """Whether a manifest gives cases other indices than the last submission."""
     return not sweep.newest().manifest.orders_like(new)
 
 
 def in_order_of(
     version: Version, sweep: SweepDirectory, fingerprint: str, sets: Sequence[IndexSet]
 ) -> list[IndexSet]:
-    """Sets of indices of one of the sweep's manifests, as indices of `version`."""
+    """Translate sets of indices of one of the sweep's manifests into indices of `version`."""
     if fingerprint == version.fingerprint or not any(sets):
         return list(sets)
     old = sweep.version(fingerprint)

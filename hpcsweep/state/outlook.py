@@ -1,7 +1,7 @@
 """The outlook: what is known of every index of a sweep, as one partition, at one moment.
 
-Made once per command, from journals (by the index), plans and the scheduler's word; whatever a
-command says or decides follows from it. Its cost depends on ranges of indices, never on their
+Each command computes it once, from journals (through the index), plans and the scheduler; what the
+command prints or decides follows from it. Its cost depends on ranges of indices, not on their
 count.
 """
 
@@ -31,20 +31,20 @@ class State(StrEnum):
     """The classes of an outlook: every index is in exactly one."""
 
     COMPLETE = "complete"
-    # Complete, and computed by code with another digest than today's.
+    # Complete, computed with code whose digest is not today's.
     STALE = "stale"
-    # Complete, but its files are gone. Filled only where they were looked for, see `with_lost`.
+    # Complete, but its files are gone. Filled only by `with_lost`.
     LOST = "lost"
     FAILED = "failed"
-    # Begun, and without an end.
+    # Begun, without an end.
     RUNNING = "running"
-    # In an array task that waits, or runs and has not come to it.
+    # In an array task that waits, or that runs and has not begun this case.
     QUEUED = "queued"
-    # As QUEUED, and the queue starts the task only when somebody releases it.
+    # Like QUEUED, but the queue does not start the task until it is released.
     HELD = "held"
-    # Without an outcome, and the array task is over.
+    # Without an outcome, and its array task is over.
     INTERRUPTED = "interrupted"
-    # In an array task about which nobody could be asked since it was submitted.
+    # In an array task about which no poll succeeded since it was submitted.
     UNKNOWN = "unknown"
     # In no array task.
     UNSUBMITTED = "unsubmitted"
@@ -52,13 +52,13 @@ class State(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Group:
-    """Indices of one class of which the same is known."""
+    """Indices of one class with the same status, reason and attempt."""
 
     indices: IndexSet
     state: State
-    # What people are shown: of the attempt that counts, until a later one is known to have begun.
+    # The displayed status: of the deciding attempt, until a later one has begun.
     status: Status
-    # Of a status that is failed or interrupted.
+    # The reason of a failed or interrupted status.
     reason: Reason | None = None
     # 1-based number of the attempt that says so, among those that are known; 0 without one. And
     # that number counted from the `--rerun` that last asked for the case.
@@ -66,7 +66,7 @@ class Group:
     tries: int = 0
     # Number of its submission; of indices whose task is over and began none of them, the task's.
     submission: int | None = None
-    # The largest that one of these attempts used; None where that is not known.
+    # The largest values of these attempts; None if not known.
     wall_seconds: float | None = None
     max_rss_bytes: int | None = None
 
@@ -75,19 +75,19 @@ class Group:
 class Outlook:
     """What is known of every index of a manifest."""
 
-    # The manifest whose indices these are; it may be newer than the last submission's.
+    # The manifest that defines the indices; it may be newer than the last submission's.
     version: Version
     # Each index is in exactly one of them.
     groups: tuple[Group, ...]
-    # Indices that any attempt began, also of a generation that is out of date.
+    # Indices that any attempt began, in any generation.
     begun: IndexSet = NONE
-    # Indices in array tasks that the cluster holds, or may hold, and those of them that are in
-    # tasks that were cancelled and are not yet known to be over.
+    # Indices in array tasks that the cluster holds, or may hold; and the part of them in tasks that
+    # were cancelled and are not known to be over.
     in_flight: IndexSet = NONE
     cancelled: IndexSet = NONE
-    # The array tasks, and the age of what is known of them.
+    # The array tasks, with the age of what is known about them.
     tasks: ArrayTasks = field(default_factory=ArrayTasks)
-    # The highest of any attempt and any submission.
+    # The highest generation of any attempt and any submission.
     generation: int = 0
     # Indices that were wanted, did not fit, and are sent when there is room.
     owed: IndexSet = NONE
@@ -98,7 +98,7 @@ class Outlook:
 
     @classmethod
     def of_nothing(cls, version: Version) -> Outlook:
-        """That of a manifest of which nothing was submitted."""
+        """The outlook of a manifest that was never submitted."""
         group = Group(
             indices=IndexSet.all(version.source.n_cases),
             state=State.UNSUBMITTED,
@@ -117,12 +117,12 @@ class Outlook:
 
     @cached_property
     def failed(self) -> IndexSet:
-        """All whose last attempt failed."""
+        """The indices whose deciding attempt failed."""
         return self.indices(State.FAILED)
 
     @cached_property
     def complete(self) -> IndexSet:
-        """All that are complete, stale and lost ones too."""
+        """The complete indices, with the stale and the lost ones."""
         return self.indices(State.COMPLETE, State.STALE, State.LOST)
 
 
@@ -133,10 +133,10 @@ def outlook_of(
     version: Version | None = None,
     code_digest: str | None = None,
 ) -> Outlook:
-    """The outlook from journals, plans and what `poll` returned of the array tasks.
+    """The outlook from journals, plans and the array tasks that `poll` returned.
 
-    `sweep_index` must have been brought up to date just before. Without `version` that of the last
-    submission; without `code_digest` that of the code as it is here.
+    `sweep_index` must have been brought up to date just before. The default of `version` is the
+    last submission's, of `code_digest` that of the code here.
     """
     wanted = version or sweep.newest()
     plans = [sweep.plan(number)[0] for number in sweep.submissions()]
@@ -167,7 +167,7 @@ def resources_of(sweep: SweepDirectory, plan: Plan) -> Resources:
 
 
 def with_lost(outlook: Outlook, sweep: SweepDirectory, sweep_index: SweepIndex) -> Outlook:
-    """The outlook with the class LOST filled: looks for the files of every complete case."""
+    """Fill the class LOST: look for the files of every complete case."""
     gone = [lost_files(sweep, sweep_index)]
     (lost,) = in_order_of(outlook.version, sweep, sweep.newest_manifest(), gone)
     groups: list[Group] = []
@@ -180,9 +180,9 @@ def with_lost(outlook: Outlook, sweep: SweepDirectory, sweep_index: SweepIndex) 
 
 
 def current_code(sweep: SweepDirectory, version: Version) -> str | None:
-    """The digest of the user's code as it is here and now, found without importing it.
+    """The digest of the user's code as it is now, computed without importing it.
 
-    Where that cannot be, as in an archive, the last submission's. None for another target.
+    Without the code, as in an archive, the last submission's. None for another target.
     """
     plan, document = sweep.plan(sweep.submissions()[-1])
     if sweep.version(plan.manifest).manifest.target != version.manifest.target:
@@ -200,7 +200,7 @@ class _Partition:
         self._sweep = sweep
         self._version = version
         self._plans = plans
-        # By generation, see `_asked_again`.
+        # Cache of `_resubmitted`, by generation.
         self._later: dict[int, IndexSet] = {}
         self._ended = tasks.ended
         self._unknown = self.indices(tasks.unknown_chunks)
@@ -220,12 +220,12 @@ class _Partition:
     def groups(
         self, known: list[tuple[Known, IndexSet]], code_digest: str | None
     ) -> Iterator[Group]:
-        """Groups that have each index once; some may be empty. `known` is in this order, too."""
+        """Groups that have each index once; some are empty. `known` has this manifest's indices."""
         rest = IndexSet.all(self._version.source.n_cases)
         for one, indices in known:
             mine = indices & rest
             rest -= mine
-            outdated = mine & self._asked_again(one.generation)
+            outdated = mine & self._resubmitted(one.generation)
             about = Group(
                 indices=mine - outdated,
                 state=State.INTERRUPTED,
@@ -253,8 +253,8 @@ class _Partition:
             Group(indices=rest, state=State.UNSUBMITTED, status=Status.PENDING)
         )
 
-    def _asked_again(self, generation: int) -> IndexSet:
-        """Indices that were submitted to be computed again since this generation."""
+    def _resubmitted(self, generation: int) -> IndexSet:
+        """Indices that a submission of a later generation computes again."""
         if generation not in self._later:
             later = [plan for plan in self._plans if plan.generation > generation]
             sets = (self._in_order(plan.manifest, self._wanted_by(plan)) for plan in later)
@@ -262,7 +262,7 @@ class _Partition:
         return self._later[generation]
 
     def _by_task(self, about: Group) -> Iterator[Group]:
-        """Indices without an outcome: by the array task that has them, else INTERRUPTED."""
+        """Classify indices without an outcome by their array task; without one, INTERRUPTED."""
         rest = about.indices
         for state, indices in (
             (State.UNKNOWN, self._unknown),
@@ -274,7 +274,7 @@ class _Partition:
         yield replace(about, indices=rest, state=State.INTERRUPTED)
 
     def _not_begun(self, about: Group) -> Iterator[Group]:
-        """Indices that no attempt began, or none of the generation that was asked for."""
+        """Classify indices that no attempt of the latest generation began."""
         for group in self._by_task(replace(about, status=Status.PENDING, reason=None)):
             if group.state is State.UNKNOWN:
                 yield replace(group, status=Status.UNKNOWN)
@@ -284,7 +284,7 @@ class _Partition:
                 yield group
 
     def _over(self, about: Group) -> Iterator[Group]:
-        """Indices in no open task: the last submission that had one says what became of it."""
+        """Classify indices in no open task, by the verdict on the task of the last submission."""
         rest = about.indices
         for number, reason in sorted(self._ended, key=lambda key: (-key[0], key[1])):
             if not rest:
@@ -342,7 +342,7 @@ class _Partition:
         return counts
 
     def _in_order(self, fingerprint: str, indices: IndexSet) -> IndexSet:
-        """Indices of one of the sweep's manifests, as indices of this one."""
+        """Translate indices of one of the sweep's manifests into indices of this one."""
         return in_order_of(self._version, self._sweep, fingerprint, [indices])[0]
 
 

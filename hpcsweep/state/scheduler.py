@@ -1,10 +1,10 @@
-"""What became of array tasks that say nothing: the cluster is asked, seldom, and its word noted.
+"""Poll the cluster about silent array tasks, at most once per interval, and journal verdicts.
 
-"Could not ask" is not an answer (DESIGN invariant 10): a query that failed leaves the last known
-state with its age. A task is lost only by a terminal word and two scans of its journals a grace
-apart that show no end.
+"Could not ask" is not an answer (DESIGN invariant 10): a failed query leaves the last known state
+with its age. A task is lost only after a terminal word and two scans of its journals, a grace
+period apart, that show no end.
 
-`cluster_memory` keeps what was last heard, for all processes.
+`cluster_memory` keeps the last answers, for all processes.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ def poll(
     *,
     at_once: bool = False,
 ) -> ArrayTasks:
-    """Ask about silent tasks if that is due, journal what is certain, and return what is known.
+    """Poll the cluster about silent tasks if that is due, and journal verdicts. Returns the tasks.
 
     `sweep_index` must have been brought up to date just before: that is one scan of the journals.
-    Without a cluster nobody is asked; `at_once`, the queue is asked however lately it was.
-    *Writes* `cluster.json`; a journal of its own when there is
-    a verdict. *Safe to repeat.* Never raises because a cluster did not answer.
+    Without a cluster nothing is polled; with `at_once` the queue is polled even if it is not due.
+    *Writes* `cluster.json`, and a journal of its own if there is a verdict. *Safe to repeat.* Never
+    raises because a cluster did not answer.
     """
     tasks = array_tasks(sweep, sweep_index)
     with open_memory(sweep) as memory:
@@ -70,9 +70,9 @@ def poll(
         due = at_once or not 0 <= waited < min(settings.query_interval_s, hurry)
         if at_once:
             memory["last"] = ""
-        asking = _those_on(cluster, tasks.parts, memory, now, due=due)
+        asking = _parts_on(cluster, tasks.parts, memory, now, due=due)
         if due and asking:
-            _ask(memory, asking, cluster, now)
+            _poll_once(memory, asking, cluster, now)
         grace_s = min(settings.grace_s, hurry)
         verdicts = _verdicts(memory, asking, grace_s, now)
         forget_closed(memory, tasks.parts)
@@ -84,13 +84,13 @@ def poll(
         return _with_memory(tasks, memory)
 
 
-def _those_on(
+def _parts_on(
     cluster: Cluster, parts: list[SentPart], memory: ClusterMemory, now: float, *, due: bool
 ) -> list[SentPart]:
-    """The parts that were handed to this cluster: of others the ids mean nothing here.
+    """The parts that were submitted to this cluster; job ids of other clusters mean nothing here.
 
-    Each host asks for the cluster's name once; it is kept with what else was heard. Where the
-    submission did not learn the name, its kind must do.
+    Each host asks for the cluster's name once and keeps it in the memory. If the submission did not
+    record a name, the kind of the cluster is compared.
     """
     sent_off = [sent for sent in parts if sent.job_id]
     mine = [s for s in sent_off if registry.is_same_kind(cluster, s.cluster)]
@@ -109,24 +109,26 @@ def _those_on(
             _note_problem(memory, problem, mine)
             memory["tried"] = now
     name = names.get(here)
-    others = [sent for sent in mine if sent.cluster["name"] not in (name, "")]
-    if name and others:
-        told = ", ".join(sorted({sent.cluster["name"] for sent in others}))
-        _note_problem(memory, f"this is the cluster {name}, the tasks are on {told}", others)
-    return [sent for sent in mine if sent not in others]
+    elsewhere = [sent for sent in mine if sent.cluster["name"] not in (name, "")]
+    if name and elsewhere:
+        other_names = ", ".join(sorted({sent.cluster["name"] for sent in elsewhere}))
+        _note_problem(
+            memory, f"this is the cluster {name}, the tasks are on {other_names}", elsewhere
+        )
+    return [sent for sent in mine if sent not in elsewhere]
 
 
 def _note_problem(memory: ClusterMemory, problem: str | None, parts: list[SentPart]) -> None:
-    """Keep why a question about these parts was not answered; None when it was."""
+    """Record why a poll about these parts failed; None if it succeeded."""
     memory["problem"] = problem
     memory["missed"] = [sent.job_id for sent in parts if problem and sent.job_id]
 
 
-# --- asking ---------------------------------------------------------------------------------------
+# --- polling --------------------------------------------------------------------------------------
 
 
-def _ask(memory: ClusterMemory, parts: list[SentPart], cluster: Cluster, now: float) -> None:
-    """One question: the queue, or when it lacks some tasks, next time the accounting."""
+def _poll_once(memory: ClusterMemory, parts: list[SentPart], cluster: Cluster, now: float) -> None:
+    """Poll the queue; or, if the last poll of it lacked tasks, the accounting."""
     memory["tried"] = now
     job_ids = [sent.job_id for sent in parts if sent.job_id]
     absent: dict[str, float] = memory.setdefault("absent", {})
@@ -134,10 +136,10 @@ def _ask(memory: ClusterMemory, parts: list[SentPart], cluster: Cluster, now: fl
     try:
         if memory.get("last") == "squeue" and any(key not in over for key in absent):
             memory["last"] = "sacct"
-            _hear_accounting(over, absent, cluster, job_ids)
+            _apply_accounting(over, absent, cluster, job_ids)
         else:
             memory["last"] = "squeue"
-            _hear_queue(memory, parts, cluster.poll_queue(job_ids), now)
+            _apply_queue(memory, parts, cluster.poll_queue(job_ids), now)
             memory["heard"] = job_ids
     except ClusterError as error:
         _log.info("%s did not answer: %s", memory["last"], error.what)
@@ -148,7 +150,7 @@ def _ask(memory: ClusterMemory, parts: list[SentPart], cluster: Cluster, now: fl
     memory["asked"] = now
 
 
-def _hear_queue(
+def _apply_queue(
     memory: ClusterMemory, parts: list[SentPart], queue: dict[Element, Queued], now: float
 ) -> None:
     absent, over = memory["absent"], memory["over"]
@@ -159,25 +161,25 @@ def _hear_queue(
     for sent in parts:
         for chunk in sent.open_chunks:
             element = sent.element(chunk)
-            key, said = element_key(element), queue.get(element)
-            life, status, reason = meaning(said.state if said else "")
-            if said is not None and life is not Life.OVER:
-                alive[key] = said.state
-                if status is Status.PENDING and said.reason not in NONE:
-                    waiting[key] = said.reason
+            key, queued = element_key(element), queue.get(element)
+            life, status, reason = meaning(queued.state if queued else "")
+            if queued is not None and life is not Life.OVER:
+                alive[key] = queued.state
+                if status is Status.PENDING and queued.reason not in NONE:
+                    waiting[key] = queued.reason
                 for known in (absent, over, seen_absent, hints):
                     known.pop(key, None)
                 continue
             absent.setdefault(key, now)
             seen_absent[key] = [seen_absent.get(key, [now])[0], now]
-            # Finished elements stay visible for MinJobAge: without accounting that is all there
-            # is to say why. It is not yet a terminal word.
+            # Finished elements stay visible for MinJobAge; without accounting this is the only
+            # source of the reason. It is not a terminal word yet.
             if reason and reason is not Reason.LOST:
                 hints[key] = reason.value
     memory["alive"], memory["waiting"] = alive, waiting
 
 
-def _hear_accounting(
+def _apply_accounting(
     over: dict[str, str], absent: dict[str, float], cluster: Cluster, job_ids: list[str]
 ) -> None:
     for row in cluster.poll_accounting(job_ids) or ():
@@ -190,13 +192,13 @@ def _hear_accounting(
                 over[key] = reason.value
 
 
-# --- judging --------------------------------------------------------------------------------------
+# --- verdicts -------------------------------------------------------------------------------------
 
 
 def _verdicts(
     memory: ClusterMemory, parts: list[SentPart], grace_s: float, now: float
 ) -> dict[Chunk, Reason]:
-    """The chunks whose tasks are certainly over, and why; their journals were scanned just now."""
+    """The chunks whose tasks are certainly over, with reasons. Counts as a scan of the journals."""
     found: dict[Chunk, Reason] = {}
     words: dict[str, float] = memory.setdefault("words", {})
     for sent in parts:
@@ -206,7 +208,7 @@ def _verdicts(
             if reason is None:
                 words.pop(key, None)
                 continue
-            # The first scan of the journals with a terminal word, and one a grace later.
+            # Two scans with a terminal word, at least a grace period apart.
             first = words.setdefault(key, now)
             if first < now and now - first >= grace_s:
                 found[sent.plan.submission, chunk] = reason
@@ -216,7 +218,7 @@ def _verdicts(
 def _certain_from(
     parts: list[SentPart], memory: ClusterMemory, next_s: float, grace_s: float
 ) -> float | None:
-    """When the tasks that were cancelled can be known to be over: a grace after it is heard."""
+    """When it is certain that cancelled tasks are over: a grace period after the terminal word."""
     words = memory.get("words", {})
     heard = [
         words.get(element_key(sent.element(chunk)), next_s)
@@ -246,9 +248,9 @@ def _terminal_word(
 def journal_verdicts(
     sweep: SweepDirectory, sweep_index: SweepIndex, verdicts: dict[Chunk, Reason]
 ) -> None:
-    """Write what is certain of these tasks into a journal of this command, and ingest it.
+    """Write verdicts about tasks into a journal of this command, and ingest it.
 
-    Where this user may not write, it is read once and not kept.
+    If the user may not write here, the journal is temporary.
     """
     _log.info("%s: %d array tasks are over without an end of their own", sweep.name, len(verdicts))
     starts = {(t["submission"], t["chunk"]): t["start_rank"] for t in sweep_index.tasks()}
@@ -279,14 +281,14 @@ def journal_verdicts(
                 common = common_fields(manifest, attempt, chunk)
                 writer.append(task_end(common, Word.SCHEDULER, reason, time=moment))
             writer.close()
-            # A path that is absolute stays so below the sweep's journals.
+            # An absolute path is not joined to the directory of journals.
             Ingest(sweep, sweep_index).run(
                 [relative if sweep.is_writable else str(root / relative)]
             )
 
 
 def _case_end(common: CommonFields, row: dict[str, Any], reason: Reason, moment: str) -> EndRecord:
-    """The scheduler's word on a case that was running, or was told to end, in a dead task."""
+    """The end record of a case that was running, or was terminated, in a task that is over."""
     known = {
         name: row[name]
         for name in (
@@ -302,7 +304,7 @@ def _case_end(common: CommonFields, row: dict[str, Any], reason: Reason, moment:
         if row[name] is not None
     }
     fields = cast("AttemptFields", known)
-    message = f"its array task is over ({reason.value}) and its worker left no other word"
+    message = f"its array task is over ({reason.value}), and its worker recorded no other reason"
     return {
         "kind": "end",
         **common,
@@ -319,7 +321,7 @@ def _case_end(common: CommonFields, row: dict[str, Any], reason: Reason, moment:
 
 
 def _with_memory(tasks: ArrayTasks, memory: ClusterMemory) -> ArrayTasks:
-    """The tasks with what was heard of them."""
+    """Add the cluster's answers to the tasks."""
     tasks.asked = memory.get("asked")
     tasks.heard = frozenset(memory.get("heard", ()))
     tasks.missed = frozenset(memory.get("missed", ()))
@@ -330,7 +332,7 @@ def _with_memory(tasks: ArrayTasks, memory: ClusterMemory) -> ArrayTasks:
                 key = element_key(sent.element(chunk))
                 if key in by_key:
                     known[sent.plan.submission, chunk] = by_key[key]
-    # What was not answered about other arrays is no problem of these.
+    # A failed poll about other arrays is not a problem of these.
     if any(sent.job_id in tasks.missed for sent in tasks.parts):
         tasks.problem = memory.get("problem")
     return tasks

@@ -1,4 +1,4 @@
-"""Status: what is known of every index of a sweep, and how old that knowledge is."""
+"""Status: the outlook of a sweep in numbers, with its age."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from hpcsweep.state.scheduler import poll
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
 
-# Seconds between two looks of `wait`: ten times as long as a look takes, but at least the first
-# and at most the second; on a cluster of the user's own, at most the third.
-LOOK_S = (0.3, 30.0, 1.0)
+# Seconds between two polls of `wait`: ten times the duration of a poll, but at least the first and
+# at most the second; for a cluster of the user's own, at most the third.
+POLL_S = (0.3, 30.0, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,23 +33,23 @@ class Summary:
     manifest: str
     n_cases: int
     counts: dict[Status, int]
-    # Of failed and interrupted ones.
+    # Counts of failed and interrupted indices by reason.
     reasons: dict[str, int]
-    # Part of `pending` that a submit would send.
+    # Count of pending indices that a submit would send.
     unsubmitted: int
-    # Array tasks that are not known to be over, by Slurm's state or what `ArrayTasks.states` says.
+    # Counts of array tasks that are not known to be over, by state as in `ArrayTasks.states`.
     tasks: dict[str, int]
-    # Of those that wait: their count by the queue's reason.
+    # Counts of waiting array tasks by the queue's reason.
     waiting: dict[str, int]
-    # Seconds since the cluster last answered; None when it never did or need not be asked.
+    # Seconds since the cluster last answered; None if it never did or need not be polled.
     asked_s_ago: float | None
-    # Why it did not answer the last time.
+    # Why the last poll failed.
     problem: str | None
-    # Count of journal lines that were passed over, damaged or not of this sweep, by journal.
+    # Counts of journal lines that were passed over, damaged or of another sweep, by journal.
     torn: dict[str, int]
     submissions: int
-    # Part of `complete` that was computed by other code than is here now, or, where that cannot be
-    # told, than was submitted last.
+    # Count of complete indices that were computed with other code than today's, or, if that is not
+    # available, than the last submission's.
     other_code: int = 0
     # The largest of complete cases that used more memory than they asked for.
     memory: MemoryExcess | None = None
@@ -74,9 +74,9 @@ class Summary:
 
     @property
     def stuck(self) -> list[str]:
-        """A sentence for each of the queue's reasons that do not pass by themselves."""
+        """A sentence for each reason of waiting tasks that needs an action."""
         return [
-            f"{number} waiting ({reason}): {meaning(reason) or 'so says the queue'}"
+            f"{number} waiting ({reason}): {meaning(reason) or 'a reason of the queue'}"
             for reason, number in sorted(self.waiting.items())
             if not passes(reason)
         ]
@@ -168,9 +168,9 @@ def wait(
     settings: Settings,
     show: Callable[[Summary], None] = lambda _: None,
 ) -> Summary:
-    """Look again and again until nothing more will happen by itself; `show` gets every look."""
+    """Poll until nothing more will happen by itself; `show` gets every summary."""
     refuse_while_importing("wait")
-    shortest, longest, longest_own = LOOK_S
+    shortest, longest, longest_own = POLL_S
     if cluster is not None and cluster.is_own:
         longest = longest_own
     while True:

@@ -1,5 +1,5 @@
-"""Handing indices to a cluster: check, decide, plan, hand in, and take back.
+"""Submit indices to a cluster: check, decide, plan, submit, cancel.
 
-`policy` decides what is sent, `handing_in` has the one order of the writes, and `turns` let one
-process at a time submit or cancel. What is known of the cases comes from `state`.
+`policy` decides what is sent, `handing_in` has the one order of the writes, and `sweep_lock` lets
+one process at a time submit or cancel. What is known of the cases comes from `state`.
 """

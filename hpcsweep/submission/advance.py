@@ -1,6 +1,6 @@
 """Advance: submit what earlier submissions left for lack of room, and what `retry` repeats.
 
-Whoever asks, a user, a closing job or a timer: it decides and submits under the turn of the sweep,
+Whoever asks, a user, a closing job or a timer: it decides and submits under the lock of the sweep,
 in the write order of every submission. *Safe to repeat*, by any number at once.
 """
 
@@ -19,11 +19,11 @@ from hpcsweep.settings import Settings
 from hpcsweep.state.outlook import current_code
 from hpcsweep.state.status import Summary, wait
 from hpcsweep.submission import policy
-from hpcsweep.submission.handing_in import Doubt, HandingIn
+from hpcsweep.submission.handing_in import Doubt, Submitter
 from hpcsweep.submission.preflight import Checked
 from hpcsweep.submission.reconcile import resolve_unanswered
-from hpcsweep.submission.submit import Submitted, Wish, outlook_for, send_batches
-from hpcsweep.submission.turns import Turn, submitting
+from hpcsweep.submission.submit import SubmitRequest, Submitted, outlook_for, send_batches
+from hpcsweep.submission.sweep_lock import SweepLock, locked_sweep
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import PROVENANCE
 from hpcsweep.undo import undo_on_error
@@ -37,7 +37,7 @@ def advance(
     sweep: SweepDirectory,
     cluster: Cluster,
     settings: Settings,
-    say: Callable[[str], None] = lambda _: None,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> Submitted:
     """Submit what the policies of the sweep's newest manifest decide; nothing after a `cancel`.
 
@@ -46,7 +46,7 @@ def advance(
     """
     refuse_while_importing("advance")
     newest = sweep.newest()
-    wish = Wish(
+    request = SubmitRequest(
         manifest=newest.manifest,
         source=newest.source,
         path=sweep.path,
@@ -55,32 +55,34 @@ def advance(
     )
     doubt = Doubt()
     with ExitStack() as stack:
-        turn = _wait_for_turn(stack, sweep, say)
+        lock = _wait_for_lock(stack, sweep, notify)
         made = stack.enter_context(undo_on_error(doubt))
-        resolve_unanswered(sweep, cluster, settings, say)
+        resolve_unanswered(sweep, cluster, settings, notify)
         checked = _as_submitted(sweep)
-        outlook = outlook_for(wish, sweep, cluster, settings, checked.code_digest)
-        limits = cluster.with_room(cluster.limits(), wish.manifest.resources.options)
+        outlook = outlook_for(request, sweep, cluster, settings, checked.code_digest)
+        limits = cluster.with_room(cluster.limits(), request.manifest.resources.options)
         done = Submitted(
             sweep=sweep,
             outlook=outlook,
-            under_way=policy.under_way(outlook, wish.policy),
+            under_way=policy.under_way(outlook, request.policy),
         )
         if sweep.cancelled_rest(sweep.submissions()[-1]).exists():
             return done
-        batches = policy.decide(outlook, wish.policy, limits)
+        batches = policy.decide(outlook, request.policy, limits)
         if not batches:
-            return replace(done, without_room=policy.sendable(outlook, wish.policy))
+            return replace(done, without_room=policy.sendable(outlook, request.policy))
         _refuse_other_code(sweep, checked)
-        desk = HandingIn(
+        submitter = Submitter(
             sweep=sweep, manifest=newest.manifest, cluster=cluster, limits=limits,
-            settings=settings, checked=checked, say=say, turn=turn, made=made, doubt=doubt,
+            settings=settings, checked=checked, notify=notify, lock=lock, made=made, doubt=doubt,
         )  # fmt: skip
-        return send_batches(wish, desk, done, batches)
+        return send_batches(request, submitter, done, batches)
 
 
-def _wait_for_turn(stack: ExitStack, sweep: SweepDirectory, say: Callable[[str], None]) -> Turn:
-    """The turn of the sweep, even if another command has it now.
+def _wait_for_lock(
+    stack: ExitStack, sweep: SweepDirectory, notify: Callable[[str], None]
+) -> SweepLock:
+    """The lock of the sweep, even if another command has it now.
 
     That one may have decided before the array was over behind which this one runs: whoever gives
     up here may leave nobody to go on. *Raises* SweepBusy after `PATIENCE_S`.
@@ -88,7 +90,7 @@ def _wait_for_turn(stack: ExitStack, sweep: SweepDirectory, say: Callable[[str],
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
-            return stack.enter_context(submitting(sweep, say))
+            return stack.enter_context(locked_sweep(sweep, notify))
         except SweepBusy:
             if time.monotonic() > deadline:
                 raise
@@ -100,7 +102,7 @@ def follow(
     cluster: Cluster,
     settings: Settings,
     show: Callable[[Summary], None] = lambda _: None,
-    say: Callable[[str], None] = lambda _: None,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> Summary:
     """Wait until nothing more will happen, and advance the sweep meanwhile; see `wait`.
 
@@ -110,7 +112,7 @@ def follow(
         summary = wait(sweep, cluster, settings, show)
         if not any(sweep.plan(number)[0].closes for number in sweep.submissions()):
             return summary
-        if summary.is_complete or not advance(sweep, cluster, settings, say).plans:
+        if summary.is_complete or not advance(sweep, cluster, settings, notify).plans:
             return summary
 
 

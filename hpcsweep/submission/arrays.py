@@ -1,4 +1,4 @@
-"""What a part hands to a cluster: the batch script of its submission, and its array."""
+"""What a part submits to a cluster: the batch script of its submission, and its array."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def options_of(manifest: FrozenManifest, plan: Plan) -> dict[str, str]:
 
 
 def array_for(sweep: Path, key: str, manifest: FrozenManifest, plan: Plan, part: Part) -> Array:
-    """What one part hands in."""
+    """The array of one part."""
     paths, number = SweepPaths(sweep.resolve()), plan.submission
     return Array(
         part=part,
@@ -47,5 +47,5 @@ def array_for(sweep: Path, key: str, manifest: FrozenManifest, plan: Plan, part:
 
 
 def job_name(name: str, key: str, submission: int, part: int) -> str:
-    """The unique job name of a part: readable, and not to be met anywhere else."""
+    """The unique job name of a part: the sweep's name, its key, submission and part."""
     return f"{slug(name, 30)}.{key[:8]}.{submission}.{part}"

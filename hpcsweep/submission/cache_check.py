@@ -1,4 +1,4 @@
-"""A program, `cache_check ANSWER SWEEP FINGERPRINT INDEX…`: `check`, and the model as well."""
+"""A program, `cache_check ANSWER SWEEP FINGERPRINT INDEX…`: `check`, and also the cache's model."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from hpcsweep.manifest import frozen
 from hpcsweep.submission import check
 from hpcsweep.sweepdir.directory import SweepDirectory
 
-# Up to this many cases all of them are checked; of more, those that are asked for.
+# Up to this many cases, all are checked; otherwise the given indices.
 ALL_UP_TO = 10_000
 
 
 def check_with_model(
     sweep: SweepDirectory, fingerprint: str, indices: list[int]
 ) -> dict[str, object]:
-    """As `hpcsweep.submission.check.check`, and whether the model has columns for the params.
+    """Like `check.check`; also check that the model has columns for the params.
 
     *Raises* TargetError, SweepError.
     """

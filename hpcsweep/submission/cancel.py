@@ -1,4 +1,4 @@
-"""Cancel: end what a sweep has on its cluster. What is finished stays."""
+"""Cancel the array tasks of a sweep. Results stay."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hpcsweep.state.array_tasks import array_tasks
 from hpcsweep.state.scheduler import poll
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission.reconcile import resolve_unanswered
-from hpcsweep.submission.turns import submitting
+from hpcsweep.submission.sweep_lock import locked_sweep
 from hpcsweep.sweepdir.directory import CancelFact, SweepDirectory
 
 _log = logging.getLogger(__name__)
@@ -27,13 +27,13 @@ def cancel(
     sweep: SweepDirectory,
     cluster: Cluster | None,
     settings: Settings,
-    say: Callable[[str], None] = lambda _: None,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> list[str]:
     """Cancel every array with tasks that are not known to be over. Returns their job ids.
 
     *Raises* ClusterUnavailable, SweepBusy; ClusterError where all are on another cluster.
-    *Writes* a `cancel` file for each part, after the cluster took the order: a kill in between
-    leaves the accounting's own word. *Safe to repeat.*
+    *Writes* a `cancel` file for each part, after the cluster accepted the request: if this is
+    killed in between, the accounting reports the cancelled tasks. *Safe to repeat.*
     """
     refuse_while_importing("cancel")
     if cluster is None:
@@ -42,8 +42,8 @@ def cancel(
             where=str(sweep.path),
             next_step="Cancel on a host of that cluster.",
         )
-    with submitting(sweep, say):
-        resolve_unanswered(sweep, cluster, settings, say)
+    with locked_sweep(sweep, notify):
+        resolve_unanswered(sweep, cluster, settings, notify)
         with fresh_index(sweep) as sweep_index:
             parts = [sent for sent in array_tasks(sweep, sweep_index).parts if sent.job_id]
         mine = [sent for sent in parts if registry.is_same(cluster, sent.cluster)]
@@ -64,7 +64,7 @@ def cancel(
                 fact: CancelFact = {"time": time.time()}
                 write_new(path, json_bytes(fact))
         if job_ids:
-            # Heard now, it is certain a grace from now, and need not first be asked by others.
+            # Poll at once: the end of the tasks is then certain one grace period from now.
             with fresh_index(sweep) as sweep_index:
                 poll(sweep, sweep_index, cluster, settings, at_once=True)
     return job_ids

@@ -1,8 +1,8 @@
-"""A program, `check ANSWER SWEEP FINGERPRINT INDEX…`: what would die in a task dies here.
+"""A program, `check ANSWER SWEEP FINGERPRINT INDEX…`: find what would fail in every task.
 
-Run by `submit` in a fresh interpreter, behind the setup lines, before anything is sent. Writes one
-JSON object to the file descriptor ANSWER: case ids by index, the digest of the code and the
-packages, or the problem; standard output and error are the user's.
+`submit` runs it in a fresh interpreter, after the setup lines, before anything is sent. It writes
+one JSON object to the file descriptor ANSWER: case ids by index, the digest of the code and the
+packages, or the problem. Standard output and error belong to the user's code.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def check(sweep: SweepDirectory, fingerprint: str, indices: list[int]) -> dict[s
 
     *Raises* TargetError, SweepError.
     """
-    installed = packages()  # as a task finds them: the target may change its path
+    installed = packages()  # before the import: the target may change sys.path
     directory = sweep.manifest_dir(fingerprint)
     manifest = frozen.read(directory)
     function = None
@@ -39,7 +39,7 @@ def check(sweep: SweepDirectory, fingerprint: str, indices: list[int]) -> dict[s
         function = import_user_code(
             lambda: target.load(manifest), "the target", manifest.target, manifest
         )
-    # Before the cases are made: the process that runs a case imports no module that makes them.
+    # Before the source is opened: a custom source imports modules that a case's process does not.
     code = {"code_digest": target.code_digest(manifest), "code_files": target.code_files(manifest)}
     source = frozen.open_source(directory, manifest)
     cases = [source[index] for index in indices]

@@ -20,7 +20,7 @@ from hpcsweep.worker.launcher import Launcher, template_environment
 
 CLOSING_SCRIPT = "closing.sbatch"
 TEMPLATE = "closing.sbatch.j2"
-# sbatch's long options that a closing job shares with its array: they say who may run what where.
+# sbatch's long options that a closing job shares with its array: account and place.
 _SHARED = ("account", "partition", "qos", "reservation", "wckey")
 # What it needs beside them: it reads journals and calls sbatch.
 _OWN = {"cpus-per-task": "1", "mem": "1G", "ntasks": "1", "time": "00:10:00"}

@@ -1,4 +1,4 @@
-"""Doctor: what a sweep needs, looked at here and, on request, on a compute node."""
+"""Doctor: check what a sweep needs, here and, on request, on a compute node."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ PACKAGES = (
     "psycopg",
     "submitit",
 )
-# Free space below these is worth a word.
+# Free space below these is a warning,
 FEW_BYTES = 2**30
 FEW_FILES = 10_000
-# Share of a quota from which on it is worth one, too.
+# and so is use of more than this share of a quota.
 NEARLY_ALL = 0.9
-# Seconds that a job on a compute node may take to answer, waiting in the queue included.
+# Seconds to wait for the answer of a job on a compute node, its time in the queue included.
 NODE_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
-    # Where it was looked at: a host's name.
+    # Name of the host that was checked.
     host: str
     what: str
     # "ok", "warning" or "problem".
@@ -55,25 +55,25 @@ class Finding:
     text: str
 
 
-# Says whether something is well, and what it is.
-Look = Callable[[], tuple[bool, str]]
+# Returns whether the check passed, and a text.
+Check = Callable[[], tuple[bool, str]]
 
 
-def here(outputs: Path, looks: Mapping[str, Look]) -> Iterator[Finding]:
-    """Look at what any host can: versions, file system, quota, and a sweep's own `looks`."""
+def here(outputs: Path, checks: Mapping[str, Check]) -> Iterator[Finding]:
+    """Check this host: versions, file system, quota, and a sweep's own `checks`."""
     yield _found("versions", "ok", _versions())
     yield _file_system(outputs)
     yield from _quota(outputs)
-    for what, look in looks.items():
+    for what, check in checks.items():
         try:
-            is_well, text = look()
+            is_well, text = check()
         except HpcsweepError as error:
             is_well, text = False, str(error)
         yield _found(what, "ok" if is_well else "problem", text)
 
 
 def cluster(kind: str, settings: Settings, outputs: Path) -> Iterator[Finding]:
-    """Look at the cluster and its limits."""
+    """Check that the cluster answers, and report its limits."""
     try:
         opened = registry.choose(kind, settings, outputs)
         limits = opened.limits()
@@ -94,9 +94,9 @@ def cluster(kind: str, settings: Settings, outputs: Path) -> Iterator[Finding]:
 
 
 def on_node(opened: Cluster, arguments: list[str], outputs: Path) -> list[Finding]:
-    """Look at the same from a compute node, by a small job.
+    """Check a compute node, by a small job.
 
-    *Raises* ClusterError; ClusterUnavailable when no answer came in time.
+    *Raises* ClusterError; ClusterUnavailable without an answer in time.
     *Writes* a temporary directory in `outputs`, which the node must see.
     """
     folder = make_directory(outputs.resolve() / f".doctor.{token()}")
@@ -114,7 +114,10 @@ def on_node(opened: Cluster, arguments: list[str], outputs: Path) -> list[Findin
         while answer.name not in os.listdir(folder):  # noqa: PTH208  # listing defeats NFS caches
             if time.monotonic() > deadline:
                 opened.cancel([job_id])
-                raise ClusterUnavailable(f"job {job_id} did not answer in {NODE_TIMEOUT_S:g} s")
+                raise ClusterUnavailable(
+                    f"job {job_id} did not answer in {NODE_TIMEOUT_S:g} s, and was cancelled",
+                    next_step="Try it when the queue is shorter, or without --node.",
+                )
             time.sleep(0.5)
         return [Finding(**found) for found in json.loads(answer.read_bytes())]
     finally:
@@ -146,7 +149,7 @@ def _file_system(outputs: Path) -> Finding:
     kind = filesystem_type(path) or "unknown"
     state = os.statvfs(path)
     free_bytes, free_files = state.f_bavail * state.f_frsize, state.f_favail
-    # Some file systems count no files: 0 of 0.
+    # Some file systems do not count files: 0 of 0.
     files = f", {free_files:,} files" if state.f_files else ""
     text = f"{path} is on {kind}, {free_bytes / 2**30:.1f} GiB{files} free"
     if not is_local(path):
@@ -156,9 +159,9 @@ def _file_system(outputs: Path) -> Finding:
 
 
 def _quota(outputs: Path) -> Iterator[Finding]:
-    """What `lfs quota` or `quota` says of bytes and files, where a site has them."""
+    """The quotas of bytes and files that `lfs quota` or `quota` reports, where a site has them."""
     path = _existing(outputs)
-    # Raw: with a column for the grace time even where there is none.
+    # With --raw-grace the column of the grace time is never empty.
     argv = ["quota", "--show-mntpoint", "--no-wrap", "--raw-grace"]
     if filesystem_type(path) == "lustre":
         argv = ["lfs", "quota", "-q", "-u", str(os.getuid()), str(path)]
@@ -183,7 +186,7 @@ _QUOTA = re.compile(rf"(\S*/\S*){_NUMBERS}{_NUMBERS}")
 
 
 def _used(match: re.Match[str]) -> tuple[str, bool]:
-    """What is used of a quota, and whether that is nearly all."""
+    """The usage of a quota as text, and whether it is above `NEARLY_ALL`."""
     kilobytes, files = (tuple(map(int, match.groups()[at : at + 3])) for at in (1, 4))
     texts, full = [], False
     for (used, *limits), noun, unit in ((kilobytes, "GiB", 2**20), (files, "files", 1)):

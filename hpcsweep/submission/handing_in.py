@@ -1,8 +1,8 @@
-"""Handing in: the one order of the writes of a submission (DESIGN invariant 8).
+"""Submit the parts of a submission, in the one order of writes (DESIGN invariant 8).
 
 Plan and script, then for each part an intent with a unique job name, then sbatch, then the job id,
-each a new file: so a kill at any moment is harmless. Whoever submits calls this, with the turn of
-the sweep and after `reconcile` has found out about parts that were never answered.
+each a new file: so a kill at any moment is harmless. Every submission calls this while it holds the
+sweep's lock, after `reconcile` has resolved the parts without an answer.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from hpcsweep.store.location import SQLITE
 from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, options_of, script_for
 from hpcsweep.submission.closing import CLOSING_SCRIPT, by_hand, closing_job, closing_script
 from hpcsweep.submission.preflight import Checked
-from hpcsweep.submission.turns import Turn
+from hpcsweep.submission.sweep_lock import SweepLock
 from hpcsweep.sweepdir.directory import (
     ClosingFact,
     FactKind,
@@ -47,15 +47,15 @@ from hpcsweep.undo import UndoLog
 
 _log = logging.getLogger(__name__)
 
-# A task writes a beat at least this often, seconds.
+# Largest number of seconds between two `beat` records of a task.
 BEAT_S = 60.0
-# Share of KillWait in which a task's child may end by itself before it is killed; the rest is for
-# writing what is known.
+# Share of KillWait that a task's child has to end by itself; in the rest the worker kills it and
+# writes its records.
 TERM_SHARE = 0.5
 
 
 class Doubt:
-    """True from the moment at which the cluster may have accepted something."""
+    """True as soon as the cluster may have accepted something."""
 
     def __init__(self) -> None:
         self.is_raised = False
@@ -65,41 +65,41 @@ class Doubt:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class HandingIn:
-    """What a submission is handed in with: one command that has the turn of its sweep."""
+class Submitter:
+    """Submits plans for one command, which holds the sweep's lock."""
 
     sweep: SweepDirectory
     manifest: FrozenManifest
     cluster: Cluster
     limits: Limits
     settings: Settings
-    # The user's code and the packages as the fresh interpreter saw them.
+    # The user's code and the packages in the fresh interpreter.
     checked: Checked
-    say: Callable[[str], None]
-    turn: Turn
-    # What is taken back after an error, unless there is doubt.
+    notify: Callable[[str], None]
+    lock: SweepLock
+    # What is undone after an error, unless there is doubt.
     made: UndoLog
     doubt: Doubt
 
     def submit(self, plan: Plan) -> list[str]:
-        """Write the submission and hand in its parts. Returns their job ids.
+        """Write the submission and submit its parts. Returns their job ids.
 
-        *Raises* ClusterError, and PartRefused when parts before it were accepted;
-        ClusterUnavailable when it is not known whether one was; SweepBusy when the turn is lost.
+        *Raises* ClusterError; PartRefused if earlier parts were accepted; ClusterUnavailable if it
+        is not known whether a part was; SweepBusy if the lock was lost.
         *Writes* the submission's directory, those of its logs and journals, and part facts.
         """
         self._write(plan)
-        return [self._hand_in(plan, part) for part in plan.parts]
+        return [self._submit_part(plan, part) for part in plan.parts]
 
     def _write(self, plan: Plan) -> None:
-        """Write plan and script, whole and durable, under a name that appears at once."""
+        """Write plan and script into a directory that appears complete and durable."""
         sweep, made = self.sweep, self.made
         is_sqlite = self.manifest.store == SQLITE
         # On a network file system no task writes a SQLite index (invariant 23).
         tasks_ingest = not is_sqlite or is_local(sweep.path)
         around = self._circumstances(plan, tasks_ingest=tasks_ingest)
         document: PlanDocument = {**plan.to_json(), **around}
-        # Slurm would fail a task whose output directory is missing without a word (0:53).
+        # Slurm fails a task without an output directory, with exit code 0:53 and no message.
         made.directory(sweep.log_dir(plan.submission))
         made.directory(sweep.journal_dir(plan.submission))
         made.directory(sweep.attempt_root)
@@ -120,7 +120,7 @@ class HandingIn:
         if is_sqlite:
             with contextlib.suppress(FileExistsError):
                 made.file(sweep.path / INDEX_NAME, b"")
-        with fresh_index(sweep):  # making the index is a command's work, never a task's
+        with fresh_index(sweep):  # commands create the index, tasks never do
             pass
 
     def _circumstances(self, plan: Plan, *, tasks_ingest: bool) -> Circumstances:
@@ -151,17 +151,17 @@ class HandingIn:
             rules["time_limit_s"] = math.ceil(limit_s / 60) * 60  # as Slurm rounds it (22.05)
         return rules
 
-    def _hand_in(self, plan: Plan, part: Part) -> str:
+    def _submit_part(self, plan: Plan, part: Part) -> str:
         sweep, doubt = self.sweep, self.doubt
         array = array_for(sweep.path, sweep.key, self.manifest, plan, part)
-        self.turn.check()
+        self.lock.check()
         intent: IntentFact = {"job_name": array.job_name, "time": time.time()}
         self.made.file(sweep.part_file(plan.submission, part.number, "intent"), json_bytes(intent))
         was_in_doubt = bool(doubt)
         doubt.is_raised = True
-        _log.info("handing in %s: %d array tasks", array.job_name, part.chunks)
+        _log.info("submitting %s: %d array tasks", array.job_name, part.chunks)
         try:
-            job_id = self.cluster.submit(array, self.say)
+            job_id = self.cluster.submit(array, self.notify)
         except ClusterUnavailable as error:
             error.next_step = (
                 "It is not known whether the array was accepted. Run the same command again: it "
@@ -173,13 +173,13 @@ class HandingIn:
             if not was_in_doubt:
                 error.next_step += " Nothing was submitted."
                 raise
-            self._answered(plan, part, "void", {"why": "refused", "time": time.time()})
+            self._record_answer(plan, part, "void", {"why": "refused", "time": time.time()})
             raise PartRefused(
                 error.what,
                 next_step=f"{error.next_step} Parts before number {part.number} of submission "
                 f"{plan.submission} were accepted; the same command sends the rest.",
             ) from error
-        self._answered(plan, part, "job", {"job_id": job_id, "time": time.time()})
+        self._record_answer(plan, part, "job", {"job_id": job_id, "time": time.time()})
         _log.info("%s is job %s", array.job_name, job_id)
         if plan.closes:
             self._submit_closing(plan, part, job_id)
@@ -191,7 +191,7 @@ class HandingIn:
         try:
             closing_id = self.cluster.submit_job(job)
         except ClusterError as error:
-            self.say(
+            self.notify(
                 f"The closing job of part {part.number} of submission {plan.submission} was not "
                 f"submitted ({error.what}). {by_hand(sweep)}"
             )
@@ -200,5 +200,7 @@ class HandingIn:
         write_new(sweep.part_file(plan.submission, part.number, "closing"), json_bytes(fact))
         _log.info("%s is job %s, behind job %s", job.name, closing_id, job_id)
 
-    def _answered(self, plan: Plan, part: Part, kind: FactKind, fact: JobFact | VoidFact) -> None:
+    def _record_answer(
+        self, plan: Plan, part: Part, kind: FactKind, fact: JobFact | VoidFact
+    ) -> None:
         write_new(self.sweep.part_file(plan.submission, part.number, kind), json_bytes(fact))

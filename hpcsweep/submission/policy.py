@@ -1,4 +1,4 @@
-"""The policy: which indices a submission sends, and how. Pure: no file, cluster or clock is asked.
+"""The policy: which indices a submission sends, and how. Pure: it reads no file, cluster or clock.
 
 `submit` sends what is neither complete nor failed, and again what `--rerun` names. `advance` sends
 what earlier submissions left for lack of room, and what the manifest's `retry` repeats. Neither
@@ -18,19 +18,19 @@ from hpcsweep.state.outlook import NONE, Group, Outlook, State
 from hpcsweep.submission.escalation import RAN_OUT, escalated
 from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE, chunk_size_for, tasks_per_array
 
-# What is assumed of a cluster that was not asked: Slurm's own defaults.
+# The limits of a cluster that was not asked: Slurm's defaults.
 UNASKED = Limits(cluster_name="", max_array_size=MAX_ARRAY_SIZE, kill_wait_s=30.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """What is to be sent, and in which pieces."""
+    """What to send, and in which chunks."""
 
-    # One of `records.RERUNS`: what is computed again although it has an outcome.
+    # One of `records.RERUNS`: the outcomes to compute again.
     rerun: str | None = None
-    # Cases per array task; None for as many as the cluster's limits suggest.
+    # Cases per array task; None derives it from the cluster's limits.
     chunk: int | None = None
-    # What an array task asks for.
+    # What an array task requests.
     resources: Resources = field(default_factory=Resources)
     # Whether only what is owed, and what is retried, is sent.
     advances: bool = False
@@ -43,7 +43,7 @@ class Batch:
     """Indices of one resource class that a submission sends."""
 
     indices: IndexSet
-    # Of the submission to come.
+    # Of the new submission.
     generation: int
     # Cases per array task.
     chunk_size: int
@@ -68,7 +68,7 @@ def wanted(outlook: Outlook, policy: Policy) -> IndexSet:
 
 
 def under_way(outlook: Outlook, policy: Policy) -> IndexSet:
-    """Those of them that are in array tasks which the cluster holds, or may hold."""
+    """The wanted indices in array tasks that the cluster holds, or may hold."""
     return wanted(outlook, policy) & outlook.in_flight
 
 
@@ -165,7 +165,7 @@ def exhausted(outlook: Outlook, retry: Retry) -> dict[str, IndexSet]:
 
 
 def _again(outlook: Outlook, policy: Policy) -> IndexSet:
-    """Indices that have an outcome, and shall be computed once more."""
+    """Indices that have an outcome and are computed again."""
     match policy.rerun:
         case "stale":
             return outlook.indices(State.STALE)

@@ -1,4 +1,4 @@
-"""Before anything is sent: the manifest read back and the target imported as a task will do it."""
+"""Before a submission: read the manifest back and import the target, as a task will."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from hpcsweep.sources import ParameterSource
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.worker.launcher import CompletedProgram, Launcher
 
-# Indices that are compared, spread over the source.
+# Indices whose case ids are compared, spread over the source.
 SAMPLES = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What the fresh interpreter found."""
+    """The result of the check in a fresh interpreter."""
 
     # 16 hex digits over the user's code.
     code_digest: str
-    # Which files that is, relative to the manifest's directory.
+    # The files of the digest, relative to the manifest's directory.
     code_files: list[str]
-    # As `provenance.packages` names them.
+    # As in `provenance.packages`.
     packages: list[str]
 
 
@@ -36,9 +36,9 @@ def preflight(
     source: ParameterSource,
     environment: Mapping[str, str],
 ) -> Checked:
-    """Check a frozen manifest in a fresh interpreter, behind its setup lines.
+    """Check a frozen manifest in a fresh interpreter, after its setup lines.
 
-    `environment`: what the cluster's programs get on top of ours.
+    `environment`: variables of the cluster's programs, added to ours.
 
     *Raises* TargetError for the target or a setup line, SweepError when the frozen manifest does
     not give the same cases.
@@ -47,7 +47,7 @@ def preflight(
     launcher.refuse_windows_files()
     last = source.n_cases - 1
     indices = sorted({last * k // (SAMPLES - 1) for k in range(SAMPLES)})
-    # The model of a cache is another matter, and brings SQLAlchemy.
+    # Only the check of a cache's model imports SQLAlchemy.
     has_model = manifest.cache is not None and manifest.cache.result_cls is not None
     program = "hpcsweep.submission.cache_check" if has_model else "hpcsweep.submission.check"
     arguments = [str(sweep.path), manifest.fingerprint, *map(str, indices)]
@@ -78,7 +78,7 @@ def preflight(
 
 
 def _parse(manifest: FrozenManifest, ran: CompletedProgram) -> dict[str, Any]:
-    """What the check found. *Raises* what it complained about."""
+    """The answer of the check. *Raises* the problem in it."""
     try:
         found: dict[str, Any] = json.loads(ran.answer)
     except ValueError as error:

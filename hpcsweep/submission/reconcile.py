@@ -1,4 +1,4 @@
-"""Parts whose sbatch was never answered: found out, never sent twice (DESIGN invariant 8)."""
+"""Resolve parts whose sbatch never answered; none is sent twice (DESIGN invariant 8)."""
 
 from __future__ import annotations
 
@@ -21,16 +21,15 @@ _log = logging.getLogger(__name__)
 
 
 def resolve_unanswered(
-    sweep: SweepDirectory, cluster: Cluster, settings: Settings, say: Callable[[str], None]
+    sweep: SweepDirectory, cluster: Cluster, settings: Settings, notify: Callable[[str], None]
 ) -> None:
-    """Find out what became of every part with an intent and no job id.
+    """Resolve every part with an intent and no job id.
 
-    It is found under its name and its job id is noted, or it is declared void: only when the
-    controller answers, queue and accounting lack it, no task of it left a journal, and the time
-    is over in which an sbatch may still succeed. Waits for that time. One that went to another
-    cluster stays as it is.
-    *Raises* ClusterUnavailable when it cannot ask, ClusterError with what to do where only the user
-    can find out. *Writes* a `job` or a `void` file.
+    Either its job id is found by its name, or it is void: only if the controller answers, queue and
+    accounting lack the name, no task of it wrote a journal, and the time is over in which an sbatch
+    may still succeed. Waits for that time. A part on another cluster stays unresolved.
+    *Raises* ClusterUnavailable if the cluster does not answer, ClusterError where only the user can
+    find out. *Writes* a `job` or a `void` file.
     """
     for number in sweep.submissions():
         plan, document = sweep.plan(number)
@@ -39,28 +38,28 @@ def resolve_unanswered(
             known = facts.get(part.number, {})
             if "intent" in known and not {"job", "void"} & known.keys():
                 if not registry.is_same(cluster, document["cluster"]):
-                    say(
+                    notify(
                         f"It is not known whether the cluster {document['cluster']['name']} took "
                         f"part {part.number} of submission {number}: submit there to find out."
                     )
                     continue
                 intent = known["intent"]
-                kind, fact = _found_out(sweep, number, part, intent, cluster, settings, say)
+                kind, fact = _resolve(sweep, number, part, intent, cluster, settings, notify)
                 write_new(sweep.part_file(number, part.number, kind), json_bytes(fact))
                 _log.info("%s, which was never answered: %s", intent["job_name"], fact)
 
 
-def _found_out(
+def _resolve(
     sweep: SweepDirectory,
     number: int,
     part: Part,
     intent: IntentFact,
     cluster: Cluster,
     settings: Settings,
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> tuple[FactKind, JobFact | VoidFact]:
-    """The name and content of the file that answers an intent."""
-    told = False
+    """The kind and content of the file that resolves an intent."""
+    has_notified = False
     while True:
         job_id = cluster.find_by_name(intent["job_name"], intent["time"])
         job_id = job_id or _job_id_in_journal(sweep, number, part, intent)
@@ -69,12 +68,12 @@ def _found_out(
         left = intent["time"] + settings.unanswered_s - time.time()
         if left <= 0:
             return "void", {"why": "never reached the cluster", "time": time.time()}
-        if not told:
-            say(
-                f"An earlier submit was cut off while handing in part {part.number} of submission "
-                f"{number}; waiting {left:.0f} s until it is certain that it did not arrive."
+        if not has_notified:
+            notify(
+                f"An earlier submit was cut off at part {part.number} of submission {number}; "
+                f"waiting {left:.0f} s until it is certain that this part did not arrive."
             )
-            told = True
+            has_notified = True
         pause = min(left, settings.query_interval_s)
         _log.debug("%s is not known yet; asking again in %.0f s", intent["job_name"], pause)
         time.sleep(pause)
@@ -93,12 +92,12 @@ def _job_id_in_journal(
     first, last = part.first_chunk, part.first_chunk + part.chunks - 1
     for shard in range(first // CHUNKS_PER_DIRECTORY, last // CHUNKS_PER_DIRECTORY + 1):
         for name in names(root / str(shard)):
-            chunk = name.partition(".")[0]  # "" for what is no journal, as an editor's copy
+            chunk = name.partition(".")[0]  # "" for other files, such as an editor's copy
             if chunk.isdigit() and first <= int(chunk) <= last:
                 without_id = root / str(shard) / name
                 for record in _records(without_id):
                     if record["kind"] == "task":
-                        # No reader demands the array's id; without it the element's own is known.
+                        # The field is optional; the job id of any element names the array, too.
                         return str(record.get("array_job_id") or record["job_id"])
     if without_id is None:
         return None

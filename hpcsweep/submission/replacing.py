@@ -1,4 +1,4 @@
-"""Replacing: array tasks that wait and ask for what the manifest says no more are sent anew."""
+"""Cancel queued array tasks whose options differ from the manifest, and send them anew."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import Ingest
 from hpcsweep.sweepdir.directory import SweepDirectory
 
-# Seconds between two questions whether what was cancelled has left the queue: the controller
-# takes elements out one by one (22.05).
-LOOK_S = 0.2
-# Seconds that this may take.
+# Seconds between two polls whether the cancelled elements have left the queue: the controller
+# removes them one by one (22.05).
+POLL_S = 0.2
+# Seconds until this is given up.
 SETTLE_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Replaceable:
-    """Array tasks that have not begun, and were sent by a manifest that was changed since."""
+    """Queued array tasks that another version of the manifest sent with other options."""
 
     # With their chunks.
     parts: tuple[tuple[SentPart, tuple[int, ...]], ...]
@@ -50,7 +50,7 @@ class Replaceable:
 def replaceable(
     sweep: SweepDirectory, manifest: FrozenManifest, tasks: ArrayTasks
 ) -> Replaceable | None:
-    """The tasks that wait and that a submit of this manifest would send otherwise; None: none."""
+    """The queued tasks that this manifest would send with other options; None if there are none."""
     parts, changes = [], dict[str, None]()
     for sent in tasks.parts:
         if sent.job_id is None or sent.cancelled is not None:
@@ -69,7 +69,7 @@ def replaceable(
 
 
 def _changes(old: FrozenManifest, new: FrozenManifest) -> Iterator[str]:
-    """What a task of the one asks for, and not one of the other; in words."""
+    """The differences between the options of two manifests, in words."""
     before, now = old.resources.options, new.resources.options
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name):
@@ -81,17 +81,17 @@ def _changes(old: FrozenManifest, new: FrozenManifest) -> Iterator[str]:
 
 
 def _waits(state: str | None) -> bool:
-    """Whether a task may still wait; without a word of the queue, it may."""
+    """Whether a task may still be queued; also if its state is not known."""
     return state is None or meaning(state)[1] in (Status.PENDING, Status.UNKNOWN)
 
 
 def cancel_waiting(
     found: Replaceable, sweep: SweepDirectory, sweep_index: SweepIndex, cluster: Cluster
 ) -> int:
-    """Cancel these tasks, unless they begin just now, and journal it. Returns their count.
+    """Cancel the tasks that have not begun by then, and journal it. Returns their count.
 
-    A kill after the order leaves the scheduler's own word, as one of `cancel` does: the next submit
-    that hears it sends their cases.
+    If this is killed after the request, the scheduler reports the cancelled tasks, as after
+    `cancel`, and the next submit that polls it sends their cases.
     *Raises* ClusterError. *Writes* a journal of this command.
     """
     mine = [
@@ -102,7 +102,7 @@ def cancel_waiting(
         return 0
     cluster.cancel_pending(job_ids)
     states = _settled(mine, cluster, job_ids)
-    # Whoever began before the order arrived has said so in its journal, before any user code.
+    # A task that began before the request arrived has journalled that, before any user code.
     Ingest(sweep, sweep_index).run()
     started = array_tasks(sweep, sweep_index).started
     gone: dict[Chunk, Reason] = {}
@@ -120,7 +120,7 @@ def cancel_waiting(
 def _settled(
     parts: list[tuple[SentPart, tuple[int, ...]]], cluster: Cluster, job_ids: list[str]
 ) -> dict[Element, str]:
-    """The states of these arrays' elements when none of the chunks' tasks waits any more."""
+    """The states of the arrays' elements as soon as none of the chunks' tasks is queued."""
     end = time.monotonic() + SETTLE_S
     while True:
         states = {one: said.state for one, said in cluster.poll_queue(job_ids).items()}
@@ -129,8 +129,8 @@ def _settled(
             return states
         if time.monotonic() > end:
             raise ClusterUnavailable(
-                "queued array tasks were cancelled, and the queue shows them still",
+                "queued array tasks were cancelled, and the queue still lists them",
                 where=", ".join(job_ids),
                 next_step="Run the same command again: it sends their cases when they are gone.",
             )
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)

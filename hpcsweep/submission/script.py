@@ -20,10 +20,10 @@ _NO_PATH = re.compile(r"[\x00-\x1f\x7f\\]")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Script:
-    """What the template is given."""
+    """The variables of the template."""
 
     sweep_name: str
-    # sbatch's long options of the manifest.
+    # The manifest's options for sbatch, by their long names.
     options: Mapping[str, str]
     launcher: Launcher
     sweep_dir: str

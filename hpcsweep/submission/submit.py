@@ -1,4 +1,4 @@
-"""Submit: freeze, check, decide, plan, and hand in what is missing."""
+"""Submit: freeze, check, decide, plan, and submit what is missing."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from hpcsweep.state.scheduler import poll
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission import policy
 from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, script_for
-from hpcsweep.submission.handing_in import Doubt, HandingIn
+from hpcsweep.submission.handing_in import Doubt, Submitter
 from hpcsweep.submission.policy import Batch, Policy
 from hpcsweep.submission.preflight import preflight
 from hpcsweep.submission.reconcile import resolve_unanswered
 from hpcsweep.submission.replacing import Replaceable, cancel_waiting, replaceable
-from hpcsweep.submission.turns import changing
+from hpcsweep.submission.sweep_lock import created_sweep
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.parts import make_parts
 from hpcsweep.sweepdir.plan import Layout, Plan
@@ -36,21 +36,21 @@ from hpcsweep.sweepdir.version import Version
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wish:
-    """What the user wants submitted, and how."""
+class SubmitRequest:
+    """What to submit, and how."""
 
     manifest: FrozenManifest
     # With replicates.
     source: ParameterSource
     # The sweep directory, which may not exist yet.
     path: Path
-    # Highest count of array tasks at once; 0 for no throttle.
+    # Largest count of array tasks that run at once; 0 for no throttle.
     throttle: int = 0
     # None, or one of RERUNS.
     rerun: str | None = None
-    # Whether another target or seed under the same name is fine.
+    # Whether another target or seed under the same name is accepted.
     allow_mixed: bool = False
-    # Whether queued tasks that this manifest would send otherwise are cancelled and sent anew.
+    # Whether queued tasks with other options than this manifest's are cancelled and sent anew.
     replace: bool = False
     # Whether only what earlier submissions left, and what `retry` repeats, is sent.
     advances: bool = False
@@ -62,7 +62,7 @@ class Wish:
 
     @property
     def policy(self) -> Policy:
-        """What of it is to be sent."""
+        """Which of its cases to send."""
         return Policy(
             rerun=self.rerun,
             chunk=self.manifest.chunk,
@@ -74,12 +74,12 @@ class Wish:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Submitted:
-    """What a submit did."""
+    """The result of a submit."""
 
     sweep: SweepDirectory
-    # What was known before.
+    # The outlook before the submit.
     outlook: Outlook
-    # Indices that were wanted, and left to array tasks that have them already.
+    # Wanted indices that array tasks have already.
     under_way: IndexSet = field(default_factory=IndexSet)
     # Indices that `advance` sends as soon as the queue has room.
     without_room: IndexSet = field(default_factory=IndexSet)
@@ -89,7 +89,7 @@ class Submitted:
     plans: tuple[Plan, ...] = ()
     # By part, of all plans.
     job_ids: list[str] = field(default_factory=list)
-    # From the cases of the submission before; None where they are the same.
+    # From the cases of the previous submission; None if they are the same.
     difference: Difference | None = None
 
     @property
@@ -99,95 +99,104 @@ class Submitted:
 
     @property
     def cancelled(self) -> IndexSet:
-        """Those under way in array tasks that were cancelled and are not yet known to be over."""
+        """The indices under way in array tasks that were cancelled and may not be over yet."""
         return self.under_way & self.outlook.cancelled
 
 
 def submit(
-    wish: Wish, cluster: Cluster, settings: Settings, say: Callable[[str], None] = lambda _: None
+    request: SubmitRequest,
+    cluster: Cluster,
+    settings: Settings,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> Submitted:
     """Submit what is missing. *Safe to repeat*: what is finished or under way is not sent again.
 
-    *Raises* every branch of `errors`. *Writes* the sweep directory; on an error before anything
-    can have been accepted it leaves nothing that was not there before.
+    *Raises* every branch of `errors`. *Writes* the sweep directory. After an error, unless the
+    cluster may have accepted something, nothing of what it created remains.
     """
     refuse_while_importing("submit")
-    cluster.prepare(wish.manifest.resources.options)
-    for note in cluster.check_options(wish.manifest.resources.options, wish.throttle):
-        say(note)
-    limits = cluster.with_room(cluster.limits(), wish.manifest.resources.options)
+    cluster.prepare(request.manifest.resources.options)
+    for note in cluster.check_options(request.manifest.resources.options, request.throttle):
+        notify(note)
+    limits = cluster.with_room(cluster.limits(), request.manifest.resources.options)
     for note in limits.notes:
-        say(note)
+        notify(note)
     doubt = Doubt()
-    manifest, source = wish.manifest, wish.source
-    mine = changing(wish.path, manifest.name, manifest.share, doubt, say)
-    with mine as (sweep, turn, made):
-        if not wish.allow_mixed:
+    manifest, source = request.manifest, request.source
+    mine = created_sweep(request.path, manifest.name, manifest.share, doubt, notify)
+    with mine as (sweep, lock, made):
+        if not request.allow_mixed:
             refuse_mixing(sweep, manifest)
-        changed = difference(sweep, wish.version)
+        changed = difference(sweep, request.version)
         if changed is not None:
-            say(str(changed))
+            notify(str(changed))
         _clean(sweep)
-        sweep.freeze(wish.version, made)
-        desk = HandingIn(
+        sweep.freeze(request.version, made)
+        submitter = Submitter(
             sweep=sweep,
             manifest=manifest,
             cluster=cluster,
             limits=limits,
             settings=settings,
             checked=preflight(sweep, manifest, source, cluster.environment),
-            say=say,
-            turn=turn,
+            notify=notify,
+            lock=lock,
             made=made,
             doubt=doubt,
         )
-        return replace(_submit_missing(wish, desk), difference=changed)
+        return replace(_submit_missing(request, submitter), difference=changed)
 
 
-def check(wish: Wish, cluster: Cluster, say: Callable[[str], None] = lambda _: None) -> str:
-    """Check all that a submit checks of manifest and target, and leave nothing behind.
+def check(
+    request: SubmitRequest, cluster: Cluster, notify: Callable[[str], None] = lambda _: None
+) -> str:
+    """Check manifest and target like `submit`; leaves no file behind.
 
     Returns the digest of the user's code. *Raises* TargetError, SweepError, InputError.
     """
-    for note in cluster.check_options(wish.manifest.resources.options, wish.throttle):
-        say(note)
+    for note in cluster.check_options(request.manifest.resources.options, request.throttle):
+        notify(note)
     with tempfile.TemporaryDirectory(prefix="hpcsweep-") as temporary:
-        sweep = SweepDirectory.create(Path(temporary) / "sweep", wish.manifest.name)
-        sweep.freeze(wish.version)
-        checked = preflight(sweep, wish.manifest, wish.source, cluster.environment)
+        sweep = SweepDirectory.create(Path(temporary) / "sweep", request.manifest.name)
+        sweep.freeze(request.version)
+        checked = preflight(sweep, request.manifest, request.source, cluster.environment)
         return checked.code_digest
 
 
-def rehearse(wish: Wish, sweep: SweepDirectory | None, plan: Plan, cluster: Cluster) -> str:
-    """Let the cluster say whether it would take the first part, which is its largest one.
+def rehearse(
+    request: SubmitRequest, sweep: SweepDirectory | None, plan: Plan, cluster: Cluster
+) -> str:
+    """Ask the cluster whether it would accept the first part, which is the largest one.
 
-    Returns why it could not be asked, empty when it would. *Raises* ClusterError when it would not.
+    Returns why it could not be asked, or "". *Raises* ClusterError if it would refuse.
     """
     key = sweep.key if sweep else token()
     with tempfile.TemporaryDirectory(prefix="hpcsweep-") as temporary:
         script = Path(temporary) / SCRIPT_NAME
-        script.write_text(script_for(wish.manifest, wish.path, plan))
-        array = array_for(wish.path, key, wish.manifest, plan, plan.parts[0])
+        script.write_text(script_for(request.manifest, request.path, plan))
+        array = array_for(request.path, key, request.manifest, plan, plan.parts[0])
         return cluster.test_only(replace(array, script=str(script)))
 
 
 def outlook_for(
-    wish: Wish,
+    request: SubmitRequest,
     sweep: SweepDirectory | None,
     cluster: Cluster | None,
     settings: Settings,
     code_digest: str | None = None,
 ) -> Outlook:
-    """What is known of the wanted cases. *Writes* the index, verdicts."""
+    """The outlook for the manifest of a request. *Writes* the index, verdicts."""
     if sweep is None or not sweep.submissions():
-        return Outlook.of_nothing(wish.version)
+        return Outlook.of_nothing(request.version)
     with fresh_index(sweep) as sweep_index:
         tasks = poll(sweep, sweep_index, cluster, settings)
-        return outlook_of(sweep, sweep_index, tasks, wish.version, code_digest)
+        return outlook_of(sweep, sweep_index, tasks, request.version, code_digest)
 
 
-def make_plan(wish: Wish, sweep: SweepDirectory | None, batch: Batch, limits: Limits) -> Plan:
-    """The plan that sends a batch. Pure, but for reading the sweep's earlier plans."""
+def make_plan(
+    request: SubmitRequest, sweep: SweepDirectory | None, batch: Batch, limits: Limits
+) -> Plan:
+    """The plan of a batch. Reads the sweep's earlier plans, and is pure otherwise."""
     numbers = sweep.submissions() if sweep else []
     previous = sweep.plan(numbers[-1])[0].layout if sweep and numbers else None
     chunks = -(-batch.indices.count // batch.chunk_size)
@@ -195,59 +204,59 @@ def make_plan(wish: Wish, sweep: SweepDirectory | None, batch: Batch, limits: Li
     if max(number, batch.generation) > RANKED_MAX:
         raise SweepError(
             f"has {RANKED_MAX} submissions, and can have no more",
-            where=str(wish.path),
+            where=str(request.path),
             next_step="Give the manifest another name.",
         )
     return Plan(
         submission=number,
-        manifest=wish.manifest.fingerprint,
+        manifest=request.manifest.fingerprint,
         indices=batch.indices,
         chunk_size=batch.chunk_size,
-        parts=make_parts(chunks, max_array_size=limits.max_array_size, throttle=wish.throttle),
-        layout=Layout.choose(wish.manifest.runs, wish.source.n_cases, previous),
+        parts=make_parts(chunks, max_array_size=limits.max_array_size, throttle=request.throttle),
+        layout=Layout.choose(request.manifest.runs, request.source.n_cases, previous),
         generation=batch.generation,
-        options=None if batch.resources == wish.manifest.resources else batch.resources.options,
+        options=None if batch.resources == request.manifest.resources else batch.resources.options,
         goal=batch.indices | batch.rest if batch.rest else None,
         closes=batch.closes,
     )
 
 
-def _submit_missing(wish: Wish, desk: HandingIn) -> Submitted:
-    sweep, digest = desk.sweep, desk.checked.code_digest
-    resolve_unanswered(sweep, desk.cluster, desk.settings, desk.say)
-    outlook = outlook_for(wish, sweep, desk.cluster, desk.settings, digest)
-    waiting = replaceable(sweep, wish.manifest, outlook.tasks)
-    if wish.replace and waiting is not None:
-        desk.turn.check()
+def _submit_missing(request: SubmitRequest, submitter: Submitter) -> Submitted:
+    sweep, digest = submitter.sweep, submitter.checked.code_digest
+    resolve_unanswered(sweep, submitter.cluster, submitter.settings, submitter.notify)
+    outlook = outlook_for(request, sweep, submitter.cluster, submitter.settings, digest)
+    waiting = replaceable(sweep, request.manifest, outlook.tasks)
+    if request.replace and waiting is not None:
+        submitter.lock.check()
         with fresh_index(sweep) as sweep_index:
-            count = cancel_waiting(waiting, sweep, sweep_index, desk.cluster)
-        desk.say(f"{count} queued array tasks were cancelled, to be sent anew.")
-        outlook = outlook_for(wish, sweep, desk.cluster, desk.settings, digest)
-        waiting = replaceable(sweep, wish.manifest, outlook.tasks)
+            count = cancel_waiting(waiting, sweep, sweep_index, submitter.cluster)
+        submitter.notify(f"{count} queued array tasks were cancelled, to be sent anew.")
+        outlook = outlook_for(request, sweep, submitter.cluster, submitter.settings, digest)
+        waiting = replaceable(sweep, request.manifest, outlook.tasks)
     done = Submitted(
         sweep=sweep,
         outlook=outlook,
-        under_way=policy.under_way(outlook, wish.policy),
+        under_way=policy.under_way(outlook, request.policy),
         replaceable=waiting,
     )
-    batches = policy.decide(outlook, wish.policy, desk.limits)
-    if not batches and policy.sendable(outlook, wish.policy):
-        raise full_queue(desk.limits)
-    done = send_batches(wish, desk, done, batches)
-    if not batches and reorders(sweep, wish.manifest):
+    batches = policy.decide(outlook, request.policy, submitter.limits)
+    if not batches and policy.sendable(outlook, request.policy):
+        raise full_queue(submitter.limits)
+    done = send_batches(request, submitter, done, batches)
+    if not batches and reorders(sweep, request.manifest):
         # A submission without a part: it says in which order the cases are from now on.
-        nothing = policy.batch(outlook, wish.policy, desk.limits, IndexSet())
-        desk.submit(make_plan(wish, sweep, nothing, desk.limits))
+        nothing = policy.batch(outlook, request.policy, submitter.limits, IndexSet())
+        submitter.submit(make_plan(request, sweep, nothing, submitter.limits))
     return done
 
 
 def send_batches(
-    wish: Wish, desk: HandingIn, done: Submitted, batches: Iterable[Batch]
+    request: SubmitRequest, submitter: Submitter, done: Submitted, batches: Iterable[Batch]
 ) -> Submitted:
-    """Submit batches, each in a submission of its own. *Raises* as `HandingIn.submit`."""
+    """Submit batches, each in a submission of its own. *Raises* as `Submitter.submit`."""
     for batch in batches:
-        plan = make_plan(wish, desk.sweep, batch, desk.limits)
-        job_ids = desk.submit(plan)
+        plan = make_plan(request, submitter.sweep, batch, submitter.limits)
+        job_ids = submitter.submit(plan)
         done = replace(done, plans=(*done.plans, plan), job_ids=[*done.job_ids, *job_ids])
     return done
 
@@ -262,7 +271,7 @@ def full_queue(limits: Limits) -> ClusterError:
 
 
 def _clean(sweep: SweepDirectory) -> None:
-    """Remove what a killed submit had only begun to write."""
+    """Remove the unfinished files of killed submits."""
     for parent in (sweep.submission_root, sweep.manifest_root):
         for name in names(parent):
             if name.startswith("."):

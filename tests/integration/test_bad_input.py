@@ -84,8 +84,8 @@ MANIFESTS: dict[str, tuple[str, bytes, tuple[str, ...]]] = {
 COMMANDS = "name: s\nsource: {{grid: {{x: [1]}}}}\ncommand: {}\n"
 for text, words in {
     '["true"]': ("a.yaml:2: source.grid.x", "does not use this parameter", "{x}"),
-    '["true", "{x}", "{y}"]': ("a.yaml:3: command[2]: nothing fills {y}", "run_dir"),
-    '["true", "{x}", "{seed_}"]': ("nothing fills {seed_}", "{seed}"),
+    '["true", "{x}", "{y}"]': ("a.yaml:3: command[2]: unknown placeholder {y}", "run_dir"),
+    '["true", "{x}", "{seed_}"]': ("unknown placeholder {seed_}", "{seed}"),
     '["true", "{x"]': ("a.yaml:3", "has no partner", "{{"),
     '["true", {x}]': ("a.yaml:3", 'Quote it: "{x}"'),
     "true {x}": ("a.yaml:3: command: is one text", "Write a list"),

@@ -16,7 +16,7 @@ from hpcsweep.manifest.user import load_manifest
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
 from hpcsweep.store import SweepIndex, ingest
-from hpcsweep.submission.submit import Submitted, Wish, submit
+from hpcsweep.submission.submit import SubmitRequest, Submitted, submit
 from hpcsweep.sweepdir.plan import WorkerRules
 from tests.support.postgres import Place, database, postgres
 from tests.support.sweeps import MadeSweep
@@ -53,8 +53,8 @@ def submitted(root: Path, store: str, count: int = 3) -> Submitted:
     values |= {"source": {"grid": {"x": list(range(count))}}}  # type: ignore[dict-item]
     (root / "manifest.json").write_text(json.dumps(values))
     manifest, source = load_manifest(root / "manifest.json")
-    wish = Wish(manifest=manifest, source=source, path=root / "outputs" / "s")
-    return submit(wish, Nowhere(kind="slurm", timeout_s=60, sbatch_timeout_s=60), Settings())
+    request = SubmitRequest(manifest=manifest, source=source, path=root / "outputs" / "s")
+    return submit(request, Nowhere(kind="slurm", timeout_s=60, sbatch_timeout_s=60), Settings())
 
 
 def rules(done: Submitted) -> WorkerRules:

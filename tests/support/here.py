@@ -59,7 +59,7 @@ class Here:
             if name != "PATH" and os.environ.get(name) != value:
                 patch.setenv(name, value)
         # A wait that looks often: these sweeps take a tenth of a second.
-        patch.setattr(status, "LOOK_S", (0.1,) * len(status.LOOK_S))
+        patch.setattr(status, "POLL_S", (0.1,) * len(status.POLL_S))
         found = cls(path, patch, cluster)
         found.write("m.yaml", GOOD)
         found.write("t.py", TARGET)

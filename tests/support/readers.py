@@ -45,7 +45,7 @@ from hpcsweep.runs.unpack import unpack
 from hpcsweep.sources import manual
 from hpcsweep.state.status import status
 from hpcsweep.store.ingest import fresh_index
-from hpcsweep.submission import turns
+from hpcsweep.submission import sweep_lock
 from hpcsweep.sweepdir.directory import SweepDirectory
 from tests.support.scripted import SETTINGS
 from tests.support.sweeps import MadeSweep
@@ -281,8 +281,8 @@ def _turn(root: Path) -> Reader:
     owner.write_text(json.dumps(this_process() | {"pid_namespace": "pid:[1]"}))
 
     def look() -> None:
-        with mock.patch.object(turns, "SILENT_S", 0.0):  # nobody's sign of life is waited for
-            turns._is_gone(root, lambda _: None, owner.parent)  # noqa: SLF001  # the claim itself stays
+        with mock.patch.object(sweep_lock, "SILENT_S", 0.0):  # nobody's sign of life is waited for
+            sweep_lock._is_gone(root, lambda _: None, owner.parent)  # noqa: SLF001  # the claim itself stays
 
     return Reader(owner, look, is_json=True)
 

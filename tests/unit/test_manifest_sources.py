@@ -287,7 +287,7 @@ def test_placeholders_of_other_forms(mistakes: Callable[..., list[str]]) -> None
         if names is None:
             assert any("'a' is in the sources 0 and 1" in one for one in found)
             continue
-        assert "nothing fills {z}" in found[0]
+        assert "unknown placeholder {z}" in found[0]
         unused = [one for one in found if "does not use this parameter" in one]
         assert len(unused) == len(names.split())
 

@@ -64,7 +64,7 @@ __all__ = ["load", "mistakes", "write"]  # fixtures are found by their names
         ('comment: "a\\0b"', "slurm.comment: is the text"),
         (
             "gres: help",
-            "slurm.gres: is help, at which sbatch prints an answer and submits nothing.",
+            "slurm.gres: is help: sbatch prints a list and submits nothing.",
         ),
         ('comment: ""', "slurm.comment: is the text '', not a value for sbatch."),
     ],
@@ -225,23 +225,23 @@ def test_cpus_per_case_and_cpus_per_task_must_agree(mistakes: Callable[..., list
         ),
         (
             "command: [sim, '{params_json}', '{omgea}']",
-            "command[2]: nothing fills {omgea}. Did you mean {omega}?",
+            "command[2]: unknown placeholder {omgea}. Did you mean {omega}?",
         ),
         (
             "command: [sim, '{params_json}', '{x}']",
-            "command[2]: nothing fills {x}. Known are omega, dt, run_dir, seed,",
+            "command[2]: unknown placeholder {x}. Known are omega, dt, run_dir, seed,",
         ),
         (
             "command: [sim, '{params_json}', '{omega:.3f}']",
-            "command[2]: nothing fills a placeholder of '{omega:.3f}'. Placeholders are plain",
+            "command[2]: has an unknown placeholder: '{omega:.3f}'. Placeholders are plain",
         ),
         (
             "command: [sim, '{params_json}', '{}']",
-            "command[2]: nothing fills a placeholder of '{}'.",
+            "command[2]: has an unknown placeholder: '{}'.",
         ),
         (
             "command: [sim, '{params_json}', '{omega.real}']",
-            "command[2]: nothing fills a placeholder",
+            "command[2]: has an unknown placeholder",
         ),
         (
             "command: [sim, '{params_json}', 'a{b']",
@@ -282,7 +282,7 @@ def test_parameters_that_a_command_does_not_use(mistakes: Callable[..., list[str
         "m.yaml:8: source.manual[2].c: the command does not use this parameter.",
     ]
     (found_index,) = mistakes("name: x\ncommand: [s, '{index}']\nsource: {grid: {index: [1]}}\n")
-    assert "source.grid.index: a command has {index} for something else." in found_index
+    assert "source.grid.index: {index} is a placeholder of every command," in found_index
 
 
 def test_a_command_is_checked_although_a_value_of_the_source_is_wrong(

@@ -17,7 +17,7 @@ from hpcsweep.state.array_tasks import array_tasks
 from hpcsweep.state.outlook import Group, Outlook, State, outlook_of
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission.policy import UNASKED, Batch, Policy, decide, under_way
-from hpcsweep.submission.submit import Wish, make_plan
+from hpcsweep.submission.submit import SubmitRequest, make_plan
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.worker.start import Start
 from tests.support.journals import write_journal
@@ -184,19 +184,19 @@ def test_a_manifest_that_grew(made: MadeSweep) -> None:
 
 def test_more_submissions_than_ranks_can_tell_apart(made: MadeSweep) -> None:
     """A seventh digit would sort before the sixth, and an older attempt win."""
-    wish = Wish(manifest=made.manifest, source=made.source, path=made.path)
+    request = SubmitRequest(manifest=made.manifest, source=made.source, path=made.path)
     batch = Batch(
         indices=IndexSet.of([1]), generation=0, chunk_size=1, resources=made.manifest.resources
     )
     made.directory.submission_dir(1).rename(made.directory.submission_dir(RANKED_MAX - 1))
-    assert make_plan(wish, made.directory, batch, UNASKED).submission == RANKED_MAX
+    assert make_plan(request, made.directory, batch, UNASKED).submission == RANKED_MAX
     last = made.directory.submission_dir(RANKED_MAX)
     made.directory.submission_dir(RANKED_MAX - 1).rename(last)
     with pytest.raises(SweepError, match="has 999999 submissions, and can have no more"):
-        make_plan(wish, made.directory, batch, UNASKED)
+        make_plan(request, made.directory, batch, UNASKED)
     again = replace(batch, generation=RANKED_MAX + 1)
     with pytest.raises(SweepError, match="can have no more"):
-        make_plan(wish, None, again, UNASKED)
+        make_plan(request, None, again, UNASKED)
 
 
 def test_more_restarts_than_ranks_can_tell_apart() -> None:

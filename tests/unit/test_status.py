@@ -170,7 +170,7 @@ def test_wait_polls_until_all_tasks_are_over(
     queue = Queue(dict.fromkeys(range(1, 5), "RUNNING"))
 
     def sleep(seconds: float) -> None:
-        assert module.LOOK_S[0] <= seconds <= module.LOOK_S[1]
+        assert module.POLL_S[0] <= seconds <= module.POLL_S[1]
         task = next(steps)
         made.run(task)
         del (queue.states or {})[task]

@@ -1,14 +1,14 @@
-"""The commands: one module each, which has the `command` itself, and the table of all of them.
+"""The commands: one module each, with the `command` itself, and the table of all of them.
 
-A command is loaded when it is called, when its help is shown, and when its options are completed.
-So a module imports at its top only what declares options; what does the work is imported inside
-the function, and nothing is waited for that is not used.
+A module is imported when its command is called, when its help is shown, and when its options are
+completed. So at its top it imports only what declares options; the rest is imported in the
+function.
 """
 
 from __future__ import annotations
 
-# Name: its module, relative to this package or absolute, and its line in the list of commands.
-# The order is that in which a user meets them.
+# By name: the module, relative to this package or absolute, and the line in the list of commands.
+# In the order in which a user needs them.
 COMMANDS = {
     "init": (".init", "Write a manifest and a target to begin with."),
     "schema": (".schema", "Print the JSON Schema of a manifest, for an editor."),
@@ -31,7 +31,7 @@ COMMANDS = {
     "emulator": (".emulator", "A Slurm on this machine, in a directory: for tests and laptops."),
 }
 
-# What does the work of commands that are looked for and do not exist.
+# Hints for commands that users expect and that do not exist.
 INSTEAD = {
     "clean": "`rm -r outputs/NAME` removes a sweep with its results; `hpcsweep cancel NAME` first.",
     "help": "`hpcsweep --help` lists the commands, `hpcsweep COMMAND --help` explains one.",

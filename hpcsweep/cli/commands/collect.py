@@ -91,7 +91,7 @@ def _write(form: str, output: Path | None, found: TableColumns, rows: Iterator[T
 
 
 def _form_of(output: Path | None) -> str:
-    """What is written where no --format is given."""
+    """The format without --format."""
     if output is None:
         return "table"
     suffix = output.suffix.lower().lstrip(".") or "csv"

@@ -1,4 +1,4 @@
-"""`doctor`: what sweeps need, and whether it is there."""
+"""`doctor`: check what sweeps need."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hpcsweep.cli.context import context
 from hpcsweep.cli.options import cluster_option, common, json_option
 
 if TYPE_CHECKING:
-    from hpcsweep.submission.doctor import Look
+    from hpcsweep.submission.doctor import Check
     from hpcsweep.sweepdir.directory import SweepDirectory
 
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
@@ -20,7 +20,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 @click.command("doctor")
 @click.argument("sweep", metavar="[SWEEP]", required=False, shell_complete=completion.sweeps)
-@click.option("--node", is_flag=True, help="Look from a compute node, too: submits a small job.")
+@click.option("--node", is_flag=True, help="Check from a compute node, too: submits a small job.")
 @click.option("--here", "only_here", is_flag=True, hidden=True)
 @cluster_option
 @json_option
@@ -45,11 +45,11 @@ def command(
     known = context(**shared)
     kind = cluster or known.settings.cluster
     directory = known.sweep(sweep) if sweep else None
-    looks: dict[str, Look] = {"database": partial(_database, directory)} if directory else {}
+    checks: dict[str, Check] = {"database": partial(_database, directory)} if directory else {}
     if directory and not only_here:
-        looks["files"] = partial(_files, directory)
+        checks["files"] = partial(_files, directory)
     outputs = directory.path.parent if directory else known.outputs
-    findings = list(doctor.here(outputs, looks))
+    findings = list(doctor.here(outputs, checks))
     if not only_here:
         findings += doctor.cluster(kind, known.settings, outputs)
     if node:

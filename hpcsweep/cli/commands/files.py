@@ -31,6 +31,6 @@ def command(sweep: str, name: str, paths: bool, **shared: Any) -> None:
             click.echo(files.path(name) or f"{files.label}/{name}", file=streams.document())
         else:
             data = files.read(name) or b""
-            # The next document begins on a line of its own, for jq and its friends.
+            # Each document begins on a line of its own, as programs like jq expect.
             streams.write_bytes(data if data.endswith(b"\n") else data + b"\n")
     report_lost_files(report)

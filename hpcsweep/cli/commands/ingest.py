@@ -23,9 +23,9 @@ def command(sweep: str, rebuild: bool, **shared: Any) -> None:
     directory = context(**shared).sweep(sweep)
     if not directory.is_writable:
         raise SweepError(
-            "you may not write here, so its index stays as it is",
+            "you may not write here, so its index cannot be updated",
             where=str(directory.path),
-            next_step="Nothing is needed: what only reads makes an index for itself.",
+            next_step="Nothing is needed: commands that only read make an index of their own.",
         )
     with fresh_index(directory, rebuild=rebuild) as sweep_index:
         total, torn = sum(sweep_index.counts().values()), sweep_index.torn()

@@ -53,8 +53,8 @@ def command(directory: Path) -> None:
 def scaffold(directory: Path) -> list[Path]:
     """Write `manifest.yaml` and `simulate.py` into a directory. Returns their paths.
 
-    What a killed call left of them stays. *Raises* SweepError when one is there already, or
-    cannot be written.
+    Completes what a killed call began. *Raises* SweepError if another file of that name exists, or
+    a file cannot be written.
     """
     name = slug(directory.resolve().name, 64)
     texts = {"manifest.yaml": MANIFEST.format(name=name), "simulate.py": TARGET}
@@ -67,7 +67,7 @@ def scaffold(directory: Path) -> list[Path]:
             raise SweepError("is there already", where=str(there[0]), next_step=next_step)
         with undo_on_error() as made:
             for path in files.keys() - there:
-                # Readable as whatever the user's editor writes.
+                # The mode that an editor gives to new files.
                 write_new(path, files[path], mode=0o666)
                 made.note(path)
     except FileExistsError as error:

@@ -18,9 +18,9 @@ from hpcsweep.cli.options import common, manifest_argument, script_option
 def command(manifest: Path, script: bool, **shared: Any) -> None:
     """Show what a submit would send."""
     from hpcsweep.cli.planning import show_plan
-    from hpcsweep.submission.submit import Wish
+    from hpcsweep.submission.submit import SubmitRequest
 
     here = context(**shared)
     found, source = here.manifest(manifest)
-    wish = Wish(manifest=found, source=source, path=here.sweep_path(found))
-    show_plan(here, wish, None, script=script)
+    request = SubmitRequest(manifest=found, source=source, path=here.sweep_path(found))
+    show_plan(here, request, None, script=script)

@@ -22,12 +22,12 @@ def command(sweep: str, waits: bool, throttle: int, **shared: Any) -> None:
     """
     from hpcsweep.cli.sending import send
     from hpcsweep.cluster import registry
-    from hpcsweep.submission.submit import Wish
+    from hpcsweep.submission.submit import SubmitRequest
 
     here = context(**shared)
     directory = here.sweep(sweep)
     newest = directory.newest()
-    wish = Wish(
+    request = SubmitRequest(
         manifest=newest.manifest,
         source=newest.source,
         path=directory.path,
@@ -35,4 +35,4 @@ def command(sweep: str, waits: bool, throttle: int, **shared: Any) -> None:
         rerun="failed",
     )
     opened = registry.require_recorded(directory, here.settings)
-    send(here, wish, opened, waits=waits)
+    send(here, request, opened, waits=waits)

@@ -21,7 +21,7 @@ from hpcsweep.records import RERUNS
 if TYPE_CHECKING:
     from hpcsweep.cli.context import Context
     from hpcsweep.cluster.base import Cluster
-    from hpcsweep.submission.submit import Wish
+    from hpcsweep.submission.submit import SubmitRequest
 
 
 @click.command("submit")
@@ -65,13 +65,13 @@ def command(
     """
     from hpcsweep.cli.sending import send
     from hpcsweep.cluster import registry
-    from hpcsweep.submission.submit import Wish
+    from hpcsweep.submission.submit import SubmitRequest
 
     if script and not dry_run:
         raise click.UsageError("--script needs --dry-run (or use `hpcsweep plan --script`)")
     here = context(**shared)
     found, source = here.manifest(manifest)
-    wish = Wish(
+    request = SubmitRequest(
         manifest=found,
         source=source,
         path=here.sweep_path(found),
@@ -80,34 +80,34 @@ def command(
         allow_mixed=allow_mixed,
         replace=replace,
     )
-    opened = registry.choose(cluster or here.settings.cluster, here.settings, wish.path)
+    opened = registry.choose(cluster or here.settings.cluster, here.settings, request.path)
     if dry_run:
-        _show(here, wish, opened, script=script)
+        _show(here, request, opened, script=script)
     elif chaos_seed is not None:
-        _run_chaos(here, wish, opened, chaos_seed)
+        _run_chaos(here, request, opened, chaos_seed)
     else:
-        send(here, wish, opened, waits=waits)
+        send(here, request, opened, waits=waits)
 
 
-def _show(here: Context, wish: Wish, cluster: Cluster, *, script: bool) -> None:
-    """Check everything, ask the cluster, and show the plan."""
+def _show(here: Context, request: SubmitRequest, cluster: Cluster, *, script: bool) -> None:
+    """Check manifest, target and cluster, and show the plan."""
     from hpcsweep.cli.notices import notify
     from hpcsweep.cli.planning import show_plan
     from hpcsweep.submission.submit import check
 
-    cluster.prepare(wish.manifest.resources.options)
-    digest = check(wish, cluster, notify)
-    show_plan(here, wish, cluster, script=script, code_digest=digest)
+    cluster.prepare(request.manifest.resources.options)
+    digest = check(request, cluster, notify)
+    show_plan(here, request, cluster, script=script, code_digest=digest)
 
 
-def _run_chaos(here: Context, wish: Wish, cluster: Cluster, seed: int) -> None:
-    """Run under faults on order, and report them; whatever is not complete is an error."""
+def _run_chaos(here: Context, request: SubmitRequest, cluster: Cluster, seed: int) -> None:
+    """Run under faults on order, and report them. *Raises* Incomplete, SweepError."""
     from hpcsweep import chaos
     from hpcsweep.cli.notices import notify
     from hpcsweep.cli.render.chaos import print_report
     from hpcsweep.errors import Incomplete, SweepError
 
-    report = chaos.run(wish, cluster, here.settings, seed, notify)
+    report = chaos.run(request, cluster, here.settings, seed, notify)
     print_report(report)
     if not report.accepted.is_once:
         raise SweepError(

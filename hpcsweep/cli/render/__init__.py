@@ -1,1 +1,1 @@
-"""What people see: texts, counts, plans and tables, as wide as their terminal."""
+"""Print texts, counts, plans and tables for people, in the width of the terminal."""

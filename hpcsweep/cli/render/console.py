@@ -1,4 +1,4 @@
-"""Where results are printed: a line, rows of facts, a document."""
+"""Print a line, rows of facts, or a document."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from hpcsweep.cli import streams
 from hpcsweep.cli.render import layout
 from hpcsweep.terminal_text import visible
 
-# Where there is no terminal nothing is wrapped, cut or left out.
+# Without a terminal nothing is wrapped, cut or left out.
 ANY_WIDTH = 1_000_000
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Leave it to the command line: rich would end the program here."""
+        """Raise it for the command line: rich would end the program here."""
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE), streams.STANDARD_OUTPUT)
 
 
@@ -33,13 +33,13 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def print_line(*parts: str | layout.Styled) -> None:
-    """Print a line of texts, some of them with a style; the terminal wraps it."""
+    """Print a line of texts, each with or without a style; the terminal wraps it."""
     styled = [(part, "") if isinstance(part, str) else part for part in parts]
     print_texts(Text.assemble(*((visible(text), style) for text, style in styled)))
 
 
 def print_facts(rows: Sequence[Sequence[str | layout.Styled]]) -> None:
-    """Print rows whose last cell is a text."""
+    """Print rows whose last cell is a text that is wrapped and never cut."""
     styled = [[(one, "") if isinstance(one, str) else one for one in row] for row in rows]
     print_texts(*layout.facts(styled, console().width))
 
@@ -50,7 +50,7 @@ def print_document(value: object) -> None:
 
 
 def print_texts(*lines: Text) -> None:
-    """Print lines that are clean already."""
+    """Print lines whose control characters are escaped already."""
     out = console()
     for line in lines:
         out.print(line, soft_wrap=True)  # neither wrapped nor cropped

@@ -1,4 +1,4 @@
-"""Tables on a terminal: a number, an id or a status is shown whole or not at all."""
+"""The layout of every table of text: a number, an id or a status is shown whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hpcsweep.terminal_text import one_line, visible
 
 # Characters between two columns.
 GAP = 2
-# Free text is cut, or wrapped beside the rest of its row, down to so many characters.
+# Smallest width to which free text is cut, or wrapped beside the rest of its row.
 TEXT_MIN = 20
-# What stands below the rest of its row begins here.
+# Indent of a text below the rest of its row.
 HANGING = 4
 
 # A text, and the style that rich gives it.
@@ -29,23 +29,23 @@ class LayoutColumn:
     name: str
     cells: Sequence[str]
     right: bool = False
-    # Free text, such as an error's message: what does not fit of it may be cut, visibly.
+    # Free text, such as an error's message: it is cut, with an ellipsis, if it does not fit.
     may_be_cut: bool = False
 
     @property
-    def natural(self) -> int:
+    def full_width(self) -> int:
         """The width of its widest cell."""
         return max(map(cell_len, (self.name, *self.cells)))
 
     @property
-    def least(self) -> int:
+    def min_width(self) -> int:
         """The width below which it is not shown."""
         short = max(TEXT_MIN, cell_len(self.name))
-        return min(self.natural, short) if self.may_be_cut else self.natural
+        return min(self.full_width, short) if self.may_be_cut else self.full_width
 
 
 def cleaned(column: LayoutColumn) -> LayoutColumn:
-    """A column of texts that we did not write."""
+    """The column with control characters escaped."""
     return LayoutColumn(
         name=one_line(column.name),
         cells=[one_line(cell) for cell in column.cells],
@@ -55,24 +55,24 @@ def cleaned(column: LayoutColumn) -> LayoutColumn:
 
 
 def fitting(columns: Sequence[LayoutColumn], width: int) -> list[LayoutColumn]:
-    """As many columns as fit beside each other, the first ones first; the first in any case."""
+    """The columns that fit beside each other, taken in order; always the first."""
     chosen: list[LayoutColumn] = []
     used = -GAP
     for column in columns:
-        if not chosen or used + GAP + column.least <= width:
+        if not chosen or used + GAP + column.min_width <= width:
             chosen.append(column)
-            used += GAP + column.least
+            used += GAP + column.min_width
     return chosen
 
 
 def lines(columns: Sequence[LayoutColumn], width: int) -> Iterator[Text]:
-    """The lines of a table, its head first."""
-    left = width - sum(GAP + column.least for column in columns) + GAP
+    """The lines of a table, beginning with its head."""
+    left = width - sum(GAP + column.min_width for column in columns) + GAP
     widths = []
     for column in columns:
-        more = min(max(left, 0), column.natural - column.least)
+        more = min(max(left, 0), column.full_width - column.min_width)
         left -= more
-        widths.append(column.least + more)
+        widths.append(column.min_width + more)
     places = list(zip(columns, widths, strict=True))
     yield Text(_joined(_cell(one.name, room, one.right) for one, room in places), style="bold")
     for cells in zip(*(one.cells for one in columns), strict=True):
@@ -92,9 +92,9 @@ def _cell(text: str, width: int, right: bool) -> str:
 
 
 def facts(rows: Sequence[Sequence[Styled]], width: int) -> Iterator[Text]:
-    """Rows without a head, whose last cell is a text that is wrapped and never cut.
+    """Lines of a table without a head, whose last cell is a text that is wrapped and never cut.
 
-    Where hardly any room is left beside the rest of the row, the text stands below it.
+    If less than `TEXT_MIN` is left beside the rest of the row, the text stands below it.
     """
     shown = [[(one_line(text), style) for text, style in row[:-1]] for row in rows]
     widths = [max(cell_len(text) for text, _ in column) for column in zip(*shown, strict=True)]
@@ -115,7 +115,7 @@ def facts(rows: Sequence[Sequence[Styled]], width: int) -> Iterator[Text]:
 
 
 def _wrapped(text: str, width: int) -> Iterator[str]:
-    """A text in lines; a word that is longer than a line stays whole, for whoever copies it."""
+    """Wrap a text; a word longer than a line stays whole, so that it can be copied."""
     for line in text.splitlines():
         yield from textwrap.wrap(
             line, max(width, 1), break_long_words=False, break_on_hyphens=False

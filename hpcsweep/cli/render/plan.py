@@ -1,4 +1,4 @@
-"""A plan, for people: what a submit would send."""
+"""Print a plan: what `submit` would send."""
 
 from __future__ import annotations
 
@@ -12,55 +12,55 @@ from hpcsweep.records import ParamCase
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sweepdir.plan import Plan
 
-# Characters of a case's params in a plan.
+# Largest length of a case's params in a plan.
 PARAMS_CHARACTERS = 200
 
 
 def print_plan(
-    found: Plan, manifest: FrozenManifest, source: ParameterSource, held: int, complete: int
+    plan: Plan, manifest: FrozenManifest, source: ParameterSource, held: int, complete: int
 ) -> None:
     """Print cases, tasks, arrays, core-hours and files."""
-    count = found.indices.count
+    count = plan.indices.count
     known = f" ({complete} complete)" if complete else ""
     auto = " (chunk: auto, at most 1,000 tasks)" if manifest.chunk is None else ""
-    files, inodes = _files(found)
+    files, inodes = _files(plan)
     rows = [
         ("cases", f"{count} of {source.n_cases}{known}"),
         ("under way", f"{held}, left alone" if held else ""),
-        ("first", _case(source[found.indices.select(0)])),
-        ("last", _case(source[found.indices.select(count - 1)])),
-        ("chunks", f"{found.chunks} array tasks{_each(found)}{auto}"),
-        ("arrays", _arrays(found)),
-        ("later", _later(found)),
-        ("core-hours", _core_hours(found, manifest)),
+        ("first", _case(source[plan.indices.select(0)])),
+        ("last", _case(source[plan.indices.select(count - 1)])),
+        ("chunks", f"{plan.chunks} array tasks{_each(plan)}{auto}"),
+        ("arrays", _arrays(plan)),
+        ("later", _later(plan)),
+        ("core-hours", _core_hours(plan, manifest)),
         ("files", f"about {files}, {inodes} inodes with directories"),
-        ("runs", found.layout.runs),
+        ("runs", plan.layout.runs),
     ]
     print_facts([row for row in rows if row[1]])
 
 
-def _arrays(found: Plan) -> str:
-    if not all(part.is_array for part in found.parts):
-        return f"none: {len(found.parts)} single jobs"
-    arrays = (f"0-{p.chunks - 1}" + (f"%{p.throttle}" if p.throttle else "") for p in found.parts)
-    return f"{len(found.parts)}: {', '.join(islice(arrays, 5))}"
+def _arrays(plan: Plan) -> str:
+    if not all(part.is_array for part in plan.parts):
+        return f"none: {len(plan.parts)} single jobs"
+    arrays = (f"0-{p.chunks - 1}" + (f"%{p.throttle}" if p.throttle else "") for p in plan.parts)
+    return f"{len(plan.parts)}: {', '.join(islice(arrays, 5))}"
 
 
-def _later(found: Plan) -> str:
-    if found.goal is None:
+def _later(plan: Plan) -> str:
+    if plan.goal is None:
         return ""
-    left = found.goal.count - found.indices.count
+    left = plan.goal.count - plan.indices.count
     return f"{left} cases, by closing jobs, when the queue has room for their array tasks"
 
 
-def _each(found: Plan) -> str:
-    if found.chunk_size == 1:
+def _each(plan: Plan) -> str:
+    if plan.chunk_size == 1:
         return " of one case each"
-    return f" of up to {found.chunk_size} cases each"
+    return f" of up to {plan.chunk_size} cases each"
 
 
 def _case(case: ParamCase) -> str:
-    """A case with as many of its params, each whole, as one looks at."""
+    """A case with its first params, each whole, up to `PARAMS_CHARACTERS`."""
     shown: dict[str, object] = {}
     for name, value in case.params.items():
         more = shown | {name: value}
@@ -72,19 +72,19 @@ def _case(case: ParamCase) -> str:
     return f"{text} and {left} more params" if left else text
 
 
-def _core_hours(found: Plan, manifest: FrozenManifest) -> str:
+def _core_hours(plan: Plan, manifest: FrozenManifest) -> str:
     limit = manifest.resources.options.get("time")
     seconds = time_limit_seconds(limit) if limit else None
     if seconds is None:
         return "unknown: the manifest gives no slurm: time"
     cores = manifest.resources.cpus_per_case
-    return f"at most {found.chunks * cores * seconds / 3600:.1f}"
+    return f"at most {plan.chunks * cores * seconds / 3600:.1f}"
 
 
-def _files(found: Plan) -> tuple[int, int]:
-    """Files, and inodes with directories: a run has params, metadata, metrics and a log."""
-    cases = found.indices.count if found.layout.runs == "all" else 0
+def _files(plan: Plan) -> tuple[int, int]:
+    """Counts of files and of inodes; a run has params, metadata, metrics and a log."""
+    cases = plan.indices.count if plan.layout.runs == "all" else 0
     # A journal and Slurm's log; a pack and its index.
-    per_task = 4 if found.layout.runs == "packed" else 2
-    files = cases * 4 + found.chunks * per_task + 8
+    per_task = 4 if plan.layout.runs == "packed" else 2
+    files = cases * 4 + plan.chunks * per_task + 8
     return files, files + cases * 2 + 10

@@ -1,4 +1,4 @@
-"""Rows of results as a table on the screen."""
+"""Print rows of results as a table."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from hpcsweep.cli.render.console import console, print_line, print_texts
 from hpcsweep.tables.collect import TableColumns, TableRow
 from hpcsweep.tables.formats import cell
 
-# Rows of a table on the screen; --format csv has them all.
+# Largest count of rows; --format csv has them all.
 TABLE_ROWS = 100
-# Columns that a table on the screen leaves out.
-QUIET = frozenset(
+# Columns that are left out unless they are named,
+HIDDEN = frozenset(
     {
         "seed",
         "started",
@@ -28,11 +28,11 @@ QUIET = frozenset(
         "case_id",
     }
 )
-# Of these it leaves out what is empty in all rows,
+# columns that are left out if they are empty in all rows,
 OFTEN_EMPTY = ("replicate", "reason")
-# these have a place before all others,
-WEIGHTIEST = ("index", "status", "reason")
-# and these may be cut.
+# columns that are chosen before all others,
+CHOSEN_FIRST = ("index", "status", "reason")
+# and columns that may be cut.
 FREE_TEXT = frozenset({"error"})
 
 
@@ -42,7 +42,7 @@ def print_table(columns: TableColumns, rows: Iterator[TableRow]) -> None:
     shown = columns.names
     given = shown != list(columns.kinds)
     if not given:
-        shown = [name for name in shown if name not in QUIET]
+        shown = [name for name in shown if name not in HIDDEN]
         for name in OFTEN_EMPTY:
             if not any(row.get(name) for row in taken):
                 shown.remove(name)
@@ -58,7 +58,7 @@ def print_table(columns: TableColumns, rows: Iterator[TableRow]) -> None:
         for name in shown
     }
     width = console().width
-    order = shown if given else _by_weight(columns, shown)
+    order = shown if given else _by_priority(columns, shown)
     fitting = layout.fitting([made[name] for name in order], width)
     print_texts(*layout.lines([one for one in made.values() if one in fitting], width))
     left_out = [one.name for one in made.values() if one not in fitting]
@@ -71,11 +71,11 @@ def print_table(columns: TableColumns, rows: Iterator[TableRow]) -> None:
         print_line(f"… and {more} more rows: --format csv has them all.")
 
 
-def _by_weight(columns: TableColumns, shown: list[str]) -> list[str]:
-    """Columns in the order in which they get a place: params and metrics turn by turn."""
-    turns = chain(*zip_longest(columns.params.values(), columns.metrics.values()))
-    weighty = [name for name in (*WEIGHTIEST, *turns) if name in shown]
-    return weighty + [name for name in shown if name not in weighty]
+def _by_priority(columns: TableColumns, shown: list[str]) -> list[str]:
+    """Columns by priority: params and metrics alternate."""
+    alternating = chain(*zip_longest(columns.params.values(), columns.metrics.values()))
+    first = [name for name in (*CHOSEN_FIRST, *alternating) if name in shown]
+    return first + [name for name in shown if name not in first]
 
 
 def _short(value: object) -> str:

@@ -1,4 +1,4 @@
-"""A sweep's status, for people."""
+"""Print the status of a sweep."""
 
 from __future__ import annotations
 
@@ -17,63 +17,65 @@ _COLOURS = {
 }
 
 
-def print_summary(found: Summary) -> None:
-    """Print counts, what is under way, what is wrong, and what to do next."""
-    print_line((found.name, "bold"), f"  {found.path}")
+def print_summary(summary: Summary) -> None:
+    """Print counts, tasks in flight, problems, and what to do next."""
+    print_line((summary.name, "bold"), f"  {summary.path}")
     print_facts(
         [
-            ((status.value, _COLOURS[status]), str(number), _why(found, status))
+            ((status.value, _COLOURS[status]), str(number), _why(summary, status))
             for status in Status
-            if (number := found.counts.get(status, 0))
+            if (number := summary.counts.get(status, 0))
         ]
     )
-    if found.tasks:
-        states = ", ".join(f"{number} {state}" for state, number in sorted(found.tasks.items()))
-        age = f", asked {found.asked_s_ago:.0f} s ago" if found.asked_s_ago is not None else ""
+    if summary.tasks:
+        states = ", ".join(f"{number} {state}" for state, number in sorted(summary.tasks.items()))
+        age = f", asked {summary.asked_s_ago:.0f} s ago" if summary.asked_s_ago is not None else ""
         print_line(f"array tasks: {states}{age}")
-    passing = [f"{number} {why}" for why, number in sorted(found.waiting.items()) if passes(why)]
+    passing = [f"{number} {why}" for why, number in sorted(summary.waiting.items()) if passes(why)]
     if passing:
         print_line(f"what they wait for: {', '.join(passing)}")
-    for sentence in found.stuck:
+    for sentence in summary.stuck:
         print_line((sentence, "yellow"))
-    if found.problem:
-        print_line(("the cluster could not be asked:", "yellow"), f" {found.problem}")
-    if found.torn:
-        lines, journals = sum(found.torn.values()), len(found.torn)
+    if summary.problem:
+        print_line(("the cluster could not be asked:", "yellow"), f" {summary.problem}")
+    if summary.torn:
+        lines, journals = sum(summary.torn.values()), len(summary.torn)
         print_line((f"{lines} journal lines were passed over, in {journals} journals", "yellow"))
-    if found.other_code:
-        print_line((other_code(found.name, found.other_code), "yellow"))
-    if found.memory:
-        print_line((f"memory: the largest complete case {found.memory.text}", "yellow"))
-    if found.reasons.get("lost"):
-        print_line(f"What Slurm kept of lost tasks: `hpcsweep logs {found.name} INDEX`")
-    if found.is_settled and not found.is_complete:
-        print_line(f"Nothing is under way. {_next_step(found)}")
+    if summary.other_code:
+        print_line((other_code(summary.name, summary.other_code), "yellow"))
+    if summary.memory:
+        print_line((f"memory: the largest complete case {summary.memory.text}", "yellow"))
+    if summary.reasons.get("lost"):
+        print_line(f"What Slurm kept of lost tasks: `hpcsweep logs {summary.name} INDEX`")
+    if summary.is_settled and not summary.is_complete:
+        print_line(f"Nothing is under way. {_next_step(summary)}")
 
 
 def other_code(name: str, count: int) -> str:
-    """A line on results that are not of the code as it is now."""
+    """A line about results that were computed with other code."""
     return (
         f"{count} complete cases of {name} were computed with other code than is there now: "
         "`hpcsweep submit --rerun stale` with the manifest computes them again"
     )
 
 
-def _next_step(found: Summary) -> str:
-    if found.counts.get(Status.FAILED, 0):
+def _next_step(summary: Summary) -> str:
+    if summary.counts.get(Status.FAILED, 0):
         return (
-            f"`hpcsweep logs {found.name} INDEX` says why a case failed, "
-            f"`hpcsweep retry {found.name}` sends it again."
+            f"`hpcsweep logs {summary.name} INDEX` says why a case failed, "
+            f"`hpcsweep retry {summary.name}` sends it again."
         )
     return "`hpcsweep submit` sends what is missing."
 
 
-def _why(found: Summary, status: Status) -> str:
-    if status is Status.PENDING and found.unsubmitted:
-        return f"{found.unsubmitted} not submitted"
+def _why(summary: Summary, status: Status) -> str:
+    if status is Status.PENDING and summary.unsubmitted:
+        return f"{summary.unsubmitted} not submitted"
     if status in (Status.FAILED, Status.INTERRUPTED):
         reasons = (
-            f"{n} {why}" for why, n in sorted(found.reasons.items()) if Reason(why).status is status
+            f"{n} {why}"
+            for why, n in sorted(summary.reasons.items())
+            if Reason(why).status is status
         )
         return ", ".join(reasons)
     return ""

@@ -1,7 +1,7 @@
-"""Turns: one submit or cancel at a time in a sweep, on every file system.
+"""The lock of a sweep: one submit or cancel at a time, on every file system.
 
-By a claim, not by flock(2): Lustre without `-o flock` has none, and `localflock` and NFS `nolock`
-keep one to a host.
+It is a claim and not flock(2): Lustre without `-o flock` has none, and with `localflock` or NFS
+`nolock` each host has its own.
 """
 
 from __future__ import annotations
@@ -23,55 +23,55 @@ from hpcsweep.sweepdir.directory import CLAIMS, SweepDirectory, make_sweep_direc
 from hpcsweep.undo import UndoLog, undo_on_error
 
 NAME = "submit"
-# Seconds without a sign of life after which a process that only another host can ask for counts
-# as dead: several signs long, and longer than NFS and FUSE clients hold attributes back (60 s).
+# Seconds without a heartbeat after which a process of another host counts as dead: several beats,
+# and longer than NFS and FUSE clients cache attributes (60 s).
 SILENT_S = 6 * BEAT_S
-# Seconds between two looks at it.
-LOOK_S = 1.0
-# How often it may be free and, a moment later, another's.
+# Seconds between two polls of its heartbeat.
+POLL_S = 1.0
+# How often the lock may be free at one moment and taken at the next.
 TRIES = 100
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
-class Turn:
-    """The right to change a sweep."""
+class SweepLock:
+    """The exclusive right to change a sweep."""
 
     def __init__(self, claim: Claim, sweep: Path) -> None:
         self._claim = claim
         self._sweep = sweep
 
     def check(self) -> None:
-        """*Raises* SweepBusy when it was taken over: this process slept, and was thought dead."""
+        """*Raises* SweepBusy if another process took the lock: this one was suspended too long."""
         if not names(self._claim.path):
             raise SweepBusy(
-                "another submit or cancel took this one for dead, as it gave no sign of life for "
-                f"{SILENT_S:g} s, and is at work",
+                "another submit or cancel took this one for dead, as it had no heartbeat for "
+                f"{SILENT_S:g} s, and is running now",
                 where=str(self._sweep),
                 next_step="Run the command again when that one has ended.",
             )
 
 
 @contextlib.contextmanager
-def submitting(sweep: SweepDirectory, say: Say = lambda _: None) -> Iterator[Turn]:
-    """Be the only submit or cancel at work in a sweep.
+def locked_sweep(sweep: SweepDirectory, notify: Notify = lambda _: None) -> Iterator[SweepLock]:
+    """Hold the lock of a sweep.
 
-    The place of a dead process is free: at once on this host; one of another host, which cannot
-    be asked, is watched for `SILENT_S`, by what is seen to change and not by two hosts' clocks.
+    The lock of a dead process is taken over: at once on this host. A process of another host, which
+    cannot be checked, must not change its heartbeat for `SILENT_S`; no clocks are compared.
     *Raises* SweepBusy.
     """
-    with _turn(sweep.path, lambda: make_directory(sweep.path / CLAIMS), say) as mine:
+    with _hold(sweep.path, lambda: make_directory(sweep.path / CLAIMS), notify) as mine:
         yield mine
 
 
 @contextlib.contextmanager
-def changing(
-    path: Path, name: str, share: str, unless: object, say: Say
-) -> Iterator[tuple[SweepDirectory, Turn, UndoLog]]:
-    """`submitting` in a sweep that may have to be made, and what is taken back after an error.
+def created_sweep(
+    path: Path, name: str, share: str, unless: object, notify: Notify
+) -> Iterator[tuple[SweepDirectory, SweepLock, UndoLog]]:
+    """Create a sweep if it is missing, and hold its lock; after an error undo what was created.
 
-    Nothing is, when `unless` is true by then. Only who has the turn makes or removes anything but
-    empty directories. *Raises* SweepBusy, SweepError.
+    Nothing is undone if `unless` is true by then. Only the holder of the lock creates or removes
+    anything but empty directories. *Raises* SweepBusy, SweepError.
     """
     path = path.absolute()
 
@@ -81,28 +81,28 @@ def changing(
 
     with (
         undo_on_error(unless) as around,
-        _turn(path, root, say) as mine,
+        _hold(path, root, notify) as mine,
         undo_on_error(unless) as made,
     ):
         yield SweepDirectory.create(path, name, share, made), mine, made
 
 
 @contextlib.contextmanager
-def _turn(sweep: Path, root: Callable[[], Path], say: Say) -> Iterator[Turn]:
-    """`root` makes the directory of the sweep's claims."""
-    claim = _claim(sweep, root, say)
+def _hold(sweep: Path, root: Callable[[], Path], notify: Notify) -> Iterator[SweepLock]:
+    """Hold the lock; `root` creates the directory of the sweep's claims."""
+    claim = _claim(sweep, root, notify)
     HEARTBEAT.add(claim)
     try:
-        yield Turn(claim, sweep)
+        yield SweepLock(claim, sweep)
     finally:
         claim.release()
 
 
-def _claim(sweep: Path, root: Callable[[], Path], say: Say) -> Claim:
+def _claim(sweep: Path, root: Callable[[], Path], notify: Notify) -> Claim:
     missing: SweepError | None = None
     for _ in range(TRIES):
         try:
-            claim = claims.try_acquire(root(), NAME, partial(_is_gone, sweep, say))
+            claim = claims.try_acquire(root(), NAME, partial(_is_gone, sweep, notify))
         except SweepError as error:
             if getattr(error, "errno", None) != errno.ENOENT:
                 raise
@@ -114,7 +114,7 @@ def _claim(sweep: Path, root: Callable[[], Path], say: Say) -> Claim:
     raise missing or _busy(sweep, "another process")
 
 
-def _is_gone(sweep: Path, say: Say, path: Path) -> bool:
+def _is_gone(sweep: Path, notify: Notify, path: Path) -> bool:
     """Whether the owner of a claim is dead. *Raises* SweepBusy, FileNotFoundError."""
     owner = claims.read_owner(path)
     runs = is_running(owner)
@@ -122,20 +122,20 @@ def _is_gone(sweep: Path, say: Say, path: Path) -> bool:
     who = f"process {owner['pid']} on {owner['host']}" if known else "another process"
     if runs is None:
         sign = _sign(path)
-        say(
-            f"{who} is, or was, submitting or cancelling in this sweep. Watching it for a sign of "
-            f"life, for up to {SILENT_S:g} s."
+        notify(
+            f"{who} is, or was, submitting or cancelling in this sweep. Watching its heartbeat for "
+            f"up to {SILENT_S:g} s."
         )
         end = time.monotonic() + SILENT_S
         while (runs := _sign(path) != sign) is False and time.monotonic() < end:
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
     if runs:
         raise _busy(sweep, who)
     return True
 
 
 def _sign(path: Path) -> int:
-    """The last sign of life; opened for it, as an NFS client then asks its server.
+    """The time of the last heartbeat. Opens the file: an NFS client then asks its server.
 
     *Raises* FileNotFoundError.
     """
@@ -144,7 +144,7 @@ def _sign(path: Path) -> int:
             return os.fstat(stream.fileno()).st_mtime_ns
     except FileNotFoundError:
         raise
-    except OSError:  # no file of ours: nobody gives a sign there
+    except OSError:  # not a file of ours: no process updates it
         return 0
 
 

@@ -17,8 +17,8 @@ import pytest
 from hpcsweep import claims
 from hpcsweep.errors import SweepBusy, SweepError
 from hpcsweep.liveness import this_process
-from hpcsweep.submission import turns
-from hpcsweep.submission.turns import changing, submitting
+from hpcsweep.submission import sweep_lock
+from hpcsweep.submission.sweep_lock import created_sweep, locked_sweep
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.undo import UndoLog
 
@@ -26,15 +26,15 @@ HOLD = """
 import sys
 from pathlib import Path
 from hpcsweep.sweepdir.directory import SweepDirectory
-from hpcsweep.submission.turns import submitting
-with submitting(SweepDirectory.open(Path(sys.argv[1]))):
+from hpcsweep.submission.sweep_lock import locked_sweep
+with locked_sweep(SweepDirectory.open(Path(sys.argv[1]))):
     print("in", flush=True)
     sys.stdin.read()
 """
 
 
 def hold(path: Path, *before: str) -> subprocess.Popen[str]:
-    """A process that has the turn until its input ends; `before` is put before its command."""
+    """A process that has the lock until its input ends; `before` is put before its command."""
     process = subprocess.Popen(
         [*before, sys.executable, "-c", HOLD, str(path)],
         stdin=subprocess.PIPE,
@@ -47,16 +47,16 @@ def hold(path: Path, *before: str) -> subprocess.Popen[str]:
 
 
 def owner_file(sweep: SweepDirectory) -> Path:
-    """The one file that says whose turn it is."""
+    """The one file that says whose lock it is."""
     (found,) = sweep.path.glob(".claims/submit/*/metadata.json")
     return found
 
 
 def left_by(sweep: SweepDirectory, **owner: Any) -> Path:
-    """A turn that nobody gave back; `owner` is another than this process."""
+    """A lock that nobody gave back; `owner` is another than this process."""
     root = sweep.path / ".claims"
     root.mkdir()
-    assert claims.try_acquire(root, turns.NAME) is not None
+    assert claims.try_acquire(root, sweep_lock.NAME) is not None
     path = owner_file(sweep)
     path.write_text(json.dumps(this_process() | {"pid_namespace": "pid:[1]"} | owner))
     return path
@@ -71,19 +71,19 @@ def sweep(tmp_path: Path) -> SweepDirectory:
 def test_the_second_of_two_submits_is_refused(sweep: SweepDirectory) -> None:
     with hold(sweep.path) as first:
         with pytest.raises(SweepBusy, match=f"process {first.pid} on {os.uname().nodename}") as no:
-            submitting(sweep).__enter__()
+            locked_sweep(sweep).__enter__()
         # Its holder is alive: nobody is told to take it away.
         assert "remove" not in str(no.value)
         assert first.stdin
         first.stdin.close()
-    with submitting(sweep):
+    with locked_sweep(sweep):
         pass
     assert list(sweep.path.glob(".claims/*")) == []
 
 
-def test_the_second_of_two_threads_is_refused(sweep: SweepDirectory) -> None:
-    with submitting(sweep), pytest.raises(SweepBusy, match=f"process {os.getpid()} on"):
-        submitting(sweep).__enter__()
+def test_of_two_threads_the_second_refuses(sweep: SweepDirectory) -> None:
+    with locked_sweep(sweep), pytest.raises(SweepBusy, match=f"process {os.getpid()} on"):
+        locked_sweep(sweep).__enter__()
 
 
 def test_the_place_of_a_dead_one_is_free_at_once(sweep: SweepDirectory) -> None:
@@ -91,7 +91,7 @@ def test_the_place_of_a_dead_one_is_free_at_once(sweep: SweepDirectory) -> None:
         first.send_signal(signal.SIGKILL)
     assert json.loads(owner_file(sweep).read_text())["pid"] == first.pid
     said: list[str] = []
-    with submitting(sweep, said.append):
+    with locked_sweep(sweep, said.append):
         assert json.loads(owner_file(sweep).read_text())["pid"] == os.getpid()
     assert said == []
 
@@ -99,21 +99,21 @@ def test_the_place_of_a_dead_one_is_free_at_once(sweep: SweepDirectory) -> None:
 def test_a_process_with_the_number_of_a_dead_one_has_no_turn(sweep: SweepDirectory) -> None:
     namespace = str(Path("/proc/self/ns/pid").readlink())
     left_by(sweep, pid=os.getppid(), pid_started="1", pid_namespace=namespace)
-    with submitting(sweep):
+    with locked_sweep(sweep):
         pass
 
 
 def test_the_place_is_given_back_after_an_error(sweep: SweepDirectory) -> None:
-    with pytest.raises(KeyError), submitting(sweep):
+    with pytest.raises(KeyError), locked_sweep(sweep):
         raise KeyError
-    with submitting(sweep):
+    with locked_sweep(sweep):
         pass
 
 
 def test_a_place_without_directories_is_named_as_unwritable() -> None:
     """Every mkdir(2) in /proc fails with ENOENT, as below the point of an automount."""
     with pytest.raises(SweepError) as caught:
-        changing(Path("/proc/x/s"), "s", "private", None, lambda _: None).__enter__()
+        created_sweep(Path("/proc/x/s"), "s", "private", None, lambda _: None).__enter__()
     assert not isinstance(caught.value, SweepBusy)
     assert (caught.value.where, caught.value.what) == (
         "/proc/x/s",
@@ -144,29 +144,29 @@ def test_a_remote_submit_without_a_heartbeat_is_dead(
     sweep: SweepDirectory, monkeypatch: pytest.MonkeyPatch, elsewhere: Callable[..., Path]
 ) -> None:
     """Whatever its clock says: the time of its last sign is compared with nothing but itself."""
-    monkeypatch.setattr(turns, "SILENT_S", 0.3)
-    monkeypatch.setattr(turns, "LOOK_S", 0.05)
+    monkeypatch.setattr(sweep_lock, "SILENT_S", 0.3)
+    monkeypatch.setattr(sweep_lock, "POLL_S", 0.05)
     for moment in (1.0, 4e9):
         path = elsewhere(sweep)
         os.utime(path, (moment, moment))
         said: list[str] = []
-        with submitting(sweep, said.append):
+        with locked_sweep(sweep, said.append):
             assert owner_file(sweep) != path
         assert len(said) == 1
-        assert "Watching it for a sign of life" in said[0]
+        assert "Watching its heartbeat" in said[0]
         (sweep.path / ".claims").rmdir()
 
 
 def test_a_remote_submit_with_a_heartbeat_is_alive(
     sweep: SweepDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "LOOK_S", 0.05)
+    monkeypatch.setattr(sweep_lock, "POLL_S", 0.05)
     path = left_by(sweep, host="login2", boot_id="another", pid=7)
     os.utime(path, (1, 1))
     sign = threading.Timer(0.2, lambda: os.utime(path, (2, 2)))
     sign.start()
     with pytest.raises(SweepBusy, match="process 7 on login2") as no:
-        submitting(sweep).__enter__()
+        locked_sweep(sweep).__enter__()
     sign.join()
     assert "remove" not in str(no.value)
     assert path.exists()
@@ -175,7 +175,7 @@ def test_a_remote_submit_with_a_heartbeat_is_alive(
 def test_a_remote_submit_that_ends_while_it_is_watched(
     sweep: SweepDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "LOOK_S", 0.05)
+    monkeypatch.setattr(sweep_lock, "POLL_S", 0.05)
     path = left_by(sweep, host="login2", boot_id="another")
 
     def give_back() -> None:
@@ -183,7 +183,7 @@ def test_a_remote_submit_that_ends_while_it_is_watched(
 
     end = threading.Timer(0.2, give_back)
     end.start()
-    with submitting(sweep):
+    with locked_sweep(sweep):
         end.join()
 
 
@@ -192,18 +192,18 @@ def test_an_alias_of_this_host_is_this_host(sweep: SweepDirectory) -> None:
     rename = ("unshare", "-u", "bash", "-c", 'hostname hostb; exec "$@"', "-")
     with hold(sweep.path, *rename) as first:
         with pytest.raises(SweepBusy, match=f"process {first.pid} on hostb"):
-            submitting(sweep).__enter__()
+            locked_sweep(sweep).__enter__()
         first.kill()
-    with submitting(sweep):
+    with locked_sweep(sweep):
         pass
 
 
-def test_a_submit_that_was_declared_dead_sends_nothing(sweep: SweepDirectory) -> None:
-    with submitting(sweep) as mine:
+def test_who_was_taken_for_dead_sends_nothing_any_more(sweep: SweepDirectory) -> None:
+    with locked_sweep(sweep) as mine:
         mine.check()
         (own,) = sweep.path.glob(".claims/submit/*")
         own.rename(sweep.path / ".claims/.gone.x")
-        with submitting(sweep), pytest.raises(SweepBusy, match="took this one for dead"):
+        with locked_sweep(sweep), pytest.raises(SweepBusy, match="took this one for dead"):
             mine.check()
 
 
@@ -219,7 +219,7 @@ def fail(path: Path, *, and_notes: bool = False) -> None:
             (sweep.path / "logs" / "notes.txt").write_text("mine")
         raise KeyError
 
-    with changing(path, "s", "private", None, print) as (sweep, _, made):
+    with created_sweep(path, "s", "private", None, print) as (sweep, _, made):
         begin(sweep, made)
 
 
@@ -252,7 +252,7 @@ def test_a_refused_submit_removes_nothing_of_another(tmp_path: Path) -> None:
     make = UndoLog.directory
 
     def first() -> None:
-        with changing(path, "s", "private", None, print):
+        with created_sweep(path, "s", "private", None, print):
             inside.set()
             ended.wait(60)
 
@@ -266,7 +266,7 @@ def test_a_refused_submit_removes_nothing_of_another(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(UndoLog, "directory", second)
         with pytest.raises(SweepBusy):
-            changing(path, "s", "private", None, print).__enter__()
+            created_sweep(path, "s", "private", None, print).__enter__()
     assert SweepDirectory.open(path).name == "s"
     ended.set()
     thread.join()
@@ -286,6 +286,6 @@ def test_the_creator_of_a_directory_may_remove_it_concurrently(tmp_path: Path) -
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(claims, "try_acquire", late)
-        with changing(path, "s", "private", None, print) as (sweep, _, _):
+        with created_sweep(path, "s", "private", None, print) as (sweep, _, _):
             assert sweep == SweepDirectory.open(path)
     assert gone
