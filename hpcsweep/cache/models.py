@@ -112,5 +112,5 @@ def patched(known: Mapping[str, Any], patch: Mapping[str, Any] | None) -> dict[s
     """Merge custom data: an empty patch clears it, a None value removes its key."""
     if not patch:
         return dict(known) if patch is None else {}
-    found = dict(known) | ids.plain(patch, "custom_data")
-    return {name: value for name, value in found.items() if value is not None}
+    merged = dict(known) | ids.plain(patch, "custom_data")
+    return {name: value for name, value in merged.items() if value is not None}

@@ -114,9 +114,9 @@ class Store(Generic[R]):
     def retrieve(self, params: Params) -> R | None:
         """The record of these params, or None. A record whose file is gone does not count."""
         case = self._columns.case(params)
-        found = self._lookup({case.id: case}).get(case.id)
-        if found is not None:
-            return found
+        record = self._lookup({case.id: case}).get(case.id)
+        if record is not None:
+            return record
         entry = self._produce.existing(case)  # made by a process that could not reach the database
         return None if entry is None else self._upsert_entries([entry])[0]
 
@@ -126,8 +126,8 @@ class Store(Generic[R]):
         *Raises* whatever the runner raises, ResultMissing if it wrote nothing, InputError.
         """
         case, noted = self._columns.case(params), _plain_custom_data(custom_data)
-        found = self._lookup({case.id: case}).get(case.id)
-        return found or self._upsert_entries([self._produce(case, noted)])[0]
+        record = self._lookup({case.id: case}).get(case.id)
+        return record or self._upsert_entries([self._produce(case, noted)])[0]
 
     def run(self, params: Params, **custom_data: Any) -> R:
         """Run again and replace the record of these params. *Raises* like `run_or_retrieve`.
@@ -263,7 +263,9 @@ class Store(Generic[R]):
 
     def _id_of(self, params: Params | None, case_id: str | None) -> str:
         if (params is None) == (case_id is None):
-            raise InputError("say which record: give its params, or its id")
+            raise InputError(
+                "it is not clear which record is meant", next_step="Give its params or its id."
+            )
         return checked_id(case_id) if params is None else self._columns.case(params).id  # type: ignore[arg-type]
 
     def _apply_marks(self) -> None:
@@ -331,19 +333,19 @@ class Store(Generic[R]):
 
     def _lookup(self, cases: Mapping[str, ResultKey]) -> dict[str, R]:
         """The existing records of these cases, by id."""
-        found: dict[str, R] = {}
-        where, tells = self._table.where, LOG.isEnabledFor(logging.INFO)
+        records: dict[str, R] = {}
+        where, logs_hits = self._table.where, LOG.isEnabledFor(logging.INFO)
 
         def keep(row: ColumnValues) -> None:
             self._columns.check_same(cases[row["id"]], row, where)
             record = self._record(row)
             if self._has_result(record):
-                found[row["id"]] = record
-                if tells:
+                records[row["id"]] = record
+                if logs_hits:
                     LOG.info("%s: found", row["id"])
 
         self._table.with_ids(list(cases), keep)
-        return found
+        return records
 
     def _record(self, row: ColumnValues) -> R:
         """The object of a row, in the state of a closed session."""

@@ -216,12 +216,12 @@ class CacheTable:
 
     def _lacking(self, connection: Connection) -> list[Column[Any]]:
         """The model's columns that can be added. *Raises* StoreError for any other difference."""
-        found = {one["name"]: one for one in inspect(connection).get_columns(self._table.name)}
-        lacking = [c for name, c in self._table.columns.items() if name not in found]
+        present = {one["name"]: one for one in inspect(connection).get_columns(self._table.name)}
+        lacking = [c for name, c in self._table.columns.items() if name not in present]
         differences = [
             f"it has no column {c.name}, which may not be empty" for c in lacking if not c.nullable
         ]
-        for name, one in found.items():
+        for name, one in present.items():
             differences += _difference(one, self._table.columns.get(name))
         if differences:
             raise StoreError(
@@ -245,14 +245,14 @@ class CacheTable:
             raise
 
 
-def _difference(found: ReflectedColumn, column: Column[Any] | None) -> list[str]:
-    name = found["name"]
+def _difference(present: ReflectedColumn, column: Column[Any] | None) -> list[str]:
+    name = present["name"]
     if column is None:
-        may_be_empty = found["nullable"] or found.get("default") is not None
+        may_be_empty = present["nullable"] or present.get("default") is not None
         return [] if may_be_empty else [f"the model has no column {name}, which may not be empty"]
-    if column.nullable and not found["nullable"] and name not in RESERVED:
+    if column.nullable and not present["nullable"] and name not in RESERVED:
         return [f"{name} may be empty in the model only"]
-    kinds = [_kind(one) for one in (found["type"], column.type)]
+    kinds = [_kind(one) for one in (present["type"], column.type)]
     if None in kinds or kinds[0] == kinds[1]:
         return []
     return [f"{name} holds {kinds[0]}, in the model {kinds[1]}"]

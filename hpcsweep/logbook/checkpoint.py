@@ -134,10 +134,10 @@ class Checkpoint:
 
 def _state(data: bytes) -> dict[str, Any]:
     """*Raises* ValueError for text that is not a JSON object."""
-    found = parse_json(data)
-    if not isinstance(found, dict):
+    state = parse_json(data)
+    if not isinstance(state, dict):
         raise ValueError("it is not a JSON object")  # noqa: TRY004  # the file's content
-    return found
+    return state
 
 
 def _install(temporary: Path, path: Path) -> None:

@@ -50,8 +50,8 @@ def json_params(params: Mapping[str, Any] | None, lost: dict[str, str]) -> dict[
             where="params",
             next_step='Give a dict of values by name: params={"omega": 1.0}.',
         )
-    found: dict[str, Any] = json_value(params, "params", lost)
-    return found
+    plain: dict[str, Any] = json_value(params, "params", lost)
+    return plain
 
 
 def make_run(
@@ -68,7 +68,7 @@ def make_run(
     run is removed after the new one was built. *Writes* params, metadata and the log.
     """
     lost: dict[str, str] = {}
-    given = json_params(params, lost)
+    plain = json_params(params, lost)
     path = run_path(base, run_id)
     if not overwrite and os.path.lexists(path):
         raise _exists(path)
@@ -78,7 +78,7 @@ def make_run(
     _clean(aside)
     made = aside / token()
     try:
-        _fill(base, made, run_id, given, lost)
+        _fill(base, made, run_id, plain, lost)
         for name in ("data", "plots", "artifacts") if preallocate else ():
             make_directory(made / name)
         _install(made, path, run_id, aside, overwrite=overwrite)

@@ -50,13 +50,13 @@ class Metrics:
         Returns the paths of non-finite numbers, which become null, with their original values.
         """
         lost: dict[str, str] = {}
-        found = json_value(metrics, origin, lost)
+        plain = json_value(metrics, origin, lost)
         if self.process not in (None, os.getpid()):
             raise InputError(
                 f"{origin}: a case's metrics are reported by the process that runs it",
                 next_step="Hand them to that process, as multiprocessing's pools do by `return`.",
             )
-        for name, value in found.items():
+        for name, value in plain.items():
             known = self.values.get(name, value)
             if type(known) is not type(value) or known != value:
                 raise InputError(
@@ -64,9 +64,9 @@ class Metrics:
                     f"and {value!r:.80} by {origin}",
                     next_step="Report each metric once, or the same value everywhere.",
                 )
-        for name in found:
+        for name in plain:
             self._origins.setdefault(name, origin)
-        self.values.update(found)
+        self.values.update(plain)
         return lost
 
     def forget(self, origin: str) -> None:
@@ -160,13 +160,13 @@ def _to_float(value: Any, where: str) -> float:
 def _object(
     value: Mapping[Any, Any], where: str, lost: dict[str, str] | None, levels: int
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    plain: dict[str, Any] = {}
     for key, item in value.items():
         name = _name(key, where)
-        if name in found:
+        if name in plain:
             raise InputError(f"two keys of one object are {name!r} in JSON", where=where)
-        found[name] = _json_value(item, member(where, name), lost, levels - 1)
-    return found
+        plain[name] = _json_value(item, member(where, name), lost, levels - 1)
+    return plain
 
 
 def _name(name: Any, where: str) -> str:
@@ -237,9 +237,9 @@ def _pretty(value: Any, newline: str) -> str:
 
 def log_line(message: object, level: int | str) -> str:
     """A line of a log, UTC; continuation lines of the message are indented."""
-    word = _LEVELS.get(level, f"Level {level}") if isinstance(level, int) else level
+    label = _LEVELS.get(level, f"Level {level}") if isinstance(level, int) else level
     text = "\n    ".join(str(message).splitlines())
-    return f"[{_timestamp(int(time.time()))}] {word} {text}\n"
+    return f"[{_timestamp(int(time.time()))}] {label} {text}\n"
 
 
 @lru_cache(maxsize=1)

@@ -90,8 +90,8 @@ def load_arrays(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, bytes]]:
         for name in archive.namelist():
             if name.endswith(".npy"):
                 with archive.open(name) as member:
-                    found = np.lib.format.read_array(member, allow_pickle=False)
-                    arrays[name.removesuffix(".npy")] = found
+                    array = np.lib.format.read_array(member, allow_pickle=False)
+                    arrays[name.removesuffix(".npy")] = array
             else:
                 more[name] = archive.read(name)
     return arrays, more

@@ -337,8 +337,8 @@ class Logbook:
         if step is None:
             self.merge_metrics({name: value}, "log.metric")
             if self._standalone is not None:  # threads and forks report into one file
-                found = json_value({name: value}, "log.metric")
-                self._storage.merge("artifacts/metrics.json", found)
+                plain = json_value({name: value}, "log.metric")
+                self._storage.merge("artifacts/metrics.json", plain)
             return
         if self._steps is None:
             from hpcsweep.logbook.steps import MetricSteps  # noqa: PLC0415  # rarely used

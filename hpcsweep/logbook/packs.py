@@ -182,8 +182,8 @@ class PackedFiles:
             data = first_member(self.data, f"log_{self.run_id}/{name}")
             if data is not None:
                 return data
-        found = self._read_members().get(name)
-        return None if found is None else self._bytes(found.content, found.size)
+        packed = self._read_members().get(name)
+        return None if packed is None else self._bytes(packed.content, packed.size)
 
     def open(self, name: str) -> BinaryIO:
         """Open a file for reading. *Raises* RunMissing if it does not exist."""
@@ -202,9 +202,9 @@ class PackedFiles:
 
     def pieces(self, name: str) -> Iterator[bytes]:
         """The content of an existing file, in bounded blocks."""
-        found = self._read_members()[name]
-        for at in range(0, found.size, COPY_BYTES):
-            yield self._bytes(found.content + at, min(COPY_BYTES, found.size - at))
+        packed = self._read_members()[name]
+        for at in range(0, packed.size, COPY_BYTES):
+            yield self._bytes(packed.content + at, min(COPY_BYTES, packed.size - at))
 
     def path(self, name: str) -> Path | None:  # noqa: ARG002  # see `RunFiles`
         """None: a packed file has no path."""
@@ -215,17 +215,17 @@ class PackedFiles:
         if self._members is None:
             if self.data is None and self.length <= COPY_BYTES:
                 self.data = self._read_up_to(0, self.length)
-            prefix, last, found = f"log_{self.run_id}/", None, {}
+            prefix, last, by_name = f"log_{self.run_id}/", None, {}
             for one in members(self._read_up_to, 0, self.length):
                 if not one.name.startswith(prefix):
                     break
-                last = found[one.name[len(prefix) :]] = one
+                last = by_name[one.name[len(prefix) :]] = one
             end = last.end if last else 0
             if end != self.length:
                 raise damaged(self.pack, self.offset + end)
             if last and last.size:  # the last member's padding may be missing
                 self._bytes(last.content + last.size - 1, 1)
-            self._members = found
+            self._members = by_name
         return self._members
 
     def _bytes(self, offset: int, size: int) -> bytes:
@@ -280,8 +280,8 @@ class Packs:
 
     def find(self, run_id: str) -> PackedFiles | None:
         """The files of a run; None if there is no such run."""
-        name, found = self._runs.get(run_id, ("", None))
-        return None if found is None else _packed_files(self._root / name, found)
+        name, entry = self._runs.get(run_id, ("", None))
+        return None if entry is None else _packed_files(self._root / name, entry)
 
     def one_pass(self) -> Iterator[PackedFiles]:
         """All runs, pack by pack; reads each pack once, sequentially."""
@@ -311,14 +311,14 @@ class Packs:
 _RunEntry = tuple[str, int, int, str]
 
 
-def _packed_files(pack: Path, found: _RunEntry) -> PackedFiles:
-    run_id, offset, length, rank = found
+def _packed_files(pack: Path, entry: _RunEntry) -> PackedFiles:
+    run_id, offset, length, rank = entry
     return PackedFiles(run_id, pack, offset, length, rank)
 
 
 def runs_of(pack: Path) -> Iterator[PackedFiles]:
     """The whole runs in a pack: those of its index, then those that only the pack itself has."""
-    return (_packed_files(pack, found) for found in _runs_in(pack))
+    return (_packed_files(pack, entry) for entry in _runs_in(pack))
 
 
 def _runs_in(pack: Path) -> Iterator[_RunEntry]:
@@ -364,17 +364,17 @@ def _scan_runs(pack: Path, start: int, size: int) -> Iterator[_RunEntry]:
             return stream.read(count)
 
         begin = start
-        for found in members(read, start, size):
-            folder, _, name = found.name.partition("/")
+        for one in members(read, start, size):
+            folder, _, name = one.name.partition("/")
             if name != METADATA:
                 continue
             try:
-                rank = rank_of(parse_json(read(found.content, min(found.size, DOCUMENT_MAX))))
+                rank = rank_of(parse_json(read(one.content, min(one.size, DOCUMENT_MAX))))
             except (ValueError, KeyError, TypeError):
                 rank = ""
             run_id = folder.removeprefix("log_")
-            yield run_id, begin, found.end - begin, rank
-            begin = found.end
+            yield run_id, begin, one.end - begin, rank
+            begin = one.end
 
 
 def open_packed_run(root: Path, location: PackLocation) -> PackedFiles | None:
@@ -414,10 +414,10 @@ def file_members(run_id: str, folder: Path, skip: frozenset[str]) -> Iterator[by
         if name in skip or is_temporary(path.name) or not path.is_file():
             continue
         with open_regular(path) as stream:
-            found = os.fstat(stream.fileno())
-            yield header(f"log_{run_id}/{name}", found.st_size, found.st_mtime)
-            yield _Exactly(stream, found.st_size)
-            yield b"\0" * (padded(found.st_size) - found.st_size)
+            stat = os.fstat(stream.fileno())
+            yield header(f"log_{run_id}/{name}", stat.st_size, stat.st_mtime)
+            yield _Exactly(stream, stat.st_size)
+            yield b"\0" * (padded(stat.st_size) - stat.st_size)
 
 
 class _Exactly:

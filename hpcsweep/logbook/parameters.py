@@ -90,12 +90,12 @@ def read_params(read: Callable[[str], bytes | None]) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        found = parse_json(text)
+        params = parse_json(text)
     except ValueError as error:
         raise InputError(f"is not JSON: {error}", where="params.json") from error
-    if not isinstance(found, dict):
+    if not isinstance(params, dict):
         raise InputError("holds no object of params by name", where="params.json")
-    return found
+    return params
 
 
 def parse_yaml(data: bytes) -> dict[str, Any]:
@@ -110,13 +110,13 @@ def parse_yaml(data: bytes) -> dict[str, Any]:
     # Parse all names and values as one JSON array: one call per line would dominate the cost.
     together = f"[{','.join([f'{_json_key(name)},{value}' for name, value in lines])}]"
     try:
-        found, end = _decode(together)
+        values, end = _decode(together)
     except (RecursionError, ValueError):
         return _parse_any_yaml(text)
-    pairs = iter(found)
+    pairs = iter(values)
     params = dict(zip(pairs, pairs, strict=False))
     # Otherwise a name is repeated, or a line is not one JSON value: let the YAML parser decide.
-    whole = end == len(together) and len(found) == 2 * len(lines) == 2 * len(params)
+    whole = end == len(together) and len(values) == 2 * len(lines) == 2 * len(params)
     return params if whole else _parse_any_yaml(text)
 
 
@@ -131,9 +131,9 @@ def _json_key(name: str) -> str:
 def _parse_any_yaml(text: str) -> dict[str, Any]:
     from hpcsweep.yamltext import document  # noqa: PLC0415  # loads PyYAML
 
-    found = document(text, "params.yaml").value
-    if found is None:
+    params = document(text, "params.yaml").value
+    if params is None:
         return {}
-    if not isinstance(found, dict):
+    if not isinstance(params, dict):
         raise InputError("holds no mapping of params by name", where="params.yaml")
-    return found
+    return params

@@ -101,23 +101,23 @@ class LogReader:
         rows = csv.reader(io.StringIO(whole, newline=""))
         # A row that a full disk cut off is joined with the next one.
         try:
-            found = [row for row in rows if len(row) == STEP_FIELDS][1:]
+            complete = [row for row in rows if len(row) == STEP_FIELDS][1:]
         except csv.Error as error:
             where = f"{self.files.label}/{STEPS}"
             raise Damaged(f"cannot be read: {error}", where=where) from error
-        return [(name, _number(step), _number(value)) for name, step, value in found]
+        return [(name, _number(step), _number(value)) for name, step, value in complete]
 
     @property
     def arrays(self) -> list[str]:
         """Names for `load_array`: `x` for `data/x.npy`, `bundle:key` for each key of an .npz."""
-        found = []
+        arrays = []
         for name in self._below("data"):
             if name.endswith(".npy"):
-                found.append(name.removesuffix(".npy"))
+                arrays.append(name.removesuffix(".npy"))
             elif name.endswith(".npz"):
                 bundle = name.removesuffix(".npz")
-                found += [f"{bundle}:{key}" for key in self._keys(f"data/{name}")]
-        return sorted(found)
+                arrays += [f"{bundle}:{key}" for key in self._keys(f"data/{name}")]
+        return sorted(arrays)
 
     @property
     def artifacts(self) -> list[str]:
@@ -201,10 +201,10 @@ class LogReader:
 
     def _document(self, name: str) -> dict[str, Any]:
         text = self.files.read(name)
-        found = {} if text is None else self._parsed(text, name)
-        if not isinstance(found, dict):
+        document = {} if text is None else self._parsed(text, name)
+        if not isinstance(document, dict):
             raise Damaged("holds no JSON object", where=f"{self.files.label}/{name}")
-        return found
+        return document
 
     def _intact(self, name: str) -> dict[str, Any] | None:
         try:

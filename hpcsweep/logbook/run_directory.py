@@ -135,12 +135,12 @@ def retire_checkpoints(checkpoints: Path) -> None:
 
     *Writes* `.<name>.complete` beside it. *Safe to repeat.*
     """
-    kept = checkpoints.with_name(f".{checkpoints.name}.complete")
+    retired = checkpoints.with_name(f".{checkpoints.name}.complete")
     with contextlib.suppress(OSError):  # usually there are none; never fails the case
-        if _try_rename(checkpoints, kept):
+        if _try_rename(checkpoints, retired):
             return
-        remove_tree(kept)
-        _try_rename(checkpoints, kept)
+        remove_tree(retired)
+        _try_rename(checkpoints, retired)
 
 
 def _try_rename(source: Path, target: Path) -> bool:

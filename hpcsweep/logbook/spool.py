@@ -105,8 +105,8 @@ class Spool:
     def is_whole(self) -> bool:
         """Whether the file holds only complete members, as a Logbook writes them."""
         end = 0
-        for found in whole_members(self.members):
-            end = found.content + padded(found.size)
+        for one in whole_members(self.members):
+            end = one.content + padded(one.size)
         return end == os.fstat(self.members).st_size
 
     def pieces(self, run: Run, outcome: Outcome) -> Iterator[bytes | Stream]:
@@ -117,8 +117,8 @@ class Spool:
             yield header(prefix + name, size)
             yield _Range(descriptor, 0, size)
             yield b"\0" * (padded(size) - size)
-        for found in self._last_members(prefix):
-            yield _Range(self.members, found.start, found.end)
+        for one in self._last_members(prefix):
+            yield _Range(self.members, one.start, one.end)
         directory = Path(self.directory)
         if directory.is_dir():
             yield from file_members(run.run_id, directory, _OURS)
@@ -135,9 +135,9 @@ class Spool:
             with folder.writing(name) as stream:
                 _copy(_Range(descriptor, 0, size), stream)
         prefix = f"log_{run.run_id}/"
-        for found in self._last_members(prefix):
-            with folder.writing(found.name[len(prefix) :]) as stream:
-                _copy(_Range(self.members, found.content, found.content + found.size), stream)
+        for one in self._last_members(prefix):
+            with folder.writing(one.name[len(prefix) :]) as stream:
+                _copy(_Range(self.members, one.content, one.content + one.size), stream)
         directory = Path(self.directory)
         for source in sorted(directory.rglob("*")):
             name = source.relative_to(directory).as_posix()
@@ -158,8 +158,8 @@ class Spool:
 
     def _last_members(self, prefix: str) -> list[Member]:
         """The case's files: the last write of each name; without truncated members."""
-        last = {found.name: found for found in whole_members(self.members)}
-        return [found for name, found in last.items() if name[len(prefix) :] not in _OURS]
+        last = {one.name: one for one in whole_members(self.members)}
+        return [one for name, one in last.items() if name[len(prefix) :] not in _OURS]
 
     def _storage_of(self, run: Run) -> SpoolStorage:
         return SpoolStorage(self, run.run_id, looks_only=True)
@@ -214,9 +214,9 @@ class SpoolStorage:
         if self._folder and (data := self._folder.read(name)) is not None:
             return data
         wanted, data = self._prefix + checked_name(name), None
-        for found in whole_members(self._spool.members):
-            if found.name == wanted:
-                data = os.pread(self._spool.members, found.size, found.content)
+        for one in whole_members(self._spool.members):
+            if one.name == wanted:
+                data = os.pread(self._spool.members, one.size, one.content)
         return data
 
     def merge(
@@ -241,9 +241,9 @@ class SpoolStorage:
     def _to_directory(self) -> DirectoryStorage:
         if self._folder is None:
             folder = DirectoryStorage(Path(self._spool.ensure_directory()))
-            for found in whole_members(self._spool.members):
-                data = os.pread(self._spool.members, found.size, found.content)
-                folder.write(found.name[len(self._prefix) :], data)
+            for one in whole_members(self._spool.members):
+                data = os.pread(self._spool.members, one.size, one.content)
+                folder.write(one.name[len(self._prefix) :], data)
             folder.append(
                 "log.txt", os.pread(self._spool.log, os.fstat(self._spool.log).st_size, 0)
             )

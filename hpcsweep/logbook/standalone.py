@@ -139,10 +139,10 @@ class StandaloneRun:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = parse_json(read_regular(path, DOCUMENT_MAX))
+        document = parse_json(read_regular(path, DOCUMENT_MAX))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def _error_fields(error: BaseException) -> dict[str, str]:

@@ -97,10 +97,10 @@ def members(read: Callable[[int, int], bytes], start: int, end: int) -> Iterator
     offset, long_name, long_size = start, None, None
     begin = start
     while offset + BLOCK <= end:
-        found = _parse_header(read(offset, BLOCK))
-        if found is None:
+        parsed = _parse_header(read(offset, BLOCK))
+        if parsed is None:
             return
-        name, size, kind = found
+        name, size, kind = parsed
         content = offset + BLOCK
         if kind == _PAX:
             records = _parse_pax(read(content, size)) if size <= PAX_MAX else None
@@ -158,7 +158,7 @@ def _parse_header(block: bytes) -> tuple[str, int, bytes] | None:
 
 def _parse_pax(records: bytes) -> tuple[str | None, int | None] | None:
     """Name and size in a pax header; None for a damaged one."""
-    found = {}
+    fields = {}
     while records:
         digits, _, _ = records.partition(b" ")
         length = int(digits) if digits.isdigit() and len(digits) < _DIGITS_MAX else 0
@@ -166,9 +166,9 @@ def _parse_pax(records: bytes) -> tuple[str | None, int | None] | None:
         if length <= len(digits) + 1 or len(record) < length or not record.endswith(b"\n"):
             return None
         key, _, value = record[len(digits) + 1 : -1].partition(b"=")
-        found[key] = value
+        fields[key] = value
         records = records[length:]
-    path, size = found.get(b"path"), found.get(b"size")
+    path, size = fields.get(b"path"), fields.get(b"size")
     if size is not None and not (size.isdigit() and len(size) < _DIGITS_MAX):
         return None
     return (None if path is None else os.fsdecode(path)), None if size is None else int(size)

@@ -25,7 +25,7 @@ def case_files(
             f"{name!r} is not a path inside a run directory",
             next_step="Name a file relative to the run directory: artifacts/metrics.json",
         )
-    found = 0
+    count = 0
     with fresh_index(sweep) as sweep_index:
         for row in sweep_index.rows():
             files = None
@@ -33,12 +33,12 @@ def case_files(
                 kept = kept_files(sweep, row)
                 files = kept if kept and has_file(kept, row, name) else None
             if files is not None:
-                found += 1
+                count += 1
                 yield row["idx"], files
-    if not found and not report.lost:
+    if not count and not report.lost:
         raise InputError(
             f"no case that was begun has a file {name}",
             where=str(sweep.path),
             next_step="Name one file, without * or ?: `hpcsweep files SWEEP metadata.json --paths` "
-            "shows where runs lie.",
+            "shows the paths of the runs.",
         )

@@ -38,9 +38,9 @@ def run_files(sweep: SweepDirectory, row: IndexRow) -> RunFiles | None:
     run_dir = str(row["run_dir"] or "")
     place = PackLocation.parse(run_dir)
     if place is not None:
-        found = open_packed_run(sweep.path, place)
-        if found is not None:
-            return _checked_owner(found, row)
+        packed = open_packed_run(sweep.path, place)
+        if packed is not None:
+            return _checked_owner(packed, row)
         run_dir = _unpacked_dir(sweep, row)
     own = sweep.path / attempt_dir(row["case_id"], row["token"])
     for _ in range(LOOKS):
@@ -56,11 +56,11 @@ def run_files(sweep: SweepDirectory, row: IndexRow) -> RunFiles | None:
     return None
 
 
-def _checked_owner(found: PackedFiles, row: IndexRow) -> PackedFiles:
+def _checked_owner(packed: PackedFiles, row: IndexRow) -> PackedFiles:
     """*Raises* Damaged if the pack holds another case's run there."""
-    if not found.run_id.endswith(row["case_id"]):
-        raise Damaged(f"byte {found.offset} is not where its run begins", where=str(found.pack))
-    return found
+    if not packed.run_id.endswith(row["case_id"]):
+        raise Damaged(f"byte {packed.offset} is not where its run begins", where=str(packed.pack))
+    return packed
 
 
 def _unpacked_dir(sweep: SweepDirectory, row: IndexRow) -> str:
@@ -78,10 +78,10 @@ def _layout(sweep: SweepDirectory, submission: int) -> Layout:
 
 def kept_files(sweep: SweepDirectory, row: IndexRow) -> RunFiles | None:
     """Like `run_files`. *Raises* RunMissing if the files of a complete case are missing."""
-    found = run_files(sweep, row)
-    if found is None and row["run_dir"] and row["status"] == Status.COMPLETE.value:
+    files = run_files(sweep, row)
+    if files is None and row["run_dir"] and row["status"] == Status.COMPLETE.value:
         raise RunMissing("the run no longer exists", where=str(sweep.path / row["run_dir"]))
-    return found
+    return files
 
 
 def lost_files(
@@ -116,11 +116,11 @@ def has_file(files: RunFiles, row: IndexRow, name: str) -> bool:
 
     *Raises* RunMissing for a file that every complete case has, Damaged for a damaged run.
     """
-    found = files.has(name)
+    exists = files.has(name)
     always = name == METADATA or (name == METRICS and row["metrics"] != "{}")
-    if not found and always and row["status"] == Status.COMPLETE.value:
+    if not exists and always and row["status"] == Status.COMPLETE.value:
         raise no_file(name, files.label)
-    return found
+    return exists
 
 
 def check_files(sweep: SweepDirectory, row: IndexRow) -> None:

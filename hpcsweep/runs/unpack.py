@@ -40,7 +40,7 @@ def unpack(sweep: SweepDirectory, report: DamageReport, case: str | None = None)
         raise InputError(
             "nothing is packed" if case is None else f"no case {case!r} is packed",
             where=str(sweep.path),
-            next_step="Runs are packed where the manifest says `runs: packed`.",
+            next_step="Runs are packed if the manifest has `runs: packed`.",
         )
 
 

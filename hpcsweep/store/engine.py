@@ -145,15 +145,15 @@ def _open_sqlite(path: Path, *, keeps: bool) -> Engine:
         connection.isolation_level = None
         cursor = connection.cursor()
         try:
-            found = cursor.execute(f"PRAGMA journal_mode={mode}").fetchone()
+            actual = cursor.execute(f"PRAGMA journal_mode={mode}").fetchone()
         except sqlite3.OperationalError:
             # SQLite cannot change the mode while another connection is open, and does not wait for
             # that: continue in the mode that the file has.
             if mode != "WAL":
                 raise
-            found = None
+            actual = None
         # WAL with synchronous=NORMAL loses at most its last rows in a power failure.
-        level = "NORMAL" if found == ("wal",) else "FULL"
+        level = "NORMAL" if actual == ("wal",) else "FULL"
         cursor.execute(f"PRAGMA synchronous={level}")
         cursor.close()
 

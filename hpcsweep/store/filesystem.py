@@ -18,14 +18,14 @@ def filesystem_type(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) 
     except OSError:
         return ""
     resolved = path.resolve()
-    best, found = Path("/"), ""
+    best, kind = Path("/"), ""
     for line in text.splitlines():
         # proc(5): field 5 is the mount point; the type is the first field after " - ".
         before, _, after = line.partition(" - ")
         point = Path(_unescaped(before.split()[4]))
         if resolved.is_relative_to(point) and len(point.parts) >= len(best.parts):
-            best, found = point, after.split()[0]
-    return found
+            best, kind = point, after.split()[0]
+    return kind
 
 
 def is_local(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> bool:
@@ -34,8 +34,8 @@ def is_local(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> bool
     Unknown types count as shared: a wrong "shared" costs an ingest by a command, a wrong "local"
     costs a corrupted file.
     """
-    found = filesystem_type(path, mountinfo)
-    return found in LOCAL_TYPES or not mountinfo.exists()
+    kind = filesystem_type(path, mountinfo)
+    return kind in LOCAL_TYPES or not mountinfo.exists()
 
 
 def _unescaped(text: str) -> str:

@@ -110,12 +110,12 @@ class Ingest:
             rows=RowBatch(manifest=self._newest.fingerprint, is_first=self._is_first)
         )
 
-    def _merge(self, gathered: PendingBatch) -> None:
-        rows = gathered.rows
+    def _merge(self, pending: PendingBatch) -> None:
+        rows = pending.rows
         if not rows.journals:
             return
-        rows.cases = [line for line, _ in gathered.best.values()]
-        for fingerprint, seen in gathered.seen.items():
+        rows.cases = [line for line, _ in pending.best.values()]
+        for fingerprint, seen in pending.seen.items():
             version = self._mapper.version(fingerprint)
             if version.manifest.orders_like(self._newest.manifest):
                 rows.places |= seen

@@ -23,10 +23,10 @@ def is_ready(connection: Connection, where: str) -> bool:
 
     *Raises* StoreError for a newer version; a database error for a table that was changed.
     """
-    found = _version(connection, where)
-    if found is not None and found > schema.VERSION:
-        raise _newer_version_error(connection, found, where)
-    if found != schema.VERSION:
+    version = _version(connection, where)
+    if version is not None and version > schema.VERSION:
+        raise _newer_version_error(connection, version, where)
+    if version != schema.VERSION:
         return False
     for table in schema.metadata.tables.values():
         connection.execute(select(table).limit(0))
@@ -42,14 +42,14 @@ def prepare(connection: Connection, where: str) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
     if is_ready(connection, where):
         return
-    found = _version(connection, where)
-    if found is None:
+    present = _version(connection, where)
+    if present is None:
         _refuse_foreign(connection, where)
         schema.metadata.create_all(connection)
         connection.execute(schema.meta.insert(), {"name": "program", "value": PROGRAM})
         connection.execute(schema.meta.insert(), {"name": "schema_version", "value": ""})
     else:
-        for version in range(found, schema.VERSION):
+        for version in range(present, schema.VERSION):
             STEPS[version](connection)
     connection.execute(
         schema.meta.update()
@@ -66,34 +66,34 @@ def drop(connection: Connection, where: str) -> None:
 
 
 def _version(connection: Connection, where: str) -> int | None:
-    found = _meta(connection, "schema_version")
-    if found is None:
+    text = _meta(connection, "schema_version")
+    if text is None:
         return None
-    if not found.isdigit() or int(found) == 0:
+    if not text.isdigit() or int(text) == 0:
         problem = StoreError(
-            f"its schema version is {found!r}, which was written by hand",
+            f"its schema version is {text!r}, which was written by hand",
             where=where,
             next_step="Run `hpcsweep ingest SWEEP --rebuild`.",
         )
         problem.damaged = True
         raise problem
-    return int(found)
+    return int(text)
 
 
 def _meta(connection: Connection, name: str) -> str | None:
     if not inspect(connection).has_table(schema.meta.name):
         return None
     query = select(schema.meta.c.value).where(schema.meta.c.name == name)
-    found: str | None = connection.scalar(query)
-    return found
+    value: str | None = connection.scalar(query)
+    return value
 
 
-def _newer_version_error(connection: Connection, found: int, where: str) -> StoreError:
+def _newer_version_error(connection: Connection, version: int, where: str) -> StoreError:
     next_step = "Use the newer hpcsweep that made it."
     if connection.dialect.name == "sqlite":  # a file of this sweep alone
         next_step += " Or move the file away: this one makes its own from the journals."
     return StoreError(
-        f"has schema version {found}, this program knows {schema.VERSION}",
+        f"has schema version {version}, this program knows {schema.VERSION}",
         where=where,
         next_step=next_step,
     )

@@ -65,10 +65,10 @@ class RecordMapper:
                 self._versions[fingerprint] = self._load_version(fingerprint)
             except Damaged as error:
                 self._versions[fingerprint] = error
-        found = self._versions[fingerprint]
-        if isinstance(found, Damaged):
-            raise found
-        return found
+        known = self._versions[fingerprint]
+        if isinstance(known, Damaged):
+            raise known
+        return known
 
     def _load_version(self, fingerprint: str) -> Version:
         directory = self._sweep.manifest_dir(fingerprint)
@@ -76,9 +76,9 @@ class RecordMapper:
         # another host has just created. The record is then ingested next time.
         if fingerprint not in names(directory.parent):
             raise Damaged(f"its manifest {fingerprint} is gone")
-        found = self._sweep.version(fingerprint)
-        _ = found.source  # raises if it is damaged
-        return found
+        version = self._sweep.version(fingerprint)
+        _ = version.source  # raises if it is damaged
+        return version
 
     def add(self, pending: PendingBatch, records: Iterable[Record]) -> int:
         """Add records to the batch. Returns the count of those that do not fit the sweep."""
@@ -173,8 +173,8 @@ class RecordMapper:
         for name in journals:
             path, at = self._sweep.journal_root / name, 0
             for number, (line, size) in enumerate(complete_lines(path), 1):
-                found = parse_line(line[:-1])
-                why = found if isinstance(found, str) else self._misfit(found)
+                record = parse_line(line[:-1])
+                why = record if isinstance(record, str) else self._misfit(record)
                 if why and line != b"\n":
                     yield f"{path}, line {number} at byte {at}: {why}"
                 at += size

@@ -127,8 +127,8 @@ class SweepIndex:
     def manifest(self) -> str | None:
         """The fingerprint of the manifest whose indices the index holds."""
 
-        found = self._all(self._manifest_query())
-        return found[0].manifest if found else None
+        rows = self._all(self._manifest_query())
+        return rows[0].manifest if rows else None
 
     def merge(self, batch: RowBatch) -> bool:
         """Merge a batch. *Safe to repeat.*
@@ -249,10 +249,10 @@ class SweepIndex:
             ]
         return [
             Known(
-                indices=IndexSet(found),
+                indices=IndexSet(pairs),
                 **dict(zip((*_KNOWN_KEY, "tries", *_KNOWN_USED), (*of, *most[of]), strict=True)),
             )
-            for of, found in ranges.items()
+            for of, pairs in ranges.items()
         ]
 
     def rows(self, *, where: Any = None, batch: int = ROWS_AT_ONCE) -> Iterator[IndexRow]:
@@ -265,11 +265,11 @@ class SweepIndex:
             query = query.where(where)
         last = -1
         while True:
-            found = self._mappings(query.where(schema.places.c.idx > last))
-            yield from found
-            if len(found) < batch:
+            page = self._mappings(query.where(schema.places.c.idx > last))
+            yield from page
+            if len(page) < batch:
                 return
-            last = found[-1]["idx"]
+            last = page[-1]["idx"]
 
     def max_generation(self) -> int:
         """The highest generation of any known attempt."""
@@ -278,7 +278,7 @@ class SweepIndex:
         return int(self._all(query)[0][0] or 0)
 
     def silent(self, submission: int) -> list[IndexRow]:
-        """The rows of attempts of a submission that began and whose worker cannot say the end."""
+        """The rows of attempts of a submission that began and have no definite end."""
         table = schema.cases.c
         mine = table.submission == submission
         unended = or_(
@@ -338,11 +338,11 @@ class SweepIndex:
 
     def _identities(self) -> Iterator[IndexRow]:
         """The identity of each case; one transaction per page."""
-        found = self._mappings(self._identity().limit(ROWS_AT_ONCE))
-        while found:
-            yield from found
-            later = schema.cases.c.case_id > found[-1]["case_id"]
-            found = self._mappings(self._identity().where(later).limit(ROWS_AT_ONCE))
+        page = self._mappings(self._identity().limit(ROWS_AT_ONCE))
+        while page:
+            yield from page
+            later = schema.cases.c.case_id > page[-1]["case_id"]
+            page = self._mappings(self._identity().where(later).limit(ROWS_AT_ONCE))
 
     def _replace_places(
         self,

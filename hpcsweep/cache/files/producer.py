@@ -26,7 +26,7 @@ Runner = Callable[[dict[str, Any]], Any]
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """A result that is being produced under a claim; whoever began it releases the claim."""
+    """A result in production under a claim, which the caller releases."""
 
     results: ResultDirectory
     case: ResultKey
@@ -110,9 +110,9 @@ class ResultProducer:
         *Writes* the result and its entry.
         """
         for pause_s in claims.backoff_pauses():
-            found = self.try_produce(case, custom_data, anew=anew)
-            if found is not None:
-                return found
+            entry = self.try_produce(case, custom_data, anew=anew)
+            if entry is not None:
+                return entry
             time.sleep(pause_s)
         raise AssertionError  # the pauses do not end
 

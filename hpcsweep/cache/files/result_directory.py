@@ -2,7 +2,7 @@
 
     results/<id><suffix>                    the results, in the user's own format
             .journal/<2 digits>/<id>.json   one entry each: the truth; the table is its index
-            .claims/<id>/<token>/           who is producing a result, and its unfinished files
+            .claims/<id>/<token>/           a result in production, and its unfinished files
             .new/<id>.<token>               a mark: the row may differ from the entry
 
 Every write is an atomic rename: a kill leaves the old or the new file.
@@ -170,8 +170,9 @@ class ResultDirectory:
 
     def relative_name(self, path: Path) -> str:
         """The name of a result in an entry: relative if it is in the directory."""
-        found = Path(os.path.abspath(path))
-        return str(found.relative_to(self.path) if found.is_relative_to(self.path) else found)
+        absolute = Path(os.path.abspath(path))
+        inside = absolute.is_relative_to(self.path)
+        return str(absolute.relative_to(self.path) if inside else absolute)
 
     def publish(self, claim: Claim, asked: Path) -> str:
         """Publish what a runner wrote by an atomic rename. Returns the result's name.
@@ -250,9 +251,9 @@ class ResultDirectory:
         """All entries."""
         for folder in names(self._journal):
             for name in names(self._journal / folder):
-                found = None if name.startswith(".") else _read(self._journal / folder / name)
-                if found is not None:
-                    yield found
+                entry = None if name.startswith(".") else _read(self._journal / folder / name)
+                if entry is not None:
+                    yield entry
 
     def clean(self) -> None:
         """Remove what killed processes left of claims under construction or release."""

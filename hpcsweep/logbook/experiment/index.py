@@ -82,12 +82,12 @@ class Index:
         """Whether any marks exist."""
         return (self._directory / _MARKS).is_dir()
 
-    def mark(self, found: RunMark) -> None:
+    def mark(self, state: RunMark) -> None:
         """Append what is known of a run now."""
         if self._mine[1] != os.getpid():
             self._mine = (f"{_MARKS}/{token()}.jsonl", os.getpid())
-        self._storage.append(self._mine[0], encode({"at": time.time_ns(), **found}))
-        # Rebuild the index at exit, whoever still holds the experiment.
+        self._storage.append(self._mine[0], encode({"at": time.time_ns(), **state}))
+        # Rebuild the index at exit, even if the experiment is still referenced.
         _unwritten.add(self)
 
     def rows(self) -> list[RunRow]:
@@ -257,21 +257,21 @@ def parse_metrics(text: bytes | None, name: str) -> tuple[dict[str, Any] | None,
     if text is None:
         return None, "missing", None
     try:
-        found = json_value(parse_json(text), name)
+        metrics = json_value(parse_json(text), name)
     except ValueError as error:
         return None, "error", f"{name} is not JSON: {error}"
-    if not isinstance(found, dict):
+    if not isinstance(metrics, dict):
         return None, "error", f"{name} holds no object of metrics by name"
-    return found, "complete", None
+    return metrics, "complete", None
 
 
 def mapping_or_empty(run: LogReader, what: str) -> dict[str, Any]:
     """A mapping of the run; {} if it is damaged."""
     try:
-        found: dict[str, Any] = getattr(run, what)
+        mapping: dict[str, Any] = getattr(run, what)
     except HpcsweepError:
         return {}
-    return found
+    return mapping
 
 
 def columns(rows: Iterable[RunRow]) -> list[tuple[str, str, str]]:
@@ -289,17 +289,17 @@ def columns(rows: Iterable[RunRow]) -> list[tuple[str, str, str]]:
         reasons |= {name for name in _REASONS if row.get(name)}
     ours = ["status", "metrics_status", *sorted(reasons)]
     taken = {"run_id", "status", "metrics_status", *_REASONS}
-    found = [("run_id", "", "run_id")]
+    result = [("run_id", "", "run_id")]
     for name in sorted(params):
         title = f"param.{name}" if name in taken else name
         taken.add(title)
-        found.append((title, "params", name))
-    found += [(name, "", name) for name in ours]
+        result.append((title, "params", name))
+    result += [(name, "", name) for name in ours]
     for name in sorted(metrics):
         title = f"metric.{name}" if name in taken else name
         taken.add(title)
-        found.append((title, "metrics", name))
-    return found
+        result.append((title, "metrics", name))
+    return result
 
 
 def column_value(row: RunRow, part: str, name: str) -> Any:
@@ -309,10 +309,10 @@ def column_value(row: RunRow, part: str, name: str) -> Any:
 
 def csv_table(rows: list[RunRow]) -> bytes:
     """The rows as CSV."""
-    found = columns(rows)
-    lines = [csv_line([title for title, _, _ in found])]
+    titled = columns(rows)
+    lines = [csv_line([title for title, _, _ in titled])]
     lines += [
-        csv_line([_cell(column_value(row, part, name)) for _, part, name in found]) for row in rows
+        csv_line([_cell(column_value(row, part, name)) for _, part, name in titled]) for row in rows
     ]
     return "".join(lines).encode()
 

@@ -37,12 +37,12 @@ class Runs:
     @cached_property
     def _shard_digits(self) -> list[int]:
         """The shard digits that the submissions of a sweep use."""
-        found = {0}
+        digits = {0}
         for number in names(self._directory / "submissions"):
             plan = self._directory / "submissions" / number / "plan.json"
             if plan.exists():
-                found.add(read_json(plan).get("layout", {}).get("shard_digits", 0))
-        return sorted(found)
+                digits.add(read_json(plan).get("layout", {}).get("shard_digits", 0))
+        return sorted(digits)
 
     def find(self, run_id: str) -> Files | None:
         """The files of a run, without reading any other; None if there is no such run."""
@@ -52,21 +52,21 @@ class Runs:
             path = self._directory / layout.run_dir(case[1] if case else "", run_id)
             if ".." not in path.parts and os.path.isfile(path / "metadata.json"):  # noqa: PTH113
                 return FolderFiles(path, run_id)
-        found = self._packs.find(run_id)
-        return found if found or not case else self._aside({case[1]}).get(run_id)
+        packed = self._packs.find(run_id)
+        return packed if packed or not case else self._aside({case[1]}).get(run_id)
 
     def plain(self) -> dict[str, FolderFiles]:
         """The runs that have a directory, by id, in natural order."""
-        found = {
+        runs = {
             path.name.removeprefix("log_"): FolderFiles(path)
             for path in self._directories(self.root)
             if (path / "metadata.json").is_file()
         }
         aside = {match[1] for match in map(_ATTEMPT.match, self._attempts()) if match}
         if aside:
-            known = {one[-16:] for one in (*found, *self._packs.ids())}
-            found |= self._aside(aside - known)
-        return {run_id: found[run_id] for run_id in sorted(found, key=natural_key)}
+            known = {one[-16:] for one in (*runs, *self._packs.ids())}
+            runs |= self._aside(aside - known)
+        return {run_id: runs[run_id] for run_id in sorted(runs, key=natural_key)}
 
     def ids(self, plain: Container[str]) -> Iterator[str]:
         """The ids of packed runs that have no directory."""

@@ -96,10 +96,10 @@ class Experiment:
                     known = self._params_of(path)
                     if known is not None and _canonical(known) != text:
                         break  # the readable id belongs to other params
-                    found = run_status(read_metadata(path), path)
-                    if found == "complete":  # a kill may have prevented the run's own retirement
+                    status = run_status(read_metadata(path), path)
+                    if status == "complete":  # a kill may have prevented the run's own retirement
                         retire_checkpoints(self._checkpoints(run_id))
-                    if found in _IN_PLACE:
+                    if status in _IN_PLACE:
                         if skip_existing:
                             return None
                         raise _exists(path) from error
@@ -152,13 +152,13 @@ class Experiment:
 
     def _set_aside(self, path: Path) -> None:
         """Move a finished run aside, unless it was started again meanwhile."""
-        kept = make_directory(self.runs_dir / ".attempts")
+        attempts = make_directory(self.runs_dir / ".attempts")
         with self._index.exclusive():
             # Read the status under the lock: no other process moves the run until it is released.
             if not path.exists() or run_status(read_metadata(path), path) in _IN_PLACE:
                 return
             try:
-                path.rename(kept / f"{path.name}.{token()}")
+                path.rename(attempts / f"{path.name}.{token()}")
             except OSError as error:
                 raise unwritable(path, error) from error
 
