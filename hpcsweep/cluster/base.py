@@ -66,8 +66,8 @@ class Array:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
-    """A script that runs once, beside the arrays of a sweep."""
+class SingleJob:
+    """A script that runs as a job of its own, not as an array."""
 
     name: str
     # Absolute paths.
@@ -75,7 +75,7 @@ class Job:
     output: str
     # sbatch's long options.
     options: Mapping[str, str] = field(default_factory=dict)
-    # Job id of an array that must be over before it starts, however its tasks end.
+    # Job id of an array that must have ended, in any state, before it starts (afterany).
     after: str | None = None
 
 
@@ -239,7 +239,7 @@ class Cluster(Protocol):
         """
         ...
 
-    def submit_job(self, job: Job) -> str:
+    def submit_job(self, job: SingleJob) -> str:
         """Submit a job that is no array. Returns its id.
 
         *Raises* ClusterError, also if the cluster accepts only arrays.
@@ -299,7 +299,7 @@ class Defaults:
     def cancel_pending(self, job_ids: Sequence[str]) -> None:
         """Nothing: it does not distinguish pending elements."""
 
-    def submit_job(self, job: Job) -> str:
+    def submit_job(self, job: SingleJob) -> str:
         """*Raises* ClusterError: it accepts only arrays."""
         raise ClusterError(
             f"the {self.kind} cluster cannot run a single job such as {job.name}",

@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 
 from hpcsweep.cluster import registry
-from hpcsweep.cluster.base import Cluster, Job
+from hpcsweep.cluster.base import Cluster, SingleJob
 from hpcsweep.cluster.slurm.states import Life, meaning
 from hpcsweep.database import configuration, programs, server, service_file
 from hpcsweep.database.directory import (
@@ -200,7 +200,9 @@ def start_on_node(
         # Slurm would make it as the umask says.
         replace(directory.job_log, b"")
         job_id = cluster.submit_job(
-            Job(name=JOB_NAME, script=str(directory.job_script), output=str(directory.job_log))
+            SingleJob(
+                name=JOB_NAME, script=str(directory.job_script), output=str(directory.job_log)
+            )
         )
         waiting: ServerRecord = {
             "host": "",

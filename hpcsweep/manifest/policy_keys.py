@@ -130,8 +130,10 @@ def read(
 def _checked(keys: RetryKeys, options: dict[str, str], mistakes: Mistakes) -> Retry:
     reasons = frozenset(map(Reason, keys.on))
     most = {name: value for name, value in keys.max if value is not None}
-    asked = {"mem": memory_bytes(options.get("mem", "")),
-             "time": time_limit_seconds(options.get("time", ""))}  # fmt: skip
+    asked = {
+        "mem": memory_bytes(options.get("mem", "")),
+        "time": time_limit_seconds(options.get("time", "")),
+    }
     for reason, name in ((Reason.OUT_OF_MEMORY, "mem"), (Reason.TIMEOUT, "time")):
         if reason not in reasons:
             continue

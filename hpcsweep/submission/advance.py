@@ -73,9 +73,17 @@ def advance(
             return replace(done, without_room=policy.sendable(outlook, request.policy))
         _refuse_other_code(sweep, checked)
         submitter = Submitter(
-            sweep=sweep, manifest=newest.manifest, cluster=cluster, limits=limits,
-            settings=settings, checked=checked, notify=notify, lock=lock, made=made, doubt=doubt,
-        )  # fmt: skip
+            sweep=sweep,
+            manifest=newest.manifest,
+            cluster=cluster,
+            limits=limits,
+            settings=settings,
+            checked=checked,
+            notify=notify,
+            lock=lock,
+            made=made,
+            doubt=doubt,
+        )
         return send_batches(request, submitter, done, batches)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from hpcsweep.cluster.base import Job
+from hpcsweep.cluster.base import SingleJob
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Policies
 from hpcsweep.records import Part
@@ -47,13 +47,13 @@ def by_hand(sweep: SweepDirectory) -> str:
 
 def closing_job(
     sweep: SweepDirectory, manifest: FrozenManifest, plan: Plan, part: Part, job_id: str
-) -> Job:
+) -> SingleJob:
     """The closing job of a part; `job_id` is its array's."""
     paths = SweepPaths(sweep.path.resolve())
     options = options_of(manifest, plan)
     shared = {name: options[name] for name in _SHARED if name in options}
     own = Policies.from_json(manifest.policies).closing
-    return Job(
+    return SingleJob(
         name=f"{job_name(manifest.name, sweep.key, plan.submission, part.number)}.closing",
         script=str(paths.submission_dir(plan.submission) / CLOSING_SCRIPT),
         output=str(paths.log_dir(plan.submission) / f"closing-{part.number}.log"),

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hpcsweep.cluster import process, registry
-from hpcsweep.cluster.base import Cluster, Job
+from hpcsweep.cluster.base import Cluster, SingleJob
 from hpcsweep.errors import ClusterUnavailable, HpcsweepError
 from hpcsweep.files import make_directory, remove_tree, token
 from hpcsweep.settings import Settings
@@ -106,7 +106,7 @@ def on_node(opened: Cluster, arguments: list[str], outputs: Path) -> list[Findin
         text = f"#!/bin/bash\n{shlex.join(command)} > {shlex.quote(str(answer))}.part\n"
         text += f"mv {shlex.quote(str(answer))}.part {shlex.quote(str(answer))}\n"
         (folder / "job.sh").write_text(text)
-        job = Job(
+        job = SingleJob(
             name="hpcsweep-doctor", script=str(folder / "job.sh"), output=str(folder / "job.log")
         )
         job_id = opened.submit_job(job)

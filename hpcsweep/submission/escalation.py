@@ -18,9 +18,12 @@ RAN_OUT = {Reason.OUT_OF_MEMORY: "mem", Reason.TIMEOUT: "time"}
 
 
 def escalated(
-    asked: Resources, reason: Reason, retry: Retry, used_bytes: int | None = None,
+    asked: Resources,
+    reason: Reason,
+    retry: Retry,
+    used_bytes: int | None = None,
     caps: dict[str, int] | None = None,
-) -> Resources | None:  # fmt: skip
+) -> Resources | None:
     """The resources of the next attempt; None if it could ask for no more than the last one.
 
     `asked`: of the last attempt. `used_bytes`: the peak of the cases, where it is known: the next

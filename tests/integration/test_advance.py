@@ -32,9 +32,14 @@ class Site:
         """Run a command; its output and notices."""
         argv = [sys.executable, "-m", "hpcsweep", *arguments]
         done = subprocess.run(
-            argv, cwd=self.root, env=self.cluster.env(**GRACES, **more), capture_output=True,
-            text=True, check=False, timeout=120,
-        )  # fmt: skip
+            argv,
+            cwd=self.root,
+            env=self.cluster.env(**GRACES, **more),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
         assert done.returncode == code, (arguments, done.stdout, done.stderr)
         return done.stdout + done.stderr
 
@@ -129,10 +134,13 @@ def test_nothing_is_sent_that_a_user_cancelled(site: Site) -> None:
 def test_a_retry_that_would_run_other_code_is_refused(site: Site) -> None:
     target = site.root / "t.py"
     target.write_text("def run(x):\n    if x == 1: raise MemoryError\n")
-    site.hpcsweep("submit", site.manifest(
-        "target: t.py:run\nsource: {grid: {x: [0, 1]}}\nretry: {on: [error]}\n"
-        "closing: {partition: nonesuch}\n"
-    ))  # fmt: skip
+    site.hpcsweep(
+        "submit",
+        site.manifest(
+            "target: t.py:run\nsource: {grid: {x: [0, 1]}}\nretry: {on: [error]}\n"
+            "closing: {partition: nonesuch}\n"
+        ),
+    )
     site.wait_for(complete=1, failed=1)
     target.write_text("def run(x):\n    pass\n")
     said = site.hpcsweep("advance", "s", code=4)
@@ -143,9 +151,13 @@ def test_a_retry_that_would_run_other_code_is_refused(site: Site) -> None:
 def test_what_fails_again_and_again_is_given_up(site: Site) -> None:
     """An error that is named in `on` is retried by closing jobs, and not for ever."""
     (site.root / "t.py").write_text("def run(x):\n    assert x != 1\n")
-    site.hpcsweep("submit", site.manifest(
-        "target: t.py:run\nsource: {grid: {x: [0, 1, 2]}}\nretry: {max_attempts: 3, on: [error]}\n"
-    ))  # fmt: skip
+    site.hpcsweep(
+        "submit",
+        site.manifest(
+            "target: t.py:run\nsource: {grid: {x: [0, 1, 2]}}\n"
+            "retry: {max_attempts: 3, on: [error]}\n"
+        ),
+    )
     wait_until(lambda: len(site.plans()) == 3, 90, "the third attempt", poll_s=0.5)
     site.wait_for(complete=2, failed=1)
     wait_until(lambda: not site.cluster.out("squeue", "-h"), 60, "an empty queue", poll_s=0.5)

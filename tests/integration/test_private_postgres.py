@@ -49,10 +49,13 @@ def submit(user: OrdinaryUser, name: str, cases: int, service: str) -> None:
     No other command of ours asks meanwhile.
     """
     values = {
-        "name": name, "target": "target.py:run", "chunk": cases // 2,
-        "store": f"postgresql:///?service={service}", "slurm": {"mem": "100M"},
+        "name": name,
+        "target": "target.py:run",
+        "chunk": cases // 2,
+        "store": f"postgresql:///?service={service}",
+        "slurm": {"mem": "100M"},
         "source": {"grid": {"x": list(range(cases))}},
-    }  # fmt: skip
+    }
     user.does("submit", user.write(f"{name}.json", json.dumps(values)).name)
     wait_until(
         lambda: (seen := count(user, service)) == cases or str(seen), WAIT_S, f"{cases} cases"

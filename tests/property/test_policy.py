@@ -15,9 +15,13 @@ from hpcsweep.submission.policy import Policy, exhausted
 from tests.support.simulated_site import SimulatedSite, version_of
 
 REASONS = (
-    Reason.OUT_OF_MEMORY, Reason.TIMEOUT, Reason.NODE_FAIL, Reason.LOST, Reason.ERROR,
+    Reason.OUT_OF_MEMORY,
+    Reason.TIMEOUT,
+    Reason.NODE_FAIL,
+    Reason.LOST,
+    Reason.ERROR,
     Reason.CANCELLED,
-)  # fmt: skip
+)
 ASKED = Resources(options={"mem": "1G", "time": "00:10:00"})
 
 

@@ -48,9 +48,15 @@ class OrdinaryUser:
     def run(self, *argv: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run a program to its end, in the user's home, and expect an exit code."""
         done = subprocess.run(
-            self.argv(*argv), cwd=self.home, env=self.env(), stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=CLI_S, check=False,
-        )  # fmt: skip
+            self.argv(*argv),
+            cwd=self.home,
+            env=self.env(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=CLI_S,
+            check=False,
+        )
         said = f"{argv} ended with {done.returncode}\n{done.stdout}{done.stderr}"
         assert code is None or done.returncode == code, said
         assert "Traceback" not in done.stderr, said
@@ -63,9 +69,14 @@ class OrdinaryUser:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `hpcsweep`."""
         return subprocess.Popen(
-            self.argv(*self.hpcsweep(*arguments)), cwd=self.home, env=self.env(),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            self.argv(*self.hpcsweep(*arguments)),
+            cwd=self.home,
+            env=self.env(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def does(self, *arguments: str) -> str:
         """What `hpcsweep` prints when it succeeds."""

@@ -79,17 +79,22 @@ class SimulatedSite:
         groups.append(Group(indices=rest, state=State.UNSUBMITTED, status=Status.PENDING))
         in_flight = IndexSet.union(task.indices for task in self.queue)
         return Outlook(
-            version=self.version, groups=tuple(groups), in_flight=in_flight, asked=self.asked,
+            version=self.version,
+            groups=tuple(groups),
+            in_flight=in_flight,
+            asked=self.asked,
             owed=self.owed - in_flight,
-        )  # fmt: skip
+        )
 
     def limits(self) -> Limits:
         """The site's limits, and what is in its queue."""
         arrays = len({task.submission for task in self.queue})
         return replace(
-            UNASKED, max_array_size=self.array_size, max_jobs=self.most,
+            UNASKED,
+            max_array_size=self.array_size,
+            max_jobs=self.most,
             jobs=len(self.queue) + arrays,
-        )  # fmt: skip
+        )
 
     def decide(self, policy: Policy) -> tuple[Batch, ...]:
         """What is sent now."""

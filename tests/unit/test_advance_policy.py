@@ -35,9 +35,14 @@ def group(indices: str, reason: Reason | None = None, *, tries: int = 1, **more:
         status = reason.status
         state = State.FAILED if status is Status.FAILED else State.INTERRUPTED
     about = Group(
-        indices=IndexSet.parse(indices), state=state, status=status, reason=reason,
-        attempt=tries, tries=tries, submission=1,
-    )  # fmt: skip
+        indices=IndexSet.parse(indices),
+        state=state,
+        status=status,
+        reason=reason,
+        attempt=tries,
+        tries=tries,
+        submission=1,
+    )
     return replace(about, **more)  # type: ignore[arg-type]
 
 

@@ -42,9 +42,13 @@ def test_a_full_queue(tmp_path: Path, name: str) -> None:
         done = cluster.run("sbatch", "--test-only", "--wrap", "true")
         assert (done.returncode, done.stderr) == (1, f"allocation failure: {refusal}\n")
         with subprocess.Popen(
-            ["sbatch", "--wrap", "true"], cwd=cluster.work, env=cluster.env(),
-            executable=cluster.directory / "bin" / "sbatch", stderr=subprocess.PIPE, text=True,
-        ) as sbatch:  # fmt: skip
+            ["sbatch", "--wrap", "true"],
+            cwd=cluster.work,
+            env=cluster.env(),
+            executable=cluster.directory / "bin" / "sbatch",
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as sbatch:
             assert sbatch.stderr is not None
             said = sbatch.stderr.readline()
             sbatch.kill()  # it tries again for two minutes

@@ -21,8 +21,11 @@ def options(**given: str) -> Resources:
     [
         ({"mem": "2G", "time": "10"}, OOM, {"mem": "3072M", "time": "10"}),
         ({"mem": "2G", "time": "10"}, TIMEOUT, {"mem": "2G", "time": "00:20:00"}),
-        ({"mem_per_cpu": "1G", "cpus_per_task": "4"}, OOM,
-         {"mem_per_cpu": "1536M", "cpus_per_task": "4"}),
+        (
+            {"mem_per_cpu": "1G", "cpus_per_task": "4"},
+            OOM,
+            {"mem_per_cpu": "1536M", "cpus_per_task": "4"},
+        ),
         ({"mem": "2G", "time": "10"}, Reason.NODE_FAIL, {"mem": "2G", "time": "10"}),
         # Neither is known what was given nor what was used.
         ({"time": "10"}, OOM, None),
@@ -31,7 +34,7 @@ def options(**given: str) -> Resources:
         ({"mem": "2G"}, TIMEOUT, None),
         ({"time": "UNLIMITED"}, TIMEOUT, None),
     ],
-)  # fmt: skip
+)
 def test_more_of_what_ran_out(
     asked: dict[str, str], reason: Reason, more: dict[str, str] | None
 ) -> None:

@@ -12,12 +12,22 @@ MIB = 1 << 20
 @pytest.mark.parametrize(
     ("text", "count"),
     [
-        ("500", 500 * MIB), ("500M", 500 * MIB), ("2G", 2048 * MIB), ("2g", 2048 * MIB),
-        ("1T", MIB * MIB), ("2048K", 2 * MIB), ("2GB", 2048 * MIB),
+        ("500", 500 * MIB),
+        ("500M", 500 * MIB),
+        ("2G", 2048 * MIB),
+        ("2g", 2048 * MIB),
+        ("1T", MIB * MIB),
+        ("2048K", 2 * MIB),
+        ("2GB", 2048 * MIB),
         # All memory of the node is no amount.
-        ("0", None), ("", None), ("1.5G", None), ("-1", None), ("G", None), ("2G ", None),
+        ("0", None),
+        ("", None),
+        ("1.5G", None),
+        ("-1", None),
+        ("G", None),
+        ("2G ", None),
     ],
-)  # fmt: skip
+)
 def test_an_amount_of_memory(text: str, count: int | None) -> None:
     assert memory_bytes(text) == count
 

@@ -271,9 +271,13 @@ def test_every_text_of_one_line_is_a_value(value: str) -> None:
 def test_parameters_never_reach_the_script(text: str) -> None:
     """They stand in the frozen manifest alone: other ones make the same script."""
     plan = Plan(
-        submission=1, manifest="", indices=IndexSet.all(1), chunk_size=1,
-        parts=make_parts(1, max_array_size=2, throttle=0), layout=Layout(runs="all"),
-    )  # fmt: skip
+        submission=1,
+        manifest="",
+        indices=IndexSet.all(1),
+        chunk_size=1,
+        parts=make_parts(1, max_array_size=2, throttle=0),
+        layout=Layout(runs="all"),
+    )
 
     def script(value: str) -> str:
         source = manual([{"x": value, "y": [value]}])

@@ -6,8 +6,8 @@ import pytest
 
 from hpcsweep.cluster.slurm.submit_limits import (
     Association,
-    Qos,
-    Queued,
+    QosLimits,
+    QueuedTask,
     SubmitLimit,
     associations,
     enforces,
@@ -21,9 +21,15 @@ QOS = "normal||\nqlim|5|\nqgrp||4\nqwall||\n"
 
 @pytest.mark.parametrize(
     ("printed", "is_enforced"),
-    [("none", False), ("associations", False), ("associations,limits", True),
-     ("associations,limits,qos,safe", True), ("safe", True), ("all", True)],
-)  # fmt: skip
+    [
+        ("none", False),
+        ("associations", False),
+        ("associations,limits", True),
+        ("associations,limits,qos,safe", True),
+        ("safe", True),
+        ("all", True),
+    ],
+)
 def test_whether_a_cluster_enforces_limits(printed: str, is_enforced: bool) -> None:
     assert enforces({"AccountingStorageEnforce": printed}) is is_enforced
     assert not enforces({})
@@ -34,12 +40,15 @@ def test_what_is_printed() -> None:
         Association("acc1", "", "normal", None, None),
         Association("acc2", "gpu", "b", 3, 9),
     ]
-    assert qos_limits(QOS)["qlim"] == Qos(5, None)
-    assert qos_limits(QOS)["qgrp"] == Qos(None, 4)
-    assert queued("acc1|normal\nacc1|qlim\n") == [Queued("acc1", "normal"), Queued("acc1", "qlim")]
+    assert qos_limits(QOS)["qlim"] == QosLimits(5, None)
+    assert qos_limits(QOS)["qgrp"] == QosLimits(None, 4)
+    assert queued("acc1|normal\nacc1|qlim\n") == [
+        QueuedTask("acc1", "normal"),
+        QueuedTask("acc1", "qlim"),
+    ]
 
 
-THERE = [Queued("acc1", "normal")] * 3 + [Queued("acc2", "qlim")] * 2
+THERE = [QueuedTask("acc1", "normal")] * 3 + [QueuedTask("acc2", "qlim")] * 2
 
 
 @pytest.mark.parametrize(
@@ -48,19 +57,30 @@ THERE = [Queued("acc1", "normal")] * 3 + [Queued("acc2", "qlim")] * 2
         ([("acc1", "", "normal", None, None)], {}, "", None),
         ([("acc1", "", "normal", 8, None)], {}, "", ("MaxSubmitJobs of the association", 8, 3)),
         ([("acc1", "", "normal", 8, 6)], {}, "", ("GrpSubmitJobs of the association", 6, 3)),
-        ([("acc1", "", "qlim", 8, None)], {}, "",
-         ("MaxSubmitJobsPerUser of the QOS qlim", 5, 2)),
-        ([("acc1", "", "normal", 80, None)], {"qos": "qgrp"}, "",
-         ("GrpSubmitJobs of the QOS qgrp", 4, 0)),
+        ([("acc1", "", "qlim", 8, None)], {}, "", ("MaxSubmitJobsPerUser of the QOS qlim", 5, 2)),
+        (
+            [("acc1", "", "normal", 80, None)],
+            {"qos": "qgrp"},
+            "",
+            ("GrpSubmitJobs of the QOS qgrp", 4, 0),
+        ),
         # The QOS of the partition counts as well, and whatever is there may be in it.
-        ([("acc1", "", "normal", 80, None)], {}, "qlim",
-         ("MaxSubmitJobsPerUser of the QOS qlim", 5, 5)),
+        (
+            [("acc1", "", "normal", 80, None)],
+            {},
+            "qlim",
+            ("MaxSubmitJobsPerUser of the QOS qlim", 5, 5),
+        ),
         # An association of another account or partition says nothing.
-        ([("acc1", "", "normal", 8, None), ("acc2", "", "normal", 1, None)],
-         {"account": "acc1"}, "", ("MaxSubmitJobs of the association", 8, 3)),
+        (
+            [("acc1", "", "normal", 8, None), ("acc2", "", "normal", 1, None)],
+            {"account": "acc1"},
+            "",
+            ("MaxSubmitJobs of the association", 8, 3),
+        ),
         ([("acc1", "gpu", "normal", 1, None)], {"partition": "cpu"}, "", None),
     ],
-)  # fmt: skip
+)
 def test_the_limit_with_the_least_room(
     mine: list[tuple[str, str, str, int | None, int | None]],
     options: dict[str, str],

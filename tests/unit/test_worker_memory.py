@@ -39,8 +39,11 @@ def run(what):
 @pytest.fixture
 def limited() -> Iterator[Path]:
     """A memory cgroup as Slurm makes it for job 100, limited to 100 MB."""
-    own = [line.split(":", 2)[2] for line in Path("/proc/self/cgroup").read_text().splitlines()
-           if "memory" in line.split(":")[1].split(",")]  # fmt: skip
+    own = [
+        line.split(":", 2)[2]
+        for line in Path("/proc/self/cgroup").read_text().splitlines()
+        if "memory" in line.split(":")[1].split(",")
+    ]
     if not own:
         pytest.skip("the memory cgroups are not of version 1")
     top = Path("/sys/fs/cgroup/memory") / own[0].lstrip("/") / f"hpcsweep-{secrets.token_hex(4)}"
@@ -70,8 +73,11 @@ def inside(place: Path) -> list[str]:
 
 def test_kills_for_memory_are_told_from_others(limited: Path, tmp_path: Path) -> None:
     whats = ["kill", "all", "kill", "program", "raise", "ignored", "kill"]
-    made = MadeSweep(tmp_path, manual([{"what": what, "n": n} for n, what in enumerate(whats)]),
-                     python=USES.replace("run(what)", "run(what, n)"))  # fmt: skip
+    made = MadeSweep(
+        tmp_path,
+        manual([{"what": what, "n": n} for n, what in enumerate(whats)]),
+        python=USES.replace("run(what)", "run(what, n)"),
+    )
     made.plan()
     made.run(prefix=inside(limited))
     ends = made.ends()
@@ -188,8 +194,11 @@ def test_version_2(place: Path) -> None:
     make(place, [f"0::/{SLURM_2}"], SLURM_2, memory_events=events, memory_peak="5000\n")
     found = MemoryCgroup.find("7")
     assert (found.is_own, found.oom_kills(), found.new_peak(), found.new_peak()) == (
-        True, 3, 5000, None,
-    )  # fmt: skip
+        True,
+        3,
+        5000,
+        None,
+    )
     (place / "mount" / SLURM_2 / "memory.peak").write_text("6000\n")
     assert found.new_peak() == 6000
 

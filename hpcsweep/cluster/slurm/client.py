@@ -17,10 +17,10 @@ from hpcsweep.cluster.base import (
     Array,
     Defaults,
     Element,
-    Job,
     Limits,
     Opening,
     Queued,
+    SingleJob,
 )
 from hpcsweep.cluster.process import Answer
 from hpcsweep.cluster.slurm import refusals, submit_limits, text
@@ -258,7 +258,7 @@ class Slurm(Defaults):
             if name.startswith(f"{part}.") and name.endswith(f"_{element}.log")
         ]
 
-    def submit_job(self, job: Job) -> str:
+    def submit_job(self, job: SingleJob) -> str:
         """Submit a job that is no array. Returns its id. *Raises* as `_sbatch` does."""
         return self._sbatch(text.sbatch_job(job), job.options)
 

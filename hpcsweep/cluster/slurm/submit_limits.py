@@ -1,7 +1,7 @@
-"""How many jobs a user may have in the queue: associations, QOS, and what is there. Pure text.
+"""The limits on a user's jobs in the queue, by association and QOS. Pure functions.
 
-Slurm counts array tasks, queued and running, and refuses an array that does not fit as a whole
-(22.05): `AssocMaxSubmitJobLimit`, `QOSMaxSubmitJobPerUserLimit` and their like.
+Slurm counts queued and running array tasks, and refuses an array above a limit as a whole (22.05):
+`AssocMaxSubmitJobLimit`, `QOSMaxSubmitJobPerUserLimit` and others.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ def enforces(configuration: Mapping[str, str]) -> bool:
 
 
 def show_associations(user: str) -> list[str]:
-    """Ask for a user's associations; each shows the limits that it inherits."""
+    """Query a user's associations; each shows its inherited limits."""
     fields = "account,partition,qos,defaultqos,maxsubmit,grpsubmit"
     return ["sacctmgr", "-n", "-P", "show", "assoc", "where", f"user={user}", f"format={fields}"]
 
 
 def show_qos() -> list[str]:
-    """Ask for the limits of all QOS."""
+    """Query the limits of all QOS."""
     return ["sacctmgr", "-n", "-P", "show", "qos", "format=name,maxsubmitpu,grpsubmit"]
 
 
 def squeue_of_user(user: str) -> list[str]:
-    """Ask for account and QOS of all that a user has in the queue, a line each."""
+    """Query account and QOS of all array tasks of a user in the queue, one per line."""
     return ["squeue", "-h", "-r", "-o", "%a|%q", "-u", user]
 
 
@@ -46,14 +46,14 @@ class Association(NamedTuple):
     group_submit: int | None
 
 
-class Qos(NamedTuple):
+class QosLimits(NamedTuple):
     """The limits of a QOS."""
 
     max_submit: int | None
     group_submit: int | None
 
 
-class Queued(NamedTuple):
+class QueuedTask(NamedTuple):
     """A job or array task in the queue."""
 
     account: str
@@ -61,46 +61,51 @@ class Queued(NamedTuple):
 
 
 def associations(stdout: str) -> list[Association]:
-    """The answer to `show_associations`."""
+    """The associations in the output of `show_associations`."""
     found = []
     for account, partition, names, default, most, group in _rows(stdout, 6):
-        # Without a default, `normal` where the user has it, else the first (22.05).
+        # Without a default: `normal` if the user has it, else the first one (22.05).
         several = names.split(",")
         qos = default or ("normal" if "normal" in several else several[0])
         found.append(Association(account, partition, qos, _number(most), _number(group)))
     return found
 
 
-def qos_limits(stdout: str) -> dict[str, Qos]:
-    """The answer to `show_qos`, by name."""
+def qos_limits(stdout: str) -> dict[str, QosLimits]:
+    """The limits in the output of `show_qos`, by name."""
     return {
-        name: Qos(_number(most), _number(group)) for name, most, group in _rows(stdout, 3) if name
+        name: QosLimits(_number(most), _number(group))
+        for name, most, group in _rows(stdout, 3)
+        if name
     }
 
 
-def queued(stdout: str) -> list[Queued]:
-    """The answer to `squeue_of_user`."""
-    return [Queued(*row) for row in _rows(stdout, 2)]
+def queued(stdout: str) -> list[QueuedTask]:
+    """The array tasks in the output of `squeue_of_user`."""
+    return [QueuedTask(*row) for row in _rows(stdout, 2)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SubmitLimit:
-    """The limit that leaves the least room."""
+    """A limit on jobs in the queue."""
 
-    # In Slurm's words.
+    # Slurm's name.
     name: str
     most: int
-    # Of what it counts, what is there.
+    # Count of jobs in the queue that it applies to.
     there: int
 
 
 def tightest(
-    mine: Iterable[Association], qos: Mapping[str, Qos], there: list[Queued],
-    options: Mapping[str, str], partition_qos: str = "",
-) -> SubmitLimit | None:  # fmt: skip
-    """The limit with the least room for a job with these options; None where there is none.
+    mine: Iterable[Association],
+    qos: Mapping[str, QosLimits],
+    there: list[QueuedTask],
+    options: Mapping[str, str],
+    partition_qos: str = "",
+) -> SubmitLimit | None:
+    """The limit with the least room for a job with these options; None if there is no limit.
 
-    Of a group's limits only the user's own jobs are counted: others' may be hidden.
+    Limits of a group count only the user's own jobs: those of others may be hidden.
     """
     found = [
         SubmitLimit(name=name, most=most, there=sum(map(counts, there)))
@@ -110,14 +115,16 @@ def tightest(
     return min(found, key=lambda limit: limit.most - limit.there, default=None)
 
 
-_Limit = tuple[str, int, Callable[[Queued], bool]]
+_Limit = tuple[str, int, Callable[[QueuedTask], bool]]
 
 
 def _limits_of(
-    association: Association, qos: Mapping[str, Qos], options: Mapping[str, str],
+    association: Association,
+    qos: Mapping[str, QosLimits],
+    options: Mapping[str, str],
     partition_qos: str,
-) -> Iterator[_Limit]:  # fmt: skip
-    def in_account(job: Queued) -> bool:
+) -> Iterator[_Limit]:
+    def in_account(job: QueuedTask) -> bool:
         return job.account == association.account
 
     if association.max_submit is not None:
@@ -125,10 +132,10 @@ def _limits_of(
     if association.group_submit is not None:
         yield "GrpSubmitJobs of the association", association.group_submit, in_account
     for name in dict.fromkeys((options.get("qos") or association.default_qos, partition_qos)):
-        limits = qos.get(name, Qos(None, None))
+        limits = qos.get(name, QosLimits(None, None))
 
-        def in_qos(job: Queued, name: str = name) -> bool:
-            # The QOS of a partition counts what is in the partition, whatever its own QOS.
+        def in_qos(job: QueuedTask, name: str = name) -> bool:
+            # The QOS of a partition counts all jobs in the partition, regardless of their own QOS.
             return name in (job.qos, partition_qos)
 
         if limits.max_submit is not None:
@@ -138,7 +145,7 @@ def _limits_of(
 
 
 def _matching(mine: Iterable[Association], options: Mapping[str, str]) -> list[Association]:
-    """The associations that a job may use: of its account, else of any."""
+    """The associations that a job may use: of its account, or of all accounts."""
     account, partition = options.get("account"), options.get("partition")
     return [
         one for one in mine if account in (None, one.account) and one.partition in ("", partition)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from hpcsweep.cluster.base import AccountingRow, Array, Element, Job, Queued
+from hpcsweep.cluster.base import AccountingRow, Array, Element, Queued, SingleJob
 from hpcsweep.errors import ClusterUnavailable, InputError
 from hpcsweep.manifest.frozen import OPTION_NAME, OPTION_VALUE
 from hpcsweep.records import ALONE, Part
@@ -40,7 +40,7 @@ def sbatch(array: Array) -> list[str]:
     ]
 
 
-def sbatch_job(job: Job) -> list[str]:
+def sbatch_job(job: SingleJob) -> list[str]:
     """Submit a job that is no array."""
     return [
         "sbatch",
