@@ -22,6 +22,7 @@ from hpcsweep.manifest.frozen import FrozenManifest, SetupLine, Target, sealed
 from hpcsweep.records import Resources
 from hpcsweep.sources import manual
 from hpcsweep.submission.arrays import script_for
+from hpcsweep.submission.closing import closing_script
 from hpcsweep.submission.script import Script
 from hpcsweep.sweepdir.parts import make_parts
 from hpcsweep.sweepdir.plan import Layout, Plan
@@ -70,16 +71,20 @@ def check_syntax(script: str) -> None:
 
 
 class Recorder:
-    """A program in the place of Python that writes down how it was called."""
+    """A program in the place of Python that writes down how it was called.
 
-    def __init__(self, directory: Path) -> None:
+    `variable`: the one of its environment that it writes down, too.
+    """
+
+    def __init__(self, directory: Path, variable: str = "MARK") -> None:
         self.directory = directory
         self.path = directory / "py thon$(x)"
         self.calls = directory / "calls"
         self.path.write_text(
             f"#!{sys.executable}\nimport json, os, sys\n"
             f"with open({str(self.calls)!r}, 'a') as f:\n"
-            "    f.write(json.dumps([sys.argv[1:], os.environ.get('MARK'), os.getpid()]) + '\\n')\n"
+            f"    seen = [sys.argv[1:], os.environ.get({variable!r}), os.getpid()]\n"
+            "    f.write(json.dumps(seen) + '\\n')\n"
         )
         self.path.chmod(self.path.stat().st_mode | stat.S_IXUSR)
 
@@ -129,6 +134,22 @@ def test_a_token_of_the_login_shell_does_not_reach_a_task(tmp_path: Path) -> Non
     script = render(python=str(recorder.path), setup=lines('export MARK="${SLURM_JWT-none}"'))
     code, ((_, mark, _),), _ = recorder.run(script, SLURM_JWT="eyJh.secret")
     assert (code, mark) == (0, "none")
+
+
+def test_a_token_of_the_login_shell_does_not_reach_a_closing_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder(tmp_path, variable="SLURM_JWT")
+    monkeypatch.setattr(sys, "executable", str(recorder.path))
+    manifest = FrozenManifest(
+        name="s",
+        root="/home/me",
+        target=Target(argv=("prog",)),
+        source=manual([{"x": 1}]).to_manifest_dict(),
+    )
+    script = closing_script(sealed(manifest), tmp_path, 1)
+    code, ((argv, token, _),), _ = recorder.run(script, SLURM_JWT="eyJh.secret")
+    assert (code, argv[:4], token) == (0, ["-P", "-m", "hpcsweep", "advance"], None)
 
 
 def test_directives_come_before_any_command() -> None:

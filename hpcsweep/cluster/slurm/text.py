@@ -1,6 +1,6 @@
 """Build the arguments of Slurm's programs and parse their output. Pure functions.
 
-The formats are those of Slurm 22.05.8, see `tests/data/slurm-transcripts`.
+The formats are those of Slurm 22.05 to 26.05: `tests/data/slurm-transcripts`, `slurm-contract`.
 """
 
 from __future__ import annotations
