@@ -139,6 +139,8 @@ class Job:
     reason: str = "None"
     # JobHeldUser, JobHeldAdmin or REQUEUED_HELD; empty if not held.
     held: str = ""
+    # From the failure of its node to its next start, with `--requeue=expedite`.
+    expediting: bool = False
     priority: int = 0
     restart: int = 0
     # Seconds since the epoch; 0 for what has not happened.

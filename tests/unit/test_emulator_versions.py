@@ -59,15 +59,20 @@ def test_an_expedited_job_is_first_after_its_node_failed(tmp_path: Path) -> None
     script = 'echo run $SLURM_RESTART_COUNT; [ -n "$SLURM_RESTART_COUNT" ] || exec sleep 60'
     with Emulated(tmp_path / "c", slurm_version="26.05", nodes=1, requeue_delay_s=60) as cluster:
         job = cluster.submit(
-            "--requeue=expedite", "--open-mode=append", "-o", "out", "--wrap", script
+            "--requeue=expedite", "--open-mode=append", "-c", "4", "-o", "out", "--wrap", script
         )
         cluster.wait_file("out", "run")
         cluster.out("scontrol", "update", "nodename=n1", "state=down", "reason=test")
         assert cluster.wait_for(job, "EXPEDITING") == {str(job): "EXPEDITING"}
         assert cluster.out("squeue", "-h", "-t", "PENDING", "-o", "%i") == f"{job}\n"
         assert "JobState=EXPEDITING" in cluster.out("scontrol", "show", "job", str(job))
+        other = cluster.submit("--priority=999999", "-c", "4", "-o", "/dev/null", "--wrap", "true")
+        assert cluster.states(other) == {str(other): "PENDING"}
         cluster.out("scontrol", "update", "nodename=n1", "state=resume")
         cluster.wait_for(job, "COMPLETED")  # without the delay of other requeues
+        cluster.wait_for(other, "COMPLETED")
+        begun = cluster.out("squeue", "-h", "-t", "all", "-S", "S", "-o", "%i").split()
+        assert begun == [str(job), str(other)]
         assert "run 1" in cluster.wait_file("out", "run 1")
         rows = cluster.out("sacct", "-nPXD", "-j", str(job), "-o", "State").split()
         assert rows == ["NODE_FAIL", "COMPLETED"]

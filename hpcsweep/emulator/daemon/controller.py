@@ -137,7 +137,7 @@ class Controller:
     def _start(self, job: Job, places: dict[str, int]) -> None:
         job.node, job.places = next(iter(places)), places
         self.pool.allocate(job)
-        job.state, job.reason = "RUNNING", "None"
+        job.state, job.reason, job.expediting = "RUNNING", "None", False
         job.started, job.ended = time.time(), 0
         if job.request.client:
             self._begin_allocation(job)
@@ -183,6 +183,7 @@ class Controller:
             priority=0 if job.held else self.table.usual_priority(job.request),
             new_limit=job.new_limit,
             restart=job.restart + 1,
+            expediting=job.request.expedite and job.state == "NODE_FAIL",
             submitted=now,
             begin=now + (0 if job.request.expedite else self.settings.requeue_delay_s),
         )

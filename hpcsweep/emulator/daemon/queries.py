@@ -63,12 +63,11 @@ def view(controller: Controller, job: Job) -> dict[str, Any]:
 
 def shown_state(job: Job) -> str:
     """The state with its flag, as squeue and scontrol show it of an expedited requeue (26.05)."""
-    if job.state == "PENDING" and job.request.expedite and job.restart:
-        if job.held == REQUEUED_HELD:
-            return "REQUEUE_HOLD"
-        if not job.held:
-            return "EXPEDITING"
-    return job.state
+    if job.state != "PENDING":
+        return job.state
+    if job.request.expedite and job.held == REQUEUED_HELD:
+        return "REQUEUE_HOLD"
+    return "EXPEDITING" if job.expediting else "PENDING"
 
 
 def _folded(text: str) -> str:

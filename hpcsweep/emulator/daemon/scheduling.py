@@ -74,8 +74,9 @@ class _Pass:
             reason = yield from self._starts(job)
             yield KeepPending(job, reason)
 
-    def _rank(self, job: Job) -> tuple[int, int, int]:
-        return -self._settings.tier(job.request.partition), -job.priority, job.id
+    def _rank(self, job: Job) -> tuple[bool, int, int, int]:
+        tier = self._settings.tier(job.request.partition)
+        return not job.expediting, -tier, -job.priority, job.id
 
     def _starts(self, job: Job) -> Generator[Decision, None, str]:
         """Start the job, or as many elements as possible. Returns the rest's pending reason."""
