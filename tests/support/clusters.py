@@ -32,7 +32,7 @@ WAIT_S = 60.0
 
 
 class Cluster(ABC):
-    """A cluster that a test submits to. `kind` is what `--cluster` says."""
+    """A cluster that a test submits to. `kind` is the value of `--cluster`."""
 
     kind: str
 

@@ -27,7 +27,7 @@ class Crowded(Base):
 
 
 def note(path: Path, line: str) -> None:
-    """Append a line, whole, whoever else does so."""
+    """Append a line with one write, so concurrent lines do not mix."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         os.write(descriptor, f"{line}\n".encode())
@@ -54,7 +54,7 @@ def cases(at: int, number: int, params: int, *, same: bool) -> list[dict[str, in
 
 def take_part(place: Path, url: str, mine: list[dict[str, int]], *, sweeps: bool) -> None:
     """What one process does in one round."""
-    store = cache(place, url)  # in the first round, of a table that nobody has made yet
+    store = cache(place, url)  # in the first round the table does not exist yet
     records = store.sweep(mine) if sweeps else [store.run_or_retrieve(each) for each in mine]
     texts = [Path(record.result_file).read_text() for record in records]
     assert texts == [f"{each['round']} {each['x']}" for each in mine]

@@ -1,4 +1,4 @@
-"""Damage on purpose: JSON values that nobody writes, put at any place of a document."""
+"""Injected damage: unusual JSON values at any place of a document."""
 
 from __future__ import annotations
 

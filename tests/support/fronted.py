@@ -1,4 +1,4 @@
-"""A cluster behind programs of our own, which write down each call and may be told to misbehave."""
+"""A cluster behind wrapper programs, which record each call and can inject failures."""
 
 from __future__ import annotations
 

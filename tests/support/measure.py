@@ -46,7 +46,7 @@ finally:
 
 
 def shape(repository: Path) -> Iterator[tuple[str, str]]:
-    """What the text of the package says: name and figure."""
+    """Measures of the package's source text: name and figure."""
     package = repository / "hpcsweep"
     files = {path: path.read_text() for path in sorted(package.rglob("*.py"))}
     wings = Counter(

@@ -246,7 +246,7 @@ class PrivatePostgres:
         self.sql(f"ALTER ROLE {USER} CONNECTION LIMIT {number}")
 
     def drop(self, place: Place) -> None:
-        """Remove a database, whoever is connected to it. *Safe to repeat.*"""
+        """Remove a database with all its connections. *Safe to repeat.*"""
         self.sql(f"DROP DATABASE IF EXISTS {place.name} WITH (FORCE)")
 
     def through_bouncer(self, place: Place) -> Place:
@@ -254,7 +254,7 @@ class PrivatePostgres:
         return Place(self.bouncer_port, place.name, place.user, place.password)
 
     def log(self, name: str = "log") -> str:
-        """What a program said last."""
+        """The last output of a program."""
         path = self.directory / name
         return path.read_text(errors="replace")[-2000:] if path.exists() else ""
 

@@ -1,4 +1,4 @@
-"""Which processes belong to a private cluster, told by what they hold and never by their name."""
+"""Find the processes of a private cluster by their files and environment, never by name."""
 
 from __future__ import annotations
 

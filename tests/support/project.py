@@ -135,7 +135,7 @@ class Project:
         return self.cli("submit", "manifest.json", *options, code=code, **more)
 
     def status(self, **more: str) -> dict[str, Any]:
-        """What `status --json` says."""
+        """The document of `status --json`."""
         text = self.cli("status", self.name, "--json", code=0, **more).stdout
         found: dict[str, Any] = json.loads(text)
         return found

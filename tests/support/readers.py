@@ -281,7 +281,7 @@ def _turn(root: Path) -> Reader:
     owner.write_text(json.dumps(this_process() | {"pid_namespace": "pid:[1]"}))
 
     def look() -> None:
-        with mock.patch.object(sweep_lock, "SILENT_S", 0.0):  # nobody's sign of life is waited for
+        with mock.patch.object(sweep_lock, "SILENT_S", 0.0):  # do not wait for a heartbeat
             sweep_lock._is_gone(root, lambda _: None, owner.parent)  # noqa: SLF001  # the claim itself stays
 
     return Reader(owner, look, is_json=True)
@@ -372,7 +372,7 @@ def watched() -> Iterator[None]:
 
 
 def try_reader(reader: Reader, data: bytes) -> str:
-    """Put these bytes in the file's place and read it; what was said of them."""
+    """Replace the file by these bytes and read it; returns the messages."""
     whole = reader.path.read_bytes()
     reader.path.write_bytes(data)
     try:

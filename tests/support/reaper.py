@@ -1,4 +1,4 @@
-"""Takes a private cluster down when whoever started it closes the pipe, or dies.
+"""Stops a private cluster when its starter closes the pipe, or dies.
 
     python -m tests.support.reaper DIRECTORY
 

@@ -1,4 +1,4 @@
-"""A Slurm that says what it is told to, and a sweep that is looked at when a test says so."""
+"""A Slurm with scripted answers, and a sweep that is polled when a test asks for it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SETTINGS = Settings(query_interval_s=INTERVAL_S, grace_s=GRACE_S)
 
 @dataclass
 class Scripted:
-    """A Slurm that says what it is told to; every question is counted."""
+    """A Slurm with scripted answers; every query is counted."""
 
     kind: str = "slurm"
     name: str = "test"
@@ -95,7 +95,7 @@ class World:
             return poll(self.made.directory, sweep_index, asking, SETTINGS)  # type: ignore[arg-type]
 
     def begin(self, chunk: int, *indices: int, restart: int = 0, token: str = "a" * 16) -> None:
-        """A task start that began these cases and says no more."""
+        """A task start that began these cases and wrote nothing more."""
         common = {
             "v": 1,
             "manifest": self.made.manifest.fingerprint,
@@ -114,7 +114,7 @@ class World:
         write_journal(self.made.directory.journal_root / name, *records)
 
     def terminated(self, chunk: int, index: int, reason: str = "terminated") -> None:
-        """The word of a worker that was told to end and cannot know why."""
+        """The record of a worker that a signal ended and that cannot know why."""
         record = {
             "kind": "end",
             "v": 1,

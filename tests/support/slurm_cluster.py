@@ -53,7 +53,7 @@ WORKING = ("idle", "mixed", "allocated", "completing")
 
 
 class SlurmDidNotStart(RuntimeError):
-    """A daemon did not come up; the message ends with what the daemons said last."""
+    """A daemon did not start; the message ends with the last output of the daemons."""
 
 
 def why_not() -> str:
@@ -284,7 +284,7 @@ class PrivateSlurm:
             "SLURM_CONF": str(self.directory / "slurm.conf"),
             "MYSQL_UNIX_PORT": str(mariadb_socket(self.directory)),
         }
-        # A daemon that holds the output of whoever started it makes that one wait for ever.
+        # A daemon that keeps its starter's output open makes the starter wait for ever.
         with (self.directory / f"{name}.out").open("ab") as output:
             self._daemons[name] = subprocess.Popen(
                 [_program(program), *arguments],
@@ -339,7 +339,7 @@ class PrivateSlurm:
 
 
 def free_ports(nodes: int) -> Ports:
-    """Ports that nobody listens on: two, and `nodes` consecutive ones."""
+    """Free ports: two, and `nodes` consecutive ones."""
     while True:
         first = random.choice(PORTS)
         with contextlib.ExitStack() as held:
