@@ -21,10 +21,10 @@ from hpcsweep import files, ids
 from hpcsweep.errors import Damaged, SweepError
 from hpcsweep.records import Resources
 from hpcsweep.sources.registry import source_from_manifest_dict
-from hpcsweep.undo import UndoLog
 
 if TYPE_CHECKING:
     from hpcsweep.sources.base import ParameterSource
+    from hpcsweep.undo import UndoLog
 
 # A long option of sbatch, and its value: any text of one line; sbatch checks the rest.
 OPTION_NAME = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")
@@ -289,6 +289,8 @@ def write(
     *Raises* SweepError, also if an earlier copy was damaged. *Writes* a temporary sibling, whose
     name begins with a dot, and renames it. *Safe to repeat*, also concurrently.
     """
+    from hpcsweep.undo import UndoLog  # noqa: PLC0415  # a task freezes no manifest
+
     made = made or UndoLog()
     parent = made.directory(sweep_dir / "manifests")
     directory = parent / manifest.fingerprint

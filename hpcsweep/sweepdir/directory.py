@@ -7,7 +7,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypedDict, cast
+from typing import TYPE_CHECKING, Literal, TypedDict, cast
 
 from hpcsweep.errors import Damaged, SweepError
 from hpcsweep.field_checks import (
@@ -35,7 +35,9 @@ from hpcsweep.files import (
 from hpcsweep.manifest import frozen
 from hpcsweep.sweepdir.plan import Plan, PlanDocument, read_plan
 from hpcsweep.sweepdir.version import Version
-from hpcsweep.undo import UndoLog
+
+if TYPE_CHECKING:
+    from hpcsweep.undo import UndoLog
 
 FORMAT = 1
 MARKER = "sweep.json"
@@ -232,6 +234,8 @@ class SweepDirectory(SweepPaths):
         `share` is the manifest's; `made` records what this call created. *Raises* SweepError if the
         directory is something else. *Writes* `sweep.json`.
         """
+        from hpcsweep.undo import UndoLog  # noqa: PLC0415  # a task creates no sweep
+
         made = made or UndoLog()
         if not make_sweep_directory(path, share, made):
             marker = {"format": FORMAT, "name": name, "key": token()}
