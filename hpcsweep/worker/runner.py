@@ -59,8 +59,8 @@ class TimeLimit:
     def of_task(cls, environment: Mapping[str, str], rules: WorkerRules) -> TimeLimit | None:
         """The limit that Slurm gave this task, else the requested one; None if unknown.
 
-        24.11 sets the times of a job, 22.05 does not. Use only their difference: they are those of the
-        controller's clock.
+        Slurm 24.11 sets the times of a job, 22.05 does not. Use only their difference: they are
+        those of the controller's clock.
         """
         limit_s = rules.get("time_limit_s")
         try:
