@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import socket
 import stat
 import subprocess
@@ -209,9 +208,12 @@ def kind(request: pytest.FixtureRequest, user: OrdinaryUser) -> str:
 
 
 def test_a_server_on_a_node(user: OrdinaryUser, kind: str) -> None:
-    said = user.does("db", "start", "pg", "--node", "--set", "slurm.time=10", "--wait")
-    job = re.search(r", job (\d+)$", said, re.MULTILINE)
-    assert job is not None
+    # Of two starts at once one submits the job.
+    argv = ("db", "start", "pg", "--node", "--set", "slurm.time=10", "--wait")
+    starting = [user.start(*argv) for _ in range(2)]
+    said = [process.communicate(timeout=WAIT_S) for process in starting]
+    assert [process.returncode for process in starting] == [0, 0], said
+    (job,) = {out.partition(", job ")[2].split()[0] for out, _ in said}
     submit(user, kind, 20, "pg")
     check_private(user, "pg")
     # By TLS alone, with its own certificate and the password.
@@ -226,7 +228,7 @@ def test_a_server_on_a_node(user: OrdinaryUser, kind: str) -> None:
         done = user.run("psql", "-w", "-c", "SELECT 1", f"service=pg {option}", code=2)
         assert why in done.stderr
     found = status(user, "pg")
-    assert (found["state"], found["job"], found["sweeps"]) == ("running", job[1], [kind])
+    assert (found["state"], found["job"], found["sweeps"]) == ("running", job, [kind])
     assert found["port"] in PORTS
 
     if kind == "slurm":
@@ -249,6 +251,16 @@ def test_a_server_on_a_node(user: OrdinaryUser, kind: str) -> None:
         assert not record.exists()
     assert log(user, "pg").endswith("database system is shut down\n")
     assert postmasters(user, "pg") == []
+
+
+@pytest.mark.soak
+def test_its_time_limit_ends_it_cleanly(user: OrdinaryUser, kind: str) -> None:
+    user.does("db", "start", "pg", f"--cluster={kind}", "--node", "--set", "slurm.time=2", "--wait")
+    record = user.home / "pg/server.json"
+    wait_until(lambda: not record.exists(), 200.0, "the end of the server")
+    assert log(user, "pg").endswith("database system is shut down\n")
+    assert postmasters(user, "pg") == []
+    assert status(user, "pg")["state"] == "stopped"
 
 
 def test_a_port_of_another_program(user: OrdinaryUser) -> None:
