@@ -92,11 +92,32 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.fixture(scope="session")
+def unused_homes() -> Iterator[list[Path]]:
+    """Homes that no test has used: to make and remove one takes longer than most tests."""
+    homes: list[Path] = []
+    yield homes
+    for home in homes:
+        shutil.rmtree(home)
+
+
+def _make_home() -> Path:
+    home = Path(tempfile.mkdtemp(prefix="ht-", dir="/tmp"))
+    (home / "tmp").mkdir()
+    return home
+
+
+def _is_unused(home: Path) -> bool:
+    return [*home.rglob("*")] == [home / "tmp"]
+
+
 @pytest.fixture(autouse=True)
-def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def clean_environment(
+    tmp_path_factory: pytest.TempPathFactory, unused_homes: list[Path]
+) -> Iterator[None]:
     """Hide what this machine and its user have set; a home and a short TMPDIR for each test."""
     tmp_path_factory.getbasetemp()  # made on first use, so not below the TMPDIR of one test
-    home = Path(tempfile.mkdtemp(prefix="ht-", dir="/tmp"))
+    home = unused_homes.pop() if unused_homes else _make_home()
     before = dict(os.environ)
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     with pytest.MonkeyPatch.context() as patch:
@@ -106,7 +127,6 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         patch.setenv("HOME", str(home))
         for kind in ("CONFIG", "CACHE", "DATA", "STATE"):
             patch.setenv(f"XDG_{kind}_HOME", str(home / kind.lower()))
-        (home / "tmp").mkdir()
         patch.setenv("TMPDIR", str(home / "tmp"))
         patch.setattr(tempfile, "tempdir", None)  # where it remembers an earlier TMPDIR
         yield
@@ -117,7 +137,10 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         signal.signal(number, handler)
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
-    shutil.rmtree(home, ignore_errors=True)  # a child that outlives its test may still write
+    if _is_unused(home):
+        unused_homes.append(home)
+    else:
+        shutil.rmtree(home, ignore_errors=True)  # a child that outlives its test may still write
 
 
 @pytest.fixture

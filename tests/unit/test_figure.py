@@ -20,6 +20,9 @@ from hpcsweep.errors import ExtraMissing, InputError, SweepError
 from hpcsweep.tables.plot import draw
 from hpcsweep.tables.points import Axes, points
 
+# One worker of a test run loads all of matplotlib.
+pytestmark = pytest.mark.xdist_group("figure")
+
 ROWS: list[dict[str, Any]] = [
     {"x": x, "k": k, "y": x * k + r} for k in (2.0, 1.0) for x in (10, 2) for r in (0, 1)
 ]

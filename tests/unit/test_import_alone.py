@@ -18,6 +18,9 @@ MODULES = sorted(
     for path in (REPOSITORY / "hpcsweep").rglob("*.py")
 )
 
+# One worker of a test run loads them.
+pytestmark = pytest.mark.xdist_group("imports")
+
 # `import_alone(module)`: the traceback, or "".
 ImportAlone = Callable[[str], str]
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import qmc
 
 from hpcsweep.sources import (
     choice,
@@ -25,6 +24,16 @@ from hpcsweep.sources.numeric.sobol_numbers import POLYNOMIALS
 from tests.support.sourcing import GOLDEN, refused
 
 METHODS = ("sobol", "halton", "latin_hypercube")
+# One worker of a test run loads scipy, which takes more than a second.
+WITH_SCIPY = pytest.mark.xdist_group("scipy")
+
+
+@pytest.fixture
+def qmc() -> Any:
+    """The designs of scipy."""
+    from scipy.stats import qmc as found  # noqa: PLC0415
+
+    return found
 
 
 def cube(dimensions: int) -> dict[str, Any]:
@@ -36,9 +45,10 @@ def points(method: str, dimensions: int, count: int, seed: int) -> np.ndarray[An
     return np.column_stack([*source.columns().values()])
 
 
+@WITH_SCIPY
 @pytest.mark.parametrize("dimensions", [2, 5, 10])
 @pytest.mark.parametrize("method", METHODS)
-def test_as_even_as_those_of_scipy(method: str, dimensions: int) -> None:
+def test_as_even_as_those_of_scipy(qmc: Any, method: str, dimensions: int) -> None:
     peers: dict[str, Callable[[int], Any]] = {
         "sobol": lambda seed: qmc.Sobol(dimensions, rng=seed).random(256),
         "halton": lambda seed: qmc.Halton(dimensions, rng=seed).random(256),
@@ -53,7 +63,8 @@ def test_as_even_as_those_of_scipy(method: str, dimensions: int) -> None:
     assert np.mean(ours) < 0.9 * np.mean(chance)
 
 
-def test_sobol_without_scramble_is_that_of_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+@WITH_SCIPY
+def test_sobol_without_scramble_is_that_of_scipy(qmc: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hpcsweep.sources.designs._scrambled", lambda numbers, _: numbers)
     monkeypatch.setattr("hpcsweep.sources.designs._Bits.below", lambda *_: 0)
     ours = Sobol(64, 1024, 1)
