@@ -87,8 +87,10 @@ def _places() -> Iterator[Path]:
         yield Path(on_path).resolve().parent
     # The environment of this Python, which need not be activated.
     yield Path(sys.prefix) / "bin"
-    if shutil.which("pg_config") is not None:
+    try:
         yield Path(run(["pg_config", "--bindir"]).strip())
+    except StoreError as error:  # there is none, or it is broken
+        _log.debug("%s", error)
     for pattern in USUAL_PLACES:
         yield from sorted(Path("/").glob(pattern[1:]), key=_number, reverse=True)
 

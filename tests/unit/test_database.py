@@ -166,6 +166,9 @@ def test_where_no_postgresql_is_installed(bare: Path) -> None:
 
 
 def test_the_users_own_comes_first_and_the_version_decides(bare: Path) -> None:
+    broken = bare / "bin/pg_config"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
     install(bare / "usr/9/bin", "9.6.24")
     install(bare / "usr/17/bin", "17.2 (Debian 17.2-1)")
     assert programs.find_programs().version == 17

@@ -64,7 +64,7 @@ def start(
         options = job_options(known.profile, known.sets, known.settings.plugin_options)
         opened = registry.choose(cluster or known.settings.cluster, known.settings, directory.path)
         seen = control.start_on_node(directory, opened, options, port or 0, known.settings)
-        if waits:
+        if waits and seen.state is control.ServerState.QUEUED:
             seen = control.wait_for_job(directory, known.settings)
     else:
         seen = control.start_here(directory, known.settings)
@@ -78,6 +78,8 @@ def _open_or_create(place: str, service: str | None, known: Context) -> Database
     sweep = None if is_database(Path(place)) else find.find_sweep(place, known.outputs)
     if sweep is not None:
         place = str(find.database_of(sweep).path)
+    elif not is_database(Path(place)):  # perhaps a mistyped name
+        click.echo(f"{place} is no database and no sweep: making a database", err=True)
     return control.open_or_create(Path(place), service)
 
 
@@ -101,7 +103,7 @@ def _print_start(directory: DatabaseDirectory, seen: Look) -> None:
     if record and record["socket"]:
         click.echo(
             "It has a socket and no port: only processes of this host reach it. For tasks "
-            "on compute nodes start it with --node.",
+            "on compute nodes stop it, and start it with --node.",
             err=True,
         )
     if not is_local(directory.path):
