@@ -188,9 +188,8 @@ class Runner:
     @staticmethod
     def _plain(line: str, place: Path, jobs: dict[str, str]) -> str:
         """Without what differs from run to run."""
-        line = line.replace(str(place), "DIR").replace(
-            os.uname().nodename.partition(".")[0], "HOST"
-        )
+        host = re.escape(os.uname().nodename.partition(".")[0])
+        line = re.sub(rf"\b{host}\b", "HOST", line.replace(str(place), "DIR"))
         for name, job in jobs.items():
             line = re.sub(rf"(?<!\d){job}(?!\d)", name, line)
         line = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?", "TIME", line)
