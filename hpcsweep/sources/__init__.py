@@ -124,7 +124,7 @@ __all__ = [
     "zip_",
 ]
 
-# What each module has besides the kinds of the registry.
+# By module: public names besides the kinds of the registry.
 _NAMES = {
     "base": "ParameterSource",
     "compose": "zip_",

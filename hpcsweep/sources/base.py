@@ -1,4 +1,4 @@
-"""What every parameter source promises."""
+"""The base class of all parameter sources."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class ParameterSource(ABC):
     gives another makes a view: no case is made for it.
     """
 
-    # How a manifest and the documentation have it.
+    # Its keys in a manifest, and its documentation.
     KIND: ClassVar[Kind]
-    # Whether making the source, or one of its cases, runs code of the user's.
+    # Whether making the source, or one of its cases, runs the user's code.
     runs_user_code: ClassVar[bool] = False
 
     @property
     @abstractmethod
     def n_cases(self) -> int:
-        """Count of cases, exact at any size; `len()` cannot give more than `sys.maxsize`."""
+        """Count of cases, exact at any size; `len()` is limited to `sys.maxsize`."""
 
     @property
     @abstractmethod
@@ -46,21 +46,21 @@ class ParameterSource(ABC):
 
     @property
     def can_find(self) -> bool:
-        """Whether `find` is immediate; where it is not, it goes through the cases."""
+        """Whether `find` is immediate; otherwise it iterates over the cases."""
         return False
 
     @property
     def replicates(self) -> int:
-        """Count of repetitions that a case can have; more than 1 below replicates only."""
+        """Largest count of replicates of a case; more than 1 only with replicates."""
         return 1
 
     @abstractmethod
     def to_manifest_dict(self) -> dict[str, Any]:
-        """The source as plain JSON, with every case in it or the rule that makes them."""
+        """The source as plain JSON: every case, or the rule that makes them."""
 
     @abstractmethod
     def _params(self, index: int) -> dict[str, Any]:
-        """Fresh params of the case at an index of `0 .. n_cases-1`."""
+        """A new dict of the params at an index of `0 .. n_cases-1`."""
 
     def _tags(self, index: int) -> tuple[str, ...]:  # where a case has none
         """The labels of the case at an index of `0 .. n_cases-1`."""
@@ -101,7 +101,7 @@ class ParameterSource(ABC):
         """
         if not isinstance(params, Mapping):
             raise SourceError(
-                f"{ids.shown(params)} is a {type(params).__name__}",
+                f"{ids.shown(params)} has the type {type(params).__name__}",
                 where="source.find",
                 next_step="Give a dict of parameters.",
             )
@@ -120,7 +120,7 @@ class ParameterSource(ABC):
     def from_manifest_dict(
         cls, value: Any, where: str = "source", directory: Path | None = None
     ) -> Self:
-        """The source that `to_manifest_dict` described. *Raises* as `source_from_manifest_dict`."""
+        """The source of a dict of `to_manifest_dict`. *Raises* like `source_from_manifest_dict`."""
         found = cls.KIND.checked(value, where)
         return cls.from_keys(
             **{
@@ -132,22 +132,22 @@ class ParameterSource(ABC):
 
     @classmethod
     def from_keys(cls, **values: Any) -> Self:  # where they are the arguments
-        """The source of these keys of its manifest dict."""
+        """Make the source from the keys of its manifest dict."""
         return cls(**values)
 
     @classmethod
     def resolve_paths(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:  # noqa: ARG003
-        """A manifest dict of this kind, with what is relative to `root` made absolute."""
+        """A manifest dict of this kind with paths relative to `root` made absolute."""
         return value
 
     # --- frozen -------------------------------------------------------------------------------
 
     def freeze(self, lines: CaseLines) -> dict[str, Any]:  # for explicit cases
-        """The manifest dict, short: explicit cases are added to `lines` and stand there alone."""
+        """The short manifest dict: explicit cases are moved to `lines`."""
         return self.to_manifest_dict()
 
     def to_frozen_dict(self) -> dict[str, Any]:
-        """The manifest dict, short: what is long stands in the files of `write_frozen`."""
+        """The short manifest dict: explicit cases are in the files of `write_frozen`."""
         return self.frozen()[0]
 
     def frozen(self) -> tuple[dict[str, Any], str | None]:
@@ -159,7 +159,7 @@ class ParameterSource(ABC):
         return self.freeze(lines), lines.sha256
 
     def write_frozen(self, directory: Path) -> None:
-        """Write the files that belong beside `to_frozen_dict()`, durable, if there are any.
+        """Write the files beside `to_frozen_dict()`, if there are any, durably.
 
         *Raises* SweepError, also where they are there already.
         """
@@ -195,7 +195,7 @@ class ParameterSource(ABC):
         return self._tags(self._position(index))
 
     def written(self, index: SupportsIndex) -> dict[str, str]:
-        """The params of `source[index]` that a table writes otherwise than JSON, as they stand."""
+        """The texts of the params of `source[index]` that a table writes unlike JSON."""
         return self._written(self._position(index))
 
     def columns(self, start: int = 0, stop: int | None = None) -> dict[str, Array]:
@@ -214,7 +214,7 @@ class ParameterSource(ABC):
         return self._columns(start, stop)
 
     def _columns(self, start: int, stop: int) -> dict[str, Array]:
-        """`columns` of a range inside the source; from single reads where there is no better."""
+        """`columns` of a range inside the source; by default from single reads."""
         from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
 
         rows = [self._params(index) for index in range(start, stop)]
@@ -240,7 +240,7 @@ class ParameterSource(ABC):
     # --- other sources from this one ----------------------------------------------------------
 
     def __mul__(self, other: ParameterSource) -> ParameterSource:
-        """Every case of this source with every case of `other`, which varies faster."""
+        """Combine every case of this source with every case of `other`, which varies faster."""
         if not isinstance(other, ParameterSource):
             return NotImplemented
         return _make("ProductSource", [self, other])
@@ -256,26 +256,26 @@ class ParameterSource(ABC):
         return _make("TakeSource", self, indices)
 
     def with_params(self, /, **values: Any) -> ParameterSource:
-        """Every case with these parameters, too. *Raises* SourceError, IdentityError."""
+        """Add these parameters to every case. *Raises* SourceError, IdentityError."""
         return _make("FixedSource", self, values)
 
     def shuffle(self, seed: int) -> ParameterSource:
-        """The same cases in an order without order: the first n of them are a fair sample."""
+        """The same cases in pseudo-random order: the first n are a random sample."""
         return _make("ShuffleSource", self, seed)
 
     def repeat(self, replicates: int) -> ParameterSource:
-        """Each case `replicates` times, with a seed of its own each time; itself for 1."""
+        """Repeat each case `replicates` times, each time with another seed; itself for 1."""
         times = whole_number(replicates, "replicates", at_least=1)
         return self if times == 1 else _make("ReplicatedSource", self, times)
 
     def derive(self, function: str) -> ParameterSource:
-        """The params that `function`, given as "module:function", makes of every case's."""
+        """Replace the params of every case by those that `function`, "module:function", returns."""
         return _make("DerivedSource", self, function)
 
     def _sliced(self, wanted: slice) -> ParameterSource:
         start, stop, step = wanted.indices(self.n_cases)
         count = max(0, -((start - stop) // step))
-        # An empty one begins anywhere.
+        # An empty range may have any start.
         return _make("SliceSource", self, start if count else 0, step, count)
 
     def __repr__(self) -> str:
@@ -283,7 +283,7 @@ class ParameterSource(ABC):
 
 
 def _make(kind: str, *arguments: Any) -> ParameterSource:
-    """A source of a registered kind: its module loads for those who use it."""
+    """Make a source of a registered kind; imports its module on demand."""
     return source_class(kind)(*arguments)
 
 

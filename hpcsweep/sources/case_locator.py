@@ -1,4 +1,4 @@
-"""The index that a source has for a case of an older manifest, by the fastest way there is."""
+"""Find the index of a case of an older manifest in a source, by the fastest available method."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.overlap import Lattice, Rule
 
-# Cases that are gone through one by one: minutes.
+# Largest count of cases that are iterated over, which takes minutes.
 LOOKED_UP_MAX = 50_000_000
 
 
 class CaseLocator:
-    """The indices that `source` has for cases of other sources."""
+    """Maps cases of other sources to indices of `source`."""
 
     def __init__(self, source: ParameterSource) -> None:
         self._source = source
-        # By the name of the other source; None where there is none.
+        # By the name of the other source; None without a rule.
         self._rules: dict[str, Rule | None] = {}
         self._by_id: dict[str, int] | None = None
 
     def locate_index(self, name: str, old: ParameterSource, index: int) -> int | None:
-        """The index here of a case of `old`, whose name is always the same; None if it is gone."""
+        """The index of a case of `old`; None if it is gone. Each `old` has one name."""
         if name not in self._rules:
             self._rules[name] = Rule.of(Lattice.of(old), Lattice.of(self._source))
         rule = self._rules[name]

@@ -1,4 +1,4 @@
-"""The file of explicit cases in a frozen manifest, written line by line and never held whole."""
+"""The file of explicit cases in a frozen manifest, written line by line, never kept in memory."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class CaseLines:
 
     @property
     def sha256(self) -> str | None:
-        """In hex, of the lines so far; None where there is none."""
+        """The digest of the lines so far, in hex; None without lines."""
         return self._digest.hexdigest() if self._count else None
 
     def add(self, lines: Iterable[bytes]) -> int:
-        """Put lines of `format_line` at the end; the number of the first."""
+        """Append lines of `format_line`. Returns the number of the first."""
         first = self._count
         for line in lines:
             if self._directory is not None:
@@ -75,14 +75,14 @@ class CaseLines:
 
 
 def format_line(params: dict[str, Any], written: dict[str, str] | None = None) -> bytes:
-    """The line of plain params; with what a table wrote otherwise, if anything: a list of both."""
+    """The line of plain params; a list with the texts of a table if it has any unlike JSON."""
     found = [params, written] if written else params
     text = json.dumps(found, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.encode() + b"\n"
 
 
 def parse_line(line: bytes) -> tuple[dict[str, Any], dict[str, str]]:
-    """The params of a line, and what a table wrote otherwise. *Raises* ValueError."""
+    """The params of a line, and the texts of a table unlike JSON. *Raises* ValueError."""
     match parse_json(line):
         case dict() as params:
             return params, {}

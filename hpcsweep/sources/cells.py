@@ -14,19 +14,19 @@ from typing import Any
 
 from hpcsweep.errors import SourceError
 
-# Numbers as Python writes them; "001" is none of them, and makes its column one of texts.
+# Numbers as Python writes them; "001" is not one, and makes its column one of texts.
 _INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]{0,599})", re.ASCII)
 _FLOAT = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][+-]?[0-9]+)?", re.ASCII)
 _BEYOND = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
-# How Python, C and R, and spreadsheets write them.
+# The spellings of Python, C and R, and spreadsheets.
 _BOOLEANS = dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(
     ("false", "False", "FALSE"), False
 )
-# Nothing, in any column; and the spreadsheets' word for it, which is never meant as a text.
+# Missing values in any column; the spreadsheets' word is never meant as a text.
 _NOTHING = frozenset({"", "#N/A"})
-# Nothing, beside numbers and booleans: R, pandas, C, SQL. Beside texts NA may be Namibia.
+# Missing values beside numbers and booleans (R, pandas, C, SQL); beside texts NA may be Namibia.
 _MISSING = frozenset({"NA", "N/A", "NaN", "nan", "-nan", "NAN", "null", "NULL", "None"})
-# What spreadsheets show where a formula failed.
+# Errors of formulas in spreadsheets.
 _FAILED = frozenset({"#DIV/0!", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"})
 _NO_SPACE = "Remove the space: in CSV it belongs to the cell."
 
@@ -34,12 +34,12 @@ _NO_SPACE = "Remove the space: in CSV it belongs to the cell."
 # What the cells of a column have been so far, of several kinds all of them. No enum: its operators
 # cost as much as all the rest of reading a cell.
 NOTHING, BOOLEAN, INTEGER, FLOAT, TEXT = 0, 1, 2, 4, 8
-# The kinds of a column of one type; all others are texts.
+# The kinds of a column of one type; all other columns are texts.
 _TYPES = (NOTHING, BOOLEAN, INTEGER, FLOAT, INTEGER | FLOAT)
 
 
 def column_kinds(rows: Iterable[Sequence[str]], columns: int) -> list[int]:
-    """The kind of each column, of all rows; none of them is kept."""
+    """The kind of each column over all rows; rows are not kept."""
     found = [NOTHING] * columns
     for row in rows:
         for position, text in enumerate(row):
@@ -59,7 +59,7 @@ def _cell_kind(bare: str) -> int:
 
 
 def parse_cell(text: str, kind: int, where: str) -> Any:
-    """The value of a cell in a column of this kind. *Raises* SourceError for what has none."""
+    """The value of a cell in a column of this kind. *Raises* SourceError."""
     if text in _FAILED:
         raise SourceError(
             f"{text} is the error of a formula",
@@ -106,7 +106,7 @@ def _check_float(text: str, number: float, where: str) -> None:
 
 
 def is_written_otherwise(text: str, value: Any) -> bool:
-    """Whether JSON, and so a command, would show a value in other characters than the cell has."""
+    """Whether JSON, and so a command, spells a value unlike the cell."""
     if isinstance(value, str):
         return False
     return text != (repr(value) if type(value) in (int, float) else json.dumps(value))

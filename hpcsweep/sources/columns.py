@@ -1,4 +1,4 @@
-"""Columns of many cases as numpy arrays, to the last bit what single reads give.
+"""Columns of many cases as numpy arrays, bit-identical to single reads.
 
 It needs numpy, and loads when a column is asked for.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def make_column(values: Iterable[Any]) -> Array:
-    """Plain values as an array: float64, int64 or bool where all are, else objects."""
+    """Plain values as an array of float64, int64 or bool if all have one type, else of objects."""
     listed = list(values)
     kinds = set(map(type, listed))
     if kinds == {float}:
@@ -30,7 +30,7 @@ def make_column(values: Iterable[Any]) -> Array:
         return np.array(listed, np.bool_)
     if kinds == {int} and min(listed) in INT64 and max(listed) in INT64:
         return np.array(listed, np.int64)
-    # Filled in place: numpy would make lists of equal length a second dimension.
+    # Filled in place: numpy would turn lists of equal length into a second dimension.
     result = np.empty(len(listed), object)
     for i, value in enumerate(listed):
         result[i] = fresh(value)
@@ -64,7 +64,7 @@ def axis_values(axis: Range, positions: Array) -> Array:
 
 
 def _linear(axis: Range, positions: Array) -> Array | None:
-    """Where numerator and denominator are exact: then the one division rounds as Python's does."""
+    """Where numerator and denominator are exact, so that one division rounds like Python's."""
     from hpcsweep.sources.ranges import LinearRange  # noqa: PLC0415  # decimal, for a range alone
 
     if not isinstance(axis, LinearRange):
@@ -109,7 +109,7 @@ def rows(columns: dict[str, Array], positions: Array) -> dict[str, Array]:
 
 
 def join_columns(parts: Sequence[dict[str, Array]]) -> dict[str, Array]:
-    """Parts one below the other; columns of different types become objects."""
+    """Concatenate parts; columns of different types become objects."""
     result = {}
     for name in parts[0] if parts else ():
         columns = [part_of_it[name] for part_of_it in parts]

@@ -1,4 +1,4 @@
-"""Sources made of several: product, concatenation, side by side."""
+"""Sources made of several sources: product, concatenation, zip."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Composed(ParameterSource):
-    """What the sources made of several share."""
+    """The base of sources made of several sources."""
 
     def __init__(self, sources: Sequence[ParameterSource], where: str) -> None:
         self._sources = tuple(_check_parts(sources, where))
@@ -56,7 +56,7 @@ class Composed(ParameterSource):
 
 
 class _Joined(Composed):
-    """Each case is put together from one case of every part; no name is in two parts."""
+    """Each case merges one case of every part; no two parts share a name."""
 
     def __init__(self, sources: Sequence[ParameterSource], where: str) -> None:
         super().__init__(sources, where)
@@ -131,7 +131,7 @@ class ProductSource(_Joined):
     def __init__(self, sources: Sequence[ParameterSource]) -> None:
         super().__init__(_flatten(sources, ProductSource), "product")
         self._n_cases = math.prod(source.n_cases for source in self._sources)
-        # How many indices lie between two cases of each part.
+        # Count of indices from one case of a part to its next.
         lengths = [source.n_cases for source in self._sources[:0:-1]]
         self._strides = [*accumulate(lengths, int.__mul__, initial=1)][::-1]
 
@@ -312,7 +312,7 @@ class ConcatSource(Composed):
 
 
 def zip_(*sources: ParameterSource) -> ZipSource:
-    """Case i of every source together: `zip_(grid(x=[1, 2]), grid(y=[3, 4]))` has 2 cases."""
+    """Merge case i of all sources: `zip_(grid(x=[1, 2]), grid(y=[3, 4]))` has 2 cases."""
     return ZipSource(sources)
 
 
@@ -334,7 +334,7 @@ def _check_parts(sources: Any, where: str) -> Sequence[ParameterSource]:
 
 
 def _flatten(sources: Sequence[ParameterSource], kind: type[Composed]) -> list[ParameterSource]:
-    """The sources, those of the same kind taken apart: a * b * c is one product of three."""
+    """The sources, with those of the same kind flattened: a * b * c is one product of three."""
     found: list[ParameterSource] = []
     for source in _check_parts(sources, "sources"):
         found += source.sources if type(source) is kind else [source]

@@ -1,4 +1,4 @@
-"""The params that a function of the user's makes of every case's."""
+"""Derive the params of every case by a function of the user."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class DerivedSource(ParameterSource):
 
     @property
     def source(self) -> ParameterSource:
-        """What the function is given."""
+        """The source of the function's arguments."""
         return self._source
 
     @property
@@ -128,14 +128,14 @@ class DerivedSource(ParameterSource):
 
     def _derived(self, params: dict[str, Any], index: int) -> dict[str, Any]:
         where = f"{self._reference} of case {index}"
-        # A copy: the function may change what it is given.
+        # A copy: the function may change its argument.
         copy = ids.plain(params)
         found = call_user_code(lambda: self._function(copy), self._path, where, "derive")
         return checked_params(found, where)
 
 
 def _kept(case: ParamCase, params: Mapping[str, Any]) -> dict[str, str]:
-    """What a table wrote of the params that the user's function left as they were."""
+    """The texts of a table for the params that the user's function did not change."""
     return {
         name: text
         for name, text in case.written.items()

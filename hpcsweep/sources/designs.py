@@ -1,4 +1,4 @@
-"""Space-filling designs, any point of them on its own: Sobol, Halton, Latin hypercube.
+"""Space-filling designs with random access to their points: Sobol, Halton, Latin hypercube.
 
 All points of a design belong together: another parameter, or another count in a Latin hypercube,
 makes another design. Every dimension gives the 53 bits from which a distribution draws.
@@ -106,7 +106,7 @@ def _directions(dimension: int) -> list[int]:
 
 def _scrambled(directions: list[int], bits: _Bits) -> list[int]:
     """The numbers times a random lower triangular matrix over GF(2) with ones on its diagonal."""
-    # Row r, the r-th bit from above, looks at the bits above it and at its own.
+    # Row r, the r-th bit from above, depends on the bits above it and on its own.
     rows = [
         bits.below(1 << row) << (K_BITS - row) | 1 << (K_BITS - 1 - row) for row in range(K_BITS)
     ]

@@ -109,7 +109,7 @@ class WeightedChoice(Distribution):
 
 @dataclass(frozen=True)
 class Constant(Distribution):
-    """Always the same value."""
+    """A constant."""
 
     value: Any
 

@@ -220,7 +220,7 @@ def checked_options(options: Any, where: str) -> tuple[Any, ...]:
     """The options, plain. *Raises* SourceError, IdentityError."""
     if not isinstance(options, (list, tuple)):
         raise SourceError(
-            f"{ids.shown(options)} is a {type(options).__name__}, not a list",
+            f"{ids.shown(options)} has the type {type(options).__name__}, not a list",
             where=where,
             next_step="Give a list of values.",
         )

@@ -29,7 +29,7 @@ _LONGEST_WRITTEN_RANGE = 10_000
 def _axes(value: Any, where: str, directory: Path | None) -> Mapping[str, Any]:  # noqa: ARG001
     if not isinstance(value, Mapping):
         raise SourceError(
-            f"it is a {type(value).__name__}",
+            f"it has the type {type(value).__name__}",
             where=where,
             next_step="Give a mapping of parameter names to lists of values.",
         )
@@ -248,7 +248,7 @@ def _make_axis(name: str, values: Any) -> Axis:
         values = values.tolist()
     if not isinstance(values, (list, tuple, range)):
         _refuse(
-            f"{ids.shown(values)} is a {type(values).__name__}, not a list of values",
+            f"{ids.shown(values)} has the type {type(values).__name__}, not a list of values",
             where,
             "Write a list, also for one value: [value].",
         )

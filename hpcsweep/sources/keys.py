@@ -140,7 +140,7 @@ def checked_keys(
     """`found`, if it is a mapping with these keys. *Raises* SourceError."""
     if not isinstance(found, Mapping):
         raise SourceError(
-            f"it is a {type(found).__name__}", where=where, next_step="Give a mapping."
+            f"it has the type {type(found).__name__}", where=where, next_step="Give a mapping."
         )
     required = tuple(required)
     known = (*required, *optional)

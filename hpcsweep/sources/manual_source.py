@@ -97,7 +97,7 @@ def _check_case(case: Any, where: str) -> dict[str, Any]:
     """The params of a case, plain. *Raises* SourceError, IdentityError."""
     if not isinstance(case, Mapping):
         raise SourceError(
-            f"{ids.shown(case)} is a {type(case).__name__}",
+            f"{ids.shown(case)} has the type {type(case).__name__}",
             where=where,
             next_step="Give a dict of parameters.",
         )

@@ -85,7 +85,7 @@ def source_from_manifest_dict(
     """
     if not isinstance(value, Mapping):
         raise SourceError(
-            f"it is a {type(value).__name__}",
+            f"it has the type {type(value).__name__}",
             where=where,
             next_step=f"Give a mapping with a type: {', '.join(SOURCES)}.",
         )
@@ -142,7 +142,9 @@ def _inside(value: Mapping[str, Any]) -> Iterator[Any]:
 def _sources(value: Any, where: str, directory: Path | None) -> list[ParameterSource]:
     if not isinstance(value, (list, tuple)):
         raise SourceError(
-            f"it is a {type(value).__name__}", where=where, next_step="Give a list of sources."
+            f"it has the type {type(value).__name__}",
+            where=where,
+            next_step="Give a list of sources.",
         )
     return [
         source_from_manifest_dict(one, directory, f"{where}[{position}]")

@@ -164,7 +164,7 @@ def table(file: str | Path, tags: Sequence[str] | None = None) -> TableSource:
 def _check_row(row: Any, where: str) -> dict[str, Any]:
     if not isinstance(row, Mapping):
         raise SourceError(
-            f"{ids.shown(row)} is a {type(row).__name__}",
+            f"{ids.shown(row)} has the type {type(row).__name__}",
             where=where,
             next_step="Give an object by parameter name.",
         )

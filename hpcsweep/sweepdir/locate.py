@@ -26,7 +26,10 @@ def locate(text: str, outputs: Path) -> SweepDirectory:
     raise SweepError(
         f"there is no sweep {name!r}",
         where=str(outputs),
-        next_step=f"Sweeps here: {', '.join(known)}." if known else "No sweep was submitted here.",
+        next_step=f"Sweeps here: {', '.join(known)}."
+        if known
+        else "No sweep was submitted here. `hpcsweep submit MANIFEST` makes one; --outputs names "
+        "another directory.",
     )
 
 

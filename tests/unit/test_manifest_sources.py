@@ -43,7 +43,7 @@ RANDOM_MISTAKES = """
         (
             "\n  grid:\n    a: 1\n    b: [x,\n     {y: .nan}]",
             [
-                "5: source.grid.a: 1 is a int, not a list",
+                "5: source.grid.a: 1 has the type int, not a list",
                 "7: source.grid.b[1].y: nan has no JSON form.",
             ],
         ),
@@ -60,7 +60,7 @@ RANDOM_MISTAKES = """
         ),
         (
             "\n  type: GridSource\n  spec:\n    a: [1,\n     .nan]\n    b: 3",
-            ["7: source.spec.a[1]: nan has no", "8: source.spec.b: 3 is a int"],
+            ["7: source.spec.a[1]: nan has no", "8: source.spec.b: 3 has the type int"],
         ),
         (
             "\n  type: GridSource\n  spec: {a: [1]}\n  total_cases: 3",
@@ -79,7 +79,7 @@ RANDOM_MISTAKES = """
         (
             "\n  manual:\n  - {a: 1}\n  - 3\n  - {b: .nan}\n  - {log: 1}",
             [
-                "6: source.manual[1]: 3 is a int",
+                "6: source.manual[1]: 3 has the type int",
                 "7: source.manual[2].b: nan has",
                 "8: source.manual[3]: no parameter can be called",
             ],
@@ -131,7 +131,7 @@ RANDOM_MISTAKES = """
         (
             "\n  product:\n  - grid: {a: [1], b: 3}\n  - random: {space: {}}\n  - 7",
             [
-                "5: source.product[0].grid.b: 3 is a int",
+                "5: source.product[0].grid.b: 3 has the type int",
                 "6: source.product[1].random: the key 'n_trials' is missing.",
                 "6: source.product[1].random: the key 'seed' is missing.",
                 "7: source.product[2]: is the number 7, not a mapping.",

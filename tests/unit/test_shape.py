@@ -178,6 +178,17 @@ def test_public_names_have_docstrings() -> None:
     assert _broken(silent, PACKAGE) == []
 
 
+def test_a_class_has_a_name_of_its_own() -> None:
+    # `compat` has the names of today's classes on purpose: programs import the one or the other.
+    paths = [path for path in PACKAGE if path.name != "compat.py"]
+    owners: dict[str, list[str]] = {}
+    for path in paths:
+        for node in ast.walk(_parsed(path)):
+            if isinstance(node, ast.ClassDef):
+                owners.setdefault(node.name, []).append(_name(path))
+    assert {name: where for name, where in owners.items() if len(where) > 1} == {}
+
+
 def test_each_field_of_a_record_has_its_comment() -> None:
     text = (REPOSITORY / "hpcsweep/records.py").read_text()
     assert list(plain_fields(ast.parse(text), text)) == []

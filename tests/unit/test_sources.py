@@ -180,7 +180,7 @@ def test_manifest_dict_comes_back(source: ParameterSource) -> None:
 
 
 def test_find_is_the_inverse_of_access(source: ParameterSource) -> None:
-    refused(lambda: source.find([1]), "[1] is a list")  # type: ignore[arg-type]
+    refused(lambda: source.find([1]), "[1] has the type list")  # type: ignore[arg-type]
     seen: set[str] = set()
     for case in source:
         found = source.find(case.params, case.replicate)
@@ -253,8 +253,8 @@ def test_replicates_of_replicates_are_refused() -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (None, "source: it is a NoneType"),
-        ([], "it is a list"),
+        (None, "source: it has the type NoneType"),
+        ([], "it has the type list"),
         ({}, "unknown type of source None"),
         ({"type": "GridSorce", "spec": {}}, "Did you mean 'GridSource'?"),
         ({"type": 3}, "unknown type of source 3"),

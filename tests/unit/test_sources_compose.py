@@ -318,7 +318,7 @@ def test_lines_beyond_the_file_are_refused(tmp_path: Path) -> None:
     ("value", "words"),
     [
         ({"type": "ProductSource"}, "the key 'sources' is missing"),
-        ({"type": "ProductSource", "sources": {}}, "source.sources: it is a dict"),
+        ({"type": "ProductSource", "sources": {}}, "source.sources: it has the type dict"),
         ({"type": "ZipSource", "sources": []}, "zip"),
         ({"type": "ConcatSource", "sources": [{"type": "X"}]}, "source.sources[0].type"),
         ({"type": "ShuffleSource", "seed": 1}, "the key 'source' is missing"),

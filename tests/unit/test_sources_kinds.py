@@ -115,8 +115,8 @@ def test_grid_costs_nothing_for_its_length() -> None:
     ("values", "words"),
     [
         ([], "the list is empty"),
-        ("abc", "'abc' is a str, not a list"),
-        (1, "1 is a int, not a list"),
+        ("abc", "'abc' has the type str, not a list"),
+        (1, "1 has the type int, not a list"),
         (None, "NoneType"),
         ({"a": 1}, "dict"),
         ({1, 2}, "set"),

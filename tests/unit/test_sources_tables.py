@@ -233,7 +233,7 @@ def test_tables_are_read_by_seek(tmp_path: Path) -> None:
         ("a.csv", "x,\n1,2\n", "is not a parameter name"),
         ("a.csv", 'x\n"a\n', "cannot be read"),
         ("a.jsonl", '{"x": 1}\nx\n', "a.jsonl:2: not JSON"),
-        ("a.jsonl", "[1]\n", "a.jsonl:1: [1] is a list"),
+        ("a.jsonl", "[1]\n", "a.jsonl:1: [1] has the type list"),
         ("a.jsonl", '{"x": NaN}\n', "row.x: nan has no JSON form"),
         ("a.jsonl", '{"x": 1}\n{"x": 1}\n', "the cases at 0 and 1 are the same"),
         ("a.parquet", "no parquet", "cannot be read"),
