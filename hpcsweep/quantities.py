@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 
 _MEMORY = re.compile(r"(\d+)([KMGT]?)B?", re.IGNORECASE | re.ASCII)
 _POWERS = {"K": 10, "M": 20, "": 20, "G": 30, "T": 40}
@@ -17,6 +18,14 @@ def memory_bytes(text: str) -> int | None:
     """
     match = _MEMORY.fullmatch(text)
     return (int(match[1]) << _POWERS[match[2].upper()] or None) if match else None
+
+
+def requested_memory(options: Mapping[str, str]) -> int | None:
+    """Bytes of a node that a job with these options of sbatch asks for; None if it does not say."""
+    if "mem" in options:
+        return memory_bytes(options["mem"])
+    per_cpu = memory_bytes(options.get("mem-per-cpu", ""))
+    return per_cpu and per_cpu * int(options.get("cpus-per-task", "1"))
 
 
 def memory_text(count: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hpcsweep.cluster.memory import requested_memory
+from hpcsweep.quantities import requested_memory
 from hpcsweep.records import Status
 from hpcsweep.sweepdir.directory import SweepDirectory
 

@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 
 from hpcsweep.cli import main
-from hpcsweep.cluster.memory import memory_bytes, requested_memory
 from hpcsweep.records import Resources, Status
 from hpcsweep.runs.memory import MemoryExcess, memory_excess
 from hpcsweep.sources import grid
@@ -74,26 +73,3 @@ def test_the_texts() -> None:
     assert MemoryExcess(used_bytes=3 << 30, requested_bytes=500 * MB).text == (
         "used 3.0 GiB, asked for 500 MiB: the cluster does not enforce it"
     )
-
-
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [("500", 500 * MB), ("1024k", MB), ("500M", 500 * MB), ("2GB", 2 << 30), ("1t", 1 << 40)],
-)
-def test_amounts(text: str, number: int) -> None:
-    assert memory_bytes(text) == number
-
-
-@pytest.mark.parametrize(
-    ("options", "number"),
-    [
-        ({}, None),
-        ({"mem": "0"}, None),
-        ({"mem": "2G"}, 2 << 30),
-        ({"mem-per-cpu": "100M"}, 100 * MB),
-        ({"mem-per-cpu": "100M", "cpus-per-task": "4"}, 400 * MB),
-        ({"mem-per-gpu": "1G"}, None),
-    ],
-)
-def test_requests(options: dict[str, str], number: int | None) -> None:
-    assert requested_memory(options) == number

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from hpcsweep.quantities import memory_bytes, memory_text, time_limit_seconds, time_limit_text
+from hpcsweep.quantities import (
+    memory_bytes,
+    memory_text,
+    requested_memory,
+    time_limit_seconds,
+    time_limit_text,
+)
 
 MIB = 1 << 20
 
@@ -46,3 +52,18 @@ def test_memory_is_rounded_up(count: float, text: str) -> None:
 def test_a_time_limit_reads_back_as_it_was_written(seconds: float, text: str) -> None:
     assert time_limit_text(seconds) == text
     assert time_limit_seconds(text) == round(seconds + 0.49)
+
+
+@pytest.mark.parametrize(
+    ("options", "number"),
+    [
+        ({}, None),
+        ({"mem": "0"}, None),
+        ({"mem": "2G"}, 2 << 30),
+        ({"mem-per-cpu": "100M"}, 100 * MIB),
+        ({"mem-per-cpu": "100M", "cpus-per-task": "4"}, 400 * MIB),
+        ({"mem-per-gpu": "1G"}, None),
+    ],
+)
+def test_requested_memory(options: dict[str, str], number: int | None) -> None:
+    assert requested_memory(options) == number

@@ -21,7 +21,6 @@ from typing import Any
 import submitit
 from submitit.core import plugins, utils
 
-from hpcsweep.cluster.memory import memory_bytes
 from hpcsweep.cluster.process import Answer
 from hpcsweep.cluster.slurm.client import submission_error
 from hpcsweep.cluster.slurm.environment import TOKEN
@@ -32,7 +31,7 @@ from hpcsweep.cluster.submitit.client import IDS, kept_ids
 from hpcsweep.cluster.timelimit import warning_seconds
 from hpcsweep.errors import ClusterError, HpcsweepError, InputError
 from hpcsweep.files import json_bytes, make_directory, remove_tree, write_new
-from hpcsweep.quantities import time_limit_seconds
+from hpcsweep.quantities import memory_bytes, time_limit_seconds
 
 LOG = "handing-in.log"
 # submitit's local executor has no queue, so its jobs get no limit: minutes of ten years.
@@ -159,7 +158,7 @@ def _parameters_for(name: str, option: str, value: str) -> Iterator[dict[str, An
         if parameter not in ("nodes", "tasks_per_node") or value == "1":
             yield {parameter: int(value)}
     elif option == "mem":
-        yield {"mem_gb": memory_bytes(value) / 2**30}
+        yield {"mem_gb": (memory_bytes(value) or 0) / 2**30}
     else:
         own = option.replace("-", "_")
         yield {f"{name}_{own}": value or True}
