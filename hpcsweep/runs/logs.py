@@ -53,6 +53,7 @@ def case_logs(sweep: SweepDirectory, case: str) -> CaseLogs:
 
 def _started(sweep: SweepDirectory, row: IndexRow) -> CaseLogs:
     paths = _task_logs(sweep, row["submission"], row["chunk"])
+    asked = sweep.resources(sweep.plan(row["submission"])[0])
     message = json.loads(row["error"]).get("message") if row["error"] else None
     report, own = DamageReport(), list[tuple[str, str]]()
     with report.collecting(row):
@@ -62,7 +63,7 @@ def _started(sweep: SweepDirectory, row: IndexRow) -> CaseLogs:
         case_id=row["case_id"],
         state=": ".join(word for word in (row["status"], row["reason"], message) if word),
         texts=chain(own, _texts(paths)),
-        memory=memory_excess(sweep, Status(row["status"]), row["submission"], row["max_rss_bytes"]),
+        memory=memory_excess(Status(row["status"]), asked, row["max_rss_bytes"]),
         files=report,
     )
 

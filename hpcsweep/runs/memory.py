@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hpcsweep.quantities import requested_memory
-from hpcsweep.records import Status
-from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.records import Resources, Status
 
 # How many times the request a process may hold before it counts as more: pages of libraries that
 # another job has loaded are part of its resident size and of no limit.
@@ -37,14 +36,13 @@ class MemoryExcess:
 
 
 def memory_excess(
-    sweep: SweepDirectory, status: Status, submission: int | None, max_rss_bytes: int | None
+    status: Status, asked: Resources, max_rss_bytes: int | None
 ) -> MemoryExcess | None:
-    """That of a complete case of a submission, or of the largest of several; None without one."""
-    if status is not Status.COMPLETE or submission is None or max_rss_bytes is None:
+    """That of a complete case whose job asked for this; None without one."""
+    requested = requested_memory(asked.options)
+    if status is not Status.COMPLETE or requested is None:
         return None
-    plan, _ = sweep.plan(submission)
-    requested = requested_memory(sweep.version(plan.manifest).manifest.resources.options)
-    if requested is None or max_rss_bytes <= requested * TOLERANCE:
+    if max_rss_bytes is None or max_rss_bytes <= requested * TOLERANCE:
         return None
     return MemoryExcess(used_bytes=max_rss_bytes, requested_bytes=requested)
 

@@ -155,15 +155,8 @@ def outlook_of(
         generation=max([sweep_index.max_generation(), *(plan.generation for plan in plans)]),
         owed=partition.owed() - partition.in_flight,
         stalled=partition.stalled(with_sets),
-        asked={plan.submission: resources_of(sweep, plan) for plan in plans},
+        asked={plan.submission: sweep.resources(plan) for plan in plans},
     )
-
-
-def resources_of(sweep: SweepDirectory, plan: Plan) -> Resources:
-    """What the array tasks of a submission ask for."""
-    if plan.options is not None:
-        return Resources(options=plan.options)
-    return sweep.version(plan.manifest).manifest.resources
 
 
 def with_lost(outlook: Outlook, sweep: SweepDirectory, sweep_index: SweepIndex) -> Outlook:

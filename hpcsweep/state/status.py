@@ -151,15 +151,17 @@ def summarise(sweep: SweepDirectory, found: Outlook, torn: dict[str, int]) -> Su
         torn=torn,
         submissions=len(sweep.submissions()),
         other_code=found.indices(State.STALE).count,
-        memory=max(_memory_excesses(sweep, found), key=lambda one: one.ratio, default=None),
+        memory=max(_memory_excesses(found), key=lambda one: one.ratio, default=None),
     )
 
 
-def _memory_excesses(sweep: SweepDirectory, found: Outlook) -> Iterator[MemoryExcess]:
+def _memory_excesses(found: Outlook) -> Iterator[MemoryExcess]:
     for group in found.groups:
-        excess = memory_excess(sweep, group.status, group.submission, group.max_rss_bytes)
-        if excess and group.indices:
-            yield excess
+        if group.submission is not None:
+            asked = found.asked[group.submission]
+            excess = memory_excess(group.status, asked, group.max_rss_bytes)
+            if excess:
+                yield excess
 
 
 def wait(

@@ -33,6 +33,7 @@ from hpcsweep.files import (
     unwritable,
 )
 from hpcsweep.manifest import frozen
+from hpcsweep.records import Resources
 from hpcsweep.sweepdir.plan import Plan, PlanDocument, read_plan
 from hpcsweep.sweepdir.version import Version
 
@@ -283,6 +284,12 @@ class SweepDirectory(SweepPaths):
         if fingerprint not in self._versions:
             self._versions[fingerprint] = Version.read(self.manifest_dir(fingerprint))
         return self._versions[fingerprint]
+
+    def resources(self, plan: Plan) -> Resources:
+        """What the array tasks of a submission ask for. *Raises* Damaged."""
+        if plan.options is not None:
+            return Resources(options=plan.options)
+        return self.version(plan.manifest).manifest.resources
 
     def freeze(self, version: Version, made: UndoLog | None = None) -> None:
         """Write a version of the manifest, and read it back. *Safe to repeat.*

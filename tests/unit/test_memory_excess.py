@@ -65,8 +65,15 @@ def test_a_sweep_that_asked_for_enough_or_for_nothing(tmp_path: Path) -> None:
         made.run()
         assert json.loads(say(made, "status", "--json"))["memory_excess"] is None
         assert "memory" not in say(made, "status")
-        assert memory_excess(made.directory, Status.COMPLETE, None, 1 << 40) is None
-        assert memory_excess(made.directory, Status.COMPLETE, 1, None) is None
+
+
+def test_what_is_not_known_is_no_excess() -> None:
+    asked = Resources(options={"mem": "50M"})
+    assert memory_excess(Status.COMPLETE, asked, None) is None
+    assert memory_excess(Status.COMPLETE, Resources(), 1 << 40) is None
+    assert memory_excess(Status.COMPLETE, asked, 52 * MB) is None  # shared pages
+    assert memory_excess(Status.COMPLETE, asked, 56 * MB) is not None
+    assert memory_excess(Status.FAILED, asked, 1 << 40) is None
 
 
 def test_the_texts() -> None:
