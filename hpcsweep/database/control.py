@@ -168,7 +168,7 @@ def start_here(directory: DatabaseDirectory, settings: Settings) -> Look:
     with directory.changing():
         seen = _settled(directory, settings)
         if seen.state is not ServerState.STOPPED:
-            return seen
+            return _published(directory, seen)
         started = server.start(directory, port=None, job=None)
         # It outlives this process: nobody here waits for its end.
         started.returncode = 0
@@ -190,7 +190,7 @@ def start_on_node(
     with directory.changing():
         seen = _settled(directory, settings)
         if seen.state is not ServerState.STOPPED:
-            return seen
+            return _published(directory, seen)
         record = registry.record(cluster, cluster.limits().cluster_name)
         # What is missing is said here, and not by a job.
         server.make_data(directory)
@@ -215,6 +215,13 @@ def start_on_node(
         }
         directory.write_record(waiting)
         return Look(state=ServerState.QUEUED, record=waiting)
+
+
+def _published(directory: DatabaseDirectory, seen: Look) -> Look:
+    """Lead clients to a server that runs: the start that was killed may not have done so."""
+    if seen.state is ServerState.RUNNING and seen.record is not None:
+        server.publish(directory, seen.record)
+    return seen
 
 
 def wait_for_job(directory: DatabaseDirectory, settings: Settings) -> Look:

@@ -114,13 +114,7 @@ def start(
     directory.write_record(before)
     server = _spawn(directory, found, apart=job is None)
     try:
-        entry = configuration.service_entry(
-            host=socket_directory or record["host"],
-            port=number,
-            password_file=directory.password_file,
-            certificate=None if socket_directory else directory.certificate,
-        )
-        service_file.publish(directory.service, directory.path, entry)
+        publish(directory, record)
         directory.write_record(record)
     except BaseException:
         server.send_signal(signal.SIGINT)
@@ -128,6 +122,17 @@ def start(
         forget(directory)
         raise
     return server
+
+
+def publish(directory: DatabaseDirectory, record: ServerRecord) -> None:
+    """Write the section of the service file that leads to a server. *Safe to repeat.*"""
+    entry = configuration.service_entry(
+        host=record["socket"] or record["host"],
+        port=record["port"],
+        password_file=directory.password_file,
+        certificate=None if record["socket"] else directory.certificate,
+    )
+    service_file.publish(directory.service, directory.path, entry)
 
 
 def forget(directory: DatabaseDirectory) -> None:

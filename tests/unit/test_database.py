@@ -323,6 +323,25 @@ def test_a_network_file_system_is_pointed_out(
     assert "ingest SWEEP --rebuild" in " ".join(result.stderr.split())
 
 
+def test_a_start_leads_clients_to_the_server_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    directory = DatabaseDirectory.create(tmp_path / "db", "mine")
+    directory.write_record(record(socket=str(directory.path)))
+    monkeypatch.setattr(server, "postmaster", lambda _: 1)
+    assert control.start_here(directory, Settings()).state is ServerState.RUNNING
+    text = (tmp_path / ".pg_service.conf").read_text()
+    assert service_file.section(text, "mine") == [
+        f"# hpcsweep db: {directory.path}",
+        f"host={directory.path}",
+        "port=5432",
+        "dbname=postgres",
+        "user=hpcsweep",
+        f"passfile={directory.password_file}",
+    ]
+
+
 def test_which_database_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
