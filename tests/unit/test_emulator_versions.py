@@ -87,6 +87,16 @@ def test_an_expedited_job_that_fails_is_held(tmp_path: Path) -> None:
         cluster.wait_for(job, "CANCELLED")
 
 
+@pytest.mark.parametrize("name", VERSIONS)
+def test_a_token_of_a_real_cluster_is_not_written_down(tmp_path: Path, name: str) -> None:
+    with Emulated(tmp_path / "c", slurm_version=name) as cluster:
+        job = cluster.submit("-o", "out", "--wrap", "env | sort; echo end", SLURM_JWT="eyJh.secret")
+        cluster.wait_for(job, "COMPLETED")
+        files = [*cluster.directory.rglob("*"), *cluster.work.rglob("*")]
+        written = [path for path in files if path.is_file() and b"eyJh" in path.read_bytes()]
+        assert ("end" in cluster.wait_file("out", "end"), written) == (True, [])
+
+
 def test_a_version_that_it_does_not_speak(tmp_path: Path) -> None:
     assert EmulatorConfig().slurm_version == DEFAULT
     for wrong in ("23.02", 24.11, "", None):
