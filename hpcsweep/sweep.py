@@ -40,20 +40,20 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# What is called with each notice.
+# A function that is called with each notice.
 Notify = Callable[[str], None]
 
 
 def print_notice(text: str) -> None:
-    """Print on standard error what a submission says meanwhile, as the command line does."""
+    """Print a notice on standard error, like the command line."""
     sys.stderr.write(f"{visible(text)}\n")
     sys.stderr.flush()
 
 
 class Sweep:
-    """A sweep by name: made from a source and a target, from a manifest, or found again.
+    """A sweep by name: from a source and a target, from a manifest, or one submitted before.
 
-    Making one touches nothing; `submit` does. Every method *raises* the errors of `errors`.
+    The constructor writes nothing; `submit` does. Every method *raises* the errors of `errors`.
 
     >>> import hpcsweep as hs
     >>> sweep = hs.Sweep("doc", hs.grid(x=[1, 2]), target="math:sqrt")
@@ -128,7 +128,7 @@ class Sweep:
         replace: bool = False,
         notify: Notify | None = print_notice,
     ) -> Submitted:
-        """Send what is missing; see `hpcsweep submit`. *Safe to repeat.*
+        """Submit the missing cases; see `hpcsweep submit`. *Safe to repeat.*
 
         It may wait, up to 150 s for an sbatch that was never answered: `notify` is called with
         what there is to say meanwhile and afterwards. None keeps it silent.
@@ -141,7 +141,7 @@ class Sweep:
             )
         refuse_while_importing("submit")  # before a cluster is looked for, or started
         described = self._described
-        cluster = self._sent_to()
+        cluster = self._target_cluster()
         request = SubmitRequest(
             manifest=described.manifest,
             source=described.source,
@@ -151,19 +151,19 @@ class Sweep:
             allow_mixed=allow_mixed,
             replace=replace,
         )
-        hear = _logged(notify)
-        done = submit(request, cluster, self._settings, hear)
+        log_notice = _logged(notify)
+        done = submit(request, cluster, self._settings, log_notice)
         for notice in notices(done, request):
-            hear(notice)
+            log_notice(notice)
         self._submitted = done.sweep
         return done
 
     def retry(self, *, notify: Notify | None = print_notice) -> Submitted:
-        """Send what is missing and what failed."""
+        """Submit the missing and the failed cases."""
         return self.submit(rerun="failed", notify=notify)
 
     def status(self) -> Summary:
-        """What is known of the sweep's cases."""
+        """The counts of the sweep's cases by status."""
         return status(self._directory, self._asked, self._settings)
 
     def wait(
@@ -178,17 +178,17 @@ class Sweep:
         `progress` shows a bar; `on_change` is called with every look. `notify` is called with what
         keeps tasks in the queue and does not pass by itself, which the bar shows, too.
         """
-        hear, seen = _logged(None if progress else notify), set[str]()
+        log_notice, seen = _logged(None if progress else notify), set[str]()
         with progress_bar(show=progress) as update:
 
             def show(summary: Summary) -> None:
                 update(summary)
                 for sentence in new_sentences(summary, seen):
-                    hear(sentence)
+                    log_notice(sentence)
                 if on_change is not None:
                     on_change(summary)
 
-            summary = self._follow(show, hear)
+            summary = self._follow(show, log_notice)
         if not summary.is_complete:
             raise Incomplete(
                 f"not every case is complete: {summary.counts_text}",
@@ -198,11 +198,11 @@ class Sweep:
             )
         return summary
 
-    def _follow(self, show: Callable[[Summary], None], hear: Notify) -> Summary:
+    def _follow(self, show: Callable[[Summary], None], log_notice: Notify) -> Summary:
         cluster = self._asked
         if cluster is None:  # it cannot be asked from here, so nothing can be sent, either
             return wait(self._directory, None, self._settings, show)
-        return follow(self._directory, cluster, self._settings, show, hear)
+        return follow(self._directory, cluster, self._settings, show, log_notice)
 
     def advance(self, *, notify: Notify | None = print_notice) -> Submitted:
         """Send what did not fit, and what `retry` repeats; see `hpcsweep advance`."""
@@ -263,13 +263,13 @@ class Sweep:
             lambda columns, rows: found.append((columns, list(rows))),
             selection,
         )
-        told = fill_table(self._directory)
-        if told:
-            warnings.warn(told, stacklevel=3)
+        problem = fill_table(self._directory)
+        if problem:
+            warnings.warn(problem, stacklevel=3)
         return found[0]
 
-    def _sent_to(self) -> Cluster:
-        """The cluster that was named, or that the sweep is on already."""
+    def _target_cluster(self) -> Cluster:
+        """The named cluster, or the one of the last submission."""
         named = self._cluster or self._settings.cluster
         if named == settings_module.AUTO and self._submitted is not None:
             return registry.require_recorded(self._submitted, self._settings)
@@ -292,16 +292,16 @@ class Sweep:
 def _logged(notify: Notify | None) -> Notify:
     """A function that logs each notice, and passes it on."""
 
-    def hear(text: str) -> None:
+    def log_notice(text: str) -> None:
         _log.info("%s", text)
         if notify is not None:
             notify(text)
 
-    return hear
+    return log_notice
 
 
 class _Written(Document):
-    """A manifest that was written in Python: mistakes are named by their keys, not by lines."""
+    """A manifest from Python: mistakes are located by keys, without lines."""
 
     def where(self, path: tuple[str | int, ...] = ()) -> str:  # noqa: ARG002  # the file's form
         """What was called."""
@@ -315,7 +315,7 @@ def _document(
     root: Path,
 ) -> Document:
     values: dict[str, Any] = {} if name is None else {"name": name}
-    if source is not None:  # what is no source is told with the manifest's other mistakes
+    if source is not None:  # what is no source is problem with the manifest's other mistakes
         values["source"] = (
             source.to_manifest_dict() if isinstance(source, ParameterSource) else source
         )
@@ -326,7 +326,7 @@ def _document(
 
 
 def _words(given: Sequence[str]) -> tuple[str, ...]:
-    """One word alone is meant as a list of it, not of its letters."""
+    """The texts as a tuple; a single text counts as a list of one."""
     return (given,) if isinstance(given, str) else tuple(dict.fromkeys(given))
 
 

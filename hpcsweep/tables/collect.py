@@ -43,9 +43,9 @@ Keys = tuple[str, ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
-    """Which rows and columns are wanted; all, unless something is said."""
+    """The rows and columns to return; by default all."""
 
-    # A condition over columns, see `where`; only cases that were begun can fulfil one.
+    # A condition over columns, see `where`; only cases that were begun can match one.
     where: str | None = None
     # Values of `Status`.
     status: tuple[str, ...] = ()
@@ -56,20 +56,20 @@ class Selection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableColumns:
-    """The columns of a table: where each param and metric goes, and what it holds."""
+    """The columns of a table, with the params and metrics they come from, and their types."""
 
-    # Column by keys; a name that is taken has "param." or "metric." before it.
+    # Column by keys; a name that is taken gets the prefix "param." or "metric.".
     params: dict[Keys, str]
     metrics: dict[Keys, str]
     # "int", "float", "bool", "str" or "json" by column, all columns in order.
     kinds: dict[str, str]
-    # The wanted ones of them, in the wanted order.
+    # The selected columns, in the selected order.
     names: list[str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Collected:
-    """What is to be said of a sweep beside its rows, whatever was selected."""
+    """Facts about a sweep besides its rows, for any selection."""
 
     # Count of journal lines that were passed over, by journal.
     torn: dict[str, int]
@@ -87,14 +87,14 @@ def collect(
     """Bring the index up to date and give `take` the columns and a stream of rows.
 
     A row holds values by column; one that a case does not have is not in it.
-    *Raises* InputError for a selection of what is not there, SweepError, StoreError.
+    *Raises* InputError for a selection of unknown columns or statuses, SweepError, StoreError.
     *Safe to repeat.*
     """
     selected = selection or Selection()
     for word in selected.status:
         if word not in set(Status):
             raise InputError(
-                f"{word!r} is no status",
+                f"{word!r} is not a status",
                 where="--status",
                 next_step=f"Statuses: {', '.join(Status)}.",
             )
@@ -107,7 +107,7 @@ def collect(
 
 
 def flatten(value: Mapping[str, Any], above: Keys = ()) -> dict[Keys, Any]:
-    """Nested mappings by the keys down to each value; lists stay lists."""
+    """Flatten nested mappings to values by their keys; lists stay lists."""
     flat: dict[Keys, Any] = {}
     for name, item in value.items():
         if isinstance(item, Mapping) and item:
@@ -127,9 +127,9 @@ def _columns(outlook: Outlook, sweep_index: SweepIndex, selection: Selection) ->
         _learn(params, json.loads(row["params"]))
         _learn(metrics, json.loads(row["metrics"]))
     for number in outlook.not_begun:
-        with suppress(SourceError):  # as for its row
+        with suppress(SourceError):  # its row reports the error
             _learn(params, outlook.version.source[number].params)
-    # Sorted, so that the order is that of no machine, database or moment.
+    # Sorted: the same order on every machine and database.
     kinds = dict(FIRST)
     param_columns = _name(params, "param.", kinds)
     metric_columns = _name(metrics, "metric.", kinds)
@@ -146,7 +146,7 @@ def _columns(outlook: Outlook, sweep_index: SweepIndex, selection: Selection) ->
 
 
 def _learn(kinds: dict[Keys, str], value: Mapping[str, Any]) -> None:
-    """Note the kind of each value; of different ones the kind that holds both."""
+    """Merge the kind of each value into `kinds`; two kinds become one that holds both."""
     for keys, item in flatten(value).items():
         kind, known = _kind(item), kinds.get(keys, "")
         if kind in ("", known):
@@ -184,7 +184,7 @@ def _name(found: dict[Keys, str], prefix: str, taken: dict[str, str]) -> dict[Ke
 
 
 def fields(columns: TableColumns) -> dict[str, SqlColumn]:
-    """Where each column comes from, for a condition."""
+    """The origin of each column, for a condition."""
     found = {name: SqlColumn(name) for name in (*FIRST, *LAST)}
     found["index"] = SqlColumn("idx")
     found |= {name: SqlColumn("params", keys) for keys, name in columns.params.items()}
@@ -207,13 +207,13 @@ def _selected(
 def _rows(
     outlook: Outlook, sweep_index: SweepIndex, columns: TableColumns, where: str | None
 ) -> Iterator[TableRow]:
-    """Indices that were begun and those that were not, merged in index order."""
+    """The rows of indices that were begun and that were not, merged in index order."""
     condition = None if where is None else parse(where, fields(columns), sweep_index.dialect)
     others = _rows_not_begun(outlook, columns) if where is None else iter(())
     other = next(others, None)
     for found in sweep_index.rows(where=condition):
         while other is not None and other["index"] <= found["idx"]:
-            if other["index"] < found["idx"]:  # else it was begun meanwhile
+            if other["index"] < found["idx"]:  # otherwise it has begun since
                 yield other
             other = next(others, None)
         yield _row(found, columns)
@@ -227,7 +227,7 @@ def _row(found: TableRow, columns: TableColumns) -> TableRow:
     names = ("replicate", "status", "reason", *LAST)
     row |= {name: found[name] for name in names if found[name] is not None}
     if found["error"]:
-        # For people, wherever the table goes: nothing in it commands the terminal it ends up on.
+        # Escaped in every format: the text must not control a terminal.
         row["error"] = visible(json.loads(found["error"]).get("message", ""))
     return (
         row | _values(columns.params, found["params"]) | _values(columns.metrics, found["metrics"])
@@ -235,7 +235,7 @@ def _row(found: TableRow, columns: TableColumns) -> TableRow:
 
 
 def _values(columns: Mapping[Keys, str], text: str) -> TableRow:
-    """What a row has for these columns; a name that came meanwhile has none yet."""
+    """The values of these columns; names that appeared since have no column yet."""
     values = flatten(json.loads(text))
     return {columns[keys]: value for keys, value in values.items() if keys in columns}
 
@@ -248,7 +248,7 @@ def _rows_not_begun(outlook: Outlook, columns: TableColumns) -> Iterator[TableRo
         row |= {"reason": group.reason.value} if group.reason else {}
         try:
             case = outlook.version.source[index]
-        except SourceError as error:  # the user's own code cannot make it
+        except SourceError as error:  # the user's code cannot make the case
             yield row | {"error": str(error)}
             continue
         row |= {"case_id": case.case_id, "replicate": case.replicate}

@@ -130,7 +130,7 @@ def test_selections(made: MadeSweep) -> None:
     assert columns.names == ["x", "index"]
     with pytest.raises(InputError, match="'nosuch' is not a column"):
         table(made, columns=("nosuch",))
-    with pytest.raises(InputError, match="'done' is no status"):
+    with pytest.raises(InputError, match="'done' is not a status"):
         table(made, status=("done",))
 
 

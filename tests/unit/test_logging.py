@@ -118,7 +118,7 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> hs.Sweep:
 
     monkeypatch.setattr(door, "submit", submit)
     monkeypatch.setattr(door, "cancel", cancel)
-    monkeypatch.setattr(hs.Sweep, "_sent_to", lambda _: None)
+    monkeypatch.setattr(hs.Sweep, "_target_cluster", lambda _: None)
     monkeypatch.setattr(hs.Sweep, "_asked", None)
     return hs.Sweep("s", hs.grid(x=[1]), target="math:sqrt")
 
