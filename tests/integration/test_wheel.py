@@ -35,8 +35,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def venv(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A virtual environment in which the wheel, with what it needs, was installed."""
     directory = tmp_path_factory.mktemp("clean") / "venv"
-    call(sys.executable, "-m", "venv", directory)
-    call(directory / "bin" / "pip", "install", "--quiet", wheel, timeout=INSTALL_S)
+    call(sys.executable, "-m", "venv", "--without-pip", directory)
+    install = ("-m", "pip", "--python", directory / "bin" / "python", "install", "--quiet", wheel)
+    call(sys.executable, *install, timeout=INSTALL_S)
     return directory
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from hpcsweep import claims, liveness
+from hpcsweep.cache.files import producer
 from hpcsweep.cache.files.producer import ResultProducer
 from hpcsweep.cache.files.result_directory import ResultDirectory, ResultKey
 from hpcsweep.claims import OWNER, Claim, ClaimLost, try_acquire
@@ -183,6 +184,10 @@ def test_a_suspended_owner_takes_the_result_of_the_other(
 
 def test_a_store_writes_heartbeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(liveness, "BEAT_S", 0.02)
+    # The thread of an earlier test may sleep for its 30 s.
+    heartbeat = liveness.Heartbeat()
+    monkeypatch.setattr(producer, "HEARTBEAT", heartbeat)
+    monkeypatch.setattr(claims, "HEARTBEAT", heartbeat)
     results = ResultDirectory(tmp_path, ".txt")
     results.make()
 
