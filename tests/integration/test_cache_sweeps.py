@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import preloaded
 from tests.support.clusters import HPCSWEEP, Cluster, EmulatedCluster, cluster, emulated
 
 __all__ = ["cluster", "emulated"]
@@ -67,15 +68,7 @@ class Place:
 
     def hpcsweep(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run a command of ours."""
-        return subprocess.run(
-            [HPCSWEEP, *argv],
-            cwd=self.root,
-            env=self.cluster.env(),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=200,
-        )
+        return preloaded.run([HPCSWEEP, *argv], self.root, self.cluster.env(), 200)
 
     def submit(self, **keys: Any) -> None:
         """Submit the manifest with other keys, and wait."""

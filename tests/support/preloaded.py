@@ -11,6 +11,7 @@ import atexit
 import gc
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn, TypedDict
 
 # What the verbs import, and what they load when they are called.
@@ -102,15 +104,32 @@ class Preloaded:
 
 
 def _umask() -> int:
-    mask = os.umask(0o77)
-    os.umask(mask)
-    return mask
+    # os.umask() tells it by changing it, for the files of other threads as well.
+    (line,) = re.findall(r"^Umask:\s*(\d+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return int(line, 8)
 
 
 @cache
-def preloaded() -> Preloaded:
-    """The one of this process."""
+def _preloaded() -> Preloaded:
     return Preloaded()
+
+
+def run(
+    argv: Sequence[str], cwd: Path, env: Mapping[str, str], timeout_s: float
+) -> subprocess.CompletedProcess[str]:
+    """Run `hpcsweep` with its arguments to the end, as a fork if its environment allows that."""
+    if _preloaded().suits(env):
+        return _preloaded().run(argv, cwd, env, timeout_s)
+    return subprocess.run(
+        argv,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
 
 
 # --- the server -------------------------------------------------------------------------------
@@ -162,7 +181,10 @@ def _become(request: _Request) -> NoReturn:
     os.umask(request["umask"])
     os.environ.clear()
     os.environ.update(request["env"])
-    sys.argv, sys.path[0] = request["argv"], str(Path(request["argv"][0]).parent)
+    program = request["argv"][0]
+    sys.argv, sys.path[0] = request["argv"], str(Path(program).parent)
+    sys.modules["__main__"] = ModuleType("__main__")
+    sys.modules["__main__"].__file__ = program
     sys.exit(import_module("hpcsweep.cli").main())
 
 

@@ -11,8 +11,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from tests.support import preloaded
 from tests.support.clusters import HPCSWEEP, Cluster
-from tests.support.preloaded import preloaded
 from tests.support.wait import wait_until
 
 CLI_S = 120.0
@@ -123,15 +123,10 @@ class Project:
     ) -> subprocess.CompletedProcess[str]:
         """Run `hpcsweep` in the project and expect an exit code, and never a traceback.
 
-        It is a fork of `preloaded`, but where a variable is set that Python reads at its start.
+        It is a fork, see `preloaded`, unless a variable is set that Python reads at its start.
         """
-        environment = self.cluster.env(**more)
-        if preloaded().suits(environment):
-            done = preloaded().run([HPCSWEEP, *arguments], self.root, environment, CLI_S)
-        else:
-            with self.start(*arguments, **more) as process:
-                out, err = process.communicate(timeout=CLI_S)
-            done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
+        env = self.cluster.env(**more)
+        done = preloaded.run([HPCSWEEP, *arguments], self.root, env, CLI_S)
         outcome = f"hpcsweep {' '.join(arguments)} ended with {done.returncode}"
         assert code is None or done.returncode == code, f"{outcome}\n{done.stdout}{done.stderr}"
         assert "Traceback" not in done.stderr, f"{outcome}\n{done.stdout}{done.stderr}"
