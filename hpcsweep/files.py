@@ -117,9 +117,12 @@ def _make_one(path: Path) -> list[Path]:
         try:
             mkdir(path)
         except FileExistsError:
-            if path.is_dir():  # another process may create the same directory concurrently
-                return []
-            if os.path.lexists(path):
+            # Another process may create the same directory concurrently, and remove it again.
+            with contextlib.suppress(FileNotFoundError):
+                if stat.S_ISDIR(path.stat().st_mode):
+                    return []
+                raise
+            if path.is_symlink():
                 raise
         else:
             return [path]

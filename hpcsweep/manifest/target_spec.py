@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import stat
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -83,8 +84,10 @@ def _problem(raw: Any, kind: str, root: Path) -> tuple[str, str] | None:
             "Give the path from the manifest's directory to the file.",
         )
     try:
-        exists = (root / place).is_file()
-    except OSError as error:
+        exists = stat.S_ISREG((root / place).stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        exists = False
+    except OSError as error:  # `is_file` does not tell it since Python 3.14
         return f"{shown(place)} cannot be opened: {error.strerror}", "Check the path."
     return (
         None if exists else (f"there is no file {shown(place)} in {root}", _neighbour(root / place))

@@ -137,6 +137,7 @@ HERE = Path(__file__).parent
 atexit.register(lambda: (HERE / "imports").touch())
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 pool = concurrent.futures.ThreadPoolExecutor(1)
+fork = multiprocessing.get_context("fork")  # the default of 3.14 imports this file once more
 
 def later(name):
     time.sleep(0.1); (HERE / name).touch()
@@ -147,9 +148,9 @@ def run(how):
     if how == "thread": threading.Thread(target=later, args=(how,)).start()
     if how == "pool": pool.submit(later, how)
     if how == "atexit": atexit.register(later, how)
-    if how == "process": multiprocessing.Process(target=later, args=(how,)).start()
+    if how == "process": fork.Process(target=later, args=(how,)).start()
     if how == "processes":
-        with concurrent.futures.ProcessPoolExecutor(2) as workers:
+        with concurrent.futures.ProcessPoolExecutor(2, fork) as workers:
             return {"squares": list(workers.map(square, range(3)))}
     if how == "left":
         (HERE / how).write_text(str(subprocess.Popen(["sleep", "600"]).pid))

@@ -19,8 +19,8 @@ from hpcsweep.sources import FileCases, ParameterSource, grid, manual, table
 from hpcsweep.sources.caselines import CaseLines
 from tests.support import sourcing
 
-# Bytes; the lines of the sources below have 2 MB and more.
-PEAK_MAX = 300_000
+# Share of the file that may be in memory at once; as objects the lines are larger than the file.
+PEAK_SHARE = 0.25
 
 
 def rows(path: Path, count: int) -> Path:
@@ -61,11 +61,11 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> ParameterSource:
 
 
 def test_memory_does_not_hold_the_lines(source: ParameterSource, tmp_path: Path) -> None:
-    assert peak(source.frozen) < PEAK_MAX
+    freezing = peak(source.frozen)
     manifest = made(source)
-    assert peak(lambda: frozen.write(tmp_path / "s", manifest, source)) < PEAK_MAX
+    writing = peak(lambda: frozen.write(tmp_path / "s", manifest, source))
     written = tmp_path / "s" / "manifests" / manifest.fingerprint / "cases.jsonl"
-    assert written.stat().st_size > 1_500_000
+    assert max(freezing, writing) < PEAK_SHARE * written.stat().st_size
     assert hashlib.sha256(written.read_bytes()).hexdigest() == manifest.cases_sha256
     again = frozen.open_source(written.parent, manifest)
     assert again[source.n_cases - 1] == source[source.n_cases - 1]
