@@ -213,6 +213,7 @@ def test_a_server_on_a_node(user: OrdinaryUser, kind: str) -> None:
     starting = [user.start(*argv) for _ in range(2)]
     said = [process.communicate(timeout=WAIT_S) for process in starting]
     assert [process.returncode for process in starting] == [0, 0], said
+    assert all(("which other nodes do not see" in err) == (kind == "slurm") for _, err in said)
     (job,) = {out.partition(", job ")[2].split()[0] for out, _ in said}
     submit(user, kind, 20, "pg")
     check_private(user, "pg")

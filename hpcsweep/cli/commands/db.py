@@ -57,18 +57,21 @@ def start(
     if not node and (port is not None or waits):
         raise click.UsageError("--port and --wait are for a server on a node: add --node.")
     directory = _open_or_create(place, service, known)
+    on_others = False
     if node:
         from hpcsweep.cluster import registry
         from hpcsweep.database.options import job_options
 
         options = job_options(known.profile, known.sets, known.settings.plugin_options)
         opened = registry.choose(cluster or known.settings.cluster, known.settings, directory.path)
+        on_others = not opened.is_own
         seen = control.start_on_node(directory, opened, options, port or 0, known.settings)
         if waits and seen.state is control.ServerState.QUEUED:
             seen = control.wait_for_job(directory, known.settings)
     else:
         seen = control.start_here(directory, known.settings)
     _print_start(directory, seen)
+    _warn_of_file_system(directory, on_others=on_others)
 
 
 def _open_or_create(place: str, service: str | None, known: Context) -> DatabaseDirectory:
@@ -85,7 +88,6 @@ def _open_or_create(place: str, service: str | None, known: Context) -> Database
 
 def _print_start(directory: DatabaseDirectory, seen: Look) -> None:
     from hpcsweep.database.control import ServerState
-    from hpcsweep.store.filesystem import filesystem_type, is_local
 
     record = seen.record
     job = record["job"] if record else None
@@ -106,12 +108,22 @@ def _print_start(directory: DatabaseDirectory, seen: Look) -> None:
             "on compute nodes stop it, and start it with --node.",
             err=True,
         )
+
+
+def _warn_of_file_system(directory: DatabaseDirectory, *, on_others: bool) -> None:
+    """Warn of a network file system, and of a local one where other hosts need the files."""
+    from hpcsweep.store.filesystem import filesystem_type, is_local
+
+    where = f"Warning: {directory.path} is on {filesystem_type(directory.path)}"
     if not is_local(directory.path):
         click.echo(
-            f"Warning: {directory.path} is on {filesystem_type(directory.path)}. PostgreSQL needs "
-            "hard mounts there, and is slow. What a broken file system destroys, `hpcsweep ingest "
-            "SWEEP --rebuild` makes again.",
+            f"{where}. PostgreSQL needs hard mounts there, and is slow. What a broken file system "
+            "destroys, `hpcsweep ingest SWEEP --rebuild` makes again.",
             err=True,
+        )
+    elif on_others:
+        click.echo(
+            f"{where}, which other nodes do not see: name a directory that they do", err=True
         )
 
 
