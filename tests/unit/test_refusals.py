@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hpcsweep.cluster.slurm.refusals import Verdict, is_waiting, next_step, verdict
+from tests.support.contract import VERSIONS, read_all
 from tests.support.transcripts import TRANSCRIPTS, Block, blocks
 
 UNREACHABLE = "Unable to contact slurm controller (connect failure)"
@@ -53,6 +54,24 @@ def test_every_recorded_refusal_is_one(block: Block) -> None:
     said = "\n".join(block.err)
     wanted = Verdict.UNKNOWN if UNREACHABLE in said else Verdict.REFUSED
     assert verdict(said) is wanted, said
+
+
+def refusals_of(version: str) -> list[str]:
+    """What sbatch of that version printed whenever it refused a job of the contract."""
+    answers = [answer for case in read_all(version) for _, answer in case.steps]
+    errors = [[line[2:] for line in answer if line.startswith("! ")] for answer in answers]
+    return [
+        "\n".join(lines)
+        for lines in errors
+        if lines and lines[0].startswith("sbatch: ") and "arning" not in lines[0]
+    ]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_refusal_of_the_contract_is_one(version: str) -> None:
+    said = refusals_of(version)
+    assert len(said) > 40
+    assert [text for text in said if verdict(text) is not Verdict.REFUSED] == []
 
 
 def test_many_refusals_are_recorded() -> None:

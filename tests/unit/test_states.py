@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hpcsweep.cluster.slurm.states import TABLE, Life, meaning
 from hpcsweep.records import Reason, Status
-from tests.support.transcripts import TRANSCRIPTS
+from tests.support.contract import CASES, VERSIONS
 
 # slurm.h, enum job_states, and the flags that job_state_string prints, 22.05 to 26.05.
 BASE_STATES = [
@@ -46,11 +46,11 @@ FLAGS = [
 ]
 
 
-def named_by_squeue() -> list[str]:
-    """The states that squeue lists when it is asked for one that does not exist."""
-    text = (TRANSCRIPTS / "04-queries.txt").read_text()
+def named_by_squeue(version: str) -> list[str]:
+    """The states that a real squeue lists when it is asked for one that does not exist."""
+    text = (CASES / version / "control.txt").read_text()
     (line,) = [line for line in text.splitlines() if "Valid job states include" in line]
-    return line.rpartition(": ")[2].split(",")
+    return line.rpartition(": ")[2].upper().split(",")
 
 
 @pytest.mark.parametrize("state", [*BASE_STATES, *FLAGS])
@@ -58,10 +58,12 @@ def test_every_state_has_a_meaning(state: str) -> None:
     assert meaning(state)[0] is not Life.UNKNOWN
 
 
-def test_every_state_that_squeue_names_has_a_meaning() -> None:
-    *states, _cut = named_by_squeue()  # the transcript ends in the middle of one
-    assert len(states) > 12
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_state_that_squeue_names_has_a_meaning(version: str) -> None:
+    states = named_by_squeue(version)
+    assert len(states) >= 24
     assert {state for state in states if meaning(state)[0] is Life.UNKNOWN} == set()
+    assert ("EXPEDITING" in states) == (version >= "26.05")
 
 
 @pytest.mark.parametrize("state", TABLE)
