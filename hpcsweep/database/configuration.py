@@ -1,7 +1,7 @@
 """What a private PostgreSQL is told: pure functions from paths and ports to text.
 
-One role owns everything. It is the server's superuser, which here gives nobody more than the user
-has: whoever knows its password can read a file of mode 0600 that belongs to the user.
+One role owns everything. It is the server's superuser, which gives it no more than the user has:
+its password is in a file of mode 0600 that belongs to the user.
 """
 
 from __future__ import annotations

@@ -173,13 +173,13 @@ class DatabaseDirectory:
             self._record.unlink()
 
     def changing(self, patience_s: float = PATIENCE_S) -> contextlib.AbstractContextManager[None]:
-        """Be the only one, over all hosts, who starts or ends the server. *Raises* StoreError."""
+        """Exclude every other start and stop, on all hosts. *Raises* StoreError."""
         return claimed(self.path, patience_s)
 
 
 @contextlib.contextmanager
 def claimed(path: Path, patience_s: float) -> Iterator[None]:
-    """Be the only one who makes a database, or starts or ends its server. *Raises* StoreError."""
+    """Exclude every other start and stop in a directory, on all hosts. *Raises* StoreError."""
     claim = claims.acquire(make_directory(path / _CLAIMS), "server", patience_s)
     if claim is None:
         raise StoreError(

@@ -43,7 +43,7 @@ def refuse_root() -> None:
 def make_data(directory: DatabaseDirectory) -> Programs:
     """Make what a server needs and is missing. Returns the programs that fit the data.
 
-    Only who has the directory's claim may call it. *Raises* StoreError. *Safe to repeat.*
+    The caller holds the directory's claim. *Raises* StoreError. *Safe to repeat.*
     """
     refuse_root()
     version = directory.version()
@@ -92,7 +92,7 @@ def start(
     """Start a server, and write its section of the service file. Returns its process.
 
     With a `port` it listens to other hosts by TLS (0: any port that is free); without one it has a
-    socket. Only who has the directory's claim may call it, when no server uses the data.
+    socket. The caller holds the directory's claim, and knows that no server uses the data.
     *Raises* StoreError with the server's own words.
     """
     found = make_data(directory)
@@ -108,7 +108,7 @@ def start(
         "job": job,
     }
     _configure(directory, socket_directory, number)
-    # Before there is a server, for whoever finds what a kill has left; `host` of a job comes last.
+    # Before the server, so that a kill leaves a record; the `host` of a job says that it is ready.
     before = record.copy()
     before["host"] = record["host"] if job is None else ""
     directory.write_record(before)

@@ -53,7 +53,8 @@ def _sections(text: str) -> dict[str, list[str]]:
     """The lines of each section by its name, the header included; "" is what stands before."""
     found: dict[str, list[str]] = {"": []}
     name = ""
-    for line in text.splitlines():
+    # By line feeds alone, as libpq does.
+    for line in text.removesuffix("\n").split("\n") if text else ():
         stripped = line.strip()
         if stripped.startswith("[") and stripped.endswith("]"):
             name = stripped[1:-1]
@@ -99,7 +100,7 @@ def publish(name: str, directory: Path, lines: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def _writing() -> Iterator[None]:
-    """Be the only process of ours that writes the file: it is read, and then replaced."""
+    """Exclude other processes of ours: the file is read, changed and replaced."""
     claim = claims.acquire(make_directory(state_home() / "claims"), "pg_service", _PATIENCE_S)
     if claim is None:
         raise StoreError(
