@@ -44,9 +44,8 @@ def docker_engine() -> Iterator[None]:
 
     *Raises* NoEngine.
     """
-    for program in ("docker", "docker-compose"):
-        if shutil.which(program) is None:
-            raise NoEngine("needs Docker: apt-get install docker.io docker-compose")
+    if shutil.which("docker") is None or not has_compose():
+        raise NoEngine("needs Docker and Compose: apt-get install docker.io docker-compose")
     if not (complaint := unreachable()):
         yield
         return
@@ -60,7 +59,7 @@ def docker_engine() -> Iterator[None]:
             del os.environ["DOCKER_HOST"]
 
 
-def docker(*arguments: str, check: bool = True, stdin: IO[bytes] | None = None) -> Completed:
+def docker(*arguments: str | Path, check: bool = True, stdin: IO[bytes] | None = None) -> Completed:
     """Run `docker`. *Raises* AssertionError with its complaint, unless `check` is false."""
     done = subprocess.run(
         ["docker", *arguments],
@@ -72,6 +71,13 @@ def docker(*arguments: str, check: bool = True, stdin: IO[bytes] | None = None) 
     if check and done.returncode:
         raise AssertionError(f"docker {arguments} ended with {done.returncode}: {done.stderr}")
     return done
+
+
+def has_compose() -> bool:
+    """Whether there is a Compose, of either generation."""
+    return shutil.which("docker-compose") is not None or (
+        docker("compose", "version", check=False).returncode == 0
+    )
 
 
 def unreachable(host: str | None = None) -> str:

@@ -20,6 +20,14 @@ PACKAGES = (
     *("slurm-wlm", "slurmdbd", "munge", "mariadb-server"),
     *("postgresql", "pgbouncer", "strace", "gcc", "libc6-dev"),
 )
+# Packages by the program that they bring; other packages than Debian's bring it, too.
+PROGRAMS = {
+    "dockerd": "docker.io",
+    "docker-compose": "docker-compose",
+    "debootstrap": "debootstrap",
+}
+# Debian keeps daemons where an ordinary user's PATH does not look.
+PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 # Debian's maintainer scripts ask this program whether they may start a service; 101 is "no".
 POLICY = Path("/usr/sbin/policy-rc.d")
 REFUSE = "#!/bin/sh\nexit 101\n"
@@ -30,6 +38,7 @@ def main() -> int:
     if shutil.which("apt-get") is None:
         return 0
     missing = [package for package in PACKAGES if not is_installed(package)]
+    missing += [PROGRAMS[name] for name in PROGRAMS if shutil.which(name, path=PATH) is None]
     if not missing:
         return 0
     if os.geteuid() != 0:

@@ -1,0 +1,79 @@
+"""The engine, the images and a cluster of each version; brought up once for a test run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.support.base_images import ensure_bases
+from tests.support.container_cluster import PROGRAM, REPOSITORY, SUITES, ContainerCluster
+from tests.support.docker_engine import NoEngine, docker, docker_engine
+
+HERE = Path(__file__).parent
+DOCKERFILE = REPOSITORY / "docker" / "Dockerfile"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is below this directory."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.docker)
+
+
+@pytest.fixture(scope="session")
+def images() -> Iterator[frozenset[str]]:
+    """An engine with `hpcsweep-slurm:VERSION` for each version; the value is these versions.
+
+    Skips where there is no engine; in CI that is a failure.
+    """
+    try:
+        with docker_engine():
+            ensure_bases(tuple(SUITES.values()))
+            for_each_version(build)
+            yield frozenset(SUITES)
+    except NoEngine as error:
+        if os.environ.get("CI", "") in ("true", "1"):
+            pytest.fail(f"in CI no test is skipped for want of Docker; this one {error}")
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session", params=SUITES)
+def cluster(images: frozenset[str], request: pytest.FixtureRequest) -> Iterator[ContainerCluster]:
+    """A cluster of each version, shared by the tests that do not disrupt it."""
+    assert request.param in images
+    with ContainerCluster(request.param) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def python_images(images: frozenset[str]) -> frozenset[str]:
+    """`hpcsweep-test:VERSION` for each version: its Python, and what hpcsweep's tests need."""
+    for_each_version(build_for_tests)
+    return images
+
+
+def for_each_version(work: Callable[[str], None]) -> None:
+    """Do something for all versions at once."""
+    with ThreadPoolExecutor(len(SUITES)) as pool:
+        list(pool.map(work, SUITES))
+
+
+def build(version: str) -> None:
+    """Build the image of a cluster of one version."""
+    environment = {**os.environ, "SLURM": version}
+    subprocess.run([sys.executable, PROGRAM, "build"], env=environment, check=True)
+
+
+def build_for_tests(version: str) -> None:
+    """Build the image of one version in which hpcsweep's own tests run."""
+    common = ("build", "--quiet", "--network=host")
+    system = (f"--build-arg=SUITE={SUITES[version]}", "--target=system")
+    docker(*common, *system, f"--tag=hpcsweep-system:{version}", "-f", DOCKERFILE, REPOSITORY)
+    base = f"--build-arg=SYSTEM=hpcsweep-system:{version}"
+    docker(*common, base, f"--tag=hpcsweep-test:{version}", "-f", HERE / "Dockerfile", REPOSITORY)

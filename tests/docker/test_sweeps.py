@@ -1,0 +1,109 @@
+"""A sweep on a cluster of containers, from a manifest to a table, on each version of Slurm."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.support.container_cluster import NODES, ContainerCluster
+
+CASES, CHUNK = 200, 10
+TARGET = """\
+import time
+
+
+def square(x):
+    time.sleep(0.05)
+    return {"square": x * x}
+
+
+def allocate(megabytes):
+    return {"bytes": len(bytearray(megabytes << 20))}
+"""
+# Columns of a table that are others at every run.
+ACCIDENTAL = {"started", "ended", "wall_seconds", "cpu_seconds", "max_rss_bytes", "host", "job_id"}
+
+
+class ContainerSweep:
+    """A sweep of ada's in a directory of its own; `more` are further keys of its manifest."""
+
+    def __init__(self, cluster: ContainerCluster, name: str, **more: Any) -> None:
+        self.cluster = cluster
+        self.project = f"/shared/home/ada/{name}"
+        self.directory = f"{self.project}/outputs/{name}"
+        manifest = {
+            "name": name,
+            "target": "target.py:square",
+            "source": {"grid": {"x": list(range(CASES))}},
+            "chunk": CHUNK,
+            "seed": 7,
+            "slurm": {"time": "00:10:00", "mem": "100M"},
+        } | more
+        cluster.write(f"{self.project}/target.py", TARGET)
+        cluster.write(f"{self.project}/manifest.json", json.dumps(manifest))
+
+    def submit(self) -> int:
+        """Submit it, wait for its end, and return the exit code."""
+        command = f"cd {self.project} && hpcsweep submit manifest.json --wait"
+        return self.cluster.run(command, check=False).returncode
+
+    def collect(self) -> list[dict[str, Any]]:
+        """Its table."""
+        command = f"hpcsweep collect {self.directory} --format jsonl"
+        lines = self.cluster.run(command, check=False).stdout
+        return [json.loads(line) for line in lines.splitlines()]
+
+
+def swept(cluster: ContainerCluster, name: str, **more: Any) -> list[dict[str, Any]]:
+    """The table of a whole sweep, without what differs between any two runs."""
+    sweep = ContainerSweep(cluster, name, **more)
+
+    assert sweep.submit() == 0
+    table = sweep.collect()
+
+    assert [row["square"] for row in table] == [x * x for x in range(CASES)]
+    assert {row["status"] for row in table} == {"complete"}
+    assert {row["host"] for row in table} == set(NODES)
+    assert len({row["job_id"] for row in table}) == CASES // CHUNK
+    return [{key: row[key] for key in row if key not in ACCIDENTAL} for row in table]
+
+
+def test_two_hundred_cases_give_the_same_in_both_databases(cluster: ContainerCluster) -> None:
+    sqlite = swept(cluster, "sqlite")
+    postgresql = swept(cluster, "postgresql", store="postgresql:///?service=sweeps")
+
+    assert sqlite == postgresql
+
+
+def test_a_case_that_the_cgroup_kills_is_out_of_memory(cluster: ContainerCluster) -> None:
+    sweep = ContainerSweep(
+        cluster,
+        "greedy",
+        target="target.py:allocate",
+        source={"grid": {"megabytes": [1, 400]}},
+        chunk=1,
+    )
+
+    sweep.submit()
+    rows = {row["megabytes"]: row for row in sweep.collect()}
+
+    assert rows[1]["status"] == "complete"
+    assert (rows[400]["status"], rows[400]["reason"]) == ("failed", "out_of_memory")
+    job = rows[400]["job_id"]
+    states = cluster.run(f"sacct -n -X -P -j {job} -o state").stdout.split()
+    assert states == ["OUT_OF_MEMORY"]
+
+
+def test_a_sweep_of_the_group_is_read_by_another_member(cluster: ContainerCluster) -> None:
+    few = {"grid": {"x": [1, 2, 3]}}
+    shared = ContainerSweep(cluster, "shared", source=few, share="group")
+    private = ContainerSweep(cluster, "private", source=few)
+    assert (shared.submit(), private.submit()) == (0, 0)
+
+    read = cluster.run(f"hpcsweep collect {shared.directory} --format jsonl", user="ben")
+    refused = cluster.run(f"hpcsweep status {private.directory}", user="ben", check=False)
+
+    assert [json.loads(line)["square"] for line in read.stdout.splitlines()] == [1, 4, 9]
+    assert refused.returncode != 0
+    assert "Traceback" not in refused.stderr
+    assert cluster.run(f"ls {private.directory}", user="ben", check=False).returncode != 0
