@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROC, _MOUNT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+_MOUNTS = Path("/proc/self/mountinfo")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -30,12 +31,12 @@ class MemoryCgroup:
         except OSError:  # not Linux
             return cls()
         # Version 2 has no controllers in its line. If both are mounted, only one has memory.
-        paths = {name: path.lstrip("/") for _, names, path in rows for name in names.split(",")}
+        paths = {name: path for _, names, path in rows for name in names.split(",")}
         if "memory" in paths:
-            directory = _MOUNT / "memory" / paths["memory"]
+            directory = _directory(_MOUNT / "memory", paths["memory"])
             events, peak = "memory.oom_control", "memory.max_usage_in_bytes"
         else:
-            directory = _MOUNT / paths.get("", "")
+            directory = _directory(_MOUNT, paths.get("", ""))
             events, peak = "memory.events", "memory.peak"
         is_own = bool(job_id) and f"job_{job_id}" in directory.parts
         peak_file = directory / peak if is_own else None
@@ -66,6 +67,23 @@ class MemoryCgroup:
             return None
         is_new, self._peak = peak > self._peak, max(peak, self._peak)
         return peak if is_new else None
+
+
+def _directory(mount: Path, path: str) -> Path:
+    """Where a cgroup lies below its mount.
+
+    A container has only its own part of the cgroups mounted (version 1), while the kernel names a
+    process's cgroup from the root of all: slurmd in a container makes its cgroups in that part.
+    """
+    try:
+        lines = _MOUNTS.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        root, point = line.split(" ", 5)[3:5]
+        if point == str(mount):
+            path = f"{path}/".removeprefix(f"{root}/")
+    return mount / path.strip("/")
 
 
 def requested_bytes(environment: Mapping[str, str]) -> int | None:

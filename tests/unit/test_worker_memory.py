@@ -219,6 +219,16 @@ def test_version_1_beside_an_empty_version_2(place: Path) -> None:
     assert (found.is_own, found.oom_kills(), found.new_peak()) == (True, 1, 7000)
 
 
+def test_version_1_in_a_container(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mount = f"35 31 0:32 /docker/f00 {place}/mount/memory rw,nosuid - cgroup cgroup rw,memory\n"
+    (place / "mountinfo").write_text(f"31 1 0:2 / /proc rw - proc proc rw\n{mount}")
+    monkeypatch.setattr(cgroup, "_MOUNTS", place / "mountinfo")
+    directory = f"memory/{SLURM_1}"
+    make(place, [f"4:memory:/docker/f00/{SLURM_1}"], directory, memory_oom_control="oom_kill 2\n")
+    found = MemoryCgroup.find("7")
+    assert (found.is_own, found.oom_kills()) == (True, 2)
+
+
 @pytest.mark.parametrize("job_id", ["", "70", "1"])
 def test_one_of_others(place: Path, job_id: str) -> None:
     make(place, [f"0::/{SLURM_2}"], SLURM_2, memory_events="oom_kill 3\n", memory_peak="5000\n")
