@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.base_images import ensure_bases
-from tests.support.container_cluster import PROGRAM, REPOSITORY, SUITES, ContainerCluster
-from tests.support.docker_engine import NoEngine, docker, docker_engine
+from tests.support.container_cluster import PROGRAM, SUITES, ContainerCluster
+from tests.support.docker_engine import NoEngine, docker_engine
+from tests.support.suite_image import build_test_image
 
 HERE = Path(__file__).parent
-DOCKERFILE = REPOSITORY / "docker" / "Dockerfile"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,10 +51,10 @@ def cluster(images: frozenset[str], request: pytest.FixtureRequest) -> Iterator[
         yield started
 
 
-@pytest.fixture(scope="session")
-def python_images(images: frozenset[str]) -> frozenset[str]:
+@pytest.fixture(scope="session", name="test_images")
+def _test_images(images: frozenset[str]) -> frozenset[str]:
     """`hpcsweep-test:VERSION` for each version: its Python, and what hpcsweep's tests need."""
-    for_each_version(build_for_tests)
+    for_each_version(build_test_image)
     return images
 
 
@@ -68,12 +68,3 @@ def build(version: str) -> None:
     """Build the image of a cluster of one version."""
     environment = {**os.environ, "SLURM": version}
     subprocess.run([sys.executable, PROGRAM, "build"], env=environment, check=True)
-
-
-def build_for_tests(version: str) -> None:
-    """Build the image of one version in which hpcsweep's own tests run."""
-    common = ("build", "--quiet", "--network=host")
-    system = (f"--build-arg=SUITE={SUITES[version]}", "--target=system")
-    docker(*common, *system, f"--tag=hpcsweep-system:{version}", "-f", DOCKERFILE, REPOSITORY)
-    base = f"--build-arg=SYSTEM=hpcsweep-system:{version}"
-    docker(*common, base, f"--tag=hpcsweep-test:{version}", "-f", HERE / "Dockerfile", REPOSITORY)

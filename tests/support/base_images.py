@@ -21,7 +21,7 @@ SCRIPTS = Path("/usr/share/debootstrap/scripts")
 # The certificates in the image; an own path, because ca-certificates writes its bundle anew.
 CERTIFICATES = Path("usr/local/share/ca-certificates/machine.crt")
 # Not part of an image: what the engine mounts there, and what apt can fetch again.
-LEFT_OUT = ("./proc/*", "./sys/*", "./dev/*", "./var/cache/apt/archives/*.deb")
+LEFT_OUT = ("./proc/*", "./sys/*", "./dev/*", "./var/cache/apt/*", "./var/lib/apt/lists/*")
 
 
 def ensure_bases(suites: tuple[str, ...]) -> None:

@@ -105,7 +105,7 @@ def private_engine() -> Iterator[str]:
 
     def answers() -> bool | str:
         if keeper.poll() is not None:
-            raise NoEngine(f"dockerd ended: {keeper.communicate()[1].strip()}")
+            raise NoEngine(f"has no Docker engine: {keeper.communicate()[1].strip()}")
         return unreachable(host) or True
 
     try:
@@ -134,7 +134,7 @@ def keep(directory: Path) -> str:
         except BlockingIOError:
             shutil.rmtree(directory)
             return (
-                f"another test run uses {CACHE}: wait for its end, or set HPCSWEEP_DOCKER_CACHE "
+                f"another process uses {CACHE}: wait for its end, or set HPCSWEEP_DOCKER_CACHE "
                 f"to another directory"
             )
         return _keep(directory)
@@ -154,7 +154,7 @@ def _keep(directory: Path) -> str:
         sys.stdin.buffer.read()
         last_words = log.read_text(errors="replace").splitlines()[-5:]
         if daemon.poll() is not None:
-            return "\n".join(last_words)
+            return "\n".join(["dockerd ended:", *last_words])
         _remove_all(address(directory))
         daemon.send_signal(signal.SIGTERM)
         daemon.wait(STOP_TIMEOUT_S)

@@ -1,0 +1,55 @@
+"""The private engine: nothing of it outlives the test run, however that ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.container_cluster import REPOSITORY
+from tests.support.processes import owned_by
+from tests.support.wait import wait_until
+
+ENGINE = """\
+import sys
+from tests.support.docker_engine import docker, private_engine
+with private_engine() as host:
+    docker("--host", host, "volume", "create", "left")
+    print(host, flush=True)
+    sys.stdin.read()
+"""
+
+
+def start(cache: Path) -> subprocess.Popen[str]:
+    """A program that holds an engine whose images are in `cache`."""
+    return subprocess.Popen(
+        [sys.executable, "-c", ENGINE],
+        cwd=REPOSITORY,
+        env={**os.environ, "HPCSWEEP_DOCKER_CACHE": str(cache)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start an engine")
+def test_an_engine_ends_with_the_run_that_started_it(tmp_path: Path) -> None:
+    with start(tmp_path) as holder:
+        assert holder.stdout is not None
+        directory = Path(holder.stdout.readline().strip().removeprefix("unix://")).parent
+        assert owned_by(directory)
+        with start(tmp_path) as refused:
+            _, complaint = refused.communicate(timeout=60)
+        holder.send_signal(signal.SIGKILL)
+
+    assert f"another process uses {tmp_path}" in complaint
+    wait_until(lambda: not directory.exists() or "it is there", 60, f"{directory} is gone")
+    assert not owned_by(directory)
+    assert not list(tmp_path.glob("data/volumes/left"))
+    with start(tmp_path) as again:  # the cache is free
+        assert again.communicate(timeout=60)[0].startswith("unix://")
