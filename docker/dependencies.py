@@ -1,6 +1,6 @@
 """Prints what hpcsweep needs, one requirement a line, without hpcsweep itself.
 
-    python3 dependencies.py pyproject.toml [EXTRA|GROUP …]
+python3 dependencies.py pyproject.toml [EXTRA|GROUP …]
 """
 
 import sys
