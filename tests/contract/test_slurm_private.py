@@ -185,8 +185,8 @@ def test_killed_test_run_leaves_nothing() -> None:
 
 @pytest.mark.usefixtures("private_slurm")
 def test_a_failed_start_gives_the_reason_and_leaves_nothing() -> None:
-    cluster = PrivateSlurm(SlurmOptions(accounting=False, extra=("SelectType=select/nonsense",)))
-    with pytest.raises(SlurmDidNotStart, match="select/nonsense"):
+    cluster = PrivateSlurm(SlurmOptions(accounting=False, extra=("NoSuchKey=1",)))
+    with pytest.raises(SlurmDidNotStart, match="NoSuchKey"):
         cluster.start()
     assert not cluster.directory.exists()
 
