@@ -14,7 +14,8 @@ from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import Incomplete, PartRefused
 from hpcsweep.progress import progress_bar
 from hpcsweep.state.status import Summary
-from hpcsweep.submission.advance import advance, follow
+from hpcsweep.submission.advance import follow
+from hpcsweep.submission.closing_run import advance_or_requeue
 from hpcsweep.submission.notices import notices
 from hpcsweep.submission.submit import SubmitRequest, Submitted, submit
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -36,7 +37,9 @@ def send(here: Context, request: SubmitRequest, cluster: Cluster, *, waits: bool
 def go_on(here: Context, sweep: SweepDirectory) -> None:
     """Advance a sweep, and say what was sent."""
     cluster = registry.require_recorded(sweep, here.settings)
-    _print_submitted(advance(sweep, cluster, here.settings, notify), cluster)
+    advance_or_requeue(
+        sweep, cluster, here.settings, notify, lambda done: _print_submitted(done, cluster)
+    )
 
 
 def _submit(here: Context, request: SubmitRequest, cluster: Cluster) -> Submitted:

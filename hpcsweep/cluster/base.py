@@ -246,6 +246,10 @@ class Cluster(Protocol):
         """
         ...
 
+    def requeue(self, job_id: str) -> None:
+        """End a job that is no array, and let it start again later. *Raises* ClusterError."""
+        ...
+
 
 class Defaults:
     """Default implementations, for a cluster without special features."""
@@ -305,3 +309,7 @@ class Defaults:
             f"the {self.kind} cluster cannot run a single job such as {job.name}",
             next_step="Use --cluster slurm.",
         )
+
+    def requeue(self, job_id: str) -> None:
+        """*Raises* ClusterError: it has no single jobs."""
+        raise ClusterError(f"the {self.kind} cluster has no job {job_id}")

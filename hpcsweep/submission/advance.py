@@ -22,6 +22,7 @@ from hpcsweep.submission import policy
 from hpcsweep.submission.handing_in import Doubt, Submitter
 from hpcsweep.submission.preflight import Checked
 from hpcsweep.submission.reconcile import resolve_unanswered
+from hpcsweep.submission.settling import settle
 from hpcsweep.submission.submit import SubmitRequest, Submitted, outlook_for, send_batches
 from hpcsweep.submission.sweep_lock import SweepLock, locked_sweep
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -54,6 +55,7 @@ def advance(
         advances=True,
     )
     doubt = Doubt()
+    settle(sweep, cluster, settings, notify)
     with ExitStack() as stack:
         lock = _wait_for_lock(stack, sweep, notify)
         made = stack.enter_context(undo_on_error(doubt))

@@ -20,10 +20,13 @@ from hpcsweep.worker.launcher import Launcher, template_environment
 
 CLOSING_SCRIPT = "closing.sbatch"
 TEMPLATE = "closing.sbatch.j2"
+# Of its job name, which begins as its array's.
+CLOSING_SUFFIX = ".closing"
 # sbatch's long options that a closing job shares with its array: account and place.
 _SHARED = ("account", "partition", "qos", "reservation", "wckey")
-# What it needs beside them: it reads journals and calls sbatch.
-_OWN = {"cpus-per-task": "1", "mem": "1G", "ntasks": "1", "time": "00:10:00"}
+# What it needs beside them: it reads journals and calls sbatch, and may wait until it is certain
+# that the tasks are over. It runs again where its node fails, and where it asks for it.
+_OWN = {"cpus-per-task": "1", "mem": "1G", "ntasks": "1", "requeue": "", "time": "00:20:00"}
 
 
 def closing_script(manifest: FrozenManifest, path: Path, submission: int) -> str:
@@ -54,7 +57,7 @@ def closing_job(
     shared = {name: options[name] for name in _SHARED if name in options}
     own = Policies.from_json(manifest.policies).closing
     return SingleJob(
-        name=f"{job_name(manifest.name, sweep.key, plan.submission, part.number)}.closing",
+        name=job_name(manifest.name, sweep.key, plan.submission, part.number) + CLOSING_SUFFIX,
         script=str(paths.submission_dir(plan.submission) / CLOSING_SCRIPT),
         output=str(paths.log_dir(plan.submission) / f"closing-{part.number}.log"),
         options={**shared, **_OWN, **own},

@@ -58,10 +58,15 @@ class Cluster(ABC):
         return done.stdout
 
     def arrays(self, name: str) -> list[str]:
-        """The job ids of all arrays whose job name begins with `name`, finished ones too."""
+        """The job ids of all arrays of a job name, finished ones too.
+
+        Of a name that ends with a point, those of all names that begin with it.
+        """
         rows = self.run("squeue", "-h", "-t", "all", "-o", "%F|%j").splitlines()
         fields = [row.partition("|") for row in rows]
-        return sorted({job for job, _, found in fields if found.startswith(name)}, key=int)
+        arrays = ((job, found) for job, _, found in fields if not found.endswith(".closing"))
+        wanted = str.startswith if name.endswith(".") else str.__eq__
+        return sorted({job for job, found in arrays if wanted(found, name)}, key=int)
 
     def states(self, job: str) -> dict[int, str]:
         """The state of each element of an array; of one that is long over nothing is left.

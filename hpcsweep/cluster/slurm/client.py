@@ -262,6 +262,13 @@ class Slurm(Defaults):
         """Submit a job that is no array. Returns its id. *Raises* as `_sbatch` does."""
         return self._sbatch(text.sbatch_job(job), job.options)
 
+    def requeue(self, job_id: str) -> None:
+        """Requeue a job; see `Cluster`."""
+        answer = self._run(text.requeue(job_id), self.timeout_s)
+        if answer.returncode != 0:
+            kind = ClusterUnavailable if is_unreachable(answer.stderr) else ClusterError
+            raise kind(f"scontrol requeue: {answer.complaint}")
+
     def _query(self, argv: Sequence[str]) -> Answer:
         return self._require_success(self._run(argv, self.timeout_s), argv[0])
 

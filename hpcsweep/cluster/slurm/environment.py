@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import NamedTuple
 
 # Prefixes of variables that change the output or behaviour of the programs.
 _MISLEADING = ("SQUEUE_", "SACCT_", "SCANCEL_", "SCONTROL_", "SBATCH_")
@@ -41,3 +42,21 @@ def clean_environment(extra: Mapping[str, str], directives: frozenset[str]) -> d
 def pointed_at(environment: Mapping[str, str]) -> str:
     """The environment variables that select the cluster."""
     return " ".join(environment.get(name, "") for name in sorted(_WHICH_CLUSTER))
+
+
+class OwnJob(NamedTuple):
+    """The job in which this process runs."""
+
+    job_id: str
+    name: str
+    # How often it was requeued.
+    restarts: int
+
+
+def own_job() -> OwnJob | None:
+    """The job in which this process runs; None outside of jobs."""
+    job_id, restarts = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_RESTART_COUNT", "")
+    if not job_id:
+        return None
+    name = os.environ.get("SLURM_JOB_NAME", "")
+    return OwnJob(job_id, name, int(restarts) if restarts.isdecimal() else 0)

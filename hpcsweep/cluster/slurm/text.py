@@ -193,6 +193,11 @@ def scancel(targets: Sequence[str], *, pending_only: bool = False) -> list[str]:
     return ["scancel", *(["--state=PENDING"] if pending_only else []), *targets]
 
 
+def requeue(job_id: str) -> list[str]:
+    """End a job and let it start again; in 22.05 not before AuthInfo's cred_expire has passed."""
+    return ["scontrol", "requeue", job_id]
+
+
 def show_config() -> list[str]:
     """Query the controller's configuration."""
     return ["scontrol", "show", "config"]

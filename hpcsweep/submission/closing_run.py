@@ -1,0 +1,119 @@
+"""What a closing job does: it advances its sweep, and runs again later where it must.
+
+Behind the last array of a sweep there is one closing job. If the queue had no room when it ran,
+because of another sweep of the same user, or if the controller did not answer, nothing else would
+go on with the sweep. So it asks Slurm to requeue it: it keeps its place in the queue, which a new
+job might not get, and starts again after AuthInfo's cred_expire, 121 s by default (22.05).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+
+from hpcsweep.cluster.base import Cluster
+from hpcsweep.cluster.slurm.environment import OwnJob, own_job
+from hpcsweep.errors import ClusterError, ClusterUnavailable, StoreError, SweepBusy
+from hpcsweep.settings import Settings
+from hpcsweep.state.array_tasks import SentPart
+from hpcsweep.submission.advance import advance
+from hpcsweep.submission.arrays import job_name
+from hpcsweep.submission.closing import CLOSING_SUFFIX, by_hand
+from hpcsweep.submission.submit import Submitted
+from hpcsweep.sweepdir.directory import SweepDirectory
+
+_log = logging.getLogger(__name__)
+
+# What may pass by itself.
+PASSING = (ClusterError, StoreError, SweepBusy)
+# How often an error is taken for one that passes: with 121 s between two runs, for 3 hours.
+MOST_RUNS = 100
+# Seconds for which it asks a controller that does not answer to be requeued, and between two tries.
+PATIENCE_S = 300.0
+PAUSE_S = 5.0
+
+
+def advance_or_requeue(
+    sweep: SweepDirectory,
+    cluster: Cluster,
+    settings: Settings,
+    notify: Callable[[str], None],
+    show: Callable[[Submitted], None],
+) -> None:
+    """Advance a sweep; in a closing job, requeue it if no other one will go on. `show` the result.
+
+    *Raises* and *writes* as `advance`.
+    """
+    job = own_closing_job(sweep)
+    try:
+        done = advance(sweep, cluster, settings, notify)
+    except PASSING as error:
+        if job is not None and job.restarts < MOST_RUNS:
+            notify(str(error))
+            _requeue(sweep, cluster, job.job_id, notify)
+        raise
+    show(done)
+    if job is not None and must_return(sweep, done, job.job_id):
+        _requeue(sweep, cluster, job.job_id, notify)
+
+
+def own_closing_job(sweep: SweepDirectory) -> OwnJob | None:
+    """The job of this process if it is a closing job of the sweep."""
+    job = own_job()
+    mine = {
+        job_name(sweep.newest().manifest.name, sweep.key, number, part.number) + CLOSING_SUFFIX
+        for number in sweep.submissions()
+        for part in sweep.plan(number)[0].parts
+    }
+    return job if job is not None and job.name in mine else None
+
+
+def must_return(sweep: SweepDirectory, done: Submitted, job_id: str) -> bool:
+    """Whether something is left, and no closing job but this one will go on with it."""
+    tasks = done.outlook.tasks
+    waiting = [sent for sent in tasks.parts if sent.plan.closes and sent.job_id in tasks.heard]
+    left = bool(done.without_room or waiting or done.plans)
+    return left and job_id_of_next(sweep, done, waiting, job_id) is None
+
+
+def job_id_of_next(
+    sweep: SweepDirectory, done: Submitted, waiting: list[SentPart], job_id: str
+) -> str | None:
+    """Another closing job, behind an array that is not over."""
+    found = (
+        sweep.part_facts(submission).get(part, {}).get("closing")
+        for submission, part in _arrays(done, waiting)
+    )
+    return next((fact["job_id"] for fact in found if fact and fact["job_id"] != job_id), None)
+
+
+def _arrays(done: Submitted, waiting: list[SentPart]) -> Iterator[tuple[int, int]]:
+    """Submission and part of the arrays in the queue."""
+    alive = done.outlook.tasks.alive
+    for sent in waiting:
+        if any((sent.plan.submission, chunk) in alive for chunk in sent.open_chunks):
+            yield sent.plan.submission, sent.part.number
+    for plan in done.plans:
+        for part in plan.parts:
+            yield plan.submission, part.number
+
+
+def _requeue(
+    sweep: SweepDirectory, cluster: Cluster, job_id: str, notify: Callable[[str], None]
+) -> None:
+    """Requeue this job, which ends it. Where Slurm refuses, say how the sweep goes on."""
+    notify("This closing job runs again later.")
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            cluster.requeue(job_id)
+        except ClusterUnavailable as error:
+            if time.monotonic() < deadline:
+                _log.info("%s; asking again in %.0f s", error.what, PAUSE_S)
+                time.sleep(PAUSE_S)
+                continue
+            notify(f"It cannot: {error.what}. {by_hand(sweep)}")
+        except ClusterError as error:
+            notify(f"It cannot: {error.what}. {by_hand(sweep)}")
+        return

@@ -1,0 +1,127 @@
+"""When a closing job runs again, and when `advance` knows which tasks are over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hpcsweep.files import json_bytes, write_new
+from hpcsweep.indexset import IndexSet
+from hpcsweep.sources import grid
+from hpcsweep.state.array_tasks import ArrayTasks, SentPart
+from hpcsweep.state.outlook import Outlook
+from hpcsweep.submission.arrays import job_name
+from hpcsweep.submission.closing_run import must_return, own_closing_job
+from hpcsweep.submission.settling import is_settled
+from hpcsweep.submission.submit import Submitted
+from hpcsweep.sweepdir.plan import Plan
+from tests.support.sweeps import MadeSweep
+
+OWN, OTHER = "11", "12"
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> MadeSweep:
+    """A sweep with one submission of two array tasks."""
+    sweep = MadeSweep(tmp_path, grid(x=[0, 1]))
+    sweep.plan(chunk_size=1)
+    return sweep
+
+
+def sent(made: MadeSweep, *, closes: bool = True) -> SentPart:
+    """The only part of the only submission, with both of its tasks open, as job 10."""
+    plan, document = made.directory.plan(1)
+    return SentPart(
+        plan=replace(plan, closes=closes),
+        part=plan.parts[0],
+        job_id="10",
+        cancelled=None,
+        cluster=document["cluster"],
+        open_chunks=(0, 1),
+    )
+
+
+def submitted(
+    made: MadeSweep, *parts: SentPart, rest: int = 0, plans: tuple[Plan, ...] = (), alive: int = 0
+) -> Submitted:
+    """The result of an `advance` with these arrays open, `alive` of their tasks in the queue."""
+    tasks = ArrayTasks(
+        parts=list(parts),
+        heard=frozenset({"10"}),
+        alive={(1, chunk): "RUNNING" for chunk in range(alive)},
+    )
+    outlook = replace(Outlook.of_nothing(made.directory.newest()), tasks=tasks)
+    return Submitted(
+        sweep=made.directory, outlook=outlook, without_room=IndexSet.all(rest), plans=plans
+    )
+
+
+def close(made: MadeSweep, job_id: str) -> None:
+    """Record the closing job of the only part."""
+    fact = {"job_id": job_id, "time": 1.0}
+    write_new(made.directory.part_file(1, 0, "closing"), json_bytes(fact))
+
+
+@pytest.mark.parametrize(
+    ("closing", "rest", "alive", "expected"),
+    [
+        ("", 0, 2, True),  # its array has no closing job: it was refused
+        (OTHER, 2, 2, False),  # another one goes on behind it
+        (OTHER, 2, 0, True),  # its tasks are gone, so the other one has run
+        (OWN, 0, 0, True),  # nobody knows yet what became of its own array
+    ],
+)
+def test_a_closing_job_returns_unless_another_one_goes_on(
+    made: MadeSweep, closing: str, rest: int, alive: int, expected: bool
+) -> None:
+    if closing:
+        close(made, closing)
+    done = submitted(made, sent(made), rest=rest, alive=alive)
+    assert must_return(made.directory, done, OWN) is expected
+
+
+def test_it_returns_for_cases_without_room_alone(made: MadeSweep) -> None:
+    assert must_return(made.directory, submitted(made, rest=2), OWN)
+    assert not must_return(made.directory, submitted(made), OWN)
+    without_closing = submitted(made, sent(made, closes=False), alive=2)
+    assert not must_return(made.directory, without_closing, OWN)
+
+
+def test_it_returns_for_what_it_sent_if_that_has_no_closing_job(made: MadeSweep) -> None:
+    plan, _ = made.directory.plan(1)
+    assert must_return(made.directory, submitted(made, plans=(plan,)), OWN)
+    close(made, OTHER)
+    assert not must_return(made.directory, submitted(made, plans=(plan,)), OWN)
+
+
+def test_a_closing_job_knows_itself_by_its_name(
+    made: MadeSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = made.directory
+    name = job_name(sweep.newest().manifest.name, sweep.key, 1, 0)
+    monkeypatch.setenv("SLURM_JOB_ID", OWN)
+    for other in ("", "interactive", name):
+        monkeypatch.setenv("SLURM_JOB_NAME", other)
+        assert own_closing_job(sweep) is None
+    monkeypatch.setenv("SLURM_JOB_NAME", f"{name}.closing")
+    assert own_closing_job(sweep) == (OWN, f"{name}.closing", 0)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "3")
+    assert own_closing_job(sweep) == (OWN, f"{name}.closing", 3)
+
+
+@pytest.mark.parametrize(
+    ("asked", "alive", "expected"),
+    [(None, 0, False), (9.0, 2, False), (10.0, 1, False), (10.0, 2, True)],
+)
+def test_settled_is_what_the_queue_said_since(
+    made: MadeSweep, asked: float | None, alive: int, expected: bool
+) -> None:
+    tasks = submitted(made, sent(made), alive=alive).outlook.tasks
+    tasks.asked = asked
+    assert is_settled(tasks, 10.0) is expected
+
+
+def test_nothing_open_is_settled() -> None:
+    assert is_settled(ArrayTasks(), 10.0)
