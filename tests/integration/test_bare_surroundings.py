@@ -47,7 +47,11 @@ def ends(here: Here, command: str, streams: str, **more: str) -> tuple[int, str,
 def test_a_full_standard_output(sweep: Here, command: str) -> None:
     code, _, err = ends(sweep, command, ">/dev/full 2>err")
     assert code == 1
-    holds(err, "hpcsweep: standard output: No space left on device", "stays done")
+    holds(
+        err,
+        "hpcsweep: standard output: No space left on device",
+        "the effects of the command remain",
+    )
 
 
 @pytest.mark.parametrize("streams", [">&- 2>err", "<&- >&- 2>&-", ">out 2>/dev/full"])
