@@ -17,8 +17,9 @@ ALONE = "--alone"
 IN_TASK = "HPCSWEEP_IN_TASK"
 # EX_TEMPFAIL: the exit code of a worker that was asked to end, as there is more to do.
 EXIT_STOPPED = 75
-# Selections of `--rerun`: complete cases of other code, failed ones, both, and all.
-RERUNS = ("stale", "failed", "all")
+# Choices of `--rerun`: complete cases of other code, failed ones, complete ones whose files are
+# gone, and all that have an outcome.
+RERUNS = ("stale", "failed", "lost", "all")
 
 
 class Status(StrEnum):

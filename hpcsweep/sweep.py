@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from hpcsweep.sweepdir import locate
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.tables.collect import Selection, TableColumns, TableRow, collect
+from hpcsweep.tables.selection import case_set
 from hpcsweep.terminal_text import visible
 from hpcsweep.yamltext import Document
 
@@ -124,12 +125,14 @@ class Sweep:
         *,
         throttle: int = 0,
         rerun: str | None = None,
+        cases: str | Iterable[int] | None = None,
         allow_mixed: bool = False,
         replace: bool = False,
         notify: Notify | None = print_notice,
     ) -> Submitted:
         """Submit the missing cases; see `hpcsweep submit`. *Safe to repeat.*
 
+        `cases` limits it to these indices, a list or a text such as "3,7,10-20".
         It may wait, up to 150 s for an sbatch that was never answered: `notify` is called with
         what there is to say meanwhile and afterwards. None keeps it silent.
         """
@@ -148,6 +151,7 @@ class Sweep:
             path=self.path,
             throttle=throttle,
             rerun=rerun,
+            selection=None if cases is None else case_set(cases, self.n_cases),
             allow_mixed=allow_mixed,
             replace=replace,
         )
@@ -162,9 +166,12 @@ class Sweep:
         """Submit the missing and the failed cases."""
         return self.submit(rerun="failed", notify=notify)
 
-    def status(self) -> Summary:
-        """The counts of the sweep's cases by status."""
-        return status(self._directory, self._asked, self._settings)
+    def status(self, *, check: bool = False) -> Summary:
+        """The counts of the sweep's cases by status.
+
+        With `check` it looks for the files of every complete case, and counts what is `lost`.
+        """
+        return status(self._directory, self._asked, self._settings, check=check)
 
     def wait(
         self,

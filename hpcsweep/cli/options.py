@@ -78,6 +78,9 @@ cluster_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 script_option = click.option("--script", is_flag=True, help="Print the exact sbatch text.")
+cases_option = click.option(
+    "--cases", metavar="INDICES", help="Only the cases with these indices: 3,7,10-20."
+)
 wait_option = click.option(
     "--wait", "waits", is_flag=True, help="Wait until nothing more will happen."
 )

@@ -56,8 +56,9 @@ def show_plan(
     under_way = policy.under_way(outlook, request.policy).count
     batches = policy.decide(outlook, request.policy, limits)
     if not batches:
+        chosen = outlook if request.selection is None else outlook.within(request.selection)
         click.echo(
-            f"nothing to submit: {outlook.complete.count} complete, {outlook.failed.count} failed, "
+            f"nothing to submit: {chosen.complete.count} complete, {chosen.failed.count} failed, "
             f"{under_way} under way"
         )
     for batch in batches:

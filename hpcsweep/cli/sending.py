@@ -12,8 +12,9 @@ from hpcsweep.cli.render.console import console
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import Incomplete, PartRefused
+from hpcsweep.indexset import IndexSet
 from hpcsweep.progress import progress_bar
-from hpcsweep.state.status import Summary
+from hpcsweep.state.status import Summary, status
 from hpcsweep.submission.advance import follow
 from hpcsweep.submission.closing_run import advance_or_requeue
 from hpcsweep.submission.notices import notices
@@ -44,14 +45,16 @@ def go_on(here: Context, sweep: SweepDirectory) -> None:
 
 def _submit(here: Context, request: SubmitRequest, cluster: Cluster) -> Submitted:
     done = submit(request, cluster, here.settings, notify)
-    _print_submitted(done, cluster)
+    _print_submitted(done, cluster, request.selection)
     for notice in notices(done, request):
         click.echo(notice)
     return done
 
 
-def _print_submitted(done: Submitted, cluster: Cluster) -> None:
+def _print_submitted(done: Submitted, cluster: Cluster, selection: IndexSet | None = None) -> None:
     outlook, sweep = done.outlook, done.sweep
+    if selection is not None:
+        outlook = outlook.within(selection)
     if not done.plans:
         if done.without_room:
             count = done.without_room.count
@@ -62,7 +65,10 @@ def _print_submitted(done: Submitted, cluster: Cluster) -> None:
             )
         else:
             left = f", {outlook.failed.count} failed (--rerun failed)" if outlook.failed else ""
-            click.echo(f"{sweep.name}: nothing to submit, {outlook.complete.count} complete{left}")
+            some = "" if selection is None else f" of the {selection.count} selected cases"
+            click.echo(
+                f"{sweep.name}: nothing to submit{some}, {outlook.complete.count} complete{left}"
+            )
     job_ids = iter(done.job_ids)
     for plan in done.plans:
         jobs = ", ".join(islice(job_ids, len(plan.parts)))
@@ -76,12 +82,15 @@ def _print_submitted(done: Submitted, cluster: Cluster) -> None:
 
 
 def _wait(here: Context, request: SubmitRequest, cluster: Cluster, done: Submitted) -> None:
-    """Wait; then submit once what tasks in doubt had when this command began."""
-    summary = _watch(here, cluster, done.sweep)
+    """Wait; then submit once what tasks in doubt had when this command began.
+
+    *Raises* Incomplete unless every case that was asked for is complete.
+    """
+    summary = _watch(here, cluster, done.sweep, request.selection)
     in_doubt = done.under_way if done.plan is None else done.cancelled
     if not summary.is_complete and in_doubt:
         done = _submit(here, request, cluster)
-        summary = _watch(here, cluster, done.sweep)
+        summary = _watch(here, cluster, done.sweep, request.selection)
     if not summary.is_complete:
         raise Incomplete(
             f"not every case is complete: {summary.counts_text}",
@@ -92,10 +101,13 @@ def _wait(here: Context, request: SubmitRequest, cluster: Cluster, done: Submitt
     click.echo(f"{summary.name}: {summary.counts_text}")
 
 
-def _watch(here: Context, cluster: Cluster, sweep: SweepDirectory) -> Summary:
+def _watch(
+    here: Context, cluster: Cluster, sweep: SweepDirectory, selection: IndexSet | None = None
+) -> Summary:
+    """Wait until nothing more will happen; the state of the selected cases then."""
     try:
         with progress_bar(console(stderr=True)) as update:
-            return follow(sweep, cluster, here.settings, update, notify)
+            summary = follow(sweep, cluster, here.settings, update, notify)
     except KeyboardInterrupt:
         click.echo(
             f"\nNo longer waiting; what was submitted goes on. `hpcsweep status {sweep.name}` "
@@ -103,3 +115,6 @@ def _watch(here: Context, cluster: Cluster, sweep: SweepDirectory) -> Summary:
             err=True,
         )
         raise click.exceptions.Exit(130) from None  # as in a shell: 128 + SIGINT
+    if selection is None:
+        return summary
+    return status(sweep, cluster, here.settings, within=selection)

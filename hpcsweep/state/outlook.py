@@ -110,6 +110,11 @@ class Outlook:
         """The indices of these classes."""
         return IndexSet.union(group.indices for group in self.groups if group.state in states)
 
+    def within(self, indices: IndexSet) -> Outlook:
+        """The same of these indices only, to count them: its classes leave out the others."""
+        groups = (replace(group, indices=group.indices & indices) for group in self.groups)
+        return replace(self, groups=tuple(group for group in groups if group.indices))
+
     @cached_property
     def not_begun(self) -> IndexSet:
         """The indices that no attempt began."""

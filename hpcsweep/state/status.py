@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.slurm.reasons import meaning, passes
 from hpcsweep.import_guard import refuse_while_importing
+from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Status
 from hpcsweep.runs.memory import MemoryExcess, memory_excess
 from hpcsweep.settings import Settings
-from hpcsweep.state.outlook import Outlook, State, outlook_of
+from hpcsweep.state.outlook import Outlook, State, outlook_of, with_lost
 from hpcsweep.state.scheduler import poll
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -53,6 +54,8 @@ class Summary:
     other_code: int = 0
     # The largest of complete cases that used more memory than they asked for.
     memory: MemoryExcess | None = None
+    # Count of complete indices whose files are gone; None if nobody looked.
+    lost: int | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -110,21 +113,37 @@ class Summary:
             "torn_journals": sorted(self.torn),
             "submissions": self.submissions,
             "other_code": self.other_code,
+            "lost_files": self.lost,
             "memory_excess": self.memory.to_json() if self.memory else None,
             "complete": self.is_complete,
         }
 
 
-def status(sweep: SweepDirectory, cluster: Cluster | None, settings: Settings) -> Summary:
+def status(
+    sweep: SweepDirectory,
+    cluster: Cluster | None,
+    settings: Settings,
+    *,
+    within: IndexSet | None = None,
+    check: bool = False,
+) -> Summary:
     """Bring the index up to date, poll the cluster if that is due, and count.
 
+    `within` limits the counts of cases to these indices. With `check` it looks for the files of
+    every complete case.
     *Writes* the index, verdicts, `cluster.json`. *Safe to repeat.* Only new bytes are read.
     *Raises* SweepError, StoreError; a cluster that does not answer is part of the answer.
     """
     with fresh_index(sweep) as sweep_index:
         tasks = poll(sweep, sweep_index, cluster, settings)
         found = outlook_of(sweep, sweep_index, tasks)
-        return summarise(sweep, found, sweep_index.torn())
+        if within is not None:
+            found = found.within(within)
+        summary = summarise(sweep, found, sweep_index.torn())
+        if check:
+            lost = with_lost(found, sweep, sweep_index).indices(State.LOST)
+            summary = replace(summary, lost=lost.count)
+        return summary
 
 
 def summarise(sweep: SweepDirectory, found: Outlook, torn: dict[str, int]) -> Summary:
@@ -140,7 +159,7 @@ def summarise(sweep: SweepDirectory, found: Outlook, torn: dict[str, int]) -> Su
         name=manifest.name,
         path=str(sweep.path),
         manifest=manifest.fingerprint,
-        n_cases=found.version.source.n_cases,
+        n_cases=sum(group.indices.count for group in found.groups),
         counts=dict(counts) | {status: 0 for status in Status if status not in counts},
         reasons=dict(reasons),
         unsubmitted=found.indices(State.UNSUBMITTED).count,

@@ -1,8 +1,9 @@
 """The policy: which indices a submission sends, and how. Pure: it reads no file, cluster or clock.
 
-`submit` sends what is neither complete nor failed, and again what `--rerun` names. `advance` sends
-what earlier submissions left for lack of room, and what the manifest's `retry` repeats. Neither
-sends what an array task may still be running, nor more array tasks than the cluster has room for.
+`submit` sends, of the selected cases, what is neither complete nor failed, and again what `--rerun`
+names. `advance` sends what earlier submissions left for lack of room, and what the manifest's
+`retry` repeats. Neither sends what an array task may still be running, nor more array tasks than
+the cluster has room for.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ class Policy:
 
     # One of `records.RERUNS`: the outcomes to compute again.
     rerun: str | None = None
+    # The indices to which a submit is limited; None for all.
+    selection: IndexSet | None = None
     # Cases per array task; None derives it from the cluster's limits.
     chunk: int | None = None
     # What an array task requests.
@@ -64,7 +67,8 @@ def wanted(outlook: Outlook, policy: Policy) -> IndexSet:
     if policy.advances:
         return IndexSet.union(classes(outlook, policy).values())
     every = IndexSet.all(outlook.version.source.n_cases)
-    return (every - outlook.complete - outlook.failed) | _again(outlook, policy)
+    found = (every - outlook.complete - outlook.failed) | _again(outlook, policy)
+    return found if policy.selection is None else found & policy.selection
 
 
 def under_way(outlook: Outlook, policy: Policy) -> IndexSet:
@@ -171,6 +175,8 @@ def _again(outlook: Outlook, policy: Policy) -> IndexSet:
             return outlook.indices(State.STALE)
         case "failed":
             return outlook.failed
+        case "lost":
+            return outlook.indices(State.LOST)
         case "all":
             return outlook.complete | outlook.failed
         case _:

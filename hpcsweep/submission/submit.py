@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hpcsweep.cluster.base import Cluster, Limits
-from hpcsweep.errors import ClusterError, SweepError
+from hpcsweep.errors import ClusterError, InputError, SweepError
 from hpcsweep.files import names, remove_tree, token
 from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.indexset import IndexSet
@@ -18,7 +18,7 @@ from hpcsweep.manifest.policies import Policies
 from hpcsweep.settings import Settings
 from hpcsweep.sources import ParameterSource
 from hpcsweep.state.manifest_diff import Difference, difference, refuse_mixing, reorders
-from hpcsweep.state.outlook import Outlook, outlook_of
+from hpcsweep.state.outlook import Outlook, outlook_of, with_lost
 from hpcsweep.state.scheduler import poll
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission import policy
@@ -48,6 +48,8 @@ class SubmitRequest:
     throttle: int = 0
     # None, or one of RERUNS.
     rerun: str | None = None
+    # The indices to which it is limited, in the order of this manifest; None for all.
+    selection: IndexSet | None = None
     # Whether another target or seed under the same name is accepted.
     allow_mixed: bool = False
     # Whether queued tasks with other options than this manifest's are cancelled and sent anew.
@@ -65,6 +67,7 @@ class SubmitRequest:
         """Which of its cases to send."""
         return Policy(
             rerun=self.rerun,
+            selection=self.selection,
             chunk=self.manifest.chunk,
             resources=self.manifest.resources,
             retry=Policies.from_json(self.manifest.policies).retry,
@@ -115,6 +118,12 @@ def submit(
     cluster may have accepted something, nothing of what it created remains.
     """
     refuse_while_importing("submit")
+    if request.replace and request.selection is not None:
+        raise InputError(
+            "array tasks are replaced as a whole, with cases that are not selected",
+            where="--replace",
+            next_step="Select no cases, or leave out --replace.",
+        )
     cluster.prepare(request.manifest.resources.options)
     for note in cluster.check_options(request.manifest.resources.options, request.throttle):
         notify(note)
@@ -190,7 +199,8 @@ def outlook_for(
         return Outlook.of_nothing(request.version)
     with fresh_index(sweep) as sweep_index:
         tasks = poll(sweep, sweep_index, cluster, settings)
-        return outlook_of(sweep, sweep_index, tasks, request.version, code_digest)
+        found = outlook_of(sweep, sweep_index, tasks, request.version, code_digest)
+        return with_lost(found, sweep, sweep_index) if request.rerun == "lost" else found
 
 
 def make_plan(

@@ -828,6 +828,15 @@ SELECTIONS: dict[str, tuple[int, list[str], tuple[str, ...]]] = {
     "code": (INPUT, ["collect", "s", "--where", "__import__('os')"], ("--where",)),
     "a status": (INPUT, ["collect", "s", "--status", "done"], ("done", "complete")),
     "a rerun": (USAGE, ["submit", "m.yaml", "--rerun", "some"], ("'failed'",)),
+    "an index": (INPUT, ["submit", "m.yaml", "--cases", "1-99"], ("no case has the index",)),
+    "no index": (INPUT, ["submit", "m.yaml", "--cases", ""], ("names no case", "3,7,10-20")),
+    "no set": (INPUT, ["submit", "m.yaml", "--cases", "1 to 3"], ("'1 to 3' is neither",)),
+    "some cases replaced": (
+        INPUT,
+        ["submit", "m.yaml", "--replace", "--cases", "0"],
+        ("--replace", "as a whole"),
+    ),
+    "faults for some cases": (USAGE, ["submit", "m.yaml", "--chaos", "1", "--cases", "0"], ()),
 }
 
 

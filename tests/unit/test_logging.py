@@ -179,5 +179,5 @@ def test_the_python_interface_reports_why_tasks_wait(
 
 
 def test_submit_checks_the_value_of_rerun(sweep: hs.Sweep) -> None:
-    with pytest.raises(hs.InputError, match="Known are stale, failed, all and None"):
+    with pytest.raises(hs.InputError, match="Known are stale, failed, lost, all and None"):
         sweep.submit(rerun="most")

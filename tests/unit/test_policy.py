@@ -228,6 +228,17 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> Version:
     return Version.of(made.manifest, made.source)
 
 
+def table_outlook(version: Version, in_flight: str) -> Outlook:
+    """Cases of every class."""
+    groups = (
+        Group(indices=IndexSet.of(indices), state=state, status=Status.PENDING)
+        for state, indices in CLASSES.items()
+    )
+    return Outlook(
+        version=version, groups=tuple(groups), in_flight=IndexSet.parse(in_flight), generation=3
+    )
+
+
 @pytest.mark.parametrize(
     ("rerun", "in_flight", "sent", "left", "generations"),
     [
@@ -239,6 +250,7 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> Version:
         ("stale", "6-9", "2,10-12", "6-9", [4]),
         ("failed", "6-9", "4-5,10-12", "6-9", [4]),
         ("failed", "4-9", "10-12", "4-9", [3]),
+        ("lost", "6-9", "3,10-12", "6-9", [4]),
         ("all", "6-9", "0-5,10-12", "6-9", [4]),
         ("all", "0-12", "", "0-12", []),
     ],
@@ -252,16 +264,46 @@ def test_the_policy_sends_the_wanted_states(
     left: str,
     generations: list[int],
 ) -> None:
-    groups = (
-        Group(indices=IndexSet.of(indices), state=state, status=Status.PENDING)
-        for state, indices in CLASSES.items()
-    )
-    outlook = Outlook(
-        version=version, groups=tuple(groups), in_flight=IndexSet.parse(in_flight), generation=3
-    )
-    found = Decided(outlook, Policy(rerun=rerun))
+    found = Decided(table_outlook(version, in_flight), Policy(rerun=rerun))
     assert (str(found.sent), str(found.under_way)) == (sent, left)
     assert [batch.generation for batch in found.batches] == generations
+
+
+@pytest.mark.parametrize(
+    ("rerun", "selection", "sent", "left", "generations"),
+    [
+        (None, "0-12", "10-12", "6-9", [3]),
+        # What is neither missing nor named by --rerun is not sent because it is selected.
+        (None, "0,4,7,11", "11", "7", [3]),
+        ("failed", "4,11", "4,11", "", [4]),
+        # A failed case that is not selected raises no generation.
+        ("failed", "10", "10", "", [3]),
+        ("lost", "2-4", "3", "", [4]),
+        ("all", "2-4,6", "2-4", "6", [4]),
+        (None, "0-5", "", "", []),
+        (None, "", "", "", []),
+    ],
+)
+def test_a_selection_limits_what_is_sent(
+    version: Version,
+    rerun: str | None,
+    selection: str,
+    *,
+    sent: str,
+    left: str,
+    generations: list[int],
+) -> None:
+    policy = Policy(rerun=rerun, selection=IndexSet.parse(selection))
+    found = Decided(table_outlook(version, "6-9"), policy)
+    assert (str(found.sent), str(found.under_way)) == (sent, left)
+    assert [batch.generation for batch in found.batches] == generations
+
+
+def test_a_selection_larger_than_the_room_leaves_the_rest_of_it_alone(version: Version) -> None:
+    policy = Policy(selection=IndexSet.parse("0-4"))
+    limits = replace(UNASKED, max_jobs=4, jobs=0)
+    (batch,) = decide(Outlook.of_nothing(version), policy, limits)
+    assert (str(batch.indices), str(batch.rest), batch.closes) == ("0-2", "3-4", True)
 
 
 @pytest.mark.parametrize(

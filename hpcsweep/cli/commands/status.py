@@ -13,8 +13,9 @@ from hpcsweep.cli.options import common, json_option, sweep_argument
 @click.command("status")
 @sweep_argument
 @json_option
+@click.option("--check", is_flag=True, help="Look for the files of every complete case, too.")
 @common
-def command(sweep: str, as_json: bool, **shared: Any) -> None:
+def command(sweep: str, as_json: bool, check: bool, **shared: Any) -> None:
     """Show what is known of a sweep's cases."""
     from hpcsweep.cli.notices import report_passed_over
     from hpcsweep.cli.render.console import print_document
@@ -23,7 +24,7 @@ def command(sweep: str, as_json: bool, **shared: Any) -> None:
 
     here = context(**shared)
     directory = here.sweep(sweep)
-    summary = status(directory, here.cluster_of(directory), here.settings)
+    summary = status(directory, here.cluster_of(directory), here.settings, check=check)
     if as_json:
         print_document(summary.to_json())
     else:

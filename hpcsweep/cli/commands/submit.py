@@ -9,6 +9,7 @@ import click
 
 from hpcsweep.cli.context import context
 from hpcsweep.cli.options import (
+    cases_option,
     cluster_option,
     common,
     manifest_argument,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Show the plan and send nothing.")
 @throttle_option
 @click.option("--rerun", type=click.Choice(RERUNS), help="Compute these again, too.")
+@cases_option
 @click.option("--allow-mixed", is_flag=True, help="Allow another target or seed under this name.")
 @click.option(
     "--replace",
@@ -53,6 +55,7 @@ def command(
     dry_run: bool,
     throttle: int,
     rerun: str | None,
+    cases: str | None,
     allow_mixed: bool,
     replace: bool,
     chaos_seed: int | None,
@@ -66,7 +69,10 @@ def command(
     from hpcsweep.cli.sending import send
     from hpcsweep.cluster import registry
     from hpcsweep.submission.submit import SubmitRequest
+    from hpcsweep.tables.selection import case_set
 
+    if chaos_seed is not None and cases is not None:
+        raise click.UsageError("--chaos runs every case of the manifest: leave out --cases")
     if script and not dry_run:
         raise click.UsageError("--script needs --dry-run (or use `hpcsweep plan --script`)")
     here = context(**shared)
@@ -77,6 +83,7 @@ def command(
         path=here.sweep_path(found),
         throttle=throttle,
         rerun=rerun,
+        selection=None if cases is None else case_set(cases, source.n_cases),
         allow_mixed=allow_mixed,
         replace=replace,
     )

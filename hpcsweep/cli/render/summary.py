@@ -41,14 +41,21 @@ def print_summary(summary: Summary) -> None:
     if summary.torn:
         lines, journals = sum(summary.torn.values()), len(summary.torn)
         print_line((f"{lines} journal lines were passed over, in {journals} journals", "yellow"))
-    if summary.other_code:
-        print_line((other_code(summary.name, summary.other_code), "yellow"))
-    if summary.memory:
-        print_line((f"memory: the largest complete case {summary.memory.text}", "yellow"))
+    _print_complete(summary)
     if summary.reasons.get("lost"):
         print_line(f"What Slurm kept of lost tasks: `hpcsweep logs {summary.name} INDEX`")
     if summary.is_settled and not summary.is_complete:
         print_line(f"Nothing is under way. {_next_step(summary)}")
+
+
+def _print_complete(summary: Summary) -> None:
+    """Print what is to be known of the complete cases."""
+    if summary.other_code:
+        print_line((other_code(summary.name, summary.other_code), "yellow"))
+    if summary.lost is not None:
+        print_line((lost_files(summary.lost), "yellow" if summary.lost else ""))
+    if summary.memory:
+        print_line((f"memory: the largest complete case {summary.memory.text}", "yellow"))
 
 
 def other_code(name: str, count: int) -> str:
@@ -56,6 +63,16 @@ def other_code(name: str, count: int) -> str:
     return (
         f"{count} complete cases of {name} were computed with other code than is there now: "
         "`hpcsweep submit --rerun stale` with the manifest computes them again"
+    )
+
+
+def lost_files(count: int) -> str:
+    """A line about complete cases whose files are gone."""
+    if not count:
+        return "the files of every complete case are there"
+    return (
+        f"{count} complete cases have lost their files: `hpcsweep submit --rerun lost` with the "
+        "manifest computes them again"
     )
 
 

@@ -1,0 +1,67 @@
+"""`submit` limited to some cases, and cases whose files are gone, on the emulated cluster."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from tests.support import clusters
+from tests.support.clusters import EmulatedCluster
+from tests.support.project import Project, check_arrays
+
+emulated = clusters.emulated
+
+
+def test_selected_cases_are_sent_and_waited_for(emulated: EmulatedCluster, tmp_path: Path) -> None:
+    project = Project(emulated, tmp_path / "p", 12, chunk=2)
+    said = project.submit("--cases", "3,7,9-10", "--dry-run").stdout
+    assert "4 of 12" in said
+    said = project.submit("--cases", "3,7,9-10", "--wait").stdout
+    assert "submission 1, 4 cases in 2 array tasks" in said
+    assert "sweep: 4 complete of 4" in said
+    assert set(project.executions()) == {3, 7, 9, 10}
+    assert project.status()["unsubmitted"] == 8
+    said = project.submit("--cases", "3,7").stdout
+    assert "nothing to submit of the 2 selected cases, 2 complete" in said
+    project.submit("--cases", "3,4", "--rerun", "all", "--wait")
+    assert project.executions() == {3: 2, 4: 1, 7: 1, 9: 1, 10: 1}
+    project.submit("--wait")
+    assert project.executions() == dict.fromkeys(range(12), 1) | {3: 2}
+    check_arrays(project)
+
+
+def test_cases_whose_files_are_gone_are_computed_again(
+    emulated: EmulatedCluster, tmp_path: Path
+) -> None:
+    project = Project(emulated, tmp_path / "p", 6, chunk=2)
+    project.submit("--wait")
+    assert project.status()["lost_files"] is None
+    said = project.cli("status", "sweep", "--check").stdout
+    assert "the files of every complete case are there" in said
+    for index in (1, 4):
+        shutil.rmtree(project.sweep / project.rows()[index]["run_dir"])
+    found = json.loads(project.cli("status", "sweep", "--check", "--json").stdout)
+    assert (found["lost_files"], found["counts"]["complete"]) == (2, 6)
+    assert (
+        "2 complete cases have lost their files" in project.cli("status", "sweep", "--check").stdout
+    )
+    project.submit("--rerun", "lost", "--cases", "0-3", "--wait")
+    assert project.executions() == dict.fromkeys(range(6), 1) | {1: 2}
+    project.submit("--rerun", "lost", "--wait")
+    assert project.executions() == dict.fromkeys(range(6), 1) | {1: 2, 4: 2}
+    assert "nothing to submit" in project.submit("--rerun", "lost").stdout
+    assert len(project.run_directories()) == 6
+
+
+def test_cases_whose_pack_is_gone_are_computed_again(
+    emulated: EmulatedCluster, tmp_path: Path
+) -> None:
+    project = Project(emulated, tmp_path / "p", 4, chunk=2, runs="packed")
+    project.submit("--wait")
+    shutil.rmtree(project.sweep / "runs" / "packs")
+    assert "4 complete cases have lost" in project.cli("status", "sweep", "--check").stdout
+    project.submit("--rerun", "lost", "--wait")
+    assert project.executions() == dict.fromkeys(range(4), 2)
+    said = project.cli("status", "sweep", "--check").stdout
+    assert "the files of every complete case are there" in said
