@@ -50,6 +50,6 @@ def test_an_engine_ends_with_the_run_that_started_it(tmp_path: Path) -> None:
     assert f"another process uses {tmp_path}" in complaint
     wait_until(lambda: not directory.exists() or "it is there", 60, f"{directory} is gone")
     assert not owned_by(directory)
-    assert not list(tmp_path.glob("data/volumes/left"))
+    assert not list(tmp_path.glob("volumes/left"))
     with start(tmp_path) as again:  # the cache is free
         assert again.communicate(timeout=60)[0].startswith("unix://")

@@ -110,6 +110,7 @@ def private_engine() -> Iterator[str]:
 
     try:
         wait_until(answers, START_TIMEOUT_S, "the private dockerd answers")
+        remove_all(host)  # of a run whose keeper was killed
         yield host
     finally:
         _, complaint = keeper.communicate(timeout=2 * STOP_TIMEOUT_S)  # closes the pipe
@@ -155,7 +156,7 @@ def _keep(directory: Path) -> str:
         last_words = log.read_text(errors="replace").splitlines()[-5:]
         if daemon.poll() is not None:
             return "\n".join(["dockerd ended:", *last_words])
-        _remove_all(address(directory))
+        remove_all(address(directory))
         daemon.send_signal(signal.SIGTERM)
         daemon.wait(STOP_TIMEOUT_S)
         return ""
@@ -170,7 +171,7 @@ def dockerd_options(directory: Path) -> list[str]:
     """Arguments of dockerd: everything but the images lies in `directory`."""
     return [
         f"--host={address(directory)}",
-        f"--data-root={CACHE}/data",
+        f"--data-root={CACHE}",
         f"--exec-root={directory}/exec",
         f"--pidfile={directory}/dockerd.pid",
         # The machine's firewall and routes stay as they are: images are built in the network of
@@ -179,7 +180,7 @@ def dockerd_options(directory: Path) -> list[str]:
     ]
 
 
-def _remove_all(host: str) -> None:
+def remove_all(host: str) -> None:
     """Remove containers, networks and volumes; images stay."""
 
     if containers := docker("--host", host, "ps", "--all", "--quiet").stdout.split():
