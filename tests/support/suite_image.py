@@ -27,11 +27,14 @@ def build_test_image(version: str) -> None:
     docker(*common, base, f"--tag={tests}", f"--file={dockerfile}", REPOSITORY)
 
 
-def run_pytest(version: str, *arguments: str) -> Completed:
-    """Run tests of this source in the image, as root, on a host that a private Slurm can use."""
+def run_pytest(version: str, *arguments: str, options: tuple[str, ...] = ()) -> Completed:
+    """Run tests of this source in the image, as root, on a host that a private Slurm can use.
+
+    `options`: more of `docker run`.
+    """
     # A slurmd ends where no interface but the loopback is there, and needs its host's name.
     docker("network", "create", "--internal", NETWORK, check=False)
     host = (f"--network={NETWORK}", "--hostname=slurmbox", "--add-host=slurmbox:127.0.0.1")
-    options = (*host, f"--volume={REPOSITORY}:/source:ro", "--entrypoint=sh")
+    options = (*host, *options, f"--volume={REPOSITORY}:/source:ro", "--entrypoint=sh")
     image = f"hpcsweep-test:{version}"
     return docker("run", "--rm", *options, image, "-euc", SCRIPT, "sh", *arguments, check=False)

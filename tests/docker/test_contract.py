@@ -1,0 +1,27 @@
+"""The contract's commands on the real Slurm of each newer version: every answer as recorded."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.container_cluster import SUITES
+from tests.support.contract import VERSIONS
+from tests.support.suite_image import run_pytest
+
+# Without an init that reaps their processes jobs stay COMPLETING; slurmd makes a namespace for a
+# job's --export=NONE, and ends where it may not (24.11).
+SLURMD = ("--init", "--cap-add=SYS_ADMIN", "--security-opt=seccomp=unconfined")
+CONTRACT = "tests/contract/test_slurm_contract.py"
+
+
+def test_every_recorded_version_has_a_suite() -> None:
+    assert set(VERSIONS) == set(SUITES)
+
+
+@pytest.mark.parametrize("version", VERSIONS[1:])
+def test_a_real_slurm_answers_as_recorded(test_images: frozenset[str], version: str) -> None:
+    assert version in test_images
+
+    done = run_pytest(version, "--soak", "-m", "slurm", CONTRACT, options=SLURMD)
+
+    assert done.returncode == 0, done.stdout[-10_000:] + done.stderr[-2_000:]
