@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.slurm.environment import OwnJob, own_job
-from hpcsweep.errors import ClusterError, ClusterUnavailable, StoreError, SweepBusy
+from hpcsweep.errors import ClusterError, ClusterUnavailable, HpcsweepError
 from hpcsweep.settings import Settings
 from hpcsweep.state.array_tasks import SentPart
 from hpcsweep.submission.advance import advance
@@ -25,9 +25,7 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 
 _log = logging.getLogger(__name__)
 
-# What may pass by itself.
-PASSING = (ClusterError, StoreError, SweepBusy)
-# How often an error is taken for one that passes: with 121 s between two runs, for 3 hours.
+# How often it runs again after transient errors: with 121 s between two runs, for 3 hours.
 MOST_RUNS = 100
 # Seconds for which it asks a controller that does not answer to be requeued, and between two tries.
 PATIENCE_S = 300.0
@@ -48,8 +46,8 @@ def advance_or_requeue(
     job = own_closing_job(sweep)
     try:
         done = advance(sweep, cluster, settings, notify)
-    except PASSING as error:
-        if job is not None and job.restarts < MOST_RUNS:
+    except HpcsweepError as error:
+        if job is not None and error.transient and job.restarts < MOST_RUNS:
             notify(str(error))
             _requeue(sweep, cluster, job.job_id, notify)
         raise

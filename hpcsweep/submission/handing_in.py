@@ -175,11 +175,13 @@ class Submitter:
                 raise
             self._record_answer(plan, part, "void", {"why": "refused", "time": time.time()})
             by_itself = ", and so do closing jobs when these are over" if plan.closes else ""
-            raise PartRefused(
+            refused = PartRefused(
                 error.what,
                 next_step=f"{error.next_step} Parts before number {part.number} of submission "
                 f"{plan.submission} were accepted; the same command sends the rest{by_itself}.",
-            ) from error
+            )
+            refused.transient = error.transient
+            raise refused from error
         self._record_answer(plan, part, "job", {"job_id": job_id, "time": time.time()})
         _log.info("%s is job %s", array.job_name, job_id)
         if plan.closes:

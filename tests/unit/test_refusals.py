@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpcsweep.cluster.slurm.refusals import Verdict, is_waiting, next_step, verdict
+from hpcsweep.cluster.slurm.refusals import Verdict, is_waiting, lacks_room, next_step, verdict
 from tests.support.contract import VERSIONS, read_all
 from tests.support.transcripts import TRANSCRIPTS, Block, blocks
 
@@ -125,6 +125,7 @@ def test_a_full_queue() -> None:
     ):
         assert verdict(said) is Verdict.REFUSED
         assert "queue is full" in next_step(said)
+        assert lacks_room(said)
         assert is_waiting(said.splitlines()[0])
         assert not is_waiting(said.splitlines()[1])
 
@@ -150,11 +151,13 @@ def test_the_advice_is_about_the_limit(limit: str, words: tuple[str, ...]) -> No
     for form in (said, said.replace("sbatch: error: ", "").replace("\n", "; ")):
         assert verdict(form) is Verdict.REFUSED
         assert [word for word in words if word not in next_step(form)] == []
+        assert lacks_room(form) is ("counts array tasks" in words)
 
 
 def test_an_array_that_is_too_large_is_not_blamed_on_options() -> None:
     said = "sbatch: error: Batch job submission failed: Invalid job array specification"
     assert "`chunk:`" in next_step(said)
+    assert not lacks_room(said)
     assert next_step("sbatch: error: Batch job submission failed: Invalid qos specification") == ""
 
 

@@ -304,10 +304,12 @@ def submission_error(answer: Answer) -> ClusterError:
 
 
 def _refused(complaint: str) -> ClusterError:
-    return ClusterError(
+    error = ClusterError(
         f"sbatch refused the array: {complaint.removeprefix('sbatch: ')}",
         next_step=refusals.next_step(complaint) or OTHER_OPTIONS,
     )
+    error.transient = refusals.lacks_room(complaint)
+    return error
 
 
 def report_waits(notify: Callable[[str], None]) -> Callable[[str], None]:

@@ -7,7 +7,7 @@ sbatch also exits with 1 if the controller accepted the job and its answer was l
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
 
 
@@ -33,6 +33,8 @@ _LIMITS = frozenset(
         "Unable to create job record, try again",
     }
 )
+_FULL = "Resource temporarily unavailable"
+_NO_ROOM = frozenset({_FULL, "MaxJobCount limit reached", "Unable to create job record, try again"})
 _ARRAY = "Invalid job array specification"
 # Also to `--requeue=expedite` where slurm.conf does not allow it (26.05).
 _UNSUPPORTED = "Requested operation not supported on this system"
@@ -134,9 +136,8 @@ _TEST = "allocation failure"
 _FAILED = re.compile(rf"(?:Batch job submission failed|{_TEST}): (.*)")
 _PREFIX = re.compile(r"sbatch: (?:error: |fatal: )?")
 # The queue is full (MaxJobCount): sbatch tries 16 times in 120 s (22.05: 06-limits.txt). Its last
-# error is that of EAGAIN, which without these retries might have another cause.
+# error, `_FULL`, is that of EAGAIN, which without these retries might have another cause.
 _RETRIES = re.compile(r"\bretrying\b")
-_FULL = "Resource temporarily unavailable"
 _SAYS_FULL = "unable to accept job"
 # A job_submit plugin that refuses without a code of its own; its message comes before.
 _UNSPECIFIED = "Unspecified error"
@@ -169,26 +170,32 @@ def plain(line: str) -> str:
     return _PREFIX.sub("", line.strip(), count=1)
 
 
+def lacks_room(stderr: str) -> bool:
+    """Whether a refusal is for want of room in the queue, which there may be later."""
+    lines = list(_lines(stderr))
+    answers = _answers(lines)
+    return bool(answers & _NO_ROOM) or (bool(answers & _LIMITS) and _counts_jobs(lines))
+
+
 def next_step(stderr: str) -> str:
     """What a user can do about a refusal; empty if the options are wrong."""
     lines = list(_lines(stderr))
-    answers = {match[1] for line in lines if (match := _FAILED.fullmatch(line))}
-    if answers & {_FULL, "MaxJobCount limit reached", "Unable to create job record, try again"}:
+    answers = _answers(lines)
+    if answers & _NO_ROOM:
         return (
             "The cluster's queue is full, for everybody: submit again later. Each array task "
             "counts, so a larger `chunk:` (fewer tasks) helps."
         )
     if answers & _LIMITS:
-        limits = [line for line in lines if re.fullmatch(r"(?:QOS|Assoc)\w+", line)]
-        if not limits or any("Submit" in line for line in limits):
+        if _counts_jobs(lines):
             return (
                 "This limit counts array tasks, queued and running: send fewer with a larger "
                 "`chunk:`, or submit again when some have ended. `sacctmgr show assoc` and "
                 "`sacctmgr show qos` tell the limits."
             )
         return (
-            f"A task asks for more than {limits[0]} allows: ask for less of it in `slurm:`, or "
-            "name another qos or account. `sacctmgr show qos` tells the limits."
+            f"A task asks for more than {_limits(lines)[0]} allows: ask for less of it in "
+            "`slurm:`, or name another qos or account. `sacctmgr show qos` tells the limits."
         )
     if _NO_EXPEDITE in lines:
         return "This Slurm is older than 25.11: remove `requeue: expedite` from `slurm:`."
@@ -200,6 +207,22 @@ def next_step(stderr: str) -> str:
     if _ARRAY in answers:
         return "The cluster takes smaller arrays than it says (MaxArraySize): make `chunk:` larger."
     return ""
+
+
+def _answers(lines: Iterable[str]) -> set[str]:
+    """The controller's answers."""
+    return {match[1] for line in lines if (match := _FAILED.fullmatch(line))}
+
+
+def _limits(lines: Iterable[str]) -> list[str]:
+    """The names of the limits that sbatch prints before the answer."""
+    return [line for line in lines if re.fullmatch(r"(?:QOS|Assoc)\w+", line)]
+
+
+def _counts_jobs(lines: list[str]) -> bool:
+    """Whether the limit is one on jobs in the queue; so it is where none is named."""
+    limits = _limits(lines)
+    return not limits or any("Submit" in line for line in limits)
 
 
 def _lines(stderr: str) -> Iterator[str]:
