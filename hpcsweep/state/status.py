@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hpcsweep.cluster.base import Cluster
-from hpcsweep.cluster.slurm.reasons import meaning, passes
+from hpcsweep.cluster.slurm.reasons import is_hold, meaning, passes
 from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Status
@@ -86,8 +86,13 @@ class Summary:
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing more will happen by itself."""
-        return not self.tasks
+        """Whether nothing more will happen by itself.
+
+        When every case is complete, held tasks change nothing: a node that was cut off has run to
+        its end what Slurm requeued.
+        """
+        held = sum(number for reason, number in self.waiting.items() if is_hold(reason))
+        return not self.tasks or (self.is_complete and held == sum(self.tasks.values()))
 
     def to_json(self) -> dict[str, Any]:
         """The document of `status --json`."""

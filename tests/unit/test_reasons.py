@@ -37,6 +37,7 @@ def test_many_refusals_are_recorded() -> None:
         ("RaisedSignal:9(Killed)", "start of it failed"),
         ("Reservation", "reservation"),
         ("job requeued in held state", "held"),
+        ("launch failed requeued held", "scontrol release"),
         ("AssocGrpCpuLimit", "until other jobs have ended"),
         ("QOSMaxJobsPerUserLimit", "until other jobs have ended"),
         ("QOSMaxCpuPerUserLimit", "until other jobs have ended"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -114,16 +115,37 @@ def test_a_cluster_that_stops_answering(made: MadeSweep) -> None:
     assert summary.problem == "no answer"
 
 
-def test_a_complete_sweep(made: MadeSweep) -> None:
+@pytest.fixture
+def complete(made: MadeSweep) -> Summary:
+    """That sweep when a second submission has completed it."""
     (made.root / "target.py").write_text("def run(x): return {}\n")
     made.plan(IndexSet.of([0, 10, 11]), generation=1)
     made.handed_in(2, job_id="101")
     for task in range(1, 5):
         made.run(task)
     made.run(submission=2)
-    summary = look(made, {})
-    assert (summary.is_complete, summary.is_settled, summary.tasks) == (True, True, {})
-    assert summary.submissions == 2
+    return look(made, {})
+
+
+def test_a_complete_sweep(complete: Summary) -> None:
+    assert (complete.is_complete, complete.is_settled, complete.tasks) == (True, True, {})
+    assert complete.submissions == 2
+
+
+@pytest.mark.parametrize(
+    ("tasks", "waiting", "is_settled"),
+    [
+        ({"PENDING": 2}, {"launch failed requeued held": 1, "JobHeldUser": 1}, True),
+        ({"PENDING": 2}, {"launch failed requeued held": 1, "BeginTime": 1}, False),
+        ({"PENDING": 1, "RUNNING": 1}, {"JobHeldUser": 1}, False),
+    ],
+)
+def test_held_tasks_keep_no_complete_sweep_waiting(
+    complete: Summary, tasks: dict[str, int], waiting: dict[str, int], is_settled: bool
+) -> None:
+    held = replace(complete, tasks=tasks, waiting=waiting)
+    assert held.is_settled == is_settled
+    assert not replace(held, n_cases=13).is_settled
 
 
 def test_two_indices_of_one_case_count_twice(tmp_path: Path) -> None:

@@ -70,8 +70,10 @@ _NAMED = {
     "ReservationInvalid": f"there is no such reservation: {_OPTIONS}",
     "SystemFailure": _FAILED,
     "TimeLimit": _FAILED,
-    # state_desc of `scontrol requeuehold` (22.05).
+    # state_desc of `scontrol requeuehold` (22.05), and of a job that a node refused to start, as a
+    # node does that was cut off and still runs it (26.05).
     "job requeued in held state": f"requeued and held: {_HELD}",
+    "launch failed requeued held": f"held, since a node refused to start it: {_HELD}",
 }
 
 _HOLDS = frozenset(
@@ -80,6 +82,7 @@ _HOLDS = frozenset(
         "JobHeldUser",
         "JobHoldMaxRequeue",
         "job requeued in held state",
+        "launch failed requeued held",
     }
 )
 
