@@ -20,6 +20,9 @@ _HOLDS: dict[str, Callable[[Any], bool]] = {
     "str": lambda value: isinstance(value, str),
     "tuple[str, ...]": lambda value: all(isinstance(one, str) for one in value),
     "dict[str, int]": lambda value: all(isinstance(one, int) for one in value.values()),
+    "dict[str, list[int]]": lambda value: all(
+        isinstance(one, int) for numbers in value.values() for one in numbers
+    ),
     "deque[int]": lambda _: False,
     "JobRequest": lambda _: False,
 }

@@ -154,6 +154,8 @@ class Job:
     # The node of the batch shell, and the job's CPUs by node.
     node: str = ""
     places: dict[str, int] = field(default_factory=dict)
+    # The numbers of its GPUs, by node.
+    gpus: dict[str, list[int]] = field(default_factory=dict)
     # Process id (and session) of the batch shell, and its start in clock ticks after boot.
     pid: int = 0
     birth: int = 0
@@ -224,7 +226,7 @@ class Job:
 
 # The fields of a job in the event log, with the default values, which are omitted.
 LOGGED: dict[str, Any] = {
-    one.name: None if one.name == "id" else {} if one.name == "places" else one.default
+    one.name: None if one.name == "id" else {} if one.name in ("places", "gpus") else one.default
     for one in dataclasses.fields(Job)
     if one.name not in ("request", "waiting")
 }

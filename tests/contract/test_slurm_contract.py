@@ -7,18 +7,14 @@ of a kind run at once, before the first of its tests; each test then looks at on
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support import contract
 from tests.support.contract import VERSIONS
-from tests.support.emulated import Emulated
 from tests.support.fixtures import require_slurm
-from tests.support.slurm_cluster import PrivateSlurm
 
 SETS = {version: {case.name: case for case in contract.read_all(version)} for version in VERSIONS}
 OLDEST = VERSIONS[0]
@@ -69,22 +65,11 @@ class Answers:
     def of(self, kind: str) -> dict[str, str]:
         """The answers of a real Slurm, or of the emulated one in a version, by name of the case."""
         if kind not in self._known:
-            ask = self._ask_slurm if kind == "slurm" else self._ask_emulated
-            self._known[kind] = ask(kind)
+            asked = self._asked[kind]
+            self._known[kind] = (
+                contract.ask_real(asked) if kind == "slurm" else contract.ask_emulated(kind, asked)
+            )
         return self._known[kind]
-
-    def _ask_emulated(self, kind: str) -> dict[str, str]:
-        with tempfile.TemporaryDirectory(prefix="hc-", dir="/tmp") as place:
-            Path(place).chmod(0o755)
-            knobs = contract.EMULATED | {"slurm_version": kind}
-            with Emulated(Path(place) / "cluster", **knobs) as cluster:
-                return contract.Runner(cluster.env(), cluster.work).run_all(self._asked[kind])
-
-    def _ask_slurm(self, kind: str) -> dict[str, str]:
-        with PrivateSlurm(contract.REAL) as cluster:
-            place = cluster.directory / "cases"
-            place.mkdir()
-            return contract.Runner(cluster.env(), place).run_all(self._asked[kind])
 
 
 @pytest.fixture(scope="session")

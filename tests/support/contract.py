@@ -19,14 +19,16 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hpcsweep.emulator import Partition
+from tests.support.emulated import Emulated
 from tests.support.slurm_cluster import PATH, PrivateSlurm
 from tests.support.slurm_config import SlurmOptions
 from tests.support.wait import WaitTimeout, wait_until
@@ -70,6 +72,9 @@ REAL = SlurmOptions(
         "PartitionName=inact Nodes=n[1-4] State=INACTIVE",
     ),
 )
+# The file whose cases need nodes with GPUs; all others are asked of nodes without.
+GPUS = "gpus"
+GPUS_OF_A_NODE = 2
 
 
 @dataclass(kw_only=True)
@@ -86,6 +91,36 @@ class Case:
     def text(self) -> str:
         """As it stands in its file, without comments."""
         return _join(self.steps)
+
+
+def by_cluster(cases: Iterable[Case]) -> Iterator[tuple[int, list[Case]]]:
+    """The cases that are asked of one cluster, with the count of GPUs that its nodes have."""
+    for gpus in (0, GPUS_OF_A_NODE):
+        if some := [case for case in cases if (case.path.stem == GPUS) == bool(gpus)]:
+            yield gpus, some
+
+
+def ask_real(cases: list[Case]) -> dict[str, str]:
+    """What private real Slurms answer, by name of the case."""
+    answers: dict[str, str] = {}
+    for gpus, some in by_cluster(cases):
+        with PrivateSlurm(replace(REAL, gpus=gpus)) as cluster:
+            place = cluster.directory / "cases"
+            place.mkdir(mode=0o755)
+            answers |= Runner(cluster.env(), place).run_all(some)
+    return answers
+
+
+def ask_emulated(version: str, cases: list[Case]) -> dict[str, str]:
+    """What emulated clusters answer in a version, by name of the case."""
+    answers: dict[str, str] = {}
+    for gpus, some in by_cluster(cases):
+        knobs = EMULATED | {"slurm_version": version, "gres": f"gpu:{gpus}" if gpus else ""}
+        with tempfile.TemporaryDirectory(prefix="hc-", dir="/tmp") as place:
+            Path(place).chmod(0o755)
+            with Emulated(Path(place) / "cluster", **knobs) as cluster:
+                answers |= Runner(cluster.env(), cluster.work).run_all(some)
+    return answers
 
 
 def _join(steps: Iterable[tuple[str, list[str]]]) -> str:
@@ -246,10 +281,7 @@ def _record(paths: list[Path]) -> None:
     for number, case in enumerate(cases):
         case.name = str(number)
     started = time.monotonic()
-    with PrivateSlurm(REAL) as cluster:
-        place = cluster.directory / "cases"
-        place.mkdir(mode=0o755)
-        answers = Runner(cluster.env(), place).run_all(cases)
+    answers = ask_real(cases)
     answered = CASES / installed_version()
     answered.mkdir(exist_ok=True)
     for path, some in files.items():

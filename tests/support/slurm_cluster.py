@@ -25,6 +25,7 @@ from tests.support.processes import kill, owned_by, owned_by_node
 from tests.support.slurm_config import (
     Ports,
     SlurmOptions,
+    gres_conf,
     mariadb_install_options,
     mariadb_socket,
     mariadbd_options,
@@ -241,6 +242,11 @@ class PrivateSlurm:
         _write(self.directory / "munge.key", secrets.token_bytes(128))
         text = slurm_conf(self.directory, self.options, self._ports)
         (self.directory / "slurm.conf").write_text(text)
+        if self.options.gpus:
+            (self.directory / "gres.conf").write_text(gres_conf(self.directory, self.options))
+        for number in range(self.options.gpus):
+            # slurmd takes none but devices (22.05: "not a valid character or block device").
+            (self.directory / f"gpu{number}").symlink_to(os.devnull)
         if self.options.job_submit:
             (self.directory / "job_submit.lua").write_text(self.options.job_submit)
         text = slurmdbd_conf(self.directory, self._ports)

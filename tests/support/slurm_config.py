@@ -34,6 +34,8 @@ class SlurmOptions:
     nodes: int = 4
     cpus: int = 4
     memory_mb: int = 4000
+    # Count of pretended GPUs of each node, which are links to /dev/null.
+    gpus: int = 0
     # The text of a job_submit.lua: what the site says to each job, and whether it takes it.
     job_submit: str = ""
     # Further lines of slurm.conf; of a key that is given twice the later value counts.
@@ -99,10 +101,17 @@ def slurm_conf(directory: Path, options: SlurmOptions, ports: Ports) -> str:
         *_accounting_lines(directory, options, ports),
         *(["JobSubmitPlugins=lua"] if options.job_submit else []),
         *options.extra,
-        f"NodeName={nodes} {address} CPUs={options.cpus} RealMemory={options.memory_mb}",
+        *(["GresTypes=gpu"] if options.gpus else []),
+        f"NodeName={nodes} {address} CPUs={options.cpus} RealMemory={options.memory_mb}"
+        + (f" Gres=gpu:{options.gpus}" if options.gpus else ""),
         f"PartitionName=main Nodes={nodes} Default=YES MaxTime=INFINITE State=UP",
     ]
     return "\n".join(lines) + "\n"
+
+
+def gres_conf(directory: Path, options: SlurmOptions) -> str:
+    """The text of gres.conf: the files of the GPUs, which are `gpu0`, `gpu1`, ... for all nodes."""
+    return f"NodeName=n[1-{options.nodes}] Name=gpu File={directory}/gpu[0-{options.gpus - 1}]\n"
 
 
 def _accounting_lines(directory: Path, options: SlurmOptions, ports: Ports) -> list[str]:

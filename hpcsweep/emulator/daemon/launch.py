@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from hpcsweep import files
-from hpcsweep.emulator import processes
+from hpcsweep.emulator import gpus, processes
 from hpcsweep.emulator.config import EmulatorConfig
 from hpcsweep.emulator.daemon.job_environment import environment
 from hpcsweep.emulator.daemon.job_files import (
@@ -92,6 +92,8 @@ class Shells:
     def _fork(self, job: Job, script: Path, settings: EmulatorConfig) -> Shell:
         submitted = read_environment(self._state_dir, job.request.id)
         values = environment(job, settings, self._state_dir, submitted)
+        # Of the batch shell alone: salloc's shell runs on another host.
+        values |= gpus.variables(job.gpus.get(job.node, ()), "JOB")
         ours, theirs = socket.socketpair()
         pid = os.fork()
         if pid == 0:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from hpcsweep.emulator import hostlist
+from hpcsweep.emulator import gpus, hostlist
 from hpcsweep.emulator.config import EmulatorConfig
 from hpcsweep.emulator.jobs import Job, JobRequest, gres_counts
 
@@ -22,6 +22,8 @@ class Node:
     down: str = ""
     # Since when it is down, in seconds since the epoch.
     since: float = 0
+    # The numbers of its GPUs that jobs have.
+    used_gpus: set[int] = field(default_factory=set)
 
 
 def empty_nodes(settings: EmulatorConfig) -> dict[str, Node]:
@@ -89,11 +91,23 @@ class Pool:
         """Allocate the CPUs, memory and gres of a job's places."""
         _change(self.nodes, job, 1)
         self.elements[job.request.id] += 1
+        here = {name: self.nodes[name] for name in job.places if name in self.nodes}
+        # --exclusive takes all GPUs, whether it asks for any or not (22.05 to 26.05).
+        source = self._settings.gres if job.request.exclusive else job.request.gres
+        if wanted := gres_counts(source).get("gpu", 0):
+            job.gpus = {
+                name: gpus.lowest_free(wanted, node.used_gpus) for name, node in here.items()
+            }
+        for name, numbers in job.gpus.items():
+            self.nodes[name].used_gpus.update(numbers)
 
     def release(self, job: Job) -> None:
         """Free the resources of a job."""
         _change(self.nodes, job, -1)
         self.elements[job.request.id] -= 1
+        for name, numbers in job.gpus.items():
+            if node := self.nodes.get(name):
+                node.used_gpus.difference_update(numbers)
 
     def state(self, name: str) -> str:
         """The node's state in sinfo."""

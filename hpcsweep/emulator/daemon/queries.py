@@ -47,6 +47,7 @@ def view(controller: Controller, job: Job) -> dict[str, Any]:
         "node": job.node_list,
         "batch_host": job.node if job.node and not job.request.client else "",
         "places": job.places,
+        "gpus": job.gpus,
         **{name: _folded(getattr(job.request, name)) for name in ("nodelist", "exclude")},
         "nodes": len(job.places) or controller.pool.nodes_for(job.request),
         # A terminated job shows the exit code of its batch shell here, and 0:0 in sacct.

@@ -8,8 +8,8 @@ from typing import Any
 from hpcsweep.emulator import hostlist, processes
 from hpcsweep.emulator.daemon import steps
 from hpcsweep.emulator.daemon.controller import Controller
-from hpcsweep.emulator.jobs import Job
-from hpcsweep.emulator.messages import INVALID_JOB
+from hpcsweep.emulator.jobs import Job, gres_counts
+from hpcsweep.emulator.messages import INVALID_GRES, INVALID_JOB
 from hpcsweep.errors import ClusterError
 
 _TOO_MANY = "More processors requested than permitted"
@@ -30,8 +30,13 @@ def begin(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
     if not message["exact"]:  # Slurm 22.05: such a step gets all CPUs of its nodes exclusively
         free = {name: left for name, left in free.items() if left == job.places[name]}
     shares = steps.shares(job, free, message)
-    if not shares:
+    wanted = gres_counts(message["gres"]).get("gpu", 0)
+    if any(wanted > len(job.gpus.get(name, ())) for name in job.places):
+        raise ClusterError(INVALID_GRES)
+    numbers = steps.free_gpus(job, living, overlaps=message["overlap"]) if wanted else job.gpus
+    if not shares or any(wanted > len(numbers[name]) for name in shares if wanted):
         return {"busy": True}
+    gpus = {name: numbers[name][: wanted or None] for name in shares if name in numbers}
     cpus: dict[str, int] = {
         name: tasks * message["cpus_per_task"] if message["exact"] else job.places[name]
         for name, tasks in shares.items()
@@ -39,12 +44,19 @@ def begin(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
     srun = processes.find(message["pid"])
     fields = {key: message[key] for key in ("name", "ntasks", "line", "pid")}
     fields |= {"cpus": sum(cpus.values()), "nodes": list(shares)}
-    number = controller.steps.add(job.id, srun, {} if message["overlap"] else cpus, fields)
+    number = controller.steps.add(
+        job.id,
+        srun,
+        cpus={} if message["overlap"] else cpus,
+        gpus=gpus if wanted and not message["overlap"] else {},
+        about=fields,
+    )
     _record(controller, job, {"step": number} | fields)
     return {
         "step": number,
         "tasks": shares,
         "cpus": cpus,
+        "gpus": gpus,
         "nodes": hostlist.fold(shares),
         "time_scale": controller.settings.time_scale,
     }

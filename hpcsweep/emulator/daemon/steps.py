@@ -14,11 +14,12 @@ from hpcsweep.emulator.jobs import Job
 
 @dataclass(slots=True)
 class RunningStep:
-    """A running step: its srun, and its exclusive CPUs by node."""
+    """A running step: its srun, and its exclusive CPUs and GPUs by node."""
 
     number: int
     srun: processes.Process | None
     cpus: dict[str, int]
+    gpus: dict[str, list[int]]
     # Fields that the programs show: name, ntasks, nodes, cpus.
     about: dict[str, Any]
     started: float
@@ -44,12 +45,13 @@ class Steps:
         job_id: int,
         srun: processes.Process | None,
         cpus: dict[str, int],
+        gpus: dict[str, list[int]],
         about: dict[str, Any],
     ) -> int:
         """Add a running step. Returns its number."""
         number = self._begun[job_id]
         self._begun[job_id] += 1
-        step = RunningStep(number, srun, cpus, about, time.time())
+        step = RunningStep(number, srun, cpus, gpus, about, time.time())
         self._running.setdefault(job_id, []).append(step)
         return number
 
@@ -82,6 +84,21 @@ def free_cpus(job: Job, others: list[RunningStep], *, overlaps: bool) -> dict[st
             for name, held in step.cpus.items():
                 free[name] -= held
     return free
+
+
+def free_gpus(job: Job, others: list[RunningStep], *, overlaps: bool) -> dict[str, list[int]]:
+    """The GPUs by node that are free for a step that names a count of them."""
+    held = {
+        (name, number)
+        for step in others
+        if not overlaps
+        for name, numbers in step.gpus.items()
+        for number in numbers
+    }
+    return {
+        name: [number for number in numbers if (name, number) not in held]
+        for name, numbers in job.gpus.items()
+    }
 
 
 def shares(job: Job, free: dict[str, int], message: dict[str, Any]) -> dict[str, int]:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from hpcsweep.emulator import times
-from hpcsweep.emulator.messages import INVALID_GRES
 from hpcsweep.emulator.programs import options
 
 # All long options of 22.05.8 in getopt's order; those with `!` are refused by name.
@@ -188,28 +187,6 @@ def nodes(layer: Layer) -> tuple[int, int]:
         options.warn(f"can't run {tasks} processes on {least} nodes, setting nnodes to {tasks}")
         least = tasks
     return least, max(least, int(match[2] or match[1]))
-
-
-def gres(layer: Layer, number_of_nodes: int) -> str:
-    """--gres and --gpus* as `gpu:2,shard:1` for each node of the job."""
-    counts: dict[str, int] = {}
-    parts = [part.removeprefix("gres/") for part in layer.get("gres", "").split(",") if part]
-    tasks = count(layer, "ntasks") or 1
-    for name in ("gpus", "gpus-per-node", "gpus-per-socket", "gpus-per-task"):
-        if name in layer:
-            number = layer[name].rpartition(":")[2]
-            if not number.isdigit():
-                fail(INVALID_GRES)
-            total = int(number) * {"gpus": 1, "gpus-per-task": tasks}.get(name, number_of_nodes)
-            parts.append(f"gpu:{-(-total // number_of_nodes)}")
-    if "mem-per-gpu" in layer and not parts:
-        fail(INVALID_GRES)
-    for part in parts:
-        match = re.fullmatch(r"([\w.-]+)(?::[A-Za-z][\w.-]*)?(?::(\d+))?", part)
-        if match is None:
-            fail(INVALID_GRES)
-        counts[match[1]] = counts.get(match[1], 0) + int(match[2] or 1)
-    return ",".join(f"{name}:{number}" for name, number in counts.items() if number)
 
 
 def _invalid(name: str) -> NoReturn:

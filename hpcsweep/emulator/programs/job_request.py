@@ -10,7 +10,7 @@ from typing import Any
 
 from hpcsweep.emulator import client, dependency_syntax, identity, times
 from hpcsweep.emulator.messages import INVALID_GRES, UNREACHABLE
-from hpcsweep.emulator.programs import job_options, options
+from hpcsweep.emulator.programs import gres_options, job_options, options
 from hpcsweep.errors import ClusterUnavailable, InputError
 
 # Slurm 22.05 tries 16 times if the cluster is full; each pause is one second longer.
@@ -77,7 +77,7 @@ def question(wanted: job_options.Layer, default_name: str, line: str) -> dict[st
         "exclusive": "exclusive" in wanted,
         "oversubscribe": "oversubscribe" in wanted,
         "constraint": wanted.get("constraint", ""),
-        "gres": job_options.gres(wanted, least),
+        "gres": gres_options.per_node(wanted, least),
         "wckey": wanted.get("wckey", ""),
         "kill_on_invalid_dep": wanted.get("kill-on-invalid-dep", "").lower() == "yes",
         "submit_line": line,

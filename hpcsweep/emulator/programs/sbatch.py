@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from hpcsweep.emulator import client, config, names
-from hpcsweep.emulator.programs import job_options, job_request, options
+from hpcsweep.emulator.programs import gres_options, job_options, job_request, options
 from hpcsweep.errors import ClusterUnavailable
 
 # Seconds between two polls of --wait: the first and the longest.
@@ -26,7 +26,8 @@ def main(state_dir: Path, argv: list[str]) -> int:
     _check_cluster(state_dir, wanted.get("clusters", ""))
     question = job_request.question(wanted, name, " ".join(["sbatch", *argv]))
     question["request"] |= {"command": path, "arguments": operands[1:]}
-    question |= {"script": script, "environment": job_request.exported(wanted.get("export"))}
+    exported = job_request.exported(wanted.get("export")) | gres_options.variables(wanted)
+    question |= {"script": script, "environment": exported}
     answer = job_request.submit(state_dir, question, job_request.BATCH)
     if "test-only" in wanted:
         job_request.print_start_estimate(answer)

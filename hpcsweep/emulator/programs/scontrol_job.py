@@ -8,7 +8,7 @@ from typing import Any
 from hpcsweep.emulator import arrays, hostlist, identity, times
 from hpcsweep.emulator.programs import options
 from hpcsweep.emulator.programs.scontrol_show import minutes_text, print_record
-from hpcsweep.emulator.programs.squeue_fields import shared
+from hpcsweep.emulator.programs.squeue_fields import shared, tres_per_node
 
 
 def show_job(view: dict[str, Any], one_line: bool, details: bool = False) -> None:
@@ -95,7 +95,7 @@ def _file_lines(view: dict[str, Any]) -> list[str]:
         f"StdErr={view['stderr'] if view['asked_stderr'] or not version.since('26.05') else ''}",
         f"StdIn={view['stdin'] or '/dev/null'}",
         f"StdOut={view['stdout']}",
-        *([f"TresPerNode=gres:{view['gres']}"] if view["gres"] else []),
+        *([f"TresPerNode={tres_per_node(view)}"] if view["gres"] else []),
         *(["ExpeditedRequeue=Yes"] if view["expedite"] else []),
         *([] if version.since("24.11") else ["Power="]),
         *([] if version.since("26.05") else [""]),
@@ -148,14 +148,18 @@ def _memory(view: dict[str, Any]) -> str:
 
 def _places(view: dict[str, Any]) -> list[str]:
     """--details: the CPUs on each node; nodes with equal counts share a line."""
-    alike: dict[int, list[str]] = {}
+    alike: dict[tuple[int, str], list[str]] = {}
     for name, cpus in view["places"].items():
-        alike.setdefault(cpus, []).append(name)
-    lines = ["JOB_GRES=(null)"]
-    for cpus, names_alike in alike.items():
+        numbers = view["gpus"].get(name, ())
+        gres = f"gpu:{len(numbers)}(IDX:{arrays.format_ids(numbers)})" if numbers else ""
+        alike.setdefault((cpus, gres), []).append(name)
+    total = sum(map(len, view["gpus"].values()))
+    lines = [f"JOB_GRES={f'gpu:{total}' if total else '(null)'}"]
+    for (cpus, gres), names_alike in alike.items():
         ids = f"0-{cpus - 1}" if cpus > 1 else "0"
         memory = view["mem_mb"] * (cpus if view["mem_per_cpu"] else 1)
-        lines.append(f"  Nodes={hostlist.fold(names_alike)} CPU_IDs={ids} Mem={memory} GRES=")
+        place = f"  Nodes={hostlist.fold(names_alike)} CPU_IDs={ids} Mem={memory} GRES={gres}"
+        lines.append(place)
     return lines
 
 

@@ -99,8 +99,10 @@ def shared(view: JobView) -> str:
     return "NO" if view["exclusive"] else "YES" if view["oversubscribe"] else "OK"
 
 
-def _gres(view: JobView) -> str:
-    return f"gres:{view['gres']}" if view["gres"] else "N/A"
+def tres_per_node(view: JobView) -> str:
+    """The gres on each node, as squeue and scontrol show them; empty for none."""
+    prefix = "gres/" if options.version().since("24.11") else "gres:"
+    return ",".join(prefix + part for part in view["gres"].split(",") if part)
 
 
 def _command(view: JobView) -> str:
@@ -110,7 +112,7 @@ def _command(view: JobView) -> str:
 FIELDS: dict[str, tuple[str, Callable[[JobView, float], str]]] = {
     "a": ("ACCOUNT", _of("account")),
     "A": ("JOBID", _of("id")),
-    "b": ("TRES_PER_NODE", lambda view, _: _gres(view)),
+    "b": ("TRES_PER_NODE", lambda view, _: tres_per_node(view) or "N/A"),
     "B": ("EXEC_HOST", _of("batch_host", "n/a")),
     "c": ("MIN_CPUS", lambda view, _: str(max(1, view["cpus_per_task"]))),
     "C": ("CPUS", _of("cpus")),

@@ -7,6 +7,7 @@ from typing import Any
 
 from hpcsweep.emulator import identity
 from hpcsweep.emulator.programs import options
+from hpcsweep.emulator.programs.squeue_fields import tres_per_node
 from hpcsweep.emulator.programs.squeue_names import columns
 
 # Fields without a value in the emulator.
@@ -110,7 +111,7 @@ def _job(view: dict[str, Any]) -> dict[str, Any]:
         "submit_time": int(view["submitted"]),
         "suspend_time": int(view["suspended"]),
         "time_limit": view["time_limit"] or None,
-        "tres_per_node": f"gres:{view['gres']}" if view["gres"] else "",
+        "tres_per_node": tres_per_node(view),
         "tres_req_str": tres,
         "tres_alloc_str": tres if view["places"] else "",
         "user_id": view["uid"],

@@ -10,7 +10,13 @@ from typing import Any
 
 from hpcsweep.emulator import client
 from hpcsweep.emulator.messages import UNREACHABLE
-from hpcsweep.emulator.programs import job_allocation, job_options, options, srun_tasks
+from hpcsweep.emulator.programs import (
+    gres_options,
+    job_allocation,
+    job_options,
+    options,
+    srun_tasks,
+)
 from hpcsweep.errors import ClusterUnavailable
 
 TABLE = options.table(
@@ -125,6 +131,7 @@ def _question(job: int, step: srun_tasks.StepRequest) -> dict[str, Any]:
         "overcommit": False,
         "nodelist": wanted.get("nodelist", ""),
         "exclude": wanted.get("exclude", ""),
+        "gres": gres_options.of_step(wanted, nodes),
     }
 
 

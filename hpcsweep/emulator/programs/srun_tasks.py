@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
 
-from hpcsweep.emulator import arrays, patterns, times
+from hpcsweep.emulator import arrays, gpus, patterns, times
 from hpcsweep.emulator.programs import job_request, options
 
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
@@ -132,6 +132,7 @@ def _environment(wanted: dict[str, str], answer: dict[str, Any], task: _Task) ->
     if wanted.get("export", "ALL").upper() != "ALL":
         base = job_request.exported(wanted["export"])
     named = {f"SLURM_{key}": str(value) for key, value in values.items()}
+    named |= gpus.variables(answer["gpus"].get(task.node, ()), "STEP")
     return base | named | {"SLURMD_NODENAME": task.node, "HOSTNAME": task.node}
 
 
