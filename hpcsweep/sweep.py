@@ -32,7 +32,7 @@ from hpcsweep.sweepdir import locate
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.tables.collect import Selection, TableColumns, TableRow, collect
-from hpcsweep.tables.selection import case_set
+from hpcsweep.tables.selection import selected_cases
 from hpcsweep.terminal_text import visible
 from hpcsweep.yamltext import Document
 
@@ -126,13 +126,15 @@ class Sweep:
         throttle: int = 0,
         rerun: str | None = None,
         cases: str | Iterable[int] | None = None,
+        where: str | None = None,
         allow_mixed: bool = False,
         replace: bool = False,
         notify: Notify | None = print_notice,
     ) -> Submitted:
         """Submit the missing cases; see `hpcsweep submit`. *Safe to repeat.*
 
-        `cases` limits it to these indices, a list or a text such as "3,7,10-20".
+        `cases` limits it to these indices, a list or a text such as "3,7,10-20"; `where` to cases
+        for which a condition holds.
         It may wait, up to 150 s for an sbatch that was never answered: `notify` is called with
         what there is to say meanwhile and afterwards. None keeps it silent.
         """
@@ -151,7 +153,7 @@ class Sweep:
             path=self.path,
             throttle=throttle,
             rerun=rerun,
-            selection=None if cases is None else case_set(cases, self.n_cases),
+            selection=selected_cases(described, self.path, cases, where),
             allow_mixed=allow_mixed,
             replace=replace,
         )

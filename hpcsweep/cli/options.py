@@ -81,6 +81,9 @@ script_option = click.option("--script", is_flag=True, help="Print the exact sba
 cases_option = click.option(
     "--cases", metavar="INDICES", help="Only the cases with these indices: 3,7,10-20."
 )
+where_option = click.option(
+    "--where", metavar="CONDITION", help="Only the cases for which this holds: 'omega < 3'."
+)
 wait_option = click.option(
     "--wait", "waits", is_flag=True, help="Wait until nothing more will happen."
 )

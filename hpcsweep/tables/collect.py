@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hpcsweep.cluster.base import Cluster
@@ -124,28 +124,35 @@ def _columns(outlook: Outlook, sweep_index: SweepIndex, selection: Selection) ->
     params: dict[Keys, str] = {}
     metrics: dict[Keys, str] = {}
     for row in sweep_index.rows():
-        _learn(params, json.loads(row["params"]))
-        _learn(metrics, json.loads(row["metrics"]))
+        learn(params, json.loads(row["params"]))
+        learn(metrics, json.loads(row["metrics"]))
     for number in outlook.not_begun:
         with suppress(SourceError):  # its row reports the error
-            _learn(params, outlook.version.source[number].params)
+            learn(params, outlook.version.source[number].params)
+    found = all_columns(params, metrics)
+    for name in selection.columns:
+        if name not in found.kinds:
+            raise InputError(
+                f"{name!r} is not a column",
+                where=selection.named_by,
+                next_step=f"Columns: {', '.join(found.kinds)}.",
+            )
+    return replace(found, names=list(selection.columns) or found.names)
+
+
+def all_columns(params: dict[Keys, str], metrics: dict[Keys, str]) -> TableColumns:
+    """The columns of cases that have these params and metrics, by kind; all are selected."""
     # Sorted: the same order on every machine and database.
     kinds = dict(FIRST)
     param_columns = _name(params, "param.", kinds)
     metric_columns = _name(metrics, "metric.", kinds)
     kinds |= LAST
-    names = list(selection.columns) or list(kinds)
-    for name in names:
-        if name not in kinds:
-            raise InputError(
-                f"{name!r} is not a column",
-                where=selection.named_by,
-                next_step=f"Columns: {', '.join(kinds)}.",
-            )
-    return TableColumns(params=param_columns, metrics=metric_columns, kinds=kinds, names=names)
+    return TableColumns(
+        params=param_columns, metrics=metric_columns, kinds=kinds, names=list(kinds)
+    )
 
 
-def _learn(kinds: dict[Keys, str], value: Mapping[str, Any]) -> None:
+def learn(kinds: dict[Keys, str], value: Mapping[str, Any]) -> None:
     """Merge the kind of each value into `kinds`; two kinds become one that holds both."""
     for keys, item in flatten(value).items():
         kind, known = _kind(item), kinds.get(keys, "")

@@ -829,6 +829,7 @@ SELECTIONS: dict[str, tuple[int, list[str], tuple[str, ...]]] = {
     "a status": (INPUT, ["collect", "s", "--status", "done"], ("done", "complete")),
     "a rerun": (USAGE, ["submit", "m.yaml", "--rerun", "some"], ("'failed'",)),
     "an index": (INPUT, ["submit", "m.yaml", "--cases", "1-99"], ("no case has the index",)),
+    "a condition on results": (INPUT, ["submit", "m.yaml", "--where", "zz > 1"], ("zz",)),
     "no index": (INPUT, ["submit", "m.yaml", "--cases", ""], ("names no case", "3,7,10-20")),
     "no set": (INPUT, ["submit", "m.yaml", "--cases", "1 to 3"], ("'1 to 3' is neither",)),
     "some cases replaced": (

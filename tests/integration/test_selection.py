@@ -31,6 +31,18 @@ def test_selected_cases_are_sent_and_waited_for(emulated: EmulatedCluster, tmp_p
     check_arrays(project)
 
 
+def test_a_condition_selects_by_results_and_by_params(
+    emulated: EmulatedCluster, tmp_path: Path
+) -> None:
+    project = Project(emulated, tmp_path / "p", 8, chunk=2)
+    project.submit("--where", "x >= 2 and x < 5", "--wait")
+    assert set(project.executions()) == {2, 3, 4}
+    said = project.submit("--where", "square > 4 or x > 6", "--cases", "3-7", "--dry-run").stdout
+    assert "1 of 8" in said
+    project.submit("--where", "square > 4 or x > 6", "--rerun", "all", "--wait")
+    assert project.executions() == {2: 1, 3: 2, 4: 2, 7: 1}
+
+
 def test_cases_whose_files_are_gone_are_computed_again(
     emulated: EmulatedCluster, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from hpcsweep.cli.options import (
     script_option,
     throttle_option,
     wait_option,
+    where_option,
 )
 from hpcsweep.records import RERUNS
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @throttle_option
 @click.option("--rerun", type=click.Choice(RERUNS), help="Compute these again, too.")
 @cases_option
+@where_option
 @click.option("--allow-mixed", is_flag=True, help="Allow another target or seed under this name.")
 @click.option(
     "--replace",
@@ -56,6 +58,7 @@ def command(
     throttle: int,
     rerun: str | None,
     cases: str | None,
+    where: str | None,
     allow_mixed: bool,
     replace: bool,
     chaos_seed: int | None,
@@ -69,21 +72,23 @@ def command(
     from hpcsweep.cli.sending import send
     from hpcsweep.cluster import registry
     from hpcsweep.submission.submit import SubmitRequest
-    from hpcsweep.tables.selection import case_set
+    from hpcsweep.sweepdir.version import Version
+    from hpcsweep.tables.selection import selected_cases
 
-    if chaos_seed is not None and cases is not None:
-        raise click.UsageError("--chaos runs every case of the manifest: leave out --cases")
+    if chaos_seed is not None and (cases, where) != (None, None):
+        raise click.UsageError("--chaos runs every case: leave out --cases and --where")
     if script and not dry_run:
         raise click.UsageError("--script needs --dry-run (or use `hpcsweep plan --script`)")
     here = context(**shared)
     found, source = here.manifest(manifest)
+    path = here.sweep_path(found)
     request = SubmitRequest(
         manifest=found,
         source=source,
-        path=here.sweep_path(found),
+        path=path,
         throttle=throttle,
         rerun=rerun,
-        selection=None if cases is None else case_set(cases, source.n_cases),
+        selection=selected_cases(Version.of(found, source), path, cases, where),
         allow_mixed=allow_mixed,
         replace=replace,
     )
