@@ -82,6 +82,8 @@ serve_slurmd() {
     open_cgroups
     start_munge
     mkdir -p /var/lib/slurm/slurmd
+    ln -sfn /dev/null /run/gpu0
+    ln -sfn /dev/null /run/gpu1
     wait_port slurmctld 6817
     exec slurmd -D
 }
