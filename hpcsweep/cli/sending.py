@@ -55,7 +55,10 @@ def _print_submitted(done: Submitted, cluster: Cluster, selection: IndexSet | No
     outlook, sweep = done.outlook, done.sweep
     if selection is not None:
         outlook = outlook.within(selection)
-    if not done.plans:
+    if done.stopped is not None:
+        for line in done.stopped.lines:
+            click.echo(line)
+    elif not done.plans:
         if done.without_room:
             count = done.without_room.count
             click.echo(f"{sweep.name}: the queue has no room; {count} cases are sent later")
@@ -91,6 +94,12 @@ def _wait(here: Context, request: SubmitRequest, cluster: Cluster, done: Submitt
     if not summary.is_complete and in_doubt:
         done = _submit(here, request, cluster)
         summary = _watch(here, cluster, done.sweep, request.selection)
+    if summary.stopped is not None:
+        raise Incomplete(
+            "\n".join(summary.stopped.lines[:-1]),
+            where=summary.path,
+            next_step=summary.stopped.lines[-1],
+        )
     if not summary.is_complete:
         raise Incomplete(
             f"not every case is complete: {summary.counts_text}",

@@ -232,6 +232,17 @@ class Cluster(Protocol):
         """Cancel the pending elements of arrays; running ones continue. *Safe to repeat.*"""
         ...
 
+    def hold(self, tasks: Sequence[str]) -> None:
+        """Hold queued array tasks, each named `123_[0-4]`, or `123` for a job that is no array.
+
+        *Raises* ClusterError, also if it cannot hold anything.
+        """
+        ...
+
+    def release(self, tasks: Sequence[str]) -> None:
+        """Release held array tasks. *Safe to repeat*: one that has ended is no error."""
+        ...
+
     def logs(self, directory: Path, part: int, element: int) -> list[Path]:
         """The files with the output of one element, in a submission's log directory.
 
@@ -302,6 +313,13 @@ class Defaults:
 
     def cancel_pending(self, job_ids: Sequence[str]) -> None:
         """Nothing: it does not distinguish pending elements."""
+
+    def hold(self, tasks: Sequence[str]) -> None:  # noqa: ARG002
+        """*Raises* ClusterError: it holds nothing."""
+        raise ClusterError(f"the {self.kind} cluster cannot hold what waits in its queue")
+
+    def release(self, tasks: Sequence[str]) -> None:
+        """Nothing is held."""
 
     def submit_job(self, job: SingleJob) -> str:
         """*Raises* ClusterError: it accepts only arrays."""

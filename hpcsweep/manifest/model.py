@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from hpcsweep.manifest import exclusive, policy_keys, slurm_options, source_schema
+from hpcsweep.manifest import exclusive, policy_keys, slurm_options, source_schema, stop_keys
 from hpcsweep.manifest.key_values import (
     Chunk,
     Count,
@@ -88,6 +88,10 @@ class UserManifest(BaseModel):
         policy_keys.RetryValue,
         _key("Which cases are run again by themselves, how often, and with what."),
     ] = None
+    stop_after: Annotated[
+        stop_keys.StopValue,
+        _key("After how many failed cases, or which share of all, nothing more is run."),
+    ] = None
     closing: Annotated[
         SlurmOptions,
         _key("sbatch's long options of the small jobs that go on with a sweep."),
@@ -163,15 +167,21 @@ def _translate(
     kind: str, path: tuple[str | int, ...], context: dict[str, Any], mistakes: Mistakes
 ) -> None:
     if kind == "extra_forbidden":
-        keys = policy_keys.NESTED.get(path[:-1], UserManifest)
+        keys = _NESTED.get(path[:-1], UserManifest)
         mistakes.unknown_key(path, keys.model_fields)
     elif kind == "missing":
-        mistakes.add((), f"the key {path[-1]!r} is missing", _MISSING.get(str(path[-1]), ""))
+        mistakes.add(path[:-1], f"the key {path[-1]!r} is missing", _MISSING.get(str(path[-1]), ""))
     else:
         mistakes.add(path, context.get("what", kind), context.get("next_step", ""))
 
 
+# The models of keys that are mappings, by the path of the mapping.
+_NESTED: dict[tuple[str | int, ...], type[BaseModel]] = {
+    **policy_keys.NESTED,
+    ("stop_after",): stop_keys.StopKeys,
+}
 _MISSING = {
+    "failures": "Write, for example, failures: 20.",
     "name": "Write, for example, name: oscillator.",
     "source": "Write, for example, source: {grid: {omega: [1.0, 2.0]}}.",
 }

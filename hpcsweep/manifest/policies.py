@@ -1,9 +1,10 @@
-"""What a manifest says of retries: plain records, and their form in the frozen manifest."""
+"""What a manifest says of retries and stops: plain records, and their form when frozen."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hpcsweep.records import Reason
@@ -36,6 +37,25 @@ class Retry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StopAfter:
+    """The circuit breaker: after how many failures a sweep stops, and what becomes of its queue."""
+
+    # Either a count of cases, or a share of all of them in (0, 1].
+    failures: int | None = None
+    share: float | None = None
+    # Whether only failures with the same error count together.
+    equal: bool = False
+    # What is done with queued array tasks: "cancel" or "hold".
+    then: str = "cancel"
+
+    def threshold(self, n_cases: int) -> int:
+        """The count of failed cases that stops a sweep; at least 1."""
+        if self.failures is not None:
+            return self.failures
+        return max(1, math.ceil((self.share or 0.0) * n_cases))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Policies:
     """What a sweep does by itself after a submission."""
 
@@ -43,6 +63,13 @@ class Policies:
     retry: Retry | None = None
     # sbatch's long options of closing jobs, over those of the array's that they share.
     closing: Mapping[str, str] = field(default_factory=dict)
+    # None: failures stop nothing.
+    stop_after: StopAfter | None = None
+
+    @property
+    def closes(self) -> bool:
+        """Whether something is to be decided when an array is over."""
+        return self.retry is not None or self.stop_after is not None
 
     def to_json(self) -> dict[str, Any]:
         """The form in the frozen manifest: only what differs from the defaults."""
@@ -56,12 +83,14 @@ class Policies:
             }
         if self.closing:
             document["closing"] = dict(self.closing)
+        if self.stop_after is not None:
+            document["stop_after"] = asdict(self.stop_after)
         return document
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Policies:
         """Parse `to_json`'s form. *Raises* KeyError, TypeError, ValueError if it is damaged."""
-        retry = document.get("retry")
+        retry, stop = document.get("retry"), document.get("stop_after")
         return cls(
             retry=None
             if retry is None
@@ -72,4 +101,5 @@ class Policies:
                 most=dict(retry["max"]),
             ),
             closing=dict(document.get("closing", {})),
+            stop_after=None if stop is None else StopAfter(**stop),
         )

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 from hpcsweep.manifest.key_values import a_list, one_of, refuse
 from hpcsweep.manifest.mistakes import Mistakes, described
-from hpcsweep.manifest.policies import MAX_ATTEMPTS, RETRIED, SCALE, Policies, Retry
+from hpcsweep.manifest.policies import MAX_ATTEMPTS, RETRIED, SCALE, Policies, Retry, StopAfter
 from hpcsweep.manifest.slurm_options import option_text
 from hpcsweep.quantities import memory_bytes, time_limit_seconds
 from hpcsweep.records import Reason
@@ -114,7 +114,11 @@ RetryValue = Annotated[
 
 
 def read(
-    retry: RetryKeys | None, closing: dict[str, Any], options: dict[str, str], mistakes: Mistakes
+    retry: RetryKeys | None,
+    closing: dict[str, Any],
+    stop_after: StopAfter | None,
+    options: dict[str, str],
+    mistakes: Mistakes,
 ) -> Policies:
     """The policies of a manifest; adds what its keys say against each other to `mistakes`.
 
@@ -124,6 +128,7 @@ def read(
     return Policies(
         retry=None if retry is None else _checked(retry, options, mistakes),
         closing={name: text for name, text in texts.items() if text is not None},
+        stop_after=stop_after,
     )
 
 

@@ -10,7 +10,14 @@ from typing import Any
 
 from hpcsweep import yamltext
 from hpcsweep.errors import ManifestError
-from hpcsweep.manifest import cache_spec, model, policy_keys, source_spec, target_spec
+from hpcsweep.manifest import (
+    cache_spec,
+    model,
+    policy_keys,
+    source_spec,
+    stop_keys,
+    target_spec,
+)
 from hpcsweep.manifest.frozen import FrozenManifest, SetupLine, Target, sealed
 from hpcsweep.manifest.layers import Layers
 from hpcsweep.manifest.mistakes import Mistakes
@@ -78,7 +85,11 @@ def resolve(
     if fields is not None:
         cache = cache_spec.read(fields, root, spec, target, mistakes)
         policies = policy_keys.read(
-            fields.retry, fields.closing, _resources(fields).options, mistakes
+            fields.retry,
+            fields.closing,
+            stop_keys.read(fields.stop_after),
+            _resources(fields).options,
+            mistakes,
         )
     if mistakes or fields is None or spec.source is None or target is None:
         raise mistakes.error(path)

@@ -17,6 +17,7 @@ from hpcsweep.runs.memory import MemoryExcess, memory_excess
 from hpcsweep.settings import Settings
 from hpcsweep.state.outlook import Outlook, State, outlook_of, with_lost
 from hpcsweep.state.scheduler import poll
+from hpcsweep.state.stopped import Stopped, stopped
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
 
@@ -56,6 +57,8 @@ class Summary:
     memory: MemoryExcess | None = None
     # Count of complete indices whose files are gone; None if nobody looked.
     lost: int | None = None
+    # Why the circuit breaker lets nothing more run; None if it does.
+    stopped: Stopped | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -89,10 +92,11 @@ class Summary:
         """Whether nothing more will happen by itself.
 
         When every case is complete, held tasks change nothing: a node that was cut off has run to
-        its end what Slurm requeued.
+        its end what Slurm requeued. Nor do they after the circuit breaker held them.
         """
         held = sum(number for reason, number in self.waiting.items() if is_hold(reason))
-        return not self.tasks or (self.is_complete and held == sum(self.tasks.values()))
+        may_be_held = self.is_complete or self.stopped is not None
+        return not self.tasks or (may_be_held and held == sum(self.tasks.values()))
 
     def to_json(self) -> dict[str, Any]:
         """The document of `status --json`."""
@@ -120,6 +124,7 @@ class Summary:
             "other_code": self.other_code,
             "lost_files": self.lost,
             "memory_excess": self.memory.to_json() if self.memory else None,
+            "stopped": self.stopped.to_json() if self.stopped else None,
             "complete": self.is_complete,
         }
 
@@ -148,7 +153,7 @@ def status(
         if check:
             lost = with_lost(found, sweep, sweep_index).indices(State.LOST)
             summary = replace(summary, lost=lost.count)
-        return summary
+        return replace(summary, stopped=stopped(sweep, sweep_index))
 
 
 def summarise(sweep: SweepDirectory, found: Outlook, torn: dict[str, int]) -> Summary:

@@ -18,7 +18,10 @@ from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.settings import Settings
 from hpcsweep.state.outlook import current_code
 from hpcsweep.state.status import Summary, wait
+from hpcsweep.state.stopped import Stopped
+from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission import policy
+from hpcsweep.submission.breaker import CircuitBreaker
 from hpcsweep.submission.handing_in import Doubt, Submitter
 from hpcsweep.submission.preflight import Checked
 from hpcsweep.submission.reconcile import resolve_unanswered
@@ -70,6 +73,9 @@ def advance(
         )
         if sweep.cancelled_rest(sweep.submissions()[-1]).exists():
             return done
+        stopped = _stop_if_due(request, done, cluster, notify)
+        if stopped is not None:
+            return replace(done, stopped=stopped)
         batches = policy.decide(outlook, request.policy, limits)
         if not batches:
             return replace(done, without_room=policy.sendable(outlook, request.policy))
@@ -77,6 +83,7 @@ def advance(
         submitter = Submitter(
             sweep=sweep,
             manifest=newest.manifest,
+            n_cases=newest.source.n_cases,
             cluster=cluster,
             limits=limits,
             settings=settings,
@@ -87,6 +94,20 @@ def advance(
             doubt=doubt,
         )
         return send_batches(request, submitter, done, batches)
+
+
+def _stop_if_due(
+    request: SubmitRequest, done: Submitted, cluster: Cluster, notify: Callable[[str], None]
+) -> Stopped | None:
+    """Stop the sweep if too many of its cases failed."""
+    stop = request.policies.stop_after
+    if stop is None:
+        return None
+    found = CircuitBreaker(
+        sweep=done.sweep, outlook=done.outlook, policy=request.policy, stop=stop, cluster=cluster
+    )
+    with fresh_index(done.sweep) as sweep_index:
+        return found.stop_if_due(sweep_index, notify)
 
 
 def _wait_for_lock(

@@ -69,6 +69,8 @@ def own_closing_job(sweep: SweepDirectory) -> OwnJob | None:
 
 def must_return(sweep: SweepDirectory, done: Submitted, job_id: str) -> bool:
     """Whether something is left, and no closing job but this one will go on with it."""
+    if done.stopped is not None:
+        return False  # until a user goes on
     tasks = done.outlook.tasks
     waiting = [sent for sent in tasks.parts if sent.plan.closes and sent.job_id in tasks.heard]
     left = bool(done.without_room or waiting or done.plans)

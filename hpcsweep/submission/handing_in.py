@@ -23,6 +23,7 @@ from hpcsweep.errors import ClusterError, ClusterUnavailable, PartRefused
 from hpcsweep.files import json_bytes, write_new
 from hpcsweep.journal import now
 from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.manifest.policies import Policies
 from hpcsweep.provenance import provenance
 from hpcsweep.quantities import time_limit_seconds
 from hpcsweep.records import Part
@@ -31,6 +32,7 @@ from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.ingest import INDEX_NAME, fresh_index
 from hpcsweep.store.location import SQLITE
 from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, options_of, script_for
+from hpcsweep.submission.breaker import stop_rules
 from hpcsweep.submission.closing import CLOSING_SCRIPT, by_hand, closing_job, closing_script
 from hpcsweep.submission.preflight import Checked
 from hpcsweep.submission.sweep_lock import SweepLock
@@ -70,6 +72,8 @@ class Submitter:
 
     sweep: SweepDirectory
     manifest: FrozenManifest
+    # With replicates.
+    n_cases: int
     cluster: Cluster
     limits: Limits
     settings: Settings
@@ -149,6 +153,9 @@ class Submitter:
         }
         if limit_s is not None:
             rules["time_limit_s"] = math.ceil(limit_s / 60) * 60  # as Slurm rounds it (22.05)
+        stop = stop_rules(Policies.from_json(self.manifest.policies), self.n_cases)
+        if stop is not None:
+            rules["stop"] = stop
         return rules
 
     def _submit_part(self, plan: Plan, part: Part) -> str:

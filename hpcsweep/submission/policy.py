@@ -39,6 +39,8 @@ class Policy:
     advances: bool = False
     # None: what did not complete is sent again only if a user asks.
     retry: Retry | None = None
+    # Whether something is to be decided when an array is over, besides `retry`.
+    closes: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,7 +199,7 @@ def _batches(
     ]
     room = limits.room
     tasks = sum(each.tasks for _, _, each in whole)
-    closes = policy.retry is not None or (room is not None and tasks > room)
+    closes = policy.closes or policy.retry is not None or (room is not None and tasks > room)
     for key, indices, each in whole:
         most = _tasks_within(room, limits, closes=closes)
         now = indices if most is None else indices.slice(0, most * each.chunk_size)

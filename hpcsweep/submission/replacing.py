@@ -52,20 +52,27 @@ def replaceable(
 ) -> Replaceable | None:
     """The queued tasks that this manifest would send with other options; None if there are none."""
     parts, changes = [], dict[str, None]()
+    for sent, chunks in waiting_chunks(tasks):
+        differs = list(_changes(sweep.version(sent.plan.manifest).manifest, manifest))
+        if differs:
+            parts.append((sent, chunks))
+            changes |= dict.fromkeys(differs)
+    return Replaceable(parts=tuple(parts), changes=tuple(changes)) if parts else None
+
+
+def waiting_chunks(tasks: ArrayTasks) -> Iterator[tuple[SentPart, tuple[int, ...]]]:
+    """The parts with tasks that may still be queued, and the chunks of those tasks."""
     for sent in tasks.parts:
         if sent.job_id is None or sent.cancelled is not None:
             continue
-        differs = list(_changes(sweep.version(sent.plan.manifest).manifest, manifest))
         chunks = tuple(
             chunk
             for chunk in sent.open_chunks
             if (key := (sent.plan.submission, chunk)) not in tasks.started
             and _waits(tasks.alive.get(key))
         )
-        if differs and chunks:
-            parts.append((sent, chunks))
-            changes |= dict.fromkeys(differs)
-    return Replaceable(parts=tuple(parts), changes=tuple(changes)) if parts else None
+        if chunks:
+            yield sent, chunks
 
 
 def _changes(old: FrozenManifest, new: FrozenManifest) -> Iterator[str]:

@@ -20,8 +20,9 @@ from hpcsweep.sources import ParameterSource
 from hpcsweep.state.manifest_diff import Difference, difference, refuse_mixing, reorders
 from hpcsweep.state.outlook import Outlook, outlook_of, with_lost
 from hpcsweep.state.scheduler import poll
+from hpcsweep.state.stopped import Stopped
 from hpcsweep.store.ingest import fresh_index
-from hpcsweep.submission import policy
+from hpcsweep.submission import breaker, policy
 from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, script_for
 from hpcsweep.submission.handing_in import Doubt, Submitter
 from hpcsweep.submission.policy import Batch, Policy
@@ -63,6 +64,11 @@ class SubmitRequest:
         return Version.of(self.manifest, self.source)
 
     @property
+    def policies(self) -> Policies:
+        """What the manifest says of the sweep's going on."""
+        return Policies.from_json(self.manifest.policies)
+
+    @property
     def policy(self) -> Policy:
         """Which of its cases to send."""
         return Policy(
@@ -70,7 +76,8 @@ class SubmitRequest:
             selection=self.selection,
             chunk=self.manifest.chunk,
             resources=self.manifest.resources,
-            retry=Policies.from_json(self.manifest.policies).retry,
+            retry=self.policies.retry,
+            closes=self.policies.closes,
             advances=self.advances,
         )
 
@@ -94,6 +101,8 @@ class Submitted:
     job_ids: list[str] = field(default_factory=list)
     # From the cases of the previous submission; None if they are the same.
     difference: Difference | None = None
+    # Why the sweep's circuit breaker sends nothing more; None if it is not stopped.
+    stopped: Stopped | None = None
 
     @property
     def plan(self) -> Plan | None:
@@ -144,6 +153,7 @@ def submit(
         submitter = Submitter(
             sweep=sweep,
             manifest=manifest,
+            n_cases=source.n_cases,
             cluster=cluster,
             limits=limits,
             settings=settings,
@@ -243,12 +253,14 @@ def _submit_missing(request: SubmitRequest, submitter: Submitter) -> Submitted:
         submitter.notify(f"{count} queued array tasks were cancelled, to be sent anew.")
         outlook = outlook_for(request, sweep, submitter.cluster, submitter.settings, digest)
         waiting = replaceable(sweep, request.manifest, outlook.tasks)
+    breaker.resume(sweep, outlook, submitter.cluster)
     done = Submitted(
         sweep=sweep,
         outlook=outlook,
         under_way=policy.under_way(outlook, request.policy),
         replaceable=waiting,
     )
+    breaker.prepare(sweep, request.policies)
     batches = policy.decide(outlook, request.policy, submitter.limits)
     if not batches and policy.sendable(outlook, request.policy):
         raise full_queue(submitter.limits)

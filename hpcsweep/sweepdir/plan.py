@@ -84,6 +84,17 @@ class ClusterRecord(TypedDict):
     state_dir: str
 
 
+class StopRules(TypedDict):
+    """When the tasks of a submission stop the sweep."""
+
+    # Count of failed cases.
+    failures: int
+    # Whether only those with the same error count together.
+    equal: bool
+    # Reasons that do not count, since a retry may mend them.
+    spared: list[str]
+
+
 class WorkerRules(TypedDict, total=False):
     """What a task must know of the settings and limits of its submission; times in seconds."""
 
@@ -97,6 +108,8 @@ class WorkerRules(TypedDict, total=False):
     # warning is sent.
     time_limit_s: float
     warning_s: float
+    # Absent if failures stop nothing.
+    stop: StopRules
 
 
 class _OptionalPartFields(TypedDict, total=False):
@@ -311,8 +324,10 @@ _RULES = schema(
     {},
     {"ingest": TRUTH}
     | dict.fromkeys(("beat_s", "ingest_interval_s", "ingest_deadline_s", "term_grace_s"), NUMBER)
-    | dict.fromkeys(("time_limit_s", "warning_s"), NUMBER),
+    | dict.fromkeys(("time_limit_s", "warning_s"), NUMBER)
+    | {"stop": OBJECT},
 )
+_STOP = schema({"failures": integer(1), "equal": TRUTH, "spared": LIST})
 
 
 def read_plan(path: Path) -> tuple[Plan, PlanDocument]:
@@ -340,6 +355,8 @@ def _plan_problem(document: PlanDocument, plan: Plan) -> str:
     found = [mismatch(document, _DOCUMENT)]
     found += [mismatch(document.get(name), wanted) for name, wanted in inner]
     found += [mismatch(part, _PART) for part in document["parts"]]
+    if not any(found) and document["worker"].get("stop") is not None:
+        found.append(mismatch(document["worker"]["stop"], _STOP))
     first = 0
     for number, part in enumerate(plan.parts if not any(found) else ()):
         if (part.number, part.first_chunk) != (number, first):

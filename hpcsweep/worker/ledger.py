@@ -67,6 +67,8 @@ class Ledger:
         self._journal = JournalWriter(assignment.journals / name)
         # Makes packed runs durable before the records that name them.
         self.sync_pack: Callable[[], None] = lambda: None
+        # Gets every outcome after its record.
+        self.on_end: Callable[[ParamCase, Outcome], None] = lambda _case, _outcome: None
         self._unsynced, self._synced = 0, clock()
         # When the last record was written: the task's heartbeat.
         self._written = clock()
@@ -120,6 +122,7 @@ class Ledger:
         self._append(_end(self._common(), case, outcome, start.node) | {"job_id": start.job_id})
         if outcome.status is Status.COMPLETE:
             self._complete[case.case_id] = ids.fingerprint(case.params)
+        self.on_end(case, outcome)
 
     def end_task(self, reason: Reason | None = None, error: dict[str, Any] | None = None) -> None:
         """Record that the chunk has ended, so that no command asks the cluster about it.

@@ -16,6 +16,7 @@ from hpcsweep.journal import now
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import ALONE, EXIT_STOPPED, IN_TASK, Outcome, Reason, Status
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.plan import WorkerRules
 from hpcsweep.worker import cpus
 from hpcsweep.worker.attempt import Attempts
 from hpcsweep.worker.cases import Cases
@@ -29,10 +30,13 @@ from hpcsweep.worker.slot import CaseEnd, Slot
 from hpcsweep.worker.start import Assignment, Start
 
 if TYPE_CHECKING:
+    from hpcsweep.worker.breaker import TaskBreaker
     from hpcsweep.worker.cached import CachedCases
 
 # Cases that a task runs concurrently.
 SLOTS = 1
+# Why cases have not begun when the sweep's circuit breaker has stopped it.
+STOPPED = {"type": "Stopped", "message": "stop_after: too many cases of the sweep failed"}
 # Exit codes besides EXIT_STOPPED and those of the error tree: the journal cannot be written; the
 # worker cannot survive another error of the system.
 EXIT_UNWRITTEN, EXIT_REFUSED = os.EX_IOERR, os.EX_OSERR
@@ -74,6 +78,11 @@ class Task:
         self._pending = (index for index in indices if index not in self._ledger.settled)
         # The error of a full disk or quota, which ends the task.
         self._full: SweepError | None = None
+        self._breaker = _breaker(sweep.path, self._rules, self._runner)
+        # Whether it kept a case of this chunk from beginning.
+        self._is_stopped = False
+        if self._breaker is not None:
+            self._ledger.on_end = self._breaker.note
 
     def run(self) -> int:
         """Run the unsettled cases of the chunk. Returns the exit code of the process."""
@@ -120,6 +129,9 @@ class Task:
         for index in self._pending:
             if self._runner.stop_signal or self._full:
                 return
+            if self._breaker is not None and self._breaker.is_stopped:
+                self._is_stopped = True
+                return
             case = yield from self._cases.get(index, lane.maker)
             if case is not None:
                 full = yield from attempts.run(case, lane.slot, lane.outputs)
@@ -150,11 +162,15 @@ class Task:
         first_failure = self._cases.first_failure
         if self._full is not None:
             self._ledger.end_task(**refusal(self._full))
+        elif self._is_stopped:
+            self._ledger.end_task(Reason.CANCELLED, STOPPED)
         elif first_failure is not None:
             self._ledger.end_task(why or first_failure.reason, first_failure.error)
         else:
             self._ledger.end_task()
         self._runner.complete(self._ingester.finish())
+        if self._breaker is not None:
+            self._runner.complete(self._breaker.finish())
 
     def _attempts(self, timers: list[Timer]) -> Attempts:
         execute = self._execute
@@ -178,6 +194,15 @@ def _target_executor(manifest: FrozenManifest) -> Execute:
     from hpcsweep.worker.report import execute  # noqa: PLC0415  # for commands only
 
     return execute
+
+
+def _breaker(sweep: Path, rules: WorkerRules, runner: Runner) -> TaskBreaker | None:
+    """The circuit breaker of a submission; None if its failures stop nothing."""
+    if rules.get("stop") is None:
+        return None
+    from hpcsweep.worker.breaker import TaskBreaker  # noqa: PLC0415  # for sweeps with one only
+
+    return TaskBreaker(sweep, rules["stop"], runner)
 
 
 def _cache_opener(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from hpcsweep.manifest.model import json_schema
-from hpcsweep.manifest.policies import Policies, Retry
+from hpcsweep.manifest.policies import Policies, Retry, StopAfter
 from hpcsweep.records import Reason
 from tests.support.manifests import GOOD, Load, load, mistakes, write
 
@@ -43,6 +43,27 @@ def test_a_number_alone_is_the_count_of_attempts(load: Load) -> None:
     assert policies(load, "retry: {}").retry == Retry()
 
 
+@pytest.mark.parametrize(
+    ("written", "expected", "threshold"),
+    [
+        ("20", StopAfter(failures=20), 20),
+        ('"5%"', StopAfter(share=0.05), 50),
+        ("0.01%", StopAfter(share=0.0001), 1),
+        ("100 %", StopAfter(share=1.0), 1000),
+        (
+            '{failures: "2.5%", of: equal, then: hold}',
+            StopAfter(share=0.025, equal=True, then="hold"),
+            25,
+        ),
+    ],
+)
+def test_stops(load: Load, written: str, expected: StopAfter, threshold: int) -> None:
+    found = policies(load, f"stop_after: {written}").stop_after
+    assert found == expected
+    assert found.threshold(1000) == threshold
+    assert policies(load, f"stop_after: {written}").closes
+
+
 def test_a_manifest_without_them_is_frozen_as_before(load: Load) -> None:
     assert load(GOOD).policies == {}
     assert load(GOOD).fingerprint != load(f"{GOOD}retry: 3").fingerprint
@@ -63,6 +84,14 @@ def test_a_manifest_without_them_is_frozen_as_before(load: Load) -> None:
         ("retry: {scale: {cpus: 2}}", "retry.scale.cpus: unknown key. Known are mem, time."),
         ("retry: {max: {mem: lots}}", "retry.max.mem: is the text 'lots', not an amount of"),
         ("retry: {max: {time: soon}}", "retry.max.time: is the text 'soon', not a time limit."),
+        ("stop_after: 0", "stop_after.failures: is the number 0. Write a count such as 20, or a"),
+        ("stop_after: 0%", "stop_after.failures: is the text '0%'."),
+        ("stop_after: 101%", "stop_after.failures: is the text '101%'."),
+        ("stop_after: yes", "stop_after.failures: is the text 'yes'."),
+        ("stop_after: {of: all}", "stop_after: the key 'failures' is missing. Write, for"),
+        ("stop_after: {failures: 3, of: some}", "stop_after.of: is the text 'some'."),
+        ("stop_after: {failures: 3, then: stop}", "stop_after.then: is the text 'stop'."),
+        ("stop_after: {failures: 3, than: hold}", "stop_after.than: unknown key. Did you mean"),
         ("closing: {patition: x}", "closing.patition: "),
         ("closing: {array: 0-3}", "closing.array: "),
     ],

@@ -34,6 +34,16 @@ def print_summary(summary: Summary) -> None:
     passing = [f"{number} {why}" for why, number in sorted(summary.waiting.items()) if passes(why)]
     if passing:
         print_line(f"what they wait for: {', '.join(passing)}")
+    _print_problems(summary)
+    if summary.stopped:
+        for line in summary.stopped.lines:
+            print_line((line, "yellow"))
+    elif summary.is_settled and not summary.is_complete:
+        print_line(f"Nothing is under way. {_next_step(summary)}")
+
+
+def _print_problems(summary: Summary) -> None:
+    """What a person should look at."""
     for sentence in summary.stuck:
         print_line((sentence, "yellow"))
     if summary.problem:
@@ -44,8 +54,6 @@ def print_summary(summary: Summary) -> None:
     _print_complete(summary)
     if summary.reasons.get("lost"):
         print_line(f"What Slurm kept of lost tasks: `hpcsweep logs {summary.name} INDEX`")
-    if summary.is_settled and not summary.is_complete:
-        print_line(f"Nothing is under way. {_next_step(summary)}")
 
 
 def _print_complete(summary: Summary) -> None:

@@ -250,6 +250,25 @@ class Slurm(Defaults):
                     raise ClusterUnavailable(f"scancel: {answer.complaint}")
                 raise ClusterError(f"scancel: {answer.complaint}")
 
+    def hold(self, tasks: Sequence[str]) -> None:
+        """Hold queued elements. One that has ended meanwhile is no error."""
+        self._hold(tasks, release=False)
+
+    def release(self, tasks: Sequence[str]) -> None:
+        """Release held elements. *Safe to repeat.*"""
+        self._hold(tasks, release=True)
+
+    def _hold(self, tasks: Sequence[str], *, release: bool) -> None:
+        for some in _batches(tasks):
+            answer = self._run(text.scontrol_hold(some, release=release), self.timeout_s)
+            if answer.returncode != 0 and not text.has_ended(answer.stderr):
+                what = f"scontrol {'release' if release else 'hold'}: {answer.complaint}"
+                raise (
+                    ClusterUnavailable(what)
+                    if is_unreachable(answer.stderr)
+                    else ClusterError(what)
+                )
+
     def logs(self, directory: Path, part: int, element: int) -> list[Path]:
         """The outputs of one element, one per job id that the part ever had."""
         return [

@@ -16,6 +16,8 @@ from hpcsweep.records import ALONE, Part
 
 # The error of squeue and scontrol for an id that the controller has forgotten (after MinJobAge).
 FORGOTTEN = "Invalid job id specified"
+# scontrol's complaint about one that is over (22.05).
+_OVER = "Job has already finished"
 # squeue's task id of a job that is no array. For us it is element 0: submitit, and a cluster
 # without arrays, get single chunks as plain jobs.
 NO_ARRAY = "N/A"
@@ -196,6 +198,17 @@ def scancel(targets: Sequence[str], *, pending_only: bool = False) -> list[str]:
 def requeue(job_id: str) -> list[str]:
     """End a job and let it start again; in 22.05 not before AuthInfo's cred_expire has passed."""
     return ["scontrol", "requeue", job_id]
+
+
+def scontrol_hold(tasks: Sequence[str], *, release: bool = False) -> list[str]:
+    """Hold or release queued elements (`123_[0-4]`)."""
+    return ["scontrol", "release" if release else "hold", *tasks]
+
+
+def has_ended(stderr: str) -> bool:
+    """Whether scontrol complains about nothing but elements that are over."""
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    return bool(lines) and all(FORGOTTEN in line or _OVER in line for line in lines)
 
 
 def show_config() -> list[str]:

@@ -1,0 +1,113 @@
+"""A stopped sweep for people: how many cases failed, with which errors, and how to go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from hpcsweep.indexset import IndexSet
+from hpcsweep.records import Status
+from hpcsweep.store import SweepIndex
+from hpcsweep.store.schema import cases
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.stop import error_kind, held_fact, stop_fact
+
+# Kinds of errors that a digest names.
+KINDS_NAMED = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailureKind:
+    """Failed cases with the same type of error and head of its message."""
+
+    kind: str
+    indices: IndexSet
+
+    @property
+    def line(self) -> str:
+        """For people."""
+        return f"{self.indices.count} × {self.kind} (first index {self.indices.select(0)})"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stopped:
+    """Why a sweep is stopped."""
+
+    name: str
+    # Count of failed cases that stopped it, and what they have in common.
+    failures: int
+    kind: str
+    # Whether its queued tasks are held.
+    is_held: bool
+    # Of all failed cases, the most frequent first.
+    kinds: tuple[FailureKind, ...]
+
+    @property
+    def lines(self) -> list[str]:
+        """The digest: the reason, the errors, how to go on."""
+        alike = " with the same error" if self.kind else ""
+        more = len(self.kinds) - KINDS_NAMED
+        held = ", queued tasks are held" if self.is_held else ""
+        next_step = (
+            f"Nothing more is run{held}. `hpcsweep logs {self.name} INDEX` says why a case failed; "
+            f"`hpcsweep submit` goes on, `hpcsweep retry {self.name}` also runs the failed cases "
+            "again."
+        )
+        return [
+            f"{self.name} is stopped: {self.failures} cases failed{alike} (stop_after)",
+            *(f"  {one.line}" for one in self.kinds[:KINDS_NAMED]),
+            *([f"  and {more} more kinds of errors"] if more > 0 else []),
+            next_step,
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """The part of `status --json`."""
+        return {
+            "failures": self.failures,
+            "kind": self.kind or None,
+            "held": self.is_held,
+            "errors": [
+                {"error": one.kind, "cases": one.indices.count, "first": one.indices.select(0)}
+                for one in self.kinds
+            ],
+        }
+
+
+def stopped(sweep: SweepDirectory, sweep_index: SweepIndex) -> Stopped | None:
+    """Why a sweep is stopped; None if it is not. `sweep_index` must be up to date."""
+    fact = stop_fact(sweep.path)
+    if fact is None:
+        return None
+    return Stopped(
+        name=sweep.name,
+        failures=fact["failures"],
+        kind=fact["kind"],
+        is_held=held_fact(sweep.path) is not None,
+        kinds=tuple(failure_kinds(sweep_index)),
+    )
+
+
+def failure_kinds(sweep_index: SweepIndex, among: IndexSet | None = None) -> list[FailureKind]:
+    """The failed cases by their errors, the most frequent first; those of `among`, or all."""
+    found: dict[str, list[int]] = {}
+    for row in sweep_index.rows(where=cases.c.status == Status.FAILED.value):
+        kind = error_kind(row["reason"] or "", _error(row["error"]))
+        found.setdefault(kind, []).append(row["idx"])
+    kinds = [
+        FailureKind(kind=kind, indices=mine)
+        for kind, indices in found.items()
+        if (mine := _within(indices, among))
+    ]
+    return sorted(kinds, key=lambda one: (-one.indices.count, one.indices.select(0)))
+
+
+def _within(indices: Iterable[int], among: IndexSet | None) -> IndexSet:
+    found = IndexSet.of(indices)
+    return found if among is None else found & among
+
+
+def _error(text: str | None) -> dict[str, Any] | None:
+    value = json.loads(text) if text else None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,65 @@
+"""The circuit breaker: too many failures stop a sweep while its tasks run, until a user goes on."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from tests.integration.test_advance import Site, site
+from tests.support.wait import wait_until
+
+__all__ = ["site"]  # fixtures are found by their names
+
+CASES = "target: t.py:run\nsource: {grid: {x: {range: [0, 30]}}}\n"
+TARGET = """
+from pathlib import Path
+def run(x):
+    if not Path(__file__).with_name("go").exists():
+        raise ValueError("there is no go")
+"""
+
+
+def is_stopped(site: Site) -> bool:
+    return (site.root / "outputs" / "s" / "stops" / "stop.json").exists()
+
+
+def wait_for_empty_queue(site: Site) -> None:
+    wait_until(lambda: not site.cluster.out("squeue", "-h"), 90, "an empty queue", poll_s=0.5)
+
+
+def test_equal_failures_stop_a_part_while_it_runs_and_a_submit_goes_on(site: Site) -> None:
+    (site.root / "t.py").write_text(TARGET)
+    manifest = site.manifest(f"{CASES}chunk: 10\nstop_after: {{failures: 4, of: equal}}\n")
+    site.hpcsweep("submit", manifest)
+    wait_for_empty_queue(site)
+    said = site.hpcsweep("status", "s")
+    # Tasks that fail at the same moment may pass the threshold together.
+    assert re.search(r"s is stopped: [4-9] cases failed with the same error \(stop_after\)", said)
+    assert "× ValueError: there is no go (first index 0)" in said
+    counts = site.status()
+    assert 4 <= counts["failed"] < 10
+    assert counts["interrupted"] + counts["failed"] == 30
+    # Nobody but a user goes on.
+    assert "s is stopped" in site.hpcsweep("advance", "s")
+    assert len(site.plans()) == 1
+    (site.root / "go").touch()
+    assert "submission 2" in site.hpcsweep("submit", manifest)
+    wait_for_empty_queue(site)
+    assert site.status() == {"complete": 30 - counts["failed"], "failed": counts["failed"]}
+    assert "is stopped" not in site.hpcsweep("advance", "s")
+
+
+def test_what_waits_is_held_and_released(site: Site) -> None:
+    (site.root / "t.py").write_text(TARGET)
+    manifest = site.manifest(f"{CASES}chunk: 6\nstop_after: {{failures: 2, then: hold}}\n")
+    said = site.hpcsweep("submit", manifest, "--throttle", "1", "--wait", code=9)
+    assert "s is stopped: 2 cases failed" in said
+    found = json.loads(site.hpcsweep("status", "s", "--json"))
+    assert found["stopped"]["held"]
+    assert found["stopped"]["failures"] == 2
+    assert site.status() == {"failed": 2, "interrupted": 4, "pending": 24}
+    (site.root / "go").touch()
+    site.hpcsweep("submit", manifest)
+    assert not is_stopped(site)
+    wait_for_empty_queue(site)
+    assert site.status() == {"complete": 28, "failed": 2}
