@@ -10,6 +10,7 @@ from typing import Any
 
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import InputError, SourceError
+from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Status
 from hpcsweep.settings import Settings
 from hpcsweep.state.outlook import Outlook, State, outlook_of
@@ -49,6 +50,8 @@ class Selection:
     where: str | None = None
     # Values of `Status`.
     status: tuple[str, ...] = ()
+    # None for all.
+    cases: IndexSet | None = None
     columns: tuple[str, ...] = ()
     # The options that name the columns, for messages.
     named_by: str = "--columns"
@@ -205,9 +208,11 @@ def fields(columns: TableColumns) -> dict[str, SqlColumn]:
 def _selected(
     outlook: Outlook, sweep_index: SweepIndex, columns: TableColumns, selection: Selection
 ) -> Iterator[TableRow]:
-    statuses = set(selection.status)
+    statuses, cases = set(selection.status), selection.cases
     for row in _rows(outlook, sweep_index, columns, selection.where):
-        if not statuses or row["status"] in statuses:
+        if statuses and row["status"] not in statuses:
+            continue
+        if cases is None or row["index"] in cases:
             yield row
 
 

@@ -41,6 +41,13 @@ def test_a_condition_selects_by_results_and_by_params(
     assert "1 of 8" in said
     project.submit("--where", "square > 4 or x > 6", "--rerun", "all", "--wait")
     assert project.executions() == {2: 1, 3: 2, 4: 2, 7: 1}
+    rows = project.cli(
+        "collect", "sweep", "--format", "csv", "--columns", "index", "--cases", "2-5"
+    )
+    assert rows.stdout.split() == ["index", "2", "3", "4", "5"]
+    options = ("--columns", "index", "--cases", "2-5", "--where", "square > 4")
+    rows = project.cli("collect", "sweep", "--format", "csv", *options)
+    assert rows.stdout.split() == ["index", "3", "4"]
 
 
 def test_cases_whose_files_are_gone_are_computed_again(

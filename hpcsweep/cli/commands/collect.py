@@ -9,7 +9,14 @@ import click
 
 from hpcsweep.cli import completion
 from hpcsweep.cli.context import context
-from hpcsweep.cli.options import common, file_option, sweep_argument, words
+from hpcsweep.cli.options import (
+    cases_option,
+    common,
+    file_option,
+    sweep_argument,
+    where_option,
+    words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +32,8 @@ if TYPE_CHECKING:
     type=click.Choice(["table", "csv", "jsonl", "parquet"]),
     help="Default: a table on the screen, or what the suffix of --output says.",
 )
-@click.option("--where", metavar="CONDITION", help="Only rows for which this holds: 'energy < 1'.")
+@where_option
+@cases_option
 @click.option(
     "--status",
     "statuses",
@@ -41,6 +49,7 @@ def command(
     form: str | None,
     output: Path | None,
     where: str | None,
+    cases: str | None,
     statuses: str | None,
     columns: str | None,
     **shared: Any,
@@ -52,10 +61,16 @@ def command(
     from hpcsweep.cli import notices
     from hpcsweep.cli.render.summary import other_code
     from hpcsweep.tables.collect import Selection, collect
+    from hpcsweep.tables.selection import case_set
 
     here = context(**shared)
     directory = here.sweep(sweep)
-    selection = Selection(where=where, status=words(statuses), columns=words(columns))
+    selection = Selection(
+        where=where,
+        status=words(statuses),
+        cases=None if cases is None else case_set(cases, directory.newest().source.n_cases),
+        columns=words(columns),
+    )
     chosen = form or _form_of(output)
     if output is not None and chosen == "table":
         raise click.UsageError("--format table is for the screen; a file is csv, jsonl or parquet")
