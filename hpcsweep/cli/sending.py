@@ -14,6 +14,7 @@ from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import Incomplete, PartRefused
 from hpcsweep.indexset import IndexSet
 from hpcsweep.progress import progress_bar
+from hpcsweep.state.given_up import given_up, given_up_lines
 from hpcsweep.state.status import Summary, status
 from hpcsweep.submission.advance import follow
 from hpcsweep.submission.closing_run import advance_or_requeue
@@ -72,6 +73,8 @@ def _print_submitted(done: Submitted, cluster: Cluster, selection: IndexSet | No
             click.echo(
                 f"{sweep.name}: nothing to submit{some}, {outlook.complete.count} complete{left}"
             )
+    for line in given_up_lines(given_up(outlook)):
+        click.echo(line)
     job_ids = iter(done.job_ids)
     for plan in done.plans:
         jobs = ", ".join(islice(job_ids, len(plan.parts)))
@@ -94,6 +97,8 @@ def _wait(here: Context, request: SubmitRequest, cluster: Cluster, done: Submitt
     if not summary.is_complete and in_doubt:
         done = _submit(here, request, cluster)
         summary = _watch(here, cluster, done.sweep, request.selection)
+    for line in given_up_lines(dict(summary.given_up)):
+        click.echo(line, err=True)
     if summary.stopped is not None:
         raise Incomplete(
             "\n".join(summary.stopped.lines[:-1]),

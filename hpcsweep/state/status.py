@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hpcsweep.cluster.base import Cluster
@@ -15,6 +15,7 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Status
 from hpcsweep.runs.memory import MemoryExcess, memory_excess
 from hpcsweep.settings import Settings
+from hpcsweep.state.given_up import given_up
 from hpcsweep.state.outlook import Outlook, State, outlook_of, with_lost
 from hpcsweep.state.scheduler import poll
 from hpcsweep.state.stopped import Stopped, stopped
@@ -57,6 +58,8 @@ class Summary:
     memory: MemoryExcess | None = None
     # Count of complete indices whose files are gone; None if nobody looked.
     lost: int | None = None
+    # The indices that `retry` gives up, by why.
+    given_up: Mapping[str, IndexSet] = field(default_factory=dict)
     # Why the circuit breaker lets nothing more run; None if it does.
     stopped: Stopped | None = None
 
@@ -124,6 +127,7 @@ class Summary:
             "other_code": self.other_code,
             "lost_files": self.lost,
             "memory_excess": self.memory.to_json() if self.memory else None,
+            "given_up": {why: str(indices) for why, indices in self.given_up.items()},
             "stopped": self.stopped.to_json() if self.stopped else None,
             "complete": self.is_complete,
         }
@@ -180,6 +184,7 @@ def summarise(sweep: SweepDirectory, found: Outlook, torn: dict[str, int]) -> Su
         torn=torn,
         submissions=len(sweep.submissions()),
         other_code=found.indices(State.STALE).count,
+        given_up=given_up(found),
         memory=max(_memory_excesses(found), key=lambda one: one.ratio, default=None),
     )
 

@@ -15,8 +15,8 @@ from hpcsweep.cluster.base import Limits
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Retry
 from hpcsweep.records import Resources
+from hpcsweep.state.escalation import escalated
 from hpcsweep.state.outlook import NONE, Group, Outlook, State
-from hpcsweep.submission.escalation import RAN_OUT, escalated
 from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE, chunk_size_for, tasks_per_array
 
 # The limits of a cluster that was not asked: Slurm's defaults.
@@ -149,25 +149,6 @@ def _next_attempts(
         indices for count, indices in outlook.stalled.items() if count >= retry.max_attempts
     )
     yield group.indices - owed - stalled, asked
-
-
-def exhausted(outlook: Outlook, retry: Retry) -> dict[str, IndexSet]:
-    """Indices that `retry` gives up, by why: for people."""
-    found: dict[str, IndexSet] = {}
-    for group in outlook.groups:
-        if group.reason is None or group.reason not in retry.on or group.submission is None:
-            continue
-        why = ""
-        if group.tries >= retry.max_attempts:
-            why = f"{group.reason} after {group.tries} attempts"
-        elif group.tries:
-            asked = outlook.asked[group.submission]
-            if escalated(asked, group.reason, retry, group.max_rss_bytes) is None:
-                name = RAN_OUT[group.reason]
-                why = f"{group.reason}, and no more `{name}` can be asked for"
-        if why:
-            found[why] = found.get(why, NONE) | group.indices
-    return found
 
 
 def _again(outlook: Outlook, policy: Policy) -> IndexSet:

@@ -161,7 +161,11 @@ def test_what_fails_again_and_again_is_given_up(site: Site) -> None:
     wait_until(lambda: len(site.plans()) == 3, 90, "the third attempt", poll_s=0.5)
     site.wait_for(complete=2, failed=1)
     wait_until(lambda: not site.cluster.out("squeue", "-h"), 60, "an empty queue", poll_s=0.5)
-    assert "nothing to submit" in site.hpcsweep("advance", "s")
+    said = site.hpcsweep("advance", "s")
+    assert "nothing to submit" in said
+    given_up = "retry gave up 1 case: error after 3 attempts (index 1)"
+    assert given_up in said
+    assert given_up in site.hpcsweep("status", "s")
     assert [plan["indices"] for plan in site.plans()] == [[[0, 3]], [[1, 2]], [[1, 2]]]
     assert os.listdir(site.root / "outputs" / "s" / "runs" / ".attempts")  # noqa: PTH208
 

@@ -11,7 +11,8 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Retry
 from hpcsweep.records import Reason, Resources
 from hpcsweep.sources import grid
-from hpcsweep.submission.policy import Policy, exhausted
+from hpcsweep.state.given_up import exhausted
+from hpcsweep.submission.policy import Policy
 from tests.support.simulated_site import SimulatedSite, version_of
 
 REASONS = (

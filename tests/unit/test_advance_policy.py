@@ -11,8 +11,9 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Retry
 from hpcsweep.records import Reason, Resources, Status
 from hpcsweep.sources import grid
+from hpcsweep.state.given_up import exhausted, given_up_lines
 from hpcsweep.state.outlook import Group, Outlook, State
-from hpcsweep.submission.policy import UNASKED, Batch, Policy, decide, exhausted, wanted
+from hpcsweep.submission.policy import UNASKED, Batch, Policy, decide, wanted
 from hpcsweep.sweepdir.version import Version
 from tests.support.sweeps import MadeSweep
 
@@ -185,3 +186,11 @@ def test_a_sweep_that_retries_has_closing_jobs(version: Version) -> None:
     batch = decide(Outlook.of_nothing(version), Policy(retry=Retry()), UNASKED)[0]
     assert batch.closes
     assert not decide(Outlook.of_nothing(version), Policy(), UNASKED)[0].closes
+
+
+def test_what_people_see_of_it() -> None:
+    found = {"lost after 3 attempts": IndexSet.parse("0-20"), "error": IndexSet.parse("7")}
+    assert given_up_lines(found) == [
+        "retry gave up 1 case: error (index 7)",
+        "retry gave up 21 cases: lost after 3 attempts (indices 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 …)",
+    ]

@@ -362,3 +362,22 @@ def test_time_limits(limit: str, seconds: int | None) -> None:
 )
 def test_the_warning_comes_before_the_limit(limit: int | None, warning: int) -> None:
     assert warning_seconds(limit) == warning
+
+
+@pytest.mark.parametrize(
+    ("stderr", "expected"),
+    [
+        # As scontrol hold and release of 22.05 print it.
+        ("1_0-1: Job has already finished\n1_5: No error\n", True),
+        (
+            "Job has already finished for job 2\nslurm_suspend error: Job has already finished\n",
+            True,
+        ),
+        ("99999_0-1: Invalid job id specified\n", True),
+        ("1_5: No error\n1_4: Access/permission denied\n", False),
+        ("slurm_suspend error: Unable to contact slurm controller (connect failure)\n", False),
+        ("", False),
+    ],
+)
+def test_holding_what_is_over_is_no_error(stderr: str, expected: bool) -> None:
+    assert text.has_ended(stderr) is expected

@@ -6,7 +6,7 @@ import pytest
 
 from hpcsweep.manifest.policies import Retry
 from hpcsweep.records import Reason, Resources
-from hpcsweep.submission.escalation import escalated
+from hpcsweep.state.escalation import escalated
 
 GIB = 1 << 30
 OOM, TIMEOUT = Reason.OUT_OF_MEMORY, Reason.TIMEOUT

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hpcsweep.cli.render.console import print_facts, print_line
 from hpcsweep.cluster.slurm.reasons import passes
 from hpcsweep.records import Reason, Status
+from hpcsweep.state.given_up import given_up_lines
 from hpcsweep.state.status import Summary
 
 _COLOURS = {
@@ -52,6 +53,8 @@ def _print_problems(summary: Summary) -> None:
         lines, journals = sum(summary.torn.values()), len(summary.torn)
         print_line((f"{lines} journal lines were passed over, in {journals} journals", "yellow"))
     _print_complete(summary)
+    for line in given_up_lines(dict(summary.given_up)):
+        print_line((line, "yellow"))
     if summary.reasons.get("lost"):
         print_line(f"What Slurm kept of lost tasks: `hpcsweep logs {summary.name} INDEX`")
 

@@ -16,8 +16,8 @@ from hpcsweep.records import ALONE, Part
 
 # The error of squeue and scontrol for an id that the controller has forgotten (after MinJobAge).
 FORGOTTEN = "Invalid job id specified"
-# scontrol's complaint about one that is over (22.05).
-_OVER = "Job has already finished"
+# scontrol about elements that are over, and about others of the same command (22.05).
+_OVER, _DONE = "Job has already finished", ": No error"
 # squeue's task id of a job that is no array. For us it is element 0: submitit, and a cluster
 # without arrays, get single chunks as plain jobs.
 NO_ARRAY = "N/A"
@@ -208,7 +208,9 @@ def scontrol_hold(tasks: Sequence[str], *, release: bool = False) -> list[str]:
 def has_ended(stderr: str) -> bool:
     """Whether scontrol complains about nothing but elements that are over."""
     lines = [line for line in stderr.splitlines() if line.strip()]
-    return bool(lines) and all(FORGOTTEN in line or _OVER in line for line in lines)
+    return bool(lines) and all(
+        any(complaint in line for complaint in (FORGOTTEN, _OVER, _DONE)) for line in lines
+    )
 
 
 def show_config() -> list[str]:

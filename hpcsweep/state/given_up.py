@@ -1,0 +1,51 @@
+"""The cases that `retry` gives up, and why: for people. Pure."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from hpcsweep.indexset import IndexSet
+from hpcsweep.manifest.policies import Policies, Retry
+from hpcsweep.state.escalation import RAN_OUT, escalated
+from hpcsweep.state.outlook import NONE, Outlook
+
+# Indices that a line names.
+INDICES_NAMED = 10
+
+
+def exhausted(outlook: Outlook, retry: Retry) -> dict[str, IndexSet]:
+    """Indices that `retry` gives up, by why: for people."""
+    found: dict[str, IndexSet] = {}
+    for group in outlook.groups:
+        if group.reason is None or group.reason not in retry.on or group.submission is None:
+            continue
+        why = ""
+        if group.tries >= retry.max_attempts:
+            why = f"{group.reason} after {group.tries} attempts"
+        elif group.tries:
+            asked = outlook.asked[group.submission]
+            if escalated(asked, group.reason, retry, group.max_rss_bytes) is None:
+                name = RAN_OUT[group.reason]
+                why = f"{group.reason}, and no more `{name}` can be asked for"
+        if why:
+            found[why] = found.get(why, NONE) | group.indices
+    return found
+
+
+def given_up(outlook: Outlook) -> dict[str, IndexSet]:
+    """What the `retry` of the outlook's manifest gives up; nothing without one."""
+    retry = Policies.from_json(outlook.version.manifest.policies).retry
+    return {} if retry is None else exhausted(outlook, retry)
+
+
+def given_up_lines(found: dict[str, IndexSet]) -> list[str]:
+    """A line for each reason."""
+    return [_line(why, indices) for why, indices in sorted(found.items())]
+
+
+def _line(why: str, indices: IndexSet) -> str:
+    some = ", ".join(map(str, islice(indices, INDICES_NAMED)))
+    more = " …" if indices.count > INDICES_NAMED else ""
+    cases = "case" if indices.count == 1 else "cases"
+    named = "index" if indices.count == 1 else "indices"
+    return f"retry gave up {indices.count} {cases}: {why} ({named} {some}{more})"
