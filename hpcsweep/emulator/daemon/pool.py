@@ -91,15 +91,16 @@ class Pool:
         """Allocate the CPUs, memory and gres of a job's places."""
         _change(self.nodes, job, 1)
         self.elements[job.request.id] += 1
-        here = {name: self.nodes[name] for name in job.places if name in self.nodes}
         # --exclusive takes all GPUs, whether it asks for any or not (22.05 to 26.05).
         source = self._settings.gres if job.request.exclusive else job.request.gres
         if wanted := gres_counts(source).get("gpu", 0):
+            here = {name: self.nodes[name] for name in job.places if name in self.nodes}
+            # A new dict: the elements of an array share the empty one of their remainder.
             job.gpus = {
                 name: gpus.lowest_free(wanted, node.used_gpus) for name, node in here.items()
             }
-        for name, numbers in job.gpus.items():
-            self.nodes[name].used_gpus.update(numbers)
+            for name, node in here.items():
+                node.used_gpus.update(job.gpus[name])
 
     def release(self, job: Job) -> None:
         """Free the resources of a job."""
