@@ -3,8 +3,8 @@
     [SLURM=22.05|24.11|26.05] python3 docker/cluster.py up|down|build
 
 Needs a Docker engine and Compose, of either generation. `COMPOSE_PROJECT_NAME` gives a second
-cluster a name of its own. Standard library only: it runs before anything is installed. *Safe to
-repeat.*
+cluster a name of its own, and `HPCSWEEP_COMPOSE_FILES` names files that add to it. Standard
+library only: it runs before anything is installed. *Safe to repeat.*
 """
 
 from __future__ import annotations
@@ -107,8 +107,10 @@ class Cluster:
 
     def _compose(self, *arguments: str) -> str:
         chosen = {"SLURM": self.version, "SUITE": SUITES[self.version]}
-        files = ("--project-name", self.project, "--file", str(COMPOSE_FILE))
-        return run([*compose_program(), *files, *arguments], chosen)
+        more = filter(None, os.environ.get("HPCSWEEP_COMPOSE_FILES", "").split(os.pathsep))
+        files = [f"--file={path}" for path in (COMPOSE_FILE, *more)]
+        project = f"--project-name={self.project}"
+        return run([*compose_program(), project, *files, *arguments], chosen)
 
 
 def compose_program() -> list[str]:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from tests.support.container_cluster import NODES, ContainerCluster
+from tests.support.container_sweep import ContainerSweep
 
 CASES, CHUNK = 200, 10
 TARGET = """\
@@ -24,39 +25,19 @@ def allocate(megabytes):
 ACCIDENTAL = {"started", "ended", "wall_seconds", "cpu_seconds", "max_rss_bytes", "host", "job_id"}
 
 
-class ContainerSweep:
-    """A sweep of ada's in a directory of its own; `more` are further keys of its manifest."""
-
-    def __init__(self, cluster: ContainerCluster, name: str, **more: Any) -> None:
-        self.cluster = cluster
-        self.project = f"/shared/home/ada/{name}"
-        self.directory = f"{self.project}/outputs/{name}"
-        manifest = {
-            "name": name,
-            "target": "target.py:square",
-            "source": {"grid": {"x": list(range(CASES))}},
-            "chunk": CHUNK,
-            "seed": 7,
-            "slurm": {"time": "00:10:00", "mem": "100M"},
-        } | more
-        cluster.write(f"{self.project}/target.py", TARGET)
-        cluster.write(f"{self.project}/manifest.json", json.dumps(manifest))
-
-    def submit(self) -> int:
-        """Submit it, wait for its end, and return the exit code."""
-        command = f"cd {self.project} && hpcsweep submit manifest.json --wait"
-        return self.cluster.run(command, check=False).returncode
-
-    def collect(self) -> list[dict[str, Any]]:
-        """Its table."""
-        command = f"hpcsweep collect {self.directory} --format jsonl"
-        lines = self.cluster.run(command, check=False).stdout
-        return [json.loads(line) for line in lines.splitlines()]
+def made(cluster: ContainerCluster, name: str, **more: Any) -> ContainerSweep:
+    """A sweep in a directory of its own in ada's home."""
+    manifest = {
+        "target": "target.py:square",
+        "source": {"grid": {"x": list(range(CASES))}},
+        "chunk": CHUNK,
+    } | more
+    return ContainerSweep(cluster, f"/shared/home/ada/{name}", TARGET, **manifest)
 
 
 def swept(cluster: ContainerCluster, name: str, **more: Any) -> list[dict[str, Any]]:
     """The table of a whole sweep, without what differs between any two runs."""
-    sweep = ContainerSweep(cluster, name, **more)
+    sweep = made(cluster, name, **more)
 
     assert sweep.submit() == 0
     table = sweep.collect()
@@ -76,7 +57,7 @@ def test_two_hundred_cases_give_the_same_in_both_databases(cluster: ContainerClu
 
 
 def test_a_case_that_the_cgroup_kills_is_out_of_memory(cluster: ContainerCluster) -> None:
-    sweep = ContainerSweep(
+    sweep = made(
         cluster,
         "greedy",
         target="target.py:allocate",
@@ -96,8 +77,8 @@ def test_a_case_that_the_cgroup_kills_is_out_of_memory(cluster: ContainerCluster
 
 def test_a_sweep_of_the_group_is_read_by_another_member(cluster: ContainerCluster) -> None:
     few = {"grid": {"x": [1, 2, 3]}}
-    shared = ContainerSweep(cluster, "shared", source=few, share="group")
-    private = ContainerSweep(cluster, "private", source=few)
+    shared = made(cluster, "shared", source=few, share="group")
+    private = made(cluster, "private", source=few)
     assert (shared.submit(), private.submit()) == (0, 0)
 
     read = cluster.run(f"hpcsweep collect {shared.directory} --format jsonl", user="ben")

@@ -20,11 +20,15 @@ NODES = ("c1", "c2", "c3")
 
 
 class ContainerCluster:
-    """A cluster of one version. Use it in a `with` block; `project` is its name for Compose."""
+    """A cluster of one version. Use it in a `with` block; `project` is its name for Compose.
 
-    def __init__(self, version: str) -> None:
+    `purpose` tells it from others of its version; `more` are Compose files over its own.
+    """
+
+    def __init__(self, version: str, purpose: str = "", *more: Path) -> None:
         self.version = version
-        self.project = f"hstest{version.replace('.', '')}-{os.getpid()}"
+        self.project = f"hstest{purpose}{version.replace('.', '')}-{os.getpid()}"
+        self._files = os.pathsep.join(map(str, more))
 
     def __enter__(self) -> Self:
         try:
@@ -54,7 +58,11 @@ class ContainerCluster:
 
     def program(self, action: str, version: str = "") -> Completed:
         """Run docker/cluster.py on this cluster."""
-        chosen = {"SLURM": version or self.version, "COMPOSE_PROJECT_NAME": self.project}
+        chosen = {
+            "SLURM": version or self.version,
+            "COMPOSE_PROJECT_NAME": self.project,
+            "HPCSWEEP_COMPOSE_FILES": self._files,
+        }
         return subprocess.run(
             [sys.executable, PROGRAM, action],
             env={**os.environ, **chosen},
