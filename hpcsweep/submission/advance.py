@@ -143,7 +143,12 @@ def follow(
         summary = wait(sweep, cluster, settings, show)
         if not any(sweep.plan(number)[0].closes for number in sweep.submissions()):
             return summary
-        if summary.is_complete or not advance(sweep, cluster, settings, notify).plans:
+        if summary.is_complete:
+            return summary
+        done = advance(sweep, cluster, settings, notify)
+        if done.stopped is not None and summary.stopped is None:
+            return wait(sweep, cluster, settings, show)  # with why it is stopped
+        if not done.plans:
             return summary
 
 

@@ -27,7 +27,6 @@ from hpcsweep.submission.replacing import Replaceable, cancel_waiting, waiting_c
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import StopRules
 from hpcsweep.sweepdir.stop import (
-    STOPS,
     HeldFact,
     ResumedFact,
     StopFact,
@@ -155,13 +154,18 @@ class CircuitBreaker:
         write_new(held_path(self.sweep.path), json_bytes(fact))
 
 
-def resume(sweep: SweepDirectory, outlook: Outlook, cluster: Cluster) -> None:
+def resume(sweep: SweepDirectory, policies: Policies, outlook: Outlook, cluster: Cluster) -> None:
     """A user goes on: release what was held, and count failures from here on.
 
-    *Raises* ClusterError. The caller holds the lock.
+    *Raises* ClusterError. The caller holds the lock. *Writes* the directory of the marks.
     """
+    is_stopped = stop_fact(sweep.path) is not None
+    if policies.stop_after is not None:
+        make_directory(failure_marks(sweep.path))
+    elif not is_stopped:
+        return
     failed, numbers = outlook.failed, sweep.submissions()
-    if not numbers or (not failed and stop_fact(sweep.path) is None):
+    if not numbers or not (failed or is_stopped):
         return
     fact: ResumedFact = {
         "time": time.time(),
@@ -169,7 +173,6 @@ def resume(sweep: SweepDirectory, outlook: Outlook, cluster: Cluster) -> None:
         "manifest": outlook.version.manifest.fingerprint,
         "failed": failed.to_json(),
     }
-    make_directory(sweep.path / STOPS)
     write_new(next_resumed_path(sweep.path), json_bytes(fact))
     marks = failure_marks(sweep.path)
     for name in names(marks):
@@ -180,12 +183,6 @@ def resume(sweep: SweepDirectory, outlook: Outlook, cluster: Cluster) -> None:
     if held is not None:
         cluster.release(held["tasks"])
         held_path(sweep.path).unlink(missing_ok=True)
-
-
-def prepare(sweep: SweepDirectory, policies: Policies) -> None:
-    """Make the directory in which tasks mark failures."""
-    if policies.stop_after is not None:
-        make_directory(failure_marks(sweep.path))
 
 
 def _elements(sent: SentPart, chunks: tuple[int, ...]) -> str:

@@ -253,14 +253,13 @@ def _submit_missing(request: SubmitRequest, submitter: Submitter) -> Submitted:
         submitter.notify(f"{count} queued array tasks were cancelled, to be sent anew.")
         outlook = outlook_for(request, sweep, submitter.cluster, submitter.settings, digest)
         waiting = replaceable(sweep, request.manifest, outlook.tasks)
-    breaker.resume(sweep, outlook, submitter.cluster)
+    breaker.resume(sweep, request.policies, outlook, submitter.cluster)
     done = Submitted(
         sweep=sweep,
         outlook=outlook,
         under_way=policy.under_way(outlook, request.policy),
         replaceable=waiting,
     )
-    breaker.prepare(sweep, request.policies)
     batches = policy.decide(outlook, request.policy, submitter.limits)
     if not batches and policy.sendable(outlook, request.policy):
         raise full_queue(submitter.limits)
