@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from tests.support.container_cluster import NODES, REPOSITORY, ContainerCluster
 
 SITES = REPOSITORY / "slurm_templates" / "sites"
@@ -114,6 +116,9 @@ def test_a_program_in_an_image(cluster: ContainerCluster) -> None:
 
 
 def test_an_mpi_program_on_two_nodes(cluster: ContainerCluster) -> None:
+    if cluster.version == "26.05":
+        assert "pmix" not in cluster.run("srun --mpi=list 2>&1").stdout
+        pytest.skip("Debian builds Slurm 26.05 without PMIx, and Open MPI 5 has nothing else")
     rows = swept(cluster, "mpi", **{"pi.c": PI})
 
     assert [(row["ranks"], row["nodes"]) for row in rows] == [(4, 2)] * 2
