@@ -166,7 +166,7 @@ def _as_submitted(sweep: SweepDirectory) -> Checked:
     return Checked(
         document.get("code_digest", ""),
         document.get("code_files", []),
-        [f"{name}" for name in origin.get("packages", [])],
+        list(origin.get("packages", [])),
     )
 
 

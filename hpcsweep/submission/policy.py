@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from hpcsweep.cluster.base import Limits
+from hpcsweep.errors import InputError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Retry
 from hpcsweep.records import Resources
@@ -19,6 +20,8 @@ from hpcsweep.state.escalation import escalated
 from hpcsweep.state.outlook import NONE, Group, Outlook, State
 from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE, chunk_size_for, tasks_per_array
 
+# The least count of jobs in the queue with which closing jobs can go on.
+CLOSING_JOBS_MIN = 3
 # The limits of a cluster that was not asked: Slurm's defaults.
 UNASKED = Limits(cluster_name="", max_array_size=MAX_ARRAY_SIZE, kill_wait_s=30.0)
 
@@ -181,6 +184,8 @@ def _batches(
     room = limits.room
     tasks = sum(each.tasks for _, _, each in whole)
     closes = policy.closes or policy.retry is not None or (room is not None and tasks > room)
+    if whole and closes and limits.max_jobs is not None and limits.max_jobs < CLOSING_JOBS_MIN:
+        raise _too_narrow(limits)
     for key, indices, each in whole:
         most = _tasks_within(room, limits, closes=closes)
         now = indices if most is None else indices.slice(0, most * each.chunk_size)
@@ -197,6 +202,16 @@ def _batches(
         yield sent
         if room is not None:
             room -= sent.tasks + closes * -(-sent.tasks // tasks_per_array(limits.max_array_size))
+
+
+def _too_narrow(limits: Limits) -> InputError:
+    return InputError(
+        f"{limits.max_jobs_name} is {limits.max_jobs}, and a sweep that goes on by closing jobs "
+        f"needs {CLOSING_JOBS_MIN}: one that runs, a task, and the closing job behind it",
+        where="chunk",
+        next_step="Make `chunk:` so large that all array tasks fit at once, and leave out what "
+        "needs closing jobs, such as `retry`; or ask the site for a higher limit.",
+    )
 
 
 def _tasks_within(room: int | None, limits: Limits, *, closes: bool) -> int | None:

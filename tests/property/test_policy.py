@@ -48,7 +48,7 @@ class Sweep:
 SWEEPS = st.builds(
     Sweep,
     cases=st.integers(1, 40),
-    most=st.integers(2, 12),
+    most=st.integers(3, 12),
     array_size=st.integers(0, 7),
     chunk=st.integers(1, 4),
     max_attempts=st.integers(2, 4),

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from hpcsweep.cluster.base import Limits
+from hpcsweep.errors import InputError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Retry
 from hpcsweep.records import Reason, Resources, Status
@@ -148,7 +149,7 @@ def test_what_may_run_or_is_complete_is_never_sent(version: Version) -> None:
 def sent_with_room(
     version: Version, room: int, *, chunk: int = 1, size: int = 1001, retry: Retry | None = None
 ) -> Batch | None:
-    limits = replace(UNASKED, max_array_size=size, max_jobs=room, jobs=0)
+    limits = replace(UNASKED, max_array_size=size, max_jobs=room + 3, jobs=3)
     found = decide(Outlook.of_nothing(version), Policy(chunk=chunk, retry=retry), limits)
     return found[0] if found else None
 
@@ -161,7 +162,7 @@ def sent_with_room(
         (8, 3, 6, "0-17", "18-29"),
         (7, 1, 6, "0-4", "5-29"),
         (6, 1, 6, "0-4", "5-29"),
-        (2, 1, 6, "0", "1-29"),
+        (3, 1, 6, "0-1", "2-29"),
         (30, 1, 1001, "0-29", ""),
         (29, 1, 1001, "0-27", "28-29"),
         (100, 1, 1001, "0-29", ""),
@@ -180,6 +181,17 @@ def test_without_room_for_a_task_and_its_closing_job_nothing_is_sent(
     version: Version, room: int
 ) -> None:
     assert sent_with_room(version, room) is None
+
+
+def test_a_limit_below_three_jobs_is_refused_by_its_name(version: Version) -> None:
+    """A closing job that runs, a task and its closing job: with fewer it would wait for ever."""
+    for retry, chunk in ((None, 1), (Retry(), CASES)):
+        limits = replace(UNASKED, max_jobs=2, max_jobs_name="MaxSubmitJobs of the association")
+        with pytest.raises(InputError, match="MaxSubmitJobs of the association is 2, and a sweep"):
+            decide(Outlook.of_nothing(version), Policy(chunk=chunk, retry=retry), limits)
+    fits = replace(UNASKED, max_jobs=2)
+    (batch,) = decide(Outlook.of_nothing(version), Policy(chunk=15), fits)
+    assert (batch.tasks, batch.closes) == (2, False)
 
 
 def test_a_sweep_that_retries_has_closing_jobs(version: Version) -> None:
