@@ -1,7 +1,7 @@
-"""The keys of a source in a manifest, described once, and the checks that all sources share.
+"""Descriptions of the keys that a source has in a manifest, and the checks that sources share.
 
-Each source describes itself in its `KIND`. What reads a manifest, its JSON Schema, the tables of
-the documentation and the hints at a misspelt key follow from that.
+Each source class describes its keys in `KIND`. The manifest reader, the JSON Schema, the tables of
+the documentation and the suggestions for a misspelt key all use this description.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError, SourceError
 
-# A target asks for these by name, so no parameter can have one of them.
+# Arguments that hpcsweep passes to a target by name, so no parameter can have these names.
 RESERVED_NAMES = frozenset({"params", "log", "rng", "seed", "case", "checkpoint"})
-# Keys and 0-based positions that lead to a value inside another.
+# Path to a nested value: keys of mappings and 0-based positions in lists.
 Steps = tuple[str | int, ...]
 Check = Callable[[], object]
 
 
-def _unchanged(value: Any, where: str, directory: Path | None) -> Any:  # noqa: ARG001  # all readers are alike
+def _unchanged(value: Any, where: str, directory: Path | None) -> Any:  # noqa: ARG001  # one signature for all
     return value
 
 
@@ -33,71 +33,72 @@ def _no_names(value: Any) -> Iterable[tuple[str, Steps]]:  # noqa: ARG001  # lik
 
 
 class KeyType(NamedTuple):
-    """What a key can hold."""
+    """The type of a key's value."""
 
-    # In words, for the documentation.
+    # Description for the documentation.
     noun: str
-    # In JSON Schema; "#/$defs/…" are those of `manifest.source_schema`.
+    # JSON Schema; `manifest.source_schema` has the definitions "#/$defs/…".
     schema: Mapping[str, Any]
-    # Turns the value, with where it is written and the directory of a frozen manifest, into the
-    # argument of the source. *Raises* SourceError.
+    # Converts the value into the argument of the source. Also takes the place of the value, for
+    # messages, and the directory of a frozen manifest. *Raises* SourceError.
     read: Callable[[Any, str, Path | None], Any] = _unchanged
-    # The parts of a value that can be checked on their own, so that all mistakes are shown at once.
+    # Splits a value into parts with a check for each, so that one run reports all mistakes.
     parts: Callable[[Any, str], Iterable[tuple[Steps, Check]]] = _no_parts
-    # The parameters that a value names, and where in it.
+    # Yields the parameter names in a value, each with its path.
     names: Callable[[Any], Iterable[tuple[str, Steps]]] = _no_names
-    # What a value is where it stands under its form without the key.
+    # Python type of a value that stands directly under its form, without the key.
     shape: type = object
 
 
 class Key(NamedTuple):
-    """One key of a source's manifest dict, which is an argument of the source, too."""
+    """One key of a source's manifest dict; also the name of an argument of `from_keys`."""
 
-    # As a manifest has it.
+    # Name in a manifest.
     name: str
-    # What it holds.
+    # Type of its value.
     type: KeyType
-    # What it says, for the documentation.
+    # Description for the documentation.
     meaning: str
-    # What holds without it, in words; empty where it must be there.
+    # Description of the default, for the documentation; empty for a required key.
     default: str = ""
-    # Whether people write it; what is beside a form, or found out, they do not.
+    # Whether users write it below the form. False for the source beside a modifier and for keys
+    # that hpcsweep fills in.
     in_form: bool = True
 
 
 class Kind(NamedTuple):
-    """A kind of source, as a manifest and the documentation have it."""
+    """The description of a kind of source, for manifests and the documentation."""
 
-    # What its cases are, in words.
+    # Description of its cases.
     meaning: str
-    # The keys of its manifest dict, besides `type` and `total_cases`.
+    # Keys of its manifest dict, besides `type` and `total_cases`.
     keys: tuple[Key, ...]
-    # Its key below `source:`; empty where only a manifest dict has it.
+    # Key below `source:`; empty for a kind that a manifest can name only by `type`.
     form: str = ""
-    # The name of the key whose value may stand under the form as it is.
+    # Name of the key whose value may stand directly under the form.
     alone: str = ""
-    # How it is made in Python.
+    # Python expression that makes it, for the documentation.
     python: str = ""
-    # What stands under its form, for example.
+    # Example of the value under its form.
     example: str = ""
 
     @property
     def is_modifier(self) -> bool:
-        """Whether its form stands beside another, whose cases it changes."""
+        """Whether its form stands beside another form and changes the cases of that one."""
         return any(key.name == "source" for key in self.keys)
 
     @property
     def form_keys(self) -> tuple[Key, ...]:
-        """The keys that people write."""
+        """The keys that users write."""
         return tuple(key for key in self.keys if key.in_form)
 
     @property
     def lone_key(self) -> Key | None:
-        """The key whose value may stand under the form as it is."""
+        """The key whose value may stand directly under the form."""
         return next((key for key in self.keys if key.name == self.alone), None)
 
     def checked(self, value: Any, where: str) -> Mapping[str, Any]:
-        """A manifest dict, if it has the keys of this kind. *Raises* SourceError."""
+        """Check that a manifest dict has the keys of this kind; return it. *Raises* SourceError."""
         required = ("type", *(key.name for key in self.keys if not key.default))
         optional = (*(key.name for key in self.keys if key.default), "total_cases")
         return checked_keys(value, required, optional, where)
@@ -107,7 +108,7 @@ class Kind(NamedTuple):
 
 
 def fresh(value: Any) -> Any:
-    """A copy of a plain value; scalars are immutable and stay as they are."""
+    """Copy a plain value; scalars are immutable and are returned as they are."""
     if isinstance(value, dict):
         return {key: fresh(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -116,7 +117,7 @@ def fresh(value: Any) -> Any:
 
 
 def check_names(names: Iterable[Any], where: str) -> None:
-    """*Raises* SourceError or IdentityError for a name that no parameter can have."""
+    """Refuse names that no parameter can have. *Raises* SourceError, IdentityError."""
     for name in names:
         if not isinstance(name, str) or not name:
             raise SourceError(
@@ -124,11 +125,11 @@ def check_names(names: Iterable[Any], where: str) -> None:
                 where=where,
                 next_step="Name parameters with non-empty text.",
             )
-        ids.plain(name, where)  # refuses what cannot be written as UTF-8
+        ids.plain(name, where)  # refuses names that UTF-8 cannot encode
         if name in RESERVED_NAMES:
             raise SourceError(
-                f"no parameter can be called {name!r}: a target that has an argument of "
-                "this name is given something else",
+                f"no parameter can be called {name!r}: hpcsweep passes a value of its own to "
+                "a target's argument of this name",
                 where=where,
                 next_step=f"Rename it; reserved are {', '.join(sorted(RESERVED_NAMES))}.",
             )
@@ -137,7 +138,7 @@ def check_names(names: Iterable[Any], where: str) -> None:
 def checked_keys(
     found: Any, required: Iterable[str], optional: Iterable[str], where: str
 ) -> Mapping[str, Any]:
-    """`found`, if it is a mapping with these keys. *Raises* SourceError."""
+    """Check that `found` is a mapping with these keys; return it. *Raises* SourceError."""
     if not isinstance(found, Mapping):
         raise SourceError(
             f"it has the type {type(found).__name__}", where=where, next_step="Give a mapping."
@@ -160,7 +161,7 @@ def checked_keys(
 
 
 def checked_tags(tags: Any, where: str = "tags") -> tuple[str, ...]:
-    """A list of text. *Raises* SourceError."""
+    """Convert a list of text to a tuple; None becomes an empty one. *Raises* SourceError."""
     tags = [] if tags is None else tags
     if not isinstance(tags, (list, tuple)) or not all(isinstance(tag, str) for tag in tags):
         raise SourceError(
@@ -172,8 +173,8 @@ def checked_tags(tags: Any, where: str = "tags") -> tuple[str, ...]:
 
 
 def nearest(name: Any, known: Iterable[str], noun: str) -> str:
-    """What to do about an unknown name: the nearest known one, and all of them."""
-    # Only on the way to an error: a worker has no use for difflib and pays for each import.
+    """Suggest the nearest known name for an unknown one, and list all known names."""
+    # Only for an error message: every import at the top adds to the start time of a worker.
     from difflib import get_close_matches  # noqa: PLC0415
 
     known = list(known)
@@ -183,7 +184,7 @@ def nearest(name: Any, known: Iterable[str], noun: str) -> str:
 
 
 def whole_number(value: Any, where: str, at_least: int | None = None) -> int:
-    """`value` as a Python int. *Raises* SourceError for anything else, a bool included."""
+    """Convert `value` to a Python int. *Raises* SourceError for other types, bool included."""
     try:
         number = ids.plain(value, where)
     except IdentityError as error:
@@ -199,18 +200,18 @@ def whole_number(value: Any, where: str, at_least: int | None = None) -> int:
     return number
 
 
-# --- what keys hold ---------------------------------------------------------------------------
+# --- types of keys ---------------------------------------------------------------------------
 
 
 def as_one_part(
     check: Callable[[Any, str], object],
 ) -> Callable[[Any, str], Iterable[tuple[Steps, Check]]]:
-    """The one part of a value that is checked as a whole."""
+    """Make a `KeyType.parts` from the check of a whole value."""
     return lambda value, where: [((), lambda: check(value, where))]
 
 
 def names_of(value: Any) -> Iterator[tuple[str, Steps]]:
-    """The parameters of a mapping by name."""
+    """Yield the keys of a mapping as parameter names, with their paths."""
     for name in value if isinstance(value, Mapping) else ():
         yield name, (name,)
 

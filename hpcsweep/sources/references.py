@@ -1,7 +1,7 @@
-"""Code of the user's own, by a reference that can be imported: "module:name".
+"""Import the user's code by a reference, "module:name".
 
-Where it was made on the submit host, the directory of the module is kept beside it, so that a
-fresh interpreter finds it; `submission.check` tries that before a submit.
+A manifest also has the directory of a module that is not installed, so that a fresh interpreter
+finds it; `submission.check` tries the import before a submission.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REFERENCE = KeyType(
     "a [reference](sources.md#code-of-your-own), `module:name`",
     {"type": "string", "pattern": r"^[^\s:]+:[^\s:]+$"},
 )
-# Found out where a manifest is read, and kept for the tasks.
+# Set when the submit host reads a manifest; the tasks import from it.
 PATH = Key(
     "path",
     KeyType("a directory", {"type": ["string", "null"]}),
@@ -36,10 +36,10 @@ PATH = Key(
 
 
 def import_reference(reference: Any, path: Any, where: str) -> tuple[Any, str | None]:
-    """What a reference names, and the directory that a fresh interpreter needs on its path.
+    """Import the object of a reference; return it with the directory that its module needs.
 
-    `path` is that directory where it is known; None for a module that is found without it.
-    *Raises* SourceError.
+    That directory must be on `sys.path` of a fresh interpreter; None for an installed module.
+    `path` is the directory if it is known already. *Raises* SourceError.
     """
     module_name, _, name = reference.partition(":") if isinstance(reference, str) else ("", "", "")
     parts = (*module_name.split("."), *name.split("."))
@@ -51,9 +51,9 @@ def import_reference(reference: Any, path: Any, where: str) -> tuple[Any, str | 
         )
     if module_name == "__main__":
         raise SourceError(
-            f"{reference!r} is in the program that was started, which no task can import",
+            f"{reference!r} is in the main program, which a task cannot import",
             where=where,
-            next_step="Put it into a module of its own and name that.",
+            next_step="Move it into a module and refer to that.",
         )
     if path is not None and not isinstance(path, str):
         raise SourceError(
@@ -61,10 +61,10 @@ def import_reference(reference: Any, path: Any, where: str) -> tuple[Any, str | 
         )
     try:
         module = _module(module_name, path)
-        found: Any = module
+        member: Any = module
         for part in name.split("."):
-            found = getattr(found, part)
-    # A module may raise anything while it is imported.
+            member = getattr(member, part)
+    # The import of a module may raise anything.
     except Exception as error:
         raise SourceError(
             f"{reference} cannot be imported: {type(error).__name__}: {error}",
@@ -72,7 +72,7 @@ def import_reference(reference: Any, path: Any, where: str) -> tuple[Any, str | 
             next_step="It must be importable in a fresh interpreter, on the submit host and the "
             "nodes: install it, or put it beside the manifest." + missing_module_advice(error),
         ) from error
-    return found, _directory(module)
+    return member, _directory(module)
 
 
 def _module(name: str, path: str | None) -> ModuleType:
@@ -82,9 +82,9 @@ def _module(name: str, path: str | None) -> ModuleType:
 
 @contextmanager
 def _first_on_path(path: str | None) -> Iterator[None]:
-    """Modules of this directory are found first, for as long as the user's code is at work.
+    """Put a directory first on `sys.path` while the user's code runs.
 
-    Not for longer: what lies beside a manifest must not hide a module of Python's from the worker.
+    No longer than that: a file beside a manifest must not hide a standard module from the worker.
     """
     if path is None or path in sys.path:
         yield
@@ -97,7 +97,7 @@ def _first_on_path(path: str | None) -> Iterator[None]:
 
 
 def _directory(module: ModuleType) -> str | None:
-    """The directory on `sys.path` that a module of the user's own comes from."""
+    """The directory on `sys.path` that a module comes from; None for an installed module."""
     file = getattr(module, "__file__", None)
     installed = (os.__file__.removesuffix("os.py"), sys.prefix, sys.base_prefix)
     if file is None or file.startswith(installed) or "site-packages" in file:
@@ -108,7 +108,7 @@ def _directory(module: ModuleType) -> str | None:
 
 
 def call_user_code(function: Callable[[], Any], path: str | None, what: str, where: str) -> Any:
-    """What a function of the user's gives. *Raises* SourceError for whatever it raises."""
+    """Call a function of the user's. *Raises* SourceError for anything that it raises."""
     try:
         with _first_on_path(path):
             return function()
@@ -117,22 +117,22 @@ def call_user_code(function: Callable[[], Any], path: str | None, what: str, whe
         raise SourceError(
             f"{what} raised {type(error).__name__}: {error}",
             where=where,
-            next_step="It must give a value for every case.",
+            next_step="It must return a value for every case.",
         ) from error
 
 
 def resolve_module(value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
-    """A manifest dict whose module is looked for in `root`, unless it says where."""
+    """Set the directory of the module to `root`, unless the manifest dict has one."""
     return {"path": str(root), **value}
 
 
 def checked_params(found: Any, where: str) -> dict[str, Any]:
-    """What code of the user's gave as params, plain. *Raises* SourceError."""
+    """Check the params that the user's code returned; make them plain. *Raises* SourceError."""
     if not isinstance(found, Mapping):
         raise SourceError(
-            f"a {type(found).__name__}, not a dict of parameters",
+            f"the result is a {type(found).__name__}, not a dict of parameters",
             where=where,
-            next_step="Return a dict by parameter name.",
+            next_step="Return a dict of values by parameter name.",
         )
     check_names(found, where)
     try:

@@ -1,6 +1,7 @@
-"""All kinds of sources and distributions: a new one is a new module and one line here.
+"""The registry of sources and distributions: a new kind needs a module and one line here.
 
-A module loads when one of its kinds is named, so a task loads the one that its manifest has.
+A module is imported when a manifest names one of its kinds, so a task imports only those that its
+manifest needs.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from hpcsweep.sources.base import ParameterSource
     from hpcsweep.sources.distributions import Distribution
 
-# The type in a manifest dict, which is the name of the class, and the module that has it. People
-# read about them in this order; those that change another source are applied in it.
+# Module by `type` in a manifest dict, which is the name of the class. The documentation lists the
+# kinds in this order, and modifiers beside one form are applied in this order.
 SOURCES = {
     "GridSource": "hpcsweep.sources.grid_source",
     "RandomSource": "hpcsweep.sources.random_source",
@@ -54,19 +55,19 @@ DISTRIBUTIONS = {
 
 
 def source_class(kind: str) -> type[ParameterSource]:
-    """The class of a kind of `SOURCES`."""
-    found: type[ParameterSource] = getattr(import_module(SOURCES[kind]), kind)
-    return found
+    """Import the class of a kind of `SOURCES`."""
+    source_type: type[ParameterSource] = getattr(import_module(SOURCES[kind]), kind)
+    return source_type
 
 
 def distribution_class(kind: str) -> type[Distribution]:
-    """The class of a kind of `DISTRIBUTIONS`."""
-    found: type[Distribution] = getattr(import_module(DISTRIBUTIONS[kind]), kind)
-    return found
+    """Import the class of a kind of `DISTRIBUTIONS`."""
+    distribution_type: type[Distribution] = getattr(import_module(DISTRIBUTIONS[kind]), kind)
+    return distribution_type
 
 
 def class_named(value: Any) -> type[ParameterSource | Distribution] | None:
-    """The class that a manifest dict names by its type; None where nothing is called so."""
+    """Import the class of the `type` in a manifest dict; None if there is no such class."""
     kind = value.get("type") if isinstance(value, Mapping) else None
     if not isinstance(kind, str):
         return None
@@ -78,7 +79,7 @@ def class_named(value: Any) -> type[ParameterSource | Distribution] | None:
 def source_from_manifest_dict(
     value: Any, directory: Path | None = None, where: str = "source"
 ) -> ParameterSource:
-    """The source that `to_manifest_dict()` or `to_frozen_dict()` described.
+    """Make the source from a dict of `to_manifest_dict()` or `to_frozen_dict()`.
 
     `directory` holds the files of a frozen manifest.
     *Raises* SourceError; SweepError when files of a frozen manifest are missing or damaged.
@@ -103,7 +104,7 @@ def source_from_manifest_dict(
     total = value.get("total_cases", source.n_cases)
     if type(total) is not int or total != source.n_cases:
         raise SourceError(
-            f"{ids.shown(total)} where the source has {source.n_cases} cases",
+            f"it is {ids.shown(total)}, but the source has {source.n_cases} cases",
             where=f"{where}.total_cases",
             next_step="Correct it, or leave it out.",
         )
@@ -111,12 +112,12 @@ def source_from_manifest_dict(
 
 
 def _file_cases(value: Mapping[str, Any], directory: Path | None, where: str) -> ParameterSource:
-    """What a frozen manifest has for explicit cases, of whichever source."""
+    """Make the source of explicit cases in the files of a frozen manifest."""
     if directory is None:
         raise SourceError(
-            "cases in a file belong to a frozen manifest",
+            "only a frozen manifest has its cases in a file",
             where=f"{where}.file",
-            next_step="In a manifest of your own list them under 'cases'.",
+            next_step="List the cases under 'cases' instead.",
         )
     module = import_module("hpcsweep.sources.filecases")
     source: ParameterSource = module.FileCases(directory, value, where)
@@ -124,7 +125,7 @@ def _file_cases(value: Mapping[str, Any], directory: Path | None, where: str) ->
 
 
 def needs_user_code(value: Any) -> bool:
-    """Whether making the source, or distribution, of this manifest dict runs code of the user's."""
+    """Whether making the source or distribution of this dict runs the user's code."""
     named = class_named(value)
     if named is None:
         return False
@@ -132,7 +133,7 @@ def needs_user_code(value: Any) -> bool:
 
 
 def _inside(value: Mapping[str, Any]) -> Iterator[Any]:
-    """The manifest dicts of the sources and distributions that a source is made of."""
+    """Yield the manifest dicts of the sources and distributions inside a source's dict."""
     yield value.get("source")
     yield from value.get("sources", ())
     space = value.get("space")
@@ -163,6 +164,6 @@ MANY_SOURCES = KeyType(
     read=_sources,
     shape=list,
 )
-# A kind that is made of another source, or of several, has one of these keys.
+# The keys for the inner source, or sources, of a kind that is made of others.
 SOURCE = Key("source", ONE_SOURCE, "the source itself", in_form=False)
 PARTS = Key("sources", MANY_SOURCES, "its parts")

@@ -64,7 +64,7 @@ RANDOM_MISTAKES = """
         ),
         (
             "\n  type: GridSource\n  spec: {a: [1]}\n  total_cases: 3",
-            ["6: source.total_cases: 3 where the source has 1 cases."],
+            ["6: source.total_cases: it is 3, but the source has 1 cases."],
         ),
         (
             "\n  type: GirdSource\n  spec: {a: [1]}",
@@ -74,7 +74,7 @@ RANDOM_MISTAKES = """
         ("\n  type: ReplicatedSource", ["3: source: the key 'source' is missing."]),
         (
             "\n  type: ManualSource\n  file: cases.jsonl\n  total_cases: 1",
-            ["5: source.file: cases in a file belong to a frozen manifest."],
+            ["5: source.file: only a frozen manifest has its cases in a file."],
         ),
         (
             "\n  manual:\n  - {a: 1}\n  - 3\n  - {b: .nan}\n  - {log: 1}",
