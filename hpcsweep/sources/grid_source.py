@@ -1,4 +1,4 @@
-"""The grid: every combination of the values on its axes."""
+"""The grid: every combination of the values of its axes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from hpcsweep.sources.numeric.vectors import Array
     from hpcsweep.sources.ranges import Range
 
-# All values of a list are written into the manifest.
+# Largest length of a list: the manifest contains all of its values.
 LONGEST_AXIS = 10_000_000
-# A Python range beyond this is written as its rule.
+# Largest length of a Python range that a manifest has as a list; a longer one is a rule there.
 _LONGEST_WRITTEN_RANGE = 10_000
 
 
@@ -54,8 +54,8 @@ AXES = KeyType(
 class GridSource(ParameterSource):
     """The product of the axes: names in canonical order, the last one varies fastest.
 
-    Without axes it is the one case `{}`. *Raises* SourceError for an axis that is not a list of
-    different values, IdentityError for a value without canonical form.
+    A grid without axes has one case, `{}`. *Raises* SourceError for an axis that is not a list of
+    distinct values, IdentityError for a value without a canonical form.
     """
 
     KIND = Kind(
@@ -70,7 +70,8 @@ class GridSource(ParameterSource):
     def __init__(self, /, **axes: Any) -> None:
         check_names(axes, "grid")
         self._axes = {name: _make_axis(name, axes[name]) for name in ids.in_order(axes)}
-        # Innermost first, as an index is taken apart; tuples, as every case reads all of them.
+        # Innermost first: `divmod` splits an index in this order. Tuples, because every case reads
+        # all of them.
         inside_out = [*reversed(self._axes.items())]
         self._digits = [(name, axis.count, axis.values) for name, axis in inside_out]
         self._members = [axis.members for _, axis in inside_out]
@@ -80,7 +81,7 @@ class GridSource(ParameterSource):
 
     @classmethod
     def from_axes(cls, axes: Mapping[str, Any]) -> Self:
-        """The grid of axes by name."""
+        """Make a grid from a mapping of axes by name."""
         check_names(axes, "grid")
         return cls(**axes)
 
@@ -101,7 +102,7 @@ class GridSource(ParameterSource):
 
     @property
     def axes(self) -> Mapping[str, Axis]:
-        """The axes by name, the last varies fastest."""
+        """The axes by name; the last one varies fastest."""
         return MappingProxyType(self._axes)
 
     @property
@@ -157,7 +158,7 @@ class GridSource(ParameterSource):
 
 
 class Axis:
-    """The values of one parameter, and each one's member in the canonical text of a case."""
+    """The values of one parameter, each with its member, `"name":value`, in canonical text."""
 
     __slots__ = ("_positions", "count", "is_nested", "label", "members", "name", "values")
 
@@ -174,11 +175,11 @@ class Axis:
         self.is_nested = any(isinstance(value, (dict, list)) for value in values)
 
     def find(self, value: Any) -> int | None:
-        """The position of a plain value."""
+        """The position of a plain value; None if the axis does not contain it."""
         return self._positions.get(self.label + ids.canonical(value))
 
     def written(self) -> Any:
-        """The axis in a manifest dict."""
+        """The axis as a manifest dict has it."""
         return fresh(self.values)
 
     def column(self, positions: Array) -> Array:
@@ -189,7 +190,7 @@ class Axis:
 
 
 class _LazyAxis(Axis):
-    """An axis by a rule."""
+    """An axis given by a rule."""
 
     __slots__ = ("_range",)
 
@@ -214,7 +215,7 @@ class _LazyAxis(Axis):
 
 
 class _Members(Sequence[str]):
-    """The members of a lazy axis, each made when it is read."""
+    """The members of a lazy axis, each computed when it is read."""
 
     def __init__(self, axis: _LazyAxis) -> None:
         self._axis = axis
@@ -232,7 +233,7 @@ def grid(**axes: Any) -> GridSource:
 
 
 def _make_axis(name: str, values: Any) -> Axis:
-    """One axis. *Raises* SourceError, IdentityError."""
+    """Make one axis. *Raises* SourceError, IdentityError."""
     where = ids.member("grid", name)
     lazy = _as_range(values, where)
     if lazy is not None:
@@ -256,7 +257,7 @@ def _make_axis(name: str, values: Any) -> Axis:
         _refuse("the list is empty", where, "Give it a value, or leave the parameter out.")
     if len(values) > LONGEST_AXIS:
         _refuse(
-            f"{len(values)} values; a list can have {LONGEST_AXIS}",
+            f"the list has {len(values)} values; the limit is {LONGEST_AXIS}",
             where,
             "Write a rule, like {linspace: [0, 1, 1000]}, or split it into two parameters.",
         )
@@ -264,26 +265,26 @@ def _make_axis(name: str, values: Any) -> Axis:
 
 
 def _as_range(values: Any, where: str) -> Range | None:
-    """The axis by a rule that `values` is, or describes; None for a list."""
+    """The range of an axis given by a rule; None for a list."""
     long = isinstance(values, range) and values[_LONGEST_WRITTEN_RANGE:]
     ranges = sys.modules.get("hpcsweep.sources.ranges")
-    made = ranges is not None and isinstance(values, ranges.Range)
-    if not (made or long or isinstance(values, Mapping)):
+    is_range = ranges is not None and isinstance(values, ranges.Range)
+    if not (is_range or long or isinstance(values, Mapping)):
         return None
-    # Only where a rule stands: it needs decimal arithmetic.
+    # Imported only for a rule: it imports `decimal` and `fractions`.
     from hpcsweep.sources.ranges import Range, from_spec, whole_range  # noqa: PLC0415
 
     if isinstance(values, Range):
         if values.spec:
             return values
-        _refuse("a range without a rule", where, "Use linspace, arange, logspace or range.")
+        _refuse("the range has no rule", where, "Use linspace, arange, logspace or range.")
     if isinstance(values, range):
         return whole_range(values.start, values.stop, values.step, where=where)
     return from_spec(values, where)
 
 
 def _positions_of(label: str, name: str, values: list[Any]) -> dict[str, int]:
-    """The position of each value by its member. *Raises* SourceError for duplicates."""
+    """Map the member of each value to its position. *Raises* SourceError for duplicates."""
     positions: dict[str, int] = {}
     for position, value in enumerate(values):
         first = positions.setdefault(label + ids.canonical(value), position)

@@ -1,11 +1,12 @@
-"""Axes by a rule: decimal-exact, and no value is made before it is read.
+"""Axes given by a rule: exact decimal arithmetic; a value is computed when it is read.
 
     {linspace: [0, 1, 11]}      11 values from 0 to 1, both included
     {arange: [0, 1, 0.1]}       from 0 in steps of 0.1, below 1
     {logspace: [-3, 0, 4]}      10**-3 … 10**0; a fourth number is another base
     {range: [0, 1000]}          integers as Python's range: start, stop, step
 
-A float stands for the decimal that is written, so 0.3 is 0.3 whatever the steps add up to.
+A float means the decimal that its text shows: the fourth value of {arange: [0, 1, 0.1]} is 0.3,
+although 0.1 + 0.1 + 0.1 in floats is not.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from hpcsweep import ids
 from hpcsweep.errors import IdentityError, SourceError
 from hpcsweep.sources.keys import nearest, whole_number
 
-# So that sums of positions stay within 64 bits.
+# Limit of the length: sums of positions stay within 64 bits.
 _LONGEST = 2**62
-# Digits of the logarithms and powers of a logspace; a float has 17.
+# Decimal digits of the logarithms and powers of a logspace; a float has 17.
 _DIGITS = 60
 
 
 class Range(Sequence[Any]):
-    """Different numbers in ascending or descending order; `spec` is how a manifest says it."""
+    """Distinct numbers in ascending or descending order; `spec` is the rule in a manifest."""
 
     spec: Mapping[str, list[Any]]
 
@@ -38,7 +39,7 @@ class Range(Sequence[Any]):
 
     @abstractmethod
     def find(self, value: Any) -> int | None:
-        """The position of a plain value; None where it is none of them."""
+        """The position of a plain value; None if the range does not contain it."""
 
     @overload
     def __getitem__(self, position: int) -> Any: ...
@@ -62,15 +63,15 @@ class Range(Sequence[Any]):
 
 
 class LinearRange(Range):
-    """start + i * step, computed exactly and rounded once; ints where `whole`."""
+    """start + i * step, computed exactly and rounded once; ints if `whole`."""
 
     def __init__(
         self, start: Fraction, step: Fraction, count: int, *, whole: bool, where: str
     ) -> None:
         if count > _LONGEST:
-            raise _error(f"{count} values are too many", where, "Give a larger step.")
+            raise _error(f"{count} values are too many", where, "Give fewer values.")
         denominator = math.lcm(start.denominator, step.denominator)
-        # Numerators over one denominator: a value is one division, which rounds once.
+        # Numerators over one denominator: a value is then one division, which rounds once.
         self.first = start.numerator * (denominator // start.denominator)
         self.step = step.numerator * (denominator // step.denominator)
         self.denominator = denominator
@@ -80,13 +81,13 @@ class LinearRange(Range):
         last = start + (count - 1) * step
         largest = max(abs(start), abs(last))
         if not whole and largest > Fraction(math.nextafter(math.inf, 0)):
-            raise _error("its values are beyond the largest float", where, "Give smaller ones.")
-        # Numbers farther apart than floats are there cannot become the same float.
+            raise _error("the values exceed the largest float", where, "Give smaller values.")
+        # Numbers that differ by more than one ulp of the largest round to different floats.
         if not whole and count > 1 and abs(step) <= Fraction(math.ulp(float(largest))):
             raise _error(
-                f"steps of {float(step)!r} are smaller than floats of this size can tell apart",
+                f"steps of {float(step)!r} are too small: two values may be the same float",
                 where,
-                "Give a larger step.",
+                "Give a larger step, or fewer values.",
             )
 
     def __len__(self) -> int:
@@ -97,7 +98,7 @@ class LinearRange(Range):
         return value // self.denominator if self.whole else value / self.denominator
 
     def exactly(self, position: int) -> Fraction:
-        """The value before it is rounded."""
+        """The value before rounding."""
         return Fraction(self.first + self.step * position, self.denominator)
 
     def find(self, value: Any) -> int | None:
@@ -112,7 +113,7 @@ class LinearRange(Range):
 
 
 class LogRange(Range):
-    """base**e for the exponents of a linear range; exact where e is an integer."""
+    """base**e for each exponent e of a linear range; if e is an integer, exact until rounded."""
 
     def __init__(self, exponents: LinearRange, base: Fraction) -> None:
         self.exponents = exponents
@@ -128,7 +129,7 @@ class LogRange(Range):
         exponent = self.exponents.exactly(position)
         if exponent.denominator == 1:
             return float(self.base**exponent.numerator)
-        # exp and ln of decimal numbers are correctly rounded, so the same on every machine.
+        # exp and ln of `decimal` are correctly rounded, so every machine computes the same value.
         power = self._decimal(exponent.numerator, exponent.denominator)
         return float(self._context.exp(self._context.multiply(power, self._log)))
 
@@ -139,10 +140,10 @@ class LogRange(Range):
         low, high = 0, len(self)
         while low < high:
             middle = (low + high) // 2
-            found = self.at(middle)
-            if found == value:
+            candidate = self.at(middle)
+            if candidate == value:
                 return middle
-            if (found < value) == rising:
+            if (candidate < value) == rising:
                 low = middle + 1
             else:
                 high = middle
@@ -153,51 +154,60 @@ class LogRange(Range):
 
 
 def linspace(start: float, stop: float, num: int, where: str = "linspace") -> Range:
-    """`num` values from `start` to `stop`, both included, evenly spaced."""
-    made = _space_evenly(start, stop, num, where)
-    return _with_spec(made, linspace=[start, stop, len(made)])
+    """`num` evenly spaced values from `start` to `stop`, both included."""
+    values = _space_evenly(start, stop, num, where)
+    return _with_spec(values, linspace=[start, stop, len(values)])
 
 
 def _space_evenly(start: float, stop: float, num: int, where: str) -> LinearRange:
     count = whole_number(num, f"{where}[2]", at_least=1)
     first, last = _exact(start, f"{where}[0]"), _exact(stop, f"{where}[1]")
     if count > 1 and first == last:
-        raise _error(f"{count} values from {start!r} to itself", where, "Give another end.")
+        raise _error(
+            f"{count} values, but start and stop are both {start!r}", where, "Change one of them."
+        )
     step = (last - first) / (count - 1) if count > 1 else Fraction(0)
     return LinearRange(first, step, count, whole=False, where=where)
 
 
 def arange(start: float, stop: float, step: float, where: str = "arange") -> Range:
-    """start, start + step … before `stop`; ints where all three are."""
+    """start, start + step … before `stop`; ints if all three arguments are ints."""
     first, end, by = (_exact(value, f"{where}[{i}]") for i, value in enumerate((start, stop, step)))
     count = 0 if by == 0 else math.ceil((end - first) / by)
     if count < 1:
         raise _error(
-            f"steps of {step!r} from {start!r} never come near {stop!r}",
+            f"steps of {step!r} from {start!r} to {stop!r} give no value",
             where,
-            "Write start, stop and step; the stop is left out.",
+            "Write start, stop and step, with a step towards stop; stop itself is left out.",
         )
     whole = all(type(ids.plain(value)) is int for value in (start, stop, step))
-    made = LinearRange(first, by, count, whole=whole, where=where)
-    return _with_spec(made, arange=[start, stop, step])
+    values = LinearRange(first, by, count, whole=whole, where=where)
+    return _with_spec(values, arange=[start, stop, step])
 
 
 def logspace(
     start: float, stop: float, num: int, base: float = 10, where: str = "logspace"
 ) -> Range:
-    """`num` powers of `base`, the exponents evenly spaced from `start` to `stop`."""
+    """`num` powers of `base`; their exponents are evenly spaced from `start` to `stop`."""
     exact = _exact(base, f"{where}[3]")
     if exact <= 0 or exact == 1:
-        raise _error(f"the base {base!r}", f"{where}[3]", "Give one above 0 that is not 1.")
+        raise _error(
+            f"{base!r} cannot be the base", f"{where}[3]", "Give a base above 0, except 1."
+        )
     exponents = _space_evenly(start, stop, num, where)
     log = abs(math.log(exact))
-    # 2**-1022 … 2**1023, and neighbours that differ by more than floats do, with room for rounding.
+    # exp(±708) is inside 2**-1022 … 2**1023, the normal floats. Neighbours whose logarithms differ
+    # by 2**-50 are different floats, with room for rounding.
     if max(abs(_exact(end, where)) for end in (start, stop)) * log > 708:
-        raise _error("its values are beyond the floats", where, "Give smaller exponents.")
+        raise _error("the values are outside the range of floats", where, "Give smaller exponents.")
     if len(exponents) > 1 and abs(exponents.step / exponents.denominator) * log < 2**-50:
-        raise _error("its values are too close to be told apart", where, "Give fewer values.")
-    said = [start, stop, len(exponents)]
-    spec = said if exact == 10 else [*said, base]
+        raise _error(
+            "the values are too close: two may be the same float",
+            where,
+            "Give fewer values.",
+        )
+    numbers = [start, stop, len(exponents)]
+    spec = numbers if exact == 10 else [*numbers, base]
     return _with_spec(LogRange(exponents, exact), logspace=spec)
 
 
@@ -205,31 +215,33 @@ def whole_range(*arguments: int, where: str = "range") -> Range:
     """The integers of Python's `range(*arguments)`."""
     numbers = [whole_number(value, f"{where}[{i}]") for i, value in enumerate(arguments)]
     try:
-        found = range(*numbers)
+        ints = range(*numbers)
     except (TypeError, ValueError) as error:
         raise _error(
-            f"{ids.shown(numbers)}: {error}", where, "Write [stop], [start, stop] or with a step."
+            f"{ids.shown(numbers)}: {error}",
+            where,
+            "Write [stop], [start, stop] or [start, stop, step].",
         ) from error
-    count = max(0, -((found.start - found.stop) // found.step))
+    count = max(0, -((ints.start - ints.stop) // ints.step))
     if not count:
-        raise _error("it is empty", where, "Give it a value, or leave the parameter out.")
-    made = LinearRange(Fraction(found.start), Fraction(found.step), count, whole=True, where=where)
-    return _with_spec(made, range=[found.start, found.stop, found.step])
+        raise _error("the range is empty", where, "Give it a value, or leave the parameter out.")
+    values = LinearRange(Fraction(ints.start), Fraction(ints.step), count, whole=True, where=where)
+    return _with_spec(values, range=[ints.start, ints.stop, ints.step])
 
 
 class AxisRule(NamedTuple):
     """A rule that an axis can have instead of a list of values."""
 
-    # Makes the range of its numbers.
+    # Makes the range from the rule's numbers.
     make: Callable[..., Range]
-    # Least and most count of them.
+    # Smallest and largest count of these numbers.
     counts: tuple[int, int]
-    # What they say, in words.
+    # Description of the numbers.
     numbers: str
-    # Some of them, and what these make.
+    # Example numbers, and a description of the values that they give.
     example: tuple[float, ...]
     gives: str
-    # Whether all of them are integers.
+    # Whether all numbers are integers.
     is_whole: bool = False
 
 
@@ -267,7 +279,7 @@ RULES = {
 
 
 def from_spec(value: Mapping[str, Any], where: str) -> Range:
-    """The axis that a mapping like `{linspace: [0, 1, 11]}` describes. *Raises* SourceError."""
+    """Make the axis of a mapping like `{linspace: [0, 1, 11]}`. *Raises* SourceError."""
     name = next(iter(value), None)
     if len(value) != 1 or not isinstance(name, str) or name not in RULES:
         raise _error(
@@ -281,14 +293,14 @@ def from_spec(value: Mapping[str, Any], where: str) -> Range:
     if isinstance(arguments, (list, tuple)) and least <= len(arguments) <= most:
         return rule.make(*arguments, where=f"{where}.{name}")
     raise _error(
-        f"{ids.shown(arguments)} is not what {name} takes",
+        f"{ids.shown(arguments)} does not fit {name}",
         f"{where}.{name}",
         f"Write it like {{{name}: {list(rule.example)}}}.",
     )
 
 
 def exact_decimal(value: float) -> Fraction:
-    """The decimal that a number is written as: the shortest that reads back as it."""
+    """The shortest decimal that reads back as the same number."""
     return Fraction(repr(value))
 
 

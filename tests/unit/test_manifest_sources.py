@@ -164,7 +164,7 @@ RANDOM_MISTAKES = """
         ),
         (
             "\n  grid:\n    a: {linspace: [0, 1]}\n    b: {range: [x]}",
-            ["5: source.grid.a.linspace: [0, 1] is not what", "6: source.grid.b.range[0]: 'x'"],
+            ["5: source.grid.a.linspace: [0, 1] does not fit", "6: source.grid.b.range[0]: 'x'"],
         ),
         (
             "{design: {method: sobl, space: {a: 1}, n_trials: 0, seed: 1}}",
