@@ -1,4 +1,4 @@
-"""Explicit cases in the files of a frozen manifest; what wrote them may have been any source."""
+"""Explicit cases in the files of a frozen manifest, from any kind of source."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from hpcsweep.sources.keys import TAGS, Key, checked_keys, checked_tags, whole_n
 if TYPE_CHECKING:
     from hpcsweep.sources.caselines import CaseLines
 
-# Of the sources that are frozen as explicit cases.
+# A key of the sources that a frozen manifest has as explicit cases.
 TAGS_KEY = Key("tags", TAGS, "labels of every case", default="none")
 
-# Offsets that are read at once, 32 KiB: on a network file system an open costs more than this.
+# Offsets per read, 32 KiB: on a network file system an open costs more than this read.
 PAGE_OFFSETS = 4096
 
 
 class FileCases(ParameterSource):
     """Explicit cases in the files of a frozen manifest; a case costs two short reads.
 
-    *Raises* SourceError for a dict that does not describe it; SweepError, also at access, when
-    the files are missing or not those that were written.
+    *Raises* SourceError for an invalid dict; SweepError, also when a case is read, if the files
+    are missing or damaged.
     """
 
     def __init__(self, directory: Path, frozen: Mapping[str, Any], where: str = "source") -> None:
-        found = checked_keys(
+        fields = checked_keys(
             frozen, ("type", "file", "names", "total_cases"), ("tags", "first", "written"), where
         )
-        if found["file"] != CASES_FILE:
+        if fields["file"] != CASES_FILE:
             raise SourceError(
-                f"{ids.shown(found['file'])} is not the file of the cases",
+                f"{ids.shown(fields['file'])} is not the file of the cases",
                 where=f"{where}.file",
                 next_step=f"It is always {CASES_FILE!r}.",
             )
         self._path = directory / CASES_FILE
         self._offsets_path = directory / OFFSETS_FILE
-        self._own_tags = checked_tags(found.get("tags"))
-        self._names = frozenset(checked_tags(found["names"], f"{where}.names"))
-        # Line of the first case: the file can hold the cases of several sources.
-        self._first = whole_number(found.get("first", 0), f"{where}.first", at_least=0)
-        self._n_cases = whole_number(found["total_cases"], f"{where}.total_cases", at_least=1)
-        # Whether lines hold what a table wrote, too: those of older sweeps do not.
-        self._has_written = found.get("written") is True
-        # The page of offsets that was read last, by its number.
+        self._own_tags = checked_tags(fields.get("tags"))
+        self._names = frozenset(checked_tags(fields["names"], f"{where}.names"))
+        # Line of the first case: one file can contain the cases of several sources.
+        self._first = whole_number(fields.get("first", 0), f"{where}.first", at_least=0)
+        self._n_cases = whole_number(fields["total_cases"], f"{where}.total_cases", at_least=1)
+        # Whether lines also have the original text of table cells; those of older sweeps do not.
+        self._has_written = fields.get("written") is True
+        # Cache of one page of offsets, the one read last, by its number.
         self._page: dict[int, bytes] = {}
         self._check_sizes()
 
@@ -117,7 +117,7 @@ class FileCases(ParameterSource):
         return [self._offset(self._first + index + more) for more in range(count)]
 
     def _offset(self, line: int) -> int:
-        """Where a line begins. Reads the offsets around it, too, and keeps them for the next."""
+        """The offset of a line. Reads a whole page of offsets and caches it for the next call."""
         number, place = divmod(line, PAGE_OFFSETS)
         if number not in self._page:
             start = number * PAGE_OFFSETS * OFFSET_BYTES
@@ -134,24 +134,28 @@ class FileCases(ParameterSource):
             raise _damaged(self._path, f"case {index} cannot be read: {error}") from error
 
     def _check_sizes(self) -> None:
-        """The offsets are whole and end where the lines do."""
+        """Check that the offsets are complete and that the last is the size of the cases file."""
         size = _size(self._offsets_path)
         expected = (self._first + self._n_cases + 1) * OFFSET_BYTES
         if size < expected or size % OFFSET_BYTES:
-            raise _damaged(self._offsets_path, f"{size} bytes where {expected} were written")
+            raise _damaged(
+                self._offsets_path,
+                f"it has {size} bytes: fewer than {expected}, or a partial offset",
+            )
         self._offsets_size = size
-        # Of the last line.
+        # The end of the last line.
         self._end = end = self._offset(size // OFFSET_BYTES - 1)
-        if (found := _size(self._path)) != end:
-            raise _damaged(self._path, f"{found} bytes where {end} were written")
+        if (actual := _size(self._path)) != end:
+            raise _damaged(self._path, f"it has {actual} bytes, but {end} were written")
 
 
 def frozen_cases(
     tags: tuple[str, ...], names: frozenset[str], first: int, n_cases: int, *, written: bool = False
 ) -> dict[str, Any]:
-    """The frozen dict of cases that are the lines from `first` on.
+    """The frozen dict of the cases in the lines from `first` on.
 
-    `written`: some have what a table wrote. Others are described as ever, so fingerprints stay.
+    `written`: some lines have the original text of table cells. False adds no key, so that the
+    fingerprints of older manifests stay valid.
     """
     described = {
         "type": "ManualSource",
@@ -165,7 +169,7 @@ def frozen_cases(
 
 
 def _read(path: Path, offset: int, count: int) -> bytes:
-    """Exactly `count` bytes from `offset`. *Raises* SweepError."""
+    """Read exactly `count` bytes from `offset`. *Raises* SweepError."""
     try:
         with open_regular(path) as file:
             data = os.pread(file.fileno(), count, offset)
@@ -187,7 +191,7 @@ def _unreadable(path: Path, error: OSError) -> SweepError:
     return SweepError(
         f"cannot be read: {error.strerror}",
         where=str(path),
-        next_step="Submit again from the manifest; it writes the files anew.",
+        next_step="Submit again from the manifest; this writes the files again.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Explicit cases."""
+"""Explicit cases, listed in Python or in a manifest."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ CASES = KeyType(
 
 
 class ManualSource(ParameterSource):
-    """The given cases in the given order; `tags` are put on every one.
+    """The given cases in the given order; every case gets `tags`.
 
     *Raises* SourceError for cases that are not mappings or occur twice, IdentityError for a value
-    without canonical form.
+    without a canonical form.
     """
 
     KIND = Kind(
@@ -81,8 +81,8 @@ class ManualSource(ParameterSource):
         return self._names
 
     def _params(self, index: int) -> dict[str, Any]:
-        found: dict[str, Any] = fresh(self._cases[index])
-        return found
+        params: dict[str, Any] = fresh(self._cases[index])
+        return params
 
     def _tags(self, index: int) -> tuple[str, ...]:
         return (*self._own_tags, f"manual_{index}")
@@ -94,7 +94,7 @@ def manual(cases: Sequence[Mapping[str, Any]], tags: Sequence[str] | None = None
 
 
 def _check_case(case: Any, where: str) -> dict[str, Any]:
-    """The params of a case, plain. *Raises* SourceError, IdentityError."""
+    """Check the params of a case; make them plain. *Raises* SourceError, IdentityError."""
     if not isinstance(case, Mapping):
         raise SourceError(
             f"{ids.shown(case)} has the type {type(case).__name__}",
@@ -107,7 +107,7 @@ def _check_case(case: Any, where: str) -> dict[str, Any]:
 
 
 def _distinct(cases: Any) -> list[dict[str, Any]]:
-    """The cases, plain. *Raises* SourceError, IdentityError."""
+    """Check that cases are distinct; make them plain. *Raises* SourceError, IdentityError."""
     if not isinstance(cases, (list, tuple)) or not cases:
         raise SourceError(
             f"{ids.shown(cases)} is not a list of cases",

@@ -302,7 +302,7 @@ def test_several_lists_of_cases_share_one_file(tmp_path: Path) -> None:
     assert isinstance(read, ConcatSource)
     assert isinstance(read.sources[1], FileCases)
     (tmp_path / "cases.jsonl").write_text("{}")
-    with pytest.raises(SweepError, match="bytes where"):
+    with pytest.raises(SweepError, match="bytes, but"):
         source_from_manifest_dict(source.to_frozen_dict(), tmp_path)
 
 
