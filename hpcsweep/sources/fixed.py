@@ -1,4 +1,4 @@
-"""Further parameters that every case of a source has."""
+"""Constant parameters, added to every case of a source."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class FixedSource(SourceView):
-    """Every case of a source with the same further parameters. *Raises* SourceError."""
+    """The cases of a source, each with the same further parameters. *Raises* SourceError."""
 
     KIND = Kind(
         "the same parameters in every case",

@@ -1,4 +1,4 @@
-"""Replicates: every case of a source several times, with a seed of its own each time."""
+"""Replicates: every case of a source several times, each time with its own seed."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class ReplicatedSource(ParameterSource):
             raise SourceError(
                 "the source has replicates already",
                 where="replicates",
-                next_step="Say it once, with the product of both.",
+                next_step="Repeat it once, by the product of both counts.",
             )
         self._source = source
         self._replicates = whole_number(replicates, "replicates", at_least=1)
 
     @property
     def source(self) -> ParameterSource:
-        """What is repeated."""
+        """The source of the repeated cases."""
         return self._source
 
     def to_manifest_dict(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class ReplicatedSource(ParameterSource):
                 yield index * self._replicates + replicate
 
     def __iter__(self) -> Iterator[ParamCase]:
-        # Over the inner iterator: a source of cases in a file reads it in one go.
+        # Iterate over the inner source: a source of cases in a file then reads it sequentially.
         for case in self._source:
             for replicate in range(self._replicates):
                 yield self._replica(case, replicate)

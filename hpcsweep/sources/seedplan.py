@@ -1,4 +1,4 @@
-"""Replicates and named random streams: plans of seeds, and the streams below one seed."""
+"""Seeds of replicates, and named random streams derived from a seed."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SeedBundle:
-    """The random streams of one replicate: as many as there are names, all independent.
+    """The random streams of one replicate: an independent stream for each name.
 
-    A bundle with params, as every case has, has other streams than one without.
+    A bundle with a case id has other streams than a bundle without one.
     """
 
     # Any integer.
     root_seed: int
-    # None, for what is of no replicate, is 0: the same streams, the same fingerprint, equal.
+    # None, without replicates, is the same as 0: same streams, same fingerprint, equal bundles.
     replicate_index: int | None = field(default=None, compare=False)
-    # Of the case whose streams these are; "" where all cases share them.
+    # Id of the case that has these streams; "" if all cases share them.
     case_id: str = ""
     seed: int = field(init=False, repr=False)
 
@@ -43,14 +43,14 @@ class SeedBundle:
 
     @classmethod
     def for_preprocessing(cls, base: int) -> SeedBundle:
-        """The streams of what is done once for all replicates."""
+        """The streams of work that is done once for all replicates."""
         return cls(SeedBundle(base).derive("preprocessing"))
 
     @classmethod
     def from_dict(cls, value: Any) -> SeedBundle:
-        """The bundle that `to_dict` described. *Raises* SourceError."""
-        found = checked_keys(value, ("root_seed",), ("replicate_index", "case_id"), "seeds")
-        return cls(found["root_seed"], found.get("replicate_index"), found.get("case_id", ""))
+        """Make the bundle from a dict of `to_dict`. *Raises* SourceError."""
+        fields = checked_keys(value, ("root_seed",), ("replicate_index", "case_id"), "seeds")
+        return cls(fields["root_seed"], fields.get("replicate_index"), fields.get("case_id", ""))
 
     def to_dict(self) -> dict[str, Any]:
         """The bundle as plain JSON."""
@@ -58,15 +58,15 @@ class SeedBundle:
         return {"root_seed": self.root_seed, "replicate_index": self.replicate_index, **named}
 
     def derive(self, name: str) -> int:
-        """128 bits for the stream of this name."""
+        """The 128-bit seed of the stream of this name."""
         return stream_seed(self.seed, name)
 
     def rng(self, name: str = "default") -> random.Random:
-        """A generator of Python's, at the start of the stream of this name."""
-        return random.Random(self.derive(name))  # noqa: S311  # a simulation's
+        """A Python generator at the start of the stream of this name."""
+        return random.Random(self.derive(name))  # noqa: S311  # for simulations, not cryptography
 
     def numpy(self, name: str = "default") -> Generator:
-        """A generator of numpy's, at the start of the stream of this name."""
+        """A numpy generator at the start of the stream of this name."""
         return _generator(self.derive(name))
 
     @property
@@ -75,13 +75,13 @@ class SeedBundle:
         return self.derive("default")
 
     def fingerprint(self) -> str:
-        """16 hex digits that tell bundles with different streams apart."""
+        """16 hex digits that differ between bundles with different streams."""
         return ids.fingerprint(self.to_dict() | {"replicate_index": self.replicate_index or 0})
 
 
 @dataclass(frozen=True)
 class SeedPlan:
-    """Replicates of one base seed: a sequence of bundles."""
+    """A sequence of bundles, one for each replicate of a base seed."""
 
     # Any integer.
     base_seed: int
@@ -96,15 +96,15 @@ class SeedPlan:
 
     @classmethod
     def from_manifest_dict(cls, value: Mapping[str, Any]) -> SeedPlan:
-        """The plan that `to_manifest_dict` described. *Raises* SourceError."""
-        found = checked_keys(value, ("type", "base", "replicates"), (), "seeds")
-        if found["type"] != "SeedPlan":
+        """Make the plan from a dict of `to_manifest_dict`. *Raises* SourceError."""
+        fields = checked_keys(value, ("type", "base", "replicates"), (), "seeds")
+        if fields["type"] != "SeedPlan":
             raise SourceError(
-                f"unknown type {ids.shown(found['type'])}",
+                f"unknown type {ids.shown(fields['type'])}",
                 where="seeds.type",
-                next_step="It is SeedPlan.",
+                next_step="Write SeedPlan.",
             )
-        return cls(found["base"], found["replicates"])
+        return cls(fields["base"], fields["replicates"])
 
     def to_manifest_dict(self) -> dict[str, Any]:
         """The plan as plain JSON."""
@@ -128,14 +128,14 @@ def seeds(base: int, replicates: int = 1) -> SeedPlan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SeededCase(ParamCase):
-    """A case of a sweep, as its target gets it: with its seed, and the streams below that."""
+    """A case of a sweep as its target receives it: with its seed and its random streams."""
 
     # 128 bits, from the sweep's seed, the case id and the replicate.
     seed: int
 
     @classmethod
     def of(cls, case: ParamCase, sweep_seed: int) -> SeededCase:
-        """A case of a sweep with this seed."""
+        """Add to a case its seed in a sweep with this seed."""
         return cls(
             index=case.index,
             params=case.params,
@@ -147,20 +147,20 @@ class SeededCase(ParamCase):
         )
 
     def stream(self, name: str) -> Generator:
-        """A generator of numpy's, at the start of the case's stream of this name.
+        """A numpy generator at the start of the case's stream of this name.
 
-        The same in every attempt, whatever other streams there are; none of them is `rng`.
+        The stream is the same in every attempt and independent of other streams and of `rng`.
         """
         return _generator(stream_seed(self.seed, name))
 
 
 def stream_seed(seed: int, name: str) -> int:
-    """128 bits for a named stream below a seed. *Raises* IdentityError for a name without UTF-8."""
+    """The 128-bit seed of a named stream. *Raises* IdentityError for a name unfit for UTF-8."""
     text = f"hpcsweep stream 1\n{seed:x}\n{ids.plain(name, 'name')}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest())
 
 
 def _generator(seed: int) -> Generator:
-    import numpy as np  # noqa: PLC0415  # only for those who ask for it (invariant 17)
+    import numpy as np  # noqa: PLC0415  # a worker imports numpy on demand only (invariant 17)
 
     return np.random.default_rng(seed)
