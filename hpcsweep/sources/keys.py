@@ -39,8 +39,8 @@ class KeyType(NamedTuple):
     noun: str
     # JSON Schema; `manifest.source_schema` has the definitions "#/$defs/…".
     schema: Mapping[str, Any]
-    # Converts the value into the argument of the source. Also takes the place of the value, for
-    # messages, and the directory of a frozen manifest. *Raises* SourceError.
+    # Converts a value into the argument of the source. The other arguments are where the value
+    # stands, for messages, and the directory of a frozen manifest. *Raises* SourceError.
     read: Callable[[Any, str, Path | None], Any] = _unchanged
     # Splits a value into parts with a check for each, so that one run reports all mistakes.
     parts: Callable[[Any, str], Iterable[tuple[Steps, Check]]] = _no_parts
@@ -200,7 +200,7 @@ def whole_number(value: Any, where: str, at_least: int | None = None) -> int:
     return number
 
 
-# --- types of keys ---------------------------------------------------------------------------
+# --- types of keys ----------------------------------------------------------------------------
 
 
 def as_one_part(
