@@ -1,4 +1,4 @@
-"""Distributions that need exp or the normal quantile, by the project's own arithmetic."""
+"""Distributions that need exp, log or the normal quantile, from `numeric.elementary`."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from hpcsweep.sources.numeric.philox import K_BITS
 if TYPE_CHECKING:
     from hpcsweep.sources.numeric.vectors import Array
 
-# The quantile of the largest k is 8.21.
+# Bound of |z|; the quantile of the largest k is 8.21.
 _FARTHEST = 8.3
-# exp of it is a normal float, with room for rounding.
+# exp(700) and exp(-700) are normal floats, with a margin for rounding.
 _LARGEST_LOG = 700.0
-# A window of a normal distribution with less probability than this has no exact quantiles.
+# Windows of less probability than this are refused: their quantiles would be inexact.
 _LEAST_PROBABILITY = 1e-290
 
 
 @dataclass(frozen=True)
 class Normal(Distribution):
-    """A normal number: mean + std * z, z the normal quantile of the middle of u's step."""
+    """A normal float: mean + std * z, where z is the normal quantile of u + 2**-54."""
 
     mean: float
     std: float
@@ -36,7 +36,7 @@ class Normal(Distribution):
         object.__setattr__(self, "std", _spread(self.std, "normal.std"))
         if not math.isfinite(abs(self.mean) + _FARTHEST * self.std):
             raise SourceError(
-                "its tails are beyond the largest float",
+                f"mean {self.mean!r} and std {self.std!r} give values beyond the largest float",
                 where="normal",
                 next_step="Give a smaller mean or std.",
             )
@@ -52,7 +52,7 @@ class Normal(Distribution):
 
 @dataclass(frozen=True)
 class TruncatedNormal(Distribution):
-    """A normal distribution inside `[low, high)`; None is no bound."""
+    """A normal float truncated to `[low, high)`; a bound of None is infinite."""
 
     mean: float
     std: float
@@ -76,8 +76,8 @@ class TruncatedNormal(Distribution):
         window = elementary.normal_between(*bounds)
         if window.between < _LEAST_PROBABILITY:
             raise SourceError(
-                f"hardly a number of mean {self.mean!r} and std {self.std!r} is "
-                f"from {self.low!r} to {self.high!r}",
+                f"[{self.low!r}, {self.high!r}) has almost no probability with "
+                f"mean {self.mean!r} and std {self.std!r}",
                 where=where,
                 next_step="Move the bounds towards the mean, or use uniform.",
             )
@@ -102,7 +102,7 @@ class TruncatedNormal(Distribution):
 
 @dataclass(frozen=True)
 class LogNormal(Distribution):
-    """exp of a normal number; `mean` and `std` are those of the logarithm."""
+    """exp of a normal float; `mean` and `std` are those of the logarithm."""
 
     mean: float
     std: float
@@ -112,7 +112,7 @@ class LogNormal(Distribution):
         object.__setattr__(self, "std", _spread(self.std, "lognormal.std"))
         if abs(self.mean) + _FARTHEST * self.std > _LARGEST_LOG:
             raise SourceError(
-                f"exp of mean {self.mean!r} and std {self.std!r} is beyond the floats",
+                f"mean {self.mean!r} and std {self.std!r} give values outside the range of floats",
                 where="lognormal",
                 next_step="mean and std are those of the logarithm; give smaller ones.",
             )
@@ -129,7 +129,7 @@ class LogNormal(Distribution):
 
 @dataclass(frozen=True)
 class LogUniform(Distribution):
-    """A float of `[low, high)` whose logarithm is uniform: low * exp(u * log(high / low)).
+    """A float in `[low, high)` whose logarithm is uniform: low * exp(u * log(high / low)).
 
     Its relative error is below (log(high / low) + 4) * 2**-53.
     """
@@ -164,7 +164,7 @@ class LogUniform(Distribution):
 class LogUniformInt(Distribution):
     """An integer from `low` to `high`, both included: floor of loguniform(low, high + 1).
 
-    So the probability of i is log((i + 1) / i) / log((high + 1) / low), also at the ends.
+    The probability of i is log((i + 1) / i) / log((high + 1) / low), also at the ends.
     """
 
     low: int
@@ -186,7 +186,7 @@ class LogUniformInt(Distribution):
             raise SourceError(
                 f"high {self.high} is not below 2**{K_BITS}: most integers could never be drawn",
                 where="loguniform_int",
-                next_step="Give a smaller one, or loguniform and round in the target.",
+                next_step="Give a smaller one, or use loguniform and round in the target.",
             )
         object.__setattr__(self, "width", elementary.log_of(Fraction(self.high + 1, self.low)))
 
@@ -208,7 +208,7 @@ def normal(mean: float = 0.0, std: float = 1.0) -> Normal:
 def truncnormal(
     mean: float, std: float, low: float | None = None, high: float | None = None
 ) -> TruncatedNormal:
-    """A normally distributed float of `[low, high)`; `mean` and `std` are those without bounds."""
+    """A normal float truncated to `[low, high)`; `mean` and `std` are those before truncation."""
     return TruncatedNormal(mean, std, low, high)
 
 
@@ -218,17 +218,17 @@ def lognormal(mean: float = 0.0, std: float = 1.0) -> LogNormal:
 
 
 def loguniform(low: float, high: float) -> LogUniform:
-    """A float of `[low, high)` whose logarithm is uniformly distributed."""
+    """A float in `[low, high)` whose logarithm is uniformly distributed."""
     return LogUniform(low, high)
 
 
 def loguniform_int(low: int, high: int) -> LogUniformInt:
-    """An integer from `low` to `high`, both included, the logarithm uniformly distributed."""
+    """An integer from `low` to `high`, both included: floor of loguniform(low, high + 1)."""
     return LogUniformInt(low, high)
 
 
 def _middle(k: int) -> tuple[float, float]:
-    """(k + 1/2) * 2**-53, and 1 less it; the smaller of the two is exact."""
+    """x = (k + 1/2) * 2**-53, and 1 - x; the smaller of the two is exact."""
     odd = 2 * k + 1
     return odd * 2.0**-54, (2**54 - odd) * 2.0**-54
 

@@ -1,9 +1,9 @@
 """Distributions: how a random number becomes the value of a parameter.
 
-Every one is a monotone transform of u = k * 2**-53 with k an integer of `0 .. 2**53-1`. The
-arithmetic is final: it uses nothing that differs between machines, so a value drawn today can be
-drawn again on any other. Here are those that most sweeps use; `continuous` and `discrete` hold
-the others, which load when they are named.
+Each distribution is a monotone function of u = k * 2**-53, with k an integer in `0 .. 2**53-1`.
+Its arithmetic must never change and gives the same bits on every machine, so that every draw can
+be repeated. This module holds the most used distributions; `continuous` and `discrete` hold the
+others and are imported when a space names one of them.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ if TYPE_CHECKING:
 
 
 class Distribution(ABC):
-    """A frozen rule that gives a plain value for each k.
+    """How one parameter is drawn: an immutable function from k to a plain value.
 
-    Every kind is a dataclass: its fields are the keys of its manifest dict.
+    Each subclass is a dataclass; its fields are the keys of its manifest dict.
     """
 
-    # Whether making it runs code of the user's.
+    # Whether the constructor runs the user's code.
     runs_user_code: ClassVar[bool] = False
 
     @classmethod
     def resolve_paths(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:  # noqa: ARG003
-        """A manifest dict of this kind, with what is relative to `root` made absolute."""
+        """The manifest dict, its relative paths resolved against `root`."""
         return value
 
     @abstractmethod
     def at(self, k: int) -> Any:
         """The value at u = k * 2**-53, with `0 <= k < 2**53`.
 
-        It never falls as k grows; where exp or the normal quantile is computed, neighbours may be
-        out of order by a few units of the last place.
+        It does not decrease with k, except that exp and the normal quantile may put neighbouring
+        values out of order by a few ulp.
         """
 
     @abstractmethod
     def column(self, k: Array) -> Array:
-        """What `at` gives for each of an array of k (uint64), to the last bit.
+        """The values of `at` for an array of k (uint64), bit for bit.
 
-        An array of float64, int64 or bool if all values that can be drawn are of one of these
-        types, else of objects.
+        Its type is float64, int64 or bool if all values of the distribution have that type, else
+        object.
         """
 
     def to_manifest_dict(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class Distribution(ABC):
 
 @dataclass(frozen=True)
 class Uniform(Distribution):
-    """A float of `[low, high)`: low + (high - low) * u in binary64."""
+    """A float in `[low, high)`: low + (high - low) * u in binary64."""
 
     low: float
     high: float
@@ -83,7 +83,7 @@ class Uniform(Distribution):
 
     def at(self, k: int) -> float:
         value = self.low + (self.high - self.low) * (k * 2.0**-K_BITS)
-        # Rounding can reach `high`, or pass it when the width was rounded up.
+        # Rounding can reach `high`, or exceed it if the width was rounded up.
         return value if value < self.high else math.nextafter(self.high, self.low)
 
     def column(self, k: Array) -> Array:
@@ -94,7 +94,7 @@ class Uniform(Distribution):
 
 @dataclass(frozen=True)
 class RandInt(Distribution):
-    """An integer from `low` to `high`, both included: low + floor(n * u), n of them."""
+    """An integer from `low` to `high`, both included: low + floor(n * u) for n integers."""
 
     low: int
     high: int
@@ -129,7 +129,7 @@ class RandInt(Distribution):
 
 @dataclass(frozen=True)
 class Choice(Distribution):
-    """One of the options, each as probable as often as it is listed: option floor(n * u)."""
+    """One of n options: option floor(n * u); an option listed twice is twice as probable."""
 
     options: Sequence[Any]
 
@@ -162,7 +162,7 @@ def choice(options: Sequence[Any]) -> Choice:
 
 
 def distribution(value: Any, where: str) -> Distribution:
-    """A distribution from itself, its manifest dict, or the one value of a constant.
+    """A distribution from a Distribution, a manifest dict, or a scalar for a constant.
 
     *Raises* SourceError; IdentityError for an option without canonical form.
     """
@@ -181,14 +181,14 @@ def distribution(value: Any, where: str) -> Distribution:
         raise SourceError(
             f"unknown type of distribution {ids.shown(name)}",
             where=where,
-            # No guess at what is meant: one distribution resembles another.
+            # No `Did you mean`: the names of distributions resemble each other.
             next_step=f"Known types: {', '.join(DISTRIBUTIONS)}.",
         )
     return _make(name, {key: value[key] for key in value if key != "type"}, where)
 
 
 def _is_scalar(value: Any) -> bool:
-    """Whether the value is plain once its type is, as numpy's float64 or a path is."""
+    """Whether `ids.plain` turns the value into a scalar, e.g. numpy's float64 or a path."""
     if isinstance(value, (Mapping, list, tuple, type)):
         return False
     try:
@@ -211,13 +211,13 @@ def _make(name: str, values: dict[str, Any], where: str) -> Distribution:
 
 
 def given_fields(kind: type[Distribution]) -> list[Any]:
-    """The fields that a manifest dict has."""
-    # Every kind is a dataclass; those that are not to be given are not compared either.
+    """The fields that are keys of the manifest dict: those of `__init__`."""
+    # mypy: Distribution itself is no dataclass, each subclass is.
     return [field for field in fields(kind) if field.init]  # type: ignore[arg-type]
 
 
 def checked_options(options: Any, where: str) -> tuple[Any, ...]:
-    """The options, plain. *Raises* SourceError, IdentityError."""
+    """The options as plain values. *Raises* SourceError, IdentityError."""
     if not isinstance(options, (list, tuple)):
         raise SourceError(
             f"{ids.shown(options)} has the type {type(options).__name__}, not a list",
@@ -230,7 +230,7 @@ def checked_options(options: Any, where: str) -> tuple[Any, ...]:
 
 
 def check_ascending(low: float, high: float, where: str) -> None:
-    """*Raises* SourceError where `low` is not below `high`."""
+    """*Raises* SourceError if `low` is not below `high`."""
     if low >= high:
         raise SourceError(
             f"low {low!r} is not below high {high!r}",
@@ -240,25 +240,25 @@ def check_ascending(low: float, high: float, where: str) -> None:
 
 
 def number(value: Any, where: str) -> float:
-    """`value` as exactly the same float. *Raises* SourceError."""
+    """`value` as a float that equals it. *Raises* SourceError."""
     try:
-        found = ids.plain(value, where)
+        plain = ids.plain(value, where)
     except IdentityError as error:
         raise SourceError(
             error.what, where=where, next_step="Give a finite int or float."
         ) from error
-    if type(found) not in (int, float):
+    if type(plain) not in (int, float):
         raise SourceError(
             f"{ids.shown(value)} is not a number", where=where, next_step="Give an int or a float."
         )
     try:
-        rounded = float(found)
+        rounded = float(plain)
     except OverflowError:
         rounded = math.inf
-    if rounded != found:
+    if rounded != plain:
         raise SourceError(
-            f"the integer {found} is not exactly a float",
+            f"the integer {plain} is not exactly a float",
             where=where,
-            next_step=f"Give the float that is meant, e.g. {rounded!r}.",
+            next_step=f"Give the float that you mean, e.g. {rounded!r}.",
         )
     return rounded

@@ -1,4 +1,4 @@
-"""Random draws that depend on (seed, parameter name, index) alone."""
+"""Random draws: each value depends only on (seed, parameter name, index)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from hpcsweep.sources.numeric.philox import K_BITS, schedule, word
 if TYPE_CHECKING:
     from hpcsweep.sources.numeric.vectors import Array
 
-# Of the 64 bits of a word.
+# Low bits of a 64-bit word that k does not use.
 _DROPPED = 64 - K_BITS
 
 
@@ -38,7 +38,7 @@ def _each_distribution(value: Any, where: str) -> Iterator[tuple[Steps, Check]]:
         yield (name,), partial(checked_space, {name: rule})
 
 
-# Of random draws and designs.
+# A key of random draws and of designs.
 SPACE = Key(
     "space",
     KeyType(
@@ -53,7 +53,7 @@ N_TRIALS = Key("n_trials", COUNT, "how many cases")
 
 
 class RandomSource(ParameterSource):
-    """`n_trials` independent draws; a parameter added or removed changes no other.
+    """`n_trials` independent draws; adding or removing a parameter changes no other parameter.
 
     *Raises* SourceError.
     """
@@ -79,7 +79,7 @@ class RandomSource(ParameterSource):
         self._rules = [
             (name, schedule(self._keys[name]), rule.at) for name, rule in self._space.items()
         ]
-        # What stands before each value in the canonical text of a case.
+        # The quoted name and colon before each value in the canonical JSON of a case.
         self._labels = [f"{ids.canonical(name)}:" for name in self._space]
 
     def to_manifest_dict(self) -> dict[str, Any]:
@@ -146,6 +146,6 @@ def checked_space(space: Any) -> dict[str, Distribution]:
 
 def stream_key(seed: int, name: str) -> int:
     """The 128-bit Philox key of one parameter."""
-    # Hexadecimal, because Python limits the length of decimal text and a seed is any int.
+    # Hexadecimal, as Python limits the digits of decimal text and a seed may be any int.
     text = f"hpcsweep random 1\n{seed:x}\n{name}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest())

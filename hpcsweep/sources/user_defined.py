@@ -1,4 +1,4 @@
-"""A distribution and a source of the user's own."""
+"""A distribution and a source that the user implements."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CustomDistribution(Distribution):
-    """An object with `ppf(u)`, the inverse of its distribution function; u of [0, 1).
+    """An object of yours with `ppf(u)`, its quantile function, for u in `[0, 1)`.
 
-    `reference` names the object, or what makes it from `arguments`. Its values are as exact and
-    as repeatable as its own arithmetic.
+    `reference` names the object, or a callable that makes it from `arguments`. Whether another
+    machine draws the same values depends on the arithmetic of `ppf`.
     """
 
     runs_user_code = True
 
     reference: str
     arguments: Mapping[str, Any] | None = None
-    # Directory of the module, where it is not installed.
+    # Directory of the module, if it is not installed.
     path: str | None = None
     ppf: Callable[[float], Any] = field(init=False, compare=False, repr=False)
 
@@ -48,21 +48,21 @@ class CustomDistribution(Distribution):
 
     def __post_init__(self) -> None:
         where = "custom"
-        found, path = import_reference(self.reference, self.path, where)
+        rule, path = import_reference(self.reference, self.path, where)
         arguments = None if self.arguments is None else ids.plain(self.arguments, where)
         if arguments is not None:
-            found = call_user_code(lambda: found(**arguments), path, self.reference, where)
-        ppf = getattr(found, "ppf", None)
-        if not callable(ppf) or isinstance(found, type):
+            rule = call_user_code(lambda: rule(**arguments), path, self.reference, where)
+        ppf = getattr(rule, "ppf", None)
+        if not callable(ppf) or isinstance(rule, type):
             raise SourceError(
-                f"{self.reference} has no ppf",
+                f"{self.reference} has no ppf method",
                 where=where,
-                next_step="Name an object with a method ppf(u), or a class with its arguments.",
+                next_step="Name an object that has ppf(u), or a class and its arguments.",
             )
         object.__setattr__(self, "arguments", arguments)
         object.__setattr__(self, "path", path)
         object.__setattr__(self, "ppf", ppf)
-        self.at(1 << (K_BITS - 1))  # refuse a wrong one here, not in a task
+        self.at(1 << (K_BITS - 1))  # fail here, not in a task
 
     def __hash__(self) -> int:
         return hash((self.reference, ids.canonical(self.arguments)))
@@ -82,9 +82,9 @@ _ARGUMENTS = KeyType("a mapping of names to values", {"type": ["object", "null"]
 
 
 class CustomSource(ParameterSource):
-    """A sequence of the user's own: `len(it)` and `it[i]`, a dict of parameters.
+    """A sequence `s` of yours: `len(s)` cases, `s[i]` the dict of parameters of case i.
 
-    `reference` names it, or what makes it from `arguments`. *Raises* SourceError.
+    `reference` names it, or a callable that makes it from `arguments`. *Raises* SourceError.
     """
 
     KIND = Kind(
@@ -110,17 +110,19 @@ class CustomSource(ParameterSource):
     ) -> None:
         where = "reference"
         self._reference = reference
-        given = None if arguments is None else ids.plain(arguments, where)
-        self._arguments = given
-        found, self._path = import_reference(reference, path, where)
-        if given is not None:
-            found = call_user_code(lambda: found(**given), self._path, reference, where)
-        self._cases: Sequence[Mapping[str, Any]] = found
+        plain = None if arguments is None else ids.plain(arguments, where)
+        self._arguments = plain
+        cases, self._path = import_reference(reference, path, where)
+        if plain is not None:
+            cases = call_user_code(lambda: cases(**plain), self._path, reference, where)
+        self._cases: Sequence[Mapping[str, Any]] = cases
         self._n_cases: int = call_user_code(
-            lambda: len(found), self._path, f"len of {reference}", where
+            lambda: len(cases), self._path, f"len of {reference}", where
         )
         if not self._n_cases:
-            raise SourceError(f"{reference} has no cases", where=where, next_step="Make some.")
+            raise SourceError(
+                f"{reference} has no cases", where=where, next_step="Make its length 1 or more."
+            )
         self._names = frozenset(self._params(0))
 
     @property
@@ -146,14 +148,14 @@ class CustomSource(ParameterSource):
 
     def _params(self, index: int) -> dict[str, Any]:
         where = f"{self._reference}[{index}]"
-        found = call_user_code(lambda: self._cases[index], self._path, where, "reference")
-        return checked_params(found, where)
+        params = call_user_code(lambda: self._cases[index], self._path, where, "reference")
+        return checked_params(params, where)
 
 
 def custom(reference: str, **arguments: Any) -> CustomDistribution:
     """A distribution of your own: `custom("shapes:Triangular", low=0, high=1)`.
 
-    Without arguments the reference names the object itself.
+    Without arguments, the reference names the object itself.
     """
     return CustomDistribution(reference, arguments or None)
 
