@@ -1,4 +1,4 @@
-"""The rows of CSV, JSON Lines and Parquet files, each with its place; none of them is kept."""
+"""Stream the rows of CSV, JSON Lines and Parquet files, each with its location."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.sources import cells
 
-# Where a row stands, itself, and what the file has in other characters than JSON.
+# (location, row, text of the cells that JSON writes differently, by column).
 FileRow = tuple[str, Any, dict[str, str]]
 
 
 def reader_of(path: Path) -> Callable[[Path], Iterator[FileRow]]:
-    """What reads files of this name. *Raises* SourceError for those that nothing reads."""
+    """The reader of a file, by its suffix. *Raises* SourceError for an unknown suffix."""
     readers = {".csv": _csv, ".jsonl": _jsonl, ".ndjson": _jsonl, ".parquet": _parquet}
     if path.suffix.lower() not in readers:
         raise SourceError(
-            f"a table in a {path.suffix or 'file without ending'!r}",
+            f"unknown format of a table: {path.suffix or 'no suffix'}",
             where=str(path),
             next_step=f"Known are {', '.join(readers)}.",
         )
@@ -30,22 +30,22 @@ def reader_of(path: Path) -> Callable[[Path], Iterator[FileRow]]:
 
 def _csv(path: Path) -> Iterator[FileRow]:
     try:
-        # As the csv module wants it: line ends inside quotes stay what they are.
+        # newline="", as the csv module requires: line ends inside quotes stay as they are.
         with path.open(encoding="utf-8-sig", newline="") as stream:
             header = _header(stream, path)
             types = cells.column_kinds((row for _, row in _rows(stream, path)), len(header))
             stream.seek(0)
             for where, row in _rows(stream, path):
-                found = {
+                values = {
                     name: cells.parse_cell(text, kind, where)
                     for name, text, kind in zip(header, row, types, strict=True)
                 }
                 written = {
                     name: text
-                    for (name, value), text in zip(found.items(), row, strict=True)
+                    for (name, value), text in zip(values.items(), row, strict=True)
                     if cells.is_written_otherwise(text, value)
                 }
-                yield where, found, written
+                yield where, values, written
     except UnicodeDecodeError as error:
         raise SourceError(
             f"is not UTF-8: {error.reason}",
@@ -57,7 +57,7 @@ def _csv(path: Path) -> Iterator[FileRow]:
 
 
 def _header(stream: TextIO, path: Path) -> list[str]:
-    """The names of the columns. *Raises* SourceError for what cannot be names."""
+    """The column names. *Raises* SourceError for repeated, padded or wrongly separated names."""
     header = next(csv.reader(stream, strict=True), [])
     stream.seek(0)
     if len(set(header)) != len(header):
@@ -71,9 +71,9 @@ def _header(stream: TextIO, path: Path) -> list[str]:
                 where=f"{path}:1",
                 next_step="Remove it: in CSV a space belongs to the cell.",
             )
-    if len(header) == 1 and (found := {";", "\t"}.intersection(header[0])):
+    if len(header) == 1 and (separators := {";", "\t"}.intersection(header[0])):
         raise SourceError(
-            f"the columns are separated by {found.pop()!r}",
+            f"the columns are separated by {separators.pop()!r}",
             where=f"{path}:1",
             next_step="Save it with commas between the cells.",
         )
@@ -81,14 +81,14 @@ def _header(stream: TextIO, path: Path) -> list[str]:
 
 
 def _rows(stream: TextIO, path: Path) -> Iterator[tuple[str, list[str]]]:
-    """The rows below the header, each as long as that. *Raises* SourceError."""
+    """The rows below the header. *Raises* SourceError for one that is shorter or longer."""
     rows = csv.reader(stream, strict=True)
     columns = len(next(rows, []))
     for row in rows:
         where = f"{path}:{rows.line_num}"
         if len(row) == columns:
             yield where, row
-        elif row:  # else an empty line
+        elif row:  # skip empty lines
             raise SourceError(
                 f"{len(row)} cells under {columns} columns",
                 where=where,
@@ -114,18 +114,18 @@ def _jsonl(path: Path) -> Iterator[FileRow]:
 
 
 def _refuse_double_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON. *Raises* ValueError for a key that is there twice."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    """Make a dict of a JSON object. *Raises* ValueError for a repeated key."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"the key {ids.shown(twice)} is there twice")
-    return found
+    return members
 
 
 def _parquet(path: Path) -> Iterator[FileRow]:
     try:
-        import pyarrow  # noqa: PLC0415  # an extra, for those who have such files
+        import pyarrow  # noqa: PLC0415  # an optional dependency
         from pyarrow import parquet  # noqa: PLC0415  # the same
     except ImportError as error:
         raise SourceError(
@@ -138,9 +138,10 @@ def _parquet(path: Path) -> Iterator[FileRow]:
             for field in file.schema_arrow:
                 if field.type in (pyarrow.float16(), pyarrow.float32()):
                     raise SourceError(
-                        f"the column {field.name!r} is of {field.type}: 0.1 there is no 0.1",
+                        f"the column {field.name!r} has the type {field.type}, which changes "
+                        "decimal numbers such as 0.1",
                         where=str(path),
-                        next_step="Write it as float64, of the numbers that are meant.",
+                        next_step="Write it as float64, from the original numbers.",
                     )
             index = 0
             for batch in file.iter_batches():

@@ -1,8 +1,8 @@
 """Cases in a table: a CSV, JSON Lines or Parquet file.
 
-A file is read from beginning to end and never whole, into lines of JSON in a temporary file
-with the offset of each: a case costs one seek. The frozen manifest has those lines, so a task
-reads what was there when the sweep was submitted.
+The file is streamed into JSON lines in a temporary file, with the offset of each line in memory:
+reading a case costs one seek. The frozen manifest contains those lines, so a task reads the rows
+that the file had at submission.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hpcsweep.sources.caselines import CaseLines
 
 
-def _file(value: Any, where: str, directory: Path | None) -> str:  # noqa: ARG001  # it is frozen
+def _file(value: Any, where: str, directory: Path | None) -> str:  # noqa: ARG001  # all readers are alike
     if not isinstance(value, str) or not value:
         raise SourceError(
             f"{ids.shown(value)} is not the name of a file",
@@ -48,11 +48,11 @@ _FILE = KeyType(
 
 
 class TableSource(ParameterSource):
-    """The rows of a file, each a case; columns are parameters.
+    """One case for each row of a file; the columns are the parameters.
 
-    In CSV all cells of a column have one type, see `cells`; a command gets them as they are
-    written. *Raises* SourceError for a file that cannot be read or has two equal rows,
-    IdentityError for a value without canonical form, both with the row.
+    All cells of a CSV column have one type, see `cells`; a command gets the text of the cell.
+    *Raises* SourceError for an unreadable file or two equal rows, IdentityError for a value
+    without canonical form; both name the row.
     """
 
     KIND = Kind(
@@ -68,15 +68,15 @@ class TableSource(ParameterSource):
         self._file = Path(file)
         self._own_tags = checked_tags(tags)
         rows = reader_of(self._file)(self._file)
-        # Without a name, and gone with the object.
+        # Unnamed; closed when this object is collected.
         self._lines: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         weakref.finalize(self, self._lines.close)
         self._offsets = array("Q", [0])
-        # Whether a line has what the file writes otherwise.
+        # Whether a line keeps the text of a cell, because JSON writes the value differently.
         self._has_written = False
         self._names = self._copy_rows(rows)
         if not self.n_cases:
-            raise SourceError("it has no cases", where=str(file), next_step="Give it a row.")
+            raise SourceError("the table has no cases", where=str(file), next_step="Add a row.")
 
     @classmethod
     def resolve_paths(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
@@ -84,9 +84,9 @@ class TableSource(ParameterSource):
         return {**value, "file": str(root / file)} if isinstance(file, str) else value
 
     def _copy_rows(self, rows: Iterator[FileRow]) -> frozenset[str]:
-        """Write the rows down; the names in them."""
+        """Write the rows to the temporary file; returns the parameter names."""
         names: set[str] = set()
-        # 8 bytes a row: those of a million rows are no burden.
+        # 8 bytes per row: 8 MB for a million rows.
         hashes = array("Q")
         end = 0
         for where, row, written in rows:
@@ -102,7 +102,7 @@ class TableSource(ParameterSource):
         return frozenset(names)
 
     def _refuse_equal(self, hashes: Sequence[int]) -> None:
-        """*Raises* SourceError for the first row that is the same as one before it."""
+        """*Raises* SourceError for the first row that equals an earlier one."""
         twice = {one for one, other in pairwise(sorted(hashes)) if one == other}
         seen: dict[str, int] = {}
         for index, digest in enumerate(hashes if twice else ()):
@@ -121,7 +121,7 @@ class TableSource(ParameterSource):
     def to_manifest_dict(self) -> dict[str, Any]:
         return {
             "type": "TableSource",
-            # The program that reads this may stand elsewhere.
+            # The reader of the manifest may have another working directory.
             "file": str(self._file.resolve()),
             "tags": list(self._own_tags),
             "total_cases": self.n_cases,
@@ -152,7 +152,7 @@ class TableSource(ParameterSource):
 
     def _line(self, index: int) -> bytes:
         start, stop = self._offsets[index], self._offsets[index + 1]
-        # Without the file's one position, which threads would share.
+        # pread: the position of the file is shared between threads.
         return os.pread(self._lines.fileno(), stop - start, start)
 
 
@@ -164,9 +164,9 @@ def table(file: str | Path, tags: Sequence[str] | None = None) -> TableSource:
 def _check_row(row: Any, where: str) -> dict[str, Any]:
     if not isinstance(row, Mapping):
         raise SourceError(
-            f"{ids.shown(row)} has the type {type(row).__name__}",
+            f"{ids.shown(row)} has the type {type(row).__name__}, not object",
             where=where,
-            next_step="Give an object by parameter name.",
+            next_step="Write an object with a value for each parameter name.",
         )
     check_names(row, where)
     try:

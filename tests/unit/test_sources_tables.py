@@ -210,7 +210,7 @@ def test_tables_are_read_by_seek(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("a.txt", "x\n1\n", "a table in a '.txt'"),
+        ("a.txt", "x\n1\n", "unknown format of a table: .txt"),
         ("a.csv", "", "no cases"),
         ("a.csv", "x,y\n", "no cases"),
         ("a.csv", "x,x\n1,2\n", "two columns have the same name"),
