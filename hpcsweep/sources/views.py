@@ -1,4 +1,4 @@
-"""Views of a source: a slice, some indices, another order."""
+"""Views of a source: a slice, a set of indices, a shuffled order."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ if TYPE_CHECKING:
 
 
 class SourceView(ParameterSource):
-    """Cases of another source at other indices."""
+    """The base of views: cases of another source under new indices."""
 
     def __init__(self, source: ParameterSource) -> None:
         self._source = source
 
     @property
     def source(self) -> ParameterSource:
-        """The source that this is a view of."""
+        """The source below the view."""
         return self._source
 
     @abstractmethod
     def _there(self, index: int) -> int:
-        """The index in the source of the case that has `index` here."""
+        """The index in the source of case `index` of the view."""
 
     @abstractmethod
     def _here(self, index: int) -> int | None:
-        """The index here of the case that has `index` in the source, if it is here."""
+        """The index in the view of case `index` of the source; None if the view omits it."""
 
     @abstractmethod
     def _rule(self) -> dict[str, Any]:
-        """The keys of the manifest dict that say which cases these are."""
+        """The keys of the manifest dict that select the cases."""
 
     @property
     def names(self) -> frozenset[str]:
@@ -104,7 +104,7 @@ class SourceView(ParameterSource):
     def _columns(self, start: int, stop: int) -> dict[str, Array]:
         from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
 
-        # Of an empty range, for the types; then runs of cases that are neighbours in the source.
+        # An empty range first, for the types of the columns; then each contiguous run.
         pieces = [self._source.columns(0, 0)]
         pieces += [self._source.columns(*run) for run in self._runs(start, stop)]
         return columns.join_columns(pieces)
@@ -120,7 +120,7 @@ class SourceView(ParameterSource):
 
 
 class SliceSource(SourceView):
-    """The cases first, first + step, … of a source, `count` of them; what `source[a:b:c]` gives.
+    """The `count` cases first, first + step, … of a source; `source[a:b:c]` makes one.
 
     *Raises* SourceError.
     """
@@ -145,10 +145,10 @@ class SliceSource(SourceView):
         inside = self._step and last >= 0 and max(self._first, last) < source.n_cases
         if self._count and not inside:
             raise SourceError(
-                f"{self._count} cases in steps of {self._step} from {self._first} are not inside "
-                f"the source, which has {source.n_cases}",
+                f"{self._count} cases in steps of {self._step} from {self._first} exceed the "
+                f"source, which has {source.n_cases} cases",
                 where="slice",
-                next_step="Give indices of 0 up to the count of cases.",
+                next_step="Keep every index from 0 to the last one of the source.",
             )
 
     @property
@@ -202,10 +202,10 @@ class TakeSource(SourceView):
         indices = _index_set(indices)
         if not indices or indices.ranges[-1][1] > source.n_cases:
             raise SourceError(
-                f"the indices {ids.shown(str(indices))} are not all of a source of "
+                f"the indices {ids.shown(str(indices))} are empty or exceed the source, which has "
                 f"{source.n_cases} cases",
                 where="take.indices",
-                next_step="Write them like 0-9,12, below the count of cases.",
+                next_step="Write them like 0-9,12; the first case has index 0.",
             )
         self._indices = indices
 
@@ -227,7 +227,7 @@ class TakeSource(SourceView):
 
 
 class ShuffleSource(SourceView):
-    """The same cases, in an order that a key makes: a permutation, computed per index."""
+    """The same cases in an order that `seed` permutes; the position is computed per index."""
 
     KIND = Kind(
         "an order without order, so that every beginning of it is a fair sample",
@@ -268,7 +268,7 @@ def _index_set(indices: IndexSet | Iterable[int] | str | int) -> IndexSet:
         return indices if isinstance(indices, IndexSet) else IndexSet.of(indices)
     except (InputError, TypeError) as error:
         raise SourceError(
-            f"{ids.shown(indices)} are no indices: {error}",
+            f"{ids.shown(indices)} is not a set of indices: {error}",
             where="take.indices",
             next_step="Write them like 0-9,12, or give a list of integers.",
         ) from error

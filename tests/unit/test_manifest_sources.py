@@ -152,7 +152,10 @@ RANDOM_MISTAKES = """
             ["5: source.fixed: the source has the parameter 'a' already."],
         ),
         ("\n  grid: {a: [1]}\n  shuffle: x", ["5: source.shuffle: 'x' is not an integer."]),
-        ("\n  grid: {a: [1]}\n  take: 0-3", ["5: source.take: the indices '0-3' are not all"]),
+        (
+            "\n  grid: {a: [1]}\n  take: 0-3",
+            ["5: source.take: the indices '0-3' are empty or exceed"],
+        ),
         (
             "\n  grid: {a: [1]}\n  shufle: 3",
             ["5: source.shufle: unknown key. Did you mean 'shuffle'?"],
