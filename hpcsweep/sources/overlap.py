@@ -1,8 +1,9 @@
-"""What two grids have in common, by the algebra of their axes: no case is made.
+"""Compare two grids by their axes, without making a case.
 
-A grid here is any source whose cases are all combinations of the values on some axes: a grid,
-products of grids, with further fixed parameters, derived, shuffled, with replicates. The trials of
-random draws are an axis, too, and so are the points of a design that stay when it grows.
+A grid here is any source whose cases are all combinations of the values on some axes: a grid, a
+product of grids, and these with fixed or derived parameters, shuffled, or with replicates. The
+trials of random draws count as one axis, and so do the points of a design that keeps its points
+when it grows.
 """
 
 from __future__ import annotations
@@ -25,29 +26,29 @@ from hpcsweep.sources.ranges import LinearRange, LogRange, Range
 from hpcsweep.sources.replicate import ReplicatedSource
 from hpcsweep.sources.views import ShuffleSource
 
-# Values that are looked up one by one where no rule counts what two axes share.
+# Most values of an axis to look up one by one when no formula compares two axes.
 LOOKED_UP_MAX = 2_000_000
-# Pieces of a range of indices that lie apart in another grid.
+# Most separate ranges of new indices in one translation.
 RUNS_MAX = 2_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lattice:
-    """The axes of a source whose cases are all combinations of their values."""
+    """The axes of a grid: its cases are all combinations of their values."""
 
-    # By name; the last varies fastest where `in_order`.
+    # By name; the last varies fastest if `in_order`.
     axes: dict[str, Axis]
     replicates: int = 1
-    # Whether an index is made of the positions on the axes.
+    # Whether the positions on the axes are the digits of the index; false after a shuffle.
     in_order: bool = True
-    # Whether no two cases can be the same: two trials can.
+    # Whether all cases differ; two trials may be equal.
     is_distinct: bool = True
-    # References of the functions that make the params; a case id hashes them.
+    # References of the functions that derive parameters; they are part of the case id.
     derived: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, source: ParameterSource) -> Lattice | None:
-        """The axes of a source; None where it is no grid."""
+        """The axes of a source; None if it is not a grid."""
         match source:
             case GridSource():
                 return cls(axes=dict(source.axes))
@@ -64,7 +65,7 @@ class Lattice:
         return None
 
     def inside(self, source: ReplicatedSource | ShuffleSource | DerivedSource) -> Lattice:
-        """The axes of a source around one with these."""
+        """The axes of `source`, which wraps a source with these axes."""
         match source:
             case ReplicatedSource():
                 return replace(self, replicates=source.replicates)
@@ -75,7 +76,7 @@ class Lattice:
 
     @classmethod
     def _of_trials(cls, source: RandomSource | DesignSource) -> Lattice:
-        """One axis, whose name says by which rule trial i is made."""
+        """One axis; its name is a hash of everything that determines trial i."""
         counts = ("n_trials", "total_cases")
         rule = {k: v for k, v in source.to_manifest_dict().items() if k not in counts}
         trials = GridSource.from_axes({f"trials {ids.fingerprint(rule)}": range(source.n_cases)})
@@ -94,7 +95,7 @@ class Lattice:
         return cls(axes=axes, in_order=in_order, is_distinct=is_distinct)
 
     def is_comparable(self, other: Lattice) -> bool:
-        """Whether axes say which cases are the same; those of trials only where they are alike."""
+        """Whether the axes tell which cases are equal; trials require the same axes in both."""
         if self.is_distinct and other.is_distinct:
             return True
         return self.axes.keys() == other.axes.keys()
@@ -106,7 +107,7 @@ def is_same(one: Axis, other: Axis) -> bool:
 
 
 def shared(one: Axis, other: Axis) -> int | None:
-    """How many values two axes have in common; None where that would take too long."""
+    """The count of values that two axes have in common; None if counting takes too long."""
     offset = _offset(one, other)
     if offset is not None:
         return max(0, min(one.count, other.count - offset) - max(0, -offset))
@@ -121,17 +122,17 @@ def shared(one: Axis, other: Axis) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Which index of one grid is which of another.
+    """Translates the indices of an old grid into those of a new one.
 
-    It costs a step for each piece that stays together, of which there are at most `RUNS_MAX`.
+    The cost is one step for each contiguous range of the result, at most `RUNS_MAX`.
     """
 
-    # From the slowest axis to the fastest; none where no case is kept.
+    # From the slowest axis to the fastest; empty if no case is kept.
     levels: Sequence[_Level]
 
     @classmethod
     def of(cls, old: Lattice | None, new: Lattice | None) -> Rule | None:
-        """None where there is no rule, or none that is quickly made."""
+        """The rule from `old` to `new`; None if the axes give none, or only a slow one."""
         if old is None or new is None or not old.is_comparable(new):
             return None
         if old.derived != new.derived or old.axes.keys() != new.axes.keys():
@@ -151,14 +152,14 @@ class Rule:
         return cls(_collapsed(levels))
 
     def moved(self, indices: IndexSet) -> IndexSet | None:
-        """Old indices as new ones; None where they would lie too far apart."""
-        found = []
+        """Old indices as new ones; None if they fall into more than `RUNS_MAX` ranges."""
+        ranges = []
         for start, stop in indices.ranges if self.levels else ():
             for piece in _pieces(self.levels, start, stop, 0):
-                found.append(piece)
-                if len(found) > RUNS_MAX:
+                ranges.append(piece)
+                if len(ranges) > RUNS_MAX:
                     return None
-        return IndexSet(found)
+        return IndexSet(ranges)
 
     def place(self, index: int) -> int | None:
         """The new index of an old one, if its case is kept."""
@@ -168,14 +169,14 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """One digit of an index: which positions go where."""
+    """One axis as a digit of the index, with the new position of each old one."""
 
-    # (first old position, first new position, how many) of positions that stay side by side.
+    # (first old position, first new position, count) of each run of positions that stay adjacent.
     runs: list[tuple[int, int, int]]
-    # Count of positions.
+    # Counts of positions.
     old: int
     new: int
-    # Indices below one position.
+    # Count of indices for each position.
     old_stride: int = 1
     new_stride: int = 1
 
@@ -185,29 +186,32 @@ class _Level:
 
 
 def _collapsed(levels: list[_Level]) -> list[_Level]:
-    """The levels with their strides, without those at the end in which nothing changes."""
+    """The levels with their strides, without the unchanged ones at the fast end."""
     old_stride = new_stride = 1
-    found: list[_Level] = []
+    kept: list[_Level] = []
     for level in reversed(levels):
-        if found or not level.is_same:
-            found.append(_Level(level.runs, level.old, level.new, old_stride, new_stride))
+        if kept or not level.is_same:
+            kept.append(_Level(level.runs, level.old, level.new, old_stride, new_stride))
         old_stride *= level.old
         new_stride *= level.new
-    found.append(_Level([(0, 0, 1)], 1, 1, old_stride, new_stride))
-    return found[::-1]
+    kept.append(_Level([(0, 0, 1)], 1, 1, old_stride, new_stride))
+    return kept[::-1]
 
 
 def _pieces(
     levels: Sequence[_Level], start: int, stop: int, base: int
 ) -> Iterator[tuple[int, int]]:
-    """The ranges in the new grid of `start .. stop-1`, which lie below one position above."""
+    """The new ranges of `start .. stop-1`, counted from one position of the level above.
+
+    `base` is the new index of that position.
+    """
     level, *below = levels
     old, new = level.old_stride, level.new_stride
     for first, there, count in level.runs:
         begin, end = max(start, first * old), min(stop, (first + count) * old)
         if begin >= end:
             continue
-        if not below:  # strides are the same: the run stays in one piece
+        if not below:  # the strides are equal: the run stays contiguous
             shift = base + there * new - first * old
             yield begin + shift, end + shift
             continue
@@ -239,16 +243,16 @@ def _runs(one: Axis, other: Axis) -> list[tuple[int, int, int]] | None:
 
 
 def _positions(one: Axis, other: Axis) -> list[tuple[int, int]]:
-    """The positions of each value that both have, in the order of the first."""
+    """The positions of each common value on both axes, in the order of the first axis."""
     if one.count <= other.count:
-        found = ((here, other.find(value)) for here, value in enumerate(one.values))
-        return [(here, there) for here, there in found if there is not None]
-    turned = ((one.find(value), there) for there, value in enumerate(other.values))
-    return sorted((here, there) for here, there in turned if here is not None)
+        by_one = ((here, other.find(value)) for here, value in enumerate(one.values))
+        return [(here, there) for here, there in by_one if there is not None]
+    by_other = ((one.find(value), there) for there, value in enumerate(other.values))
+    return sorted((here, there) for here, there in by_other if here is not None)
 
 
 def _offset(one: Axis, other: Axis) -> int | None:
-    """What to add to a position for that of the same value; None where no number does."""
+    """The constant from the position of a value on `one` to that on `other`, if there is one."""
     mine, theirs = _linear(one.values), _linear(other.values)
     if mine is None or theirs is None:
         return 0 if _are_lists(one, other) and one.members == other.members else None
@@ -266,7 +270,7 @@ def _are_lists(*axes: Axis) -> bool:
 
 
 def _linear(values: object) -> LinearRange | None:
-    """The values, or the exponents of a logspace, as a progression."""
+    """The progression of a linear range, or of the exponents of a logspace; else None."""
     if isinstance(values, LogRange):
         return values.exponents
     return values if isinstance(values, LinearRange) else None
@@ -277,7 +281,7 @@ def _base(values: object) -> Fraction | None:
 
 
 def _progressions(one: object, other: object) -> int | None:
-    """How many numbers two arithmetic progressions share; None where rounding may decide."""
+    """The count of numbers that two progressions share; None if rounding may decide it."""
     if not (isinstance(one, LinearRange) and isinstance(other, LinearRange)):
         return None
     if not (one.step and other.step):
@@ -287,7 +291,7 @@ def _progressions(one: object, other: object) -> int | None:
     apart = math.gcd(mine.step, theirs.step, mine.start - theirs.start)
     largest = max(abs(end) for span in (mine, theirs) for end in (span[0], span[-1]))
     whole = one.whole and other.whole
-    # Numbers farther apart than floats of their size are never rounded to the same one.
+    # Numbers farther apart than an ulp never round to the same float.
     if not whole and Fraction(apart, scale) <= Fraction(math.ulp(float(Fraction(largest, scale)))):
         return None
     both = math.gcd(mine.step, theirs.step)
@@ -306,9 +310,9 @@ def _progressions(one: object, other: object) -> int | None:
 def _scaled(values: LinearRange, scale: int) -> range:
     """The progression in units of 1/scale, ascending."""
     factor = scale // values.denominator
-    found = range(
+    scaled = range(
         values.first * factor,
         (values.first + values.step * len(values)) * factor,
         values.step * factor,
     )
-    return found if found.step > 0 else found[::-1]
+    return scaled if scaled.step > 0 else scaled[::-1]

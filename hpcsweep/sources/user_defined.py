@@ -55,9 +55,9 @@ class CustomDistribution(Distribution):
         ppf = getattr(rule, "ppf", None)
         if not callable(ppf) or isinstance(rule, type):
             raise SourceError(
-                f"{self.reference} has no ppf method",
+                f"{self.reference} has no ppf",
                 where=where,
-                next_step="Name an object that has ppf(u), or a class and its arguments.",
+                next_step="Name an object with a method ppf(u), or a class and its arguments.",
             )
         object.__setattr__(self, "arguments", arguments)
         object.__setattr__(self, "path", path)
