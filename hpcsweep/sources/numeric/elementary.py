@@ -1,8 +1,8 @@
-"""exp, log and the normal quantile by + − × ÷ √ alone, in an order that never changes.
+"""exp, log and the normal quantile from + − × ÷ √ alone, in a fixed order of operations.
 
-No function here asks a mathematical library: those of two machines differ in the last bit, and a
-value drawn today must be drawn again on any other (invariant 3). The tables are made in exact
-integer arithmetic when the module is loaded. `vectors` has the same operations on arrays.
+No function here calls a math library: the libraries of two machines differ in the last bit, and
+every machine must repeat a draw (invariant 3). The tables are computed in exact integer arithmetic
+on import. `vectors` has the same operations on arrays.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import accumulate, repeat
 from operator import mul
 from typing import NamedTuple
 
-# --- fixed point: integers that stand for n * 2**-bits, good to about 2**-(bits - 10) -------------
+# --- fixed point: the integer n means n * 2**-bits, exact to about 2**-(bits - 10) ----------------
 
 _BITS = 320
 
@@ -43,7 +43,7 @@ def _atan_inverse(number: int, bits: int) -> int:
 
 
 def _exp(x: int, bits: int) -> int:
-    """exp(x) for x >= 0, by the series of x / 2**halvings and its squares."""
+    """exp(x) for x >= 0, by the series at x / 2**halvings and repeated squaring."""
     halvings = max(0, x.bit_length() - bits + 8)
     inside = bits + 2 * halvings + 16
     small = (x << (inside - bits)) >> halvings
@@ -64,7 +64,7 @@ _LN2 = 2 * _atanh(1, 3, _BITS)
 def log_of(value: Fraction) -> float:
     """The natural logarithm of an exact number > 0, correctly rounded.
 
-    Too slow for every draw: it is for the constants of a distribution.
+    Too slow for each draw; distributions compute their constants with it.
     """
     numerator, denominator = value.numerator, value.denominator
     exponent = numerator.bit_length() - denominator.bit_length()
@@ -88,12 +88,12 @@ class NormalProbabilities(NamedTuple):
 
 
 def normal_between(low: Fraction | None, high: Fraction | None) -> NormalProbabilities:
-    """How probable a standard normal number is below, between and above two bounds.
+    """The probabilities of a standard normal number below, between and above two bounds.
 
-    `None` is no bound. Bounds beyond 40 count as 40.
+    A bound of None is infinite. Bounds beyond -40 and 40 count as these.
     """
     a, b = (None if x is None else max(Fraction(-40), min(x, Fraction(40))) for x in (low, high))
-    # The integral beyond x is above 2**-(3 x**2 / 4 + 8): this leaves 128 bits of it.
+    # The tail beyond x exceeds 2**-(3 x**2 / 4 + 8), so these bits give 128 bits of it.
     bits = 160 + math.ceil(max(x * x for x in (a, b, Fraction(0)) if x is not None) * 3 / 4)
     one = 1 << bits
     below = 0 if a is None else (one >> 1) + _half_area(a, bits)
@@ -121,14 +121,14 @@ def _half_area(x: Fraction, bits: int) -> int:
 
 
 def _pair(fixed: int, bits: int = _BITS) -> tuple[float, float]:
-    """A fixed-point number as the float next to it and the float next to the rest."""
+    """A fixed-point number as two floats: the nearest one, and the nearest to the remainder."""
     high = fixed / (1 << bits)
     numerator, denominator = high.as_integer_ratio()
     return high, (fixed * denominator - (numerator << bits)) / (denominator << bits)
 
 
 def _roots() -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """2**(j/64) for j of 0..63, in two parts."""
+    """The high and the low parts of 2**(j/64) for j in 0..63."""
     root = 2 << _BITS
     for _ in range(6):
         root = math.isqrt(root << _BITS)
@@ -139,7 +139,7 @@ def _roots() -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(high for high, _ in pairs), tuple(low for _, low in pairs)
 
 
-# exp: n = x * 64/ln2 rounded; the first part of ln2/64 is so short that n times it is exact.
+# exp: n = round(x * 64/ln2). STEP_HIGH has so few bits that n * STEP_HIGH is exact.
 STEPS_PER_UNIT = (64 << _BITS) / _LN2
 _STEP_BITS = 36
 STEP_HIGH = (_LN2 >> (_BITS - _STEP_BITS)) / (1 << (_STEP_BITS + 6))
@@ -147,11 +147,11 @@ STEP_LOW = (_LN2 & ((1 << (_BITS - _STEP_BITS)) - 1)) / (1 << (_BITS + 6))
 ROOT_HIGH, ROOT_LOW = _roots()
 EXP_3, EXP_4, EXP_5, EXP_6 = 1 / 6, 1 / 24, 1 / 120, 1 / 720
 
-# 2**(i - LEAST_POWER) for every power of two that is a float: i of 0..2097.
+# POWERS[i] = 2**(i + LEAST_POWER), for every power of two that is a float: i in 0..2097.
 LEAST_POWER = -1074
 POWERS = tuple(accumulate(repeat(2.0, 2097), mul, initial=5e-324))
 
-# log: m of [0.703125, 1.40625) in 64 cells, 38 of width 1/128 below 1 and 26 of width 1/64 above.
+# log: m in [0.703125, 1.40625), in 64 cells, 38 of width 1/128 below 1 and 26 of width 1/64 above.
 LOG_FIRST = 0.703125
 LOG_CELLS_BELOW = 38
 
@@ -163,14 +163,14 @@ def _centre(cell: int) -> Fraction:
 
 
 def _centres() -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
-    """The centre of each cell, and its logarithm in two parts; next to 1 the centre is 1."""
-    # There the logarithm of the centre would cancel.
+    """The centre of each cell, and the high and the low part of its logarithm."""
+    # The cells next to 1 use 1, as the logarithm of any other centre would cancel there.
     next_to_one = (LOG_CELLS_BELOW - 1, LOG_CELLS_BELOW)
     centres = [Fraction(1) if i in next_to_one else _centre(i) for i in range(64)]
     logs = [
         2 * _atanh(c.numerator - c.denominator, c.numerator + c.denominator, _BITS) for c in centres
     ]
-    # Short first parts, so that adding a multiple of the short first part of ln2 is exact.
+    # The high parts have few bits, so that adding a multiple of LN2_HIGH is exact.
     drop = _BITS - _STEP_BITS
     highs = [(value >> drop) / (1 << _STEP_BITS) for value in logs]
     lows = [(value & ((1 << drop) - 1)) / (1 << _BITS) for value in logs]
@@ -254,25 +254,25 @@ FAR_BOTTOM = (
 
 
 def exp_times(x: float, mantissa: float, exponent: int) -> float:
-    """exp(x) * mantissa * 2**exponent, for |x| < 1500 and a mantissa of [0.5, 1].
+    """exp(x) * mantissa * 2**exponent, for |x| < 1500 and a mantissa in [0.5, 1].
 
-    Within 1.6 units of the last place where the result is a normal float; exactly
-    mantissa * 2**exponent at x = 0.
+    The error is below 1.6 ulp if the result is a normal float. exp_times(0, …) is exactly
+    mantissa * 2**exponent.
     """
     step = math.floor(x * STEPS_PER_UNIT + 0.5)
     r = (x - step * STEP_HIGH) - step * STEP_LOW
-    # exp(r) - 1 to r**6; what is left out is below 3e-20, as |r| <= 0.00542.
+    # exp(r) - 1 up to r**6; the truncation error is below 3e-20, as |r| <= 0.00542.
     rest = r + r * r * (0.5 + r * (EXP_3 + r * (EXP_4 + r * (EXP_5 + r * EXP_6))))
     root = ROOT_HIGH[step & 63]
     value = mantissa * (root + (ROOT_LOW[step & 63] + root * rest))
     power = (step >> 6) + exponent
-    # In two factors, as a product of normal floats may need a power that is none.
+    # Two factors, as 2**power may be no float although the product is one.
     half = power >> 1
     return value * POWERS[half - LEAST_POWER] * POWERS[power - half - LEAST_POWER]
 
 
 def log(x: float) -> float:
-    """The natural logarithm of a normal float > 0, within 2 units of the last place."""
+    """The natural logarithm of a normal float > 0, with an error below 2 ulp."""
     mantissa, exponent = math.frexp(x)
     if mantissa < LOG_FIRST:
         mantissa, exponent = mantissa * 2, exponent - 1
@@ -281,7 +281,7 @@ def log(x: float) -> float:
     else:
         cell = LOG_CELLS_BELOW + int((mantissa - 1) * 64)
     centre = CENTRE[cell]
-    # log(m / c) = 2 atanh(s); what the series leaves out is below 1e-18 of s.
+    # log(m / c) = 2 atanh(s); the truncation error of the series is below 1e-18 * s.
     s = (mantissa - centre) / (mantissa + centre)
     square = s * s
     series = 2 * s + 2 * s * square * (LOG_3 + square * (LOG_5 + square * LOG_7))
@@ -290,10 +290,10 @@ def log(x: float) -> float:
 
 
 def normal_quantile(below: float, above: float) -> float:
-    """The standard normal number with these probabilities below and above it, which add up to 1.
+    """The standard normal quantile with these probabilities below and above it; their sum is 1.
 
-    Both > 1e-300; the smaller one alone decides, so that both tails are equally exact: within
-    5 units of the last place.
+    Both are > 1e-300. Only the smaller one is used, so that both tails are equally exact: the error
+    is below 5 ulp.
     """
     tail = min(below, above)
     distance = 0.5 - tail

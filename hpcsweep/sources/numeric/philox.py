@@ -8,11 +8,11 @@ from __future__ import annotations
 _MASK = 2**64 - 1
 _MULTIPLIER_0 = 0xD2E7470EE14C6C93
 _MULTIPLIER_1 = 0xCA5A826395121157
-# The golden ratio and sqrt(3)-1, as fractions of 2**64: how the key grows from round to round.
+# Increments of the key per round: the golden ratio - 1 and sqrt(3) - 1, times 2**64.
 _WEYL_0 = 0x9E3779B97F4A7C15
 _WEYL_1 = 0xBB67AE8584CAA73B
 _ROUNDS = 10
-# Of the 64 bits of a word, those from which a value is made: a float has as many.
+# The bits of a 64-bit word that make a value: as many as the significand of a float.
 K_BITS = 53
 
 
@@ -20,7 +20,7 @@ Keys = tuple[tuple[int, int], ...]
 
 
 def schedule(key: int) -> Keys:
-    """The keys of the ten rounds. `key` has 128 bits, the lowest 64 are its first word."""
+    """The keys of the ten rounds. `key` has 128 bits; the lowest 64 are its first word."""
     k0, k1 = key & _MASK, key >> 64 & _MASK
     return tuple((k0 + i * _WEYL_0 & _MASK, k1 + i * _WEYL_1 & _MASK) for i in range(_ROUNDS))
 
@@ -37,6 +37,6 @@ def block(counter: int, keys: Keys) -> tuple[int, int, int, int]:
 
 
 def word(keys: Keys, position: int) -> int:
-    """`numpy.random.Philox(key=key).random_raw()[position]`, without numpy and in any order."""
-    # numpy counts up before its first block.
+    """`numpy.random.Philox(key=key).random_raw()[position]`, without numpy, at any position."""
+    # numpy increments the counter before the first block.
     return block((position >> 2) + 1, keys)[position & 3]

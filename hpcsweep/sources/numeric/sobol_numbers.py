@@ -1,14 +1,14 @@
 """The primitive polynomials and initial direction numbers of Sobol's sequence, for 64 dimensions.
 
 S. Joe and F. Y. Kuo, "Constructing Sobol sequences with better two-dimensional projections", SIAM
-J. Sci. Comput. 30 (2008): the first rows of their table `new-joe-kuo-6.21201`, as scipy.stats.qmc
-uses it, too. Their licence, BSD-3-Clause, is in `sobol_numbers.LICENSE`.
+J. Sci. Comput. 30 (2008): the first rows of their table `new-joe-kuo-6.21201`, which
+scipy.stats.qmc uses, too. Its licence, BSD-3-Clause, is in `sobol_numbers.LICENSE`.
 """
 
 from __future__ import annotations
 
-# Each line: the polynomial, its coefficients as bits with both ends; then m_1, m_2 … up to its
-# degree. The first dimension, van der Corput's, needs none.
+# One line per dimension: the coefficients of the polynomial as bits, including the first and the
+# last; then m_1, m_2 … up to its degree. Dimension 1, van der Corput's sequence, needs no line.
 _TABLE = """
 3 1
 7 1 3

@@ -1,6 +1,6 @@
-"""Random numbers and distributions on numpy arrays, to the last bit what single reads give.
+"""Random numbers and distributions on numpy arrays, bit for bit equal to the scalar functions.
 
-Every function has the operations of its scalar sibling, in the same order.
+Each function has the operations of its scalar counterpart, in the same order.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hpcsweep.sources.numeric.philox import K_BITS
 
 Array: TypeAlias = NDArray[Any]
 
-# Values at a time: what a block needs stays in the cache of a core, and numpy's calls cost little.
+# Values per block: its temporaries fit into a core's cache, and the overhead of numpy is small.
 BLOCK = 16_384
 _WORD_BITS = 64
 _LOW_HALF = np.uint64(2**32 - 1)
@@ -30,8 +30,8 @@ _STEP = 2.0**-K_BITS
 
 
 def draws(key: int, start: int, stop: int) -> Array:
-    """k of the positions `start .. stop-1`, as `philox.word(key, position) >> 11` gives them."""
-    # A word is the position's in blocks of four; numpy counts up before its first block.
+    """k for the positions `start .. stop-1`, equal to `philox.word(keys, position) >> 11`."""
+    # Philox makes blocks of four words; numpy increments the counter before the first block.
     first = start & 3
     generator = np.random.Philox(key=key, counter=start >> 2)
     words: Array = generator.random_raw(stop - start + first)[first:]
@@ -39,7 +39,7 @@ def draws(key: int, start: int, stop: int) -> Array:
 
 
 def blockwise(function: Callable[[Array], Array], k: Array) -> Array:
-    """`function` of k, block after block."""
+    """Apply `function` to k, block by block."""
     if len(k) <= BLOCK:
         return function(k)
     parts = (function(k[at : at + BLOCK]) for at in range(0, len(k), BLOCK))
@@ -56,7 +56,7 @@ def part(k: Array, count: int) -> Array:
     if count < 2**11:
         small: Array = k * np.uint64(count) >> np.uint64(K_BITS)
         return small.view(np.int64)
-    # The upper word of a product of two words, by halves.
+    # The upper word of a product of two 64-bit words, from their 32-bit halves.
     word = k << np.uint64(_WORD_BITS - K_BITS)
     high, low = word >> _HALF, word & _LOW_HALF
     count_high, count_low = np.uint64(count >> 32), np.uint64(count & (2**32 - 1))
@@ -67,12 +67,12 @@ def part(k: Array, count: int) -> Array:
 
 
 def places(ends: Sequence[int], k: Array) -> Array:
-    """For each k the count of `ends` that are not above it."""
+    """For each k, the count of `ends` that are <= k."""
     return np.searchsorted(np.array(ends, np.uint64), k, side="right")
 
 
 def shifted(offsets: Array, low: int, high: int) -> Array:
-    """low + each offset, for a sum of at most `high`."""
+    """low + each offset; the sums are at most `high`, which decides whether int64 holds them."""
     if low in INT64 and high in INT64:
         return offsets + low
     return offsets.astype(object) + low
@@ -82,7 +82,7 @@ def shifted(offsets: Array, low: int, high: int) -> Array:
 
 
 def uniform(low: float, high: float, k: Array) -> Array:
-    """As `Uniform.at`."""
+    """`Uniform.at` for each k."""
     width, last = high - low, math.nextafter(high, low)
 
     def block(k: Array) -> Array:
@@ -90,14 +90,14 @@ def uniform(low: float, high: float, k: Array) -> Array:
         value *= _STEP
         value *= width
         value += low
-        # A float that is not below high is not below the one before it either.
+        # Equal to the scalar comparison with `high`: no float lies between `last` and `high`.
         return np.minimum(value, last, out=value)
 
     return blockwise(block, k)
 
 
 def log_uniform(low: float, high: float, width: float, k: Array) -> Array:
-    """As `LogUniform.at`."""
+    """`LogUniform.at` for each k."""
     last = math.nextafter(high, 0)
 
     def block(k: Array) -> Array:
@@ -109,7 +109,7 @@ def log_uniform(low: float, high: float, width: float, k: Array) -> Array:
 
 
 def log_uniform_int(low: int, high: int, width: float, k: Array) -> Array:
-    """As `LogUniformInt.at`."""
+    """`LogUniformInt.at` for each k."""
 
     def block(k: Array) -> Array:
         value = _log_uniform(low, width, k).astype(np.int64)
@@ -120,12 +120,12 @@ def log_uniform_int(low: int, high: int, width: float, k: Array) -> Array:
 
 
 def normal(mean: float, std: float, k: Array) -> Array:
-    """As `Normal.at`."""
+    """`Normal.at` for each k."""
     return blockwise(lambda k: _normal(mean, std, k), k)
 
 
 def log_normal(mean: float, std: float, k: Array) -> Array:
-    """As `LogNormal.at`."""
+    """`LogNormal.at` for each k."""
     return blockwise(lambda k: exp_times(_normal(mean, std, k), 0.5, 1), k)
 
 
@@ -136,7 +136,7 @@ def truncated_normal(
     window: elementary.NormalProbabilities,
     k: Array,
 ) -> Array:
-    """As `TruncatedNormal.at`."""
+    """`TruncatedNormal.at` for each k."""
     low, high = bounds
 
     def block(k: Array) -> Array:
@@ -159,7 +159,7 @@ def _log_uniform(low: float, width: float, k: Array) -> Array:
 
 
 def _normal(mean: float, std: float, k: Array) -> Array:
-    # (2k + 1) * 2**-54 less 1/2: its distance to 1/2, exactly, and so is the tail.
+    # (2k + 1) * 2**-54 - 1/2 is exact, and so is the tail: 1/2 - abs(signed).
     signed = (k.view(np.int64) * 2 + (1 - 2**K_BITS)) * 2.0 ** -(K_BITS + 1)
     value = _quantile(signed, None)
     value *= std
@@ -183,7 +183,7 @@ _CENTRE_LOG_LOW = np.array(elementary.CENTRE_LOG_LOW)
 
 
 def exp_times(x: Array, mantissa: float, exponent: int) -> Array:
-    """As `elementary.exp_times`, for each x."""
+    """`elementary.exp_times` for each x."""
     step = x * elementary.STEPS_PER_UNIT
     step += 0.5
     np.floor(step, out=step)
@@ -202,7 +202,7 @@ def exp_times(x: Array, mantissa: float, exponent: int) -> Array:
     rest *= mantissa
     number >>= 6
     number += exponent - elementary.LEAST_POWER
-    # One factor where it is a normal float, as both of two then multiply exactly.
+    # One factor if 2**power is a normal float: two factors then give the same bits.
     middle = -elementary.LEAST_POWER
     if number.min(initial=middle) > _LEAST_NORMAL and number.max(initial=middle) < len(_POWERS):
         rest *= _POWERS[number]
@@ -215,7 +215,7 @@ def exp_times(x: Array, mantissa: float, exponent: int) -> Array:
 
 
 def log(x: Array) -> Array:
-    """As `elementary.log`, for each x."""
+    """`elementary.log` for each x."""
     mantissa, exponent = np.frexp(x)
     small = mantissa < elementary.LOG_FIRST
     mantissa[small] *= 2
@@ -234,16 +234,16 @@ def log(x: Array) -> Array:
 
 
 def normal_quantile(below: Array, above: Array) -> Array:
-    """As `elementary.normal_quantile`, for each pair."""
+    """`elementary.normal_quantile` for each pair."""
     tail = np.minimum(below, above)
     distance = 0.5 - tail
     return _quantile(np.negative(distance, out=distance, where=below < above), tail)
 
 
 def _quantile(signed: Array, tail: Array | None) -> Array:
-    """The quantile from the distance to 1/2 and its sign; `tail` is 1/2 less that distance."""
+    """The quantile from the signed distance to 1/2; `tail` is 1/2 - abs(signed)."""
     r = elementary.CENTRAL_SQUARE - signed * signed
-    # Wrong in the tails, where it is replaced. The sign changes no other bit on its way.
+    # Wrong in the tails, which are replaced below. The sign of `signed` changes no other bit.
     value = _polynomial(r, elementary.CENTRAL_TOP)
     value *= signed
     value /= _polynomial(r, elementary.CENTRAL_BOTTOM)
@@ -258,14 +258,14 @@ def _quantile(signed: Array, tail: Array | None) -> Array:
 def _tail_quantile(tail: Array) -> Array:
     r = np.sqrt(-log(tail))
     near = r - elementary.NEAR_SHIFT
-    found = _polynomial(near, elementary.NEAR_TOP)
-    found /= _polynomial(near, elementary.NEAR_BOTTOM)
+    value = _polynomial(near, elementary.NEAR_TOP)
+    value /= _polynomial(near, elementary.NEAR_BOTTOM)
     beyond = np.flatnonzero(r > elementary.FAR)
     if len(beyond):
         far = r[beyond] - elementary.FAR
         top, bottom = elementary.FAR_TOP, elementary.FAR_BOTTOM
-        found[beyond] = _polynomial(far, top) / _polynomial(far, bottom)
-    return found
+        value[beyond] = _polynomial(far, top) / _polynomial(far, bottom)
+    return value
 
 
 def _polynomial(x: Array, coefficients: Sequence[float]) -> Array:
