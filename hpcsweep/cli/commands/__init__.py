@@ -1,14 +1,13 @@
-"""The commands: one module each, with the `command` itself, and the table of all of them.
+"""The table of commands; each is one module that defines `command`.
 
-A module is imported when its command is called, when its help is shown, and when its options are
-completed. So at its top it imports only what declares options; the rest is imported in the
-function.
+A module is imported when its command is called, its help is shown or its options are completed. So
+the top of a module imports only what declares options; the function imports the rest.
 """
 
 from __future__ import annotations
 
-# By name: the module, relative to this package or absolute, and the line in the list of commands.
-# In the order in which a user needs them.
+# Name: (module, relative to this package or absolute; line in the list of commands), in the order
+# of use.
 COMMANDS = {
     "init": (".init", "Write a manifest and a target to begin with."),
     "schema": (".schema", "Print the JSON Schema of a manifest, for an editor."),

@@ -1,4 +1,4 @@
-"""`advance`: go on with a sweep as its manifest says."""
+"""`advance`: submit the rest of a sweep, and the retries of its manifest."""
 
 from __future__ import annotations
 

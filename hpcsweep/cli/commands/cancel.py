@@ -1,4 +1,4 @@
-"""`cancel`: end what a sweep has on its cluster."""
+"""`cancel`: cancel the jobs of a sweep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`collect`: the table of results."""
+"""`collect`: print the table of results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`db`: a private PostgreSQL for sweep indexes, without an administrator."""
+"""`db`: run a private PostgreSQL for sweep indexes, without an administrator."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _open_or_create(place: str, service: str | None, known: Context) -> Database
     sweep = None if is_database(Path(place)) else find.find_sweep(place, known.outputs)
     if sweep is not None:
         place = str(find.database_of(sweep).path)
-    elif not is_database(Path(place)):  # perhaps a mistyped name
+    elif not is_database(Path(place)):  # the name may be mistyped
         click.echo(f"{place} is no database and no sweep: making a database", err=True)
     return control.open_or_create(Path(place), service)
 

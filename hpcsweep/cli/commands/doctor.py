@@ -1,4 +1,4 @@
-"""`doctor`: check what sweeps need."""
+"""`doctor`: check the requirements of sweeps."""
 
 from __future__ import annotations
 

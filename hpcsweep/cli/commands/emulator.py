@@ -1,4 +1,4 @@
-"""`emulator`: make, start, look at, enter and end emulated clusters."""
+"""`emulator`: make, start, inspect, enter and stop emulated clusters."""
 
 from __future__ import annotations
 

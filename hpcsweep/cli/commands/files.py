@@ -1,4 +1,4 @@
-"""`files`: one file of every case."""
+"""`files`: print one file of every case."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ def command(sweep: str, name: str, paths: bool, **shared: Any) -> None:
             click.echo(files.path(name) or f"{files.label}/{name}", file=streams.document())
         else:
             data = files.read(name) or b""
-            # Each document begins on a line of its own, as programs like jq expect.
+            # Start each document on a new line, as jq expects.
             streams.write_bytes(data if data.endswith(b"\n") else data + b"\n")
     report_lost_files(report)

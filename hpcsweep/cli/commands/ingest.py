@@ -1,4 +1,4 @@
-"""`ingest`: bring the index up to date."""
+"""`ingest`: bring the sweep index up to date with the journals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`init`: a manifest and a target to begin with."""
+"""`init`: write a first manifest and target."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def scaffold(directory: Path) -> list[Path]:
             raise SweepError("is there already", where=str(there[0]), next_step=next_step)
         with undo_on_error() as made:
             for path in files.keys() - there:
-                # The mode that an editor gives to new files.
+                # The umask applies, as to any file that an editor makes.
                 write_new(path, files[path], mode=0o666)
                 made.note(path)
     except FileExistsError as error:

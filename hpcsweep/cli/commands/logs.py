@@ -1,4 +1,4 @@
-"""`logs`: what a case logged and printed."""
+"""`logs`: print the log and the output of a case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`plan`: what a submit would send."""
+"""`plan`: show what `submit` would send."""
 
 from __future__ import annotations
 

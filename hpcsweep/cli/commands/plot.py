@@ -1,4 +1,4 @@
-"""`plot`: one column over another."""
+"""`plot`: plot one column over another."""
 
 from __future__ import annotations
 

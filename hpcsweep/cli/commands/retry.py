@@ -1,4 +1,4 @@
-"""`retry`: send what failed or is missing."""
+"""`retry`: submit failed and missing cases again."""
 
 from __future__ import annotations
 

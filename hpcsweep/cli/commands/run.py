@@ -1,4 +1,4 @@
-"""`run`: one case, here."""
+"""`run`: run one case on this machine."""
 
 from __future__ import annotations
 

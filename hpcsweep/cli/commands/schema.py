@@ -1,4 +1,4 @@
-"""`schema`: the JSON Schema of a manifest."""
+"""`schema`: print the JSON Schema of manifests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`status`: what is known of a sweep."""
+"""`status`: show the state of a sweep's cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`submit`: send what is missing of a sweep."""
+"""`submit`: submit the missing cases of a sweep."""
 
 from __future__ import annotations
 

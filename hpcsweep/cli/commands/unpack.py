@@ -1,4 +1,4 @@
-"""`unpack`: run directories of packed runs."""
+"""`unpack`: make the run directories of packed runs."""
 
 from __future__ import annotations
 
