@@ -1,9 +1,10 @@
-"""What a closing job does: it advances its sweep, and runs again later where it must.
+"""Run a closing job: advance its sweep, and requeue the job if no other one will continue.
 
-Behind the last array of a sweep there is one closing job. If the queue had no room when it ran,
-because of another sweep of the same user, or if the controller did not answer, nothing else would
-go on with the sweep. So it asks Slurm to requeue it: it keeps its place in the queue, which a new
-job might not get, and starts again after AuthInfo's cred_expire, 121 s by default (22.05).
+The last array of a sweep is followed by one closing job. If the queue has no room when it runs,
+because of another sweep of the same user, or if the controller does not answer, no other job
+continues the sweep. So the closing job asks Slurm to requeue it: it keeps its place in the queue,
+which a new job might not get, and starts again after AuthInfo's cred_expire, 121 s by default
+(22.05).
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 
 _log = logging.getLogger(__name__)
 
-# How often it runs again after transient errors: with 121 s between two runs, for 3 hours.
+# Most runs after transient errors: 3 hours, with 121 s between two runs.
 MOST_RUNS = 100
-# Seconds for which it asks a controller that does not answer to be requeued, and between two tries.
+# Seconds to retry the requeue while the controller does not answer, and between two tries.
 PATIENCE_S = 300.0
 PAUSE_S = 5.0
 
@@ -39,7 +40,7 @@ def advance_or_requeue(
     notify: Callable[[str], None],
     show: Callable[[Submitted], None],
 ) -> None:
-    """Advance a sweep; in a closing job, requeue it if no other one will go on. `show` the result.
+    """Advance a sweep and `show` the result; requeue this closing job if no other will continue.
 
     *Raises* and *writes* as `advance`.
     """
@@ -57,7 +58,7 @@ def advance_or_requeue(
 
 
 def own_closing_job(sweep: SweepDirectory) -> OwnJob | None:
-    """The job of this process if it is a closing job of the sweep."""
+    """The job of this process, if it is a closing job of the sweep."""
     job = own_job()
     mine = {
         job_name(sweep.newest().manifest.name, sweep.key, number, part.number) + CLOSING_SUFFIX
@@ -68,9 +69,9 @@ def own_closing_job(sweep: SweepDirectory) -> OwnJob | None:
 
 
 def must_return(sweep: SweepDirectory, done: Submitted, job_id: str) -> bool:
-    """Whether something is left, and no closing job but this one will go on with it."""
+    """Whether work is left that no other closing job will continue."""
     if done.stopped is not None:
-        return False  # until a user goes on
+        return False  # a user must continue it
     tasks = done.outlook.tasks
     waiting = [sent for sent in tasks.parts if sent.plan.closes and sent.job_id in tasks.heard]
     left = bool(done.without_room or waiting or done.plans)
@@ -80,16 +81,16 @@ def must_return(sweep: SweepDirectory, done: Submitted, job_id: str) -> bool:
 def job_id_of_next(
     sweep: SweepDirectory, done: Submitted, waiting: list[SentPart], job_id: str
 ) -> str | None:
-    """Another closing job, behind an array that is not over."""
-    found = (
+    """The id of another closing job, one that follows an array that is not over."""
+    closing = (
         sweep.part_facts(submission).get(part, {}).get("closing")
         for submission, part in _arrays(done, waiting)
     )
-    return next((fact["job_id"] for fact in found if fact and fact["job_id"] != job_id), None)
+    return next((fact["job_id"] for fact in closing if fact and fact["job_id"] != job_id), None)
 
 
 def _arrays(done: Submitted, waiting: list[SentPart]) -> Iterator[tuple[int, int]]:
-    """Submission and part of the arrays in the queue."""
+    """(submission, part) of each array in the queue."""
     alive = done.outlook.tasks.alive
     for sent in waiting:
         if any((sent.plan.submission, chunk) in alive for chunk in sent.open_chunks):
@@ -102,7 +103,7 @@ def _arrays(done: Submitted, waiting: list[SentPart]) -> Iterator[tuple[int, int
 def _requeue(
     sweep: SweepDirectory, cluster: Cluster, job_id: str, notify: Callable[[str], None]
 ) -> None:
-    """Requeue this job, which ends it. Where Slurm refuses, say how the sweep goes on."""
+    """Requeue this job, which ends this process; if Slurm refuses, notify how to continue."""
     notify("This closing job runs again later.")
     deadline = time.monotonic() + PATIENCE_S
     while True:
@@ -110,10 +111,10 @@ def _requeue(
             cluster.requeue(job_id)
         except ClusterUnavailable as error:
             if time.monotonic() < deadline:
-                _log.info("%s; asking again in %.0f s", error.what, PAUSE_S)
+                _log.info("%s; retrying in %.0f s", error.what, PAUSE_S)
                 time.sleep(PAUSE_S)
                 continue
-            notify(f"It cannot: {error.what}. {by_hand(sweep)}")
+            notify(f"It cannot be requeued: {error.what}. {by_hand(sweep)}")
         except ClusterError as error:
-            notify(f"It cannot: {error.what}. {by_hand(sweep)}")
+            notify(f"It cannot be requeued: {error.what}. {by_hand(sweep)}")
         return

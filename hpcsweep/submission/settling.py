@@ -1,8 +1,8 @@
-"""Wait until it is known which array tasks of a sweep are over, before `advance` decides.
+"""Wait for the verdicts on the array tasks of a sweep, before `advance` decides.
 
-A closing job starts when the tasks of its array are over. One that was killed, by its node or an
-administrator, left no end in its journal: that it is over is certain only after two answers of the
-cluster, a grace period apart. A closing job that decided before would leave its cases to nobody.
+A closing job starts when the tasks of its array are over. A task that was killed, by a node failure
+or an administrator, has no end in its journal; its verdict takes two answers of the cluster, a
+grace period apart. If the closing job decided earlier, no job would resubmit that task's cases.
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ from hpcsweep.state.scheduler import poll
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
 
-# Seconds between two looks: ten times the duration of one, but at least the first, at most the
-# second.
+# Least and most seconds between two polls; between these limits, ten times the duration of a poll.
 LOOK_S = (0.3, 30.0)
 
 
 def settle(
     sweep: SweepDirectory, cluster: Cluster, settings: Settings, notify: Callable[[str], None]
 ) -> None:
-    """Wait for an answer of the queue, and for the verdicts on tasks that are gone from it.
+    """Poll until the queue answers and every task that is gone from it has a verdict.
 
-    Gives up when no cluster answers for the time that a verdict takes. *Writes* as `poll`.
+    Returns without them after the longest time that a verdict takes. *Writes* as `poll`.
     """
     begun = time.time()
     # A query to the queue, one to accounting, one more to the queue if there is no accounting.
@@ -42,8 +41,8 @@ def settle(
             return
         if not has_notified:
             notify(
-                f"waiting for at most {longest:.0f} s until it is certain which array tasks are "
-                "over"
+                f"waiting for at most {longest:.0f} s until the cluster confirms which array tasks "
+                "are over"
             )
             has_notified = True
         shortest, most = LOOK_S
@@ -51,9 +50,9 @@ def settle(
 
 
 def is_settled(tasks: ArrayTasks, since: float) -> bool:
-    """Whether the queue answered after that time, and holds every task without a verdict.
+    """Whether the queue answered after `since`, and no task is gone without a verdict.
 
-    `since`: seconds of the epoch.
+    `since` is in seconds of the epoch.
     """
     if not any(sent.job_id for sent in tasks.parts):
         return True
