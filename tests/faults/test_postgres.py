@@ -6,6 +6,7 @@ import json
 import secrets
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -40,16 +41,13 @@ main(prog_name="hpcsweep")
 class Impatient(Project):
     """A project whose commands give up soon."""
 
-    def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
-        """Start `hpcsweep` in the project."""
-        return subprocess.Popen(
-            [sys.executable, "-c", IMPATIENT, *arguments],
-            cwd=self.root,
-            env=self.cluster.env(**more),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+    def run(
+        self, arguments: Sequence[str], env: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `hpcsweep` in the project to its end."""
+        argv = [sys.executable, "-c", IMPATIENT, *arguments]
+        return subprocess.run(
+            argv, cwd=self.root, env=env, capture_output=True, text=True, check=False, timeout=120
         )
 
 

@@ -66,7 +66,8 @@ def test_the_wheel_has_the_package_only(wheel: Path) -> None:
         "hpcsweep",
         f"hpcsweep-{hpcsweep.__version__}.dist-info",
     }
-    templates = {path.name for path in (REPOSITORY / "slurm_templates").iterdir()}
+    root = REPOSITORY / "slurm_templates"
+    templates = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
     assert templates <= {name.removeprefix("hpcsweep/slurm_templates/") for name in names}
     assert "hpcsweep/py.typed" in names
     # The table of direction numbers is not ours: its licence ships with it.

@@ -6,7 +6,7 @@ import json
 import sqlite3
 import subprocess
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,12 @@ class Project:
             text=True,
         )
 
+    def run(
+        self, arguments: Sequence[str], env: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `hpcsweep` in the project to its end."""
+        return preloaded.run([HPCSWEEP, *arguments], self.root, env, CLI_S)
+
     def cli(
         self, *arguments: str, code: int | None = 0, **more: str
     ) -> subprocess.CompletedProcess[str]:
@@ -125,8 +131,7 @@ class Project:
 
         It is a fork, see `preloaded`, unless a variable is set that Python reads at its start.
         """
-        env = self.cluster.env(**more)
-        done = preloaded.run([HPCSWEEP, *arguments], self.root, env, CLI_S)
+        done = self.run(arguments, self.cluster.env(**more))
         outcome = f"hpcsweep {' '.join(arguments)} ended with {done.returncode}"
         assert code is None or done.returncode == code, f"{outcome}\n{done.stdout}{done.stderr}"
         assert "Traceback" not in done.stderr, f"{outcome}\n{done.stdout}{done.stderr}"
