@@ -237,7 +237,7 @@ def test_m19_a_path_is_its_text() -> None:
 
 
 def test_m35_what_only_the_submitting_program_has_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="which no task can import"):
+    with pytest.raises(SourceError, match="which a task cannot import"):
         hs.grid(x=[1]).derive("__main__:double")
 
     def inner(x: int) -> None: ...

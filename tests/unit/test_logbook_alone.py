@@ -378,7 +378,8 @@ def test_runs_leave_nothing_behind_in_the_process(tmp_path: Path, scale: Scale) 
             log.logger.info("hello")
             log.array("x", [1])
     after = descriptors(), len(logging.Logger.manager.loggerDict), threading.active_count()
-    assert after == before
+    # Fewer: what earlier tests left to the garbage collector was closed meanwhile.
+    assert all(now <= then for now, then in zip(after, before, strict=True)), (before, after)
     for one in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         assert signal.getsignal(one) is signal.SIG_DFL
 

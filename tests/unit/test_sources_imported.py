@@ -200,7 +200,7 @@ def test_a_function_cannot_change_a_source() -> None:
         (":double", "is not a reference"),
         ("users rules:double", "is not a reference"),
         (5, "is not a reference"),
-        ("__main__:double", "no task can import"),
+        ("__main__:double", "a task cannot import"),
         ("users_rules:nothing", "has no attribute 'nothing'"),
         ("users_missing:double", "No module named"),
         ("users_broken:double", "no_such_module_of_anybody"),
