@@ -35,7 +35,8 @@ def test_equal_failures_stop_a_part_while_it_runs_and_a_submit_goes_on(site: Sit
     said = site.hpcsweep("status", "s")
     # Tasks that fail at the same moment may pass the threshold together.
     assert re.search(r"s is stopped: [4-9] cases failed with the same error \(stop_after\)", said)
-    assert "× ValueError: there is no go (first index 0)" in said
+    # The first task may find the sweep stopped before it begins a case.
+    assert re.search(r"× ValueError: there is no go \(first index (0|10|20)\)", said)
     counts = site.status()
     assert 4 <= counts["failed"] < 10
     assert counts["interrupted"] + counts["failed"] == 30
