@@ -206,13 +206,17 @@ def wait(
 ) -> Summary:
     """Poll until nothing more will happen by itself; `show` gets every summary."""
     refuse_while_importing("wait")
-    shortest, longest, longest_own = POLL_S
-    if cluster is not None and cluster.is_own:
-        longest = longest_own
+    is_own = cluster is not None and cluster.is_own
     while True:
         begun = time.monotonic()
         summary = status(sweep, cluster, settings)
         show(summary)
         if summary.is_settled:
             return summary
-        time.sleep(min(longest, max(shortest, 10 * (time.monotonic() - begun))))
+        time.sleep(poll_pause(time.monotonic() - begun, is_own=is_own))
+
+
+def poll_pause(took_s: float, *, is_own: bool = False) -> float:
+    """Seconds from a poll that took so long to the next one; see `POLL_S`."""
+    shortest, longest, longest_own = POLL_S
+    return min(longest_own if is_own else longest, max(shortest, 10 * took_s))

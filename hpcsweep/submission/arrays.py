@@ -20,16 +20,11 @@ def script_for(manifest: FrozenManifest, path: Path, plan: Plan) -> str:
     """The exact text of the batch script."""
     return Script(
         sweep_name=manifest.name,
-        options=options_of(manifest, plan),
+        options=plan.resources(manifest.resources).options,
         launcher=Launcher.of(manifest),
         sweep_dir=str(path.resolve()),
         submission=plan.submission,
     ).render()
-
-
-def options_of(manifest: FrozenManifest, plan: Plan) -> dict[str, str]:
-    """sbatch's long options of a submission."""
-    return manifest.resources.options if plan.options is None else plan.options
 
 
 def array_for(sweep: Path, key: str, manifest: FrozenManifest, plan: Plan, part: Part) -> Array:
@@ -42,7 +37,7 @@ def array_for(sweep: Path, key: str, manifest: FrozenManifest, plan: Plan, part:
         logs=str(paths.log_dir(number)),
         journals=str(paths.journal_dir(number)),
         directory=manifest.root,
-        options=options_of(manifest, plan),
+        options=plan.resources(manifest.resources).options,
     )
 
 

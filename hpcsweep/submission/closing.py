@@ -13,7 +13,7 @@ from hpcsweep.cluster.base import SingleJob
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Policies
 from hpcsweep.records import Part
-from hpcsweep.submission.arrays import job_name, options_of
+from hpcsweep.submission.arrays import job_name
 from hpcsweep.sweepdir.directory import SweepDirectory, SweepPaths
 from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.worker.launcher import Launcher, template_environment
@@ -53,7 +53,7 @@ def closing_job(
 ) -> SingleJob:
     """The closing job of a part; `job_id` is its array's."""
     paths = SweepPaths(sweep.path.resolve())
-    options = options_of(manifest, plan)
+    options = plan.resources(manifest.resources).options
     shared = {name: options[name] for name in _SHARED if name in options}
     own = Policies.from_json(manifest.policies).closing
     return SingleJob(

@@ -31,7 +31,7 @@ from hpcsweep.settings import Settings
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.ingest import INDEX_NAME, fresh_index
 from hpcsweep.store.location import SQLITE
-from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, options_of, script_for
+from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, script_for
 from hpcsweep.submission.breaker import stop_rules
 from hpcsweep.submission.closing import CLOSING_SCRIPT, by_hand, closing_job, closing_script
 from hpcsweep.submission.preflight import Checked
@@ -136,7 +136,7 @@ class Submitter:
             "python": sys.executable,
             "time": now(),
             "worker": self._worker_rules(
-                options_of(self.manifest, plan), tasks_ingest=tasks_ingest
+                plan.resources(self.manifest.resources).options, tasks_ingest=tasks_ingest
             ),
         }
 

@@ -14,11 +14,9 @@ from hpcsweep.cluster.base import Cluster
 from hpcsweep.settings import Settings
 from hpcsweep.state.array_tasks import ArrayTasks
 from hpcsweep.state.scheduler import poll
+from hpcsweep.state.status import poll_pause
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
-
-# Least and most seconds between two polls; between these limits, ten times the duration of a poll.
-LOOK_S = (0.3, 30.0)
 
 
 def settle(
@@ -45,8 +43,7 @@ def settle(
                 "are over"
             )
             has_notified = True
-        shortest, most = LOOK_S
-        time.sleep(min(most, max(shortest, 10 * (now - before))))
+        time.sleep(poll_pause(now - before))
 
 
 def is_settled(tasks: ArrayTasks, since: float) -> bool:

@@ -287,9 +287,7 @@ class SweepDirectory(SweepPaths):
 
     def resources(self, plan: Plan) -> Resources:
         """What the array tasks of a submission ask for. *Raises* Damaged."""
-        if plan.options is not None:
-            return Resources(options=plan.options)
-        return self.version(plan.manifest).manifest.resources
+        return plan.resources(self.version(plan.manifest).manifest.resources)
 
     def freeze(self, version: Version, made: UndoLog | None = None) -> None:
         """Write a version of the manifest, and read it back. *Safe to repeat.*

@@ -27,7 +27,7 @@ from hpcsweep.field_checks import (
 )
 from hpcsweep.files import RESTORE, read_json
 from hpcsweep.indexset import IndexSet
-from hpcsweep.records import Part
+from hpcsweep.records import Part, Resources
 
 FORMAT = 1
 # `runs: auto` gives every run its own directory up to this count, and packs them above.
@@ -216,6 +216,10 @@ class Plan:
     goal: IndexSet | None = None
     # Whether a closing job is submitted behind each part.
     closes: bool = False
+
+    def resources(self, usual: Resources) -> Resources:
+        """What the array tasks ask for; `usual` is what the manifest says."""
+        return usual if self.options is None else Resources(options=self.options)
 
     @property
     def chunks(self) -> int:

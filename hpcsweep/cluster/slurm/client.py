@@ -246,9 +246,7 @@ class Slurm(Defaults):
         for some in _batches(job_ids):
             answer = self._run(text.scancel(some, pending_only=pending_only), self.timeout_s)
             if answer.returncode != 0:
-                if is_unreachable(answer.stderr):
-                    raise ClusterUnavailable(f"scancel: {answer.complaint}")
-                raise ClusterError(f"scancel: {answer.complaint}")
+                raise order_error("scancel", answer)
 
     def hold(self, tasks: Sequence[str]) -> None:
         """Hold queued elements. One that has ended meanwhile is no error."""
@@ -262,12 +260,7 @@ class Slurm(Defaults):
         for some in _batches(tasks):
             answer = self._run(text.scontrol_hold(some, release=release), self.timeout_s)
             if answer.returncode != 0 and not text.has_ended(answer.stderr):
-                what = f"scontrol {'release' if release else 'hold'}: {answer.complaint}"
-                raise (
-                    ClusterUnavailable(what)
-                    if is_unreachable(answer.stderr)
-                    else ClusterError(what)
-                )
+                raise order_error(f"scontrol {'release' if release else 'hold'}", answer)
 
     def logs(self, directory: Path, part: int, element: int) -> list[Path]:
         """The outputs of one element, one per job id that the part ever had."""
@@ -285,8 +278,7 @@ class Slurm(Defaults):
         """Requeue a job; see `Cluster`."""
         answer = self._run(text.requeue(job_id), self.timeout_s)
         if answer.returncode != 0:
-            kind = ClusterUnavailable if is_unreachable(answer.stderr) else ClusterError
-            raise kind(f"scontrol requeue: {answer.complaint}")
+            raise order_error("scontrol requeue", answer)
 
     def _query(self, argv: Sequence[str]) -> Answer:
         return self._require_success(self._run(argv, self.timeout_s), argv[0])
@@ -312,6 +304,12 @@ class Slurm(Defaults):
         """The path of one of the cluster's programs; None if it does not exist."""
         environment = clean_environment(self.environment, frozenset())
         return shutil.which(name, path=environment.get("PATH"))
+
+
+def order_error(program: str, answer: Answer) -> ClusterError:
+    """The error of a failed program that changes jobs: it refused, or reached nobody."""
+    kind = ClusterUnavailable if is_unreachable(answer.stderr) else ClusterError
+    return kind(f"{program}: {answer.complaint}")
 
 
 def submission_error(answer: Answer) -> ClusterError:
