@@ -7,12 +7,11 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
 
 from hpcsweep.errors import StoreError
 from hpcsweep.indexset import IndexSet
@@ -20,8 +19,9 @@ from hpcsweep.store import SweepIndex
 from tests.support.backends import Backend, backend
 from tests.support.postgres import database, postgres
 from tests.support.rows import MANIFEST, batch, better, case, indices
+from tests.support.statements import statements
 
-__all__ = ["backend", "database", "postgres"]
+__all__ = ["backend", "database", "postgres", "statements"]
 
 MakeIndex = Callable[..., SweepIndex]
 
@@ -48,19 +48,6 @@ def sweep_index(make_index: MakeIndex) -> SweepIndex:
 
 def rows(sweep_index: SweepIndex) -> list[dict[str, Any]]:
     return list(sweep_index.rows())
-
-
-@pytest.fixture
-def statements() -> Iterator[list[str]]:
-    """Every statement that any engine executes."""
-    seen: list[str] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    yield seen
-    event.remove(Engine, "before_cursor_execute", note)
 
 
 # --- the tables ----------------------------------------------------------------------------------

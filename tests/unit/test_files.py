@@ -60,20 +60,25 @@ def test_making_a_directory_again_does_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "b" / "file").exists()
 
 
+def ends_at_once(script: str, directory: Path, timeout_s: float) -> list[int]:
+    """The exit codes of four processes that begin a script when their standard input is closed."""
+    makers = [
+        subprocess.Popen([sys.executable, "-c", script, str(directory)], stdin=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    for maker in makers:
+        assert maker.stdin
+        maker.stdin.close()
+    return [maker.wait(timeout_s) for maker in makers]
+
+
 def test_many_make_the_same_directory_at_once(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from hpcsweep.files import make_directory\n"
         "sys.stdin.read()\n"
         "for n in range(50): make_directory(Path(sys.argv[1], str(n), 'a', 'b', 'c'))"
     )
-    makers = [
-        subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE)
-        for _ in range(4)
-    ]
-    for maker in makers:
-        assert maker.stdin
-        maker.stdin.close()
-    assert [maker.wait(30) for maker in makers] == [0, 0, 0, 0]
+    assert ends_at_once(script, tmp_path, 30) == [0, 0, 0, 0]
 
 
 def test_a_directory_that_others_remove_at_once_is_made(tmp_path: Path) -> None:
@@ -85,14 +90,7 @@ def test_a_directory_that_others_remove_at_once_is_made(tmp_path: Path) -> None:
         "    make_directory(Path(sys.argv[1], 'a'))\n"
         "    with contextlib.suppress(FileNotFoundError): os.rmdir(Path(sys.argv[1], 'a'))"
     )
-    makers = [
-        subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE)
-        for _ in range(4)
-    ]
-    for maker in makers:
-        assert maker.stdin
-        maker.stdin.close()
-    assert [maker.wait(60) for maker in makers] == [0, 0, 0, 0]
+    assert ends_at_once(script, tmp_path, 60) == [0, 0, 0, 0]
 
 
 def test_a_directory_that_was_there_a_moment_ago_is_made(

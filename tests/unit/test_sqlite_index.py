@@ -5,15 +5,16 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
 
 from hpcsweep.errors import StoreError
 from hpcsweep.store import SweepIndex, engine
 from hpcsweep.store.engine import Database
 from hpcsweep.store.filesystem import filesystem_type, is_local
+from tests.support.statements import statements
+
+__all__ = ["statements"]  # fixtures are found by their names
 
 # Fields of proc(5), /proc/self/mountinfo: as on a cluster, with a local disk below a network one.
 MOUNTINFO = """\
@@ -84,27 +85,15 @@ def test_this_machine() -> None:
 # --- how it is opened ----------------------------------------------------------------------------
 
 
-@pytest.fixture
-def executed() -> Any:
-    seen: list[str] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    yield seen
-    event.remove(Engine, "before_cursor_execute", note)
-
-
-def test_a_writer_locks_before_it_reads(tmp_path: Path, executed: list[str]) -> None:
+def test_a_writer_locks_before_it_reads(tmp_path: Path, statements: list[str]) -> None:
     sweep_index = SweepIndex(tmp_path / "s.sqlite3", "k")
     sweep_index.create("s", "m")
-    executed.clear()
+    statements.clear()
     sweep_index.reorder("m", "n", None)
-    assert executed[0] == "BEGIN IMMEDIATE"
-    executed.clear()
+    assert statements[0] == "BEGIN IMMEDIATE"
+    statements.clear()
     sweep_index.counts()
-    assert executed[0] == "BEGIN"
+    assert statements[0] == "BEGIN"
 
 
 def journal_mode(path: Path) -> str:
