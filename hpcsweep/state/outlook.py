@@ -61,7 +61,8 @@ class Group:
     # The reason of a failed or interrupted status.
     reason: Reason | None = None
     # 1-based number of the attempt that says so, among those that are known; 0 without one. And
-    # that number counted from the `--rerun` that last asked for the case.
+    # that number counted from the `--rerun` that last asked for the case, without the attempts that
+    # a full disk or quota ended.
     attempt: int = 0
     tries: int = 0
     # Number of its submission; of indices whose task is over and began none of them, the task's.
@@ -330,8 +331,9 @@ class _Partition:
         """
         counts: dict[int, IndexSet] = {}
         chunks: dict[int, list[int]] = {}
-        for (number, _), ended in self._ended.items():
-            chunks.setdefault(number, []).extend(ended)
+        for (number, reason), ended in self._ended.items():
+            if reason is not Reason.QUOTA:  # which burns no attempt (invariant 12)
+                chunks.setdefault(number, []).extend(ended)
         for number, ended in chunks.items():
             plan, _ = self._sweep.plan(number)
             begun = IndexSet.union(indices for one, indices in known if one.submission >= number)

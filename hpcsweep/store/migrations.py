@@ -187,4 +187,12 @@ def _from_1(connection: Connection) -> None:
     run("DELETE FROM journals")
 
 
-STEPS: dict[int, Callable[[Connection], None]] = {1: _from_1}
+def _from_2(connection: Connection) -> None:
+    """Mark the attempts that a full disk or quota ended."""
+    run = connection.exec_driver_sql
+    run("ALTER TABLE attempts ADD COLUMN quota INTEGER DEFAULT '0' NOT NULL")
+    # Ingest the journals again: they have the reason of each attempt.
+    run("DELETE FROM journals")
+
+
+STEPS: dict[int, Callable[[Connection], None]] = {1: _from_1, 2: _from_2}

@@ -28,7 +28,7 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.sweepdir.version import Version
 
-RANK, PARAMS = map(CASE_COLUMNS.index, ("rank", "params"))
+RANK, PARAMS, REASON = map(CASE_COLUMNS.index, ("rank", "params", "reason"))
 
 
 @dataclass(kw_only=True, slots=True)
@@ -129,7 +129,8 @@ class RecordMapper:
             self._refuse_collision(case.case_id, line[PARAMS], known[PARAMS])
         if attempt != record["attempt"]:
             pending.rows.attempts += [
-                attempt_row(case.case_id, each) for each in (attempt, record["attempt"])
+                attempt_row(case.case_id, each, values[REASON])
+                for each, values in ((attempt, known), (record["attempt"], line))
             ]
         if line[RANK] > known[RANK]:
             pending.best[case.case_id] = line, record["attempt"]

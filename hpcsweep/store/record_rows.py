@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
 from hpcsweep.journal import attempt_of, rank, start_rank
 from hpcsweep.recordcheck import BeginRecord, EndRecord, TaskEndRecord, TaskRecord
-from hpcsweep.records import ParamCase, Status
+from hpcsweep.records import ParamCase, Reason, Status
 from hpcsweep.sweepdir.plan import Plan, PlanDocument
 
 # The order of `case_row`: the columns of `cases` without the sweep and computed ones.
@@ -83,10 +83,10 @@ def case_row(
     )
 
 
-def attempt_row(case_id: str, attempt: list[Any]) -> dict[str, Any]:
-    """The row of one attempt of a case."""
-    names = ("case_id", "generation", "submission", "restart", "token")
-    return dict(zip(names, (case_id, *attempt), strict=True))
+def attempt_row(case_id: str, attempt: Sequence[Any], reason: str | None) -> dict[str, Any]:
+    """The row of one attempt of a case; `reason` as one of its records has it."""
+    names = ("case_id", "generation", "submission", "restart", "token", "quota")
+    return dict(zip(names, (case_id, *attempt, int(reason == Reason.QUOTA)), strict=True))
 
 
 def start_row(record: TaskRecord) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from sqlalchemy import (
     literal_column,
 )
 
-VERSION = 2
+VERSION = 3
 
 metadata = MetaData()
 
@@ -125,6 +125,8 @@ attempts = Table(
     Column("submission", Integer, primary_key=True),
     Column("restart", Integer, primary_key=True),
     Column("token", _WORD, primary_key=True),
+    # 1 if a full disk or quota ended it: then no retry counts it.
+    Column("quota", Integer, nullable=False, server_default="0"),
 )
 
 # The position of each case in the newest manifest. Several indices may share a case.

@@ -48,7 +48,8 @@ class Known:
     submission: int
     attempt: int
     code_digest: str | None
-    # `attempt`, counted from the `--rerun` that last asked for the case.
+    # `attempt`, counted from the `--rerun` that last asked for the case, and without those that a
+    # full disk or quota ended.
     tries: int
     # The largest of them; None where none is known.
     wall_seconds: float | None
@@ -381,18 +382,17 @@ class SweepIndex:
 
 
 def _tries() -> ColumnElement[int]:
-    """The number of a case's attempt among those of its generation."""
+    """A case's attempts in its generation so far, without those that a full disk ended."""
     cases, table = schema.cases.c, schema.attempts.c
-    earlier = (
+    uncounted = (
         select(func.count())
         .select_from(schema.attempts)
         .where(
             table.sweep == cases.sweep,
             table.case_id == cases.case_id,
-            table.generation < cases.generation,
+            or_(table.generation < cases.generation, table.quota == 1),
         )
         .scalar_subquery()
     )
-    # Without a rerun, and for a first attempt, there is none: nothing is looked up.
-    counted = or_(cases.generation == 0, cases.attempt == 1)
-    return case((counted, cases.attempt), else_=cases.attempt - earlier)
+    # For a first attempt, nothing is looked up.
+    return case((cases.attempt == 1, 1), else_=cases.attempt - uncounted)

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from hpcsweep.errors import StoreError
 from hpcsweep.ids import canonical
 from hpcsweep.store import schema
-from hpcsweep.store.record_rows import CASE_COLUMNS, CaseRow
+from hpcsweep.store.record_rows import CASE_COLUMNS, CaseRow, attempt_row
 
 RowValues = dict[str, Any]
 
@@ -48,8 +48,7 @@ class RowBatch:
     is_first: bool = False
     # One per case: the values of `record_rows.CASE_COLUMNS`, from its highest record.
     cases: list[CaseRow] = field(default_factory=list)
-    # All attempts of the cases that have several in this batch: case id, generation, submission,
-    # restart and token.
+    # All attempts of the cases that have several in this batch, as `record_rows.attempt_row`.
     attempts: list[RowValues] = field(default_factory=list)
     # Case id by index.
     places: dict[int, str] = field(default_factory=dict)
@@ -224,7 +223,11 @@ def _changed_cases(connection: Connection, sweep: str, staged: Table) -> list[Ro
     """The staged cases for which the table has a different record."""
     cases = schema.cases.c
     mine = and_(cases.sweep == sweep, cases.case_id == staged.c.case_id)
-    columns = [column for name in ATTEMPT for column in (cases[name], _staged_column(staged, name))]
+    columns = [
+        column
+        for name in (*ATTEMPT, "reason")
+        for column in (cases[name], _staged_column(staged, name))
+    ]
     query = (
         select(cases.case_id, cases.params, _staged_column(staged, "params"), *columns)
         .add_columns((staged.c.rank > cases.rank).label("wins"))
@@ -269,11 +272,11 @@ def shared_id_error(case_id: str, params: str, others: str, where: str) -> Store
 
 def _different_attempts(row: Row[Any]) -> list[RowValues]:
     """The attempts of a row and of its staged record, if they differ."""
-    own, other = (
-        {"case_id": row.case_id} | {name: getattr(row, prefix + name) for name in ATTEMPT}
-        for prefix in ("", "other_")
-    )
-    return [] if own == other else [own, other]
+    own, other = ([getattr(row, prefix + name) for name in ATTEMPT] for prefix in ("", "other_"))
+    if own == other:
+        return []
+    pairs = ((own, row.reason), (other, row.other_reason))
+    return [attempt_row(row.case_id, attempt, reason) for attempt, reason in pairs]
 
 
 def _count_attempts(connection: Connection, sweep: str, several: list[RowValues]) -> None:
@@ -281,6 +284,7 @@ def _count_attempts(connection: Connection, sweep: str, several: list[RowValues]
     names = ("case_id", *ATTEMPT)
     lines = list(map(itemgetter(*names), several))
     insert_missing(connection, sweep, schema.attempts, names, lines)
+    _mark_quota(connection, sweep, [row for row in several if row["quota"]])
     cases, table = schema.cases.c, schema.attempts.c
     not_later = tuple_(*(table[name] for name in ATTEMPT)) <= tuple_(
         *(cases[name] for name in ATTEMPT)
@@ -299,6 +303,17 @@ def _count_attempts(connection: Connection, sweep: str, several: list[RowValues]
     changed = sorted({row["case_id"] for row in several})
     if changed:
         connection.execute(statement, [{"case": case_id} for case_id in changed])
+
+
+def _mark_quota(connection: Connection, sweep: str, ended: list[RowValues]) -> None:
+    """Mark attempts that a full disk or quota ended; their rows may be older than their ends."""
+    table = schema.attempts
+    key = ("case_id", *ATTEMPT)
+    mine = and_(*(table.c[name] == bindparam(f"of_{name}") for name in key))
+    statement = table.update().where(table.c.sweep == sweep, mine).values(quota=1)
+    if ended:
+        rows = sorted(ended, key=itemgetter(*key))
+        connection.execute(statement, [{f"of_{name}": row[name] for name in key} for row in rows])
 
 
 def _same_params(left: str, right: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -161,11 +162,28 @@ def test_attempts_are_counted(sweep_index: SweepIndex) -> None:
     assert [row["attempt"] for row in sweep_index.rows()] == [2]
     # Earlier ones that are heard of later, one of them in the same batch as a higher one.
     middle = {name: second[name] for name in ("case_id", "generation", "submission", "restart")}
-    several = [middle | {"token": token} for token in ("a" * 16, "0" * 16)]
+    several = [middle | {"token": token, "quota": 0} for token in ("a" * 16, "0" * 16)]
     assert sweep_index.merge(batch(attempt(1, status="failed", reason="error"), attempts=several))
     assert [(row["attempt"], row["token"]) for row in sweep_index.rows()] == [(4, "b" * 16)]
     assert sweep_index.merge(batch(second, first | {"case_id": f"{2:016x}"}))
     assert [(row["idx"], row["attempt"]) for row in sweep_index.rows()] == [(1, 4), (2, 1)]
+
+
+def test_an_attempt_that_a_full_disk_ended_is_no_try(sweep_index: SweepIndex) -> None:
+    """In whatever order its records and those of a later attempt arrive."""
+    full, later = {"restart": 0, "token": "a" * 16}, {"restart": 1, "token": "b" * 16}
+    records: list[dict[str, Any]] = [
+        {**full, "status": "running"},
+        {**full, "status": "interrupted", "reason": "quota"},
+        {**later, "status": "interrupted", "reason": "timeout"},
+    ]
+    for number, order in enumerate(permutations(records)):
+        for fields in order:
+            row = attempt(number, **fields)
+            row["rank"] = row["rank"].replace(".3.", f".{3 * ('reason' in fields)}.")
+            assert sweep_index.merge(batch(row))
+    found = [(known.reason, known.attempt, known.tries) for known in sweep_index.known()]
+    assert found == [("timeout", 2, 1)]
 
 
 def test_merges_at_once_lose_nothing(backend: Backend) -> None:
