@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 
 import click
@@ -23,71 +24,99 @@ from hpcsweep.submission.submit import SubmitRequest, Submitted, submit
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 
-def send(here: Context, request: SubmitRequest, cluster: Cluster, *, waits: bool) -> None:
-    """Submit and optionally wait, also for the parts accepted before a refused one."""
+def send(
+    here: Context,
+    request: SubmitRequest,
+    cluster: Cluster,
+    *,
+    waits: bool,
+    parsable: bool = False,
+) -> None:
+    """Submit and optionally wait, also for the parts accepted before a refused one.
+
+    With `parsable` standard output has the job ids of the sweep's arrays, and nothing else.
+    """
     try:
-        done = _submit(here, request, cluster)
+        done = _submit(here, request, cluster, parsable=parsable)
     except PartRefused as refusal:
+        if parsable:
+            _print_job_ids(_accepted(SweepDirectory.open(request.path)))
         if waits:
             click.echo(f"{refusal.what}; waiting for the parts that were accepted", err=True)
             _watch(here, cluster, SweepDirectory.open(request.path))
         raise
+    if parsable:
+        _print_job_ids(done.arrays)
     if waits:
-        _wait(here, request, cluster, done)
+        _wait(here, request, cluster, done, parsable=parsable)
 
 
 def go_on(here: Context, sweep: SweepDirectory) -> None:
     """Advance a sweep, and say what was sent."""
     cluster = registry.require_recorded(sweep, here.settings)
-    advance_or_requeue(
-        sweep, cluster, here.settings, notify, lambda done: _print_submitted(done, cluster)
-    )
+
+    def show(done: Submitted) -> None:
+        for line in _submitted_lines(done, cluster):
+            click.echo(line)
+
+    advance_or_requeue(sweep, cluster, here.settings, notify, show)
 
 
-def _submit(here: Context, request: SubmitRequest, cluster: Cluster) -> Submitted:
+def _submit(
+    here: Context, request: SubmitRequest, cluster: Cluster, *, parsable: bool
+) -> Submitted:
     done = submit(request, cluster, here.settings, notify)
-    _print_submitted(done, cluster, request.selection)
-    for notice in notices(done, request):
-        click.echo(notice)
+    for line in (*_submitted_lines(done, cluster, request.selection), *notices(done, request)):
+        click.echo(line, err=parsable)
     return done
 
 
-def _print_submitted(done: Submitted, cluster: Cluster, selection: IndexSet | None = None) -> None:
+def _print_job_ids(job_ids: list[str]) -> None:
+    for job_id in job_ids:
+        click.echo(job_id)
+
+
+def _accepted(sweep: SweepDirectory) -> list[str]:
+    """The job ids of the last submission's parts."""
+    facts = sweep.part_facts(sweep.submissions()[-1])
+    return [facts[part]["job"]["job_id"] for part in sorted(facts) if "job" in facts[part]]
+
+
+def _submitted_lines(
+    done: Submitted, cluster: Cluster, selection: IndexSet | None = None
+) -> Iterator[str]:
+    """What a submission sent, or why it sent nothing."""
     outlook, sweep = done.outlook, done.sweep
     if selection is not None:
         outlook = outlook.within(selection)
     if done.stopped is not None:
-        for line in done.stopped.lines:
-            click.echo(line)
+        yield from done.stopped.lines
     elif not done.plans:
         if done.without_room:
             count = done.without_room.count
-            click.echo(f"{sweep.name}: the queue has no room; {count} cases are sent later")
+            yield f"{sweep.name}: the queue has no room; {count} cases are sent later"
         elif done.under_way:
-            click.echo(
-                f"{sweep.name}: nothing to submit, {done.under_way.count} cases are under way"
-            )
+            yield f"{sweep.name}: nothing to submit, {done.under_way.count} cases are under way"
         else:
             left = f", {outlook.failed.count} failed (--rerun failed)" if outlook.failed else ""
             some = "" if selection is None else f" of the {selection.count} selected cases"
-            click.echo(
-                f"{sweep.name}: nothing to submit{some}, {outlook.complete.count} complete{left}"
-            )
-    for line in given_up_lines(given_up(outlook)):
-        click.echo(line)
+            yield f"{sweep.name}: nothing to submit{some}, {outlook.complete.count} complete{left}"
+    yield from given_up_lines(given_up(outlook))
     job_ids = iter(done.job_ids)
     for plan in done.plans:
         jobs = ", ".join(islice(job_ids, len(plan.parts)))
-        click.echo(
+        yield (
             f"{sweep.name}: submission {plan.submission}, {plan.indices.count} cases in "
             f"{plan.chunks} array tasks, job {jobs} on the {cluster.kind} cluster"
         )
         if plan.goal is not None:
             rest = plan.goal.count - plan.indices.count
-            click.echo(f"{rest} more cases are sent when the queue has room for their array tasks")
+            yield f"{rest} more cases are sent when the queue has room for their array tasks"
 
 
-def _wait(here: Context, request: SubmitRequest, cluster: Cluster, done: Submitted) -> None:
+def _wait(
+    here: Context, request: SubmitRequest, cluster: Cluster, done: Submitted, *, parsable: bool
+) -> None:
     """Wait; then submit once what tasks in doubt had when this command began.
 
     *Raises* Incomplete unless every case that was asked for is complete.
@@ -95,7 +124,7 @@ def _wait(here: Context, request: SubmitRequest, cluster: Cluster, done: Submitt
     summary = _watch(here, cluster, done.sweep, request.selection)
     in_doubt = done.under_way if done.plan is None else done.cancelled
     if not summary.is_complete and in_doubt:
-        done = _submit(here, request, cluster)
+        done = _submit(here, request, cluster, parsable=parsable)
         summary = _watch(here, cluster, done.sweep, request.selection)
     for line in given_up_lines(dict(summary.given_up)):
         click.echo(line, err=True)
@@ -112,7 +141,7 @@ def _wait(here: Context, request: SubmitRequest, cluster: Cluster, done: Submitt
             next_step=f"`hpcsweep logs {summary.name} INDEX` says why; `hpcsweep submit` sends "
             f"what was interrupted, `hpcsweep retry {summary.name}` also what failed.",
         )
-    click.echo(f"{summary.name}: {summary.counts_text}")
+    click.echo(f"{summary.name}: {summary.counts_text}", err=parsable)
 
 
 def _watch(

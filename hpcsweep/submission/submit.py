@@ -110,6 +110,12 @@ class Submitted:
         return self.plans[0] if self.plans else None
 
     @property
+    def arrays(self) -> list[str]:
+        """The job ids of all arrays that are not known to be over, the oldest first."""
+        earlier = (sent.job_id for sent in self.outlook.tasks.parts)
+        return [*filter(None, earlier), *self.job_ids]
+
+    @property
     def cancelled(self) -> IndexSet:
         """The indices under way in array tasks that were cancelled and may not be over yet."""
         return self.under_way & self.outlook.cancelled

@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     help="Run it to its end under faults on order (emulated cluster).",
 )
 @script_option
+@click.option(
+    "--parsable", is_flag=True, help="Print nothing but the job ids of the arrays, one a line."
+)
 @common
 def command(
     manifest: Path,
@@ -63,6 +66,7 @@ def command(
     replace: bool,
     chaos_seed: int | None,
     script: bool,
+    parsable: bool,
     **shared: Any,
 ) -> None:
     """Send what is missing of a sweep to the cluster.
@@ -77,6 +81,8 @@ def command(
 
     if chaos_seed is not None and (cases, where) != (None, None):
         raise click.UsageError("--chaos runs every case: leave out --cases and --where")
+    if parsable and (dry_run or chaos_seed is not None):
+        raise click.UsageError("--parsable needs a submission: leave out --dry-run and --chaos")
     if script and not dry_run:
         raise click.UsageError("--script needs --dry-run (or use `hpcsweep plan --script`)")
     here = context(**shared)
@@ -98,7 +104,7 @@ def command(
     elif chaos_seed is not None:
         _run_chaos(here, request, opened, chaos_seed)
     else:
-        send(here, request, opened, waits=waits)
+        send(here, request, opened, waits=waits, parsable=parsable)
 
 
 def _show(here: Context, request: SubmitRequest, cluster: Cluster, *, script: bool) -> None:

@@ -1,0 +1,73 @@
+"""A project beside a small emulated Slurm, for sweeps that go on by themselves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from hpcsweep.journal import all_journals, read
+from tests.support.emulated import Emulated
+from tests.support.wait import wait_until
+
+# One array holds 5 tasks, and 8 jobs and array tasks fit into the queue.
+SMALL = {"max_array_size": 6, "max_submit_jobs": 8, "account": "physics"}
+GRACES = {"HPCSWEEP_GRACE_S": "1", "HPCSWEEP_QUERY_INTERVAL_S": "0", "HPCSWEEP_CLUSTER": "slurm"}
+
+
+class Site:
+    """A project beside a small emulated cluster, whose Slurm programs are on PATH."""
+
+    def __init__(self, root: Path, cluster: Emulated) -> None:
+        self.root = root
+        self.cluster = cluster
+
+    def hpcsweep(self, *arguments: str, code: int = 0, **more: str) -> str:
+        """Run a command; its output and notices."""
+        done = self.run(*arguments, **more)
+        assert done.returncode == code, (arguments, done.stdout, done.stderr)
+        return done.stdout + done.stderr
+
+    def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "hpcsweep", *arguments],
+            cwd=self.root,
+            env=self.cluster.env(**GRACES, **more),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    def manifest(self, text: str) -> str:
+        """Write a manifest of the sweep `s`; its name."""
+        (self.root / "m.yaml").write_text(f"name: s\n{text}")
+        return "m.yaml"
+
+    def status(self) -> dict[str, int]:
+        """Cases by status."""
+        found = json.loads(self.hpcsweep("status", "s", "--json"))
+        return {name: count for name, count in found["counts"].items() if count}
+
+    def wait_for(self, **counts: int) -> None:
+        """Wait until the cases have these statuses, with no process of ours on this host."""
+        wait_until(lambda: self.status() == counts, 90, f"{counts}", poll_s=0.5)
+
+    def plans(self) -> list[dict[str, object]]:
+        """The plans of all submissions."""
+        paths = sorted((self.root / "outputs" / "s" / "submissions").glob("*/plan.json"))
+        return [json.loads(path.read_text()) for path in paths]
+
+    def completions(self) -> Counter[int]:
+        """How often each index was complete, by the journals."""
+        journals = self.root / "outputs" / "s" / "journal"
+        return Counter(
+            record["index"]
+            for name in all_journals(journals)
+            for reading in read(journals / name)
+            for record in reading.records
+            if record["kind"] == "end" and record.get("status") == "complete" and "index" in record
+        )
