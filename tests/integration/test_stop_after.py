@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from tests.integration.test_advance import Site, site
+from tests.support.small_site import Site, site
 from tests.support.wait import wait_until
 
 __all__ = ["site"]  # fixtures are found by their names
