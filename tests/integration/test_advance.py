@@ -5,23 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
-from tests.support.emulated import Emulated
-from tests.support.small_site import GRACES, SMALL, Site
+from tests.support.small_site import GRACES, Site, site
 from tests.support.wait import wait_until
 
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    root = tmp_path / "project"
-    root.mkdir()
-    with Emulated(tmp_path / "cluster", **SMALL) as cluster:
-        yield Site(root, cluster)
-
+__all__ = ["site"]  # fixtures are found by their names
 
 ROLLING = "command: [echo, '{x}']\nsource: {grid: {x: {range: [0, 26]}}}\nchunk: 2\n"
 

@@ -6,7 +6,10 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from hpcsweep.journal import all_journals, read
 from tests.support.emulated import Emulated
@@ -71,3 +74,11 @@ class Site:
             for record in reading.records
             if record["kind"] == "end" and record.get("status") == "complete" and "index" in record
         )
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    root = tmp_path / "project"
+    root.mkdir()
+    with Emulated(tmp_path / "cluster", **SMALL) as cluster:
+        yield Site(root, cluster)
