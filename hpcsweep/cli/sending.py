@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from itertools import islice
 
 import click
+from rich.console import Console
 
+from hpcsweep.cli import streams
 from hpcsweep.cli.context import Context
 from hpcsweep.cli.notices import notify
-from hpcsweep.cli.render.console import console
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import Incomplete, PartRefused
@@ -149,7 +151,9 @@ def _watch(
 ) -> Summary:
     """Wait until nothing more will happen; the state of the selected cases then."""
     try:
-        with progress_bar(console(stderr=True)) as update:
+        # The bar's own escape sequences reach the terminal.
+        console = Console(file=streams.bare(sys.stderr), highlight=False)
+        with progress_bar(console) as update:
             summary = follow(sweep, cluster, here.settings, update, notify)
     except KeyboardInterrupt:
         click.echo(

@@ -5,26 +5,24 @@ A new kind needs a line in `CLUSTERS`, and its name in completion, `--help` and 
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from hpcsweep.cluster.base import Cluster, Opening
-from hpcsweep.cluster.emulated import Emulated
-from hpcsweep.cluster.slurm.client import Slurm
-from hpcsweep.cluster.submitit.client import open_executor
 from hpcsweep.errors import ClusterError, ClusterUnavailable, InputError
 from hpcsweep.settings import AUTO, Settings
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import ClusterRecord
 
-# Makes a cluster of each kind, without starting or querying anything. A kind that ends with a colon
-# is followed by a name.
-CLUSTERS: dict[str, Callable[[Opening], Cluster]] = {
-    "slurm": Slurm.open,
-    "emulated": Emulated.open,
-    "submitit:": open_executor,
+# What makes a cluster of each kind, without starting or querying anything: `module:name`, imported
+# when that kind is meant. A kind that ends with a colon is followed by a name.
+CLUSTERS = {
+    "slurm": "hpcsweep.cluster.slurm.client:Slurm.open",
+    "emulated": "hpcsweep.cluster.emulated:Emulated.open",
+    "submitit:": "hpcsweep.cluster.submitit.client:open_executor",
 }
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -118,13 +116,13 @@ def is_same(cluster: Cluster, recorded: ClusterRecord) -> bool:
 
 
 def _open(kind: str, state_dir: str, settings: Settings, sweep: Path) -> Cluster:
-    make = _maker(kind, str(sweep))
+    make: Callable[[Opening], Cluster] = pkgutil.resolve_name(_maker(kind, str(sweep)))
     opening = Opening(kind=kind, state_dir=state_dir, sweep=sweep.resolve(), settings=settings)
     return make(opening)
 
 
-def _maker(kind: object, where: str) -> Callable[[Opening], Cluster]:
-    """The maker of a kind. *Raises* InputError for an unknown kind."""
+def _maker(kind: object, where: str) -> str:
+    """The maker of a kind, as in `CLUSTERS`. *Raises* InputError for an unknown kind."""
     word, colon, name = kind.partition(":") if isinstance(kind, str) else ("", "", "")
     if word + colon in CLUSTERS and (not colon or _NAME.fullmatch(name)):
         return CLUSTERS[word + colon]

@@ -13,9 +13,8 @@ from hpcsweep import ids
 from hpcsweep.errors import Damaged, RunMissing
 from hpcsweep.files import parse_json
 from hpcsweep.indexset import IndexSet
-from hpcsweep.logbook.experiment.index import METRICS
 from hpcsweep.logbook.packs import METADATA, PackedFiles, PackLocation, open_packed_run
-from hpcsweep.logbook.run_directory import read_metadata
+from hpcsweep.logbook.run_directory import METRICS, read_metadata
 from hpcsweep.logbook.runfiles import FolderFiles, RunFiles, no_file
 from hpcsweep.records import Status
 from hpcsweep.store import SweepIndex

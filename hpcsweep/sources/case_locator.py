@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpcsweep.sources.base import ParameterSource
-from hpcsweep.sources.overlap import Lattice, Rule
+
+if TYPE_CHECKING:
+    from hpcsweep.sources.overlap import Rule
 
 # Largest count of cases that are iterated over, which takes minutes.
 LOOKED_UP_MAX = 50_000_000
@@ -24,6 +26,9 @@ class CaseLocator:
     def locate_index(self, name: str, old: ParameterSource, index: int) -> int | None:
         """The index of a case of `old`; None if it is gone. Each `old` has one name."""
         if name not in self._rules:
+            # It loads every kind of source; most sweeps never change their manifest.
+            from hpcsweep.sources.overlap import Lattice, Rule  # noqa: PLC0415
+
             self._rules[name] = Rule.of(Lattice.of(old), Lattice.of(self._source))
         rule = self._rules[name]
         if rule is not None:

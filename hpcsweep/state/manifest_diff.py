@@ -229,15 +229,3 @@ def _stream(
 def reorders(sweep: SweepDirectory, new: FrozenManifest) -> bool:
     """Whether a manifest gives cases other indices than the last submission."""
     return not sweep.newest().manifest.orders_like(new)
-
-
-def in_order_of(
-    version: Version, sweep: SweepDirectory, fingerprint: str, sets: Sequence[IndexSet]
-) -> list[IndexSet]:
-    """Translate sets of indices of one of the sweep's manifests into indices of `version`."""
-    if fingerprint == version.fingerprint or not any(sets):
-        return list(sets)
-    old = sweep.version(fingerprint)
-    if old.manifest.orders_like(version.manifest):
-        return list(sets)
-    return remap(sets, old.source, version.source)

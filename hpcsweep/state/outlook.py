@@ -16,7 +16,7 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Reason, Resources, Status
 from hpcsweep.runs.find import lost_files
 from hpcsweep.state.array_tasks import ArrayTasks
-from hpcsweep.state.manifest_diff import in_order_of
+from hpcsweep.state.index_order import in_order_of
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.sweep_index import Known
 from hpcsweep.sweepdir.directory import SweepDirectory

@@ -18,7 +18,7 @@ from hpcsweep.files import json_bytes, make_directory, names, write_new
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Policies, StopAfter
 from hpcsweep.state.array_tasks import SentPart
-from hpcsweep.state.manifest_diff import in_order_of
+from hpcsweep.state.index_order import in_order_of
 from hpcsweep.state.outlook import NONE, Outlook, State
 from hpcsweep.state.stopped import FailureKind, Stopped, failure_kinds, stopped
 from hpcsweep.store import SweepIndex

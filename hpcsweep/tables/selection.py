@@ -13,7 +13,7 @@ from hpcsweep.errors import InputError, SourceError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import ParamCase, Status
 from hpcsweep.sources import ParameterSource
-from hpcsweep.state.manifest_diff import in_order_of
+from hpcsweep.state.index_order import in_order_of
 from hpcsweep.store import SweepIndex, schema
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import textwrap
 from pathlib import Path
@@ -24,14 +23,11 @@ def add_toy(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (REPOSITORY / "CONTRIBUTING.md").read_text().partition("## Add a cluster\n")[2]
     shown = re.search(r"```python\n(.*?)```", page, re.DOTALL)
     assert shown is not None
-    path = directory / "toy.py"
-    path.write_text(textwrap.dedent(shown[1]))
-    spec = importlib.util.spec_from_file_location("toy", path)
-    assert spec is not None
-    assert spec.loader is not None
-    toy = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(toy)
-    monkeypatch.setitem(registry.CLUSTERS, "toy", toy.Toy)
+    line = re.search(r'`"toy": "hpcsweep\.cluster\.(toy:Toy)",`', page)
+    assert line is not None
+    (directory / "toy.py").write_text(textwrap.dedent(shown[1]))
+    monkeypatch.syspath_prepend(directory)
+    monkeypatch.setitem(registry.CLUSTERS, "toy", line[1])
 
 
 def test_a_sweep_on_a_cluster_of_a_new_kind(

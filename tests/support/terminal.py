@@ -30,7 +30,7 @@ class Shown:
 def on_terminal(arguments: Sequence[str], *, width: int = 80, term: str = "xterm") -> Shown:
     """Call the command line with all three streams on a terminal, in a fork of this process.
 
-    On one that is `dumb`, which rich takes for 80 characters wide, there are no colours.
+    On one that is `dumb` there are no colours.
     """
     pid, master = pty.fork()
     if pid == 0:

@@ -27,10 +27,10 @@ from hpcsweep.sources import (
 )
 from hpcsweep.sources.case_locator import CaseLocator
 from hpcsweep.sources.overlap import Lattice, shared
+from hpcsweep.state.index_order import in_order_of
 from hpcsweep.state.manifest_diff import (
     Difference,
     difference,
-    in_order_of,
     refuse_mixing,
     remap,
 )

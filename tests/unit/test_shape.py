@@ -55,6 +55,8 @@ READS_ENVIRONMENT = (
     "cache/store.py",
     # What is started while a user's module is imported.
     "import_guard.py",
+    # What a terminal and its user say about colours.
+    "cli/render/console.py",
 )
 # Where the user's code runs: whatever it raises is its outcome, not a failure of ours.
 CATCHES_ALL = (

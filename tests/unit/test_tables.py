@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from hpcsweep.cli.render.layout import LayoutColumn, cleaned, facts, fitting, lines
+from hpcsweep.cli.render.layout import LayoutColumn, StyledLine, cleaned, facts, fitting, lines
 
 NUMBERS = LayoutColumn(name="energy", cells=["6.30402e-06", "1.2608e-05"], right=True)
 STATUS = LayoutColumn(name="status", cells=["complete", "failed"])
@@ -17,7 +19,12 @@ ERROR = LayoutColumn(
 
 
 def shown(columns: list[LayoutColumn], width: int) -> list[str]:
-    return [line.plain for line in lines(fitting(columns, width), width)]
+    return plain(lines(fitting(columns, width), width))
+
+
+def plain(styled: Iterable[StyledLine]) -> list[str]:
+    """The lines without their styles."""
+    return ["".join(text for text, _ in line) for line in styled]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +79,7 @@ def test_no_line_is_wider_than_the_terminal(
         cleaned(LayoutColumn(name=name, cells=cells, may_be_cut=cut)) for name, cells, cut in made
     ]
     chosen = fitting(columns, width)
-    printed = [line.plain for line in lines(chosen, width)]
+    printed = plain(lines(chosen, width))
     if len(chosen) > 1:
         assert max(map(cell_len, printed)) <= width
     for at, line in enumerate(printed[1:]):
@@ -90,13 +97,13 @@ def test_no_line_is_wider_than_the_terminal(
 def test_facts_wrap_at_words_and_cut_nothing() -> None:
     path = "/a/path/that/is/longer/than/any/terminal/of/its/time/and/is/to/be/copied"
     rows = [[("host", ""), ("ok", "green"), (f"see {path} for\nmore of it", "")]]
-    assert [line.plain for line in facts(rows, 40)] == [
+    assert plain(facts(rows, 40)) == [
         "host  ok  see",
         f"          {path}",
         "          for",
         "          more of it",
     ]
-    assert [line.plain for line in facts(rows, 25)] == [
+    assert plain(facts(rows, 25)) == [
         "host  ok",
         "    see",
         f"    {path}",

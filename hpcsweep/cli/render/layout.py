@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
-from rich.text import Text
 
 from hpcsweep.terminal_text import one_line, visible
 
@@ -18,8 +17,9 @@ TEXT_MIN = 20
 # Indent of a text below the rest of its row.
 HANGING = 4
 
-# A text, and the style that rich gives it.
+# A text and its style: a colour, "bold", or "" for none; and the texts of a line.
 Styled = tuple[str, str]
+StyledLine = list[Styled]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +65,7 @@ def fitting(columns: Sequence[LayoutColumn], width: int) -> list[LayoutColumn]:
     return chosen
 
 
-def lines(columns: Sequence[LayoutColumn], width: int) -> Iterator[Text]:
+def lines(columns: Sequence[LayoutColumn], width: int) -> Iterator[StyledLine]:
     """The lines of a table, beginning with its head."""
     left = width - sum(GAP + column.min_width for column in columns) + GAP
     widths = []
@@ -74,10 +74,10 @@ def lines(columns: Sequence[LayoutColumn], width: int) -> Iterator[Text]:
         left -= more
         widths.append(column.min_width + more)
     places = list(zip(columns, widths, strict=True))
-    yield Text(_joined(_cell(one.name, room, one.right) for one, room in places), style="bold")
+    yield [(_joined(_cell(one.name, room, one.right) for one, room in places), "bold")]
     for cells in zip(*(one.cells for one in columns), strict=True):
         row = zip(cells, places, strict=True)
-        yield Text(_joined(_cell(cell, room, one.right) for cell, (one, room) in row))
+        yield [(_joined(_cell(cell, room, one.right) for cell, (one, room) in row), "")]
 
 
 def _joined(cells: Iterator[str]) -> str:
@@ -91,7 +91,7 @@ def _cell(text: str, width: int, right: bool) -> str:
     return " " * room + text if right else text + " " * room
 
 
-def facts(rows: Sequence[Sequence[Styled]], width: int) -> Iterator[Text]:
+def facts(rows: Sequence[Sequence[Styled]], width: int) -> Iterator[StyledLine]:
     """Lines of a table without a head, whose last cell is a text that is wrapped and never cut.
 
     If less than `TEXT_MIN` is left beside the rest of the row, the text stands below it.
@@ -103,15 +103,16 @@ def facts(rows: Sequence[Sequence[Styled]], width: int) -> Iterator[Text]:
     indent = beside if fits else HANGING
     for head, row in zip(shown, rows, strict=True):
         text, style = row[-1]
-        line = Text()
+        line: StyledLine = []
         for (cell, its_style), room in zip(head, widths, strict=True):
-            line.append(cell, its_style).append(" " * (room - cell_len(cell) + GAP))
+            line += [(cell, its_style), (" " * (room - cell_len(cell) + GAP), "")]
         below = list(_wrapped(visible(text), width - indent))
         if fits and below:
-            line.append(below.pop(0), style)
-        line.rstrip()
+            line.append((below.pop(0), style))
+        while line and not line[-1][0].strip():  # the gap before a text that is not beside it
+            line.pop()
         yield line
-        yield from (Text(" " * indent).append(one, style) for one in below)
+        yield from ([(" " * indent, ""), (one, style)] for one in below)
 
 
 def _wrapped(text: str, width: int) -> Iterator[str]:

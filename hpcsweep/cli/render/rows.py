@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain, islice, zip_longest
 
-from hpcsweep.cli.render import layout
-from hpcsweep.cli.render.console import console, print_line, print_texts
+from hpcsweep.cli.render import console, layout
+from hpcsweep.cli.render.console import print_line, print_texts
 from hpcsweep.tables.collect import TableColumns, TableRow
 from hpcsweep.tables.formats import cell
 
@@ -57,7 +57,7 @@ def print_table(columns: TableColumns, rows: Iterator[TableRow]) -> None:
         )
         for name in shown
     }
-    width = console().width
+    width = console.width()
     order = shown if given else _by_priority(columns, shown)
     fitting = layout.fitting([made[name] for name in order], width)
     print_texts(*layout.lines([one for one in made.values() if one in fitting], width))

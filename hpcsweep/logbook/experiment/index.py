@@ -30,7 +30,7 @@ from hpcsweep.logbook.experiment.runs import Runs
 from hpcsweep.logbook.json_values import json_value
 from hpcsweep.logbook.libraries import csv_line
 from hpcsweep.logbook.reader import LogReader
-from hpcsweep.logbook.run_directory import read_metadata
+from hpcsweep.logbook.run_directory import METRICS, read_metadata
 from hpcsweep.logbook.runfiles import FolderFiles
 from hpcsweep.logbook.storage import DirectoryStorage, put, read_content
 
@@ -38,7 +38,6 @@ from hpcsweep.logbook.storage import DirectoryStorage, put, read_content
 REFRESH_S = 2.0
 SHARE_MAX = 0.05
 _MARKS = ".index"
-METRICS = "artifacts/metrics.json"
 # Columns that exist only when a run has a value for them.
 _REASONS = ("error_reason", "failure_reason")
 

@@ -15,7 +15,6 @@ from hpcsweep.files import make_directory, token, unwritable
 from hpcsweep.liveness import ENDS, run_status, this_process
 from hpcsweep.logbook.create import run_path
 from hpcsweep.logbook.experiment.index import (
-    METRICS,
     Index,
     RunMark,
     RunRow,
@@ -26,7 +25,7 @@ from hpcsweep.logbook.experiment.index import (
 from hpcsweep.logbook.json_values import json_value
 from hpcsweep.logbook.logbook import Logbook
 from hpcsweep.logbook.parameters import PARAMS, read_params
-from hpcsweep.logbook.run_directory import read_metadata, retire_checkpoints
+from hpcsweep.logbook.run_directory import METRICS, read_metadata, retire_checkpoints
 from hpcsweep.logbook.storage import DirectoryStorage, checked_name
 
 if TYPE_CHECKING:
