@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import subprocess
 import sys
@@ -13,11 +15,21 @@ from typing import NoReturn
 import pytest
 
 from tests.support.base_images import ensure_bases
-from tests.support.container_cluster import PROGRAM, SUITES, ContainerCluster
+from tests.support.container_cluster import DOCKERFILE, PROGRAM, SUITES, ContainerCluster
 from tests.support.docker_engine import NoEngine, docker_engine
 from tests.support.suite_image import build_test_image
 
 HERE = Path(__file__).parent
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start one engine for all workers of a run with `-n`: they find it by DOCKER_HOST."""
+    if session.config.getoption("numprocesses"):
+        engine = contextlib.ExitStack()
+        session.config.add_cleanup(engine.close)
+        # Each test that needs the engine says why there is none.
+        with contextlib.suppress(NoEngine):
+            engine.enter_context(docker_engine())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,14 +47,18 @@ def images() -> Iterator[frozenset[str]]:
     """
     try:
         with docker_engine():
-            ensure_bases(tuple(SUITES.values()))
-            for_each_version(build)
+            with building():
+                ensure_bases(tuple(SUITES.values()))
+                for_each_version(build)
             yield frozenset(SUITES)
     except NoEngine as error:
         leave_out("Docker", str(error))
 
 
-@pytest.fixture(scope="session", params=SUITES)
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(version, marks=pytest.mark.xdist_group(version)) for version in SUITES],
+)
 def cluster(images: frozenset[str], request: pytest.FixtureRequest) -> Iterator[ContainerCluster]:
     """A cluster of each version, shared by the tests that do not disrupt it."""
     assert request.param in images
@@ -53,7 +69,8 @@ def cluster(images: frozenset[str], request: pytest.FixtureRequest) -> Iterator[
 @pytest.fixture(scope="session", name="test_images")
 def _test_images(images: frozenset[str]) -> frozenset[str]:
     """`hpcsweep-test:VERSION` for each version: its Python, and what hpcsweep's tests need."""
-    for_each_version(build_test_image)
+    with building():
+        for_each_version(build_test_image)
     return images
 
 
@@ -71,6 +88,14 @@ def leave_out(missing: str, reason: str) -> NoReturn:
     if os.environ.get("CI", "") in ("true", "1"):
         pytest.fail(f"in CI no test is skipped for want of {missing}; this one {reason}")
     pytest.skip(reason)
+
+
+@contextlib.contextmanager
+def building() -> Iterator[None]:
+    """Build alone: the other workers of a run wait, and find the images in the engine's cache."""
+    with DOCKERFILE.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def for_each_version(work: Callable[[str], None]) -> None:

@@ -37,7 +37,32 @@ def start(cache: Path) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start an engine")
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start an engine")
+
+
+@only_root
+@pytest.mark.parametrize("capability", ["sys_admin", "mknod"])
+def test_a_machine_that_lets_no_container_run_is_told(capability: str, tmp_path: Path) -> None:
+    without = ("setpriv", f"--bounding-set=-{capability}", f"--inh-caps=-{capability}")
+    environment = {**os.environ, "HPCSWEEP_DOCKER_CACHE": str(tmp_path)}
+    environment.pop("DOCKER_HOST", None)
+
+    tried = subprocess.run(
+        [*without, sys.executable, "-m", "tests.support.docker_engine"],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert tried.returncode == 1
+    assert "this machine has" in tried.stderr
+    assert "operation not permitted" in tried.stderr
+    assert tried.stderr.count("\n") == 1
+
+
+@only_root
 def test_an_engine_ends_with_the_run_that_started_it(tmp_path: Path) -> None:
     with start(tmp_path) as holder:
         assert holder.stdout is not None

@@ -22,6 +22,7 @@ from tests.support.wait import wait_until
 
 # `-o log_cli_level=INFO` shows the figures of a run.
 logger = logging.getLogger(__name__)
+pytestmark = pytest.mark.xdist_group("failing")
 HERE = Path(__file__).parent
 # Eight chunks: those of a lost node find room on the other two.
 CASES, CHUNK, CASE_S = 160, 20, 10

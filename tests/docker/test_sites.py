@@ -94,6 +94,7 @@ PREPARE = {
     "venv": "python3 -m venv --without-pip ~/myenv",
     "apptainer": "chmod 755 apptainer && export PATH=$PWD:$PATH",
     "mpi": "mpicc -o pi pi.c",
+    "mpirun": "mpicc -o pi pi.c",
 }
 
 
@@ -115,11 +116,12 @@ def test_a_program_in_an_image(cluster: ContainerCluster) -> None:
     assert [row["square"] for row in rows] == [1, 4, 9]
 
 
-def test_an_mpi_program_on_two_nodes(cluster: ContainerCluster) -> None:
-    if cluster.version == "26.05":
+@pytest.mark.parametrize("launcher", ["mpi", "mpirun"])
+def test_an_mpi_program_on_two_nodes(cluster: ContainerCluster, launcher: str) -> None:
+    if launcher == "mpi" and cluster.version == "26.05":
         assert "pmix" not in cluster.run("srun --mpi=list 2>&1").stdout
-        pytest.skip("Debian builds Slurm 26.05 without PMIx, and Open MPI 5 has nothing else")
-    rows = swept(cluster, "mpi", **{"pi.c": PI})
+        pytest.skip("Debian builds Slurm 26.05 without PMIx, and srun starts no Open MPI without")
+    rows = swept(cluster, launcher, **{"pi.c": PI})
 
     assert [(row["ranks"], row["nodes"]) for row in rows] == [(4, 2)] * 2
     assert all(abs(row["pi"] - 3.141593) < 1e-5 for row in rows)

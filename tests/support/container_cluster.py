@@ -14,6 +14,7 @@ from tests.support.docker_engine import Completed, docker
 
 REPOSITORY = Path(__file__).parents[2]
 PROGRAM = REPOSITORY / "docker" / "cluster.py"
+DOCKERFILE = REPOSITORY / "docker" / "Dockerfile"
 # The Debian suite of each version of Slurm.
 SUITES = {"22.05": "bookworm", "24.11": "trixie", "26.05": "forky"}
 NODES = ("c1", "c2", "c3")

@@ -1,5 +1,9 @@
 """A Docker engine for the tests: the one that answers here, or a private one that root starts.
 
+    python -m tests.support.docker_engine
+
+tries whether this machine lets one run: it ends with 1, and one line that says why, where not.
+
     python -m tests.support.docker_engine DIRECTORY
 
 is the private one's keeper: it starts dockerd with its socket in DIRECTORY, and takes it down when
@@ -13,6 +17,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
+import select
 import shutil
 import signal
 import subprocess
@@ -29,8 +35,13 @@ REPOSITORY = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("HPCSWEEP_DOCKER_CACHE", "~/.cache/hpcsweep/docker")).expanduser()
 # Debian keeps daemons where an ordinary user's PATH does not look.
 PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0
+STOP_TIMEOUT_S = 120.0
+ENDED = "dockerd ended:"
+# An image of one program, and what a node of a cluster asks of the engine.
+PROBE = "hpcsweep-probe"
+PROBE_PROGRAM = "/bin/true"
+NODE = ("--init", "--cap-add=SYS_ADMIN", "--security-opt=apparmor:unconfined")
 Completed = subprocess.CompletedProcess[str]
 
 
@@ -38,11 +49,15 @@ class NoEngine(Exception):
     """Why there is no Docker engine here, and what would bring one."""
 
 
+class Refused(NoEngine):
+    """Why an engine cannot run here, although its programs are installed."""
+
+
 @contextlib.contextmanager
 def docker_engine() -> Iterator[None]:
     """Let `docker` and Compose reach an engine inside the block, by DOCKER_HOST.
 
-    *Raises* NoEngine.
+    *Raises* NoEngine; Refused where the machine does not let an engine or a container run.
     """
     if shutil.which("docker") is None or not has_compose():
         raise NoEngine("needs Docker and Compose: apt-get install docker.io docker-compose")
@@ -54,6 +69,7 @@ def docker_engine() -> Iterator[None]:
     with private_engine() as host:
         os.environ["DOCKER_HOST"] = host
         try:
+            probe()
             yield
         finally:
             del os.environ["DOCKER_HOST"]
@@ -88,6 +104,29 @@ def unreachable(host: str | None = None) -> str:
     return done.stderr.strip() or "no answer" if done.returncode else ""
 
 
+def probe() -> None:
+    """Run a program as a node of a cluster runs. *Raises* Refused with the engine's complaint."""
+    try:
+        if docker("image", "inspect", PROBE, check=False).returncode:
+            import_probe()
+        docker("network", "create", "--internal", PROBE)
+        docker("run", "--rm", f"--network={PROBE}", *NODE, PROBE, PROBE_PROGRAM)
+        docker("network", "rm", PROBE)
+    except AssertionError as error:
+        # The engine warns first that it forwards nothing.
+        complaint = next(line for line in str(error).splitlines() if "Error" in line)
+        raise Refused(f"has an engine that runs no container: {complaint}") from error
+
+
+def import_probe() -> None:
+    """Make an image of a program and what it is linked with."""
+    linked = subprocess.run(["ldd", PROBE_PROGRAM], capture_output=True, text=True, check=True)
+    files = re.findall(r"/\S+", linked.stdout)
+    pack = ["tar", "--dereference", "--absolute-names", "-c", PROBE_PROGRAM, *files]
+    with subprocess.Popen(pack, stdout=subprocess.PIPE) as packing:
+        docker("import", "-", PROBE, stdin=packing.stdout)
+
+
 @contextlib.contextmanager
 def private_engine() -> Iterator[str]:
     """Run a dockerd of our own; the value is its DOCKER_HOST."""
@@ -105,7 +144,9 @@ def private_engine() -> Iterator[str]:
 
     def answers() -> bool | str:
         if keeper.poll() is not None:
-            raise NoEngine(f"has no Docker engine: {keeper.communicate()[1].strip()}")
+            complaint = keeper.communicate()[1].strip()
+            kind = Refused if complaint.startswith(ENDED) else NoEngine
+            raise kind(f"has no Docker engine: {complaint}")
         return unreachable(host) or True
 
     try:
@@ -152,10 +193,10 @@ def _keep(directory: Path) -> str:
             env={**os.environ, "PATH": PATH},
         )
     try:
-        sys.stdin.buffer.read()
-        last_words = log.read_text(errors="replace").splitlines()[-5:]
+        while daemon.poll() is None and not select.select([sys.stdin], [], [], 0.2)[0]:
+            pass
         if daemon.poll() is not None:
-            return "\n".join(["dockerd ended:", *last_words])
+            return f"{ENDED} {log.read_text(errors='replace').splitlines()[-1]}"
         remove_all(address(directory))
         daemon.send_signal(signal.SIGTERM)
         daemon.wait(STOP_TIMEOUT_S)
@@ -196,5 +237,16 @@ def _mounts(directory: Path) -> list[str]:
     return [point for point in points if point.startswith(f"{directory}/")]
 
 
+def refusal() -> str:
+    """Why this machine lets no engine run; empty where it does, or where a program is missing."""
+    try:
+        with docker_engine():
+            return ""
+    except Refused as error:
+        return f"this machine {error}"
+    except NoEngine:
+        return ""  # the tests fail for it
+
+
 if __name__ == "__main__":
-    sys.exit(keep(Path(sys.argv[1])) or 0)
+    sys.exit((keep(Path(sys.argv[1])) if sys.argv[1:] else refusal()) or 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.container_cluster import REPOSITORY, SUITES
+from tests.support.container_cluster import DOCKERFILE, REPOSITORY, SUITES
 from tests.support.docker_engine import Completed, docker
 
 # The tests write beside the source, so they run in a copy.
@@ -13,28 +13,21 @@ cd /work
 pip install --quiet --no-deps --no-build-isolation --editable .
 exec python -m pytest -q -n 2 --dist loadgroup "$@"
 """
-NETWORK = "hpcsweep-test"
 
 
 def build_test_image(version: str) -> None:
     """Build `hpcsweep-test:VERSION`; a layer that did not change comes from the cache."""
     common = ("build", "--quiet", "--network=host")
     system, tests = f"hpcsweep-system:{version}", f"hpcsweep-test:{version}"
-    dockerfile, suite = REPOSITORY / "docker/Dockerfile", SUITES[version]
-    target = ("--target=system", f"--build-arg=SUITE={suite}")
-    docker(*common, *target, f"--tag={system}", f"--file={dockerfile}", REPOSITORY)
+    target = ("--target=system", f"--build-arg=SUITE={SUITES[version]}")
+    docker(*common, *target, f"--tag={system}", f"--file={DOCKERFILE}", REPOSITORY)
     dockerfile, base = REPOSITORY / "tests/docker/Dockerfile", f"--build-arg=SYSTEM={system}"
     docker(*common, base, f"--tag={tests}", f"--file={dockerfile}", REPOSITORY)
 
 
 def run_pytest(version: str, *arguments: str, options: tuple[str, ...] = ()) -> Completed:
-    """Run tests of this source in the image, as root, on a host that a private Slurm can use.
-
-    `options`: more of `docker run`.
-    """
-    # A slurmd ends where no interface but the loopback is there, and needs its host's name.
-    docker("network", "create", "--internal", NETWORK, check=False)
-    host = (f"--network={NETWORK}", "--hostname=slurmbox", "--add-host=slurmbox:127.0.0.1")
-    options = (*host, *options, f"--volume={REPOSITORY}:/source:ro", "--entrypoint=sh")
+    """Run tests of this source in the image, as root; `options`: more of `docker run`."""
+    # Without an init that reaps their processes Slurm's jobs stay COMPLETING.
+    options = ("--init", *options, f"--volume={REPOSITORY}:/source:ro", "--entrypoint=sh")
     image = f"hpcsweep-test:{version}"
     return docker("run", "--rm", *options, image, "-euc", SCRIPT, "sh", *arguments, check=False)
