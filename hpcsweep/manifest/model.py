@@ -77,6 +77,9 @@ class UserManifest(BaseModel):
     chunk: Annotated[
         Chunk, _key("How many cases an array task runs one after the other, or auto.")
     ] = None
+    case_seconds: Annotated[
+        Seconds, _key("Seconds, or HH:MM:SS, that a case takes: chunk auto is made from it.")
+    ] = None
     store: Annotated[
         StoreName,
         _key(

@@ -65,6 +65,8 @@ class Policies:
     closing: Mapping[str, str] = field(default_factory=dict)
     # None: failures stop nothing.
     stop_after: StopAfter | None = None
+    # Seconds that a case takes, as the user knows; > 0. None: as was measured.
+    case_seconds: float | None = None
 
     @property
     def closes(self) -> bool:
@@ -85,6 +87,8 @@ class Policies:
             document["closing"] = dict(self.closing)
         if self.stop_after is not None:
             document["stop_after"] = asdict(self.stop_after)
+        if self.case_seconds is not None:
+            document["case_seconds"] = self.case_seconds
         return document
 
     @classmethod
@@ -102,4 +106,5 @@ class Policies:
             ),
             closing=dict(document.get("closing", {})),
             stop_after=None if stop is None else StopAfter(**stop),
+            case_seconds=document.get("case_seconds"),
         )

@@ -91,6 +91,7 @@ def resolve(
             _resources(fields).options,
             mistakes,
         )
+        policies = replace(policies, case_seconds=fields.case_seconds)
     if mistakes or fields is None or spec.source is None or target is None:
         raise mistakes.error(path)
 

@@ -18,7 +18,7 @@ from hpcsweep.runs.find import lost_files
 from hpcsweep.state.array_tasks import ArrayTasks
 from hpcsweep.state.index_order import in_order_of
 from hpcsweep.store import SweepIndex
-from hpcsweep.store.sweep_index import Known
+from hpcsweep.store.sweep_index import Known, Measured
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.sweepdir.version import Version
@@ -96,6 +96,8 @@ class Outlook:
     stalled: Mapping[int, IndexSet] = field(default_factory=dict)
     # What the array tasks of each submission asked for.
     asked: Mapping[int, Resources] = field(default_factory=dict)
+    # What complete cases of its target took; None without one. Filled only by `with_measured`.
+    measured: Measured | None = None
 
     @classmethod
     def of_nothing(cls, version: Version) -> Outlook:
@@ -176,6 +178,17 @@ def with_lost(outlook: Outlook, sweep: SweepDirectory, sweep_index: SweepIndex) 
         groups.append(replace(group, indices=group.indices - mine))
         groups.append(replace(group, indices=mine, state=State.LOST))
     return replace(outlook, groups=tuple(group for group in groups if group.indices))
+
+
+def with_measured(outlook: Outlook, sweep: SweepDirectory, sweep_index: SweepIndex) -> Outlook:
+    """Fill in what complete cases took: those of other targets say nothing."""
+    target = outlook.version.manifest.target
+    others = [
+        number
+        for number in sweep.submissions()
+        if sweep.version(sweep.plan(number)[0].manifest).manifest.target != target
+    ]
+    return replace(outlook, measured=sweep_index.measured(others))
 
 
 def current_code(sweep: SweepDirectory, version: Version) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,19 @@ class Known:
     # The largest of them; None where none is known.
     wall_seconds: float | None
     max_rss_bytes: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """What complete cases took."""
+
+    # Count of these cases, >= 1.
+    cases: int
+    # Seconds of wall clock.
+    mean_s: float
+    longest_s: float
+    # Of the largest process of any of them; None if not known.
+    max_rss_bytes: int | None = None
 
 
 class SweepIndex:
@@ -255,6 +268,29 @@ class SweepIndex:
             )
             for of, pairs in ranges.items()
         ]
+
+    def measured(self, without: Collection[int] = ()) -> Measured | None:
+        """What complete cases took, but for those of some submissions; None without any."""
+        table = schema.cases.c
+        query = select(
+            func.count(),
+            func.avg(table.wall_seconds),
+            func.max(table.wall_seconds),
+            func.max(table.max_rss_bytes),
+        ).where(
+            table.sweep == self._sweep,
+            table.status == Status.COMPLETE.value,
+            table.wall_seconds.is_not(None),
+            table.code_digest.is_not(None),  # what a cache had was not computed
+        )
+        if without:
+            query = query.where(table.submission.not_in(without))
+        cases, mean_s, longest_s, max_rss_bytes = self._all(query)[0]
+        if not cases:
+            return None
+        return Measured(
+            cases=cases, mean_s=mean_s, longest_s=longest_s, max_rss_bytes=max_rss_bytes
+        )
 
     def rows(self, *, where: Any = None, batch: int = ROWS_AT_ONCE) -> Iterator[IndexRow]:
         """The rows of all cases that any attempt began, in index order, with their `idx`.

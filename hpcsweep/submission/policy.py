@@ -18,7 +18,8 @@ from hpcsweep.manifest.policies import Retry
 from hpcsweep.records import Resources
 from hpcsweep.state.escalation import escalated
 from hpcsweep.state.outlook import NONE, Group, Outlook, State
-from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE, chunk_size_for, tasks_per_array
+from hpcsweep.submission.chunking import Estimate, chunk_size, estimate_of
+from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE, tasks_per_array
 
 # The least count of jobs in the queue with which closing jobs can go on.
 CLOSING_JOBS_MIN = 3
@@ -34,8 +35,11 @@ class Policy:
     rerun: str | None = None
     # The indices to which a submit is limited; None for all.
     selection: IndexSet | None = None
-    # Cases per array task; None derives it from the cluster's limits.
+    # Cases per array task; None derives it from how long a case takes, else from the cluster's
+    # limits.
     chunk: int | None = None
+    # Seconds that a case takes; None if only what was measured says it.
+    case_seconds: float | None = None
     # What an array task requests.
     resources: Resources = field(default_factory=Resources)
     # Whether only what is owed, and what is retried, is sent.
@@ -56,6 +60,8 @@ class Batch:
     # Cases per array task.
     chunk_size: int
     resources: Resources
+    # How long its cases take; None if it is not known.
+    estimate: Estimate | None = None
     # Indices that were to be sent as well, and for which there was no room.
     rest: IndexSet = NONE
     # Whether a closing job is submitted behind each of its arrays.
@@ -98,16 +104,20 @@ def decide(outlook: Outlook, policy: Policy, limits: Limits) -> tuple[Batch, ...
     return tuple(_batches(outlook, policy, limits, by_class))
 
 
-def batch(outlook: Outlook, policy: Policy, limits: Limits, indices: IndexSet) -> Batch:
+def batch(
+    outlook: Outlook, policy: Policy, limits: Limits, indices: IndexSet, resources: Resources
+) -> Batch:
     """The batch that sends these indices, whatever the room. *Raises* as `decide`."""
     again = _again(outlook, policy) & indices
+    # Cases that ask for more than the others are slower or larger than those that were measured.
+    is_usual = resources == policy.resources
+    estimate = estimate_of(policy.case_seconds, outlook.measured) if is_usual else None
     return Batch(
         indices=indices,
         generation=outlook.generation + bool(again),
-        chunk_size=chunk_size_for(
-            indices.count, policy.chunk, limits.max_tasks, limits.max_array_size
-        ),
-        resources=policy.resources,
+        chunk_size=chunk_size(indices.count, policy.chunk, estimate, resources, limits),
+        resources=resources,
+        estimate=estimate,
     )
 
 
@@ -177,26 +187,25 @@ def _batches(
 ) -> Iterator[Batch]:
     """A batch for each class, as far as there is room."""
     whole = [
-        (key, indices, batch(outlook, policy, limits, indices))
+        batch(outlook, policy, limits, indices, Resources(options=dict(key)))
         for key, indices in by_class.items()
         if indices
     ]
     room = limits.room
-    tasks = sum(each.tasks for _, _, each in whole)
+    tasks = sum(each.tasks for each in whole)
     closes = policy.closes or policy.retry is not None or (room is not None and tasks > room)
     if whole and closes and limits.max_jobs is not None and limits.max_jobs < CLOSING_JOBS_MIN:
         raise _too_narrow(limits)
-    for key, indices, each in whole:
+    for each in whole:
         most = _tasks_within(room, limits, closes=closes)
-        now = indices if most is None else indices.slice(0, most * each.chunk_size)
+        now = each.indices if most is None else each.indices.slice(0, most * each.chunk_size)
         if not now:
             return
         sent = replace(
             each,
             indices=now,
-            resources=Resources(options=dict(key)),
             # What `advance` leaves is found again: owed still, or with the reason for a retry.
-            rest=NONE if policy.advances else indices - now,
+            rest=NONE if policy.advances else each.indices - now,
             closes=closes,
         )
         yield sent

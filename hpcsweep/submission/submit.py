@@ -18,7 +18,7 @@ from hpcsweep.manifest.policies import Policies
 from hpcsweep.settings import Settings
 from hpcsweep.sources import ParameterSource
 from hpcsweep.state.manifest_diff import Difference, difference, refuse_mixing, reorders
-from hpcsweep.state.outlook import Outlook, outlook_of, with_lost
+from hpcsweep.state.outlook import Outlook, outlook_of, with_lost, with_measured
 from hpcsweep.state.scheduler import poll
 from hpcsweep.state.stopped import Stopped
 from hpcsweep.store.ingest import fresh_index
@@ -75,6 +75,7 @@ class SubmitRequest:
             rerun=self.rerun,
             selection=self.selection,
             chunk=self.manifest.chunk,
+            case_seconds=self.policies.case_seconds,
             resources=self.manifest.resources,
             retry=self.policies.retry,
             closes=self.policies.closes,
@@ -216,6 +217,7 @@ def outlook_for(
     with fresh_index(sweep) as sweep_index:
         tasks = poll(sweep, sweep_index, cluster, settings)
         found = outlook_of(sweep, sweep_index, tasks, request.version, code_digest)
+        found = with_measured(found, sweep, sweep_index)
         return with_lost(found, sweep, sweep_index) if request.rerun == "lost" else found
 
 
@@ -244,6 +246,8 @@ def make_plan(
         options=None if batch.resources == request.manifest.resources else batch.resources.options,
         goal=batch.indices | batch.rest if batch.rest else None,
         closes=batch.closes,
+        case_seconds=None if batch.estimate is None else batch.estimate.mean_s,
+        seconds_from="" if batch.estimate is None else batch.estimate.source,
     )
 
 
@@ -272,7 +276,9 @@ def _submit_missing(request: SubmitRequest, submitter: Submitter) -> Submitted:
     done = send_batches(request, submitter, done, batches)
     if not batches and reorders(sweep, request.manifest):
         # A submission without a part: it says in which order the cases are from now on.
-        nothing = policy.batch(outlook, request.policy, submitter.limits, IndexSet())
+        nothing = policy.batch(
+            outlook, request.policy, submitter.limits, IndexSet(), request.manifest.resources
+        )
         submitter.submit(make_plan(request, sweep, nothing, submitter.limits))
     return done
 

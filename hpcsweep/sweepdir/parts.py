@@ -28,8 +28,7 @@ def chunk_size_for(
 
     *Raises* InputError if the given size makes more tasks than the cluster accepts.
     """
-    most = min(AUTO_TASKS, max_tasks or AUTO_TASKS, max(FEW_TASKS, tasks_per_array(max_array_size)))
-    enough = max(1, -(-count // most))
+    enough = max(1, -(-count // most_auto_tasks(max_tasks, max_array_size)))
     if chunk and max_tasks and -(-count // chunk) > max_tasks:
         raise InputError(
             f"{-(-count // chunk)} array tasks are more than the {max_tasks} that this cluster, "
@@ -38,6 +37,11 @@ def chunk_size_for(
             next_step=f"Write `chunk: {enough}` or more, or `chunk: auto`.",
         )
     return chunk or enough
+
+
+def most_auto_tasks(max_tasks: int | None, max_array_size: int) -> int:
+    """How many tasks `chunk: auto` makes at most, as long as it knows nothing of their duration."""
+    return min(AUTO_TASKS, max_tasks or AUTO_TASKS, max(FEW_TASKS, tasks_per_array(max_array_size)))
 
 
 def make_parts(chunks: int, *, max_array_size: int, throttle: int) -> tuple[Part, ...]:

@@ -30,6 +30,9 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Part, Resources
 
 FORMAT = 1
+# How it is known what a case takes: the manifest says it, complete cases in the index, or the
+# canary's.
+SECONDS_FROM = ("case_seconds", "measured", "canary")
 # `runs: auto` gives every run its own directory up to this count, and packs them above.
 ALL_RUNS_MAX = 10_000
 # Run directories are sharded above this count of cases,
@@ -136,6 +139,8 @@ class _OptionalPlanFields(TypedDict, total=False):
     options: dict[str, str]
     goal: list[list[int]]
     closes: bool
+    case_seconds: float
+    seconds_from: str
 
 
 class PlanFields(_OptionalPlanFields):
@@ -216,6 +221,10 @@ class Plan:
     goal: IndexSet | None = None
     # Whether a closing job is submitted behind each part.
     closes: bool = False
+    # Mean seconds of a case, as far as is known when it is submitted, and how they are known: one
+    # of `SECONDS_FROM`, "" for None.
+    case_seconds: float | None = None
+    seconds_from: str = ""
 
     def resources(self, usual: Resources) -> Resources:
         """What the array tasks ask for; `usual` is what the manifest says."""
@@ -264,6 +273,9 @@ class Plan:
             fields["goal"] = self.goal.to_json()
         if self.closes:
             fields["closes"] = True
+        if self.case_seconds is not None:
+            fields["case_seconds"] = self.case_seconds
+            fields["seconds_from"] = self.seconds_from
         return fields
 
     @classmethod
@@ -289,6 +301,8 @@ class Plan:
             options=value.get("options"),
             goal=IndexSet.from_json(value["goal"]) if value.get("goal") is not None else None,
             closes=bool(value.get("closes")),
+            case_seconds=value.get("case_seconds"),
+            seconds_from=value.get("seconds_from", ""),
         )
 
 
@@ -317,7 +331,8 @@ _DOCUMENT = schema(
         "cluster": OBJECT,
         "worker": OBJECT,
     },
-    {"time": TEXT, "code_digest": TEXT, "options": by_name(TEXT), "goal": LIST, "closes": TRUTH},
+    {"time": TEXT, "code_digest": TEXT, "options": by_name(TEXT), "goal": LIST, "closes": TRUTH}
+    | {"case_seconds": NUMBER, "seconds_from": one_of(SECONDS_FROM)},
 )
 _PART = schema(dict.fromkeys(("number", "first_chunk", "chunks", "throttle"), integer()))
 _LAYOUT = schema(

@@ -16,6 +16,7 @@ import pytest
 from hpcsweep.errors import StoreError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.store import SweepIndex
+from hpcsweep.store.sweep_index import Measured
 from tests.support.backends import Backend, backend
 from tests.support.postgres import database, postgres
 from tests.support.rows import MANIFEST, batch, better, case, indices
@@ -353,6 +354,26 @@ def test_a_range_has_the_largest_values_of_its_cases(sweep_index: SweepIndex) ->
     assert (found["complete"].wall_seconds, found["complete"].max_rss_bytes) == (5.0, None)
     assert found["failed"].wall_seconds is None
     assert {one.attempt for one in found.values()} == {1}
+
+
+def test_what_complete_cases_took(sweep_index: SweepIndex) -> None:
+    """Without failed ones, without those from a cache, and without other targets' submissions."""
+    assert sweep_index.measured() is None
+    rows: list[dict[str, Any]] = [
+        {"wall_seconds": 2.0, "max_rss_bytes": 10},
+        {"wall_seconds": 6.0, "max_rss_bytes": 30},
+        {"wall_seconds": 90.0, "status": "failed"},
+        {"wall_seconds": 0.0, "code_digest": None},
+        {"wall_seconds": 50.0, "submission": 2},
+        {"wall_seconds": None},
+    ]
+    for number, row in enumerate(rows):
+        sweep_index.merge(batch(case(number, **({"status": "complete", "code_digest": "a"} | row))))
+    found = Measured(cases=2, mean_s=4.0, longest_s=6.0, max_rss_bytes=30)
+    assert sweep_index.measured(without=[2]) == found
+    every = sweep_index.measured()
+    assert every is not None
+    assert (every.cases, every.longest_s) == (3, 50.0)
 
 
 def test_large_indices(sweep_index: SweepIndex) -> None:

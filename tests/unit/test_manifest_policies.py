@@ -64,6 +64,13 @@ def test_stops(load: Load, written: str, expected: StopAfter, threshold: int) ->
     assert policies(load, f"stop_after: {written}").closes
 
 
+@pytest.mark.parametrize(
+    ("written", "seconds"), [("40", 40.0), ("0.25", 0.25), ('"01:30:00"', 5400.0)]
+)
+def test_how_long_a_case_takes(load: Load, written: str, seconds: float) -> None:
+    assert policies(load, f"case_seconds: {written}").case_seconds == seconds
+
+
 def test_a_manifest_without_them_is_frozen_as_before(load: Load) -> None:
     assert load(GOOD).policies == {}
     assert load(GOOD).fingerprint != load(f"{GOOD}retry: 3").fingerprint
@@ -93,6 +100,10 @@ def test_a_manifest_without_them_is_frozen_as_before(load: Load) -> None:
         ("stop_after: {failures: 3, then: stop}", "stop_after.then: is the text 'stop'."),
         ("stop_after: {failures: 3, than: hold}", "stop_after.than: unknown key. Did you mean"),
         ("closing: {patition: x}", "closing.patition: "),
+        ("case_seconds: 0", "case_seconds: is 0 seconds. Write seconds above 0, or HH:MM:SS."),
+        ("case_seconds: -1", "case_seconds: is -1 seconds."),
+        ("case_seconds: .inf", "case_seconds: is inf seconds."),
+        ("case_seconds: soon", "case_seconds: is the text 'soon', not a time."),
         ("closing: {array: 0-3}", "closing.array: "),
     ],
 )

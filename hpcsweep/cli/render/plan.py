@@ -22,14 +22,14 @@ def print_plan(
     """Print cases, tasks, arrays, core-hours and files."""
     count = plan.indices.count
     known = f" ({complete} complete)" if complete else ""
-    auto = " (chunk: auto, at most 1,000 tasks)" if manifest.chunk is None else ""
     files, inodes = _files(plan)
     rows = [
         ("cases", f"{count} of {source.n_cases}{known}"),
         ("under way", f"{held}, left alone" if held else ""),
         ("first", _case(source[plan.indices.select(0)])),
         ("last", _case(source[plan.indices.select(count - 1)])),
-        ("chunks", f"{plan.chunks} array tasks{_each(plan)}{auto}"),
+        ("a case", _case_seconds(plan)),
+        ("chunks", f"{plan.chunks} array tasks{_each(plan)}{_auto(plan, manifest)}"),
         ("arrays", _arrays(plan)),
         ("later", _later(plan)),
         ("core-hours", _core_hours(plan, manifest)),
@@ -54,9 +54,39 @@ def _later(plan: Plan) -> str:
 
 
 def _each(plan: Plan) -> str:
-    if plan.chunk_size == 1:
-        return " of one case each"
-    return f" of up to {plan.chunk_size} cases each"
+    cases = "one case" if plan.chunk_size == 1 else f"up to {plan.chunk_size} cases"
+    if plan.case_seconds is None:
+        return f" of {cases} each"
+    return f" of {cases}, about {duration(plan.chunk_size * plan.case_seconds)} each"
+
+
+def _auto(plan: Plan, manifest: FrozenManifest) -> str:
+    if manifest.chunk is not None:
+        return ""
+    return " (chunk: auto)" if plan.case_seconds else " (chunk: auto, at most 1,000 tasks)"
+
+
+# How it is known what a case takes, by `Plan.seconds_from`.
+_FROM = {
+    "case_seconds": "case_seconds of the manifest",
+    "measured": "the mean of complete cases",
+    "canary": "the mean of the canary's complete cases",
+}
+
+
+def _case_seconds(plan: Plan) -> str:
+    if plan.case_seconds is None:
+        return ""
+    return f"about {duration(plan.case_seconds)}, {_FROM[plan.seconds_from]}"
+
+
+def duration(seconds: float) -> str:
+    """A duration in the unit that suits it: 45 s, 30 min, 2.5 h."""
+    if seconds < 120:  # two minutes
+        return f"{seconds:.3g} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.3g} h"
 
 
 def _case(case: ParamCase) -> str:
@@ -73,12 +103,16 @@ def _case(case: ParamCase) -> str:
 
 
 def _core_hours(plan: Plan, manifest: FrozenManifest) -> str:
-    limit = manifest.resources.options.get("time")
-    seconds = time_limit_seconds(limit) if limit else None
-    if seconds is None:
-        return "unknown: the manifest gives no slurm: time"
-    cores = manifest.resources.cpus_per_case
-    return f"at most {plan.chunks * cores * seconds / 3600:.1f}"
+    """The most that the time limits allow, and what the cases take on the average."""
+    resources = plan.resources(manifest.resources)
+    seconds = time_limit_seconds(resources.options.get("time", ""))
+    most = "unknown, as there is no slurm: time"
+    if seconds is not None:
+        most = f"{plan.chunks * resources.cpus_per_case * seconds / 3600:.1f}"
+    if plan.case_seconds is None:
+        return f"at most {most}"
+    likely = plan.indices.count * resources.cpus_per_case * plan.case_seconds / 3600
+    return f"at most {most}; likely {likely:.1f}"
 
 
 def _files(plan: Plan) -> tuple[int, int]:

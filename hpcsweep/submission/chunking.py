@@ -1,0 +1,79 @@
+"""How many cases an array task runs, from how long a case takes. Pure.
+
+A task shorter than some minutes costs the scheduler more than it computes; a long one loses more
+when its node fails, and waits longer for a gap in the queue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hpcsweep.cluster.base import Limits
+from hpcsweep.quantities import time_limit_seconds
+from hpcsweep.records import Resources
+from hpcsweep.store.sweep_index import Measured
+from hpcsweep.sweepdir.parts import FEW_TASKS, chunk_size_for, most_auto_tasks
+
+# Seconds that an array task computes: at least, as a rule, at most.
+SHORTEST_S, USUAL_S, LONGEST_S = 600.0, 1800.0, 7200.0
+# Share of its time limit that the cases of a task take on the average; the rest is for those that
+# take longer.
+FILL = 0.75
+# Least seconds of a case: what the worker needs to start one and to publish its run directory on a
+# network file system, which is in no case's own seconds.
+LEAST_CASE_S = 0.1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """How long a case takes."""
+
+    mean_s: float
+    # Of the longest case that is known.
+    longest_s: float
+    # How it is known: one of the words of `Plan.seconds_from`.
+    source: str
+
+
+def estimate_of(case_seconds: float | None, measured: Measured | None) -> Estimate | None:
+    """The estimate from what the manifest says, else from what was measured; None without both."""
+    if case_seconds is not None:
+        return Estimate(mean_s=case_seconds, longest_s=case_seconds, source="case_seconds")
+    if measured is not None:
+        return Estimate(mean_s=measured.mean_s, longest_s=measured.longest_s, source="measured")
+    return None
+
+
+def chunk_size(
+    count: int,
+    chunk: int | None,
+    estimate: Estimate | None,
+    resources: Resources,
+    limits: Limits,
+) -> int:
+    """Cases per chunk: the given `chunk`, else from the estimate, else from their count alone.
+
+    *Raises* InputError if the given one makes more array tasks than the cluster accepts.
+    """
+    if chunk is not None or estimate is None or not count:
+        return chunk_size_for(count, chunk, limits.max_tasks, limits.max_array_size)
+    case_s = max(estimate.mean_s, LEAST_CASE_S)
+    shortest, usual, longest = (
+        max(1, int(seconds / case_s)) for seconds in (SHORTEST_S, USUAL_S, LONGEST_S)
+    )
+    # Of few cases more tasks run at once; of many no more tasks than one array has, as a rule.
+    most_tasks = most_auto_tasks(limits.max_tasks, limits.max_array_size)
+    size = min(usual, max(shortest, _divided(count, FEW_TASKS)))
+    size = max(size, min(longest, _divided(count, most_tasks)))
+    limit_s = time_limit_seconds(resources.options.get("time", ""))
+    if limit_s is not None:
+        spare_s = FILL * limit_s - max(estimate.longest_s, case_s)
+        size = min(size, 1 + max(0, int(spare_s / case_s)))
+    if limits.max_tasks is not None:
+        size = max(size, _divided(count, limits.max_tasks))
+    return min(size, count)
+
+
+def _divided(count: int, tasks: int) -> int:
+    """Cases per task, rounded up."""
+    return -(-count // tasks)
