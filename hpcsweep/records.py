@@ -175,6 +175,17 @@ class Resources:
     options: dict[str, str] = field(default_factory=dict)
 
     @property
-    def cpus_per_case(self) -> int:
-        """Count of CPUs of the task's only slot."""
+    def cpus(self) -> int:
+        """Count of CPUs that a process of the task asks for."""
         return int(self.options.get("cpus-per-task", "1"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaseNeeds:
+    """What one case needs of its task, and so how many run at once; None for no such need."""
+
+    cpus: int | None = None
+    mem_bytes: int | None = None
+    gpus: int | None = None
+    # The most cases that a task runs at once.
+    slots: int | None = None

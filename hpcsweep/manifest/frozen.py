@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsweep import files, ids
 from hpcsweep.errors import Damaged, SweepError
-from hpcsweep.records import Resources
+from hpcsweep.records import CaseNeeds, Resources
 from hpcsweep.sources.registry import source_from_manifest_dict
 
 if TYPE_CHECKING:
@@ -116,6 +116,8 @@ class FrozenManifest:
     setup: tuple[SetupLine, ...] = ()
     # sbatch's long options without the dashes; an option without a value has "".
     resources: Resources = field(default_factory=Resources)
+    # By default a task runs one case at a time, which has all of it.
+    needs: CaseNeeds = field(default_factory=CaseNeeds)
     # Cases per array task, >= 1; None leaves it to the plan.
     chunk: int | None = None
     # Where the index is: "sqlite" for a file in the sweep directory.
@@ -171,6 +173,9 @@ def to_json(manifest: FrozenManifest) -> dict[str, Any]:
         document["cache"] = asdict(cache) | {"result_cls": model}
     if manifest.policies:
         document["policies"] = manifest.policies
+    needs = {name: value for name, value in asdict(manifest.needs).items() if value is not None}
+    if needs:
+        document["needs"] = needs
     return document
 
 
@@ -215,6 +220,7 @@ def from_json(document: Mapping[str, Any], where: str = FILE_NAME) -> FrozenMani
             cases_sha256=document["cases_sha256"],
             cache=_cache_of(dict(document["cache"])) if "cache" in document else None,
             policies=dict(document.get("policies", {})),
+            needs=CaseNeeds(**document.get("needs", {})),
             fingerprint=document["fingerprint"],
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:

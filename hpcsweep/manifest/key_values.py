@@ -17,6 +17,7 @@ from hpcsweep.errors import IdentityError
 from hpcsweep.manifest import slurm_options
 from hpcsweep.manifest.mistakes import described
 from hpcsweep.manifest.passwords import holds_password
+from hpcsweep.quantities import memory_bytes
 
 _SLUG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _CLOCK = re.compile(r"(\d{1,4}):([0-5]\d):([0-5]\d)")
@@ -31,6 +32,10 @@ _TIMEOUT_SCHEMA = {
         {"type": "number", "exclusiveMinimum": 0},
         {"type": "string", "pattern": f"^{_CLOCK.pattern}$"},
     ]
+}
+MEMORY_SCHEMA: dict[str, Any] = {
+    "type": ["string", "integer"],
+    "pattern": "^[0-9]+[KMGTkmgt]?[Bb]?$",
 }
 # Line ends of a shell, and the end of a string in C.
 _LINE_BREAKS = re.compile(r"[\n\r\0]")
@@ -64,6 +69,13 @@ def _count(value: Any) -> int:
     if _whole(value) < 1:
         refuse(f"is {value}", "It must be 1 or more.")
     return int(value)
+
+
+def _memory(value: Any) -> int:
+    count = None if isinstance(value, bool) else memory_bytes(str(value))
+    if count is None:
+        refuse(f"is {described(value)}, not an amount of memory", "Write, for example, 64G.")
+    return count
 
 
 def _chunk(value: Any) -> int | None:
@@ -212,6 +224,9 @@ Name = Annotated[
 ]
 Whole = Annotated[int, BeforeValidator(_whole)]
 Count = Annotated[int, BeforeValidator(_count), WithJsonSchema({"type": "integer", "minimum": 1})]
+OptionalCount = Annotated[Count | None, WithJsonSchema({"type": "integer", "minimum": 1})]
+# Bytes.
+Memory = Annotated[int | None, BeforeValidator(_memory), WithJsonSchema(MEMORY_SCHEMA)]
 # None, written "auto", leaves it to the plan.
 Chunk = Annotated[
     int | None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hpcsweep.manifest import exclusive, policy_keys, slurm_options, source_schema, stop_keys
 from hpcsweep.manifest.key_values import (
@@ -17,7 +17,9 @@ from hpcsweep.manifest.key_values import (
     CustomData,
     DatabaseUrl,
     Line,
+    Memory,
     Name,
+    OptionalCount,
     Runs,
     Seconds,
     SetupLines,
@@ -70,10 +72,15 @@ class UserManifest(BaseModel):
     ] = []
     slurm: Annotated[SlurmOptions, _key("sbatch's own long options without the dashes.")] = {}
     cpus_per_case: Annotated[
-        Count | None,
-        WithJsonSchema({"type": "integer", "minimum": 1}),
-        _key("Another name of slurm's cpus-per-task."),
+        OptionalCount, _key("CPUs of one case; a task runs as many cases at once as it has CPUs.")
     ] = None
+    mem_per_case: Annotated[
+        Memory, _key("Memory of one case; a task runs no more cases at once than fit.")
+    ] = None
+    gpus_per_case: Annotated[
+        OptionalCount, _key("GPUs of one case, which sees no others of its task.")
+    ] = None
+    slots: Annotated[OptionalCount, _key("The most cases that a task runs at once.")] = None
     chunk: Annotated[
         Chunk, _key("How many cases an array task runs one after the other, or auto.")
     ] = None
@@ -155,7 +162,7 @@ def validate(
         _check_options("closing", closing, plugin_options, mistakes)
     if isinstance(options, dict):
         _check_options("slurm", options, plugin_options, mistakes)
-        _check_together(options, raw.get("cpus_per_case"), mistakes)
+        _check_together(options, mistakes)
         raw = {key: value for key, value in raw.items() if key != "slurm"}
     try:
         model = UserManifest.model_validate(raw)
@@ -200,20 +207,7 @@ def _check_options(
             mistakes.add((key, name), *problem)
 
 
-def _check_together(options: dict[str, Any], cpus_per_case: Any, mistakes: Mistakes) -> None:
+def _check_together(options: dict[str, Any], mistakes: Mistakes) -> None:
     for name, other in exclusive.clashes(options):
         place = mistakes.where(("slurm", other))
         mistakes.add(("slurm", name), f"excludes {other} ({place})", "Keep one of them.")
-    if cpus_per_case is not None and "cpus-per-gpu" in options:
-        place = mistakes.where(("slurm", "cpus-per-gpu"))
-        mistakes.add(
-            ("cpus_per_case",), f"excludes slurm.cpus-per-gpu ({place})", "Keep one of them."
-        )
-    cpus = options.get("cpus-per-task", cpus_per_case)
-    if cpus_per_case is not None and str(cpus) != str(cpus_per_case):
-        mistakes.add(
-            ("cpus_per_case",),
-            f"is {cpus_per_case}, but slurm.cpus-per-task is {cpus} "
-            f"({mistakes.where(('slurm', 'cpus-per-task'))})",
-            "Keep one of them.",
-        )

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
-from hpcsweep.manifest.key_values import a_list, one_of, refuse
+from hpcsweep.manifest.key_values import MEMORY_SCHEMA, Memory, a_list, one_of, refuse
 from hpcsweep.manifest.mistakes import Mistakes, described
 from hpcsweep.manifest.policies import MAX_ATTEMPTS, RETRIED, SCALE, Policies, Retry, StopAfter
 from hpcsweep.manifest.slurm_options import option_text
@@ -20,13 +20,6 @@ def _factor(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value <= 1000:
         refuse(f"is {described(value)}", "Write a factor from 1 to 1000, for example 1.5.")
     return float(value)
-
-
-def _memory(value: Any) -> int:
-    count = None if isinstance(value, bool) else memory_bytes(str(value))
-    if count is None:
-        refuse(f"is {described(value)}, not an amount of memory", "Write, for example, 64G.")
-    return count
 
 
 def _time(value: Any) -> int:
@@ -64,7 +57,7 @@ _RETRY_SCHEMA = _mapping_schema(
     on={"type": "array", "items": {"enum": list(REASONS)}},
     scale=_mapping_schema(mem=_FACTOR_SCHEMA, time=_FACTOR_SCHEMA),
     max=_mapping_schema(
-        mem={"type": ["string", "integer"], "pattern": "^[0-9]+[KMGTkmgt]?[Bb]?$"},
+        mem=MEMORY_SCHEMA,
         time={"type": ["string", "integer"]},
     ),
 )
@@ -86,7 +79,7 @@ class ScaleKeys(_Keys):
 class MaxKeys(_Keys):
     """The keys of `retry.max`."""
 
-    mem: Annotated[int | None, BeforeValidator(_memory)] = None
+    mem: Memory = None
     time: Annotated[int | None, BeforeValidator(_time)] = None
 
 

@@ -12,6 +12,7 @@ from hpcsweep import yamltext
 from hpcsweep.errors import ManifestError
 from hpcsweep.manifest import (
     cache_spec,
+    case_needs,
     model,
     policy_keys,
     source_spec,
@@ -24,7 +25,7 @@ from hpcsweep.manifest.mistakes import Mistakes
 from hpcsweep.manifest.passwords import refuse_passwords
 from hpcsweep.manifest.policies import Policies
 from hpcsweep.manifest.slurm_options import option_text
-from hpcsweep.records import Resources
+from hpcsweep.records import CaseNeeds, Resources
 from hpcsweep.sources import ParameterSource
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -81,14 +82,15 @@ def resolve(
     # With a cache, a command has one more placeholder.
     more = ("result_file",) if cache_spec.is_wanted(raw) else ()
     target = target_spec.read(raw, root, spec.parameters, mistakes, more)
-    cache, policies = None, Policies()
+    cache, policies, needs, options = None, Policies(), CaseNeeds(), dict[str, str]()
     if fields is not None:
+        needs, options = case_needs.read(_needs(fields), _options(fields), mistakes)
         cache = cache_spec.read(fields, root, spec, target, mistakes)
         policies = policy_keys.read(
             fields.retry,
             fields.closing,
             stop_keys.read(fields.stop_after),
-            _resources(fields).options,
+            options,
             mistakes,
         )
         policies = replace(policies, case_seconds=fields.case_seconds)
@@ -97,8 +99,14 @@ def resolve(
 
     setup = _setup_lines(fields.setup, layers)
     try:
-        manifest = _freeze(fields, root, target, setup, spec.source)
-        manifest = sealed(replace(manifest, cache=cache, policies=policies.to_json()))
+        manifest = replace(
+            _freeze(fields, root, target, setup, spec.source),
+            resources=Resources(options=options),
+            needs=needs,
+            cache=cache,
+            policies=policies.to_json(),
+        )
+        manifest = sealed(manifest)
     except UnicodeEncodeError as error:  # from the command line, or in the name of a directory
         text = ascii(error.object[error.start : error.end])
         raise ManifestError(
@@ -137,7 +145,6 @@ def _freeze(
         replicates=fields.replicates,
         seed=fields.seed,
         setup=setup,
-        resources=_resources(fields),
         chunk=fields.chunk,
         store=fields.store,
         runs=fields.runs,
@@ -147,9 +154,16 @@ def _freeze(
     )
 
 
-def _resources(fields: model.UserManifest) -> Resources:
+def _options(fields: model.UserManifest) -> dict[str, str]:
+    """sbatch's options that the manifest names."""
     texts = {name: option_text(value) for name, value in fields.slurm.items()}
-    options = {name: text for name, text in texts.items() if text is not None}
-    if fields.cpus_per_case is not None:
-        options["cpus-per-task"] = str(fields.cpus_per_case)
-    return Resources(options=options)
+    return {name: text for name, text in texts.items() if text is not None}
+
+
+def _needs(fields: model.UserManifest) -> CaseNeeds:
+    return CaseNeeds(
+        cpus=fields.cpus_per_case,
+        mem_bytes=fields.mem_per_case,
+        gpus=fields.gpus_per_case,
+        slots=fields.slots,
+    )

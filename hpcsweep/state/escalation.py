@@ -70,5 +70,5 @@ def _more_memory(
 def _share(asked: Resources, option: str) -> int:
     """Count of the shares of a task's memory that an option asks for each."""
     if option == "mem-per-cpu":
-        return asked.cpus_per_case
+        return asked.cpus
     return 1

@@ -40,6 +40,8 @@ class Policy:
     chunk: int | None = None
     # Seconds that a case takes; None if only what was measured says it.
     case_seconds: float | None = None
+    # Cases that an array task runs at once.
+    slots: int = 1
     # What an array task requests.
     resources: Resources = field(default_factory=Resources)
     # Whether only what is owed, and what is retried, is sent.
@@ -112,10 +114,13 @@ def batch(
     # Cases that ask for more than the others are slower or larger than those that were measured.
     is_usual = resources == policy.resources
     estimate = estimate_of(policy.case_seconds, outlook.measured) if is_usual else None
+    # Of a chunk that is not given: as many cases at once as the task has slots, one after another.
+    slots = 1 if policy.chunk is not None else policy.slots
+    rows = -(-indices.count // slots)
     return Batch(
         indices=indices,
         generation=outlook.generation + bool(again),
-        chunk_size=chunk_size(indices.count, policy.chunk, estimate, resources, limits),
+        chunk_size=slots * chunk_size(rows, policy.chunk, estimate, resources, limits),
         resources=resources,
         estimate=estimate,
     )

@@ -76,6 +76,7 @@ class SubmitRequest:
             selection=self.selection,
             chunk=self.manifest.chunk,
             case_seconds=self.policies.case_seconds,
+            slots=self.manifest.needs.slots or 1,
             resources=self.manifest.resources,
             retry=self.policies.retry,
             closes=self.policies.closes,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,55 @@ class Cases:
             self.first_failure = self.first_failure or ended
             message = (ended.error or {}).get("message", ended.reason.value)
             sys.stderr.write(f"hpcsweep: index {index} cannot be made: {message}\n")
+        return None
+
+
+class Queue:
+    """The cases of a chunk that have not begun; every slot takes the next one.
+
+    Equal cases never run at once: they would write to one directory, and a later one need not run
+    if the first one completes.
+    """
+
+    def __init__(self, cases: Cases, indices: Iterator[int], may_begin: Callable[[], bool]) -> None:
+        """`may_begin` is asked before each case; False ends the slot that asks."""
+        self._cases, self._indices, self._may_begin = cases, indices, may_begin
+        self._index = next(indices, None)
+        self._running: set[str] = set()
+        # Cases that wait for the end of an equal one.
+        self._held: list[ParamCase] = []
+
+    def next(self, maker: Slot | None) -> Steps[ParamCase | None]:
+        """The next case, which begins now; None if there is none for this slot.
+
+        A case that is held begins in the slot that has run its equal.
+        """
+        while (held := self._released()) or self._index is not None:
+            if not self._may_begin():
+                return None
+            case = held or (yield from self._make_next(maker))
+            if case is None:  # it cannot be made
+                continue
+            if case.case_id not in self._running:
+                self._running.add(case.case_id)
+                return case
+            self._held.append(case)
+        return None
+
+    def _make_next(self, maker: Slot | None) -> Steps[ParamCase | None]:
+        index, self._index = self._index, next(self._indices, None)
+        if index is None:
+            return None
+        return (yield from self._cases.get(index, maker))
+
+    def end(self, case: ParamCase) -> None:
+        """Let an equal case begin."""
+        self._running.discard(case.case_id)
+
+    def _released(self) -> ParamCase | None:
+        for position, case in enumerate(self._held):
+            if case.case_id not in self._running:
+                return self._held.pop(position)
         return None
 
 

@@ -22,6 +22,8 @@ class MemoryCgroup:
     _peak_file: Path | None = None
     # The peak as last read.
     _peak: int = 0
+    # The count of kills when one of them was last found to have ended a case.
+    _claimed: int = 0
 
     @classmethod
     def find(cls, job_id: str) -> MemoryCgroup:
@@ -52,6 +54,19 @@ class MemoryCgroup:
         except (OSError, ValueError):
             pass
         return 0
+
+    def claim_kill(self, before: int, *, is_killed: bool) -> bool:
+        """Whether a kill for memory, since their count was `before`, ended a case.
+
+        The cases of all slots share the count. One of which the worker knows that it died of
+        SIGKILL may have had any of the kills; another one only a kill that ended no case so far,
+        and only among processes of this job.
+        """
+        kills = self.oom_kills()
+        ours = kills > before if is_killed else self.is_own and kills > max(before, self._claimed)
+        if ours:
+            self._claimed = kills
+        return ours
 
     def new_peak(self) -> int | None:
         """Its peak in bytes; None if it has not risen since the last call, or is unknown.

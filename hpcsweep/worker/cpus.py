@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Mapping, MutableMapping
 
@@ -15,27 +14,36 @@ THREAD_VARIABLES = (
     "BLIS_NUM_THREADS",
     "RAYON_NUM_THREADS",
     "JULIA_NUM_THREADS",
+    # srun does not inherit --cpus-per-task from sbatch in Slurm 22.05 to 23.02.
+    "SRUN_CPUS_PER_TASK",
 )
 
 
+def thread_variables(environment: Mapping[str, str], cpus_per_case: int) -> dict[str, str]:
+    """As many threads of numeric libraries as a case has CPUs; the user's settings win."""
+    return {name: str(cpus_per_case) for name in THREAD_VARIABLES if name not in environment}
+
+
 def limit_threads(environment: MutableMapping[str, str], cpus_per_case: int) -> None:
-    """Give numeric libraries as many threads as the case has CPUs; the user's settings win."""
-    for name in THREAD_VARIABLES:
-        environment.setdefault(name, str(cpus_per_case))
-    # srun does not inherit --cpus-per-task from sbatch in Slurm 22.05 to 23.02.
-    environment.setdefault("SRUN_CPUS_PER_TASK", str(cpus_per_case))
+    """Set the thread variables in the environment of a process."""
+    environment.update(thread_variables(environment, cpus_per_case))
 
 
-def limit_affinity(environment: Mapping[str, str], cpus_per_case: int) -> None:
-    """Bind the case to `cpus_per_case` CPUs, if this cannot affect other jobs.
+def cpu_sets(
+    environment: Mapping[str, str], count: int, cpus_per_case: int
+) -> list[frozenset[int] | None]:
+    """The CPUs of each of `count` slots, no CPU in two of them; None where slots are not bound.
 
-    Only if all CPUs that this process may use are the job's own: on a cluster without task binding,
-    several tasks of one node would otherwise share the same first CPUs.
+    They are bound only if all CPUs that this process may use are the job's own: on a cluster
+    without task binding, several tasks of one node would otherwise share the same first CPUs.
     """
+    unbound: list[frozenset[int] | None] = [None] * count
     if not hasattr(os, "sched_getaffinity"):  # not on macOS
-        return
+        return unbound
     allowed = sorted(os.sched_getaffinity(0))
     ours = environment.get("SLURM_CPUS_ON_NODE", "")
-    if ours.isdigit() and int(ours) == len(allowed) > cpus_per_case:
-        with contextlib.suppress(OSError):  # best effort: an unbound case has all CPUs of the job
-            os.sched_setaffinity(0, allowed[:cpus_per_case])
+    is_own = ours.isdigit() and int(ours) == len(allowed)
+    if not is_own or count * cpus_per_case > len(allowed) or cpus_per_case == len(allowed):
+        return unbound
+    starts = range(0, count * cpus_per_case, cpus_per_case)
+    return [frozenset(allowed[start : start + cpus_per_case]) for start in starts]

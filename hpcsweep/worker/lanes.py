@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.records import CaseNeeds
 from hpcsweep.sweepdir.plan import WorkerRules
+from hpcsweep.worker import cpus
+from hpcsweep.worker.cgroup import MemoryCgroup, requested_bytes
 from hpcsweep.worker.child import Server
 from hpcsweep.worker.function import FunctionCalls
 from hpcsweep.worker.messages import ChildProgram, Work
 from hpcsweep.worker.outputs import Directories, NoFiles, Outputs
+from hpcsweep.worker.process import Share
 from hpcsweep.worker.runner import Runner
 from hpcsweep.worker.slot import Slot
 from hpcsweep.worker.start import Assignment
@@ -53,32 +59,59 @@ class Lanes:
         """
         self._assignment, self._manifest, self._making = assignment, manifest, making
         self._runner, self._rules = runner, rules
+        self._memory = MemoryCgroup.find(os.environ.get("SLURM_JOB_ID", ""))
         self._pack: PackWriter | None = None
         self._make_program = _program_maker(manifest)
         self._make_outputs = self._outputs_maker()
 
-    def open(self) -> Lane:
-        """Open another lane."""
-        outputs = self._make_outputs()
-        slot = self._slot(self._make_program(), outputs.descriptors)
-        return Lane(slot=slot, outputs=outputs, maker=self.open_maker())
+    def open(self, most: int) -> list[Lane]:
+        """Open as many lanes as the task has slots, at most `most`, and one at least.
 
-    def open_maker(self) -> Slot | None:
+        *Raises* InputError if the task has not what a case needs.
+        """
+        return [self._open_one(share) for share in self._shares()[: max(1, most)]]
+
+    def open_maker(self, share: Share | None = None) -> Slot | None:
         """Open a slot that makes cases; None if they can be read here."""
-        return None if self._making is None else self._slot(Server(self._making))
+        making = self._making
+        return None if making is None else self._slot(Server(making), share or Share())
 
     def sync_pack(self) -> None:
         """Fsync the pack. *Raises* SweepError."""
         if self._pack is not None:
             self._pack.sync()
 
-    def _slot(self, program: ChildProgram, shared: Collection[int] = ()) -> Slot:
+    def _open_one(self, share: Share) -> Lane:
+        outputs = self._make_outputs()
+        share = replace(share, memory=self._memory, descriptors=outputs.descriptors)
+        slot = self._slot(self._make_program(), share)
+        return Lane(
+            slot=slot, outputs=outputs, maker=self.open_maker(replace(share, descriptors=()))
+        )
+
+    def _shares(self) -> list[Share]:
+        manifest = self._manifest
+        if manifest.needs != CaseNeeds():
+            from hpcsweep.worker.shares import shares_of  # noqa: PLC0415  # most tasks have one slot
+
+            return shares_of(manifest, os.environ)
+        count = manifest.resources.cpus
+        (bound,) = cpus.cpu_sets(os.environ, 1, count)
+        return [
+            Share(
+                cpus=bound,
+                environment=cpus.thread_variables(os.environ, count),
+                mem_bytes=requested_bytes(os.environ),
+            )
+        ]
+
+    def _slot(self, program: ChildProgram, share: Share) -> Slot:
         return Slot(
             self._runner,
             program,
             term_grace_s=self._rules["term_grace_s"],
             case_timeout_s=self._manifest.case_timeout_s,
-            shared=shared,
+            share=share,
         )
 
     def _outputs_maker(self) -> Callable[[], Outputs]:

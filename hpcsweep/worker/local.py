@@ -10,7 +10,7 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
-from hpcsweep import target
+from hpcsweep import allocation, target
 from hpcsweep.errors import InputError
 from hpcsweep.files import make_directory, token
 from hpcsweep.journal import now
@@ -22,11 +22,13 @@ from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status
 from hpcsweep.sources import ParameterSource
 from hpcsweep.worker import cpus, report
 from hpcsweep.worker.attempt import make_outcome, make_request, make_run, redact_error
+from hpcsweep.worker.cgroup import MemoryCgroup
 from hpcsweep.worker.child import Server
 from hpcsweep.worker.command import Command
 from hpcsweep.worker.function import FunctionCalls, call_target, logbook
 from hpcsweep.worker.messages import Request
 from hpcsweep.worker.outputs import CaseFiles
+from hpcsweep.worker.process import Share
 from hpcsweep.worker.runner import Runner
 from hpcsweep.worker.slot import CaseEnd, Slot
 
@@ -95,7 +97,8 @@ def _prepare(
     attempt = Attempt(generation=0, submission=0, restart=0, token=token())
     run = make_run(manifest, case, attempt, 0, os.uname().nodename)
     path = (outputs / f"{manifest.name}.local" / f"log_{run.run_id}.{attempt.token[:6]}").resolve()
-    cpus.limit_threads(os.environ, manifest.resources.cpus_per_case)
+    each = allocation.cpus_of_case(manifest.needs, manifest.resources.cpus)
+    cpus.limit_threads(os.environ, each)
     return replace(
         run, provenance=save_provenance(make_directory(path.parent), Path(manifest.root))
     ), path
@@ -116,6 +119,7 @@ def _run_in_slot(manifest: FrozenManifest, request: Request) -> CaseEnd:
         Command(manifest) if is_command else Server(FunctionCalls(manifest)),
         term_grace_s=TERM_GRACE_S,
         case_timeout_s=manifest.case_timeout_s,
+        share=Share(memory=MemoryCgroup.find(os.environ.get("SLURM_JOB_ID", ""))),
     )
     try:
         execute = report.execute if is_command else Slot.run

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from hpcsweep.worker.cgroup import MemoryCgroup
 from hpcsweep.worker.child import (
     anonymous_file,
     close_worker_descriptors,
@@ -24,6 +25,29 @@ from hpcsweep.worker.messages import (
     Request,
 )
 from hpcsweep.worker.runner import reset_signals
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Share:
+    """What one slot has of its task."""
+
+    # The CPUs that its processes are bound to; None for all of the task.
+    cpus: frozenset[int] | None = None
+    # Variables of its processes, over those of the worker.
+    environment: Mapping[str, str] = field(default_factory=dict)
+    # The worker's descriptors that its cases write to; they get no others.
+    descriptors: Collection[int] = ()
+    # Bytes of memory that its cases may use; None if unknown.
+    mem_bytes: int | None = None
+    # The memory cgroup of the task, which all slots share.
+    memory: MemoryCgroup = field(default_factory=MemoryCgroup)
+
+    def apply(self) -> None:
+        """Set CPUs and variables in a child."""
+        if self.cpus is not None:
+            with contextlib.suppress(OSError):  # an unbound case has all CPUs of the job
+                os.sched_setaffinity(0, self.cpus)
+        os.environ.update(self.environment)
 
 
 @dataclass(slots=True)
@@ -105,13 +129,9 @@ class ChildProcess:
 
 
 def start(
-    program: ChildProgram, request: Request | MakeCase, lifeline: int, shared: Collection[int]
+    program: ChildProgram, request: Request | MakeCase, lifeline: int, share: Share
 ) -> ChildProcess:
-    """Fork a child that runs a program, first for one request.
-
-    `shared`: the worker's descriptors that a case writes to; the child closes the others.
-    *Raises* OSError.
-    """
+    """Fork a child that runs a program, first for one request. *Raises* OSError."""
     opened: list[int] = []
     reader = ReplyReader()
     try:
@@ -126,7 +146,7 @@ def start(
     pid_file, requests, my_requests, my_replies, replies = opened
     if pid == 0:
         channel = ChildChannel(requests, replies, lifeline, reader.token, os.dup(2), pid_file)
-        _run_child(program, request, channel, shared)
+        _run_child(program, request, channel, share)
     os.close(requests)
     os.close(replies)
     os.set_blocking(my_replies, False)
@@ -139,13 +159,14 @@ def _run_child(
     program: ChildProgram,
     request: Request | MakeCase,
     channel: ChildChannel,
-    shared: Collection[int],
+    share: Share,
 ) -> NoReturn:
     try:
         os.setpgid(0, 0)
         reset_signals()
-        close_worker_descriptors({0, 1, 2, *channel.descriptors, *shared})
+        close_worker_descriptors({0, 1, 2, *channel.descriptors, *share.descriptors})
         die_with_worker(channel.lifeline)
+        share.apply()
         program.run(channel, request)
     finally:
         exit_broken(channel.task_stderr)

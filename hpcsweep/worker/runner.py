@@ -7,6 +7,7 @@ a worker waits.
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
@@ -22,6 +23,9 @@ from hpcsweep.sweepdir.plan import WorkerRules
 
 # TERM: scancel, preemption, the time limit. USR2: `--signal=B:USR2@…`, sent before the limit.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR2)
+
+# The longest time that poll(2) is asked to wait; the loop then waits again.
+LONGEST_S = 86400.0
 
 T = TypeVar("T")
 NEVER = float("inf")
@@ -177,7 +181,12 @@ class Signals:
 
         Returns the readable descriptors, and whether a signal arrived.
         """
-        ready, _, _ = select.select([self._wake, *descriptors], [], [], timeout_s)
+        # Not select(2): the slots of a large node have more descriptors than it knows.
+        poll = select.poll()
+        for descriptor in (self._wake, *descriptors):
+            poll.register(descriptor, select.POLLIN)
+        timeout_ms = None if timeout_s is None else math.ceil(1000 * min(timeout_s, LONGEST_S))
+        ready = [descriptor for descriptor, _ in poll.poll(timeout_ms)]
         if self._wake not in ready:
             return ready, False
         ready.remove(self._wake)

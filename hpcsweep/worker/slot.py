@@ -10,12 +10,11 @@ import contextlib
 import os
 import resource  # noqa: F401  # os.wait4 imports it at its first call (CPython 3.11 to 3.14)
 import signal
-from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hpcsweep.records import Reason
-from hpcsweep.worker import cgroup, process
+from hpcsweep.worker import process
 from hpcsweep.worker.messages import (
     ChildProgram,
     GarbledReply,
@@ -25,7 +24,7 @@ from hpcsweep.worker.messages import (
     refusal,
     send_request,
 )
-from hpcsweep.worker.process import ChildProcess
+from hpcsweep.worker.process import ChildProcess, Share
 from hpcsweep.worker.runner import NEVER, Runner, Steps, Wait
 
 # Slurm's TERM reaches the child and the worker at the same time, in either order. If a child died
@@ -77,16 +76,14 @@ class Slot:
         *,
         term_grace_s: float,
         case_timeout_s: float | None,
-        shared: Collection[int] = (),
+        share: Share,
     ) -> None:
-        """`shared`: the worker's descriptors that a case writes to; it gets no others."""
+        """`share`: what its cases have of the task."""
         self._runner = runner
         self._program = program
         self._term_grace_s, self._case_timeout_s = term_grace_s, case_timeout_s
-        self._shared = shared
+        self._share = share
         self._process: ChildProcess | None = None
-        self._cgroup = cgroup.MemoryCgroup.find(os.environ.get("SLURM_JOB_ID", ""))
-        self._requested_bytes = cgroup.requested_bytes(os.environ)
         # Those before the case.
         self._oom_kills = 0
         # Never written to: its hang-up tells every child that the worker is gone.
@@ -94,13 +91,13 @@ class Slot:
 
     def run(self, request: Request | MakeCase) -> Steps[CaseEnd]:
         """Run one case to its end, its time limit, or a stop signal of the worker."""
-        self._oom_kills = self._cgroup.oom_kills()
+        self._oom_kills = self._share.memory.oom_kills()
         child = self._process
         if child is not None and os.waitpid(child.pid, os.WNOHANG) != (0, 0):
             self._forget(child)  # a leftover of an earlier case killed it
         try:
             child = self._process = self._process or process.start(
-                self._program, request, self._lifeline[0], self._shared
+                self._program, request, self._lifeline[0], self._share
             )
             child.expect_case()
             if self._program.is_persistent:
@@ -188,7 +185,7 @@ class Slot:
         used = CaseEnd(
             cpu_seconds=end["cpu_seconds"],
             max_rss_bytes=end["max_rss_bytes"],
-            cgroup_peak_bytes=self._cgroup.new_peak(),
+            cgroup_peak_bytes=self._share.memory.new_peak(),
             code_digest=child.code_digest,
         )
         try:
@@ -247,12 +244,11 @@ class Slot:
         `is_killed`: the process that the worker knows died of SIGKILL. Otherwise it may have been
         one below: a shell survives the kill of its program and exits with 137, a pool raises.
         """
-        has_kills = self._cgroup.oom_kills() > self._oom_kills
-        if not is_killed:
-            return has_kills and self._cgroup.is_own
+        if self._share.memory.claim_kill(self._oom_kills, is_killed=is_killed):
+            return True
         # No counter where Slurm itself watches the memory (jobacct_gather), and in the emulator.
-        used, requested = max_rss_bytes or 0, self._requested_bytes
-        return has_kills or (requested is not None and used >= requested)
+        used, most = max_rss_bytes or 0, self._share.mem_bytes
+        return is_killed and most is not None and used >= most
 
 
 def _signal_name(number: int) -> str:

@@ -6,20 +6,19 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpcsweep.errors import JournalError, SweepError
+from hpcsweep.errors import InputError, JournalError, SweepError
 from hpcsweep.journal import now
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import ALONE, EXIT_STOPPED, IN_TASK, Outcome, Reason, Status
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import WorkerRules
-from hpcsweep.worker import cpus
 from hpcsweep.worker.attempt import Attempts
-from hpcsweep.worker.cases import Cases
+from hpcsweep.worker.cases import Cases, Queue
 from hpcsweep.worker.ingester import Ingester
 from hpcsweep.worker.lanes import Lane, Lanes
 from hpcsweep.worker.ledger import Ledger
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from hpcsweep.worker.breaker import TaskBreaker
     from hpcsweep.worker.cached import CachedCases
 
-# Cases that a task runs concurrently.
-SLOTS = 1
 # Why cases have not begun when the sweep's circuit breaker has stopped it.
 STOPPED = {"type": "Stopped", "message": "stop_after: too many cases of the sweep failed"}
 # Exit codes besides EXIT_STOPPED and those of the error tree: the journal cannot be written; the
@@ -74,8 +71,7 @@ class Task:
         self._ledger = Ledger(self._assignment, leftovers_of(self._assignment), beat_s, clock)
         journal = str(self._ledger.path.relative_to(sweep.journal_root))
         self._ingester = Ingester(sweep.path, journal, self._rules, self._runner)
-        # The indices to run; every lane takes the next one.
-        self._pending = (index for index in indices if index not in self._ledger.settled)
+        self._queue = Queue(self._cases, self._unsettled(), self._may_begin)
         # The error of a full disk or quota, which ends the task.
         self._full: SweepError | None = None
         self._breaker = _breaker(sweep.path, self._rules, self._runner)
@@ -86,9 +82,11 @@ class Task:
 
     def run(self) -> int:
         """Run the unsettled cases of the chunk. Returns the exit code of the process."""
-        cpus.limit_threads(os.environ, self._manifest.resources.cpus_per_case)
-        cpus.limit_affinity(os.environ, self._manifest.resources.cpus_per_case)
-        lanes = [self._lanes.open() for _ in range(SLOTS)]
+        unsettled = self._assignment.indices.count - len(self._ledger.settled)
+        try:
+            lanes = self._lanes.open(unsettled)
+        except InputError as error:
+            return self._fail_all(error.what, error.where, error.exit_code)
         self._ledger.sync_pack = self._lanes.sync_pack
         timers: list[Timer] = [self._ledger.beat_if_due]
         attempts = self._attempts(timers)
@@ -110,9 +108,13 @@ class Task:
     def fail_setup(self, where: str, exit_code: int) -> int:
         """Record that a setup line failed, for every case of the chunk. Returns the exit code."""
         message = f"the setup line at {where} ended with exit code {exit_code}"
+        return self._fail_all(message, where, exit_code)
+
+    def _fail_all(self, message: str, where: str, exit_code: int) -> int:
+        """Record that no case of the chunk could begin here. Returns the exit code."""
         error = {"type": "SetupError", "message": message, "where": where}
         maker = self._lanes.open_maker()
-        for index in self._pending:
+        for index in self._unsettled():
             case = self._runner.complete(self._cases.get(index, maker))
             if case is not None:
                 outcome = Outcome(
@@ -124,21 +126,25 @@ class Task:
         self._end(Reason.SETUP)
         return exit_code
 
+    def _unsettled(self) -> Iterator[int]:
+        settled = self._ledger.settled
+        return (index for index in self._assignment.indices if index not in settled)
+
     def _serve(self, lane: Lane, attempts: Attempts) -> Steps[None]:
-        """Run the cases of the chunk one by one, until none is left or the task must stop."""
-        for index in self._pending:
-            if self._runner.stop_signal or self._full:
-                return
-            if self._breaker is not None and self._breaker.is_stopped:
-                self._is_stopped = True
-                return
-            case = yield from self._cases.get(index, lane.maker)
-            if case is not None:
-                full = yield from attempts.run(case, lane.slot, lane.outputs)
-                self._full = self._full or full
+        """Run cases of the chunk one by one, until none is left or the task must stop."""
+        while case := (yield from self._queue.next(lane.maker)):
+            full = yield from attempts.run(case, lane.slot, lane.outputs)
+            self._full = self._full or full
+            self._queue.end(case)
             if self._ledger.is_sync_due:
                 self._ledger.sync()
                 self._ingester.start_if_due()
+
+    def _may_begin(self) -> bool:
+        """Whether a further case may begin."""
+        if self._breaker is not None and self._breaker.is_stopped:
+            self._is_stopped = True
+        return not (self._runner.stop_signal or self._full or self._is_stopped)
 
     def _stop(self) -> None:
         """Close the journal after a stop signal.

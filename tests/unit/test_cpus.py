@@ -39,14 +39,32 @@ def test_affinity(
     cpus_per_case: int,
     bound: set[int] | None,
 ) -> None:
-    set_to: list[set[int]] = []
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: allowed)
-    monkeypatch.setattr(os, "sched_setaffinity", lambda _, mask: set_to.append(set(mask)))
     environment = {} if on_node is None else {"SLURM_CPUS_ON_NODE": on_node}
-    cpus.limit_affinity(environment, cpus_per_case)
-    assert set_to == ([] if bound is None else [bound])
+    assert cpus.cpu_sets(environment, 1, cpus_per_case) == [bound]
+
+
+@pytest.mark.parametrize(
+    ("count", "cpus_per_case", "bound"),
+    [
+        (4, 1, [{2}, {3}, {6}, {7}]),
+        (2, 2, [{2, 3}, {6, 7}]),
+        (1, 3, [{2, 3, 6}]),
+        (3, 1, [{2}, {3}, {6}]),
+        (3, 2, [None, None, None]),  # more than there are
+        (1, 4, [None]),
+    ],
+)
+def test_slots_have_cpus_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    cpus_per_case: int,
+    bound: list[set[int] | None],
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {2, 3, 6, 7})
+    assert cpus.cpu_sets({"SLURM_CPUS_ON_NODE": "4"}, count, cpus_per_case) == bound
 
 
 def test_affinity_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity")
-    cpus.limit_affinity({"SLURM_CPUS_ON_NODE": "4"}, 1)
+    assert cpus.cpu_sets({"SLURM_CPUS_ON_NODE": "4"}, 2, 1) == [None, None]

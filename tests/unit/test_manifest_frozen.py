@@ -20,7 +20,7 @@ from hpcsweep.errors import SweepError
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import Cache, FrozenManifest, SetupLine, Target, sealed
 from hpcsweep.manifest.user import load_manifest
-from hpcsweep.records import Resources
+from hpcsweep.records import CaseNeeds, Resources
 from hpcsweep.sources import ParameterSource, grid
 
 FUNCTION = Target(file="osc.py", function="simulate")
@@ -110,6 +110,7 @@ def test_the_fingerprint_changes_with_every_field() -> None:
         {"cases_sha256": "0" * 64},
         {"cache": Cache(results_dir="r")},
         {"policies": {"retry": {}}},
+        {"needs": CaseNeeds(slots=2)},
     ]
     assert {next(iter(change)) for change in changes} | {"fingerprint"} == {
         field.name for field in dataclasses.fields(FrozenManifest)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hpcsweep.records import CaseNeeds
 from hpcsweep.sources import grid
 from hpcsweep.sweepdir.plan import WorkerRules
 from hpcsweep.worker.runner import (
@@ -24,15 +25,6 @@ from hpcsweep.worker.runner import (
 )
 from tests.support.sweeps import MadeSweep
 
-# As the worker starts, but with two slots.
-TWO_SLOTS = """\
-import sys
-from hpcsweep import program
-from hpcsweep.worker import task
-
-task.SLOTS = 2
-sys.exit(program.run("hpcsweep.worker.task", sys.argv[1:]))
-"""
 # Each of two cases waits for the other one: one after the other, neither would end.
 MEET = """\
 import time
@@ -148,14 +140,10 @@ def test_an_exception_ends_the_loop(runner: Runner) -> None:
 @pytest.mark.parametrize("runs", ["all", "packed", "failed", "none"])
 def test_a_task_of_two_slots_runs_two_cases_at_once(tmp_path: Path, runs: str) -> None:
     count = 7  # an odd one is alone in the end
-    made = MadeSweep(tmp_path, grid(x=list(range(count)), last=[count - 1]), python=MEET)
+    source = grid(x=list(range(count)), last=[count - 1])
+    made = MadeSweep(tmp_path, source, python=MEET, needs=CaseNeeds(slots=2))
     made.plan(runs=runs)
-    worker = [sys.executable, "-c", TWO_SLOTS, str(made.path), "1", "0"]
-    environment = {"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_JOB_ID": "100", "SLURM_JOB_ID": "100"}
-    done = subprocess.run(
-        worker, env=os.environ | environment, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert made.run(SLURM_CPUS_ON_NODE="2").stderr == ""
     ends = made.ends()
     assert sorted(ends) == list(range(count))
     assert [ends[index]["metrics"] for index in range(count)] == [{"y": x} for x in range(count)]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hpcsweep.files import token
-from hpcsweep.records import Status
+from hpcsweep.records import CaseNeeds, Status
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid, random, source_from_manifest_dict
 from hpcsweep.sources.registry import needs_user_code
@@ -110,6 +110,15 @@ KINDS: dict[str, dict[str, Any]] = {
         "seed": 3,
     },
 }
+
+
+def test_each_slot_has_a_child_that_makes_cases(tmp_path: Path) -> None:
+    made = UserSweep(tmp_path, derived(*range(9)), needs=CaseNeeds(slots=3))
+    made.plan()
+    made.run(SLURM_CPUS_ON_NODE="3")
+    assert {end["status"] for end in made.ends().values()} == {"complete"}
+    assert sorted(made.ends()) == list(range(9))
+    assert len(made.pids("imported")) == 3
 
 
 @pytest.mark.parametrize("kind", KINDS)

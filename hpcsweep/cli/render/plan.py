@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from itertools import islice
 
+from hpcsweep import allocation
 from hpcsweep.cli.render.console import print_facts
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.quantities import time_limit_seconds
-from hpcsweep.records import ParamCase
+from hpcsweep.records import CaseNeeds, ParamCase
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sweepdir.plan import Plan
 
@@ -29,7 +30,8 @@ def print_plan(
         ("first", _case(source[plan.indices.select(0)])),
         ("last", _case(source[plan.indices.select(count - 1)])),
         ("a case", _case_seconds(plan)),
-        ("chunks", f"{plan.chunks} array tasks{_each(plan)}{_auto(plan, manifest)}"),
+        ("chunks", f"{plan.chunks} array tasks{_each(plan, manifest)}{_auto(plan, manifest)}"),
+        ("slots", _slots(plan, manifest)),
         ("arrays", _arrays(plan)),
         ("later", _later(plan)),
         ("core-hours", _core_hours(plan, manifest)),
@@ -53,11 +55,12 @@ def _later(plan: Plan) -> str:
     return f"{left} cases, by closing jobs, when the queue has room for their array tasks"
 
 
-def _each(plan: Plan) -> str:
+def _each(plan: Plan, manifest: FrozenManifest) -> str:
     cases = "one case" if plan.chunk_size == 1 else f"up to {plan.chunk_size} cases"
     if plan.case_seconds is None:
         return f" of {cases} each"
-    return f" of {cases}, about {duration(plan.chunk_size * plan.case_seconds)} each"
+    rows = -(-plan.chunk_size // (manifest.needs.slots or 1))
+    return f" of {cases}, about {duration(rows * plan.case_seconds)} each"
 
 
 def _auto(plan: Plan, manifest: FrozenManifest) -> str:
@@ -89,6 +92,25 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.3g} h"
 
 
+def _slots(plan: Plan, manifest: FrozenManifest) -> str:
+    """How many cases a task runs at once, and what of it idles; "" for one that has all of it."""
+    needs, has = manifest.needs, allocation.asked(plan.resources(manifest.resources).options)
+    if needs == CaseNeeds():
+        if (has.cpus or 1) == 1:
+            return ""
+        return f"1 of {has.cpus} CPUs (`cpus_per_case: 1` would run {has.cpus} cases at once)"
+    if needs.slots is None:
+        return "as many as a whole node has room for"
+    each = allocation.cpus_of_case(needs, has.cpus or needs.slots)
+    idle = (has.cpus or 0) - needs.slots * each
+    text = f"{needs.slots} cases at once, {each} CPUs each"
+    text += f", {needs.gpus} GPUs each" if needs.gpus else ""
+    text += f"; {idle} CPUs of a task idle" if idle > 0 else ""
+    if plan.chunk_size < needs.slots:
+        text += f"; a chunk has only {plan.chunk_size}"
+    return text
+
+
 def _case(case: ParamCase) -> str:
     """A case with its first params, each whole, up to `PARAMS_CHARACTERS`."""
     shown: dict[str, object] = {}
@@ -105,13 +127,15 @@ def _case(case: ParamCase) -> str:
 def _core_hours(plan: Plan, manifest: FrozenManifest) -> str:
     """The most that the time limits allow, and what the cases take on the average."""
     resources = plan.resources(manifest.resources)
+    cores = allocation.asked(resources.options).cpus or resources.cpus
     seconds = time_limit_seconds(resources.options.get("time", ""))
     most = "unknown, as there is no slurm: time"
     if seconds is not None:
-        most = f"{plan.chunks * resources.cpus_per_case * seconds / 3600:.1f}"
+        most = f"{plan.chunks * cores * seconds / 3600:.1f}"
     if plan.case_seconds is None:
         return f"at most {most}"
-    likely = plan.indices.count * resources.cpus_per_case * plan.case_seconds / 3600
+    rows = plan.indices.count / (manifest.needs.slots or 1)
+    likely = rows * cores * plan.case_seconds / 3600
     return f"at most {most}; likely {likely:.1f}"
 
 

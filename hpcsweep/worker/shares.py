@@ -1,0 +1,75 @@
+"""The shares of a task's slots in its CPUs, memory and GPUs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+
+from hpcsweep import allocation
+from hpcsweep.allocation import Allocation
+from hpcsweep.errors import InputError
+from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.worker import cpus, gpus
+from hpcsweep.worker.cgroup import requested_bytes
+from hpcsweep.worker.process import Share
+
+
+def given(environment: Mapping[str, str], options: Mapping[str, str]) -> Allocation:
+    """What this task has; `options` are those of sbatch that it asked with.
+
+    Without Slurm's variables, as under submitit's local executor: what this process may use.
+    """
+    numbers = {
+        name: int(environment[f"SLURM_{name}"])
+        for name in ("CPUS_ON_NODE", "CPUS_PER_TASK", "NTASKS")
+        if environment.get(f"SLURM_{name}", "").isdigit()
+    }
+    is_whole = allocation.is_whole_node(options)
+    count = numbers.get("CPUS_ON_NODE")
+    # With hyperthreads Slurm gives whole cores, more CPUs than were asked for.
+    if "CPUS_PER_TASK" in numbers and not is_whole:
+        count = numbers["CPUS_PER_TASK"] * numbers.get("NTASKS", 1)
+    memory = requested_bytes(environment)
+    if memory is None and is_whole:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return Allocation(cpus=count or _usable_cpus(), mem_bytes=memory, gpus=gpus.count(environment))
+
+
+def shares_of(manifest: FrozenManifest, environment: Mapping[str, str]) -> list[Share]:
+    """The share of each slot; at least one. Reports on standard error if they are too few.
+
+    *Raises* InputError if the task has not the GPUs that a case needs.
+    """
+    needs, has = manifest.needs, given(environment, manifest.resources.options)
+    if needs.gpus and needs.gpus > (has.gpus or 0):
+        raise InputError(
+            f"a case needs {needs.gpus} GPUs, and this task has {has.gpus}: none of "
+            f"{', '.join(gpus.VARIABLES)} names more",
+            where="gpus_per_case",
+            next_step="Ask for them in `slurm:`, on a partition whose nodes have them.",
+        )
+    count = allocation.slots(needs, has) or 1
+    if needs.slots is not None and count < needs.slots:
+        sys.stderr.write(
+            f"hpcsweep: {count} cases at a time, not {needs.slots}: this task has {has.cpus} CPUs, "
+            f"{has.gpus} GPUs and {(has.mem_bytes or 0) >> 20 or 'unknown'} MiB of memory\n"
+        )
+    each = allocation.cpus_of_case(replace(needs, slots=count), has.cpus or 1)
+    threads = cpus.thread_variables(environment, each)
+    return [
+        Share(
+            cpus=bound,
+            environment=threads
+            | (gpus.variables(environment, slot, needs.gpus) if needs.gpus else {}),
+            mem_bytes=has.mem_bytes and has.mem_bytes // count,
+        )
+        for slot, bound in enumerate(cpus.cpu_sets(environment, count, each))
+    ]
+
+
+def _usable_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
