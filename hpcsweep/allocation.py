@@ -21,7 +21,7 @@ _GPUS = re.compile(r"(?:gres[/:])?gpu(?:[:=](?P<kind>[^:=]*[^:=\d][^:=]*))?(?:[:
 _COUNT = re.compile(r"(?:[^:,]+:)?(\d+)")
 
 
-class Allocation(NamedTuple):
+class TaskResources(NamedTuple):
     """What one array task has on its node; None if that is not known."""
 
     cpus: int | None = None
@@ -29,7 +29,7 @@ class Allocation(NamedTuple):
     gpus: int | None = None
 
 
-def asked(options: Mapping[str, str]) -> Allocation:
+def asked(options: Mapping[str, str]) -> TaskResources:
     """What a task with these options of sbatch asks for.
 
     What is not asked for is not known; nor is anything but memory that a whole node has.
@@ -47,7 +47,7 @@ def asked(options: Mapping[str, str]) -> Allocation:
         size = memory_bytes(options.get(option, ""))
         if size is not None and count is not None:
             memory = size * count
-    return Allocation(cpus=cpus, mem_bytes=memory, gpus=gpus)
+    return TaskResources(cpus=cpus, mem_bytes=memory, gpus=gpus)
 
 
 def is_whole_node(options: Mapping[str, str]) -> bool:
@@ -66,7 +66,7 @@ def asks_for_gpus(options: Mapping[str, str]) -> bool:
     return any(name.startswith("gpus") for name in options) or any("gpu" in one for one in lists)
 
 
-def slots(needs: CaseNeeds, has: Allocation) -> int | None:
+def slots(needs: CaseNeeds, has: TaskResources) -> int | None:
     """How many cases with these needs run at once, at least 1; None if nothing limits it.
 
     A case needs at least one CPU.

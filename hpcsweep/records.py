@@ -184,8 +184,11 @@ class Resources:
 class CaseNeeds:
     """What one case needs of its task, and so how many run at once; None for no such need."""
 
+    # Count of CPUs.
     cpus: int | None = None
+    # Bytes of memory.
     mem_bytes: int | None = None
+    # Count of GPUs.
     gpus: int | None = None
     # The most cases that a task runs at once.
     slots: int | None = None

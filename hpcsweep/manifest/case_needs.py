@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from hpcsweep import allocation
-from hpcsweep.allocation import Allocation
+from hpcsweep.allocation import TaskResources
 from hpcsweep.manifest.mistakes import Mistakes
 from hpcsweep.quantities import memory_text
 from hpcsweep.records import CaseNeeds
@@ -75,7 +75,9 @@ class _Resource(NamedTuple):
         return memory_text(count) if self.key == "mem_per_case" else str(count)
 
 
-def _check(given: CaseNeeds, has: Allocation, options: dict[str, str], mistakes: Mistakes) -> None:
+def _check(
+    given: CaseNeeds, has: TaskResources, options: dict[str, str], mistakes: Mistakes
+) -> None:
     def option(names: tuple[str, ...]) -> str:
         return next((name for name in names if name in options), names[0])
 

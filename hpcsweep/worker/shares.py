@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hpcsweep import allocation
-from hpcsweep.allocation import Allocation
+from hpcsweep.allocation import TaskResources
 from hpcsweep.errors import InputError
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.worker import cpus, gpus
@@ -16,7 +16,7 @@ from hpcsweep.worker.cgroup import requested_bytes
 from hpcsweep.worker.process import Share
 
 
-def given(environment: Mapping[str, str], options: Mapping[str, str]) -> Allocation:
+def given(environment: Mapping[str, str], options: Mapping[str, str]) -> TaskResources:
     """What this task has; `options` are those of sbatch that it asked with.
 
     Without Slurm's variables, as under submitit's local executor: what this process may use.
@@ -34,7 +34,9 @@ def given(environment: Mapping[str, str], options: Mapping[str, str]) -> Allocat
     memory = requested_bytes(environment)
     if memory is None and is_whole:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return Allocation(cpus=count or _usable_cpus(), mem_bytes=memory, gpus=gpus.count(environment))
+    return TaskResources(
+        cpus=count or _usable_cpus(), mem_bytes=memory, gpus=gpus.count(environment)
+    )
 
 
 def shares_of(manifest: FrozenManifest, environment: Mapping[str, str]) -> list[Share]:

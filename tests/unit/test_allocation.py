@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpcsweep.allocation import Allocation, asked, cpus_of_case, slots, starts_several
+from hpcsweep.allocation import TaskResources, asked, cpus_of_case, slots, starts_several
 from hpcsweep.records import CaseNeeds
 
 GIB = 1 << 30
@@ -13,54 +13,54 @@ GIB = 1 << 30
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({}, Allocation()),
-        ({"cpus-per-task": "4", "mem": "2G"}, Allocation(cpus=4, mem_bytes=2 * GIB)),
-        ({"cpus-per-task": "4", "mem-per-cpu": "1G"}, Allocation(cpus=4, mem_bytes=4 * GIB)),
-        ({"mem-per-cpu": "1G"}, Allocation()),
-        ({"ntasks": "2", "cpus-per-task": "3"}, Allocation(cpus=6)),
-        ({"mem": "0"}, Allocation()),  # all of the node's
-        ({"gres": "gpu:2"}, Allocation(gpus=2)),
-        ({"gres": "gpu"}, Allocation(gpus=1)),
-        ({"gres": "tmp:10G,gpu:a100:2"}, Allocation(gpus=2)),
-        ({"gres": "gpu:a100:2,gpu:v100:1"}, Allocation(gpus=3)),
-        ({"gres": "tmp:10G"}, Allocation()),
-        ({"gpus": "a100:4"}, Allocation(gpus=4)),
-        ({"gpus-per-node": "4"}, Allocation(gpus=4)),
-        ({"gpus-per-task": "2", "ntasks": "2"}, Allocation(gpus=4)),
-        ({"tres-per-task": "gres/gpu=3"}, Allocation(gpus=3)),
-        ({"tres-per-task": "cpu=2,gres/gpu:a100=1"}, Allocation(gpus=1)),
-        ({"gpus-per-socket": "2"}, Allocation()),
+        ({}, TaskResources()),
+        ({"cpus-per-task": "4", "mem": "2G"}, TaskResources(cpus=4, mem_bytes=2 * GIB)),
+        ({"cpus-per-task": "4", "mem-per-cpu": "1G"}, TaskResources(cpus=4, mem_bytes=4 * GIB)),
+        ({"mem-per-cpu": "1G"}, TaskResources()),
+        ({"ntasks": "2", "cpus-per-task": "3"}, TaskResources(cpus=6)),
+        ({"mem": "0"}, TaskResources()),  # all of the node's
+        ({"gres": "gpu:2"}, TaskResources(gpus=2)),
+        ({"gres": "gpu"}, TaskResources(gpus=1)),
+        ({"gres": "tmp:10G,gpu:a100:2"}, TaskResources(gpus=2)),
+        ({"gres": "gpu:a100:2,gpu:v100:1"}, TaskResources(gpus=3)),
+        ({"gres": "tmp:10G"}, TaskResources()),
+        ({"gpus": "a100:4"}, TaskResources(gpus=4)),
+        ({"gpus-per-node": "4"}, TaskResources(gpus=4)),
+        ({"gpus-per-task": "2", "ntasks": "2"}, TaskResources(gpus=4)),
+        ({"tres-per-task": "gres/gpu=3"}, TaskResources(gpus=3)),
+        ({"tres-per-task": "cpu=2,gres/gpu:a100=1"}, TaskResources(gpus=1)),
+        ({"gpus-per-socket": "2"}, TaskResources()),
         (
             {"gpus": "2", "cpus-per-gpu": "4", "mem-per-gpu": "1G"},
-            Allocation(cpus=8, mem_bytes=2 * GIB, gpus=2),
+            TaskResources(cpus=8, mem_bytes=2 * GIB, gpus=2),
         ),
         # Of a whole node only the memory is known, if it is asked for.
-        ({"exclusive": "", "cpus-per-task": "4", "mem": "1G"}, Allocation(mem_bytes=GIB)),
-        ({"exclusive": "user", "cpus-per-task": "4"}, Allocation(cpus=4)),
+        ({"exclusive": "", "cpus-per-task": "4", "mem": "1G"}, TaskResources(mem_bytes=GIB)),
+        ({"exclusive": "user", "cpus-per-task": "4"}, TaskResources(cpus=4)),
     ],
     ids=str,
 )
-def test_what_a_task_asks_for(options: dict[str, str], expected: Allocation) -> None:
+def test_what_a_task_asks_for(options: dict[str, str], expected: TaskResources) -> None:
     assert asked(options) == expected
 
 
 @pytest.mark.parametrize(
     ("needs", "has", "expected"),
     [
-        (CaseNeeds(), Allocation(), None),
-        (CaseNeeds(), Allocation(cpus=4), 4),
-        (CaseNeeds(cpus=2), Allocation(cpus=5), 2),
-        (CaseNeeds(cpus=2), Allocation(), None),
-        (CaseNeeds(cpus=8), Allocation(cpus=4), 1),
-        (CaseNeeds(mem_bytes=3 * GIB), Allocation(cpus=4, mem_bytes=8 * GIB), 2),
-        (CaseNeeds(gpus=1), Allocation(cpus=16, gpus=4), 4),
-        (CaseNeeds(gpus=1), Allocation(cpus=2, gpus=4), 2),
-        (CaseNeeds(slots=3), Allocation(), 3),
-        (CaseNeeds(slots=3), Allocation(cpus=2), 2),
-        (CaseNeeds(slots=3, cpus=1), Allocation(cpus=16), 3),
+        (CaseNeeds(), TaskResources(), None),
+        (CaseNeeds(), TaskResources(cpus=4), 4),
+        (CaseNeeds(cpus=2), TaskResources(cpus=5), 2),
+        (CaseNeeds(cpus=2), TaskResources(), None),
+        (CaseNeeds(cpus=8), TaskResources(cpus=4), 1),
+        (CaseNeeds(mem_bytes=3 * GIB), TaskResources(cpus=4, mem_bytes=8 * GIB), 2),
+        (CaseNeeds(gpus=1), TaskResources(cpus=16, gpus=4), 4),
+        (CaseNeeds(gpus=1), TaskResources(cpus=2, gpus=4), 2),
+        (CaseNeeds(slots=3), TaskResources(), 3),
+        (CaseNeeds(slots=3), TaskResources(cpus=2), 2),
+        (CaseNeeds(slots=3, cpus=1), TaskResources(cpus=16), 3),
     ],
 )
-def test_the_slots_of_a_task(needs: CaseNeeds, has: Allocation, expected: int | None) -> None:
+def test_the_slots_of_a_task(needs: CaseNeeds, has: TaskResources, expected: int | None) -> None:
     assert slots(needs, has) == expected
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hpcsweep.allocation import Allocation
+from hpcsweep.allocation import TaskResources
 from hpcsweep.errors import InputError
 from hpcsweep.logbook.experiment.reader import ExperimentReader
 from hpcsweep.manifest.frozen import FrozenManifest, Target
@@ -59,32 +59,40 @@ def together(count: int, *whats: str, extra: int = 0) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("environment", "options", "expected"),
     [
-        ({"SLURM_CPUS_ON_NODE": "4", "SLURM_CPUS_PER_TASK": "4"}, {}, Allocation(cpus=4, gpus=0)),
+        (
+            {"SLURM_CPUS_ON_NODE": "4", "SLURM_CPUS_PER_TASK": "4"},
+            {},
+            TaskResources(cpus=4, gpus=0),
+        ),
         # With hyperthreads Slurm gives whole cores.
-        ({"SLURM_CPUS_ON_NODE": "2", "SLURM_CPUS_PER_TASK": "1"}, {}, Allocation(cpus=1, gpus=0)),
-        ({"SLURM_CPUS_ON_NODE": "6"}, {}, Allocation(cpus=6, gpus=0)),
+        (
+            {"SLURM_CPUS_ON_NODE": "2", "SLURM_CPUS_PER_TASK": "1"},
+            {},
+            TaskResources(cpus=1, gpus=0),
+        ),
+        ({"SLURM_CPUS_ON_NODE": "6"}, {}, TaskResources(cpus=6, gpus=0)),
         (
             {"SLURM_CPUS_ON_NODE": "4", "SLURM_CPUS_PER_TASK": "2", "SLURM_NTASKS": "2"},
             {},
-            Allocation(cpus=4, gpus=0),
+            TaskResources(cpus=4, gpus=0),
         ),
         (
             {"SLURM_CPUS_ON_NODE": "64", "SLURM_CPUS_PER_TASK": "1", "SLURM_MEM_PER_NODE": "4096"},
             {"exclusive": ""},
-            Allocation(cpus=64, mem_bytes=4 * GIB, gpus=0),
+            TaskResources(cpus=64, mem_bytes=4 * GIB, gpus=0),
         ),
         (
             {"SLURM_CPUS_ON_NODE": "4", "SLURM_MEM_PER_CPU": "1024", "SLURM_GPUS_ON_NODE": "2"},
             {},
-            Allocation(cpus=4, mem_bytes=4 * GIB, gpus=2),
+            TaskResources(cpus=4, mem_bytes=4 * GIB, gpus=2),
         ),
         (
             {"SLURM_CPUS_ON_NODE": "4", "CUDA_VISIBLE_DEVICES": "GPU-a,GPU-b,GPU-c"},
             {},
-            Allocation(cpus=4, gpus=3),
+            TaskResources(cpus=4, gpus=3),
         ),
-        ({"SLURM_CPUS_ON_NODE": "(null)"}, {}, Allocation(cpus=3, gpus=0)),
-        ({}, {}, Allocation(cpus=3, gpus=0)),
+        ({"SLURM_CPUS_ON_NODE": "(null)"}, {}, TaskResources(cpus=3, gpus=0)),
+        ({}, {}, TaskResources(cpus=3, gpus=0)),
     ],
     ids=str,
 )
@@ -92,7 +100,7 @@ def test_what_a_task_has(
     monkeypatch: pytest.MonkeyPatch,
     environment: dict[str, str],
     options: dict[str, str],
-    expected: Allocation,
+    expected: TaskResources,
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 2, 3})
     assert given(environment, options) == expected
