@@ -10,7 +10,7 @@ from hpcsweep.cli.render.plan import duration, print_plan
 from hpcsweep.cluster.base import Limits
 from hpcsweep.errors import InputError
 from hpcsweep.indexset import IndexSet
-from hpcsweep.records import Resources
+from hpcsweep.records import CaseNeeds, Resources
 from hpcsweep.sources import arange, grid
 from hpcsweep.state.outlook import Outlook
 from hpcsweep.store.sweep_index import Measured
@@ -125,7 +125,31 @@ def test_a_submit_sends_chunks_of_half_an_hour() -> None:
     assert (found.chunk_size, found.estimate) == (100, estimate_of(None, MEASURED))
 
 
+@pytest.mark.parametrize(
+    ("policy", "count", "size"),
+    [
+        (Policy(slots=4), 10_000, 12),
+        (Policy(slots=4), 3, 4),
+        (Policy(slots=4, case_seconds=60.0), 10_000, 120),  # half an hour in four slots
+        (Policy(slots=4, chunk=3), 10_000, 3),
+    ],
+)
+def test_a_chunk_fills_the_slots_of_its_task(policy: Policy, count: int, size: int) -> None:
+    (sent,) = decide(Outlook.of_nothing(version_of(grid(x=arange(0, count, 1)))), policy, UNASKED)
+    assert sent.chunk_size == size
+
+
 # --- what people see -----------------------------------------------------------------------------
+
+
+PLAN = Plan(
+    submission=1,
+    manifest="0" * 16,
+    indices=IndexSet.all(1000),
+    chunk_size=30,
+    parts=make_parts(34, max_array_size=1001, throttle=0),
+    layout=Layout(runs="all"),
+)
 
 
 def test_a_plan_says_where_the_seconds_come_from_and_what_it_costs(
@@ -136,25 +160,53 @@ def test_a_plan_says_where_the_seconds_come_from_and_what_it_costs(
         version.manifest,
         resources=Resources(options={"time": "01:00:00", "cpus-per-task": "4"}),
     )
-    plan = Plan(
-        submission=1,
-        manifest="0" * 16,
-        indices=IndexSet.all(1000),
-        chunk_size=30,
-        parts=make_parts(34, max_array_size=1001, throttle=0),
-        layout=Layout(runs="all"),
-    )
-    print_plan(plan, manifest, version.source, 0, 0)
+    print_plan(PLAN, manifest, version.source, 0, 0)
     shown = capsys.readouterr().out
     assert "34 array tasks of up to 30 cases each (chunk: auto, at most 1,000 tasks)" in shown
     assert "core-hours  at most 136.0\n" in shown
     print_plan(
-        replace(plan, case_seconds=60.0, seconds_from="measured"), manifest, version.source, 0, 0
+        replace(PLAN, case_seconds=60.0, seconds_from="measured"), manifest, version.source, 0, 0
     )
     shown = capsys.readouterr().out
     assert "a case      about 60 s, the mean of complete cases" in shown
     assert "34 array tasks of up to 30 cases, about 30 min each (chunk: auto)" in shown
     assert "core-hours  at most 136.0; likely 66.7" in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "needs", "shown"),
+    [
+        ({}, CaseNeeds(), None),
+        (
+            {"cpus-per-task": "4"},
+            CaseNeeds(),
+            "1 of 4 CPUs (`cpus_per_case: 1` would run 4 cases at once)",
+        ),
+        ({"cpus-per-task": "4"}, CaseNeeds(slots=4), "4 cases at once, 1 CPUs each"),
+        (
+            {"cpus-per-task": "7", "gres": "gpu:2"},
+            CaseNeeds(cpus=3, gpus=1, slots=2),
+            "2 cases at once, 3 CPUs each, 1 GPUs each; 1 CPUs of a task idle",
+        ),
+        (
+            {"cpus-per-task": "64"},
+            CaseNeeds(slots=64),
+            "64 cases at once, 1 CPUs each; a chunk has only 30",
+        ),
+        ({"exclusive": ""}, CaseNeeds(cpus=2), "as many as a whole node has room for"),
+    ],
+)
+def test_a_plan_says_how_many_cases_run_at_once(
+    capsys: pytest.CaptureFixture[str],
+    options: dict[str, str],
+    needs: CaseNeeds,
+    shown: str | None,
+) -> None:
+    version = version_of(grid(x=arange(0, 1000, 1)))
+    manifest = replace(version.manifest, resources=Resources(options=options), needs=needs)
+    print_plan(PLAN, manifest, version.source, 0, 0)
+    rows = dict(line.strip().split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert rows.get("slots") == shown
 
 
 @pytest.mark.parametrize(

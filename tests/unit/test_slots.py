@@ -134,7 +134,7 @@ def test_shares(monkeypatch: pytest.MonkeyPatch) -> None:
         "MKL_NUM_THREADS": "9",
     }
     first, second = shares_of(manifest(CaseNeeds(gpus=1, slots=2)), environment)
-    assert (first.cpus, second.cpus) == ({0, 1}, {2, 3})
+    assert [first.cpus, second.cpus] == [frozenset({0, 1}), frozenset({2, 3})]
     assert first.mem_bytes == second.mem_bytes == GIB
     devices = [one.environment["CUDA_VISIBLE_DEVICES"] for one in (first, second)]
     assert devices == ["3", "1"]
