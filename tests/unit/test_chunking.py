@@ -130,7 +130,7 @@ def test_a_submit_sends_chunks_of_half_an_hour() -> None:
     [
         (Policy(slots=4), 10_000, 12),
         (Policy(slots=4), 3, 4),
-        (Policy(slots=4, case_seconds=60.0), 10_000, 120),  # half an hour in four slots
+        (Policy(slots=4, case_seconds=60.0), 100_000, 120),  # half an hour in four slots
         (Policy(slots=4, chunk=3), 10_000, 3),
     ],
 )
