@@ -212,6 +212,19 @@ def complete_lines(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int]]:
         raise JournalError(f"cannot be read: {error.strerror}", where=str(path)) from error
 
 
+def is_cut(path: Path) -> bool:
+    """Whether a journal is empty or ends inside a record.
+
+    A record is one write(2), which a kill does not cut; a full disk does. *Raises* JournalError.
+    """
+    try:
+        with open_regular(path) as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - 1))
+            return stream.read(1) != b"\n"
+    except OSError as error:
+        raise JournalError(f"cannot be read: {error.strerror}", where=str(path)) from error
+
+
 def _parse_block(lines: list[bytes], offset: int, *, skim: bool) -> JournalChunk:
     records: list[Record] = []
     torn = superseded = 0

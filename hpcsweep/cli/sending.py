@@ -91,8 +91,9 @@ def _submitted_lines(
     outlook, sweep = done.outlook, done.sweep
     if selection is not None:
         outlook = outlook.within(selection)
-    if done.stopped is not None:
-        yield from done.stopped.lines
+    why = done.stopped or done.paused
+    if why is not None:
+        yield from why.lines
     elif not done.plans:
         if done.without_room:
             count = done.without_room.count

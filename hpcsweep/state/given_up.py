@@ -6,6 +6,7 @@ from itertools import islice
 
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Policies, Retry
+from hpcsweep.records import Reason
 from hpcsweep.state.escalation import RAN_OUT, escalated
 from hpcsweep.state.outlook import NONE, Outlook
 
@@ -18,6 +19,8 @@ def exhausted(outlook: Outlook, retry: Retry) -> dict[str, IndexSet]:
     found: dict[str, IndexSet] = {}
     for group in outlook.groups:
         if group.reason is None or group.reason not in retry.on or group.submission is None:
+            continue
+        if group.reason is Reason.QUOTA:  # sent again as often as it takes
             continue
         why = ""
         if group.tries >= retry.max_attempts:

@@ -124,6 +124,12 @@ class Outlook:
         return IndexSet.all(self.version.source.n_cases) - self.begun
 
     @cached_property
+    def paused(self) -> IndexSet:
+        """The indices that a full disk or quota interrupted, and that no array task has."""
+        full = (group.indices for group in self.groups if group.reason is Reason.QUOTA)
+        return (IndexSet.union(full) & self.indices(State.INTERRUPTED)) - self.in_flight
+
+    @cached_property
     def failed(self) -> IndexSet:
         """The indices whose deciding attempt failed."""
         return self.indices(State.FAILED)

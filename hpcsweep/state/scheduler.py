@@ -25,7 +25,15 @@ from hpcsweep.errors import ClusterError
 from hpcsweep.files import (
     token,
 )
-from hpcsweep.journal import JournalWriter, common_fields, now, task_end
+from hpcsweep.journal import (
+    JournalWriter,
+    common_fields,
+    is_cut,
+    journals_of_chunk,
+    now,
+    read,
+    task_end,
+)
 from hpcsweep.recordcheck import AttemptFields, CommonFields, EndRecord
 from hpcsweep.records import Attempt, Reason, Status, Word
 from hpcsweep.settings import Settings
@@ -253,6 +261,10 @@ def journal_verdicts(
     If the user may not write here, the journal is temporary.
     """
     _log.info("%s: %d array tasks are over without an end of their own", sweep.name, len(verdicts))
+    verdicts = {
+        key: Reason.QUOTA if why is Reason.LOST and _found_no_room(sweep, *key) else why
+        for key, why in verdicts.items()
+    }
     starts = {(t["submission"], t["chunk"]): t["start_rank"] for t in sweep_index.tasks()}
     manifest = sweep.newest_manifest()
     by_submission: dict[int, dict[int, Reason]] = {}
@@ -285,6 +297,15 @@ def journal_verdicts(
             Ingest(sweep, sweep_index).run(
                 [relative if sweep.is_writable else str(root / relative)]
             )
+
+
+def _found_no_room(sweep: SweepDirectory, submission: int, chunk: int) -> bool:
+    """Whether a task could not write its journal to the end, since the disk or quota was full."""
+    journals = journals_of_chunk(sweep.journal_dir(submission), chunk)
+    if not journals or is_cut(journals[-1]):
+        return bool(journals)
+    records = [record for reading in read(journals[-1]) for record in reading.records[-1:]]
+    return bool(records) and records[-1].get("reason") == Reason.QUOTA.value
 
 
 def _case_end(common: CommonFields, row: dict[str, Any], reason: Reason, moment: str) -> EndRecord:

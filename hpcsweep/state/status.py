@@ -10,13 +10,16 @@ from typing import Any
 
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.slurm.reasons import is_hold, meaning, passes
+from hpcsweep.errors import StoreError, SweepError
 from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Status
+from hpcsweep.room import has_room
 from hpcsweep.runs.memory import MemoryExcess, memory_excess
 from hpcsweep.settings import Settings
 from hpcsweep.state.given_up import given_up
 from hpcsweep.state.outlook import Outlook, State, outlook_of, with_lost
+from hpcsweep.state.paused import Paused, paused
 from hpcsweep.state.scheduler import poll
 from hpcsweep.state.stopped import Stopped, stopped
 from hpcsweep.store.ingest import fresh_index
@@ -62,6 +65,8 @@ class Summary:
     given_up: Mapping[str, IndexSet] = field(default_factory=dict)
     # Why the circuit breaker lets nothing more run; None if it does.
     stopped: Stopped | None = None
+    # Why cases wait for room on the disk; None if none does.
+    paused: Paused | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -129,6 +134,7 @@ class Summary:
             "memory_excess": self.memory.to_json() if self.memory else None,
             "given_up": {why: str(indices) for why, indices in self.given_up.items()},
             "stopped": self.stopped.to_json() if self.stopped else None,
+            "paused": self.paused.to_json() if self.paused else None,
             "complete": self.is_complete,
         }
 
@@ -145,9 +151,32 @@ def status(
 
     `within` limits the counts of cases to these indices. With `check` it looks for the files of
     every complete case.
-    *Writes* the index, verdicts, `cluster.json`. *Safe to repeat.* Only new bytes are read.
+    *Writes* the index, verdicts, `cluster.json`; on a full disk into copies elsewhere.
+    *Safe to repeat.* Only new bytes are read.
     *Raises* SweepError, StoreError; a cluster that does not answer is part of the answer.
     """
+    try:
+        return _status(sweep, cluster, settings, within=within, check=check)
+    except (SweepError, StoreError):
+        if not sweep.is_writable or has_room(sweep.path):
+            raise
+    elsewhere = sweep.read_only()
+    summary = _status(elsewhere, cluster, settings, within=within, check=check)
+    if summary.is_complete:
+        return summary
+    cases = summary.paused.cases if summary.paused else IndexSet()
+    return replace(summary, paused=paused(sweep, cases, is_full=True))
+
+
+def _status(
+    sweep: SweepDirectory,
+    cluster: Cluster | None,
+    settings: Settings,
+    *,
+    within: IndexSet | None,
+    check: bool,
+) -> Summary:
+    """See `status`."""
     with fresh_index(sweep) as sweep_index:
         tasks = poll(sweep, sweep_index, cluster, settings)
         found = outlook_of(sweep, sweep_index, tasks)
@@ -185,6 +214,7 @@ def summarise(sweep: SweepDirectory, found: Outlook, torn: dict[str, int]) -> Su
         submissions=len(sweep.submissions()),
         other_code=found.indices(State.STALE).count,
         given_up=given_up(found),
+        paused=paused(sweep, found.paused),
         memory=max(_memory_excesses(found), key=lambda one: one.ratio, default=None),
     )
 

@@ -15,14 +15,18 @@ from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import SweepBusy, TargetError
 from hpcsweep.files import read_json
 from hpcsweep.import_guard import refuse_while_importing
+from hpcsweep.room import has_room
 from hpcsweep.settings import Settings
 from hpcsweep.state.outlook import current_code
+from hpcsweep.state.paused import paused
+from hpcsweep.state.room import room_for
 from hpcsweep.state.status import Summary, wait
 from hpcsweep.state.stopped import Stopped
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission import policy
 from hpcsweep.submission.breaker import CircuitBreaker
 from hpcsweep.submission.handing_in import Doubt, Submitter
+from hpcsweep.submission.policy import Batch
 from hpcsweep.submission.preflight import Checked
 from hpcsweep.submission.reconcile import resolve_unanswered
 from hpcsweep.submission.settling import settle
@@ -30,6 +34,7 @@ from hpcsweep.submission.submit import SubmitRequest, Submitted, outlook_for, se
 from hpcsweep.submission.sweep_lock import SweepLock, locked_sweep
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import PROVENANCE
+from hpcsweep.sweepdir.stop import stop_fact
 from hpcsweep.undo import undo_on_error
 
 # Seconds for which it waits for another submit, cancel or advance, and between two tries.
@@ -45,7 +50,8 @@ def advance(
 ) -> Submitted:
     """Submit what the policies of the sweep's newest manifest decide; nothing after a `cancel`.
 
-    *Raises* every branch of `errors`; TargetError where the user's code is not the one that was
+    Without room on the disk it sends nothing, and says so. *Raises* every branch of `errors`;
+    TargetError where the user's code is not the one that was
     submitted. *Writes* submissions.
     """
     refuse_while_importing("advance")
@@ -58,6 +64,8 @@ def advance(
         advances=True,
     )
     doubt = Doubt()
+    if not has_room(sweep.path):
+        return _without_room(request, sweep, cluster, settings)
     settle(sweep, cluster, settings, notify)
     with ExitStack() as stack:
         lock = _wait_for_lock(stack, sweep, notify)
@@ -71,7 +79,7 @@ def advance(
             outlook=outlook,
             under_way=policy.under_way(outlook, request.policy),
         )
-        if sweep.cancelled_rest(sweep.submissions()[-1]).exists():
+        if _is_cancelled(sweep):
             return done
         stopped = _stop_if_due(request, done, cluster, notify)
         if stopped is not None:
@@ -79,6 +87,8 @@ def advance(
         batches = policy.decide(outlook, request.policy, limits)
         if not batches:
             return replace(done, without_room=policy.sendable(outlook, request.policy))
+        if outlook.paused and not _has_room_for(sweep, batches):
+            return replace(done, paused=paused(sweep, outlook.paused, is_full=True))
         _refuse_other_code(sweep, checked)
         submitter = Submitter(
             sweep=sweep,
@@ -94,6 +104,29 @@ def advance(
             doubt=doubt,
         )
         return send_batches(request, submitter, done, batches)
+
+
+def _without_room(
+    request: SubmitRequest, sweep: SweepDirectory, cluster: Cluster, settings: Settings
+) -> Submitted:
+    """Why nothing can be sent while nothing can be written; writes nothing."""
+    outlook = outlook_for(request, sweep.read_only(), cluster, settings)
+    is_ended = _is_cancelled(sweep) or stop_fact(sweep.path) is not None
+    waits = not is_ended and bool(policy.sendable(outlook, request.policy))
+    why = paused(sweep, outlook.paused, is_full=True) if waits else None
+    return Submitted(sweep=sweep, outlook=outlook, paused=why)
+
+
+def _is_cancelled(sweep: SweepDirectory) -> bool:
+    """Whether a user cancelled what the last submission left to later ones."""
+    return sweep.cancelled_rest(sweep.submissions()[-1]).exists()
+
+
+def _has_room_for(sweep: SweepDirectory, batches: tuple[Batch, ...]) -> bool:
+    """Whether a case in each array task of these batches would find room on the disk."""
+    with fresh_index(sweep) as sweep_index:
+        wanted = room_for(sweep, sweep_index, sum(batch.tasks for batch in batches))
+    return has_room(sweep.path, wanted)
 
 
 def _stop_if_due(
@@ -137,15 +170,23 @@ def follow(
 ) -> Summary:
     """Wait until nothing more will happen, and advance the sweep meanwhile; see `wait`.
 
-    Closing jobs may do the same at the same time. *Raises* as `advance`.
+    Closing jobs may do the same at the same time. While the disk is full it looks for room once in
+    each `query_interval_s`. *Raises* as `advance`.
     """
+    is_paused = False
     while True:
         summary = wait(sweep, cluster, settings, show)
-        if not any(sweep.plan(number)[0].closes for number in sweep.submissions()):
-            return summary
-        if summary.is_complete:
+        closes = any(sweep.plan(number)[0].closes for number in sweep.submissions())
+        if summary.is_complete or not (closes or summary.paused):
             return summary
         done = advance(sweep, cluster, settings, notify)
+        if done.paused is not None:
+            if not is_paused:
+                notify("\n".join(done.paused.lines))
+            is_paused = True
+            time.sleep(max(POLL_S, settings.query_interval_s))
+            continue
+        is_paused = False
         if done.stopped is not None and summary.stopped is None:
             return wait(sweep, cluster, settings, show)  # with why it is stopped
         if not done.plans:

@@ -1,21 +1,30 @@
 """Run a closing job: advance its sweep, and requeue the job if no other one will continue.
 
 The last array of a sweep is followed by one closing job. If the queue has no room when it runs,
-because of another sweep of the same user, or if the controller does not answer, no other job
-continues the sweep. So the closing job asks Slurm to requeue it: it keeps its place in the queue,
-which a new job might not get, and starts again after AuthInfo's cred_expire, 121 s by default
-(22.05).
+because of another sweep of the same user, if the disk is full, or if the controller does not
+answer, no other job continues the sweep. So the closing job asks Slurm to requeue it: it keeps its
+place in the queue, which a new job might not get, writes nothing, and starts again after AuthInfo's
+cred_expire, 121 s by default (22.05).
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.slurm.environment import OwnJob, own_job
-from hpcsweep.errors import ClusterError, ClusterUnavailable, HpcsweepError
+from hpcsweep.errors import (
+    ClusterError,
+    ClusterUnavailable,
+    HpcsweepError,
+    StoreError,
+    SweepError,
+)
+from hpcsweep.room import has_room
 from hpcsweep.settings import Settings
 from hpcsweep.state.array_tasks import SentPart
 from hpcsweep.submission.advance import advance
@@ -23,6 +32,8 @@ from hpcsweep.submission.arrays import job_name
 from hpcsweep.submission.closing import CLOSING_SUFFIX, by_hand
 from hpcsweep.submission.submit import Submitted
 from hpcsweep.sweepdir.directory import SweepDirectory
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -45,16 +56,35 @@ def advance_or_requeue(
     *Raises* and *writes* as `advance`.
     """
     job = own_closing_job(sweep)
+    if job is not None:  # its log may be on the disk that is full
+        notify, show = _unless_full(notify), _unless_full(show)
     try:
         done = advance(sweep, cluster, settings, notify)
     except HpcsweepError as error:
-        if job is not None and error.transient and job.restarts < MOST_RUNS:
+        if job is not None and _may_pass(sweep, error, job):
             notify(str(error))
             _requeue(sweep, cluster, job.job_id, notify)
         raise
     show(done)
     if job is not None and must_return(sweep, done, job.job_id):
         _requeue(sweep, cluster, job.job_id, notify)
+
+
+def _unless_full(write: Callable[[T], None]) -> Callable[[T], None]:
+    """The same without its errors of the system."""
+
+    def written(text: T) -> None:
+        with contextlib.suppress(OSError):
+            write(text)
+
+    return written
+
+
+def _may_pass(sweep: SweepDirectory, error: HpcsweepError, job: OwnJob) -> bool:
+    """Whether a later run may succeed: after a transient error, or when a full disk has room."""
+    if error.transient and job.restarts < MOST_RUNS:
+        return True
+    return isinstance(error, (SweepError, StoreError)) and not has_room(sweep.path)
 
 
 def own_closing_job(sweep: SweepDirectory) -> OwnJob | None:
@@ -74,7 +104,7 @@ def must_return(sweep: SweepDirectory, done: Submitted, job_id: str) -> bool:
         return False  # a user must continue it
     tasks = done.outlook.tasks
     waiting = [sent for sent in tasks.parts if sent.plan.closes and sent.job_id in tasks.heard]
-    left = bool(done.without_room or waiting or done.plans)
+    left = bool(done.without_room or done.paused or waiting or done.plans)
     return left and job_id_of_next(sweep, done, waiting, job_id) is None
 
 

@@ -1,9 +1,9 @@
 """The policy: which indices a submission sends, and how. Pure: it reads no file, cluster or clock.
 
 `submit` sends, of the selected cases, what is neither complete nor failed, and again what `--rerun`
-names. `advance` sends what earlier submissions left for lack of room, and what the manifest's
-`retry` repeats. Neither sends what an array task may still be running, nor more array tasks than
-the cluster has room for.
+names. `advance` sends what earlier submissions left for lack of room, what a full disk interrupted,
+and what the manifest's `retry` repeats. Neither sends what an array task may still be running, nor
+more array tasks than the cluster has room for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hpcsweep.cluster.base import Limits
 from hpcsweep.errors import InputError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Retry
-from hpcsweep.records import Resources
+from hpcsweep.records import Reason, Resources
 from hpcsweep.state.escalation import escalated
 from hpcsweep.state.outlook import NONE, Group, Outlook, State
 from hpcsweep.submission.chunking import Estimate, chunk_size, estimate_of
@@ -149,6 +149,9 @@ def _next_attempts(
 ) -> Iterator[tuple[IndexSet, Resources]]:
     """The indices of a group that are sent, and what they ask for."""
     if group.state in (State.COMPLETE, State.STALE, State.LOST, State.RUNNING):
+        return
+    if group.reason is Reason.QUOTA and group.submission is not None:  # which is no attempt
+        yield group.indices, outlook.asked[group.submission]
         return
     owed = group.indices & outlook.owed
     if group.state is not State.FAILED:

@@ -19,6 +19,7 @@ from hpcsweep.settings import Settings
 from hpcsweep.sources import ParameterSource
 from hpcsweep.state.manifest_diff import Difference, difference, refuse_mixing, reorders
 from hpcsweep.state.outlook import Outlook, outlook_of, with_lost, with_measured
+from hpcsweep.state.paused import Paused
 from hpcsweep.state.scheduler import poll
 from hpcsweep.state.stopped import Stopped
 from hpcsweep.store.ingest import fresh_index
@@ -105,6 +106,8 @@ class Submitted:
     difference: Difference | None = None
     # Why the sweep's circuit breaker sends nothing more; None if it is not stopped.
     stopped: Stopped | None = None
+    # Why nothing is sent until there is room on the disk; None if there is.
+    paused: Paused | None = None
 
     @property
     def plan(self) -> Plan | None:

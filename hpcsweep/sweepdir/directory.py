@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, cast
 
@@ -183,6 +183,8 @@ class SweepDirectory(SweepPaths):
     key: str
     # "private" or "group"; never changes.
     share: str = "private"
+    # Whether this command writes nothing into it, since the disk is full.
+    is_read_only: bool = False
     # Caches of immutable files: manifests by fingerprint, plans by their file, part facts by
     # their plan's file and by name.
     _versions: dict[str, Version] = field(
@@ -261,8 +263,12 @@ class SweepDirectory(SweepPaths):
 
     @property
     def is_writable(self) -> bool:
-        """Whether this user may write here: not on a read-only mount, or in another's sweep."""
-        return os.access(self.path, os.W_OK)
+        """Whether to write here: not on a read-only mount or a full disk, or in another's sweep."""
+        return not self.is_read_only and os.access(self.path, os.W_OK)
+
+    def read_only(self) -> SweepDirectory:
+        """The same sweep, for a command that keeps what it learns elsewhere."""
+        return replace(self, is_read_only=True)
 
     def submissions(self) -> list[int]:
         """The numbers of all submissions, ascending."""

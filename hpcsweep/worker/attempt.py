@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Callable
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status
 from hpcsweep.sweepdir.plan import checkpoint_dir
 from hpcsweep.worker.ledger import Ledger
-from hpcsweep.worker.messages import Request, one_line, refusal
+from hpcsweep.worker.messages import Request, one_line, refusal, write_notice
 from hpcsweep.worker.outputs import CaseFiles, Outputs
 from hpcsweep.worker.runner import Runner, Steps
 from hpcsweep.worker.slot import CaseEnd, Slot
@@ -45,25 +46,29 @@ class Attempts:
         """
         started = now()
         try:
-            yield from self._run(case, slot, outputs)
+            outcome = yield from self._run(case, slot, outputs)
         except JournalError:
             raise
         except (OSError, SweepError) as error:
-            sys.stderr.write(f"hpcsweep: index {case.index}: {one_line(error)}\n")
+            write_notice(f"index {case.index}: {one_line(error)}")
             fields = refusal(error)
             status = fields["reason"].status
             self._ledger.end(case, Outcome(status=status, started=started, ended=now(), **fields))
             if fields["reason"] is Reason.QUOTA:
                 sweep = self._assignment.sweep
                 return error if isinstance(error, SweepError) else unwritable(sweep.path, error)
+            return None
+        if outcome is not None and outcome.reason is Reason.QUOTA:  # the case found it full
+            return unwritable(self._assignment.sweep.path, OSError(ENOSPC, os.strerror(ENOSPC)))
         return None
 
-    def _run(self, case: ParamCase, slot: Slot, outputs: Outputs) -> Steps[None]:
+    def _run(self, case: ParamCase, slot: Slot, outputs: Outputs) -> Steps[Outcome | None]:
+        """Returns its outcome; None if it is complete already."""
         assignment = self._assignment
         host = assignment.start.node
         run = make_run(self._manifest, case, assignment.attempt, assignment.chunk, host)
         if self._ledger.is_complete(run):
-            return
+            return None
         started = now()
         self._ledger.begin(case, started)
         checkpoints = assignment.sweep.path / checkpoint_dir(case.case_id)
@@ -79,6 +84,7 @@ class Attempts:
         if outcome.status is Status.COMPLETE:
             retire_checkpoints(checkpoints)
         self._ledger.end(case, outcome)
+        return outcome
 
 
 def make_run(

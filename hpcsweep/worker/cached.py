@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from hpcsweep.errors import HpcsweepError
 from hpcsweep.files import FULL
 from hpcsweep.manifest.frozen import Cache
 from hpcsweep.records import Reason
-from hpcsweep.worker.messages import Request
+from hpcsweep.worker.messages import Request, write_notice
 from hpcsweep.worker.runner import NEVER, Runner, Steps, Wait
 from hpcsweep.worker.slot import CaseEnd, Slot, stop_error
 
@@ -94,9 +93,8 @@ class CachedCases:
                 metrics = {METRICS: ended.metrics} if ended.metrics else {}
                 making.publish(self._cache.custom_data | metrics)
         except ClaimLost:
-            sys.stderr.write(
-                f"hpcsweep: index {request.index}: its claim was taken over, another process "
-                "makes its result\n"
+            write_notice(
+                f"index {request.index}: its claim was taken over, another process makes its result"
             )
             return None
         except HpcsweepError as error:
@@ -108,7 +106,7 @@ class CachedCases:
 
     def _hit(self, request: Request, entry: Entry) -> CaseEnd:
         where = self._results.resolve(entry.result_file)
-        sys.stderr.write(f"hpcsweep: index {request.index} is in the cache: {where}\n")
+        write_notice(f"index {request.index} is in the cache: {where}")
         metrics = entry.custom_data.get(METRICS)
         return CaseEnd(metrics=metrics if isinstance(metrics, dict) else {}, from_cache=True)
 

@@ -6,7 +6,6 @@ The worker never imports user code (DESIGN invariant 17): a crash in it costs on
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +17,7 @@ from hpcsweep.sources.registry import needs_user_code
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.worker import streams
 from hpcsweep.worker.function import exception_answer
-from hpcsweep.worker.messages import NOTHING, Answer, MakeCase
+from hpcsweep.worker.messages import NOTHING, Answer, MakeCase, write_notice
 from hpcsweep.worker.runner import Steps
 from hpcsweep.worker.slot import CaseEnd, Slot
 
@@ -54,7 +53,7 @@ class Cases:
         if ended.reason not in (Reason.TERMINATED, Reason.TIMEOUT):
             self.first_failure = self.first_failure or ended
             message = (ended.error or {}).get("message", ended.reason.value)
-            sys.stderr.write(f"hpcsweep: index {index} cannot be made: {message}\n")
+            write_notice(f"index {index} cannot be made: {message}")
         return None
 
 

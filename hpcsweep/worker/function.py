@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep import target
-from hpcsweep.errors import InputError
+from hpcsweep.errors import InputError, SweepError
+from hpcsweep.files import FULL
 from hpcsweep.logbook import Logbook
 from hpcsweep.logbook.json_values import EXCEPTION_TEXT_MAX, exception_fields, without_surrogates
 from hpcsweep.manifest.frozen import FrozenManifest
@@ -119,9 +120,22 @@ def call_for_answer(function: Function, request: Request) -> Answer:
     # Catch everything: an error of the user's function is the outcome of its case.
     except BaseException as error:  # noqa: BLE001
         outcome = report_exception(error)
+        if getattr(error, "errno", None) in FULL and _is_full(request):
+            outcome["reason"] = Reason.QUOTA.value
     else:
         outcome = {"returned": True} | marked_failed(log)
     return NOTHING | outcome | {"metrics": log.metrics}
+
+
+def _is_full(request: Request) -> bool:
+    """Whether the sweep has no room. Another full disk is the case's own affair."""
+    from hpcsweep.room import has_room  # noqa: PLC0415  # for cases that found a disk full
+
+    checkpoints = Path(request.checkpoints)
+    try:
+        return not has_room(checkpoints.parents[1])
+    except (OSError, SweepError):
+        return False
 
 
 def logbook(request: Request) -> Logbook:

@@ -6,7 +6,6 @@ Damaged ones are reported, and their cases run again.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from hpcsweep.recordcheck import record_problem
 from hpcsweep.records import Status
 from hpcsweep.sweepdir.directory import SweepPaths
 from hpcsweep.sweepdir.plan import PACKS, Layout
+from hpcsweep.worker.messages import write_notice
 from hpcsweep.worker.start import Assignment
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def leftovers_of(assignment: Assignment) -> Leftovers:
 
 def report_damage(where: Path | str, what: str) -> None:
     """Report damage in the task's output."""
-    sys.stderr.write(f"hpcsweep: {where}: {what}; cases that are only in it run again\n")
+    write_notice(f"{where}: {what}; cases that are only in it run again")
 
 
 def _whole_runs(pack: Path) -> Iterator[PackedFiles]:

@@ -6,6 +6,7 @@ and the case's own answer, which the case wrote and which is not parsed yet.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -204,6 +205,13 @@ def parse_answer(answer: bytes) -> dict[str, Any] | None:
     if not (plain and whole):
         raise GarbledReply
     return dict(fields)
+
+
+def write_notice(text: str) -> None:
+    """Write a line into the task's log; a full disk may lose it, not the outcome of a case."""
+    with contextlib.suppress(OSError):
+        # Unbuffered: Python would fail at its exit with what a buffer could not write.
+        os.write(2, f"hpcsweep: {text}\n".encode(errors="backslashreplace"))
 
 
 # --- errors of the operating system -----------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from hpcsweep.errors import InputError
 from hpcsweep.files import DOCUMENT_MAX, open_regular, read_regular
 from hpcsweep.logbook.json_values import Metrics, null_warnings
 from hpcsweep.records import Reason
-from hpcsweep.worker.messages import Request
+from hpcsweep.worker.messages import Request, write_notice
 from hpcsweep.worker.metricsjson import parse_metrics
 from hpcsweep.worker.runner import Steps
 from hpcsweep.worker.slot import CaseEnd, Slot
@@ -56,7 +55,7 @@ def _metrics(path: Path, index: int) -> dict[str, Any]:
     metrics = Metrics()
     merged = metrics.merge(parse_metrics(text, "metrics.json"), "metrics.json")
     for loss in null_warnings(merged):
-        sys.stderr.write(f"hpcsweep: index {index}: {loss}\n")
+        write_notice(f"index {index}: {loss}")
     return metrics.values
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from hpcsweep.worker.ingester import Ingester
 from hpcsweep.worker.lanes import Lane, Lanes
 from hpcsweep.worker.ledger import Ledger
 from hpcsweep.worker.leftovers import leftovers_of
-from hpcsweep.worker.messages import Request, one_line, refusal
+from hpcsweep.worker.messages import Request, one_line, refusal, write_notice
 from hpcsweep.worker.runner import Runner, Steps, TimeLimit, Timer
 from hpcsweep.worker.slot import CaseEnd, Slot
 from hpcsweep.worker.start import Assignment, Start
@@ -227,12 +226,12 @@ def main(arguments: list[str]) -> int:
     try:
         return _run(arguments)
     except JournalError as error:  # outcomes cannot be recorded any more
-        sys.stderr.write(f"hpcsweep: {error}\n")
+        write_notice(str(error))
         return EXIT_UNWRITTEN
     except SweepError:
         raise
     except OSError as error:
-        sys.stderr.write(f"hpcsweep: the worker cannot continue: {one_line(error)}\n")
+        write_notice(f"the worker cannot continue: {one_line(error)}")
         return EXIT_REFUSED
 
 

@@ -22,27 +22,16 @@ from hpcsweep import Experiment, ExperimentReader, Logbook, LogReader
 from hpcsweep.errors import HpcsweepError, SweepError
 from hpcsweep.logbook.packs import runs_of
 from tests.support.fixtures import Scale
+from tests.support.small_disk import mounted
 
 # --- a full disk ---------------------------------------------------------------------------------
-
-
-def mounted(path: Path, options: str) -> Iterator[Path]:
-    """A small file system of its own; skips where none can be mounted."""
-    path.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", options, "none", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "-l", str(path)], check=True)
 
 
 @pytest.fixture(params=["size=256k", "nr_inodes=24"])
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """One with little space, and one with few inodes."""
-    yield from mounted(tmp_path / "disk", request.param)
+    with mounted(tmp_path / "disk", request.param) as path:
+        yield path
 
 
 def fill(disk: Path) -> list[Path]:

@@ -14,7 +14,7 @@ import signal
 import sqlite3
 import stat
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from tests.support.clusters import HPCSWEEP, EmulatedCluster
 from tests.support.here import GOOD, Here, holds, picture
 from tests.support.project import Project
 from tests.support.slurm_cluster import PrivateSlurm
+from tests.support.small_disk import mounted
 from tests.support.wait import wait_until
 
 cluster = clusters.cluster
@@ -911,36 +912,7 @@ def test_without_permission(here: Here, sweep: Path, emulated: EmulatedCluster, 
     assert picture(sweep.parent) == before
 
 
-@pytest.fixture
-def small_disk(here: Here) -> Iterator[Callable[[str], Path]]:
-    """`small_disk(options)` makes `outputs` a file system of a few kilobytes."""
-    path = here.path / "outputs"
-    mounted = False
-
-    def mount(options: str) -> Path:
-        nonlocal mounted
-        unmount()
-        path.mkdir(exist_ok=True)
-        command = ["mount", "-t", "tmpfs", "-o", f"{options},mode=700", "tmpfs", str(path)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
-        mounted = True
-        return path
-
-    def unmount() -> None:
-        nonlocal mounted
-        if mounted:
-            subprocess.run(["umount", "-l", str(path)], check=True)
-            mounted = False
-
-    yield mount
-    unmount()
-
-
-def test_a_full_disk_at_each_step_of_a_submit(
-    here: Here, small_disk: Callable[[str], Path]
-) -> None:
+def test_a_full_disk_at_each_step_of_a_submit(here: Here) -> None:
     said = set()
     sizes = (
         "nr_inodes=4",
@@ -952,12 +924,12 @@ def test_a_full_disk_at_each_step_of_a_submit(
         "nr_inodes=12",
     )
     for options in sizes:
-        path = small_disk(options)
-        result = here.cli("submit", "m.yaml")
-        assert result.exit_code in (SWEEP, DATABASE), (options, result.output)
-        holds(result.stderr, f"{path}/s/")
-        assert "No space left" in result.stderr or "the disk or quota is full" in result.stderr
-        assert picture(path) == {}, options
+        with mounted(here.path / "outputs", options) as path:
+            result = here.cli("submit", "m.yaml")
+            assert result.exit_code in (SWEEP, DATABASE), (options, result.output)
+            holds(result.stderr, f"{path}/s/")
+            assert "No space left" in result.stderr or "the disk or quota is full" in result.stderr
+            assert picture(path) == {}, options
         said.add(result.stderr.split(": ")[1].rpartition("/")[2])
     assert {"submit", "sweep.json", "plan.json", "store.sqlite3"} <= said, said
 

@@ -137,11 +137,12 @@ class SimulatedSite:
     def _attempt(self, submission: int, indices: IndexSet, tries: int) -> None:
         if tries:
             self.tries[tries] -= indices
-        self.tries[tries + 1] = self.tries.get(tries + 1, NONE) | indices
         for key in self.last:
             self.last[key] -= indices
         for reason, some in self.ends(indices, tries + 1, self.asked[submission]).items():
-            key = reason, tries + 1, submission if reason is not None else 0
+            counted = tries + (reason is not Reason.QUOTA)  # a full disk burns no attempt
+            self.tries[counted] = self.tries.get(counted, NONE) | some
+            key = reason, counted, submission if reason is not None else 0
             self.last[key] = self.last.get(key, NONE) | some
 
 

@@ -84,6 +84,20 @@ def test_reasons(version: Version, reason: Reason, sent: list[tuple[str, Resourc
     assert advanced(found, Retry(on=frozenset())) == []
 
 
+@pytest.mark.parametrize("retry", [None, Retry(), Retry(on=frozenset({Reason.QUOTA}))])
+@pytest.mark.parametrize("tries", [0, 1, 7])
+def test_what_a_full_disk_interrupted_is_sent_as_it_was(
+    version: Version, retry: Retry | None, tries: int
+) -> None:
+    found = outlook(version, group("0-2"), group("3-5", Reason.QUOTA, tries=tries))
+    assert advanced(found, retry) == [("3-5", ASKED)]
+    assert str(found.paused) == "3-5"
+    assert exhausted(found, retry or Retry()) == {}
+    flying = replace(found, in_flight=IndexSet.parse("4"))
+    assert advanced(flying, retry) == [("3,5", ASKED)]
+    assert str(flying.paused) == "3,5"
+
+
 def test_an_error_that_is_named_is_retried_with_what_it_had(version: Version) -> None:
     found = outlook(version, group("3-5", Reason.ERROR))
     assert advanced(found, Retry(on=frozenset({Reason.ERROR}))) == [("3-5", ASKED)]

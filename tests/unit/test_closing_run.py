@@ -12,6 +12,7 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.sources import grid
 from hpcsweep.state.array_tasks import ArrayTasks, SentPart
 from hpcsweep.state.outlook import Outlook
+from hpcsweep.state.paused import paused
 from hpcsweep.submission.arrays import job_name
 from hpcsweep.submission.closing_run import must_return, own_closing_job
 from hpcsweep.submission.settling import is_settled
@@ -80,6 +81,11 @@ def test_a_closing_job_returns_unless_another_one_goes_on(
         close(made, closing)
     done = submitted(made, sent(made), rest=rest, alive=alive)
     assert must_return(made.directory, done, OWN) is expected
+
+
+def test_it_returns_while_the_disk_is_full(made: MadeSweep) -> None:
+    why = paused(made.directory, IndexSet.all(2))
+    assert must_return(made.directory, replace(submitted(made), paused=why), OWN)
 
 
 def test_it_returns_for_cases_without_room_alone(made: MadeSweep) -> None:

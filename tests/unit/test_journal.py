@@ -360,3 +360,12 @@ def test_an_outcome_goes_through_a_record(outcome: Outcome) -> None:
     fields = outcome_json(outcome)
     assert None not in fields.values()
     assert outcome_of(fields) == outcome
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"), [(b"", True), (b"x\n", False), (b"x\ny", True), (b"x\ny\n", False)]
+)
+def test_a_journal_that_a_full_disk_cut(tmp_path: Path, content: bytes, expected: bool) -> None:
+    path = tmp_path / "j"
+    path.write_bytes(content)
+    assert journal.is_cut(path) is expected

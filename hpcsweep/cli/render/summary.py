@@ -39,6 +39,9 @@ def print_summary(summary: Summary) -> None:
     if summary.stopped:
         for line in summary.stopped.lines:
             print_line((line, "yellow"))
+    elif summary.paused:
+        for line in summary.paused.lines:
+            print_line((line, "yellow"))
     elif summary.is_settled and not summary.is_complete:
         print_line(f"Nothing is under way. {_next_step(summary)}")
 
