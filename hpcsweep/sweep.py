@@ -17,9 +17,11 @@ from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import ExtraMissing, Incomplete, InputError
 from hpcsweep.import_guard import refuse_while_importing
+from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.user import load_manifest, resolve
 from hpcsweep.progress import new_sentences, progress_bar
 from hpcsweep.records import RERUNS
+from hpcsweep.runs.find import DamageReport
 from hpcsweep.runs.logs import case_logs
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sources.seedplan import SeededCase
@@ -31,8 +33,9 @@ from hpcsweep.submission.submit import SubmitRequest, Submitted, submit
 from hpcsweep.sweepdir import locate
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version
-from hpcsweep.tables.collect import Selection, TableColumns, TableRow, collect
-from hpcsweep.tables.selection import selected_cases
+from hpcsweep.tables.collect import TableRequest, collect
+from hpcsweep.tables.columns import TableColumns, TableRow
+from hpcsweep.tables.selection import Selection, selected_cases
 from hpcsweep.terminal_text import visible
 from hpcsweep.yamltext import Document
 
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+# Indices, ranges and case ids as `--cases` takes them, or a list of indices and case ids.
+Cases = str | Iterable[int | str] | None
 # A function that is called with each notice.
 Notify = Callable[[str], None]
 
@@ -125,16 +130,18 @@ class Sweep:
         *,
         throttle: int = 0,
         rerun: str | None = None,
-        cases: str | Iterable[int] | None = None,
+        cases: Cases = None,
         where: str | None = None,
+        status: Sequence[str] = (),
+        last: int | None = None,
         allow_mixed: bool = False,
         replace: bool = False,
         notify: Notify | None = print_notice,
     ) -> Submitted:
         """Submit the missing cases; see `hpcsweep submit`. *Safe to repeat.*
 
-        `cases` limits it to these indices, a list or a text such as "3,7,10-20"; `where` to cases
-        for which a condition holds.
+        `cases`, `where`, `status` and `last` select cases as on the command line; `cases` may also
+        be a list of indices and case ids.
         It may wait, up to 150 s for an sbatch that was never answered: `notify` is called with
         what there is to say meanwhile and afterwards. None keeps it silent.
         """
@@ -145,28 +152,41 @@ class Sweep:
                 next_step=f"Known are {', '.join(RERUNS)} and None.",
             )
         refuse_while_importing("submit")  # before a cluster is looked for, or started
-        described = self._described
+        described, selection = self._described, _selection(cases, where, status, last)
         cluster = self._target_cluster()
+        log_notice = _logged(notify)
+        selected = selected_cases(selection, described, self.path)
+        if selected is not None and not selected:
+            log_notice(selection.nothing_found)
         request = SubmitRequest(
             manifest=described.manifest,
             source=described.source,
             path=self.path,
             throttle=throttle,
             rerun=rerun,
-            selection=selected_cases(described, self.path, cases, where),
+            selection=selected,
             allow_mixed=allow_mixed,
             replace=replace,
         )
-        log_notice = _logged(notify)
         done = submit(request, cluster, self._settings, log_notice)
         for notice in notices(done, request):
             log_notice(notice)
         self._submitted = done.sweep
         return done
 
-    def retry(self, *, notify: Notify | None = print_notice) -> Submitted:
-        """Submit the missing and the failed cases."""
-        return self.submit(rerun="failed", notify=notify)
+    def retry(
+        self,
+        *,
+        cases: Cases = None,
+        where: str | None = None,
+        status: Sequence[str] = (),
+        last: int | None = None,
+        notify: Notify | None = print_notice,
+    ) -> Submitted:
+        """Submit the missing and the failed cases, or the selected ones of them."""
+        return self.submit(
+            rerun="failed", cases=cases, where=where, status=status, last=last, notify=notify
+        )
 
     def status(self, *, check: bool = False) -> Summary:
         """The counts of the sweep's cases by status.
@@ -224,7 +244,10 @@ class Sweep:
 
     def logs(self, case: int | str) -> str:
         """What a case logged and printed, by index or case id."""
-        found = case_logs(self._directory, str(case))
+        directory = self._directory
+        selection = Selection(cases=str(case))
+        selected = selected_cases(selection, directory.newest(), directory.path)
+        found = next(case_logs(directory, selected or IndexSet(), DamageReport()))
         texts = [f"==> {where}\n{text}" for where, text in found.texts]
         return f"case {found.case_id}, index {found.index}: {found.state}\n" + "".join(texts)
 
@@ -233,14 +256,27 @@ class Sweep:
         return iter(self.query())
 
     def query(
-        self, where: str | None = None, *, status: Sequence[str] = (), columns: Sequence[str] = ()
+        self,
+        where: str | None = None,
+        *,
+        cases: Cases = None,
+        status: Sequence[str] = (),
+        last: int | None = None,
+        columns: Sequence[str] = (),
     ) -> list[TableRow]:
         """The rows for which `where` holds, e.g. `"energy < 1 and omega == 2"`."""
-        names, rows = self._collected(where, status, columns)
+        selection = _selection(cases, where, status, last)
+        names, rows = self._collected(selection, columns)
         return [{name: row[name] for name in names.names if name in row} for row in rows]
 
     def to_dataframe(
-        self, where: str | None = None, *, status: Sequence[str] = (), columns: Sequence[str] = ()
+        self,
+        where: str | None = None,
+        *,
+        cases: Cases = None,
+        status: Sequence[str] = (),
+        last: int | None = None,
+        columns: Sequence[str] = (),
     ) -> pd.DataFrame:
         """The rows as a pandas DataFrame, in index order. Needs pandas.
 
@@ -252,7 +288,8 @@ class Sweep:
             raise ExtraMissing(
                 "to_dataframe needs pandas", next_step="Install it: pip install 'hpcsweep[pandas]'"
             ) from error
-        names, rows = self._collected(where, status, columns)
+        selection = _selection(cases, where, status, last)
+        names, rows = self._collected(selection, columns)
         frame = pd.DataFrame.from_records(rows, columns=names.names)
         for name in names.names:
             dtype = {"int": "Int64", "bool": "boolean"}.get(names.kinds[name])
@@ -261,16 +298,15 @@ class Sweep:
         return frame
 
     def _collected(
-        self, where: str | None, status: Sequence[str], columns: Sequence[str]
+        self, selection: Selection, columns: Sequence[str]
     ) -> tuple[TableColumns, list[TableRow]]:
-        selection = Selection(where=where, status=_words(status), columns=_words(columns))
         found: list[tuple[TableColumns, list[TableRow]]] = []
         collect(
             self._directory,
             self._asked,
             self._settings,
             lambda columns, rows: found.append((columns, list(rows))),
-            selection,
+            TableRequest(selection=selection, columns=_words(columns)),
         )
         problem = fill_table(self._directory)
         if problem:
@@ -332,6 +368,13 @@ def _document(
     if "target" in keys:
         values["target"] = target_text(keys["target"], root)
     return _Written(value=values, name=f"Sweep({name!r})", line=lambda _: 0)
+
+
+def _selection(
+    cases: Cases, where: str | None, status: Sequence[str], last: int | None
+) -> Selection:
+    some = cases if isinstance(cases, str | None) else list(cases)
+    return Selection(cases=some, where=where, status=_words(status), last=last)
 
 
 def _words(given: Sequence[str]) -> tuple[str, ...]:

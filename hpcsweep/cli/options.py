@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,12 +79,6 @@ cluster_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 script_option = click.option("--script", is_flag=True, help="Print the exact sbatch text.")
-cases_option = click.option(
-    "--cases", metavar="INDICES", help="Only the cases with these indices: 3,7,10-20."
-)
-where_option = click.option(
-    "--where", metavar="CONDITION", help="Only the cases for which this holds: 'omega < 3'."
-)
 wait_option = click.option(
     "--wait", "waits", is_flag=True, help="Wait until nothing more will happen."
 )
@@ -94,6 +89,53 @@ throttle_option = click.option(
     metavar="N",
     help="At most N array tasks at once.",
 )
+
+
+def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command --cases, --where, --status and --last, as the argument `selection`."""
+
+    @functools.wraps(command)
+    def with_selection(
+        *arguments: Any,
+        cases: str | None,
+        where: str | None,
+        statuses: str | None,
+        last: int | None,
+        **others: Any,
+    ) -> Any:
+        # Loads SQLAlchemy: no completion needs it.
+        from hpcsweep.tables.selection import Selection
+
+        selection = Selection(cases=cases, where=where, status=words(statuses), last=last)
+        return command(*arguments, selection=selection, **others)
+
+    for option in (
+        click.option(
+            "--last",
+            type=click.IntRange(min=1),
+            metavar="SUBMISSION",
+            help="Only the cases that this submission was the last to send.",
+        ),
+        click.option(
+            "--status",
+            "statuses",
+            metavar="STATUS[,…]",
+            help="Only the cases with these statuses.",
+            shell_complete=completion.statuses,
+        ),
+        click.option(
+            "--where",
+            metavar="CONDITION",
+            help="Only the cases for which this holds: 'omega < 3'.",
+        ),
+        click.option(
+            "--cases",
+            metavar="CASE[,…]|@FILE",
+            help="Only these cases: indices, ranges, beginnings of case ids, or a file of them.",
+        ),
+    ):
+        with_selection = option(with_selection)
+    return with_selection
 
 
 def words(text: str | None) -> tuple[str, ...]:

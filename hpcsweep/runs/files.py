@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hpcsweep.errors import InputError
+from hpcsweep.indexset import IndexSet
 from hpcsweep.logbook.runfiles import RunFiles
 from hpcsweep.runs.find import DamageReport, has_file, kept_files
 from hpcsweep.store.ingest import fresh_index
@@ -13,9 +14,9 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 
 
 def case_files(
-    sweep: SweepDirectory, name: str, report: DamageReport
+    sweep: SweepDirectory, name: str, report: DamageReport, selected: IndexSet | None = None
 ) -> Iterator[tuple[int, RunFiles]]:
-    """Index and files of every case that has a file `name`.
+    """Index and files of every case that has a file `name`; `selected` limits it to these indices.
 
     `report` collects complete cases whose files are missing or damaged. *Raises* InputError if
     the name is not a path inside a run directory, or if no case has it.
@@ -27,7 +28,7 @@ def case_files(
         )
     count = 0
     with fresh_index(sweep) as sweep_index:
-        for row in sweep_index.rows():
+        for row in sweep_index.rows(within=selected):
             files = None
             with report.collecting(row):
                 kept = kept_files(sweep, row)
@@ -35,9 +36,10 @@ def case_files(
             if files is not None:
                 count += 1
                 yield row["idx"], files
-    if not count and not report.lost:
+    if not count and not report.lost and (selected is None or selected):
+        some = "no case that was begun" if selected is None else "no selected case that was begun"
         raise InputError(
-            f"no case that was begun has a file {name}",
+            f"{some} has a file {name}",
             where=str(sweep.path),
             next_step="Name one file, without * or ?: `hpcsweep files SWEEP metadata.json --paths` "
             "shows the paths of the runs.",

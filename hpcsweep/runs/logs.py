@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from hpcsweep.cluster import registry
-from hpcsweep.errors import InputError, SourceError
+from hpcsweep.errors import SourceError
+from hpcsweep.indexset import IndexSet
 from hpcsweep.logbook.runfiles import RunFiles
 from hpcsweep.logbook.storage import read_content
 from hpcsweep.records import Status
@@ -35,27 +36,30 @@ class CaseLogs:
     texts: Iterable[tuple[str, str]]
     # Of a complete case that used more memory than it asked for.
     memory: MemoryExcess | None = None
-    # Whether the case's own files are missing or damaged.
-    files: DamageReport = field(default_factory=DamageReport)
 
 
-def case_logs(sweep: SweepDirectory, case: str) -> CaseLogs:
-    """The logs of a case, by its index or by a prefix of its case id.
+def case_logs(sweep: SweepDirectory, indices: IndexSet, report: DamageReport) -> Iterator[CaseLogs]:
+    """The logs of these cases, in index order.
 
-    *Raises* InputError if no case or more than one matches.
+    `report` collects complete cases whose files are missing or damaged.
     """
+    rest = iter(indices)
     with fresh_index(sweep) as sweep_index:
-        rows = sweep_index.find(case)
-    if len({row["case_id"] for row in rows}) > 1:
-        raise InputError(f"{case!r} begins several case ids", next_step="Give more digits.")
-    return _started(sweep, rows[0]) if rows else _unstarted(sweep, case)
+        for row in sweep_index.rows(within=indices):
+            for index in rest:
+                if index == row["idx"]:
+                    break
+                yield _unstarted(sweep, index)
+            yield _started(sweep, row, report)
+        for index in rest:
+            yield _unstarted(sweep, index)
 
 
-def _started(sweep: SweepDirectory, row: IndexRow) -> CaseLogs:
+def _started(sweep: SweepDirectory, row: IndexRow, report: DamageReport) -> CaseLogs:
     paths = _task_logs(sweep, row["submission"], row["chunk"])
     asked = sweep.resources(sweep.plan(row["submission"])[0])
     message = json.loads(row["error"]).get("message") if row["error"] else None
-    report, own = DamageReport(), list[tuple[str, str]]()
+    own: list[tuple[str, str]] = []
     with report.collecting(row):
         own += _own_texts(kept_files(sweep, row))
     return CaseLogs(
@@ -64,21 +68,12 @@ def _started(sweep: SweepDirectory, row: IndexRow) -> CaseLogs:
         state=": ".join(word for word in (row["status"], row["reason"], message) if word),
         texts=chain(own, _texts(paths)),
         memory=memory_excess(Status(row["status"]), asked, row["max_rss_bytes"]),
-        files=report,
     )
 
 
-def _unstarted(sweep: SweepDirectory, case: str) -> CaseLogs:
+def _unstarted(sweep: SweepDirectory, index: int) -> CaseLogs:
     """Slurm's output of the last array task that included the case."""
     wanted = sweep.newest()
-    if not case.isdigit() or int(case) >= wanted.source.n_cases:
-        raise InputError(
-            f"no attempt of a case {case!r} has begun",
-            where=str(sweep.path),
-            next_step=f"Give an index of 0..{wanted.source.n_cases - 1}, or a case id as "
-            "`hpcsweep collect` shows them.",
-        )
-    index = int(case)
     paths: Iterator[Path] = iter(())
     for number in reversed(sweep.submissions()):
         plan, _ = sweep.plan(number)

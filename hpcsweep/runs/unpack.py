@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hpcsweep.errors import Damaged, InputError, SweepError
 from hpcsweep.files import make_directory, remove_tree
+from hpcsweep.indexset import IndexSet
 from hpcsweep.logbook.packs import PackedFiles, PackLocation
 from hpcsweep.logbook.storage import DirectoryStorage
 from hpcsweep.runs.find import DamageReport, kept_files
@@ -15,19 +16,18 @@ from hpcsweep.store.sweep_index import IndexRow
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 
-def unpack(sweep: SweepDirectory, report: DamageReport, case: str | None = None) -> Iterator[Path]:
-    """Restore one case, by its index or by a prefix of its case id, or all cases. The packs stay.
+def unpack(
+    sweep: SweepDirectory, report: DamageReport, selected: IndexSet | None = None
+) -> Iterator[Path]:
+    """Restore the cases of these indices, or all. The packs stay.
 
     Yields the directories; existing ones are left unchanged. `report` collects cases whose files
-    are missing or damaged. *Safe to repeat.* *Raises* InputError if no case matches, or if it is
-    not packed. *Writes* `runs/…/log_…/`.
+    are missing or damaged. *Safe to repeat.* *Raises* InputError if none of them is packed.
+    *Writes* `runs/…/log_…/`.
     """
     is_packed = False
     with fresh_index(sweep) as sweep_index:
-        rows = sweep_index.rows() if case is None else sweep_index.find(case)
-        if case is not None and len({row["case_id"] for row in rows}) > 1:
-            raise InputError(f"{case!r} begins several case ids", next_step="Give more digits.")
-        for row in rows:
+        for row in sweep_index.rows(within=selected):
             if PackLocation.parse(row["run_dir"] or "") is None:
                 continue
             is_packed = True
@@ -36,9 +36,9 @@ def unpack(sweep: SweepDirectory, report: DamageReport, case: str | None = None)
                 target = _restore(sweep, row)
             if target is not None:
                 yield target
-    if not is_packed:
+    if not is_packed and (selected is None or selected):
         raise InputError(
-            "nothing is packed" if case is None else f"no case {case!r} is packed",
+            "nothing is packed" if selected is None else "no selected case is packed",
             where=str(sweep.path),
             next_step="Runs are packed if the manifest has `runs: packed`.",
         )

@@ -98,6 +98,8 @@ class Outlook:
     asked: Mapping[int, Resources] = field(default_factory=dict)
     # What complete cases of its target took; None without one. Filled only by `with_measured`.
     measured: Measured | None = None
+    # Of the code here, see `current_code`; None if it is not known.
+    code_digest: str | None = None
 
     @classmethod
     def of_nothing(cls, version: Version) -> Outlook:
@@ -158,7 +160,8 @@ def outlook_of(
     sets = in_order_of(wanted, sweep, sweep.newest_manifest(), [one.indices for one in known])
     partition = _Partition(sweep, wanted, plans, tasks)
     with_sets = list(zip(known, sets, strict=True))
-    groups = partition.groups(with_sets, code_digest or current_code(sweep, wanted))
+    digest = code_digest or current_code(sweep, wanted)
+    groups = partition.groups(with_sets, digest)
     return Outlook(
         version=wanted,
         groups=tuple(group for group in groups if group.indices),
@@ -170,6 +173,7 @@ def outlook_of(
         owed=partition.owed() - partition.in_flight,
         stalled=partition.stalled(with_sets),
         asked={plan.submission: sweep.resources(plan) for plan in plans},
+        code_digest=digest,
     )
 
 
@@ -207,6 +211,18 @@ def current_code(sweep: SweepDirectory, version: Version) -> str | None:
         return None
     found = digest_without_import(version.manifest, document.get("code_files"))
     return found or document.get("code_digest")
+
+
+def refused(sweep: SweepDirectory, plan: Plan) -> IndexSet:
+    """The indices of a submission's parts that never reached the cluster."""
+    facts = sweep.part_facts(plan.submission)
+    chunks = (
+        chunk
+        for part in plan.parts
+        if "void" in facts.get(part.number, {}) or "intent" not in facts.get(part.number, {})
+        for chunk in range(part.first_chunk, part.first_chunk + part.chunks)
+    )
+    return IndexSet.union(plan.chunk(chunk) for chunk in chunks)
 
 
 class _Partition:
@@ -319,22 +335,11 @@ class _Partition:
         """Indices that a submission left to later ones, and that none has sent since."""
         found = NONE
         for plan in self._plans:  # oldest first
-            sent = plan.indices - self._refused(plan)
+            sent = plan.indices - refused(self._sweep, plan)
             found -= self._in_order(plan.manifest, sent)
             if plan.closes:
                 found |= self._in_order(plan.manifest, self._wanted_by(plan) - sent)
         return found
-
-    def _refused(self, plan: Plan) -> IndexSet:
-        """The indices of a submission's parts that never reached the cluster."""
-        facts = self._sweep.part_facts(plan.submission)
-        chunks = (
-            chunk
-            for part in plan.parts
-            if "void" in facts.get(part.number, {}) or "intent" not in facts.get(part.number, {})
-            for chunk in range(part.first_chunk, part.first_chunk + part.chunks)
-        )
-        return IndexSet.union(plan.chunk(chunk) for chunk in chunks)
 
     def _wanted_by(self, plan: Plan) -> IndexSet:
         """The indices of a submission, and those that it left to later ones."""

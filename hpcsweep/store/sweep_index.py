@@ -292,11 +292,33 @@ class SweepIndex:
             cases=cases, mean_s=mean_s, longest_s=longest_s, max_rss_bytes=max_rss_bytes
         )
 
-    def rows(self, *, where: Any = None, batch: int = ROWS_AT_ONCE) -> Iterator[IndexRow]:
+    def indices(self, where: Any) -> IndexSet:
+        """The indices of cases that any attempt began, and whose rows satisfy a condition."""
+        query = self._joined().with_only_columns(schema.places.c.idx).where(where)
+        return IndexSet.of(row.idx for row in self._all(query.order_by(schema.places.c.idx)))
+
+    def of_ids(self, case_ids: Sequence[str]) -> dict[str, list[int]]:
+        """The indices of these cases, by case id; only of those that any attempt began."""
+        places = schema.places.c
+        query = self._joined().with_only_columns(places.case_id, places.idx).order_by(places.idx)
+        found: dict[str, list[int]] = {}
+        for start in range(0, len(case_ids), NAMES_AT_ONCE):
+            some = places.case_id.in_(case_ids[start : start + NAMES_AT_ONCE])
+            for row in self._all(query.where(some)):
+                found.setdefault(row.case_id, []).append(row.idx)
+        return found
+
+    def rows(
+        self, *, where: Any = None, within: IndexSet | None = None, batch: int = ROWS_AT_ONCE
+    ) -> Iterator[IndexRow]:
         """The rows of all cases that any attempt began, in index order, with their `idx`.
 
-        One transaction per `batch` rows: a slow reader does not block writers.
+        `within` limits it to these indices, at a cost of their count. One transaction per `batch`
+        rows: a slow reader does not block writers.
         """
+        if within is not None:
+            yield from self._rows_within(within, where, batch)
+            return
         query = self._joined().order_by(schema.places.c.idx).limit(batch)
         if where is not None:
             query = query.where(where)
@@ -307,6 +329,21 @@ class SweepIndex:
             if len(page) < batch:
                 return
             last = page[-1]["idx"]
+
+    def _rows_within(self, indices: IndexSet, where: Any, batch: int) -> Iterator[IndexRow]:
+        place, rank = schema.places.c.idx, 0
+        query = self._joined().order_by(place)
+        if where is not None:
+            query = query.where(where)
+        while piece := indices.slice(rank, rank + batch):
+            if len(piece.ranges) == 1:
+                ((start, stop),) = piece.ranges
+                mine: Any = and_(place >= start, place < stop)
+            else:
+                piece = indices.slice(rank, rank + min(batch, NAMES_AT_ONCE))
+                mine = place.in_(list(piece))
+            yield from self._mappings(query.where(mine))
+            rank += piece.count
 
     def max_generation(self) -> int:
         """The highest generation of any known attempt."""

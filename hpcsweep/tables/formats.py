@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from hpcsweep.errors import ExtraMissing
 from hpcsweep.files import atomic_output
-from hpcsweep.tables.collect import TableColumns, TableRow
+from hpcsweep.tables.columns import TableColumns, TableRow
 
 # Rows of a Parquet row group, and characters of CSV, to buffer.
 ROWS_AT_ONCE = 10_000

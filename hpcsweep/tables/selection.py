@@ -1,150 +1,216 @@
-"""The selection: which cases a command means."""
+"""The selection: which cases a command means. Every command resolves it here, to indices."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import create_engine, select
-
-from hpcsweep.errors import InputError, SourceError
+from hpcsweep.errors import InputError
 from hpcsweep.indexset import IndexSet
-from hpcsweep.records import ParamCase, Status
-from hpcsweep.sources import ParameterSource
+from hpcsweep.records import Status
+from hpcsweep.settings import Settings
 from hpcsweep.state.index_order import in_order_of
+from hpcsweep.state.outlook import Outlook, outlook_of, refused
+from hpcsweep.state.scheduler import poll
 from hpcsweep.store import SweepIndex, schema
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 from hpcsweep.sweepdir.version import Version
-from hpcsweep.tables.collect import Keys, all_columns, fields, learn
-from hpcsweep.tables.where import SqlColumn, parse
+from hpcsweep.tables.columns import TableColumns, columns_of, fields
+from hpcsweep.tables.matching import matching_new
+from hpcsweep.tables.named_cases import (
+    ID_DIGITS,
+    NewCases,
+    cases_made,
+    may_be_index,
+    named_cases,
+    one_case,
+    refuse_too_many,
+)
+from hpcsweep.tables.where import parse
 
-# Largest count of cases without a row whose params a condition is tried on: about half a
-# minute.
-LOOKED_UP_MAX = 1_000_000
-# Of them, those that are in memory at a time.
-CASES_AT_ONCE = 5000
-# Columns that are not known before a case begins, or that differ between two manifests.
-UNKNOWN_BEFORE = ("index", "seed")
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """Which cases a command means: those that satisfy all of it; by default all."""
+
+    # Indices, ranges, case ids and beginnings of them, with commas; or `@FILE`, or a list.
+    cases: str | Iterable[int | str] | None = None
+    # A condition over columns, see `where`.
+    where: str | None = None
+    # Values of `Status`, as `collect` shows it.
+    status: tuple[str, ...] = ()
+    # Number of a submission: no later one sent the case.
+    last: int | None = None
+
+    def __post_init__(self) -> None:
+        """*Raises* InputError for what is no status."""
+        for word in self.status:
+            if word not in set(Status):
+                raise InputError(
+                    f"{word!r} is not a status",
+                    where="--status",
+                    next_step=f"Statuses: {', '.join(Status)}.",
+                )
+
+    def __bool__(self) -> bool:
+        return bool(self.status) or (self.cases, self.where, self.last) != (None, None, None)
+
+    def __str__(self) -> str:
+        """The options that select these cases."""
+        cases = self.cases if isinstance(self.cases, str | None) else ",".join(map(str, self.cases))
+        options = {
+            "--cases": cases,
+            "--where": self.where,
+            "--status": ",".join(self.status) or None,
+            "--last": self.last,
+        }
+        given = ((name, value) for name, value in options.items() if value is not None)
+        return " ".join(f"{name} {shlex.quote(str(value))}" for name, value in given)
+
+    @property
+    def nothing_found(self) -> str:
+        """What to say where it selects no case."""
+        return f"no case is selected: {self}"
 
 
-def selected_cases(
-    version: Version, path: Path, cases: str | Iterable[int] | None, where: str | None
-) -> IndexSet | None:
-    """The indices that `--cases` and `--where` select together; None without either.
+def selected_cases(selection: Selection, version: Version, path: Path) -> IndexSet | None:
+    """The selected indices, in the order of `version`; None for all.
 
-    `path` is the sweep directory, which may not exist yet. *Writes* the index.
-    *Raises* InputError for an index that no case has, for a condition that is none, and for one
-    that would have to be tried on more than `LOOKED_UP_MAX` cases that never began.
+    `path` is the sweep directory, which may not exist yet. The state of cases is what journals and
+    earlier polls say; no cluster is asked. *Raises* InputError. *Writes* the index.
     """
-    found = None if cases is None else case_set(cases, version.source.n_cases)
-    if where is None:
-        return found
-    within = IndexSet.all(version.source.n_cases) if found is None else found
+    if not selection:
+        return None
     sweep = SweepDirectory.open(path) if (path / MARKER).is_file() else None
     if sweep is None or not sweep.submissions():
-        return _matching_new(version.source, within, where, _fields((), version.source, within))
+        return CaseSelector(outlook=Outlook.of_nothing(version)).select(selection)
     with fresh_index(sweep) as sweep_index:
-        return _matching(version, sweep, sweep_index, within, where)
+        tasks = poll(sweep, sweep_index, None, Settings())
+        outlook = outlook_of(sweep, sweep_index, tasks, version)
+        return CaseSelector(outlook=outlook, sweep=sweep, sweep_index=sweep_index).select(selection)
 
 
-def case_set(cases: str | Iterable[int], n_cases: int) -> IndexSet:
-    """The indices that `--cases 3,7,10-20` names, or those of a list.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaseSelector:
+    """Selects cases of one sweep, by what is known of them."""
 
-    *Raises* InputError for none at all, and for one that no case has.
-    """
-    found = IndexSet.parse(cases) if isinstance(cases, str) else IndexSet.of(cases)
-    beyond = found - IndexSet.all(n_cases)
-    if beyond or not found:
-        what = f"no case has the index {beyond.select(0)}" if beyond else "it names no case"
-        raise InputError(
-            what,
-            where="--cases",
-            next_step=f"Indices are 0 to {n_cases - 1}: --cases 3,7,10-20.",
+    outlook: Outlook
+    # None before the first submission.
+    sweep: SweepDirectory | None = None
+    # As up to date as the outlook.
+    sweep_index: SweepIndex | None = None
+    # The columns of all cases; None: those of the cases that a condition is tried on.
+    columns: TableColumns | None = None
+
+    def select(self, selection: Selection) -> IndexSet | None:
+        """The selected indices; None for all. *Raises* InputError."""
+        if not selection:
+            return None
+        found = IndexSet.all(self._n_cases)
+        if selection.cases is not None:
+            found = self._named(selection.cases)
+        if selection.last is not None:
+            found &= self._sent_last(selection.last)
+        if selection.status:
+            found &= self._with_status(selection.status)
+        if selection.where is not None:
+            found = self._matching(found, selection.where)
+        return found
+
+    @property
+    def _n_cases(self) -> int:
+        return self.outlook.version.source.n_cases
+
+    def _named(self, cases: str | Iterable[int | str]) -> IndexSet:
+        named = named_cases(cases, self._n_cases)
+        if not named.ids:
+            return named.indices
+        begun = self._begun_of_ids(named.ids)
+        # Digits that are no index are looked up where that costs nothing: most are a mistake.
+        missing = [prefix for prefix in named.ids if not begun.get(prefix)]
+        for prefix in filter(may_be_index, missing):
+            one_case(prefix, {}, self._n_cases)
+        found = [one_case(prefix, of, self._n_cases) for prefix, of in begun.items() if of]
+        indices = self._in_order(_union(found))
+        if missing:
+            new = NewCases(self.outlook.version.source, self.outlook.not_begun, missing)
+            indices |= _union([one_case(each, new.find(each), self._n_cases) for each in missing])
+        return named.indices | indices
+
+    def _begun_of_ids(self, ids: list[str]) -> dict[str, dict[str, list[int]]]:
+        """By beginning: the indices of begun cases, by case id."""
+        if self.sweep_index is None:
+            return {}
+        whole = [prefix for prefix in ids if len(prefix) == ID_DIGITS]
+        known = self.sweep_index.of_ids(whole)
+        found: dict[str, dict[str, list[int]]] = {one: {one: known[one]} for one in known}
+        for prefix in {*ids} - {*whole}:
+            of = found.setdefault(prefix, {})
+            for row in self.sweep_index.find(prefix):
+                of.setdefault(row["case_id"], []).append(row["idx"])
+        return found
+
+    def _sent_last(self, number: int) -> IndexSet:
+        numbers = self.sweep.submissions() if self.sweep else []
+        if self.sweep is None or number not in numbers:
+            raise InputError(
+                f"there is no submission {number}",
+                where="--last",
+                next_step=f"Submissions are 1..{numbers[-1]}."
+                if numbers
+                else "Nothing was submitted yet.",
+            )
+        found = IndexSet()
+        for each in numbers[numbers.index(number) :]:
+            plan, _ = self.sweep.plan(each)
+            sent = [plan.indices - refused(self.sweep, plan)]
+            (mine,) = in_order_of(self.outlook.version, self.sweep, plan.manifest, sent)
+            found = mine if each == number else found - mine
+        return found
+
+    def _with_status(self, statuses: tuple[str, ...]) -> IndexSet:
+        of_new = IndexSet.union(
+            group.indices for group in self.outlook.groups if group.status.value in statuses
         )
-    return found
+        found = of_new - self.outlook.begun
+        if self.sweep_index is not None:
+            column = schema.cases.c.status
+            found |= self._in_order(self.sweep_index.indices(column.in_(statuses)))
+        return found
+
+    def _matching(self, within: IndexSet, where: str) -> IndexSet:
+        never = within - self.outlook.begun
+        refuse_too_many(never, "params", "--where")
+        columns = self.columns
+        if columns is None:
+            rows = self.sweep_index.rows() if self.sweep_index else ()
+            columns = columns_of(rows, cases_made(self.outlook.version.source, never))
+        known = fields(columns, self.outlook.code_digest)
+        if not self._keeps_order:
+            del known["index"]  # of a row, it is the one of another manifest
+        found = matching_new(self.outlook, never, where, known)
+        if self.sweep_index is not None:
+            condition = parse(where, known, self.sweep_index.dialect)
+            found |= within & self._in_order(self.sweep_index.indices(condition))
+        return found
+
+    @property
+    def _keeps_order(self) -> bool:
+        """Whether cases have the indices that they have in the index."""
+        if self.sweep is None:
+            return True
+        return self.sweep.newest().manifest.orders_like(self.outlook.version.manifest)
+
+    def _in_order(self, indices: IndexSet) -> IndexSet:
+        """Translate indices of the index into indices of this manifest."""
+        if self.sweep is None:
+            return indices
+        newest = self.sweep.newest_manifest()
+        return in_order_of(self.outlook.version, self.sweep, newest, [indices])[0]
 
 
-def _matching(
-    version: Version, sweep: SweepDirectory, sweep_index: SweepIndex, within: IndexSet, where: str
-) -> IndexSet:
-    """The indices of cases with a row, and of those that never began, that satisfy a condition."""
-    known = IndexSet.union(one.indices for one in sweep_index.known())
-    (begun,) = in_order_of(version, sweep, sweep.newest_manifest(), [known])
-    never = within - begun
-    columns = _fields(sweep_index.rows(), version.source, never)
-    condition = parse(where, columns, sweep_index.dialect)
-    rows = IndexSet.of(row["idx"] for row in sweep_index.rows(where=condition))
-    (found,) = in_order_of(version, sweep, sweep.newest_manifest(), [rows])
-    return (found & within) | _matching_new(version.source, never, where, columns)
-
-
-def _fields(
-    rows: Iterable[dict[str, str]], source: ParameterSource, never: IndexSet
-) -> dict[str, SqlColumn]:
-    """The columns that a condition may name. *Raises* InputError for too many cases to look at."""
-    if never.count > LOOKED_UP_MAX:
-        raise InputError(
-            f"the params of {never.count} cases that never began would have to be looked at, and "
-            f"{LOOKED_UP_MAX} are the most",
-            where="--where",
-            next_step="Say with --cases among which cases to look: --cases 0-99999.",
-        )
-    params, metrics = dict[Keys, str](), dict[Keys, str]()
-    for row in rows:
-        learn(params, json.loads(row["params"]))
-        learn(metrics, json.loads(row["metrics"]))
-    for case in _made(source, never):
-        learn(params, case.params)
-    found = fields(all_columns(params, metrics))
-    return {name: column for name, column in found.items() if name not in UNKNOWN_BEFORE}
-
-
-def _matching_new(
-    source: ParameterSource, never: IndexSet, where: str, columns: dict[str, SqlColumn]
-) -> IndexSet:
-    """The indices of cases without a row that satisfy a condition.
-
-    A database in memory holds rows of them, a batch at a time: one meaning of conditions for all.
-    """
-    condition = parse(where, columns, "sqlite")
-    engine = create_engine("sqlite://")
-    found: list[int] = []
-    with engine.begin() as connection:
-        schema.metadata.create_all(connection)
-        for start in range(0, never.count, CASES_AT_ONCE):
-            places: dict[str, list[int]] = {}  # equal cases have one row
-            rows = {}
-            for case in _made(source, never.slice(start, start + CASES_AT_ONCE)):
-                places.setdefault(case.case_id, []).append(case.index)
-                rows[case.case_id] = _row(case)
-            if not rows:
-                continue
-            connection.execute(schema.cases.insert(), list(rows.values()))
-            for case_id in connection.scalars(select(schema.cases.c.case_id).where(condition)):
-                found += places[case_id]
-            connection.execute(schema.cases.delete())
-    engine.dispose()
-    return IndexSet.of(sorted(found))
-
-
-def _made(source: ParameterSource, indices: IndexSet) -> Iterator[ParamCase]:
-    """The cases of these indices that the source can make; a submit reports the others."""
-    for index in indices:
-        with suppress(SourceError):
-            yield source[index]
-
-
-def _row(case: ParamCase) -> dict[str, str | int]:
-    """The row of a case without any attempt."""
-    return {
-        **dict.fromkeys(("sweep", "rank", "token", "seed", "tags"), ""),
-        **dict.fromkeys(("generation", "submission", "chunk", "restart"), 0),
-        "case_id": case.case_id,
-        "status": Status.PENDING.value,
-        "params": json.dumps(case.params),
-        "metrics": "{}",
-        "replicate": case.replicate,
-    }
+def _union(lists: Iterable[list[int]]) -> IndexSet:
+    return IndexSet.of(sorted(index for indices in lists for index in indices))

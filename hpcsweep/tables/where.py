@@ -6,6 +6,7 @@ No text is pasted into SQL: names must be columns of the table, values are bound
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import keyword
 import operator
@@ -37,6 +38,7 @@ from sqlalchemy.dialects.postgresql import JSONB, array
 
 from hpcsweep import ids
 from hpcsweep.errors import InputError
+from hpcsweep.records import Status
 from hpcsweep.store import schema
 
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
@@ -73,6 +75,21 @@ class SqlColumn:
     column: str
     # Keys down to the value; empty for an SQL column.
     path: tuple[str, ...] = ()
+    # What a truth value is computed from, instead of a column.
+    truth: ColumnElement[bool] | None = dataclasses.field(default=None, compare=False)
+
+
+def stale_column(code_digest: str | None) -> SqlColumn:
+    """Whether a case is complete and was computed with code of another digest than this."""
+    cases = schema.cases.c
+    is_other: ColumnElement[bool] = false()
+    if code_digest:
+        is_other = and_(
+            cases.status == Status.COMPLETE.value,
+            cases.code_digest.is_not(None),
+            cases.code_digest != code_digest,
+        )
+    return SqlColumn("", truth=is_other)
 
 
 def parse(text: str, fields: Mapping[str, SqlColumn], dialect: str) -> ColumnElement[bool]:
@@ -133,6 +150,10 @@ class _Parser:
                 sides = [left, *rest]
                 pairs = zip(sides[:-1], ops, sides[1:], strict=True)
                 return and_(*(self._compare(a, op, b) for a, op, b in pairs))
+            case ast.Name(id=name) if name in self._fields:
+                truth = self._fields[name].truth
+                if truth is not None:
+                    return truth
         raise self._refusal(node)
 
     def _compare(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> ColumnElement[bool]:
@@ -148,6 +169,11 @@ class _Parser:
 
     def _test(self, field: SqlColumn, op: type[ast.cmpop], value: Any) -> ColumnElement[bool]:
         compare = _COMPARE[op]
+        if field.truth is not None:
+            if not isinstance(value, bool):  # of another kind, so unequal
+                return true() if op is ast.NotEq else false()
+            holds: ColumnElement[bool] = compare(case((field.truth, 1), else_=0), int(value))
+            return holds
         if not field.path:
             table = schema.places if field.column == "idx" else schema.cases
             column = table.c[field.column]

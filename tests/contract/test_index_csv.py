@@ -13,8 +13,10 @@ from hpcsweep.files import make_directory
 from hpcsweep.journal import VERSION, encode
 from hpcsweep.settings import Settings
 from hpcsweep.store.ingest import fresh_index
-from hpcsweep.tables.collect import Selection, TableColumns, TableRow, collect
+from hpcsweep.tables.collect import TableRequest, collect
+from hpcsweep.tables.columns import TableColumns, TableRow
 from hpcsweep.tables.formats import csv_lines, jsonl_lines
+from hpcsweep.tables.selection import Selection
 from tests.support.journals import Record
 from tests.support.postgres import Place, PrivatePostgres, database, postgres
 from tests.support.sweeps import MadeSweep
@@ -75,23 +77,25 @@ def _metrics(index: int) -> dict[str, Any]:
     return {"energy": values[index % len(values)], "n": {"deep": {"er": index}}}
 
 
-def table(made: MadeSweep, selection: Selection, form: Any) -> bytes:
+def table(made: MadeSweep, wanted: TableRequest, form: Any) -> bytes:
     """What collect writes."""
     found: list[str] = []
 
     def take(columns: TableColumns, rows: Iterator[TableRow]) -> None:
         found.extend(form(columns, rows))
 
-    collect(made.directory, None, Settings(), take, selection)
+    collect(made.directory, None, Settings(), take, wanted)
     return "".join(found).encode(errors="surrogatepass")
 
 
 @pytest.mark.parametrize(
-    "selection",
+    "wanted",
     [
-        Selection(),
-        Selection(where="energy < 5 or x == True"),
-        Selection(status=("failed", "running"), columns=("index", "error", "x")),
+        TableRequest(),
+        TableRequest(selection=Selection(where="energy < 5 or x == True")),
+        TableRequest(
+            selection=Selection(status=("failed", "running")), columns=("index", "error", "x")
+        ),
     ],
     ids=["everything", "where", "columns"],
 )
@@ -99,7 +103,7 @@ def test_the_same_bytes(
     postgres: PrivatePostgres,
     database: Place,
     tmp_path: Path,
-    selection: Selection,
+    wanted: TableRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SWEEP_DATABASE", database.url)
@@ -113,6 +117,6 @@ def test_the_same_bytes(
             assert sum(sweep_index.torn().values()) == 1
     assert kinds == ["sqlite", "postgresql", "postgresql"]
     for form in (csv_lines, jsonl_lines):
-        tables = [table(made, selection, form) for made in sweeps]
+        tables = [table(made, wanted, form) for made in sweeps]
         assert tables[0] == tables[1] == tables[2]
         assert tables[0].count(b"\n") > 4

@@ -816,7 +816,7 @@ def test_derived_files_may_have_any_content(here: Here, sweep: Path) -> None:
 
 
 SELECTIONS: dict[str, tuple[int, list[str], tuple[str, ...]]] = {
-    "a case that is none": (INPUT, ["logs", "s", "7"], ("'7'", "0..1")),
+    "a case that is none": (INPUT, ["logs", "s", "7"], ("the index 7", "0..1")),
     "a case id that is none": (INPUT, ["logs", "s", "zz"], ("'zz'",)),
     "no directory": (SWEEP, ["collect", "s", "--output", "no/x.csv"], ("no/x.csv: cannot be",)),
     "a directory": (USAGE, ["collect", "s", "--output", "."], ("is a directory",)),
@@ -846,6 +846,47 @@ SELECTIONS: dict[str, tuple[int, list[str], tuple[str, ...]]] = {
 def test_a_condition_that_makes_no_sense(here: Here, sweep: Path, case: str) -> None:
     code, arguments, words = SELECTIONS[case]
     holds(here.refuses(code, *arguments), *words)
+    assert sweep.exists()
+
+
+SELECTING = {
+    "plan": ["m.yaml"],
+    "submit": ["m.yaml"],
+    "retry": ["s"],
+    "logs": ["s"],
+    "collect": ["s"],
+    "files": ["s", "metadata.json"],
+    "plot": ["s", "--x", "x", "--y", "y"],
+    "unpack": ["s"],
+}
+NO_CASES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("--cases", "7"): ("no case has the index 7", "0..1"),
+    ("--cases", "0-9"): ("no case has the index 2", "0..1"),
+    ("--cases", "1-0"): ("'1-0' is neither", "write 0-1"),
+    ("--cases", "ffffffffff"): ("no case id begins with 'ffffffffff'",),
+    ("--cases", ""): ("names no case",),
+    ("--cases", "@empty.txt"): ("empty.txt names no case",),
+    ("--cases", "@none.txt"): ("none.txt cannot be read",),
+    ("--where", "zz > 1"): ("'zz' is not a column", "stale"),
+    ("--status", "done"): ("'done' is not a status", "complete"),
+    ("--last", "9"): ("no submission 9", "1..1"),
+}
+
+
+@pytest.mark.parametrize("command", SELECTING)
+def test_a_selection_is_refused_alike(here: Here, sweep: Path, command: str) -> None:
+    """By every command, in the same words."""
+    here.write("empty.txt", "# none\n")
+    for (option, value), words in NO_CASES.items():
+        holds(here.refuses(INPUT, command, *SELECTING[command], option, value), option, *words)
+    assert sweep.exists()
+
+
+@pytest.mark.parametrize("command", SELECTING)
+def test_a_selection_of_nothing_is_told_alike(here: Here, sweep: Path, command: str) -> None:
+    done = here.cli(command, *SELECTING[command], "--where", "x > 1e9", "--status", "failed")
+    holds(done.stderr, "no case is selected: --where 'x > 1e9' --status failed")
+    assert done.exit_code == (INPUT if command == "plot" else 0)
     assert sweep.exists()
 
 

@@ -19,7 +19,8 @@ from hpcsweep.state.status import status
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.store.record_mapper import skipped_lines
 from hpcsweep.tables import formats
-from hpcsweep.tables.collect import TableColumns, collect
+from hpcsweep.tables.collect import collect
+from hpcsweep.tables.columns import TableColumns
 from tests.support.damage import spoiled, text_of
 from tests.support.journals import Record
 from tests.support.postgres import PrivatePostgres, postgres

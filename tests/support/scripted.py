@@ -19,7 +19,8 @@ from hpcsweep.state import cluster_memory, scheduler
 from hpcsweep.state.array_tasks import ArrayTasks
 from hpcsweep.state.scheduler import poll
 from hpcsweep.store.ingest import fresh_index
-from hpcsweep.tables.collect import TableColumns, collect
+from hpcsweep.tables.collect import collect
+from hpcsweep.tables.columns import TableColumns
 from tests.support.journals import write_journal
 from tests.support.sweeps import MadeSweep
 

@@ -16,6 +16,8 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import all_journals, read
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest, Target
+from hpcsweep.runs.find import DamageReport
+from hpcsweep.runs.logs import CaseLogs, case_logs
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sweepdir.directory import FactKind, SweepDirectory
 from hpcsweep.sweepdir.parts import make_parts
@@ -179,6 +181,11 @@ class MadeSweep:
             if "index" in record:
                 assert record["index"] not in found, f"two ends of {record['index']}"
                 found[record["index"]] = record
+        return found
+
+    def logs(self, index: int) -> CaseLogs:
+        """The logs of a case."""
+        (found,) = case_logs(self.directory, IndexSet.of([index]), DamageReport())
         return found
 
     def run_dir(self, index: int) -> Path:

@@ -20,7 +20,9 @@ from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import Ingest, fresh_index
 from hpcsweep.sweep import Sweep
 from hpcsweep.tables import formats
-from hpcsweep.tables.collect import Selection, TableColumns, collect, flatten
+from hpcsweep.tables.collect import TableRequest, collect
+from hpcsweep.tables.columns import TableColumns, flatten
+from hpcsweep.tables.selection import Selection
 from tests.support.sweeps import MadeSweep
 
 PYTHON = """\
@@ -48,17 +50,19 @@ def made(template: MadeSweep, tmp_path: Path) -> MadeSweep:
     return template.copy(tmp_path)
 
 
-def table(made: MadeSweep, **selection: Any) -> tuple[TableColumns, list[dict[str, Any]]]:
+def table(
+    made: MadeSweep, *, columns: tuple[str, ...] = (), **selection: Any
+) -> tuple[TableColumns, list[dict[str, Any]]]:
     found: list[Any] = []
     collect(
         made.directory,
         None,
         Settings(),
         lambda columns, rows: found.extend((columns, list(rows))),
-        Selection(**selection),
+        TableRequest(selection=Selection(**selection), columns=columns),
     )
-    columns, rows = found
-    return columns, rows
+    table_columns, rows = found
+    return table_columns, rows
 
 
 def test_a_row_for_every_index_in_order(made: MadeSweep) -> None:

@@ -25,6 +25,7 @@ REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
 PAGES = [REPOSITORY / "README.md", *sorted(DOCS.glob("*.md"))]
 MADE_BY_COMMON = {"--profile", "--set", "--outputs", "--verbose", "--log-file"}
+SELECTING = {"--cases", "--where", "--status", "--last"}
 ALL = [
     command
     for name in commands.COMMANDS
@@ -246,10 +247,26 @@ def test_every_option_of_a_command_is_explained(command: click.Command) -> None:
     section = sections()[usage(command)]
     own = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
     names = {name for option in own for name in option.opts if name.startswith("--")}
-    assert set(re.findall(r"--[a-z][a-z-]*", section)) == names - MADE_BY_COMMON
+    explained = set(re.findall(r"--[a-z][a-z-]*", section))
+    assert explained - SELECTING == names - MADE_BY_COMMON - SELECTING
     for option in own:
         if isinstance(option.type, click.Choice):
             assert f"{option.opts[0]} {'|'.join(option.type.choices)}`" in section.replace("\\", "")
+
+
+def test_selections_are_explained_once() -> None:
+    section = page("cli.md").partition("\n## Selecting cases\n")[2].partition("\n## ")[0]
+    told = rows(page("cli.md"), "option", "the cases")
+    assert {plain(row[0]).split()[0] for row in told} == SELECTING
+    selecting = set()
+    for command in COMMANDS:
+        names = {name for option in command.params for name in option.opts}
+        if names & SELECTING:
+            assert names >= SELECTING
+            selecting.add(command.name)
+            assert "(#selecting-cases)" in sections()[usage(command)]
+    first = section.partition(" take these options")[0]
+    assert set(re.findall(r"`([a-z]+)`", first)) == selecting
 
 
 def test_the_common_options_are_explained_once() -> None:

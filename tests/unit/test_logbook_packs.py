@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from hpcsweep import Experiment, ExperimentReader
 from hpcsweep.errors import Damaged, InputError, RunMissing, SweepError
 from hpcsweep.files import names
+from hpcsweep.indexset import IndexSet
 from hpcsweep.logbook.packs import (
     COPY_BYTES,
     PackedFiles,
@@ -36,7 +37,6 @@ from hpcsweep.logbook.spool import Spool
 from hpcsweep.logbook.tar import header, member, members
 from hpcsweep.records import Attempt, Outcome, ParamCase, Status
 from hpcsweep.runs.find import DamageReport
-from hpcsweep.runs.logs import case_logs
 from hpcsweep.runs.unpack import unpack, unpack_run
 from hpcsweep.sources import grid
 from tests.support.fixtures import Scale
@@ -282,7 +282,7 @@ def test_readers_see_no_difference(made: MadeSweep, runs: str) -> None:
     assert names(made.path / "checkpoints") == sorted(
         f".{made.source[index].case_id}.complete" for index in (0, 1)
     )
-    logs = case_logs(made.directory, "1")
+    logs = made.logs(1)
     texts = dict(logs.texts)
     assert any("logged 1" in text for text in texts.values())
     assert not [name for name in names(Path(os.environ["TMPDIR"])) if "hpcsweep" in name]
@@ -309,7 +309,7 @@ def test_runs_in_shards(made: MadeSweep, runs: str, digits: int) -> None:
 def test_packed_runs_become_directories(made: MadeSweep) -> None:
     made.plan(runs="packed")
     made.run()
-    (one,) = unpack(made.directory, DamageReport(), "1")
+    (one,) = unpack(made.directory, DamageReport(), IndexSet.of([1]))
     assert one == made.run_dir(1)
     assert len(list(unpack(made.directory, DamageReport()))) == 3
     assert list(unpack(made.directory, DamageReport())) == []

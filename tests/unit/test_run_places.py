@@ -19,7 +19,6 @@ from hpcsweep.logbook.run_directory import read_metadata
 from hpcsweep.logbook.spool import SpoolStorage
 from hpcsweep.records import Attempt, Outcome, Reason, Status
 from hpcsweep.runs.find import DamageReport, run_files
-from hpcsweep.runs.logs import case_logs
 from hpcsweep.runs.unpack import unpack
 from hpcsweep.sources import grid
 from hpcsweep.store.ingest import fresh_index
@@ -59,7 +58,7 @@ def test_a_place_that_is_taken_is_not_named(tmp_path: Path, content: str | None)
     own = attempt_dir(made.source[0].case_id, token)
     assert made.ends()[0]["run_dir"] == row_dir(made) == own
     assert note(made) == b"of 1"
-    assert "log.txt" in "".join(where for where, _ in case_logs(made.directory, "0").texts)
+    assert "log.txt" in "".join(where for where, _ in made.logs(0).texts)
     assert names(made.run_dir(0)) == sorted(
         {"precious"} | ({"metadata.json"} if content else set())
     )
@@ -180,7 +179,7 @@ def check_files(made: MadeSweep, kinds: set[str]) -> None:
     assert set(found["own"].files.names()) == ours | {"a b/é.dat", ".zarray"}
     assert found["own"].read("a b/é.dat") == b"own"
     for index in range(len(KINDS)):
-        logs = case_logs(made.directory, str(index))
+        logs = made.logs(index)
         assert (logs.index, dict(logs.texts) is not None) == (index, True)
 
 
@@ -192,7 +191,7 @@ def test_a_log_of_slurm_that_is_no_file_is_named(tmp_path: Path) -> None:
     logs.mkdir(parents=True, exist_ok=True)
     os.mkfifo(logs / "0.100_0.log")  # nobody writes to it: whoever opened it would wait
     with pytest.raises(SweepError, match="not a regular file"):
-        list(case_logs(made.directory, "0").texts)
+        list(made.logs(0).texts)
 
 
 def test_a_file_that_cannot_be_read_costs_its_case_alone(

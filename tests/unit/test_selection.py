@@ -1,8 +1,11 @@
-"""Which cases `--cases` and `--where` select, before and after cases have a row."""
+"""Which cases `--cases`, `--where`, `--status` and `--last` select, before and after they began."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +14,9 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.sources import grid, manual
 from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sweepdir.version import Version
-from hpcsweep.tables import selection
-from hpcsweep.tables.selection import LOOKED_UP_MAX, case_set, selected_cases
+from hpcsweep.tables import matching
+from hpcsweep.tables.named_cases import LOOKED_UP_MAX
+from hpcsweep.tables.selection import Selection, selected_cases
 from tests.support.sweeps import MadeSweep
 
 PYTHON = "def run(x):\n    if x == 2: raise ValueError\n    return {'y': x * x}\n"
@@ -32,11 +36,16 @@ def version(made: MadeSweep) -> Version:
     return Version.of(made.manifest, made.source)
 
 
+def select(version: Version, path: Path, **options: Any) -> IndexSet | None:
+    return selected_cases(Selection(**options), version, path)
+
+
 @pytest.mark.parametrize(
     ("named", "where", "found"),
     [
         ("1,3-5", None, "1,3-5"),
         ([5, 1, 3, 4], None, "1,3-5"),
+        ("3, 1", None, "1,3"),
         (None, "x > 2", "3-7"),
         # Of a case that never began no metric is known.
         (None, "y >= 0", "0-1,3"),
@@ -49,16 +58,130 @@ def version(made: MadeSweep) -> Version:
         (None, "reason == None", "0-1,3-7"),
         (None, "x == '3'", ""),
         (None, "wall_seconds > 0", "0-3"),
+        (None, "host == None", "4-7"),
+        (None, "index > 2 and index != 5", "3-4,6-7"),
+        (None, "attempt == 0", "4-7"),
+        (None, "attempt == 1 and y == 1", "1"),
+        (None, "stale", ""),
+        (None, "not stale and x > 2", "3-7"),
+        (None, "stale == False and x > 2", "3-7"),
+        (None, "stale == 1", ""),
+        (None, "stale != 1 and x < 1", "0"),
     ],
 )
 def test_the_selected_cases(
     made: MadeSweep, named: str | list[int] | None, where: str | None, found: str
 ) -> None:
-    assert str(selected_cases(version(made), made.path, named, where)) == found
+    assert str(select(version(made), made.path, cases=named, where=where)) == found
+
+
+def test_cases_of_other_code(made: MadeSweep, tmp_path: Path) -> None:
+    copy = made.copy(tmp_path)
+    plan = copy.directory.submission_dir(1) / "plan.json"
+    plan.write_text(json.dumps(json.loads(plan.read_text()) | {"code_files": ["target.py"]}))
+    assert str(select(version(copy), copy.path, where="stale")) == ""
+    (made.root / "target.py").write_text(PYTHON + "\n# changed\n")
+    try:
+        assert str(select(version(copy), copy.path, where="stale")) == "0-1,3"
+        assert str(select(version(copy), copy.path, where="not stale")) == "2,4-7"
+        assert str(select(version(copy), copy.path, where="stale and y < 5")) == "0-1"
+    finally:
+        (made.root / "target.py").write_text(PYTHON)
+
+
+def test_cases_by_status(made: MadeSweep) -> None:
+    for status, found in (
+        (("failed",), "2"),
+        (("complete", "failed"), "0-3"),
+        (("pending",), "4-7"),
+        (("running",), ""),
+    ):
+        assert str(select(version(made), made.path, status=status)) == found
+    assert str(select(version(made), made.path, status=("pending",), where="x < 6")) == "4-5"
+    new = Version.of(made.manifest, made.source)
+    assert str(select(new, made.path / "none", status=("pending",), cases="1-2")) == "1-2"
+    with pytest.raises(InputError, match="'done' is not a status"):
+        Selection(status=("done",))
+
+
+def test_cases_by_the_submission_that_sent_them_last(made: MadeSweep, tmp_path: Path) -> None:
+    copy = made.copy(tmp_path)
+    assert str(select(version(copy), copy.path, last=1)) == "0-3"
+    copy.plan(IndexSet.parse("2,5-6"), chunk_size=2)
+    copy.handed_in(submission=2)
+    assert str(select(version(copy), copy.path, last=1)) == "0-1,3"
+    assert str(select(version(copy), copy.path, last=2)) == "2,5-6"
+    assert str(select(version(copy), copy.path, last=2, status=("pending",))) == "5-6"
+    copy.freeze(grid(x=[6, 5, 0]))
+    assert str(select(version(copy), copy.path, last=2)) == "0-1"
+    with pytest.raises(InputError, match=r"(?s)no submission 3.*Submissions are 1\.\.2"):
+        select(version(copy), copy.path, last=3)
+    with pytest.raises(InputError, match="Nothing was submitted yet"):
+        select(version(copy), tmp_path / "none", last=1)
+
+
+def test_parts_that_were_not_sent_are_not_the_last(made: MadeSweep, tmp_path: Path) -> None:
+    copy = made.copy(tmp_path)
+    copy.plan(IndexSet.parse("0-3"), chunk_size=1, max_array_size=3)
+    copy.handed_in(submission=2)
+    copy.fact("intent", 2, 1, job_name="s.2.1", time=0.0)
+    copy.fact("void", 2, 1, time=0.0)
+    sent = copy.directory.plan(2)[0].parts[0].chunks
+    assert select(version(copy), copy.path, last=2) == IndexSet.all(sent)
+    assert select(version(copy), copy.path, last=1) == IndexSet([(sent, 4)])
+
+
+# --- names of cases ------------------------------------------------------------------------------
+
+
+def test_case_ids(made: MadeSweep) -> None:
+    """Of cases that began, and of those that did not."""
+    ids = [case.case_id for case in made.source]
+    for index in (1, 3, 4, 7):
+        assert str(select(version(made), made.path, cases=ids[index])) == str(index)
+        assert str(select(version(made), made.path, cases=ids[index][:12])) == str(index)
+    several = f"{ids[6]},0-1,{ids[3][:10]}"
+    assert str(select(version(made), made.path, cases=several)) == "0-1,3,6"
+    assert str(select(version(made), made.path, cases=[ids[6], 2, 0])) == "0,2,6"
+    new = Version.of(made.manifest, made.source)
+    assert str(select(new, made.path / "none", cases=f"{ids[6]},{ids[0][:9]}")) == "0,6"
+
+
+def test_the_indices_of_equal_cases(tmp_path: Path) -> None:
+    made = MadeSweep(tmp_path, manual([{"x": 1}, {"x": 2}]) + manual([{"x": 1}]))
+    case_id = made.source[0].case_id
+    assert str(select(version(made), made.path, cases=case_id)) == "0,2"
+    made.plan()
+    made.handed_in()
+    made.run(0)
+    assert str(select(version(made), made.path, cases=case_id[:8])) == "0,2"
+
+
+def test_a_beginning_of_several_case_ids(tmp_path: Path) -> None:
+    made = MadeSweep(tmp_path, grid(x=list(range(40))))
+    firsts = Counter(case.case_id[0] for case in made.source)
+    first = next(digit for digit in "abcdef" if firsts[digit] > 1)
+    words = rf"(?s)'{first}' begins several case ids.*Give more digits"
+    with pytest.raises(InputError, match=words):
+        select(version(made), made.path, cases=first)
+    made.plan()
+    made.handed_in()
+    made.run(0)
+    with pytest.raises(InputError, match=words):
+        select(version(made), made.path, cases=first)
+
+
+def test_cases_in_a_file(made: MadeSweep, tmp_path: Path) -> None:
+    path = tmp_path / "cases.txt"
+    case_id = made.source[6].case_id
+    path.write_text(f"index\r\n3\r\n0-1, 5  # these\n\n# none\n{case_id}\n")
+    assert str(select(version(made), made.path, cases=f"@{path}")) == "0-1,3,5-6"
+    path.write_text("7")
+    assert str(select(version(made), made.path, cases=f"@{path}", where="x > 9")) == ""
 
 
 def test_without_either_there_is_no_selection(made: MadeSweep) -> None:
-    assert selected_cases(version(made), made.path, None, None) is None
+    assert select(version(made), made.path, cases=None, where=None) is None
 
 
 def test_the_cases_of_a_changed_manifest(made: MadeSweep, tmp_path: Path) -> None:
@@ -66,9 +189,9 @@ def test_the_cases_of_a_changed_manifest(made: MadeSweep, tmp_path: Path) -> Non
     copy = made.copy(tmp_path)
     copy.freeze(grid(x=[9, 3, 2, 8, 1]))
     now = version(copy)
-    assert str(selected_cases(now, copy.path, None, "y > 1 or x > 8")) == "0-1"
-    assert str(selected_cases(now, copy.path, None, "status == 'failed'")) == "2"
-    assert str(selected_cases(now, copy.path, "3-4", "x > 0")) == "3-4"
+    assert str(select(now, copy.path, cases=None, where="y > 1 or x > 8")) == "0-1"
+    assert str(select(now, copy.path, cases=None, where="status == 'failed'")) == "2"
+    assert str(select(now, copy.path, cases="3-4", where="x > 0")) == "3-4"
 
 
 @pytest.mark.parametrize(
@@ -86,20 +209,20 @@ def test_the_cases_of_a_changed_manifest(made: MadeSweep, tmp_path: Path) -> Non
 def test_a_sweep_that_was_never_submitted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: ParameterSource, where: str, found: str
 ) -> None:
-    monkeypatch.setattr(selection, "CASES_AT_ONCE", 2)
+    monkeypatch.setattr(matching, "CASES_AT_ONCE", 2)
     made = MadeSweep(tmp_path, grid(x=[1]))
     new = Version.of(made.manifest, source)
-    assert str(selected_cases(new, tmp_path / "none", None, where)) == found
+    assert str(select(new, tmp_path / "none", cases=None, where=where)) == found
 
 
 def test_a_condition_is_not_tried_on_more_cases_than_it_should(made: MadeSweep) -> None:
     many = Version.of(made.manifest, grid(x=list(range(1000)), z=list(range(2000))))
     with pytest.raises(InputError, match=r"(?s)2000000 cases that never began .*--cases 0-99999"):
-        selected_cases(many, made.path / "none", None, "x == 1")
+        select(many, made.path / "none", cases=None, where="x == 1")
     assert LOOKED_UP_MAX == 1_000_000
-    few = selected_cases(many, made.path / "none", "1999000-1999999", "z == 7")
+    few = select(many, made.path / "none", cases="1999000-1999999", where="z == 7")
     assert few == IndexSet.of([])
-    few = selected_cases(many, made.path / "none", "0-1999", "x == 0 and z == 7")
+    few = select(many, made.path / "none", cases="0-1999", where="x == 0 and z == 7")
     assert few == IndexSet.of([7])
 
 
@@ -107,26 +230,68 @@ def test_a_condition_is_not_tried_on_more_cases_than_it_should(made: MadeSweep) 
     ("where", "words"),
     [
         ("yy > 1", "'yy' is not a column"),
-        ("index > 1", "'index' is not a column"),
+        ("x", "'x' is not a comparison"),
         ("y >", "does not parse"),
         ("__import__('os')", "is not a comparison"),
     ],
 )
 def test_a_condition_that_is_none(made: MadeSweep, where: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        selected_cases(version(made), made.path, None, where)
+        select(version(made), made.path, cases=None, where=where)
+
+
+def test_the_index_of_another_manifest_is_no_column(made: MadeSweep, tmp_path: Path) -> None:
+    copy = made.copy(tmp_path)
+    copy.freeze(grid(x=[9, 3, 2, 8, 1]))
+    with pytest.raises(InputError, match="'index' is not a column"):
+        select(version(copy), copy.path, where="index > 1")
 
 
 @pytest.mark.parametrize(
     ("named", "words"),
     [
         ("", "it names no case"),
+        (" ", "it names no case"),
         ([], "it names no case"),
         ("0-8", "no case has the index 8"),
         ([-1], "-1"),
-        ("x", "'x' is neither an index nor an ascending range"),
+        (["1", 8], "no case has the index 8"),
+        ("x", "'x' is neither an index nor an ascending range nor the beginning of a case id"),
+        ("5-3", "'5-3' is neither an index nor an ascending range: write 3-5"),
+        ("1,,2", "'' is neither an index"),
+        ("9", "no case has the index 9"),
+        ("123456789", "no case has the index '123456789', and no case id begins with '123456789'"),
+        ("ab5", "no case id begins with 'ab5'"),
+        ("0123456789012345", "no case id begins with '0123456789012345'"),
+        ("1" * 700, "is neither an index"),
+        ("@none.txt", "none.txt cannot be read: No such file"),
+        ("@", "cannot be read"),
     ],
 )
-def test_cases_that_are_none(named: str | list[int], words: str) -> None:
+def test_cases_that_are_none(made: MadeSweep, named: str | list[int | str], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        case_set(named, 8)
+        select(version(made), made.path, cases=named)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "names no case"),
+        (b"# nothing\n\n", "names no case"),
+        (b"index\n", "names no case"),
+        (b"3\n\xff\xfe\n", "it is no text"),
+        (b"3\nx\n", "'x' is neither"),
+    ],
+)
+def test_files_without_cases(made: MadeSweep, tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "cases.txt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=words):
+        select(version(made), made.path, cases=f"@{path}")
+
+
+def test_the_options_that_select() -> None:
+    chosen = Selection(cases=[1, "ab"], where="x > 1", status=("failed",), last=2)
+    assert str(chosen) == "--cases 1,ab --where 'x > 1' --status failed --last 2"
+    assert not Selection()
+    assert bool(Selection(last=1))

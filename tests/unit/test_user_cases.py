@@ -16,7 +16,8 @@ from hpcsweep.sources import grid, random, source_from_manifest_dict
 from hpcsweep.sources.registry import needs_user_code
 from hpcsweep.state.status import status
 from hpcsweep.store.ingest import fresh_index
-from hpcsweep.tables.collect import TableColumns, TableRow, collect
+from hpcsweep.tables.collect import collect
+from hpcsweep.tables.columns import TableColumns, TableRow
 from tests.support.sweeps import MadeSweep
 from tests.support.wait import wait_until
 

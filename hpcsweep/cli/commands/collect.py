@@ -7,21 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpcsweep.cli import completion
 from hpcsweep.cli.context import context
-from hpcsweep.cli.options import (
-    cases_option,
-    common,
-    file_option,
-    sweep_argument,
-    where_option,
-    words,
-)
+from hpcsweep.cli.options import common, file_option, selection_options, sweep_argument, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hpcsweep.tables.collect import TableColumns, TableRow
+    from hpcsweep.tables.columns import TableColumns, TableRow
+    from hpcsweep.tables.selection import Selection
 
 
 @click.command("collect")
@@ -32,15 +25,7 @@ if TYPE_CHECKING:
     type=click.Choice(["table", "csv", "jsonl", "parquet"]),
     help="Default: a table on the screen, or what the suffix of --output says.",
 )
-@where_option
-@cases_option
-@click.option(
-    "--status",
-    "statuses",
-    metavar="STATUS[,…]",
-    help="Only rows of these statuses.",
-    shell_complete=completion.statuses,
-)
+@selection_options
 @click.option("--columns", metavar="NAME[,…]", help="These columns, in this order.")
 @click.option("--output", type=file_option, help="Write to a file.")
 @common
@@ -48,10 +33,8 @@ def command(
     sweep: str,
     form: str | None,
     output: Path | None,
-    where: str | None,
-    cases: str | None,
-    statuses: str | None,
     columns: str | None,
+    selection: Selection,
     **shared: Any,
 ) -> None:
     """Print one row per case, in index order.
@@ -60,17 +43,10 @@ def command(
     """
     from hpcsweep.cli import notices
     from hpcsweep.cli.render.summary import other_code
-    from hpcsweep.tables.collect import Selection, collect
-    from hpcsweep.tables.selection import case_set
+    from hpcsweep.tables.collect import TableRequest, collect
 
     here = context(**shared)
     directory = here.sweep(sweep)
-    selection = Selection(
-        where=where,
-        status=words(statuses),
-        cases=None if cases is None else case_set(cases, directory.newest().source.n_cases),
-        columns=words(columns),
-    )
     chosen = form or _form_of(output)
     if output is not None and chosen == "table":
         raise click.UsageError("--format table is for the screen; a file is csv, jsonl or parquet")
@@ -80,7 +56,8 @@ def command(
     def take(found: TableColumns, rows: Iterator[TableRow]) -> None:
         _write(chosen, output, found, rows)
 
-    done = collect(directory, here.cluster_of(directory), here.settings, take, selection)
+    request = TableRequest(selection=selection, columns=words(columns), notify=notices.notify)
+    done = collect(directory, here.cluster_of(directory), here.settings, take, request)
     if done.other_code:
         click.echo(other_code(directory.name, done.other_code), err=chosen != "table")
     notices.fill_cache_table(directory)

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hpcsweep.cli.context import context
-from hpcsweep.cli.options import common, sweep_argument
+from hpcsweep.cli.options import common, selection_options, sweep_argument
+
+if TYPE_CHECKING:
+    from hpcsweep.tables.selection import Selection
 
 
 @click.command("files")
 @sweep_argument
 @click.argument("name", metavar="FILE")
 @click.option("--paths", is_flag=True, help="Print where they lie instead of what they hold.")
+@selection_options
 @common
-def command(sweep: str, name: str, paths: bool, **shared: Any) -> None:
+def command(sweep: str, name: str, paths: bool, selection: Selection, **shared: Any) -> None:
     """Print one file of every case, in index order.
 
     FILE is a path in the run directory, such as artifacts/metrics.json.
     """
     from hpcsweep.cli import streams
     from hpcsweep.cli.notices import report_lost_files
+    from hpcsweep.cli.selecting import selected_of
     from hpcsweep.runs.files import case_files
     from hpcsweep.runs.find import DamageReport
 
-    report = DamageReport()
-    for _, files in case_files(context(**shared).sweep(sweep), name, report):
+    directory, report = context(**shared).sweep(sweep), DamageReport()
+    chosen = selected_of(selection, directory)
+    for _, files in case_files(directory, name, report, chosen):
         if paths:
             click.echo(files.path(name) or f"{files.label}/{name}", file=streams.document())
         else:

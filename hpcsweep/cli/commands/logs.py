@@ -1,40 +1,67 @@
-"""`logs`: print the log and the output of a case."""
+"""`logs`: print the log and the output of cases."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hpcsweep.cli.context import context
-from hpcsweep.cli.options import common, json_option, sweep_argument
+from hpcsweep.cli.options import common, json_option, selection_options, sweep_argument
+
+if TYPE_CHECKING:
+    from hpcsweep.runs.logs import CaseLogs
+    from hpcsweep.tables.selection import Selection
 
 
 @click.command("logs")
 @sweep_argument
-@click.argument("case", metavar="CASE")
+@click.argument("case", metavar="[CASE]", required=False)
 @json_option
+@selection_options
 @common
-def command(sweep: str, case: str, as_json: bool, **shared: Any) -> None:
+def command(
+    sweep: str, case: str | None, as_json: bool, selection: Selection, **shared: Any
+) -> None:
     """Print what a case logged and printed.
 
-    CASE is its index, or the beginning of its case id.
+    CASE is its index, or the beginning of its case id; options select several.
     """
     from hpcsweep.cli.notices import report_lost_files
     from hpcsweep.cli.render.console import print_document
+    from hpcsweep.cli.selecting import selected_of
+    from hpcsweep.indexset import IndexSet
+    from hpcsweep.runs.find import DamageReport
     from hpcsweep.runs.logs import case_logs
 
-    found = case_logs(context(**shared).sweep(sweep), case)
+    if case is not None and selection.cases is not None:
+        raise click.UsageError("give CASE or --cases")
+    chosen = selection if case is None else replace(selection, cases=case)
+    if not chosen:
+        raise click.UsageError("say of which case: CASE, --cases, --where, --status or --last")
+    directory, report = context(**shared).sweep(sweep), DamageReport()
+    found = case_logs(directory, selected_of(chosen, directory) or IndexSet(), report)
     if as_json:
-        texts = [{"where": where, "text": text} for where, text in found.texts]
-        excess = found.memory.to_json() if found.memory else None
-        known = {"index": found.index, "case_id": found.case_id, "state": found.state}
-        print_document(known | {"memory_excess": excess, "texts": texts})
+        documents = [_document(one) for one in found]
+        print_document(documents if case is None else documents[0])
     else:
-        click.echo(f"case {found.case_id}, index {found.index}: {found.state}")
-        if found.memory:
-            click.echo(f"memory: {found.memory.text}")
-        for where, text in found.texts:
-            click.echo(f"==> {where}")
-            click.echo(text, nl=False)
-    report_lost_files(found.files)
+        for one in found:
+            _print(one)
+    report_lost_files(report)
+
+
+def _document(found: CaseLogs) -> dict[str, Any]:
+    texts = [{"where": where, "text": text} for where, text in found.texts]
+    excess = found.memory.to_json() if found.memory else None
+    known = {"index": found.index, "case_id": found.case_id, "state": found.state}
+    return known | {"memory_excess": excess, "texts": texts}
+
+
+def _print(found: CaseLogs) -> None:
+    click.echo(f"case {found.case_id}, index {found.index}: {found.state}")
+    if found.memory:
+        click.echo(f"memory: {found.memory.text}")
+    for where, text in found.texts:
+        click.echo(f"==> {where}")
+        click.echo(text, nl=False)

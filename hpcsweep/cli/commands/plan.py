@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hpcsweep.cli.context import context
-from hpcsweep.cli.options import common, manifest_argument, script_option
+from hpcsweep.cli.options import common, manifest_argument, script_option, selection_options
+
+if TYPE_CHECKING:
+    from hpcsweep.tables.selection import Selection
 
 
 @click.command("plan")
 @manifest_argument
 @script_option
+@selection_options
 @common
-def command(manifest: Path, script: bool, **shared: Any) -> None:
+def command(manifest: Path, script: bool, selection: Selection, **shared: Any) -> None:
     """Show what a submit would send."""
     from hpcsweep.cli.planning import show_plan
+    from hpcsweep.cli.selecting import selected
     from hpcsweep.submission.submit import SubmitRequest
+    from hpcsweep.sweepdir.version import Version
 
     here = context(**shared)
     found, source = here.manifest(manifest)
-    request = SubmitRequest(manifest=found, source=source, path=here.sweep_path(found))
+    path = here.sweep_path(found)
+    chosen = selected(selection, Version.of(found, source), path)
+    request = SubmitRequest(manifest=found, source=source, path=path, selection=chosen)
     show_plan(here, request, None, script=script)

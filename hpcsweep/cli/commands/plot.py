@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpcsweep.cli.context import context
-from hpcsweep.cli.options import common, file_option, sweep_argument, words
+from hpcsweep.cli.options import common, file_option, selection_options, sweep_argument, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hpcsweep.tables.collect import TableColumns, TableRow
+    from hpcsweep.tables.columns import TableColumns, TableRow
+    from hpcsweep.tables.selection import Selection
 
 
 @click.command("plot")
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--y", required=True, metavar="COLUMN", help="What is drawn upwards, a number.")
 @click.option("--by", metavar="COLUMN", help="A line for each of its values.")
 @click.option("--log", "logs_of", metavar="AXIS[,…]", help="Logarithmic axes: x, y, x,y or none.")
-@click.option("--where", metavar="CONDITION", help="Only rows for which this holds: 'omega < 3'.")
+@selection_options
 @click.option("--output", type=file_option, help="The file.")
 @common
 def command(
@@ -31,8 +32,8 @@ def command(
     y: str,
     by: str | None,
     logs_of: str | None,
-    where: str | None,
     output: Path | None,
+    selection: Selection,
     **shared: Any,
 ) -> None:
     """Draw one column over another, of the complete cases.
@@ -44,7 +45,7 @@ def command(
     from hpcsweep.cli.notices import notify
     from hpcsweep.ids import slug
     from hpcsweep.tables import plot
-    from hpcsweep.tables.collect import Selection, collect
+    from hpcsweep.tables.collect import TableRequest, collect
     from hpcsweep.tables.points import Axes
 
     here = context(**shared)
@@ -55,11 +56,13 @@ def command(
     log = words(logs_of) if chosen else None
     axes = Axes(x=x, y=y, by=by, log=log, title=directory.name)
     path = output or directory.path / f"{slug(y, 60)}-over-{slug(x, 60)}.png"
-    selection = Selection(where=where, columns=axes.columns, named_by="--x, --y, --by")
+    request = TableRequest(
+        selection=selection, columns=axes.columns, named_by="--x, --y, --by", notify=notify
+    )
 
     def take(found: TableColumns, rows: Iterator[TableRow]) -> None:
         for note in plot.draw(rows, axes, path, found.params.values()):
             notify(note)
 
-    collect(directory, here.cluster_of(directory), here.settings, take, selection)
+    collect(directory, here.cluster_of(directory), here.settings, take, request)
     click.echo(f"written: {path}")

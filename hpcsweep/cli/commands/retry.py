@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hpcsweep.cli.context import context
-from hpcsweep.cli.options import common, sweep_argument, throttle_option, wait_option
+from hpcsweep.cli.options import (
+    common,
+    selection_options,
+    sweep_argument,
+    throttle_option,
+    wait_option,
+)
+
+if TYPE_CHECKING:
+    from hpcsweep.tables.selection import Selection
 
 
 @click.command("retry")
 @sweep_argument
 @wait_option
 @throttle_option
+@selection_options
 @common
-def command(sweep: str, waits: bool, throttle: int, **shared: Any) -> None:
+def command(sweep: str, waits: bool, throttle: int, selection: Selection, **shared: Any) -> None:
     """Send what failed or is missing, as it was submitted.
 
     As `submit --rerun failed` does, with the manifest that the sweep keeps.
     """
+    from hpcsweep.cli.selecting import selected_of
     from hpcsweep.cli.sending import send
     from hpcsweep.cluster import registry
     from hpcsweep.submission.submit import SubmitRequest
@@ -33,6 +44,7 @@ def command(sweep: str, waits: bool, throttle: int, **shared: Any) -> None:
         path=directory.path,
         throttle=throttle,
         rerun="failed",
+        selection=selected_of(selection, directory),
     )
     opened = registry.require_recorded(directory, here.settings)
     send(here, request, opened, waits=waits)

@@ -9,14 +9,13 @@ import click
 
 from hpcsweep.cli.context import context
 from hpcsweep.cli.options import (
-    cases_option,
     cluster_option,
     common,
     manifest_argument,
     script_option,
+    selection_options,
     throttle_option,
     wait_option,
-    where_option,
 )
 from hpcsweep.records import RERUNS
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from hpcsweep.cli.context import Context
     from hpcsweep.cluster.base import Cluster
     from hpcsweep.submission.submit import SubmitRequest
+    from hpcsweep.tables.selection import Selection
 
 
 @click.command("submit")
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Show the plan and send nothing.")
 @throttle_option
 @click.option("--rerun", type=click.Choice(RERUNS), help="Compute these again, too.")
-@cases_option
-@where_option
+@selection_options
 @click.option("--allow-mixed", is_flag=True, help="Allow another target or seed under this name.")
 @click.option(
     "--replace",
@@ -60,27 +59,26 @@ def command(
     dry_run: bool,
     throttle: int,
     rerun: str | None,
-    cases: str | None,
-    where: str | None,
     allow_mixed: bool,
     replace: bool,
     chaos_seed: int | None,
     script: bool,
     parsable: bool,
+    selection: Selection,
     **shared: Any,
 ) -> None:
     """Send what is missing of a sweep to the cluster.
 
     A finished sweep sends nothing. With --wait the exit code is 0 only when every case is complete.
     """
+    from hpcsweep.cli.selecting import selected
     from hpcsweep.cli.sending import send
     from hpcsweep.cluster import registry
     from hpcsweep.submission.submit import SubmitRequest
     from hpcsweep.sweepdir.version import Version
-    from hpcsweep.tables.selection import selected_cases
 
-    if chaos_seed is not None and (cases, where) != (None, None):
-        raise click.UsageError("--chaos runs every case: leave out --cases and --where")
+    if chaos_seed is not None and selection:
+        raise click.UsageError(f"--chaos runs every case: leave out {selection}")
     if parsable and (dry_run or chaos_seed is not None):
         raise click.UsageError("--parsable needs a submission: leave out --dry-run and --chaos")
     if script and not dry_run:
@@ -94,7 +92,7 @@ def command(
         path=path,
         throttle=throttle,
         rerun=rerun,
-        selection=selected_cases(Version.of(found, source), path, cases, where),
+        selection=selected(selection, Version.of(found, source), path),
         allow_mixed=allow_mixed,
         replace=replace,
     )

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hpcsweep.cli.context import context
-from hpcsweep.cli.options import common, sweep_argument
+from hpcsweep.cli.options import common, selection_options, sweep_argument
+
+if TYPE_CHECKING:
+    from hpcsweep.tables.selection import Selection
 
 
 @click.command("unpack")
 @sweep_argument
-@click.option("--case", "case", metavar="CASE", help="Only this one: its index or its case id.")
+@selection_options
+@click.option("--case", "case", metavar="CASE", hidden=True)
 @common
-def command(sweep: str, case: str | None, **shared: Any) -> None:
+def command(sweep: str, case: str | None, selection: Selection, **shared: Any) -> None:
     """Make run directories of packed runs.
 
     The packs stay, and every command reads them as they are; this is for other programs.
     """
     from hpcsweep.cli import streams
     from hpcsweep.cli.notices import report_lost_files
+    from hpcsweep.cli.selecting import selected_of
     from hpcsweep.runs.find import DamageReport
     from hpcsweep.runs.unpack import unpack
 
-    report = DamageReport()
-    for path in unpack(context(**shared).sweep(sweep), report, case):
+    if case is not None:
+        if selection.cases is not None:
+            raise click.UsageError("--case is the older name of --cases: give one of them")
+        selection = replace(selection, cases=case)
+    directory, report = context(**shared).sweep(sweep), DamageReport()
+    for path in unpack(directory, report, selected_of(selection, directory)):
         click.echo(path, file=streams.document())
     report_lost_files(report)

@@ -7,7 +7,7 @@ from itertools import chain, islice, zip_longest
 
 from hpcsweep.cli.render import console, layout
 from hpcsweep.cli.render.console import print_line, print_texts
-from hpcsweep.tables.collect import TableColumns, TableRow
+from hpcsweep.tables.columns import TableColumns, TableRow
 from hpcsweep.tables.formats import cell
 
 # Largest count of rows; --format csv has them all.

@@ -1,0 +1,129 @@
+"""The columns of a table: their names, kinds and origins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hpcsweep.records import ParamCase
+from hpcsweep.tables.where import SqlColumn, stale_column
+
+# Columns before the params and after the metrics, with the kind of their values.
+FIRST = {"index": "int", "case_id": "str", "replicate": "int", "status": "str", "reason": "str"}
+LAST = {
+    "seed": "str",
+    "started": "str",
+    "ended": "str",
+    "wall_seconds": "float",
+    "cpu_seconds": "float",
+    "max_rss_bytes": "int",
+    "host": "str",
+    "job_id": "str",
+    "run_dir": "str",
+    "code_digest": "str",
+    "error": "str",
+}
+
+TableRow = dict[str, Any]
+# The keys from a mapping down to a value.
+Keys = tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableColumns:
+    """The columns of a table, with the params and metrics they come from, and their types."""
+
+    # Column by keys; a name that is taken gets the prefix "param." or "metric.".
+    params: dict[Keys, str]
+    metrics: dict[Keys, str]
+    # "int", "float", "bool", "str" or "json" by column, all columns in order.
+    kinds: dict[str, str]
+    # The selected columns, in the selected order.
+    names: list[str]
+
+
+def flatten(value: Mapping[str, Any], above: Keys = ()) -> dict[Keys, Any]:
+    """Flatten nested mappings to values by their keys; lists stay lists."""
+    flat: dict[Keys, Any] = {}
+    for name, item in value.items():
+        if isinstance(item, Mapping) and item:
+            flat |= flatten(item, (*above, name))
+        else:
+            flat[*above, name] = item
+    return flat
+
+
+def all_columns(params: dict[Keys, str], metrics: dict[Keys, str]) -> TableColumns:
+    """The columns of cases that have these params and metrics, by kind; all are selected."""
+    # Sorted: the same order on every machine and database.
+    kinds = dict(FIRST)
+    param_columns = _name(params, "param.", kinds)
+    metric_columns = _name(metrics, "metric.", kinds)
+    kinds |= LAST
+    return TableColumns(
+        params=param_columns, metrics=metric_columns, kinds=kinds, names=list(kinds)
+    )
+
+
+def learn(kinds: dict[Keys, str], value: Mapping[str, Any]) -> None:
+    """Merge the kind of each value into `kinds`; two kinds become one that holds both."""
+    for keys, item in flatten(value).items():
+        kind, known = _kind(item), kinds.get(keys, "")
+        if kind in ("", known):
+            kinds.setdefault(keys, kind)
+        elif not known:
+            kinds[keys] = kind
+        else:
+            kinds[keys] = "float" if {kind, known} == {"int", "float"} else "json"
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "bool"
+        case int():
+            return "int" if -(2**63) <= value < 2**63 else "json"
+        case float():
+            return "float"
+        case str():
+            return "str"
+    return "json"
+
+
+def _name(found: dict[Keys, str], prefix: str, taken: dict[str, str]) -> dict[Keys, str]:
+    columns = {}
+    for keys in sorted(found):
+        name = ".".join(keys)
+        while name in taken or name in LAST:
+            name = prefix + name
+        columns[keys] = name
+        taken[name] = found[keys] or "json"
+    return columns
+
+
+def columns_of(rows: Iterable[TableRow], cases: Iterable[ParamCase]) -> TableColumns:
+    """The columns of these rows of the index, and of cases without a row."""
+    params: dict[Keys, str] = {}
+    metrics: dict[Keys, str] = {}
+    for row in rows:
+        learn(params, json.loads(row["params"]))
+        learn(metrics, json.loads(row["metrics"]))
+    for case in cases:
+        learn(params, case.params)
+    return all_columns(params, metrics)
+
+
+def fields(columns: TableColumns, code_digest: str | None) -> dict[str, SqlColumn]:
+    """The origin of each column, for a condition; `code_digest` is that of today's code.
+
+    `attempt` and `stale` are columns of a condition alone, unless a param or metric has the name.
+    """
+    found = {name: SqlColumn(name) for name in (*FIRST, *LAST)}
+    found["index"] = SqlColumn("idx")
+    found |= {name: SqlColumn("params", keys) for keys, name in columns.params.items()}
+    found |= {name: SqlColumn("metrics", keys) for keys, name in columns.metrics.items()}
+    return {"attempt": SqlColumn("attempt"), "stale": stale_column(code_digest)} | found

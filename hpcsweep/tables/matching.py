@@ -1,0 +1,71 @@
+"""Conditions on cases that never began: by the same SQL as on cases with a row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from sqlalchemy import and_, create_engine, select
+
+from hpcsweep import ids
+from hpcsweep.indexset import IndexSet
+from hpcsweep.records import ParamCase
+from hpcsweep.state.outlook import Outlook
+from hpcsweep.store import schema
+from hpcsweep.tables.named_cases import cases_made
+from hpcsweep.tables.where import SqlColumn, parse
+
+# Cases in memory at a time.
+CASES_AT_ONCE = 5000
+
+
+def matching_new(
+    outlook: Outlook, never: IndexSet, where: str, columns: Mapping[str, SqlColumn]
+) -> IndexSet:
+    """The indices of cases without a row that satisfy a condition.
+
+    A database in memory holds rows of them, a batch at a time: one meaning of conditions for all.
+    *Raises* InputError.
+    """
+    condition = parse(where, columns, "sqlite")
+    cases, places = schema.cases, schema.places
+    is_same = and_(places.c.sweep == cases.c.sweep, places.c.case_id == cases.c.case_id)
+    query = select(places.c.idx).join_from(places, cases, is_same).where(condition)
+    engine = create_engine("sqlite://")
+    found: list[int] = []
+    with engine.begin() as connection:
+        schema.metadata.create_all(connection)
+        for start in range(0, never.count, CASES_AT_ONCE):
+            made = list(
+                cases_made(outlook.version.source, never.slice(start, start + CASES_AT_ONCE))
+            )
+            if not made:
+                continue
+            rows = {case.case_id: _row(outlook, case) for case in made}  # equal cases have one
+            connection.execute(cases.insert(), list(rows.values()))
+            connection.execute(
+                places.insert(),
+                [{"sweep": "", "idx": case.index, "case_id": case.case_id} for case in made],
+            )
+            found += connection.scalars(query)
+            connection.execute(cases.delete())
+            connection.execute(places.delete())
+    engine.dispose()
+    return IndexSet.of(sorted(found))
+
+
+def _row(outlook: Outlook, case: ParamCase) -> dict[str, str | int | None]:
+    """The row of a case without any attempt."""
+    group = next(group for group in outlook.groups if case.index in group.indices)
+    seed = ids.case_seed(outlook.version.manifest.seed, case.case_id, case.replicate)
+    return {
+        **dict.fromkeys(("sweep", "rank", "token", "tags"), ""),
+        **dict.fromkeys(("generation", "submission", "chunk", "restart", "attempt"), 0),
+        "case_id": case.case_id,
+        "seed": f"{seed:032x}",
+        "status": group.status.value,
+        "reason": group.reason.value if group.reason else None,
+        "params": json.dumps(case.params),
+        "metrics": "{}",
+        "replicate": case.replicate,
+    }
