@@ -93,7 +93,7 @@ class ParamCase:
     written: dict[str, str] = field(default_factory=dict, repr=False)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
     """One execution of a case. The order of the fields is the order of attempts."""
 

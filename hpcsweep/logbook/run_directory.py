@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hpcsweep.field_checks import TEXT, integer, mismatch, schema
 from hpcsweep.files import DOCUMENT_MAX, make_directory, parse_json, read_regular, remove_tree
@@ -25,8 +24,7 @@ METRICS = "artifacts/metrics.json"
 _RANKED = schema({"generation": integer(0, RANKED_MAX), "status": TEXT, "attempt": ATTEMPT})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """The identity of a run, as `metadata.json` records it."""
 
     run_id: str

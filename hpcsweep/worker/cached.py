@@ -116,4 +116,4 @@ def _uncached(ended: CaseEnd, error: HpcsweepError) -> CaseEnd:
     if getattr(error, "errno", None) in FULL:
         raise error
     problem: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
-    return replace(ended, reason=Reason.ERROR, error=problem)
+    return ended._replace(reason=Reason.ERROR, error=problem)

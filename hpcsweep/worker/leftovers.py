@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -63,7 +62,7 @@ class LeftoverDirectories:
         for path in self._attempts.get(run.case.case_id, ()):
             leftover = _read_directory(path)
             if leftover is not None and _is_complete(leftover, run):
-                earlier = replace(run, attempt=attempt_of(leftover.metadata["attempt"]))
+                earlier = run._replace(attempt=attempt_of(leftover.metadata["attempt"]))
                 rundir.publish(self._sweep, path, final, earlier, Status.COMPLETE)
         leftover = _read_directory(final)
         return leftover if leftover is not None and _is_complete(leftover, run) else None

@@ -99,9 +99,8 @@ def _prepare(
     path = (outputs / f"{manifest.name}.local" / f"log_{run.run_id}.{attempt.token[:6]}").resolve()
     each = allocation.cpus_of_case(manifest.needs, manifest.resources.cpus)
     cpus.limit_threads(os.environ, each)
-    return replace(
-        run, provenance=save_provenance(make_directory(path.parent), Path(manifest.root))
-    ), path
+    provenance = save_provenance(make_directory(path.parent), Path(manifest.root))
+    return run._replace(provenance=provenance), path
 
 
 def _begin(manifest: FrozenManifest, run: Run, path: Path, started: str) -> Request:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +31,15 @@ def _with_metrics(ended: CaseEnd, path: Path, index: int) -> CaseEnd:
     except InputError as error:
         if ended.reason is not None:
             return ended
-        return replace(
-            ended,
+        return ended._replace(
             reason=Reason.ERROR,
             error={"type": "MetricsError", "message": str(error)},
         )
     if ended.error is not None and ended.reason is not None:
         tail = _tail(path / "stderr.txt")
         if tail:
-            ended = replace(ended, error=ended.error | {"stderr": tail})
-    return replace(ended, metrics=metrics)
+            ended = ended._replace(error=ended.error | {"stderr": tail})
+    return ended._replace(metrics=metrics)
 
 
 def _metrics(path: Path, index: int) -> dict[str, Any]:

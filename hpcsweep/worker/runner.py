@@ -13,7 +13,6 @@ import select
 import signal
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, TypeVar
@@ -50,8 +49,7 @@ Timer = Callable[[], float]
 START_DELAY_S, WARNING_EARLY_S = 30.0, 60.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TimeLimit:
+class TimeLimit(NamedTuple):
     """The time limit of the job, the reason of some stop signals."""
 
     # Seconds from the start of the job.

@@ -10,8 +10,7 @@ import contextlib
 import os
 import resource  # noqa: F401  # os.wait4 imports it at its first call (CPython 3.11 to 3.14)
 import signal
-from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from hpcsweep.records import Reason
 from hpcsweep.worker import process
@@ -37,13 +36,12 @@ GARBLED = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CaseEnd:
+class CaseEnd(NamedTuple):
     """The end of one case, as reported by its child or by the kernel."""
 
     # None for a complete case.
     reason: Reason | None = None
-    metrics: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = {}  # noqa: RUF012  # nothing changes a CaseEnd
     error: dict[str, Any] | None = None
     cpu_seconds: float | None = None
     max_rss_bytes: int | None = None
@@ -191,10 +189,10 @@ class Slot:
         try:
             answer = parse_answer(child.answer)
         except GarbledReply:
-            return replace(used, reason=Reason.ERROR, error=GARBLED)
+            return used._replace(reason=Reason.ERROR, error=GARBLED)
         if answer is None:
             error = yield from self._diagnose(end, timed_out=timed_out)
-            return replace(used, reason=Reason(error["type"]) if error else None, error=error)
+            return used._replace(reason=Reason(error["type"]) if error else None, error=error)
         # It answered; how its process ended after that does not matter.
         stopped = self._stop_error(timed_out=timed_out)
         # After TERM a target may exit with 0 or raise; one that returned was complete.
@@ -207,7 +205,7 @@ class Slot:
                 "error": answer["error"] | {"message": message},
             }
         del answer["returned"]
-        return replace(used, **answer)
+        return used._replace(**answer)
 
     def _stop_error(self, *, timed_out: bool) -> dict[str, Any] | None:
         """The error of a case that the worker terminated; None if it did not."""

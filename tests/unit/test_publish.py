@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -106,12 +105,12 @@ def test_a_kill_between_two_renames_hides_no_run(
     run_id = f"x=1-{CASE.case_id}"
     final = tmp_path / "runs" / f"log_{run_id}"
     for fields, outcome in (RANKED[0], RANKED[4]):
-        run = replace(make_run(**fields), run_id=run_id)
+        run = make_run(**fields)._replace(run_id=run_id)
         source = finished(tmp_path, run, outcome)
         if outcome is FAILED:
             assert rundir.publish(tmp_path, source, final, run, outcome.status)
     begun = attempt_dir(CASE.case_id, "f" * 16)
-    rundir.begin(tmp_path / begun, replace(make_run(token="f" * 16), run_id=run_id), "2026-01-01")
+    rundir.begin(tmp_path / begun, make_run(token="f" * 16)._replace(run_id=run_id), "2026-01-01")
     real = Path.rename
     renamed: list[Path] = []
 
