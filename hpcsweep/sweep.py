@@ -29,7 +29,8 @@ from hpcsweep.state.status import Summary, status, wait
 from hpcsweep.submission.advance import advance, follow
 from hpcsweep.submission.cancel import cancel
 from hpcsweep.submission.notices import notices
-from hpcsweep.submission.submit import SubmitRequest, Submitted, submit
+from hpcsweep.submission.stages import submit_stages
+from hpcsweep.submission.submit import SubmitRequest, Submitted
 from hpcsweep.sweepdir import locate
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version
@@ -168,7 +169,7 @@ class Sweep:
             allow_mixed=allow_mixed,
             replace=replace,
         )
-        done = submit(request, cluster, self._settings, log_notice)
+        done = submit_stages(request, cluster, self._settings, log_notice)
         for notice in notices(done, request):
             log_notice(notice)
         self._submitted = done.sweep
@@ -225,6 +226,8 @@ class Sweep:
                 next_step="status() says why; submit() sends what was interrupted, retry() also "
                 "what failed.",
             )
+        if summary.reduced is not None and not summary.is_finished:
+            raise Incomplete(summary.reduced.line, where=summary.path)
         return summary
 
     def _follow(self, show: Callable[[Summary], None], log_notice: Notify) -> Summary:

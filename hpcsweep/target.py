@@ -109,12 +109,18 @@ def _refuse_unusable(found: Any, target: Target) -> None:
 
 
 def check_arguments(
-    function: Function, names: Iterable[str], target: Target, *, cached: bool = False
+    function: Function,
+    names: Iterable[str],
+    target: Target,
+    *,
+    cached: bool = False,
+    takes_any: bool = False,
 ) -> None:
     """Refuse a function whose arguments do not match the source's parameters.
 
-    `cached`: it must also write a result. *Raises* TargetError naming the arguments that nothing
-    fills, and the parameters that no argument takes.
+    `cached`: it must also write a result. `takes_any`: it need not take every parameter.
+    *Raises* TargetError naming the arguments that nothing fills, and the parameters that no
+    argument takes.
     """
     try:
         signature = inspect.signature(function)
@@ -128,7 +134,7 @@ def check_arguments(
         _check_takes_result_file(signature, target)
         parameters.add("result_file")
     by_name = {p.name for p in arguments if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    takes_all = any(p.kind is p.VAR_KEYWORD for p in arguments) or by_name & {"params", "case"}
+    takes_rest = any(p.kind is p.VAR_KEYWORD for p in arguments) or by_name & {"params", "case"}
     by_position = {
         p.name
         for p in arguments
@@ -139,7 +145,7 @@ def check_arguments(
         for p in arguments
         if p.default is p.empty and p.name in by_name - parameters - set(GIVEN)
     )
-    unused = [] if takes_all else sorted(parameters - by_name - by_position)
+    unused = [] if takes_rest or takes_any else sorted(parameters - by_name - by_position)
     problems = []
     if by_position:
         them = ", ".join(sorted(by_position))

@@ -22,7 +22,8 @@ from hpcsweep.state.status import Summary, status
 from hpcsweep.submission.advance import follow
 from hpcsweep.submission.closing_run import advance_or_requeue
 from hpcsweep.submission.notices import notices
-from hpcsweep.submission.submit import SubmitRequest, Submitted, submit
+from hpcsweep.submission.stages import submit_stages
+from hpcsweep.submission.submit import SubmitRequest, Submitted
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 
@@ -67,7 +68,7 @@ def go_on(here: Context, sweep: SweepDirectory) -> None:
 def _submit(
     here: Context, request: SubmitRequest, cluster: Cluster, *, parsable: bool
 ) -> Submitted:
-    done = submit(request, cluster, here.settings, notify)
+    done = submit_stages(request, cluster, here.settings, notify)
     for line in (*_submitted_lines(done, cluster, request.selection), *notices(done, request)):
         click.echo(line, err=parsable)
     return done
@@ -115,6 +116,8 @@ def _submitted_lines(
         if plan.goal is not None:
             rest = plan.goal.count - plan.indices.count
             yield f"{rest} more cases are sent when the queue has room for their array tasks"
+    for stage in done.stages:
+        yield from _submitted_lines(stage, cluster)
 
 
 def _wait(
@@ -145,6 +148,11 @@ def _wait(
             f"what was interrupted, `hpcsweep retry {summary.name}` also what failed.",
         )
     click.echo(f"{summary.name}: {summary.counts_text}", err=parsable)
+    if summary.reduced is None or request.selection is not None:
+        return
+    if not summary.is_finished:
+        raise Incomplete(summary.reduced.line, where=summary.path)
+    click.echo(summary.reduced.line, err=parsable)
 
 
 def _watch(

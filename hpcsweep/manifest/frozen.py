@@ -153,7 +153,7 @@ def to_json(manifest: FrozenManifest) -> dict[str, Any]:
         "format": FORMAT,
         "name": manifest.name,
         "root": manifest.root,
-        "target": _target_json(manifest.target),
+        "target": target_json(manifest.target),
         "source": manifest.source,
         "replicates": manifest.replicates,
         "seed": manifest.seed,
@@ -169,7 +169,7 @@ def to_json(manifest: FrozenManifest) -> dict[str, Any]:
     }
     cache = manifest.cache
     if cache is not None:  # without one as before caches existed: fingerprints stay the same
-        model = None if cache.result_cls is None else _target_json(cache.result_cls)
+        model = None if cache.result_cls is None else target_json(cache.result_cls)
         document["cache"] = asdict(cache) | {"result_cls": model}
     if manifest.policies:
         document["policies"] = manifest.policies
@@ -179,19 +179,21 @@ def to_json(manifest: FrozenManifest) -> dict[str, Any]:
     return document
 
 
-def _target_json(target: Target) -> dict[str, Any]:
+def target_json(target: Target) -> dict[str, Any]:
+    """The form of a target in a frozen manifest."""
     if target.is_command:
         return {"argv": list(target.argv)}
     return {"file": target.file, "module": target.module, "function": target.function}
 
 
-def _target_of(document: dict[str, Any]) -> Target:
+def target_of(document: dict[str, Any]) -> Target:
+    """The target of `target_json`'s form. *Raises* TypeError."""
     return Target(**(document | {"argv": tuple(document.get("argv", ()))}))
 
 
 def _cache_of(document: dict[str, Any]) -> Cache:
     model = document["result_cls"]
-    return Cache(**(document | {"result_cls": None if model is None else _target_of(model)}))
+    return Cache(**(document | {"result_cls": None if model is None else target_of(model)}))
 
 
 def from_json(document: Mapping[str, Any], where: str = FILE_NAME) -> FrozenManifest:
@@ -206,7 +208,7 @@ def from_json(document: Mapping[str, Any], where: str = FILE_NAME) -> FrozenMani
         return FrozenManifest(
             name=document["name"],
             root=document["root"],
-            target=_target_of(dict(document["target"])),
+            target=target_of(dict(document["target"])),
             source=document["source"],
             replicates=document["replicates"],
             seed=document["seed"],

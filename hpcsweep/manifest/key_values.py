@@ -17,6 +17,7 @@ from hpcsweep.errors import IdentityError
 from hpcsweep.manifest import slurm_options
 from hpcsweep.manifest.mistakes import described
 from hpcsweep.manifest.passwords import holds_password
+from hpcsweep.manifest.policies import WHEN
 from hpcsweep.quantities import memory_bytes
 
 _SLUG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
@@ -243,6 +244,7 @@ SlurmOptions = Annotated[
     BeforeValidator(_options),
     WithJsonSchema(slurm_options.SCHEMA),
 ]
+When = Annotated[str, BeforeValidator(one_of(*WHEN)), WithJsonSchema({"enum": list(WHEN)})]
 StoreName = Annotated[
     str,
     BeforeValidator(_store),

@@ -28,6 +28,7 @@ from hpcsweep.manifest.key_values import (
     StoreName,
     Suffix,
     Switch,
+    When,
     Whole,
 )
 from hpcsweep.manifest.mistakes import Mistakes
@@ -106,6 +107,22 @@ class UserManifest(BaseModel):
         SlurmOptions,
         _key("sbatch's long options of the small jobs that go on with a sweep."),
     ] = {}
+    reduce: Annotated[
+        Any,
+        _key(
+            "A Python function, or a command, that runs once over the table of the whole sweep.",
+            anyOf=[
+                {"type": "string", "pattern": r"^(?!.*://).+:[^:]+$"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            ],
+        ),
+    ] = None
+    reduce_when: Annotated[
+        When, _key("Whether `reduce` needs every case complete, or only that nothing more runs.")
+    ] = "complete"
+    reduce_slurm: Annotated[
+        SlurmOptions, _key("sbatch's long options of `reduce`, over those of the array tasks.")
+    ] = {}
     case_timeout: Annotated[
         Seconds, _key("Seconds, or HH:MM:SS, after which one case is ended.")
     ] = None
@@ -157,9 +174,10 @@ def validate(
     raw: dict[str, Any], mistakes: Mistakes, plugin_options: Collection[str] = ()
 ) -> UserManifest | None:
     """The manifest of these keys; None when there are mistakes."""
-    options, closing = raw.get("slurm"), raw.get("closing")
-    if isinstance(closing, dict):
-        _check_options("closing", closing, plugin_options, mistakes)
+    for key in ("closing", "reduce_slurm"):
+        if isinstance(raw.get(key), dict):
+            _check_options(key, raw[key], plugin_options, mistakes)
+    options = raw.get("slurm")
     if isinstance(options, dict):
         _check_options("slurm", options, plugin_options, mistakes)
         _check_together(options, mistakes)

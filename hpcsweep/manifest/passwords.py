@@ -66,12 +66,17 @@ def gives_secret(text: str) -> bool:
     )
 
 
+# The keys whose value is an argv list, and those whose texts are read as a line of shell.
+_COMMANDS = ("command", "reduce")
+_SHELL = tuple((key,) for key in (*_COMMANDS, "setup", "slurm", "reduce_slurm"))
+
+
 def refuse_passwords(value: Any, mistakes: Mistakes) -> None:
     """Add a mistake for every text with a password; `key_values` checks URLs of databases."""
     guilty = set(_guilty_argument(value))
     for path, text in _texts(value):
         before = _before(path, value)  # --password
-        is_shell = path[:1] in (("setup",), ("command",), ("slurm",))
+        is_shell = path[:1] in _SHELL
         if path in guilty or (is_shell and gives_secret(f"{before}{text}")):
             mistakes.add(
                 path,
@@ -88,19 +93,20 @@ def refuse_passwords(value: Any, mistakes: Mistakes) -> None:
 
 
 def _guilty_argument(value: Any) -> Iterator[Where]:
-    """The argument of the command that is a secret, by its own or the previous word."""
-    words = value.get("command") if isinstance(value, dict) else None
-    if isinstance(words, list) and all(isinstance(word, str) for word in words):
-        position = command_secrets.in_words(words)
-        if position is not None:
-            yield ("command", position)
+    """The arguments of commands that are secrets, by their own or the previous word."""
+    for key in _COMMANDS:
+        words = value.get(key) if isinstance(value, dict) else None
+        if isinstance(words, list) and all(isinstance(word, str) for word in words):
+            position = command_secrets.in_words(words)
+            if position is not None:
+                yield (key, position)
 
 
 def _before(path: Where, value: Any) -> str:
-    """The option before an argument of the command, followed by a space; else empty."""
-    if len(path) != 2 or path[0] != "command" or not isinstance(path[1], int) or not path[1]:
+    """The option before an argument of a command, followed by a space; else empty."""
+    if len(path) != 2 or path[0] not in _COMMANDS or not isinstance(path[1], int) or not path[1]:
         return ""
-    option = value["command"][path[1] - 1]
+    option = value[path[0]][path[1] - 1]
     return f"{option} " if isinstance(option, str) and option.startswith("--") else ""
 
 

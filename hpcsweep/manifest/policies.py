@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from hpcsweep.manifest.frozen import Target, target_json, target_of
 from hpcsweep.records import Reason
 
 # Reasons that a retry can mend, and that are no error of the user's code.
@@ -55,6 +56,23 @@ class StopAfter:
         return max(1, math.ceil((self.share or 0.0) * n_cases))
 
 
+# When a sweep is reduced: all cases are complete, or nothing more happens by itself.
+WHEN = ("complete", "settled")
+# What a reduce is given: the sweep directory, and the file with the table of all cases.
+GIVEN = ("sweep", "table")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reduce:
+    """What runs once, as a job, over the whole table of a sweep."""
+
+    target: Target
+    # One of WHEN.
+    when: str = "complete"
+    # sbatch's long options, over those of the sweep's array tasks.
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policies:
     """What a sweep does by itself after a submission."""
@@ -67,11 +85,15 @@ class Policies:
     stop_after: StopAfter | None = None
     # Seconds that a case takes, as the user knows; > 0. None: as was measured.
     case_seconds: float | None = None
+    # None: nothing runs when the cases are complete.
+    reduce: Reduce | None = None
+    # Whether this is the manifest of a reduce: its target takes which parameters it wants.
+    is_reduce: bool = False
 
     @property
     def closes(self) -> bool:
         """Whether something is to be decided when an array is over."""
-        return self.retry is not None or self.stop_after is not None
+        return any((self.retry, self.stop_after, self.reduce))
 
     def to_json(self) -> dict[str, Any]:
         """The form in the frozen manifest: only what differs from the defaults."""
@@ -89,12 +111,20 @@ class Policies:
             document["stop_after"] = asdict(self.stop_after)
         if self.case_seconds is not None:
             document["case_seconds"] = self.case_seconds
+        if self.reduce is not None:
+            document["reduce"] = {
+                "target": target_json(self.reduce.target),
+                "when": self.reduce.when,
+                "slurm": dict(self.reduce.options),
+            }
+        if self.is_reduce:
+            document["is_reduce"] = True
         return document
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Policies:
         """Parse `to_json`'s form. *Raises* KeyError, TypeError, ValueError if it is damaged."""
-        retry, stop = document.get("retry"), document.get("stop_after")
+        retry, stop, reduce = (document.get(key) for key in ("retry", "stop_after", "reduce"))
         return cls(
             retry=None
             if retry is None
@@ -107,4 +137,12 @@ class Policies:
             closing=dict(document.get("closing", {})),
             stop_after=None if stop is None else StopAfter(**stop),
             case_seconds=document.get("case_seconds"),
+            reduce=None
+            if reduce is None
+            else Reduce(
+                target=target_of(dict(reduce["target"])),
+                when=reduce["when"],
+                options=dict(reduce["slurm"]),
+            ),
+            is_reduce=bool(document.get("is_reduce")),
         )

@@ -44,7 +44,7 @@ def read(
         return None
     if keys == ["target"]:
         return named(("target",), raw["target"], "function", root, mistakes)
-    return _command(raw["command"], parameters, (*PLACEHOLDERS, *more), mistakes)
+    return command("command", raw["command"], parameters, more, mistakes)
 
 
 def has_placeholder(target: Target, placeholder: str) -> bool:
@@ -106,32 +106,35 @@ def _is_dotted_name(text: str) -> bool:
     return all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split("."))
 
 
-def _command(
+def command(
+    key: str,
     raw: Any,
     parameters: dict[str, Where] | None,
-    given: tuple[str, ...],
+    more: tuple[str, ...],
     mistakes: Mistakes,
 ) -> Target | None:
+    """The command that is the value of a key; None after adding mistakes. Rest as in `read`."""
+    given = (*PLACEHOLDERS, *more)
     if isinstance(raw, str):
         mistakes.add(
-            ("command",),
+            (key,),
             "is one text; no shell splits it, so that no value can become shell code",
             "Write a list: [program, argument, …]; for a shell, [sh, script.sh, …].",
         )
         return None
     if not isinstance(raw, list) or not raw:
         what = "is an empty list" if raw == [] else f"is {described(raw)}, not a list"
-        mistakes.add(("command",), what, "Write a list: [program, argument, …].")
+        mistakes.add((key,), what, "Write a list: [program, argument, …].")
         return None
     used: set[str] = set()
     all_known = True
     for position, element in enumerate(raw):
         problem = _element_problem(element, is_program=position == 0)
         if problem:
-            mistakes.add(("command", position), *problem)
+            mistakes.add((key, position), *problem)
             all_known = False
         else:
-            used |= _placeholders(element, position, parameters, given, mistakes)
+            used |= _placeholders(element, (key, position), parameters, given, mistakes)
     if parameters is not None and all_known:
         _check_parameters(parameters, used, given, mistakes)
     return Target(argv=tuple(raw)) if all_known else None
@@ -151,7 +154,7 @@ def _element_problem(element: Any, *, is_program: bool) -> tuple[str, str] | Non
 
 def _placeholders(
     element: str,
-    position: int,
+    place: Where,
     parameters: dict[str, Where] | None,
     given: tuple[str, ...],
     mistakes: Mistakes,
@@ -161,7 +164,7 @@ def _placeholders(
     for piece in _PIECE.finditer(element):
         if piece["stray"]:
             mistakes.add(
-                ("command", position),
+                place,
                 f"the brace {piece['stray']} in {shown(element)} has no partner",
                 "Write {{ and }} for braces that the program is to see.",
             )
@@ -171,14 +174,14 @@ def _placeholders(
     for name in sorted(names.difference(known)):
         if not _PLAIN.fullmatch(name):
             mistakes.add(
-                ("command", position),
+                place,
                 f"has an unknown placeholder: {shown(element)}",
                 "Placeholders are plain names; write {{ and }} for literal braces.",
             )
         elif parameters is not None:
             meant = nearest(name, known)
             hint = f"Did you mean {{{meant}}}?" if meant else f"Known are {', '.join(known)}."
-            mistakes.add(("command", position), f"unknown placeholder {{{name}}}", hint)
+            mistakes.add(place, f"unknown placeholder {{{name}}}", hint)
     return names
 
 

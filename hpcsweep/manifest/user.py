@@ -15,6 +15,7 @@ from hpcsweep.manifest import (
     case_needs,
     model,
     policy_keys,
+    reduce_spec,
     source_spec,
     stop_keys,
     target_spec,
@@ -93,7 +94,11 @@ def resolve(
             options,
             mistakes,
         )
-        policies = replace(policies, case_seconds=fields.case_seconds)
+        policies = replace(
+            policies,
+            case_seconds=fields.case_seconds,
+            reduce=reduce_spec.read(fields, root, mistakes),
+        )
     if mistakes or fields is None or spec.source is None or target is None:
         raise mistakes.error(path)
 

@@ -13,6 +13,7 @@ from hpcsweep.cluster.slurm.reasons import is_hold, meaning, passes
 from hpcsweep.errors import StoreError, SweepError
 from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.indexset import IndexSet
+from hpcsweep.manifest.policies import Policies
 from hpcsweep.records import Status
 from hpcsweep.room import has_room
 from hpcsweep.runs.memory import MemoryExcess, memory_excess
@@ -20,6 +21,7 @@ from hpcsweep.settings import Settings
 from hpcsweep.state.given_up import given_up
 from hpcsweep.state.outlook import Outlook, State, outlook_of, with_lost
 from hpcsweep.state.paused import Paused, paused
+from hpcsweep.state.reduced import Reduced, current_reduce
 from hpcsweep.state.scheduler import poll
 from hpcsweep.state.stopped import Stopped, stopped
 from hpcsweep.store.ingest import fresh_index
@@ -67,11 +69,23 @@ class Summary:
     stopped: Stopped | None = None
     # Why cases wait for room on the disk; None if none does.
     paused: Paused | None = None
+    # How far the reduce is; None without one.
+    reduced: Reduced | None = None
 
     @property
     def is_complete(self) -> bool:
         """Whether every case is complete."""
         return self.counts.get(Status.COMPLETE, 0) == self.n_cases
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every case is complete, and the reduce if there is one."""
+        return self.is_complete and (self.reduced is None or self.reduced.status is Status.COMPLETE)
+
+    @property
+    def awaits_reduce(self) -> bool:
+        """Whether there is a reduce that was not sent for the cases as they are now."""
+        return self.reduced is not None and self.reduced.status is None
 
     @property
     def counts_text(self) -> str:
@@ -104,6 +118,8 @@ class Summary:
         """
         held = sum(number for reason, number in self.waiting.items() if is_hold(reason))
         may_be_held = self.is_complete or self.stopped is not None
+        if self.reduced is not None and self.reduced.is_under_way:
+            return False
         return not self.tasks or (may_be_held and held == sum(self.tasks.values()))
 
     def to_json(self) -> dict[str, Any]:
@@ -135,6 +151,7 @@ class Summary:
             "given_up": {why: str(indices) for why, indices in self.given_up.items()},
             "stopped": self.stopped.to_json() if self.stopped else None,
             "paused": self.paused.to_json() if self.paused else None,
+            "reduce": self.reduced.to_json() if self.reduced else None,
             "complete": self.is_complete,
         }
 
@@ -186,7 +203,29 @@ def _status(
         if check:
             lost = with_lost(found, sweep, sweep_index).indices(State.LOST)
             summary = replace(summary, lost=lost.count)
-        return replace(summary, stopped=stopped(sweep, sweep_index))
+        summary = replace(summary, stopped=stopped(sweep, sweep_index))
+    policies = Policies.from_json(found.version.manifest.policies)
+    if policies.reduce is None:
+        return summary
+    return replace(summary, reduced=_reduced(sweep, policies.reduce.when, cluster, settings))
+
+
+def _reduced(
+    sweep: SweepDirectory, when: str, cluster: Cluster | None, settings: Settings
+) -> Reduced:
+    """How far the reduce of a sweep is. *Writes* as `status`."""
+    sent = current_reduce(sweep)
+    if sent is None:
+        return Reduced(sweep=sweep.name, when=when)
+    summary = status(sent, cluster, settings)
+    (only,) = (one for one, count in summary.counts.items() if count)  # it has one case
+    return Reduced(
+        sweep=sweep.name,
+        when=when,
+        status=only,
+        reason=next(iter(summary.reasons), ""),
+        is_under_way=not summary.is_settled,
+    )
 
 
 def summarise(sweep: SweepDirectory, found: Outlook, torn: dict[str, int]) -> Summary:

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import replace
 
 from hpcsweep.cluster.base import Cluster
-from hpcsweep.errors import SweepBusy, TargetError
+from hpcsweep.errors import TargetError
 from hpcsweep.files import read_json
 from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.room import has_room
 from hpcsweep.settings import Settings
 from hpcsweep.state.outlook import current_code
 from hpcsweep.state.paused import paused
+from hpcsweep.state.reduced import current_reduce
 from hpcsweep.state.room import room_for
-from hpcsweep.state.status import Summary, wait
+from hpcsweep.state.status import Summary, status, wait
 from hpcsweep.state.stopped import Stopped
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission import policy
@@ -29,16 +29,16 @@ from hpcsweep.submission.handing_in import Doubt, Submitter
 from hpcsweep.submission.policy import Batch
 from hpcsweep.submission.preflight import Checked
 from hpcsweep.submission.reconcile import resolve_unanswered
+from hpcsweep.submission.reduce import send_reduce
 from hpcsweep.submission.settling import settle
 from hpcsweep.submission.submit import SubmitRequest, Submitted, outlook_for, send_batches
-from hpcsweep.submission.sweep_lock import SweepLock, locked_sweep
+from hpcsweep.submission.sweep_lock import SweepLock, awaited_sweep
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import PROVENANCE
 from hpcsweep.sweepdir.stop import stop_fact
 from hpcsweep.undo import undo_on_error
 
-# Seconds for which it waits for another submit, cancel or advance, and between two tries.
-PATIENCE_S = 300.0
+# The least count of seconds between two looks for room on the disk.
 POLL_S = 1.0
 
 
@@ -55,21 +55,27 @@ def advance(
     submitted. *Writes* submissions.
     """
     refuse_while_importing("advance")
-    newest = sweep.newest()
-    request = SubmitRequest(
-        manifest=newest.manifest,
-        source=newest.source,
-        path=sweep.path,
-        throttle=_throttle(sweep),
-        advances=True,
-    )
-    doubt = Doubt()
     if not has_room(sweep.path):
-        return _without_room(request, sweep, cluster, settings)
+        return _without_room(_request(sweep), sweep, cluster, settings)
     settle(sweep, cluster, settings, notify)
-    with ExitStack() as stack:
-        lock = _wait_for_lock(stack, sweep, notify)
-        made = stack.enter_context(undo_on_error(doubt))
+    with awaited_sweep(sweep, notify) as lock:
+        done = _advance_cases(sweep, lock, cluster, settings, notify)
+        if done.plans or done.without_room or done.stopped or done.paused or _is_cancelled(sweep):
+            return done
+        sent = _advance_reduce(done, cluster, settings, notify)
+        return done if sent is None else replace(done, stages=(sent,))
+
+
+def _advance_cases(
+    sweep: SweepDirectory,
+    lock: SweepLock,
+    cluster: Cluster,
+    settings: Settings,
+    notify: Callable[[str], None],
+) -> Submitted:
+    """Submit cases. The caller holds the lock."""
+    request, doubt = _request(sweep), Doubt()
+    with undo_on_error(doubt) as made:
         resolve_unanswered(sweep, cluster, settings, notify)
         checked = _as_submitted(sweep)
         outlook = outlook_for(request, sweep, cluster, settings, checked.code_digest)
@@ -92,8 +98,8 @@ def advance(
         _refuse_other_code(sweep, checked)
         submitter = Submitter(
             sweep=sweep,
-            manifest=newest.manifest,
-            n_cases=newest.source.n_cases,
+            manifest=request.manifest,
+            n_cases=request.source.n_cases,
             cluster=cluster,
             limits=limits,
             settings=settings,
@@ -129,6 +135,32 @@ def _has_room_for(sweep: SweepDirectory, batches: tuple[Batch, ...]) -> bool:
     return has_room(sweep.path, wanted)
 
 
+def _request(sweep: SweepDirectory) -> SubmitRequest:
+    newest = sweep.newest()
+    return SubmitRequest(
+        manifest=newest.manifest,
+        source=newest.source,
+        path=sweep.path,
+        throttle=_throttle(sweep),
+        advances=True,
+    )
+
+
+def _advance_reduce(
+    done: Submitted, cluster: Cluster, settings: Settings, notify: Callable[[str], None]
+) -> Submitted | None:
+    """Submit the reduce, or what `retry` repeats of it; None if nothing was sent."""
+    request = _request(done.sweep)
+    if request.policies.reduce is None:
+        return None
+    sent = current_reduce(done.sweep)
+    if sent is not None and not status(sent, cluster, settings).is_complete:
+        again = advance(sent, cluster, settings, notify)
+        if again.plans:
+            return again
+    return send_reduce(request, done.outlook, cluster, settings, notify)
+
+
 def _stop_if_due(
     request: SubmitRequest, done: Submitted, cluster: Cluster, notify: Callable[[str], None]
 ) -> Stopped | None:
@@ -141,24 +173,6 @@ def _stop_if_due(
     )
     with fresh_index(done.sweep) as sweep_index:
         return found.stop_if_due(sweep_index, notify)
-
-
-def _wait_for_lock(
-    stack: ExitStack, sweep: SweepDirectory, notify: Callable[[str], None]
-) -> SweepLock:
-    """The lock of the sweep, even if another command has it now.
-
-    That one may have decided before the array was over behind which this one runs: whoever gives
-    up here may leave nobody to go on. *Raises* SweepBusy after `PATIENCE_S`.
-    """
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            return stack.enter_context(locked_sweep(sweep, notify))
-        except SweepBusy:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(POLL_S)
 
 
 def follow(
@@ -177,7 +191,8 @@ def follow(
     while True:
         summary = wait(sweep, cluster, settings, show)
         closes = any(sweep.plan(number)[0].closes for number in sweep.submissions())
-        if summary.is_complete or not (closes or summary.paused):
+        is_over = summary.is_complete and not summary.awaits_reduce
+        if is_over or not (closes or summary.paused):
             return summary
         done = advance(sweep, cluster, settings, notify)
         if done.paused is not None:
@@ -189,8 +204,10 @@ def follow(
         is_paused = False
         if done.stopped is not None and summary.stopped is None:
             return wait(sweep, cluster, settings, show)  # with why it is stopped
-        if not done.plans:
-            return summary
+        if not done.plans and not done.stages:
+            summary = status(sweep, cluster, settings)
+            if summary.is_settled:  # otherwise a closing job was faster
+                return summary
 
 
 def _throttle(sweep: SweepDirectory) -> int:

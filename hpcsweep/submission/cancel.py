@@ -14,6 +14,7 @@ from hpcsweep.files import json_bytes, write_new
 from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.settings import Settings
 from hpcsweep.state.array_tasks import array_tasks
+from hpcsweep.state.reduced import reduce_of
 from hpcsweep.state.scheduler import poll
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission.reconcile import resolve_unanswered
@@ -29,7 +30,9 @@ def cancel(
     settings: Settings,
     notify: Callable[[str], None] = lambda _: None,
 ) -> list[str]:
-    """Cancel every array with tasks that are not known to be over. Returns their job ids.
+    """Cancel every array with tasks that are not known to be over, and the reduce.
+
+    Returns their job ids.
 
     *Raises* ClusterUnavailable, SweepBusy; ClusterError where all are on another cluster.
     *Writes* a `cancel` file for each part, after the cluster accepted the request: if this is
@@ -67,7 +70,8 @@ def cancel(
             # Poll at once: the end of the tasks is then certain one grace period from now.
             with fresh_index(sweep) as sweep_index:
                 poll(sweep, sweep_index, cluster, settings, at_once=True)
-    return job_ids
+    reduce = reduce_of(sweep)
+    return job_ids if reduce is None else job_ids + cancel(reduce, cluster, settings, notify)
 
 
 def _cancel_rest(sweep: SweepDirectory) -> None:

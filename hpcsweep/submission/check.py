@@ -11,12 +11,14 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from hpcsweep import executable, target
 from hpcsweep.errors import HpcsweepError, TargetError
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.manifest.policies import GIVEN, Policies
 from hpcsweep.provenance import packages
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.user_import import import_user_code
@@ -32,22 +34,33 @@ def check(sweep: SweepDirectory, fingerprint: str, indices: list[int]) -> dict[s
     installed = packages()  # before the import: the target may change sys.path
     directory = sweep.manifest_dir(fingerprint)
     manifest = frozen.read(directory)
-    function = None
-    if manifest.target.is_command:
-        _check_program(manifest)
-    else:
-        function = import_user_code(
-            lambda: target.load(manifest), "the target", manifest.target, manifest
-        )
+    function = _usable(manifest, "the target")
     # Before the source is opened: a custom source imports modules that a case's process does not.
     code = {"code_digest": target.code_digest(manifest), "code_files": target.code_files(manifest)}
     source = frozen.open_source(directory, manifest)
     cases = [source[index] for index in indices]
+    policies = Policies.from_json(manifest.policies)
     if function is not None:
         names = {name for case in cases for name in case.params}
-        cached = manifest.cache is not None
-        target.check_arguments(function, names, manifest.target, cached=cached)
+        cached, takes_any = manifest.cache is not None, policies.is_reduce
+        target.check_arguments(function, names, manifest.target, cached=cached, takes_any=takes_any)
+    if policies.reduce is not None:  # at last: its modules are no code of the cases
+        _check_reduce(replace(manifest, target=policies.reduce.target))
     return code | {"ids": {case.index: case.case_id for case in cases}, "packages": installed}
+
+
+def _usable(manifest: FrozenManifest, what: str) -> target.Function | None:
+    """Import the function of a manifest; None for a command, whose program is checked."""
+    if not manifest.target.is_command:
+        return import_user_code(lambda: target.load(manifest), what, manifest.target, manifest)
+    _check_program(manifest)
+    return None
+
+
+def _check_reduce(manifest: FrozenManifest) -> None:
+    function = _usable(manifest, "the reduce")
+    if function is not None:
+        target.check_arguments(function, GIVEN, manifest.target, takes_any=True)
 
 
 def _check_program(manifest: FrozenManifest) -> None:

@@ -108,6 +108,8 @@ class Submitted:
     stopped: Stopped | None = None
     # Why nothing is sent until there is room on the disk; None if there is.
     paused: Paused | None = None
+    # What was submitted because the cases are complete: the reduce.
+    stages: tuple[Submitted, ...] = ()
 
     @property
     def plan(self) -> Plan | None:
@@ -300,11 +302,13 @@ def send_batches(
 
 def full_queue(limits: Limits) -> ClusterError:
     """The error for a queue that has no room for an array task and its closing job."""
-    return ClusterError(
+    error = ClusterError(
         f"the queue has no room for you: {limits.max_jobs_name} is {limits.max_jobs}, and "
         f"{limits.jobs} jobs and array tasks of yours are there",
         next_step="Run the same command again when some of them have ended.",
     )
+    error.transient = True
+    return error
 
 
 def _clean(sweep: SweepDirectory) -> None:

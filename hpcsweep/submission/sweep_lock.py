@@ -26,8 +26,10 @@ NAME = "submit"
 # Seconds without a heartbeat after which a process of another host counts as dead: several beats,
 # and longer than NFS and FUSE clients cache attributes (60 s).
 SILENT_S = 6 * BEAT_S
-# Seconds between two polls of its heartbeat.
+# Seconds between two polls of its heartbeat, and between two tries to get the lock.
 POLL_S = 1.0
+# Seconds for which a command that must go on waits for the lock.
+PATIENCE_S = 300.0
 # How often the lock may be free at one moment and taken at the next.
 TRIES = 100
 
@@ -62,6 +64,26 @@ def locked_sweep(sweep: SweepDirectory, notify: Notify = lambda _: None) -> Iter
     """
     with _hold(sweep.path, lambda: make_directory(sweep.path / CLAIMS), notify) as mine:
         yield mine
+
+
+@contextlib.contextmanager
+def awaited_sweep(sweep: SweepDirectory, notify: Notify = lambda _: None) -> Iterator[SweepLock]:
+    """Hold the lock of a sweep, even if another command has it now.
+
+    That one may have decided before the array was over behind which this one runs: whoever gives
+    up here may leave nobody to go on. *Raises* SweepBusy after `PATIENCE_S`.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                lock = stack.enter_context(locked_sweep(sweep, notify))
+                break
+            except SweepBusy:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(POLL_S)
+        yield lock
 
 
 @contextlib.contextmanager

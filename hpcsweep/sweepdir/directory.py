@@ -169,6 +169,15 @@ class SweepPaths:
         return self.submission_dir(submission) / "rest.cancel.json"
 
     @property
+    def reduce_dir(self) -> Path:
+        """The sweep directory of the reduce, which is a sweep of one case."""
+        return self.path / "reduce"
+
+    def table(self, submission: int) -> Path:
+        """The table of all cases that a reduce reads, made when this submission was the last."""
+        return self.path / "tables" / f"{submission:04d}.csv"
+
+    @property
     def attempt_root(self) -> Path:
         """The run directories of attempts that are not published."""
         return self.path / "runs" / ".attempts"

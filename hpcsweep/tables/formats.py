@@ -66,7 +66,12 @@ def write(lines: Iterable[str], output: Path | None, stdout: TextIO) -> None:
     """
     if output is None:
         stdout.writelines(lines)
-        return
+    else:
+        write_file(lines, output)
+
+
+def write_file(lines: Iterable[str], output: Path) -> None:
+    """Write lines atomically to a file. *Raises* SweepError if it cannot be written."""
     with atomic_output(output) as path, path.open("w", encoding="utf-8", newline="") as stream:
         stream.writelines(lines)
 

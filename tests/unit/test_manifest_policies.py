@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
+from hpcsweep.manifest.frozen import Target
 from hpcsweep.manifest.model import json_schema
-from hpcsweep.manifest.policies import Policies, Retry, StopAfter
+from hpcsweep.manifest.policies import Policies, Reduce, Retry, StopAfter
 from hpcsweep.records import Reason
 from tests.support.manifests import GOOD, Load, load, mistakes, write
 
@@ -138,3 +139,30 @@ def test_the_schema_has_no_reference_that_leads_nowhere() -> None:
     text = json.dumps(json_schema()["properties"]["retry"])
     assert "$ref" not in text
     assert "out_of_memory" in text
+
+
+def test_a_reduce_is_a_function_or_a_command(load: Load) -> None:
+    found = policies(load, "reduce: numpy:sum\nreduce_when: settled\nreduce_slurm: {mem: 4G}\n")
+    assert found.reduce == Reduce(
+        target=Target(module="numpy", function="sum"), when="settled", options={"mem": "4G"}
+    )
+    assert found.closes
+    found = policies(load, "reduce: [wc, -l, '{table}']\n")
+    assert found.reduce == Reduce(target=Target(argv=("wc", "-l", "{table}")))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("reduce: nowhere.py:combine", "there is no file 'nowhere.py'"),
+        ("reduce: cat table", "names no function"),
+        ("reduce: [cat, '{tabel}']", "unknown placeholder {tabel}. Did you mean {table}?"),
+        ("reduce_when: settled", "needs a reduce, and the manifest has none"),
+        ("reduce_slurm: {mem: 1G}", "needs a reduce, and the manifest has none"),
+        ("reduce: [cat]\nreduce_when: done", "is the text 'done'. Write complete or settled."),
+        ("reduce: [cat]\nreduce_slurm: {memm: 1G}", "reduce_slurm.memm"),
+        ("reduce: [curl, -u, 'me:word']", "reduce[2]: holds what looks like a secret"),
+    ],
+)
+def test_mistakes_about_a_reduce(mistakes: Callable[..., list[str]], text: str, said: str) -> None:
+    assert said in "\n".join(mistakes(GOOD + text))

@@ -36,6 +36,8 @@ def print_summary(summary: Summary) -> None:
     if passing:
         print_line(f"what they wait for: {', '.join(passing)}")
     _print_problems(summary)
+    if summary.reduced:
+        print_line(summary.reduced.line)
     if summary.stopped:
         for line in summary.stopped.lines:
             print_line((line, "yellow"))

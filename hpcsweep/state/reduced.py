@@ -1,0 +1,80 @@
+"""The reduce of a sweep for people: whether it was sent, how it ended, and what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.records import Reason, Status
+from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
+
+_BEFORE = {
+    "complete": "sent when every case is complete",
+    "settled": "sent when nothing more is run",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reduced:
+    """How far the reduce of a sweep is."""
+
+    # Of the sweep that is reduced.
+    sweep: str
+    # As in `policies.WHEN`.
+    when: str
+    # None: not sent for the cases as they are now.
+    status: Status | None = None
+    # Why it failed or was interrupted.
+    reason: str = ""
+    # Whether its task is not known to be over.
+    is_under_way: bool = False
+
+    @property
+    def line(self) -> str:
+        """For people."""
+        name = f"{self.sweep}/reduce"
+        if self.status is None:
+            return f"reduce: {_BEFORE[self.when]}"
+        if self.status is Status.COMPLETE:
+            return f"reduce: complete; `hpcsweep collect {name}` shows its metrics"
+        if self.is_under_way:
+            return f"reduce: {self.status}; `hpcsweep status {name}` shows its task"
+        why = f" ({self.reason})" if self.reason else ""
+        scarce = {Reason.OUT_OF_MEMORY: "mem", Reason.TIMEOUT: "time"}
+        more = next(
+            (
+                f" with more `{scarce[one]}` in `reduce_slurm`,"
+                for one in scarce
+                if one == self.reason
+            ),
+            "",
+        )
+        return (
+            f"reduce: {self.status}{why}; `hpcsweep logs {name} 0` says why;{more} "
+            f"`hpcsweep retry {self.sweep}` runs it again"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The part of `status --json`."""
+        return {
+            "status": self.status.value if self.status else None,
+            "reason": self.reason or None,
+            "under_way": self.is_under_way,
+        }
+
+
+def reduce_of(sweep: SweepDirectory) -> SweepDirectory | None:
+    """The sweep of one case that is the reduce; None if it was never sent. *Raises* Damaged."""
+    path = sweep.reduce_dir
+    found = SweepDirectory.open(path) if (path / MARKER).is_file() else None
+    return found if found is not None and found.submissions() else None
+
+
+def current_reduce(sweep: SweepDirectory) -> SweepDirectory | None:
+    """The same if it was sent after the sweep's last submission, for the cases as they are now."""
+    found = reduce_of(sweep)
+    if found is None:
+        return None
+    table = Path(found.newest().source[0].params["table"])
+    return found if table.name == sweep.table(sweep.submissions()[-1]).name else None

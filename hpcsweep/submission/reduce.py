@@ -1,0 +1,118 @@
+"""Reduce: when the cases of a sweep are complete, run the manifest's `reduce` once over its table.
+
+A reduce is a sweep of one case, in `reduce/`: submitted, journalled, logged, retried and cancelled
+as any other. The parameters of its case are the sweep's directory and the file of the table, which
+is named after the sweep's last submission. So it runs once for the same cases, however often it is
+asked for, and again when a later submission changed them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from hpcsweep.cluster.base import Cluster
+from hpcsweep.files import make_directory
+from hpcsweep.manifest.frozen import FrozenManifest, sealed
+from hpcsweep.manifest.policies import Policies, Reduce
+from hpcsweep.records import Resources
+from hpcsweep.settings import Settings
+from hpcsweep.sources.manual_source import ManualSource
+from hpcsweep.state.outlook import Outlook, State
+from hpcsweep.state.reduced import current_reduce, reduce_of
+from hpcsweep.state.status import status
+from hpcsweep.submission import policy
+from hpcsweep.submission.submit import SubmitRequest, Submitted, submit
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.version import Version
+from hpcsweep.tables import formats
+from hpcsweep.tables.collect import collect
+
+Notify = Callable[[str], None]
+
+
+def is_due(outlook: Outlook, advancing: policy.Policy, when: str) -> bool:
+    """Whether a sweep is to be reduced; `when` is one of `policies.WHEN`. Pure."""
+    if outlook.complete.count == outlook.version.source.n_cases:
+        return True
+    waits = outlook.in_flight or outlook.indices(State.UNSUBMITTED)
+    return when == "settled" and not (waits or policy.wanted(outlook, advancing))
+
+
+def reduce_version(manifest: FrozenManifest, reduce: Reduce, sweep: SweepDirectory) -> Version:
+    """The manifest of the reduce, and its only case."""
+    table = sweep.table(sweep.submissions()[-1])
+    source = ManualSource([{"sweep": str(sweep.path), "table": str(table)}])
+    described, cases_sha256 = source.frozen()
+    usual = Policies.from_json(manifest.policies)
+    own = Policies(retry=usual.retry, closing=usual.closing, is_reduce=True)
+    made = replace(
+        manifest,
+        name=f"{manifest.name}/reduce",
+        target=reduce.target,
+        source=described,
+        cases_sha256=cases_sha256,
+        replicates=1,
+        chunk=1,
+        runs="all",
+        case_timeout_s=None,
+        cache=None,
+        resources=Resources(options={**manifest.resources.options, **reduce.options}),
+        policies=own.to_json(),
+    )
+    return Version.of(sealed(made), source)
+
+
+def send_reduce(
+    request: SubmitRequest,
+    outlook: Outlook,
+    cluster: Cluster,
+    settings: Settings,
+    notify: Notify,
+) -> Submitted | None:
+    """Submit the reduce of a sweep if it is due; None if it is not, or was sent before.
+
+    `advance` sends it once; a user's submit also after an interruption, and with `--rerun failed`,
+    as `retry` has it, after a failure. The caller holds the sweep's lock. *Raises* as `submit`.
+    *Writes* the table, the sweep of the reduce.
+    """
+    reduce, sweep = request.policies.reduce, SweepDirectory.open(request.path)
+    advancing = replace(request, advances=True).policy
+    if reduce is None or not is_due(outlook, advancing, reduce.when):
+        return None
+    sent = current_reduce(sweep)
+    if sent is not None and request.advances and not status(sent, cluster, settings).unsubmitted:
+        return None
+    version = reduce_version(request.manifest, reduce, sweep)
+    if sent is not None and request.manifest.fingerprint == sweep.newest_manifest():
+        version = sent.newest()  # whose target may be newer than that of the last cases
+    _write_table(sweep, cluster, settings)
+    own = SubmitRequest(
+        manifest=version.manifest,
+        source=version.source,
+        path=sweep.reduce_dir,
+        rerun=_rerun(request.rerun, version, reduce_of(sweep)),
+        allow_mixed=True,
+    )
+    return submit(own, cluster, settings, lambda text: notify(f"{version.manifest.name}: {text}"))
+
+
+def _rerun(asked: str | None, version: Version, sent: SweepDirectory | None) -> str | None:
+    """Which outcomes of the reduce are computed again: those of another target are."""
+    if sent is not None and sent.newest().manifest.target != version.manifest.target:
+        return "all"
+    return "failed" if asked in ("failed", "all") else None
+
+
+def _write_table(sweep: SweepDirectory, cluster: Cluster, settings: Settings) -> None:
+    """Write the table of all cases, unless it is there: a task may read it (invariant 9)."""
+    path = sweep.table(sweep.submissions()[-1])
+    if path.exists():
+        return
+    make_directory(path.parent)
+    collect(
+        sweep,
+        cluster,
+        settings,
+        lambda columns, rows: formats.write_file(formats.csv_lines(columns, rows), path),
+    )

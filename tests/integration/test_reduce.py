@@ -1,0 +1,139 @@
+"""`reduce`: what runs once over the table of a sweep, as a job, when its cases are complete."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from hpcsweep.journal import all_journals, read
+from tests.support.small_site import Site, site
+from tests.support.wait import wait_until
+
+__all__ = ["site"]  # fixtures are found by their names
+
+CASES = "target: t.py:square\nsource: {grid: {x: {range: [0, 6]}}}\nchunk: 2\n"
+TARGET = """
+def square(x):
+    return {"y": x * x}
+"""
+GATHER = """
+import csv
+from pathlib import Path
+
+def combine(sweep, table):
+    if (Path(__file__).parent / "broken").exists():
+        raise ValueError("there is no sum")
+    with open(table) as rows:
+        total = sum(int(row["y"]) for row in csv.DictReader(rows))
+    return {"total": total, "name": Path(sweep).name}
+"""
+
+
+def write_code(site: Site) -> None:
+    (site.root / "t.py").write_text(TARGET)
+    (site.root / "gather.py").write_text(GATHER)
+
+
+def reduced(site: Site) -> dict[str, object]:
+    """What `status` says of the reduce."""
+    found: dict[str, object] = json.loads(site.hpcsweep("status", "s", "--json"))["reduce"]
+    return found
+
+
+def wait_for(site: Site, status: str) -> None:
+    """Wait until the reduce has ended so, with no process of ours on this host."""
+
+    def look() -> bool | str:
+        found = reduced(site)
+        return (found["status"], found["under_way"]) == (status, False) or str(found)
+
+    wait_until(look, 90, f"the reduce {status}", poll_s=0.5)
+
+
+def metrics(site: Site) -> dict[str, object]:
+    row = json.loads(site.hpcsweep("collect", "s/reduce", "--format", "jsonl"))
+    return {name: row.get(name) for name in ("total", "name", "status")}
+
+
+def starts(site: Site) -> int:
+    """How often the reduce began, by its journals."""
+    journals = site.root / "outputs" / "s" / "reduce" / "journal"
+    kinds = Counter(
+        record["kind"]
+        for name in all_journals(journals)
+        for reading in read(journals / name)
+        for record in reading.records
+    )
+    return kinds["begin"]
+
+
+def test_a_closing_job_sends_it_once(site: Site) -> None:
+    write_code(site)
+    manifest = site.manifest(f"{CASES}reduce: gather.py:combine\n")
+    said = site.hpcsweep("submit", manifest)
+    assert "3 array tasks" in said
+    wait_for(site, "complete")
+    assert metrics(site) == {"total": 55, "name": "s", "status": "complete"}
+    assert "reduce: complete" in site.hpcsweep("status", "s")
+    site.hpcsweep("advance", "s")
+    assert "s/reduce: nothing to submit" in site.hpcsweep("submit", manifest)
+    assert starts(site) == 1
+    # More cases: the same once more, over all of them.
+    grown = site.manifest(f"{CASES}reduce: gather.py:combine\n".replace("[0, 6]", "[0, 7]"))
+    said = site.hpcsweep("submit", grown, "--wait")
+    assert "s: 7 complete of 7\nreduce: complete" in said
+    assert metrics(site)["total"] == 91
+    assert starts(site) == 2
+
+
+def test_one_that_failed_is_named_with_its_log_and_runs_again(site: Site) -> None:
+    write_code(site)
+    (site.root / "broken").touch()
+    manifest = site.manifest(f"{CASES}reduce: gather.py:combine\n")
+    said = site.hpcsweep("submit", manifest, "--wait", code=9)
+    assert "reduce: failed (error); `hpcsweep logs s/reduce 0` says why" in said
+    assert "ValueError: there is no sum" in site.hpcsweep("logs", "s/reduce", "0")
+    assert "nothing to submit" in site.hpcsweep("advance", "s")  # cron does not repeat it
+    assert starts(site) == 1
+    (site.root / "broken").unlink()
+    said = site.hpcsweep("retry", "s", "--wait")
+    assert "s/reduce: submission 2, 1 cases" in said
+    assert metrics(site)["total"] == 55
+
+
+def test_a_command_where_not_every_case_completes(site: Site) -> None:
+    write_code(site)
+    (site.root / "t.py").write_text(TARGET.replace("return", "assert x != 3\n    return"))
+    manifest = site.manifest(
+        f"{CASES}reduce: [cp, '{{table}}', '{{run_dir}}/all.csv']\nreduce_when: settled\n"
+        "closing: {partition: nonesuch}\n"
+    )
+    said = site.hpcsweep("submit", manifest, "--wait", code=9)
+    assert "not every case is complete: 5 complete, 1 failed of 6" in said
+    assert reduced(site)["status"] == "complete"
+    (copy,) = site.root.glob("outputs/s/reduce/runs/*/all.csv")
+    assert [line.split(",")[3] for line in copy.read_text().splitlines()[1:]].count("failed") == 1
+
+
+def test_it_is_cancelled_with_the_sweep(site: Site) -> None:
+    write_code(site)
+    site.hpcsweep("submit", site.manifest(f"{CASES}reduce: [sleep, '60']\n"))
+    wait_until(lambda: starts(site) == 1, 90, "the reduce's start", poll_s=0.5)
+    assert "cancelled: " in site.hpcsweep("cancel", "s")
+    wait_for(site, "interrupted")
+    site.hpcsweep("advance", "s")
+    assert starts(site) == 1
+
+
+def test_what_could_not_run_is_refused_before_anything_is_sent(site: Site) -> None:
+    write_code(site)
+    with (site.root / "gather.py").open("a") as code:
+        code.write("\ndef needs(table, more): pass\n")
+    for reduce, said in (
+        ("gather.py:nothing", "there is no 'nothing' in it"),
+        ("gather.py:needs", "nothing fills its argument more"),
+        ("[./missing]", "there is no program './missing'"),
+    ):
+        assert said in site.hpcsweep("submit", site.manifest(f"{CASES}reduce: {reduce}\n"), code=4)
+        assert not Path(site.root / "outputs").exists()
