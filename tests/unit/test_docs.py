@@ -215,8 +215,8 @@ def test_yaml_blocks_of_the_docs_are_valid(block: str, tmp_path: Path) -> None:
             _, found = settings.load(profile, {}, {"XDG_CONFIG_HOME": str(tmp_path)})
             assert isinstance(found, Profile)
         return
-    if "target" in value:
-        (tmp_path / value["target"].partition(":")[0]).touch()
+    for key in {"target", "reduce"} & value.keys():
+        (tmp_path / value[key].partition(":")[0]).touch()
     (tmp_path / "manifest.yaml").write_text(block)
     manifest, source = load_manifest(tmp_path / "manifest.yaml")
     assert manifest.name == value["name"]
