@@ -15,7 +15,7 @@ from hpcsweep.cluster.base import Cluster
 from hpcsweep.files import make_directory
 from hpcsweep.manifest.frozen import FrozenManifest, sealed
 from hpcsweep.manifest.policies import Policies, Reduce
-from hpcsweep.records import Resources
+from hpcsweep.records import CaseNeeds, Resources
 from hpcsweep.settings import Settings
 from hpcsweep.sources.manual_source import ManualSource
 from hpcsweep.state.outlook import Outlook, State
@@ -57,6 +57,7 @@ def reduce_version(manifest: FrozenManifest, reduce: Reduce, sweep: SweepDirecto
         runs="all",
         case_timeout_s=None,
         cache=None,
+        needs=CaseNeeds(),
         resources=Resources(options={**manifest.resources.options, **reduce.options}),
         policies=own.to_json(),
     )
