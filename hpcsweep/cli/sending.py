@@ -12,12 +12,14 @@ from rich.console import Console
 from hpcsweep.cli import streams
 from hpcsweep.cli.context import Context
 from hpcsweep.cli.notices import notify
+from hpcsweep.cli.render.plan import case_seconds, what_goes_before
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import Incomplete, PartRefused
 from hpcsweep.indexset import IndexSet
 from hpcsweep.progress import progress_bar
 from hpcsweep.state.given_up import given_up, given_up_lines
+from hpcsweep.state.outlook import Outlook
 from hpcsweep.state.status import Summary, status
 from hpcsweep.submission.advance import follow
 from hpcsweep.submission.closing_run import advance_or_requeue
@@ -96,15 +98,7 @@ def _submitted_lines(
     if why is not None:
         yield from why.lines
     elif not done.plans:
-        if done.without_room:
-            count = done.without_room.count
-            yield f"{sweep.name}: the queue has no room; {count} cases are sent later"
-        elif done.under_way:
-            yield f"{sweep.name}: nothing to submit, {done.under_way.count} cases are under way"
-        else:
-            left = f", {outlook.failed.count} failed (--rerun failed)" if outlook.failed else ""
-            some = "" if selection is None else f" of the {selection.count} selected cases"
-            yield f"{sweep.name}: nothing to submit{some}, {outlook.complete.count} complete{left}"
+        yield f"{sweep.name}: {_why_nothing(done, outlook, selection)}"
     yield from given_up_lines(given_up(outlook))
     job_ids = iter(done.job_ids)
     for plan in done.plans:
@@ -113,11 +107,29 @@ def _submitted_lines(
             f"{sweep.name}: submission {plan.submission}, {plan.indices.count} cases in "
             f"{plan.chunks} array tasks, job {jobs} on the {cluster.kind} cluster"
         )
+        if plan.seconds_from == "canary":
+            yield f"a case takes {case_seconds(plan)}"
         if plan.goal is not None:
             rest = plan.goal.count - plan.indices.count
-            yield f"{rest} more cases are sent when the queue has room for their array tasks"
+            yield f"{rest} more cases are sent when {what_goes_before(plan)}"
     for stage in done.stages:
         yield from _submitted_lines(stage, cluster)
+
+
+def _why_nothing(done: Submitted, outlook: Outlook, selection: IndexSet | None) -> str:
+    """Why a submission without a plan sent nothing."""
+    if done.behind_canary:
+        return (
+            f"nothing to submit now, {done.under_way.count} cases are under way and "
+            f"{done.behind_canary.count} wait for the canary"
+        )
+    if done.without_room:
+        return f"the queue has no room; {done.without_room.count} cases are sent later"
+    if done.under_way:
+        return f"nothing to submit, {done.under_way.count} cases are under way"
+    left = f", {outlook.failed.count} failed (--rerun failed)" if outlook.failed else ""
+    some = "" if selection is None else f" of the {selection.count} selected cases"
+    return f"nothing to submit{some}, {outlook.complete.count} complete{left}"
 
 
 def _wait(
@@ -129,7 +141,7 @@ def _wait(
     """
     summary = _watch(here, cluster, done.sweep, request.selection)
     in_doubt = done.under_way if done.plan is None else done.cancelled
-    if not summary.is_complete and in_doubt:
+    if not summary.is_complete and summary.stopped is None and in_doubt:
         done = _submit(here, request, cluster, parsable=parsable)
         summary = _watch(here, cluster, done.sweep, request.selection)
     for line in given_up_lines(dict(summary.given_up)):

@@ -10,7 +10,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hpcsweep.manifest import exclusive, policy_keys, slurm_options, source_schema, stop_keys
+from hpcsweep.manifest import (
+    canary_keys,
+    exclusive,
+    policy_keys,
+    slurm_options,
+    source_schema,
+    stop_keys,
+)
 from hpcsweep.manifest.key_values import (
     Chunk,
     Count,
@@ -87,6 +94,10 @@ class UserManifest(BaseModel):
     ] = None
     case_seconds: Annotated[
         Seconds, _key("Seconds, or HH:MM:SS, that a case takes: chunk auto is made from it.")
+    ] = None
+    canary: Annotated[
+        canary_keys.CanaryValue,
+        _key("How many cases go first; the others follow when one of them is complete."),
     ] = None
     store: Annotated[
         StoreName,

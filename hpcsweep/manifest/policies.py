@@ -89,6 +89,8 @@ class Policies:
     reduce: Reduce | None = None
     # Whether this is the manifest of a reduce: its target takes which parameters it wants.
     is_reduce: bool = False
+    # How many cases go first, before all others; 0 for none, None where the manifest does not say.
+    canary: int | None = None
 
     @property
     def closes(self) -> bool:
@@ -119,6 +121,8 @@ class Policies:
             }
         if self.is_reduce:
             document["is_reduce"] = True
+        if self.canary is not None:
+            document["canary"] = self.canary
         return document
 
     @classmethod
@@ -145,4 +149,5 @@ class Policies:
                 options=dict(reduce["slurm"]),
             ),
             is_reduce=bool(document.get("is_reduce")),
+            canary=document.get("canary"),
         )

@@ -12,6 +12,7 @@ from hpcsweep import yamltext
 from hpcsweep.errors import ManifestError
 from hpcsweep.manifest import (
     cache_spec,
+    canary_keys,
     case_needs,
     model,
     policy_keys,
@@ -87,18 +88,9 @@ def resolve(
     if fields is not None:
         needs, options = case_needs.read(_needs(fields), _options(fields), mistakes)
         cache = cache_spec.read(fields, root, spec, target, mistakes)
-        policies = policy_keys.read(
-            fields.retry,
-            fields.closing,
-            stop_keys.read(fields.stop_after),
-            options,
-            mistakes,
-        )
-        policies = replace(
-            policies,
-            case_seconds=fields.case_seconds,
-            reduce=reduce_spec.read(fields, root, mistakes),
-        )
+        policies = _policies(fields, root, options, mistakes)
+        if spec.source is not None:
+            canary_keys.check(fields.canary, spec.source.n_cases * fields.replicates, mistakes)
     if mistakes or fields is None or spec.source is None or target is None:
         raise mistakes.error(path)
 
@@ -120,6 +112,20 @@ def resolve(
             next_step="Rename or rewrite it, or use a UTF-8 locale: LC_ALL=C.UTF-8.",
         ) from error
     return manifest, spec.source.repeat(manifest.replicates)
+
+
+def _policies(
+    fields: model.UserManifest, root: Path, options: dict[str, str], mistakes: Mistakes
+) -> Policies:
+    found = policy_keys.read(
+        fields.retry, fields.closing, stop_keys.read(fields.stop_after), options, mistakes
+    )
+    return replace(
+        found,
+        case_seconds=fields.case_seconds,
+        canary=fields.canary,
+        reduce=reduce_spec.read(fields, root, mistakes),
+    )
 
 
 def _setup_lines(texts: list[str], layers: Layers) -> tuple[SetupLine, ...]:

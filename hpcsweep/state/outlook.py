@@ -100,6 +100,8 @@ class Outlook:
     measured: Measured | None = None
     # Of the code here, see `current_code`; None if it is not known.
     code_digest: str | None = None
+    # Indices of the canary, as long as the others wait for it, or would.
+    canary: IndexSet = NONE
 
     @classmethod
     def of_nothing(cls, version: Version) -> Outlook:
@@ -174,6 +176,7 @@ def outlook_of(
         stalled=partition.stalled(with_sets),
         asked={plan.submission: sweep.resources(plan) for plan in plans},
         code_digest=digest,
+        canary=partition.canary(),
     )
 
 
@@ -346,6 +349,19 @@ class _Partition:
         if plan.goal is None or self._sweep.cancelled_rest(plan.submission).exists():
             return plan.indices
         return plan.goal
+
+    def canary(self) -> IndexSet:
+        """Indices of the last submissions, as far as these are a canary and its retries.
+
+        None of one that was cancelled: nothing waits for it any more.
+        """
+        found = NONE
+        for plan in reversed(self._plans):
+            is_cancelled = self._sweep.cancelled_rest(plan.submission).exists()
+            if is_cancelled or (plan.parts and not plan.canary):
+                break
+            found |= self._in_order(plan.manifest, plan.indices)
+        return found
 
     def stalled(self, known: list[tuple[Known, IndexSet]]) -> dict[int, IndexSet]:
         """Indices by the count of tasks that had them, are over, and began no case.

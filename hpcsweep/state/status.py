@@ -18,6 +18,7 @@ from hpcsweep.records import Status
 from hpcsweep.room import has_room
 from hpcsweep.runs.memory import MemoryExcess, memory_excess
 from hpcsweep.settings import Settings
+from hpcsweep.state.canary import CanaryCounts, canary_counts
 from hpcsweep.state.given_up import given_up
 from hpcsweep.state.outlook import Outlook, State, outlook_of, with_lost
 from hpcsweep.state.paused import Paused, paused
@@ -71,6 +72,8 @@ class Summary:
     paused: Paused | None = None
     # How far the reduce is; None without one.
     reduced: Reduced | None = None
+    # The cases that go first; None if no others wait for them.
+    canary: CanaryCounts | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -152,6 +155,7 @@ class Summary:
             "stopped": self.stopped.to_json() if self.stopped else None,
             "paused": self.paused.to_json() if self.paused else None,
             "reduce": self.reduced.to_json() if self.reduced else None,
+            "canary": self.canary.to_json() if self.canary else None,
             "complete": self.is_complete,
         }
 
@@ -254,6 +258,7 @@ def summarise(sweep: SweepDirectory, found: Outlook, torn: dict[str, int]) -> Su
         other_code=found.indices(State.STALE).count,
         given_up=given_up(found),
         paused=paused(sweep, found.paused),
+        canary=canary_counts(found),
         memory=max(_memory_excesses(found), key=lambda one: one.ratio, default=None),
     )
 

@@ -43,24 +43,40 @@ class Stopped:
     is_held: bool
     # Of all failed cases, the most frequent first.
     kinds: tuple[FailureKind, ...]
+    # Whether the canary failed; `kind` has the reasons of its cases then.
+    by_canary: bool = False
 
     @property
     def lines(self) -> list[str]:
         """The digest: the reason, the errors, how to go on."""
-        alike = " with the same error" if self.kind else ""
         more = len(self.kinds) - KINDS_NAMED
-        held = ", queued tasks are held" if self.is_held else ""
-        next_step = (
-            f"Nothing more is run{held}. `hpcsweep logs {self.name} INDEX` says why a case failed; "
-            f"`hpcsweep submit` goes on, `hpcsweep retry {self.name}` also runs the failed cases "
-            "again."
-        )
         return [
-            f"{self.name} is stopped: {self.failures} cases failed{alike} (stop_after)",
+            f"{self.name} is stopped: {self._why}",
             *(f"  {one.line}" for one in self.kinds[:KINDS_NAMED]),
             *([f"  and {more} more kinds of errors"] if more > 0 else []),
-            next_step,
+            self._next_step,
         ]
+
+    @property
+    def _why(self) -> str:
+        if self.by_canary:
+            return f"no case of the canary is complete ({self.kind})"
+        alike = " with the same error" if self.kind else ""
+        return f"{self.failures} cases failed{alike} (stop_after)"
+
+    @property
+    def _next_step(self) -> str:
+        logs = f"`hpcsweep logs {self.name} INDEX` says why a case failed"
+        if self.by_canary:
+            return (
+                f"Nothing more is sent. {logs}; `hpcsweep submit` sends another canary, "
+                "`hpcsweep submit --canary 0` all cases at once."
+            )
+        held = ", queued tasks are held" if self.is_held else ""
+        return (
+            f"Nothing more is run{held}. {logs}; `hpcsweep submit` goes on, `hpcsweep retry "
+            f"{self.name}` also runs the failed cases again."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The part of `status --json`."""
@@ -68,6 +84,7 @@ class Stopped:
             "failures": self.failures,
             "kind": self.kind or None,
             "held": self.is_held,
+            "canary": self.by_canary,
             "errors": [
                 {"error": one.kind, "cases": one.indices.count, "first": one.indices.select(0)}
                 for one in self.kinds
@@ -86,6 +103,7 @@ def stopped(sweep: SweepDirectory, sweep_index: SweepIndex) -> Stopped | None:
         kind=fact["kind"],
         is_held=held_fact(sweep.path) is not None,
         kinds=tuple(failure_kinds(sweep_index)),
+        by_canary=fact.get("canary", False),
     )
 
 

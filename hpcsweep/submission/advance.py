@@ -16,6 +16,7 @@ from hpcsweep.files import read_json
 from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.room import has_room
 from hpcsweep.settings import Settings
+from hpcsweep.state import canary
 from hpcsweep.state.outlook import current_code
 from hpcsweep.state.paused import paused
 from hpcsweep.state.reduced import current_reduce
@@ -25,6 +26,7 @@ from hpcsweep.state.stopped import Stopped
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission import policy
 from hpcsweep.submission.breaker import CircuitBreaker
+from hpcsweep.submission.canary_stop import stop_if_failed
 from hpcsweep.submission.handing_in import Doubt, Submitter
 from hpcsweep.submission.policy import Batch
 from hpcsweep.submission.preflight import Checked
@@ -60,7 +62,8 @@ def advance(
     settle(sweep, cluster, settings, notify)
     with awaited_sweep(sweep, notify) as lock:
         done = _advance_cases(sweep, lock, cluster, settings, notify)
-        if done.plans or done.without_room or done.stopped or done.paused or _is_cancelled(sweep):
+        waits = done.without_room or done.behind_canary or done.paused
+        if done.plans or waits or done.stopped or _is_cancelled(sweep):
             return done
         sent = _advance_reduce(done, cluster, settings, notify)
         return done if sent is None else replace(done, stages=(sent,))
@@ -92,7 +95,9 @@ def _advance_cases(
             return replace(done, stopped=stopped)
         batches = policy.decide(outlook, request.policy, limits)
         if not batches:
-            return replace(done, without_room=policy.sendable(outlook, request.policy))
+            left = policy.sendable(outlook, request.policy)
+            behind = canary.behind(outlook)
+            return replace(done, without_room=left - behind, behind_canary=behind)
         if outlook.paused and not _has_room_for(sweep, batches):
             return replace(done, paused=paused(sweep, outlook.paused, is_full=True))
         _refuse_other_code(sweep, checked)
@@ -164,10 +169,12 @@ def _advance_reduce(
 def _stop_if_due(
     request: SubmitRequest, done: Submitted, cluster: Cluster, notify: Callable[[str], None]
 ) -> Stopped | None:
-    """Stop the sweep if too many of its cases failed."""
+    """Stop the sweep if too many of its cases failed, or the whole canary did."""
+    with fresh_index(done.sweep) as sweep_index:
+        failed = stop_if_failed(done.sweep, done.outlook, request.policy, sweep_index)
     stop = request.policies.stop_after
-    if stop is None:
-        return None
+    if failed is not None or stop is None:
+        return failed
     found = CircuitBreaker(
         sweep=done.sweep, outlook=done.outlook, policy=request.policy, stop=stop, cluster=cluster
     )

@@ -35,12 +35,18 @@ class Estimate:
     source: str
 
 
-def estimate_of(case_seconds: float | None, measured: Measured | None) -> Estimate | None:
-    """The estimate from what the manifest says, else from what was measured; None without both."""
+def estimate_of(
+    case_seconds: float | None, measured: Measured | None, *, by_canary: bool = False
+) -> Estimate | None:
+    """The estimate from what the manifest says, else from what was measured; None without both.
+
+    `by_canary`: whether only the canary's cases were measured.
+    """
     if case_seconds is not None:
         return Estimate(mean_s=case_seconds, longest_s=case_seconds, source="case_seconds")
     if measured is not None:
-        return Estimate(mean_s=measured.mean_s, longest_s=measured.longest_s, source="measured")
+        source = "canary" if by_canary else "measured"
+        return Estimate(mean_s=measured.mean_s, longest_s=measured.longest_s, source=source)
     return None
 
 

@@ -16,9 +16,11 @@ from hpcsweep.errors import InputError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Retry
 from hpcsweep.records import Reason, Resources
+from hpcsweep.state import canary
 from hpcsweep.state.escalation import escalated
 from hpcsweep.state.outlook import NONE, Group, Outlook, State
 from hpcsweep.submission.chunking import Estimate, chunk_size, estimate_of
+from hpcsweep.submission.first_cases import canary_size, spread
 from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE, tasks_per_array
 
 # The least count of jobs in the queue with which closing jobs can go on.
@@ -50,6 +52,8 @@ class Policy:
     retry: Retry | None = None
     # Whether something is to be decided when an array is over, besides `retry`.
     closes: bool = False
+    # How many cases go first, before all others; 0 for none.
+    canary: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,10 +68,17 @@ class Batch:
     resources: Resources
     # How long its cases take; None if it is not known.
     estimate: Estimate | None = None
-    # Indices that were to be sent as well, and for which there was no room.
+    # Indices that were to be sent as well: there was no room, or they wait for the canary.
     rest: IndexSet = NONE
     # Whether a closing job is submitted behind each of its arrays.
     closes: bool = False
+    # Whether its cases go first, and the others wait for them.
+    is_canary: bool = False
+
+    def as_canary(self, indices: IndexSet) -> Batch:
+        """Of this batch only these indices, which go first, each in a task of its own."""
+        rest = self.indices - indices
+        return replace(self, indices=indices, rest=rest, chunk_size=1, is_canary=True)
 
     @property
     def tasks(self) -> int:
@@ -99,11 +110,18 @@ def decide(outlook: Outlook, policy: Policy, limits: Limits) -> tuple[Batch, ...
 
     *Raises* InputError for a chunk size that makes more array tasks than the cluster takes.
     """
+    if canary.is_running(outlook) and (policy.advances or policy.canary):
+        return ()
     if policy.advances:
         by_class = classes(outlook, policy)
     else:
         by_class = {_key(policy.resources): sendable(outlook, policy)}
-    return tuple(_batches(outlook, policy, limits, by_class))
+    batches = [
+        batch(outlook, policy, limits, indices, Resources(options=dict(key)))
+        for key, indices in by_class.items()
+        if indices
+    ]
+    return tuple(_within_room(_canary_of(batches, outlook, policy), policy, limits))
 
 
 def batch(
@@ -113,10 +131,13 @@ def batch(
     again = _again(outlook, policy) & indices
     # Cases that ask for more than the others are slower or larger than those that were measured.
     is_usual = resources == policy.resources
-    estimate = estimate_of(policy.case_seconds, outlook.measured) if is_usual else None
     # Of a chunk that is not given: as many cases at once as the task has slots, one after another.
     slots = 1 if policy.chunk is not None else policy.slots
     rows = -(-indices.count // slots)
+    estimate = None
+    if is_usual:
+        by_canary = bool(outlook.canary)
+        estimate = estimate_of(policy.case_seconds, outlook.measured, by_canary=by_canary)
     return Batch(
         indices=indices,
         generation=outlook.generation + bool(again),
@@ -190,21 +211,30 @@ def _again(outlook: Outlook, policy: Policy) -> IndexSet:
 # --- how many of them now --------------------------------------------------------------------
 
 
-def _batches(
-    outlook: Outlook, policy: Policy, limits: Limits, by_class: dict[ResourceClass, IndexSet]
-) -> Iterator[Batch]:
-    """A batch for each class, as far as there is room."""
-    whole = [
-        batch(outlook, policy, limits, indices, Resources(options=dict(key)))
-        for key, indices in by_class.items()
-        if indices
-    ]
+def _canary_of(batches: list[Batch], outlook: Outlook, policy: Policy) -> list[Batch]:
+    """What goes first of these batches; all of them if nothing needs to."""
+    if policy.advances:
+        if canary.has_passed(outlook):
+            return batches
+        firsts = [each.indices & outlook.canary for each in batches]
+    else:
+        sizes = [canary_size(outlook, policy.canary, each.indices.count) for each in batches]
+        if not any(sizes):
+            return batches
+        firsts = [spread(each.indices, count) for each, count in zip(batches, sizes, strict=True)]
+    pairs = zip(batches, firsts, strict=True)
+    return [each.as_canary(first) for each, first in pairs if first]
+
+
+def _within_room(batches: list[Batch], policy: Policy, limits: Limits) -> Iterator[Batch]:
+    """The batches, as far as there is room."""
     room = limits.room
-    tasks = sum(each.tasks for each in whole)
+    tasks = sum(each.tasks for each in batches)
     closes = policy.closes or policy.retry is not None or (room is not None and tasks > room)
-    if whole and closes and limits.max_jobs is not None and limits.max_jobs < CLOSING_JOBS_MIN:
+    closes = closes or any(each.is_canary for each in batches)
+    if batches and closes and limits.max_jobs is not None and limits.max_jobs < CLOSING_JOBS_MIN:
         raise _too_narrow(limits)
-    for each in whole:
+    for each in batches:
         most = _tasks_within(room, limits, closes=closes)
         now = each.indices if most is None else each.indices.slice(0, most * each.chunk_size)
         if not now:
@@ -213,7 +243,7 @@ def _batches(
             each,
             indices=now,
             # What `advance` leaves is found again: owed still, or with the reason for a retry.
-            rest=NONE if policy.advances else each.indices - now,
+            rest=NONE if policy.advances else each.rest | (each.indices - now),
             closes=closes,
         )
         yield sent
@@ -227,7 +257,7 @@ def _too_narrow(limits: Limits) -> InputError:
         f"needs {CLOSING_JOBS_MIN}: one that runs, a task, and the closing job behind it",
         where="chunk",
         next_step="Make `chunk:` so large that all array tasks fit at once, and leave out what "
-        "needs closing jobs, such as `retry`; or ask the site for a higher limit.",
+        "needs closing jobs, such as `retry` and `canary`; or ask the site for a higher limit.",
     )
 
 

@@ -17,6 +17,7 @@ from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Policies
 from hpcsweep.settings import Settings
 from hpcsweep.sources import ParameterSource
+from hpcsweep.state import canary
 from hpcsweep.state.manifest_diff import Difference, difference, refuse_mixing, reorders
 from hpcsweep.state.outlook import Outlook, outlook_of, with_lost, with_measured
 from hpcsweep.state.paused import Paused
@@ -81,6 +82,7 @@ class SubmitRequest:
             resources=self.manifest.resources,
             retry=self.policies.retry,
             closes=self.policies.closes,
+            canary=self.policies.canary or 0,
             advances=self.advances,
         )
 
@@ -96,6 +98,8 @@ class Submitted:
     under_way: IndexSet = field(default_factory=IndexSet)
     # Indices that `advance` sends as soon as the queue has room.
     without_room: IndexSet = field(default_factory=IndexSet)
+    # Indices that `advance` sends when the canary has passed.
+    behind_canary: IndexSet = field(default_factory=IndexSet)
     # Queued tasks that this manifest would send otherwise.
     replaceable: Replaceable | None = None
     # One for each resource class; none when there was nothing to submit.
@@ -252,6 +256,7 @@ def make_plan(
         options=None if batch.resources == request.manifest.resources else batch.resources.options,
         goal=batch.indices | batch.rest if batch.rest else None,
         closes=batch.closes,
+        canary=batch.is_canary,
         case_seconds=None if batch.estimate is None else batch.estimate.mean_s,
         seconds_from="" if batch.estimate is None else batch.estimate.source,
     )
@@ -277,6 +282,8 @@ def _submit_missing(request: SubmitRequest, submitter: Submitter) -> Submitted:
         replaceable=waiting,
     )
     batches = policy.decide(outlook, request.policy, submitter.limits)
+    if not batches and canary.is_running(outlook):
+        return replace(done, behind_canary=canary.behind(outlook))
     if not batches and policy.sendable(outlook, request.policy):
         raise full_queue(submitter.limits)
     done = send_batches(request, submitter, done, batches)

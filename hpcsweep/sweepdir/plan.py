@@ -141,6 +141,7 @@ class _OptionalPlanFields(TypedDict, total=False):
     closes: bool
     case_seconds: float
     seconds_from: str
+    canary: bool
 
 
 class PlanFields(_OptionalPlanFields):
@@ -225,6 +226,8 @@ class Plan:
     # of `SECONDS_FROM`, "" for None.
     case_seconds: float | None = None
     seconds_from: str = ""
+    # Whether its cases go first, and the others of `goal` wait until one of them is complete.
+    canary: bool = False
 
     def resources(self, usual: Resources) -> Resources:
         """What the array tasks ask for; `usual` is what the manifest says."""
@@ -276,6 +279,8 @@ class Plan:
         if self.case_seconds is not None:
             fields["case_seconds"] = self.case_seconds
             fields["seconds_from"] = self.seconds_from
+        if self.canary:
+            fields["canary"] = True
         return fields
 
     @classmethod
@@ -303,6 +308,7 @@ class Plan:
             closes=bool(value.get("closes")),
             case_seconds=value.get("case_seconds"),
             seconds_from=value.get("seconds_from", ""),
+            canary=bool(value.get("canary")),
         )
 
 
@@ -332,7 +338,7 @@ _DOCUMENT = schema(
         "worker": OBJECT,
     },
     {"time": TEXT, "code_digest": TEXT, "options": by_name(TEXT), "goal": LIST, "closes": TRUTH}
-    | {"case_seconds": NUMBER, "seconds_from": one_of(SECONDS_FROM)},
+    | {"case_seconds": NUMBER, "seconds_from": one_of(SECONDS_FROM), "canary": TRUTH},
 )
 _PART = schema(dict.fromkeys(("number", "first_chunk", "chunks", "throttle"), integer()))
 _LAYOUT = schema(

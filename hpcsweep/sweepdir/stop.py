@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 from zlib import crc32
 
 from hpcsweep.errors import Damaged
-from hpcsweep.field_checks import LIST, NUMBER, TEXT, integer, mismatch, schema
+from hpcsweep.field_checks import LIST, NUMBER, TEXT, TRUTH, integer, mismatch, schema
 from hpcsweep.files import RESTORE, names, read_json
 
 STOPS = "stops"
@@ -23,7 +23,12 @@ STOPS = "stops"
 HEAD_CHARACTERS = 80
 
 
-class StopFact(TypedDict):
+class _CanaryFields(TypedDict, total=False):
+    # Whether the canary failed: then `failures` counts its cases, and `kind` has their reasons.
+    canary: bool
+
+
+class StopFact(_CanaryFields):
     """A sweep was stopped."""
 
     # Seconds of the epoch.
@@ -50,7 +55,7 @@ class ResumedFact(TypedDict):
     failed: list[list[int]]
 
 
-_STOP = schema({"time": NUMBER, "failures": integer(), "kind": TEXT})
+_STOP = schema({"time": NUMBER, "failures": integer(), "kind": TEXT}, {"canary": TRUTH})
 _HELD = schema({"time": NUMBER, "tasks": LIST})
 _RESUMED = schema({"time": NUMBER, "submission": integer(), "manifest": TEXT, "failed": LIST})
 

@@ -12,6 +12,7 @@ from hpcsweep.manifest.policies import Retry
 from hpcsweep.records import Reason, Resources
 from hpcsweep.sources import grid
 from hpcsweep.state.given_up import exhausted
+from hpcsweep.submission.canary_stop import has_failed
 from hpcsweep.submission.policy import Policy
 from tests.support.simulated_site import SimulatedSite, version_of
 
@@ -36,7 +37,8 @@ class Sweep:
     cases: int
     most: int
     array_size: int
-    chunk: int
+    chunk: int | None
+    canary: int
     max_attempts: int
     on: frozenset[Reason]
     cap: int | None
@@ -53,7 +55,8 @@ SWEEPS = st.builds(
     cases=st.integers(1, 40),
     most=st.integers(3, 12),
     array_size=st.integers(0, 7),
-    chunk=st.integers(1, 4),
+    chunk=st.none() | st.integers(1, 4),
+    canary=st.integers(0, 4),
     max_attempts=st.integers(2, 4),
     on=st.frozensets(st.sampled_from(REASONS[:-1])),
     cap=st.none() | st.integers(1, 8),
@@ -76,7 +79,7 @@ def test_a_sweep_ends_at_any_site(sweep: Sweep, data: st.DataObject) -> None:
             found[reason] = found.get(reason, IndexSet()) | IndexSet.of([index])
         return found
 
-    policy = Policy(chunk=sweep.chunk, resources=ASKED, retry=retry)
+    policy = Policy(chunk=sweep.chunk, resources=ASKED, retry=retry, canary=sweep.canary)
     site = SimulatedSite(
         version=version_of(grid(x=list(range(sweep.cases)))),
         policy=policy,
@@ -92,7 +95,11 @@ def test_a_sweep_ends_at_any_site(sweep: Sweep, data: st.DataObject) -> None:
         site.run(data.draw(st.integers(1, len(site.queue))))
         site.send(site.decide(advances))
     assert not site.queue
-    assert attempts.keys() == set(range(sweep.cases))  # each was sent at least once
+    if has_failed(site.outlook(), advances):  # nothing but the canary was sent
+        assert not site.complete
+        assert attempts.keys() == set(site.canary)
+    else:
+        assert attempts.keys() == set(range(sweep.cases))  # each was sent at least once
     for found in attempts.values():
         counted = [reason for reason in found if reason is not Reason.QUOTA]
         assert len(counted) <= sweep.max_attempts

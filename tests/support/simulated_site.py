@@ -15,11 +15,14 @@ from hpcsweep.manifest.frozen import FrozenManifest, Target, sealed
 from hpcsweep.records import Reason, Resources, Status
 from hpcsweep.sources import ParameterSource
 from hpcsweep.state.outlook import Group, Outlook, State
+from hpcsweep.store.sweep_index import Measured
 from hpcsweep.submission.policy import UNASKED, Batch, Policy, decide
 from hpcsweep.sweepdir.parts import tasks_per_array
 from hpcsweep.sweepdir.version import Version
 
 NONE = IndexSet()
+# What complete cases took: two of them fill the least time of an array task.
+MEASURED = Measured(cases=1, mean_s=300.0, longest_s=300.0)
 # Of a task's cases: how each attempt of them ends. None is complete.
 # How attempts end: of indices, the number of their attempt, and what their task asked for; by
 # reason, None for complete.
@@ -47,6 +50,8 @@ class SimulatedSite:
     # What each submission asked for.
     asked: dict[int, Resources] = field(default_factory=dict)
     owed: IndexSet = NONE
+    # The canary, until anything else is sent.
+    canary: IndexSet = NONE
     # Indices by count of attempts, and by (reason, attempts, submission) of the last one.
     tries: dict[int, IndexSet] = field(default_factory=dict)
     last: dict[tuple[Reason | None, int, int], IndexSet] = field(default_factory=dict)
@@ -84,6 +89,8 @@ class SimulatedSite:
             in_flight=in_flight,
             asked=self.asked,
             owed=self.owed - in_flight,
+            canary=self.canary,
+            measured=MEASURED if self.complete else None,
         )
 
     def limits(self) -> Limits:
@@ -106,6 +113,7 @@ class SimulatedSite:
             assert batch.indices
             assert (batch.indices & self.complete) == NONE
             assert (batch.indices & IndexSet.union(task.indices for task in self.queue)) == NONE
+            self.canary = self.canary | batch.indices if batch.is_canary else NONE
             number = len(self.asked) + 1
             self.asked[number] = batch.resources
             self.owed = (self.owed | batch.rest) - batch.indices

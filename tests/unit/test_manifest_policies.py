@@ -72,6 +72,11 @@ def test_how_long_a_case_takes(load: Load, written: str, seconds: float) -> None
     assert policies(load, f"case_seconds: {written}").case_seconds == seconds
 
 
+@pytest.mark.parametrize(("written", "canary"), [("", None), ("canary: 0", 0), ("canary: 2", 2)])
+def test_how_many_cases_go_first(load: Load, written: str, canary: int | None) -> None:
+    assert policies(load, written).canary == canary
+
+
 def test_a_manifest_without_them_is_frozen_as_before(load: Load) -> None:
     assert load(GOOD).policies == {}
     assert load(GOOD).fingerprint != load(f"{GOOD}retry: 3").fingerprint
@@ -101,6 +106,10 @@ def test_a_manifest_without_them_is_frozen_as_before(load: Load) -> None:
         ("stop_after: {failures: 3, then: stop}", "stop_after.then: is the text 'stop'."),
         ("stop_after: {failures: 3, than: hold}", "stop_after.than: unknown key. Did you mean"),
         ("closing: {patition: x}", "closing.patition: "),
+        ("canary: -1", "canary: is the number -1. Write how many cases go first, for example 5"),
+        ("canary: 1.5", "canary: is the number 1.5."),
+        ("canary: some", "canary: is the text 'some'."),
+        ("canary: 3", "canary: is 3, and there are 2 cases."),
         ("case_seconds: 0", "case_seconds: is 0 seconds. Write seconds above 0, or HH:MM:SS."),
         ("case_seconds: -1", "case_seconds: is -1 seconds."),
         ("case_seconds: .inf", "case_seconds: is inf seconds."),

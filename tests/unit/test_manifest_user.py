@@ -198,7 +198,7 @@ def test_the_known_keys_of_a_mapping_are_listed_once(mistakes: Callable[..., lis
     above = "The known keys are listed above."
     assert (unknown[1], unknown[3]) == (above, above)
     assert [one.split(", ")[0] for one in unknown[::2]] == [
-        "Known are case_seconds",
+        "Known are canary",
         "Known are n_trials",
     ]
 
@@ -209,7 +209,7 @@ def test_the_known_keys_of_a_mapping_are_listed_once(mistakes: Callable[..., lis
         ("repliactes: 2", "repliactes: unknown key. Did you mean 'replicates'?"),
         (
             "xyzzy: 2",
-            "xyzzy: unknown key. Known are case_seconds, case_timeout, chunk, closing, command,",
+            "xyzzy: unknown key. Known are canary, case_seconds, case_timeout, chunk,",
         ),
         ("replicates: 0", "replicates: is 0. It must be 1 or more."),
         ("replicates: 1.0", "replicates: is the number 1.0, not a whole number."),

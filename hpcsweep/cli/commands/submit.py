@@ -47,6 +47,12 @@ if TYPE_CHECKING:
     metavar="SEED",
     help="Run it to its end under faults on order (emulated cluster).",
 )
+@click.option(
+    "--canary",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Send N cases first; the others when one of them is complete. 0 for none.",
+)
 @script_option
 @click.option(
     "--parsable", is_flag=True, help="Print nothing but the job ids of the arrays, one a line."
@@ -62,6 +68,7 @@ def command(
     allow_mixed: bool,
     replace: bool,
     chaos_seed: int | None,
+    canary: int | None,
     script: bool,
     parsable: bool,
     selection: Selection,
@@ -83,6 +90,8 @@ def command(
         raise click.UsageError("--parsable needs a submission: leave out --dry-run and --chaos")
     if script and not dry_run:
         raise click.UsageError("--script needs --dry-run (or use `hpcsweep plan --script`)")
+    if canary is not None:
+        shared["sets"] = (*shared["sets"], f"canary={canary}")
     here = context(**shared)
     found, source = here.manifest(manifest)
     path = here.sweep_path(found)

@@ -25,11 +25,11 @@ def print_plan(
     known = f" ({complete} complete)" if complete else ""
     files, inodes = _files(plan)
     rows = [
-        ("cases", f"{count} of {source.n_cases}{known}"),
+        ("cases", f"{count} of {source.n_cases}{known}{_first(plan)}"),
         ("under way", f"{held}, left alone" if held else ""),
         ("first", _case(source[plan.indices.select(0)])),
         ("last", _case(source[plan.indices.select(count - 1)])),
-        ("a case", _case_seconds(plan)),
+        ("a case", case_seconds(plan)),
         ("chunks", f"{plan.chunks} array tasks{_each(plan, manifest)}{_auto(plan, manifest)}"),
         ("slots", _slots(plan, manifest)),
         ("arrays", _arrays(plan)),
@@ -39,6 +39,10 @@ def print_plan(
         ("runs", plan.layout.runs),
     ]
     print_facts([row for row in rows if row[1]])
+
+
+def _first(plan: Plan) -> str:
+    return ", which go first: the canary" if plan.canary else ""
 
 
 def _arrays(plan: Plan) -> str:
@@ -52,7 +56,14 @@ def _later(plan: Plan) -> str:
     if plan.goal is None:
         return ""
     left = plan.goal.count - plan.indices.count
-    return f"{left} cases, by closing jobs, when the queue has room for their array tasks"
+    return f"{left} cases, by closing jobs, when {what_goes_before(plan)}"
+
+
+def what_goes_before(plan: Plan) -> str:
+    """What the rest of a plan's goal waits for."""
+    if plan.canary:
+        return "the canary is over and one of its cases complete"
+    return "the queue has room for their array tasks"
 
 
 def _each(plan: Plan, manifest: FrozenManifest) -> str:
@@ -77,7 +88,8 @@ _FROM = {
 }
 
 
-def _case_seconds(plan: Plan) -> str:
+def case_seconds(plan: Plan) -> str:
+    """How long a case takes, and how that is known; empty if it is not known."""
     if plan.case_seconds is None:
         return ""
     return f"about {duration(plan.case_seconds)}, {_FROM[plan.seconds_from]}"

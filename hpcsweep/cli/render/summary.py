@@ -38,6 +38,8 @@ def print_summary(summary: Summary) -> None:
     _print_problems(summary)
     if summary.reduced:
         print_line(summary.reduced.line)
+    if summary.canary:
+        print_line(summary.canary.text)
     if summary.stopped:
         for line in summary.stopped.lines:
             print_line((line, "yellow"))
