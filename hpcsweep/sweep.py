@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep import settings as settings_module
+from hpcsweep import yamltext
 from hpcsweep.cache.run_fill import fill_table
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import ExtraMissing, Incomplete, InputError
 from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.indexset import IndexSet
-from hpcsweep.manifest.user import load_manifest, resolve
+from hpcsweep.manifest.user import resolve
 from hpcsweep.progress import new_sentences, progress_bar
 from hpcsweep.records import RERUNS
 from hpcsweep.runs.find import DamageReport
@@ -37,6 +38,7 @@ from hpcsweep.sweepdir.version import Version
 from hpcsweep.tables.collect import TableRequest, collect
 from hpcsweep.tables.columns import TableColumns, TableRow
 from hpcsweep.tables.selection import Selection, selected_cases
+from hpcsweep.tables.sweep_cases import SweepCases
 from hpcsweep.terminal_text import visible
 from hpcsweep.yamltext import Document
 
@@ -96,18 +98,18 @@ class Sweep:
         self._submitted: SweepDirectory | None = None
         if manifest is not None:
             path = Path(manifest)
-            self._described = Version.of(
-                *load_manifest(path, overrides=values, profile=found, plugin_options=plugins)
-            )
+            document = yamltext.load(path)
         elif source is None and not keys:
             self._submitted = locate.locate(name or "", Path(self._settings.outputs))
-            known = self._submitted.newest()
-            self._described = known
+            self._described = self._submitted.newest()
+            self.name = self._described.manifest.name
+            return
         else:
+            path = Path(root) / "-"
             document = _document(name, source, keys, Path(root))
-            self._described = Version.of(
-                *resolve(document, Path(root) / "-", values, found, plugins)
-            )
+        with SweepCases(self._settings, path.parent) as cases:
+            described = resolve(document, path, values, found, plugins, cases.expand)
+        self._described = Version.of(*described)
         self.name = self._described.manifest.name
 
     @property

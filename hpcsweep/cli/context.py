@@ -34,11 +34,16 @@ class Context:
     def manifest(self, path: Path) -> tuple[FrozenManifest, ParameterSource]:
         """The manifest as it will be frozen."""
         from hpcsweep.manifest.user import load_manifest
+        from hpcsweep.tables.sweep_cases import SweepCases
 
-        plugins = self.settings.plugin_options
-        return load_manifest(
-            path, overrides=self.sets, profile=self.profile, plugin_options=plugins
-        )
+        with SweepCases(self.settings, path.parent) as cases:
+            return load_manifest(
+                path,
+                overrides=self.sets,
+                profile=self.profile,
+                plugin_options=self.settings.plugin_options,
+                expand=cases.expand,
+            )
 
     def sweep_path(self, manifest: FrozenManifest) -> Path:
         """The sweep directory of a manifest; it may not exist yet."""

@@ -29,6 +29,12 @@ def modifiers() -> dict[str, str]:
     return _by_form(modifiers=True)
 
 
+def joining_forms() -> list[str]:
+    """The forms whose value is a list of sources."""
+    lone = {form: source_class(name).KIND.lone_key for form, name in forms().items()}
+    return [form for form, key in lone.items() if key is not None and key.type is MANY_SOURCES]
+
+
 def _by_form(*, modifiers: bool) -> dict[str, str]:
     kinds = ((name, source_class(name).KIND) for name in SOURCES)
     return {kind.form: name for name, kind in kinds if kind.form and kind.is_modifier == modifiers}

@@ -43,6 +43,22 @@ _LIST: Schema = {
     "description": "The values, all different.",
 }
 
+# The cases of another sweep, which are no kind of source: `tables.sweep_cases` finds them.
+_SWEEP: Schema = {
+    "sweep": {
+        "type": "string",
+        "minLength": 1,
+        "description": "A complete sweep, whose rows are the cases.",
+    },
+    "where": {"type": "string", "description": "Only the rows for which this holds."},
+    "columns": {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1},
+        "minItems": 1,
+        "description": "The columns that become parameters.",
+    },
+}
+
 
 def definitions() -> dict[str, Schema]:
     """The `$defs` of a manifest's schema; `Source` is the schema of `source:`."""
@@ -118,9 +134,10 @@ def _short() -> Schema:
     }
     return {
         "type": "object",
-        "properties": keys,
+        "properties": keys | _SWEEP,
         "additionalProperties": False,
-        "oneOf": [{"required": [form]} for form in forms()],
+        "oneOf": [{"required": [form]} for form in (*forms(), "sweep")],
+        "dependentRequired": {"where": ["sweep"], "columns": ["sweep"]},
     }
 
 

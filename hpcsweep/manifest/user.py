@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -31,6 +31,8 @@ from hpcsweep.records import CaseNeeds, Resources
 from hpcsweep.sources import ParameterSource
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+# Replaces what a `source:` says of other sweeps by their cases; None after adding mistakes.
+Expand = Callable[[Any, Mistakes], Any]
 
 
 def load_manifest(
@@ -39,15 +41,16 @@ def load_manifest(
     overrides: Mapping[str, Any] = _NOTHING,
     profile: Mapping[str, Any] = _NOTHING,
     plugin_options: Collection[str] = (),
+    expand: Expand | None = None,
 ) -> tuple[FrozenManifest, ParameterSource]:
     """The manifest in `path` as it will be frozen, and its source with replicates.
 
     `profile` (its slurm, setup and store) overrides the file, `overrides` (dotted keys of `--set`)
-    override both; `plugin_options` are options that the site adds to sbatch. The target is not
-    imported.
+    override both; `plugin_options` are options that the site adds to sbatch; `expand` finds the
+    cases of other sweeps. The target is not imported.
     *Raises* ManifestError with all `mistakes`, each with file and line.
     """
-    return resolve(yamltext.load(path), path, overrides, profile, plugin_options)
+    return resolve(yamltext.load(path), path, overrides, profile, plugin_options, expand)
 
 
 def resolve(
@@ -56,6 +59,7 @@ def resolve(
     overrides: Mapping[str, Any] = _NOTHING,
     profile: Mapping[str, Any] = _NOTHING,
     plugin_options: Collection[str] = (),
+    expand: Expand | None = None,
 ) -> tuple[FrozenManifest, ParameterSource]:
     """Like `load_manifest`, for a document from `path`, or made in Python."""
     if not isinstance(document.value, dict):
@@ -74,7 +78,9 @@ def resolve(
     fields = model.validate(raw, mistakes, plugin_options)
     spec = source_spec.Spec()
     if "source" in raw:
-        spec = source_spec.build(raw["source"], mistakes, root)
+        source = raw["source"] if expand is None else expand(raw["source"], mistakes)
+        if source is not None or raw["source"] is None:
+            spec = source_spec.build(source, mistakes, root)
     if spec.source is not None and spec.source.replicates > 1 and fields and fields.replicates > 1:
         again = (
             "the source has replicates already",

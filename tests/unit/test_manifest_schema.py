@@ -20,6 +20,7 @@ from hpcsweep.manifest import slurm_options, source_forms
 from hpcsweep.manifest.model import UserManifest, json_schema
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.sources import ParameterSource, ranges, registry
+from hpcsweep.tables import sweep_cases
 
 REPOSITORY = Path(__file__).parents[2]
 SCHEMA = json_schema()
@@ -90,7 +91,7 @@ def test_the_schema_accepts_every_form_of_a_source() -> None:
     """Whatever the loader learns, the schema must learn, too."""
     found = SCHEMA["$defs"]
     short = found["ShortSource"]["properties"]
-    assert set(short) == {*source_forms.forms(), *source_forms.modifiers()}
+    assert set(short) == {*source_forms.forms(), *source_forms.modifiers(), *sweep_cases.KEYS}
     assert all(key["description"] for key in short.values())
     kinds = {one["properties"]["type"]["const"] for one in found["TypedSource"]["anyOf"]}
     assert kinds == set(registry.SOURCES)

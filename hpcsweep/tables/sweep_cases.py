@@ -1,0 +1,194 @@
+"""`source: {sweep: OTHER}`: the cases of a second stage, from the finished table of the first.
+
+What is below `sweep:` becomes a table before the manifest is read further, and explicit cases when
+it is frozen: a later change of the other sweep changes none of them.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from hpcsweep import ids
+from hpcsweep.errors import HpcsweepError, IdentityError, InputError, SourceError
+from hpcsweep.manifest.mistakes import Mistakes, Where, described
+from hpcsweep.manifest.source_forms import forms, joining_forms
+from hpcsweep.settings import Settings
+from hpcsweep.sources.keys import check_names
+from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
+from hpcsweep.sweepdir.locate import locate
+
+if TYPE_CHECKING:
+    from hpcsweep.tables.columns import TableColumns, TableRow
+
+# The key that names the other sweep, and those that may stand beside it.
+FORM = "sweep"
+KEYS = (FORM, "where", "columns")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Wanted:
+    """The keys of one `sweep:`."""
+
+    sweep: SweepDirectory
+    where: str | None
+    # None for all parameters of the other sweep.
+    columns: tuple[str, ...] | None
+
+
+class SweepCases:
+    """Puts the cases of finished sweeps into the source of a manifest.
+
+    Names of sweeps are looked up below `settings.outputs`, paths start at `root`, the manifest's
+    directory. The tables exist until the end of the `with` block. *Writes* the index of the other
+    sweeps.
+    """
+
+    def __init__(self, settings: Settings, root: Path) -> None:
+        self._settings = settings
+        self._root = root
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
+
+    def expand(self, source: Any, mistakes: Mistakes) -> Any:
+        """The source with a table in place of each `sweep:`; None after adding mistakes."""
+        for where, one in list(named_sweeps(source)):
+            try:
+                table = self._table(one)
+            except HpcsweepError as error:
+                mistakes.add((*where, FORM), error.what, error.next_step)
+                return None
+            source = _replaced(source, where[1:], {"table": str(table)})
+        return source
+
+    def find(self, text: Any) -> SweepDirectory:
+        """The sweep that a manifest names. *Raises* InputError, SweepError."""
+        if not isinstance(text, str) or not text:
+            raise InputError(
+                f"is {described(text)}, not a sweep",
+                next_step="Write its name, or its directory relative to the manifest.",
+            )
+        path = self._root / text
+        if (path / MARKER).is_file():
+            return SweepDirectory.open(path)
+        return locate(text, Path(self._settings.outputs))
+
+    def _wanted(self, one: dict[str, Any]) -> _Wanted:
+        for form in forms():
+            if form in one:
+                raise InputError(f"stands beside {form}", next_step="Keep one of them.")
+        where, columns = one.get("where"), one.get("columns")
+        if where is not None and not isinstance(where, str):
+            raise InputError(f"`where` is {described(where)}", next_step='Write "energy < 1".')
+        if columns is not None and (
+            not isinstance(columns, list) or not columns or not all(map(_is_text, columns))
+        ):
+            raise InputError(
+                f"`columns` is {described(columns)}", next_step="Write a list of columns."
+            )
+        names = None if columns is None else tuple(columns)
+        return _Wanted(sweep=self.find(one[FORM]), where=where, columns=names)
+
+    def _table(self, one: dict[str, Any]) -> Path:
+        """Write the distinct cases of one `sweep:` to a file of JSON lines."""
+        # The store, for such sources alone.
+        from hpcsweep.tables.collect import TableRequest, collect  # noqa: PLC0415
+        from hpcsweep.tables.selection import Selection  # noqa: PLC0415
+
+        wanted = self._wanted(one)
+        refuse_unfinished(wanted.sweep, self._settings)
+        directory = self._open.enter_context(tempfile.TemporaryDirectory(prefix="hpcsweep-"))
+        path = Path(directory) / "cases.jsonl"
+
+        def take(columns: TableColumns, rows: Iterator[TableRow]) -> None:
+            names = wanted.columns or tuple(columns.params.values())
+            check_names(names, "columns")
+            with path.open("w", encoding="utf-8") as stream:
+                for params in _distinct(names, rows, wanted.sweep.name):
+                    stream.write(json.dumps(params, ensure_ascii=False) + "\n")
+
+        request = TableRequest(
+            selection=Selection(where=wanted.where),
+            columns=wanted.columns or (),
+            named_by="source.columns",
+        )
+        collect(wanted.sweep, None, self._settings, take, request)
+        if not path.stat().st_size:
+            raise SourceError(
+                f"no case of {wanted.sweep.name} fulfils {wanted.where!r}",
+                next_step=f"`hpcsweep collect {wanted.sweep.name}` shows its table.",
+            )
+        return path
+
+
+def named_sweeps(source: Any, where: Where = ("source",)) -> Iterator[tuple[Where, dict[str, Any]]]:
+    """Each source inside of `source` that names another sweep, with its path."""
+    if not isinstance(source, dict):
+        return
+    if FORM in source:
+        yield where, source
+    for form in joining_forms():
+        parts = source.get(form)
+        for position, part in enumerate(parts if isinstance(parts, list) else ()):
+            yield from named_sweeps(part, (*where, form, position))
+
+
+def refuse_unfinished(sweep: SweepDirectory, settings: Settings) -> None:
+    """*Raises* SourceError if not every case of a sweep is complete; the cluster is not asked."""
+    from hpcsweep.state.status import status  # noqa: PLC0415  # the store, as above
+
+    if not sweep.submissions():
+        what = "nothing of it was submitted"
+    else:
+        summary = status(sweep, None, settings)
+        if summary.is_complete:
+            return
+        what = summary.counts_text
+    raise SourceError(
+        f"the sweep {sweep.name} is not complete: {what}",
+        next_step=f"Wait for it (`hpcsweep status {sweep.name}`), or submit this one with "
+        f"--after {sweep.name}: then it is sent when that one is complete.",
+    )
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _distinct(
+    names: tuple[str, ...], rows: Iterator[TableRow], sweep: str
+) -> Iterator[dict[str, Any]]:
+    """The values of these columns, without those that came before. *Raises* SourceError."""
+    seen: set[str] = set()
+    for row in rows:
+        params = {name: row[name] for name in names if name in row}
+        try:
+            case_id = ids.case_id(params)
+        except IdentityError as error:
+            raise SourceError(
+                f"{error.where} of case {row['index']} of {sweep} cannot be a parameter: "
+                f"{error.what}",
+                next_step="Leave out its column, or the case by `where`.",
+            ) from error
+        if case_id not in seen:
+            seen.add(case_id)
+            yield params
+
+
+def _replaced(source: Any, path: tuple[Any, ...], by: dict[str, Any]) -> Any:
+    """A copy of the source with other cases at a path; modifiers beside them stay."""
+    if not path:
+        return {**by, **{key: value for key, value in source.items() if key not in KEYS}}
+    copy = list(source) if isinstance(source, list) else dict(source)
+    copy[path[0]] = _replaced(copy[path[0]], path[1:], by)
+    return copy
