@@ -31,12 +31,12 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> MadeSweep:
     return made
 
 
-def second(first: MadeSweep, source: Any, **settings: str) -> ParameterSource:
+def second(first: MadeSweep, source: Any, outputs: str = "outputs") -> ParameterSource:
     """The source of a manifest in the directory of the first sweep."""
     path = first.root / "second.json"
     keys = {"name": "b", "command": ["echo", "{params_json}"], "source": source}
     path.write_text(json.dumps(keys))
-    with SweepCases(Settings(**settings), first.root) as cases:
+    with SweepCases(Settings(outputs=outputs), first.root) as cases:
         _, found = load_manifest(path, expand=cases.expand)
     return found
 
