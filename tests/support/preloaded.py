@@ -21,11 +21,21 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from types import ModuleType
 from typing import NoReturn, TypedDict
 
-# What the verbs import, and what they load when they are called.
-MODULES = ("hpcsweep.cli", "hpcsweep.sweep", "hpcsweep.store", "sqlalchemy.dialects.sqlite")
+# What the verbs import, and what they load when they are called; packages with all their modules.
+PACKAGES = ("hpcsweep.cli",)
+MODULES = (
+    "hpcsweep.sweep",
+    "hpcsweep.store",
+    "hpcsweep.cluster.emulated",
+    "hpcsweep.cluster.submitit.client",
+    "hpcsweep.sources.tables",
+    "hpcsweep.submission.closing_run",
+    "sqlalchemy.dialects.sqlite",
+)
 # Beginnings of variables that a process reads when it starts.
 READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ")
 # Bytes of the length that precedes a request.
@@ -189,7 +199,10 @@ def _become(request: _Request) -> NoReturn:
 
 
 if __name__ == "__main__":
-    for module in MODULES:
-        import_module(module)
+    for package in map(import_module, PACKAGES):
+        for module in walk_packages(package.__path__, f"{package.__name__}."):
+            import_module(module.name)
+    for name in MODULES:
+        import_module(name)
     gc.freeze()  # a collection in a command would copy the pages of all that is loaded
     serve(socket.socket(fileno=int(sys.argv[1])))

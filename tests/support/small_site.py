@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +11,14 @@ from pathlib import Path
 import pytest
 
 from hpcsweep.journal import all_journals, read
+from tests.support import preloaded
+from tests.support.clusters import HPCSWEEP
 from tests.support.emulated import Emulated
 from tests.support.wait import wait_until
 
 # One array holds 5 tasks, and 8 jobs and array tasks fit into the queue.
 SMALL = {"max_array_size": 6, "max_submit_jobs": 8, "account": "physics"}
+CLI_S = 120.0
 GRACES = {"HPCSWEEP_GRACE_S": "1", "HPCSWEEP_QUERY_INTERVAL_S": "0", "HPCSWEEP_CLUSTER": "slurm"}
 
 
@@ -35,15 +37,8 @@ class Site:
 
     def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "hpcsweep", *arguments],
-            cwd=self.root,
-            env=self.cluster.env(**GRACES, **more),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        env = self.cluster.env(**GRACES, **more)
+        return preloaded.run([HPCSWEEP, *arguments], self.root, env, CLI_S)
 
     def manifest(self, text: str) -> str:
         """Write a manifest of the sweep `s`; its name."""

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+# Largest pause, in seconds, that follows from how long a call takes.
+REST_MAX_S = 1.0
 
 
 class WaitTimeout(AssertionError):
@@ -23,13 +25,17 @@ def wait_until(
     """Call `predicate` until it returns a true value that is not a string, and return that.
 
     A string says "not yet" and describes what was seen; any other false value says "not yet".
+    Between two calls are `poll_s` seconds, or up to `REST_MAX_S` after a call that took long: what
+    is waited for needs the processor as well.
     *Raises* WaitTimeout, which names `what` and the last thing seen, after `timeout_s` seconds.
     """
     deadline = time.monotonic() + timeout_s
     while True:
+        begun = time.monotonic()
         seen = predicate()
         if seen and not isinstance(seen, str):
             return seen
-        if time.monotonic() >= deadline:
+        ended = time.monotonic()
+        if ended >= deadline:
             raise WaitTimeout(f"not within {timeout_s:g} s: {what}; last seen: {seen!s}")
-        time.sleep(poll_s)
+        time.sleep(max(poll_s, min(2 * (ended - begun), REST_MAX_S)))
