@@ -8,7 +8,8 @@ Later layers override earlier ones:
     the environment, HPCSWEEP_<KEY>
     the command line, --set settings.<key>=<value>
 
-A profile also holds the parts of a manifest that depend on the cluster: `slurm`, `setup`, `store`.
+A profile also holds the parts of a manifest that depend on the cluster: `slurm`, `setup`,
+`store`, `notify`.
 """
 
 from __future__ import annotations
@@ -30,8 +31,15 @@ if TYPE_CHECKING:
 # The cluster selected by the programs on PATH.
 AUTO = "auto"
 ENVIRONMENT_PREFIX = "HPCSWEEP_"
-_PROFILE_KEYS = {"cluster": str, "slurm": dict, "setup": list, "store": str, "settings": dict}
-_KIND_NAMES = {str: "a text", dict: "a mapping", list: "a list"}
+_PROFILE_KEYS: dict[str, tuple[type, ...]] = {
+    "cluster": (str,),
+    "slurm": (dict,),
+    "setup": (list,),
+    "store": (str,),
+    "notify": (str, list),
+    "settings": (dict,),
+}
+_KIND_NAMES: dict[type, str] = {str: "a text", dict: "a mapping", list: "a list"}
 _DOTTED = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
@@ -189,7 +197,7 @@ def _profile(document: Document | None, name: str | None, file: Path) -> Profile
     for key, value in values.items():
         if not isinstance(value, _PROFILE_KEYS[key]):
             raise InputError(
-                f"{key}: is not {_KIND_NAMES[_PROFILE_KEYS[key]]}",
+                f"{key}: is not {' or '.join(_KIND_NAMES[kind] for kind in _PROFILE_KEYS[key])}",
                 where=document.where((*path, key)),
             )
     kept = {key: value for key, value in values.items() if key != "settings"}

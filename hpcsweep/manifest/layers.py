@@ -65,9 +65,10 @@ class Layers:
             origins += [self._document.where(("setup", i)) for i in range(len(lines))]
             self.value["setup"] = first + lines
             self._origins |= {("setup", i): origin for i, origin in enumerate(origins)}
-        if "store" in profile:
-            self.value["store"] = profile["store"]
-            self._origins["store",] = where(("store",))
+        for key in ("store", "notify"):
+            if key in profile:
+                self.value[key] = profile[key]
+                self._origins[key,] = where((key,))
 
     def override(self, overrides: Mapping[str, Any], mistakes: Mistakes) -> None:
         """Set the values of `--set`, except those of the settings."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hpcsweep.manifest import (
     canary_keys,
     exclusive,
+    notify_keys,
     policy_keys,
     slurm_options,
     source_schema,
@@ -113,6 +114,10 @@ class UserManifest(BaseModel):
     stop_after: Annotated[
         stop_keys.StopValue,
         _key("After how many failed cases, or which share of all, nothing more is run."),
+    ] = None
+    notify: Annotated[
+        notify_keys.NotifyValue,
+        _key("Who is told once that the sweep is complete, stopped or paused: address or command."),
     ] = None
     closing: Annotated[
         SlurmOptions,

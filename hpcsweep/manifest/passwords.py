@@ -8,6 +8,7 @@ from typing import Any
 
 from hpcsweep.manifest import command_secrets
 from hpcsweep.manifest.mistakes import Mistakes, Where
+from hpcsweep.redact import redact
 
 # A token in place of the user's name: with the prefix of a known service, or long.
 _AS_USER = re.compile(
@@ -67,7 +68,7 @@ def gives_secret(text: str) -> bool:
 
 
 # The keys whose value is an argv list, and those whose texts are read as a line of shell.
-_COMMANDS = ("command", "reduce")
+_COMMANDS = ("command", "reduce", "notify")
 _SHELL = tuple((key,) for key in (*_COMMANDS, "setup", "slurm", "reduce_slurm"))
 
 
@@ -77,6 +78,8 @@ def refuse_passwords(value: Any, mistakes: Mistakes) -> None:
     for path, text in _texts(value):
         before = _before(path, value)  # --password
         is_shell = path[:1] in _SHELL
+        if path[:1] == ("notify",) and redact(text) != text:
+            guilty.add(path)
         if path in guilty or (is_shell and gives_secret(f"{before}{text}")):
             mistakes.add(
                 path,

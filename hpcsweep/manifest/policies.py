@@ -74,6 +74,15 @@ class Reduce:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Notify:
+    """How a user is notified of a sweep: either by a command, or by mail to an address."""
+
+    # A program and its arguments; relative to the manifest's directory.
+    command: tuple[str, ...] = ()
+    mail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Policies:
     """What a sweep does by itself after a submission."""
 
@@ -83,6 +92,8 @@ class Policies:
     closing: Mapping[str, str] = field(default_factory=dict)
     # None: failures stop nothing.
     stop_after: StopAfter | None = None
+    # None: nobody is notified.
+    notify: Notify | None = None
     # Seconds that a case takes, as the user knows; > 0. None: as was measured.
     case_seconds: float | None = None
     # None: nothing runs when the cases are complete.
@@ -95,7 +106,7 @@ class Policies:
     @property
     def closes(self) -> bool:
         """Whether something is to be decided when an array is over."""
-        return any((self.retry, self.stop_after, self.reduce))
+        return any((self.retry, self.stop_after, self.notify, self.reduce))
 
     def to_json(self) -> dict[str, Any]:
         """The form in the frozen manifest: only what differs from the defaults."""
@@ -111,6 +122,8 @@ class Policies:
             document["closing"] = dict(self.closing)
         if self.stop_after is not None:
             document["stop_after"] = asdict(self.stop_after)
+        if self.notify is not None:
+            document["notify"] = asdict(self.notify)
         if self.case_seconds is not None:
             document["case_seconds"] = self.case_seconds
         if self.reduce is not None:
@@ -129,6 +142,7 @@ class Policies:
     def from_json(cls, document: Mapping[str, Any]) -> Policies:
         """Parse `to_json`'s form. *Raises* KeyError, TypeError, ValueError if it is damaged."""
         retry, stop, reduce = (document.get(key) for key in ("retry", "stop_after", "reduce"))
+        tell = document.get("notify")
         return cls(
             retry=None
             if retry is None
@@ -140,6 +154,9 @@ class Policies:
             ),
             closing=dict(document.get("closing", {})),
             stop_after=None if stop is None else StopAfter(**stop),
+            notify=None
+            if tell is None
+            else Notify(command=tuple(tell["command"]), mail=tell["mail"]),
             case_seconds=document.get("case_seconds"),
             reduce=None
             if reduce is None

@@ -123,13 +123,13 @@ def resolve(
 def _policies(
     fields: model.UserManifest, root: Path, options: dict[str, str], mistakes: Mistakes
 ) -> Policies:
-    found = policy_keys.read(
-        fields.retry, fields.closing, stop_keys.read(fields.stop_after), options, mistakes
-    )
+    """What the sweep does by itself; `options` are sbatch's own of its array tasks."""
+    stop = stop_keys.read(fields.stop_after)
     return replace(
-        found,
+        policy_keys.read(fields.retry, fields.closing, stop, options, mistakes),
         case_seconds=fields.case_seconds,
         canary=fields.canary,
+        notify=fields.notify,
         reduce=reduce_spec.read(fields, root, mistakes),
     )
 

@@ -14,6 +14,7 @@ from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import TargetError
 from hpcsweep.files import read_json
 from hpcsweep.import_guard import refuse_while_importing
+from hpcsweep.manifest.policies import Policies
 from hpcsweep.room import has_room
 from hpcsweep.settings import Settings
 from hpcsweep.state import canary
@@ -28,6 +29,7 @@ from hpcsweep.submission import policy
 from hpcsweep.submission.breaker import CircuitBreaker
 from hpcsweep.submission.canary_stop import stop_if_failed
 from hpcsweep.submission.handing_in import Doubt, Submitter
+from hpcsweep.submission.notification import notify_once
 from hpcsweep.submission.policy import Batch
 from hpcsweep.submission.preflight import Checked
 from hpcsweep.submission.reconcile import resolve_unanswered
@@ -52,11 +54,21 @@ def advance(
 ) -> Submitted:
     """Submit what the policies of the sweep's newest manifest decide; nothing after a `cancel`.
 
-    Without room on the disk it sends nothing, and says so. *Raises* every branch of `errors`;
-    TargetError where the user's code is not the one that was
-    submitted. *Writes* submissions.
+    Without room on the disk it sends nothing, and says so. Whom `notify` of the manifest names is
+    told once how the sweep ended. *Raises* every branch of `errors`; TargetError where the user's
+    code is not the one that was submitted. *Writes* submissions.
     """
     refuse_while_importing("advance")
+    done = _advance(sweep, cluster, settings, notify)
+    if not _is_cancelled(sweep):
+        notify_once(done, notify)
+    return done
+
+
+def _advance(
+    sweep: SweepDirectory, cluster: Cluster, settings: Settings, notify: Callable[[str], None]
+) -> Submitted:
+    """See `advance`."""
     if not has_room(sweep.path):
         return _without_room(_request(sweep), sweep, cluster, settings)
     settle(sweep, cluster, settings, notify)
@@ -195,13 +207,16 @@ def follow(
     each `query_interval_s`. *Raises* as `advance`.
     """
     is_paused = False
+    tells = Policies.from_json(sweep.newest().manifest.policies).notify is not None
     while True:
         summary = wait(sweep, cluster, settings, show)
         closes = any(sweep.plan(number)[0].closes for number in sweep.submissions())
         is_over = summary.is_complete and not summary.awaits_reduce
-        if is_over or not (closes or summary.paused):
+        if (is_over and not tells) or not (closes or summary.paused):
             return summary
         done = advance(sweep, cluster, settings, notify)
+        if is_over:
+            return summary
         if done.paused is not None:
             if not is_paused:
                 notify("\n".join(done.paused.lines))

@@ -32,6 +32,7 @@ from hpcsweep.submission.preflight import preflight
 from hpcsweep.submission.reconcile import resolve_unanswered
 from hpcsweep.submission.replacing import Replaceable, cancel_waiting, replaceable
 from hpcsweep.submission.sweep_lock import created_sweep
+from hpcsweep.sweepdir import notices
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.parts import make_parts
 from hpcsweep.sweepdir.plan import Layout, Plan
@@ -286,6 +287,8 @@ def _submit_missing(request: SubmitRequest, submitter: Submitter) -> Submitted:
         return replace(done, behind_canary=canary.behind(outlook))
     if not batches and policy.sendable(outlook, request.policy):
         raise full_queue(submitter.limits)
+    if batches:
+        notices.forget(sweep.path)
     done = send_batches(request, submitter, done, batches)
     if not batches and reorders(sweep, request.manifest):
         # A submission without a part: it says in which order the cases are from now on.

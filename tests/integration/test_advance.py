@@ -105,3 +105,21 @@ def test_a_full_queue_is_not_taken_for_a_finished_sweep(site: Site) -> None:
     said = site.hpcsweep("submit", site.manifest(ROLLING), code=6)
     assert "MaxSubmitJobs of the association is 8, and 8 jobs and array tasks of yours are" in said
     assert not (site.root / "outputs").exists()
+
+
+def test_a_user_is_told_once_of_the_end(site: Site) -> None:
+    """By closing jobs, however many of them find the sweep complete; and again after a submit."""
+    said = site.root / "said"
+    tell = site.root / "tell.sh"
+    tell.write_text(f'#!/bin/sh\necho "$1" >> {said}\n')
+    tell.chmod(0o755)
+    text = f"{ROLLING}notify: [./tell.sh]\n"
+    site.hpcsweep("submit", site.manifest(text))
+    site.wait_for(complete=26)
+    site.hpcsweep("advance", "s")
+    wait_until(lambda: not site.cluster.out("squeue", "-h"), 60, "an empty queue", poll_s=0.5)
+    assert said.read_text() == "s is complete: 26 cases\n"
+    grown = text.replace("[0, 26]", "[0, 28]")
+    site.hpcsweep("submit", site.manifest(grown), "--wait")
+    wait_until(lambda: not site.cluster.out("squeue", "-h"), 60, "an empty queue", poll_s=0.5)
+    assert said.read_text().splitlines() == ["s is complete: 26 cases", "s is complete: 28 cases"]

@@ -9,12 +9,14 @@ import pytest
 
 from hpcsweep.manifest.frozen import Target
 from hpcsweep.manifest.model import json_schema
-from hpcsweep.manifest.policies import Policies, Reduce, Retry, StopAfter
+from hpcsweep.manifest.policies import Notify, Policies, Reduce, Retry, StopAfter
+from hpcsweep.manifest.user import load_manifest
 from hpcsweep.records import Reason
-from tests.support.manifests import GOOD, Load, load, mistakes, write
+from tests.support.manifests import GOOD, Load, Write, load, mistakes, write
 
 __all__ = ["load", "mistakes", "write"]  # fixtures are found by their names
 
+CURL = ("curl", "-d", "@-", "https://x.org/hook")
 ASKED = 'slurm: {mem: 2G, time: "00:30:00"}\n'
 
 
@@ -37,6 +39,25 @@ def test_every_key_arrives(load: Load) -> None:
         ),
         closing={"partition": "service", "mem": "500"},
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("me@x.org", Notify(mail="me@x.org")),
+        ("[./tell.sh, --short]", Notify(command=("./tell.sh", "--short"))),
+        ('[curl, -d, "@-", "https://x.org/hook"]', Notify(command=tuple(CURL))),
+    ],
+)
+def test_who_is_notified(load: Load, written: str, expected: Notify) -> None:
+    found = policies(load, f"notify: {written}")
+    assert found.notify == expected
+    assert found.closes
+
+
+def test_a_profile_says_who_is_notified(write: Write) -> None:
+    manifest, _ = load_manifest(write(f"{GOOD}notify: me@x.org"), profile={"notify": ["tell"]})
+    assert Policies.from_json(manifest.policies).notify == Notify(command=("tell",))
 
 
 def test_a_number_alone_is_the_count_of_attempts(load: Load) -> None:
@@ -115,6 +136,17 @@ def test_a_manifest_without_them_is_frozen_as_before(load: Load) -> None:
         ("case_seconds: .inf", "case_seconds: is inf seconds."),
         ("case_seconds: soon", "case_seconds: is the text 'soon', not a time."),
         ("closing: {array: 0-3}", "closing.array: "),
+        ("notify: me", "notify: is the text 'me', which is no e-mail address. Write an address,"),
+        ("notify: -Sx@y.org", "notify: is the text '-Sx@y.org', which is no e-mail address."),
+        ('notify: "a@b.org c@d.org"', "notify: is the text 'a@b.org c@d.org', which is no"),
+        ('notify: "|sh@x"', "notify: is the text '|sh@x', which is no"),
+        ("notify: []", "notify: is a list, neither an e-mail address nor a command."),
+        ("notify: {mail: a@b}", "notify: is a mapping, neither an e-mail address nor a command."),
+        ("notify: [curl, 3]", "notify: has the element the number 3, which is no text."),
+        ("notify: [curl, --token=abcdefgh1]", "notify[1]: holds what looks like a secret"),
+        ("notify: [curl, -u, me:pass1234]", "notify[2]: holds what looks like a secret"),
+        ('notify: [curl, "https://me:pw1@x.org"]', "notify[1]: holds what looks like a secret"),
+        ('notify: [curl, "https://x.org?api_key=k1"]', "notify[1]: holds what looks like a secret"),
     ],
 )
 def test_wrong_values(mistakes: Callable[..., list[str]], written: str, expected: str) -> None:
