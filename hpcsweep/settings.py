@@ -9,7 +9,7 @@ Later layers override earlier ones:
     the command line, --set settings.<key>=<value>
 
 A profile also holds the parts of a manifest that depend on the cluster: `slurm`, `setup`,
-`store`, `notify`.
+`store`, `limits`, `notify`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ _PROFILE_KEYS: dict[str, tuple[type, ...]] = {
     "slurm": (dict,),
     "setup": (list,),
     "store": (str,),
+    "limits": (dict,),
     "notify": (str, list),
     "settings": (dict,),
 }
@@ -66,6 +67,8 @@ class Settings:
     command_timeout_s: float = 60.0
     # Time limit of sbatch; > 0. It retries by itself for up to 120 s.
     sbatch_timeout_s: float = 180.0
+    # Largest age of a cluster's limits in the user's cache; >= 0, and 0 reads them each time.
+    limits_age_s: float = 600.0
     # The parent of the sweep directories, relative to the working directory.
     outputs: str = "outputs"
     # "slurm", "emulated", "submitit:EXECUTOR", or "auto": Slurm if sbatch is on PATH.
@@ -149,18 +152,25 @@ def parse_set(text: str) -> tuple[str, Any]:
     return key, found
 
 
+def cache_home(environ: Mapping[str, str] = os.environ) -> Path:
+    """The directory for what hpcsweep can read again: `$XDG_CACHE_HOME/hpcsweep`."""
+    return _home("XDG_CACHE_HOME", ".cache", environ)
+
+
 def state_home(environ: Mapping[str, str] = os.environ) -> Path:
     """The directory for hpcsweep's state of this user: `$XDG_STATE_HOME/hpcsweep`."""
-    home = environ.get("XDG_STATE_HOME", "")
-    base = Path(home) if home.startswith("/") else Path(environ.get("HOME", "/")) / ".local/state"
-    return base / "hpcsweep"
+    return _home("XDG_STATE_HOME", ".local/state", environ)
 
 
 def _config_path(environ: Mapping[str, str]) -> Path:
+    return _home("XDG_CONFIG_HOME", ".config", environ) / "config.yaml"
+
+
+def _home(variable: str, usual: str, environ: Mapping[str, str]) -> Path:
     # The XDG specification says to ignore relative paths.
-    home = environ.get("XDG_CONFIG_HOME", "")
-    base = Path(home) if home.startswith("/") else Path(environ.get("HOME", "/")) / ".config"
-    return base / "hpcsweep" / "config.yaml"
+    home = environ.get(variable, "")
+    base = Path(home) if home.startswith("/") else Path(environ.get("HOME", "/")) / usual
+    return base / "hpcsweep"
 
 
 def _config(environ: Mapping[str, str]) -> Document | None:

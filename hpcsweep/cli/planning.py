@@ -11,12 +11,15 @@ from hpcsweep.cli.context import Context
 from hpcsweep.cli.notices import notify
 from hpcsweep.cli.render.console import print_line
 from hpcsweep.cli.render.plan import print_plan
+from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster, Limits
 from hpcsweep.cluster.slurm.text import sbatch
 from hpcsweep.files import token
+from hpcsweep.settings import Settings
 from hpcsweep.state.manifest_diff import difference
 from hpcsweep.submission import policy
 from hpcsweep.submission.arrays import array_for, script_for
+from hpcsweep.submission.limits import limits_for, refuse_impossible, summary
 from hpcsweep.submission.notices import other_code_notice, replaceable_notice
 from hpcsweep.submission.replacing import replaceable
 from hpcsweep.submission.submit import SubmitRequest, make_plan, outlook_for, rehearse
@@ -40,7 +43,7 @@ def show_plan(
     code_digest: str | None = None,
 ) -> None:
     """Print the plan or its script; ask the cluster, if there is one, what it would say."""
-    limits = _limits(request, cluster)
+    limits = _limits(request, cluster, here.settings)
     sweep = SweepDirectory.open(request.path) if (request.path / MARKER).is_file() else None
     if sweep is not None:
         changed = difference(sweep, request.version)
@@ -63,21 +66,36 @@ def show_plan(
         )
     for batch in batches:
         plan = make_plan(request, sweep, batch, limits)
-        unasked = rehearse(request, sweep, plan, cluster) if cluster else NO_CLUSTER
+        unasked = rehearse(request, sweep, plan, cluster) if cluster else _unasked(limits)
         if script:
             _show_script(request, sweep, plan, cluster)
         else:
             print_plan(plan, request.manifest, request.source, under_way, outlook.complete.count)
             print_line(f"not asked: {unasked}" if unasked else "the cluster would take it")
+    if batches and limits.ceilings and not script:
+        print_line(summary(limits))
 
 
-def _limits(request: SubmitRequest, cluster: Cluster | None) -> Limits:
+def _unasked(limits: Limits) -> str:
+    """What a plan without a query does not know."""
+    return NO_CLUSTER if limits.read_at is None else "what is in the queue; `submit --dry-run` asks"
+
+
+def _limits(request: SubmitRequest, cluster: Cluster | None, settings: Settings) -> Limits:
+    resources, own = request.manifest.resources, request.policies.limits
     if cluster is None:
-        return policy.UNASKED
-    limits = cluster.with_room(cluster.limits(), request.manifest.resources.options)
+        here = registry.unstarted(settings.cluster, settings, request.path)
+        limits = here.remembered(resources.options, own)
+        if limits is None:
+            limits = policy.UNASKED.overridden(own, resources.options, 0)
+        for one in limits.impossible:
+            notify(f"slurm.{one.option} {one.what}")
+    else:
+        limits = limits_for(cluster, resources, own)
+        refuse_impossible(limits)
     for note in (*limits.notes, *(f"not known: {what}" for what in limits.unread)):
         notify(note)
-    if limits.room is not None:
+    if cluster is not None and limits.room is not None:
         notify(
             f"{limits.max_jobs_name} is {limits.max_jobs}: with {limits.jobs} jobs and array tasks "
             f"in the queue, {limits.room} more fit"

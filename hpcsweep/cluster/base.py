@@ -7,13 +7,17 @@ a line in `registry`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
+from hpcsweep.cluster.ceilings import MEMORY, OVERRIDABLE, TIME, Ceiling, Impossible, exceeding
 from hpcsweep.errors import ClusterError
 from hpcsweep.records import Part
 from hpcsweep.settings import Settings
+
+NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,10 +38,17 @@ class Limits:
     jobs: int = 0
     # Which limit that is; "" for none.
     max_jobs_name: str = ""
+    # The most that one array task can get, and why none with these options can ever start.
+    ceilings: tuple[Ceiling, ...] = ()
+    impossible: tuple[Impossible, ...] = ()
+    # Calls of sbatch that this user may still make in this hour; None for any number.
+    calls: int | None = None
     # What of its limits could not be read, for people who ask.
     unread: tuple[str, ...] = ()
-    # Whether jobs that a user may have in the queue are limited at all.
-    enforces: bool = False
+    # Its configuration by key, as it says it.
+    configuration: Mapping[str, str] = field(default_factory=dict, repr=False)
+    # When its limits were read, seconds of the epoch; None where they are not known.
+    read_at: float | None = None
     # For people: limits that are assumed because the cluster does not report them.
     notes: tuple[str, ...] = ()
 
@@ -45,6 +56,35 @@ class Limits:
     def room(self) -> int | None:
         """How many more jobs and array tasks the queue takes; None for any number."""
         return None if self.max_jobs is None else max(0, self.max_jobs - self.jobs)
+
+    @property
+    def caps(self) -> dict[str, int]:
+        """The most that a retry can ask for: seconds of "time", bytes of "mem" of a node."""
+        found: dict[str, int] = {}
+        for one in self.ceilings:
+            if one.what in (TIME, MEMORY):
+                found[one.what] = min(one.most, found.get(one.what, one.most))
+        return found
+
+    def overridden(self, own: Mapping[str, int], options: Mapping[str, str], jobs: int) -> Limits:
+        """These limits with those that the user sets, for a task with these options of sbatch.
+
+        `jobs`: all jobs and array tasks of this user in the queue.
+        """
+        mine = [
+            Ceiling(what, own[what], f"limits.{what} of the manifest or profile")
+            for what in OVERRIDABLE
+            if what in own
+        ]
+        read = [one for one in self.ceilings if one.what not in own]
+        found = replace(self, ceilings=(*mine, *read))
+        if "max_array_size" in own:
+            found = replace(found, max_array_size=own["max_array_size"])
+        if "max_submit" in own:
+            name = "limits.max_submit"
+            found = replace(found, max_jobs=own["max_submit"], jobs=jobs, max_jobs_name=name)
+        excesses = exceeding(options, found.ceilings)
+        return replace(found, impossible=(*self.impossible, *excesses))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,8 +214,19 @@ class Cluster(Protocol):
         """Its name and limits."""
         ...
 
-    def with_room(self, limits: Limits, options: Mapping[str, str]) -> Limits:
-        """Its limits, and how many more jobs with these sbatch options its queue takes."""
+    def with_room(
+        self, limits: Limits, options: Mapping[str, str], own: Mapping[str, int] = NOTHING
+    ) -> Limits:
+        """Its limits for a task with these sbatch options, and how many more its queue takes.
+
+        `own`: the limits that the user sets, by key of `limits:`; they override what is read.
+        """
+        ...
+
+    def remembered(
+        self, options: Mapping[str, str], own: Mapping[str, int] = NOTHING
+    ) -> Limits | None:
+        """As `with_room` answered last, without a query and the queue; None if that is unknown."""
         ...
 
     def check_options(self, options: Mapping[str, str], throttle: int) -> list[str]:
@@ -295,9 +346,23 @@ class Defaults:
     def prepare(self, options: Mapping[str, str]) -> None:
         """Nothing to create."""
 
-    def with_room(self, limits: Limits, options: Mapping[str, str]) -> Limits:  # noqa: ARG002
-        """Any number."""
-        return limits
+    def with_room(
+        self, limits: Limits, options: Mapping[str, str], own: Mapping[str, int] = NOTHING
+    ) -> Limits:
+        """What the user sets; it does not tell how many jobs are in its queue."""
+        unread = ("limits.max_submit is not applied: jobs in the queue are not counted here",)
+        rest = {name: most for name, most in own.items() if name != "max_submit"}
+        if len(rest) < len(own):
+            limits = replace(limits, unread=(*limits.unread, *unread))
+        return limits.overridden(rest, options, jobs=0)
+
+    def remembered(
+        self,
+        options: Mapping[str, str],  # noqa: ARG002
+        own: Mapping[str, int] = NOTHING,  # noqa: ARG002
+    ) -> Limits | None:
+        """Nothing is remembered."""
+        return None
 
     def check_options(self, options: Mapping[str, str], throttle: int) -> list[str]:  # noqa: ARG002
         """No notes."""

@@ -52,6 +52,11 @@ def choose(kind: str, settings: Settings, sweep: Path) -> Cluster:
     return cluster
 
 
+def unstarted(kind: str, settings: Settings, sweep: Path) -> Cluster:
+    """The cluster of a kind, not started, perhaps not reachable from here; AUTO is Slurm."""
+    return _open("slurm" if kind == AUTO else kind, "", settings, sweep)
+
+
 def of_record(record: ClusterRecord, sweep: SweepDirectory, settings: Settings) -> Cluster:
     """The cluster that a submission recorded; not started, perhaps not reachable from here."""
     return reopen(record, sweep.path, settings)

@@ -69,6 +69,10 @@ class Layers:
             if key in profile:
                 self.value[key] = profile[key]
                 self._origins[key,] = where((key,))
+        limits = self.value.get("limits") or {}
+        if profile.get("limits") and isinstance(limits, dict):
+            self.value["limits"] = {**limits, **profile["limits"]}
+            self._origins |= {("limits", key): where(("limits", key)) for key in profile["limits"]}
 
     def override(self, overrides: Mapping[str, Any], mistakes: Mistakes) -> None:
         """Set the values of `--set`, except those of the settings."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hpcsweep.manifest import (
     canary_keys,
     exclusive,
+    limit_keys,
     notify_keys,
     policy_keys,
     slurm_options,
@@ -139,6 +140,10 @@ class UserManifest(BaseModel):
     reduce_slurm: Annotated[
         SlurmOptions, _key("sbatch's long options of `reduce`, over those of the array tasks.")
     ] = {}
+    limits: Annotated[
+        limit_keys.LimitsValue,
+        _key("Limits that hold instead of those that the cluster tells."),
+    ] = None
     case_timeout: Annotated[
         Seconds, _key("Seconds, or HH:MM:SS, after which one case is ended.")
     ] = None
@@ -223,6 +228,7 @@ def _translate(
 _NESTED: dict[tuple[str | int, ...], type[BaseModel]] = {
     **policy_keys.NESTED,
     ("stop_after",): stop_keys.StopKeys,
+    ("limits",): limit_keys.LimitKeys,
 }
 _MISSING = {
     "failures": "Write, for example, failures: 20.",

@@ -1,4 +1,4 @@
-"""What a manifest says of retries and stops: plain records, and their form when frozen."""
+"""What a manifest says of retries, stops and limits: plain records, and their form when frozen."""
 
 from __future__ import annotations
 
@@ -102,6 +102,8 @@ class Policies:
     is_reduce: bool = False
     # How many cases go first, before all others; 0 for none, None where the manifest does not say.
     canary: int | None = None
+    # Limits of the cluster that the user sets, by key of `limits`: counts, seconds and bytes.
+    limits: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def closes(self) -> bool:
@@ -136,6 +138,8 @@ class Policies:
             document["is_reduce"] = True
         if self.canary is not None:
             document["canary"] = self.canary
+        if self.limits:
+            document["limits"] = dict(self.limits)
         return document
 
     @classmethod
@@ -167,4 +171,5 @@ class Policies:
             ),
             is_reduce=bool(document.get("is_reduce")),
             canary=document.get("canary"),
+            limits=dict(document.get("limits", {})),
         )

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 from hpcsweep.manifest.key_values import MEMORY_SCHEMA, Memory, a_list, one_of, refuse
 from hpcsweep.manifest.mistakes import Mistakes, described
 from hpcsweep.manifest.policies import MAX_ATTEMPTS, RETRIED, SCALE, Policies, Retry, StopAfter
-from hpcsweep.manifest.slurm_options import option_text
+from hpcsweep.manifest.slurm_options import options_text
 from hpcsweep.quantities import memory_bytes, time_limit_seconds
 from hpcsweep.records import Reason
 
@@ -22,7 +22,8 @@ def _factor(value: Any) -> float:
     return float(value)
 
 
-def _time(value: Any) -> int:
+def time_amount(value: Any) -> int:
+    """Seconds of a time limit; refuses anything else."""
     seconds = None if isinstance(value, bool) else time_limit_seconds(str(value))
     if seconds is None:
         refuse(f"is {described(value)}, not a time limit", 'Write, for example, "24:00:00".')
@@ -80,7 +81,7 @@ class MaxKeys(_Keys):
     """The keys of `retry.max`."""
 
     mem: Memory = None
-    time: Annotated[int | None, BeforeValidator(_time)] = None
+    time: Annotated[int | None, BeforeValidator(time_amount)] = None
 
 
 class RetryKeys(_Keys):
@@ -117,10 +118,9 @@ def read(
 
     `options` are sbatch's own of the manifest.
     """
-    texts = {name: option_text(value) for name, value in closing.items()}
     return Policies(
         retry=None if retry is None else _checked(retry, options, mistakes),
-        closing={name: text for name, text in texts.items() if text is not None},
+        closing=options_text(closing),
         stop_after=stop_after,
     )
 

@@ -7,7 +7,7 @@ not fit on a line, names that no sbatch has, and what sbatch refuses without nam
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from hpcsweep.manifest.frozen import OPTION_NAME, OPTION_VALUE
@@ -204,6 +204,12 @@ def value_problem(name: str, value: Any) -> tuple[str, str] | None:
         f"is the text {shown(text)}, not {noun}",
         next_step or "Write one line of text, not empty.",
     )
+
+
+def options_text(options: Mapping[str, Any]) -> dict[str, str]:
+    """The values of all options that are not switched off."""
+    texts = {name: option_text(value) for name, value in options.items()}
+    return {name: text for name, text in texts.items() if text is not None}
 
 
 def option_text(value: bool | int | str) -> str | None:

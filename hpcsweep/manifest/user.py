@@ -14,6 +14,7 @@ from hpcsweep.manifest import (
     cache_spec,
     canary_keys,
     case_needs,
+    limit_keys,
     model,
     policy_keys,
     reduce_spec,
@@ -26,7 +27,7 @@ from hpcsweep.manifest.layers import Layers
 from hpcsweep.manifest.mistakes import Mistakes
 from hpcsweep.manifest.passwords import refuse_passwords
 from hpcsweep.manifest.policies import Policies
-from hpcsweep.manifest.slurm_options import option_text
+from hpcsweep.manifest.slurm_options import options_text
 from hpcsweep.records import CaseNeeds, Resources
 from hpcsweep.sources import ParameterSource
 
@@ -45,9 +46,9 @@ def load_manifest(
 ) -> tuple[FrozenManifest, ParameterSource]:
     """The manifest in `path` as it will be frozen, and its source with replicates.
 
-    `profile` (its slurm, setup and store) overrides the file, `overrides` (dotted keys of `--set`)
-    override both; `plugin_options` are options that the site adds to sbatch; `expand` finds the
-    cases of other sweeps. The target is not imported.
+    `profile` (its slurm, setup, store and limits) overrides the file, `overrides` (dotted keys of
+    `--set`) override both; `plugin_options` are options that the site adds to sbatch; `expand`
+    finds the cases of other sweeps. The target is not imported.
     *Raises* ManifestError with all `mistakes`, each with file and line.
     """
     return resolve(yamltext.load(path), path, overrides, profile, plugin_options, expand)
@@ -92,7 +93,7 @@ def resolve(
     target = target_spec.read(raw, root, spec.parameters, mistakes, more)
     cache, policies, needs, options = None, Policies(), CaseNeeds(), dict[str, str]()
     if fields is not None:
-        needs, options = case_needs.read(_needs(fields), _options(fields), mistakes)
+        needs, options = case_needs.read(_needs(fields), options_text(fields.slurm), mistakes)
         cache = cache_spec.read(fields, root, spec, target, mistakes)
         policies = _policies(fields, root, options, mistakes)
         if spec.source is not None:
@@ -129,6 +130,7 @@ def _policies(
         policy_keys.read(fields.retry, fields.closing, stop, options, mistakes),
         case_seconds=fields.case_seconds,
         canary=fields.canary,
+        limits=limit_keys.read(fields.limits),
         notify=fields.notify,
         reduce=reduce_spec.read(fields, root, mistakes),
     )
@@ -169,12 +171,6 @@ def _freeze(
         share=fields.share,
         cases_sha256=cases_sha256,
     )
-
-
-def _options(fields: model.UserManifest) -> dict[str, str]:
-    """sbatch's options that the manifest names."""
-    texts = {name: option_text(value) for name, value in fields.slurm.items()}
-    return {name: text for name, text in texts.items() if text is not None}
 
 
 def _needs(fields: model.UserManifest) -> CaseNeeds:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from hpcsweep.manifest.policies import Retry
 from hpcsweep.quantities import (
     memory_bytes,
@@ -22,7 +24,7 @@ def escalated(
     reason: Reason,
     retry: Retry,
     used_bytes: int | None = None,
-    caps: dict[str, int] | None = None,
+    caps: Mapping[str, int] | None = None,
 ) -> Resources | None:
     """The resources of the next attempt; None if it could ask for no more than the last one.
 

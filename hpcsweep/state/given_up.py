@@ -27,7 +27,8 @@ def exhausted(outlook: Outlook, retry: Retry) -> dict[str, IndexSet]:
             why = f"{group.reason} after {group.tries} attempts"
         elif group.tries:
             asked = outlook.asked[group.submission]
-            if escalated(asked, group.reason, retry, group.max_rss_bytes) is None:
+            most = outlook.caps
+            if escalated(asked, group.reason, retry, group.max_rss_bytes, most) is None:
                 name = RAN_OUT[group.reason]
                 why = f"{group.reason}, and no more `{name}` can be asked for"
         if why:

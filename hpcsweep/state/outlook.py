@@ -102,6 +102,8 @@ class Outlook:
     code_digest: str | None = None
     # Indices of the canary, as long as the others wait for it, or would.
     canary: IndexSet = NONE
+    # The most that the cluster gives to a retry, by the last submission: as `Limits.caps`.
+    caps: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of_nothing(cls, version: Version) -> Outlook:
@@ -157,7 +159,8 @@ def outlook_of(
     last submission's, of `code_digest` that of the code here.
     """
     wanted = version or sweep.newest()
-    plans = [sweep.plan(number)[0] for number in sweep.submissions()]
+    read = [sweep.plan(number) for number in sweep.submissions()]
+    plans = [plan for plan, _ in read]
     known = sweep_index.known()
     sets = in_order_of(wanted, sweep, sweep.newest_manifest(), [one.indices for one in known])
     partition = _Partition(sweep, wanted, plans, tasks)
@@ -177,6 +180,7 @@ def outlook_of(
         asked={plan.submission: sweep.resources(plan) for plan in plans},
         code_digest=digest,
         canary=partition.canary(),
+        caps=read[-1][1].get("caps", {}) if read else {},
     )
 
 

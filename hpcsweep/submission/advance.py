@@ -29,6 +29,7 @@ from hpcsweep.submission import policy
 from hpcsweep.submission.breaker import CircuitBreaker
 from hpcsweep.submission.canary_stop import stop_if_failed
 from hpcsweep.submission.handing_in import Doubt, Submitter
+from hpcsweep.submission.limits import limits_for
 from hpcsweep.submission.notification import notify_once
 from hpcsweep.submission.policy import Batch
 from hpcsweep.submission.preflight import Checked
@@ -94,7 +95,8 @@ def _advance_cases(
         resolve_unanswered(sweep, cluster, settings, notify)
         checked = _as_submitted(sweep)
         outlook = outlook_for(request, sweep, cluster, settings, checked.code_digest)
-        limits = cluster.with_room(cluster.limits(), request.manifest.resources.options)
+        limits = limits_for(cluster, request.manifest.resources, request.policies.limits)
+        request = replace(request, caps=limits.caps)
         done = Submitted(
             sweep=sweep,
             outlook=outlook,

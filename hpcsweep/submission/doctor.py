@@ -17,11 +17,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hpcsweep.cluster import process, registry
-from hpcsweep.cluster.base import Cluster, SingleJob
+from hpcsweep.cluster.base import NOTHING, Cluster, SingleJob
 from hpcsweep.errors import ClusterUnavailable, HpcsweepError
 from hpcsweep.files import make_directory, remove_tree, token
+from hpcsweep.records import Resources
 from hpcsweep.settings import Settings
 from hpcsweep.store.filesystem import filesystem_type, is_local
+from hpcsweep.submission.limits import limits_for, summary
 
 PACKAGES = (
     "numpy",
@@ -34,6 +36,8 @@ PACKAGES = (
     "psycopg",
     "submitit",
 )
+# A task that names no options.
+ANY_TASK = Resources()
 # Free space below these is a warning,
 FEW_BYTES = 2**30
 FEW_FILES = 10_000
@@ -72,11 +76,20 @@ def here(outputs: Path, checks: Mapping[str, Check]) -> Iterator[Finding]:
         yield _found(what, "ok" if is_well else "problem", text)
 
 
-def cluster(kind: str, settings: Settings, outputs: Path) -> Iterator[Finding]:
-    """Check that the cluster answers, and report its limits."""
+def cluster(
+    kind: str,
+    settings: Settings,
+    outputs: Path,
+    resources: Resources = ANY_TASK,
+    own: Mapping[str, int] = NOTHING,
+) -> Iterator[Finding]:
+    """Check that the cluster answers, and report its limits for a task with these resources.
+
+    `own`: the limits that the user sets.
+    """
     try:
         opened = registry.choose(kind, settings, outputs)
-        limits = opened.limits()
+        limits = limits_for(opened, resources, own)
     except HpcsweepError as error:
         yield _found("cluster", "problem", str(error))
         return
@@ -91,6 +104,12 @@ def cluster(kind: str, settings: Settings, outputs: Path) -> Iterator[Finding]:
     yield _found("cluster", "ok", text)
     for note in limits.notes:
         yield _found("cluster", "warning", note)
+    if limits.ceilings or limits.max_jobs is not None:
+        yield _found("limits", "ok", summary(limits))
+    for what in limits.unread:
+        yield _found("limits", "warning", f"not known: {what}")
+    for one in limits.impossible:
+        yield _found("limits", "problem", f"slurm.{one.option} {one.what}. {one.next_step}")
 
 
 def on_node(opened: Cluster, arguments: list[str], outputs: Path) -> list[Finding]:

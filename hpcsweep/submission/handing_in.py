@@ -129,7 +129,7 @@ class Submitter:
 
     def _circumstances(self, plan: Plan, *, tasks_ingest: bool) -> Circumstances:
         """What `plan.json` holds beside the plan."""
-        return {
+        around: Circumstances = {
             "cluster": registry.record(self.cluster, self.limits.cluster_name),
             "code_digest": self.checked.code_digest,
             "code_files": self.checked.code_files,
@@ -139,6 +139,9 @@ class Submitter:
                 plan.resources(self.manifest.resources).options, tasks_ingest=tasks_ingest
             ),
         }
+        if self.limits.caps:
+            around["caps"] = self.limits.caps
+        return around
 
     def _worker_rules(self, options: Mapping[str, str], *, tasks_ingest: bool) -> WorkerRules:
         settings = self.settings

@@ -8,7 +8,7 @@ more array tasks than the cluster has room for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from hpcsweep.cluster.base import Limits
@@ -54,6 +54,8 @@ class Policy:
     closes: bool = False
     # How many cases go first, before all others; 0 for none.
     canary: int = 0
+    # The most that the cluster gives to a retry, as `Limits.caps`.
+    caps: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -182,7 +184,7 @@ def _next_attempts(
         return
     asked = outlook.asked[group.submission]
     if group.tries:
-        more = escalated(asked, reason, retry, group.max_rss_bytes)
+        more = escalated(asked, reason, retry, group.max_rss_bytes, policy.caps)
         if group.tries < retry.max_attempts and more is not None:
             yield group.indices - owed, more
         return

@@ -45,7 +45,7 @@ def reduce_version(manifest: FrozenManifest, reduce: Reduce, sweep: SweepDirecto
     source = ManualSource([{"sweep": str(sweep.path), "table": str(table)}])
     described, cases_sha256 = source.frozen()
     usual = Policies.from_json(manifest.policies)
-    own = Policies(retry=usual.retry, closing=usual.closing, is_reduce=True)
+    own = Policies(retry=usual.retry, closing=usual.closing, limits=usual.limits, is_reduce=True)
     made = replace(
         manifest,
         name=f"{manifest.name}/reduce",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission import breaker, policy
 from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, script_for
 from hpcsweep.submission.handing_in import Doubt, Submitter
+from hpcsweep.submission.limits import limits_for, refuse_impossible
 from hpcsweep.submission.policy import Batch, Policy
 from hpcsweep.submission.preflight import preflight
 from hpcsweep.submission.reconcile import resolve_unanswered
@@ -60,6 +61,8 @@ class SubmitRequest:
     replace: bool = False
     # Whether only what earlier submissions left, and what `retry` repeats, is sent.
     advances: bool = False
+    # The most that the cluster gives to a retry, as `Limits.caps`.
+    caps: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def version(self) -> Version:
@@ -82,6 +85,7 @@ class SubmitRequest:
             slots=self.manifest.needs.slots or 1,
             resources=self.manifest.resources,
             retry=self.policies.retry,
+            caps=self.caps,
             closes=self.policies.closes,
             canary=self.policies.canary or 0,
             advances=self.advances,
@@ -154,9 +158,11 @@ def submit(
     cluster.prepare(request.manifest.resources.options)
     for note in cluster.check_options(request.manifest.resources.options, request.throttle):
         notify(note)
-    limits = cluster.with_room(cluster.limits(), request.manifest.resources.options)
+    limits = limits_for(cluster, request.manifest.resources, request.policies.limits)
     for note in limits.notes:
         notify(note)
+    refuse_impossible(limits)
+    request = replace(request, caps=limits.caps)
     doubt = Doubt()
     manifest, source = request.manifest, request.source
     mine = created_sweep(request.path, manifest.name, manifest.share, doubt, notify)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from hpcsweep.errors import Damaged, SweepError
 from hpcsweep.field_checks import (
@@ -172,6 +172,8 @@ class Circumstances(_Origin):
 
     cluster: ClusterRecord
     worker: WorkerRules
+    # The most that the cluster gave to a retry: seconds of "time", bytes of "mem".
+    caps: NotRequired[dict[str, int]]
 
 
 class PlanDocument(PlanFields, Circumstances):
@@ -338,7 +340,8 @@ _DOCUMENT = schema(
         "worker": OBJECT,
     },
     {"time": TEXT, "code_digest": TEXT, "options": by_name(TEXT), "goal": LIST, "closes": TRUTH}
-    | {"case_seconds": NUMBER, "seconds_from": one_of(SECONDS_FROM), "canary": TRUTH},
+    | {"case_seconds": NUMBER, "seconds_from": one_of(SECONDS_FROM), "canary": TRUTH}
+    | {"caps": by_name(integer())},
 )
 _PART = schema(dict.fromkeys(("number", "first_chunk", "chunks", "throttle"), integer()))
 _LAYOUT = schema(

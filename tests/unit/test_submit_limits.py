@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from hpcsweep.cluster.slurm.submit_limits import (
+from hpcsweep.cluster.slurm.job_limits import (
+    LIMITS_ENFORCED,
     Association,
-    QosLimits,
-    QueuedTask,
-    SubmitLimit,
+    JobLimits,
     associations,
-    enforces,
-    qos_limits,
-    queued,
-    tightest,
+    enforced,
+    qos_by_name,
 )
+from hpcsweep.cluster.slurm.submit_limits import QueuedTask, SubmitLimit, queued, tightest
 
-QOS = "normal||\nqlim|5|\nqgrp||4\nqwall||\n"
+QOS = qos_by_name(
+    "normal|||||||||\nqlim||5|||||||\nqgrp|||4||||||\nqover|OverPartQOS|7|||||||\nqwall|||||||||\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -31,65 +31,83 @@ QOS = "normal||\nqlim|5|\nqgrp||4\nqwall||\n"
     ],
 )
 def test_whether_a_cluster_enforces_limits(printed: str, is_enforced: bool) -> None:
-    assert enforces({"AccountingStorageEnforce": printed}) is is_enforced
-    assert not enforces({})
+    words = enforced({"AccountingStorageEnforce": printed})
+    assert bool(words & LIMITS_ENFORCED) is is_enforced
+    assert not enforced({}) & LIMITS_ENFORCED
+
+
+def association(
+    account: str, partition: str, qos: str, most: int | None, group: int | None
+) -> Association:
+    """An association with limits on jobs in the queue."""
+    counts = {"MaxSubmitJobs": most, "GrpSubmitJobs": group}
+    limits = JobLimits(counts={name: count for name, count in counts.items() if count is not None})
+    return Association(account, partition, (qos,), qos, limits)
 
 
 def test_what_is_printed() -> None:
-    assert associations("acc1||normal,qdeny,qlim|||\nacc2|gpu|a,b|b|3|9\n\n") == [
-        Association("acc1", "", "normal", None, None),
-        Association("acc2", "gpu", "b", 3, 9),
-    ]
-    assert qos_limits(QOS)["qlim"] == QosLimits(5, None)
-    assert qos_limits(QOS)["qgrp"] == QosLimits(None, 4)
-    assert queued("acc1|normal\nacc1|qlim\n") == [
-        QueuedTask("acc1", "normal"),
-        QueuedTask("acc1", "qlim"),
+    first, second = associations("acc1||normal,qdeny,qlim|||||||\nacc2|gpu|a,b|b|3|9||||\n\n")
+    assert first == association("acc1", "", "normal", None, None)._replace(
+        qos=("normal", "qdeny", "qlim")
+    )
+    assert second == association("acc2", "gpu", "b", 3, 9)._replace(qos=("a", "b"))
+    assert QOS["qlim"].limits.counts == {"MaxSubmitJobsPerUser": 5}
+    assert QOS["qgrp"].limits.counts == {"GrpSubmitJobs": 4}
+    assert queued("acc1|normal|main\nacc1|qlim|main,short\n") == [
+        QueuedTask("acc1", "normal", "main"),
+        QueuedTask("acc1", "qlim", "main,short"),
     ]
 
 
-THERE = [QueuedTask("acc1", "normal")] * 3 + [QueuedTask("acc2", "qlim")] * 2
+THERE = [QueuedTask("acc1", "normal", "main")] * 3 + [QueuedTask("acc2", "qlim", "short,main")] * 2
 
 
 @pytest.mark.parametrize(
     ("mine", "options", "partition_qos", "expected"),
     [
-        ([("acc1", "", "normal", None, None)], {}, "", None),
-        ([("acc1", "", "normal", 8, None)], {}, "", ("MaxSubmitJobs of the association", 8, 3)),
-        ([("acc1", "", "normal", 8, 6)], {}, "", ("GrpSubmitJobs of the association", 6, 3)),
-        ([("acc1", "", "qlim", 8, None)], {}, "", ("MaxSubmitJobsPerUser of the QOS qlim", 5, 2)),
+        ([("acc1", "", "normal", None, None)], {}, {}, None),
+        ([("acc1", "", "normal", 8, None)], {}, {}, ("MaxSubmitJobs of the association", 8, 3)),
+        ([("acc1", "", "normal", 8, 6)], {}, {}, ("GrpSubmitJobs of the association", 6, 3)),
+        # The limit of the QOS counts in place of the association's, whichever is lower.
+        ([("acc1", "", "qlim", 8, None)], {}, {}, ("MaxSubmitJobsPerUser of the QOS qlim", 5, 2)),
+        ([("acc1", "", "qlim", 2, None)], {}, {}, ("MaxSubmitJobsPerUser of the QOS qlim", 5, 2)),
         (
             [("acc1", "", "normal", 80, None)],
             {"qos": "qgrp"},
-            "",
+            {},
             ("GrpSubmitJobs of the QOS qgrp", 4, 0),
         ),
-        # The QOS of the partition counts as well, and whatever is there may be in it.
+        # The QOS of the partition counts before that of the job, and all jobs in the partition.
         (
             [("acc1", "", "normal", 80, None)],
-            {},
-            "qlim",
+            {"partition": "main"},
+            {"main": "qlim", "short": ""},
             ("MaxSubmitJobsPerUser of the QOS qlim", 5, 5),
         ),
+        (
+            [("acc1", "", "qover", 80, None)],
+            {"partition": "main"},
+            {"main": "qlim", "short": ""},
+            ("MaxSubmitJobsPerUser of the QOS qover", 7, 0),
+        ),
+        ([("acc1", "", "normal", None, None)], {"partition": "long"}, {"main": "qlim"}, None),
         # An association of another account or partition says nothing.
         (
             [("acc1", "", "normal", 8, None), ("acc2", "", "normal", 1, None)],
             {"account": "acc1"},
-            "",
+            {},
             ("MaxSubmitJobs of the association", 8, 3),
         ),
-        ([("acc1", "gpu", "normal", 1, None)], {"partition": "cpu"}, "", None),
+        ([("acc1", "gpu", "normal", 1, None)], {"partition": "cpu"}, {}, None),
     ],
 )
 def test_the_limit_with_the_least_room(
     mine: list[tuple[str, str, str, int | None, int | None]],
     options: dict[str, str],
-    partition_qos: str,
+    partition_qos: dict[str, str],
     expected: tuple[str, int, int] | None,
 ) -> None:
-    found = tightest(
-        [Association(*one) for one in mine], qos_limits(QOS), THERE, options, partition_qos
-    )
+    found = tightest([association(*one) for one in mine], QOS, THERE, options, partition_qos)
     wanted = None
     if expected is not None:
         name, most, there = expected

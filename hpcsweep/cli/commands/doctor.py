@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpcsweep.cli import completion
-from hpcsweep.cli.context import context
+from hpcsweep.cli.context import Context, context
 from hpcsweep.cli.options import cluster_option, common, json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hpcsweep.records import Resources
     from hpcsweep.submission.doctor import Check
     from hpcsweep.sweepdir.directory import SweepDirectory
 
@@ -51,7 +54,7 @@ def command(
     outputs = directory.path.parent if directory else known.outputs
     findings = list(doctor.here(outputs, checks))
     if not only_here:
-        findings += doctor.cluster(kind, known.settings, outputs)
+        findings += doctor.cluster(kind, known.settings, outputs, *_asked(known, directory))
     if node:
         arguments = [str(directory.path)] if directory else [f"--outputs={outputs.resolve()}"]
         opened = registry.choose(kind, known.settings, outputs)
@@ -64,6 +67,20 @@ def command(
         )
     if any(finding.state == "problem" for finding in findings) and not only_here:
         raise click.exceptions.Exit(1)
+
+
+def _asked(known: Context, sweep: SweepDirectory | None) -> tuple[Resources, Mapping[str, int]]:
+    """What the tasks of a sweep ask for, or those of the profile; and the limits that it sets."""
+    from hpcsweep.manifest import limit_keys
+    from hpcsweep.manifest.policies import Policies
+    from hpcsweep.manifest.slurm_options import options_text
+    from hpcsweep.records import Resources
+
+    if sweep is not None and sweep.submissions():
+        manifest = sweep.newest().manifest
+        return manifest.resources, Policies.from_json(manifest.policies).limits
+    options = options_text(known.profile.get("slurm", {}))
+    return Resources(options=options), limit_keys.of_profile(known.profile)
 
 
 def _database(sweep: SweepDirectory) -> tuple[bool, str]:

@@ -7,12 +7,13 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from hpcsweep.cluster import process
 from hpcsweep.cluster.base import (
+    NOTHING,
     AccountingRow,
     Array,
     Defaults,
@@ -23,12 +24,13 @@ from hpcsweep.cluster.base import (
     SingleJob,
 )
 from hpcsweep.cluster.process import Answer
-from hpcsweep.cluster.slurm import refusals, submit_limits, text
+from hpcsweep.cluster.slurm import refusals, site, site_cache, submit_limits, text
 from hpcsweep.cluster.slurm.environment import clean_environment, pointed_at
 from hpcsweep.cluster.slurm.refusals import Verdict
+from hpcsweep.cluster.slurm.site import Site, SiteAnswers
+from hpcsweep.cluster.slurm.submit_limits import QueuedTask
 from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.files import names
-from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE
 
 # Errors of all programs if the controller or accounting cannot be reached.
 _UNREACHABLE = (
@@ -45,8 +47,6 @@ _UNREACHABLE = (
 # Error of all programs of a client without a slurm.conf (22.05).
 _NO_CLUSTER = "Could not establish a configuration source"
 OTHER_OPTIONS = "Change `slurm:` in the manifest, or --set slurm.OPTION=…."
-# Slurm's default seconds between TERM and KILL.
-KILL_WAIT_S = 30.0
 # Arrays in one query; at 16 digits each they stay far below the kernel's limit on an argument.
 IDS_AT_ONCE = 1000
 
@@ -60,6 +60,8 @@ class Slurm(Defaults):
     timeout_s: float
     # Seconds that one sbatch may take: it retries by itself for 120 s if the queue is full (22.05).
     sbatch_timeout_s: float
+    # Largest age of the site's limits in the user's cache, in seconds; 0 reads them each time.
+    limits_age_s: float = 0.0
     # Environment on top of our own.
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -71,6 +73,7 @@ class Slurm(Defaults):
             kind=opening.kind,
             timeout_s=settings.command_timeout_s,
             sbatch_timeout_s=settings.sbatch_timeout_s,
+            limits_age_s=settings.limits_age_s,
         )
 
     @property
@@ -86,44 +89,56 @@ class Slurm(Defaults):
 
     def limits(self) -> Limits:
         """Name and limits of the cluster; Slurm's defaults if users may not run scontrol."""
-        values, problem = self._configuration()
-        size, kill_wait_s = values.get("MaxArraySize", ""), text.seconds(values.get("KillWait", ""))
-        notes = []
-        if "ClusterName" not in values or not size.isdecimal():
-            notes.append(
-                "The cluster does not tell its limits "
-                f"({problem or 'scontrol names none'}): assumed are Slurm's defaults, "
-                f"MaxArraySize {MAX_ARRAY_SIZE}, KillWait {KILL_WAIT_S:g} s."
-            )
-        elif int(size) == 0:
-            notes.append("The cluster has no job arrays (MaxArraySize 0): each task is a job.")
-        return Limits(
-            cluster_name=values.get("ClusterName", ""),
-            max_array_size=int(size) if size.isdecimal() else MAX_ARRAY_SIZE,
-            kill_wait_s=KILL_WAIT_S if kill_wait_s is None else kill_wait_s,
-            notes=tuple(notes),
-            enforces=submit_limits.enforces(values),
+        return site.limits_in(*self._configuration())
+
+    def with_room(
+        self, limits: Limits, options: Mapping[str, str], own: Mapping[str, int] = NOTHING
+    ) -> Limits:
+        """The limits for a task with these options, and the jobs that this user may have queued."""
+        answers = self._site_answers(limits)
+        here = Site.of(answers)
+        jobs: list[QueuedTask] = []
+        if here.enforces_limits or "max_submit" in own:
+            query = submit_limits.squeue_of_user(getpass.getuser())
+            jobs = submit_limits.queued(self._query(query).stdout)
+        return here.limits(limits, options, jobs, read_at=answers["time"]).overridden(
+            own, options, len(jobs)
         )
 
-    def with_room(self, limits: Limits, options: Mapping[str, str]) -> Limits:
-        """The limits, and the jobs that this user may have in the queue, and has."""
-        if not limits.enforces:
-            return limits
-        user = getpass.getuser()
-        answers = [
-            self._run(argv, self.timeout_s)
-            for argv in (submit_limits.show_associations(user), submit_limits.show_qos())
-        ]
-        failed = [answer.complaint for answer in answers if answer.returncode != 0]
-        if failed:
-            return replace(limits, unread=(f"limits of associations and QOS: {failed[0]}",))
-        mine = submit_limits.associations(answers[0].stdout)
-        qos = submit_limits.qos_limits(answers[1].stdout)
-        there = submit_limits.queued(self._query(submit_limits.squeue_of_user(user)).stdout)
-        found = submit_limits.tightest(mine, qos, there, options)
-        if found is None:
-            return limits
-        return replace(limits, max_jobs=found.most, jobs=found.there, max_jobs_name=found.name)
+    def remembered(
+        self, options: Mapping[str, str], own: Mapping[str, int] = NOTHING
+    ) -> Limits | None:
+        """The limits in the user's cache, whatever their age; the queue counts as empty."""
+        kept = site_cache.find(self.address) if self.limits_age_s else None
+        if kept is None:
+            return None
+        limits = site.limits_in(kept["configuration"])
+        found = Site.of(kept).limits(limits, options, [], read_at=kept["time"])
+        return found.overridden(own, options, 0)
+
+    def _site_answers(self, limits: Limits) -> SiteAnswers:
+        """The limits of the site as its programs print them, not older than `limits_age_s`."""
+        name, now = limits.cluster_name, time.time()
+        kept = site_cache.read(name) if self.limits_age_s else None
+        if kept is not None and 0 <= now - kept["time"] < self.limits_age_s:
+            return kept
+        configuration = dict(limits.configuration)
+        output: dict[str, str] = {}
+        failed: dict[str, str] = {}
+        for query, argv in site.queries(getpass.getuser(), configuration).items():
+            try:
+                output[query] = self._query(argv).stdout
+            except ClusterError as error:
+                failed[query] = error.what
+        found: SiteAnswers = {
+            "time": now,
+            "configuration": configuration,
+            "output": output,
+            "failed": failed,
+        }
+        if self.limits_age_s and not failed:
+            site_cache.write(name, self.address, found)
+        return found
 
     def _configuration(self) -> tuple[dict[str, str], str]:
         """The values of scontrol, or the reason why there are none. *Raises* ClusterUnavailable."""

@@ -18,8 +18,9 @@ from typing import Any
 from hpcsweep import errors
 from hpcsweep.cluster import process
 from hpcsweep.cluster.base import Array, Cluster, Defaults, Element, Limits, Opening, Queued
-from hpcsweep.cluster.slurm.client import KILL_WAIT_S, Slurm, is_unreachable, report_waits
+from hpcsweep.cluster.slurm.client import Slurm, is_unreachable, report_waits
 from hpcsweep.cluster.slurm.environment import clean_environment
+from hpcsweep.cluster.slurm.site import KILL_WAIT_S
 from hpcsweep.cluster.submitit import localjobs
 from hpcsweep.errors import ClusterError, ClusterUnavailable, Damaged
 from hpcsweep.field_checks import TEXTS

@@ -1,0 +1,219 @@
+"""What one array task asks for, and the most that a cluster gives to one. Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from hpcsweep.quantities import memory_bytes, requested_memory, time_limit_seconds, time_limit_text
+
+# What is limited: seconds, nodes, and CPUs, bytes and GPUs of each node of a task.
+TIME, NODES, CPUS, MEMORY, GPUS = "time", "nodes", "cpus", "mem", "gpus"
+# CPUs, bytes and GPUs of all its nodes.
+ALL_CPUS, ALL_MEMORY, ALL_GPUS = "all cpus", "all mem", "all gpus"
+# What a user may set in `limits:`.
+OVERRIDABLE = (TIME, NODES, CPUS, MEMORY, GPUS)
+# Jobs and array tasks that run at once; no task asks for it.
+RUNNING = "running"
+
+_UNITS = {
+    TIME: "",
+    NODES: " nodes",
+    CPUS: " CPUs on a node",
+    MEMORY: " of memory on a node",
+    GPUS: " GPUs on a node",
+    ALL_CPUS: " CPUs",
+    ALL_MEMORY: " of memory",
+    ALL_GPUS: " GPUs",
+    RUNNING: " tasks at once",
+}
+_GPU = re.compile(r"(?:gres[/:])?gpu(?:[:=](?P<kind>[A-Za-z][\w.-]*))?(?:[:=](?P<count>\d+))?")
+
+
+class Ceiling(NamedTuple):
+    """The most that one array task can get of something."""
+
+    what: str
+    most: int
+    # The limit: `MaxTime of the partition short`.
+    name: str
+    # The type of GPU that it counts; "" for all.
+    kind: str = ""
+
+    @property
+    def text(self) -> str:
+        """For people: `01:00:00 (MaxTime of the partition short)`."""
+        return f"{amount_text(self.what, self.most)}{_unit(self)} ({self.name})"
+
+
+class Demand(NamedTuple):
+    """What one array task asks for."""
+
+    what: str
+    # Infinite for a task without a time limit.
+    amount: float
+    # The option of sbatch that asks for it.
+    option: str
+    # The type of GPU; "" for any.
+    kind: str = ""
+
+
+class Impossible(NamedTuple):
+    """Why no array task with these options can ever start."""
+
+    # The option of sbatch.
+    option: str
+    what: str
+    next_step: str
+
+
+def amount_text(what: str, amount: float) -> str:
+    """An amount for people."""
+    if amount == math.inf:
+        return "no limit"
+    if what == TIME:
+        return time_limit_text(amount)
+    if what in (MEMORY, ALL_MEMORY):
+        return f"{amount / 2**20:,.0f} MiB"
+    return f"{amount:g}"
+
+
+def _unit(one: Ceiling | Demand) -> str:
+    return _UNITS[one.what] + (f" of type {one.kind}" if one.kind else "")
+
+
+def demands(options: Mapping[str, str]) -> list[Demand]:
+    """What a job with these options of sbatch asks for, as far as it is certain."""
+    return [*_of_time(options), *_of_cpus(options), *_of_memory(options), *_of_gpus(options)]
+
+
+def exceeding(options: Mapping[str, str], ceilings: Iterable[Ceiling]) -> list[Impossible]:
+    """The options that ask for more than a ceiling; for each the lowest ceiling."""
+    known = list(ceilings)
+    found = []
+    for demand in demands(options):
+        lowest = _lowest(demand, known)
+        if lowest is not None and demand.amount > lowest.most:
+            found.append(_excess(demand, lowest))
+    return found
+
+
+def loosest(alternatives: Iterable[Iterable[Ceiling]]) -> list[Ceiling]:
+    """What holds if a task may choose: of each limit the highest, if no alternative lacks it."""
+    each = [_lowest_of_each(one) for one in alternatives]
+    return [
+        max((known[key] for known in each if key in known), key=_most)
+        for key in dict.fromkeys(key for known in each for key in known)
+        # A type of GPU need not be in each of them.
+        if key[1] or all(key in known for known in each)
+    ]
+
+
+def _lowest_of_each(ceilings: Iterable[Ceiling]) -> dict[tuple[str, str], Ceiling]:
+    found: dict[tuple[str, str], Ceiling] = {}
+    for one in ceilings:
+        key = one.what, one.kind
+        found[key] = min(found.get(key, one), one, key=_most)
+    return found
+
+
+def _most(one: Ceiling) -> int:
+    return one.most
+
+
+def _excess(demand: Demand, ceiling: Ceiling) -> Impossible:
+    asked, most = (amount_text(demand.what, one) for one in (demand.amount, ceiling.most))
+    return Impossible(
+        demand.option,
+        f"asks for {asked}{_unit(demand)}, and a task can get {most} ({ceiling.name})",
+        f"Ask for {most} or less, or name another partition, account or qos. If the cluster gives "
+        "more than it says, `limits:` of the manifest or a profile says so.",
+    )
+
+
+def _lowest(demand: Demand, ceilings: list[Ceiling]) -> Ceiling | None:
+    mine = [one for one in ceilings if one.what == demand.what]
+    kinds = {one.kind.casefold() for one in mine if one.kind}
+    if demand.kind and kinds and demand.kind.casefold() not in kinds:
+        untyped = next(one for one in mine if one.kind)
+        return untyped._replace(most=0, kind=demand.kind)
+    fitting = [one for one in mine if one.kind.casefold() in ("", demand.kind.casefold())]
+    return min(fitting, key=_most, default=None)
+
+
+def _of_time(options: Mapping[str, str]) -> Iterator[Demand]:
+    # With `time-min` the scheduler may lower the limit to it.
+    option = "time-min" if "time-min" in options else "time"
+    if option in options:
+        seconds = time_limit_seconds(options[option])
+        # Slurm rounds a limit up to minutes (22.05).
+        amount = math.inf if seconds is None else math.ceil(seconds / 60) * 60
+        yield Demand(TIME, amount, option)
+
+
+def nodes_of(options: Mapping[str, str]) -> int:
+    """The least count of nodes of a job: of `2-4` it is 2."""
+    match = re.match(r"\d+", options.get("nodes", ""))
+    return max(1, int(match[0])) if match else 1
+
+
+def _of_cpus(options: Mapping[str, str]) -> Iterator[Demand]:
+    nodes = nodes_of(options)
+    if "nodes" in options:
+        yield Demand(NODES, nodes, "nodes")
+    if "overcommit" in options:
+        return
+    cpus, tasks = _count(options, "cpus-per-task"), _count(options, "ntasks")
+    together = 1 if "ntasks" in options else _count(options, "ntasks-per-node")
+    widest = "ntasks-per-node" if together > 1 else "cpus-per-task"
+    if cpus * together > 1:
+        yield Demand(CPUS, cpus * together, widest)
+    if cpus * max(tasks, nodes * together) > 1:
+        asking = "ntasks" if tasks > 1 else "nodes" if nodes > 1 else widest
+        yield Demand(ALL_CPUS, cpus * max(tasks, nodes * together), asking)
+
+
+def _of_memory(options: Mapping[str, str]) -> Iterator[Demand]:
+    option = next((name for name in ("mem", "mem-per-cpu", "mem-per-gpu") if name in options), "")
+    if option == "mem-per-gpu":
+        gpus = [one.amount for one in _of_gpus(options) if one.what == GPUS]
+        each = memory_bytes(options[option])
+        amount = each and gpus and each * int(max(gpus))
+    else:
+        amount = requested_memory(options)
+    if amount:
+        yield Demand(MEMORY, amount, option)
+        yield Demand(ALL_MEMORY, amount * nodes_of(options), option)
+
+
+def _of_gpus(options: Mapping[str, str]) -> Iterator[Demand]:
+    nodes = nodes_of(options)
+    if "gpus" in options:
+        kind, count = _typed(options["gpus"])
+        yield Demand(ALL_GPUS, count, "gpus", kind)
+        # On equal shares of the nodes.
+        yield Demand(GPUS, math.ceil(count / nodes) if "nodes" in options else 1, "gpus", kind)
+    for option in ("gpus-per-node", "gpus-per-task"):
+        if option in options:
+            kind, count = _typed(options[option])
+            yield Demand(GPUS, count, option, kind)
+            yield Demand(ALL_GPUS, count * nodes, option, kind)
+    for part in options.get("gres", "").split(","):
+        match = _GPU.fullmatch(part.strip())
+        if match:
+            count = int(match["count"] or 1)
+            yield Demand(GPUS, count, "gres", match["kind"] or "")
+            yield Demand(ALL_GPUS, count * nodes, "gres", match["kind"] or "")
+
+
+def _typed(text: str) -> tuple[str, int]:
+    """Type and count of `2`, `a100:2` or `a100`; of several types the first."""
+    kind, _, count = text.split(",", maxsplit=1)[0].rpartition(":")
+    return (kind, int(count)) if count.isdecimal() else (count, 1)
+
+
+def _count(options: Mapping[str, str], name: str) -> int:
+    text = options.get(name, "1")
+    return int(text) if text.isdecimal() else 1

@@ -1,0 +1,49 @@
+"""The limits of a cluster for one submission: what it says, what the user sets, what is left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from hpcsweep.cluster.base import Cluster, Limits
+from hpcsweep.errors import ClusterError
+from hpcsweep.records import Resources
+
+
+def limits_for(cluster: Cluster, resources: Resources, own: Mapping[str, int]) -> Limits:
+    """The limits for array tasks with these resources; `own` are those that the user sets.
+
+    *Raises* ClusterUnavailable.
+    """
+    return cluster.with_room(cluster.limits(), resources.options, own)
+
+
+def refuse_impossible(limits: Limits) -> None:
+    """Refuse array tasks that can never start. *Raises* ClusterError with every reason."""
+    if not limits.impossible:
+        return
+    steps = dict.fromkeys(one.next_step for one in limits.impossible)
+    reasons = "; ".join(f"slurm.{one.option} {one.what}" for one in limits.impossible)
+    raise ClusterError(
+        f"the cluster would refuse the array, or never start it: {reasons}",
+        next_step=" ".join(steps),
+    )
+
+
+def summary(limits: Limits) -> str:
+    """What is known of the limits in one line, with its age; for people."""
+    texts = [one.text for one in limits.ceilings if one.most]
+    if limits.max_jobs is not None:
+        texts.append(f"{limits.max_jobs} tasks in the queue ({limits.max_jobs_name})")
+    if limits.calls is not None:
+        texts.append(f"{limits.calls} more calls of sbatch in this hour")
+    age = f", read {age_text(time.time() - limits.read_at)} ago" if limits.read_at else ""
+    name = f" of {limits.cluster_name}" if limits.cluster_name else ""
+    return f"limits{name}{age}: {'; '.join(texts) or 'none'}"
+
+
+def age_text(seconds: float) -> str:
+    """An age for people: `40 s`, `12 min`, `3 h`."""
+    if seconds < 100:
+        return f"{max(0.0, seconds):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"
