@@ -107,6 +107,7 @@ def run(
             next_step="Use --cluster emulated with --chaos.",
         )
     state_dir, begun = Path(cluster.state_dir), time.time()
+    request = replace(request, at_once=True)  # this run sends the rest itself
     emulator.order_faults(state_dir, MIXTURE, seed=seed, ignore=KEY)
     try:
         submits, summary = _submit_until_done(request, cluster, settings, notify)

@@ -9,7 +9,7 @@ Later layers override earlier ones:
     the command line, --set settings.<key>=<value>
 
 A profile also holds the parts of a manifest that depend on the cluster: `slurm`, `setup`,
-`store`, `limits`, `notify`.
+`store`, `limits`, `notify`, `closing`.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ _PROFILE_KEYS: dict[str, tuple[type, ...]] = {
     "store": (str,),
     "limits": (dict,),
     "notify": (str, list),
+    "closing": (dict, bool),
     "settings": (dict,),
 }
-_KIND_NAMES: dict[type, str] = {str: "a text", dict: "a mapping", list: "a list"}
+_KIND_NAMES: dict[type, str] = {str: "a text", dict: "a mapping", list: "a list", bool: "false"}
 _DOTTED = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 

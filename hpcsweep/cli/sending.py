@@ -111,7 +111,8 @@ def _submitted_lines(
             yield f"a case takes {case_seconds(plan)}"
         if plan.goal is not None:
             rest = plan.goal.count - plan.indices.count
-            yield f"{rest} more cases are sent when {what_goes_before(plan)}"
+            now = " (`submit --canary 0` sends them now)" if plan.canary else ""
+            yield f"{rest} more cases are sent when {what_goes_before(plan)}{now}"
     for stage in done.stages:
         yield from _submitted_lines(stage, cluster)
 

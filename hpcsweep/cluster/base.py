@@ -30,6 +30,8 @@ class Limits:
     max_array_size: int
     # Seconds between TERM and KILL.
     kill_wait_s: float
+    # Whether it runs jobs that are no arrays, such as closing jobs.
+    runs_jobs: bool = False
     # Array tasks that a submission may have; None if the cluster queues any number.
     max_tasks: int | None = None
     # Jobs and array tasks that a user may have queued or running at once, and those of this user

@@ -65,7 +65,7 @@ class Layers:
             origins += [self._document.where(("setup", i)) for i in range(len(lines))]
             self.value["setup"] = first + lines
             self._origins |= {("setup", i): origin for i, origin in enumerate(origins)}
-        for key in ("store", "notify"):
+        for key in ("store", "notify", "closing"):
             if key in profile:
                 self.value[key] = profile[key]
                 self._origins[key,] = where((key,))

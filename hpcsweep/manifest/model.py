@@ -121,8 +121,8 @@ class UserManifest(BaseModel):
         _key("Who is told once that the sweep is complete, stopped or paused: address or command."),
     ] = None
     closing: Annotated[
-        SlurmOptions,
-        _key("sbatch's long options of the small jobs that go on with a sweep."),
+        policy_keys.ClosingValue,
+        _key("sbatch's long options of the small jobs that go on with a sweep; false for none."),
     ] = {}
     reduce: Annotated[
         Any,

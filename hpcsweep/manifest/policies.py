@@ -88,8 +88,9 @@ class Policies:
 
     # None: nothing is sent again unless a user asks.
     retry: Retry | None = None
-    # sbatch's long options of closing jobs, over those of the array's that they share.
-    closing: Mapping[str, str] = field(default_factory=dict)
+    # sbatch's long options of closing jobs, over those of the array's that they share. None: no
+    # closing jobs, as compute nodes may not submit.
+    closing: Mapping[str, str] | None = field(default_factory=dict)
     # None: failures stop nothing.
     stop_after: StopAfter | None = None
     # None: nobody is notified.
@@ -112,7 +113,10 @@ class Policies:
 
     def to_json(self) -> dict[str, Any]:
         """The form in the frozen manifest: only what differs from the defaults."""
-        document: dict[str, Any] = {}
+        numbers = {"case_seconds": self.case_seconds, "canary": self.canary}
+        document: dict[str, Any] = {
+            name: value for name, value in numbers.items() if value is not None
+        }
         if self.retry is not None:
             document["retry"] = {
                 "max_attempts": self.retry.max_attempts,
@@ -120,14 +124,14 @@ class Policies:
                 "scale": dict(self.retry.scale),
                 "max": dict(self.retry.most),
             }
-        if self.closing:
+        if self.closing is None:
+            document["closing"] = False
+        elif self.closing:
             document["closing"] = dict(self.closing)
         if self.stop_after is not None:
             document["stop_after"] = asdict(self.stop_after)
         if self.notify is not None:
             document["notify"] = asdict(self.notify)
-        if self.case_seconds is not None:
-            document["case_seconds"] = self.case_seconds
         if self.reduce is not None:
             document["reduce"] = {
                 "target": target_json(self.reduce.target),
@@ -136,8 +140,6 @@ class Policies:
             }
         if self.is_reduce:
             document["is_reduce"] = True
-        if self.canary is not None:
-            document["canary"] = self.canary
         if self.limits:
             document["limits"] = dict(self.limits)
         return document
@@ -147,6 +149,7 @@ class Policies:
         """Parse `to_json`'s form. *Raises* KeyError, TypeError, ValueError if it is damaged."""
         retry, stop, reduce = (document.get(key) for key in ("retry", "stop_after", "reduce"))
         tell = document.get("notify")
+        closing = document.get("closing", {})
         return cls(
             retry=None
             if retry is None
@@ -156,7 +159,7 @@ class Policies:
                 scale=dict(retry["scale"]),
                 most=dict(retry["max"]),
             ),
-            closing=dict(document.get("closing", {})),
+            closing=None if closing is False else dict(closing),
             stop_after=None if stop is None else StopAfter(**stop),
             notify=None
             if tell is None

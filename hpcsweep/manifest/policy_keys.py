@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 from hpcsweep.manifest.key_values import MEMORY_SCHEMA, Memory, a_list, one_of, refuse
 from hpcsweep.manifest.mistakes import Mistakes, described
 from hpcsweep.manifest.policies import MAX_ATTEMPTS, RETRIED, SCALE, Policies, Retry, StopAfter
-from hpcsweep.manifest.slurm_options import options_text
+from hpcsweep.manifest.slurm_options import SCHEMA, options_text
 from hpcsweep.quantities import memory_bytes, time_limit_seconds
 from hpcsweep.records import Reason
 
@@ -100,6 +100,22 @@ NESTED: dict[tuple[str | int, ...], type[BaseModel]] = {
     ("retry", "max"): MaxKeys,
 }
 
+
+def _closing(value: Any) -> Any:
+    if value is not False and not isinstance(value, dict):
+        refuse(
+            f"is {described(value)}, not a mapping",
+            "Write `option: value` below it, or false for no closing jobs.",
+        )
+    return value
+
+
+ClosingValue = Annotated[
+    dict[str, bool | int | str] | bool,
+    BeforeValidator(_closing),
+    WithJsonSchema({"anyOf": [{"const": False}, SCHEMA]}),
+]
+
 RetryValue = Annotated[
     RetryKeys | None,
     BeforeValidator(_retry),
@@ -109,7 +125,7 @@ RetryValue = Annotated[
 
 def read(
     retry: RetryKeys | None,
-    closing: dict[str, Any],
+    closing: dict[str, Any] | bool,
     stop_after: StopAfter | None,
     options: dict[str, str],
     mistakes: Mistakes,
@@ -120,7 +136,7 @@ def read(
     """
     return Policies(
         retry=None if retry is None else _checked(retry, options, mistakes),
-        closing=options_text(closing),
+        closing=options_text(closing) if isinstance(closing, dict) else None,
         stop_after=stop_after,
     )
 

@@ -55,7 +55,7 @@ def closing_job(
     paths = SweepPaths(sweep.path.resolve())
     options = plan.resources(manifest.resources).options
     shared = {name: options[name] for name in _SHARED if name in options}
-    own = Policies.from_json(manifest.policies).closing
+    own = Policies.from_json(manifest.policies).closing or {}
     return SingleJob(
         name=job_name(manifest.name, sweep.key, plan.submission, part.number) + CLOSING_SUFFIX,
         script=str(paths.submission_dir(plan.submission) / CLOSING_SCRIPT),

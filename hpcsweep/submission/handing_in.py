@@ -93,7 +93,14 @@ class Submitter:
         *Writes* the submission's directory, those of its logs and journals, and part facts.
         """
         self._write(plan)
+        if plan.closes and not self.has_closing_jobs:
+            self.notify(f"There are no closing jobs (closing: false). {by_hand(self.sweep)}")
         return [self._submit_part(plan, part) for part in plan.parts]
+
+    @property
+    def has_closing_jobs(self) -> bool:
+        """Whether a closing job may follow a part."""
+        return Policies.from_json(self.manifest.policies).closing is not None
 
     def _write(self, plan: Plan) -> None:
         """Write plan and script into a directory that appears complete and durable."""
@@ -113,7 +120,7 @@ class Submitter:
             script = script_for(self.manifest, sweep.path, plan)
             write_new(temporary / SCRIPT_NAME, script.encode())
             write_new(temporary / "plan.json", json_bytes(document))
-            if plan.closes:
+            if plan.closes and self.has_closing_jobs:
                 closing = closing_script(self.manifest, sweep.path, plan.submission)
                 write_new(temporary / CLOSING_SCRIPT, closing.encode())
             origin = provenance(Path(self.manifest.root), self.checked.packages)
@@ -163,6 +170,7 @@ class Submitter:
 
     def _submit_part(self, plan: Plan, part: Part) -> str:
         sweep, doubt = self.sweep, self.doubt
+        closes = plan.closes and self.has_closing_jobs
         array = array_for(sweep.path, sweep.key, self.manifest, plan, part)
         self.lock.check()
         intent: IntentFact = {"job_name": array.job_name, "time": time.time()}
@@ -184,7 +192,7 @@ class Submitter:
                 error.next_step += " Nothing was submitted."
                 raise
             self._record_answer(plan, part, "void", {"why": "refused", "time": time.time()})
-            by_itself = ", and so do closing jobs when these are over" if plan.closes else ""
+            by_itself = ", and so do closing jobs when these are over" if closes else ""
             refused = PartRefused(
                 error.what,
                 next_step=f"{error.next_step} Parts before number {part.number} of submission "
@@ -194,7 +202,7 @@ class Submitter:
             raise refused from error
         self._record_answer(plan, part, "job", {"job_id": job_id, "time": time.time()})
         _log.info("%s is job %s", array.job_name, job_id)
-        if plan.closes:
+        if closes:
             self._submit_closing(plan, part, job_id)
         return job_id
 

@@ -26,7 +26,7 @@ from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE, tasks_per_array
 # The least count of jobs in the queue with which closing jobs can go on.
 CLOSING_JOBS_MIN = 3
 # The limits of a cluster that was not asked: Slurm's defaults.
-UNASKED = Limits(cluster_name="", max_array_size=MAX_ARRAY_SIZE, kill_wait_s=30.0)
+UNASKED = Limits(cluster_name="", max_array_size=MAX_ARRAY_SIZE, kill_wait_s=30.0, runs_jobs=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,10 +52,12 @@ class Policy:
     retry: Retry | None = None
     # Whether something is to be decided when an array is over, besides `retry`.
     closes: bool = False
-    # How many cases go first, before all others; 0 for none.
-    canary: int = 0
     # The most that the cluster gives to a retry, as `Limits.caps`.
     caps: Mapping[str, int] = field(default_factory=dict)
+    # Whether closing jobs may do that.
+    has_closing_jobs: bool = True
+    # How many cases go first, before all others; 0 for none, None for the default of a command.
+    canary: int | None = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +74,7 @@ class Batch:
     estimate: Estimate | None = None
     # Indices that were to be sent as well: there was no room, or they wait for the canary.
     rest: IndexSet = NONE
-    # Whether a closing job is submitted behind each of its arrays.
+    # Whether something is decided when its arrays are over: by closing jobs, or by hand.
     closes: bool = False
     # Whether its cases go first, and the others wait for them.
     is_canary: bool = False
@@ -112,7 +114,7 @@ def decide(outlook: Outlook, policy: Policy, limits: Limits) -> tuple[Batch, ...
 
     *Raises* InputError for a chunk size that makes more array tasks than the cluster takes.
     """
-    if canary.is_running(outlook) and (policy.advances or policy.canary):
+    if canary.is_running(outlook) and (policy.advances or policy.canary != 0):
         return ()
     if policy.advances:
         by_class = classes(outlook, policy)
@@ -123,7 +125,7 @@ def decide(outlook: Outlook, policy: Policy, limits: Limits) -> tuple[Batch, ...
         for key, indices in by_class.items()
         if indices
     ]
-    return tuple(_within_room(_canary_of(batches, outlook, policy), policy, limits))
+    return tuple(_within_room(_first_of(batches, outlook, policy, limits), policy, limits))
 
 
 def batch(
@@ -213,14 +215,20 @@ def _again(outlook: Outlook, policy: Policy) -> IndexSet:
 # --- how many of them now --------------------------------------------------------------------
 
 
-def _canary_of(batches: list[Batch], outlook: Outlook, policy: Policy) -> list[Batch]:
+def _first_of(
+    batches: list[Batch], outlook: Outlook, policy: Policy, limits: Limits
+) -> list[Batch]:
     """What goes first of these batches; all of them if nothing needs to."""
     if policy.advances:
         if canary.has_passed(outlook):
             return batches
         firsts = [each.indices & outlook.canary for each in batches]
     else:
-        sizes = [canary_size(outlook, policy.canary, each.indices.count) for each in batches]
+        goes_on = policy.has_closing_jobs and limits.runs_jobs and not _is_too_narrow(limits)
+        sizes = [
+            canary_size(outlook, policy.canary, each.indices.count, goes_on=goes_on)
+            for each in batches
+        ]
         if not any(sizes):
             return batches
         firsts = [spread(each.indices, count) for each, count in zip(batches, sizes, strict=True)]
@@ -234,10 +242,12 @@ def _within_room(batches: list[Batch], policy: Policy, limits: Limits) -> Iterat
     tasks = sum(each.tasks for each in batches)
     closes = policy.closes or policy.retry is not None or (room is not None and tasks > room)
     closes = closes or any(each.is_canary for each in batches)
-    if batches and closes and limits.max_jobs is not None and limits.max_jobs < CLOSING_JOBS_MIN:
+    # The jobs beside the array tasks.
+    follows = closes and policy.has_closing_jobs
+    if batches and follows and _is_too_narrow(limits):
         raise _too_narrow(limits)
     for each in batches:
-        most = _tasks_within(room, limits, closes=closes)
+        most = _tasks_within(room, limits, closes=follows)
         now = each.indices if most is None else each.indices.slice(0, most * each.chunk_size)
         if not now:
             return
@@ -250,7 +260,12 @@ def _within_room(batches: list[Batch], policy: Policy, limits: Limits) -> Iterat
         )
         yield sent
         if room is not None:
-            room -= sent.tasks + closes * -(-sent.tasks // tasks_per_array(limits.max_array_size))
+            room -= sent.tasks + follows * -(-sent.tasks // tasks_per_array(limits.max_array_size))
+
+
+def _is_too_narrow(limits: Limits) -> bool:
+    """Whether the queue takes too few jobs for a sweep that goes on by closing jobs."""
+    return limits.max_jobs is not None and limits.max_jobs < CLOSING_JOBS_MIN
 
 
 def _too_narrow(limits: Limits) -> InputError:

@@ -63,6 +63,8 @@ class SubmitRequest:
     advances: bool = False
     # The most that the cluster gives to a retry, as `Limits.caps`.
     caps: Mapping[str, int] = field(default_factory=dict)
+    # Whether no case goes first unless the manifest says so.
+    at_once: bool = False
 
     @property
     def version(self) -> Version:
@@ -87,9 +89,18 @@ class SubmitRequest:
             retry=self.policies.retry,
             caps=self.caps,
             closes=self.policies.closes,
-            canary=self.policies.canary or 0,
+            has_closing_jobs=self.policies.closing is not None,
+            canary=self._canary,
             advances=self.advances,
         )
+
+    @property
+    def _canary(self) -> int | None:
+        """How many cases go first; None for the default of a command."""
+        asked = self.policies.canary
+        # A function was imported and its arguments were checked before.
+        is_default = asked is None and self.manifest.target.is_command and not self.at_once
+        return None if is_default else asked or 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

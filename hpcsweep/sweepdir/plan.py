@@ -222,7 +222,7 @@ class Plan:
     # All indices that were wanted; those that did not fit are sent when there is room. None where
     # all of them are in this submission.
     goal: IndexSet | None = None
-    # Whether a closing job is submitted behind each part.
+    # Whether something is decided when a part is over: by a closing job behind it, or by hand.
     closes: bool = False
     # Mean seconds of a case, as far as is known when it is submitted, and how they are known: one
     # of `SECONDS_FROM`, "" for None.

@@ -11,7 +11,12 @@ from tests.support.wait import wait_until
 
 __all__ = ["site"]  # fixtures are found by their names
 
-ROLLING = "command: [echo, '{x}']\nsource: {grid: {x: {range: [0, 26]}}}\nchunk: 2\n"
+ROLLING = """\
+command: [echo, '{x}']
+source: {grid: {x: {range: [0, 26]}}}
+chunk: 2
+canary: 0
+"""
 
 
 def test_more_tasks_than_fit_follow_by_closing_jobs(site: Site) -> None:

@@ -13,8 +13,7 @@ __all__ = ["site"]  # fixtures are found by their names
 
 FUNCTION = "target: t.py:run\nsource: {grid: {x: {range: [0, 20]}}}\n"
 COMMAND = "command: [sh, -c, 'test -e good', '{x}']\nsource: {grid: {x: {range: [0, 20]}}}\n"
-# The partition for closing jobs is not there, so sbatch refuses them.
-BY_HAND = "closing: {partition: nonesuch}\n"
+BY_HAND = "closing: false\n"
 
 
 def indices(plan: dict[str, Any]) -> str:
@@ -49,9 +48,11 @@ def test_the_rest_follows_by_a_closing_job_in_chunks_of_what_was_measured(site: 
 def test_when_all_of_it_fails_nothing_more_is_sent_and_a_digest_says_why(site: Site) -> None:
     manifest = site.manifest(f"{COMMAND}canary: 2\n{BY_HAND}")
     said = site.hpcsweep("submit", manifest, "--wait", code=9)
+    assert "There are no closing jobs (closing: false). `hpcsweep advance" in said
     why = "s is stopped: no case of the canary is complete (2 exit_code)"
     assert why in said
     assert "2 × exit_code" in said
+    assert not list((site.root / "outputs/s/submissions/0001").glob("closing*"))
     assert [indices(plan) for plan in plans(site)] == ["0,19"]
     shown = site.hpcsweep("status", "s")
     assert "canary: 0 of 2 cases complete; 18 cases are not sent" in shown
@@ -63,7 +64,23 @@ def test_when_all_of_it_fails_nothing_more_is_sent_and_a_digest_says_why(site: S
     said = site.hpcsweep("submit", manifest, "--wait", code=9)
     assert "not every case is complete: 18 complete, 2 failed of 20" in said
     assert [indices(plan) for plan in plans(site)] == ["0,19", "1,18", "2-17"]
-    assert "s: 20 complete of 20" in site.hpcsweep("retry", "s", "--wait")
+
+
+def test_a_command_that_crashes_at_once_costs_one_case(site: Site) -> None:
+    """Of a command one case goes first, unless nobody could send the others."""
+    said = site.hpcsweep("submit", site.manifest(COMMAND))
+    assert "submission 1, 1 cases in 1 array tasks" in said
+    assert "19 more cases are sent when the canary is over" in said
+    assert "(`submit --canary 0` sends them now)" in said
+    wait_until(lambda: "is stopped" in site.hpcsweep("status", "s"), 60, "the closing job's word")
+    assert site.status() == {"pending": 19, "failed": 1}
+    assert "s is stopped: no case of the canary is complete (1 exit_code)" in site.hpcsweep(
+        "advance", "s"
+    )
+    assert [indices(plan) for plan in plans(site)] == ["0"]
+    for more, is_first in (("", True), (BY_HAND, False)):
+        said = site.hpcsweep("submit", site.manifest(COMMAND + more), "--dry-run")
+        assert ("1 of 20, which go first: the canary" in said) == is_first
 
 
 def test_a_submit_beside_a_canary_waits_for_it_unless_told_otherwise(site: Site) -> None:

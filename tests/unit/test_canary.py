@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from hpcsweep.cluster.base import Limits
 from hpcsweep.indexset import IndexSet
-from hpcsweep.manifest.policies import Retry
+from hpcsweep.manifest.frozen import Target
+from hpcsweep.manifest.policies import Policies, Retry
 from hpcsweep.records import Reason, Resources, Status
 from hpcsweep.sources import arange, grid
 from hpcsweep.state.canary import CanaryCounts, canary_counts
@@ -17,6 +20,7 @@ from hpcsweep.store.sweep_index import Measured
 from hpcsweep.submission.canary_stop import has_failed, reasons_text
 from hpcsweep.submission.first_cases import spread
 from hpcsweep.submission.policy import UNASKED, Policy, decide
+from hpcsweep.submission.submit import SubmitRequest
 from tests.support.simulated_site import version_of
 
 CASES = 100
@@ -109,6 +113,51 @@ def test_where_nothing_goes_first(policy: Policy, more: dict[str, object]) -> No
     assert not batch.is_canary
     assert not batch.rest
     assert not batch.closes
+
+
+DEFAULT = Policy(canary=None)
+
+
+@pytest.mark.parametrize(
+    ("count", "policy", "limits", "first"),
+    [
+        (11, DEFAULT, UNASKED, "0"),
+        (CASES, DEFAULT, UNASKED, "0"),
+        (CASES, replace(DEFAULT, selection=IndexSet.parse("40-60")), UNASKED, "40"),
+        # So few have failed as soon as a canary.
+        (10, DEFAULT, UNASKED, ""),
+        (CASES, replace(DEFAULT, selection=IndexSet.parse("40-49")), UNASKED, ""),
+        # Where no closing job can go on, the others would wait for a user.
+        (CASES, replace(DEFAULT, has_closing_jobs=False), UNASKED, ""),
+        (CASES, DEFAULT, replace(UNASKED, runs_jobs=False), ""),
+        (CASES, DEFAULT, replace(UNASKED, max_jobs=2), ""),
+        (CASES, DEFAULT, replace(UNASKED, max_jobs=3), "0"),
+        (CASES, replace(POLICY, has_closing_jobs=False), UNASKED, str(CANARY)),
+    ],
+)
+def test_the_default_of_a_command(count: int, policy: Policy, limits: Limits, first: str) -> None:
+    outlook = Outlook.of_nothing(version_of(grid(x=arange(0, count, 1))))
+    (batch,) = decide(outlook, replace(policy, chunk=count), limits)
+    assert str(batch.indices if batch.is_canary else IndexSet()) == first
+
+
+def test_only_a_command_has_a_default(tmp_path: Path) -> None:
+    manifest = VERSION.manifest
+    request = SubmitRequest(manifest=manifest, source=VERSION.source, path=tmp_path)
+    assert request.policy.canary is None
+    assert replace(request, at_once=True).policy.canary == 0
+    function = replace(manifest, target=Target(module="m", function="f"))
+    assert replace(request, manifest=function).policy.canary == 0
+    for asked in (0, 5):
+        told = replace(manifest, policies=Policies(canary=asked).to_json())
+        assert replace(request, manifest=told, at_once=True).policy.canary == asked
+
+
+def test_without_closing_jobs_all_the_room_is_for_tasks() -> None:
+    limits = replace(UNASKED, max_jobs=2)
+    policy = Policy(canary=5, has_closing_jobs=False)
+    (batch,) = decide(Outlook.of_nothing(VERSION), policy, limits)
+    assert (batch.tasks, batch.is_canary, batch.closes) == (2, True, True)
 
 
 def test_of_a_selection_some_go_first() -> None:

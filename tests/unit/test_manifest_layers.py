@@ -341,6 +341,14 @@ def test_a_plain_mapping_is_a_profile_too(write: Write) -> None:
     assert manifest.setup == (SetupLine(text="true", where="profile"),)
 
 
+def test_a_profile_says_whether_compute_nodes_may_submit(write: Write) -> None:
+    path = write(f"{GOOD}closing: {{partition: service}}\n")
+    manifest, _ = load_manifest(path, profile={"closing": False})
+    assert manifest.policies == {"closing": False}
+    manifest, _ = load_manifest(path, profile={"closing": False}, overrides={"closing": {}})
+    assert manifest.policies == {}
+
+
 def test_setup_lines_of_the_command_line_replace_all(write: Write) -> None:
     manifest, _ = load_manifest(
         write(f"{GOOD}setup: [a, b]\n"), profile={"setup": ["c"]}, overrides={"setup": ["d"]}

@@ -93,6 +93,12 @@ def test_how_long_a_case_takes(load: Load, written: str, seconds: float) -> None
     assert policies(load, f"case_seconds: {written}").case_seconds == seconds
 
 
+def test_no_closing_jobs(load: Load) -> None:
+    assert policies(load, "closing: false").closing is None
+    assert policies(load, "closing: {}").closing == {}
+    assert policies(load, "").closing == {}
+
+
 @pytest.mark.parametrize(("written", "canary"), [("", None), ("canary: 0", 0), ("canary: 2", 2)])
 def test_how_many_cases_go_first(load: Load, written: str, canary: int | None) -> None:
     assert policies(load, written).canary == canary
@@ -127,6 +133,8 @@ def test_a_manifest_without_them_is_frozen_as_before(load: Load) -> None:
         ("stop_after: {failures: 3, then: stop}", "stop_after.then: is the text 'stop'."),
         ("stop_after: {failures: 3, than: hold}", "stop_after.than: unknown key. Did you mean"),
         ("closing: {patition: x}", "closing.patition: "),
+        ("closing: true", "closing: is true, not a mapping. Write `option: value` below it, or"),
+        ("closing: none", "closing: is the text 'none', not a mapping."),
         ("canary: -1", "canary: is the number -1. Write how many cases go first, for example 5"),
         ("canary: 1.5", "canary: is the number 1.5."),
         ("canary: some", "canary: is the text 'some'."),

@@ -141,6 +141,7 @@ def test_empty_files_and_sections_are_fine(config: WriteConfig, text: str) -> No
         ("profiles:\n  big:\n    slurmm: {}\n", 3, "Did you mean 'slurm'?"),
         ("profiles:\n  big:\n    slurm: fast\n", 3, "slurm: is not a mapping"),
         ("profiles:\n  big:\n    setup: x\n", 3, "setup: is not a list"),
+        ("profiles:\n  big:\n    closing: 3\n", 3, "closing: is not a mapping or false"),
         ("profiles:\n  big:\n    settings: {grace: 1}\n", 3, "Did you mean 'grace_s'?"),
         ("profiles:\n  big:\n    cluster: slrum\n", 3, "is not a kind of cluster"),
         ("profiles:\n  big: 3\n", 2, "big: has no keys"),

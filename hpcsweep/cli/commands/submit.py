@@ -104,6 +104,7 @@ def command(
         selection=selected(selection, Version.of(found, source), path),
         allow_mixed=allow_mixed,
         replace=replace,
+        at_once=parsable,  # jobs of the user's own shall wait for all of it
     )
     opened = registry.choose(cluster or here.settings.cluster, here.settings, request.path)
     if dry_run:

@@ -71,6 +71,7 @@ def limits_in(configuration: Mapping[str, str], problem: str = "") -> Limits:
         cluster_name=configuration.get("ClusterName", ""),
         max_array_size=int(size) if size.isdecimal() else MAX_ARRAY_SIZE,
         kill_wait_s=KILL_WAIT_S if kill_wait_s is None else kill_wait_s,
+        runs_jobs=True,
         notes=tuple(notes),
         configuration=configuration,
     )
