@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -83,10 +82,10 @@ class Lanes:
 
     def _open_one(self, share: Share) -> Lane:
         outputs = self._make_outputs()
-        share = replace(share, memory=self._memory, descriptors=outputs.descriptors)
+        share = share._replace(memory=self._memory, descriptors=outputs.descriptors)
         slot = self._slot(self._make_program(), share)
         return Lane(
-            slot=slot, outputs=outputs, maker=self.open_maker(replace(share, descriptors=()))
+            slot=slot, outputs=outputs, maker=self.open_maker(share._replace(descriptors=()))
         )
 
     def _shares(self) -> list[Share]:

@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from hpcsweep.worker.cgroup import MemoryCgroup
 from hpcsweep.worker.child import (
@@ -27,20 +27,19 @@ from hpcsweep.worker.messages import (
 from hpcsweep.worker.runner import reset_signals
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Share:
+class Share(NamedTuple):
     """What one slot has of its task."""
 
     # The CPUs that its processes are bound to; None for all of the task.
     cpus: frozenset[int] | None = None
     # Variables of its processes, over those of the worker.
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = {}
     # The worker's descriptors that its cases write to; they get no others.
     descriptors: Collection[int] = ()
     # Bytes of memory that its cases may use; None if unknown.
     mem_bytes: int | None = None
     # The memory cgroup of the task, which all slots share.
-    memory: MemoryCgroup = field(default_factory=MemoryCgroup)
+    memory: MemoryCgroup = MemoryCgroup()
 
     def apply(self) -> None:
         """Set CPUs and variables in a child."""

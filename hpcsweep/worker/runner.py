@@ -12,13 +12,12 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from types import FrameType
 from typing import NamedTuple, TypeVar
 
 from hpcsweep.records import Reason
-from hpcsweep.sweepdir.plan import WorkerRules
+from hpcsweep.worker.timelimit import TimeLimit, process_age_s
 
 # TERM: scancel, preemption, the time limit. USR2: `--signal=B:USR2@…`, sent before the limit.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR2)
@@ -44,61 +43,6 @@ Steps = Generator[Wait, None, T]
 Timer = Callable[[], float]
 
 
-# Seconds by which a signal may precede the time expected by this process: the job starts before
-# its script, and Slurm sends the warning up to 60 s early (22.05).
-START_DELAY_S, WARNING_EARLY_S = 30.0, 60.0
-
-
-class TimeLimit(NamedTuple):
-    """The time limit of the job, the reason of some stop signals."""
-
-    # Seconds from the start of the job.
-    limit_s: float
-    # Seconds from the requested warning to the limit.
-    warning_s: float = 0.0
-
-    @classmethod
-    def of_task(cls, environment: Mapping[str, str], rules: WorkerRules) -> TimeLimit | None:
-        """The limit that Slurm gave this task, else the requested one; None if unknown.
-
-        Slurm 24.11 sets the times of a job, 22.05 does not. Use only their difference: they are
-        those of the controller's clock.
-        """
-        limit_s = rules.get("time_limit_s")
-        try:
-            start, end = (float(environment[f"SLURM_JOB_{name}_TIME"]) for name in ("START", "END"))
-            limit_s = end - start
-        except (KeyError, ValueError):
-            pass
-        if limit_s is None:
-            return None
-        return cls(limit_s=limit_s, warning_s=rules.get("warning_s", 0.0))
-
-    def explains(self, stop_signal: str, age_s: float) -> bool:
-        """Whether the limit is the reason of a signal. `age_s`: seconds since the job's start."""
-        early_s = min(START_DELAY_S, self.limit_s / 2)
-        if stop_signal == signal.SIGUSR2.name:
-            early_s += self.warning_s + WARNING_EARLY_S
-        return age_s >= self.limit_s - early_s
-
-
-def process_age_s() -> float:
-    """Seconds since the start of this process, which began as the batch shell.
-
-    Without /proc: since the import of this module.
-    """
-    try:
-        # proc(5): field 22 counts ticks since the boot; field 2 may contain anything.
-        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-        started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - started
-    except (OSError, ValueError, IndexError, AttributeError):
-        return time.monotonic() - _IMPORTED
-
-
-_IMPORTED = time.monotonic()
-
-
 class Runner:
     """Owns the clock, the signals, and the only call that blocks."""
 
@@ -109,19 +53,37 @@ class Runner:
         self.clock = clock
         self._limit = limit
         self._signals = Signals()
+        # From when on each stop signal ends the running cases, in the order of their arrival.
+        self._stop_at: dict[str, float] = {}
+        # Name of the stop signal that ends them; None as long as they may run.
+        self.stop_signal: str | None = None
 
     @property
-    def stop_signal(self) -> str | None:
-        """Name of the first stop signal that the worker received; None if it received none."""
-        return self._signals.received
+    def is_warned(self) -> bool:
+        """Whether a stop signal arrived: no further case begins."""
+        return bool(self._signals.received)
 
     @property
     def stop_reason(self) -> Reason:
         """The reason of the stop signal, as far as the worker can know."""
-        name, age_s = self._signals.received, self._signals.age_s
-        if name and self._limit and self._limit.explains(name, age_s):
+        name = self.stop_signal
+        if name and self._limit and self._limit.explains(name, self._signals.received[name]):
             return Reason.TIMEOUT
         return Reason.TERMINATED
+
+    def _note_stops(self) -> float:
+        """Note the stop signals by now. Returns when the first of them ends the running cases.
+
+        NEVER as soon as the steps were told.
+        """
+        if self.stop_signal is not None:
+            return NEVER
+        now = self.clock()
+        for name, age_s in self._signals.received.items():
+            grace_s = self._limit.grace_s(name, age_s) if self._limit else 0.0
+            self._stop_at.setdefault(name, now + grace_s)
+        self.stop_signal = next((name for name, at in self._stop_at.items() if at <= now), None)
+        return min(self._stop_at.values(), default=NEVER)
 
     def complete(self, steps: Steps[T], timers: Iterable[Timer] = ()) -> T:
         """Run one generator to its end. Returns its result."""
@@ -138,8 +100,12 @@ class Runner:
             # The deadline of every timer and step.
             deadlines = [timer() for timer in timers] + [wait.until for wait in waits.values()]
             descriptors = [wait.descriptor for wait in waits.values() if wait.descriptor >= 0]
-            readable, signalled = self._signals.wait(descriptors, self._seconds_to(min(deadlines)))
+            stops_at = self._note_stops()
+            deadline = min(*deadlines, stops_at)
+            readable, signalled = self._signals.wait(descriptors, self._seconds_to(deadline))
+            stops_at = min(stops_at, self._note_stops())
             now = self.clock()
+            signalled = signalled or stops_at <= now
             for number, wait in list(waits.items()):
                 if signalled or wait.descriptor in readable or wait.until <= now:
                     try:
@@ -158,10 +124,8 @@ class Signals:
     """The signal handlers of the process; the runner of a worker has the only instance."""
 
     def __init__(self) -> None:
-        # Name of the first stop signal, e.g. "SIGTERM".
-        self.received: str | None = None
-        # The age of this process by then.
-        self.age_s = 0.0
+        # The age of this process when it received each stop signal first, by its name, "SIGTERM".
+        self.received: dict[str, float] = {}
         self._wake, wakeup = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(wakeup, False)
@@ -171,8 +135,7 @@ class Signals:
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
-        if self.received is None:
-            self.received, self.age_s = signal.Signals(number).name, process_age_s()
+        self.received.setdefault(signal.Signals(number).name, process_age_s())
 
     def wait(self, descriptors: Collection[int], timeout_s: float | None) -> tuple[list[int], bool]:
         """Wait until a descriptor is readable, a signal arrives, or the timeout expires.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ from hpcsweep.errors import InputError
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.worker import cpus, gpus
 from hpcsweep.worker.cgroup import requested_bytes
+from hpcsweep.worker.messages import write_notice
 from hpcsweep.worker.process import Share
 
 
@@ -54,9 +54,9 @@ def shares_of(manifest: FrozenManifest, environment: Mapping[str, str]) -> list[
         )
     count = allocation.slots(needs, has) or 1
     if needs.slots is not None and count < needs.slots:
-        sys.stderr.write(
-            f"hpcsweep: {count} cases at a time, not {needs.slots}: this task has {has.cpus} CPUs, "
-            f"{has.gpus} GPUs and {(has.mem_bytes or 0) >> 20 or 'unknown'} MiB of memory\n"
+        write_notice(
+            f"{count} cases at a time, not {needs.slots}: this task has {has.cpus} CPUs, "
+            f"{has.gpus} GPUs and {(has.mem_bytes or 0) >> 20 or 'unknown'} MiB of memory"
         )
     each = allocation.cpus_of_case(replace(needs, slots=count), has.cpus or 1)
     threads = cpus.thread_variables(environment, each)

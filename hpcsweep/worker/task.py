@@ -8,12 +8,12 @@ import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpcsweep.errors import InputError, JournalError, SweepError
 from hpcsweep.journal import now
 from hpcsweep.manifest.frozen import FrozenManifest
-from hpcsweep.records import ALONE, EXIT_STOPPED, IN_TASK, Outcome, Reason, Status
+from hpcsweep.records import ALONE, EXIT_STOPPED, IN_TASK, Outcome, ParamCase, Reason, Status
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import WorkerRules
 from hpcsweep.worker.attempt import Attempts
@@ -23,16 +23,27 @@ from hpcsweep.worker.lanes import Lane, Lanes
 from hpcsweep.worker.ledger import Ledger
 from hpcsweep.worker.leftovers import leftovers_of
 from hpcsweep.worker.messages import Request, one_line, refusal, write_notice
-from hpcsweep.worker.runner import Runner, Steps, TimeLimit, Timer
+from hpcsweep.worker.runner import Runner, Steps, Timer
 from hpcsweep.worker.slot import CaseEnd, Slot
 from hpcsweep.worker.start import Assignment, Start
+from hpcsweep.worker.timelimit import TimeLeft, TimeLimit
 
 if TYPE_CHECKING:
     from hpcsweep.worker.breaker import TaskBreaker
     from hpcsweep.worker.cached import CachedCases
 
-# Why cases have not begun when the sweep's circuit breaker has stopped it.
-STOPPED = {"type": "Stopped", "message": "stop_after: too many cases of the sweep failed"}
+# Why cases have not begun: the sweep's circuit breaker has stopped it, or the time limit is near.
+STOPPED = {
+    "reason": Reason.CANCELLED,
+    "error": {"type": "Stopped", "message": "stop_after: too many cases of the sweep failed"},
+}
+OUT_OF_TIME = {
+    "reason": Reason.TIMEOUT,
+    "error": {
+        "type": "TimeLeft",
+        "message": "the time left of the job was too short for another case",
+    },
+}
 # Exit codes besides EXIT_STOPPED and those of the error tree: the journal cannot be written; the
 # worker cannot survive another error of the system.
 EXIT_UNWRITTEN, EXIT_REFUSED = os.EX_IOERR, os.EX_OSERR
@@ -58,11 +69,13 @@ class Task:
                 f"the plan names index {last}, the manifest has {self._cases.count} cases",
                 where=str(sweep.manifest_dir(plan.manifest)),
             )
-        self._runner = Runner(limit=TimeLimit.of_task(os.environ, self._rules))
+        limit = TimeLimit.of_task(os.environ, self._rules)
+        self._runner, self._time_left = Runner(limit=limit), TimeLeft(limit)
         # Import all modules before the journal is opened: an import that the file system refuses
         # in the middle of a chunk would end the worker without a record.
         self._execute = _target_executor(self._manifest)
         self._open_cache = _cache_opener(self._manifest)
+        self._ask_limit = _limit_query(self._time_left, self._runner, start)
         self._lanes = Lanes(
             self._assignment, self._manifest, self._cases.work, self._runner, self._rules
         )
@@ -74,10 +87,9 @@ class Task:
         # The error of a full disk or quota, which ends the task.
         self._full: SweepError | None = None
         self._breaker = _breaker(sweep.path, self._rules, self._runner)
-        # Whether it kept a case of this chunk from beginning.
-        self._is_stopped = False
-        if self._breaker is not None:
-            self._ledger.on_end = self._breaker.note
+        # Why cases of the chunk have not begun: the fields of its end.
+        self._obstacle: dict[str, Any] = {}
+        self._ledger.on_end = self._note_end
 
     def run(self) -> int:
         """Run the unsettled cases of the chunk. Returns the exit code of the process."""
@@ -88,6 +100,8 @@ class Task:
             return self._fail_all(error.what, error.where, error.exit_code)
         self._ledger.sync_pack = self._lanes.sync_pack
         timers: list[Timer] = [self._ledger.beat_if_due]
+        if self._ask_limit is not None:
+            timers.append(self._ask_limit)
         attempts = self._attempts(timers)
         try:
             self._runner.run([self._serve(lane, attempts) for lane in lanes], timers)
@@ -102,7 +116,9 @@ class Task:
             self._stop()
             return EXIT_STOPPED
         self._end()
-        return 0 if self._full is None else self._full.exit_code
+        if self._full is not None:
+            return self._full.exit_code
+        return EXIT_STOPPED if self._obstacle == OUT_OF_TIME else 0
 
     def fail_setup(self, where: str, exit_code: int) -> int:
         """Record that a setup line failed, for every case of the chunk. Returns the exit code."""
@@ -133,7 +149,8 @@ class Task:
         """Run cases of the chunk one by one, until none is left or the task must stop."""
         while case := (yield from self._queue.next(lane.maker)):
             full = yield from attempts.run(case, lane.slot, lane.outputs)
-            self._full = self._full or full
+            if full is not None:
+                self._full, self._obstacle = full, refusal(full)
             self._queue.end(case)
             if self._ledger.is_sync_due:
                 self._ledger.sync()
@@ -141,9 +158,19 @@ class Task:
 
     def _may_begin(self) -> bool:
         """Whether a further case may begin."""
+        if self._obstacle:
+            return False
         if self._breaker is not None and self._breaker.is_stopped:
-            self._is_stopped = True
-        return not (self._runner.stop_signal or self._full or self._is_stopped)
+            self._obstacle = STOPPED
+        elif self._runner.is_warned or not self._time_left.suffices():
+            self._obstacle = OUT_OF_TIME
+        return not self._obstacle
+
+    def _note_end(self, case: ParamCase, outcome: Outcome) -> None:
+        if outcome.wall_seconds is not None and not outcome.from_cache:
+            self._time_left.note(outcome.wall_seconds)
+        if self._breaker is not None:
+            self._breaker.note(case, outcome)
 
     def _stop(self) -> None:
         """Close the journal after a stop signal.
@@ -161,14 +188,12 @@ class Task:
     def _end(self, why: Reason | None = None) -> None:
         """Record the end of the chunk, and ingest the journal.
 
-        The record explains why some cases have not begun: the disk is full, or user code could not
-        make them. `why` overrides the reason of the latter.
+        The record explains why some cases have not begun: an obstacle, or user code could not make
+        them. `why` overrides the reason of the latter.
         """
         first_failure = self._cases.first_failure
-        if self._full is not None:
-            self._ledger.end_task(**refusal(self._full))
-        elif self._is_stopped:
-            self._ledger.end_task(Reason.CANCELLED, STOPPED)
+        if self._obstacle:
+            self._ledger.end_task(**self._obstacle)
         elif first_failure is not None:
             self._ledger.end_task(why or first_failure.reason, first_failure.error)
         else:
@@ -190,6 +215,15 @@ class Task:
             ledger=self._ledger,
             execute=execute,
         )
+
+
+def _limit_query(time_left: TimeLeft, runner: Runner, start: Start) -> Timer | None:
+    """Asks Slurm for the time limit of a job; None if it is known, or there is no Slurm."""
+    if time_left.limit is not None or "SLURM_JOB_ID" not in os.environ:
+        return None
+    from hpcsweep.worker.limit_query import LimitQuery  # noqa: PLC0415  # most manifests say it
+
+    return LimitQuery(time_left, runner.clock, start.job_id, start.array_task_id).ask_if_due
 
 
 def _target_executor(manifest: FrozenManifest) -> Execute:

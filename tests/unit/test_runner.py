@@ -19,10 +19,9 @@ from hpcsweep.worker.runner import (
     STOP_SIGNALS,
     Runner,
     Steps,
-    TimeLimit,
     Wait,
-    process_age_s,
 )
+from hpcsweep.worker.timelimit import TimeLimit, process_age_s
 from tests.support.sweeps import MadeSweep
 
 # Each of two cases waits for the other one: one after the other, neither would end.
@@ -201,7 +200,7 @@ def test_the_time_limit_of_a_task(
 
 
 def test_the_age_of_a_process_is_that_of_the_shell_that_became_it() -> None:
-    code = "import hpcsweep.worker.runner as r; print(r.process_age_s())"
+    code = "import hpcsweep.worker.timelimit as t; print(t.process_age_s())"
     script = f"read go; exec {sys.executable} -c '{code}'"
     with subprocess.Popen(["sh", "-c", script], stdin=-1, stdout=-1, text=True) as shell:
         before = process_age_s()

@@ -161,10 +161,10 @@ def test_the_count_of_slots(needs: CaseNeeds, environment: dict[str, str], count
     assert len(shares_of(manifest(needs), environment)) == count
 
 
-def test_a_task_with_less_than_was_asked_for_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_task_with_less_than_was_asked_for_says_so(capfd: pytest.CaptureFixture[str]) -> None:
     environment = {"SLURM_CPUS_ON_NODE": "2", "SLURM_MEM_PER_NODE": "4000"}
     assert len(shares_of(manifest(CaseNeeds(slots=8)), environment)) == 2
-    assert capsys.readouterr().err == (
+    assert capfd.readouterr().err == (
         "hpcsweep: 2 cases at a time, not 8: this task has 2 CPUs, 0 GPUs and 4000 MiB of memory\n"
     )
 

@@ -108,13 +108,13 @@ def test_a_task_that_is_signalled_to_end(
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR2"])
 def test_a_task_that_is_signalled_at_its_time_limit(tmp_path: Path, name: str) -> None:
     """After a TERM the scheduler has the last word; who leaves at a warning says why itself."""
-    made = MadeSweep(tmp_path, grid(x=[0, 1, 2]), python=SLOW.replace("HANDLER", "pass"))
+    made = MadeSweep(tmp_path, grid(x=[1, 0, 2]), python=SLOW.replace("HANDLER", "pass"))
     made.plan(term_grace_s=0.3)
     with made.start(SLURM_JOB_START_TIME="1000.0", SLURM_JOB_END_TIME="1000.1") as task:
-        wait_until((tmp_path / "begun").exists, 30, "the second case began")
+        wait_until((tmp_path / "begun").exists, 30, "the first case began")
         task.send_signal(signal.Signals[name])
         assert task.wait(30) == 75
-    end = made.ends()[1]
+    end = made.ends()[0]
     assert (end["status"], end["reason"], end["word"]) == ("interrupted", "timeout", 0)
     assert f"by {name}, at the time limit" in end["error"]["message"]
     over = [(r["status"], r["reason"]) for r in made.records("end") if "index" not in r]

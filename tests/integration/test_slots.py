@@ -1,0 +1,98 @@
+"""Tasks of several slots on a cluster: nothing is lost, and nothing runs into the time limit."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from pathlib import Path
+
+from tests.support.clusters import started_emulated
+from tests.support.project import TARGET, Project, check_whole
+from tests.support.wait import wait_until
+
+SLOTS = 10
+# Each case tells its process, that of its child and that of the worker.
+TELLING = TARGET.replace(
+    "    while",
+    """\
+    import os
+    child = os.getppid()
+    worker = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1]
+    with (HERE / "pids").open("a") as stream:
+        stream.write(f"{os.getpid()} {child} {worker}\\n")
+    time.sleep(0.05)
+    while""",
+)
+
+
+def test_ten_slots_lose_nothing_whoever_is_killed(tmp_path: Path) -> None:
+    """Cases and their children are killed at random, and the worker once, among ten slots."""
+    count, chance = 60, random.Random(7)
+    with started_emulated(cpus=SLOTS, requeue_delay_s=0.2) as cluster:
+        project = Project(
+            cluster,
+            tmp_path,
+            count,
+            target=TELLING,
+            chunk=count,
+            slots=SLOTS,
+            slurm={"time": "00:10:00", "mem": "1G"},
+            retry={"max_attempts": 9, "on": ["signal", "lost", "node_fail", "terminated"]},
+        )
+        project.hold(*range(0, count, 6))  # so that all slots have a case when they are killed
+        project.submit()
+        project.wait_begun(0, 6, 12)
+        for _ in range(5):
+            kill(project, chance.choice(pids(project))[1])
+            kill(project, chance.choice(pids(project))[0])
+        kill(project, pids(project)[0][2])
+        project.release(*range(0, count, 6))
+        wait_until(
+            lambda: project.status()["counts"]["complete"] == count or str(project.status()),
+            240,
+            "all complete",
+            poll_s=0.5,
+        )
+        check_whole(project, count)
+
+
+def pids(project: Project) -> list[list[int]]:
+    """Of each case so far: its process, its child's and its worker's."""
+    lines = (project.root / "pids").read_text().splitlines()
+    return [[int(pid) for pid in line.split()] for line in lines if line.count(" ") == 2]
+
+
+def kill(project: Project, pid: int) -> None:
+    """Kill a process of this sweep, if it still is one."""
+    try:
+        if str(project.root).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGKILL)
+    except (FileNotFoundError, ProcessLookupError):
+        return
+
+
+def test_no_case_runs_into_the_time_limit(tmp_path: Path) -> None:
+    """The sweep needs several tasks' time; each leaves what does not fit to the next."""
+    count = 14
+    with started_emulated(cpus=2, time_scale=0.05, requeue_delay_s=0.2) as cluster:
+        project = Project(
+            cluster,
+            tmp_path,
+            count,
+            target=TARGET.replace("    while", "    time.sleep(0.1 + x % 3 / 5)\n    while"),
+            chunk=count,
+            slots=2,
+            slurm={"time": "00:01:00", "mem": "100M"},
+            retry={"max_attempts": 2},
+        )
+        project.submit()
+        wait_until(
+            lambda: project.status()["counts"]["complete"] == count or str(project.status()),
+            240,
+            "all complete",
+            poll_s=0.5,
+        )
+        assert len(list(project.sweep.glob("submissions/*/plan.json"))) > 1
+        assert set(project.executions().values()) == {1}
+        check_whole(project, count)
