@@ -45,6 +45,36 @@ class Context:
                 expand=cases.expand,
             )
 
+    def manifest_after(
+        self, path: Path, other: SweepDirectory
+    ) -> tuple[FrozenManifest, ParameterSource, Any]:
+        """The manifest of a sweep that is sent when `other` is complete.
+
+        Where its cases are those of `other`, one case stands for them, and the third value is the
+        manifest's `source:`, otherwise None.
+        """
+        from hpcsweep.manifest.mistakes import Mistakes
+        from hpcsweep.manifest.user import load_manifest
+        from hpcsweep.tables.sweep_cases import SweepCases
+
+        awaited: list[Any] = []
+        with SweepCases(self.settings, path.parent) as cases:
+
+            def expand(source: Any, mistakes: Mistakes) -> Any:
+                found = cases.stand_in(source, other, mistakes)
+                if found is not None and cases.names(source, other):
+                    awaited.append(cases.absolute(source))
+                return found
+
+            manifest, source = load_manifest(
+                path,
+                overrides=self.sets,
+                profile=self.profile,
+                plugin_options=self.settings.plugin_options,
+                expand=expand,
+            )
+        return manifest, source, next(iter(awaited), None)
+
     def sweep_path(self, manifest: FrozenManifest) -> Path:
         """The sweep directory of a manifest; it may not exist yet."""
         return self.outputs / manifest.name

@@ -140,6 +140,11 @@ class Outlook:
         """The indices whose deciding attempt failed."""
         return self.indices(State.FAILED)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether every index is complete."""
+        return self.complete.count == self.version.source.n_cases
+
     @cached_property
     def complete(self) -> IndexSet:
         """The complete indices, with the stale and the lost ones."""

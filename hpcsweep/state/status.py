@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from hpcsweep.cluster.base import Cluster
@@ -27,6 +28,7 @@ from hpcsweep.state.scheduler import poll
 from hpcsweep.state.stopped import Stopped, stopped
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.followers import followers
 
 # Seconds between two polls of `wait`: ten times the duration of a poll, but at least the first and
 # at most the second; for a cluster of the user's own, at most the third.
@@ -72,6 +74,8 @@ class Summary:
     paused: Paused | None = None
     # How far the reduce is; None without one.
     reduced: Reduced | None = None
+    # The names of the sweeps that are sent when every case is complete.
+    followers: tuple[str, ...] = ()
     # The cases that go first; None if no others wait for them.
     canary: CanaryCounts | None = None
 
@@ -86,9 +90,16 @@ class Summary:
         return self.is_complete and (self.reduced is None or self.reduced.status is Status.COMPLETE)
 
     @property
-    def awaits_reduce(self) -> bool:
-        """Whether there is a reduce that was not sent for the cases as they are now."""
-        return self.reduced is not None and self.reduced.status is None
+    def awaits_stages(self) -> bool:
+        """Whether a reduce, or a sweep that follows, was not sent yet."""
+        waits = self.reduced is not None and self.reduced.status is None
+        return waits or bool(self.followers)
+
+    @property
+    def stage_lines(self) -> list[str]:
+        """How far the reduce is, and what follows the sweep, for people."""
+        found = [self.reduced.line] if self.reduced else []
+        return found + [f"then: {name}, when every case is complete" for name in self.followers]
 
     @property
     def counts_text(self) -> str:
@@ -156,6 +167,7 @@ class Summary:
             "paused": self.paused.to_json() if self.paused else None,
             "reduce": self.reduced.to_json() if self.reduced else None,
             "canary": self.canary.to_json() if self.canary else None,
+            "followers": list(self.followers),
             "complete": self.is_complete,
         }
 
@@ -207,7 +219,11 @@ def _status(
         if check:
             lost = with_lost(found, sweep, sweep_index).indices(State.LOST)
             summary = replace(summary, lost=lost.count)
-        summary = replace(summary, stopped=stopped(sweep, sweep_index))
+        summary = replace(
+            summary,
+            stopped=stopped(sweep, sweep_index),
+            followers=tuple(Path(fact["sweep"]).name for fact in followers(sweep.path).values()),
+        )
     policies = Policies.from_json(found.version.manifest.policies)
     if policies.reduce is None:
         return summary

@@ -28,6 +28,7 @@ from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission import policy
 from hpcsweep.submission.breaker import CircuitBreaker
 from hpcsweep.submission.canary_stop import stop_if_failed
+from hpcsweep.submission.followers import send_followers
 from hpcsweep.submission.handing_in import Doubt, Submitter
 from hpcsweep.submission.limits import limits_for
 from hpcsweep.submission.notification import notify_once
@@ -78,8 +79,9 @@ def _advance(
         waits = done.without_room or done.behind_canary or done.paused
         if done.plans or waits or done.stopped or _is_cancelled(sweep):
             return done
-        sent = _advance_reduce(done, cluster, settings, notify)
-        return done if sent is None else replace(done, stages=(sent,))
+        reduce = _advance_reduce(done, cluster, settings, notify)
+        later = send_followers(done, cluster, settings, notify)
+        return replace(done, stages=(*([] if reduce is None else [reduce]), *later))
 
 
 def _advance_cases(
@@ -213,8 +215,8 @@ def follow(
     while True:
         summary = wait(sweep, cluster, settings, show)
         closes = any(sweep.plan(number)[0].closes for number in sweep.submissions())
-        is_over = summary.is_complete and not summary.awaits_reduce
-        if (is_over and not tells) or not (closes or summary.paused):
+        is_over = summary.is_complete and not summary.awaits_stages
+        if (is_over and not tells) or not (closes or summary.paused or summary.followers):
             return summary
         done = advance(sweep, cluster, settings, notify)
         if is_over:

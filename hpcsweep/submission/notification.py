@@ -41,7 +41,8 @@ def event_of(done: Submitted) -> tuple[Event, str] | None:
         return Event.PAUSED, done.paused.lines[0]
     n_cases = outlook.version.source.n_cases
     if outlook.complete.count == n_cases:
-        after = "; its `reduce` was sent" if done.stages else ""
+        names = ", ".join(stage.sweep.name for stage in done.stages)
+        after = f"; sent after it: {names}" if names else ""
         return Event.COMPLETE, f"{name} is complete: {n_cases} cases{after}"
     if done.plans or done.stages or done.without_room or outlook.in_flight:
         return None

@@ -33,7 +33,7 @@ Notify = Callable[[str], None]
 
 def is_due(outlook: Outlook, advancing: policy.Policy, when: str) -> bool:
     """Whether a sweep is to be reduced; `when` is one of `policies.WHEN`. Pure."""
-    if outlook.complete.count == outlook.version.source.n_cases:
+    if outlook.is_complete:
         return True
     waits = outlook.in_flight or outlook.indices(State.UNSUBMITTED)
     return when == "settled" and not (waits or policy.wanted(outlook, advancing))

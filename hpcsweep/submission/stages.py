@@ -10,9 +10,11 @@ from dataclasses import replace
 
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.settings import Settings
+from hpcsweep.submission.followers import send_followers
 from hpcsweep.submission.reduce import send_reduce
 from hpcsweep.submission.submit import SubmitRequest, Submitted, submit
 from hpcsweep.submission.sweep_lock import awaited_sweep
+from hpcsweep.sweepdir.followers import followers
 
 
 def submit_stages(
@@ -21,13 +23,16 @@ def submit_stages(
     settings: Settings,
     notify: Callable[[str], None] = lambda _: None,
 ) -> Submitted:
-    """Submit what is missing; if nothing is, submit the reduce. *Raises* and *writes* as `submit`.
+    """Submit what is missing; if nothing is, submit the reduce, and what follows the sweep.
 
-    *Safe to repeat.*
+    *Raises* and *writes* as `submit`. *Safe to repeat.*
     """
     done = submit(request, cluster, settings, notify)
-    if done.plans or done.under_way or request.policies.reduce is None:
+    if done.plans or done.under_way:
+        return done
+    if request.policies.reduce is None and not followers(done.sweep.path):
         return done
     with awaited_sweep(done.sweep, notify):
-        sent = send_reduce(request, done.outlook, cluster, settings, notify)
-    return done if sent is None else replace(done, stages=(sent,))
+        reduce = send_reduce(request, done.outlook, cluster, settings, notify)
+        later = send_followers(done, cluster, settings, notify)
+    return replace(done, stages=(*([] if reduce is None else [reduce]), *later))

@@ -35,6 +35,7 @@ from hpcsweep.submission.replacing import Replaceable, cancel_waiting, replaceab
 from hpcsweep.submission.sweep_lock import created_sweep
 from hpcsweep.sweepdir import notices
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.followers import followers
 from hpcsweep.sweepdir.parts import make_parts
 from hpcsweep.sweepdir.plan import Layout, Plan
 from hpcsweep.sweepdir.version import Version
@@ -88,7 +89,7 @@ class SubmitRequest:
             resources=self.manifest.resources,
             retry=self.policies.retry,
             caps=self.caps,
-            closes=self.policies.closes,
+            closes=self.policies.closes or bool(followers(self.path)),
             has_closing_jobs=self.policies.closing is not None,
             canary=self._canary,
             advances=self.advances,
@@ -128,7 +129,7 @@ class Submitted:
     stopped: Stopped | None = None
     # Why nothing is sent until there is room on the disk; None if there is.
     paused: Paused | None = None
-    # What was submitted because the cases are complete: the reduce.
+    # What was submitted because the cases are complete: the reduce, and sweeps that follow.
     stages: tuple[Submitted, ...] = ()
 
     @property
@@ -199,6 +200,27 @@ def submit(
             doubt=doubt,
         )
         return replace(_submit_missing(request, submitter), difference=changed)
+
+
+def prepare(
+    request: SubmitRequest, cluster: Cluster, notify: Callable[[str], None] = lambda _: None
+) -> SweepDirectory:
+    """Check a sweep like `submit` and freeze its manifest, to be submitted later.
+
+    *Raises* as `submit`. *Writes* the sweep directory; nothing remains after an error.
+    """
+    refuse_while_importing("submit")
+    manifest = request.manifest
+    cluster.prepare(manifest.resources.options)
+    for note in cluster.check_options(manifest.resources.options, request.throttle):
+        notify(note)
+    mine = created_sweep(request.path, manifest.name, manifest.share, False, notify)
+    with mine as (sweep, _, made):
+        if not request.allow_mixed:
+            refuse_mixing(sweep, manifest)
+        sweep.freeze(request.version, made)
+        preflight(sweep, manifest, request.source, cluster.environment)
+        return sweep
 
 
 def check(

@@ -71,6 +71,35 @@ class SweepCases:
             source = _replaced(source, where[1:], {"table": str(table)})
         return source
 
+    def stand_in(self, source: Any, other: SweepDirectory, mistakes: Mistakes) -> Any:
+        """The source with one case in place of those of `other`, which is not complete yet.
+
+        None after adding mistakes. *Writes* the tables of all other sweeps, as `expand`.
+        """
+        for where, one in list(named_sweeps(source)):
+            try:
+                wanted = self._wanted(one)
+                if wanted.sweep.path != other.path:
+                    continue
+                case = dict.fromkeys(wanted.columns or _own_parameters(other), 0)
+            except HpcsweepError as error:
+                mistakes.add((*where, FORM), error.what, error.next_step)
+                return None
+            source = _replaced(source, where[1:], {"manual": [case]})
+        return self.expand(source, mistakes)
+
+    def names(self, source: Any, other: SweepDirectory) -> bool:
+        """Whether the source has cases of `other`. *Raises* as `find`."""
+        return any(self.find(one[FORM]).path == other.path for _, one in named_sweeps(source))
+
+    def absolute(self, source: Any) -> Any:
+        """The source with the absolute path of each sweep that it names. *Raises* as `find`."""
+        for where, one in list(named_sweeps(source)):
+            keys = {key: one[key] for key in KEYS if key in one}
+            path = str(self.find(one[FORM]).path)
+            source = _replaced(source, where[1:], {**keys, FORM: path})
+        return source
+
     def find(self, text: Any) -> SweepDirectory:
         """The sweep that a manifest names. *Raises* InputError, SweepError."""
         if not isinstance(text, str) or not text:
@@ -141,6 +170,16 @@ def named_sweeps(source: Any, where: Where = ("source",)) -> Iterator[tuple[Wher
         parts = source.get(form)
         for position, part in enumerate(parts if isinstance(parts, list) else ()):
             yield from named_sweeps(part, (*where, form, position))
+
+
+def _own_parameters(sweep: SweepDirectory) -> frozenset[str]:
+    """The names of a sweep's parameters. *Raises* InputError before its first submission."""
+    if not sweep.submissions():
+        raise InputError(
+            f"nothing of {sweep.name} was submitted, so its parameters are not known",
+            next_step="Name the `columns`.",
+        )
+    return sweep.newest().source.names
 
 
 def refuse_unfinished(sweep: SweepDirectory, settings: Settings) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hpcsweep.cli import completion
 from hpcsweep.cli.context import context
 from hpcsweep.cli.options import (
     cluster_option,
@@ -55,6 +56,12 @@ if TYPE_CHECKING:
 )
 @script_option
 @click.option(
+    "--after",
+    metavar="SWEEP",
+    help="Send it when every case of this sweep is complete.",
+    shell_complete=completion.sweeps,
+)
+@click.option(
     "--parsable", is_flag=True, help="Print nothing but the job ids of the arrays, one a line."
 )
 @common
@@ -70,6 +77,7 @@ def command(
     chaos_seed: int | None,
     canary: int | None,
     script: bool,
+    after: str | None,
     parsable: bool,
     selection: Selection,
     **shared: Any,
@@ -93,6 +101,16 @@ def command(
     if canary is not None:
         shared["sets"] = (*shared["sets"], f"canary={canary}")
     here = context(**shared)
+    if after is not None:
+        from hpcsweep.cli.after import submit_after
+
+        if any((waits, dry_run, parsable, rerun, replace, selection, chaos_seed is not None)):
+            raise click.UsageError(
+                "--after sends a whole sweep later: of the options of a "
+                "submission it takes --cluster and --throttle"
+            )
+        if submit_after(here, manifest, here.sweep(after), cluster, throttle):
+            return
     found, source = here.manifest(manifest)
     path = here.sweep_path(found)
     request = SubmitRequest(

@@ -36,8 +36,8 @@ def print_summary(summary: Summary) -> None:
     if passing:
         print_line(f"what they wait for: {', '.join(passing)}")
     _print_problems(summary)
-    if summary.reduced:
-        print_line(summary.reduced.line)
+    for line in summary.stage_lines:
+        print_line(line)
     if summary.canary:
         print_line(summary.canary.text)
     if summary.stopped:

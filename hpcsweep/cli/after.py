@@ -1,0 +1,55 @@
+"""Submit a sweep when another one is complete, for `submit --after`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hpcsweep.cli.context import Context
+from hpcsweep.cli.notices import notify
+from hpcsweep.cluster import registry
+from hpcsweep.errors import InputError
+from hpcsweep.submission.closing import by_hand
+from hpcsweep.submission.followers import Follower, is_complete, send_after
+from hpcsweep.submission.submit import SubmitRequest
+from hpcsweep.sweepdir.directory import SweepDirectory
+
+
+def submit_after(
+    here: Context, path: Path, other: SweepDirectory, cluster: str | None, throttle: int
+) -> bool:
+    """Have a manifest submitted when `other` is complete; False if it is already.
+
+    It is sent to the cluster of `other`, whose closing jobs send it.
+    """
+    recorded = here.cluster_of(other) if other.submissions() else None
+    if recorded is not None and cluster not in (None, recorded.kind):
+        raise InputError(
+            f"{other.name} is on the cluster {recorded.kind}, and what follows it is sent there",
+            where="--cluster",
+            next_step="Leave it out.",
+        )
+    if is_complete(other, recorded, here.settings):
+        notify(f"{other.name} is complete: nothing to wait for")
+        return False
+    manifest, source, awaited = here.manifest_after(path, other)
+    request = SubmitRequest(
+        manifest=manifest, source=source, path=here.sweep_path(manifest), throttle=throttle
+    )
+    opened = recorded or registry.choose(
+        cluster or here.settings.cluster, here.settings, request.path
+    )
+    follower = Follower(request=request, source=awaited)
+    waits = send_after(follower, other, opened, here.settings, notify)
+    if waits:
+        click.echo(f"{manifest.name}: is sent when every case of {other.name} is complete")
+        if other.submissions() and not _has_closing_jobs(other):
+            click.echo(f"{other.name} has no closing jobs. {by_hand(other)}")
+    return waits
+
+
+def _has_closing_jobs(sweep: SweepDirectory) -> bool:
+    """Whether a closing job was submitted behind an array of the last submission."""
+    facts = sweep.part_facts(sweep.submissions()[-1])
+    return any("closing" in one for one in facts.values())

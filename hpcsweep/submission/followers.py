@@ -1,0 +1,137 @@
+"""Send a sweep when another one is complete: `submit --after OTHER`.
+
+The follower is checked and frozen at once: a mistake is reported to the user, and what is sent is
+what was checked. A file in the other sweep's directory names it; the `advance` that finds that
+sweep complete, of a closing job or a user, submits it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.cluster.base import Cluster
+from hpcsweep.errors import HpcsweepError, InputError
+from hpcsweep.files import json_bytes, make_directory
+from hpcsweep.files import replace as replace_file
+from hpcsweep.manifest import source_spec
+from hpcsweep.manifest.frozen import sealed
+from hpcsweep.manifest.mistakes import Mistakes
+from hpcsweep.settings import Settings
+from hpcsweep.state.status import status
+from hpcsweep.submission.submit import SubmitRequest, Submitted, prepare, submit
+from hpcsweep.submission.sweep_lock import awaited_sweep
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.followers import (
+    FollowerFact,
+    follow_each_other,
+    follower_path,
+    followers,
+)
+from hpcsweep.tables.sweep_cases import SweepCases
+
+Notify = Callable[[str], None]
+
+
+def is_complete(sweep: SweepDirectory, cluster: Cluster | None, settings: Settings) -> bool:
+    """Whether every case of a sweep is complete. *Writes* as `status`."""
+    return bool(sweep.submissions()) and status(sweep, cluster, settings).is_complete
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Follower:
+    """A sweep that is to be sent after another one."""
+
+    request: SubmitRequest
+    # The manifest's `source:` if its cases are those of the other sweep, for which the request has
+    # one that stands for them; None if they are known.
+    source: Any = None
+
+
+def send_after(
+    follower: Follower,
+    other: SweepDirectory,
+    cluster: Cluster,
+    settings: Settings,
+    notify: Notify = lambda _: None,
+) -> bool:
+    """Have a sweep submitted when `other` is complete; False if it is, and nothing is awaited.
+
+    *Raises* every branch of `errors`; InputError for a cycle. *Safe to repeat*: the last
+    call counts. *Writes* the frozen manifest, a file in `other`.
+    """
+    request = follower.request
+    path = request.path.resolve()
+    if follow_each_other(path, other.path):
+        raise InputError(
+            f"{other.name} is sent after {request.manifest.name} itself: none of them would begin",
+            where="--after",
+            next_step="Name a sweep that does not wait for this one.",
+        )
+    sweep = prepare(request, cluster, notify)
+    fact: FollowerFact = {
+        "time": time.time(),
+        "sweep": str(sweep.path),
+        "manifest": request.manifest.fingerprint,
+        "throttle": request.throttle,
+    }
+    if follower.source is not None:
+        fact["source"] = follower.source
+    # Under the lock, or the last advance might have come between the question and the file.
+    with awaited_sweep(other, notify):
+        if is_complete(other, cluster, settings):
+            return False
+        file = follower_path(other.path, sweep.key)
+        make_directory(file.parent)
+        replace_file(file, json_bytes(fact))
+    return True
+
+
+def send_followers(
+    done: Submitted, cluster: Cluster, settings: Settings, notify: Notify
+) -> tuple[Submitted, ...]:
+    """Submit what was to be sent after a sweep, if that is complete.
+
+    The caller holds the sweep's lock. An error of one does not keep the others; the last one is
+    raised at the end. *Raises* as `submit`. *Writes* submissions; removes the files about them.
+    """
+    if not done.outlook.is_complete:
+        return ()
+    sent, problem = [], None
+    for file, fact in followers(done.sweep.path).items():
+        try:
+            sent.append(submit(_request(fact, settings), cluster, settings, notify))
+        except HpcsweepError as error:
+            name = Path(fact["sweep"]).name
+            notify(f"{name}, which follows {done.sweep.name}, was not sent: {error}")
+            problem = error
+        else:
+            file.unlink(missing_ok=True)
+    if problem is not None:
+        raise problem
+    return tuple(sent)
+
+
+def _request(fact: FollowerFact, settings: Settings) -> SubmitRequest:
+    """What to submit: the frozen version, with the cases that are known only now.
+
+    *Raises* ManifestError for cases that cannot be made.
+    """
+    path = Path(fact["sweep"])
+    version = SweepDirectory.open(path).version(fact["manifest"])
+    manifest, source = version.manifest, version.source
+    if "source" in fact:
+        mistakes = Mistakes(lambda place: ".".join(map(str, place)), lambda _: ())
+        root = Path(manifest.root)
+        with SweepCases(settings, root) as cases:
+            expanded = cases.expand(fact["source"], mistakes)
+            spec = source_spec.build(expanded, mistakes, root) if not mistakes else None
+        if spec is None or spec.source is None:
+            raise mistakes.error(path)
+        described, digest = spec.source.frozen()
+        manifest = sealed(replace(manifest, source=described, cases_sha256=digest))
+        source = spec.source.repeat(manifest.replicates)
+    return SubmitRequest(manifest=manifest, source=source, path=path, throttle=fact["throttle"])

@@ -1,0 +1,143 @@
+"""Stages: `submit --after OTHER`, and cases that are those of another sweep."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.emulated import Emulated
+from tests.support.small_site import Site
+from tests.support.wait import wait_until
+
+A = """\
+name: a
+target: t.py:square
+source: {grid: {x: [1, 2, 3]}}
+"""
+CLOSES = "stop_after: 100\n"
+TARGET = """
+import time
+from pathlib import Path
+HERE = Path(__file__).parent
+def square(x):
+    while not (HERE / "go").exists():
+        time.sleep(0.05)
+    return {"y": x * x}
+def refine(y, mesh="coarse"):
+    return {"z": y + 1}
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "t.py").write_text(TARGET)
+    with Emulated(tmp_path / "cluster") as cluster:
+        yield Site(root, cluster)
+
+
+def write(site: Site, name: str, text: str) -> str:
+    (site.root / f"{name}.yaml").write_text(text)
+    return f"{name}.yaml"
+
+
+def rows(site: Site, name: str) -> list[dict[str, object]]:
+    text = site.hpcsweep("collect", name, "--format", "jsonl")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def wait_complete(site: Site, name: str, count: int) -> None:
+    """Wait until a sweep that is sent by itself is complete."""
+
+    def look() -> bool | str:
+        done = site.run("status", name, "--json")
+        if done.returncode:
+            return done.stderr
+        return json.loads(done.stdout)["counts"]["complete"] == count or done.stdout
+
+    wait_until(look, 90, f"{name} complete", poll_s=0.5)
+
+
+def go(site: Site) -> None:
+    (site.root / "go").touch()
+
+
+def test_closing_jobs_send_one_stage_after_the_other(site: Site) -> None:
+    site.hpcsweep("submit", write(site, "a", A + CLOSES))
+    b = write(
+        site,
+        "b",
+        'name: b\ntarget: t.py:refine\nsource: {sweep: a, where: "y > 1", columns: [y], '
+        "fixed: {mesh: fine}}\n",
+    )
+    assert "the sweep a is not complete" in site.hpcsweep("submit", b, code=3)
+    said = site.hpcsweep("submit", b, "--after", "a")
+    assert "b: is sent when every case of a is complete" in said
+    c = write(site, "c", "name: c\ncommand: [echo, '{k}']\nsource: {grid: {k: [1, 2]}}\n")
+    said = site.hpcsweep("submit", c, "--after", "b")  # which was not sent itself
+    assert "c: is sent when every case of b is complete" in said
+    assert "then: b, when every case is complete" in site.hpcsweep("status", "a")
+    assert not list((site.root / "outputs" / "b").glob("submissions/*"))
+    go(site)
+    wait_complete(site, "c", 2)
+    assert [(row["y"], row["mesh"], row["z"]) for row in rows(site, "b")] == [
+        (4, "fine", 5),
+        (9, "fine", 10),
+    ]
+    assert json.loads(site.hpcsweep("status", "a", "--json"))["followers"] == []
+    # Later the manifest gives the same cases as when it was sent.
+    assert "b: nothing to submit, 2 complete" in site.hpcsweep("submit", b)
+
+
+def test_without_closing_jobs_it_is_said_what_sends_it(site: Site) -> None:
+    site.hpcsweep("submit", write(site, "a", A))
+    b = write(site, "b", "name: b\ncommand: [echo, '{k}']\nsource: {grid: {k: [1, 2]}}\n")
+    said = site.hpcsweep("submit", b, "--after", "a", "--throttle", "1")
+    assert "a has no closing jobs" in said
+    assert "hpcsweep advance" in said
+    assert "nothing to submit, 3 cases are under way" in site.hpcsweep("submit", "a.yaml")
+    site.hpcsweep("advance", "a")
+    assert not list((site.root / "outputs" / "b").glob("submissions/*"))
+    go(site)
+    wait_complete(site, "a", 3)
+    assert "b: submission 1, 2 cases" in site.hpcsweep("advance", "a")
+    (plan,) = (site.root / "outputs" / "b").glob("submissions/*/plan.json")
+    assert json.loads(plan.read_text())["parts"][0]["throttle"] == 1
+    assert "b: " not in site.hpcsweep("advance", "a")  # once
+    said = site.hpcsweep(
+        "submit",
+        write(site, "d", "name: d\ncommand: [echo, '{k}']\nsource: {grid: {k: [1, 2]}}\n"),
+        "--after",
+        "a",
+    )
+    assert "a is complete: nothing to wait for" in said
+    assert "d: submission 1, 2 cases" in said
+
+
+def test_what_cannot_be_sent_later_is_refused_now(site: Site) -> None:
+    site.hpcsweep("submit", write(site, "a", A + CLOSES))
+    b = write(site, "b", "name: b\ncommand: [echo, '{k}']\nsource: {grid: {k: [1, 2]}}\n")
+    for source, said in (
+        ("{sweep: a, columns: [w]}", "it does not take the parameter w"),
+        ("{sweep: a, colums: [y]}", "unknown key"),
+        ("{sweep: nowhere}", "there is no sweep 'nowhere'"),
+    ):
+        wrong = write(site, "w", f"name: w\ntarget: t.py:refine\nsource: {source}\n")
+        done = site.run("submit", wrong, "--after", "a")
+        assert done.returncode in (3, 4)
+        assert said in done.stderr
+        assert not (site.root / "outputs" / "w").exists()
+    assert "--after sends a whole sweep later" in site.hpcsweep(
+        "submit", b, "--after", "a", "--wait", code=2
+    )
+    assert "there is no sweep" in site.hpcsweep("submit", b, "--after", "z", code=5)
+    site.hpcsweep("submit", b, "--after", "a")
+    cycle = site.hpcsweep("submit", "a.yaml", "--after", "b", code=3)
+    assert "a is complete" not in cycle
+    assert "b is sent after a itself: none of them would begin" in cycle
+    go(site)
+    wait_complete(site, "b", 2)
