@@ -29,6 +29,7 @@ from hpcsweep.sources.seedplan import SeededCase
 from hpcsweep.state.status import Summary, status, wait
 from hpcsweep.submission.advance import advance, follow
 from hpcsweep.submission.cancel import cancel
+from hpcsweep.submission.cancel_cases import cancel_cases
 from hpcsweep.submission.notices import notices
 from hpcsweep.submission.stages import submit_stages
 from hpcsweep.submission.submit import SubmitRequest, Submitted
@@ -243,9 +244,29 @@ class Sweep:
         cluster = registry.require_recorded(self._directory, self._settings)
         return advance(self._directory, cluster, self._settings, _logged(notify))
 
-    def cancel(self, *, notify: Notify | None = print_notice) -> list[str]:
-        """Cancel what the sweep has on its cluster. Returns the job ids."""
-        return cancel(self._directory, self._asked, self._settings, _logged(notify))
+    def cancel(
+        self,
+        *,
+        cases: Cases = None,
+        where: str | None = None,
+        status: Sequence[str] = (),
+        last: int | None = None,
+        notify: Notify | None = print_notice,
+    ) -> list[str]:
+        """Cancel what the sweep has on its cluster. Returns the job ids, or those of array tasks.
+
+        Selected cases alone are cancelled in whole array tasks; a task that holds other cases, too,
+        passes over them.
+        """
+        sweep, log_notice = self._directory, _logged(notify)
+        selection = _selection(cases, where, status, last)
+        selected = selected_cases(selection, sweep.newest(), sweep.path) if selection else None
+        if selected is None:
+            return cancel(sweep, self._asked, self._settings, log_notice)
+        done = cancel_cases(sweep, self._asked, self._settings, selected, log_notice)
+        for line in done.lines if selected else [selection.nothing_found]:
+            log_notice(line)
+        return done.tasks
 
     def logs(self, case: int | str) -> str:
         """What a case logged and printed, by index or case id."""

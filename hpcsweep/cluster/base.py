@@ -285,6 +285,13 @@ class Cluster(Protocol):
         """Cancel the pending elements of arrays; running ones continue. *Safe to repeat.*"""
         ...
 
+    def cancel_tasks(self, tasks: Sequence[str]) -> None:
+        """Cancel array tasks, each named as for `hold`. *Safe to repeat.*
+
+        *Raises* ClusterError, also if it cannot cancel a part of an array.
+        """
+        ...
+
     def hold(self, tasks: Sequence[str]) -> None:
         """Hold queued array tasks, each named `123_[0-4]`, or `123` for a job that is no array.
 
@@ -380,6 +387,10 @@ class Defaults:
 
     def cancel_pending(self, job_ids: Sequence[str]) -> None:
         """Nothing: it does not distinguish pending elements."""
+
+    def cancel_tasks(self, tasks: Sequence[str]) -> None:  # noqa: ARG002
+        """*Raises* ClusterError: it cancels whole arrays."""
+        raise ClusterError(f"the {self.kind} cluster cannot cancel a part of an array")
 
     def hold(self, tasks: Sequence[str]) -> None:  # noqa: ARG002
         """*Raises* ClusterError: it holds nothing."""

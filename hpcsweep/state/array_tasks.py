@@ -8,12 +8,16 @@ from typing import Any
 
 from hpcsweep.cluster.base import Element
 from hpcsweep.cluster.slurm.reasons import is_hold
+from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Part, Reason
 from hpcsweep.store import SweepIndex
+from hpcsweep.sweepdir.cancelled import cancelled_chunks
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import ClusterRecord, Plan
 
 Chunk = tuple[int, int]  # (submission, chunk)
+# Ranges of array task ids in one name.
+RANGES_NAMED = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,10 +34,32 @@ class SentPart:
     cluster: ClusterRecord
     # Chunks without a reported end.
     open_chunks: tuple[int, ...]
+    # Time of our cancel of single array tasks, by chunk.
+    cancelled_chunks: Mapping[int, float] = field(default_factory=dict)
+
+    def cancelled_at(self, chunk: int) -> float | None:
+        """When we cancelled a chunk's array task, seconds of the epoch; None if we did not."""
+        return self.cancelled or self.cancelled_chunks.get(chunk)
 
     def element(self, chunk: int) -> Element:
         """Slurm's name of a chunk's array task."""
         return self.job_id or "", chunk - self.part.first_chunk
+
+    def names_of(self, chunks: Iterable[int]) -> list[str]:
+        """Slurm's names of chunks' array tasks: `123_[0-4,7]`, or `123` of a job that is no array.
+
+        Several of them where the text would be too long for an argument of Slurm's programs.
+        """
+        elements = IndexSet.of(chunk - self.part.first_chunk for chunk in chunks)
+        if not elements:
+            return []
+        if not self.part.is_array:
+            return [self.job_id or ""]
+        pieces = (
+            elements.ranges[at : at + RANGES_NAMED]
+            for at in range(0, len(elements.ranges), RANGES_NAMED)
+        )
+        return [f"{self.job_id}_[{IndexSet(piece)}]" for piece in pieces]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -69,8 +95,11 @@ class ArrayTasks:
 
     @property
     def cancelled_chunks(self) -> Iterator[tuple[Plan, int]]:
-        """The open chunks of parts that we cancelled."""
-        return _chunks(sent for sent in self.parts if sent.cancelled is not None)
+        """The open chunks whose array tasks we cancelled."""
+        for sent in self.parts:
+            for chunk in sent.open_chunks:
+                if sent.cancelled_at(chunk) is not None:
+                    yield sent.plan, chunk
 
     @property
     def unknown_chunks(self) -> Iterator[tuple[Plan, int]]:
@@ -93,11 +122,10 @@ class ArrayTasks:
         """
         for sent in self.parts:
             absent = "gone" if sent.job_id in self.heard else "sent"
-            is_cancelled = sent.cancelled is not None and sent.cancelled > (self.asked or 0.0)
             for chunk in sent.open_chunks:
                 if sent.job_id is None:
                     yield "unanswered"
-                elif is_cancelled:
+                elif (sent.cancelled_at(chunk) or 0.0) > (self.asked or 0.0):
                     yield "cancelled"
                 else:
                     yield self.alive.get((sent.plan.submission, chunk), absent)
@@ -129,6 +157,7 @@ def array_tasks(sweep: SweepDirectory, sweep_index: SweepIndex) -> ArrayTasks:
 
 def _open_parts(sweep: SweepDirectory, closed: set[Chunk]) -> Iterator[SentPart]:
     """The parts with open chunks, oldest submission first."""
+    cancelled = cancelled_chunks(sweep)
     for number in sweep.submissions():
         plan, document = sweep.plan(number)
         facts = sweep.part_facts(number)
@@ -147,6 +176,7 @@ def _open_parts(sweep: SweepDirectory, closed: set[Chunk]) -> Iterator[SentPart]
                 cancelled=cancel["time"] if cancel else None,
                 cluster=document["cluster"],
                 open_chunks=still,
+                cancelled_chunks=cancelled.get(number, {}),
             )
 
 

@@ -17,6 +17,7 @@ from hpcsweep.records import Reason, Resources, Status
 from hpcsweep.runs.find import lost_files
 from hpcsweep.state.array_tasks import ArrayTasks
 from hpcsweep.state.index_order import in_order_of
+from hpcsweep.state.withdrawn import withdrawn_cases
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.sweep_index import Known, Measured
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -82,8 +83,8 @@ class Outlook:
     groups: tuple[Group, ...]
     # Indices that any attempt began, in any generation.
     begun: IndexSet = NONE
-    # Indices in array tasks that the cluster holds, or may hold; and the part of them in tasks that
-    # were cancelled and are not known to be over.
+    # Indices in array tasks that the cluster holds, or may hold; and the part of them that was
+    # cancelled, or whose tasks were.
     in_flight: IndexSet = NONE
     cancelled: IndexSet = NONE
     # The array tasks, with the age of what is known about them.
@@ -92,6 +93,8 @@ class Outlook:
     generation: int = 0
     # Indices that were wanted, did not fit, and are sent when there is room.
     owed: IndexSet = NONE
+    # Indices that a user cancelled, and no submission has sent since.
+    withdrawn: IndexSet = NONE
     # How many tasks that had an index are over and began no case at all, by that count.
     stalled: Mapping[int, IndexSet] = field(default_factory=dict)
     # What the array tasks of each submission asked for.
@@ -172,15 +175,17 @@ def outlook_of(
     with_sets = list(zip(known, sets, strict=True))
     digest = code_digest or current_code(sweep, wanted)
     groups = partition.groups(with_sets, digest)
+    withdrawn = withdrawn_cases(sweep, wanted, plans)
     return Outlook(
         version=wanted,
         groups=tuple(group for group in groups if group.indices),
         begun=IndexSet.union(sets),
         in_flight=partition.in_flight,
-        cancelled=partition.indices(tasks.cancelled_chunks),
+        cancelled=partition.indices(tasks.cancelled_chunks) | withdrawn & partition.in_flight,
         tasks=tasks,
         generation=max([sweep_index.max_generation(), *(plan.generation for plan in plans)]),
         owed=partition.owed() - partition.in_flight,
+        withdrawn=withdrawn,
         stalled=partition.stalled(with_sets),
         asked={plan.submission: sweep.resources(plan) for plan in plans},
         code_digest=digest,

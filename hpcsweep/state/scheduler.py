@@ -212,7 +212,7 @@ def _verdicts(
     for sent in parts:
         for chunk in sent.open_chunks:
             key = element_key(sent.element(chunk))
-            reason = _terminal_word(memory, sent, key, grace_s)
+            reason = _terminal_word(memory, sent.cancelled_at(chunk), key, grace_s)
             if reason is None:
                 words.pop(key, None)
                 continue
@@ -232,18 +232,18 @@ def _certain_from(
         words.get(element_key(sent.element(chunk)), next_s)
         for sent in parts
         for chunk in sent.open_chunks
-        if sent.cancelled is not None
+        if sent.cancelled_at(chunk) is not None
     ]
     return max(heard) + grace_s if heard else None
 
 
 def _terminal_word(
-    memory: ClusterMemory, sent: SentPart, key: str, grace_s: float
+    memory: ClusterMemory, cancelled: float | None, key: str, grace_s: float
 ) -> Reason | None:
     absent = memory.get("absent", {}).get(key)
     if absent is None:
         return None
-    if sent.cancelled is not None and absent >= sent.cancelled:
+    if cancelled is not None and absent >= cancelled:
         return Reason.CANCELLED
     if key in memory.get("over", {}):
         return Reason(memory["over"][key])

@@ -17,7 +17,6 @@ from hpcsweep.errors import ClusterError
 from hpcsweep.files import json_bytes, make_directory, names, write_new
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Policies, StopAfter
-from hpcsweep.state.array_tasks import SentPart
 from hpcsweep.state.index_order import in_order_of
 from hpcsweep.state.outlook import NONE, Outlook, State
 from hpcsweep.state.stopped import FailureKind, Stopped, failure_kinds, stopped
@@ -148,7 +147,7 @@ class CircuitBreaker:
             found = Replaceable(parts=tuple(waiting), changes=())
             cancel_waiting(found, self.sweep, sweep_index, self.cluster)
             return
-        tasks = [_elements(sent, chunks) for sent, chunks in waiting]
+        tasks = [name for sent, chunks in waiting for name in sent.names_of(chunks)]
         self.cluster.hold(tasks)
         fact: HeldFact = {"time": time.time(), "tasks": tasks}
         write_new(held_path(self.sweep.path), json_bytes(fact))
@@ -183,11 +182,3 @@ def resume(sweep: SweepDirectory, policies: Policies, outlook: Outlook, cluster:
     if held is not None:
         cluster.release(held["tasks"])
         held_path(sweep.path).unlink(missing_ok=True)
-
-
-def _elements(sent: SentPart, chunks: tuple[int, ...]) -> str:
-    """Slurm's name of some array tasks: `123_[0-4,7]`."""
-    if not sent.part.is_array:
-        return f"{sent.job_id}"
-    elements = IndexSet.of(chunk - sent.part.first_chunk for chunk in chunks)
-    return f"{sent.job_id}_[{elements}]"

@@ -38,13 +38,7 @@ def cancel(
     *Writes* a `cancel` file for each part, after the cluster accepted the request: if this is
     killed in between, the accounting reports the cancelled tasks. *Safe to repeat.*
     """
-    refuse_while_importing("cancel")
-    if cluster is None:
-        raise ClusterUnavailable(
-            "the cluster of this sweep cannot be reached from here",
-            where=str(sweep.path),
-            next_step="Cancel on a host of that cluster.",
-        )
+    cluster = reachable(sweep, cluster)
     with locked_sweep(sweep, notify):
         resolve_unanswered(sweep, cluster, settings, notify)
         with fresh_index(sweep) as sweep_index:
@@ -72,6 +66,18 @@ def cancel(
                 poll(sweep, sweep_index, cluster, settings, at_once=True)
     reduce = reduce_of(sweep)
     return job_ids if reduce is None else job_ids + cancel(reduce, cluster, settings, notify)
+
+
+def reachable(sweep: SweepDirectory, cluster: Cluster | None) -> Cluster:
+    """The cluster of a sweep, to cancel on it. *Raises* ClusterUnavailable."""
+    refuse_while_importing("cancel")
+    if cluster is None:
+        raise ClusterUnavailable(
+            "the cluster of this sweep cannot be reached from here",
+            where=str(sweep.path),
+            next_step="Cancel on a host of that cluster.",
+        )
+    return cluster
 
 
 def _cancel_rest(sweep: SweepDirectory) -> None:

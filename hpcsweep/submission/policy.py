@@ -162,7 +162,7 @@ def classes(outlook: Outlook, policy: Policy) -> dict[ResourceClass, IndexSet]:
     found: dict[ResourceClass, IndexSet] = {_key(policy.resources): NONE}  # these go first
     for group in outlook.groups:
         for indices, resources in _next_attempts(group, outlook, policy):
-            free = indices - outlook.in_flight
+            free = indices - outlook.in_flight - outlook.withdrawn  # invariant 26
             if free:
                 key = _key(resources)
                 found[key] = found.get(key, NONE) | free

@@ -178,6 +178,11 @@ class SweepPaths:
         return self.path / "tables" / f"{submission:04d}.csv"
 
     @property
+    def cancel_root(self) -> Path:
+        """The cases that a user cancelled, see `cancelled`."""
+        return self.path / "cancels"
+
+    @property
     def attempt_root(self) -> Path:
         """The run directories of attempts that are not published."""
         return self.path / "runs" / ".attempts"

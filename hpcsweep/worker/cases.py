@@ -5,21 +5,29 @@ The worker never imports user code (DESIGN invariant 17): a crash in it costs on
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from hpcsweep.errors import SweepError
+from hpcsweep.files import names
+from hpcsweep.indexset import IndexSet
 from hpcsweep.records import ParamCase, Reason
 from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.registry import needs_user_code
+from hpcsweep.sweepdir.directory import SweepPaths
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.worker import streams
 from hpcsweep.worker.function import exception_answer
 from hpcsweep.worker.messages import NOTHING, Answer, MakeCase, write_notice
 from hpcsweep.worker.runner import Steps
 from hpcsweep.worker.slot import CaseEnd, Slot
+
+# Seconds between two looks for what a user cancelled.
+LOOK_S = 1.0
 
 
 class Cases:
@@ -64,9 +72,19 @@ class Queue:
     if the first one completes.
     """
 
-    def __init__(self, cases: Cases, indices: Iterator[int], may_begin: Callable[[], bool]) -> None:
-        """`may_begin` is asked before each case; False ends the slot that asks."""
-        self._cases, self._indices, self._may_begin = cases, indices, may_begin
+    def __init__(
+        self,
+        cases: Cases,
+        indices: Iterator[int],
+        may_begin: Callable[[], bool],
+        is_cancelled: Callable[[int], bool] = lambda _: False,
+    ) -> None:
+        """`may_begin` is asked before each case; False ends the slot that asks.
+
+        `is_cancelled` is asked for an index that would begin now; True passes over it.
+        """
+        self._cases, self._indices = cases, indices
+        self._may_begin, self._is_cancelled = may_begin, is_cancelled
         self._index = next(indices, None)
         self._running: set[str] = set()
         # Cases that wait for the end of an equal one.
@@ -81,7 +99,7 @@ class Queue:
             if not self._may_begin():
                 return None
             case = held or (yield from self._make_next(maker))
-            if case is None:  # it cannot be made
+            if case is None:  # it cannot be made, or was cancelled
                 continue
             if case.case_id not in self._running:
                 self._running.add(case.case_id)
@@ -91,7 +109,7 @@ class Queue:
 
     def _make_next(self, maker: Slot | None) -> Steps[ParamCase | None]:
         index, self._index = self._index, next(self._indices, None)
-        if index is None:
+        if index is None or self._is_cancelled(index):
             return None
         return (yield from self._cases.get(index, maker))
 
@@ -104,6 +122,41 @@ class Queue:
             if case.case_id not in self._running:
                 return self._held.pop(position)
         return None
+
+
+class CancelledIndices:
+    """The indices of a submission that a user cancelled while its tasks were in the queue."""
+
+    def __init__(self, sweep: SweepPaths, submission: int, clock: Callable[[], float]) -> None:
+        self._sweep, self._submission, self._clock = sweep, submission, clock
+        # When to look for new facts, and the names of those that were read.
+        self._next_look = clock()
+        self._read: set[str] = set()
+        self._indices: list[IndexSet] = []
+        # Whether it kept a case from beginning.
+        self.has_met = False
+
+    def has(self, index: int) -> bool:
+        """Whether this case must not begin. Looks for new facts at most once in `LOOK_S`."""
+        now = self._clock()
+        if now >= self._next_look:
+            self._next_look = now + LOOK_S
+            with contextlib.suppress(SweepError):  # unreadable now: the next look may read it
+                self._look()
+        found = any(index in one for one in self._indices)
+        self.has_met = self.has_met or found
+        return found
+
+    def _look(self) -> None:
+        if not names(self._sweep.cancel_root):
+            return
+        from hpcsweep.sweepdir import cancelled  # noqa: PLC0415  # for sweeps with a cancel only
+
+        for name in cancelled.fact_names(self._sweep):
+            if name not in self._read:
+                fact = cancelled.read_fact(self._sweep, name)
+                self._indices.append(cancelled.cancelled_in(fact, self._submission))
+                self._read.add(name)
 
 
 class MakeCases:

@@ -17,7 +17,7 @@ from hpcsweep.records import ALONE, EXIT_STOPPED, IN_TASK, Outcome, ParamCase, R
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import WorkerRules
 from hpcsweep.worker.attempt import Attempts
-from hpcsweep.worker.cases import Cases, Queue
+from hpcsweep.worker.cases import CancelledIndices, Cases, Queue
 from hpcsweep.worker.ingester import Ingester
 from hpcsweep.worker.lanes import Lane, Lanes
 from hpcsweep.worker.ledger import Ledger
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from hpcsweep.worker.breaker import TaskBreaker
     from hpcsweep.worker.cached import CachedCases
 
-# Why cases have not begun: the sweep's circuit breaker has stopped it, or the time limit is near.
+# Why cases have not begun: the sweep's circuit breaker has stopped it, the time limit is near, or a
+# user cancelled them.
 STOPPED = {
     "reason": Reason.CANCELLED,
     "error": {"type": "Stopped", "message": "stop_after: too many cases of the sweep failed"},
@@ -44,6 +45,7 @@ OUT_OF_TIME = {
         "message": "the time left of the job was too short for another case",
     },
 }
+CANCELLED = {"type": "Cancelled", "message": "a user cancelled these cases"}
 # Exit codes besides EXIT_STOPPED and those of the error tree: the journal cannot be written; the
 # worker cannot survive another error of the system.
 EXIT_UNWRITTEN, EXIT_REFUSED = os.EX_IOERR, os.EX_OSERR
@@ -83,7 +85,8 @@ class Task:
         self._ledger = Ledger(self._assignment, leftovers_of(self._assignment), beat_s, clock)
         journal = str(self._ledger.path.relative_to(sweep.journal_root))
         self._ingester = Ingester(sweep.path, journal, self._rules, self._runner)
-        self._queue = Queue(self._cases, self._unsettled(), self._may_begin)
+        self._cancelled = CancelledIndices(sweep, submission, clock)
+        self._queue = Queue(self._cases, self._unsettled(), self._may_begin, self._cancelled.has)
         # The error of a full disk or quota, which ends the task.
         self._full: SweepError | None = None
         self._breaker = _breaker(sweep.path, self._rules, self._runner)
@@ -194,6 +197,8 @@ class Task:
         first_failure = self._cases.first_failure
         if self._obstacle:
             self._ledger.end_task(**self._obstacle)
+        elif self._cancelled.has_met:
+            self._ledger.end_task(Reason.CANCELLED, CANCELLED)
         elif first_failure is not None:
             self._ledger.end_task(why or first_failure.reason, first_failure.error)
         else:

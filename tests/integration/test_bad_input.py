@@ -857,6 +857,7 @@ SELECTING = {
     "plan": ["m.yaml"],
     "submit": ["m.yaml"],
     "retry": ["s"],
+    "cancel": ["s"],
     "logs": ["s"],
     "collect": ["s"],
     "files": ["s", "metadata.json"],

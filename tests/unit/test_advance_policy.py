@@ -98,6 +98,18 @@ def test_what_a_full_disk_interrupted_is_sent_as_it_was(
     assert str(flying.paused) == "3,5"
 
 
+def test_what_a_user_cancelled_is_sent_by_a_user_alone(version: Version) -> None:
+    """Invariant 26: whether it is owed, would be retried, or was interrupted by a full disk."""
+    groups = (group("0-2"), group("3-5", Reason.QUOTA), group("6-9", Reason.LOST))
+    waiting = group("10-12", Reason.CANCELLED, state=State.UNSUBMITTED, attempt=0, tries=0)
+    cancelled = IndexSet.parse("4,7-8,11-12")
+    found = outlook(version, *groups, waiting, owed=IndexSet.parse("10-12"), withdrawn=cancelled)
+    sent = [IndexSet.parse(indices) for indices, _ in advanced(found, Retry())]
+    assert str(IndexSet.union(sent)) == "3,5-6,9-10"
+    of_user = decide(found, Policy(resources=ASKED, chunk=1), UNASKED)
+    assert IndexSet.union(batch.indices for batch in of_user) & cancelled == cancelled
+
+
 def test_an_error_that_is_named_is_retried_with_what_it_had(version: Version) -> None:
     found = outlook(version, group("3-5", Reason.ERROR))
     assert advanced(found, Retry(on=frozenset({Reason.ERROR}))) == [("3-5", ASKED)]

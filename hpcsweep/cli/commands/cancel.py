@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hpcsweep.cli.context import context
-from hpcsweep.cli.options import common, sweep_argument
+from hpcsweep.cli.options import common, selection_options, sweep_argument
+
+if TYPE_CHECKING:
+    from hpcsweep.tables.selection import Selection
 
 
 @click.command("cancel")
 @sweep_argument
+@selection_options
 @common
-def command(sweep: str, **shared: Any) -> None:
-    """Cancel what a sweep has on its cluster; results stay."""
+def command(sweep: str, selection: Selection, **shared: Any) -> None:
+    """Cancel what a sweep has on its cluster; results stay.
+
+    Of selected cases, whole array tasks end; tasks with other cases pass over them.
+    """
     from hpcsweep.cli.notices import notify
+    from hpcsweep.cli.selecting import selected_of
     from hpcsweep.submission.cancel import cancel
+    from hpcsweep.submission.cancel_cases import cancel_cases
 
     here = context(**shared)
     directory = here.sweep(sweep)
-    job_ids = cancel(directory, here.cluster_of(directory), here.settings, notify)
+    selected, cluster = selected_of(selection, directory), here.cluster_of(directory)
+    if selected is not None:
+        done = cancel_cases(directory, cluster, here.settings, selected, notify)
+        for line in done.lines:
+            click.echo(line)
+        return
+    job_ids = cancel(directory, cluster, here.settings, notify)
     click.echo(f"cancelled: {', '.join(job_ids)}" if job_ids else "nothing to cancel")

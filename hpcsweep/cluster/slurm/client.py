@@ -263,6 +263,10 @@ class Slurm(Defaults):
             if answer.returncode != 0:
                 raise order_error("scancel", answer)
 
+    def cancel_tasks(self, tasks: Sequence[str]) -> None:
+        """Cancel elements. *Safe to repeat*: one that has ended is no error."""
+        self._cancel(tasks, pending_only=False)
+
     def hold(self, tasks: Sequence[str]) -> None:
         """Hold queued elements. One that has ended meanwhile is no error."""
         self._hold(tasks, release=False)
