@@ -12,7 +12,7 @@ from rich.console import Console
 from hpcsweep.cli import streams
 from hpcsweep.cli.context import Context
 from hpcsweep.cli.notices import notify
-from hpcsweep.cli.render.plan import case_seconds, what_goes_before
+from hpcsweep.cli.render.plan import case_seconds, sized_options, what_goes_before
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import Incomplete, PartRefused
@@ -27,6 +27,7 @@ from hpcsweep.submission.notices import notices
 from hpcsweep.submission.stages import submit_stages
 from hpcsweep.submission.submit import SubmitRequest, Submitted
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.plan import Plan
 
 
 def send(
@@ -107,14 +108,22 @@ def _submitted_lines(
             f"{sweep.name}: submission {plan.submission}, {plan.indices.count} cases in "
             f"{plan.chunks} array tasks, job {jobs} on the {cluster.kind} cluster"
         )
-        if plan.seconds_from == "canary":
-            yield f"a case takes {case_seconds(plan)}"
-        if plan.goal is not None:
-            rest = plan.goal.count - plan.indices.count
-            now = " (`submit --canary 0` sends them now)" if plan.canary else ""
-            yield f"{rest} more cases are sent when {what_goes_before(plan)}{now}"
+        yield from _plan_lines(plan, sweep)
     for stage in done.stages:
         yield from _submitted_lines(stage, cluster)
+
+
+def _plan_lines(plan: Plan, sweep: SweepDirectory) -> Iterator[str]:
+    """What a submission was sized by, and what follows it."""
+    if plan.seconds_from == "canary":
+        yield f"a case takes {case_seconds(plan)}"
+    sized = sized_options(plan, sweep.version(plan.manifest).manifest)
+    if sized:
+        yield f"its tasks ask for {sized}"
+    if plan.goal is not None:
+        rest = plan.goal.count - plan.indices.count
+        now = " (`submit --canary 0` sends them now)" if plan.canary else ""
+        yield f"{rest} more cases are sent when {what_goes_before(plan)}{now}"
 
 
 def _why_nothing(done: Submitted, outlook: Outlook, selection: IndexSet | None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hpcsweep.cluster.base import Limits
+from hpcsweep.cluster.ceilings import TIME
 from hpcsweep.quantities import time_limit_seconds
 from hpcsweep.records import Resources
 from hpcsweep.store.sweep_index import Measured
@@ -71,7 +72,7 @@ def chunk_size(
     most_tasks = most_auto_tasks(limits.max_tasks, limits.max_array_size)
     size = min(usual, max(shortest, _divided(count, FEW_TASKS)))
     size = max(size, min(longest, _divided(count, most_tasks)))
-    limit_s = time_limit_seconds(resources.options.get("time", ""))
+    limit_s = time_limit_seconds(resources.options.get("time", "")) or limits.caps.get(TIME)
     if limit_s is not None:
         spare_s = FILL * limit_s - max(estimate.longest_s, case_s)
         size = min(size, 1 + max(0, int(spare_s / case_s)))

@@ -104,7 +104,9 @@ def must_return(sweep: SweepDirectory, done: Submitted, job_id: str) -> bool:
         return False  # a user must continue it
     tasks = done.outlook.tasks
     waiting = [sent for sent in tasks.parts if sent.plan.closes and sent.job_id in tasks.heard]
-    left = bool(done.without_room or done.behind_canary or done.paused or waiting or done.plans)
+    # Behind the last arrays of a sweep that retries nothing there is nothing to decide.
+    sent = any(plan.closes for plan in done.plans)
+    left = bool(done.without_room or done.behind_canary or done.paused or waiting or sent)
     return left and job_id_of_next(sweep, done, waiting, job_id) is None
 
 

@@ -21,6 +21,7 @@ from hpcsweep.state.escalation import escalated
 from hpcsweep.state.outlook import NONE, Group, Outlook, State
 from hpcsweep.submission.chunking import Estimate, chunk_size, estimate_of
 from hpcsweep.submission.first_cases import canary_size, spread
+from hpcsweep.submission.sizing import with_memory, with_time
 from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE, tasks_per_array
 
 # The least count of jobs in the queue with which closing jobs can go on.
@@ -52,6 +53,9 @@ class Policy:
     retry: Retry | None = None
     # Whether something is to be decided when an array is over, besides `retry`.
     closes: bool = False
+    # Whether tasks ask for what complete cases used of time and memory, as far as `resources` does
+    # not say it.
+    sizes: bool = False
     # The most that the cluster gives to a retry, as `Limits.caps`.
     caps: Mapping[str, int] = field(default_factory=dict)
     # Whether closing jobs may do that.
@@ -116,6 +120,9 @@ def decide(outlook: Outlook, policy: Policy, limits: Limits) -> tuple[Batch, ...
     """
     if canary.is_running(outlook) and (policy.advances or policy.canary != 0):
         return ()
+    if policy.sizes:
+        sized = with_memory(policy.resources, outlook.measured, policy.slots, limits.caps)
+        policy = replace(policy, resources=sized)
     if policy.advances:
         by_class = classes(outlook, policy)
     else:
@@ -142,10 +149,14 @@ def batch(
     if is_usual:
         by_canary = bool(outlook.canary)
         estimate = estimate_of(policy.case_seconds, outlook.measured, by_canary=by_canary)
+    size = chunk_size(rows, policy.chunk, estimate, resources, limits)
+    if is_usual and policy.sizes:
+        rows_of_task = -(-size * slots // policy.slots)
+        resources = with_time(resources, outlook.measured, rows_of_task, limits.caps)
     return Batch(
         indices=indices,
         generation=outlook.generation + bool(again),
-        chunk_size=slots * chunk_size(rows, policy.chunk, estimate, resources, limits),
+        chunk_size=slots * size,
         resources=resources,
         estimate=estimate,
     )

@@ -92,6 +92,7 @@ class SubmitRequest:
             closes=self.policies.closes or bool(followers(self.path)),
             has_closing_jobs=self.policies.closing is not None,
             canary=self._canary,
+            sizes=bool(self.policies.canary),
             advances=self.advances,
         )
 

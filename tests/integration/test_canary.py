@@ -38,10 +38,13 @@ def test_the_rest_follows_by_a_closing_job_in_chunks_of_what_was_measured(site: 
     assert (indices(first), first["canary"], first["chunk_size"]) == ("0,9,19", True, 1)
     assert (indices(rest), rest.get("canary"), rest["chunk_size"]) == ("1-8,10-18", None, 17)
     assert rest["seconds_from"] == "canary"
+    assert rest["options"]["time"] == "00:10:00"
+    assert rest["options"]["mem"].endswith("M")
     assert 0 < rest["case_seconds"] < 60
     assert set(site.completions().values()) == {1}
     log = site.root / "outputs/s/logs/0001/closing-0.log"
-    wait_until(lambda: "the mean of the canary's complete cases" in log.read_text(), 30, "its log")
+    wait_until(lambda: "its tasks ask for mem" in log.read_text(), 30, "its log")
+    assert "the mean of the canary's complete cases" in log.read_text()
     assert '"canary": null' in site.hpcsweep("status", "s", "--json")
 
 

@@ -96,7 +96,9 @@ def test_it_returns_for_cases_without_room_alone(made: MadeSweep) -> None:
 
 
 def test_it_returns_for_what_it_sent_if_that_has_no_closing_job(made: MadeSweep) -> None:
-    plan, _ = made.directory.plan(1)
+    last, _ = made.directory.plan(1)
+    assert not must_return(made.directory, submitted(made, plans=(last,)), OWN)
+    plan = replace(last, closes=True)
     assert must_return(made.directory, submitted(made, plans=(plan,)), OWN)
     close(made, OTHER)
     assert not must_return(made.directory, submitted(made, plans=(plan,)), OWN)

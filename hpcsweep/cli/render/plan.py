@@ -8,6 +8,7 @@ from itertools import islice
 from hpcsweep import allocation
 from hpcsweep.cli.render.console import print_facts
 from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.manifest.policies import Policies
 from hpcsweep.quantities import time_limit_seconds
 from hpcsweep.records import CaseNeeds, ParamCase
 from hpcsweep.sources import ParameterSource
@@ -32,8 +33,9 @@ def print_plan(
         ("a case", case_seconds(plan)),
         ("chunks", f"{plan.chunks} array tasks{_each(plan, manifest)}{_auto(plan, manifest)}"),
         ("slots", _slots(plan, manifest)),
+        ("ask for", sized_options(plan, manifest)),
         ("arrays", _arrays(plan)),
-        ("later", _later(plan)),
+        ("later", _later(plan, manifest)),
         ("core-hours", _core_hours(plan, manifest)),
         ("files", f"about {files}, {inodes} inodes with directories"),
         ("runs", plan.layout.runs),
@@ -52,11 +54,13 @@ def _arrays(plan: Plan) -> str:
     return f"{len(plan.parts)}: {', '.join(islice(arrays, 5))}"
 
 
-def _later(plan: Plan) -> str:
+def _later(plan: Plan, manifest: FrozenManifest) -> str:
     if plan.goal is None:
         return ""
     left = plan.goal.count - plan.indices.count
-    return f"{left} cases, by closing jobs, when {what_goes_before(plan)}"
+    has_jobs = Policies.from_json(manifest.policies).closing is not None
+    how = "by closing jobs" if has_jobs else "by `hpcsweep advance`"
+    return f"{left} cases, {how}, when {what_goes_before(plan)}"
 
 
 def what_goes_before(plan: Plan) -> str:
@@ -93,6 +97,15 @@ def case_seconds(plan: Plan) -> str:
     if plan.case_seconds is None:
         return ""
     return f"about {duration(plan.case_seconds)}, {_FROM[plan.seconds_from]}"
+
+
+def sized_options(plan: Plan, manifest: FrozenManifest) -> str:
+    """sbatch's options of a plan that are not the manifest's: `mem 640M, time 00:10:00`."""
+    usual = manifest.resources.options
+    asked = plan.resources(manifest.resources).options
+    return ", ".join(
+        f"{name} {value}" for name, value in sorted(asked.items()) if usual.get(name) != value
+    )
 
 
 def duration(seconds: float) -> str:
