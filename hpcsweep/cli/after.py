@@ -10,7 +10,7 @@ from hpcsweep.cli.context import Context
 from hpcsweep.cli.notices import notify
 from hpcsweep.cluster import registry
 from hpcsweep.errors import InputError
-from hpcsweep.submission.closing import by_hand
+from hpcsweep.state.standstill import by_hand
 from hpcsweep.submission.followers import Follower, is_complete, send_after
 from hpcsweep.submission.submit import SubmitRequest
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -45,7 +45,7 @@ def submit_after(
     if waits:
         click.echo(f"{manifest.name}: is sent when every case of {other.name} is complete")
         if other.submissions() and not _has_closing_jobs(other):
-            click.echo(f"{other.name} has no closing jobs. {by_hand(other)}")
+            click.echo(f"{other.name} has no closing jobs. {by_hand(other.path)}")
     return waits
 
 

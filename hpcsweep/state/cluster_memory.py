@@ -64,6 +64,11 @@ class ClusterMemory(TypedDict, total=False):
     over: dict[str, str]
     hints: dict[str, str]
     words: dict[str, float]
+    # Of the closing jobs that were asked about last: the time, their ids, and state and reason of
+    # those that the queue knew; absent if it did not answer.
+    closing_tried: float
+    closing_ids: list[str]
+    closing: dict[str, list[str]]
 
 
 _ByElement = Literal["alive", "waiting", "absent", "scans", "over", "hints", "words"]
@@ -86,6 +91,9 @@ _MEMORY = schema(
         "words": by_name(NUMBER),
         "heard": TEXTS,
         "missed": TEXTS,
+        "closing_tried": NUMBER,
+        "closing_ids": TEXTS,
+        "closing": by_name(TEXTS),
     },
 )
 

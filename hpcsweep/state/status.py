@@ -25,6 +25,7 @@ from hpcsweep.state.outlook import Outlook, State, outlook_of, with_lost
 from hpcsweep.state.paused import Paused, paused
 from hpcsweep.state.reduced import Reduced, current_reduce
 from hpcsweep.state.scheduler import poll
+from hpcsweep.state.standstill import Standstill, standstill
 from hpcsweep.state.stopped import Stopped, stopped
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -72,6 +73,8 @@ class Summary:
     stopped: Stopped | None = None
     # Why cases wait for room on the disk; None if none does.
     paused: Paused | None = None
+    # Why nothing goes on though cases are to be sent; None if something does.
+    standstill: Standstill | None = None
     # How far the reduce is; None without one.
     reduced: Reduced | None = None
     # The names of the sweeps that are sent when every case is complete.
@@ -165,6 +168,7 @@ class Summary:
             "given_up": {why: str(indices) for why, indices in self.given_up.items()},
             "stopped": self.stopped.to_json() if self.stopped else None,
             "paused": self.paused.to_json() if self.paused else None,
+            "standstill": self.standstill.to_json() if self.standstill else None,
             "reduce": self.reduced.to_json() if self.reduced else None,
             "canary": self.canary.to_json() if self.canary else None,
             "followers": list(self.followers),
@@ -224,6 +228,8 @@ def _status(
             stopped=stopped(sweep, sweep_index),
             followers=tuple(Path(fact["sweep"]).name for fact in followers(sweep.path).values()),
         )
+    if within is None and summary.stopped is None and summary.is_settled:
+        summary = replace(summary, standstill=standstill(sweep, found, cluster, settings))
     policies = Policies.from_json(found.version.manifest.policies)
     if policies.reduce is None:
         return summary

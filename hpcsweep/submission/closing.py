@@ -39,15 +39,6 @@ def closing_script(manifest: FrozenManifest, path: Path, submission: int) -> str
     )
 
 
-def by_hand(sweep: SweepDirectory) -> str:
-    """How a sweep goes on where no job of ours does it."""
-    command = f"hpcsweep advance {shlex.quote(str(sweep.path.resolve()))}"
-    return (
-        f"`{command}` goes on with the sweep; `hpcsweep submit … --wait` does so while it runs, "
-        f"and a crontab or scrontab the line `*/10 * * * * {command}`."
-    )
-
-
 def closing_job(
     sweep: SweepDirectory, manifest: FrozenManifest, plan: Plan, part: Part, job_id: str
 ) -> SingleJob:

@@ -27,9 +27,10 @@ from hpcsweep.errors import (
 from hpcsweep.room import has_room
 from hpcsweep.settings import Settings
 from hpcsweep.state.array_tasks import SentPart
+from hpcsweep.state.standstill import by_hand
 from hpcsweep.submission.advance import advance
 from hpcsweep.submission.arrays import job_name
-from hpcsweep.submission.closing import CLOSING_SUFFIX, by_hand
+from hpcsweep.submission.closing import CLOSING_SUFFIX
 from hpcsweep.submission.submit import Submitted
 from hpcsweep.sweepdir.directory import SweepDirectory
 
@@ -146,7 +147,7 @@ def _requeue(
                 _log.info("%s; retrying in %.0f s", error.what, PAUSE_S)
                 time.sleep(PAUSE_S)
                 continue
-            notify(f"It cannot be requeued: {error.what}. {by_hand(sweep)}")
+            notify(f"It cannot be requeued: {error.what}. {by_hand(sweep.path)}")
         except ClusterError as error:
-            notify(f"It cannot be requeued: {error.what}. {by_hand(sweep)}")
+            notify(f"It cannot be requeued: {error.what}. {by_hand(sweep.path)}")
         return

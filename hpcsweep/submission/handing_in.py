@@ -28,12 +28,13 @@ from hpcsweep.provenance import provenance
 from hpcsweep.quantities import time_limit_seconds
 from hpcsweep.records import Part
 from hpcsweep.settings import Settings
+from hpcsweep.state.standstill import by_hand
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.ingest import INDEX_NAME, fresh_index
 from hpcsweep.store.location import SQLITE
 from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, script_for
 from hpcsweep.submission.breaker import stop_rules
-from hpcsweep.submission.closing import CLOSING_SCRIPT, by_hand, closing_job, closing_script
+from hpcsweep.submission.closing import CLOSING_SCRIPT, closing_job, closing_script
 from hpcsweep.submission.preflight import Checked
 from hpcsweep.submission.sweep_lock import SweepLock
 from hpcsweep.sweepdir.directory import (
@@ -94,7 +95,7 @@ class Submitter:
         """
         self._write(plan)
         if plan.closes and not self.has_closing_jobs:
-            self.notify(f"There are no closing jobs (closing: false). {by_hand(self.sweep)}")
+            self.notify(f"There are no closing jobs (closing: false). {by_hand(self.sweep.path)}")
         return [self._submit_part(plan, part) for part in plan.parts]
 
     @property
@@ -214,7 +215,7 @@ class Submitter:
         except ClusterError as error:
             self.notify(
                 f"The closing job of part {part.number} of submission {plan.submission} was not "
-                f"submitted ({error.what}). {by_hand(sweep)}"
+                f"submitted ({error.what}). {by_hand(sweep.path)}"
             )
             return
         fact: ClosingFact = {"job_id": closing_id, "time": time.time()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -37,6 +38,9 @@ def test_where_nodes_may_not_submit_many_advances_at_once_send_the_rest_once(sit
     assert "The closing job of part 0 of submission 1 was not submitted" in said
     assert "hpcsweep advance" in said
     site.wait_for(complete=12, pending=14)
+    said = site.hpcsweep("status", "s")
+    assert "s stands still: 14 cases wait to be sent, and no closing job does it: none was" in said
+    assert f"*/10 * * * * hpcsweep advance {site.root}/outputs/s" in said
     argv = [sys.executable, "-m", "hpcsweep", "advance", "s"]
     env = site.cluster.env(**GRACES)
     started = [subprocess.Popen(argv, cwd=site.root, env=env) for _ in range(4)]
@@ -128,3 +132,29 @@ def test_a_user_is_told_once_of_the_end(site: Site) -> None:
     site.hpcsweep("submit", site.manifest(grown), "--wait")
     wait_until(lambda: not site.cluster.out("squeue", "-h"), 60, "an empty queue", poll_s=0.5)
     assert said.read_text().splitlines() == ["s is complete: 26 cases", "s is complete: 28 cases"]
+
+
+def test_status_says_that_nobody_goes_on(site: Site) -> None:
+    """All closing jobs are cancelled behind our back."""
+    sleeping = "command: [sh, -c, 'while [ -e hold ]; do sleep 0.1; done', '{x}']\n"
+    text = ROLLING.replace("command: [echo, '{x}']\n", sleeping)
+    (site.root / "hold").touch()
+    site.hpcsweep("submit", site.manifest(text))
+    facts = sorted((site.root / "outputs" / "s" / "submissions").glob("*/*.closing.json"))
+    jobs = [json.loads(fact.read_bytes())["job_id"] for fact in facts]
+    site.cluster.out("scancel", *jobs)
+    job = jobs[-1]
+    (site.root / "hold").unlink()
+    site.wait_for(complete=12, pending=14)
+    said = site.hpcsweep("status", "s")
+    assert f"no closing job does it: job {job} is CANCELLED, and it left no log" in said
+    found = json.loads(site.hpcsweep("status", "s", "--json"))["standstill"]
+    path = site.root / "outputs" / "s"
+    assert found == {
+        "cases": 14,
+        "why": f"job {job} is CANCELLED, and it left no log",
+        "next": f"hpcsweep advance {path}",
+    }
+    site.hpcsweep(*found["next"].split()[1:])
+    site.wait_for(complete=26)
+    assert json.loads(site.hpcsweep("status", "s", "--json"))["standstill"] is None

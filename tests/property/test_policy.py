@@ -11,9 +11,11 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Retry
 from hpcsweep.records import Reason, Resources
 from hpcsweep.sources import grid
+from hpcsweep.state.canary import behind
 from hpcsweep.state.given_up import exhausted
+from hpcsweep.state.standstill import to_send
 from hpcsweep.submission.canary_stop import has_failed
-from hpcsweep.submission.policy import Policy
+from hpcsweep.submission.policy import Policy, sendable
 from tests.support.simulated_site import SimulatedSite, version_of
 
 REASONS = (
@@ -93,6 +95,8 @@ def test_a_sweep_ends_at_any_site(sweep: Sweep, data: st.DataObject) -> None:
         if not site.queue:
             break
         site.run(data.draw(st.integers(1, len(site.queue))))
+        seen = site.outlook()
+        assert to_send(seen, retry) == sendable(seen, advances) - behind(seen)
         site.send(site.decide(advances))
     assert not site.queue
     if has_failed(site.outlook(), advances):  # nothing but the canary was sent

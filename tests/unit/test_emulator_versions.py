@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hpcsweep import emulator
+from hpcsweep.cluster.base import SingleJob
+from hpcsweep.cluster.slurm.client import Slurm
 from hpcsweep.emulator import EmulatorConfig, from_json
 from hpcsweep.emulator.versions import DEFAULT, VERSIONS
-from hpcsweep.errors import InputError
+from hpcsweep.errors import ClusterError, InputError
 from tests.support.clusters import HPCSWEEP
 from tests.support.emulated import Emulated
 
@@ -106,3 +110,25 @@ def test_a_version_that_it_does_not_speak(tmp_path: Path) -> None:
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert (done.returncode, "'22.05', '24.11', '26.05'" in done.stderr) == (2, True)
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+def test_a_closing_job_behind_a_forgotten_array_waits_for_nothing(
+    tmp_path: Path, name: str
+) -> None:
+    """24.11 and newer refuse the dependency, and the client leaves it out."""
+    with Emulated(tmp_path / "c", slurm_version=name) as cluster:
+        script = cluster.work / "closing.sh"
+        script.write_text("#!/bin/sh\ntouch ran\n")
+        client = Slurm(
+            kind="emulated",
+            timeout_s=20.0,
+            sbatch_timeout_s=20.0,
+            environment=emulator.environment(cluster.directory),
+        )
+        options = {"chdir": str(cluster.work)}
+        job = SingleJob(name="x", script=str(script), output="/dev/null", options=options)
+        cluster.wait_for(int(client.submit_job(replace(job, after="99999"))), "COMPLETED")
+        assert (cluster.work / "ran").exists()
+        with pytest.raises(ClusterError, match="sbatch refused"):
+            client.submit_job(replace(job, after="99999", options=options | {"mem": "much"}))

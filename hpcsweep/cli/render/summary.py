@@ -40,11 +40,9 @@ def print_summary(summary: Summary) -> None:
         print_line(line)
     if summary.canary:
         print_line(summary.canary.text)
-    if summary.stopped:
-        for line in summary.stopped.lines:
-            print_line((line, "yellow"))
-    elif summary.paused:
-        for line in summary.paused.lines:
+    whys = (summary.stopped or summary.paused, summary.standstill)
+    if any(whys):
+        for line in (line for why in whys if why for line in why.lines):
             print_line((line, "yellow"))
     elif summary.is_settled and not summary.is_complete:
         print_line(f"Nothing is under way. {_next_step(summary)}")

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -291,7 +291,14 @@ class Slurm(Defaults):
 
     def submit_job(self, job: SingleJob) -> str:
         """Submit a job that is no array. Returns its id. *Raises* as `_sbatch` does."""
-        return self._sbatch(text.sbatch_job(job), job.options)
+        try:
+            return self._sbatch(text.sbatch_job(job), job.options)
+        except ClusterError as error:
+            # 24.11 and newer refuse a dependency on a job that the controller has forgotten. That
+            # job is over, so there is nothing to wait for.
+            if job.after is None or refusals.DEPENDENCY not in error.what:
+                raise
+        return self._sbatch(text.sbatch_job(replace(job, after=None)), job.options)
 
     def requeue(self, job_id: str) -> None:
         """Requeue a job; see `Cluster`."""

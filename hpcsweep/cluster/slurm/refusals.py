@@ -36,6 +36,7 @@ _LIMITS = frozenset(
 _FULL = "Resource temporarily unavailable"
 _NO_ROOM = frozenset({_FULL, "MaxJobCount limit reached", "Unable to create job record, try again"})
 _ARRAY = "Invalid job array specification"
+DEPENDENCY = "Job dependency problem"
 # Also to `--requeue=expedite` where slurm.conf does not allow it (26.05).
 _UNSUPPORTED = "Requested operation not supported on this system"
 _ANSWERS = _LIMITS | frozenset(
@@ -81,7 +82,7 @@ _ANSWERS = _LIMITS | frozenset(
         "Job --batch option is invalid or not a subset of --constraints",
         "Job can not start due to maintenance reservation.",
         "Job cannot be submitted without the current working directory specified.",
-        "Job dependency problem",
+        DEPENDENCY,
         "Job script not specified",
         "Job size specification needs to be provided",
         "Licenses currently unavailable",

@@ -1,0 +1,199 @@
+"""A sweep that stands still: cases are to be sent, and neither arrays nor closing jobs are queued.
+
+Closing jobs may have been cancelled, may have failed, or were never accepted.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.cluster import registry
+from hpcsweep.cluster.base import Cluster
+from hpcsweep.cluster.slurm.reasons import meaning, passes
+from hpcsweep.cluster.slurm.states import Life
+from hpcsweep.cluster.slurm.states import meaning as state_meaning
+from hpcsweep.errors import ClusterError
+from hpcsweep.files import open_regular
+from hpcsweep.indexset import IndexSet
+from hpcsweep.manifest.policies import Policies, Retry
+from hpcsweep.redact import redact
+from hpcsweep.settings import Settings
+from hpcsweep.state import canary
+from hpcsweep.state.cluster_memory import ClusterMemory, open_memory
+from hpcsweep.state.given_up import exhausted
+from hpcsweep.state.outlook import NONE, Outlook, State
+from hpcsweep.sweepdir.directory import SweepDirectory
+
+# Closing jobs that are asked about: the newest ones.
+JOBS_MAX = 100
+# Bytes of a log from its end, and characters of its last line.
+TAIL_BYTES, LINE_CHARACTERS = 4096, 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClosingJob:
+    """A closing job that was submitted."""
+
+    job_id: str
+    log: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standstill:
+    """Why nothing goes on with a sweep."""
+
+    name: str
+    path: str
+    # Count of the cases that the next `advance` sends.
+    cases: int
+    why: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The reason, and how to go on."""
+        cases = "case waits" if self.cases == 1 else "cases wait"
+        reason = f"{self.cases} {cases} to be sent, and no closing job does it: {self.why}"
+        return [f"{self.name} stands still: {reason}", by_hand(Path(self.path))]
+
+    def to_json(self) -> dict[str, Any]:
+        """The part of `status --json`."""
+        return {"cases": self.cases, "why": self.why, "next": _command(Path(self.path))}
+
+
+def by_hand(path: Path) -> str:
+    """How a sweep goes on where no job of ours does it."""
+    command = _command(path)
+    return (
+        f"`{command}` goes on with the sweep; `hpcsweep submit … --wait` does so while it runs, "
+        f"and a crontab or scrontab the line `*/10 * * * * {command}`."
+    )
+
+
+def _command(path: Path) -> str:
+    return f"hpcsweep advance {shlex.quote(str(path.resolve()))}"
+
+
+def to_send(outlook: Outlook, retry: Retry | None) -> IndexSet:
+    """The indices that an `advance` sends, wherever there is room. Pure."""
+    retried = NONE
+    if retry is not None:
+        over = (State.FAILED, State.INTERRUPTED)
+        for group in outlook.groups:
+            if group.state in over and group.reason in retry.on and group.submission is not None:
+                stalled = NONE if group.tries else _stalled(outlook, retry.max_attempts)
+                retried |= group.indices - stalled
+        retried -= IndexSet.union(exhausted(outlook, retry).values())
+    wanted = outlook.owed - outlook.failed | outlook.paused | retried
+    others = outlook.complete | outlook.in_flight | outlook.indices(State.RUNNING)
+    return wanted - others - canary.behind(outlook)
+
+
+def _stalled(outlook: Outlook, most: int) -> IndexSet:
+    return IndexSet.union(indices for count, indices in outlook.stalled.items() if count >= most)
+
+
+def standstill(
+    sweep: SweepDirectory, outlook: Outlook, cluster: Cluster | None, settings: Settings
+) -> Standstill | None:
+    """Why nothing goes on; None if something does, or if that is not known.
+
+    *Writes* `cluster.json`.
+    """
+    cases = to_send(outlook, Policies.from_json(outlook.version.manifest.policies).retry)
+    is_cancelled = sweep.cancelled_rest(sweep.submissions()[-1]).exists()
+    if not cases or outlook.tasks.parts or is_cancelled or cluster is None:
+        return None
+    jobs = list(_closing_jobs(sweep))
+    closes = any(sweep.plan(number)[0].closes for number in sweep.submissions())
+    why = "none was accepted by the cluster" if closes else "this sweep has none"
+    if jobs:
+        states = _poll(sweep, [job.job_id for job in jobs], cluster, settings)
+        was_faster = set(sweep.submissions()) > outlook.asked.keys()
+        if states is None or was_faster or any(_goes_on(states.get(job.job_id)) for job in jobs):
+            return None
+        why = _why(jobs[0], states)
+    return Standstill(name=sweep.name, path=str(sweep.path), cases=cases.count, why=why)
+
+
+def _closing_jobs(sweep: SweepDirectory) -> Iterator[ClosingJob]:
+    """The newest closing jobs, the last one first."""
+    count = 0
+    for number in reversed(sweep.submissions()):
+        for part, facts in sorted(sweep.part_facts(number).items(), reverse=True):
+            if "closing" in facts and count < JOBS_MAX:
+                count += 1
+                log = sweep.log_dir(number) / f"closing-{part}.log"
+                yield ClosingJob(job_id=facts["closing"]["job_id"], log=log)
+
+
+def _poll(
+    sweep: SweepDirectory, job_ids: list[str], cluster: Cluster, settings: Settings
+) -> dict[str, list[str]] | None:
+    """State and reason of those jobs that the queue knows; None if it could not be asked.
+
+    Asks once in an interval, as `poll` does.
+    """
+    with open_memory(sweep) as memory:
+        if memory is None:
+            return None
+        now = time.time()
+        waited = now - memory.get("closing_tried", 0.0)
+        hurry = 2.0 if cluster.is_own else float("inf")
+        is_recent = 0 <= waited < min(settings.query_interval_s, hurry)
+        if is_recent and memory.get("closing_ids") == job_ids:
+            return memory.get("closing")
+        return _ask(memory, sweep, job_ids, cluster, now)
+
+
+def _ask(
+    memory: ClusterMemory, sweep: SweepDirectory, job_ids: list[str], cluster: Cluster, now: float
+) -> dict[str, list[str]] | None:
+    _, document = sweep.plan(sweep.submissions()[-1])
+    memory["closing_tried"], memory["closing_ids"] = now, job_ids
+    memory.pop("closing", None)
+    try:
+        if not registry.is_same(cluster, document["cluster"]):
+            return None
+        queue = cluster.poll_queue(job_ids)
+    except ClusterError:
+        return None
+    memory["closing"] = {job: [one.state, one.reason] for (job, _), one in queue.items()}
+    return memory["closing"]
+
+
+def _goes_on(known: list[str] | None) -> bool:
+    """Whether a closing job in this state, with this reason to wait, will run."""
+    if known is None:
+        return False
+    state, reason = known
+    life, status, _ = state_meaning(state)
+    return life is not Life.OVER and (status.value != "pending" or passes(reason))
+
+
+def _why(job: ClosingJob, states: dict[str, list[str]]) -> str:
+    """What became of the last closing job."""
+    if job.job_id not in states:
+        what = f"job {job.job_id} is no longer in the queue"
+    else:
+        state, reason = states[job.job_id]
+        what = f"job {job.job_id} is {state}"
+        if not passes(reason):
+            what += f" ({reason}{': ' if meaning(reason) else ''}{meaning(reason)})"
+    last = _last_line(job.log)
+    return f"{what}; its log ends with: {last}" if last else f"{what}, and it left no log"
+
+
+def _last_line(path: Path) -> str:
+    try:
+        with open_regular(path) as stream:
+            stream.seek(max(0, stream.seek(0, 2) - TAIL_BYTES))
+            lines = stream.read(TAIL_BYTES).decode(errors="replace").split("\n")
+    except OSError:
+        return ""
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return redact(last)[:LINE_CHARACTERS]
