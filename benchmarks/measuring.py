@@ -68,14 +68,19 @@ def installed(directory: Path, *, dependencies: bool = False) -> str:
     return python
 
 
-def prepared(directory: Path, cases: int = 1, *, runs: str = "all") -> SweepDirectory:
-    """A sweep of one array task, handed in to nowhere; its target does nothing."""
+def prepared(
+    directory: Path, cases: int = 1, *, runs: str = "all", more: str = ""
+) -> SweepDirectory:
+    """A sweep of one array task, handed in to nowhere; its target does nothing.
+
+    `more`: further lines of its manifest.
+    """
     directory.mkdir()
     (directory / "target.py").write_text(TARGET)
     manifest = directory / "manifest.yaml"
     manifest.write_text(
         f"name: noop\ntarget: target.py:run\nchunk: {cases}\nruns: {runs}\n"
-        f"source: {{grid: {{x: [{', '.join(map(str, range(cases)))}]}}}}\n"
+        f"source: {{grid: {{x: [{', '.join(map(str, range(cases)))}]}}}}\n{more}"
     )
     frozen, source = load_manifest(manifest)
     request = SubmitRequest(manifest=frozen, source=source, path=directory / "noop")
