@@ -1,7 +1,8 @@
 """Restore the state of the import between cases that share a process which cannot be forked.
 
-It covers seeded generators, the environment, signal handlers, and the plain values, lists, dicts,
-sets and small arrays of the user's modules. A warning names everything else that a case changed.
+It covers seeded generators, the environment, signal handlers, umask, limits and CPUs, and the plain
+values, lists, dicts, sets and small arrays of the user's modules. A warning names everything else
+that a case changed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import io
 import os
 import pickle
+import resource
 import signal
 import sys
 import warnings
@@ -24,6 +26,16 @@ from hpcsweep.worker.inherited import RandomStates
 
 # Size limit of a global that is compared: a larger one would cost each case too much time.
 COMPARED_MAX = 1 << 20
+# The limits of a process that a program may lower for itself.
+_LIMITS = (
+    resource.RLIMIT_AS,
+    resource.RLIMIT_CORE,
+    resource.RLIMIT_CPU,
+    resource.RLIMIT_DATA,
+    resource.RLIMIT_FSIZE,
+    resource.RLIMIT_NOFILE,
+    resource.RLIMIT_STACK,
+)
 _PLAIN = (bool, int, float, complex, str, bytes, tuple, frozenset, type(None))
 
 
@@ -48,6 +60,10 @@ class StateRestorer:
         shared: list[Any] = [sys.path, sys.argv, warnings.filters]
         self._lists = [(one, list(one)) for one in shared]
         self._recursion = sys.getrecursionlimit()
+        self._umask = os.umask(0o77)
+        os.umask(self._umask)
+        self._limits = {number: resource.getrlimit(number) for number in _LIMITS}
+        self._cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
         # The user's modules and classes, and the value of each of their names.
         self._namespaces = [(space, dict(vars(space))) for space in _namespaces(root)]
         self._contents = [(value, _copy_of(value)) for _, value in self._values()]
@@ -68,6 +84,7 @@ class StateRestorer:
         for shared, as_it_was in self._lists:
             shared[:] = as_it_was
         sys.setrecursionlimit(self._recursion)
+        self._restore_process()
         for space, meant in self._namespaces:
             for name in vars(space).keys() - meant.keys():
                 delattr(space, name)
@@ -76,6 +93,15 @@ class StateRestorer:
                     setattr(space, name, value)
         for value, copy in self._contents:
             _restore_value(value, copy)
+
+    def _restore_process(self) -> None:
+        os.umask(self._umask)
+        for number, limits in self._limits.items():
+            with contextlib.suppress(OSError, ValueError):  # no process may raise a hard limit
+                resource.setrlimit(number, limits)
+        if self._cpus is not None:
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(0, self._cpus)
 
     def warn_of_changes(self) -> None:
         """Warn once about each global that a case changed and that cannot be restored."""

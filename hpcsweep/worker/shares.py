@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -14,6 +15,9 @@ from hpcsweep.worker import cpus, gpus
 from hpcsweep.worker.cgroup import requested_bytes
 from hpcsweep.worker.messages import write_notice
 from hpcsweep.worker.process import Share
+
+# Open files of a worker, and of each slot of it: pipes to its child and its maker, and its spool.
+FILES, FILES_OF_SLOT = 64, 16
 
 
 def given(environment: Mapping[str, str], options: Mapping[str, str]) -> TaskResources:
@@ -52,11 +56,13 @@ def shares_of(manifest: FrozenManifest, environment: Mapping[str, str]) -> list[
             where="gpus_per_case",
             next_step="Ask for them in `slurm:`, on a partition whose nodes have them.",
         )
-    count = allocation.slots(needs, has) or 1
-    if needs.slots is not None and count < needs.slots:
+    wanted = allocation.slots(needs, has) or 1
+    count = min(wanted, _raise_descriptor_limit(wanted))
+    if count < max(wanted, needs.slots or 0):
         write_notice(
-            f"{count} cases at a time, not {needs.slots}: this task has {has.cpus} CPUs, "
-            f"{has.gpus} GPUs and {(has.mem_bytes or 0) >> 20 or 'unknown'} MiB of memory"
+            f"{count} cases at a time, not {needs.slots or wanted}: this task has {has.cpus} CPUs, "
+            f"{has.gpus} GPUs, {(has.mem_bytes or 0) >> 20 or 'unknown'} MiB of memory, and may "
+            f"open {resource.getrlimit(resource.RLIMIT_NOFILE)[1]} files"
         )
     each = allocation.cpus_of_case(replace(needs, slots=count), has.cpus or 1)
     threads = cpus.thread_variables(environment, each)
@@ -69,6 +75,16 @@ def shares_of(manifest: FrozenManifest, environment: Mapping[str, str]) -> list[
         )
         for slot, bound in enumerate(cpus.cpu_sets(environment, count, each))
     ]
+
+
+def _raise_descriptor_limit(slots: int) -> int:
+    """Allow the worker as many open files as these slots need. Returns for how many it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = slots if hard == resource.RLIM_INFINITY else (hard - FILES) // FILES_OF_SLOT
+    needed = FILES + FILES_OF_SLOT * min(slots, most)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    return max(1, most)
 
 
 def _usable_cpus() -> int:

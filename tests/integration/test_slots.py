@@ -72,6 +72,35 @@ def kill(project: Project, pid: int) -> None:
         return
 
 
+def test_each_slot_has_a_gpu_of_its_own(tmp_path: Path) -> None:
+    target = """\
+import os, time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+def run(x):
+    (HERE / f"begun.{x}").touch()
+    deadline = time.monotonic() + 60
+    while not (HERE / f"begun.{1 - x}").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return {"gpus": os.environ["CUDA_VISIBLE_DEVICES"], "threads": os.environ["OMP_NUM_THREADS"]}
+"""
+    with started_emulated(gres="gpu:4") as cluster:
+        project = Project(
+            cluster,
+            tmp_path,
+            2,
+            target=target,
+            slurm={"gres": "gpu:2", "cpus-per-task": 4, "time": "00:10:00", "mem": "1G"},
+            gpus_per_case=1,
+        )
+        project.submit("--wait")
+        rows = project.collect()
+    assert sorted(row["gpus"] for row in rows) == ["0", "1"]
+    assert [row["threads"] for row in rows] == ["2", "2"]
+
+
 def test_no_case_runs_into_the_time_limit(tmp_path: Path) -> None:
     """The sweep needs several tasks' time; each leaves what does not fit to the next."""
     count = 14

@@ -164,8 +164,8 @@ def test_the_count_of_slots(needs: CaseNeeds, environment: dict[str, str], count
 def test_a_task_with_less_than_was_asked_for_says_so(capfd: pytest.CaptureFixture[str]) -> None:
     environment = {"SLURM_CPUS_ON_NODE": "2", "SLURM_MEM_PER_NODE": "4000"}
     assert len(shares_of(manifest(CaseNeeds(slots=8)), environment)) == 2
-    assert capfd.readouterr().err == (
-        "hpcsweep: 2 cases at a time, not 8: this task has 2 CPUs, 0 GPUs and 4000 MiB of memory\n"
+    assert capfd.readouterr().err.startswith(
+        "hpcsweep: 2 cases at a time, not 8: this task has 2 CPUs, 0 GPUs, 4000 MiB of memory, and"
     )
 
 
@@ -332,6 +332,19 @@ def test_a_task_opens_no_more_slots_than_it_has_cases(tmp_path: Path) -> None:
     made.plan(runs="packed")
     made.run(SLURM_CPUS_ON_NODE="64")
     assert len(made.ends()) == 2
+
+
+@pytest.mark.parametrize(("limits", "slots"), [("-Sn 90", 12), ("-n 130", 4)])
+def test_slots_need_open_files(tmp_path: Path, limits: str, slots: int) -> None:
+    """The worker raises its soft limit, or opens the slots that the hard limit allows."""
+    made = MadeSweep(tmp_path, manual(together(slots)), python=TOGETHER, needs=CaseNeeds(slots=12))
+    made.plan(runs="packed")
+    limited = ["sh", "-c", f'ulimit {limits}; exec "$@"', "sh"]
+    said = made.run(prefix=limited, SLURM_CPUS_ON_NODE="12").stderr
+    ends = made.ends().values()
+    assert {end["status"] for end in ends} == {"complete"}
+    assert len({end["metrics"]["parent"] for end in ends}) == slots
+    assert ("may open 130 files" in said) == (slots < 12)
 
 
 # --- memory --------------------------------------------------------------------------------------
