@@ -59,6 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # a start without compiled files is not theirs. What a test sets itself comes later.
     for name in [name for name in os.environ if name.startswith("PYTHON")]:
         del os.environ[name]
+    gc.disable()  # collecting thousands of tests makes objects that stay
     # A shell gives what it starts in the background an ignored SIGINT, and so would every test.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -80,6 +81,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish() -> None:
     """Leave the thousands of tests out of every later collection of garbage."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

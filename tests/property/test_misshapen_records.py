@@ -119,7 +119,7 @@ def wrong_lines(draw: st.DrawFn, records: list[Record]) -> list[bytes]:
 
 
 # A rebuild and three commands each; PostgreSQL makes new connections for all of them.
-@settings(max_examples=settings().max_examples * 2 // 5)
+@settings(max_examples=settings().max_examples // 5)
 @given(data=st.data())
 def test_a_wrong_record_costs_its_own_line(on_sqlite: World, data: st.DataObject) -> None:
     lines = data.draw(wrong_lines(on_sqlite.records))

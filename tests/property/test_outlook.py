@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Pool, event
 
@@ -401,6 +401,8 @@ def _no_disk() -> Iterator[None]:
     event.remove(Pool, "checkout", hurry)
 
 
+# Each example is a sweep on disk.
+@settings(max_examples=settings().max_examples * 2 // 5)
 @given(HISTORIES)
 def test_every_index_is_in_one_class_and_the_model_agrees(history: History) -> None:
     with tempfile.TemporaryDirectory(prefix="outlook-") as root:

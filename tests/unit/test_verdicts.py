@@ -283,15 +283,15 @@ def test_a_start_after_the_verdict_opens_the_task_again(world: World) -> None:
 
 
 def test_one_poll_per_interval(world: World) -> None:
-    for _ in range(100):
-        world.look(1.0)
+    for _ in range(20):
+        world.look(INTERVAL_S / 12)
     assert world.cluster.asked == ["config", "squeue", "squeue"]
 
 
 def test_failed_polls_count_for_the_interval(world: World) -> None:
     world.cluster.down = True
-    for _ in range(100):
-        world.look(1.0)
+    for _ in range(20):
+        world.look(INTERVAL_S / 12)
     assert world.cluster.asked == ["config", "config"]
 
 
