@@ -12,6 +12,9 @@ from hpcsweep.manifest.mistakes import described
 from hpcsweep.manifest.policy_keys import time_amount
 from hpcsweep.settings import Profile
 
+# A closing job needs a call of sbatch beside that of its array.
+_CALLS_MIN = 2
+
 
 def _at_least(least: int) -> BeforeValidator:
     def check(value: Any) -> int:
@@ -38,6 +41,7 @@ class LimitKeys(BaseModel):
 
     max_submit: _Count = None
     max_array_size: Annotated[int | None, _at_least(0)] = None
+    submissions_per_hour: Annotated[int | None, _at_least(_CALLS_MIN)] = None
     time: Annotated[int | None, BeforeValidator(time_amount)] = None
     mem: Memory = None
     nodes: _Count = None
@@ -60,6 +64,7 @@ LimitsValue = Annotated[
             "properties": {
                 "max_submit": _count_schema(1),
                 "max_array_size": _count_schema(0),
+                "submissions_per_hour": _count_schema(_CALLS_MIN),
                 "time": {"type": ["string", "integer"]},
                 "mem": MEMORY_SCHEMA,
                 "nodes": _count_schema(1),

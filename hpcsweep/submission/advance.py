@@ -232,8 +232,10 @@ def follow(
             return wait(sweep, cluster, settings, show)  # with why it is stopped
         if not done.plans and not done.stages:
             summary = status(sweep, cluster, settings)
-            if summary.is_settled:  # otherwise a closing job was faster
+            if summary.is_settled and not done.without_room:  # otherwise a closing job was faster
                 return summary
+            if done.without_room:  # of the queue, or of the calls of sbatch in an hour
+                time.sleep(max(POLL_S, settings.query_interval_s))
 
 
 def _throttle(sweep: SweepDirectory) -> int:

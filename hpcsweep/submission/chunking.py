@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from hpcsweep.cluster.base import Limits
 from hpcsweep.cluster.ceilings import TIME
-from hpcsweep.quantities import time_limit_seconds
+from hpcsweep.errors import InputError
+from hpcsweep.quantities import time_limit_seconds, time_limit_text
 from hpcsweep.records import Resources
 from hpcsweep.store.sweep_index import Measured
 from hpcsweep.sweepdir.parts import FEW_TASKS, chunk_size_for, most_auto_tasks
@@ -72,13 +73,40 @@ def chunk_size(
     most_tasks = most_auto_tasks(limits.max_tasks, limits.max_array_size)
     size = min(usual, max(shortest, _divided(count, FEW_TASKS)))
     size = max(size, min(longest, _divided(count, most_tasks)))
-    limit_s = time_limit_seconds(resources.options.get("time", "")) or limits.caps.get(TIME)
+    limit_s = _time_limit(resources, limits)
     if limit_s is not None:
         spare_s = FILL * limit_s - max(estimate.longest_s, case_s)
         size = min(size, 1 + max(0, int(spare_s / case_s)))
     if limits.max_tasks is not None:
         size = max(size, _divided(count, limits.max_tasks))
     return min(size, count)
+
+
+def refuse_too_long(
+    rows: int, case_seconds: float | None, resources: Resources, limits: Limits
+) -> None:
+    """Refuse tasks whose time limit ends them for certain. *Raises* InputError.
+
+    `rows`: cases that a task runs one after the other. `case_seconds`: as the manifest says.
+    """
+    limit_s = _time_limit(resources, limits)
+    if case_seconds is None or limit_s is None or rows * case_seconds <= limit_s:
+        return
+    takes, gets = time_limit_text(rows * case_seconds), time_limit_text(limit_s)
+    what = "a case takes" if rows == 1 else f"{rows} cases, one after the other, take"
+    fits = int(limit_s / case_seconds)
+    raise InputError(
+        f"{what} {takes} with case_seconds {case_seconds:g}, and a task has {gets}",
+        where="chunk" if rows > 1 else "case_seconds",
+        next_step=f"Write `chunk:` {fits} or less, or auto, or a longer slurm.time."
+        if fits
+        else "Write a longer slurm.time, or name a partition with longer tasks.",
+    )
+
+
+def _time_limit(resources: Resources, limits: Limits) -> int | None:
+    """Seconds that a task gets at most: what it asks for, else what the cluster gives."""
+    return time_limit_seconds(resources.options.get("time", "")) or limits.caps.get(TIME)
 
 
 def _divided(count: int, tasks: int) -> int:

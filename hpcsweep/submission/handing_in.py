@@ -35,6 +35,8 @@ from hpcsweep.store.location import SQLITE
 from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, script_for
 from hpcsweep.submission.breaker import stop_rules
 from hpcsweep.submission.closing import CLOSING_SCRIPT, closing_job, closing_script
+from hpcsweep.submission.hourly_calls import HourlyCalls
+from hpcsweep.submission.limits import calls_on
 from hpcsweep.submission.preflight import Checked
 from hpcsweep.submission.sweep_lock import SweepLock
 from hpcsweep.sweepdir.directory import (
@@ -85,6 +87,12 @@ class Submitter:
     # What is undone after an error, unless there is doubt.
     made: UndoLog
     doubt: Doubt
+
+    @property
+    def calls(self) -> HourlyCalls:
+        """The calls of sbatch in the last hour."""
+        own = Policies.from_json(self.manifest.policies).limits
+        return calls_on(self.cluster, self.limits, own)
 
     def submit(self, plan: Plan) -> list[str]:
         """Write the submission and submit its parts. Returns their job ids.
@@ -180,6 +188,7 @@ class Submitter:
         doubt.is_raised = True
         _log.info("submitting %s: %d array tasks", array.job_name, part.chunks)
         try:
+            self.calls.take(1 + closes)
             job_id = self.cluster.submit(array, self.notify)
         except ClusterUnavailable as error:
             error.next_step = (

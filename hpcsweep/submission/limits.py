@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hpcsweep.cluster.base import Cluster, Limits
 from hpcsweep.errors import ClusterError
 from hpcsweep.records import Resources
+from hpcsweep.submission.hourly_calls import HourlyCalls
 
 
 def limits_for(cluster: Cluster, resources: Resources, own: Mapping[str, int]) -> Limits:
@@ -15,7 +17,14 @@ def limits_for(cluster: Cluster, resources: Resources, own: Mapping[str, int]) -
 
     *Raises* ClusterUnavailable.
     """
-    return cluster.with_room(cluster.limits(), resources.options, own)
+    limits = cluster.with_room(cluster.limits(), resources.options, own)
+    return replace(limits, calls=calls_on(cluster, limits, own).left())
+
+
+def calls_on(cluster: Cluster, limits: Limits, own: Mapping[str, int]) -> HourlyCalls:
+    """The calls of sbatch on a cluster; `own` are the limits that the user sets."""
+    most = own.get("submissions_per_hour")
+    return HourlyCalls.on(limits.cluster_name, cluster.state_dir, most)
 
 
 def refuse_impossible(limits: Limits) -> None:

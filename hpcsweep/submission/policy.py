@@ -19,7 +19,7 @@ from hpcsweep.records import Reason, Resources
 from hpcsweep.state import canary
 from hpcsweep.state.escalation import escalated
 from hpcsweep.state.outlook import NONE, Group, Outlook, State
-from hpcsweep.submission.chunking import Estimate, chunk_size, estimate_of
+from hpcsweep.submission.chunking import Estimate, chunk_size, estimate_of, refuse_too_long
 from hpcsweep.submission.first_cases import canary_size, spread
 from hpcsweep.submission.sizing import with_memory, with_time
 from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE, tasks_per_array
@@ -116,7 +116,8 @@ def sendable(outlook: Outlook, policy: Policy) -> IndexSet:
 def decide(outlook: Outlook, policy: Policy, limits: Limits) -> tuple[Batch, ...]:
     """The batches to send now, one for each resource class; none if nothing is missing or fits.
 
-    *Raises* InputError for a chunk size that makes more array tasks than the cluster takes.
+    *Raises* InputError for a chunk size that makes more array tasks than the cluster takes, or
+    longer ones.
     """
     if canary.is_running(outlook) and (policy.advances or policy.canary != 0):
         return ()
@@ -127,12 +128,20 @@ def decide(outlook: Outlook, policy: Policy, limits: Limits) -> tuple[Batch, ...
         by_class = classes(outlook, policy)
     else:
         by_class = {_key(policy.resources): sendable(outlook, policy)}
+        _refuse_too_long(policy, limits, sendable(outlook, policy).count)
     batches = [
         batch(outlook, policy, limits, indices, Resources(options=dict(key)))
         for key, indices in by_class.items()
         if indices
     ]
     return tuple(_within_room(_first_of(batches, outlook, policy, limits), policy, limits))
+
+
+def _refuse_too_long(policy: Policy, limits: Limits, count: int) -> None:
+    """*Raises* InputError if a task with `count` cases or fewer would not end in its time."""
+    if count:
+        rows = -(-min(count, policy.chunk or 1) // policy.slots)
+        refuse_too_long(rows, policy.case_seconds, policy.resources, limits)
 
 
 def batch(
@@ -248,10 +257,12 @@ def _first_of(
 
 
 def _within_room(batches: list[Batch], policy: Policy, limits: Limits) -> Iterator[Batch]:
-    """The batches, as far as there is room."""
-    room = limits.room
+    """The batches, as far as there is room, and calls of sbatch are left."""
+    room, calls = limits.room, limits.calls
     tasks = sum(each.tasks for each in batches)
+    arrays = sum(_arrays(each, limits) for each in batches)
     closes = policy.closes or policy.retry is not None or (room is not None and tasks > room)
+    closes = closes or (calls is not None and arrays > calls)
     closes = closes or any(each.is_canary for each in batches)
     # The jobs beside the array tasks.
     follows = closes and policy.has_closing_jobs
@@ -259,6 +270,9 @@ def _within_room(batches: list[Batch], policy: Policy, limits: Limits) -> Iterat
         raise _too_narrow(limits)
     for each in batches:
         most = _tasks_within(room, limits, closes=follows)
+        if calls is not None:
+            in_arrays = calls // (1 + follows) * tasks_per_array(limits.max_array_size)
+            most = in_arrays if most is None else min(most, in_arrays)
         now = each.indices if most is None else each.indices.slice(0, most * each.chunk_size)
         if not now:
             return
@@ -271,7 +285,14 @@ def _within_room(batches: list[Batch], policy: Policy, limits: Limits) -> Iterat
         )
         yield sent
         if room is not None:
-            room -= sent.tasks + follows * -(-sent.tasks // tasks_per_array(limits.max_array_size))
+            room -= sent.tasks + follows * _arrays(sent, limits)
+        if calls is not None:
+            calls -= (1 + follows) * _arrays(sent, limits)
+
+
+def _arrays(sent: Batch, limits: Limits) -> int:
+    """Count of the arrays of a batch."""
+    return -(-sent.tasks // tasks_per_array(limits.max_array_size))
 
 
 def _is_too_narrow(limits: Limits) -> bool:

@@ -27,6 +27,7 @@ from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission import breaker, policy
 from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, script_for
 from hpcsweep.submission.handing_in import Doubt, Submitter
+from hpcsweep.submission.hourly_calls import CALLS_MIN
 from hpcsweep.submission.limits import limits_for, refuse_impossible
 from hpcsweep.submission.policy import Batch, Policy
 from hpcsweep.submission.preflight import preflight
@@ -326,7 +327,7 @@ def _submit_missing(request: SubmitRequest, submitter: Submitter) -> Submitted:
     if not batches and canary.is_running(outlook):
         return replace(done, behind_canary=canary.behind(outlook))
     if not batches and policy.sendable(outlook, request.policy):
-        raise full_queue(submitter.limits)
+        raise full_queue(submitter)
     if batches:
         notices.forget(sweep.path)
     done = send_batches(request, submitter, done, batches)
@@ -350,8 +351,11 @@ def send_batches(
     return done
 
 
-def full_queue(limits: Limits) -> ClusterError:
-    """The error for a queue that has no room for an array task and its closing job."""
+def full_queue(submitter: Submitter) -> ClusterError:
+    """The error where there is no room, or no call of sbatch, for an array and its closing job."""
+    limits = submitter.limits
+    if limits.calls is not None and limits.calls < CALLS_MIN:
+        return submitter.calls.exhausted()
     error = ClusterError(
         f"the queue has no room for you: {limits.max_jobs_name} is {limits.max_jobs}, and "
         f"{limits.jobs} jobs and array tasks of yours are there",

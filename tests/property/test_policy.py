@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Retry
+from hpcsweep.quantities import memory_bytes
 from hpcsweep.records import Reason, Resources
 from hpcsweep.sources import grid
 from hpcsweep.state.canary import behind
@@ -44,6 +45,9 @@ class Sweep:
     max_attempts: int
     on: frozenset[Reason]
     cap: int | None
+    # What the cluster gives at most, in GiB, and calls of sbatch between two decisions.
+    site_cap: int | None
+    calls: int | None
 
     @property
     def retry(self) -> Retry:
@@ -62,6 +66,8 @@ SWEEPS = st.builds(
     max_attempts=st.integers(2, 4),
     on=st.frozensets(st.sampled_from(REASONS[:-1])),
     cap=st.none() | st.integers(1, 8),
+    site_cap=st.none() | st.integers(1, 8),
+    calls=st.none() | st.integers(2, 6),
 )
 
 
@@ -81,13 +87,15 @@ def test_a_sweep_ends_at_any_site(sweep: Sweep, data: st.DataObject) -> None:
             found[reason] = found.get(reason, IndexSet()) | IndexSet.of([index])
         return found
 
-    policy = Policy(chunk=sweep.chunk, resources=ASKED, retry=retry, canary=sweep.canary)
+    caps = {} if sweep.site_cap is None else {"mem": sweep.site_cap << 30}
+    policy = Policy(chunk=sweep.chunk, resources=ASKED, retry=retry, canary=sweep.canary, caps=caps)
     site = SimulatedSite(
         version=version_of(grid(x=list(range(sweep.cases)))),
         policy=policy,
         most=sweep.most,
         array_size=sweep.array_size,
         ends=ends,
+        calls=sweep.calls,
     )
     site.send(site.decide(policy))
     advances = replace(policy, advances=True)
@@ -109,6 +117,9 @@ def test_a_sweep_ends_at_any_site(sweep: Sweep, data: st.DataObject) -> None:
         assert len(counted) <= sweep.max_attempts
         assert all(reason in sweep.on for reason in counted[:-1])
         assert found[-1] is not Reason.QUOTA  # there was room in the end
-    given_up = IndexSet.union(exhausted(site.outlook(), retry).values())
+    asked = [memory_bytes(resources.options["mem"]) or 0 for resources in site.asked.values()]
+    assert sweep.site_cap is None or max(asked) <= sweep.site_cap << 30
+    last = replace(site.outlook(), caps=caps)
+    given_up = IndexSet.union(exhausted(last, retry).values())
     retried = IndexSet.of(index for index, found in attempts.items() if found[-1] in sweep.on)
     assert given_up == retried  # and nothing that a retry could mend was forgotten

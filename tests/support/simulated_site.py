@@ -46,6 +46,8 @@ class SimulatedSite:
     most: int
     array_size: int
     ends: Ends
+    # Calls of sbatch that each decision may make; None for any number.
+    calls: int | None = None
     queue: list[Task] = field(default_factory=list)
     # What each submission asked for.
     asked: dict[int, Resources] = field(default_factory=dict)
@@ -101,6 +103,7 @@ class SimulatedSite:
             max_array_size=self.array_size,
             max_jobs=self.most,
             jobs=len(self.queue) + arrays,
+            calls=self.calls,
         )
 
     def decide(self, policy: Policy) -> tuple[Batch, ...]:
@@ -109,6 +112,7 @@ class SimulatedSite:
 
     def send(self, batches: tuple[Batch, ...]) -> None:
         """Put the tasks of batches into the queue. Holds what must be true of every batch."""
+        calls = 0
         for batch in batches:
             assert batch.indices
             assert (batch.indices & self.complete) == NONE
@@ -120,9 +124,11 @@ class SimulatedSite:
             for first in range(0, batch.indices.count, batch.chunk_size):
                 chunk = batch.indices.slice(first, first + batch.chunk_size)
                 self.queue.append(Task(indices=chunk, submission=number))
-            arrays = batch.closes * -(-batch.tasks // tasks_per_array(self.array_size))
-            self.most_queued = max(self.most_queued, len(self.queue) + arrays)
+            arrays = -(-batch.tasks // tasks_per_array(self.array_size))
+            calls += arrays * (1 + batch.closes)
+            self.most_queued = max(self.most_queued, len(self.queue) + batch.closes * arrays)
         assert self.most_queued <= self.most
+        assert self.calls is None or calls <= self.calls
 
     def run(self, count: int) -> None:
         """Let the first tasks of the queue end."""

@@ -133,6 +133,17 @@ def test_where_no_more_can_be_asked_for_a_case_is_given_up(version: Version) -> 
     }
 
 
+def test_a_retry_asks_for_no_more_than_the_cluster_gives(version: Version) -> None:
+    found = outlook(version, group("3-5", Reason.OUT_OF_MEMORY), group("6", Reason.TIMEOUT))
+    rules = Policy(advances=True, retry=Retry(), resources=ASKED, chunk=1)
+    caps = {"mem": 2 << 30, "time": 900}
+    (batch,) = decide(found, replace(rules, caps=caps), UNASKED)
+    assert batch.resources.options == {"mem": "2G", "time": "00:15:00"}
+    assert exhausted(replace(found, caps=caps), Retry()) == {
+        "out_of_memory, and no more `mem` can be asked for": IndexSet.parse("3-5")
+    }
+
+
 def test_each_resource_class_is_a_batch(version: Version) -> None:
     found = outlook(
         version,
@@ -200,6 +211,32 @@ def test_what_fits_goes_now_and_the_rest_is_owed(
     batch = sent_with_room(version, room, chunk=chunk, size=size)
     assert batch is not None
     assert (str(batch.indices), str(batch.rest), batch.closes) == (now, left, bool(left))
+
+
+@pytest.mark.parametrize(
+    ("calls", "size", "now", "left"),
+    [
+        # An array has five tasks, and with a closing job behind it needs two calls.
+        (6, 6, "0-29", ""),
+        (5, 6, "0-9", "10-29"),
+        (2, 6, "0-4", "5-29"),
+        (1, 1001, "0-29", ""),
+    ],
+)
+def test_as_many_arrays_go_now_as_calls_of_sbatch_are_left(
+    version: Version, calls: int, size: int, now: str, left: str
+) -> None:
+    limits = replace(UNASKED, max_array_size=size, calls=calls)
+    (batch,) = decide(Outlook.of_nothing(version), Policy(chunk=1), limits)
+    assert (str(batch.indices), str(batch.rest), batch.closes) == (now, left, bool(left))
+
+
+@pytest.mark.parametrize(("calls", "retry"), [(0, None), (1, Retry())])
+def test_without_calls_for_an_array_and_its_closing_job_nothing_is_sent(
+    version: Version, calls: int, retry: Retry | None
+) -> None:
+    limits = replace(UNASKED, calls=calls)
+    assert decide(Outlook.of_nothing(version), Policy(retry=retry), limits) == ()
 
 
 @pytest.mark.parametrize("room", [0, 1])

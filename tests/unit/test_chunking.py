@@ -8,6 +8,7 @@ import pytest
 
 from hpcsweep.cli.render.plan import duration, print_plan
 from hpcsweep.cluster.base import Limits
+from hpcsweep.cluster.ceilings import Ceiling
 from hpcsweep.errors import InputError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import CaseNeeds, Resources
@@ -207,6 +208,50 @@ def test_a_plan_says_how_many_cases_run_at_once(
     print_plan(PLAN, manifest, version.source, 0, 0)
     rows = dict(line.strip().split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert rows.get("slots") == shown
+
+
+HOUR = replace(UNASKED, ceilings=(Ceiling("time", 3600, "MaxTime of the partition short"),))
+
+
+@pytest.mark.parametrize(
+    ("policy", "limits", "message"),
+    [
+        (Policy(chunk=60, case_seconds=60.0), HOUR, ""),
+        (Policy(chunk=61, case_seconds=60.0), UNASKED, ""),
+        (Policy(chunk=5000, case_seconds=60.0, slots=100), HOUR, ""),
+        (
+            Policy(chunk=61, case_seconds=60.0),
+            HOUR,
+            "take 01:01:00 with case_seconds 60, and a task has 01:00:00",
+        ),
+        (
+            Policy(chunk=7000, case_seconds=60.0, slots=100),
+            HOUR,
+            "70 cases, one after the other, take 01:10:00",
+        ),
+        (
+            Policy(chunk=2, case_seconds=60.0, resources=Resources(options={"time": "1"})),
+            HOUR,
+            "2 cases, one after the other, take 00:02:00 with case_seconds 60",
+        ),
+        (Policy(case_seconds=3601.0), HOUR, "a case takes 01:00:01 with case_seconds 3601"),
+    ],
+)
+def test_a_task_that_cannot_end_in_its_time_is_refused(
+    policy: Policy, limits: Limits, message: str
+) -> None:
+    nothing = Outlook.of_nothing(version_of(grid(x=arange(0, 9000, 1))))
+    if not message:
+        assert decide(nothing, policy, limits)
+        return
+    with pytest.raises(InputError, match=message):
+        decide(nothing, policy, limits)
+    assert decide(nothing, replace(policy, advances=True), limits) == ()  # nothing is owed
+
+
+def test_auto_fills_what_the_partition_gives() -> None:
+    assert sized(9000, 60.0, limits=HOUR) == 30
+    assert sized(9000, 1200.0, limits=HOUR) == sized(9000, 1200.0, "01:00:00") == 2
 
 
 @pytest.mark.parametrize(
