@@ -24,15 +24,15 @@ def submit_after(
     It is sent to the cluster of `other`, whose closing jobs send it.
     """
     recorded = here.cluster_of(other) if other.submissions() else None
+    if is_complete(other, recorded, here.settings):
+        notify(f"{other.name} is complete: nothing to wait for")
+        return False
     if recorded is not None and cluster not in (None, recorded.kind):
         raise InputError(
             f"{other.name} is on the cluster {recorded.kind}, and what follows it is sent there",
             where="--cluster",
             next_step="Leave it out.",
         )
-    if is_complete(other, recorded, here.settings):
-        notify(f"{other.name} is complete: nothing to wait for")
-        return False
     manifest, source, awaited = here.manifest_after(path, other)
     request = SubmitRequest(
         manifest=manifest, source=source, path=here.sweep_path(manifest), throttle=throttle
@@ -41,12 +41,12 @@ def submit_after(
         cluster or here.settings.cluster, here.settings, request.path
     )
     follower = Follower(request=request, source=awaited)
-    waits = send_after(follower, other, opened, here.settings, notify)
-    if waits:
-        click.echo(f"{manifest.name}: is sent when every case of {other.name} is complete")
-        if other.submissions() and not _has_closing_jobs(other):
-            click.echo(f"{other.name} has no closing jobs. {by_hand(other.path)}")
-    return waits
+    if not send_after(follower, other, opened, here.settings, notify):
+        return False
+    click.echo(f"{manifest.name}: is sent when every case of {other.name} is complete")
+    if other.submissions() and not _has_closing_jobs(other):
+        click.echo(f"{other.name} has no closing jobs. {by_hand(other.path)}")
+    return True
 
 
 def _has_closing_jobs(sweep: SweepDirectory) -> bool:

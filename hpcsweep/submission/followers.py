@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from hpcsweep.manifest.mistakes import Mistakes
 from hpcsweep.settings import Settings
 from hpcsweep.state.status import status
 from hpcsweep.submission.submit import SubmitRequest, Submitted, prepare, submit
-from hpcsweep.submission.sweep_lock import awaited_sweep
+from hpcsweep.submission.sweep_lock import awaited_sweep, patiently
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.followers import (
     FollowerFact,
@@ -103,7 +104,8 @@ def send_followers(
     sent, problem = [], None
     for file, fact in followers(done.sweep.path).items():
         try:
-            sent.append(submit(_request(fact, settings), cluster, settings, notify))
+            request = _request(fact, settings)
+            sent.append(patiently(partial(submit, request, cluster, settings, notify)))
         except HpcsweepError as error:
             name = Path(fact["sweep"]).name
             notify(f"{name}, which follows {done.sweep.name}, was not sent: {error}")

@@ -15,14 +15,15 @@ from hpcsweep.cluster.base import Cluster
 from hpcsweep.files import make_directory
 from hpcsweep.manifest.frozen import FrozenManifest, sealed
 from hpcsweep.manifest.policies import Policies, Reduce
-from hpcsweep.records import CaseNeeds, Resources
+from hpcsweep.records import CaseNeeds, Resources, Status
 from hpcsweep.settings import Settings
 from hpcsweep.sources.manual_source import ManualSource
 from hpcsweep.state.outlook import Outlook, State
 from hpcsweep.state.reduced import current_reduce, reduce_of
-from hpcsweep.state.status import status
+from hpcsweep.state.status import Summary, status
 from hpcsweep.submission import policy
 from hpcsweep.submission.submit import SubmitRequest, Submitted, submit
+from hpcsweep.submission.sweep_lock import patiently
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.tables import formats
@@ -82,20 +83,33 @@ def send_reduce(
     if reduce is None or not is_due(outlook, advancing, reduce.when):
         return None
     sent = current_reduce(sweep)
-    if sent is not None and request.advances and not status(sent, cluster, settings).unsubmitted:
-        return None
     version = reduce_version(request.manifest, reduce, sweep)
     if sent is not None and request.manifest.fingerprint == sweep.newest_manifest():
         version = sent.newest()  # whose target may be newer than that of the last cases
+    rerun = _rerun(request.rerun, version, reduce_of(sweep))
+    if sent is not None and not _is_wanted_again(status(sent, cluster, settings), request, rerun):
+        return None
     _write_table(sweep, cluster, settings)
     own = SubmitRequest(
         manifest=version.manifest,
         source=version.source,
         path=sweep.reduce_dir,
-        rerun=_rerun(request.rerun, version, reduce_of(sweep)),
+        rerun=rerun,
         allow_mixed=True,
     )
-    return submit(own, cluster, settings, lambda text: notify(f"{version.manifest.name}: {text}"))
+    name = version.manifest.name
+    return patiently(lambda: submit(own, cluster, settings, lambda text: notify(f"{name}: {text}")))
+
+
+def _is_wanted_again(sent: Summary, request: SubmitRequest, rerun: str | None) -> bool:
+    """Whether a reduce that was sent for the same cases is to be sent again."""
+    if rerun == "all":
+        return True
+    if sent.is_complete or not sent.is_settled:
+        return False
+    if request.advances:
+        return bool(sent.unsubmitted)
+    return rerun == "failed" or not sent.counts[Status.FAILED]
 
 
 def _rerun(asked: str | None, version: Version, sent: SweepDirectory | None) -> str | None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from hpcsweep import claims
 from hpcsweep.claims import Claim
@@ -34,6 +35,7 @@ PATIENCE_S = 300.0
 TRIES = 100
 
 Notify = Callable[[str], None]
+T = TypeVar("T")
 
 
 class SweepLock:
@@ -73,17 +75,23 @@ def awaited_sweep(sweep: SweepDirectory, notify: Notify = lambda _: None) -> Ite
     That one may have decided before the array was over behind which this one runs: whoever gives
     up here may leave nobody to go on. *Raises* SweepBusy after `PATIENCE_S`.
     """
-    deadline = time.monotonic() + PATIENCE_S
     with contextlib.ExitStack() as stack:
-        while True:
-            try:
-                lock = stack.enter_context(locked_sweep(sweep, notify))
-                break
-            except SweepBusy:
-                if time.monotonic() > deadline:
-                    raise
-            time.sleep(POLL_S)
-        yield lock
+        yield patiently(lambda: stack.enter_context(locked_sweep(sweep, notify)))
+
+
+def patiently(action: Callable[[], T]) -> T:
+    """Do what needs the lock of a sweep; again if another command has it.
+
+    *Raises* SweepBusy after `PATIENCE_S`.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return action()
+        except SweepBusy:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(POLL_S)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ import pytest
 
 from tests.support.emulated import Emulated
 from tests.support.small_site import Site
-from tests.support.wait import wait_until
 
 A = """\
 name: a
@@ -50,18 +49,6 @@ def rows(site: Site, name: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def wait_complete(site: Site, name: str, count: int) -> None:
-    """Wait until a sweep that is sent by itself is complete."""
-
-    def look() -> bool | str:
-        done = site.run("status", name, "--json")
-        if done.returncode:
-            return done.stderr
-        return json.loads(done.stdout)["counts"]["complete"] == count or done.stdout
-
-    wait_until(look, 90, f"{name} complete", poll_s=0.5)
-
-
 def go(site: Site) -> None:
     (site.root / "go").touch()
 
@@ -83,7 +70,7 @@ def test_closing_jobs_send_one_stage_after_the_other(site: Site) -> None:
     assert "then: b, when every case is complete" in site.hpcsweep("status", "a")
     assert not list((site.root / "outputs" / "b").glob("submissions/*"))
     go(site)
-    wait_complete(site, "c", 2)
+    site.wait_complete("c", 2)
     assert [(row["y"], row["mesh"], row["z"]) for row in rows(site, "b")] == [
         (4, "fine", 5),
         (9, "fine", 10),
@@ -103,7 +90,7 @@ def test_without_closing_jobs_it_is_said_what_sends_it(site: Site) -> None:
     site.hpcsweep("advance", "a")
     assert not list((site.root / "outputs" / "b").glob("submissions/*"))
     go(site)
-    wait_complete(site, "a", 3)
+    site.wait_complete("a", 3)
     assert "b: submission 1, 2 cases" in site.hpcsweep("advance", "a")
     (plan,) = (site.root / "outputs" / "b").glob("submissions/*/plan.json")
     assert json.loads(plan.read_text())["parts"][0]["throttle"] == 1
@@ -140,4 +127,4 @@ def test_what_cannot_be_sent_later_is_refused_now(site: Site) -> None:
     assert "a is complete" not in cycle
     assert "b is sent after a itself: none of them would begin" in cycle
     go(site)
-    wait_complete(site, "b", 2)
+    site.wait_complete("b", 2)

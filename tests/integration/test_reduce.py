@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 from hpcsweep.journal import all_journals, read
-from tests.support.small_site import Site, site
+from tests.support.small_site import GRACES, Site, site
 from tests.support.wait import wait_until
 
 __all__ = ["site"]  # fixtures are found by their names
@@ -41,16 +43,6 @@ def reduced(site: Site) -> dict[str, object]:
     return found
 
 
-def wait_for(site: Site, status: str) -> None:
-    """Wait until the reduce has ended so, with no process of ours on this host."""
-
-    def look() -> bool | str:
-        found = reduced(site)
-        return (found["status"], found["under_way"]) == (status, False) or str(found)
-
-    wait_until(look, 90, f"the reduce {status}", poll_s=0.5)
-
-
 def metrics(site: Site) -> dict[str, object]:
     row = json.loads(site.hpcsweep("collect", "s/reduce", "--format", "jsonl"))
     return {name: row.get(name) for name in ("total", "name", "status")}
@@ -68,16 +60,17 @@ def starts(site: Site) -> int:
     return kinds["begin"]
 
 
-def test_a_closing_job_sends_it_once(site: Site) -> None:
+NO_CLOSING = "reduce: gather.py:combine\nclosing: {partition: nonesuch}\n"
+
+
+def test_a_closing_job_sends_it_once_for_the_same_cases(site: Site) -> None:
     write_code(site)
     manifest = site.manifest(f"{CASES}reduce: gather.py:combine\n")
-    said = site.hpcsweep("submit", manifest)
-    assert "3 array tasks" in said
-    wait_for(site, "complete")
+    site.hpcsweep("submit", manifest)
+    site.wait_complete("s/reduce", 1)
     assert metrics(site) == {"total": 55, "name": "s", "status": "complete"}
     assert "reduce: complete" in site.hpcsweep("status", "s")
-    site.hpcsweep("advance", "s")
-    assert "s/reduce: nothing to submit" in site.hpcsweep("submit", manifest)
+    assert "s/reduce" not in site.hpcsweep("submit", manifest)
     assert starts(site) == 1
     # More cases: the same once more, over all of them.
     grown = site.manifest(f"{CASES}reduce: gather.py:combine\n".replace("[0, 6]", "[0, 7]"))
@@ -102,6 +95,31 @@ def test_one_that_failed_is_named_with_its_log_and_runs_again(site: Site) -> Non
     assert metrics(site)["total"] == 55
 
 
+def test_many_advances_at_once_send_it_once_and_a_full_queue_later(site: Site) -> None:
+    write_code(site)
+    site.hpcsweep("submit", site.manifest(CASES + NO_CLOSING))
+    site.wait_complete("s", 6)
+    full = [site.cluster.submit("--hold", "--wrap", "true") for _ in range(8)]
+    assert "the queue has no room for you" in site.hpcsweep("advance", "s", code=6)
+    assert not (site.root / "outputs" / "s" / "reduce" / "submissions").exists()
+    site.cluster.out("scancel", *map(str, full))
+
+    argv = [sys.executable, "-m", "hpcsweep", "advance", "s"]
+    env = site.cluster.env(**GRACES)
+    started = [subprocess.Popen(argv, cwd=site.root, env=env) for _ in range(3)]
+    assert [process.wait(90) for process in started] == [0, 0, 0]
+    site.wait_complete("s/reduce", 1)
+    assert starts(site) == 1
+
+    # As if one had been killed after the plan was written, and before anything was sent.
+    reduce = site.root / "outputs" / "s" / "reduce"
+    for path in (*reduce.glob("submissions/0001/part-*"), *reduce.glob("journal/0001/*/*")):
+        path.unlink()
+    (reduce / "store.sqlite3").unlink()
+    assert "s/reduce: submission 2" in site.hpcsweep("advance", "s")
+    site.wait_complete("s/reduce", 1)
+
+
 def test_a_command_where_not_every_case_completes(site: Site) -> None:
     write_code(site)
     (site.root / "t.py").write_text(TARGET.replace("return", "assert x != 3\n    return"))
@@ -121,7 +139,7 @@ def test_it_is_cancelled_with_the_sweep(site: Site) -> None:
     site.hpcsweep("submit", site.manifest(f"{CASES}reduce: [sleep, '60']\n"))
     wait_until(lambda: starts(site) == 1, 90, "the reduce's start", poll_s=0.5)
     assert "cancelled: " in site.hpcsweep("cancel", "s")
-    wait_for(site, "interrupted")
+    wait_until(lambda: reduced(site)["status"] == "interrupted", 90, "its end", poll_s=0.5)
     site.hpcsweep("advance", "s")
     assert starts(site) == 1
 

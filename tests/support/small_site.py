@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 
 from hpcsweep.journal import all_journals, read
+from hpcsweep.records import Status
+from hpcsweep.settings import Settings
+from hpcsweep.state.status import status
+from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 from tests.support import preloaded
 from tests.support.clusters import HPCSWEEP
 from tests.support.emulated import Emulated
@@ -53,6 +57,19 @@ class Site:
     def wait_for(self, **counts: int) -> None:
         """Wait until the cases have these statuses, with no process of ours on this host."""
         wait_until(lambda: self.status() == counts, 90, f"{counts}", poll_s=0.5)
+
+    def wait_complete(self, name: str, count: int) -> None:
+        """Wait until a sweep that is sent by itself has so many complete cases, by its journals."""
+        path = self.root / "outputs" / name
+
+        def look() -> bool | str:
+            sweep = SweepDirectory.open(path) if (path / MARKER).exists() else None
+            if sweep is None or not sweep.submissions():
+                return f"{name} was not submitted"
+            found = status(sweep, None, Settings())
+            return found.counts[Status.COMPLETE] == count or found.counts_text
+
+        wait_until(look, 90, f"{count} complete cases of {name}", poll_s=0.1)
 
     def plans(self) -> list[dict[str, object]]:
         """The plans of all submissions."""

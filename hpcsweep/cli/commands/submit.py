@@ -101,15 +101,13 @@ def command(
     if canary is not None:
         shared["sets"] = (*shared["sets"], f"canary={canary}")
     here = context(**shared)
-    if after is not None:
+    is_chaos = chaos_seed is not None
+    other = None if after is None else here.sweep(after)
+    if other is not None:
         from hpcsweep.cli.after import submit_after
 
-        if any((waits, dry_run, parsable, rerun, replace, selection, chaos_seed is not None)):
-            raise click.UsageError(
-                "--after sends a whole sweep later: of the options of a "
-                "submission it takes --cluster and --throttle"
-            )
-        if submit_after(here, manifest, here.sweep(after), cluster, throttle):
+        _refuse_with_after(waits, dry_run, parsable, rerun, replace, selection, is_chaos)
+        if submit_after(here, manifest, other, cluster, throttle):
             return
     found, source = here.manifest(manifest)
     path = here.sweep_path(found)
@@ -124,13 +122,25 @@ def command(
         replace=replace,
         at_once=parsable,  # jobs of the user's own shall wait for all of it
     )
-    opened = registry.choose(cluster or here.settings.cluster, here.settings, request.path)
+    if other is not None and cluster is None:
+        opened = registry.require_recorded(other, here.settings)
+    else:
+        opened = registry.choose(cluster or here.settings.cluster, here.settings, path)
     if dry_run:
         _show(here, request, opened, script=script)
     elif chaos_seed is not None:
         _run_chaos(here, request, opened, chaos_seed)
     else:
         send(here, request, opened, waits=waits, parsable=parsable)
+
+
+def _refuse_with_after(*others: object) -> None:
+    """*Raises* UsageError if one of these options was given."""
+    if any(others):
+        raise click.UsageError(
+            "--after sends a whole sweep later: of the options of a submission it takes --cluster "
+            "and --throttle"
+        )
 
 
 def _show(here: Context, request: SubmitRequest, cluster: Cluster, *, script: bool) -> None:

@@ -39,8 +39,17 @@ def print_plan(
         ("core-hours", _core_hours(plan, manifest)),
         ("files", f"about {files}, {inodes} inodes with directories"),
         ("runs", plan.layout.runs),
+        ("reduce", _reduce(manifest)),
     ]
     print_facts([row for row in rows if row[1]])
+
+
+def _reduce(manifest: FrozenManifest) -> str:
+    reduce = Policies.from_json(manifest.policies).reduce
+    if reduce is None:
+        return ""
+    when = "every case is complete" if reduce.when == "complete" else "nothing more is run"
+    return f"{reduce.target.text}, when {when}"
 
 
 def _first(plan: Plan) -> str:
