@@ -30,6 +30,7 @@ from hpcsweep.state.stopped import Stopped, stopped
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.followers import followers
+from hpcsweep.sweepdir.nodes import NodeFact, node_facts
 
 # Seconds between two polls of `wait`: ten times the duration of a poll, but at least the first and
 # at most the second; for a cluster of the user's own, at most the third.
@@ -75,6 +76,8 @@ class Summary:
     paused: Paused | None = None
     # Why nothing goes on though cases are to be sent; None if something does.
     standstill: Standstill | None = None
+    # The nodes that get nothing more, as cases failed there.
+    excluded_nodes: tuple[NodeFact, ...] = ()
     # How far the reduce is; None without one.
     reduced: Reduced | None = None
     # The names of the sweeps that are sent when every case is complete.
@@ -169,6 +172,7 @@ class Summary:
             "stopped": self.stopped.to_json() if self.stopped else None,
             "paused": self.paused.to_json() if self.paused else None,
             "standstill": self.standstill.to_json() if self.standstill else None,
+            "excluded_nodes": list(self.excluded_nodes),
             "reduce": self.reduced.to_json() if self.reduced else None,
             "canary": self.canary.to_json() if self.canary else None,
             "followers": list(self.followers),
@@ -280,6 +284,7 @@ def summarise(sweep: SweepDirectory, found: Outlook, torn: dict[str, int]) -> Su
         other_code=found.indices(State.STALE).count,
         given_up=given_up(found),
         paused=paused(sweep, found.paused),
+        excluded_nodes=tuple(node_facts(sweep.path)),
         canary=canary_counts(found),
         memory=max(_memory_excesses(found), key=lambda one: one.ratio, default=None),
     )

@@ -233,6 +233,15 @@ class SweepIndex:
         query = self._joined().with_only_columns(*kind, func.count()).group_by(*kind)
         return {(row[0], row[1]): row[2] for row in self._all(query)}
 
+    def complete_by_host(self, since: str = "") -> dict[str, int]:
+        """Count of complete cases by host; of those that ended after `since`, UTC in ISO 8601."""
+        table = schema.cases.c
+        mine = and_(table.sweep == self._sweep, table.status == Status.COMPLETE.value)
+        query = select(table.host, func.count()).where(mine, table.host.is_not(None))
+        if since:
+            query = query.where(table.ended > since)
+        return {row[0]: row[1] for row in self._all(query.group_by(table.host))}
+
     def known(self) -> list[Known]:
         """What is known of the indices that any attempt began: each is in one set. One query."""
         cases, places = schema.cases.c, schema.places.c

@@ -11,13 +11,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from hpcsweep.cluster.base import Cluster
-from hpcsweep.errors import TargetError
+from hpcsweep.errors import InputError, TargetError
 from hpcsweep.files import read_json
 from hpcsweep.import_guard import refuse_while_importing
 from hpcsweep.manifest.policies import Policies
 from hpcsweep.room import has_room
 from hpcsweep.settings import Settings
 from hpcsweep.state import canary
+from hpcsweep.state.failing_nodes import excluded_line, nodes_to_exclude, without_nodes
 from hpcsweep.state.outlook import current_code
 from hpcsweep.state.paused import paused
 from hpcsweep.state.reduced import current_reduce
@@ -39,7 +40,9 @@ from hpcsweep.submission.reduce import send_reduce
 from hpcsweep.submission.settling import settle
 from hpcsweep.submission.submit import SubmitRequest, Submitted, outlook_for, send_batches
 from hpcsweep.submission.sweep_lock import SweepLock, awaited_sweep
+from hpcsweep.sweepdir import nodes
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.nodes import NodeFact
 from hpcsweep.sweepdir.plan import PROVENANCE
 from hpcsweep.sweepdir.stop import stop_fact
 from hpcsweep.undo import undo_on_error
@@ -130,7 +133,28 @@ def _advance_cases(
             made=made,
             doubt=doubt,
         )
-        return send_batches(request, submitter, done, batches)
+        bad = _failing_nodes(sweep, cluster, notify)
+        usable = [replace(one, resources=without_nodes(one.resources, bad)) for one in batches]
+        return send_batches(request, submitter, done, usable)
+
+
+def _failing_nodes(
+    sweep: SweepDirectory, cluster: Cluster, notify: Callable[[str], None]
+) -> list[NodeFact]:
+    """The nodes that get nothing more, with those that are found now. *Writes* a fact of each."""
+    known = nodes.node_facts(sweep.path)
+    with fresh_index(sweep) as sweep_index:
+        found = nodes_to_exclude(sweep_index, known)
+    if not known and not found:
+        return []
+    try:
+        cluster.check_options({"exclude": "n1"}, 0)
+    except InputError:  # it cannot leave out a node
+        return []
+    for one in found:
+        nodes.exclude(sweep.path, one.fact)
+        notify(excluded_line(one.fact))
+    return nodes.node_facts(sweep.path)
 
 
 def _without_room(

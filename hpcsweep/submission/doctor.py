@@ -22,8 +22,11 @@ from hpcsweep.errors import ClusterUnavailable, HpcsweepError
 from hpcsweep.files import make_directory, remove_tree, token
 from hpcsweep.records import Resources
 from hpcsweep.settings import Settings
+from hpcsweep.state.failing_nodes import site_note
 from hpcsweep.store.filesystem import filesystem_type, is_local
 from hpcsweep.submission.limits import limits_for, summary
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.nodes import node_facts
 
 PACKAGES = (
     "numpy",
@@ -110,6 +113,12 @@ def cluster(
         yield _found("limits", "warning", f"not known: {what}")
     for one in limits.impossible:
         yield _found("limits", "problem", f"slurm.{one.option} {one.what}. {one.next_step}")
+
+
+def nodes(sweep: SweepDirectory) -> Iterator[Finding]:
+    """The nodes that a sweep no longer uses: a note for their administrators each."""
+    for fact in node_facts(sweep.path):
+        yield _found("nodes", "warning", site_note(fact))
 
 
 def on_node(opened: Cluster, arguments: list[str], outputs: Path) -> list[Finding]:

@@ -34,7 +34,7 @@ from hpcsweep.submission.preflight import preflight
 from hpcsweep.submission.reconcile import resolve_unanswered
 from hpcsweep.submission.replacing import Replaceable, cancel_waiting, replaceable
 from hpcsweep.submission.sweep_lock import created_sweep
-from hpcsweep.sweepdir import notices
+from hpcsweep.sweepdir import nodes, notices
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.followers import followers
 from hpcsweep.sweepdir.parts import make_parts
@@ -330,6 +330,7 @@ def _submit_missing(request: SubmitRequest, submitter: Submitter) -> Submitted:
         raise full_queue(submitter)
     if batches:
         notices.forget(sweep.path)
+        nodes.forget(sweep.path)
     done = send_batches(request, submitter, done, batches)
     if not batches and reorders(sweep, request.manifest):
         # A submission without a part: it says in which order the cases are from now on.

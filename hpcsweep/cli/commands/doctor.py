@@ -53,6 +53,8 @@ def command(
         checks["files"] = partial(_files, directory)
     outputs = directory.path.parent if directory else known.outputs
     findings = list(doctor.here(outputs, checks))
+    if directory and not only_here:
+        findings += doctor.nodes(directory)
     if not only_here:
         findings += doctor.cluster(kind, known.settings, outputs, *_asked(known, directory))
     if node:

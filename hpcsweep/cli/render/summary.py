@@ -5,6 +5,7 @@ from __future__ import annotations
 from hpcsweep.cli.render.console import print_facts, print_line
 from hpcsweep.cluster.slurm.reasons import passes
 from hpcsweep.records import Reason, Status
+from hpcsweep.state.failing_nodes import excluded_line
 from hpcsweep.state.given_up import given_up_lines
 from hpcsweep.state.status import Summary
 
@@ -60,6 +61,8 @@ def _print_problems(summary: Summary) -> None:
     _print_complete(summary)
     for line in given_up_lines(dict(summary.given_up)):
         print_line((line, "yellow"))
+    for fact in summary.excluded_nodes:
+        print_line((excluded_line(fact), "yellow"))
     if summary.reasons.get("lost"):
         print_line(f"What Slurm kept of lost tasks: `hpcsweep logs {summary.name} INDEX`")
 
