@@ -7,8 +7,11 @@ import random
 import signal
 from pathlib import Path
 
-from tests.support.clusters import started_emulated
+import pytest
+
+from tests.support.clusters import RealCluster, started_emulated
 from tests.support.project import TARGET, Project, check_whole
+from tests.support.slurm_cluster import PrivateSlurm
 from tests.support.wait import wait_until
 
 SLOTS = 10
@@ -72,8 +75,8 @@ def kill(project: Project, pid: int) -> None:
         return
 
 
-def test_each_slot_has_a_gpu_of_its_own(tmp_path: Path) -> None:
-    target = """\
+# Two cases that end only if both run at once.
+MEETING = """\
 import os, time
 from pathlib import Path
 
@@ -82,16 +85,36 @@ HERE = Path(__file__).parent
 def run(x):
     (HERE / f"begun.{x}").touch()
     deadline = time.monotonic() + 60
-    while not (HERE / f"begun.{1 - x}").exists() and time.monotonic() < deadline:
+    while not (HERE / f"begun.{1 - x}").exists():
+        assert time.monotonic() < deadline, "it is alone"
         time.sleep(0.02)
-    return {"gpus": os.environ["CUDA_VISIBLE_DEVICES"], "threads": os.environ["OMP_NUM_THREADS"]}
+    return {
+        "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "threads": os.environ["OMP_NUM_THREADS"],
+        "cpus": sorted(os.sched_getaffinity(0)),
+    }
 """
+
+
+@pytest.mark.slurm
+def test_two_slots_of_a_real_task(slurm: PrivateSlurm, tmp_path: Path) -> None:
+    project = Project(RealCluster(slurm), tmp_path, 2, target=MEETING, chunk=2, slots=2)
+    project.submit("--wait")
+    rows = project.collect()
+    assert [row["threads"] for row in rows] == ["1", "1"]
+    first, second = (row["cpus"] for row in rows)
+    assert first == second or not set(first) & set(second)  # bound where Slurm binds the task
+    (task,) = {row["host"] for row in rows}
+    assert task
+
+
+def test_each_slot_has_a_gpu_of_its_own(tmp_path: Path) -> None:
     with started_emulated(gres="gpu:4") as cluster:
         project = Project(
             cluster,
             tmp_path,
             2,
-            target=target,
+            target=MEETING,
             slurm={"gres": "gpu:2", "cpus-per-task": 4, "time": "00:10:00", "mem": "1G"},
             gpus_per_case=1,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,36 @@ def test_another_case(
     for seconds in seen:
         left.note(seconds)
     assert left.suffices() == begins
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sweep_in_short_tasks(monkeypatch: pytest.MonkeyPatch, seed: int, slots: int) -> None:
+    """1,000 cases of 0.1 to 20 s in tasks of 3 minutes: none is ended by the limit."""
+    chance = random.Random(seed)
+    todo = [chance.uniform(0.1, 20.0) for _ in range(1000)]
+    busy_s = elapsed_s = 0.0
+    while todo:
+        limit = TimeLimit(limit_s=180.0, warning_s=9.0)
+        left, ages, ends = TimeLeft(limit), [0.0] * slots, list[tuple[float, float]]()
+        last = 0.0
+        while todo and ages:
+            age = min(ages)  # of the slot that is free first
+            ages.remove(age)
+            for end in sorted(end for end in ends if end[0] <= age):
+                left.note(end[1])
+                ends.remove(end)
+            monkeypatch.setattr(timelimit, "process_age_s", lambda age=age: age)
+            if not left.suffices():
+                continue
+            seconds = todo.pop()
+            busy_s += seconds
+            assert age + seconds <= limit.limit_s - limit.warning_s
+            ages.append(age + seconds)
+            ends.append((age + seconds, seconds))
+            last = max(last, age + seconds)
+        elapsed_s += slots * last
+    assert busy_s > 0.85 * elapsed_s
 
 
 @pytest.mark.parametrize(
