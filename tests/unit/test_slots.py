@@ -11,7 +11,7 @@ import pytest
 from hpcsweep.allocation import TaskResources
 from hpcsweep.errors import InputError
 from hpcsweep.logbook.experiment.reader import ExperimentReader
-from hpcsweep.manifest.frozen import FrozenManifest, Target
+from hpcsweep.manifest.frozen import Cache, FrozenManifest, Target
 from hpcsweep.records import CaseNeeds, Resources
 from hpcsweep.sources import grid, manual, randint, random
 from hpcsweep.worker import gpus
@@ -306,6 +306,33 @@ def test_equal_cases_that_fail_run_one_after_the_other(tmp_path: Path) -> None:
     records = made.records("begin", "end")[:-1]
     assert [record["kind"] for record in records] == ["begin", "end"] * 3
     assert {end["reason"] for end in made.ends().values()} == {"error"}
+
+
+def test_slots_share_the_results_of_a_cache(tmp_path: Path) -> None:
+    """Replicates have one result: a slot makes it, and the others wait for it."""
+    body = """\
+import time
+from pathlib import Path
+
+def run(params):
+    with Path(__file__).with_name("runs").open("a") as stream:
+        stream.write(f"{params['x']}\\n")
+    time.sleep(0.1)
+    Path(params["result_file"]).write_text("made")
+"""
+    made = MadeSweep(
+        tmp_path,
+        grid(x=[1, 2]),
+        python=body,
+        needs=CaseNeeds(slots=4),
+        replicates=3,
+        cache=Cache(results_dir="results", file_suffix=".txt", use_cache=True),
+    )
+    made.plan()
+    made.run(SLURM_CPUS_ON_NODE="4")
+    assert {end["status"] for end in made.ends().values()} == {"complete"}
+    assert len(made.ends()) == 6
+    assert sorted((tmp_path / "runs").read_text().split()) == ["1", "2"]
 
 
 def test_a_stop_signal_ends_all_slots(tmp_path: Path) -> None:
