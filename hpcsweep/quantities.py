@@ -33,6 +33,11 @@ def memory_text(count: float) -> str:
     return f"{math.ceil(count / _MIB)}M"
 
 
+def size_text(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / _MIB:.0f} MiB"
+
+
 def time_limit_seconds(text: str) -> int | None:
     """Seconds of a `--time`: minutes, m:s, h:m:s, d-h, d-h:m, d-h:m:s; None for no limit."""
     days, dash, rest = text.rpartition("-")

@@ -289,10 +289,14 @@ class Sweep:
         status: Sequence[str] = (),
         last: int | None = None,
         columns: Sequence[str] = (),
+        attempts: bool = False,
     ) -> list[TableRow]:
-        """The rows for which `where` holds, e.g. `"energy < 1 and omega == 2"`."""
+        """The rows for which `where` holds, e.g. `"energy < 1 and omega == 2"`.
+
+        With `attempts` there is a row for each attempt: what it asked for and what it used.
+        """
         selection = _selection(cases, where, status, last)
-        names, rows = self._collected(selection, columns)
+        names, rows = self._collected(selection, columns, attempts=attempts)
         return [{name: row[name] for name in names.names if name in row} for row in rows]
 
     def to_dataframe(
@@ -303,6 +307,7 @@ class Sweep:
         status: Sequence[str] = (),
         last: int | None = None,
         columns: Sequence[str] = (),
+        attempts: bool = False,
     ) -> pd.DataFrame:
         """The rows as a pandas DataFrame, in index order. Needs pandas.
 
@@ -315,7 +320,7 @@ class Sweep:
                 "to_dataframe needs pandas", next_step="Install it: pip install 'hpcsweep[pandas]'"
             ) from error
         selection = _selection(cases, where, status, last)
-        names, rows = self._collected(selection, columns)
+        names, rows = self._collected(selection, columns, attempts=attempts)
         frame = pd.DataFrame.from_records(rows, columns=names.names)
         for name in names.names:
             dtype = {"int": "Int64", "bool": "boolean"}.get(names.kinds[name])
@@ -324,7 +329,7 @@ class Sweep:
         return frame
 
     def _collected(
-        self, selection: Selection, columns: Sequence[str]
+        self, selection: Selection, columns: Sequence[str], *, attempts: bool
     ) -> tuple[TableColumns, list[TableRow]]:
         found: list[tuple[TableColumns, list[TableRow]]] = []
         collect(
@@ -332,7 +337,7 @@ class Sweep:
             self._asked,
             self._settings,
             lambda columns, rows: found.append((columns, list(rows))),
-            TableRequest(selection=selection, columns=_words(columns)),
+            TableRequest(selection=selection, columns=_words(columns), attempts=attempts),
         )
         problem = fill_table(self._directory)
         if problem:

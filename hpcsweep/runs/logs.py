@@ -14,6 +14,7 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.logbook.runfiles import RunFiles
 from hpcsweep.logbook.storage import read_content
 from hpcsweep.records import Status
+from hpcsweep.runs.attempts import line
 from hpcsweep.runs.find import DamageReport, kept_files
 from hpcsweep.runs.memory import MemoryExcess, memory_excess
 from hpcsweep.settings import Settings
@@ -32,6 +33,8 @@ class CaseLogs:
     case_id: str
     # For messages, e.g. "failed: error: no good".
     state: str
+    # What each known attempt asked for and used, in a line.
+    attempts: list[str]
     # Path and content of each file that is not empty; Slurm's last.
     texts: Iterable[tuple[str, str]]
     # Of a complete case that used more memory than it asked for.
@@ -50,12 +53,15 @@ def case_logs(sweep: SweepDirectory, indices: IndexSet, report: DamageReport) ->
                 if index == row["idx"]:
                     break
                 yield _unstarted(sweep, index)
-            yield _started(sweep, row, report)
+            attempts = sweep_index.attempts(IndexSet.of([row["idx"]]))
+            yield _started(sweep, row, attempts, report)
         for index in rest:
             yield _unstarted(sweep, index)
 
 
-def _started(sweep: SweepDirectory, row: IndexRow, report: DamageReport) -> CaseLogs:
+def _started(
+    sweep: SweepDirectory, row: IndexRow, attempts: Iterable[IndexRow], report: DamageReport
+) -> CaseLogs:
     paths = _task_logs(sweep, row["submission"], row["chunk"])
     asked = sweep.resources(sweep.plan(row["submission"])[0])
     message = json.loads(row["error"]).get("message") if row["error"] else None
@@ -67,6 +73,9 @@ def _started(sweep: SweepDirectory, row: IndexRow, report: DamageReport) -> Case
         case_id=row["case_id"],
         state=": ".join(word for word in (row["status"], row["reason"], message) if word),
         texts=chain(own, _texts(paths)),
+        attempts=[
+            line(each, sweep.resources(sweep.plan(each["submission"])[0])) for each in attempts
+        ],
         memory=memory_excess(Status(row["status"]), asked, row["max_rss_bytes"]),
     )
 
@@ -85,7 +94,8 @@ def _unstarted(sweep: SweepDirectory, index: int) -> CaseLogs:
         case_id = wanted.source[index].case_id
     except SourceError as error:  # the user's own source fails
         state = f"{state}: {error}"
-    return CaseLogs(index=index, case_id=case_id, state=state, texts=_texts(paths))
+    texts = _texts(paths)
+    return CaseLogs(index=index, case_id=case_id, state=state, attempts=[], texts=texts)
 
 
 def _own_texts(files: RunFiles | None) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hpcsweep.quantities import requested_memory
+from hpcsweep.quantities import requested_memory, size_text
 from hpcsweep.records import Resources, Status
 
 # How many times the request a process may hold before it counts as more: pages of libraries that
@@ -27,7 +27,7 @@ class MemoryExcess:
     @property
     def text(self) -> str:
         """For people."""
-        used, requested = _size(self.used_bytes), _size(self.requested_bytes)
+        used, requested = size_text(self.used_bytes), size_text(self.requested_bytes)
         return f"used {used}, asked for {requested}: the cluster does not enforce it"
 
     def to_json(self) -> dict[str, int]:
@@ -45,7 +45,3 @@ def memory_excess(
     if max_rss_bytes is None or max_rss_bytes <= requested * TOLERANCE:
         return None
     return MemoryExcess(used_bytes=max_rss_bytes, requested_bytes=requested)
-
-
-def _size(number: int) -> str:
-    return f"{number / 2**30:.1f} GiB" if number >= 2**30 else f"{number / 2**20:.0f} MiB"

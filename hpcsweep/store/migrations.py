@@ -188,10 +188,20 @@ def _from_1(connection: Connection) -> None:
 
 
 def _from_2(connection: Connection) -> None:
-    """Mark the attempts that a full disk or quota ended."""
+    """Add the outcome of each attempt."""
     run = connection.exec_driver_sql
-    run("ALTER TABLE attempts ADD COLUMN quota INTEGER DEFAULT '0' NOT NULL")
-    # Ingest the journals again: they have the reason of each attempt.
+    word = "VARCHAR"
+    if connection.dialect.name == "postgresql":
+        word = 'VARCHAR COLLATE "C"'
+    run(f"ALTER TABLE attempts ADD COLUMN rank {word} DEFAULT '' NOT NULL")
+    for name in ("status", "reason", "started", "ended"):
+        run(f"ALTER TABLE attempts ADD COLUMN {name} {word}")
+    for name in ("wall_seconds", "cpu_seconds"):
+        run(f"ALTER TABLE attempts ADD COLUMN {name} FLOAT")
+    run("ALTER TABLE attempts ADD COLUMN max_rss_bytes BIGINT")
+    for name in ("host", "job_id"):
+        run(f"ALTER TABLE attempts ADD COLUMN {name} {word}")
+    # Ingest the journals again: they have the outcome of each attempt.
     run("DELETE FROM journals")
 
 

@@ -18,7 +18,7 @@ from hpcsweep.records import ParamCase
 from hpcsweep.store.record_rows import (
     CASE_COLUMNS,
     CaseRow,
-    attempt_row,
+    attempt_values,
     case_row,
     start_row,
     verdict_row,
@@ -28,7 +28,7 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.sweepdir.version import Version
 
-RANK, PARAMS, REASON = map(CASE_COLUMNS.index, ("rank", "params", "reason"))
+RANK, PARAMS = map(CASE_COLUMNS.index, ("rank", "params"))
 
 
 @dataclass(kw_only=True, slots=True)
@@ -38,6 +38,8 @@ class PendingBatch:
     rows: RowBatch
     # By case id: the values of CASE_COLUMNS, and the attempt.
     best: dict[str, tuple[CaseRow, list[Any]]] = field(default_factory=dict)
+    # Ids of cases with several attempts in this batch.
+    several: set[str] = field(default_factory=set)
     # Case ids by manifest fingerprint and index.
     seen: defaultdict[str, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
 
@@ -128,10 +130,10 @@ class RecordMapper:
         if line[PARAMS] != known[PARAMS]:
             self._refuse_collision(case.case_id, line[PARAMS], known[PARAMS])
         if attempt != record["attempt"]:
-            pending.rows.attempts += [
-                attempt_row(case.case_id, each, values[REASON])
-                for each, values in ((attempt, known), (record["attempt"], line))
-            ]
+            pending.several.add(case.case_id)
+            pending.rows.attempts.append(attempt_values(known))
+        if case.case_id in pending.several:
+            pending.rows.attempts.append(attempt_values(line))
         if line[RANK] > known[RANK]:
             pending.best[case.case_id] = line, record["attempt"]
 

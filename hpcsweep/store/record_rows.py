@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from hpcsweep.journal import attempt_of, rank, start_rank
 from hpcsweep.recordcheck import BeginRecord, EndRecord, TaskEndRecord, TaskRecord
-from hpcsweep.records import ParamCase, Reason, Status
+from hpcsweep.records import ParamCase, Status
 from hpcsweep.sweepdir.plan import Plan, PlanDocument
 
 # The order of `case_row`: the columns of `cases` without the sweep and computed ones.
@@ -42,6 +43,25 @@ CASE_COLUMNS = (
 )
 
 CaseRow = tuple[Any, ...]
+
+# The columns of `attempts` without the sweep: an attempt of a case, and what one of its records
+# says. All are columns of `cases`, which has them of the attempt that counts.
+ATTEMPT_KEY = ("case_id", "generation", "submission", "restart", "token")
+ATTEMPT_COLUMNS = (
+    *ATTEMPT_KEY,
+    "rank",
+    "status",
+    "reason",
+    "started",
+    "ended",
+    "wall_seconds",
+    "cpu_seconds",
+    "max_rss_bytes",
+    "host",
+    "job_id",
+)
+# The values of ATTEMPT_COLUMNS from those of CASE_COLUMNS.
+attempt_values: Callable[[CaseRow], CaseRow] = itemgetter(*map(CASE_COLUMNS.index, ATTEMPT_COLUMNS))
 
 
 def case_row(
@@ -81,12 +101,6 @@ def case_row(
         get("code_digest"),
         task_id,
     )
-
-
-def attempt_row(case_id: str, attempt: Sequence[Any], reason: str | None) -> dict[str, Any]:
-    """The row of one attempt of a case; `reason` as one of its records has it."""
-    names = ("case_id", "generation", "submission", "restart", "token", "quota")
-    return dict(zip(names, (case_id, *attempt, int(reason == Reason.QUOTA)), strict=True))
 
 
 def start_row(record: TaskRecord) -> dict[str, Any]:

@@ -125,8 +125,18 @@ attempts = Table(
     Column("submission", Integer, primary_key=True),
     Column("restart", Integer, primary_key=True),
     Column("token", _WORD, primary_key=True),
-    # 1 if a full disk or quota ended it: then no retry counts it.
-    Column("quota", Integer, nullable=False, server_default="0"),
+    # Of the record that says the rest; "" without one.
+    Column("rank", _WORD, nullable=False, server_default=""),
+    Column("status", _WORD),
+    # After `quota` no retry counts it.
+    Column("reason", _WORD),
+    Column("started", _WORD),
+    Column("ended", _WORD),
+    Column("wall_seconds", Float),
+    Column("cpu_seconds", Float),
+    Column("max_rss_bytes", BigInteger),
+    Column("host", _WORD),
+    Column("job_id", _WORD),
 )
 
 # The position of each case in the newest manifest. Several indices may share a case.

@@ -9,25 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, ColumnElement, Connection, Select, and_, case, func, or_, select
+from sqlalchemy import URL, ColumnElement, Connection, Select, and_, case, func, or_, select, true
 
 from hpcsweep.errors import StoreError
 from hpcsweep.files import open_file
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import RANKS_OF_TERMINATED
 from hpcsweep.records import Reason, Status
-from hpcsweep.store import migrations, schema, upsert
+from hpcsweep.store import attempt_rows, migrations, schema, upsert
 from hpcsweep.store.engine import Database
 from hpcsweep.store.location import parse_url
+from hpcsweep.store.pages import NAMES_AT_ONCE, ROWS_AT_ONCE, pages
 from hpcsweep.store.upsert import RowBatch
 
 IndexRow = dict[str, Any]
 
 CASE_ID_DIGITS = 16
-# Rows per page: read in one transaction, and held in memory.
-ROWS_AT_ONCE = 5000
-# Variables per query; older builds of SQLite allow 999.
-NAMES_AT_ONCE = 500
 
 
 # What the indices of one `Known` have in common, and of what it has the largest.
@@ -326,7 +323,9 @@ class SweepIndex:
         rows: a slow reader does not block writers.
         """
         if within is not None:
-            yield from self._rows_within(within, where, batch)
+            query = self._joined().order_by(schema.places.c.idx)
+            for mine in pages(within, batch):
+                yield from self._mappings(query.where(mine, true() if where is None else where))
             return
         query = self._joined().order_by(schema.places.c.idx).limit(batch)
         if where is not None:
@@ -339,20 +338,14 @@ class SweepIndex:
                 return
             last = page[-1]["idx"]
 
-    def _rows_within(self, indices: IndexSet, where: Any, batch: int) -> Iterator[IndexRow]:
-        place, rank = schema.places.c.idx, 0
-        query = self._joined().order_by(place)
-        if where is not None:
-            query = query.where(where)
-        while piece := indices.slice(rank, rank + batch):
-            if len(piece.ranges) == 1:
-                ((start, stop),) = piece.ranges
-                mine: Any = and_(place >= start, place < stop)
-            else:
-                piece = indices.slice(rank, rank + min(batch, NAMES_AT_ONCE))
-                mine = place.in_(list(piece))
-            yield from self._mappings(query.where(mine))
-            rank += piece.count
+    def attempts(self, within: IndexSet) -> Iterator[IndexRow]:
+        """The known attempts of these indices, in index order and that of attempts.
+
+        A row has the columns of `attempts`, `idx`, its 1-based `number`, params and replicate.
+        """
+        query = attempt_rows.query(self._joined())
+        for mine in pages(within):
+            yield from attempt_rows.numbered(self._mappings(query.where(mine)))
 
     def max_generation(self) -> int:
         """The highest generation of any known attempt."""
@@ -472,7 +465,7 @@ def _tries() -> ColumnElement[int]:
         .where(
             table.sweep == cases.sweep,
             table.case_id == cases.case_id,
-            or_(table.generation < cases.generation, table.quota == 1),
+            or_(table.generation < cases.generation, table.reason == Reason.QUOTA.value),
         )
         .scalar_subquery()
     )

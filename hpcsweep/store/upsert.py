@@ -31,11 +31,12 @@ from sqlalchemy import (
 from hpcsweep.errors import StoreError
 from hpcsweep.ids import canonical
 from hpcsweep.store import schema
-from hpcsweep.store.record_rows import CASE_COLUMNS, CaseRow, attempt_row
+from hpcsweep.store.record_rows import ATTEMPT_COLUMNS, ATTEMPT_KEY, CASE_COLUMNS, CaseRow
 
 RowValues = dict[str, Any]
 
-ATTEMPT = ("generation", "submission", "restart", "token")
+_RANK = ATTEMPT_COLUMNS.index("rank")
+_KEY = slice(len(ATTEMPT_KEY))
 
 
 @dataclass(kw_only=True, slots=True)
@@ -48,8 +49,9 @@ class RowBatch:
     is_first: bool = False
     # One per case: the values of `record_rows.CASE_COLUMNS`, from its highest record.
     cases: list[CaseRow] = field(default_factory=list)
-    # All attempts of the cases that have several in this batch, as `record_rows.attempt_row`.
-    attempts: list[RowValues] = field(default_factory=list)
+    # The attempts of the cases that have several in this batch: the values of
+    # `record_rows.ATTEMPT_COLUMNS`, from any of their records, the highest among them.
+    attempts: list[CaseRow] = field(default_factory=list)
     # Case id by index.
     places: dict[int, str] = field(default_factory=dict)
     starts: list[RowValues] = field(default_factory=list)
@@ -112,6 +114,7 @@ def merge_cases(connection: Connection, sweep: str, batch: RowBatch, where: str)
     *Raises* StoreError if a case id has other params than its row.
     """
     rows, several = batch.cases, list(batch.attempts)
+    in_batch = {line[0] for line in several}
     insert = insert_first if batch.is_first else insert_missing
     if insert(connection, sweep, schema.cases, CASE_COLUMNS, rows):
         staged = _staged(schema.cases, CASE_COLUMNS)
@@ -121,7 +124,7 @@ def merge_cases(connection: Connection, sweep: str, batch: RowBatch, where: str)
         known = _changed_cases(connection, sweep, staged)
         for row in known:
             _refuse_collision(row, where)
-            several += _different_attempts(row)
+            several += _several_attempts(row, has_more=row.case_id in in_batch)
         if any(row.wins for row in known):
             _replace_lower(connection, sweep, staged)
     _count_attempts(connection, sweep, several)
@@ -225,12 +228,16 @@ def _changed_cases(connection: Connection, sweep: str, staged: Table) -> list[Ro
     mine = and_(cases.sweep == sweep, cases.case_id == staged.c.case_id)
     columns = [
         column
-        for name in (*ATTEMPT, "reason")
+        for name in ATTEMPT_COLUMNS[1:]
         for column in (cases[name], _staged_column(staged, name))
     ]
+    attempts = schema.attempts.c
+    of_case = and_(attempts.sweep == sweep, attempts.case_id == staged.c.case_id)
+    has_several = select(schema.attempts).where(of_case).exists()
     query = (
         select(cases.case_id, cases.params, _staged_column(staged, "params"), *columns)
         .add_columns((staged.c.rank > cases.rank).label("wins"))
+        .add_columns(has_several.label("has_several"))
         .join_from(staged, schema.cases, mine)
         .where(staged.c.rank != cases.rank)
         .order_by(staged.c.case_id)
@@ -270,25 +277,22 @@ def shared_id_error(case_id: str, params: str, others: str, where: str) -> Store
     )
 
 
-def _different_attempts(row: Row[Any]) -> list[RowValues]:
-    """The attempts of a row and of its staged record, if they differ."""
-    own, other = ([getattr(row, prefix + name) for name in ATTEMPT] for prefix in ("", "other_"))
-    if own == other:
-        return []
-    pairs = ((own, row.reason), (other, row.other_reason))
-    return [attempt_row(row.case_id, attempt, reason) for attempt, reason in pairs]
-
-
-def _count_attempts(connection: Connection, sweep: str, several: list[RowValues]) -> None:
-    """Record the attempts of cases that have several, and renumber their rows."""
-    names = ("case_id", *ATTEMPT)
-    lines = list(map(itemgetter(*names), several))
-    insert_missing(connection, sweep, schema.attempts, names, lines)
-    _mark_quota(connection, sweep, [row for row in several if row["quota"]])
-    cases, table = schema.cases.c, schema.attempts.c
-    not_later = tuple_(*(table[name] for name in ATTEMPT)) <= tuple_(
-        *(cases[name] for name in ATTEMPT)
+def _several_attempts(row: Row[Any], *, has_more: bool) -> list[CaseRow]:
+    """What a row and its staged record say of their attempts, if the case has several."""
+    own, other = (
+        (row.case_id, *(getattr(row, prefix + name) for name in ATTEMPT_COLUMNS[1:]))
+        for prefix in ("", "other_")
     )
+    has_several = own[_KEY] != other[_KEY] or row.has_several or has_more
+    return [own, other] if has_several else []
+
+
+def _count_attempts(connection: Connection, sweep: str, several: list[CaseRow]) -> None:
+    """Record the attempts of cases that have several, and renumber their rows."""
+    _merge_attempts(connection, sweep, several)
+    cases, table = schema.cases.c, schema.attempts.c
+    order = ATTEMPT_KEY[1:]
+    not_later = tuple_(*(table[name] for name in order)) <= tuple_(*(cases[name] for name in order))
     number = (
         select(func.count())
         .select_from(schema.attempts)
@@ -300,20 +304,29 @@ def _count_attempts(connection: Connection, sweep: str, several: list[RowValues]
         .where(cases.sweep == sweep, cases.case_id == bindparam("case"))
         .values(attempt=number)
     )
-    changed = sorted({row["case_id"] for row in several})
+    changed = sorted({line[0] for line in several})
     if changed:
         connection.execute(statement, [{"case": case_id} for case_id in changed])
 
 
-def _mark_quota(connection: Connection, sweep: str, ended: list[RowValues]) -> None:
-    """Mark attempts that a full disk or quota ended; their rows may be older than their ends."""
+def _merge_attempts(connection: Connection, sweep: str, lines: list[CaseRow]) -> None:
+    """Merge what records say of attempts; of each attempt the highest one counts."""
+    best: dict[CaseRow, CaseRow] = {}
+    for line in lines:
+        known = best.setdefault(line[_KEY], line)
+        if line[_RANK] > known[_RANK]:
+            best[line[_KEY]] = line
+    if not best:
+        return
     table = schema.attempts
-    key = ("case_id", *ATTEMPT)
-    mine = and_(*(table.c[name] == bindparam(f"of_{name}") for name in key))
-    statement = table.update().where(table.c.sweep == sweep, mine).values(quota=1)
-    if ended:
-        rows = sorted(ended, key=itemgetter(*key))
-        connection.execute(statement, [{f"of_{name}": row[name] for name in key} for row in rows])
+    insert = insert_into(connection, table)
+    statement = insert.on_conflict_do_update(
+        index_elements=list(table.primary_key),
+        set_={name: insert.excluded[name] for name in ATTEMPT_COLUMNS[len(ATTEMPT_KEY) :]},
+        where=insert.excluded.rank > table.c.rank,
+    )
+    rows = (dict(zip(ATTEMPT_COLUMNS, best[key], strict=True)) for key in sorted(best))
+    connection.execute(statement, [row | {"sweep": sweep} for row in rows])
 
 
 def _same_params(left: str, right: str) -> bool:

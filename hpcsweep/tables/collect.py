@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from hpcsweep.cluster.base import Cluster
@@ -15,13 +15,14 @@ from hpcsweep.state.scheduler import poll
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.tables.attempts import attempt_columns, attempt_rows
 from hpcsweep.tables.columns import (
     LAST,
-    Keys,
     TableColumns,
     TableRow,
     columns_of,
     flatten,
+    values_of,
 )
 from hpcsweep.tables.named_cases import cases_made
 from hpcsweep.tables.selection import CaseSelector, Selection
@@ -34,6 +35,8 @@ class TableRequest:
 
     selection: Selection = field(default_factory=Selection)
     columns: tuple[str, ...] = ()
+    # Whether there is a row for each attempt, not for each case.
+    attempts: bool = False
     # The options that name the columns, for messages.
     named_by: str = "--columns"
     # Is told before `take` gets anything if no case is selected.
@@ -67,21 +70,23 @@ def collect(
     with fresh_index(sweep) as sweep_index:
         tasks = poll(sweep, sweep_index, cluster, settings)
         outlook = outlook_of(sweep, sweep_index, tasks)
-        found = _columns(outlook, sweep_index, request)
+        # The row of a case that cannot be made reports the error.
+        new = cases_made(outlook.version.source, outlook.not_begun)
+        found = columns_of(sweep_index.rows(), new)
+        table = _named(attempt_columns(found) if request.attempts else found, request)
         selector = CaseSelector(
             outlook=outlook, sweep=sweep, sweep_index=sweep_index, columns=found
         )
         selected = selector.select(request.selection)
         if selected is not None and not selected:
             request.notify(request.selection.nothing_found)
-        take(found, _rows(outlook, sweep_index, found, selected))
+        rows = attempt_rows if request.attempts else _rows
+        take(table, rows(outlook, sweep_index, table, selected))
         return Collected(torn=sweep_index.torn(), other_code=outlook.indices(State.STALE).count)
 
 
-def _columns(outlook: Outlook, sweep_index: SweepIndex, request: TableRequest) -> TableColumns:
-    # The row of a case that cannot be made reports the error.
-    new = cases_made(outlook.version.source, outlook.not_begun)
-    found = columns_of(sweep_index.rows(), new)
+def _named(found: TableColumns, request: TableRequest) -> TableColumns:
+    """The columns that are asked for. *Raises* InputError."""
     for name in request.columns:
         if name not in found.kinds:
             raise InputError(
@@ -121,14 +126,10 @@ def _row(found: TableRow, columns: TableColumns) -> TableRow:
         # Escaped in every format: the text must not control a terminal.
         row["error"] = visible(json.loads(found["error"]).get("message", ""))
     return (
-        row | _values(columns.params, found["params"]) | _values(columns.metrics, found["metrics"])
+        row
+        | values_of(columns.params, found["params"])
+        | values_of(columns.metrics, found["metrics"])
     )
-
-
-def _values(columns: Mapping[Keys, str], text: str) -> TableRow:
-    """The values of these columns; names that appeared since have no column yet."""
-    values = flatten(json.loads(text))
-    return {columns[keys]: value for keys, value in values.items() if keys in columns}
 
 
 def _rows_not_begun(outlook: Outlook, columns: TableColumns, never: IndexSet) -> Iterator[TableRow]:

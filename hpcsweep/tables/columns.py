@@ -55,13 +55,18 @@ def flatten(value: Mapping[str, Any], above: Keys = ()) -> dict[Keys, Any]:
     return flat
 
 
-def all_columns(params: dict[Keys, str], metrics: dict[Keys, str]) -> TableColumns:
+def all_columns(
+    params: dict[Keys, str],
+    metrics: dict[Keys, str],
+    first: Mapping[str, str] = FIRST,
+    last: Mapping[str, str] = LAST,
+) -> TableColumns:
     """The columns of cases that have these params and metrics, by kind; all are selected."""
     # Sorted: the same order on every machine and database.
-    kinds = dict(FIRST)
-    param_columns = _name(params, "param.", kinds)
-    metric_columns = _name(metrics, "metric.", kinds)
-    kinds |= LAST
+    kinds = dict(first)
+    param_columns = _name(params, "param.", kinds, last)
+    metric_columns = _name(metrics, "metric.", kinds, last)
+    kinds |= last
     return TableColumns(
         params=param_columns, metrics=metric_columns, kinds=kinds, names=list(kinds)
     )
@@ -94,15 +99,23 @@ def _kind(value: Any) -> str:
     return "json"
 
 
-def _name(found: dict[Keys, str], prefix: str, taken: dict[str, str]) -> dict[Keys, str]:
+def _name(
+    found: dict[Keys, str], prefix: str, taken: dict[str, str], last: Mapping[str, str]
+) -> dict[Keys, str]:
     columns = {}
     for keys in sorted(found):
         name = ".".join(keys)
-        while name in taken or name in LAST:
+        while name in taken or name in last:
             name = prefix + name
         columns[keys] = name
         taken[name] = found[keys] or "json"
     return columns
+
+
+def values_of(columns: Mapping[Keys, str], text: str) -> TableRow:
+    """The values of these columns; names that appeared since have no column yet."""
+    values = flatten(json.loads(text))
+    return {columns[keys]: value for keys, value in values.items() if keys in columns}
 
 
 def columns_of(rows: Iterable[TableRow], cases: Iterable[ParamCase]) -> TableColumns:

@@ -12,13 +12,16 @@ from typing import Any
 import pytest
 
 from hpcsweep.errors import StoreError
+from hpcsweep.indexset import IndexSet
 from hpcsweep.store import SweepIndex, schema
+from hpcsweep.store.record_rows import ATTEMPT_COLUMNS
 from tests.support.backends import KEY, KINDS, Backend, backend
 from tests.support.postgres import PrivatePostgres, database, postgres
 from tests.support.rows import MANIFEST, batch, case
 
 __all__ = ["backend", "database", "postgres"]
 
+ALL = IndexSet.all(40)
 PAGE = Path(__file__).parents[2] / "docs" / "sweep-index.md"
 
 
@@ -38,6 +41,11 @@ def attempt(number: int, **more: Any) -> dict[str, Any]:
         f"{row['restart']:06d}.{row['token']}.3.00000000"
     )
     return row
+
+
+def of_attempt(row: dict[str, Any]) -> tuple[Any, ...]:
+    """What a row says of its attempt."""
+    return tuple(row[name] for name in ATTEMPT_COLUMNS)
 
 
 def task(submission: int, chunk: int, **more: Any) -> dict[str, Any]:
@@ -161,8 +169,7 @@ def test_attempts_are_counted(sweep_index: SweepIndex) -> None:
     assert sweep_index.merge(batch(second))
     assert [row["attempt"] for row in sweep_index.rows()] == [2]
     # Earlier ones that are heard of later, one of them in the same batch as a higher one.
-    middle = {name: second[name] for name in ("case_id", "generation", "submission", "restart")}
-    several = [middle | {"token": token, "quota": 0} for token in ("a" * 16, "0" * 16)]
+    several = [of_attempt(second | {"token": token}) for token in ("a" * 16, "0" * 16)]
     assert sweep_index.merge(batch(attempt(1, status="failed", reason="error"), attempts=several))
     assert [(row["attempt"], row["token"]) for row in sweep_index.rows()] == [(4, "b" * 16)]
     assert sweep_index.merge(batch(second, first | {"case_id": f"{2:016x}"}))
@@ -184,6 +191,38 @@ def test_an_attempt_that_a_full_disk_ended_is_no_try(sweep_index: SweepIndex) ->
             assert sweep_index.merge(batch(row))
     found = [(known.reason, known.attempt, known.tries) for known in sweep_index.known()]
     assert found == [("timeout", 2, 1)]
+
+
+def test_each_attempt_has_its_outcome(sweep_index: SweepIndex) -> None:
+    """In whatever order its records arrive, one by one or in one batch."""
+    first = {"restart": 0, "token": "a" * 16, "wall_seconds": 1.5}
+    later = {"restart": 1, "token": "b" * 16, "max_rss_bytes": 7}
+    records: list[dict[str, Any]] = [
+        {**first, "status": "running", "host": "n1"},
+        {**first, "status": "failed", "reason": "out_of_memory", "host": "n1"},
+        {**later, "status": "running"},
+        {**later, "status": "complete", "wall_seconds": 2.5},
+    ]
+    for number, order in enumerate(permutations(records)):
+        for fields in order:
+            row = attempt(number, **fields)
+            row["rank"] = row["rank"].replace(".3.", f".{3 * (fields['status'] != 'running')}.")
+            assert sweep_index.merge(batch(row))
+    some = ("number", "status", "reason", "host", "wall_seconds", "max_rss_bytes")
+    found = [tuple(row[name] for name in ("idx", *some)) for row in sweep_index.attempts(ALL)]
+    assert found == [
+        line
+        for index in range(24)
+        for line in (
+            (index, 1, "failed", "out_of_memory", "n1", 1.5, None),
+            (index, 2, "complete", None, None, 2.5, 7),
+        )
+    ]
+    assert sweep_index.merge(batch(attempt(50, wall_seconds=3.0)))
+    (only,) = sweep_index.attempts(IndexSet.of([50, 99]))
+    assert (only["number"], only["wall_seconds"], only["status"]) == (1, 3.0, "complete")
+    chosen = sweep_index.attempts(IndexSet.of([1, 3, 50]))
+    assert [row["idx"] for row in chosen] == [1, 1, 3, 3, 50]
 
 
 def test_merges_at_once_lose_nothing(backend: Backend) -> None:

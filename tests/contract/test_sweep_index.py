@@ -15,7 +15,7 @@ import pytest
 
 from hpcsweep.errors import StoreError
 from hpcsweep.indexset import IndexSet
-from hpcsweep.store import SweepIndex
+from hpcsweep.store import SweepIndex, pages, schema
 from hpcsweep.store.sweep_index import Measured
 from tests.support.backends import Backend, backend
 from tests.support.postgres import database, postgres
@@ -380,6 +380,22 @@ def test_large_indices(sweep_index: SweepIndex) -> None:
     row = case(1)
     sweep_index.merge(batch(row, places={10**12: row["case_id"]}))
     assert [known.indices for known in sweep_index.known()] == [IndexSet.of([10**12])]
+
+
+def test_rows_of_some_indices(sweep_index: SweepIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "NAMES_AT_ONCE", 2)
+    sweep_index.merge(batch(*map(case, range(9))))
+    for text in ("", "3", "0-8", "2-5", "0,2,4,6,8", "0-2,4-5,7", "5-99", "42"):
+        wanted = IndexSet.parse(text)
+        for size in (1, 3, 5000):
+            rows = sweep_index.rows(within=wanted, batch=size)
+            assert [row["idx"] for row in rows] == list(wanted & IndexSet.all(9))
+    odd = schema.cases.c.case_id > f"{4:016x}"
+    rows = sweep_index.rows(within=IndexSet.parse("3,5,8"), where=odd)
+    assert [row["idx"] for row in rows] == [5, 8]
+    assert str(sweep_index.indices(odd)) == "5-8"
+    ids = [f"{number:016x}" for number in (4, 1, 77)]
+    assert sweep_index.of_ids(ids) == {ids[1]: [1], ids[0]: [4]}
 
 
 def test_a_case_is_found_by_its_index_or_its_id(sweep_index: SweepIndex) -> None:

@@ -83,6 +83,7 @@ class MadeSweep:
         runs: str = "all",
         shard_digits: int = 0,
         generation: int = 0,
+        options: dict[str, str] | None = None,
         max_array_size: int = 1001,
         cluster: Mapping[str, str] = {"kind": "slurm", "name": "test", "state_dir": ""},
         **rules: Any,
@@ -100,6 +101,7 @@ class MadeSweep:
             parts=make_parts(chunks, max_array_size=max_array_size, throttle=0),
             layout=Layout(runs=runs, shard_digits=shard_digits),
             generation=generation,
+            options=options,
         )
         document = plan.to_json() | {"cluster": dict(cluster), "worker": RULES | rules}
         make_directory(self.directory.submission_dir(number))

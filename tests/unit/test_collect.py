@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from hpcsweep.errors import ExtraMissing, InputError, SweepError
+from hpcsweep.indexset import IndexSet
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid, manual
 from hpcsweep.store import SweepIndex
@@ -51,7 +53,11 @@ def made(template: MadeSweep, tmp_path: Path) -> MadeSweep:
 
 
 def table(
-    made: MadeSweep, *, columns: tuple[str, ...] = (), **selection: Any
+    made: MadeSweep,
+    *,
+    columns: tuple[str, ...] = (),
+    attempts: bool = False,
+    **selection: Any,
 ) -> tuple[TableColumns, list[dict[str, Any]]]:
     found: list[Any] = []
     collect(
@@ -59,7 +65,7 @@ def table(
         None,
         Settings(),
         lambda columns, rows: found.extend((columns, list(rows))),
-        TableRequest(selection=Selection(**selection), columns=columns),
+        TableRequest(selection=Selection(**selection), columns=columns, attempts=attempts),
     )
     table_columns, rows = found
     return table_columns, rows
@@ -136,6 +142,49 @@ def test_selections(made: MadeSweep) -> None:
         table(made, columns=("nosuch",))
     with pytest.raises(InputError, match="'done' is not a status"):
         table(made, status=("done",))
+
+
+# --- attempts ------------------------------------------------------------------------------------
+
+
+def test_a_row_for_every_attempt(made: MadeSweep) -> None:
+    """Case 2 failed, and a later submission with more memory ran it again."""
+    made.plan(IndexSet.of([2, 3]), generation=1, options={"mem": "3G", "time": "00:20:00"})
+    made.handed_in(submission=2)
+    made.run(0, submission=2)
+    columns, rows = table(made, attempts=True)
+    assert [(row["index"], row["attempt"], row["submission"], row["status"]) for row in rows] == [
+        (0, 1, 1, "complete"),
+        (1, 1, 1, "complete"),
+        (2, 1, 1, "failed"),
+        (2, 2, 2, "failed"),
+        (3, 1, 1, "complete"),
+        (3, 2, 2, "complete"),
+    ]
+    assert [row.get("asked_mem") for row in rows] == [None, None, None, "3G", None, "3G"]
+    assert [row["asked_cpus"] for row in rows] == [1] * 6
+    assert all(row["wall_seconds"] > 0 and row["max_rss_bytes"] > 0 for row in rows)
+    assert (rows[3]["x"], rows[3]["reason"], rows[3]["host"]) == (2, "error", "n1")
+    assert csv_text(columns, rows[:1]).startswith("index,case_id,replicate,attempt,submission,")
+    _, some = table(made, attempts=True, where="y.deep > 1", columns=("index", "asked_time"))
+    assert [(row["index"], row.get("asked_time")) for row in some] == [(3, None), (3, "00:20:00")]
+    with pytest.raises(InputError, match=r"'y\.deep' is not a column"):
+        table(made, attempts=True, columns=("y.deep",))
+
+
+def test_the_logs_of_a_case_tell_its_attempts(made: MadeSweep) -> None:
+    made.plan(IndexSet.of([2]), generation=1, options={"mem-per-cpu": "1G", "time": "00:20:00"})
+    made.handed_in(submission=2)
+    made.run(0, submission=2)
+    first, second = made.logs(2).attempts
+    assert re.fullmatch(
+        r"attempt 1 \(submission 1\): failed: error; used \d+ MiB, [\d.e-]+ s, .* s of CPU; on n1",
+        first,
+    )
+    assert second.startswith(
+        "attempt 2 (submission 2): failed: error; asked for mem 1G per CPU, time 00:20:00; used "
+    )
+    assert made.logs(5).attempts == []
 
 
 # --- while the sweep runs ------------------------------------------------------------------------

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 )
 @selection_options
 @click.option("--columns", metavar="NAME[,…]", help="These columns, in this order.")
+@click.option(
+    "--attempts", is_flag=True, help="A row for each attempt: what it asked for and used."
+)
 @click.option("--output", type=file_option, help="Write to a file.")
 @common
 def command(
@@ -34,6 +37,7 @@ def command(
     form: str | None,
     output: Path | None,
     columns: str | None,
+    attempts: bool,
     selection: Selection,
     **shared: Any,
 ) -> None:
@@ -56,7 +60,9 @@ def command(
     def take(found: TableColumns, rows: Iterator[TableRow]) -> None:
         _write(chosen, output, found, rows)
 
-    request = TableRequest(selection=selection, columns=words(columns), notify=notices.notify)
+    request = TableRequest(
+        selection=selection, columns=words(columns), attempts=attempts, notify=notices.notify
+    )
     done = collect(directory, here.cluster_of(directory), here.settings, take, request)
     if done.other_code:
         click.echo(other_code(directory.name, done.other_code), err=chosen != "table")

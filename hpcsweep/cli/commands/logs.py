@@ -55,11 +55,13 @@ def _document(found: CaseLogs) -> dict[str, Any]:
     texts = [{"where": where, "text": text} for where, text in found.texts]
     excess = found.memory.to_json() if found.memory else None
     known = {"index": found.index, "case_id": found.case_id, "state": found.state}
-    return known | {"memory_excess": excess, "texts": texts}
+    return known | {"memory_excess": excess, "attempts": found.attempts, "texts": texts}
 
 
 def _print(found: CaseLogs) -> None:
     click.echo(f"case {found.case_id}, index {found.index}: {found.state}")
+    for attempt in found.attempts:
+        click.echo(attempt)
     if found.memory:
         click.echo(f"memory: {found.memory.text}")
     for where, text in found.texts:

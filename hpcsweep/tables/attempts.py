@@ -1,0 +1,54 @@
+"""A table of attempts: a row for each, with what it asked for and what it used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hpcsweep.indexset import IndexSet
+from hpcsweep.runs.attempts import asked
+from hpcsweep.state.outlook import Outlook
+from hpcsweep.store import SweepIndex
+from hpcsweep.tables.columns import TableColumns, TableRow, all_columns, values_of
+
+# Columns before the params and after them, with the kind of their values.
+FIRST = {
+    "index": "int",
+    "case_id": "str",
+    "replicate": "int",
+    "attempt": "int",
+    "submission": "int",
+    "status": "str",
+    "reason": "str",
+}
+LAST = {
+    "asked_time": "str",
+    "asked_mem": "str",
+    "asked_cpus": "int",
+    "started": "str",
+    "ended": "str",
+    "wall_seconds": "float",
+    "cpu_seconds": "float",
+    "max_rss_bytes": "int",
+    "host": "str",
+    "job_id": "str",
+}
+
+
+def attempt_columns(of_cases: TableColumns) -> TableColumns:
+    """The columns of attempts at cases that have these columns."""
+    params = {keys: of_cases.kinds[name] for keys, name in of_cases.params.items()}
+    return all_columns(params, {}, FIRST, LAST)
+
+
+def attempt_rows(
+    outlook: Outlook, sweep_index: SweepIndex, columns: TableColumns, selected: IndexSet | None
+) -> Iterator[TableRow]:
+    """A row for each known attempt, in index order and that of attempts."""
+    begun = outlook.begun if selected is None else outlook.begun & selected
+    wanted = {number: asked(resources) for number, resources in outlook.asked.items()}
+    for found in sweep_index.attempts(begun):
+        row: TableRow = {"index": found["idx"], "attempt": found["number"]}
+        names = (*FIRST, *LAST)
+        row |= {name: found[name] for name in names if found.get(name) is not None}
+        row |= wanted.get(found["submission"], {})
+        yield row | values_of(columns.params, found["params"])
