@@ -114,7 +114,7 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--last",
             type=click.IntRange(min=1),
             metavar="SUBMISSION",
-            help="Only the cases that this submission was the last to send.",
+            help="Only the cases whose last submission is this one.",
         ),
         click.option(
             "--status",

@@ -120,7 +120,7 @@ class ProductSource(_Joined):
     """
 
     KIND = Kind(
-        "every case of each part with every one of the next, which varies faster",
+        "every combination of a case of each part; the last part varies fastest",
         (PARTS,),
         form="product",
         alone="sources",
@@ -184,7 +184,7 @@ class ZipSource(_Joined):
     """
 
     KIND = Kind(
-        "case i of all parts together",
+        "case i has the parameters of case i of every part",
         (PARTS,),
         form="zip",
         alone="sources",
@@ -234,7 +234,7 @@ class ConcatSource(Composed):
     """The cases of each part, one part after another; a case may occur in several."""
 
     KIND = Kind(
-        "the cases of each part after those of the one before; a case may be in several",
+        "the cases of all parts, one part after the other; a case may be in several parts",
         (PARTS,),
         form="concat",
         alone="sources",

@@ -33,8 +33,16 @@ class DerivedSource(ParameterSource):
     """
 
     KIND = Kind(
-        "what a function makes of every case's params",
-        (SOURCE, Key("derive", REFERENCE, "the function, from params to params"), PATH),
+        "the parameters that a function computes from those of each case",
+        (
+            SOURCE,
+            Key(
+                "derive",
+                REFERENCE,
+                "the function: it takes the params of a case and returns new ones",
+            ),
+            PATH,
+        ),
         form="derive",
         alone="derive",
         python='source.derive("module:function")',

@@ -216,7 +216,7 @@ class DesignSource(ParameterSource):
 
     KIND = Kind(
         "points that fill the space evenly",
-        (Key("method", _METHOD, "how they lie"), SPACE, N_TRIALS, SEED),
+        (Key("method", _METHOD, "the design method"), SPACE, N_TRIALS, SEED),
         form="design",
         python="design(method, space, n_trials, seed)",
         example="{method: sobol, space: {x: {type: Uniform, low: 0, high: 1}}, "

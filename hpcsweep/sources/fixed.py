@@ -21,8 +21,8 @@ class FixedSource(SourceView):
     """The cases of a source, each with the same further parameters. *Raises* SourceError."""
 
     KIND = Kind(
-        "the same parameters in every case",
-        (SOURCE, Key("params", PARAMS, "the further parameters")),
+        "the same further parameters in every case",
+        (SOURCE, Key("params", PARAMS, "the parameters to add")),
         form="fixed",
         alone="params",
         python="source.with_params(x=1)",

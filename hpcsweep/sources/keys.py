@@ -232,4 +232,4 @@ PARAMS = KeyType(
     {"$ref": "#/$defs/Case", "minProperties": 1},
     names=names_of,
 )
-SEED = Key("seed", INTEGER, "what the draws, or the order, follow from")
+SEED = Key("seed", INTEGER, "the seed of the draws, or of the order")

@@ -45,7 +45,7 @@ class ManualSource(ParameterSource):
     """
 
     KIND = Kind(
-        "the cases themselves; names may differ from case to case",
+        "the listed cases; names of parameters may differ from case to case",
         (Key("cases", CASES, "the parameters of each case"), TAGS_KEY),
         form="manual",
         alone="cases",

@@ -49,7 +49,7 @@ SPACE = Key(
     ),
     "how each parameter is drawn",
 )
-N_TRIALS = Key("n_trials", COUNT, "how many cases")
+N_TRIALS = Key("n_trials", COUNT, "the number of cases")
 
 
 class RandomSource(ParameterSource):

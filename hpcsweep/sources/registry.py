@@ -166,4 +166,4 @@ MANY_SOURCES = KeyType(
 )
 # The keys for the inner source, or sources, of a kind that is made of others.
 SOURCE = Key("source", ONE_SOURCE, "the source itself", in_form=False)
-PARTS = Key("sources", MANY_SOURCES, "its parts")
+PARTS = Key("sources", MANY_SOURCES, "the parts")

@@ -24,8 +24,8 @@ class ReplicatedSource(ParameterSource):
     """
 
     KIND = Kind(
-        "each case several times, each time with a seed of its own",
-        (SOURCE, Key("replicates", COUNT, "how often")),
+        "each case several times, with a seed for each replicate",
+        (SOURCE, Key("replicates", COUNT, "the number of replicates of each case")),
         python="source.repeat(n)",
     )
 

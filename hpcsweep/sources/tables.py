@@ -56,7 +56,7 @@ class TableSource(ParameterSource):
     """
 
     KIND = Kind(
-        "the rows of a file",
+        "one case for each row of a file",
         (Key("file", _FILE, "the [table](sources.md#tables)"), TAGS_KEY),
         form="table",
         alone="file",

@@ -88,13 +88,13 @@ class CustomSource(ParameterSource):
     """
 
     KIND = Kind(
-        "a sequence of your own",
+        "a sequence that your code defines",
         (
-            Key("reference", REFERENCE, "the sequence, or what makes it from the arguments"),
+            Key("reference", REFERENCE, "the sequence, or the class or function that makes it"),
             Key(
                 "arguments",
                 _ARGUMENTS,
-                "what it is made from",
+                "the keyword arguments of that class or function",
                 default="the reference is the sequence itself",
             ),
             PATH,

@@ -126,12 +126,12 @@ class SliceSource(SourceView):
     """
 
     KIND = Kind(
-        "cases at equal distances",
+        "cases at equal steps of the index",
         (
             SOURCE,
             Key("first", INTEGER, "the index of the first case"),
-            Key("step", INTEGER, "from one index to the next"),
-            Key("count", COUNT, "how many cases"),
+            Key("step", INTEGER, "the difference between two indices"),
+            Key("count", COUNT, "the number of cases"),
         ),
         python="source[a:b:c]",
     )
@@ -187,8 +187,8 @@ class TakeSource(SourceView):
     """The cases of a set of indices, in ascending order. *Raises* SourceError."""
 
     KIND = Kind(
-        "some of the cases",
-        (SOURCE, Key("indices", _INDICES, "which cases")),
+        "the cases with the given indices",
+        (SOURCE, Key("indices", _INDICES, "the indices of the cases")),
         form="take",
         alone="indices",
         python="source.take(indices)",
@@ -230,7 +230,7 @@ class ShuffleSource(SourceView):
     """The same cases in an order that `seed` permutes; the position is computed per index."""
 
     KIND = Kind(
-        "an order without order, so that every beginning of it is a fair sample",
+        "all cases in random order; the first n are a random sample",
         (SOURCE, SEED),
         form="shuffle",
         alone="seed",

@@ -32,6 +32,8 @@ REFUSE = (
     'echo "sbatch: error: AssocMaxSubmitJobLimit" >&2; '
     f'echo "sbatch: error: Batch job submission failed: {POLICY}" >&2; exit 1'
 )
+# One more than the queue takes at once.
+CASES = 4
 USUAL = ("before sbatch", "after sbatch", "before the closing job")
 
 
@@ -55,7 +57,7 @@ def test_the_next_advance_goes_on(
     cluster_of_few: EmulatedCluster, step: str, tmp_path: Path
 ) -> None:
     point, arrays = STEPS[step]
-    project = Project(cluster_of_few, tmp_path / "project", 10, chunk=2, retry=2)
+    project = Project(cluster_of_few, tmp_path / "project", CASES, chunk=1, retry=2)
     marks = tmp_path / "marks"
     point = Point(**{**vars(point), "program": ADVANCE})
     project.submit(code=0, **kill_at([point], marks))
@@ -67,10 +69,10 @@ def test_the_next_advance_goes_on(
 
     project.wait_status(lambda seen: bool(seen["complete"]), "a complete sweep")
     wait_empty(cluster_of_few)
-    check_whole(project, 10)
-    assert project.executions() == dict.fromkeys(range(10), 1)
+    check_whole(project, CASES)
+    assert project.executions() == dict.fromkeys(range(CASES), 1)
     assert len(cluster_of_few.arrays(project.job_names)) == 2
-    assert "nothing to submit, 10 complete" in project.cli("advance", project.name).stdout
+    assert f"nothing to submit, {CASES} complete" in project.cli("advance", project.name).stdout
 
 
 def test_what_was_refused_half_way_is_said_and_follows(
@@ -103,14 +105,14 @@ def test_a_closing_job_that_is_refused_half_way_runs_again(
 ) -> None:
     """sbatch refuses what the limits allowed a moment ago; the queue of a closing job remains."""
     front = Fronted(cluster_of_few, tmp_path)
-    project = Project(front, tmp_path / "project", 10, chunk=2)
+    project = Project(front, tmp_path / "project", CASES, chunk=1)
     project.hold(0)
     project.submit()
     front.before("sbatch", f"if mkdir {tmp_path}/refused 2>/dev/null; then {REFUSE}; fi")
     project.release(0)
     wait_until((tmp_path / "refused").exists, CLI_S, "a refused sbatch")
     project.wait_status(lambda seen: bool(seen["complete"]), "a complete sweep")
-    check_whole(project, 10)
-    assert project.executions() == dict.fromkeys(range(10), 1)
+    check_whole(project, CASES)
+    assert project.executions() == dict.fromkeys(range(CASES), 1)
     log = (project.sweep / "logs/0001/closing-0.log").read_text()
     assert "This closing job runs again later." in log

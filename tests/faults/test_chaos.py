@@ -1,4 +1,4 @@
-"""A sweep of one's own under faults on order: complete, every case accepted once, same faults."""
+"""A sweep under injected faults: complete, every case accepted once, same faults."""
 
 from __future__ import annotations
 

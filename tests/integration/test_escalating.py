@@ -43,7 +43,7 @@ def test_what_ran_out_is_raised_until_it_is_enough_or_given_up(tmp_path: Path) -
         project = Project(
             cluster,
             tmp_path,
-            5,
+            4,
             target=ESCALATING,
             chunk=1,
             slurm={"time": "00:01:00", "mem": "150M"},
@@ -60,11 +60,11 @@ def test_what_ran_out_is_raised_until_it_is_enough_or_given_up(tmp_path: Path) -
             "the end of all arrays and closing jobs",
         )
         seen = project.status()
-        assert (seen["counts"]["complete"], seen["reasons"]) == (4, {"error": 1})
+        assert (seen["counts"]["complete"], seen["reasons"]) == (3, {"error": 1})
         assert "nothing to submit" in project.cli("advance", project.name).stdout
         requests = asked(project)
         runs = project.executions()
-    assert runs == {0: 1, 1: 2, 2: 2, 3: 3, 4: 1}
+    assert runs == {0: 1, 1: 2, 2: 2, 3: 3}
     assert {index: len(options) for index, options in requests.items()} == runs
     assert [one["time"] for one in requests[2]] == ["00:01:00", "00:20:00"]
     assert {one["mem"] for one in requests[3]} == {"150M"}

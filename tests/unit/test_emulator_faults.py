@@ -1,4 +1,4 @@
-"""Faults on order: a pure decision, and what each kind does."""
+"""Injected faults: a pure decision, and what each kind does."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from hpcsweep.cli.options import common, sweep_argument
 @sweep_argument
 @common
 def command(sweep: str, **shared: Any) -> None:
-    """Go on with a sweep: send the rest, and what its `retry` repeats.
+    """Continue a sweep: submit the rest, and the retries of its manifest.
 
     Closing jobs run it on the cluster. Where they may not submit, run it by hand or by cron; any
     number of them at once send nothing twice.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @selection_options
 @common
 def command(sweep: str, selection: Selection, **shared: Any) -> None:
-    """Cancel what a sweep has on its cluster; results stay.
+    """Cancel the array tasks of a sweep; results stay.
 
     Of selected cases, whole array tasks end; tasks with other cases pass over them.
     """

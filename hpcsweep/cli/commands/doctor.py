@@ -36,7 +36,7 @@ def command(
     as_json: bool,
     **shared: Any,
 ) -> None:
-    """Look at what sweeps need, here and on a compute node.
+    """Check what sweeps need, here and on a compute node.
 
     Versions, cluster, file system, quota; with a SWEEP its database, and whether the files of every
     complete case are there and can be read.

@@ -102,7 +102,7 @@ def status(as_json: bool, directory: Path | None) -> None:
 @command.command("env")
 @directory_option
 def env(directory: Path | None) -> None:
-    """Print what `eval` makes of a shell: the emulated programs come first on PATH."""
+    """Print lines for a shell's `eval` that put the emulated programs first on PATH."""
     place = _place(directory)
     emulator.ensure(place)
     for name, value in emulator.environment(place).items():
@@ -143,7 +143,7 @@ def _place(directory: Path | None) -> Path:
     type=click.FloatRange(0, 1),
     help="From now on, this share of all chances instead of at once.",
 )
-@click.option("--seed", type=int, default=0, help="Decides which ones, with --rate (default: 0).")
+@click.option("--seed", type=int, default=0, help="Seed of the choice, with --rate (default: 0).")
 @directory_option
 def fault(
     kind: str,

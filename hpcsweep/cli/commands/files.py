@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command("files")
 @sweep_argument
 @click.argument("name", metavar="FILE")
-@click.option("--paths", is_flag=True, help="Print where they lie instead of what they hold.")
+@click.option("--paths", is_flag=True, help="Print their paths instead of their content.")
 @selection_options
 @common
 def command(sweep: str, name: str, paths: bool, selection: Selection, **shared: Any) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @selection_options
 @common
 def command(sweep: str, waits: bool, throttle: int, selection: Selection, **shared: Any) -> None:
-    """Send what failed or is missing, as it was submitted.
+    """Submit failed and missing cases again, as they were submitted.
 
     As `submit --rerun failed` does, with the manifest that the sweep keeps.
     """

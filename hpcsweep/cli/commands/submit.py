@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     "chaos_seed",
     type=int,
     metavar="SEED",
-    help="Run it to its end under faults on order (emulated cluster).",
+    help="Run it to its end under injected faults (emulated cluster).",
 )
 @click.option(
     "--canary",
@@ -82,7 +82,7 @@ def command(
     selection: Selection,
     **shared: Any,
 ) -> None:
-    """Send what is missing of a sweep to the cluster.
+    """Submit the missing cases of a sweep to the cluster.
 
     A finished sweep sends nothing. With --wait the exit code is 0 only when every case is complete.
     """
@@ -155,7 +155,7 @@ def _show(here: Context, request: SubmitRequest, cluster: Cluster, *, script: bo
 
 
 def _run_chaos(here: Context, request: SubmitRequest, cluster: Cluster, seed: int) -> None:
-    """Run under faults on order, and report them. *Raises* Incomplete, SweepError."""
+    """Run under injected faults, and report them. *Raises* Incomplete, SweepError."""
     from hpcsweep import chaos
     from hpcsweep.cli.notices import notify
     from hpcsweep.cli.render.chaos import print_report

@@ -15,6 +15,6 @@ from hpcsweep.cli.options import common, manifest_argument
 @manifest_argument
 @common
 def command(manifest: Path, **shared: Any) -> None:
-    """Check a manifest and tell all of its mistakes."""
+    """Check a manifest and report all of its mistakes."""
     found, source = context(**shared).manifest(manifest)
     click.echo(f"{manifest}: {found.name}, {source.n_cases} cases, target {found.target.text}")
