@@ -43,7 +43,7 @@ _LATE_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Struck:
+class InjectedFault:
     """One injected fault."""
 
     kind: str
@@ -83,7 +83,7 @@ class Report:
     """The faults of a run, and whether a result was lost."""
 
     seed: int
-    struck: list[Struck]
+    faults: list[InjectedFault]
     # Count of submits, including those without an answer.
     submits: int
     summary: Summary
@@ -116,9 +116,9 @@ def run(
     sweep = SweepDirectory.open(request.path)
     tasks = dict(_tasks(sweep))
     faults = emulator.faults_since(state_dir, begun)
-    struck = [_describe(fault, tasks) for fault in faults]
+    injected = [_describe(fault, tasks) for fault in faults]
     return Report(
-        seed=seed, struck=struck, submits=submits, summary=summary, accepted=accepted(sweep)
+        seed=seed, faults=injected, submits=submits, summary=summary, accepted=accepted(sweep)
     )
 
 
@@ -161,14 +161,14 @@ def _tasks(sweep: SweepDirectory) -> Iterator[tuple[tuple[int, int], IndexSet]]:
                 yield (int(job["job_id"]), task), plan.chunk(part.first_chunk + task)
 
 
-def _describe(fault: dict[str, Any], tasks: dict[tuple[int, int], IndexSet]) -> Struck:
+def _describe(fault: dict[str, Any], tasks: dict[tuple[int, int], IndexSet]) -> InjectedFault:
     if "job" not in fault:
-        return Struck(kind=fault["kind"], job=None, cases="")
+        return InjectedFault(kind=fault["kind"], job=None, cases="")
     key = (fault["job"], fault["task"])
     indices = tasks.get(key)
     task = "" if fault["task"] is None else f"_{fault['task']}"
     cases = "" if indices is None else _text_of(indices)
-    return Struck(kind=fault["kind"], job=f"{fault['job']}{task}", cases=cases)
+    return InjectedFault(kind=fault["kind"], job=f"{fault['job']}{task}", cases=cases)
 
 
 def _text_of(indices: IndexSet) -> str:

@@ -28,10 +28,10 @@ from hpcsweep.claims import OWNER, try_acquire
 from hpcsweep.emulator import config as emulated
 from hpcsweep.emulator import events
 from hpcsweep.emulator import names as emulator_names
-from hpcsweep.emulator.book import Book
 from hpcsweep.emulator.daemon import history
 from hpcsweep.emulator.events import EventLog
 from hpcsweep.emulator.jobs import Job, JobRequest
+from hpcsweep.emulator.logged_state import LoggedState
 from hpcsweep.errors import HpcsweepError
 from hpcsweep.files import json_bytes
 from hpcsweep.journal import read
@@ -306,15 +306,15 @@ def _events(root: Path) -> Reader:
     log.close()
 
     def recall() -> None:
-        book = Book()
+        logged = LoggedState()
         for event in events.read(path):
-            book.apply(event)
+            logged.apply(event)
         with mock.patch.object(history, "_SMALL", 0), contextlib.chdir(path.parent):
             whole = path.read_bytes() if path.is_file() else b""
-            history.compact(book, emulated.EmulatorConfig())
+            history.compact(logged, emulated.EmulatorConfig())
             if whole:
                 path.write_bytes(whole)
-        for job in book.jobs.values():
+        for job in logged.jobs.values():
             _ = job.cpus, job.node_list, job.time_limit, job.elements, job.run_time(3.0)
 
     return Reader(path, recall)

@@ -14,8 +14,8 @@ import pytest
 
 from hpcsweep import emulator
 from hpcsweep.emulator import client, events
-from hpcsweep.emulator.book import Book
 from hpcsweep.emulator.daemon.history import compact
+from hpcsweep.emulator.logged_state import LoggedState
 from hpcsweep.errors import ClusterError, InputError
 from tests.support.emulated import QUICK, Emulated
 from tests.support.processes import owned_by
@@ -281,13 +281,13 @@ def test_the_log_forgets_old_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         cluster.out("scontrol", "hold", f"{kept}_5")
         emulator.stop(cluster.directory)
         log = cluster.directory / "events.jsonl"
-        before = Book()
+        before = LoggedState()
         for event in events.read(log):
             before.apply(event)
         monkeypatch.chdir(cluster.directory)
         compact(before, emulator.EmulatorConfig(history_days=0))
         assert log.stat().st_size < 1 << 20
-        after = Book()
+        after = LoggedState()
         for event in events.read(log):
             after.apply(event)
         assert after.jobs == before.jobs

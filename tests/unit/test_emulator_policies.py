@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from hpcsweep.emulator import EmulatorConfig, Partition, Qos
-from hpcsweep.emulator.book import Book
 from hpcsweep.emulator.daemon import associations, preemption, scheduling, timelimit
 from hpcsweep.emulator.daemon.pool import Pool
 from hpcsweep.emulator.daemon.scheduling import KeepPending, PreemptJob, StartJob
 from hpcsweep.emulator.daemon.table import JobTable
 from hpcsweep.emulator.events import EventLog
 from hpcsweep.emulator.jobs import Job, JobRequest
+from hpcsweep.emulator.logged_state import LoggedState
 
 TIERS = (
     Partition(name="low", preempt_mode="REQUEUE", grace_s=5.0),
@@ -44,7 +44,7 @@ class World:
     def __init__(self, directory: Path, settings: EmulatorConfig, *jobs: Job) -> None:
         log = EventLog(directory / "events.jsonl")
         self.settings = settings
-        self.table = JobTable(Book(), log, first_job_id=1)
+        self.table = JobTable(LoggedState(), log, first_job_id=1)
         self.pool = Pool(settings)
         for job in jobs:
             self.table.insert(job)

@@ -10,7 +10,7 @@ from hpcsweep.cli.render.console import print_facts, print_line
 
 def print_report(report: Report) -> None:
     """Print the faults that struck, each with its cases, and whether a case was lost."""
-    kinds = Counter(fault.kind for fault in report.struck)
+    kinds = Counter(fault.kind for fault in report.faults)
     faults = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "no fault struck"
     print_line(f"chaos with seed {report.seed}: {faults}; {report.submits} submits")
     print_facts(
@@ -20,7 +20,7 @@ def print_report(report: Report) -> None:
                 f"job {fault.job}" if fault.job else "the cluster",
                 f"cases {fault.cases}" if fault.cases else "",
             )
-            for fault in report.struck
+            for fault in report.faults
         ]
     )
     missing = report.summary.without_outcome

@@ -17,7 +17,6 @@ from typing import Any
 
 from hpcsweep import files
 from hpcsweep.emulator import arrays, names, processes
-from hpcsweep.emulator.book import Book
 from hpcsweep.emulator.config import EmulatorConfig
 from hpcsweep.emulator.daemon import (
     job_files,
@@ -35,26 +34,27 @@ from hpcsweep.emulator.daemon.termination import Termination
 from hpcsweep.emulator.daemon.timers import Timers
 from hpcsweep.emulator.events import EventLog
 from hpcsweep.emulator.faults.chance import Fault
-from hpcsweep.emulator.faults.orders import Orders
+from hpcsweep.emulator.faults.fault_state import FaultState
 from hpcsweep.emulator.jobs import NO_SHELL, REQUEUED_HELD, Job, JobRequest
+from hpcsweep.emulator.logged_state import LoggedState
 from hpcsweep.errors import ClusterError
 
 
 class Controller:
     """The state of a running cluster: jobs in memory, nodes, processes."""
 
-    def __init__(self, state_dir: Path, settings: EmulatorConfig, book: Book) -> None:
+    def __init__(self, state_dir: Path, settings: EmulatorConfig, logged: LoggedState) -> None:
         self.state_dir = state_dir
         self.settings = settings
         self.log = EventLog(state_dir / names.EVENTS)
-        self.table = JobTable(book, self.log, first_job_id=settings.first_job_id)
+        self.table = JobTable(logged, self.log, first_job_id=settings.first_job_id)
         self.pool = Pool(settings)
-        for name, reason in book.nodes.items():
+        for name, reason in logged.nodes.items():
             if name in self.pool.nodes:
                 self.pool.nodes[name].down = reason
         self.timers = Timers(settings.tick_s)
         self.steps = Steps()
-        self.faults = Orders()
+        self.faults = FaultState()
         # An event that may let a job start has happened.
         self.is_dirty = True
         self._shells = launch.Shells(state_dir)

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from hpcsweep import files
 from hpcsweep.emulator import config, events, names, processes
-from hpcsweep.emulator.book import Book
 from hpcsweep.emulator.daemon import recovery, requests
 from hpcsweep.emulator.daemon.controller import Controller
 from hpcsweep.emulator.daemon.history import compact
+from hpcsweep.emulator.logged_state import LoggedState
 
 READY = b"ready\n"
 # Seconds between two polls whether the state directory still exists.
@@ -213,14 +213,14 @@ def main(state_dir: Path, arguments: list[str]) -> int:
     if not _lock(lock):
         return 0
     settings = config.load(state_dir)
-    book = Book()
+    logged = LoggedState()
     for event in events.read(Path(names.EVENTS)):
-        book.apply(event)
+        logged.apply(event)
     boot_id = processes.boot_id()
-    compact(book, settings)
-    controller = Controller(state_dir, settings, book)
-    controller.log.append({"e": "start", "last_id": book.last_id, "boot_id": boot_id})
-    recovery.recover(controller, is_same_boot=boot_id == book.boot_id)
+    compact(logged, settings)
+    controller = Controller(state_dir, settings, logged)
+    controller.log.append({"e": "start", "last_id": logged.last_id, "boot_id": boot_id})
+    recovery.recover(controller, is_same_boot=boot_id == logged.boot_id)
     loop = Loop(controller)
     files.replace(Path(names.PID), f"{os.getpid()}\n".encode())
     if arguments:

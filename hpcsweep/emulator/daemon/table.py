@@ -7,9 +7,9 @@ import time
 from collections import Counter, deque
 
 from hpcsweep.emulator import arrays
-from hpcsweep.emulator.book import Book
 from hpcsweep.emulator.events import EventLog
 from hpcsweep.emulator.jobs import Job, JobRequest
+from hpcsweep.emulator.logged_state import LoggedState
 
 # The priority of the first job of a cluster with priority/basic (Slurm 22.05).
 _FIRST_PRIORITY = 4294901759
@@ -20,10 +20,10 @@ Target = tuple[Job, set[int]]
 class JobTable:
     """The jobs that the scheduler knows: active and recently ended ones."""
 
-    def __init__(self, book: Book, log: EventLog, *, first_job_id: int) -> None:
-        self.jobs = book.jobs
-        self.requests = book.requests
-        self.last_id = max(book.last_id, first_job_id - 1)
+    def __init__(self, logged: LoggedState, log: EventLog, *, first_job_id: int) -> None:
+        self.jobs = logged.jobs
+        self.requests = logged.requests
+        self.last_id = max(logged.last_id, first_job_id - 1)
         # The active ones of `jobs`.
         self.live = {job.id: job for job in self.jobs.values() if not job.is_final}
         self._log = log

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.emulator import client, config, events, hostlist, names, times
-from hpcsweep.emulator.book import Book
 from hpcsweep.emulator.jobs import Job
+from hpcsweep.emulator.logged_state import LoggedState
 from hpcsweep.emulator.programs import options, sacct_fields, tabular
 from hpcsweep.emulator.programs.sacct_fields import BRIEF, DEFAULT, LONG
 from hpcsweep.emulator.programs.sacct_rows import (
@@ -126,8 +126,8 @@ def _selector(text: str) -> tuple[int, int | None, str]:
 def _rows(state_dir: Path, wanted: dict[str, str], late_s: float) -> list[SacctRow]:
     """The rows that accounting has now, in Slurm's order."""
     settings = config.load(state_dir)
-    book, late = _read(state_dir, time.time() - max(late_s, settings.acct_lag_s))
-    runs = [job for job, _ in book.runs.values()]
+    logged, late = _read(state_dir, time.time() - max(late_s, settings.acct_lag_s))
+    runs = [job for job, _ in logged.runs.values()]
     last = {job.id: job.restart for job in runs}
     if "duplicates" not in wanted:
         runs = [job for job in runs if job.restart == last[job.id]]
@@ -136,25 +136,25 @@ def _rows(state_dir: Path, wanted: dict[str, str], late_s: float) -> list[SacctR
         is_held = job.state == "PENDING" and job.held and not job.restart
         if is_held and not settings.version.since("24.11"):
             continue  # a held job has no row (22.05)
-        steps = book.steps.get((job.id, job.restart), {})
+        steps = logged.steps.get((job.id, job.restart), {})
         rows.append(job_row(job, settings, steps))
         if job.started and not job.request.client:
             rows.append(step_row(job))
         rows += [srun_row(job, step) for step in steps.values()]
     if settings.phantom_rows:
-        rows += phantom_rows(book, late)
+        rows += phantom_rows(logged, late)
     return [row for row in rows if "allocations" not in wanted or not row["step"]]
 
 
-def _read(state_dir: Path, horizon: float) -> tuple[Book, list[dict[str, Any]]]:
+def _read(state_dir: Path, horizon: float) -> tuple[LoggedState, list[dict[str, Any]]]:
     """The state of the log at the horizon, and later events of jobs."""
-    book, late = Book(), []
+    logged, late = LoggedState(), []
     for event in events.read(state_dir / names.EVENTS):
         if event["e"] == "job" and event["at"] > horizon:
             late.append(event)
-        elif event["e"] != "drop" or event["id"] in book.jobs:
-            book.apply(event)
-    return book, late
+        elif event["e"] != "drop" or event["id"] in logged.jobs:
+            logged.apply(event)
+    return logged, late
 
 
 def _order(job: Job) -> tuple[Any, ...]:

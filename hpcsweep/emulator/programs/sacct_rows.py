@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import Any
 
 from hpcsweep.emulator import arrays, hostlist, identity, times
-from hpcsweep.emulator.book import Book
 from hpcsweep.emulator.config import EmulatorConfig
 from hpcsweep.emulator.jobs import Job
+from hpcsweep.emulator.logged_state import LoggedState
 from hpcsweep.emulator.programs import options
 
 # id, base, task, step, state, ended, eligible; `shown`: texts by field; `job`: those of the job.
@@ -250,7 +250,7 @@ def _row(job: Job, step: str, shown: dict[str, str], whole: dict[str, str]) -> S
     }
 
 
-def phantom_rows(book: Book, late: list[dict[str, Any]]) -> list[SacctRow]:
+def phantom_rows(logged: LoggedState, late: list[dict[str, Any]]) -> list[SacctRow]:
     """Slurm's rows of a job whose start accounting has not processed yet.
 
     A row by raw id, named `allocation`, PENDING while the job runs (22.05.8).
@@ -258,11 +258,11 @@ def phantom_rows(book: Book, late: list[dict[str, Any]]) -> list[SacctRow]:
     newest = {event["id"]: event for event in late if event.get("started")}
     rows: list[SacctRow] = []
     for job_id, event in newest.items():
-        seen = book.jobs.get(job_id)
+        seen = logged.jobs.get(job_id)
         if seen is not None and seen.started:
             continue
-        fresh = Book()
-        fresh.requests = book.requests
+        fresh = LoggedState()
+        fresh.requests = logged.requests
         fresh.apply(event)
         job = fresh.jobs[job_id]
         batch = step_row(job)

@@ -13,7 +13,7 @@ Strike = tuple[Fault, float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OfSubmission:
+class SubmissionFaults:
     """The faults of one accepted sbatch."""
 
     # Outages that it starts.
@@ -22,7 +22,7 @@ class OfSubmission:
     loses_answer: bool
 
 
-class Orders:
+class FaultState:
     """Counts the chances, and keeps the current outages."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Orders:
         attempt = self._next_attempt("refuse", name)
         return bool(plan.strikes(("refuse",), name, NO_TASK, attempt))
 
-    def of_submission(self, plan: FaultPlan, name: str) -> OfSubmission:
+    def of_submission(self, plan: FaultPlan, name: str) -> SubmissionFaults:
         """The faults of an sbatch that was accepted."""
         attempt = self._next_attempt("submitted", name)
         services: list[Strike] = []
@@ -62,7 +62,7 @@ class Orders:
                 number = attempt * fault.times + chance
                 services += plan.strikes((fault.kind,), name, NO_TASK, number)
         lost = plan.strikes(("submit_timeout",), name, NO_TASK, attempt)
-        return OfSubmission(services=tuple(services), loses_answer=bool(lost))
+        return SubmissionFaults(services=tuple(services), loses_answer=bool(lost))
 
     def _next_attempt(self, what: str, name: str) -> int:
         attempt = self._attempts[what, name]

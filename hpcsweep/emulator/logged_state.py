@@ -36,7 +36,7 @@ def _checked(kind: type[JobRequest | Job], values: dict[str, Any]) -> dict[str, 
     return values
 
 
-class Book:
+class LoggedState:
     """All requests, jobs, steps and nodes in an event log."""
 
     def __init__(self) -> None:
