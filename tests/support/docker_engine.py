@@ -37,6 +37,8 @@ CACHE = Path(os.environ.get("HPCSWEEP_DOCKER_CACHE", "~/.cache/hpcsweep/docker")
 PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 120.0
+# How long the layers of images that nothing needs any more stay.
+CACHED = "168h"
 ENDED = "dockerd ended:"
 # An image of one program, and what a node of a cluster asks of the engine.
 PROBE = "hpcsweep-probe"
@@ -152,6 +154,7 @@ def private_engine() -> Iterator[str]:
     try:
         wait_until(answers, START_TIMEOUT_S, "the private dockerd answers")
         remove_all(host)  # of a run whose keeper was killed
+        docker("--host", host, "image", "prune", "--force", "--filter", f"until={CACHED}")
         yield host
     finally:
         _, complaint = keeper.communicate(timeout=2 * STOP_TIMEOUT_S)  # closes the pipe
