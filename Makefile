@@ -35,7 +35,7 @@ test: $(VENV)/dev.stamp system-packages lint ## check the code and run every tes
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 docker-test: $(VENV)/dev.stamp system-packages ## run the tests that need containers: three Slurms, real nodes
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --timeout 1500 tests/docker $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --timeout 2700 tests/docker $(PYTEST_ARGS)
 
 cluster: ## start a Slurm cluster in containers (SLURM=22.05|24.11|26.05)
 	@$(PYTHON) docker/cluster.py up

@@ -57,7 +57,7 @@ class Answers:
             and {"kind", "name"} <= item.callspec.params.keys()
         ]
         self._asked = {
-            kind: [case for name, case in CASES.items() if (kind, name) in asked]
+            kind: [name for name in CASES if (kind, name) in asked]
             for kind in {kind for kind, _ in asked}
         }
         self._known: dict[str, dict[str, str]] = {}
@@ -65,9 +65,11 @@ class Answers:
     def of(self, kind: str) -> dict[str, str]:
         """The answers of a real Slurm, or of the emulated one in a version, by name of the case."""
         if kind not in self._known:
-            asked = self._asked[kind]
+            is_real = kind == "slurm"
+            version = contract.installed_version() if is_real else kind
+            asked = [SETS[version][name] for name in self._asked[kind]]
             self._known[kind] = (
-                contract.ask_real(asked) if kind == "slurm" else contract.ask_emulated(kind, asked)
+                contract.ask_real(asked) if is_real else contract.ask_emulated(kind, asked)
             )
         return self._known[kind]
 

@@ -39,14 +39,18 @@ HERE = Path(__file__).parent
 
 def slow(x):
     time.sleep({seconds})
-    with contextlib.suppress(FileExistsError):
-        (HERE / "ended" / str(x)).touch(exist_ok=False)
-    return {{"square": x * x}}
+    return end(x)
 
 
 def fill(x, log):
     (log.path / "block").write_bytes(bytes(1 << 20))
     time.sleep(0.5)
+    return end(x)
+
+
+def end(x):
+    with contextlib.suppress(FileExistsError):
+        (HERE / "ended" / str(x)).touch(exist_ok=False)
     return {{"square": x * x}}
 """
 # The clocks of c1 and c3 are 300 s apart; times of files stay those of the server.
@@ -61,11 +65,6 @@ CLOCKS = [
 
 class NodeSweep(ContainerSweep):
     """A sweep, and what it has left on disk."""
-
-    def tasks_are_over(self) -> bool | str:
-        """Whether a status knows of no task that may still run."""
-        asked = self.hpcsweep(f"status {self.directory} --json", environment=SETTINGS).stdout
-        return not json.loads(asked)["tasks"] or asked
 
     def ends(self) -> list[float]:
         """When cases ended for the first time, by the clock of the machine."""
@@ -251,32 +250,52 @@ def at(task: dict[str, Any], text: str) -> float:
     return datetime.fromisoformat(text).timestamp() - AHEAD_S[task["node"]]
 
 
-def test_a_full_volume_fails_no_case(failing: ContainerCluster) -> None:
+def test_a_full_volume_pauses_a_sweep(failing: ContainerCluster) -> None:
     # 24 MB have no room for a ballast of 16 and twelve cases of one.
-    code = TARGET.format(seconds=CASE_S)
+    cases = 12
+    failing.run("mkdir -p /small/full/ended; head -c 16M /dev/zero >/small/ballast")
     sweep = NodeSweep(
-        *(failing, "/small/full", code),
+        *(failing, "/small/full", TARGET.format(seconds=CASE_S)),
         target="target.py:fill",
-        source={"grid": {"x": list(range(12))}},
+        source={"grid": {"x": list(range(cases))}},
         chunk=4,
     )
-    failing.run("head -c 16M /dev/zero >/small/ballast")
 
-    sweep.submit()  # ends with an error: its index finds no room
-    failing.run("rm /small/ballast")
-    wait_until(sweep.tasks_are_over, WAIT_S, "what became of the tasks is known")
-    before = sweep.collect()
-    sweep.submit(check=True)
-    after = sweep.collect()
+    command = f"cd {sweep.home}; {SETTINGS} hpcsweep submit manifest.json --wait 2>&1"
+    with StatusWatch(failing, sweep.directory) as watch, failing.start(command) as waiting:
+        wait_until(lambda: is_paused(watch) or str(watch.answers[-1:]), WAIT_S, "a paused sweep")
+        before = sweep.tokens()
+        failing.run("rm /small/ballast")
+        said, _ = waiting.communicate(timeout=WAIT_S)
 
-    # A worker whose journal finds no room cannot say `quota`; its cases are lost then.
-    assert {row["status"] for row in before} == {"complete", "interrupted"}
-    assert [(row["status"], row["square"]) for row in after] == [
-        ("complete", x * x) for x in range(12)
+    assert waiting.returncode == 0, said
+    assert [(row["status"], row["square"]) for row in sweep.collect()] == [
+        ("complete", x * x) for x in range(cases)
     ]
-    kept = {row["index"]: row["job_id"] for row in before if row["status"] == "complete"}
-    assert kept.items() <= {row["index"]: row["job_id"] for row in after}.items()
-    assert set(sweep.tokens()) == {row["run_dir"] for row in after}
+    watch.check(sweep.ends())
+    after = sweep.tokens()
+    assert before.items() <= after.items()
+    ends = [end for each in sweep.records().values() for end in each if is_end(end)]
+    # No more than once for each case: a worker whose journal finds no room cannot say `complete`
+    # either, and the next one reads it in the run directory.
+    complete = [end["index"] for end in ends if end["status"] == "complete"]
+    assert sorted(complete) == list(range(cases))
+    assert {end["reason"] for end in ends if end["status"] != "complete"} == {"quota"}
+    logger.info(
+        "%d cases, %d of them complete before there was room, %d ended by the full volume, "
+        "%d answers of status",
+        *(cases, len(before), len(ends) - cases, len(watch.answers)),
+    )
+
+
+def is_end(record: dict[str, Any]) -> bool:
+    """Whether a record of a journal is the end of a case."""
+    return record["kind"] == "end" and "index" in record
+
+
+def is_paused(watch: StatusWatch) -> bool:
+    """Whether the last status says that a volume is full, and that no task may still run."""
+    return bool(is_settled(watch) and watch.last["paused"])
 
 
 def test_nothing_is_left_of_a_cluster_that_failed(failing: ContainerCluster) -> None:

@@ -85,6 +85,15 @@ class ContainerCluster:
         login = ("su", "-", user, "-c", f"set -eu; {script}")
         return docker("exec", self.container(service), *login, check=check)
 
+    def start(self, script: str) -> subprocess.Popen[str]:
+        """Run a shell script as ada on the login node, and do not wait for its end."""
+        return subprocess.Popen(
+            ["docker", "exec", self.container("login"), "su", "-", "ada", "-c", script],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
     def write(self, path: str, text: str, user: str = "ada") -> None:
         """Write a file of a user's, with its directories."""
         quoted = shlex.quote(path)

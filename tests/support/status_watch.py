@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from dataclasses import dataclass, field
 from threading import Thread
 from types import TracebackType
@@ -42,12 +41,7 @@ class StatusWatch:
 
     def __enter__(self) -> Self:
         script = SCRIPT.format(directory=self.directory, settings=SETTINGS)
-        self._process = subprocess.Popen(
-            ["docker", "exec", self.cluster.container("login"), "su", "-", "ada", "-c", script],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._process = self.cluster.start(script)
         self._reader = Thread(target=self._read)
         self._reader.start()
         return self

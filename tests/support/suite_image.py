@@ -1,17 +1,19 @@
-"""The image of a Debian suite in which hpcsweep's own tests run: its Slurm and its Python."""
+"""The image of a newer Debian suite in which hpcsweep's own tests run: its Slurm and its Python."""
 
 from __future__ import annotations
 
 from tests.support.container_cluster import DOCKERFILE, REPOSITORY, SUITES
 from tests.support.docker_engine import Completed, docker
 
+# The oldest suite is the one that `make test` runs on.
+NEWER = tuple(SUITES)[1:]
 # The tests write beside the source, so they run in a copy.
 SCRIPT = """
 mkdir /work
 tar -C /source --exclude=./.venv --exclude=./outputs -c . | tar -C /work -x
 cd /work
 pip install --quiet --no-deps --no-build-isolation --editable .
-exec python -m pytest -q -n 2 --dist loadgroup "$@"
+exec python -m pytest -q -n 2 --dist loadgroup --timeout 1200 "$@"
 """
 
 
