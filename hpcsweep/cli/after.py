@@ -23,7 +23,7 @@ def submit_after(
 
     It is sent to the cluster of `other`, whose closing jobs send it.
     """
-    recorded = here.cluster_of(other) if other.submissions() else None
+    recorded = here.cluster_of(other)
     if is_complete(other, recorded, here.settings):
         notify(f"{other.name} is complete: nothing to wait for")
         return False

@@ -68,8 +68,11 @@ def reopen(record: ClusterRecord, directory: Path, settings: Settings) -> Cluste
 
 
 def open_recorded(sweep: SweepDirectory, settings: Settings) -> Cluster | None:
-    """The cluster of the sweep's last submission, started; None if not reachable from here."""
-    _, document = sweep.plan(sweep.submissions()[-1])
+    """The cluster of the last submission, started; None without one, or if it is not reachable."""
+    numbers = sweep.submissions()
+    if not numbers:
+        return None
+    _, document = sweep.plan(numbers[-1])
     cluster = of_record(document["cluster"], sweep, settings)
     if not cluster.is_here:
         return None
@@ -78,7 +81,11 @@ def open_recorded(sweep: SweepDirectory, settings: Settings) -> Cluster | None:
 
 
 def require_recorded(sweep: SweepDirectory, settings: Settings) -> Cluster:
-    """The cluster of the sweep's last submission, to submit to again. *Raises* ClusterError."""
+    """The cluster of the sweep's last submission, to submit to again.
+
+    *Raises* ClusterError; SweepError before the first submission.
+    """
+    sweep.newest_manifest()
     cluster = open_recorded(sweep, settings)
     if cluster is None:
         raise ClusterError(

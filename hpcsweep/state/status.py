@@ -230,7 +230,7 @@ def _status(
         summary = replace(
             summary,
             stopped=stopped(sweep, sweep_index),
-            followers=tuple(Path(fact["sweep"]).name for fact in followers(sweep.path).values()),
+            followers=tuple(Path(fact["sweep"]).name for fact in followers(sweep.path)),
         )
     if within is None and summary.stopped is None and summary.is_settled:
         summary = replace(summary, standstill=standstill(sweep, found, cluster, settings))

@@ -20,6 +20,7 @@ from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission.reconcile import resolve_unanswered
 from hpcsweep.submission.sweep_lock import locked_sweep
 from hpcsweep.sweepdir.directory import CancelFact, SweepDirectory
+from hpcsweep.sweepdir.followers import remove_follower
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def cancel(
     settings: Settings,
     notify: Callable[[str], None] = lambda _: None,
 ) -> list[str]:
-    """Cancel every array with tasks that are not known to be over, and the reduce.
+    """Cancel every array with tasks that are not known to be over, and the reduce; follow no sweep.
 
     Returns their job ids.
 
@@ -38,6 +39,11 @@ def cancel(
     *Writes* a `cancel` file for each part, after the cluster accepted the request: if this is
     killed in between, the accounting reports the cancelled tasks. *Safe to repeat.*
     """
+    before = remove_follower(sweep.path, sweep.key)
+    if before is not None:
+        notify(f"{sweep.name} is no longer sent after {before.name}")
+        if not sweep.submissions():
+            return []
     cluster = reachable(sweep, cluster)
     with locked_sweep(sweep, notify):
         resolve_unanswered(sweep, cluster, settings, notify)

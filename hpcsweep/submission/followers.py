@@ -16,8 +16,6 @@ from typing import Any
 
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import HpcsweepError, InputError
-from hpcsweep.files import json_bytes, make_directory
-from hpcsweep.files import replace as replace_file
 from hpcsweep.manifest import source_spec
 from hpcsweep.manifest.frozen import sealed
 from hpcsweep.manifest.mistakes import Mistakes
@@ -28,9 +26,10 @@ from hpcsweep.submission.sweep_lock import awaited_sweep, patiently
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.followers import (
     FollowerFact,
+    add_follower,
     follow_each_other,
-    follower_path,
     followers,
+    remove_follower,
 )
 from hpcsweep.tables.sweep_cases import SweepCases
 
@@ -85,9 +84,7 @@ def send_after(
     with awaited_sweep(other, notify):
         if is_complete(other, cluster, settings):
             return False
-        file = follower_path(other.path, sweep.key)
-        make_directory(file.parent)
-        replace_file(file, json_bytes(fact))
+        add_follower(other.path, sweep.key, fact)
     return True
 
 
@@ -102,7 +99,7 @@ def send_followers(
     if not done.outlook.is_complete:
         return ()
     sent, problem = [], None
-    for file, fact in followers(done.sweep.path).items():
+    for fact in followers(done.sweep.path):
         try:
             request = _request(fact, settings)
             sent.append(patiently(partial(submit, request, cluster, settings, notify)))
@@ -111,7 +108,7 @@ def send_followers(
             notify(f"{name}, which follows {done.sweep.name}, was not sent: {error}")
             problem = error
         else:
-            file.unlink(missing_ok=True)
+            remove_follower(Path(fact["sweep"]), sent[-1].sweep.key)
     if problem is not None:
         raise problem
     return tuple(sent)

@@ -1,8 +1,9 @@
 """Followers: sweeps that are sent when another one is complete.
 
     followers/<key>.json     in the sweep that goes before; named after the follower's key
+    after.json               in the follower: which sweep that is
 
-The file is there until the follower is sent. No task reads it.
+They are there until the follower is sent. No task reads them.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import Any, TypedDict
 
 from hpcsweep.errors import Damaged
 from hpcsweep.field_checks import HEX16, NUMBER, TEXT, integer, mismatch, schema
-from hpcsweep.files import RESTORE, names, read_json
+from hpcsweep.files import RESTORE, json_bytes, make_directory, names, read_json, replace
 
 FOLLOWERS = "followers"
+AFTER = "after.json"
 
 
 class _SourceField(TypedDict, total=False):
@@ -35,6 +37,14 @@ class FollowerFact(_SourceField):
     throttle: int
 
 
+class AfterFact(TypedDict):
+    """A sweep follows another one, and was not sent yet."""
+
+    # The absolute path of that one's directory.
+    sweep: str
+
+
+_AFTER = schema({"sweep": TEXT})
 _FACT = schema({"time": NUMBER, "sweep": TEXT, "manifest": HEX16, "throttle": integer()})
 
 
@@ -43,9 +53,41 @@ def follower_path(sweep: Path, key: str) -> Path:
     return sweep / FOLLOWERS / f"{key}.json"
 
 
-def followers(sweep: Path) -> dict[Path, FollowerFact]:
-    """The sweeps that are sent after this one, by their file. *Raises* Damaged."""
-    found: dict[Path, FollowerFact] = {}
+def add_follower(sweep: Path, key: str, fact: FollowerFact) -> None:
+    """Let a sweep be sent after `sweep` alone. *Safe to repeat.* *Writes* a file in both."""
+    follower = Path(fact["sweep"])
+    before = goes_before(follower)
+    if before is not None and before != sweep:
+        follower_path(before, key).unlink(missing_ok=True)
+    after: AfterFact = {"sweep": str(sweep)}
+    replace(follower / AFTER, json_bytes(after))
+    make_directory(sweep / FOLLOWERS)
+    replace(follower_path(sweep, key), json_bytes(fact))
+
+
+def remove_follower(follower: Path, key: str) -> Path | None:
+    """Let a sweep follow no other one. Returns which it followed. *Safe to repeat.*"""
+    before = goes_before(follower)
+    if before is not None:
+        follower_path(before, key).unlink(missing_ok=True)
+        (follower / AFTER).unlink(missing_ok=True)
+    return before
+
+
+def goes_before(follower: Path) -> Path | None:
+    """The directory of the sweep after which this one is sent; None for none. *Raises* Damaged."""
+    path = follower / AFTER
+    if not path.exists():
+        return None
+    fact: AfterFact = read_json(path)
+    if wrong := mismatch(fact, _AFTER):
+        raise Damaged(f"is damaged: {wrong}", where=str(path), next_step=RESTORE)
+    return Path(fact["sweep"])
+
+
+def followers(sweep: Path) -> list[FollowerFact]:
+    """The sweeps that are sent after this one. *Raises* Damaged."""
+    found: list[FollowerFact] = []
     for name in names(sweep / FOLLOWERS):
         if not name.endswith(".json"):  # a temporary file
             continue
@@ -54,7 +96,7 @@ def followers(sweep: Path) -> dict[Path, FollowerFact]:
         wrong = mismatch(fact, _FACT)
         if wrong:
             raise Damaged(f"is damaged: {wrong}", where=str(path), next_step=RESTORE)
-        found[path] = fact
+        found.append(fact)
     return found
 
 
@@ -67,5 +109,5 @@ def follow_each_other(sweep: Path, other: Path) -> bool:
             return True
         if one not in seen:
             seen.add(one)
-            waiting += [Path(fact["sweep"]) for fact in followers(one).values()]
+            waiting += [Path(fact["sweep"]) for fact in followers(one)]
     return False

@@ -126,5 +126,9 @@ def test_what_cannot_be_sent_later_is_refused_now(site: Site) -> None:
     cycle = site.hpcsweep("submit", "a.yaml", "--after", "b", code=3)
     assert "a is complete" not in cycle
     assert "b is sent after a itself: none of them would begin" in cycle
+    assert "It is sent when every case of a is complete" in site.hpcsweep("status", "b", code=5)
+    assert "b is no longer sent after a" in site.hpcsweep("cancel", "b")
     go(site)
-    site.wait_complete("b", 2)
+    site.wait_complete("a", 3)
+    site.hpcsweep("advance", "a")
+    assert not list((site.root / "outputs" / "b").glob("submissions/*"))
