@@ -62,13 +62,14 @@ class Lanes:
         self._pack: PackWriter | None = None
         self._make_program = _program_maker(manifest)
         self._make_outputs = self._outputs_maker()
+        self._make_shares = _shares_maker(manifest)
 
     def open(self, most: int) -> list[Lane]:
         """Open as many lanes as the task has slots, at most `most`, and one at least.
 
         *Raises* InputError if the task has not what a case needs.
         """
-        return [self._open_one(share) for share in self._shares()[: max(1, most)]]
+        return [self._open_one(share) for share in self._make_shares()[: max(1, most)]]
 
     def open_maker(self, share: Share | None = None) -> Slot | None:
         """Open a slot that makes cases; None if they can be read here."""
@@ -87,22 +88,6 @@ class Lanes:
         return Lane(
             slot=slot, outputs=outputs, maker=self.open_maker(share._replace(descriptors=()))
         )
-
-    def _shares(self) -> list[Share]:
-        manifest = self._manifest
-        if manifest.needs != CaseNeeds():
-            from hpcsweep.worker.shares import shares_of  # noqa: PLC0415  # most tasks have one slot
-
-            return shares_of(manifest, os.environ)
-        count = manifest.resources.cpus
-        (bound,) = cpus.cpu_sets(os.environ, 1, count)
-        return [
-            Share(
-                cpus=bound,
-                environment=cpus.thread_variables(os.environ, count),
-                mem_bytes=requested_bytes(os.environ),
-            )
-        ]
 
     def _slot(self, program: ChildProgram, share: Share) -> Slot:
         return Slot(
@@ -135,3 +120,18 @@ def _program_maker(manifest: FrozenManifest) -> Callable[[], ChildProgram]:
 
         return partial(Command, manifest)
     return lambda: Server(FunctionCalls(manifest))
+
+
+def _shares_maker(manifest: FrozenManifest) -> Callable[[], list[Share]]:
+    if manifest.needs == CaseNeeds():
+        return partial(_whole_share, manifest.resources.cpus)
+    from hpcsweep.worker.shares import shares_of  # noqa: PLC0415  # most tasks have one slot
+
+    return partial(shares_of, manifest, os.environ)
+
+
+def _whole_share(count: int) -> list[Share]:
+    """The share of the only slot of a task with so many CPUs."""
+    (bound,) = cpus.cpu_sets(os.environ, 1, count)
+    threads = cpus.thread_variables(os.environ, count)
+    return [Share(cpus=bound, environment=threads, mem_bytes=requested_bytes(os.environ))]

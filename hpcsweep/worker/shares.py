@@ -51,7 +51,7 @@ def shares_of(manifest: FrozenManifest, environment: Mapping[str, str]) -> list[
     needs, has = manifest.needs, given(environment, manifest.resources.options)
     if needs.gpus and needs.gpus > (has.gpus or 0):
         raise InputError(
-            f"a case needs {needs.gpus} GPUs, and this task has {has.gpus}: none of "
+            f"a case needs {needs.gpus} of the task's GPUs, and it has {has.gpus}: none of "
             f"{', '.join(gpus.VARIABLES)} names more",
             where="gpus_per_case",
             next_step="Ask for them in `slurm:`, on a partition whose nodes have them.",

@@ -170,7 +170,7 @@ def test_a_task_with_less_than_was_asked_for_says_so(capfd: pytest.CaptureFixtur
 
 
 def test_a_task_without_the_gpus_of_a_case() -> None:
-    with pytest.raises(InputError, match="a case needs 2 GPUs, and this task has 1"):
+    with pytest.raises(InputError, match="a case needs 2 of the task's GPUs, and it has 1"):
         shares_of(manifest(CaseNeeds(gpus=2)), {"CUDA_VISIBLE_DEVICES": "0"})
 
 
@@ -244,7 +244,7 @@ def test_a_task_that_lacks_the_gpus_fails_its_cases(tmp_path: Path) -> None:
     made.run(SLURM_CPUS_ON_NODE="2", CUDA_VISIBLE_DEVICES="", code=InputError.exit_code)
     ends = made.ends().values()
     assert [end["reason"] for end in ends] == ["setup", "setup"]
-    assert "a case needs 1 GPUs, and this task has 0" in next(iter(ends))["error"]["message"]
+    assert "a case needs 1 of the task's GPUs, and it has 0" in next(iter(ends))["error"]["message"]
 
 
 @pytest.mark.parametrize("runs", ["all", "packed"])

@@ -136,13 +136,19 @@ def _slots(plan: Plan, manifest: FrozenManifest) -> str:
     if needs.slots is None:
         return "as many as a whole node has room for"
     each = allocation.cpus_of_case(needs, has.cpus or needs.slots)
-    idle = (has.cpus or 0) - needs.slots * each
-    text = f"{needs.slots} cases at once, {each} CPUs each"
-    text += f", {needs.gpus} GPUs each" if needs.gpus else ""
-    text += f"; {idle} CPUs of a task idle" if idle > 0 else ""
+    text = f"{needs.slots} cases at once, {_counted(each, 'CPU')}"
+    text += f" and {_counted(needs.gpus, 'GPU')} each" if needs.gpus else " each"
+    cpus = (has.cpus or 0) - needs.slots * each
+    gpus = (has.gpus or 0) - needs.slots * (needs.gpus or 0) if needs.gpus else 0
+    idle = [_counted(count, what) for count, what in ((cpus, "CPU"), (gpus, "GPU")) if count > 0]
+    text += f"; {' and '.join(idle)} of a task idle" if idle else ""
     if plan.chunk_size < needs.slots:
         text += f"; a chunk has only {plan.chunk_size}"
     return text
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _case(case: ParamCase) -> str:
