@@ -57,7 +57,7 @@ def ends(indices: IndexSet, tries: int, _asked: Resources) -> dict[Reason | None
 
 def main() -> None:
     """Simulate and print."""
-    policy = Policy(chunk=CHUNK, resources=ASKED, retry=Retry())
+    policy = Policy(chunk=CHUNK, resources=ASKED, retry=Retry(), closes=True)
     site = SimulatedSite(
         version=version_of(grid(x=arange(0, CASES, 1))),
         policy=policy,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from hpcsweep.indexset import IndexSet
@@ -16,6 +17,8 @@ from hpcsweep.sweepdir.stop import error_kind, held_fact, stop_fact
 
 # Kinds of errors that a digest names.
 KINDS_NAMED = 5
+# Failed cases that a digest reads: each status of a stopped sweep makes one.
+DIGEST_MAX = 10_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,10 +53,12 @@ class Stopped:
     def lines(self) -> list[str]:
         """The digest: the reason, the errors, how to go on."""
         more = len(self.kinds) - KINDS_NAMED
+        looked = sum(one.indices.count for one in self.kinds)
         return [
             f"{self.name} is stopped: {self._why}",
             *(f"  {one.line}" for one in self.kinds[:KINDS_NAMED]),
             *([f"  and {more} more kinds of errors"] if more > 0 else []),
+            *([f"  (of the first {DIGEST_MAX} failed cases)"] if looked >= DIGEST_MAX else []),
             self._next_step,
         ]
 
@@ -102,15 +107,20 @@ def stopped(sweep: SweepDirectory, sweep_index: SweepIndex) -> Stopped | None:
         failures=fact["failures"],
         kind=fact["kind"],
         is_held=held_fact(sweep.path) is not None,
-        kinds=tuple(failure_kinds(sweep_index)),
+        kinds=tuple(failure_kinds(sweep_index, most=DIGEST_MAX)),
         by_canary=fact.get("canary", False),
     )
 
 
-def failure_kinds(sweep_index: SweepIndex, among: IndexSet | None = None) -> list[FailureKind]:
-    """The failed cases by their errors, the most frequent first; those of `among`, or all."""
+def failure_kinds(
+    sweep_index: SweepIndex, among: IndexSet | None = None, most: int | None = None
+) -> list[FailureKind]:
+    """The failed cases by their errors, the most frequent first; those of `among`, or all.
+
+    `most`: how many failed cases are looked at, by their indices; None for all.
+    """
     found: dict[str, list[int]] = {}
-    for row in sweep_index.rows(where=cases.c.status == Status.FAILED.value):
+    for row in islice(sweep_index.rows(where=cases.c.status == Status.FAILED.value), most):
         kind = error_kind(row["reason"] or "", _error(row["error"]))
         found.setdefault(kind, []).append(row["idx"])
     kinds = [

@@ -51,7 +51,7 @@ class Policy:
     advances: bool = False
     # None: what did not complete is sent again only if a user asks.
     retry: Retry | None = None
-    # Whether something is to be decided when an array is over, besides `retry`.
+    # Whether something is to be decided when an array is over, as `Policies.closes`.
     closes: bool = False
     # Whether tasks ask for what complete cases used of time and memory, as far as `resources` does
     # not say it.
@@ -261,7 +261,7 @@ def _within_room(batches: list[Batch], policy: Policy, limits: Limits) -> Iterat
     room, calls = limits.room, limits.calls
     tasks = sum(each.tasks for each in batches)
     arrays = sum(_arrays(each, limits) for each in batches)
-    closes = policy.closes or policy.retry is not None or (room is not None and tasks > room)
+    closes = policy.closes or (room is not None and tasks > room)
     closes = closes or (calls is not None and arrays > calls)
     closes = closes or any(each.is_canary for each in batches)
     # The jobs beside the array tasks.

@@ -119,12 +119,30 @@ def call_for_answer(function: Function, request: Request) -> Answer:
         outcome = {} if error.code in (None, 0) else _exit(error)
     # Catch everything: an error of the user's function is the outcome of its case.
     except BaseException as error:  # noqa: BLE001
-        outcome = report_exception(error)
-        if getattr(error, "errno", None) in FULL and _is_full(request):
-            outcome["reason"] = Reason.QUOTA.value
+        outcome = report_exception(error) | {"reason": _reason(error, request).value}
     else:
         outcome = {"returned": True} | marked_failed(log)
     return NOTHING | outcome | {"metrics": log.metrics}
+
+
+def _reason(error: BaseException, request: Request) -> Reason:
+    """Why a case failed whose function raised this."""
+    if isinstance(error, MemoryError) and _has_memory_limit():
+        return Reason.OUT_OF_MEMORY
+    if getattr(error, "errno", None) in FULL and _is_full(request):
+        return Reason.QUOTA
+    return Reason.ERROR
+
+
+def _has_memory_limit() -> bool:
+    """Whether an allocation can meet a limit: of the address space, as VSizeFactor sets it.
+
+    A cgroup refuses no allocation; it has the process killed. Without a limit of this kind the
+    function asked for more than there can be, or raised the error itself.
+    """
+    import resource  # noqa: PLC0415  # for cases that ran out of memory
+
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
 def _is_full(request: Request) -> bool:

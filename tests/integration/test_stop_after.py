@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
+from tests.support.clusters import RealCluster
+from tests.support.project import Project
+from tests.support.slurm_cluster import PrivateSlurm
 from tests.support.small_site import Site, site
 from tests.support.wait import wait_until
 
@@ -65,3 +69,25 @@ def test_what_waits_is_held_and_released(site: Site) -> None:
     assert not is_stopped(site)
     wait_for_empty_queue(site)
     assert site.status() == {"complete": 10, "failed": 2}
+
+
+def test_on_a_real_slurm_what_waits_is_cancelled(slurm: PrivateSlurm, tmp_path: Path) -> None:
+    """And the closing job ends, since only a user goes on."""
+    project = Project(RealCluster(slurm), tmp_path, 12, target=TARGET, chunk=2, stop_after=3)
+    project.submit("--throttle", "1")
+    project.wait_status(lambda seen: bool(seen["stopped"] and not seen["tasks"]), "a stopped sweep")
+    project.wait_status(lambda seen: seen["counts"]["pending"] == 0, "verdicts on all tasks")
+    names = project.job_names
+    wait_until(
+        lambda: names not in (queue := slurm.run("squeue", "-h", "-o", "%j").stdout) or queue,
+        90,
+        "the end of the closing job",
+        poll_s=0.5,
+    )
+    seen = project.status()
+    assert (seen["submissions"], seen["stopped"]["failures"]) == (1, 3)
+    assert 3 <= seen["counts"]["failed"] <= 4
+    assert seen["counts"]["failed"] + seen["counts"]["interrupted"] == 12
+    (tmp_path / "go").touch()
+    project.submit("--wait", code=9)
+    assert project.status()["counts"]["complete"] == 12 - seen["counts"]["failed"]

@@ -88,7 +88,14 @@ def test_a_sweep_ends_at_any_site(sweep: Sweep, data: st.DataObject) -> None:
         return found
 
     caps = {} if sweep.site_cap is None else {"mem": sweep.site_cap << 30}
-    policy = Policy(chunk=sweep.chunk, resources=ASKED, retry=retry, canary=sweep.canary, caps=caps)
+    policy = Policy(
+        chunk=sweep.chunk,
+        resources=ASKED,
+        retry=retry,
+        closes=True,
+        canary=sweep.canary,
+        caps=caps,
+    )
     site = SimulatedSite(
         version=version_of(grid(x=list(range(sweep.cases)))),
         policy=policy,
@@ -103,7 +110,7 @@ def test_a_sweep_ends_at_any_site(sweep: Sweep, data: st.DataObject) -> None:
         if not site.queue:
             break
         site.run(data.draw(st.integers(1, len(site.queue))))
-        seen = site.outlook()
+        seen = replace(site.outlook(), caps=caps)
         assert to_send(seen, retry) == sendable(seen, advances) - behind(seen)
         site.send(site.decide(advances))
     assert not site.queue

@@ -187,7 +187,9 @@ def sent_with_room(
     version: Version, room: int, *, chunk: int = 1, size: int = 1001, retry: Retry | None = None
 ) -> Batch | None:
     limits = replace(UNASKED, max_array_size=size, max_jobs=room + 3, jobs=3)
-    found = decide(Outlook.of_nothing(version), Policy(chunk=chunk, retry=retry), limits)
+    found = decide(
+        Outlook.of_nothing(version), Policy(chunk=chunk, retry=retry, closes=bool(retry)), limits
+    )
     return found[0] if found else None
 
 
@@ -236,7 +238,9 @@ def test_without_calls_for_an_array_and_its_closing_job_nothing_is_sent(
     version: Version, calls: int, retry: Retry | None
 ) -> None:
     limits = replace(UNASKED, calls=calls)
-    assert decide(Outlook.of_nothing(version), Policy(retry=retry), limits) == ()
+    assert (
+        decide(Outlook.of_nothing(version), Policy(retry=retry, closes=bool(retry)), limits) == ()
+    )
 
 
 @pytest.mark.parametrize("room", [0, 1])
@@ -251,14 +255,18 @@ def test_a_limit_below_three_jobs_is_refused_by_its_name(version: Version) -> No
     for retry, chunk in ((None, 1), (Retry(), CASES)):
         limits = replace(UNASKED, max_jobs=2, max_jobs_name="MaxSubmitJobs of the association")
         with pytest.raises(InputError, match="MaxSubmitJobs of the association is 2, and a sweep"):
-            decide(Outlook.of_nothing(version), Policy(chunk=chunk, retry=retry), limits)
+            decide(
+                Outlook.of_nothing(version),
+                Policy(chunk=chunk, retry=retry, closes=bool(retry)),
+                limits,
+            )
     fits = replace(UNASKED, max_jobs=2)
     (batch,) = decide(Outlook.of_nothing(version), Policy(chunk=15), fits)
     assert (batch.tasks, batch.closes) == (2, False)
 
 
 def test_a_sweep_that_retries_has_closing_jobs(version: Version) -> None:
-    batch = decide(Outlook.of_nothing(version), Policy(retry=Retry()), UNASKED)[0]
+    batch = decide(Outlook.of_nothing(version), Policy(retry=Retry(), closes=True), UNASKED)[0]
     assert batch.closes
     assert not decide(Outlook.of_nothing(version), Policy(), UNASKED)[0].closes
 

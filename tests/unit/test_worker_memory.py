@@ -33,6 +33,22 @@ def run(what):
 """
 
 
+@pytest.mark.parametrize(
+    ("prefix", "reason"), [(("prlimit", f"--as={512 * MB}"), "out_of_memory"), ((), "error")]
+)
+def test_an_allocation_that_a_limit_refuses(
+    tmp_path: Path, prefix: tuple[str, ...], reason: str
+) -> None:
+    """Without a limit, no machine has what it asks for."""
+    python = "def run(size):\n    held = bytearray(size)\n"
+    made = MadeSweep(tmp_path, grid(size=[1 << 60, 1]), python=python)
+    made.plan()
+    made.run(prefix=prefix)
+    ends = made.ends()
+    assert (ends[0]["reason"], ends[0]["error"]["type"]) == (reason, "MemoryError")
+    assert ends[1]["status"] == "complete"
+
+
 # --- a real one (version 1) ----------------------------------------------------------------------
 
 
