@@ -14,6 +14,9 @@ _BEFORE = {
     "settled": "sent when nothing more is run",
 }
 
+# What to ask more of, by the reason.
+_RAN_OUT = {Reason.OUT_OF_MEMORY.value: "mem", Reason.TIMEOUT.value: "time"}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reduced:
@@ -41,19 +44,13 @@ class Reduced:
         if self.is_under_way:
             return f"reduce: {self.status}; `hpcsweep status {name}` shows its task"
         why = f" ({self.reason})" if self.reason else ""
-        scarce = {Reason.OUT_OF_MEMORY: "mem", Reason.TIMEOUT: "time"}
-        more = next(
-            (
-                f" with more `{scarce[one]}` in `reduce_slurm`,"
-                for one in scarce
-                if one == self.reason
-            ),
-            "",
-        )
-        return (
-            f"reduce: {self.status}{why}; `hpcsweep logs {name} 0` says why;{more} "
-            f"`hpcsweep retry {self.sweep}` runs it again"
-        )
+        again = f"`hpcsweep retry {self.sweep}` runs it again"
+        if self.reason in _RAN_OUT:
+            again = (
+                f"`hpcsweep submit` with more `{_RAN_OUT[self.reason]}` in `reduce_slurm` runs it "
+                "again"
+            )
+        return f"reduce: {self.status}{why}; `hpcsweep logs {name} 0` says why, {again}"
 
     def to_json(self) -> dict[str, Any]:
         """The part of `status --json`."""

@@ -113,10 +113,15 @@ def _is_wanted_again(sent: Summary, request: SubmitRequest, rerun: str | None) -
 
 
 def _rerun(asked: str | None, version: Version, sent: SweepDirectory | None) -> str | None:
-    """Which outcomes of the reduce are computed again: those of another target are."""
-    if sent is not None and sent.newest().manifest.target != version.manifest.target:
+    """Which outcomes of the reduce are computed again.
+
+    Those of another target, and failures where the manifest asks for more now, or a user does.
+    """
+    before = None if sent is None else sent.newest().manifest
+    if before is not None and before.target != version.manifest.target:
         return "all"
-    return "failed" if asked in ("failed", "all") else None
+    is_changed = before is not None and before.fingerprint != version.fingerprint
+    return "failed" if is_changed or asked in ("failed", "all") else None
 
 
 def _write_table(sweep: SweepDirectory, cluster: Cluster, settings: Settings) -> None:

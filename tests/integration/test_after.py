@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.clusters import RealCluster
 from tests.support.emulated import Emulated
+from tests.support.fixtures import MakeSlurm
 from tests.support.small_site import Site
 
 A = """\
@@ -132,3 +134,18 @@ def test_what_cannot_be_sent_later_is_refused_now(site: Site) -> None:
     site.wait_complete("a", 3)
     site.hpcsweep("advance", "a")
     assert not list((site.root / "outputs" / "b").glob("submissions/*"))
+
+
+@pytest.mark.soak
+def test_reduce_and_follower_on_a_real_slurm(private_slurm: MakeSlurm, tmp_path: Path) -> None:
+    """Two arrays, their closing jobs, a reduce and a second stage, with no process of ours."""
+    cluster = RealCluster(private_slurm(max_array_size=6))
+    site = Site(tmp_path, cluster)  # type: ignore[arg-type]  # it has the same `env`
+    (tmp_path / "t.py").write_text(f"{TARGET}def combine(table): return {{'rows': 12}}\n")
+    first = A.replace("[1, 2, 3]", "{range: [0, 12]}")
+    site.hpcsweep("submit", write(site, "a", f"{first}chunk: 2\nreduce: t.py:combine\n"))
+    b = write(site, "b", "name: b\ntarget: t.py:refine\nsource: {sweep: a, columns: [y]}\n")
+    site.hpcsweep("submit", b, "--after", "a")
+    go(site)
+    site.wait_complete("b", 12)
+    site.wait_complete("a/reduce", 1)

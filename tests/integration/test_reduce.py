@@ -89,9 +89,12 @@ def test_one_that_failed_is_named_with_its_log_and_runs_again(site: Site) -> Non
     assert "ValueError: there is no sum" in site.hpcsweep("logs", "s/reduce", "0")
     assert "nothing to submit" in site.hpcsweep("advance", "s")  # cron does not repeat it
     assert starts(site) == 1
+    # A failure is repeated where the manifest asks for something else, and by `retry`.
+    changed = site.manifest(f"{CASES}reduce: gather.py:combine\nreduce_slurm: {{comment: more}}\n")
+    assert "s/reduce: submission 2" in site.hpcsweep("submit", changed, "--wait", code=9)
     (site.root / "broken").unlink()
     said = site.hpcsweep("retry", "s", "--wait")
-    assert "s/reduce: submission 2, 1 cases" in said
+    assert "s/reduce: submission 3, 1 cases" in said
     assert metrics(site)["total"] == 55
 
 
