@@ -132,6 +132,8 @@ class Queued(NamedTuple):
     state: str
     # The queue's reason for a pending element; empty if the cluster has none.
     reason: str = ""
+    # When it started, or is expected to: seconds of the epoch; None if the queue does not say.
+    start: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

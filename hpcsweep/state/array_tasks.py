@@ -76,6 +76,8 @@ class ArrayTasks:
     # for.
     alive: dict[Chunk, str] = field(default_factory=dict)
     waiting: dict[Chunk, str] = field(default_factory=dict)
+    # When the queue expected the next of them to start, seconds of the epoch; None if it did not.
+    next_start: float | None = None
     # Job ids of the arrays in the last successful poll of the queue, and in the last poll that
     # failed.
     heard: frozenset[str] = frozenset()

@@ -56,6 +56,8 @@ class ClusterMemory(TypedDict, total=False):
     # By element: its state in the queue, and the reason it waits for.
     alive: dict[str, str]
     waiting: dict[str, str]
+    # When the queue expects the next of them to start; missing if it expects none.
+    next_start: float
     # Time since which the queue lacks it; times of the first and the last answer without it.
     absent: dict[str, float]
     scans: dict[str, list[float]]
@@ -79,6 +81,7 @@ _MEMORY = schema(
     {
         "tried": NUMBER,
         "asked": NUMBER,
+        "next_start": NUMBER,
         "last": TEXT,
         "problem": TEXT,
         "names": by_name(TEXT),

@@ -164,6 +164,7 @@ def _apply_queue(
     absent, over = memory["absent"], memory["over"]
     alive: dict[str, str] = {}
     waiting: dict[str, str] = {}
+    starts: list[float] = []
     seen_absent: dict[str, list[float]] = memory.setdefault("scans", {})
     hints: dict[str, str] = memory.setdefault("hints", {})
     for sent in parts:
@@ -175,6 +176,8 @@ def _apply_queue(
                 alive[key] = queued.state
                 if status is Status.PENDING and queued.reason not in NONE:
                     waiting[key] = queued.reason
+                if status is Status.PENDING and queued.start is not None and queued.start > now:
+                    starts.append(queued.start)
                 for known in (absent, over, seen_absent, hints):
                     known.pop(key, None)
                 continue
@@ -185,6 +188,9 @@ def _apply_queue(
             if reason and reason is not Reason.LOST:
                 hints[key] = reason.value
     memory["alive"], memory["waiting"] = alive, waiting
+    memory.pop("next_start", None)
+    if starts:
+        memory["next_start"] = min(starts)
 
 
 def _apply_accounting(
@@ -346,6 +352,7 @@ def _with_memory(tasks: ArrayTasks, memory: ClusterMemory) -> ArrayTasks:
     tasks.asked = memory.get("asked")
     tasks.heard = frozenset(memory.get("heard", ()))
     tasks.missed = frozenset(memory.get("missed", ()))
+    tasks.next_start = memory.get("next_start")
     alive, waiting = memory.get("alive", {}), memory.get("waiting", {})
     for known, by_key in ((tasks.alive, alive), (tasks.waiting, waiting)):
         for sent in tasks.parts:

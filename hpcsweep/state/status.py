@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hpcsweep.records import Status
 from hpcsweep.room import has_room
 from hpcsweep.runs.memory import MemoryExcess, memory_excess
 from hpcsweep.settings import Settings
+from hpcsweep.state.array_tasks import ArrayTasks
 from hpcsweep.state.canary import CanaryCounts, canary_counts
 from hpcsweep.state.given_up import given_up
 from hpcsweep.state.outlook import Outlook, State, outlook_of, with_lost
@@ -61,6 +63,8 @@ class Summary:
     # Counts of journal lines that were passed over, damaged or of another sweep, by journal.
     torn: dict[str, int]
     submissions: int
+    # When Slurm expects the next waiting task to start, local time with its offset; None without.
+    next_start: str | None = None
     # Count of complete indices that were computed with other code than today's, or, if that is not
     # available, than the last submission's.
     other_code: int = 0
@@ -161,6 +165,7 @@ class Summary:
                 }
                 for reason, number in self.waiting.items()
             },
+            "next_start": self.next_start,
             "cluster": {"asked_s_ago": self.asked_s_ago, "problem": self.problem},
             "torn_lines": sum(self.torn.values()),
             "torn_journals": sorted(self.torn),
@@ -277,6 +282,7 @@ def summarise(sweep: SweepDirectory, found: Outlook, torn: dict[str, int]) -> Su
         unsubmitted=found.indices(State.UNSUBMITTED).count,
         tasks=dict(Counter(tasks.states())),
         waiting=dict(Counter(tasks.waiting.values())),
+        next_start=_next_start(tasks),
         asked_s_ago=time.time() - tasks.asked if tasks.asked else None,
         problem=tasks.problem,
         torn=torn,
@@ -288,6 +294,14 @@ def summarise(sweep: SweepDirectory, found: Outlook, torn: dict[str, int]) -> Su
         canary=canary_counts(found),
         memory=max(_memory_excesses(found), key=lambda one: one.ratio, default=None),
     )
+
+
+def _next_start(tasks: ArrayTasks) -> str | None:
+    """The queue's estimate, unless that time has passed."""
+    expected = tasks.next_start
+    if expected is None or expected < time.time() or "PENDING" not in tasks.states():
+        return None
+    return datetime.fromtimestamp(expected).astimezone().isoformat(timespec="seconds")
 
 
 def _memory_excesses(found: Outlook) -> Iterator[MemoryExcess]:

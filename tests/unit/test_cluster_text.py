@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 import pytest
 
-from hpcsweep.cluster.base import AccountingRow
+from hpcsweep.cluster.base import AccountingRow, Queued
 from hpcsweep.cluster.slurm import text
 from hpcsweep.cluster.timelimit import warning_seconds
 from hpcsweep.errors import ClusterUnavailable
@@ -149,17 +150,31 @@ def test_a_collapsed_array_gives_no_element(number: int) -> None:
     ],
 )
 def test_other_lines_of_squeue_are_skipped(line: str) -> None:
-    assert text.elements(f"{line}\n5|7|RUNNING\n") == {("5", 7): ("RUNNING", "")}
+    assert text.elements(f"{line}\n5|7|RUNNING\n") == {("5", 7): Queued("RUNNING")}
 
 
 def test_an_element_without_a_state_is_there() -> None:
-    assert text.elements("5|7\n5|8|\n") == {("5", 7): ("", ""), ("5", 8): ("", "")}
+    assert text.elements("5|7\n5|8|\n") == {("5", 7): Queued(""), ("5", 8): Queued("")}
 
 
 def test_the_reason_is_all_that_is_left_of_the_line() -> None:
     """It may hold what separates, and a site's own words."""
-    line = "5|7|PENDING|ReqNodeNotAvail, UnavailableNodes:n4|n5\n"
+    line = "5|7|PENDING|N/A|ReqNodeNotAvail, UnavailableNodes:n4|n5\n"
     assert text.elements(line)["5", 7].reason == "ReqNodeNotAvail, UnavailableNodes:n4|n5"
+
+
+@pytest.mark.parametrize(
+    ("shown", "start"),
+    [
+        ("2026-11-29T12:00:00", datetime(2026, 11, 29, 12).timestamp()),  # noqa: DTZ001
+        ("N/A", None),
+        ("", None),
+        ("Unknown", None),
+    ],
+)
+def test_the_start_is_a_local_time_or_unknown(shown: str, start: float | None) -> None:
+    found = text.elements(f"5|7|PENDING|{shown}|Resources\n")
+    assert found["5", 7] == Queued("PENDING", "Resources", start)
 
 
 # --- sacct ---------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,15 +32,21 @@ class Queue:
 
     kind, state_dir, address, is_own = "slurm", "", "here", False
 
-    def __init__(self, states: dict[int, str] | None) -> None:
+    def __init__(
+        self, states: dict[int, str] | None, starts: dict[int, float] | None = None
+    ) -> None:
         self.states = states
+        self.starts = starts or {}
 
     def limits(self) -> Limits:
         self._ask()
         return Limits(cluster_name="test", max_array_size=1001, kill_wait_s=30.0)
 
     def poll_queue(self, _: Any) -> dict[tuple[str, int], Queued]:
-        return {("100", task): Queued(state) for task, state in self._ask().items()}
+        return {
+            ("100", task): Queued(state, "Priority", self.starts.get(task))
+            for task, state in self._ask().items()
+        }
 
     def poll_accounting(self, _: Any) -> None:
         self._ask()
@@ -203,3 +210,19 @@ def test_wait_polls_until_all_tasks_are_over(
     found = wait(made.directory, queue, SETTINGS, lambda s: seen.append(sum(s.tasks.values())))  # type: ignore[arg-type]
     assert seen == [4, 3, 2, 1, 0]
     assert found.counts[Status.COMPLETE] == 9
+
+
+def test_when_the_queue_expects_the_next_task_to_start(made: MadeSweep) -> None:
+    soon = time.time() + 1000
+    queue = Queue(
+        {1: "RUNNING", 2: "RUNNING", 3: "PENDING", 4: "PENDING"},
+        {2: soon - 900, 3: soon + 60, 4: soon},
+    )
+    found = status(made.directory, queue, SETTINGS)  # type: ignore[arg-type]
+    assert found.next_start is not None
+    assert abs(datetime.fromisoformat(found.next_start).timestamp() - soon) <= 1
+    assert found.to_json()["next_start"] == found.next_start
+    # An estimate that has passed says nothing, nor one of tasks that run.
+    for state, start in (("PENDING", soon - 2000), ("RUNNING", soon)):
+        later = Queue({1: "RUNNING", 2: "RUNNING", 3: state, 4: "RUNNING"}, {3: start})
+        assert status(made.directory, later, SETTINGS).next_start is None  # type: ignore[arg-type]

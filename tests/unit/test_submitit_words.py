@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hpcsweep.cluster.base import Queued
 from hpcsweep.cluster.slurm import text
 from hpcsweep.cluster.submitit import localjobs
 from hpcsweep.cluster.submitit.client import logs
@@ -106,8 +107,8 @@ def test_a_cluster_without_a_queue_gets_few_tasks() -> None:
 
 def test_a_job_that_is_no_array_is_its_only_element() -> None:
     assert text.elements("5|N/A|RUNNING\n6|1|PENDING\n") == {
-        ("5", 0): ("RUNNING", ""),
-        ("6", 1): ("PENDING", ""),
+        ("5", 0): Queued("RUNNING"),
+        ("6", 1): Queued("PENDING"),
     }
     rows = text.accounting("5|n|FAILED|2026-01-01T00:00:00\n6_[0-1]|n|PENDING|Unknown\n")
     assert [(row.job_id, row.tasks, row.state, row.is_final) for row in rows] == [

@@ -36,6 +36,8 @@ def print_summary(summary: Summary) -> None:
     passing = [f"{number} {why}" for why, number in sorted(summary.waiting.items()) if passes(why)]
     if passing:
         print_line(f"what they wait for: {', '.join(passing)}")
+    if summary.next_start:
+        print_line(f"Slurm expects the next of them to start at {summary.next_start}")
     _print_problems(summary)
     for line in summary.stage_lines:
         print_line(line)

@@ -106,8 +106,9 @@ def job_id(stdout: str) -> str:
 def squeue(job_ids: Iterable[str]) -> list[str]:
     """Query every element of these arrays, one per line, including those that just ended."""
     # `-r`: squeue truncates a collapsed array at 31 characters. `%T` is the full state, `%K` the
-    # element, `%r` the reason, which may contain spaces, commas and a site's own text.
-    return ["squeue", "-h", "-r", "-t", "all", "-o", "%F|%K|%T|%r", "-j", ",".join(job_ids)]
+    # element, `%S` the start, for a pending one as `squeue --start` expects it, `%r` the reason,
+    # which may contain spaces, commas and a site's own text.
+    return ["squeue", "-h", "-r", "-t", "all", "-o", "%F|%K|%T|%S|%r", "-j", ",".join(job_ids)]
 
 
 def squeue_by_name(names: Iterable[str]) -> list[str]:
@@ -119,12 +120,20 @@ def elements(stdout: str) -> dict[Element, Queued]:
     """The state of each element in `squeue`'s output."""
     queue = {}
     for line in stdout.splitlines():
-        base, task, state, reason = (*line.split("|", 3), "", "", "")[:4]
+        base, task, state, start, reason = (*line.split("|", 4), "", "", "", "")[:5]
         if task == NO_ARRAY:
             task = "0"
         if base.isdigit() and task.isdigit():
-            queue[base, int(task)] = Queued(state, reason)
+            queue[base, int(task)] = Queued(state, reason, _moment(start))
     return queue
+
+
+def _moment(start: str) -> float | None:
+    """Seconds of the epoch of a local time; None for `N/A` and anything else."""
+    try:
+        return datetime.fromisoformat(start).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def jobs_by_name(stdout: str) -> dict[str, str]:
