@@ -91,9 +91,7 @@ class UserManifest(BaseModel):
         OptionalCount, _key("GPUs of one case, which sees no others of its task.")
     ] = None
     slots: Annotated[OptionalCount, _key("The most cases that a task runs at once.")] = None
-    chunk: Annotated[
-        Chunk, _key("How many cases an array task runs one after the other, or auto.")
-    ] = None
+    chunk: Annotated[Chunk, _key("How many cases an array task runs, or auto.")] = None
     case_seconds: Annotated[
         Seconds, _key("Seconds, or HH:MM:SS, that a case takes: chunk auto is made from it.")
     ] = None

@@ -211,7 +211,7 @@ class Plan:
     manifest: str
     # 0-based indices in that manifest's source, in rank order.
     indices: IndexSet
-    # Cases per task, run one after the other.
+    # Cases per task.
     chunk_size: int
     parts: tuple[Part, ...]
     layout: Layout
