@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from itertools import islice
 
 from hpcsweep.errors import Damaged
 from hpcsweep.logbook.packs import PackLocation
-from hpcsweep.records import Status
+from hpcsweep.records import Reason, Status
 from hpcsweep.room import ROOM_MIN
 from hpcsweep.runs.find import run_files
 from hpcsweep.store import SweepIndex
@@ -16,15 +17,32 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 
 # Complete cases whose files are measured.
 SAMPLE = 20
+# A submission, and why tasks of it ended.
+Ended = tuple[int, Reason]
 
 
-def room_for(sweep: SweepDirectory, sweep_index: SweepIndex, tasks: int) -> int:
-    """Bytes for one more case in each of these array tasks, as far as complete cases tell."""
+def room_for(
+    sweep: SweepDirectory,
+    sweep_index: SweepIndex,
+    tasks: int,
+    ended: Collection[tuple[int, Reason]],
+) -> int:
+    """Bytes for one more case in each of these array tasks, as far as complete cases tell.
+
+    Twice as much for each submission in a row that found the disk full again: its cases need more.
+    `ended`: why tasks of submissions ended early, as in `ArrayTasks`.
+    """
     complete = cases.c.status == Status.COMPLETE.value
     rows = islice(sweep_index.rows(where=complete, batch=SAMPLE), SAMPLE)
     sizes = [_kept_bytes(sweep, row) for row in rows]
     mean = sum(sizes) // len(sizes) if sizes else 0
-    return max(ROOM_MIN, tasks * mean)
+    return max(ROOM_MIN, tasks * mean) << max(0, pauses(ended, sweep.submissions()) - 1)
+
+
+def pauses(ended: Collection[Ended], submissions: Sequence[int]) -> int:
+    """How many of the last submissions, one after the other, a full disk ended. Pure."""
+    full = [(number, Reason.QUOTA) in ended for number in reversed(submissions)]
+    return full.index(False) if False in full else len(full)
 
 
 def _kept_bytes(sweep: SweepDirectory, row: IndexRow) -> int:

@@ -19,7 +19,7 @@ from hpcsweep.room import has_room
 from hpcsweep.settings import Settings
 from hpcsweep.state import canary
 from hpcsweep.state.failing_nodes import excluded_line, nodes_to_exclude, without_nodes
-from hpcsweep.state.outlook import current_code
+from hpcsweep.state.outlook import Outlook, current_code
 from hpcsweep.state.paused import paused
 from hpcsweep.state.reduced import current_reduce
 from hpcsweep.state.room import room_for
@@ -117,7 +117,7 @@ def _advance_cases(
             left = policy.sendable(outlook, request.policy)
             behind = canary.behind(outlook)
             return replace(done, without_room=left - behind, behind_canary=behind)
-        if outlook.paused and not _has_room_for(sweep, batches):
+        if outlook.paused and not _has_room_for(sweep, outlook, batches):
             return replace(done, paused=paused(sweep, outlook.paused, is_full=True))
         _refuse_other_code(sweep, checked)
         submitter = Submitter(
@@ -173,10 +173,11 @@ def _is_cancelled(sweep: SweepDirectory) -> bool:
     return sweep.cancelled_rest(sweep.submissions()[-1]).exists()
 
 
-def _has_room_for(sweep: SweepDirectory, batches: tuple[Batch, ...]) -> bool:
+def _has_room_for(sweep: SweepDirectory, outlook: Outlook, batches: tuple[Batch, ...]) -> bool:
     """Whether a case in each array task of these batches would find room on the disk."""
+    tasks = sum(batch.tasks for batch in batches)
     with fresh_index(sweep) as sweep_index:
-        wanted = room_for(sweep, sweep_index, sum(batch.tasks for batch in batches))
+        wanted = room_for(sweep, sweep_index, tasks, outlook.tasks.ended)
     return has_room(sweep.path, wanted)
 
 

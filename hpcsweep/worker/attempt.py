@@ -52,6 +52,8 @@ class Attempts:
         except (OSError, SweepError) as error:
             write_notice(f"index {case.index}: {one_line(error)}")
             fields = refusal(error)
+            if fields["reason"] is Reason.QUOTA and not self._is_of_sweep(error):
+                fields["reason"] = Reason.ERROR  # a full disk of this node alone
             status = fields["reason"].status
             self._ledger.end(case, Outcome(status=status, started=started, ended=now(), **fields))
             if fields["reason"] is Reason.QUOTA:
@@ -61,6 +63,11 @@ class Attempts:
         if outcome is not None and outcome.reason is Reason.QUOTA:  # the case found it full
             return unwritable(self._assignment.sweep.path, OSError(ENOSPC, os.strerror(ENOSPC)))
         return None
+
+    def _is_of_sweep(self, error: OSError | SweepError) -> bool:
+        """Whether an error is one of the sweep directory, as far as its path says."""
+        path = error.where if isinstance(error, SweepError) else error.filename
+        return not path or str(path).startswith(f"{self._assignment.sweep.path}")
 
     def _run(self, case: ParamCase, slot: Slot, outputs: Outputs) -> Steps[Outcome | None]:
         """Returns its outcome; None if it is complete already."""

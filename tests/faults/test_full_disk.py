@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 
 from hpcsweep.journal import all_journals, read
+from hpcsweep.sources import grid
+from hpcsweep.state.failing_nodes import is_of_node
 from tests.support.clusters import WAIT_S, EmulatedCluster, started_emulated
 from tests.support.project import TARGET, Project
 from tests.support.small_disk import fill, mounted
+from tests.support.sweeps import MadeSweep
 from tests.support.wait import wait_until
 
 # Each case leaves 300 kB in its run directory.
@@ -88,3 +91,15 @@ def test_a_full_disk_pauses_a_sweep_until_there_is_room(
         found = ends(project)
         assert [found[x, "complete"] for x in range(6)] == [1] * 6
         assert {reason for _, reason in found} <= {"complete", "quota"}, json.dumps(str(found))
+
+
+def test_a_full_disk_of_the_node_is_an_error_of_its_cases(tmp_path: Path) -> None:
+    """The sweep has room: to send them again without an attempt would never end."""
+    made = MadeSweep(tmp_path, grid(x=[0, 1]), argv=["true"])
+    made.plan(runs="none")
+    with mounted(tmp_path / "node", "nr_inodes=1") as node:
+        made.run(TMPDIR=str(node))
+    ends = made.ends()
+    assert [(ends[x]["status"], ends[x]["reason"]) for x in (0, 1)] == [("failed", "error")] * 2
+    assert "No space left on device" in ends[0]["error"]["message"]
+    assert is_of_node("error", ends[0]["error"])

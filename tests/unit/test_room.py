@@ -11,9 +11,10 @@ import pytest
 
 from hpcsweep import room
 from hpcsweep.errors import SweepError
+from hpcsweep.records import Reason
 from hpcsweep.room import PROBE_MAX, ROOM_MIN, has_room
 from hpcsweep.sources import grid
-from hpcsweep.state.room import room_for
+from hpcsweep.state.room import pauses, room_for
 from hpcsweep.store.ingest import fresh_index
 from tests.support.small_disk import fill, mounted
 from tests.support.sweeps import MadeSweep
@@ -81,9 +82,20 @@ def test_the_next_tasks_need_what_complete_cases_keep(tmp_path: Path, runs: str)
     made.plan(runs=runs)
     made.run()
     with fresh_index(made.directory) as sweep_index:
-        assert room_for(made.directory, sweep_index, 1) == ROOM_MIN
-        wanted = room_for(made.directory, sweep_index, 100)
+        assert room_for(made.directory, sweep_index, 1, []) == ROOM_MIN
+        wanted = room_for(made.directory, sweep_index, 100, [])
+        full = [(1, Reason.QUOTA)]
+        assert room_for(made.directory, sweep_index, 1, full) == ROOM_MIN
     if runs == "none":
         assert wanted == ROOM_MIN
     else:
         assert 100 * 100_000 <= wanted <= 100 * 200_000
+
+
+@pytest.mark.parametrize(
+    ("full", "expected"), [("", 0), ("3", 1), ("2,3", 2), ("1,3", 1), ("1,2", 0), ("1,2,3", 3)]
+)
+def test_a_disk_that_is_full_again_and_again(full: str, expected: int) -> None:
+    """For each time but the first, twice the room is wanted; so it ends, whatever a case needs."""
+    ended = [(int(number), Reason.QUOTA) for number in full.split(",") if number]
+    assert pauses([*ended, (3, Reason.TIMEOUT)], [1, 2, 3]) == expected
