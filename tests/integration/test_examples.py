@@ -68,6 +68,9 @@ def test_every_example_is_tested_here() -> None:
         "oscillator/manifest.yaml",
         "oscillator/oscillator.py",
         "oscillator/sweep.py",
+        "stages/coarse.yaml",
+        "stages/fine.yaml",
+        "stages/well.py",
     }
 
 
@@ -114,6 +117,19 @@ def test_the_walks_drift_as_they_are_biased(emulated: Cluster, examples: Path) -
         drifts = [row["drift"] for row in rows if (row["bias"], row["steps"]) == (bias, 1000)]
         # Three walks of 1000 steps: a standard error of 0.018.
         assert statistics.mean(drifts) == pytest.approx(2 * bias, abs=0.08)
+
+
+def test_two_stages_find_the_deeper_valley(emulated: Cluster, examples: Path) -> None:
+    directory = examples / "stages"
+    hpcsweep(emulated, directory, "submit", "coarse.yaml")
+    hpcsweep(emulated, directory, "submit", "fine.yaml", "--after", "coarse")
+    hpcsweep(emulated, directory, "submit", "coarse.yaml", "--wait")
+    starts = results(emulated, directory, "fine.yaml", "fine")
+    assert 0 < len(starts) < 27
+    (lowest,) = results(emulated, directory, "fine.yaml", "fine/reduce")
+    assert lowest["energy"] == pytest.approx(-0.305, abs=1e-3)
+    (case,) = (row for row in starts if row["case_id"] == lowest["case"])
+    assert case["x_min"] == pytest.approx(-1.035, abs=1e-2)
 
 
 def test_a_sweep_from_python_ends_in_a_figure(emulated: Cluster, examples: Path) -> None:

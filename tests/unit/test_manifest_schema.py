@@ -25,7 +25,7 @@ from hpcsweep.tables import sweep_cases
 REPOSITORY = Path(__file__).parents[2]
 SCHEMA = json_schema()
 VALIDATOR = Draft202012Validator(SCHEMA)
-EXAMPLES = sorted(REPOSITORY.glob("examples/**/manifest*.*"))
+EXAMPLES = sorted(REPOSITORY.glob("examples/*/*.[jy]*"))
 SHOWN = [
     block
     for page in [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
