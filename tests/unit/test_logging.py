@@ -116,7 +116,7 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> hs.Sweep:
         say("waiting for another submit")
         return []
 
-    monkeypatch.setattr(door, "submit", submit)
+    monkeypatch.setattr(door, "submit_stages", submit)
     monkeypatch.setattr(door, "cancel", cancel)
     monkeypatch.setattr(hs.Sweep, "_target_cluster", lambda _: None)
     monkeypatch.setattr(hs.Sweep, "_asked", None)
