@@ -50,7 +50,7 @@ class CancelledCases:
         """For people."""
         if not (self.indices or self.tasks):
             return ["nothing to cancel"]
-        found = [f"cancelled: {self.indices.count} cases"]
+        found = [f"cancelled: {self.indices.count} cases"] if self.indices else []
         if self.tasks:
             found.append(f"cancelled array tasks: {', '.join(self.tasks)}")
         if self.shared - self.running:
@@ -134,13 +134,19 @@ def _by_task(
         mine, rest = (_as_planned(sweep, outlook, sent, one) for one in (left & targets, kept))
         if not mine:
             continue
-        chunks = {chunk: sent.plan.chunk(chunk) for chunk in sent.open_chunks}
-        holding = {chunk: of & mine for chunk, of in chunks.items() if not of.isdisjoint(mine)}
-        whole = [chunk for chunk in holding if chunks[chunk].isdisjoint(rest)]
+        whole: list[int] = []
+        part: list[IndexSet] = []
+        for chunk in sent.open_chunks:
+            of = sent.plan.chunk(chunk)
+            if not of.isdisjoint(mine):
+                if of.isdisjoint(rest):
+                    whole.append(chunk)
+                else:
+                    part.append(of & mine)
         names += sent.names_of(whole)
         cancelled.setdefault(sent.plan.submission, []).extend(whole)
-        part = IndexSet.union(of for chunk, of in holding.items() if chunk not in whole)
-        shared += in_order_of(outlook.version, sweep, sent.plan.manifest, [part])
+        of_part = [IndexSet.union(part)]
+        shared += in_order_of(outlook.version, sweep, sent.plan.manifest, of_part)
     new = targets - outlook.withdrawn
     beside = IndexSet.union(shared) & new
     running = beside & outlook.indices(State.RUNNING)
@@ -150,9 +156,14 @@ def _by_task(
 
 
 def _open_on(cluster: Cluster, outlook: Outlook) -> Iterator[SentPart]:
+    asked: dict[str, bool] = {}  # the cluster is asked for its name once
     for sent in outlook.tasks.parts:
-        is_open = sent.job_id is not None and sent.cancelled is None
-        if is_open and registry.is_same(cluster, sent.cluster):
+        if sent.job_id is None or sent.cancelled is not None:
+            continue
+        record = str(sent.cluster)
+        if record not in asked:
+            asked[record] = registry.is_same(cluster, sent.cluster)
+        if asked[record]:
             yield sent
 
 

@@ -28,6 +28,8 @@ def matching_new(
     *Raises* InputError.
     """
     condition = parse(where, columns, "sqlite")
+    if not never:
+        return never
     cases, places = schema.cases, schema.places
     is_same = and_(places.c.sweep == cases.c.sweep, places.c.case_id == cases.c.case_id)
     query = select(places.c.idx).join_from(places, cases, is_same).where(condition)

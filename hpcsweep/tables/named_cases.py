@@ -48,7 +48,7 @@ def named_cases(cases: str | Iterable[int | str], n_cases: int) -> NamedCases:
     ranges: list[tuple[int, int]] = []
     ids: list[str] = []
     for name in _names(cases):
-        if isinstance(name, int):
+        if not isinstance(name, str):
             numbers.append(name)
         elif (found := _range(name, n_cases)) is not None:
             ranges.append(found)

@@ -31,6 +31,9 @@ from hpcsweep.tables.named_cases import (
 )
 from hpcsweep.tables.where import parse
 
+# Characters of an option's value in a message.
+SHOWN_MAX = 80
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
@@ -59,7 +62,7 @@ class Selection:
         return bool(self.status) or (self.cases, self.where, self.last) != (None, None, None)
 
     def __str__(self) -> str:
-        """The options that select these cases."""
+        """The options that select these cases, for messages."""
         cases = self.cases if isinstance(self.cases, str | None) else ",".join(map(str, self.cases))
         options = {
             "--cases": cases,
@@ -67,8 +70,8 @@ class Selection:
             "--status": ",".join(self.status) or None,
             "--last": self.last,
         }
-        given = ((name, value) for name, value in options.items() if value is not None)
-        return " ".join(f"{name} {shlex.quote(str(value))}" for name, value in given)
+        given = ((name, str(value)) for name, value in options.items() if value is not None)
+        return " ".join(f"{name} {shlex.quote(_abbreviated(text))}" for name, text in given)
 
     @property
     def nothing_found(self) -> str:
@@ -210,6 +213,10 @@ class CaseSelector:
             return indices
         newest = self.sweep.newest_manifest()
         return in_order_of(self.outlook.version, self.sweep, newest, [indices])[0]
+
+
+def _abbreviated(text: str) -> str:
+    return text if len(text) <= SHOWN_MAX else f"{text[: SHOWN_MAX - 1]}…"
 
 
 def _union(lists: Iterable[list[int]]) -> IndexSet:

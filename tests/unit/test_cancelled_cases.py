@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from hpcsweep.errors import Damaged
+from hpcsweep.errors import ClusterError, Damaged
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Policies, Retry
 from hpcsweep.records import Reason
@@ -16,8 +18,10 @@ from hpcsweep.sources import grid
 from hpcsweep.state.array_tasks import RANGES_NAMED, SentPart, array_tasks
 from hpcsweep.state.outlook import Outlook, State, outlook_of
 from hpcsweep.store.ingest import fresh_index
-from hpcsweep.submission.cancel_cases import cancellable
+from hpcsweep.submission import cancel_cases as cancel_module
+from hpcsweep.submission.cancel_cases import cancel_cases, cancellable
 from hpcsweep.sweepdir.cancelled import add_fact
+from tests.support.scripted import SETTINGS, World
 from tests.support.sweeps import MadeSweep
 
 PYTHON = "def run(x):\n    if x == 2: raise ValueError\n    return {'y': x}\n"
@@ -103,6 +107,40 @@ def test_a_failed_case_that_a_retry_repeats_may_be_cancelled(tmp_path: Path) -> 
     made = swept(tmp_path, policies=Policies(retry=Retry(on=frozenset({Reason.ERROR}))).to_json())
     made.run(0)
     assert str(cancellable(looked_at(made))) == "2-5"
+
+
+def test_an_order_that_failed_is_given_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Task 0 has the cases 0 and 1, task 1 has 2 and 3; both wait."""
+    world = World(tmp_path, monkeypatch)
+    monkeypatch.setattr(cancel_module, "time", SimpleNamespace(time=lambda: world.now))
+    orders: list[Sequence[str]] = []
+
+    def cancel_tasks(tasks: Sequence[str]) -> None:
+        orders.append(tasks)
+        if len(orders) == 1:
+            raise ClusterError("scancel: the controller is away")
+
+    cluster: Any = world.cluster
+    cluster.cancel_tasks = cancel_tasks
+    said: list[str] = []
+    selected = IndexSet.of([0, 1, 2])
+    done = cancel_cases(world.made.directory, cluster, SETTINGS, selected, said.append)
+    assert (str(done.indices), done.tasks, str(done.shared)) == ("0-2", ["100_[0]"], "2")
+    assert said == [
+        "Array tasks stay where they are, and begin none of them: scancel: the controller is away"
+    ]
+    assert str(looked_at(world.made).withdrawn) == "0-2"
+    again = cancel_cases(world.made.directory, cluster, SETTINGS, selected, said.append)
+    assert (again.indices.count, again.lines) == (0, ["cancelled array tasks: 100_[0]"])
+    assert orders == [["100_[0]"]] * 2
+    assert len(said) == 1
+    # Without accounting, too, it was cancelled and not lost.
+    del world.cluster.queue[0]
+    for _ in range(3):
+        world.look(61.0)
+    assert world.tasks() == {0: "cancelled"}
 
 
 def test_a_damaged_fact_is_told_and_ends_no_task(tmp_path: Path) -> None:

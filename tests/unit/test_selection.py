@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hpcsweep.errors import InputError
@@ -46,6 +47,7 @@ def select(version: Version, path: Path, **options: Any) -> IndexSet | None:
         ("1,3-5", None, "1,3-5"),
         ([5, 1, 3, 4], None, "1,3-5"),
         ("3, 1", None, "1,3"),
+        (list(np.arange(2, 4)), None, "2-3"),
         (None, "x > 2", "3-7"),
         # Of a case that never began no metric is known.
         (None, "y >= 0", "0-1,3"),
@@ -293,5 +295,6 @@ def test_files_without_cases(made: MadeSweep, tmp_path: Path, content: bytes, wo
 def test_the_options_that_select() -> None:
     chosen = Selection(cases=[1, "ab"], where="x > 1", status=("failed",), last=2)
     assert str(chosen) == "--cases 1,ab --where 'x > 1' --status failed --last 2"
+    assert len(str(Selection(cases=list(range(1000))))) < 100
     assert not Selection()
     assert bool(Selection(last=1))
