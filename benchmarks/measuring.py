@@ -69,17 +69,18 @@ def installed(directory: Path, *, dependencies: bool = False) -> str:
 
 
 def prepared(
-    directory: Path, cases: int = 1, *, runs: str = "all", more: str = ""
+    directory: Path, cases: int = 1, *, runs: str = "all", target: str = TARGET, more: str = ""
 ) -> SweepDirectory:
     """A sweep of one array task, handed in to nowhere; its target does nothing.
 
-    `more`: further lines of its manifest.
+    It has a time limit, as most sweeps: without one a task asks Slurm for it. `more`: further
+    lines of its manifest.
     """
     directory.mkdir()
-    (directory / "target.py").write_text(TARGET)
+    (directory / "target.py").write_text(target)
     manifest = directory / "manifest.yaml"
     manifest.write_text(
-        f"name: noop\ntarget: target.py:run\nchunk: {cases}\nruns: {runs}\n"
+        f"name: noop\ntarget: target.py:run\nchunk: {cases}\nruns: {runs}\nslurm: {{time: 60}}\n"
         f"source: {{grid: {{x: [{', '.join(map(str, range(cases)))}]}}}}\n{more}"
     )
     frozen, source = load_manifest(manifest)

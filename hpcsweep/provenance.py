@@ -107,10 +107,20 @@ def _program_directory() -> Path:
 # --- git -----------------------------------------------------------------------------------------
 
 
+def tracked_files(directory: Path) -> list[str]:
+    """The files below a directory that git tracks, relative to it; none outside a repository."""
+    if not _is_in_repository(directory):
+        return []
+    try:
+        return _run_git(directory, "ls-files", "-z")[0].split("\0")[:-1]
+    except _NoAnswerError:
+        return []
+
+
 def _git(directory: Path) -> dict[str, Any] | None:
     """The commit and the changes since; None if the directory is not in a repository."""
     directory = directory.resolve()
-    if not any((one / ".git").exists() for one in (directory, *directory.parents)):
+    if not _is_in_repository(directory):
         return None
     from hpcsweep.redact import redact  # noqa: PLC0415  # a task imports this module, too
 
@@ -125,6 +135,10 @@ def _git(directory: Path) -> dict[str, Any] | None:
     except _NoAnswerError as error:  # keep what is known
         found["problem"] = redact(str(error))
     return found
+
+
+def _is_in_repository(directory: Path) -> bool:
+    return any((one / ".git").exists() for one in (directory, *directory.parents))
 
 
 class _NoAnswerError(Exception):

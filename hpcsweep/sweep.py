@@ -17,7 +17,7 @@ from hpcsweep.cache.run_fill import fill_table
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import ExtraMissing, Incomplete, InputError
-from hpcsweep.import_guard import refuse_while_importing
+from hpcsweep.importing import refuse_while_importing
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.user import resolve
 from hpcsweep.progress import new_sentences, progress_bar

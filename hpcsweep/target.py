@@ -14,12 +14,13 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from hpcsweep.errors import TargetError
-from hpcsweep.import_guard import importing
+from hpcsweep.importing import CopyFinder, copied_file, importing
 from hpcsweep.manifest.frozen import FrozenManifest, Target
 
 Function = Callable[..., Any]
@@ -42,14 +43,15 @@ def load(manifest: FrozenManifest) -> Function:
 
     *Raises* TargetError for an invalid target; exceptions of the user's module pass through.
     """
-    function: Function = import_object(manifest.target, Path(manifest.root))
+    copies = CopyFinder(manifest.root, manifest.code_root) if manifest.code_root else None
+    function: Function = import_object(manifest.target, Path(manifest.root), copies)
     _refuse_unusable(function, manifest.target)
     return function
 
 
-def import_object(target: Target, root: Path) -> Any:
-    """Import the object that a target names. *Raises* like `load`."""
-    found: Any = _module(target, root)
+def import_object(target: Target, root: Path, copies: CopyFinder | None = None) -> Any:
+    """Import the object that a target names, from `copies` of modules. *Raises* like `load`."""
+    found: Any = _module(target, root, copies)
     for name in (target.function or "").split("."):
         found = getattr(found, name, None)
         if found is None:
@@ -61,19 +63,20 @@ def import_object(target: Target, root: Path) -> Any:
     return found
 
 
-def _module(target: Target, root: Path) -> ModuleType:
+def _module(target: Target, root: Path, copies: CopyFinder | None) -> ModuleType:
     if target.file is None:
-        _search_first(root)
+        _search_first(root, copies)
         with importing(target.module or ""):
             return importlib.import_module(target.module or "")
     path = Path(_real(str(root / target.file)))
     # On sys.path like a script's directory; a process pool can then import it by name, too.
-    _search_first(path.parent)
+    _search_first(path.parent, copies)
     name = path.stem
     loaded = sys.modules.get(name)
     if loaded is not None and getattr(loaded, "__file__", None) == str(path):
         return loaded
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = copies.spec_from_file(name, str(path)) if copies is not None else None
+    spec = spec or importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise TargetError("is not a Python file", where=str(path))
     module = importlib.util.module_from_spec(spec)
@@ -87,9 +90,12 @@ def _module(target: Target, root: Path) -> ModuleType:
     return module
 
 
-def _search_first(directory: Path) -> None:
+def _search_first(directory: Path, copies: CopyFinder | None) -> None:
     if str(directory) not in sys.path:
         sys.path.insert(0, str(directory))
+    if copies is not None:
+        sys.meta_path.insert(sys.meta_path.index(PathFinder), copies)
+        copies.search_copies()
 
 
 def _refuse_unusable(found: Any, target: Target) -> None:
@@ -213,20 +219,40 @@ def _arguments(function: Function) -> list[tuple[str, bool]]:
     return [(one.name, one.kind is one.VAR_KEYWORD) for one in parameters]
 
 
+def argv_of(manifest: FrozenManifest) -> tuple[str, ...]:
+    """The command, with the kept copy of each file below the manifest's directory it names."""
+    first, *rest = manifest.target.argv
+    program = _copy_of(manifest, first) if "/" in first else first
+    return (program, *(_copy_of(manifest, element) for element in rest))
+
+
+def _copy_of(manifest: FrozenManifest, element: str) -> str:
+    if not manifest.code_root or not is_below(element):
+        return element
+    path = _code_path(manifest, element)
+    return element if path is None else path.replace("{", "{{").replace("}", "}}")
+
+
+def is_below(element: str) -> bool:
+    """Whether an element of a command could name a file below the manifest's directory."""
+    return not element.startswith("/") and not {"{", "}", ".."} & {*element, *element.split("/")}
+
+
 def command_line(
-    target: Target,
+    argv: Iterable[str],
     params: Mapping[str, Any],
     places: Mapping[str, str],
     written: Mapping[str, str],
 ) -> tuple[str, ...]:
     """The argv of a case: placeholders filled per element; nothing is passed to a shell.
 
-    `places` holds the values besides parameters: run_dir, seed, case_id, index, params_json.
+    `argv` is that of the manifest, or of `argv_of`. `places` holds the values besides parameters:
+    run_dir, seed, case_id, index, params_json.
     `written` has the original text of params from a table.
     """
     values = {name: argument_text(value) for name, value in params.items()}
     values |= {**written, **places}
-    return tuple(_fill(element, values) for element in target.argv)
+    return tuple(_fill(element, values) for element in argv)
 
 
 def argument_text(value: Any) -> str:
@@ -251,8 +277,12 @@ def _fill(element: str, values: Mapping[str, str]) -> str:
 
 
 def code_digest(manifest: FrozenManifest) -> str:
-    """16 hex digits over the user's current code; see `code_files`."""
-    return _digest(Path(manifest.root), code_files(manifest))
+    """16 hex digits over the code that this process uses; see `code_files`."""
+    root = Path(manifest.root)
+    if not manifest.target.is_command:
+        return digest_of(_module_files(root))
+    names = code_files(manifest)
+    return digest_of({name: Path(_code_path(manifest, name) or root / name) for name in names})
 
 
 def code_files(manifest: FrozenManifest) -> list[str]:
@@ -263,7 +293,8 @@ def code_files(manifest: FrozenManifest) -> list[str]:
     """
     root = Path(manifest.root)
     if manifest.target.is_command:
-        return sorted(_named_files(manifest.target.argv, root))
+        kept = _named_files(manifest.target.argv, manifest.code)
+        return sorted(kept | _named_files(manifest.target.argv, root))
     return sorted(_module_files(root))
 
 
@@ -279,14 +310,23 @@ def digest_without_import(manifest: FrozenManifest, known: list[str] | None) -> 
     paths = [root / name for name in names]
     if any(path.exists() and not os.access(path, os.R_OK) for path in paths):
         return None
-    return _digest(root, names)
+    return digest_of({name: root / name for name in names})
 
 
-def _digest(root: Path, names: Iterable[str]) -> str:
+def digest_of(paths: Mapping[str, Path]) -> str:
+    """16 hex digits over the names and contents of files."""
     digest = hashlib.sha256(b"hpcsweep code 1")
-    for relative in sorted(names):
-        digest.update(relative.encode() + b"\0" + _content_digest(root / relative))
+    for name, path in sorted(paths.items()):
+        digest.update(name.encode() + b"\0" + _content_digest(path))
     return digest.hexdigest()[:16]
+
+
+def _code_path(manifest: FrozenManifest, name: str) -> str | None:
+    """The copy of a file that the submission keeps; None if there is none."""
+    path = f"{manifest.code_root}/{name}"
+    # A link leads to a file that is not kept.
+    is_kept = manifest.code_root and _is_file(Path(path)) and not os.path.islink(path)  # noqa: PTH114
+    return path if is_kept else None
 
 
 def _content_digest(path: Path) -> bytes:
@@ -309,8 +349,12 @@ def _is_file(path: Path) -> bool:
 
 
 def _module_files(root: Path) -> dict[str, Path]:
+    """The user's modules by their names relative to a directory, and the files they came from."""
     prefix = os.path.join(_real_directory(str(root)), "")  # noqa: PTH118
-    return {path.removeprefix(prefix): Path(path) for path in user_modules(root)}
+    return {
+        path.removeprefix(prefix): Path(copied_file(module) or path)
+        for path, module in user_modules(root).items()
+    }
 
 
 def user_modules(root: Path) -> dict[str, ModuleType]:
@@ -330,6 +374,7 @@ def user_modules(root: Path) -> dict[str, ModuleType]:
     return found
 
 
+@lru_cache(maxsize=256)
 def _real(path: str) -> str:
     """Like `os.path.realpath`, but resolves each directory only once."""
     directory, name = os.path.split(path)

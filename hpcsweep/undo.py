@@ -71,7 +71,7 @@ class UndoLog:
         while self._paths:
             path = self._paths.pop()
             with contextlib.suppress(OSError):  # must not hide the original error
-                path.rmdir() if path.is_dir() else path.unlink()
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 @contextlib.contextmanager

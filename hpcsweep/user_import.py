@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from hpcsweep import shadowed_modules
 from hpcsweep.errors import HpcsweepError, TargetError
-from hpcsweep.import_guard import missing_module_advice
+from hpcsweep.importing import missing_module_advice
 from hpcsweep.manifest.frozen import FrozenManifest, Target
 
 T = TypeVar("T")

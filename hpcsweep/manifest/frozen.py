@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,8 +134,18 @@ class FrozenManifest:
     cache: Cache | None = None
     # What the sweep does by itself, as `policies.Policies` writes it; empty for nothing.
     policies: dict[str, Any] = field(default_factory=dict)
+    # Which of the user's files each submission keeps besides the imported ones: those that match
+    # these patterns, relative to `root`; () those that git tracks; None keeps no file at all.
+    snapshot: tuple[str, ...] | None = ()
     # 16 hex digits over all of the above; "" until `sealed`.
     fingerprint: str = ""
+    # In a task, the copy of `root` that its submission keeps; "" for `root` itself. Not written.
+    code_root: str = ""
+
+    @property
+    def code(self) -> Path:
+        """The directory from which the user's code is imported or executed."""
+        return Path(self.code_root or self.root)
 
     def orders_like(self, other: FrozenManifest) -> bool:
         """Whether both give every case the same index, as far as is known without the cases."""
@@ -176,6 +186,8 @@ def to_json(manifest: FrozenManifest) -> dict[str, Any]:
     needs = {name: value for name, value in asdict(manifest.needs).items() if value is not None}
     if needs:
         document["needs"] = needs
+    if manifest.snapshot != ():
+        document["snapshot"] = manifest.snapshot and list(manifest.snapshot)
     return document
 
 
@@ -189,6 +201,10 @@ def target_json(target: Target) -> dict[str, Any]:
 def target_of(document: dict[str, Any]) -> Target:
     """The target of `target_json`'s form. *Raises* TypeError."""
     return Target(**(document | {"argv": tuple(document.get("argv", ()))}))
+
+
+def _patterns_of(document: Iterable[str] | None) -> tuple[str, ...] | None:
+    return None if document is None else tuple(document)
 
 
 def _cache_of(document: dict[str, Any]) -> Cache:
@@ -223,6 +239,7 @@ def from_json(document: Mapping[str, Any], where: str = FILE_NAME) -> FrozenMani
             cache=_cache_of(dict(document["cache"])) if "cache" in document else None,
             policies=dict(document.get("policies", {})),
             needs=CaseNeeds(**document.get("needs", {})),
+            snapshot=_patterns_of(document.get("snapshot", ())),
             fingerprint=document["fingerprint"],
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:

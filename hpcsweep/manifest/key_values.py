@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError
 from hpcsweep.manifest import slurm_options
-from hpcsweep.manifest.mistakes import described
+from hpcsweep.manifest.mistakes import described, shown
 from hpcsweep.manifest.passwords import holds_password
 from hpcsweep.manifest.policies import WHEN
 from hpcsweep.quantities import memory_bytes
@@ -159,6 +159,23 @@ def one_of(*words: str) -> Callable[[Any], str]:
     return check
 
 
+def _snapshot(value: Any) -> tuple[str, ...] | None:
+    hint = "Write auto, none, or a list of patterns: [src/**/*.py, config.toml]."
+    if value in ("auto", "none"):
+        return () if value == "auto" else None
+    if not isinstance(value, list) or not value:
+        refuse(f"is {described(value)}", hint)
+    for pattern in value:
+        if not isinstance(pattern, str) or not pattern or "\0" in pattern:
+            refuse(f"holds {described(pattern)}, not a pattern", hint)
+        if pattern.startswith(("/", "~")) or ".." in pattern.split("/"):
+            refuse(
+                f"holds {shown(pattern)}, which leads out of the manifest's directory",
+                "Patterns start there: src/**/*.py. Files elsewhere are used as they are.",
+            )
+    return tuple(value)
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip() or _LINE_BREAKS.search(value):
         refuse(f"is {described(value)}, not a line of text")
@@ -255,6 +272,20 @@ DatabaseUrl = Annotated[
 ]
 Runs = Annotated[Literal["auto", "all", "packed", "failed", "none"], BeforeValidator(_runs)]
 Share = Annotated[Literal["private", "group"], BeforeValidator(_share)]
+# What `FrozenManifest.snapshot` holds.
+Snapshot = Annotated[
+    tuple[str, ...] | None,
+    BeforeValidator(_snapshot),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["auto", "none"]},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            ],
+            "default": "auto",
+        }
+    ),
+]
 Line = Annotated[str | None, BeforeValidator(_text), WithJsonSchema(_LINE_SCHEMA)]
 Suffix = Annotated[
     str,

@@ -34,6 +34,7 @@ from hpcsweep.manifest.key_values import (
     SetupLines,
     Share,
     SlurmOptions,
+    Snapshot,
     StoreName,
     Suffix,
     Switch,
@@ -148,6 +149,13 @@ class UserManifest(BaseModel):
     share: Annotated[
         Share, _key("Who may read the sweep directory: its user alone, or the user's group.")
     ] = "private"
+    snapshot: Annotated[
+        Snapshot,
+        _key(
+            "The code that a submission keeps, so that no edit reaches its tasks: auto (imported "
+            "and tracked files), none, or patterns of files besides the imported ones."
+        ),
+    ] = ()
     # Of a cache, see cache_spec.
     result_cls: Annotated[
         Any,

@@ -169,6 +169,7 @@ def _freeze(
         runs=fields.runs,
         case_timeout_s=fields.case_timeout,
         share=fields.share,
+        snapshot=fields.snapshot,
         cases_sha256=cases_sha256,
     )
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError, SourceError
-from hpcsweep.import_guard import importing, missing_module_advice
+from hpcsweep.importing import importing, missing_module_advice
 from hpcsweep.sources.keys import Key, KeyType, check_names
 
 REFERENCE = KeyType(

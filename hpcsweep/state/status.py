@@ -13,7 +13,7 @@ from typing import Any
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.slurm.reasons import is_hold, meaning, passes
 from hpcsweep.errors import StoreError, SweepError
-from hpcsweep.import_guard import refuse_while_importing
+from hpcsweep.importing import refuse_while_importing
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Policies
 from hpcsweep.records import Status

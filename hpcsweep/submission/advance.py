@@ -13,7 +13,7 @@ from dataclasses import replace
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import InputError, TargetError
 from hpcsweep.files import read_json
-from hpcsweep.import_guard import refuse_while_importing
+from hpcsweep.importing import refuse_while_importing
 from hpcsweep.manifest.policies import Policies
 from hpcsweep.room import has_room
 from hpcsweep.settings import Settings
@@ -278,12 +278,18 @@ def _as_submitted(sweep: SweepDirectory) -> Checked:
         document.get("code_digest", ""),
         document.get("code_files", []),
         list(origin.get("packages", [])),
+        document.get("snapshot"),
     )
 
 
 def _refuse_other_code(sweep: SweepDirectory, checked: Checked) -> None:
-    """*Raises* TargetError if the user's code changed since the last submission (invariant 27)."""
+    """*Raises* TargetError if the code changed, and the last submission kept no copy of it.
+
+    A retry runs the code that was submitted (invariant 27).
+    """
     version = sweep.newest()
+    if checked.snapshot is not None:
+        return
     found = current_code(sweep, version)
     if found is not None and found != checked.code_digest:
         raise TargetError(

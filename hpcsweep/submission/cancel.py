@@ -11,7 +11,7 @@ from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.files import json_bytes, write_new
-from hpcsweep.import_guard import refuse_while_importing
+from hpcsweep.importing import refuse_while_importing
 from hpcsweep.settings import Settings
 from hpcsweep.state.array_tasks import array_tasks
 from hpcsweep.state.reduced import reduce_of

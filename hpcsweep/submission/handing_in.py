@@ -157,6 +157,8 @@ class Submitter:
         }
         if self.limits.caps:
             around["caps"] = self.limits.caps
+        if self.checked.snapshot is not None:
+            around["snapshot"] = self.checked.snapshot
         return around
 
     def _worker_rules(self, options: Mapping[str, str], *, tasks_ingest: bool) -> WorkerRules:

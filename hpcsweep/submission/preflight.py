@@ -28,6 +28,8 @@ class Checked:
     code_files: list[str]
     # As in `provenance.packages`.
     packages: list[str]
+    # Name of the copy of the code in `code/`, see `snapshot`; None if none is kept.
+    snapshot: str | None = None
 
 
 def preflight(

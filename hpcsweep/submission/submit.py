@@ -10,7 +10,7 @@ from pathlib import Path
 from hpcsweep.cluster.base import Cluster, Limits
 from hpcsweep.errors import ClusterError, InputError, SweepError
 from hpcsweep.files import names, remove_tree, token
-from hpcsweep.import_guard import refuse_while_importing
+from hpcsweep.importing import refuse_while_importing
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import RANKED_MAX
 from hpcsweep.manifest.frozen import FrozenManifest
@@ -33,6 +33,7 @@ from hpcsweep.submission.policy import Batch, Policy
 from hpcsweep.submission.preflight import preflight
 from hpcsweep.submission.reconcile import resolve_unanswered
 from hpcsweep.submission.replacing import Replaceable, cancel_waiting, replaceable
+from hpcsweep.submission.snapshot import keep_code
 from hpcsweep.submission.sweep_lock import created_sweep
 from hpcsweep.sweepdir import nodes, notices
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -188,6 +189,8 @@ def submit(
             notify(str(changed))
         _clean(sweep)
         sweep.freeze(request.version, made)
+        checked = preflight(sweep, manifest, source, cluster.environment)
+        kept = keep_code(sweep, manifest, checked, made, notify)
         submitter = Submitter(
             sweep=sweep,
             manifest=manifest,
@@ -195,7 +198,7 @@ def submit(
             cluster=cluster,
             limits=limits,
             settings=settings,
-            checked=preflight(sweep, manifest, source, cluster.environment),
+            checked=replace(checked, snapshot=kept),
             notify=notify,
             lock=lock,
             made=made,
@@ -368,7 +371,7 @@ def full_queue(submitter: Submitter) -> ClusterError:
 
 def _clean(sweep: SweepDirectory) -> None:
     """Remove the unfinished files of killed submits."""
-    for parent in (sweep.submission_root, sweep.manifest_root):
+    for parent in (sweep.submission_root, sweep.manifest_root, sweep.code_root):
         for name in names(parent):
             if name.startswith("."):
                 remove_tree(parent / name)

@@ -33,6 +33,7 @@ from hpcsweep.files import (
     unwritable,
 )
 from hpcsweep.manifest import frozen
+from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Resources
 from hpcsweep.sweepdir.plan import Plan, PlanDocument, read_plan
 from hpcsweep.sweepdir.version import Version
@@ -183,6 +184,15 @@ class SweepPaths:
         return self.path / "cancels"
 
     @property
+    def code_root(self) -> Path:
+        """The directory of all copies of the user's code."""
+        return self.path / "code"
+
+    def code_dir(self, digest: str) -> Path:
+        """One copy of the user's code; `digest` is a `PlanDocument`'s snapshot."""
+        return self.code_root / digest
+
+    @property
     def attempt_root(self) -> Path:
         """The run directories of attempts that are not published."""
         return self.path / "runs" / ".attempts"
@@ -304,6 +314,23 @@ class SweepDirectory(SweepPaths):
         if fingerprint not in self._versions:
             self._versions[fingerprint] = Version.read(self.manifest_dir(fingerprint))
         return self._versions[fingerprint]
+
+    def with_kept_code(self, manifest: FrozenManifest, document: PlanDocument) -> FrozenManifest:
+        """A submission's manifest with the copy of the code that it keeps, if any.
+
+        *Raises* SweepError if the copy is gone.
+        """
+        snapshot = document.get("snapshot")
+        if snapshot is None:
+            return manifest
+        code = self.code_dir(snapshot)
+        if not code.is_dir():
+            raise SweepError(
+                f"the code of submission {document['submission']} is gone",
+                where=str(code),
+                next_step="Run `hpcsweep submit` with the manifest: it keeps the code again.",
+            )
+        return replace(manifest, code_root=str(code))
 
     def resources(self, plan: Plan) -> Resources:
         """What the array tasks of a submission ask for. *Raises* Damaged."""

@@ -163,6 +163,8 @@ class _Origin(TypedDict, total=False):
     # Of the user's code, and the files that it covers, relative to the manifest's root.
     code_digest: str
     code_files: list[str]
+    # Name of the copy of the code in `code/`; absent if the tasks use the code as it is.
+    snapshot: str
     # The interpreter that the script starts.
     python: str
 
@@ -341,7 +343,7 @@ _DOCUMENT = schema(
     },
     {"time": TEXT, "code_digest": TEXT, "options": by_name(TEXT), "goal": LIST, "closes": TRUTH}
     | {"case_seconds": NUMBER, "seconds_from": one_of(SECONDS_FROM), "canary": TRUTH}
-    | {"caps": by_name(integer())},
+    | {"caps": by_name(integer()), "snapshot": HEX16},
 )
 _PART = schema(dict.fromkeys(("number", "first_chunk", "chunks", "throttle"), integer()))
 _LAYOUT = schema(

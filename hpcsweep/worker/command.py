@@ -24,6 +24,7 @@ class Command:
 
     def __init__(self, manifest: FrozenManifest) -> None:
         self._manifest = manifest
+        self._argv = target.argv_of(manifest)
         # One digest for all cases: the files do not change while a task runs them.
         self.code_digest: str | None = target.code_digest(manifest)
 
@@ -32,10 +33,10 @@ class Command:
         # The kill signal of `die_with_worker` belongs to the open file: the command must keep it.
         os.set_inheritable(channel.lifeline, True)
         if isinstance(request, Request):
-            _execute(self._manifest, request)
+            _execute(self._manifest.root, self._argv, request)
 
 
-def _execute(manifest: FrozenManifest, request: Request) -> None:
+def _execute(root: str, command: Sequence[str], request: Request) -> None:
     places = {
         "run_dir": request.run_dir or "",
         "seed": str(request.seed),
@@ -45,7 +46,7 @@ def _execute(manifest: FrozenManifest, request: Request) -> None:
     }
     if request.result_file is not None:
         places["result_file"] = request.result_file
-    argv = target.command_line(manifest.target, request.params, places, request.written)
+    argv = target.command_line(command, request.params, places, request.written)
     environment = os.environ | {
         "HPCSWEEP_RUN_DIR": places["run_dir"],
         "HPCSWEEP_CASE_ID": request.case_id,
@@ -60,7 +61,7 @@ def _execute(manifest: FrozenManifest, request: Request) -> None:
     ):  # Python ignores them; a program expects the default
         signal.signal(ignored, signal.SIG_DFL)
     try:
-        os.chdir(manifest.root)
+        os.chdir(root)
         os.execvpe(argv[0], argv, environment)
     except OSError as error:
         _report(f"{error.filename or argv[0]}: {error.strerror}{_exec_problem(argv)}")

@@ -63,7 +63,7 @@ class Task:
         self._assignment = Assignment.find(sweep, plan, part, start)
         indices = self._assignment.indices
         version = sweep.version(plan.manifest)
-        self._manifest = version.manifest
+        self._manifest = sweep.with_kept_code(version.manifest, document)
         self._cases = Cases(version)
         last = indices.select(indices.count - 1)
         if last >= self._cases.count:

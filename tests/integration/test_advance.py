@@ -69,14 +69,14 @@ def test_nothing_is_sent_that_a_user_cancelled(site: Site) -> None:
     assert "submission 2" in said
 
 
-def test_a_retry_that_would_run_other_code_is_refused(site: Site) -> None:
+def test_a_retry_that_would_run_other_code_is_refused_where_no_code_is_kept(site: Site) -> None:
     target = site.root / "t.py"
     target.write_text("def run(x):\n    if x == 1: raise MemoryError\n")
     site.hpcsweep(
         "submit",
         site.manifest(
             "target: t.py:run\nsource: {grid: {x: [0, 1]}}\nretry: {on: [error]}\n"
-            "closing: {partition: nonesuch}\n"
+            "closing: {partition: nonesuch}\nsnapshot: none\n"
         ),
     )
     site.wait_for(complete=1, failed=1)

@@ -966,6 +966,9 @@ def test_a_full_disk_at_each_step_of_a_submit(here: Here) -> None:
         "size=8k",
         "size=12k",
         "size=16k",
+        "size=20k",
+        "size=24k",
+        "size=28k",
         "size=32k",
         "nr_inodes=12",
     )
@@ -977,7 +980,8 @@ def test_a_full_disk_at_each_step_of_a_submit(here: Here) -> None:
             assert "No space left" in result.stderr or "the disk or quota is full" in result.stderr
             assert picture(path) == {}, options
         said.add(result.stderr.split(": ")[1].rpartition("/")[2])
-    assert {"submit", "sweep.json", "plan.json", "store.sqlite3"} <= said, said
+    assert {"submit", "sweep.json", "t.py", "store.sqlite3"} <= said, said
+    assert {"plan.json", "array.sbatch"} & said, said
 
 
 # --- signals, pipes, locales ----------------------------------------------------------------------

@@ -358,9 +358,13 @@ def test_the_group_may_read_where_the_manifest_says_so(here: Here, runs: str) ->
     outputs = here.path / "outputs"
     own = {"own", "log"}  # a target's own files, and Slurm's: as the umask says
     for path in (outputs, *outputs.rglob("*")):
-        mode = stat.S_IMODE(path.lstat().st_mode)
+        if path.is_symlink():
+            continue
+        mode = stat.S_IMODE(path.stat().st_mode)
         if path.is_dir():
             assert mode == 0o2750, f"{path}: {oct(mode)}"
+        elif path.is_relative_to(outputs / "s" / "code"):
+            assert mode == (0o640 if path.suffix == ".pyc" else 0o440), f"{path}: {oct(mode)}"
         elif path.name not in own and path.suffix != ".log":
             assert mode == 0o640, f"{path}: {oct(mode)}"
     # Another sweep of the same process is for its user alone.
@@ -379,7 +383,8 @@ def test_permissions_are_fixed_when_a_sweep_is_created(here: Here) -> None:
 
 def check_private(outputs: Path, umask: int) -> None:
     """Fail where somebody else may enter a directory, or could use a file of ours if he came."""
-    found = {path: path.lstat().st_mode for path in (outputs, *outputs.rglob("*"))}
+    paths = [path for path in (outputs, *outputs.rglob("*")) if not path.is_symlink()]
+    found = {path: path.stat().st_mode for path in paths}
     others = {path for path in found if path.suffix == ".log" or path.name == "own"}
     assert len(others) >= 1
     for path, mode in found.items():

@@ -54,7 +54,7 @@ READS_ENVIRONMENT = (
     # In a task a cache writes no table.
     "cache/store.py",
     # What is started while a user's module is imported.
-    "import_guard.py",
+    "importing.py",
     # What a terminal and its user say about colours.
     "cli/render/console.py",
 )

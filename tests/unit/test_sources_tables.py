@@ -91,7 +91,7 @@ def test_a_column_has_one_type(tmp_path: Path, texts: list[str], values: list[An
     directory = tmp_path / "frozen"
     directory.mkdir()
     for one in (source, frozen(source, directory)):
-        got = [target.command_line(command, case.params, {}, case.written) for case in one]
+        got = [target.command_line(command.argv, case.params, {}, case.written) for case in one]
         assert got == [(text,) for text in texts]
 
 

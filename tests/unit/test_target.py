@@ -42,7 +42,7 @@ def manifest(root: Path, what: Target) -> FrozenManifest:
 
 
 def argv(elements: list[str], **params: Any) -> tuple[str, ...]:
-    return target.command_line(Target(argv=tuple(elements)), params, PLACES, {})
+    return target.command_line(elements, params, PLACES, {})
 
 
 # --- loading -------------------------------------------------------------------------------------

@@ -55,8 +55,7 @@ def test_path_lookups_are_counted(tmp_path: Path) -> None:
 
 
 def test_a_started_task_has_loaded_nothing_heavy(tmp_path: Path) -> None:
-    sweep = measuring.prepared(tmp_path / "project")
-    (tmp_path / "project" / "target.py").write_text(TELL_MODULES)
+    sweep = measuring.prepared(tmp_path / "project", target=TELL_MODULES)
     argv = measuring.worker_argv(sweep, sys.executable)
     subprocess.run(argv, env=measuring.job_environment(), check=True)
     loaded = {
