@@ -19,11 +19,11 @@ def has_room(directory: Path, wanted: int = ROOM_MIN) -> bool:
 
     *Raises* SweepError if it cannot be written for another reason. *Writes* a nameless file.
     """
-    known = os.statvfs(directory)
-    if known.f_blocks and known.f_bavail * known.f_frsize < wanted:
-        return False
     path = directory / f".room.{token()}"
     try:
+        known = os.statvfs(directory)
+        if known.f_blocks and known.f_bavail * known.f_frsize < wanted:
+            return False
         descriptor = open_file(path, os.O_WRONLY | os.O_EXCL)
         try:
             path.unlink()  # first, so that a kill leaves nothing

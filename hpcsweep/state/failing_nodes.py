@@ -137,15 +137,18 @@ def _error(row: IndexRow) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def without_nodes(resources: Resources, facts: Collection[NodeFact]) -> Resources:
-    """The same request on other nodes, unless the user names nodes. Pure."""
-    options = resources.options
-    if not facts or any(name in options for name in _NAMING):
-        return resources
-    given = options.get("exclude", "")
-    more = [fact["node"] for fact in facts if fact["node"] not in given.split(",")]
-    text = ",".join([*([given] if given else []), *more])
-    return Resources(options={**options, "exclude": text})
+def without_nodes(resources: Resources, facts: Collection[NodeFact], own: str = "") -> Resources:
+    """The same request on other nodes, unless the user names nodes. Pure.
+
+    `own`: what the manifest excludes. The request may be that of an earlier attempt, with nodes
+    that are used again.
+    """
+    options = {name: value for name, value in resources.options.items() if name != "exclude"}
+    more = [fact["node"] for fact in facts if fact["node"] not in own.split(",")]
+    if any(name in options for name in _NAMING):
+        more = []
+    text = ",".join([*([own] if own else []), *more])
+    return Resources(options={**options, "exclude": text} if text else options)
 
 
 def excluded_line(fact: NodeFact) -> str:

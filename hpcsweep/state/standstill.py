@@ -104,13 +104,16 @@ def standstill(
 
     *Writes* `cluster.json`.
     """
-    cases = to_send(outlook, Policies.from_json(outlook.version.manifest.policies).retry)
+    policies = Policies.from_json(outlook.version.manifest.policies)
+    cases = to_send(outlook, policies.retry)
     is_cancelled = sweep.cancelled_rest(sweep.submissions()[-1]).exists()
     if not cases or outlook.tasks.parts or is_cancelled or cluster is None:
         return None
     jobs = list(_closing_jobs(sweep))
     closes = any(sweep.plan(number)[0].closes for number in sweep.submissions())
     why = "none was accepted by the cluster" if closes else "this sweep has none"
+    if policies.closing is None:
+        why = "the manifest has `closing: false`"
     if jobs:
         states = _poll(sweep, [job.job_id for job in jobs], cluster, settings)
         was_faster = set(sweep.submissions()) > outlook.asked.keys()

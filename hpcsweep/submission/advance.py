@@ -134,7 +134,8 @@ def _advance_cases(
             doubt=doubt,
         )
         bad = _failing_nodes(sweep, cluster, notify)
-        usable = [replace(one, resources=without_nodes(one.resources, bad)) for one in batches]
+        own = request.manifest.resources.options.get("exclude", "")
+        usable = [replace(one, resources=without_nodes(one.resources, bad, own)) for one in batches]
         return send_batches(request, submitter, done, usable)
 
 

@@ -89,20 +89,23 @@ FACT = suspect("n3", 2).fact
 
 
 @pytest.mark.parametrize(
-    ("options", "expected"),
+    ("options", "own", "expected"),
     [
-        ({"mem": "1G"}, {"mem": "1G", "exclude": "n3"}),
-        ({"exclude": "n[7-9],n1"}, {"exclude": "n[7-9],n1,n3"}),
-        ({"exclude": "n1,n3"}, {"exclude": "n1,n3"}),
+        ({"mem": "1G"}, "", {"mem": "1G", "exclude": "n3"}),
+        ({"exclude": "n[7-9],n1"}, "n[7-9],n1", {"exclude": "n[7-9],n1,n3"}),
+        ({"exclude": "n1,n3"}, "n1,n3", {"exclude": "n1,n3"}),
+        # An earlier attempt left out a node that is used again.
+        ({"exclude": "n1,n5"}, "n1", {"exclude": "n1,n3"}),
         # Who names nodes means them.
-        ({"nodelist": "n3"}, {"nodelist": "n3"}),
+        ({"nodelist": "n3"}, "", {"nodelist": "n3"}),
     ],
 )
 def test_the_option_is_joined_with_the_users_own(
-    options: dict[str, str], expected: dict[str, str]
+    options: dict[str, str], own: str, expected: dict[str, str]
 ) -> None:
-    assert without_nodes(Resources(options=options), [FACT]).options == expected
-    assert without_nodes(Resources(options=options), []).options == options
+    assert without_nodes(Resources(options=options), [FACT], own).options == expected
+    usual = {**options, "exclude": own} if own else options
+    assert without_nodes(Resources(options=options), [], own).options == usual
 
 
 PYTHON = """
