@@ -156,15 +156,16 @@ def test_deadlines_follow_limit_pauses_and_scale() -> None:
 
 
 def test_submit_limits_count_elements() -> None:
-    qos = (Qos(name="normal", max_submit_per_user=5),)
+    qos = (Qos(name="normal", max_submit_per_user=5), Qos(name="free"))
     settings = EmulatorConfig(qos=qos, max_submit_jobs=9)
     array = make_job(1, options={"array": "0-3"}, waiting=deque(range(4)))
 
-    def obstacle(uid: int, elements: int, *more: Job) -> str:
-        return associations.submit_obstacle(settings, [array, *more], uid, "", elements)
+    def obstacle(uid: int, elements: int, *more: Job, qos: str = "") -> str:
+        return associations.submit_obstacle(settings, [array, *more], uid, qos, elements)
 
     assert obstacle(7, 1) == ""
     assert obstacle(7, 2) == "QOSMaxSubmitJobPerUserLimit"
     assert obstacle(8, 5) == ""
     other = make_job(2, options={"array": "0-8", "uid": 8, "qos": "x"}, waiting=deque(range(9)))
-    assert obstacle(8, 1, other) == "AssocMaxSubmitJobLimit"
+    assert obstacle(8, 1, other, qos="free") == "AssocMaxSubmitJobLimit"
+    assert obstacle(8, 1, other) == ""  # the limit of the QOS counts in its place

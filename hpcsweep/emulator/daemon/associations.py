@@ -25,7 +25,8 @@ def submit_obstacle(
 ) -> str:
     """The limit that a submission of so many elements would exceed; empty if none.
 
-    Submit limits count elements, and refuse an array as a whole.
+    Submit limits count elements, and refuse an array as a whole. That of a QOS counts in place of
+    the association's (22.05).
     """
     qos = _qos_by_name(settings).get(qos_name or settings.default_qos)
 
@@ -34,8 +35,7 @@ def submit_obstacle(
 
     if qos is not None and qos.max_submit_per_user:
         mine = count(lambda one: one.qos == qos.name and one.uid == uid)
-        if mine > qos.max_submit_per_user:
-            return "QOSMaxSubmitJobPerUserLimit"
+        return "QOSMaxSubmitJobPerUserLimit" if mine > qos.max_submit_per_user else ""
     if settings.max_submit_jobs and count(lambda one: one.uid == uid) > settings.max_submit_jobs:
         return "AssocMaxSubmitJobLimit"
     return ""
