@@ -10,7 +10,7 @@ from collections.abc import Callable
 from hpcsweep.quantities import time_limit_seconds
 from hpcsweep.worker.child import anonymous_file
 from hpcsweep.worker.runner import NEVER
-from hpcsweep.worker.timelimit import TimeLeft, TimeLimit, process_age_s
+from hpcsweep.worker.timelimit import process_age_s
 
 # Seconds from the start of a task to the question, and over how many more the tasks of an array are
 # spread by their numbers: short tasks ask nothing, and many do not ask at once.
@@ -20,13 +20,13 @@ POLL_S, TIMEOUT_S = 0.5, 60.0
 
 
 class LimitQuery:
-    """Sets the limit of a `TimeLeft` when squeue has answered."""
+    """Hands on the seconds from the start of the job to its limit when squeue has answered."""
 
     def __init__(
-        self, time_left: TimeLeft, clock: Callable[[], float], job_id: str, task: int
+        self, use: Callable[[float], None], clock: Callable[[], float], job_id: str, task: int
     ) -> None:
-        """`task`: the number of the array task."""
-        self._time_left, self._clock = time_left, clock
+        """`use` gets the limit; `task` is the number of the array task."""
+        self._use, self._clock = use, clock
         # The time left and not the end: it needs neither the cluster's time zone nor its clock.
         self._argv = ["squeue", "--noheader", "--jobs", job_id, "--format", "%L"]
         self._due = self._clock() + FIRST_S + task % SPREAD_S
@@ -69,7 +69,7 @@ class LimitQuery:
         text = os.pread(self._answer, 100, 0).decode(errors="replace").strip()
         left_s = time_limit_seconds(text)
         if left_s is not None:  # else UNLIMITED, or nothing
-            self._time_left.limit = TimeLimit(limit_s=process_age_s() + left_s)
+            self._use(process_age_s() + left_s)
         self._forget()
 
     def _forget(self) -> None:

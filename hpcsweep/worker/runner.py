@@ -51,7 +51,8 @@ class Runner:
     ) -> None:
         """Install the signal handlers of the process."""
         self.clock = clock
-        self._limit = limit
+        # None: not known.
+        self.limit = limit
         self._signals = Signals()
         # From when on each stop signal ends the running cases, in the order of their arrival.
         self._stop_at: dict[str, float] = {}
@@ -67,7 +68,7 @@ class Runner:
     def stop_reason(self) -> Reason:
         """The reason of the stop signal, as far as the worker can know."""
         name = self.stop_signal
-        if name and self._limit and self._limit.explains(name, self._signals.received[name]):
+        if name and self.limit and self.limit.explains(name, self._signals.received[name]):
             return Reason.TIMEOUT
         return Reason.TERMINATED
 
@@ -80,7 +81,7 @@ class Runner:
             return NEVER
         now = self.clock()
         for name, age_s in self._signals.received.items():
-            grace_s = self._limit.grace_s(name, age_s) if self._limit else 0.0
+            grace_s = self.limit.grace_s(name, age_s) if self.limit else 0.0
             self._stop_at.setdefault(name, now + grace_s)
         self.stop_signal = next((name for name, at in self._stop_at.items() if at <= now), None)
         return min(self._stop_at.values(), default=NEVER)

@@ -77,7 +77,7 @@ class Task:
         # in the middle of a chunk would end the worker without a record.
         self._execute = _target_executor(self._manifest)
         self._open_cache = _cache_opener(self._manifest)
-        self._ask_limit = _limit_query(self._time_left, self._runner, start)
+        self._ask_limit = None if limit else _limit_query(self._use_limit, self._runner, start)
         self._lanes = Lanes(
             self._assignment, self._manifest, self._cases.work, self._runner, self._rules
         )
@@ -169,6 +169,10 @@ class Task:
             self._obstacle = OUT_OF_TIME
         return not self._obstacle
 
+    def _use_limit(self, limit_s: float) -> None:
+        limit = TimeLimit(limit_s=limit_s, warning_s=self._rules.get("warning_s", 0.0))
+        self._runner.limit = self._time_left.limit = limit
+
     def _note_end(self, case: ParamCase, outcome: Outcome) -> None:
         if outcome.wall_seconds is not None and not outcome.from_cache:
             self._time_left.note(outcome.wall_seconds)
@@ -222,13 +226,13 @@ class Task:
         )
 
 
-def _limit_query(time_left: TimeLeft, runner: Runner, start: Start) -> Timer | None:
-    """Asks Slurm for the time limit of a job; None if it is known, or there is no Slurm."""
-    if time_left.limit is not None or "SLURM_JOB_ID" not in os.environ:
+def _limit_query(use: Callable[[float], None], runner: Runner, start: Start) -> Timer | None:
+    """Asks Slurm for the time limit of the job; None outside of one."""
+    if "SLURM_JOB_ID" not in os.environ:
         return None
     from hpcsweep.worker.limit_query import LimitQuery  # noqa: PLC0415  # most manifests say it
 
-    return LimitQuery(time_left, runner.clock, start.job_id, start.array_task_id).ask_if_due
+    return LimitQuery(use, runner.clock, start.job_id, start.array_task_id).ask_if_due
 
 
 def _target_executor(manifest: FrozenManifest) -> Execute:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -218,14 +220,14 @@ class Clock:
 
 
 def asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, task: int = 0
-) -> tuple[TimeLeft, LimitQuery, Clock]:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> tuple[list[float], LimitQuery, Clock]:
     program = tmp_path / "squeue"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    time_left, clock = TimeLeft(None), Clock()
-    return time_left, LimitQuery(time_left, clock, "77", task), clock
+    told, clock = list[float](), Clock()
+    return told, LimitQuery(told.append, clock, "77", 0), clock
 
 
 @pytest.mark.parametrize(
@@ -243,7 +245,7 @@ def test_squeue_is_asked_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, left_s: int | None
 ) -> None:
     script = f'echo "$@" >> {tmp_path}/calls; echo oops >&2; echo "{answer}"'
-    time_left, query, clock = asked(tmp_path, monkeypatch, script)
+    told, query, clock = asked(tmp_path, monkeypatch, script)
     assert query.ask_if_due() == FIRST_S
     clock.now = FIRST_S
 
@@ -252,19 +254,15 @@ def test_squeue_is_asked_once(
         return query.ask_if_due() == NEVER
 
     wait_until(answered, 30, "the answer")
-    limit = time_left.limit
-    if left_s is None:
-        assert limit is None
-    else:
-        assert limit is not None
-        assert limit.limit_s == pytest.approx(process_age_s() + left_s, abs=20)
+    expected = [] if left_s is None else [pytest.approx(process_age_s() + left_s, abs=20)]
+    assert told == expected
     assert query.ask_if_due() == NEVER
     calls = (tmp_path / "calls").read_text()
     assert calls == "--noheader --jobs 77 --format %L\n"
 
 
 def test_tasks_do_not_ask_at_once() -> None:
-    queries = [LimitQuery(TimeLeft(None), Clock(), "77", task) for task in range(1000)]
+    queries = [LimitQuery(list[float]().append, Clock(), "77", task) for task in range(1000)]
     times = [query.ask_if_due() for query in queries]
     assert (min(times), max(times)) == (FIRST_S, FIRST_S + SPREAD_S - 1)
 
@@ -272,11 +270,11 @@ def test_tasks_do_not_ask_at_once() -> None:
 def test_without_squeue_the_limit_stays_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    time_left, query, clock = asked(tmp_path, monkeypatch, "")
+    told, query, clock = asked(tmp_path, monkeypatch, "")
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
     clock.now = FIRST_S
     assert query.ask_if_due() == NEVER
-    assert time_left.limit is None
+    assert told == []
 
 
 def test_a_squeue_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,3 +283,30 @@ def test_a_squeue_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Mon
     assert query.ask_if_due() > clock.now
     clock.now += 100
     assert query.ask_if_due() == NEVER
+
+
+ASKS_AT_ONCE = """\
+import sys
+from hpcsweep import program
+from hpcsweep.worker import limit_query
+
+limit_query.FIRST_S = limit_query.POLL_S = 0.05
+sys.exit(program.run("hpcsweep.worker.task", sys.argv[1:]))
+"""
+
+
+def test_a_task_uses_the_limit_that_squeue_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked(tmp_path, monkeypatch, "echo 0:03")
+    made = MadeSweep(tmp_path, grid(x=list(range(40))), python=SLEEPS)
+    made.plan()
+    argv = [sys.executable, "-c", ASKS_AT_ONCE, str(made.path), "1", "0"]
+    slurm = {"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_JOB_ID": "100", "SLURM_JOB_ID": "100"}
+    done = subprocess.run(
+        argv, env=os.environ | slurm, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (75, "")
+    assert 0 < len(made.ends()) < 40
+    (last,) = [record for record in made.records("end") if "index" not in record]
+    assert last["reason"] == "timeout"
