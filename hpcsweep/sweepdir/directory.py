@@ -124,11 +124,11 @@ _FACTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
 class SweepPaths:
     """The paths below a sweep directory, which need not exist."""
 
-    path: Path
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     @property
     def manifest_root(self) -> Path:
@@ -202,6 +202,7 @@ class SweepPaths:
 class SweepDirectory(SweepPaths):
     """One sweep on disk. Reading it creates nothing."""
 
+    path: Path
     name: str
     # 16 hex digits; names the sweep in a database and in job names. Survives a move.
     key: str

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 _PROC, _MOUNT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
-@dataclass(kw_only=True, slots=True)
 class MemoryCgroup:
     """The memory cgroup of this process, version 1 or 2, or none."""
 
-    # The file with the count of processes that the kernel killed for memory.
-    events: Path | None = None
-    # Whether all its processes belong to this job.
-    is_own: bool = False
-    # The file with its peak in bytes, including file cache; None unless `is_own`.
-    _peak_file: Path | None = None
-    # The peak as last read.
-    _peak: int = 0
-    # The count of kills when one of them was last found to have ended a case.
-    _claimed: int = 0
+    def __init__(
+        self, *, events: Path | None = None, is_own: bool = False, peak_file: Path | None = None
+    ) -> None:
+        # The file with the count of processes that the kernel killed for memory.
+        self.events = events
+        # Whether all its processes belong to this job.
+        self.is_own = is_own
+        # The file with its peak in bytes, including file cache; None unless `is_own`.
+        self._peak_file = peak_file
+        # The peak as last read.
+        self._peak = 0
+        # The count of kills when one of them was last found to have ended a case.
+        self._claimed = 0
 
     @classmethod
     def find(cls, job_id: str) -> MemoryCgroup:
@@ -42,7 +43,7 @@ class MemoryCgroup:
             events, peak = "memory.events", "memory.peak"
         is_own = bool(job_id) and f"job_{job_id}" in directory.parts
         peak_file = directory / peak if is_own else None
-        return cls(events=directory / events, is_own=is_own, _peak_file=peak_file)
+        return cls(events=directory / events, is_own=is_own, peak_file=peak_file)
 
     def oom_kills(self) -> int:
         """Count of processes that the kernel killed for memory; 0 if unknown."""

@@ -96,11 +96,11 @@ class Request:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class MakeCase:
     """The index of a case that user code makes."""
 
-    index: int
+    def __init__(self, *, index: int) -> None:
+        self.index = index
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name."""
