@@ -20,7 +20,7 @@ from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission.reconcile import resolve_unanswered
 from hpcsweep.submission.sweep_lock import locked_sweep
 from hpcsweep.sweepdir.directory import CancelFact, SweepDirectory
-from hpcsweep.sweepdir.followers import remove_follower
+from hpcsweep.sweepdir.followers import goes_before, remove_follower
 
 _log = logging.getLogger(__name__)
 
@@ -39,8 +39,9 @@ def cancel(
     *Writes* a `cancel` file for each part, after the cluster accepted the request: if this is
     killed in between, the accounting reports the cancelled tasks. *Safe to repeat.*
     """
-    before = remove_follower(sweep.path, sweep.key)
+    before = goes_before(sweep.path)
     if before is not None:
+        remove_follower(before, sweep.path, sweep.key)
         notify(f"{sweep.name} is no longer sent after {before.name}")
         if not sweep.submissions():
             return []

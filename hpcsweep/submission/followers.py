@@ -108,7 +108,8 @@ def send_followers(
             notify(f"{name}, which follows {done.sweep.name}, was not sent: {error}")
             problem = error
         else:
-            remove_follower(Path(fact["sweep"]), sent[-1].sweep.key)
+            follower = sent[-1].sweep
+            remove_follower(done.sweep.path, follower.path, follower.key)
     if problem is not None:
         raise problem
     return tuple(sent)

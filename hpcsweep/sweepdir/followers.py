@@ -65,13 +65,10 @@ def add_follower(sweep: Path, key: str, fact: FollowerFact) -> None:
     replace(follower_path(sweep, key), json_bytes(fact))
 
 
-def remove_follower(follower: Path, key: str) -> Path | None:
-    """Let a sweep follow no other one. Returns which it followed. *Safe to repeat.*"""
-    before = goes_before(follower)
-    if before is not None:
-        follower_path(before, key).unlink(missing_ok=True)
-        (follower / AFTER).unlink(missing_ok=True)
-    return before
+def remove_follower(sweep: Path, follower: Path, key: str) -> None:
+    """Let a sweep no longer be sent after `sweep`. *Safe to repeat.*"""
+    follower_path(sweep, key).unlink(missing_ok=True)
+    (follower / AFTER).unlink(missing_ok=True)
 
 
 def goes_before(follower: Path) -> Path | None:

@@ -93,10 +93,15 @@ def test_without_closing_jobs_it_is_said_what_sends_it(site: Site) -> None:
     assert not list((site.root / "outputs" / "b").glob("submissions/*"))
     go(site)
     site.wait_complete("a", 3)
+    (fact,) = (site.root / "outputs" / "a" / "followers").iterdir()
+    text = fact.read_bytes()
     assert "b: submission 1, 2 cases" in site.hpcsweep("advance", "a")
     (plan,) = (site.root / "outputs" / "b").glob("submissions/*/plan.json")
     assert json.loads(plan.read_text())["parts"][0]["throttle"] == 1
-    assert "b: " not in site.hpcsweep("advance", "a")  # once
+    # As if it had been killed after the submit: the next one asks again, and nothing is sent twice.
+    fact.write_bytes(text)
+    assert "b: nothing to submit" in site.hpcsweep("advance", "a")
+    assert "b: " not in site.hpcsweep("advance", "a")
     said = site.hpcsweep(
         "submit",
         write(site, "d", "name: d\ncommand: [echo, '{k}']\nsource: {grid: {k: [1, 2]}}\n"),
