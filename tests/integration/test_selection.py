@@ -12,6 +12,14 @@ from tests.support.project import Project, check_arrays
 
 emulated = clusters.emulated
 
+FAILING = """
+from pathlib import Path
+def run(x):
+    if x == 3 and not Path(__file__).with_name("good").exists():
+        raise ValueError("no good")
+    return {"square": x * x}
+"""
+
 
 def test_selected_cases_are_sent_and_waited_for(emulated: EmulatedCluster, tmp_path: Path) -> None:
     project = Project(emulated, tmp_path / "p", 12, chunk=2)
@@ -84,3 +92,40 @@ def test_cases_whose_pack_is_gone_are_computed_again(
     assert project.executions() == dict.fromkeys(range(4), 2)
     said = project.cli("status", "sweep", "--check").stdout
     assert "the files of every complete case are there" in said
+
+
+def test_every_command_takes_the_same_selection(emulated: EmulatedCluster, tmp_path: Path) -> None:
+    project = Project(emulated, tmp_path / "p", 6, chunk=3, runs="packed", target=FAILING)
+    project.submit("--cases", "0-4", "--wait", code=9)
+    ids = {row["index"]: row["case_id"] for row in project.collect()}
+    (project.root / "some.txt").write_text(f"index\n2-3\n{ids[0]}\n")
+
+    def lines(*arguments: str) -> list[str]:
+        return project.cli(*arguments).stdout.splitlines()
+
+    files = ("files", "sweep", "metadata.json", "--paths", "--cases", "@some.txt")
+    assert len(lines(*files)) == 3
+    assert len(lines(*files, "--status", "complete")) == 2
+    logs = ("logs", "sweep", "--json", "--where", "x > 2", "--last", "1")
+    found = json.loads(project.cli(*logs).stdout)
+    assert [(one["index"], one["state"]) for one in found] == [
+        (3, "failed: error: no good"),
+        (4, "complete"),
+    ]
+    assert all(len(one["attempts"]) == 1 for one in found)
+    (only,) = lines("unpack", "sweep", "--cases", ids[4][:12])
+    assert ids[4] in only
+    assert lines("unpack", "sweep", "--case", "4") == []
+    assert len(lines("unpack", "sweep", "--where", "index < 2")) == 2
+    said = project.cli("plan", "manifest.json", "--status", "pending").stdout
+    assert "1 of 6" in said
+    (project.root / "good").touch()
+    project.cli("retry", "sweep", "--cases", "3", "--wait")
+    attempts = project.cli("collect", "sweep", "--attempts", "--cases", "3", "--format", "jsonl")
+    rows = [json.loads(line) for line in attempts.stdout.splitlines()]
+    assert [(row["attempt"], row["submission"], row["status"]) for row in rows] == [
+        (1, 1, "failed"),
+        (2, 2, "complete"),
+    ]
+    assert {(row["asked_mem"], row["asked_time"]) for row in rows} == {("100M", "00:10:00")}
+    assert [row["index"] for row in project.collect() if row["status"] == "pending"] == [5]

@@ -351,3 +351,14 @@ def test_a_frame_keeps_ints_where_a_case_has_none(
     frame = Sweep(str(made.path)).to_dataframe(columns=["index", "only1", "only1", "y.deep"])
     assert [str(kind) for kind in frame.dtypes] == ["int64", "Int64", "float64"]
     assert frame["only1"].dropna().tolist() == [1]
+
+
+def test_queries_take_selections(made: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sweep, "_asked", None)  # no cluster
+    sweep = Sweep(str(made.path))
+    rows = sweep.query("x > 0", cases="0-4", status="complete", last=1, columns=["index"])
+    assert rows == [{"index": 1}, {"index": 3}]
+    rows = sweep.query(cases=[2, 4], attempts=True, columns=["index", "attempt", "asked_cpus"])
+    assert rows == [{"index": 2, "attempt": 1, "asked_cpus": 1}]
+    assert sweep.query("x > 99") == []
+    assert "failed: error: no good" in sweep.logs(made.source[2].case_id[:12])
