@@ -11,7 +11,7 @@ from hpcsweep.cluster.slurm.reasons import is_hold
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Part, Reason
 from hpcsweep.store import SweepIndex
-from hpcsweep.sweepdir.cancelled import cancelled_chunks
+from hpcsweep.sweepdir.cancelled import cancel_times
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import ClusterRecord, Plan
 
@@ -35,11 +35,11 @@ class SentPart:
     # Chunks without a reported end.
     open_chunks: tuple[int, ...]
     # Time of our cancel of single array tasks, by chunk.
-    cancelled_chunks: Mapping[int, float] = field(default_factory=dict)
+    cancel_times: Mapping[int, float] = field(default_factory=dict)
 
     def cancelled_at(self, chunk: int) -> float | None:
         """When we cancelled a chunk's array task, seconds of the epoch; None if we did not."""
-        return self.cancelled or self.cancelled_chunks.get(chunk)
+        return self.cancelled or self.cancel_times.get(chunk)
 
     def element(self, chunk: int) -> Element:
         """Slurm's name of a chunk's array task."""
@@ -159,7 +159,7 @@ def array_tasks(sweep: SweepDirectory, sweep_index: SweepIndex) -> ArrayTasks:
 
 def _open_parts(sweep: SweepDirectory, closed: set[Chunk]) -> Iterator[SentPart]:
     """The parts with open chunks, oldest submission first."""
-    cancelled = cancelled_chunks(sweep)
+    times = cancel_times(sweep)
     for number in sweep.submissions():
         plan, document = sweep.plan(number)
         facts = sweep.part_facts(number)
@@ -178,7 +178,7 @@ def _open_parts(sweep: SweepDirectory, closed: set[Chunk]) -> Iterator[SentPart]
                 cancelled=cancel["time"] if cancel else None,
                 cluster=document["cluster"],
                 open_chunks=still,
-                cancelled_chunks=cancelled.get(number, {}),
+                cancel_times=times.get(number, {}),
             )
 
 

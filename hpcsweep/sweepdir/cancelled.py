@@ -68,7 +68,7 @@ def add_fact(sweep: SweepPaths, fact: CancelledFact) -> None:
     write_new(sweep.cancel_root / f"{number:04d}.json", json_bytes(fact))
 
 
-def cancelled_chunks(sweep: SweepPaths) -> dict[int, dict[int, float]]:
+def cancel_times(sweep: SweepPaths) -> dict[int, dict[int, float]]:
     """When the array tasks of chunks were cancelled, by submission and chunk."""
     found: dict[int, dict[int, float]] = {}
     for fact in facts(sweep):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hpcsweep.store import SweepIndex
-from hpcsweep.tables.where import SqlColumn, parse
+from hpcsweep.tables.where import SqlColumn, parse, stale_column
 from tests.support.backends import Backend, backend
 from tests.support.postgres import database, postgres
 from tests.support.rows import MANIFEST, batch
@@ -53,6 +53,7 @@ FIELDS = {
     "run.class": SqlColumn("wall_seconds"),
     "µ": SqlColumn("wall_seconds"),
     "a b-c": SqlColumn("wall_seconds"),
+    "stale": stale_column("today"),
 }
 CONDITIONS: list[tuple[str, list[int]]] = [
     ("x == 1", [1, 2]),
@@ -102,6 +103,13 @@ CONDITIONS: list[tuple[str, list[int]]] = [
     ("µ > 19", [20]),
     ("`a b-c` > 19 and `lambda` > 18", [20]),
     ("x == 'lambda' or x == '`a b-c`'", []),
+    # Whether a case is of other code: 5 failed, 7 is of today's.
+    ("stale", [8]),
+    ("stale == True or stale and x == 0", [8]),
+    ("not stale and index > 6 and index < 10", [7, 9]),
+    ("stale != True and index < 2", [0, 1]),
+    ("stale in [True, 3]", [8]),
+    ("stale == None or stale == 1", []),
 ]
 
 
@@ -140,7 +148,7 @@ def sweep_index(backend: Backend) -> SweepIndex:
                 "host": {6: None, 9: "n3"}.get(index, "n1"),
                 "job_id": None,
                 "run_dir": None,
-                "code_digest": None,
+                "code_digest": {5: "older", 7: "today", 8: "older"}.get(index),
                 "task_id": None,
             }
         )
