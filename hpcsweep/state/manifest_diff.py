@@ -10,9 +10,11 @@ from hpcsweep import ids
 from hpcsweep.errors import SweepError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.records import Status
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sources.case_locator import LOOKED_UP_MAX
 from hpcsweep.sources.overlap import Lattice, Rule, is_same, shared
+from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version
 
@@ -21,9 +23,9 @@ COUNTED_MAX = 1_000_000
 
 
 def refuse_mixing(sweep: SweepDirectory, new: FrozenManifest) -> None:
-    """Refuse another target or seed: its results would be mixed with the old ones.
+    """Refuse another target or seed if its results would be mixed with old ones.
 
-    *Raises* SweepError.
+    *Raises* SweepError. *Writes* the index.
     """
     if not sweep.submissions():
         return
@@ -33,13 +35,22 @@ def refuse_mixing(sweep: SweepDirectory, new: FrozenManifest) -> None:
         changes.append(f"the target was `{old.target.text}` and is `{new.target.text}`")
     if old.seed != new.seed:
         changes.append(f"the seed was {old.seed} and is {new.seed}")
-    if changes:
+    if changes and _may_have_results(sweep):
         raise SweepError(
             f"{' and '.join(changes)}: old and new results would be mixed",
             where=str(sweep.path),
             next_step="Give the manifest another name; or --allow-mixed, and --rerun all to "
             "compute everything again.",
         )
+
+
+def _may_have_results(sweep: SweepDirectory) -> bool:
+    """Whether a case is complete, or may become so; False where all that was submitted failed."""
+    submitted = sum(sweep.plan(number)[0].indices.count for number in sweep.submissions())
+    with fresh_index(sweep) as sweep_index:
+        counts = sweep_index.counts()
+    failed = sum(count for (status, _), count in counts.items() if status == Status.FAILED)
+    return not failed == submitted == sum(counts.values())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

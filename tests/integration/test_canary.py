@@ -84,6 +84,13 @@ def test_a_command_that_crashes_at_once_costs_one_case(site: Site) -> None:
     for more, is_first in (("", True), (BY_HAND, False)):
         said = site.hpcsweep("submit", site.manifest(COMMAND + more), "--dry-run")
         assert ("1 of 20, which go first: the canary" in said) == is_first
+    # A corrected command mixes no results: there are none.
+    mended = site.manifest(COMMAND.replace("good", "right"))
+    (site.root / "right").touch()
+    assert "submission 2, 1 cases" in site.hpcsweep("submit", mended)
+    site.wait_for(complete=19, failed=1)
+    refused = site.hpcsweep("submit", site.manifest(COMMAND), code=5)
+    assert "old and new results would be mixed" in refused
 
 
 def test_a_submit_beside_a_canary_waits_for_it_unless_told_otherwise(site: Site) -> None:
