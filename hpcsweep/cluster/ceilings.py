@@ -90,14 +90,14 @@ def demands(options: Mapping[str, str]) -> list[Demand]:
 
 
 def exceeding(options: Mapping[str, str], ceilings: Iterable[Ceiling]) -> list[Impossible]:
-    """The options that ask for more than a ceiling; for each the lowest ceiling."""
+    """The options that ask for more than a ceiling, each with one reason."""
     known = list(ceilings)
-    found = []
+    found: dict[str, Impossible] = {}
     for demand in demands(options):
         lowest = _lowest(demand, known)
         if lowest is not None and demand.amount > lowest.most:
-            found.append(_excess(demand, lowest))
-    return found
+            found.setdefault(demand.option, _excess(demand, lowest))
+    return list(found.values())
 
 
 def loosest(alternatives: Iterable[Iterable[Ceiling]]) -> list[Ceiling]:

@@ -130,7 +130,7 @@ def test_what_asks_for_more_waits_for_ever_or_is_refused(site: LimitedSite) -> N
         ({"partition": "nope"}, ["partition"]),
         ({"account": "nope"}, ["account"]),
         ({"qos": "nope"}, ["qos"]),
-        ({"gres": "gpu:1", "mem": "4000M", "cpus_per_task": "4", "time": "60"}, ["gres", "gres"]),
+        ({"gres": "gpu:1", "mem": "4000M", "cpus_per_task": "4", "time": "60"}, ["gres"]),
     ):
         assert [one.option for one in site.limits(**options).impossible] == names
 

@@ -41,6 +41,25 @@ def found(here: Here, *arguments: str, code: int = 0) -> list[dict[str, str]]:
     return findings
 
 
+def test_limits_for_the_tasks_of_a_profile(here: Here) -> None:
+    config = Path(os.environ["XDG_CONFIG_HOME"]) / "hpcsweep" / "config.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text(
+        "profiles: {big: {slurm: {mem: 2G, partition: main}, limits: {mem: 1G, max_submit: 9}}}\n"
+    )
+    limits = [one for one in found(here, "--profile", "big", code=1) if one["what"] == "limits"]
+    known, excess = limits
+    holds(known["text"], "limits of emulated, read ", "4 CPUs on a node (largest node of the")
+    holds(known["text"], "1,024 MiB of memory on a node (limits.mem", "9 tasks in the queue")
+    assert excess["state"] == "problem"
+    holds(
+        excess["text"], "slurm.mem asks for 2,048 MiB of memory on a node, and a task can get 1,0"
+    )
+    config.write_text("profiles: {big: {limits: {mem: lots}}}\n")
+    message = here.refuses(3, "doctor", "--profile", "big")
+    holds(message, "config.yaml:1: limits.mem: is the text 'lots', not an amount of memory")
+
+
 def test_checks_on_this_host(here: Here) -> None:
     by = {one["what"]: one for one in found(here)}
     holds(by["versions"]["text"], "hpcsweep ", "Python 3.", "SQLite ", "sqlalchemy ")
