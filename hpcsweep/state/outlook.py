@@ -184,7 +184,7 @@ def outlook_of(
         cancelled=partition.indices(tasks.cancelled_chunks) | withdrawn & partition.in_flight,
         tasks=tasks,
         generation=max([sweep_index.max_generation(), *(plan.generation for plan in plans)]),
-        owed=partition.owed() - partition.in_flight,
+        owed=partition.owed() - partition.in_flight - withdrawn,
         withdrawn=withdrawn,
         stalled=partition.stalled(with_sets),
         asked={plan.submission: sweep.resources(plan) for plan in plans},

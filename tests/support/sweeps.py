@@ -84,6 +84,8 @@ class MadeSweep:
         shard_digits: int = 0,
         generation: int = 0,
         options: dict[str, str] | None = None,
+        goal: IndexSet | None = None,
+        closes: bool = False,
         max_array_size: int = 1001,
         cluster: Mapping[str, str] = {"kind": "slurm", "name": "test", "state_dir": ""},
         **rules: Any,
@@ -102,6 +104,8 @@ class MadeSweep:
             layout=Layout(runs=runs, shard_digits=shard_digits),
             generation=generation,
             options=options,
+            goal=goal,
+            closes=closes,
         )
         document = plan.to_json() | {"cluster": dict(cluster), "worker": RULES | rules}
         make_directory(self.directory.submission_dir(number))

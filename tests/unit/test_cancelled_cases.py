@@ -109,6 +109,19 @@ def test_a_failed_case_that_a_retry_repeats_may_be_cancelled(tmp_path: Path) -> 
     assert str(cancellable(looked_at(made))) == "2-5"
 
 
+def test_what_is_owed_may_be_cancelled(tmp_path: Path) -> None:
+    made = MadeSweep(tmp_path, grid(x=list(range(8))), python=PYTHON)
+    made.plan(IndexSet.all(3), chunk_size=3, goal=IndexSet.all(6), closes=True)
+    made.handed_in()
+    assert str(looked_at(made).owed) == "3-5"
+    assert str(cancellable(looked_at(made))) == "0-5"
+    cancel(made, "1,4")
+    assert str(looked_at(made).owed) == "3,5"
+    made.plan(IndexSet.of([4]))
+    made.handed_in(submission=2)
+    assert str(looked_at(made).withdrawn) == "1"
+
+
 def test_an_order_that_failed_is_given_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
