@@ -42,9 +42,17 @@ class Nowhere(Slurm):
         """Those of a Slurm that nobody configured."""
         return Limits(cluster_name="nowhere", max_array_size=1001, kill_wait_s=30.0)
 
+    def with_room(self, limits: Limits, options: object, own: object = None) -> Limits:  # noqa: ARG002  # any options
+        """Any number of jobs."""
+        return limits
+
     def submit(self, array: object, say: object) -> str:  # noqa: ARG002  # any array
         """Accept."""
         return "1"
+
+    def submit_job(self, job: object) -> str:  # noqa: ARG002  # any job
+        """Accept."""
+        return "2"
 
 
 def installed(directory: Path, *, dependencies: bool = False) -> str:
@@ -83,8 +91,13 @@ def prepared(
         f"name: noop\ntarget: target.py:run\nchunk: {cases}\nruns: {runs}\nslurm: {{time: 60}}\n"
         f"source: {{grid: {{x: [{', '.join(map(str, range(cases)))}]}}}}\n{more}"
     )
+    return submitted(manifest, directory / "noop")
+
+
+def submitted(manifest: Path, path: Path) -> SweepDirectory:
+    """The sweep in `path` of a manifest, handed in to nowhere."""
     frozen, source = load_manifest(manifest)
-    request = SubmitRequest(manifest=frozen, source=source, path=directory / "noop")
+    request = SubmitRequest(manifest=frozen, source=source, path=path)
     cluster = Nowhere(kind="slurm", timeout_s=60, sbatch_timeout_s=60)
     return submit(request, cluster, Settings()).sweep
 

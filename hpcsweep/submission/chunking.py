@@ -18,6 +18,9 @@ from hpcsweep.sweepdir.parts import FEW_TASKS, chunk_size_for, most_auto_tasks
 
 # Seconds that an array task computes: at least, as a rule, at most.
 SHORTEST_S, USUAL_S, LONGEST_S = 600.0, 1800.0, 7200.0
+# Full arrays that `chunk: auto` makes at most, by longer tasks: each is an sbatch with its files,
+# and 10,000 is Slurm's default MaxJobCount, which counts every array task (22.05).
+MOST_ARRAYS = 10
 # Share of its time limit that the cases of a task take on the average; the rest is for those that
 # take longer.
 FILL = 0.75
@@ -72,7 +75,11 @@ def chunk_size(
     # Of few cases more tasks run at once; of many no more tasks than one array has, as a rule.
     most_tasks = most_auto_tasks(limits.max_tasks, limits.max_array_size)
     size = min(usual, max(shortest, _divided(count, FEW_TASKS)))
-    size = max(size, min(longest, _divided(count, most_tasks)))
+    size = max(
+        size,
+        min(longest, _divided(count, most_tasks)),
+        _divided(count, MOST_ARRAYS * most_tasks),
+    )
     limit_s = _time_limit(resources, limits)
     if limit_s is not None:
         spare_s = FILL * limit_s - max(estimate.longest_s, case_s)

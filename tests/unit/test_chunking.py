@@ -50,10 +50,12 @@ def sized(
         (100, 60.0, 10),
         (2_000, 60.0, 20),
         (5, 60.0, 5),
-        # and many fewer, up to two hours; beyond them the tasks are more than 1,000.
+        # and many fewer, up to two hours; beyond them the tasks are more than 1,000, up to 10,000.
         (60_000, 60.0, 60),
         (120_000, 60.0, 120),
-        (10**9, 60.0, 120),
+        (1_000_000, 60.0, 120),
+        (10**7, 60.0, 1000),
+        (10**9, 60.0, 100_000),
         # Nobody computes a million cases of a microsecond in one task.
         (10**6, 1e-6, 10_000),
         (10**8, 0.0, 72_000),
