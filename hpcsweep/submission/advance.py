@@ -1,5 +1,6 @@
 """Advance: submit what earlier submissions left for lack of room, and what `retry` repeats.
 
+When every case is complete, that is the manifest's `reduce` and the sweeps that follow this one.
 Whoever asks, a user, a closing job or a timer: it decides and submits under the lock of the sweep,
 in the write order of every submission. *Safe to repeat*, by any number at once.
 """

@@ -16,6 +16,7 @@ from hpcsweep.cli.options import common, sweep_argument
 def command(sweep: str, **shared: Any) -> None:
     """Continue a sweep: submit the rest, and the retries of its manifest.
 
+    When the cases are complete, submit its reduce and the sweeps that follow it.
     Closing jobs run it on the cluster. Where they may not submit, run it by hand or by cron; any
     number of them at once send nothing twice.
     """
