@@ -56,7 +56,8 @@ def amounts(options: dict[str, str], found: SiteAnswers | None = None) -> dict[s
 
 def test_the_queries_are_those_that_were_recorded() -> None:
     asked = site.queries("root", CONFIGURATION)
-    assert {" ".join(argv) for argv in asked.values()} == {
+    # Recorded on a cluster with a database of its own.
+    assert {" ".join(argv).replace(" cluster=test", "") for argv in asked.values()} == {
         one(RECORDED, pattern).command
         for pattern in ("-a -o show partition", "^sinfo", "show assoc", "show qos")
     }

@@ -40,10 +40,14 @@ def enforced(configuration: Mapping[str, str]) -> frozenset[str]:
     return frozenset(configuration.get("AccountingStorageEnforce", "").lower().split(","))
 
 
-def show_associations(user: str) -> list[str]:
-    """Query a user's associations; each shows its inherited limits."""
+def show_associations(user: str, cluster: str) -> list[str]:
+    """Query a user's associations on a cluster, which may share its database with others.
+
+    Each shows its inherited limits.
+    """
     fields = ",".join(("account,partition,qos,defaultqos", *_OF_ASSOCIATION))
-    return ["sacctmgr", "-n", "-P", "show", "assoc", "where", f"user={user}", f"format={fields}"]
+    where = ("where", f"user={user}", *([f"cluster={cluster}"] if cluster else ()))
+    return ["sacctmgr", "-n", "-P", "show", "assoc", *where, f"format={fields}"]
 
 
 def show_qos() -> list[str]:

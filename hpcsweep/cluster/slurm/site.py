@@ -46,7 +46,8 @@ def queries(user: str, configuration: Mapping[str, str]) -> dict[str, list[str]]
     """The programs to run, by query; sacctmgr only where something of it is enforced."""
     found = {"partitions": partitions.show_partitions(), "nodes": partitions.sinfo()}
     if job_limits.ASSOCIATIONS_ENFORCED & job_limits.enforced(configuration):
-        found["associations"] = job_limits.show_associations(user)
+        name = configuration.get("ClusterName", "")
+        found["associations"] = job_limits.show_associations(user, name)
         found["qos"] = job_limits.show_qos()
     return found
 
@@ -150,14 +151,15 @@ class Site:
         options: Mapping[str, str],
     ) -> Iterator[Ceiling]:
         ordered: list[JobLimits] = []
-        if association is not None and self.enforces_limits:
+        if association is not None:
             of_partition = partition.qos if partition else ""
             ordered = job_limits.levels(association, self.qos, options, of_partition)
         if partition is not None:
             flags = [self.qos[level.qos].flags for level in ordered if level.qos]
             nodes = self.nodes.get(partition.name, [])
             yield from partitions.ceilings(partition, nodes, frozenset().union(*flags))
-        yield from job_limits.ceilings(ordered)
+        if self.enforces_limits:
+            yield from job_limits.ceilings(ordered)
 
     def room(self, options: Mapping[str, str], there: list[QueuedTask]) -> SubmitLimit | None:
         """The limit with the least room in the queue; None if there is no limit."""
