@@ -39,7 +39,9 @@ class SentPart:
 
     def cancelled_at(self, chunk: int) -> float | None:
         """When we cancelled a chunk's array task, seconds of the epoch; None if we did not."""
-        return self.cancelled or self.cancel_times.get(chunk)
+        if self.cancelled is not None:
+            return self.cancelled
+        return self.cancel_times.get(chunk)
 
     def element(self, chunk: int) -> Element:
         """Slurm's name of a chunk's array task."""
