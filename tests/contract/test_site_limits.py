@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hpcsweep.cluster.base import Limits
+from hpcsweep.cluster.slurm import site_cache
 from hpcsweep.cluster.slurm.client import Slurm
 from hpcsweep.emulator.config import Partition, Qos
 from tests.support.emulated import Emulated
@@ -156,3 +157,12 @@ def test_limits_are_kept_for_a_while(site: LimitedSite) -> None:
     assert known is not None
     assert (known.read_at, most(known)) == (first.read_at, most(first))
     assert [one.option for one in known.impossible] == ["time"]
+    # Nothing is refused by limits that may have changed since.
+    kept = site_cache.read(first.cluster_name)
+    assert kept is not None
+    shown = kept["output"]["partitions"]
+    kept["output"]["partitions"] = shown.replace("MaxTime=01:00:00", "MaxTime=00:01:00")
+    site_cache.write(first.cluster_name, keeping.address, kept)
+    assert keeping.with_room(keeping.limits(), options).caps["time"] == 60
+    again = keeping.with_room(keeping.limits(), {**options, "time": "60"})
+    assert (again.impossible, again.caps["time"]) == ((), 3600)

@@ -94,8 +94,23 @@ class Slurm(Defaults):
     def with_room(
         self, limits: Limits, options: Mapping[str, str], own: Mapping[str, int] = NOTHING
     ) -> Limits:
-        """The limits for a task with these options, and the jobs that this user may have queued."""
-        answers = self._site_answers(limits)
+        """The limits for a task with these options, and the jobs that this user may have queued.
+
+        Nothing is called impossible by limits that were read earlier.
+        """
+        kept = self._kept_answers(limits.cluster_name)
+        found = None if kept is None else self._with_room(limits, options, own, kept)
+        if found is None or found.impossible:
+            found = self._with_room(limits, options, own, self._site_answers(limits))
+        return found
+
+    def _with_room(
+        self,
+        limits: Limits,
+        options: Mapping[str, str],
+        own: Mapping[str, int],
+        answers: SiteAnswers,
+    ) -> Limits:
         here = Site.of(answers)
         jobs: list[QueuedTask] = []
         if here.enforces_limits or "max_submit" in own:
@@ -116,12 +131,14 @@ class Slurm(Defaults):
         found = Site.of(kept).limits(limits, options, [], read_at=kept["time"])
         return found.overridden(own, options, 0)
 
-    def _site_answers(self, limits: Limits) -> SiteAnswers:
-        """The limits of the site as its programs print them, not older than `limits_age_s`."""
-        name, now = limits.cluster_name, time.time()
+    def _kept_answers(self, name: str) -> SiteAnswers | None:
+        """The limits of the site in the user's cache, not older than `limits_age_s`."""
         kept = site_cache.read(name) if self.limits_age_s else None
-        if kept is not None and 0 <= now - kept["time"] < self.limits_age_s:
-            return kept
+        is_new = kept is not None and 0 <= time.time() - kept["time"] < self.limits_age_s
+        return kept if is_new else None
+
+    def _site_answers(self, limits: Limits) -> SiteAnswers:
+        """The limits of the site as its programs print them; *writes* them to the user's cache."""
         configuration = dict(limits.configuration)
         output: dict[str, str] = {}
         failed: dict[str, str] = {}
@@ -131,13 +148,13 @@ class Slurm(Defaults):
             except ClusterError as error:
                 failed[query] = error.what
         found: SiteAnswers = {
-            "time": now,
+            "time": time.time(),
             "configuration": configuration,
             "output": output,
             "failed": failed,
         }
         if self.limits_age_s and not failed:
-            site_cache.write(name, self.address, found)
+            site_cache.write(limits.cluster_name, self.address, found)
         return found
 
     def _configuration(self) -> tuple[dict[str, str], str]:
