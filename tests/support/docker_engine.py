@@ -116,7 +116,8 @@ def probe() -> None:
         docker("network", "rm", PROBE)
     except AssertionError as error:
         # The engine warns first that it forwards nothing.
-        complaint = next(line for line in str(error).splitlines() if "Error" in line)
+        lines = str(error).splitlines()
+        complaint = next((line for line in lines if "Error" in line), lines[0])
         raise Refused(f"has an engine that runs no container: {complaint}") from error
 
 
