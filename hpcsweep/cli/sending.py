@@ -20,7 +20,7 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.progress import progress_bar
 from hpcsweep.state.given_up import given_up, given_up_lines
 from hpcsweep.state.outlook import Outlook
-from hpcsweep.state.status import Summary, status
+from hpcsweep.state.status import Summary, status, wait
 from hpcsweep.submission.advance import follow
 from hpcsweep.submission.closing_run import advance_or_requeue
 from hpcsweep.submission.notices import notices
@@ -49,7 +49,7 @@ def send(
             _print_job_ids(_accepted(SweepDirectory.open(request.path)))
         if waits:
             click.echo(f"{refusal.what}; waiting for the parts that were accepted", err=True)
-            _watch(here, cluster, SweepDirectory.open(request.path))
+            watch(here, cluster, SweepDirectory.open(request.path))
         raise
     if parsable:
         _print_job_ids(done.arrays)
@@ -149,11 +149,11 @@ def _wait(
 
     *Raises* Incomplete unless every case that was asked for is complete.
     """
-    summary = _watch(here, cluster, done.sweep, request.selection)
+    summary = watch(here, cluster, done.sweep, request.selection)
     in_doubt = done.under_way if done.plan is None else done.cancelled
     if not summary.is_complete and summary.stopped is None and in_doubt:
         done = _submit(here, request, cluster, parsable=parsable)
-        summary = _watch(here, cluster, done.sweep, request.selection)
+        summary = watch(here, cluster, done.sweep, request.selection)
     for line in given_up_lines(dict(summary.given_up)):
         click.echo(line, err=True)
     if summary.stopped is not None:
@@ -177,15 +177,21 @@ def _wait(
     click.echo(summary.reduced.line, err=parsable)
 
 
-def _watch(
+def watch(
     here: Context, cluster: Cluster, sweep: SweepDirectory, selection: IndexSet | None = None
 ) -> Summary:
-    """Wait until nothing more will happen; the state of the selected cases then."""
+    """Show the progress until nothing more will happen; the state of the selected cases then.
+
+    Advances the sweep meanwhile, unless it is another user's.
+    """
     try:
         # The bar's own escape sequences reach the terminal.
         console = Console(file=streams.bare(sys.stderr), highlight=False)
         with progress_bar(console) as update:
-            summary = follow(sweep, cluster, here.settings, update, notify)
+            if sweep.is_writable:
+                summary = follow(sweep, cluster, here.settings, update, notify)
+            else:
+                summary = wait(sweep, cluster, here.settings, update)
     except KeyboardInterrupt:
         click.echo(
             f"\nNo longer waiting; what was submitted goes on. `hpcsweep status {sweep.name}` "

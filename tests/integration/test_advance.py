@@ -57,6 +57,14 @@ def test_a_waiting_submit_advances(site: Site) -> None:
     assert set(site.completions().values()) == {1}
 
 
+def test_a_watching_status_advances(site: Site) -> None:
+    site.hpcsweep("submit", site.manifest(f"{ROLLING}closing: false\n"))
+    said = site.hpcsweep("status", "s", "--watch")
+    assert "26 complete of 26" in said  # the progress
+    assert "complete  26" in said  # and the state at the end
+    assert set(site.completions().values()) == {1}
+
+
 def test_nothing_is_sent_that_a_user_cancelled(site: Site) -> None:
     text = ROLLING.replace("[echo, '{x}']", "[sh, -c, 'sleep 60', '{x}']")
     site.hpcsweep("submit", site.manifest(text))

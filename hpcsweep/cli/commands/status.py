@@ -14,8 +14,13 @@ from hpcsweep.cli.options import common, json_option, sweep_argument
 @sweep_argument
 @json_option
 @click.option("--check", is_flag=True, help="Look for the files of every complete case, too.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Show the progress until nothing more will happen, and advance the sweep meanwhile.",
+)
 @common
-def command(sweep: str, as_json: bool, check: bool, **shared: Any) -> None:
+def command(sweep: str, as_json: bool, check: bool, watch: bool, **shared: Any) -> None:
     """Show what is known of a sweep's cases."""
     from hpcsweep.cli.notices import report_passed_over
     from hpcsweep.cli.render.console import print_document
@@ -24,6 +29,11 @@ def command(sweep: str, as_json: bool, check: bool, **shared: Any) -> None:
 
     here = context(**shared)
     directory = here.sweep(sweep)
+    if watch:
+        from hpcsweep.cli import sending
+        from hpcsweep.cluster import registry
+
+        sending.watch(here, registry.require_recorded(directory, here.settings), directory)
     summary = status(directory, here.cluster_of(directory), here.settings, check=check)
     if as_json:
         print_document(summary.to_json())
