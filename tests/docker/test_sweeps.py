@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.support.container_cluster import NODES, ContainerCluster
 from tests.support.container_sweep import ContainerSweep
+from tests.support.wait import wait_until
 
 CASES, CHUNK = 200, 10
 TARGET = """\
@@ -73,6 +74,27 @@ def test_a_case_that_the_cgroup_kills_is_out_of_memory(cluster: ContainerCluster
     accounting = cluster.run("sacct -n -X -P -o jobname,state").stdout.splitlines()
     states = [row.partition("|")[2] for row in accounting if row.startswith("greedy.")]
     assert sorted(states) == ["COMPLETED", "OUT_OF_MEMORY"]
+
+
+def test_a_case_out_of_memory_comes_to_success_by_closing_jobs(cluster: ContainerCluster) -> None:
+    sweep = made(
+        cluster,
+        "escalating",
+        target="target.py:allocate",
+        source={"grid": {"megabytes": [1, 150]}},
+        chunk=1,
+        retry={"max_attempts": 3, "on": ["out_of_memory"], "scale": {"mem": 4.0}},
+    )
+
+    sweep.hpcsweep("submit manifest.json")
+    wait_until(sweep.is_complete, 600, "two complete cases", poll_s=2)
+
+    attempts = [
+        (row["attempt"], row["status"], row["asked_mem"])
+        for row in sweep.collect("--attempts")
+        if row["megabytes"] == 150
+    ]
+    assert attempts == [(1, "failed", "100M"), (2, "complete", "400M")]
 
 
 def test_a_sweep_of_the_group_is_read_by_another_member(cluster: ContainerCluster) -> None:

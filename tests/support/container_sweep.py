@@ -34,7 +34,15 @@ class ContainerSweep:
         """Submit it, wait for its end, and return the exit code."""
         return self.hpcsweep("submit manifest.json --wait", check=check).returncode
 
-    def collect(self) -> list[dict[str, Any]]:
+    def is_complete(self) -> bool | str:
+        """Whether every case is complete; the counts if not."""
+        asked = self.hpcsweep(f"status {self.directory} --json", check=False).stdout
+        counts = json.loads(asked)["counts"] if asked else {}
+        there = {status for status, count in counts.items() if count}
+        return there == {"complete"} or str(counts)
+
+    def collect(self, options: str = "") -> list[dict[str, Any]]:
         """Its table."""
-        lines = self.hpcsweep(f"collect {self.directory} --format jsonl", check=False).stdout
+        command = f"collect {self.directory} --format jsonl {options}"
+        lines = self.hpcsweep(command, check=False).stdout
         return [json.loads(line) for line in lines.splitlines()]
