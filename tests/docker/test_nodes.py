@@ -24,8 +24,9 @@ from tests.support.wait import wait_until
 logger = logging.getLogger(__name__)
 pytestmark = pytest.mark.xdist_group("failing")
 HERE = Path(__file__).parent
-# Eight chunks: those of a lost node find room on the other two.
-CASES, CHUNK, CASE_S = 160, 20, 10
+# Eight chunks: those of a lost node find room on the other two. Each takes five minutes, and the
+# failures three to four, so that tasks run at each of them.
+CASES, CHUNK, CASE_S = 160, 20, 15
 FAULT_S = 60
 WAIT_S = 300
 # `ended/X` is made by the first execution of X that ends; its time is that of the kernel.
