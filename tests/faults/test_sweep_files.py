@@ -53,7 +53,7 @@ def test_a_file_that_a_task_reads_is_never_rewritten(
 
 def test_all_files_of_a_sweep_are_private(cluster: Cluster, tmp_path: Path) -> None:
     """Under the most generous umask, and under that of most groups."""
-    project = Project(cluster, tmp_path, 2, target=TALKATIVE)
+    project = Project(cluster, tmp_path, 2, target=TALKATIVE, chunk=1)
     before = os.umask(0o000)
     try:
         project.submit("--wait")
@@ -70,6 +70,6 @@ def test_all_files_of_a_sweep_are_private(cluster: Cluster, tmp_path: Path) -> N
     found = {
         str(path.relative_to(tmp_path)): stat.filemode(path.lstat().st_mode)
         for path in {project.sweep, *project.sweep.rglob("*")} - logs
-        if path.lstat().st_mode & others
+        if path.lstat().st_mode & others and not path.is_symlink()
     }
     assert found == {}

@@ -49,6 +49,7 @@ def test_some_cases_are_cancelled(cluster: Cluster, tmp_path: Path) -> None:
     project.cli("advance", "sweep")
     assert not (project.sweep / "submissions" / "0002").exists()
     project.submit("--cases", "4", "--wait")
+    wait_until(lambda: not in_queue(project), CLI_S, "the end of its closing job")
     project.submit("--wait")
     check_whole(project, 12)
     assert project.executions() == dict.fromkeys(range(12), 1)

@@ -111,8 +111,10 @@ def test_the_fingerprint_changes_with_every_field() -> None:
         {"cache": Cache(results_dir="r")},
         {"policies": {"retry": {}}},
         {"needs": CaseNeeds(slots=2)},
+        {"snapshot": None},
     ]
-    assert {next(iter(change)) for change in changes} | {"fingerprint"} == {
+    # Where a task finds the code is no field of the file.
+    assert {next(iter(change)) for change in changes} | {"fingerprint", "code_root"} == {
         field.name for field in dataclasses.fields(FrozenManifest)
     }
     found = {make(**change).fingerprint for change in changes} | {make().fingerprint}
