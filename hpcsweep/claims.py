@@ -14,8 +14,9 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hpcsweep.files import (
@@ -39,6 +40,7 @@ OWNER_MAX = 1 << 16
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.01, 1.0
 
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 # errno of rename(2) onto a non-empty directory; which one depends on the system.
 _TAKEN = frozenset({errno.ENOTEMPTY, errno.EEXIST})
 
@@ -121,11 +123,15 @@ def is_abandoned(path: Path) -> bool:
 
 
 def try_acquire(
-    root: Path, name: str, is_gone: Callable[[Path], bool] = is_abandoned
+    root: Path,
+    name: str,
+    is_gone: Callable[[Path], bool] = is_abandoned,
+    about: Mapping[str, Any] = NOTHING,
 ) -> Claim | None:
     """The claim on `name`, or None while another has it. *Writes* below an existing `root`.
 
-    `is_gone` decides whether the owner of a claim's directory is dead. The caller sends the
+    `is_gone` decides whether the owner of a claim's directory is dead; `about` is written beside
+    what identifies this owner. The caller sends the
     heartbeat, by `HEARTBEAT` or by touching the owner's file.
     """
     place, own = root / name, token()
@@ -134,7 +140,7 @@ def try_acquire(
         free = not owners or (is_gone(place / owners[0]) and _evict(place, owners[0], own))
     except FileNotFoundError:  # it was released meanwhile
         return None
-    return _claim_free(place, own) if free else None
+    return _claim_free(place, own, about) if free else None
 
 
 def acquire(root: Path, name: str, patience_s: float) -> Claim | None:
@@ -156,12 +162,12 @@ def backoff_pauses() -> Iterator[float]:
         pause = min(2 * pause, LONGEST_LOOK_S)
 
 
-def _claim_free(place: Path, own: str) -> Claim | None:
+def _claim_free(place: Path, own: str, about: Mapping[str, Any]) -> Claim | None:
     aside = place.with_name(f".new.{own}")
     try:
         os.mkdir(aside, PRIVATE_DIRECTORY)
         os.mkdir(aside / own, PRIVATE_DIRECTORY)
-        owner = this_process() | {"pid_namespace": pid_namespace()}
+        owner = this_process() | {"pid_namespace": pid_namespace(), **about}
         write_plain(aside / own / OWNER, json.dumps(owner).encode())  # not visible yet
         os.rename(aside, place)  # also replaces the empty directory of a dead owner
     except OSError as error:

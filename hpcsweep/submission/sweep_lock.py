@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -31,11 +31,16 @@ SILENT_S = 6 * BEAT_S
 POLL_S = 1.0
 # Seconds for which a command that must go on waits for the lock.
 PATIENCE_S = 300.0
+# Seconds for which any other command waits for an `advance`, of a closing job mostly: it decides
+# and sends within seconds, and nobody knows when it runs.
+BRIEF_S = 60.0
 # How often the lock may be free at one moment and taken at the next.
 TRIES = 100
 
 Notify = Callable[[str], None]
 T = TypeVar("T")
+# What an `advance` writes into its claim.
+ADVANCE = {"verb": "advance"}
 
 
 class SweepLock:
@@ -64,7 +69,7 @@ def locked_sweep(sweep: SweepDirectory, notify: Notify = lambda _: None) -> Iter
     cannot be checked, must not change its heartbeat for `SILENT_S`; no clocks are compared.
     *Raises* SweepBusy.
     """
-    with _hold(sweep.path, lambda: make_directory(sweep.path / CLAIMS), notify) as mine:
+    with _hold(sweep.path, _root_of(sweep), notify) as mine:
         yield mine
 
 
@@ -76,7 +81,12 @@ def awaited_sweep(sweep: SweepDirectory, notify: Notify = lambda _: None) -> Ite
     up here may leave nobody to go on. *Raises* SweepBusy after `PATIENCE_S`.
     """
     with contextlib.ExitStack() as stack:
-        yield patiently(lambda: stack.enter_context(locked_sweep(sweep, notify)))
+        mine = partial(_hold, sweep.path, _root_of(sweep), notify, ADVANCE)
+        yield patiently(lambda: stack.enter_context(mine()))
+
+
+def _root_of(sweep: SweepDirectory) -> Callable[[], Path]:
+    return lambda: make_directory(sweep.path / CLAIMS)
 
 
 def patiently(action: Callable[[], T]) -> T:
@@ -118,9 +128,14 @@ def created_sweep(
 
 
 @contextlib.contextmanager
-def _hold(sweep: Path, root: Callable[[], Path], notify: Notify) -> Iterator[SweepLock]:
+def _hold(
+    sweep: Path,
+    root: Callable[[], Path],
+    notify: Notify,
+    about: Mapping[str, str] = claims.NOTHING,
+) -> Iterator[SweepLock]:
     """Hold the lock; `root` creates the directory of the sweep's claims."""
-    claim = _claim(sweep, root, notify)
+    claim = _claim(sweep, root, notify, about)
     HEARTBEAT.add(claim)
     try:
         yield SweepLock(claim, sweep)
@@ -128,11 +143,19 @@ def _hold(sweep: Path, root: Callable[[], Path], notify: Notify) -> Iterator[Swe
         claim.release()
 
 
-def _claim(sweep: Path, root: Callable[[], Path], notify: Notify) -> Claim:
+def _claim(
+    sweep: Path, root: Callable[[], Path], notify: Notify, about: Mapping[str, str]
+) -> Claim:
     missing: SweepError | None = None
+    deadline = time.monotonic() + BRIEF_S
     for _ in range(TRIES):
         try:
-            claim = claims.try_acquire(root(), NAME, partial(_is_gone, sweep, notify))
+            claim = claims.try_acquire(root(), NAME, partial(_is_gone, sweep, notify), about)
+        except _AdvanceIsBusy:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(POLL_S)
+            continue
         except SweepError as error:
             if getattr(error, "errno", None) != errno.ENOENT:
                 raise
@@ -160,7 +183,7 @@ def _is_gone(sweep: Path, notify: Notify, path: Path) -> bool:
         while (runs := _sign(path) != sign) is False and time.monotonic() < end:
             time.sleep(POLL_S)
     if runs:
-        raise _busy(sweep, who)
+        raise _busy(sweep, who, _AdvanceIsBusy if owner.get("verb") == "advance" else SweepBusy)
     return True
 
 
@@ -178,8 +201,12 @@ def _sign(path: Path) -> int:
         return 0
 
 
-def _busy(sweep: Path, who: str) -> SweepBusy:
-    return SweepBusy(
+class _AdvanceIsBusy(SweepBusy):
+    """An `advance` is working in the sweep directory."""
+
+
+def _busy(sweep: Path, who: str, kind: type[SweepBusy] = SweepBusy) -> SweepBusy:
+    return kind(
         f"{who} is submitting or cancelling in this sweep",
         where=str(sweep),
         next_step="Wait for it to end, and run the command again.",

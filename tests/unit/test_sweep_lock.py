@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from hpcsweep import claims
 from hpcsweep.errors import SweepBusy, SweepError
 from hpcsweep.liveness import this_process
 from hpcsweep.submission import sweep_lock
-from hpcsweep.submission.sweep_lock import created_sweep, locked_sweep
+from hpcsweep.submission.sweep_lock import awaited_sweep, created_sweep, locked_sweep
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.undo import UndoLog
 
@@ -79,6 +80,31 @@ def test_the_second_of_two_submits_is_refused(sweep: SweepDirectory) -> None:
     with locked_sweep(sweep):
         pass
     assert list(sweep.path.glob(".claims/*")) == []
+
+
+def test_an_advance_is_waited_for_a_while(
+    sweep: SweepDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows when a closing job decides."""
+    monkeypatch.setattr(sweep_lock, "POLL_S", 0.01)
+    has_lock, may_end = threading.Event(), threading.Event()
+
+    def advance() -> None:
+        with awaited_sweep(sweep):
+            has_lock.set()
+            may_end.wait(30)
+
+    with ThreadPoolExecutor() as pool:
+        done = pool.submit(advance)
+        assert has_lock.wait(30)
+        monkeypatch.setattr(sweep_lock, "BRIEF_S", 0.0)
+        with pytest.raises(SweepBusy, match=f"process {os.getpid()} on"):
+            locked_sweep(sweep).__enter__()
+        monkeypatch.setattr(sweep_lock, "BRIEF_S", 30.0)
+        threading.Timer(0.2, may_end.set).start()
+        with locked_sweep(sweep):
+            assert may_end.is_set()
+        done.result()
 
 
 def test_of_two_threads_the_second_refuses(sweep: SweepDirectory) -> None:
