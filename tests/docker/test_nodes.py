@@ -138,12 +138,14 @@ def begun_on_each(sweep: NodeSweep) -> bool:
 def busiest(cluster: ContainerCluster) -> tuple[str, list[str]]:
     """The node with the most running tasks, and these."""
 
-    def running() -> dict[str, list[str]]:
+    def running() -> dict[str, list[str]] | str:
         found = defaultdict(list)
-        for line in cluster.run("squeue -h -r -t R -o '%N %i'").stdout.splitlines():
-            node, task = line.split()
-            found[node].append(task)
-        return found
+        queue = cluster.run("squeue -h -r -o '%i %T %N %r'").stdout
+        for line in queue.splitlines():
+            task, state, node, *_ = line.split()
+            if state == "RUNNING":
+                found[node].append(task)
+        return found or queue + cluster.run("sinfo -N -o '%N %T %E'").stdout
 
     # Slurm calls a node down that answers too late on a slow machine, and its tasks go elsewhere.
     nodes = wait_until(running, WAIT_S, "a task runs")

@@ -89,12 +89,11 @@ def test_a_case_out_of_memory_comes_to_success_by_closing_jobs(cluster: Containe
     sweep.hpcsweep("submit manifest.json")
     wait_until(sweep.is_complete, 600, "two complete cases", poll_s=2)
 
-    attempts = [
-        (row["attempt"], row["status"], row["asked_mem"])
-        for row in sweep.collect("--attempts")
-        if row["megabytes"] == 150
-    ]
-    assert attempts == [(1, "failed", "100M"), (2, "complete", "400M")]
+    first, second = (row for row in sweep.collect("--attempts") if row["megabytes"] == 150)
+    assert (first["status"], first["asked_mem"]) == ("failed", "100M")
+    assert second["status"] == "complete"
+    # Four times what it asked for, or used: the kernel counts a little more.
+    assert 400 <= int(second["asked_mem"].rstrip("M")) < 410
 
 
 def test_a_sweep_of_the_group_is_read_by_another_member(cluster: ContainerCluster) -> None:

@@ -41,8 +41,9 @@ PRELUDE = Path(__file__).with_name("contract.sh")
 # Cases at once: most of their time is waiting, and programs share two cores.
 _AT_ONCE = 10
 _WAIT_S = 150.0
-# A query after a pause. On a slow machine what it shows comes later: up to so many seconds.
-_QUERY_LATER = re.compile(r"\$ sleep \d+; ([qac] [^;]*)$")
+# A query after a pause, or of the accounting. On a slow machine what it shows comes later: up to so
+# many seconds.
+_QUERY_LATER = re.compile(r"\$ (?:sleep \d+; (?=[qac])|(?=a ))([qac] [^;]*)$")
 _LATER_S = 10.0
 # Job ids so large that no other number of an answer looks like one.
 FIRST_JOB_ID = 7_000_000
