@@ -71,13 +71,17 @@ def process_age_s() -> float:
 
     Without /proc: since the import of this module.
     """
+    since_import_s = time.monotonic() - _IMPORTED
     try:
         # proc(5): field 22 counts ticks since the boot; field 2 may contain anything.
         fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
         started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - started
-    except (OSError, ValueError, IndexError, AttributeError):
-        return time.monotonic() - _IMPORTED
+        # Both from the kernel: a library that fakes clocks (libfaketime) fakes CLOCK_BOOTTIME, too.
+        age_s = float(Path("/proc/uptime").read_text().split()[0]) - started
+    except (OSError, ValueError, IndexError):
+        return since_import_s
+    # lxcfs shows the uptime of a container, and the start of a process since the boot of the host.
+    return age_s if age_s >= 0 else since_import_s
 
 
 _IMPORTED = time.monotonic()

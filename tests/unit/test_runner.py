@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -208,3 +209,11 @@ def test_the_age_of_a_process_is_that_of_the_shell_that_became_it() -> None:
             pass
         out, _ = shell.communicate("go\n")
     assert 0.5 <= float(out) < process_age_s()
+
+
+def test_a_faked_clock_makes_no_process_older(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As libfaketime fakes them all: a task would believe that its time is over."""
+    before = process_age_s()
+    monkeypatch.setattr(time, "clock_gettime", lambda _: 1.8e9)
+    monkeypatch.setattr(time, "monotonic", lambda: 1.8e9)
+    assert process_age_s() < before + 300
