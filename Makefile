@@ -28,7 +28,7 @@ demo: $(VENV)/package.stamp ## sweep examples/oscillator on the emulated cluster
 	@echo "The table:            $(SWEEP).csv"
 	@echo "The run directories:  $(SWEEP)/runs/log_*"
 
-quick: $(VENV)/dev.stamp ## run the unit and property tests (under 2 minutes)
+quick: $(VENV)/dev.stamp ## run the unit and property tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup tests/unit tests/property $(PYTEST_ARGS)
 
 test: $(VENV)/dev.stamp system-packages lint ## check the code and run every test
