@@ -425,6 +425,12 @@ def remove_tree(path: Path) -> None:
     path.rmdir()
 
 
+def remove_files(directory: Path) -> None:
+    """Remove all files in a directory, which may be missing. *Safe to repeat.*"""
+    for name in names(directory):
+        (directory / name).unlink(missing_ok=True)
+
+
 def unreadable(path: Path, error: OSError) -> SweepError:
     """The error for an existing file or directory that cannot be read."""
     return SweepError(

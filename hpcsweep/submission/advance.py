@@ -213,16 +213,19 @@ def _stop_if_due(
     request: SubmitRequest, done: Submitted, cluster: Cluster, notify: Callable[[str], None]
 ) -> Stopped | None:
     """Stop the sweep if too many of its cases failed, or the whole canary did."""
+    stop = request.policies.stop_after
     with fresh_index(done.sweep) as sweep_index:
         failed = stop_if_failed(done.sweep, done.outlook, request.policy, sweep_index)
-    stop = request.policies.stop_after
-    if failed is not None or stop is None:
-        return failed
-    found = CircuitBreaker(
-        sweep=done.sweep, outlook=done.outlook, policy=request.policy, stop=stop, cluster=cluster
-    )
-    with fresh_index(done.sweep) as sweep_index:
-        return found.stop_if_due(sweep_index, notify)
+        if failed is not None or stop is None:
+            return failed
+        breaker = CircuitBreaker(
+            sweep=done.sweep,
+            outlook=done.outlook,
+            policy=request.policy,
+            stop=stop,
+            cluster=cluster,
+        )
+        return breaker.stop_if_due(sweep_index, notify)
 
 
 def follow(

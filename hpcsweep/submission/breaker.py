@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import ClusterError
-from hpcsweep.files import json_bytes, make_directory, names, write_new
+from hpcsweep.files import json_bytes, make_directory, remove_files, write_new
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Policies, StopAfter
 from hpcsweep.state.index_order import in_order_of
@@ -173,9 +173,7 @@ def resume(sweep: SweepDirectory, policies: Policies, outlook: Outlook, cluster:
         "failed": failed.to_json(),
     }
     write_new(next_resumed_path(sweep.path), json_bytes(fact))
-    marks = failure_marks(sweep.path)
-    for name in names(marks):
-        (marks / name).unlink(missing_ok=True)
+    remove_files(failure_marks(sweep.path))
     # Only now, or its own marks would stop it again.
     stop_path(sweep.path).unlink(missing_ok=True)
     held = held_fact(sweep.path)

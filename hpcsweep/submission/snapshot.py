@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import py_compile
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -67,6 +68,7 @@ def keep_code(
         with contextlib.suppress(FileExistsError):
             with made.whole(copy) as temporary:
                 _copy(root, kept, temporary)
+                _compile(checked.code_files, temporary, copy)
             for path in _below(copy):
                 made.note(path)
     if _digest(copy, kept) != digest:
@@ -200,6 +202,14 @@ def _copy(root: Path, kept: Iterable[str], directory: Path) -> None:
         if path.is_dir():
             fsync_path(path)
     fsync_path(directory)
+
+
+def _compile(code_files: Iterable[str], directory: Path, final: Path) -> None:
+    """Write the bytecode of imported modules: each task would do it on its way to user code."""
+    for name in code_files:
+        path = directory / name
+        if path.suffix == ".py" and path.is_file():
+            py_compile.compile(str(path), dfile=str(final / name), doraise=False, quiet=2)
 
 
 def _below(directory: Path) -> Iterator[Path]:

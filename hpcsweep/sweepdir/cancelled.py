@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator
 from typing import TypedDict
 
-from hpcsweep.errors import Damaged
-from hpcsweep.field_checks import LIST, NUMBER, OBJECT, TEXT, integer, mismatch, schema
-from hpcsweep.files import RESTORE, json_bytes, make_directory, names, read_json, write_new
+from hpcsweep.field_checks import LIST, NUMBER, OBJECT, TEXT, integer, schema
+from hpcsweep.files import json_bytes, make_directory, names, write_new
 from hpcsweep.indexset import IndexSet
+from hpcsweep.sweepdir import plan
 from hpcsweep.sweepdir.directory import SweepPaths
 
 _NAME = re.compile(r"[0-9]{4,9}\.json", re.ASCII)
@@ -48,11 +48,7 @@ def fact_names(sweep: SweepPaths) -> list[str]:
 
 def read_fact(sweep: SweepPaths, name: str) -> CancelledFact:
     """One fact. *Raises* Damaged."""
-    path = sweep.cancel_root / name
-    fact: CancelledFact = read_json(path)
-    wrong = mismatch(fact, _FACT)
-    if wrong:
-        raise Damaged(f"is damaged: {wrong}", where=str(path), next_step=RESTORE)
+    fact: CancelledFact = plan.read_fact(sweep.cancel_root / name, _FACT)
     return fact
 
 

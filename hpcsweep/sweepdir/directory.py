@@ -35,7 +35,7 @@ from hpcsweep.files import (
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Resources
-from hpcsweep.sweepdir.plan import Plan, PlanDocument, read_plan
+from hpcsweep.sweepdir.plan import Plan, PlanDocument, read_fact, read_plan
 from hpcsweep.sweepdir.version import Version
 
 if TYPE_CHECKING:
@@ -382,17 +382,9 @@ class SweepDirectory(SweepPaths):
             match = _PART_FILE.fullmatch(name)
             if match:
                 if name not in known:
-                    known[name] = _read_fact(folder / name, match[2])
+                    known[name] = read_fact(folder / name, _FACTS[match[2]])
                 facts.setdefault(int(match[1]), {})[match[2]] = known[name]
         return cast("dict[int, PartFacts]", facts)
-
-
-def _read_fact(path: Path, kind: str) -> Fact:
-    fact: Fact = read_json(path)
-    wrong = mismatch(fact, _FACTS[kind])
-    if wrong:
-        raise Damaged(f"is damaged: {wrong}", where=str(path), next_step=RESTORE)
-    return fact
 
 
 def _identity(path: Path) -> Identity | None:

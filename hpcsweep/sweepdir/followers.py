@@ -11,9 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypedDict
 
-from hpcsweep.errors import Damaged
-from hpcsweep.field_checks import HEX16, NUMBER, TEXT, integer, mismatch, schema
-from hpcsweep.files import RESTORE, json_bytes, make_directory, names, read_json, replace
+from hpcsweep.field_checks import HEX16, NUMBER, TEXT, integer, schema
+from hpcsweep.files import json_bytes, make_directory, names, replace
+from hpcsweep.sweepdir.plan import read_fact
 
 FOLLOWERS = "followers"
 AFTER = "after.json"
@@ -76,25 +76,15 @@ def goes_before(follower: Path) -> Path | None:
     path = follower / AFTER
     if not path.exists():
         return None
-    fact: AfterFact = read_json(path)
-    if wrong := mismatch(fact, _AFTER):
-        raise Damaged(f"is damaged: {wrong}", where=str(path), next_step=RESTORE)
+    fact: AfterFact = read_fact(path, _AFTER)
     return Path(fact["sweep"])
 
 
 def followers(sweep: Path) -> list[FollowerFact]:
     """The sweeps that are sent after this one. *Raises* Damaged."""
-    found: list[FollowerFact] = []
-    for name in names(sweep / FOLLOWERS):
-        if not name.endswith(".json"):  # a temporary file
-            continue
-        path = sweep / FOLLOWERS / name
-        fact: FollowerFact = read_json(path)
-        wrong = mismatch(fact, _FACT)
-        if wrong:
-            raise Damaged(f"is damaged: {wrong}", where=str(path), next_step=RESTORE)
-        found.append(fact)
-    return found
+    folder = sweep / FOLLOWERS
+    # Another name is that of a temporary file.
+    return [read_fact(folder / name, _FACT) for name in names(folder) if name.endswith(".json")]
 
 
 def follow_each_other(sweep: Path, other: Path) -> bool:

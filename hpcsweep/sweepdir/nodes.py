@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import re
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
-from hpcsweep.errors import Damaged
-from hpcsweep.field_checks import LIST, NUMBER, TEXT, TEXTS, mismatch, schema
-from hpcsweep.files import RESTORE, json_bytes, make_directory, names, read_json, write_new
+from hpcsweep.field_checks import LIST, NUMBER, TEXT, TEXTS, schema
+from hpcsweep.files import json_bytes, make_directory, names, remove_files, write_new
+from hpcsweep.sweepdir.plan import read_fact
 
 NODES = "nodes"
 # A name of a node, which becomes the name of a file and an argument of sbatch.
@@ -40,7 +40,8 @@ _NODE = schema(
 
 def node_facts(sweep: Path) -> list[NodeFact]:
     """The excluded nodes by name. *Raises* Damaged."""
-    return [_read(sweep / NODES / name) for name in names(sweep / NODES) if name.endswith(".json")]
+    folder = sweep / NODES
+    return [read_fact(folder / name, _NODE) for name in names(folder) if name.endswith(".json")]
 
 
 def exclude(sweep: Path, fact: NodeFact) -> None:
@@ -52,14 +53,4 @@ def exclude(sweep: Path, fact: NodeFact) -> None:
 
 def forget(sweep: Path) -> None:
     """Use all nodes again: a user has submitted something. *Safe to repeat.*"""
-    for name in names(sweep / NODES):
-        (sweep / NODES / name).unlink(missing_ok=True)
-
-
-def _read(path: Path) -> NodeFact:
-    fact: Any = read_json(path)
-    wrong = mismatch(fact, _NODE)
-    if wrong:
-        raise Damaged(f"is damaged: {wrong}", where=str(path), next_step=RESTORE)
-    found: NodeFact = fact
-    return found
+    remove_files(sweep / NODES)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hpcsweep.files import make_directory, names, open_file, unwritable
+from hpcsweep.files import make_directory, open_file, remove_files, unwritable
 
 NOTICES = "notices"
 
@@ -28,5 +28,4 @@ def claim(sweep: Path, event: str) -> bool:
 
 def forget(sweep: Path) -> None:
     """Let every event be told again: a user has submitted something. *Safe to repeat.*"""
-    for name in names(sweep / NOTICES):
-        (sweep / NOTICES / name).unlink(missing_ok=True)
+    remove_files(sweep / NOTICES)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from hpcsweep.errors import Damaged, SweepError
 from hpcsweep.field_checks import (
@@ -18,6 +18,7 @@ from hpcsweep.field_checks import (
     OBJECT,
     TEXT,
     TRUTH,
+    Schema,
     abbreviated,
     by_name,
     integer,
@@ -358,6 +359,15 @@ _RULES = schema(
     | {"stop": OBJECT},
 )
 _STOP = schema({"failures": integer(1), "equal": TRUTH, "spared": LIST})
+
+
+def read_fact(path: Path, wanted: Schema) -> Any:
+    """The JSON object of a fact, which has this schema. *Raises* Damaged."""
+    fact = read_json(path)
+    wrong = mismatch(fact, wanted)
+    if wrong:
+        raise Damaged(f"is damaged: {wrong}", where=str(path), next_step=RESTORE)
+    return fact
 
 
 def read_plan(path: Path) -> tuple[Plan, PlanDocument]:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, TypedDict
 from zlib import crc32
 
-from hpcsweep.errors import Damaged
-from hpcsweep.field_checks import LIST, NUMBER, TEXT, TRUTH, integer, mismatch, schema
-from hpcsweep.files import RESTORE, names, read_json
+from hpcsweep.field_checks import LIST, NUMBER, TEXT, TRUTH, integer, schema
+from hpcsweep.files import names
+from hpcsweep.sweepdir.plan import read_fact
 
 STOPS = "stops"
 # Characters of a message that tell errors apart: behind them it often has the case's own values.
@@ -120,8 +120,4 @@ def _read(path: Path, wanted: Any) -> Any:
     # A listing shows what another node created; an NFS client caches the absence of a file.
     if path.name not in names(path.parent):
         return None
-    fact = read_json(path)
-    wrong = mismatch(fact, wanted)
-    if wrong:
-        raise Damaged(f"is damaged: {wrong}", where=str(path), next_step=RESTORE)
-    return fact
+    return read_fact(path, wanted)
