@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support import rerun
 from tests.support.fixtures import MakeSlurm, Scale, require_slurm
 from tests.support.slurm_cluster import PrivateSlurm
 from tests.support.slurm_config import SlurmOptions
@@ -62,6 +63,22 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.disable()  # collecting thousands of tests makes objects that stay
     # A shell gives what it starts in the background an ignored SIGINT, and so would every test.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Forget how the last run ended."""
+    _record_exit_status(session.config, None)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Record how this run ended, for `tests.support.rerun`."""
+    _record_exit_status(session.config, int(exitstatus))
+
+
+def _record_exit_status(config: pytest.Config, status: int | None) -> None:
+    cache = getattr(config, "cache", None)  # none with -p no:cacheprovider
+    if cache is not None and not hasattr(config, "workerinput"):
+        cache.set(rerun.EXIT_STATUS, status)
 
 
 @pytest.hookimpl(tryfirst=True)
