@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from hpcsweep.cluster import registry
+from hpcsweep.cluster.task_logs import task_logs
 from hpcsweep.errors import SourceError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.logbook.runfiles import RunFiles
@@ -17,7 +17,6 @@ from hpcsweep.records import Status
 from hpcsweep.runs.attempts import line
 from hpcsweep.runs.find import DamageReport, kept_files
 from hpcsweep.runs.memory import MemoryExcess, memory_excess
-from hpcsweep.settings import Settings
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.store.sweep_index import IndexRow
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -62,7 +61,7 @@ def case_logs(sweep: SweepDirectory, indices: IndexSet, report: DamageReport) ->
 def _started(
     sweep: SweepDirectory, row: IndexRow, attempts: Iterable[IndexRow], report: DamageReport
 ) -> CaseLogs:
-    paths = _task_logs(sweep, row["submission"], row["chunk"])
+    paths = task_logs(sweep, row["submission"], row["chunk"])
     asked = sweep.resources(sweep.plan(row["submission"])[0])
     message = json.loads(row["error"]).get("message") if row["error"] else None
     own: list[tuple[str, str]] = []
@@ -87,7 +86,7 @@ def _unstarted(sweep: SweepDirectory, index: int) -> CaseLogs:
     for number in reversed(sweep.submissions()):
         plan, _ = sweep.plan(number)
         if plan.manifest == wanted.fingerprint and index in plan.indices:
-            paths = _task_logs(sweep, number, plan.indices.rank(index) // plan.chunk_size)
+            paths = task_logs(sweep, number, plan.indices.rank(index) // plan.chunk_size)
             break
     case_id, state = "unknown", "no attempt has begun"
     try:
@@ -110,13 +109,3 @@ def _texts(paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
         data = read_content(str(path))
         if data:
             yield str(path), data.decode(errors="replace")
-
-
-def _task_logs(sweep: SweepDirectory, submission: int, chunk: int) -> Iterator[Path]:
-    plan, document = sweep.plan(submission)
-    cluster = registry.of_record(document["cluster"], sweep, Settings())
-    directory = sweep.log_dir(submission)
-    for part in plan.parts:
-        task = chunk - part.first_chunk
-        if 0 <= task < part.chunks:
-            yield from cluster.logs(directory, part.number, task)

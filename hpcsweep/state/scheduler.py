@@ -9,33 +9,16 @@ period apart, that show no end.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import tempfile
 import time
-from pathlib import Path
-from typing import Any, cast
 
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster, Element, Queued
 from hpcsweep.cluster.slurm.reasons import NONE
 from hpcsweep.cluster.slurm.states import Life, meaning
 from hpcsweep.errors import ClusterError
-from hpcsweep.files import (
-    token,
-)
-from hpcsweep.journal import (
-    JournalWriter,
-    common_fields,
-    is_cut,
-    journals_of_chunk,
-    now,
-    read,
-    task_end,
-)
-from hpcsweep.recordcheck import AttemptFields, CommonFields, EndRecord
-from hpcsweep.records import Attempt, Reason, Status, Word
+from hpcsweep.records import Reason, Status
 from hpcsweep.settings import Settings
 from hpcsweep.state.array_tasks import ArrayTasks, Chunk, SentPart, array_tasks
 from hpcsweep.state.cluster_memory import (
@@ -46,8 +29,8 @@ from hpcsweep.state.cluster_memory import (
     open_memory,
     read_memory,
 )
+from hpcsweep.state.verdicts import journal_verdicts
 from hpcsweep.store import SweepIndex
-from hpcsweep.store.ingest import Ingest
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 _log = logging.getLogger(__name__)
@@ -257,94 +240,6 @@ def _terminal_word(
     if first < last and last - first >= grace_s:
         return Reason(memory.get("hints", {}).get(key, Reason.LOST.value))
     return None
-
-
-def journal_verdicts(
-    sweep: SweepDirectory, sweep_index: SweepIndex, verdicts: dict[Chunk, Reason]
-) -> None:
-    """Write verdicts about tasks into a journal of this command, and ingest it.
-
-    If the user may not write here, the journal is temporary.
-    """
-    _log.info("%s: %d array tasks are over without an end of their own", sweep.name, len(verdicts))
-    verdicts = {
-        key: Reason.QUOTA if why is Reason.LOST and _found_no_room(sweep, *key) else why
-        for key, why in verdicts.items()
-    }
-    starts = {(t["submission"], t["chunk"]): t["start_rank"] for t in sweep_index.tasks()}
-    manifest = sweep.newest_manifest()
-    by_submission: dict[int, dict[int, Reason]] = {}
-    for (submission, chunk), reason in verdicts.items():
-        by_submission.setdefault(submission, {})[chunk] = reason
-    moment = now()
-    with tempfile.TemporaryDirectory(prefix="hpcsweep-") as unkept:
-        root = sweep.journal_root if sweep.is_writable else Path(unkept)
-        for submission, chunks in sorted(by_submission.items()):
-            relative = f"{submission:04d}/commands/{token()}.jsonl"
-            writer = JournalWriter(root / relative)
-            for row in sweep_index.silent(submission):
-                why = chunks.get(row["chunk"])
-                if why and (row["status"] == Status.RUNNING.value or why is not Reason.LOST):
-                    attempt = Attempt(
-                        generation=row["generation"],
-                        submission=submission,
-                        restart=row["restart"],
-                        token=row["token"],
-                    )
-                    common = common_fields(manifest, attempt, row["chunk"])
-                    writer.append(_case_end(common, row, why, moment))
-            for chunk, reason in chunks.items():
-                restart = int(starts.get((submission, chunk), "")[:6] or 0)
-                attempt = Attempt(generation=0, submission=submission, restart=restart, token="")
-                common = common_fields(manifest, attempt, chunk)
-                writer.append(task_end(common, Word.SCHEDULER, reason, time=moment))
-            writer.close()
-            # An absolute path is not joined to the directory of journals.
-            Ingest(sweep, sweep_index).run(
-                [relative if sweep.is_writable else str(root / relative)]
-            )
-
-
-def _found_no_room(sweep: SweepDirectory, submission: int, chunk: int) -> bool:
-    """Whether a task could not write its journal to the end, since the disk or quota was full."""
-    journals = journals_of_chunk(sweep.journal_dir(submission), chunk)
-    if not journals or is_cut(journals[-1]):
-        return bool(journals)
-    records = [record for reading in read(journals[-1]) for record in reading.records[-1:]]
-    return bool(records) and records[-1].get("reason") == Reason.QUOTA.value
-
-
-def _case_end(common: CommonFields, row: dict[str, Any], reason: Reason, moment: str) -> EndRecord:
-    """The end record of a case that was running, or was terminated, in a task that is over."""
-    known = {
-        name: row[name]
-        for name in (
-            "started",
-            "wall_seconds",
-            "cpu_seconds",
-            "max_rss_bytes",
-            "run_dir",
-            "code_digest",
-            "host",
-            "job_id",
-        )
-        if row[name] is not None
-    }
-    fields = cast("AttemptFields", known)
-    message = f"its array task is over ({reason.value}), and its worker recorded no other reason"
-    return {
-        "kind": "end",
-        **common,
-        "index": row["idx"],
-        "case_id": row["case_id"],
-        "word": Word.SCHEDULER.value,
-        "status": reason.status.value,
-        "reason": reason.value,
-        "error": {"type": reason.value, "message": message},
-        "metrics": json.loads(row["metrics"]) or None,
-        "ended": row["ended"] or moment,
-        **fields,
-    }
 
 
 def _with_memory(tasks: ArrayTasks, memory: ClusterMemory) -> ArrayTasks:

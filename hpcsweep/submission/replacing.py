@@ -13,7 +13,7 @@ from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Reason, Status
 from hpcsweep.state.array_tasks import ArrayTasks, Chunk, SentPart, array_tasks
-from hpcsweep.state.scheduler import journal_verdicts
+from hpcsweep.state.verdicts import journal_verdicts
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import Ingest
 from hpcsweep.sweepdir.directory import SweepDirectory

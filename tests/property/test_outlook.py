@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Pool, event
 
-from hpcsweep.cluster.base import Limits
+from hpcsweep.cluster.base import Limits, Queued
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Reason, Status
@@ -184,10 +184,7 @@ class Queue:
     def poll_queue(self, job_ids: list[str]) -> dict[tuple[str, int], Any]:
         self._ask(job_ids)
         self.heard, self.said = set(job_ids), dict(self.answer or {})
-        return {
-            key: SimpleNamespace(state=state, reason=reason)
-            for key, (state, reason) in self.said.items()
-        }
+        return {key: Queued(state, reason) for key, (state, reason) in self.said.items()}
 
     def poll_accounting(self, job_ids: list[str]) -> None:
         self._ask(job_ids)

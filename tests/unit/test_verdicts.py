@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hpcsweep.errors import SweepError
-from hpcsweep.state import cluster_memory
+from hpcsweep.state import cluster_memory, lost_tasks
 from hpcsweep.store.ingest import fresh_index
 from tests.support.scripted import INTERVAL_S, Scripted, World
 
@@ -261,6 +261,53 @@ def test_lost_refines_nothing(world: World, said: str) -> None:
     world.vanish(1)
     assert world.verdict_after(6) == {1: "lost"}
     assert world.cases()[2] == ("interrupted", said)
+
+
+OOM = (
+    "slurmstepd-n1: error: Detected 1 oom-kill event(s) in StepId=100.batch. "
+    "Some of your processes may have been killed by the cgroup out-of-memory handler.\n"
+)
+
+
+def log_of(world: World, task: int, text: str) -> None:
+    """The output of an array task of job 100."""
+    directory = world.made.directory.log_dir(1)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / f"0.100_{task}.log").write_text(text)
+
+
+def test_the_output_of_a_lost_task_says_that_its_memory_was_exhausted(world: World) -> None:
+    """Without accounting, and after MinJobAge: no state names the reason any more."""
+    world.begin(1, 2)
+    log_of(world, 1, "x" * lost_tasks.OUTPUT_END + f"\n{OOM}")
+    world.look()
+    world.vanish(1)
+    assert world.verdict_after(6) == {1: "out_of_memory"}
+    assert (world.cases()[2], world.cases()[3]) == (("failed", "out_of_memory"),) * 2
+
+
+@pytest.mark.parametrize("state", ["PREEMPTED", "CANCELLED", "NODE_FAIL"])
+def test_a_state_that_names_the_reason_counts_more_than_the_output(
+    world: World, state: str
+) -> None:
+    world.begin(1, 2)
+    log_of(world, 1, OOM)
+    world.look()
+    world.vanish(1)
+    world.cluster.rows = [(1, state, True)]
+    world.verdict_after(4)
+    assert world.cases()[2][1] == state.lower()
+
+
+def test_output_that_says_nothing_of_this_end(world: World) -> None:
+    """A task that left no case running, another task's output, and a line too far from the end."""
+    log_of(world, 1, OOM)
+    world.begin(0, 0)
+    log_of(world, 0, OOM + "x" * lost_tasks.OUTPUT_END)
+    world.look()
+    world.vanish(0, 1)
+    assert world.verdict_after(6) == {0: "lost", 1: "lost"}
+    assert world.cases()[0] == ("interrupted", "lost")
 
 
 # --- requeue -------------------------------------------------------------------------------------

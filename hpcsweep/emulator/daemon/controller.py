@@ -215,7 +215,7 @@ class Controller:
         job.oom = True
         self.table.record(job)
         processes.send([victim], signal.SIGKILL)
-        text = memory.MESSAGE.format(job.id)
+        text = memory.message(job, self.settings.version)
         job_files.write_message(job, text, self.settings.version)
 
     def _end_allocation(self, job: Job) -> None:

@@ -7,14 +7,24 @@ from __future__ import annotations
 
 from hpcsweep.emulator import processes
 from hpcsweep.emulator.jobs import Job
+from hpcsweep.emulator.versions import SlurmVersion
 
 _MEGABYTE = 1 << 20
 # Accounting's exit signal of a job in which the kernel killed a process: 0:125.
 OOM_SIGNAL = 125
-MESSAGE = (
-    "Detected 1 oom-kill event(s) in StepId={}.batch. Some of your processes may have been "
-    "killed by the cgroup out-of-memory handler."
-)
+
+
+def message(job: Job, version: SlurmVersion) -> str:
+    """What slurmstepd writes into the output of a job in which the kernel killed a process."""
+    if version.since("24.11"):
+        return (
+            f"Detected 1 oom_kill event in StepId={job.id}.batch. "
+            "Some of the step tasks have been OOM Killed."
+        )
+    return (
+        f"Detected 1 oom-kill event(s) in StepId={job.id}.batch. Some of your processes may have "
+        "been killed by the cgroup out-of-memory handler."
+    )
 
 
 def is_exceeded(job: Job, members: list[processes.Process]) -> bool:
