@@ -48,16 +48,16 @@ def read(
 
 def _derived(given: CaseNeeds, count: int, options: dict[str, str]) -> dict[str, str]:
     """The options that the manifest leaves to the needs of `count` cases at once."""
-    found = {}
+    derived = {}
     if (given.cpus or count > 1) and not any(name in options for name in _CPUS):
-        found["cpus-per-task"] = str(count * (given.cpus or 1))
+        derived["cpus-per-task"] = str(count * (given.cpus or 1))
     if allocation.is_whole_node(options):
-        return found
+        return derived
     if given.mem_bytes and not any(name in options for name in _MEMORY):
-        found["mem"] = memory_text(count * given.mem_bytes)
+        derived["mem"] = memory_text(count * given.mem_bytes)
     if given.gpus and not allocation.asks_for_gpus(options):
-        found["gpus-per-node"] = str(count * given.gpus)
-    return found
+        derived["gpus-per-node"] = str(count * given.gpus)
+    return derived
 
 
 class _Resource(NamedTuple):
@@ -65,8 +65,8 @@ class _Resource(NamedTuple):
 
     key: str
     # For one case; the least count of CPUs is 1.
-    each: int | None
-    has: int | None
+    per_case: int | None
+    per_task: int | None
     option: str
     noun: str
 
@@ -87,34 +87,37 @@ def _check(
             ("cpus_per_case",), f"excludes slurm.cpus-per-gpu ({place})", "Keep one of them."
         )
         return
-    for one in (
+    for resource in (
         _Resource("cpus_per_case", given.cpus or 1, has.cpus, option(_CPUS), "CPUs"),
         _Resource("mem_per_case", given.mem_bytes, has.mem_bytes, option(_MEMORY), "of memory"),
         _Resource("gpus_per_case", given.gpus, has.gpus, option(_GPUS), "GPUs"),
     ):
-        if one.each is not None and one.has is not None:
-            _check_one(one, given.slots or 1, options, mistakes)
+        if resource.per_case is not None and resource.per_task is not None:
+            _check_one(resource, given.slots or 1, options, mistakes)
 
 
-def _check_one(one: _Resource, slots: int, options: dict[str, str], mistakes: Mistakes) -> None:
-    each, has = one.each or 0, one.has or 0
-    place = mistakes.where(("slurm", one.option))
-    if each > has:
+def _check_one(
+    resource: _Resource, slots: int, options: dict[str, str], mistakes: Mistakes
+) -> None:
+    per_case, per_task = resource.per_case or 0, resource.per_task or 0
+    option, needs = resource.option, resource.text(per_case)
+    place = mistakes.where(("slurm", option))
+    if per_case > per_task:
         mistakes.add(
-            (one.key,),
-            f"is {one.text(each)}, but slurm.{one.option} is {options[one.option]} ({place})",
+            (resource.key,),
+            f"is {needs}, but slurm.{option} is {options[option]} ({place})",
             "Keep one of them.",
         )
-    elif slots * each > has:
+    elif slots * per_case > per_task:
         mistakes.add(
             ("slots",),
-            f"is {slots}, but the task has {one.text(has)} {one.noun} by slurm.{one.option} "
-            f"({place}), and each case needs {one.text(each)}",
-            f"Write {has // each} or less, or ask for more.",
+            f"is {slots}, but the task has {resource.text(per_task)} {resource.noun} by "
+            f"slurm.{option} ({place}), and each case needs {needs}",
+            f"Write {per_task // per_case} or less, or ask for more.",
         )
-    elif one.key == "gpus_per_case" and has % each:
+    elif resource.key == "gpus_per_case" and per_task % per_case:
         mistakes.add(
-            (one.key,),
-            f"is {each}, and the {has} GPUs of a task ({place}) cannot be divided by it",
+            (resource.key,),
+            f"is {per_case}, and the {per_task} GPUs of a task ({place}) cannot be divided by it",
             "Ask for a multiple of it: what is left over would idle.",
         )

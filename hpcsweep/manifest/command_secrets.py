@@ -102,9 +102,9 @@ def in_words(words: Sequence[str]) -> int | None:
     for position, word in enumerate(words):
         options = _PROGRAMS.get(word.rpartition("/")[2])
         if options is not None:
-            found = _in_arguments(options, words, position + 1)
-            if found is not None:
-                return found
+            place = _in_arguments(options, words, position + 1)
+            if place is not None:
+                return place
         if word == "<<<" and _reads_secret(words[:position]):
             given = words[position + 1 : position + 2]
             if given and not _REFERENCE.match(given[0]):
@@ -121,8 +121,10 @@ def _in_arguments(options: _Options, words: Sequence[str], first: int) -> int | 
             return None
         for value, place in _values(options, word, position):
             given = value if place == position else "".join(words[place : place + 1])
-            _, found, secret = given.partition(options.after) if options.after else ("", "x", given)
-            if found and not _REFERENCE.match(secret):
+            _, separator, secret = (
+                given.partition(options.after) if options.after else ("", "x", given)
+            )
+            if separator and not _REFERENCE.match(secret):
                 return place
     return None
 

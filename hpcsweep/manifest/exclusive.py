@@ -52,7 +52,7 @@ def _members(options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _excluded(name: str, options: Mapping[str, Any]) -> list[str]:
-    return [one for one in _members(options) if one != name and one in _GROUP_OF[name]]
+    return [option for option in _members(options) if option != name and option in _GROUP_OF[name]]
 
 
 def _without_gpus(value: Any) -> str:

@@ -269,12 +269,12 @@ def read(directory: Path) -> FrozenManifest:
         raise Damaged("is damaged: no JSON object", where=str(path), next_step=_RESTORE)
     manifest = from_json(document, str(path))
     try:
-        found = _fingerprint(document)
+        fingerprint = _fingerprint(document)
     except (RecursionError, ValueError):  # not a JSON value: never written by us
-        found = "of nothing"
-    if not found == manifest.fingerprint == directory.name:
+        fingerprint = "of nothing"
+    if not fingerprint == manifest.fingerprint == directory.name:
         raise Damaged(
-            f"was changed: its content has the fingerprint {found}",
+            f"was changed: its content has the fingerprint {fingerprint}",
             where=str(path),
             next_step=_RESTORE,
         )
@@ -293,12 +293,12 @@ def check_cases(directory: Path, manifest: FrozenManifest) -> None:
     path = directory / CASES_FILE
     try:
         with files.open_regular(path) as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise SweepError(
             f"cannot be read: {error.strerror}", where=str(path), next_step=_RESTORE
         ) from error
-    if found != manifest.cases_sha256:
+    if digest != manifest.cases_sha256:
         raise Damaged("was changed", where=str(path), next_step=_RESTORE)
 
 

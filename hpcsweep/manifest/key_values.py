@@ -151,8 +151,8 @@ def one_of(*words: str) -> Callable[[Any], str]:
 
     def check(value: Any) -> str:
         if value not in words:
-            meant = difflib.get_close_matches(str(value), words, n=1)
-            hint = f"Did you mean {meant[0]!r}?" if meant else f"Write {' or '.join(words)}."
+            guess = difflib.get_close_matches(str(value), words, n=1)
+            hint = f"Did you mean {guess[0]!r}?" if guess else f"Write {' or '.join(words)}."
             refuse(f"is {described(value)}", hint)
         return str(value)
 

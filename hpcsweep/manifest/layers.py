@@ -37,18 +37,18 @@ class Layers:
 
         Line numbers do not suffice: a manifest in JSON may be one line.
         """
-        found: list[int] = []
+        steps: list[int] = []
         value: Any = self.value
         for step in path:
             if isinstance(value, dict) and step in value:
-                found.append(list(value).index(step))
+                steps.append(list(value).index(step))
             elif isinstance(value, list) and isinstance(step, int) and step < len(value):
-                found.append(step)
+                steps.append(step)
             else:
                 break
             value = value[step]
         # A missing key sorts after the mistakes inside of its mapping.
-        return (*found, sys.maxsize)
+        return (*steps, sys.maxsize)
 
     def _add_profile(self, profile: Mapping[str, Any]) -> None:
         def where(path: Where) -> str:

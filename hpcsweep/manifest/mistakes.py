@@ -59,9 +59,9 @@ class Mistakes:
     def unknown_key(self, path: Where, known: Iterable[str]) -> None:
         """Add an unknown key with the nearest known one, or once per mapping with all of them."""
         known = sorted(known)
-        meant = nearest(str(path[-1]), known)
-        if meant:
-            hint = f"Did you mean {meant!r}?"
+        guess = nearest(str(path[-1]), known)
+        if guess:
+            hint = f"Did you mean {guess!r}?"
         elif self._listed_at.setdefault(path[:-1], path) == path:
             hint = f"Known are {', '.join(known)}."
         else:
@@ -99,8 +99,8 @@ def described(value: Any) -> str:
 
 def type_name(kind: type) -> str:
     """The name of a type in messages."""
-    known: dict[type, str] = {list: "a list", dict: "a mapping", str: "a text"}
-    return known.get(kind, f"a {kind.__name__}")
+    names: dict[type, str] = {list: "a list", dict: "a mapping", str: "a text"}
+    return names.get(kind, f"a {kind.__name__}")
 
 
 def shown(text: str) -> str:

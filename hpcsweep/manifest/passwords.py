@@ -46,9 +46,9 @@ def holds_password(text: str) -> bool:
     if "://" not in text:
         return False
     return any(
-        _is_secret(found["password"])
+        _is_secret(match["password"])
         for pattern in (_USERINFO, _AS_USER, _QUERY)
-        for found in pattern.finditer(text)
+        for match in pattern.finditer(text)
     )
 
 
@@ -61,7 +61,7 @@ def _is_secret(text: str) -> bool:
 def gives_secret(text: str) -> bool:
     """Whether a line of shell or an argument contains a secret."""
     return (
-        any(not _HARMLESS.match(found["password"]) for found in _GIVEN.finditer(text))
+        any(not _HARMLESS.match(match["password"]) for match in _GIVEN.finditer(text))
         or _HANDED_OUT.search(text) is not None
         or command_secrets.in_line(text)
     )

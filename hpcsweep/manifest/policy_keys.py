@@ -144,7 +144,7 @@ def read(
 def _checked(keys: RetryKeys, options: dict[str, str], mistakes: Mistakes) -> Retry:
     reasons = frozenset(map(Reason, keys.on))
     most = {name: value for name, value in keys.max if value is not None}
-    asked = {
+    requested = {
         "mem": memory_bytes(options.get("mem", "")),
         "time": time_limit_seconds(options.get("time", "")),
     }
@@ -157,7 +157,7 @@ def _checked(keys: RetryKeys, options: dict[str, str], mistakes: Mistakes) -> Re
                 f"is 1, so a retry after {reason} would end in the same way",
                 f"Write a factor above 1, or leave {reason} out of `retry.on`.",
             )
-        limit, own = most.get(name), asked[name]
+        limit, own = most.get(name), requested[name]
         if limit is not None and own is not None and limit <= own:
             mistakes.add(
                 ("retry", "max", name),

@@ -158,29 +158,29 @@ def name_problem(name: str, plugin_options: Collection[str] = ()) -> tuple[str, 
         return None
     bare = name.lstrip("-")
     if bare in _SHORT:
-        meant = _SHORT[bare]
+        guess = _SHORT[bare]
         return (
-            f"is sbatch's short form of {meant!r}",
-            f"That cannot be set: {REFUSED[meant]}." if meant in REFUSED else f"Write {meant}.",
+            f"is sbatch's short form of {guess!r}",
+            f"That cannot be set: {REFUSED[guess]}." if guess in REFUSED else f"Write {guess}.",
         )
     # sbatch accepts every unambiguous prefix of an option.
     if name and any(option.startswith(name) for option in (*_KNOWN, *REFUSED)):
         return "is an abbreviated sbatch option", "Write its full name."
-    meant = _did_you_mean(bare.lower().replace("_", "-"))
+    guess = _did_you_mean(bare.lower().replace("_", "-"))
     if not OPTION_NAME.fullmatch(name):
         otherwise = "Write a long option without the dashes: partition, time, mem."
-        return "is not the name of an sbatch option", meant or otherwise
+        return "is not the name of an sbatch option", guess or otherwise
     return (
         "unknown sbatch option",
-        meant or "If a plugin of the cluster adds it, name it in the setting plugin_options.",
+        guess or "If a plugin of the cluster adds it, name it in the setting plugin_options.",
     )
 
 
 def _did_you_mean(name: str) -> str:
-    known = sorted((*_KNOWN, *_PYXIS, *REFUSED))
-    swapped = [option for option in known if sorted(option) == sorted(name)]
-    meant = swapped[0] if swapped else nearest(name, known)
-    return f"Did you mean {meant!r}?" if meant else ""
+    options = sorted((*_KNOWN, *_PYXIS, *REFUSED))
+    swapped = [option for option in options if sorted(option) == sorted(name)]
+    guess = swapped[0] if swapped else nearest(name, options)
+    return f"Did you mean {guess!r}?" if guess else ""
 
 
 def value_problem(name: str, value: Any) -> tuple[str, str] | None:

@@ -72,11 +72,11 @@ class Definition:
         """The path of each parameter's first mention; None if not all are named here."""
         if any(key.type in (ONE_SOURCE, MANY_SOURCES) for key in self.keys):
             return None
-        found: dict[str, Where] = {}
+        places: dict[str, Where] = {}
         for key in self.keys:
             for name, steps in key.type.names(self.value.get(key.name)):
-                found.setdefault(name, self.place(key.name, *steps))
-        return found or None
+                places.setdefault(name, self.place(key.name, *steps))
+        return places or None
 
 
 def _kind_named(value: dict[str, Any]) -> Kind | None:
@@ -113,17 +113,17 @@ def parse_form(form: str, value: Any, root: Where, mistakes: Mistakes) -> Defini
 def _with_keys(name: str, value: Any, root: Where, mistakes: Mistakes) -> Definition | None:
     """The definition of a form with keys below it."""
     keys = source_class(name).KIND.form_keys
-    known = [key.name for key in keys]
+    names = [key.name for key in keys]
     required = [key.name for key in keys if not key.default]
     if not isinstance(value, dict):
         mistakes.add(
             root, f"is {described(value)}, not a mapping", f"Write {', '.join(required)} below it."
         )
         return None
-    unknown = [key for key in value if key not in known]
+    unknown = [key for key in value if key not in names]
     missing = [key for key in required if key not in value]
     for key in unknown:
-        mistakes.unknown_key((*root, key), known)
+        mistakes.unknown_key((*root, key), names)
     for key in missing:
         mistakes.add(root, f"the key {key!r} is missing", f"Needed are {', '.join(required)}.")
     if unknown or missing:

@@ -67,9 +67,9 @@ class _Builder:
             return Spec()
         if "type" in raw:
             return self._build_typed(parse_dict(raw, where))
-        known = forms() | modifiers()
-        for key in [key for key in raw if key not in known]:
-            self.mistakes.unknown_key((*where, key), known)
+        names = forms() | modifiers()
+        for key in [key for key in raw if key not in names]:
+            self.mistakes.unknown_key((*where, key), names)
         written = [form for form in forms() if form in raw]
         if len(written) != 1:
             what = f"has {' and '.join(written)}, not one of them" if written else "has no cases"
@@ -106,14 +106,14 @@ class _Builder:
             what = "is an empty list" if value == [] else f"is {described(value)}, not a list"
             self.mistakes.add(where, what, "Write one source per line: - grid: ...")
             return Spec()
-        specs = [self.build(one, (*where, position)) for position, one in enumerate(value)]
+        specs = [self.build(part, (*where, position)) for position, part in enumerate(value)]
         parameters: dict[str, Where] = {}
         for spec in specs:
             parameters = (spec.parameters or {}) | parameters
         sources = [spec.source for spec in specs if spec.source is not None]
         if len(sources) < len(specs):
-            known = all(spec.parameters is not None for spec in specs)
-            return Spec(parameters=parameters if known else None)
+            has_names = all(spec.parameters is not None for spec in specs)
+            return Spec(parameters=parameters if has_names else None)
         return self._make(forms()[form], {"sources": sources}, parameters, where)
 
     def _modify(self, spec: Spec, form: str, value: Any, where: Where) -> Spec:
@@ -156,19 +156,21 @@ def _resolve_paths(value: Any, root: Path | None) -> Any:
     if root is None or not isinstance(value, dict):
         return value
     named = class_named(value)
-    found = dict(value if named is None else named.resolve_paths(value, root))
+    resolved = dict(value if named is None else named.resolve_paths(value, root))
     if "source" in value:
-        found["source"] = _resolve_paths(value["source"], root)
+        resolved["source"] = _resolve_paths(value["source"], root)
     if isinstance(value.get("sources"), list):
-        found["sources"] = [_resolve_paths(one, root) for one in value["sources"]]
+        resolved["sources"] = [_resolve_paths(source, root) for source in value["sources"]]
     if isinstance(value.get("space"), dict):
-        found["space"] = {name: _resolve_paths(rule, root) for name, rule in value["space"].items()}
-    return found
+        resolved["space"] = {
+            name: _resolve_paths(rule, root) for name, rule in value["space"].items()
+        }
+    return resolved
 
 
 def _add_by_parts(definition: Definition, mistakes: Mistakes) -> bool:
     """Check parameters, or cases, one by one, to find all mistakes. Returns whether any was."""
-    found = False
+    has_added = False
     for place, check in definition.parts():
         if mistakes.is_full:
             break
@@ -176,8 +178,8 @@ def _add_by_parts(definition: Definition, mistakes: Mistakes) -> bool:
             check()
         except (SourceError, IdentityError) as error:
             _add(error, definition, place, mistakes)
-            found = True
-    return found
+            has_added = True
+    return has_added
 
 
 def _add(

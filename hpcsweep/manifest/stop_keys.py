@@ -17,8 +17,8 @@ _NEXT = 'Write a count such as 20, or a share of all cases such as "5%".'
 
 def _failures(value: Any) -> int | str:
     if isinstance(value, str):
-        found = _PERCENT.fullmatch(value.strip())
-        if found is None or not float(found[1]):
+        match = _PERCENT.fullmatch(value.strip())
+        if match is None or not float(match[1]):
             refuse(f"is {described(value)}", _NEXT)
         return value.strip()
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:

@@ -49,8 +49,8 @@ def read(
 
 def has_placeholder(target: Target, placeholder: str) -> bool:
     """Whether a command has this placeholder."""
-    found = (piece["name"] for element in target.argv for piece in _PIECE.finditer(element))
-    return placeholder in found
+    names = (piece["name"] for element in target.argv for piece in _PIECE.finditer(element))
+    return placeholder in names
 
 
 def named(path: Where, raw: Any, kind: str, root: Path, mistakes: Mistakes) -> Target | None:
@@ -98,8 +98,8 @@ def _neighbour(path: Path) -> str:
     """A hint at a file with a similar name."""
     if not path.parent.is_dir():
         return "Its directory is missing, too."
-    meant = nearest(path.name, (entry.name for entry in path.parent.glob("*.py")))
-    return f"Did you mean {meant!r}?" if meant else "The path starts at the manifest's directory."
+    guess = nearest(path.name, (entry.name for entry in path.parent.glob("*.py")))
+    return f"Did you mean {guess!r}?" if guess else "The path starts at the manifest's directory."
 
 
 def _is_dotted_name(text: str) -> bool:
@@ -170,8 +170,8 @@ def _placeholders(
             )
         elif piece["name"] is not None:
             names.add(piece["name"])
-    known = (*(parameters or ()), *given)
-    for name in sorted(names.difference(known)):
+    usable = (*(parameters or ()), *given)
+    for name in sorted(names.difference(usable)):
         if not _PLAIN.fullmatch(name):
             mistakes.add(
                 place,
@@ -179,8 +179,8 @@ def _placeholders(
                 "Placeholders are plain names; write {{ and }} for literal braces.",
             )
         elif parameters is not None:
-            meant = nearest(name, known)
-            hint = f"Did you mean {{{meant}}}?" if meant else f"Known are {', '.join(known)}."
+            guess = nearest(name, usable)
+            hint = f"Did you mean {{{guess}}}?" if guess else f"Known are {', '.join(usable)}."
             mistakes.add(place, f"unknown placeholder {{{name}}}", hint)
     return names
 

@@ -136,7 +136,9 @@ def _advance_cases(
         )
         bad = _failing_nodes(sweep, cluster, notify)
         own = request.manifest.resources.options.get("exclude", "")
-        usable = [replace(one, resources=without_nodes(one.resources, bad, own)) for one in batches]
+        usable = [
+            replace(batch, resources=without_nodes(batch.resources, bad, own)) for batch in batches
+        ]
         return send_batches(request, submitter, done, usable)
 
 
@@ -144,18 +146,18 @@ def _failing_nodes(
     sweep: SweepDirectory, cluster: Cluster, notify: Callable[[str], None]
 ) -> list[NodeFact]:
     """The nodes that get nothing more, with those that are found now. *Writes* a fact of each."""
-    known = nodes.node_facts(sweep.path)
+    facts = nodes.node_facts(sweep.path)
     with fresh_index(sweep) as sweep_index:
-        found = nodes_to_exclude(sweep_index, known)
-    if not known and not found:
+        suspects = nodes_to_exclude(sweep_index, facts)
+    if not facts and not suspects:
         return []
     try:
         cluster.check_options({"exclude": "n1"}, 0)
     except InputError:  # it cannot leave out a node
         return []
-    for one in found:
-        nodes.exclude(sweep.path, one.fact)
-        notify(excluded_line(one.fact))
+    for suspect in suspects:
+        nodes.exclude(sweep.path, suspect.fact)
+        notify(excluded_line(suspect.fact))
     return nodes.node_facts(sweep.path)
 
 
@@ -179,8 +181,8 @@ def _has_room_for(sweep: SweepDirectory, outlook: Outlook, batches: tuple[Batch,
     """Whether a case in each array task of these batches would find room on the disk."""
     tasks = sum(batch.tasks for batch in batches)
     with fresh_index(sweep) as sweep_index:
-        wanted = room_for(sweep, sweep_index, tasks, outlook.tasks.ended)
-    return has_room(sweep.path, wanted)
+        demand = room_for(sweep, sweep_index, tasks, outlook.tasks.ended)
+    return has_room(sweep.path, demand)
 
 
 def _request(sweep: SweepDirectory) -> SubmitRequest:
@@ -295,8 +297,8 @@ def _refuse_other_code(sweep: SweepDirectory, checked: Checked) -> None:
     version = sweep.newest()
     if checked.snapshot is not None:
         return
-    found = current_code(sweep, version)
-    if found is not None and found != checked.code_digest:
+    digest = current_code(sweep, version)
+    if digest is not None and digest != checked.code_digest:
         raise TargetError(
             f"its code changed since submission {sweep.submissions()[-1]}, and a retry runs the "
             "code that was submitted",

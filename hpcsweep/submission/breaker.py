@@ -75,7 +75,7 @@ def counted(
 
 def too_many(stop: StopAfter, n_cases: int, kinds: list[FailureKind]) -> FailureKind | None:
     """The failures that stop a sweep, of no kind if all count together; None if they do not."""
-    every = FailureKind(kind="", indices=IndexSet.union(one.indices for one in kinds))
+    every = FailureKind(kind="", indices=IndexSet.union(kind.indices for kind in kinds))
     worst = (kinds[0] if kinds else None) if stop.equal else every
     if worst is None or worst.indices.count < stop.threshold(n_cases):
         return None
@@ -144,8 +144,8 @@ class CircuitBreaker:
         if not waiting or held_fact(self.sweep.path) is not None:
             return
         if self.stop.then == "cancel":
-            found = Replaceable(parts=tuple(waiting), changes=())
-            cancel_waiting(found, self.sweep, sweep_index, self.cluster)
+            replaceable = Replaceable(parts=tuple(waiting), changes=())
+            cancel_waiting(replaceable, self.sweep, sweep_index, self.cluster)
             return
         tasks = [name for sent, chunks in waiting for name in sent.names_of(chunks)]
         self.cluster.hold(tasks)

@@ -20,7 +20,7 @@ def check_with_model(
 
     *Raises* TargetError, SweepError.
     """
-    found = check.check(sweep, fingerprint, indices)
+    reply = check.check(sweep, fingerprint, indices)
     directory = sweep.manifest_dir(fingerprint)
     manifest = frozen.read(directory)
     columns = ParamColumns(model_of(manifest).__table__)
@@ -33,7 +33,7 @@ def check_with_model(
             raise TargetError(
                 f"index {case.index}: {error.what}", where=error.where, next_step=error.next_step
             ) from error
-    return found
+    return reply
 
 
 def main(arguments: list[str]) -> int:

@@ -50,8 +50,8 @@ def stop_if_failed(
 
 def reasons_text(outlook: Outlook) -> str:
     """How the cases of the canary ended: `4 exit_code, 1 timeout`."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for group in outlook.groups:
         reason = group.reason.value if group.reason else group.state.value
-        found[reason] += (group.indices & outlook.canary).count
-    return ", ".join(f"{count} {reason}" for reason, count in sorted(found.items()) if count)
+        counts[reason] += (group.indices & outlook.canary).count
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()) if count)

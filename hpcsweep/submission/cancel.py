@@ -50,19 +50,19 @@ def cancel(
         resolve_unanswered(sweep, cluster, settings, notify)
         with fresh_index(sweep) as sweep_index:
             parts = [sent for sent in array_tasks(sweep, sweep_index).parts if sent.job_id]
-        mine = [sent for sent in parts if registry.is_same(cluster, sent.cluster)]
-        if parts and not mine:
+        own = [sent for sent in parts if registry.is_same(cluster, sent.cluster)]
+        if parts and not own:
             raise ClusterError(
                 f"its tasks are on the cluster {parts[-1].cluster['name']}, this is another one",
                 where=str(sweep.path),
                 next_step="Cancel on a host of that cluster.",
             )
-        job_ids = [sent.job_id for sent in mine if sent.job_id]
+        job_ids = [sent.job_id for sent in own if sent.job_id]
         _cancel_rest(sweep)
         if job_ids:
             cluster.cancel(job_ids)
             _log.info("cancelled jobs %s of %s", ", ".join(job_ids), sweep.name)
-        for sent in mine:
+        for sent in own:
             path = sweep.part_file(sent.plan.submission, sent.part.number, "cancel")
             if sent.cancelled is None:
                 fact: CancelFact = {"time": time.time()}

@@ -50,15 +50,15 @@ class CancelledCases:
         """For people."""
         if not (self.indices or self.tasks):
             return ["nothing to cancel"]
-        found = [f"cancelled: {self.indices.count} cases"] if self.indices else []
+        lines = [f"cancelled: {self.indices.count} cases"] if self.indices else []
         if self.tasks:
-            found.append(f"cancelled array tasks: {', '.join(self.tasks)}")
+            lines.append(f"cancelled array tasks: {', '.join(self.tasks)}")
         if self.shared - self.running:
             count = (self.shared - self.running).count
-            found.append(f"{count} of them share an array task with others, which passes over them")
+            lines.append(f"{count} of them share an array task with others, which passes over them")
         if self.running:
-            found.append(f"{self.running.count} of them run beside others, and run to their end")
-        return found
+            lines.append(f"{self.running.count} of them run beside others, and run to their end")
+        return lines
 
 
 def cancel_cases(
@@ -107,8 +107,8 @@ def _fact(
 ) -> CancelledFact:
     tasks = {}
     for sent in outlook.tasks.parts:
-        mine = _as_planned(sweep, outlook, sent, targets) & sent.plan.indices
-        tasks[str(sent.plan.submission)] = mine.to_json()
+        indices = _as_planned(sweep, outlook, sent, targets) & sent.plan.indices
+        tasks[str(sent.plan.submission)] = indices.to_json()
     return {
         "time": time.time(),
         "submission": sweep.submissions()[-1],
@@ -131,18 +131,20 @@ def _by_task(
     cancelled: dict[int, list[int]] = {}
     shared: list[IndexSet] = []
     for sent in _open_on(cluster, outlook):
-        mine, rest = (_as_planned(sweep, outlook, sent, one) for one in (left & targets, kept))
-        if not mine:
+        to_cancel, to_keep = (
+            _as_planned(sweep, outlook, sent, indices) for indices in (left & targets, kept)
+        )
+        if not to_cancel:
             continue
         whole: list[int] = []
         part: list[IndexSet] = []
         for chunk in sent.open_chunks:
             of = sent.plan.chunk(chunk)
-            if not of.isdisjoint(mine):
-                if of.isdisjoint(rest):
+            if not of.isdisjoint(to_cancel):
+                if of.isdisjoint(to_keep):
                     whole.append(chunk)
                 else:
-                    part.append(of & mine)
+                    part.append(of & to_cancel)
         names += sent.names_of(whole)
         cancelled.setdefault(sent.plan.submission, []).extend(whole)
         of_part = [IndexSet.union(part)]
@@ -156,14 +158,14 @@ def _by_task(
 
 
 def _open_on(cluster: Cluster, outlook: Outlook) -> Iterator[SentPart]:
-    asked: dict[str, bool] = {}  # the cluster is asked for its name once
+    is_same: dict[str, bool] = {}  # the cluster is asked for its name once
     for sent in outlook.tasks.parts:
         if sent.job_id is None or sent.cancelled is not None:
             continue
         record = str(sent.cluster)
-        if record not in asked:
-            asked[record] = registry.is_same(cluster, sent.cluster)
-        if asked[record]:
+        if record not in is_same:
+            is_same[record] = registry.is_same(cluster, sent.cluster)
+        if is_same[record]:
             yield sent
 
 

@@ -83,10 +83,10 @@ def _check_program(manifest: FrozenManifest) -> None:
 def main(arguments: list[str], check: Check = check) -> int:
     """Check and answer. Returns the exit code."""
     answer, sweep, fingerprint, *indices = arguments
-    found: dict[str, object]
+    reply: dict[str, object]
     try:
-        code, found = 0, check(SweepDirectory.open(Path(sweep)), fingerprint, [*map(int, indices)])
+        code, reply = 0, check(SweepDirectory.open(Path(sweep)), fingerprint, [*map(int, indices)])
     except HpcsweepError as error:
-        code, found = error.exit_code, {"problem": [error.what, error.where, error.next_step]}
-    os.write(int(answer), json.dumps(found).encode())
+        code, reply = error.exit_code, {"problem": [error.what, error.where, error.next_step]}
+    os.write(int(answer), json.dumps(reply).encode())
     return code

@@ -91,12 +91,12 @@ def _may_pass(sweep: SweepDirectory, error: HpcsweepError, job: OwnJob) -> bool:
 def own_closing_job(sweep: SweepDirectory) -> OwnJob | None:
     """The job of this process, if it is a closing job of the sweep."""
     job = own_job()
-    mine = {
+    names = {
         job_name(sweep.newest().manifest.name, sweep.key, number, part.number) + CLOSING_SUFFIX
         for number in sweep.submissions()
         for part in sweep.plan(number)[0].parts
     }
-    return job if job is not None and job.name in mine else None
+    return job if job is not None and job.name in names else None
 
 
 def must_return(sweep: SweepDirectory, done: Submitted, job_id: str) -> bool:

@@ -111,8 +111,10 @@ def cluster(
         yield _found("limits", "ok", summary(limits))
     for what in limits.unread:
         yield _found("limits", "warning", f"not known: {what}")
-    for one in limits.impossible:
-        yield _found("limits", "problem", f"slurm.{one.option} {one.what}. {one.next_step}")
+    for excess in limits.impossible:
+        yield _found(
+            "limits", "problem", f"slurm.{excess.option} {excess.what}. {excess.next_step}"
+        )
 
 
 def nodes(sweep: SweepDirectory) -> Iterator[Finding]:
@@ -147,7 +149,7 @@ def on_node(opened: Cluster, arguments: list[str], outputs: Path) -> list[Findin
                     next_step="Try it when the queue is shorter, or without --node.",
                 )
             time.sleep(0.5)
-        return [Finding(**found) for found in json.loads(answer.read_bytes())]
+        return [Finding(**finding) for finding in json.loads(answer.read_bytes())]
     finally:
         remove_tree(folder)
 
@@ -162,14 +164,14 @@ def _found(what: str, state: str, text: str) -> Finding:
 
 
 def _versions() -> str:
-    found = [f"hpcsweep {importlib.metadata.version('hpcsweep')}"]
-    found += [f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}"]
+    versions = [f"hpcsweep {importlib.metadata.version('hpcsweep')}"]
+    versions += [f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}"]
     for name in PACKAGES:
         try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
+            versions.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
             continue
-    return ", ".join(found)
+    return ", ".join(versions)
 
 
 def _file_system(outputs: Path) -> Finding:
@@ -201,10 +203,10 @@ def _quota(outputs: Path) -> Iterator[Finding]:
     except HpcsweepError as error:
         yield _found("quota", "warning", str(error))
         return
-    found = [_used(match) for match in _QUOTA.finditer(answer.stdout)]
-    if not found:
+    matches = [_used(match) for match in _QUOTA.finditer(answer.stdout)]
+    if not matches:
         yield _found("quota", "ok", "none" if answer.returncode == 0 else answer.stderr.strip())
-    for text, full in found:
+    for text, full in matches:
         yield _found("quota", "warning" if full else "ok", text)
 
 

@@ -25,15 +25,15 @@ def spread(indices: IndexSet, count: int) -> IndexSet:
     return IndexSet.of(indices.select(step * last // steps) for step in range(count))
 
 
-def canary_size(outlook: Outlook, asked: int | None, count: int, *, goes_on: bool) -> int:
+def canary_size(outlook: Outlook, canary: int | None, count: int, *, goes_on: bool) -> int:
     """How many of `count` cases go first; 0 for all at once.
 
     `asked`: what the manifest says, None for the default of a command. `goes_on`: whether closing
     jobs can send the others. Where complete cases were measured there is nothing to find out, and
     a canary of all cases leaves none to be sent later.
     """
-    if asked is None:
-        asked = DEFAULT_CANARY if goes_on and count > DEFAULT_ABOVE else 0
-    if outlook.measured is not None or asked >= count:
+    if canary is None:
+        canary = DEFAULT_CANARY if goes_on and count > DEFAULT_ABOVE else 0
+    if outlook.measured is not None or canary >= count:
         return 0
-    return asked
+    return canary

@@ -88,12 +88,12 @@ class HourlyCalls:
         """The times of the calls of the last hour, seconds of the epoch."""
         now = time.time()
         this_hour = int(now) // HOUR_S
-        found = []
+        moments = []
         for hour in (this_hour - 1, this_hour):
             with contextlib.suppress(OSError):
                 text = read_regular(self.directory / str(hour), _FILE_MAX)
-                found += [float(line) for line in _TIME.findall(text)]
-        return [moment for moment in found if now - HOUR_S < moment]
+                moments += [float(line) for line in _TIME.findall(text)]
+        return [moment for moment in moments if now - HOUR_S < moment]
 
     def _note(self, count: int) -> None:
         now = time.time()

@@ -31,8 +31,8 @@ def refuse_impossible(limits: Limits) -> None:
     """Refuse array tasks that can never start. *Raises* ClusterError with every reason."""
     if not limits.impossible:
         return
-    steps = dict.fromkeys(one.next_step for one in limits.impossible)
-    reasons = "; ".join(f"slurm.{one.option} {one.what}" for one in limits.impossible)
+    steps = dict.fromkeys(excess.next_step for excess in limits.impossible)
+    reasons = "; ".join(f"slurm.{excess.option} {excess.what}" for excess in limits.impossible)
     raise ClusterError(
         f"the cluster would refuse the array, or never start it: {reasons}",
         next_step=" ".join(steps),
@@ -41,7 +41,7 @@ def refuse_impossible(limits: Limits) -> None:
 
 def summary(limits: Limits) -> str:
     """What is known of the limits in one line, with its age; for people."""
-    texts = [one.text for one in limits.ceilings if one.most]
+    texts = [ceiling.text for ceiling in limits.ceilings if ceiling.most]
     if limits.max_jobs is not None:
         texts.append(f"{limits.max_jobs} tasks in the queue ({limits.max_jobs_name})")
     if limits.calls is not None:

@@ -15,12 +15,12 @@ INDICES_NAMED = 10
 
 def notices(done: Submitted, request: SubmitRequest) -> list[str]:
     """The notices after a submit."""
-    found = [
+    texts = [
         cancelled_notice(done) if done.plan is None else "",
         "" if request.replace else replaceable_notice(done.replaceable, request),
         other_code_notice(done.outlook, request) if request.rerun is None else "",
     ]
-    return [notice for notice in found if notice]
+    return [notice for notice in texts if notice]
 
 
 def cancelled_notice(done: Submitted) -> str:
@@ -35,13 +35,13 @@ def cancelled_notice(done: Submitted) -> str:
     )
 
 
-def replaceable_notice(found: Replaceable | None, request: SubmitRequest) -> str:
+def replaceable_notice(replaceable: Replaceable | None, request: SubmitRequest) -> str:
     """Which queued array tasks have other options, and what is done with them."""
-    if found is None:
+    if replaceable is None:
         return ""
     if request.replace:
-        return f"{found}; they are cancelled, and their cases sent anew"
-    return f"{found}; --replace cancels them and sends their cases anew"
+        return f"{replaceable}; they are cancelled, and their cases sent anew"
+    return f"{replaceable}; --replace cancels them and sends their cases anew"
 
 
 def other_code_notice(outlook: Outlook, request: SubmitRequest) -> str:

@@ -59,33 +59,33 @@ def notify_once(done: Submitted, notify: Callable[[str], None]) -> None:
     What prevents it is passed to `notify`, and never raised. *Writes* a fact of the event.
     """
     manifest = done.outlook.version.manifest
-    wanted, found = Policies.from_json(manifest.policies).notify, event_of(done)
-    if wanted is None or found is None:
+    channels, message = Policies.from_json(manifest.policies).notify, event_of(done)
+    if channels is None or message is None:
         return
-    event, summary = found
+    event, summary = message
     try:
         if not notices.claim(done.sweep.path, event.value):
             return
-        _send(wanted, done.sweep.path, Path(manifest.root), event, summary)
+        _send(channels, done.sweep.path, Path(manifest.root), event, summary)
     except (ClusterError, SweepError) as error:
         notify(f"`notify` did not send that {summary}: {error.what}. {error.next_step}".rstrip())
 
 
-def _send(wanted: Notify, sweep: Path, root: Path, event: Event, summary: str) -> None:
+def _send(channels: Notify, sweep: Path, root: Path, event: Event, summary: str) -> None:
     """Send one message. *Raises* ClusterError."""
     variables = {
         "HPCSWEEP_SWEEP": str(sweep),
         "HPCSWEEP_EVENT": event.value,
         "HPCSWEEP_SUMMARY": summary,
     }
-    argv = ["mail", "-s", f"hpcsweep: {summary}", wanted.mail]
-    if wanted.command:
-        program, *arguments = wanted.command
+    argv = ["mail", "-s", f"hpcsweep: {summary}", channels.mail]
+    if channels.command:
+        program, *arguments = channels.command
         argv = [str(root / program) if "/" in program else program, *arguments, summary]
     try:
         environment = clean_environment(variables, frozenset())
         answer = process.run(argv, environment, DEADLINE_S, apart=True)
     except ClusterError as error:
-        raise ClusterError(error.what, next_step=WITHOUT_MAIL if wanted.mail else "") from error
+        raise ClusterError(error.what, next_step=WITHOUT_MAIL if channels.mail else "") from error
     if answer.returncode:
         raise ClusterError(f"{argv[0]}: {redact(answer.complaint)}")

@@ -99,8 +99,8 @@ def wanted(outlook: Outlook, policy: Policy) -> IndexSet:
     if policy.advances:
         return IndexSet.union(classes(outlook, policy).values())
     every = IndexSet.all(outlook.version.source.n_cases)
-    found = (every - outlook.complete - outlook.failed) | _again(outlook, policy)
-    return found if policy.selection is None else found & policy.selection
+    indices = (every - outlook.complete - outlook.failed) | _again(outlook, policy)
+    return indices if policy.selection is None else indices & policy.selection
 
 
 def under_way(outlook: Outlook, policy: Policy) -> IndexSet:
@@ -179,14 +179,14 @@ ResourceClass = tuple[tuple[str, str], ...]
 
 def classes(outlook: Outlook, policy: Policy) -> dict[ResourceClass, IndexSet]:
     """The indices that `advance` sends, by what their next attempt asks for."""
-    found: dict[ResourceClass, IndexSet] = {_key(policy.resources): NONE}  # these go first
+    by_class: dict[ResourceClass, IndexSet] = {_key(policy.resources): NONE}  # these go first
     for group in outlook.groups:
         for indices, resources in _next_attempts(group, outlook, policy):
             free = indices - outlook.in_flight - outlook.withdrawn  # invariant 26
             if free:
                 key = _key(resources)
-                found[key] = found.get(key, NONE) | free
-    return found
+                by_class[key] = by_class.get(key, NONE) | free
+    return by_class
 
 
 def _next_attempts(
@@ -204,9 +204,9 @@ def _next_attempts(
     retry, reason = policy.retry, group.reason
     if retry is None or reason is None or group.submission is None or reason not in retry.on:
         return
-    asked = outlook.asked[group.submission]
+    resources = outlook.asked[group.submission]
     if group.tries:
-        more = escalated(asked, reason, retry, group.max_rss_bytes, policy.caps)
+        more = escalated(resources, reason, retry, group.max_rss_bytes, policy.caps)
         if group.tries < retry.max_attempts and more is not None:
             yield group.indices - owed, more
         return
@@ -214,7 +214,7 @@ def _next_attempts(
     stalled = IndexSet.union(
         indices for count, indices in outlook.stalled.items() if count >= retry.max_attempts
     )
-    yield group.indices - owed - stalled, asked
+    yield group.indices - owed - stalled, resources
 
 
 def _again(outlook: Outlook, policy: Policy) -> IndexSet:
@@ -242,45 +242,45 @@ def _first_of(
     if policy.advances:
         if canary.has_passed(outlook):
             return batches
-        firsts = [each.indices & outlook.canary for each in batches]
+        firsts = [batch.indices & outlook.canary for batch in batches]
     else:
         goes_on = policy.has_closing_jobs and limits.runs_jobs and not _is_too_narrow(limits)
         sizes = [
-            canary_size(outlook, policy.canary, each.indices.count, goes_on=goes_on)
-            for each in batches
+            canary_size(outlook, policy.canary, batch.indices.count, goes_on=goes_on)
+            for batch in batches
         ]
         if not any(sizes):
             return batches
-        firsts = [spread(each.indices, count) for each, count in zip(batches, sizes, strict=True)]
+        firsts = [spread(batch.indices, count) for batch, count in zip(batches, sizes, strict=True)]
     pairs = zip(batches, firsts, strict=True)
-    return [each.as_canary(first) for each, first in pairs if first]
+    return [batch.as_canary(first) for batch, first in pairs if first]
 
 
 def _within_room(batches: list[Batch], policy: Policy, limits: Limits) -> Iterator[Batch]:
     """The batches, as far as there is room, and calls of sbatch are left."""
     room, calls = limits.room, limits.calls
-    tasks = sum(each.tasks for each in batches)
-    arrays = sum(_arrays(each, limits) for each in batches)
+    tasks = sum(batch.tasks for batch in batches)
+    arrays = sum(_arrays(batch, limits) for batch in batches)
     closes = policy.closes or (room is not None and tasks > room)
     closes = closes or (calls is not None and arrays > calls)
-    closes = closes or any(each.is_canary for each in batches)
+    closes = closes or any(batch.is_canary for batch in batches)
     # The jobs beside the array tasks.
     follows = closes and policy.has_closing_jobs
     if batches and follows and _is_too_narrow(limits):
         raise _too_narrow(limits)
-    for each in batches:
+    for batch in batches:
         most = _tasks_within(room, limits, closes=follows)
         if calls is not None:
             in_arrays = calls // (1 + follows) * tasks_per_array(limits.max_array_size)
             most = in_arrays if most is None else min(most, in_arrays)
-        now = each.indices if most is None else each.indices.slice(0, most * each.chunk_size)
+        now = batch.indices if most is None else batch.indices.slice(0, most * batch.chunk_size)
         if not now:
             return
         sent = replace(
-            each,
+            batch,
             indices=now,
             # What `advance` leaves is found again: owed still, or with the reason for a retry.
-            rest=NONE if policy.advances else each.rest | (each.indices - now),
+            rest=NONE if policy.advances else batch.rest | (batch.indices - now),
             closes=closes,
         )
         yield sent

@@ -58,7 +58,7 @@ def preflight(
         return launcher.module("hpcsweep.program", program, str(answer), *arguments)
 
     try:
-        ran = launcher.run(check, environment)
+        completed = launcher.run(check, environment)
     except TimeoutError as error:
         what = "the setup lines and the import" if manifest.setup else "the import"
         raise TargetError(
@@ -66,36 +66,36 @@ def preflight(
             where=manifest.target.text,
             next_step="Every task would hang in the same way: try it by hand.",
         ) from error
-    found = _parse(manifest, ran)
+    reply = _parse(manifest, completed)
     for index in indices:
         case_id = source[index].case_id
-        if found["ids"][str(index)] != case_id:
+        if reply["ids"][str(index)] != case_id:
             raise SweepError(
-                f"index {index} is case {case_id} here and {found['ids'][str(index)]} read back "
+                f"index {index} is case {case_id} here and {reply['ids'][str(index)]} read back "
                 "from the frozen manifest",
                 where=str(sweep.manifest_dir(manifest.fingerprint)),
                 next_step="Please report this with the manifest.",
             )
-    return Checked(found["code_digest"], found["code_files"], found["packages"])
+    return Checked(reply["code_digest"], reply["code_files"], reply["packages"])
 
 
-def _parse(manifest: FrozenManifest, ran: CompletedProgram) -> dict[str, Any]:
+def _parse(manifest: FrozenManifest, completed: CompletedProgram) -> dict[str, Any]:
     """The answer of the check. *Raises* the problem in it."""
     try:
-        found: dict[str, Any] = json.loads(ran.answer)
+        reply: dict[str, Any] = json.loads(completed.answer)
     except ValueError as error:
-        how = f"exit code {ran.returncode}"
-        if ran.returncode < 0:
-            how = signal.Signals(-ran.returncode).name
-        last = f": {ran.printed[-1]}" if ran.printed else ""
+        how = f"exit code {completed.returncode}"
+        if completed.returncode < 0:
+            how = signal.Signals(-completed.returncode).name
+        last = f": {completed.printed[-1]}" if completed.printed else ""
         raise TargetError(
             f"the check of the target ended with {how} before it could answer{last}",
             where=manifest.target.text,
             next_step="Importing the target, or a line of `setup:`, ends the process: every task "
             "would end in the same way.",
         ) from error
-    if "problem" in found:
-        what, where, next_step = found["problem"]
-        kind = SweepError if ran.returncode == SweepError.exit_code else TargetError
+    if "problem" in reply:
+        what, where, next_step = reply["problem"]
+        kind = SweepError if completed.returncode == SweepError.exit_code else TargetError
         raise kind(what, where=where, next_step=next_step)
-    return found
+    return reply

@@ -35,15 +35,15 @@ def resolve_unanswered(
         plan, document = sweep.plan(number)
         facts = sweep.part_facts(number)
         for part in plan.parts:
-            known = facts.get(part.number, {})
-            if "intent" in known and not {"job", "void"} & known.keys():
+            part_facts = facts.get(part.number, {})
+            if "intent" in part_facts and not {"job", "void"} & part_facts.keys():
                 if not registry.is_same(cluster, document["cluster"]):
                     notify(
                         f"It is not known whether the cluster {document['cluster']['name']} took "
                         f"part {part.number} of submission {number}: submit there to find out."
                     )
                     continue
-                intent = known["intent"]
+                intent = part_facts["intent"]
                 kind, fact = _resolve(sweep, number, part, intent, cluster, settings, notify)
                 write_new(sweep.part_file(number, part.number, kind), json_bytes(fact))
                 _log.info("%s, which was never answered: %s", intent["job_name"], fact)

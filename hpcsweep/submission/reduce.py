@@ -112,7 +112,7 @@ def _is_wanted_again(sent: Summary, request: SubmitRequest, rerun: str | None) -
     return rerun == "failed" or not sent.counts[Status.FAILED]
 
 
-def _rerun(asked: str | None, version: Version, sent: SweepDirectory | None) -> str | None:
+def _rerun(rerun: str | None, version: Version, sent: SweepDirectory | None) -> str | None:
     """Which outcomes of the reduce are computed again.
 
     Those of another target, and failures where the manifest asks for more now, or a user does.
@@ -121,7 +121,7 @@ def _rerun(asked: str | None, version: Version, sent: SweepDirectory | None) -> 
     if before is not None and before.target != version.manifest.target:
         return "all"
     is_changed = before is not None and before.fingerprint != version.fingerprint
-    return "failed" if is_changed or asked in ("failed", "all") else None
+    return "failed" if is_changed or rerun in ("failed", "all") else None
 
 
 def _write_table(sweep: SweepDirectory, cluster: Cluster, settings: Settings) -> None:

@@ -95,7 +95,7 @@ def _waits(state: str | None) -> bool:
 
 
 def cancel_waiting(
-    found: Replaceable, sweep: SweepDirectory, sweep_index: SweepIndex, cluster: Cluster
+    replaceable: Replaceable, sweep: SweepDirectory, sweep_index: SweepIndex, cluster: Cluster
 ) -> int:
     """Cancel the tasks that have not begun by then, and journal it. Returns their count.
 
@@ -103,19 +103,21 @@ def cancel_waiting(
     `cancel`, and the next submit that polls it sends their cases.
     *Raises* ClusterError. *Writes* a journal of this command.
     """
-    mine = [
-        (sent, chunks) for sent, chunks in found.parts if registry.is_same(cluster, sent.cluster)
+    own_parts = [
+        (sent, chunks)
+        for sent, chunks in replaceable.parts
+        if registry.is_same(cluster, sent.cluster)
     ]
-    job_ids = [sent.job_id for sent, _ in mine if sent.job_id]
+    job_ids = [sent.job_id for sent, _ in own_parts if sent.job_id]
     if not job_ids:
         return 0
     cluster.cancel_pending(job_ids)
-    states = _settled(mine, cluster, job_ids)
+    states = _settled(own_parts, cluster, job_ids)
     # A task that began before the request arrived has journalled that, before any user code.
     Ingest(sweep, sweep_index).run()
     started = array_tasks(sweep, sweep_index).started
     gone: dict[Chunk, Reason] = {}
-    for sent, chunks in mine:
+    for sent, chunks in own_parts:
         for chunk in chunks:
             key, state = (sent.plan.submission, chunk), states.get(sent.element(chunk))
             is_cancelled = state is None or meaning(state)[2] is Reason.CANCELLED
@@ -132,9 +134,9 @@ def _settled(
     """The states of the arrays' elements as soon as none of the chunks' tasks is queued."""
     end = time.monotonic() + SETTLE_S
     while True:
-        states = {one: said.state for one, said in cluster.poll_queue(job_ids).items()}
+        states = {element: queued.state for element, queued in cluster.poll_queue(job_ids).items()}
         elements = [sent.element(chunk) for sent, chunks in parts for chunk in chunks]
-        if not any(one in states and _waits(states[one]) for one in elements):
+        if not any(element in states and _waits(states[element]) for element in elements):
             return states
         if time.monotonic() > end:
             raise ClusterUnavailable(

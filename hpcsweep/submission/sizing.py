@@ -41,8 +41,8 @@ def with_memory(
     is_several = cpus > slots or allocation.starts_several(options)
     if is_several or allocation.is_whole_node(options) or any(name in options for name in _MEMORY):
         return resources
-    wanted = OWN_BYTES + slots * MEMORY_FACTOR * measured.max_rss_bytes
-    return Resources(options={**options, "mem": memory_text(min(wanted, caps.get(MEMORY, wanted)))})
+    needed = OWN_BYTES + slots * MEMORY_FACTOR * measured.max_rss_bytes
+    return Resources(options={**options, "mem": memory_text(min(needed, caps.get(MEMORY, needed)))})
 
 
 def with_time(
@@ -55,7 +55,7 @@ def with_time(
     if measured is None or measured.cases < SAMPLE or "time" in resources.options:
         return resources
     likely = measured.longest_s + (cases - 1) * measured.mean_s
-    wanted = max(LEAST_TIME_S, TIME_FACTOR * likely)
-    rounded = -(-wanted // TIME_STEP_S) * TIME_STEP_S
+    needed_s = max(LEAST_TIME_S, TIME_FACTOR * likely)
+    rounded = -(-needed_s // TIME_STEP_S) * TIME_STEP_S
     text = time_limit_text(min(rounded, caps.get(TIME, rounded)))
     return Resources(options={**resources.options, "time": text})

@@ -93,18 +93,18 @@ def _kept_names(
 ) -> Iterator[str]:
     """The files to keep, relative to the manifest's directory; each once."""
     root = Path(manifest.root)
-    found = set()
+    kept = set()
     for name in code_files:
         size = _size(root, name)
         if size is not None and size > NAMED_BYTES_MAX:
             notify(f"{name} is too large to be kept with the submission: do not change it.")
         elif size is not None and not _is_for_execution_alone(manifest, root / name):
-            found.add(name)
+            kept.add(name)
     if manifest.snapshot:
-        found.update(_matched(root, manifest.snapshot))
+        kept.update(_matched(root, manifest.snapshot))
     else:
-        found.update(_small(root, tracked_files(root) or _neighbours(root, found)))
-    for name in found:
+        kept.update(_small(root, tracked_files(root) or _neighbours(root, kept)))
+    for name in kept:
         if not (root / name).is_relative_to(sweep.path):
             yield name
 
@@ -114,9 +114,9 @@ def _is_for_execution_alone(manifest: FrozenManifest, path: Path) -> bool:
     return manifest.target.is_command and not os.access(path, os.R_OK)
 
 
-def _neighbours(root: Path, found: Iterable[str]) -> list[str]:
+def _neighbours(root: Path, kept: Iterable[str]) -> list[str]:
     """Modules beside imported ones: a function may import them when it is called."""
-    parents = {Path(name).parent for name in found if name.endswith(".py")}
+    parents = {Path(name).parent for name in kept if name.endswith(".py")}
     return [
         (parent / name).as_posix()
         for parent in parents
@@ -125,9 +125,9 @@ def _neighbours(root: Path, found: Iterable[str]) -> list[str]:
     ]
 
 
-def _small(root: Path, found: Iterable[str]) -> list[str]:
+def _small(root: Path, files: Iterable[str]) -> list[str]:
     """Those files that are small; none if there are many."""
-    sizes = {name: _size(root, name) for name in found}
+    sizes = {name: _size(root, name) for name in files}
     small = [name for name, size in sizes.items() if size is not None and size <= SMALL_BYTES_MAX]
     return small if len(small) <= SMALL_MAX else []
 
@@ -162,10 +162,10 @@ def _size(root: Path, name: str) -> int | None:
     if not target.is_below(name):
         return None
     try:
-        found = (root / name).stat()
+        status = (root / name).stat()
     except (OSError, ValueError):
         return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 # --- the copy ------------------------------------------------------------------------------------
@@ -242,11 +242,12 @@ def _link_others(root: Path, kept: Iterable[str], copy: Path, sweep: Path, made:
     """
     parents = {parent for name in kept for parent in Path(name).parents}
     for parent in sorted(parents):
-        there = set(names(copy / parent))
+        present = set(names(copy / parent))
         others = [
             name
             for name in names(root / parent)
-            if name not in there | _NEVER_LINKED and not sweep.is_relative_to(root / parent / name)
+            if name not in present | _NEVER_LINKED
+            and not sweep.is_relative_to(root / parent / name)
         ]
         for name in others[:LINKS_MAX]:
             link = copy / parent / name

@@ -101,10 +101,10 @@ class SubmitRequest:
     @property
     def _canary(self) -> int | None:
         """How many cases go first; None for the default of a command."""
-        asked = self.policies.canary
+        canary = self.policies.canary
         # A function was imported and its arguments were checked before.
-        is_default = asked is None and self.manifest.target.is_command and not self.at_once
-        return None if is_default else asked or 0
+        is_default = canary is None and self.manifest.target.is_command and not self.at_once
+        return None if is_default else canary or 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,8 +180,8 @@ def submit(
     request = replace(request, caps=limits.caps)
     doubt = Doubt()
     manifest, source = request.manifest, request.source
-    mine = created_sweep(request.path, manifest.name, manifest.share, doubt, notify)
-    with mine as (sweep, lock, made):
+    created = created_sweep(request.path, manifest.name, manifest.share, doubt, notify)
+    with created as (sweep, lock, made):
         if not request.allow_mixed:
             refuse_mixing(sweep, manifest)
         changed = difference(sweep, request.version)
@@ -219,8 +219,8 @@ def prepare(
     cluster.prepare(manifest.resources.options)
     for note in cluster.check_options(manifest.resources.options, request.throttle):
         notify(note)
-    mine = created_sweep(request.path, manifest.name, manifest.share, False, notify)
-    with mine as (sweep, _, made):
+    created = created_sweep(request.path, manifest.name, manifest.share, False, notify)
+    with created as (sweep, _, made):
         if not request.allow_mixed:
             refuse_mixing(sweep, manifest)
         sweep.freeze(request.version, made)
@@ -271,9 +271,9 @@ def outlook_for(
         return Outlook.of_nothing(request.version)
     with fresh_index(sweep) as sweep_index:
         tasks = poll(sweep, sweep_index, cluster, settings)
-        found = outlook_of(sweep, sweep_index, tasks, request.version, code_digest)
-        found = with_measured(found, sweep, sweep_index)
-        return with_lost(found, sweep, sweep_index) if request.rerun == "lost" else found
+        outlook = outlook_of(sweep, sweep_index, tasks, request.version, code_digest)
+        outlook = with_measured(outlook, sweep, sweep_index)
+        return with_lost(outlook, sweep, sweep_index) if request.rerun == "lost" else outlook
 
 
 def make_plan(

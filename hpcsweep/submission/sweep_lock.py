@@ -69,8 +69,8 @@ def locked_sweep(sweep: SweepDirectory, notify: Notify = lambda _: None) -> Iter
     cannot be checked, must not change its heartbeat for `SILENT_S`; no clocks are compared.
     *Raises* SweepBusy.
     """
-    with _hold(sweep.path, _root_of(sweep), notify) as mine:
-        yield mine
+    with _hold(sweep.path, _root_of(sweep), notify) as lock:
+        yield lock
 
 
 @contextlib.contextmanager
@@ -81,8 +81,8 @@ def awaited_sweep(sweep: SweepDirectory, notify: Notify = lambda _: None) -> Ite
     up here may leave nobody to go on. *Raises* SweepBusy after `PATIENCE_S`.
     """
     with contextlib.ExitStack() as stack:
-        mine = partial(_hold, sweep.path, _root_of(sweep), notify, ADVANCE)
-        yield patiently(lambda: stack.enter_context(mine()))
+        take_lock = partial(_hold, sweep.path, _root_of(sweep), notify, ADVANCE)
+        yield patiently(lambda: stack.enter_context(take_lock()))
 
 
 def _root_of(sweep: SweepDirectory) -> Callable[[], Path]:
@@ -121,10 +121,10 @@ def created_sweep(
 
     with (
         undo_on_error(unless) as around,
-        _hold(path, root, notify) as mine,
+        _hold(path, root, notify) as lock,
         undo_on_error(unless) as made,
     ):
-        yield SweepDirectory.create(path, name, share, made), mine, made
+        yield SweepDirectory.create(path, name, share, made), lock, made
 
 
 @contextlib.contextmanager
@@ -171,8 +171,8 @@ def _is_gone(sweep: Path, notify: Notify, path: Path) -> bool:
     """Whether the owner of a claim is dead. *Raises* SweepBusy, FileNotFoundError."""
     owner = claims.read_owner(path)
     runs = is_running(owner)
-    known = {"pid", "host"} <= owner.keys()
-    who = f"process {owner['pid']} on {owner['host']}" if known else "another process"
+    is_named = {"pid", "host"} <= owner.keys()
+    who = f"process {owner['pid']} on {owner['host']}" if is_named else "another process"
     if runs is None:
         sign = _sign(path)
         notify(

@@ -66,12 +66,12 @@ def add_fact(sweep: SweepPaths, fact: CancelledFact) -> None:
 
 def cancel_times(sweep: SweepPaths) -> dict[int, dict[int, float]]:
     """When the array tasks of chunks were cancelled, by submission and chunk."""
-    found: dict[int, dict[int, float]] = {}
+    times: dict[int, dict[int, float]] = {}
     for fact in facts(sweep):
         for number, ranges in fact["chunks"].items():
             chunks = IndexSet.from_json(ranges)
-            found.setdefault(int(number), {}).update(dict.fromkeys(chunks, fact["time"]))
-    return found
+            times.setdefault(int(number), {}).update(dict.fromkeys(chunks, fact["time"]))
+    return times
 
 
 def cancelled_in(fact: CancelledFact, submission: int) -> IndexSet:

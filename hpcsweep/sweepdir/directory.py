@@ -248,10 +248,10 @@ class SweepDirectory(SweepPaths):
                 where=str(marker),
                 next_step="Use the hpcsweep that wrote it, or a newer one.",
             )
-        found = cls(path.resolve(), value["name"], value["key"], value.get("share") or "private")
-        if found.share == "group":
-            open_to_group(found.path)
-        return found
+        sweep = cls(path.resolve(), value["name"], value["key"], value.get("share") or "private")
+        if sweep.share == "group":
+            open_to_group(sweep.path)
+        return sweep
 
     @classmethod
     def create(
@@ -297,8 +297,8 @@ class SweepDirectory(SweepPaths):
 
     def submissions(self) -> list[int]:
         """The numbers of all submissions, ascending."""
-        found = filter(_NUMBER.fullmatch, names(self.submission_root))
-        return sorted(map(int, found))
+        numbers = filter(_NUMBER.fullmatch, names(self.submission_root))
+        return sorted(map(int, numbers))
 
     def plan(self, submission: int) -> tuple[Plan, PlanDocument]:
         """The plan of a submission, and the document that contains it. Read once."""
@@ -377,13 +377,13 @@ class SweepDirectory(SweepPaths):
         facts: dict[int, dict[str, Fact]] = {}
         folder = self.submission_dir(submission)
         key = _identity(folder / "plan.json")
-        known = {} if key is None else self._facts.setdefault(key, {})
+        contents = {} if key is None else self._facts.setdefault(key, {})
         for name in names(folder):
             match = _PART_FILE.fullmatch(name)
             if match:
-                if name not in known:
-                    known[name] = read_fact(folder / name, _FACTS[match[2]])
-                facts.setdefault(int(match[1]), {})[match[2]] = known[name]
+                if name not in contents:
+                    contents[name] = read_fact(folder / name, _FACTS[match[2]])
+                facts.setdefault(int(match[1]), {})[match[2]] = contents[name]
         return cast("dict[int, PartFacts]", facts)
 
 
@@ -393,12 +393,12 @@ def _identity(path: Path) -> Identity | None:
     A refused submit removes its files. Returns None if the file does not exist.
     """
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise unreadable(path, error) from error
-    return str(path), found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+    return str(path), status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def make_sweep_directory(path: Path, share: str, made: UndoLog) -> bool:
@@ -409,15 +409,15 @@ def make_sweep_directory(path: Path, share: str, made: UndoLog) -> bool:
     """
     # The temporary marker of another create, which is at work or was killed; a name of the second
     # form is from an older version.
-    found = {
+    entries = {
         name
         for name in names(path)
         if not is_temporary(name) and not name.startswith(f".{MARKER}.")
     }
-    if MARKER in found:
+    if MARKER in entries:
         return True
-    missing = [one for one in (path, *path.parents) if not one.exists()]
-    if not missing and (found - _LEFTOVERS or not path.is_dir()):
+    missing = [directory for directory in (path, *path.parents) if not directory.exists()]
+    if not missing and (entries - _LEFTOVERS or not path.is_dir()):
         raise SweepError(
             "is in the way: it is not a sweep directory",
             where=str(path),
@@ -425,11 +425,11 @@ def make_sweep_directory(path: Path, share: str, made: UndoLog) -> bool:
         )
     made.directory(path)
     if share == "group":
-        for one in (path, path.resolve()):  # the path as given, and as resolved
-            open_to_group(one)
+        for directory in (path, path.resolve()):  # the path as given, and as resolved
+            open_to_group(directory)
         try:
-            for one in {path, *missing}:
-                one.chmod(GROUP_DIRECTORY)
+            for directory in {path, *missing}:
+                directory.chmod(GROUP_DIRECTORY)
         except OSError as error:
             raise unwritable(path, error) from error
     return False

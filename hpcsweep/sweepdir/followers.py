@@ -91,10 +91,10 @@ def follow_each_other(sweep: Path, other: Path) -> bool:
     """Whether `other` is sent after `sweep`, over any number of sweeps, or is the same."""
     waiting, seen = [sweep], set[Path]()
     while waiting:
-        one = waiting.pop()
-        if one == other:
+        current = waiting.pop()
+        if current == other:
             return True
-        if one not in seen:
-            seen.add(one)
-            waiting += [Path(fact["sweep"]) for fact in followers(one)]
+        if current not in seen:
+            seen.add(current)
+            waiting += [Path(fact["sweep"]) for fact in followers(current)]
     return False

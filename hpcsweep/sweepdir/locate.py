@@ -13,21 +13,21 @@ def locate(text: str, outputs: Path) -> SweepDirectory:
     """The sweep of a directory, name or manifest. *Raises* SweepError, ManifestError."""
     path, name = Path(text), text
     # In this order: a project's directory or program may have the same name as its sweep.
-    for one in (path, outputs / text):
-        if _is_sweep(one):
-            return SweepDirectory.open(one)
+    for candidate in (path, outputs / text):
+        if _is_sweep(candidate):
+            return SweepDirectory.open(candidate)
     if path.is_dir():
         return SweepDirectory.open(path)
     if path.is_file():
         name = _name_in(path)
         if _is_sweep(inside(outputs, name)):
             return SweepDirectory.open(outputs / name)
-    known = sweep_names(outputs)
+    sweeps = sweep_names(outputs)
     raise SweepError(
         f"there is no sweep {name!r}",
         where=str(outputs),
-        next_step=f"Sweeps here: {', '.join(known)}."
-        if known
+        next_step=f"Sweeps here: {', '.join(sweeps)}."
+        if sweeps
         else "No sweep was submitted here. `hpcsweep submit MANIFEST` makes one; --outputs names "
         "another directory.",
     )
@@ -35,7 +35,7 @@ def locate(text: str, outputs: Path) -> SweepDirectory:
 
 def sweep_names(outputs: Path) -> list[str]:
     """The names of the sweeps in a directory of outputs. *Raises* SweepError."""
-    return [one for one in names(outputs) if _is_sweep(outputs / one)]
+    return [name for name in names(outputs) if _is_sweep(outputs / name)]
 
 
 def _is_sweep(path: Path) -> bool:

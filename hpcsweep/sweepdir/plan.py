@@ -361,10 +361,10 @@ _RULES = schema(
 _STOP = schema({"failures": integer(1), "equal": TRUTH, "spared": LIST})
 
 
-def read_fact(path: Path, wanted: Schema) -> Any:
+def read_fact(path: Path, schema: Schema) -> Any:
     """The JSON object of a fact, which has this schema. *Raises* Damaged."""
     fact = read_json(path)
-    wrong = mismatch(fact, wanted)
+    wrong = mismatch(fact, schema)
     if wrong:
         raise Damaged(f"is damaged: {wrong}", where=str(path), next_step=RESTORE)
     return fact
@@ -392,16 +392,16 @@ def _plan_problem(document: PlanDocument, plan: Plan) -> str:
     It bounds all loops over parts and chunks by what was submitted.
     """
     inner = [("cluster", _CLUSTER), ("worker", _RULES), ("layout", _LAYOUT)]
-    found = [mismatch(document, _DOCUMENT)]
-    found += [mismatch(document.get(name), wanted) for name, wanted in inner]
-    found += [mismatch(part, _PART) for part in document["parts"]]
-    if not any(found) and document["worker"].get("stop") is not None:
-        found.append(mismatch(document["worker"]["stop"], _STOP))
+    problems = [mismatch(document, _DOCUMENT)]
+    problems += [mismatch(document.get(name), schema) for name, schema in inner]
+    problems += [mismatch(part, _PART) for part in document["parts"]]
+    if not any(problems) and document["worker"].get("stop") is not None:
+        problems.append(mismatch(document["worker"]["stop"], _STOP))
     first = 0
-    for number, part in enumerate(plan.parts if not any(found) else ()):
+    for number, part in enumerate(plan.parts if not any(problems) else ()):
         if (part.number, part.first_chunk) != (number, first):
-            found.append(f"part {number} does not follow the one before it")
+            problems.append(f"part {number} does not follow the one before it")
         first += part.chunks
-    if not any(found) and first != plan.chunks:
-        found.append(f"its parts have {first} chunks, its indices {plan.chunks}")
-    return next(filter(None, found), "")
+    if not any(problems) and first != plan.chunks:
+        problems.append(f"its parts have {first} chunks, its indices {plan.chunks}")
+    return next(filter(None, problems), "")

@@ -107,8 +107,8 @@ def held_fact(sweep: Path) -> HeldFact | None:
 
 def last_resumed(sweep: Path) -> ResumedFact | None:
     """When a user last went on; None if none did. *Raises* Damaged."""
-    found = _resumed(sweep)
-    fact: ResumedFact | None = _read(sweep / STOPS / found[-1], _RESUMED) if found else None
+    names = _resumed(sweep)
+    fact: ResumedFact | None = _read(sweep / STOPS / names[-1], _RESUMED) if names else None
     return fact
 
 
@@ -116,8 +116,8 @@ def _resumed(sweep: Path) -> list[str]:
     return [name for name in names(sweep / STOPS) if name.startswith("resumed-")]
 
 
-def _read(path: Path, wanted: Any) -> Any:
+def _read(path: Path, schema: Any) -> Any:
     # A listing shows what another node created; an NFS client caches the absence of a file.
     if path.name not in names(path.parent):
         return None
-    return read_fact(path, wanted)
+    return read_fact(path, schema)

@@ -143,9 +143,9 @@ class CancelledIndices:
             self._next_look = now + LOOK_S
             with contextlib.suppress(SweepError):  # unreadable now: the next look may read it
                 self._look()
-        found = any(index in one for one in self._indices)
-        self.has_met = self.has_met or found
-        return found
+        is_cancelled = any(index in indices for indices in self._indices)
+        self.has_met = self.has_met or is_cancelled
+        return is_cancelled
 
     def _look(self) -> None:
         if not names(self._sweep.cancel_root):

@@ -18,15 +18,15 @@ _NOTHING = ("", "NoDevFiles", "-1")
 
 def visible(environment: Mapping[str, str]) -> dict[str, list[str]]:
     """The devices of this task by variable, as they are named there: number, UUID or MIG device."""
-    found = {
+    devices = {
         name: [] if environment[name] in _NOTHING else environment[name].split(",")
         for name in VARIABLES
         if name in environment
     }
     count = environment.get("SLURM_GPUS_ON_NODE", "")
-    if not any(found.values()) and count.isdigit():
+    if not any(devices.values()) and count.isdigit():
         return {"CUDA_VISIBLE_DEVICES": [str(number) for number in range(int(count))]}
-    return found
+    return devices
 
 
 def count(environment: Mapping[str, str]) -> int:
@@ -38,12 +38,12 @@ def variables(environment: Mapping[str, str], slot: int, gpus_per_case: int) -> 
     """The variables of a slot, by its 0-based number."""
     devices = visible(environment)
     first, has = slot * gpus_per_case, count(environment)
-    found = {
+    variables = {
         name: ",".join(named[first : first + gpus_per_case])
         for name, named in devices.items()
         if len(named) == has
     }
-    if _ROCR in found and _AMD.exists():
+    if _ROCR in variables and _AMD.exists():
         own = ",".join(map(str, range(gpus_per_case)))
-        found |= dict.fromkeys(found.keys() & set(_BEHIND_ROCR), own)
-    return found
+        variables |= dict.fromkeys(variables.keys() & set(_BEHIND_ROCR), own)
+    return variables

@@ -52,7 +52,7 @@ def _threads() -> list[str]:
     if not count:
         return []
     threading = sys.modules.get("threading")
-    named = [one.name for one in threading.enumerate()[1:]] if threading else []
+    named = [thread.name for thread in threading.enumerate()[1:]] if threading else []
     return [f"thread {name!r}" for name in named] or [f"{count} threads of a library"]
 
 
@@ -63,14 +63,14 @@ def _count_threads() -> int:
 
 
 def _devices_and_connections() -> list[str]:
-    found = set()
+    names = set()
     for descriptor, mode in _descriptors().items():
         if stat.S_ISCHR(mode):
             path = str(Path(f"/proc/self/fd/{descriptor}").readlink())
-            found |= {path} if path.startswith(_DEVICES) else set()
+            names |= {path} if path.startswith(_DEVICES) else set()
         elif stat.S_ISSOCK(mode) and (peer := _peer(descriptor)):
-            found.add(f"a connection to {peer}")
-    return sorted(found)
+            names.add(f"a connection to {peer}")
+    return sorted(names)
 
 
 def _descriptors() -> dict[int, int]:
@@ -141,7 +141,7 @@ class RandomStates:
         for name, watch in self._watches.items():
             if name in sys.modules:
                 watch(sys.modules[name])
-        self._drawn |= {_entropy(one) for one in _bit_generators()}
+        self._drawn |= {_entropy(generator) for generator in _bit_generators()}
         sys.meta_path.insert(0, self)
 
     @property
@@ -244,7 +244,7 @@ def _bit_generators() -> list[Any]:
     module: Any = sys.modules.get("numpy.random.bit_generator")
     if module is None:
         return []
-    return [one for one in gc.get_objects() if isinstance(one, module.BitGenerator)]
+    return [item for item in gc.get_objects() if isinstance(item, module.BitGenerator)]
 
 
 def _entropy(generator: Any) -> Any:

@@ -100,10 +100,10 @@ class Launcher:
             output.seek(0)
             lines = output.read().decode(errors="replace").splitlines()
             printed = [line for line in lines if line.strip()]
-            ran = CompletedProgram(returncode, answer.read(), printed)
-        if ran.answer.startswith(_SETUP_FAILED + b"\0"):
-            raise self._setup_failed(ran)
-        return ran
+            completed = CompletedProgram(returncode, answer.read(), printed)
+        if completed.answer.startswith(_SETUP_FAILED + b"\0"):
+            raise self._setup_failed(completed)
+        return completed
 
     def restart_behind_setup(self) -> None:
         """Restart this program in the environment that the setup lines leave, like a task's.
@@ -130,14 +130,14 @@ class Launcher:
     def _setup_environment(self) -> dict[str, str]:
         """The environment that the setup lines leave to the worker. *Raises* TargetError."""
         try:
-            ran = self.run(lambda answer: ["/bin/bash", "-c", f"exec env -0 >&{answer}"], {})
+            completed = self.run(lambda answer: ["/bin/bash", "-c", f"exec env -0 >&{answer}"], {})
         except TimeoutError as error:
             raise TargetError(
                 f"the setup lines {error}",
                 where=self.setup[0].where,
                 next_step="Every task would hang in the same way: try them by hand.",
             ) from error
-        pairs = (pair.partition("=") for pair in os.fsdecode(ran.answer).split("\0") if pair)
+        pairs = (pair.partition("=") for pair in os.fsdecode(completed.answer).split("\0") if pair)
         return {name: value for name, _, value in pairs}
 
     def _script(self, argv: Sequence[str], answer: int) -> str:
@@ -171,11 +171,11 @@ class Launcher:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def _setup_failed(self, ran: CompletedProgram) -> TargetError:
-        _, where, code, place = ran.answer.decode(errors="replace").split("\0")
+    def _setup_failed(self, completed: CompletedProgram) -> TargetError:
+        _, where, code, place = completed.answer.decode(errors="replace").split("\0")
         text = next((line.text for line in self.setup if line.where == where), "")
         inside = f" at {place}" if place else ""
-        last = f": {ran.printed[-1]}" if ran.printed else ""
+        last = f": {completed.printed[-1]}" if completed.printed else ""
         return TargetError(
             f"the setup line `{text}` ended with exit code {code}{inside}{last}",
             where=where,

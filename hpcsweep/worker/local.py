@@ -97,8 +97,8 @@ def _prepare(
     attempt = Attempt(generation=0, submission=0, restart=0, token=token())
     run = make_run(manifest, case, attempt, 0, os.uname().nodename)
     path = (outputs / f"{manifest.name}.local" / f"log_{run.run_id}.{attempt.token[:6]}").resolve()
-    each = allocation.cpus_of_case(manifest.needs, manifest.resources.cpus)
-    cpus.limit_threads(os.environ, each)
+    cpus_of_case = allocation.cpus_of_case(manifest.needs, manifest.resources.cpus)
+    cpus.limit_threads(os.environ, cpus_of_case)
     provenance = save_provenance(make_directory(path.parent), Path(manifest.root))
     return run._replace(provenance=provenance), path
 

@@ -58,7 +58,7 @@ class StateRestorer:
             if (handler := signal.getsignal(number)) is not None
         }
         shared: list[Any] = [sys.path, sys.argv, warnings.filters]
-        self._lists = [(one, list(one)) for one in shared]
+        self._lists = [(values, list(values)) for values in shared]
         self._recursion = sys.getrecursionlimit()
         self._umask = os.umask(0o77)
         os.umask(self._umask)
@@ -85,10 +85,10 @@ class StateRestorer:
             shared[:] = as_it_was
         sys.setrecursionlimit(self._recursion)
         self._restore_process()
-        for space, meant in self._namespaces:
-            for name in vars(space).keys() - meant.keys():
+        for space, saved in self._namespaces:
+            for name in vars(space).keys() - saved.keys():
                 delattr(space, name)
-            for name, value in meant.items():
+            for name, value in saved.items():
                 if vars(space).get(name, self) is not value:
                     setattr(space, name, value)
         for value, copy in self._contents:
@@ -130,8 +130,8 @@ class StateRestorer:
 
     def _values(self) -> Iterator[tuple[str, Any]]:
         """The values of the user's modules and classes after the import, by full name."""
-        for space, meant in self._namespaces:
-            for name, value in meant.items():
+        for space, saved in self._namespaces:
+            for name, value in saved.items():
                 if not name.startswith("__"):
                     yield f"{_name(space)}.{name}", value
 

@@ -56,16 +56,16 @@ def shares_of(manifest: FrozenManifest, environment: Mapping[str, str]) -> list[
             where="gpus_per_case",
             next_step="Ask for them in `slurm:`, on a partition whose nodes have them.",
         )
-    wanted = allocation.slots(needs, has) or 1
-    count = min(wanted, _raise_descriptor_limit(wanted))
-    if count < max(wanted, needs.slots or 0):
+    slots = allocation.slots(needs, has) or 1
+    count = min(slots, _raise_descriptor_limit(slots))
+    if count < max(slots, needs.slots or 0):
         write_notice(
-            f"{count} cases at a time, not {needs.slots or wanted}: this task has {has.cpus} CPUs, "
+            f"{count} cases at a time, not {needs.slots or slots}: this task has {has.cpus} CPUs, "
             f"{has.gpus} GPUs, {(has.mem_bytes or 0) >> 20 or 'unknown'} MiB of memory, and may "
             f"open {resource.getrlimit(resource.RLIMIT_NOFILE)[1]} files"
         )
-    each = allocation.cpus_of_case(replace(needs, slots=count), has.cpus or 1)
-    threads = cpus.thread_variables(environment, each)
+    cpus_of_case = allocation.cpus_of_case(replace(needs, slots=count), has.cpus or 1)
+    threads = cpus.thread_variables(environment, cpus_of_case)
     return [
         Share(
             cpus=bound,
@@ -73,7 +73,7 @@ def shares_of(manifest: FrozenManifest, environment: Mapping[str, str]) -> list[
             | (gpus.variables(environment, slot, needs.gpus) if needs.gpus else {}),
             mem_bytes=has.mem_bytes and has.mem_bytes // count,
         )
-        for slot, bound in enumerate(cpus.cpu_sets(environment, count, each))
+        for slot, bound in enumerate(cpus.cpu_sets(environment, count, cpus_of_case))
     ]
 
 
