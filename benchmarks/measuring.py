@@ -97,7 +97,7 @@ def prepared(
 def submitted(manifest: Path, path: Path) -> SweepDirectory:
     """The sweep in `path` of a manifest, handed in to nowhere."""
     frozen, source = load_manifest(manifest)
-    request = SubmitRequest(manifest=frozen, source=source, path=path)
+    request = SubmitRequest(manifest=frozen, source=source, path=path, file=manifest)
     cluster = Nowhere(kind="slurm", timeout_s=60, sbatch_timeout_s=60)
     return submit(request, cluster, Settings()).sweep
 

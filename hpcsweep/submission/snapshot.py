@@ -78,8 +78,44 @@ def keep_code(
             next_step="Remove this directory, and run the same command again.",
         )
     _refuse_changed(manifest, checked, copy, kept)
-    _link_others(root, kept, copy, sweep.path, made)
     return digest
+
+
+def link_data(
+    sweep: SweepDirectory,
+    manifest: FrozenManifest,
+    digest: str,
+    made: UndoLog,
+    *,
+    unread: Path | None = None,
+) -> None:
+    """Link what is not kept beside what is, in each directory of a copy. *Safe to repeat.*
+
+    `unread` is a file beside the manifest that no function reads beside its copy; the program of a
+    command may. `made` records what this call created.
+    """
+    root, copy = Path(manifest.root), sweep.code_dir(digest)
+    # What contains the sweep is not linked: whoever follows links would go round in circles.
+    not_linked = {sweep.path, *sweep.path.parents}
+    if unread is not None and not manifest.target.is_command:
+        not_linked.add(root / unread.name)
+    kept = (path for path in _below(copy) if path.is_dir() and not path.is_symlink())
+    for directory in (copy, *(path for path in kept if path.name not in _NEVER_LINKED)):
+        original, present = root / directory.relative_to(copy), set(names(directory))
+        others = [
+            name
+            for name in names(original)
+            if name not in present | _NEVER_LINKED and original / name not in not_linked
+        ]
+        for name in others[:LINKS_MAX]:
+            link = directory / name
+            try:
+                link.symlink_to(original / name)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise unwritable(link, error) from error
+            made.note(link)
 
 
 # --- which files ---------------------------------------------------------------------------------
@@ -233,28 +269,3 @@ def _refuse_changed(
             where=manifest.target.text,
             next_step="Run the same command again.",
         )
-
-
-def _link_others(root: Path, kept: Iterable[str], copy: Path, sweep: Path, made: UndoLog) -> None:
-    """Link what is not kept, in each directory that holds kept files. *Safe to repeat.*
-
-    What contains the sweep is left out: whoever follows links would go round in circles.
-    """
-    parents = {parent for name in kept for parent in Path(name).parents}
-    for parent in sorted(parents):
-        present = set(names(copy / parent))
-        others = [
-            name
-            for name in names(root / parent)
-            if name not in present | _NEVER_LINKED
-            and not sweep.is_relative_to(root / parent / name)
-        ]
-        for name in others[:LINKS_MAX]:
-            link = copy / parent / name
-            try:
-                link.symlink_to(root / parent / name)
-            except FileExistsError:
-                continue
-            except OSError as error:
-                raise unwritable(link, error) from error
-            made.note(link)

@@ -33,7 +33,7 @@ from hpcsweep.submission.policy import Batch, Policy
 from hpcsweep.submission.preflight import preflight
 from hpcsweep.submission.reconcile import resolve_unanswered
 from hpcsweep.submission.replacing import Replaceable, cancel_waiting, replaceable
-from hpcsweep.submission.snapshot import keep_code
+from hpcsweep.submission.snapshot import keep_code, link_data
 from hpcsweep.submission.sweep_lock import created_sweep
 from hpcsweep.sweepdir import nodes, notices
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -52,6 +52,8 @@ class SubmitRequest:
     source: ParameterSource
     # The sweep directory, which may not exist yet.
     path: Path
+    # The manifest's file, if it was read from one just now: no task reads it.
+    file: Path | None = None
     # Largest count of array tasks that run at once; 0 for no throttle.
     throttle: int = 0
     # None, or one of RERUNS.
@@ -191,6 +193,8 @@ def submit(
         sweep.freeze(request.version, made)
         checked = preflight(sweep, manifest, source, cluster.environment)
         kept = keep_code(sweep, manifest, checked, made, notify)
+        if kept is not None:
+            link_data(sweep, manifest, kept, made, unread=request.file)
         submitter = Submitter(
             sweep=sweep,
             manifest=manifest,

@@ -15,7 +15,7 @@ from hpcsweep.errors import Damaged, InputError, SweepError
 from hpcsweep.manifest.frozen import FrozenManifest, Target
 from hpcsweep.submission import snapshot
 from hpcsweep.submission.preflight import Checked
-from hpcsweep.submission.snapshot import keep_code
+from hpcsweep.submission.snapshot import keep_code, link_data
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.undo import UndoLog
 
@@ -46,6 +46,7 @@ class Code:
         what: Target = FUNCTION,
         patterns: tuple[str, ...] | None = (),
         digest: str | None = None,
+        unread: Path | None = None,
     ) -> Path | None:
         """Keep the code; `code_files` are those that the check found."""
         manifest = FrozenManifest(
@@ -54,7 +55,10 @@ class Code:
         paths = {name: self.root / name for name in code_files}
         checked = Checked(digest or target.digest_of(paths), list(code_files), [])
         kept = keep_code(self.sweep, manifest, checked, self.made, self.notices.append)
-        return None if kept is None else self.sweep.code_dir(kept)
+        if kept is None:
+            return None
+        link_data(self.sweep, manifest, kept, self.made, unread=unread)
+        return self.sweep.code_dir(kept)
 
 
 def files(directory: Path) -> set[str]:
@@ -204,6 +208,18 @@ def test_what_is_not_kept_is_linked_beside_the_copies(code: Code) -> None:
     (code.root / "later.csv").write_text("1")
     assert code.keep("pack/sim.py") == copy
     assert (copy / "later.csv").read_text() == "1"
+
+
+@pytest.mark.parametrize("is_command", [False, True])
+def test_the_manifest_is_linked_beside_the_files_of_a_command_alone(
+    code: Code, is_command: bool
+) -> None:
+    code.write(sim="")
+    (code.root / "m.yaml").write_text("")
+    what = Target(argv=("python3", "sim.py", "{x}")) if is_command else FUNCTION
+    copy = code.keep("sim.py", what=what, unread=Path("m.yaml"))
+    assert copy is not None
+    assert (copy / "m.yaml").is_symlink() is is_command
 
 
 def test_code_that_changes_after_its_check_is_not_submitted(code: Code) -> None:

@@ -115,6 +115,7 @@ def command(
         manifest=found,
         source=source,
         path=path,
+        file=manifest,
         throttle=throttle,
         rerun=rerun,
         selection=selected(selection, Version.of(found, source), path),
