@@ -9,7 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, ColumnElement, Connection, Select, and_, case, func, or_, select, true
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    case,
+    func,
+    or_,
+    select,
+    true,
+)
 
 from hpcsweep.errors import StoreError
 from hpcsweep.files import open_file
@@ -322,21 +334,34 @@ class SweepIndex:
         `within` limits it to these indices, at a cost of their count. One transaction per `batch`
         rows: a slow reader does not block writers.
         """
+        for page in self._pages(self._joined(), where, within, batch):
+            yield from (dict(row._mapping) for row in page)  # noqa: SLF001  # a public name
+
+    def columns(
+        self, names: Sequence[str], *, within: IndexSet | None = None, batch: int = ROWS_AT_ONCE
+    ) -> Iterator[dict[str, tuple[Any, ...]]]:
+        """The values of `rows` in pages, column by column: `idx` and the columns `names`."""
+        wanted = ("idx", *(name for name in names if name != "idx"))
+        columns = [schema.places.c.idx, *(schema.cases.c[name] for name in wanted[1:])]
+        for page in self._pages(self._joined().with_only_columns(*columns), None, within, batch):
+            yield dict(zip(wanted, zip(*page, strict=True), strict=True))
+
+    def _pages(
+        self, query: Select[Any], where: Any, within: IndexSet | None, batch: int
+    ) -> Iterator[Sequence[Row[Any]]]:
+        """The rows of a query in index order, `idx` first; see `rows`."""
+        place = schema.places.c.idx
+        query = query.where(true() if where is None else where).order_by(place)
         if within is not None:
-            query = self._joined().order_by(schema.places.c.idx)
-            for mine in pages(within, batch):
-                yield from self._mappings(query.where(mine, true() if where is None else where))
+            found = (self._all(query.where(mine)) for mine in pages(within, batch))
+            yield from filter(None, found)
             return
-        query = self._joined().order_by(schema.places.c.idx).limit(batch)
-        if where is not None:
-            query = query.where(where)
         last = -1
-        while True:
-            page = self._mappings(query.where(schema.places.c.idx > last))
-            yield from page
+        while page := self._all(query.where(place > last).limit(batch)):
+            yield page
             if len(page) < batch:
                 return
-            last = page[-1]["idx"]
+            last = page[-1][0]
 
     def attempts(self, within: IndexSet) -> Iterator[IndexRow]:
         """The known attempts of these indices, in index order and that of attempts.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from hpcsweep.cluster.base import Cluster
@@ -16,17 +15,11 @@ from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.tables.attempts import attempt_columns, attempt_rows
-from hpcsweep.tables.columns import (
-    LAST,
-    TableColumns,
-    TableRow,
-    columns_of,
-    flatten,
-    values_of,
-)
+from hpcsweep.tables.batches import TableBatch, TableRows
+from hpcsweep.tables.begun_rows import begun_batches, merged_batches
+from hpcsweep.tables.columns import TableColumns, TableRow, columns_of, flatten
 from hpcsweep.tables.named_cases import cases_made
 from hpcsweep.tables.selection import CaseSelector, Selection
-from hpcsweep.terminal_text import visible
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +65,7 @@ def collect(
         outlook = outlook_of(sweep, sweep_index, tasks)
         # The row of a case that cannot be made reports the error.
         new = cases_made(outlook.version.source, outlook.not_begun)
-        found = columns_of(sweep_index.rows(), new)
+        found = columns_of(sweep_index, new)
         table = _named(attempt_columns(found) if request.attempts else found, request)
         selector = CaseSelector(
             outlook=outlook, sweep=sweep, sweep_index=sweep_index, columns=found
@@ -102,34 +95,15 @@ def _named(found: TableColumns, request: TableRequest) -> TableColumns:
 
 def _rows(
     outlook: Outlook, sweep_index: SweepIndex, columns: TableColumns, selected: IndexSet | None
-) -> Iterator[TableRow]:
+) -> TableRows:
     """The rows of indices that were begun and that were not, merged in index order."""
     never = outlook.not_begun if selected is None else outlook.not_begun & selected
-    others = _rows_not_begun(outlook, columns, never)
-    other = next(others, None)
-    for found in sweep_index.rows(within=selected):
-        while other is not None and other["index"] <= found["idx"]:
-            if other["index"] < found["idx"]:  # otherwise it has begun since
-                yield other
-            other = next(others, None)
-        yield _row(found, columns)
-    while other is not None:
-        yield other
-        other = next(others, None)
 
+    def make(names: Sequence[str]) -> Iterator[TableBatch]:
+        begun = begun_batches(sweep_index, columns, names, selected)
+        return merged_batches(begun, _rows_not_begun(outlook, columns, never), names)
 
-def _row(found: TableRow, columns: TableColumns) -> TableRow:
-    row: TableRow = {"index": found["idx"], "case_id": found["case_id"]}
-    names = ("replicate", "status", "reason", *LAST)
-    row |= {name: found[name] for name in names if found[name] is not None}
-    if found["error"]:
-        # Escaped in every format: the text must not control a terminal.
-        row["error"] = visible(json.loads(found["error"]).get("message", ""))
-    return (
-        row
-        | values_of(columns.params, found["params"])
-        | values_of(columns.metrics, found["metrics"])
-    )
+    return TableRows(make, list(columns.kinds))
 
 
 def _rows_not_begun(outlook: Outlook, columns: TableColumns, never: IndexSet) -> Iterator[TableRow]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from hpcsweep.records import ParamCase
+from hpcsweep.store import SweepIndex
+from hpcsweep.store.column_kinds import Keys, Kinds, learn, parse_documents
 from hpcsweep.tables.where import SqlColumn, stale_column
 
 # Columns before the params and after the metrics, with the kind of their values.
@@ -27,8 +30,8 @@ LAST = {
 }
 
 TableRow = dict[str, Any]
-# The keys from a mapping down to a value.
-Keys = tuple[str, ...]
+# Cases without a row in memory at once.
+CASES_AT_ONCE = 5000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,8 +59,8 @@ def flatten(value: Mapping[str, Any], above: Keys = ()) -> dict[Keys, Any]:
 
 
 def all_columns(
-    params: dict[Keys, str],
-    metrics: dict[Keys, str],
+    params: Kinds,
+    metrics: Kinds,
     first: Mapping[str, str] = FIRST,
     last: Mapping[str, str] = LAST,
 ) -> TableColumns:
@@ -72,35 +75,8 @@ def all_columns(
     )
 
 
-def learn(kinds: dict[Keys, str], value: Mapping[str, Any]) -> None:
-    """Merge the kind of each value into `kinds`; two kinds become one that holds both."""
-    for keys, item in flatten(value).items():
-        kind, known = _kind(item), kinds.get(keys, "")
-        if kind in ("", known):
-            kinds.setdefault(keys, kind)
-        elif not known:
-            kinds[keys] = kind
-        else:
-            kinds[keys] = "float" if {kind, known} == {"int", "float"} else "json"
-
-
-def _kind(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "bool"
-        case int():
-            return "int" if -(2**63) <= value < 2**63 else "json"
-        case float():
-            return "float"
-        case str():
-            return "str"
-    return "json"
-
-
 def _name(
-    found: dict[Keys, str], prefix: str, taken: dict[str, str], last: Mapping[str, str]
+    found: Kinds, prefix: str, taken: dict[str, str], last: Mapping[str, str]
 ) -> dict[Keys, str]:
     columns = {}
     for keys in sorted(found):
@@ -118,15 +94,16 @@ def values_of(columns: Mapping[Keys, str], text: str) -> TableRow:
     return {columns[keys]: value for keys, value in values.items() if keys in columns}
 
 
-def columns_of(rows: Iterable[TableRow], cases: Iterable[ParamCase]) -> TableColumns:
-    """The columns of these rows of the index, and of cases without a row."""
-    params: dict[Keys, str] = {}
-    metrics: dict[Keys, str] = {}
-    for row in rows:
-        learn(params, json.loads(row["params"]))
-        learn(metrics, json.loads(row["metrics"]))
-    for case in cases:
-        learn(params, case.params)
+def columns_of(sweep_index: SweepIndex | None, cases: Iterable[ParamCase]) -> TableColumns:
+    """The columns of all rows of the index, and of cases without a row."""
+    params: Kinds = {}
+    metrics: Kinds = {}
+    for page in sweep_index.columns(("params", "metrics")) if sweep_index else ():
+        learn(params, parse_documents(page["params"]))
+        learn(metrics, parse_documents(page["metrics"]))
+    new = iter(cases)
+    while made := [case.params for case in islice(new, CASES_AT_ONCE)]:
+        learn(params, made)
     return all_columns(params, metrics)
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
 from itertools import islice
+from math import isfinite
 from pathlib import Path
 from typing import Any, TextIO
 
 from hpcsweep.errors import ExtraMissing
 from hpcsweep.files import atomic_output
+from hpcsweep.tables.batches import batches_of
 from hpcsweep.tables.columns import TableColumns, TableRow
 
-# Rows of a Parquet row group, and characters of CSV, to buffer.
-ROWS_AT_ONCE = 10_000
-CHARACTERS_AT_ONCE = 1 << 16
+# Batches in a Parquet row group: 20,000 rows.
+BATCHES_AT_ONCE = 4
 
 
 def csv_lines(columns: TableColumns, rows: Iterable[TableRow]) -> Iterator[str]:
@@ -25,13 +26,23 @@ def csv_lines(columns: TableColumns, rows: Iterable[TableRow]) -> Iterator[str]:
     # Before Python 3.13, csv quotes only the line terminator; readers also split lines at CR.
     writer = csv.writer(_EndingInLf(buffer), lineterminator="\r\n")
     writer.writerow(columns.names)
-    for row in rows:
-        writer.writerow([cell(row.get(name)) for name in columns.names])
-        if buffer.tell() > CHARACTERS_AT_ONCE:
-            yield buffer.getvalue()
-            buffer.seek(0)
-            buffer.truncate()
+    for batch in batches_of(columns, rows):
+        cells = [_csv_cells(batch.values[name]) for name in columns.names]
+        writer.writerows(zip(*cells, strict=True))
+        yield buffer.getvalue()
+        buffer.seek(0)
+        buffer.truncate()
     yield buffer.getvalue()
+
+
+def _csv_cells(values: Sequence[Any]) -> Sequence[Any]:
+    """Values that csv writes as `cell` does: it knows None, str, int and finite floats."""
+    types = set(map(type, values))
+    if types <= {type(None), str, int}:
+        return values
+    if types <= {type(None), float} and all(map(isfinite, filter(None, values))):
+        return values
+    return list(map(cell, values))
 
 
 class _EndingInLf:
@@ -47,16 +58,34 @@ class _EndingInLf:
 
 def jsonl_lines(columns: TableColumns, rows: Iterable[TableRow]) -> Iterator[str]:
     """One JSON object per line, without the keys of missing values."""
-    for row in rows:
-        ordered = {name: row[name] for name in columns.names if name in row}
-        yield json.dumps(ordered, ensure_ascii=False) + "\n"
+    keys = [f"{_json(name)}: " for name in columns.names]
+    for batch in batches_of(columns, rows):
+        members = [
+            _json_members(key, batch.values[name], batch.nulls.get(name, ()))
+            for key, name in zip(keys, columns.names, strict=True)
+        ]
+        for line in zip(*members, strict=True):
+            yield f"{{{', '.join(filter(None, line))}}}\n"
+
+
+def _json_members(key: str, values: Sequence[Any], nulls: Sequence[int]) -> list[str]:
+    """A member of a JSON object for each value; "" for a missing one."""
+    types = set(map(type, values))
+    encode = float.__repr__ if types == {float} and all(map(isfinite, values)) else _json
+    found = ["" if value is None else key + encode(value) for value in values]
+    for at in nulls:
+        found[at] = f"{key}null"
+    return found
 
 
 def cell(value: Any) -> str:
     """A value as text: strings unchanged, None empty, everything else as JSON."""
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else _json(value)
+
+
+_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def write(lines: Iterable[str], output: Path | None, stdout: TextIO) -> None:
@@ -92,15 +121,21 @@ def write_parquet(columns: TableColumns, rows: Iterator[TableRow], output: Path)
     kinds = [(name, columns.kinds[name]) for name in columns.names]
     schema = pa.schema([(name, types.get(kind, pa.string())) for name, kind in kinds])
     with atomic_output(output) as path, pq.ParquetWriter(path, schema) as writer:
-        while some := list(islice(rows, ROWS_AT_ONCE)):
-            values = [[_typed(row.get(name), kind) for row in some] for name, kind in kinds]
-            writer.write_table(pa.table(values, schema=schema))
+        batches = batches_of(columns, rows)
+        while some := list(islice(batches, BATCHES_AT_ONCE)):
+            tables = [
+                pa.table([_typed(one.values[name], kind) for name, kind in kinds], schema=schema)
+                for one in some
+            ]
+            table = pa.concat_tables(tables)
+            writer.write_table(table, row_group_size=table.num_rows)
 
 
-def _typed(value: Any, kind: str) -> Any:
-    match kind:
-        case "json" if value is not None:
-            return cell(value)  # like CSV: strings without quotes, beside numbers
-        case "float" if value is not None:
-            return float(value)  # pyarrow refuses an int that float64 cannot represent
-    return value
+def _typed(values: Sequence[Any], kind: str) -> Sequence[Any]:
+    """Values that pyarrow takes for a column of this kind."""
+    if kind == "json":  # like CSV: strings without quotes, beside numbers
+        return [None if value is None else cell(value) for value in values]
+    if kind == "float" and int in set(map(type, values)):
+        # pyarrow refuses an int that float64 cannot represent.
+        return [None if value is None else float(value) for value in values]
+    return values

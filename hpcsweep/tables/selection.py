@@ -189,8 +189,8 @@ class CaseSelector:
         refuse_too_many(never, "params", "--where")
         columns = self.columns
         if columns is None:
-            rows = self.sweep_index.rows() if self.sweep_index else ()
-            columns = columns_of(rows, cases_made(self.outlook.version.source, never))
+            new = cases_made(self.outlook.version.source, never)
+            columns = columns_of(self.sweep_index, new)
         known = fields(columns, self.outlook.code_digest)
         if not self._keeps_order:
             del known["index"]  # of a row, it is the one of another manifest

@@ -23,7 +23,7 @@ from hpcsweep.store.ingest import Ingest, fresh_index
 from hpcsweep.sweep import Sweep
 from hpcsweep.tables import formats
 from hpcsweep.tables.collect import TableRequest, collect
-from hpcsweep.tables.columns import TableColumns, flatten
+from hpcsweep.tables.columns import TableColumns, columns_of, flatten
 from hpcsweep.tables.selection import Selection
 from tests.support.sweeps import MadeSweep
 
@@ -194,18 +194,19 @@ def test_a_case_that_begins_during_collect_has_one_row(
     made: MadeSweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the look for unstarted cases and the reading of rows, a task ingests its own."""
-    real, calls = SweepIndex.rows, []
+    calls = []
 
-    def rows(self: SweepIndex, **how: Any) -> Iterator[dict[str, Any]]:
-        calls.append(how)
-        if len(calls) == 2:  # the first is for the columns
+    def learn_columns(sweep_index: SweepIndex, cases: Any) -> TableColumns:
+        columns = columns_of(sweep_index, cases)
+        calls.append(sweep_index)
+        if len(calls) == 1:
             made.run(2)
-            Ingest(made.directory, self).run()
-        return real(self, **how)
+            Ingest(made.directory, sweep_index).run()
+        return columns
 
-    monkeypatch.setattr(SweepIndex, "rows", rows)
+    monkeypatch.setattr("hpcsweep.tables.collect.columns_of", learn_columns)
     columns, found = table(made)
-    assert len(calls) == 2
+    assert len(calls) == 1
     assert [row["index"] for row in found] == list(range(6))
     assert found[4]["status"] == "complete"
     # Its metric has no column yet: the next collect knows it.

@@ -1,0 +1,65 @@
+"""The kinds of the values in JSON documents, by their keys: they become the columns of a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+
+# The keys from a mapping down to a value.
+Keys = tuple[str, ...]
+# "int", "float", "bool", "str" or "json" by keys; "" where all values are null.
+Kinds = dict[Keys, str]
+
+INT64 = 2**63
+
+
+def parse_documents(texts: Sequence[str]) -> list[dict[str, Any]]:
+    """Decode JSON objects together: one by one takes four times as long."""
+    documents: list[dict[str, Any]] = json.loads(f"[{','.join(texts)}]")
+    return documents
+
+
+def learn(kinds: Kinds, documents: Collection[Mapping[str, Any]], above: Keys = ()) -> None:
+    """Merge the kinds of all values into `kinds`: in any order, the result is the same.
+
+    A key that holds values and mappings has the kind of its values; the mappings have keys of
+    their own.
+    """
+    for name in set(chain.from_iterable(documents)):
+        keys = (*above, name)
+        values = [document[name] for document in documents if name in document]
+        types = set(map(type, values))
+        if any(issubclass(each, Mapping) for each in types):
+            below = [value for value in values if isinstance(value, Mapping) and value]
+            learn(kinds, below, keys)
+            values = [value for value in values if not isinstance(value, Mapping) or not value]
+            types = set(map(type, values))
+        if values:
+            found = {_kind_of_type(each) for each in types}
+            if "int" in found and not _fit_int64(values, types):
+                found.add("json")
+            kinds[keys] = joined_kind({*found, kinds.get(keys, "")})
+
+
+def joined_kind(kinds: set[str]) -> str:
+    """The kind that holds values of all these kinds."""
+    known = kinds - {""}
+    if len(known) <= 1:
+        return next(iter(known), "")
+    return "float" if known == {"int", "float"} else "json"
+
+
+def _fit_int64(values: list[Any], types: set[type]) -> bool:
+    integers = values if types == {int} else [one for one in values if isinstance(one, int)]
+    return min(integers) >= -INT64 and max(integers) < INT64
+
+
+@lru_cache(maxsize=256)
+def _kind_of_type(of: type) -> str:
+    for known, kind in ((type(None), ""), (bool, "bool"), (int, "int"), (float, "float")):
+        if issubclass(of, known):
+            return kind
+    return "str" if issubclass(of, str) else "json"

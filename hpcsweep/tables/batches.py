@@ -1,0 +1,105 @@
+"""Tables as a stream of batches, column by column: at once, a value costs a twentieth of a row's.
+
+A batch becomes rows (dicts) where someone asks for rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Self
+
+from hpcsweep.store.column_kinds import Keys
+from hpcsweep.tables.columns import TableColumns, TableRow
+
+ROWS_AT_ONCE = 5000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableBatch:
+    """Successive rows of a table, column by column."""
+
+    # Count of rows.
+    count: int
+    # By column: one value per row, None where the row has none.
+    values: dict[str, Sequence[Any]]
+    # The rows whose value is null, not missing, by column: a param or metric may be null.
+    nulls: dict[str, list[int]] = field(default_factory=dict)
+
+    def rows(self) -> list[TableRow]:
+        """The same as rows; a value that a row does not have is not in it."""
+        names = list(self.values)
+        lines: Iterable[Sequence[Any]] = zip(*self.values.values(), strict=True)
+        found = [
+            {name: value for name, value in zip(names, line, strict=True) if value is not None}
+            for line in lines
+        ]
+        for name, places in self.nulls.items():
+            for place in places:
+                found[place][name] = None
+        return found
+
+
+class TableRows(Iterator[TableRow]):
+    """The rows of a table, read once: as dicts with all columns, or in batches of some columns."""
+
+    def __init__(self, make: Callable[[Sequence[str]], Iterator[TableBatch]], all_names: list[str]):
+        """`make` returns the batches with these columns."""
+        self._make = make
+        self._all_names = all_names
+        self._rows: Iterator[TableRow] | None = None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> TableRow:
+        if self._rows is None:
+            batches = self._make(self._all_names)
+            self._rows = (row for batch in batches for row in batch.rows())
+        return next(self._rows)
+
+    def batches(self, names: Sequence[str]) -> Iterator[TableBatch]:
+        """The rows in batches with these columns, instead of one by one."""
+        return self._make(names)
+
+
+def batches_of(columns: TableColumns, rows: Iterable[TableRow]) -> Iterator[TableBatch]:
+    """The rows in batches with the selected columns."""
+    if isinstance(rows, TableRows):
+        return rows.batches(columns.names)
+    return batched_rows(columns.names, rows)
+
+
+def batched_rows(names: Sequence[str], rows: Iterable[TableRow]) -> Iterator[TableBatch]:
+    """Rows in batches with these columns."""
+    stream = iter(rows)
+    while some := list(islice(stream, ROWS_AT_ONCE)):
+        members = {name: values_at(some, (name,), is_nested=False) for name in names}
+        yield TableBatch(
+            count=len(some),
+            values={name: values for name, (values, _) in members.items()},
+            nulls={name: nulls for name, (_, nulls) in members.items() if nulls},
+        )
+
+
+def values_at(
+    documents: Sequence[Any], keys: Keys, *, is_nested: bool = True
+) -> tuple[list[Any], list[int]]:
+    """The value below these keys in each document, and the positions of those that are null.
+
+    None without a value, and where `is_nested` for a mapping with keys: it has columns of its own.
+    """
+    above, last = keys[:-1], keys[-1]
+    for key in above:
+        documents = [one.get(key) if isinstance(one, dict) else None for one in documents]
+    if above:
+        documents = [one if isinstance(one, dict) else {} for one in documents]
+    values = [one.get(last) for one in documents]
+    nulls: list[int] = []
+    types = set(map(type, values))
+    if type(None) in types:
+        nulls = [at for at, value in enumerate(values) if value is None and last in documents[at]]
+    if is_nested and dict in types:
+        values = [None if type(value) is dict and value else value for value in values]
+    return values, nulls

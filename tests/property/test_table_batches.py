@@ -1,0 +1,121 @@
+"""Tables in batches have the values, and the text, that each row alone has."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpcsweep.store.column_kinds import Kinds, learn, parse_documents
+from hpcsweep.tables.batches import TableBatch, TableRows, batched_rows, values_at
+from hpcsweep.tables.begun_rows import merged_batches
+from hpcsweep.tables.columns import TableColumns, flatten
+from hpcsweep.tables.formats import cell, csv_lines, jsonl_lines
+
+numbers = st.one_of(
+    st.integers(-3, 3),
+    st.sampled_from([2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 10**30, 0.0, -0.0, 1e16, 5e-324]),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+scalars = st.one_of(
+    st.none(), st.booleans(), numbers, st.sampled_from(["", "NaN", "é\0", "a,b", '"', "\n", "\r"])
+)
+names = st.sampled_from(["a", "b", "a.b", ""])
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(names, inner, max_size=2)),
+    max_leaves=4,
+)
+documents = st.lists(st.dictionaries(names, values, max_size=3), min_size=1, max_size=6)
+
+
+def kind_of(value: Any) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int):
+        return "int" if -(2**63) <= value < 2**63 else "json"
+    return {type(None): "", float: "float", str: "str"}.get(type(value), "json")
+
+
+def kinds_one_by_one(found: list[dict[str, Any]]) -> Kinds:
+    """Each value joins what is known of its keys."""
+    kinds: Kinds = {}
+    for document in found:
+        for keys, value in flatten(document).items():
+            kind, known = kind_of(value), kinds.get(keys, "")
+            if kind == "" or known in ("", kind):
+                kinds[keys] = known or kind
+            else:
+                kinds[keys] = "float" if {kind, known} == {"int", "float"} else "json"
+    return kinds
+
+
+@given(documents, st.integers(0, 6))
+def test_kinds_do_not_depend_on_batches(found: list[dict[str, Any]], cut: int) -> None:
+    whole: Kinds = {}
+    learn(whole, found)
+    parts: Kinds = {}
+    learn(parts, found[cut:])
+    learn(parts, found[:cut])
+    assert whole == parts == kinds_one_by_one(found)
+
+
+@given(documents)
+def test_values_of_a_batch_are_those_of_each_document(found: list[dict[str, Any]]) -> None:
+    assert repr(parse_documents([json.dumps(one) for one in found])) == repr(found)
+    for keys in kinds_one_by_one(found):
+        values, nulls = values_at(found, keys)
+        flat = [flatten(document) for document in found]
+        assert repr(values) == repr([one.get(keys) for one in flat])
+        assert nulls == [at for at, one in enumerate(flat) if keys in one and one[keys] is None]
+
+
+@given(documents)
+def test_text_of_a_batch_is_that_of_each_row(found: list[dict[str, Any]]) -> None:
+    rows = [
+        {".".join(keys): value for keys, value in flatten(document).items()} for document in found
+    ]
+    order = sorted({"no row has it", *(name for row in rows for name in row)})
+    columns = TableColumns(params={}, metrics={}, kinds=dict.fromkeys(order, "json"), names=order)
+
+    def stream() -> TableRows:
+        return TableRows(lambda wanted: batched_rows(wanted, rows), order)
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    lines = []
+    for line in [order, *([cell(row.get(name)) for name in order] for row in rows)]:
+        text.seek(0)
+        text.truncate()
+        writer.writerow(line)
+        lines.append(text.getvalue().removesuffix("\r\n") + "\n")
+    assert "".join(csv_lines(columns, stream())) == "".join(lines)
+    objects = ({name: row[name] for name in order if name in row} for row in rows)
+    assert list(jsonl_lines(columns, stream())) == [
+        json.dumps(one, ensure_ascii=False) + "\n" for one in objects
+    ]
+    assert repr([sorted(row.items()) for row in stream()]) == repr(
+        [sorted(row.items()) for row in rows]
+    )
+
+
+@given(st.lists(st.sets(st.integers(0, 20), max_size=4), max_size=4), st.sets(st.integers(0, 20)))
+def test_rows_of_two_kinds_are_merged_by_index(pages: list[set[int]], others: set[int]) -> None:
+    begun = sorted({index for page in pages for index in page})
+
+    def batches() -> Iterator[TableBatch]:
+        for start in range(0, len(begun), 3):
+            some = begun[start : start + 3]
+            values: dict[str, Sequence[Any]] = {"index": some, "status": ["complete"] * len(some)}
+            yield TableBatch(count=len(some), values=values)
+
+    rows = ({"index": index, "status": "pending"} for index in sorted(others))
+    merged = merged_batches(batches(), rows, ["index", "status"])
+    assert [(row["index"], row["status"]) for batch in merged for row in batch.rows()] == [
+        (index, "complete" if index in begun else "pending") for index in sorted({*begun, *others})
+    ]
