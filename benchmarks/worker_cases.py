@@ -1,4 +1,4 @@
-"""What one case costs a worker: no-op cases per second of the processor, by the layout of the runs.
+"""What one case costs a worker: no-op cases per second of the processor, by isolation and layout.
 
     python benchmarks/worker_cases.py
 
@@ -17,8 +17,12 @@ import measuring
 
 CASES = 400
 ROUNDS = 3
-# Cases per second of the processor.
-BUDGETS = {"none": "", "failed": "", "packed": "1000", "all": "500"}
+# Cases per second of the processor, by `isolation:` and `runs:`.
+BUDGETS = {
+    (isolation, runs): budget
+    for isolation in ("task", "case")
+    for runs, budget in (("none", ""), ("failed", ""), ("packed", "1000"), ("all", "500"))
+}
 
 
 def main() -> None:
@@ -27,31 +31,35 @@ def main() -> None:
         python = measuring.installed(Path(temporary) / "venv")
         print(f"{measuring.machine()}; median of {ROUNDS} interleaved rounds of {CASES} cases")
         seen = [
-            {runs: _costs(Path(temporary) / f"{number}.{runs}", python, runs) for runs in BUDGETS}
+            {
+                kind: _costs(Path(temporary) / f"{number}.{'.'.join(kind)}", python, kind)
+                for kind in BUDGETS
+            }
             for number in range(ROUNDS)
         ]
     rows = []
-    for runs, budget in BUDGETS.items():
-        user, system = (statistics.median(one[runs][which] for one in seen) for which in (0, 1))
-        rate = 1 / (user + system)
-        rows.append((runs, f"{rate:.0f}", budget, f"{1e3 * user:.2f} ms", f"{1e3 * system:.2f} ms"))
-    columns = ("`runs:`", "cases per processor second", "budget", "user", "system")
+    for kind, budget in BUDGETS.items():
+        user, system = (statistics.median(one[kind][which] for one in seen) for which in (0, 1))
+        rate = f"{1 / (user + system):.0f}"
+        rows.append((*kind, rate, budget, f"{1e3 * user:.2f} ms", f"{1e3 * system:.2f} ms"))
+    columns = ("`isolation:`", "`runs:`", "cases per processor second", "budget", "user", "system")
     measuring.show("No-op Python cases", columns, rows)
 
 
-def _costs(directory: Path, python: str, runs: str) -> tuple[float, float]:
+def _costs(directory: Path, python: str, kind: tuple[str, str]) -> tuple[float, float]:
     """Seconds of a case in user and in system mode."""
     directory.mkdir()
-    one = _task(directory / "one", python, runs, 1)
-    all_of_them = _task(directory / "all", python, runs, CASES)
+    one = _task(directory / "one", python, kind, 1)
+    all_of_them = _task(directory / "all", python, kind, CASES)
     user, system = (
         (more - less) / (CASES - 1) for more, less in zip(all_of_them, one, strict=True)
     )
     return user, system
 
 
-def _task(project: Path, python: str, runs: str, cases: int) -> tuple[float, float]:
-    sweep = measuring.prepared(project, cases, runs=runs)
+def _task(project: Path, python: str, kind: tuple[str, str], cases: int) -> tuple[float, float]:
+    isolation, runs = kind
+    sweep = measuring.prepared(project, cases, runs=runs, more=f"isolation: {isolation}\n")
     (project / "target.py").write_text("def run(x):\n    return {'y': x}\n")
     argv = measuring.worker_argv(sweep, python)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -84,7 +84,7 @@ class Logbook:
     def attached(
         cls,
         run_id: str,
-        storage: Path | RunStorage | None,
+        storage: Path | str | RunStorage | None,
         *,
         params: Mapping[str, Any] | None = None,
         checkpoints: Path | str | None = None,
@@ -95,8 +95,8 @@ class Logbook:
         writing a file is refused.
         """
         self = cls.__new__(cls)
-        if isinstance(storage, Path):
-            self._settle(run_id, DirectoryStorage(storage), storage)
+        if isinstance(storage, Path | str):
+            self._settle(run_id, DirectoryStorage(storage), None)
         else:
             self._settle(run_id, storage or NoStorage(), None)
         self._case_params = None if params is None else dict(params)

@@ -69,11 +69,15 @@ class RunStorage(Protocol):
 class DirectoryStorage:
     """Storage in a run directory."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path | str) -> None:
         self._prefix = f"{root}/"
         # Directories that exist and are known to be inside the run.
         self._made = {""}
+
+    @property
+    def root(self) -> Path:
+        """The run directory."""
+        return Path(self._prefix)
 
     def write(self, name: str, data: bytes) -> None:
         """See `RunStorage`."""

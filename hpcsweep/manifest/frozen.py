@@ -137,6 +137,8 @@ class FrozenManifest:
     # Which of the user's files each submission keeps besides the imported ones: those that match
     # these patterns, relative to `root`; () those that git tracks; None keeps no file at all.
     snapshot: tuple[str, ...] | None = ()
+    # "case": a process for each case of a function; "task": one for all cases of a slot.
+    isolation: str = "case"
     # 16 hex digits over all of the above; "" until `sealed`.
     fingerprint: str = ""
     # In a task, the copy of `root` that its submission keeps; "" for `root` itself. Not written.
@@ -188,6 +190,8 @@ def to_json(manifest: FrozenManifest) -> dict[str, Any]:
         document["needs"] = needs
     if manifest.snapshot != ():
         document["snapshot"] = manifest.snapshot and list(manifest.snapshot)
+    if manifest.isolation != "case":
+        document["isolation"] = manifest.isolation
     return document
 
 
@@ -240,6 +244,7 @@ def from_json(document: Mapping[str, Any], where: str = FILE_NAME) -> FrozenMani
             policies=dict(document.get("policies", {})),
             needs=CaseNeeds(**document.get("needs", {})),
             snapshot=_patterns_of(document.get("snapshot", ())),
+            isolation=document.get("isolation", "case"),
             fingerprint=document["fingerprint"],
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -270,6 +270,10 @@ StoreName = Annotated[
 DatabaseUrl = Annotated[
     str | None, BeforeValidator(_db_url), WithJsonSchema(_database_schema(_DB_URL))
 ]
+Isolation = Annotated[
+    Literal["case", "task"],
+    BeforeValidator(one_of("case", "task")),
+]
 Runs = Annotated[Literal["auto", "all", "packed", "failed", "none"], BeforeValidator(_runs)]
 Share = Annotated[Literal["private", "group"], BeforeValidator(_share)]
 # What `FrozenManifest.snapshot` holds.

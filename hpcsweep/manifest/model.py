@@ -25,6 +25,7 @@ from hpcsweep.manifest.key_values import (
     Count,
     CustomData,
     DatabaseUrl,
+    Isolation,
     Line,
     Memory,
     Name,
@@ -92,6 +93,10 @@ class UserManifest(BaseModel):
         OptionalCount, _key("GPUs of one case, which sees no others of its task.")
     ] = None
     slots: Annotated[OptionalCount, _key("The most cases that a task runs at once.")] = None
+    isolation: Annotated[
+        Isolation,
+        _key("Whether each case of a function has its own process, or those of a slot share one."),
+    ] = "case"
     chunk: Annotated[Chunk, _key("How many cases an array task runs, or auto.")] = None
     case_seconds: Annotated[
         Seconds, _key("Seconds, or HH:MM:SS, that a case takes: chunk auto is made from it.")

@@ -44,6 +44,10 @@ def read(
         return None
     if keys == ["target"]:
         return named(("target",), raw["target"], "function", root, mistakes)
+    if raw.get("isolation") == "task":
+        mistakes.add(
+            ("isolation",), "is task, and each case of a command is a program", "Remove it."
+        )
     return command("command", raw["command"], parameters, more, mistakes)
 
 

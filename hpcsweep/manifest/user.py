@@ -170,6 +170,7 @@ def _freeze(
         case_timeout_s=fields.case_timeout,
         share=fields.share,
         snapshot=fields.snapshot,
+        isolation=fields.isolation,
         cases_sha256=cases_sha256,
     )
 

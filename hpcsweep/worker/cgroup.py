@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 _PROC, _MOUNT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 _MOUNTS = Path("/proc/self/mountinfo")
+
+
+def read_kernel_file(path: str | Path) -> str:
+    """The content of a small file below /proc or /sys, by one read. *Raises* OSError."""
+    # `Path.read_text` makes nine system calls of it, and is called for every case.
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(descriptor, 4096).decode(errors="replace")
+    finally:
+        os.close(descriptor)
 
 
 class MemoryCgroup:
@@ -48,7 +59,7 @@ class MemoryCgroup:
     def oom_kills(self) -> int:
         """Count of processes that the kernel killed for memory; 0 if unknown."""
         try:
-            for row in self.events.read_text().splitlines() if self.events else ():
+            for row in read_kernel_file(self.events).splitlines() if self.events else ():
                 name, _, value = row.partition(" ")
                 if name == "oom_kill":
                     return int(value)
@@ -78,7 +89,7 @@ class MemoryCgroup:
         if self._peak_file is None:
             return None
         try:
-            peak = int(self._peak_file.read_text())
+            peak = int(read_kernel_file(self._peak_file))
         except (OSError, ValueError):  # memory.peak exists since Linux 5.19
             return None
         is_new, self._peak = peak > self._peak, max(peak, self._peak)

@@ -5,6 +5,7 @@ So every case starts from the state after the import, whichever cases ran before
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # typeshed has no stub of it
 import contextlib
 import fcntl
 import gc
@@ -80,15 +81,16 @@ class Server:
     is_persistent = True
     code_digest = None  # the child reports it after the import
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
+    def __init__(self, work: Work, *, forks: bool = True) -> None:
+        """`forks`: whether each case gets a process of its own, if the import allows it."""
+        self._work, self._forks = work, forks
 
     def run(self, channel: ChildChannel, _request: Request | MakeCase) -> NoReturn:
         """Run cases until the worker closes its end. See `ChildProgram`."""
-        _serve(self._work, channel)
+        _serve(self._work, channel, forks=self._forks)
 
 
-def _serve(work: Work, channel: ChildChannel) -> NoReturn:
+def _serve(work: Work, channel: ChildChannel, *, forks: bool) -> NoReturn:
     executor: ForkedCases | InProcess | None = None
     own_pid = os.getpid()
     with os.fdopen(channel.requests, "rb", closefd=False) as lines:
@@ -101,16 +103,16 @@ def _serve(work: Work, channel: ChildChannel) -> NoReturn:
                     os._exit(0)
                 send_reply(channel.replies, channel.token, loaded)
                 random_states.finish_import()
-                executor = _executor(channel, random_states, work.root)
+                executor = _executor(channel, random_states, work.root, forks=forks)
             executor.run(work, request)
     os._exit(0)
 
 
 def _executor(
-    channel: ChildChannel, random_states: RandomStates, root: Path
+    channel: ChildChannel, random_states: RandomStates, root: Path, *, forks: bool
 ) -> ForkedCases | InProcess:
-    obstacles = fork_obstacles()
-    if not obstacles:
+    obstacles = fork_obstacles() if forks else []
+    if forks and not obstacles:
         return ForkedCases(channel, random_states)
     from hpcsweep.worker.inprocess import InProcess  # noqa: PLC0415  # few targets need it
 
@@ -206,7 +208,8 @@ class ForkedCases:
             clear_exit_handlers()
             if self._import_sigchld not in (None, signal.SIG_DFL):
                 signal.signal(signal.SIGCHLD, self._import_sigchld)
-            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+            # Of the C module: `signal.pthread_sigmask` makes an enum of each signal, in each fork.
+            _signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
             try:
                 reply = work.run(request)
             except OSError as error:  # of our own code; errors of user code are answers

@@ -158,7 +158,7 @@ def _is_full(request: Request) -> bool:
 
 def logbook(request: Request) -> Logbook:
     """The Logbook of a case."""
-    place: Path | SpoolStorage | None = Path(request.run_dir) if request.run_dir else None
+    place: str | SpoolStorage | None = request.run_dir
     if request.spool:
         from hpcsweep.logbook.spool import Spool, SpoolStorage  # noqa: PLC0415  # for packed runs
 

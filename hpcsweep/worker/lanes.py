@@ -119,7 +119,7 @@ def _program_maker(manifest: FrozenManifest) -> Callable[[], ChildProgram]:
         from hpcsweep.worker.command import Command  # noqa: PLC0415  # for commands only
 
         return partial(Command, manifest)
-    return lambda: Server(FunctionCalls(manifest))
+    return lambda: Server(FunctionCalls(manifest), forks=manifest.isolation == "case")
 
 
 def _shares_maker(manifest: FrozenManifest) -> Callable[[], list[Share]]:

@@ -11,6 +11,7 @@ import errno
 import json
 import os
 from binascii import crc32
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -121,11 +122,14 @@ class ChildChannel(NamedTuple):
     task_stderr: int
     # A file with the process id of the running case, if the case has its own process.
     pid_file: int
+    # The worker's files to which cases write; all open for appending.
+    outputs: Collection[int] = ()
 
     @property
     def descriptors(self) -> set[int]:
         """All of them."""
-        return {self.requests, self.replies, self.lifeline, self.task_stderr, self.pid_file}
+        talk = self.requests, self.replies, self.lifeline, self.task_stderr, self.pid_file
+        return {*talk, *self.outputs}
 
 
 class ChildProgram(Protocol):

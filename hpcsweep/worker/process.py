@@ -144,7 +144,9 @@ def start(
         raise
     pid_file, requests, my_requests, my_replies, replies = opened
     if pid == 0:
-        channel = ChildChannel(requests, replies, lifeline, reader.token, os.dup(2), pid_file)
+        channel = ChildChannel(
+            requests, replies, lifeline, reader.token, os.dup(2), pid_file, share.descriptors
+        )
         _run_child(program, request, channel, share)
     os.close(requests)
     os.close(replies)
@@ -163,7 +165,7 @@ def _run_child(
     try:
         os.setpgid(0, 0)
         reset_signals()
-        close_worker_descriptors({0, 1, 2, *channel.descriptors, *share.descriptors})
+        close_worker_descriptors({0, 1, 2, *channel.descriptors})
         die_with_worker(channel.lifeline)
         share.apply()
         program.run(channel, request)

@@ -1,12 +1,13 @@
-"""Restore the state of the import between cases that share a process which cannot be forked.
+"""Restore the state of the import between cases that share a process.
 
-It covers seeded generators, the environment, signal handlers, umask, limits and CPUs, and the plain
-values, lists, dicts, sets and small arrays of the user's modules. A warning names everything else
-that a case changed.
+`ProcessState` is what every case begins with: seeded generators, the environment, signal handlers,
+umask, limits and CPUs. `ModuleValues` are the plain values, lists, dicts, sets and small arrays of
+the user's modules; it also names everything else there that a case changed.
 """
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # typeshed has no stub of it
 import contextlib
 import io
 import os
@@ -36,6 +37,7 @@ _LIMITS = (
     resource.RLIMIT_NOFILE,
     resource.RLIMIT_STACK,
 )
+_SIGNALS = sorted(signal.valid_signals())
 _PLAIN = (bool, int, float, complex, str, bytes, tuple, frozenset, type(None))
 
 
@@ -43,20 +45,13 @@ class _TooLarge(Exception):
     """The value is larger than `COMPARED_MAX`."""
 
 
-class StateRestorer:
-    """The state after the import; restores it and detects changes."""
+class ProcessState:
+    """The state of the process after the import."""
 
-    def __init__(
-        self, random_states: RandomStates, obstacles: list[str], root: Path, task_stderr: int
-    ) -> None:
-        self._random_states, self._obstacles = random_states, obstacles
-        self._task_stderr = task_stderr
+    def __init__(self, random_states: RandomStates) -> None:
+        self._random_states = random_states
         self._environment = dict(os.environ)
-        self._handlers = {
-            number: handler
-            for number in signal.valid_signals()
-            if (handler := signal.getsignal(number)) is not None
-        }
+        self._handlers = _handlers()
         shared: list[Any] = [sys.path, sys.argv, warnings.filters]
         self._lists = [(values, list(values)) for values in shared]
         self._recursion = sys.getrecursionlimit()
@@ -64,6 +59,45 @@ class StateRestorer:
         os.umask(self._umask)
         self._limits = {number: resource.getrlimit(number) for number in _LIMITS}
         self._cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+
+    def restore(self) -> None:
+        """Undo the changes of the last case, as far as possible."""
+        self._random_states.restore()
+        if os.environ != self._environment:
+            for name in os.environ.keys() - self._environment.keys():
+                del os.environ[name]
+            os.environ.update(self._environment)
+        if (handlers := _handlers()) != self._handlers:
+            for number, handler in self._handlers.items():
+                if handlers.get(number) != handler:
+                    with contextlib.suppress(OSError, ValueError):  # KILL and STOP have no handler
+                        signal.signal(number, handler)
+        for shared, as_it_was in self._lists:
+            shared[:] = as_it_was
+        sys.setrecursionlimit(self._recursion)
+        os.umask(self._umask)
+        for number, limits in self._limits.items():
+            with contextlib.suppress(OSError, ValueError):  # no process may raise a hard limit
+                resource.setrlimit(number, limits)
+        if self._cpus is not None:
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(0, self._cpus)
+
+
+def _handlers() -> dict[int, Any]:
+    """The handlers of all signals that have one which Python knows."""
+    # Of the C module: `signal.getsignal` makes an enum of each handler, which takes thirty times
+    # as long, for every case.
+    found = {number: _signal.getsignal(number) for number in _SIGNALS}
+    return {number: handler for number, handler in found.items() if handler is not None}
+
+
+class ModuleValues:
+    """The values of the user's modules and classes after the import."""
+
+    def __init__(self, obstacles: list[str], root: Path, task_stderr: int) -> None:
+        """`obstacles`: why the process cannot be forked."""
+        self._obstacles, self._task_stderr = obstacles, task_stderr
         # The user's modules and classes, and the value of each of their names.
         self._namespaces = [(space, dict(vars(space))) for space in _namespaces(root)]
         self._contents = [(value, _copy_of(value)) for _, value in self._values()]
@@ -73,18 +107,6 @@ class StateRestorer:
 
     def restore(self) -> None:
         """Undo the changes of the last case, as far as possible."""
-        self._random_states.restore()
-        for name in os.environ.keys() - self._environment.keys():
-            del os.environ[name]
-        os.environ.update(self._environment)
-        for number, handler in self._handlers.items():
-            if signal.getsignal(number) != handler:
-                with contextlib.suppress(OSError, ValueError):  # KILL and STOP have no handler
-                    signal.signal(number, handler)
-        for shared, as_it_was in self._lists:
-            shared[:] = as_it_was
-        sys.setrecursionlimit(self._recursion)
-        self._restore_process()
         for space, saved in self._namespaces:
             for name in vars(space).keys() - saved.keys():
                 delattr(space, name)
@@ -94,18 +116,8 @@ class StateRestorer:
         for value, copy in self._contents:
             _restore_value(value, copy)
 
-    def _restore_process(self) -> None:
-        os.umask(self._umask)
-        for number, limits in self._limits.items():
-            with contextlib.suppress(OSError, ValueError):  # no process may raise a hard limit
-                resource.setrlimit(number, limits)
-        if self._cpus is not None:
-            with contextlib.suppress(OSError):
-                os.sched_setaffinity(0, self._cpus)
-
     def warn_of_changes(self) -> None:
-        """Warn once about each global that a case changed and that cannot be restored."""
-        self.restore()
+        """Warn once about each global that a case changed and that `restore` did not."""
         initial = self._initial_checksums
         changed = {name for name, sum_ in self._checksums().items() if initial.get(name) != sum_}
         new = changed - self._warned

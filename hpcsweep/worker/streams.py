@@ -32,6 +32,9 @@ def capture(run_dir: str | None, otherwise: tuple[int, int]) -> None:
             os.dup2(otherwise[number - 1], number)
             continue
         descriptor = open_file(f"{run_dir}/{name}.txt", os.O_WRONLY | os.O_APPEND)
+        if descriptor == number:  # an earlier case closed it
+            os.set_inheritable(number, True)
+            continue
         os.dup2(descriptor, number)
         os.close(descriptor)
 

@@ -7,10 +7,11 @@ import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from functools import lru_cache
 from typing import NamedTuple
 
 from hpcsweep.sweepdir.plan import WorkerRules
+from hpcsweep.worker.cgroup import read_kernel_file
 
 # Seconds by which a signal may precede the time expected by this process: the job starts before
 # its script, and Slurm sends the warning up to 60 s early (22.05).
@@ -73,11 +74,8 @@ def process_age_s() -> float:
     """
     since_import_s = time.monotonic() - _IMPORTED
     try:
-        # proc(5): field 22 counts ticks since the boot; field 2 may contain anything.
-        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-        started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
         # Both from the kernel: a library that fakes clocks (libfaketime) fakes CLOCK_BOOTTIME, too.
-        age_s = float(Path("/proc/uptime").read_text().split()[0]) - started
+        age_s = float(read_kernel_file("/proc/uptime").split()[0]) - _start_s()
     except (OSError, ValueError, IndexError):
         return since_import_s
     # lxcfs shows the uptime of a container, and the start of a process since the boot of the host.
@@ -85,6 +83,14 @@ def process_age_s() -> float:
 
 
 _IMPORTED = time.monotonic()
+
+
+@lru_cache(maxsize=1)
+def _start_s() -> float:
+    """When this process started, in seconds since the boot. *Raises* OSError, ValueError."""
+    # proc(5): field 22 counts ticks since the boot; field 2 may contain anything.
+    fields = read_kernel_file("/proc/self/stat").rpartition(")")[2].split()
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
 # --- another case ---------------------------------------------------------------------------------

@@ -112,6 +112,7 @@ def test_the_fingerprint_changes_with_every_field() -> None:
         {"policies": {"retry": {}}},
         {"needs": CaseNeeds(slots=2)},
         {"snapshot": None},
+        {"isolation": "task"},
     ]
     # Where a task finds the code is no field of the file.
     assert {next(iter(change)) for change in changes} | {"fingerprint", "code_root"} == {
