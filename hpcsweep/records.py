@@ -11,8 +11,12 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
-# Argument of a worker whose part is a plain job: it runs the only chunk of the part.
-ALONE = "--alone"
+# Arguments of a worker whose part is a plain job: it runs the only chunk of the part, or the chunks
+# that no other node of the job has taken.
+ALONE, NODE = "--alone", "--node"
+# How the chunks of a submission are run: each by an array task; by jobs of one whole node each; by
+# one job of several whole nodes.
+MODES = ARRAY, NODE_JOBS, SINGLE_JOB = "array", "node", "single"
 # Environment variable of every process in an array task.
 IN_TASK = "HPCSWEEP_IN_TASK"
 # EX_TEMPFAIL: the exit code of a worker that was asked to end, as there is more to do.
@@ -163,8 +167,14 @@ class Part:
     chunks: int
     # Limit of elements that run at once; 0 means no throttle.
     throttle: int = 0
-    # False for a single chunk on a cluster without arrays, which runs as a plain job.
+    # False for a plain job: of a single chunk on a cluster without arrays, or of whole nodes.
     is_array: bool = True
+    # Count of the whole nodes whose workers share the chunks of a plain job; 0 for no such job.
+    nodes: int = 0
+
+    def element(self, chunk: int) -> int:
+        """Slurm's array task id for one of its chunks; 0 in a plain job."""
+        return chunk - self.first_chunk if self.is_array else 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,9 +19,8 @@ def task_logs(sweep: SweepDirectory, submission: int, chunk: int) -> Iterator[Pa
     cluster = registry.of_record(document["cluster"], sweep, Settings())
     directory = sweep.log_dir(submission)
     for part in plan.parts:
-        task = chunk - part.first_chunk
-        if 0 <= task < part.chunks:
-            yield from cluster.logs(directory, part.number, task)
+        if 0 <= chunk - part.first_chunk < part.chunks:
+            yield from cluster.logs(directory, part.number, part.element(chunk))
 
 
 def end_of_log(path: Path, size_max: int) -> str:

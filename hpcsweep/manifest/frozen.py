@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsweep import files, ids
 from hpcsweep.errors import Damaged, SweepError
-from hpcsweep.records import CaseNeeds, Resources
+from hpcsweep.records import ARRAY, SINGLE_JOB, CaseNeeds, Resources
 from hpcsweep.sources.registry import source_from_manifest_dict
 
 if TYPE_CHECKING:
@@ -139,10 +139,18 @@ class FrozenManifest:
     snapshot: tuple[str, ...] | None = ()
     # "case": a process for each case of a function; "task": one for all cases of a slot.
     isolation: str = "case"
+    # What runs the chunks: one of `records.MODES`; and with how many whole nodes, 0 for an array.
+    mode: str = ARRAY
+    nodes: int = 0
     # 16 hex digits over all of the above; "" until `sealed`.
     fingerprint: str = ""
     # In a task, the copy of `root` that its submission keeps; "" for `root` itself. Not written.
     code_root: str = ""
+
+    @property
+    def node_jobs(self) -> int:
+        """Count of the jobs of whole nodes that run the chunks; 0 for array tasks."""
+        return 1 if self.mode == SINGLE_JOB else self.nodes
 
     @property
     def code(self) -> Path:
@@ -188,6 +196,8 @@ def to_json(manifest: FrozenManifest) -> dict[str, Any]:
     needs = {name: value for name, value in asdict(manifest.needs).items() if value is not None}
     if needs:
         document["needs"] = needs
+    if manifest.mode != ARRAY:
+        document |= {"mode": manifest.mode, "nodes": manifest.nodes}
     if manifest.snapshot != ():
         document["snapshot"] = manifest.snapshot and list(manifest.snapshot)
     if manifest.isolation != "case":
@@ -245,6 +255,8 @@ def from_json(document: Mapping[str, Any], where: str = FILE_NAME) -> FrozenMani
             needs=CaseNeeds(**document.get("needs", {})),
             snapshot=_patterns_of(document.get("snapshot", ())),
             isolation=document.get("isolation", "case"),
+            mode=document.get("mode", ARRAY),
+            nodes=document.get("nodes", 0),
             fingerprint=document["fingerprint"],
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -19,6 +19,7 @@ from hpcsweep.manifest.mistakes import described, shown
 from hpcsweep.manifest.passwords import holds_password
 from hpcsweep.manifest.policies import WHEN
 from hpcsweep.quantities import memory_bytes
+from hpcsweep.records import MODES
 
 _SLUG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _CLOCK = re.compile(r"(\d{1,4}):([0-5]\d):([0-5]\d)")
@@ -261,6 +262,7 @@ SlurmOptions = Annotated[
     BeforeValidator(_options),
     WithJsonSchema(slurm_options.SCHEMA),
 ]
+Mode = Annotated[str, BeforeValidator(one_of(*MODES)), WithJsonSchema({"enum": list(MODES)})]
 When = Annotated[str, BeforeValidator(one_of(*WHEN)), WithJsonSchema({"enum": list(WHEN)})]
 StoreName = Annotated[
     str,

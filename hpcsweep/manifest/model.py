@@ -28,6 +28,7 @@ from hpcsweep.manifest.key_values import (
     Isolation,
     Line,
     Memory,
+    Mode,
     Name,
     OptionalCount,
     Runs,
@@ -83,6 +84,10 @@ class UserManifest(BaseModel):
         SetupLines, _key("Trusted lines of shell, run in order before the worker.")
     ] = []
     slurm: Annotated[SlurmOptions, _key("sbatch's own long options without the dashes.")] = {}
+    mode: Annotated[
+        Mode,
+        _key("What runs the chunks: array tasks, jobs of one whole node each, or a single job."),
+    ] = "array"
     cpus_per_case: Annotated[
         OptionalCount, _key("CPUs of one case; a task runs as many cases at once as it has CPUs.")
     ] = None

@@ -15,6 +15,7 @@ from hpcsweep.manifest import (
     canary_keys,
     case_needs,
     limit_keys,
+    mode_keys,
     model,
     policy_keys,
     reduce_spec,
@@ -92,8 +93,11 @@ def resolve(
     more = ("result_file",) if cache_spec.is_wanted(raw) else ()
     target = target_spec.read(raw, root, spec.parameters, mistakes, more)
     cache, policies, needs, options = None, Policies(), CaseNeeds(), dict[str, str]()
+    mode = mode_keys.Mode()
     if fields is not None:
-        needs, options = case_needs.read(_needs(fields), options_text(fields.slurm), mistakes)
+        mode = mode_keys.read(fields.mode, _needs(fields), options_text(fields.slurm), mistakes)
+        needs, options = case_needs.read(mode.needs, mode.options, mistakes)
+        options |= mode.own
         cache = cache_spec.read(fields, root, spec, target, mistakes)
         policies = _policies(fields, root, options, mistakes)
         if spec.source is not None:
@@ -107,6 +111,8 @@ def resolve(
             _freeze(fields, root, target, setup, spec.source),
             resources=Resources(options=options),
             needs=needs,
+            mode=mode.name,
+            nodes=mode.nodes,
             cache=cache,
             policies=policies.to_json(),
         )

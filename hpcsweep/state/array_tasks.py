@@ -45,15 +45,17 @@ class SentPart:
 
     def element(self, chunk: int) -> Element:
         """Slurm's name of a chunk's array task."""
-        return self.job_id or "", chunk - self.part.first_chunk
+        return self.job_id or "", self.part.element(chunk)
 
     def names_of(self, chunks: Iterable[int]) -> list[str]:
         """Slurm's names of chunks' array tasks: `123_[0-4,7]`, or `123` of a job that is no array.
 
-        Several of them where the text would be too long for an argument of Slurm's programs.
+        Several of them where the text would be too long for an argument of Slurm's programs. None
+        for some of the open chunks of a job that is no array: it has no name for them.
         """
-        elements = IndexSet.of(chunk - self.part.first_chunk for chunk in chunks)
-        if not elements:
+        chunks = set(chunks)
+        elements = IndexSet.of(map(self.part.element, chunks))
+        if not elements or not (self.part.is_array or chunks.issuperset(self.open_chunks)):
             return []
         if not self.part.is_array:
             return [self.job_id or ""]

@@ -7,7 +7,7 @@ from pathlib import Path
 from hpcsweep.cluster.base import Array
 from hpcsweep.ids import slug
 from hpcsweep.manifest.frozen import FrozenManifest
-from hpcsweep.records import Part
+from hpcsweep.records import SINGLE_JOB, Part
 from hpcsweep.submission.script import Script
 from hpcsweep.sweepdir.directory import SweepPaths
 from hpcsweep.sweepdir.plan import Plan
@@ -18,12 +18,15 @@ SCRIPT_NAME = "array.sbatch"
 
 def script_for(manifest: FrozenManifest, path: Path, plan: Plan) -> str:
     """The exact text of the batch script."""
+    paths = SweepPaths(path.resolve())
     return Script(
         sweep_name=manifest.name,
         options=plan.resources(manifest.resources).options,
         launcher=Launcher.of(manifest),
-        sweep_dir=str(path.resolve()),
+        sweep_dir=str(paths.path),
         submission=plan.submission,
+        path=str(paths.submission_dir(plan.submission) / SCRIPT_NAME),
+        nodes=manifest.nodes if manifest.mode == SINGLE_JOB else 0,
     ).render()
 
 

@@ -145,6 +145,10 @@ def _by_task(
                     whole.append(chunk)
                 else:
                     part.append(of & to_cancel)
+        if not sent.part.is_array and len(whole) < len(sent.open_chunks):
+            # Its nodes run all its chunks: the job goes on with those that stay.
+            part += [sent.plan.chunk(chunk) & to_cancel for chunk in whole]
+            whole = []
         names += sent.names_of(whole)
         cancelled.setdefault(sent.plan.submission, []).extend(whole)
         of_part = [IndexSet.union(part)]

@@ -14,7 +14,7 @@ from hpcsweep.errors import InputError
 from hpcsweep.quantities import time_limit_seconds, time_limit_text
 from hpcsweep.records import Resources
 from hpcsweep.store.sweep_index import Measured
-from hpcsweep.sweepdir.parts import FEW_TASKS, chunk_size_for, most_auto_tasks
+from hpcsweep.sweepdir.parts import AUTO_TASKS, FEW_TASKS, chunk_size_for, most_auto_tasks
 
 # Seconds that an array task computes: at least, as a rule, at most.
 SHORTEST_S, USUAL_S, LONGEST_S = 600.0, 1800.0, 7200.0
@@ -24,6 +24,9 @@ MOST_ARRAYS = 10
 # Share of its time limit that the cases of a task take on the average; the rest is for those that
 # take longer.
 FILL = 0.75
+# Seconds of a chunk of whole nodes, and how many of those `chunk: auto` makes at most: each is a
+# journal.
+SHARED_S, SHARED_CHUNKS = 60.0, 10_000
 # Least seconds of a case: what the worker needs to start one and to publish its run directory on a
 # network file system, which is in no case's own seconds.
 LEAST_CASE_S = 0.1
@@ -87,6 +90,17 @@ def chunk_size(
     if limits.max_tasks is not None:
         size = max(size, _divided(count, limits.max_tasks))
     return min(size, count)
+
+
+def shared_chunk_size(count: int, estimate: Estimate | None) -> int:
+    """Cases per chunk where the slots of whole nodes take chunks as they get free.
+
+    A chunk costs the scheduler nothing there, and small ones end at about the same time.
+    """
+    if estimate is None:
+        return max(1, _divided(count, AUTO_TASKS))
+    usual = int(SHARED_S / max(estimate.mean_s, LEAST_CASE_S))
+    return max(1, min(usual, _divided(count, AUTO_TASKS)), _divided(count, SHARED_CHUNKS))
 
 
 def refuse_too_long(

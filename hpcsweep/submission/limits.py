@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hpcsweep.cluster.base import Cluster, Limits
-from hpcsweep.errors import ClusterError
-from hpcsweep.records import Resources
+from hpcsweep.errors import ClusterError, InputError
+from hpcsweep.records import ARRAY, Resources
 from hpcsweep.submission.hourly_calls import HourlyCalls
 
 
@@ -37,6 +37,24 @@ def refuse_impossible(limits: Limits) -> None:
         f"the cluster would refuse the array, or never start it: {reasons}",
         next_step=" ".join(steps),
     )
+
+
+def refuse_mode(mode: str, kind: str, limits: Limits, throttle: int) -> None:
+    """Refuse jobs of whole nodes where there are none, or with a throttle. *Raises* InputError."""
+    if mode == ARRAY:
+        return
+    if not limits.runs_jobs:
+        raise InputError(
+            f"the {kind} cluster starts array tasks only, no workers of whole nodes",
+            where="mode",
+            next_step="Write `mode: array`, or use --cluster slurm.",
+        )
+    if throttle:
+        raise InputError(
+            f"a throttle limits array tasks, and with `mode: {mode}` there are none",
+            where="--throttle",
+            next_step="Leave it out: slurm.nodes is how many nodes work at once.",
+        )
 
 
 def summary(limits: Limits) -> str:

@@ -19,7 +19,13 @@ from hpcsweep.records import Reason, Resources
 from hpcsweep.state import canary
 from hpcsweep.state.escalation import escalated
 from hpcsweep.state.outlook import NONE, Group, Outlook, State
-from hpcsweep.submission.chunking import Estimate, chunk_size, estimate_of, refuse_too_long
+from hpcsweep.submission.chunking import (
+    Estimate,
+    chunk_size,
+    estimate_of,
+    refuse_too_long,
+    shared_chunk_size,
+)
 from hpcsweep.submission.first_cases import canary_size, spread
 from hpcsweep.submission.sizing import with_memory, with_time
 from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE, tasks_per_array
@@ -47,6 +53,8 @@ class Policy:
     slots: int = 1
     # What an array task requests.
     resources: Resources = field(default_factory=Resources)
+    # Count of the jobs of whole nodes that run the chunks; 0 for array tasks.
+    node_jobs: int = 0
     # Whether only what is owed, and what is retried, is sent.
     advances: bool = False
     # None: what did not complete is sent again only if a user asks.
@@ -74,6 +82,9 @@ class Batch:
     # Cases per array task.
     chunk_size: int
     resources: Resources
+    # Count of the jobs of whole nodes that run the chunks, if there are as many chunks; 0 for array
+    # tasks.
+    node_jobs: int = 0
     # How long its cases take; None if it is not known.
     estimate: Estimate | None = None
     # Indices that were to be sent as well: there was no room, or they wait for the canary.
@@ -90,8 +101,9 @@ class Batch:
 
     @property
     def tasks(self) -> int:
-        """Count of array tasks."""
-        return -(-self.indices.count // self.chunk_size)
+        """Count of array tasks, or of jobs of whole nodes."""
+        chunks = -(-self.indices.count // self.chunk_size)
+        return min(chunks, self.node_jobs or chunks)
 
 
 def wanted(outlook: Outlook, policy: Policy) -> IndexSet:
@@ -121,6 +133,8 @@ def decide(outlook: Outlook, policy: Policy, limits: Limits) -> tuple[Batch, ...
     """
     if canary.is_running(outlook) and (policy.advances or policy.canary != 0):
         return ()
+    if policy.node_jobs:  # each of them is an sbatch of its own
+        limits = replace(limits, max_array_size=0)
     if policy.sizes:
         sized = with_memory(policy.resources, outlook.measured, policy.slots, limits.caps)
         policy = replace(policy, resources=sized)
@@ -158,8 +172,11 @@ def batch(
     if is_usual:
         by_canary = bool(outlook.canary)
         estimate = estimate_of(policy.case_seconds, outlook.measured, by_canary=by_canary)
-    size = chunk_size(rows, policy.chunk, estimate, resources, limits)
-    if is_usual and policy.sizes:
+    if policy.node_jobs:
+        size = policy.chunk or shared_chunk_size(indices.count, estimate)
+    else:
+        size = chunk_size(rows, policy.chunk, estimate, resources, limits)
+    if is_usual and policy.sizes and not policy.node_jobs:
         rows_of_task = -(-size * slots // policy.slots)
         resources = with_time(resources, outlook.measured, rows_of_task, limits.caps)
     return Batch(
@@ -167,6 +184,7 @@ def batch(
         generation=outlook.generation + bool(again),
         chunk_size=slots * size,
         resources=resources,
+        node_jobs=policy.node_jobs,
         estimate=estimate,
     )
 
@@ -273,12 +291,17 @@ def _within_room(batches: list[Batch], policy: Policy, limits: Limits) -> Iterat
         if calls is not None:
             in_arrays = calls // (1 + follows) * tasks_per_array(limits.max_array_size)
             most = in_arrays if most is None else min(most, in_arrays)
-        now = batch.indices if most is None else batch.indices.slice(0, most * batch.chunk_size)
+        now, node_jobs = batch.indices, batch.node_jobs
+        if node_jobs and most:  # fewer nodes run all chunks
+            node_jobs = min(node_jobs, most)
+        elif most is not None:
+            now = now.slice(0, most * batch.chunk_size)
         if not now:
             return
         sent = replace(
             batch,
             indices=now,
+            node_jobs=node_jobs,
             # What `advance` leaves is found again: owed still, or with the reason for a retry.
             rest=NONE if policy.advances else batch.rest | (batch.indices - now),
             closes=closes,

@@ -83,6 +83,8 @@ def _changes(old: FrozenManifest, new: FrozenManifest) -> Iterator[str]:
             yield f"{name} {before.get(name, 'not given')} -> {now.get(name, 'not given')}"
     if [line.text for line in old.setup] != [line.text for line in new.setup]:
         yield "other setup lines"
+    if (old.mode, old.nodes) != (new.mode, new.nodes):
+        yield f"mode {old.mode} -> {new.mode}"
     if old.needs != new.needs:
         yield "other needs of a case"
     if old.chunk != new.chunk:

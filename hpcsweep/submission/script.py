@@ -28,6 +28,10 @@ class Script:
     launcher: Launcher
     sweep_dir: str
     submission: int
+    # The script's own path, and the count of nodes of a job on which it is started; 0 for one that
+    # runs where its job begins.
+    path: str = ""
+    nodes: int = 0
 
     def render(self) -> str:
         """The script's text.
@@ -50,5 +54,7 @@ class Script:
             launcher=self.launcher,
             worker=shlex.join(worker),
             submission=self.submission,
+            path=shlex.quote(self.path),
+            nodes=self.nodes,
             warning_seconds=warning_seconds(time_limit_seconds(limit) if limit else None),
         )

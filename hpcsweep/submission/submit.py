@@ -15,6 +15,7 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import RANKED_MAX
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Policies
+from hpcsweep.records import ARRAY, SINGLE_JOB, Part
 from hpcsweep.settings import Settings
 from hpcsweep.sources import ParameterSource
 from hpcsweep.state import canary
@@ -28,7 +29,7 @@ from hpcsweep.submission import breaker, policy
 from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, script_for
 from hpcsweep.submission.handing_in import Doubt, Submitter
 from hpcsweep.submission.hourly_calls import CALLS_MIN
-from hpcsweep.submission.limits import limits_for, refuse_impossible
+from hpcsweep.submission.limits import limits_for, refuse_impossible, refuse_mode
 from hpcsweep.submission.policy import Batch, Policy
 from hpcsweep.submission.preflight import preflight
 from hpcsweep.submission.reconcile import resolve_unanswered
@@ -38,7 +39,7 @@ from hpcsweep.submission.sweep_lock import created_sweep
 from hpcsweep.sweepdir import nodes, notices
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.followers import followers
-from hpcsweep.sweepdir.parts import make_parts
+from hpcsweep.sweepdir.parts import make_node_parts, make_parts
 from hpcsweep.sweepdir.plan import Layout, Plan
 from hpcsweep.sweepdir.version import Version
 
@@ -89,8 +90,10 @@ class SubmitRequest:
             selection=self.selection,
             chunk=self.manifest.chunk,
             case_seconds=self.policies.case_seconds,
-            slots=self.manifest.needs.slots or 1,
+            # A chunk of whole nodes runs in one slot.
+            slots=1 if self.manifest.nodes else self.manifest.needs.slots or 1,
             resources=self.manifest.resources,
+            node_jobs=self.manifest.node_jobs,
             retry=self.policies.retry,
             caps=self.caps,
             closes=self.policies.closes or bool(followers(self.path)),
@@ -178,6 +181,7 @@ def submit(
     limits = limits_for(cluster, request.manifest.resources, request.policies.limits)
     for note in limits.notes:
         notify(note)
+    refuse_mode(request.manifest.mode, cluster.kind, limits, request.throttle)
     refuse_impossible(limits)
     request = replace(request, caps=limits.caps)
     doubt = Doubt()
@@ -299,7 +303,7 @@ def make_plan(
         manifest=request.manifest.fingerprint,
         indices=batch.indices,
         chunk_size=batch.chunk_size,
-        parts=make_parts(chunks, max_array_size=limits.max_array_size, throttle=request.throttle),
+        parts=_parts_of(request, batch, chunks, limits),
         layout=Layout.choose(request.manifest.runs, request.source.n_cases, previous),
         generation=batch.generation,
         options=None if batch.resources == request.manifest.resources else batch.resources.options,
@@ -309,6 +313,16 @@ def make_plan(
         case_seconds=None if batch.estimate is None else batch.estimate.mean_s,
         seconds_from="" if batch.estimate is None else batch.estimate.source,
     )
+
+
+def _parts_of(
+    request: SubmitRequest, batch: Batch, chunks: int, limits: Limits
+) -> tuple[Part, ...]:
+    manifest = request.manifest
+    if manifest.mode == ARRAY:
+        return make_parts(chunks, max_array_size=limits.max_array_size, throttle=request.throttle)
+    nodes = manifest.nodes if manifest.mode == SINGLE_JOB else 1
+    return make_node_parts(chunks, jobs=batch.tasks, nodes=nodes)
 
 
 def _submit_missing(request: SubmitRequest, submitter: Submitter) -> Submitted:

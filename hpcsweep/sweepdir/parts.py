@@ -5,6 +5,8 @@ Commands divide; a task only reads the plan.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hpcsweep.errors import InputError
 from hpcsweep.records import Part
 
@@ -87,6 +89,15 @@ def make_parts(chunks: int, *, max_array_size: int, throttle: int) -> tuple[Part
             )
         )
     return tuple(parts)
+
+
+def make_node_parts(chunks: int, *, jobs: int, nodes: int) -> tuple[Part, ...]:
+    """The jobs of `nodes` whole nodes each that share the chunks; each gets a range of them."""
+    bounds = [chunks * number // jobs for number in range(jobs + 1)] if jobs else [0]
+    return tuple(
+        Part(number=number, first_chunk=first, chunks=end - first, is_array=False, nodes=nodes)
+        for number, (first, end) in enumerate(pairwise(bounds))
+    )
 
 
 def tasks_per_array(max_array_size: int) -> int:

@@ -118,6 +118,7 @@ class WorkerRules(TypedDict, total=False):
 
 class _OptionalPartFields(TypedDict, total=False):
     is_array: bool
+    nodes: int
 
 
 class PartFields(_OptionalPartFields):
@@ -326,6 +327,8 @@ def _part_json(part: Part) -> PartFields:
     }
     if not part.is_array:
         fields["is_array"] = False
+    if part.nodes:
+        fields["nodes"] = part.nodes
     return fields
 
 
@@ -346,7 +349,10 @@ _DOCUMENT = schema(
     | {"case_seconds": NUMBER, "seconds_from": one_of(SECONDS_FROM), "canary": TRUTH}
     | {"caps": by_name(integer()), "snapshot": HEX16},
 )
-_PART = schema(dict.fromkeys(("number", "first_chunk", "chunks", "throttle"), integer()))
+_PART = schema(
+    dict.fromkeys(("number", "first_chunk", "chunks", "throttle"), integer()),
+    {"is_array": TRUTH, "nodes": integer()},
+)
 _LAYOUT = schema(
     {"runs": one_of(("all", "packed", "failed", "none")), "shard_digits": integer(0, 16)}
 )

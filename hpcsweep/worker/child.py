@@ -161,7 +161,7 @@ class ForkedCases:
 
         *Raises* OSError.
         """
-        answer, lifeline = anonymous_file(), _reopened(self._channel.lifeline)
+        answer, lifeline = anonymous_file(), reopened(self._channel.lifeline)
         try:
             pid = os.fork()
             if pid == 0:
@@ -249,7 +249,7 @@ def anonymous_file() -> int:
     return descriptor
 
 
-def _reopened(lifeline: int) -> int | None:
+def reopened(lifeline: int) -> int | None:
     """Open the pipe once more: the new open file can have another owner. None without /proc."""
     try:
         return os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_NONBLOCK)

@@ -64,6 +64,10 @@ class Lanes:
         self._make_outputs = self._outputs_maker()
         self._make_shares = _shares_maker(manifest)
 
+    def share_out(self, shares: list[Share]) -> None:
+        """Use these shares of the slots, not those of the whole task."""
+        self._make_shares = lambda: shares
+
     def open(self, most: int) -> list[Lane]:
         """Open as many lanes as the task has slots, at most `most`, and one at least.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hpcsweep.errors import SweepError
 from hpcsweep.files import token
@@ -14,6 +14,9 @@ from hpcsweep.journal import RANKED_MAX
 from hpcsweep.records import Attempt
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan
+
+if TYPE_CHECKING:
+    from hpcsweep.worker.process import Share
 
 
 class Start(NamedTuple):
@@ -59,6 +62,17 @@ class Start(NamedTuple):
         )
 
 
+class Claim(NamedTuple):
+    """A chunk of a whole node's worker, which runs one in each slot."""
+
+    # The same for every worker of the job: the chunk's journal can be made by one of them only.
+    token: str
+    # Seconds since the start of the job's script.
+    age_s: float
+    # What the slot has of the node; None if that could not be found out.
+    share: Share | None
+
+
 class Assignment(NamedTuple):
     """The chunk that one start has to run."""
 
@@ -71,7 +85,9 @@ class Assignment(NamedTuple):
     attempt: Attempt
 
     @classmethod
-    def find(cls, sweep: SweepDirectory, plan: Plan, part: int, start: Start) -> Assignment:
+    def find(
+        cls, sweep: SweepDirectory, plan: Plan, part: int, start: Start, claim: Claim | None = None
+    ) -> Assignment:
         """The chunk of an element of a part. *Raises* SweepError if there is none."""
         first_chunk, chunks = plan.part(part).first_chunk, plan.part(part).chunks
         if start.array_task_id >= chunks:
@@ -83,7 +99,7 @@ class Assignment(NamedTuple):
             generation=plan.generation,
             submission=plan.submission,
             restart=start.restart,
-            token=token(),
+            token=claim.token if claim else token(),
         )
         chunk = first_chunk + start.array_task_id
         return cls(sweep=sweep, plan=plan, chunk=chunk, start=start, attempt=attempt)

@@ -25,7 +25,7 @@ from hpcsweep.worker.leftovers import leftovers_of
 from hpcsweep.worker.messages import Request, one_line, refusal, write_notice
 from hpcsweep.worker.runner import Runner, Steps, Timer
 from hpcsweep.worker.slot import CaseEnd, Slot
-from hpcsweep.worker.start import Assignment, Start
+from hpcsweep.worker.start import Assignment, Claim, Start
 from hpcsweep.worker.timelimit import TimeLeft, TimeLimit
 
 if TYPE_CHECKING:
@@ -56,11 +56,18 @@ Execute = Callable[[Slot, Request], Steps[CaseEnd]]
 class Task:
     """One start of an array task."""
 
-    def __init__(self, sweep: SweepDirectory, submission: int, part: int, start: Start) -> None:
+    def __init__(
+        self,
+        sweep: SweepDirectory,
+        submission: int,
+        part: int,
+        start: Start,
+        claim: Claim | None = None,
+    ) -> None:
         """*Writes* a new journal. *Raises* SweepError if plan, part and manifest do not match."""
         plan, document = sweep.plan(submission)
         self._rules = document["worker"]
-        self._assignment = Assignment.find(sweep, plan, part, start)
+        self._assignment = Assignment.find(sweep, plan, part, start, claim)
         indices = self._assignment.indices
         version = sweep.version(plan.manifest)
         self._manifest = sweep.with_kept_code(version.manifest, document)
@@ -72,6 +79,8 @@ class Task:
                 where=str(sweep.manifest_dir(plan.manifest)),
             )
         limit = TimeLimit.of_task(os.environ, self._rules)
+        if limit is not None and claim is not None:
+            limit = limit.since(claim.age_s)
         self._runner, self._time_left = Runner(limit=limit), TimeLeft(limit)
         # Import all modules before the journal is opened: an import that the file system refuses
         # in the middle of a chunk would end the worker without a record.
@@ -81,6 +90,8 @@ class Task:
         self._lanes = Lanes(
             self._assignment, self._manifest, self._cases.work, self._runner, self._rules
         )
+        if claim is not None and claim.share is not None:
+            self._lanes.share_out([claim.share])
         clock, beat_s = self._runner.clock, self._rules["beat_s"]
         self._ledger = Ledger(self._assignment, leftovers_of(self._assignment), beat_s, clock)
         journal = str(self._ledger.path.relative_to(sweep.journal_root))
@@ -266,8 +277,13 @@ def _cache_opener(
 
 def main(arguments: list[str]) -> int:
     """Run one array task. Returns the exit code."""
+    return exit_code_of(partial(_run, arguments))
+
+
+def exit_code_of(run: Callable[[], int]) -> int:
+    """The exit code of a task, also where it cannot go on. *Raises* SweepError."""
     try:
-        return _run(arguments)
+        return run()
     except JournalError as error:  # outcomes cannot be recorded any more
         write_notice(str(error))
         return EXIT_UNWRITTEN

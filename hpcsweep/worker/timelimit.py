@@ -43,6 +43,10 @@ class TimeLimit(NamedTuple):
             return None
         return cls(limit_s=limit_s, warning_s=rules.get("warning_s", 0.0))
 
+    def since(self, age_s: float) -> TimeLimit:
+        """The same limit for a process that began this much later than the job."""
+        return self._replace(limit_s=self.limit_s - age_s)
+
     def explains(self, stop_signal: str, age_s: float) -> bool:
         """Whether the limit is the reason of a signal. `age_s`: seconds since the job's start."""
         early_s = min(START_DELAY_S, self.limit_s / 2)

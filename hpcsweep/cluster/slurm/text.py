@@ -12,7 +12,7 @@ from datetime import datetime
 from hpcsweep.cluster.base import AccountingRow, Array, Element, Queued, SingleJob
 from hpcsweep.errors import ClusterUnavailable, InputError
 from hpcsweep.manifest.frozen import OPTION_NAME, OPTION_VALUE
-from hpcsweep.records import ALONE, Part
+from hpcsweep.records import ALONE, NODE, Part
 
 # The error of squeue and scontrol for an id that the controller has forgotten (after MinJobAge).
 FORGOTTEN = "Invalid job id specified"
@@ -38,7 +38,7 @@ def sbatch(array: Array) -> list[str]:
         f"--chdir={array.directory}",
         array.script,
         str(part.number),
-        *(() if part.is_array else [ALONE]),
+        *(() if part.is_array else [NODE if part.nodes else ALONE]),
     ]
 
 

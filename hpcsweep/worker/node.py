@@ -1,0 +1,183 @@
+"""The worker of a whole node: it takes chunks of its job, one for each slot, until none is left.
+
+A process of its own runs a chunk as an array task would. The workers of a job agree by the chunks'
+journals: all of them give the journal of a chunk the same name, and one of them creates it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import NoReturn
+
+from hpcsweep.errors import HpcsweepError, InputError, JournalError
+from hpcsweep.journal import journal_name
+from hpcsweep.records import EXIT_STOPPED, IN_TASK
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.plan import Plan
+from hpcsweep.worker.child import EXIT_BROKEN, die_with_worker, reopened
+from hpcsweep.worker.messages import write_notice
+from hpcsweep.worker.process import Share
+from hpcsweep.worker.runner import Signals, reset_signals
+from hpcsweep.worker.shares import shares_of
+from hpcsweep.worker.start import Claim, Start
+from hpcsweep.worker.task import Task, exit_code_of
+from hpcsweep.worker.timelimit import process_age_s
+
+# Exit code of a process whose chunk another worker has taken; no task ends with it.
+EXIT_TAKEN = os.EX_PROTOCOL
+
+Run = Callable[[Task], int]
+
+
+class Node:
+    """The worker of one node of a job."""
+
+    def __init__(self, sweep: SweepDirectory, submission: int, part: int, start: Start) -> None:
+        """Install the signal handlers of the process. *Raises* SweepError."""
+        self._sweep, self._start = sweep, start
+        plan, _ = sweep.plan(submission)
+        self._plan, self._part = plan, plan.part(part)
+        self._signals = Signals()
+        # Held open by this process alone, which never writes to it: its end ends all chunks.
+        self._lifeline, self._lifeline_end = os.pipe()
+        # What each running chunk has of the node, by process id.
+        self._running: dict[int, Share | None] = {}
+        # The stop signals that the running chunks were sent.
+        self._forwarded: set[str] = set()
+        # The highest exit code of a chunk. After another than 0 no further chunk begins.
+        self._exit_code = 0
+
+    def run(self) -> int:
+        """Run chunks until none is left, or until a stop signal. Returns the exit code."""
+        return self._run_chunks(self._free_chunks(), Task.run)
+
+    def fail_setup(self, where: str, exit_code: int) -> int:
+        """Record that a setup line failed on this node. Returns the exit code.
+
+        For one chunk, as of an array task: other nodes of the job may run the rest. Without others
+        for all chunks.
+        """
+        count = 1 if self._part.nodes > 1 else None
+        fail = partial(Task.fail_setup, where=where, exit_code=exit_code)
+        self._run_chunks(islice(self._free_chunks(), count), fail, stops=False)
+        return exit_code
+
+    def _run_chunks(self, chunks: Iterator[int], run: Run, *, stops: bool = True) -> int:
+        """Run chunks, one for each slot. `stops`: whether one that went wrong is the last one."""
+        idle = _shares(self._sweep, self._plan)
+        while True:
+            while idle and not self._signals.received and not (stops and self._exit_code):
+                chunk = next(chunks, None)
+                if chunk is None:
+                    break
+                share = idle.pop()
+                self._running[self._start_chunk(chunk, share, run)] = share
+            if not self._running:
+                return EXIT_STOPPED if self._signals.received else self._exit_code
+            self._signals.wait((), None)
+            self._forward_signals()
+            idle += self._ended()
+
+    def _free_chunks(self) -> Iterator[int]:
+        """The chunks of the job that no worker seems to have taken.
+
+        The nodes begin at different ones, and so meet late.
+        """
+        part = self._part
+        node = int(os.environ.get("SLURM_NODEID") or 0) % part.nodes
+        for step in range(part.chunks):
+            offset = (node * part.chunks // part.nodes + step) % part.chunks
+            chunk = part.first_chunk + offset
+            name = journal_name(chunk, self._start.restart, self._token(chunk))
+            if not (self._sweep.journal_dir(self._plan.submission) / name).exists():
+                yield chunk
+
+    def _token(self, chunk: int) -> str:
+        """The token of the attempts of a chunk in this start of the job, on every node."""
+        start = self._start
+        text = f"{start.cluster} {start.job_id} {start.restart} {chunk}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _start_chunk(self, chunk: int, share: Share | None, run: Run) -> int:
+        """Fork the process of a chunk. Returns its process id."""
+        claim = Claim(token=self._token(chunk), age_s=process_age_s(), share=share)
+        worker = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._run_in_fork(worker, chunk, claim, run)
+        return pid
+
+    def _run_in_fork(self, worker: int, chunk: int, claim: Claim, run: Run) -> NoReturn:
+        code = EXIT_BROKEN
+        try:
+            os.setpgid(0, 0)
+            reset_signals()
+            os.close(self._lifeline_end)
+            lifeline = reopened(self._lifeline)
+            if lifeline is not None:
+                die_with_worker(lifeline)
+            if os.getppid() == worker:
+                code = exit_code_of(partial(self._run_chunk, chunk, claim, run))
+        except HpcsweepError as error:
+            write_notice(str(error))
+            code = error.exit_code
+        finally:
+            os._exit(code)
+
+    def _run_chunk(self, chunk: int, claim: Claim, run: Run) -> int:
+        part, submission = self._part, self._plan.submission
+        start = self._start._replace(array_task_id=chunk - part.first_chunk)
+        try:
+            task = Task(self._sweep, submission, part.number, start, claim)
+        except JournalError as error:
+            if isinstance(error.__cause__, FileExistsError):
+                return EXIT_TAKEN
+            raise
+        return run(task)
+
+    def _forward_signals(self) -> None:
+        for name in self._signals.received.keys() - self._forwarded:
+            self._forwarded.add(name)
+            for pid in self._running:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.Signals[name])
+
+    def _ended(self) -> Iterator[Share | None]:
+        """What the chunks had that have ended."""
+        for pid in list(self._running):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if not ended:
+                continue
+            code = os.waitstatus_to_exitcode(status)
+            if code < 0:  # of its cases only those that ran are lost: the next chunk may be well
+                write_notice(f"the process of a chunk was ended by {signal.Signals(-code).name}")
+            elif code != EXIT_TAKEN:
+                self._exit_code = max(self._exit_code, code)
+            yield self._running.pop(pid)
+
+
+def _shares(sweep: SweepDirectory, plan: Plan) -> list[Share | None]:
+    """What each slot has of the node; without what a case needs one slot, whose task says so."""
+    try:
+        return list(shares_of(sweep.version(plan.manifest).manifest, os.environ))
+    except InputError:
+        return [None]
+
+
+def main(arguments: list[str]) -> int:
+    """Run the worker of a node. Returns the exit code."""
+    sweep, submission, part, _, *rest = arguments
+    start = Start.from_environment(os.environ, alone=True)
+    os.environ[IN_TASK] = "1"
+    node = Node(SweepDirectory.open(Path(sweep)), int(submission), int(part), start)
+    if not rest:
+        return node.run()
+    _, where, exit_code = rest
+    return node.fail_setup(where, int(exit_code))
