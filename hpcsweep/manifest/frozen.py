@@ -139,8 +139,9 @@ class FrozenManifest:
     snapshot: tuple[str, ...] | None = ()
     # "case": a process for each case of a function; "task": one for all cases of a slot.
     isolation: str = "case"
-    # What runs the chunks: one of `records.MODES`; and with how many whole nodes, 0 for an array.
+    # What runs the chunks: one of `records.MODES`.
     mode: str = ARRAY
+    # Count of whole nodes that run them; 0 for array tasks.
     nodes: int = 0
     # 16 hex digits over all of the above; "" until `sealed`.
     fingerprint: str = ""

@@ -9,8 +9,10 @@ from hpcsweep.records import ARRAY, NODE_JOBS, SINGLE_JOB, CaseNeeds
 
 # sbatch's options of a case with several processes; and all that divide a node, or a case over
 # nodes, with what to write instead.
-_SEVERAL = ("ntasks", "ntasks-per-node", "tasks-per-node", "ntasks-per-core")
-_SEVERAL += ("ntasks-per-socket", "ntasks-per-gpu")
+_SEVERAL = (
+    *("ntasks", "ntasks-per-node", "tasks-per-node"),
+    *("ntasks-per-core", "ntasks-per-socket", "ntasks-per-gpu"),
+)
 _PARTS_OF_NODES = {
     "cpus-per-task": "Write `cpus_per_case:`: as many cases run at once as the node has CPUs.",
     "cpus-per-gpu": "Write `cpus_per_case:` and `gpus_per_case:`.",

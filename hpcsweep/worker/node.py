@@ -26,7 +26,7 @@ from hpcsweep.worker.messages import write_notice
 from hpcsweep.worker.process import Share
 from hpcsweep.worker.runner import Signals, reset_signals
 from hpcsweep.worker.shares import shares_of
-from hpcsweep.worker.start import Claim, Start
+from hpcsweep.worker.start import Start, TakenChunk
 from hpcsweep.worker.task import Task, exit_code_of
 from hpcsweep.worker.timelimit import process_age_s
 
@@ -36,7 +36,7 @@ EXIT_TAKEN = os.EX_PROTOCOL
 Run = Callable[[Task], int]
 
 
-class Node:
+class NodeWorker:
     """The worker of one node of a job."""
 
     def __init__(self, sweep: SweepDirectory, submission: int, part: int, start: Start) -> None:
@@ -107,14 +107,14 @@ class Node:
 
     def _start_chunk(self, chunk: int, share: Share | None, run: Run) -> int:
         """Fork the process of a chunk. Returns its process id."""
-        claim = Claim(token=self._token(chunk), age_s=process_age_s(), share=share)
+        taken = TakenChunk(token=self._token(chunk), age_s=process_age_s(), share=share)
         worker = os.getpid()
         pid = os.fork()
         if pid == 0:
-            self._run_in_fork(worker, chunk, claim, run)
+            self._run_in_fork(worker, chunk, taken, run)
         return pid
 
-    def _run_in_fork(self, worker: int, chunk: int, claim: Claim, run: Run) -> NoReturn:
+    def _run_in_fork(self, worker: int, chunk: int, taken: TakenChunk, run: Run) -> NoReturn:
         code = EXIT_BROKEN
         try:
             os.setpgid(0, 0)
@@ -124,18 +124,18 @@ class Node:
             if lifeline is not None:
                 die_with_worker(lifeline)
             if os.getppid() == worker:
-                code = exit_code_of(partial(self._run_chunk, chunk, claim, run))
+                code = exit_code_of(partial(self._run_chunk, chunk, taken, run))
         except HpcsweepError as error:
             write_notice(str(error))
             code = error.exit_code
         finally:
             os._exit(code)
 
-    def _run_chunk(self, chunk: int, claim: Claim, run: Run) -> int:
+    def _run_chunk(self, chunk: int, taken: TakenChunk, run: Run) -> int:
         part, submission = self._part, self._plan.submission
         start = self._start._replace(array_task_id=chunk - part.first_chunk)
         try:
-            task = Task(self._sweep, submission, part.number, start, claim)
+            task = Task(self._sweep, submission, part.number, start, taken)
         except JournalError as error:
             if isinstance(error.__cause__, FileExistsError):
                 return EXIT_TAKEN
@@ -176,7 +176,7 @@ def main(arguments: list[str]) -> int:
     sweep, submission, part, _, *rest = arguments
     start = Start.from_environment(os.environ, alone=True)
     os.environ[IN_TASK] = "1"
-    node = Node(SweepDirectory.open(Path(sweep)), int(submission), int(part), start)
+    node = NodeWorker(SweepDirectory.open(Path(sweep)), int(submission), int(part), start)
     if not rest:
         return node.run()
     _, where, exit_code = rest

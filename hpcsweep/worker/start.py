@@ -62,7 +62,7 @@ class Start(NamedTuple):
         )
 
 
-class Claim(NamedTuple):
+class TakenChunk(NamedTuple):
     """A chunk of a whole node's worker, which runs one in each slot."""
 
     # The same for every worker of the job: the chunk's journal can be made by one of them only.
@@ -86,7 +86,12 @@ class Assignment(NamedTuple):
 
     @classmethod
     def find(
-        cls, sweep: SweepDirectory, plan: Plan, part: int, start: Start, claim: Claim | None = None
+        cls,
+        sweep: SweepDirectory,
+        plan: Plan,
+        part: int,
+        start: Start,
+        taken: TakenChunk | None = None,
     ) -> Assignment:
         """The chunk of an element of a part. *Raises* SweepError if there is none."""
         first_chunk, chunks = plan.part(part).first_chunk, plan.part(part).chunks
@@ -99,7 +104,7 @@ class Assignment(NamedTuple):
             generation=plan.generation,
             submission=plan.submission,
             restart=start.restart,
-            token=claim.token if claim else token(),
+            token=taken.token if taken else token(),
         )
         chunk = first_chunk + start.array_task_id
         return cls(sweep=sweep, plan=plan, chunk=chunk, start=start, attempt=attempt)

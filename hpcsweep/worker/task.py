@@ -25,7 +25,7 @@ from hpcsweep.worker.leftovers import leftovers_of
 from hpcsweep.worker.messages import Request, one_line, refusal, write_notice
 from hpcsweep.worker.runner import Runner, Steps, Timer
 from hpcsweep.worker.slot import CaseEnd, Slot
-from hpcsweep.worker.start import Assignment, Claim, Start
+from hpcsweep.worker.start import Assignment, Start, TakenChunk
 from hpcsweep.worker.timelimit import TimeLeft, TimeLimit
 
 if TYPE_CHECKING:
@@ -62,12 +62,12 @@ class Task:
         submission: int,
         part: int,
         start: Start,
-        claim: Claim | None = None,
+        taken: TakenChunk | None = None,
     ) -> None:
         """*Writes* a new journal. *Raises* SweepError if plan, part and manifest do not match."""
         plan, document = sweep.plan(submission)
         self._rules = document["worker"]
-        self._assignment = Assignment.find(sweep, plan, part, start, claim)
+        self._assignment = Assignment.find(sweep, plan, part, start, taken)
         indices = self._assignment.indices
         version = sweep.version(plan.manifest)
         self._manifest = sweep.with_kept_code(version.manifest, document)
@@ -79,8 +79,8 @@ class Task:
                 where=str(sweep.manifest_dir(plan.manifest)),
             )
         limit = TimeLimit.of_task(os.environ, self._rules)
-        if limit is not None and claim is not None:
-            limit = limit.since(claim.age_s)
+        if limit is not None and taken is not None:
+            limit = limit.since(taken.age_s)
         self._runner, self._time_left = Runner(limit=limit), TimeLeft(limit)
         # Import all modules before the journal is opened: an import that the file system refuses
         # in the middle of a chunk would end the worker without a record.
@@ -90,8 +90,8 @@ class Task:
         self._lanes = Lanes(
             self._assignment, self._manifest, self._cases.work, self._runner, self._rules
         )
-        if claim is not None and claim.share is not None:
-            self._lanes.share_out([claim.share])
+        if taken is not None and taken.share is not None:
+            self._lanes.share_out([taken.share])
         clock, beat_s = self._runner.clock, self._rules["beat_s"]
         self._ledger = Ledger(self._assignment, leftovers_of(self._assignment), beat_s, clock)
         journal = str(self._ledger.path.relative_to(sweep.journal_root))

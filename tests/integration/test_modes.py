@@ -1,24 +1,26 @@
-"""The three modes of a sweep: array tasks, jobs of one whole node, a single job of several nodes."""
+"""The modes of a sweep: array tasks, jobs of one whole node each, one job of several nodes."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support import clusters
 from tests.support.clusters import Cluster
-from tests.support.project import Project, check_whole, essential
+from tests.support.project import Project, check_whole
 
 cluster, emulated = clusters.cluster, clusters.emulated
 CASES = 60
 WHOLE = {"time": "00:10:00"}
 
 
-def project_of(cluster: Cluster, root: Path, mode: str, nodes: int = 2, **more: object) -> Project:
+def project_of(cluster: Cluster, root: Path, mode: str, nodes: int = 2, **more: Any) -> Project:
     """A sweep in one of the modes."""
     slurm = {"time": "00:10:00", "mem": "100M"} if mode == "array" else WHOLE | {"nodes": nodes}
-    return Project(cluster, root, CASES, **{"mode": mode, "chunk": 5, "slurm": slurm} | more)
+    keys: dict[str, Any] = {"mode": mode, "chunk": 5, "slurm": slurm} | more
+    return Project(cluster, root, CASES, **keys)
 
 
 @pytest.mark.parametrize("mode", ["node", "single"])

@@ -113,9 +113,11 @@ def test_the_fingerprint_changes_with_every_field() -> None:
         {"needs": CaseNeeds(slots=2)},
         {"snapshot": None},
         {"isolation": "task"},
+        {"mode": "node"},
+        {"mode": "node", "nodes": 3},
     ]
     # Where a task finds the code is no field of the file.
-    assert {next(iter(change)) for change in changes} | {"fingerprint", "code_root"} == {
+    assert {name for change in changes for name in change} | {"fingerprint", "code_root"} == {
         field.name for field in dataclasses.fields(FrozenManifest)
     }
     found = {make(**change).fingerprint for change in changes} | {make().fingerprint}
