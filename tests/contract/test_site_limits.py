@@ -27,7 +27,10 @@ REAL = SlurmOptions(
     ),
 )
 ACCOUNTS = (
-    "add account acc1",
+    "add account inst GrpSubmitJobs=6",
+    "add account acc1 parent=inst",
+    "add account acc2 parent=inst",
+    "add user root account=acc2",
     "add qos big MaxSubmitJobsPerUser=5 MaxWall=30",
     "add user root account=acc1 qos=normal,big DefaultQOS=normal MaxSubmitJobs=3",
     "modify user root set DefaultAccount=acc1",
@@ -144,6 +147,19 @@ def test_the_limit_of_a_qos_counts_in_place_of_the_associations(site: LimitedSit
     argv = ("sbatch", "--parsable", "-A", "acc1", "-H", "-o", "/dev/null", "--wrap=true")
     job = site.run(*argv, "-q", "big", "--array=0-4").strip()  # more than the association's
     assert site.limits(qos="big").room == 0
+    site.cancel(job)
+
+
+@pytest.mark.parametrize("site", [pytest.param("real", marks=pytest.mark.slurm)], indirect=True)
+def test_the_limit_of_an_account_counts_all_jobs_below_it(site: LimitedSite) -> None:
+    usual = site.limits(account="acc2")
+    assert (usual.max_jobs_name, usual.room) == ("GrpSubmitJobs of the account inst", 6)
+    assert usual.unread == ()
+    argv = ("sbatch", "--parsable", "-A", "acc2", "-H", "-o", "/dev/null", "--wrap=true")
+    with pytest.raises(AssertionError, match="AssocGrpSubmitJobsLimit"):
+        site.run(*argv, "--array=0-6")
+    job = site.run(*argv, "--array=0-5").strip()
+    assert (site.limits(account="acc2").room, site.limits().room) == (0, 0)
     site.cancel(job)
 
 

@@ -56,6 +56,7 @@ def amounts(options: dict[str, str], found: SiteAnswers | None = None) -> dict[s
 
 def test_the_queries_are_those_that_were_recorded() -> None:
     asked = site.queries("root", CONFIGURATION)
+    del asked["accounts"]  # this one is asked in the contract on a real Slurm
     # Recorded on a cluster with a database of its own.
     assert {" ".join(argv).replace(" cluster=test", "") for argv in asked.values()} == {
         one(RECORDED, pattern).command

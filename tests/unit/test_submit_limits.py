@@ -9,7 +9,9 @@ from hpcsweep.cluster.slurm.job_limits import (
     Association,
     JobLimits,
     associations,
+    ceilings,
     enforced,
+    levels,
     qos_by_name,
 )
 from hpcsweep.cluster.slurm.submit_limits import QueuedTask, SubmitLimit, queued, tightest
@@ -57,6 +59,39 @@ def test_what_is_printed() -> None:
         QueuedTask("acc1", "normal", "main"),
         QueuedTask("acc1", "qlim", "main,short"),
     ]
+
+
+# As `sacctmgr show assoc where user=` prints account, parent, GrpSubmit, GrpJobs and GrpTRES.
+ACCOUNTS = "root||||\ninst|root|6||cpu=96\ngroup|inst||4|cpu=48\nacc1|group|||\nacc2|group|||\n"
+INHERITS = "acc1||normal|normal|9||2||cpu=64|\n"  # MaxSubmit and MaxTRES are those of inst
+
+
+def test_the_limits_on_groups_of_all_accounts_above() -> None:
+    (mine,) = associations(INHERITS, ACCOUNTS)
+    assert [level.named("GrpJobs") for level in mine.of_accounts] == [
+        "GrpJobs of the account group",
+        "GrpJobs of the account inst",
+    ]
+    # The jobs of the whole subtree count against a limit of an account.
+    limit = tightest([mine], {}, THERE, {}, {})
+    assert limit == SubmitLimit(name="GrpSubmitJobs of the account inst", most=6, there=5)
+    # A QOS with a limit of the same kind counts in place of all of them.
+    replaced = tightest([mine], QOS, THERE, {"qos": "qgrp"}, {})
+    assert replaced == SubmitLimit(name="GrpSubmitJobs of the QOS qgrp", most=4, there=0)
+    found = {one.name: one.most for one in ceilings(levels(mine, {}, {}))}
+    assert found == {
+        "MaxTRESPerJob of the association": 64,
+        "GrpTRES of the account group": 48,
+        "GrpJobs of the account group": 4,
+        "GrpTRES of the account inst": 96,
+        "MaxJobs of the association": 2,
+    }
+
+
+@pytest.mark.parametrize("printed", ["", "acc1|acc2|3||\nacc2|acc1|||\n", "acc1|gone|3||\n"])
+def test_accounts_that_cannot_be_read_or_go_round_in_a_circle(printed: str) -> None:
+    (mine,) = associations(INHERITS, printed)
+    assert [level.account for level in mine.of_accounts] == ["acc1"] * bool(printed)
 
 
 THERE = [QueuedTask("acc1", "normal", "main")] * 3 + [QueuedTask("acc2", "qlim", "short,main")] * 2

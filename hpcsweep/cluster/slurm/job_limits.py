@@ -2,12 +2,14 @@
 
 Of a limit that several levels set, the first one counts (22.05): the QOS of the partition, the QOS
 of the job, then the association. With the flag OverPartQOS the QOS of the job comes first.
+A limit on a group counts at the association, its account, and all accounts above: each of them.
+sacctmgr shows the other limits of accounts as those of the associations below, which inherit them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from hpcsweep.cluster.ceilings import ALL_CPUS, ALL_GPUS, ALL_MEMORY, NODES, RUNNING, TIME, Ceiling
@@ -32,6 +34,7 @@ _RUNNING = ("MaxJobsPerUser", "MaxJobs", "GrpJobs")
 _RESOURCES = {"maxtres": "MaxTRESPerJob", "maxtrespu": "MaxTRESPerUser", "grptres": "GrpTRES"}
 _TRES = {"cpu": ALL_CPUS, "mem": ALL_MEMORY, "node": NODES, "gres/gpu": ALL_GPUS}
 _OF_ASSOCIATION = ("maxsubmit", "grpsubmit", "maxjobs", "maxwall", "maxtres", "grptres")
+_OF_ACCOUNT = ("grpsubmit", "grpjobs", "grptres")
 _OF_QOS = ("maxsubmitpu", "grpsubmit", "maxjobspu", "grpjobs", "maxwall", *_RESOURCES)
 
 
@@ -50,6 +53,16 @@ def show_associations(user: str, cluster: str) -> list[str]:
     return ["sacctmgr", "-n", "-P", "show", "assoc", *where, f"format={fields}"]
 
 
+def show_accounts(cluster: str) -> list[str]:
+    """Query the limits on groups of all accounts of a cluster: which are above a user's is unknown.
+
+    Rows without a user are those of accounts; every user sees them (22.05).
+    """
+    fields = ",".join(("account,parentname", *_OF_ACCOUNT))
+    where = ("where", "user=", *([f"cluster={cluster}"] if cluster else ()))
+    return ["sacctmgr", "-n", "-P", "show", "assoc", *where, f"format={fields}"]
+
+
 def show_qos() -> list[str]:
     """Query the limits of all QOS."""
     return ["sacctmgr", "-n", "-P", "show", "qos", f"format={','.join(('name,flags', *_OF_QOS))}"]
@@ -57,10 +70,14 @@ def show_qos() -> list[str]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobLimits:
-    """The limits that one association or QOS sets."""
+    """The limits that one association, account or QOS sets."""
 
-    # Name of the QOS; "" for an association.
+    # Name of the QOS; "" for an association and an account.
     qos: str = ""
+    # Name of the account; "" for an association and a QOS.
+    account: str = ""
+    # The accounts whose jobs the limits of an account count.
+    below: Container[str] = ()
     # Counts of jobs by Slurm's name of the limit.
     counts: Mapping[str, int] = field(default_factory=dict)
     # The most that a job can get of something, by that and Slurm's name of the limit.
@@ -68,6 +85,8 @@ class JobLimits:
 
     def named(self, limit: str) -> str:
         """A limit for people: `MaxWall of the QOS short`."""
+        if self.account:
+            return f"{limit} of the account {self.account}"
         return f"{limit} of the {f'QOS {self.qos}' if self.qos else 'association'}"
 
 
@@ -81,6 +100,8 @@ class Association(NamedTuple):
     qos: tuple[str, ...]
     default_qos: str
     limits: JobLimits
+    # Those on groups, of its account and all accounts above.
+    of_accounts: tuple[JobLimits, ...] = ()
 
 
 class QosLimits(NamedTuple):
@@ -90,16 +111,47 @@ class QosLimits(NamedTuple):
     limits: JobLimits
 
 
-def associations(stdout: str) -> list[Association]:
-    """The associations in the output of `show_associations`."""
+def associations(stdout: str, accounts: str = "") -> list[Association]:
+    """The associations in the outputs of `show_associations` and `show_accounts`."""
     found = []
+    above = _accounts_above(accounts)
     for (account, partition, names, default), limits in _rows(stdout, 4, _OF_ASSOCIATION):
         # Without a default: `normal` if the user has it, else the first one (22.05).
         several = tuple(names.split(","))
         qos = default or ("normal" if "normal" in several else several[0])
         mine = _limits("", limits)
-        found.append(Association(account, partition, several, qos, mine))
+        of_accounts = tuple(above.get(account, ()))
+        found.append(Association(account, partition, several, qos, mine, of_accounts))
     return found
+
+
+def _accounts_above(stdout: str) -> dict[str, list[JobLimits]]:
+    """By account its limits on groups, then those of the accounts above it."""
+    parents: dict[str, str] = {}
+    limits: dict[str, JobLimits] = {}
+    below: dict[str, set[str]] = {}
+    for (account, parent), values in _rows(stdout, 2, _OF_ACCOUNT):
+        parents[account] = parent
+        own = _limits("", values)
+        if own.counts or own.most:
+            below[account] = set()
+            limits[account] = replace(own, account=account, below=below[account])
+    found: dict[str, list[JobLimits]] = {}
+    for account in parents:
+        line = [name for name in _line(account, parents) if name in limits]
+        for name in line:
+            below[name].add(account)
+        found[account] = [limits[name] for name in line]
+    return found
+
+
+def _line(account: str, parents: Mapping[str, str]) -> Iterator[str]:
+    """An account, its parent, and so on; none twice."""
+    seen: set[str] = set()
+    while account in parents and account not in seen:
+        seen.add(account)
+        yield account
+        account = parents[account]
 
 
 def qos_by_name(stdout: str) -> dict[str, QosLimits]:
@@ -122,17 +174,22 @@ def levels(
     names = [partition_qos, own]
     if own in qos and "OverPartQOS" in qos[own].flags:
         names.reverse()
-    return [*(qos[name].limits for name in dict.fromkeys(names) if name in qos), association.limits]
+    of_qos = (qos[name].limits for name in dict.fromkeys(names) if name in qos)
+    return [*of_qos, association.limits, *association.of_accounts]
 
 
 def ceilings(ordered: list[JobLimits]) -> Iterator[Ceiling]:
-    """The most that a job can get by these levels: of each limit that of the first level."""
+    """The most that a job can get by these levels.
+
+    Of each limit that of the first QOS; without one, those of the association and its accounts.
+    """
     seen: set[tuple[str, str]] = set()
     for level in ordered:
         running = {(RUNNING, name): level.counts[name] for name in _RUNNING if name in level.counts}
         for key, most in (level.most | running).items():
             if key not in seen:
-                seen.add(key)
+                if level.qos:
+                    seen.add(key)
                 what, limit = key
                 yield Ceiling(what, most, level.named(limit))
 
@@ -143,7 +200,7 @@ def _limits(qos: str, values: Mapping[str, str]) -> JobLimits:
 
 
 def _most(values: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], int]]:
-    seconds = time_limit_seconds(values["maxwall"])
+    seconds = time_limit_seconds(values.get("maxwall", ""))
     if seconds is not None:
         yield (TIME, "MaxWall"), seconds
     for column, limit in _RESOURCES.items():

@@ -26,6 +26,7 @@ _TOLD = {
     "partitions": "limits of partitions",
     "nodes": "sizes of nodes",
     "associations": "limits of associations",
+    "accounts": "limits of accounts",
     "qos": "limits of QOS",
 }
 
@@ -48,6 +49,7 @@ def queries(user: str, configuration: Mapping[str, str]) -> dict[str, list[str]]
     if job_limits.ASSOCIATIONS_ENFORCED & job_limits.enforced(configuration):
         name = configuration.get("ClusterName", "")
         found["associations"] = job_limits.show_associations(user, name)
+        found["accounts"] = job_limits.show_accounts(name)
         found["qos"] = job_limits.show_qos()
     return found
 
@@ -98,7 +100,9 @@ class Site:
             configuration=configuration,
             partitions=partitions.partitions(output.get("partitions", ""), configuration),
             nodes=partitions.node_kinds(output.get("nodes", "")),
-            associations=job_limits.associations(output.get("associations", "")),
+            associations=job_limits.associations(
+                output.get("associations", ""), output.get("accounts", "")
+            ),
             qos=job_limits.qos_by_name(output.get("qos", "")),
             unread=tuple(f"{_TOLD[name]}: {why}" for name, why in answers["failed"].items()),
         )

@@ -78,7 +78,7 @@ def _limits(
     there: list[QueuedTask],
     partition_qos: Mapping[str, str],
 ) -> Iterator[SubmitLimit]:
-    """Of the limits of a user, and of a group, the one of the first level that has it."""
+    """The limits of a user, and of a group: of the first QOS, else of all other levels."""
     for names in (_MAX_SUBMIT, _GROUP_SUBMIT):
         for level in ordered:
             name = next((name for name in names if name in level.counts), None)
@@ -86,7 +86,8 @@ def _limits(
                 counted = sum(_counts(level, association, task, partition_qos) for task in there)
                 most = level.counts[name]
                 yield SubmitLimit(name=level.named(name), most=most, there=counted)
-                break
+                if level.qos:
+                    break
 
 
 def _counts(
@@ -94,7 +95,7 @@ def _counts(
 ) -> bool:
     """Whether a limit of this level counts a task."""
     if not level.qos:
-        return task.account == association.account
+        return task.account in (level.below if level.account else (association.account,))
     # The QOS of a partition counts all jobs in the partition, regardless of their own QOS.
     of_partitions = (partition_qos.get(name) for name in task.partition.split(","))
     return level.qos in (task.qos, *of_partitions)

@@ -49,6 +49,7 @@ FIELDS = {
     "maxwall": ("MaxWall", 11),
     "name": ("Name", 10),
     "organization": ("Org", 20),
+    "parentname": ("Par Name", 10),
     "partition": ("Partition", 10),
     "preempt": ("Preempt", 10),
     "preemptmode": ("PreemptMode", 11),
@@ -178,7 +179,8 @@ def _rows(settings: EmulatorConfig, entity: str) -> list[EntityRow]:
         return [common | _account(name) for name in accounts]
     if entity == "associations":
         # An account has an association of its own, before those of its users.
-        return [common | {"account": one} | mine for one in accounts for mine in ({"user": ""}, {})]
+        own = {"user": "", "parentname": "root"}
+        return [common | {"account": one} | mine for one in accounts for mine in (own, {})]
     if entity == "tres":
         return [_tres(number, name) for number, name in enumerate(_TRES, 1)]
     return _qos(settings, qos) if entity == "qos" else []  # no wckeys: TrackWCKey is off
