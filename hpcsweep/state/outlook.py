@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from hpcsweep.indexset import IndexSet
-from hpcsweep.records import Reason, Resources, Status
+from hpcsweep.records import CaseNeeds, Reason, Resources, Status
 from hpcsweep.runs.find import lost_files
 from hpcsweep.state.array_tasks import ArrayTasks
 from hpcsweep.state.index_order import in_order_of
@@ -26,6 +26,9 @@ from hpcsweep.sweepdir.version import Version
 from hpcsweep.target import digest_without_import
 
 NONE = IndexSet()
+# Above this count of begun indices the time of each is not read: the cost of a submission, and the
+# size of its plan, do not depend on the count of cases (invariant 1).
+TIMED_MAX = 5000
 
 
 class State(StrEnum):
@@ -101,6 +104,9 @@ class Outlook:
     asked: Mapping[int, Resources] = field(default_factory=dict)
     # What complete cases of its target took; None without one. Filled only by `with_measured`.
     measured: Measured | None = None
+    # Seconds that the last attempt at an index took, where tasks run several cases at once and no
+    # more than `TIMED_MAX` indices were begun. Filled only by `with_measured`.
+    seconds: Mapping[int, float] = field(default_factory=dict)
     # Of the code here, see `current_code`; None if it is not known.
     code_digest: str | None = None
     # Indices of the canary, as long as the others wait for it, or would.
@@ -215,7 +221,14 @@ def with_measured(outlook: Outlook, sweep: SweepDirectory, sweep_index: SweepInd
         for number in sweep.submissions()
         if sweep.version(sweep.plan(number)[0].manifest).manifest.target != target
     ]
-    return replace(outlook, measured=sweep_index.measured(others))
+    outlook = replace(outlook, measured=sweep_index.measured(others))
+    if outlook.version.manifest.needs == CaseNeeds() or outlook.begun.count > TIMED_MAX:
+        return outlook
+    seconds: dict[int, float] = {}
+    for page in sweep_index.columns(("wall_seconds",), within=outlook.begun):
+        pairs = zip(page["idx"], page["wall_seconds"], strict=True)
+        seconds |= {index: took for index, took in pairs if took is not None}
+    return replace(outlook, seconds=seconds)
 
 
 def current_code(sweep: SweepDirectory, version: Version) -> str | None:

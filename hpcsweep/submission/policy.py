@@ -93,6 +93,8 @@ class Batch:
     closes: bool = False
     # Whether its cases go first, and the others wait for them.
     is_canary: bool = False
+    # See `Plan.longest_first`.
+    longest_first: tuple[int, ...] = ()
 
     def as_canary(self, indices: IndexSet) -> Batch:
         """Of this batch only these indices, which go first, each in a task of its own."""
@@ -186,7 +188,14 @@ def batch(
         resources=resources,
         node_jobs=policy.node_jobs,
         estimate=estimate,
+        longest_first=_longest_first(outlook, indices),
     )
+
+
+def _longest_first(outlook: Outlook, indices: IndexSet) -> tuple[int, ...]:
+    """Those of the indices whose time is known, the longest first."""
+    known = (index for index in outlook.seconds if index in indices)
+    return tuple(sorted(known, key=lambda index: (-outlook.seconds[index], index)))
 
 
 # --- which indices ---------------------------------------------------------------------------

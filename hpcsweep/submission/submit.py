@@ -310,6 +310,7 @@ def make_plan(
         goal=batch.indices | batch.rest if batch.rest else None,
         closes=batch.closes,
         canary=batch.is_canary,
+        longest_first=batch.longest_first,
         case_seconds=None if batch.estimate is None else batch.estimate.mean_s,
         seconds_from="" if batch.estimate is None else batch.estimate.source,
     )

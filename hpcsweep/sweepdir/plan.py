@@ -144,6 +144,7 @@ class _OptionalPlanFields(TypedDict, total=False):
     case_seconds: float
     seconds_from: str
     canary: bool
+    longest_first: list[int]
 
 
 class PlanFields(_OptionalPlanFields):
@@ -234,6 +235,9 @@ class Plan:
     seconds_from: str = ""
     # Whether its cases go first, and the others of `goal` wait until one of them is complete.
     canary: bool = False
+    # Indices that begin before the others of their chunk, in this order: a long case that begins
+    # last keeps a task of several slots waiting for one of them.
+    longest_first: tuple[int, ...] = ()
 
     def resources(self, usual: Resources) -> Resources:
         """What the array tasks ask for; `usual` is what the manifest says."""
@@ -287,6 +291,8 @@ class Plan:
             fields["seconds_from"] = self.seconds_from
         if self.canary:
             fields["canary"] = True
+        if self.longest_first:
+            fields["longest_first"] = list(self.longest_first)
         return fields
 
     @classmethod
@@ -315,6 +321,7 @@ class Plan:
             case_seconds=value.get("case_seconds"),
             seconds_from=value.get("seconds_from", ""),
             canary=bool(value.get("canary")),
+            longest_first=tuple(value.get("longest_first", ())),
         )
 
 
@@ -347,7 +354,7 @@ _DOCUMENT = schema(
     },
     {"time": TEXT, "code_digest": TEXT, "options": by_name(TEXT), "goal": LIST, "closes": TRUTH}
     | {"case_seconds": NUMBER, "seconds_from": one_of(SECONDS_FROM), "canary": TRUTH}
-    | {"caps": by_name(integer()), "snapshot": HEX16},
+    | {"caps": by_name(integer()), "snapshot": HEX16, "longest_first": LIST},
 )
 _PART = schema(
     dict.fromkeys(("number", "first_chunk", "chunks", "throttle"), integer()),

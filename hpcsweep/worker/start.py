@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -113,6 +113,14 @@ class Assignment(NamedTuple):
     def indices(self) -> IndexSet:
         """The cases of the chunk."""
         return self.plan.chunk(self.chunk)
+
+    @property
+    def order(self) -> Iterator[int]:
+        """The cases of the chunk in the order in which they begin."""
+        indices = self.indices
+        first = dict.fromkeys(index for index in self.plan.longest_first if index in indices)
+        yield from first
+        yield from (index for index in indices if index not in first)
 
     @property
     def journals(self) -> Path:

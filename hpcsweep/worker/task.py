@@ -157,7 +157,7 @@ class Task:
 
     def _unsettled(self) -> Iterator[int]:
         settled = self._ledger.settled
-        return (index for index in self._assignment.indices if index not in settled)
+        return (index for index in self._assignment.order if index not in settled)
 
     def _serve(self, lane: Lane, attempts: Attempts) -> Steps[None]:
         """Run cases of the chunk one by one, until none is left or the task must stop."""

@@ -86,6 +86,7 @@ class MadeSweep:
         options: dict[str, str] | None = None,
         goal: IndexSet | None = None,
         closes: bool = False,
+        longest_first: Sequence[int] = (),
         max_array_size: int = 1001,
         cluster: Mapping[str, str] = {"kind": "slurm", "name": "test", "state_dir": ""},
         **rules: Any,
@@ -106,6 +107,7 @@ class MadeSweep:
             options=options,
             goal=goal,
             closes=closes,
+            longest_first=tuple(longest_first),
         )
         document = plan.to_json() | {"cluster": dict(cluster), "worker": RULES | rules}
         make_directory(self.directory.submission_dir(number))
