@@ -471,40 +471,47 @@ MISFITS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("kind", ["begin", "end", "same"])
-@pytest.mark.parametrize("which", MISFITS)
-def test_a_record_that_does_not_fit_costs_only_itself(
-    made: MadeSweep, which: str, kind: str
-) -> None:
-    changed, said = MISFITS[which]
+def test_a_record_that_does_not_fit_costs_only_itself(made: MadeSweep, kind: str) -> None:
     plan = made.directory.submission_dir(1) / "plan.json"
     plan.write_text(plan.read_text().replace('"generation": 0', '"generation": 7'))
     before = brought_up_to_date(made)
-    record = {
-        "kind": kind,
-        "v": 1,
-        "manifest": made.manifest.fingerprint,
-        "status": "complete",
-        "attempt": [7, 1, 0, "a" * 16],
-        "chunk": 0,
-        "index": 1,
-        "word": 2,
-        "case_id": made.source[1].case_id,
-        "started": "2026-01-01",
-    }
-    name = "0001/0/9.0.x.jsonl"
-    # What comes after it is taken in.
-    after = {**record, "kind": "end", "metrics": {"y": "after"}}
-    write_journal(made.directory.journal_root / name, record | changed, after)
-    for rebuild in (False, True):
-        with fresh_index(made.directory, rebuild=rebuild) as sweep_index:
-            assert sweep_index.torn() == {name: 1}
-            assert [row["metrics"] for row in sweep_index.rows()][1] == '{"y":"after"}'
-            assert indices(sweep_index) == IndexSet.all(5)
-            (why,) = skipped_lines(made.directory, sweep_index.torn())
-        path = made.directory.journal_root / name
-        assert why.startswith(f"{path}, line 1 at byte 0: {said}")
-    (made.directory.journal_root / name).unlink()
+    reasons: dict[str, str] = {}
+    for restart, (changed, reason) in enumerate(MISFITS.values()):
+        record = {
+            "kind": kind,
+            "v": 1,
+            "manifest": made.manifest.fingerprint,
+            "status": "complete",
+            "attempt": [7, 1, restart, "a" * 16],
+            "chunk": 0,
+            "index": 1,
+            "word": 2,
+            "case_id": made.source[1].case_id,
+            "started": "2026-01-01",
+        }
+        name = f"0001/0/9.{restart}.x.jsonl"
+        # What comes after it is taken in, and is the latest attempt.
+        after = {**record, "kind": "end", "metrics": {"y": f"after {restart}"}}
+        write_journal(made.directory.journal_root / name, record | changed, after)
+        reasons[name] = f"{made.directory.journal_root / name}, line 1 at byte 0: {reason}"
+        misfits_cost_themselves(made, reasons, f"after {restart}")
+    misfits_cost_themselves(made, reasons, f"after {len(MISFITS) - 1}", rebuild=True)
+    for name in reasons:
+        (made.directory.journal_root / name).unlink()
     assert brought_up_to_date(made, rebuild=True) == before
+
+
+def misfits_cost_themselves(
+    made: MadeSweep, reasons: dict[str, str], newest: str, *, rebuild: bool = False
+) -> None:
+    """Fail unless each journal has one line that is skipped, for its reason."""
+    with fresh_index(made.directory, rebuild=rebuild) as sweep_index:
+        assert sweep_index.torn() == dict.fromkeys(reasons, 1)
+        assert [row["metrics"] for row in sweep_index.rows()][1] == f'{{"y":"{newest}"}}'
+        assert indices(sweep_index) == IndexSet.all(5)
+        lines = skipped_lines(made.directory, sweep_index.torn())
+    for line, reason in zip(lines, reasons.values(), strict=True):
+        assert line.startswith(reason)
 
 
 def test_a_task_whose_record_has_an_index_is_a_task(made: MadeSweep) -> None:
