@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -60,6 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # a start without compiled files is not theirs. What a test sets itself comes later.
     for name in [name for name in os.environ if name.startswith("PYTHON")]:
         del os.environ[name]
+    sys.dont_write_bytecode = False  # of the tests either: to rewrite their asserts takes 3 s
     gc.disable()  # collecting thousands of tests makes objects that stay
     # A shell gives what it starts in the background an ignored SIGINT, and so would every test.
     signal.signal(signal.SIGINT, signal.default_int_handler)

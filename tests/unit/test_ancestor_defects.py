@@ -23,6 +23,7 @@ import yaml
 from hpcsweep import Experiment, ExperimentReader, Logbook, LogReader
 from hpcsweep.errors import ExtraMissing, HpcsweepError
 from tests.support.experiments import added, exp
+from tests.support.fixtures import Scale
 
 __all__ = ["exp"]
 
@@ -214,8 +215,8 @@ def test_n14_one_of_many_processes_creates_the_run(tmp_path: Path) -> None:
     assert set(won.values()) == {1}
 
 
-def test_n15_one_header_whoever_begins(tmp_path: Path) -> None:
-    barrier, rounds = FORK.Barrier(8), 60
+def test_n15_one_header_whoever_begins(tmp_path: Path, scale: Scale) -> None:
+    barrier, rounds = FORK.Barrier(8), scale(20, 60)
 
     def begin(number: int) -> None:
         for one in range(rounds):

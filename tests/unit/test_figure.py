@@ -6,21 +6,22 @@ import errno
 import math
 import os
 import sys
+from importlib import import_module
 from itertools import pairwise, product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 
 from hpcsweep.errors import ExtraMissing, InputError, SweepError
 from hpcsweep.tables.plot import draw
 from hpcsweep.tables.points import Axes, points
 
-# One worker of a test run loads all of matplotlib.
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# One worker of a test run loads all of matplotlib: no import at the top, which all workers do.
 pytestmark = pytest.mark.xdist_group("figure")
 
 ROWS: list[dict[str, Any]] = [
@@ -48,13 +49,13 @@ def test_points_are_grouped_and_in_order() -> None:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that were saved."""
     figures: list[Figure] = []
-    real = Figure.savefig
+    real = import_module("matplotlib.figure").Figure.savefig
 
     def save(figure: Figure, *args: Any, **how: Any) -> None:
         figures.append(figure)
         real(figure, *args, **how)
 
-    monkeypatch.setattr(Figure, "savefig", save)
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", save)
     return figures
 
 
@@ -110,9 +111,10 @@ def test_texts_are_places(tmp_path: Path, drawn: list[Figure]) -> None:
 
 
 def test_no_state_of_matplotlib_is_changed(tmp_path: Path) -> None:
-    before = dict(mpl.rcParams)
+    parameters = import_module("matplotlib").rcParams
+    before = dict(parameters)
     draw(ROWS, Axes(x="x", y="y"), tmp_path / "a.png")
-    assert dict(mpl.rcParams) == before
+    assert dict(parameters) == before
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ def test_a_figure_appears_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(Figure, "savefig", full)
+        patch.setattr("matplotlib.figure.Figure.savefig", full)
         with pytest.raises(SweepError, match="No space left"):
             draw([{"x": 1, "y": 1}], Axes(x="x", y="y"), path)
     assert [one.name for one in tmp_path.iterdir()] == ["a.png"]
@@ -234,6 +236,7 @@ def test_colours_of_decades_are_logarithmic(tmp_path: Path, drawn: list[Figure])
     draw(rows, Axes(x="x", y="y", by="k"), tmp_path / "a.png")
     _, scale = drawn[0].axes
     assert scale.get_yscale() == "log"
+    to_rgb = import_module("matplotlib.colors").to_rgb
     colours = [to_rgb(line.get_color()) for line in drawn[0].axes[0].get_lines()]
     steps = [abs(after[1] - before[1]) for before, after in pairwise(colours)]
     assert min(steps) > 0.02  # on a linear scale all but one are the same

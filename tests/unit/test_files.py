@@ -19,6 +19,7 @@ import pytest
 from hpcsweep import files
 from hpcsweep.errors import SweepError
 from hpcsweep.undo import UndoLog, undo_on_error
+from tests.support.fixtures import Scale
 
 PRIVATE_DIRECTORY, PRIVATE_FILE = 0o700, 0o600
 
@@ -81,12 +82,12 @@ def test_many_make_the_same_directory_at_once(tmp_path: Path) -> None:
     assert ends_at_once(script, tmp_path, 30) == [0, 0, 0, 0]
 
 
-def test_a_directory_that_others_remove_at_once_is_made(tmp_path: Path) -> None:
+def test_a_directory_that_others_remove_at_once_is_made(tmp_path: Path, scale: Scale) -> None:
     script = (
         "import contextlib, os, sys; from pathlib import Path\n"
         "from hpcsweep.files import make_directory\n"
         "sys.stdin.read()\n"
-        "for _ in range(3000):\n"
+        f"for _ in range({scale(500, 3000)}):\n"
         "    make_directory(Path(sys.argv[1], 'a'))\n"
         "    with contextlib.suppress(FileNotFoundError): os.rmdir(Path(sys.argv[1], 'a'))"
     )

@@ -287,7 +287,7 @@ def test_three_attempts_in_any_order_of_steps(
 ) -> None:
     """Every rename and every look is a step, and between any two of them others may do theirs."""
     rename, look = Path.rename, rundir.read_metadata
-    for seed in range(scale(150, 5000)):
+    for seed in range(scale(50, 5000)):
         sweep = tmp_path / str(seed)
         works: list[Callable[[], object]] = []
         for fields, outcome in (*attempts, attempts[0]):
