@@ -18,15 +18,14 @@ import threading
 import time
 from collections.abc import Callable
 from enum import Enum
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from matplotlib import pyplot as plt
 
 from hpcsweep import Logbook, LogReader, compat
 from hpcsweep.errors import InputError, RunExists, SweepError
@@ -35,7 +34,6 @@ from hpcsweep.liveness import SILENT_S, Heartbeat, is_alive
 from tests.support.fixtures import Scale
 from tests.support.wait import wait_until
 
-mpl.use("Agg")
 FORK = multiprocessing.get_context("fork")
 
 
@@ -753,7 +751,10 @@ def test_a_program_writes_into_the_run(tmp_path: Path) -> None:
     assert "Ran solver: exit code 3" in log.log_path.read_text()
 
 
+@pytest.mark.xdist_group("figure")  # the worker that loads all of matplotlib
 def test_figures_and_frames(tmp_path: Path) -> None:
+    import_module("matplotlib").use("Agg")
+    plt = import_module("matplotlib.pyplot")
     log = Logbook("a", tmp_path)
     _, axes = plt.subplots()
     axes.plot([1, 2])
