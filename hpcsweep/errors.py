@@ -18,6 +18,7 @@
     │   ├── PartRefused                        it refused a part, and took those before it
     │   └── ClusterUnavailable             7   the cluster could not be asked (transient)
     ├── StoreError                         8   the database
+    ├── Preempted                              a case has saved its state, as its task has to end
     └── Incomplete                         9   --wait ended and not every case is complete
         └── CasesFailed                        some cases of the cache's sweep; carries them
 
@@ -140,6 +141,13 @@ class StoreError(HpcsweepError):
 
     exit_code = 8
     damaged = False
+
+
+class Preempted(HpcsweepError):
+    """The task of this case has to end, and the case has just saved its state.
+
+    Let it pass: the next attempt of the case continues from that state.
+    """
 
 
 class Incomplete(HpcsweepError):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.errors import Damaged, InputError
+from hpcsweep.errors import Damaged, InputError, Preempted
 from hpcsweep.files import (
     fsync_path,
     make_directory,
@@ -23,6 +23,7 @@ from hpcsweep.files import (
 )
 from hpcsweep.ids import loaded_numpy
 from hpcsweep.logbook.json_values import json_document, json_value
+from hpcsweep.logbook.stop_request import stop_request
 from hpcsweep.logbook.storage import checked_name
 
 # The archive member that holds everything but the arrays.
@@ -44,16 +45,27 @@ class Checkpoint:
     A state is a dict of JSON values and numpy arrays. Programs that write files of their own take
     `checkpoint.path("state.h5")` to read and `with checkpoint.writing("state.h5") as path:` to
     write.
+
+    In an array task that has to end, because it is preempted or its time limit is near, `requested`
+    becomes true, and the next `save` raises `Preempted`, a moment at which nothing is lost.
     """
 
     def __init__(self, directory: Path) -> None:
+        """In an array task TERM does not kill the process any more; see `requested`."""
         self.directory = directory
+        stop_request.listen()
+
+    @property
+    def requested(self) -> bool:
+        """Whether the task has to end soon: save the state, or lose the work since the last one."""
+        return stop_request.is_received
 
     def save(self, state: Mapping[str, Any], name: str = "state") -> None:
         """Save a state in place of the earlier one; it is durable when this returns.
 
         *Raises* InputError for a value that is neither an array nor JSON, SweepError if it cannot
-        be written; the earlier state is then unchanged. *Writes* `<name>.checkpoint`.
+        be written; the earlier state is then unchanged. *Raises* Preempted if it was `requested`;
+        the state is saved then. *Writes* `<name>.checkpoint`.
         """
         if not isinstance(state, Mapping):
             raise InputError(f"a state is a dict, not a {type(state).__name__}")
@@ -74,6 +86,12 @@ class Checkpoint:
         path = self.path(f"{name}.checkpoint")
         make_directory(path.parent)
         replace_durably(path, data)
+        if self.requested:
+            raise Preempted(
+                f"the task has to end; the state {name!r} is saved",
+                where=str(path),
+                next_step="The next attempt continues from it.",
+            )
 
     def load(self, name: str = "state") -> dict[str, Any] | None:
         """The state that was saved last; None if there is none.

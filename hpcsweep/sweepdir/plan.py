@@ -114,6 +114,11 @@ class WorkerRules(TypedDict, total=False):
     warning_s: float
     # Absent if failures stop nothing.
     stop: StopRules
+    # How many starts without progress a task may have until it does not have itself requeued any
+    # more; absent if it never does.
+    requeue: int
+    # What the partition leaves a job that it preempts, from USR2 to TERM.
+    preempt_grace_s: float
 
 
 class _OptionalPartFields(TypedDict, total=False):
@@ -368,8 +373,8 @@ _RULES = schema(
     {},
     {"ingest": TRUTH}
     | dict.fromkeys(("beat_s", "ingest_interval_s", "ingest_deadline_s", "term_grace_s"), NUMBER)
-    | dict.fromkeys(("time_limit_s", "warning_s"), NUMBER)
-    | {"stop": OBJECT},
+    | dict.fromkeys(("time_limit_s", "warning_s", "preempt_grace_s"), NUMBER)
+    | {"stop": OBJECT, "requeue": integer(1)},
 )
 _STOP = schema({"failures": integer(1), "equal": TRUTH, "spared": LIST})
 

@@ -76,7 +76,7 @@ class Queue:
         self,
         cases: Cases,
         indices: Iterator[int],
-        may_begin: Callable[[], bool],
+        may_begin: Callable[[], Steps[bool]],
         is_cancelled: Callable[[int], bool] = lambda _: False,
     ) -> None:
         """`may_begin` is asked before each case; False ends the slot that asks.
@@ -96,7 +96,7 @@ class Queue:
         A case that is held begins in the slot that has run its equal.
         """
         while (held := self._released()) or self._index is not None:
-            if not self._may_begin():
+            if not (yield from self._may_begin()):
                 return None
             case = held or (yield from self._make_next(maker))
             if case is None:  # it cannot be made, or was cancelled

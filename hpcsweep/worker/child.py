@@ -80,6 +80,7 @@ class Server:
 
     is_persistent = True
     code_digest = None  # the child reports it after the import
+    checkpoint_signal = None  # a checkpoint listens to TERM
 
     def __init__(self, work: Work, *, forks: bool = True) -> None:
         """`forks`: whether each case gets a process of its own, if the import allows it."""

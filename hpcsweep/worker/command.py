@@ -25,6 +25,8 @@ class Command:
     def __init__(self, manifest: FrozenManifest) -> None:
         self._manifest = manifest
         self._argv = target.argv_of(manifest)
+        chosen = manifest.policies.get("checkpoint_signal")
+        self.checkpoint_signal = None if chosen is None else signal.Signals[f"SIG{chosen}"]
         # One digest for all cases: the files do not change while a task runs them.
         self.code_digest: str | None = target.code_digest(manifest)
 

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep import target
-from hpcsweep.errors import InputError, SweepError
+from hpcsweep.errors import InputError, Preempted, SweepError
 from hpcsweep.files import FULL
 from hpcsweep.logbook import Logbook
 from hpcsweep.logbook.json_values import EXCEPTION_TEXT_MAX, exception_fields, without_surrogates
@@ -117,6 +117,11 @@ def call_for_answer(function: Function, request: Request) -> Answer:
         call_target(function, request, log)
     except SystemExit as error:
         outcome = {} if error.code in (None, 0) else _exit(error)
+    except Preempted as error:
+        outcome = {
+            "reason": Reason.TERMINATED.value,
+            "error": {"type": "Preempted", "message": error.what},
+        }
     # Catch everything: an error of the user's function is the outcome of its case.
     except BaseException as error:  # noqa: BLE001
         outcome = report_exception(error) | {"reason": _reason(error, request).value}

@@ -216,7 +216,7 @@ def _settled_indices(journals: Path, chunk: int) -> set[int]:
         try:
             for reading in read(path):
                 torn += reading.torn
-                settled |= {record["index"] for record in reading.records if _settles(record)}
+                settled |= {record["index"] for record in reading.records if settles(record)}
         except JournalError as error:
             report_damage(path, error.what)
         if torn:
@@ -226,7 +226,8 @@ def _settled_indices(journals: Path, chunk: int) -> set[int]:
     return settled
 
 
-def _settles(record: Record) -> TypeGuard[SameRecord | EndRecord]:
+def settles(record: Record) -> TypeGuard[SameRecord | EndRecord]:
+    """Whether a record says that its index need not run: complete, or definitely failed."""
     if record["kind"] != "end" or "index" not in record:
         return record["kind"] == "same"
     definite = record.get("word", Word.WORKER.value) == Word.WORKER.value

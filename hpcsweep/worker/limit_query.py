@@ -1,22 +1,23 @@
-"""Ask Slurm once how long the task may still run, where neither job nor manifest says so."""
+"""Ask Slurm how long the task may still run.
+
+Once where neither job nor manifest says so; and again before a task takes no more cases, as an
+administrator may have extended the limit.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 from collections.abc import Callable
 
 from hpcsweep.quantities import time_limit_seconds
-from hpcsweep.worker.child import anonymous_file
-from hpcsweep.worker.runner import NEVER
+from hpcsweep.worker.runner import NEVER, Steps, Wait
+from hpcsweep.worker.slurm_program import POLL_S, SlurmProgram
 from hpcsweep.worker.timelimit import process_age_s
 
 # Seconds from the start of a task to the question, and over how many more the tasks of an array are
 # spread by their numbers: short tasks ask nothing, and many do not ask at once.
 FIRST_S, SPREAD_S = 60.0, 300.0
-# Seconds between two looks whether squeue has answered, and until it is given up.
-POLL_S, TIMEOUT_S = 0.5, 60.0
+# Seconds from one question to the next, and until squeue is given up.
+AGAIN_S, TIMEOUT_S = 60.0, 60.0
 
 
 class LimitQuery:
@@ -30,50 +31,36 @@ class LimitQuery:
         # The time left and not the end: it needs neither the cluster's time zone nor its clock.
         self._argv = ["squeue", "--noheader", "--jobs", job_id, "--format", "%L"]
         self._due = self._clock() + FIRST_S + task % SPREAD_S
-        self._asked = 0.0
-        self._pid, self._answer = 0, -1
+        # When it was asked last; -infinity before the first time.
+        self._asked = -NEVER
+        self._squeue: SlurmProgram | None = None
 
     def ask_if_due(self) -> float:
-        """Start squeue, or read its answer. Returns when to call this again."""
+        """Ask once, and read the answer when it is there. Returns when to call this again."""
         if self._clock() < self._due:
             return self._due
-        if not self._asked:
+        if self._asked == -NEVER:
             self._start()
-        elif self._has_ended():
-            self._read()
-        elif self._clock() > self._asked + TIMEOUT_S:
-            self.close()
-        self._due = self._clock() + POLL_S if self._pid else NEVER
+        self._due = NEVER if self._is_answered() else self._clock() + POLL_S
         return self._due
 
-    def close(self) -> None:
-        """Stop asking."""
-        with contextlib.suppress(OSError):
-            if self._pid:
-                os.kill(self._pid, signal.SIGKILL)
-                os.waitpid(self._pid, 0)
-        self._forget()
+    def ask_again(self) -> Steps[None]:
+        """Ask, unless the last time was within `AGAIN_S`, and wait for the answer."""
+        if self._squeue is None and self._clock() >= self._asked + AGAIN_S:
+            self._start()
+        while not self._is_answered():
+            yield Wait(until=self._clock() + POLL_S)
 
     def _start(self) -> None:
         self._asked = self._clock()
-        with contextlib.suppress(OSError):  # without squeue the limit stays unknown
-            self._answer = anonymous_file()
-            nowhere = (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)
-            actions = [(os.POSIX_SPAWN_DUP2, self._answer, 1), nowhere]
-            self._pid = os.posix_spawnp("squeue", self._argv, os.environ, file_actions=actions)
+        self._squeue = SlurmProgram(self._argv, self._clock, TIMEOUT_S)
 
-    def _has_ended(self) -> bool:
-        return os.waitpid(self._pid, os.WNOHANG) != (0, 0)
-
-    def _read(self) -> None:
-        text = os.pread(self._answer, 100, 0).decode(errors="replace").strip()
-        left_s = time_limit_seconds(text)
-        if left_s is not None:  # else UNLIMITED, or nothing
-            self._use(process_age_s() + left_s)
-        self._forget()
-
-    def _forget(self) -> None:
-        self._pid = 0
-        if self._answer >= 0:
-            os.close(self._answer)
-            self._answer = -1
+    def _is_answered(self) -> bool:
+        """Whether no answer is awaited; hands on the one that has just come."""
+        answer = None if self._squeue is None else self._squeue.answer()
+        if answer is not None:
+            self._squeue = None
+            left_s = time_limit_seconds(answer.stdout)
+            if left_s is not None:  # else UNLIMITED, or nothing
+                self._use(process_age_s() + left_s)
+        return self._squeue is None

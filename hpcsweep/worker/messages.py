@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import os
+import signal
 from binascii import crc32
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -142,6 +143,10 @@ class ChildProgram(Protocol):
     @property
     def code_digest(self) -> str | None:
         """The digest of the user's code, if the worker knows it."""
+
+    @property
+    def checkpoint_signal(self) -> signal.Signals | None:
+        """What a case gets before TERM, to save its state; None if TERM is what it gets first."""
 
     def run(self, channel: ChildChannel, request: Request | MakeCase) -> None:
         """Run cases, or the one of the request. Returns only if it cannot."""

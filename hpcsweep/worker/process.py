@@ -67,8 +67,8 @@ class ChildProcess:
     answer: bytes = b""
     end: dict[str, Any] | None = None
     is_garbled: bool = False
-    # The leaders of process groups that got a TERM.
-    _terminated: set[int] = field(default_factory=set)
+    # The signals that were sent to a case, each with the leader of its process group.
+    _sent: set[tuple[int, int]] = field(default_factory=set)
 
     @property
     def groups(self) -> tuple[int, ...]:
@@ -79,16 +79,14 @@ class ChildProcess:
     def expect_case(self) -> None:
         """Reset the state for another case."""
         self.answer, self.end = b"", None
-        self._terminated.clear()
+        self._sent.clear()
 
-    def end_case(self, *, kill: bool) -> None:
-        """Send TERM to the case once, or kill it; the child that forked it stays."""
+    def signal_case(self, number: signal.Signals) -> None:
+        """Send a signal to the case, KILL each time and others once; its parent gets none."""
         group = self.groups[0]
-        if kill:
-            kill_group(group)
-        elif group not in self._terminated:
-            self._terminated.add(group)
-            kill_group(group, signal.SIGTERM)
+        if number == signal.SIGKILL or (group, number) not in self._sent:
+            self._sent.add((group, number))
+            kill_group(group, number)
 
     def kill(self) -> None:
         """Kill the child, its case, and all other processes in their groups."""

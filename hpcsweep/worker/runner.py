@@ -53,6 +53,9 @@ class Runner:
         self.clock = clock
         # None: not known.
         self.limit = limit
+        # Seconds from USR2 to TERM when Slurm preempts a job and tells it so
+        # (SlurmctldParameters=preempt_send_user_signal): GraceTime of the partition.
+        self.preempt_grace_s = 0.0
         self._signals = Signals()
         # From when on each stop signal ends the running cases, in the order of their arrival.
         self._stop_at: dict[str, float] = {}
@@ -65,12 +68,29 @@ class Runner:
         return bool(self._signals.received)
 
     @property
+    def is_terminated(self) -> bool:
+        """Whether TERM arrived: Slurm ends the job, and nothing that it is asked keeps it."""
+        return signal.SIGTERM.name in self._signals.received
+
+    @property
     def stop_reason(self) -> Reason:
         """The reason of the stop signal, as far as the worker can know."""
         name = self.stop_signal
         if name and self.limit and self.limit.explains(name, self._signals.received[name]):
             return Reason.TIMEOUT
         return Reason.TERMINATED
+
+    def grace_s(self, term_grace_s: float) -> float:
+        """Seconds that a case has to end by itself; `term_grace_s` behind TERM or without a signal.
+
+        Behind USR2 there is more time until Slurm sends TERM.
+        """
+        name = self.stop_signal
+        if name is None or self.is_terminated:
+            return term_grace_s
+        if self.limit and self.limit.explains(name, self._signals.received[name]):
+            return max(term_grace_s, self.limit.saving_s)
+        return max(term_grace_s, self.preempt_grace_s)
 
     def _note_stops(self) -> float:
         """Note the stop signals by now. Returns when the first of them ends the running cases.

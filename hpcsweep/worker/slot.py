@@ -145,9 +145,9 @@ class Slot:
             timed_out = timed_out or now >= timeout_at
             until = timeout_at
             if timed_out or self._runner.stop_signal:
-                kill_at = min(kill_at, now + self._term_grace_s)
-                child.end_case(kill=now >= kill_at)
-                until = max(now + 0.05, kill_at)
+                grace_s = self._runner.grace_s(self._term_grace_s)
+                kill_at = min(kill_at, now + grace_s)
+                until = self._end_case(child, kill_at, grace_s, asks=not timed_out)
             yield Wait(until, child.replies)
             child.read_replies()
             if child.is_garbled:
@@ -162,6 +162,20 @@ class Slot:
                 return (
                     yield from self._end_of_dead_child(child, status, usage, timed_out=timed_out)
                 )
+
+    def _end_case(
+        self, child: ChildProcess, kill_at: float, grace_s: float, *, asks: bool
+    ) -> float:
+        """Send the signal that is due to a case. Returns when the next one is due.
+
+        `asks`: the case gets the checkpoint signal first, and half of its grace to save its state.
+        """
+        now, term_at = self._runner.clock(), kill_at - grace_s / 2
+        if asks and self._program.checkpoint_signal is not None and now < term_at:
+            child.signal_case(self._program.checkpoint_signal)
+            return max(now + 0.05, term_at)
+        child.signal_case(signal.SIGKILL if now >= kill_at else signal.SIGTERM)
+        return max(now + 0.05, kill_at)
 
     def _end_of_dead_child(
         self, child: ChildProcess, status: int, usage: Any, *, timed_out: bool
@@ -194,7 +208,12 @@ class Slot:
             error = yield from self._diagnose(end, timed_out=timed_out)
             return used._replace(reason=Reason(error["type"]) if error else None, error=error)
         # It answered; how its process ended after that does not matter.
+        has_saved = answer["reason"] is Reason.TERMINATED
+        if has_saved and not timed_out:
+            yield from self._await_stop_signal()
         stopped = self._stop_error(timed_out=timed_out)
+        if stopped and has_saved:
+            stopped["message"] += "; the case has saved its state"
         # After TERM a target may exit with 0 or raise; one that returned was complete.
         if stopped and not answer["returned"]:
             answer |= {"reason": Reason(stopped["type"]), "error": stopped}
@@ -221,9 +240,7 @@ class Slot:
         status = end["status"]
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         if number in (signal.SIGTERM, signal.SIGKILL, signal.SIGUSR2) and not timed_out:
-            deadline = self._runner.clock() + STOP_SIGNAL_DELAY_S
-            while not self._runner.stop_signal and self._runner.clock() < deadline:
-                yield Wait(until=deadline)
+            yield from self._await_stop_signal()
         stopped = self._stop_error(timed_out=timed_out)
         if stopped:  # whatever its exit code: programs that save their state exit with 0
             return stopped
@@ -235,6 +252,12 @@ class Slot:
         if number:
             return worker_error(Reason.SIGNAL, f"died of {_signal_name(number)}")
         return worker_error(Reason.EXIT_CODE, f"its process ended with exit code {code}")
+
+    def _await_stop_signal(self) -> Steps[None]:
+        """Wait a moment for the stop signal that has ended a case, if the worker gets one."""
+        deadline = self._runner.clock() + STOP_SIGNAL_DELAY_S
+        while not self._runner.stop_signal and self._runner.clock() < deadline:
+            yield Wait(until=deadline)
 
     def _is_out_of_memory(self, max_rss_bytes: int | None, *, is_killed: bool = False) -> bool:
         """Whether a failed case failed because the kernel killed one of its processes for memory.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -31,6 +32,7 @@ from hpcsweep.worker.timelimit import TimeLeft, TimeLimit
 if TYPE_CHECKING:
     from hpcsweep.worker.breaker import TaskBreaker
     from hpcsweep.worker.cached import CachedCases
+    from hpcsweep.worker.limit_query import LimitQuery
 
 # Why cases have not begun: the sweep's circuit breaker has stopped it, the time limit is near, or a
 # user cancelled them.
@@ -38,7 +40,7 @@ STOPPED = {
     "reason": Reason.CANCELLED,
     "error": {"type": "Stopped", "message": "stop_after: too many cases of the sweep failed"},
 }
-OUT_OF_TIME = {
+OUT_OF_TIME: dict[str, Any] = {
     "reason": Reason.TIMEOUT,
     "error": {
         "type": "TimeLeft",
@@ -82,11 +84,12 @@ class Task:
         if limit is not None and taken is not None:
             limit = limit.since(taken.age_s)
         self._runner, self._time_left = Runner(limit=limit), TimeLeft(limit)
+        self._runner.preempt_grace_s = self._rules.get("preempt_grace_s", 0.0)
         # Import all modules before the journal is opened: an import that the file system refuses
         # in the middle of a chunk would end the worker without a record.
         self._execute = _target_executor(self._manifest)
         self._open_cache = _cache_opener(self._manifest)
-        self._ask_limit = None if limit else _limit_query(self._use_limit, self._runner, start)
+        self._limit_query = None if limit else self._make_limit_query(start)
         self._lanes = Lanes(
             self._assignment, self._manifest, self._cases.work, self._runner, self._rules
         )
@@ -114,8 +117,8 @@ class Task:
             return self._fail_all(error.what, error.where, error.exit_code)
         self._ledger.sync_pack = self._lanes.sync_pack
         timers: list[Timer] = [self._ledger.beat_if_due]
-        if self._ask_limit is not None:
-            timers.append(self._ask_limit)
+        if self._limit_query is not None:
+            timers.append(self._limit_query.ask_if_due)
         attempts = self._attempts(timers)
         try:
             self._runner.run([self._serve(lane, attempts) for lane in lanes], timers)
@@ -170,8 +173,10 @@ class Task:
                 self._ledger.sync()
                 self._ingester.start_if_due()
 
-    def _may_begin(self) -> bool:
+    def _may_begin(self) -> Steps[bool]:
         """Whether a further case may begin."""
+        if not self._obstacle and not self._time_left.suffices():
+            yield from self._ask_limit_again()
         if self._obstacle:
             return False
         if self._breaker is not None and self._breaker.is_stopped:
@@ -179,6 +184,24 @@ class Task:
         elif self._runner.is_warned or not self._time_left.suffices():
             self._obstacle = OUT_OF_TIME
         return not self._obstacle
+
+    def _ask_limit_again(self) -> Steps[None]:
+        """Ask for the limit, which an administrator may have extended, until a stop signal."""
+        with contextlib.suppress(ImportError, OSError):  # the file system refuses the module
+            self._limit_query = self._limit_query or self._make_limit_query(self._assignment.start)
+        if self._limit_query is not None:
+            for wait in self._limit_query.ask_again():
+                if self._runner.is_warned:
+                    return
+                yield wait
+
+    def _make_limit_query(self, start: Start) -> LimitQuery | None:
+        """Asks Slurm for the time limit of the job; None outside of one."""
+        if "SLURM_JOB_ID" not in os.environ:
+            return None
+        from hpcsweep.worker.limit_query import LimitQuery  # noqa: PLC0415  # most manifests say it
+
+        return LimitQuery(self._use_limit, self._runner.clock, start.job_id, start.array_task_id)
 
     def _use_limit(self, limit_s: float) -> None:
         limit = TimeLimit(limit_s=limit_s, warning_s=self._rules.get("warning_s", 0.0))
@@ -191,17 +214,34 @@ class Task:
             self._breaker.note(case, outcome)
 
     def _stop(self) -> None:
-        """Close the journal after a stop signal.
+        """Close the journal after a stop signal; after a warning, have the task requeued.
 
         If the task exits before its time limit, Slurm only records its exit code, so the chunk's
         `end` record has the reason. The scheduler knows every other reason.
         """
+        self._ingester.kill()
         is_warned = self._runner.stop_signal == signal.SIGUSR2.name
-        if is_warned and self._runner.stop_reason is Reason.TIMEOUT:
+        reason = self._runner.stop_reason
+        if is_warned and not self._is_requeued(reason) and reason is Reason.TIMEOUT:
             self._ledger.end_task(Reason.TIMEOUT)
         else:
             self._ledger.close()
-        self._ingester.kill()
+
+    def _is_requeued(self, reason: Reason) -> bool:
+        """Have this task requeued for the cases that it leaves. Returns whether Slurm does so.
+
+        Never behind TERM, which may be a user's scancel: a requeue would undo it.
+        """
+        most = self._rules.get("requeue")
+        if most is None or self._runner.is_terminated:
+            return False
+        self._ledger.sync()
+        with contextlib.suppress(ImportError, OSError):  # the file system refuses the module
+            from hpcsweep.worker.requeue import requeue  # noqa: PLC0415  # for these tasks only
+
+            clock = self._runner.clock
+            return self._runner.complete(requeue(self._assignment, reason, most, clock))
+        return False
 
     def _end(self, why: Reason | None = None) -> None:
         """Record the end of the chunk, and ingest the journal.
@@ -210,6 +250,9 @@ class Task:
         them. `why` overrides the reason of the latter.
         """
         first_failure = self._cases.first_failure
+        if self._obstacle == OUT_OF_TIME and "requeue" in self._rules:
+            self._leave()
+            return
         if self._obstacle:
             self._ledger.end_task(**self._obstacle)
         elif self._cancelled.has_met:
@@ -218,6 +261,19 @@ class Task:
             self._ledger.end_task(why or first_failure.reason, first_failure.error)
         else:
             self._ledger.end_task()
+        self._finish()
+
+    def _leave(self) -> None:
+        """End the chunk before its time limit. A requeue comes last: Slurm then sends TERM."""
+        self._ledger.sync()
+        self._finish()
+        if self._is_requeued(Reason.TIMEOUT):
+            self._ledger.close()
+        else:
+            self._ledger.end_task(**OUT_OF_TIME)
+
+    def _finish(self) -> None:
+        """Ingest the journal, and let the circuit breaker finish."""
         self._runner.complete(self._ingester.finish())
         if self._breaker is not None:
             self._runner.complete(self._breaker.finish())
@@ -235,15 +291,6 @@ class Task:
             ledger=self._ledger,
             execute=execute,
         )
-
-
-def _limit_query(use: Callable[[float], None], runner: Runner, start: Start) -> Timer | None:
-    """Asks Slurm for the time limit of the job; None outside of one."""
-    if "SLURM_JOB_ID" not in os.environ:
-        return None
-    from hpcsweep.worker.limit_query import LimitQuery  # noqa: PLC0415  # most manifests say it
-
-    return LimitQuery(use, runner.clock, start.job_id, start.array_task_id).ask_if_due
 
 
 def _target_executor(manifest: FrozenManifest) -> Execute:

@@ -16,6 +16,9 @@ from hpcsweep.worker.cgroup import read_kernel_file
 # Seconds by which a signal may precede the time expected by this process: the job starts before
 # its script, and Slurm sends the warning up to 60 s early (22.05).
 START_DELAY_S, WARNING_EARLY_S = 30.0, 60.0
+# Share of the time from the warning to the limit that cases have to save their state and end. In
+# the rest the worker kills them, writes its records and has its task requeued.
+SAVING_SHARE = 0.75
 
 
 class TimeLimit(NamedTuple):
@@ -68,7 +71,16 @@ class TimeLimit(NamedTuple):
 
         A limit that was shortened after the submission leaves its cases nine tenths of it.
         """
-        return self.limit_s - min(self.warning_s, self.limit_s / 10) - age_s
+        return self.limit_s - self._warned_s - age_s
+
+    @property
+    def saving_s(self) -> float:
+        """Seconds from the time of the warning in which cases have to save their state and end."""
+        return SAVING_SHARE * self._warned_s
+
+    @property
+    def _warned_s(self) -> float:
+        return min(self.warning_s, self.limit_s / 10)
 
 
 def process_age_s() -> float:

@@ -53,6 +53,8 @@ READS_ENVIRONMENT = (
     "shadowed_modules.py",
     # In a task a cache writes no table.
     "cache/store.py",
+    # Only in a task does a case survive TERM, to save its state.
+    "logbook/stop_request.py",
     # What is started while a user's module is imported.
     "importing.py",
     # What a terminal and its user say about colours.

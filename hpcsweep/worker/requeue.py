@@ -1,0 +1,82 @@
+"""Have Slurm start the own task again, for the cases that it leaves.
+
+Slurm itself requeues a task that it preempts or whose node fails, but none that reaches its time
+limit, and none that ends within the grace time of a preemption (22.05).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from hpcsweep.journal import journals_of_chunk, read
+from hpcsweep.records import Reason
+from hpcsweep.sweepdir.plan import checkpoint_dir
+from hpcsweep.worker.ledger import settles
+from hpcsweep.worker.messages import write_notice
+from hpcsweep.worker.runner import Steps
+from hpcsweep.worker.slurm_program import SlurmProgram
+from hpcsweep.worker.start import Assignment
+
+TIMEOUT_S = 20.0
+
+
+def requeue(
+    assignment: Assignment, reason: Reason, most: int, clock: Callable[[], float]
+) -> Steps[bool]:
+    """Ask Slurm to requeue this task, whose records are durable. Returns whether it will.
+
+    `most`: starts without progress, after which it is not asked. One start without progress that
+    the time limit ended suffices: the next one would have no more time.
+    """
+    stalled = stalled_starts(assignment)
+    if stalled >= (1 if reason is Reason.TIMEOUT else most):
+        starts = "start" if stalled == 1 else f"{stalled} starts"
+        _refuse(f"its last {starts} neither finished a case nor saved a newer checkpoint")
+        return False
+    program = SlurmProgram(["scontrol", "requeue", _name(assignment)], clock, TIMEOUT_S)
+    answer = yield from program.run()
+    if answer.exit_code:
+        _refuse(answer.stderr.partition("\n")[0] or f"scontrol ended with {answer.exit_code}")
+    elif answer.exit_code is None:
+        _refuse("scontrol cannot be started here, or did not answer")
+    return answer.exit_code == 0
+
+
+def _refuse(why: str) -> None:
+    write_notice(
+        f"this task is not requeued ({why}): `hpcsweep advance` or `hpcsweep submit` sends the "
+        "rest of its cases"
+    )
+
+
+def _name(assignment: Assignment) -> str:
+    """Slurm's name of the task. The job id of an element may be that of its array (22.05)."""
+    start = assignment.start
+    if "SLURM_ARRAY_JOB_ID" in os.environ:
+        return f"{start.array_job_id}_{start.array_task_id}"
+    return start.job_id
+
+
+def stalled_starts(assignment: Assignment) -> int:
+    """How many starts of the chunk, the last one and those before it, made no progress.
+
+    Progress is a finished case, or a checkpoint that is newer than the journal of the start before.
+    So only times of the sweep's file system are compared, never the clocks of two nodes.
+    """
+    paths = journals_of_chunk(assignment.journals, assignment.chunk)
+    written_ns = [0, *(path.stat().st_mtime_ns for path in paths)]
+    for stalled, (path, since_ns) in enumerate(zip(paths[::-1], written_ns[-2::-1], strict=True)):
+        if _has_progress(assignment.sweep.path, path, since_ns):
+            return stalled
+    return len(paths)
+
+
+def _has_progress(sweep: Path, journal: Path, since_ns: int) -> bool:
+    records = [record for reading in read(journal) for record in reading.records]
+    if any(settles(record) for record in records):
+        return True
+    begun = {record["case_id"] for record in records if record["kind"] == "begin"}
+    saved = (path for case_id in begun for path in (sweep / checkpoint_dir(case_id)).glob("*"))
+    return any(path.stat().st_mtime_ns > since_ns for path in saved)
