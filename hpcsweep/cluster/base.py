@@ -62,31 +62,31 @@ class Limits:
     @property
     def caps(self) -> dict[str, int]:
         """The most that a retry can ask for: seconds of "time", bytes of "mem" of a node."""
-        found: dict[str, int] = {}
-        for one in self.ceilings:
-            if one.what in (TIME, MEMORY):
-                found[one.what] = min(one.most, found.get(one.what, one.most))
-        return found
+        caps: dict[str, int] = {}
+        for ceiling in self.ceilings:
+            if ceiling.what in (TIME, MEMORY):
+                caps[ceiling.what] = min(ceiling.most, caps.get(ceiling.what, ceiling.most))
+        return caps
 
     def overridden(self, own: Mapping[str, int], options: Mapping[str, str], jobs: int) -> Limits:
         """These limits with those that the user sets, for a task with these options of sbatch.
 
         `jobs`: all jobs and array tasks of this user in the queue.
         """
-        mine = [
+        own_ceilings = [
             Ceiling(what, own[what], f"limits.{what} of the manifest or profile")
             for what in OVERRIDABLE
             if what in own
         ]
-        read = [one for one in self.ceilings if one.what not in own]
-        found = replace(self, ceilings=(*mine, *read))
+        read = [ceiling for ceiling in self.ceilings if ceiling.what not in own]
+        limits = replace(self, ceilings=(*own_ceilings, *read))
         if "max_array_size" in own:
-            found = replace(found, max_array_size=own["max_array_size"])
+            limits = replace(limits, max_array_size=own["max_array_size"])
         if "max_submit" in own:
             name = "limits.max_submit"
-            found = replace(found, max_jobs=own["max_submit"], jobs=jobs, max_jobs_name=name)
-        excesses = exceeding(options, found.ceilings)
-        return replace(found, impossible=(*self.impossible, *excesses))
+            limits = replace(limits, max_jobs=own["max_submit"], jobs=jobs, max_jobs_name=name)
+        excesses = exceeding(options, limits.ceilings)
+        return replace(limits, impossible=(*self.impossible, *excesses))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

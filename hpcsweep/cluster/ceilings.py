@@ -80,8 +80,8 @@ def amount_text(what: str, amount: float) -> str:
     return f"{amount:g}"
 
 
-def _unit(one: Ceiling | Demand) -> str:
-    return _UNITS[one.what] + (f" of type {one.kind}" if one.kind else "")
+def _unit(quantity: Ceiling | Demand) -> str:
+    return _UNITS[quantity.what] + (f" of type {quantity.kind}" if quantity.kind else "")
 
 
 def demands(options: Mapping[str, str]) -> list[Demand]:
@@ -91,55 +91,57 @@ def demands(options: Mapping[str, str]) -> list[Demand]:
 
 def exceeding(options: Mapping[str, str], ceilings: Iterable[Ceiling]) -> list[Impossible]:
     """The options that ask for more than a ceiling, each with one reason."""
-    known = list(ceilings)
-    found: dict[str, Impossible] = {}
+    ceilings = list(ceilings)
+    by_option: dict[str, Impossible] = {}
     for demand in demands(options):
-        lowest = _lowest(demand, known)
+        lowest = _lowest(demand, ceilings)
         if lowest is not None and demand.amount > lowest.most:
-            found.setdefault(demand.option, _excess(demand, lowest))
-    return list(found.values())
+            by_option.setdefault(demand.option, _excess(demand, lowest))
+    return list(by_option.values())
 
 
 def loosest(alternatives: Iterable[Iterable[Ceiling]]) -> list[Ceiling]:
     """What holds if a task may choose: of each limit the highest, if no alternative lacks it."""
-    each = [_lowest_of_each(one) for one in alternatives]
+    by_alternative = [_lowest_of_each(ceilings) for ceilings in alternatives]
     return [
-        max((known[key] for known in each if key in known), key=_most)
-        for key in dict.fromkeys(key for known in each for key in known)
+        max((lowest[key] for lowest in by_alternative if key in lowest), key=_most)
+        for key in dict.fromkeys(key for lowest in by_alternative for key in lowest)
         # A type of GPU need not be in each of them.
-        if key[1] or all(key in known for known in each)
+        if key[1] or all(key in lowest for lowest in by_alternative)
     ]
 
 
 def _lowest_of_each(ceilings: Iterable[Ceiling]) -> dict[tuple[str, str], Ceiling]:
-    found: dict[tuple[str, str], Ceiling] = {}
-    for one in ceilings:
-        key = one.what, one.kind
-        found[key] = min(found.get(key, one), one, key=_most)
-    return found
+    lowest: dict[tuple[str, str], Ceiling] = {}
+    for ceiling in ceilings:
+        key = ceiling.what, ceiling.kind
+        lowest[key] = min(lowest.get(key, ceiling), ceiling, key=_most)
+    return lowest
 
 
-def _most(one: Ceiling) -> int:
-    return one.most
+def _most(ceiling: Ceiling) -> int:
+    return ceiling.most
 
 
 def _excess(demand: Demand, ceiling: Ceiling) -> Impossible:
-    asked, most = (amount_text(demand.what, one) for one in (demand.amount, ceiling.most))
+    amount, most = (amount_text(demand.what, number) for number in (demand.amount, ceiling.most))
     return Impossible(
         demand.option,
-        f"asks for {asked}{_unit(demand)}, and a task can get {most} ({ceiling.name})",
+        f"asks for {amount}{_unit(demand)}, and a task can get {most} ({ceiling.name})",
         f"Ask for {most} or less, or name another partition, account or qos. If the cluster gives "
         "more than it says, `limits:` of the manifest or a profile says so.",
     )
 
 
 def _lowest(demand: Demand, ceilings: list[Ceiling]) -> Ceiling | None:
-    mine = [one for one in ceilings if one.what == demand.what]
-    kinds = {one.kind.casefold() for one in mine if one.kind}
+    own = [ceiling for ceiling in ceilings if ceiling.what == demand.what]
+    kinds = {ceiling.kind.casefold() for ceiling in own if ceiling.kind}
     if demand.kind and kinds and demand.kind.casefold() not in kinds:
-        untyped = next(one for one in mine if one.kind)
+        untyped = next(ceiling for ceiling in own if ceiling.kind)
         return untyped._replace(most=0, kind=demand.kind)
-    fitting = [one for one in mine if one.kind.casefold() in ("", demand.kind.casefold())]
+    fitting = [
+        ceiling for ceiling in own if ceiling.kind.casefold() in ("", demand.kind.casefold())
+    ]
     return min(fitting, key=_most, default=None)
 
 
@@ -178,9 +180,9 @@ def _of_cpus(options: Mapping[str, str]) -> Iterator[Demand]:
 def _of_memory(options: Mapping[str, str]) -> Iterator[Demand]:
     option = next((name for name in ("mem", "mem-per-cpu", "mem-per-gpu") if name in options), "")
     if option == "mem-per-gpu":
-        gpus = [one.amount for one in _of_gpus(options) if one.what == GPUS]
-        each = memory_bytes(options[option])
-        amount = each and gpus and each * int(max(gpus))
+        gpus = [demand.amount for demand in _of_gpus(options) if demand.what == GPUS]
+        per_gpu = memory_bytes(options[option])
+        amount = per_gpu and gpus and per_gpu * int(max(gpus))
     else:
         amount = requested_memory(options)
     if amount:

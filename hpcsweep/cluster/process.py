@@ -45,7 +45,7 @@ class Answer:
             text = f"… {text[-_COMPLAINT_CHARACTERS:]}"
         if self.returncode < 0:  # negative for a signal
             number = -self.returncode  # Python has no names for real-time signals
-            name = next((one.name for one in signal.Signals if one == number), f"signal {number}")
+            name = next((sig.name for sig in signal.Signals if sig == number), f"signal {number}")
             end = f"ended by {name}"
             return f"{end}: {text}" if text else end
         return text or f"exit code {self.returncode}"

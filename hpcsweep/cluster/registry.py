@@ -138,7 +138,7 @@ def _maker(kind: object, where: str) -> str:
     word, colon, name = kind.partition(":") if isinstance(kind, str) else ("", "", "")
     if word + colon in CLUSTERS and (not colon or _NAME.fullmatch(name)):
         return CLUSTERS[word + colon]
-    *others, last = [f"{one}EXECUTOR" if one.endswith(":") else one for one in CLUSTERS]
+    *others, last = [f"{kind}EXECUTOR" if kind.endswith(":") else kind for kind in CLUSTERS]
     raise InputError(
         f"cluster: {kind!r} is not a kind of cluster",
         where=where,

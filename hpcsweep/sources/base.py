@@ -109,9 +109,9 @@ class ParameterSource(ABC):
 
     def find_all(self, params: Mapping[str, Any], replicate: int) -> Iterator[int]:
         """Every index of these plain params, in ascending order."""
-        wanted = ids.canonical_of_plain(params)
+        text = ids.canonical_of_plain(params)
         for case in self:
-            if case.replicate == replicate and ids.canonical(case.params) == wanted:
+            if case.replicate == replicate and ids.canonical(case.params) == text:
                 yield case.index
 
     # --- in a manifest ------------------------------------------------------------------------
@@ -121,12 +121,12 @@ class ParameterSource(ABC):
         cls, value: Any, where: str = "source", directory: Path | None = None
     ) -> Self:
         """The source of a dict of `to_manifest_dict`. *Raises* like `source_from_manifest_dict`."""
-        found = cls.KIND.checked(value, where)
+        values = cls.KIND.checked(value, where)
         return cls.from_keys(
             **{
-                key.name: key.type.read(found[key.name], f"{where}.{key.name}", directory)
+                key.name: key.type.read(values[key.name], f"{where}.{key.name}", directory)
                 for key in cls.KIND.keys
-                if key.name in found
+                if key.name in values
             }
         )
 
@@ -272,8 +272,8 @@ class ParameterSource(ABC):
         """Replace the params of every case by those that `function`, "module:function", returns."""
         return _make("DerivedSource", self, function)
 
-    def _sliced(self, wanted: slice) -> ParameterSource:
-        start, stop, step = wanted.indices(self.n_cases)
+    def _sliced(self, selected: slice) -> ParameterSource:
+        start, stop, step = selected.indices(self.n_cases)
         count = max(0, -((start - stop) // step))
         # An empty range may have any start.
         return _make("SliceSource", self, start if count else 0, step, count)

@@ -76,8 +76,8 @@ class CaseLines:
 
 def format_line(params: dict[str, Any], written: dict[str, str] | None = None) -> bytes:
     """The line of plain params; a list with the texts of a table if it has any unlike JSON."""
-    found = [params, written] if written else params
-    text = json.dumps(found, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    document = [params, written] if written else params
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.encode() + b"\n"
 
 

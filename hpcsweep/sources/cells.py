@@ -40,12 +40,12 @@ _TYPES = (NOTHING, BOOLEAN, INTEGER, FLOAT, INTEGER | FLOAT)
 
 def column_kinds(rows: Iterable[Sequence[str]], columns: int) -> list[int]:
     """The kind of each column over all rows; rows are not kept."""
-    found = [NOTHING] * columns
+    kinds = [NOTHING] * columns
     for row in rows:
         for position, text in enumerate(row):
-            if found[position] < TEXT:
-                found[position] |= _cell_kind(text.strip())
-    return [kind if kind in _TYPES else TEXT for kind in found]
+            if kinds[position] < TEXT:
+                kinds[position] |= _cell_kind(text.strip())
+    return [kind if kind in _TYPES else TEXT for kind in kinds]
 
 
 def _cell_kind(bare: str) -> int:

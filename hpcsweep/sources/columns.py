@@ -79,13 +79,13 @@ def _linear(axis: Range, positions: Array) -> Array | None:
 def spread(start: int, count: int, lengths: Sequence[int]) -> list[Array]:
     """The positions on axes of these lengths, the last fastest, of the indices from `start` on."""
     carry = np.arange(count)
-    found = []
+    axes = []
     for length in reversed(lengths):
         start, position = divmod(start, length)
         carry += position
         carry, positions = np.divmod(carry, length)
-        found.append(positions)
-    return found[::-1]
+        axes.append(positions)
+    return axes[::-1]
 
 
 # --- columns of sources made of sources -------------------------------------------------------

@@ -146,8 +146,10 @@ class ProductSource(_Joined):
     def find_all(self, params: Mapping[str, Any], replicate: int) -> Iterator[int]:
         if replicate != 0 or not params.keys() <= self.names:
             return
-        found = (source.find_all(self._select_part(params, source), 0) for source in self._sources)
-        for positions in product(*found):
+        per_source = (
+            source.find_all(self._select_part(params, source), 0) for source in self._sources
+        )
+        for positions in product(*per_source):
             yield sum(map(mul, positions, self._strides))
 
     def _places(self, index: int) -> Iterator[tuple[ParameterSource, int]]:
@@ -213,11 +215,11 @@ class ZipSource(_Joined):
     def find_all(self, params: Mapping[str, Any], replicate: int) -> Iterator[int]:
         if replicate != 0 or not params.keys() <= self.names:
             return
-        quick = next((one for one in self._sources if one.can_find), self._sources[0])
-        wanted = ids.canonical_of_plain(params)
+        quick = next((source for source in self._sources if source.can_find), self._sources[0])
+        text = ids.canonical_of_plain(params)
         for position in quick.find_all(self._select_part(params, quick), 0):
             # What the other parts have there decides.
-            if ids.canonical(self._params(position)) == wanted:
+            if ids.canonical(self._params(position)) == text:
                 yield position
 
     def _places(self, index: int) -> Iterator[tuple[ParameterSource, int]]:
@@ -335,7 +337,7 @@ def _check_parts(sources: Any, where: str) -> Sequence[ParameterSource]:
 
 def _flatten(sources: Sequence[ParameterSource], kind: type[Composed]) -> list[ParameterSource]:
     """The sources, with those of the same kind flattened: a * b * c is one product of three."""
-    found: list[ParameterSource] = []
+    parts: list[ParameterSource] = []
     for source in _check_parts(sources, "sources"):
-        found += source.sources if type(source) is kind else [source]
-    return found
+        parts += source.sources if type(source) is kind else [source]
+    return parts

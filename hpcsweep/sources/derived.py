@@ -138,8 +138,8 @@ class DerivedSource(ParameterSource):
         where = f"{self._reference} of case {index}"
         # A copy: the function may change its argument.
         copy = ids.plain(params)
-        found = call_user_code(lambda: self._function(copy), self._path, where, "derive")
-        return checked_params(found, where)
+        result = call_user_code(lambda: self._function(copy), self._path, where, "derive")
+        return checked_params(result, where)
 
 
 def _kept(case: ParamCase, params: Mapping[str, Any]) -> dict[str, str]:

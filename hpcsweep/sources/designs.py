@@ -35,9 +35,9 @@ class _Bits:
 
     def below(self, count: int) -> int:
         """A number of `0 .. count-1`, for a count far below 2**64."""
-        found = word(self._keys, self._position) * count >> _WORD_BITS
+        number = word(self._keys, self._position) * count >> _WORD_BITS
         self._position += 1
-        return found
+        return number
 
 
 class Design(ABC):
@@ -77,15 +77,15 @@ class Sobol(Design):
 
     def point(self, index: int) -> list[int]:
         code = index ^ index >> 1
-        found = self._shifts.copy()
+        coordinates = self._shifts.copy()
         place = 0
         while code:
             if code & 1:
                 for dimension, directions in enumerate(self._directions):
-                    found[dimension] ^= directions[place]
+                    coordinates[dimension] ^= directions[place]
             code >>= 1
             place += 1
-        return found
+        return coordinates
 
 
 def _directions(dimension: int) -> list[int]:
@@ -110,13 +110,13 @@ def _scrambled(directions: list[int], bits: _Bits) -> list[int]:
     rows = [
         bits.below(1 << row) << (K_BITS - row) | 1 << (K_BITS - 1 - row) for row in range(K_BITS)
     ]
-    found = []
+    numbers = []
     for number in directions:
         mixed = 0
         for row in rows:
             mixed = mixed << 1 | (number & row).bit_count() & 1
-        found.append(mixed)
-    return found
+        numbers.append(mixed)
+    return numbers
 
 
 class Halton(Design):
@@ -138,14 +138,14 @@ class Halton(Design):
         ]
 
     def point(self, index: int) -> list[int]:
-        found = []
+        coordinates = []
         for base, digits in zip(self._bases, self._digits, strict=True):
             rest, value = index, 0
             for permutation in digits:
                 rest, digit = divmod(rest, base)
                 value = value * base + permutation[digit]
-            found.append((value << K_BITS) // base ** len(digits))
-        return found
+            coordinates.append((value << K_BITS) // base ** len(digits))
+        return coordinates
 
 
 def _places(base: int) -> int:
@@ -230,13 +230,13 @@ class DesignSource(ParameterSource):
         self._seed = whole_number(seed, "seed")
         kind = METHODS[method]
         self._drawn = [name for name, rule in self._space.items() if type(rule) is not Constant]
-        for found, most, what in (
+        for count, most, what in (
             (len(self._drawn), kind.most_dimensions, "parameters"),
             (self._n_trials, kind.most_points, "points"),
         ):
-            if found > most:
+            if count > most:
                 raise SourceError(
-                    f"{found} {what}; the method {method} has {most} at most",
+                    f"{count} {what}; the method {method} has {most} at most",
                     where="design",
                     next_step="Use fewer, or latin_hypercube or random.",
                 )

@@ -64,8 +64,8 @@ class FixedSource(SourceView):
         return dict(self._fixed)
 
     def find_all(self, params: Mapping[str, Any], replicate: int) -> Iterator[int]:
-        mine = {name: params[name] for name in self._fixed if name in params}
-        if ids.canonical(mine) != ids.canonical(self._fixed):
+        fixed = {name: params[name] for name in self._fixed if name in params}
+        if ids.canonical(fixed) != ids.canonical(self._fixed):
             return iter(())
         rest = {name: value for name, value in params.items() if name not in self._fixed}
         return self._source.find_all(rest, replicate)
@@ -73,10 +73,10 @@ class FixedSource(SourceView):
     def _rule(self) -> dict[str, Any]:
         return {"params": fresh(self._fixed)}
 
-    def _there(self, index: int) -> int:
+    def _source_index(self, index: int) -> int:
         return index
 
-    def _here(self, index: int) -> int | None:
+    def _view_index(self, index: int) -> int | None:
         return index
 
     def _case(self, index: int) -> ParamCase:

@@ -136,28 +136,28 @@ def check_names(names: Iterable[Any], where: str) -> None:
 
 
 def checked_keys(
-    found: Any, required: Iterable[str], optional: Iterable[str], where: str
+    mapping: Any, required: Iterable[str], optional: Iterable[str], where: str
 ) -> Mapping[str, Any]:
     """Check that `found` is a mapping with these keys; return it. *Raises* SourceError."""
-    if not isinstance(found, Mapping):
+    if not isinstance(mapping, Mapping):
         raise SourceError(
-            f"it has the type {type(found).__name__}", where=where, next_step="Give a mapping."
+            f"it has the type {type(mapping).__name__}", where=where, next_step="Give a mapping."
         )
     required = tuple(required)
-    known = (*required, *optional)
-    for key in found:
-        if key not in known:
+    names = (*required, *optional)
+    for key in mapping:
+        if key not in names:
             raise SourceError(
-                f"unknown key {ids.shown(key)}", where=where, next_step=nearest(key, known, "key")
+                f"unknown key {ids.shown(key)}", where=where, next_step=nearest(key, names, "key")
             )
     for key in required:
-        if key not in found:
+        if key not in mapping:
             raise SourceError(
                 f"the key {key!r} is missing",
                 where=where,
                 next_step=f"Needed are {', '.join(required)}.",
             )
-    return found
+    return mapping
 
 
 def checked_tags(tags: Any, where: str = "tags") -> tuple[str, ...]:
@@ -172,15 +172,15 @@ def checked_tags(tags: Any, where: str = "tags") -> tuple[str, ...]:
     return tuple(ids.plain(tags, where))
 
 
-def nearest(name: Any, known: Iterable[str], noun: str) -> str:
+def nearest(name: Any, names: Iterable[str], noun: str) -> str:
     """Suggest the nearest known name for an unknown one, and list all known names."""
     # Only for an error message: every import at the top adds to the start time of a worker.
     from difflib import get_close_matches  # noqa: PLC0415
 
-    known = list(known)
-    close = get_close_matches(str(name), known, n=1)
+    names = list(names)
+    close = get_close_matches(str(name), names, n=1)
     start = f"Did you mean {close[0]!r}? " if close else ""
-    return f"{start}Known {noun}s: {', '.join(known)}."
+    return f"{start}Known {noun}s: {', '.join(names)}."
 
 
 def whole_number(value: Any, where: str, at_least: int | None = None) -> int:

@@ -207,12 +207,12 @@ def _pieces(
     """
     level, *below = levels
     old, new = level.old_stride, level.new_stride
-    for first, there, count in level.runs:
+    for first, new_first, count in level.runs:
         begin, end = max(start, first * old), min(stop, (first + count) * old)
         if begin >= end:
             continue
         if not below:  # the strides are equal: the run stays contiguous
-            shift = base + there * new - first * old
+            shift = base + new_first * new - first * old
             yield begin + shift, end + shift
             continue
         for position in range(begin // old, -(-end // old)):
@@ -221,7 +221,7 @@ def _pieces(
                 below,
                 max(begin - inside, 0),
                 min(end - inside, old),
-                base + (there + position - first) * new,
+                base + (new_first + position - first) * new,
             )
 
 
@@ -234,34 +234,37 @@ def _runs(one: Axis, other: Axis) -> list[tuple[int, int, int]] | None:
     if min(one.count, other.count) > LOOKED_UP_MAX:
         return None
     runs: list[tuple[int, int, int]] = []
-    for here, there in _positions(one, other):
-        if runs and (here, there) == (runs[-1][0] + runs[-1][2], runs[-1][1] + runs[-1][2]):
+    for i, j in _positions(one, other):
+        if runs and (i, j) == (
+            runs[-1][0] + runs[-1][2],
+            runs[-1][1] + runs[-1][2],
+        ):
             runs[-1] = (*runs[-1][:2], runs[-1][2] + 1)
         else:
-            runs.append((here, there, 1))
+            runs.append((i, j, 1))
     return runs
 
 
 def _positions(one: Axis, other: Axis) -> list[tuple[int, int]]:
     """The positions of each common value on both axes, in the order of the first axis."""
     if one.count <= other.count:
-        by_one = ((here, other.find(value)) for here, value in enumerate(one.values))
-        return [(here, there) for here, there in by_one if there is not None]
-    by_other = ((one.find(value), there) for there, value in enumerate(other.values))
-    return sorted((here, there) for here, there in by_other if here is not None)
+        by_one = ((i, other.find(value)) for i, value in enumerate(one.values))
+        return [(i, j) for i, j in by_one if j is not None]
+    by_other = ((one.find(value), j) for j, value in enumerate(other.values))
+    return sorted((i, j) for i, j in by_other if i is not None)
 
 
 def _offset(one: Axis, other: Axis) -> int | None:
     """The constant from the position of a value on `one` to that on `other`, if there is one."""
-    mine, theirs = _linear(one.values), _linear(other.values)
-    if mine is None or theirs is None:
+    a, b = _linear(one.values), _linear(other.values)
+    if a is None or b is None:
         return 0 if _are_lists(one, other) and one.members == other.members else None
     if _base(one.values) != _base(other.values) or 1 in (one.count, other.count):
         return None
-    step = mine.exactly(1) - mine.exactly(0)
-    if step != theirs.exactly(1) - theirs.exactly(0):
+    step = a.exactly(1) - a.exactly(0)
+    if step != b.exactly(1) - b.exactly(0):
         return None
-    offset: Fraction = (mine.exactly(0) - theirs.exactly(0)) / step
+    offset: Fraction = (a.exactly(0) - b.exactly(0)) / step
     return int(offset) if offset.denominator == 1 else None
 
 
@@ -287,23 +290,23 @@ def _progressions(one: object, other: object) -> int | None:
     if not (one.step and other.step):
         return None
     scale = math.lcm(one.denominator, other.denominator)
-    mine, theirs = _scaled(one, scale), _scaled(other, scale)
-    apart = math.gcd(mine.step, theirs.step, mine.start - theirs.start)
-    largest = max(abs(end) for span in (mine, theirs) for end in (span[0], span[-1]))
+    a, b = _scaled(one, scale), _scaled(other, scale)
+    apart = math.gcd(a.step, b.step, a.start - b.start)
+    largest = max(abs(end) for span in (a, b) for end in (span[0], span[-1]))
     whole = one.whole and other.whole
     # Numbers farther apart than an ulp never round to the same float.
     if not whole and Fraction(apart, scale) <= Fraction(math.ulp(float(Fraction(largest, scale)))):
         return None
-    both = math.gcd(mine.step, theirs.step)
-    if (theirs.start - mine.start) % both:
+    both = math.gcd(a.step, b.step)
+    if (b.start - a.start) % both:
         return 0
-    turns = theirs.step // both
-    steps = (theirs.start - mine.start) // both * pow(mine.step // both, -1, turns) % turns
-    period = mine.step * turns
-    low = max(mine.start, theirs.start)
-    first = mine.start + steps * mine.step
+    turns = b.step // both
+    steps = (b.start - a.start) // both * pow(a.step // both, -1, turns) % turns
+    period = a.step * turns
+    low = max(a.start, b.start)
+    first = a.start + steps * a.step
     first += -((first - low) // period) * period if first < low else 0
-    last = min(mine[-1], theirs[-1])
+    last = min(a[-1], b[-1])
     return max(0, (last - first) // period + 1)
 
 

@@ -126,17 +126,17 @@ def resolve_module(value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
     return {"path": str(root), **value}
 
 
-def checked_params(found: Any, where: str) -> dict[str, Any]:
+def checked_params(result: Any, where: str) -> dict[str, Any]:
     """Check the params that the user's code returned; make them plain. *Raises* SourceError."""
-    if not isinstance(found, Mapping):
+    if not isinstance(result, Mapping):
         raise SourceError(
-            f"the result is a {type(found).__name__}, not a dict of parameters",
+            f"the result is a {type(result).__name__}, not a dict of parameters",
             where=where,
             next_step="Return a dict of values by parameter name.",
         )
-    check_names(found, where)
+    check_names(result, where)
     try:
-        params: dict[str, Any] = ids.plain(found, where)
+        params: dict[str, Any] = ids.plain(result, where)
     except IdentityError as error:
         raise SourceError(error.what, where=error.where, next_step=error.next_step) from error
     return params

@@ -148,8 +148,8 @@ def _sources(value: Any, where: str, directory: Path | None) -> list[ParameterSo
             next_step="Give a list of sources.",
         )
     return [
-        source_from_manifest_dict(one, directory, f"{where}[{position}]")
-        for position, one in enumerate(value)
+        source_from_manifest_dict(item, directory, f"{where}[{position}]")
+        for position, item in enumerate(value)
     ]
 
 

@@ -103,7 +103,7 @@ class TableSource(ParameterSource):
 
     def _refuse_equal(self, hashes: Sequence[int]) -> None:
         """*Raises* SourceError for the first row that equals an earlier one."""
-        twice = {one for one, other in pairwise(sorted(hashes)) if one == other}
+        twice = {a for a, b in pairwise(sorted(hashes)) if a == b}
         seen: dict[str, int] = {}
         for index, digest in enumerate(hashes if twice else ()):
             if digest not in twice:

@@ -41,11 +41,11 @@ class SourceView(ParameterSource):
         return self._source
 
     @abstractmethod
-    def _there(self, index: int) -> int:
+    def _source_index(self, index: int) -> int:
         """The index in the source of case `index` of the view."""
 
     @abstractmethod
-    def _here(self, index: int) -> int | None:
+    def _view_index(self, index: int) -> int | None:
         """The index in the view of case `index` of the source; None if the view omits it."""
 
     @abstractmethod
@@ -65,15 +65,15 @@ class SourceView(ParameterSource):
         return self._source.is_derived
 
     def identity(self, index: int) -> dict[str, Any]:
-        return self._source.identity(self._there(index))
+        return self._source.identity(self._source_index(index))
 
     @property
     def replicates(self) -> int:
         return self._source.replicates
 
     def find_all(self, params: Mapping[str, Any], replicate: int) -> Iterator[int]:
-        here = map(self._here, self._source.find_all(params, replicate))
-        return iter(sorted(index for index in here if index is not None))
+        indices = map(self._view_index, self._source.find_all(params, replicate))
+        return iter(sorted(index for index in indices if index is not None))
 
     def to_manifest_dict(self) -> dict[str, Any]:
         return self._describe(self._source.to_manifest_dict())
@@ -90,16 +90,16 @@ class SourceView(ParameterSource):
         }
 
     def _case(self, index: int) -> ParamCase:
-        return reindexed(self._source[self._there(index)], index)
+        return reindexed(self._source[self._source_index(index)], index)
 
     def _params(self, index: int) -> dict[str, Any]:
-        return self._source.params(self._there(index))
+        return self._source.params(self._source_index(index))
 
     def _tags(self, index: int) -> tuple[str, ...]:
-        return self._source.tags(self._there(index))
+        return self._source.tags(self._source_index(index))
 
     def _written(self, index: int) -> dict[str, str]:
-        return self._source.written(self._there(index))
+        return self._source.written(self._source_index(index))
 
     def _columns(self, start: int, stop: int) -> dict[str, Array]:
         from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
@@ -111,11 +111,11 @@ class SourceView(ParameterSource):
 
     def _runs(self, start: int, stop: int) -> list[tuple[int, int]]:
         runs: list[tuple[int, int]] = []
-        for there in map(self._there, range(start, stop)):
-            if runs and runs[-1][1] == there:
-                runs[-1] = (runs[-1][0], there + 1)
+        for index in map(self._source_index, range(start, stop)):
+            if runs and runs[-1][1] == index:
+                runs[-1] = (runs[-1][0], index + 1)
             else:
-                runs.append((there, there + 1))
+                runs.append((index, index + 1))
         return runs
 
 
@@ -158,10 +158,10 @@ class SliceSource(SourceView):
     def _rule(self) -> dict[str, Any]:
         return {"first": self._first, "step": self._step, "count": self._count}
 
-    def _there(self, index: int) -> int:
+    def _source_index(self, index: int) -> int:
         return self._first + index * self._step
 
-    def _here(self, index: int) -> int | None:
+    def _view_index(self, index: int) -> int | None:
         position, rest = divmod(index - self._first, self._step) if self._count else (0, 1)
         return position if rest == 0 and 0 <= position < self._count else None
 
@@ -216,10 +216,10 @@ class TakeSource(SourceView):
     def _rule(self) -> dict[str, Any]:
         return {"indices": str(self._indices)}
 
-    def _there(self, index: int) -> int:
+    def _source_index(self, index: int) -> int:
         return self._indices.select(index)
 
-    def _here(self, index: int) -> int | None:
+    def _view_index(self, index: int) -> int | None:
         return self._indices.rank(index) if index in self._indices else None
 
     def _runs(self, start: int, stop: int) -> list[tuple[int, int]]:
@@ -253,10 +253,10 @@ class ShuffleSource(SourceView):
     def _rule(self) -> dict[str, Any]:
         return {"seed": self._seed}
 
-    def _there(self, index: int) -> int:
+    def _source_index(self, index: int) -> int:
         return self._permutation.at(index)
 
-    def _here(self, index: int) -> int | None:
+    def _view_index(self, index: int) -> int | None:
         return self._permutation.index_of(index)
 
 

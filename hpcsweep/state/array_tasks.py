@@ -84,10 +84,10 @@ class ArrayTasks:
     next_start: float | None = None
     # Job ids of the arrays in the last successful poll of the queue, and in the last poll that
     # failed.
-    heard: frozenset[str] = frozenset()
+    answered: frozenset[str] = frozenset()
     missed: frozenset[str] = frozenset()
     # Time of the last answer, seconds of the epoch; None before the first.
-    asked: float | None = None
+    polled_at: float | None = None
     # Why the last poll failed.
     problem: str | None = None
     # Time from which on it can be certain that all cancelled tasks are over, seconds of the epoch;
@@ -110,7 +110,7 @@ class ArrayTasks:
     @property
     def unknown_chunks(self) -> Iterator[tuple[Plan, int]]:
         """The open chunks about which no poll succeeded since they were submitted."""
-        missed = self.missed - self.heard
+        missed = self.missed - self.answered
         return _chunks(s for s in self.parts if s.job_id is None or s.job_id in missed)
 
     @property
@@ -127,11 +127,11 @@ class ArrayTasks:
         `unanswered` if it is not known whether sbatch succeeded.
         """
         for sent in self.parts:
-            absent = "gone" if sent.job_id in self.heard else "sent"
+            absent = "gone" if sent.job_id in self.answered else "sent"
             for chunk in sent.open_chunks:
                 if sent.job_id is None:
                     yield "unanswered"
-                elif (sent.cancelled_at(chunk) or 0.0) > (self.asked or 0.0):
+                elif (sent.cancelled_at(chunk) or 0.0) > (self.polled_at or 0.0):
                     yield "cancelled"
                 else:
                     yield self.alive.get((sent.plan.submission, chunk), absent)
@@ -170,11 +170,11 @@ def _open_parts(sweep: SweepDirectory, closed: set[Chunk]) -> Iterator[SentPart]
         for part in plan.parts:
             chunks = range(part.first_chunk, part.first_chunk + part.chunks)
             still = tuple(chunk for chunk in chunks if (number, chunk) not in closed)
-            known = facts.get(part.number, {})
+            part_facts = facts.get(part.number, {})
             # Without an intent it was never submitted: its submit was killed before.
-            if not still or "void" in known or "intent" not in known:
+            if not still or "void" in part_facts or "intent" not in part_facts:
                 continue
-            job, cancel = known.get("job"), known.get("cancel")
+            job, cancel = part_facts.get("job"), part_facts.get("cancel")
             yield SentPart(
                 plan=plan,
                 part=part,

@@ -124,8 +124,8 @@ def open_memory(sweep: SweepDirectory) -> Iterator[ClusterMemory | None]:
         if try_lock(descriptor) is False:
             yield None
             return
-        known = map(read_memory, (path, sweep.path / FILE))
-        memory = max(known, key=lambda memory: memory.get("tried", 0))
+        memories = map(read_memory, (path, sweep.path / FILE))
+        memory = max(memories, key=lambda memory: memory.get("tried", 0))
         before = json.dumps(memory, sort_keys=True)
         yield memory
         if json.dumps(memory, sort_keys=True) != before:
@@ -152,5 +152,5 @@ def forget_closed(memory: ClusterMemory, parts: list[SentPart]) -> None:
     """Remove what is known of closed tasks, so that the file stays small."""
     still = {element_key(sent.element(chunk)) for sent in parts for chunk in sent.open_chunks}
     for kind in _BY_ELEMENT:
-        known: dict[str, Any] = memory.get(kind, {})
-        memory[kind] = {key: value for key, value in known.items() if key in still}
+        entries: dict[str, Any] = memory.get(kind, {})
+        memory[kind] = {key: value for key, value in entries.items() if key in still}

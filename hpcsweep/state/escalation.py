@@ -20,7 +20,7 @@ RAN_OUT = {Reason.OUT_OF_MEMORY: "mem", Reason.TIMEOUT: "time"}
 
 
 def escalated(
-    asked: Resources,
+    resources: Resources,
     reason: Reason,
     retry: Retry,
     used_bytes: int | None = None,
@@ -33,44 +33,44 @@ def escalated(
     """
     name = RAN_OUT.get(reason)
     if name is None:
-        return asked
+        return resources
     most = min(
         (limits[name] for limits in (retry.most, caps or {}) if name in limits), default=None
     )
     if name == "time":
-        return _more_time(asked, retry.scale["time"], most)
-    return _more_memory(asked, retry.scale["mem"], most, used_bytes)
+        return _more_time(resources, retry.scale["time"], most)
+    return _more_memory(resources, retry.scale["mem"], most, used_bytes)
 
 
-def _more_time(asked: Resources, factor: float, most: int | None) -> Resources | None:
-    seconds = time_limit_seconds(asked.options.get("time", ""))
+def _more_time(resources: Resources, factor: float, most: int | None) -> Resources | None:
+    seconds = time_limit_seconds(resources.options.get("time", ""))
     if seconds is None:  # no limit of ours ended it: the partition's own, which is its most
         return None
-    wanted = min(seconds * factor, most) if most is not None else seconds * factor
-    if wanted <= seconds:
+    limit_s = min(seconds * factor, most) if most is not None else seconds * factor
+    if limit_s <= seconds:
         return None
-    return Resources(options={**asked.options, "time": time_limit_text(wanted)})
+    return Resources(options={**resources.options, "time": time_limit_text(limit_s)})
 
 
 def _more_memory(
-    asked: Resources, factor: float, most: int | None, used_bytes: int | None
+    resources: Resources, factor: float, most: int | None, used_bytes: int | None
 ) -> Resources | None:
-    option = next((name for name in _MEMORY if name in asked.options), "mem")
-    given = memory_bytes(asked.options.get(option, ""))
+    option = next((name for name in _MEMORY if name in resources.options), "mem")
+    given = memory_bytes(resources.options.get(option, ""))
     # The peak is that of a whole task: it says nothing of memory per CPU or GPU.
     used = used_bytes if option == "mem" else None
     base = max((count for count in (given, used) if count is not None), default=None)
     if base is None:
         return None
-    share = _share(asked, option)
-    wanted = min(base * factor, most / share) if most is not None else base * factor
-    if wanted <= (given or 0):
+    share = _share(resources, option)
+    amount = min(base * factor, most / share) if most is not None else base * factor
+    if amount <= (given or 0):
         return None
-    return Resources(options={**asked.options, option: memory_text(wanted)})
+    return Resources(options={**resources.options, option: memory_text(amount)})
 
 
-def _share(asked: Resources, option: str) -> int:
+def _share(resources: Resources, option: str) -> int:
     """Count of the shares of a task's memory that an option asks for each."""
     if option == "mem-per-cpu":
-        return asked.cpus
+        return resources.cpus
     return 1

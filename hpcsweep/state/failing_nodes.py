@@ -78,11 +78,11 @@ def failing(
     the first failure; where no other node does well, it may be the cases.
     """
     bad = [
-        one
-        for one in suspects
-        if len(one.cases) >= CASES_MIN and len(one.cases) > one.complete_since
+        suspect
+        for suspect in suspects
+        if len(suspect.cases) >= CASES_MIN and len(suspect.cases) > suspect.complete_since
     ]
-    if seen < NODES_MIN or not set(well) - {one.node for one in bad}:
+    if seen < NODES_MIN or not set(well) - {suspect.node for suspect in bad}:
         return []
     most = max(1, seen // SHARE) - excluded
     return sorted(bad, key=lambda one: (-len(one.cases), one.node))[: max(0, most)]
@@ -98,7 +98,7 @@ def is_of_node(reason: str | None, error: dict[str, Any] | None) -> bool:
 
 def nodes_to_exclude(sweep_index: SweepIndex, facts: Collection[NodeFact]) -> list[Suspect]:
     """The nodes to exclude besides those of `facts`, from what the index knows."""
-    known = {fact["node"] for fact in facts}
+    excluded = {fact["node"] for fact in facts}
     hosts = {(task["submission"], task["chunk"]): task["host"] for task in sweep_index.tasks()}
     seen = {host for host in hosts.values() if host}
     failed: dict[str, list[IndexRow]] = {}
@@ -113,10 +113,10 @@ def nodes_to_exclude(sweep_index: SweepIndex, facts: Collection[NodeFact]) -> li
     suspects = [
         _suspect(node, rows, sweep_index)
         for node, rows in failed.items()
-        if node not in known and len(rows) >= CASES_MIN
+        if node not in excluded and len(rows) >= CASES_MIN
     ]
-    well = sweep_index.complete_by_host().keys() - known
-    return failing(suspects, well, len(seen | known), len(known))
+    well = sweep_index.complete_by_host().keys() - excluded
+    return failing(suspects, well, len(seen | excluded), len(excluded))
 
 
 def _suspect(node: str, rows: list[IndexRow], sweep_index: SweepIndex) -> Suspect:

@@ -16,7 +16,7 @@ INDICES_NAMED = 10
 
 def exhausted(outlook: Outlook, retry: Retry) -> dict[str, IndexSet]:
     """Indices that `retry` gives up, by why: for people."""
-    found: dict[str, IndexSet] = {}
+    by_reason: dict[str, IndexSet] = {}
     for group in outlook.groups:
         if group.reason is None or group.reason not in retry.on or group.submission is None:
             continue
@@ -26,14 +26,14 @@ def exhausted(outlook: Outlook, retry: Retry) -> dict[str, IndexSet]:
         if group.tries >= retry.max_attempts:
             why = f"{group.reason} after {group.tries} attempts"
         elif group.tries:
-            asked = outlook.asked[group.submission]
+            resources = outlook.resources[group.submission]
             most = outlook.caps
-            if escalated(asked, group.reason, retry, group.max_rss_bytes, most) is None:
+            if escalated(resources, group.reason, retry, group.max_rss_bytes, most) is None:
                 name = RAN_OUT[group.reason]
                 why = f"{group.reason}, and no more `{name}` can be asked for"
         if why:
-            found[why] = found.get(why, NONE) | group.indices
-    return found
+            by_reason[why] = by_reason.get(why, NONE) | group.indices
+    return by_reason
 
 
 def given_up(outlook: Outlook) -> dict[str, IndexSet]:
@@ -42,9 +42,9 @@ def given_up(outlook: Outlook) -> dict[str, IndexSet]:
     return {} if retry is None else exhausted(outlook, retry)
 
 
-def given_up_lines(found: dict[str, IndexSet]) -> list[str]:
+def given_up_lines(by_reason: dict[str, IndexSet]) -> list[str]:
     """A line for each reason."""
-    return [_line(why, indices) for why, indices in sorted(found.items())]
+    return [_line(why, indices) for why, indices in sorted(by_reason.items())]
 
 
 def _line(why: str, indices: IndexSet) -> str:

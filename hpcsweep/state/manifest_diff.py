@@ -138,46 +138,46 @@ def difference(sweep: SweepDirectory, version: Version) -> Difference | None:
     if last.manifest.orders_like(version.manifest):
         return None
     before, source = last.source, version.source
-    one, other = Lattice.of(before), Lattice.of(source)
-    if one is None or other is None or not one.is_comparable(other):
+    old, new = Lattice.of(before), Lattice.of(source)
+    if old is None or new is None or not old.is_comparable(new):
         return _counted(last.fingerprint, before, source)
     # Random trials may repeat a case, so they are compared by their axes only if there are too
     # many.
-    if not one.is_distinct and max(before.n_cases, source.n_cases) <= COUNTED_MAX:
+    if not old.is_distinct and max(before.n_cases, source.n_cases) <= COUNTED_MAX:
         return _counted(last.fingerprint, before, source)
-    axes = tuple(_axis_changes(one, other))
-    factors = [min(one.replicates, other.replicates), *(axis.kept for axis in axes)]
-    known = [factor for factor in factors if factor is not None]
-    kept = math.prod(known) if known == factors or 0 in known else None
-    if one.derived != other.derived:
+    axes = tuple(_axis_changes(old, new))
+    factors = [min(old.replicates, new.replicates), *(axis.kept for axis in axes)]
+    counted = [factor for factor in factors if factor is not None]
+    kept = math.prod(counted) if counted == factors or 0 in counted else None
+    if old.derived != new.derived:
         kept = 0
     return Difference(
         since=last.fingerprint,
         old=before.n_cases,
         new=source.n_cases,
         kept=kept,
-        axes=tuple(axis for axis in axes if _has_changed(axis, one, other)),
-        replicates=(one.replicates, other.replicates),
+        axes=tuple(axis for axis in axes if _has_changed(axis, old, new)),
+        replicates=(old.replicates, new.replicates),
     )
 
 
-def _axis_changes(one: Lattice, other: Lattice) -> Iterator[AxisChange]:
-    for name in ids.in_order(one.axes.keys() | other.axes.keys()):
-        mine, theirs = one.axes.get(name), other.axes.get(name)
+def _axis_changes(old: Lattice, new: Lattice) -> Iterator[AxisChange]:
+    for name in ids.in_order(old.axes.keys() | new.axes.keys()):
+        old_axis, new_axis = old.axes.get(name), new.axes.get(name)
         yield AxisChange(
             name=name,
-            old=mine.count if mine else 0,
-            new=theirs.count if theirs else 0,
+            old=old_axis.count if old_axis else 0,
+            new=new_axis.count if new_axis else 0,
             # With an axis more or less, no case is the same.
-            kept=shared(mine, theirs) if mine and theirs else 0,
+            kept=shared(old_axis, new_axis) if old_axis and new_axis else 0,
         )
 
 
-def _has_changed(axis: AxisChange, one: Lattice, other: Lattice) -> bool:
+def _has_changed(axis: AxisChange, old: Lattice, new: Lattice) -> bool:
     return (
         axis.kept != axis.old
         or axis.kept != axis.new
-        or (not is_same(one.axes[axis.name], other.axes[axis.name]))
+        or (not is_same(old.axes[axis.name], new.axes[axis.name]))
     )
 
 
@@ -230,11 +230,11 @@ def _stream(
     for number, indices in enumerate(sets):
         for index in indices:
             sets_of.setdefault(old[index].case_id, set()).add(number)
-    found: list[list[int]] = [[] for _ in sets]
+    numbers: list[list[int]] = [[] for _ in sets]
     for case in new if sets_of else ():
         for number in sets_of.get(case.case_id, ()):
-            found[number].append(case.index)
-    return map(IndexSet.of, found)
+            numbers[number].append(case.index)
+    return map(IndexSet.of, numbers)
 
 
 def reorders(sweep: SweepDirectory, new: FrozenManifest) -> bool:

@@ -19,7 +19,7 @@ from hpcsweep.state.array_tasks import ArrayTasks
 from hpcsweep.state.index_order import in_order_of
 from hpcsweep.state.withdrawn import withdrawn_cases
 from hpcsweep.store import SweepIndex
-from hpcsweep.store.sweep_index import Known, Measured
+from hpcsweep.store.sweep_index import CaseGroup, Measured
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.sweepdir.version import Version
@@ -101,7 +101,7 @@ class Outlook:
     # How many tasks that had an index are over and began no case at all, by that count.
     stalled: Mapping[int, IndexSet] = field(default_factory=dict)
     # What the array tasks of each submission asked for.
-    asked: Mapping[int, Resources] = field(default_factory=dict)
+    resources: Mapping[int, Resources] = field(default_factory=dict)
     # What complete cases of its target took; None without one. Filled only by `with_measured`.
     measured: Measured | None = None
     # Seconds that the last attempt at an index took, where tasks run several cases at once and no
@@ -172,18 +172,20 @@ def outlook_of(
     `sweep_index` must have been brought up to date just before. The default of `version` is the
     last submission's, of `code_digest` that of the code here.
     """
-    wanted = version or sweep.newest()
+    version = version or sweep.newest()
     read = [sweep.plan(number) for number in sweep.submissions()]
     plans = [plan for plan, _ in read]
-    known = sweep_index.known()
-    sets = in_order_of(wanted, sweep, sweep.newest_manifest(), [one.indices for one in known])
-    partition = _Partition(sweep, wanted, plans, tasks)
-    with_sets = list(zip(known, sets, strict=True))
-    digest = code_digest or current_code(sweep, wanted)
+    case_groups = sweep_index.case_groups()
+    sets = in_order_of(
+        version, sweep, sweep.newest_manifest(), [group.indices for group in case_groups]
+    )
+    partition = _Partition(sweep, version, plans, tasks)
+    with_sets = list(zip(case_groups, sets, strict=True))
+    digest = code_digest or current_code(sweep, version)
     groups = partition.groups(with_sets, digest)
-    withdrawn = withdrawn_cases(sweep, wanted, plans)
+    withdrawn = withdrawn_cases(sweep, version, plans)
     return Outlook(
-        version=wanted,
+        version=version,
         groups=tuple(group for group in groups if group.indices),
         begun=IndexSet.union(sets),
         in_flight=partition.in_flight,
@@ -193,7 +195,7 @@ def outlook_of(
         owed=partition.owed() - partition.in_flight - withdrawn,
         withdrawn=withdrawn,
         stalled=partition.stalled(with_sets),
-        asked={plan.submission: sweep.resources(plan) for plan in plans},
+        resources={plan.submission: sweep.resources(plan) for plan in plans},
         code_digest=digest,
         canary=partition.canary(),
         caps=read[-1][1].get("caps", {}) if read else {},
@@ -207,9 +209,9 @@ def with_lost(outlook: Outlook, sweep: SweepDirectory, sweep_index: SweepIndex) 
     groups: list[Group] = []
     for group in outlook.groups:
         is_complete = group.state in (State.COMPLETE, State.STALE)
-        mine = group.indices & lost if is_complete else NONE
-        groups.append(replace(group, indices=group.indices - mine))
-        groups.append(replace(group, indices=mine, state=State.LOST))
+        lost_indices = group.indices & lost if is_complete else NONE
+        groups.append(replace(group, indices=group.indices - lost_indices))
+        groups.append(replace(group, indices=lost_indices, state=State.LOST))
     return replace(outlook, groups=tuple(group for group in groups if group.indices))
 
 
@@ -239,8 +241,8 @@ def current_code(sweep: SweepDirectory, version: Version) -> str | None:
     plan, document = sweep.plan(sweep.submissions()[-1])
     if sweep.version(plan.manifest).manifest.target != version.manifest.target:
         return None
-    found = digest_without_import(version.manifest, document.get("code_files"))
-    return found or document.get("code_digest")
+    digest = digest_without_import(version.manifest, document.get("code_files"))
+    return digest or document.get("code_digest")
 
 
 def refused(sweep: SweepDirectory, plan: Plan) -> IndexSet:
@@ -282,28 +284,28 @@ class _Partition:
         )
 
     def groups(
-        self, known: list[tuple[Known, IndexSet]], code_digest: str | None
+        self, case_groups: list[tuple[CaseGroup, IndexSet]], code_digest: str | None
     ) -> Iterator[Group]:
         """Groups that have each index once; some are empty. `known` has this manifest's indices."""
         rest = IndexSet.all(self._version.source.n_cases)
-        for one, indices in known:
-            mine = indices & rest
-            rest -= mine
-            outdated = mine & self._resubmitted(one.generation)
+        for case_group, indices in case_groups:
+            own = indices & rest
+            rest -= own
+            outdated = own & self._resubmitted(case_group.generation)
             about = Group(
-                indices=mine - outdated,
+                indices=own - outdated,
                 state=State.INTERRUPTED,
-                status=Status(one.status),
-                reason=Reason(one.reason) if one.reason else None,
-                attempt=one.attempt,
-                tries=one.tries,
-                submission=one.submission,
-                wall_seconds=one.wall_seconds,
-                max_rss_bytes=one.max_rss_bytes,
+                status=Status(case_group.status),
+                reason=Reason(case_group.reason) if case_group.reason else None,
+                attempt=case_group.attempt,
+                tries=case_group.tries,
+                submission=case_group.submission,
+                wall_seconds=case_group.wall_seconds,
+                max_rss_bytes=case_group.max_rss_bytes,
             )
             match about.status:
                 case Status.COMPLETE:
-                    is_stale = code_digest and one.code_digest not in (None, code_digest)
+                    is_stale = code_digest and case_group.code_digest not in (None, code_digest)
                     state = State.STALE if is_stale else State.COMPLETE
                     yield replace(about, state=state)
                 case Status.FAILED:
@@ -363,13 +365,13 @@ class _Partition:
 
     def owed(self) -> IndexSet:
         """Indices that a submission left to later ones, and that none has sent since."""
-        found = NONE
+        owed = NONE
         for plan in self._plans:  # oldest first
             sent = plan.indices - refused(self._sweep, plan)
-            found -= self._in_order(plan.manifest, sent)
+            owed -= self._in_order(plan.manifest, sent)
             if plan.closes:
-                found |= self._in_order(plan.manifest, self._wanted_by(plan) - sent)
-        return found
+                owed |= self._in_order(plan.manifest, self._wanted_by(plan) - sent)
+        return owed
 
     def _wanted_by(self, plan: Plan) -> IndexSet:
         """The indices of a submission, and those that it left to later ones."""
@@ -382,15 +384,15 @@ class _Partition:
 
         None of one that was cancelled: nothing waits for it any more.
         """
-        found = NONE
+        canary = NONE
         for plan in reversed(self._plans):
             is_cancelled = self._sweep.cancelled_rest(plan.submission).exists()
             if is_cancelled or (plan.parts and not plan.canary):
                 break
-            found |= self._in_order(plan.manifest, plan.indices)
-        return found
+            canary |= self._in_order(plan.manifest, plan.indices)
+        return canary
 
-    def stalled(self, known: list[tuple[Known, IndexSet]]) -> dict[int, IndexSet]:
+    def stalled(self, case_groups: list[tuple[CaseGroup, IndexSet]]) -> dict[int, IndexSet]:
         """Indices by the count of tasks that had them, are over, and began no case.
 
         A task counts as begun if a later one began a case of its chunk: of each case, the attempt
@@ -403,7 +405,9 @@ class _Partition:
                 chunks.setdefault(number, []).extend(ended)
         for number, ended in chunks.items():
             plan, _ = self._sweep.plan(number)
-            begun = IndexSet.union(indices for one, indices in known if one.submission >= number)
+            begun = IndexSet.union(
+                indices for group, indices in case_groups if group.submission >= number
+            )
             idle = [chunk for chunk in ended if self.indices([(plan, chunk)]).isdisjoint(begun)]
             _count_once_more(counts, self.indices((plan, chunk) for chunk in idle))
         return counts

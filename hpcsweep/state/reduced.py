@@ -64,14 +64,14 @@ class Reduced:
 def reduce_of(sweep: SweepDirectory) -> SweepDirectory | None:
     """The sweep of one case that is the reduce; None if it was never sent. *Raises* Damaged."""
     path = sweep.reduce_dir
-    found = SweepDirectory.open(path) if (path / MARKER).is_file() else None
-    return found if found is not None and found.submissions() else None
+    reduce = SweepDirectory.open(path) if (path / MARKER).is_file() else None
+    return reduce if reduce is not None and reduce.submissions() else None
 
 
 def current_reduce(sweep: SweepDirectory) -> SweepDirectory | None:
     """The same if it was sent after the sweep's last submission, for the cases as they are now."""
-    found = reduce_of(sweep)
-    if found is None:
+    reduce = reduce_of(sweep)
+    if reduce is None:
         return None
-    table = Path(found.newest().source[0].params["table"])
-    return found if table.name == sweep.table(sweep.submissions()[-1]).name else None
+    table = Path(reduce.newest().source[0].params["table"])
+    return reduce if table.name == sweep.table(sweep.submissions()[-1]).name else None

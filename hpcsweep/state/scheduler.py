@@ -84,29 +84,29 @@ def _parts_on(
     record a name, the kind of the cluster is compared.
     """
     sent_off = [sent for sent in parts if sent.job_id]
-    mine = [s for s in sent_off if registry.is_same_kind(cluster, s.cluster)]
+    own_parts = [s for s in sent_off if registry.is_same_kind(cluster, s.cluster)]
     names = memory.setdefault("names", {})
-    here = f"{os.uname().nodename} {cluster.address}"
-    recorded = {sent.cluster["name"] for sent in mine} - {""}
-    if recorded and due and here not in names:
+    key = f"{os.uname().nodename} {cluster.address}"
+    recorded = {sent.cluster["name"] for sent in own_parts} - {""}
+    if recorded and due and key not in names:
         problem = None
         try:
             limits = cluster.limits()
-            names |= {here: limits.cluster_name} if limits.cluster_name else {}
+            names |= {key: limits.cluster_name} if limits.cluster_name else {}
             problem = None if limits.cluster_name else " ".join(limits.notes)
         except ClusterError as error:
             problem = error.what
         if problem is not None:
-            _note_problem(memory, problem, mine)
+            _note_problem(memory, problem, own_parts)
             memory["tried"] = now
-    name = names.get(here)
-    elsewhere = [sent for sent in mine if sent.cluster["name"] not in (name, "")]
+    name = names.get(key)
+    elsewhere = [sent for sent in own_parts if sent.cluster["name"] not in (name, "")]
     if name and elsewhere:
         other_names = ", ".join(sorted({sent.cluster["name"] for sent in elsewhere}))
         _note_problem(
             memory, f"this is the cluster {name}, the tasks are on {other_names}", elsewhere
         )
-    return [sent for sent in mine if sent not in elsewhere]
+    return [sent for sent in own_parts if sent not in elsewhere]
 
 
 def _note_problem(memory: ClusterMemory, problem: str | None, parts: list[SentPart]) -> None:
@@ -161,8 +161,8 @@ def _apply_queue(
                     waiting[key] = queued.reason
                 if status is Status.PENDING and queued.start is not None and queued.start > now:
                     starts.append(queued.start)
-                for known in (absent, over, seen_absent, hints):
-                    known.pop(key, None)
+                for by_element in (absent, over, seen_absent, hints):
+                    by_element.pop(key, None)
                 continue
             absent.setdefault(key, now)
             seen_absent[key] = [seen_absent.get(key, [now])[0], now]
@@ -196,7 +196,7 @@ def _verdicts(
     memory: ClusterMemory, parts: list[SentPart], grace_s: float, now: float
 ) -> dict[Chunk, Reason]:
     """The chunks whose tasks are certainly over, with reasons. Counts as a scan of the journals."""
-    found: dict[Chunk, Reason] = {}
+    verdicts: dict[Chunk, Reason] = {}
     words: dict[str, float] = memory.setdefault("words", {})
     for sent in parts:
         for chunk in sent.open_chunks:
@@ -208,8 +208,8 @@ def _verdicts(
             # Two scans with a terminal word, at least a grace period apart.
             first = words.setdefault(key, now)
             if first < now and now - first >= grace_s:
-                found[sent.plan.submission, chunk] = reason
-    return found
+                verdicts[sent.plan.submission, chunk] = reason
+    return verdicts
 
 
 def _certain_from(
@@ -217,13 +217,13 @@ def _certain_from(
 ) -> float | None:
     """When it is certain that cancelled tasks are over: a grace period after the terminal word."""
     words = memory.get("words", {})
-    heard = [
+    times = [
         words.get(element_key(sent.element(chunk)), next_s)
         for sent in parts
         for chunk in sent.open_chunks
         if sent.cancelled_at(chunk) is not None
     ]
-    return max(heard) + grace_s if heard else None
+    return max(times) + grace_s if times else None
 
 
 def _terminal_word(
@@ -244,17 +244,17 @@ def _terminal_word(
 
 def _with_memory(tasks: ArrayTasks, memory: ClusterMemory) -> ArrayTasks:
     """Add the cluster's answers to the tasks."""
-    tasks.asked = memory.get("asked")
-    tasks.heard = frozenset(memory.get("heard", ()))
+    tasks.polled_at = memory.get("asked")
+    tasks.answered = frozenset(memory.get("heard", ()))
     tasks.missed = frozenset(memory.get("missed", ()))
     tasks.next_start = memory.get("next_start")
     alive, waiting = memory.get("alive", {}), memory.get("waiting", {})
-    for known, by_key in ((tasks.alive, alive), (tasks.waiting, waiting)):
+    for by_chunk, by_key in ((tasks.alive, alive), (tasks.waiting, waiting)):
         for sent in tasks.parts:
             for chunk in sent.open_chunks:
                 key = element_key(sent.element(chunk))
                 if key in by_key:
-                    known[sent.plan.submission, chunk] = by_key[key]
+                    by_chunk[sent.plan.submission, chunk] = by_key[key]
     # A failed poll about other arrays is not a problem of these.
     if any(sent.job_id in tasks.missed for sent in tasks.parts):
         tasks.problem = memory.get("problem")

@@ -88,9 +88,9 @@ def to_send(outlook: Outlook, retry: Retry | None) -> IndexSet:
                 stalled = NONE if group.tries else _stalled(outlook, retry.max_attempts)
                 retried |= group.indices - stalled
         retried -= IndexSet.union(exhausted(outlook, retry).values())
-    wanted = outlook.owed - outlook.failed | outlook.paused | retried
+    due = outlook.owed - outlook.failed | outlook.paused | retried
     others = outlook.complete | outlook.in_flight | outlook.indices(State.RUNNING)
-    return wanted - others - canary.behind(outlook)
+    return due - others - canary.behind(outlook)
 
 
 def _stalled(outlook: Outlook, most: int) -> IndexSet:
@@ -116,7 +116,7 @@ def standstill(
         why = "the manifest has `closing: false`"
     if jobs:
         states = _poll(sweep, [job.job_id for job in jobs], cluster, settings)
-        was_faster = set(sweep.submissions()) > outlook.asked.keys()
+        was_faster = set(sweep.submissions()) > outlook.resources.keys()
         if states is None or was_faster or any(_goes_on(states.get(job.job_id)) for job in jobs):
             return None
         why = _why(jobs[0], states)
@@ -165,15 +165,15 @@ def _ask(
         queue = cluster.poll_queue(job_ids)
     except ClusterError:
         return None
-    memory["closing"] = {job: [one.state, one.reason] for (job, _), one in queue.items()}
+    memory["closing"] = {job: [queued.state, queued.reason] for (job, _), queued in queue.items()}
     return memory["closing"]
 
 
-def _goes_on(known: list[str] | None) -> bool:
+def _goes_on(answer: list[str] | None) -> bool:
     """Whether a closing job in this state, with this reason to wait, will run."""
-    if known is None:
+    if answer is None:
         return False
-    state, reason = known
+    state, reason = answer
     life, status, _ = state_meaning(state)
     return life is not Life.OVER and (status.value != "pending" or passes(reason))
 

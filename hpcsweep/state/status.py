@@ -108,8 +108,8 @@ class Summary:
     @property
     def stage_lines(self) -> list[str]:
         """How far the reduce is, and what follows the sweep, for people."""
-        found = [self.reduced.line] if self.reduced else []
-        return found + [f"then: {name}, when every case is complete" for name in self.followers]
+        lines = [self.reduced.line] if self.reduced else []
+        return lines + [f"then: {name}, when every case is complete" for name in self.followers]
 
     @property
     def counts_text(self) -> str:
@@ -225,12 +225,12 @@ def _status(
     """See `status`."""
     with fresh_index(sweep) as sweep_index:
         tasks = poll(sweep, sweep_index, cluster, settings)
-        found = outlook_of(sweep, sweep_index, tasks)
+        outlook = outlook_of(sweep, sweep_index, tasks)
         if within is not None:
-            found = found.within(within)
-        summary = summarise(sweep, found, sweep_index.torn())
+            outlook = outlook.within(within)
+        summary = summarise(sweep, outlook, sweep_index.torn())
         if check:
-            lost = with_lost(found, sweep, sweep_index).indices(State.LOST)
+            lost = with_lost(outlook, sweep, sweep_index).indices(State.LOST)
             summary = replace(summary, lost=lost.count)
         summary = replace(
             summary,
@@ -238,8 +238,8 @@ def _status(
             followers=tuple(Path(fact["sweep"]).name for fact in followers(sweep.path)),
         )
     if within is None and summary.stopped is None and summary.is_settled:
-        summary = replace(summary, standstill=standstill(sweep, found, cluster, settings))
-    policies = Policies.from_json(found.version.manifest.policies)
+        summary = replace(summary, standstill=standstill(sweep, outlook, cluster, settings))
+    policies = Policies.from_json(outlook.version.manifest.policies)
     if policies.reduce is None:
         return summary
     return replace(summary, reduced=_reduced(sweep, policies.reduce.when, cluster, settings))
@@ -253,7 +253,7 @@ def _reduced(
     if sent is None:
         return Reduced(sweep=sweep.name, when=when)
     summary = status(sent, cluster, settings)
-    (only,) = (one for one, count in summary.counts.items() if count)  # it has one case
+    (only,) = (state for state, count in summary.counts.items() if count)  # it has one case
     return Reduced(
         sweep=sweep.name,
         when=when,
@@ -263,36 +263,36 @@ def _reduced(
     )
 
 
-def summarise(sweep: SweepDirectory, found: Outlook, torn: dict[str, int]) -> Summary:
+def summarise(sweep: SweepDirectory, outlook: Outlook, torn: dict[str, int]) -> Summary:
     """An outlook in numbers; `torn` counts the journal lines that were passed over."""
     counts: Counter[Status] = Counter()
     reasons: Counter[str] = Counter()
-    for group in found.groups:
+    for group in outlook.groups:
         counts[group.status] += group.indices.count
         if group.reason:
             reasons[group.reason.value] += group.indices.count
-    manifest, tasks = found.version.manifest, found.tasks
+    manifest, tasks = outlook.version.manifest, outlook.tasks
     return Summary(
         name=manifest.name,
         path=str(sweep.path),
         manifest=manifest.fingerprint,
-        n_cases=sum(group.indices.count for group in found.groups),
+        n_cases=sum(group.indices.count for group in outlook.groups),
         counts=dict(counts) | {status: 0 for status in Status if status not in counts},
         reasons=dict(reasons),
-        unsubmitted=found.indices(State.UNSUBMITTED).count,
+        unsubmitted=outlook.indices(State.UNSUBMITTED).count,
         tasks=dict(Counter(tasks.states())),
         waiting=dict(Counter(tasks.waiting.values())),
         next_start=_next_start(tasks),
-        asked_s_ago=time.time() - tasks.asked if tasks.asked else None,
+        asked_s_ago=time.time() - tasks.polled_at if tasks.polled_at else None,
         problem=tasks.problem,
         torn=torn,
         submissions=len(sweep.submissions()),
-        other_code=found.indices(State.STALE).count,
-        given_up=given_up(found),
-        paused=paused(sweep, found.paused),
+        other_code=outlook.indices(State.STALE).count,
+        given_up=given_up(outlook),
+        paused=paused(sweep, outlook.paused),
         excluded_nodes=tuple(node_facts(sweep.path)),
-        canary=canary_counts(found),
-        memory=max(_memory_excesses(found), key=lambda one: one.ratio, default=None),
+        canary=canary_counts(outlook),
+        memory=max(_memory_excesses(outlook), key=lambda excess: excess.ratio, default=None),
     )
 
 
@@ -304,11 +304,11 @@ def _next_start(tasks: ArrayTasks) -> str | None:
     return datetime.fromtimestamp(expected).astimezone().isoformat(timespec="seconds")
 
 
-def _memory_excesses(found: Outlook) -> Iterator[MemoryExcess]:
-    for group in found.groups:
+def _memory_excesses(outlook: Outlook) -> Iterator[MemoryExcess]:
+    for group in outlook.groups:
         if group.submission is not None:
-            asked = found.asked[group.submission]
-            excess = memory_excess(group.status, asked, group.max_rss_bytes)
+            resources = outlook.resources[group.submission]
+            excess = memory_excess(group.status, resources, group.max_rss_bytes)
             if excess:
                 yield excess
 

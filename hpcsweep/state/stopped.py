@@ -53,10 +53,10 @@ class Stopped:
     def lines(self) -> list[str]:
         """The digest: the reason, the errors, how to go on."""
         more = len(self.kinds) - KINDS_NAMED
-        looked = sum(one.indices.count for one in self.kinds)
+        looked = sum(kind.indices.count for kind in self.kinds)
         return [
             f"{self.name} is stopped: {self._why}",
-            *(f"  {one.line}" for one in self.kinds[:KINDS_NAMED]),
+            *(f"  {kind.line}" for kind in self.kinds[:KINDS_NAMED]),
             *([f"  and {more} more kinds of errors"] if more > 0 else []),
             *([f"  (of the first {DIGEST_MAX} failed cases)"] if looked >= DIGEST_MAX else []),
             self._next_step,
@@ -91,8 +91,8 @@ class Stopped:
             "held": self.is_held,
             "canary": self.by_canary,
             "errors": [
-                {"error": one.kind, "cases": one.indices.count, "first": one.indices.select(0)}
-                for one in self.kinds
+                {"error": kind.kind, "cases": kind.indices.count, "first": kind.indices.select(0)}
+                for kind in self.kinds
             ],
         }
 
@@ -119,21 +119,21 @@ def failure_kinds(
 
     `most`: how many failed cases are looked at, by their indices; None for all.
     """
-    found: dict[str, list[int]] = {}
+    by_kind: dict[str, list[int]] = {}
     for row in islice(sweep_index.rows(where=cases.c.status == Status.FAILED.value), most):
         kind = error_kind(row["reason"] or "", _error(row["error"]))
-        found.setdefault(kind, []).append(row["idx"])
+        by_kind.setdefault(kind, []).append(row["idx"])
     kinds = [
-        FailureKind(kind=kind, indices=mine)
-        for kind, indices in found.items()
-        if (mine := _within(indices, among))
+        FailureKind(kind=kind, indices=own)
+        for kind, indices in by_kind.items()
+        if (own := _within(indices, among))
     ]
     return sorted(kinds, key=lambda one: (-one.indices.count, one.indices.select(0)))
 
 
 def _within(indices: Iterable[int], among: IndexSet | None) -> IndexSet:
-    found = IndexSet.of(indices)
-    return found if among is None else found & among
+    index_set = IndexSet.of(indices)
+    return index_set if among is None else index_set & among
 
 
 def _error(text: str | None) -> dict[str, Any] | None:

@@ -14,15 +14,15 @@ from hpcsweep.sweepdir.version import Version
 
 def withdrawn_cases(sweep: SweepDirectory, version: Version, plans: Sequence[Plan]) -> IndexSet:
     """Their indices in the order of `version`; `plans` are those of all submissions."""
-    found = IndexSet()
+    withdrawn = IndexSet()
     for fact in facts(sweep):
         indices = [IndexSet.from_json(fact["indices"])]
-        (mine,) = in_order_of(version, sweep, fact["manifest"], indices)
+        (cancelled,) = in_order_of(version, sweep, fact["manifest"], indices)
         for plan in plans:
             if plan.submission > fact["submission"]:
                 # What it left for lack of room was asked for, too.
-                wanted = [plan.indices if plan.goal is None else plan.goal]
-                (again,) = in_order_of(version, sweep, plan.manifest, wanted)
-                mine -= again
-        found |= mine
-    return found
+                planned = [plan.indices if plan.goal is None else plan.goal]
+                (again,) = in_order_of(version, sweep, plan.manifest, planned)
+                cancelled -= again
+        withdrawn |= cancelled
+    return withdrawn

@@ -16,17 +16,19 @@ def query(joined: Select[Any]) -> Select[Any]:
 
     Columns of `attempts` have the prefix `each_`; they are null for a case with one attempt.
     """
-    cases, each, places = schema.cases.c, schema.attempts.c, schema.places.c
+    cases, attempts, places = schema.cases.c, schema.attempts.c, schema.places.c
     return (
         joined.with_only_columns(
             places.idx,
             cases.params,
             cases.replicate,
             *(cases[name] for name in ATTEMPT_COLUMNS),
-            *(each[name].label(f"each_{name}") for name in ATTEMPT_COLUMNS),
+            *(attempts[name].label(f"each_{name}") for name in ATTEMPT_COLUMNS),
         )
-        .outerjoin(schema.attempts, and_(each.sweep == cases.sweep, each.case_id == cases.case_id))
-        .order_by(places.idx, *(each[name] for name in ATTEMPT_KEY[1:]))
+        .outerjoin(
+            schema.attempts, and_(attempts.sweep == cases.sweep, attempts.case_id == cases.case_id)
+        )
+        .order_by(places.idx, *(attempts[name] for name in ATTEMPT_KEY[1:]))
     )
 
 

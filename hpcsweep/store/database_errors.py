@@ -111,9 +111,9 @@ def database_error(error: Exception, where: str) -> StoreError:
     """The StoreError for a database error; its text contains no password."""
     original = error.orig if isinstance(error, DBAPIError) else error
     primary = getattr(getattr(original, "diag", None), "message_primary", None)
-    said = " ".join(redact(primary or str(original)).split())
-    cause = _cause(original, said)
-    what = f"{cause.what} ({said})" if cause.what else said
+    message = " ".join(redact(primary or str(original)).split())
+    cause = _cause(original, message)
+    what = f"{cause.what} ({message})" if cause.what else message
     next_step = f"{_SAFE}: {cause.remedy}{', then ' if cause.remedy else ''}{_AGAIN}"
     problem = StoreError(
         f"the database cannot be used: {what}",
@@ -125,10 +125,10 @@ def database_error(error: Exception, where: str) -> StoreError:
     return problem
 
 
-def _cause(original: BaseException | None, said: str) -> _Cause:
+def _cause(original: BaseException | None, message: str) -> _Cause:
     name = getattr(original, "sqlite_errorname", None)
     if name is not None:
-        if _SQLITE_CHANGED.search(said):
+        if _SQLITE_CHANGED.search(message):
             return _Cause("the table was changed", damaged=True)
         return next((cause for key, cause in _SQLITE.items() if name.startswith(key)), _Cause(""))
     state = getattr(original, "sqlstate", None)
@@ -138,7 +138,7 @@ def _cause(original: BaseException | None, said: str) -> _Cause:
                 return _POSTGRESQL[state[:length]]
         return _Cause("")
     for pattern, cause in _REFUSED:
-        if re.search(pattern, said):
+        if re.search(pattern, message):
             return cause
     # Otherwise the library's own message, e.g. for a value that has no SQL form.
     kinds = {f"{kind.__module__}.{kind.__name__}" for kind in type(original).__mro__}

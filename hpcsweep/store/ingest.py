@@ -144,20 +144,20 @@ class Ingest:
 
         done = False
         while not done:
-            known = self._sweep_index.manifest()
+            manifest = self._sweep_index.manifest()
             # Read after the index's manifest, so it is not older.
             newest = self._sweep.newest_manifest()
             if newest != self._newest.fingerprint:
                 self._newest = self._mapper.version(newest)
                 self._locator = CaseLocator(self._newest.source)
-            if known == newest:
+            if manifest == newest:
                 return
             older = None
-            if known is not None:
+            if manifest is not None:
                 with contextlib.suppress(Damaged):  # then the params decide the position
-                    older = self._mapper.version(known)
+                    older = self._mapper.version(manifest)
             alike = older is not None and older.manifest.orders_like(self._newest.manifest)
-            done = self._sweep_index.reorder(known, newest, None if alike else place)
+            done = self._sweep_index.reorder(manifest, newest, None if alike else place)
 
 
 # --- opening the index --------------------------------------------------------------------------
@@ -207,10 +207,10 @@ def _private_index(sweep: SweepDirectory, shared: Path) -> Iterator[SweepIndex]:
         # The copy may fail or be damaged while the owner writes: the journals have all of it.
         with (
             contextlib.suppress(sqlite3.Error),
-            contextlib.closing(sqlite3.connect(f"{shared.as_uri()}?mode=ro", uri=True)) as theirs,
-            contextlib.closing(sqlite3.connect(private)) as mine,
+            contextlib.closing(sqlite3.connect(f"{shared.as_uri()}?mode=ro", uri=True)) as original,
+            contextlib.closing(sqlite3.connect(private)) as copy,
         ):
-            theirs.backup(mine)
+            original.backup(copy)
         sweep_index = SweepIndex(private, sweep.key)
         try:
             _prepare(sweep, sweep_index)
@@ -247,8 +247,8 @@ def _location(sweep: SweepDirectory) -> Path | URL:
 
 def _prepare(sweep: SweepDirectory, sweep_index: SweepIndex) -> None:
     sweep_index.create(sweep.name, sweep.newest_manifest())
-    known = set(sweep_index.submissions())
-    new = [number for number in sweep.submissions() if number not in known]
+    recorded = set(sweep_index.submissions())
+    new = [number for number in sweep.submissions() if number not in recorded]
     sweep_index.note_submissions([submission_row(*sweep.plan(number)) for number in new])
 
 

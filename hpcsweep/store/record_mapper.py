@@ -67,10 +67,10 @@ class RecordMapper:
                 self._versions[fingerprint] = self._load_version(fingerprint)
             except Damaged as error:
                 self._versions[fingerprint] = error
-        known = self._versions[fingerprint]
-        if isinstance(known, Damaged):
-            raise known
-        return known
+        version = self._versions[fingerprint]
+        if isinstance(version, Damaged):
+            raise version
+        return version
 
     def _load_version(self, fingerprint: str) -> Version:
         directory = self._sweep.manifest_dir(fingerprint)
@@ -126,15 +126,15 @@ class RecordMapper:
         if best is None:
             pending.best[case.case_id] = line, record["attempt"]
             return
-        known, attempt = best
-        if line[PARAMS] != known[PARAMS]:
-            self._refuse_collision(case.case_id, line[PARAMS], known[PARAMS])
+        best_line, attempt = best
+        if line[PARAMS] != best_line[PARAMS]:
+            self._refuse_collision(case.case_id, line[PARAMS], best_line[PARAMS])
         if attempt != record["attempt"]:
             pending.several.add(case.case_id)
-            pending.rows.attempts.append(attempt_values(known))
+            pending.rows.attempts.append(attempt_values(best_line))
         if case.case_id in pending.several:
             pending.rows.attempts.append(attempt_values(line))
-        if line[RANK] > known[RANK]:
+        if line[RANK] > best_line[RANK]:
             pending.best[case.case_id] = line, record["attempt"]
 
     def _refuse_collision(self, case_id: str, params: str, others: str) -> None:

@@ -39,13 +39,13 @@ IndexRow = dict[str, Any]
 CASE_ID_DIGITS = 16
 
 
-# What the indices of one `Known` have in common, and of what it has the largest.
-_KNOWN_KEY = ("status", "reason", "generation", "submission", "attempt", "code_digest")
-_KNOWN_USED = ("wall_seconds", "max_rss_bytes")
+# What the indices of one `CaseGroup` have in common, and of what it has the largest.
+_GROUP_KEY = ("status", "reason", "generation", "submission", "attempt", "code_digest")
+_GROUP_USED = ("wall_seconds", "max_rss_bytes")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Known:
+class CaseGroup:
     """Indices whose cases have the same in these columns."""
 
     indices: IndexSet
@@ -245,44 +245,44 @@ class SweepIndex:
     def complete_by_host(self, since: str = "") -> dict[str, int]:
         """Count of complete cases by host; of those that ended after `since`, UTC in ISO 8601."""
         table = schema.cases.c
-        mine = and_(table.sweep == self._sweep, table.status == Status.COMPLETE.value)
-        query = select(table.host, func.count()).where(mine, table.host.is_not(None))
+        complete = and_(table.sweep == self._sweep, table.status == Status.COMPLETE.value)
+        query = select(table.host, func.count()).where(complete, table.host.is_not(None))
         if since:
             query = query.where(table.ended > since)
         return {row[0]: row[1] for row in self._all(query.group_by(table.host))}
 
-    def known(self) -> list[Known]:
+    def case_groups(self) -> list[CaseGroup]:
         """What is known of the indices that any attempt began: each is in one set. One query."""
         cases, places = schema.cases.c, schema.places.c
-        key = [*(cases[name] for name in _KNOWN_KEY), _tries().label("tries")]
+        key = [*(cases[name] for name in _GROUP_KEY), _tries().label("tries")]
         rank = func.row_number().over(partition_by=key, order_by=places.idx)
-        used = [cases[name] for name in _KNOWN_USED]
+        used = [cases[name] for name in _GROUP_USED]
         # Successive indices of one key keep their distance from their rank.
         runs = self._joined().with_only_columns(
             places.idx, *key, *used, (places.idx - rank).label("run")
         )
         table = runs.subquery().c
-        columns = [*(table[name] for name in _KNOWN_KEY), table.tries]
+        columns = [*(table[name] for name in _GROUP_KEY), table.tries]
         query = select(
             *columns,
             func.min(table.idx),
             func.max(table.idx),
-            *(func.max(table[name]) for name in _KNOWN_USED),
+            *(func.max(table[name]) for name in _GROUP_USED),
         ).group_by(*columns, table.run)
         ranges: dict[tuple[Any, ...], list[tuple[int, int]]] = {}
         most: dict[tuple[Any, ...], list[Any]] = {}
         for row in self._all(query):
             of, (first, last, *largest) = tuple(row[: len(key)]), row[len(key) :]
             ranges.setdefault(of, []).append((first, last + 1))
-            known = most.setdefault(of, largest)
+            before = most.setdefault(of, largest)
             most[of] = [
                 max((value for value in pair if value is not None), default=None)
-                for pair in zip(known, largest, strict=True)
+                for pair in zip(before, largest, strict=True)
             ]
         return [
-            Known(
+            CaseGroup(
                 indices=IndexSet(pairs),
-                **dict(zip((*_KNOWN_KEY, "tries", *_KNOWN_USED), (*of, *most[of]), strict=True)),
+                **dict(zip((*_GROUP_KEY, "tries", *_GROUP_USED), (*of, *most[of]), strict=True)),
             )
             for of, pairs in ranges.items()
         ]
@@ -319,12 +319,12 @@ class SweepIndex:
         """The indices of these cases, by case id; only of those that any attempt began."""
         places = schema.places.c
         query = self._joined().with_only_columns(places.case_id, places.idx).order_by(places.idx)
-        found: dict[str, list[int]] = {}
+        indices: dict[str, list[int]] = {}
         for start in range(0, len(case_ids), NAMES_AT_ONCE):
             some = places.case_id.in_(case_ids[start : start + NAMES_AT_ONCE])
             for row in self._all(query.where(some)):
-                found.setdefault(row.case_id, []).append(row.idx)
-        return found
+                indices.setdefault(row.case_id, []).append(row.idx)
+        return indices
 
     def rows(
         self, *, where: Any = None, within: IndexSet | None = None, batch: int = ROWS_AT_ONCE
@@ -341,10 +341,10 @@ class SweepIndex:
         self, names: Sequence[str], *, within: IndexSet | None = None, batch: int = ROWS_AT_ONCE
     ) -> Iterator[dict[str, tuple[Any, ...]]]:
         """The values of `rows` in pages, column by column: `idx` and the columns `names`."""
-        wanted = ("idx", *(name for name in names if name != "idx"))
-        columns = [schema.places.c.idx, *(schema.cases.c[name] for name in wanted[1:])]
+        keys = ("idx", *(name for name in names if name != "idx"))
+        columns = [schema.places.c.idx, *(schema.cases.c[name] for name in keys[1:])]
         for page in self._pages(self._joined().with_only_columns(*columns), None, within, batch):
-            yield dict(zip(wanted, zip(*page, strict=True), strict=True))
+            yield dict(zip(keys, zip(*page, strict=True), strict=True))
 
     def _pages(
         self, query: Select[Any], where: Any, within: IndexSet | None, batch: int
@@ -353,8 +353,8 @@ class SweepIndex:
         place = schema.places.c.idx
         query = query.where(true() if where is None else where).order_by(place)
         if within is not None:
-            found = (self._all(query.where(mine)) for mine in pages(within, batch))
-            yield from filter(None, found)
+            some_rows = (self._all(query.where(part)) for part in pages(within, batch))
+            yield from filter(None, some_rows)
             return
         last = -1
         while page := self._all(query.where(place > last).limit(batch)):
@@ -369,8 +369,8 @@ class SweepIndex:
         A row has the columns of `attempts`, `idx`, its 1-based `number`, params and replicate.
         """
         query = attempt_rows.query(self._joined())
-        for mine in pages(within):
-            yield from attempt_rows.numbered(self._mappings(query.where(mine)))
+        for condition in pages(within):
+            yield from attempt_rows.numbered(self._mappings(query.where(condition)))
 
     def max_generation(self) -> int:
         """The highest generation of any known attempt."""
@@ -381,13 +381,13 @@ class SweepIndex:
     def silent(self, submission: int) -> list[IndexRow]:
         """The rows of attempts of a submission that began and have no definite end."""
         table = schema.cases.c
-        mine = table.submission == submission
+        of_submission = table.submission == submission
         unended = or_(
             table.status == Status.RUNNING.value,
             table.reason == Reason.TERMINATED.value,
             and_(table.reason == Reason.TIMEOUT.value, table.rank.like(RANKS_OF_TERMINATED)),
         )
-        return list(self.rows(where=and_(mine, unended)))
+        return list(self.rows(where=and_(of_submission, unended)))
 
     def find(self, case: str) -> list[IndexRow]:
         """The rows of a case, by its index or by a prefix of its case id."""
@@ -404,7 +404,7 @@ class SweepIndex:
         return self._mappings(query.order_by(table.submission, table.chunk))
 
     def reorder(
-        self, known: str | None, manifest: str, place: Callable[[IndexRow], int | None] | None
+        self, expected: str | None, manifest: str, place: Callable[[IndexRow], int | None] | None
     ) -> bool:
         """Switch to the index order of another manifest in one transaction.
 
@@ -418,13 +418,13 @@ class SweepIndex:
             places = {row["case_id"]: place(row) for row in self._identities()}
 
         def work(connection: Connection) -> bool:
-            if connection.scalar(self._manifest_query().with_for_update()) != known:
+            if connection.scalar(self._manifest_query().with_for_update()) != expected:
                 return False
             if place is not None:
                 self._replace_places(connection, places, place)
             table = schema.sweeps
-            mine = table.update().where(table.c.sweep == self._sweep)
-            connection.execute(mine.values(manifest=manifest))
+            update = table.update().where(table.c.sweep == self._sweep)
+            connection.execute(update.values(manifest=manifest))
             return True
 
         return self._database.write(work)
@@ -432,8 +432,8 @@ class SweepIndex:
     def _identity(self) -> Select[Any]:
         cases = schema.cases.c
         places = schema.places.c
-        mine = and_(places.sweep == self._sweep, places.case_id == cases.case_id)
-        index = select(func.min(places.idx)).where(mine).scalar_subquery().label("idx")
+        of_case = and_(places.sweep == self._sweep, places.case_id == cases.case_id)
+        index = select(func.min(places.idx)).where(of_case).scalar_subquery().label("idx")
         columns = (cases.case_id, cases.params, cases.replicate, index)
         return select(*columns).where(cases.sweep == self._sweep).order_by(cases.case_id)
 
@@ -452,8 +452,8 @@ class SweepIndex:
         place: Callable[[IndexRow], int | None],
     ) -> None:
         cases, table = schema.cases.c, schema.places
-        known = connection.scalars(select(cases.case_id).where(cases.sweep == self._sweep))
-        new = [case_id for case_id in known if case_id not in places]
+        case_ids = connection.scalars(select(cases.case_id).where(cases.sweep == self._sweep))
+        new = [case_id for case_id in case_ids if case_id not in places]
         for start in range(0, len(new), NAMES_AT_ONCE):
             some = cases.case_id.in_(new[start : start + NAMES_AT_ONCE])
             for row in connection.execute(self._identity().where(some)).mappings():

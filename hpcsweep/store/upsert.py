@@ -121,11 +121,11 @@ def merge_cases(connection: Connection, sweep: str, batch: RowBatch, where: str)
         if connection.dialect.name == "sqlite":
             _stage(connection, schema.cases, CASE_COLUMNS, rows)
         # Concurrent merges of the same cases have ended: what is read now stays until the commit.
-        known = _changed_cases(connection, sweep, staged)
-        for row in known:
+        changed = _changed_cases(connection, sweep, staged)
+        for row in changed:
             _refuse_collision(row, where)
             several += _several_attempts(row, has_more=row.case_id in in_batch)
-        if any(row.wins for row in known):
+        if any(row.wins for row in changed):
             _replace_lower(connection, sweep, staged)
     _count_attempts(connection, sweep, several)
 
@@ -225,7 +225,7 @@ def _with_sweep(sweep: str, rows: Iterable[CaseRow]) -> list[CaseRow]:
 def _changed_cases(connection: Connection, sweep: str, staged: Table) -> list[Row[Any]]:
     """The staged cases for which the table has a different record."""
     cases = schema.cases.c
-    mine = and_(cases.sweep == sweep, cases.case_id == staged.c.case_id)
+    same_case = and_(cases.sweep == sweep, cases.case_id == staged.c.case_id)
     columns = [
         column
         for name in ATTEMPT_COLUMNS[1:]
@@ -238,7 +238,7 @@ def _changed_cases(connection: Connection, sweep: str, staged: Table) -> list[Ro
         select(cases.case_id, cases.params, _staged_column(staged, "params"), *columns)
         .add_columns((staged.c.rank > cases.rank).label("wins"))
         .add_columns(has_several.label("has_several"))
-        .join_from(staged, schema.cases, mine)
+        .join_from(staged, schema.cases, same_case)
         .where(staged.c.rank != cases.rank)
         .order_by(staged.c.case_id)
         .with_for_update(of=schema.cases)
@@ -313,8 +313,8 @@ def _merge_attempts(connection: Connection, sweep: str, lines: list[CaseRow]) ->
     """Merge what records say of attempts; of each attempt the highest one counts."""
     best: dict[CaseRow, CaseRow] = {}
     for line in lines:
-        known = best.setdefault(line[_KEY], line)
-        if line[_RANK] > known[_RANK]:
+        best_line = best.setdefault(line[_KEY], line)
+        if line[_RANK] > best_line[_RANK]:
             best[line[_KEY]] = line
     if not best:
         return

@@ -104,7 +104,7 @@ def must_return(sweep: SweepDirectory, done: Submitted, job_id: str) -> bool:
     if done.stopped is not None:
         return False  # a user must continue it
     tasks = done.outlook.tasks
-    waiting = [sent for sent in tasks.parts if sent.plan.closes and sent.job_id in tasks.heard]
+    waiting = [sent for sent in tasks.parts if sent.plan.closes and sent.job_id in tasks.answered]
     # Behind the last arrays of a sweep that retries nothing there is nothing to decide.
     sent = any(plan.closes for plan in done.plans)
     left = bool(done.without_room or done.behind_canary or done.paused or waiting or sent)

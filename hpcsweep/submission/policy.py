@@ -223,7 +223,7 @@ def _next_attempts(
     if group.state in (State.COMPLETE, State.STALE, State.LOST, State.RUNNING):
         return
     if group.reason is Reason.QUOTA and group.submission is not None:  # which is no attempt
-        yield group.indices, outlook.asked[group.submission]
+        yield group.indices, outlook.resources[group.submission]
         return
     owed = group.indices & outlook.owed
     if group.state is not State.FAILED:
@@ -231,7 +231,7 @@ def _next_attempts(
     retry, reason = policy.retry, group.reason
     if retry is None or reason is None or group.submission is None or reason not in retry.on:
         return
-    resources = outlook.asked[group.submission]
+    resources = outlook.resources[group.submission]
     if group.tries:
         more = escalated(resources, reason, retry, group.max_rss_bytes, policy.caps)
         if group.tries < retry.max_attempts and more is not None:

@@ -53,4 +53,4 @@ def is_settled(tasks: ArrayTasks, since: float) -> bool:
     """
     if not any(sent.job_id for sent in tasks.parts):
         return True
-    return (tasks.asked or 0.0) >= since and "gone" not in tasks.states()
+    return (tasks.polled_at or 0.0) >= since and "gone" not in tasks.states()

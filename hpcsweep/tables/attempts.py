@@ -45,7 +45,7 @@ def attempt_rows(
 ) -> Iterator[TableRow]:
     """A row for each known attempt, in index order and that of attempts."""
     begun = outlook.begun if selected is None else outlook.begun & selected
-    wanted = {number: asked(resources) for number, resources in outlook.asked.items()}
+    wanted = {number: asked(resources) for number, resources in outlook.resources.items()}
     for found in sweep_index.attempts(begun):
         row: TableRow = {"index": found["idx"], "attempt": found["number"]}
         names = (*FIRST, *LAST)

@@ -189,7 +189,7 @@ def test_an_attempt_that_a_full_disk_ended_is_no_try(sweep_index: SweepIndex) ->
             row = attempt(number, **fields)
             row["rank"] = row["rank"].replace(".3.", f".{3 * ('reason' in fields)}.")
             assert sweep_index.merge(batch(row))
-    found = [(known.reason, known.attempt, known.tries) for known in sweep_index.known()]
+    found = [(group.reason, group.attempt, group.tries) for group in sweep_index.case_groups()]
     assert found == [("timeout", 2, 1)]
 
 

@@ -319,7 +319,7 @@ def test_a_case_at_several_indices(sweep_index: SweepIndex) -> None:
     sweep_index.merge(batch(row, places=places))
     assert [found["idx"] for found in sweep_index.rows()] == [1, 4, 9]
     assert sweep_index.counts() == {("complete", None): 3}
-    assert [known.indices for known in sweep_index.known()] == [IndexSet.of([1, 4, 9])]
+    assert [group.indices for group in sweep_index.case_groups()] == [IndexSet.of([1, 4, 9])]
 
 
 def test_known_indices_are_ranges(sweep_index: SweepIndex) -> None:
@@ -327,7 +327,9 @@ def test_known_indices_are_ranges(sweep_index: SweepIndex) -> None:
     for number, status in enumerate(kinds):
         digest = "new" if number % 2 else "old"
         sweep_index.merge(batch(case(number, status=status, code_digest=digest)))
-    known = {(one.status, one.code_digest): one.indices.to_json() for one in sweep_index.known()}
+    known = {
+        (one.status, one.code_digest): one.indices.to_json() for one in sweep_index.case_groups()
+    }
     assert known == {
         ("complete", "old"): [[0, 1], [6, 7]],
         ("complete", "new"): [[1, 2], [3, 4]],
@@ -349,7 +351,7 @@ def test_a_range_has_the_largest_values_of_its_cases(sweep_index: SweepIndex) ->
         sweep_index.merge(
             batch(case(number, status=status, wall_seconds=seconds, max_rss_bytes=None))
         )
-    found = {one.status: one for one in sweep_index.known()}
+    found = {one.status: one for one in sweep_index.case_groups()}
     assert found["complete"].indices == IndexSet.of([0, 1, 3, 4])
     assert (found["complete"].wall_seconds, found["complete"].max_rss_bytes) == (5.0, None)
     assert found["failed"].wall_seconds is None
@@ -379,7 +381,7 @@ def test_what_complete_cases_took(sweep_index: SweepIndex) -> None:
 def test_large_indices(sweep_index: SweepIndex) -> None:
     row = case(1)
     sweep_index.merge(batch(row, places={10**12: row["case_id"]}))
-    assert [known.indices for known in sweep_index.known()] == [IndexSet.of([10**12])]
+    assert [group.indices for group in sweep_index.case_groups()] == [IndexSet.of([10**12])]
 
 
 def test_rows_of_some_indices(sweep_index: SweepIndex, monkeypatch: pytest.MonkeyPatch) -> None:

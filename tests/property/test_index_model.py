@@ -129,7 +129,7 @@ def test_the_index_equals_its_model(
     assert sweep_index.counts() == dict(counts)
     stored = [
         (index, one.status, one.reason, one.generation)
-        for one in sweep_index.known()
+        for one in sweep_index.case_groups()
         for index in one.indices
     ]
     assert sorted(stored) == [

@@ -48,4 +48,4 @@ def batch(*rows: dict[str, Any], **fields: Any) -> RowBatch:
 
 def indices(sweep_index: SweepIndex) -> IndexSet:
     """The indices that any attempt began."""
-    return IndexSet(pair for known in sweep_index.known() for pair in known.indices.ranges)
+    return IndexSet(pair for group in sweep_index.case_groups() for pair in group.indices.ranges)

@@ -89,7 +89,7 @@ class SimulatedSite:
             version=self.version,
             groups=tuple(groups),
             in_flight=in_flight,
-            asked=self.asked,
+            resources=self.asked,
             owed=self.owed - in_flight,
             canary=self.canary,
             measured=MEASURED if self.complete else None,

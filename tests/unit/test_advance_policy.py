@@ -49,7 +49,7 @@ def group(indices: str, reason: Reason | None = None, *, tries: int = 1, **more:
 
 
 def outlook(version: Version, *groups: Group, **more: object) -> Outlook:
-    found = Outlook(version=version, groups=groups, asked={1: ASKED})
+    found = Outlook(version=version, groups=groups, resources={1: ASKED})
     return replace(found, **more)  # type: ignore[arg-type]
 
 

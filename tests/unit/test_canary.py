@@ -57,7 +57,7 @@ def after_canary(ends: Ends, **more: object) -> Outlook:
         groups=(*groups, waiting, queued),
         in_flight=CANARY - ended,
         owed=rest,
-        asked={1: ASKED},
+        resources={1: ASKED},
         canary=CANARY,
         measured=MEASURED if None in ends.values() else None,
     )

@@ -50,7 +50,7 @@ def submitted(
     """The result of an `advance` with these arrays open, `alive` of their tasks in the queue."""
     tasks = ArrayTasks(
         parts=list(parts),
-        heard=frozenset({"10"}),
+        answered=frozenset({"10"}),
         alive={(1, chunk): "RUNNING" for chunk in range(alive)},
     )
     outlook = replace(Outlook.of_nothing(made.directory.newest()), tasks=tasks)
@@ -127,7 +127,7 @@ def test_settled_is_what_the_queue_said_since(
     made: MadeSweep, asked: float | None, alive: int, expected: bool
 ) -> None:
     tasks = submitted(made, sent(made), alive=alive).outlook.tasks
-    tasks.asked = asked
+    tasks.polled_at = asked
     assert is_settled(tasks, 10.0) is expected
 
 

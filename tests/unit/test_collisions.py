@@ -83,7 +83,7 @@ def test_two_tasks_with_one_id_are_an_error(tmp_path: Path) -> None:
     made.plan(IndexSet.of([one, other]), chunk_size=1)
     made.run(0)
     with fresh_index(made.directory) as sweep_index:
-        assert sum(known.indices.count for known in sweep_index.known()) == 1
+        assert sum(group.indices.count for group in sweep_index.case_groups()) == 1
     made.run(1)
     with pytest.raises(StoreError, match="two cases share the id"), fresh_index(made.directory):
         pass

@@ -49,7 +49,7 @@ def test_the_earlier_outcome_is_shown_until_the_case_begins_again(world: World) 
     assert (group.state, group.status) == (State.QUEUED, Status.INTERRUPTED)
     assert (group.reason, group.attempt, group.submission) == (Reason.TERMINATED, 1, 1)
     assert group.wall_seconds == 2.5
-    assert found.tasks.asked == world.now
+    assert found.tasks.polled_at == world.now
 
 
 def test_files_that_are_gone_are_looked_for_on_request(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def outlook(state: State, status: Status, reason: Reason | None = None, **more: 
     last = Group(
         indices=IndexSet.of([3]), state=state, status=status, reason=reason, submission=1, tries=1
     )
-    found = Outlook(version=VERSION, groups=(DONE, last), asked={1: Resources()})
+    found = Outlook(version=VERSION, groups=(DONE, last), resources={1: Resources()})
     return replace(found, **more)  # type: ignore[arg-type]
 
 

@@ -74,10 +74,10 @@ def test_the_limits_on_groups_of_all_accounts_above() -> None:
     ]
     # The jobs of the whole subtree count against a limit of an account.
     limit = tightest([mine], {}, THERE, {}, {})
-    assert limit == SubmitLimit(name="GrpSubmitJobs of the account inst", most=6, there=5)
+    assert limit == SubmitLimit(name="GrpSubmitJobs of the account inst", most=6, jobs=5)
     # A QOS with a limit of the same kind counts in place of all of them.
     replaced = tightest([mine], QOS, THERE, {"qos": "qgrp"}, {})
-    assert replaced == SubmitLimit(name="GrpSubmitJobs of the QOS qgrp", most=4, there=0)
+    assert replaced == SubmitLimit(name="GrpSubmitJobs of the QOS qgrp", most=4, jobs=0)
     found = {one.name: one.most for one in ceilings(levels(mine, {}, {}))}
     assert found == {
         "MaxTRESPerJob of the association": 64,
@@ -145,6 +145,6 @@ def test_the_limit_with_the_least_room(
     found = tightest([association(*one) for one in mine], QOS, THERE, options, partition_qos)
     wanted = None
     if expected is not None:
-        name, most, there = expected
-        wanted = SubmitLimit(name=name, most=most, there=there)
+        name, most, jobs = expected
+        wanted = SubmitLimit(name=name, most=most, jobs=jobs)
     assert found == wanted

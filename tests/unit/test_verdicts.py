@@ -27,7 +27,7 @@ def test_states_have_the_names_of_slurm(world: World) -> None:
     world.cluster.queue = {0: "RUNNING", 1: "COMPLETING"}
     view = world.look()
     assert view.alive == {(1, 0): "RUNNING", (1, 1): "COMPLETING"}
-    assert (view.asked, view.problem) == (world.now, None)
+    assert (view.polled_at, view.problem) == (world.now, None)
 
 
 def test_an_unknown_state_is_alive(world: World) -> None:
@@ -43,7 +43,8 @@ def test_a_failed_query_changes_nothing(world: World) -> None:
     for number in range(1, 10):
         view = world.look(INTERVAL_S)
         assert view.alive == first.alive
-        assert view.asked == first.asked == world.now - number * INTERVAL_S  # and keeps its age
+        # The age of what is known stays that of the last answer.
+        assert view.polled_at == first.polled_at == world.now - number * INTERVAL_S
         assert "Unable to contact" in (view.problem or "")
     assert world.tasks() == {}
     world.cluster.down = False
@@ -53,14 +54,14 @@ def test_a_failed_query_changes_nothing(world: World) -> None:
 def test_without_a_cluster_the_known_state_stays(world: World) -> None:
     first = world.look()
     view = world.look(10 * INTERVAL_S, cluster=None)
-    assert (view.alive, view.asked) == (first.alive, first.asked)
+    assert (view.alive, view.polled_at) == (first.alive, first.polled_at)
     assert {chunk for _, chunk in view.open_chunks} == {0, 1}
 
 
 def test_a_case_is_unknown_before_the_first_answer(world: World) -> None:
     world.cluster.down = True
     view = world.look()
-    assert (view.asked, view.alive) == (None, {})
+    assert (view.polled_at, view.alive) == (None, {})
     assert view.problem
     assert {status for status, _ in world.cases().values()} == {"unknown"}
 
@@ -383,7 +384,7 @@ def test_a_cluster_of_another_name_is_not_polled(world: World) -> None:
     world.cluster.name = "other"
     view = world.look()
     assert world.cluster.asked == ["config"]
-    assert (view.alive, view.asked) == ({}, None)
+    assert (view.alive, view.polled_at) == ({}, None)
     assert view.problem == "this is the cluster other, the tasks are on test"
     assert world.verdict_after(6) == {}
 

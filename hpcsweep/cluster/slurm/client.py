@@ -99,10 +99,10 @@ class Slurm(Defaults):
         Nothing is called impossible by limits that were read earlier.
         """
         kept = self._kept_answers(limits.cluster_name)
-        found = None if kept is None else self._with_room(limits, options, own, kept)
-        if found is None or found.impossible:
-            found = self._with_room(limits, options, own, self._site_answers(limits))
-        return found
+        with_room = None if kept is None else self._with_room(limits, options, own, kept)
+        if with_room is None or with_room.impossible:
+            with_room = self._with_room(limits, options, own, self._site_answers(limits))
+        return with_room
 
     def _with_room(
         self,
@@ -111,12 +111,12 @@ class Slurm(Defaults):
         own: Mapping[str, int],
         answers: SiteAnswers,
     ) -> Limits:
-        here = Site.of(answers)
+        site = Site.of(answers)
         jobs: list[QueuedTask] = []
-        if here.enforces_limits or "max_submit" in own:
+        if site.enforces_limits or "max_submit" in own:
             query = submit_limits.squeue_of_user(getpass.getuser())
             jobs = submit_limits.queued(self._query(query).stdout)
-        return here.limits(limits, options, jobs, read_at=answers["time"]).overridden(
+        return site.limits(limits, options, jobs, read_at=answers["time"]).overridden(
             own, options, len(jobs)
         )
 
@@ -128,8 +128,8 @@ class Slurm(Defaults):
         if kept is None:
             return None
         limits = site.limits_in(kept["configuration"])
-        found = Site.of(kept).limits(limits, options, [], read_at=kept["time"])
-        return found.overridden(own, options, 0)
+        remembered = Site.of(kept).limits(limits, options, [], read_at=kept["time"])
+        return remembered.overridden(own, options, 0)
 
     def _kept_answers(self, name: str) -> SiteAnswers | None:
         """The limits of the site in the user's cache, not older than `limits_age_s`."""
@@ -147,15 +147,15 @@ class Slurm(Defaults):
                 output[query] = self._query(argv).stdout
             except ClusterError as error:
                 failed[query] = error.what
-        found: SiteAnswers = {
+        answers: SiteAnswers = {
             "time": time.time(),
             "configuration": configuration,
             "output": output,
             "failed": failed,
         }
         if self.limits_age_s and not failed:
-            site_cache.write(limits.cluster_name, self.address, found)
-        return found
+            site_cache.write(limits.cluster_name, self.address, answers)
+        return answers
 
     def _configuration(self) -> tuple[dict[str, str], str]:
         """The values of scontrol, or the reason why there are none. *Raises* ClusterUnavailable."""

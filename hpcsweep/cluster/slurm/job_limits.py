@@ -113,16 +113,16 @@ class QosLimits(NamedTuple):
 
 def associations(stdout: str, accounts: str = "") -> list[Association]:
     """The associations in the outputs of `show_associations` and `show_accounts`."""
-    found = []
+    rows = []
     above = _accounts_above(accounts)
     for (account, partition, names, default), limits in _rows(stdout, 4, _OF_ASSOCIATION):
         # Without a default: `normal` if the user has it, else the first one (22.05).
         several = tuple(names.split(","))
         qos = default or ("normal" if "normal" in several else several[0])
-        mine = _limits("", limits)
+        job_limits = _limits("", limits)
         of_accounts = tuple(above.get(account, ()))
-        found.append(Association(account, partition, several, qos, mine, of_accounts))
-    return found
+        rows.append(Association(account, partition, several, qos, job_limits, of_accounts))
+    return rows
 
 
 def _accounts_above(stdout: str) -> dict[str, list[JobLimits]]:

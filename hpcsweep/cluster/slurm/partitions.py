@@ -72,14 +72,14 @@ def partitions(stdout: str, configuration: Mapping[str, str]) -> dict[str, Parti
 
     `configuration`: of the cluster, whose limits on memory hold where a partition has none.
     """
-    found = {}
+    by_name = {}
     for line in stdout.splitlines():
         values = dict(field.split("=", 1) for field in line.split() if "=" in field)
         name = values.get("PartitionName")
         if name is None:
             continue
         values |= _default_memory(values, configuration)
-        found[name] = PartitionLimits(
+        by_name[name] = PartitionLimits(
             name=name,
             is_default=values.get("Default") == "YES",
             qos="" if values.get("QoS", "N/A") == "N/A" else values["QoS"],
@@ -89,7 +89,7 @@ def partitions(stdout: str, configuration: Mapping[str, str]) -> dict[str, Parti
             max_memory=_megabytes(values.get("MaxMemPerNode", "")),
             max_memory_per_cpu=_megabytes(values.get("MaxMemPerCPU", "")),
         )
-    return found
+    return by_name
 
 
 def _default_memory(values: Mapping[str, str], configuration: Mapping[str, str]) -> dict[str, str]:
@@ -102,7 +102,7 @@ def _default_memory(values: Mapping[str, str], configuration: Mapping[str, str])
 
 def node_kinds(stdout: str) -> dict[str, list[NodeKind]]:
     """The kinds of nodes in the output of `sinfo`, by partition."""
-    found: dict[str, list[NodeKind]] = {}
+    by_partition: dict[str, list[NodeKind]] = {}
     for line in stdout.splitlines():
         name, *numbers, gres = (*line.strip().split("|"), "", "", "", "")[:5]
         if not all(number.isdecimal() for number in numbers):
@@ -110,8 +110,8 @@ def node_kinds(stdout: str) -> dict[str, list[NodeKind]]:
         count, cpus, megabytes = map(int, numbers)
         if count:
             kind = NodeKind(count=count, cpus=cpus, memory=megabytes << 20, gpus=_gpus(gres))
-            found.setdefault(name, []).append(kind)
-    return found
+            by_partition.setdefault(name, []).append(kind)
+    return by_partition
 
 
 def _gpus(gres: str) -> dict[str, int]:
@@ -121,12 +121,12 @@ def _gpus(gres: str) -> dict[str, int]:
     return counts
 
 
-def chosen(known: Mapping[str, PartitionLimits], option: str) -> list[PartitionLimits]:
+def chosen(by_name: Mapping[str, PartitionLimits], option: str) -> list[PartitionLimits]:
     """The partitions that a job may run in, by its option; the default one without it."""
     names = [name for name in option.split(",") if name]
     if names:
-        return [known[name] for name in names if name in known]
-    return [one for one in known.values() if one.is_default]
+        return [by_name[name] for name in names if name in by_name]
+    return [partition for partition in by_name.values() if partition.is_default]
 
 
 def ceilings(

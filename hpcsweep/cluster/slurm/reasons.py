@@ -122,5 +122,5 @@ def meaning(reason: str) -> str:
     word = re.split("[,:]", reason, maxsplit=1)[0].strip()
     if passes(word):
         return ""
-    known = _NAMED.get(reason) or _NAMED.get(word)
-    return known or next((text for family, text in _FAMILIES if family.fullmatch(word)), "")
+    description = _NAMED.get(reason) or _NAMED.get(word)
+    return description or next((text for family, text in _FAMILIES if family.fullmatch(word)), "")

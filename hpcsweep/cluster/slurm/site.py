@@ -45,13 +45,13 @@ class SiteAnswers(TypedDict):
 
 def queries(user: str, configuration: Mapping[str, str]) -> dict[str, list[str]]:
     """The programs to run, by query; sacctmgr only where something of it is enforced."""
-    found = {"partitions": partitions.show_partitions(), "nodes": partitions.sinfo()}
+    queries = {"partitions": partitions.show_partitions(), "nodes": partitions.sinfo()}
     if job_limits.ASSOCIATIONS_ENFORCED & job_limits.enforced(configuration):
         name = configuration.get("ClusterName", "")
-        found["associations"] = job_limits.show_associations(user, name)
-        found["accounts"] = job_limits.show_accounts(name)
-        found["qos"] = job_limits.show_qos()
-    return found
+        queries["associations"] = job_limits.show_associations(user, name)
+        queries["accounts"] = job_limits.show_accounts(name)
+        queries["qos"] = job_limits.show_qos()
+    return queries
 
 
 def limits_in(configuration: Mapping[str, str], problem: str = "") -> Limits:
@@ -123,7 +123,7 @@ class Site:
 
         `read_at`: seconds of the epoch.
         """
-        found = replace(
+        limits = replace(
             limits,
             ceilings=tuple(self.ceilings(options)),
             impossible=tuple(self.unknown_names(options)),
@@ -132,8 +132,8 @@ class Site:
         )
         room = self.room(options, jobs) if self.enforces_limits else None
         if room is None:
-            return found
-        return replace(found, max_jobs=room.most, jobs=room.there, max_jobs_name=room.name)
+            return limits
+        return replace(limits, max_jobs=room.most, jobs=room.jobs, max_jobs_name=room.name)
 
     def ceilings(self, options: Mapping[str, str]) -> list[Ceiling]:
         """The most that a task with these options of sbatch can get.
@@ -141,11 +141,11 @@ class Site:
         It may run in several partitions, or under several associations: the most of all of them.
         """
         among: list[PartitionLimits | None] = [*self._partitions_of(options)]
-        mine: list[Association | None] = [*self._associations_of(options)]
+        associations: list[Association | None] = [*self._associations_of(options)]
         return loosest(
             self._ceilings(partition, association, options)
             for partition in among or [None]
-            for association in mine or [None]
+            for association in associations or [None]
         )
 
     def _ceilings(
@@ -165,11 +165,13 @@ class Site:
         if self.enforces_limits:
             yield from job_limits.ceilings(ordered)
 
-    def room(self, options: Mapping[str, str], there: list[QueuedTask]) -> SubmitLimit | None:
+    def room(self, options: Mapping[str, str], queued: list[QueuedTask]) -> SubmitLimit | None:
         """The limit with the least room in the queue; None if there is no limit."""
-        of_partitions = {name: one.qos for name, one in self.partitions.items()}
-        mine = self.associations
-        return tightest(mine, self.qos, there, self._with_partition(options), of_partitions)
+        of_partitions = {name: partition.qos for name, partition in self.partitions.items()}
+        associations = self.associations
+        return tightest(
+            associations, self.qos, queued, self._with_partition(options), of_partitions
+        )
 
     def unknown_names(self, options: Mapping[str, str]) -> Iterator[Impossible]:
         """The partition, account and QOS of a job that this user cannot name."""
@@ -179,10 +181,12 @@ class Site:
             if self.partitions and name not in self.partitions:
                 yield _unknown("partition", name, self.partitions)
         account, qos = options.get("account", ""), options.get("qos", "")
-        accounts = {one.account.casefold() for one in self.associations}
+        accounts = {association.account.casefold() for association in self.associations}
         if account and accounts and account.casefold() not in accounts:
             yield _unknown("account", account, accounts)
-        allowed = {name for one in self._associations_of(options) for name in one.qos}
+        allowed = {
+            name for association in self._associations_of(options) for name in association.qos
+        }
         if qos and allowed and job_limits.QOS_ENFORCED & self._enforced and qos not in allowed:
             yield _unknown("qos", qos, allowed)
 
@@ -194,13 +198,13 @@ class Site:
 
     def _with_partition(self, options: Mapping[str, str]) -> dict[str, str]:
         """The options, with the default partition where they name none."""
-        names = ",".join(one.name for one in self._partitions_of(options))
+        names = ",".join(partition.name for partition in self._partitions_of(options))
         return {**options, **({"partition": names} if names else {})}
 
 
-def _unknown(option: str, name: str, known: Iterable[str]) -> Impossible:
+def _unknown(option: str, name: str, names: Iterable[str]) -> Impossible:
     return Impossible(
         option,
         f"is {name}, and this cluster has no such {option} for you",
-        f"Known are {', '.join(sorted(known))}.",
+        f"Known are {', '.join(sorted(names))}.",
     )

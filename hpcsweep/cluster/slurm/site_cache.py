@@ -47,10 +47,10 @@ def read(name: str) -> KeptAnswers | None:
     if not _NAME.fullmatch(name):
         return None
     try:
-        found: KeptAnswers = parse_json(read_regular(_path(name), DOCUMENT_MAX))
+        answers: KeptAnswers = parse_json(read_regular(_path(name), DOCUMENT_MAX))
     except (OSError, ValueError):
         return None
-    return None if mismatch(found, _KEPT) else found
+    return None if mismatch(answers, _KEPT) else answers
 
 
 def write(name: str, address: str, answers: SiteAnswers) -> None:
@@ -58,8 +58,8 @@ def write(name: str, address: str, answers: SiteAnswers) -> None:
     if not _NAME.fullmatch(name):
         return
     before = read(name)
-    known = [address, *(one for one in before["addresses"] if one != address)] if before else []
-    kept: KeptAnswers = {**answers, "addresses": known[:_ADDRESSES_MAX] or [address]}
+    addresses = [address, *(old for old in before["addresses"] if old != address)] if before else []
+    kept: KeptAnswers = {**answers, "addresses": addresses[:_ADDRESSES_MAX] or [address]}
     with contextlib.suppress(SweepError, OSError):  # some accounts have no home
         make_directory(_path(name).parent)
         replace(_path(name), json_bytes(kept))
@@ -68,8 +68,8 @@ def write(name: str, address: str, answers: SiteAnswers) -> None:
 def find(address: str) -> KeptAnswers | None:
     """The newest answers of the cluster at an address; None if there are none."""
     every = (read(name.removesuffix(".json")) for name in names(cache_home() / "sites"))
-    mine = (kept for kept in every if kept is not None and address in kept["addresses"])
-    return max(mine, key=lambda kept: kept["time"], default=None)
+    matches = (kept for kept in every if kept is not None and address in kept["addresses"])
+    return max(matches, key=lambda kept: kept["time"], default=None)
 
 
 def _path(name: str) -> Path:

@@ -45,13 +45,13 @@ class SubmitLimit:
     name: str
     most: int
     # Count of jobs in the queue that it applies to.
-    there: int
+    jobs: int
 
 
 def tightest(
-    mine: Iterable[Association],
+    associations: Iterable[Association],
     qos: Mapping[str, QosLimits],
-    there: list[QueuedTask],
+    queued: list[QueuedTask],
     options: Mapping[str, str],
     partition_qos: Mapping[str, str],
 ) -> SubmitLimit | None:
@@ -61,21 +61,21 @@ def tightest(
     those of others may be hidden.
     """
     among = options.get("partition", "").split(",")
-    found = [
+    limits = [
         limit
-        for association in matching(mine, options)
+        for association in matching(associations, options)
         for name in dict.fromkeys(partition_qos.get(partition, "") for partition in among)
         for limit in _limits(
-            association, levels(association, qos, options, name), there, partition_qos
+            association, levels(association, qos, options, name), queued, partition_qos
         )
     ]
-    return min(found, key=lambda limit: limit.most - limit.there, default=None)
+    return min(limits, key=lambda limit: limit.most - limit.jobs, default=None)
 
 
 def _limits(
     association: Association,
     ordered: list[JobLimits],
-    there: list[QueuedTask],
+    queued: list[QueuedTask],
     partition_qos: Mapping[str, str],
 ) -> Iterator[SubmitLimit]:
     """The limits of a user, and of a group: of the first QOS, else of all other levels."""
@@ -83,9 +83,9 @@ def _limits(
         for level in ordered:
             name = next((name for name in names if name in level.counts), None)
             if name is not None:
-                counted = sum(_counts(level, association, task, partition_qos) for task in there)
+                counted = sum(_counts(level, association, task, partition_qos) for task in queued)
                 most = level.counts[name]
-                yield SubmitLimit(name=level.named(name), most=most, there=counted)
+                yield SubmitLimit(name=level.named(name), most=most, jobs=counted)
                 if level.qos:
                     break
 
@@ -101,9 +101,11 @@ def _counts(
     return level.qos in (task.qos, *of_partitions)
 
 
-def matching(mine: Iterable[Association], options: Mapping[str, str]) -> list[Association]:
+def matching(associations: Iterable[Association], options: Mapping[str, str]) -> list[Association]:
     """The associations that a job may use: of its account, or of all accounts."""
     account, partition = options.get("account"), options.get("partition")
     return [
-        one for one in mine if account in (None, one.account) and one.partition in ("", partition)
+        association
+        for association in associations
+        if account in (None, association.account) and association.partition in ("", partition)
     ]

@@ -96,11 +96,11 @@ def job_id(stdout: str) -> str:
     and for several: sbatch succeeded, so there may be an array.
     """
     lines = (_TERMINAL.sub("", line).strip() for line in stdout.splitlines())
-    found = {match[1] or match[2] for line in lines if (match := _JOB_ID.fullmatch(line))}
-    if len(found) != 1:
-        what = "holds no job id" if not found else f"holds {len(found)} numbers"
+    ids = {match[1] or match[2] for line in lines if (match := _JOB_ID.fullmatch(line))}
+    if len(ids) != 1:
+        what = "holds no job id" if not ids else f"holds {len(ids)} numbers"
         raise ClusterUnavailable(f"sbatch answered {stdout!r:.200}, which {what}")
-    return found.pop()
+    return ids.pop()
 
 
 def squeue(job_ids: Iterable[str]) -> list[str]:

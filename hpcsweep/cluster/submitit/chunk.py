@@ -91,16 +91,16 @@ class Chunk(Checkpointable):
 
     def _start(self) -> dict[str, Any]:
         """This start of the chunk, as the fields of the worker's `Start`."""
-        here = JobEnvironment()
+        environment = JobEnvironment()
         earlier = journals_of_chunk(Path(self.journals), self.chunk)
         restarts = [int(path.name.split(".")[1]) for path in earlier]
         return {
             "array_task_id": self.element,
             "restart": max(restarts, default=-1) + 1,
-            "array_job_id": self.job_id or here.array_job_id or here.job_id,
-            "job_id": here.job_id,
-            "cluster": f"submitit:{here.cluster}",
-            "node": here.hostname,
+            "array_job_id": self.job_id or environment.array_job_id or environment.job_id,
+            "job_id": environment.job_id,
+            "cluster": f"submitit:{environment.cluster}",
+            "node": environment.hostname,
         }
 
     def _forward(self, number: int, frame: FrameType | None) -> None:

@@ -200,7 +200,7 @@ def kept_ids(folder: Path) -> list[str]:
         return []
     ids: list[str] = read_json(folder / IDS)
     # They become parts of paths.
-    if not TEXTS.holds(ids) or any("/" in one for one in ids):
+    if not TEXTS.holds(ids) or any("/" in name for name in ids):
         what = "is damaged: it is no list of job ids"
         raise Damaged(what, where=str(folder / IDS), next_step=RESTORE)
     return ids

@@ -198,20 +198,20 @@ def submit(
 
     *Writes* the folder: submitit's own files, and the ids.
     """
-    wanted, place = Order(**order), make_directory(Path(folder))
+    request, place = Order(**order), make_directory(Path(folder))
     slots: tuple[str, ...] = ()
     if executor == "local":
-        cpus = wanted.options.get("cpus-per-task", "1")
-        slots = localjobs.slots(place.parent.parent, wanted.throttle, cpus)
+        cpus = request.options.get("cpus-per-task", "1")
+        slots = localjobs.slots(place.parent.parent, request.throttle, cpus)
     chunks = [
         Chunk(**callable_, element=element, chunk=first_chunk + element, slots=slots)
-        for element in range(wanted.chunks)
+        for element in range(request.chunks)
     ]
     # submitit's jobs start in its working directory, which is first on Python's path: it must not
     # contain a user's file like argparse.py.
     os.chdir(place)
     with _output_to(place / LOG):
-        opened = make_executor(executor, place, wanted)
+        opened = make_executor(executor, place, request)
         try:
             jobs = opened.submit_array(chunks)
         except utils.FailedJobError as error:
