@@ -54,10 +54,10 @@ def parse_array(text: str, limit: int) -> list[int]:
 
     `limit` is MaxArraySize: every id must be below it. *Raises* InputError.
     """
-    found = [_token(part, min(limit, ANY_ID)) for part in text.split(",") if part]
-    if len(found) == 1:
-        return list(found[0])
-    return sorted(set().union(*found))
+    ranges = [_token(part, min(limit, ANY_ID)) for part in text.split(",") if part]
+    if len(ranges) == 1:
+        return list(ranges[0])
+    return sorted(set().union(*ranges))
 
 
 def parse_throttle(text: str) -> int:

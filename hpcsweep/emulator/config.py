@@ -141,7 +141,7 @@ class EmulatorConfig:
         """The partition of that name; the default one for an empty name."""
         if not name:
             return self.partitions[0]
-        return next((one for one in self.partitions if one.name == name), None)
+        return next((partition for partition in self.partitions if partition.name == name), None)
 
     def tier(self, name: str) -> int:
         """The PriorityTier of a partition."""
@@ -160,12 +160,12 @@ def from_json(values: Any, *, where: str) -> EmulatorConfig:
     """
     if not isinstance(values, dict):
         raise InputError("holds no JSON object", where=where)
-    known = {field.name for field in dataclasses.fields(EmulatorConfig)}
-    if unknown := sorted(set(values) - known):
+    names = {field.name for field in dataclasses.fields(EmulatorConfig)}
+    if unknown := sorted(set(values) - names):
         raise InputError(
             f"unknown key {unknown[0]!r}",
             where=where,
-            next_step=f"The keys are: {', '.join(sorted(known))}.",
+            next_step=f"The keys are: {', '.join(sorted(names))}.",
         )
     values = dict(values)
     kinds: dict[str, type[Partition | Qos | Fault]] = {
@@ -177,7 +177,7 @@ def from_json(values: Any, *, where: str) -> EmulatorConfig:
         for name in ("partitions", "qos", "faults", "accounts", "features"):
             if name in values:
                 make = kinds.get(name)
-                values[name] = tuple(make(**one) if make else one for one in values[name])
+                values[name] = tuple(make(**entry) if make else entry for entry in values[name])
         return EmulatorConfig(**values)
     except TypeError as error:
         raise InputError(f"a value has the wrong shape: {error}", where=where) from error

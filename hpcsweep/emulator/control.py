@@ -140,7 +140,7 @@ def describe(state_dir: Path) -> dict[str, Any]:
     if facts["running"]:
         answer = client.ask(state_dir, {"do": "cluster"}, start=False)
         size = f"{answer['config']['cpus']} CPUs, {answer['config']['mem_mb']} MB"
-        facts["nodes"] = {one["name"]: f"{one['state']}, {size}" for one in answer["nodes"]}
+        facts["nodes"] = {node["name"]: f"{node['state']}, {size}" for node in answer["nodes"]}
         facts["jobs"] = answer["states"]
     return facts
 

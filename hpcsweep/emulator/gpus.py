@@ -12,9 +12,9 @@ _VISIBLE = (
 )
 
 
-def lowest_free(wanted: int, used: Collection[int]) -> list[int]:
+def lowest_free(how_many: int, used: Collection[int]) -> list[int]:
     """The lowest numbers that are not in use."""
-    return list(islice((number for number in count() if number not in used), wanted))
+    return list(islice((number for number in count() if number not in used), how_many))
 
 
 def variables(numbers: Collection[int], owner: str) -> dict[str, str]:

@@ -41,20 +41,20 @@ def _ranges(numbers: list[str]) -> str:
 
 def expand(text: str) -> list[str]:
     """All names of a node list. *Raises* ValueError."""
-    found: list[str] = []
+    names: list[str] = []
     for part in re.split(r",(?![^\[]*\])", text):
         prefix, bracket, rest = part.partition("[")
         if not bracket:
-            found += [part] * bool(part)
+            names += [part] * bool(part)
             continue
         inner, closed, suffix = rest.partition("]")
         if not closed:
             raise ValueError(text)
-        for one in inner.split(","):
-            match = _RANGE.fullmatch(one)
+        for item in inner.split(","):
+            match = _RANGE.fullmatch(item)
             if match is None or int(match[2] or match[1]) - int(match[1]) > _MOST:
                 raise ValueError(text)
             first, last = match[1], match[2] or match[1]
             for number in range(int(first), int(last) + 1):
-                found += expand(f"{prefix}{number:0{len(first)}}{suffix}")
-    return found
+                names += expand(f"{prefix}{number:0{len(first)}}{suffix}")
+    return names

@@ -226,7 +226,7 @@ class Job:
 
 # The fields of a job in the event log, with the default values, which are omitted.
 LOGGED: dict[str, Any] = {
-    one.name: None if one.name == "id" else {} if one.name in ("places", "gpus") else one.default
-    for one in dataclasses.fields(Job)
-    if one.name not in ("request", "waiting")
+    f.name: None if f.name == "id" else {} if f.name in ("places", "gpus") else f.default
+    for f in dataclasses.fields(Job)
+    if f.name not in ("request", "waiting")
 }

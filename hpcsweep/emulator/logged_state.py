@@ -30,9 +30,9 @@ _HOLDS: dict[str, Callable[[Any], bool]] = {
 
 def _checked(kind: type[JobRequest | Job], values: dict[str, Any]) -> dict[str, Any]:
     """The values. *Raises* TypeError, AttributeError for one of another type than its field."""
-    for one in dataclasses.fields(kind):
-        if one.name in values and not _HOLDS[str(one.type)](values[one.name]):
-            raise TypeError(one.name)
+    for field in dataclasses.fields(kind):
+        if field.name in values and not _HOLDS[str(field.type)](values[field.name]):
+            raise TypeError(field.name)
     return values
 
 

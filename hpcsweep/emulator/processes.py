@@ -46,7 +46,7 @@ def find(pid: int) -> Process | None:
 def _table() -> list[Process]:
     """All live processes except this one: a scheduler is not part of the job that started it."""
     pids = {int(name) for name in os.listdir(_PROC) if name.isdigit()} - {os.getpid()}
-    return [one for pid in pids if (one := find(pid))]
+    return [process for pid in pids if (process := find(pid))]
 
 
 def of_job(pid: int, birth: int) -> list[Process]:
@@ -55,22 +55,26 @@ def of_job(pid: int, birth: int) -> list[Process]:
         return []
     if not HAS_PROC:
         return [group] if is_alive(group := Process(-pid, 0, pid, birth)) else []
-    table = [one for one in _table() if one.birth >= birth]
-    if any(one.pid == pid and one.birth != birth for one in table):
+    table = [process for process in _table() if process.birth >= birth]
+    if any(process.pid == pid and process.birth != birth for process in table):
         return []  # the process id was reused
-    found = {one.pid for one in table if one.session == pid}
-    while more := {one.pid for one in table if one.parent in found} - found:
-        found |= more
-    return sorted((one for one in table if one.pid in found), key=lambda one: one.pid != pid)
+    pids = {process.pid for process in table if process.session == pid}
+    while more := {process.pid for process in table if process.parent in pids} - pids:
+        pids |= more
+    return sorted(
+        (process for process in table if process.pid in pids), key=lambda one: one.pid != pid
+    )
 
 
 def below(parent: Process) -> list[Process]:
     """All descendants of a process."""
     table = _table()
-    found: set[int] = set()
-    while more := {one.pid for one in table if one.parent in found | {parent.pid}} - found:
-        found |= more
-    return [one for one in table if one.pid in found]
+    pids: set[int] = set()
+    while (
+        more := {process.pid for process in table if process.parent in pids | {parent.pid}} - pids
+    ):
+        pids |= more
+    return [process for process in table if process.pid in pids]
 
 
 def resident(pid: int) -> int:
@@ -116,20 +120,20 @@ def marked(marks: Iterable[bytes]) -> list[Process]:
     """The processes whose environment contains all of `marks`, each `NAME=value`."""
     if not HAS_PROC:
         return []
-    wanted = {mark + b"\0" for mark in marks}
-    found = []
+    entries = {mark + b"\0" for mark in marks}
+    processes = []
     for name in os.listdir(_PROC):
         if name.isdigit() and int(name) != os.getpid():
             with contextlib.suppress(OSError):  # another user's, or gone
                 text = b"\0" + (_PROC / name / "environ").read_bytes()
-                if all(b"\0" + mark in text for mark in wanted) and (seen := find(int(name))):
-                    found.append(seen)
-    return found
+                if all(b"\0" + mark in text for mark in entries) and (seen := find(int(name))):
+                    processes.append(seen)
+    return processes
 
 
 def send(members: Iterable[Process], *signals: int) -> None:
     """Send each signal in turn to each process that is still alive."""
-    alive = [one.pid for one in members if is_alive(one)]
+    alive = [member.pid for member in members if is_alive(member)]
     for number in signals:
         for pid in alive:
             with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -48,9 +48,9 @@ class _Output(io.TextIOWrapper):
 
 def main() -> int:
     """Run one program."""
-    here = Path(__file__).resolve().parent
-    _light_package("hpcsweep", here.parent)
-    _light_package("hpcsweep.emulator", here)
+    directory = Path(__file__).resolve().parent
+    _light_package("hpcsweep", directory.parent)
+    _light_package("hpcsweep.emulator", directory)
     state_dir, name, *arguments = sys.argv[1:]
     if name == "scheduler":
         module = importlib.import_module("hpcsweep.emulator.daemon.loop")
@@ -63,8 +63,8 @@ def main() -> int:
                 lines = given.line_buffering
                 output = _Output(given.detach(), "utf-8", "surrogateescape", line_buffering=lines)
                 setattr(sys, stream, output)
-        known = importlib.import_module("hpcsweep.emulator.names").PROGRAMS
-        module_name = name if name in known else "refusal"
+        programs = importlib.import_module("hpcsweep.emulator.names").PROGRAMS
+        module_name = name if name in programs else "refusal"
         module = importlib.import_module(f"hpcsweep.emulator.programs.{module_name}")
     code = module.main(Path(state_dir), arguments)
     return int(code)

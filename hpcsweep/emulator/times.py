@@ -129,8 +129,8 @@ def moment(text: str, now: float) -> float | None:
     text = _HOURS.get(text, text)
     for day in _DATES:
         for clock in _CLOCKS:
-            if found := _read(text, day + clock, now):
-                return found
+            if result := _read(text, day + clock, now):
+                return result
     return _read(f"{today}T{text}", "%Y-%m-%dT%H:%M", now) or _read(
         f"{today}T{text}", "%Y-%m-%dT%H:%M:%S", now
     )

@@ -138,7 +138,7 @@ def check_names(names: Iterable[Any], where: str) -> None:
 def checked_keys(
     mapping: Any, required: Iterable[str], optional: Iterable[str], where: str
 ) -> Mapping[str, Any]:
-    """Check that `found` is a mapping with these keys; return it. *Raises* SourceError."""
+    """Check that a value is a mapping with these keys; return it. *Raises* SourceError."""
     if not isinstance(mapping, Mapping):
         raise SourceError(
             f"it has the type {type(mapping).__name__}", where=where, next_step="Give a mapping."

@@ -70,7 +70,7 @@ def test_only_commands_make_tables(sweep_index: SweepIndex, statements: list[str
     for read in (
         "positions",
         "counts",
-        "known",
+        "case_groups",
         "tasks",
         "torn",
         "max_generation",

@@ -136,13 +136,13 @@ def _accounts_above(stdout: str) -> dict[str, list[JobLimits]]:
         if own.counts or own.most:
             below[account] = set()
             limits[account] = replace(own, account=account, below=below[account])
-    found: dict[str, list[JobLimits]] = {}
+    by_account: dict[str, list[JobLimits]] = {}
     for account in parents:
         line = [name for name in _line(account, parents) if name in limits]
         for name in line:
             below[name].add(account)
-        found[account] = [limits[name] for name in line]
-    return found
+        by_account[account] = [limits[name] for name in line]
+    return by_account
 
 
 def _line(account: str, parents: Mapping[str, str]) -> Iterator[str]:

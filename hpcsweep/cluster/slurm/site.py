@@ -168,10 +168,8 @@ class Site:
     def room(self, options: Mapping[str, str], queued: list[QueuedTask]) -> SubmitLimit | None:
         """The limit with the least room in the queue; None if there is no limit."""
         of_partitions = {name: partition.qos for name, partition in self.partitions.items()}
-        associations = self.associations
-        return tightest(
-            associations, self.qos, queued, self._with_partition(options), of_partitions
-        )
+        with_partition = self._with_partition(options)
+        return tightest(self.associations, self.qos, queued, with_partition, of_partitions)
 
     def unknown_names(self, options: Mapping[str, str]) -> Iterator[Impossible]:
         """The partition, account and QOS of a job that this user cannot name."""

@@ -28,7 +28,7 @@ def _change_node(controller: Controller, name: str, reason: str) -> None:
     controller.log.append({"e": "node", "name": name, "down": reason, "since": since})
     controller.is_dirty = True
     if reason:
-        for job in [one for one in controller.table.live.values() if name in one.places]:
+        for job in [job for job in controller.table.live.values() if name in job.places]:
             controller.fail_node_of(job)
 
 
@@ -53,7 +53,7 @@ def order_fault(controller: Controller, message: dict[str, Any]) -> dict[str, An
         controller.start_outage(Fault(kind=kind, rate=1.0, **fields))
         return {"struck": 1}
     struck = 0
-    for job in [one for one in controller.table.live.values() if one.state == "RUNNING"]:
+    for job in [job for job in controller.table.live.values() if job.state == "RUNNING"]:
         is_meant = message["job"] in (job.id, job.request.id)
         if is_meant and message["task"] in (None, job.task):
             struck += controller.strike(kind, job)

@@ -33,15 +33,15 @@ _UNAVAILABLE, _FULL = "Resource temporarily unavailable", "MaxJobCount limit rea
 
 def submit(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
     """Queue a job or an array. *Safe to repeat* with the same token."""
-    wanted, settings, table = message["request"], controller.settings, controller.table
-    for known in table.requests.values():
-        if known.token == wanted["token"]:
-            return {"job": known.id}
-    if not message["test_only"] and controller.faults.refuses(settings.fault_plan, wanted["name"]):
-        controller.note_fault("refuse", {"name": wanted["name"]})
+    fields, settings, table = message["request"], controller.settings, controller.table
+    for earlier in table.requests.values():
+        if earlier.token == fields["token"]:
+            return {"job": earlier.id}
+    if not message["test_only"] and controller.faults.refuses(settings.fault_plan, fields["name"]):
+        controller.note_fault("refuse", {"name": fields["name"]})
         raise ClusterError(associations.POLICY, where="AssocMaxSubmitJobLimit")
     ids = _check(controller, message)
-    request = _with_defaults(settings, wanted, ids)
+    request = _with_defaults(settings, fields, ids)
     _check_size(controller, message, request)
     request = dataclasses.replace(request, id=table.new_id())
     if message["test_only"]:
@@ -67,76 +67,79 @@ def _loses_answer(controller: Controller, name: str) -> bool:
     return faults.loses_answer
 
 
-def _with_defaults(settings: EmulatorConfig, wanted: dict[str, Any], ids: list[int]) -> JobRequest:
+def _with_defaults(settings: EmulatorConfig, fields: dict[str, Any], ids: list[int]) -> JobRequest:
     """The request with the cluster's defaults; its id is still 0."""
-    partition = settings.partition(wanted["partition"])
+    partition = settings.partition(fields["partition"])
     if partition is None:
         raise ClusterError(INVALID_PARTITION)
-    limit = wanted["time_limit"]
-    values = wanted | {
+    limit = fields["time_limit"]
+    values = fields | {
         "id": 0,
         "submitted": time.time(),
         "partition": partition.name,
-        "account": wanted["account"] or settings.account,
-        "qos": wanted["qos"] or settings.default_qos,
+        "account": fields["account"] or settings.account,
+        "qos": fields["qos"] or settings.default_qos,
         "time_limit": partition.default_time or partition.max_time if limit is None else limit,
-        "array": wanted["array"] if ids else "",
-        "arguments": tuple(wanted["arguments"]),
+        "array": fields["array"] if ids else "",
+        "arguments": tuple(fields["arguments"]),
         # --mem=0 requests all memory of a node.
-        "mem_mb": settings.mem_mb if wanted["mem_mb"] < 0 else wanted["mem_mb"],
+        "mem_mb": settings.mem_mb if fields["mem_mb"] < 0 else fields["mem_mb"],
     }
     return JobRequest(**values)
 
 
 def _check(controller: Controller, message: dict[str, Any]) -> list[int]:
     """Check a request; the array's task ids. *Raises* ClusterError."""
-    settings, wanted, table = controller.settings, message["request"], controller.table
+    settings, fields, table = controller.settings, message["request"], controller.table
     lengths = (
-        (wanted["array"], arrays.MAX_ARRAY_STRING),
-        (wanted["name"], _MAX_NAME),
+        (fields["array"], arrays.MAX_ARRAY_STRING),
+        (fields["name"], _MAX_NAME),
         (message["script"], _MAX_SCRIPT),
     )
     if any(len(text.encode(errors="surrogateescape")) > limit for text, limit in lengths):
         raise ClusterError(_TOO_LONG)
-    partition = settings.partition(wanted["partition"])
+    partition = settings.partition(fields["partition"])
     if partition is None:
-        detail = f"invalid partition specified: {wanted['partition']}"
+        detail = f"invalid partition specified: {fields['partition']}"
         raise ClusterError(INVALID_PARTITION, where=detail)
     if partition.state == "INACTIVE":
         raise ClusterError("Required partition not available (inactive or drain)")
-    _check_names(settings, wanted)
+    _check_names(settings, fields)
     try:
-        ids = arrays.parse_array(wanted["array"], settings.max_array_size)
-        conditions, _ = dependency_syntax.parse(wanted["dependency"])
+        ids = arrays.parse_array(fields["array"], settings.max_array_size)
+        conditions, _ = dependency_syntax.parse(fields["dependency"])
     except InputError as error:
         raise ClusterError(error.what) from error
-    known = {0, *table.requests, *table.jobs}
-    if settings.version.since("24.11") and not {one.job for one in conditions} <= known:
+    ids_in_use = {0, *table.requests, *table.jobs}
+    if (
+        settings.version.since("24.11")
+        and not {condition.job for condition in conditions} <= ids_in_use
+    ):
         raise ClusterError(dependency_syntax.PROBLEM)
     elements = max(1, len(ids))
     if table.count() + elements > settings.max_job_count:
         raise ClusterUnavailable(_FULL if settings.version.since("26.05") else _UNAVAILABLE)
     if limit := associations.submit_obstacle(
-        settings, table.live.values(), wanted["uid"], wanted["qos"], elements
+        settings, table.live.values(), fields["uid"], fields["qos"], elements
     ):
         raise ClusterError(associations.POLICY, where=limit)
     return ids
 
 
-def _check_names(settings: EmulatorConfig, wanted: dict[str, Any]) -> None:
+def _check_names(settings: EmulatorConfig, fields: dict[str, Any]) -> None:
     """Refuse features, nodes, gres, accounts and QOS that do not exist. *Raises* ClusterError."""
-    if not set(re.findall(r"[^&|()\[\]*,\s]+", wanted["constraint"])) <= set(settings.features):
+    if not set(re.findall(r"[^&|()\[\]*,\s]+", fields["constraint"])) <= set(settings.features):
         raise ClusterError("Invalid feature specification")
     for name in ("nodelist", "exclude"):
         try:
-            nodes = hostlist.expand(wanted[name])
+            nodes = hostlist.expand(fields[name])
         except ValueError:
-            nodes = [wanted[name]]
+            nodes = [fields[name]]
         if not set(nodes) <= set(settings.node_names):
             raise ClusterError("Invalid node name specified")
-    if not set(gres_counts(wanted["gres"])) <= set(gres_counts(settings.gres)):
+    if not set(gres_counts(fields["gres"])) <= set(gres_counts(settings.gres)):
         raise ClusterError(INVALID_GRES)
-    associations.check_names(settings, wanted["account"], wanted["qos"])
+    associations.check_names(settings, fields["account"], fields["qos"])
 
 
 def _check_size(controller: Controller, message: dict[str, Any], request: JobRequest) -> None:
@@ -156,8 +159,8 @@ def _check_size(controller: Controller, message: dict[str, Any], request: JobReq
     cpus = request.cpus_of_task * max(1, request.ntasks_per_node)
     if request.max_nodes == 1:
         cpus = request.cpus
-    wanted = gres_counts(request.gres)
-    if refuses_count or any(count > available[name] for name, count in wanted.items()):
+    counts = gres_counts(request.gres)
+    if refuses_count or any(count > available[name] for name, count in counts.items()):
         detail = ""
     elif cpus > settings.cpus:
         detail = "" if message["test_only"] else "CPU count per node can not be satisfied"

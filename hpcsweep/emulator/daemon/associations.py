@@ -34,8 +34,8 @@ def submit_obstacle(
         return elements + sum(job.elements for job in live if is_counted(job.request))
 
     if qos is not None and qos.max_submit_per_user:
-        mine = count(lambda one: one.qos == qos.name and one.uid == uid)
-        return "QOSMaxSubmitJobPerUserLimit" if mine > qos.max_submit_per_user else ""
+        own = count(lambda one: one.qos == qos.name and one.uid == uid)
+        return "QOSMaxSubmitJobPerUserLimit" if own > qos.max_submit_per_user else ""
     if settings.max_submit_jobs and count(lambda one: one.uid == uid) > settings.max_submit_jobs:
         return "AssocMaxSubmitJobLimit"
     return ""
@@ -45,17 +45,17 @@ def start_obstacle(settings: EmulatorConfig, job: Job, occupying: list[Job]) -> 
     """The limit that keeps a job from starting; `occupying`: the jobs that have nodes."""
     request = job.request
     qos = _qos_by_name(settings).get(request.qos)
-    mine = [one.request for one in occupying if one.request.uid == request.uid]
+    own = [other.request for other in occupying if other.request.uid == request.uid]
     if qos is not None:
         if qos.max_wall and not 0 < job.time_limit <= qos.max_wall:
             return "QOSMaxWallDurationPerJobLimit"
-        count = sum(one.qos == qos.name for one in mine)
+        count = sum(other.qos == qos.name for other in own)
         if qos.max_jobs_per_user and count >= qos.max_jobs_per_user:
             return "QOSMaxJobsPerUserLimit"
-    if settings.max_jobs and len(mine) >= settings.max_jobs:
+    if settings.max_jobs and len(own) >= settings.max_jobs:
         return "AssocMaxJobsLimit"
     return ""
 
 
 def _qos_by_name(settings: EmulatorConfig) -> dict[str, Qos]:
-    return {one.name: one for one in settings.qos}
+    return {qos.name: qos for qos in settings.qos}

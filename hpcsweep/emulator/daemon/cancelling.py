@@ -45,7 +45,9 @@ def _signal(
         elif job.state == "RUNNING":
             signals.send_to_steps(job, controller.steps, number)
     pending = [job for job, _ in living if job.state == "PENDING"]
-    arrays_waiting = {one.request.id for one in controller.table.live.values() if one.is_remainder}
+    arrays_waiting = {
+        other.request.id for other in controller.table.live.values() if other.is_remainder
+    }
     if pending or any(job.request.id in arrays_waiting for job, _ in living):
         shown = _shown(pending[0] if pending else living[0][0])
         return {"transitional": True, "shown": shown, "scale": controller.settings.time_scale}
@@ -64,9 +66,9 @@ def _shown(job: Job) -> str:
 
 def matching(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
     """The active records that match scancel's filters."""
-    found = []
+    matches = []
     for job in controller.table.live.values():
-        mine = {
+        own = {
             "name": job.request.name,
             "user": job.request.user,
             "partition": job.request.partition,
@@ -75,7 +77,7 @@ def matching(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
             "wckey": job.request.wckey,
             "state": job.state,
         }
-        if all(mine[key] in values for key, values in message["filters"].items()):
+        if all(own[key] in values for key, values in message["filters"].items()):
             tasks = [job.task] if job.task is not None else list(job.waiting) or None
-            found.append({"job": job.request.id, "id": job.id, "tasks": tasks})
-    return {"found": found}
+            matches.append({"job": job.request.id, "id": job.id, "tasks": tasks})
+    return {"found": matches}

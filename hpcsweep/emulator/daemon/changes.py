@@ -140,8 +140,10 @@ def _top(controller: Controller, job: Job, _: dict[str, Any]) -> str:
         return _OVER if job.is_final else _NOT_PENDING
     if job.held:
         return "Job is in held state, pending scheduler release"
-    mine = [one for one in controller.table.live.values() if one.request.uid == job.request.uid]
-    job.priority = max(one.priority for one in mine if one.state == "PENDING") + 1
+    own = [
+        other for other in controller.table.live.values() if other.request.uid == job.request.uid
+    ]
+    job.priority = max(other.priority for other in own if other.state == "PENDING") + 1
     controller.table.record(job)
     return ""
 
@@ -176,7 +178,7 @@ def change(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
         if tasks != set(job.waiting) and message["change"] in _SPLITTING:
             shown = sorted(tasks)
             chosen = [controller.table.split(job, task) for task in shown]
-        errors = [action(controller, one, message) for one in chosen]
+        errors = [action(controller, target, message) for target in chosen]
         results.append({"tasks": shown, "error": errors[0], "array": bool(job.request.array)})
     controller.is_dirty = True
     controller.log.sync()

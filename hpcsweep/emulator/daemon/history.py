@@ -40,7 +40,7 @@ def _events(logged: LoggedState) -> list[dict[str, Any]]:
     events_kept: list[dict[str, Any]] = [
         {"e": "start", "last_id": logged.last_id, "boot_id": logged.boot_id},
         *({"e": "node", "name": name, "down": why} for name, why in logged.nodes.items()),
-        *({"e": "request", "request": one.to_json()} for one in logged.requests.values()),
+        *({"e": "request", "request": request.to_json()} for request in logged.requests.values()),
     ]
     for (job_id, _), steps in logged.steps.items():
         if job_id in logged.jobs:

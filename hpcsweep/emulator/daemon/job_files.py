@@ -54,7 +54,7 @@ def read_environment(state_dir: Path, base_id: int) -> dict[str, str]:
         raise _damaged(path, error.strerror or str(error)) from error
     except ValueError as error:
         raise _damaged(path, f"it holds no JSON: {error}") from error
-    if not isinstance(values, dict) or not all(isinstance(one, str) for one in values.values()):
+    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
         raise _damaged(path, "it holds no JSON object of texts")
     return values
 

@@ -148,22 +148,22 @@ class Loop:
         with contextlib.suppress(BlockingIOError):
             while True:
                 link, _ = self._listener.accept()
-                one = _Connection(link)
-                self._selector.register(link, selectors.EVENT_READ, one)
+                connection = _Connection(link)
+                self._selector.register(link, selectors.EVENT_READ, connection)
 
-    def _serve(self, one: _Connection) -> None:
+    def _serve(self, connection: _Connection) -> None:
         try:
-            if not one.answer:
-                if not one.receive():
+            if not connection.answer:
+                if not connection.receive():
                     return
-                one.answer = self._answer(one.request)
-                self._selector.modify(one.link, selectors.EVENT_WRITE, one)
-            if not one.send():
+                connection.answer = self._answer(connection.request)
+                self._selector.modify(connection.link, selectors.EVENT_WRITE, connection)
+            if not connection.send():
                 return
         except (OSError, ValueError, KeyError) as error:
             print(f"a request could not be answered: {error!r}", file=sys.stderr, flush=True)
-        self._selector.unregister(one.link)
-        one.link.close()
+        self._selector.unregister(connection.link)
+        connection.link.close()
 
     def _answer(self, request: bytes | bytearray) -> bytes:
         if not request:  # a probe of `is_running`, which does not reset the idle timeout

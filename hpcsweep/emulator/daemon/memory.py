@@ -34,9 +34,9 @@ def is_exceeded(job: Job, members: list[processes.Process]) -> bool:
     proportional sizes decide.
     """
     limit = _limit_bytes(job)
-    if sum(processes.resident(one.pid) for one in members) <= limit:
+    if sum(processes.resident(member.pid) for member in members) <= limit:
         return False
-    return sum(processes.proportional(one.pid) for one in members) > limit
+    return sum(processes.proportional(member.pid) for member in members) > limit
 
 
 def _limit_bytes(job: Job) -> int:

@@ -63,8 +63,8 @@ class Pool:
 
     def nodes_for(self, request: JobRequest) -> int:
         """The minimum number of nodes of a job."""
-        wanted = len(hostlist.expand(request.nodelist))
-        return max(request.nodes, wanted, -(-request.cpus // self._settings.cpus))
+        named = len(hostlist.expand(request.nodelist))
+        return max(request.nodes, named, -(-request.cpus // self._settings.cpus))
 
     def misfit(self, request: JobRequest) -> str:
         """The pending reason of a job that exceeds the empty cluster; empty if it fits."""
@@ -93,13 +93,13 @@ class Pool:
         self.elements[job.request.id] += 1
         # --exclusive takes all GPUs, whether it asks for any or not (22.05 to 26.05).
         source = self._settings.gres if job.request.exclusive else job.request.gres
-        if wanted := gres_counts(source).get("gpu", 0):
-            here = {name: self.nodes[name] for name in job.places if name in self.nodes}
+        if gpu_count := gres_counts(source).get("gpu", 0):
+            nodes = {name: self.nodes[name] for name in job.places if name in self.nodes}
             # A new dict: the elements of an array share the empty one of their remainder.
             job.gpus = {
-                name: gpus.lowest_free(wanted, node.used_gpus) for name, node in here.items()
+                name: gpus.lowest_free(gpu_count, node.used_gpus) for name, node in nodes.items()
             }
-            for name, node in here.items():
+            for name, node in nodes.items():
                 node.used_gpus.update(job.gpus[name])
 
     def release(self, job: Job) -> None:
@@ -146,17 +146,17 @@ def _room(node: Node, request: JobRequest, all_cpus: int) -> int:
 
 
 def _find_places(request: JobRequest, nodes: dict[str, Node], all_cpus: int) -> dict[str, int]:
-    excluded, wanted = hostlist.expand(request.exclude), hostlist.expand(request.nodelist)
+    excluded, required = hostlist.expand(request.exclude), hostlist.expand(request.nodelist)
     room = {
         name: tasks
         for name, node in nodes.items()
         if name not in excluded and (tasks := _room(node, request, all_cpus))
     }
-    if not set(wanted) <= set(room):
+    if not set(required) <= set(room):
         return {}
     most = min(request.max_nodes or len(room), len(room))
-    for count in range(max(1, request.nodes, len(wanted)), most + 1):
-        chosen = _choose(room, wanted, count, request.tasks)
+    for count in range(max(1, request.nodes, len(required)), most + 1):
+        chosen = _choose(room, required, count, request.tasks)
         if sum(chosen.values()) >= request.tasks:
             shares = distribute(max(request.tasks, count), chosen)
             cpus = {name: tasks * request.cpus_of_task for name, tasks in shares.items()}
@@ -164,14 +164,14 @@ def _find_places(request: JobRequest, nodes: dict[str, Node], all_cpus: int) -> 
     return {}
 
 
-def _choose(room: dict[str, int], wanted: list[str], count: int, tasks: int) -> dict[str, int]:
+def _choose(room: dict[str, int], required: list[str], count: int, tasks: int) -> dict[str, int]:
     """Choose `count` nodes, in order, with the number of tasks that fit on each."""
-    others = [name for name in room if name not in wanted]
-    if count == 1 and not wanted:
+    others = [name for name in room if name not in required]
+    if count == 1 and not required:
         others.sort(key=lambda name: room[name] < tasks)
     elif count > 1:
         others.sort(key=lambda name: -min(room[name], tasks))
-    chosen = {*wanted, *others[: count - len(wanted)]}
+    chosen = {*required, *others[: count - len(required)]}
     return {name: tasks for name, tasks in room.items() if name in chosen}
 
 

@@ -22,22 +22,24 @@ def choose_victims(
 
     Empty if no choice frees enough. `preempting`: ids of jobs that are being preempted already.
     """
-    leaving = [one for one in occupying if one.state == "COMPLETING" or one.id in preempting]
+    leaving = [
+        other for other in occupying if other.state == "COMPLETING" or other.id in preempting
+    ]
     candidates = [
-        one
-        for one in occupying
-        if one.state == "RUNNING"
-        and one.id not in preempting
-        and _is_preemptable(one, job, settings)
+        other
+        for other in occupying
+        if other.state == "RUNNING"
+        and other.id not in preempting
+        and _is_preemptable(other, job, settings)
     ]
     for nodes in [*([name] for name in pool.nodes), list(pool.nodes)]:
-        there = [one for one in candidates if set(one.places) & set(nodes)]
-        there.sort(key=lambda one: -one.started)
+        on_nodes = [other for other in candidates if set(other.places) & set(nodes)]
+        on_nodes.sort(key=lambda one: -one.started)
         chosen: list[Job] = []
         while not pool.find_places_without(job.request, [*leaving, *chosen]):
-            if not there:
+            if not on_nodes:
                 break
-            chosen.append(there.pop(0))
+            chosen.append(on_nodes.pop(0))
         else:
             return chosen
     return []

@@ -21,7 +21,7 @@ def recover(controller: Controller, *, is_same_boot: bool) -> None:
     *Writes* the event log.
     """
     now = time.time()
-    for job in [one for one in controller.table.live.values() if one.state != "PENDING"]:
+    for job in [job for job in controller.table.live.values() if job.state != "PENDING"]:
         if is_same_boot:
             _kill(controller, job)
         job.places = job.places or {

@@ -31,7 +31,7 @@ def send_to_all(job: Job, *signals: int) -> None:
 
 def send_to_shell(job: Job, *signals: int) -> None:
     """Send signals to the batch shell only."""
-    shell = [one for one in processes.of_job(job.pid, job.birth) if one.pid == job.pid]
+    shell = [process for process in processes.of_job(job.pid, job.birth) if process.pid == job.pid]
     processes.send(shell, *signals)
 
 

@@ -30,13 +30,13 @@ def begin(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
     if not message["exact"]:  # Slurm 22.05: such a step gets all CPUs of its nodes exclusively
         free = {name: left for name, left in free.items() if left == job.places[name]}
     shares = steps.shares(job, free, message)
-    wanted = gres_counts(message["gres"]).get("gpu", 0)
-    if any(wanted > len(job.gpus.get(name, ())) for name in job.places):
+    gpu_count = gres_counts(message["gres"]).get("gpu", 0)
+    if any(gpu_count > len(job.gpus.get(name, ())) for name in job.places):
         raise ClusterError(INVALID_GRES)
-    numbers = steps.free_gpus(job, living, overlaps=message["overlap"]) if wanted else job.gpus
-    if not shares or any(wanted > len(numbers[name]) for name in shares if wanted):
+    numbers = steps.free_gpus(job, living, overlaps=message["overlap"]) if gpu_count else job.gpus
+    if not shares or any(gpu_count > len(numbers[name]) for name in shares if gpu_count):
         return {"busy": True}
-    gpus = {name: numbers[name][: wanted or None] for name in shares if name in numbers}
+    gpus = {name: numbers[name][: gpu_count or None] for name in shares if name in numbers}
     cpus: dict[str, int] = {
         name: tasks * message["cpus_per_task"] if message["exact"] else job.places[name]
         for name, tasks in shares.items()
@@ -48,7 +48,7 @@ def begin(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
         job.id,
         srun,
         cpus={} if message["overlap"] else cpus,
-        gpus=gpus if wanted and not message["overlap"] else {},
+        gpus=gpus if gpu_count and not message["overlap"] else {},
         about=fields,
     )
     _record(controller, job, {"step": number} | fields)
@@ -88,8 +88,8 @@ def running(controller: Controller, message: dict[str, Any]) -> dict[str, Any]:
             views += _views(job, controller.steps.living(job.id))
     for view in views:
         view["node_count"], view["nodes"] = len(view["nodes"]), hostlist.fold(view["nodes"])
-    known = {job.id for job in controller.table.jobs.values()} | set(controller.table.requests)
-    missing = [one for one in message["ids"] or [] if one not in known]
+    ids = {job.id for job in controller.table.jobs.values()} | set(controller.table.requests)
+    missing = [job_id for job_id in message["ids"] or [] if job_id not in ids]
     return {"steps": views, "now": time.time(), "missing": missing}
 
 

@@ -58,7 +58,7 @@ class Steps:
     def remove(self, job_id: int, number: int) -> None:
         """Remove an ended step."""
         steps = self._running.get(job_id, [])
-        self._running[job_id] = [one for one in steps if one.number != number]
+        self._running[job_id] = [step for step in steps if step.number != number]
 
     def use(self, job_id: int, user_s: float, system_s: float) -> None:
         """Add the processor time of an ended step."""
@@ -73,7 +73,7 @@ class Steps:
     def living(self, job_id: int) -> list[RunningStep]:
         """The running steps; a step whose srun was killed has ended."""
         steps = self._running.get(job_id, [])
-        return [one for one in steps if one.srun and processes.is_alive(one.srun)]
+        return [step for step in steps if step.srun and processes.is_alive(step.srun)]
 
 
 def free_cpus(job: Job, others: list[RunningStep], *, overlaps: bool) -> dict[str, int]:
@@ -103,19 +103,19 @@ def free_gpus(job: Job, others: list[RunningStep], *, overlaps: bool) -> dict[st
 
 def shares(job: Job, free: dict[str, int], message: dict[str, Any]) -> dict[str, int]:
     """The tasks of a step by node; empty if there is no room."""
-    wanted, excluded = hostlist.expand(message["nodelist"]), hostlist.expand(message["exclude"])
+    required, excluded = hostlist.expand(message["nodelist"]), hostlist.expand(message["exclude"])
     room = {
         name: min(tasks, message["ntasks_per_node"] or tasks)
         for name, cpus in free.items()
         if name not in excluded
-        and name in (wanted or job.places)
+        and name in (required or job.places)
         and (
             tasks := message["ntasks"]
             if message["overcommit"]
             else cpus // message["cpus_per_task"]
         )
     }
-    least = max(message["nodes"], len(wanted))
+    least = max(message["nodes"], len(required))
     for count in range(least, len(room) + 1):
         chosen = dict(list(room.items())[:count])
         if sum(chosen.values()) >= message["ntasks"]:

@@ -57,5 +57,5 @@ class Termination:
             self.finish_when_gone(job)
 
     def _remaining(self, job: Job) -> list[processes.Process]:
-        old = [one for one in self._doomed.get(job.id, []) if processes.is_alive(one)]
+        old = [process for process in self._doomed.get(job.id, []) if processes.is_alive(process)]
         return list(dict.fromkeys([*old, *signals.processes_of(job)]))

@@ -60,10 +60,10 @@ class FaultPlan:
         self, kinds: tuple[str, ...], name: str, task: int, attempt: int
     ) -> list[tuple[Fault, float]]:
         """The faults that strike at this chance, each with its delay in seconds."""
-        known = re.sub(self.ignore, "", name) if self.ignore else name
-        chance = (self.seed, known, task, attempt)
+        key = re.sub(self.ignore, "", name) if self.ignore else name
+        chance = (self.seed, key, task, attempt)
         return [
-            (one, one.within_s * unit(*chance, f"{one.kind}/when"))
-            for one in self.faults
-            if one.kind in kinds and unit(*chance, one.kind) < one.rate
+            (fault, fault.within_s * unit(*chance, f"{fault.kind}/when"))
+            for fault in self.faults
+            if fault.kind in kinds and unit(*chance, fault.kind) < fault.rate
         ]

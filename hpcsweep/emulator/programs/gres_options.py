@@ -37,24 +37,24 @@ def per_node(layer: Layer, nodes: int) -> str:
     return ",".join(f"{name}:{number}" for name, number in counts.items() if number)
 
 
-def of_step(wanted: Layer, nodes: int) -> str:
+def of_step(layer: Layer, nodes: int) -> str:
     """Like `per_node` for srun; empty if the step gets all that the job has."""
-    if not {"gres", *_GPUS} & set(wanted):
+    if not {"gres", *_GPUS} & set(layer):
         inherited = {name: os.environ.get(key, "") for name, key in _VARIABLES.items()}
-        wanted = wanted | {name: value for name, value in inherited.items() if value}
-    return per_node(wanted, nodes)
+        layer = layer | {name: value for name, value in inherited.items() if value}
+    return per_node(layer, nodes)
 
 
 def variables(layer: Layer) -> dict[str, str]:
     """What sbatch itself adds to the job's environment."""
-    found = {key: layer[name] for name, key in _VARIABLES.items() if name in layer}
+    variables = {key: layer[name] for name, key in _VARIABLES.items() if name in layer}
     number = layer.get("gpus-per-task")
     if number is None:
-        return found
+        return variables
     if not options.version().since("24.11"):
-        return found | {"SLURM_GPUS_PER_TASK": number}
+        return variables | {"SLURM_GPUS_PER_TASK": number}
     bound = {"SLURM_TRES_BIND": f"gres/gpu:per_task:{number}"}
-    return found | bound | {"SLURM_TRES_PER_TASK": f"gres/gpu={number}"}
+    return variables | bound | {"SLURM_TRES_PER_TASK": f"gres/gpu={number}"}
 
 
 def _misspelled() -> NoReturn:

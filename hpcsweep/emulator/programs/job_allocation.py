@@ -86,28 +86,28 @@ class Allocation:
 
 @contextlib.contextmanager
 def allocated(
-    state_dir: Path, wanted: job_options.Layer, name: str, holder: str, argv: list[str]
+    state_dir: Path, layer: job_options.Layer, name: str, holder: str, argv: list[str]
 ) -> Iterator[Allocation]:
     """A running allocation; it is released at the end of the block, also after an error."""
     program = options.program_name()
-    question = job_request.question(wanted, name, " ".join([program, *argv]))
+    question = job_request.question(layer, name, " ".join([program, *argv]))
     question["request"] |= {"client": holder, "client_pid": os.getpid(), "requeue": False}
     question["request"] |= {"stdout": "none", "stderr": "", "stdin": "", "array": ""}
     failed = "Unable to allocate resources: "
     if program == "salloc":
         failed = "Job submit/allocate failed: "
-    question["test_only"] = "test-only" in wanted
+    question["test_only"] = "test-only" in layer
     answer = job_request.submit(state_dir, question, failed)
     if question["test_only"]:
         job_request.print_start_estimate(answer)
         raise SystemExit(0)
-    allocation = Allocation(state_dir, answer["job"], quiet="quiet" in wanted)
+    allocation = Allocation(state_dir, answer["job"], quiet="quiet" in layer)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _leave)
     try:
         if program == "salloc":
             allocation.announce(f"Pending job allocation {allocation.job}")
-        allocation.wait(_patience(wanted))
+        allocation.wait(_patience(layer))
         yield allocation
     finally:
         allocation.release(1, 0)
@@ -117,9 +117,9 @@ def _leave(number: int, _: object) -> None:
     sys.exit(128 + number)
 
 
-def _patience(wanted: dict[str, Any]) -> float | None:
+def _patience(layer: dict[str, Any]) -> float | None:
     """--immediate[=SECONDS]; one second without a number, since Slurm decides at once."""
-    if "immediate" not in wanted:
+    if "immediate" not in layer:
         return None
-    text = wanted["immediate"]
+    text = layer["immediate"]
     return float(text) if text.isdigit() and int(text) else 1.0

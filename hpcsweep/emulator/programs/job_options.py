@@ -84,10 +84,10 @@ def fail(text: str, code: int = 1) -> NoReturn:
 def from_words(words: list[str]) -> tuple[Layer, list[str]]:
     """The options of a command line (the last of each kind), and the operands."""
     reader = options.Getopt("sbatch", TABLE, exit_code=255)
-    found, operands = reader.read(words, operands_last=True)
-    if any(name == "requeue" and value for name, value in found) and not _expedites():
+    pairs, operands = reader.read(words, operands_last=True)
+    if any(name == "requeue" and value for name, value in pairs) and not _expedites():
         reader.fail("option '--requeue' doesn't allow an argument")
-    return layer_of(found), operands
+    return layer_of(pairs), operands
 
 
 def _expedites() -> bool:
@@ -95,10 +95,10 @@ def _expedites() -> bool:
     return options.version().since("26.05")
 
 
-def layer_of(found: list[tuple[str, str]]) -> Layer:
+def layer_of(pairs: list[tuple[str, str]]) -> Layer:
     """The last option of each kind."""
     layer: Layer = {}
-    for name, value in found:
+    for name, value in pairs:
         if name in ("requeue", "no-requeue"):
             layer.pop("requeue", None)
             layer.pop("no-requeue", None)
@@ -207,20 +207,20 @@ def minutes(layer: Layer) -> int | None:
     """--time in minutes; 0: no limit, None: not set."""
     if "time" not in layer:
         return None
-    found = times.parse_minutes(layer["time"])
-    if found is None:
+    minutes = times.parse_minutes(layer["time"])
+    if minutes is None:
         _invalid("time")
-    return found
+    return minutes
 
 
 def memory(layer: Layer) -> tuple[int, bool]:
     """Megabytes (-1: all of a node, 0: not set), and whether they are per CPU."""
     for name in ("mem", "mem-per-cpu"):
         if name in layer:
-            found = times.parse_megabytes(layer[name])
-            if found is None:
+            megabytes = times.parse_megabytes(layer[name])
+            if megabytes is None:
                 _invalid(name)
-            return found or (-1 if name == "mem" else 0), name == "mem-per-cpu"
+            return megabytes or (-1 if name == "mem" else 0), name == "mem-per-cpu"
     return 0, False
 
 
@@ -254,8 +254,8 @@ def begin(layer: Layer) -> float:
     text = layer.get("begin", "now")
     if text == "now":
         return 0
-    found = times.moment(text, time.time())
-    if found is None:
+    moment = times.moment(text, time.time())
+    if moment is None:
         options.to_stderr(f"Invalid time specification (pos=0): {text}")
         _invalid("begin")
-    return found
+    return moment

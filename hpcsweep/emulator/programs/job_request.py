@@ -24,70 +24,70 @@ _UNABLE = "Slurm temporarily unable to accept job, sleeping and retrying"
 _FULL = "Slurm job queue full, sleeping and retrying"
 
 
-def question(wanted: job_options.Layer, default_name: str, line: str) -> dict[str, Any]:
+def question(layer: job_options.Layer, default_name: str, line: str) -> dict[str, Any]:
     """The request without the script and the environment."""
-    time_limit = job_options.minutes(wanted)
-    mem_mb, mem_per_cpu = job_options.memory(wanted)
+    time_limit = job_options.minutes(layer)
+    mem_mb, mem_per_cpu = job_options.memory(layer)
     warning, append, begin = (
-        job_options.warning(wanted),
-        job_options.appends(wanted),
-        job_options.begin(wanted),
+        job_options.warning(layer),
+        job_options.appends(layer),
+        job_options.begin(layer),
     )
-    job_options.check_absent(wanted)
-    _check_dependency(wanted.get("dependency", ""))
-    here = _here()
+    job_options.check_absent(layer)
+    _check_dependency(layer.get("dependency", ""))
+    directory = _here()
     umask = os.umask(0)
     os.umask(umask)
-    least, most = job_options.nodes(wanted)
+    least, most = job_options.nodes(layer)
     request = {
         "token": os.urandom(8).hex(),
-        "name": wanted.get("job-name", default_name),
+        "name": layer.get("job-name", default_name),
         "user": identity.user_name(os.getuid()),
         "uid": os.getuid(),
         "gid": os.getgid(),
-        "partition": wanted.get("partition", ""),
-        "account": wanted.get("account", ""),
-        "qos": wanted.get("qos", ""),
-        "comment": wanted.get("comment", ""),
+        "partition": layer.get("partition", ""),
+        "account": layer.get("account", ""),
+        "qos": layer.get("qos", ""),
+        "comment": layer.get("comment", ""),
         "arguments": [],
-        "submit_dir": here,
+        "submit_dir": directory,
         "submit_host": identity.host_name(),
-        "work_dir": os.path.normpath(os.path.join(here, wanted.get("chdir", "."))),
-        "stdin": wanted.get("input", "").removeprefix("none"),
-        "stdout": wanted.get("output", ""),
-        "stderr": wanted.get("error", ""),
+        "work_dir": os.path.normpath(os.path.join(directory, layer.get("chdir", "."))),
+        "stdin": layer.get("input", "").removeprefix("none"),
+        "stdout": layer.get("output", ""),
+        "stderr": layer.get("error", ""),
         "append": append,
         "umask": umask,
-        "array": wanted.get("array", ""),
+        "array": layer.get("array", ""),
         "time_limit": time_limit,
         "mem_mb": mem_mb,
         "mem_per_cpu": mem_per_cpu,
-        "cpus_per_task": job_options.count(wanted, "cpus-per-task"),
-        "ntasks": job_options.count(wanted, "ntasks"),
-        "ntasks_per_node": job_options.count(wanted, "ntasks-per-node"),
-        "requeue": "no-requeue" not in wanted,
-        "expedite": bool(wanted.get("requeue")),
-        "dependency": wanted.get("dependency", ""),
-        "nice": _nice(wanted),
-        "priority": job_options.count(wanted, "priority"),
+        "cpus_per_task": job_options.count(layer, "cpus-per-task"),
+        "ntasks": job_options.count(layer, "ntasks"),
+        "ntasks_per_node": job_options.count(layer, "ntasks-per-node"),
+        "requeue": "no-requeue" not in layer,
+        "expedite": bool(layer.get("requeue")),
+        "dependency": layer.get("dependency", ""),
+        "nice": _nice(layer),
+        "priority": job_options.count(layer, "priority"),
         "nodes": least,
         "max_nodes": most,
-        "nodelist": wanted.get("nodelist", ""),
-        "exclude": wanted.get("exclude", ""),
-        "exclusive": "exclusive" in wanted,
-        "oversubscribe": "oversubscribe" in wanted,
-        "constraint": wanted.get("constraint", ""),
-        "gres": gres_options.per_node(wanted, least),
-        "wckey": wanted.get("wckey", ""),
-        "kill_on_invalid_dep": wanted.get("kill-on-invalid-dep", "").lower() == "yes",
+        "nodelist": layer.get("nodelist", ""),
+        "exclude": layer.get("exclude", ""),
+        "exclusive": "exclusive" in layer,
+        "oversubscribe": "oversubscribe" in layer,
+        "constraint": layer.get("constraint", ""),
+        "gres": gres_options.per_node(layer, least),
+        "wckey": layer.get("wckey", ""),
+        "kill_on_invalid_dep": layer.get("kill-on-invalid-dep", "").lower() == "yes",
         "submit_line": line,
     }
     return {
         "do": "submit",
         "request": request | warning,
-        "hold": "hold" in wanted,
+        "hold": "hold" in layer,
         "begin": begin,
-        "test_only": "test-only" in wanted,
+        "test_only": "test-only" in layer,
         "script": "",
         "environment": {},
     }
@@ -100,12 +100,12 @@ def _here() -> str:
         job_options.fail("getcwd failed: No such file or directory")
 
 
-def _nice(wanted: job_options.Layer) -> int:
+def _nice(layer: job_options.Layer) -> int:
     """--nice without a value is 100; Slurm 22.05 reads any text as 0."""
-    if "nice" not in wanted:
+    if "nice" not in layer:
         return 0
-    match = re.match(r"-?\d+", wanted["nice"])
-    return int(match[0]) if match else 0 if wanted["nice"] else 100
+    match = re.match(r"-?\d+", layer["nice"])
+    return int(match[0]) if match else 0 if layer["nice"] else 100
 
 
 def _check_dependency(text: str) -> None:
@@ -129,18 +129,20 @@ def exported(option: str | None) -> dict[str, str]:
     if option is None or option.upper() == "ALL":
         return everything
     slurm = {key: value for key, value in everything.items() if key.startswith("SLURM_")}
-    found = identity.login_environment(os.getuid()) | {"PATH": everything.get("PATH", os.defpath)}
+    environment = identity.login_environment(os.getuid()) | {
+        "PATH": everything.get("PATH", os.defpath)
+    }
     parts = _EXPORT.findall(option)
     if any(part.upper() == "ALL" for part in parts):
-        found |= everything
-    found |= slurm
+        environment |= everything
+    environment |= slurm
     for part in parts:
         name, equals, value = part.partition("=")
         if equals:
-            found[name] = value
+            environment[name] = value
         elif name in everything:
-            found[name] = everything[name]
-    return found | {"SLURM_EXPORT_ENV": option, "SLURM_GET_USER_ENV": "1"}
+            environment[name] = everything[name]
+    return environment | {"SLURM_EXPORT_ENV": option, "SLURM_GET_USER_ENV": "1"}
 
 
 def submit(state_dir: Path, question: dict[str, Any], failed: str) -> dict[str, Any]:

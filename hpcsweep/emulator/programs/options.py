@@ -34,19 +34,19 @@ def table(text: str) -> dict[str, Option]:
     `!` marks those that the emulator refuses by name. The order matters: getopt lists the
     possibilities of an ambiguous option in it.
     """
-    found = {}
+    options = {}
     for word in text.split():
         bare = word.removeprefix("!")
         names, _, short = bare.rstrip(":").partition(",")
         name, _, means = names.partition(">")
-        found[name] = Option(
+        options[name] = Option(
             name=name,
             short=short,
             means=means or name,
             value=bare[len(bare.rstrip(":")) :],
             is_emulated=bare == word,
         )
-    return found
+    return options
 
 
 class Getopt:
@@ -58,7 +58,7 @@ class Getopt:
         """`hint`: whether an error is followed by the line that names --help."""
         self.program = program
         self._options = options
-        self._short = {one.short: one for one in options.values() if one.short}
+        self._short = {option.short: option for option in options.values() if option.short}
         self._exit_code = exit_code
         self._hint = hint
 
@@ -76,22 +76,22 @@ class Getopt:
 
         `operands_last`: the first operand ends the options, as in sbatch.
         """
-        found: list[tuple[str, str]] = []
+        pairs: list[tuple[str, str]] = []
         operands: list[str] = []
         rest = list(argv)
         while rest:
             word = rest.pop(0)
             if word == "--":
-                return found, [*operands, *rest]
+                return pairs, [*operands, *rest]
             if word.startswith("--"):
-                found.append(self._long(word[2:], rest))
+                pairs.append(self._long(word[2:], rest))
             elif word.startswith("-") and word != "-":
-                self._shorts(word[1:], rest, found)
+                self._shorts(word[1:], rest, pairs)
             elif operands_last:
-                return found, [word, *rest]
+                return pairs, [word, *rest]
             else:
                 operands.append(word)
-        return found, operands
+        return pairs, operands
 
     def _long(self, word: str, rest: list[str]) -> tuple[str, str]:
         name, equals, value = word.partition("=")
@@ -105,28 +105,28 @@ class Getopt:
         return self._known(option, value)
 
     def _abbreviated(self, name: str) -> Option:
-        fitting = [one for one in self._options.values() if one.name.startswith(name)]
+        fitting = [option for option in self._options.values() if option.name.startswith(name)]
         if not fitting:
             self.fail(f"unrecognized option '--{name}'")
         if len(fitting) > 1:
-            possible = " ".join(f"'--{one.name}'" for one in fitting)
+            possible = " ".join(f"'--{option.name}'" for option in fitting)
             self.fail(f"option '--{name}' is ambiguous; possibilities: {possible}")
         return fitting[0]
 
-    def _shorts(self, letters: str, rest: list[str], found: list[tuple[str, str]]) -> None:
+    def _shorts(self, letters: str, rest: list[str], pairs: list[tuple[str, str]]) -> None:
         while letters:
             letter, letters = letters[0], letters[1:]
             option = self._short.get(letter)
             if option is None:
                 self.fail(f"invalid option -- '{letter}'")
             if not option.value:
-                found.append(self._known(option, ""))
+                pairs.append(self._known(option, ""))
                 continue
             if option.value == ":" and not letters:
                 if not rest:
                     self.fail(f"option requires an argument -- '{letter}'")
                 letters = rest.pop(0)
-            found.append(self._known(option, letters))
+            pairs.append(self._known(option, letters))
             return
 
     def _known(self, option: Option, value: str) -> tuple[str, str]:
@@ -183,11 +183,11 @@ def refuse_variables(program: str, *variables: str) -> None:
 def print_help(program: str, operands: str, table: dict[str, Option]) -> int:
     """Print the output of --help: the usage, and each emulated option in its spellings."""
     print(f"Usage: {program} [OPTIONS...] {operands}".rstrip() + "\n")
-    for one in table.values():
-        if one.is_emulated:
-            short = f"-{one.short}, " if one.short else "    "
-            value = {"": "", ":": "=VALUE", "::": "[=VALUE]"}[one.value]
-            print(f"  {short}--{one.name}{value}")
+    for option in table.values():
+        if option.is_emulated:
+            short = f"-{option.short}, " if option.short else "    "
+            value = {"": "", ":": "=VALUE", "::": "[=VALUE]"}[option.value]
+            print(f"  {short}--{option.name}{value}")
     print("\nAn emulated Slurm: what each option means is in sbatch(1) and its siblings, and")
     print("what is emulated of it in hpcsweep's documentation, docs/emulator.md.")
     return 0
@@ -195,20 +195,20 @@ def print_help(program: str, operands: str, table: dict[str, Option]) -> int:
 
 def print_usage(program: str, operands: str, table: dict[str, Option]) -> int:
     """Print the output of --usage."""
-    names = " ".join(f"[--{one.name}]" for one in table.values() if one.is_emulated)
+    names = " ".join(f"[--{option.name}]" for option in table.values() if option.is_emulated)
     print(f"Usage: {program} {names} {operands}".rstrip())
     return 0
 
 
 def print_information(
-    program: str, operands: str, table: dict[str, Option], wanted: Container[str]
+    program: str, operands: str, table: dict[str, Option], given: Container[str]
 ) -> bool:
     """Handle --version, --help and --usage. Returns whether one was given."""
-    if "version" in wanted:
+    if "version" in given:
         print_version()
-    elif "help" in wanted:
+    elif "help" in given:
         print_help(program, operands, table)
-    elif "usage" in wanted:
+    elif "usage" in given:
         print_usage(program, operands, table)
     else:
         return False

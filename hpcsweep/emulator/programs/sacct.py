@@ -42,19 +42,19 @@ _REFUSED = (
 def main(state_dir: Path, argv: list[str]) -> int:
     """Print accounting rows."""
     options.refuse_variables("sacct", "SLURM_TIME_FORMAT")
-    found, _ = options.Getopt("sacct", TABLE, hint=False).read(argv)
-    wanted = dict(found)
-    if options.print_information("sacct", "", TABLE, wanted):
+    pairs, _ = options.Getopt("sacct", TABLE, hint=False).read(argv)
+    given = dict(pairs)
+    if options.print_information("sacct", "", TABLE, given):
         return 0
-    if "helpformat" in wanted:
+    if "helpformat" in given:
         return sacct_fields.show(options.version())
-    if "completion" in wanted:
+    if "completion" in given:
         options.to_stderr("Slurm job completion is disabled")
         return 1
-    _check_units(wanted.get("units"))
-    default = LONG if "long" in wanted else BRIEF if "brief" in wanted else DEFAULT
-    columns = _columns(wanted.get("format") or ",".join(default.replace(",", " ").split()))
-    jobs = [_selector(one) for value in _all(found, "jobs") for one in _words(value)]
+    _check_units(given.get("units"))
+    default = LONG if "long" in given else BRIEF if "brief" in given else DEFAULT
+    columns = _columns(given.get("format") or ",".join(default.replace(",", " ").split()))
+    jobs = [_selector(one) for value in _all(pairs, "jobs") for one in _words(value)]
     try:  # the ping starts a scheduler: jobs of a dead one end only after its recovery
         answer = client.ask(state_dir, {"do": "ping"})
     except ClusterUnavailable as error:
@@ -65,15 +65,15 @@ def main(state_dir: Path, argv: list[str]) -> int:
         for line in _REFUSED:
             options.to_stderr(f"sacct: error: {line}")
         return 1
-    rows = _rows(state_dir, wanted, answer.get("accounting_late_s", 0))
-    named = _words(wanted.get("clusters", "all"))
+    rows = _rows(state_dir, given, answer.get("accounting_late_s", 0))
+    named = _words(given.get("clusters", "all"))
     if not {"all", "-1", config.load(state_dir).cluster_name} & set(named):
         rows = []  # another cluster, which this accounting does not have
-    rows = [row for row in rows if _is_wanted(row, wanted, jobs)]
-    if kept := {"batch-script", "env-vars"} & set(wanted):
+    rows = [row for row in rows if _is_wanted(row, given, jobs)]
+    if kept := {"batch-script", "env-vars"} & set(given):
         _show_kept(rows, is_script="batch-script" in kept)
         return 0
-    _show(rows, columns, wanted)
+    _show(rows, columns, given)
     return 0
 
 
@@ -96,8 +96,8 @@ def _show_kept(rows: list[SacctRow], *, is_script: bool) -> None:
             print(what.format(row["shown"]["jobid"]) + "\n" + "-" * 80 + "\nNONE\n")
 
 
-def _all(found: list[tuple[str, str]], name: str) -> list[str]:
-    return [value for key, value in found if key == name]
+def _all(pairs: list[tuple[str, str]], name: str) -> list[str]:
+    return [value for key, value in pairs if key == name]
 
 
 def _words(text: str) -> list[str]:
@@ -123,13 +123,13 @@ def _selector(text: str) -> tuple[int, int | None, str]:
     return int(match[1]), int(match[2]) if match[2] else None, match[3] or ""
 
 
-def _rows(state_dir: Path, wanted: dict[str, str], late_s: float) -> list[SacctRow]:
+def _rows(state_dir: Path, given: dict[str, str], late_s: float) -> list[SacctRow]:
     """The rows that accounting has now, in Slurm's order."""
     settings = config.load(state_dir)
     logged, late = _read(state_dir, time.time() - max(late_s, settings.acct_lag_s))
     runs = [job for job, _ in logged.runs.values()]
     last = {job.id: job.restart for job in runs}
-    if "duplicates" not in wanted:
+    if "duplicates" not in given:
         runs = [job for job in runs if job.restart == last[job.id]]
     rows: list[SacctRow] = []
     for job in sorted(runs, key=_order):
@@ -143,7 +143,7 @@ def _rows(state_dir: Path, wanted: dict[str, str], late_s: float) -> list[SacctR
         rows += [srun_row(job, step) for step in steps.values()]
     if settings.phantom_rows:
         rows += phantom_rows(logged, late)
-    return [row for row in rows if "allocations" not in wanted or not row["step"]]
+    return [row for row in rows if "allocations" not in given or not row["step"]]
 
 
 def _read(state_dir: Path, horizon: float) -> tuple[LoggedState, list[dict[str, Any]]]:
@@ -164,24 +164,24 @@ def _order(job: Job) -> tuple[Any, ...]:
 
 
 def _is_wanted(
-    row: SacctRow, wanted: dict[str, str], jobs: list[tuple[int, int | None, str]]
+    row: SacctRow, given: dict[str, str], jobs: list[tuple[int, int | None, str]]
 ) -> bool:
-    if jobs and not any(_fits(row, *one) for one in jobs):
+    if jobs and not any(_fits(row, *job) for job in jobs):
         return False
     for option, key in _FILTERS:
-        if wanted.get(option) and row["job"].get(key, "") not in wanted[option].split(","):
+        if given.get(option) and row["job"].get(key, "") not in given[option].split(","):
             return False
-    if wanted.get("user") and not {row["job"]["user"], row["job"]["uid"]} & set(
-        wanted["user"].split(",")
+    if given.get("user") and not {row["job"]["user"], row["job"]["uid"]} & set(
+        given["user"].split(",")
     ):
         return False
-    if wanted.get("nodelist") and not set(_nodes(row["job"]["nodelist"])) & set(
-        _nodes(wanted["nodelist"])
+    if given.get("nodelist") and not set(_nodes(row["job"]["nodelist"])) & set(
+        _nodes(given["nodelist"])
     ):
         return False
-    if wanted.get("state") and not _has_state(row, wanted["state"]):
+    if given.get("state") and not _has_state(row, given["state"]):
         return False
-    return (bool(jobs) and "starttime" not in wanted) or _is_in_window(row, wanted)
+    return (bool(jobs) and "starttime" not in given) or _is_in_window(row, given)
 
 
 _FILTERS = (
@@ -222,7 +222,7 @@ def _has_state(row: SacctRow, text: str) -> bool:
     return row["state"].partition(" ")[0] in states
 
 
-def _is_in_window(row: SacctRow, wanted: dict[str, str]) -> bool:
+def _is_in_window(row: SacctRow, given: dict[str, str]) -> bool:
     """Whether the job existed in the requested period (default: today), in the requested state.
 
     With --state and without --endtime the period is the moment of --starttime (default: now,
@@ -230,18 +230,18 @@ def _is_in_window(row: SacctRow, wanted: dict[str, str]) -> bool:
     """
     now = time.time()
     since = _midnight()
-    if wanted.get("starttime"):
-        since = _moment(wanted["starttime"])
-    elif wanted.get("state"):
+    if given.get("starttime"):
+        since = _moment(given["starttime"])
+    elif given.get("state"):
         since = now
     until = now + 1
-    if wanted.get("endtime"):
-        until = _moment(wanted["endtime"])
-    elif wanted.get("state"):
+    if given.get("endtime"):
+        until = _moment(given["endtime"])
+    elif given.get("state"):
         until = since
     if not row["eligible"] or row["eligible"] > until:
         return False
-    if wanted.get("state"):
+    if given.get("state"):
         state = row["state"].partition(" ")[0]
         if state == "PENDING":
             return not row["started"] or bool(row["started"] >= since)
@@ -256,11 +256,11 @@ def _midnight() -> float:
 
 
 def _moment(text: str) -> float:
-    found = times.moment(text, time.time())
-    if found is None:
+    moment = times.moment(text, time.time())
+    if moment is None:
         options.to_stderr(f"Invalid time specification (pos=0): {text}")
         return time.time()
-    return found
+    return moment
 
 
 # -- output ------------------------------------------------------------------------------------
@@ -268,18 +268,18 @@ def _moment(text: str) -> float:
 
 def _columns(text: str) -> list[tuple[str, int]]:
     """Field names and widths; a negative width pads on the right."""
-    found = []
-    known = sacct_fields.fields(options.version())
+    columns = []
+    fields = sacct_fields.fields(options.version())
     for word in _words(text):
         name, _, width = word.partition("%")
         key = name.strip().lower()
         if key == "all":
-            found += [(each, usual) for each, (_, usual) in known.items()]
+            columns += [(full_name, usual) for full_name, (_, usual) in fields.items()]
             continue
-        if key not in known:
+        if key not in fields:
             options.fail("sacct", f'Invalid field requested: "{name}"')
-        found.append((key, int(width) if width else known[key][1]))
-    return found
+        columns.append((key, int(width) if width else fields[key][1]))
+    return columns
 
 
 def _text(row: SacctRow, key: str, unit: str) -> str:
@@ -291,9 +291,9 @@ def _text(row: SacctRow, key: str, unit: str) -> str:
 _SIZES = ("reqmem", "maxrss", "averss", "maxvmsize", "avevmsize")
 
 
-def _show(rows: list[SacctRow], columns: list[tuple[str, int]], wanted: dict[str, str]) -> None:
-    unit = "M" if "noconvert" in wanted else wanted.get("units", "")
+def _show(rows: list[SacctRow], columns: list[tuple[str, int]], given: dict[str, str]) -> None:
+    unit = "M" if "noconvert" in given else given.get("units", "")
     table = [[_text(row, key, unit) for key, _ in columns] for row in rows]
-    known = sacct_fields.fields(options.version())
-    heads = [(known[key][0], width) for key, width in columns]
-    tabular.show(heads, table, wanted, delimiter=wanted.get("delimiter", "|"))
+    fields = sacct_fields.fields(options.version())
+    heads = [(fields[key][0], width) for key, width in columns]
+    tabular.show(heads, table, given, delimiter=given.get("delimiter", "|"))

@@ -57,8 +57,8 @@ def fields(version: SlurmVersion) -> dict[str, tuple[str, int]]:
     if version.since("26.05"):
         words += _SINCE_26_05.split()
     pairs = [word.partition(":")[::2] for word in words]
-    found = {name.lower(): (name, int(width or 10)) for name, width in pairs}
-    return {key: found[key] for key in sorted(found, key=lambda key: _OUT_OF_ORDER.get(key, key))}
+    fields = {name.lower(): (name, int(width or 10)) for name, width in pairs}
+    return {key: fields[key] for key in sorted(fields, key=lambda key: _OUT_OF_ORDER.get(key, key))}
 
 
 def show(version: SlurmVersion) -> int:

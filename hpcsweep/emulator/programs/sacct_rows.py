@@ -98,8 +98,8 @@ def job_row(
     nodes = str(len(job.places) or 1)
     memory = request.memory_of(request.cpus) if request.mem_per_cpu else request.mem_mb
     memory = (memory or settings.mem_mb) * (1 if request.mem_per_cpu else int(nodes))
-    user_s = job.user_s + sum(one.get("user_s", 0) for one in steps.values())
-    system_s = job.system_s + sum(one.get("system_s", 0) for one in steps.values())
+    user_s = job.user_s + sum(step.get("user_s", 0) for step in steps.values())
+    system_s = job.system_s + sum(step.get("system_s", 0) for step in steps.values())
     shown = {
         "account": request.account,
         # The requested CPUs until the job starts; AllocTRES is empty until then.
@@ -116,7 +116,7 @@ def job_row(
         "cluster": settings.cluster_name,
         # Kept only with AccountingStoreFlags=job_comment.
         "comment": "",
-        "derivedexitcode": f"{max((one.get('code', 0) for one in steps.values()), default=0)}:0",
+        "derivedexitcode": f"{max((step.get('code', 0) for step in steps.values()), default=0)}:0",
         "eligible": times.stamp(_eligible(job), "Unknown"),
         "exitcode": _exit_code(job.exit_code, job.exit_signal),
         "group": identity.group_name(request.gid),

@@ -100,11 +100,11 @@ EntityRow = dict[str, str]
 
 def main(state_dir: Path, argv: list[str]) -> int:
     """Print one kind of entity."""
-    found, words = options.Getopt("sacctmgr", TABLE).read(argv)
-    wanted = dict(found)
+    pairs, words = options.Getopt("sacctmgr", TABLE).read(argv)
+    given = dict(pairs)
     if words[:1] in (["version"], ["help"]):
-        wanted[words[0]] = ""
-    if options.print_information("sacctmgr", "[COMMAND [ARGUMENT...]]", TABLE, wanted):
+        given[words[0]] = ""
+    if options.print_information("sacctmgr", "[COMMAND [ARGUMENT...]]", TABLE, given):
         return 0
     if not words or words[0] in _WRITING:
         options.refuse("sacctmgr", f"command {words[0]}" if words else "interactive mode")
@@ -112,22 +112,22 @@ def main(state_dir: Path, argv: list[str]) -> int:
         options.to_stderr(f"invalid keyword: {words[0]}")
         return 1
     entity = _entity(words[1] if len(words) > 1 else "")
-    names, filters = _arguments(entity, words[2:], wanted)
+    names, filters = _arguments(entity, words[2:], given)
     rows = _rows(config.load(state_dir), entity)
     for key, value in filters.items():
         rows = [row for row in rows if row.get(key.lower(), "") in value.split(",")]
     columns = [_field(word) for word in names.split(",") if word]
     heads = [(FIELDS[key][0], width) for key, width in columns]
-    tabular.show(heads, [[row.get(key, "") for key, _ in columns] for row in rows], wanted)
+    tabular.show(heads, [[row.get(key, "") for key, _ in columns] for row in rows], given)
     return 0
 
 
-def _arguments(entity: str, words: list[str], wanted: dict[str, str]) -> tuple[str, dict[str, str]]:
+def _arguments(entity: str, words: list[str], given: dict[str, str]) -> tuple[str, dict[str, str]]:
     """The fields to show, and the filters."""
     names, filters = _DEFAULTS[entity], {}
     if {"withassoc", "withass"} & {word.lower() for word in words}:
-        wanted["associations"] = ""
-    if "associations" in wanted and entity in ("users", "accounts"):
+        given["associations"] = ""
+    if "associations" in given and entity in ("users", "accounts"):
         names += f",{_WITH}"
     for word in words:
         key, equals, value = word.partition("=")
@@ -164,7 +164,7 @@ def _rows(settings: EmulatorConfig, entity: str) -> list[EntityRow]:
     me = identity.user_name(os.getuid())
     accounts = list(settings.accounts) or [settings.account] * bool(settings.account)
     default = settings.account or (accounts[0] if accounts else "")
-    qos = [one.name for one in settings.qos] or ["normal"]
+    qos = [entry.name for entry in settings.qos] or ["normal"]
     common = {"cluster": settings.cluster_name, "user": me, "share": "1", "fairshare": "1"}
     common |= {"qos": ",".join(qos), "maxjobs": _limit(settings.max_jobs)}
     common |= {"maxsubmit": _limit(settings.max_submit_jobs)}
@@ -180,7 +180,7 @@ def _rows(settings: EmulatorConfig, entity: str) -> list[EntityRow]:
     if entity == "associations":
         # An account has an association of its own, before those of its users.
         own = {"user": "", "parentname": "root"}
-        return [common | {"account": one} | mine for one in accounts for mine in (own, {})]
+        return [common | {"account": account} | user for account in accounts for user in (own, {})]
     if entity == "tres":
         return [_tres(number, name) for number, name in enumerate(_TRES, 1)]
     return _qos(settings, qos) if entity == "qos" else []  # no wckeys: TrackWCKey is off
@@ -197,14 +197,14 @@ def _tres(number: int, name: str) -> EntityRow:
 
 
 def _qos(settings: EmulatorConfig, names: list[str]) -> list[EntityRow]:
-    known = {one.name: one for one in settings.qos}
+    by_name = {qos.name: qos for qos in settings.qos}
     rows: list[EntityRow] = []
     for name in names:
         row = {"name": name, "priority": "0", "gracetime": "00:00:00", "preemptmode": "cluster"}
-        if one := known.get(name):
-            row |= {"priority": str(one.priority), "maxjobspu": _limit(one.max_jobs_per_user)}
-            row |= {"maxsubmitpu": _limit(one.max_submit_per_user)}
-            row |= {"maxwall": times.elapsed_long(one.max_wall * 60) if one.max_wall else ""}
+        if qos := by_name.get(name):
+            row |= {"priority": str(qos.priority), "maxjobspu": _limit(qos.max_jobs_per_user)}
+            row |= {"maxsubmitpu": _limit(qos.max_submit_per_user)}
+            row |= {"maxwall": times.elapsed_long(qos.max_wall * 60) if qos.max_wall else ""}
         rows.append(row)
     return rows
 

@@ -32,31 +32,31 @@ _NOT_HERE = frozenset(
 def main(state_dir: Path, argv: list[str]) -> int:
     """Run a command in an allocation. Returns its exit code."""
     reader = options.Getopt("salloc", TABLE, exit_code=255)
-    found, command = reader.read(argv, operands_last=True)
-    wanted = job_options.layer_of(found)
-    if options.print_information("salloc", "[command [args...]]", TABLE, wanted):
+    pairs, command = reader.read(argv, operands_last=True)
+    layer = job_options.layer_of(pairs)
+    if options.print_information("salloc", "[command [args...]]", TABLE, layer):
         return 0
-    holder = NO_SHELL if "no-shell" in wanted else "salloc"
+    holder = NO_SHELL if "no-shell" in layer else "salloc"
     name = NO_SHELL if holder == NO_SHELL else "interactive"
-    with job_allocation.allocated(state_dir, wanted, name, holder, argv) as allocation:
+    with job_allocation.allocated(state_dir, layer, name, holder, argv) as allocation:
         allocation.announce(f"Granted job allocation {allocation.job}")
         if holder == NO_SHELL:
             allocation.is_over = True  # it stays when this program ends
             return 0
-        code = _run(command or [os.environ.get("SHELL") or "/bin/sh"], allocation, wanted)
+        code = _run(command or [os.environ.get("SHELL") or "/bin/sh"], allocation, layer)
         allocation.announce(f"Relinquishing job allocation {allocation.job}")
         allocation.release(max(0, code), max(0, -code))
     return code if code >= 0 else 128 - code
 
 
 def _run(
-    command: list[str], allocation: job_allocation.Allocation, wanted: job_options.Layer
+    command: list[str], allocation: job_allocation.Allocation, layer: job_options.Layer
 ) -> int:
     variables = {key: text for key, text in allocation.environment.items() if key not in _NOT_HERE}
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the command as well
     try:
         return subprocess.run(
-            command, env=os.environ | variables, cwd=wanted.get("chdir"), check=False
+            command, env=os.environ | variables, cwd=layer.get("chdir"), check=False
         ).returncode
     except OSError as error:
         options.to_stderr(

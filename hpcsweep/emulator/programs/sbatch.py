@@ -22,18 +22,18 @@ def main(state_dir: Path, argv: list[str]) -> int:
         return 0
     script, name, path = _read_script(command, operands)
     environment = job_options.from_environment(os.environ)
-    wanted = job_options.merge(command, environment, job_options.from_script(script))
-    _check_cluster(state_dir, wanted.get("clusters", ""))
-    question = job_request.question(wanted, name, " ".join(["sbatch", *argv]))
+    layer = job_options.merge(command, environment, job_options.from_script(script))
+    _check_cluster(state_dir, layer.get("clusters", ""))
+    question = job_request.question(layer, name, " ".join(["sbatch", *argv]))
     question["request"] |= {"command": path, "arguments": operands[1:]}
-    exported = job_request.exported(wanted.get("export")) | gres_options.variables(wanted)
+    exported = job_request.exported(layer.get("export")) | gres_options.variables(layer)
     question |= {"script": script, "environment": exported}
     answer = job_request.submit(state_dir, question, job_request.BATCH)
-    if "test-only" in wanted:
+    if "test-only" in layer:
         job_request.print_start_estimate(answer)
         return 0
-    _announce(wanted, answer["job"])
-    return _wait(state_dir, answer["job"]) if "wait" in wanted else 0
+    _announce(layer, answer["job"])
+    return _wait(state_dir, answer["job"]) if "wait" in layer else 0
 
 
 # -- the script ------------------------------------------------------------------------------
@@ -90,21 +90,21 @@ def _checked(data: bytes) -> str:
 # -- the answer ------------------------------------------------------------------------------
 
 
-def _check_cluster(state_dir: Path, wanted: str) -> None:
+def _check_cluster(state_dir: Path, name: str) -> None:
     """--clusters: this one or none."""
-    if wanted and wanted != config.load(state_dir).cluster_name:
-        options.to_stderr(f"sbatch: error: No cluster '{wanted}' known by database.")
+    if name and name != config.load(state_dir).cluster_name:
+        options.to_stderr(f"sbatch: error: No cluster '{name}' known by database.")
         job_options.fail(
-            f"'{wanted}' can't be reached now, or it is an invalid entry for --cluster.  "
+            f"'{name}' can't be reached now, or it is an invalid entry for --cluster.  "
             "Use 'sacctmgr list clusters' to see available clusters."
         )
 
 
-def _announce(wanted: job_options.Layer, job: int) -> None:
-    if "quiet" in wanted:
+def _announce(layer: job_options.Layer, job: int) -> None:
+    if "quiet" in layer:
         return
-    cluster = wanted.get("clusters", "")
-    if "parsable" in wanted:
+    cluster = layer.get("clusters", "")
+    if "parsable" in layer:
         print(f"{job};{cluster}" if cluster else job)
     else:
         print(f"Submitted batch job {job}" + (f" on cluster {cluster}" if cluster else ""))
@@ -119,8 +119,8 @@ def _wait(state_dir: Path, job: int) -> int:
             views = client.ask(state_dir, {"do": "queue", "ids": [job]})["jobs"]
         except ClusterUnavailable:
             views = [{"state": "PENDING"}]
-        over = [one for one in views if one["state"] in names.FINAL_STATES]
-        codes |= {one["id"]: 1 if one["exit_signal"] else one["exit_code"] for one in over}
+        over = [view for view in views if view["state"] in names.FINAL_STATES]
+        codes |= {view["id"]: 1 if view["exit_signal"] else view["exit_code"] for view in over}
         if len(over) == len(views):  # ended jobs leave the queue some time later
             return max(codes.values())
         time.sleep(pause)

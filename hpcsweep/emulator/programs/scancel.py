@@ -36,33 +36,33 @@ _FIRST_WAIT_S = 5
 
 def main(state_dir: Path, argv: list[str]) -> int:
     """Cancel or signal jobs."""
-    found, operands = options.Getopt("scancel", TABLE).read(argv)
-    wanted = dict(found)
-    if options.print_information("scancel", "[JOB...]", TABLE, wanted):
+    pairs, operands = options.Getopt("scancel", TABLE).read(argv)
+    given = dict(pairs)
+    if options.print_information("scancel", "[JOB...]", TABLE, given):
         return 0
-    filters = _filters(wanted)
-    number = _signal(wanted)
+    filters = _filters(given)
+    number = _signal(given)
     selectors = _selectors(operands)
     if not selectors and not filters:
         options.fail("scancel", "No job identification provided")
     if filters:
         selectors = _matching(state_dir, filters, selectors)
-        if not selectors and "verbose" in wanted:
-            _report_none(wanted)
+        if not selectors and "verbose" in given:
+            _report_none(given)
     code = 0
-    for one in selectors:
-        if one.tasks == ():
+    for selector in selectors:
+        if selector.tasks == ():
             continue
         question = {
             "do": "cancel",
-            "job": one.job,
-            "tasks": one.tasks,
+            "job": selector.job,
+            "tasks": selector.tasks,
             "signal": number,
-            "batch": "batch" in wanted,
-            "full": "full" in wanted,
+            "batch": "batch" in given,
+            "full": "full" in given,
             "uid": os.getuid(),
         }
-        code = _cancel(state_dir, one.text, question, is_verbose="verbose" in wanted) or code
+        code = _cancel(state_dir, selector.text, question, is_verbose="verbose" in given) or code
     return code
 
 
@@ -78,26 +78,26 @@ _WORDS = {
 }
 
 
-def _report_none(wanted: dict[str, str]) -> None:
-    given = (f"{word}={wanted[name]} " for name, word in _WORDS.items() if wanted.get(name))
-    text = f"No active jobs match ALL job filters, including: {''.join(given)}"
+def _report_none(given: dict[str, str]) -> None:
+    filters = (f"{word}={given[name]} " for name, word in _WORDS.items() if given.get(name))
+    text = f"No active jobs match ALL job filters, including: {''.join(filters)}"
     options.print_error("scancel", text)
 
 
-def _filters(wanted: dict[str, str]) -> dict[str, list[str]]:
+def _filters(given: dict[str, str]) -> dict[str, list[str]]:
     # One value each: Slurm 22.05 reads `-n a,b` as a name with a comma.
-    filters = {key: [wanted[name]] for name, key in _FILTERS.items() if wanted.get(name)}
+    filters = {key: [given[name]] for name, key in _FILTERS.items() if given.get(name)}
     if "state" in filters:
-        state = wanted["state"].upper()
+        state = given["state"].upper()
         filters["state"] = [names.LONG_STATES.get(state, state)]
         if filters["state"][0] not in ("PENDING", "RUNNING", "SUSPENDED"):
-            options.to_stderr(f"Invalid job state specified: {wanted['state']}")
+            options.to_stderr(f"Invalid job state specified: {given['state']}")
             options.to_stderr("Valid job states are PENDING, RUNNING, and SUSPENDED")
             raise SystemExit(1)
-    if "me" in wanted:
+    if "me" in given:
         filters["user"] = [identity.user_name(os.getuid())]
-    elif wanted.get("user"):
-        name = wanted["user"]
+    elif given.get("user"):
+        name = given["user"]
         try:
             entry = pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
         except KeyError:
@@ -106,25 +106,25 @@ def _filters(wanted: dict[str, str]) -> dict[str, list[str]]:
     return filters
 
 
-def _signal(wanted: dict[str, str]) -> int | None:
-    if "signal" not in wanted:
+def _signal(given: dict[str, str]) -> int | None:
+    if "signal" not in given:
         return None
-    number = options.signal_number(wanted["signal"])
+    number = options.signal_number(given["signal"])
     if not number:
-        options.to_stderr(f"Unknown job signal: {wanted['signal']}")
+        options.to_stderr(f"Unknown job signal: {given['signal']}")
         raise SystemExit(1)
     return number
 
 
 def _selectors(operands: list[str]) -> list[arrays.Selector]:
     """The named jobs; an invalid id stops the program."""
-    found = []
+    selectors = []
     for text in [part for word in operands for part in arrays.split_selectors(word)]:
-        one = arrays.parse_selector(text)
-        if one is None:
+        selector = arrays.parse_selector(text)
+        if selector is None:
             options.fail("scancel", f"Invalid job id {text}")
-        found.append(one)
-    return found
+        selectors.append(selector)
+    return selectors
 
 
 def _matching(
@@ -135,23 +135,23 @@ def _matching(
         answer = client.ask(state_dir, {"do": "matching", "filters": filters})
     except ClusterUnavailable:
         options.fail("scancel", f"Unable to load jobs: {UNREACHABLE}")
-    found = []
-    for one in answer["found"]:
-        tasks = None if one["tasks"] is None else set(one["tasks"])
+    matches = []
+    for job in answer["found"]:
+        tasks = None if job["tasks"] is None else set(job["tasks"])
         if selectors:
-            fitting = [sel for sel in selectors if sel.job in (one["job"], one["id"])]
+            fitting = [sel for sel in selectors if sel.job in (job["job"], job["id"])]
             if not fitting:
                 continue
             if tasks is not None and all(sel.tasks is not None for sel in fitting):
                 tasks &= {task for sel in fitting for task in sel.tasks or ()}
-        found.append(
+        matches.append(
             arrays.Selector(
-                job=one["job"],
+                job=job["job"],
                 tasks=None if tasks is None else tuple(sorted(tasks)),
-                text=str(one["job"]),
+                text=str(job["job"]),
             )
         )
-    return found
+    return matches
 
 
 def _cancel(state_dir: Path, text: str, question: dict[str, Any], *, is_verbose: bool) -> int:

@@ -42,11 +42,11 @@ _NOTHING = {
 def main(state_dir: Path, argv: list[str]) -> int:
     """Run one command."""
     options.refuse_variables("scontrol", "SLURM_TIME_FORMAT")
-    found, words = options.Getopt("scontrol", TABLE).read(argv)
-    wanted = dict(found)
+    pairs, words = options.Getopt("scontrol", TABLE).read(argv)
+    given = dict(pairs)
     if words[:1] in (["version"], ["help"]):
-        wanted[words[0]] = ""
-    if options.print_information("scontrol", "[COMMAND [ARGUMENT...]]", TABLE, wanted):
+        given[words[0]] = ""
+    if options.print_information("scontrol", "[COMMAND [ARGUMENT...]]", TABLE, given):
         return 0
     if not words:
         options.refuse("scontrol", "interactive mode")
@@ -55,7 +55,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
         if verb in scontrol_change.CHANGES:
             return scontrol_change.change(state_dir, verb, rest)
         if verb in _VERBS:
-            return _VERBS[verb](state_dir, rest, wanted)
+            return _VERBS[verb](state_dir, rest, given)
     except ClusterUnavailable:
         options.to_stderr(f"slurm_load_jobs error: {UNREACHABLE}")
         return 1
@@ -76,40 +76,42 @@ def _ping(state_dir: Path, _words: list[str], _wanted: dict[str, str]) -> int:
     return 0
 
 
-def _show(state_dir: Path, words: list[str], wanted: dict[str, str]) -> int:
+def _show(state_dir: Path, words: list[str], given: dict[str, str]) -> int:
     if not words:
         options.to_stderr("too few arguments for keyword:show")
         return 1
     entity, *rest = words
-    known = next((one for one in _ENTITIES if len(entity) > 2 and one.startswith(entity)), "")
-    if known.startswith("host"):
+    full_name = next(
+        (known for known in _ENTITIES if len(entity) > 2 and known.startswith(entity)), ""
+    )
+    if full_name.startswith("host"):
         return _show_hosts(entity, rest)
-    if known in _NOTHING:
-        print(_NOTHING[known])
+    if full_name in _NOTHING:
+        print(_NOTHING[full_name])
         return 0
-    if known:
-        return _show_known(state_dir, known, rest[0] if rest else "", wanted)
-    if any(len(entity) > 2 and one.startswith(entity) for one in _OTHER_ENTITIES):
+    if full_name:
+        return _show_known(state_dir, full_name, rest[0] if rest else "", given)
+    if any(len(entity) > 2 and known.startswith(entity) for known in _OTHER_ENTITIES):
         options.refuse("scontrol", f"show {entity}")
     end = "" if options.version().since("26.05") else " "
     options.to_stderr(f"invalid entity:{entity} for keyword:show{end}")
     return 1
 
 
-def _show_known(state_dir: Path, known: str, name: str, wanted: dict[str, str]) -> int:
-    one_line = "oneliner" in wanted
-    if known == "topology":
+def _show_known(state_dir: Path, entity: str, name: str, given: dict[str, str]) -> int:
+    one_line = "oneliner" in given
+    if entity == "topology":
         if not options.version().since("24.11"):
             options.print_error("scontrol", "No topology information available")
         return 0
-    if known == "steps":
+    if entity == "steps":
         return _show_steps(state_dir, name, one_line)
-    if known.startswith("job"):
-        return _show_job(state_dir, name, one_line, "details" in wanted)
+    if entity.startswith("job"):
+        return _show_job(state_dir, name, one_line, "details" in given)
     answer = client.ask(state_dir, {"do": "cluster"})
-    if known == "config":
+    if entity == "config":
         return scontrol_show.show_config(answer)
-    if known.startswith("node"):
+    if entity.startswith("node"):
         return scontrol_show.show_nodes(answer, name, one_line)
     return scontrol_show.show_partitions(answer, name, one_line)
 
@@ -118,49 +120,50 @@ def _show_hosts(entity: str, words: list[str]) -> int:
     """Expand or fold node lists: of the argument, or of SLURM_NODELIST as in 22.05.8."""
     text = ",".join(words) or os.environ.get("SLURM_NODELIST", "")
     try:
-        found = hostlist.expand(text)
+        names = hostlist.expand(text)
     except ValueError:
-        found = []
-    if not found:
+        names = []
+    if not names:
         what = "host list is empty" if not text else f"Invalid hostlist: {text}"
         options.print_error("scontrol", what)
         return 0 if not text else 1
     if entity.startswith("hostn"):
-        print("\n".join(found))
+        print("\n".join(names))
     else:
-        print(hostlist.fold(sorted(set(found)) if entity == "hostlistsorted" else found))
+        print(hostlist.fold(sorted(set(names)) if entity == "hostlistsorted" else names))
     return 0
 
 
 def _show_steps(state_dir: Path, name: str, one_line: bool) -> int:
     job, _, step = name.partition(".")
-    one = arrays.parse_selector(job) if job else None
-    answer = client.ask(state_dir, {"do": "steps", "ids": [one.job] if one else None})
-    for found in answer["steps"]:
-        if step in ("", found["step"]) and (
-            one is None or not one.tasks or found["task"] in one.tasks
+    selector = arrays.parse_selector(job) if job else None
+    answer = client.ask(state_dir, {"do": "steps", "ids": [selector.job] if selector else None})
+    for facts in answer["steps"]:
+        if step in ("", facts["step"]) and (
+            selector is None or not selector.tasks or facts["task"] in selector.tasks
         ):
-            scontrol_show.show_step(found, one_line)
+            scontrol_show.show_step(facts, one_line)
     return 0
 
 
 def _show_job(state_dir: Path, name: str, one_line: bool, details: bool) -> int:
-    one = arrays.parse_selector(name) if name else None
-    if name and (one is None or "[" in name):
+    selector = arrays.parse_selector(name) if name else None
+    if name and (selector is None or "[" in name):
         options.to_stderr(f"scontrol_print_job error: {INVALID_JOB}")
         return 1
-    views = client.ask(state_dir, {"do": "queue", "ids": [one.job] if one else None})["jobs"]
-    if one and not views:
+    ids = [selector.job] if selector else None
+    views = client.ask(state_dir, {"do": "queue", "ids": ids})["jobs"]
+    if selector and not views:
         options.to_stderr(f"slurm_load_jobs error: {INVALID_JOB}")
         return 1
     shown = []
     for view in views:
-        if one is None or one.tasks is None or view["task"] in one.tasks:
+        if selector is None or selector.tasks is None or view["task"] in selector.tasks:
             shown.append(view)
-        elif view["tasks"] and set(one.tasks) & set(
+        elif view["tasks"] and set(selector.tasks) & set(
             arrays.parse_array(view["tasks"], arrays.ANY_ID)
         ):
-            shown.append(_element(view, one.tasks[0]))
+            shown.append(_element(view, selector.tasks[0]))
     for view in shown:
         scontrol_job.show_job(view, one_line, details)
     if not shown:
@@ -179,10 +182,10 @@ def _write(state_dir: Path, words: list[str], _wanted: dict[str, str]) -> int:
     """`write batch_script JOB [FILE|-]`."""
     if len(words) < 2 or not "batch_script".startswith(words[0]):
         options.refuse("scontrol", f"write {' '.join(words)}".rstrip())
-    one = arrays.parse_selector(words[1])
+    selector = arrays.parse_selector(words[1])
     answer: dict[str, Any] = {"error": INVALID_JOB}
-    if one is not None:
-        answer = client.ask(state_dir, {"do": "script", "job": one.job})
+    if selector is not None:
+        answer = client.ask(state_dir, {"do": "script", "job": selector.job})
     if "error" in answer:
         why = ": ".join(filter(None, (answer.get("detail"), answer["error"])))
         options.to_stderr(f"job script retrieval failed: {why}")

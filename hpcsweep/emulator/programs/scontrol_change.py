@@ -38,10 +38,15 @@ def change(state_dir: Path, verb: str, words: list[str]) -> int:
 
 
 def _change_one(state_dir: Path, text: str, how: dict[str, Any]) -> int:
-    one = arrays.parse_selector(text)
+    selector = arrays.parse_selector(text)
     answer: dict[str, Any] = {"error": INVALID_JOB}
-    if one is not None:
-        question = {"do": "change", "job": one.job, "tasks": one.tasks, "uid": os.getuid()}
+    if selector is not None:
+        question = {
+            "do": "change",
+            "job": selector.job,
+            "tasks": selector.tasks,
+            "uid": os.getuid(),
+        }
         answer = client.ask(state_dir, question | how)
     if "error" in answer:
         return _complain(text, answer["error"], how["change"])
@@ -60,13 +65,13 @@ def _complain(text: str, error: str, change: str) -> int:
 
 def _report(text: str, results: list[dict[str, Any]], change: str) -> int:
     """Print the errors with their elements; if there are any, also the elements without one."""
-    if not any(one["error"] for one in results):
+    if not any(result["error"] for result in results):
         return 0
     grouped: dict[str, list[int]] = {}
-    for one in results:
-        if not one["array"]:
-            return _complain(text, one["error"], change)
-        grouped.setdefault(one["error"], []).extend(one["tasks"])
+    for result in results:
+        if not result["array"]:
+            return _complain(text, result["error"], change)
+        grouped.setdefault(result["error"], []).extend(result["tasks"])
     base = text.partition("_")[0]
     for error in sorted(grouped, key=lambda one: min(grouped[one])):
         tasks = arrays.format_tasks(sorted(grouped[error]))

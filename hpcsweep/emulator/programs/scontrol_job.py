@@ -118,8 +118,8 @@ def _tres(view: dict[str, Any]) -> list[str]:
     now = f"cpu={cpus},{_memory(view)}node={nodes},billing={cpus}"
     if not options.version().since("24.11"):
         return [f"TRES={now}"]
-    asked = f"cpu={cpus},mem={times.size(view['allocated_mb'])},node={nodes},billing={cpus}"
-    return [f"ReqTRES={asked}", f"AllocTRES={now if view['places'] else '(null)'}"]
+    requested = f"cpu={cpus},mem={times.size(view['allocated_mb'])},node={nodes},billing={cpus}"
+    return [f"ReqTRES={requested}", f"AllocTRES={now if view['places'] else '(null)'}"]
 
 
 def _shared_line(view: dict[str, Any]) -> str:

@@ -83,17 +83,17 @@ def _enforced(config: dict[str, Any]) -> str:
 def show_partitions(answer: dict[str, Any], name: str, one_line: bool) -> int:
     """`scontrol show partition [NAME]`."""
     config = answer["config"]
-    nodes = [one["name"] for one in answer["nodes"]]
+    nodes = [node["name"] for node in answer["nodes"]]
     count, cpus = len(nodes), config["cpus"] * len(nodes)
-    chosen = [one for one in config["partitions"] if name in ("", one["name"])]
-    for one in chosen:
-        is_default = "YES" if one is config["partitions"][0] else "NO"
+    chosen = [partition for partition in config["partitions"] if name in ("", partition["name"])]
+    for partition in chosen:
+        is_default = "YES" if partition is config["partitions"][0] else "NO"
         longest, usual = (
-            minutes_text(one["max_time"], "UNLIMITED"),
-            minutes_text(one["default_time"], "NONE"),
+            minutes_text(partition["max_time"], "UNLIMITED"),
+            minutes_text(partition["default_time"], "NONE"),
         )
         lines = [
-            f"PartitionName={one['name']}",
+            f"PartitionName={partition['name']}",
             "AllowGroups=ALL AllowAccounts=ALL AllowQos=ALL",
             f"AllocNodes=ALL Default={is_default} QoS=N/A",
             f"DefaultTime={usual} DisableRootJobs=NO ExclusiveUser=NO GraceTime=0 Hidden=NO",
@@ -101,7 +101,10 @@ def show_partitions(answer: dict[str, Any], name: str, one_line: bool) -> int:
             f"Nodes={hostlist.fold(nodes)}",
             "PriorityJobFactor=1 PriorityTier=1 RootOnly=NO ReqResv=NO OverSubscribe=NO",
             "OverTimeLimit=NONE PreemptMode=OFF",
-            f"State={one['state']} TotalCPUs={cpus} TotalNodes={count} SelectTypeParameters=NONE",
+            (
+                f"State={partition['state']} TotalCPUs={cpus} TotalNodes={count} "
+                "SelectTypeParameters=NONE"
+            ),
             "JobDefaults=(null)",
             "DefMemPerNode=UNLIMITED MaxMemPerNode=UNLIMITED",
             f"TRES=cpu={cpus},mem={config['mem_mb'] * count}M,node={count},billing={cpus}",
@@ -120,14 +123,14 @@ def minutes_text(minutes: int, missing: str) -> str:
 def show_nodes(answer: dict[str, Any], name: str, one_line: bool) -> int:
     """`scontrol show node [NAME]`."""
     config = answer["config"]
-    partitions = ",".join(one["name"] for one in config["partitions"])
+    partitions = ",".join(partition["name"] for partition in config["partitions"])
     booted = times.stamp(answer["booted"], "")
-    chosen = [one for one in answer["nodes"] if name in ("", one["name"])]
-    for one in chosen:
+    chosen = [node for node in answer["nodes"] if name in ("", node["name"])]
+    for node in chosen:
         cpus, memory = config["cpus"], config["mem_mb"]
-        used = cpus - one["free_cpus"]
+        used = cpus - node["free_cpus"]
         lines = [
-            f"NodeName={one['name']} Arch={os.uname().machine} CoresPerSocket=1 ",
+            f"NodeName={node['name']} Arch={os.uname().machine} CoresPerSocket=1 ",
             f"CPUAlloc={used} CPUEfctv={cpus} CPUTot={cpus} CPULoad=0.00",
             f"AvailableFeatures={','.join(config['features']) or '(null)'}",
             f"ActiveFeatures={','.join(config['features']) or '(null)'}",
@@ -138,11 +141,11 @@ def show_nodes(answer: dict[str, Any], name: str, one_line: bool) -> int:
             ),
             f"OS={os.uname().sysname} {os.uname().release} {os.uname().version} ",
             (
-                f"RealMemory={memory} AllocMem={memory - one['free_mem_mb']} "
-                f"FreeMem={one['free_mem_mb']} Sockets={cpus} Boards=1"
+                f"RealMemory={memory} AllocMem={memory - node['free_mem_mb']} "
+                f"FreeMem={node['free_mem_mb']} Sockets={cpus} Boards=1"
             ),
             (
-                f"State={one['state'].upper()} ThreadsPerCore=1 TmpDisk=0 Weight=1 Owner=N/A "
+                f"State={node['state'].upper()} ThreadsPerCore=1 TmpDisk=0 Weight=1 Owner=N/A "
                 "MCS_label=N/A"
             ),
             f"Partitions={partitions} ",
@@ -154,30 +157,30 @@ def show_nodes(answer: dict[str, Any], name: str, one_line: bool) -> int:
             "CurrentWatts=0 AveWatts=0",
             "ExtSensorsJoules=n/s ExtSensorsWatts=0 ExtSensorsTemp=n/s",
         ]
-        if one["reason"]:
-            when = times.stamp(one["since"], "Unknown")
-            lines.append(f"Reason={one['reason']} [{identity.user_name(0)}@{when}]")
+        if node["reason"]:
+            when = times.stamp(node["since"], "Unknown")
+            lines.append(f"Reason={node['reason']} [{identity.user_name(0)}@{when}]")
         print_record(lines, one_line)
     if not chosen:
         print(f"Node {name} not found")
     return 0 if chosen else 1
 
 
-def show_step(found: dict[str, Any], one_line: bool) -> None:
+def show_step(step: dict[str, Any], one_line: bool) -> None:
     """One record of `scontrol show step`."""
-    is_batch = found["step"] == "batch"
-    srun = "(null):0" if is_batch else f"{identity.host_name()}:{found['pid']}"
+    is_batch = step["step"] == "batch"
+    srun = "(null):0" if is_batch else f"{identity.host_name()}:{step['pid']}"
     lines = [
         (
-            f"StepId={found['job']}.{found['step']} UserId={found['uid']} "
-            f"StartTime={times.stamp(found['started'], 'Unknown')} TimeLimit=UNLIMITED"
+            f"StepId={step['job']}.{step['step']} UserId={step['uid']} "
+            f"StartTime={times.stamp(step['started'], 'Unknown')} TimeLimit=UNLIMITED"
         ),
-        f"State=RUNNING Partition={found['partition']} NodeList={found['nodes']}",
+        f"State=RUNNING Partition={step['partition']} NodeList={step['nodes']}",
         (
-            f"Nodes={found['node_count']} CPUs={0 if is_batch else found['cpus']} "
-            f"Tasks={found['ntasks']} Name={found['name']} Network=(null)"
+            f"Nodes={step['node_count']} CPUs={0 if is_batch else step['cpus']} "
+            f"Tasks={step['ntasks']} Name={step['name']} Network=(null)"
         ),
-        "TRES=(null)" if is_batch else f"TRES=cpu={found['cpus']},mem=0,node={found['node_count']}",
+        "TRES=(null)" if is_batch else f"TRES=cpu={step['cpus']},mem=0,node={step['node_count']}",
         "ResvPorts=(null)",
         "CPUFreqReq=Default" + ("" if is_batch else " Dist=Cyclic"),
         f"SrunHost:Pid={srun}",

@@ -100,10 +100,10 @@ def _time_limit(_: str, value: str) -> dict[str, Any]:
 
 
 def _begin(word: str, value: str) -> dict[str, Any]:
-    found = times.moment(value, time.time())
-    if found is None:
+    moment = times.moment(value, time.time())
+    if moment is None:
         _refuse(word)
-    return {"begin": found}
+    return {"begin": moment}
 
 
 def _memory(word: str, value: str) -> dict[str, Any]:

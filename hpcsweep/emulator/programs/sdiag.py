@@ -19,11 +19,11 @@ _LINE = "*******************************************************"
 
 def main(state_dir: Path, argv: list[str]) -> int:
     """Print the counters."""
-    found, _ = options.Getopt("sdiag", TABLE).read(argv)
-    wanted = dict(found)
-    if options.print_information("sdiag", "", TABLE, wanted):
+    pairs, _ = options.Getopt("sdiag", TABLE).read(argv)
+    given = dict(pairs)
+    if options.print_information("sdiag", "", TABLE, given):
         return 0
-    if "reset" in wanted:
+    if "reset" in given:
         print("Reset scheduling statistics")
         return 0
     try:

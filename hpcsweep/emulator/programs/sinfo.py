@@ -50,25 +50,25 @@ _NEVER = {"drng", "drain", "resv", "comp", "plnd", "planned", "err"}.union(
 
 def main(state_dir: Path, argv: list[str]) -> int:
     """Print partitions and their nodes, one row for each state."""
-    found, _ = options.Getopt("sinfo", TABLE).read(argv)
-    wanted = dict(found)
-    if options.print_information("sinfo", "", TABLE, wanted):
+    pairs, _ = options.Getopt("sinfo", TABLE).read(argv)
+    given = dict(pairs)
+    if options.print_information("sinfo", "", TABLE, given):
         return 0
-    if "reservation" in wanted:
+    if "reservation" in given:
         print("No reservations in the system")
         return 0
-    columns = _columns(wanted)
-    states = _states(wanted)
+    columns = _columns(given)
+    states = _states(given)
     try:
         answer = client.ask(state_dir, {"do": "cluster"})
     except ClusterUnavailable:
         options.to_stderr(f"slurm_load_partitions: {UNREACHABLE}")
         return 1
-    if "long" in wanted:
+    if "long" in given:
         print(time.strftime("%a %b %d %H:%M:%S %Y"))
-    if "noheader" not in wanted:
+    if "noheader" not in given:
         print("".join(text + fitted(FIELDS[key][0], width) for text, width, key in columns))
-    for group in _groups(answer, wanted, states, {key for _, _, key in columns}):
+    for group in _groups(answer, given, states, {key for _, _, key in columns}):
         cells = (text + fitted(FIELDS[key][1](group), width) for text, width, key in columns)
         print("".join(cells))
     return 0
@@ -77,68 +77,68 @@ def main(state_dir: Path, argv: list[str]) -> int:
 FormatFields = list[tuple[str, str, str]]
 
 
-def _columns(wanted: dict[str, str]) -> FormatFields:
+def _columns(given: dict[str, str]) -> FormatFields:
     """Text, width and letter of each field; the text after the last one has no letter."""
-    if "Format" in wanted:
-        return _named(wanted["Format"])
-    kind = next((name for name in ("list-reasons", "Node", "summarize") if name in wanted), "")
-    usual = _FORMATS.get(f"{kind} long".strip() if "long" in wanted else kind, _FORMATS[""])
-    form = wanted.get("format", usual)
+    if "Format" in given:
+        return _named(given["Format"])
+    kind = next((name for name in ("list-reasons", "Node", "summarize") if name in given), "")
+    usual = _FORMATS.get(f"{kind} long".strip() if "long" in given else kind, _FORMATS[""])
+    form = given.get("format", usual)
     if form == "%all":
         form = "|".join(f"%{letter}" for letter in FIELDS if letter)
-    found: FormatFields = []
+    fields: FormatFields = []
     end = 0
     for match in FIELD.finditer(form):
         text, letter = form[end : match.start()], match[2]
         if letter not in FIELDS:
             options.to_stderr(f"Invalid node format specification: {letter}")
-            found.append((f"{text}%{letter}", "", ""))
+            fields.append((f"{text}%{letter}", "", ""))
         else:
-            found.append((text, match[1], letter))
+            fields.append((text, match[1], letter))
         end = match.end()
-    return [*found, (form[end:], "", "")]
+    return [*fields, (form[end:], "", "")]
 
 
 def _named(form: str) -> FormatFields:
-    found: FormatFields = []
+    fields: FormatFields = []
     for word in filter(None, form.replace(" ", "").split(",")):
         name, _, width = word.partition(":")
         if name.lower() in LETTERS:
-            found.append(("", width or "20", LETTERS[name.lower()]))
+            fields.append(("", width or "20", LETTERS[name.lower()]))
         else:
             options.print_error("sinfo", f"Invalid node format specification: {name}")
-    return found
+    return fields
 
 
-def _states(wanted: dict[str, str]) -> set[str]:
+def _states(given: dict[str, str]) -> set[str]:
     """The node states to show."""
-    if "dead" in wanted or "list-reasons" in wanted:
+    if "dead" in given or "list-reasons" in given:
         return {"down"}
-    if "responding" in wanted:
+    if "responding" in given:
         return set(_ORDER) - {"down"}
-    found = set()
-    for word in filter(None, wanted.get("states", "all").lower().split(",")):
+    states = set()
+    for word in filter(None, given.get("states", "all").lower().split(",")):
         if word in _STATES:
-            found.add(_STATES[word])
+            states.add(_STATES[word])
         elif word == "all":
-            found |= set(_ORDER)
+            states |= set(_ORDER)
         elif word not in _NEVER:
             options.print_error("sinfo", f'Bad state string: "{word}"')
             options.fail("sinfo", f"valid states: {_VALID[options.version().name]}")
-    return found
+    return states
 
 
 def _groups(
-    answer: dict[str, Any], wanted: dict[str, str], states: set[str], letters: set[str]
+    answer: dict[str, Any], given: dict[str, str], states: set[str], letters: set[str]
 ) -> list[Group]:
     """The rows: nodes of a partition with equal cells share a row."""
-    chosen = hostlist.expand(wanted.get("nodes", ""))
+    chosen = hostlist.expand(given.get("nodes", ""))
     config = answer["config"]
     groups: dict[tuple[Any, ...], Group] = {}
-    for number, one in enumerate(config["partitions"]):
-        if wanted.get("partition") and one["name"] not in wanted["partition"].split(","):
+    for number, partition in enumerate(config["partitions"]):
+        if given.get("partition") and partition["name"] not in given["partition"].split(","):
             continue
-        base = {"partition": one, "is_default": number == 0, "config": config}
+        base = {"partition": partition, "is_default": number == 0, "config": config}
         nodes = [
             node
             for node in answer["nodes"]
@@ -146,16 +146,16 @@ def _groups(
         ]
         for node in sorted(nodes, key=lambda node: _ORDER.index(node["state"])):
             group = base | {"state": node["state"], "nodes": [node], "reason": node["reason"]}
-            key = _key(group, letters, is_alone="Node" in wanted)
+            key = _key(group, letters, is_alone="Node" in given)
             if node not in groups.setdefault(key, group)["nodes"]:
                 groups[key]["nodes"].append(node)
-        if not nodes and "list-reasons" not in wanted:
+        if not nodes and "list-reasons" not in given:
             empty = base | {"state": "n/a", "nodes": [], "reason": ""}
-            groups[one["name"], "n/a"] = empty
+            groups[partition["name"], "n/a"] = empty
     rows = list(groups.values())
     for group in rows:
         group["nodes"].sort(key=answer["nodes"].index)
-    if "Node" in wanted:
+    if "Node" in given:
         rows.sort(
             key=lambda group: answer["nodes"].index(group["nodes"][0]) if group["nodes"] else -1
         )

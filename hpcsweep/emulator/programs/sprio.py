@@ -14,14 +14,14 @@ TABLE = options.table(
 
 def main(_: Path, argv: list[str]) -> int:
     """Refuse; newer versions show the head of an empty table."""
-    found, _operands = options.Getopt("sprio", TABLE).read(argv)
-    wanted = dict(found)
-    if options.print_information("sprio", "", TABLE, wanted):
+    pairs, _operands = options.Getopt("sprio", TABLE).read(argv)
+    given = dict(pairs)
+    if options.print_information("sprio", "", TABLE, given):
         return 0
     if options.version().since("24.11"):
-        if "noheader" not in wanted:
+        if "noheader" not in given:
             print("          JOBID PARTITION   PRIORITY       SITE")
-        if "jobs" in wanted:
+        if "jobs" in given:
             print("Unable to find jobs matching user/id(s) specified")
         return 0
     options.to_stderr("You are not running a supported priority plugin\n(priority/basic).")

@@ -42,36 +42,40 @@ REFUSED_VARIABLES = ("SLURM_TIME_FORMAT",)
 
 def main(state_dir: Path, argv: list[str]) -> int:
     """Print the queue."""
-    wanted = {name: os.environ[key] for key, name in VARIABLES.items() if key in os.environ}
+    given = {name: os.environ[key] for key, name in VARIABLES.items() if key in os.environ}
     options.refuse_variables("squeue", *REFUSED_VARIABLES)
-    found, _ = options.Getopt("squeue", TABLE).read(_steps_apart(argv))
-    wanted |= dict(found)
-    if options.print_information("squeue", "", TABLE, wanted):
+    pairs, _ = options.Getopt("squeue", TABLE).read(_steps_apart(argv))
+    given |= dict(pairs)
+    if options.print_information("squeue", "", TABLE, given):
         return 0
     states = (
         frozenset({"PENDING"})
-        if "start" in wanted
-        else squeue_rows.states_of(wanted.get("states", ""))
+        if "start" in given
+        else squeue_rows.states_of(given.get("states", ""))
     )
-    selectors = squeue_rows.selectors_of(wanted.get("jobs", ""))
+    selectors = squeue_rows.selectors_of(given.get("jobs", ""))
     try:
-        if "steps" in wanted:
-            return _show_steps(state_dir, wanted, selectors)
-        ids = [one.job for one in selectors] if "jobs" in wanted and "json" not in wanted else None
+        if "steps" in given:
+            return _show_steps(state_dir, given, selectors)
+        ids = (
+            [selector.job for selector in selectors]
+            if "jobs" in given and "json" not in given
+            else None
+        )
         answer = client.ask(state_dir, {"do": "queue", "ids": ids})
     except ClusterUnavailable:
         options.to_stderr(f"slurm_load_jobs error: {UNREACHABLE}")
         return 1
-    if "json" in wanted:  # all jobs, regardless of filters (22.05.8)
+    if "json" in given:  # all jobs, regardless of filters (22.05.8)
         from hpcsweep.emulator.programs import squeue_json  # noqa: PLC0415  # few want it
 
         return squeue_json.show(answer["jobs"], config.load(state_dir).cluster_name)
     if not answer["jobs"] and len(selectors) == 1:
         options.to_stderr(f"slurm_load_jobs error: {INVALID_JOB}")
         return 1
-    rows = squeue_rows.chosen(answer["jobs"], wanted, states, selectors)
-    rows = squeue_rows.in_order(rows, wanted, answer["now"])
-    _show(rows, _columns(wanted), wanted, answer["now"])
+    rows = squeue_rows.chosen(answer["jobs"], given, states, selectors)
+    rows = squeue_rows.in_order(rows, given, answer["now"])
+    _show(rows, _columns(given), given, answer["now"])
     return 0
 
 
@@ -87,45 +91,45 @@ def _steps_apart(argv: list[str]) -> list[str]:
 
 
 def _show(
-    views: list[JobView], columns: list[FormatColumn], wanted: dict[str, str], now: float
+    views: list[JobView], columns: list[FormatColumn], given: dict[str, str], now: float
 ) -> None:
-    if "noheader" not in wanted:
-        if "long" in wanted:
+    if "noheader" not in given:
+        if "long" in given:
             print(time.strftime("%a %b %d %H:%M:%S %Y"))
-        print("".join(one.text + fitted(one.heading, one.width) for one in columns))
+        print("".join(column.text + fitted(column.heading, column.width) for column in columns))
     lines = (
-        "".join(one.text + fitted(one.value(view, now), one.width) for one in columns)
+        "".join(column.text + fitted(column.value(view, now), column.width) for column in columns)
         for view in views
     )
     if text := "\n".join(lines):
         print(text)
 
 
-def _columns(wanted: dict[str, str]) -> list[FormatColumn]:
-    if "Format" in wanted:
+def _columns(given: dict[str, str]) -> list[FormatColumn]:
+    if "Format" in given:
         from hpcsweep.emulator.programs import squeue_names  # noqa: PLC0415  # few want it
 
-        return squeue_names.columns(wanted["Format"])
-    default = _START if "start" in wanted else _LONG if "long" in wanted else _DEFAULT
-    return columns(wanted.get("format", default))
+        return squeue_names.columns(given["Format"])
+    default = _START if "start" in given else _LONG if "long" in given else _DEFAULT
+    return columns(given.get("format", default))
 
 
-def _show_steps(state_dir: Path, wanted: dict[str, str], selectors: list[arrays.Selector]) -> int:
+def _show_steps(state_dir: Path, given: dict[str, str], selectors: list[arrays.Selector]) -> int:
     """Print running steps for --steps: of all jobs, of --jobs, or the named ones."""
-    named = [word for word in wanted["steps"].split(",") if word]
+    named = [word for word in given["steps"].split(",") if word]
     answer = client.ask(state_dir, {"do": "steps", "ids": None})
-    if "noheader" not in wanted:
-        if "long" in wanted:
+    if "noheader" not in given:
+        if "long" in given:
             print(time.strftime("%a %b %d %H:%M:%S %Y"))
         print("         STEPID     NAME PARTITION     USER      TIME NODELIST")
-    jobs = {str(one.job) for one in selectors}
-    for one in sorted(answer["steps"], key=lambda one: (one["job"], one["step"])):
-        step_id = f"{one['job']}.{one['step']}"
-        if (jobs and one["job"].partition("_")[0] not in jobs) or (
-            named and step_id not in named and one["job"] not in named
+    jobs = {str(selector.job) for selector in selectors}
+    for step in sorted(answer["steps"], key=lambda one: (one["job"], one["step"])):
+        step_id = f"{step['job']}.{step['step']}"
+        if (jobs and step["job"].partition("_")[0] not in jobs) or (
+            named and step_id not in named and step["job"] not in named
         ):
             continue
-        used = times.elapsed_short(answer["now"] - one["started"])
-        cells = (step_id[:15], one["name"][:8], one["partition"][:9], one["user"][:8], used)
-        print("{:>15} {:>8} {:>9} {:>8} {:>9}".format(*cells), one["nodes"])
+        used = times.elapsed_short(answer["now"] - step["started"])
+        cells = (step_id[:15], step["name"][:8], step["partition"][:9], step["user"][:8], used)
+        print("{:>15} {:>8} {:>9} {:>8} {:>9}".format(*cells), step["nodes"])
     return 0

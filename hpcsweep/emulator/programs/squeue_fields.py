@@ -31,7 +31,7 @@ class FormatColumn:
 
 def columns(form: str) -> list[FormatColumn]:
     """The fields of a --format, including the text after the last one."""
-    found = []
+    columns = []
     end = 0
     if form == "%all":
         letters = [*"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"]
@@ -39,9 +39,9 @@ def columns(form: str) -> list[FormatColumn]:
     for match in FIELD.finditer(form):
         if match[2] not in FIELDS:
             options.refuse("squeue", f"format field %{match[2]}")
-        found.append(FormatColumn(form[end : match.start()], match[1], *FIELDS[match[2]]))
+        columns.append(FormatColumn(form[end : match.start()], match[1], *FIELDS[match[2]]))
         end = match.end()
-    return [*found, FormatColumn(form[end:], "", "", lambda *_: "")]
+    return [*columns, FormatColumn(form[end:], "", "", lambda *_: "")]
 
 
 def _bitstr_len() -> int | None:

@@ -52,10 +52,10 @@ def _meta() -> dict[str, Any]:
 def _job(view: dict[str, Any]) -> dict[str, Any]:
     tres = columns("tres")[0].value(view, 0)
     expected = view["started"] + view["time_limit"] * 60 if view["time_limit"] else 0
-    found: dict[str, Any] = dict.fromkeys(_EMPTY_TEXTS.split(), "")
-    found |= dict.fromkeys(_NULLS.split()) | dict.fromkeys(_ZEROS.split(), 0)
+    fields: dict[str, Any] = dict.fromkeys(_EMPTY_TEXTS.split(), "")
+    fields |= dict.fromkeys(_NULLS.split()) | dict.fromkeys(_ZEROS.split(), 0)
     per_cpu = view["mem_mb"] if view["mem_per_cpu"] else None
-    return found | {
+    return fields | {
         "account": view["account"],
         "accrue_time": int(view["begin"] or view["submitted"]),
         "array_job_id": view["base"] if view["array"] else 0,

@@ -119,7 +119,7 @@ OTHERS: dict[str, tuple[str, Callable[[JobView, float], str]]] = {
 
 def columns(form: str) -> list[FormatColumn]:
     """The fields of a --Format: `name[:[.]width]`, separated by commas; 20 wide."""
-    found = []
+    columns = []
     for word in filter(None, form.replace(" ", "").split(",")):
         name, _, width = word.partition(":")
         if width and not re.fullmatch(r"\.?\d+", width):
@@ -132,5 +132,5 @@ def columns(form: str) -> list[FormatColumn]:
         else:
             options.print_error("squeue", f"Invalid job format specification: {name}")
             continue
-        found.append(FormatColumn("", width or "20", heading, value))
-    return found
+        columns.append(FormatColumn("", width or "20", heading, value))
+    return columns

@@ -57,7 +57,7 @@ def states_of(text: str) -> frozenset[str] | None:
         return _DEFAULT_STATES
     if text.lower() == "all":
         return None
-    found = set()
+    states = set()
     for word in text.upper().split(","):
         name = LONG_STATES.get(word, word)
         if name not in SHORT_STATES:
@@ -65,36 +65,40 @@ def states_of(text: str) -> frozenset[str] | None:
             options.to_stderr(f"squeue: error: Valid job states include: {_valid_states()}")
             options.to_stderr("")
             raise SystemExit(1)
-        found.add(name)
-    return frozenset(found | _FLAGGED if "PENDING" in found else found)
+        states.add(name)
+    return frozenset(states | _FLAGGED if "PENDING" in states else states)
 
 
 def _valid_states() -> str:
     version = options.version()
-    known = _VALID_STATES if version.since("26.05") else _VALID_STATES.replace(",EXPEDITING", "")
-    return known.lower() if version.since("24.11") else known
+    names = _VALID_STATES if version.since("26.05") else _VALID_STATES.replace(",EXPEDITING", "")
+    return names.lower() if version.since("24.11") else names
 
 
 def selectors_of(text: str) -> list[arrays.Selector]:
     """The selectors in --jobs."""
-    found = []
+    selectors = []
     for part in arrays.split_selectors(text):
-        one = arrays.parse_selector(part)
-        if one is None or ("[" in part and options.version().since("26.05")):
+        selector = arrays.parse_selector(part)
+        if selector is None or ("[" in part and options.version().since("26.05")):
             options.fail("squeue", f"Invalid job id: {part}")
-        found.append(one)
-    return found
+        selectors.append(selector)
+    return selectors
 
 
 def chosen(
     views: list[JobView],
-    wanted: dict[str, str],
+    given: dict[str, str],
     states: frozenset[str] | None,
     selectors: list[arrays.Selector],
 ) -> list[JobView]:
     """The rows that match the filters and the selectors, in Slurm's own order."""
-    rows = sorted(_filtered(views, wanted, states), key=_rank)
-    rows = [one for row in rows for one in _expanded(row)] if "array" in wanted else _combined(rows)
+    rows = sorted(_filtered(views, given, states), key=_rank)
+    rows = (
+        [element for row in rows for element in _expanded(row)]
+        if "array" in given
+        else _combined(rows)
+    )
     if selectors:
         rows = [part for row in rows if (part := _selected(row, selectors))]
     return rows
@@ -103,13 +107,13 @@ def chosen(
 def _selected(view: JobView, selectors: list[arrays.Selector]) -> JobView | None:
     """The selected part of a row: the named elements of an array's remainder."""
     chosen: set[int] = set()
-    for one in selectors:
-        if one.tasks is None and one.job in (view["id"], view["base"]):
+    for selector in selectors:
+        if selector.tasks is None and selector.job in (view["id"], view["base"]):
             return view
-        if one.tasks is not None and one.job == view["base"]:
-            if view["task"] in one.tasks:
+        if selector.tasks is not None and selector.job == view["base"]:
+            if view["task"] in selector.tasks:
                 return view
-            chosen |= _tasks(view).intersection(one.tasks)
+            chosen |= _tasks(view).intersection(selector.tasks)
     return view | {"tasks": arrays.format_tasks(sorted(chosen))} if chosen else None
 
 
@@ -118,10 +122,10 @@ def _tasks(view: JobView) -> set[int]:
 
 
 def _filtered(
-    views: list[JobView], wanted: dict[str, str], states: frozenset[str] | None
+    views: list[JobView], given: dict[str, str], states: frozenset[str] | None
 ) -> Iterator[JobView]:
     filters = {
-        key: set(wanted[option].split(","))
+        key: set(given[option].split(","))
         for option, key in (
             ("name", "name"),
             ("partitions", "partition"),
@@ -130,10 +134,10 @@ def _filtered(
             ("licenses", "licenses"),
             ("reservation", "reservation"),
         )
-        if wanted.get(option)
+        if given.get(option)
     }
-    users = {str(os.getuid())} if "me" in wanted else _users(wanted.get("user", ""))
-    nodes = set(hostlist.expand(wanted.get("nodelist", "")))
+    users = {str(os.getuid())} if "me" in given else _users(given.get("user", ""))
+    nodes = set(hostlist.expand(given.get("nodelist", "")))
     for view in views:
         if states is not None and view["state"] not in states:
             continue
@@ -149,13 +153,13 @@ def _users(text: str) -> set[str] | None:
     """User ids; None for all users."""
     if not text:
         return None
-    found = set()
+    uids = set()
     for name in text.split(","):
         try:
-            found.add(name if name.isdigit() else str(pwd.getpwnam(name).pw_uid))
+            uids.add(name if name.isdigit() else str(pwd.getpwnam(name).pw_uid))
         except KeyError:
             options.to_stderr(f"squeue: error: Invalid user: {name}\n")
-    return found
+    return uids
 
 
 def _rank(view: JobView) -> tuple[Any, ...]:
@@ -188,9 +192,9 @@ def _combined(views: list[JobView]) -> list[JobView]:
     return shown
 
 
-def in_order(views: list[JobView], wanted: dict[str, str], now: float) -> list[JobView]:
+def in_order(views: list[JobView], given: dict[str, str], now: float) -> list[JobView]:
     """Sort by --sort: letters of fields; a minus sorts in descending order."""
-    text = wanted.get("sort", "S,i" if "start" in wanted else "")
+    text = given.get("sort", "S,i" if "start" in given else "")
     for word in reversed([word for word in text.split(",") if word]):
         letter = word.lstrip("+-")
         if letter not in FIELDS:

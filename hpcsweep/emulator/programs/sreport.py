@@ -68,9 +68,9 @@ _UNITS = {"s": "Seconds", "m": "Minutes", "h": "Hours"}
 def main(_: Path, argv: list[str]) -> int:
     """Print a report: yesterday's, unless `start=` and `end=` are given."""
     argv = [word.replace("--time", "-t") for word in argv]
-    found, words = options.Getopt("sreport", TABLE).read(argv)
-    wanted = dict(found)
-    if options.print_information("sreport", "[REPORT [ARGUMENT...]]", TABLE, wanted):
+    pairs, words = options.Getopt("sreport", TABLE).read(argv)
+    given = dict(pairs)
+    if options.print_information("sreport", "[REPORT [ARGUMENT...]]", TABLE, given):
         return 0
     if not words:
         options.refuse("sreport", "interactive mode")
@@ -86,22 +86,22 @@ def main(_: Path, argv: list[str]) -> int:
             names = names.replace('ByUser", ', 'ByUser", "AccountUtilizationByQOS", ', 1)
         options.to_stderr(f"Valid {kind} reports are, {names}")
         return 1
-    _show(report, words[2:], wanted)
+    _show(report, words[2:], given)
     return 0
 
 
 def _show(
-    report: tuple[str, tuple[tuple[str, int], ...], bool], words: list[str], wanted: dict[str, str]
+    report: tuple[str, tuple[tuple[str, int], ...], bool], words: list[str], options: dict[str, str]
 ) -> None:
     title, columns, of_jobs = report
     given = dict(word.lower().split("=", 1) for word in words if "=" in word)
     midnight = time.mktime((*time.localtime()[:3], 0, 0, 0, 0, 0, -1))
     since = times.moment(given.get("start", ""), time.time()) or midnight - 86400
     until = min(times.moment(given.get("end", ""), time.time()) or midnight, midnight)
-    unit = _UNITS.get(wanted.get("t", "m")[:1].lower(), "Minutes")
+    unit = _UNITS.get(options.get("t", "m")[:1].lower(), "Minutes")
     usage = f"Time reported in {unit}" if of_jobs else f"Usage reported in CPU {unit}"
     length = "" if title == "Cluster Utilization" else f" ({until - since:.0f} secs)"
-    if "noheader" not in wanted:
+    if "noheader" not in options:
         print(f"{_LINE}\n{title} {times.stamp(since, '')} - {times.stamp(until - 1, '')}{length}")
         print(f"{usage}\n{_LINE}")
-    tabular.show(columns, [], wanted)
+    tabular.show(columns, [], options)

@@ -32,25 +32,25 @@ _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.05, 1.0
 
 def main(state_dir: Path, argv: list[str]) -> int:
     """Run a command as the tasks of a step. Returns their highest exit code."""
-    found, command = options.Getopt("srun", TABLE, exit_code=255).read(argv, operands_last=True)
-    wanted = job_options.layer_of(found)
-    if options.print_information("srun", "executable [args...]", TABLE, wanted):
+    pairs, command = options.Getopt("srun", TABLE, exit_code=255).read(argv, operands_last=True)
+    layer = job_options.layer_of(pairs)
+    if options.print_information("srun", "executable [args...]", TABLE, layer):
         return 0
     if not command:
         options.to_stderr("srun: fatal: No command given to execute.")
         return 1
-    if "pty" in wanted and not sys.stdin.isatty():
+    if "pty" in layer and not sys.stdin.isatty():
         options.to_stderr("srun: error: ioctl(TIOCGWINSZ): Inappropriate ioctl for device")
         options.print_error("srun", "Not using a pseudo-terminal, disregarding --pty option")
-    step = srun_tasks.StepRequest(command=command, wanted=wanted, line=" ".join(["srun", *argv]))
-    job = wanted.get("jobid", os.environ.get("SLURM_JOB_ID", ""))
+    step = srun_tasks.StepRequest(command=command, layer=layer, line=" ".join(["srun", *argv]))
+    job = layer.get("jobid", os.environ.get("SLURM_JOB_ID", ""))
     if job.isdigit():
-        if "jobid" in wanted and job != os.environ.get("SLURM_JOB_ID"):
+        if "jobid" in layer and job != os.environ.get("SLURM_JOB_ID"):
             answer = client.ask(state_dir, {"do": "allocation", "job": int(job)})
             os.environ.update(answer.get("environment", {}))
         return _in_job(state_dir, int(job), step)
-    name = wanted.get("job-name", os.path.basename(command[0]))
-    with job_allocation.allocated(state_dir, wanted, name, "srun", argv) as allocation:
+    name = layer.get("job-name", os.path.basename(command[0]))
+    with job_allocation.allocated(state_dir, layer, name, "srun", argv) as allocation:
         os.environ.update(allocation.environment)
         code = _in_job(state_dir, allocation.job, step)
         if allocation.release(code, 0) == "CANCELLED":
@@ -104,9 +104,9 @@ def _begin(state_dir: Path, question: dict[str, Any]) -> dict[str, Any]:
 
 
 def _question(job: int, step: srun_tasks.StepRequest) -> dict[str, Any]:
-    wanted, name = step.wanted, os.path.basename(step.command[0])
-    per_node = job_options.count(wanted, "ntasks-per-node")
-    nodes, tasks = _size(wanted, per_node)
+    layer, name = step.layer, os.path.basename(step.command[0])
+    per_node = job_options.count(layer, "ntasks-per-node")
+    nodes, tasks = _size(layer, per_node)
     if per_node and tasks > nodes * per_node:
         options.warn(
             f"can't honor --ntasks-per-node set to {per_node} which doesn't match "
@@ -118,27 +118,27 @@ def _question(job: int, step: srun_tasks.StepRequest) -> dict[str, Any]:
         "do": "step_begin",
         "job": job,
         "pid": os.getpid(),
-        "name": wanted.get("job-name", name),
+        "name": layer.get("job-name", name),
         "line": step.line,
         "nodes": nodes,
         "ntasks": tasks,
         "ntasks_per_node": per_node,
-        "cpus_per_task": job_options.count(wanted, "cpus-per-task")
+        "cpus_per_task": job_options.count(layer, "cpus-per-task")
         or _variable("SRUN_CPUS_PER_TASK", 1),
         # Inside a job --exclusive means --exact, see srun(1).
-        "exact": bool({"exact", "exclusive", "cpus-per-task"} & set(wanted)),
-        "overlap": "overlap" in wanted,
+        "exact": bool({"exact", "exclusive", "cpus-per-task"} & set(layer)),
+        "overlap": "overlap" in layer,
         "overcommit": False,
-        "nodelist": wanted.get("nodelist", ""),
-        "exclude": wanted.get("exclude", ""),
-        "gres": gres_options.of_step(wanted, nodes),
+        "nodelist": layer.get("nodelist", ""),
+        "exclude": layer.get("exclude", ""),
+        "gres": gres_options.of_step(layer, nodes),
     }
 
 
-def _size(wanted: job_options.Layer, per_node: int) -> tuple[int, int]:
+def _size(layer: job_options.Layer, per_node: int) -> tuple[int, int]:
     """Nodes and tasks of the step: the requested ones, or those of the job."""
-    nodes = _nodes(wanted)
-    tasks = job_options.count(wanted, "ntasks") or _variable("SLURM_NTASKS", 0)
+    nodes = _nodes(layer)
+    tasks = job_options.count(layer, "ntasks") or _variable("SLURM_NTASKS", 0)
     tasks = tasks or nodes * max(1, per_node)
     if tasks < nodes:
         options.warn(f"can't run {tasks} processes on {nodes} nodes, setting nnodes to {tasks}")
@@ -146,9 +146,9 @@ def _size(wanted: job_options.Layer, per_node: int) -> tuple[int, int]:
     return nodes, tasks
 
 
-def _nodes(wanted: job_options.Layer) -> int:
-    if "nodes" in wanted:
-        return job_options.nodes({"nodes": wanted["nodes"]})[0]
+def _nodes(layer: job_options.Layer) -> int:
+    if "nodes" in layer:
+        return job_options.nodes({"nodes": layer["nodes"]})[0]
     return _variable("SLURM_NNODES", 1)
 
 

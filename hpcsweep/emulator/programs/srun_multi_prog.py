@@ -19,21 +19,21 @@ def read(path: str, tasks: int) -> list[list[str]]:
             lines = stream.read().splitlines()
     except OSError:
         options.fail("srun", f"Could not open multi_prog config file {path}")
-    found: dict[int, list[str]] = {}
+    by_rank: dict[int, list[str]] = {}
     for line in lines:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         ranks, *command = shlex.split(line)
         if ranks == "*":
-            chosen = [rank for rank in range(tasks) if rank not in found]
+            chosen = [rank for rank in range(tasks) if rank not in by_rank]
         elif re.fullmatch(r"[\d,-]+", ranks) and command:
             chosen = arrays.parse_array(ranks, arrays.ANY_ID)
         else:
             options.fail("srun", f"Invalid task specification: {line}")
         for place, rank in enumerate(chosen):
             words = [word.replace("%t", str(rank)).replace("%o", str(place)) for word in command]
-            found.setdefault(rank, words)
-    missing = [rank for rank in range(tasks) if rank not in found]
+            by_rank.setdefault(rank, words)
+    missing = [rank for rank in range(tasks) if rank not in by_rank]
     if missing:
         options.fail("srun", f"Configuration file {path} has no command for task {missing[0]}")
-    return [found[rank] for rank in range(tasks)]
+    return [by_rank[rank] for rank in range(tasks)]

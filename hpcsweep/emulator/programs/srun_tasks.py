@@ -20,7 +20,7 @@ class StepRequest:
     """The request of an srun."""
 
     command: list[str]
-    wanted: dict[str, str]
+    layer: dict[str, str]
     # The whole command line, for accounting.
     line: str
 
@@ -39,7 +39,7 @@ def run(step: StepRequest, answer: dict[str, Any], job: int) -> tuple[int, int]:
     """Run all tasks. Returns the highest exit code, and the highest signal that killed one."""
     tasks = _tasks(answer["tasks"])
     commands = _commands(step, len(tasks))
-    is_labelled = "label" in step.wanted
+    is_labelled = "label" in step.layer
     pids: dict[int, _Task] = {}
     streams: dict[int, tuple[int, int]] = {}
     for task in tasks:
@@ -49,29 +49,29 @@ def run(step: StepRequest, answer: dict[str, Any], job: int) -> tuple[int, int]:
             if ends:
                 os.dup2(ends[1], 1)
                 os.dup2(ends[3], 2)
-            _exec(step.wanted, commands[task.rank], answer | {"job": job}, task)
+            _exec(step.layer, commands[task.rank], answer | {"job": job}, task)
         pids[pid] = task
         if ends:
             streams |= {ends[0]: (task.rank, 1), ends[2]: (task.rank, 2)}
             os.close(ends[1])
             os.close(ends[3])
-    _forward(pids, step.wanted, answer["time_scale"])
+    _forward(pids, step.layer, answer["time_scale"])
     if streams:
         _copy_lines(streams, len(str(len(tasks) - 1)))
-    return _wait(pids, kills="kill-on-bad-exit" in step.wanted)
+    return _wait(pids, kills="kill-on-bad-exit" in step.layer)
 
 
 def _tasks(shares: dict[str, int]) -> list[_Task]:
-    found: list[_Task] = []
+    tasks: list[_Task] = []
     for number, (node, count) in enumerate(shares.items()):
         for local in range(count):
-            found.append(_Task(rank=len(found), node=node, node_rank=number, local_rank=local))
-    return found
+            tasks.append(_Task(rank=len(tasks), node=node, node_rank=number, local_rank=local))
+    return tasks
 
 
 def _commands(step: StepRequest, tasks: int) -> list[list[str]]:
     """The command of each task."""
-    if "multi-prog" not in step.wanted:
+    if "multi-prog" not in step.layer:
         return [step.command] * tasks
     from hpcsweep.emulator.programs import srun_multi_prog  # noqa: PLC0415  # few want it
 
@@ -82,15 +82,15 @@ def _commands(step: StepRequest, tasks: int) -> list[list[str]]:
 
 
 def _exec(
-    wanted: dict[str, str], command: list[str], answer: dict[str, Any], task: _Task
+    layer: dict[str, str], command: list[str], answer: dict[str, Any], task: _Task
 ) -> NoReturn:
     """In the child: exec the task."""
     try:
-        environment = _environment(wanted, answer, task)
+        environment = _environment(layer, answer, task)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        if "chdir" in wanted:
-            os.chdir(wanted["chdir"])
-        _open(wanted, task, answer)
+        if "chdir" in layer:
+            os.chdir(layer["chdir"])
+        _open(layer, task, answer)
         os.execvpe(command[0], command, environment)
     except OSError as error:
         text = f"execve(): {command[0]}: {error.strerror}"
@@ -100,7 +100,7 @@ def _exec(
         os._exit(1)
 
 
-def _environment(wanted: dict[str, str], answer: dict[str, Any], task: _Task) -> dict[str, str]:
+def _environment(layer: dict[str, str], answer: dict[str, Any], task: _Task) -> dict[str, str]:
     shares, number = answer["tasks"], str(answer["step"])
     total = sum(shares.values())
     first = task.rank - task.local_rank
@@ -125,12 +125,12 @@ def _environment(wanted: dict[str, str], answer: dict[str, Any], task: _Task) ->
         "UMASK": f"{_umask():04o}",
     }
     if len(shares) > 1:
-        values["DISTRIBUTION"] = wanted.get("distribution", "block")
-    if "cpus-per-task" in wanted:
-        values["CPUS_PER_TASK"] = wanted["cpus-per-task"]
+        values["DISTRIBUTION"] = layer.get("distribution", "block")
+    if "cpus-per-task" in layer:
+        values["CPUS_PER_TASK"] = layer["cpus-per-task"]
     base = dict(os.environ)
-    if wanted.get("export", "ALL").upper() != "ALL":
-        base = job_request.exported(wanted["export"])
+    if layer.get("export", "ALL").upper() != "ALL":
+        base = job_request.exported(layer["export"])
     named = {f"SLURM_{key}": str(value) for key, value in values.items()}
     named |= gpus.variables(answer["gpus"].get(task.node, ()), "STEP")
     return base | named | {"SLURMD_NODENAME": task.node, "HOSTNAME": task.node}
@@ -142,7 +142,7 @@ def _umask() -> int:
     return now
 
 
-def _open(wanted: dict[str, str], task: _Task, answer: dict[str, Any]) -> None:
+def _open(layer: dict[str, str], task: _Task, answer: dict[str, Any]) -> None:
     """Open the streams of --input, --output and --error, with the patterns of a step."""
     environ, job = os.environ, answer["job"]
     symbols = {
@@ -157,15 +157,15 @@ def _open(wanted: dict[str, str], task: _Task, answer: dict[str, Any]) -> None:
         "x": environ.get("SLURM_JOB_NAME", ""),
         "u": environ.get("SLURM_JOB_USER", ""),
     }
-    mode = wanted.get("open-mode", environ.get("SLURM_OPEN_MODE", ""))
+    mode = layer.get("open-mode", environ.get("SLURM_OPEN_MODE", ""))
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if mode.startswith("a") else os.O_TRUNC)
     for name, numbers in (("output", (1, 2)), ("error", (2,))):
-        if name in wanted:
-            path = patterns.fill(wanted[name], symbols)
+        if name in layer:
+            path = patterns.fill(layer[name], symbols)
             descriptor = os.open(os.devnull if path == "none" else path, flags, 0o666)
             for number in numbers:
                 os.dup2(descriptor, number)
-    source = wanted.get("input", "all")
+    source = layer.get("input", "all")
     if source.isdigit():
         source = "all" if int(source) == task.rank else "none"
     if source != "all":
@@ -176,7 +176,7 @@ def _open(wanted: dict[str, str], task: _Task, answer: dict[str, Any]) -> None:
 # -- in srun -----------------------------------------------------------------------------------
 
 
-def _forward(pids: dict[int, _Task], wanted: dict[str, str], scale: float) -> None:
+def _forward(pids: dict[int, _Task], layer: dict[str, str], scale: float) -> None:
     """Forward signals to the tasks; terminate them at the step's time limit."""
 
     def forward(number: int, _: object) -> None:
@@ -185,7 +185,7 @@ def _forward(pids: dict[int, _Task], wanted: dict[str, str], scale: float) -> No
 
     for number in (*_FORWARDED, signal.SIGALRM):
         signal.signal(number, forward)
-    if minutes := times.parse_minutes(wanted.get("time", "0")):
+    if minutes := times.parse_minutes(layer.get("time", "0")):
         signal.setitimer(signal.ITIMER_REAL, minutes * 60 * scale)
 
 

@@ -36,15 +36,15 @@ _LONG = (
 
 def main(state_dir: Path, argv: list[str]) -> int:
     """Print the shares."""
-    found, _ = options.Getopt("sshare", TABLE).read(argv)
-    wanted = dict(found)
-    if options.print_information("sshare", "", TABLE, wanted):
+    pairs, _ = options.Getopt("sshare", TABLE).read(argv)
+    given = dict(pairs)
+    if options.print_information("sshare", "", TABLE, given):
         return 0
-    if "helpformat" in wanted:
+    if "helpformat" in given:
         print("\n".join(name for name, _ in _FIELDS.values()))
         return 0
     columns = []
-    for word in wanted.get("format", _LONG if "long" in wanted else _DEFAULT).split(","):
+    for word in given.get("format", _LONG if "long" in given else _DEFAULT).split(","):
         name, _, width = word.partition("%")
         if name.lower() not in _FIELDS:
             options.to_stderr(f'Invalid field requested: "{name}"')
@@ -52,24 +52,24 @@ def main(state_dir: Path, argv: list[str]) -> int:
         heading, usual = _FIELDS[name.lower()]
         columns.append((name.lower(), heading, int(width) if width else usual))
     heads = [(heading, width) for _, heading, width in columns]
-    table = [[row.get(key, "") for key, _, _ in columns] for row in _rows(state_dir, wanted)]
-    tabular.show(heads, table, wanted)
+    table = [[row.get(key, "") for key, _, _ in columns] for row in _rows(state_dir, given)]
+    tabular.show(heads, table, given)
     return 0
 
 
-def _rows(state_dir: Path, wanted: dict[str, str]) -> list[dict[str, str]]:
+def _rows(state_dir: Path, given: dict[str, str]) -> list[dict[str, str]]:
     settings, me = config.load(state_dir), identity.user_name(os.getuid())
     accounts = list(settings.accounts) or [settings.account] * bool(settings.account)
-    if wanted.get("accounts"):
-        accounts = [name for name in accounts if name in wanted["accounts"].split(",")]
+    if given.get("accounts"):
+        accounts = [name for name in accounts if name in given["accounts"].split(",")]
     rows: list[dict[str, str]] = []
     for name in accounts:
         usage = {"rawusage": "0", "effectvusage": "0.000000"}
-        if "Users" not in wanted:
+        if "Users" not in given:
             rows.append(usage | {"account": name})
         # An account's users are indented below it.
-        indent = "" if "Users" in wanted else " "
+        indent = "" if "Users" in given else " "
         user = {"account": indent + name, "user": me, "rawshares": "1", "fairshare": "0.000000"}
-        if wanted.get("users", me) == me:
+        if given.get("users", me) == me:
             rows.append(usage | user)
     return rows

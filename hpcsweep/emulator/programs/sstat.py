@@ -89,27 +89,25 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 def main(state_dir: Path, argv: list[str]) -> int:
     """Print a row per step: `JOB` selects the steps of srun, `JOB.batch` the batch step."""
-    found, operands = options.Getopt("sstat", TABLE, hint=False).read(argv)
-    wanted = dict(found)
-    if options.print_information("sstat", "", TABLE, wanted):
+    pairs, operands = options.Getopt("sstat", TABLE, hint=False).read(argv)
+    given = dict(pairs)
+    if options.print_information("sstat", "", TABLE, given):
         return 0
-    if "helpformat" in wanted:
+    if "helpformat" in given:
         names = [name for name, _ in _fields().values()]
         for start in range(0, len(names), 4):
             print(" ".join(f"{name:<19}" for name in names[start : start + 4]))
         return 0
-    jobs = [
-        word for text in (wanted.get("jobs", ""), *operands) for word in text.split(",") if word
-    ]
+    jobs = [word for text in (given.get("jobs", ""), *operands) for word in text.split(",") if word]
     if not jobs:
         options.fail("sstat", "You didn't give me any jobs to stat.")
     default = _DEFAULT
     if options.version().since("26.05"):
         default = default.replace("jobid,", f"jobid,{_ALLOCATED},")
-    columns = [_column(word) for word in wanted.get("format", default).split(",") if word]
+    columns = [_column(word) for word in given.get("format", default).split(",") if word]
     rows, problems = [], []
     for text in jobs:
-        some, is_known = _rows(state_dir, text, "allsteps" in wanted)
+        some, is_known = _rows(state_dir, text, "allsteps" in given)
         rows += some
         if not is_known:
             job = f"JobId={text}" if options.version().since("26.05") else f"job {text}"
@@ -117,7 +115,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
         elif not some:
             problems.append(f"No steps running for job {text}")
     table = [[row.get(key, "") for key, _, _ in columns] for row in rows]
-    tabular.show([(heading, width) for _, heading, width in columns], table, wanted)
+    tabular.show([(heading, width) for _, heading, width in columns], table, given)
     for problem in problems:
         options.print_error("sstat", problem)
     return 0
@@ -139,20 +137,24 @@ def _column(word: str) -> tuple[str, str, int]:
 
 def _rows(state_dir: Path, text: str, is_all: bool) -> tuple[list[dict[str, str]], bool]:
     name, _, step = text.partition(".")
-    one = arrays.parse_selector(name)
-    if one is None:
+    selector = arrays.parse_selector(name)
+    if selector is None:
         options.to_stderr(f"sstat: fatal: Bad job/step specified: {text}")
         raise SystemExit(1)
     try:
-        answer = client.ask(state_dir, {"do": "steps", "ids": [one.job]})
+        answer = client.ask(state_dir, {"do": "steps", "ids": [selector.job]})
     except ClusterUnavailable as error:
         options.fail("sstat", str(error))
-    steps = [found for found in answer["steps"] if one.tasks is None or found["task"] in one.tasks]
+    steps = [
+        facts
+        for facts in answer["steps"]
+        if selector.tasks is None or facts["task"] in selector.tasks
+    ]
     if step:
-        steps = [found for found in steps if found["step"] == step]
+        steps = [facts for facts in steps if facts["step"] == step]
     elif not is_all:
-        steps = [found for found in steps if found["step"] != "batch"]
-    return [_row(found) for found in steps], not answer["missing"]
+        steps = [facts for facts in steps if facts["step"] != "batch"]
+    return [_row(facts) for facts in steps], not answer["missing"]
 
 
 def _row(step: dict[str, Any]) -> dict[str, str]:
@@ -161,14 +163,14 @@ def _row(step: dict[str, Any]) -> dict[str, str]:
     members = processes.below(process) if process else []
     if process and step["step"] == "batch":
         members.append(process)
-    rss = max((processes.resident(one.pid) for one in members), default=0)
-    ticks = max((processes.cpu_ticks(one.pid) for one in members), default=0)
+    rss = max((processes.resident(member.pid) for member in members), default=0)
+    ticks = max((processes.cpu_ticks(member.pid) for member in members), default=0)
     node = step["nodes"].partition(",")[0]
     row = {name: "" if name.startswith("tres") else "0" for name in _FIELDS} | {
         "jobid": f"{step['job']}.{step['step']}",
         "ntasks": str(step["ntasks"]),
         "nodelist": step["nodes"],
-        "pids": ",".join(str(one.pid) for one in members),
+        "pids": ",".join(str(member.pid) for member in members),
     }
     row |= dict.fromkeys(("maxrss", "averss"), f"{rss >> 10}K")
     row |= dict.fromkeys(("mincpu", "avecpu"), times.elapsed_long(ticks / _TICKS))

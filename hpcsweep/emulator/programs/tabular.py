@@ -8,18 +8,18 @@ from collections.abc import Container, Sequence
 def show(
     heads: Sequence[tuple[str, int]],
     table: list[list[str]],
-    wanted: Container[str],
+    given: Container[str],
     *,
     delimiter: str = "|",
 ) -> None:
     """Print rows under their headings, with their widths; a negative width pads on the right.
 
-    `wanted`: the given ones of the options `noheader`, `parsable` and `parsable2`.
+    `given`: names of options, of which these count: `noheader`, `parsable` and `parsable2`.
     """
     names, widths = [name for name, _ in heads], [width for _, width in heads]
-    has_head = "noheader" not in wanted
-    if "parsable" in wanted or "parsable2" in wanted:
-        end = delimiter if "parsable2" not in wanted else ""
+    has_head = "noheader" not in given
+    if "parsable" in given or "parsable2" in given:
+        end = delimiter if "parsable2" not in given else ""
         lines = [delimiter.join(cells) + end for cells in [names] * has_head + table]
     else:
         lines = ["".join(map(_fitted, cells, widths)) for cells in table]
