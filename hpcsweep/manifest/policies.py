@@ -56,8 +56,8 @@ class StopAfter:
         return max(1, math.ceil((self.share or 0.0) * n_cases))
 
 
-# When a sweep is reduced: all cases are complete, or nothing more happens by itself.
-WHEN = ("complete", "settled")
+# When a sweep is over: all cases are complete, or nothing more happens by itself.
+WHEN = COMPLETE, SETTLED = ("complete", "settled")
 # What a reduce is given: the sweep directory, and the file with the table of all cases.
 GIVEN = ("sweep", "table")
 
@@ -68,7 +68,7 @@ class Reduce:
 
     target: Target
     # One of WHEN.
-    when: str = "complete"
+    when: str = COMPLETE
     # sbatch's long options, over those of the sweep's array tasks.
     options: Mapping[str, str] = field(default_factory=dict)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import MISSING
 from typing import Any
 
+from hpcsweep.manifest.policies import WHEN
 from hpcsweep.manifest.source_forms import forms, modifiers
 from hpcsweep.sources.distributions import given_fields
 from hpcsweep.sources.keys import RESERVED_NAMES, Key, Kind
@@ -48,7 +49,11 @@ _SWEEP: Schema = {
     "sweep": {
         "type": "string",
         "minLength": 1,
-        "description": "A complete sweep, whose rows are the cases.",
+        "description": "Another sweep, the rows of whose complete cases are the cases.",
+    },
+    "when": {
+        "enum": list(WHEN),
+        "description": "Whether every case of it must be complete, or only that nothing more runs.",
     },
     "where": {"type": "string", "description": "Only the rows for which this holds."},
     "columns": {
@@ -137,7 +142,7 @@ def _short() -> Schema:
         "properties": keys | _SWEEP,
         "additionalProperties": False,
         "oneOf": [{"required": [form]} for form in (*forms(), "sweep")],
-        "dependentRequired": {"where": ["sweep"], "columns": ["sweep"]},
+        "dependentRequired": {key: ["sweep"] for key in _SWEEP if key != "sweep"},
     }
 
 

@@ -15,7 +15,7 @@ from hpcsweep.cluster.slurm.reasons import is_hold, meaning, passes
 from hpcsweep.errors import StoreError, SweepError
 from hpcsweep.importing import refuse_while_importing
 from hpcsweep.indexset import IndexSet
-from hpcsweep.manifest.policies import Policies
+from hpcsweep.manifest.policies import COMPLETE, Policies
 from hpcsweep.records import Status
 from hpcsweep.room import has_room
 from hpcsweep.runs.memory import MemoryExcess, memory_excess
@@ -31,7 +31,7 @@ from hpcsweep.state.standstill import Standstill, standstill
 from hpcsweep.state.stopped import Stopped, stopped
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
-from hpcsweep.sweepdir.followers import followers
+from hpcsweep.sweepdir.followers import followers, over_text
 from hpcsweep.sweepdir.nodes import NodeFact, node_facts
 
 # Seconds between two polls of `wait`: ten times the duration of a poll, but at least the first and
@@ -84,8 +84,8 @@ class Summary:
     excluded_nodes: tuple[NodeFact, ...] = ()
     # How far the reduce is; None without one.
     reduced: Reduced | None = None
-    # The names of the sweeps that are sent when every case is complete.
-    followers: tuple[str, ...] = ()
+    # By the names of the sweeps that are sent after this one, when: one of `policies.WHEN`.
+    followers: Mapping[str, str] = field(default_factory=dict)
     # The cases that go first; None if no others wait for them.
     canary: CanaryCounts | None = None
 
@@ -109,7 +109,9 @@ class Summary:
     def stage_lines(self) -> list[str]:
         """How far the reduce is, and what follows the sweep, for people."""
         lines = [self.reduced.line] if self.reduced else []
-        return lines + [f"then: {name}, when every case is complete" for name in self.followers]
+        return lines + [
+            f"then: {name}, when {over_text(when)}" for name, when in self.followers.items()
+        ]
 
     @property
     def counts_text(self) -> str:
@@ -235,7 +237,10 @@ def _status(
         summary = replace(
             summary,
             stopped=stopped(sweep, sweep_index),
-            followers=tuple(Path(fact["sweep"]).name for fact in followers(sweep.path)),
+            followers={
+                Path(fact["sweep"]).name: fact.get("when", COMPLETE)
+                for fact in followers(sweep.path)
+            },
         )
     if within is None and summary.stopped is None and summary.is_settled:
         summary = replace(summary, standstill=standstill(sweep, outlook, cluster, settings))

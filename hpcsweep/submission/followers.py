@@ -1,4 +1,4 @@
-"""Send a sweep when another one is complete: `submit --after OTHER`.
+"""Send a sweep when another one is over: `submit --after OTHER`.
 
 The follower is checked and frozen at once: a mistake is reported to the user, and what is sent is
 what was checked. A file in the other sweep's directory names it; the `advance` that finds that
@@ -19,8 +19,9 @@ from hpcsweep.errors import HpcsweepError, InputError
 from hpcsweep.manifest import source_spec
 from hpcsweep.manifest.frozen import sealed
 from hpcsweep.manifest.mistakes import Mistakes
+from hpcsweep.manifest.policies import COMPLETE, Policies
 from hpcsweep.settings import Settings
-from hpcsweep.state.status import status
+from hpcsweep.state.over import is_over, is_sweep_over
 from hpcsweep.submission.submit import SubmitRequest, Submitted, prepare, submit
 from hpcsweep.submission.sweep_lock import awaited_sweep, patiently
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -36,11 +37,6 @@ from hpcsweep.tables.sweep_cases import SweepCases
 Notify = Callable[[str], None]
 
 
-def is_complete(sweep: SweepDirectory, cluster: Cluster | None, settings: Settings) -> bool:
-    """Whether every case of a sweep is complete. *Writes* as `status`."""
-    return bool(sweep.submissions()) and status(sweep, cluster, settings).is_complete
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Follower:
     """A sweep that is to be sent after another one."""
@@ -49,6 +45,8 @@ class Follower:
     # The manifest's `source:` if its cases are those of the other sweep, for which the request has
     # one that stands for them; None if they are known.
     source: Any = None
+    # When the other sweep is over: one of `policies.WHEN`.
+    when: str = COMPLETE
 
 
 def send_after(
@@ -58,7 +56,7 @@ def send_after(
     settings: Settings,
     notify: Notify = lambda _: None,
 ) -> bool:
-    """Have a sweep submitted when `other` is complete; False if it is, and nothing is awaited.
+    """Have a sweep submitted when `other` is over; False if it is, and nothing is awaited.
 
     *Raises* every branch of `errors`; InputError for a cycle. *Safe to repeat*: the last
     call counts. *Writes* the frozen manifest, a file in `other`.
@@ -80,9 +78,11 @@ def send_after(
     }
     if follower.source is not None:
         fact["source"] = follower.source
+    if follower.when != COMPLETE:
+        fact["when"] = follower.when
     # Under the lock, or the last advance might have come between the question and the file.
     with awaited_sweep(other, notify):
-        if is_complete(other, cluster, settings):
+        if is_sweep_over(other, cluster, settings, follower.when):
             return False
         add_follower(other.path, sweep.key, fact)
     return True
@@ -91,15 +91,16 @@ def send_after(
 def send_followers(
     done: Submitted, cluster: Cluster, settings: Settings, notify: Notify
 ) -> tuple[Submitted, ...]:
-    """Submit what was to be sent after a sweep, if that is complete.
+    """Submit what was to be sent after a sweep, if that is over.
 
     The caller holds the sweep's lock. An error of one does not keep the others; the last one is
     raised at the end. *Raises* as `submit`. *Writes* submissions; removes the files about them.
     """
-    if not done.outlook.is_complete:
-        return ()
     sent, problem = [], None
+    retry = Policies.from_json(done.outlook.version.manifest.policies).retry
     for fact in followers(done.sweep.path):
+        if not is_over(done.outlook, retry, fact.get("when", COMPLETE)):
+            continue
         try:
             request = _request(fact, settings)
             sent.append(patiently(partial(submit, request, cluster, settings, notify)))

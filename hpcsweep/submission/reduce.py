@@ -18,10 +18,10 @@ from hpcsweep.manifest.policies import Policies, Reduce
 from hpcsweep.records import CaseNeeds, Resources, Status
 from hpcsweep.settings import Settings
 from hpcsweep.sources.manual_source import ManualSource
-from hpcsweep.state.outlook import Outlook, State
+from hpcsweep.state.outlook import Outlook
+from hpcsweep.state.over import is_over
 from hpcsweep.state.reduced import current_reduce, reduce_of
 from hpcsweep.state.status import Summary, status
-from hpcsweep.submission import policy
 from hpcsweep.submission.submit import SubmitRequest, Submitted, submit
 from hpcsweep.submission.sweep_lock import patiently
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -30,14 +30,6 @@ from hpcsweep.tables import formats
 from hpcsweep.tables.collect import collect
 
 Notify = Callable[[str], None]
-
-
-def is_due(outlook: Outlook, advancing: policy.Policy, when: str) -> bool:
-    """Whether a sweep is to be reduced; `when` is one of `policies.WHEN`. Pure."""
-    if outlook.is_complete:
-        return True
-    waits = outlook.in_flight or outlook.indices(State.UNSUBMITTED)
-    return when == "settled" and not (waits or policy.wanted(outlook, advancing))
 
 
 def reduce_version(manifest: FrozenManifest, reduce: Reduce, sweep: SweepDirectory) -> Version:
@@ -79,8 +71,7 @@ def send_reduce(
     *Writes* the table, the sweep of the reduce.
     """
     reduce, sweep = request.policies.reduce, SweepDirectory.open(request.path)
-    advancing = replace(request, advances=True).policy
-    if reduce is None or not is_due(outlook, advancing, reduce.when):
+    if reduce is None or not is_over(outlook, request.policies.retry, reduce.when):
         return None
     sent = current_reduce(sweep)
     version = reduce_version(request.manifest, reduce, sweep)

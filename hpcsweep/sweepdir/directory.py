@@ -359,16 +359,16 @@ class SweepDirectory(SweepPaths):
         """
         numbers = self.submissions()
         if not numbers:
-            from hpcsweep.sweepdir.followers import goes_before  # noqa: PLC0415  # no task needs it
+            # No task needs it.
+            from hpcsweep.sweepdir.followers import is_sent_when  # noqa: PLC0415
 
-            before = goes_before(self.path)
+            when = is_sent_when(self.path)
             raise SweepError(
                 "nothing was submitted yet",
                 where=str(self.path),
                 next_step="Run `hpcsweep submit` with the manifest."
-                if before is None
-                else f"It is sent when every case of {before.name} is complete; `hpcsweep cancel "
-                f"{self.name}` gives that up.",
+                if when is None
+                else f"It is sent when {when}; `hpcsweep cancel {self.name}` gives that up.",
             )
         return self.plan(numbers[-1])[0].manifest
 

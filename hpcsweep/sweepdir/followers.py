@@ -9,10 +9,11 @@ They are there until the follower is sent. No task reads them.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
-from hpcsweep.field_checks import HEX16, NUMBER, TEXT, integer, schema
+from hpcsweep.field_checks import HEX16, NUMBER, TEXT, integer, one_of, schema
 from hpcsweep.files import json_bytes, make_directory, names, replace
+from hpcsweep.manifest.policies import COMPLETE, SETTLED, WHEN
 from hpcsweep.sweepdir.plan import read_fact
 
 FOLLOWERS = "followers"
@@ -23,10 +24,12 @@ class _SourceField(TypedDict, total=False):
     # The manifest's `source:`, where it names a sweep that was not complete. The frozen version
     # has a case in its place that stands for those of that sweep.
     source: Any
+    # One of `policies.WHEN`; absent for COMPLETE.
+    when: str
 
 
 class FollowerFact(_SourceField):
-    """A sweep is to be sent when the one in whose directory this is is complete."""
+    """A sweep is to be sent when the one in whose directory this is is over."""
 
     # Seconds of the epoch.
     time: float
@@ -42,10 +45,21 @@ class AfterFact(TypedDict):
 
     # The absolute path of that one's directory.
     sweep: str
+    # One of `policies.WHEN`; absent for COMPLETE.
+    when: NotRequired[str]
 
 
-_AFTER = schema({"sweep": TEXT})
-_FACT = schema({"time": NUMBER, "sweep": TEXT, "manifest": HEX16, "throttle": integer()})
+_AFTER = schema({"sweep": TEXT}, {"when": one_of(WHEN)})
+_FACT = schema(
+    {"time": NUMBER, "sweep": TEXT, "manifest": HEX16, "throttle": integer()},
+    {"when": one_of(WHEN)},
+)
+
+
+def over_text(when: str, sweep: str = "") -> str:
+    """When a sweep is over, for people."""
+    of_it = f" of {sweep}" if sweep else ""
+    return f"nothing{of_it} runs or waits" if when == SETTLED else f"every case{of_it} is complete"
 
 
 def follower_path(sweep: Path, key: str) -> Path:
@@ -60,6 +74,8 @@ def add_follower(sweep: Path, key: str, fact: FollowerFact) -> None:
     if before is not None and before != sweep:
         follower_path(before, key).unlink(missing_ok=True)
     after: AfterFact = {"sweep": str(sweep)}
+    if "when" in fact:
+        after["when"] = fact["when"]
     replace(follower / AFTER, json_bytes(after))
     make_directory(sweep / FOLLOWERS)
     replace(follower_path(sweep, key), json_bytes(fact))
@@ -73,11 +89,24 @@ def remove_follower(sweep: Path, follower: Path, key: str) -> None:
 
 def goes_before(follower: Path) -> Path | None:
     """The directory of the sweep after which this one is sent; None for none. *Raises* Damaged."""
+    fact = _after(follower)
+    return None if fact is None else Path(fact["sweep"])
+
+
+def is_sent_when(follower: Path) -> str | None:
+    """When a sweep is sent that follows another one, for people; None if it follows none."""
+    fact = _after(follower)
+    if fact is None:
+        return None
+    return over_text(fact.get("when", COMPLETE), Path(fact["sweep"]).name)
+
+
+def _after(follower: Path) -> AfterFact | None:
     path = follower / AFTER
     if not path.exists():
         return None
     fact: AfterFact = read_fact(path, _AFTER)
-    return Path(fact["sweep"])
+    return fact
 
 
 def followers(sweep: Path) -> list[FollowerFact]:

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Self
 from hpcsweep import ids
 from hpcsweep.errors import HpcsweepError, IdentityError, InputError, SourceError
 from hpcsweep.manifest.mistakes import Mistakes, Where, described
+from hpcsweep.manifest.policies import COMPLETE, SETTLED, WHEN
 from hpcsweep.manifest.source_forms import forms, joining_forms
+from hpcsweep.records import Status
 from hpcsweep.settings import Settings
 from hpcsweep.sources.keys import check_names
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 # The key that names the other sweep, and those that may stand beside it.
 FORM = "sweep"
-KEYS = (FORM, "where", "columns")
+KEYS = (FORM, "when", "where", "columns")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +38,8 @@ class _Wanted:
     """The keys of one `sweep:`."""
 
     sweep: SweepDirectory
+    # One of `policies.WHEN`.
+    when: str
     where: str | None
     # None for all parameters of the other sweep.
     columns: tuple[str, ...] | None
@@ -96,7 +100,7 @@ class SweepCases:
         """The source with the absolute path of each sweep that it names. *Raises* as `find`."""
         for where, one in list(named_sweeps(source)):
             keys = {key: one[key] for key in KEYS if key in one}
-            path = str(self.find(one[FORM]).path)
+            path = str(self.find(one[FORM]).path.resolve())
             source = _replaced(source, where[1:], {**keys, FORM: path})
         return source
 
@@ -116,7 +120,11 @@ class SweepCases:
         for form in forms():
             if form in one:
                 raise InputError(f"stands beside {form}", next_step="Keep one of them.")
-        where, columns = one.get("where"), one.get("columns")
+        when, where, columns = one.get("when", COMPLETE), one.get("where"), one.get("columns")
+        if when not in WHEN:
+            raise InputError(
+                f"`when` is {described(when)}", next_step=f"Known are {' and '.join(WHEN)}."
+            )
         if where is not None and not isinstance(where, str):
             raise InputError(f"`where` is {described(where)}", next_step='Write "energy < 1".')
         if columns is not None and (
@@ -126,7 +134,7 @@ class SweepCases:
                 f"`columns` is {described(columns)}", next_step="Write a list of columns."
             )
         names = None if columns is None else tuple(columns)
-        return _Wanted(sweep=self.find(one[FORM]), where=where, columns=names)
+        return _Wanted(sweep=self.find(one[FORM]), when=when, where=where, columns=names)
 
     def _table(self, one: dict[str, Any]) -> Path:
         """Write the distinct cases of one `sweep:` to a file of JSON lines."""
@@ -135,7 +143,7 @@ class SweepCases:
         from hpcsweep.tables.selection import Selection  # noqa: PLC0415
 
         wanted = self._wanted(one)
-        refuse_unfinished(wanted.sweep, self._settings)
+        refuse_unfinished(wanted.sweep, self._settings, wanted.when)
         directory = self._open.enter_context(tempfile.TemporaryDirectory(prefix="hpcsweep-"))
         path = Path(directory) / "cases.jsonl"
 
@@ -147,7 +155,7 @@ class SweepCases:
                     stream.write(json.dumps(params, ensure_ascii=False) + "\n")
 
         request = TableRequest(
-            selection=Selection(where=wanted.where),
+            selection=Selection(where=wanted.where, status=(Status.COMPLETE.value,)),
             columns=wanted.columns or (),
             named_by="source.columns",
         )
@@ -172,6 +180,12 @@ def named_sweeps(source: Any, where: Where = ("source",)) -> Iterator[tuple[Wher
             yield from named_sweeps(part, (*where, form, position))
 
 
+def awaited_until(source: Any, other: SweepDirectory) -> str:
+    """When `other` is over for a source from `absolute`: one of `policies.WHEN`."""
+    mine = [one for _, one in named_sweeps(source) if Path(one[FORM]) == other.path.resolve()]
+    return SETTLED if mine and all(one.get("when") == SETTLED for one in mine) else COMPLETE
+
+
 def _own_parameters(sweep: SweepDirectory) -> frozenset[str]:
     """The names of a sweep's parameters. *Raises* InputError before its first submission."""
     if not sweep.submissions():
@@ -182,21 +196,22 @@ def _own_parameters(sweep: SweepDirectory) -> frozenset[str]:
     return sweep.newest().source.names
 
 
-def refuse_unfinished(sweep: SweepDirectory, settings: Settings) -> None:
-    """*Raises* SourceError if not every case of a sweep is complete; the cluster is not asked."""
-    from hpcsweep.state.status import status  # noqa: PLC0415  # the store, as above
+def refuse_unfinished(sweep: SweepDirectory, settings: Settings, when: str = COMPLETE) -> None:
+    """*Raises* SourceError if a sweep is not over; the cluster is not asked."""
+    # The store, as above.
+    from hpcsweep.state.over import is_sweep_over  # noqa: PLC0415
+    from hpcsweep.state.status import status  # noqa: PLC0415
 
     if not sweep.submissions():
         what = "nothing of it was submitted"
+    elif is_sweep_over(sweep, None, settings, when):
+        return
     else:
-        summary = status(sweep, None, settings)
-        if summary.is_complete:
-            return
-        what = summary.counts_text
+        what = status(sweep, None, settings).counts_text
     raise SourceError(
-        f"the sweep {sweep.name} is not complete: {what}",
+        f"the sweep {sweep.name} is not {when}: {what}",
         next_step=f"Wait for it (`hpcsweep status {sweep.name}`), or submit this one with "
-        f"--after {sweep.name}: then it is sent when that one is complete.",
+        f"--after {sweep.name}: then it is sent when that one is {when}.",
     )
 
 

@@ -29,6 +29,9 @@ def square(x):
     return {"y": x * x}
 def refine(y, mesh="coarse"):
     return {"z": y + 1}
+def fails_at_3(x):
+    assert square(x)["y"] != 9
+    return {"y": x * x}
 """
 
 
@@ -80,6 +83,23 @@ def test_closing_jobs_send_one_stage_after_the_other(site: Site) -> None:
     assert json.loads(site.hpcsweep("status", "a", "--json"))["followers"] == []
     # Later the manifest gives the same cases as when it was sent.
     assert "b: nothing to submit, 2 complete" in site.hpcsweep("submit", b)
+
+
+def test_a_stage_on_what_is_complete_when_nothing_more_runs(site: Site) -> None:
+    site.hpcsweep("submit", write(site, "a", A.replace("square", "fails_at_3") + CLOSES))
+    source = "{sweep: a, when: settled, columns: [y]}"
+    b = write(site, "b", f"name: b\ntarget: t.py:refine\nsource: {source}\n")
+    assert "the sweep a is not settled" in site.hpcsweep("submit", b, code=3)
+    c = write(site, "c", "name: c\ncommand: [echo, '{k}']\nsource: {grid: {k: [1]}}\n")
+    site.hpcsweep("submit", c, "--after", "a")
+    assert "is sent when nothing of a runs or waits" in site.hpcsweep("submit", b, "--after", "a")
+    assert "then: b, when nothing runs or waits" in site.hpcsweep("status", "a")
+    assert "It is sent when nothing of a runs or waits" in site.hpcsweep("status", "b", code=5)
+    go(site)
+    site.wait_complete("b", 2)
+    assert sorted(str(row["z"]) for row in rows(site, "b")) == ["2", "5"]
+    assert json.loads(site.hpcsweep("status", "a", "--json"))["followers"] == ["c"]
+    assert "a is settled: nothing to wait for" in site.hpcsweep("submit", b, "--after", "a")
 
 
 def test_without_closing_jobs_it_is_said_what_sends_it(site: Site) -> None:

@@ -15,8 +15,7 @@ from hpcsweep.manifest.policies import Retry
 from hpcsweep.records import Reason, Resources, Status
 from hpcsweep.sources.grid_source import grid
 from hpcsweep.state.outlook import Group, Outlook, State
-from hpcsweep.submission.policy import Policy
-from hpcsweep.submission.reduce import is_due
+from hpcsweep.state.over import is_over
 from hpcsweep.sweepdir.followers import follow_each_other, follower_path, followers
 from hpcsweep.sweepdir.version import Version
 
@@ -48,10 +47,9 @@ def outlook(state: State, status: Status, reason: Reason | None = None, **more: 
         (outlook(State.UNSUBMITTED, Status.PENDING), False, False),
     ],
 )
-def test_when_a_reduce_is_due(fourth: Outlook, complete: bool, settled: bool) -> None:
-    policy = Policy(advances=True, retry=Retry())
-    assert is_due(fourth, policy, "complete") is complete
-    assert is_due(fourth, policy, "settled") is settled
+def test_when_a_sweep_is_over(fourth: Outlook, complete: bool, settled: bool) -> None:
+    assert is_over(fourth, Retry(), "complete") is complete
+    assert is_over(fourth, Retry(), "settled") is settled
 
 
 def follow(first: Path, then: Path) -> Path:

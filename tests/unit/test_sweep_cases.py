@@ -100,6 +100,7 @@ def test_the_cases_stay_as_they_were_when_frozen(first: MadeSweep, tmp_path: Pat
         ({"sweep": "s", "columns": ["seed"]}, "no parameter can be called 'seed'"),
         ({"sweep": "s", "columns": "x"}, "`columns` is the text 'x'"),
         ({"sweep": "s", "where": 1}, "`where` is the number 1"),
+        ({"sweep": "s", "when": "done"}, "`when` is the text 'done'"),
         ({"sweep": "s", "where": "energy > 99"}, "no case of s fulfils 'energy > 99'"),
         ({"sweep": "s", "where": "energy >"}, "energy >"),
         ({"sweep": "s", "colums": ["x"]}, "source.colums: unknown key"),
@@ -127,7 +128,24 @@ def test_a_sweep_that_is_not_complete_is_refused(tmp_path: Path) -> None:
     assert "--after s" in mistake
 
 
+def test_a_settled_sweep_gives_its_complete_cases(tmp_path: Path) -> None:
+    fails = PYTHON.replace("    return", "    assert x < 3\n    return")
+    made = MadeSweep(tmp_path, grid(x=[1, 2, 3], y=[0]), python=fails)
+    made.plan(chunk_size=1)
+    made.handed_in()
+    settled = {"sweep": "s", "when": "settled", "columns": ["x", "energy"]}
+    for task in range(3):
+        with pytest.raises(ManifestError) as caught:
+            second(made, settled)
+        assert "the sweep s is not settled" in "\n".join(caught.value.mistakes)
+        made.run(task)
+    assert params(second(made, settled)) == [{"x": 1, "energy": 0}, {"x": 2, "energy": 0}]
+    with pytest.raises(ManifestError) as caught:
+        second(made, {"sweep": "s"})
+    assert "not complete: 2 complete, 1 failed of 3" in "\n".join(caught.value.mistakes)
+
+
 def test_the_schema_for_editors_has_it() -> None:
     short = json_schema()["$defs"]["ShortSource"]
-    assert {"sweep", "where", "columns"} <= short["properties"].keys()
+    assert {"sweep", "when", "where", "columns"} <= short["properties"].keys()
     assert {"required": ["sweep"]} in short["oneOf"]

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 @click.option(
     "--after",
     metavar="SWEEP",
-    help="Send it when every case of this sweep is complete.",
+    help="Send it when every case of this sweep is complete (settled, if `source:` says so).",
     shell_complete=completion.sweeps,
 )
 @click.option(
